@@ -1,0 +1,107 @@
+"""The text files in a tar archive that is fetched when it is first needed."""
+
+import gzip
+import logging
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pooch
+from kedro.io import AbstractDataset
+from requests.exceptions import RequestException
+
+from imdb_sentiment.datasets.stream import Stream
+from imdb_sentiment.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+RETRIES = 2
+
+
+class DownloadedTarDataset(AbstractDataset[None, Stream[tuple[str, str]]]):
+    """A .tar.gz from the net, or from the user, read member by member and never extracted.
+
+    It loads as a stream of (member name, text) of the regular files, in the archive's order. Names
+    are only handed on, never opened, so an archive cannot write or read anything outside.
+
+    Args:
+        filepath: Where the download is kept.
+        url: Where it comes from.
+        sha256: Checksum of the download.
+        own_archive: Archive to read instead; its checksum is not looked at.
+        metadata: For plugins; Kedro ignores it.
+
+    Loading or iterating raises:
+        InputError: The download failed, or the archive is missing or damaged.
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        url: str,
+        sha256: str,
+        own_archive: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._filepath = Path(filepath)
+        self._url = url
+        self._sha256 = sha256
+        self._own_archive = Path(own_archive).expanduser() if own_archive else None
+        self.metadata = metadata
+
+    def load(self) -> Stream[tuple[str, str]]:
+        """Return the stream, after a download where one is needed."""
+        archive = self._own_archive or self._downloaded()
+        if not archive.is_file():
+            raise InputError(f"{archive} does not exist: name the archive's path")
+        return Stream(lambda: _members(archive))
+
+    def save(self, data: None) -> None:
+        """Refuse: the archive is somebody else's."""
+        raise NotImplementedError("an archive is only read")
+
+    def _downloaded(self) -> Path:
+        """Return the archive's path; pooch gives it its name only once its checksum is right."""
+        store = pooch.create(
+            path=self._filepath.parent,
+            base_url="",
+            registry={self._filepath.name: f"sha256:{self._sha256}"},
+            urls={self._filepath.name: self._url},
+            retry_if_failed=RETRIES,
+        )
+        try:
+            return Path(
+                store.fetch(self._filepath.name, downloader=pooch.HTTPDownloader(progressbar=True))
+            )
+        except (RequestException, OSError, ValueError) as error:
+            raise InputError(
+                f"could not fetch {self._url} ({_first_line(error)}): check the connection and "
+                "run again, or fetch the file by other means and name it with "
+                "--params imdb_archive=PATH"
+            ) from error
+
+    def _exists(self) -> bool:
+        return (self._own_archive or self._filepath).is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._own_archive or self._filepath), "url": self._url}
+
+
+def _members(archive: Path) -> Iterator[tuple[str, str]]:
+    try:
+        with tarfile.open(archive, "r|gz") as tar:
+            for member in tar:
+                file = tar.extractfile(member) if member.isreg() else None
+                if file is not None:
+                    yield member.name, file.read().decode("utf-8")
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{archive} is damaged or not a .tar.gz of texts ({_first_line(error)}): fetch it anew"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

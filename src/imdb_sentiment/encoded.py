@@ -1,0 +1,50 @@
+"""Reviews as the network takes them."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class EncodedReviews:
+    """Token ids and label codes of a set of reviews.
+
+    Attributes:
+        sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
+        codes: Each review's place in `labels`, shape (reviews,), dtype uint8 or uint16.
+        rows: Number of each review's row in the CSV, shape (reviews,), dtype int64.
+        labels: Names of the labels in the order of their codes.
+        vocabulary_size: Number of token ids, padding and the unknown word included.
+    """
+
+    sequences: npt.NDArray[np.unsignedinteger]
+    codes: npt.NDArray[np.unsignedinteger]
+    rows: npt.NDArray[np.int64]
+    labels: tuple[str, ...]
+    vocabulary_size: int
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __add__(self, other: Self) -> "EncodedReviews":
+        """Return the reviews of both sets, which must share labels and vocabulary."""
+        if (self.labels, self.vocabulary_size) != (other.labels, other.vocabulary_size):
+            raise ValueError("the sets were encoded with other labels or another vocabulary")
+        return EncodedReviews(
+            sequences=np.concatenate([self.sequences, other.sequences]),
+            codes=np.concatenate([self.codes, other.codes]),
+            rows=np.concatenate([self.rows, other.rows]),
+            labels=self.labels,
+            vocabulary_size=self.vocabulary_size,
+        )
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of everything a model could learn from this set."""
+        digest = hashlib.sha256(repr((self.labels, self.vocabulary_size)).encode())
+        for array in (self.sequences, self.codes):
+            digest.update(repr((array.shape, str(array.dtype))).encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()

@@ -1,0 +1,219 @@
+"""The typed parameters of the project, one model for each top-level key of conf/.
+
+Nodes name these models in their signatures, so Kedro builds and validates them before anything
+runs. Values live in conf/base alone: no model has a default, and an unknown key is an error.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Parameters(BaseModel):
+    """Base of all parameter models: immutable, and strict about names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def normalise_label(label: str) -> str:
+    """Return the form in which labels and split names are compared: trimmed and case folded."""
+    return label.strip().casefold()
+
+
+class ReviewsParameters(Parameters):
+    """Where the CSV keeps text and label, which labels there are, and how much may be unusable.
+
+    Attributes:
+        file: Name of the CSV, for messages and reports.
+        text_column: Column with the review's text.
+        label_column: Column with the review's label.
+        labels: The labels in the order of their codes 0, 1, …; of two labels the second is the
+            positive class.
+        max_rejected_fraction: Share of rows that may be refused before the run stops.
+    """
+
+    file: str
+    text_column: str
+    label_column: str
+    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    max_rejected_fraction: Annotated[float, Field(ge=0, le=1)]
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> Self:
+        if len({normalise_label(label) for label in self.labels}) < len(self.labels):
+            raise ValueError(f"labels must differ after trimming and case folding: {self.labels}")
+        if self.text_column == self.label_column:
+            raise ValueError("text_column and label_column must differ")
+        return self
+
+
+class SplitParameters(Parameters):
+    """How rows are divided into training, validation and test.
+
+    Attributes:
+        method: `random` draws stratified splits; `column` takes them from the CSV.
+        column: Column that says `train`, `validation` or `test`; used by the method `column`.
+        test_fraction: Share of all rows held out for the test; used by the method `random`.
+        validation_fraction: Share of the training rows held out for validation; with the method
+            `column` it is used where the column names no validation rows.
+        seed: Seed of the random splits.
+    """
+
+    method: Literal["random", "column"]
+    column: str
+    test_fraction: Fraction
+    validation_fraction: Fraction
+    seed: int
+
+
+class TokenizerParameters(Parameters):
+    """Size of the vocabulary and of an encoded review.
+
+    Attributes:
+        vocabulary_size: How many of the most frequent training words are known.
+        sequence_length: Tokens kept of a review: its last ones, padded on the left.
+    """
+
+    vocabulary_size: Annotated[int, Field(ge=1)]
+    sequence_length: Annotated[int, Field(ge=1)]
+
+
+class Hyperparameters(Parameters):
+    """All that shapes the network and its training; each may appear in the search space.
+
+    Attributes:
+        embedding_size: Width of the word vectors.
+        units: Width of the LSTM's state.
+        dropout_rate: Share of the LSTM's outputs dropped in training.
+        optimizer: Name of the Keras optimizer.
+        learning_rate: The optimizer's step size.
+        batch_size: Reviews a gradient step.
+        epochs: Passes over the training rows.
+    """
+
+    embedding_size: Annotated[int, Field(ge=1)]
+    units: Annotated[int, Field(ge=1)]
+    dropout_rate: Annotated[float, Field(ge=0, lt=1)]
+    optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"]
+    learning_rate: Annotated[float, Field(gt=0)]
+    batch_size: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1)]
+
+
+class IntRange(Parameters):
+    """Whole numbers from `low` to `high`, both included."""
+
+    type: Literal["int"]
+    low: int
+    high: int
+    step: Annotated[int, Field(ge=1)] = 1
+    log: bool = False
+
+    def values(self) -> Iterator[Any]:
+        """Yield the values that bound the range."""
+        yield from (self.low, self.high)
+
+
+class FloatRange(Parameters):
+    """Real numbers from `low` to `high`, on a logarithmic scale if `log`."""
+
+    type: Literal["float"]
+    low: float
+    high: float
+    log: bool = False
+
+    def values(self) -> Iterator[Any]:
+        """Yield the values that bound the range."""
+        yield from (self.low, self.high)
+
+
+class Choices(Parameters):
+    """One of the values listed."""
+
+    type: Literal["categorical"]
+    choices: Annotated[tuple[str | int | float | bool, ...], Field(min_length=1)]
+
+    def values(self) -> Iterator[Any]:
+        """Yield every choice."""
+        yield from self.choices
+
+
+Distribution = Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]
+
+
+class TuningParameters(Parameters):
+    """What the search looks for, and how long.
+
+    Attributes:
+        study_name: Name of the study in its storage; another name starts another study.
+        n_trials: Finished trials that the study is to have in all.
+        evaluate_on: Rows that trials are scored on. `test` is the recipe of many tutorials, which
+            flatters: the test set then takes part in choosing the model.
+        seed: Seed of the sampler, and of every trial's initial weights.
+        search_space: The distribution of each hyperparameter that is searched; the others keep
+            their value from `hyperparameters`.
+    """
+
+    study_name: Annotated[str, Field(min_length=1)]
+    n_trials: Annotated[int, Field(ge=1)]
+    evaluate_on: Literal["validation", "test"]
+    seed: int
+    search_space: dict[str, Distribution]
+
+    @model_validator(mode="after")
+    def _space_fits_hyperparameters(self) -> Self:
+        for name, distribution in self.search_space.items():
+            field = Hyperparameters.model_fields.get(name)
+            if field is None:
+                known = ", ".join(Hyperparameters.model_fields)
+                raise ValueError(f"search_space: unknown hyperparameter {name!r}; known: {known}")
+            adapter = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[name-defined]
+            for value in distribution.values():
+                try:
+                    adapter.validate_python(value)
+                except ValidationError as error:
+                    problem = error.errors()[0]["msg"]
+                    raise ValueError(f"search_space: {name} = {value!r}: {problem}") from None
+            if not isinstance(distribution, Choices) and distribution.low > distribution.high:
+                raise ValueError(f"search_space: {name}: low is above high")
+        return self
+
+
+class TrainingParameters(Parameters):
+    """How the final model is trained.
+
+    Attributes:
+        use_validation_rows: Whether the final model also learns from the validation rows, which
+            have done their work once the hyperparameters are chosen.
+        seed: Seed of the initial weights, the shuffling and the dropout.
+    """
+
+    use_validation_rows: bool
+    seed: int
+
+
+class BaselineParameters(Parameters):
+    """The linear model that the LSTM is compared with.
+
+    Attributes:
+        max_ngram: Longest word n-gram counted.
+        min_document_frequency: Training reviews that an n-gram must occur in.
+        inverse_regularisation: `C` of the logistic regression.
+    """
+
+    max_ngram: Annotated[int, Field(ge=1)]
+    min_document_frequency: Annotated[int, Field(ge=1)]
+    inverse_regularisation: Annotated[float, Field(gt=0)]
+
+
+class CustomReviewsParameters(Parameters):
+    """The reviews that the finished model is tried on.
+
+    Attributes:
+        text_column: Column of the custom reviews' CSV with the text.
+    """
+
+    text_column: str

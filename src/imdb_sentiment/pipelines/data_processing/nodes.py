@@ -1,0 +1,382 @@
+"""From raw CSV chunks to encoded training, validation and test sets.
+
+Reviews flow through as streams of data frames, a chunk at a time, so that memory does not grow
+with the file. A node that hands on a stream returns an iterator; its dataset drains it.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.model_selection import train_test_split
+from tokenizers import Tokenizer
+
+from imdb_sentiment.encoded import EncodedReviews
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.parameters import (
+    ReviewsParameters,
+    SplitParameters,
+    TokenizerParameters,
+    normalise_label,
+)
+from imdb_sentiment.text import clean_text, encode_texts, train_tokenizer
+
+SPLITS = ("train", "validation", "test")
+ACCEPTED, REJECTED, DUPLICATE = "accepted", "rejected", "duplicate"
+ANOTHER_LABEL = " under another label"
+EXAMPLES = 3
+
+
+def check_reviews(
+    raw_reviews: Iterable[pd.DataFrame], reviews: ReviewsParameters, split: SplitParameters
+) -> Iterator[pd.DataFrame]:
+    """Clean every row and say whether it can be used.
+
+    Args:
+        raw_reviews: Chunks of strings, indexed by row number, with the columns that `reviews` (and
+            `split`, for the method `column`) name, and `_malformed`.
+        reviews: Names of columns and labels.
+        split: Whether and where the CSV has its own splits.
+
+    Returns:
+        Chunks of the same rows with the columns `row` (int64), `text` (cleaned), `sentiment` (as
+        found), `code` (int64; -1 where unknown), `split` (empty unless the CSV has its own),
+        `status` (accepted, rejected or duplicate) and `reason` (empty if accepted).
+
+    Raises:
+        InputError: A column is missing; raised by the first chunk.
+    """
+    codes = {normalise_label(label): code for code, label in enumerate(reviews.labels)}
+    split_column = split.column if split.method == "column" else None
+    # One 64-bit hash a distinct text, with the row and the code that it came with.
+    seen: dict[int, tuple[int, int]] = {}
+    return (_check_chunk(chunk, reviews, codes, split_column, seen) for chunk in raw_reviews)
+
+
+def _check_chunk(
+    chunk: pd.DataFrame,
+    reviews: ReviewsParameters,
+    codes: dict[str, int],
+    split_column: str | None,
+    seen: dict[int, tuple[int, int]],
+) -> pd.DataFrame:
+    _require_columns(chunk, reviews, split_column)
+    texts = [clean_text(text) for text in chunk[reviews.text_column]]
+    labels = chunk[reviews.label_column].tolist()
+    split_names = (
+        [normalise_label(name) for name in chunk[split_column]]
+        if split_column
+        else [""] * len(chunk)
+    )
+    found_codes = [codes.get(normalise_label(label), -1) for label in labels]
+    problems = [
+        f"malformed line: {malformed}" if malformed else _problem(text, label, code, split_name)
+        for malformed, text, label, code, split_name in zip(
+            chunk["_malformed"], texts, labels, found_codes, split_names, strict=True
+        )
+    ]
+    repeats = [
+        "" if problem else _repeat(row, text, code, seen)
+        for problem, row, text, code in zip(
+            problems, chunk.index.tolist(), texts, found_codes, strict=True
+        )
+    ]
+    return pd.DataFrame(
+        {
+            "row": chunk.index.to_numpy(np.int64),
+            "text": texts,
+            "sentiment": labels,
+            "code": np.array(found_codes, dtype=np.int64),
+            "split": split_names,
+            "status": np.select([np.array(problems) != "", np.array(repeats) != ""], [REJECTED, DUPLICATE], ACCEPTED),
+            "reason": [problem or repeat for problem, repeat in zip(problems, repeats, strict=True)],
+        }
+    )
+
+
+def _require_columns(
+    chunk: pd.DataFrame, reviews: ReviewsParameters, split_column: str | None
+) -> None:
+    wanted = {
+        "reviews.text_column": reviews.text_column,
+        "reviews.label_column": reviews.label_column,
+    }
+    if split_column:
+        wanted["split.column"] = split_column
+    for parameter, column in wanted.items():
+        if column not in chunk.columns:
+            found = ", ".join(name for name in chunk.columns if name != "_malformed")
+            raise InputError(
+                f"{reviews.file} has no column {column!r}; it has: {found}. Name the right one "
+                f"with --params {parameter}=NAME"
+            )
+
+
+def _problem(text: str, label: str, code: int, split_name: str) -> str:
+    """Return why a well-formed row can't be used, or nothing if it can."""
+    if not text:
+        return "no text"
+    if not label.strip():
+        return "no label"
+    if code < 0:
+        return f"unknown label: {label.strip()}"
+    if split_name not in ("", *SPLITS):
+        return f"unknown split: {split_name}"
+    return ""
+
+
+def _repeat(row: int, text: str, code: int, seen: dict[int, tuple[int, int]]) -> str:
+    """Return which earlier row has the same text, or remember the text if there is none."""
+    key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+    first_row, first_code = seen.setdefault(key, (row, code))
+    if first_row == row:
+        return ""
+    return f"same text as row {first_row}{'' if first_code == code else ANOTHER_LABEL}"
+
+
+def audit_reviews(
+    checked_reviews: Iterable[pd.DataFrame], reviews: ReviewsParameters
+) -> tuple[dict[str, Any], Iterator[pd.DataFrame]]:
+    """Count what became of every row, and single out the refused ones.
+
+    Args:
+        checked_reviews: From `check_reviews`; iterated twice.
+        reviews: Names of the file and of the labels.
+
+    Returns:
+        The audit, in which `accepted` + `rejected` + `duplicates` = `rows_read`, and the refused
+        rows in chunks: `row`, `reason`, and the text and label as far as there are any.
+    """
+    statuses: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    labels = Counter(dict.fromkeys(reviews.labels, 0))
+    splits: Counter[str] = Counter()
+    examples: list[str] = []
+    conflicts = 0
+    words: Counter[int] = Counter()
+    for chunk in checked_reviews:
+        statuses.update(chunk["status"])
+        accepted = chunk[chunk["status"] == ACCEPTED]
+        labels.update(reviews.labels[code] for code in accepted["code"])
+        splits.update(accepted["split"])
+        words.update(text.count(" ") + 1 for text in accepted["text"])
+        rejected = chunk[chunk["status"] == REJECTED]
+        reasons.update(reason.split(":")[0] for reason in rejected["reason"])
+        for row, reason in zip(rejected["row"], rejected["reason"], strict=True):
+            if len(examples) < EXAMPLES:
+                examples.append(f"row {row}: {reason[:80]}")
+        duplicates = chunk[chunk["status"] == DUPLICATE]
+        conflicts += int(duplicates["reason"].str.endswith(ANOTHER_LABEL).sum())
+    audit = {
+        "file": reviews.file,
+        "rows_read": statuses.total(),
+        "accepted": statuses[ACCEPTED],
+        "rejected": statuses[REJECTED],
+        "duplicates": statuses[DUPLICATE],
+        "duplicates_with_another_label": conflicts,
+        "rejected_by_reason": dict(reasons.most_common()),
+        "rejected_examples": examples,
+        "accepted_by_label": dict(labels),
+        "accepted_by_own_split": {name: splits[name] for name in SPLITS if splits[name]},
+        "words_per_review": _describe_counts(words),
+    }
+    refused = (
+        chunk.loc[chunk["status"] == REJECTED, ["row", "reason", "text", "sentiment"]]
+        for chunk in checked_reviews
+    )
+    return audit, refused
+
+
+def _describe_counts(counts: Counter[int]) -> dict[str, float]:
+    """Return mean, median and maximum of the values counted."""
+    if not counts:
+        return {}
+    values = np.array(sorted(counts))
+    weights = np.array([counts[value] for value in values])
+    middle = np.searchsorted(np.cumsum(weights), weights.sum() / 2)
+    return {
+        "mean": round(float(np.average(values, weights=weights)), 1),
+        "median": int(values[middle]),
+        "max": int(values[-1]),
+    }
+
+
+def split_reviews(
+    checked_reviews: Iterable[pd.DataFrame],
+    audit: dict[str, Any],
+    reviews: ReviewsParameters,
+    split: SplitParameters,
+) -> Iterator[pd.DataFrame]:
+    """Keep the accepted rows and assign each to training, validation or test.
+
+    Random splits are stratified by label, so each holds the labels in the same proportions.
+
+    Args:
+        checked_reviews: From `check_reviews`; iterated twice.
+        audit: From `audit_reviews`.
+        reviews: Names of the file and of the labels, and how many rows may be refused.
+        split: How to split.
+
+    Returns:
+        Chunks with the columns `row` (int64), `text`, `code` (int64) and `split`.
+
+    Raises:
+        InputError: Too many rows were refused, or too few are left to split.
+    """
+    _require_usable(audit, reviews)
+    accepted = [chunk.loc[chunk["status"] == ACCEPTED, ["code", "split"]] for chunk in checked_reviews]
+    codes = np.concatenate([chunk["code"].to_numpy(np.int16) for chunk in accepted])
+    own = np.concatenate([_split_numbers(chunk["split"]) for chunk in accepted])
+    assigned = _assign_splits(codes, own, audit, split)
+    _require_every_label(assigned, codes, reviews)
+    return _with_splits(checked_reviews, assigned)
+
+
+def _with_splits(
+    checked_reviews: Iterable[pd.DataFrame], assigned: npt.NDArray[np.int8]
+) -> Iterator[pd.DataFrame]:
+    names = np.array(SPLITS, dtype=object)
+    start = 0
+    for chunk in checked_reviews:
+        accepted = chunk.loc[chunk["status"] == ACCEPTED, ["row", "text", "code"]]
+        stop = start + len(accepted)
+        yield accepted.assign(split=names[assigned[start:stop]]).reset_index(drop=True)
+        start = stop
+
+
+def _split_numbers(names: pd.Series) -> npt.NDArray[np.int8]:
+    return names.map({name: number for number, name in enumerate(SPLITS)}).fillna(-1).to_numpy(np.int8)
+
+
+def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
+    rows, rejected = audit["rows_read"], audit["rejected"]
+    if rows == 0:
+        raise InputError(f"{reviews.file} has a header but no rows: add reviews to it")
+    if rejected > reviews.max_rejected_fraction * rows:
+        reasons = ", ".join(f"{n:,} × {why}" for why, n in audit["rejected_by_reason"].items())
+        raise InputError(
+            f"{reviews.file}: {rejected:,} of {rows:,} rows can't be used ({reasons}), more than "
+            f"reviews.max_rejected_fraction = {reviews.max_rejected_fraction:g} allows. First: "
+            f"{'; '.join(audit['rejected_examples'])}. All are in rejected_reviews.csv: mend them, "
+            f"set reviews.labels (now {', '.join(reviews.labels)}), or allow more"
+        )
+    scarce = {label: n for label, n in audit["accepted_by_label"].items() if n < len(SPLITS)}
+    if scarce:
+        label, n = next(iter(scarce.items()))
+        raise InputError(
+            f"{reviews.file}: the label {label!r} occurs in {n} usable row{'s' * (n != 1)}, and "
+            f"{len(SPLITS)} are needed, one for each of {', '.join(SPLITS)}: add reviews, or take "
+            "it out of reviews.labels"
+        )
+
+
+def _assign_splits(
+    codes: npt.NDArray[np.int16],
+    own: npt.NDArray[np.int8],
+    audit: dict[str, Any],
+    split: SplitParameters,
+) -> npt.NDArray[np.int8]:
+    """Return the number of each accepted row's split in `SPLITS`."""
+    train, validation, test = range(len(SPLITS))
+    if split.method == "random":
+        assigned = np.full(len(codes), train, dtype=np.int8)
+        assigned[_draw(np.arange(len(codes)), codes, split.test_fraction, split.seed)] = test
+    else:
+        assigned = own.copy()
+        for name, number in (("train", train), ("test", test)):
+            if not (assigned == number).any():
+                raise InputError(
+                    f"{audit['file']}: no usable row has {name!r} in the column {split.column!r}: "
+                    "add some, or draw the splits with --params split.method=random"
+                )
+    if not (assigned == validation).any():
+        rows = np.flatnonzero(assigned == train)
+        assigned[_draw(rows, codes[rows], split.validation_fraction, split.seed)] = validation
+    return assigned
+
+
+def _draw(
+    rows: npt.NDArray[np.int64], codes: npt.NDArray[np.int16], fraction: float, seed: int
+) -> npt.NDArray[np.int64]:
+    """Return a random `fraction` of `rows`, stratified by `codes`."""
+    try:
+        drawn = train_test_split(rows, test_size=fraction, stratify=codes, random_state=seed)[1]
+    except ValueError as error:
+        raise InputError(
+            f"{len(rows)} rows are too few to hold out {fraction:g} of them with every label in "
+            f"both parts ({error}): add reviews, or change the fractions in `split`"
+        ) from error
+    return np.asarray(drawn, dtype=np.int64)
+
+
+def _require_every_label(
+    assigned: npt.NDArray[np.int8], codes: npt.NDArray[np.int16], reviews: ReviewsParameters
+) -> None:
+    for number, name in enumerate(SPLITS):
+        missing = set(range(len(reviews.labels))) - set(codes[assigned == number].tolist())
+        if missing:
+            labels = ", ".join(reviews.labels[code] for code in sorted(missing))
+            raise InputError(
+                f"{reviews.file}: no {name} row has the label {labels}: add reviews of it, or "
+                "change the fractions in `split`"
+            )
+
+
+def fit_tokenizer(
+    clean_reviews: Iterable[pd.DataFrame], tokenizer: TokenizerParameters
+) -> Tokenizer:
+    """Learn the vocabulary from the training rows alone.
+
+    Args:
+        clean_reviews: From `split_reviews`.
+        tokenizer: Size of the vocabulary and length of a sequence.
+
+    Returns:
+        The tokenizer, with truncation and padding on the left.
+    """
+    return train_tokenizer(
+        (text for chunk in clean_reviews for text in chunk.loc[chunk["split"] == "train", "text"]),
+        tokenizer,
+    )
+
+
+def encode_reviews(
+    clean_reviews: Iterable[pd.DataFrame], tokenizer: Tokenizer, reviews: ReviewsParameters
+) -> tuple[EncodedReviews, EncodedReviews, EncodedReviews]:
+    """Turn texts into padded sequences of token ids.
+
+    Args:
+        clean_reviews: From `split_reviews`.
+        tokenizer: From `fit_tokenizer`.
+        reviews: The labels.
+
+    Returns:
+        The training, validation and test reviews, each in the order of the file.
+    """
+    parts: dict[str, list[tuple[npt.NDArray[Any], ...]]] = {name: [] for name in SPLITS}
+    for chunk in clean_reviews:
+        sequences = encode_texts(tokenizer, chunk["text"].tolist())
+        for name in SPLITS:
+            rows = (chunk["split"] == name).to_numpy()
+            parts[name].append(
+                (sequences[rows], chunk["code"].to_numpy()[rows], chunk["row"].to_numpy()[rows])
+            )
+    train, validation, test = (_gather(parts.pop(name), tokenizer, reviews) for name in SPLITS)
+    return train, validation, test
+
+
+def _gather(
+    parts: list[tuple[npt.NDArray[Any], ...]], tokenizer: Tokenizer, reviews: ReviewsParameters
+) -> EncodedReviews:
+    sequences, codes, rows = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return EncodedReviews(
+        sequences=sequences,
+        codes=codes.astype(np.min_scalar_type(len(reviews.labels) - 1)),
+        rows=rows,
+        labels=reviews.labels,
+        vocabulary_size=tokenizer.get_vocab_size(),
+    )

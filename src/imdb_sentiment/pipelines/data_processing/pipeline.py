@@ -1,0 +1,49 @@
+"""The wiring of data_processing."""
+
+from kedro.pipeline import Node, Pipeline
+
+from imdb_sentiment.pipelines.data_processing.nodes import (
+    audit_reviews,
+    check_reviews,
+    encode_reviews,
+    fit_tokenizer,
+    split_reviews,
+)
+
+
+def create_pipeline(**kwargs: object) -> Pipeline:
+    """Return the pipeline from the raw CSV to the encoded sets."""
+    return Pipeline(
+        [
+            Node(
+                func=check_reviews,
+                inputs=["raw_reviews", "params:reviews", "params:split"],
+                outputs="checked_reviews",
+                name="check_reviews",
+            ),
+            Node(
+                func=audit_reviews,
+                inputs=["checked_reviews", "params:reviews"],
+                outputs=["audit", "rejected_reviews"],
+                name="audit_reviews",
+            ),
+            Node(
+                func=split_reviews,
+                inputs=["checked_reviews", "audit", "params:reviews", "params:split"],
+                outputs="clean_reviews",
+                name="split_reviews",
+            ),
+            Node(
+                func=fit_tokenizer,
+                inputs=["clean_reviews", "params:tokenizer"],
+                outputs="tokenizer",
+                name="fit_tokenizer",
+            ),
+            Node(
+                func=encode_reviews,
+                inputs=["clean_reviews", "tokenizer", "params:reviews"],
+                outputs=["train", "validation", "test"],
+                name="encode_reviews",
+            ),
+        ]
+    )

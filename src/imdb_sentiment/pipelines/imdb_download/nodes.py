@@ -1,0 +1,51 @@
+"""From the Large Movie Review Dataset (Maas et al., ACL 2011) to a table of labelled reviews."""
+
+import itertools
+import logging
+import re
+from collections.abc import Iterable, Iterator
+
+import pandas as pd
+
+from imdb_sentiment.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+CHUNK_ROWS = 5000
+_MEMBER = re.compile(r"(?:\./)?aclImdb/(train|test)/(pos|neg)/\d+_\d+\.txt")
+_SENTIMENTS = {"pos": "positive", "neg": "negative"}
+
+
+def collect_reviews(imdb_archive: Iterable[tuple[str, str]]) -> Iterator[pd.DataFrame]:
+    """Label each review by the folder that it lies in.
+
+    Args:
+        imdb_archive: Member names and texts, in the layout of the official archive; whatever is
+            not a labelled review is passed over.
+
+    Returns:
+        Chunks with the columns `review`, `sentiment` (positive, negative) and `split` (train,
+        test).
+
+    Raises:
+        InputError: The archive holds no labelled review; raised at the end of the stream.
+    """
+    reviews = (
+        {"review": text, "sentiment": _SENTIMENTS[member[2]], "split": member[1]}
+        for name, text in imdb_archive
+        if (member := _MEMBER.fullmatch(name))
+    )
+    return _in_chunks(reviews)
+
+
+def _in_chunks(reviews: Iterator[dict[str, str]]) -> Iterator[pd.DataFrame]:
+    total = 0
+    while rows := list(itertools.islice(reviews, CHUNK_ROWS)):
+        total += len(rows)
+        logger.info("%d labelled reviews read", total)
+        yield pd.DataFrame(rows)
+    if total == 0:
+        raise InputError(
+            "the archive holds no aclImdb/{train,test}/{pos,neg}/*.txt: it is not the Large Movie "
+            "Review Dataset"
+        )

@@ -1,0 +1,19 @@
+"""The wiring of imdb_download."""
+
+from kedro.pipeline import Node, Pipeline
+
+from imdb_sentiment.pipelines.imdb_download.nodes import collect_reviews
+
+
+def create_pipeline(**kwargs: object) -> Pipeline:
+    """Return the pipeline from the archive to a CSV."""
+    return Pipeline(
+        [
+            Node(
+                func=collect_reviews,
+                inputs="imdb_archive",
+                outputs="imdb_reviews",
+                name="collect_reviews",
+            ),
+        ]
+    )

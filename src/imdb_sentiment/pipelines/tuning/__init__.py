@@ -1,0 +1,8 @@
+"""Training and validation sets, search space → study, best hyperparameters, trials.
+
+Alone: `kedro run --pipelines tuning`.
+"""
+
+from imdb_sentiment.pipelines.tuning.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,79 @@
+"""Cleaning and tokenising, the same for training and for use."""
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+from imdb_sentiment.parameters import TokenizerParameters
+
+PADDING = "[PAD]"
+UNKNOWN = "[UNK]"
+
+_MARKUP = re.compile(r"</?(?:a|b|br|div|em|h[1-6]|hr|i|li|ol|p|span|strong|u|ul)\b[^<>]*>", re.I)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# White space and the punctuation that Keras's Tokenizer filters: all of ASCII's but the apostrophe.
+_SEPARATORS = Regex(r"""[\s!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~]+""")
+
+
+def clean_text(text: str) -> str:
+    """Return plain text: entities decoded, markup and control characters out, NFC, single spaces.
+
+    Args:
+        text: A review as found, perhaps with `<br />` and `&amp;` in it.
+
+    Returns:
+        The text, without white space at its ends; empty if nothing is left.
+    """
+    plain = _CONTROL.sub(" ", _MARKUP.sub(" ", html.unescape(text)))
+    return " ".join(unicodedata.normalize("NFC", plain).split())
+
+
+def train_tokenizer(texts: Iterable[str], parameters: TokenizerParameters) -> Tokenizer:
+    """Learn the most frequent words of `texts`.
+
+    Words are lower-cased and cut at white space and punctuation, as Keras's
+    `preprocessing.text.Tokenizer` does it, so the words are the same; ties in frequency are broken
+    by the alphabet. Id 0 is padding, 1 stands for every unknown word, the words follow from 2 in
+    the order of their frequency.
+
+    Args:
+        texts: Cleaned training texts; read once, at the memory of the distinct words.
+        parameters: Size of the vocabulary, and the length that texts are cut or padded to on the
+            left, as Keras's `pad_sequences` does by default.
+
+    Returns:
+        A `tokenizers.Tokenizer` with truncation and padding set.
+    """
+    tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(_SEPARATORS, behavior="removed")
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=parameters.vocabulary_size + 2,
+        special_tokens=[PADDING, UNKNOWN],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.enable_truncation(parameters.sequence_length, direction="left")
+    tokenizer.enable_padding(direction="left", pad_token=PADDING, length=parameters.sequence_length)
+    return tokenizer
+
+
+def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.unsignedinteger]:
+    """Return token ids, one row a text.
+
+    Args:
+        tokenizer: From `train_tokenizer`.
+        texts: Cleaned texts.
+
+    Returns:
+        Array of shape (number of texts, sequence length) of the smallest unsigned type that holds
+        every id: uint16 for a vocabulary of 5,000 words.
+    """
+    ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
+    dtype = np.min_scalar_type(tokenizer.get_vocab_size() - 1)
+    return np.array(ids, dtype=dtype).reshape(len(texts), tokenizer.truncation["max_length"])

@@ -18,6 +18,7 @@ class EncodedReviews:
         rows: Number of each review's row in the CSV, shape (reviews,), dtype int64.
         labels: Names of the labels in the order of their codes.
         vocabulary_size: Number of token ids, padding and the unknown word included.
+
     """
 
     sequences: npt.NDArray[np.unsignedinteger]

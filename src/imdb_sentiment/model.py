@@ -1,22 +1,17 @@
 """Building, training and asking the network. TensorFlow is imported when it is needed."""
 
-import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.parameters import Hyperparameters
+from imdb_sentiment.quiet import silent_tensorflow_import
 
-if TYPE_CHECKING:
-    from keras import Model as KerasModel
-else:
-    KerasModel = Any  # Kedro resolves annotations when a run begins, without TensorFlow
-
-# TensorFlow reads this when it is first imported: warnings of its own workings are not the user's.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# A `keras.Model`; Kedro resolves annotations when a run begins, and TensorFlow is not there yet.
+KerasModel: TypeAlias = Any
 
 PREDICTION_BATCH_SIZE = 256
 
@@ -40,8 +35,10 @@ def build_model(
     Returns:
         A `keras.Sequential` from int32 ids of shape (batch, any length) to probabilities of shape
         (batch, 1) for two labels, (batch, n_labels) for more.
+
     """
-    import keras
+    with silent_tensorflow_import():
+        import keras
 
     binary = n_labels == 2  # noqa: PLR2004
     model = keras.Sequential(
@@ -85,9 +82,11 @@ def train_model(
     Returns:
         The network, and one list a figure (`loss`, `accuracy`, and with validation rows `val_loss`
         and `val_accuracy`) with one value an epoch.
+
     """
-    import keras
-    import tensorflow as tf
+    with silent_tensorflow_import():
+        import keras
+        import tensorflow as tf
 
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
@@ -125,6 +124,7 @@ def predict_probabilities(
 
     Returns:
         Array of shape (reviews, labels), dtype float64; each row sums to 1.
+
     """
     if len(sequences) == 0:
         return np.empty((0, max(2, model.output_shape[-1])))
@@ -132,4 +132,4 @@ def predict_probabilities(
     probabilities = np.asarray(output, dtype=np.float64)
     if probabilities.shape[1] == 1:
         return np.hstack([1 - probabilities, probabilities])
-    return probabilities / probabilities.sum(axis=1, keepdims=True)
+    return np.divide(probabilities, probabilities.sum(axis=1, keepdims=True))

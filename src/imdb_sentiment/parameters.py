@@ -33,6 +33,7 @@ class ReviewsParameters(Parameters):
         labels: The labels in the order of their codes 0, 1, …; of two labels the second is the
             positive class.
         max_rejected_fraction: Share of rows that may be refused before the run stops.
+
     """
 
     file: str
@@ -60,6 +61,7 @@ class SplitParameters(Parameters):
         validation_fraction: Share of the training rows held out for validation; with the method
             `column` it is used where the column names no validation rows.
         seed: Seed of the random splits.
+
     """
 
     method: Literal["random", "column"]
@@ -75,6 +77,7 @@ class TokenizerParameters(Parameters):
     Attributes:
         vocabulary_size: How many of the most frequent training words are known.
         sequence_length: Tokens kept of a review: its last ones, padded on the left.
+
     """
 
     vocabulary_size: Annotated[int, Field(ge=1)]
@@ -92,6 +95,7 @@ class Hyperparameters(Parameters):
         learning_rate: The optimizer's step size.
         batch_size: Reviews a gradient step.
         epochs: Passes over the training rows.
+
     """
 
     embedding_size: Annotated[int, Field(ge=1)]
@@ -155,6 +159,7 @@ class TuningParameters(Parameters):
         seed: Seed of the sampler, and of every trial's initial weights.
         search_space: The distribution of each hyperparameter that is searched; the others keep
             their value from `hyperparameters`.
+
     """
 
     study_name: Annotated[str, Field(min_length=1)]
@@ -170,7 +175,7 @@ class TuningParameters(Parameters):
             if field is None:
                 known = ", ".join(Hyperparameters.model_fields)
                 raise ValueError(f"search_space: unknown hyperparameter {name!r}; known: {known}")
-            adapter = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[name-defined]
+            adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])
             for value in distribution.values():
                 try:
                     adapter.validate_python(value)
@@ -189,6 +194,7 @@ class TrainingParameters(Parameters):
         use_validation_rows: Whether the final model also learns from the validation rows, which
             have done their work once the hyperparameters are chosen.
         seed: Seed of the initial weights, the shuffling and the dropout.
+
     """
 
     use_validation_rows: bool
@@ -202,6 +208,7 @@ class BaselineParameters(Parameters):
         max_ngram: Longest word n-gram counted.
         min_document_frequency: Training reviews that an n-gram must occur in.
         inverse_regularisation: `C` of the logistic regression.
+
     """
 
     max_ngram: Annotated[int, Field(ge=1)]
@@ -214,6 +221,7 @@ class CustomReviewsParameters(Parameters):
 
     Attributes:
         text_column: Column of the custom reviews' CSV with the text.
+
     """
 
     text_column: str

@@ -40,5 +40,7 @@ class PlainErrorsSession(KedroSession):
         for name in given:
             if name not in known:
                 close = get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
+                hint = (
+                    f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
+                )
                 raise InputError(f"--params: there is no parameter {name!r}; {hint}")

@@ -1,14 +1,19 @@
 """Kedro's settings of this project."""
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 from imdb_sentiment.hooks import PrintSummary
 from imdb_sentiment.session import PlainErrorsSession
 
+# Kedro 1.7 calls a function that OmegaConf 2.4 has renamed: nothing that a user can mend.
+warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
+
 HOOKS = (PrintSummary(),)
 SESSION_CLASS = PlainErrorsSession
 
-CONFIG_LOADER_ARGS = {
+CONFIG_LOADER_ARGS: dict[str, Any] = {
     "base_env": "base",
     "default_run_env": "local",
     # An environment overrides single parameters, not whole groups of them.

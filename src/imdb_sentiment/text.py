@@ -28,6 +28,7 @@ def clean_text(text: str) -> str:
 
     Returns:
         The text, without white space at its ends; empty if nothing is left.
+
     """
     plain = _CONTROL.sub(" ", _MARKUP.sub(" ", html.unescape(text)))
     return " ".join(unicodedata.normalize("NFC", plain).split())
@@ -48,6 +49,7 @@ def train_tokenizer(texts: Iterable[str], parameters: TokenizerParameters) -> To
 
     Returns:
         A `tokenizers.Tokenizer` with truncation and padding set.
+
     """
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Lowercase()
@@ -73,7 +75,10 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.u
     Returns:
         Array of shape (number of texts, sequence length) of the smallest unsigned type that holds
         every id: uint16 for a vocabulary of 5,000 words.
+
     """
+    if tokenizer.truncation is None:
+        raise ValueError("the tokenizer has no length to cut and pad texts to")
     ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
     dtype = np.min_scalar_type(tokenizer.get_vocab_size() - 1)
     return np.array(ids, dtype=dtype).reshape(len(texts), tokenizer.truncation["max_length"])

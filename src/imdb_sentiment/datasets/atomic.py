@@ -26,6 +26,7 @@ def atomic_write(path: str | PurePosixPath | Path) -> Iterator[Path]:
 
     Yields:
         The path to write to. It is removed if the block raises.
+
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +54,8 @@ class AtomicSave:
         if self._protocol != "file":
             save(self, data)
             return
-        with atomic_write(super()._get_save_path()) as self._partial:  # type: ignore[misc]
+        with atomic_write(super()._get_save_path()) as partial:  # type: ignore[misc]
+            self._partial = partial
             try:
                 save(self, data)
             finally:

@@ -38,6 +38,7 @@ class ChunkedCSVDataset(CSVDataset):
     Iterating raises:
         InputError: The file is missing or empty, is not in the encoding named, has a quote that
             never closes, or two columns of one name.
+
     """
 
     # The header is read as a record: pandas then holds every other record against its number of
@@ -93,9 +94,10 @@ class ChunkedCSVDataset(CSVDataset):
         except EmptyDataError:
             raise InputError(f"{self._filepath} is empty: it must begin with a header") from None
         except UnicodeDecodeError as error:
+            byte = error.object[error.start]
             raise InputError(
-                f"{self._filepath} is not {error.encoding} text (byte 0x{error.object[error.start]:02x}"
-                f" after row {max(next_row - 1, 0)}): save it as UTF-8, or name its encoding, as in "
+                f"{self._filepath} is not {error.encoding} text (byte 0x{byte:02x} after row "
+                f"{max(next_row - 1, 0)}): save it as UTF-8, or name its encoding, as in "
                 "--params reviews_encoding=cp1252"
             ) from None
         except LookupError as error:

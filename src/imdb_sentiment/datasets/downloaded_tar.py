@@ -35,6 +35,7 @@ class DownloadedTarDataset(AbstractDataset[None, Stream[tuple[str, str]]]):
 
     Loading or iterating raises:
         InputError: The download failed, or the archive is missing or damaged.
+
     """
 
     def __init__(

@@ -1,8 +1,10 @@
 """The dataset of Keras models, apart from the others because it imports TensorFlow."""
 
-from kedro_datasets.tensorflow import TensorFlowModelDataset
-
 from imdb_sentiment.datasets.atomic import AtomicSave
+from imdb_sentiment.quiet import silent_tensorflow_import
+
+with silent_tensorflow_import():
+    from kedro_datasets.tensorflow import TensorFlowModelDataset
 
 
 class AtomicTensorFlowModelDataset(AtomicSave, TensorFlowModelDataset):

@@ -19,6 +19,7 @@ class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
     Args:
         filepath: The file; made when it does not exist.
         metadata: For plugins; Kedro ignores it.
+
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:

@@ -22,6 +22,7 @@ class PickleStreamDataset(AbstractDataset[Iterable[Any], Stream[Any]]):
     Args:
         filepath: The file.
         metadata: For plugins; Kedro ignores it.
+
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
@@ -39,6 +40,7 @@ class PickleStreamDataset(AbstractDataset[Iterable[Any], Stream[Any]]):
 
         Raises:
             DatasetError: The file does not exist.
+
         """
         if not self._exists():
             raise FileNotFoundError(f"{self._filepath} does not exist")

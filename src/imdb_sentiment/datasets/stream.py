@@ -11,6 +11,7 @@ class Stream(Iterable[T], Generic[T]):
 
     Args:
         open_stream: Called at the start of each iteration; returns a fresh iterator.
+
     """
 
     def __init__(self, open_stream: Callable[[], Iterator[T]]) -> None:

@@ -17,6 +17,7 @@ class TokenizerDataset(AbstractDataset[Tokenizer, Tokenizer]):
     Args:
         filepath: The file.
         metadata: For plugins; Kedro ignores it.
+
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:

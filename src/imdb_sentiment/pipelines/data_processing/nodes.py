@@ -26,6 +26,7 @@ from imdb_sentiment.parameters import (
 from imdb_sentiment.text import clean_text, encode_texts, train_tokenizer
 
 SPLITS = ("train", "validation", "test")
+_SPLIT_NUMBERS = {name: number for number, name in enumerate(SPLITS)}
 ACCEPTED, REJECTED, DUPLICATE = "accepted", "rejected", "duplicate"
 ANOTHER_LABEL = " under another label"
 EXAMPLES = 3
@@ -49,6 +50,7 @@ def check_reviews(
 
     Raises:
         InputError: A column is missing; raised by the first chunk.
+
     """
     codes = {normalise_label(label): code for code, label in enumerate(reviews.labels)}
     split_column = split.column if split.method == "column" else None
@@ -92,10 +94,15 @@ def _check_chunk(
             "sentiment": labels,
             "code": np.array(found_codes, dtype=np.int64),
             "split": split_names,
-            "status": np.select([np.array(problems) != "", np.array(repeats) != ""], [REJECTED, DUPLICATE], ACCEPTED),
-            "reason": [problem or repeat for problem, repeat in zip(problems, repeats, strict=True)],
+            "status": [
+                REJECTED if problem else DUPLICATE if repeat else ACCEPTED
+                for problem, repeat in zip(problems, repeats, strict=True)
+            ],
+            "reason": [
+                problem or repeat for problem, repeat in zip(problems, repeats, strict=True)
+            ],
         }
-    )
+    ).astype(dict.fromkeys(("text", "sentiment", "split", "status", "reason"), "str"))
 
 
 def _require_columns(
@@ -150,6 +157,7 @@ def audit_reviews(
     Returns:
         The audit, in which `accepted` + `rejected` + `duplicates` = `rows_read`, and the refused
         rows in chunks: `row`, `reason`, and the text and label as far as there are any.
+
     """
     statuses: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
@@ -226,9 +234,12 @@ def split_reviews(
 
     Raises:
         InputError: Too many rows were refused, or too few are left to split.
+
     """
     _require_usable(audit, reviews)
-    accepted = [chunk.loc[chunk["status"] == ACCEPTED, ["code", "split"]] for chunk in checked_reviews]
+    accepted = [
+        chunk.loc[chunk["status"] == ACCEPTED, ["code", "split"]] for chunk in checked_reviews
+    ]
     codes = np.concatenate([chunk["code"].to_numpy(np.int16) for chunk in accepted])
     own = np.concatenate([_split_numbers(chunk["split"]) for chunk in accepted])
     assigned = _assign_splits(codes, own, audit, split)
@@ -249,7 +260,7 @@ def _with_splits(
 
 
 def _split_numbers(names: pd.Series) -> npt.NDArray[np.int8]:
-    return names.map({name: number for number, name in enumerate(SPLITS)}).fillna(-1).to_numpy(np.int8)
+    return np.array([_SPLIT_NUMBERS.get(name, -1) for name in names], dtype=np.int8)
 
 
 def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
@@ -257,7 +268,7 @@ def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
     if rows == 0:
         raise InputError(f"{reviews.file} has a header but no rows: add reviews to it")
     if rejected > reviews.max_rejected_fraction * rows:
-        reasons = ", ".join(f"{n:,} × {why}" for why, n in audit["rejected_by_reason"].items())
+        reasons = ", ".join(f"{why}: {n:,}" for why, n in audit["rejected_by_reason"].items())
         raise InputError(
             f"{reviews.file}: {rejected:,} of {rows:,} rows can't be used ({reasons}), more than "
             f"reviews.max_rejected_fraction = {reviews.max_rejected_fraction:g} allows. First: "
@@ -337,6 +348,7 @@ def fit_tokenizer(
 
     Returns:
         The tokenizer, with truncation and padding on the left.
+
     """
     return train_tokenizer(
         (text for chunk in clean_reviews for text in chunk.loc[chunk["split"] == "train", "text"]),
@@ -356,6 +368,7 @@ def encode_reviews(
 
     Returns:
         The training, validation and test reviews, each in the order of the file.
+
     """
     parts: dict[str, list[tuple[npt.NDArray[Any], ...]]] = {name: [] for name in SPLITS}
     for chunk in clean_reviews:

@@ -29,6 +29,7 @@ def collect_reviews(imdb_archive: Iterable[tuple[str, str]]) -> Iterator[pd.Data
 
     Raises:
         InputError: The archive holds no labelled review; raised at the end of the stream.
+
     """
     reviews = (
         {"review": text, "sentiment": _SENTIMENTS[member[2]], "split": member[1]}

@@ -37,6 +37,7 @@ def score_test_reviews(
         One row a test review, in the order of the file: `row`, `review`, `sentiment`,
         `predicted_sentiment`, `probability` of that prediction, and `probability_LABEL` for each
         label.
+
     """
     texts = _test_rows(clean_reviews)["text"]
     predictions = _tabulate(predict_probabilities(model, test.sequences), test.labels)
@@ -64,6 +65,7 @@ def score_baseline(
 
     Returns:
         The same columns as the network's predictions, but for the text.
+
     """
     test = _test_rows(clean_reviews)
     predictions = _tabulate(baseline.predict_proba(test["text"]), reviews.labels)
@@ -98,6 +100,7 @@ def score_custom_reviews(
 
     Raises:
         InputError: The column is missing.
+
     """
     if custom.text_column not in custom_reviews.columns:
         raise InputError(
@@ -132,6 +135,7 @@ def compute_metrics(
         `test_log_loss` (natural logarithm), the same of the baseline with the prefix `baseline_`,
         and what it takes to read them. With more than two labels precision, recall, F1 and ROC AUC
         (one label against the rest) are macro-averaged.
+
     """
     evaluate_on = study.user_attrs["protocol"]["evaluate_on"]
     truth = test_predictions["sentiment"]
@@ -140,8 +144,7 @@ def compute_metrics(
         "test_rows": len(test_predictions),
         **{f"test_{k}": v for k, v in _score(test_predictions, reviews.labels).items()},
         **{
-            f"baseline_test_{k}": v
-            for k, v in _score(baseline_predictions, reviews.labels).items()
+            f"baseline_test_{k}": v for k, v in _score(baseline_predictions, reviews.labels).items()
         },
         "majority_test_accuracy": float(truth.value_counts(normalize=True).max()),
         "tuned_on": evaluate_on,
@@ -160,6 +163,7 @@ def plot_learning_curves(history: History, study: optuna.Study) -> go.Figure:
 
     Returns:
         A plotly figure.
+
     """
     names = {
         "accuracy": "final model, rows it learns from",
@@ -191,15 +195,14 @@ def plot_confusion_matrix(test_predictions: pd.DataFrame, reviews: ReviewsParame
 
     Returns:
         A plotly figure.
+
     """
     labels = list(reviews.labels)
     counts = scores.confusion_matrix(
         test_predictions["sentiment"], test_predictions["predicted_sentiment"], labels=labels
     )
     figure = go.Figure(
-        go.Heatmap(
-            z=counts.tolist(), x=labels, y=labels, texttemplate="%{z:,}", colorscale="Blues"
-        )
+        go.Heatmap(z=counts.tolist(), x=labels, y=labels, texttemplate="%{z:,}", colorscale="Blues")
     )
     return figure.update_layout(
         title="Confusion matrix of the test set",
@@ -217,6 +220,7 @@ def plot_roc_curves(test_predictions: pd.DataFrame, reviews: ReviewsParameters) 
 
     Returns:
         A plotly figure.
+
     """
     figure = go.Figure()
     for label in reviews.labels[1:] if len(reviews.labels) == 2 else reviews.labels:  # noqa: PLR2004
@@ -244,6 +248,7 @@ def plot_optimization_history(study: optuna.Study) -> go.Figure:
 
     Returns:
         A plotly figure.
+
     """
     return optuna.visualization.plot_optimization_history(
         study, target_name=f"{study.user_attrs['protocol']['evaluate_on']} accuracy"
@@ -258,6 +263,7 @@ def plot_parameter_importances(study: optuna.Study) -> go.Figure:
 
     Returns:
         A plotly figure; without trials that differ it says that there is nothing to explain.
+
     """
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len({trial.value for trial in finished}) > 1 and study.best_params:
@@ -271,6 +277,7 @@ def summarise_run(
     metrics: dict[str, Any],
     custom_predictions: pd.DataFrame,
     study: optuna.Study,
+    custom: CustomReviewsParameters,
 ) -> str:
     """Put into a few lines what the user wants to know first.
 
@@ -279,9 +286,11 @@ def summarise_run(
         metrics: From `compute_metrics`.
         custom_predictions: From `score_custom_reviews`.
         study: Says which hyperparameters were searched.
+        custom: Names the column with the text.
 
     Returns:
         Markdown: best hyperparameters, test accuracy, predictions.
+
     """
     searched = set(study.best_params)
     lines = [
@@ -304,14 +313,20 @@ def summarise_run(
     ]
     if not metrics["test_set_unseen_in_tuning"]:
         lines += ["The hyperparameters were chosen on the test set: this accuracy flatters.", ""]
-    lines += ["## Custom reviews", "", "| review | predicted | probability |", "| --- | --- | ---: |"]
+    lines += [
+        "## Custom reviews",
+        "",
+        "| review | predicted | probability |",
+        "| --- | --- | ---: |",
+    ]
     for review, label, probability in zip(
-        custom_predictions.iloc[:, 0],
+        custom_predictions[custom.text_column],
         custom_predictions["predicted_sentiment"],
         custom_predictions["probability"],
         strict=True,
     ):
-        lines.append(f"| {_shorten(str(review))} | {label} | {probability:.3f} |")
+        verdict = "no text | " if pd.isna(label) else f"{label} | {probability:.3f}"
+        lines.append(f"| {_shorten(str(review))} | {verdict} |")
     return "\n".join(lines) + "\n"
 
 
@@ -339,7 +354,11 @@ def _score(predictions: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, floa
     codes = list(range(len(labels)))
     average = "binary" if len(labels) == 2 else "macro"  # noqa: PLR2004
     precision, recall, f1, _ = scores.precision_recall_fscore_support(
-        truth, predicted, labels=None if average == "binary" else codes, average=average, zero_division=0
+        truth,
+        predicted,
+        labels=None if average == "binary" else codes,
+        average=average,
+        zero_division=0,
     )
     roc_auc = (
         scores.roc_auc_score(truth, probabilities[:, 1])

@@ -82,7 +82,13 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 func=summarise_run,
-                inputs=["best_hyperparameters", "metrics", "custom_predictions", "study"],
+                inputs=[
+                    "best_hyperparameters",
+                    "metrics",
+                    "custom_predictions",
+                    "study",
+                    "params:custom_reviews",
+                ],
                 outputs="summary",
                 name="summarise_run",
             ),

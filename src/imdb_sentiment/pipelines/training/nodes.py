@@ -32,6 +32,7 @@ def fit_best_model(
 
     Returns:
         The network after its last epoch, and its figures epoch by epoch.
+
     """
     hyperparameters = Hyperparameters(**best_hyperparameters)
 
@@ -44,9 +45,7 @@ def fit_best_model(
         )
 
     if training.use_validation_rows:
-        return train_model(
-            train + validation, hyperparameters, training.seed, on_epoch_end=report
-        )
+        return train_model(train + validation, hyperparameters, training.seed, on_epoch_end=report)
     return train_model(train, hyperparameters, training.seed, validation, report)
 
 
@@ -64,6 +63,7 @@ def fit_baseline(
 
     Returns:
         A scikit-learn pipeline from texts to codes.
+
     """
     learnt = ["train", "validation"] if training.use_validation_rows else ["train"]
     rows = pd.concat(

@@ -34,6 +34,7 @@ def select_evaluation_set(
 
     Returns:
         One of the two.
+
     """
     if tuning.evaluate_on == "test":
         logger.warning(
@@ -70,6 +71,7 @@ def tune_hyperparameters(
     Raises:
         InputError: The study of that name was made from other data, another search space or
             another protocol.
+
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the lines below say it, in one voice
     study = optuna.create_study(
@@ -132,6 +134,7 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
 
     Returns:
         The trials in the order in which they began; hyperparameters as columns `params_NAME`.
+
     """
     return pd.DataFrame(
         {
@@ -192,8 +195,8 @@ def _require_same_origin(study: optuna.Study, origin: dict[str, Any]) -> None:
             was = "" if name == "data" else f" ({study.user_attrs.get(name)} instead of {value})"
             raise InputError(
                 f"the study {study.study_name!r} was made with another {name}{was}, and trials of "
-                "both can't be compared: begin a new study with --params tuning.study_name=NAME, or "
-                "delete data/06_models/study.db to begin anew with all"
+                "both can't be compared: begin a new study with --params tuning.study_name=NAME, "
+                "or delete data/06_models/study.db to begin all anew"
             )
 
 

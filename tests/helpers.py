@@ -1,0 +1,157 @@
+"""What several tests need: made-up reviews, typed parameters from conf/base, runs of the CLI."""
+
+import csv
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from kedro.config import OmegaConfigLoader
+
+from imdb_sentiment.encoded import EncodedReviews
+from imdb_sentiment.settings import CONFIG_LOADER_ARGS
+
+PROJECT = Path(__file__).parents[1]
+
+# A network small enough to train in seconds; everything else is as users have it.
+SMALL = {
+    "tokenizer": {"vocabulary_size": 50, "sequence_length": 12},
+    "hyperparameters": {"embedding_size": 4, "epochs": 2, "learning_rate": 0.02, "batch_size": 16},
+    "tuning": {
+        "search_space": {
+            "units": {"type": "int", "low": 2, "high": 4},
+            "dropout_rate": {"type": "float", "low": 0.2, "high": 0.5},
+            "optimizer": {"type": "categorical", "choices": ["adam", "rmsprop"]},
+        }
+    },
+}
+
+_WORDS = {
+    0: ["awful", "boring", "dreadful", "clumsy", "tedious"],
+    1: ["lovely", "brilliant", "charming", "superb", "moving"],
+    2: ["ordinary", "average", "passable", "middling", "plain"],
+}
+_FILLER = tuple(
+    [
+        "the",
+        "film",
+        "was",
+        "in",
+        "a",
+        "cinema",
+        "with",
+        "my",
+        "sister",
+        "and",
+        "some",
+        "popcorn",
+        "one",
+        "day",
+    ]
+)
+
+
+def base_parameters() -> dict[str, Any]:
+    """Return conf/base's parameters as plain values."""
+    loader = OmegaConfigLoader(
+        str(PROJECT / "conf"),
+        base_env="base",
+        default_run_env="base",
+        custom_resolvers=CONFIG_LOADER_ARGS["custom_resolvers"],
+    )
+    return dict(loader["parameters"])
+
+
+def make_reviews(
+    n: int, labels: Sequence[str] = ("negative", "positive"), seed: int = 0
+) -> list[tuple[str, str]]:
+    """Return `n` distinct (review, label) pairs that a small model can tell apart."""
+    rng = random.Random(seed)
+    rows = []
+    for i in range(n):
+        code = i % len(labels)
+        words = rng.choices(_WORDS[code], k=3) + rng.choices(_FILLER, k=5) + [f"x{i}"]
+        rng.shuffle(words)
+        rows.append((" ".join(words), labels[code]))
+    return rows
+
+
+def write_csv(
+    path: Path, rows: Iterable[Sequence[str]], header: Sequence[str] = ("review", "sentiment")
+) -> Path:
+    """Write a well-formed CSV."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+    return path
+
+
+def make_encoded(n: int, n_labels: int = 2, length: int = 6, seed: int = 0) -> EncodedReviews:
+    """Return encoded reviews whose last token tells the label."""
+    rng = np.random.default_rng(seed)
+    codes = (np.arange(n) % n_labels).astype(np.uint8)
+    sequences = rng.integers(2, 20, size=(n, length), dtype=np.uint8)
+    for row, filled in zip(sequences, rng.integers(1, length + 1, size=n), strict=True):
+        row[: length - filled] = 0
+    sequences[:, -1] = 20 + codes
+    labels = ("negative", "positive", "neutral", "mixed")[:n_labels]
+    return EncodedReviews(sequences, codes, np.arange(1, n + 1), labels, vocabulary_size=30)
+
+
+def make_project(folder: Path, parameters: dict[str, Any] | None = None) -> Path:
+    """Copy what a run needs into `folder`, with `parameters` laid over conf/base."""
+    for name in ("pyproject.toml", ".telemetry"):
+        shutil.copy(PROJECT / name, folder)
+    shutil.copytree(PROJECT / "conf", folder / "conf", ignore=shutil.ignore_patterns("local"))
+    shutil.copytree(PROJECT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "data/01_raw").mkdir(parents=True)
+    shutil.copy(PROJECT / "data/01_raw/custom_reviews.csv", folder / "data/01_raw")
+    (folder / "conf/local").mkdir()
+    text = yaml.safe_dump(SMALL if parameters is None else parameters)
+    (folder / "conf/local/parameters.yml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def start_kedro(project: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start `kedro ARGUMENTS` in its own process group; stdout and stderr come together."""
+    environment = os.environ | {"COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "kedro", *arguments],
+        cwd=project,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def kedro(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `kedro ARGUMENTS` to its end."""
+    process = start_kedro(project, *arguments)
+    try:
+        output, _ = process.communicate(timeout=300)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> str:
+    """Read the process's output until `text` appears; fail if it ends first."""
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if text in line:
+            return seen
+    raise AssertionError(f"{text!r} never appeared in:\n{seen}")

@@ -1,0 +1,355 @@
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
+
+from helpers import make_reviews, write_csv
+from imdb_sentiment.datasets import (
+    AtomicJSONDataset,
+    AtomicPickleDataset,
+    ChunkedCSVDataset,
+    PickleStreamDataset,
+)
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.parameters import ReviewsParameters, SplitParameters, TokenizerParameters
+from imdb_sentiment.pipelines.data_processing import create_pipeline
+from imdb_sentiment.pipelines.data_processing.nodes import (
+    audit_reviews,
+    check_reviews,
+    encode_reviews,
+    fit_tokenizer,
+    split_reviews,
+)
+
+
+def as_chunks(
+    rows: Sequence[tuple[str, ...]],
+    columns: tuple[str, ...] = ("review", "sentiment"),
+    size: int = 4,
+) -> list[pd.DataFrame]:
+    frame = pd.DataFrame(rows, columns=list(columns), dtype=object).assign(_malformed="")
+    frame.index = pd.RangeIndex(1, len(frame) + 1)
+    return [frame[start : start + size] for start in range(0, len(frame), size)]
+
+
+def check(
+    rows: Sequence[tuple[str, ...]], reviews: ReviewsParameters, split: SplitParameters
+) -> pd.DataFrame:
+    return pd.concat(check_reviews(as_chunks(rows), reviews, split), ignore_index=True)
+
+
+def clean(
+    rows: Sequence[tuple[str, ...]],
+    reviews: ReviewsParameters,
+    split: SplitParameters,
+    columns: tuple[str, ...] = ("review", "sentiment"),
+) -> pd.DataFrame:
+    checked = list(check_reviews(as_chunks(rows, columns), reviews, split))
+    audit, _ = audit_reviews(checked, reviews)
+    return pd.concat(split_reviews(checked, audit, reviews, split), ignore_index=True)
+
+
+def test_each_row_is_judged(reviews: ReviewsParameters, split: SplitParameters) -> None:
+    rows = [
+        ("Fine <br />film", " Positive "),
+        ("", "positive"),
+        (" <br> ", "negative"),
+        ("Words", ""),
+        ("Words", "meh"),
+        ("Fine film", "positive"),
+        ("Fine  film", "negative"),
+        ("Words", "NEGATIVE"),
+    ]
+    checked = check(rows, reviews, split)
+    assert checked["row"].tolist() == list(range(1, 9))
+    assert list(zip(checked["status"], checked["reason"], strict=True)) == [
+        ("accepted", ""),
+        ("rejected", "no text"),
+        ("rejected", "no text"),
+        ("rejected", "no label"),
+        ("rejected", "unknown label: meh"),
+        ("duplicate", "same text as row 1"),
+        ("duplicate", "same text as row 1 under another label"),
+        ("accepted", ""),
+    ]
+    accepted = checked[checked["status"] == "accepted"]
+    assert accepted["text"].tolist() == ["Fine film", "Words"]
+    assert accepted["code"].tolist() == [1, 0]
+
+
+def test_the_audit_counts_every_row(reviews: ReviewsParameters, split: SplitParameters) -> None:
+    rows = [
+        ("one two three", "positive"),
+        ("one", "negative"),
+        ("one", "positive"),
+        ("", "positive"),
+        ("x", "meh"),
+    ]
+    checked = list(check_reviews(as_chunks(rows, size=2), reviews, split))
+    audit, refused = audit_reviews(checked, reviews)
+    assert audit == {
+        "file": "sample_reviews.csv",
+        "rows_read": 5,
+        "accepted": 2,
+        "rejected": 2,
+        "duplicates": 1,
+        "duplicates_with_another_label": 1,
+        "rejected_by_reason": {"no text": 1, "unknown label": 1},
+        "rejected_examples": ["row 4: no text", "row 5: unknown label: meh"],
+        "accepted_by_label": {"negative": 1, "positive": 1},
+        "accepted_by_own_split": {},
+        "words_per_review": {"mean": 2.0, "median": 1, "max": 3},
+    }
+    assert pd.concat(refused).to_dict("records") == [
+        {"row": 4, "reason": "no text", "text": "", "sentiment": "positive"},
+        {"row": 5, "reason": "unknown label: meh", "text": "x", "sentiment": "meh"},
+    ]
+
+
+def test_random_splits_are_stratified_and_whole(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    rows = [
+        (text, "positive" if i % 4 else "negative")
+        for i, (text, _) in enumerate(make_reviews(1000))
+    ]
+    cleaned = clean(rows, reviews, split)
+    sizes = cleaned["split"].value_counts()
+    assert sizes.to_dict() == {"train": 720, "test": 200, "validation": 80}
+    for _, part in cleaned.groupby("split"):
+        assert part["code"].mean() == pytest.approx(0.75, abs=0.01)
+    assert sorted(cleaned["row"]) == list(range(1, 1001))
+
+
+def test_splits_depend_on_the_seed_alone(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    rows = make_reviews(200)
+    first, again = (clean(rows, reviews, split) for _ in range(2))
+    other = clean(rows, reviews, split.model_copy(update={"seed": 1}))
+    pd.testing.assert_frame_equal(first, again)
+    assert (first["split"] != other["split"]).any()
+
+
+def test_splits_of_the_csv_are_kept(reviews: ReviewsParameters, split: SplitParameters) -> None:
+    own = split.model_copy(update={"method": "column", "validation_fraction": 0.2})
+    rows = [
+        (text, label, "Test" if i < 40 else "train ")
+        for i, (text, label) in enumerate(make_reviews(100))
+    ]
+    cleaned = clean(rows, reviews, own, ("review", "sentiment", "split"))
+    assert cleaned.loc[cleaned["split"] == "test", "row"].tolist() == list(range(1, 41))
+    assert cleaned["split"].value_counts().to_dict() == {"train": 48, "test": 40, "validation": 12}
+
+
+def test_validation_rows_of_the_csv_are_kept(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    own = split.model_copy(update={"method": "column"})
+    names = ["test"] * 20 + ["validation"] * 20 + ["train"] * 20
+    rows = [(*review, name) for review, name in zip(make_reviews(60), names, strict=True)]
+    assert clean(rows, reviews, own, ("review", "sentiment", "split"))["split"].tolist() == names
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "has a header but no rows"),
+        (
+            make_reviews(50) + [("text", "meh")] * 2,
+            r"2 of 52 rows can't be used \(unknown label: 2\).*row 51",
+        ),
+        (
+            [*make_reviews(2), *[(f"t{i}", "positive") for i in range(200)]],
+            "'negative' occurs in 1 usable row,",
+        ),
+        (
+            [(text, "positive") for text, _ in make_reviews(50)],
+            "'negative' occurs in 0 usable rows",
+        ),
+        (make_reviews(6), "rows are too few to hold out 0.1"),
+    ],
+)
+def test_unusable_data_stop_the_run(
+    rows: list[tuple[str, str]], message: str, reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    checked = list(check_reviews(as_chunks(rows), reviews, split))
+    audit, _ = audit_reviews(checked, reviews)
+    with pytest.raises(InputError, match=message):
+        list(split_reviews(checked, audit, reviews, split))
+
+
+def test_a_missing_column_is_named(reviews: ReviewsParameters, split: SplitParameters) -> None:
+    with pytest.raises(
+        InputError, match=r"no column 'sentiment'; it has: review, label.*reviews\.label_column"
+    ):
+        list(check_reviews(as_chunks([("a", "b")], ("review", "label")), reviews, split))
+
+
+def test_a_missing_split_column_is_named(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    own = split.model_copy(update={"method": "column"})
+    with pytest.raises(InputError, match=r"no column 'split'.*split\.column"):
+        list(check_reviews(as_chunks(make_reviews(4)), reviews, own))
+
+
+def test_a_split_column_needs_test_rows(reviews: ReviewsParameters, split: SplitParameters) -> None:
+    own = split.model_copy(update={"method": "column"})
+    rows = [(*review, "train") for review in make_reviews(60)]
+    with pytest.raises(InputError, match="no usable row has 'test'"):
+        clean(rows, reviews, own, ("review", "sentiment", "split"))
+
+
+def test_the_vocabulary_comes_from_training_rows_alone(
+    tokenizer_parameters: TokenizerParameters,
+) -> None:
+    texts = pd.DataFrame(
+        {"text": ["seen", "held", "out"], "split": ["train", "validation", "test"]}
+    )
+    assert set(fit_tokenizer([texts], tokenizer_parameters).get_vocab()) == {
+        "[PAD]",
+        "[UNK]",
+        "seen",
+    }
+
+
+def test_encoded_sets_hold_each_row_in_order(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    cleaned = clean(make_reviews(100), reviews, split)
+    chunks = [cleaned[:30], cleaned[30:]]
+    tokenizer = fit_tokenizer(chunks, TokenizerParameters(vocabulary_size=200, sequence_length=15))
+    words = {number: word for word, number in tokenizer.get_vocab().items()}
+    for name, part in zip(
+        ("train", "validation", "test"), encode_reviews(chunks, tokenizer, reviews), strict=True
+    ):
+        expected = cleaned[cleaned["split"] == name]
+        assert part.rows.tolist() == expected["row"].tolist()
+        assert part.codes.tolist() == expected["code"].tolist()
+        assert part.sequences.dtype == np.uint8
+        decoded = [" ".join(words[i] for i in ids if i > 0) for ids in part.sequences.tolist()]
+        known = [
+            " ".join(w if w in words.values() else "[UNK]" for w in text.split())
+            for text in expected["text"]
+        ]
+        assert decoded == known
+
+
+def test_the_pipeline_runs_on_a_few_rows(
+    tmp_path: Path,
+    reviews: ReviewsParameters,
+    split: SplitParameters,
+    tokenizer_parameters: TokenizerParameters,
+) -> None:
+    path = write_csv(
+        tmp_path / "few.csv",
+        [*make_reviews(120), ("again", "positive"), ("again", "positive"), ("bad", "?")],
+    )
+    catalog = DataCatalog(
+        {
+            "raw_reviews": ChunkedCSVDataset(filepath=str(path), load_args={"chunksize": 50}),
+            "checked_reviews": PickleStreamDataset(filepath=str(tmp_path / "checked.pkl")),
+            "rejected_reviews": ChunkedCSVDataset(filepath=str(tmp_path / "rejected.csv")),
+            "clean_reviews": PickleStreamDataset(filepath=str(tmp_path / "clean.pkl")),
+            "audit": AtomicJSONDataset(filepath=str(tmp_path / "audit.json")),
+            "train": AtomicPickleDataset(filepath=str(tmp_path / "train.pkl")),
+            "test": AtomicPickleDataset(filepath=str(tmp_path / "test.pkl")),
+            "params:reviews": MemoryDataset(reviews),
+            "params:split": MemoryDataset(split),
+            "params:tokenizer": MemoryDataset(tokenizer_parameters),
+        }
+    )
+    SequentialRunner().run(create_pipeline(), catalog)
+    audit = catalog.load("audit")
+    assert (audit["rows_read"], audit["accepted"], audit["rejected"], audit["duplicates"]) == (
+        123,
+        121,
+        1,
+        1,
+    )
+    assert pd.read_csv(tmp_path / "rejected.csv")["row"].tolist() == [123]
+    train, test = catalog.load("train"), catalog.load("test")
+    assert train.sequences.shape == (len(train), tokenizer_parameters.sequence_length)
+    assert not set(train.rows) & set(test.rows)
+
+
+cells = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
+    [
+        "positive",
+        "NEGATIVE ",
+        "meh",
+        "",
+        " ",
+        '"',
+        ",",
+        "\n",
+        "\r\n",
+        "<br />",
+        "\ufeff",
+        "\x00",
+        "good film",
+    ]
+)
+
+
+def account(
+    content: str, reviews: ReviewsParameters, split: SplitParameters, path: Path
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    path.write_bytes(content.encode("utf-8"))
+    raw = ChunkedCSVDataset(filepath=str(path), load_args={"chunksize": 3}).load()
+    checked = list(check_reviews(raw, reviews, split))
+    audit, refused = audit_reviews(checked, reviews)
+    rows = pd.concat(checked, ignore_index=True)
+    assert audit["accepted"] + audit["rejected"] + audit["duplicates"] == audit["rows_read"]
+    assert audit["rows_read"] == len(rows)
+    assert rows["row"].tolist() == list(range(1, len(rows) + 1))
+    assert sum(len(chunk) for chunk in refused) == audit["rejected"]
+    assert sum(audit["rejected_by_reason"].values()) == audit["rejected"]
+    return audit, rows
+
+
+@pytest.fixture(scope="module")
+def csv_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("property") / "any.csv"
+
+
+property_test = settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@property_test
+@given(records=st.lists(st.lists(cells, min_size=1, max_size=4), max_size=12))
+def test_no_record_is_lost_whatever_its_fields(
+    records: list[list[str]], csv_path: Path, reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, quoting=csv.QUOTE_ALL).writerows([["review", "sentiment"], *records])
+    audit, rows = account(buffer.getvalue(), reviews, split, csv_path)
+    assert audit["rows_read"] == len(records)
+    malformed = rows["reason"].str.startswith("malformed")
+    assert malformed.tolist() == [len(record) > 2 for record in records]
+
+
+@property_test
+@given(body=st.text(st.sampled_from('ab",\n\r \x00é<>&;'), max_size=60))
+def test_no_content_breaks_the_accounting(
+    body: str, csv_path: Path, reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    try:
+        account("review,sentiment\n" + body, reviews, split, csv_path)
+    except InputError as error:
+        refusal = str(error)
+    else:
+        refusal = ""
+    assert not refusal or ("is never closed" in refusal and '"' in body)

@@ -1,0 +1,96 @@
+import json
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import PROJECT, make_reviews
+from imdb_sentiment.parameters import TokenizerParameters
+from imdb_sentiment.text import clean_text, encode_texts, train_tokenizer
+
+
+@pytest.fixture(scope="module")
+def sample() -> list[str]:
+    frame = pd.read_csv(PROJECT / "data/01_raw/sample_reviews.csv")
+    return [clean_text(text) for text in frame["review"]]
+
+
+@pytest.mark.parametrize(
+    ("found", "cleaned"),
+    [
+        ("Good.<br /><br />Very good.", "Good. Very good."),
+        ("<p class='x'>One</p><BR>two", "One two"),
+        ("Tom &amp; Jerry &quot;live&quot;", 'Tom & Jerry "live"'),
+        ("&lt;br /&gt;double-escaped", "double-escaped"),
+        ("cafe\u0301", "caf\u00e9"),
+        ("  a\t\tb\r\nc\u00a0d  ", "a b c d"),
+        ("a\x00b\x07", "a b"),
+        ("I <3 this, 1 < 2 and 3 > 2", "I <3 this, 1 < 2 and 3 > 2"),
+        (" <br> ", ""),
+    ],
+)
+def test_clean_text(found: str, cleaned: str) -> None:
+    assert clean_text(found) == cleaned
+
+
+def test_ids_are_smallest_unsigned_and_padded_and_cut_on_the_left() -> None:
+    parameters = TokenizerParameters(vocabulary_size=3, sequence_length=4)
+    tokenizer = train_tokenizer(["a a a b b c d"], parameters)
+    ids = encode_texts(tokenizer, ["a b", "c c c a b", "unheard of", ""])
+    assert ids.dtype == np.uint8
+    assert ids.tolist() == [[0, 0, 2, 3], [4, 4, 2, 3], [0, 0, 1, 1], [0, 0, 0, 0]]
+
+
+def test_no_texts_give_an_empty_array() -> None:
+    tokenizer = train_tokenizer(["a b"], TokenizerParameters(vocabulary_size=5, sequence_length=7))
+    assert encode_texts(tokenizer, []).shape == (0, 7)
+
+
+def test_default_vocabulary_takes_two_bytes_an_id() -> None:
+    words = [f"word{i}" for i in range(6000)]
+    parameters = TokenizerParameters(vocabulary_size=5000, sequence_length=200)
+    tokenizer = train_tokenizer(words, parameters)
+    ids = encode_texts(tokenizer, words[:3])
+    assert tokenizer.get_vocab_size() == 5002
+    assert ids.dtype == np.uint16
+    assert ids[0].nbytes == 400
+
+
+def test_words_and_sequences_are_those_of_keras(
+    sample: list[str], tokenizer_parameters: TokenizerParameters
+) -> None:
+    import keras
+    import tensorflow as tf
+
+    # Keras counts its stand-in for unknown words as one of num_words, and starts ids at 1.
+    theirs = tf.keras.preprocessing.text.Tokenizer(
+        num_words=tokenizer_parameters.vocabulary_size + 2, oov_token="[UNK]"
+    )
+    theirs.fit_on_texts(sample)
+    tokenizer = train_tokenizer(sample, tokenizer_parameters)
+    ours = tokenizer.get_vocab()
+
+    counts = Counter(theirs.word_counts)
+    ranked = counts.most_common()
+    last_count = ranked[tokenizer_parameters.vocabulary_size - 1][1]
+    certain = {word for word, count in ranked if count > last_count}
+    possible = {word for word, count in ranked if count >= last_count}
+    words = set(ours) - {"[PAD]", "[UNK]"}
+    assert certain <= words <= possible
+    assert len(words) == tokenizer_parameters.vocabulary_size
+    by_id = sorted(words, key=ours.__getitem__)
+    assert [counts[word] for word in by_id] == sorted((counts[w] for w in words), reverse=True)
+
+    # Ties at the end of the vocabulary fall differently; given our words, sequences are the same.
+    theirs.word_index = {word: ours[word] for word in words} | {"[UNK]": 1}
+    sequences = theirs.texts_to_sequences(sample)
+    padded = keras.utils.pad_sequences(sequences, maxlen=tokenizer_parameters.sequence_length)
+    np.testing.assert_array_equal(encode_texts(tokenizer, sample), padded)
+
+
+def test_the_same_texts_give_the_same_tokenizer() -> None:
+    texts = [text for text, _ in make_reviews(500)]
+    parameters = TokenizerParameters(vocabulary_size=100, sequence_length=10)
+    first, second = (json.loads(train_tokenizer(texts, parameters).to_str()) for _ in range(2))
+    assert first == second

@@ -38,24 +38,7 @@ _WORDS = {
     1: ["lovely", "brilliant", "charming", "superb", "moving"],
     2: ["ordinary", "average", "passable", "middling", "plain"],
 }
-_FILLER = tuple(
-    [
-        "the",
-        "film",
-        "was",
-        "in",
-        "a",
-        "cinema",
-        "with",
-        "my",
-        "sister",
-        "and",
-        "some",
-        "popcorn",
-        "one",
-        "day",
-    ]
-)
+_FILLER = ("the", "film", "was", "in", "a", "cinema", "with", "my", "sister", "one", "day")
 
 
 def base_parameters() -> dict[str, Any]:

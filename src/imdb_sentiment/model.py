@@ -132,4 +132,5 @@ def predict_probabilities(
     probabilities = np.asarray(output, dtype=np.float64)
     if probabilities.shape[1] == 1:
         return np.hstack([1 - probabilities, probabilities])
-    return np.divide(probabilities, probabilities.sum(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return probabilities

@@ -175,7 +175,8 @@ class TuningParameters(Parameters):
             if field is None:
                 known = ", ".join(Hyperparameters.model_fields)
                 raise ValueError(f"search_space: unknown hyperparameter {name!r}; known: {known}")
-            adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])
+            annotated: Any = Annotated[field.annotation, field]
+            adapter: TypeAdapter[Any] = TypeAdapter(annotated)
             for value in distribution.values():
                 try:
                     adapter.validate_python(value)

@@ -3,11 +3,11 @@
 from difflib import get_close_matches
 from typing import Any
 
-from kedro.framework.cli.utils import KedroCliError
+from click import ClickException
 from kedro.framework.session import KedroSession
 from kedro.validation.exceptions import ParameterValidationError
 
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import InputError, find_input_error
 
 
 class PlainErrorsSession(KedroSession):
@@ -22,13 +22,13 @@ class PlainErrorsSession(KedroSession):
         try:
             self._require_known_parameters()
             return super().run(*args, **kwargs)
-        except (InputError, ParameterValidationError) as error:
-            raise KedroCliError(str(error)) from error
+        except ParameterValidationError as error:
+            raise ClickException(str(error)) from error
         except Exception as error:
-            # Kedro wraps what a dataset raises.
-            if isinstance(error.__cause__, InputError):
-                raise KedroCliError(str(error.__cause__)) from error
-            raise
+            mendable = find_input_error(error)
+            if mendable is None:
+                raise
+            raise ClickException(str(mendable)) from error
 
     def _require_known_parameters(self) -> None:
         given = self.store.get("runtime_params") or {}

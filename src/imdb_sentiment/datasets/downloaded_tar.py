@@ -93,11 +93,15 @@ class DownloadedTarDataset(AbstractDataset[None, Stream[tuple[str, str]]]):
 
 def _members(archive: Path) -> Iterator[tuple[str, str]]:
     try:
-        with tarfile.open(archive, "r|gz") as tar:
-            for member in tar:
-                file = tar.extractfile(member) if member.isreg() else None
-                if file is not None:
-                    yield member.name, file.read().decode("utf-8")
+        with gzip.open(archive) as content:
+            with tarfile.open(fileobj=content, mode="r|") as tar:
+                for member in tar:
+                    file = tar.extractfile(member) if member.isreg() else None
+                    if file is not None:
+                        yield member.name, file.read().decode("utf-8")
+            # The checksum is behind the last byte, and tar stops before it.
+            while content.read(1 << 20):
+                pass
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
         raise InputError(
             f"{archive} is damaged or not a .tar.gz of texts ({_first_line(error)}): fetch it anew"

@@ -1,0 +1,198 @@
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
+
+from helpers import (
+    kedro,
+    make_encoded,
+    make_project,
+    make_reviews,
+    start_kedro,
+    wait_for,
+    write_csv,
+)
+from imdb_sentiment.datasets import AtomicPickleDataset, OptunaStorageDataset
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.parameters import Hyperparameters, TuningParameters
+from imdb_sentiment.pipelines.tuning import create_pipeline
+from imdb_sentiment.pipelines.tuning.nodes import (
+    select_evaluation_set,
+    tabulate_trials,
+    tune_hyperparameters,
+)
+
+TRAIN, VALIDATION = make_encoded(48), make_encoded(24, seed=5)
+
+
+@pytest.fixture
+def one_epoch(hyperparameters: Hyperparameters) -> Hyperparameters:
+    return hyperparameters.model_copy(update={"epochs": 1})
+
+
+def trials(storage: optuna.storages.BaseStorage, tuning: TuningParameters) -> list[tuple[Any, ...]]:
+    study = optuna.load_study(study_name=tuning.study_name, storage=storage)
+    return [(trial.params, trial.value) for trial in study.trials]
+
+
+def test_the_best_trial_is_returned_whole(
+    one_epoch: Hyperparameters, tuning: TuningParameters
+) -> None:
+    storage = optuna.storages.InMemoryStorage()
+    study, best = tune_hyperparameters(storage, TRAIN, VALIDATION, one_epoch, tuning)
+    values = [trial.value for trial in study.trials]
+    assert len(values) == tuning.n_trials
+    assert study.best_value == max(value for value in values if value is not None)
+    assert best == one_epoch.model_dump() | study.best_params
+    for trial in study.trials:
+        assert set(trial.params) == set(tuning.search_space)
+        assert trial.value == max(trial.intermediate_values.values())
+
+
+def test_a_longer_search_goes_on_and_equals_one_in_a_piece(
+    one_epoch: Hyperparameters, tuning: TuningParameters, tmp_path: Path
+) -> None:
+    three = tuning.model_copy(update={"n_trials": 3})
+    piece = optuna.storages.InMemoryStorage()
+    tune_hyperparameters(piece, TRAIN, VALIDATION, one_epoch, three)
+
+    for n_trials in (1, 3, 3):
+        storage = OptunaStorageDataset(filepath=str(tmp_path / "study.db")).load()
+        some = tuning.model_copy(update={"n_trials": n_trials})
+        tune_hyperparameters(storage, TRAIN, VALIDATION, one_epoch, some)
+    assert trials(storage, tuning) == trials(piece, tuning)
+    assert len(trials(storage, tuning)) == 3
+    assert len({str(parameters) for parameters, _ in trials(piece, tuning)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": make_encoded(48, seed=7)}, "another data"),
+        ({"evaluation": make_encoded(24, seed=7)}, "another data"),
+        ({"space": {"units": {"type": "int", "low": 2, "high": 3}}}, "another search space"),
+        ({"fixed": {"epochs": 2}}, "another protocol"),
+        ({"evaluate_on": "test"}, "another protocol"),
+    ],
+)
+def test_a_study_of_another_origin_is_refused(
+    change: dict[str, Any], message: str, one_epoch: Hyperparameters, tuning: TuningParameters
+) -> None:
+    storage = optuna.storages.InMemoryStorage()
+    one = tuning.model_copy(update={"n_trials": 1})
+    tune_hyperparameters(storage, TRAIN, VALIDATION, one_epoch, one)
+    other = one.model_dump()
+    other["search_space"] |= change.get("space", {})
+    other["evaluate_on"] = change.get("evaluate_on", "validation")
+    with pytest.raises(InputError, match=rf"{message}.*tuning\.study_name=NAME"):
+        tune_hyperparameters(
+            storage,
+            change.get("train", TRAIN),
+            change.get("evaluation", VALIDATION),
+            one_epoch.model_copy(update=change.get("fixed", {})),
+            TuningParameters(**other),
+        )
+    assert len(trials(storage, tuning)) == 1
+
+
+def test_the_test_set_is_chosen_on_only_when_asked_for(
+    tuning: TuningParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    test = make_encoded(10, seed=9)
+    assert select_evaluation_set(VALIDATION, test, tuning) is VALIDATION
+    assert not caplog.records
+    on_test = tuning.model_copy(update={"evaluate_on": "test"})
+    with caplog.at_level(logging.WARNING):
+        assert select_evaluation_set(VALIDATION, test, on_test) is test
+    assert "flatter" in caplog.text
+
+
+def test_trials_become_a_table() -> None:
+    study = optuna.create_study(direction="maximize")
+    study.optimize(lambda trial: trial.suggest_int("units", 1, 9) / 10, n_trials=2)
+    table = tabulate_trials(study)
+    assert table["state"].tolist() == ["complete", "complete"]
+    np.testing.assert_allclose(table["params_units"] / 10, table["value"])
+    assert (table["seconds"] >= 0).all()
+
+
+def test_the_pipeline_tunes_without_the_test_set(
+    tmp_path: Path, one_epoch: Hyperparameters, tuning: TuningParameters
+) -> None:
+    results = []
+    for number, test in enumerate((make_encoded(10, seed=1), make_encoded(30, seed=2))):
+        folder = tmp_path / str(number)
+        catalog = DataCatalog(
+            {
+                "train": MemoryDataset(TRAIN),
+                "validation": MemoryDataset(VALIDATION),
+                "test": MemoryDataset(test),
+                "study_storage": OptunaStorageDataset(filepath=str(folder / "study.db")),
+                "study": AtomicPickleDataset(filepath=str(folder / "study.pkl")),
+                "params:tuning": MemoryDataset(tuning),
+                "params:hyperparameters": MemoryDataset(one_epoch),
+            }
+        )
+        outputs = SequentialRunner().run(create_pipeline(), catalog)
+        table: pd.DataFrame = outputs["trials"].load()
+        results.append(table[["value", "params_units", "params_dropout_rate"]])
+        assert len(catalog.load("study").trials) == tuning.n_trials
+    pd.testing.assert_frame_equal(results[0], results[1])
+
+
+@pytest.fixture
+def ready(tmp_path: Path) -> Path:
+    """Return a project whose data are processed, and whose trials take a moment."""
+    project = make_project(tmp_path)
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(200))
+    assert kedro(project, "run", "--pipelines", "data_processing").returncode == 0
+    return project
+
+
+SLOW = "tuning.n_trials=3,hyperparameters.epochs=3,hyperparameters.batch_size=2"
+
+
+def test_a_search_that_is_ended_goes_on_as_if_it_had_not_been(ready: Path) -> None:
+    tune = ("run", "--pipelines", "tuning", "--params")
+
+    killed = start_kedro(ready, *tune, SLOW)
+    wait_for(killed, "Trial 2 of 3, epoch 1 of 3")
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate(timeout=60)
+
+    interrupted = start_kedro(ready, *tune, SLOW)
+    seen = wait_for(interrupted, "Trial 3 of 3, epoch 1 of 3")
+    assert "Trial 1 of 3" not in seen
+    os.killpg(interrupted.pid, signal.SIGINT)
+    output, _ = interrupted.communicate(timeout=60)
+    assert interrupted.returncode != 0
+    assert "2 of 3 trials finished; they are kept" in output
+    assert "Traceback" not in output
+    assert not (ready / "data/06_models/best_hyperparameters.json").exists()
+
+    resumed = kedro(ready, *tune, SLOW)
+    assert resumed.returncode == 0, resumed.stdout
+    assert "Trial 2 of 3" not in resumed.stdout
+    table = read_trials(ready)
+    assert table["state"].value_counts()["complete"] == 3
+    assert len(table) == 5
+
+    whole = kedro(ready, *tune, f"{SLOW},tuning.study_name=whole")
+    assert whole.returncode == 0, whole.stdout
+    columns = ["value", "params_units", "params_dropout_rate", "params_optimizer"]
+    pd.testing.assert_frame_equal(
+        table.loc[table["state"] == "complete", columns].reset_index(drop=True),
+        read_trials(ready)[columns],
+    )
+
+
+def read_trials(project: Path) -> pd.DataFrame:
+    return pd.read_csv(project / "data/08_reporting/trials.csv")

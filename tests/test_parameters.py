@@ -1,0 +1,59 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from imdb_sentiment.parameters import Hyperparameters, ReviewsParameters, TuningParameters
+
+
+def test_base_has_the_promised_defaults(conf: dict[str, Any]) -> None:
+    tuning = TuningParameters(**conf["tuning"])
+    assert conf["tokenizer"] == {"vocabulary_size": 5000, "sequence_length": 200}
+    assert conf["hyperparameters"]["epochs"] == 5
+    assert (tuning.n_trials, tuning.evaluate_on) == (2, "validation")
+    assert conf["tuning"]["search_space"] == {
+        "units": {"type": "int", "low": 50, "high": 100},
+        "dropout_rate": {"type": "float", "low": 0.2, "high": 0.5},
+        "optimizer": {"type": "categorical", "choices": ["adam", "rmsprop"]},
+    }
+
+
+@pytest.mark.parametrize("name", list(Hyperparameters.model_fields))
+def test_any_hyperparameter_can_be_searched(name: str, conf: dict[str, Any]) -> None:
+    value = conf["hyperparameters"][name]
+    space = {name: {"type": "categorical", "choices": [value]}}
+    tuning = TuningParameters(**{**conf["tuning"], "search_space": space})
+    assert list(tuning.search_space[name].values()) == [value]
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"unit": {"type": "int", "low": 1, "high": 2}}, "unknown hyperparameter 'unit'"),
+        ({"units": {"type": "int", "low": 0, "high": 2}}, "units = 0"),
+        ({"units": {"type": "int", "low": 3, "high": 2}}, "units: low is above high"),
+        ({"dropout_rate": {"type": "float", "low": 0.2, "high": 1.0}}, "dropout_rate = 1.0"),
+        ({"optimizer": {"type": "categorical", "choices": ["adamant"]}}, "optimizer = 'adamant'"),
+        ({"units": {"type": "uniform", "low": 1, "high": 2}}, "does not match"),
+    ],
+)
+def test_a_search_space_must_fit(space: dict[str, Any], message: str, conf: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=message):
+        TuningParameters(**{**conf["tuning"], "search_space": space})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": ["Positive", "positive "]}, "must differ"),
+        ({"labels": ["positive"]}, "at least 2"),
+        ({"text_column": "sentiment"}, "must differ"),
+        ({"max_rejected_fraction": 1.5}, "less than or equal to 1"),
+        ({"lables": ["a", "b"]}, "Extra inputs are not permitted"),
+    ],
+)
+def test_wrong_reviews_parameters_are_refused(
+    change: dict[str, Any], message: str, conf: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ReviewsParameters(**{**conf["reviews"], **change})

@@ -1,0 +1,237 @@
+"""Whole runs: of the command line in processes of their own, and of sessions in this one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from click import ClickException
+from kedro.framework.startup import bootstrap_project
+from kedro_telemetry.plugin import _check_for_telemetry_consent
+
+from helpers import PROJECT, SMALL, kedro, make_project, make_reviews, write_csv
+from imdb_sentiment.session import PlainErrorsSession
+
+LABELS = ("negative", "positive", "neutral")
+OUTPUTS = [
+    "data/02_intermediate/audit.json",
+    "data/02_intermediate/rejected_reviews.csv",
+    "data/04_feature/tokenizer.json",
+    "data/05_model_input/test.pkl",
+    "data/06_models/best_hyperparameters.json",
+    "data/06_models/model.keras",
+    "data/06_models/study.db",
+    "data/07_model_output/custom_reviews_with_predictions.csv",
+    "data/07_model_output/test_predictions.csv",
+    "data/08_reporting/confusion_matrix.json",
+    "data/08_reporting/learning_curves.json",
+    "data/08_reporting/metrics.json",
+    "data/08_reporting/optimization_history.json",
+    "data/08_reporting/parameter_importances.json",
+    "data/08_reporting/roc_curves.json",
+    "data/08_reporting/summary.md",
+    "data/08_reporting/trials.csv",
+]
+
+
+def three_label_run(folder: Path) -> tuple[Path, str]:
+    project = make_project(folder, SMALL | {"reviews": {"labels": list(LABELS)}})
+    rows = [*make_reviews(300, LABELS), ("a text twice", "neutral"), ("a text twice", "neutral")]
+    write_csv(project / "data/01_raw/my own reviews.csv", [*rows, ("refused", "unheard of")])
+    done = kedro(project, "run", "--params", "reviews_file=my own reviews.csv")
+    assert done.returncode == 0, done.stdout
+    return project, done.stdout
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    return three_label_run(tmp_path_factory.mktemp("finished"))
+
+
+def test_every_output_is_there_and_whole(finished: tuple[Path, str]) -> None:
+    project, _ = finished
+    for name in OUTPUTS:
+        assert (project / name).stat().st_size > 0, name
+    assert not list((project / "data").rglob("*partial*"))
+
+
+def test_three_labels_are_told_apart(finished: tuple[Path, str]) -> None:
+    project, _ = finished
+    metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
+    assert metrics["file"] == "my own reviews.csv"
+    assert metrics["test_rows"] == 61
+    assert metrics["test_accuracy"] > 0.6
+    assert metrics["baseline_test_accuracy"] > 0.9
+    predictions = pd.read_csv(project / "data/07_model_output/test_predictions.csv")
+    columns = [f"probability_{label}" for label in LABELS]
+    assert predictions.columns.tolist()[-3:] == columns
+    assert predictions[columns].sum(axis=1).to_numpy() == pytest.approx(1)
+    assert metrics["test_accuracy"] == pytest.approx(
+        (predictions["sentiment"] == predictions["predicted_sentiment"]).mean()
+    )
+
+
+def test_rows_add_up(finished: tuple[Path, str]) -> None:
+    project, _ = finished
+    audit = json.loads((project / "data/02_intermediate/audit.json").read_text())
+    assert audit["rows_read"] == 303
+    assert (audit["accepted"], audit["rejected"], audit["duplicates"]) == (301, 1, 1)
+    refused = pd.read_csv(project / "data/02_intermediate/rejected_reviews.csv")
+    assert refused.to_dict("records") == [
+        {
+            "row": 303,
+            "reason": "unknown label: unheard of",
+            "text": "refused",
+            "sentiment": "unheard of",
+        }
+    ]
+
+
+def test_custom_reviews_keep_their_columns(finished: tuple[Path, str]) -> None:
+    project, _ = finished
+    given = pd.read_csv(PROJECT / "data/01_raw/custom_reviews.csv")
+    path = project / "data/07_model_output/custom_reviews_with_predictions.csv"
+    scored = pd.read_csv(path)
+    assert len(scored) == 10
+    pd.testing.assert_frame_equal(scored[given.columns], given)
+    assert scored.columns.tolist()[2:] == [
+        "predicted_sentiment",
+        "probability",
+        *(f"probability_{label}" for label in LABELS),
+    ]
+
+
+def test_the_console_ends_with_the_summary_and_stays_clean(finished: tuple[Path, str]) -> None:
+    _, output = finished
+    end = output[output.index("Pipeline execution completed") :]
+    for words in ("Best hyperparameters", "units", "LSTM", "TF-IDF", "Custom reviews", "Avoid."):
+        assert words in end
+    for noise in ("WARNING", "I0000", "oneDNN", "cuda", "Warning"):
+        assert noise not in output
+
+
+def test_the_same_seed_gives_the_same_results(finished: tuple[Path, str], tmp_path: Path) -> None:
+    first = finished[0]
+    second, _ = three_label_run(tmp_path)
+    for name in (
+        "data/06_models/best_hyperparameters.json",
+        "data/07_model_output/custom_reviews_with_predictions.csv",
+        "data/07_model_output/test_predictions.csv",
+        "data/08_reporting/metrics.json",
+    ):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_a_finished_study_is_not_searched_again(finished: tuple[Path, str]) -> None:
+    project, _ = finished
+    again = kedro(
+        project, "run", "--pipelines", "tuning", "--params", "reviews_file=my own reviews.csv"
+    )
+    assert again.returncode == 0, again.stdout
+    assert "epoch 1" not in again.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [["registry", "list"], ["run", "--pipelines", "data_processing"]]
+)
+def test_data_pipelines_start_without_tensorflow(arguments: list[str], tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(120))
+    # An import of a module that is None in sys.modules fails.
+    code = (
+        "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None\n"
+        "from kedro.framework.cli.cli import main\n"
+        f"sys.argv = ['kedro', *{arguments!r}]; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_telemetry_is_off() -> None:
+    assert _check_for_telemetry_consent(PROJECT) is False
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = make_project(tmp_path_factory.mktemp("sessions"))
+    raw = project / "data/01_raw"
+    write_csv(raw / "sample_reviews.csv", make_reviews(150))
+    write_csv(raw / "columns.csv", make_reviews(150), ("text", "label"))
+    write_csv(raw / "labels.csv", make_reviews(150, ("bad", "good")))
+    write_csv(raw / "once.csv", [*make_reviews(150)[1::2], ("one bad film", "negative")])
+    own = [(*row, "test" if i < 50 else "train") for i, row in enumerate(make_reviews(150))]
+    write_csv(raw / "imdb_reviews.csv", own, ("review", "sentiment", "split"))
+    (raw / "empty.csv").write_bytes(b"")
+    (raw / "cp1252.csv").write_bytes("review,sentiment\ncafé,positive\n".encode("cp1252"))
+    (raw / "quote.csv").write_text('review,sentiment\n"never closed,positive\n')
+    bootstrap_project(project)
+    return project
+
+
+def run_session(project: Path, env: str | None = None, **parameters: Any) -> None:
+    with PlainErrorsSession.create(project, env=env, runtime_params=parameters) as session:
+        session.run(pipeline_names=["data_processing"])  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"reviews_file": "missing.csv"}, "missing.csv does not exist"),
+        ({"reviews_file": "empty.csv"}, "empty.csv is empty"),
+        ({"reviews_file": "cp1252.csv"}, "save it as UTF-8"),
+        ({"reviews_file": "quote.csv"}, "row 1 is never closed"),
+        ({"reviews_file": "columns.csv"}, "no column 'review'; it has: text, label"),
+        ({"reviews_file": "labels.csv"}, r"150 of 150 rows can't be used \(unknown label: 150\)"),
+        ({"reviews_file": "once.csv"}, "'negative' occurs in 1 usable row"),
+        ({"review_file": "labels.csv"}, "no parameter 'review_file'; did you mean reviews_file"),
+        ({"split": {"test_fraction": 2}}, "test_fraction"),
+        ({"split": {"test_fractoin": 0.1}}, "test_fractoin"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line(
+    parameters: dict[str, Any], message: str, project: Path
+) -> None:
+    with pytest.raises(ClickException, match=message):
+        run_session(project, **parameters)
+
+
+def test_the_command_line_shows_that_line_and_no_traceback(project: Path) -> None:
+    done = kedro(project, "run", "--params", "reviews_file=labels.csv")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout
+    last = done.stdout.strip().splitlines()[-1]
+    assert last.startswith("Error: labels.csv: 150 of 150 rows can't be used")
+    assert "row 1: unknown label: bad" in last
+    refused = pd.read_csv(project / "data/02_intermediate/rejected_reviews.csv")
+    assert len(refused) == 150
+
+
+def test_columns_labels_and_paths_are_parameters(project: Path, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "elsewhere.csv", make_reviews(150, ("bad", "good")), ("t", "l"))
+    names = {"text_column": "t", "label_column": "l", "labels": ["bad", "good"]}
+    run_session(project, reviews_file=str(path), reviews=names)
+    audit = json.loads((project / "data/02_intermediate/audit.json").read_text())
+    assert audit["accepted_by_label"] == {"bad": 75, "good": 75}
+
+
+def test_another_encoding_is_a_parameter(project: Path) -> None:
+    rows = "".join(f"café {text},{label}\n" for text, label in make_reviews(150))
+    path = project / "data/01_raw/encoded.csv"
+    path.write_bytes(f"review,sentiment\n{rows}".encode("cp1252"))
+    run_session(project, reviews_file="encoded.csv", reviews_encoding="cp1252")
+    tokenizer = json.loads((project / "data/04_feature/tokenizer.json").read_text())
+    assert "café" in tokenizer["model"]["vocab"]
+
+
+def test_the_env_imdb_takes_the_official_split(project: Path) -> None:
+    run_session(project, env="imdb")
+    audit = json.loads((project / "data/02_intermediate/audit.json").read_text())
+    assert audit["accepted_by_own_split"] == {"train": 100, "test": 50}
+    run_session(project, env="imdb", split={"method": "random"})
+    audit = json.loads((project / "data/02_intermediate/audit.json").read_text())
+    assert audit["accepted_by_own_split"] == {}

@@ -1,8 +1,9 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helpers import base_parameters
+from helpers import base_parameters, three_label_run
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
@@ -18,6 +19,12 @@ from imdb_sentiment.parameters import (
 @pytest.fixture(scope="session")
 def conf() -> dict[str, Any]:
     return base_parameters()
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return a project in which the main job has run, and what it printed."""
+    return three_label_run(tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture

@@ -138,3 +138,21 @@ def wait_for(process: subprocess.Popen[str], text: str) -> str:
         if text in line:
             return seen
     raise AssertionError(f"{text!r} never appeared in:\n{seen}")
+
+
+THREE_LABELS = ("negative", "positive", "neutral")
+
+
+def three_label_run(folder: Path) -> tuple[Path, str]:
+    """Run the main job on a CSV of three labels, a repeated row and one to be refused.
+
+    Returns:
+        The project and what the run printed.
+    """
+    project = make_project(folder, SMALL | {"reviews": {"labels": list(THREE_LABELS)}})
+    rows = make_reviews(300, THREE_LABELS)
+    rows += [("a text twice", "neutral"), ("a text twice", "neutral"), ("refused", "unheard of")]
+    write_csv(project / "data/01_raw/my own reviews.csv", rows)
+    done = kedro(project, "run", "--params", "reviews_file=my own reviews.csv")
+    assert done.returncode == 0, done.stdout
+    return project, done.stdout

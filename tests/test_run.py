@@ -12,10 +12,17 @@ from click import ClickException
 from kedro.framework.startup import bootstrap_project
 from kedro_telemetry.plugin import _check_for_telemetry_consent
 
-from helpers import PROJECT, SMALL, kedro, make_project, make_reviews, write_csv
+from helpers import (
+    PROJECT,
+    THREE_LABELS,
+    kedro,
+    make_project,
+    make_reviews,
+    three_label_run,
+    write_csv,
+)
 from imdb_sentiment.session import PlainErrorsSession
 
-LABELS = ("negative", "positive", "neutral")
 OUTPUTS = [
     "data/02_intermediate/audit.json",
     "data/02_intermediate/rejected_reviews.csv",
@@ -37,20 +44,6 @@ OUTPUTS = [
 ]
 
 
-def three_label_run(folder: Path) -> tuple[Path, str]:
-    project = make_project(folder, SMALL | {"reviews": {"labels": list(LABELS)}})
-    rows = [*make_reviews(300, LABELS), ("a text twice", "neutral"), ("a text twice", "neutral")]
-    write_csv(project / "data/01_raw/my own reviews.csv", [*rows, ("refused", "unheard of")])
-    done = kedro(project, "run", "--params", "reviews_file=my own reviews.csv")
-    assert done.returncode == 0, done.stdout
-    return project, done.stdout
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    return three_label_run(tmp_path_factory.mktemp("finished"))
-
-
 def test_every_output_is_there_and_whole(finished: tuple[Path, str]) -> None:
     project, _ = finished
     for name in OUTPUTS:
@@ -66,7 +59,7 @@ def test_three_labels_are_told_apart(finished: tuple[Path, str]) -> None:
     assert metrics["test_accuracy"] > 0.6
     assert metrics["baseline_test_accuracy"] > 0.9
     predictions = pd.read_csv(project / "data/07_model_output/test_predictions.csv")
-    columns = [f"probability_{label}" for label in LABELS]
+    columns = [f"probability_{label}" for label in THREE_LABELS]
     assert predictions.columns.tolist()[-3:] == columns
     assert predictions[columns].sum(axis=1).to_numpy() == pytest.approx(1)
     assert metrics["test_accuracy"] == pytest.approx(
@@ -100,7 +93,7 @@ def test_custom_reviews_keep_their_columns(finished: tuple[Path, str]) -> None:
     assert scored.columns.tolist()[2:] == [
         "predicted_sentiment",
         "probability",
-        *(f"probability_{label}" for label in LABELS),
+        *(f"probability_{label}" for label in THREE_LABELS),
     ]
 
 

@@ -19,6 +19,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # White space and the punctuation that Keras's Tokenizer filters: all of ASCII's but the apostrophe.
 _SEPARATORS = Regex(r"""[\s!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~]+""")
 
+# Texts encoded at a time: an encoding takes far more memory than the ids that are kept of it.
+_BATCH = 500
+
 
 def clean_text(text: str) -> str:
     """Return plain text: entities decoded, markup and control characters out, NFC, single spaces.
@@ -79,6 +82,9 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.u
     """
     if tokenizer.truncation is None:
         raise ValueError("the tokenizer has no length to cut and pad texts to")
-    ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
-    dtype = np.min_scalar_type(tokenizer.get_vocab_size() - 1)
-    return np.array(ids, dtype=dtype).reshape(len(texts), tokenizer.truncation["max_length"])
+    length = tokenizer.truncation["max_length"]
+    sequences = np.empty((len(texts), length), np.min_scalar_type(tokenizer.get_vocab_size() - 1))
+    for start in range(0, len(texts), _BATCH):
+        batch = tokenizer.encode_batch_fast(list(texts[start : start + _BATCH]))
+        sequences[start : start + _BATCH] = [encoding.ids for encoding in batch]
+    return sequences

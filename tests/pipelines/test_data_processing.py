@@ -77,8 +77,8 @@ def test_each_row_is_judged(reviews: ReviewsParameters, split: SplitParameters) 
         ("rejected", "no text"),
         ("rejected", "no label"),
         ("rejected", "unknown label: meh"),
-        ("duplicate", "same text as row 1"),
-        ("duplicate", "same text as row 1 under another label"),
+        ("duplicate", "same text and label"),
+        ("duplicate", "same text under another label"),
         ("accepted", ""),
     ]
     accepted = checked[checked["status"] == "accepted"]

@@ -28,7 +28,7 @@ from imdb_sentiment.text import clean_text, encode_texts, train_tokenizer
 SPLITS = ("train", "validation", "test")
 _SPLIT_NUMBERS = {name: number for number, name in enumerate(SPLITS)}
 ACCEPTED, REJECTED, DUPLICATE = "accepted", "rejected", "duplicate"
-ANOTHER_LABEL = " under another label"
+SAME_LABEL, ANOTHER_LABEL = "same text and label", "same text under another label"
 EXAMPLES = 3
 
 
@@ -54,8 +54,9 @@ def check_reviews(
     """
     codes = {normalise_label(label): code for code, label in enumerate(reviews.labels)}
     split_column = split.column if split.method == "column" else None
-    # One 64-bit hash a distinct text, with the row and the code that it came with.
-    seen: dict[int, tuple[int, int]] = {}
+    # The code that each distinct text first came with, by a 64-bit hash of the text: all that is
+    # kept of a row, so that memory hardly grows with the file.
+    seen: dict[int, int] = {}
     return (_check_chunk(chunk, reviews, codes, split_column, seen) for chunk in raw_reviews)
 
 
@@ -64,7 +65,7 @@ def _check_chunk(
     reviews: ReviewsParameters,
     codes: dict[str, int],
     split_column: str | None,
-    seen: dict[int, tuple[int, int]],
+    seen: dict[int, int],
 ) -> pd.DataFrame:
     _require_columns(chunk, reviews, split_column)
     texts = [clean_text(text) for text in chunk[reviews.text_column]]
@@ -82,10 +83,8 @@ def _check_chunk(
         )
     ]
     repeats = [
-        "" if problem else _repeat(row, text, code, seen)
-        for problem, row, text, code in zip(
-            problems, chunk.index.tolist(), texts, found_codes, strict=True
-        )
+        "" if problem else _repeat(text, code, seen)
+        for problem, text, code in zip(problems, texts, found_codes, strict=True)
     ]
     return pd.DataFrame(
         {
@@ -136,13 +135,13 @@ def _problem(text: str, label: str, code: int, split_name: str) -> str:
     return ""
 
 
-def _repeat(row: int, text: str, code: int, seen: dict[int, tuple[int, int]]) -> str:
-    """Return which earlier row has the same text, or remember the text if there is none."""
+def _repeat(text: str, code: int, seen: dict[int, int]) -> str:
+    """Return what an earlier row with the same text was, or remember the text if there is none."""
     key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
-    first_row, first_code = seen.setdefault(key, (row, code))
-    if first_row == row:
+    if key not in seen:
+        seen[key] = code
         return ""
-    return f"same text as row {first_row}{'' if first_code == code else ANOTHER_LABEL}"
+    return SAME_LABEL if seen[key] == code else ANOTHER_LABEL
 
 
 def audit_reviews(
@@ -168,7 +167,7 @@ def audit_reviews(
     words: Counter[int] = Counter()
     for chunk in checked_reviews:
         statuses.update(chunk["status"])
-        accepted = chunk[chunk["status"] == ACCEPTED]
+        accepted = _accepted(chunk)
         labels.update(reviews.labels[code] for code in accepted["code"])
         splits.update(accepted["split"])
         words.update(text.count(" ") + 1 for text in accepted["text"])
@@ -178,7 +177,7 @@ def audit_reviews(
             if len(examples) < EXAMPLES:
                 examples.append(f"row {row}: {reason[:80]}")
         duplicates = chunk[chunk["status"] == DUPLICATE]
-        conflicts += int(duplicates["reason"].str.endswith(ANOTHER_LABEL).sum())
+        conflicts += int((duplicates["reason"] == ANOTHER_LABEL).sum())
     audit = {
         "file": reviews.file,
         "rows_read": statuses.total(),
@@ -238,10 +237,10 @@ def split_reviews(
     """
     _require_usable(audit, reviews)
     accepted = [
-        chunk.loc[chunk["status"] == ACCEPTED, ["code", "split"]] for chunk in checked_reviews
+        (chunk["code"].to_numpy(np.int16), _split_numbers(chunk["split"]))
+        for chunk in map(_accepted, checked_reviews)
     ]
-    codes = np.concatenate([chunk["code"].to_numpy(np.int16) for chunk in accepted])
-    own = np.concatenate([_split_numbers(chunk["split"]) for chunk in accepted])
+    codes, own = (np.concatenate(arrays) for arrays in zip(*accepted, strict=True))
     assigned = _assign_splits(codes, own, audit, split)
     _require_every_label(assigned, codes, reviews)
     return _with_splits(checked_reviews, assigned)
@@ -253,10 +252,14 @@ def _with_splits(
     names = np.array(SPLITS, dtype=object)
     start = 0
     for chunk in checked_reviews:
-        accepted = chunk.loc[chunk["status"] == ACCEPTED, ["row", "text", "code"]]
+        accepted = _accepted(chunk)[["row", "text", "code"]]
         stop = start + len(accepted)
         yield accepted.assign(split=names[assigned[start:stop]]).reset_index(drop=True)
         start = stop
+
+
+def _accepted(chunk: pd.DataFrame) -> pd.DataFrame:
+    return chunk[chunk["status"] == ACCEPTED]
 
 
 def _split_numbers(names: pd.Series) -> npt.NDArray[np.int8]:
@@ -370,26 +373,28 @@ def encode_reviews(
         The training, validation and test reviews, each in the order of the file.
 
     """
-    parts: dict[str, list[tuple[npt.NDArray[Any], ...]]] = {name: [] for name in SPLITS}
+    sizes: Counter[str] = Counter()
+    for chunk in clean_reviews:
+        sizes.update(chunk["split"])
+    sets = {name: _empty_set(sizes[name], tokenizer, reviews) for name in SPLITS}
+    filled = dict.fromkeys(SPLITS, 0)
     for chunk in clean_reviews:
         sequences = encode_texts(tokenizer, chunk["text"].tolist())
-        for name in SPLITS:
-            rows = (chunk["split"] == name).to_numpy()
-            parts[name].append(
-                (sequences[rows], chunk["code"].to_numpy()[rows], chunk["row"].to_numpy()[rows])
-            )
-    train, validation, test = (_gather(parts.pop(name), tokenizer, reviews) for name in SPLITS)
-    return train, validation, test
+        for name, encoded in sets.items():
+            chosen = (chunk["split"] == name).to_numpy()
+            place = slice(filled[name], filled[name] + chosen.sum())
+            encoded.sequences[place] = sequences[chosen]
+            encoded.codes[place] = chunk["code"].to_numpy()[chosen]
+            encoded.rows[place] = chunk["row"].to_numpy()[chosen]
+            filled[name] = place.stop
+    return sets["train"], sets["validation"], sets["test"]
 
 
-def _gather(
-    parts: list[tuple[npt.NDArray[Any], ...]], tokenizer: Tokenizer, reviews: ReviewsParameters
-) -> EncodedReviews:
-    sequences, codes, rows = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+def _empty_set(size: int, tokenizer: Tokenizer, reviews: ReviewsParameters) -> EncodedReviews:
     return EncodedReviews(
-        sequences=sequences,
-        codes=codes.astype(np.min_scalar_type(len(reviews.labels) - 1)),
-        rows=rows,
+        sequences=np.repeat(encode_texts(tokenizer, [""]), size, axis=0),
+        codes=np.empty(size, dtype=np.min_scalar_type(len(reviews.labels) - 1)),
+        rows=np.empty(size, dtype=np.int64),
         labels=reviews.labels,
         vocabulary_size=tokenizer.get_vocab_size(),
     )

@@ -1,0 +1,135 @@
+"""Kedro-Viz in a real browser; skipped where none is installed."""
+
+import re
+import shutil
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from helpers import start_kedro
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+LAYERS = [
+    "raw",
+    "intermediate",
+    "primary",
+    "feature",
+    "model_input",
+    "models",
+    "model_output",
+    "reporting",
+]
+QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+
+@pytest.fixture(scope="module")
+def viz(finished: tuple[Path, str]) -> Iterator[tuple[str, Path]]:
+    """Serve the finished project; give its address and the log of the server."""
+    project, _ = finished
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    parameters = ["--params", "reviews_file=my own reviews.csv"]
+    server = start_kedro(project, "viz", "run", "--no-browser", "--port", str(port), *parameters)
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}/api/main").close()
+            break
+        except OSError:
+            assert server.poll() is None, server.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+    yield url, project
+    server.send_signal(signal.SIGINT)
+    output, _ = server.communicate(timeout=60)
+    assert "could not be previewed" not in output
+    assert "Traceback" not in output
+
+
+@pytest.fixture
+def page(viz: tuple[str, Path]) -> Iterator[Page]:
+    """Open the main page; fail at the end if the page reported an error of its own."""
+    errors: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", *QUIET]
+        )
+        page = browser.new_page(viewport={"width": 1600, "height": 1200})
+        # Fonts and news from the net are none of ours.
+        page.route(re.compile(r"^https://"), lambda route: route.fulfill(status=200, body=""))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(viz[0])
+        page.wait_for_selector(".pipeline-node")
+        yield page
+        browser.close()
+    assert not errors
+
+
+def open_node(page: Page, name: str) -> None:
+    exact = re.compile(rf"^{name}$")
+    page.locator(".pipeline-node", has_text=exact).first.dispatch_event("click")
+    expect(page.locator(".pipeline-metadata__title")).to_have_text(name)
+
+
+def test_every_pipeline_and_layer_is_drawn(page: Page, viz: tuple[str, Path]) -> None:
+    assert page.locator(".pipeline-layer-name").all_text_contents() == LAYERS
+    for name, node in {
+        "data_processing": "encode_reviews",
+        "tuning": "tune_hyperparameters",
+        "training": "fit_best_model",
+        "reporting": "compute_metrics",
+        "imdb_download": "collect_reviews",
+    }.items():
+        page.goto(f"{viz[0]}/?pid={name}")
+        page.wait_for_selector(".pipeline-node")
+        exact = re.compile(rf"^{node}$")
+        expect(page.locator(".pipeline-node", has_text=exact)).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("raw_reviews", "sentiment"),
+        ("clean_reviews", "split"),
+        ("custom_predictions", "predicted_sentiment"),
+        ("trials", "params_units"),
+    ],
+)
+def test_tables_are_previewed(name: str, words: str, page: Page) -> None:
+    open_node(page, name)
+    expect(page.locator(".preview-table__header", has_text=words)).to_be_visible()
+    expect(page.locator(".preview-table__row").first).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("metrics", "test_accuracy"), ("audit", "rows_read"), ("best_hyperparameters", "units")],
+)
+def test_figures_of_the_run_are_previewed(name: str, words: str, page: Page) -> None:
+    open_node(page, name)
+    expect(page.locator(".pipeline-metadata", has_text=words)).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "learning_curves",
+        "confusion_matrix",
+        "roc_curves",
+        "optimization_history",
+        "parameter_importances",
+    ],
+)
+def test_plots_are_drawn(name: str, page: Page) -> None:
+    open_node(page, name)
+    expect(page.locator(".js-plotly-plot svg.main-svg").first).to_be_visible()

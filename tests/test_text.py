@@ -37,9 +37,9 @@ def test_clean_text(found: str, cleaned: str) -> None:
 def test_ids_are_smallest_unsigned_and_padded_and_cut_on_the_left() -> None:
     parameters = TokenizerParameters(vocabulary_size=3, sequence_length=4)
     tokenizer = train_tokenizer(["a a a b b c d"], parameters)
-    ids = encode_texts(tokenizer, ["a b", "c c c a b", "unheard of", ""])
+    ids = encode_texts(tokenizer, ["a b", "c c c d a b", "unheard a of", ""])
     assert ids.dtype == np.uint8
-    assert ids.tolist() == [[0, 0, 2, 3], [4, 4, 2, 3], [0, 0, 1, 1], [0, 0, 0, 0]]
+    assert ids.tolist() == [[0, 0, 2, 3], [4, 4, 2, 3], [0, 0, 0, 2], [0, 0, 0, 0]]
 
 
 def test_no_texts_give_an_empty_array() -> None:
@@ -63,9 +63,9 @@ def test_words_and_sequences_are_those_of_keras(
     import keras
     import tensorflow as tf
 
-    # Keras counts its stand-in for unknown words as one of num_words, and starts ids at 1.
+    # Keras starts ids at 1 and keeps those below num_words.
     theirs = tf.keras.preprocessing.text.Tokenizer(
-        num_words=tokenizer_parameters.vocabulary_size + 2, oov_token="[UNK]"
+        num_words=tokenizer_parameters.vocabulary_size + 1
     )
     theirs.fit_on_texts(sample)
     tokenizer = train_tokenizer(sample, tokenizer_parameters)
@@ -82,8 +82,9 @@ def test_words_and_sequences_are_those_of_keras(
     by_id = sorted(words, key=ours.__getitem__)
     assert [counts[word] for word in by_id] == sorted((counts[w] for w in words), reverse=True)
 
-    # Ties at the end of the vocabulary fall differently; given our words, sequences are the same.
-    theirs.word_index = {word: ours[word] for word in words} | {"[UNK]": 1}
+    # Ties fall differently, and our words follow from 2; with our ids, sequences are the same.
+    theirs.word_index = {word: ours[word] for word in words}
+    theirs.num_words = len(ours)
     sequences = theirs.texts_to_sequences(sample)
     padded = keras.utils.pad_sequences(sequences, maxlen=tokenizer_parameters.sequence_length)
     np.testing.assert_array_equal(encode_texts(tokenizer, sample), padded)

@@ -1,5 +1,8 @@
 """Kedro-Viz in a real browser; skipped where none is installed."""
 
+import contextlib
+import os
+import random
 import re
 import shutil
 import signal
@@ -10,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from helpers import start_kedro
 
@@ -30,13 +33,20 @@ QUIET = ["--disable-background-networking", "--disable-component-update", "--dis
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 
+def free_port() -> int:
+    """Return a free port among those that Kedro-Viz takes, which end at 49151."""
+    for port in random.sample(range(20_000, 49_000), k=100):
+        with socket.socket() as candidate, contextlib.suppress(OSError):
+            candidate.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
 @pytest.fixture(scope="module")
 def viz(finished: tuple[Path, str]) -> Iterator[tuple[str, Path]]:
     """Serve the finished project; give its address and the log of the server."""
     project, _ = finished
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     parameters = ["--params", "reviews_file=my own reviews.csv"]
     server = start_kedro(project, "viz", "run", "--no-browser", "--port", str(port), *parameters)
     url = f"http://127.0.0.1:{port}"
@@ -50,28 +60,34 @@ def viz(finished: tuple[Path, str]) -> Iterator[tuple[str, Path]]:
             assert time.monotonic() < deadline
             time.sleep(0.5)
     yield url, project
-    server.send_signal(signal.SIGINT)
+    os.killpg(server.pid, signal.SIGTERM)
     output, _ = server.communicate(timeout=60)
     assert "could not be previewed" not in output
     assert "Traceback" not in output
 
 
-@pytest.fixture
-def page(viz: tuple[str, Path]) -> Iterator[Page]:
-    """Open the main page; fail at the end if the page reported an error of its own."""
-    errors: list[str] = []
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", *QUIET]
         )
-        page = browser.new_page(viewport={"width": 1600, "height": 1200})
-        # Fonts and news from the net are none of ours.
-        page.route(re.compile(r"^https://"), lambda route: route.fulfill(status=200, body=""))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(viz[0])
-        page.wait_for_selector(".pipeline-node")
-        yield page
+        yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(viz: tuple[str, Path], browser: Browser) -> Iterator[Page]:
+    """Open the main page; fail at the end if it reported an error of its own."""
+    errors: list[str] = []
+    page = browser.new_page(viewport={"width": 1600, "height": 1200})
+    # Fonts and news from the net are none of ours.
+    page.route(re.compile(r"^https://"), lambda route: route.fulfill(status=200, body=""))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(viz[0])
+    page.wait_for_selector(".pipeline-node")
+    yield page
+    page.close()
     assert not errors
 
 
@@ -79,21 +95,6 @@ def open_node(page: Page, name: str) -> None:
     exact = re.compile(rf"^{name}$")
     page.locator(".pipeline-node", has_text=exact).first.dispatch_event("click")
     expect(page.locator(".pipeline-metadata__title")).to_have_text(name)
-
-
-def test_every_pipeline_and_layer_is_drawn(page: Page, viz: tuple[str, Path]) -> None:
-    assert page.locator(".pipeline-layer-name").all_text_contents() == LAYERS
-    for name, node in {
-        "data_processing": "encode_reviews",
-        "tuning": "tune_hyperparameters",
-        "training": "fit_best_model",
-        "reporting": "compute_metrics",
-        "imdb_download": "collect_reviews",
-    }.items():
-        page.goto(f"{viz[0]}/?pid={name}")
-        page.wait_for_selector(".pipeline-node")
-        exact = re.compile(rf"^{node}$")
-        expect(page.locator(".pipeline-node", has_text=exact)).to_have_count(1)
 
 
 @pytest.mark.parametrize(
@@ -133,3 +134,18 @@ def test_figures_of_the_run_are_previewed(name: str, words: str, page: Page) -> 
 def test_plots_are_drawn(name: str, page: Page) -> None:
     open_node(page, name)
     expect(page.locator(".js-plotly-plot svg.main-svg").first).to_be_visible()
+
+
+def test_every_pipeline_and_layer_is_drawn(page: Page, viz: tuple[str, Path]) -> None:
+    assert page.locator(".pipeline-layer-name").all_text_contents() == LAYERS
+    for name, node in {
+        "data_processing": "encode_reviews",
+        "tuning": "tune_hyperparameters",
+        "training": "fit_best_model",
+        "reporting": "compute_metrics",
+        "imdb_download": "collect_reviews",
+    }.items():
+        page.goto(f"{viz[0]}/?pid={name}")
+        page.wait_for_selector(".pipeline-node")
+        exact = re.compile(rf"^{node}$")
+        expect(page.locator(".pipeline-node", has_text=exact)).to_have_count(1)

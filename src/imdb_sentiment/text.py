@@ -13,6 +13,7 @@ from imdb_sentiment.parameters import TokenizerParameters
 
 PADDING = "[PAD]"
 UNKNOWN = "[UNK]"
+_UNKNOWN_ID = 1
 
 _MARKUP = re.compile(r"</?(?:a|b|br|div|em|h[1-6]|hr|i|li|ol|p|span|strong|u|ul)\b[^<>]*>", re.I)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -42,16 +43,15 @@ def train_tokenizer(texts: Iterable[str], parameters: TokenizerParameters) -> To
 
     Words are lower-cased and cut at white space and punctuation, as Keras's
     `preprocessing.text.Tokenizer` does it, so the words are the same; ties in frequency are broken
-    by the alphabet. Id 0 is padding, 1 stands for every unknown word, the words follow from 2 in
-    the order of their frequency.
+    by the alphabet. Id 0 is padding and 1 any unknown word; words follow from 2, the most frequent
+    first.
 
     Args:
         texts: Cleaned training texts; read once, at the memory of the distinct words.
-        parameters: Size of the vocabulary, and the length that texts are cut or padded to on the
-            left, as Keras's `pad_sequences` does by default.
+        parameters: Size of the vocabulary, and the length that `encode_texts` brings texts to.
 
     Returns:
-        A `tokenizers.Tokenizer` with truncation and padding set.
+        A `tokenizers.Tokenizer` that pads on the left to the sequence length, and so keeps it.
 
     """
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
@@ -63,13 +63,15 @@ def train_tokenizer(texts: Iterable[str], parameters: TokenizerParameters) -> To
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.enable_truncation(parameters.sequence_length, direction="left")
     tokenizer.enable_padding(direction="left", pad_token=PADDING, length=parameters.sequence_length)
     return tokenizer
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.unsignedinteger]:
-    """Return token ids, one row a text.
+    """Return token ids, one row a text, as Keras's `Tokenizer` and `pad_sequences` would.
+
+    Unknown words are left out, so that more of the known ones find room; of what is left the last
+    words are kept, and padding with 0 comes first.
 
     Args:
         tokenizer: From `train_tokenizer`.
@@ -80,11 +82,14 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.u
         every id: uint16 for a vocabulary of 5,000 words.
 
     """
-    if tokenizer.truncation is None:
-        raise ValueError("the tokenizer has no length to cut and pad texts to")
-    length = tokenizer.truncation["max_length"]
-    sequences = np.empty((len(texts), length), np.min_scalar_type(tokenizer.get_vocab_size() - 1))
+    if tokenizer.padding is None:
+        raise ValueError("the tokenizer has no length to bring texts to")
+    length = tokenizer.padding["length"]
+    dtype = np.min_scalar_type(tokenizer.get_vocab_size() - 1)
+    sequences = np.zeros((len(texts), length), dtype)
     for start in range(0, len(texts), _BATCH):
-        batch = tokenizer.encode_batch_fast(list(texts[start : start + _BATCH]))
-        sequences[start : start + _BATCH] = [encoding.ids for encoding in batch]
+        encodings = tokenizer.encode_batch_fast(list(texts[start : start + _BATCH]))
+        for row, encoding in enumerate(encodings, start):
+            known = [token for token in encoding.ids if token > _UNKNOWN_ID][-length:]
+            sequences[row, length - len(known) :] = known
     return sequences

@@ -57,3 +57,7 @@ def test_wrong_reviews_parameters_are_refused(
 ) -> None:
     with pytest.raises(ValidationError, match=message):
         ReviewsParameters(**{**conf["reviews"], **change})
+
+
+def test_labels_may_be_numbers(conf: dict[str, Any]) -> None:
+    assert ReviewsParameters(**{**conf["reviews"], "labels": [0, 1]}).labels == ("0", "1")

@@ -13,9 +13,12 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Parameters(BaseModel):
-    """Base of all parameter models: immutable, and strict about names."""
+    """Base of all parameter models: immutable, and strict about names.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Numbers may stand for text, so that labels such as 0 and 1 need no quotes in YAML.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 def normalise_label(label: str) -> str:

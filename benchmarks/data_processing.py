@@ -31,7 +31,7 @@ def make_project(folder: Path) -> Path:
     for name in ("pyproject.toml", ".telemetry"):
         shutil.copy(ROOT / name, folder)
     for name in ("conf", "src"):
-        shutil.copytree(ROOT / name, folder / name)
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("local"))
     (folder / "data/01_raw").mkdir(parents=True)
     return folder
 

@@ -37,6 +37,7 @@ _WORDS = {
     0: ["awful", "boring", "dreadful", "clumsy", "tedious"],
     1: ["lovely", "brilliant", "charming", "superb", "moving"],
     2: ["ordinary", "average", "passable", "middling", "plain"],
+    3: ["strange", "baffling", "dreamlike", "surreal", "uncanny"],
 }
 _FILLER = ("the", "film", "was", "in", "a", "cinema", "with", "my", "sister", "one", "day")
 

@@ -31,7 +31,10 @@ def test_any_hyperparameter_can_be_searched(name: str, conf: dict[str, Any]) -> 
     [
         ({"unit": {"type": "int", "low": 1, "high": 2}}, "unknown hyperparameter 'unit'"),
         ({"units": {"type": "int", "low": 0, "high": 2}}, "units = 0"),
-        ({"units": {"type": "int", "low": 3, "high": 2}}, "units: low is above high"),
+        ({"units": {"type": "int", "low": 3, "high": 2}}, "low is above high"),
+        ({"units": {"type": "int", "low": 1, "high": 8, "step": 2, "log": True}}, "log and step"),
+        ({"units": {"type": "float", "low": 1, "high": 2}}, "units takes whole numbers"),
+        ({"learning_rate": {"type": "float", "low": 0, "high": 1, "log": True}}, "above 0"),
         ({"dropout_rate": {"type": "float", "low": 0.2, "high": 1.0}}, "dropout_rate = 1.0"),
         ({"optimizer": {"type": "categorical", "choices": ["adamant"]}}, "optimizer = 'adamant'"),
         ({"units": {"type": "uniform", "low": 1, "high": 2}}, "does not match"),
@@ -40,6 +43,12 @@ def test_any_hyperparameter_can_be_searched(name: str, conf: dict[str, Any]) -> 
 def test_a_search_space_must_fit(space: dict[str, Any], message: str, conf: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=message):
         TuningParameters(**{**conf["tuning"], "search_space": space})
+
+
+def test_null_takes_a_hyperparameter_out_of_the_search(conf: dict[str, Any]) -> None:
+    space = conf["tuning"]["search_space"] | {"units": None}
+    tuning = TuningParameters(**{**conf["tuning"], "search_space": space})
+    assert set(tuning.search_space) == {"dropout_rate", "optimizer"}
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """Whole runs: of the command line in processes of their own, and of sessions in this one."""
 
+import io
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from kedro_telemetry.plugin import _check_for_telemetry_consent
 
 from helpers import (
     PROJECT,
+    SMALL,
     THREE_LABELS,
     kedro,
     make_project,
@@ -181,7 +184,10 @@ def run_session(project: Path, env: str | None = None, **parameters: Any) -> Non
         ({"reviews_file": "columns.csv"}, "no column 'review'; it has: text, label"),
         ({"reviews_file": "labels.csv"}, r"150 of 150 rows can't be used \(unknown label: 150\)"),
         ({"reviews_file": "once.csv"}, "'negative' occurs in 1 usable row"),
-        ({"review_file": "labels.csv"}, "no parameter 'review_file'; did you mean reviews_file"),
+        (
+            {"review_file": "labels.csv"},
+            "no parameter 'review_file' in --params: did you mean reviews_file",
+        ),
         ({"split": {"test_fraction": 2}}, "test_fraction"),
         ({"split": {"test_fractoin": 0.1}}, "test_fractoin"),
     ],
@@ -191,6 +197,58 @@ def test_what_a_user_can_mend_is_one_line(
 ) -> None:
     with pytest.raises(ClickException, match=message):
         run_session(project, **parameters)
+
+
+def test_a_misspelt_group_of_parameters_is_refused(project: Path) -> None:
+    path = project / "conf/local/parameters_more.yml"
+    path.write_text("tunning: {n_trials: 3}")
+    try:
+        with pytest.raises(ClickException, match=r"no parameter 'tunning' in conf/.*tuning"):
+            run_session(project)
+    finally:
+        path.unlink()
+
+
+def test_a_run_that_lacks_its_inputs_does_not_begin(project: Path) -> None:
+    with (
+        PlainErrorsSession.create(project) as session,
+        pytest.raises(ClickException, match=r"baseline\.pkl does not exist.*run the pipeline"),
+    ):
+        session.run(pipeline_names=["reporting"])  # type: ignore[call-arg]
+
+
+def test_an_archive_of_ones_own_is_a_parameter(project: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        info = tarfile.TarInfo("aclImdb/train/pos/0_9.txt")
+        info.size = 4
+        tar.addfile(info, io.BytesIO(b"fine"))
+    raw = project / "data/01_raw/imdb_reviews.csv"
+    before = raw.read_bytes()
+    parameters = {"imdb_archive": str(path)}
+    with PlainErrorsSession.create(project, runtime_params=parameters) as session:
+        session.run(pipeline_names=["imdb_download"])  # type: ignore[call-arg]
+    assert pd.read_csv(raw).to_dict("records") == [
+        {"review": "fine", "sentiment": "positive", "split": "train"}
+    ]
+    raw.write_bytes(before)
+
+
+def test_four_numeric_labels_run_end_to_end(tmp_path: Path) -> None:
+    labels = (1, 2, 3, 4)
+    project = make_project(tmp_path, SMALL | {"reviews": {"labels": list(labels)}})
+    rows = make_reviews(400, [str(label) for label in labels])
+    write_csv(project / "data/01_raw/stars.csv", rows)
+    parameters = "reviews_file=stars.csv,tuning.n_trials=1,hyperparameters.epochs=6"
+    done = kedro(project, "run", "--params", parameters)
+    assert done.returncode == 0, done.stdout
+    metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
+    assert metrics["test_accuracy"] > 0.5
+    assert metrics["test_roc_auc"] > 0.7
+    predictions = pd.read_csv(project / "data/07_model_output/test_predictions.csv")
+    assert set(predictions["sentiment"]) == set(labels)
+    figure = json.loads((project / "data/08_reporting/confusion_matrix.json").read_text())
+    assert sum(map(sum, figure["data"][0]["z"])) == metrics["test_rows"] == 80
 
 
 def test_the_command_line_shows_that_line_and_no_traceback(project: Path) -> None:

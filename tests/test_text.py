@@ -27,7 +27,10 @@ def sample() -> list[str]:
         ("  a\t\tb\r\nc\u00a0d  ", "a b c d"),
         ("a\x00b\x07", "a b"),
         ("I <3 this, 1 < 2 and 3 > 2", "I <3 this, 1 < 2 and 3 > 2"),
-        (" <br> ", ""),
+        ("I rate <b plus> and more", "I rate <b plus> and more"),
+        ("rock&notroll & AT&T", "rock&notroll & AT&T"),
+        ('<a href="x">one</a> <img src=y/> &#39;two&#39;', "one 'two'"),
+        (" <br> \u200b", ""),
     ],
 )
 def test_clean_text(found: str, cleaned: str) -> None:

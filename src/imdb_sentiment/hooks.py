@@ -8,6 +8,28 @@ from kedro.pipeline import Pipeline
 from rich.console import Console
 from rich.markdown import Markdown
 
+from imdb_sentiment.errors import InputError
+
+
+class RequireInputs:
+    """Stops a run before it begins if something that it needs is not there."""
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Look for each input that no node of this run makes.
+
+        Raises:
+            InputError: One is missing.
+
+        """
+        for name in sorted(pipeline.inputs()):
+            if not name.startswith("params:") and not catalog.exists(name):
+                filepath = getattr(catalog.get(name), "_filepath", "the catalog")
+                raise InputError(
+                    f"{filepath} does not exist, and this run needs it as {name!r}: put the file "
+                    "there, name another one, or run the pipeline that makes it first"
+                )
+
 
 class PrintSummary:
     """Ends a run that made a summary by printing it."""

@@ -45,7 +45,8 @@ def build_model(
         [
             keras.Input(shape=(None,), dtype="int32", name="token_ids"),
             keras.layers.Embedding(vocabulary_size, hyperparameters.embedding_size, mask_zero=True),
-            keras.layers.LSTM(hyperparameters.units),
+            # cuDNN takes padding on the right only.
+            keras.layers.LSTM(hyperparameters.units, use_cudnn=False),
             keras.layers.Dropout(hyperparameters.dropout_rate),
             keras.layers.Dense(1, activation="sigmoid")
             if binary

@@ -7,7 +7,15 @@ runs. Values live in conf/base alone: no model has a default, and an unknown key
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -119,6 +127,13 @@ class IntRange(Parameters):
     step: Annotated[int, Field(ge=1)] = 1
     log: bool = False
 
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        _require_range(self)
+        if self.log and self.step > 1:
+            raise ValueError("log and step can't go together")
+        return self
+
     def values(self) -> Iterator[Any]:
         """Yield the values that bound the range."""
         yield from (self.low, self.high)
@@ -132,9 +147,21 @@ class FloatRange(Parameters):
     high: float
     log: bool = False
 
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        _require_range(self)
+        return self
+
     def values(self) -> Iterator[Any]:
         """Yield the values that bound the range."""
         yield from (self.low, self.high)
+
+
+def _require_range(distribution: IntRange | FloatRange) -> None:
+    if distribution.low > distribution.high:
+        raise ValueError("low is above high")
+    if distribution.log and distribution.low <= 0:
+        raise ValueError("with log, low must be above 0")
 
 
 class Choices(Parameters):
@@ -171,6 +198,14 @@ class TuningParameters(Parameters):
     seed: int
     search_space: dict[str, Distribution]
 
+    @field_validator("search_space", mode="before")
+    @classmethod
+    def _without_removed(cls, space: Any) -> Any:
+        """Drop what an environment has set to null, to take it out of the search."""
+        if isinstance(space, dict):
+            return {name: value for name, value in space.items() if value is not None}
+        return space
+
     @model_validator(mode="after")
     def _space_fits_hyperparameters(self) -> Self:
         for name, distribution in self.search_space.items():
@@ -186,8 +221,8 @@ class TuningParameters(Parameters):
                 except ValidationError as error:
                     problem = error.errors()[0]["msg"]
                     raise ValueError(f"search_space: {name} = {value!r}: {problem}") from None
-            if not isinstance(distribution, Choices) and distribution.low > distribution.high:
-                raise ValueError(f"search_space: {name}: low is above high")
+            if isinstance(distribution, FloatRange) and field.annotation is int:
+                raise ValueError(f"search_space: {name} takes whole numbers: use type int")
         return self
 
 

@@ -4,13 +4,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from imdb_sentiment.hooks import PrintSummary
+from imdb_sentiment.hooks import PrintSummary, RequireInputs
 from imdb_sentiment.session import PlainErrorsSession
 
 # Kedro 1.7 calls a function that OmegaConf 2.4 has renamed: nothing that a user can mend.
 warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 
-HOOKS = (PrintSummary(),)
+HOOKS = (RequireInputs(), PrintSummary())
 SESSION_CLASS = PlainErrorsSession
 
 CONFIG_LOADER_ARGS: dict[str, Any] = {
@@ -19,5 +19,7 @@ CONFIG_LOADER_ARGS: dict[str, Any] = {
     # An environment overrides single parameters, not whole groups of them.
     "merge_strategy": {"parameters": "soft"},
     # A path inside a folder of data/, or any absolute path as it is.
-    "custom_resolvers": {"join_path": lambda folder, name: (Path(folder) / name).as_posix()},
+    "custom_resolvers": {
+        "join_path": lambda folder, name: (Path(folder) / Path(str(name)).expanduser()).as_posix()
+    },
 }

@@ -15,8 +15,13 @@ PADDING = "[PAD]"
 UNKNOWN = "[UNK]"
 _UNKNOWN_ID = 1
 
-_MARKUP = re.compile(r"</?(?:a|b|br|div|em|h[1-6]|hr|i|li|ol|p|span|strong|u|ul)\b[^<>]*>", re.I)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-f]+|[a-z][a-z0-9]*);", re.I)
+_MARKUP = re.compile(
+    r"</?(?:a|b|br|div|em|font|h[1-6]|hr|i|img|li|ol|p|script|span|strong|style|u|ul)"
+    r"(?:\s+[\w-]+\s*=[^<>]*|\s*/?)>",
+    re.I,
+)
+_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\ufeff]")
 # White space and the punctuation that Keras's Tokenizer filters: all of ASCII's but the apostrophe.
 _SEPARATORS = Regex(r"""[\s!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~]+""")
 
@@ -34,7 +39,8 @@ def clean_text(text: str) -> str:
         The text, without white space at its ends; empty if nothing is left.
 
     """
-    plain = _CONTROL.sub(" ", _MARKUP.sub(" ", html.unescape(text)))
+    decoded = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+    plain = _INVISIBLE.sub(" ", _MARKUP.sub(" ", decoded))
     return " ".join(unicodedata.normalize("NFC", plain).split())
 
 

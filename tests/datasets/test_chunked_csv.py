@@ -78,8 +78,12 @@ def test_reads_other_encodings_and_separators(path: Path) -> None:
     [
         (b"", {}, "is empty"),
         (b"\n\n", {}, "is empty"),
-        (b"review,sentiment\na,b\ncaf\xe9,positive\n", {}, r"is not utf-8 text \(byte 0xe9"),
-        (b"review,sentiment\na,b\n", {"encoding": "utf-99"}, "unknown encoding: utf-99"),
+        (
+            b"review,sentiment\na,b\ncaf\xe9,positive\n",
+            {},
+            r"not utf-8 text \(.* byte 0xe9 .*after row 0",
+        ),
+        (b"review,sentiment\na,b\n", {"encoding": "utf-16"}, "is not utf-16 text"),
         (b'review,sentiment\na,b\n"never,closed\n', {}, "opened in row 2 is never closed"),
         (b"review,review\na,b\n", {}, "two columns have the same name"),
     ],
@@ -97,9 +101,24 @@ def test_missing_file_is_named(path: Path) -> None:
     assert find_input_error(caught.value) is not None
 
 
+def test_an_unknown_encoding_is_named(path: Path) -> None:
+    with pytest.raises(Exception, match="unknown encoding: utf-99"):
+        read(path, b"review,sentiment\na,b\n", encoding="utf-99")
+
+
+def test_a_folder_is_no_csv(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="does not exist"):
+        ChunkedCSVDataset(filepath=str(tmp_path)).load()
+
+
+def test_empty_columns_of_spreadsheets_are_told_apart(path: Path) -> None:
+    (rows,) = read(path, b"review,sentiment,,\na,b,,\n")
+    assert rows.columns.tolist()[:4] == ["review", "sentiment", "unnamed_2", "unnamed_3"]
+
+
 def test_saves_a_stream_as_one_csv(path: Path) -> None:
     dataset = ChunkedCSVDataset(filepath=str(path))
-    frames = [pd.DataFrame({"a": [1, 2], "b": ["x", 'y"z']}), pd.DataFrame({"a": [3], "b": ["\n"]})]
+    frames = [pd.DataFrame({"a": [1, 2], "b": ["x", 'y"z']}), pd.DataFrame({"a": [3], "b": ["\r"]})]
     dataset.save(iter(frames))
     pd.testing.assert_frame_equal(
         pd.read_csv(path, dtype={"b": str}), pd.concat(frames, ignore_index=True)

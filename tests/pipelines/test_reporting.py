@@ -1,4 +1,6 @@
+import io
 import math
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -6,10 +8,14 @@ import optuna
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+import yaml
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
+from rich.console import Console
+from rich.markdown import Markdown
 
-from helpers import make_encoded
+from helpers import PROJECT, make_encoded
+from imdb_sentiment.datasets import AtomicCSVDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.model import KerasModel, train_model
 from imdb_sentiment.parameters import (
@@ -160,6 +166,53 @@ def test_custom_reviews_keep_their_columns_and_gaps(
     assert scored["probability"].notna().tolist() == [True, False, False]
     with pytest.raises(InputError, match=r"no column 'review'; it has: text"):
         score_custom_reviews(model, tokenizer, pd.DataFrame({"text": []}), reviews, custom)
+
+
+def test_predictions_of_an_earlier_run_are_replaced(
+    model: KerasModel, reviews: ReviewsParameters, custom: CustomReviewsParameters
+) -> None:
+    words = [f"w{i}" for i in range(28)]
+    tokenizer = train_tokenizer(words, TokenizerParameters(vocabulary_size=28, sequence_length=6))
+    once = score_custom_reviews(
+        model, tokenizer, pd.DataFrame({"review": ["w1", "w2 w3"]}), reviews, custom
+    )
+    again = score_custom_reviews(model, tokenizer, once.assign(probability="?"), reviews, custom)
+    pd.testing.assert_frame_equal(once, again)
+
+
+@pytest.mark.parametrize("labels", [("0", "1"), ("NA", "null"), ("true", "false"), ("007", "7")])
+def test_labels_stay_text_on_their_way_through_the_catalog(
+    labels: tuple[str, str], reviews: ReviewsParameters, tmp_path: Path
+) -> None:
+    entry = yaml.safe_load((PROJECT / "conf/base/catalog_reporting.yml").read_text())
+    dataset = AtomicCSVDataset(
+        filepath=str(tmp_path / "predictions.csv"),
+        load_args=entry["test_predictions"]["load_args"],
+    )
+    named = reviews.model_copy(update={"labels": labels})
+    frame = make_predictions(100, labels).assign(review="a\rb")
+    dataset.save(frame)
+    loaded = dataset.load()
+    pd.testing.assert_frame_equal(loaded, frame, check_dtype=False)
+    expected = compute_metrics(frame, frame, make_study(), named)
+    assert compute_metrics(loaded, loaded, make_study(), named) == pytest.approx(expected)
+
+
+def test_the_summary_shows_reviews_as_they_are(custom: CustomReviewsParameters) -> None:
+    frame = make_predictions(1, ("bad", "good")).assign(review="2*3*4 | <b> [x](y) `z`")
+    metrics = compute_metrics(
+        make_predictions(9, ("bad", "good")),
+        make_predictions(9, ("bad", "good")),
+        make_study(),
+        ReviewsParameters(
+            file="f", text_column="t", label_column="l", labels=("bad", "good"),
+            max_rejected_fraction=0,
+        ),
+    )  # fmt: skip
+    summary = summarise_run({"units": 60}, metrics, frame, make_study(), custom)
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(Markdown(summary))
+    assert "2*3*4 | <b> [x](y) `z`" in console.export_text()
 
 
 def test_figures_hold_the_numbers(reviews: ReviewsParameters) -> None:

@@ -21,6 +21,7 @@ from helpers import (
     write_csv,
 )
 from imdb_sentiment.datasets import AtomicPickleDataset, OptunaStorageDataset
+from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import Hyperparameters, TuningParameters
 from imdb_sentiment.pipelines.tuning import create_pipeline
@@ -71,6 +72,29 @@ def test_a_longer_search_goes_on_and_equals_one_in_a_piece(
     assert trials(storage, tuning) == trials(piece, tuning)
     assert len(trials(storage, tuning)) == 3
     assert len({str(parameters) for parameters, _ in trials(piece, tuning)}) == 3
+
+
+def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
+    one_epoch: Hyperparameters, tuning: TuningParameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train_at_once(
+        train: EncodedReviews, hyperparameters: Hyperparameters, *_: object
+    ) -> tuple[None, dict[str, list[float]]]:
+        return None, {"val_accuracy": [1 - abs(hyperparameters.dropout_rate - 0.3)]}
+
+    monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.train_model", train_at_once)
+    sixteen = tuning.model_copy(update={"n_trials": 16})
+    whole, crashed = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
+    tune_hyperparameters(whole, TRAIN, VALIDATION, one_epoch, sixteen)
+
+    # TPE draws at random for ten trials; only later ones can tell a difference.
+    twelve = tuning.model_copy(update={"n_trials": 12})
+    tune_hyperparameters(crashed, TRAIN, VALIDATION, one_epoch, twelve)
+    study = optuna.load_study(study_name=tuning.study_name, storage=crashed)
+    study.ask().suggest_float("dropout_rate", 0.2, 0.5)
+    tune_hyperparameters(crashed, TRAIN, VALIDATION, one_epoch, sixteen)
+    finished = [trial for trial in trials(crashed, tuning) if trial[1] is not None]
+    assert finished == trials(whole, tuning)
 
 
 @pytest.mark.parametrize(

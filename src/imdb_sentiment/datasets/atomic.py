@@ -5,9 +5,10 @@ final one and is renamed at the end, so a later run never loads half a pickle or
 """
 
 import contextlib
+import csv
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import CSVDataset
@@ -68,7 +69,15 @@ class AtomicSave:
 
 
 class AtomicCSVDataset(AtomicSave, CSVDataset):
-    """`pandas.CSVDataset`, written atomically."""
+    """`pandas.CSVDataset`, written atomically, and with all text in quotation marks.
+
+    The csv module leaves a lone carriage return unquoted, and readers end a row at it.
+    """
+
+    DEFAULT_SAVE_ARGS: ClassVar[dict[str, Any]] = {
+        **CSVDataset.DEFAULT_SAVE_ARGS,
+        "quoting": csv.QUOTE_NONNUMERIC,
+    }
 
 
 class AtomicFigureDataset(AtomicSave, PlotlyJSONDataset):

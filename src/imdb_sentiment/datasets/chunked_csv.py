@@ -1,5 +1,6 @@
 """A CSV of any length, a chunk at a time, with every record accounted for."""
 
+import codecs
 import re
 import warnings
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,7 @@ from kedro_datasets._typing import TablePreview
 from kedro_datasets.pandas import CSVDataset
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
-from imdb_sentiment.datasets.atomic import atomic_write
+from imdb_sentiment.datasets.atomic import AtomicCSVDataset, atomic_write
 from imdb_sentiment.datasets.stream import Stream
 from imdb_sentiment.errors import InputError
 
@@ -54,13 +55,19 @@ class ChunkedCSVDataset(CSVDataset):
         "skip_blank_lines": False,
     }
 
+    DEFAULT_SAVE_ARGS: ClassVar[dict[str, Any]] = AtomicCSVDataset.DEFAULT_SAVE_ARGS
+
     def load(self) -> Stream[pd.DataFrame]:
         """Return the stream of chunks."""
-        if not self._exists():
+        if not self._fs.isfile(str(self._filepath)):
             raise InputError(
                 f"{self._filepath} does not exist: put the file there, or name another one that "
                 "is in data/01_raw, or its whole path"
             )
+        try:
+            codecs.lookup(self._load_args["encoding"])
+        except LookupError as error:
+            raise InputError(f"{error}: name an encoding that Python knows") from None
         return Stream(self._chunks)
 
     def save(self, data: Iterable[pd.DataFrame]) -> None:
@@ -93,20 +100,18 @@ class ChunkedCSVDataset(CSVDataset):
                     yield chunk.drop(index=0, errors="ignore")
         except EmptyDataError:
             raise InputError(f"{self._filepath} is empty: it must begin with a header") from None
-        except UnicodeDecodeError as error:
-            byte = error.object[error.start]
+        except UnicodeError as error:
             raise InputError(
-                f"{self._filepath} is not {error.encoding} text (byte 0x{byte:02x} after row "
+                f"{self._filepath} is not {self._load_args['encoding']} text ({error}, after row "
                 f"{max(next_row - 1, 0)}): save it as UTF-8, or name its encoding, as in "
                 "--params reviews_encoding=cp1252"
             ) from None
-        except LookupError as error:
-            raise InputError(f"{error}: name an encoding that Python knows") from None
         except ParserError as error:
             raise InputError(f"{self._filepath} is not a whole CSV: {_explain(error)}") from None
 
     def _checked_header(self, record: pd.Series) -> list[str]:
-        header = [str(name).strip() for name in record]
+        # Spreadsheets leave empty columns behind.
+        header = [name.strip() or f"unnamed_{place}" for place, name in enumerate(record)]
         if len(set(header)) < len(header):
             raise InputError(f"{self._filepath}: two columns have the same name: {header}")
         return header

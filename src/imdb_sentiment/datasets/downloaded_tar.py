@@ -85,7 +85,7 @@ class DownloadedTarDataset(AbstractDataset[None, Stream[tuple[str, str]]]):
             ) from error
 
     def _exists(self) -> bool:
-        return (self._own_archive or self._filepath).is_file()
+        return True  # fetched when it is needed
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._own_archive or self._filepath), "url": self._url}
@@ -96,6 +96,7 @@ def _members(archive: Path) -> Iterator[tuple[str, str]]:
         with gzip.open(archive) as content:
             with tarfile.open(fileobj=content, mode="r|") as tar:
                 for member in tar:
+                    tar.members.clear()  # type: ignore[attr-defined]  # or it keeps every header
                     file = tar.extractfile(member) if member.isreg() else None
                     if file is not None:
                         yield member.name, file.read().decode("utf-8")

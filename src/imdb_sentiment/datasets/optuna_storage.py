@@ -40,7 +40,7 @@ class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
         raise NotImplementedError("a storage is written through its studies")
 
     def _exists(self) -> bool:
-        return self._filepath.is_file()
+        return True  # made when it is needed
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}

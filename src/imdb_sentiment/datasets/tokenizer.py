@@ -25,7 +25,7 @@ class TokenizerDataset(AbstractDataset[Tokenizer, Tokenizer]):
         self.metadata = metadata
 
     def save(self, data: Tokenizer) -> None:
-        """Write the tokenizer with its truncation and padding."""
+        """Write the tokenizer."""
         with atomic_write(self._filepath) as partial:
             data.save(str(partial))
 

@@ -27,6 +27,7 @@ from imdb_sentiment.text import clean_text, encode_texts, train_tokenizer
 
 SPLITS = ("train", "validation", "test")
 _SPLIT_NUMBERS = {name: number for number, name in enumerate(SPLITS)}
+NO_SPLIT = "none"  # where the CSV has no splits of its own
 ACCEPTED, REJECTED, DUPLICATE = "accepted", "rejected", "duplicate"
 SAME_LABEL, ANOTHER_LABEL = "same text and label", "same text under another label"
 EXAMPLES = 3
@@ -45,7 +46,7 @@ def check_reviews(
 
     Returns:
         Chunks of the same rows with the columns `row` (int64), `text` (cleaned), `sentiment` (as
-        found), `code` (int64; -1 where unknown), `split` (empty unless the CSV has its own),
+        found), `code` (int64; -1 where unknown), `split` (`none` unless the CSV has its own),
         `status` (accepted, rejected or duplicate) and `reason` (empty if accepted).
 
     Raises:
@@ -73,7 +74,7 @@ def _check_chunk(
     split_names = (
         [normalise_label(name) for name in chunk[split_column]]
         if split_column
-        else [""] * len(chunk)
+        else [NO_SPLIT] * len(chunk)
     )
     found_codes = [codes.get(normalise_label(label), -1) for label in labels]
     problems = [
@@ -130,7 +131,9 @@ def _problem(text: str, label: str, code: int, split_name: str) -> str:
         return "no label"
     if code < 0:
         return f"unknown label: {label.strip()}"
-    if split_name not in ("", *SPLITS):
+    if not split_name:
+        return "no split"
+    if split_name not in (NO_SPLIT, *SPLITS):
         return f"unknown split: {split_name}"
     return ""
 
@@ -350,7 +353,7 @@ def fit_tokenizer(
         tokenizer: Size of the vocabulary and length of a sequence.
 
     Returns:
-        The tokenizer, with truncation and padding on the left.
+        The tokenizer; `encode_texts` makes sequences with it.
 
     """
     return train_tokenizer(

@@ -1,6 +1,7 @@
 """Scoring the test set once, and telling the user how good the model is."""
 
 import logging
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -39,7 +40,7 @@ def score_test_reviews(
         label.
 
     """
-    texts = _test_rows(clean_reviews)["text"]
+    texts = _test_rows(clean_reviews).set_index("row")["text"].reindex(pd.Index(test.rows))
     predictions = _tabulate(predict_probabilities(model, test.sequences), test.labels)
     known = pd.DataFrame(
         {
@@ -96,7 +97,7 @@ def score_custom_reviews(
 
     Returns:
         The table with `predicted_sentiment`, `probability` and `probability_LABEL` added; empty
-        where a review has no text.
+        where a review has no text. Columns that had these names before are replaced.
 
     Raises:
         InputError: The column is missing.
@@ -113,7 +114,8 @@ def score_custom_reviews(
         predict_probabilities(model, encode_texts(tokenizer, texts.tolist())), reviews.labels
     )
     predictions = predictions.set_axis(custom_reviews.index).where(texts != "")
-    return pd.concat([custom_reviews, predictions], axis="columns")
+    given = custom_reviews.drop(columns=predictions.columns, errors="ignore")
+    return pd.concat([given, predictions], axis="columns")
 
 
 def compute_metrics(
@@ -148,13 +150,13 @@ def compute_metrics(
         },
         "majority_test_accuracy": float(truth.value_counts(normalize=True).max()),
         "tuned_on": evaluate_on,
-        f"best_{evaluate_on}_accuracy_in_tuning": study.best_value,
+        "tuning_accuracy": study.best_value,
         "test_set_unseen_in_tuning": evaluate_on != "test",
     }
 
 
 def plot_learning_curves(history: History, study: optuna.Study) -> go.Figure:
-    """Draw accuracy and loss epoch by epoch.
+    """Draw accuracy epoch by epoch.
 
     Args:
         history: Of the final model.
@@ -376,5 +378,7 @@ def _score(predictions: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, floa
 
 
 def _shorten(text: str, width: int = 60) -> str:
-    text = " ".join(text.split()).replace("|", "\\|")
-    return text if len(text) <= width else text[: width - 1] + "…"
+    """Return the beginning of `text` as a line of Markdown that shows it as it is."""
+    line = " ".join(text.split())
+    line = line if len(line) <= width else line[: width - 1] + "…"
+    return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", line)

@@ -10,6 +10,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from imdb_sentiment.encoded import EncodedReviews
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.model import History, KerasModel, train_model
 from imdb_sentiment.parameters import BaselineParameters, Hyperparameters, TrainingParameters
 
@@ -64,6 +65,9 @@ def fit_baseline(
     Returns:
         A scikit-learn pipeline from texts to codes.
 
+    Raises:
+        InputError: No n-gram occurs in enough reviews.
+
     """
     learnt = ["train", "validation"] if training.use_validation_rows else ["train"]
     rows = pd.concat(
@@ -77,4 +81,10 @@ def fit_baseline(
         ),
         LogisticRegression(C=baseline.inverse_regularisation, max_iter=1000),
     )
-    return model.fit(rows["text"], rows["code"])
+    try:
+        return model.fit(rows["text"], rows["code"])
+    except ValueError as error:
+        raise InputError(
+            f"the baseline can't learn from these reviews ({error}): lower "
+            "baseline.min_document_frequency"
+        ) from error

@@ -105,7 +105,10 @@ def tune_hyperparameters(
 
     try:
         while (finished := _count_finished(study)) < tuning.n_trials:
-            study.sampler = optuna.samplers.TPESampler(seed=tuning.seed + finished)
+            study.sampler = optuna.samplers.TPESampler(
+                seed=tuning.seed + finished,
+                constant_liar=False,  # a trial that a crash left behind must not sway the next
+            )
             study.optimize(objective, n_trials=1)
     except KeyboardInterrupt:
         logger.warning(

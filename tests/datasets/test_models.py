@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import numpy as np
+
+from helpers import make_encoded
+from imdb_sentiment.datasets import TokenizerDataset
+from imdb_sentiment.datasets.keras_model import AtomicTensorFlowModelDataset
+from imdb_sentiment.model import predict_probabilities, train_model
+from imdb_sentiment.parameters import Hyperparameters, TokenizerParameters
+from imdb_sentiment.text import encode_texts, train_tokenizer
+
+
+def test_a_tokenizer_encodes_the_same_after_reloading(tmp_path: Path) -> None:
+    parameters = TokenizerParameters(vocabulary_size=3, sequence_length=4)
+    tokenizer = train_tokenizer(["a a a b b c d"], parameters)
+    dataset = TokenizerDataset(filepath=str(tmp_path / "new/tokenizer.json"))
+    dataset.save(tokenizer)
+    texts = ["a d b", "c c c c b", ""]
+    np.testing.assert_array_equal(
+        encode_texts(dataset.load(), texts), encode_texts(tokenizer, texts)
+    )
+    assert "5 entries" in dataset.preview()
+
+
+def test_a_model_predicts_the_same_after_reloading(
+    tmp_path: Path, hyperparameters: Hyperparameters
+) -> None:
+    encoded = make_encoded(40)
+    model, _ = train_model(encoded, hyperparameters, seed=1)
+    dataset = AtomicTensorFlowModelDataset(filepath=str(tmp_path / "new/model.keras"))
+    dataset.save(model)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.keras"]
+    np.testing.assert_array_equal(
+        predict_probabilities(dataset.load(), encoded.sequences),
+        predict_probabilities(model, encoded.sequences),
+    )

@@ -131,7 +131,9 @@ def test_a_finished_study_is_not_searched_again(finished: tuple[Path, str]) -> N
 
 
 @pytest.mark.parametrize(
-    "arguments", [["registry", "list"], ["run", "--pipelines", "data_processing"]]
+    "arguments",
+    [["registry", "list"], ["run", "--pipelines", "data_processing"], ["viz", "build"]],
+    ids=" ".join,
 )
 def test_data_pipelines_start_without_tensorflow(arguments: list[str], tmp_path: Path) -> None:
     project = make_project(tmp_path)

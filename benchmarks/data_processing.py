@@ -32,6 +32,7 @@ def make_project(folder: Path) -> Path:
         shutil.copy(ROOT / name, folder)
     for name in ("conf", "src"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("local"))
+    (folder / "conf/local").mkdir()
     (folder / "data/01_raw").mkdir(parents=True)
     return folder
 

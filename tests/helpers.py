@@ -105,11 +105,22 @@ def make_project(folder: Path, parameters: dict[str, Any] | None = None) -> Path
     return folder
 
 
+# `python -m kedro`, which Ctrl-C ends even where it is ignored: in a shell's background jobs and
+# all that they start.
+_KEDRO = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv[0] = "kedro"
+from kedro.framework.cli.cli import main
+main()
+"""
+
+
 def start_kedro(project: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start `kedro ARGUMENTS` in its own process group; stdout and stderr come together."""
     environment = os.environ | {"COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "kedro", *arguments],
+        [sys.executable, "-c", _KEDRO, *arguments],
         cwd=project,
         env=environment,
         stdout=subprocess.PIPE,

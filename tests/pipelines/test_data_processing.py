@@ -90,13 +90,13 @@ def test_a_row_without_a_split_is_refused(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
     own = split.model_copy(update={"method": "column"})
-    names = ["train"] * 60 + ["test"] * 20 + ["", "spare"]
+    names = ["train"] * 60 + ["test"] * 20 + ["", "None"]
     rows = [(*review, name) for review, name in zip(make_reviews(82), names, strict=True)]
     lenient = reviews.model_copy(update={"max_rejected_fraction": 0.1})
     checked = pd.concat(
         check_reviews(as_chunks(rows, ("review", "sentiment", "split")), lenient, own)
     )
-    assert checked["reason"].tolist()[-2:] == ["no split", "unknown split: spare"]
+    assert checked["reason"].tolist()[-2:] == ["no split", "unknown split: none"]
     sizes = clean(rows, lenient, own, ("review", "sentiment", "split"))["split"].value_counts()
     assert sizes.to_dict() == {"train": 54, "test": 20, "validation": 6}
 

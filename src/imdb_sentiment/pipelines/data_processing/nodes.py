@@ -76,9 +76,12 @@ def _check_chunk(
         if split_column
         else [NO_SPLIT] * len(chunk)
     )
+    known_splits = SPLITS if split_column else (NO_SPLIT,)
     found_codes = [codes.get(normalise_label(label), -1) for label in labels]
     problems = [
-        f"malformed line: {malformed}" if malformed else _problem(text, label, code, split_name)
+        f"malformed line: {malformed}"
+        if malformed
+        else _problem(text, label, code, split_name, known_splits)
         for malformed, text, label, code, split_name in zip(
             chunk["_malformed"], texts, labels, found_codes, split_names, strict=True
         )
@@ -123,7 +126,9 @@ def _require_columns(
             )
 
 
-def _problem(text: str, label: str, code: int, split_name: str) -> str:
+def _problem(
+    text: str, label: str, code: int, split_name: str, known_splits: tuple[str, ...]
+) -> str:
     """Return why a well-formed row can't be used, or nothing if it can."""
     if not text:
         return "no text"
@@ -133,7 +138,7 @@ def _problem(text: str, label: str, code: int, split_name: str) -> str:
         return f"unknown label: {label.strip()}"
     if not split_name:
         return "no split"
-    if split_name not in (NO_SPLIT, *SPLITS):
+    if split_name not in known_splits:
         return f"unknown split: {split_name}"
     return ""
 

@@ -32,7 +32,7 @@ $(READY): requirements.txt pyproject.toml
 
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
+		--generate-hashes --upgrade \
 		--no-annotate --custom-compile-command "make lock" --output-file requirements.txt
 
 clean:

@@ -7,6 +7,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from imdb_sentiment.batching import count_tokens
+
 
 @dataclass(frozen=True)
 class EncodedReviews:
@@ -26,6 +28,11 @@ class EncodedReviews:
     rows: npt.NDArray[np.int64]
     labels: tuple[str, ...]
     vocabulary_size: int
+
+    @property
+    def lengths(self) -> npt.NDArray[np.intp]:
+        """Tokens of each review without its padding, shape (reviews,)."""
+        return count_tokens(self.sequences)
 
     def __len__(self) -> int:
         return len(self.codes)

@@ -1,11 +1,12 @@
 """Building, training and asking the network. TensorFlow is imported when it is needed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from imdb_sentiment.batching import count_tokens, cut_padding, group_by_length
 from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.quiet import silent_tensorflow_import
@@ -69,6 +70,8 @@ def train_model(
     seed: int,
     validation: EncodedReviews | None = None,
     on_epoch_end: EpochCallback | None = None,
+    *,
+    callbacks: Sequence[Any] = (),
 ) -> tuple[KerasModel, History]:
     """Build a network and train it.
 
@@ -79,6 +82,7 @@ def train_model(
             machine gives the same network.
         validation: Reviews to score after each epoch.
         on_epoch_end: Called with the number of each finished epoch, from 1, and its figures.
+        callbacks: Further `keras.callbacks.Callback`s.
 
     Returns:
         The network, and one list a figure (`loss`, `accuracy`, and with validation rows `val_loss`
@@ -91,22 +95,18 @@ def train_model(
 
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+    rng = np.random.default_rng(seed)
     model = build_model(hyperparameters, train.vocabulary_size, len(train.labels))
-    callbacks = []
-    if on_epoch_end is not None:
-        notify = on_epoch_end
-        callbacks.append(
-            keras.callbacks.LambdaCallback(
-                on_epoch_end=lambda epoch, logs: notify(epoch + 1, dict(logs))
-            )
-        )
+    notify = on_epoch_end or (lambda epoch, figures: None)
+    told = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: notify(epoch + 1, dict(logs))
+    )
     history = model.fit(
-        train.sequences,
-        train.codes,
-        validation_data=(validation.sequences, validation.codes) if validation else None,
-        batch_size=hyperparameters.batch_size,
+        _make_dataset(train, hyperparameters.batch_size, rng),
+        validation_data=_make_dataset(validation, PREDICTION_BATCH_SIZE) if validation else None,
+        shuffle=False,  # the dataset does that
         epochs=hyperparameters.epochs,
-        callbacks=callbacks,
+        callbacks=[told, *callbacks],
         verbose=0,
     )
     return model, {
@@ -127,11 +127,34 @@ def predict_probabilities(
         Array of shape (reviews, labels), dtype float64; each row sums to 1.
 
     """
-    if len(sequences) == 0:
-        return np.empty((0, max(2, model.output_shape[-1])))
-    output = model.predict(sequences, batch_size=PREDICTION_BATCH_SIZE, verbose=0)
-    probabilities = np.asarray(output, dtype=np.float64)
-    if probabilities.shape[1] == 1:
-        return np.hstack([1 - probabilities, probabilities])
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    probabilities = np.empty((len(sequences), max(2, model.output_shape[-1])))
+    for rows in group_by_length(count_tokens(sequences), PREDICTION_BATCH_SIZE):
+        batch = cut_padding(sequences[rows]).astype(np.int32)
+        output = np.asarray(model.predict_on_batch(batch), np.float64)
+        if output.shape[1] == 1:
+            output = np.hstack([1 - output, output])
+        probabilities[rows] = output / output.sum(axis=1, keepdims=True)
     return probabilities
+
+
+def _make_dataset(
+    reviews: EncodedReviews, batch_size: int, rng: np.random.Generator | None = None
+) -> Any:
+    """Return a `tf.data.Dataset` of one epoch's batches; `rng` draws them anew each time."""
+    import tensorflow as tf
+
+    lengths = reviews.lengths
+
+    def generate() -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
+        for rows in group_by_length(lengths, batch_size, rng):
+            sequences = cut_padding(reviews.sequences[rows])
+            yield sequences.astype(np.int32), reviews.codes[rows].astype(np.int32)
+
+    dataset = tf.data.Dataset.from_generator(
+        generate,
+        output_signature=(
+            tf.TensorSpec((None, None), tf.int32),  # as long as the longest of the batch
+            tf.TensorSpec((None,), tf.int32),
+        ),
+    )
+    return dataset.apply(tf.data.experimental.assert_cardinality(-(-len(lengths) // batch_size)))

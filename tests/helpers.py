@@ -7,7 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +169,11 @@ def three_label_run(folder: Path) -> tuple[Path, str]:
     done = kedro(project, "run", "--params", "reviews_file=my own reviews.csv")
     assert done.returncode == 0, done.stdout
     return project, done.stdout
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something that another process does; fail if it takes a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -45,6 +45,45 @@ def test_a_search_space_must_fit(space: dict[str, Any], message: str, conf: dict
         TuningParameters(**{**conf["tuning"], "search_space": space})
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sampler": {"name": "TPE", "arguments": {}}}, "no 'TPE'; it has .*TPESampler"),
+        ({"sampler": {"name": "TPESampler", "arguments": {"speed": 1}}}, "TPESampler: .*'speed'"),
+        ({"pruner": {"name": "MedianPruner", "arguments": {"n_startup_trials": -1}}}, "negative"),
+        ({"pruner": {"name": "PatientPruner", "arguments": {}}}, "PatientPruner: .*wrapped_pruner"),
+        ({"workers": 0}, "greater than or equal to 1"),
+        ({"dask_storage": True}, "dask_storage needs"),
+    ],
+)
+def test_wrong_settings_of_the_search_are_refused(
+    change: dict[str, Any], message: str, conf: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        TuningParameters(**conf["tuning"] | change)
+
+
+def test_a_sampler_whose_package_is_missing_is_refused(
+    conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imdb_sentiment.parameters.find_spec", lambda name: None)
+    with pytest.raises(ValidationError, match=r"CmaEsSampler needs .* pip install cmaes"):
+        TuningParameters(**conf["tuning"] | {"sampler": {"name": "CmaEsSampler", "arguments": {}}})
+
+
+@pytest.mark.parametrize("name", ["HyperbandPruner", "MedianPruner", "NopPruner", "WilcoxonPruner"])
+def test_the_pruner_is_a_parameter(name: str, conf: dict[str, Any]) -> None:
+    tuning = TuningParameters(**conf["tuning"] | {"pruner": {"name": name, "arguments": None}})
+    assert type(tuning.make_pruner()).__name__ == name
+
+
+def test_only_trials_at_a_time_take_running_ones_for_bad(conf: dict[str, Any]) -> None:
+    one, two = (TuningParameters(**conf["tuning"] | {"workers": n}) for n in (1, 2))
+    assert (one.is_parallel, two.is_parallel) == (False, True)
+    assert not vars(one.make_sampler(0))["_constant_liar"]
+    assert vars(two.make_sampler(0))["_constant_liar"]
+
+
 def test_null_takes_a_hyperparameter_out_of_the_search(conf: dict[str, Any]) -> None:
     space = conf["tuning"]["search_space"] | {"units": None}
     tuning = TuningParameters(**{**conf["tuning"], "search_space": space})

@@ -4,11 +4,15 @@ Nodes name these models in their signatures, so Kedro builds and validates them 
 runs. Values live in conf/base alone: no model has a default, and an unknown key is an error.
 """
 
+import warnings
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from importlib.util import find_spec
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
@@ -16,6 +20,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+if TYPE_CHECKING:
+    import optuna
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
@@ -138,6 +145,12 @@ class IntRange(Parameters):
         """Yield the values that bound the range."""
         yield from (self.low, self.high)
 
+    def to_optuna(self) -> "optuna.distributions.BaseDistribution":
+        """Return the distribution as Optuna has it."""
+        from optuna.distributions import IntDistribution
+
+        return IntDistribution(self.low, self.high, log=self.log, step=self.step)
+
 
 class FloatRange(Parameters):
     """Real numbers from `low` to `high`, on a logarithmic scale if `log`."""
@@ -155,6 +168,12 @@ class FloatRange(Parameters):
     def values(self) -> Iterator[Any]:
         """Yield the values that bound the range."""
         yield from (self.low, self.high)
+
+    def to_optuna(self) -> "optuna.distributions.BaseDistribution":
+        """Return the distribution as Optuna has it."""
+        from optuna.distributions import FloatDistribution
+
+        return FloatDistribution(self.low, self.high, log=self.log)
 
 
 def _require_range(distribution: IntRange | FloatRange) -> None:
@@ -174,16 +193,45 @@ class Choices(Parameters):
         """Yield every choice."""
         yield from self.choices
 
+    def to_optuna(self) -> "optuna.distributions.BaseDistribution":
+        """Return the distribution as Optuna has it."""
+        from optuna.distributions import CategoricalDistribution
+
+        return CategoricalDistribution(self.choices)
+
 
 Distribution = Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]
 
 
+class OptunaClass(Parameters):
+    """One of Optuna's samplers or pruners.
+
+    Attributes:
+        name: Name of the class, such as `TPESampler`.
+        arguments: Of its constructor; null for none. A sampler's `seed` comes from `tuning.seed`.
+
+    """
+
+    name: str
+    arguments: Annotated[dict[str, Any], BeforeValidator(lambda value: value or {})]
+
+
 class TuningParameters(Parameters):
-    """What the search looks for, and how long.
+    """What the search looks for, how, how long and where.
 
     Attributes:
         study_name: Name of the study in its storage; another name starts another study.
-        n_trials: Finished trials that the study is to have in all.
+        n_trials: Trials that the study is to have in all: completed, pruned, or failed for good.
+        timeout: Seconds after which a run begins no further trial; null for no limit.
+        patience: Trials without a better value after which the search ends; null for no limit.
+        max_retries: How often a trial is begun again whose worker or run has died.
+        workers: Trials at a time, each in a process of its own with its share of the cores; one
+            trains in the run's own process.
+        scheduler_address: A running Dask scheduler whose workers are used instead.
+        dask_storage: Whether workers reach the study through the scheduler, which then keeps it:
+            for a cluster whose machines share neither a disk nor a database.
+        sampler: What proposes hyperparameters.
+        pruner: What ends a trial that is clearly lost, after an epoch.
         evaluate_on: Rows that trials are scored on. `test` is the recipe of many tutorials, which
             flatters: the test set then takes part in choosing the model.
         seed: Seed of the sampler, and of every trial's initial weights.
@@ -194,6 +242,14 @@ class TuningParameters(Parameters):
 
     study_name: Annotated[str, Field(min_length=1)]
     n_trials: Annotated[int, Field(ge=1)]
+    timeout: Annotated[float, Field(gt=0)] | None
+    patience: Annotated[int, Field(ge=1)] | None
+    max_retries: Annotated[int, Field(ge=0)]
+    workers: Annotated[int, Field(ge=1)]
+    scheduler_address: str | None
+    dask_storage: bool
+    sampler: OptunaClass
+    pruner: OptunaClass
     evaluate_on: Literal["validation", "test"]
     seed: int
     search_space: dict[str, Distribution]
@@ -205,6 +261,50 @@ class TuningParameters(Parameters):
         if isinstance(space, dict):
             return {name: value for name, value in space.items() if value is not None}
         return space
+
+    @model_validator(mode="after")
+    def _optuna_has_these(self) -> Self:
+        """Build sampler and pruner once, so that a wrong argument is found before any work."""
+        self.make_sampler(0)
+        self.make_pruner()
+        if self.dask_storage and not self.is_parallel:
+            raise ValueError("dask_storage needs a scheduler_address, or more than one worker")
+        return self
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether trials run in processes of their own, several at a time."""
+        return self.workers > 1 or self.scheduler_address is not None
+
+    def make_sampler(self, seed: int) -> "optuna.samplers.BaseSampler":
+        """Return a new sampler.
+
+        Raises:
+            ValueError: Optuna has no such sampler, or it can't be built with these arguments.
+
+        """
+        import optuna
+
+        arguments = {**self.sampler.arguments, "seed": seed}
+        if self.sampler.name == "TPESampler":
+            # Whether to count running trials as bad, so that trials at a time keep apart. With one
+            # worker, a running trial is one that a crash left behind: it must not sway the next.
+            arguments.setdefault("constant_liar", self.is_parallel)
+        chosen = OptunaClass(name=self.sampler.name, arguments=arguments)
+        sampler: optuna.samplers.BaseSampler = _build(optuna.samplers, "sampler", chosen)
+        return sampler
+
+    def make_pruner(self) -> "optuna.pruners.BasePruner":
+        """Return a new pruner.
+
+        Raises:
+            ValueError: Optuna has no such pruner, or it can't be built with these arguments.
+
+        """
+        import optuna
+
+        pruner: optuna.pruners.BasePruner = _build(optuna.pruners, "pruner", self.pruner)
+        return pruner
 
     @model_validator(mode="after")
     def _space_fits_hyperparameters(self) -> Self:
@@ -224,6 +324,27 @@ class TuningParameters(Parameters):
             if isinstance(distribution, FloatRange) and field.annotation is int:
                 raise ValueError(f"search_space: {name} takes whole numbers: use type int")
         return self
+
+
+# What Optuna imports only when it is first used, which would be after hours of work.
+_NEEDED_PACKAGES = {"CmaEsSampler": "cmaes", "GPSampler": "torch", "WilcoxonPruner": "scipy"}
+
+
+def _build(module: ModuleType, kind: str, chosen: OptunaClass) -> Any:
+    known = [name for name in module.__all__ if name.endswith(kind.capitalize())]
+    if chosen.name not in known:
+        raise ValueError(f"{kind}: Optuna has no {chosen.name!r}; it has {', '.join(known)}")
+    package = _NEEDED_PACKAGES.get(chosen.name)
+    if package and find_spec(package) is None:
+        raise ValueError(
+            f"{kind}: {chosen.name} needs the package {package}: pip install {package}"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some classes and arguments are "experimental"
+        try:
+            return getattr(module, chosen.name)(**chosen.arguments)
+        except (TypeError, ValueError, ImportError) as error:
+            raise ValueError(f"{kind}: {chosen.name}: {error}") from error
 
 
 class TrainingParameters(Parameters):

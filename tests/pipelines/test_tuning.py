@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
+from optuna.trial import TrialState
 
 from helpers import (
     kedro,
@@ -23,6 +24,7 @@ from helpers import (
 from imdb_sentiment.datasets import AtomicPickleDataset, OptunaStorageDataset
 from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.model import build_model
 from imdb_sentiment.parameters import Hyperparameters, TuningParameters
 from imdb_sentiment.pipelines.tuning import create_pipeline
 from imdb_sentiment.pipelines.tuning.nodes import (
@@ -31,6 +33,7 @@ from imdb_sentiment.pipelines.tuning.nodes import (
     tune_hyperparameters,
 )
 
+RANDOM = {"name": "RandomSampler", "arguments": None}
 TRAIN, VALIDATION = make_encoded(48), make_encoded(24, seed=5)
 
 
@@ -78,7 +81,7 @@ def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
     one_epoch: Hyperparameters, tuning: TuningParameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train_at_once(
-        train: EncodedReviews, hyperparameters: Hyperparameters, *_: object
+        train: EncodedReviews, hyperparameters: Hyperparameters, *_: object, **__: object
     ) -> tuple[None, dict[str, list[float]]]:
         return None, {"val_accuracy": [1 - abs(hyperparameters.dropout_rate - 0.3)]}
 
@@ -139,6 +142,77 @@ def test_the_test_set_is_chosen_on_only_when_asked_for(
     assert "flatter" in caplog.text
 
 
+def test_an_epoch_is_reported_and_a_lost_trial_ends_early(
+    hyperparameters: Hyperparameters, tuning: TuningParameters
+) -> None:
+    median = {"name": "MedianPruner", "arguments": {"n_startup_trials": 1}}
+    settings = {"n_trials": 6, "pruner": median, "sampler": RANDOM}
+    pruning = TuningParameters(**tuning.model_dump() | settings)
+    whole = pruning.model_copy(update={"pruner": tuning.pruner})
+    slow = hyperparameters.model_copy(update={"learning_rate": 0.003, "epochs": 3})
+    studies = [
+        tune_hyperparameters(
+            optuna.storages.InMemoryStorage(), make_encoded(96), VALIDATION, slow, parameters
+        )[0]
+        for parameters in (pruning, whole)
+    ]
+    pruned = [trial for trial in studies[0].trials if trial.state == TrialState.PRUNED]
+    assert 0 < len(pruned) < 6
+    assert min(len(trial.intermediate_values) for trial in pruned) < 3
+    for mine, theirs in zip(*(study.trials for study in studies), strict=True):
+        assert theirs.state == TrialState.COMPLETE
+        assert len(theirs.intermediate_values) == 3
+        assert mine.params == theirs.params
+        assert mine.intermediate_values.items() <= theirs.intermediate_values.items()
+
+
+@pytest.mark.parametrize("sampler", ["TPESampler", "RandomSampler", "CmaEsSampler", "QMCSampler"])
+def test_the_sampler_is_a_parameter_and_its_study_reproducible(
+    sampler: str, one_epoch: Hyperparameters, tuning: TuningParameters
+) -> None:
+    settings = {"n_trials": 4, "sampler": {"name": sampler, "arguments": {}}}
+    chosen = TuningParameters(**tuning.model_dump() | settings)
+    storages = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
+    for storage in storages:
+        tune_hyperparameters(storage, TRAIN, VALIDATION, one_epoch, chosen)
+    assert trials(storages[0], tuning) == trials(storages[1], tuning)
+    assert len({str(parameters) for parameters, _ in trials(storages[0], tuning)}) == 4
+
+
+def test_a_bad_combination_fails_alone(
+    one_epoch: Hyperparameters, tuning: TuningParameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse_rmsprop(hyperparameters: Hyperparameters, *arguments: Any) -> Any:
+        if hyperparameters.optimizer == "rmsprop":
+            raise RuntimeError("rmsprop ran out of memory")
+        return build_model(hyperparameters, *arguments)
+
+    monkeypatch.setattr("imdb_sentiment.model.build_model", refuse_rmsprop)
+    six = tuning.model_copy(update={"n_trials": 6})
+    storage = optuna.storages.InMemoryStorage()
+    study, best = tune_hyperparameters(storage, TRAIN, VALIDATION, one_epoch, six)
+    table = tabulate_trials(study)
+    failed = table["params_optimizer"] == "rmsprop"
+    assert len(table) == 6
+    assert 0 < failed.sum() < 6
+    assert ((table["state"] == "fail") == failed).all()
+    assert set(table.loc[failed, "failure"]) == {"RuntimeError: rmsprop ran out of memory"}
+    assert best["optimizer"] == "adam"
+
+
+def test_if_all_trials_fail_the_first_reason_is_told(
+    one_epoch: Hyperparameters, tuning: TuningParameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr("imdb_sentiment.model.build_model", refuse)
+    storage = optuna.storages.InMemoryStorage()
+    with pytest.raises(InputError, match=r"the first failed with 'RuntimeError: no room'"):
+        tune_hyperparameters(storage, TRAIN, VALIDATION, one_epoch, tuning)
+    assert len(trials(storage, tuning)) == tuning.n_trials
+
+
 def test_trials_become_a_table() -> None:
     study = optuna.create_study(direction="maximize")
     study.optimize(lambda trial: trial.suggest_int("units", 1, 9) / 10, n_trials=2)
@@ -188,13 +262,13 @@ def test_a_search_that_is_ended_goes_on_as_if_it_had_not_been(ready: Path) -> No
     tune = ("run", "--pipelines", "tuning", "--params")
 
     killed = start_kedro(ready, *tune, SLOW)
-    wait_for(killed, "Trial 2 of 3, epoch 1 of 3")
+    wait_for(killed, "Trial 1, epoch 1 of 3")
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate(timeout=60)
 
     interrupted = start_kedro(ready, *tune, SLOW)
-    seen = wait_for(interrupted, "Trial 3 of 3, epoch 1 of 3")
-    assert "Trial 1 of 3" not in seen
+    seen = wait_for(interrupted, "Trial 3, epoch 1 of 3")
+    assert "Trial 0," not in seen
     os.killpg(interrupted.pid, signal.SIGINT)
     output, _ = interrupted.communicate(timeout=60)
     assert interrupted.returncode != 0
@@ -204,10 +278,11 @@ def test_a_search_that_is_ended_goes_on_as_if_it_had_not_been(ready: Path) -> No
 
     resumed = kedro(ready, *tune, SLOW)
     assert resumed.returncode == 0, resumed.stdout
-    assert "Trial 2 of 3" not in resumed.stdout
+    assert "Trial 2," not in resumed.stdout
     table = read_trials(ready)
-    assert table["state"].value_counts()["complete"] == 3
-    assert len(table) == 5
+    assert table["state"].tolist() == ["complete", "fail", "complete", "fail", "complete"]
+    assert table["failure"].dropna().tolist() == ["its process died", "interrupted"]
+    assert table["retry_of"].dropna().tolist() == [1]
 
     whole = kedro(ready, *tune, f"{SLOW},tuning.study_name=whole")
     assert whole.returncode == 0, whole.stdout

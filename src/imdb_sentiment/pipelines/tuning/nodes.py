@@ -2,21 +2,24 @@
 
 import json
 import logging
+from functools import partial
 from typing import Any
 
 import optuna
 import pandas as pd
-from optuna.trial import TrialState
 
 from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.model import train_model
-from imdb_sentiment.parameters import (
-    Choices,
-    Distribution,
-    Hyperparameters,
-    IntRange,
-    TuningParameters,
+from imdb_sentiment.parameters import Hyperparameters, TuningParameters
+from imdb_sentiment.quiet import silent_tensorflow_import
+from imdb_sentiment.search import (
+    Limits,
+    SharedStudy,
+    explain_failure,
+    format_values,
+    open_workers,
+    run_trials,
 )
 
 logger = logging.getLogger(__name__)
@@ -54,89 +57,126 @@ def tune_hyperparameters(
 ) -> tuple[optuna.Study, dict[str, Any]]:
     """Run the trials that the study still lacks and return the best hyperparameters.
 
-    A trial trains on `train` and is worth its best accuracy on `evaluation` over the epochs. The
-    sampler is TPE (Bergstra et al., NeurIPS 2011), seeded anew before each trial by the number of
-    trials finished, so a study that was interrupted goes on as if it had not been.
+    A trial trains on `train` and is worth its best accuracy on `evaluation` over the epochs. With
+    one worker, a study is the same trial by trial whether it was interrupted or not, since the
+    sampler is seeded anew before each trial by the number of trials before it.
 
     Args:
         study_storage: Where the study lives; every trial is written to it as it ends.
         train: Reviews to learn from.
         evaluation: Reviews to score on.
         hyperparameters: Values of what is not searched.
-        tuning: Search space, number of trials, seed and name of the study.
+        tuning: Search space, number of trials, sampler, pruner, workers, seed, name of the study.
 
     Returns:
         The study as it is now, apart from its storage, and all hyperparameters of the best trial.
 
     Raises:
         InputError: The study of that name was made from other data, another search space or
-            another protocol.
+            another protocol; no trial completed; there is no Dask where it is asked for.
 
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # the lines below say it, in one voice
-    study = optuna.create_study(
-        storage=study_storage,
-        study_name=tuning.study_name,
-        direction="maximize",
-        load_if_exists=True,
-    )
-    _require_same_origin(study, _describe_origin(train, evaluation, hyperparameters, tuning))
-
-    def objective(trial: optuna.Trial) -> float:
-        chosen = {name: _suggest(trial, name, d) for name, d in tuning.search_space.items()}
-        candidate = Hyperparameters(**{**hyperparameters.model_dump(), **chosen})
-        logger.info("Trial %d of %d: %s", finished + 1, tuning.n_trials, _format(chosen))
-
-        def report(epoch: int, figures: dict[str, float]) -> None:
-            trial.report(figures["val_accuracy"], epoch)
-            logger.info(
-                "Trial %d of %d, epoch %d of %d: loss %.4f, %s accuracy %.4f",
-                finished + 1,
-                tuning.n_trials,
-                epoch,
-                candidate.epochs,
-                figures["loss"],
-                tuning.evaluate_on,
-                figures["val_accuracy"],
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # the search says it, in one voice
+    with open_workers(tuning.workers, tuning.scheduler_address) as workers:
+        storage = workers.keep(study_storage) if tuning.dask_storage else study_storage
+        study = SharedStudy(
+            storage,
+            tuning.study_name,
+            n_trials=tuning.n_trials,
+            max_retries=tuning.max_retries,
+            make_sampler=lambda n: tuning.make_sampler(tuning.seed + n),
+            pruner=tuning.make_pruner(),
+        )
+        origin = _describe_origin(train, evaluation, hyperparameters, tuning)
+        _require_same_origin(study.optuna_study, origin)
+        try:
+            run_trials(
+                study,
+                {name: d.to_optuna() for name, d in tuning.search_space.items()},
+                partial(train_candidate, hyperparameters=hyperparameters, tuning=tuning),
+                (train, evaluation),
+                limits=Limits(tuning.timeout, tuning.patience),
+                workers=workers,
             )
+        except KeyboardInterrupt:
+            logger.warning(
+                "Interrupted with %d of %d trials finished; they are kept. The same command goes "
+                "on from there.",
+                len(study.counted()),
+                tuning.n_trials,
+            )
+            raise
+        best = _require_best(study)
+        logger.info(
+            "Best of %d trials: number %d, %s accuracy %.4f with %s",
+            len(study.counted()),
+            best.number,
+            tuning.evaluate_on,
+            best.value,
+            format_values(best.params),
+        )
+        chosen = Hyperparameters(**{**hyperparameters.model_dump(), **best.params})
+        return _snapshot(study.optuna_study), chosen.model_dump()
 
-        _, history = train_model(train, candidate, tuning.seed, evaluation, report)
-        return max(history["val_accuracy"])
+
+def train_candidate(
+    trial: optuna.Trial,
+    data: tuple[EncodedReviews, EncodedReviews],
+    hyperparameters: Hyperparameters,
+    tuning: TuningParameters,
+) -> float:
+    """Train a network as the trial has it and return its best accuracy over the epochs.
+
+    Args:
+        trial: Has the values of what is searched; takes the accuracy after each epoch.
+        data: Reviews to learn from, and reviews to score on.
+        hyperparameters: Values of what is not searched.
+        tuning: Has the seed.
+
+    Returns:
+        Between 0 and 1.
+
+    Raises:
+        TrialPruned: The pruner takes the trial for lost.
+
+    """
+    candidate = Hyperparameters(**{**hyperparameters.model_dump(), **trial.params})
+
+    def report(epoch: int, figures: dict[str, float]) -> None:
+        logger.info(
+            "Trial %d, epoch %d of %d: loss %.4f, %s accuracy %.4f",
+            trial.number,
+            epoch,
+            candidate.epochs,
+            figures["loss"],
+            tuning.evaluate_on,
+            figures["val_accuracy"],
+        )
+
+    train, evaluation = data
+    with silent_tensorflow_import():
+        import keras
+        from optuna_integration import KerasPruningCallback
 
     try:
-        while (finished := _count_finished(study)) < tuning.n_trials:
-            study.sampler = optuna.samplers.TPESampler(
-                seed=tuning.seed + finished,
-                constant_liar=False,  # a trial that a crash left behind must not sway the next
-            )
-            study.optimize(objective, n_trials=1)
-    except KeyboardInterrupt:
-        logger.warning(
-            "Interrupted with %d of %d trials finished; they are kept. The same command goes on "
-            "from there.",
-            _count_finished(study),
-            tuning.n_trials,
+        pruning = KerasPruningCallback(trial, "val_accuracy")
+        _, history = train_model(
+            train, candidate, tuning.seed, evaluation, report, callbacks=[pruning]
         )
-        raise
-    logger.info(
-        "Best of %d trials: %s accuracy %.4f with %s",
-        _count_finished(study),
-        tuning.evaluate_on,
-        study.best_value,
-        _format(study.best_params),
-    )
-    best = Hyperparameters(**{**hyperparameters.model_dump(), **study.best_params})
-    return _snapshot(study_storage, tuning.study_name), best.model_dump()
+        return max(history["val_accuracy"])
+    finally:
+        keras.backend.clear_session()  # or memory grows from trial to trial
 
 
 def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
-    """Return one row a trial: number, state, value, start, duration in seconds, hyperparameters.
+    """Return one row a trial: how it went, its duration in seconds, its hyperparameters.
 
     Args:
         study: From `tune_hyperparameters`.
 
     Returns:
-        The trials in the order in which they began; hyperparameters as columns `params_NAME`.
+        The trials in the order in which they began, with `failure`, the reason of one that failed,
+        `retry_of`, the number of a failed trial that it tries again, and `params_NAME`.
 
     """
     return pd.DataFrame(
@@ -146,30 +186,32 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
             "value": trial.value,
             "started": trial.datetime_start,
             "seconds": trial.duration.total_seconds() if trial.duration else None,
+            "failure": explain_failure(trial),
+            "retry_of": trial.system_attrs.get("failed_trial"),
             **{f"params_{name}": value for name, value in trial.params.items()},
         }
         for trial in study.trials
     )
 
 
-def _snapshot(storage: optuna.storages.BaseStorage, study_name: str) -> optuna.Study:
-    memory = optuna.storages.InMemoryStorage()
-    optuna.copy_study(from_study_name=study_name, from_storage=storage, to_storage=memory)
-    return optuna.load_study(study_name=study_name, storage=memory)
-
-
-def _suggest(trial: optuna.Trial, name: str, distribution: Distribution) -> Any:
-    if isinstance(distribution, Choices):
-        return trial.suggest_categorical(name, distribution.choices)
-    if isinstance(distribution, IntRange):
-        return trial.suggest_int(
-            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+def _require_best(study: SharedStudy) -> optuna.trial.FrozenTrial:
+    best = study.best()
+    if best is None:
+        reasons = [reason for trial in study.counted() if (reason := explain_failure(trial))]
+        raise InputError(
+            f"no trial of the study {study.name!r} completed: "
+            + (f"the first failed with {reasons[0]!r}. " if reasons else "all were pruned. ")
+            + "Mend that, and begin a new study with --params tuning.study_name=NAME"
         )
-    return trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
+    return best
 
 
-def _count_finished(study: optuna.Study) -> int:
-    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+def _snapshot(study: optuna.Study) -> optuna.Study:
+    memory = optuna.storages.InMemoryStorage()
+    optuna.copy_study(
+        from_study_name=study.study_name, from_storage=study._storage, to_storage=memory
+    )
+    return optuna.load_study(study_name=study.study_name, storage=memory)
 
 
 def _describe_origin(
@@ -201,10 +243,3 @@ def _require_same_origin(study: optuna.Study, origin: dict[str, Any]) -> None:
                 "both can't be compared: begin a new study with --params tuning.study_name=NAME, "
                 "or delete data/06_models/study.db to begin all anew"
             )
-
-
-def _format(values: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in values.items()
-    )

@@ -1,0 +1,99 @@
+"""Objectives for tests of the search, in a module that other processes can import."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution
+
+from imdb_sentiment.search import Limits, SharedStudy, open_workers, run_trials
+from imdb_sentiment.search.workers import Workers
+
+SPACE: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 1)}
+
+
+def make_study(storage: optuna.storages.BaseStorage, n_trials: int, **changes: Any) -> SharedStudy:
+    """Return a study seeded as those of the tuning pipeline are."""
+    settings: dict[str, Any] = {
+        "n_trials": n_trials,
+        "max_retries": 2,
+        "make_sampler": lambda n: optuna.samplers.TPESampler(seed=n),
+        "pruner": optuna.pruners.NopPruner(),
+    }
+    return SharedStudy(storage, "a study", **settings | changes)
+
+
+def search(
+    study: SharedStudy,
+    objective: Any,
+    data: Any = None,
+    limits: Limits | None = None,
+    workers: Workers | None = None,
+) -> None:
+    """Run the trials that the study lacks, in this process unless told otherwise."""
+    limits = limits or Limits()
+    if workers is not None:
+        run_trials(study, SPACE, objective, data, limits=limits, workers=workers)
+        return
+    with open_workers(1, None) as here:
+        run_trials(study, SPACE, objective, data, limits=limits, workers=here)
+
+
+def log_call(trial: optuna.Trial, log: Path) -> float:
+    """Add the trial's number and process to a file, and return the hyperparameter."""
+    with log.open("a") as file:
+        file.write(f"{trial.number} {os.getpid()}\n")
+    return float(trial.params["x"])
+
+
+def log_slow_call(trial: optuna.Trial, log: Path) -> float:
+    """Do the same, and take a moment."""
+    value = log_call(trial, log)
+    time.sleep(0.2)
+    return value
+
+
+def hang_unless_told(trial: optuna.Trial, folder: Path) -> float:
+    """Leave one's process number in the folder, and hang until a file `go` is there."""
+    (folder / f"{trial.number}.pid").write_text(str(os.getpid()))
+    while not (folder / "go").exists():
+        time.sleep(0.02)
+    return float(trial.params["x"])
+
+
+def raise_below_half(trial: optuna.Trial, _: object) -> float:
+    """Fail for half of the space."""
+    x = float(trial.params["x"])
+    if x < 0.5:
+        raise ValueError(f"{x:.3f} is too low")
+    return x
+
+
+class CountedOnArrival:
+    """Shared data that leave a line in a file whenever a process receives them."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"log": self.log, "sender": os.getpid()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.log = state["log"]
+        with self.log.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+
+def use_counted(trial: optuna.Trial, data: CountedOnArrival) -> float:
+    """Say where the data were used."""
+    time.sleep(0.2)
+    with data.log.with_suffix(".used").open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    return float(trial.params["x"])
+
+
+def read_thread_limits() -> tuple[int, int]:
+    """Return how many threads TensorFlow would take, within an operation and between them."""
+    return tuple(int(os.environ[f"TF_NUM_{kind}OP_THREADS"]) for kind in ("INTRA", "INTER"))  # type: ignore[return-value]

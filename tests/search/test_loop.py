@@ -1,0 +1,206 @@
+import math
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from helpers import wait_until
+from imdb_sentiment.datasets import OptunaStorageDataset
+from imdb_sentiment.search import Limits, SharedStudy
+from imdb_sentiment.search.study import OWNER
+from objectives import (
+    SPACE,
+    hang_unless_told,
+    log_slow_call,
+    make_study,
+    raise_below_half,
+    search,
+)
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def memory() -> optuna.storages.BaseStorage:
+    return optuna.storages.InMemoryStorage()
+
+
+def sqlite(folder: Path) -> optuna.storages.RDBStorage:
+    return OptunaStorageDataset(filepath=str(folder / "study.db")).load()
+
+
+def states(study: SharedStudy) -> list[str]:
+    return [trial.state.name for trial in study.trials()]
+
+
+def test_a_trial_that_raises_counts_and_does_not_end_the_study() -> None:
+    study = make_study(memory(), 10)
+    search(study, raise_below_half)
+    assert len(study.trials()) == 10
+    for trial in study.trials():
+        failed = trial.params["x"] < 0.5
+        assert (trial.state == TrialState.FAIL) == failed
+        assert ("too low" in trial.user_attrs.get("error", "")) == failed
+    assert {"FAIL", "COMPLETE"} == set(states(study))
+
+
+def test_a_value_that_is_no_number_is_a_failure() -> None:
+    study = make_study(memory(), 1)
+    search(study, lambda trial, data: math.nan)
+    assert study.trials()[0].user_attrs["error"] == "ValueError: the objective's value is nan"
+
+
+def test_pruned_trials_count() -> None:
+    def objective(trial: optuna.Trial, _: object) -> float:
+        for step in range(3):
+            trial.report(trial.params["x"], step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return float(trial.params["x"])
+
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=2)
+    study = make_study(memory(), 12, pruner=pruner)
+    search(study, objective)
+    assert len(study.counted()) == len(study.trials()) == 12
+    pruned = study.trials(TrialState.PRUNED)
+    completed = study.trials(TrialState.COMPLETE)
+    assert pruned
+    assert len(completed) > 2
+    # Each pruned trial was worse than half of what had completed before it.
+    for trial in pruned:
+        before = sorted(t.params["x"] for t in completed if t.number < trial.number)
+        assert trial.params["x"] < before[len(before) // 2]
+
+
+def test_patience_ends_the_search() -> None:
+    study = make_study(memory(), 50)
+    search(study, lambda trial, data: -trial.number, limits=Limits(patience=4))
+    assert len(study.trials()) == 5  # the first is the best
+    search(study, lambda trial, data: -trial.number, limits=Limits(patience=4))
+    assert len(study.trials()) == 5  # a rerun knows
+
+
+def test_timeout_ends_the_search() -> None:
+    def objective(trial: optuna.Trial, _: object) -> float:
+        time.sleep(0.2)
+        return 1.0
+
+    study = make_study(memory(), 50)
+    search(study, objective, limits=Limits(timeout=0.5))
+    assert 1 <= len(study.trials()) <= 4
+    assert set(states(study)) == {"COMPLETE"}
+
+
+def test_ctrl_c_gives_the_running_trial_back() -> None:
+    def objective(trial: optuna.Trial, _: object) -> float:
+        if trial.number == 1:
+            raise KeyboardInterrupt
+        return float(trial.params["x"])
+
+    study = make_study(memory(), 3, max_retries=0)
+    with pytest.raises(KeyboardInterrupt):
+        search(study, objective)
+    assert states(study) == ["COMPLETE", "FAIL"]
+    assert len(study.counted()) == 1
+    search(make_study(study.storage, 3), objective)
+    assert len(study.counted()) == 3
+    # What was interrupted is suggested again, as if nothing had happened.
+    assert study.trials()[1].params == study.trials()[2].params
+
+
+def run_hanging(folder: Path, n_trials: int, max_retries: int) -> None:
+    search(make_study(sqlite(folder), n_trials, max_retries=max_retries), hang_unless_told, folder)
+
+
+def kill_during_trial(folder: Path, number: int, max_retries: int = 2) -> None:
+    process = SPAWN.Process(target=run_hanging, args=(folder, 3, max_retries))
+    process.start()
+    wait_until((folder / f"{number}.pid").exists)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(30)
+
+
+def test_a_killed_run_loses_nothing_and_its_trial_is_retried_at_once(tmp_path: Path) -> None:
+    kill_during_trial(tmp_path, 0)
+    (tmp_path / "go").touch()
+    study = make_study(sqlite(tmp_path), 3)
+    assert states(study) == ["RUNNING"]
+    search(study, hang_unless_told, tmp_path)
+    assert states(study) == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    first, retried = study.trials()[:2]
+    assert first.params == retried.params
+    assert retried.system_attrs["failed_trial"] == first.number
+
+    whole = make_study(memory(), 3)
+    search(whole, hang_unless_told, tmp_path)
+    assert [t.params for t in whole.trials()] == [t.params for t in study.trials()[1:]]
+
+
+def test_a_trial_that_dies_too_often_counts_as_failed(tmp_path: Path) -> None:
+    kill_during_trial(tmp_path, 0, max_retries=1)
+    kill_during_trial(tmp_path, 1, max_retries=1)
+    (tmp_path / "go").touch()
+    study = make_study(sqlite(tmp_path), 3, max_retries=1)
+    search(study, hang_unless_told, tmp_path)
+    assert states(study) == ["FAIL", "FAIL", "COMPLETE", "COMPLETE"]
+    assert [trial.number for trial in study.counted()] == [1, 2, 3]
+
+
+def test_a_trial_of_a_machine_that_fell_silent_is_retried(tmp_path: Path) -> None:
+    storage = sqlite(tmp_path)
+    storage.heartbeat_interval = 1
+    elsewhere = make_study(storage, 2)
+    trial = elsewhere.begin_trial(SPACE)
+    assert trial is not None
+    trial.set_user_attr(OWNER, "another machine/1234 1 1.0")
+
+    study = make_study(storage, 2)
+    study.lose_dead_trials()
+    assert states(study) == ["RUNNING"]  # its heart may still beat
+    start = time.monotonic()
+    search(study, lambda trial, data: 1.0)
+    assert time.monotonic() - start > 1
+    assert states(study) == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert len(study.counted()) == 2
+
+
+def test_a_heart_beats_while_a_trial_runs(tmp_path: Path) -> None:
+    storage = sqlite(tmp_path)
+    storage.heartbeat_interval = 1
+
+    def objective(trial: optuna.Trial, _: object) -> float:
+        trial.set_user_attr(OWNER, "another machine/1234 1 1.0")
+        time.sleep(4)
+        make_study(sqlite(tmp_path), 1).lose_dead_trials()
+        other = sqlite(tmp_path)
+        other.heartbeat_interval = 1
+        make_study(other, 1).lose_dead_trials()
+        return 1.0
+
+    study = make_study(storage, 1)
+    search(study, objective)
+    assert states(study) == ["COMPLETE"]
+
+
+def run_logging(folder: Path, n_trials: int) -> None:
+    search(make_study(sqlite(folder), n_trials), log_slow_call, folder / "log")
+
+
+def test_runs_that_share_a_study_make_its_trials_together(tmp_path: Path) -> None:
+    sqlite(tmp_path)  # the tables are there before all come at once
+    runs = [SPAWN.Process(target=run_logging, args=(tmp_path, 15)) for _ in range(4)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join(120)
+        assert run.exitcode == 0
+    calls = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
+    assert len(calls) == 15  # none beyond the total
+    assert len({number for number, _ in calls}) == 15
+    assert len({process for _, process in calls}) > 1
+    assert len(make_study(sqlite(tmp_path), 15).counted()) == 15

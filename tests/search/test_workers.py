@@ -1,0 +1,233 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from dask.system import CPU_COUNT
+from distributed import Client, LocalCluster
+from optuna.trial import TrialState
+
+from imdb_sentiment.datasets import OptunaStorageDataset
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.search import SharedStudy, open_workers
+from imdb_sentiment.search.workers import Workers
+from objectives import (
+    CountedOnArrival,
+    hang_unless_told,
+    log_call,
+    log_slow_call,
+    make_study,
+    raise_below_half,
+    read_thread_limits,
+    search,
+    use_counted,
+)
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[Workers]:
+    """Return two workers of a cluster on this machine."""
+    with open_workers(2, None) as workers:
+        yield workers
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> optuna.storages.RDBStorage:
+    return OptunaStorageDataset(filepath=str(tmp_path / "study.db")).load()
+
+
+def states(study: SharedStudy) -> list[str]:
+    return sorted(trial.state.name for trial in study.trials())
+
+
+def call(workers: Workers, function: Any, *arguments: Any) -> Any:
+    workers.start(0, function, *arguments)
+    while not (results := workers.collect(1)):
+        pass
+    return results[0]
+
+
+def test_one_worker_is_this_process_and_needs_no_dask() -> None:
+    code = (
+        "import os, sys\n"
+        "from imdb_sentiment.search import open_workers\n"
+        "with open_workers(1, None) as workers:\n"
+        "    workers.start(7, os.getpid)\n"
+        "    assert workers.collect(0) == {7: os.getpid()}\n"
+        "assert not {'dask', 'distributed'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_trials_run_in_both_processes_with_their_share_of_the_cores(
+    two: Workers, storage: optuna.storages.RDBStorage, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    study = make_study(storage, 8)
+    search(study, log_slow_call, log, workers=two)
+    numbers, processes = zip(*(line.split() for line in log.read_text().splitlines()), strict=True)
+    assert sorted(map(int, numbers)) == list(range(8))
+    assert len(set(processes)) == 2
+    assert str(os.getpid()) not in processes
+    for trial in study.trials():
+        assert trial.value == trial.params["x"]
+    share = max(1, CPU_COUNT // 2)
+    assert call(two, read_thread_limits) == (share, share)
+
+
+def test_the_data_reach_each_worker_once(
+    two: Workers, storage: optuna.storages.RDBStorage, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    search(make_study(storage, 8), use_counted, CountedOnArrival(log), workers=two)
+    used = log.with_suffix(".used").read_text().split()
+    arrived = [process for process in log.read_text().split() if process in used]
+    assert len(used) == 8
+    assert len(arrived) == len(set(used)) == 2
+
+
+def test_trials_end_there_as_they_do_here(
+    two: Workers, storage: optuna.storages.RDBStorage
+) -> None:
+    here = make_study(optuna.storages.InMemoryStorage(), 6)
+    search(here, raise_below_half)
+    there = make_study(storage, 6)
+    search(there, raise_below_half, workers=two)
+    for mine, theirs in zip(here.trials(), there.trials(), strict=True):
+        assert theirs.params == mine.params
+        assert (theirs.state, theirs.value) == (mine.state, mine.value)
+        assert theirs.user_attrs.get("error") == mine.user_attrs.get("error")
+    assert set(states(there)) == {"COMPLETE", "FAIL"}
+
+
+def test_a_killed_worker_costs_one_retry(
+    two: Workers, storage: optuna.storages.RDBStorage, tmp_path: Path
+) -> None:
+    kill_one_when_it_hangs = subprocess.Popen(
+        [
+            *(sys.executable, "-c"),
+            "import os, pathlib, signal, sys, time\n"
+            "folder = pathlib.Path(sys.argv[1])\n"
+            "while not (text := (folder / '1.pid').exists() and (folder / '1.pid').read_text()):\n"
+            "    time.sleep(0.05)\n"
+            "os.kill(int(text), signal.SIGKILL)\n"
+            "(folder / 'go').touch()\n",
+            str(tmp_path),
+        ]
+    )
+    study = make_study(storage, 6)
+    search(study, hang_unless_told, tmp_path, workers=two)
+    assert kill_one_when_it_hangs.wait(10) == 0
+    assert states(study) == ["COMPLETE"] * 6 + ["FAIL"]
+    (lost,) = study.trials(TrialState.FAIL)
+    assert lost.number == 1
+    (retried,) = (t for t in study.trials() if t.system_attrs.get("failed_trial") == 1)
+    assert retried.params == lost.params
+    assert len(study.counted()) == 6
+
+
+class Cluster:
+    """A scheduler and workers as processes of their own, like those of other machines."""
+
+    def __init__(self, folder: Path, workers: int) -> None:
+        folder.mkdir()
+        self._file = folder / "scheduler.json"
+        self._folder = folder
+        options = ("--no-dashboard", "--host", "127.0.0.1", "--port", "0")
+        self.scheduler = self._start("scheduler", *options)
+        self.workers = [
+            self._start("worker", "--nthreads", "1", "--no-dashboard") for _ in range(workers)
+        ]
+        with Client(scheduler_file=str(self._file), timeout=60) as client:
+            client.wait_for_workers(workers, timeout=60)
+            self.address: str = client.scheduler.address
+
+    def _start(self, kind: str, *options: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dask", kind, "--scheduler-file", str(self._file), *options],
+            cwd=self._folder,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def stop(self) -> None:
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path / "cluster", workers=2)
+    yield cluster
+    cluster.stop()
+
+
+def test_a_running_cluster_is_used_and_may_keep_the_study(cluster: Cluster, tmp_path: Path) -> None:
+    with open_workers(1, cluster.address) as workers:
+        # Nobody but the scheduler has this storage: it is in the scheduler's memory.
+        study = make_study(workers.keep(optuna.storages.InMemoryStorage()), 6)
+        search(study, log_slow_call, tmp_path / "log", workers=workers)
+        assert states(study) == ["COMPLETE"] * 6
+    processes = {line.split()[1] for line in (tmp_path / "log").read_text().splitlines()}
+    assert len(processes) == 2
+    assert str(os.getpid()) not in processes
+
+
+def test_a_dead_scheduler_ends_the_run_and_loses_nothing(
+    cluster: Cluster, storage: optuna.storages.RDBStorage, tmp_path: Path
+) -> None:
+    study = make_study(storage, 4)
+    (tmp_path / "go").touch()
+    with open_workers(1, cluster.address) as workers:
+        search(make_study(storage, 2), hang_unless_told, tmp_path, workers=workers)
+        (tmp_path / "go").unlink()
+        killer = subprocess.Popen(
+            [
+                *(sys.executable, "-c"),
+                "import os, pathlib, signal, sys, time\n"
+                "while not (pathlib.Path(sys.argv[1]) / '3.pid').exists():\n"
+                "    time.sleep(0.05)\n"
+                "os.kill(int(sys.argv[2]), signal.SIGKILL)\n",
+                *(str(tmp_path), str(cluster.scheduler.pid)),
+            ]
+        )
+        with pytest.raises(InputError, match=r"scheduler is gone.*Finished trials are kept"):
+            search(study, hang_unless_told, tmp_path, workers=workers)
+        killer.wait(10)
+    assert len(study.counted()) == 2
+    (tmp_path / "go").touch()
+    search(study, hang_unless_told, tmp_path)
+    assert len(study.counted()) == 4
+    assert states(study).count("COMPLETE") == 4
+
+
+def test_no_scheduler_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imdb_sentiment.search.workers.CONNECT_TIMEOUT", 0.5)
+    with (
+        pytest.raises(InputError, match="no Dask scheduler at tcp"),
+        open_workers(1, "tcp://127.0.0.1:9"),
+    ):
+        pass
+
+
+def test_workers_of_several_threads_are_refused(tmp_path: Path) -> None:
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        ) as threaded,
+        open_workers(1, threaded.scheduler_address) as workers,
+        pytest.raises(InputError, match="--nthreads 1"),
+    ):
+        search(make_study(optuna.storages.InMemoryStorage(), 1), log_call, None, workers=workers)
+
+
+def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InputError, match=r'pip install -e "\.\[dask\]"'), open_workers(2, None):
+        pass

@@ -11,30 +11,14 @@ length; their size is told apart.
 
 import argparse
 import csv
-import os
 import pickle
-import platform
-import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from project import describe_machine, make_project, measure
+
 MIB = 1024 * 1024
-
-
-def make_project(folder: Path) -> Path:
-    """Copy the project's code and configuration into `folder`, with a data folder of its own."""
-    for name in ("pyproject.toml", ".telemetry"):
-        shutil.copy(ROOT / name, folder)
-    for name in ("conf", "src"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("local"))
-    (folder / "conf/local").mkdir()
-    (folder / "data/01_raw").mkdir(parents=True)
-    return folder
 
 
 def repeat(source: Path, target: Path, times: int) -> None:
@@ -53,23 +37,13 @@ def repeat(source: Path, target: Path, times: int) -> None:
                     writer.writerow(row)
 
 
-def measure(project: Path, path: Path) -> tuple[float, float, int]:
-    """Return wall seconds, peak resident MiB and the bytes of the encoded sets of one run."""
-    command = [sys.executable, "-m", "kedro", "run", "--pipelines", "data_processing"]
-    command += ["--params", f"reviews_file={path}"]
-    start = time.perf_counter()
-    with (project / "log").open("w+", encoding="utf-8") as log:
-        process = subprocess.Popen(command, cwd=project, stdout=log, stderr=log)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        if status != 0:
-            log.seek(0)
-            sys.exit(log.read())
+def encoded_bytes(project: Path) -> int:
+    """Return the size of the encoded sets."""
     size = 0
     for name in ("train", "validation", "test"):
         with (project / f"data/05_model_input/{name}.pkl").open("rb") as file:
             size += pickle.load(file).sequences.nbytes
-    return seconds, usage.ru_maxrss / 1024, size
+    return size
 
 
 def main() -> None:
@@ -79,7 +53,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=10, help="how much longer the other CSV is")
     parser.add_argument("--runs", type=int, default=3, help="runs on each; the median is told")
     arguments = parser.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(describe_machine())
     print("| CSV | size | seconds | peak memory | encoded sets | peak without them |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     rest = []
@@ -90,9 +64,12 @@ def main() -> None:
         once = project / "data/01_raw/once.csv"
         repeat(arguments.csv.resolve(), once, 1)
         for name, path in (("as it is", once), (f"{arguments.times} times", longer)):
-            runs = [measure(project, path) for _ in range(arguments.runs)]
-            seconds, peak = (statistics.median(run[i] for run in runs) for i in (0, 1))
-            encoded = runs[0][2] / MIB
+            command = ["-m", "kedro", "run", "--pipelines", "data_processing"]
+            command += ["--params", f"reviews_file={path}"]
+            runs = [measure(command, project) for _ in range(arguments.runs)]
+            seconds = statistics.median(run.seconds for run in runs)
+            peak = statistics.median(run.peak_mib for run in runs)
+            encoded = encoded_bytes(project) / MIB
             rest.append(peak - encoded)
             print(
                 f"| {name} | {path.stat().st_size / 1e6:.0f} MB | {seconds:.1f} | {peak:.0f} MiB "

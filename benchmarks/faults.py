@@ -1,0 +1,196 @@
+"""Searches whose processes are killed at random moments, and started again until they are done.
+
+    .venv/bin/python benchmarks/faults.py
+    .venv/bin/python benchmarks/faults.py --url postgresql+psycopg://USER:PASSWORD@HOST/DATABASE
+
+A Dask cluster of separate processes runs `kedro run --pipelines tuning` on made-up reviews. Again
+and again one of the processes gets SIGKILL: the run itself, a worker, or the scheduler. Whatever is
+missing then is started again. After each kill the study is read: a finished trial that is gone or
+has changed is lost, and a study that can't be read is unreadable.
+"""
+
+import argparse
+import collections
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import yaml
+from project import describe_machine, make_project, measure
+
+STUDY = "faults"
+PARAMETERS: dict[str, Any] = {
+    "tokenizer": {"vocabulary_size": 50, "sequence_length": 12},
+    "hyperparameters": {"embedding_size": 4, "epochs": 3, "batch_size": 8},
+    "tuning": {
+        "study_name": STUDY,
+        "max_retries": 20,  # no trial is to be given up, however often it is hit
+        "search_space": {"units": {"type": "int", "low": 2, "high": 64}},
+    },
+}
+
+
+class Processes:
+    """The scheduler, the workers and the run, started when they are missing."""
+
+    def __init__(self, project: Path, n_workers: int) -> None:
+        self._project = project
+        self._file = project / "scheduler.json"
+        self._n_workers = n_workers
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._log = (project / "processes.log").open("wb")
+
+    def start_missing(self) -> None:
+        """Start what is not running; the workers follow their scheduler."""
+        if not self._alive("scheduler"):
+            for name in list(self._running):
+                self._running.pop(name).kill()
+            self._file.unlink(missing_ok=True)
+            dask = ["-m", "dask", "scheduler", "--scheduler-file", str(self._file), "--port", "0"]
+            self._start("scheduler", *dask, "--no-dashboard")
+        for number in range(self._n_workers):
+            if not self._alive(f"worker {number}"):
+                dask = ["-m", "dask", "worker", "--scheduler-file", str(self._file)]
+                self._start(f"worker {number}", *dask, "--nthreads", "1", "--no-dashboard")
+        if not self._alive("run"):
+            deadline = time.monotonic() + 60
+            while not self._file.exists() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            address = yaml.safe_load(self._file.read_text())["address"]
+            parameters = f"tuning.scheduler_address={address}"
+            kedro = ["-m", "kedro", "run", "--pipelines", "tuning", "--params", parameters]
+            self._start("run", *kedro)
+
+    def run_succeeded(self) -> bool:
+        """Return whether the run has ended well."""
+        run = self._running.get("run")
+        return run is not None and run.poll() == 0
+
+    def kill(self, rng: random.Random) -> str:
+        """Kill one process, and return which."""
+        kind = rng.choice(["run", "scheduler", "worker"])
+        if kind == "worker":
+            nanny = psutil.Process(self._running[f"worker {rng.randrange(self._n_workers)}"].pid)
+            children = [
+                c for c in nanny.children(recursive=True) if "spawn_main" in " ".join(c.cmdline())
+            ]
+            for child in children[:1]:  # the process that trains; its nanny starts another one
+                child.send_signal(signal.SIGKILL)
+        else:
+            self._running[kind].send_signal(signal.SIGKILL)
+            self._running[kind].wait()
+        return kind
+
+    def stop(self) -> None:
+        """Kill all."""
+        for process in self._running.values():
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
+            process.wait()
+        self._log.close()
+
+    def _alive(self, name: str) -> bool:
+        return name in self._running and self._running[name].poll() is None
+
+    def _start(self, name: str, *command: str) -> None:
+        self._running[name] = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=self._project,
+            env=os.environ | {"PYTHONPATH": str(self._project / "src")},
+            stdout=self._log,
+            stderr=self._log,
+        )
+
+
+def read_finished(url: str) -> dict[int, tuple[str, float | None]]:
+    """Return state and value of each finished trial by its number."""
+    study = optuna.load_study(study_name=STUDY, storage=url)
+    finished = study.get_trials(
+        states=(optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    )
+    return {trial.number: (trial.state.name, trial.value) for trial in finished}
+
+
+def main() -> None:
+    """Kill, resume, count and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--trials", type=int, default=60, help="of the study in all")
+    parser.add_argument("--url", help="of a database; a SQLite file of its own if not given")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
+    arguments = parser.parse_args()
+    rng = random.Random(arguments.seed)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with tempfile.TemporaryDirectory() as temporary:
+        project = make_project(Path(temporary))
+        url = arguments.url or f"sqlite:///{project}/data/06_models/study.db"
+        prepare(project, arguments.trials, arguments.url)
+        processes = Processes(project, n_workers=2)
+        killed: collections.Counter[str] = collections.Counter()
+        known: dict[int, tuple[str, float | None]] = {}
+        lost = unreadable = 0
+        try:
+            while not processes.run_succeeded():
+                processes.start_missing()
+                if killed.total() == arguments.kills:
+                    time.sleep(1)
+                    continue
+                time.sleep(rng.uniform(4, 20))
+                if processes.run_succeeded():
+                    break
+                killed[processes.kill(rng)] += 1
+                try:
+                    now = read_finished(url)
+                except KeyError:
+                    continue  # killed before the study was made
+                except Exception as error:
+                    unreadable += 1
+                    print(f"unreadable: {error}")
+                    continue
+                lost += sum(now.get(number) != trial for number, trial in known.items())
+                known = now
+                print(f"kill {killed.total()}: {len(known)} trials finished", flush=True)
+            finished = read_finished(url)
+            lost += sum(finished.get(number) != trial for number, trial in known.items())
+        finally:
+            processes.stop()
+        print(describe_machine())
+        print(f"Killed: {dict(killed)}")
+        print(f"Finished trials: {len(finished)} of {arguments.trials}")
+        print(f"Finished trials lost: {lost}")
+        print(f"Trials beyond the total: {max(0, len(finished) - arguments.trials)}")
+        print(f"Studies unreadable: {unreadable}")
+
+
+def prepare(project: Path, n_trials: int, url: str | None) -> None:
+    """Write reviews, parameters and catalog, and run what comes before tuning."""
+    rng = random.Random(0)
+    with (project / "data/01_raw/sample_reviews.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("review", "sentiment"))
+        for number in range(600):
+            words = rng.choices(("awful", "boring") if number % 2 else ("superb", "moving"), k=5)
+            writer.writerow(
+                (" ".join([*words, f"x{number}"]), ("positive", "negative")[number % 2])
+            )
+    parameters = PARAMETERS | {"tuning": PARAMETERS["tuning"] | {"n_trials": n_trials}}
+    (project / "conf/local/parameters.yml").write_text(yaml.safe_dump(parameters))
+    if url:
+        entry = {"type": "imdb_sentiment.datasets.OptunaStorageDataset", "url": url}
+        catalog = yaml.safe_dump({"study_storage": entry})
+        (project / "conf/local/catalog.yml").write_text(catalog)
+    measure(["-m", "kedro", "run", "--pipelines", "data_processing"], project)
+
+
+if __name__ == "__main__":
+    main()

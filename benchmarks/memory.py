@@ -1,0 +1,79 @@
+"""Resident memory of a search of many trials in one process.
+
+    .venv/bin/python benchmarks/memory.py
+
+Each trial trains a network of its own on made-up reviews. Told is the memory after every tenth
+trial, and that after the last relative to that after the tenth.
+"""
+
+import argparse
+from functools import partial
+from typing import Any
+
+import numpy as np
+import optuna
+import psutil
+import yaml
+from project import ROOT, describe_machine
+
+from imdb_sentiment.encoded import EncodedReviews
+from imdb_sentiment.parameters import Hyperparameters, TuningParameters
+from imdb_sentiment.pipelines.tuning.nodes import train_candidate
+from imdb_sentiment.search import Limits, SharedStudy, open_workers, run_trials
+
+
+def make_reviews(n: int, length: int, seed: int) -> EncodedReviews:
+    """Return reviews of random words and labels."""
+    rng = np.random.default_rng(seed)
+    sequences = rng.integers(2, 5000, size=(n, length), dtype=np.uint16)
+    for row, padding in zip(sequences, rng.integers(0, length, size=n), strict=True):
+        row[:padding] = 0
+    codes = rng.integers(0, 2, size=n, dtype=np.uint8)
+    return EncodedReviews(sequences, codes, np.arange(n), ("negative", "positive"), 5000)
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=100)
+    arguments = parser.parse_args()
+    values = yaml.safe_load((ROOT / "conf/base/parameters_tuning.yml").read_text())
+    hyperparameters = Hyperparameters(**values["hyperparameters"] | {"epochs": 1})
+    settings = {"study_name": "memory", "seed": 0, "n_trials": arguments.trials}
+    tuning = TuningParameters(**values["tuning"] | settings)
+    train = partial(train_candidate, hyperparameters=hyperparameters, tuning=tuning)
+    resident: list[float] = []
+
+    def objective(trial: optuna.Trial, data: Any) -> float:
+        value = train(trial, data)
+        resident.append(psutil.Process().memory_info().rss / 1024**2)
+        return value
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = SharedStudy(
+        optuna.storages.InMemoryStorage(),
+        tuning.study_name,
+        n_trials=tuning.n_trials,
+        max_retries=0,
+        make_sampler=tuning.make_sampler,
+        pruner=tuning.make_pruner(),
+    )
+    with open_workers(1, None) as workers:
+        run_trials(
+            study,
+            {name: d.to_optuna() for name, d in tuning.search_space.items()},
+            objective,
+            (make_reviews(512, 200, 0), make_reviews(256, 200, 1)),
+            limits=Limits(),
+            workers=workers,
+        )
+    print(describe_machine())
+    print("| trials | resident MiB |")
+    print("| ---: | ---: |")
+    for number in range(10, len(resident) + 1, 10):
+        print(f"| {number} | {resident[number - 1]:.0f} |")
+    print(f"After trial {len(resident)} to after trial 10: {resident[-1] / resident[9]:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""A project of its own for each measurement, so that nothing in data/ is touched."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def make_project(folder: Path) -> Path:
+    """Copy the project's code and configuration into `folder`, with a data folder of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("pyproject.toml", ".telemetry"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("conf", "src"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("local"))
+    (folder / "conf/local").mkdir()
+    (folder / "data/01_raw").mkdir(parents=True)
+    shutil.copy(ROOT / "data/01_raw/custom_reviews.csv", folder / "data/01_raw")
+    return folder
+
+
+def describe_machine() -> str:
+    """Return processor, cores and Python, in one line."""
+    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process has taken: wall seconds, CPU seconds, and peak resident MiB."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mib: float
+
+
+def measure(command: list[str], folder: Path) -> Usage:
+    """Run a Python command, such as `["-m", "kedro", "run"]`, to its end, or exit with its log."""
+    start = time.perf_counter()
+    with (folder / "log").open("w+", encoding="utf-8") as log:
+        process = subprocess.Popen([sys.executable, *command], cwd=folder, stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        if status != 0:
+            log.seek(0)
+            sys.exit(log.read())
+    return Usage(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)

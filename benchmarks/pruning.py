@@ -1,0 +1,68 @@
+"""A search with pruning against the same search without, seed by seed.
+
+    .venv/bin/python benchmarks/pruning.py data/01_raw/imdb_reviews.csv --rows 10000
+
+Both are whole processes of `kedro run --env imdb --pipelines tuning` on the same prepared data, by
+a random split, one after the other. With pruning is as conf/imdb has it, without as conf/base.
+"""
+
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+from project import describe_machine, make_project, measure
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("csv", type=Path, help="a CSV with the columns review and sentiment")
+    parser.add_argument(
+        "--rows", type=int, help="how many of its rows, drawn at random; all if none"
+    )
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    arguments = parser.parse_args()
+    print(describe_machine())
+    print("| seed | without s | with s | ratio | best without | best with | pruned |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        project = make_project(Path(temporary))
+        reviews = pd.read_csv(arguments.csv)
+        if arguments.rows:
+            reviews = reviews.sample(arguments.rows, random_state=0)
+        reviews.to_csv(project / "data/01_raw/imdb_reviews.csv", index=False)
+        run = ["-m", "kedro", "run", "--env", "imdb", "--pipelines"]
+        measure([*run, "data_processing", "--params", "split.method=random"], project)
+        for seed in arguments.seeds:
+            results = []
+            for name, change in (
+                ("whole", ",tuning.pruner.name=NopPruner,tuning.pruner.arguments=null"),
+                ("pruned", ""),
+            ):
+                parameters = f"tuning.study_name={name}{seed},tuning.seed={seed}"
+                parameters += f",tuning.n_trials={arguments.trials}{change}"
+                usage = measure([*run, "tuning", "--params", parameters], project)
+                trials = pd.read_csv(project / "data/08_reporting/trials.csv")
+                best = trials.loc[trials["state"] == "complete", "value"].max()
+                results.append((usage.seconds, best, (trials["state"] == "pruned").sum()))
+            (whole, best_whole, _), (pruned, best_pruned, n_pruned) = results
+            row = (whole, pruned, pruned / whole, best_whole, best_pruned, n_pruned)
+            rows.append(row)
+            print(_format(str(seed), row), flush=True)
+    print(_format("mean", tuple(statistics.mean(column) for column in zip(*rows, strict=True))))
+
+
+def _format(name: str, row: tuple[float, ...]) -> str:
+    whole, pruned, ratio, best_whole, best_pruned, n_pruned = row
+    return (
+        f"| {name} | {whole:.0f} | {pruned:.0f} | {ratio:.2f} | {best_whole:.4f} "
+        f"| {best_pruned:.4f} | {n_pruned:.0f} |"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Trials an hour with more and more workers.
+
+    .venv/bin/python benchmarks/throughput.py            # a simulated objective, which sleeps
+    .venv/bin/python benchmarks/throughput.py --real CSV # networks on reviews, 1 and 2 workers
+
+The simulated objective shows what the engine itself costs: each worker is a process of a Dask
+cluster, and a trial is a sleep with a report an epoch. Efficiency is the time that the sleeps alone
+would take with so many workers, by the time that the search took.
+"""
+
+import argparse
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import distributed
+import optuna
+import pandas as pd
+from project import describe_machine, make_project, measure
+
+from imdb_sentiment.datasets import OptunaStorageDataset
+from imdb_sentiment.search import Limits, SharedStudy, open_workers, run_trials
+
+EPOCHS = 5
+
+
+def sleep(trial: optuna.Trial, seconds: float) -> float:
+    """Stand in for training."""
+    for epoch in range(EPOCHS):
+        time.sleep(seconds / EPOCHS)
+        trial.report(epoch / EPOCHS, epoch)
+        trial.should_prune()
+    return float(trial.params["x"])
+
+
+@contextmanager
+def run_cluster(folder: Path, workers: int) -> Iterator[str]:
+    """Start a scheduler and workers, each a process of its own, and give the address."""
+    file = folder / f"scheduler{workers}.json"
+    dask = [sys.executable, "-m", "dask"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    common = ["--scheduler-file", str(file), "--no-dashboard"]
+    processes = [
+        subprocess.Popen([*dask, "scheduler", "--port", "0", *common], **quiet)  # type: ignore[call-overload]
+    ]
+    for _ in range(workers):
+        command = [*dask, "worker", "--nthreads", "1", "--no-nanny", *common]
+        processes.append(subprocess.Popen(command, **quiet))  # type: ignore[call-overload]
+    try:
+        with distributed.Client(scheduler_file=str(file), timeout=120) as client:
+            client.wait_for_workers(workers, timeout=120)
+            yield client.scheduler.address
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def search(folder: Path, address: str, workers: int, trials: int, seconds: float) -> float:
+    """Return the seconds that a search of sleeping trials takes."""
+    storage = OptunaStorageDataset(filepath=str(folder / "study.db")).load()
+    study = SharedStudy(
+        storage,
+        f"{workers} workers, {trials} trials of {seconds} s",
+        n_trials=trials,
+        max_retries=2,
+        make_sampler=lambda n: optuna.samplers.TPESampler(seed=n, constant_liar=True),
+        pruner=optuna.pruners.MedianPruner(),
+    )
+    with open_workers(1, address) as cluster:
+        start = time.perf_counter()
+        run_trials(
+            study,
+            {"x": optuna.distributions.FloatDistribution(0, 1)},
+            sleep,
+            seconds,
+            limits=Limits(),
+            workers=cluster,
+        )
+        return time.perf_counter() - start
+
+
+def simulate(counts: list[int], seconds: float, rounds: int) -> None:
+    """Measure sleeping trials."""
+    print(f"Trials of {seconds:g} s, {rounds} for each worker")
+    print("| workers | trials | seconds | trials an hour | efficiency |")
+    print("| ---: | ---: | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory() as temporary:
+        for workers in counts:
+            with run_cluster(Path(temporary), workers) as address:
+                search(Path(temporary), address, workers, workers, 0.1)  # imports are done
+                trials = workers * rounds
+                took = search(Path(temporary), address, workers, trials, seconds)
+            efficiency = seconds * rounds / took
+            print(
+                f"| {workers} | {trials} | {took:.1f} | {trials / took * 3600:.0f} "
+                f"| {efficiency:.3f} |",
+                flush=True,
+            )
+
+
+def train(csv: Path, rows: int, trials: int, repeats: int) -> None:
+    """Measure trials that train networks, on one and on two workers in turn."""
+    print("| workers | trials | seconds | trials an hour |")
+    print("| ---: | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory() as temporary:
+        project = make_project(Path(temporary))
+        reviews = pd.read_csv(csv).sample(rows, random_state=0)
+        reviews.to_csv(project / "data/01_raw/imdb_reviews.csv", index=False)
+        run = ["-m", "kedro", "run", "--env", "imdb", "--pipelines"]
+        measure([*run, "data_processing", "--params", "split.method=random"], project)
+        for repeat, workers in itertools.product(range(repeats), (1, 2)):
+            parameters = f"tuning.study_name={workers}-{repeat},tuning.workers={workers}"
+            parameters += ",tuning.sampler.name=RandomSampler,tuning.pruner.name=NopPruner"
+            parameters += f",tuning.pruner.arguments=null,tuning.n_trials={trials}"
+            usage = measure([*run, "tuning", "--params", parameters], project)
+            print(
+                f"| {workers} | {trials} | {usage.seconds:.0f} "
+                f"| {trials / usage.seconds * 3600:.0f} |",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--seconds", type=float, default=10, help="of a simulated trial")
+    parser.add_argument("--rounds", type=int, default=4, help="simulated trials of each worker")
+    parser.add_argument("--real", type=Path, metavar="CSV", help="train networks on these reviews")
+    parser.add_argument("--rows", type=int, default=10000, help="how many of them")
+    parser.add_argument("--trials", type=int, default=6, help="networks a search")
+    parser.add_argument("--repeats", type=int, default=3, help="searches a number of workers")
+    arguments = parser.parse_args()
+    print(describe_machine())
+    if arguments.real:
+        train(arguments.real, arguments.rows, arguments.trials, arguments.repeats)
+    else:
+        simulate(arguments.workers, arguments.seconds, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()

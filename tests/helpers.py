@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from distributed import Client
 from kedro.config import OmegaConfigLoader
 
 from imdb_sentiment.encoded import EncodedReviews
@@ -177,3 +178,34 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+class Cluster:
+    """A scheduler and workers as processes of their own, like those of other machines."""
+
+    def __init__(self, folder: Path, workers: int) -> None:
+        folder.mkdir()
+        self._file = folder / "scheduler.json"
+        self._folder = folder
+        options = ("--no-dashboard", "--host", "127.0.0.1", "--port", "0")
+        self.scheduler = self._start("scheduler", *options)
+        self.workers = [
+            self._start("worker", "--nthreads", "1", "--no-dashboard") for _ in range(workers)
+        ]
+        with Client(scheduler_file=str(self._file), timeout=60) as client:
+            client.wait_for_workers(workers, timeout=60)
+            self.address: str = client.scheduler.address
+
+    def _start(self, kind: str, *options: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dask", kind, "--scheduler-file", str(self._file), *options],
+            cwd=self._folder,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def stop(self) -> None:
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()

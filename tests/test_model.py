@@ -105,6 +105,31 @@ def test_it_learns_and_reports_each_epoch(hyperparameters: Hyperparameters) -> N
     assert history["loss"][-1] < history["loss"][0]
 
 
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [1.0, 1.0, 1.0, 1.0]),
+        ("cosine", [(2 + 2**0.5) / 4, 0.5, (2 - 2**0.5) / 4, 0.0]),
+    ],
+)
+def test_the_learning_rate_follows_its_schedule(
+    schedule: str, expected: list[float], hyperparameters: Hyperparameters
+) -> None:
+    import keras
+
+    rates: list[float] = []
+
+    class Record(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+            rates.append(float(self.model.optimizer.learning_rate))
+
+    chosen = hyperparameters.model_copy(
+        update={"learning_rate": 0.08, "learning_rate_schedule": schedule, "epochs": 4}
+    )
+    train_model(make_encoded(100), chosen, 0, callbacks=[Record()])  # the last batch is not full
+    np.testing.assert_allclose(np.array(rates) / 0.08, expected, atol=1e-6)
+
+
 def test_nothing_to_predict_gives_nothing(hyperparameters: Hyperparameters) -> None:
     model = build_model(hyperparameters, vocabulary_size=30, n_labels=3)
     assert predict_probabilities(model, np.empty((0, 6), dtype=np.uint8)).shape == (0, 3)

@@ -1,4 +1,4 @@
-"""Kedro-Viz in a real browser; skipped where none is installed."""
+"""Kedro-Viz and Optuna's dashboard in a real browser; skipped where none is installed."""
 
 import contextlib
 import os
@@ -7,6 +7,8 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from helpers import start_kedro
+from helpers import start_kedro, wait_until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LAYERS = [
@@ -149,3 +151,32 @@ def test_every_pipeline_and_layer_is_drawn(page: Page, viz: tuple[str, Path]) ->
         page.wait_for_selector(".pipeline-node")
         exact = re.compile(rf"^{node}$")
         expect(page.locator(".pipeline-node", has_text=exact)).to_have_count(1)
+
+
+def test_optunas_dashboard_opens_the_study(finished: tuple[Path, str], browser: Browser) -> None:
+    project, _ = finished
+    port = free_port()
+    dashboard = subprocess.Popen(
+        [
+            Path(sys.executable).with_name("optuna-dashboard"),
+            *("--host", "127.0.0.1", "--port", str(port), "sqlite:///data/06_models/study.db"),
+        ],
+        cwd=project,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    page = browser.new_page()
+    try:
+        wait_until(lambda: is_open(port))
+        page.goto(f"http://127.0.0.1:{port}/dashboard")
+        page.get_by_text("my own reviews.csv").first.click()
+        expect(page.get_by_text("Hyperparameter Importance").first).to_be_visible()
+    finally:
+        page.close()
+        dashboard.kill()
+        dashboard.wait()
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0

@@ -97,6 +97,11 @@ def train_model(
     tf.config.experimental.enable_op_determinism()
     rng = np.random.default_rng(seed)
     model = build_model(hyperparameters, train.vocabulary_size, len(train.labels))
+    if hyperparameters.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
+        n_steps = hyperparameters.epochs * -(-len(train) // hyperparameters.batch_size)
+        model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(
+            hyperparameters.learning_rate, n_steps
+        )
     notify = on_epoch_end or (lambda epoch, figures: None)
     told = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: notify(epoch + 1, dict(logs))

@@ -110,7 +110,8 @@ class Hyperparameters(Parameters):
         units: Width of the LSTM's state.
         dropout_rate: Share of the LSTM's outputs dropped in training.
         optimizer: Name of the Keras optimizer.
-        learning_rate: The optimizer's step size.
+        learning_rate: The optimizer's step size, at the beginning.
+        learning_rate_schedule: `constant`, or `cosine` for a decay to 0 over the epochs.
         batch_size: Reviews a gradient step.
         epochs: Passes over the training rows.
 
@@ -121,6 +122,7 @@ class Hyperparameters(Parameters):
     dropout_rate: Annotated[float, Field(ge=0, lt=1)]
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"]
     learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate_schedule: Literal["constant", "cosine"]
     batch_size: Annotated[int, Field(ge=1)]
     epochs: Annotated[int, Field(ge=1)]
 

@@ -124,7 +124,7 @@ def test_tuning_on_the_test_set_is_recorded(
 def model() -> KerasModel:
     small = Hyperparameters(
         embedding_size=4, units=3, dropout_rate=0.2, optimizer="adam", learning_rate=0.05,
-        batch_size=8, epochs=6,
+        learning_rate_schedule="constant", batch_size=8, epochs=6,
     )  # fmt: skip
     return train_model(make_encoded(200), small, seed=1)[0]
 

@@ -1,5 +1,6 @@
 import logging
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
+import psutil
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 from optuna.trial import TrialState
 
 from helpers import (
+    Cluster,
     kedro,
     make_encoded,
     make_project,
@@ -291,6 +294,40 @@ def test_a_search_that_is_ended_goes_on_as_if_it_had_not_been(ready: Path) -> No
         table.loc[table["state"] == "complete", columns].reset_index(drop=True),
         read_trials(ready)[columns],
     )
+
+
+def test_a_worker_that_dies_costs_a_retry_and_not_the_run(ready: Path) -> None:
+    parameters = f"{SLOW},tuning.workers=2"
+    run = start_kedro(ready, "run", "--pipelines", "tuning", "--params", parameters)
+    seen = wait_for(run, "Trial 1:")
+    assert "Dask's dashboard: http://127.0.0.1" in seen
+    workers = [
+        process
+        for process in psutil.Process(run.pid).children(recursive=True)
+        if "spawn_main" in " ".join(process.cmdline())
+    ]
+    assert len(workers) == 2
+    workers[0].kill()
+    output, _ = run.communicate(timeout=120)
+    assert run.returncode == 0, output
+    assert "its worker died" in output
+    table = read_trials(ready)
+    assert sorted(table["state"]) == ["complete", "complete", "complete", "fail"]
+    assert table["failure"].dropna().tolist() == ["its process died"]
+    assert (ready / "data/06_models/best_hyperparameters.json").exists()
+    assert not any(worker.is_running() for worker in workers)
+
+
+def test_the_env_dask_uses_a_running_cluster(ready: Path, tmp_path_factory: Any) -> None:
+    shutil.copy(ready / "conf/local/parameters.yml", ready / "conf/dask/parameters.yml")
+    cluster = Cluster(tmp_path_factory.mktemp("cluster") / "files", workers=2)
+    try:
+        parameters = f"tuning.n_trials=3,tuning.scheduler_address={cluster.address}"
+        done = kedro(ready, "run", "--env", "dask", "--pipelines", "tuning", "--params", parameters)
+    finally:
+        cluster.stop()
+    assert done.returncode == 0, done.stdout
+    assert read_trials(ready)["state"].tolist() == ["complete"] * 3
 
 
 def read_trials(project: Path) -> pd.DataFrame:

@@ -8,9 +8,10 @@ from typing import Any
 import optuna
 import pytest
 from dask.system import CPU_COUNT
-from distributed import Client, LocalCluster
+from distributed import LocalCluster
 from optuna.trial import TrialState
 
+from helpers import Cluster
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.search import SharedStudy, open_workers
@@ -128,37 +129,6 @@ def test_a_killed_worker_costs_one_retry(
     (retried,) = (t for t in study.trials() if t.system_attrs.get("failed_trial") == 1)
     assert retried.params == lost.params
     assert len(study.counted()) == 6
-
-
-class Cluster:
-    """A scheduler and workers as processes of their own, like those of other machines."""
-
-    def __init__(self, folder: Path, workers: int) -> None:
-        folder.mkdir()
-        self._file = folder / "scheduler.json"
-        self._folder = folder
-        options = ("--no-dashboard", "--host", "127.0.0.1", "--port", "0")
-        self.scheduler = self._start("scheduler", *options)
-        self.workers = [
-            self._start("worker", "--nthreads", "1", "--no-dashboard") for _ in range(workers)
-        ]
-        with Client(scheduler_file=str(self._file), timeout=60) as client:
-            client.wait_for_workers(workers, timeout=60)
-            self.address: str = client.scheduler.address
-
-    def _start(self, kind: str, *options: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "dask", kind, "--scheduler-file", str(self._file), *options],
-            cwd=self._folder,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def stop(self) -> None:
-        for process in (*self.workers, self.scheduler):
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The loop of the search: begin trials where there is room, record how they end."""
 
+import contextlib
 import logging
 import math
 import time
@@ -104,8 +105,10 @@ def run_trials(
                 for number, outcome in workers.collect(POLL_INTERVAL).items():
                     _record(study, running.pop(number), outcome, progress)
         except BaseException:
-            for trial in running.values():
-                study.give_back(trial)
+            # If this fails too, say with the database, the next run finds the trials dead.
+            with contextlib.suppress(Exception):
+                for trial in running.values():
+                    study.give_back(trial)
             raise
     logger.info("Search ended: %s.", reason)
 

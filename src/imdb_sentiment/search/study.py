@@ -8,6 +8,7 @@ import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Self
 
 import optuna
@@ -119,9 +120,14 @@ class SharedStudy:
             # Queued first, since that writes the owner along with the trial.
             self.optuna_study.enqueue_trial({}, user_attrs={OWNER: self._owner})
         self.optuna_study.sampler = self._make_sampler(ahead - queued)
-        with _silent():  # Optuna warns of heartbeats outside of its own loop; here they are ours
-            trial = self.optuna_study.ask(fixed_distributions=space)
-        trial.set_user_attr(OWNER, self._owner)
+        try:
+            with (
+                _silent()
+            ):  # Optuna warns of heartbeats outside of its own loop; here they are ours
+                trial = self.optuna_study.ask(fixed_distributions=space)
+            trial.set_user_attr(OWNER, self._owner)
+        except UpdateFinishedTrialError:
+            return None  # a retry, which another run has just taken for its dead first attempt
         before = sum(self._is_needed(t) for t in self.trials() if t.number < trial.number)
         if before >= self.n_trials:  # another run has claimed the last one at the same time
             self.give_back(trial)
@@ -253,13 +259,17 @@ def _is_dead(owner: str) -> bool:
         return False
     pid, started = process.split()
     try:
-        return bool(psutil.Process(int(pid)).create_time() != float(started))
+        difference = psutil.Process(int(pid)).create_time() - float(started)
     except psutil.NoSuchProcess:
         return True
+    return bool(abs(difference) > 60)  # noqa: PLR2004  # else another clock, not another process
 
 
 def _machine() -> str:
-    return f"{socket.gethostname()}/{uuid.getnode():x}"
+    """Return the name of what process numbers belong to: a machine or a container on it."""
+    namespace = Path("/proc/self/ns/pid")
+    container = namespace.readlink() if namespace.exists() else ""
+    return f"{socket.gethostname()}/{uuid.getnode():x}/{container}"
 
 
 @contextlib.contextmanager

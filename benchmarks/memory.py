@@ -53,6 +53,7 @@ def main() -> None:
     study = SharedStudy(
         optuna.storages.InMemoryStorage(),
         tuning.study_name,
+        {name: d.to_optuna() for name, d in tuning.search_space.items()},
         n_trials=tuning.n_trials,
         max_retries=0,
         make_sampler=tuning.make_sampler,
@@ -61,7 +62,6 @@ def main() -> None:
     with open_workers(1, None) as workers:
         run_trials(
             study,
-            {name: d.to_optuna() for name, d in tuning.search_space.items()},
             objective,
             (make_reviews(512, 200, 0), make_reviews(256, 200, 1)),
             limits=Limits(),

@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/notebook.py data/01_raw/imdb_reviews.csv
 
-Both do the same random 80/20 split, two trials of five epochs, and five epochs of the best, as whole
+Both do the same random 80/20 split, two trials of five epochs and five epochs of the best, as whole
 processes, one after the other on the same cores. The notebook has batches of 64 and a constant
 learning rate; the Kedro side has what conf/imdb sets, batches of 128 and a cosine schedule. It does
 more: it audits the CSV, fits the linear baseline and writes the report; and slightly less: in its

@@ -22,7 +22,7 @@ def make_study(storage: optuna.storages.BaseStorage, n_trials: int, **changes: A
         "make_sampler": lambda n: optuna.samplers.TPESampler(seed=n),
         "pruner": optuna.pruners.NopPruner(),
     }
-    return SharedStudy(storage, "a study", **settings | changes)
+    return SharedStudy(storage, "a study", SPACE, **settings | changes)
 
 
 def search(
@@ -35,10 +35,10 @@ def search(
     """Run the trials that the study lacks, in this process unless told otherwise."""
     limits = limits or Limits()
     if workers is not None:
-        run_trials(study, SPACE, objective, data, limits=limits, workers=workers)
+        run_trials(study, objective, data, limits=limits, workers=workers)
         return
     with open_workers(1, None) as here:
-        run_trials(study, SPACE, objective, data, limits=limits, workers=here)
+        run_trials(study, objective, data, limits=limits, workers=here)
 
 
 def log_call(trial: optuna.Trial, log: Path) -> float:

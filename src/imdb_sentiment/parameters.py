@@ -328,14 +328,20 @@ class TuningParameters(Parameters):
         return self
 
 
+# They keep count of a study by themselves, which Optuna's own loop would have to run for.
+_UNFIT = ("BruteForceSampler", "GridSampler", "PartialFixedSampler")
 # What Optuna imports only when it is first used, which would be after hours of work.
 _NEEDED_PACKAGES = {"CmaEsSampler": "cmaes", "GPSampler": "torch", "WilcoxonPruner": "scipy"}
 
 
 def _build(module: ModuleType, kind: str, chosen: OptunaClass) -> Any:
-    known = [name for name in module.__all__ if name.endswith(kind.capitalize())]
+    known = [
+        name
+        for name in module.__all__
+        if name.endswith(kind.capitalize()) and name not in _UNFIT and not name.startswith("Base")
+    ]
     if chosen.name not in known:
-        raise ValueError(f"{kind}: Optuna has no {chosen.name!r}; it has {', '.join(known)}")
+        raise ValueError(f"{kind}: {chosen.name!r} is none of {', '.join(known)}")
     package = _NEEDED_PACKAGES.get(chosen.name)
     if package and find_spec(package) is None:
         raise ValueError(

@@ -3,18 +3,21 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from helpers import wait_until
 from imdb_sentiment.datasets import OptunaStorageDataset
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.search import Limits, SharedStudy
 from imdb_sentiment.search.study import OWNER
 from objectives import (
-    SPACE,
     hang_unless_told,
     log_slow_call,
     make_study,
@@ -51,7 +54,7 @@ def test_a_trial_that_raises_counts_and_does_not_end_the_study() -> None:
 def test_a_value_that_is_no_number_is_a_failure() -> None:
     study = make_study(memory(), 1)
     search(study, lambda trial, data: math.nan)
-    assert study.trials()[0].user_attrs["error"] == "ValueError: the objective's value is nan"
+    assert study.trials()[0].user_attrs["error"] == "the objective's value is nan"
 
 
 def test_pruned_trials_count() -> None:
@@ -101,12 +104,13 @@ def test_ctrl_c_gives_the_running_trial_back() -> None:
             raise KeyboardInterrupt
         return float(trial.params["x"])
 
-    study = make_study(memory(), 3, max_retries=0)
+    storage = memory()
+    study = make_study(storage, 3, max_retries=0)
     with pytest.raises(KeyboardInterrupt):
         search(study, objective)
     assert states(study) == ["COMPLETE", "FAIL"]
     assert len(study.counted()) == 1
-    search(make_study(study.storage, 3), objective)
+    search(make_study(storage, 3), objective)
     assert len(study.counted()) == 3
     # What was interrupted is suggested again, as if nothing had happened.
     assert study.trials()[1].params == study.trials()[2].params
@@ -155,9 +159,9 @@ def test_a_trial_of_a_machine_that_fell_silent_is_retried(tmp_path: Path) -> Non
     storage = sqlite(tmp_path)
     storage.heartbeat_interval = 1
     elsewhere = make_study(storage, 2)
-    trial = elsewhere.begin_trial(SPACE)
+    trial = elsewhere.begin_trial()
     assert trial is not None
-    trial.set_user_attr(OWNER, "another machine/1234 1 1.0")
+    trial.set_user_attr(OWNER, "another machine 1 1.0 0")
 
     study = make_study(storage, 2)
     study.lose_dead_trials()
@@ -174,7 +178,7 @@ def test_a_heart_beats_while_a_trial_runs(tmp_path: Path) -> None:
     storage.heartbeat_interval = 1
 
     def objective(trial: optuna.Trial, _: object) -> float:
-        trial.set_user_attr(OWNER, "another machine/1234 1 1.0")
+        trial.set_user_attr(OWNER, "another machine 1 1.0 0")
         time.sleep(4)
         make_study(sqlite(tmp_path), 1).lose_dead_trials()
         other = sqlite(tmp_path)
@@ -187,12 +191,92 @@ def test_a_heart_beats_while_a_trial_runs(tmp_path: Path) -> None:
     assert states(study) == ["COMPLETE"]
 
 
+WRITES = (
+    "create_new_trial",
+    "set_trial_param",
+    "set_trial_state_values",
+    "set_trial_intermediate_value",
+    "set_trial_user_attr",
+    "set_trial_system_attr",
+)
+
+
+class Unreliable(optuna.storages.InMemoryStorage):
+    """A storage that goes wrong at each write whose number, from 0, `fails` says."""
+
+    def __init__(self, error: BaseException, fails: Callable[[int], bool]) -> None:
+        super().__init__()
+        self.error = error
+        self.fails = fails
+        self.n_writes = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in WRITES:
+            self.n_writes += 1
+            if self.fails(self.n_writes - 1):
+                raise self.error
+        return super().__getattribute__(name)
+
+
+def report_twice(trial: optuna.Trial, _: object) -> float:
+    for step in range(2):
+        trial.report(trial.params["x"], step)
+    return float(trial.params["x"])
+
+
+def test_a_run_may_die_before_any_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What this process left behind in its former life is dead to the next.
+    monkeypatch.setattr("imdb_sentiment.search.study._is_dead", lambda owner: True)
+
+    class Killed(BaseException):
+        pass
+
+    whole = make_study(memory(), 4)
+    search(whole, report_twice)
+    expected = [(trial.params, trial.value) for trial in whole.trials()]
+    for last in range(200):
+        storage = Unreliable(Killed(), lambda number, last=last: number >= last)  # type: ignore[misc]
+        try:
+            search(make_study(storage, 4), report_twice)
+            break  # it takes no more writes than that
+        except Killed:
+            storage.fails = lambda number: False
+        study = make_study(storage, 4)
+        search(study, report_twice)
+        completed = study.trials(TrialState.COMPLETE)
+        assert study.counted() == completed
+        assert [(trial.params, trial.value) for trial in completed] == expected
+        assert set(states(study)) <= {"COMPLETE", "FAIL"}
+    assert 20 < last < 199
+
+
+def test_a_database_may_be_away_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imdb_sentiment.search.study.PAUSE", 0)
+    storage = Unreliable(StorageInternalError(), lambda number: number % 29 > 26)
+    study = make_study(storage, 6, max_retries=9)
+    search(study, report_twice)
+    assert len(study.counted()) == len(study.trials(TrialState.COMPLETE)) == 6
+
+    monkeypatch.setattr("imdb_sentiment.search.study.PATIENCE", 0)
+    storage.fails = lambda number: True
+    with pytest.raises(InputError, match=r"database can't be reached.*trials are kept"):
+        search(make_study(storage, 7), report_twice)
+
+
+def test_a_user_may_queue_hyperparameters() -> None:
+    storage = memory()
+    study = make_study(storage, 3)
+    study.optuna_study.enqueue_trial({"x": 0.125})
+    search(study, report_twice)
+    assert len(study.counted()) == 3
+    assert study.trials()[0].params == {"x": 0.125}
+
+
 def run_logging(folder: Path, n_trials: int) -> None:
     search(make_study(sqlite(folder), n_trials), log_slow_call, folder / "log")
 
 
 def test_runs_that_share_a_study_make_its_trials_together(tmp_path: Path) -> None:
-    sqlite(tmp_path)  # the tables are there before all come at once
     runs = [SPAWN.Process(target=run_logging, args=(tmp_path, 15)) for _ in range(4)]
     for run in runs:
         run.start()
@@ -203,4 +287,6 @@ def test_runs_that_share_a_study_make_its_trials_together(tmp_path: Path) -> Non
     assert len(calls) == 15  # none beyond the total
     assert len({number for number, _ in calls}) == 15
     assert len({process for _, process in calls}) > 1
-    assert len(make_study(sqlite(tmp_path), 15).counted()) == 15
+    study = make_study(sqlite(tmp_path), 15)
+    assert len(study.counted()) == 15
+    assert len({trial.params["x"] for trial in study.trials(TrialState.COMPLETE)}) == 15

@@ -19,7 +19,6 @@ from imdb_sentiment.search.workers import Workers
 from objectives import (
     CountedOnArrival,
     hang_unless_told,
-    log_call,
     log_slow_call,
     make_study,
     raise_below_half,
@@ -46,7 +45,7 @@ def states(study: SharedStudy) -> list[str]:
 
 
 def call(workers: Workers, function: Any, *arguments: Any) -> Any:
-    workers.start(0, function, *arguments)
+    workers.start(workers.find_room(), 0, function, *arguments)
     while not (results := workers.collect(1)):
         pass
     return results[0]
@@ -57,7 +56,7 @@ def test_one_worker_is_this_process_and_needs_no_dask() -> None:
         "import os, sys\n"
         "from imdb_sentiment.search import open_workers\n"
         "with open_workers(1, None) as workers:\n"
-        "    workers.start(7, os.getpid)\n"
+        "    workers.start(workers.find_room(), 7, os.getpid)\n"
         "    assert workers.collect(0) == {7: os.getpid()}\n"
         "assert not {'dask', 'distributed'} & set(sys.modules)\n"
     )
@@ -186,15 +185,15 @@ def test_no_scheduler_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
-def test_workers_of_several_threads_are_refused(tmp_path: Path) -> None:
+def test_workers_of_several_threads_are_refused() -> None:
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
         ) as threaded,
-        open_workers(1, threaded.scheduler_address) as workers,
         pytest.raises(InputError, match="--nthreads 1"),
+        open_workers(1, threaded.scheduler_address),
     ):
-        search(make_study(optuna.storages.InMemoryStorage(), 1), log_call, None, workers=workers)
+        pass
 
 
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The database in which Optuna studies live and survive a crash."""
 
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from imdb_sentiment.errors import InputError
 HEARTBEAT_INTERVAL = 60
 # Seconds that a process waits while another one writes to the SQLite file.
 LOCK_TIMEOUT = 60
+# At opening a database in which another run is just making its tables.
+ATTEMPTS = 10
 
 
 class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
@@ -53,23 +56,34 @@ class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
             InputError: There is no such database, or it lets nobody in.
 
         """
-        arguments: dict[str, Any] = {}
+        arguments: dict[str, Any] = {"pool_pre_ping": True}
         if self._filepath is not None:
             self._filepath.parent.mkdir(parents=True, exist_ok=True)
             arguments = {"connect_args": {"timeout": LOCK_TIMEOUT}}
+        for _ in range(ATTEMPTS):
+            try:
+                return self._open(arguments)
+            except (ImportError, sqlalchemy.exc.SQLAlchemyError) as error:
+                problem = error
+                if "already exists" not in str(error) and "duplicate key" not in str(error):
+                    break
+                time.sleep(1)  # another run is making the tables
+        raise InputError(
+            f"the database of studies, {self._url}, can't be opened: "
+            f"{getattr(problem, 'orig', problem)}"
+        ) from problem
+
+    def _open(self, arguments: dict[str, Any]) -> optuna.storages.RDBStorage:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            try:
-                return optuna.storages.RDBStorage(
-                    self._url.render_as_string(hide_password=False),
-                    engine_kwargs=arguments,
-                    heartbeat_interval=HEARTBEAT_INTERVAL,
-                )
-            except (ImportError, sqlalchemy.exc.OperationalError) as error:
-                raise InputError(
-                    f"the database of studies, {self._url}, can't be opened: "
-                    f"{getattr(error, 'orig', error)}"
-                ) from error
+            storage = optuna.storages.RDBStorage(
+                self._url.render_as_string(hide_password=False),
+                engine_kwargs=arguments,
+                heartbeat_interval=HEARTBEAT_INTERVAL,
+            )
+        if self._filepath is not None:
+            _lock_in_transactions(storage.engine)
+        return storage
 
     def save(self, data: None) -> None:
         """Refuse: studies write to the storage themselves."""
@@ -80,3 +94,21 @@ class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
 
     def _describe(self) -> dict[str, Any]:
         return {"url": str(self._url)}  # SQLAlchemy hides the password
+
+
+def _lock_in_transactions(engine: sqlalchemy.Engine) -> None:
+    """Let SQLite lock the file from the beginning of a transaction, not from its first write.
+
+    Else two runs could both read that a trial waits, and both take it. The way is SQLAlchemy's
+    (its documentation of the dialect, "Serializable isolation / Savepoints / Transactional DDL").
+    """
+
+    def leave_transactions_to_us(connection: Any, record: object) -> None:
+        connection.isolation_level = None
+
+    def begin(connection: sqlalchemy.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    sqlalchemy.event.listen(engine, "connect", leave_transactions_to_us)
+    sqlalchemy.event.listen(engine, "begin", begin)
+    engine.dispose()  # so that the connections of before are made anew

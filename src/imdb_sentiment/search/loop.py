@@ -1,6 +1,7 @@
 """The loop of the search: begin trials where there is room, record how they end."""
 
 import contextlib
+import copy
 import logging
 import math
 import time
@@ -9,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.search.progress import SearchProgress
 from imdb_sentiment.search.study import SharedStudy
 from imdb_sentiment.search.workers import Died, Workers
@@ -40,7 +42,6 @@ class Limits:
 
 def run_trials(
     study: SharedStudy,
-    space: dict[str, BaseDistribution],
     objective: Objective,
     data: Any,
     *,
@@ -55,7 +56,6 @@ def run_trials(
 
     Args:
         study: To which the trials belong.
-        space: What to suggest for each trial.
         objective: May report values and raise `optuna.TrialPruned`.
         data: The objective's second argument; it reaches each process once.
         limits: When to stop before that.
@@ -85,13 +85,14 @@ def run_trials(
         try:
             while (reason := reached()) is None or running:
                 study.lose_dead_trials()
-                while reason is None and workers.has_room():
-                    trial = study.begin_trial(space)
+                while reason is None and (room := workers.find_room()) is not None:
+                    trial = study.begin_trial()
                     if trial is None:
                         break
                     running[trial.number] = trial
                     logger.info("Trial %d: %s", trial.number, format_values(trial.params))
                     workers.start(
+                        room,
                         trial.number,
                         _call,
                         study.optuna_study,
@@ -108,7 +109,7 @@ def run_trials(
             # If this fails too, say with the database, the next run finds the trials dead.
             with contextlib.suppress(Exception):
                 for trial in running.values():
-                    study.give_back(trial)
+                    study.give_back(trial._trial_id)
             raise
     logger.info("Search ended: %s.", reason)
 
@@ -128,36 +129,41 @@ class _Outcome:
     error: str | None = None
 
 
-def _call(study: optuna.Study, trial_id: int, objective: Objective, data: Any) -> _Outcome:
+def _call(study: optuna.Study, trial_id: int, objective: Objective, data: Any) -> _Outcome | Died:
     """Call the objective, in whatever process this is, and say how it ended."""
+    study = copy.copy(study)
     study.sampler = optuna.samplers.RandomSampler()  # not asked: all is suggested already
     try:
         value = float(objective(optuna.Trial(study, trial_id), data))
     except optuna.TrialPruned:
         return _Outcome(TrialState.PRUNED)
+    except (StorageInternalError, UpdateFinishedTrialError):
+        return Died()  # the way to the study is broken, or others have the trial: no fault of it
     except Exception as error:
-        return _failed(error)
+        if type(error).__module__.startswith("distributed."):
+            return Died()  # so is the way to the scheduler
+        return _Outcome(TrialState.FAIL, error=f"{type(error).__name__}: {error}")
     if not math.isfinite(value):
-        return _failed(ValueError(f"the objective's value is {value}"))
+        return _Outcome(TrialState.FAIL, error=f"the objective's value is {value}")
     return _Outcome(TrialState.COMPLETE, value)
-
-
-def _failed(error: BaseException) -> _Outcome:
-    return _Outcome(TrialState.FAIL, error=f"{type(error).__name__}: {error}")
 
 
 def _record(
     study: SharedStudy, trial: optuna.Trial, outcome: Any, progress: SearchProgress
 ) -> None:
     if isinstance(outcome, Died):
-        study.lose_trial(trial)
+        study.lose_trial(trial._trial_id)
         logger.warning(
             "Trial %d: its worker died; it is recorded as failed, and retried up to the limit.",
             trial.number,
         )
         return
-    if isinstance(outcome, BaseException):  # the call did not even begin
-        outcome = _failed(outcome)
+    if isinstance(outcome, BaseException):
+        study.give_back(trial._trial_id)
+        raise InputError(
+            f"a worker can't run a trial ({type(outcome).__name__}: {outcome}): does it have the "
+            "project and the same packages?"
+        ) from outcome
     study.finish_trial(trial, outcome.state, outcome.value, outcome.error)
     best = study.best()
     so_far = progress.update(len(study.counted()), best.value if best else None)

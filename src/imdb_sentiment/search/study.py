@@ -1,15 +1,20 @@
 """A study that several runs may share, and any of them may leave at any moment."""
 
 import contextlib
+import copy
+import functools
+import itertools
 import logging
+import math
 import os
 import socket
 import threading
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import ParamSpec, Self, TypeVar
 
 import optuna
 import psutil
@@ -18,31 +23,66 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 
+from imdb_sentiment.errors import InputError
+
 logger = logging.getLogger(__name__)
 
+SLOT = "slot"  # of a trial: which of the study's `n_trials` it is
+OWNER = "owner"  # of a trial: which run has made it, or runs it
 ERROR = "error"  # of a trial whose objective raised: the reason
-OWNER = "owner"  # of a trial that was begun: the process that runs it
 GIVEN_BACK = "given_back"  # of a trial that nobody wants to finish
 
 SamplerFactory = Callable[[int], optuna.samplers.BaseSampler]
+
+# Seconds that a run bears with a database that can't be reached, and between two attempts.
+PATIENCE, PAUSE = 600.0, 5.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _patient(method: Callable[P, T]) -> Callable[P, T]:
+    """Repeat a method, which must bear that, until the study's database is back."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        give_up = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return method(*args, **kwargs)
+            except StorageInternalError as error:
+                reason = error.__cause__ or error
+                if time.monotonic() > give_up:
+                    raise InputError(
+                        f"the study's database can't be reached ({reason}). Finished trials are "
+                        "kept: the same command goes on from there"
+                    ) from error
+                logger.warning("The study's database can't be reached; trying again: %s", reason)
+                time.sleep(PAUSE)
+
+    return call
 
 
 class SharedStudy:
     """An Optuna study in its storage, seen by one of the runs that work on it.
 
-    A trial *counts* towards `n_trials` once it has completed, was pruned, raised an error, or has
-    died with its process more than `max_retries` times. One that died before that is recorded as
-    failed and queued again with the same hyperparameters. A death is found in three ways: Dask
-    reports a lost worker at once (`loop.py`); a run that died on this machine is known by its
-    process, so a restart need not wait; one on another machine by Optuna's heartbeat.
+    The study has `n_trials` slots. A trial that has completed, was pruned, raised an error, or has
+    died with its process more than `max_retries` times *counts*, and keeps its slot. One that died
+    before that is recorded as failed and queued again, with the same slot and hyperparameters; one
+    that was given back frees its slot. Each slot has a sampler with a seed of its own, so what is
+    suggested again after an interruption is what was suggested before it.
+
+    A death is found in three ways: Dask reports a lost worker at once (`loop.py`); a run that died
+    on this machine is known by its process, so a restart need not wait; one on another machine by
+    Optuna's heartbeat.
 
     Args:
         storage: Where the study lives.
         name: Of the study; made if there is none.
+        space: What to suggest for each trial.
         n_trials: Trials that are to count in all.
         max_retries: How often a trial may die before it counts as failed.
-        make_sampler: From a seed offset to a sampler. It is asked anew for each trial, with the
-            number of trials before it, so an interrupted study goes on as if it had not been.
+        make_sampler: From a slot, counted from 0, to a new sampler.
         pruner: Tells lost trials.
 
     """
@@ -51,6 +91,7 @@ class SharedStudy:
         self,
         storage: BaseStorage,
         name: str,
+        space: dict[str, BaseDistribution],
         *,
         n_trials: int,
         max_retries: int,
@@ -64,15 +105,16 @@ class SharedStudy:
             pruner=pruner,
             load_if_exists=True,
         )
-        self.storage = storage
         self.name = name
         self.n_trials = n_trials
+        self._storage = self.optuna_study._storage
+        self._space = space
         self._make_sampler = make_sampler
         self._max_retries = max_retries
-        self._retry = _Retry(max_retries)
+        self._owner = f"{_this_process()} {uuid.uuid4().hex}"
+        self._retry = _Retry(max_retries, set(space), self._owner)
         if isinstance(storage, RDBStorage):
             storage.heartbeat_stale_trial_callback = self._retry
-        self._owner = _this_process()
         self._heartbeats = _Heartbeats(storage)
 
     def __enter__(self) -> Self:
@@ -82,6 +124,7 @@ class SharedStudy:
     def __exit__(self, *exception: object) -> None:
         self._heartbeats.stop()
 
+    @_patient
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """Return the trials in these states, in the order in which they were made."""
         return self.optuna_study.get_trials(deepcopy=False, states=states or None)
@@ -101,40 +144,31 @@ class SharedStudy:
         counted = self.counted()
         return sum(best is None or trial.number > best.number for trial in counted)
 
-    def begin_trial(self, space: dict[str, BaseDistribution]) -> optuna.Trial | None:
-        """Claim a trial: one that is to be retried, or a new one with suggested hyperparameters.
-
-        Args:
-            space: What to suggest.
+    @_patient
+    def begin_trial(self) -> optuna.Trial | None:
+        """Claim a trial: one that is queued, or a new one; suggest its hyperparameters.
 
         Returns:
-            The trial, in the state RUNNING; None if the trials that count, run or wait are enough.
+            The trial, in the state RUNNING; None if each slot has a trial that counts or runs.
 
         """
-        trials = self.trials()
-        ahead = sum(self._is_needed(trial) for trial in trials)
-        queued = sum(trial.state == TrialState.WAITING for trial in trials)
-        if not queued:
-            if ahead >= self.n_trials:
-                return None
-            # Queued first, since that writes the owner along with the trial.
-            self.optuna_study.enqueue_trial({}, user_attrs={OWNER: self._owner})
-        self.optuna_study.sampler = self._make_sampler(ahead - queued)
-        try:
-            with (
-                _silent()
-            ):  # Optuna warns of heartbeats outside of its own loop; here they are ours
-                trial = self.optuna_study.ask(fixed_distributions=space)
-            trial.set_user_attr(OWNER, self._owner)
-        except UpdateFinishedTrialError:
-            return None  # a retry, which another run has just taken for its dead first attempt
-        before = sum(self._is_needed(t) for t in self.trials() if t.number < trial.number)
-        if before >= self.n_trials:  # another run has claimed the last one at the same time
-            self.give_back(trial)
-            return None
-        self._heartbeats.add(trial._trial_id)
-        return trial
+        while True:
+            queued = self.trials(TrialState.WAITING)
+            if not queued:
+                slot = self._free_slots()
+                if not slot:
+                    return None
+                # Slot and owner are written along with the trial: it is never without them.
+                attributes = {SLOT: slot[0], OWNER: self._owner}
+                self.optuna_study.enqueue_trial({}, user_attrs=attributes)
+                continue
+            for trial in queued:
+                if self._claim(trial._trial_id):
+                    started = self._start(trial._trial_id)
+                    if started is not None:
+                        return started
 
+    @_patient
     def finish_trial(
         self,
         trial: optuna.Trial,
@@ -153,31 +187,87 @@ class SharedStudy:
                 trial, value if complete else None, None if complete else state, True
             )
 
-    def give_back(self, trial: optuna.Trial) -> None:
-        """End a trial as if it had not been begun: it neither counts nor is retried."""
+    @_patient
+    def give_back(self, trial_id: int) -> None:
+        """End a trial as if it had not been begun: it frees its slot, and nothing retries it."""
+        self._heartbeats.remove(trial_id)
         with contextlib.suppress(UpdateFinishedTrialError):
-            trial.set_user_attr(GIVEN_BACK, True)
-        self.finish_trial(trial, TrialState.FAIL)
+            self._storage.set_trial_user_attr(trial_id, GIVEN_BACK, True)
+            self._storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
 
-    def lose_trial(self, trial: optuna.Trial | FrozenTrial) -> None:
+    @_patient
+    def lose_trial(self, trial_id: int) -> None:
         """Record that a trial has died with its process, and queue it again if it may be."""
-        self._heartbeats.remove(trial._trial_id)
+        self._heartbeats.remove(trial_id)
         with contextlib.suppress(UpdateFinishedTrialError):
-            self.storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
-            self._retry(self.optuna_study, self.storage.get_trial(trial._trial_id))
+            self._storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
+            self._retry(self.optuna_study, copy.deepcopy(self._storage.get_trial(trial_id)))
 
+    @_patient
     def lose_dead_trials(self) -> None:
         """Find running trials whose process is gone, here or elsewhere."""
         for trial in self.trials(TrialState.RUNNING):
-            if _is_dead(trial.user_attrs.get(OWNER, "")):
-                self.lose_trial(trial)
+            owner = trial.user_attrs.get(OWNER, "")
+            if owner == self._owner:
+                if trial._trial_id not in self._heartbeats:  # an error came when it was begun
+                    self.give_back(trial._trial_id)
+            elif _is_dead(owner):
+                self.lose_trial(trial._trial_id)
+        self._heartbeats.catch_up()
         with _silent():
             optuna.storages.fail_stale_trials(self.optuna_study)
 
-    def _is_needed(self, trial: FrozenTrial) -> bool:
+    def _claim(self, trial_id: int) -> bool:
+        # First, so that a machine that dies right after the claim is missed.
+        self._heartbeats.add(trial_id)
+        with contextlib.suppress(UpdateFinishedTrialError):
+            if self._storage.set_trial_state_values(trial_id, state=TrialState.RUNNING):
+                return True
+        self._heartbeats.remove(trial_id)
+        return False
+
+    def _start(self, trial_id: int) -> optuna.Trial | None:
+        try:
+            self._storage.set_trial_user_attr(trial_id, OWNER, self._owner)
+            slots = self._slots()
+            number = self._storage.get_trial_number_from_id(trial_id)
+            slot = slots[number]
+            if slot >= self.n_trials or slot in (slots[n] for n in slots if n < number):
+                self.give_back(trial_id)  # another run had queued one for that slot before
+                return None
+            self._storage.set_trial_user_attr(trial_id, SLOT, slot)  # a user's own may have none
+            self.optuna_study.sampler = self._make_sampler(slot)
+            trial = optuna.Trial(self.optuna_study, trial_id)
+            for name, distribution in self._space.items():
+                trial._suggest(name, distribution)
+            return trial
+        except UpdateFinishedTrialError:  # a retry, which another run takes for its first attempt
+            self._heartbeats.remove(trial_id)
+            return None
+        except BaseException:
+            self._heartbeats.remove(trial_id)
+            self.give_back(trial_id)
+            raise
+
+    def _free_slots(self) -> list[int]:
+        return sorted(set(range(self.n_trials)) - set(self._slots().values()))
+
+    def _slots(self) -> dict[int, int]:
+        """Return the slot of each trial that counts or is under way, by its number."""
+        slots: dict[int, int] = {}
+        for trial in self.trials():
+            if self._counts(trial) or self._is_under_way(trial):
+                slot = trial.user_attrs.get(SLOT)
+                if slot is None:
+                    taken = set(slots.values())
+                    slot = next(free for free in itertools.count() if free not in taken)
+                slots[trial.number] = slot
+        return slots
+
+    def _is_under_way(self, trial: FrozenTrial) -> bool:
         if trial.state == TrialState.RUNNING:
             return OWNER in trial.user_attrs  # else it is none of ours, and may never end
-        return trial.state == TrialState.WAITING or self._counts(trial)
+        return trial.state == TrialState.WAITING
 
     def _counts(self, trial: FrozenTrial) -> bool:
         if trial.state != TrialState.FAIL:
@@ -200,13 +290,19 @@ def explain_failure(trial: FrozenTrial) -> str | None:
 class _Retry:
     """What becomes of a trial whose process has died."""
 
-    def __init__(self, max_retries: int) -> None:
+    def __init__(self, max_retries: int, names: set[str], owner: str) -> None:
+        self._names = names
+        self._owner = owner
         with _silent():
             self._queue_again = RetryHeartbeatStaleTrialCallback(max_retry=max_retries)
 
     def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        if not {ERROR, GIVEN_BACK} & trial.user_attrs.keys():
-            self._queue_again(study, trial)
+        if {ERROR, GIVEN_BACK} & trial.user_attrs.keys():
+            return  # it had ended, all but for its state
+        if not self._names <= trial.params.keys():
+            return  # it had not begun: its slot is free, and will bring the same suggestions
+        trial.set_user_attr(OWNER, self._owner)
+        self._queue_again(study, trial)
 
 
 class _Heartbeats:
@@ -216,10 +312,14 @@ class _Heartbeats:
         self._storage = storage if isinstance(storage, RDBStorage) else None
         self._trial_ids: set[int] = set()
         self._stopped = threading.Event()
+        self._last = time.time()
+
+    def __contains__(self, trial_id: int) -> bool:
+        return trial_id in self._trial_ids
 
     def start(self) -> None:
         self._stopped.clear()
-        if self._storage is not None and self._storage.heartbeat_interval:
+        if self._interval != math.inf:
             threading.Thread(target=self._beat, name="heartbeats", daemon=True).start()
 
     def stop(self) -> None:
@@ -232,14 +332,26 @@ class _Heartbeats:
     def remove(self, trial_id: int) -> None:
         self._trial_ids.discard(trial_id)
 
+    def catch_up(self) -> None:
+        """Beat now if a beat was missed: after the machine slept, the thread may still be late."""
+        if time.time() - self._last > self._interval:
+            self._beat_once()
+
+    @property
+    def _interval(self) -> float:
+        return (self._storage and self._storage.heartbeat_interval) or math.inf
+
     def _beat(self) -> None:
-        assert self._storage is not None
-        while not self._stopped.wait(self._storage.heartbeat_interval):
-            for trial_id in tuple(self._trial_ids):
-                self._record(trial_id)
+        while not self._stopped.wait(self._interval):
+            self._beat_once()
+
+    def _beat_once(self) -> None:
+        self._last = time.time()
+        for trial_id in tuple(self._trial_ids):
+            self._record(trial_id)
 
     def _record(self, trial_id: int) -> None:
-        if self._storage is None or not self._storage.heartbeat_interval:
+        if self._storage is None or self._interval == math.inf:
             return
         try:
             self._storage.record_heartbeat(trial_id)
@@ -253,13 +365,18 @@ def _this_process() -> str:
 
 
 def _is_dead(owner: str) -> bool:
-    """Return whether that process ran on this machine and is gone."""
+    """Return whether that run was on this machine and is gone."""
     machine, _, process = owner.partition(" ")
     if machine != _machine():
         return False
-    pid, started = process.split()
+    pid, started, _ = process.split()
+    if int(pid) == os.getpid():
+        return not owner.startswith(_this_process())
     try:
-        difference = psutil.Process(int(pid)).create_time() - float(started)
+        process_now = psutil.Process(int(pid))
+        if process_now.status() == psutil.STATUS_ZOMBIE:
+            return True
+        difference = process_now.create_time() - float(started)
     except psutil.NoSuchProcess:
         return True
     return bool(abs(difference) > 60)  # noqa: PLR2004  # else another clock, not another process

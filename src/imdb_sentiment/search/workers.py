@@ -2,10 +2,11 @@
 
 import contextlib
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
@@ -30,14 +31,17 @@ class Workers(Protocol):
     def keep(self, storage: BaseStorage) -> BaseStorage:
         """Return a storage that works in each process, and lives where the cluster's centre is."""
 
-    def has_room(self) -> bool:
-        """Return whether a process is free."""
+    def find_room(self) -> Any:
+        """Return a free process, in whatever terms `start` takes it; None if there is none."""
 
-    def start(self, key: int, function: Callable[..., Any], *arguments: Any) -> None:
-        """Call the function where there is room; `key` names the call."""
+    def start(self, room: Any, key: int, function: Callable[..., Any], *arguments: Any) -> None:
+        """Call the function in a free process; `key` names the call."""
 
     def collect(self, timeout: float) -> dict[int, Any]:
-        """Wait for calls to end, `timeout` seconds at most, and return their results by key."""
+        """Wait for calls to end, `timeout` seconds at most, and return their results by key.
+
+        The result of a call that could not be made is the error.
+        """
 
 
 class _ThisProcess(Workers):
@@ -52,10 +56,10 @@ class _ThisProcess(Workers):
     def keep(self, storage: BaseStorage) -> BaseStorage:
         return storage
 
-    def has_room(self) -> bool:
-        return not self._results
+    def find_room(self) -> Any:
+        return None if self._results else os.getpid()
 
-    def start(self, key: int, function: Callable[..., Any], *arguments: Any) -> None:
+    def start(self, room: Any, key: int, function: Callable[..., Any], *arguments: Any) -> None:
         self._results[key] = function(*arguments)
 
     def collect(self, timeout: float) -> dict[int, Any]:
@@ -78,7 +82,7 @@ class _DaskWorkers(Workers):
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._calls: dict[int, tuple[Any, str, str]] = {}  # future, worker's address and identity
+        self._calls: dict[int, tuple[Any, _Room]] = {}
 
     def share(self, value: Any) -> Any:
         import dask
@@ -95,60 +99,71 @@ class _DaskWorkers(Workers):
             kept: BaseStorage = DaskStorage(storage, client=self._client)
         return kept
 
-    def has_room(self) -> bool:
-        return bool(self._free_workers())
-
-    def start(self, key: int, function: Callable[..., Any], *arguments: Any) -> None:
-        address, identity = next(iter(self._free_workers().items()))
-        future = self._client.submit(
-            function, *arguments, workers=[address], allow_other_workers=False, pure=False
+    def find_room(self) -> Any:
+        taken = {room for _, room in self._calls.values()}
+        return next(
+            (room for room in self._list_rooms(status="running") if room not in taken), None
         )
-        self._calls[key] = (future, address, identity)
+
+    def start(self, room: Any, key: int, function: Callable[..., Any], *arguments: Any) -> None:
+        future = self._client.submit(
+            function, *arguments, workers=[room.address], allow_other_workers=False, pure=False
+        )
+        self._calls[key] = (future, room)
 
     def collect(self, timeout: float) -> dict[int, Any]:
         import distributed
 
         if self._calls:
-            with contextlib.suppress(distributed.TimeoutError, distributed.CancelledError):
-                futures = [future for future, _, _ in self._calls.values()]
+            # What goes wrong with the connection shows below.
+            with contextlib.suppress(OSError, ValueError, distributed.CancelledError):
+                futures = [future for future, _ in self._calls.values()]
                 distributed.wait(futures, timeout, return_when="FIRST_COMPLETED")
         else:
             time.sleep(timeout)
-        workers = self._workers()
+        rooms = self._list_rooms()
         results: dict[int, Any] = {}
-        for key, (future, address, identity) in list(self._calls.items()):
-            if future.status == "finished":
-                results[key] = future.result()
-            elif future.status == "error":
+        for key, (future, room) in list(self._calls.items()):
+            if future.status in ("cancelled", "lost"):
+                raise _lost_scheduler()
+            if future.status == "error":
                 error = future.exception()
                 results[key] = Died() if isinstance(error, distributed.KilledWorker) else error
-            elif future.status != "pending" or workers.get(address) != identity:
-                future.cancel()
+            elif room not in rooms and future.status == "pending":
                 results[key] = Died()
-            else:
-                continue
-            del self._calls[key]
+            elif future.status == "finished":
+                # Its worker may die before the result is here: then it is pending again.
+                with contextlib.suppress(TimeoutError):
+                    results[key] = future.result(timeout=CONNECT_TIMEOUT)
+            if key in results:
+                del self._calls[key]
         return results
 
-    def _free_workers(self) -> dict[str, str]:
-        busy = {address for _, address, _ in self._calls.values()}
-        return {a: identity for a, identity in self._workers().items() if a not in busy}
-
-    def _workers(self) -> dict[str, str]:
-        """Return the identity of the worker at each address; a restarted one has a new identity."""
+    def _list_rooms(self, status: str | None = None) -> list["_Room"]:
         try:
-            infos = self._client.scheduler_info(n_workers=-1)["workers"]
-        except (OSError, RuntimeError, KeyError) as error:
-            raise InputError(
-                "the Dask scheduler is gone. Finished trials are kept: start the scheduler again, "
-                "and the same command goes on from there"
-            ) from error
-        if any(info["nthreads"] > 1 for info in infos.values()):
-            raise InputError(
-                "a worker of the Dask cluster has more than one thread, and Keras can't train two "
-                "networks in one process: start the workers with --nthreads 1"
-            )
-        return {address: info["id"] for address, info in infos.items()}
+            # Not `Client.scheduler_info`, whose cache is at times empty, at times out of date.
+            infos = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
+        except (AttributeError, OSError, RuntimeError) as error:
+            raise _lost_scheduler() from error
+        return [
+            _Room(address, info["local_directory"])
+            for address, info in infos.items()
+            if info["nthreads"] == 1 and status in (None, info["status"])
+        ]
+
+
+class _Room(NamedTuple):
+    """A worker; one that was restarted at the same address has another directory."""
+
+    address: str
+    directory: str
+
+
+def _lost_scheduler() -> InputError:
+    return InputError(
+        "the Dask scheduler is gone, or the connection to it. Finished trials are kept: start the "
+        "scheduler again if need be, and the same command goes on from there"
+    )
 
 
 @contextlib.contextmanager
@@ -164,7 +179,8 @@ def open_workers(workers: int, scheduler_address: str | None) -> Iterator[Worker
         The workers.
 
     Raises:
-        InputError: Dask is not installed, or there is no scheduler at that address.
+        InputError: Dask is not installed, there is no scheduler at that address, or its workers
+            have several threads each.
 
     """
     if workers == 1 and scheduler_address is None:
@@ -177,34 +193,45 @@ def open_workers(workers: int, scheduler_address: str | None) -> Iterator[Worker
             'tuning.workers and tuning.scheduler_address need Dask: pip install -e ".[dask]"'
         ) from error
     with contextlib.ExitStack() as stack:
+        if scheduler_address is None:
+            scheduler_address = _start_cluster(workers, stack)
         try:
             client = stack.enter_context(
-                distributed.Client(
-                    scheduler_address or _start_cluster(workers, stack), timeout=CONNECT_TIMEOUT
-                )
+                distributed.Client(scheduler_address, timeout=CONNECT_TIMEOUT)
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"there is no Dask scheduler at {scheduler_address}: start one with `dask "
                 "scheduler`, or set tuning.scheduler_address to where it is"
             ) from error
+        threads = client.nthreads().values()
+        if threads and min(threads) > 1:
+            raise InputError(
+                "the workers of the Dask cluster have several threads each, and Keras can't train "
+                "two networks in one process: start them with --nthreads 1"
+            )
         logger.info("Dask's dashboard: %s", client.dashboard_link)
         yield _DaskWorkers(client)
 
 
-def _start_cluster(workers: int, stack: contextlib.ExitStack) -> Any:
+def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
+    import dask
     import distributed
     from dask.system import CPU_COUNT
 
     threads = str(max(1, CPU_COUNT // workers))
-    return stack.enter_context(
-        distributed.LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,  # of Dask: one trial at a time
-            env={"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads},
-            silence_logs=logging.CRITICAL,  # a worker's death is ours to report
+    # Else the data would be taken from workers that do nothing at the moment.
+    with dask.config.set({"distributed.scheduler.active-memory-manager.start": False}):
+        cluster = stack.enter_context(
+            distributed.LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,  # of Dask: one trial at a time
+                memory_limit=0,  # a limit would pause workers, for good
+                env={"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads},
+                silence_logs=logging.CRITICAL,  # a worker's death is ours to report
+            )
         )
-    )
+    return str(cluster.scheduler_address)
 
 
 def _identity(value: Any) -> Any:

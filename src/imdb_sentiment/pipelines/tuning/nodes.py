@@ -82,6 +82,7 @@ def tune_hyperparameters(
         study = SharedStudy(
             storage,
             tuning.study_name,
+            {name: d.to_optuna() for name, d in tuning.search_space.items()},
             n_trials=tuning.n_trials,
             max_retries=tuning.max_retries,
             make_sampler=lambda n: tuning.make_sampler(tuning.seed + n),
@@ -92,7 +93,6 @@ def tune_hyperparameters(
         try:
             run_trials(
                 study,
-                {name: d.to_optuna() for name, d in tuning.search_space.items()},
                 partial(train_candidate, hyperparameters=hyperparameters, tuning=tuning),
                 (train, evaluation),
                 limits=Limits(tuning.timeout, tuning.patience),

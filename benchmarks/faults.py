@@ -14,7 +14,6 @@ import collections
 import csv
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -52,8 +51,12 @@ class Processes:
     def start_missing(self) -> None:
         """Start what is not running; the workers follow their scheduler."""
         if not self._alive("scheduler"):
+            if "run" in self._running:
+                self._running["run"].wait(120)  # it must find out by itself
             for name in list(self._running):
-                self._running.pop(name).kill()
+                process = self._running.pop(name)
+                process.kill()
+                process.wait()
             self._file.unlink(missing_ok=True)
             dask = ["-m", "dask", "scheduler", "--scheduler-file", str(self._file), "--port", "0"]
             self._start("scheduler", *dask, "--no-dashboard")
@@ -75,20 +78,19 @@ class Processes:
         run = self._running.get("run")
         return run is not None and run.poll() == 0
 
-    def kill(self, rng: random.Random) -> str:
-        """Kill one process, and return which."""
+    def kill(self, rng: random.Random) -> str | None:
+        """Kill one process, and return which; None if it was not there."""
         kind = rng.choice(["run", "scheduler", "worker"])
-        if kind == "worker":
-            nanny = psutil.Process(self._running[f"worker {rng.randrange(self._n_workers)}"].pid)
-            children = [
-                c for c in nanny.children(recursive=True) if "spawn_main" in " ".join(c.cmdline())
-            ]
-            for child in children[:1]:  # the process that trains; its nanny starts another one
-                child.send_signal(signal.SIGKILL)
-        else:
-            self._running[kind].send_signal(signal.SIGKILL)
+        if kind != "worker":
+            self._running[kind].kill()
             self._running[kind].wait()
-        return kind
+            return kind
+        nanny = psutil.Process(self._running[f"worker {rng.randrange(self._n_workers)}"].pid)
+        for child in nanny.children(recursive=True):
+            if "spawn_main" in " ".join(child.cmdline()):  # what trains; its nanny starts another
+                child.kill()
+                return kind
+        return None
 
     def stop(self) -> None:
         """Kill all."""
@@ -113,12 +115,13 @@ class Processes:
 
 
 def read_finished(url: str) -> dict[int, tuple[str, float | None]]:
-    """Return state and value of each finished trial by its number."""
+    """Return state and value of each trial that counts, by its number."""
     study = optuna.load_study(study_name=STUDY, storage=url)
-    finished = study.get_trials(
-        states=(optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-    )
-    return {trial.number: (trial.state.name, trial.value) for trial in finished}
+    return {
+        trial.number: (trial.state.name, trial.value)
+        for trial in study.get_trials()
+        if trial.state.name in ("COMPLETE", "PRUNED") or "error" in trial.user_attrs
+    }
 
 
 def main() -> None:
@@ -148,7 +151,10 @@ def main() -> None:
                 time.sleep(rng.uniform(4, 20))
                 if processes.run_succeeded():
                     break
-                killed[processes.kill(rng)] += 1
+                victim = processes.kill(rng)
+                if victim is None:
+                    continue
+                killed[victim] += 1
                 try:
                     now = read_finished(url)
                 except KeyError:
@@ -166,7 +172,10 @@ def main() -> None:
             processes.stop()
         print(describe_machine())
         print(f"Killed: {dict(killed)}")
-        print(f"Finished trials: {len(finished)} of {arguments.trials}")
+        states = collections.Counter(state for state, _ in finished.values())
+        print(f"Finished trials: {len(finished)} of {arguments.trials}: {dict(states)}")
+        retried = optuna.load_study(study_name=STUDY, storage=url).get_trials()
+        print(f"Retries: {sum('failed_trial' in trial.system_attrs for trial in retried)}")
         print(f"Finished trials lost: {lost}")
         print(f"Trials beyond the total: {max(0, len(finished) - arguments.trials)}")
         print(f"Studies unreadable: {unreadable}")

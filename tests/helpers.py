@@ -189,12 +189,16 @@ class Cluster:
         self._folder = folder
         options = ("--no-dashboard", "--host", "127.0.0.1", "--port", "0")
         self.scheduler = self._start("scheduler", *options)
-        self.workers = [
-            self._start("worker", "--nthreads", "1", "--no-dashboard") for _ in range(workers)
-        ]
+        self.workers: list[subprocess.Popen[bytes]] = []
+        for _ in range(workers):
+            self.add_worker()
         with Client(scheduler_file=str(self._file), timeout=60) as client:
             client.wait_for_workers(workers, timeout=60)
             self.address: str = client.scheduler.address
+
+    def add_worker(self) -> None:
+        """Start one more worker."""
+        self.workers.append(self._start("worker", "--nthreads", "1", "--no-dashboard"))
 
     def _start(self, kind: str, *options: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

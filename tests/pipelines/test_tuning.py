@@ -22,6 +22,7 @@ from helpers import (
     make_reviews,
     start_kedro,
     wait_for,
+    wait_until,
     write_csv,
 )
 from imdb_sentiment.datasets import AtomicPickleDataset, OptunaStorageDataset
@@ -316,6 +317,26 @@ def test_a_worker_that_dies_costs_a_retry_and_not_the_run(ready: Path) -> None:
     assert table["failure"].dropna().tolist() == ["its process died"]
     assert (ready / "data/06_models/best_hyperparameters.json").exists()
     assert not any(worker.is_running() for worker in workers)
+
+
+def test_ctrl_c_ends_a_search_with_workers_in_plain_words(ready: Path) -> None:
+    parameters = f"{SLOW},tuning.workers=2"
+    run = start_kedro(ready, "run", "--pipelines", "tuning", "--params", parameters)
+    wait_for(run, "Trial 1:")
+    os.killpg(run.pid, signal.SIGINT)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode != 0
+    assert "of 3 trials finished; they are kept" in output
+    assert "Traceback" not in output
+    wait_until(lambda: not group_exists(run.pid))  # no worker is left
+
+
+def group_exists(number: int) -> bool:
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_the_env_dask_uses_a_running_cluster(ready: Path, tmp_path_factory: Any) -> None:

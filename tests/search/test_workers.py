@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,37 @@ def test_a_dead_scheduler_ends_the_run_and_loses_nothing(
     search(study, hang_unless_told, tmp_path)
     assert len(study.counted()) == 4
     assert states(study).count("COMPLETE") == 4
+    # No trial was at fault, so none has used up a retry.
+    assert not any("retry_history" in trial.system_attrs for trial in study.trials())
+
+
+def test_workers_may_leave_and_join(
+    cluster: Cluster, storage: optuna.storages.RDBStorage, tmp_path: Path
+) -> None:
+    change = subprocess.Popen(
+        [
+            *(sys.executable, "-c"),
+            "import os, pathlib, signal, sys, time\n"
+            "while not (pathlib.Path(sys.argv[1]) / '1.pid').exists():\n"
+            "    time.sleep(0.05)\n"
+            "for nanny in sys.argv[2:]:\n"
+            "    os.kill(int(nanny), signal.SIGTERM)\n",
+            *(str(tmp_path), *(str(worker.pid) for worker in cluster.workers)),
+        ]
+    )
+    study = make_study(storage, 4)
+    with open_workers(1, cluster.address) as workers:
+
+        def join() -> None:
+            cluster.add_worker()
+            (tmp_path / "go").touch()
+
+        threading.Timer(8, join).start()
+        search(study, hang_unless_told, tmp_path, workers=workers)
+    change.wait(10)
+    assert all(worker.poll() is not None for worker in cluster.workers[:2])
+    assert states(study) == ["COMPLETE"] * 4 + ["FAIL"] * 2
+    assert len(study.counted()) == 4
 
 
 def test_no_scheduler_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,10 @@ logger = logging.getLogger(__name__)
 CONNECT_TIMEOUT = 10.0  # seconds to find a scheduler
 
 
+# Ctrl-C reaches all processes of a terminal; the run ends its workers itself.
+_IGNORE_CTRL_C = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+
+
 class Died:
     """What comes of a call whose process has died."""
 
@@ -227,6 +231,7 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
                 n_workers=workers,
                 threads_per_worker=1,  # of Dask: one trial at a time
                 memory_limit=0,  # a limit would pause workers, for good
+                preload=_IGNORE_CTRL_C,
                 env={"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads},
                 silence_logs=logging.CRITICAL,  # a worker's death is ours to report
             )

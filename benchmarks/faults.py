@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,48 @@ def read_finished(url: str) -> dict[int, tuple[str, float | None]]:
     }
 
 
+@dataclass
+class Tally:
+    """What was hit, and what came of it."""
+
+    killed: collections.Counter[str] = field(default_factory=collections.Counter)
+    finished: dict[int, tuple[str, float | None]] = field(default_factory=dict)
+    lost: int = 0
+    unreadable: int = 0
+
+    def look(self, url: str) -> None:
+        """Compare what is finished with what was before."""
+        try:
+            now = read_finished(url)
+        except KeyError:  # hit before the study was made
+            now = {}
+        except Exception as error:
+            self.unreadable += 1
+            print(f"unreadable: {error}")
+            return
+        self.lost += sum(now.get(number) != trial for number, trial in self.finished.items())
+        self.finished = now
+
+
+def kill_and_resume(processes: Processes, url: str, kills: int, rng: random.Random) -> Tally:
+    """Kill processes at random moments, resume, and go on until the study is done."""
+    tally = Tally()
+    while not processes.run_succeeded():
+        processes.start_missing()
+        if tally.killed.total() == kills:
+            time.sleep(1)
+            continue
+        time.sleep(rng.uniform(4, 20))
+        if processes.run_succeeded():
+            break
+        if victim := processes.kill(rng):
+            tally.killed[victim] += 1
+            tally.look(url)
+            print(f"{victim} killed: {len(tally.finished)} trials finished", flush=True)
+    tally.look(url)
+    return tally
+
+
 def main() -> None:
     """Kill, resume, count and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -132,53 +175,26 @@ def main() -> None:
     parser.add_argument("--url", help="of a database; a SQLite file of its own if not given")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
     arguments = parser.parse_args()
-    rng = random.Random(arguments.seed)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with tempfile.TemporaryDirectory() as temporary:
         project = make_project(Path(temporary))
         url = arguments.url or f"sqlite:///{project}/data/06_models/study.db"
         prepare(project, arguments.trials, arguments.url)
         processes = Processes(project, n_workers=2)
-        killed: collections.Counter[str] = collections.Counter()
-        known: dict[int, tuple[str, float | None]] = {}
-        lost = unreadable = 0
         try:
-            while not processes.run_succeeded():
-                processes.start_missing()
-                if killed.total() == arguments.kills:
-                    time.sleep(1)
-                    continue
-                time.sleep(rng.uniform(4, 20))
-                if processes.run_succeeded():
-                    break
-                victim = processes.kill(rng)
-                if victim is None:
-                    continue
-                killed[victim] += 1
-                try:
-                    now = read_finished(url)
-                except KeyError:
-                    continue  # killed before the study was made
-                except Exception as error:
-                    unreadable += 1
-                    print(f"unreadable: {error}")
-                    continue
-                lost += sum(now.get(number) != trial for number, trial in known.items())
-                known = now
-                print(f"kill {killed.total()}: {len(known)} trials finished", flush=True)
-            finished = read_finished(url)
-            lost += sum(finished.get(number) != trial for number, trial in known.items())
+            rng = random.Random(arguments.seed)
+            tally = kill_and_resume(processes, url, arguments.kills, rng)
         finally:
             processes.stop()
-        print(describe_machine())
-        print(f"Killed: {dict(killed)}")
-        states = collections.Counter(state for state, _ in finished.values())
-        print(f"Finished trials: {len(finished)} of {arguments.trials}: {dict(states)}")
-        retried = optuna.load_study(study_name=STUDY, storage=url).get_trials()
-        print(f"Retries: {sum('failed_trial' in trial.system_attrs for trial in retried)}")
-        print(f"Finished trials lost: {lost}")
-        print(f"Trials beyond the total: {max(0, len(finished) - arguments.trials)}")
-        print(f"Studies unreadable: {unreadable}")
+        states = collections.Counter(state for state, _ in tally.finished.values())
+        trials = optuna.load_study(study_name=STUDY, storage=url).get_trials()
+    print(describe_machine())
+    print(f"Killed: {dict(tally.killed)}")
+    print(f"Finished trials: {len(tally.finished)} of {arguments.trials}: {dict(states)}")
+    print(f"Retries: {sum('failed_trial' in trial.system_attrs for trial in trials)}")
+    print(f"Finished trials lost: {tally.lost}")
+    print(f"Trials beyond the total: {max(0, len(tally.finished) - arguments.trials)}")
+    print(f"Studies unreadable: {tally.unreadable}")
 
 
 def prepare(project: Path, n_trials: int, url: str | None) -> None:

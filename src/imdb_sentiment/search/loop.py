@@ -1,6 +1,5 @@
 """The loop of the search: begin trials where there is room, record how they end."""
 
-import contextlib
 import copy
 import logging
 import math
@@ -106,10 +105,7 @@ def run_trials(
                 for number, outcome in workers.collect(POLL_INTERVAL).items():
                     _record(study, running.pop(number), outcome, progress)
         except BaseException:
-            # If this fails too, say with the database, the next run finds the trials dead.
-            with contextlib.suppress(Exception):
-                for trial in running.values():
-                    study.give_back(trial._trial_id)
+            study.abandon(running.values())
             raise
     logger.info("Search ended: %s.", reason)
 
@@ -154,7 +150,8 @@ def _record(
     if isinstance(outcome, Died):
         study.lose_trial(trial._trial_id)
         logger.warning(
-            "Trial %d: its worker died; it is recorded as failed, and retried up to the limit.",
+            "Trial %d: its worker died or lost touch with the study. It is recorded as failed, and "
+            "retried up to the limit.",
             trial.number,
         )
         return

@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
 
@@ -190,10 +190,13 @@ class SharedStudy:
     @_patient
     def give_back(self, trial_id: int) -> None:
         """End a trial as if it had not been begun: it frees its slot, and nothing retries it."""
-        self._heartbeats.remove(trial_id)
-        with contextlib.suppress(UpdateFinishedTrialError):
-            self._storage.set_trial_user_attr(trial_id, GIVEN_BACK, True)
-            self._storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
+        self._give_back(trial_id)
+
+    def abandon(self, trials: Iterable[optuna.Trial]) -> None:
+        """Give trials back if the database can be reached; else the next run finds them dead."""
+        with contextlib.suppress(Exception):
+            for trial in trials:
+                self._give_back(trial._trial_id)
 
     @_patient
     def lose_trial(self, trial_id: int) -> None:
@@ -216,6 +219,12 @@ class SharedStudy:
         self._heartbeats.catch_up()
         with _silent():
             optuna.storages.fail_stale_trials(self.optuna_study)
+
+    def _give_back(self, trial_id: int) -> None:
+        self._heartbeats.remove(trial_id)
+        with contextlib.suppress(UpdateFinishedTrialError):
+            self._storage.set_trial_user_attr(trial_id, GIVEN_BACK, True)
+            self._storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
 
     def _claim(self, trial_id: int) -> bool:
         # First, so that a machine that dies right after the claim is missed.

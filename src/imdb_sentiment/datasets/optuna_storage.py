@@ -65,7 +65,10 @@ class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
                 return self._open(arguments)
             except (ImportError, sqlalchemy.exc.SQLAlchemyError) as error:
                 problem = error
-                if "already exists" not in str(error) and "duplicate key" not in str(error):
+                made_twice = isinstance(
+                    error, (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError)
+                )
+                if not made_twice and "already exists" not in str(error):
                     break
                 time.sleep(1)  # another run is making the tables
         raise InputError(

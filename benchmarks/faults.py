@@ -4,9 +4,9 @@
     .venv/bin/python benchmarks/faults.py --url postgresql+psycopg://USER:PASSWORD@HOST/DATABASE
 
 A Dask cluster of separate processes runs `kedro run --pipelines tuning` on made-up reviews. Again
-and again one of the processes gets SIGKILL: the run itself, a worker, or the scheduler. Whatever is
-missing then is started again. After each kill the study is read: a finished trial that is gone or
-has changed is lost, and a study that can't be read is unreadable.
+and again, once trials run, one of the processes gets SIGKILL: the run, a worker, or the scheduler.
+What is missing then is started again. After each kill the study is read: a finished trial that is
+gone or has changed is lost, and a study that can't be read is unreadable.
 """
 
 import argparse
@@ -115,6 +115,14 @@ class Processes:
         )
 
 
+def count_trials(url: str) -> int:
+    """Return how many trials there are, in any state."""
+    try:
+        return len(optuna.load_study(study_name=STUDY, storage=url).get_trials(deepcopy=False))
+    except KeyError:  # not yet a study
+        return 0
+
+
 def read_finished(url: str) -> dict[int, tuple[str, float | None]]:
     """Return state and value of each trial that counts, by its number."""
     study = optuna.load_study(study_name=STUDY, storage=url)
@@ -152,11 +160,15 @@ def kill_and_resume(processes: Processes, url: str, kills: int, rng: random.Rand
     """Kill processes at random moments, resume, and go on until the study is done."""
     tally = Tally()
     while not processes.run_succeeded():
+        before = count_trials(url)
         processes.start_missing()
         if tally.killed.total() == kills:
             time.sleep(1)
             continue
-        time.sleep(rng.uniform(4, 20))
+        deadline = time.monotonic() + 90
+        while count_trials(url) == before and time.monotonic() < deadline:  # it is starting
+            time.sleep(0.5)
+        time.sleep(rng.uniform(0, 8))
         if processes.run_succeeded():
             break
         if victim := processes.kill(rng):
@@ -171,7 +183,7 @@ def main() -> None:
     """Kill, resume, count and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--trials", type=int, default=60, help="of the study in all")
+    parser.add_argument("--trials", type=int, default=100, help="of the study in all")
     parser.add_argument("--url", help="of a database; a SQLite file of its own if not given")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
     arguments = parser.parse_args()
@@ -180,6 +192,8 @@ def main() -> None:
         project = make_project(Path(temporary))
         url = arguments.url or f"sqlite:///{project}/data/06_models/study.db"
         prepare(project, arguments.trials, arguments.url)
+        (project / "data/06_models").mkdir()
+        optuna.storages.RDBStorage(url)  # makes the tables
         processes = Processes(project, n_workers=2)
         try:
             rng = random.Random(arguments.seed)

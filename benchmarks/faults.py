@@ -96,8 +96,9 @@ class Processes:
     def stop(self) -> None:
         """Kill all."""
         for process in self._running.values():
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.kill()
+            if process.poll() is None:
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
             process.kill()
             process.wait()
         self._log.close()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from project import ROOT, describe_machine, make_project, measure
+from project import NO_PRUNER, ROOT, describe_machine, make_project, measure
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
             plain_accuracy = json.loads((folder / "log").read_text().splitlines()[-1])["accuracy"]
             project = make_project(folder / "project")
             parameters = f"reviews_file={csv},tuning.n_trials=2"
-            parameters += ",tuning.pruner.name=NopPruner,tuning.pruner.arguments=null"
+            parameters += f",{NO_PRUNER}"
             parameters += "".join(
                 f",{name}.seed={seed}" for name in ("split", "tuning", "training")
             )

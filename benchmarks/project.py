@@ -9,6 +9,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
+NO_PRUNER = "tuning.pruner.name=NopPruner,tuning.pruner.arguments=null"
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -32,10 +35,9 @@ def describe_machine() -> str:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process has taken: wall seconds, CPU seconds, and peak resident MiB."""
+    """What a process has taken: wall seconds and peak resident MiB."""
 
     seconds: float
-    cpu_seconds: float
     peak_mib: float
 
 
@@ -49,4 +51,32 @@ def measure(command: list[str], folder: Path) -> Usage:
         if status != 0:
             log.seek(0)
             sys.exit(log.read())
-    return Usage(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Usage(seconds, usage.ru_maxrss / 1024)
+
+
+class Search:
+    """Searches with the preset of IMDB, each a whole process, on the same prepared reviews.
+
+    Args:
+        folder: Where the project is to be.
+        csv: Reviews with the columns `review` and `sentiment`, split at random.
+        rows: How many of them, drawn at random; None for all.
+
+    """
+
+    def __init__(self, folder: Path, csv: Path, rows: int | None) -> None:
+        self.project = make_project(folder)
+        reviews = pd.read_csv(csv)
+        if rows is not None:
+            reviews = reviews.sample(rows, random_state=0)
+        reviews.to_csv(self.project / "data/01_raw/imdb_reviews.csv", index=False)
+        self._run("data_processing", "split.method=random")
+
+    def measure(self, study: str, n_trials: int, parameters: str) -> Usage:
+        """Run a study from its beginning to its end."""
+        common = f"tuning.study_name={study},tuning.n_trials={n_trials}"
+        return self._run("tuning", f"{common},{parameters}")
+
+    def _run(self, pipeline: str, parameters: str) -> Usage:
+        command = ["-m", "kedro", "run", "--env", "imdb", "--pipelines", pipeline]
+        return measure([*command, "--params", parameters], self.project)

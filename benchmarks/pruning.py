@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-from project import describe_machine, make_project, measure
+from project import NO_PRUNER, Search, describe_machine
 
 
 def main() -> None:
@@ -30,23 +30,13 @@ def main() -> None:
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
-        project = make_project(Path(temporary))
-        reviews = pd.read_csv(arguments.csv)
-        if arguments.rows:
-            reviews = reviews.sample(arguments.rows, random_state=0)
-        reviews.to_csv(project / "data/01_raw/imdb_reviews.csv", index=False)
-        run = ["-m", "kedro", "run", "--env", "imdb", "--pipelines"]
-        measure([*run, "data_processing", "--params", "split.method=random"], project)
+        search = Search(Path(temporary), arguments.csv, arguments.rows)
         for seed in arguments.seeds:
             results = []
-            for name, change in (
-                ("whole", ",tuning.pruner.name=NopPruner,tuning.pruner.arguments=null"),
-                ("pruned", ""),
-            ):
-                parameters = f"tuning.study_name={name}{seed},tuning.seed={seed}"
-                parameters += f",tuning.n_trials={arguments.trials}{change}"
-                usage = measure([*run, "tuning", "--params", parameters], project)
-                trials = pd.read_csv(project / "data/08_reporting/trials.csv")
+            for name, change in (("whole", f",{NO_PRUNER}"), ("pruned", "")):
+                parameters = f"tuning.seed={seed}{change}"
+                usage = search.measure(f"{name}{seed}", arguments.trials, parameters)
+                trials = pd.read_csv(search.project / "data/08_reporting/trials.csv")
                 best = trials.loc[trials["state"] == "complete", "value"].max()
                 results.append((usage.seconds, best, (trials["state"] == "pruned").sum()))
             (whole, best_whole, _), (pruned, best_pruned, n_pruned) = results

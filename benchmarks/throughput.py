@@ -21,8 +21,7 @@ from pathlib import Path
 
 import distributed
 import optuna
-import pandas as pd
-from project import describe_machine, make_project, measure
+from project import NO_PRUNER, Search, describe_machine
 
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.search import Limits, SharedStudy, open_workers, run_trials
@@ -111,16 +110,10 @@ def train(csv: Path, rows: int, trials: int, repeats: int) -> None:
     print("| workers | trials | seconds | trials an hour |")
     print("| ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as temporary:
-        project = make_project(Path(temporary))
-        reviews = pd.read_csv(csv).sample(rows, random_state=0)
-        reviews.to_csv(project / "data/01_raw/imdb_reviews.csv", index=False)
-        run = ["-m", "kedro", "run", "--env", "imdb", "--pipelines"]
-        measure([*run, "data_processing", "--params", "split.method=random"], project)
+        prepared = Search(Path(temporary), csv, rows)
         for repeat, workers in itertools.product(range(repeats), (1, 2)):
-            parameters = f"tuning.study_name={workers}-{repeat},tuning.workers={workers}"
-            parameters += ",tuning.sampler.name=RandomSampler,tuning.pruner.name=NopPruner"
-            parameters += f",tuning.pruner.arguments=null,tuning.n_trials={trials}"
-            usage = measure([*run, "tuning", "--params", parameters], project)
+            parameters = f"tuning.workers={workers},tuning.sampler.name=RandomSampler,{NO_PRUNER}"
+            usage = prepared.measure(f"{workers}-{repeat}", trials, parameters)
             print(
                 f"| {workers} | {trials} | {usage.seconds:.0f} "
                 f"| {trials / usage.seconds * 3600:.0f} |",

@@ -41,18 +41,12 @@ def search(
         run_trials(study, objective, data, limits=limits, workers=here)
 
 
-def log_call(trial: optuna.Trial, log: Path) -> float:
-    """Add the trial's number and process to a file, and return the hyperparameter."""
+def log_slow_call(trial: optuna.Trial, log: Path) -> float:
+    """Take a moment, leave the trial's number and process in a file, return the hyperparameter."""
     with log.open("a") as file:
         file.write(f"{trial.number} {os.getpid()}\n")
-    return float(trial.params["x"])
-
-
-def log_slow_call(trial: optuna.Trial, log: Path) -> float:
-    """Do the same, and take a moment."""
-    value = log_call(trial, log)
     time.sleep(0.2)
-    return value
+    return float(trial.params["x"])
 
 
 def hang_unless_told(trial: optuna.Trial, folder: Path) -> float:

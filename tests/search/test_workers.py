@@ -1,8 +1,10 @@
 import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from dask.system import CPU_COUNT
 from distributed import LocalCluster
 from optuna.trial import TrialState
 
-from helpers import Cluster
+from helpers import Cluster, wait_until
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.search import SharedStudy, open_workers
@@ -43,6 +45,17 @@ def storage(tmp_path: Path) -> optuna.storages.RDBStorage:
 
 def states(study: SharedStudy) -> list[str]:
     return sorted(trial.state.name for trial in study.trials())
+
+
+def when_it_hangs(folder: Path, number: int, strike: Callable[[], None]) -> Future[None]:
+    """Wait in a thread until that trial of `hang_unless_told` runs, and strike."""
+
+    def wait() -> None:
+        file = folder / f"{number}.pid"
+        wait_until(lambda: file.exists() and file.read_text() != "")
+        strike()
+
+    return ThreadPoolExecutor(1).submit(wait)
 
 
 def call(workers: Workers, function: Any, *arguments: Any) -> Any:
@@ -108,21 +121,14 @@ def test_trials_end_there_as_they_do_here(
 def test_a_killed_worker_costs_one_retry(
     two: Workers, storage: optuna.storages.RDBStorage, tmp_path: Path
 ) -> None:
-    kill_one_when_it_hangs = subprocess.Popen(
-        [
-            *(sys.executable, "-c"),
-            "import os, pathlib, signal, sys, time\n"
-            "folder = pathlib.Path(sys.argv[1])\n"
-            "while not (text := (folder / '1.pid').exists() and (folder / '1.pid').read_text()):\n"
-            "    time.sleep(0.05)\n"
-            "os.kill(int(text), signal.SIGKILL)\n"
-            "(folder / 'go').touch()\n",
-            str(tmp_path),
-        ]
-    )
+    def kill() -> None:
+        os.kill(int((tmp_path / "1.pid").read_text()), signal.SIGKILL)
+        (tmp_path / "go").touch()
+
+    strike = when_it_hangs(tmp_path, 1, kill)
     study = make_study(storage, 6)
     search(study, hang_unless_told, tmp_path, workers=two)
-    assert kill_one_when_it_hangs.wait(10) == 0
+    strike.result(10)
     assert states(study) == ["COMPLETE"] * 6 + ["FAIL"]
     (lost,) = study.trials(TrialState.FAIL)
     assert lost.number == 1
@@ -157,19 +163,10 @@ def test_a_dead_scheduler_ends_the_run_and_loses_nothing(
     with open_workers(1, cluster.address) as workers:
         search(make_study(storage, 2), hang_unless_told, tmp_path, workers=workers)
         (tmp_path / "go").unlink()
-        killer = subprocess.Popen(
-            [
-                *(sys.executable, "-c"),
-                "import os, pathlib, signal, sys, time\n"
-                "while not (pathlib.Path(sys.argv[1]) / '3.pid').exists():\n"
-                "    time.sleep(0.05)\n"
-                "os.kill(int(sys.argv[2]), signal.SIGKILL)\n",
-                *(str(tmp_path), str(cluster.scheduler.pid)),
-            ]
-        )
+        strike = when_it_hangs(tmp_path, 3, cluster.scheduler.kill)
         with pytest.raises(InputError, match=r"scheduler is gone.*Finished trials are kept"):
             search(study, hang_unless_told, tmp_path, workers=workers)
-        killer.wait(10)
+        strike.result(10)
     assert len(study.counted()) == 2
     (tmp_path / "go").touch()
     search(study, hang_unless_told, tmp_path)
@@ -182,17 +179,11 @@ def test_a_dead_scheduler_ends_the_run_and_loses_nothing(
 def test_workers_may_leave_and_join(
     cluster: Cluster, storage: optuna.storages.RDBStorage, tmp_path: Path
 ) -> None:
-    change = subprocess.Popen(
-        [
-            *(sys.executable, "-c"),
-            "import os, pathlib, signal, sys, time\n"
-            "while not (pathlib.Path(sys.argv[1]) / '1.pid').exists():\n"
-            "    time.sleep(0.05)\n"
-            "for nanny in sys.argv[2:]:\n"
-            "    os.kill(int(nanny), signal.SIGTERM)\n",
-            *(str(tmp_path), *(str(worker.pid) for worker in cluster.workers)),
-        ]
-    )
+    def leave() -> None:
+        for worker in cluster.workers:
+            worker.terminate()
+
+    strike = when_it_hangs(tmp_path, 1, leave)
     study = make_study(storage, 4)
     with open_workers(1, cluster.address) as workers:
 
@@ -202,7 +193,7 @@ def test_workers_may_leave_and_join(
 
         threading.Timer(8, join).start()
         search(study, hang_unless_told, tmp_path, workers=workers)
-    change.wait(10)
+    strike.result(10)
     assert all(worker.poll() is not None for worker in cluster.workers[:2])
     assert states(study) == ["COMPLETE"] * 4 + ["FAIL"] * 2
     assert len(study.counted()) == 4

@@ -61,6 +61,7 @@ def run_trials(
         workers: Where to call the objective.
 
     Raises:
+        InputError: The scheduler or the database is gone, or a worker can't run trials.
         KeyboardInterrupt: Trials that ended before it are kept.
 
     """

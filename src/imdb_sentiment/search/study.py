@@ -155,11 +155,11 @@ class SharedStudy:
         while True:
             queued = self.trials(TrialState.WAITING)
             if not queued:
-                slot = self._free_slots()
-                if not slot:
+                slot = _first_free(self._slots())
+                if slot >= self.n_trials:
                     return None
                 # Slot and owner are written along with the trial: it is never without them.
-                attributes = {SLOT: slot[0], OWNER: self._owner}
+                attributes = {SLOT: slot, OWNER: self._owner}
                 self.optuna_study.enqueue_trial({}, user_attrs=attributes)
                 continue
             for trial in queued:
@@ -254,12 +254,8 @@ class SharedStudy:
             self._heartbeats.remove(trial_id)
             return None
         except BaseException:
-            self._heartbeats.remove(trial_id)
             self.give_back(trial_id)
             raise
-
-    def _free_slots(self) -> list[int]:
-        return sorted(set(range(self.n_trials)) - set(self._slots().values()))
 
     def _slots(self) -> dict[int, int]:
         """Return the slot of each trial that counts or is under way, by its number."""
@@ -267,10 +263,7 @@ class SharedStudy:
         for trial in self.trials():
             if self._counts(trial) or self._is_under_way(trial):
                 slot = trial.user_attrs.get(SLOT)
-                if slot is None:
-                    taken = set(slots.values())
-                    slot = next(free for free in itertools.count() if free not in taken)
-                slots[trial.number] = slot
+                slots[trial.number] = _first_free(slots) if slot is None else slot
         return slots
 
     def _is_under_way(self, trial: FrozenTrial) -> bool:
@@ -285,6 +278,11 @@ class SharedStudy:
             GIVEN_BACK not in trial.user_attrs
             and len(trial.system_attrs.get("retry_history", ())) >= self._max_retries
         )
+
+
+def _first_free(slots: dict[int, int]) -> int:
+    taken = set(slots.values())
+    return next(slot for slot in itertools.count() if slot not in taken)
 
 
 def explain_failure(trial: FrozenTrial) -> str | None:

@@ -28,6 +28,7 @@ import yaml
 from project import describe_machine, make_project, measure
 
 STUDY = "faults"
+MOMENTS = 25  # seconds from the first new trial within which a process is hit; trials take about 3
 PARAMETERS: dict[str, Any] = {
     "tokenizer": {"vocabulary_size": 50, "sequence_length": 12},
     "hyperparameters": {"embedding_size": 4, "epochs": 3, "batch_size": 8},
@@ -169,7 +170,7 @@ def kill_and_resume(processes: Processes, url: str, kills: int, rng: random.Rand
         deadline = time.monotonic() + 90
         while count_trials(url) == before and time.monotonic() < deadline:  # it is starting
             time.sleep(0.5)
-        time.sleep(rng.uniform(0, 8))
+        time.sleep(rng.uniform(0, MOMENTS))
         if processes.run_succeeded():
             break
         if victim := processes.kill(rng):

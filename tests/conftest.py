@@ -1,9 +1,12 @@
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helpers import base_parameters, three_label_run
+from helpers import base_parameters, make_encoded, three_label_run
+from imdb_sentiment.export import convert_to_onnx
+from imdb_sentiment.model import train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
@@ -14,6 +17,8 @@ from imdb_sentiment.parameters import (
     TrainingParameters,
     TuningParameters,
 )
+from imdb_sentiment.text import train_tokenizer
+from services import EXAMPLES, WORDS, Service, run_service
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +72,30 @@ def baseline_parameters(conf: dict[str, Any]) -> BaselineParameters:
 @pytest.fixture
 def custom(conf: dict[str, Any]) -> CustomReviewsParameters:
     return CustomReviewsParameters(**conf["custom_reviews"])
+
+
+@pytest.fixture(scope="session")
+def exported() -> bytes:
+    """Return a small exported model of two labels; its words are w0 to w27."""
+    small = Hyperparameters(
+        embedding_size=4, units=5, dropout_rate=0.2, optimizer="adam", learning_rate=0.05,
+        learning_rate_schedule="constant", batch_size=8, epochs=3,
+    )  # fmt: skip
+    tokenizer = train_tokenizer(WORDS, TokenizerParameters(vocabulary_size=28, sequence_length=6))
+    model, _ = train_model(make_encoded(100), small, seed=1)
+    return convert_to_onnx(
+        model, tokenizer, ("negative", "positive"), examples=EXAMPLES, facts={"fact": "true"}
+    )
+
+
+@pytest.fixture(scope="session")
+def model_file(exported: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.onnx"
+    path.write_bytes(exported)
+    return path
+
+
+@pytest.fixture(scope="session")
+def service(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with run_service(model_file, tmp_path_factory.mktemp("service")) as running:
+        yield running

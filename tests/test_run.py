@@ -33,6 +33,7 @@ OUTPUTS = [
     "data/05_model_input/test.pkl",
     "data/06_models/best_hyperparameters.json",
     "data/06_models/model.keras",
+    "data/06_models/model.onnx",
     "data/06_models/study.db",
     "data/07_model_output/custom_reviews_with_predictions.csv",
     "data/07_model_output/test_predictions.csv",

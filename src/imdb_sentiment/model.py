@@ -9,6 +9,7 @@ import numpy.typing as npt
 from imdb_sentiment.batching import count_tokens, cut_padding, group_by_length
 from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.parameters import Hyperparameters
+from imdb_sentiment.probabilities import complete_probabilities
 from imdb_sentiment.quiet import silent_tensorflow_import
 
 # A `keras.Model`; Kedro resolves annotations when a run begins, and TensorFlow is not there yet.
@@ -135,10 +136,7 @@ def predict_probabilities(
     probabilities = np.empty((len(sequences), max(2, model.output_shape[-1])))
     for rows in group_by_length(count_tokens(sequences), PREDICTION_BATCH_SIZE):
         batch = cut_padding(sequences[rows]).astype(np.int32)
-        output = np.asarray(model.predict_on_batch(batch), np.float64)
-        if output.shape[1] == 1:
-            output = np.hstack([1 - output, output])
-        probabilities[rows] = output / output.sum(axis=1, keepdims=True)
+        probabilities[rows] = complete_probabilities(np.asarray(model.predict_on_batch(batch)))
     return probabilities
 
 

@@ -393,3 +393,14 @@ class CustomReviewsParameters(Parameters):
     """
 
     text_column: str
+
+
+class InferenceParameters(Parameters):
+    """The file that the finished model is to score.
+
+    Attributes:
+        text_column: Its column with the text.
+
+    """
+
+    text_column: str

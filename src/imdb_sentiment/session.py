@@ -11,7 +11,14 @@ from kedro.validation.exceptions import ParameterValidationError
 from imdb_sentiment.errors import InputError, find_input_error
 
 # Read by the catalog through `runtime_params` or `globals`, so they are no parameters of a node.
-CATALOG_PARAMETERS = ("imdb_archive", "reviews_encoding", "reviews_file")
+CATALOG_PARAMETERS = (
+    "imdb_archive",
+    "input_encoding",
+    "input_file",
+    "output_file",
+    "reviews_encoding",
+    "reviews_file",
+)
 
 
 class PlainErrorsSession(KedroSession):

@@ -4,12 +4,14 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from imdb_sentiment.parameters import TokenizerParameters
+if TYPE_CHECKING:  # the light runtime has no pydantic
+    from imdb_sentiment.parameters import TokenizerParameters
 
 PADDING = "[PAD]"
 UNKNOWN = "[UNK]"
@@ -21,7 +23,7 @@ _MARKUP = re.compile(
     r"(?:\s+[\w-]+\s*=[^<>]*|\s*/?)>",
     re.I,
 )
-_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\ufeff]")
+_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\ufeff\ud800-\udfff]")
 # White space and the punctuation that Keras's Tokenizer filters: all of ASCII's but the apostrophe.
 _SEPARATORS = Regex(r"""[\s!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~]+""")
 
@@ -44,7 +46,7 @@ def clean_text(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", plain).split())
 
 
-def train_tokenizer(texts: Iterable[str], parameters: TokenizerParameters) -> Tokenizer:
+def train_tokenizer(texts: Iterable[str], parameters: "TokenizerParameters") -> Tokenizer:
     """Learn the most frequent words of `texts`.
 
     Words are lower-cased and cut at white space and punctuation, as Keras's
@@ -88,9 +90,7 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.u
         every id: uint16 for a vocabulary of 5,000 words.
 
     """
-    if tokenizer.padding is None:
-        raise ValueError("the tokenizer has no length to bring texts to")
-    length = tokenizer.padding["length"]
+    length = _sequence_length(tokenizer)
     dtype = np.min_scalar_type(tokenizer.get_vocab_size() - 1)
     sequences = np.zeros((len(texts), length), dtype)
     for start in range(0, len(texts), _BATCH):
@@ -99,3 +99,32 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.u
             known = [token for token in encoding.ids if token > _UNKNOWN_ID][-length:]
             sequences[row, length - len(known) :] = known
     return sequences
+
+
+def locate_known_words(
+    tokenizer: Tokenizer, text: str
+) -> tuple[npt.NDArray[np.int32], list[tuple[int, int]]]:
+    """Return the words that `encode_texts` keeps of a text, and where they are in it.
+
+    Args:
+        tokenizer: From `train_tokenizer`.
+        text: A cleaned text.
+
+    Returns:
+        Token ids, shape (words,), and the first and the past-the-last character of each.
+
+    """
+    length = _sequence_length(tokenizer)
+    encoding = tokenizer.encode(text)
+    known = [
+        (token, place)
+        for token, place in zip(encoding.ids, encoding.offsets, strict=True)
+        if token > _UNKNOWN_ID
+    ][-length:]
+    return np.array([token for token, _ in known], np.int32), [place for _, place in known]
+
+
+def _sequence_length(tokenizer: Tokenizer) -> int:
+    if tokenizer.padding is None:
+        raise ValueError("the tokenizer has no length to bring texts to")
+    return int(tokenizer.padding["length"])

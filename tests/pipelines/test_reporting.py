@@ -17,6 +17,7 @@ from rich.markdown import Markdown
 from helpers import PROJECT, make_encoded
 from imdb_sentiment.datasets import AtomicCSVDataset
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.export import convert_to_onnx
 from imdb_sentiment.model import KerasModel, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
@@ -39,6 +40,8 @@ from imdb_sentiment.pipelines.reporting.nodes import (
 )
 from imdb_sentiment.pipelines.training.nodes import fit_baseline
 from imdb_sentiment.text import train_tokenizer
+
+CHECK = {"largest_probability_difference": 1e-7}
 
 
 def make_study(evaluate_on: str = "validation", n_trials: int = 2) -> optuna.Study:
@@ -81,7 +84,7 @@ def test_metrics_are_those_counted_by_hand(
 ) -> None:
     named = reviews.model_copy(update={"labels": labels})
     frame, other = make_predictions(300, labels), make_predictions(300, labels, seed=1)
-    metrics = compute_metrics(frame, other, make_study(), named)
+    metrics = compute_metrics(frame, other, make_study(), CHECK, named)
 
     truth, predicted = frame["sentiment"], frame["predicted_sentiment"]
     precisions, recalls, f1s, areas = [], [], [], []
@@ -104,14 +107,15 @@ def test_metrics_are_those_counted_by_hand(
     assert metrics["baseline_test_accuracy"] == pytest.approx(expected)
     assert metrics["majority_test_accuracy"] == pytest.approx(truth.value_counts().max() / 300)
     assert metrics["test_rows"] == 300
+    assert metrics["export_largest_probability_difference"] == 1e-7
 
 
 def test_tuning_on_the_test_set_is_recorded(
     reviews: ReviewsParameters, custom: CustomReviewsParameters
 ) -> None:
     frame = make_predictions(20, reviews.labels)
-    honest = compute_metrics(frame, frame, make_study(), reviews)
-    flattered = compute_metrics(frame, frame, make_study("test"), reviews)
+    honest = compute_metrics(frame, frame, make_study(), CHECK, reviews)
+    flattered = compute_metrics(frame, frame, make_study("test"), CHECK, reviews)
     assert (honest["tuned_on"], honest["test_set_unseen_in_tuning"]) == ("validation", True)
     assert (flattered["tuned_on"], flattered["test_set_unseen_in_tuning"]) == ("test", False)
     table = frame.assign(review="text")
@@ -153,30 +157,40 @@ def test_test_predictions_say_what_was_what(model: KerasModel) -> None:
     np.testing.assert_allclose(both.max(axis=1), frame["probability"])
 
 
-def test_custom_reviews_keep_their_columns_and_gaps(
-    model: KerasModel, reviews: ReviewsParameters, custom: CustomReviewsParameters
-) -> None:
+@pytest.fixture(scope="module")
+def onnx_model(model: KerasModel) -> bytes:
     words = [f"w{i}" for i in range(28)]
     tokenizer = train_tokenizer(words, TokenizerParameters(vocabulary_size=28, sequence_length=6))
-    table = pd.DataFrame({"id": [7, 8, 9], "review": ["w1 w2", None, " <br> "]}, index=[3, 4, 5])
-    scored = score_custom_reviews(model, tokenizer, table, reviews, custom)
-    assert scored.columns.tolist()[:4] == ["id", "review", "predicted_sentiment", "probability"]
-    assert scored["id"].tolist() == [7, 8, 9]
-    assert scored["predicted_sentiment"].notna().tolist() == [True, False, False]
-    assert scored["probability"].notna().tolist() == [True, False, False]
+    return convert_to_onnx(model, tokenizer, ("negative", "positive"))
+
+
+def test_custom_reviews_keep_their_columns_and_gaps(
+    onnx_model: bytes, custom: CustomReviewsParameters
+) -> None:
+    texts = ["w1 w2", None, " <br> ", "unheard of"]
+    table = pd.DataFrame({"id": [7, 8, 9, 10], "review": texts}, index=[3, 4, 5, 6])
+    scored = score_custom_reviews(onnx_model, table, custom)
+    assert scored.columns.tolist() == [
+        "id",
+        "review",
+        "predicted_sentiment",
+        "probability",
+        "probability_negative",
+        "probability_positive",
+    ]
+    assert scored["id"].tolist() == [7, 8, 9, 10]
+    assert scored.index.tolist() == table.index.tolist()
+    for column in scored.columns[2:]:
+        assert scored[column].notna().tolist() == [True, False, False, False]
     with pytest.raises(InputError, match=r"no column 'review'; it has: text"):
-        score_custom_reviews(model, tokenizer, pd.DataFrame({"text": []}), reviews, custom)
+        score_custom_reviews(onnx_model, pd.DataFrame({"text": []}), custom)
 
 
 def test_predictions_of_an_earlier_run_are_replaced(
-    model: KerasModel, reviews: ReviewsParameters, custom: CustomReviewsParameters
+    onnx_model: bytes, custom: CustomReviewsParameters
 ) -> None:
-    words = [f"w{i}" for i in range(28)]
-    tokenizer = train_tokenizer(words, TokenizerParameters(vocabulary_size=28, sequence_length=6))
-    once = score_custom_reviews(
-        model, tokenizer, pd.DataFrame({"review": ["w1", "w2 w3"]}), reviews, custom
-    )
-    again = score_custom_reviews(model, tokenizer, once.assign(probability="?"), reviews, custom)
+    once = score_custom_reviews(onnx_model, pd.DataFrame({"review": ["w1", "w2 w3"]}), custom)
+    again = score_custom_reviews(onnx_model, once.assign(probability="?"), custom)
     pd.testing.assert_frame_equal(once, again)
 
 
@@ -194,8 +208,8 @@ def test_labels_stay_text_on_their_way_through_the_catalog(
     dataset.save(frame)
     loaded = dataset.load()
     pd.testing.assert_frame_equal(loaded, frame, check_dtype=False)
-    expected = compute_metrics(frame, frame, make_study(), named)
-    assert compute_metrics(loaded, loaded, make_study(), named) == pytest.approx(expected)
+    expected = compute_metrics(frame, frame, make_study(), CHECK, named)
+    assert compute_metrics(loaded, loaded, make_study(), CHECK, named) == pytest.approx(expected)
 
 
 def test_the_summary_shows_reviews_as_they_are(custom: CustomReviewsParameters) -> None:
@@ -204,6 +218,7 @@ def test_the_summary_shows_reviews_as_they_are(custom: CustomReviewsParameters) 
         make_predictions(9, ("bad", "good")),
         make_predictions(9, ("bad", "good")),
         make_study(),
+        CHECK,
         ReviewsParameters(
             file="f", text_column="t", label_column="l", labels=("bad", "good"),
             max_rejected_fraction=0,
@@ -250,14 +265,15 @@ def test_importances_need_trials_that_differ() -> None:
 
 
 def test_the_pipeline_makes_every_report(
+    *,
     model: KerasModel,
+    onnx_model: bytes,
     reviews: ReviewsParameters,
     custom: CustomReviewsParameters,
     baseline_parameters: BaselineParameters,
     training: TrainingParameters,
 ) -> None:
     test = make_encoded(10, seed=4)
-    words = [f"w{i}" for i in range(28)]
     frame = pd.DataFrame(
         {
             "row": range(1, 31),
@@ -272,10 +288,8 @@ def test_the_pipeline_makes_every_report(
             "test": MemoryDataset(test),
             "clean_reviews": MemoryDataset([frame]),
             "baseline": MemoryDataset(fit_baseline([frame], baseline_parameters, training)),
-            "tokenizer": MemoryDataset(
-                train_tokenizer(words, TokenizerParameters(vocabulary_size=28, sequence_length=6)),
-                copy_mode="assign",
-            ),
+            "onnx_model": MemoryDataset(onnx_model),
+            "export_check": MemoryDataset(CHECK),
             "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["w1", "w2"]})),
             "study": MemoryDataset(make_study(), copy_mode="assign"),
             "history": MemoryDataset({"accuracy": [0.5], "loss": [1.0]}),

@@ -7,9 +7,17 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from helpers import make_encoded, make_reviews
-from imdb_sentiment.parameters import BaselineParameters, Hyperparameters, TrainingParameters
+from imdb_sentiment.parameters import (
+    BaselineParameters,
+    CustomReviewsParameters,
+    Hyperparameters,
+    TokenizerParameters,
+    TrainingParameters,
+)
 from imdb_sentiment.pipelines.training import create_pipeline
 from imdb_sentiment.pipelines.training.nodes import fit_baseline, fit_best_model
+from imdb_sentiment.serving import Predictor
+from imdb_sentiment.text import train_tokenizer
 
 
 @pytest.fixture
@@ -82,20 +90,34 @@ def test_the_pipeline_runs_on_a_few_rows(
     hyperparameters: Hyperparameters,
     baseline_parameters: BaselineParameters,
     training: TrainingParameters,
+    custom: CustomReviewsParameters,
 ) -> None:
+    tokenizer = train_tokenizer(
+        [f"w{i}" for i in range(28)], TokenizerParameters(vocabulary_size=28, sequence_length=6)
+    )
     catalog = DataCatalog(
         {
             "train": MemoryDataset(make_encoded(40)),
             "validation": MemoryDataset(make_encoded(20, seed=2)),
             "clean_reviews": MemoryDataset(clean_reviews),
+            "tokenizer": MemoryDataset(tokenizer, copy_mode="assign"),
             "best_hyperparameters": MemoryDataset(hyperparameters.model_dump()),
             "model": MemoryDataset(copy_mode="assign"),
+            "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["w1 w2", None]})),
             "params:training": MemoryDataset(training),
+            "params:custom_reviews": MemoryDataset(custom),
             "params:baseline": MemoryDataset(baseline_parameters),
         }
     )
     outputs = SequentialRunner().run(create_pipeline(), catalog)
-    assert set(outputs) == {"model", "history", "baseline"}
+    assert set(outputs) == {"history", "baseline", "onnx_model", "export_check"}
+    predictor = Predictor(outputs["onnx_model"].load())
+    assert predictor.labels == ("negative", "positive")
+    assert predictor.examples == ("w1 w2",)
+    assert predictor.facts == {
+        "training_data_sha256": (make_encoded(40) + make_encoded(20, seed=2)).fingerprint()
+    }
+    assert 0 <= outputs["export_check"].load()["largest_probability_difference"] < 1e-6
     texts = pd.concat(clean_reviews)["text"]
     codes = pd.concat(clean_reviews)["code"]
     assert outputs["baseline"].load().score(texts, codes) > 0.9

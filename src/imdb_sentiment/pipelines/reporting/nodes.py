@@ -6,20 +6,18 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import optuna
 import pandas as pd
 import plotly.graph_objects as go
 import sklearn.pipeline
 from optuna.trial import TrialState
 from sklearn import metrics as scores
-from tokenizers import Tokenizer
 
 from imdb_sentiment.encoded import EncodedReviews
-from imdb_sentiment.errors import InputError
 from imdb_sentiment.model import History, KerasModel, predict_probabilities
 from imdb_sentiment.parameters import CustomReviewsParameters, ReviewsParameters
-from imdb_sentiment.text import clean_text, encode_texts
+from imdb_sentiment.predictions import add_predictions, choose_texts, tabulate_predictions
+from imdb_sentiment.serving import Predictor
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +39,7 @@ def score_test_reviews(
 
     """
     texts = _test_rows(clean_reviews).set_index("row")["text"].reindex(pd.Index(test.rows))
-    predictions = _tabulate(predict_probabilities(model, test.sequences), test.labels)
+    predictions = tabulate_predictions(predict_probabilities(model, test.sequences), test.labels)
     known = pd.DataFrame(
         {
             "row": test.rows,
@@ -69,7 +67,7 @@ def score_baseline(
 
     """
     test = _test_rows(clean_reviews)
-    predictions = _tabulate(baseline.predict_proba(test["text"]), reviews.labels)
+    predictions = tabulate_predictions(baseline.predict_proba(test["text"]), reviews.labels)
     known = pd.DataFrame(
         {
             "row": test["row"],
@@ -80,48 +78,35 @@ def score_baseline(
 
 
 def score_custom_reviews(
-    model: KerasModel,
-    tokenizer: Tokenizer,
-    custom_reviews: pd.DataFrame,
-    reviews: ReviewsParameters,
-    custom: CustomReviewsParameters,
+    onnx_model: bytes, custom_reviews: pd.DataFrame, custom: CustomReviewsParameters
 ) -> pd.DataFrame:
-    """Score reviews that the user wrote, cleaned and encoded as those learnt from.
+    """Score reviews that the user wrote, with the model as it is deployed.
 
     Args:
-        model: The trained network.
-        tokenizer: That of the training.
+        onnx_model: From the training pipeline.
         custom_reviews: The user's table.
-        reviews: The labels.
         custom: Names the column with the text.
 
     Returns:
         The table with `predicted_sentiment`, `probability` and `probability_LABEL` added; empty
-        where a review has no text. Columns that had these names before are replaced.
+        where a review has no word that the model knows. Columns that had these names before are
+        replaced.
 
     Raises:
         InputError: The column is missing.
 
     """
-    if custom.text_column not in custom_reviews.columns:
-        raise InputError(
-            f"custom_reviews.csv has no column {custom.text_column!r}; it has: "
-            f"{', '.join(map(str, custom_reviews.columns))}. Name the right one with "
-            "--params custom_reviews.text_column=NAME"
-        )
-    texts = custom_reviews[custom.text_column].fillna("").astype(str).map(clean_text)
-    predictions = _tabulate(
-        predict_probabilities(model, encode_texts(tokenizer, texts.tolist())), reviews.labels
-    )
-    predictions = predictions.set_axis(custom_reviews.index).where(texts != "")
-    given = custom_reviews.drop(columns=predictions.columns, errors="ignore")
-    return pd.concat([given, predictions], axis="columns")
+    predictor = Predictor(onnx_model)
+    texts = choose_texts(custom_reviews, custom)
+    probabilities = predictor.predict_probabilities(texts.tolist())
+    return add_predictions(custom_reviews, tabulate_predictions(probabilities, predictor.labels))
 
 
 def compute_metrics(
     test_predictions: pd.DataFrame,
     baseline_predictions: pd.DataFrame,
     study: optuna.Study,
+    export_check: dict[str, float],
     reviews: ReviewsParameters,
 ) -> dict[str, Any]:
     """Compare the network with the truth, the linear model and the most frequent label.
@@ -130,6 +115,7 @@ def compute_metrics(
         test_predictions: From `score_test_reviews`.
         baseline_predictions: From `score_baseline`, of the same rows.
         study: From the tuning pipeline: on which rows it chose, and how well it did there.
+        export_check: From the training pipeline.
         reviews: The labels; of two, the second is the positive class.
 
     Returns:
@@ -152,6 +138,7 @@ def compute_metrics(
         "tuned_on": evaluate_on,
         "tuning_accuracy": study.best_value,
         "test_set_unseen_in_tuning": evaluate_on != "test",
+        **{f"export_{name}": value for name, value in export_check.items()},
     }
 
 
@@ -327,7 +314,7 @@ def summarise_run(
         custom_predictions["probability"],
         strict=True,
     ):
-        verdict = "no text | " if pd.isna(label) else f"{label} | {probability:.3f}"
+        verdict = "no known word | " if pd.isna(label) else f"{label} | {probability:.3f}"
         lines.append(f"| {_shorten(str(review))} | {verdict} |")
     return "\n".join(lines) + "\n"
 
@@ -335,17 +322,6 @@ def summarise_run(
 def _test_rows(clean_reviews: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(
         (chunk[chunk["split"] == "test"] for chunk in clean_reviews), ignore_index=True
-    )
-
-
-def _tabulate(probabilities: npt.NDArray[np.float64], labels: tuple[str, ...]) -> pd.DataFrame:
-    best = probabilities.argmax(axis=1)
-    return pd.DataFrame(
-        {
-            "predicted_sentiment": np.array(labels, dtype=object)[best],
-            "probability": probabilities[np.arange(len(best)), best],
-            **{f"probability_{label}": probabilities[:, i] for i, label in enumerate(labels)},
-        }
     )
 
 

@@ -34,19 +34,19 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 func=score_custom_reviews,
-                inputs=[
-                    "model",
-                    "tokenizer",
-                    "custom_reviews",
-                    "params:reviews",
-                    "params:custom_reviews",
-                ],
+                inputs=["onnx_model", "custom_reviews", "params:custom_reviews"],
                 outputs="custom_predictions",
                 name="score_custom_reviews",
             ),
             Node(
                 func=compute_metrics,
-                inputs=["test_predictions", "baseline_predictions", "study", "params:reviews"],
+                inputs=[
+                    "test_predictions",
+                    "baseline_predictions",
+                    "study",
+                    "export_check",
+                    "params:reviews",
+                ],
                 outputs="metrics",
                 name="compute_metrics",
             ),

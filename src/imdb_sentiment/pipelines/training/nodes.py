@@ -4,17 +4,30 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import sklearn.pipeline
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from tokenizers import Tokenizer
 
 from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.model import History, KerasModel, train_model
-from imdb_sentiment.parameters import BaselineParameters, Hyperparameters, TrainingParameters
+from imdb_sentiment.export import convert_to_onnx
+from imdb_sentiment.model import History, KerasModel, predict_probabilities, train_model
+from imdb_sentiment.parameters import (
+    BaselineParameters,
+    CustomReviewsParameters,
+    Hyperparameters,
+    TrainingParameters,
+)
+from imdb_sentiment.predictions import choose_texts
+from imdb_sentiment.serving import Predictor
 
 logger = logging.getLogger(__name__)
+
+# Of a probability: what the arithmetic of two runtimes may make of the same weights.
+MAX_EXPORT_DIFFERENCE = 1e-4
 
 
 def fit_best_model(
@@ -48,6 +61,52 @@ def fit_best_model(
     if training.use_validation_rows:
         return train_model(train + validation, hyperparameters, training.seed, on_epoch_end=report)
     return train_model(train, hyperparameters, training.seed, validation, report)
+
+
+def export_model(
+    *,
+    model: KerasModel,
+    tokenizer: Tokenizer,
+    train: EncodedReviews,
+    validation: EncodedReviews,
+    custom_reviews: pd.DataFrame,
+    training: TrainingParameters,
+    custom: CustomReviewsParameters,
+) -> tuple[bytes, dict[str, float]]:
+    """Make the file that a deployment needs, and compare it with the network.
+
+    Args:
+        model: The trained network.
+        tokenizer: That of the training.
+        train: What the network has learnt from, for its fingerprint.
+        validation: The reviews to compare on.
+        custom_reviews: Travel along, for people to try the model with.
+        training: Says whether the network has learnt from the validation reviews too.
+        custom: Names the column with their text.
+
+    Returns:
+        The ONNX model, and the largest difference between its probabilities and the network's.
+
+    Raises:
+        RuntimeError: They differ by more than 1e-4.
+
+    """
+    learnt = train + validation if training.use_validation_rows else train
+    exported = convert_to_onnx(
+        model,
+        tokenizer,
+        train.labels,
+        examples=choose_texts(custom_reviews, custom).loc[lambda texts: texts != ""].tolist(),
+        facts={"training_data_sha256": learnt.fingerprint()},
+    )
+    found = Predictor(exported).score_sequences(validation.sequences)
+    expected = predict_probabilities(model, validation.sequences)
+    difference = float(np.nanmax(np.abs(found - expected)))  # NaN: no word is known
+    if not difference <= MAX_EXPORT_DIFFERENCE:
+        raise RuntimeError(
+            f"the exported model's probabilities differ from the network's by up to {difference:g}"
+        )
+    return exported, {"largest_probability_difference": difference}
 
 
 def fit_baseline(

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from imdb_sentiment.pipelines.training.nodes import fit_baseline, fit_best_model
+from imdb_sentiment.pipelines.training.nodes import export_model, fit_baseline, fit_best_model
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
@@ -14,6 +14,20 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 inputs=["train", "validation", "best_hyperparameters", "params:training"],
                 outputs=["model", "history"],
                 name="fit_best_model",
+            ),
+            Node(
+                func=export_model,
+                inputs={
+                    "model": "model",
+                    "tokenizer": "tokenizer",
+                    "train": "train",
+                    "validation": "validation",
+                    "custom_reviews": "custom_reviews",
+                    "training": "params:training",
+                    "custom": "params:custom_reviews",
+                },
+                outputs=["onnx_model", "export_check"],
+                name="export_model",
             ),
             Node(
                 func=fit_baseline,

@@ -1,0 +1,79 @@
+"""The trained network as one file that an application can load without TensorFlow.
+
+The file is an ONNX model. Its metadata hold the tokenizer, the labels and what else it takes to go
+from a text to a label, so that parts which do not belong together can't be deployed together.
+"""
+
+import hashlib
+import json
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from imdb_sentiment.model import KerasModel
+from imdb_sentiment.quiet import silent_tensorflow_import
+
+
+def convert_to_onnx(
+    model: KerasModel,
+    tokenizer: Tokenizer,
+    labels: Sequence[str],
+    *,
+    examples: Sequence[str] = (),
+    facts: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
+    """Convert the network to ONNX, with all that a deployment needs in its metadata.
+
+    The mask is left out: with it, TensorFlow's loop over the words would be exported as a slow
+    loop, without it as ONNX's own LSTM operator. The exported network must be fed reviews without
+    any padding, in batches of one length, and then gives the masked network's probabilities.
+
+    Args:
+        model: The trained network, from `train_model`.
+        tokenizer: That of the training.
+        labels: Names of the labels in the order of their codes.
+        examples: Texts for people to try it with.
+        facts: What else is to be known of the model, such as versions.
+
+    Returns:
+        A serialised model from `token_ids`, int32 of shape (batch, words), to probabilities,
+        float32 of shape (batch, 1) for two labels, (batch, labels) for more.
+
+    """
+    with silent_tensorflow_import():
+        import keras
+    import onnx
+
+    def without_mask(layer: Any) -> Any:
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.Embedding):
+            config["mask_zero"] = False
+        return type(layer).from_config(config)
+
+    unmasked = keras.models.clone_model(model, clone_function=without_mask)
+    unmasked.set_weights(model.get_weights())
+    unmasked(np.zeros((1, 1), np.int32))  # Keras exports what has been called
+    with tempfile.TemporaryDirectory() as folder:  # Keras exports to files only
+        path = Path(folder) / "model.onnx"
+        with warnings.catch_warnings():  # Keras asks NumPy for a name of long ago
+            warnings.simplefilter("ignore", FutureWarning)
+            unmasked.export(path, format="onnx", verbose=False)
+        exported = onnx.load(path)
+    specification = tokenizer.to_str()
+    onnx.helper.set_model_props(
+        exported,
+        {
+            "tokenizer": specification,
+            "tokenizer_sha256": hashlib.sha256(specification.encode()).hexdigest(),
+            "labels": json.dumps(labels),
+            "examples": json.dumps(examples),
+            **facts,
+        },
+    )
+    return bytes(exported.SerializeToString())

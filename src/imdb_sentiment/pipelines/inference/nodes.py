@@ -1,0 +1,77 @@
+"""Scoring reviews a chunk at a time, so that memory does not grow with the file."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+
+import pandas as pd
+
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.parameters import InferenceParameters
+from imdb_sentiment.predictions import add_predictions, tabulate_predictions
+from imdb_sentiment.probabilities import REASON_COLUMN
+from imdb_sentiment.serving import Predictor, explain_silence
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_REPORTS = 10
+
+
+def score_reviews(
+    onnx_model: bytes, input_reviews: Iterable[pd.DataFrame], inference: InferenceParameters
+) -> Iterator[pd.DataFrame]:
+    """Add the model's predictions to each row.
+
+    Args:
+        onnx_model: From the pipeline training.
+        input_reviews: Chunks of strings with a column of texts, and `_malformed`.
+        inference: Names that column.
+
+    Returns:
+        Chunks of the same rows in the same order, with all their columns, then
+        `predicted_sentiment`, its `probability`, `probability_LABEL` for each label, and
+        `not_predicted_because`, which is empty unless these are. Columns that had these names
+        before are replaced.
+
+    Raises:
+        InputError: The column is missing; raised by the first chunk.
+
+    """
+    predictor = Predictor(onnx_model)
+    scored = (_score_chunk(predictor, chunk, inference) for chunk in input_reviews)
+    return _report_progress(scored)
+
+
+def _score_chunk(
+    predictor: Predictor, chunk: pd.DataFrame, inference: InferenceParameters
+) -> pd.DataFrame:
+    if inference.text_column not in chunk.columns:
+        found = ", ".join(name for name in chunk.columns if name != "_malformed")
+        raise InputError(
+            f"the input file has no column {inference.text_column!r}; it has: {found}. Name the "
+            "right one with --params inference.text_column=NAME"
+        )
+    texts = chunk[inference.text_column]
+    probabilities = predictor.predict_probabilities(texts.tolist())
+    predictions = tabulate_predictions(probabilities, predictor.labels)
+    predictions[REASON_COLUMN] = [
+        "" if known else f"malformed line: {malformed}" if malformed else explain_silence(text)
+        for known, malformed, text in zip(
+            predictions["probability"].notna(), chunk["_malformed"], texts, strict=True
+        )
+    ]
+    return add_predictions(chunk.drop(columns="_malformed"), predictions)
+
+
+def _report_progress(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Log now and then how far the scoring is."""
+    start = reported = time.monotonic()
+    rows = 0
+    for chunk in chunks:
+        yield chunk
+        rows += len(chunk)
+        now = time.monotonic()
+        if now - reported > SECONDS_BETWEEN_REPORTS:
+            logger.info("%s rows scored, %.0f a second", f"{rows:,}", rows / (now - start))
+            reported = now
+    logger.info("%s rows scored in %.1f s", f"{rows:,}", time.monotonic() - start)

@@ -1,0 +1,19 @@
+"""The wiring of inference."""
+
+from kedro.pipeline import Node, Pipeline
+
+from imdb_sentiment.pipelines.inference.nodes import score_reviews
+
+
+def create_pipeline(**kwargs: object) -> Pipeline:
+    """Return the pipeline from a CSV of reviews to the same with predictions."""
+    return Pipeline(
+        [
+            Node(
+                func=score_reviews,
+                inputs=["onnx_model", "input_reviews", "params:inference"],
+                outputs="scored_reviews",
+                name="score_reviews",
+            ),
+        ]
+    )

@@ -1,0 +1,62 @@
+"""Predictions as columns of a table."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.parameters import CustomReviewsParameters
+from imdb_sentiment.probabilities import prediction_columns
+
+
+def tabulate_predictions(
+    probabilities: npt.NDArray[np.float64], labels: tuple[str, ...]
+) -> pd.DataFrame:
+    """Return the most probable label of each review and how probable it is.
+
+    Args:
+        probabilities: Shape (reviews, labels); a row of NaN where there is no prediction.
+        labels: Names of the labels in the order of their codes.
+
+    Returns:
+        One row a review: `predicted_sentiment` (None without a prediction), its `probability`, and
+        `probability_LABEL` for each label.
+
+    """
+    best = probabilities.argmax(axis=1)
+    predicted = np.array(labels, dtype=object)[best]
+    predicted[np.isnan(probabilities[:, 0])] = None
+    columns = [predicted, probabilities[np.arange(len(best)), best], *probabilities.T]
+    return pd.DataFrame(dict(zip(prediction_columns(labels), columns, strict=True)))
+
+
+def choose_texts(custom_reviews: pd.DataFrame, custom: CustomReviewsParameters) -> pd.Series:
+    """Return the text of each custom review, empty where there is none.
+
+    Args:
+        custom_reviews: The user's table.
+        custom: Names the column with the text.
+
+    Raises:
+        InputError: The column is missing.
+
+    """
+    if custom.text_column not in custom_reviews.columns:
+        raise InputError(
+            f"custom_reviews.csv has no column {custom.text_column!r}; it has: "
+            f"{', '.join(map(str, custom_reviews.columns))}. Name the right one with "
+            "--params custom_reviews.text_column=NAME"
+        )
+    return custom_reviews[custom.text_column].fillna("").astype(str)
+
+
+def add_predictions(table: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Put the predictions beside the table's own columns, in place of any of their names.
+
+    Args:
+        table: What the user gave.
+        predictions: One row for each row of it.
+
+    """
+    given = table.drop(columns=predictions.columns, errors="ignore")
+    return pd.concat([given, predictions.set_axis(table.index)], axis="columns")

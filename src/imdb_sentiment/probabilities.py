@@ -1,0 +1,31 @@
+"""What comes out of the network, as a probability of every label."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+REASON_COLUMN = "not_predicted_because"
+
+
+def complete_probabilities(output: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return one column a label, from the network's single sigmoid unit or its softmax.
+
+    Args:
+        output: Shape (reviews, 1), the probability of the second of two labels, or (reviews,
+            labels).
+
+    Returns:
+        Array of shape (reviews, labels), dtype float64; each row sums to 1.
+
+    """
+    probabilities = output.astype(np.float64)
+    if probabilities.shape[1] == 1:
+        return np.hstack([1 - probabilities, probabilities])
+    total: npt.NDArray[np.float64] = probabilities.sum(axis=1, keepdims=True)
+    return probabilities / total
+
+
+def prediction_columns(labels: Sequence[str]) -> list[str]:
+    """Return the names of the columns that hold a prediction."""
+    return ["predicted_sentiment", "probability", *(f"probability_{label}" for label in labels)]

@@ -1,0 +1,190 @@
+"""From texts to labels with the exported model, by onnxruntime and tokenizers alone."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, overload
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from tokenizers import Tokenizer
+
+from imdb_sentiment.batching import count_tokens
+from imdb_sentiment.probabilities import complete_probabilities
+from imdb_sentiment.text import clean_text, encode_texts
+
+MAX_BATCH = 256
+
+
+class ModelError(ValueError):
+    """A file that is no exported model, or a damaged one; the message says which."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model makes of a text.
+
+    Attributes:
+        label: The most probable label; None if the text has no word that the model knows.
+        probabilities: The probability of each label; empty if `label` is None.
+
+    """
+
+    label: str | None
+    probabilities: dict[str, float]
+
+    @property
+    def probability(self) -> float | None:
+        """The probability of `label`."""
+        return None if self.label is None else self.probabilities[self.label]
+
+
+def explain_silence(text: str) -> str:
+    """Return why `Predictor` has no label for `text`, if it has none."""
+    return "no word that the model knows" if clean_text(text) else "no text"
+
+
+class Predictor:
+    """The exported model, ready to be asked; safe to share between threads.
+
+    Args:
+        model: Content of `model.onnx`, as `imdb_sentiment.export` makes it.
+        threads: How many a single call may use; all cores if None.
+
+    Attributes:
+        labels: Names of the labels in the order of their codes.
+        tokenizer: That of the training; see `imdb_sentiment.text`.
+        examples: Texts for people to try it with.
+        facts: What else is known of the model, such as versions and the fingerprint of its data.
+
+    Raises:
+        ModelError: It is no such model, or its parts do not belong together.
+
+    """
+
+    def __init__(self, model: bytes, threads: int | None = None) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's own have no base class but this
+            raise ModelError(f"it is no ONNX model ({error})") from error
+        self.facts = dict(self._session.get_modelmeta().custom_metadata_map)
+        try:
+            specification = self.facts.pop("tokenizer")
+            digest = self.facts.pop("tokenizer_sha256")
+            self.labels: tuple[str, ...] = tuple(json.loads(self.facts.pop("labels")))
+            self.examples: tuple[str, ...] = tuple(json.loads(self.facts.pop("examples")))
+        except KeyError as error:
+            raise ModelError(f"it lacks {error}: export it with the pipeline training") from error
+        self.tokenizer = Tokenizer.from_str(specification)
+        _require_parts_that_fit(self._session, digest, specification, self.labels)
+
+    @classmethod
+    def load(cls, path: str | Path, threads: int | None = None) -> Self:
+        """Read an exported model from a file; see the class.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ModelError: It can't be used; the message begins with its path.
+
+        """
+        try:
+            return cls(Path(path).read_bytes(), threads)
+        except ModelError as error:
+            raise ModelError(f"{path} can't be used: {error}") from error
+
+    @overload
+    def predict(self, texts: str) -> Prediction: ...
+
+    @overload
+    def predict(self, texts: list[str]) -> list[Prediction]: ...
+
+    def predict(self, texts: str | list[str]) -> Prediction | list[Prediction]:
+        """Return the label of one text, or of each of several.
+
+        Args:
+            texts: As people write them: cleaning is done here.
+
+        """
+        if isinstance(texts, str):
+            return self.predict([texts])[0]
+        probabilities = self.predict_probabilities(texts)
+        known = ~np.isnan(probabilities[:, 0])
+        best = probabilities.argmax(axis=1)
+        return [
+            Prediction(self.labels[code], dict(zip(self.labels, row.tolist(), strict=True)))
+            if is_known
+            else Prediction(None, {})
+            for is_known, code, row in zip(known, best, probabilities, strict=True)
+        ]
+
+    def predict_probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return the probability of every label.
+
+        Args:
+            texts: As people write them.
+
+        Returns:
+            Array of shape (texts, labels), dtype float64; each row sums to 1, or is NaN where a
+            text has no word that the model knows.
+
+        """
+        return self.score_sequences(
+            encode_texts(self.tokenizer, [clean_text(text) for text in texts])
+        )
+
+    def score_sequences(
+        self, sequences: npt.NDArray[np.unsignedinteger]
+    ) -> npt.NDArray[np.float64]:
+        """Return the probability of every label, of texts that are encoded already.
+
+        The exported network knows no padding, so reviews of one length are scored together.
+
+        Args:
+            sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
+
+        Returns:
+            As `predict_probabilities` does.
+
+        """
+        lengths = count_tokens(sequences)
+        probabilities = np.full((len(sequences), len(self.labels)), np.nan)
+        for length in np.unique(lengths[lengths > 0]):
+            rows = np.flatnonzero(lengths == length)
+            for start in range(0, len(rows), MAX_BATCH):
+                batch = rows[start : start + MAX_BATCH]
+                probabilities[batch] = self.score_tokens(sequences[batch, -length:])
+        return probabilities
+
+    def score_tokens(self, tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+        """Return the probability of every label, of texts of one length.
+
+        Args:
+            tokens: Ids without any padding, shape (texts, words), at least one of each.
+
+        Returns:
+            Array of shape (texts, labels), dtype float64; each row sums to 1.
+
+        """
+        (output,) = self._session.run(None, {"token_ids": tokens.astype(np.int32)})
+        return complete_probabilities(output)
+
+
+def _require_parts_that_fit(
+    session: onnxruntime.InferenceSession,
+    digest: str,
+    specification: str,
+    labels: tuple[str, ...],
+) -> None:
+    """Refuse a model whose metadata were put together from several, or changed by hand."""
+    if hashlib.sha256(specification.encode()).hexdigest() != digest:
+        raise ModelError("its tokenizer is not the one that it was exported with")
+    (output,) = session.get_outputs()
+    if output.shape[1] != (1 if len(labels) == 2 else len(labels)):  # noqa: PLR2004
+        raise ModelError(f"it has {len(labels)} labels, and {output.shape[1]} outputs")

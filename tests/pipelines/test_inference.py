@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
+
+from helpers import kedro, write_csv
+from imdb_sentiment.datasets import ChunkedCSVDataset, OnnxModelDataset
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.parameters import InferenceParameters
+from imdb_sentiment.pipelines.inference import create_pipeline
+from imdb_sentiment.pipelines.inference.nodes import score_reviews
+from imdb_sentiment.probabilities import REASON_COLUMN
+from imdb_sentiment.serving import Predictor
+from services import WORDS
+
+INFERENCE = InferenceParameters(text_column="review")
+
+
+def score_file(exported: bytes, source: Path, target: Path, chunksize: int) -> pd.DataFrame:
+    catalog = DataCatalog(
+        {
+            "onnx_model": MemoryDataset(exported),
+            "input_reviews": ChunkedCSVDataset(
+                filepath=str(source), load_args={"chunksize": chunksize}
+            ),
+            "scored_reviews": ChunkedCSVDataset(filepath=str(target)),
+            "params:inference": MemoryDataset(INFERENCE),
+        }
+    )
+    SequentialRunner().run(create_pipeline(), catalog)
+    return pd.read_csv(target, dtype=str, keep_default_na=False)
+
+
+CELL = st.one_of(
+    st.lists(st.sampled_from([*WORDS, "other", "<br />", ",", '"', "\n"])).map(" ".join),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\ufeff"), max_size=9),
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(CELL, CELL), min_size=1), st.integers(1, 4))
+def test_every_row_comes_back_in_its_place(
+    exported: bytes, tmp_path: Path, rows: list[tuple[str, str]], chunksize: int
+) -> None:
+    source = write_csv(tmp_path / "in.csv", rows, ("note", "review"))
+    scored = score_file(exported, source, tmp_path / "out.csv", chunksize)
+    assert scored.columns.tolist() == [
+        "note",
+        "review",
+        "predicted_sentiment",
+        "probability",
+        "probability_negative",
+        "probability_positive",
+        REASON_COLUMN,
+    ]
+    assert scored[["note", "review"]].to_numpy().tolist() == [list(row) for row in rows]
+    expected = Predictor(exported).predict([text for _, text in rows])
+    for row, prediction in zip(scored.to_dict("records"), expected, strict=True):
+        assert row["predicted_sentiment"] == (prediction.label or "")
+        assert bool(row[REASON_COLUMN]) == (prediction.label is None)
+        if prediction.label:
+            assert float(row["probability"]) == pytest.approx(prediction.probability, abs=1e-6)
+            assert float(row["probability_positive"]) == pytest.approx(
+                prediction.probabilities["positive"], abs=1e-6
+            )
+
+
+def test_what_has_no_prediction_says_why(exported: bytes, tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("id,review\n1,w1\n2,<br>\n3,unheard of\n4,a,b,c\n5,w2\n")
+    scored = score_file(exported, source, tmp_path / "out.csv", 2)
+    assert scored["id"].tolist() == ["1", "2", "3", "", "5"]
+    assert scored[REASON_COLUMN].tolist() == [
+        "",
+        "no text",
+        "no word that the model knows",
+        "malformed line: 4 fields where the header has 2",
+        "",
+    ]
+    assert (scored["probability"] == "").tolist() == [False, True, True, True, False]
+
+
+def test_an_earlier_scoring_is_replaced(exported: bytes, tmp_path: Path) -> None:
+    source = write_csv(tmp_path / "in.csv", [("w1", "a"), ("", "b")], ("review", "id"))
+    once = score_file(exported, source, tmp_path / "out.csv", 10)
+    again = score_file(exported, tmp_path / "out.csv", tmp_path / "out.csv", 10)
+    pd.testing.assert_frame_equal(once, again)
+
+
+def test_a_missing_column_is_told(exported: bytes) -> None:
+    chunk = pd.DataFrame({"text": ["w1"], "_malformed": [""]})
+    with pytest.raises(InputError, match=r"no column 'review'; it has: text\."):
+        next(score_reviews(exported, [chunk], INFERENCE))
+
+
+def test_the_command_scores_a_file_and_leaves_nothing_half_written(
+    finished: tuple[Path, str], exported: bytes, tmp_path: Path
+) -> None:
+    project, _ = finished
+    assert OnnxModelDataset(filepath=str(project / "data/06_models/model.onnx")).exists()
+    source = write_csv(tmp_path / "my reviews.csv", [("a superb film",), ("",)], ("review",))
+    target = tmp_path / "scored.csv"
+    arguments = ("run", "--pipelines", "inference", "--params")
+    done = kedro(project, *arguments, f"input_file={source},output_file={target}")
+    assert done.returncode == 0, done.stdout
+    assert "2 rows scored" in done.stdout
+    assert pd.read_csv(target)["predicted_sentiment"].notna().tolist() == [True, False]
+
+    source.write_text('review\nfine\n"never closed\n')
+    before = target.read_bytes()
+    done = kedro(project, *arguments, f"input_file={source},output_file={target}")
+    assert done.returncode == 1
+    assert "is never closed" in done.stdout
+    assert target.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["my reviews.csv", "scored.csv"]

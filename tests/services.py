@@ -1,0 +1,65 @@
+"""A small exported model, and the service on it as a process."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+WORDS = [f"w{i}" for i in range(28)]
+EXAMPLES = ("w1 w2 w3", "w4 and <b>w5</b>")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running `imdb-sentiment serve`."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+
+@contextlib.contextmanager
+def run_service(
+    model_file: Path,
+    folder: Path,
+    *options: str,
+    api_key: str | None = None,
+    python: Path | str = sys.executable,
+) -> Iterator[Service]:
+    """Start a service and wait until it is ready; stop it at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    environment = os.environ | ({"IMDB_SENTIMENT_API_KEY": api_key} if api_key else {})
+    command = [python, "-m", "imdb_sentiment", "serve", "--model", str(model_file)]
+    log = folder / "service.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--port", str(port), *options], stderr=output, env=environment
+        )
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{url}/ready").status_code == httpx.codes.OK:
+                    break
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield Service(process, url, log)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,136 @@
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers import make_encoded
+from imdb_sentiment.export import convert_to_onnx
+from imdb_sentiment.model import KerasModel, predict_probabilities, train_model
+from imdb_sentiment.parameters import Hyperparameters, TokenizerParameters
+from imdb_sentiment.serving import ModelError, Prediction, Predictor, explain_silence
+from imdb_sentiment.text import clean_text, encode_texts, train_tokenizer
+
+WORDS = [f"w{i}" for i in range(28)]
+TOKENIZER = train_tokenizer(WORDS, TokenizerParameters(vocabulary_size=28, sequence_length=6))
+LABELS = {2: ("bad", "good"), 3: ("bad", "good", "so-so")}
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def both(request: pytest.FixtureRequest) -> tuple[KerasModel, bytes]:
+    small = Hyperparameters(
+        embedding_size=4, units=5, dropout_rate=0.2, optimizer="adam", learning_rate=0.05,
+        learning_rate_schedule="constant", batch_size=8, epochs=3,
+    )  # fmt: skip
+    model, _ = train_model(make_encoded(100, request.param), small, seed=1)
+    return model, convert_to_onnx(model, TOKENIZER, LABELS[request.param], facts={"fact": "true"})
+
+
+@pytest.fixture(scope="module")
+def exported(both: tuple[KerasModel, bytes]) -> bytes:
+    return both[1]
+
+
+@given(st.lists(st.lists(st.sampled_from([*WORDS, "other", "<br />", "&amp;"])).map(" ".join)))
+def test_it_answers_as_the_trained_network(
+    both: tuple[KerasModel, bytes], texts: list[str]
+) -> None:
+    model, exported = both
+    sequences = encode_texts(TOKENIZER, [clean_text(text) for text in texts])
+    expected = predict_probabilities(model, sequences)
+    found = Predictor(exported).predict_probabilities(texts)
+    silent = ~sequences.any(axis=1)
+    np.testing.assert_allclose(found[~silent], expected[~silent], atol=1e-6)
+    assert np.isnan(found[silent]).all()
+
+
+def test_one_text_or_several(exported: bytes) -> None:
+    predictor = Predictor(exported)
+    texts = ["w1 w2 w3", "", "w4", "unheard of"]
+    several = predictor.predict(texts)
+    assert several == [predictor.predict(text) for text in texts]
+    assert [prediction.label is None for prediction in several] == [False, True, False, True]
+    assert several[1] == Prediction(None, {})
+    assert several[1].probability is None
+    first = several[0]
+    assert tuple(first.probabilities) == predictor.labels
+    assert sum(first.probabilities.values()) == pytest.approx(1)
+    assert first.probability == max(first.probabilities.values())
+    assert first.probability == first.probabilities[first.label or ""]
+    assert predictor.predict([]) == []
+    assert predictor.facts == {"fact": "true"}
+
+
+def test_silence_is_explained() -> None:
+    assert explain_silence(" <br> ") == "no text"
+    assert explain_silence("unheard of") == "no word that the model knows"
+
+
+def test_threads_share_it(exported: bytes) -> None:
+    predictor = Predictor(exported, threads=1)
+    texts = [f"w{i} w{i % 5} w{i % 3}" for i in range(28)] * 20
+    together = predictor.predict_probabilities(texts)
+    barrier = threading.Barrier(8)
+
+    def ask(number: int) -> None:
+        barrier.wait()
+        for place in range(number, len(texts), 8):
+            alone = predictor.predict_probabilities([texts[place]])[0]
+            np.testing.assert_allclose(alone, together[place], atol=1e-6)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(8))) == [None] * 8
+
+
+def change(exported: bytes, **properties: str | None) -> bytes:
+    model = onnx.load_from_string(exported)
+    kept = {entry.key: entry.value for entry in model.metadata_props} | properties
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {key: value for key, value in kept.items() if value})
+    return bytes(model.SerializeToString())
+
+
+def test_parts_that_do_not_belong_together_are_refused(exported: bytes) -> None:
+    other = train_tokenizer(["x"], TokenizerParameters(vocabulary_size=28, sequence_length=6))
+    with pytest.raises(ModelError, match="its tokenizer is not the one"):
+        Predictor(change(exported, tokenizer=other.to_str()))
+    with pytest.raises(ModelError, match=r"it has 5 labels, and [13] outputs"):
+        Predictor(change(exported, labels='["a", "b", "c", "d", "e"]'))
+    with pytest.raises(ModelError, match="it lacks 'labels'"):
+        Predictor(change(exported, labels=None))
+
+
+def test_a_damaged_file_is_refused_by_name(exported: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    for content in (b"", b"no model", exported[: len(exported) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=r"model\.onnx can't be used: "):
+            Predictor.load(path)
+    path.write_bytes(exported)
+    assert Predictor.load(path).predict("w1").label in ("bad", "good", "so-so")
+    with pytest.raises(FileNotFoundError):
+        Predictor.load(tmp_path / "missing.onnx")
+
+
+def test_it_needs_neither_tensorflow_nor_kedro_nor_pandas(exported: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(exported)
+    script = (
+        "import sys\n"
+        "from imdb_sentiment.serving import Predictor\n"
+        f"print(Predictor.load({str(path)!r}).predict('w1 w2').label)\n"
+        "print({name.partition('.')[0] for name in sys.modules}"
+        " & {'tensorflow', 'keras', 'kedro', 'pandas', 'sklearn', 'optuna', 'pydantic'})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    label, imported = done.stdout.splitlines()
+    assert label in ("bad", "good", "so-so")
+    assert imported == "set()"

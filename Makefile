@@ -1,7 +1,7 @@
 # make run    set up and run the whole job on the sample
 # make test   set up and run the tests
 # make lint   set up and check style and types
-# make lock   renew requirements.txt from pyproject.toml
+# make lock   renew requirements*.txt from pyproject.toml
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,6 +34,9 @@ lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 		--generate-hashes --upgrade \
 		--no-annotate --custom-compile-command "make lock" --output-file requirements.txt
+	$(BIN)/uv pip compile --group pyproject.toml:deployment --constraint requirements.txt \
+		--universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command "make lock" --output-file requirements-deployment.txt
 
 clean:
 	rm -rf .venv

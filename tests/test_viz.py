@@ -4,7 +4,6 @@ import contextlib
 import os
 import random
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from browser import CHROMIUM, run_browser
 from helpers import start_kedro, wait_until
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LAYERS = [
     "raw",
     "intermediate",
@@ -30,7 +29,6 @@ LAYERS = [
     "model_output",
     "reporting",
 ]
-QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
@@ -70,12 +68,8 @@ def viz(finished: tuple[Path, str]) -> Iterator[tuple[str, Path]]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", *QUIET]
-        )
+    with run_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

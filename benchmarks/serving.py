@@ -1,0 +1,194 @@
+"""How long an application waits for the model, and how much it can ask for.
+
+    .venv/bin/python benchmarks/serving.py data/01_raw/imdb_reviews.csv
+
+Needs a finished run: it takes `model.keras` and `model.onnx` from data/06_models, and reviews from
+the CSV. All clients run on the same cores as the service.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import psutil
+from project import ROOT, describe_machine
+
+from imdb_sentiment.batching import cut_padding
+from imdb_sentiment.serving import Predictor
+from imdb_sentiment.text import clean_text, encode_texts
+
+MODELS = ROOT / "data/06_models"
+Texts = list[str]
+
+
+def percentiles(seconds: list[float]) -> tuple[float, float]:
+    """Return the median and the 99th percentile, in milliseconds."""
+    return 1000 * statistics.median(seconds), 1000 * statistics.quantiles(seconds, n=100)[98]
+
+
+def time_each(ask: Callable[[str], Any], texts: Texts, warm: int = 20) -> list[float]:
+    """Return the seconds of each call, after some that are not counted."""
+    seconds = []
+    for number, text in enumerate(texts[:warm] + texts):
+        start = time.perf_counter()
+        ask(text)
+        if number >= warm:
+            seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def measure_one_review(texts: Texts) -> None:
+    """Ask for one review at a time, in this process, in four ways."""
+    import keras
+    import tensorflow as tf
+
+    model = keras.models.load_model(MODELS / "model.keras")
+    predictor = Predictor.load(MODELS / "model.onnx", threads=1)
+
+    def encode(text: str) -> Any:
+        return cut_padding(encode_texts(predictor.tokenizer, [clean_text(text)])).astype(np.int32)
+
+    signature = [tf.TensorSpec((None, None), tf.int32)]
+    compiled = tf.function(lambda tokens: model(tokens, training=False), input_signature=signature)
+    ways: dict[str, Callable[[str], Any]] = {
+        "Predictor": predictor.predict,
+        "Keras, `model.predict`": lambda text: model.predict(encode(text), verbose=0),
+        "Keras, `model(…)`": lambda text: model(encode(text), training=False).numpy(),
+        "Keras, in a `tf.function`": lambda text: compiled(encode(text)).numpy(),
+    }
+    print("\n| one review in process | p50 ms | p99 ms |\n| --- | ---: | ---: |")
+    for name, ask in ways.items():
+        some = texts if name in ("Predictor", "Keras, in a `tf.function`") else texts[:200]
+        p50, p99 = percentiles(time_each(ask, some))
+        print(f"| {name} | {p50:.2f} | {p99:.2f} |", flush=True)
+
+    print("\n| many reviews, tokenised before | reviews a second |\n| --- | ---: |")
+    sequences = encode_texts(predictor.tokenizer, [clean_text(text) for text in texts])
+    every_core = Predictor.load(MODELS / "model.onnx")
+    runs: dict[str, Callable[[], Any]] = {
+        "Predictor": lambda: every_core.score_sequences(sequences)
+    }
+    for size in (64, 256, 1024):
+        runs[f"Keras, batches of {size}"] = lambda size=size: model.predict(  # type: ignore[misc]
+            sequences.astype(np.int32), batch_size=size, verbose=0
+        )
+    for name, run in runs.items():
+        run()
+        taken = min(_time(run) for _ in range(3))
+        print(f"| {name} | {len(sequences) / taken:,.0f} |", flush=True)
+    taken = min(_time(lambda: every_core.predict(texts)) for _ in range(3))
+    print(f"| Predictor, tokenising included | {len(texts) / taken:,.0f} |")
+
+
+def _time(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+async def _ask_again_and_again(
+    port: int, bodies: list[bytes], until: float, seconds: list[float], statuses: list[int]
+) -> None:
+    """Send one request after another over one connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    number = 0
+    while (start := time.perf_counter()) < until:
+        body = bodies[number % len(bodies)]
+        number += 1
+        writer.write(
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        await reader.readexactly(length)
+        seconds.append(time.perf_counter() - start)
+        statuses.append(int(head[9:12]))
+    writer.close()
+
+
+def load(
+    port: int, bodies: list[bytes], clients: int, duration: float
+) -> tuple[list[float], list[int]]:
+    """Return times and statuses of all requests of so many clients at once."""
+    seconds: list[float] = []
+    statuses: list[int] = []
+
+    async def main() -> None:
+        until = time.perf_counter() + duration
+        await asyncio.gather(
+            *(
+                _ask_again_and_again(
+                    port, bodies[place:] + bodies[:place], until, seconds, statuses
+                )
+                for place in range(clients)
+            )
+        )
+
+    asyncio.run(main())
+    return seconds, statuses
+
+
+def measure_service(texts: Texts, duration: float) -> None:
+    """Start the service, and ask over HTTP."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = time.perf_counter()
+    command = ["-m", "imdb_sentiment", "serve", "--model", str(MODELS / "model.onnx")]
+    process = subprocess.Popen(
+        [sys.executable, *command, "--port", str(port)], stderr=subprocess.DEVNULL
+    )
+    try:
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/ready").raise_for_status()
+                break
+            except httpx.TransportError:
+                time.sleep(0.02)
+        print(f"\nService ready after {time.perf_counter() - start:.2f} s")
+        bodies = [json.dumps({"texts": [text]}).encode() for text in texts]
+        print("\n| clients | p50 ms | p99 ms | requests a second | not 200 |")
+        print("| ---: | ---: | ---: | ---: | ---: |")
+        for clients in (1, 8, 64):
+            load(port, bodies, clients, 1)
+            seconds, statuses = load(port, bodies, clients, duration)
+            p50, p99 = percentiles(seconds)
+            failed = sum(status != httpx.codes.OK for status in statuses)
+            rate = len(seconds) / duration
+            print(f"| {clients} | {p50:.1f} | {p99:.1f} | {rate:,.0f} | {failed} |", flush=True)
+        memory = psutil.Process(process.pid).memory_info().rss / 2**20
+        print(f"\nResident memory of the service after that: {memory:.0f} MiB")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def main() -> None:
+    """Measure and print tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("csv", type=Path, help="a CSV with the column review")
+    parser.add_argument("--reviews", type=int, default=2000)
+    parser.add_argument("--seconds", type=float, default=10, help="for each number of clients")
+    arguments = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    texts = pd.read_csv(arguments.csv)["review"].sample(arguments.reviews, random_state=0).tolist()
+    print(describe_machine())
+    measure_service(texts, arguments.seconds)
+    measure_one_review(texts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""`imdb-sentiment serve`."""
+
+import logging.config
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+SHUTDOWN_TIMEOUT = 30  # seconds that accepted requests have to end
+IDLE_TIMEOUT = 65  # seconds that a connection may be idle; proxies commonly let go after 60
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "class": "pythonjsonlogger.json.JsonFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"level": "INFO", "handlers": ["stderr"]},
+}
+
+
+@click.command()
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    default=Path("data/06_models/model.onnx"),
+    show_default=True,
+    help="The exported model.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for all networks.")
+@click.option("--port", default=8000, show_default=True)
+@click.option("--threads", type=click.IntRange(1), help="Requests at a time; all cores by default.")
+@click.option("--queue-size", type=click.IntRange(0), help="Requests that may wait.")
+@click.option("--max-texts", type=click.IntRange(1), help="Texts in one request.")
+@click.option("--max-characters", type=click.IntRange(1), help="Characters of one text.")
+@click.option("--max-upload", type=click.IntRange(1), help="Bytes of a CSV.")
+@click.option("--timeout", type=float, help="Seconds that a request may take.")
+def serve(model: Path, host: str, port: int, **limits: Any) -> None:
+    """Answer requests over HTTP, with a page to try it at /.
+
+    If IMDB_SENTIMENT_API_KEY is set, clients must send it as X-API-Key.
+    """
+    try:
+        import uvicorn
+
+        from imdb_sentiment.serving.limits import limit_headers
+        from imdb_sentiment.serving.service import create_app
+    except ImportError as error:
+        raise click.ClickException(
+            f'{error}: install what the service needs with pip install -e ".[serve]"'
+        ) from error
+    from imdb_sentiment.serving.predictor import ModelError, Predictor
+    from imdb_sentiment.serving.settings import ServiceSettings
+
+    key = os.environ.get("IMDB_SENTIMENT_API_KEY")
+    given = {name: value for name, value in limits.items() if value is not None}
+    try:
+        settings = ServiceSettings(api_key=key or None, **given)
+        predictor = Predictor.load(model, threads=1)
+    except FileNotFoundError:
+        raise click.ClickException(
+            f"{model} does not exist: train one with kedro run, or name it with --model"
+        ) from None
+    except ModelError as error:
+        raise click.ClickException(str(error)) from error
+    logging.config.dictConfig(LOGGING)
+    uvicorn.run(
+        create_app(predictor, settings),
+        host=host,
+        port=port,
+        access_log=False,  # ours has the time, too
+        http=limit_headers(settings.timeout),
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=IDLE_TIMEOUT,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
+    )

@@ -1,0 +1,238 @@
+"""The model behind HTTP."""
+
+import hmac
+import io
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.security import APIKeyHeader
+from starlette.concurrency import run_in_threadpool
+from starlette.staticfiles import StaticFiles
+
+from imdb_sentiment import __version__
+from imdb_sentiment.serving.explanation import explain
+from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError
+from imdb_sentiment.serving.limits import LimitBodies
+from imdb_sentiment.serving.observation import Observation
+from imdb_sentiment.serving.predictor import Predictor
+from imdb_sentiment.serving.schemas import (
+    ExplainRequest,
+    ExplainResponse,
+    ModelResponse,
+    PredictionResponse,
+    PredictRequest,
+    PredictResponse,
+    Problem,
+    SegmentResponse,
+)
+from imdb_sentiment.serving.scored_csv import CsvError, score_csv
+from imdb_sentiment.serving.settings import ServiceSettings
+
+PAGE = Path(__file__).parent / "page"
+SPOOLED = 1 << 20  # bytes of an upload that stay in memory; the rest goes to a temporary file
+UPLOADS = 4  # that may wait for the one before
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": description}
+    for status, description in {
+        400: "The body is not JSON.",
+        401: "The API key is missing or wrong.",
+        408: "The body did not arrive in time.",
+        413: "The body is too large.",
+        422: "The request is not as described here.",
+        503: "The queue is full: try again after the seconds in Retry-After.",
+        504: "It took too long.",
+    }.items()
+}
+
+
+def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
+    """Return the service.
+
+    Args:
+        predictor: The model; a call may use one thread, as requests are worked on side by side.
+        settings: Limits, and the API key.
+
+    """
+    jobs = JobQueue(settings.threads, settings.queue_size, settings.timeout)
+    uploads = JobQueue(1, UPLOADS, settings.upload_timeout)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        jobs.close()
+        uploads.close()
+
+    app = FastAPI(
+        title="imdb-sentiment",
+        description="The sentiment of a review, as the LSTM of this project sees it.",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,  # their pages need files from elsewhere; the document is at /openapi.json
+        redoc_url=None,
+    )
+    observation = Observation(lambda: jobs.pending + uploads.pending)
+    app.add_middleware(
+        LimitBodies,
+        max_bytes={"": settings.max_body, "/score": settings.max_upload},
+        timeout=settings.timeout,
+    )
+    app.add_middleware(observation.middleware)
+    allowed = [Depends(_make_gatekeeper(settings))]
+
+    @app.exception_handler(RequestValidationError)
+    async def explain_refusal(_: Request, error: RequestValidationError) -> JSONResponse:
+        # What was sent is not sent back: it may be long, and no text at all.
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"] if part != "body")
+        return _answer_problem(422, f"{place}: {first['msg']}" if place else str(first["msg"]))
+
+    @app.exception_handler(QueueFullError)
+    async def ask_for_patience(_: Request, error: QueueFullError) -> JSONResponse:
+        return _answer_problem(503, "the queue is full", {"Retry-After": "1"})
+
+    @app.exception_handler(TimeoutError)
+    async def give_up(_: Request, error: TimeoutError) -> JSONResponse:
+        return _answer_problem(504, f"no answer within {settings.timeout:g} seconds")
+
+    def require_length(texts: list[str]) -> None:
+        if len(texts) > settings.max_texts:
+            raise HTTPException(422, f"texts: more than {settings.max_texts}")
+        if any(len(text) > settings.max_characters for text in texts):
+            raise HTTPException(422, f"a text has more than {settings.max_characters:,} characters")
+
+    @app.post("/predict", dependencies=allowed, responses=PROBLEMS)
+    async def predict(request: PredictRequest) -> PredictResponse:
+        """Judge one text or several."""
+        require_length(request.texts)
+        predictions = await jobs.run(predictor.predict, request.texts)
+        observation.texts.inc(len(request.texts))
+        return PredictResponse(
+            predictions=[
+                PredictionResponse.describe(text, prediction)
+                for text, prediction in zip(request.texts, predictions, strict=True)
+            ]
+        )
+
+    @app.post("/explain", dependencies=allowed, responses=PROBLEMS)
+    async def explain_text(request: ExplainRequest) -> ExplainResponse:
+        """Judge a text, and say which of its words moved the model ("leave-one-out")."""
+        require_length([request.text])
+        prediction, segments = await jobs.run(explain, predictor, request.text)
+        observation.texts.inc()
+        return ExplainResponse(
+            prediction=PredictionResponse.describe(request.text, prediction),
+            segments=[SegmentResponse.describe(segment) for segment in segments],
+        )
+
+    @app.post(
+        "/score",
+        dependencies=allowed,
+        response_class=Response,
+        responses=PROBLEMS | {200: {"content": {"text/csv": {}}, "description": "The scored CSV."}},
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"text/csv": {"schema": {"type": "string"}}},
+            }
+        },
+    )
+    async def score(
+        request: Request,
+        text_column: Annotated[str, Query(description="the column with the text")] = "review",
+    ) -> Response:
+        """Add predictions to each row of a CSV (UTF-8, with a header), sent as the body."""
+        source = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115  # closed by the worker
+        async for part in request.stream():
+            await run_in_threadpool(source.write, part)
+        target, rows = await uploads.run(_score_upload, predictor, source, text_column)
+        observation.texts.inc(rows)
+        return StreamingResponse(
+            _read_and_close(target),
+            media_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": 'attachment; filename="scored.csv"'},
+        )
+
+    @app.exception_handler(CsvError)
+    async def refuse_csv(_: Request, error: CsvError) -> JSONResponse:
+        return _answer_problem(422, str(error))
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """Say that the process is alive."""
+        return {"status": "alive"}
+
+    @app.get("/ready", responses={503: PROBLEMS[503]})
+    async def ready() -> dict[str, str]:
+        """Say whether a request would be taken now."""
+        jobs.require_room()
+        return {"status": "ready"}
+
+    @app.get("/model")
+    async def model() -> ModelResponse:
+        """Say what the service runs on."""
+        return ModelResponse(
+            labels=list(predictor.labels),
+            examples=list(predictor.examples),
+            facts=predictor.facts,
+        )
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Return counts and times in Prometheus's format."""
+        return observation.expose()
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(PAGE / "index.html")
+
+    app.mount("/page", StaticFiles(directory=PAGE))
+    return app
+
+
+def _make_gatekeeper(settings: ServiceSettings) -> Callable[..., Awaitable[None]]:
+    header = APIKeyHeader(name="X-API-Key", auto_error=False)
+
+    async def require_key(given: Annotated[str | None, Depends(header)]) -> None:
+        if settings.api_key is None:
+            return
+        expected = settings.api_key.get_secret_value().encode()
+        if not hmac.compare_digest((given or "").encode(errors="surrogateescape"), expected):
+            raise HTTPException(401, "the API key is missing or wrong")
+
+    return require_key
+
+
+def _answer_problem(
+    status: int, detail: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    return JSONResponse({"detail": detail}, status, headers)
+
+
+def _score_upload(
+    predictor: Predictor, source: IO[bytes], text_column: str
+) -> tuple[IO[bytes], int]:
+    """Return the scored CSV, to be read from its beginning, and its number of rows."""
+    target = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115  # closed when it has been sent
+    with source:
+        source.seek(0)
+        lines = io.TextIOWrapper(source, "utf-8-sig", newline="")
+        sink = io.TextIOWrapper(target, "utf-8", newline="", write_through=True)
+        try:
+            rows = score_csv(predictor, lines, sink, text_column)
+        except UnicodeDecodeError as error:
+            raise CsvError(f"the file is not UTF-8 text: {error}") from error
+    sink.detach()
+    target.seek(0)
+    return target, rows
+
+
+def _read_and_close(file: IO[bytes]) -> Any:
+    with file:
+        while part := file.read(1 << 16):
+            yield part

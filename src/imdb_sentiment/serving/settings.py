@@ -1,0 +1,38 @@
+"""What a service may be told."""
+
+import os
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class ServiceSettings(BaseModel):
+    """Limits of the service, and who may use it.
+
+    Attributes:
+        max_texts: Texts in one request.
+        max_characters: Characters of one text.
+        max_upload: Bytes of a CSV.
+        threads: Requests worked on at a time; uploads have one thread of their own.
+        queue_size: Requests that may wait for one of these; beyond that the answer is 503.
+        timeout: Seconds that a request may take, and the next part of its body.
+        upload_timeout: Seconds that an upload may take.
+        api_key: What clients must send as `X-API-Key`; anyone may ask if None.
+
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_texts: Annotated[int, Field(ge=1)] = 64
+    max_characters: Annotated[int, Field(ge=1)] = 20_000
+    max_upload: Annotated[int, Field(ge=1)] = 50_000_000
+    threads: Annotated[int, Field(ge=1)] = os.cpu_count() or 1
+    queue_size: Annotated[int, Field(ge=0)] = 64
+    timeout: Annotated[float, Field(gt=0)] = 10
+    upload_timeout: Annotated[float, Field(gt=0)] = 300
+    api_key: SecretStr | None = None
+
+    @property
+    def max_body(self) -> int:
+        """Bytes of a JSON body: a character may take twelve, as an escaped surrogate pair."""
+        return 12 * self.max_characters * self.max_texts + 1000

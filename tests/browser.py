@@ -1,0 +1,21 @@
+"""Debian's Chromium, for the tests of what people see."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+
+from playwright.sync_api import Browser, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+_QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+@contextlib.contextmanager
+def run_browser() -> Iterator[Browser]:
+    """Start Chromium without a window, and end it."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", *_QUIET]
+        )
+        yield browser
+        browser.close()

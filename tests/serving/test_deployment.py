@@ -1,0 +1,57 @@
+"""The steps of the Dockerfile, in a fresh environment instead of an image."""
+
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from helpers import PROJECT
+from services import run_service
+
+TOO_HEAVY = ("tensorflow", "keras", "kedro", "pandas", "sklearn", "optuna")
+
+
+@pytest.fixture(scope="module")
+def python(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make what the image's /app holds and an environment in it; return its Python."""
+    app = tmp_path_factory.mktemp("app")
+    python = app / "env/bin/python"
+    subprocess.run([sys.executable, "-m", "venv", app / "env"], check=True)
+    for line in (PROJECT / "Dockerfile").read_text().splitlines():
+        instruction, _, words = line.partition(" ")
+        if instruction == "COPY":
+            *sources, target = words.replace("${MODEL}", str(model_file)).split()
+            for source in map(PROJECT.joinpath, sources):
+                if source.is_dir():
+                    shutil.copytree(source, app / target)
+                else:
+                    shutil.copy(source, app / target)
+        elif instruction == "RUN" and words.startswith("python "):
+            quiet = ["--quiet", "--disable-pip-version-check"]
+            subprocess.run([python, *shlex.split(words)[1:], *quiet], cwd=app, check=True)
+    return python
+
+
+def test_it_serves_without_what_trained_the_model(python: Path, tmp_path: Path) -> None:
+    app = python.parents[2]
+    with run_service(app / "model.onnx", tmp_path, python=python) as service:
+        answer = httpx.post(f"{service.url}/predict", json={"texts": ["w1 w2"]})
+        assert answer.json()["predictions"][0]["label"] in ("negative", "positive")
+        assert "<title>" in httpx.get(service.url).text
+    found = "import importlib.util as u, sys; print([n for n in sys.argv[1:] if u.find_spec(n)])"
+    done = subprocess.run(
+        [python, "-c", found, *TOO_HEAVY], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_a_run_of_pipelines_says_what_is_missing(python: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [python, "-m", "imdb_sentiment"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "kedro" in done.stderr

@@ -1,0 +1,170 @@
+"""The page in a real browser; skipped where none is installed."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from browser import CHROMIUM, run_browser
+from services import EXAMPLES, Service, run_service
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with run_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, service: Service) -> Iterator[Page]:
+    """Open the page; fail if it asks anyone but the service, or if a script breaks."""
+    page = browser.new_page()
+    page.set_default_timeout(15_000)
+    trouble: list[str] = []
+
+    def stay_at_home(route: Route) -> None:
+        if route.request.url.startswith((service.url, "data:", "blob:")):
+            route.continue_()
+        else:
+            trouble.append(route.request.url)
+            route.abort()
+
+    page.route("**/*", stay_at_home)
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.goto(service.url)
+    yield page
+    page.close()
+    assert not trouble
+
+
+def test_the_verdict_comes_as_one_types(page: Page) -> None:
+    page.keyboard.type("w1 and w2", delay=5)  # the field has the focus
+    expect(page.locator("#said")).to_have_text(re.compile(r"^(negative|positive), \d+\.\d%$"))
+    expect(page.locator("#text")).to_have_text("w1 and w2")
+    expect(page.locator("#probabilities li")).to_have_count(2)
+    page.get_by_label("Type or paste a review").fill("never heard")
+    expect(page.locator("#said")).to_have_text("No verdict: no word that the model knows.")
+    page.get_by_label("Type or paste a review").fill("")
+    expect(page.locator("#verdict")).to_be_hidden()
+    expect(page.get_by_label("API key")).to_be_hidden()
+
+
+def test_words_are_marked_as_the_service_says(page: Page) -> None:
+    with page.expect_response("**/explain") as response:
+        page.get_by_label("Type or paste a review").fill("w1 w2 w3 w4 w5 w6")
+    effects = {
+        segment["text"]: segment["effect"]
+        for segment in response.value.json()["segments"]
+        if segment["effect"] is not None and abs(segment["effect"]) >= 0.001
+    }
+    assert effects
+    expect(page.locator("#text mark")).to_have_count(len(effects))
+    for word, effect in effects.items():
+        mark = page.locator("#text mark", has_text=word)
+        expect(mark).to_have_class("for" if effect > 0 else "against")
+    strongest = max(effects, key=lambda word: abs(effects[word]))
+    sign = "+" if effects[strongest] > 0 else "−"  # noqa: RUF001  # a minus sign
+    expected = f"points: {strongest} ({sign}{100 * abs(effects[strongest]):.1f})"
+    expect(page.locator("#strongest")).to_contain_text(expected)
+
+
+def test_only_the_last_answer_is_shown(page: Page, service: Service) -> None:
+    review = page.get_by_label("Type or paste a review")
+    for text in ("w1", "w1 w2", "never heard", "w3"):
+        review.fill(text)
+    expect(page.locator("#text")).to_have_text("w3")
+
+
+def test_examples_can_be_clicked_or_reached_by_keyboard(page: Page) -> None:
+    buttons = page.locator("#examples button")
+    expect(buttons).to_have_text(list(EXAMPLES))
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#text")).to_have_text(EXAMPLES[0])
+    buttons.nth(1).click()
+    expect(page.locator("#text")).to_have_text("w4 and w5")
+
+
+def test_markup_stays_text(page: Page) -> None:
+    page.get_by_label("Type or paste a review").fill("w1 <svg onload=alert(1)> & w2")
+    expect(page.locator("#text")).to_contain_text("<svg onload=alert(1)> & w2")
+    assert page.locator("#text svg").count() == 0
+
+
+def test_a_file_comes_back_scored(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("id,text\n1,w1 w2\n2,\n")
+    page.get_by_label("CSV").set_input_files(path)
+    page.get_by_role("button", name="Score it").click()
+    expect(page.get_by_role("status")).to_contain_text("there is no column 'review'")
+    page.get_by_label("Column with the text").fill("text")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Score it").click()
+    assert download.value.suggested_filename == "mine_scored.csv"
+    rows = download.value.path().read_text().splitlines()
+    assert rows[0].startswith('"id","text","predicted_sentiment"')
+    assert len(rows) == 3
+    expect(page.get_by_role("status")).to_contain_text("mine_scored.csv is in your downloads")
+
+
+def test_a_key_is_asked_for(browser: Browser, model_file: Path, tmp_path: Path) -> None:
+    with run_service(model_file, tmp_path, api_key="s3cret") as service:
+        page = browser.new_page()
+        page.goto(service.url)
+        page.get_by_label("Type or paste a review").fill("w1")
+        expect(page.get_by_role("alert")).to_contain_text("the API key is missing or wrong")
+        page.get_by_label("API key").fill("s3cret")
+        page.get_by_role("button", name="Use it").click()
+        expect(page.locator("#text")).to_have_text("w1")
+        expect(page.get_by_role("alert")).to_be_hidden()
+        page.close()
+
+
+def test_a_service_that_is_down_is_told(browser: Browser, model_file: Path, tmp_path: Path) -> None:
+    page = browser.new_page()
+    with run_service(model_file, tmp_path) as service:
+        page.goto(service.url)
+    page.get_by_label("Type or paste a review").fill("w1")
+    expect(page.get_by_role("alert")).to_have_text("The service does not answer. Is it running?")
+    expect(page.locator("#verdict")).to_be_hidden()
+    page.close()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_and_can_be_read(
+    browser: Browser, service: Service, width: int, scheme: str
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(service.url)
+    page.get_by_label("Type or paste a review").fill("w1 w2 w3 " + "x" * 200)
+    expect(page.locator("#verdict")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for selector in ("body", "#strongest", "button", "label"):
+        front, back = page.locator(selector).first.evaluate(
+            """element => {
+                const front = getComputedStyle(element).color;
+                let back = element;
+                while (getComputedStyle(back).backgroundColor === "rgba(0, 0, 0, 0)")
+                    back = back.parentElement;
+                return [front, getComputedStyle(back).backgroundColor];
+            }"""
+        )
+        assert contrast(front, back) >= 4.5, selector  # WCAG 2.2, level AA
+    page.close()
+
+
+def contrast(front: str, back: str) -> float:
+    """Return the ratio of two CSS colours, as WCAG 2.2 defines it."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(number) / 255 for number in re.findall(r"\d+", colour)[:3]]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    darker, lighter = sorted([luminance(front), luminance(back)])
+    return (lighter + 0.05) / (darker + 0.05)

@@ -1,0 +1,64 @@
+import csv
+import io
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from imdb_sentiment.datasets import ChunkedCSVDataset
+from imdb_sentiment.parameters import InferenceParameters
+from imdb_sentiment.pipelines.inference.nodes import score_reviews
+from imdb_sentiment.serving import Predictor
+from imdb_sentiment.serving.scored_csv import CsvError, score_csv
+
+CELL = st.one_of(
+    st.sampled_from(["w1 w2", "w3", "unheard", "", "<br>", "a,b", 'a "quote"', "two\nlines"]),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\ufeff"), max_size=9),
+)
+
+
+def score(exported: bytes, text: str, column: str = "review") -> str:
+    target = io.StringIO()
+    score_csv(Predictor(exported), io.StringIO(text, newline=""), target, column)
+    return target.getvalue()
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(CELL, min_size=2, max_size=3), min_size=1))
+def test_it_says_what_the_pipeline_inference_says(
+    exported: bytes, tmp_path: Path, rows: list[list[str]]
+) -> None:
+    source = tmp_path / "in.csv"
+    with source.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["id", "review"], *rows])
+    chunks = ChunkedCSVDataset(filepath=str(source)).load()
+    expected = pd.concat(score_reviews(exported, chunks, InferenceParameters(text_column="review")))
+    with source.open(encoding="utf-8", newline="") as file:
+        found = pd.read_csv(io.StringIO(score(exported, file.read())), keep_default_na=False)
+    names = [name for name in found.columns if not name.startswith("probability")]
+    assert found.columns.tolist() == expected.columns.tolist()
+    pd.testing.assert_frame_equal(
+        found[names].astype(str),
+        expected[names].fillna("").astype(str).reset_index(drop=True),
+        check_dtype=False,
+    )
+    pd.testing.assert_series_equal(
+        pd.to_numeric(found["probability"], errors="coerce"),
+        expected["probability"].reset_index(drop=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "the file is empty"),
+        ("id,text\n1,a\n", "there is no column 'review'; there are: id, text"),
+        ("review,review\na,b\n", "two columns have the same name"),
+        ('review\n"never closed\n', "not a whole CSV"),
+    ],
+)
+def test_what_can_not_be_scored_says_why(exported: bytes, text: str, problem: str) -> None:
+    with pytest.raises(CsvError, match=problem):
+        score(exported, text)

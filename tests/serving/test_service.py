@@ -1,0 +1,270 @@
+"""The service as its clients know it: a process of its own, over HTTP."""
+
+import json
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from imdb_sentiment.serving import Predictor
+from services import EXAMPLES, Service, run_service
+
+HOSTILE = 10_000
+
+
+def post(
+    service: Service, path: str, body: Any, headers: dict[str, Any] | None = None
+) -> httpx.Response:
+    # Not httpx's own `json`, which refuses half of a surrogate pair.
+    given = {"Content-Type": "application/json"} | (headers or {})
+    return httpx.post(service.url + path, content=json.dumps(body), headers=given, timeout=30)
+
+
+def test_predictions_are_the_predictors(service: Service, exported: bytes) -> None:
+    texts = ["w1 w2", "", "W3, w4!", "unheard of", "caf\u00e9 w1 \U0001f600"]
+    answer = post(service, "/predict", {"texts": texts})
+    assert answer.status_code == 200
+    predictions = answer.json()["predictions"]
+    for found, expected in zip(predictions, Predictor(exported).predict(texts), strict=True):
+        assert found["label"] == expected.label
+        assert found["probability"] == pytest.approx(expected.probability)
+        assert found["probabilities"] == pytest.approx(expected.probabilities)
+    assert [found["reason"] for found in predictions] == [
+        None,
+        "no text",
+        None,
+        "no word that the model knows",
+        None,
+    ]
+
+
+def test_an_explanation_marks_the_words(service: Service) -> None:
+    answer = post(service, "/explain", {"text": "w1 &amp; <b>w2</b>"}).json()
+    assert "".join(segment["text"] for segment in answer["segments"]) == "w1 & w2"
+    marked = [segment["text"] for segment in answer["segments"] if segment["effect"] is not None]
+    assert marked == ["w1", "w2"]
+    assert answer["prediction"]["label"] in ("negative", "positive")
+
+
+def test_a_csv_comes_back_scored(service: Service) -> None:
+    body = "id,review\n1,w1\n2,\n3,a,b\n"
+    answer = httpx.post(f"{service.url}/score", content=body.encode())
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    header, *rows = answer.text.splitlines()
+    assert header.startswith('"id","review","predicted_sentiment","probability"')
+    assert rows[1] == '"2","","","","","","no text"'
+    assert rows[2] == '"","","","","","","malformed line: 3 fields where the header has 2"'
+    answer = httpx.post(f"{service.url}/score?text_column=text", content=body.encode())
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422,
+        "there is no column 'text'; there are: id, review",
+    )
+    answer = httpx.post(f"{service.url}/score", content=b"review\n\xff\n")
+    assert answer.status_code == 422
+    assert "not UTF-8" in answer.json()["detail"]
+
+
+def test_it_tells_how_it_is(service: Service) -> None:
+    assert httpx.get(f"{service.url}/health").json() == {"status": "alive"}
+    assert httpx.get(f"{service.url}/ready").json() == {"status": "ready"}
+    model = httpx.get(f"{service.url}/model").json()
+    assert model["labels"] == ["negative", "positive"]
+    assert model["examples"] == list(EXAMPLES)
+    assert model["facts"] == {"fact": "true"}
+    document = httpx.get(f"{service.url}/openapi.json").json()
+    assert {"/predict", "/explain", "/score", "/health", "/ready"} <= set(document["paths"])
+
+
+def count(service: Service, name: str) -> float:
+    lines = httpx.get(f"{service.url}/metrics").text.splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+
+def test_metrics_count(service: Service) -> None:
+    answered = 'imdb_sentiment_requests_total{path="/predict",status="200"}'
+    before = count(service, answered), count(service, "imdb_sentiment_texts_total")
+    post(service, "/predict", {"texts": ["w1", "w2", "w3"]})
+    after = count(service, answered), count(service, "imdb_sentiment_texts_total")
+    assert (after[0] - before[0], after[1] - before[1]) == (1, 3)
+    httpx.get(f"{service.url}/no/such/path")
+    assert "no/such" not in httpx.get(f"{service.url}/metrics").text
+
+
+def test_the_log_is_json_without_the_texts(service: Service) -> None:
+    post(service, "/predict", {"texts": ["w1 SECRET"]})
+    post(service, "/predict", {"texts": "SECRET"})
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    assert any(line.get("path") == "/predict" and line["status"] == 200 for line in lines)
+    assert "SECRET" not in service.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ({"texts": []}, "texts: "),
+        ({"texts": "one"}, "texts: "),
+        ({"texts": [1]}, "texts.0: "),
+        ({"texts": ["w1"] * 65}, "texts: more than 64"),
+        ({"texts": ["x" * 20_001]}, "a text has more than 20,000 characters"),
+        ({"text": "w1"}, "texts: "),
+        ({"texts": ["w1"], "more": 1}, "more: "),
+        ({"texts": ["w1 \ud800"]}, "texts.0: Value error, half of a surrogate pair"),
+        (["w1"], ""),
+    ],
+)
+def test_what_is_wrong_is_told(service: Service, body: Any, problem: str) -> None:
+    answer = post(service, "/predict", body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(problem)
+
+
+def make_hostile(rng: random.Random) -> tuple[str, bytes, dict[str, str]]:
+    """Return a path, a body and headers that no honest client sends."""
+    path = rng.choice(["/predict", "/explain", "/score"])
+    headers = {"Content-Type": rng.choice(["application/json", "text/plain", "x", "text/csv"])}
+    value: Any = rng.choice([None, 1, -1e308, True, "", "w1", [], {}, [[]], {"a": {}}, "\x00"])
+    bodies: list[Callable[[], bytes]] = [
+        lambda: json.dumps({rng.choice(["texts", "text", "x"]): value}).encode(),
+        lambda: json.dumps({"texts": [value, "w1"]}).encode(),
+        lambda: rng.randbytes(rng.randrange(200)),
+        lambda: b'{"texts": ["\\ud800"]}',
+        lambda: b'{"text": "\\udfff w1"}',
+        lambda: b'{"texts": ["\\u0000"]}',
+        lambda: b'{"texts": ["' + bytes([rng.randrange(128, 256)]) + b'"]}',
+        lambda: b"[" * rng.choice([10, 5000, 100_000]),
+        lambda: b'{"texts": [' + b'{"a":' * rng.choice([10, 5000]),
+        lambda: '{"texts": ["w1"]}'.encode(rng.choice(["utf-16", "utf-32", "utf-7"])),
+        lambda: b'{"texts": ["' + b"w1 " * rng.choice([10, 7000]) + b'"]}',
+        lambda: b'{"texts": [NaN, Infinity, 1e999]}',
+        lambda: b'review\n"' + rng.randbytes(50),
+        lambda: ",".join(["review"] * rng.randrange(5)).encode(),
+        lambda: b"",
+    ]
+    return path, rng.choice(bodies)(), headers
+
+
+def test_hostile_bodies_are_refused(service: Service) -> None:
+    """No answer is a server's error, none takes long, and the service is well afterwards."""
+    cases = [make_hostile(random.Random(seed)) for seed in range(HOSTILE)]
+
+    def send(part: list[tuple[str, bytes, dict[str, str]]]) -> set[int]:
+        with httpx.Client(base_url=service.url, timeout=10) as client:
+            return {
+                client.post(path, content=body, headers=headers).status_code
+                for path, body, headers in part
+            }
+
+    with ThreadPoolExecutor(4) as pool:
+        statuses = set().union(*pool.map(send, [cases[place::4] for place in range(4)]))
+    assert statuses <= {200, 400, 413, 422}
+    assert {200, 400, 422} <= statuses
+    assert post(service, "/predict", {"texts": ["w1"]}).status_code == 200
+
+
+def send_raw(service: Service, data: bytes, *, then_close: bool) -> bytes:
+    """Send bytes, and return what comes back until the service closes the connection."""
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(data)
+        if then_close:
+            return b""
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+        return received
+
+
+HALF = (
+    b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 100\r\n\r\n{"
+)
+
+
+def test_half_a_request_does_not_hang(model_file: Path, tmp_path: Path) -> None:
+    with run_service(model_file, tmp_path, "--timeout", "1") as service:
+        start = time.monotonic()
+        assert b" 408 " in send_raw(service, HALF, then_close=False).splitlines()[0]
+        assert send_raw(service, b"POST /predict HTT", then_close=False) == b""
+        assert send_raw(service, b"", then_close=False) == b""
+        assert time.monotonic() - start < 15
+        for _ in range(50):
+            send_raw(service, HALF, then_close=True)
+        assert post(service, "/predict", {"texts": ["w1"]}).status_code == 200
+
+
+def test_a_body_too_large_is_refused(model_file: Path, tmp_path: Path) -> None:
+    options = ("--max-texts", "1", "--max-characters", "100", "--max-upload", "1000")
+    with run_service(model_file, tmp_path, *options) as service:
+        for path, size in (("/predict", 5000), ("/score", 1001)):
+            answer = httpx.post(service.url + path, content=b"x" * size)
+            assert answer.status_code == 413
+            assert "larger than" in answer.json()["detail"]
+
+
+def test_a_full_queue_answers_503_and_recovers(model_file: Path, tmp_path: Path) -> None:
+    with run_service(model_file, tmp_path, "--threads", "1", "--queue-size", "1") as service:
+        body = {"text": "w1 w2 w3 w4 w5 w6"}
+        answers: list[httpx.Response] = []
+
+        def ask() -> None:
+            with httpx.Client(timeout=30) as client:
+                answers.extend(client.post(f"{service.url}/explain", json=body) for _ in range(50))
+
+        threads = [threading.Thread(target=ask) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert {answer.status_code for answer in answers} == {200, 503}
+        full = next(answer for answer in answers if answer.status_code == 503)
+        assert full.headers["Retry-After"] == "1"
+        assert full.json() == {"detail": "the queue is full"}
+        assert post(service, "/explain", body).status_code == 200
+
+
+def test_the_api_key_is_asked_for(model_file: Path, tmp_path: Path) -> None:
+    with run_service(model_file, tmp_path, api_key="s3cret") as service:
+        for key in (None, "wrong", "é"):
+            headers = {"X-API-Key": key.encode()} if key else {}
+            for path, body in (("/predict", {"texts": ["w1"]}), ("/explain", {"text": "w1"})):
+                answer = post(service, path, body, headers=headers)
+                assert answer.status_code == 401
+            assert post(service, "/score", "review", headers=headers).status_code == 401
+        allowed = {"X-API-Key": "s3cret"}
+        assert post(service, "/predict", {"texts": ["w1"]}, headers=allowed).status_code == 200
+        assert httpx.get(f"{service.url}/ready").status_code == 200
+        assert "s3cret" not in service.log.read_text()
+
+
+def test_what_was_accepted_is_answered_before_the_end(model_file: Path, tmp_path: Path) -> None:
+    with run_service(model_file, tmp_path, "--threads", "1") as service:
+        rows = 20_000
+        body = b"review\n" + b"w1 w2 w3 w4\n" * rows
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(httpx.post, f"{service.url}/score", content=body, timeout=60)
+            while count(service, "imdb_sentiment_pending") == 0:
+                assert not answer.done()
+            os.kill(service.process.pid, signal.SIGTERM)
+            assert len(answer.result().text.splitlines()) == rows + 1
+        assert service.process.wait(20) in (0, -signal.SIGTERM)
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{service.url}/health")
+
+
+def test_nobody_else_is_let_in(service: Service) -> None:
+    host = socket.gethostbyname(socket.gethostname())
+    if host.startswith("127."):
+        pytest.skip("this machine has no other address")
+    port = service.url.rsplit(":", 1)[1]
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://{host}:{port}/health")

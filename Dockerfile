@@ -11,8 +11,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
 RUN python -m pip install --no-cache-dir --no-deps .
 
-ARG MODEL=data/06_models/model.onnx
-COPY ${MODEL} ./model.onnx
+COPY data/06_models/model.onnx ./
 
 RUN useradd --system imdb-sentiment
 USER imdb-sentiment

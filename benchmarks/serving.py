@@ -26,6 +26,7 @@ import psutil
 from project import ROOT, describe_machine
 
 from imdb_sentiment.batching import cut_padding
+from imdb_sentiment.model import predict_probabilities
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text import clean_text, encode_texts
 
@@ -80,6 +81,7 @@ def measure_one_review(texts: Texts) -> None:
     runs: dict[str, Callable[[], Any]] = {
         "Predictor": lambda: every_core.score_sequences(sequences)
     }
+    runs["Keras, grouped and cut by length"] = lambda: predict_probabilities(model, sequences)
     for size in (64, 256, 1024):
         runs[f"Keras, batches of {size}"] = lambda size=size: model.predict(  # type: ignore[misc]
             sequences.astype(np.int32), batch_size=size, verbose=0
@@ -157,6 +159,8 @@ def measure_service(texts: Texts, duration: float) -> None:
                 httpx.get(f"http://127.0.0.1:{port}/ready").raise_for_status()
                 break
             except httpx.TransportError:
+                if process.poll() is not None:
+                    sys.exit("the service did not start")
                 time.sleep(0.02)
         print(f"\nService ready after {time.perf_counter() - start:.2f} s")
         bodies = [json.dumps({"texts": [text]}).encode() for text in texts]

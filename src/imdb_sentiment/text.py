@@ -17,7 +17,7 @@ PADDING = "[PAD]"
 UNKNOWN = "[UNK]"
 _UNKNOWN_ID = 1
 
-_ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-f]+|[a-z][a-z0-9]*);", re.I)
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]*);", re.I)
 _MARKUP = re.compile(
     r"</?(?:a|b|br|div|em|font|h[1-6]|hr|i|img|li|ol|p|script|span|strong|style|u|ul)"
     r"(?:\s+[\w-]+\s*=[^<>]*|\s*/?)>",

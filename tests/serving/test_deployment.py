@@ -24,7 +24,7 @@ def python(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for line in (PROJECT / "Dockerfile").read_text().splitlines():
         instruction, _, words = line.partition(" ")
         if instruction == "COPY":
-            *sources, target = words.replace("${MODEL}", str(model_file)).split()
+            *sources, target = words.replace("data/06_models/model.onnx", str(model_file)).split()
             for source in map(PROJECT.joinpath, sources):
                 if source.is_dir():
                     shutil.copytree(source, app / target)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imdb_sentiment.serving import Predictor
@@ -9,6 +9,7 @@ from imdb_sentiment.text import clean_text
 PIECES = st.sampled_from(["w1", "W2", "w3,", "w4", "unheard", "<br />", "İw5", "—", "!", "\n"])
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES).map(" ".join))
 def test_segments_make_up_the_text(exported: bytes, text: str) -> None:
     _, segments = explain(Predictor(exported), text)

@@ -1,11 +1,12 @@
 """The page in a real browser; skipped where none is installed."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from browser import CHROMIUM, run_browser
 from services import EXAMPLES, Service, run_service
@@ -73,9 +74,23 @@ def test_words_are_marked_as_the_service_says(page: Page) -> None:
 
 
 def test_only_the_last_answer_is_shown(page: Page, service: Service) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/explain", hold)
     review = page.get_by_label("Type or paste a review")
-    for text in ("w1", "w1 w2", "never heard", "w3"):
-        review.fill(text)
+    review.fill("w1 w2")
+    while not held:
+        page.wait_for_timeout(50)
+    page.unroute("**/explain")
+    with page.expect_response("**/explain"):
+        review.fill("w3")
+    expect(page.locator("#text")).to_have_text("w3")
+    with contextlib.suppress(Error):  # the page has let go of it
+        held[0].continue_()
+    page.wait_for_timeout(300)
     expect(page.locator("#text")).to_have_text("w3")
 
 
@@ -100,7 +115,7 @@ def test_a_file_comes_back_scored(page: Page, tmp_path: Path) -> None:
     path.write_text("id,text\n1,w1 w2\n2,\n")
     page.get_by_label("CSV").set_input_files(path)
     page.get_by_role("button", name="Score it").click()
-    expect(page.get_by_role("status")).to_contain_text("there is no column 'review'")
+    expect(page.locator("#upload-said")).to_contain_text("there is no column 'review'")
     page.get_by_label("Column with the text").fill("text")
     with page.expect_download() as download:
         page.get_by_role("button", name="Score it").click()
@@ -108,7 +123,7 @@ def test_a_file_comes_back_scored(page: Page, tmp_path: Path) -> None:
     rows = download.value.path().read_text().splitlines()
     assert rows[0].startswith('"id","text","predicted_sentiment"')
     assert len(rows) == 3
-    expect(page.get_by_role("status")).to_contain_text("mine_scored.csv is in your downloads")
+    expect(page.locator("#upload-said")).to_contain_text("mine_scored.csv is in your downloads")
 
 
 def test_a_key_is_asked_for(browser: Browser, model_file: Path, tmp_path: Path) -> None:

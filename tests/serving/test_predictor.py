@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import make_encoded
@@ -37,6 +37,7 @@ def exported(both: tuple[KerasModel, bytes]) -> bytes:
     return both[1]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from([*WORDS, "other", "<br />", "&amp;"])).map(" ".join)))
 def test_it_answers_as_the_trained_network(
     both: tuple[KerasModel, bytes], texts: list[str]

@@ -25,7 +25,9 @@ def score(exported: bytes, text: str, column: str = "review") -> str:
     return target.getvalue()
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.lists(CELL, min_size=2, max_size=3), min_size=1))
 def test_it_says_what_the_pipeline_inference_says(
     exported: bytes, tmp_path: Path, rows: list[list[str]]

@@ -1,5 +1,6 @@
 """The service as its clients know it: a process of its own, over HTTP."""
 
+import contextlib
 import json
 import os
 import random
@@ -19,6 +20,7 @@ from imdb_sentiment.serving import Predictor
 from services import EXAMPLES, Service, run_service
 
 HOSTILE = 10_000
+CSV = {"Content-Type": "text/csv"}
 
 
 def post(
@@ -57,19 +59,20 @@ def test_an_explanation_marks_the_words(service: Service) -> None:
 
 def test_a_csv_comes_back_scored(service: Service) -> None:
     body = "id,review\n1,w1\n2,\n3,a,b\n"
-    answer = httpx.post(f"{service.url}/score", content=body.encode())
+    assert httpx.post(f"{service.url}/score", content=body).status_code == 415
+    answer = httpx.post(f"{service.url}/score", content=body, headers=CSV)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     header, *rows = answer.text.splitlines()
     assert header.startswith('"id","review","predicted_sentiment","probability"')
     assert rows[1] == '"2","","","","","","no text"'
     assert rows[2] == '"","","","","","","malformed line: 3 fields where the header has 2"'
-    answer = httpx.post(f"{service.url}/score?text_column=text", content=body.encode())
+    answer = httpx.post(f"{service.url}/score?text_column=text", content=body, headers=CSV)
     assert (answer.status_code, answer.json()["detail"]) == (
         422,
         "there is no column 'text'; there are: id, review",
     )
-    answer = httpx.post(f"{service.url}/score", content=b"review\n\xff\n")
+    answer = httpx.post(f"{service.url}/score", content=b"review\n\xff\n", headers=CSV)
     assert answer.status_code == 422
     assert "not UTF-8" in answer.json()["detail"]
 
@@ -148,6 +151,8 @@ def make_hostile(rng: random.Random) -> tuple[str, bytes, dict[str, str]]:
         lambda: b'{"texts": [NaN, Infinity, 1e999]}',
         lambda: b'review\n"' + rng.randbytes(50),
         lambda: ",".join(["review"] * rng.randrange(5)).encode(),
+        lambda: b'{"texts": ["&#' + b"1" * 5000 + b';"]}',
+        lambda: b"review" + b"," * 5000 + b"\n" * 1000,
         lambda: b"",
     ]
     return path, rng.choice(bodies)(), headers
@@ -166,22 +171,38 @@ def test_hostile_bodies_are_refused(service: Service) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         statuses = set().union(*pool.map(send, [cases[place::4] for place in range(4)]))
-    assert statuses <= {200, 400, 413, 422}
+    assert statuses <= {200, 400, 413, 415, 422}
     assert {200, 400, 422} <= statuses
     assert post(service, "/predict", {"texts": ["w1"]}).status_code == 200
 
 
-def send_raw(service: Service, data: bytes, *, then_close: bool) -> bytes:
-    """Send bytes, and return what comes back until the service closes the connection."""
+def send_raw(service: Service, data: bytes, *, then: bytes = b"", leave: bool = False) -> bytes:
+    """Send bytes, and more after the answer; return what comes until the service hangs up."""
     host, port = service.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(data)
-        if then_close:
+        if leave:
             return b""
         received = b""
+        if then:
+            received += connection.recv(65536)
+            connection.sendall(then)
         while part := connection.recv(65536):
             received += part
         return received
+
+
+def send_slowly(service: Service, head: bytes, pause: float) -> bytes:
+    """Send a body a byte at a time, and return the beginning of the answer."""
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(head)
+        connection.settimeout(pause)
+        for _ in range(100):
+            with contextlib.suppress(TimeoutError):
+                return connection.recv(100)
+            connection.sendall(b" ")
+        raise AssertionError("never answered")
 
 
 HALF = (
@@ -193,12 +214,16 @@ HALF = (
 def test_half_a_request_does_not_hang(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path, "--timeout", "1") as service:
         start = time.monotonic()
-        assert b" 408 " in send_raw(service, HALF, then_close=False).splitlines()[0]
-        assert send_raw(service, b"POST /predict HTT", then_close=False) == b""
-        assert send_raw(service, b"", then_close=False) == b""
+        assert b" 408 " in send_raw(service, HALF).splitlines()[0]
+        assert send_raw(service, b"POST /predict HTT") == b""
+        health = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+        assert b"alive" in send_raw(service, health, then=b"\r\n")
+        assert b" 404 " in send_raw(service, HALF.replace(b"/predict", b"/x"), then=b"{")
+        assert b" 408 " in send_slowly(service, HALF, 0.2)
+        assert send_raw(service, b"") == b""
         assert time.monotonic() - start < 15
         for _ in range(50):
-            send_raw(service, HALF, then_close=True)
+            send_raw(service, HALF, leave=True)
         assert post(service, "/predict", {"texts": ["w1"]}).status_code == 200
 
 
@@ -206,7 +231,7 @@ def test_a_body_too_large_is_refused(model_file: Path, tmp_path: Path) -> None:
     options = ("--max-texts", "1", "--max-characters", "100", "--max-upload", "1000")
     with run_service(model_file, tmp_path, *options) as service:
         for path, size in (("/predict", 5000), ("/score", 1001)):
-            answer = httpx.post(service.url + path, content=b"x" * size)
+            answer = httpx.post(service.url + path, content=b"x" * size, headers=CSV)
             assert answer.status_code == 413
             assert "larger than" in answer.json()["detail"]
 
@@ -251,7 +276,9 @@ def test_what_was_accepted_is_answered_before_the_end(model_file: Path, tmp_path
         rows = 20_000
         body = b"review\n" + b"w1 w2 w3 w4\n" * rows
         with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(httpx.post, f"{service.url}/score", content=body, timeout=60)
+            answer = pool.submit(
+                httpx.post, f"{service.url}/score", content=body, timeout=60, headers=CSV
+            )
             while count(service, "imdb_sentiment_pending") == 0:
                 assert not answer.done()
             os.kill(service.process.pid, signal.SIGTERM)

@@ -103,8 +103,8 @@ class ChunkedCSVDataset(CSVDataset):
         except UnicodeError as error:
             raise InputError(
                 f"{self._filepath} is not {self._load_args['encoding']} text ({error}, after row "
-                f"{max(next_row - 1, 0)}): save it as UTF-8, or name its encoding, as in "
-                "--params reviews_encoding=cp1252"
+                f"{max(next_row - 1, 0)}): save it as UTF-8, or name its encoding, such as "
+                "cp1252, with --params reviews_encoding=NAME (input_encoding for inference)"
             ) from None
         except ParserError as error:
             raise InputError(f"{self._filepath} is not a whole CSV: {_explain(error)}") from None

@@ -1,14 +1,16 @@
 """`imdb-sentiment serve`."""
 
 import logging.config
+import math
 import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-SHUTDOWN_TIMEOUT = 30  # seconds that accepted requests have to end
+MAX_CONNECTIONS = 1000  # at a time; beyond that the answer is 503
 IDLE_TIMEOUT = 65  # seconds that a connection may be idle; proxies commonly let go after 60
+SECONDS = click.FloatRange(min=0, min_open=True)
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -38,7 +40,8 @@ LOGGING: dict[str, Any] = {
 @click.option("--max-texts", type=click.IntRange(1), help="Texts in one request.")
 @click.option("--max-characters", type=click.IntRange(1), help="Characters of one text.")
 @click.option("--max-upload", type=click.IntRange(1), help="Bytes of a CSV.")
-@click.option("--timeout", type=float, help="Seconds that a request may take.")
+@click.option("--timeout", type=SECONDS, help="Seconds that a request may take.")
+@click.option("--upload-timeout", type=SECONDS, help="Seconds that an upload may take.")
 def serve(model: Path, host: str, port: int, **limits: Any) -> None:
     """Answer requests over HTTP, with a page to try it at /.
 
@@ -57,9 +60,13 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
     from imdb_sentiment.serving.settings import ServiceSettings
 
     key = os.environ.get("IMDB_SENTIMENT_API_KEY")
+    if key is not None and not (key and key.isascii()):
+        raise click.ClickException(
+            "IMDB_SENTIMENT_API_KEY must be ASCII, and not empty; unset it to let anyone ask"
+        )
     given = {name: value for name, value in limits.items() if value is not None}
     try:
-        settings = ServiceSettings(api_key=key or None, **given)
+        settings = ServiceSettings(api_key=key, **given)
         predictor = Predictor.load(model, threads=1)
     except FileNotFoundError:
         raise click.ClickException(
@@ -77,5 +84,7 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
         log_config=None,
         server_header=False,
         timeout_keep_alive=IDLE_TIMEOUT,
-        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
+        limit_concurrency=MAX_CONNECTIONS,
+        # What has been accepted may take that long.
+        timeout_graceful_shutdown=math.ceil(max(settings.timeout, settings.upload_timeout)),
     )

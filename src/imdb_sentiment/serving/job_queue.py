@@ -1,8 +1,9 @@
 """Threads that score, behind a queue that can be full."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 Arguments = ParamSpec("Arguments")
@@ -57,6 +58,21 @@ class JobQueue:
         """Raise QueueFullError if a job would not be taken now."""
         if self.pending >= self._limit:
             raise QueueFullError
+
+    @contextmanager
+    def reserve(self) -> Iterator[None]:
+        """Count as a job what comes before one, such as receiving what it is to work on.
+
+        Raises:
+            QueueFullError: A job would not be taken now.
+
+        """
+        self.require_room()
+        self.pending += 1
+        try:
+            yield
+        finally:
+            self.pending -= 1
 
     def _release(self) -> None:
         self.pending -= 1

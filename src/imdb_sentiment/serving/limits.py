@@ -2,10 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+@dataclass(frozen=True)
+class BodyLimit:
+    """How large a body may be, in bytes, and how many seconds it may take to arrive."""
+
+    max_bytes: int
+    seconds: float
 
 
 class LimitBodies:
@@ -13,22 +22,21 @@ class LimitBodies:
 
     Args:
         app: What is behind it.
-        max_bytes: Of a body, by path; the empty path stands for all others.
-        timeout: Seconds between two parts of a body.
+        limits: By path; the empty path stands for all others.
 
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: Mapping[str, int], timeout: float) -> None:
+    def __init__(self, app: ASGIApp, limits: Mapping[str, BodyLimit]) -> None:
         self._app = app
-        self._max_bytes = max_bytes
-        self._timeout = timeout
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request on, its body counted and timed."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._max_bytes.get(scope["path"], self._max_bytes[""])
+        limit = self._limits.get(scope["path"], self._limits[""])
+        deadline = asyncio.get_running_loop().time() + limit.seconds
         received = 0
         whole = False
 
@@ -37,12 +45,14 @@ class LimitBodies:
             if whole:  # what comes now is that the client is gone, which may be at any time
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), self._timeout)
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
             except TimeoutError:
                 raise HTTPException(408, "the body did not arrive in time", _CLOSE) from None
             received += len(message.get("body", b""))
-            if received > limit:
-                raise HTTPException(413, f"the body is larger than {limit:,} bytes", _CLOSE)
+            if received > limit.max_bytes:
+                problem = f"the body is larger than {limit.max_bytes:,} bytes"
+                raise HTTPException(413, problem, _CLOSE)
             whole = not message.get("more_body", False)
             return message
 
@@ -69,6 +79,13 @@ def limit_headers(timeout: float) -> type[HttpToolsProtocol]:
             super().connection_made(transport)
             self._expect_headers()
 
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            # uvicorn takes its own timer off at each byte, even one that begins no request.
+            answered = self.cycle is None or self.cycle.response_complete
+            if answered and self._headers_due is None and self.timeout_keep_alive_task is None:
+                self._expect_headers()
+
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self._expect_headers()
@@ -88,5 +105,6 @@ def limit_headers(timeout: float) -> type[HttpToolsProtocol]:
         def _stop_waiting(self) -> None:
             if self._headers_due is not None:
                 self._headers_due.cancel()
+                self._headers_due = None
 
     return TimedProtocol

@@ -82,8 +82,10 @@ class Predictor:
             self.examples: tuple[str, ...] = tuple(json.loads(self.facts.pop("examples")))
         except KeyError as error:
             raise ModelError(f"it lacks {error}: export it with the pipeline training") from error
-        self.tokenizer = Tokenizer.from_str(specification)
+        except json.JSONDecodeError as error:
+            raise ModelError(f"its labels or examples can't be read ({error})") from error
         _require_parts_that_fit(self._session, digest, specification, self.labels)
+        self.tokenizer = Tokenizer.from_str(specification)
 
     @classmethod
     def load(cls, path: str | Path, threads: int | None = None) -> Self:

@@ -9,8 +9,10 @@ from imdb_sentiment.serving.predictor import Prediction, explain_silence
 
 
 def _require_unicode(text: str) -> str:
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("half of a surrogate pair is no character")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("half of a surrogate pair is no character") from error
     return text
 
 

@@ -2,13 +2,17 @@
 
 import csv
 import itertools
+import sys
 from collections.abc import Iterable, Iterator
 from typing import IO
 
 from imdb_sentiment.probabilities import REASON_COLUMN, prediction_columns
-from imdb_sentiment.serving.predictor import Predictor, explain_silence
+from imdb_sentiment.serving.predictor import Prediction, Predictor, explain_silence
 
 ROWS_AT_A_TIME = 1000
+# A line of one byte becomes a row of all columns, so both are limited.
+MAX_COLUMNS = 1000
+MAX_OUTPUT = 1_000_000_000  # characters
 
 
 class CsvError(ValueError):
@@ -16,7 +20,11 @@ class CsvError(ValueError):
 
 
 def score_csv(
-    predictor: Predictor, source: Iterable[str], target: IO[str], text_column: str
+    predictor: Predictor,
+    source: Iterable[str],
+    target: IO[str],
+    text_column: str,
+    max_characters: int = sys.maxsize,
 ) -> int:
     """Add predictions to each row, as the pipeline inference does, and return how many there were.
 
@@ -26,10 +34,11 @@ def score_csv(
         target: Where the same rows go, in the same order, with the columns of
             `imdb_sentiment.predictions` added.
         text_column: Name of the column with the text.
+        max_characters: A longer text gets no prediction.
 
     Raises:
-        CsvError: It has no header or not that column, two columns of one name, or a quotation mark
-            that never closes.
+        CsvError: It has no header or not that column, two columns of one name or too many, a
+            quotation mark that never closes, or would grow beyond a gigabyte.
 
     """
     csv.field_size_limit(1 << 30)  # the body's size is limited already
@@ -37,54 +46,60 @@ def score_csv(
     writer = csv.writer(target, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     try:
         header = _read_header(reader, text_column)
+        width, place = len(header), header.index(text_column)
         added = [*prediction_columns(predictor.labels), REASON_COLUMN]
         kept = [place for place, name in enumerate(header) if name not in added]
         writer.writerow([*(header[place] for place in kept), *added])
         rows = 0
         while chunk := list(itertools.islice(reader, ROWS_AT_A_TIME)):
-            for row in _score_rows(predictor, chunk, header, kept, text_column):
-                writer.writerow(row)
+            texts = [row[place] if place < len(row) <= width else "" for row in chunk]
+            short = [text if len(text) <= max_characters else "" for text in texts]
+            for row, text, prediction in zip(chunk, texts, predictor.predict(short), strict=True):
+                whole = [""] * width if len(row) > width else row + [""] * (width - len(row))
+                reason = _explain_gap(row, text, prediction, width, max_characters)
+                judged = _list_values(prediction, predictor.labels)
+                writer.writerow([*(whole[place] for place in kept), *judged, reason])
             rows += len(chunk)
+            if target.tell() > MAX_OUTPUT:
+                raise CsvError(f"with predictions, it would be larger than {MAX_OUTPUT:,} bytes")
     except csv.Error as error:
         raise CsvError(f"this is not a whole CSV: {error} (line {reader.line_num})") from error
     return rows
 
 
 def _read_header(reader: Iterator[list[str]], text_column: str) -> list[str]:
-    header = [name.strip() or f"unnamed_{place}" for place, name in enumerate(next(reader, []))]
-    if not header:
+    found = next(reader, [])
+    if not found:
         raise CsvError("the file is empty: it must begin with a header")
+    if len(found) > MAX_COLUMNS:
+        raise CsvError(f"there are {len(found):,} columns, and {MAX_COLUMNS:,} at most may be")
+    header = [name.strip() or f"unnamed_{place}" for place, name in enumerate(found)]
     if len(set(header)) < len(header):
-        raise CsvError(f"two columns have the same name: {', '.join(header)}")
+        raise CsvError(f"two columns have the same name: {_shorten(header)}")
     if text_column not in header:
-        raise CsvError(f"there is no column {text_column!r}; there are: {', '.join(header)}")
+        raise CsvError(f"there is no column {text_column[:50]!r}; there are: {_shorten(header)}")
     return header
 
 
-def _score_rows(
-    predictor: Predictor,
-    chunk: list[list[str]],
-    header: list[str],
-    kept: list[int],
-    text_column: str,
-) -> Iterator[list[object]]:
-    width = len(header)
-    whole = [
-        row + [""] * (width - len(row)) if len(row) <= width else [""] * width for row in chunk
-    ]
-    texts = [row[header.index(text_column)] for row in whole]
-    for given, row, text, prediction in zip(
-        chunk, whole, texts, predictor.predict(texts), strict=True
-    ):
-        added: list[object]
-        if prediction.label is not None:
-            added = [prediction.label, prediction.probability, *prediction.probabilities.values()]
-            reason = ""
-        else:
-            added = [""] * (2 + len(predictor.labels))
-            reason = (
-                explain_silence(text)
-                if len(given) <= width
-                else f"malformed line: {len(given)} fields where the header has {width}"
-            )
-        yield [*(row[place] for place in kept), *added, reason]
+def _shorten(header: list[str]) -> str:
+    names = [name[:50] for name in header[:20]]
+    return ", ".join([*names, "…"] if len(header) > len(names) else names)
+
+
+def _list_values(prediction: Prediction, labels: tuple[str, ...]) -> list[object]:
+    if prediction.label is None:
+        return [""] * len(prediction_columns(labels))
+    return [prediction.label, prediction.probability, *prediction.probabilities.values()]
+
+
+def _explain_gap(
+    row: list[str], text: str, prediction: Prediction, width: int, max_characters: int
+) -> str:
+    """Return why a row has no prediction; nothing if it has one."""
+    if prediction.label is not None:
+        return ""
+    if len(row) > width:
+        return f"malformed line: {len(row)} fields where the header has {width}"
+    if len(text) > max_characters:
+        return f"longer than {max_characters:,} characters"
+    return explain_silence(text)

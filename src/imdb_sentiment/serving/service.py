@@ -13,12 +13,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.security import APIKeyHeader
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 from imdb_sentiment import __version__
 from imdb_sentiment.serving.explanation import explain
 from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError
-from imdb_sentiment.serving.limits import LimitBodies
+from imdb_sentiment.serving.limits import BodyLimit, LimitBodies
 from imdb_sentiment.serving.observation import Observation
 from imdb_sentiment.serving.predictor import Predictor
 from imdb_sentiment.serving.schemas import (
@@ -44,6 +45,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         401: "The API key is missing or wrong.",
         408: "The body did not arrive in time.",
         413: "The body is too large.",
+        415: "The body is not declared as a CSV.",
         422: "The request is not as described here.",
         503: "The queue is full: try again after the seconds in Retry-After.",
         504: "It took too long.",
@@ -79,26 +81,17 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
     observation = Observation(lambda: jobs.pending + uploads.pending)
     app.add_middleware(
         LimitBodies,
-        max_bytes={"": settings.max_body, "/score": settings.max_upload},
-        timeout=settings.timeout,
+        limits={
+            "": BodyLimit(settings.max_body, settings.timeout),
+            "/explain": BodyLimit(settings.max_text_body, settings.timeout),
+            "/score": BodyLimit(settings.max_upload, settings.upload_timeout),
+        },
     )
     app.add_middleware(observation.middleware)
     allowed = [Depends(_make_gatekeeper(settings))]
 
-    @app.exception_handler(RequestValidationError)
-    async def explain_refusal(_: Request, error: RequestValidationError) -> JSONResponse:
-        # What was sent is not sent back: it may be long, and no text at all.
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part != "body")
-        return _answer_problem(422, f"{place}: {first['msg']}" if place else str(first["msg"]))
-
-    @app.exception_handler(QueueFullError)
-    async def ask_for_patience(_: Request, error: QueueFullError) -> JSONResponse:
-        return _answer_problem(503, "the queue is full", {"Retry-After": "1"})
-
-    @app.exception_handler(TimeoutError)
-    async def give_up(_: Request, error: TimeoutError) -> JSONResponse:
-        return _answer_problem(504, f"no answer within {settings.timeout:g} seconds")
+    _explain_problems(app)
+    _tell_how_it_is(app, jobs, observation)
 
     def require_length(texts: list[str]) -> None:
         if len(texts) > settings.max_texts:
@@ -147,10 +140,20 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
         text_column: Annotated[str, Query(description="the column with the text")] = "review",
     ) -> Response:
         """Add predictions to each row of a CSV (UTF-8, with a header), sent as the body."""
-        source = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115  # closed by the worker
-        async for part in request.stream():
-            await run_in_threadpool(source.write, part)
-        target, rows = await uploads.run(_score_upload, predictor, source, text_column)
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "text/csv":
+            # Other sites' pages can't send this type without being asked whether they may.
+            raise HTTPException(415, "the body must be a CSV: Content-Type: text/csv")
+        source = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115  # closed by the job
+        with uploads.reserve():
+            try:
+                async for part in request.stream():
+                    await run_in_threadpool(source.write, part)
+            except BaseException:
+                source.close()
+                raise
+        target, rows = await uploads.run(
+            _score_upload, predictor, source, text_column, settings.max_characters
+        )
         observation.texts.inc(rows)
         return StreamingResponse(
             _read_and_close(target),
@@ -158,9 +161,25 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
             headers={"Content-Disposition": 'attachment; filename="scored.csv"'},
         )
 
-    @app.exception_handler(CsvError)
-    async def refuse_csv(_: Request, error: CsvError) -> JSONResponse:
-        return _answer_problem(422, str(error))
+    @app.get("/model", dependencies=allowed, responses={401: PROBLEMS[401]})
+    async def model() -> ModelResponse:
+        """Say what the service runs on."""
+        return ModelResponse(
+            labels=list(predictor.labels),
+            examples=list(predictor.examples),
+            facts=predictor.facts,
+        )
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(PAGE / "index.html")
+
+    app.mount("/page", StaticFiles(directory=PAGE))
+    return app
+
+
+def _tell_how_it_is(app: FastAPI, jobs: JobQueue, observation: Observation) -> None:
+    """Add what those ask who run the service."""
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -173,26 +192,37 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
         jobs.require_room()
         return {"status": "ready"}
 
-    @app.get("/model")
-    async def model() -> ModelResponse:
-        """Say what the service runs on."""
-        return ModelResponse(
-            labels=list(predictor.labels),
-            examples=list(predictor.examples),
-            facts=predictor.facts,
-        )
-
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Return counts and times in Prometheus's format."""
         return observation.expose()
 
-    @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(PAGE / "index.html")
 
-    app.mount("/page", StaticFiles(directory=PAGE))
-    return app
+def _explain_problems(app: FastAPI) -> None:
+    """Answer each problem with its status and a sentence."""
+
+    @app.exception_handler(RequestValidationError)
+    async def explain_refusal(_: Request, error: RequestValidationError) -> JSONResponse:
+        # What was sent is not sent back: it may be long, and no text at all.
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"] if part != "body")
+        return _answer_problem(422, f"{place}: {first['msg']}" if place else str(first["msg"]))
+
+    @app.exception_handler(QueueFullError)
+    async def ask_for_patience(_: Request, error: QueueFullError) -> JSONResponse:
+        return _answer_problem(503, "the queue is full", {"Retry-After": "1"})
+
+    @app.exception_handler(TimeoutError)
+    async def give_up(_: Request, error: TimeoutError) -> JSONResponse:
+        return _answer_problem(504, "no answer in time")
+
+    @app.exception_handler(ClientDisconnect)
+    async def note_departure(_: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=499)  # nginx's number for it; only the log will see it
+
+    @app.exception_handler(CsvError)
+    async def refuse_csv(_: Request, error: CsvError) -> JSONResponse:
+        return _answer_problem(422, str(error))
 
 
 def _make_gatekeeper(settings: ServiceSettings) -> Callable[..., Awaitable[None]]:
@@ -202,7 +232,7 @@ def _make_gatekeeper(settings: ServiceSettings) -> Callable[..., Awaitable[None]
         if settings.api_key is None:
             return
         expected = settings.api_key.get_secret_value().encode()
-        if not hmac.compare_digest((given or "").encode(errors="surrogateescape"), expected):
+        if not hmac.compare_digest((given or "").encode(), expected):
             raise HTTPException(401, "the API key is missing or wrong")
 
     return require_key
@@ -215,7 +245,7 @@ def _answer_problem(
 
 
 def _score_upload(
-    predictor: Predictor, source: IO[bytes], text_column: str
+    predictor: Predictor, source: IO[bytes], text_column: str, max_characters: int
 ) -> tuple[IO[bytes], int]:
     """Return the scored CSV, to be read from its beginning, and its number of rows."""
     target = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115  # closed when it has been sent
@@ -224,7 +254,7 @@ def _score_upload(
         lines = io.TextIOWrapper(source, "utf-8-sig", newline="")
         sink = io.TextIOWrapper(target, "utf-8", newline="", write_through=True)
         try:
-            rows = score_csv(predictor, lines, sink, text_column)
+            rows = score_csv(predictor, lines, sink, text_column, max_characters)
         except UnicodeDecodeError as error:
             raise CsvError(f"the file is not UTF-8 text: {error}") from error
     sink.detach()

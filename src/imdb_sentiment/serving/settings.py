@@ -15,8 +15,8 @@ class ServiceSettings(BaseModel):
         max_upload: Bytes of a CSV.
         threads: Requests worked on at a time; uploads have one thread of their own.
         queue_size: Requests that may wait for one of these; beyond that the answer is 503.
-        timeout: Seconds that a request may take, and the next part of its body.
-        upload_timeout: Seconds that an upload may take.
+        timeout: Seconds that a request may take to arrive, and again to be answered.
+        upload_timeout: The same of an upload.
         api_key: What clients must send as `X-API-Key`; anyone may ask if None.
 
     """
@@ -34,5 +34,10 @@ class ServiceSettings(BaseModel):
 
     @property
     def max_body(self) -> int:
-        """Bytes of a JSON body: a character may take twelve, as an escaped surrogate pair."""
-        return 12 * self.max_characters * self.max_texts + 1000
+        """Bytes of the JSON of as many texts as may be."""
+        return self.max_texts * self.max_text_body
+
+    @property
+    def max_text_body(self) -> int:
+        """Bytes of the JSON of one text: a character may take twelve, as an escaped pair."""
+        return 12 * self.max_characters + 1000

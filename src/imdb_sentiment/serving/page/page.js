@@ -25,9 +25,17 @@ async function ask(path, options = {}) {
     throw new Error("The service does not answer. Is it running?");
   }
   if (response.ok) return response;
-  if (response.status === 401) find("key-form").hidden = false;
+  if (response.status === 401) {
+    find("key-form").hidden = false;
+    find("key").focus();
+  }
   const problem = await response.json().catch(() => ({}));
   throw new Error(`The service says: ${problem.detail ?? response.statusText}.`);
+}
+
+function hideVerdict() {
+  find("verdict").hidden = true;
+  find("said").textContent = "";
 }
 
 function showProblem(error) {
@@ -85,7 +93,7 @@ async function judge() {
   running?.abort();
   const text = review.value;
   if (!text.trim()) {
-    find("verdict").hidden = true;
+    hideVerdict();
     showProblem(null);
     return;
   }
@@ -102,7 +110,7 @@ async function judge() {
     showProblem(null);
   } catch (error) {
     if (error.name === "AbortError") return;
-    find("verdict").hidden = true;
+    hideVerdict();
     showProblem(error);
   }
 }
@@ -116,6 +124,8 @@ find("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem("key", find("key").value);
   find("key-form").hidden = true;
+  showProblem(null);
+  offerExamples().catch(showProblem);
   judge();
 });
 

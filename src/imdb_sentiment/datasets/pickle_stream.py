@@ -2,18 +2,17 @@
 
 import pickle
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from imdb_sentiment.datasets.atomic import atomic_write
+from imdb_sentiment.datasets.local_file import LocalFileDataset
 from imdb_sentiment.datasets.stream import Stream
 
 
-class PickleStreamDataset(AbstractDataset[Iterable[Any], Stream[Any]]):
+class PickleStreamDataset(LocalFileDataset[Iterable[Any], Stream[Any]]):
     """One pickle a chunk, one file a stream: written and read at the memory of one chunk.
 
     The file appears under its name when the stream has ended; a stream that raises leaves the
@@ -24,10 +23,6 @@ class PickleStreamDataset(AbstractDataset[Iterable[Any], Stream[Any]]):
         metadata: For plugins; Kedro ignores it.
 
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def save(self, data: Iterable[Any]) -> None:
         """Write every item of `data`."""
@@ -55,9 +50,3 @@ class PickleStreamDataset(AbstractDataset[Iterable[Any], Stream[Any]]):
         with self._filepath.open("rb") as file:
             while file.peek(1):
                 yield pickle.load(file)
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

@@ -1,17 +1,15 @@
 """A tokenizer as a JSON file."""
 
 import json
-from pathlib import Path
-from typing import Any
 
-from kedro.io import AbstractDataset
 from kedro_datasets._typing import JSONPreview
 from tokenizers import Tokenizer
 
 from imdb_sentiment.datasets.atomic import atomic_write
+from imdb_sentiment.datasets.local_file import LocalFileDataset
 
 
-class TokenizerDataset(AbstractDataset[Tokenizer, Tokenizer]):
+class TokenizerDataset(LocalFileDataset[Tokenizer, Tokenizer]):
     """`tokenizers.Tokenizer` in its own JSON format, which is safe to load from anyone.
 
     Args:
@@ -19,10 +17,6 @@ class TokenizerDataset(AbstractDataset[Tokenizer, Tokenizer]):
         metadata: For plugins; Kedro ignores it.
 
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def save(self, data: Tokenizer) -> None:
         """Write the tokenizer."""
@@ -38,9 +32,3 @@ class TokenizerDataset(AbstractDataset[Tokenizer, Tokenizer]):
         content = json.loads(self._filepath.read_text(encoding="utf-8"))
         content["model"]["vocab"] = f"{len(content['model']['vocab'])} entries"
         return JSONPreview(json.dumps(content))
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

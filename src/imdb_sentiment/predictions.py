@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import require_column
 from imdb_sentiment.parameters import CustomReviewsParameters
 from imdb_sentiment.probabilities import prediction_columns
 
@@ -41,12 +41,12 @@ def choose_texts(custom_reviews: pd.DataFrame, custom: CustomReviewsParameters) 
         InputError: The column is missing.
 
     """
-    if custom.text_column not in custom_reviews.columns:
-        raise InputError(
-            f"custom_reviews.csv has no column {custom.text_column!r}; it has: "
-            f"{', '.join(map(str, custom_reviews.columns))}. Name the right one with "
-            "--params custom_reviews.text_column=NAME"
-        )
+    require_column(
+        custom.text_column,
+        custom_reviews.columns,
+        "custom_reviews.csv",
+        "custom_reviews.text_column",
+    )
     return custom_reviews[custom.text_column].fillna("").astype(str)
 
 

@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 from tokenizers import Tokenizer
 
 from imdb_sentiment.encoded import EncodedReviews
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import InputError, require_column
 from imdb_sentiment.parameters import (
     ReviewsParameters,
     SplitParameters,
@@ -118,12 +118,7 @@ def _require_columns(
     if split_column:
         wanted["split.column"] = split_column
     for parameter, column in wanted.items():
-        if column not in chunk.columns:
-            found = ", ".join(name for name in chunk.columns if name != "_malformed")
-            raise InputError(
-                f"{reviews.file} has no column {column!r}; it has: {found}. Name the right one "
-                f"with --params {parameter}=NAME"
-            )
+        require_column(column, chunk.columns.drop("_malformed"), reviews.file, parameter)
 
 
 def _problem(

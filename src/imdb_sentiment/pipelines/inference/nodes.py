@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import require_column
 from imdb_sentiment.parameters import InferenceParameters
 from imdb_sentiment.predictions import add_predictions, tabulate_predictions
 from imdb_sentiment.probabilities import REASON_COLUMN
@@ -45,12 +45,12 @@ def score_reviews(
 def _score_chunk(
     predictor: Predictor, chunk: pd.DataFrame, inference: InferenceParameters
 ) -> pd.DataFrame:
-    if inference.text_column not in chunk.columns:
-        found = ", ".join(name for name in chunk.columns if name != "_malformed")
-        raise InputError(
-            f"the input file has no column {inference.text_column!r}; it has: {found}. Name the "
-            "right one with --params inference.text_column=NAME"
-        )
+    require_column(
+        inference.text_column,
+        chunk.columns.drop("_malformed"),
+        "the input file",
+        "inference.text_column",
+    )
     texts = chunk[inference.text_column]
     probabilities = predictor.predict_probabilities(texts.tolist())
     predictions = tabulate_predictions(probabilities, predictor.labels)

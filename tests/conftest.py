@@ -17,8 +17,7 @@ from imdb_sentiment.parameters import (
     TrainingParameters,
     TuningParameters,
 )
-from imdb_sentiment.text import train_tokenizer
-from services import EXAMPLES, WORDS, Service, run_service
+from services import EXAMPLES, Service, make_tokenizer, run_service
 
 
 @pytest.fixture(scope="session")
@@ -81,10 +80,9 @@ def exported() -> bytes:
         embedding_size=4, units=5, dropout_rate=0.2, optimizer="adam", learning_rate=0.05,
         learning_rate_schedule="constant", batch_size=8, epochs=3,
     )  # fmt: skip
-    tokenizer = train_tokenizer(WORDS, TokenizerParameters(vocabulary_size=28, sequence_length=6))
     model, _ = train_model(make_encoded(100), small, seed=1)
     return convert_to_onnx(
-        model, tokenizer, ("negative", "positive"), examples=EXAMPLES, facts={"fact": "true"}
+        model, make_tokenizer(), ("negative", "positive"), examples=EXAMPLES, facts={"fact": "true"}
     )
 
 

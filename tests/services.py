@@ -1,4 +1,4 @@
-"""A small exported model, and the service on it as a process."""
+"""What a small exported model is made of, and the service on it as a process."""
 
 import contextlib
 import os
@@ -12,9 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from tokenizers import Tokenizer
+
+from imdb_sentiment.parameters import TokenizerParameters
+from imdb_sentiment.text import train_tokenizer
 
 WORDS = [f"w{i}" for i in range(28)]
 EXAMPLES = ("w1 w2 w3", "w4 and <b>w5</b>")
+
+
+def make_tokenizer() -> Tokenizer:
+    """Return a tokenizer of `WORDS`, for the networks of `make_encoded`."""
+    return train_tokenizer(WORDS, TokenizerParameters(vocabulary_size=28, sequence_length=6))
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,13 @@ from tokenizers import Tokenizer
 from helpers import make_encoded
 from imdb_sentiment.export import convert_to_onnx
 from imdb_sentiment.model import train_model
-from imdb_sentiment.parameters import Hyperparameters, TokenizerParameters
-from imdb_sentiment.text import train_tokenizer
+from imdb_sentiment.parameters import Hyperparameters
+from services import make_tokenizer
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    words = [f"w{i}" for i in range(28)]
-    return train_tokenizer(words, TokenizerParameters(vocabulary_size=28, sequence_length=6))
+    return make_tokenizer()
 
 
 def test_the_export_is_a_real_lstm_that_takes_any_shape(

@@ -17,14 +17,12 @@ from rich.markdown import Markdown
 from helpers import PROJECT, make_encoded
 from imdb_sentiment.datasets import AtomicCSVDataset
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.export import convert_to_onnx
 from imdb_sentiment.model import KerasModel, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
     Hyperparameters,
     ReviewsParameters,
-    TokenizerParameters,
     TrainingParameters,
 )
 from imdb_sentiment.pipelines.reporting import create_pipeline
@@ -39,7 +37,6 @@ from imdb_sentiment.pipelines.reporting.nodes import (
     summarise_run,
 )
 from imdb_sentiment.pipelines.training.nodes import fit_baseline
-from imdb_sentiment.text import train_tokenizer
 
 CHECK = {"largest_probability_difference": 1e-7}
 
@@ -157,19 +154,12 @@ def test_test_predictions_say_what_was_what(model: KerasModel) -> None:
     np.testing.assert_allclose(both.max(axis=1), frame["probability"])
 
 
-@pytest.fixture(scope="module")
-def onnx_model(model: KerasModel) -> bytes:
-    words = [f"w{i}" for i in range(28)]
-    tokenizer = train_tokenizer(words, TokenizerParameters(vocabulary_size=28, sequence_length=6))
-    return convert_to_onnx(model, tokenizer, ("negative", "positive"))
-
-
 def test_custom_reviews_keep_their_columns_and_gaps(
-    onnx_model: bytes, custom: CustomReviewsParameters
+    exported: bytes, custom: CustomReviewsParameters
 ) -> None:
     texts = ["w1 w2", None, " <br> ", "unheard of"]
     table = pd.DataFrame({"id": [7, 8, 9, 10], "review": texts}, index=[3, 4, 5, 6])
-    scored = score_custom_reviews(onnx_model, table, custom)
+    scored = score_custom_reviews(exported, table, custom)
     assert scored.columns.tolist() == [
         "id",
         "review",
@@ -183,14 +173,14 @@ def test_custom_reviews_keep_their_columns_and_gaps(
     for column in scored.columns[2:]:
         assert scored[column].notna().tolist() == [True, False, False, False]
     with pytest.raises(InputError, match=r"no column 'review'; it has: text"):
-        score_custom_reviews(onnx_model, pd.DataFrame({"text": []}), custom)
+        score_custom_reviews(exported, pd.DataFrame({"text": []}), custom)
 
 
 def test_predictions_of_an_earlier_run_are_replaced(
-    onnx_model: bytes, custom: CustomReviewsParameters
+    exported: bytes, custom: CustomReviewsParameters
 ) -> None:
-    once = score_custom_reviews(onnx_model, pd.DataFrame({"review": ["w1", "w2 w3"]}), custom)
-    again = score_custom_reviews(onnx_model, once.assign(probability="?"), custom)
+    once = score_custom_reviews(exported, pd.DataFrame({"review": ["w1", "w2 w3"]}), custom)
+    again = score_custom_reviews(exported, once.assign(probability="?"), custom)
     pd.testing.assert_frame_equal(once, again)
 
 
@@ -267,7 +257,7 @@ def test_importances_need_trials_that_differ() -> None:
 def test_the_pipeline_makes_every_report(
     *,
     model: KerasModel,
-    onnx_model: bytes,
+    exported: bytes,
     reviews: ReviewsParameters,
     custom: CustomReviewsParameters,
     baseline_parameters: BaselineParameters,
@@ -288,7 +278,7 @@ def test_the_pipeline_makes_every_report(
             "test": MemoryDataset(test),
             "clean_reviews": MemoryDataset([frame]),
             "baseline": MemoryDataset(fit_baseline([frame], baseline_parameters, training)),
-            "onnx_model": MemoryDataset(onnx_model),
+            "onnx_model": MemoryDataset(exported),
             "export_check": MemoryDataset(CHECK),
             "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["w1", "w2"]})),
             "study": MemoryDataset(make_study(), copy_mode="assign"),

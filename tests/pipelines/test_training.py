@@ -11,13 +11,12 @@ from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
     Hyperparameters,
-    TokenizerParameters,
     TrainingParameters,
 )
 from imdb_sentiment.pipelines.training import create_pipeline
 from imdb_sentiment.pipelines.training.nodes import fit_baseline, fit_best_model
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.text import train_tokenizer
+from services import make_tokenizer
 
 
 @pytest.fixture
@@ -92,15 +91,12 @@ def test_the_pipeline_runs_on_a_few_rows(
     training: TrainingParameters,
     custom: CustomReviewsParameters,
 ) -> None:
-    tokenizer = train_tokenizer(
-        [f"w{i}" for i in range(28)], TokenizerParameters(vocabulary_size=28, sequence_length=6)
-    )
     catalog = DataCatalog(
         {
             "train": MemoryDataset(make_encoded(40)),
             "validation": MemoryDataset(make_encoded(20, seed=2)),
             "clean_reviews": MemoryDataset(clean_reviews),
-            "tokenizer": MemoryDataset(tokenizer, copy_mode="assign"),
+            "tokenizer": MemoryDataset(make_tokenizer(), copy_mode="assign"),
             "best_hyperparameters": MemoryDataset(hyperparameters.model_dump()),
             "model": MemoryDataset(copy_mode="assign"),
             "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["w1 w2", None]})),

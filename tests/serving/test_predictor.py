@@ -16,9 +16,9 @@ from imdb_sentiment.model import KerasModel, predict_probabilities, train_model
 from imdb_sentiment.parameters import Hyperparameters, TokenizerParameters
 from imdb_sentiment.serving import ModelError, Prediction, Predictor, explain_silence
 from imdb_sentiment.text import clean_text, encode_texts, train_tokenizer
+from services import WORDS, make_tokenizer
 
-WORDS = [f"w{i}" for i in range(28)]
-TOKENIZER = train_tokenizer(WORDS, TokenizerParameters(vocabulary_size=28, sequence_length=6))
+TOKENIZER = make_tokenizer()
 LABELS = {2: ("bad", "good"), 3: ("bad", "good", "so-so")}
 
 

@@ -39,18 +39,18 @@ def explain(predictor: Predictor, text: str) -> tuple[Prediction, list[Segment]]
 
     """
     cleaned = clean_text(text)
-    prediction = predictor.predict(text)
-    if prediction.label is None:
-        return prediction, [Segment(cleaned, None)] if cleaned else []
     tokens, places = locate_known_words(predictor.tokenizer, cleaned)
-    label = predictor.labels.index(prediction.label)
+    if not places:
+        return Prediction(None, {}), [Segment(cleaned, None)] if cleaned else []
+    (probabilities,) = predictor.score_tokens(tokens[np.newaxis])
+    label = probabilities.argmax()
     if len(tokens) == 1:
         without = np.full(1, 1 / len(predictor.labels))
     else:
         others = ~np.eye(len(tokens), dtype=bool)
         shorter = np.broadcast_to(tokens, others.shape)[others].reshape(len(tokens), -1)
         without = predictor.score_tokens(shorter)[:, label]
-    effects = prediction.probabilities[prediction.label] - without
+    effects = probabilities[label] - without
     segments = []
     end = 0
     for (start, stop), effect in zip(places, effects.tolist(), strict=True):
@@ -60,4 +60,4 @@ def explain(predictor: Predictor, text: str) -> tuple[Prediction, list[Segment]]
         end = stop
     if end < len(cleaned):
         segments.append(Segment(cleaned[end:], None))
-    return prediction, segments
+    return predictor.name_label(probabilities), segments

@@ -31,32 +31,32 @@ class Observation:
     """
 
     def __init__(self, count_pending: Callable[[], int]) -> None:
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
+        self._collectors = CollectorRegistry()
+        ProcessCollector(registry=self._collectors)
         self._requests = Counter(
             "imdb_sentiment_requests",
             "Requests answered.",
             ["path", "status"],
-            registry=self._registry,
+            registry=self._collectors,
         )
         self._seconds = Histogram(
             "imdb_sentiment_request_seconds",
             "Time to the end of the answer.",
             ["path"],
             buckets=BUCKETS,
-            registry=self._registry,
+            registry=self._collectors,
         )
-        self.texts = Counter("imdb_sentiment_texts", "Texts judged.", registry=self._registry)
+        self.texts = Counter("imdb_sentiment_texts", "Texts judged.", registry=self._collectors)
         pending = Gauge(
             "imdb_sentiment_pending",
             "Requests not answered yet.",
-            registry=self._registry,
+            registry=self._collectors,
         )
         pending.set_function(count_pending)
 
     def expose(self) -> Response:
         """Return all metrics."""
-        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(self._collectors), media_type=CONTENT_TYPE_LATEST)
 
     def middleware(self, app: ASGIApp) -> ASGIApp:
         """Wrap an application, so that its requests are counted, timed and logged."""

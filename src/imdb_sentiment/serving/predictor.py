@@ -116,15 +116,14 @@ class Predictor:
         """
         if isinstance(texts, str):
             return self.predict([texts])[0]
-        probabilities = self.predict_probabilities(texts)
-        known = ~np.isnan(probabilities[:, 0])
-        best = probabilities.argmax(axis=1)
-        return [
-            Prediction(self.labels[code], dict(zip(self.labels, row.tolist(), strict=True)))
-            if is_known
-            else Prediction(None, {})
-            for is_known, code, row in zip(known, best, probabilities, strict=True)
-        ]
+        return [self.name_label(row) for row in self.predict_probabilities(texts)]
+
+    def name_label(self, probabilities: npt.NDArray[np.float64]) -> Prediction:
+        """Return the prediction that the probabilities of one text make, shape (labels,)."""
+        if np.isnan(probabilities[0]):
+            return Prediction(None, {})
+        label = self.labels[probabilities.argmax()]
+        return Prediction(label, dict(zip(self.labels, probabilities.tolist(), strict=True)))
 
     def predict_probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return the probability of every label.

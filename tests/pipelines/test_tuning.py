@@ -218,10 +218,19 @@ def test_if_all_trials_fail_the_first_reason_is_told(
 
 
 def test_trials_become_a_table() -> None:
+    def objective(trial: optuna.Trial) -> float:
+        units = trial.suggest_int("units", 1, 9)
+        for epoch in range(3):
+            trial.report(units / 10, epoch)
+            if trial.number == 1:
+                raise optuna.TrialPruned
+        return units / 10
+
     study = optuna.create_study(direction="maximize")
-    study.optimize(lambda trial: trial.suggest_int("units", 1, 9) / 10, n_trials=2)
+    study.optimize(objective, n_trials=2)
     table = tabulate_trials(study)
-    assert table["state"].tolist() == ["complete", "complete"]
+    assert table["state"].tolist() == ["complete", "pruned"]
+    assert table["epochs"].tolist() == [3, 1]
     np.testing.assert_allclose(table["params_units"] / 10, table["value"])
     assert (table["seconds"] >= 0).all()
 

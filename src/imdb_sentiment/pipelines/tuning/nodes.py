@@ -169,14 +169,15 @@ def train_candidate(
 
 
 def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
-    """Return one row a trial: how it went, its duration in seconds, its hyperparameters.
+    """Return one row a trial: how it went, what it took, its hyperparameters.
 
     Args:
         study: From `tune_hyperparameters`.
 
     Returns:
-        The trials in the order in which they began, with `failure`, the reason of one that failed,
-        `retry_of`, the number of a failed trial that it tries again, and `params_NAME`.
+        The trials in the order in which they began, with `epochs`, how many it has finished,
+        `failure`, the reason of one that failed, `retry_of`, the number of a failed trial that it
+        tries again, and `params_NAME`.
 
     """
     return pd.DataFrame(
@@ -186,6 +187,7 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
             "value": trial.value,
             "started": trial.datetime_start,
             "seconds": trial.duration.total_seconds() if trial.duration else None,
+            "epochs": len(trial.intermediate_values),
             "failure": explain_failure(trial),
             "retry_of": trial.system_attrs.get("failed_trial"),
             **{f"params_{name}": value for name, value in trial.params.items()},

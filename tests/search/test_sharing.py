@@ -1,0 +1,113 @@
+"""Runs that share a study, or leave it to another, in each kind of database."""
+
+import multiprocessing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from kedro.io import DatasetError
+from optuna.trial import TrialState
+
+from helpers import wait_until
+from imdb_sentiment.datasets import OptunaStorageDataset
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.search import SharedStudy, open_workers
+from objectives import hang_unless_told, log_slow_call, make_study, search
+from postgres import find_programs, run_server
+
+PROGRAMS = find_programs()
+SPAWN = multiprocessing.get_context("spawn")
+
+Arguments = dict[str, Any]  # of an OptunaStorageDataset
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[Arguments]:
+    if PROGRAMS is None:
+        pytest.skip("PostgreSQL is not installed")
+    with run_server(PROGRAMS) as server:
+        credentials = {"username": server.username, "password": server.password}
+        yield {"url": server.url, "credentials": credentials}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Arguments:
+    if request.param == "sqlite":
+        return {"filepath": str(tmp_path / "study.db")}
+    arguments: Arguments = request.getfixturevalue("postgresql")
+    storage = OptunaStorageDataset(**arguments).load()
+    for study in storage.get_all_studies():
+        storage.delete_study(study._study_id)
+    return arguments
+
+
+def open_study(database: Arguments, n_trials: int) -> SharedStudy:
+    return make_study(OptunaStorageDataset(**database).load(), n_trials)
+
+
+def run_logging(database: Arguments, n_trials: int, log: Path) -> None:
+    search(open_study(database, n_trials), log_slow_call, log)
+
+
+def run_hanging(database: Arguments, n_trials: int, folder: Path) -> None:
+    search(open_study(database, n_trials), hang_unless_told, folder)
+
+
+def states(study: SharedStudy) -> list[str]:
+    return [trial.state.name for trial in study.trials()]
+
+
+def test_runs_make_its_trials_together(database: Arguments, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    runs = [SPAWN.Process(target=run_logging, args=(database, 15, log)) for _ in range(4)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join(120)
+        assert run.exitcode == 0
+    calls = [line.split() for line in log.read_text().splitlines()]
+    assert len(calls) == 15  # none beyond the total
+    assert len({number for number, _ in calls}) == 15
+    assert len({process for _, process in calls}) > 1
+    study = open_study(database, 15)
+    assert len(study.counted()) == 15
+    assert len({trial.params["x"] for trial in study.trials(TrialState.COMPLETE)}) == 15
+
+
+def test_a_killed_run_loses_nothing_and_its_trial_is_retried_at_once(
+    database: Arguments, tmp_path: Path
+) -> None:
+    process = SPAWN.Process(target=run_hanging, args=(database, 3, tmp_path))
+    process.start()
+    wait_until((tmp_path / "0.pid").exists)
+    process.kill()
+    process.join(30)
+    (tmp_path / "go").touch()
+    study = open_study(database, 3)
+    assert states(study) == ["RUNNING"]
+    search(study, hang_unless_told, tmp_path)
+    assert states(study) == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    first, retried = study.trials()[:2]
+    assert first.params == retried.params
+    assert retried.system_attrs["failed_trial"] == first.number
+
+    whole = make_study(optuna.storages.InMemoryStorage(), 3)
+    search(whole, hang_unless_told, tmp_path)
+    assert [t.params for t in whole.trials()] == [t.params for t in study.trials()[1:]]
+
+
+def test_dask_workers_reach_it(database: Arguments, tmp_path: Path) -> None:
+    with open_workers(2, None) as workers:
+        study = open_study(database, 4)
+        search(study, log_slow_call, tmp_path / "log", workers=workers)
+    assert states(study) == ["COMPLETE"] * 4
+
+
+def test_a_wrong_password_is_told_without_telling_the_password(postgresql: Arguments) -> None:
+    wrong = postgresql["credentials"] | {"password": "wr0ng"}
+    with pytest.raises(DatasetError, match=r"can't be opened.*password authentication") as caught:
+        OptunaStorageDataset(**postgresql | {"credentials": wrong}).load()
+    assert isinstance(caught.value.__cause__, InputError)
+    assert "wr0ng" not in str(caught.value)

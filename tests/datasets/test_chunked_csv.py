@@ -86,6 +86,7 @@ def test_reads_other_encodings_and_separators(path: Path) -> None:
         (b"review,sentiment\na,b\n", {"encoding": "utf-16"}, "is not utf-16 text"),
         (b'review,sentiment\na,b\n"never,closed\n', {}, "opened in row 2 is never closed"),
         (b"review,review\na,b\n", {}, "two columns have the same name"),
+        (b"review,_malformed\na,b\n", {}, "rename the column '_malformed'"),
     ],
 )
 def test_unreadable_files_are_explained(

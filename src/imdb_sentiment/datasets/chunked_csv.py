@@ -38,7 +38,7 @@ class ChunkedCSVDataset(CSVDataset):
 
     Iterating raises:
         InputError: The file is missing or empty, is not in the encoding named, has a quote that
-            never closes, or two columns of one name.
+            never closes, two columns of one name, or one that is called `_malformed`.
 
     """
 
@@ -114,6 +114,11 @@ class ChunkedCSVDataset(CSVDataset):
         header = [name.strip() or f"unnamed_{place}" for place, name in enumerate(record)]
         if len(set(header)) < len(header):
             raise InputError(f"{self._filepath}: two columns have the same name: {header}")
+        if MALFORMED in header:
+            raise InputError(
+                f"{self._filepath}: rename the column {MALFORMED!r}: malformed lines are marked in "
+                "a column of that name"
+            )
         return header
 
 

@@ -9,7 +9,7 @@ COPY requirements-deployment.txt ./
 RUN python -m pip install --no-cache-dir --require-hashes -r requirements-deployment.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
-RUN python -m pip install --no-cache-dir --no-deps .
+RUN python -m pip install --no-cache-dir --no-deps --no-build-isolation .
 
 COPY data/06_models/model.onnx ./
 

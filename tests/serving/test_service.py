@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from helpers import wait_until
 from imdb_sentiment.serving import Predictor
 from services import EXAMPLES, Service, run_service
 
@@ -236,6 +237,29 @@ def test_a_body_too_large_is_refused(model_file: Path, tmp_path: Path) -> None:
             assert "larger than" in answer.json()["detail"]
 
 
+def test_the_answer_to_a_body_far_too_large_is_not_lost(model_file: Path, tmp_path: Path) -> None:
+    with run_service(model_file, tmp_path, "--max-upload", "1000") as service:
+        body = b"x" * 30_000_000  # more than the sockets' buffers hold
+        with httpx.Client() as client:
+            for _ in range(5):
+                answer = client.post(f"{service.url}/score", content=body, headers=CSV)
+                assert answer.status_code == 413
+
+
+def test_a_client_that_takes_nothing_of_its_answer_is_left(
+    model_file: Path, tmp_path: Path
+) -> None:
+    with run_service(model_file, tmp_path, "--timeout", "1") as service:
+        body = b"review\n" + b"w1\n" * 200_000
+        head = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+        host, port = service.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+            # The log has its line when the service is done with it.
+            wait_until(lambda: '"path": "/score"' in service.log.read_text())
+        assert "Traceback" not in service.log.read_text()
+
+
 def test_a_full_queue_answers_503_and_recovers(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path, "--threads", "1", "--queue-size", "1") as service:
         body = {"text": "w1 w2 w3 w4 w5 w6"}
@@ -265,6 +289,8 @@ def test_the_api_key_is_asked_for(model_file: Path, tmp_path: Path) -> None:
                 answer = post(service, path, body, headers=headers)
                 assert answer.status_code == 401
             assert post(service, "/score", "review", headers=headers).status_code == 401
+        # The key is asked for before the body is looked at.
+        assert httpx.post(f"{service.url}/predict", content=b"{").status_code == 401
         allowed = {"X-API-Key": "s3cret"}
         assert post(service, "/predict", {"texts": ["w1"]}, headers=allowed).status_code == 200
         assert httpx.get(f"{service.url}/ready").status_code == 200

@@ -50,7 +50,7 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
     try:
         import uvicorn
 
-        from imdb_sentiment.serving.limits import limit_headers
+        from imdb_sentiment.serving.limits import limit_waiting
         from imdb_sentiment.serving.service import create_app
     except ImportError as error:
         raise click.ClickException(
@@ -80,7 +80,7 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
         host=host,
         port=port,
         access_log=False,  # ours has the time, too
-        http=limit_headers(settings.timeout),
+        http=limit_waiting(settings.timeout),
         log_config=None,
         server_header=False,
         timeout_keep_alive=IDLE_TIMEOUT,

@@ -48,32 +48,34 @@ class LimitBodies:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
-                raise HTTPException(408, "the body did not arrive in time", _CLOSE) from None
+                close = {"Connection": "close"}  # the rest of the body is not waited for
+                raise HTTPException(408, "the body did not arrive in time", close) from None
             received += len(message.get("body", b""))
             if received > limit.max_bytes:
-                problem = f"the body is larger than {limit.max_bytes:,} bytes"
-                raise HTTPException(413, problem, _CLOSE)
+                # The connection stays open and takes in what is still sent: closed, it would be
+                # reset, and the client might never see the answer.
+                raise HTTPException(413, f"the body is larger than {limit.max_bytes:,} bytes")
             whole = not message.get("more_body", False)
             return message
 
         await self._app(scope, receive_within_limits, send)
 
 
-_CLOSE = {"Connection": "close"}  # the rest of the body is not read
+def limit_waiting(timeout: float) -> type[HttpToolsProtocol]:
+    """Return uvicorn's HTTP protocol, with two limits that it lacks.
 
-
-def limit_headers(timeout: float) -> type[HttpToolsProtocol]:
-    """Return uvicorn's HTTP protocol, with a limit that it lacks to the time of a request's head.
-
-    Without it, a connection on which half a request has come, or none, stays open for ever.
+    Without them, a connection stays open for ever on which half a request has come, or none, or
+    whose client takes nothing of the answer.
 
     Args:
-        timeout: Seconds from the first byte, or from the connection, to the end of the headers.
+        timeout: Seconds from the first byte, or from the connection, to the end of the headers; and
+            for which a client may take nothing of an answer that waits for it.
 
     """
 
     class TimedProtocol(HttpToolsProtocol):
         _headers_due: asyncio.TimerHandle | None = None
+        _reader_due: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -94,8 +96,17 @@ def limit_headers(timeout: float) -> type[HttpToolsProtocol]:
             self._stop_waiting()
             super().on_headers_complete()
 
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._reader_due = self.loop.call_later(timeout, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._stop_waiting_for_reader()
+            super().resume_writing()
+
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_waiting()
+            self._stop_waiting_for_reader()
             super().connection_lost(exc)
 
         def _expect_headers(self) -> None:
@@ -106,5 +117,10 @@ def limit_headers(timeout: float) -> type[HttpToolsProtocol]:
             if self._headers_due is not None:
                 self._headers_due.cancel()
                 self._headers_due = None
+
+        def _stop_waiting_for_reader(self) -> None:
+            if self._reader_due is not None:
+                self._reader_due.cancel()
+                self._reader_due = None
 
     return TimedProtocol

@@ -3,14 +3,15 @@
 import hmac
 import io
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -37,6 +38,7 @@ from imdb_sentiment.serving.settings import ServiceSettings
 
 PAGE = Path(__file__).parent / "page"
 SPOOLED = 1 << 20  # bytes of an upload that stay in memory; the rest goes to a temporary file
+KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
 UPLOADS = 4  # that may wait for the one before
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
@@ -88,7 +90,11 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
         },
     )
     app.add_middleware(observation.middleware)
-    allowed = [Depends(_make_gatekeeper(settings))]
+    guarded = APIRouter(
+        route_class=_make_guarded_route(settings),
+        dependencies=[Depends(KEY_HEADER)],  # for the description
+        responses={401: PROBLEMS[401]},
+    )
 
     _explain_problems(app)
     _tell_how_it_is(app, jobs, observation)
@@ -99,7 +105,7 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
         if any(len(text) > settings.max_characters for text in texts):
             raise HTTPException(422, f"a text has more than {settings.max_characters:,} characters")
 
-    @app.post("/predict", dependencies=allowed, responses=PROBLEMS)
+    @guarded.post("/predict", responses=PROBLEMS)
     async def predict(request: PredictRequest) -> PredictResponse:
         """Judge one text or several."""
         require_length(request.texts)
@@ -112,7 +118,7 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
             ]
         )
 
-    @app.post("/explain", dependencies=allowed, responses=PROBLEMS)
+    @guarded.post("/explain", responses=PROBLEMS)
     async def explain_text(request: ExplainRequest) -> ExplainResponse:
         """Judge a text, and say which of its words moved the model ("leave-one-out")."""
         require_length([request.text])
@@ -123,9 +129,8 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
             segments=[SegmentResponse.describe(segment) for segment in segments],
         )
 
-    @app.post(
+    @guarded.post(
         "/score",
-        dependencies=allowed,
         response_class=Response,
         responses=PROBLEMS | {200: {"content": {"text/csv": {}}, "description": "The scored CSV."}},
         openapi_extra={
@@ -161,7 +166,7 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
             headers={"Content-Disposition": 'attachment; filename="scored.csv"'},
         )
 
-    @app.get("/model", dependencies=allowed, responses={401: PROBLEMS[401]})
+    @guarded.get("/model")
     async def model() -> ModelResponse:
         """Say what the service runs on."""
         return ModelResponse(
@@ -169,6 +174,8 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
             examples=list(predictor.examples),
             facts=predictor.facts,
         )
+
+    app.include_router(guarded)
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
@@ -225,17 +232,24 @@ def _explain_problems(app: FastAPI) -> None:
         return _answer_problem(422, str(error))
 
 
-def _make_gatekeeper(settings: ServiceSettings) -> Callable[..., Awaitable[None]]:
-    header = APIKeyHeader(name="X-API-Key", auto_error=False)
+def _make_guarded_route(settings: ServiceSettings) -> type[APIRoute]:
+    """Return a kind of route that asks for the API key, if there is one, before all else."""
+    key = settings.api_key
 
-    async def require_key(given: Annotated[str | None, Depends(header)]) -> None:
-        if settings.api_key is None:
-            return
-        expected = settings.api_key.get_secret_value().encode()
-        if not hmac.compare_digest((given or "").encode(), expected):
-            raise HTTPException(401, "the API key is missing or wrong")
+    class GuardedRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
 
-    return require_key
+            async def require_key(request: Request) -> Response:
+                # A dependency would be asked only when the body has been read and parsed.
+                given = await KEY_HEADER(request) or ""
+                if key and not hmac.compare_digest(given.encode(), key.get_secret_value().encode()):
+                    raise HTTPException(401, "the API key is missing or wrong")
+                return await handle(request)
+
+            return require_key
+
+    return GuardedRoute
 
 
 def _answer_problem(

@@ -10,31 +10,14 @@ length; their size is told apart.
 """
 
 import argparse
-import csv
 import pickle
 import statistics
 import tempfile
 from pathlib import Path
 
-from project import describe_machine, make_project, measure
+from project import describe_machine, make_project, measure, repeat_csv
 
 MIB = 1024 * 1024
-
-
-def repeat(source: Path, target: Path, times: int) -> None:
-    """Write `source` `times` over, each copy's texts made distinct by a word at their end."""
-    with target.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out)
-        for copy in range(times):
-            with source.open(encoding="utf-8", newline="") as file:
-                reader = csv.reader(file)
-                header = next(reader)
-                if copy == 0:
-                    writer.writerow(header)
-                text = header.index("review")
-                for row in reader:
-                    row[text] += f" copy{copy}"
-                    writer.writerow(row)
 
 
 def encoded_bytes(project: Path) -> int:
@@ -60,9 +43,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         project = make_project(Path(temporary))
         longer = project / "data/01_raw/longer.csv"
-        repeat(arguments.csv.resolve(), longer, arguments.times)
+        repeat_csv(arguments.csv.resolve(), longer, arguments.times)
         once = project / "data/01_raw/once.csv"
-        repeat(arguments.csv.resolve(), once, 1)
+        repeat_csv(arguments.csv.resolve(), once, 1)
         for name, path in (("as it is", once), (f"{arguments.times} times", longer)):
             command = ["-m", "kedro", "run", "--pipelines", "data_processing"]
             command += ["--params", f"reviews_file={path}"]

@@ -1,5 +1,6 @@
 """A project of its own for each measurement, so that nothing in data/ is touched."""
 
+import csv
 import os
 import platform
 import shutil
@@ -26,6 +27,22 @@ def make_project(folder: Path) -> Path:
     (folder / "data/01_raw").mkdir(parents=True)
     shutil.copy(ROOT / "data/01_raw/custom_reviews.csv", folder / "data/01_raw")
     return folder
+
+
+def repeat_csv(source: Path, target: Path, times: int) -> None:
+    """Write `source` `times` over, each copy's texts made distinct by a word at their end."""
+    with target.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out)
+        for copy in range(times):
+            with source.open(encoding="utf-8", newline="") as file:
+                reader = csv.reader(file)
+                header = next(reader)
+                if copy == 0:
+                    writer.writerow(header)
+                text = header.index("review")
+                for row in reader:
+                    row[text] += f" copy{copy}"
+                    writer.writerow(row)
 
 
 def describe_machine() -> str:

@@ -8,12 +8,10 @@ the CSV. All clients run on the same cores as the service.
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
-import socket
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +20,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pandas as pd
-import psutil
 from project import ROOT, describe_machine
+from service import Connection, run_service
 
 from imdb_sentiment.batching import cut_padding
 from imdb_sentiment.model import predict_probabilities
@@ -93,6 +91,15 @@ def measure_one_review(texts: Texts) -> None:
     taken = min(_time(lambda: every_core.predict(texts)) for _ in range(3))
     print(f"| Predictor, tokenising included | {len(texts) / taken:,.0f} |")
 
+    # What the service could save at most if it put concurrent requests together.
+    print("\n| texts in one call, one thread | ms a text |\n| ---: | ---: |")
+    for size in (1, 8, 64):
+        calls = [texts[start : start + size] for start in range(0, len(texts), size)]
+        taken = min(
+            _time(lambda calls=calls: list(map(predictor.predict, calls))) for _ in range(3)
+        )
+        print(f"| {size} | {1000 * taken / len(texts):.2f} |", flush=True)
+
 
 def _time(run: Callable[[], Any]) -> float:
     start = time.perf_counter()
@@ -104,21 +111,14 @@ async def _ask_again_and_again(
     port: int, bodies: list[bytes], until: float, seconds: list[float], statuses: list[int]
 ) -> None:
     """Send one request after another over one connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    number = 0
-    while (start := time.perf_counter()) < until:
-        body = bodies[number % len(bodies)]
-        number += 1
-        writer.write(
-            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-        )
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        await reader.readexactly(length)
+    connection = await Connection.open(port)
+    for body in itertools.cycle(bodies):
+        start = time.perf_counter()
+        if start >= until:
+            break
+        statuses.append(await connection.predict(body))
         seconds.append(time.perf_counter() - start)
-        statuses.append(int(head[9:12]))
-    writer.close()
+    connection.close()
 
 
 def load(
@@ -145,39 +145,19 @@ def load(
 
 def measure_service(texts: Texts, duration: float) -> None:
     """Start the service, and ask over HTTP."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    start = time.perf_counter()
-    command = ["-m", "imdb_sentiment", "serve", "--model", str(MODELS / "model.onnx")]
-    process = subprocess.Popen(
-        [sys.executable, *command, "--port", str(port)], stderr=subprocess.DEVNULL
-    )
-    try:
-        while True:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/ready").raise_for_status()
-                break
-            except httpx.TransportError:
-                if process.poll() is not None:
-                    sys.exit("the service did not start")
-                time.sleep(0.02)
-        print(f"\nService ready after {time.perf_counter() - start:.2f} s")
+    with run_service(MODELS / "model.onnx") as service:
+        print(f"\nService ready after {service.start_seconds:.2f} s")
         bodies = [json.dumps({"texts": [text]}).encode() for text in texts]
         print("\n| clients | p50 ms | p99 ms | requests a second | not 200 |")
         print("| ---: | ---: | ---: | ---: | ---: |")
         for clients in (1, 8, 64):
-            load(port, bodies, clients, 1)
-            seconds, statuses = load(port, bodies, clients, duration)
+            load(service.port, bodies, clients, 1)
+            seconds, statuses = load(service.port, bodies, clients, duration)
             p50, p99 = percentiles(seconds)
             failed = sum(status != httpx.codes.OK for status in statuses)
             rate = len(seconds) / duration
             print(f"| {clients} | {p50:.1f} | {p99:.1f} | {rate:,.0f} | {failed} |", flush=True)
-        memory = psutil.Process(process.pid).memory_info().rss / 2**20
-        print(f"\nResident memory of the service after that: {memory:.0f} MiB")
-    finally:
-        process.terminate()
-        process.wait()
+        print(f"\nResident memory of the service after that: {service.resident_mib():.0f} MiB")
 
 
 def main() -> None:

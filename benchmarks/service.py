@@ -1,0 +1,80 @@
+"""A service of its own for each measurement, and connections to it that cost little."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import httpx
+import psutil
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running `imdb-sentiment serve`, and the seconds that it took to be ready."""
+
+    process: psutil.Process
+    port: int
+    start_seconds: float
+
+    def resident_mib(self) -> float:
+        """Return the memory that it has now."""
+        return float(self.process.memory_info().rss / 2**20)
+
+
+@contextmanager
+def run_service(model: Path) -> Iterator[Service]:
+    """Start the service, wait until it is ready, and end it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = time.perf_counter()
+    command = ["-m", "imdb_sentiment", "serve", "--model", str(model), "--port", str(port)]
+    process = subprocess.Popen([sys.executable, *command], stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/ready").raise_for_status()
+                break
+            except httpx.TransportError:
+                if process.poll() is not None:
+                    sys.exit("the service did not start")
+                time.sleep(0.02)
+        yield Service(psutil.Process(process.pid), port, time.perf_counter() - start)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+class Connection:
+    """A connection kept open, for one request after another."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, port: int) -> Self:
+        """Connect."""
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def predict(self, body: bytes) -> int:
+        """Ask for a prediction, and return the status of the answer."""
+        self._writer.write(
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        await self._reader.readexactly(length)
+        return int(head[9:12])
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.close()

@@ -86,8 +86,3 @@ def use_counted(trial: optuna.Trial, data: CountedOnArrival) -> float:
     with data.log.with_suffix(".used").open("a") as file:
         file.write(f"{os.getpid()}\n")
     return float(trial.params["x"])
-
-
-def read_thread_limits() -> tuple[int, int]:
-    """Return how many threads TensorFlow would take, within an operation and between them."""
-    return tuple(int(os.environ[f"TF_NUM_{kind}OP_THREADS"]) for kind in ("INTRA", "INTER"))  # type: ignore[return-value]

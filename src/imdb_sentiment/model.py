@@ -1,5 +1,6 @@
 """Building, training and asking the network. TensorFlow is imported when it is needed."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -16,6 +17,7 @@ from imdb_sentiment.quiet import silent_tensorflow_import
 KerasModel: TypeAlias = Any
 
 PREDICTION_BATCH_SIZE = 256
+ROWS_A_THREAD = 32  # of a training batch; with fewer, another thread gains nothing
 
 History = dict[str, list[float]]
 EpochCallback = Callable[[int, dict[str, float]], None]
@@ -103,11 +105,17 @@ def train_model(
         model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(
             hyperparameters.learning_rate, n_steps
         )
+    trained = model
+    if not tf.config.list_physical_devices("GPU"):
+        from imdb_sentiment.fused_lstm import share_layers
+
+        parts = min(count_threads(), max(1, hyperparameters.batch_size // ROWS_A_THREAD))
+        trained = share_layers(model, parts)
     notify = on_epoch_end or (lambda epoch, figures: None)
     told = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: notify(epoch + 1, dict(logs))
     )
-    history = model.fit(
+    history = trained.fit(
         _make_dataset(train, hyperparameters.batch_size, rng),
         validation_data=_make_dataset(validation, PREDICTION_BATCH_SIZE) if validation else None,
         shuffle=False,  # the dataset does that
@@ -138,6 +146,11 @@ def predict_probabilities(
         batch = cut_padding(sequences[rows]).astype(np.int32)
         probabilities[rows] = complete_probabilities(np.asarray(model.predict_on_batch(batch)))
     return probabilities
+
+
+def count_threads() -> int:
+    """Return how many of its operations TensorFlow runs side by side in this process."""
+    return int(os.environ.get("TF_NUM_INTEROP_THREADS", "0")) or os.cpu_count() or 1
 
 
 def _make_dataset(

@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from helpers import Cluster, wait_until
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.model import count_threads
 from imdb_sentiment.search import SharedStudy, open_workers
 from imdb_sentiment.search.workers import Workers
 from objectives import (
@@ -25,7 +26,6 @@ from objectives import (
     log_slow_call,
     make_study,
     raise_below_half,
-    read_thread_limits,
     search,
     use_counted,
 )
@@ -89,8 +89,7 @@ def test_trials_run_in_both_processes_with_their_share_of_the_cores(
     assert str(os.getpid()) not in processes
     for trial in study.trials():
         assert trial.value == trial.params["x"]
-    share = max(1, CPU_COUNT // 2)
-    assert call(two, read_thread_limits) == (share, share)
+    assert call(two, count_threads) == max(1, CPU_COUNT // 2)
 
 
 def test_the_data_reach_each_worker_once(

@@ -232,7 +232,7 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
                 threads_per_worker=1,  # of Dask: one trial at a time
                 memory_limit=0,  # a limit would pause workers, for good
                 preload=_IGNORE_CTRL_C,
-                env={"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads},
+                env={"TF_NUM_INTEROP_THREADS": threads},
                 silence_logs=logging.CRITICAL,  # a worker's death is ours to report
             )
         )

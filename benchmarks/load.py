@@ -13,10 +13,11 @@ runs on the same cores as the service.
 import argparse
 import asyncio
 import collections
-import contextlib
 import itertools
 import json
+import math
 import statistics
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,127 +28,158 @@ from service import Connection, Service, run_service
 
 STEP = 100  # requests a second between two rates
 TOO_LONG = 0.25  # seconds that 99 in 100 answers may take at most
-MAX_CONNECTIONS = 2000
-NO_ANSWER = 0  # in the place of a status
+MAX_CONNECTIONS = 900  # the service has 1,000
+GOOD = "200"
 
 
 @dataclass
 class Answers:
-    """What came back at some rate: how many of each status, and the seconds of those with 200."""
+    """What came back at some rate.
 
-    statuses: collections.Counter[int] = field(default_factory=collections.Counter)
+    Attributes:
+        counts: How many of each status, or of each kind of error in its place.
+        seconds: What each with status 200 took.
+        rate: Requests a second that were really sent.
+
+    """
+
+    counts: collections.Counter[str] = field(default_factory=collections.Counter)
     seconds: list[float] = field(default_factory=list)
+    rate: float = 0
 
-    @property
-    def p50(self) -> float:
-        """The median of the seconds."""
-        return statistics.median(self.seconds)
-
-    @property
-    def p99(self) -> float:
-        """Their 99th percentile."""
-        return statistics.quantiles(self.seconds, n=100)[98]
+    def percentile(self, percent: int) -> float:
+        """Return a percentile of the seconds, in milliseconds."""
+        if len(self.seconds) < 2:  # noqa: PLR2004
+            return math.nan
+        return 1000 * statistics.quantiles(self.seconds, n=100)[percent - 1]
 
     def are_good(self) -> bool:
         """Return whether all were answered, and nearly all soon."""
-        return set(self.statuses) == {200} and self.p99 <= TOO_LONG
+        return set(self.counts) == {GOOD} and self.percentile(99) <= 1000 * TOO_LONG
+
+    def describe(self) -> str:
+        """Return all that in words."""
+        counts = ", ".join(f"{n:,} {status}" for status, n in sorted(self.counts.items()))
+        p50, p99 = self.percentile(50), self.percentile(99)
+        return (
+            f"{self.rate:.0f} a second sent; {counts}; p50 {p50:.0f} ms, p99 {p99:.0f} ms of {GOOD}"
+        )
 
 
-async def send(port: int, bodies: list[bytes], rate: int, duration: float) -> Answers:
-    """Send requests at a rate, a second, and wait for their answers."""
-    answers = Answers()
-    idle: list[Connection] = []
-    tasks: set[asyncio.Task[None]] = set()
+class Client:
+    """Sends requests, and keeps its connections.
 
-    async def ask(body: bytes, due: float) -> None:
+    Args:
+        port: Of the service.
+        bodies: What to send, in turn.
+
+    """
+
+    def __init__(self, port: int, bodies: list[bytes]) -> None:
+        self._port = port
+        self._bodies = itertools.cycle(bodies)
+        self._idle: list[Connection] = []
+        self._room = asyncio.Semaphore(MAX_CONNECTIONS)
+
+    async def send(self, rate: int, duration: float) -> Answers:
+        """Send requests at a rate, a second, and wait for their answers."""
+        answers, tasks = await self.begin(rate, duration)
+        await asyncio.gather(*tasks)
+        return answers
+
+    async def begin(self, rate: int, duration: float) -> tuple[Answers, list[asyncio.Task[None]]]:
+        """Send requests at a rate; their answers are still to come."""
+        answers = Answers()
+        tasks = []
+        start = time.perf_counter()
+        number = 0
+        for number in range(int(rate * duration)):
+            due = start + number / rate
+            await asyncio.sleep(max(0, due - time.perf_counter()))
+            await self._room.acquire()
+            tasks.append(asyncio.create_task(self._ask(answers, due)))
+        answers.rate = number / (time.perf_counter() - start)
+        return answers, tasks
+
+    async def ask(self, timeout: float) -> str:
+        """Send one request, and return the status of its answer, or the kind of error."""
         connection = None
         try:
-            async with asyncio.timeout(30):
-                connection = idle.pop() if idle else await Connection.open(port)
-                status = await connection.predict(body)
-            idle.append(connection)
-        except (TimeoutError, OSError, EOFError):
-            status = NO_ANSWER
+            async with asyncio.timeout(timeout):
+                connection = self._idle.pop() if self._idle else await Connection.open(self._port)
+                status = str(await connection.predict(next(self._bodies)))
+        except Exception as error:
+            status = type(error).__name__
             if connection is not None:
+                connection.is_open = False
+        if connection is not None:
+            if connection.is_open:
+                self._idle.append(connection)
+            else:
                 connection.close()
-        answers.statuses[status] += 1
-        if status == 200:  # noqa: PLR2004
+        return status
+
+    async def _ask(self, answers: Answers, due: float) -> None:
+        status = await self.ask(timeout=30)
+        answers.counts[status] += 1
+        if status == GOOD:
             answers.seconds.append(time.perf_counter() - due)
-
-    start = time.perf_counter()
-    for number, body in zip(range(int(rate * duration)), itertools.cycle(bodies), strict=False):
-        due = start + number / rate
-        if (wait := due - time.perf_counter()) > 0:
-            await asyncio.sleep(wait)
-        while len(tasks) >= MAX_CONNECTIONS:
-            await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
-        task = asyncio.create_task(ask(body, due))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        if number % 50 == 0:
-            await asyncio.sleep(0)  # let answers in, even when behind
-    await asyncio.gather(*tasks)
-    for connection in idle:
-        connection.close()
-    return answers
+        self._room.release()
 
 
-async def find_rate(port: int, bodies: list[bytes], seconds: float) -> int:
-    """Return the highest rate that the service holds."""
-    await send(port, bodies, STEP, 2)
-    held = 0
+async def find_rate(client: Client, seconds: float) -> int:
+    """Return the highest rate that the service holds, or holds at a second attempt."""
+    await client.send(STEP, 2)
     for rate in itertools.count(STEP, STEP):
-        answers = await send(port, bodies, rate, seconds)
+        answers = await client.send(rate, seconds)
         if not answers.are_good():
-            return held
-        held = rate
+            answers = await client.send(rate, seconds)
+        print(f"{rate} requests a second: {answers.describe()}", flush=True)
+        if not answers.are_good():
+            return rate - STEP
     raise AssertionError("unreachable")
 
 
-async def hold(service: Service, bodies: list[bytes], rate: int, minutes: int) -> None:
+async def hold(service: Service, client: Client, rate: int, minutes: int) -> None:
     """Keep a rate up, and print what came of each minute."""
-    print("| minute | requests a second | p50 ms | p99 ms | not 200 | resident MiB |")
+    print("\n| minute | requests a second | p50 ms | p99 ms | not 200 | resident MiB |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: |")
     for minute in range(1, minutes + 1):
-        answers = await send(service.port, bodies, rate, 60)
-        failed = answers.statuses.total() - answers.statuses[200]
+        answers = await client.send(rate, 60)
+        failed = answers.counts.total() - answers.counts[GOOD]
         print(
-            f"| {minute} | {rate} | {1000 * answers.p50:.1f} | {1000 * answers.p99:.1f} "
-            f"| {failed} | {service.resident_mib():.0f} |",
+            f"| {minute} | {answers.rate:.0f} | {answers.percentile(50):.1f} "
+            f"| {answers.percentile(99):.1f} | {failed} | {service.resident_mib():.0f} |",
             flush=True,
         )
 
 
-async def overload(service: Service, bodies: list[bytes], rate: int, seconds: float) -> None:
-    """Send too much, and see how soon the service is well again."""
-    answers = await send(service.port, bodies, rate, seconds)
-    counts = ", ".join(
-        f"{n} {status or 'no answer'}" for status, n in sorted(answers.statuses.items())
-    )
-    print(f"\n{rate} requests a second for {seconds:.0f} s: {counts}")
-    print(f"Those with 200: p50 {1000 * answers.p50:.0f} ms, p99 {1000 * answers.p99:.0f} ms")
-    print(f"Resident memory: {service.resident_mib():.0f} MiB")
-    start = time.perf_counter()
-    while True:
+async def overload(service: Service, client: Client, rate: int, seconds: float) -> None:
+    """Send too much, and see how soon after the last request the service is well again."""
+    answers, tasks = await client.begin(rate, seconds)
+    end = time.perf_counter()
+    while time.perf_counter() - end < 60:  # noqa: PLR2004
         asked = time.perf_counter()
-        with contextlib.suppress(OSError, EOFError):
-            connection = await Connection.open(service.port)
-            status = await connection.predict(bodies[0])
-            connection.close()
-            if status == 200 and time.perf_counter() - asked < TOO_LONG:  # noqa: PLR2004
-                break
-        await asyncio.sleep(0.01)
-    print(f"Well again after {1000 * (time.perf_counter() - start):.0f} ms")
+        if await client.ask(timeout=TOO_LONG) == GOOD:
+            print(f"\nWell again {1000 * (asked - end):.0f} ms after the last request", flush=True)
+            break
+    else:
+        sys.exit("not well again within a minute")
+    await asyncio.gather(*tasks)
+    print(f"{rate} requests a second for {seconds:.0f} s: {answers.describe()}")
+    print(f"Resident memory: {service.resident_mib():.0f} MiB", flush=True)
 
 
 async def measure(service: Service, bodies: list[bytes], minutes: int, seconds: float) -> None:
     """Find the rate, hold it, and double it."""
-    rate = await find_rate(service.port, bodies, seconds)
-    print(f"Highest rate held: {rate} requests a second\n", flush=True)
-    await hold(service, bodies, rate, minutes)
-    await overload(service, bodies, 2 * rate, 60)
-    after = await send(service.port, bodies, rate // 2, 10)
-    print(f"Half the rate after that: {dict(after.statuses)}, p99 {1000 * after.p99:.1f} ms")
+    client = Client(service.port, bodies)
+    rate = await find_rate(client, seconds)
+    if not rate:
+        sys.exit(f"the service does not hold {STEP} requests a second")
+    await hold(service, client, rate, minutes)
+    await overload(service, client, 2 * rate, 60)
+    after = await client.send(rate // 2, 10)
+    print(f"Half the rate after that: {after.describe()}")
 
 
 def main() -> None:

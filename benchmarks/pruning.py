@@ -42,8 +42,8 @@ def main() -> None:
                 usage = search.measure(f"{name}{seed}", arguments.trials, parameters)
                 trials = pd.read_csv(search.project / "data/08_reporting/trials.csv")
                 best = trials.loc[trials["state"] == "complete", "value"].max()
-                n_pruned = (trials["state"] == "pruned").sum()
-                results.append((usage.seconds, trials["epochs"].sum(), best, n_pruned))
+                n_pruned = int((trials["state"] == "pruned").sum())
+                results.append((usage.seconds, int(trials["epochs"].sum()), best, n_pruned))
             (whole, epochs, best_whole, _), (pruned, fewer, best_pruned, n_pruned) = results
             row = (whole, pruned, pruned / whole, epochs, fewer, best_whole, best_pruned, n_pruned)
             rows.append(row)

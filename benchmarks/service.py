@@ -53,11 +53,17 @@ def run_service(model: Path) -> Iterator[Service]:
 
 
 class Connection:
-    """A connection kept open, for one request after another."""
+    """A connection kept open, for one request after another.
+
+    Attributes:
+        is_open: Whether the service has not said that it closes it.
+
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self.is_open = True
 
     @classmethod
     async def open(cls, port: int) -> Self:
@@ -70,9 +76,10 @@ class Connection:
             b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         )
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
         await self._reader.readexactly(length)
+        self.is_open = b"connection: close" not in head
         return int(head[9:12])
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from imdb_sentiment.model import KerasModel
-from imdb_sentiment.quiet import silent_tensorflow_import
+from imdb_sentiment.tensorflow_setup import tensorflow_setup
 
 
 def convert_to_onnx(
@@ -46,7 +46,7 @@ def convert_to_onnx(
         float32 of shape (batch, 1) for two labels, (batch, labels) for more.
 
     """
-    with silent_tensorflow_import():
+    with tensorflow_setup():
         import keras
     import onnx
 

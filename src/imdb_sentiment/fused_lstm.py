@@ -3,6 +3,9 @@
 Keras runs an LSTM on a processor as a loop of many small operations. TensorFlow's `BlockLSTM` does
 all steps in one. It knows no mask, but needs none for padding on the left: an extra input that is 1
 in the padding shuts the input gate there, so the state stays at 0 until the first word.
+
+This module imports TensorFlow, so it is imported where a network is trained. (`BlockLSTMV2` has
+Keras's order of the gates, but TensorFlow 2.21 registers the first version's gradient for it.)
 """
 
 import itertools
@@ -28,8 +31,7 @@ class FusedLSTM(keras.layers.Layer):
 
     def __init__(self, lstm: keras.layers.LSTM, parts: int) -> None:
         super().__init__(name=f"fused_{lstm.name}")
-        self.supports_masking = True
-        self.supports_jit = False
+        self.supports_jit = False  # XLA doesn't know the operation
         self._lstm = lstm
         self._parts = parts
 
@@ -69,22 +71,22 @@ class FusedLSTM(keras.layers.Layer):
         return input_shape[0], self._lstm.units
 
 
-def share_layers(model: keras.Sequential, parts: int) -> keras.Model:
-    """Return a model of the same layers and weights, in which the LSTM is fused.
+def make_fused_twin(model: keras.Sequential, parts: int) -> keras.Model:
+    """Return a twin with the same layers and weights, but the LSTM fused.
 
-    It is compiled as the given one is, with the same optimizer. Training it trains that one.
+    It is compiled as the given model is, with the same optimizer. Training it trains that model.
     """
     outputs = model.inputs[0]
     for layer in model.layers:
         fused = isinstance(layer, keras.layers.LSTM)
         outputs = (FusedLSTM(layer, parts) if fused else layer)(outputs)
-    twin = keras.Model(model.inputs, outputs)
+    twin = keras.Model(model.inputs[0], outputs)
     twin.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"])
     return twin
 
 
 def _reorder(weights: tf.Tensor) -> tf.Tensor:
-    """Return weights of the gates in the operation's order: Keras's has the second two swapped."""
+    """Return weights of the gates in the operation's order, which has the middle two swapped."""
     write, forget, candidate, read = tf.split(tf.convert_to_tensor(weights), 4, axis=-1)
     return tf.concat([write, candidate, forget, read], axis=-1)
 

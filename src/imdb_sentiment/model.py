@@ -11,7 +11,7 @@ from imdb_sentiment.batching import count_tokens, cut_padding, group_by_length
 from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.probabilities import complete_probabilities
-from imdb_sentiment.quiet import silent_tensorflow_import
+from imdb_sentiment.tensorflow_setup import tensorflow_setup
 
 # A `keras.Model`; Kedro resolves annotations when a run begins, and TensorFlow is not there yet.
 KerasModel: TypeAlias = Any
@@ -41,7 +41,7 @@ def build_model(
         (batch, 1) for two labels, (batch, n_labels) for more.
 
     """
-    with silent_tensorflow_import():
+    with tensorflow_setup():
         import keras
 
     binary = n_labels == 2  # noqa: PLR2004
@@ -92,7 +92,7 @@ def train_model(
         and `val_accuracy`) with one value an epoch.
 
     """
-    with silent_tensorflow_import():
+    with tensorflow_setup():
         import keras
         import tensorflow as tf
 
@@ -107,10 +107,10 @@ def train_model(
         )
     trained = model
     if not tf.config.list_physical_devices("GPU"):
-        from imdb_sentiment.fused_lstm import share_layers
+        from imdb_sentiment.fused_lstm import make_fused_twin
 
         parts = min(count_threads(), max(1, hyperparameters.batch_size // ROWS_A_THREAD))
-        trained = share_layers(model, parts)
+        trained = make_fused_twin(model, parts)
     notify = on_epoch_end or (lambda epoch, figures: None)
     told = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: notify(epoch + 1, dict(logs))
@@ -150,7 +150,9 @@ def predict_probabilities(
 
 def count_threads() -> int:
     """Return how many of its operations TensorFlow runs side by side in this process."""
-    return int(os.environ.get("TF_NUM_INTEROP_THREADS", "0")) or os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    given = int(os.environ.get("TF_NUM_INTEROP_THREADS") or 0)
+    return given if given > 0 else cores or 1
 
 
 def _make_dataset(

@@ -98,6 +98,7 @@ def test_a_killed_run_loses_nothing_and_its_trial_is_retried_at_once(
     assert [t.params for t in whole.trials()] == [t.params for t in study.trials()[1:]]
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_dask_workers_reach_it(database: Arguments, tmp_path: Path) -> None:
     with open_workers(2, None) as workers:
         study = open_study(database, 4)

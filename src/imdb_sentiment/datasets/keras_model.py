@@ -1,9 +1,9 @@
 """The dataset of Keras models, apart from the others because it imports TensorFlow."""
 
 from imdb_sentiment.datasets.atomic import AtomicSave
-from imdb_sentiment.quiet import silent_tensorflow_import
+from imdb_sentiment.tensorflow_setup import tensorflow_setup
 
-with silent_tensorflow_import():
+with tensorflow_setup():
     from kedro_datasets.tensorflow import TensorFlowModelDataset
 
 

@@ -80,7 +80,7 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
         host=host,
         port=port,
         access_log=False,  # ours has the time, too
-        http=limit_waiting(settings.timeout),
+        http=limit_waiting(settings.timeout, settings.upload_timeout),
         log_config=None,
         server_header=False,
         timeout_keep_alive=IDLE_TIMEOUT,

@@ -52,8 +52,8 @@ class LimitBodies:
                 raise HTTPException(408, "the body did not arrive in time", close) from None
             received += len(message.get("body", b""))
             if received > limit.max_bytes:
-                # The connection stays open and takes in what is still sent: closed, it would be
-                # reset, and the client might never see the answer.
+                # The connection stays open and for a while takes in what is still sent: closed, it
+                # would be reset, and the client might never see the answer.
                 raise HTTPException(413, f"the body is larger than {limit.max_bytes:,} bytes")
             whole = not message.get("more_body", False)
             return message
@@ -61,15 +61,17 @@ class LimitBodies:
         await self._app(scope, receive_within_limits, send)
 
 
-def limit_waiting(timeout: float) -> type[HttpToolsProtocol]:
+def limit_waiting(headers_timeout: float, reader_timeout: float) -> type[HttpToolsProtocol]:
     """Return uvicorn's HTTP protocol, with two limits that it lacks.
 
     Without them, a connection stays open for ever on which half a request has come, or none, or
     whose client takes nothing of the answer.
 
     Args:
-        timeout: Seconds from the first byte, or from the connection, to the end of the headers; and
-            for which a client may take nothing of an answer that waits for it.
+        headers_timeout: Seconds from the first byte, or from the connection, to the end of the
+            headers.
+        reader_timeout: Seconds in which a client must take something of an answer that waits for
+            it.
 
     """
 
@@ -79,6 +81,7 @@ def limit_waiting(timeout: float) -> type[HttpToolsProtocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            transport.set_write_buffer_limits(high=0)  # pause_writing, whatever is left to be taken
             self._expect_headers()
 
         def data_received(self, data: bytes) -> None:
@@ -98,7 +101,7 @@ def limit_waiting(timeout: float) -> type[HttpToolsProtocol]:
 
         def pause_writing(self) -> None:
             super().pause_writing()
-            self._reader_due = self.loop.call_later(timeout, self.transport.abort)
+            self._expect_reader()
 
         def resume_writing(self) -> None:
             self._stop_waiting_for_reader()
@@ -111,12 +114,22 @@ def limit_waiting(timeout: float) -> type[HttpToolsProtocol]:
 
         def _expect_headers(self) -> None:
             self._stop_waiting()
-            self._headers_due = self.loop.call_later(timeout, self.transport.close)
+            self._headers_due = self.loop.call_later(headers_timeout, self.transport.close)
 
         def _stop_waiting(self) -> None:
             if self._headers_due is not None:
                 self._headers_due.cancel()
                 self._headers_due = None
+
+        def _expect_reader(self) -> None:
+            left = self.transport.get_write_buffer_size()
+            self._reader_due = self.loop.call_later(reader_timeout, self._look_at_reader, left)
+
+        def _look_at_reader(self, left_before: int) -> None:
+            if self.transport.get_write_buffer_size() < left_before:
+                self._expect_reader()
+            else:
+                self.transport.abort()
 
         def _stop_waiting_for_reader(self) -> None:
             if self._reader_due is not None:

@@ -242,8 +242,10 @@ def _make_guarded_route(settings: ServiceSettings) -> type[APIRoute]:
 
             async def require_key(request: Request) -> Response:
                 # A dependency would be asked only when the body has been read and parsed.
-                given = await KEY_HEADER(request) or ""
-                if key and not hmac.compare_digest(given.encode(), key.get_secret_value().encode()):
+                given = (await KEY_HEADER(request) or "").encode()
+                if key is not None and not hmac.compare_digest(
+                    given, key.get_secret_value().encode()
+                ):
                     raise HTTPException(401, "the API key is missing or wrong")
                 return await handle(request)
 

@@ -30,7 +30,7 @@ class ServiceSettings(BaseModel):
     queue_size: Annotated[int, Field(ge=0)] = 64
     timeout: Annotated[float, Field(gt=0)] = 10
     upload_timeout: Annotated[float, Field(gt=0)] = 300
-    api_key: SecretStr | None = None
+    api_key: Annotated[SecretStr, Field(min_length=1)] | None = None
 
     @property
     def max_body(self) -> int:

@@ -12,7 +12,6 @@ from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.model import train_model
 from imdb_sentiment.parameters import Hyperparameters, TuningParameters
-from imdb_sentiment.quiet import silent_tensorflow_import
 from imdb_sentiment.search import (
     Limits,
     SharedStudy,
@@ -21,6 +20,7 @@ from imdb_sentiment.search import (
     open_workers,
     run_trials,
 )
+from imdb_sentiment.tensorflow_setup import tensorflow_setup
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ def train_candidate(
         )
 
     train, evaluation = data
-    with silent_tensorflow_import():
+    with tensorflow_setup():
         import keras
         from optuna_integration import KerasPruningCallback
 

@@ -12,6 +12,7 @@ gone or has changed is lost, and a study that can't be read is unreadable.
 import argparse
 import collections
 import csv
+import functools
 import os
 import random
 import subprocess
@@ -117,17 +118,23 @@ class Processes:
         )
 
 
+@functools.cache
+def open_storage(url: str) -> optuna.storages.RDBStorage:
+    """Return the study's storage, opened once: each one keeps its connections."""
+    return optuna.storages.RDBStorage(url)
+
+
 def count_trials(url: str) -> int:
     """Return how many trials there are, in any state."""
     try:
-        return len(optuna.load_study(study_name=STUDY, storage=url).get_trials(deepcopy=False))
+        return len(optuna.load_study(study_name=STUDY, storage=open_storage(url)).get_trials(deepcopy=False))
     except KeyError:  # not yet a study
         return 0
 
 
 def read_finished(url: str) -> dict[int, tuple[str, float | None]]:
     """Return state and value of each trial that counts, by its number."""
-    study = optuna.load_study(study_name=STUDY, storage=url)
+    study = optuna.load_study(study_name=STUDY, storage=open_storage(url))
     return {
         trial.number: (trial.state.name, trial.value)
         for trial in study.get_trials()
@@ -195,7 +202,7 @@ def main() -> None:
         url = arguments.url or f"sqlite:///{project}/data/06_models/study.db"
         prepare(project, arguments.trials, arguments.url)
         (project / "data/06_models").mkdir()
-        optuna.storages.RDBStorage(url)  # makes the tables
+        open_storage(url)  # makes the tables
         processes = Processes(project, n_workers=2)
         try:
             rng = random.Random(arguments.seed)
@@ -203,7 +210,7 @@ def main() -> None:
         finally:
             processes.stop()
         states = collections.Counter(state for state, _ in tally.finished.values())
-        trials = optuna.load_study(study_name=STUDY, storage=url).get_trials()
+        trials = optuna.load_study(study_name=STUDY, storage=open_storage(url)).get_trials()
     print(describe_machine())
     print(f"Killed: {dict(tally.killed)}")
     print(f"Finished trials: {len(tally.finished)} of {arguments.trials}: {dict(states)}")

@@ -124,17 +124,22 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     return optuna.storages.RDBStorage(url)
 
 
+def open_study(url: str) -> optuna.Study:
+    """Read the study anew."""
+    return optuna.load_study(study_name=STUDY, storage=open_storage(url))
+
+
 def count_trials(url: str) -> int:
     """Return how many trials there are, in any state."""
     try:
-        return len(optuna.load_study(study_name=STUDY, storage=open_storage(url)).get_trials(deepcopy=False))
+        return len(open_study(url).get_trials(deepcopy=False))
     except KeyError:  # not yet a study
         return 0
 
 
 def read_finished(url: str) -> dict[int, tuple[str, float | None]]:
     """Return state and value of each trial that counts, by its number."""
-    study = optuna.load_study(study_name=STUDY, storage=open_storage(url))
+    study = open_study(url)
     return {
         trial.number: (trial.state.name, trial.value)
         for trial in study.get_trials()
@@ -210,7 +215,7 @@ def main() -> None:
         finally:
             processes.stop()
         states = collections.Counter(state for state, _ in tally.finished.values())
-        trials = optuna.load_study(study_name=STUDY, storage=open_storage(url)).get_trials()
+        trials = open_study(url).get_trials()
     print(describe_machine())
     print(f"Killed: {dict(tally.killed)}")
     print(f"Finished trials: {len(tally.finished)} of {arguments.trials}: {dict(states)}")

@@ -247,12 +247,11 @@ def test_the_answer_to_a_body_far_too_large_is_not_lost(model_file: Path, tmp_pa
                 assert answer.status_code == 413
 
 
-@pytest.mark.parametrize("rows", [20_000, 200_000])
 def test_a_client_that_takes_nothing_of_its_answer_is_left(
-    rows: int, model_file: Path, tmp_path: Path
+    model_file: Path, tmp_path: Path
 ) -> None:
     with run_service(model_file, tmp_path, "--upload-timeout", "5") as service:
-        body = b"review\n" + b"w1\n" * rows
+        body = b"review\n" + b"w1\n" * 200_000  # too much for the sockets' buffers
         head = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
         host, port = service.url.removeprefix("http://").split(":")
         with socket.socket() as connection:
@@ -260,13 +259,11 @@ def test_a_client_that_takes_nothing_of_its_answer_is_left(
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.connect((host, int(port)))
             connection.sendall(head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+            wait_until(lambda: "/score" in service.log.read_text())
             wait_until(lambda: is_left(service, connection))
-            connection.settimeout(20)
-            with contextlib.suppress(ConnectionResetError):
-                received = 0
-                while part := connection.recv(1 << 20):
-                    received += len(part)
-                assert received < rows * 20  # less than the answer
+        (line,) = (line for line in service.log.read_text().splitlines() if "/score" in line)
+        assert json.loads(line)["status"] == 200
+        assert json.loads(line)["ms"] > 5000
         assert "Traceback" not in service.log.read_text()
         assert post(service, "/predict", {"texts": ["w1"]}).status_code == 200
 

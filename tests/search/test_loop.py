@@ -14,6 +14,7 @@ from helpers import wait_until
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.search import Limits, SharedStudy
+from imdb_sentiment.search.progress import SearchProgress
 from imdb_sentiment.search.study import OWNER
 from objectives import (
     hang_unless_told,
@@ -250,3 +251,21 @@ def test_a_user_may_queue_hyperparameters() -> None:
     search(study, report_twice)
     assert len(study.counted()) == 3
     assert study.trials()[0].params == {"x": 0.125}
+
+
+def test_a_resumed_search_shows_the_best_value_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = memory()
+    search(make_study(storage, 2), report_twice)
+    shown: list[tuple[int, float | None]] = []
+
+    def update(_: SearchProgress, done: int, best: float | None) -> str:
+        shown.append((done, best))
+        return ""
+
+    monkeypatch.setattr(SearchProgress, "update", update)
+    study = make_study(storage, 3)
+    best = study.best()
+    assert best is not None
+    search(study, report_twice)
+    assert shown[0] == (2, best.value)
+    assert [done for done, _ in shown] == [2, 3]

@@ -83,6 +83,7 @@ def run_trials(
     study.lose_dead_trials()
     with SearchProgress(len(study.counted()), study.n_trials) as progress, study:
         try:
+            _show(study, progress)
             while (reason := reached()) is None or running:
                 study.lose_dead_trials()
                 while reason is None and (room := workers.find_room()) is not None:
@@ -163,11 +164,15 @@ def _record(
             "project and the same packages?"
         ) from outcome
     study.finish_trial(trial, outcome.state, outcome.value, outcome.error)
-    best = study.best()
-    so_far = progress.update(len(study.counted()), best.value if best else None)
+    so_far = _show(study, progress)
     if outcome.state == TrialState.COMPLETE:
         logger.info("Trial %d: %.4f (%s)", trial.number, outcome.value, so_far)
     elif outcome.state == TrialState.PRUNED:
         logger.info("Trial %d: pruned (%s)", trial.number, so_far)
     else:
         logger.warning("Trial %d failed: %s (%s)", trial.number, outcome.error, so_far)
+
+
+def _show(study: SharedStudy, progress: SearchProgress) -> str:
+    best = study.best()
+    return progress.update(len(study.counted()), best.value if best else None)

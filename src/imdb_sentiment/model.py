@@ -106,7 +106,7 @@ def train_model(
             hyperparameters.learning_rate, n_steps
         )
     trained = model
-    if not tf.config.list_physical_devices("GPU"):
+    if not tf.config.list_physical_devices("GPU"):  # there, Keras's own is left as it is
         from imdb_sentiment.fused_lstm import make_fused_twin
 
         parts = min(count_threads(), max(1, hyperparameters.batch_size // ROWS_A_THREAD))

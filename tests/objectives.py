@@ -1,5 +1,6 @@
 """Objectives for tests of the search, in a module that other processes can import."""
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -86,3 +87,8 @@ def use_counted(trial: optuna.Trial, data: CountedOnArrival) -> float:
     with data.log.with_suffix(".used").open("a") as file:
         file.write(f"{os.getpid()}\n")
     return float(trial.params["x"])
+
+
+def log_a_line() -> None:
+    """Log what a trial logs after an epoch."""
+    logging.getLogger("imdb_sentiment.objectives").info("an epoch of %s", os.getpid())

@@ -1,8 +1,10 @@
+import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +25,7 @@ from imdb_sentiment.search.workers import Workers
 from objectives import (
     CountedOnArrival,
     hang_unless_told,
+    log_a_line,
     log_slow_call,
     make_study,
     raise_below_half,
@@ -134,6 +137,38 @@ def test_a_killed_worker_costs_one_retry(
     (retried,) = (t for t in study.trials() if t.system_attrs.get("failed_trial") == 1)
     assert retried.params == lost.params
     assert len(study.counted()) == 6
+
+
+def test_what_workers_log_comes_by_way_of_the_run(
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours = logging.getLogger("imdb_sentiment")
+    monkeypatch.setattr(ours, "handlers", [caplog.handler])
+    monkeypatch.setattr(ours, "propagate", False)
+    with caplog.at_level(logging.INFO, "imdb_sentiment"), open_workers(2, None) as workers:
+        call(workers, log_a_line)
+        wait_until(lambda: "an epoch of" in caplog.text)
+    (line,) = (r.getMessage() for r in caplog.records if r.name == "imdb_sentiment.objectives")
+    assert line != f"an epoch of {os.getpid()}"
+    # Their terminal is the run's, and has its progress bar.
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_ctrl_c_comes_between_the_waits_for_dask() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with open_workers(2, None) as workers:
+        workers.start(workers.find_room(), 0, time.sleep, 1)
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        assert workers.collect(10) == {0: None}
+        with pytest.raises(KeyboardInterrupt):
+            workers.find_room()
+        with pytest.raises(KeyboardInterrupt):
+            workers.collect(10)
+        with pytest.raises(KeyboardInterrupt):  # a second one is in haste
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.fixture

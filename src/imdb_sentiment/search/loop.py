@@ -175,4 +175,5 @@ def _record(
 
 def _show(study: SharedStudy, progress: SearchProgress) -> str:
     best = study.best()
-    return progress.update(len(study.counted()), best.value if best else None)
+    running = len(study.trials(TrialState.RUNNING))
+    return progress.update(len(study.counted()), best.value if best else None, running)

@@ -44,19 +44,21 @@ class SearchProgress:
     ) -> None:
         self._bar.stop()
 
-    def update(self, done: int, best: float | None) -> str:
+    def update(self, done: int, best: float | None, running: int) -> str:
         """Show how far the search is, and return that in words.
 
         Args:
             done: Trials done.
             best: The best value so far.
+            running: Trials begun and not done; the time left takes them for half done.
 
         """
         words = "nothing completed yet" if best is None else f"best {best:.4f}"
         here = done - self._at_start
-        left = max(0, self._total - done)
-        if here > 0 and left:
-            words += f", about {_format_time((time.monotonic() - self._start) / here * left)} left"
+        left = self._total - done
+        if here > 0 and left > 0:
+            pace = (time.monotonic() - self._start) / (here + running / 2)
+            words += f", about {_format_time(pace * max(0.0, left - running / 2))} left"
         self._bar.update(self._task, completed=done, description=words)
         return words
 

@@ -3,10 +3,14 @@
 import contextlib
 import logging
 import os
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any, NamedTuple, Protocol, Self
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
@@ -18,8 +22,15 @@ logger = logging.getLogger(__name__)
 CONNECT_TIMEOUT = 10.0  # seconds to find a scheduler
 
 
-# Ctrl-C reaches all processes of a terminal; the run ends its workers itself.
-_IGNORE_CTRL_C = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+WORKER_LOGGING = Path(__file__).with_name("worker_logging.yml")
+
+# Ctrl-C reaches all processes of a terminal; the run ends its workers itself. Kedro sets up logging
+# when it is imported: later, with a trial, it would undo the forwarding.
+_AT_START = """
+import signal
+import kedro.framework.project
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+"""
 
 
 class Died:
@@ -81,11 +92,13 @@ class _DaskWorkers(Workers):
 
     Args:
         client: Of the cluster.
+        ctrl_c: Asked before each wait.
 
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, ctrl_c: "_CtrlC") -> None:
         self._client = client
+        self._ctrl_c = ctrl_c
         self._calls: dict[int, tuple[Any, _Room]] = {}
 
     def share(self, value: Any) -> Any:
@@ -104,6 +117,7 @@ class _DaskWorkers(Workers):
         return kept
 
     def find_room(self) -> Any:
+        self._ctrl_c.raise_if_pressed()
         taken = {room for _, room in self._calls.values()}
         return next(
             (room for room in self._list_rooms(status="running") if room not in taken), None
@@ -118,6 +132,7 @@ class _DaskWorkers(Workers):
     def collect(self, timeout: float) -> dict[int, Any]:
         import distributed
 
+        self._ctrl_c.raise_if_pressed()
         if self._calls:
             # What goes wrong with the connection shows below.
             with contextlib.suppress(OSError, ValueError, distributed.CancelledError):
@@ -190,14 +205,10 @@ def open_workers(workers: int, scheduler_address: str | None) -> Iterator[Worker
     if workers == 1 and scheduler_address is None:
         yield _ThisProcess()
         return
-    try:
-        import distributed
-    except ImportError as error:
-        raise InputError(
-            'tuning.workers and tuning.scheduler_address need Dask: pip install -e ".[dask]"'
-        ) from error
+    distributed = _import_distributed()
     with contextlib.ExitStack() as stack:
-        if scheduler_address is None:
+        started_here = scheduler_address is None
+        if started_here:
             scheduler_address = _start_cluster(workers, stack)
         try:
             client = stack.enter_context(
@@ -214,8 +225,54 @@ def open_workers(workers: int, scheduler_address: str | None) -> Iterator[Worker
                 "the workers of the Dask cluster have several threads each, and Keras can't train "
                 "two networks in one process: start them with --nthreads 1"
             )
+        if started_here:
+            client.forward_logging("imdb_sentiment")
         logger.info("Dask's dashboard: %s", client.dashboard_link)
-        yield _DaskWorkers(client)
+        yield _DaskWorkers(client, stack.enter_context(_CtrlC()))
+
+
+class _CtrlC:
+    """Keeps Ctrl-C, within its block, from coming in the midst of one of Dask's own waits.
+
+    Dask may answer that with a traceback of its own (distributed.utils.sync, whose `cancel` can
+    come before there is anything to cancel). A second Ctrl-C does not wait.
+    """
+
+    def __init__(self) -> None:
+        self._pressed = False
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _press(self, number: int, frame: FrameType | None) -> None:
+        if self._pressed:
+            raise KeyboardInterrupt
+        self._pressed = True
+
+    def raise_if_pressed(self) -> None:
+        """Raise the KeyboardInterrupt that was held back."""
+        if self._pressed:
+            raise KeyboardInterrupt
+
+
+def _import_distributed() -> ModuleType:
+    """Import Dask, which sets the level of its own logger whatever conf/logging.yml says."""
+    dask_logger = logging.getLogger("distributed")
+    level = dask_logger.level
+    try:
+        import distributed
+    except ImportError as error:
+        raise InputError(
+            'tuning.workers and tuning.scheduler_address need Dask: pip install -e ".[dask]"'
+        ) from error
+    dask_logger.setLevel(level)
+    return distributed
 
 
 def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
@@ -224,16 +281,21 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
     from dask.system import CPU_COUNT
 
     threads = str(max(1, CPU_COUNT // workers))
-    # Else the data would be taken from workers that do nothing at the moment.
-    with dask.config.set({"distributed.scheduler.active-memory-manager.start": False}):
+    settings = {
+        # Else the data would be taken from workers that do nothing at the moment.
+        "distributed.scheduler.active-memory-manager.start": False,
+        "distributed.nanny.pre-spawn-environ.KEDRO_LOGGING_CONFIG": str(WORKER_LOGGING),
+        "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
+    }
+    with dask.config.set(settings):
         cluster = stack.enter_context(
             distributed.LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,  # of Dask: one trial at a time
                 memory_limit=0,  # a limit would pause workers, for good
-                preload=_IGNORE_CTRL_C,
+                preload=_AT_START,
                 env={"TF_NUM_INTEROP_THREADS": threads},
-                silence_logs=logging.CRITICAL,  # a worker's death is ours to report
+                silence_logs=False,  # conf/logging.yml says what Dask may log
             )
         )
     return str(cluster.scheduler_address)

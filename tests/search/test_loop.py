@@ -5,14 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
-from helpers import wait_until
+from helpers import base_parameters, wait_until
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.parameters import OptunaClass, TuningParameters
 from imdb_sentiment.search import Limits, SharedStudy
 from imdb_sentiment.search.progress import SearchProgress
 from imdb_sentiment.search.study import OWNER
@@ -238,10 +240,84 @@ def test_a_database_may_be_away_for_a_while(monkeypatch: pytest.MonkeyPatch) -> 
     search(study, report_twice)
     assert len(study.counted()) == len(study.trials(TrialState.COMPLETE)) == 6
 
-    monkeypatch.setattr("imdb_sentiment.search.study.PATIENCE", 0)
+    monkeypatch.setattr("imdb_sentiment.search.study.MAX_OUTAGE", 0)
     storage.fails = lambda number: True
     with pytest.raises(InputError, match=r"database can't be reached.*trials are kept"):
         search(make_study(storage, 7), report_twice)
+
+
+def test_a_run_that_ends_waits_for_no_database() -> None:
+    storage = Unreliable(StorageInternalError(), lambda number: False)
+    study = make_study(storage, 1)
+    storage.fails = lambda number: True
+    study.abandon([])
+    with pytest.raises(InputError, match="database can't be reached"):
+        study.begin_trial()
+
+
+def test_a_lower_limit_of_retries_takes_no_trial_away() -> None:
+    storage = memory()
+    study = make_study(storage, 3)
+    trial = study.begin_trial()
+    assert trial is not None
+    study.lose_trial(trial._trial_id)
+    search(study, report_twice)
+    longer = make_study(storage, 4, max_retries=0)
+    search(longer, report_twice)
+    assert len(longer.counted()) == len(longer.trials(TrialState.COMPLETE)) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("NopPruner", {}),
+        ("MedianPruner", {}),
+        ("PercentilePruner", {"percentile": 25.0}),
+        ("HyperbandPruner", {"min_resource": 1, "max_resource": 9}),
+        ("SuccessiveHalvingPruner", {}),
+        ("WilcoxonPruner", {}),
+    ],
+)
+def test_pruners_end_lost_trials(name: str, arguments: dict[str, Any]) -> None:
+    def objective(trial: optuna.Trial, _: object) -> float:
+        rng = np.random.default_rng(trial.number)
+        for step in range(9):
+            trial.report(trial.params["x"] + rng.normal(scale=0.05), step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return float(trial.params["x"])
+
+    pruner = OptunaClass(name=name, arguments=arguments)
+    tuning = TuningParameters(**base_parameters()["tuning"] | {"pruner": pruner})
+    study = make_study(
+        memory(),
+        30,
+        pruner=tuning.make_pruner(),
+        make_sampler=lambda n: optuna.samplers.RandomSampler(seed=n),
+    )
+    search(study, objective)
+    assert len(study.counted()) == 30
+    pruned = study.trials(TrialState.PRUNED)
+    assert (len(pruned) > 0) is (name != "NopPruner")
+    if pruned:
+        lost, kept = (
+            np.mean([trial.params["x"] for trial in trials])
+            for trials in (pruned, study.trials(TrialState.COMPLETE))
+        )
+        assert lost < kept
+
+
+def test_a_search_by_gaussian_processes_is_reproducible() -> None:
+    pytest.importorskip("torch")
+    sampler = OptunaClass(name="GPSampler", arguments={})
+    tuning = TuningParameters(**base_parameters()["tuning"] | {"sampler": sampler})
+    values = []
+    for _ in range(2):
+        study = make_study(memory(), 14, make_sampler=tuning.make_sampler)
+        search(study, report_twice)
+        values.append([trial.value for trial in study.trials()])
+    assert values[0] == values[1]
+    assert len(set(values[0])) == 14
 
 
 def test_a_user_may_queue_hyperparameters() -> None:

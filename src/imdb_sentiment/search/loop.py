@@ -127,7 +127,13 @@ class _Outcome:
     error: str | None = None
 
 
-def _call(study: optuna.Study, trial_id: int, objective: Objective, data: Any) -> _Outcome | Died:
+class _CutOff:
+    """What comes of a call whose process can't reach the study."""
+
+
+def _call(
+    study: optuna.Study, trial_id: int, objective: Objective, data: Any
+) -> _Outcome | _CutOff:
     """Call the objective, in whatever process this is, and say how it ended."""
     study = copy.copy(study)
     study.sampler = optuna.samplers.RandomSampler()  # not asked: all is suggested already
@@ -136,10 +142,10 @@ def _call(study: optuna.Study, trial_id: int, objective: Objective, data: Any) -
     except optuna.TrialPruned:
         return _Outcome(TrialState.PRUNED)
     except (StorageInternalError, UpdateFinishedTrialError):
-        return Died()  # the way to the study is broken, or others have the trial: no fault of it
+        return _CutOff()  # the way to the study is broken, or others have the trial: no fault of it
     except Exception as error:
         if type(error).__module__.startswith("distributed."):
-            return Died()  # so is the way to the scheduler
+            return _CutOff()  # so is the way to the scheduler
         return _Outcome(TrialState.FAIL, error=f"{type(error).__name__}: {error}")
     if not math.isfinite(value):
         return _Outcome(TrialState.FAIL, error=f"the objective's value is {value}")
@@ -152,10 +158,13 @@ def _record(
     if isinstance(outcome, Died):
         study.lose_trial(trial._trial_id)
         logger.warning(
-            "Trial %d: its worker died or lost touch with the study. It is recorded as failed, and "
-            "retried up to the limit.",
+            "Trial %d: its worker died. It is recorded as failed, and retried up to the limit.",
             trial.number,
         )
+        return
+    if isinstance(outcome, _CutOff):
+        study.give_back(trial._trial_id)
+        logger.warning("Trial %d: it lost touch with the study, and is begun again.", trial.number)
         return
     if isinstance(outcome, BaseException):
         study.give_back(trial._trial_id)

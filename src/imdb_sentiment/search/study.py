@@ -14,13 +14,18 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import ParamSpec, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import optuna
 import psutil
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import (
+    BaseStorage,
+    InMemoryStorage,
+    RDBStorage,
+    RetryHeartbeatStaleTrialCallback,
+)
 from optuna.trial import FrozenTrial, TrialState
 
 from imdb_sentiment.errors import InputError
@@ -29,30 +34,36 @@ logger = logging.getLogger(__name__)
 
 SLOT = "slot"  # of a trial: which of the study's `n_trials` it is
 OWNER = "owner"  # of a trial: which run has made it, or runs it
+ALIVE = "alive"  # of a trial: when its run last was, where the storage has no heartbeats
 ERROR = "error"  # of a trial whose objective raised: the reason
 GIVEN_BACK = "given_back"  # of a trial that nobody wants to finish
 
 SamplerFactory = Callable[[int], optuna.samplers.BaseSampler]
 
 # Seconds that a run bears with a database that can't be reached, and between two attempts.
-PATIENCE, PAUSE = 600.0, 5.0
+MAX_OUTAGE, PAUSE = 600.0, 5.0
+
+# Seconds between two signs of life of a trial, and without one after which it is dead.
+BEAT, GRACE = 60.0, 300.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _patient(method: Callable[P, T]) -> Callable[P, T]:
+def _outlast_outages(
+    method: Callable[Concatenate["SharedStudy", P], T],
+) -> Callable[Concatenate["SharedStudy", P], T]:
     """Repeat a method, which must bear that, until the study's database is back."""
 
     @functools.wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        give_up = time.monotonic() + PATIENCE
+    def call(study: "SharedStudy", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        give_up = time.monotonic() + MAX_OUTAGE
         while True:
             try:
-                return method(*args, **kwargs)
+                return method(study, *args, **kwargs)
             except StorageInternalError as error:
                 reason = error.__cause__ or error
-                if time.monotonic() > give_up:
+                if study.is_left or time.monotonic() > give_up:
                     raise InputError(
                         f"the study's database can't be reached ({reason}). Finished trials are "
                         "kept: the same command goes on from there"
@@ -74,7 +85,7 @@ class SharedStudy:
 
     A death is found in three ways: Dask reports a lost worker at once (`loop.py`); a run that died
     on this machine is known by its process, so a restart need not wait; one on another machine by
-    Optuna's heartbeat.
+    Optuna's heartbeat, or by ours where the storage has none (in Dask's).
 
     Args:
         storage: Where the study lives.
@@ -84,6 +95,9 @@ class SharedStudy:
         max_retries: How often a trial may die before it counts as failed.
         make_sampler: From a slot, counted from 0, to a new sampler.
         pruner: Tells lost trials.
+
+    Attributes:
+        is_left: Whether this run is about to end, and waits for no database any more.
 
     """
 
@@ -106,6 +120,7 @@ class SharedStudy:
             load_if_exists=True,
         )
         self.name = name
+        self.is_left = False
         self.n_trials = n_trials
         self._storage = self.optuna_study._storage
         self._space = space
@@ -124,14 +139,15 @@ class SharedStudy:
     def __exit__(self, *exception: object) -> None:
         self._heartbeats.stop()
 
-    @_patient
+    @_outlast_outages
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """Return the trials in these states, in the order in which they were made."""
         return self.optuna_study.get_trials(deepcopy=False, states=states or None)
 
     def counted(self) -> list[FrozenTrial]:
         """Return the trials that count, in the order in which they were made."""
-        return [trial for trial in self.trials() if self._counts(trial)]
+        trials = self.trials()
+        return [trial for trial in trials if self._counts(trial, trials)]
 
     def best(self) -> FrozenTrial | None:
         """Return the completed trial of the highest value, the earliest of equals."""
@@ -144,7 +160,7 @@ class SharedStudy:
         counted = self.counted()
         return sum(best is None or trial.number > best.number for trial in counted)
 
-    @_patient
+    @_outlast_outages
     def begin_trial(self) -> optuna.Trial | None:
         """Claim a trial: one that is queued, or a new one; suggest its hyperparameters.
 
@@ -168,7 +184,7 @@ class SharedStudy:
                     if started is not None:
                         return started
 
-    @_patient
+    @_outlast_outages
     def finish_trial(
         self,
         trial: optuna.Trial,
@@ -187,18 +203,22 @@ class SharedStudy:
                 trial, value if complete else None, None if complete else state, True
             )
 
-    @_patient
+    @_outlast_outages
     def give_back(self, trial_id: int) -> None:
         """End a trial as if it had not been begun: it frees its slot, and nothing retries it."""
         self._give_back(trial_id)
 
     def abandon(self, trials: Iterable[optuna.Trial]) -> None:
-        """Give trials back if the database can be reached; else the next run finds them dead."""
+        """Give trials back if the database can be reached; else the next run finds them dead.
+
+        After that, nothing waits for the database.
+        """
+        self.is_left = True
         with contextlib.suppress(Exception):
             for trial in trials:
                 self._give_back(trial._trial_id)
 
-    @_patient
+    @_outlast_outages
     def lose_trial(self, trial_id: int) -> None:
         """Record that a trial has died with its process, and queue it again if it may be."""
         self._heartbeats.remove(trial_id)
@@ -206,7 +226,7 @@ class SharedStudy:
             self._storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
             self._retry(self.optuna_study, copy.deepcopy(self._storage.get_trial(trial_id)))
 
-    @_patient
+    @_outlast_outages
     def lose_dead_trials(self) -> None:
         """Find running trials whose process is gone, here or elsewhere."""
         for trial in self.trials(TrialState.RUNNING):
@@ -214,7 +234,7 @@ class SharedStudy:
             if owner == self._owner:
                 if trial._trial_id not in self._heartbeats:  # an error came when it was begun
                     self.give_back(trial._trial_id)
-            elif _is_dead(owner):
+            elif _is_dead(owner) or _is_silent(trial):
                 self.lose_trial(trial._trial_id)
         self._heartbeats.catch_up()
         with _silent():
@@ -260,8 +280,9 @@ class SharedStudy:
     def _slots(self) -> dict[int, int]:
         """Return the slot of each trial that counts or is under way, by its number."""
         slots: dict[int, int] = {}
-        for trial in self.trials():
-            if self._counts(trial) or self._is_under_way(trial):
+        trials = self.trials()
+        for trial in trials:
+            if self._counts(trial, trials) or self._is_under_way(trial):
                 slot = trial.user_attrs.get(SLOT)
                 slots[trial.number] = _first_free(slots) if slot is None else slot
         return slots
@@ -271,12 +292,14 @@ class SharedStudy:
             return OWNER in trial.user_attrs  # else it is none of ours, and may never end
         return trial.state == TrialState.WAITING
 
-    def _counts(self, trial: FrozenTrial) -> bool:
+    def _counts(self, trial: FrozenTrial, trials: list[FrozenTrial]) -> bool:
         if trial.state != TrialState.FAIL:
             return trial.state.is_finished()
         return ERROR in trial.user_attrs or (
             GIVEN_BACK not in trial.user_attrs
             and len(trial.system_attrs.get("retry_history", ())) >= self._max_retries
+            # The limit may have been higher when it died.
+            and not any(trial.number in t.system_attrs.get("retry_history", ()) for t in trials)
         )
 
 
@@ -316,7 +339,7 @@ class _Heartbeats:
     """A thread that tells the storage, for runs on other machines, which trials are alive."""
 
     def __init__(self, storage: BaseStorage) -> None:
-        self._storage = storage if isinstance(storage, RDBStorage) else None
+        self._storage = storage
         self._trial_ids: set[int] = set()
         self._stopped = threading.Event()
         self._last = time.time()
@@ -346,7 +369,9 @@ class _Heartbeats:
 
     @property
     def _interval(self) -> float:
-        return (self._storage and self._storage.heartbeat_interval) or math.inf
+        if isinstance(self._storage, RDBStorage):
+            return self._storage.heartbeat_interval or math.inf
+        return math.inf if isinstance(self._storage, InMemoryStorage) else BEAT
 
     def _beat(self) -> None:
         while not self._stopped.wait(self._interval):
@@ -358,11 +383,15 @@ class _Heartbeats:
             self._record(trial_id)
 
     def _record(self, trial_id: int) -> None:
-        if self._storage is None or self._interval == math.inf:
-            return
         try:
-            self._storage.record_heartbeat(trial_id)
-        except StorageInternalError as error:  # the next one may come through
+            if isinstance(self._storage, RDBStorage):
+                if self._interval != math.inf:
+                    self._storage.record_heartbeat(trial_id)
+            elif self._interval != math.inf:
+                self._storage.set_trial_user_attr(trial_id, ALIVE, time.time())
+        except UpdateFinishedTrialError:
+            pass
+        except Exception as error:  # the next one may come through
             logger.warning("The study's storage took no heartbeat: %s", error)
 
 
@@ -387,6 +416,12 @@ def _is_dead(owner: str) -> bool:
     except psutil.NoSuchProcess:
         return True
     return bool(abs(difference) > 60)  # noqa: PLR2004  # else another clock, not another process
+
+
+def _is_silent(trial: FrozenTrial) -> bool:
+    """Return whether a trial's run, by its clock and ours, has shown no sign of life for long."""
+    last: float = trial.user_attrs.get(ALIVE, math.inf)
+    return time.time() - last > GRACE
 
 
 def _machine() -> str:

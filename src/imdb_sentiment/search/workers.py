@@ -8,9 +8,10 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
-from types import FrameType, ModuleType
-from typing import Any, NamedTuple, Protocol, Self
+from types import FrameType
+from typing import Any, NamedTuple, Protocol
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
@@ -24,13 +25,8 @@ CONNECT_TIMEOUT = 10.0  # seconds to find a scheduler
 
 WORKER_LOGGING = Path(__file__).with_name("worker_logging.yml")
 
-# Ctrl-C reaches all processes of a terminal; the run ends its workers itself. Kedro sets up logging
-# when it is imported: later, with a trial, it would undo the forwarding.
-_AT_START = """
-import signal
-import kedro.framework.project
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-"""
+# Kedro sets up logging when it is imported: later, with a trial, it would undo the forwarding.
+_AT_START = "import kedro.framework.project"
 
 
 class Died:
@@ -92,13 +88,11 @@ class _DaskWorkers(Workers):
 
     Args:
         client: Of the cluster.
-        ctrl_c: Asked before each wait.
 
     """
 
-    def __init__(self, client: Any, ctrl_c: "_CtrlC") -> None:
+    def __init__(self, client: Any) -> None:
         self._client = client
-        self._ctrl_c = ctrl_c
         self._calls: dict[int, tuple[Any, _Room]] = {}
 
     def share(self, value: Any) -> Any:
@@ -117,7 +111,6 @@ class _DaskWorkers(Workers):
         return kept
 
     def find_room(self) -> Any:
-        self._ctrl_c.raise_if_pressed()
         taken = {room for _, room in self._calls.values()}
         return next(
             (room for room in self._list_rooms(status="running") if room not in taken), None
@@ -132,10 +125,10 @@ class _DaskWorkers(Workers):
     def collect(self, timeout: float) -> dict[int, Any]:
         import distributed
 
-        self._ctrl_c.raise_if_pressed()
         if self._calls:
             # What goes wrong with the connection shows below.
-            with contextlib.suppress(OSError, ValueError, distributed.CancelledError):
+            closed = contextlib.suppress(OSError, ValueError, distributed.CancelledError)
+            with _ctrl_c_held_back(), closed:
                 futures = [future for future, _ in self._calls.values()]
                 distributed.wait(futures, timeout, return_when="FIRST_COMPLETED")
         else:
@@ -161,12 +154,13 @@ class _DaskWorkers(Workers):
     def _list_rooms(self, status: str | None = None) -> list["_Room"]:
         try:
             # Not `Client.scheduler_info`, whose cache is at times empty, at times out of date.
-            infos = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
+            with _ctrl_c_held_back():
+                identity = self._client.sync(self._client.scheduler.identity, n_workers=-1)
         except (AttributeError, OSError, RuntimeError) as error:
             raise _lost_scheduler() from error
         return [
             _Room(address, info["local_directory"])
-            for address, info in infos.items()
+            for address, info in identity["workers"].items()
             if info["nthreads"] == 1 and status in (None, info["status"])
         ]
 
@@ -205,74 +199,93 @@ def open_workers(workers: int, scheduler_address: str | None) -> Iterator[Worker
     if workers == 1 and scheduler_address is None:
         yield _ThisProcess()
         return
-    distributed = _import_distributed()
-    with contextlib.ExitStack() as stack:
-        started_here = scheduler_address is None
-        if started_here:
-            scheduler_address = _start_cluster(workers, stack)
-        try:
-            client = stack.enter_context(
-                distributed.Client(scheduler_address, timeout=CONNECT_TIMEOUT)
-            )
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"there is no Dask scheduler at {scheduler_address}: start one with `dask "
-                "scheduler`, or set tuning.scheduler_address to where it is"
-            ) from error
-        threads = client.nthreads().values()
-        if threads and min(threads) > 1:
-            raise InputError(
-                "the workers of the Dask cluster have several threads each, and Keras can't train "
-                "two networks in one process: start them with --nthreads 1"
-            )
-        if started_here:
-            client.forward_logging("imdb_sentiment")
-        logger.info("Dask's dashboard: %s", client.dashboard_link)
-        yield _DaskWorkers(client, stack.enter_context(_CtrlC()))
-
-
-class _CtrlC:
-    """Keeps Ctrl-C, within its block, from coming in the midst of one of Dask's own waits.
-
-    Dask may answer that with a traceback of its own (distributed.utils.sync, whose `cancel` can
-    come before there is anything to cancel). A second Ctrl-C does not wait.
-    """
-
-    def __init__(self) -> None:
-        self._pressed = False
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._press)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self._previous)
-
-    def _press(self, number: int, frame: FrameType | None) -> None:
-        if self._pressed:
-            raise KeyboardInterrupt
-        self._pressed = True
-
-    def raise_if_pressed(self) -> None:
-        """Raise the KeyboardInterrupt that was held back."""
-        if self._pressed:
-            raise KeyboardInterrupt
-
-
-def _import_distributed() -> ModuleType:
-    """Import Dask, which sets the level of its own logger whatever conf/logging.yml says."""
-    dask_logger = logging.getLogger("distributed")
-    level = dask_logger.level
+    _import_distributed()
+    stack = contextlib.ExitStack()
     try:
-        import distributed
+        with _ctrl_c_held_back():
+            client = _connect(workers, scheduler_address, stack)
+        logger.info("Dask's dashboard: %s", client.dashboard_link)
+        try:
+            yield _DaskWorkers(client)
+        except InputError:
+            raise
+        except Exception as error:
+            # What a storage on the scheduler raises when that is gone may be anything.
+            if client.status != "running" or type(error).__module__.startswith("distributed."):
+                raise _lost_scheduler() from error
+            raise
+    finally:
+        with _ctrl_c_held_back():
+            stack.close()
+
+
+def _connect(workers: int, scheduler_address: str | None, stack: contextlib.ExitStack) -> Any:
+    """Return a client of a cluster, which is started if there is none."""
+    import distributed
+
+    address = scheduler_address or _start_cluster(workers, stack)
+    try:
+        client = stack.enter_context(distributed.Client(address, timeout=CONNECT_TIMEOUT))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"there is no Dask scheduler at {address}: start one with `dask scheduler`, or set "
+            "tuning.scheduler_address to where it is"
+        ) from error
+    threads = client.nthreads().values()
+    if threads and min(threads) > 1:
+        raise InputError(
+            "the workers of the Dask cluster have several threads each, and Keras can't train two "
+            "networks in one process: start them with --nthreads 1"
+        )
+    if scheduler_address is None:
+        client.forward_logging("imdb_sentiment")
+    return client
+
+
+@contextlib.contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Keep Ctrl-C until the block ends, and raise it then; a second one does not wait.
+
+    Dask's own waits may answer it with a traceback (distributed.utils.sync, whose `cancel` can come
+    before there is anything to cancel).
+    """
+    usual = signal.default_int_handler
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not usual:  # somebody else sees to it
+        yield
+        return
+    pressed = False
+
+    def press(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if pressed:
+        raise KeyboardInterrupt
+
+
+def _import_distributed() -> None:
+    """Import Dask, which sets the levels of its own loggers whatever conf/logging.yml says."""
+    before = {name: logging.getLogger(name).level for name in _list_dask_loggers()}
+    try:
+        import distributed  # noqa: F401
     except ImportError as error:
         raise InputError(
             'tuning.workers and tuning.scheduler_address need Dask: pip install -e ".[dask]"'
         ) from error
-    dask_logger.setLevel(level)
-    return distributed
+    for name in _list_dask_loggers():
+        logging.getLogger(name).setLevel(before.get(name, logging.NOTSET))
+
+
+def _list_dask_loggers() -> list[str]:
+    return [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
 
 
 def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
@@ -281,13 +294,13 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
     from dask.system import CPU_COUNT
 
     threads = str(max(1, CPU_COUNT // workers))
-    settings = {
-        # Else the data would be taken from workers that do nothing at the moment.
-        "distributed.scheduler.active-memory-manager.start": False,
-        "distributed.nanny.pre-spawn-environ.KEDRO_LOGGING_CONFIG": str(WORKER_LOGGING),
-        "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
-    }
-    with dask.config.set(settings):
+    # From the birth of a worker to its end, and of one that takes a dead one's place.
+    stack.enter_context(
+        _environment(KEDRO_LOGGING_CONFIG=str(WORKER_LOGGING), DASK_LOGGING__DISTRIBUTED="critical")
+    )
+    # Else the data would be taken from workers that do nothing at the moment.
+    settings = {"distributed.scheduler.active-memory-manager.start": False}
+    with dask.config.set(settings), _ctrl_c_blocked():
         cluster = stack.enter_context(
             distributed.LocalCluster(
                 n_workers=workers,
@@ -299,6 +312,36 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
             )
         )
     return str(cluster.scheduler_address)
+
+
+@contextlib.contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Set environment variables for as long as the block takes, in which Dask sets some too."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Keep Ctrl-C from processes and threads that are started in the block, for good.
+
+    It reaches all processes of a terminal, and the run ends its workers itself.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # with the first process, it would let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _identity(value: Any) -> Any:

@@ -58,8 +58,8 @@ def tune_hyperparameters(
     """Run the trials that the study still lacks and return the best hyperparameters.
 
     A trial trains on `train` and is worth its best accuracy on `evaluation` over the epochs. With
-    one worker, a study is the same trial by trial whether it was interrupted or not, since the
-    sampler is seeded anew before each trial by the number of trials before it.
+    one worker, a study is the same trial by trial whether it was interrupted or not, since each of
+    its `n_trials` places has a sampler with a seed of its own.
 
     Args:
         study_storage: Where the study lives; every trial is written to it as it ends.

@@ -5,9 +5,10 @@
 Needs a finished run: it takes `model.onnx` from data/06_models, and reviews from the CSV. Requests
 of one text come at a steady rate, whether or not those before are answered, and a request's time
 counts from the moment at which it is due. First the rate rises until the service no longer holds
-it: until an answer is not 200, or one in a hundred takes longer than a quarter of a second. The
-highest rate that it held is then kept up for minutes, and twice that rate for a minute. The client
-runs on the same cores as the service.
+it: until an answer is not 200, or one in a hundred takes longer than a quarter of a second. Of the
+highest rate that it held for seconds, three quarters are kept up for minutes, in which a machine
+that others share may be slower; and twice the highest rate for a minute. The client runs on the
+same cores as the service.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from service import Connection, Service, run_service
 
 STEP = 100  # requests a second between two rates
 TOO_LONG = 0.25  # seconds that 99 in 100 answers may take at most
+SHARE = 0.75  # of the highest rate, to be kept up
 MAX_CONNECTIONS = 900  # the service has 1,000
 GOOD = "200"
 
@@ -176,7 +178,7 @@ async def measure(service: Service, bodies: list[bytes], minutes: int, seconds: 
     rate = await find_rate(client, seconds)
     if not rate:
         sys.exit(f"the service does not hold {STEP} requests a second")
-    await hold(service, client, rate, minutes)
+    await hold(service, client, int(SHARE * rate), minutes)
     await overload(service, client, 2 * rate, 60)
     after = await client.send(rate // 2, 10)
     print(f"Half the rate after that: {after.describe()}")
@@ -187,7 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("csv", type=Path, help="a CSV with the column review")
     parser.add_argument("--reviews", type=int, default=2000)
-    parser.add_argument("--minutes", type=int, default=10, help="at the highest rate held")
+    parser.add_argument("--minutes", type=int, default=10, help="of the rate that is kept up")
     parser.add_argument("--seconds", type=float, default=10, help="at each rate tried")
     arguments = parser.parse_args()
     texts = pd.read_csv(arguments.csv)["review"].sample(arguments.reviews, random_state=0)

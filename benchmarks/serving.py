@@ -162,6 +162,14 @@ def measure_service(texts: Texts, duration: float) -> None:
             rate = len(seconds) / duration
             print(f"| {clients} | {p50:.1f} | {p99:.1f} | {rate:,.0f} | {failed} |", flush=True)
         print(f"\nResident memory of the service after that: {service.resident_mib():.0f} MiB")
+        url = f"http://127.0.0.1:{service.port}"
+        httpx.post(f"{url}/explain", json={"text": " ".join(texts)[:20_000]}).raise_for_status()
+        print(f"… and after an explanation of a long text: {service.resident_mib():.0f} MiB")
+        csv = pd.DataFrame({"review": texts}).to_csv(index=False).encode()
+        csv_header = {"Content-Type": "text/csv"}
+        scored = httpx.post(f"{url}/score", content=csv, headers=csv_header, timeout=300)
+        scored.raise_for_status()
+        print(f"… and after a CSV of {len(csv) / 1e6:.1f} MB: {service.resident_mib():.0f} MiB")
 
 
 def main() -> None:

@@ -33,6 +33,9 @@ def sample() -> list[str]:
         ("rock&notroll & AT&T", "rock&notroll & AT&T"),
         ('<a href="x">one</a> <img src=y/> &#39;two&#39;', "one 'two'"),
         (" <br> \u200b", ""),
+        ("\u6f22" * 40, "\u6f22" * 40),
+        ("a" + "\u0316" * 29 + "\u0301", "\u00e1" + "\u0316" * 29),
+        ("q" + "\u0316" * 50 + "b", "q" + "\u0316" * 30 + "b"),
     ],
 )
 def test_clean_text(found: str, cleaned: str) -> None:

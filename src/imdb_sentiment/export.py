@@ -4,11 +4,11 @@ The file is an ONNX model. Its metadata hold the tokenizer, the labels and what 
 from a text to a label, so that parts which do not belong together can't be deployed together.
 """
 
-import hashlib
 import json
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,8 +16,13 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.model import KerasModel
+from imdb_sentiment.serving import seal
 from imdb_sentiment.tensorflow_setup import tensorflow_setup
+
+# The packages whose versions travel with a model.
+MAKERS = ("imdb-sentiment", "keras", "tensorflow", "tf2onnx", "tokenizers")
 
 
 def convert_to_onnx(
@@ -30,6 +35,9 @@ def convert_to_onnx(
 ) -> bytes:
     """Convert the network to ONNX, with all that a deployment needs in its metadata.
 
+    A digest over all of it makes sure that it stays together. Versions of what made it are among
+    its facts.
+
     The mask is left out: with it, TensorFlow's loop over the words would be exported as a slow
     loop, without it as ONNX's own LSTM operator. The exported network must be fed reviews without
     any padding, in batches of one length, and then gives the masked network's probabilities.
@@ -39,13 +47,22 @@ def convert_to_onnx(
         tokenizer: That of the training.
         labels: Names of the labels in the order of their codes.
         examples: Texts for people to try it with.
-        facts: What else is to be known of the model, such as versions.
+        facts: What else is to be known of the model.
 
     Returns:
         A serialised model from `token_ids`, int32 of shape (batch, words), to probabilities,
         float32 of shape (batch, 1) for two labels, (batch, labels) for more.
 
+    Raises:
+        InputError: The network was trained with a vocabulary of another size.
+
     """
+    size, known = tokenizer.get_vocab_size(), model.layers[0].input_dim
+    if size != known:
+        raise InputError(
+            f"the network knows {known:,} tokens and the tokenizer {size:,}: the data have been "
+            "processed again since it was trained. Train it again: kedro run"
+        )
     with tensorflow_setup():
         import keras
     import onnx
@@ -65,15 +82,14 @@ def convert_to_onnx(
             warnings.simplefilter("ignore", FutureWarning)
             unmasked.export(path, format="onnx", verbose=False)
         exported = onnx.load(path)
-    specification = tokenizer.to_str()
     onnx.helper.set_model_props(
         exported,
         {
-            "tokenizer": specification,
-            "tokenizer_sha256": hashlib.sha256(specification.encode()).hexdigest(),
+            "tokenizer": tokenizer.to_str(),
             "labels": json.dumps(labels),
             "examples": json.dumps(examples),
+            "versions": json.dumps({name: version(name) for name in MAKERS}),
             **facts,
         },
     )
-    return bytes(exported.SerializeToString())
+    return seal(exported.SerializeToString())

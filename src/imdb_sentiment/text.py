@@ -3,7 +3,7 @@
 import html
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,12 +27,19 @@ _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\ufeff\ud800-\udfff]")
 # White space and the punctuation that Keras's Tokenizer filters: all of ASCII's but the apostrophe.
 _SEPARATORS = Regex(r"""[\s!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~]+""")
 
-# Texts encoded at a time: an encoding takes far more memory than the ids that are kept of it.
-_BATCH = 500
+# Characters in a row that are not ASCII: among them may be marks that combine.
+_FOREIGN = re.compile(r"[^\x00-\x7f]{31,}")
+_MAX_MARKS = 30  # in a row; Unicode's Stream-Safe Text Format (UAX 15) has no more
+
+# Texts and characters encoded at a time: an encoding takes far more memory than the ids kept of it.
+_BATCH, _BATCH_CHARACTERS = 500, 1_000_000
 
 
 def clean_text(text: str) -> str:
     """Return plain text: entities decoded, markup and control characters out, NFC, single spaces.
+
+    Of more than 30 combining marks in a row, which no language has, the rest is left out: Unicode's
+    normalisation would take the square of their number.
 
     Args:
         text: A review as found, perhaps with `<br />` and `&amp;` in it.
@@ -43,7 +50,18 @@ def clean_text(text: str) -> str:
     """
     decoded = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
     plain = _INVISIBLE.sub(" ", _MARKUP.sub(" ", decoded))
+    plain = _FOREIGN.sub(_limit_marks, plain)
     return " ".join(unicodedata.normalize("NFC", plain).split())
+
+
+def _limit_marks(run: re.Match[str]) -> str:
+    kept = []
+    marks = 0
+    for character in run[0]:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= _MAX_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def train_tokenizer(texts: Iterable[str], parameters: "TokenizerParameters") -> Tokenizer:
@@ -93,12 +111,26 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.u
     length = _sequence_length(tokenizer)
     dtype = np.min_scalar_type(tokenizer.get_vocab_size() - 1)
     sequences = np.zeros((len(texts), length), dtype)
-    for start in range(0, len(texts), _BATCH):
-        encodings = tokenizer.encode_batch_fast(list(texts[start : start + _BATCH]))
-        for row, encoding in enumerate(encodings, start):
+    start = 0
+    for batch in _batches(texts):
+        for row, encoding in enumerate(tokenizer.encode_batch_fast(batch), start):
             known = [token for token in encoding.ids if token > _UNKNOWN_ID][-length:]
             sequences[row, length - len(known) :] = known
+        start += len(batch)
     return sequences
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    characters = 0
+    for text in texts:
+        batch.append(text)
+        characters += len(text)
+        if len(batch) == _BATCH or characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def locate_known_words(

@@ -7,6 +7,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from helpers import make_encoded, make_reviews
+from imdb_sentiment.model import build_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
@@ -14,7 +15,7 @@ from imdb_sentiment.parameters import (
     TrainingParameters,
 )
 from imdb_sentiment.pipelines.training import create_pipeline
-from imdb_sentiment.pipelines.training.nodes import fit_baseline, fit_best_model
+from imdb_sentiment.pipelines.training.nodes import export_model, fit_baseline, fit_best_model
 from imdb_sentiment.serving import Predictor
 from services import make_tokenizer
 
@@ -110,10 +111,28 @@ def test_the_pipeline_runs_on_a_few_rows(
     predictor = Predictor(outputs["onnx_model"].load())
     assert predictor.labels == ("negative", "positive")
     assert predictor.examples == ("w1 w2",)
-    assert predictor.facts == {
-        "training_data_sha256": (make_encoded(40) + make_encoded(20, seed=2)).fingerprint()
-    }
-    assert 0 <= outputs["export_check"].load()["largest_probability_difference"] < 1e-6
-    texts = pd.concat(clean_reviews)["text"]
-    codes = pd.concat(clean_reviews)["code"]
-    assert outputs["baseline"].load().score(texts, codes) > 0.9
+    learnt = make_encoded(40) + make_encoded(20, seed=2)
+    assert predictor.facts["training_data_sha256"] == learnt.fingerprint()
+
+
+def test_an_export_that_differs_is_an_error(
+    hyperparameters: Hyperparameters,
+    training: TrainingParameters,
+    custom: CustomReviewsParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train, validation = make_encoded(40), make_encoded(20, seed=2)
+    score = Predictor.score_sequences
+    monkeypatch.setattr(
+        Predictor, "score_sequences", lambda self, sequences: score(self, sequences) + 2e-4
+    )
+    with pytest.raises(RuntimeError, match=r"differ from the network's by up to 0\.0002"):
+        export_model(
+            model=build_model(hyperparameters, 30, 2),
+            tokenizer=make_tokenizer(),
+            train=train,
+            validation=validation,
+            custom_reviews=pd.DataFrame({"review": ["w1"]}),
+            training=training,
+            custom=custom,
+        )

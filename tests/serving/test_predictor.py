@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import threading
@@ -11,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import make_encoded
+from imdb_sentiment import __version__
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.export import convert_to_onnx
 from imdb_sentiment.model import KerasModel, predict_probabilities, train_model
 from imdb_sentiment.parameters import Hyperparameters, TokenizerParameters
@@ -65,7 +68,11 @@ def test_one_text_or_several(exported: bytes) -> None:
     assert first.probability == max(first.probabilities.values())
     assert first.probability == first.probabilities[first.label or ""]
     assert predictor.predict([]) == []
-    assert predictor.facts == {"fact": "true"}
+    assert predictor.facts.keys() == {"fact", "versions"}
+    assert predictor.facts["fact"] == "true"
+    versions = json.loads(predictor.facts["versions"])
+    assert versions["imdb-sentiment"] == __version__
+    assert {"keras", "tensorflow", "tokenizers"} < versions.keys()
 
 
 def test_silence_is_explained() -> None:
@@ -89,22 +96,34 @@ def test_threads_share_it(exported: bytes) -> None:
         assert list(pool.map(ask, range(8))) == [None] * 8
 
 
-def change(exported: bytes, **properties: str | None) -> bytes:
+def change(exported: bytes, **properties: str) -> bytes:
+    """Return the model with other metadata, as somebody might write it with the package onnx."""
     model = onnx.load_from_string(exported)
     kept = {entry.key: entry.value for entry in model.metadata_props} | properties
     del model.metadata_props[:]
-    onnx.helper.set_model_props(model, {key: value for key, value in kept.items() if value})
+    onnx.helper.set_model_props(model, kept)
     return bytes(model.SerializeToString())
 
 
-def test_parts_that_do_not_belong_together_are_refused(exported: bytes) -> None:
+def test_parts_that_do_not_belong_together_are_refused(
+    both: tuple[KerasModel, bytes], exported: bytes
+) -> None:
     other = train_tokenizer(["x"], TokenizerParameters(vocabulary_size=28, sequence_length=6))
-    with pytest.raises(ModelError, match="its tokenizer is not the one"):
-        Predictor(change(exported, tokenizer=other.to_str()))
-    with pytest.raises(ModelError, match=r"it has 5 labels, and [13] outputs"):
-        Predictor(change(exported, labels='["a", "b", "c", "d", "e"]'))
-    with pytest.raises(ModelError, match="it lacks 'labels'"):
-        Predictor(change(exported, labels=None))
+    labels = json.dumps(tuple(reversed(Predictor(exported).labels)))
+    for changed in (
+        change(exported, tokenizer=other.to_str()),
+        change(exported, labels=labels),
+        change(exported, training_data_sha256="0"),
+        exported + b"\x72\x00",
+    ):
+        with pytest.raises(ModelError, match="not as it was exported"):
+            Predictor(changed)
+    plain = onnx.load_from_string(exported)
+    del plain.metadata_props[:]
+    with pytest.raises(ModelError, match="it lacks 'tokenizer'"):
+        Predictor(plain.SerializeToString())
+    with pytest.raises(InputError, match=r"knows 30 tokens and the tokenizer 3"):
+        convert_to_onnx(both[0], other, ("a", "b"))
 
 
 def test_a_damaged_file_is_refused_by_name(exported: bytes, tmp_path: Path) -> None:

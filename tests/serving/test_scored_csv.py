@@ -25,6 +25,30 @@ def score(exported: bytes, text: str, column: str = "review") -> str:
     return target.getvalue()
 
 
+def score_by_pipeline(exported: bytes, source: Path) -> pd.DataFrame:
+    chunks = ChunkedCSVDataset(filepath=str(source)).load()
+    return pd.concat(score_reviews(exported, chunks, InferenceParameters(text_column="review")))
+
+
+@pytest.mark.parametrize("row", ['"w1" w2', 'w1 "w2"', '"w1 ""w2"" w3"', 'w1"', '"w1\nw2"'])
+def test_stray_quotation_marks_are_read_as_pandas_does(
+    row: str, exported: bytes, tmp_path: Path
+) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text(f"review\n{row}\nw4\n", encoding="utf-8")
+    found = pd.read_csv(io.StringIO(score(exported, source.read_text(encoding="utf-8"))))
+    expected = score_by_pipeline(exported, source)
+    assert found["review"].tolist() == expected["review"].tolist()
+    assert len(found) == 2
+
+
+def test_a_deadline_is_kept(exported: bytes) -> None:
+    with pytest.raises(TimeoutError):
+        score_csv(
+            Predictor(exported), io.StringIO("review\nw1\n"), io.StringIO(), "review", deadline=0
+        )
+
+
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -35,8 +59,7 @@ def test_it_says_what_the_pipeline_inference_says(
     source = tmp_path / "in.csv"
     with source.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["id", "review"], *rows])
-    chunks = ChunkedCSVDataset(filepath=str(source)).load()
-    expected = pd.concat(score_reviews(exported, chunks, InferenceParameters(text_column="review")))
+    expected = score_by_pipeline(exported, source)
     with source.open(encoding="utf-8", newline="") as file:
         found = pd.read_csv(io.StringIO(score(exported, file.read())), keep_default_na=False)
     names = [name for name in found.columns if not name.startswith("probability")]
@@ -58,7 +81,8 @@ def test_it_says_what_the_pipeline_inference_says(
         ("", "the file is empty"),
         ("id,text\n1,a\n", "there is no column 'review'; there are: id, text"),
         ("review,review\na,b\n", "two columns have the same name"),
-        ('review\n"never closed\n', "not a whole CSV"),
+        ('review\n"never closed\n', "a quotation mark is never closed"),
+        ("review\n" + "," * 200_001, "more than 200,000 commas"),
     ],
 )
 def test_what_can_not_be_scored_says_why(exported: bytes, text: str, problem: str) -> None:

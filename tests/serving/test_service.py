@@ -85,9 +85,13 @@ def test_it_tells_how_it_is(service: Service) -> None:
     model = httpx.get(f"{service.url}/model").json()
     assert model["labels"] == ["negative", "positive"]
     assert model["examples"] == list(EXAMPLES)
-    assert model["facts"] == {"fact": "true"}
+    assert model["facts"]["fact"] == "true"
     document = httpx.get(f"{service.url}/openapi.json").json()
     assert {"/predict", "/explain", "/score", "/health", "/ready"} <= set(document["paths"])
+    schemas = document["components"]["schemas"]
+    texts = schemas["PredictRequest"]["properties"]["texts"]
+    assert (texts["maxItems"], texts["items"]["maxLength"]) == (64, 20_000)
+    assert schemas["ExplainRequest"]["properties"]["text"]["maxLength"] == 20_000
 
 
 def count(service: Service, name: str) -> float:
@@ -119,11 +123,12 @@ def test_the_log_is_json_without_the_texts(service: Service) -> None:
         ({"texts": []}, "texts: "),
         ({"texts": "one"}, "texts: "),
         ({"texts": [1]}, "texts.0: "),
-        ({"texts": ["w1"] * 65}, "texts: more than 64"),
-        ({"texts": ["x" * 20_001]}, "a text has more than 20,000 characters"),
-        ({"text": "w1"}, "texts: "),
-        ({"texts": ["w1"], "more": 1}, "more: "),
-        ({"texts": ["w1 \ud800"]}, "texts.0: Value error, half of a surrogate pair"),
+        ({"texts": ["w1"] * 65}, "texts: List should have at most 64 items"),
+        ({"texts": ["x" * 20_001]}, "texts.0: String should have at most 20000 characters"),
+        ({}, "texts: Field required"),
+        ({"text": "w1"}, "text is not known, only texts"),
+        ({"texts": ["w1"], "more": 1}, "more is not known"),
+        ({"texts": ["w1 \ud800"]}, "texts.0: Input should be a valid string"),
         (["w1"], ""),
     ],
 )
@@ -154,6 +159,7 @@ def make_hostile(rng: random.Random) -> tuple[str, bytes, dict[str, str]]:
         lambda: b'review\n"' + rng.randbytes(50),
         lambda: ",".join(["review"] * rng.randrange(5)).encode(),
         lambda: b'{"texts": ["&#' + b"1" * 5000 + b';"]}',
+        lambda: b"review\n" + b"," * rng.choice([10, 300_000]),
         lambda: b"review" + b"," * 5000 + b"\n" * 1000,
         lambda: b"",
     ]
@@ -229,6 +235,65 @@ def test_half_a_request_does_not_hang(model_file: Path, tmp_path: Path) -> None:
         assert post(service, "/predict", {"texts": ["w1"]}).status_code == 200
 
 
+def time_refusal(service: Service, body: bytes) -> float:
+    """Return the seconds until a body is refused."""
+    start = time.monotonic()
+    headers = {"Content-Type": "application/json"}
+    answer = httpx.post(f"{service.url}/predict", content=body, headers=headers, timeout=30)
+    assert answer.status_code == 422
+    assert len(answer.content) < 1000
+    return time.monotonic() - start
+
+
+def test_a_large_body_full_of_errors_costs_little(service: Service) -> None:
+    before = psutil.Process(service.process.pid).memory_info().rss
+    wrong = b'{"texts": [' + b"1," * 5_000_000 + b"1]}"
+    many = b'{"texts": [' + b'"",' * 4_000_000 + b'""]}'
+    keys = b"{" + b",".join(b'"k%d":1' % number for number in range(500_000)) + b"}"
+    for body in (wrong, many, keys):
+        assert time_refusal(service, body) < 5
+    assert psutil.Process(service.process.pid).memory_info().rss - before < 700e6
+
+
+def test_texts_of_combining_marks_cost_little(service: Service) -> None:
+    start = time.monotonic()
+    answer = post(service, "/predict", {"texts": ["\u0301\u0316" * 10_000] * 64})
+    assert answer.status_code == 200
+    assert time.monotonic() - start < 5
+
+
+def test_other_sites_may_ask_only_if_they_are_named(
+    service: Service, model_file: Path, tmp_path: Path
+) -> None:
+    site = "https://example.org"
+    asked = {
+        "Origin": site,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type, x-api-key",
+    }
+    body = {"texts": ["w1"]}
+    answer = post(service, "/predict", body, headers={"Origin": site})
+    assert not any(name.startswith("access-control") for name in answer.headers)
+    assert httpx.options(f"{service.url}/predict", headers=asked).status_code == 405
+    with run_service(model_file, tmp_path, "--allow-origin", site, api_key="s3cret") as open_to_it:
+        asked_first = httpx.options(f"{open_to_it.url}/predict", headers=asked)
+        assert asked_first.status_code == 200
+        key = {"X-API-Key": "s3cret", "Origin": site}
+        answer = post(open_to_it, "/predict", body, headers=key)
+        assert answer.headers["access-control-allow-origin"] == site
+        other = asked | {"Origin": "https://elsewhere.org"}
+        assert httpx.options(f"{open_to_it.url}/predict", headers=other).status_code == 400
+
+
+def test_what_takes_too_long_is_given_up(model_file: Path, tmp_path: Path) -> None:
+    with run_service(model_file, tmp_path, "--upload-timeout", "1") as service:
+        body = b"review\n" + b"w1 w2\n" * 400_000
+        answer = httpx.post(f"{service.url}/score", content=body, headers=CSV, timeout=30)
+        assert (answer.status_code, answer.json()) == (504, {"detail": "no answer in time"})
+        # The job has given up too, and lets the next one work.
+        wait_until(lambda: count(service, "imdb_sentiment_pending") == 0)
+
+
 def test_a_body_too_large_is_refused(model_file: Path, tmp_path: Path) -> None:
     options = ("--max-texts", "1", "--max-characters", "100", "--max-upload", "1000")
     with run_service(model_file, tmp_path, *options) as service:
@@ -251,7 +316,7 @@ def test_a_client_that_takes_nothing_of_its_answer_is_left(
     model_file: Path, tmp_path: Path
 ) -> None:
     with run_service(model_file, tmp_path, "--upload-timeout", "5") as service:
-        body = b"review\n" + b"w1\n" * 200_000  # too much for the sockets' buffers
+        body = b"review,more\n" + (b"w1," + b"x" * 400 + b"\n") * 20_000  # beyond sockets' buffers
         head = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
         host, port = service.url.removeprefix("http://").split(":")
         with socket.socket() as connection:

@@ -5,6 +5,7 @@ from imdb_sentiment.serving.predictor import (
     Prediction,
     Predictor,
     explain_silence,
+    seal,
 )
 
-__all__ = ["ModelError", "Prediction", "Predictor", "explain_silence"]
+__all__ = ["ModelError", "Prediction", "Predictor", "explain_silence", "seal"]

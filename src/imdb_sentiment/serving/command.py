@@ -42,6 +42,13 @@ LOGGING: dict[str, Any] = {
 @click.option("--max-upload", type=click.IntRange(1), help="Bytes of a CSV.")
 @click.option("--timeout", type=SECONDS, help="Seconds that a request may take.")
 @click.option("--upload-timeout", type=SECONDS, help="Seconds that an upload may take.")
+@click.option(
+    "--allow-origin",
+    "allowed_origins",
+    multiple=True,
+    metavar="URL",
+    help="Another site whose pages may ask (CORS); may be given more than once.",
+)
 def serve(model: Path, host: str, port: int, **limits: Any) -> None:
     """Answer requests over HTTP, with a page to try it at /.
 

@@ -1,40 +1,85 @@
 """What goes into the service and comes out of it, as JSON."""
 
-from typing import Annotated
+from types import GenericAlias
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    create_model,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from imdb_sentiment.serving.explanation import Segment
 from imdb_sentiment.serving.predictor import Prediction, explain_silence
+from imdb_sentiment.serving.settings import ServiceSettings
 
 
-def _require_unicode(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("half of a surrogate pair is no character") from error
-    return text
+class _Request(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_surplus_key(cls, data: Any) -> Any:
+        """Refuse the first key that is not known; `extra="forbid"` would list millions of them."""
+        for name in data if isinstance(data, dict) else ():
+            if name not in cls.model_fields:
+                known = ", ".join(cls.model_fields)
+                raise PydanticCustomError(
+                    "surplus",
+                    "{name} is not known, only {known}",
+                    {"name": name[:50], "known": known},
+                )
+        return data
+
+    @classmethod
+    def limit(cls, settings: ServiceSettings) -> type[Self]:
+        """Return the model with the limits of a service, which its description then states."""
+        raise NotImplementedError
 
 
-Text = Annotated[str, AfterValidator(_require_unicode)]
-
-
-class PredictRequest(BaseModel):
+class PredictRequest(_Request):
     """Texts to be judged."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"texts": ["A gem."]}]}
+        json_schema_extra={"additionalProperties": False, "examples": [{"texts": ["A gem."]}]}
     )
 
-    texts: list[Text] = Field(min_length=1, description="one or more reviews, as people write them")
+    texts: list[str]
+
+    @classmethod
+    def limit(cls, settings: ServiceSettings) -> type[Self]:
+        """Return the model with the limits of a service."""
+        texts: Any = GenericAlias(list, (_limit_text(settings),))
+        described = Field(
+            min_length=1,
+            max_length=settings.max_texts,
+            fail_fast=True,  # or there would be as many errors as wrong texts
+            description="one or more reviews, as people write them",
+        )
+        return create_model(
+            cls.__name__, __base__=cls, __doc__=cls.__doc__, texts=(texts, described)
+        )
 
 
-class ExplainRequest(BaseModel):
+class ExplainRequest(_Request):
     """A text to be judged word by word."""
 
-    model_config = ConfigDict(extra="forbid")
+    text: str
 
-    text: Text = Field(description="a review, as people write it", examples=["A gem."])
+    @classmethod
+    def limit(cls, settings: ServiceSettings) -> type[Self]:
+        """Return the model with the limits of a service."""
+        described = Field(description="a review, as people write it", examples=["A gem."])
+        text = _limit_text(settings)
+        return create_model(cls.__name__, __base__=cls, __doc__=cls.__doc__, text=(text, described))
+
+
+def _limit_text(settings: ServiceSettings) -> Any:
+    # To count its characters, pydantic wants real ones: no half of a surrogate pair comes in.
+    return Annotated[str, Field(max_length=settings.max_characters)]
 
 
 class PredictionResponse(BaseModel):
@@ -47,7 +92,7 @@ class PredictionResponse(BaseModel):
 
     @classmethod
     def describe(cls, text: str, prediction: Prediction) -> "PredictionResponse":
-        """Put a prediction into words."""
+        """Put a prediction into words; in a job, as it may take the time of cleaning the text."""
         return cls(
             label=prediction.label,
             probability=prediction.probability,

@@ -2,7 +2,10 @@
 
 import csv
 import itertools
+import math
 import sys
+import time
+import uuid
 from collections.abc import Iterable, Iterator
 from typing import IO
 
@@ -10,8 +13,10 @@ from imdb_sentiment.probabilities import REASON_COLUMN, prediction_columns
 from imdb_sentiment.serving.predictor import Prediction, Predictor, explain_silence
 
 ROWS_AT_A_TIME = 1000
-# A line of one byte becomes a row of all columns, so both are limited.
+# A line of one byte becomes a row of all columns, so both are limited; and a comma may be a field,
+# which takes fifty times its memory.
 MAX_COLUMNS = 1000
+MAX_COMMAS = 200_000  # of a row
 MAX_OUTPUT = 1_000_000_000  # characters
 
 
@@ -24,7 +29,9 @@ def score_csv(
     source: Iterable[str],
     target: IO[str],
     text_column: str,
+    *,
     max_characters: int = sys.maxsize,
+    deadline: float = math.inf,
 ) -> int:
     """Add predictions to each row, as the pipeline inference does, and return how many there were.
 
@@ -35,14 +42,16 @@ def score_csv(
             `imdb_sentiment.predictions` added.
         text_column: Name of the column with the text.
         max_characters: A longer text gets no prediction.
+        deadline: When to give up, as `time.monotonic` has it.
 
     Raises:
         CsvError: It has no header or not that column, two columns of one name or too many, a
             quotation mark that never closes, or would grow beyond a gigabyte.
+        TimeoutError: The deadline has come.
 
     """
     csv.field_size_limit(1 << 30)  # the body's size is limited already
-    reader = csv.reader(source, strict=True)
+    reader = _read_rows(source)
     writer = csv.writer(target, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     try:
         header = _read_header(reader, text_column)
@@ -52,6 +61,8 @@ def score_csv(
         writer.writerow([*(header[place] for place in kept), *added])
         rows = 0
         while chunk := list(itertools.islice(reader, ROWS_AT_A_TIME)):
+            if time.monotonic() > deadline:
+                raise TimeoutError
             texts = [row[place] if place < len(row) <= width else "" for row in chunk]
             short = [text if len(text) <= max_characters else "" for text in texts]
             for row, text, prediction in zip(chunk, texts, predictor.predict(short), strict=True):
@@ -63,8 +74,31 @@ def score_csv(
             if target.tell() > MAX_OUTPUT:
                 raise CsvError(f"with predictions, it would be larger than {MAX_OUTPUT:,} bytes")
     except csv.Error as error:
-        raise CsvError(f"this is not a whole CSV: {error} (line {reader.line_num})") from error
+        raise CsvError(f"this is not a whole CSV: {error}") from error
     return rows
+
+
+def _read_rows(source: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the rows of a CSV, lenient to stray quotation marks as pandas is."""
+    end = uuid.uuid4().hex
+    commas = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal commas
+        for line in source:
+            commas += line.count(",")
+            if commas > MAX_COMMAS:
+                raise CsvError(f"a row has more than {MAX_COMMAS:,} commas")
+            yield line
+        yield end  # becomes a row, unless a quotation mark is still open
+
+    reader = csv.reader(lines())
+    for row in reader:
+        if row == [end]:
+            return
+        commas = 0
+        yield row
+    raise CsvError("this is not a whole CSV: a quotation mark is never closed")
 
 
 def _read_header(reader: Iterator[list[str]], text_column: str) -> list[str]:

@@ -3,13 +3,15 @@
 import hmac
 import io
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
@@ -89,6 +91,13 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
             "/score": BodyLimit(settings.max_upload, settings.upload_timeout),
         },
     )
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Content-Type", KEY_HEADER.model.name],
+        )
     app.add_middleware(observation.middleware)
     guarded = APIRouter(
         route_class=_make_guarded_route(settings),
@@ -99,35 +108,22 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
     _explain_problems(app)
     _tell_how_it_is(app, jobs, observation)
 
-    def require_length(texts: list[str]) -> None:
-        if len(texts) > settings.max_texts:
-            raise HTTPException(422, f"texts: more than {settings.max_texts}")
-        if any(len(text) > settings.max_characters for text in texts):
-            raise HTTPException(422, f"a text has more than {settings.max_characters:,} characters")
+    texts_to_judge, text_to_explain = PredictRequest.limit(settings), ExplainRequest.limit(settings)
 
     @guarded.post("/predict", responses=PROBLEMS)
-    async def predict(request: PredictRequest) -> PredictResponse:
+    async def predict(request: texts_to_judge) -> PredictResponse:  # type: ignore[valid-type]
         """Judge one text or several."""
-        require_length(request.texts)
-        predictions = await jobs.run(predictor.predict, request.texts)
-        observation.texts.inc(len(request.texts))
-        return PredictResponse(
-            predictions=[
-                PredictionResponse.describe(text, prediction)
-                for text, prediction in zip(request.texts, predictions, strict=True)
-            ]
-        )
+        texts = cast(PredictRequest, request).texts
+        predictions = await jobs.run(_judge, predictor, texts)
+        observation.texts.inc(len(texts))
+        return PredictResponse(predictions=predictions)
 
     @guarded.post("/explain", responses=PROBLEMS)
-    async def explain_text(request: ExplainRequest) -> ExplainResponse:
+    async def explain_text(request: text_to_explain) -> ExplainResponse:  # type: ignore[valid-type]
         """Judge a text, and say which of its words moved the model ("leave-one-out")."""
-        require_length([request.text])
-        prediction, segments = await jobs.run(explain, predictor, request.text)
+        answer = await jobs.run(_explain, predictor, cast(ExplainRequest, request).text)
         observation.texts.inc()
-        return ExplainResponse(
-            prediction=PredictionResponse.describe(request.text, prediction),
-            segments=[SegmentResponse.describe(segment) for segment in segments],
-        )
+        return answer
 
     @guarded.post(
         "/score",
@@ -156,8 +152,9 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
             except BaseException:
                 source.close()
                 raise
+        deadline = time.monotonic() + settings.upload_timeout
         target, rows = await uploads.run(
-            _score_upload, predictor, source, text_column, settings.max_characters
+            _score_upload, predictor, source, text_column, settings.max_characters, deadline
         )
         observation.texts.inc(rows)
         return StreamingResponse(
@@ -260,8 +257,27 @@ def _answer_problem(
     return JSONResponse({"detail": detail}, status, headers)
 
 
+def _judge(predictor: Predictor, texts: list[str]) -> list[PredictionResponse]:
+    return [
+        PredictionResponse.describe(text, prediction)
+        for text, prediction in zip(texts, predictor.predict(texts), strict=True)
+    ]
+
+
+def _explain(predictor: Predictor, text: str) -> ExplainResponse:
+    prediction, segments = explain(predictor, text)
+    return ExplainResponse(
+        prediction=PredictionResponse.describe(text, prediction),
+        segments=[SegmentResponse.describe(segment) for segment in segments],
+    )
+
+
 def _score_upload(
-    predictor: Predictor, source: IO[bytes], text_column: str, max_characters: int
+    predictor: Predictor,
+    source: IO[bytes],
+    text_column: str,
+    max_characters: int,
+    deadline: float,
 ) -> tuple[IO[bytes], int]:
     """Return the scored CSV, to be read from its beginning, and its number of rows."""
     target = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115  # closed when it has been sent
@@ -270,7 +286,14 @@ def _score_upload(
         lines = io.TextIOWrapper(source, "utf-8-sig", newline="")
         sink = io.TextIOWrapper(target, "utf-8", newline="", write_through=True)
         try:
-            rows = score_csv(predictor, lines, sink, text_column, max_characters)
+            rows = score_csv(
+                predictor,
+                lines,
+                sink,
+                text_column,
+                max_characters=max_characters,
+                deadline=deadline,
+            )
         except UnicodeDecodeError as error:
             raise CsvError(f"the file is not UTF-8 text: {error}") from error
     sink.detach()

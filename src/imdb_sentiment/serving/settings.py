@@ -17,6 +17,7 @@ class ServiceSettings(BaseModel):
         queue_size: Requests that may wait for one of these; beyond that the answer is 503.
         timeout: Seconds that a request may take to arrive, and again to be answered.
         upload_timeout: The same of an upload.
+        allowed_origins: Other sites whose pages may ask, such as `https://example.org`.
         api_key: What clients must send as `X-API-Key`; anyone may ask if None.
 
     """
@@ -30,6 +31,7 @@ class ServiceSettings(BaseModel):
     queue_size: Annotated[int, Field(ge=0)] = 64
     timeout: Annotated[float, Field(gt=0)] = 10
     upload_timeout: Annotated[float, Field(gt=0)] = 300
+    allowed_origins: tuple[str, ...] = ()
     api_key: Annotated[SecretStr, Field(min_length=1)] | None = None
 
     @property

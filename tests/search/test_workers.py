@@ -172,6 +172,7 @@ def test_ctrl_c_waits_until_dask_is_done(two: Workers) -> None:
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.usefixtures("two")  # which has the usual port of Dask's dashboard
 def test_a_cluster_leaves_nothing_behind() -> None:
     code = """
 import logging, os

@@ -300,7 +300,9 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
     )
     # Else the data would be taken from workers that do nothing at the moment.
     settings = {"distributed.scheduler.active-memory-manager.start": False}
-    with dask.config.set(settings), _ctrl_c_blocked():
+    with dask.config.set(settings), _ctrl_c_blocked(), warnings.catch_warnings():
+        # The log says where the dashboard is, which another run may have driven from its place.
+        warnings.filterwarnings("ignore", r"Port \d+ is already in use", UserWarning)
         cluster = stack.enter_context(
             distributed.LocalCluster(
                 n_workers=workers,

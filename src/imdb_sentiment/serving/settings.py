@@ -28,7 +28,7 @@ class ServiceSettings(BaseModel):
     max_characters: Annotated[int, Field(ge=1)] = 20_000
     max_upload: Annotated[int, Field(ge=1)] = 50_000_000
     threads: Annotated[int, Field(ge=1)] = os.cpu_count() or 1
-    queue_size: Annotated[int, Field(ge=0)] = 64
+    queue_size: Annotated[int, Field(ge=0)] = 256
     timeout: Annotated[float, Field(gt=0)] = 10
     upload_timeout: Annotated[float, Field(gt=0)] = 300
     allowed_origins: tuple[str, ...] = ()

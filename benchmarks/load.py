@@ -14,6 +14,7 @@ same cores as the service.
 import argparse
 import asyncio
 import collections
+import gc
 import itertools
 import json
 import math
@@ -89,17 +90,19 @@ class Client:
         await asyncio.gather(*tasks)
         return answers
 
-    async def begin(self, rate: int, duration: float) -> tuple[Answers, list[asyncio.Task[None]]]:
-        """Send requests at a rate; their answers are still to come."""
+    async def begin(self, rate: int, duration: float) -> tuple[Answers, set[asyncio.Task[None]]]:
+        """Send requests at a rate; some of their answers are still to come."""
         answers = Answers()
-        tasks = []
+        tasks: set[asyncio.Task[None]] = set()
         start = time.perf_counter()
         number = 0
         for number in range(int(rate * duration)):
             due = start + number / rate
             await asyncio.sleep(max(0, due - time.perf_counter()))
             await self._room.acquire()
-            tasks.append(asyncio.create_task(self._ask(answers, due)))
+            task = asyncio.create_task(self._ask(answers, due))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
         answers.rate = number / (time.perf_counter() - start)
         return answers, tasks
 
@@ -108,18 +111,25 @@ class Client:
         connection = None
         try:
             async with asyncio.timeout(timeout):
-                connection = self._idle.pop() if self._idle else await Connection.open(self._port)
+                connection = self._take_idle() or await Connection.open(self._port)
                 status = str(await connection.predict(next(self._bodies)))
         except Exception as error:
-            status = type(error).__name__
             if connection is not None:
-                connection.is_open = False
-        if connection is not None:
-            if connection.is_open:
-                self._idle.append(connection)
-            else:
                 connection.close()
+            return type(error).__name__
+        if connection.is_open:
+            self._idle.append(connection)
+        else:
+            connection.close()
         return status
+
+    def _take_idle(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_open:
+                return connection
+            connection.close()
+        return None
 
     async def _ask(self, answers: Answers, due: float) -> None:
         status = await self.ask(timeout=30)
@@ -147,6 +157,7 @@ async def hold(service: Service, client: Client, rate: int, minutes: int) -> Non
     print("\n| minute | requests a second | p50 ms | p99 ms | not 200 | resident MiB |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: |")
     for minute in range(1, minutes + 1):
+        gc.collect()
         answers = await client.send(rate, 60)
         failed = answers.counts.total() - answers.counts[GOOD]
         print(
@@ -195,6 +206,7 @@ def main() -> None:
     texts = pd.read_csv(arguments.csv)["review"].sample(arguments.reviews, random_state=0)
     bodies = [json.dumps({"texts": [text]}).encode() for text in texts]
     print(describe_machine())
+    gc.disable()  # after each pause, what was due in it would be sent at once
     with run_service(ROOT / "data/06_models/model.onnx") as service:
         asyncio.run(measure(service, bodies, arguments.minutes, arguments.seconds))
 

@@ -53,17 +53,17 @@ def run_service(model: Path) -> Iterator[Service]:
 
 
 class Connection:
-    """A connection kept open, for one request after another.
-
-    Attributes:
-        is_open: Whether the service has not said that it closes it.
-
-    """
+    """A connection kept open, for one request after another."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        self.is_open = True
+        self._is_last = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the service has not closed it, as it does after some idle seconds, nor will."""
+        return not self._is_last and not self._reader.at_eof()
 
     @classmethod
     async def open(cls, port: int) -> Self:
@@ -79,7 +79,7 @@ class Connection:
         head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
         await self._reader.readexactly(length)
-        self.is_open = b"connection: close" not in head
+        self._is_last = b"connection: close" in head
         return int(head[9:12])
 
     def close(self) -> None:

@@ -154,3 +154,13 @@ def test_it_needs_neither_tensorflow_nor_kedro_nor_pandas(exported: bytes, tmp_p
     label, imported = done.stdout.splitlines()
     assert label in ("bad", "good", "so-so")
     assert imported == "set()"
+
+
+def test_many_texts_are_scored_a_few_at_a_time(
+    exported: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor(exported)
+    sequences = np.repeat(make_encoded(50).sequences, 3, axis=0)
+    whole = predictor.score_sequences(sequences)
+    monkeypatch.setattr("imdb_sentiment.serving.predictor.MAX_TOKENS", 10)  # two or three texts
+    np.testing.assert_allclose(predictor.score_sequences(sequences), whole, atol=1e-6)

@@ -16,7 +16,7 @@ from imdb_sentiment.batching import count_tokens
 from imdb_sentiment.probabilities import complete_probabilities
 from imdb_sentiment.text import clean_text, encode_texts
 
-MAX_BATCH = 256
+MAX_TOKENS = 4096  # a run of the network; with more it takes more memory, and no less time
 
 # An exported model ends in one more entry of its metadata, the digest of all before it, of which
 # this is the beginning. (ONNX models are Protocol Buffers: one may be added to at its end.)
@@ -167,9 +167,7 @@ class Predictor:
         probabilities = np.full((len(sequences), len(self.labels)), np.nan)
         for length in np.unique(lengths[lengths > 0]):
             rows = np.flatnonzero(lengths == length)
-            for start in range(0, len(rows), MAX_BATCH):
-                batch = rows[start : start + MAX_BATCH]
-                probabilities[batch] = self.score_tokens(sequences[batch, -length:])
+            probabilities[rows] = self.score_tokens(sequences[rows, -length:])
         return probabilities
 
     def score_tokens(self, tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
@@ -182,5 +180,9 @@ class Predictor:
             Array of shape (texts, labels), dtype float64; each row sums to 1.
 
         """
-        (output,) = self._session.run(None, {"token_ids": tokens.astype(np.int32)})
-        return complete_probabilities(output)
+        size = max(1, MAX_TOKENS // tokens.shape[1])
+        outputs = [
+            self._session.run(None, {"token_ids": tokens[start : start + size].astype(np.int32)})[0]
+            for start in range(0, len(tokens), size)
+        ]
+        return complete_probabilities(np.concatenate(outputs))

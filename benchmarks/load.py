@@ -6,9 +6,9 @@ Needs a finished run: it takes `model.onnx` from data/06_models, and reviews fro
 of one text come at a steady rate, whether or not those before are answered, and a request's time
 counts from the moment at which it is due. First the rate rises until the service no longer holds
 it: until an answer is not 200, or one in a hundred takes longer than a quarter of a second. Of the
-highest rate that it held for seconds, three quarters are kept up for minutes, in which a machine
-that others share may be slower; and twice the highest rate for a minute. The client runs on the
-same cores as the service.
+highest rate that it held for seconds, half is kept up for minutes, in which a machine that others
+share may be slower; and twice the highest rate for a minute. The client runs on the same cores as
+the service.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from service import Connection, Service, run_service
 
 STEP = 100  # requests a second between two rates
 TOO_LONG = 0.25  # seconds that 99 in 100 answers may take at most
-SHARE = 0.75  # of the highest rate, to be kept up
+SHARE = 0.5  # of the highest rate, to be kept up
 MAX_CONNECTIONS = 900  # the service has 1,000
 GOOD = "200"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from helpers import base_parameters, make_encoded, three_label_run
+from helpers import base_parameters, make_encoded, small_hyperparameters, three_label_run
 from imdb_sentiment.export import convert_to_onnx
 from imdb_sentiment.model import train_model
 from imdb_sentiment.parameters import (
@@ -47,9 +47,8 @@ def tokenizer_parameters(conf: dict[str, Any]) -> TokenizerParameters:
 
 
 @pytest.fixture
-def hyperparameters(conf: dict[str, Any]) -> Hyperparameters:
-    small = {"embedding_size": 4, "units": 3, "learning_rate": 0.02, "batch_size": 16, "epochs": 2}
-    return Hyperparameters(**{**conf["hyperparameters"], **small})
+def hyperparameters() -> Hyperparameters:
+    return small_hyperparameters()
 
 
 @pytest.fixture
@@ -76,10 +75,9 @@ def custom(conf: dict[str, Any]) -> CustomReviewsParameters:
 @pytest.fixture(scope="session")
 def exported() -> bytes:
     """Return a small exported model of two labels; its words are w0 to w27."""
-    small = Hyperparameters(
-        embedding_size=4, units=5, dropout_rate=0.2, optimizer="adam", learning_rate=0.05,
-        learning_rate_schedule="constant", batch_size=8, epochs=3,
-    )  # fmt: skip
+    small = small_hyperparameters(
+        units=5, dropout_rate=0.2, learning_rate=0.05, batch_size=8, epochs=3
+    )
     model, _ = train_model(make_encoded(100), small, seed=1)
     return convert_to_onnx(
         model, make_tokenizer(), ("negative", "positive"), examples=EXAMPLES, facts={"fact": "true"}

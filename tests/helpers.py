@@ -18,6 +18,7 @@ from distributed import Client
 from kedro.config import OmegaConfigLoader
 
 from imdb_sentiment.encoded import EncodedReviews
+from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.settings import CONFIG_LOADER_ARGS
 
 PROJECT = Path(__file__).parents[1]
@@ -53,6 +54,12 @@ def base_parameters() -> dict[str, Any]:
         custom_resolvers=CONFIG_LOADER_ARGS["custom_resolvers"],
     )
     return dict(loader["parameters"])
+
+
+def small_hyperparameters(**changes: Any) -> Hyperparameters:
+    """Return those of conf/base, but for a network that trains in seconds, and `changes`."""
+    small = {"embedding_size": 4, "units": 3, "learning_rate": 0.02, "batch_size": 16, "epochs": 2}
+    return Hyperparameters(**{**base_parameters()["hyperparameters"], **small, **changes})
 
 
 def make_reviews(

@@ -23,7 +23,9 @@ EXAMPLES = ("w1 w2 w3", "w4 and <b>w5</b>")
 
 def make_tokenizer() -> Tokenizer:
     """Return a tokenizer of `WORDS`, for the networks of `make_encoded`."""
-    return train_tokenizer(WORDS, TokenizerParameters(vocabulary_size=28, sequence_length=6))
+    return train_tokenizer(
+        WORDS, TokenizerParameters(kind="words", vocabulary_size=28, sequence_length=6)
+    )
 
 
 @dataclass(frozen=True)

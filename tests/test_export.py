@@ -1,11 +1,15 @@
+from typing import Any
+
+import numpy as np
 import onnx
 import pytest
 from tokenizers import Tokenizer
 
-from helpers import make_encoded
+from helpers import make_encoded, small_hyperparameters
 from imdb_sentiment.export import convert_to_onnx
-from imdb_sentiment.model import train_model
+from imdb_sentiment.model import predict_probabilities, train_model
 from imdb_sentiment.parameters import Hyperparameters
+from imdb_sentiment.serving import Predictor
 from services import make_tokenizer
 
 
@@ -31,6 +35,33 @@ def test_the_export_is_a_real_lstm_that_takes_any_shape(
     assert properties["labels"] == '["bad", "good"]'
     assert properties["fact"] == "true"
     assert Tokenizer.from_str(properties["tokenizer"]).get_vocab() == tokenizer.get_vocab()
+
+
+@pytest.mark.parametrize(
+    ("shape", "lstms"),
+    [
+        ({"bidirectional": True}, 1),
+        ({"bidirectional": True, "lstm_layers": 2, "pooling": "max_mean"}, 2),
+        ({"pooling": "attention", "spatial_dropout_rate": 0.2}, 1),
+        ({"pooling": "mean", "recurrent_dropout_rate": 0.2, "ema_momentum": 0.5}, 1),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_networks_of_other_shapes_export_as_well(
+    shape: dict[str, Any], lstms: int, n_labels: int, tokenizer: Tokenizer
+) -> None:
+    encoded = make_encoded(60, n_labels)
+    model, _ = train_model(encoded, small_hyperparameters(**shape), seed=0)
+    exported = convert_to_onnx(model, tokenizer, encoded.labels)
+    operators = [node.op_type for node in onnx.load_from_string(exported).graph.node]
+    assert operators.count("LSTM") in (lstms, lstms * 2)  # both directions in one, or one each
+    assert not {"Loop", "Scan", "If"} & set(operators)
+    np.testing.assert_allclose(
+        Predictor(exported).score_sequences(encoded.sequences),
+        predict_probabilities(model, encoded.sequences),
+        atol=1e-6,
+    )
 
 
 def test_the_model_is_left_as_it_was(

@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from helpers import make_encoded
+from helpers import make_encoded, small_hyperparameters
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.model import build_model, predict_probabilities, train_model
 from imdb_sentiment.parameters import Hyperparameters
 
@@ -133,3 +134,122 @@ def test_the_learning_rate_follows_its_schedule(
 def test_nothing_to_predict_gives_nothing(hyperparameters: Hyperparameters) -> None:
     model = build_model(hyperparameters, vocabulary_size=30, n_labels=3)
     assert predict_probabilities(model, np.empty((0, 6), dtype=np.uint8)).shape == (0, 3)
+
+
+def test_a_prediction_of_any_shape_depends_on_neither_padding_nor_batch() -> None:
+    encoded = make_encoded(20)
+    for shape in SHAPES:
+        model, _ = train_model(encoded, small_hyperparameters(**shape), seed=1)
+        together = predict_probabilities(model, encoded.sequences)
+        alone = [
+            predict_probabilities(model, tokens[np.newaxis, tokens > 0])
+            for tokens in encoded.sequences
+        ]
+        np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-6)
+
+
+SHAPES: list[dict[str, Any]] = [
+    {"bidirectional": True},
+    {"bidirectional": True, "pooling": "max_mean", "lstm_layers": 2},
+    {"pooling": "attention", "recurrent_dropout_rate": 0.3},
+    {"pooling": "mean", "spatial_dropout_rate": 0.3},
+]
+
+
+def test_layers_of_a_bigger_network_are_as_asked_for() -> None:
+    chosen = small_hyperparameters(
+        bidirectional=True, lstm_layers=2, pooling="max", spatial_dropout_rate=0.4
+    )
+    model = build_model(chosen, vocabulary_size=30, n_labels=3)
+    assert [type(layer).__name__ for layer in model.layers] == [
+        "Embedding",
+        "SpatialDropout1D",
+        "Bidirectional",
+        "Bidirectional",
+        "SequencePooling",
+        "Dropout",
+        "Dense",
+    ]
+    assert model.layers[1].rate == 0.4
+    assert model.layers[3].output.shape[-1] == 2 * chosen.units
+
+
+def test_pretrained_vectors_are_where_training_begins() -> None:
+    vectors = np.random.default_rng(0).normal(size=(30, 7)).astype(np.float32)
+    chosen = small_hyperparameters(pretrained_embedding=True)
+    model = build_model(chosen, 30, 2, vectors)
+    np.testing.assert_array_equal(model.layers[0].get_weights()[0], vectors)
+    with pytest.raises(InputError, match=r"set word_vectors\.method"):
+        build_model(chosen, 30, 2, np.zeros((0, 7), np.float32))
+    with pytest.raises(InputError, match="30 tokens and reviews of 31"):
+        build_model(chosen, 31, 2, vectors)
+
+
+def test_a_long_gradient_is_cut() -> None:
+    import keras
+
+    steps: list[float] = []
+
+    class Record(keras.callbacks.Callback):
+        def on_train_begin(self, logs: object = None) -> None:
+            self.before = np.concatenate([w.ravel() for w in self.model.get_weights()])
+
+        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+            after = np.concatenate([w.ravel() for w in self.model.get_weights()])
+            steps.append(float(np.linalg.norm(after - self.before)))
+            self.before = after
+
+    norm = 1e-3
+    sgd = small_hyperparameters(optimizer="sgd", learning_rate=1.0, gradient_clip_norm=norm)
+    train_model(make_encoded(64), sgd, 0, callbacks=[Record()])
+    # Keras does not add up the parts of a word's gradient, one each time that it occurs, before it
+    # takes the norm: so it may be a little longer.
+    assert norm * 0.9 < max(steps) < norm * 1.3
+    steps.clear()
+    free = sgd.model_copy(update={"gradient_clip_norm": 0.0})
+    train_model(make_encoded(64), free, 0, callbacks=[Record()])
+    assert min(steps) > norm * 10
+
+
+def test_the_network_is_the_average_of_its_weights() -> None:
+    import keras
+
+    snapshots: list[list[npt.NDArray[np.float32]]] = []
+
+    class Record(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+            snapshots.append(self.model.get_weights())
+
+    momentum = 0.7
+    chosen = small_hyperparameters(ema_momentum=momentum, epochs=2)
+    train, validation = make_encoded(64), make_encoded(20, seed=4)
+    model, history = train_model(train, chosen, 5, validation, callbacks=[Record()])
+    average = snapshots[0]
+    for weights in snapshots[1:]:
+        average = [
+            momentum * old + (1 - momentum) * new for old, new in zip(average, weights, strict=True)
+        ]
+    for found, expected in zip(model.get_weights(), average, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    predicted = predict_probabilities(model, validation.sequences).argmax(axis=1)
+    assert history["val_accuracy"][-1] == pytest.approx((predicted == validation.codes).mean())
+
+
+@pytest.mark.parametrize("ema_momentum", [0.0, 0.5])
+def test_training_ends_early_with_the_best_epoch(ema_momentum: float) -> None:
+    hard = small_hyperparameters(
+        learning_rate=0.3, epochs=12, early_stopping_patience=2, ema_momentum=ema_momentum
+    )
+    train, validation = make_encoded(64, length=6), make_encoded(50, seed=4)
+    model, history = train_model(train, hard, 5, validation)
+    values = history["val_accuracy"]
+    assert len(values) < hard.epochs
+    best = values.index(max(values))
+    assert len(values) == best + 1 + hard.early_stopping_patience
+    predicted = predict_probabilities(model, validation.sequences).argmax(axis=1)
+    assert (predicted == validation.codes).mean() == pytest.approx(max(values))
+
+
+def test_early_stopping_needs_rows_to_watch() -> None:
+    with pytest.raises(InputError, match="use_validation_rows: false"):
+        train_model(make_encoded(20), small_hyperparameters(early_stopping_patience=1), 0)

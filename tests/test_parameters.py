@@ -8,7 +8,8 @@ from imdb_sentiment.parameters import Hyperparameters, ReviewsParameters, Tuning
 
 def test_base_has_the_promised_defaults(conf: dict[str, Any]) -> None:
     tuning = TuningParameters(**conf["tuning"])
-    assert conf["tokenizer"] == {"vocabulary_size": 5000, "sequence_length": 200}
+    expected = {"kind": "words", "vocabulary_size": 5000, "sequence_length": 200}
+    assert conf["tokenizer"] == expected
     assert conf["hyperparameters"]["epochs"] == 5
     assert (tuning.n_trials, tuning.evaluate_on) == (2, "validation")
     assert conf["tuning"]["search_space"] == {

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from click import ClickException
 from kedro.framework.startup import bootstrap_project
 from kedro_telemetry.plugin import _check_for_telemetry_consent
@@ -24,6 +25,7 @@ from helpers import (
     three_label_run,
     write_csv,
 )
+from imdb_sentiment.serving import Predictor
 from imdb_sentiment.session import PlainErrorsSession
 
 OUTPUTS = [
@@ -223,9 +225,10 @@ def test_a_run_that_lacks_its_inputs_does_not_begin(project: Path) -> None:
 def test_an_archive_of_ones_own_is_a_parameter(project: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
-        info = tarfile.TarInfo("aclImdb/train/pos/0_9.txt")
-        info.size = 4
-        tar.addfile(info, io.BytesIO(b"fine"))
+        for name in ("aclImdb/train/pos/0_9.txt", "aclImdb/train/unsup/0_0.txt"):
+            info = tarfile.TarInfo(name)
+            info.size = 4
+            tar.addfile(info, io.BytesIO(b"fine"))
     raw = project / "data/01_raw/imdb_reviews.csv"
     before = raw.read_bytes()
     parameters = {"imdb_archive": str(path)}
@@ -289,3 +292,30 @@ def test_the_env_imdb_takes_the_official_split(project: Path) -> None:
     run_session(project, env="imdb", split={"method": "random"})
     audit = json.loads((project / "data/02_intermediate/audit.json").read_text())
     assert audit["accepted_by_own_split"] == {}
+
+
+def test_the_env_best_does_the_whole_job_on_three_labels(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    (project / "conf/best/parameters.yml").write_text(
+        yaml.safe_dump({"reviews": {"labels": list(THREE_LABELS)}})
+    )
+    raw = project / "data/01_raw"
+    write_csv(raw / "own.csv", make_reviews(400, THREE_LABELS))
+    texts = [[text] for text, _ in make_reviews(200, THREE_LABELS, seed=1)]
+    write_csv(raw / "more.csv", texts, ["review"])
+    small = "hyperparameters.units=8,hyperparameters.batch_size=16,word_vectors.size=16"
+    few = "tuning.n_trials=1,self_training.teachers=1"
+    files = "reviews_file=own.csv,unlabelled_file=more.csv"
+    done = kedro(project, "run", "--env", "best", "--params", f"{files},{small},{few}")
+    assert done.returncode == 0, done.stdout
+    metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
+    assert metrics["guessed_training_rows"] == 200
+    assert metrics["test_accuracy"] > 0.6
+    chosen = json.loads((project / "data/06_models/best_hyperparameters.json").read_text())
+    assert chosen["bidirectional"]
+    assert chosen["pooling"] == "max"
+    predictor = Predictor.load(project / "data/06_models/model.onnx")
+    scored = pd.read_csv(project / "data/07_model_output/test_predictions.csv")
+    predictions = predictor.predict(scored["review"].tolist())
+    labels = [prediction.label for prediction in predictions]
+    assert labels == scored["predicted_sentiment"].tolist()  # the exported model answers alike

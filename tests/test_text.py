@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,13 @@ import pytest
 
 from helpers import PROJECT, make_reviews
 from imdb_sentiment.parameters import TokenizerParameters
-from imdb_sentiment.text import clean_text, encode_texts, train_tokenizer
+from imdb_sentiment.text import (
+    clean_text,
+    encode_texts,
+    locate_known_words,
+    split_into_tokens,
+    train_tokenizer,
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +50,7 @@ def test_clean_text(found: str, cleaned: str) -> None:
 
 
 def test_ids_are_smallest_unsigned_and_padded_and_cut_on_the_left() -> None:
-    parameters = TokenizerParameters(vocabulary_size=3, sequence_length=4)
+    parameters = TokenizerParameters(kind="words", vocabulary_size=3, sequence_length=4)
     tokenizer = train_tokenizer(["a a a b b c d"], parameters)
     ids = encode_texts(tokenizer, ["a b", "c c c d a b", "unheard a of", ""])
     assert ids.dtype == np.uint8
@@ -51,13 +58,15 @@ def test_ids_are_smallest_unsigned_and_padded_and_cut_on_the_left() -> None:
 
 
 def test_no_texts_give_an_empty_array() -> None:
-    tokenizer = train_tokenizer(["a b"], TokenizerParameters(vocabulary_size=5, sequence_length=7))
+    tokenizer = train_tokenizer(
+        ["a b"], TokenizerParameters(kind="words", vocabulary_size=5, sequence_length=7)
+    )
     assert encode_texts(tokenizer, []).shape == (0, 7)
 
 
 def test_default_vocabulary_takes_two_bytes_an_id() -> None:
     words = [f"word{i}" for i in range(6000)]
-    parameters = TokenizerParameters(vocabulary_size=5000, sequence_length=200)
+    parameters = TokenizerParameters(kind="words", vocabulary_size=5000, sequence_length=200)
     tokenizer = train_tokenizer(words, parameters)
     ids = encode_texts(tokenizer, words[:3])
     assert tokenizer.get_vocab_size() == 5002
@@ -98,8 +107,38 @@ def test_words_and_sequences_are_those_of_keras(
     np.testing.assert_array_equal(encode_texts(tokenizer, sample), padded)
 
 
-def test_the_same_texts_give_the_same_tokenizer() -> None:
+@pytest.mark.parametrize("kind", ["words", "bpe"])
+def test_the_same_texts_give_the_same_tokenizer(kind: Literal["words", "bpe"]) -> None:
     texts = [text for text, _ in make_reviews(500)]
-    parameters = TokenizerParameters(vocabulary_size=100, sequence_length=10)
-    first, second = (json.loads(train_tokenizer(texts, parameters).to_str()) for _ in range(2))
-    assert first == second
+    parameters = TokenizerParameters(kind=kind, vocabulary_size=100, sequence_length=10)
+    first, *others = (json.loads(train_tokenizer(texts, parameters).to_str()) for _ in range(5))
+    assert all(other == first for other in others)
+
+
+def test_parts_of_words_make_up_rare_ones() -> None:
+    parameters = TokenizerParameters(kind="bpe", vocabulary_size=40, sequence_length=10)
+    tokenizer = train_tokenizer(["low lower lowest"] * 50 + ["new newer newest"] * 50, parameters)
+    assert tokenizer.get_vocab_size() <= 42
+    (tokens,) = split_into_tokens(tokenizer, ["NEWEST, slow!"])
+    assert "".join(tokens) == "newestslow"
+    assert {"low", "new"} <= set(tokenizer.get_vocab())
+    ids = encode_texts(tokenizer, ["newest", "slow", "\u6f22"])
+    assert (ids[2] == 0).all()  # a letter that training has never seen
+    words = {number: token for token, number in tokenizer.get_vocab().items()}
+    decoded = ["".join(words[i] for i in row if i) for row in ids.tolist()]
+    assert decoded == ["newest", "slow", ""]
+    text = "Slow \u6f22 NEWEST"
+    tokens_found, word_numbers, places = locate_known_words(tokenizer, text)
+    assert [text[start:stop] for start, stop in places] == ["Slow", "NEWEST"]
+    assert len(tokens_found) == len(word_numbers) > 2
+    assert sorted(set(word_numbers.tolist())) == [0, 1]
+
+
+def test_tokens_are_not_cut_to_the_length_of_a_sequence() -> None:
+    parameters = TokenizerParameters(kind="words", vocabulary_size=3, sequence_length=2)
+    tokenizer = train_tokenizer(["a a a b b c d"], parameters)
+    assert list(split_into_tokens(tokenizer, ["a, b c d A", "d", ""])) == [
+        ["a", "b", "c", "a"],
+        [],
+        [],
+    ]

@@ -56,3 +56,34 @@ class EncodedReviews:
             digest.update(repr((array.shape, str(array.dtype))).encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class GuessedReviews:
+    """Reviews whose label somebody else has guessed.
+
+    Attributes:
+        sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
+        probabilities: Of each label, shape (reviews, labels); each row sums to 1.
+
+    """
+
+    sequences: npt.NDArray[np.unsignedinteger]
+    probabilities: npt.NDArray[np.float64]
+
+    def draw_codes(self, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+        """Return a label for each review, drawn as probable as it is, shape (reviews,)."""
+        bounds = np.cumsum(self.probabilities[:, :-1], axis=1)
+        codes: npt.NDArray[np.intp] = (rng.random((len(bounds), 1)) >= bounds).sum(axis=1)
+        return codes
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of everything a model could learn from them."""
+        digest = hashlib.sha256()
+        for array in (self.sequences, self.probabilities):
+            digest.update(repr((array.shape, str(array.dtype))).encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.sequences)

@@ -71,6 +71,10 @@ def convert_to_onnx(
         config = layer.get_config()
         if isinstance(layer, keras.layers.Embedding):
             config["mask_zero"] = False
+        if isinstance(layer, keras.layers.LSTM):
+            config["recurrent_dropout"] = 0  # of training; with it, Keras's steps are others
+        if isinstance(layer, keras.layers.Bidirectional):
+            return keras.layers.Bidirectional(without_mask(layer.forward_layer), name=layer.name)
         return type(layer).from_config(config)
 
     unmasked = keras.models.clone_model(model, clone_function=without_mask)

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.batching import count_tokens, cut_padding, group_by_length
-from imdb_sentiment.encoded import EncodedReviews
+from imdb_sentiment.encoded import EncodedReviews, GuessedReviews
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.probabilities import complete_probabilities
 from imdb_sentiment.tensorflow_setup import tensorflow_setup
@@ -19,14 +20,22 @@ KerasModel: TypeAlias = Any
 PREDICTION_BATCH_SIZE = 256
 ROWS_A_THREAD = 32  # of a training batch; with fewer, another thread gains nothing
 
+NO_ROWS_TO_WATCH = (
+    "hyperparameters.early_stopping_patience needs rows that are held out: set "
+    "training.use_validation_rows: false, or early_stopping_patience: 0"
+)
+
 History = dict[str, list[float]]
 EpochCallback = Callable[[int, dict[str, float]], None]
 
 
 def build_model(
-    hyperparameters: Hyperparameters, vocabulary_size: int, n_labels: int
+    hyperparameters: Hyperparameters,
+    vocabulary_size: int,
+    n_labels: int,
+    word_vectors: npt.NDArray[np.float32] | None = None,
 ) -> KerasModel:
-    """Return the compiled network: embedding, LSTM, dropout, and a dense layer on top.
+    """Return the compiled network: embedding, LSTM, pooling, dropout, and a dense layer on top.
 
     The embedding masks the padding, so a prediction depends neither on how much of it there is nor
     on what a review is batched with. Two labels end in one sigmoid unit, more in a softmax.
@@ -35,36 +44,97 @@ def build_model(
         hyperparameters: Shape of the network, optimizer and learning rate.
         vocabulary_size: Number of token ids.
         n_labels: Number of labels, 2 or more.
+        word_vectors: What a pretrained embedding begins with, shape (vocabulary_size, any size).
 
     Returns:
         A `keras.Sequential` from int32 ids of shape (batch, any length) to probabilities of shape
         (batch, 1) for two labels, (batch, n_labels) for more.
 
+    Raises:
+        InputError: The embedding is to be pretrained, and there are no word vectors, or they are
+            of another vocabulary.
+
     """
     with tensorflow_setup():
         import keras
 
+    chosen = hyperparameters
+    vectors = None
+    if chosen.pretrained_embedding:
+        vectors = require_word_vectors(word_vectors, vocabulary_size)
+    size = chosen.embedding_size if vectors is None else vectors.shape[1]
     binary = n_labels == 2  # noqa: PLR2004
+    embedding = keras.layers.Embedding(vocabulary_size, size, mask_zero=True)
     model = keras.Sequential(
         [
             keras.Input(shape=(None,), dtype="int32", name="token_ids"),
-            keras.layers.Embedding(vocabulary_size, hyperparameters.embedding_size, mask_zero=True),
-            # cuDNN takes padding on the right only.
-            keras.layers.LSTM(hyperparameters.units, use_cudnn=False),
-            keras.layers.Dropout(hyperparameters.dropout_rate),
+            embedding,
+            *_make_spatial_dropout(chosen.spatial_dropout_rate),
+            *(_make_lstm(chosen, number) for number in range(1, chosen.lstm_layers + 1)),
+            *_make_pooling(chosen.pooling),
+            keras.layers.Dropout(chosen.dropout_rate),
             keras.layers.Dense(1, activation="sigmoid")
             if binary
             else keras.layers.Dense(n_labels, activation="softmax"),
         ]
     )
-    optimizer = keras.optimizers.get(hyperparameters.optimizer)
-    optimizer.learning_rate = hyperparameters.learning_rate
+    if vectors is not None:
+        embedding.set_weights([vectors])
     model.compile(
-        optimizer=optimizer,
+        optimizer=type(keras.optimizers.get(chosen.optimizer))(
+            learning_rate=chosen.learning_rate,
+            global_clipnorm=chosen.gradient_clip_norm or None,
+            use_ema=chosen.ema_momentum > 0,
+            ema_momentum=chosen.ema_momentum,
+        ),
         loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
     return model
+
+
+def require_word_vectors(
+    word_vectors: npt.NDArray[np.float32] | None, vocabulary_size: int
+) -> npt.NDArray[np.float32]:
+    """Return the vectors, or raise `InputError` if they don't suit a network."""
+    if word_vectors is None or not word_vectors.size:
+        raise InputError(
+            "hyperparameters.pretrained_embedding needs word vectors: set word_vectors.method, or "
+            "pretrained_embedding: false"
+        )
+    if len(word_vectors) != vocabulary_size:
+        raise InputError(
+            f"there are word vectors of {len(word_vectors):,} tokens and reviews of "
+            f"{vocabulary_size:,}: run kedro run --pipelines data_processing again"
+        )
+    return word_vectors
+
+
+def _make_spatial_dropout(rate: float) -> list[Any]:
+    import keras
+
+    return [keras.layers.SpatialDropout1D(rate)] if rate > 0 else []
+
+
+def _make_lstm(hyperparameters: Hyperparameters, number: int) -> Any:
+    import keras
+
+    last = number == hyperparameters.lstm_layers
+    lstm = keras.layers.LSTM(
+        hyperparameters.units,
+        recurrent_dropout=hyperparameters.recurrent_dropout_rate,
+        return_sequences=not last or hyperparameters.pooling != "last",
+        use_cudnn=False,  # cuDNN takes padding on the right only
+    )
+    return keras.layers.Bidirectional(lstm) if hyperparameters.bidirectional else lstm
+
+
+def _make_pooling(kind: str) -> list[Any]:
+    if kind == "last":
+        return []
+    from imdb_sentiment.layers import SequencePooling
+
+    return [SequencePooling(kind)]
 
 
 def train_model(
@@ -74,6 +144,8 @@ def train_model(
     validation: EncodedReviews | None = None,
     on_epoch_end: EpochCallback | None = None,
     *,
+    word_vectors: npt.NDArray[np.float32] | None = None,
+    guessed: GuessedReviews | None = None,
     callbacks: Sequence[Any] = (),
 ) -> tuple[KerasModel, History]:
     """Build a network and train it.
@@ -85,13 +157,23 @@ def train_model(
             machine gives the same network.
         validation: Reviews to score after each epoch.
         on_epoch_end: Called with the number of each finished epoch, from 1, and its figures.
+        word_vectors: What a pretrained embedding begins with, shape (vocabulary, size).
+        guessed: Further reviews to learn from. Each epoch draws their labels anew, which on average
+            is to learn from the probabilities.
         callbacks: Further `keras.callbacks.Callback`s.
 
     Returns:
         The network, and one list a figure (`loss`, `accuracy`, and with validation rows `val_loss`
-        and `val_accuracy`) with one value an epoch.
+        and `val_accuracy`) with one value an epoch. `accuracy` counts labels as drawn, of guessed
+        reviews.
+
+    Raises:
+        InputError: The embedding is to be pretrained without word vectors, or training is to stop
+            early without rows to score.
 
     """
+    if hyperparameters.early_stopping_patience and validation is None:
+        raise InputError(NO_ROWS_TO_WATCH)
     with tensorflow_setup():
         import keras
         import tensorflow as tf
@@ -99,9 +181,10 @@ def train_model(
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     rng = np.random.default_rng(seed)
-    model = build_model(hyperparameters, train.vocabulary_size, len(train.labels))
+    model = build_model(hyperparameters, train.vocabulary_size, len(train.labels), word_vectors)
     if hyperparameters.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
-        n_steps = hyperparameters.epochs * -(-len(train) // hyperparameters.batch_size)
+        n = len(train) + (len(guessed) if guessed else 0)
+        n_steps = hyperparameters.epochs * -(-n // hyperparameters.batch_size)
         model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(
             hyperparameters.learning_rate, n_steps
         )
@@ -116,16 +199,34 @@ def train_model(
         on_epoch_end=lambda epoch, logs: notify(epoch + 1, dict(logs))
     )
     history = trained.fit(
-        _make_dataset(train, hyperparameters.batch_size, rng),
+        _make_dataset(train, hyperparameters.batch_size, rng, guessed),
         validation_data=_make_dataset(validation, PREDICTION_BATCH_SIZE) if validation else None,
         shuffle=False,  # the dataset does that
         epochs=hyperparameters.epochs,
-        callbacks=[told, *callbacks],
+        callbacks=[*_make_callbacks(hyperparameters), told, *callbacks],
         verbose=0,
     )
     return model, {
         name: [float(value) for value in values] for name, values in history.history.items()
     }
+
+
+def _make_callbacks(hyperparameters: Hyperparameters) -> list[Any]:
+    import keras
+
+    callbacks = []
+    if hyperparameters.ema_momentum:  # first, so that the others see the average of an epoch
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if hyperparameters.early_stopping_patience:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                "val_accuracy",
+                mode="max",
+                patience=hyperparameters.early_stopping_patience,
+                restore_best_weights=True,
+            )
+        )
+    return callbacks
 
 
 def predict_probabilities(
@@ -156,17 +257,25 @@ def count_threads() -> int:
 
 
 def _make_dataset(
-    reviews: EncodedReviews, batch_size: int, rng: np.random.Generator | None = None
+    reviews: EncodedReviews,
+    batch_size: int,
+    rng: np.random.Generator | None = None,
+    guessed: GuessedReviews | None = None,
 ) -> Any:
     """Return a `tf.data.Dataset` of one epoch's batches; `rng` draws them anew each time."""
     import tensorflow as tf
 
-    lengths = reviews.lengths
+    sequences = reviews.sequences
+    if guessed:
+        sequences = np.concatenate([sequences, guessed.sequences])
+    lengths = count_tokens(sequences)
 
     def generate() -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
+        codes = reviews.codes.astype(np.int32)
+        if guessed and rng:
+            codes = np.concatenate([codes, guessed.draw_codes(rng).astype(np.int32)])
         for rows in group_by_length(lengths, batch_size, rng):
-            sequences = cut_padding(reviews.sequences[rows])
-            yield sequences.astype(np.int32), reviews.codes[rows].astype(np.int32)
+            yield cut_padding(sequences[rows]).astype(np.int32), codes[rows]
 
     dataset = tf.data.Dataset.from_generator(
         generate,

@@ -78,53 +78,104 @@ class SplitParameters(Parameters):
         test_fraction: Share of all rows held out for the test; used by the method `random`.
         validation_fraction: Share of the training rows held out for validation; with the method
             `column` it is used where the column names no validation rows.
+        group_column: Column with what reviews may have in common, such as their film; null for
+            none. Rows of one group are drawn into one split.
         seed: Seed of the random splits.
 
     """
 
     method: Literal["random", "column"]
     column: str
+    group_column: str | None
     test_fraction: Fraction
     validation_fraction: Fraction
     seed: int
 
 
 class TokenizerParameters(Parameters):
-    """Size of the vocabulary and of an encoded review.
+    """What a token is, how many are known, and how many a review has.
 
     Attributes:
-        vocabulary_size: How many of the most frequent training words are known.
+        kind: `words`, or `bpe` for words and parts of words (Sennrich et al., ACL 2016), so that
+            rare words are made of known parts.
+        vocabulary_size: How many tokens are known: the most frequent words of the training rows, or
+            as many parts of words.
         sequence_length: Tokens kept of a review: its last ones, padded on the left.
 
     """
 
+    kind: Literal["words", "bpe"]
     vocabulary_size: Annotated[int, Field(ge=1)]
     sequence_length: Annotated[int, Field(ge=1)]
+
+
+class WordVectorsParameters(Parameters):
+    """How vectors of the tokens are learnt before training, from the text alone.
+
+    Attributes:
+        method: `word2vec` (Mikolov et al., 2013), or `none`.
+        size: Width of a vector.
+        window: Words to each side that are its context.
+        skip_gram: Whether a word is to tell its context, rather than the context the word.
+        epochs: Passes over the text.
+        seed: Of the initial vectors and the negative samples.
+
+    """
+
+    method: Literal["none", "word2vec"]
+    size: Annotated[int, Field(ge=1)]
+    window: Annotated[int, Field(ge=1)]
+    skip_gram: bool
+    epochs: Annotated[int, Field(ge=1)]
+    seed: int
 
 
 class Hyperparameters(Parameters):
     """All that shapes the network and its training; each may appear in the search space.
 
     Attributes:
-        embedding_size: Width of the word vectors.
-        units: Width of the LSTM's state.
-        dropout_rate: Share of the LSTM's outputs dropped in training.
+        embedding_size: Width of the word vectors, where they are learnt from nothing.
+        pretrained_embedding: Whether they begin as `word_vectors` has them, at that width.
+        spatial_dropout_rate: Share of the dimensions of the word vectors dropped in training, each
+            for a whole review (Tompson et al., CVPR 2015).
+        bidirectional: Whether a second LSTM reads from the end (Graves and Schmidhuber, 2005).
+        lstm_layers: LSTMs one upon the other.
+        units: Width of an LSTM's state; a bidirectional one has it twice.
+        recurrent_dropout_rate: Share of the state dropped from a step to the next in training (Gal
+            and Ghahramani, NeurIPS 2016). Above 0, training takes Keras's own LSTM: it is slower.
+        pooling: What of the LSTM's outputs counts: the `last`, their `max` or `mean` over the
+            words, `max_mean` for both, or `attention`.
+        dropout_rate: Share of what is left after pooling that is dropped in training.
         optimizer: Name of the Keras optimizer.
         learning_rate: The optimizer's step size, at the beginning.
         learning_rate_schedule: `constant`, or `cosine` for a decay to 0 over the epochs.
+        gradient_clip_norm: Norm, as Keras counts it, to which a longer gradient is cut; 0 for none.
+        ema_momentum: The network is the exponential moving average of its weights over the steps,
+            with this momentum (Polyak and Juditsky, 1992); 0 for the last weights.
         batch_size: Reviews a gradient step.
         epochs: Passes over the training rows.
+        early_stopping_patience: Epochs without a better accuracy on the rows held out after which
+            training ends, with the best epoch's weights; 0 for all epochs, and the last.
 
     """
 
     embedding_size: Annotated[int, Field(ge=1)]
+    pretrained_embedding: bool
+    spatial_dropout_rate: Annotated[float, Field(ge=0, lt=1)]
+    bidirectional: bool
+    lstm_layers: Annotated[int, Field(ge=1)]
     units: Annotated[int, Field(ge=1)]
+    recurrent_dropout_rate: Annotated[float, Field(ge=0, lt=1)]
+    pooling: Literal["last", "max", "mean", "max_mean", "attention"]
     dropout_rate: Annotated[float, Field(ge=0, lt=1)]
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"]
     learning_rate: Annotated[float, Field(gt=0)]
     learning_rate_schedule: Literal["constant", "cosine"]
+    gradient_clip_norm: Annotated[float, Field(ge=0)]
+    ema_momentum: Annotated[float, Field(ge=0, lt=1)]
     batch_size: Annotated[int, Field(ge=1)]
     epochs: Annotated[int, Field(ge=1)]
+    early_stopping_patience: Annotated[int, Field(ge=0)]
 
 
 class IntRange(Parameters):
@@ -367,6 +418,20 @@ class TrainingParameters(Parameters):
 
     use_validation_rows: bool
     seed: int
+
+
+class SelfTrainingParameters(Parameters):
+    """How the final model also learns from reviews without labels (Xie et al., CVPR 2020).
+
+    Attributes:
+        teachers: Networks, each with a seed of its own, whose average guesses the labels; 0 to
+            learn from the labelled reviews alone.
+        baseline_weight: Share of the linear baseline in that guess: it errs elsewhere.
+
+    """
+
+    teachers: Annotated[int, Field(ge=0)]
+    baseline_weight: Annotated[float, Field(ge=0, le=1)]
 
 
 class BaselineParameters(Parameters):

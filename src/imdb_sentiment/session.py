@@ -18,6 +18,7 @@ CATALOG_PARAMETERS = (
     "output_file",
     "reviews_encoding",
     "reviews_file",
+    "unlabelled_file",
 )
 
 

@@ -13,13 +13,16 @@ warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is depreca
 HOOKS = (RequireInputs(), PrintSummary())
 SESSION_CLASS = PlainErrorsSession
 
+
+def _join_path(folder: str, name: Any) -> str | None:
+    """Return a path inside `folder`, an absolute path as it is, or None where there is no name."""
+    return None if name is None else (Path(folder) / Path(str(name)).expanduser()).as_posix()
+
+
 CONFIG_LOADER_ARGS: dict[str, Any] = {
     "base_env": "base",
     "default_run_env": "local",
     # An environment overrides single parameters, not whole groups of them.
     "merge_strategy": {"parameters": "soft"},
-    # A path inside a folder of data/, or any absolute path as it is.
-    "custom_resolvers": {
-        "join_path": lambda folder, name: (Path(folder) / Path(str(name)).expanduser()).as_posix()
-    },
+    "custom_resolvers": {"join_path": _join_path},
 }

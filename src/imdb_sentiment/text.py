@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 if TYPE_CHECKING:  # the light runtime has no pydantic
     from imdb_sentiment.parameters import TokenizerParameters
@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the light runtime has no pydantic
 PADDING = "[PAD]"
 UNKNOWN = "[UNK]"
 _UNKNOWN_ID = 1
+_SPECIAL: list[str | AddedToken] = [PADDING, UNKNOWN]
 
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]*);", re.I)
 _MARKUP = re.compile(
@@ -65,32 +66,45 @@ def _limit_marks(run: re.Match[str]) -> str:
 
 
 def train_tokenizer(texts: Iterable[str], parameters: "TokenizerParameters") -> Tokenizer:
-    """Learn the most frequent words of `texts`.
+    """Learn the most frequent words of `texts`, or parts of words.
 
     Words are lower-cased and cut at white space and punctuation, as Keras's
     `preprocessing.text.Tokenizer` does it, so the words are the same; ties in frequency are broken
     by the alphabet. Id 0 is padding and 1 any unknown word; words follow from 2, the most frequent
-    first.
+    first. Of parts of words, every letter that occurs is one, even if there are more than
+    `vocabulary_size`.
 
     Args:
         texts: Cleaned training texts; read once, at the memory of the distinct words.
-        parameters: Size of the vocabulary, and the length that `encode_texts` brings texts to.
+        parameters: Kind and number of the tokens, and the length that `encode_texts` brings texts
+            to.
 
     Returns:
         A `tokenizers.Tokenizer` that pads on the left to the sequence length, and so keeps it.
 
     """
-    tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+    model, trainer = _make_model(parameters)
+    tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Split(_SEPARATORS, behavior="removed")
-    trainer = trainers.WordLevelTrainer(
-        vocab_size=parameters.vocabulary_size + 2,
-        special_tokens=[PADDING, UNKNOWN],
-        show_progress=False,
-    )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.enable_padding(direction="left", pad_token=PADDING, length=parameters.sequence_length)
     return tokenizer
+
+
+def _make_model(
+    parameters: "TokenizerParameters",
+) -> tuple[models.WordLevel, trainers.WordLevelTrainer] | tuple[models.BPE, trainers.BpeTrainer]:
+    size = parameters.vocabulary_size + len(_SPECIAL)
+    if parameters.kind == "words":
+        return models.WordLevel(unk_token=UNKNOWN), trainers.WordLevelTrainer(
+            vocab_size=size, special_tokens=_SPECIAL, show_progress=False
+        )
+    # No prefix for what is inside a word, and no limit to the letters: the library would then
+    # number tokens, and break ties, by an order that changes from run to run.
+    return models.BPE(unk_token=UNKNOWN), trainers.BpeTrainer(
+        vocab_size=size, special_tokens=_SPECIAL, show_progress=False
+    )
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.unsignedinteger]:
@@ -120,6 +134,23 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.u
     return sequences
 
 
+def split_into_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the known tokens of each text, none left out for its length.
+
+    Args:
+        tokenizer: From `train_tokenizer`.
+        texts: Cleaned texts.
+
+    """
+    for batch in _batches(texts):
+        for encoding in tokenizer.encode_batch(batch):
+            yield [
+                token
+                for number, token in zip(encoding.ids, encoding.tokens, strict=True)
+                if number > _UNKNOWN_ID
+            ]
+
+
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
     batch: list[str] = []
     characters = 0
@@ -135,25 +166,37 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 def locate_known_words(
     tokenizer: Tokenizer, text: str
-) -> tuple[npt.NDArray[np.int32], list[tuple[int, int]]]:
-    """Return the words that `encode_texts` keeps of a text, and where they are in it.
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.intp], list[tuple[int, int]]]:
+    """Return the tokens that `encode_texts` keeps of a text, and where their words are in it.
 
     Args:
         tokenizer: From `train_tokenizer`.
         text: A cleaned text.
 
     Returns:
-        Token ids, shape (words,), and the first and the past-the-last character of each.
+        Token ids, shape (tokens,); the number of the word that each is or is part of, shape
+        (tokens,), from 0 without gaps; and the first and the past-the-last character of each word,
+        as far as its tokens are kept.
 
     """
     length = _sequence_length(tokenizer)
     encoding = tokenizer.encode(text)
     known = [
-        (token, place)
-        for token, place in zip(encoding.ids, encoding.offsets, strict=True)
+        (token, word, place)
+        for token, word, place in zip(
+            encoding.ids, encoding.word_ids, encoding.offsets, strict=True
+        )
         if token > _UNKNOWN_ID
     ][-length:]
-    return np.array([token for token, _ in known], np.int32), [place for _, place in known]
+    places: dict[int | None, tuple[int, int]] = {}
+    for _, word, (start, stop) in known:
+        places[word] = (places.get(word, (start, stop))[0], stop)
+    numbers = {word: number for number, word in enumerate(places)}
+    return (
+        np.array([token for token, _, _ in known], np.int32),
+        np.array([numbers[word] for _, word, _ in known], np.intp),
+        list(places.values()),
+    )
 
 
 def _sequence_length(tokenizer: Tokenizer) -> int:

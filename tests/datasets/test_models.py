@@ -11,7 +11,7 @@ from imdb_sentiment.text import encode_texts, train_tokenizer
 
 
 def test_a_tokenizer_encodes_the_same_after_reloading(tmp_path: Path) -> None:
-    parameters = TokenizerParameters(vocabulary_size=3, sequence_length=4)
+    parameters = TokenizerParameters(kind="words", vocabulary_size=3, sequence_length=4)
     tokenizer = train_tokenizer(["a a a b b c d"], parameters)
     dataset = TokenizerDataset(filepath=str(tmp_path / "new/tokenizer.json"))
     dataset.save(tokenizer)

@@ -17,16 +17,24 @@ from imdb_sentiment.datasets import (
     AtomicJSONDataset,
     AtomicPickleDataset,
     ChunkedCSVDataset,
+    OptionalCSVDataset,
     PickleStreamDataset,
 )
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.parameters import ReviewsParameters, SplitParameters, TokenizerParameters
+from imdb_sentiment.parameters import (
+    ReviewsParameters,
+    SplitParameters,
+    TokenizerParameters,
+    WordVectorsParameters,
+)
 from imdb_sentiment.pipelines.data_processing import create_pipeline
 from imdb_sentiment.pipelines.data_processing.nodes import (
     audit_reviews,
     check_reviews,
+    clean_unlabelled_reviews,
     encode_reviews,
     fit_tokenizer,
+    fit_word_vectors,
     split_reviews,
 )
 
@@ -175,6 +183,98 @@ def test_validation_rows_of_the_csv_are_kept(
     assert clean(rows, reviews, own, ("review", "sentiment", "split"))["split"].tolist() == names
 
 
+@pytest.mark.parametrize("method", ["random", "column"])
+def test_a_group_is_never_torn(
+    method: str, reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    grouped = split.model_copy(update={"method": method, "group_column": "film"})
+    rows = [
+        (*review, f" film {i // 2 % 60}", "test" if i // 2 % 60 < 12 else "train")
+        for i, review in enumerate(make_reviews(600))
+    ]
+    columns = ("review", "sentiment", "film", "split")
+    cleaned = clean(rows, reviews, grouped, columns)
+    films = cleaned["row"].map(lambda row: rows[row - 1][2])
+    splits_of = cleaned["split"].groupby(films).nunique()
+    assert splits_of.tolist() == [1] * 60
+    sizes = cleaned["split"].value_counts()
+    assert sizes["test"] == pytest.approx(120, abs=10)
+    assert sizes["validation"] == pytest.approx(48, abs=10)
+    for _, part in cleaned.groupby("split"):
+        assert part["code"].mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_groups_are_drawn_at_random_and_near_the_fraction(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    """A film with a tenth of the rows is now in one split, now in another."""
+    columns = ("review", "sentiment", "film")
+    rows = [
+        (*review, "heavy" if i % 10 == 0 else f"film {i // 10}")
+        for i, review in enumerate(make_reviews(800))
+    ]
+    homes = set()
+    for seed in range(8):
+        grouped = split.model_copy(
+            update={"group_column": "film", "test_fraction": 0.4, "seed": seed}
+        )
+        cleaned = clean(rows, reviews, grouped, columns)
+        homes.add(cleaned.loc[cleaned["row"] == 1, "split"].item())
+        assert (cleaned["split"] == "test").mean() == pytest.approx(0.4, abs=0.06)
+    assert len(homes) > 1
+
+
+def test_a_row_without_a_group_is_refused(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    grouped = split.model_copy(update={"group_column": "film"})
+    rows = [("one", "positive", "x"), ("two", "negative", " ")]
+    checked = pd.concat(
+        check_reviews(as_chunks(rows, ("review", "sentiment", "film")), reviews, grouped)
+    )
+    assert checked["reason"].tolist() == ["", "no group"]
+    assert checked["group"].tolist() == ["x", ""]
+    with pytest.raises(InputError, match=r"no column 'film'.*split\.group_column"):
+        check(make_reviews(2), reviews, grouped)
+
+
+def test_too_few_groups_stop_the_run(reviews: ReviewsParameters, split: SplitParameters) -> None:
+    grouped = split.model_copy(update={"group_column": "film"})
+    rows = [(*review, "the only one") for review in make_reviews(100)]
+    with pytest.raises(InputError, match="they are of 1 groups, and 5 are needed"):
+        clean(rows, reviews, grouped, ("review", "sentiment", "film"))
+
+
+def test_unlabelled_reviews_bring_back_nothing_that_is_held_out(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    cleaned = clean(make_reviews(100), reviews, split)
+    texts = [*cleaned["text"], "new  <br />one", "new one", "", "another"]
+    chunks = as_chunks([(text,) for text in texts], ("review",), size=7)
+    found = pd.concat(clean_unlabelled_reviews(chunks, [cleaned], reviews))
+    assert found["text"].tolist() == ["new one", "another"]
+    assert list(clean_unlabelled_reviews([], [cleaned], reviews)) == []
+    with pytest.raises(InputError, match="unlabelled_file has no column 'review'"):
+        list(clean_unlabelled_reviews(as_chunks([("a",)], ("text",)), [cleaned], reviews))
+
+
+def test_word_vectors_know_no_held_out_row(
+    reviews: ReviewsParameters, split: SplitParameters, conf: dict[str, Any]
+) -> None:
+    method = WordVectorsParameters(**conf["word_vectors"] | {"method": "word2vec", "size": 4})
+    cleaned = clean(make_reviews(100), reviews, split)
+    held_out = cleaned["split"] != "train"
+    spoilt = cleaned.assign(text=cleaned["text"].where(~held_out, "awful lovely superb boring"))
+    tokenizer = fit_tokenizer([cleaned], TokenizerParameters(**conf["tokenizer"]))
+    more = pd.DataFrame({"text": ["awful lovely superb boring"] * 50})
+    some, same, other = (
+        fit_word_vectors([rows], unlabelled, tokenizer, method)
+        for rows, unlabelled in ((cleaned, []), (spoilt, []), (cleaned, [more]))
+    )
+    np.testing.assert_array_equal(some, same)
+    assert not np.allclose(some, other)
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -243,7 +343,9 @@ def test_encoded_sets_hold_each_row_in_order(
 ) -> None:
     cleaned = clean(make_reviews(100), reviews, split)
     chunks = [cleaned[:30], cleaned[30:]]
-    tokenizer = fit_tokenizer(chunks, TokenizerParameters(vocabulary_size=200, sequence_length=15))
+    tokenizer = fit_tokenizer(
+        chunks, TokenizerParameters(kind="words", vocabulary_size=200, sequence_length=15)
+    )
     words = {number: word for word, number in tokenizer.get_vocab().items()}
     for name, part in zip(
         ("train", "validation", "test"), encode_reviews(chunks, tokenizer, reviews), strict=True
@@ -265,6 +367,7 @@ def test_the_pipeline_runs_on_a_few_rows(
     reviews: ReviewsParameters,
     split: SplitParameters,
     tokenizer_parameters: TokenizerParameters,
+    conf: dict[str, Any],
 ) -> None:
     path = write_csv(
         tmp_path / "few.csv",
@@ -276,12 +379,15 @@ def test_the_pipeline_runs_on_a_few_rows(
             "checked_reviews": PickleStreamDataset(filepath=str(tmp_path / "checked.pkl")),
             "rejected_reviews": ChunkedCSVDataset(filepath=str(tmp_path / "rejected.csv")),
             "clean_reviews": PickleStreamDataset(filepath=str(tmp_path / "clean.pkl")),
+            "clean_unlabelled_reviews": PickleStreamDataset(filepath=str(tmp_path / "more.pkl")),
             "audit": AtomicJSONDataset(filepath=str(tmp_path / "audit.json")),
             "train": AtomicPickleDataset(filepath=str(tmp_path / "train.pkl")),
             "test": AtomicPickleDataset(filepath=str(tmp_path / "test.pkl")),
             "params:reviews": MemoryDataset(reviews),
             "params:split": MemoryDataset(split),
             "params:tokenizer": MemoryDataset(tokenizer_parameters),
+            "params:word_vectors": MemoryDataset(WordVectorsParameters(**conf["word_vectors"])),
+            "unlabelled_reviews": OptionalCSVDataset(filepath=None),
         }
     )
     SequentialRunner().run(create_pipeline(), catalog)

@@ -104,7 +104,13 @@ def archive_dataset(folder: Path, url: str, content: bytes = ARCHIVE) -> Downloa
 def run(folder: Path, dataset: DownloadedTarDataset) -> Path:
     path = folder / "imdb_reviews.csv"
     catalog = DataCatalog(
-        {"imdb_archive": dataset, "imdb_reviews": ChunkedCSVDataset(filepath=str(path))}
+        {
+            "imdb_archive": dataset,
+            "imdb_reviews": ChunkedCSVDataset(filepath=str(path)),
+            "imdb_unlabelled_reviews": ChunkedCSVDataset(
+                filepath=str(folder / "imdb_unlabelled_reviews.csv")
+            ),
+        }
     )
     SequentialRunner().run(create_pipeline(), catalog)
     return path
@@ -130,8 +136,11 @@ def test_a_broken_transfer_is_begun_again(
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
         "aclImdb_v1.tar.gz",
         "imdb_reviews.csv",
+        "imdb_unlabelled_reviews.csv",
         "raw",
     ]
+    unlabelled = pd.read_csv(tmp_path / "imdb_unlabelled_reviews.csv")
+    assert unlabelled.to_dict("list") == {"review": ["no label"]}
 
 
 def test_a_download_is_kept(serve: type[Server], tmp_path: Path) -> None:

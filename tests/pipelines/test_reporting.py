@@ -1,6 +1,7 @@
 import io
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +15,14 @@ from kedro.runner import SequentialRunner
 from rich.console import Console
 from rich.markdown import Markdown
 
-from helpers import PROJECT, make_encoded
+from helpers import PROJECT, make_encoded, small_hyperparameters
 from imdb_sentiment.datasets import AtomicCSVDataset
+from imdb_sentiment.encoded import GuessedReviews
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.model import KerasModel, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
-    Hyperparameters,
     ReviewsParameters,
     TrainingParameters,
 )
@@ -39,6 +40,7 @@ from imdb_sentiment.pipelines.reporting.nodes import (
 from imdb_sentiment.pipelines.training.nodes import fit_baseline
 
 CHECK = {"largest_probability_difference": 1e-7}
+GUESSED = GuessedReviews(np.zeros((3, 6), np.uint8), np.full((3, 2), 0.5))
 
 
 def make_study(evaluate_on: str = "validation", n_trials: int = 2) -> optuna.Study:
@@ -53,6 +55,22 @@ def make_study(evaluate_on: str = "validation", n_trials: int = 2) -> optuna.Stu
 
     study.optimize(objective, n_trials=n_trials)
     return study
+
+
+def measure(
+    network: pd.DataFrame,
+    baseline: pd.DataFrame,
+    reviews: ReviewsParameters,
+    tuned_on: str = "validation",
+) -> dict[str, Any]:
+    return compute_metrics(
+        test_predictions=network,
+        baseline_predictions=baseline,
+        study=make_study(tuned_on),
+        export_check=CHECK,
+        guessed_reviews=GUESSED,
+        reviews=reviews,
+    )
 
 
 def make_predictions(n: int, labels: tuple[str, ...], seed: int = 0) -> pd.DataFrame:
@@ -81,7 +99,7 @@ def test_metrics_are_those_counted_by_hand(
 ) -> None:
     named = reviews.model_copy(update={"labels": labels})
     frame, other = make_predictions(300, labels), make_predictions(300, labels, seed=1)
-    metrics = compute_metrics(frame, other, make_study(), CHECK, named)
+    metrics = measure(frame, other, named)
 
     truth, predicted = frame["sentiment"], frame["predicted_sentiment"]
     precisions, recalls, f1s, areas = [], [], [], []
@@ -111,8 +129,8 @@ def test_tuning_on_the_test_set_is_recorded(
     reviews: ReviewsParameters, custom: CustomReviewsParameters
 ) -> None:
     frame = make_predictions(20, reviews.labels)
-    honest = compute_metrics(frame, frame, make_study(), CHECK, reviews)
-    flattered = compute_metrics(frame, frame, make_study("test"), CHECK, reviews)
+    honest = measure(frame, frame, reviews)
+    flattered = measure(frame, frame, reviews, tuned_on="test")
     assert (honest["tuned_on"], honest["test_set_unseen_in_tuning"]) == ("validation", True)
     assert (flattered["tuned_on"], flattered["test_set_unseen_in_tuning"]) == ("test", False)
     table = frame.assign(review="text")
@@ -123,10 +141,7 @@ def test_tuning_on_the_test_set_is_recorded(
 
 @pytest.fixture(scope="module")
 def model() -> KerasModel:
-    small = Hyperparameters(
-        embedding_size=4, units=3, dropout_rate=0.2, optimizer="adam", learning_rate=0.05,
-        learning_rate_schedule="constant", batch_size=8, epochs=6,
-    )  # fmt: skip
+    small = small_hyperparameters(dropout_rate=0.2, learning_rate=0.05, batch_size=8, epochs=6)
     return train_model(make_encoded(200), small, seed=1)[0]
 
 
@@ -198,17 +213,15 @@ def test_labels_stay_text_on_their_way_through_the_catalog(
     dataset.save(frame)
     loaded = dataset.load()
     pd.testing.assert_frame_equal(loaded, frame, check_dtype=False)
-    expected = compute_metrics(frame, frame, make_study(), CHECK, named)
-    assert compute_metrics(loaded, loaded, make_study(), CHECK, named) == pytest.approx(expected)
+    expected = measure(frame, frame, named)
+    assert measure(loaded, loaded, named) == pytest.approx(expected)
 
 
 def test_the_summary_shows_reviews_as_they_are(custom: CustomReviewsParameters) -> None:
     frame = make_predictions(1, ("bad", "good")).assign(review="2*3*4 | <b> [x](y) `z`")
-    metrics = compute_metrics(
+    metrics = measure(
         make_predictions(9, ("bad", "good")),
         make_predictions(9, ("bad", "good")),
-        make_study(),
-        CHECK,
         ReviewsParameters(
             file="f", text_column="t", label_column="l", labels=("bad", "good"),
             max_rejected_fraction=0,
@@ -280,6 +293,7 @@ def test_the_pipeline_makes_every_report(
             "baseline": MemoryDataset(fit_baseline([frame], baseline_parameters, training)),
             "onnx_model": MemoryDataset(exported),
             "export_check": MemoryDataset(CHECK),
+            "guessed_reviews": MemoryDataset(GUESSED),
             "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["w1", "w2"]})),
             "study": MemoryDataset(make_study(), copy_mode="assign"),
             "history": MemoryDataset({"accuracy": [0.5], "loss": [1.0]}),

@@ -1,4 +1,7 @@
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
@@ -6,18 +9,29 @@ from kedro.runner import SequentialRunner
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from helpers import make_encoded, make_reviews
-from imdb_sentiment.model import build_model
+from helpers import make_encoded, make_reviews, small_hyperparameters
+from imdb_sentiment.encoded import EncodedReviews, GuessedReviews
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.model import History, build_model, predict_probabilities, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
     Hyperparameters,
+    SelfTrainingParameters,
     TrainingParameters,
 )
 from imdb_sentiment.pipelines.training import create_pipeline
-from imdb_sentiment.pipelines.training.nodes import export_model, fit_baseline, fit_best_model
+from imdb_sentiment.pipelines.training.nodes import (
+    export_model,
+    fit_baseline,
+    fit_best_model,
+    guess_labels,
+)
 from imdb_sentiment.serving import Predictor
 from services import make_tokenizer
+
+NO_GUESSES = GuessedReviews(np.zeros((0, 6), np.uint8), np.zeros((0, 2)))
+VECTORS = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
 
 
 @pytest.fixture
@@ -29,30 +43,136 @@ def clean_reviews() -> list[pd.DataFrame]:
     return [frame[:50], frame[50:]]
 
 
+def fit(
+    train: EncodedReviews,
+    validation: EncodedReviews,
+    hyperparameters: Hyperparameters,
+    training: TrainingParameters,
+    guessed: GuessedReviews = NO_GUESSES,
+) -> tuple[Any, History]:
+    return fit_best_model(
+        train=train,
+        validation=validation,
+        guessed_reviews=guessed,
+        best_hyperparameters=hyperparameters.model_dump(),
+        word_vectors=VECTORS,
+        training=training,
+    )
+
+
 @pytest.mark.parametrize("use_validation_rows", [True, False])
 def test_the_best_hyperparameters_shape_the_model(
     use_validation_rows: bool, hyperparameters: Hyperparameters, training: TrainingParameters
 ) -> None:
     chosen = training.model_copy(update={"use_validation_rows": use_validation_rows})
-    model, history = fit_best_model(
-        make_encoded(40), make_encoded(20, seed=2), hyperparameters.model_dump(), chosen
-    )
+    model, history = fit(make_encoded(40), make_encoded(20, seed=2), hyperparameters, chosen)
     assert model.get_layer(index=1).units == hyperparameters.units
     assert len(history["loss"]) == hyperparameters.epochs
     assert ("val_accuracy" in history) is not use_validation_rows
+
+
+def test_the_embedding_begins_with_the_word_vectors(training: TrainingParameters) -> None:
+    still = small_hyperparameters(pretrained_embedding=True, learning_rate=1e-9)
+    model, _ = fit(make_encoded(40), make_encoded(20, seed=2), still, training)
+    np.testing.assert_allclose(model.layers[0].get_weights()[0], VECTORS, atol=1e-6)
+
+
+def test_early_stopping_needs_rows_held_out(training: TrainingParameters) -> None:
+    patient = small_hyperparameters(early_stopping_patience=1)
+    with pytest.raises(InputError, match="use_validation_rows: false"):
+        fit(make_encoded(40), make_encoded(20), patient, training)
 
 
 def test_validation_rows_are_learnt_from(
     hyperparameters: Hyperparameters, training: TrainingParameters
 ) -> None:
     train, validation = make_encoded(40), make_encoded(20, seed=2)
-    apart, _ = fit_best_model(train, validation, hyperparameters.model_dump(), training)
+    apart, _ = fit(train, validation, hyperparameters, training)
     without = training.model_copy(update={"use_validation_rows": False})
-    together, _ = fit_best_model(
-        train + validation, make_encoded(2), hyperparameters.model_dump(), without
-    )
+    together, _ = fit(train + validation, make_encoded(2), hyperparameters, without)
     for one, other in zip(apart.get_weights(), together.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def guess(
+    training: TrainingParameters, other_inputs: dict[str, Any] | None = None, **changes: Any
+) -> GuessedReviews:
+    texts = [text for text, _ in make_reviews(60, seed=7)]
+    inputs: dict[str, Any] = {
+        "train": make_encoded(80),
+        "validation": make_encoded(20, seed=2),
+        "unlabelled": make_encoded(60, seed=7).sequences,
+        "clean_unlabelled_reviews": [
+            pd.DataFrame({"text": texts[:50]}),
+            pd.DataFrame({"text": texts[50:]}),
+        ],
+        "best_hyperparameters": small_hyperparameters(epochs=6).model_dump(),
+        "word_vectors": VECTORS,
+        "baseline": LINEAR,
+        "training": training,
+    }
+    wanted = {"teachers": 2, "baseline_weight": 0.25} | changes
+    inputs |= other_inputs or {}
+    return guess_labels(**inputs, self_training=SelfTrainingParameters(**wanted))
+
+
+class Linear:
+    """Stands for a baseline that is sure of what it says."""
+
+    def predict_proba(self, texts: list[str]) -> npt.NDArray[np.float64]:
+        return np.array([[0.0, 1.0] if "lovely" in text else [1.0, 0.0] for text in texts])
+
+
+LINEAR: Any = Linear()
+
+
+def test_a_guess_is_the_average_of_teachers_and_baseline(training: TrainingParameters) -> None:
+    guessed = guess(training)
+    learnt = make_encoded(80) + make_encoded(20, seed=2)
+    teachers = [
+        train_model(learnt, small_hyperparameters(epochs=6), training.seed + number)[0]
+        for number in (1, 2)
+    ]
+    networks = [predict_probabilities(teacher, guessed.sequences) for teacher in teachers]
+    linear = LINEAR.predict_proba([text for text, _ in make_reviews(60, seed=7)])
+    expected = 0.75 * np.mean(networks, axis=0) + 0.25 * linear
+    np.testing.assert_allclose(guessed.probabilities, expected, atol=1e-6)
+    np.testing.assert_array_equal(guessed.sequences, make_encoded(60, seed=7).sequences)
+
+
+def test_without_teachers_nothing_is_guessed(training: TrainingParameters) -> None:
+    guessed = guess(training, teachers=0)
+    assert len(guessed) == 0
+    few, _ = fit(make_encoded(40), make_encoded(20), small_hyperparameters(), training, guessed)
+    same, _ = fit(make_encoded(40), make_encoded(20), small_hyperparameters(), training)
+    for one, other in zip(few.get_weights(), same.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_model_learns_from_guesses(training: TrainingParameters) -> None:
+    """Of what is guessed wrong, the model learns that it is so: there is far more of it."""
+    whole = make_encoded(300, seed=4)
+    guesses = np.eye(2)[1 - whole.codes] * 0.8 + 0.1
+    chosen = small_hyperparameters(epochs=8)
+    test = make_encoded(100, seed=8)
+    right = {}
+    for name, guessed in (
+        ("with", GuessedReviews(whole.sequences, guesses)),
+        ("without", NO_GUESSES),
+    ):
+        model, _ = fit(make_encoded(4), make_encoded(2, seed=1), chosen, training, guessed)
+        found = predict_probabilities(model, test.sequences).argmax(axis=1)
+        right[name] = float((found == test.codes).mean())
+    assert right["with"] < 0.05
+    assert right["without"] > 0.6
+
+
+def test_where_there_is_nothing_to_guess_the_log_says_so(
+    training: TrainingParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    nothing = {"unlabelled": np.zeros((0, 6), np.uint8), "clean_unlabelled_reviews": []}
+    assert len(guess(training, nothing)) == 0
+    assert "--params unlabelled_file=NAME" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -97,6 +217,14 @@ def test_the_pipeline_runs_on_a_few_rows(
             "train": MemoryDataset(make_encoded(40)),
             "validation": MemoryDataset(make_encoded(20, seed=2)),
             "clean_reviews": MemoryDataset(clean_reviews),
+            "word_vectors": MemoryDataset(VECTORS),
+            "unlabelled": MemoryDataset(make_encoded(30, seed=3).sequences),
+            "clean_unlabelled_reviews": MemoryDataset(
+                [pd.DataFrame({"text": [text for text, _ in make_reviews(30)]})]
+            ),
+            "params:self_training": MemoryDataset(
+                SelfTrainingParameters(teachers=1, baseline_weight=0.5)
+            ),
             "tokenizer": MemoryDataset(make_tokenizer(), copy_mode="assign"),
             "best_hyperparameters": MemoryDataset(hyperparameters.model_dump()),
             "model": MemoryDataset(copy_mode="assign"),
@@ -107,12 +235,13 @@ def test_the_pipeline_runs_on_a_few_rows(
         }
     )
     outputs = SequentialRunner().run(create_pipeline(), catalog)
-    assert set(outputs) == {"history", "baseline", "onnx_model", "export_check"}
+    assert set(outputs) == {"history", "onnx_model", "export_check"}
     predictor = Predictor(outputs["onnx_model"].load())
     assert predictor.labels == ("negative", "positive")
     assert predictor.examples == ("w1 w2",)
     learnt = make_encoded(40) + make_encoded(20, seed=2)
     assert predictor.facts["training_data_sha256"] == learnt.fingerprint()
+    assert len(predictor.facts["guessed_reviews_sha256"]) == 64
 
 
 def test_an_export_that_differs_is_an_error(
@@ -132,6 +261,7 @@ def test_an_export_that_differs_is_an_error(
             tokenizer=make_tokenizer(),
             train=train,
             validation=validation,
+            guessed_reviews=NO_GUESSES,
             custom_reviews=pd.DataFrame({"review": ["w1"]}),
             training=training,
             custom=custom,

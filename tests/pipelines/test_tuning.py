@@ -29,7 +29,7 @@ from imdb_sentiment.datasets import AtomicPickleDataset, OptunaStorageDataset
 from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.model import build_model
-from imdb_sentiment.parameters import Hyperparameters, TuningParameters
+from imdb_sentiment.parameters import Hyperparameters, TrainingParameters, TuningParameters
 from imdb_sentiment.pipelines.tuning import create_pipeline
 from imdb_sentiment.pipelines.tuning.nodes import (
     select_evaluation_set,
@@ -39,6 +39,8 @@ from imdb_sentiment.pipelines.tuning.nodes import (
 
 RANDOM = {"name": "RandomSampler", "arguments": None}
 TRAIN, VALIDATION = make_encoded(48), make_encoded(24, seed=5)
+TRAINING = TrainingParameters(use_validation_rows=False, seed=0)
+NO_VECTORS = np.zeros((0, 4), np.float32)
 
 
 @pytest.fixture
@@ -55,7 +57,15 @@ def test_the_best_trial_is_returned_whole(
     one_epoch: Hyperparameters, tuning: TuningParameters
 ) -> None:
     storage = optuna.storages.InMemoryStorage()
-    study, best = tune_hyperparameters(storage, TRAIN, VALIDATION, one_epoch, tuning)
+    study, best = tune_hyperparameters(
+        storage,
+        TRAIN,
+        VALIDATION,
+        NO_VECTORS,
+        hyperparameters=one_epoch,
+        tuning=tuning,
+        training=TRAINING,
+    )
     values = [trial.value for trial in study.trials]
     assert len(values) == tuning.n_trials
     assert study.best_value == max(value for value in values if value is not None)
@@ -70,12 +80,28 @@ def test_a_longer_search_goes_on_and_equals_one_in_a_piece(
 ) -> None:
     three = tuning.model_copy(update={"n_trials": 3})
     piece = optuna.storages.InMemoryStorage()
-    tune_hyperparameters(piece, TRAIN, VALIDATION, one_epoch, three)
+    tune_hyperparameters(
+        piece,
+        TRAIN,
+        VALIDATION,
+        NO_VECTORS,
+        hyperparameters=one_epoch,
+        tuning=three,
+        training=TRAINING,
+    )
 
     for n_trials in (1, 3, 3):
         storage = OptunaStorageDataset(filepath=str(tmp_path / "study.db")).load()
         some = tuning.model_copy(update={"n_trials": n_trials})
-        tune_hyperparameters(storage, TRAIN, VALIDATION, one_epoch, some)
+        tune_hyperparameters(
+            storage,
+            TRAIN,
+            VALIDATION,
+            NO_VECTORS,
+            hyperparameters=one_epoch,
+            tuning=some,
+            training=TRAINING,
+        )
     assert trials(storage, tuning) == trials(piece, tuning)
     assert len(trials(storage, tuning)) == 3
     assert len({str(parameters) for parameters, _ in trials(piece, tuning)}) == 3
@@ -92,14 +118,38 @@ def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
     monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.train_model", train_at_once)
     sixteen = tuning.model_copy(update={"n_trials": 16})
     whole, crashed = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
-    tune_hyperparameters(whole, TRAIN, VALIDATION, one_epoch, sixteen)
+    tune_hyperparameters(
+        whole,
+        TRAIN,
+        VALIDATION,
+        NO_VECTORS,
+        hyperparameters=one_epoch,
+        tuning=sixteen,
+        training=TRAINING,
+    )
 
     # TPE draws at random for ten trials; only later ones can tell a difference.
     twelve = tuning.model_copy(update={"n_trials": 12})
-    tune_hyperparameters(crashed, TRAIN, VALIDATION, one_epoch, twelve)
+    tune_hyperparameters(
+        crashed,
+        TRAIN,
+        VALIDATION,
+        NO_VECTORS,
+        hyperparameters=one_epoch,
+        tuning=twelve,
+        training=TRAINING,
+    )
     study = optuna.load_study(study_name=tuning.study_name, storage=crashed)
     study.ask().suggest_float("dropout_rate", 0.2, 0.5)
-    tune_hyperparameters(crashed, TRAIN, VALIDATION, one_epoch, sixteen)
+    tune_hyperparameters(
+        crashed,
+        TRAIN,
+        VALIDATION,
+        NO_VECTORS,
+        hyperparameters=one_epoch,
+        tuning=sixteen,
+        training=TRAINING,
+    )
     finished = [trial for trial in trials(crashed, tuning) if trial[1] is not None]
     assert finished == trials(whole, tuning)
 
@@ -119,7 +169,15 @@ def test_a_study_of_another_origin_is_refused(
 ) -> None:
     storage = optuna.storages.InMemoryStorage()
     one = tuning.model_copy(update={"n_trials": 1})
-    tune_hyperparameters(storage, TRAIN, VALIDATION, one_epoch, one)
+    tune_hyperparameters(
+        storage,
+        TRAIN,
+        VALIDATION,
+        NO_VECTORS,
+        hyperparameters=one_epoch,
+        tuning=one,
+        training=TRAINING,
+    )
     other = one.model_dump()
     other["search_space"] |= change.get("space", {})
     other["evaluate_on"] = change.get("evaluate_on", "validation")
@@ -128,10 +186,103 @@ def test_a_study_of_another_origin_is_refused(
             storage,
             change.get("train", TRAIN),
             change.get("evaluation", VALIDATION),
-            one_epoch.model_copy(update=change.get("fixed", {})),
-            TuningParameters(**other),
+            NO_VECTORS,
+            hyperparameters=one_epoch.model_copy(update=change.get("fixed", {})),
+            tuning=TuningParameters(**other),
+            training=TRAINING,
         )
     assert len(trials(storage, tuning)) == 1
+
+
+def test_word_vectors_belong_to_the_origin_where_they_are_used(
+    one_epoch: Hyperparameters, tuning: TuningParameters
+) -> None:
+    some, others = np.random.default_rng(0).normal(size=(2, 30, 4)).astype(np.float32)
+    one = tuning.model_copy(update={"n_trials": 1})
+
+    def tune(storage: optuna.storages.BaseStorage, vectors: Any, *, used: bool) -> None:
+        chosen = one_epoch.model_copy(update={"pretrained_embedding": used})
+        tune_hyperparameters(
+            storage,
+            TRAIN,
+            VALIDATION,
+            vectors,
+            hyperparameters=chosen,
+            tuning=one,
+            training=TRAINING,
+        )
+
+    without = optuna.storages.InMemoryStorage()
+    tune(without, some, used=False)
+    tune(without, others, used=False)
+    used = optuna.storages.InMemoryStorage()
+    tune(used, some, used=True)
+    tune(used, some, used=True)
+    with pytest.raises(InputError, match="another data"):
+        tune(used, others, used=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "searched", "message"),
+    [
+        ("pretrained_embedding", [True, False], "needs word vectors"),
+        ("early_stopping_patience", [0, 2], "needs rows that are held out"),
+    ],
+)
+def test_what_can_not_be_trained_is_found_before_any_trial(
+    name: str,
+    searched: list[Any],
+    message: str,
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+) -> None:
+    on = one_epoch.model_copy(update={name: searched[0] or searched[1]})
+    space = {name: {"type": "categorical", "choices": searched}}
+    wide = TuningParameters(**tuning.model_dump() | {"search_space": space})
+    for hyperparameters, chosen in ((on, tuning), (one_epoch, wide)):
+        storage = optuna.storages.InMemoryStorage()
+        with pytest.raises(InputError, match=message):
+            tune_hyperparameters(
+                storage,
+                TRAIN,
+                VALIDATION,
+                NO_VECTORS,
+                hyperparameters=hyperparameters,
+                tuning=chosen,
+                training=TRAINING.model_copy(update={"use_validation_rows": True}),
+            )
+        assert storage.get_all_studies() == []
+
+
+def test_every_hyperparameter_can_be_searched(
+    one_epoch: Hyperparameters, tuning: TuningParameters
+) -> None:
+    space = {
+        "bidirectional": {"type": "categorical", "choices": [True, False]},
+        "lstm_layers": {"type": "int", "low": 1, "high": 2},
+        "pooling": {"type": "categorical", "choices": ["last", "max_mean", "attention"]},
+        "spatial_dropout_rate": {"type": "float", "low": 0.0, "high": 0.5},
+        "recurrent_dropout_rate": {"type": "categorical", "choices": [0.0, 0.2]},
+        "gradient_clip_norm": {"type": "float", "low": 0.1, "high": 10.0, "log": True},
+        "ema_momentum": {"type": "categorical", "choices": [0.0, 0.9]},
+        "early_stopping_patience": {"type": "int", "low": 0, "high": 1},
+        "pretrained_embedding": {"type": "categorical", "choices": [True, False]},
+    }
+    wide = TuningParameters(
+        **tuning.model_dump() | {"search_space": space, "n_trials": 4, "sampler": RANDOM}
+    )
+    vectors = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    study, best = tune_hyperparameters(
+        optuna.storages.InMemoryStorage(),
+        TRAIN,
+        VALIDATION,
+        vectors,
+        hyperparameters=one_epoch,
+        tuning=wide,
+        training=TRAINING,
+    )
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 4
+    assert {name: best[name] for name in space} == study.best_params
 
 
 def test_the_test_set_is_chosen_on_only_when_asked_for(
@@ -156,7 +307,13 @@ def test_an_epoch_is_reported_and_a_lost_trial_ends_early(
     slow = hyperparameters.model_copy(update={"learning_rate": 0.003, "epochs": 3})
     studies = [
         tune_hyperparameters(
-            optuna.storages.InMemoryStorage(), make_encoded(96), VALIDATION, slow, parameters
+            optuna.storages.InMemoryStorage(),
+            make_encoded(96),
+            VALIDATION,
+            NO_VECTORS,
+            hyperparameters=slow,
+            tuning=parameters,
+            training=TRAINING,
         )[0]
         for parameters in (pruning, whole)
     ]
@@ -178,7 +335,15 @@ def test_the_sampler_is_a_parameter_and_its_study_reproducible(
     chosen = TuningParameters(**tuning.model_dump() | settings)
     storages = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
     for storage in storages:
-        tune_hyperparameters(storage, TRAIN, VALIDATION, one_epoch, chosen)
+        tune_hyperparameters(
+            storage,
+            TRAIN,
+            VALIDATION,
+            NO_VECTORS,
+            hyperparameters=one_epoch,
+            tuning=chosen,
+            training=TRAINING,
+        )
     assert trials(storages[0], tuning) == trials(storages[1], tuning)
     assert len({str(parameters) for parameters, _ in trials(storages[0], tuning)}) == 4
 
@@ -194,7 +359,15 @@ def test_a_bad_combination_fails_alone(
     monkeypatch.setattr("imdb_sentiment.model.build_model", refuse_rmsprop)
     six = tuning.model_copy(update={"n_trials": 6})
     storage = optuna.storages.InMemoryStorage()
-    study, best = tune_hyperparameters(storage, TRAIN, VALIDATION, one_epoch, six)
+    study, best = tune_hyperparameters(
+        storage,
+        TRAIN,
+        VALIDATION,
+        NO_VECTORS,
+        hyperparameters=one_epoch,
+        tuning=six,
+        training=TRAINING,
+    )
     table = tabulate_trials(study)
     failed = table["params_optimizer"] == "rmsprop"
     assert len(table) == 6
@@ -213,7 +386,15 @@ def test_if_all_trials_fail_the_first_reason_is_told(
     monkeypatch.setattr("imdb_sentiment.model.build_model", refuse)
     storage = optuna.storages.InMemoryStorage()
     with pytest.raises(InputError, match=r"the first failed with 'RuntimeError: no room'"):
-        tune_hyperparameters(storage, TRAIN, VALIDATION, one_epoch, tuning)
+        tune_hyperparameters(
+            storage,
+            TRAIN,
+            VALIDATION,
+            NO_VECTORS,
+            hyperparameters=one_epoch,
+            tuning=tuning,
+            training=TRAINING,
+        )
     assert len(trials(storage, tuning)) == tuning.n_trials
 
 
@@ -246,9 +427,11 @@ def test_the_pipeline_tunes_without_the_test_set(
                 "train": MemoryDataset(TRAIN),
                 "validation": MemoryDataset(VALIDATION),
                 "test": MemoryDataset(test),
+                "word_vectors": MemoryDataset(NO_VECTORS),
                 "study_storage": OptunaStorageDataset(filepath=str(folder / "study.db")),
                 "study": AtomicPickleDataset(filepath=str(folder / "study.pkl")),
                 "params:tuning": MemoryDataset(tuning),
+                "params:training": MemoryDataset(TRAINING),
                 "params:hyperparameters": MemoryDataset(one_epoch),
             }
         )

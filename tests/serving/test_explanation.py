@@ -2,9 +2,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import make_encoded, small_hyperparameters
+from imdb_sentiment.export import convert_to_onnx
+from imdb_sentiment.model import train_model
+from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.serving.explanation import explain
-from imdb_sentiment.text import clean_text
+from imdb_sentiment.text import clean_text, train_tokenizer
 
 PIECES = st.sampled_from(["w1", "W2", "w3,", "w4", "unheard", "<br />", "İw5", "—", "!", "\n"])
 
@@ -47,3 +51,17 @@ def test_without_a_known_word_there_is_nothing_to_explain(exported: bytes) -> No
     assert prediction.label is None
     assert [(s.text, s.effect) for s in segments] == [("never heard", None)]
     assert explain(Predictor(exported), " <br> ") == (prediction, [])
+
+
+def test_words_are_left_out_whole_where_tokens_are_parts_of_them() -> None:
+    parameters = TokenizerParameters(kind="bpe", vocabulary_size=28, sequence_length=12)
+    words = ["lowest", "low", "newest", "new"]
+    tokenizer = train_tokenizer(words * 9 + ["abcdefghijklmnopqr"], parameters)
+    assert tokenizer.get_vocab_size() == 30
+    model, _ = train_model(make_encoded(60), small_hyperparameters(), seed=1)
+    predictor = Predictor(convert_to_onnx(model, tokenizer, ("bad", "good")))
+    prediction, segments = explain(predictor, "Lower, then new zest")
+    assert [s.text for s in segments if s.effect is not None] == ["Lower", "then", "new", "est"]
+    assert prediction.probability is not None
+    left = predictor.predict("then new zest").probabilities[str(prediction.label)]
+    assert segments[0].effect == pytest.approx(prediction.probability - left, abs=1e-6)

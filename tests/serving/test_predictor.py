@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import make_encoded
+from helpers import make_encoded, small_hyperparameters
 from imdb_sentiment import __version__
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.export import convert_to_onnx
 from imdb_sentiment.model import KerasModel, predict_probabilities, train_model
-from imdb_sentiment.parameters import Hyperparameters, TokenizerParameters
+from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.serving import ModelError, Prediction, Predictor, explain_silence
 from imdb_sentiment.text import clean_text, encode_texts, train_tokenizer
 from services import WORDS, make_tokenizer
@@ -27,10 +27,9 @@ LABELS = {2: ("bad", "good"), 3: ("bad", "good", "so-so")}
 
 @pytest.fixture(scope="module", params=[2, 3])
 def both(request: pytest.FixtureRequest) -> tuple[KerasModel, bytes]:
-    small = Hyperparameters(
-        embedding_size=4, units=5, dropout_rate=0.2, optimizer="adam", learning_rate=0.05,
-        learning_rate_schedule="constant", batch_size=8, epochs=3,
-    )  # fmt: skip
+    small = small_hyperparameters(
+        units=5, dropout_rate=0.2, learning_rate=0.05, batch_size=8, epochs=3
+    )
     model, _ = train_model(make_encoded(100, request.param), small, seed=1)
     return model, convert_to_onnx(model, TOKENIZER, LABELS[request.param], facts={"fact": "true"})
 
@@ -108,7 +107,9 @@ def change(exported: bytes, **properties: str) -> bytes:
 def test_parts_that_do_not_belong_together_are_refused(
     both: tuple[KerasModel, bytes], exported: bytes
 ) -> None:
-    other = train_tokenizer(["x"], TokenizerParameters(vocabulary_size=28, sequence_length=6))
+    other = train_tokenizer(
+        ["x"], TokenizerParameters(kind="words", vocabulary_size=28, sequence_length=6)
+    )
     labels = json.dumps(tuple(reversed(Predictor(exported).labels)))
     for changed in (
         change(exported, tokenizer=other.to_str()),

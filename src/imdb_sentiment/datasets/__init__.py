@@ -13,6 +13,7 @@ from imdb_sentiment.datasets.atomic import (
 from imdb_sentiment.datasets.chunked_csv import ChunkedCSVDataset
 from imdb_sentiment.datasets.downloaded_tar import DownloadedTarDataset
 from imdb_sentiment.datasets.onnx_model import OnnxModelDataset
+from imdb_sentiment.datasets.optional_csv import OptionalCSVDataset
 from imdb_sentiment.datasets.optuna_storage import OptunaStorageDataset
 from imdb_sentiment.datasets.pickle_stream import PickleStreamDataset
 from imdb_sentiment.datasets.tokenizer import TokenizerDataset
@@ -26,6 +27,7 @@ __all__ = [
     "ChunkedCSVDataset",
     "DownloadedTarDataset",
     "OnnxModelDataset",
+    "OptionalCSVDataset",
     "OptunaStorageDataset",
     "PickleStreamDataset",
     "TokenizerDataset",

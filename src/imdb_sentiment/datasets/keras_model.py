@@ -6,6 +6,8 @@ from imdb_sentiment.tensorflow_setup import tensorflow_setup
 with tensorflow_setup():
     from kedro_datasets.tensorflow import TensorFlowModelDataset
 
+    import imdb_sentiment.layers  # noqa: F401  (Keras finds a model's own layers by name)
+
 
 class AtomicTensorFlowModelDataset(AtomicSave, TensorFlowModelDataset):
     """`tensorflow.TensorFlowModelDataset`, written atomically."""

@@ -39,18 +39,17 @@ def explain(predictor: Predictor, text: str) -> tuple[Prediction, list[Segment]]
 
     """
     cleaned = clean_text(text)
-    tokens, places = locate_known_words(predictor.tokenizer, cleaned)
+    tokens, words, places = locate_known_words(predictor.tokenizer, cleaned)
     if not places:
         return Prediction(None, {}), [Segment(cleaned, None)] if cleaned else []
     (probabilities,) = predictor.score_tokens(tokens[np.newaxis])
     label = probabilities.argmax()
-    if len(tokens) == 1:
-        without = np.full(1, 1 / len(predictor.labels))
-    else:
-        others = ~np.eye(len(tokens), dtype=bool)
-        shorter = np.broadcast_to(tokens, others.shape)[others].reshape(len(tokens), -1)
-        without = predictor.score_tokens(shorter)[:, label]
-    effects = probabilities[label] - without
+    shorter = np.zeros((len(places), len(tokens)), np.uint32)
+    for word, row in enumerate(shorter):
+        others = tokens[words != word]
+        row[len(row) - len(others) :] = others
+    without = predictor.score_sequences(shorter)[:, label]
+    effects = probabilities[label] - np.nan_to_num(without, nan=1 / len(predictor.labels))
     segments = []
     end = 0
     for (start, stop), effect in zip(places, effects.tolist(), strict=True):

@@ -5,14 +5,16 @@ with the file. A node that hands on a stream returns an iterator; its dataset dr
 """
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 from tokenizers import Tokenizer
 
 from imdb_sentiment.encoded import EncodedReviews
@@ -21,13 +23,18 @@ from imdb_sentiment.parameters import (
     ReviewsParameters,
     SplitParameters,
     TokenizerParameters,
+    WordVectorsParameters,
     normalise_label,
 )
 from imdb_sentiment.text import clean_text, encode_texts, train_tokenizer
+from imdb_sentiment.word_vectors import train_word_vectors
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 _SPLIT_NUMBERS = {name: number for number, name in enumerate(SPLITS)}
 NO_SPLIT = "none"  # where the CSV has no splits of its own
+NO_GROUP = ""  # where it has no groups
 ACCEPTED, REJECTED, DUPLICATE = "accepted", "rejected", "duplicate"
 SAME_LABEL, ANOTHER_LABEL = "same text and label", "same text under another label"
 EXAMPLES = 3
@@ -39,51 +46,55 @@ def check_reviews(
     """Clean every row and say whether it can be used.
 
     Args:
-        raw_reviews: Chunks of strings, indexed by row number, with the columns that `reviews` (and
-            `split`, for the method `column`) name, and `_malformed`.
+        raw_reviews: Chunks of strings, indexed by row number, with the columns that `reviews` and
+            `split` name, and `_malformed`.
         reviews: Names of columns and labels.
-        split: Whether and where the CSV has its own splits.
+        split: Whether and where the CSV has its own splits, and groups of rows.
 
     Returns:
         Chunks of the same rows with the columns `row` (int64), `text` (cleaned), `sentiment` (as
         found), `code` (int64; -1 where unknown), `split` (`none` unless the CSV has its own),
-        `status` (accepted, rejected or duplicate) and `reason` (empty if accepted).
+        `group` (empty unless the CSV has any), `status` (accepted, rejected or duplicate) and
+        `reason` (empty if accepted).
 
     Raises:
         InputError: A column is missing; raised by the first chunk.
 
     """
     codes = {normalise_label(label): code for code, label in enumerate(reviews.labels)}
-    split_column = split.column if split.method == "column" else None
     # The code that each distinct text first came with, by a 64-bit hash of the text: all that is
     # kept of a row, so that memory hardly grows with the file.
     seen: dict[int, int] = {}
-    return (_check_chunk(chunk, reviews, codes, split_column, seen) for chunk in raw_reviews)
+    return (_check_chunk(chunk, reviews, split, codes, seen) for chunk in raw_reviews)
 
 
 def _check_chunk(
     chunk: pd.DataFrame,
     reviews: ReviewsParameters,
+    split: SplitParameters,
     codes: dict[str, int],
-    split_column: str | None,
     seen: dict[int, int],
 ) -> pd.DataFrame:
-    _require_columns(chunk, reviews, split_column)
+    _require_columns(chunk, reviews, split)
     texts = [clean_text(text) for text in chunk[reviews.text_column]]
     labels = chunk[reviews.label_column].tolist()
     split_names = (
-        [normalise_label(name) for name in chunk[split_column]]
-        if split_column
+        [normalise_label(name) for name in chunk[split.column]]
+        if split.method == "column"
         else [NO_SPLIT] * len(chunk)
     )
-    known_splits = SPLITS if split_column else (NO_SPLIT,)
+    known_splits = SPLITS if split.method == "column" else (NO_SPLIT,)
+    groups = (
+        chunk[split.group_column].str.strip() if split.group_column else [NO_GROUP] * len(chunk)
+    )
     found_codes = [codes.get(normalise_label(label), -1) for label in labels]
     problems = [
         f"malformed line: {malformed}"
         if malformed
         else _problem(text, label, code, split_name, known_splits)
-        for malformed, text, label, code, split_name in zip(
-            chunk["_malformed"], texts, labels, found_codes, split_names, strict=True
+        or ("no group" if split.group_column and not group else "")
+        for malformed, text, label, code, split_name, group in zip(
+            chunk["_malformed"], texts, labels, found_codes, split_names, groups, strict=True
         )
     ]
     repeats = [
@@ -97,6 +108,7 @@ def _check_chunk(
             "sentiment": labels,
             "code": np.array(found_codes, dtype=np.int64),
             "split": split_names,
+            "group": list(groups),
             "status": [
                 REJECTED if problem else DUPLICATE if repeat else ACCEPTED
                 for problem, repeat in zip(problems, repeats, strict=True)
@@ -105,18 +117,20 @@ def _check_chunk(
                 problem or repeat for problem, repeat in zip(problems, repeats, strict=True)
             ],
         }
-    ).astype(dict.fromkeys(("text", "sentiment", "split", "status", "reason"), "str"))
+    ).astype(dict.fromkeys(("text", "sentiment", "split", "group", "status", "reason"), "str"))
 
 
 def _require_columns(
-    chunk: pd.DataFrame, reviews: ReviewsParameters, split_column: str | None
+    chunk: pd.DataFrame, reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
     wanted = {
         "reviews.text_column": reviews.text_column,
         "reviews.label_column": reviews.label_column,
     }
-    if split_column:
-        wanted["split.column"] = split_column
+    if split.method == "column":
+        wanted["split.column"] = split.column
+    if split.group_column:
+        wanted["split.group_column"] = split.group_column
     for parameter, column in wanted.items():
         require_column(column, chunk.columns.drop("_malformed"), reviews.file, parameter)
 
@@ -140,11 +154,16 @@ def _problem(
 
 def _repeat(text: str, code: int, seen: dict[int, int]) -> str:
     """Return what an earlier row with the same text was, or remember the text if there is none."""
-    key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+    key = _hash(text)
     if key not in seen:
         seen[key] = code
         return ""
     return SAME_LABEL if seen[key] == code else ANOTHER_LABEL
+
+
+def _hash(text: str) -> int:
+    """Return 64 bits that hardly two texts share."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 def audit_reviews(
@@ -223,7 +242,9 @@ def split_reviews(
 ) -> Iterator[pd.DataFrame]:
     """Keep the accepted rows and assign each to training, validation or test.
 
-    Random splits are stratified by label, so each holds the labels in the same proportions.
+    Random splits are stratified by label, so each holds the labels in the same proportions. Where
+    rows have groups, a group is in one of them, whole; they are then as near to the fractions and
+    proportions as the groups allow.
 
     Args:
         checked_reviews: From `check_reviews`; iterated twice.
@@ -240,11 +261,15 @@ def split_reviews(
     """
     _require_usable(audit, reviews)
     accepted = [
-        (chunk["code"].to_numpy(np.int16), _split_numbers(chunk["split"]))
+        (
+            chunk["code"].to_numpy(np.int16),
+            _split_numbers(chunk["split"]),
+            np.array([_hash(group) for group in chunk["group"]], np.uint64),
+        )
         for chunk in map(_accepted, checked_reviews)
     ]
-    codes, own = (np.concatenate(arrays) for arrays in zip(*accepted, strict=True))
-    assigned = _assign_splits(codes, own, audit, split)
+    codes, own, groups = (np.concatenate(arrays) for arrays in zip(*accepted, strict=True))
+    assigned = _assign_splits(codes, own, groups if split.group_column else None, audit, split)
     _require_every_label(assigned, codes, reviews)
     return _with_splits(checked_reviews, assigned)
 
@@ -294,6 +319,7 @@ def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
 def _assign_splits(
     codes: npt.NDArray[np.int16],
     own: npt.NDArray[np.int8],
+    groups: npt.NDArray[np.uint64] | None,
     audit: dict[str, Any],
     split: SplitParameters,
 ) -> npt.NDArray[np.int8]:
@@ -301,7 +327,8 @@ def _assign_splits(
     train, validation, test = range(len(SPLITS))
     if split.method == "random":
         assigned = np.full(len(codes), train, dtype=np.int8)
-        assigned[_draw(np.arange(len(codes)), codes, split.test_fraction, split.seed)] = test
+        rows = np.arange(len(codes))
+        assigned[_draw(rows, codes, groups, split.test_fraction, split.seed)] = test
     else:
         assigned = own.copy()
         for name, number in (("train", train), ("test", test)):
@@ -312,22 +339,48 @@ def _assign_splits(
                 )
     if not (assigned == validation).any():
         rows = np.flatnonzero(assigned == train)
-        assigned[_draw(rows, codes[rows], split.validation_fraction, split.seed)] = validation
+        assigned[_draw(rows, codes, groups, split.validation_fraction, split.seed)] = validation
     return assigned
 
 
 def _draw(
-    rows: npt.NDArray[np.int64], codes: npt.NDArray[np.int16], fraction: float, seed: int
+    rows: npt.NDArray[np.int64],
+    codes: npt.NDArray[np.int16],
+    groups: npt.NDArray[np.uint64] | None,
+    fraction: float,
+    seed: int,
 ) -> npt.NDArray[np.int64]:
-    """Return a random `fraction` of `rows`, stratified by `codes`."""
+    """Return a random `fraction` of `rows`, stratified by their codes; whole groups, if any."""
     try:
-        drawn = train_test_split(rows, test_size=fraction, stratify=codes, random_state=seed)[1]
+        if groups is not None:
+            return _draw_groups(rows, codes[rows], groups[rows], fraction, seed)
+        drawn = train_test_split(rows, test_size=fraction, stratify=codes[rows], random_state=seed)
     except ValueError as error:
         raise InputError(
             f"{len(rows)} rows are too few to hold out {fraction:g} of them with every label in "
             f"both parts ({error}): add reviews, or change the fractions in `split`"
         ) from error
-    return np.asarray(drawn, dtype=np.int64)
+    return np.asarray(drawn[1], dtype=np.int64)
+
+
+def _draw_groups(
+    rows: npt.NDArray[np.int64],
+    codes: npt.NDArray[np.int16],
+    groups: npt.NDArray[np.uint64],
+    fraction: float,
+    seed: int,
+) -> npt.NDArray[np.int64]:
+    """Return the rows of some of many equal parts, which are made of whole groups."""
+    share = Fraction(fraction).limit_denominator(20)
+    n_groups = len(np.unique(groups))
+    if n_groups < share.denominator:
+        raise ValueError(f"they are of {n_groups} groups, and {share.denominator} are needed")
+    parts = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
+    held_out = [part for _, part in parts.split(rows, codes, groups)]
+    # Not the first ones: scikit-learn puts the heaviest group there.
+    chosen = np.random.default_rng(seed).permutation(len(held_out))[: share.numerator]
+    places: npt.NDArray[np.intp] = np.concatenate([held_out[number] for number in chosen])
+    return np.asarray(rows[np.sort(places)])
 
 
 def _require_every_label(
@@ -362,6 +415,74 @@ def fit_tokenizer(
     )
 
 
+def clean_unlabelled_reviews(
+    unlabelled_reviews: Iterable[pd.DataFrame],
+    clean_reviews: Iterable[pd.DataFrame],
+    reviews: ReviewsParameters,
+) -> Iterator[pd.DataFrame]:
+    """Clean reviews without labels, and leave out what is among the labelled ones.
+
+    A text that is held out for validation or test must not come back by this way, and one of the
+    training set is known already.
+
+    Args:
+        unlabelled_reviews: Chunks of strings with the text column, and `_malformed`; perhaps none.
+        clean_reviews: From `split_reviews`.
+        reviews: Name of the text column.
+
+    Returns:
+        Chunks with the column `text`, in which no text is twice, and none is empty.
+
+    Raises:
+        InputError: The text column is missing; raised by the first chunk.
+
+    """
+    seen = {_hash(text) for chunk in clean_reviews for text in chunk["text"]}
+    return (_clean_unlabelled_chunk(chunk, reviews, seen) for chunk in unlabelled_reviews)
+
+
+def _clean_unlabelled_chunk(
+    chunk: pd.DataFrame, reviews: ReviewsParameters, seen: set[int]
+) -> pd.DataFrame:
+    names = chunk.columns.drop("_malformed")
+    require_column(reviews.text_column, names, "unlabelled_file", "reviews.text_column")
+    texts = []
+    for text in map(clean_text, chunk.loc[chunk["_malformed"] == "", reviews.text_column]):
+        key = _hash(text)
+        if text and key not in seen:
+            seen.add(key)
+            texts.append(text)
+    return pd.DataFrame({"text": texts}, dtype="str")
+
+
+def fit_word_vectors(
+    clean_reviews: Iterable[pd.DataFrame],
+    clean_unlabelled_reviews: Iterable[pd.DataFrame],
+    tokenizer: Tokenizer,
+    word_vectors: WordVectorsParameters,
+) -> npt.NDArray[np.float32]:
+    """Learn vectors of the tokens from the training rows and all reviews without labels.
+
+    Args:
+        clean_reviews: From `split_reviews`.
+        clean_unlabelled_reviews: Chunks with the column `text`; perhaps none.
+        tokenizer: From `fit_tokenizer`.
+        word_vectors: Method, size and length of the training.
+
+    Returns:
+        Shape (vocabulary, size); (0, size) if there is to be none.
+
+    """
+
+    def open_texts() -> Iterator[str]:
+        for chunk in clean_reviews:
+            yield from chunk.loc[chunk["split"] == "train", "text"]
+        for chunk in clean_unlabelled_reviews:
+            yield from chunk["text"]
+
+    return train_word_vectors(open_texts, tokenizer, word_vectors)
+
+
 def encode_reviews(
     clean_reviews: Iterable[pd.DataFrame], tokenizer: Tokenizer, reviews: ReviewsParameters
 ) -> tuple[EncodedReviews, EncodedReviews, EncodedReviews]:
@@ -391,6 +512,26 @@ def encode_reviews(
             encoded.rows[place] = chunk["row"].to_numpy()[chosen]
             filled[name] = place.stop
     return sets["train"], sets["validation"], sets["test"]
+
+
+def encode_unlabelled_reviews(
+    clean_unlabelled_reviews: Iterable[pd.DataFrame], tokenizer: Tokenizer
+) -> npt.NDArray[np.unsignedinteger]:
+    """Turn texts without labels into padded sequences of token ids.
+
+    Args:
+        clean_unlabelled_reviews: Chunks with the column `text`; perhaps none.
+        tokenizer: From `fit_tokenizer`.
+
+    Returns:
+        Shape (reviews, sequence length).
+
+    """
+    chunks = [encode_texts(tokenizer, chunk["text"].tolist()) for chunk in clean_unlabelled_reviews]
+    sequences = np.concatenate([encode_texts(tokenizer, []), *chunks])
+    if len(sequences):
+        logger.info("%d reviews without a label", len(sequences))
+    return sequences
 
 
 def _empty_set(size: int, tokenizer: Tokenizer, reviews: ReviewsParameters) -> EncodedReviews:

@@ -5,8 +5,11 @@ from kedro.pipeline import Node, Pipeline
 from imdb_sentiment.pipelines.data_processing.nodes import (
     audit_reviews,
     check_reviews,
+    clean_unlabelled_reviews,
     encode_reviews,
+    encode_unlabelled_reviews,
     fit_tokenizer,
+    fit_word_vectors,
     split_reviews,
 )
 
@@ -40,10 +43,33 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 name="fit_tokenizer",
             ),
             Node(
+                func=clean_unlabelled_reviews,
+                inputs=["unlabelled_reviews", "clean_reviews", "params:reviews"],
+                outputs="clean_unlabelled_reviews",
+                name="clean_unlabelled_reviews",
+            ),
+            Node(
+                func=fit_word_vectors,
+                inputs=[
+                    "clean_reviews",
+                    "clean_unlabelled_reviews",
+                    "tokenizer",
+                    "params:word_vectors",
+                ],
+                outputs="word_vectors",
+                name="fit_word_vectors",
+            ),
+            Node(
                 func=encode_reviews,
                 inputs=["clean_reviews", "tokenizer", "params:reviews"],
                 outputs=["train", "validation", "test"],
                 name="encode_reviews",
+            ),
+            Node(
+                func=encode_unlabelled_reviews,
+                inputs=["clean_unlabelled_reviews", "tokenizer"],
+                outputs="unlabelled",
+                name="encode_unlabelled_reviews",
             ),
         ]
     )

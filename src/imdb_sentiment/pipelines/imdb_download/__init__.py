@@ -1,4 +1,4 @@
-"""The official IMDB archive → data/01_raw/imdb_reviews.csv.
+"""The official IMDB archive → imdb_reviews.csv and imdb_unlabelled_reviews.csv in data/01_raw.
 
 Alone: `kedro run --pipelines imdb_download`.
 """

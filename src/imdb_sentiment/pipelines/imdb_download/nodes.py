@@ -1,4 +1,4 @@
-"""From the Large Movie Review Dataset (Maas et al., ACL 2011) to a table of labelled reviews."""
+"""From the Large Movie Review Dataset (Maas et al., ACL 2011) to tables of reviews."""
 
 import itertools
 import logging
@@ -12,7 +12,8 @@ from imdb_sentiment.errors import InputError
 logger = logging.getLogger(__name__)
 
 CHUNK_ROWS = 5000
-_MEMBER = re.compile(r"(?:\./)?aclImdb/(train|test)/(pos|neg)/\d+_\d+\.txt")
+_LABELLED = re.compile(r"(?:\./)?aclImdb/(train|test)/(pos|neg)/\d+_\d+\.txt")
+_UNLABELLED = re.compile(r"(?:\./)?aclImdb/train/unsup/\d+_\d+\.txt")
 _SENTIMENTS = {"pos": "positive", "neg": "negative"}
 
 
@@ -34,19 +35,36 @@ def collect_reviews(imdb_archive: Iterable[tuple[str, str]]) -> Iterator[pd.Data
     reviews = (
         {"review": text, "sentiment": _SENTIMENTS[member[2]], "split": member[1]}
         for name, text in imdb_archive
-        if (member := _MEMBER.fullmatch(name))
+        if (member := _LABELLED.fullmatch(name))
     )
-    return _in_chunks(reviews)
+    return _in_chunks(reviews, "labelled")
 
 
-def _in_chunks(reviews: Iterator[dict[str, str]]) -> Iterator[pd.DataFrame]:
+def collect_unlabelled_reviews(imdb_archive: Iterable[tuple[str, str]]) -> Iterator[pd.DataFrame]:
+    """Collect the reviews that have no label.
+
+    Args:
+        imdb_archive: Member names and texts; whatever is not an unlabelled review is passed over.
+
+    Returns:
+        Chunks with the column `review`.
+
+    Raises:
+        InputError: The archive holds no unlabelled review; raised at the end of the stream.
+
+    """
+    reviews = ({"review": text} for name, text in imdb_archive if _UNLABELLED.fullmatch(name))
+    return _in_chunks(reviews, "unlabelled")
+
+
+def _in_chunks(reviews: Iterator[dict[str, str]], kind: str) -> Iterator[pd.DataFrame]:
     total = 0
     while rows := list(itertools.islice(reviews, CHUNK_ROWS)):
         total += len(rows)
-        logger.info("%d labelled reviews read", total)
+        logger.info("%d %s reviews read", total, kind)
         yield pd.DataFrame(rows)
     if total == 0:
+        folder = "{train,test}/{pos,neg}" if kind == "labelled" else "train/unsup"
         raise InputError(
-            "the archive holds no aclImdb/{train,test}/{pos,neg}/*.txt: it is not the Large Movie "
-            "Review Dataset"
+            f"the archive holds no aclImdb/{folder}/*.txt: it is not the Large Movie Review Dataset"
         )

@@ -13,7 +13,7 @@ import sklearn.pipeline
 from optuna.trial import TrialState
 from sklearn import metrics as scores
 
-from imdb_sentiment.encoded import EncodedReviews
+from imdb_sentiment.encoded import EncodedReviews, GuessedReviews
 from imdb_sentiment.model import History, KerasModel, predict_probabilities
 from imdb_sentiment.parameters import CustomReviewsParameters, ReviewsParameters
 from imdb_sentiment.predictions import add_predictions, choose_texts, tabulate_predictions
@@ -103,10 +103,12 @@ def score_custom_reviews(
 
 
 def compute_metrics(
+    *,
     test_predictions: pd.DataFrame,
     baseline_predictions: pd.DataFrame,
     study: optuna.Study,
     export_check: dict[str, float],
+    guessed_reviews: GuessedReviews,
     reviews: ReviewsParameters,
 ) -> dict[str, Any]:
     """Compare the network with the truth, the linear model and the most frequent label.
@@ -116,6 +118,7 @@ def compute_metrics(
         baseline_predictions: From `score_baseline`, of the same rows.
         study: From the tuning pipeline: on which rows it chose, and how well it did there.
         export_check: From the training pipeline.
+        guessed_reviews: From the training pipeline: what the network learnt from besides.
         reviews: The labels; of two, the second is the positive class.
 
     Returns:
@@ -137,6 +140,7 @@ def compute_metrics(
         "majority_test_accuracy": float(truth.value_counts(normalize=True).max()),
         "tuned_on": evaluate_on,
         "tuning_accuracy": study.best_value,
+        "guessed_training_rows": len(guessed_reviews),
         "test_set_unseen_in_tuning": evaluate_on != "test",
         **{f"export_{name}": value for name, value in export_check.items()},
     }

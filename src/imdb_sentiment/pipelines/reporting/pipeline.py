@@ -40,13 +40,14 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 func=compute_metrics,
-                inputs=[
-                    "test_predictions",
-                    "baseline_predictions",
-                    "study",
-                    "export_check",
-                    "params:reviews",
-                ],
+                inputs={
+                    "test_predictions": "test_predictions",
+                    "baseline_predictions": "baseline_predictions",
+                    "study": "study",
+                    "export_check": "export_check",
+                    "guessed_reviews": "guessed_reviews",
+                    "reviews": "params:reviews",
+                },
                 outputs="metrics",
                 name="compute_metrics",
             ),

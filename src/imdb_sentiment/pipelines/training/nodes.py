@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import sklearn.pipeline
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer
 
-from imdb_sentiment.encoded import EncodedReviews
+from imdb_sentiment.encoded import EncodedReviews, GuessedReviews
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.export import convert_to_onnx
 from imdb_sentiment.model import History, KerasModel, predict_probabilities, train_model
@@ -19,6 +20,7 @@ from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
     Hyperparameters,
+    SelfTrainingParameters,
     TrainingParameters,
 )
 from imdb_sentiment.predictions import choose_texts
@@ -31,10 +33,69 @@ MAX_EXPORT_DIFFERENCE = 1e-4
 MAX_EXAMPLES = 10  # custom reviews that travel with the model
 
 
-def fit_best_model(
+def guess_labels(
+    *,
     train: EncodedReviews,
     validation: EncodedReviews,
+    unlabelled: npt.NDArray[np.unsignedinteger],
+    clean_unlabelled_reviews: Iterable[pd.DataFrame],
     best_hyperparameters: dict[str, Any],
+    word_vectors: npt.NDArray[np.float32],
+    baseline: sklearn.pipeline.Pipeline,
+    training: TrainingParameters,
+    self_training: SelfTrainingParameters,
+) -> GuessedReviews:
+    """Guess labels of the unlabelled reviews, for the final model to learn from.
+
+    Args:
+        train: Reviews that the teachers learn from.
+        validation: Reviews to learn from as well, or to score after each epoch.
+        unlabelled: Token ids of the reviews, shape (reviews, sequence length).
+        clean_unlabelled_reviews: The same reviews in chunks with the column `text`.
+        best_hyperparameters: From the tuning pipeline.
+        word_vectors: What a pretrained embedding begins with, shape (vocabulary, size).
+        baseline: From `fit_baseline`.
+        training: Says what the validation reviews are for, and the first seed.
+        self_training: Number of teachers, and what the baseline's guess counts.
+
+    Returns:
+        The reviews with the probabilities of their labels; none without teachers.
+
+    """
+    nothing = GuessedReviews(unlabelled[:0], np.zeros((0, len(train.labels))))
+    if self_training.teachers and not len(unlabelled):
+        logger.warning(
+            "There are no reviews without labels to learn from: --params unlabelled_file=NAME "
+            "names a CSV of them."
+        )
+    if not self_training.teachers or not len(unlabelled):
+        return nothing
+    networks = np.zeros((len(unlabelled), len(train.labels)))
+    for number in range(1, self_training.teachers + 1):
+        logger.info("Teacher %d of %d", number, self_training.teachers)
+        teacher, _ = fit_best_model(
+            train=train,
+            validation=validation,
+            guessed_reviews=nothing,
+            best_hyperparameters=best_hyperparameters,
+            word_vectors=word_vectors,
+            training=training.model_copy(update={"seed": training.seed + number}),
+        )
+        networks += predict_probabilities(teacher, unlabelled) / self_training.teachers
+    linear = np.concatenate(
+        [baseline.predict_proba(chunk["text"]) for chunk in clean_unlabelled_reviews if len(chunk)]
+    )
+    share = self_training.baseline_weight
+    return GuessedReviews(unlabelled, (1 - share) * networks + share * linear)
+
+
+def fit_best_model(
+    *,
+    train: EncodedReviews,
+    validation: EncodedReviews,
+    guessed_reviews: GuessedReviews,
+    best_hyperparameters: dict[str, Any],
+    word_vectors: npt.NDArray[np.float32],
     training: TrainingParameters,
 ) -> tuple[KerasModel, History]:
     """Train the network with the best hyperparameters.
@@ -42,26 +103,41 @@ def fit_best_model(
     Args:
         train: Reviews to learn from.
         validation: Reviews to learn from as well, or to score after each epoch.
+        guessed_reviews: From `guess_labels`, to learn from as well.
         best_hyperparameters: From the tuning pipeline.
+        word_vectors: What a pretrained embedding begins with, shape (vocabulary, size).
         training: Says what the validation reviews are for, and the seed.
 
     Returns:
-        The network after its last epoch, and its figures epoch by epoch.
+        The network after its last epoch, or its best with early stopping, and its figures epoch by
+        epoch.
+
+    Raises:
+        InputError: A hyperparameter needs what is not there: word vectors, or rows held out.
 
     """
     hyperparameters = Hyperparameters(**best_hyperparameters)
 
     def report(epoch: int, figures: dict[str, float]) -> None:
         logger.info(
-            "Final model, epoch %d of %d: %s",
+            "Epoch %d of %d: %s",
             epoch,
             hyperparameters.epochs,
             ", ".join(f"{name} {value:.4f}" for name, value in figures.items()),
         )
 
-    if training.use_validation_rows:
-        return train_model(train + validation, hyperparameters, training.seed, on_epoch_end=report)
-    return train_model(train, hyperparameters, training.seed, validation, report)
+    learnt, held_out = (
+        (train + validation, None) if training.use_validation_rows else (train, validation)
+    )
+    return train_model(
+        learnt,
+        hyperparameters,
+        training.seed,
+        held_out,
+        report,
+        word_vectors=word_vectors,
+        guessed=guessed_reviews,
+    )
 
 
 def export_model(
@@ -70,6 +146,7 @@ def export_model(
     tokenizer: Tokenizer,
     train: EncodedReviews,
     validation: EncodedReviews,
+    guessed_reviews: GuessedReviews,
     custom_reviews: pd.DataFrame,
     training: TrainingParameters,
     custom: CustomReviewsParameters,
@@ -81,6 +158,7 @@ def export_model(
         tokenizer: That of the training.
         train: What the network has learnt from, for its fingerprint.
         validation: The reviews to compare on.
+        guessed_reviews: What the network has learnt from besides, for its fingerprint.
         custom_reviews: The first ten travel along, for people to try the model with.
         training: Says whether the network has learnt from the validation reviews too.
         custom: Names the column with their text.
@@ -93,12 +171,15 @@ def export_model(
 
     """
     learnt = train + validation if training.use_validation_rows else train
+    facts = {"training_data_sha256": learnt.fingerprint()}
+    if len(guessed_reviews):
+        facts["guessed_reviews_sha256"] = guessed_reviews.fingerprint()
     exported = convert_to_onnx(
         model,
         tokenizer,
         train.labels,
         examples=[text for text in choose_texts(custom_reviews, custom) if text][:MAX_EXAMPLES],
-        facts={"training_data_sha256": learnt.fingerprint()},
+        facts=facts,
     )
     with_words = validation.sequences[validation.lengths > 0]  # others get no prediction
     found = Predictor(exported).score_sequences(with_words)

@@ -2,7 +2,12 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from imdb_sentiment.pipelines.training.nodes import export_model, fit_baseline, fit_best_model
+from imdb_sentiment.pipelines.training.nodes import (
+    export_model,
+    fit_baseline,
+    fit_best_model,
+    guess_labels,
+)
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
@@ -10,8 +15,37 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     return Pipeline(
         [
             Node(
+                func=fit_baseline,
+                inputs=["clean_reviews", "params:baseline", "params:training"],
+                outputs="baseline",
+                name="fit_baseline",
+            ),
+            Node(
+                func=guess_labels,
+                inputs={
+                    "train": "train",
+                    "validation": "validation",
+                    "unlabelled": "unlabelled",
+                    "clean_unlabelled_reviews": "clean_unlabelled_reviews",
+                    "best_hyperparameters": "best_hyperparameters",
+                    "word_vectors": "word_vectors",
+                    "baseline": "baseline",
+                    "training": "params:training",
+                    "self_training": "params:self_training",
+                },
+                outputs="guessed_reviews",
+                name="guess_labels",
+            ),
+            Node(
                 func=fit_best_model,
-                inputs=["train", "validation", "best_hyperparameters", "params:training"],
+                inputs={
+                    "train": "train",
+                    "validation": "validation",
+                    "guessed_reviews": "guessed_reviews",
+                    "best_hyperparameters": "best_hyperparameters",
+                    "word_vectors": "word_vectors",
+                    "training": "params:training",
+                },
                 outputs=["model", "history"],
                 name="fit_best_model",
             ),
@@ -22,18 +56,13 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "tokenizer": "tokenizer",
                     "train": "train",
                     "validation": "validation",
+                    "guessed_reviews": "guessed_reviews",
                     "custom_reviews": "custom_reviews",
                     "training": "params:training",
                     "custom": "params:custom_reviews",
                 },
                 outputs=["onnx_model", "export_check"],
                 name="export_model",
-            ),
-            Node(
-                func=fit_baseline,
-                inputs=["clean_reviews", "params:baseline", "params:training"],
-                outputs="baseline",
-                name="fit_baseline",
             ),
         ]
     )

@@ -1,17 +1,20 @@
 """The search for the best hyperparameters, as an Optuna study that outlives a crash."""
 
+import hashlib
 import json
 import logging
 from functools import partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import optuna
 import pandas as pd
 
 from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.model import train_model
-from imdb_sentiment.parameters import Hyperparameters, TuningParameters
+from imdb_sentiment.model import NO_ROWS_TO_WATCH, require_word_vectors, train_model
+from imdb_sentiment.parameters import Hyperparameters, TrainingParameters, TuningParameters
 from imdb_sentiment.search import (
     Limits,
     SharedStudy,
@@ -52,8 +55,11 @@ def tune_hyperparameters(
     study_storage: optuna.storages.BaseStorage,
     train: EncodedReviews,
     evaluation: EncodedReviews,
+    word_vectors: npt.NDArray[np.float32],
+    *,
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
+    training: TrainingParameters,
 ) -> tuple[optuna.Study, dict[str, Any]]:
     """Run the trials that the study still lacks and return the best hyperparameters.
 
@@ -65,17 +71,26 @@ def tune_hyperparameters(
         study_storage: Where the study lives; every trial is written to it as it ends.
         train: Reviews to learn from.
         evaluation: Reviews to score on.
+        word_vectors: What a pretrained embedding begins with, shape (vocabulary, size).
         hyperparameters: Values of what is not searched.
         tuning: Search space, number of trials, sampler, pruner, workers, seed, name of the study.
+        training: Says whether the final model will have rows held out.
 
     Returns:
         The study as it is now, apart from its storage, and all hyperparameters of the best trial.
 
     Raises:
         InputError: The study of that name was made from other data, another search space or
-            another protocol; no trial completed; there is no Dask where it is asked for.
+            another protocol; a hyperparameter needs what is not there; no trial completed; there
+            is no Dask where it is asked for.
 
     """
+    if _may_be_on("pretrained_embedding", hyperparameters, tuning):
+        require_word_vectors(word_vectors, train.vocabulary_size)
+    if training.use_validation_rows and _may_be_on(
+        "early_stopping_patience", hyperparameters, tuning
+    ):
+        raise InputError(NO_ROWS_TO_WATCH)
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the search says it, in one voice
     with open_workers(tuning.workers, tuning.scheduler_address) as workers:
         storage = workers.keep(study_storage) if tuning.dask_storage else study_storage
@@ -88,13 +103,13 @@ def tune_hyperparameters(
             make_sampler=lambda n: tuning.make_sampler(tuning.seed + n),
             pruner=tuning.make_pruner(),
         )
-        origin = _describe_origin(train, evaluation, hyperparameters, tuning)
+        origin = _describe_origin(train, evaluation, word_vectors, hyperparameters, tuning)
         _require_same_origin(study.optuna_study, origin)
         try:
             run_trials(
                 study,
                 partial(train_candidate, hyperparameters=hyperparameters, tuning=tuning),
-                (train, evaluation),
+                (train, evaluation, word_vectors),
                 limits=Limits(tuning.timeout, tuning.patience),
                 workers=workers,
             )
@@ -121,7 +136,7 @@ def tune_hyperparameters(
 
 def train_candidate(
     trial: optuna.Trial,
-    data: tuple[EncodedReviews, EncodedReviews],
+    data: tuple[EncodedReviews, EncodedReviews, npt.NDArray[np.float32]],
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
 ) -> float:
@@ -129,7 +144,7 @@ def train_candidate(
 
     Args:
         trial: Has the values of what is searched; takes the accuracy after each epoch.
-        data: Reviews to learn from, and reviews to score on.
+        data: Reviews to learn from, reviews to score on, and vectors of the words.
         hyperparameters: Values of what is not searched.
         tuning: Has the seed.
 
@@ -153,7 +168,7 @@ def train_candidate(
             figures["val_accuracy"],
         )
 
-    train, evaluation = data
+    train, evaluation, word_vectors = data
     with tensorflow_setup():
         import keras
         from optuna_integration import KerasPruningCallback
@@ -161,7 +176,13 @@ def train_candidate(
     try:
         pruning = KerasPruningCallback(trial, "val_accuracy")
         _, history = train_model(
-            train, candidate, tuning.seed, evaluation, report, callbacks=[pruning]
+            train,
+            candidate,
+            tuning.seed,
+            evaluation,
+            report,
+            word_vectors=word_vectors,
+            callbacks=[pruning],
         )
         return max(history["val_accuracy"])
     finally:
@@ -196,6 +217,11 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
     )
 
 
+def _may_be_on(name: str, hyperparameters: Hyperparameters, tuning: TuningParameters) -> bool:
+    distribution = tuning.search_space.get(name)
+    return any(distribution.values() if distribution else [getattr(hyperparameters, name)])
+
+
 def _require_best(study: SharedStudy) -> optuna.trial.FrozenTrial:
     best = study.best()
     if best is None:
@@ -219,13 +245,17 @@ def _snapshot(study: optuna.Study) -> optuna.Study:
 def _describe_origin(
     train: EncodedReviews,
     evaluation: EncodedReviews,
+    word_vectors: npt.NDArray[np.float32],
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
 ) -> dict[str, Any]:
     """Return what trials must share to be comparable, as plain JSON values."""
     fixed = hyperparameters.model_dump(exclude=set(tuning.search_space))
+    data = [train.fingerprint(), evaluation.fingerprint()]
+    if _may_be_on("pretrained_embedding", hyperparameters, tuning):
+        data.append(hashlib.sha256(np.ascontiguousarray(word_vectors).data).hexdigest())
     origin = {
-        "data": [train.fingerprint(), evaluation.fingerprint()],
+        "data": data,
         "search space": {name: d.model_dump() for name, d in tuning.search_space.items()},
         "protocol": {"evaluate_on": tuning.evaluate_on, "seed": tuning.seed, **fixed},
     }

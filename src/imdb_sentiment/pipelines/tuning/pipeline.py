@@ -21,13 +21,15 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 func=tune_hyperparameters,
-                inputs=[
-                    "study_storage",
-                    "train",
-                    "evaluation",
-                    "params:hyperparameters",
-                    "params:tuning",
-                ],
+                inputs={
+                    "study_storage": "study_storage",
+                    "train": "train",
+                    "evaluation": "evaluation",
+                    "word_vectors": "word_vectors",
+                    "hyperparameters": "params:hyperparameters",
+                    "tuning": "params:tuning",
+                    "training": "params:training",
+                },
                 outputs=["study", "best_hyperparameters"],
                 name="tune_hyperparameters",
             ),

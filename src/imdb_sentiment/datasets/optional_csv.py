@@ -1,0 +1,38 @@
+"""A CSV that a project may have or not."""
+
+from typing import Any
+
+import pandas as pd
+from kedro_datasets._typing import TablePreview
+
+from imdb_sentiment.datasets.chunked_csv import ChunkedCSVDataset
+from imdb_sentiment.datasets.stream import Stream
+
+
+class OptionalCSVDataset(ChunkedCSVDataset):
+    """`ChunkedCSVDataset` that is empty where no file is named.
+
+    Args:
+        filepath: The file, or None.
+        **options: Those of `ChunkedCSVDataset`.
+
+    """
+
+    def __init__(self, *, filepath: str | None, **options: Any) -> None:
+        self._is_named = filepath is not None
+        super().__init__(filepath=filepath or "no_file.csv", **options)
+
+    def load(self) -> Stream[pd.DataFrame]:
+        """Return the stream of chunks, of which there are none without a file."""
+        return super().load() if self._is_named else Stream(lambda: iter(()))
+
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """Return the first rows, for Kedro-Viz."""
+        return (
+            super().preview(nrows)
+            if self._is_named
+            else TablePreview(pd.DataFrame().to_dict(orient="split"))
+        )
+
+    def _exists(self) -> bool:
+        return not self._is_named or bool(super()._exists())

@@ -53,19 +53,25 @@ def trials(storage: optuna.storages.BaseStorage, tuning: TuningParameters) -> li
     return [(trial.params, trial.value) for trial in study.trials]
 
 
-def test_the_best_trial_is_returned_whole(
-    one_epoch: Hyperparameters, tuning: TuningParameters
-) -> None:
-    storage = optuna.storages.InMemoryStorage()
-    study, best = tune_hyperparameters(
+def tune(
+    storage: optuna.storages.BaseStorage, hyperparameters: Hyperparameters, tuning: TuningParameters
+) -> tuple[optuna.Study, dict[str, Any]]:
+    return tune_hyperparameters(
         storage,
         TRAIN,
         VALIDATION,
         NO_VECTORS,
-        hyperparameters=one_epoch,
+        hyperparameters=hyperparameters,
         tuning=tuning,
         training=TRAINING,
     )
+
+
+def test_the_best_trial_is_returned_whole(
+    one_epoch: Hyperparameters, tuning: TuningParameters
+) -> None:
+    storage = optuna.storages.InMemoryStorage()
+    study, best = tune(storage, one_epoch, tuning)
     values = [trial.value for trial in study.trials]
     assert len(values) == tuning.n_trials
     assert study.best_value == max(value for value in values if value is not None)
@@ -80,28 +86,12 @@ def test_a_longer_search_goes_on_and_equals_one_in_a_piece(
 ) -> None:
     three = tuning.model_copy(update={"n_trials": 3})
     piece = optuna.storages.InMemoryStorage()
-    tune_hyperparameters(
-        piece,
-        TRAIN,
-        VALIDATION,
-        NO_VECTORS,
-        hyperparameters=one_epoch,
-        tuning=three,
-        training=TRAINING,
-    )
+    tune(piece, one_epoch, three)
 
     for n_trials in (1, 3, 3):
         storage = OptunaStorageDataset(filepath=str(tmp_path / "study.db")).load()
         some = tuning.model_copy(update={"n_trials": n_trials})
-        tune_hyperparameters(
-            storage,
-            TRAIN,
-            VALIDATION,
-            NO_VECTORS,
-            hyperparameters=one_epoch,
-            tuning=some,
-            training=TRAINING,
-        )
+        tune(storage, one_epoch, some)
     assert trials(storage, tuning) == trials(piece, tuning)
     assert len(trials(storage, tuning)) == 3
     assert len({str(parameters) for parameters, _ in trials(piece, tuning)}) == 3
@@ -118,38 +108,14 @@ def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
     monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.train_model", train_at_once)
     sixteen = tuning.model_copy(update={"n_trials": 16})
     whole, crashed = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
-    tune_hyperparameters(
-        whole,
-        TRAIN,
-        VALIDATION,
-        NO_VECTORS,
-        hyperparameters=one_epoch,
-        tuning=sixteen,
-        training=TRAINING,
-    )
+    tune(whole, one_epoch, sixteen)
 
     # TPE draws at random for ten trials; only later ones can tell a difference.
     twelve = tuning.model_copy(update={"n_trials": 12})
-    tune_hyperparameters(
-        crashed,
-        TRAIN,
-        VALIDATION,
-        NO_VECTORS,
-        hyperparameters=one_epoch,
-        tuning=twelve,
-        training=TRAINING,
-    )
+    tune(crashed, one_epoch, twelve)
     study = optuna.load_study(study_name=tuning.study_name, storage=crashed)
     study.ask().suggest_float("dropout_rate", 0.2, 0.5)
-    tune_hyperparameters(
-        crashed,
-        TRAIN,
-        VALIDATION,
-        NO_VECTORS,
-        hyperparameters=one_epoch,
-        tuning=sixteen,
-        training=TRAINING,
-    )
+    tune(crashed, one_epoch, sixteen)
     finished = [trial for trial in trials(crashed, tuning) if trial[1] is not None]
     assert finished == trials(whole, tuning)
 
@@ -169,15 +135,7 @@ def test_a_study_of_another_origin_is_refused(
 ) -> None:
     storage = optuna.storages.InMemoryStorage()
     one = tuning.model_copy(update={"n_trials": 1})
-    tune_hyperparameters(
-        storage,
-        TRAIN,
-        VALIDATION,
-        NO_VECTORS,
-        hyperparameters=one_epoch,
-        tuning=one,
-        training=TRAINING,
-    )
+    tune(storage, one_epoch, one)
     other = one.model_dump()
     other["search_space"] |= change.get("space", {})
     other["evaluate_on"] = change.get("evaluate_on", "validation")
@@ -200,7 +158,7 @@ def test_word_vectors_belong_to_the_origin_where_they_are_used(
     some, others = np.random.default_rng(0).normal(size=(2, 30, 4)).astype(np.float32)
     one = tuning.model_copy(update={"n_trials": 1})
 
-    def tune(storage: optuna.storages.BaseStorage, vectors: Any, *, used: bool) -> None:
+    def tune_with(storage: optuna.storages.BaseStorage, vectors: Any, *, used: bool) -> None:
         chosen = one_epoch.model_copy(update={"pretrained_embedding": used})
         tune_hyperparameters(
             storage,
@@ -213,13 +171,13 @@ def test_word_vectors_belong_to_the_origin_where_they_are_used(
         )
 
     without = optuna.storages.InMemoryStorage()
-    tune(without, some, used=False)
-    tune(without, others, used=False)
+    tune_with(without, some, used=False)
+    tune_with(without, others, used=False)
     used = optuna.storages.InMemoryStorage()
-    tune(used, some, used=True)
-    tune(used, some, used=True)
+    tune_with(used, some, used=True)
+    tune_with(used, some, used=True)
     with pytest.raises(InputError, match="another data"):
-        tune(used, others, used=True)
+        tune_with(used, others, used=True)
 
 
 @pytest.mark.parametrize(
@@ -335,15 +293,7 @@ def test_the_sampler_is_a_parameter_and_its_study_reproducible(
     chosen = TuningParameters(**tuning.model_dump() | settings)
     storages = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
     for storage in storages:
-        tune_hyperparameters(
-            storage,
-            TRAIN,
-            VALIDATION,
-            NO_VECTORS,
-            hyperparameters=one_epoch,
-            tuning=chosen,
-            training=TRAINING,
-        )
+        tune(storage, one_epoch, chosen)
     assert trials(storages[0], tuning) == trials(storages[1], tuning)
     assert len({str(parameters) for parameters, _ in trials(storages[0], tuning)}) == 4
 
@@ -359,15 +309,7 @@ def test_a_bad_combination_fails_alone(
     monkeypatch.setattr("imdb_sentiment.model.build_model", refuse_rmsprop)
     six = tuning.model_copy(update={"n_trials": 6})
     storage = optuna.storages.InMemoryStorage()
-    study, best = tune_hyperparameters(
-        storage,
-        TRAIN,
-        VALIDATION,
-        NO_VECTORS,
-        hyperparameters=one_epoch,
-        tuning=six,
-        training=TRAINING,
-    )
+    study, best = tune(storage, one_epoch, six)
     table = tabulate_trials(study)
     failed = table["params_optimizer"] == "rmsprop"
     assert len(table) == 6
@@ -386,15 +328,7 @@ def test_if_all_trials_fail_the_first_reason_is_told(
     monkeypatch.setattr("imdb_sentiment.model.build_model", refuse)
     storage = optuna.storages.InMemoryStorage()
     with pytest.raises(InputError, match=r"the first failed with 'RuntimeError: no room'"):
-        tune_hyperparameters(
-            storage,
-            TRAIN,
-            VALIDATION,
-            NO_VECTORS,
-            hyperparameters=one_epoch,
-            tuning=tuning,
-            training=TRAINING,
-        )
+        tune(storage, one_epoch, tuning)
     assert len(trials(storage, tuning)) == tuning.n_trials
 
 

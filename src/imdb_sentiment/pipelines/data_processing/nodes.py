@@ -437,22 +437,28 @@ def clean_unlabelled_reviews(
         InputError: The text column is missing; raised by the first chunk.
 
     """
-    seen = {_hash(text) for chunk in clean_reviews for text in chunk["text"]}
-    return (_clean_unlabelled_chunk(chunk, reviews, seen) for chunk in unlabelled_reviews)
+    return _clean_unlabelled(unlabelled_reviews, clean_reviews, reviews)
 
 
-def _clean_unlabelled_chunk(
-    chunk: pd.DataFrame, reviews: ReviewsParameters, seen: set[int]
-) -> pd.DataFrame:
-    names = chunk.columns.drop("_malformed")
-    require_column(reviews.text_column, names, "unlabelled_file", "reviews.text_column")
-    texts = []
-    for text in map(clean_text, chunk.loc[chunk["_malformed"] == "", reviews.text_column]):
-        key = _hash(text)
-        if text and key not in seen:
-            seen.add(key)
-            texts.append(text)
-    return pd.DataFrame({"text": texts}, dtype="str")
+def _clean_unlabelled(
+    unlabelled_reviews: Iterable[pd.DataFrame],
+    clean_reviews: Iterable[pd.DataFrame],
+    reviews: ReviewsParameters,
+) -> Iterator[pd.DataFrame]:
+    seen: set[int] = set()
+    for number, chunk in enumerate(unlabelled_reviews):
+        names = chunk.columns.drop("_malformed")
+        require_column(reviews.text_column, names, "unlabelled_file", "reviews.text_column")
+        if number == 0:  # most projects have no such file: then nothing is read
+            seen.update(_hash(text) for labelled in clean_reviews for text in labelled["text"])
+        texts = []
+        for text in map(clean_text, chunk.loc[chunk["_malformed"] == "", reviews.text_column]):
+            key = _hash(text)
+            if text and key not in seen:
+                seen.add(key)
+                texts.append(text)
+        logger.info("%d of %d reviews without a label are new", len(texts), len(chunk))
+        yield pd.DataFrame({"text": texts}, dtype="str")
 
 
 def fit_word_vectors(
@@ -512,26 +518,6 @@ def encode_reviews(
             encoded.rows[place] = chunk["row"].to_numpy()[chosen]
             filled[name] = place.stop
     return sets["train"], sets["validation"], sets["test"]
-
-
-def encode_unlabelled_reviews(
-    clean_unlabelled_reviews: Iterable[pd.DataFrame], tokenizer: Tokenizer
-) -> npt.NDArray[np.unsignedinteger]:
-    """Turn texts without labels into padded sequences of token ids.
-
-    Args:
-        clean_unlabelled_reviews: Chunks with the column `text`; perhaps none.
-        tokenizer: From `fit_tokenizer`.
-
-    Returns:
-        Shape (reviews, sequence length).
-
-    """
-    chunks = [encode_texts(tokenizer, chunk["text"].tolist()) for chunk in clean_unlabelled_reviews]
-    sequences = np.concatenate([encode_texts(tokenizer, []), *chunks])
-    if len(sequences):
-        logger.info("%d reviews without a label", len(sequences))
-    return sequences
 
 
 def _empty_set(size: int, tokenizer: Tokenizer, reviews: ReviewsParameters) -> EncodedReviews:

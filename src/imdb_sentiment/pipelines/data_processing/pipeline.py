@@ -7,7 +7,6 @@ from imdb_sentiment.pipelines.data_processing.nodes import (
     check_reviews,
     clean_unlabelled_reviews,
     encode_reviews,
-    encode_unlabelled_reviews,
     fit_tokenizer,
     fit_word_vectors,
     split_reviews,
@@ -64,12 +63,6 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 inputs=["clean_reviews", "tokenizer", "params:reviews"],
                 outputs=["train", "validation", "test"],
                 name="encode_reviews",
-            ),
-            Node(
-                func=encode_unlabelled_reviews,
-                inputs=["clean_unlabelled_reviews", "tokenizer"],
-                outputs="unlabelled",
-                name="encode_unlabelled_reviews",
             ),
         ]
     )

@@ -25,6 +25,7 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.predictions import choose_texts
 from imdb_sentiment.serving import Predictor
+from imdb_sentiment.text import encode_texts
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +38,8 @@ def guess_labels(
     *,
     train: EncodedReviews,
     validation: EncodedReviews,
-    unlabelled: npt.NDArray[np.unsignedinteger],
     clean_unlabelled_reviews: Iterable[pd.DataFrame],
+    tokenizer: Tokenizer,
     best_hyperparameters: dict[str, Any],
     word_vectors: npt.NDArray[np.float32],
     baseline: sklearn.pipeline.Pipeline,
@@ -50,8 +51,8 @@ def guess_labels(
     Args:
         train: Reviews that the teachers learn from.
         validation: Reviews to learn from as well, or to score after each epoch.
-        unlabelled: Token ids of the reviews, shape (reviews, sequence length).
-        clean_unlabelled_reviews: The same reviews in chunks with the column `text`.
+        clean_unlabelled_reviews: Chunks with the column `text`, perhaps none; iterated twice.
+        tokenizer: That of the training.
         best_hyperparameters: From the tuning pipeline.
         word_vectors: What a pretrained embedding begins with, shape (vocabulary, size).
         baseline: From `fit_baseline`.
@@ -62,15 +63,20 @@ def guess_labels(
         The reviews with the probabilities of their labels; none without teachers.
 
     """
-    nothing = GuessedReviews(unlabelled[:0], np.zeros((0, len(train.labels))))
-    if self_training.teachers and not len(unlabelled):
+    nothing = GuessedReviews(train.sequences[:0], np.zeros((0, len(train.labels))))
+    if not self_training.teachers:
+        return nothing
+    encoded = [
+        encode_texts(tokenizer, chunk["text"].tolist()) for chunk in clean_unlabelled_reviews
+    ]
+    sequences = np.concatenate([nothing.sequences, *encoded])
+    if not len(sequences):
         logger.warning(
             "There are no reviews without labels to learn from: --params unlabelled_file=NAME "
             "names a CSV of them."
         )
-    if not self_training.teachers or not len(unlabelled):
         return nothing
-    networks = np.zeros((len(unlabelled), len(train.labels)))
+    networks = np.zeros((len(sequences), len(train.labels)))
     for number in range(1, self_training.teachers + 1):
         logger.info("Teacher %d of %d", number, self_training.teachers)
         teacher, _ = fit_best_model(
@@ -81,12 +87,12 @@ def guess_labels(
             word_vectors=word_vectors,
             training=training.model_copy(update={"seed": training.seed + number}),
         )
-        networks += predict_probabilities(teacher, unlabelled) / self_training.teachers
+        networks += predict_probabilities(teacher, sequences) / self_training.teachers
     linear = np.concatenate(
         [baseline.predict_proba(chunk["text"]) for chunk in clean_unlabelled_reviews if len(chunk)]
     )
     share = self_training.baseline_weight
-    return GuessedReviews(unlabelled, (1 - share) * networks + share * linear)
+    return GuessedReviews(sequences, (1 - share) * networks + share * linear)
 
 
 def fit_best_model(

@@ -25,8 +25,8 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 inputs={
                     "train": "train",
                     "validation": "validation",
-                    "unlabelled": "unlabelled",
                     "clean_unlabelled_reviews": "clean_unlabelled_reviews",
+                    "tokenizer": "tokenizer",
                     "best_hyperparameters": "best_hyperparameters",
                     "word_vectors": "word_vectors",
                     "baseline": "baseline",

@@ -2,12 +2,21 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.batching import count_tokens
+
+
+def compute_fingerprint(*arrays: npt.NDArray[Any], about: str = "") -> str:
+    """Return the SHA-256 of arrays, and of what else is to be said about them."""
+    digest = hashlib.sha256(about.encode())
+    for array in arrays:
+        digest.update(repr((array.shape, str(array.dtype))).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -51,11 +60,8 @@ class EncodedReviews:
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of everything a model could learn from this set."""
-        digest = hashlib.sha256(repr((self.labels, self.vocabulary_size)).encode())
-        for array in (self.sequences, self.codes):
-            digest.update(repr((array.shape, str(array.dtype))).encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        about = repr((self.labels, self.vocabulary_size))
+        return compute_fingerprint(self.sequences, self.codes, about=about)
 
 
 @dataclass(frozen=True)
@@ -79,11 +85,7 @@ class GuessedReviews:
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of everything a model could learn from them."""
-        digest = hashlib.sha256()
-        for array in (self.sequences, self.probabilities):
-            digest.update(repr((array.shape, str(array.dtype))).encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        return compute_fingerprint(self.sequences, self.probabilities)
 
     def __len__(self) -> int:
         return len(self.sequences)

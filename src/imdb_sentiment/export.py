@@ -67,17 +67,17 @@ def convert_to_onnx(
         import keras
     import onnx
 
-    def without_mask(layer: Any) -> Any:
+    def for_inference(layer: Any) -> Any:
         config = layer.get_config()
         if isinstance(layer, keras.layers.Embedding):
             config["mask_zero"] = False
         if isinstance(layer, keras.layers.LSTM):
             config["recurrent_dropout"] = 0  # of training; with it, Keras's steps are others
         if isinstance(layer, keras.layers.Bidirectional):
-            return keras.layers.Bidirectional(without_mask(layer.forward_layer), name=layer.name)
+            return keras.layers.Bidirectional(for_inference(layer.forward_layer), name=layer.name)
         return type(layer).from_config(config)
 
-    unmasked = keras.models.clone_model(model, clone_function=without_mask)
+    unmasked = keras.models.clone_model(model, clone_function=for_inference)
     unmasked.set_weights(model.get_weights())
     unmasked(np.zeros((1, 1), np.int32))  # Keras exports what has been called
     with tempfile.TemporaryDirectory() as folder:  # Keras exports to files only

@@ -182,11 +182,10 @@ def train_model(
     tf.config.experimental.enable_op_determinism()
     rng = np.random.default_rng(seed)
     model = build_model(hyperparameters, train.vocabulary_size, len(train.labels), word_vectors)
+    batches = _make_dataset(train, hyperparameters.batch_size, rng, guessed)
     if hyperparameters.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
-        n = len(train) + (len(guessed) if guessed else 0)
-        n_steps = hyperparameters.epochs * -(-n // hyperparameters.batch_size)
         model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(
-            hyperparameters.learning_rate, n_steps
+            hyperparameters.learning_rate, hyperparameters.epochs * int(batches.cardinality())
         )
     trained = model
     if not tf.config.list_physical_devices("GPU"):  # there, Keras's own is left as it is
@@ -199,7 +198,7 @@ def train_model(
         on_epoch_end=lambda epoch, logs: notify(epoch + 1, dict(logs))
     )
     history = trained.fit(
-        _make_dataset(train, hyperparameters.batch_size, rng, guessed),
+        batches,
         validation_data=_make_dataset(validation, PREDICTION_BATCH_SIZE) if validation else None,
         shuffle=False,  # the dataset does that
         epochs=hyperparameters.epochs,

@@ -1,6 +1,5 @@
 """The search for the best hyperparameters, as an Optuna study that outlives a crash."""
 
-import hashlib
 import json
 import logging
 from functools import partial
@@ -11,7 +10,7 @@ import numpy.typing as npt
 import optuna
 import pandas as pd
 
-from imdb_sentiment.encoded import EncodedReviews
+from imdb_sentiment.encoded import EncodedReviews, compute_fingerprint
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.model import NO_ROWS_TO_WATCH, require_word_vectors, train_model
 from imdb_sentiment.parameters import Hyperparameters, TrainingParameters, TuningParameters
@@ -253,7 +252,7 @@ def _describe_origin(
     fixed = hyperparameters.model_dump(exclude=set(tuning.search_space))
     data = [train.fingerprint(), evaluation.fingerprint()]
     if _may_be_on("pretrained_embedding", hyperparameters, tuning):
-        data.append(hashlib.sha256(np.ascontiguousarray(word_vectors).data).hexdigest())
+        data.append(compute_fingerprint(word_vectors))
     origin = {
         "data": data,
         "search space": {name: d.model_dump() for name, d in tuning.search_space.items()},

@@ -28,7 +28,8 @@ SHAPES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize(("parts", "n_labels"), [(1, 2), (2, 3), (5, 2)])
+@pytest.mark.parametrize("n_labels", [2, 3])
+@pytest.mark.parametrize("parts", [1, 2, 3])
 def test_outputs_and_gradients_are_those_of_keras(
     parts: int, n_labels: int, shape: dict[str, Any]
 ) -> None:
@@ -38,7 +39,8 @@ def test_outputs_and_gradients_are_those_of_keras(
     model = build_model(wide, vocabulary_size=30, n_labels=n_labels)
     rng = np.random.default_rng(0)
     for weights in model.weights:
-        weights.assign(rng.normal(scale=0.7, size=weights.shape))
+        # One LSTM upon another makes more of a rounding error.
+        weights.assign(rng.normal(scale=1 / wide.lstm_layers, size=weights.shape))
     twin = make_fused_twin(model, parts)
     assert sum(isinstance(layer, FusedLSTM) for layer in twin.layers) == wide.lstm_layers
     encoded = make_encoded(17, n_labels, length=40)

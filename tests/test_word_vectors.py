@@ -11,7 +11,7 @@ from imdb_sentiment.text import train_tokenizer
 from imdb_sentiment.word_vectors import train_word_vectors
 
 WORD2VEC = WordVectorsParameters(
-    method="word2vec", size=12, window=3, skip_gram=True, epochs=20, seed=3
+    method="word2vec", size=12, window=3, skip_gram=True, epochs=20, norm=None, seed=3
 )
 
 
@@ -44,6 +44,15 @@ def test_words_of_like_company_have_like_vectors(tokenizer: Tokenizer) -> None:
         assert cosine(known[one], known[other]) > cosine(known[one], known[stranger]) + 0.2
     assert not vectors[:2].any()  # padding and the unknown word
     assert not known["absent"].any()
+
+
+def test_the_norm_is_what_is_asked_for(tokenizer: Tokenizer) -> None:
+    learnt = train_word_vectors(make_texts, tokenizer, WORD2VEC)
+    scaled = train_word_vectors(make_texts, tokenizer, WORD2VEC.model_copy(update={"norm": 4.0}))
+    norms = np.linalg.norm(learnt, axis=1)
+    assert norms.max() > 1.1 * norms[norms > 0].min()
+    np.testing.assert_allclose(np.linalg.norm(scaled, axis=1), np.where(norms > 0, 4, 0), rtol=1e-5)
+    np.testing.assert_allclose(scaled * norms[:, None] / 4, learnt, atol=1e-5)
 
 
 def test_a_seed_gives_one_set_of_vectors(tokenizer: Tokenizer) -> None:

@@ -118,6 +118,8 @@ class WordVectorsParameters(Parameters):
         window: Words to each side that are its context.
         skip_gram: Whether a word is to tell its context, rather than the context the word.
         epochs: Passes over the text.
+        norm: Length that each vector is brought to: word2vec's grow with a word's frequency. None
+            to leave them as they are.
         seed: Of the initial vectors and the negative samples.
 
     """
@@ -127,6 +129,7 @@ class WordVectorsParameters(Parameters):
     window: Annotated[int, Field(ge=1)]
     skip_gram: bool
     epochs: Annotated[int, Field(ge=1)]
+    norm: Annotated[float, Field(gt=0)] | None
     seed: int
 
 

@@ -47,6 +47,9 @@ def train_word_vectors(
     for token, number in tokenizer.get_vocab().items():
         if token in model.wv:
             vectors[number] = model.wv[token]
+    if parameters.norm:
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        np.divide(parameters.norm * vectors, norms, out=vectors, where=norms > 0)
     return vectors
 
 

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import optuna
+import pandas as pd
 import yaml
 from distributed import Client
 from kedro.config import OmegaConfigLoader
@@ -98,6 +101,45 @@ def make_encoded(n: int, n_labels: int = 2, length: int = 6, seed: int = 0) -> E
     sequences[:, -1] = 20 + codes
     labels = ("negative", "positive", "neutral", "mixed")[:n_labels]
     return EncodedReviews(sequences, codes, np.arange(1, n + 1), labels, vocabulary_size=30)
+
+
+def make_study(
+    evaluate_on: str = "validation", n_trials: int = 2, temperature: float | None = None
+) -> optuna.Study:
+    """Return a finished search, whose trials have a temperature if one is given."""
+    study = optuna.create_study(direction="maximize")
+    study.set_user_attr("protocol", {"evaluate_on": evaluate_on})
+
+    def objective(trial: optuna.Trial) -> float:
+        trial.suggest_int("units", 50, 100)
+        trial.report(0.5, 1)
+        trial.report(0.6 + trial.number / 10, 2)
+        if temperature is not None:
+            trial.set_user_attr("temperature", temperature)
+        return 0.6 + trial.number / 10
+
+    study.optimize(objective, n_trials=n_trials)
+    return study
+
+
+def make_predictions(n: int, labels: tuple[str, ...], seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    scores = rng.dirichlet(np.ones(len(labels)), size=n)
+    names = np.array(labels, dtype=object)
+    frame = pd.DataFrame(
+        {"row": np.arange(n), "sentiment": names[rng.integers(len(labels), size=n)]}
+    )
+    frame["predicted_sentiment"] = names[scores.argmax(axis=1)]
+    frame["probability"] = scores.max(axis=1)
+    for code, label in enumerate(labels):
+        frame[f"probability_{label}"] = scores[:, code]
+    return frame
+
+
+def rank_auc(positive: npt.NDArray[np.float64], negative: npt.NDArray[np.float64]) -> float:
+    """Return the share of pairs in the right order: what ROC AUC is (Hanley and McNeil 1982)."""
+    wins = (positive[:, None] > negative[None, :]).mean()
+    return float(wins + (positive[:, None] == negative[None, :]).mean() / 2)
 
 
 def make_project(folder: Path, parameters: dict[str, Any] | None = None) -> Path:

@@ -6,7 +6,13 @@ import pytest
 
 from helpers import make_encoded, small_hyperparameters
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.model import build_model, predict_probabilities, train_model
+from imdb_sentiment.model import (
+    average_networks,
+    build_model,
+    divide_logits,
+    predict_probabilities,
+    train_model,
+)
 from imdb_sentiment.parameters import Hyperparameters
 
 
@@ -138,6 +144,49 @@ def test_the_learning_rate_follows_its_schedule(
     )
     train_model(make_encoded(100), chosen, 0, callbacks=[Record()])  # the last batch is not full
     np.testing.assert_allclose(np.array(rates) / 0.08, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_logits_can_be_divided(hyperparameters: Hyperparameters, n_labels: int) -> None:
+    chosen = hyperparameters.model_copy(
+        update={"learning_rate_schedule": "cosine", "pooling": "max", "bidirectional": True}
+    )
+    reviews = make_encoded(30, n_labels)
+    model, _ = train_model(reviews, chosen, seed=0)
+    before = predict_probabilities(model, reviews.sequences)
+    divided = divide_logits(model, 2.0)
+    powers = np.sqrt(before)
+    np.testing.assert_allclose(
+        predict_probabilities(divided, reviews.sequences),
+        powers / powers.sum(axis=1, keepdims=True),
+        atol=1e-6,
+    )
+    np.testing.assert_array_equal(predict_probabilities(model, reviews.sequences), before)
+    assert divided.loss == model.loss  # it can be trained further
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+@pytest.mark.parametrize("shape", [{}, {"bidirectional": True, "pooling": "max_mean"}])
+def test_the_average_of_networks_has_the_mean_of_their_logits(
+    shape: dict[str, Any], n_labels: int
+) -> None:
+    reviews = make_encoded(30, n_labels)
+    models = [
+        train_model(reviews, small_hyperparameters(**shape), seed=seed)[0] for seed in (1, 2, 3)
+    ]
+    logits = np.mean(
+        [np.log(predict_probabilities(model, reviews.sequences)) for model in models], axis=0
+    )
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    averaged = average_networks(models)
+    found = predict_probabilities(averaged, reviews.sequences)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(
+        predict_probabilities(divide_logits(averaged, 0.5), reviews.sequences),
+        found**2 / (found**2).sum(axis=1, keepdims=True),
+        atol=1e-6,
+    )
+    assert average_networks(models[:1]) is models[0]
 
 
 def test_nothing_to_predict_gives_nothing(hyperparameters: Hyperparameters) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.model import KerasModel
+from imdb_sentiment.model import KerasModel, count_known_tokens
 from imdb_sentiment.serving import seal
 from imdb_sentiment.tensorflow_setup import tensorflow_setup
 
@@ -57,7 +57,7 @@ def convert_to_onnx(
         InputError: The network was trained with a vocabulary of another size.
 
     """
-    size, known = tokenizer.get_vocab_size(), model.layers[0].input_dim
+    size, known = tokenizer.get_vocab_size(), count_known_tokens(model)
     if size != known:
         raise InputError(
             f"the network knows {known:,} tokens and the tokenizer {size:,}: the data have been "

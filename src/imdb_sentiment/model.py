@@ -228,6 +228,67 @@ def _make_callbacks(hyperparameters: Hyperparameters) -> list[Any]:
     return callbacks
 
 
+def average_networks(models: Sequence[KerasModel]) -> KerasModel:
+    """Return one network whose logits are the mean of several networks' logits.
+
+    Their layers stand side by side, up to the last, which takes the outputs of all.
+
+    Args:
+        models: From `train_model`, all with the same hyperparameters; they stay as they are.
+
+    """
+    if len(models) == 1:
+        return models[0]
+    with tensorflow_setup():
+        import keras
+
+    token_ids = keras.Input(shape=(None,), dtype="int32", name="token_ids")
+    outputs = []
+    for number, model in enumerate(models, start=1):
+        output = token_ids
+        for layer in model.layers[:-1]:
+            config = layer.get_config()
+            copy = type(layer).from_config({**config, "name": f"{config['name']}_of_{number}"})
+            output = copy(output)
+            copy.set_weights(layer.get_weights())
+        outputs.append(output)
+    last = models[0].layers[-1]
+    top = type(last).from_config(last.get_config())
+    averaged = keras.Model(token_ids, top(keras.layers.Concatenate()(outputs)))
+    kernels, biases = zip(*(model.layers[-1].get_weights() for model in models), strict=True)
+    top.set_weights([np.concatenate(kernels) / len(models), np.mean(biases, axis=0)])
+    _compile_like(averaged, models[0])
+    return averaged
+
+
+def divide_logits(model: KerasModel, temperature: float) -> KerasModel:
+    """Return a network whose logits are the given one's divided by a temperature.
+
+    Args:
+        model: From `train_model`; it stays as it is.
+        temperature: Above 1 for less sure probabilities, below for surer ones.
+
+    """
+    with tensorflow_setup():
+        import keras
+
+    scaled = keras.models.clone_model(model)
+    *others, kernel, bias = model.get_weights()
+    scaled.set_weights([*others, kernel / temperature, bias / temperature])
+    _compile_like(scaled, model)
+    return scaled
+
+
+def count_known_tokens(model: KerasModel) -> int:
+    """Return the size of the vocabulary that a network was built for."""
+    return next(int(layer.input_dim) for layer in model.layers if hasattr(layer, "input_dim"))
+
+
+def _compile_like(model: KerasModel, other: KerasModel) -> None:
+    optimizer = type(other.optimizer).from_config(other.optimizer.get_config())
+    model.compile(optimizer=optimizer, loss=other.loss, metrics=["accuracy"])
+
+
 def predict_probabilities(
     model: KerasModel, sequences: npt.NDArray[np.unsignedinteger]
 ) -> npt.NDArray[np.float64]:

@@ -415,11 +415,13 @@ class TrainingParameters(Parameters):
     Attributes:
         use_validation_rows: Whether the final model also learns from the validation rows, which
             have done their work once the hyperparameters are chosen.
+        networks: How many are trained, each with a seed of its own, and averaged into one model.
         seed: Seed of the initial weights, the shuffling and the dropout.
 
     """
 
     use_validation_rows: bool
+    networks: Annotated[int, Field(ge=1)]
     seed: int
 
 
@@ -435,6 +437,27 @@ class SelfTrainingParameters(Parameters):
 
     teachers: Annotated[int, Field(ge=0)]
     baseline_weight: Annotated[float, Field(ge=0, le=1)]
+
+
+class ReportParameters(Parameters):
+    """How the test is judged and what the report shows.
+
+    Attributes:
+        resamples: Bootstrap draws behind an interval.
+        seed: Of these draws.
+        calibration_bins: Between the least confidence there can be and 1.
+        groups: Of reviews of like length.
+        words: That tell a label from the others, for each.
+        examples: Reviews in each list of mistakes.
+
+    """
+
+    resamples: Annotated[int, Field(ge=100)]
+    seed: int
+    calibration_bins: Annotated[int, Field(ge=2)]
+    groups: Annotated[int, Field(ge=1)]
+    words: Annotated[int, Field(ge=1)]
+    examples: Annotated[int, Field(ge=0)]
 
 
 class BaselineParameters(Parameters):

@@ -1,3 +1,5 @@
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,16 @@ from kedro.runner import SequentialRunner
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from helpers import make_encoded, make_reviews, small_hyperparameters
+from helpers import make_encoded, make_reviews, make_study, small_hyperparameters
 from imdb_sentiment.encoded import EncodedReviews, GuessedReviews
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.model import History, build_model, predict_probabilities, train_model
+from imdb_sentiment.model import (
+    History,
+    average_networks,
+    build_model,
+    predict_probabilities,
+    train_model,
+)
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
@@ -22,12 +30,14 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.pipelines.training import create_pipeline
 from imdb_sentiment.pipelines.training.nodes import (
+    calibrate_model,
     export_model,
     fit_baseline,
     fit_best_model,
     guess_labels,
 )
 from imdb_sentiment.serving import Predictor
+from imdb_sentiment.statistics import apply_temperature, fit_temperature
 from services import make_tokenizer
 
 NO_GUESSES = GuessedReviews(np.zeros((0, 6), np.uint8), np.zeros((0, 2)))
@@ -231,19 +241,126 @@ def test_the_pipeline_runs_on_a_few_rows(
             "best_hyperparameters": MemoryDataset(hyperparameters.model_dump()),
             "model": MemoryDataset(copy_mode="assign"),
             "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["w1 w2", None]})),
+            "study": MemoryDataset(make_study(), copy_mode="assign"),
+            "fitted_model": MemoryDataset(copy_mode="assign"),
             "params:training": MemoryDataset(training),
             "params:custom_reviews": MemoryDataset(custom),
             "params:baseline": MemoryDataset(baseline_parameters),
         }
     )
     outputs = SequentialRunner().run(create_pipeline(), catalog)
-    assert set(outputs) == {"history", "onnx_model", "export_check"}
+    assert set(outputs) == {"history", "onnx_model", "export_check", "calibration"}
     predictor = Predictor(outputs["onnx_model"].load())
     assert predictor.labels == ("negative", "positive")
     assert predictor.examples == ("w1 w2",)
     learnt = make_encoded(40) + make_encoded(20, seed=2)
     assert predictor.facts["training_data_sha256"] == learnt.fingerprint()
     assert len(predictor.facts["guessed_reviews_sha256"]) == 64
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Any:
+    chosen = small_hyperparameters(learning_rate=0.05, epochs=3)
+    return train_model(make_encoded(60), chosen, seed=1)[0]
+
+
+def test_the_temperature_is_fitted_on_rows_held_out(
+    fitted: Any, training: TrainingParameters
+) -> None:
+    held_out = training.model_copy(update={"use_validation_rows": False})
+    validation = make_encoded(1200, seed=2)
+    codes = np.where(np.arange(1200) % 10 == 0, 1 - validation.codes, validation.codes)
+    noisy = replace(validation, codes=codes.astype(np.uint8))
+    model, found = calibrate_model(
+        fitted_model=fitted,
+        validation=noisy,
+        guessed_reviews=NO_GUESSES,
+        study=make_study(),
+        training=held_out,
+    )
+    raw = predict_probabilities(fitted, noisy.sequences)
+    assert found["temperature"] == pytest.approx(fit_temperature(raw, noisy.codes))
+    assert found["temperature"] != pytest.approx(1, abs=0.05)
+    assert f"{found['temperature']:.3f}" in found["says"]
+    np.testing.assert_allclose(
+        predict_probabilities(model, noisy.sequences),
+        apply_temperature(raw, found["temperature"]),
+        atol=1e-6,
+    )
+    np.testing.assert_array_equal(predict_probabilities(fitted, noisy.sequences), raw)
+
+
+@pytest.mark.parametrize(
+    ("rows", "guesses", "evaluate_on", "temperature", "expected", "says"),
+    [
+        (1000, 0, "validation", 1.7, 1.7, "that of|of the best trial"),
+        (999, 0, "validation", 1.7, 1, "999 validation reviews are too few"),
+        (1000, 5, "validation", 1.7, 1, "guessed labels"),
+        (1000, 0, "test", 1.7, 1, "used up the test reviews"),
+        (1000, 0, "validation", None, 1, "before trials had a temperature"),
+    ],
+)
+def test_a_network_that_knows_all_rows_takes_the_trials_temperature_or_none(
+    *,
+    rows: int,
+    guesses: int,
+    evaluate_on: str,
+    temperature: float | None,
+    expected: float,
+    says: str,
+    fitted: Any,
+    training: TrainingParameters,
+) -> None:
+    study = make_study(evaluate_on, temperature=temperature)
+    _, found = calibrate_model(
+        fitted_model=fitted,
+        validation=make_encoded(rows, seed=2),
+        guessed_reviews=GuessedReviews(
+            np.zeros((guesses, 6), np.uint8), np.full((guesses, 2), 0.5)
+        ),
+        study=study,
+        training=training,
+    )
+    assert found["temperature"] == expected
+    assert re.search(says, found["says"])
+
+
+def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParameters) -> None:
+    chosen, train, validation = small_hyperparameters(), make_encoded(40), make_encoded(20, seed=2)
+    several = training.model_copy(update={"networks": 2, "seed": 7})
+    model, history = fit(train, validation, chosen, several)
+    parts = [train_model(train + validation, chosen, seed) for seed in (7, 8)]
+    np.testing.assert_allclose(
+        predict_probabilities(model, validation.sequences),
+        predict_probabilities(
+            average_networks([network for network, _ in parts]), validation.sequences
+        ),
+    )
+    assert history == parts[0][1]
+    assert calibrate_model(
+        fitted_model=model,
+        validation=make_encoded(1000),
+        guessed_reviews=NO_GUESSES,
+        study=make_study(temperature=2.0),
+        training=several,
+    )[1] == {
+        "temperature": 1,
+        "says": "Its probabilities are as trained, not calibrated: it is an average, and the best "
+        "trial was one network.",
+    }
+    exported, check = export_model(
+        model=model,
+        tokenizer=make_tokenizer(),
+        train=train,
+        validation=validation,
+        guessed_reviews=NO_GUESSES,
+        custom_reviews=pd.DataFrame({"review": ["w1"]}),
+        training=several,
+        custom=CustomReviewsParameters(text_column="review"),
+    )
+    assert check["largest_probability_difference"] < 1e-5
+    found = Predictor(exported).score_sequences(validation.sequences)
+    np.testing.assert_allclose(found, predict_probabilities(model, validation.sequences), atol=1e-5)
 
 
 def test_an_export_that_differs_is_an_error(

@@ -28,7 +28,7 @@ from helpers import (
 from imdb_sentiment.datasets import AtomicPickleDataset, OptunaStorageDataset
 from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.model import build_model
+from imdb_sentiment.model import build_model, predict_probabilities, train_model
 from imdb_sentiment.parameters import Hyperparameters, TrainingParameters, TuningParameters
 from imdb_sentiment.pipelines.tuning import create_pipeline
 from imdb_sentiment.pipelines.tuning.nodes import (
@@ -36,10 +36,11 @@ from imdb_sentiment.pipelines.tuning.nodes import (
     tabulate_trials,
     tune_hyperparameters,
 )
+from imdb_sentiment.statistics import fit_temperature
 
 RANDOM = {"name": "RandomSampler", "arguments": None}
 TRAIN, VALIDATION = make_encoded(48), make_encoded(24, seed=5)
-TRAINING = TrainingParameters(use_validation_rows=False, seed=0)
+TRAINING = TrainingParameters(use_validation_rows=False, networks=1, seed=0)
 NO_VECTORS = np.zeros((0, 4), np.float32)
 
 
@@ -81,6 +82,16 @@ def test_the_best_trial_is_returned_whole(
         assert trial.value == max(trial.intermediate_values.values())
 
 
+def test_a_trial_keeps_the_temperature_of_its_network(
+    one_epoch: Hyperparameters, tuning: TuningParameters
+) -> None:
+    study, best = tune(optuna.storages.InMemoryStorage(), one_epoch, tuning)
+    model, _ = train_model(TRAIN, Hyperparameters(**best), tuning.seed, VALIDATION)
+    found = predict_probabilities(model, VALIDATION.sequences)
+    expected = fit_temperature(found, VALIDATION.codes)
+    assert study.best_trial.user_attrs["temperature"] == pytest.approx(expected)
+
+
 def test_a_longer_search_goes_on_and_equals_one_in_a_piece(
     one_epoch: Hyperparameters, tuning: TuningParameters, tmp_path: Path
 ) -> None:
@@ -105,7 +116,10 @@ def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
     ) -> tuple[None, dict[str, list[float]]]:
         return None, {"val_accuracy": [1 - abs(hyperparameters.dropout_rate - 0.3)]}
 
-    monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.train_model", train_at_once)
+    nodes = "imdb_sentiment.pipelines.tuning.nodes"
+    monkeypatch.setattr(f"{nodes}.train_model", train_at_once)
+    monkeypatch.setattr(f"{nodes}.predict_probabilities", lambda *_: None)
+    monkeypatch.setattr(f"{nodes}.fit_temperature", lambda *_: 1.0)
     sixteen = tuning.model_copy(update={"n_trials": 16})
     whole, crashed = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
     tune(whole, one_epoch, sixteen)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import optuna
 import pandas as pd
 import sklearn.pipeline
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -15,7 +16,14 @@ from tokenizers import Tokenizer
 from imdb_sentiment.encoded import EncodedReviews, GuessedReviews
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.export import convert_to_onnx
-from imdb_sentiment.model import History, KerasModel, predict_probabilities, train_model
+from imdb_sentiment.model import (
+    History,
+    KerasModel,
+    average_networks,
+    divide_logits,
+    predict_probabilities,
+    train_model,
+)
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
@@ -25,12 +33,15 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.predictions import choose_texts
 from imdb_sentiment.serving import Predictor
+from imdb_sentiment.statistics import TEMPERATURE, fit_temperature
 from imdb_sentiment.text import encode_texts
 
 logger = logging.getLogger(__name__)
 
 # Of a probability: what the arithmetic of two runtimes may make of the same weights.
 MAX_EXPORT_DIFFERENCE = 1e-4
+# With fewer, a network's temperature is more chance than anything else, and another's no guide.
+LEAST_CALIBRATION_ROWS = 1000
 MAX_EXAMPLES = 10  # custom reviews that travel with the model
 
 
@@ -85,7 +96,9 @@ def guess_labels(
             guessed_reviews=nothing,
             best_hyperparameters=best_hyperparameters,
             word_vectors=word_vectors,
-            training=training.model_copy(update={"seed": training.seed + number}),
+            training=training.model_copy(
+                update={"seed": training.seed + training.networks - 1 + number, "networks": 1}
+            ),
         )
         networks += predict_probabilities(teacher, sequences) / self_training.teachers
     linear = np.concatenate(
@@ -104,7 +117,7 @@ def fit_best_model(
     word_vectors: npt.NDArray[np.float32],
     training: TrainingParameters,
 ) -> tuple[KerasModel, History]:
-    """Train the network with the best hyperparameters.
+    """Train the network with the best hyperparameters, or several and average them.
 
     Args:
         train: Reviews to learn from.
@@ -112,11 +125,11 @@ def fit_best_model(
         guessed_reviews: From `guess_labels`, to learn from as well.
         best_hyperparameters: From the tuning pipeline.
         word_vectors: What a pretrained embedding begins with, shape (vocabulary, size).
-        training: Says what the validation reviews are for, and the seed.
+        training: Says what the validation reviews are for, the number of networks, and the seed.
 
     Returns:
         The network after its last epoch, or its best with early stopping, and its figures epoch by
-        epoch.
+        epoch; of several networks the average, and the figures of the first.
 
     Raises:
         InputError: A hyperparameter needs what is not there: word vectors, or rows held out.
@@ -135,15 +148,76 @@ def fit_best_model(
     learnt, held_out = (
         (train + validation, None) if training.use_validation_rows else (train, validation)
     )
-    return train_model(
-        learnt,
-        hyperparameters,
-        training.seed,
-        held_out,
-        report,
-        word_vectors=word_vectors,
-        guessed=guessed_reviews,
+    trained = []
+    for number in range(training.networks):
+        if training.networks > 1:
+            logger.info("Network %d of %d", number + 1, training.networks)
+        trained.append(
+            train_model(
+                learnt,
+                hyperparameters,
+                training.seed + number,
+                held_out,
+                report,
+                word_vectors=word_vectors,
+                guessed=guessed_reviews,
+            )
+        )
+    networks, histories = zip(*trained, strict=True)
+    return average_networks(networks), histories[0]
+
+
+def calibrate_model(
+    *,
+    fitted_model: KerasModel,
+    validation: EncodedReviews,
+    guessed_reviews: GuessedReviews,
+    study: optuna.Study,
+    training: TrainingParameters,
+) -> tuple[KerasModel, dict[str, Any]]:
+    """Make the network's probabilities mean what they say, by temperature scaling.
+
+    The temperature comes from 1,000 or more reviews that the network has not learnt from. If it has
+    learnt from the validation reviews too, it is that of the best trial, which has the same
+    hyperparameters and had not; so does scikit-learn's `CalibratedClassifierCV` with
+    `ensemble=False`.
+
+    Args:
+        fitted_model: From `fit_best_model`.
+        validation: The validation reviews.
+        guessed_reviews: What the network has learnt from besides.
+        study: From the tuning pipeline.
+        training: Says whether the network has learnt from the validation reviews.
+
+    Returns:
+        The network, its last layer divided by the temperature, and `temperature` (1 where there is
+        none) with what there is to say about it (`says`).
+
+    """
+    temperature, says = 1.0, ""
+    if len(validation) < LEAST_CALIBRATION_ROWS:
+        reason = f"{len(validation):,} validation reviews are too few to tell a temperature by"
+    elif not training.use_validation_rows:
+        found = predict_probabilities(fitted_model, validation.sequences)
+        temperature = fit_temperature(found, validation.codes)
+        says = "a temperature fitted on the validation reviews"
+    elif study.user_attrs["protocol"]["evaluate_on"] == "test":
+        reason = "the search has used up the test reviews, and the model all others"
+    elif training.networks > 1:
+        reason = "it is an average, and the best trial was one network"
+    elif len(guessed_reviews):
+        reason = "the best trial has not learnt from guessed labels, so its temperature is another"
+    elif TEMPERATURE not in study.best_trial.user_attrs:
+        reason = "the search was made before trials had a temperature"
+    else:
+        temperature = study.best_trial.user_attrs[TEMPERATURE]
+        says = "the temperature of the best trial, fitted on the validation reviews"
+    says = (
+        f"Its probabilities are calibrated with {says}: {temperature:.3f}."
+        if says
+        else f"Its probabilities are as trained, not calibrated: {reason}."
     )
+    return divide_logits(fitted_model, temperature), {"temperature": temperature, "says": says}
 
 
 def export_model(

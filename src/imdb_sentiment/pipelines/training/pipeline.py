@@ -3,6 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from imdb_sentiment.pipelines.training.nodes import (
+    calibrate_model,
     export_model,
     fit_baseline,
     fit_best_model,
@@ -46,8 +47,20 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "word_vectors": "word_vectors",
                     "training": "params:training",
                 },
-                outputs=["model", "history"],
+                outputs=["fitted_model", "history"],
                 name="fit_best_model",
+            ),
+            Node(
+                func=calibrate_model,
+                inputs={
+                    "fitted_model": "fitted_model",
+                    "validation": "validation",
+                    "guessed_reviews": "guessed_reviews",
+                    "study": "study",
+                    "training": "params:training",
+                },
+                outputs=["model", "calibration"],
+                name="calibrate_model",
             ),
             Node(
                 func=export_model,

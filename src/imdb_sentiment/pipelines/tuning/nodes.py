@@ -12,7 +12,12 @@ import pandas as pd
 
 from imdb_sentiment.encoded import EncodedReviews, compute_fingerprint
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.model import NO_ROWS_TO_WATCH, require_word_vectors, train_model
+from imdb_sentiment.model import (
+    NO_ROWS_TO_WATCH,
+    predict_probabilities,
+    require_word_vectors,
+    train_model,
+)
 from imdb_sentiment.parameters import Hyperparameters, TrainingParameters, TuningParameters
 from imdb_sentiment.search import (
     Limits,
@@ -22,6 +27,7 @@ from imdb_sentiment.search import (
     open_workers,
     run_trials,
 )
+from imdb_sentiment.statistics import TEMPERATURE, fit_temperature
 from imdb_sentiment.tensorflow_setup import tensorflow_setup
 
 logger = logging.getLogger(__name__)
@@ -141,6 +147,8 @@ def train_candidate(
 ) -> float:
     """Train a network as the trial has it and return its best accuracy over the epochs.
 
+    The temperature that calibrates the network goes to the trial's `user_attrs`.
+
     Args:
         trial: Has the values of what is searched; takes the accuracy after each epoch.
         data: Reviews to learn from, reviews to score on, and vectors of the words.
@@ -174,7 +182,7 @@ def train_candidate(
 
     try:
         pruning = KerasPruningCallback(trial, "val_accuracy")
-        _, history = train_model(
+        model, history = train_model(
             train,
             candidate,
             tuning.seed,
@@ -183,6 +191,8 @@ def train_candidate(
             word_vectors=word_vectors,
             callbacks=[pruning],
         )
+        found = predict_probabilities(model, evaluation.sequences)
+        trial.set_user_attr(TEMPERATURE, fit_temperature(found, evaluation.codes))
         return max(history["val_accuracy"])
     finally:
         keras.backend.clear_session()  # or memory grows from trial to trial

@@ -11,6 +11,7 @@ from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
     Hyperparameters,
+    ReportParameters,
     ReviewsParameters,
     SplitParameters,
     TokenizerParameters,
@@ -70,6 +71,11 @@ def baseline_parameters(conf: dict[str, Any]) -> BaselineParameters:
 @pytest.fixture
 def custom(conf: dict[str, Any]) -> CustomReviewsParameters:
     return CustomReviewsParameters(**conf["custom_reviews"])
+
+
+@pytest.fixture
+def report(conf: dict[str, Any]) -> ReportParameters:
+    return ReportParameters(**conf["report"])
 
 
 @pytest.fixture(scope="session")

@@ -60,3 +60,25 @@ def add_predictions(table: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFr
     """
     given = table.drop(columns=predictions.columns, errors="ignore")
     return pd.concat([given, predictions.set_axis(table.index)], axis="columns")
+
+
+def choose_positive_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the labels that are looked at one by one: of two, the second; else all."""
+    return labels[1:] if len(labels) == 2 else labels  # noqa: PLR2004
+
+
+def get_codes(predictions: pd.DataFrame, labels: tuple[str, ...]) -> npt.NDArray[np.intp]:
+    """Return the places of the true labels in `labels`, shape (reviews,)."""
+    return pd.Index(labels).get_indexer(pd.Index(predictions["sentiment"]))
+
+
+def get_probabilities(
+    predictions: pd.DataFrame, labels: tuple[str, ...]
+) -> npt.NDArray[np.float64]:
+    """Return the probabilities of all labels, shape (reviews, labels)."""
+    return predictions[[f"probability_{label}" for label in labels]].to_numpy(np.float64)
+
+
+def is_correct(predictions: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Return whether each prediction is right, shape (reviews,)."""
+    return (predictions["sentiment"] == predictions["predicted_sentiment"]).to_numpy(bool)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # the light runtime has no pydantic
 
 PADDING = "[PAD]"
 UNKNOWN = "[UNK]"
-_UNKNOWN_ID = 1
+UNKNOWN_ID = 1
 _SPECIAL: list[str | AddedToken] = [PADDING, UNKNOWN]
 
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]*);", re.I)
@@ -128,10 +128,29 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.u
     start = 0
     for batch in _batches(texts):
         for row, encoding in enumerate(tokenizer.encode_batch_fast(batch), start):
-            known = [token for token in encoding.ids if token > _UNKNOWN_ID][-length:]
+            known = [token for token in encoding.ids if token > UNKNOWN_ID][-length:]
             sequences[row, length - len(known) :] = known
         start += len(batch)
     return sequences
+
+
+def encode_whole(
+    tokenizer: Tokenizer, texts: Iterable[str]
+) -> Iterator[npt.NDArray[np.unsignedinteger]]:
+    """Yield the token ids of each text, without padding, unknown words as `UNKNOWN_ID`.
+
+    Args:
+        tokenizer: From `train_tokenizer`.
+        texts: Cleaned texts.
+
+    Yields:
+        Array of shape (tokens,), none left out for the length of the text.
+
+    """
+    for batch in _batches(texts):
+        for encoding in tokenizer.encode_batch_fast(batch):
+            ids = np.array(encoding.ids, np.uint32)
+            yield ids[ids > 0]
 
 
 def split_into_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[list[str]]:
@@ -147,7 +166,7 @@ def split_into_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[li
             yield [
                 token
                 for number, token in zip(encoding.ids, encoding.tokens, strict=True)
-                if number > _UNKNOWN_ID
+                if number > UNKNOWN_ID
             ]
 
 
@@ -186,7 +205,7 @@ def locate_known_words(
         for token, word, place in zip(
             encoding.ids, encoding.word_ids, encoding.offsets, strict=True
         )
-        if token > _UNKNOWN_ID
+        if token > UNKNOWN_ID
     ][-length:]
     places: dict[int | None, tuple[int, int]] = {}
     for _, word, (start, stop) in known:

@@ -4,10 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import optuna
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 import yaml
 from kedro.io import DataCatalog, MemoryDataset
@@ -15,46 +12,50 @@ from kedro.runner import SequentialRunner
 from rich.console import Console
 from rich.markdown import Markdown
 
-from helpers import PROJECT, make_encoded, small_hyperparameters
-from imdb_sentiment.datasets import AtomicCSVDataset
+from helpers import (
+    PROJECT,
+    base_parameters,
+    make_encoded,
+    make_predictions,
+    make_study,
+    rank_auc,
+    small_hyperparameters,
+)
+from imdb_sentiment.datasets import AtomicCSVDataset, RunFactsDataset
 from imdb_sentiment.encoded import GuessedReviews
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.model import KerasModel, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
+    ReportParameters,
     ReviewsParameters,
+    TokenizerParameters,
     TrainingParameters,
 )
 from imdb_sentiment.pipelines.reporting import create_pipeline
 from imdb_sentiment.pipelines.reporting.nodes import (
     compute_metrics,
-    plot_confusion_matrix,
-    plot_learning_curves,
-    plot_parameter_importances,
-    plot_roc_curves,
     score_custom_reviews,
     score_test_reviews,
     summarise_run,
 )
 from imdb_sentiment.pipelines.training.nodes import fit_baseline
+from imdb_sentiment.statistics import measure_calibration
+from services import make_tokenizer
 
 CHECK = {"largest_probability_difference": 1e-7}
+AUDIT = {
+    "rows_read": 33,
+    "accepted": 30,
+    "rejected": 2,
+    "rejected_by_reason": {"no text": 2},
+    "duplicates": 1,
+    "duplicates_with_another_label": 0,
+}
+CALIBRATION = {"temperature": 2.0, "says": "Calibrated."}
+REPORT = ReportParameters(**base_parameters()["report"])
 GUESSED = GuessedReviews(np.zeros((3, 6), np.uint8), np.full((3, 2), 0.5))
-
-
-def make_study(evaluate_on: str = "validation", n_trials: int = 2) -> optuna.Study:
-    study = optuna.create_study(direction="maximize")
-    study.set_user_attr("protocol", {"evaluate_on": evaluate_on})
-
-    def objective(trial: optuna.Trial) -> float:
-        trial.suggest_int("units", 50, 100)
-        trial.report(0.5, 1)
-        trial.report(0.6 + trial.number / 10, 2)
-        return 0.6 + trial.number / 10
-
-    study.optimize(objective, n_trials=n_trials)
-    return study
 
 
 def measure(
@@ -67,30 +68,12 @@ def measure(
         test_predictions=network,
         baseline_predictions=baseline,
         study=make_study(tuned_on),
+        calibration=CALIBRATION,
         export_check=CHECK,
         guessed_reviews=GUESSED,
         reviews=reviews,
+        report=REPORT,
     )
-
-
-def make_predictions(n: int, labels: tuple[str, ...], seed: int = 0) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    scores = rng.dirichlet(np.ones(len(labels)), size=n)
-    names = np.array(labels, dtype=object)
-    frame = pd.DataFrame(
-        {"row": np.arange(n), "sentiment": names[rng.integers(len(labels), size=n)]}
-    )
-    frame["predicted_sentiment"] = names[scores.argmax(axis=1)]
-    frame["probability"] = scores.max(axis=1)
-    for code, label in enumerate(labels):
-        frame[f"probability_{label}"] = scores[:, code]
-    return frame
-
-
-def rank_auc(positive: npt.NDArray[np.float64], negative: npt.NDArray[np.float64]) -> float:
-    """Return the share of pairs in the right order: what ROC AUC is (Hanley and McNeil 1982)."""
-    wins = (positive[:, None] > negative[None, :]).mean()
-    return float(wins + (positive[:, None] == negative[None, :]).mean() / 2)
 
 
 @pytest.mark.parametrize("labels", [("bad", "good"), ("bad", "good", "so-so"), tuple("abcde")])
@@ -122,6 +105,17 @@ def test_metrics_are_those_counted_by_hand(
     assert metrics["baseline_test_accuracy"] == pytest.approx(expected)
     assert metrics["majority_test_accuracy"] == pytest.approx(truth.value_counts().max() / 300)
     assert metrics["test_rows"] == 300
+    assert metrics["test_accuracy_low"] < metrics["test_accuracy"] < metrics["test_accuracy_high"]
+    right, rival = truth == predicted, other["sentiment"] == other["predicted_sentiment"]
+    assert metrics["right_only_by_lstm"] == (right & ~rival).sum()
+    assert metrics["right_only_by_baseline"] == (~right & rival).sum()
+    assert 0 < metrics["mcnemar_p_value"] <= 1
+    squared = frame[[f"probability_{label}" for label in labels]].to_numpy() ** 2  # temperature 2
+    raw = measure_calibration(
+        squared / squared.sum(axis=1, keepdims=True), truth.map(labels.index).to_numpy(), 15
+    )
+    assert metrics["test_calibration_error_as_trained"] == pytest.approx(raw.error)
+    assert metrics["test_calibration_error"] != metrics["test_calibration_error_as_trained"]
     assert metrics["export_largest_probability_difference"] == 1e-7
 
 
@@ -233,40 +227,6 @@ def test_the_summary_shows_reviews_as_they_are(custom: CustomReviewsParameters) 
     assert "2*3*4 | <b> [x](y) `z`" in console.export_text()
 
 
-def test_figures_hold_the_numbers(reviews: ReviewsParameters) -> None:
-    frame = make_predictions(200, reviews.labels)
-    matrix = plot_confusion_matrix(frame, reviews)
-    for row, actual in enumerate(reviews.labels):
-        for column, predicted in enumerate(reviews.labels):
-            count = (
-                (frame["sentiment"] == actual) & (frame["predicted_sentiment"] == predicted)
-            ).sum()
-            assert matrix.data[0].z[row][column] == count
-
-    score, good = frame["probability_positive"].to_numpy(), frame["sentiment"] == "positive"
-    area = rank_auc(score[good], score[~good])
-    assert f"AUC {area:.3f}" in plot_roc_curves(frame, reviews).data[0].name
-
-    history = {"accuracy": [0.7, 0.9], "val_accuracy": [0.6, 0.8], "loss": [1.0, 0.5]}
-    curves = plot_learning_curves(history, make_study())
-    assert [list(curve.y) for curve in curves.data] == [[0.7, 0.9], [0.6, 0.8], [0.5, 0.7]]
-
-
-def test_several_labels_get_a_curve_each(reviews: ReviewsParameters) -> None:
-    labels = ("bad", "good", "so-so")
-    named = reviews.model_copy(update={"labels": labels})
-    figure = plot_roc_curves(make_predictions(200, labels), named)
-    assert [curve.name.split()[0] for curve in figure.data] == ["bad", "good", "so-so", "chance"]
-
-
-def test_importances_need_trials_that_differ() -> None:
-    assert (
-        "need two finished trials"
-        in plot_parameter_importances(make_study(n_trials=1)).layout.annotations[0].text
-    )
-    assert len(plot_parameter_importances(make_study(n_trials=4)).data) == 1
-
-
 def test_the_pipeline_makes_every_report(
     *,
     model: KerasModel,
@@ -275,6 +235,7 @@ def test_the_pipeline_makes_every_report(
     custom: CustomReviewsParameters,
     baseline_parameters: BaselineParameters,
     training: TrainingParameters,
+    conf: dict[str, Any],
 ) -> None:
     test = make_encoded(10, seed=4)
     frame = pd.DataFrame(
@@ -282,7 +243,7 @@ def test_the_pipeline_makes_every_report(
             "row": range(1, 31),
             "text": [f"w{i % 7} w{i % 3} {'good' if i % 2 else 'bad'}" for i in range(30)],
             "code": [i % 2 for i in range(30)],
-            "split": ["test"] * 10 + ["train"] * 20,
+            "split": ["test"] * 10 + ["validation"] * 5 + ["train"] * 15,
         }
     )
     catalog = DataCatalog(
@@ -297,12 +258,22 @@ def test_the_pipeline_makes_every_report(
             "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["w1", "w2"]})),
             "study": MemoryDataset(make_study(), copy_mode="assign"),
             "history": MemoryDataset({"accuracy": [0.5], "loss": [1.0]}),
-            "best_hyperparameters": MemoryDataset({"units": 60}),
+            "best_hyperparameters": MemoryDataset(small_hyperparameters().model_dump()),
+            "calibration": MemoryDataset(CALIBRATION),
+            "audit": MemoryDataset(AUDIT),
+            "tokenizer": MemoryDataset(make_tokenizer(), copy_mode="assign"),
+            "train": MemoryDataset(make_encoded(15)),
+            "validation": MemoryDataset(make_encoded(5, seed=1)),
+            "run_facts": RunFactsDataset(),
+            "parameters": MemoryDataset({**base_parameters(), "reviews": reviews}),
             "params:reviews": MemoryDataset(reviews),
             "params:custom_reviews": MemoryDataset(custom),
+            "params:tokenizer": MemoryDataset(TokenizerParameters(**conf["tokenizer"])),
+            "params:report": MemoryDataset(REPORT),
         }
     )
     outputs = SequentialRunner().run(create_pipeline(), catalog)
-    figures = [data.load() for data in outputs.values() if isinstance(data.load(), go.Figure)]
-    assert len(figures) == 5
+    page = outputs["report"].load()
+    assert page.count('<div class="figure"') == 15
+    assert "# Model card" in outputs["model_card"].load()
     assert "| LSTM |" in outputs["summary"].load()

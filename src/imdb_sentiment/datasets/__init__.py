@@ -16,6 +16,7 @@ from imdb_sentiment.datasets.onnx_model import OnnxModelDataset
 from imdb_sentiment.datasets.optional_csv import OptionalCSVDataset
 from imdb_sentiment.datasets.optuna_storage import OptunaStorageDataset
 from imdb_sentiment.datasets.pickle_stream import PickleStreamDataset
+from imdb_sentiment.datasets.run_facts import RunFactsDataset
 from imdb_sentiment.datasets.tokenizer import TokenizerDataset
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "OptionalCSVDataset",
     "OptunaStorageDataset",
     "PickleStreamDataset",
+    "RunFactsDataset",
     "TokenizerDataset",
 ]

@@ -1,23 +1,34 @@
 """Scoring the test set once, and telling the user how good the model is."""
 
 import logging
-import re
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import optuna
 import pandas as pd
-import plotly.graph_objects as go
 import sklearn.pipeline
-from optuna.trial import TrialState
 from sklearn import metrics as scores
 
 from imdb_sentiment.encoded import EncodedReviews, GuessedReviews
-from imdb_sentiment.model import History, KerasModel, predict_probabilities
-from imdb_sentiment.parameters import CustomReviewsParameters, ReviewsParameters
-from imdb_sentiment.predictions import add_predictions, choose_texts, tabulate_predictions
+from imdb_sentiment.model import KerasModel, predict_probabilities
+from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
+from imdb_sentiment.pipelines.reporting.page import escape_markdown
+from imdb_sentiment.predictions import (
+    add_predictions,
+    choose_texts,
+    get_codes,
+    get_probabilities,
+    is_correct,
+    tabulate_predictions,
+)
 from imdb_sentiment.serving import Predictor
+from imdb_sentiment.statistics import (
+    apply_temperature,
+    compare_models,
+    estimate_accuracy_interval,
+    measure_calibration,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -107,9 +118,11 @@ def compute_metrics(
     test_predictions: pd.DataFrame,
     baseline_predictions: pd.DataFrame,
     study: optuna.Study,
+    calibration: dict[str, Any],
     export_check: dict[str, float],
     guessed_reviews: GuessedReviews,
     reviews: ReviewsParameters,
+    report: ReportParameters,
 ) -> dict[str, Any]:
     """Compare the network with the truth, the linear model and the most frequent label.
 
@@ -117,26 +130,43 @@ def compute_metrics(
         test_predictions: From `score_test_reviews`.
         baseline_predictions: From `score_baseline`, of the same rows.
         study: From the tuning pipeline: on which rows it chose, and how well it did there.
+        calibration: From the training pipeline.
         export_check: From the training pipeline.
         guessed_reviews: From the training pipeline: what the network learnt from besides.
         reviews: The labels; of two, the second is the positive class.
+        report: How intervals and calibration are estimated.
 
     Returns:
-        `test_accuracy`, `test_precision`, `test_recall`, `test_f1`, `test_roc_auc` and
-        `test_log_loss` (natural logarithm), the same of the baseline with the prefix `baseline_`,
-        and what it takes to read them. With more than two labels precision, recall, F1 and ROC AUC
-        (one label against the rest) are macro-averaged.
+        `test_accuracy` with the ends of its 95% interval (`_low`, `_high`), `test_precision`,
+        `test_recall`, `test_f1`, `test_roc_auc`, `test_log_loss` (natural logarithm) and
+        `test_calibration_error`, the same of the baseline with the prefix `baseline_`, McNemar's
+        test of the two, and what it takes to read them. With more than two labels precision,
+        recall, F1 and ROC AUC (one label against the rest) are macro-averaged.
 
     """
     evaluate_on = study.user_attrs["protocol"]["evaluate_on"]
     truth = test_predictions["sentiment"]
+    other = baseline_predictions.set_index("row").loc[test_predictions["row"]]
+    comparison = compare_models(is_correct(test_predictions), is_correct(other))
+    as_trained = apply_temperature(
+        get_probabilities(test_predictions, reviews.labels), 1 / calibration["temperature"]
+    )
+    before = measure_calibration(
+        as_trained, get_codes(test_predictions, reviews.labels), report.calibration_bins
+    )
     return {
         "file": reviews.file,
         "test_rows": len(test_predictions),
-        **{f"test_{k}": v for k, v in _score(test_predictions, reviews.labels).items()},
         **{
-            f"baseline_test_{k}": v for k, v in _score(baseline_predictions, reviews.labels).items()
+            f"{prefix}test_{name}": value
+            for prefix, frame in (("", test_predictions), ("baseline_", baseline_predictions))
+            for name, value in _score(frame, reviews.labels, report).items()
         },
+        "test_calibration_error_as_trained": before.error,
+        "temperature": calibration["temperature"],
+        "right_only_by_lstm": comparison.only_first,
+        "right_only_by_baseline": comparison.only_second,
+        "mcnemar_p_value": comparison.p_value,
         "majority_test_accuracy": float(truth.value_counts(normalize=True).max()),
         "tuned_on": evaluate_on,
         "tuning_accuracy": study.best_value,
@@ -144,125 +174,6 @@ def compute_metrics(
         "test_set_unseen_in_tuning": evaluate_on != "test",
         **{f"export_{name}": value for name, value in export_check.items()},
     }
-
-
-def plot_learning_curves(history: History, study: optuna.Study) -> go.Figure:
-    """Draw accuracy epoch by epoch.
-
-    Args:
-        history: Of the final model.
-        study: Its best trial tells how accuracy on unseen rows went, since the final model may
-            have learnt from all of them.
-
-    Returns:
-        A plotly figure.
-
-    """
-    names = {
-        "accuracy": "final model, rows it learns from",
-        "val_accuracy": "final model, validation",
-    }
-    figure = go.Figure()
-    for key, name in names.items():
-        if key in history:
-            epochs = list(range(1, len(history[key]) + 1))
-            figure.add_scatter(x=epochs, y=history[key], name=name, mode="lines+markers")
-    best = study.best_trial.intermediate_values
-    figure.add_scatter(
-        x=list(best),
-        y=list(best.values()),
-        name=f"best trial, {study.user_attrs['protocol']['evaluate_on']}",
-        mode="lines+markers",
-    )
-    return figure.update_layout(
-        title="Learning curves", xaxis={"title": "epoch", "dtick": 1}, yaxis_title="accuracy"
-    )
-
-
-def plot_confusion_matrix(test_predictions: pd.DataFrame, reviews: ReviewsParameters) -> go.Figure:
-    """Draw how many test reviews of each label were predicted as which.
-
-    Args:
-        test_predictions: From `score_test_reviews`.
-        reviews: The labels.
-
-    Returns:
-        A plotly figure.
-
-    """
-    labels = list(reviews.labels)
-    counts = scores.confusion_matrix(
-        test_predictions["sentiment"], test_predictions["predicted_sentiment"], labels=labels
-    )
-    figure = go.Figure(
-        go.Heatmap(z=counts.tolist(), x=labels, y=labels, texttemplate="%{z:,}", colorscale="Blues")
-    )
-    return figure.update_layout(
-        title="Confusion matrix of the test set",
-        xaxis_title="predicted",
-        yaxis={"title": "actual", "autorange": "reversed"},
-    )
-
-
-def plot_roc_curves(test_predictions: pd.DataFrame, reviews: ReviewsParameters) -> go.Figure:
-    """Draw the ROC curve of the positive class, or of each of several labels against the rest.
-
-    Args:
-        test_predictions: From `score_test_reviews`.
-        reviews: The labels.
-
-    Returns:
-        A plotly figure.
-
-    """
-    figure = go.Figure()
-    for label in reviews.labels[1:] if len(reviews.labels) == 2 else reviews.labels:  # noqa: PLR2004
-        truth = (test_predictions["sentiment"] == label).to_numpy()
-        probability = test_predictions[f"probability_{label}"].to_numpy()
-        false_positives, true_positives, _ = scores.roc_curve(truth, probability)
-        area = scores.auc(false_positives, true_positives)
-        figure.add_scatter(
-            x=false_positives.tolist(), y=true_positives.tolist(), name=f"{label} (AUC {area:.3f})"
-        )
-    figure.add_scatter(x=[0, 1], y=[0, 1], name="chance", line={"dash": "dot", "color": "grey"})
-    return figure.update_layout(
-        title="ROC curve of the test set",
-        xaxis_title="false positive rate",
-        yaxis_title="true positive rate",
-        showlegend=True,
-    )
-
-
-def plot_optimization_history(study: optuna.Study) -> go.Figure:
-    """Draw the value of each trial and the best so far.
-
-    Args:
-        study: From the tuning pipeline.
-
-    Returns:
-        A plotly figure.
-
-    """
-    return optuna.visualization.plot_optimization_history(
-        study, target_name=f"{study.user_attrs['protocol']['evaluate_on']} accuracy"
-    )
-
-
-def plot_parameter_importances(study: optuna.Study) -> go.Figure:
-    """Draw what share of the variation between trials each hyperparameter explains.
-
-    Args:
-        study: From the tuning pipeline.
-
-    Returns:
-        A plotly figure; without trials that differ it says that there is nothing to explain.
-
-    """
-    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len({trial.value for trial in finished}) > 1 and study.best_params:
-        return optuna.visualization.plot_param_importances(study)
-    message = "Importances need two finished trials of different value"
-    return go.Figure().add_annotation(text=message, showarrow=False)
 
 
 def summarise_run(
@@ -329,9 +240,10 @@ def _test_rows(clean_reviews: Iterable[pd.DataFrame]) -> pd.DataFrame:
     )
 
 
-def _score(predictions: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, float]:
-    truth = predictions["sentiment"].map({label: code for code, label in enumerate(labels)})
-    probabilities = predictions[[f"probability_{label}" for label in labels]].to_numpy()
+def _score(
+    predictions: pd.DataFrame, labels: tuple[str, ...], report: ReportParameters
+) -> dict[str, float]:
+    truth, probabilities = get_codes(predictions, labels), get_probabilities(predictions, labels)
     predicted = probabilities.argmax(axis=1)
     codes = list(range(len(labels)))
     average = "binary" if len(labels) == 2 else "macro"  # noqa: PLR2004
@@ -347,18 +259,25 @@ def _score(predictions: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, floa
         if average == "binary"
         else scores.roc_auc_score(truth, probabilities, multi_class="ovr", labels=codes)
     )
+    low, high = estimate_accuracy_interval(
+        predicted == truth, resamples=report.resamples, seed=report.seed
+    )
     return {
         "accuracy": float(scores.accuracy_score(truth, predicted)),
+        "accuracy_low": low,
+        "accuracy_high": high,
         "precision": float(precision),
         "recall": float(recall),
         "f1": float(f1),
         "roc_auc": float(roc_auc),
         "log_loss": float(scores.log_loss(truth, probabilities, labels=codes)),
+        "calibration_error": measure_calibration(
+            probabilities, truth, report.calibration_bins
+        ).error,
     }
 
 
 def _shorten(text: str, width: int = 60) -> str:
     """Return the beginning of `text` as a line of Markdown that shows it as it is."""
     line = " ".join(text.split())
-    line = line if len(line) <= width else line[: width - 1] + "…"
-    return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", line)
+    return escape_markdown(line if len(line) <= width else line[: width - 1] + "…")

@@ -2,17 +2,64 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from imdb_sentiment.pipelines.reporting.nodes import (
-    compute_metrics,
+from imdb_sentiment.pipelines.reporting.data import describe_data
+from imdb_sentiment.pipelines.reporting.examples import (
+    explain_custom_reviews,
+    explain_disagreements,
+    explain_mistakes,
+)
+from imdb_sentiment.pipelines.reporting.figures import (
+    plot_accuracy_by_confidence,
+    plot_accuracy_by_length,
     plot_confusion_matrix,
+    plot_distinctive_words,
+    plot_label_balance,
     plot_learning_curves,
     plot_optimization_history,
+    plot_parallel_coordinates,
     plot_parameter_importances,
+    plot_precision_recall_curves,
+    plot_reliability,
+    plot_review_lengths,
     plot_roc_curves,
+    plot_thresholds,
+    plot_trial_times,
+)
+from imdb_sentiment.pipelines.reporting.nodes import (
+    compute_metrics,
     score_baseline,
     score_custom_reviews,
     score_test_reviews,
     summarise_run,
+)
+from imdb_sentiment.pipelines.reporting.page import collect_facts, render_report, write_model_card
+
+_TEST = "test_predictions"
+_BASELINE = "baseline_predictions"
+_REVIEWS = "params:reviews"
+_REPORT = "params:report"
+
+# Each figure: the function, its name, and what it is drawn from.
+_FIGURES = (
+    (plot_label_balance, "label_balance", ["data_description"]),
+    (plot_review_lengths, "review_lengths", ["data_description"]),
+    (plot_distinctive_words, "distinctive_words", ["data_description"]),
+    (plot_optimization_history, "optimization_history", ["study"]),
+    (plot_parameter_importances, "parameter_importances", ["study"]),
+    (plot_parallel_coordinates, "parallel_coordinates", ["study"]),
+    (plot_trial_times, "trial_times", ["study"]),
+    (plot_learning_curves, "learning_curves", ["history", "study", "best_hyperparameters"]),
+    (plot_confusion_matrix, "confusion_matrix", [_TEST, _REVIEWS]),
+    (plot_roc_curves, "roc_curves", [_TEST, _BASELINE, _REVIEWS]),
+    (plot_precision_recall_curves, "precision_recall_curves", [_TEST, _BASELINE, _REVIEWS]),
+    (plot_thresholds, "thresholds", [_TEST, _REVIEWS]),
+    (plot_reliability, "reliability", [_TEST, "calibration", _REVIEWS, _REPORT]),
+    (
+        plot_accuracy_by_length,
+        "accuracy_by_length",
+        [_TEST, _BASELINE, "data_description", _REPORT],
+    ),
+    (plot_accuracy_by_confidence, "accuracy_by_confidence", [_TEST, _BASELINE]),
 )
 
 
@@ -21,15 +68,21 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     return Pipeline(
         [
             Node(
+                func=describe_data,
+                inputs=["clean_reviews", "tokenizer", _REVIEWS, "params:tokenizer", _REPORT],
+                outputs="data_description",
+                name="describe_data",
+            ),
+            Node(
                 func=score_test_reviews,
                 inputs=["model", "test", "clean_reviews"],
-                outputs="test_predictions",
+                outputs=_TEST,
                 name="score_test_reviews",
             ),
             Node(
                 func=score_baseline,
-                inputs=["baseline", "clean_reviews", "params:reviews"],
-                outputs="baseline_predictions",
+                inputs=["baseline", "clean_reviews", _REVIEWS],
+                outputs=_BASELINE,
                 name="score_baseline",
             ),
             Node(
@@ -41,45 +94,77 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             Node(
                 func=compute_metrics,
                 inputs={
-                    "test_predictions": "test_predictions",
-                    "baseline_predictions": "baseline_predictions",
+                    "test_predictions": _TEST,
+                    "baseline_predictions": _BASELINE,
                     "study": "study",
+                    "calibration": "calibration",
                     "export_check": "export_check",
                     "guessed_reviews": "guessed_reviews",
-                    "reviews": "params:reviews",
+                    "reviews": _REVIEWS,
+                    "report": _REPORT,
                 },
                 outputs="metrics",
                 name="compute_metrics",
             ),
-            Node(
-                func=plot_learning_curves,
-                inputs=["history", "study"],
-                outputs="learning_curves",
-                name="plot_learning_curves",
+            *(
+                Node(func=func, inputs=inputs, outputs=name, name=func.__name__)
+                for func, name, inputs in _FIGURES
             ),
             Node(
-                func=plot_confusion_matrix,
-                inputs=["test_predictions", "params:reviews"],
-                outputs="confusion_matrix",
-                name="plot_confusion_matrix",
+                func=explain_mistakes,
+                inputs=["onnx_model", _TEST, _REPORT],
+                outputs="mistakes",
+                name="explain_mistakes",
             ),
             Node(
-                func=plot_roc_curves,
-                inputs=["test_predictions", "params:reviews"],
-                outputs="roc_curves",
-                name="plot_roc_curves",
+                func=explain_disagreements,
+                inputs=["onnx_model", _TEST, _BASELINE, _REPORT],
+                outputs="disagreements",
+                name="explain_disagreements",
             ),
             Node(
-                func=plot_optimization_history,
-                inputs="study",
-                outputs="optimization_history",
-                name="plot_optimization_history",
+                func=explain_custom_reviews,
+                inputs=["onnx_model", "custom_reviews", "params:custom_reviews"],
+                outputs="custom_examples",
+                name="explain_custom_reviews",
             ),
             Node(
-                func=plot_parameter_importances,
-                inputs="study",
-                outputs="parameter_importances",
-                name="plot_parameter_importances",
+                func=collect_facts,
+                inputs={
+                    "metrics": "metrics",
+                    "audit": "audit",
+                    "data_description": "data_description",
+                    "calibration": "calibration",
+                    "best_hyperparameters": "best_hyperparameters",
+                    "study": "study",
+                    "train": "train",
+                    "validation": "validation",
+                    "test": "test",
+                    "test_predictions": _TEST,
+                    "run_facts": "run_facts",
+                    "parameters": "parameters",
+                    "reviews": _REVIEWS,
+                },
+                outputs="facts",
+                name="collect_facts",
+            ),
+            Node(
+                func=render_report,
+                inputs={
+                    "facts": "facts",
+                    "mistakes": "mistakes",
+                    "disagreements": "disagreements",
+                    "custom_examples": "custom_examples",
+                    **{name: name for _, name, _ in _FIGURES},
+                },
+                outputs="report",
+                name="render_report",
+            ),
+            Node(
+                func=write_model_card,
+                inputs="facts",
+                outputs="model_card",
+                name="write_model_card",
             ),
             Node(
                 func=summarise_run,

@@ -1,0 +1,221 @@
+"""The report as one page, and the model card, from what the other nodes have found."""
+
+import re
+from typing import Any
+
+import jinja2
+import numpy as np
+import optuna
+import pandas as pd
+import plotly.graph_objects as go
+import yaml
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+from pydantic_core import to_jsonable_python
+
+from imdb_sentiment.encoded import EncodedReviews
+from imdb_sentiment.parameters import ReviewsParameters
+from imdb_sentiment.pipelines.reporting.examples import Example
+from imdb_sentiment.pipelines.reporting.figures import tabulate_thresholds
+from imdb_sentiment.predictions import choose_positive_labels
+
+SIGNIFICANT = 0.05
+SHOWN_THRESHOLDS = np.arange(1, 10) / 10
+FAINTEST = 0.001  # of a probability; words with a smaller effect are not marked
+
+Facts = dict[str, Any]
+
+
+def collect_facts(
+    *,
+    metrics: dict[str, Any],
+    audit: dict[str, Any],
+    data_description: dict[str, Any],
+    calibration: dict[str, Any],
+    best_hyperparameters: dict[str, Any],
+    study: optuna.Study,
+    train: EncodedReviews,
+    validation: EncodedReviews,
+    test: EncodedReviews,
+    test_predictions: pd.DataFrame,
+    run_facts: dict[str, Any],
+    parameters: dict[str, Any],
+    reviews: ReviewsParameters,
+) -> Facts:
+    """Gather what the page and the model card say.
+
+    Args:
+        metrics: From `compute_metrics`.
+        audit: From the data pipeline.
+        data_description: From `describe_data`.
+        calibration: From the training pipeline.
+        best_hyperparameters: From the tuning pipeline.
+        study: From the tuning pipeline.
+        train: The encoded reviews, for their fingerprint.
+        validation: The same.
+        test: The same.
+        test_predictions: From `score_test_reviews`.
+        run_facts: When and with what this run was made.
+        parameters: All of the configuration.
+        reviews: The labels.
+
+    Returns:
+        Plain JSON values.
+
+    """
+    states = [trial.state.name.lower() for trial in study.trials]
+    return {
+        "metrics": metrics,
+        "audit": audit,
+        "data": data_description,
+        "calibration": calibration,
+        "verdict": judge(metrics),
+        "best_hyperparameters": best_hyperparameters,
+        "searched": sorted(study.best_params),
+        "trials": {state: states.count(state) for state in sorted(set(states))},
+        "search_seconds": sum(t.duration.total_seconds() for t in study.trials if t.duration),
+        "fingerprints": {
+            name: encoded.fingerprint()
+            for name, encoded in (("train", train), ("validation", validation), ("test", test))
+        },
+        "thresholds": {
+            label: [
+                {name: None if pd.isna(value) else float(value) for name, value in row.items()}
+                for row in _choose_rows(tabulate_thresholds(test_predictions, label))
+            ]
+            for label in choose_positive_labels(reviews.labels)
+        },
+        "run": run_facts,
+        "parameters": to_jsonable_python(parameters),
+    }
+
+
+def judge(metrics: dict[str, Any]) -> str:
+    """Return in words which of the two models the test speaks for: `lstm`, `baseline`, `neither`.
+
+    Args:
+        metrics: From `compute_metrics`.
+
+    """
+    if metrics["mcnemar_p_value"] >= SIGNIFICANT:
+        return "neither"
+    better = metrics["test_accuracy"] > metrics["baseline_test_accuracy"]
+    return "lstm" if better else "baseline"
+
+
+def render_report(
+    *,
+    facts: Facts,
+    mistakes: list[Example],
+    disagreements: list[Example],
+    custom_examples: list[Example],
+    **figures: go.Figure,
+) -> str:
+    """Put everything on one page that needs nothing else: no network, no other file.
+
+    Args:
+        facts: From `collect_facts`.
+        mistakes: From `explain_mistakes`.
+        disagreements: From `explain_disagreements`.
+        custom_examples: From `explain_custom_reviews`.
+        **figures: Each under the name that the template has for it.
+
+    Returns:
+        HTML.
+
+    """
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            facts=facts,
+            mistakes=mistakes,
+            disagreements=disagreements,
+            custom_examples=custom_examples,
+            figures={name: _embed(figure) for name, figure in figures.items()},
+            plotlyjs=Markup(get_plotlyjs()),  # the library's own script
+        )
+    )
+
+
+def write_model_card(facts: Facts) -> str:
+    """Describe the model for whoever thinks of using it.
+
+    The headings are those of Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
+
+    Args:
+        facts: From `collect_facts`.
+
+    Returns:
+        Markdown.
+
+    """
+    return _environment().get_template("model_card.md.jinja").render(facts=facts)
+
+
+def escape_markdown(text: str) -> str:
+    """Return one line of Markdown that shows `text` as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", " ".join(text.split()))
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("imdb_sentiment.pipelines.reporting", "templates"),
+        autoescape=jinja2.select_autoescape(("html.jinja",)),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "percent": lambda share: f"{100 * share:.1f}%",
+        "points": _points,
+        "p_value": lambda p: f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001",  # noqa: PLR2004
+        "duration": _duration,
+        "marks": _mark,
+        "yaml": lambda values: yaml.safe_dump(values, sort_keys=False, allow_unicode=True),
+        "line": escape_markdown,
+    }
+    return environment
+
+
+def _embed(figure: go.Figure) -> dict[str, Any]:
+    """Return a figure's title, height and JSON, safe inside a script element."""
+    return {
+        "title": figure.layout.title.text,
+        "height": figure.layout.height or 400,
+        "json": Markup(figure.to_json().replace("<", "\\u003c")),  # no markup is left
+    }
+
+
+def _choose_rows(table: pd.DataFrame) -> list[dict[str, float]]:
+    shown = np.isclose(table["threshold"].to_numpy()[:, np.newaxis], SHOWN_THRESHOLDS).any(axis=1)
+    return [{str(k): v for k, v in row.items()} for row in table[shown].to_dict("records")]
+
+
+def _mark(segments: list[tuple[str, float | None]]) -> list[dict[str, Any]]:
+    """Return segments with how strongly each is to be marked, from 0 to 1 for the strongest."""
+    effects = [abs(effect) for _, effect in segments if effect is not None]
+    most = max([*effects, FAINTEST])
+    return [
+        {
+            "text": text,
+            "effect": effect,
+            "strength": round(abs(effect) / most, 2)
+            if effect is not None and abs(effect) >= FAINTEST
+            else 0,
+        }
+        for text, effect in segments
+    ]
+
+
+def _points(share: float) -> str:
+    return f"{'+' if share > 0 else '−'}{100 * abs(share):.1f}"  # noqa: RUF001  # a minus sign
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

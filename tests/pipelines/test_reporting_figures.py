@@ -1,0 +1,207 @@
+"""The figures' numbers, each against another way to compute it."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from sklearn.metrics import average_precision_score, precision_score, recall_score
+
+from helpers import make_predictions, make_study, rank_auc, small_hyperparameters
+from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
+from imdb_sentiment.pipelines.reporting.figures import (
+    choose_epoch,
+    plot_accuracy_by_confidence,
+    plot_accuracy_by_length,
+    plot_confusion_matrix,
+    plot_distinctive_words,
+    plot_label_balance,
+    plot_learning_curves,
+    plot_optimization_history,
+    plot_parallel_coordinates,
+    plot_parameter_importances,
+    plot_precision_recall_curves,
+    plot_reliability,
+    plot_review_lengths,
+    plot_roc_curves,
+    plot_thresholds,
+    plot_trial_times,
+    tabulate_thresholds,
+)
+
+DESCRIPTION: dict[str, Any] = {
+    "labels": ["negative", "positive"],
+    "sequence_length": 20,
+    "splits": {
+        "train": {"by_label": {"negative": 5, "positive": 7}},
+        "test": {"by_label": {"negative": 2, "positive": 1}},
+    },
+    "lengths": {"edges": [0, 10, 20], "counts": {"train": [3, 9], "test": [0, 0]}},
+    "distinctive_words": {
+        "negative": [{"word": "bad", "z": 3.0, "count": 9, "elsewhere": 1}],
+        "positive": [{"word": "good", "z": 2.0, "count": 8, "elsewhere": 2}],
+    },
+}
+HONEST = {"temperature": 1.0, "says": ""}
+
+
+def test_the_data_are_drawn_as_counted() -> None:
+    balance = plot_label_balance(DESCRIPTION)
+    assert {bar.name: list(bar.y) for bar in balance.data} == {
+        "negative": [5, 2],
+        "positive": [7, 1],
+    }
+    lengths = plot_review_lengths(DESCRIPTION)
+    assert {line.name: list(line.y) for line in lengths.data} == {
+        "train": [0.25, 0.75, 0],
+        "test": [0, 0, 0],  # none of them, and no division by it
+    }
+    assert lengths.layout.shapes[0].x0 == 20
+    words = plot_distinctive_words(DESCRIPTION)
+    assert [(bar.y[0], bar.x[0]) for bar in words.data] == [("bad", 3), ("good", 2)]
+
+
+def test_the_confusion_matrix_counts(reviews: ReviewsParameters) -> None:
+    frame = make_predictions(200, reviews.labels)
+    matrix = plot_confusion_matrix(frame, reviews)
+    for row, actual in enumerate(reviews.labels):
+        for column, predicted in enumerate(reviews.labels):
+            both = (frame["sentiment"] == actual) & (frame["predicted_sentiment"] == predicted)
+            assert matrix.data[0].z[row][column] == both.sum()
+
+
+def test_curves_have_the_areas_that_they_claim(reviews: ReviewsParameters) -> None:
+    frame, other = (make_predictions(200, reviews.labels, seed) for seed in (0, 1))
+    for curve, predictions in zip(
+        plot_roc_curves(frame, other, reviews).data, (frame, other), strict=False
+    ):
+        score = predictions["probability_positive"].to_numpy()
+        good = (predictions["sentiment"] == "positive").to_numpy()
+        assert f"AUC {rank_auc(score[good], score[~good]):.3f}" in curve.name
+        assert np.trapezoid(curve.y, curve.x) == pytest.approx(
+            rank_auc(score[good], score[~good]), abs=1e-3
+        )
+    curves = plot_precision_recall_curves(frame, other, reviews).data
+    for curve, predictions in zip(curves, (frame, other), strict=True):
+        area = average_precision_score(
+            predictions["sentiment"] == "positive", predictions["probability_positive"]
+        )
+        assert f"average precision {area:.3f}" in curve.name
+    assert [curve.name.split()[0] for curve in curves] == ["LSTM", "baseline"]
+
+
+def test_several_labels_get_a_curve_each(reviews: ReviewsParameters) -> None:
+    labels = ("bad", "good", "so-so")
+    named = reviews.model_copy(update={"labels": labels})
+    frame = make_predictions(200, labels)
+    roc = plot_roc_curves(frame, frame, named)
+    assert [curve.name.split()[0] for curve in roc.data] == [*labels, "chance"]
+    assert len(plot_precision_recall_curves(frame, frame, named).data) == 3
+    assert len(plot_thresholds(frame, named).data) == 6
+
+
+@pytest.mark.parametrize("labels", [("bad", "good"), ("bad", "good", "so-so")])
+def test_thresholds_give_scikit_learns_precision_and_recall(labels: tuple[str, ...]) -> None:
+    frame = make_predictions(300, labels)
+    for label in labels:
+        for threshold, precision, recall in tabulate_thresholds(frame, label).to_numpy():
+            given = frame[f"probability_{label}"] >= threshold
+            truth = frame["sentiment"] == label
+            assert recall == pytest.approx(recall_score(truth, given))
+            if given.any():
+                assert precision == pytest.approx(precision_score(truth, given))
+            else:
+                assert math.isnan(precision)
+
+
+def test_a_threshold_that_nothing_reaches_has_no_precision() -> None:
+    frame = pd.DataFrame({"sentiment": ["good"] * 4, "probability_good": [0.1] * 4})
+    assert tabulate_thresholds(frame, "good")["precision"].isna().sum() == 44
+
+
+def test_reliability_shows_before_and_after(
+    reviews: ReviewsParameters, report: ReportParameters
+) -> None:
+    frame = make_predictions(300, reviews.labels)
+    names = [line.name for line in plot_reliability(frame, HONEST, reviews, report).data]
+    assert [name.split(" (")[0] for name in names] == ["the model", "honest"]
+    both = plot_reliability(frame, HONEST | {"temperature": 0.5}, reviews, report)
+    names = [line.name for line in both.data]
+    assert [name.split(" (")[0] for name in names] == ["as trained", "calibrated", "honest"]
+    for line in both.data[:2]:
+        assert sum(line.customdata) == 300
+    calibrated = both.data[1]
+    right = (frame["sentiment"] == frame["predicted_sentiment"]).sum()
+    assert np.dot(calibrated.y, calibrated.customdata) == pytest.approx(right, abs=0.02)
+
+
+def test_accuracy_by_length_is_that_of_equal_groups(
+    reviews: ReviewsParameters, report: ReportParameters
+) -> None:
+    frame = make_predictions(200, reviews.labels).assign(
+        review=[" ".join(["word"] * (i + 1)) for i in range(200)]
+    )
+    four = report.model_copy(update={"groups": 4})
+    figure = plot_accuracy_by_length(frame, frame, DESCRIPTION, four)
+    line = figure.data[0]
+    right = (frame["sentiment"] == frame["predicted_sentiment"]).to_numpy()
+    assert list(line.y) == [right[50 * i : 50 * i + 50].mean() for i in range(4)]
+    assert list(line.x) == [25.5, 75.5, 125.5, 175.5]
+    z, p = scipy.stats.norm.ppf(0.975), line.y[0]
+    middle, half = p + z**2 / 100, z * math.sqrt(p * (1 - p) / 50 + z**2 / 10_000)
+    high, low = (middle + half) / (1 + z**2 / 50), (middle - half) / (1 + z**2 / 50)
+    assert line.error_y.array[0] == pytest.approx(high - p, abs=1e-4)  # Wilson, 1927
+    assert line.error_y.arrayminus[0] == pytest.approx(p - low, abs=1e-4)
+
+
+def test_reviews_of_one_length_are_one_group(
+    reviews: ReviewsParameters, report: ReportParameters
+) -> None:
+    frame = make_predictions(50, reviews.labels).assign(review=["one two"] * 49 + [math.nan])
+    assert len(plot_accuracy_by_length(frame, frame, DESCRIPTION, report).data[0].x) >= 1
+
+
+def test_the_surest_predictions_come_first(reviews: ReviewsParameters) -> None:
+    frame = make_predictions(150, reviews.labels)
+    line = plot_accuracy_by_confidence(frame, frame).data[0]
+    right = frame["sentiment"] == frame["predicted_sentiment"]
+    surest = right[frame["probability"].sort_values(ascending=False).index]
+    for share, accuracy in zip(line.x, line.y, strict=True):
+        assert accuracy == pytest.approx(surest[: math.ceil(150 * share)].mean(), abs=1e-4)
+
+
+def test_learning_curves_mark_the_chosen_epoch() -> None:
+    history = {"accuracy": [0.7, 0.9, 0.95], "val_accuracy": [0.6, 0.8, 0.7], "loss": [1, 0.5, 0.4]}
+    chosen = small_hyperparameters().model_dump()
+    assert choose_epoch(history, chosen) == 3
+    figure = plot_learning_curves(history, make_study(), chosen)
+    assert [list(curve.y) for curve in figure.data] == [
+        [0.7, 0.9, 0.95],
+        [0.6, 0.8, 0.7],
+        [0.5, 0.7],
+    ]
+    assert figure.layout.shapes[0].x0 == 3
+    early = chosen | {"early_stopping_patience": 1}
+    assert choose_epoch(history, early) == 2
+    assert plot_learning_curves(history, make_study(), early).layout.shapes[0].x0 == 2
+
+
+def test_comparing_trials_needs_trials_that_differ() -> None:
+    for plot in (plot_parameter_importances, plot_parallel_coordinates):
+        none = plot(make_study(n_trials=1))
+        assert "need two finished trials" in none.layout.annotations[0].text
+        assert len(plot(make_study(n_trials=4)).data) == 1
+
+
+def test_every_trial_is_drawn() -> None:
+    study = make_study(n_trials=4)
+    axes = plot_parallel_coordinates(study).data[0].dimensions
+    assert [axis.label for axis in axes] == ["validation accuracy", "units"]
+    assert list(axes[0].values) == [trial.value for trial in study.trials]
+    assert list(axes[1].values) == [trial.params["units"] for trial in study.trials]
+    times = plot_trial_times(study)
+    assert [bar.name for bar in times.data] == ["complete"]
+    assert list(times.data[0].x) == [0, 1, 2, 3]
+    assert list(plot_optimization_history(study).data[0].y) == [t.value for t in study.trials]

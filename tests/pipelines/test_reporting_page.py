@@ -1,0 +1,231 @@
+"""The page and the card: what they say, and what a browser makes of them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.io
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from browser import CHROMIUM, run_browser
+from helpers import make_predictions
+from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
+from imdb_sentiment.pipelines.reporting.examples import (
+    explain_custom_reviews,
+    explain_disagreements,
+    explain_mistakes,
+)
+from imdb_sentiment.pipelines.reporting.page import judge, render_report, write_model_card
+from imdb_sentiment.serving import Predictor
+
+NASTY = "<script>document.title = 'taken'</script> w1 <b>w2</b> & w3"
+MAX_BYTES = 8_000_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed")
+    with run_browser() as browser:
+        yield browser
+
+
+def make_metrics(network: float, baseline: float, p_value: float) -> dict[str, Any]:
+    return {
+        "test_accuracy": network,
+        "baseline_test_accuracy": baseline,
+        "mcnemar_p_value": p_value,
+    }
+
+
+def test_the_verdict_follows_the_test() -> None:
+    assert judge(make_metrics(0.9, 0.8, 0.01)) == "lstm"
+    assert judge(make_metrics(0.8, 0.9, 0.01)) == "baseline"
+    assert judge(make_metrics(0.9, 0.8, 0.2)) == "neither"
+
+
+def test_the_surest_mistakes_are_explained(
+    exported: bytes, reviews: ReviewsParameters, report: ReportParameters
+) -> None:
+    frame = make_predictions(60, reviews.labels).assign(review="w1 and <i>w2</i>, w3")
+    few = report.model_copy(update={"examples": 5})
+    mistakes = explain_mistakes(exported, frame, few)
+    wrong = frame[frame["sentiment"] != frame["predicted_sentiment"]]
+    surest = wrong.sort_values("probability", ascending=False)["row"].tolist()
+    assert [mistake["row"] for mistake in mistakes] == surest[:5]
+    (prediction,) = Predictor(exported).predict(["w1 and w2, w3"])
+    for mistake in mistakes:
+        assert "".join(text for text, _ in mistake["segments"]) == "w1 and w2 , w3"
+        assert {text for text, effect in mistake["segments"] if effect is not None} == {
+            "w1",
+            "w2",
+            "w3",
+        }
+        assert mistake["predicted_sentiment"] == prediction.label
+        json.dumps(mistake)
+    assert explain_mistakes(exported, frame, report.model_copy(update={"examples": 0})) == []
+
+
+def test_disagreements_take_turns(
+    exported: bytes, reviews: ReviewsParameters, report: ReportParameters
+) -> None:
+    frame = make_predictions(80, reviews.labels).assign(review="w1 w2")
+    other = make_predictions(80, reviews.labels, seed=5).sample(frac=1, random_state=0)
+    other["sentiment"] = frame.set_index("row").loc[other["row"], "sentiment"].to_numpy()
+    found = explain_disagreements(exported, frame, other, report)
+    assert len(found) == 10
+    rows = frame.set_index("row").join(other.set_index("row"), rsuffix="_other")
+    right = []
+    for example in found:
+        row = rows.loc[example["row"]]
+        assert row["predicted_sentiment"] != row["predicted_sentiment_other"]
+        assert example["baseline_sentiment"] == row["predicted_sentiment_other"]
+        right.append(bool(row["predicted_sentiment"] == row["sentiment"]))
+    assert right == [True, False] * 5
+    assert explain_disagreements(exported, frame, frame, report) == []
+
+
+def test_custom_reviews_without_a_known_word_are_said_to_be_so(
+    exported: bytes, custom: CustomReviewsParameters
+) -> None:
+    table = pd.DataFrame({"review": ["w1", None, "unheard of"]})
+    known, empty, unknown = explain_custom_reviews(exported, table, custom)
+    assert known["predicted_sentiment"] in ("negative", "positive")
+    assert empty == {"predicted_sentiment": None, "probability": None, "segments": []}
+    assert unknown["predicted_sentiment"] is None
+    assert unknown["segments"] == [["unheard of", None]]
+
+
+@pytest.fixture(scope="module")
+def report_file(finished: tuple[Path, str]) -> Path:
+    return finished[0] / "data/08_reporting/report.html"
+
+
+@pytest.fixture(params=[(1366, "light"), (1366, "dark"), (390, "light"), (390, "dark")])
+def page(browser: Browser, report_file: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """Open the report of a run with three labels, without a network."""
+    width, scheme = request.param
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
+    )
+    page = context.new_page()
+    trouble: list[str] = []
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("requestfailed", lambda asked: trouble.append(asked.url))
+    page.goto(report_file.as_uri())
+    page.wait_for_selector("html[data-drawn=all]")
+    yield page
+    assert not trouble
+    context.close()
+
+
+def test_every_figure_is_drawn_inside_the_page(page: Page) -> None:
+    figures = page.locator(".figure")
+    assert figures.count() == 15
+    assert figures.locator(".plot-container").count() == 15
+    wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert wider <= 0
+    for figure in figures.all():
+        assert figure.locator("svg").first.bounding_box()
+    cut = page.evaluate(
+        """[...document.querySelectorAll(".figure")].flatMap((figure) => {
+          const edge = figure.getBoundingClientRect();
+          return [...figure.querySelectorAll(".xtitle, .ytitle, .legendtext, .annotation-text")]
+            .filter((text) => {
+              const box = text.getBoundingClientRect();
+              return box.left < edge.left - 1 || box.right > edge.right + 1;
+            })
+            .map((text) => figure.id + ": " + text.textContent);
+        })"""
+    )
+    assert not cut
+
+
+def test_texts_have_contrast(page: Page) -> None:
+    ink, paper = (
+        page.evaluate(f"getComputedStyle(document.body).{name}")
+        for name in ("color", "backgroundColor")
+    )
+    figure = page.evaluate("getComputedStyle(document.querySelector('.xtitle')).fill")
+    assert ink == figure != paper
+
+
+def test_the_report_says_what_the_metrics_say(page: Page, finished: tuple[Path, str]) -> None:
+    metrics = json.loads((finished[0] / "data/08_reporting/metrics.json").read_text())
+    big = page.locator(".big")
+    expect(big.nth(0)).to_have_text(f"{100 * metrics['test_accuracy']:.1f}%")
+    expect(big.nth(1)).to_have_text(f"{100 * metrics['baseline_test_accuracy']:.1f}%")
+    expect(page.locator("#own article")).to_have_count(10)
+    expect(page.locator("#made pre")).to_contain_text("n_trials: 2")
+
+
+def test_the_report_is_one_small_file(report_file: Path) -> None:
+    assert report_file.stat().st_size < MAX_BYTES
+    text = report_file.read_text()
+    assert text.count("plotly.js v") == 1
+    own = text[: text.index("plotly.js v")]
+    assert "src=" not in own
+    assert "http" not in own
+
+
+def test_a_review_with_a_script_stays_text(
+    browser: Browser,
+    finished: tuple[Path, str],
+    exported: bytes,
+    custom: CustomReviewsParameters,
+    tmp_path: Path,
+) -> None:
+    folder = finished[0] / "data/08_reporting"
+    facts = json.loads((folder / "facts.json").read_text())
+    facts["metrics"]["file"] = "</title><script>document.title = 'taken'</script>.csv"
+    nasty = {"row": 1, "sentiment": NASTY, "predicted_sentiment": NASTY, "probability": 0.5}
+    nasty["segments"] = [[NASTY, 0.5], [NASTY, None]]
+    names = [path.stem for path in folder.glob("*.json")]
+    figures = {
+        name: plotly.io.from_json((folder / f"{name}.json").read_text())
+        for name in names
+        if '"data"' in (folder / f"{name}.json").read_text()[:10]
+    }
+    for figure in figures.values():
+        figure.update_layout(title=NASTY)
+    other = nasty | {"baseline_sentiment": NASTY, "baseline_probability": 0.4}
+    html = render_report(
+        facts=facts, mistakes=[nasty], disagreements=[other], custom_examples=[nasty], **figures
+    )
+    path = tmp_path / "report.html"
+    path.write_text(html)
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_selector("html[data-drawn=all]")
+    assert "what the model is worth" in page.title()
+    assert page.locator("main script:not([type])").count() == 0
+    expect(page.locator("#mistakes article").first).to_contain_text(NASTY)
+    page.close()
+
+
+def test_the_card_has_the_headings_of_the_paper(finished: tuple[Path, str]) -> None:
+    card = (finished[0] / "data/06_models/model_card.md").read_text()
+    metrics = json.loads((finished[0] / "data/08_reporting/metrics.json").read_text())
+    headings = [line[3:] for line in card.splitlines() if line.startswith("## ")]
+    assert headings == [
+        "Model details",
+        "Intended use",
+        "Factors",
+        "Metrics",
+        "Evaluation data",
+        "Training data",
+        "Ethical considerations",
+        "Caveats and recommendations",
+    ]
+    assert f"| accuracy | {metrics['test_accuracy']:.4f} |" in card
+    assert "my own reviews.csv" in card
+    assert "1 were refused and 1 left out" in card
+
+
+def test_the_card_shows_names_as_they_are(finished: tuple[Path, str]) -> None:
+    facts = json.loads((finished[0] / "data/08_reporting/facts.json").read_text())
+    facts["metrics"]["file"] = "*my* <b>file</b>.csv"
+    assert r"\*my\* \<b\>file\</b\>.csv" in write_model_card(facts)

@@ -34,7 +34,9 @@ OUTPUTS = [
     "data/04_feature/tokenizer.json",
     "data/05_model_input/test.pkl",
     "data/06_models/best_hyperparameters.json",
+    "data/06_models/calibration.json",
     "data/06_models/model.keras",
+    "data/06_models/model_card.md",
     "data/06_models/model.onnx",
     "data/06_models/study.db",
     "data/07_model_output/custom_reviews_with_predictions.csv",
@@ -44,6 +46,7 @@ OUTPUTS = [
     "data/08_reporting/metrics.json",
     "data/08_reporting/optimization_history.json",
     "data/08_reporting/parameter_importances.json",
+    "data/08_reporting/report.html",
     "data/08_reporting/roc_curves.json",
     "data/08_reporting/summary.md",
     "data/08_reporting/trials.csv",
@@ -235,7 +238,7 @@ def test_an_archive_of_ones_own_is_a_parameter(project: Path, tmp_path: Path) ->
     with PlainErrorsSession.create(project, runtime_params=parameters) as session:
         session.run(pipeline_names=["imdb_download"])  # type: ignore[call-arg]
     assert pd.read_csv(raw).to_dict("records") == [
-        {"review": "fine", "sentiment": "positive", "split": "train"}
+        {"review": "fine", "sentiment": "positive", "split": "train", "block": "train/pos/0"}
     ]
     raw.write_bytes(before)
 

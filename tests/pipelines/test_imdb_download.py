@@ -37,7 +37,7 @@ REVIEWS = {
     f"aclImdb/{split}/{folder}/{number}_{rating}.txt": f"A {folder} review,\nnumber {number} é."
     for split in ("test", "train")
     for folder, rating in (("neg", 2), ("pos", 9))
-    for number in range(300)
+    for number in range(0, 900, 3)
 }
 OTHERS = {
     "aclImdb/README": "read me",
@@ -46,6 +46,10 @@ OTHERS = {
     "/aclImdb/train/pos/1_9.txt": "absolute",
 }
 ARCHIVE = make_archive(REVIEWS | OTHERS)
+
+
+def number_of(name: str) -> int:
+    return int(name.rsplit("/", maxsplit=1)[-1].split("_", maxsplit=1)[0])
 
 
 class Server:
@@ -123,12 +127,13 @@ def test_a_broken_transfer_is_begun_again(
     server = serve(breaks)
     frame = pd.read_csv(run(tmp_path, archive_dataset(tmp_path, server.url)))
     assert server.requests == breaks + 1
-    assert frame.columns.tolist() == ["review", "sentiment", "split"]
+    assert frame.columns.tolist() == ["review", "sentiment", "split", "block"]
     assert frame.to_dict("records") == [
         {
             "review": text,
             "sentiment": "positive" if "/pos/" in name else "negative",
             "split": name.split("/")[1],
+            "block": f"{name.split('/')[1]}/{name.split('/')[2]}/{number_of(name) // 500}",
         }
         for name, text in REVIEWS.items()
     ]

@@ -12,7 +12,8 @@ from imdb_sentiment.errors import InputError
 logger = logging.getLogger(__name__)
 
 CHUNK_ROWS = 5000
-_LABELLED = re.compile(r"(?:\./)?aclImdb/(train|test)/(pos|neg)/\d+_\d+\.txt")
+BLOCK_REVIEWS = 500
+_LABELLED = re.compile(r"(?:\./)?aclImdb/(train|test)/(pos|neg)/(\d+)_\d+\.txt")
 _UNLABELLED = re.compile(r"(?:\./)?aclImdb/train/unsup/\d+_\d+\.txt")
 _SENTIMENTS = {"pos": "positive", "neg": "negative"}
 
@@ -25,15 +26,21 @@ def collect_reviews(imdb_archive: Iterable[tuple[str, str]]) -> Iterator[pd.Data
             not a labelled review is passed over.
 
     Returns:
-        Chunks with the columns `review`, `sentiment` (positive, negative) and `split` (train,
-        test).
+        Chunks with the columns `review`, `sentiment` (positive, negative), `split` (train, test)
+        and `block`, which has 500 reviews: those of one film have numbers in a row, so hardly any
+        film of a label is in two blocks.
 
     Raises:
         InputError: The archive holds no labelled review; raised at the end of the stream.
 
     """
     reviews = (
-        {"review": text, "sentiment": _SENTIMENTS[member[2]], "split": member[1]}
+        {
+            "review": text,
+            "sentiment": _SENTIMENTS[member[2]],
+            "split": member[1],
+            "block": f"{member[1]}/{member[2]}/{int(member[3]) // BLOCK_REVIEWS}",
+        }
         for name, text in imdb_archive
         if (member := _LABELLED.fullmatch(name))
     )

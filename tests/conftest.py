@@ -86,7 +86,11 @@ def exported() -> bytes:
     )
     model, _ = train_model(make_encoded(100), small, seed=1)
     return convert_to_onnx(
-        model, make_tokenizer(), ("negative", "positive"), examples=EXAMPLES, facts={"fact": "true"}
+        model,
+        make_tokenizer(),
+        ("negative", "positive"),
+        examples=EXAMPLES,
+        facts={"fact": "true", "training_data_sha256": "5ea1"},
     )
 
 

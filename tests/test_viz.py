@@ -14,10 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from playwright.sync_api import Browser, Page, expect
 
 from browser import CHROMIUM, run_browser
-from helpers import start_kedro, wait_until
+from helpers import PROJECT, start_kedro, wait_until
+
+CATALOG = PROJECT / "conf/base/catalog_reporting.yml"
 
 LAYERS = [
     "raw",
@@ -119,13 +122,11 @@ def test_figures_of_the_run_are_previewed(name: str, words: str, page: Page) -> 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "learning_curves",
-        "confusion_matrix",
-        "roc_curves",
-        "optimization_history",
-        "parameter_importances",
-    ],
+    sorted(
+        name
+        for name, entry in yaml.safe_load(CATALOG.read_text()).items()
+        if not name.startswith("_") and entry["type"].endswith("FigureDataset")
+    ),
 )
 def test_plots_are_drawn(name: str, page: Page) -> None:
     open_node(page, name)

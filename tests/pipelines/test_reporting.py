@@ -262,8 +262,6 @@ def test_the_pipeline_makes_every_report(
             "calibration": MemoryDataset(CALIBRATION),
             "audit": MemoryDataset(AUDIT),
             "tokenizer": MemoryDataset(make_tokenizer(), copy_mode="assign"),
-            "train": MemoryDataset(make_encoded(15)),
-            "validation": MemoryDataset(make_encoded(5, seed=1)),
             "run_facts": RunFactsDataset(),
             "parameters": MemoryDataset({**base_parameters(), "reviews": reviews}),
             "params:reviews": MemoryDataset(reviews),

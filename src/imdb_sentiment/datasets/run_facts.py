@@ -1,4 +1,4 @@
-"""When and with what a run is made: what no file and no parameter says."""
+"""When and with what a report is made: what no file and no parameter says."""
 
 import platform
 from datetime import UTC, datetime

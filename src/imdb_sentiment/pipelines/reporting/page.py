@@ -1,5 +1,6 @@
 """The report as one page, and the model card, from what the other nodes have found."""
 
+import json
 import re
 from typing import Any
 
@@ -18,6 +19,7 @@ from imdb_sentiment.parameters import ReviewsParameters
 from imdb_sentiment.pipelines.reporting.examples import Example
 from imdb_sentiment.pipelines.reporting.figures import tabulate_thresholds
 from imdb_sentiment.predictions import choose_positive_labels
+from imdb_sentiment.serving import Predictor
 
 SIGNIFICANT = 0.05
 SHOWN_THRESHOLDS = np.arange(1, 10) / 10
@@ -34,8 +36,7 @@ def collect_facts(
     calibration: dict[str, Any],
     best_hyperparameters: dict[str, Any],
     study: optuna.Study,
-    train: EncodedReviews,
-    validation: EncodedReviews,
+    onnx_model: bytes,
     test: EncodedReviews,
     test_predictions: pd.DataFrame,
     run_facts: dict[str, Any],
@@ -51,11 +52,10 @@ def collect_facts(
         calibration: From the training pipeline.
         best_hyperparameters: From the tuning pipeline.
         study: From the tuning pipeline.
-        train: The encoded reviews, for their fingerprint.
-        validation: The same.
-        test: The same.
+        onnx_model: From the training pipeline; it knows what it was made with and from.
+        test: The encoded test reviews, for their fingerprint.
         test_predictions: From `score_test_reviews`.
-        run_facts: When and with what this run was made.
+        run_facts: When and with what the report is made.
         parameters: All of the configuration.
         reviews: The labels.
 
@@ -63,6 +63,7 @@ def collect_facts(
         Plain JSON values.
 
     """
+    made_with = Predictor(onnx_model).facts
     states = [trial.state.name.lower() for trial in study.trials]
     return {
         "metrics": metrics,
@@ -74,10 +75,11 @@ def collect_facts(
         "searched": sorted(study.best_params),
         "trials": {state: states.count(state) for state in sorted(set(states))},
         "search_seconds": sum(t.duration.total_seconds() for t in study.trials if t.duration),
-        "fingerprints": {
-            name: encoded.fingerprint()
-            for name, encoded in (("train", train), ("validation", validation), ("test", test))
+        "model": {
+            "versions": json.loads(made_with["versions"]),
+            "training_data_sha256": made_with["training_data_sha256"],
         },
+        "test_data_sha256": test.fingerprint(),
         "thresholds": {
             label: [
                 {name: None if pd.isna(value) else float(value) for name, value in row.items()}

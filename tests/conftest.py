@@ -90,7 +90,12 @@ def exported() -> bytes:
         make_tokenizer(),
         ("negative", "positive"),
         examples=EXAMPLES,
-        facts={"fact": "true", "training_data_sha256": "5ea1"},
+        facts={
+            "fact": "true",
+            "training_data_sha256": "5ea1",
+            "made": "today",
+            "training": '{"seed": 1, "networks": 1, "use_validation_rows": true}',
+        },
     )
 
 

@@ -449,6 +449,7 @@ class ReportParameters(Parameters):
         groups: Of reviews of like length.
         words: That tell a label from the others, for each.
         examples: Reviews in each list of mistakes.
+        custom_reviews: Of the user's own reviews, how many are shown.
 
     """
 
@@ -458,6 +459,7 @@ class ReportParameters(Parameters):
     groups: Annotated[int, Field(ge=1)]
     words: Annotated[int, Field(ge=1)]
     examples: Annotated[int, Field(ge=0)]
+    custom_reviews: Annotated[int, Field(ge=0)]
 
 
 class BaselineParameters(Parameters):

@@ -79,6 +79,11 @@ def get_probabilities(
     return predictions[[f"probability_{label}" for label in labels]].to_numpy(np.float64)
 
 
+def align_rows(predictions: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Return predictions in the order in which another table has the same rows."""
+    return predictions.set_index("row").loc[other["row"]]
+
+
 def is_correct(predictions: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Return whether each prediction is right, shape (reviews,)."""
     return (predictions["sentiment"] == predictions["predicted_sentiment"]).to_numpy(bool)

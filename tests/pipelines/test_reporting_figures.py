@@ -1,12 +1,15 @@
 """The figures' numbers, each against another way to compute it."""
 
 import math
+from datetime import datetime
 from typing import Any
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 import scipy.stats
+from optuna.trial import TrialState
 from sklearn.metrics import average_precision_score, precision_score, recall_score
 
 from helpers import make_predictions, make_study, rank_auc, small_hyperparameters
@@ -30,6 +33,7 @@ from imdb_sentiment.pipelines.reporting.figures import (
     plot_trial_times,
     tabulate_thresholds,
 )
+from services import make_tokenizer
 
 DESCRIPTION: dict[str, Any] = {
     "labels": ["negative", "positive"],
@@ -132,7 +136,13 @@ def test_reliability_shows_before_and_after(
     assert [name.split(" (")[0] for name in names] == ["as trained", "calibrated", "honest"]
     for line in both.data[:2]:
         assert sum(line.customdata) == 300
-    calibrated = both.data[1]
+    trained, calibrated = both.data[:2]
+    roots = frame[[f"probability_{label}" for label in reviews.labels]].to_numpy() ** 0.5
+    sure = (roots / roots.sum(axis=1, keepdims=True)).max(axis=1)
+    assert np.average(trained.x, weights=trained.customdata) == pytest.approx(sure.mean(), abs=1e-4)
+    assert np.average(calibrated.x, weights=calibrated.customdata) == pytest.approx(
+        frame["probability"].mean(), abs=1e-4
+    )
     right = (frame["sentiment"] == frame["predicted_sentiment"]).sum()
     assert np.dot(calibrated.y, calibrated.customdata) == pytest.approx(right, abs=0.02)
 
@@ -141,14 +151,16 @@ def test_accuracy_by_length_is_that_of_equal_groups(
     reviews: ReviewsParameters, report: ReportParameters
 ) -> None:
     frame = make_predictions(200, reviews.labels).assign(
-        review=[" ".join(["word"] * (i + 1)) for i in range(200)]
+        review=[" ".join(["w1", "unheard"] * (i + 1)) for i in range(200)]
     )
     four = report.model_copy(update={"groups": 4})
-    figure = plot_accuracy_by_length(frame, frame, DESCRIPTION, four)
-    line = figure.data[0]
+    shuffled = frame.sample(frac=1, random_state=0)
+    figure = plot_accuracy_by_length(frame, shuffled, make_tokenizer(), DESCRIPTION, four)
+    line, other = figure.data
     right = (frame["sentiment"] == frame["predicted_sentiment"]).to_numpy()
     assert list(line.y) == [right[50 * i : 50 * i + 50].mean() for i in range(4)]
     assert list(line.x) == [25.5, 75.5, 125.5, 175.5]
+    assert list(other.y) == list(line.y)
     z, p = scipy.stats.norm.ppf(0.975), line.y[0]
     middle, half = p + z**2 / 100, z * math.sqrt(p * (1 - p) / 50 + z**2 / 10_000)
     high, low = (middle + half) / (1 + z**2 / 50), (middle - half) / (1 + z**2 / 50)
@@ -156,11 +168,33 @@ def test_accuracy_by_length_is_that_of_equal_groups(
     assert line.error_y.arrayminus[0] == pytest.approx(p - low, abs=1e-4)
 
 
-def test_reviews_of_one_length_are_one_group(
-    reviews: ReviewsParameters, report: ReportParameters
+@pytest.mark.parametrize(("n", "groups"), [(50, 10), (3, 3), (1, 1)])
+def test_reviews_of_one_length_are_groups_too(
+    n: int, groups: int, reviews: ReviewsParameters, report: ReportParameters
 ) -> None:
-    frame = make_predictions(50, reviews.labels).assign(review=["one two"] * 49 + [math.nan])
-    assert len(plot_accuracy_by_length(frame, frame, DESCRIPTION, report).data[0].x) >= 1
+    frame = make_predictions(n, reviews.labels).assign(review="w1 w2")
+    figure = plot_accuracy_by_length(frame, frame, make_tokenizer(), DESCRIPTION, report)
+    assert len(figure.data[0].x) == groups
+
+
+def test_a_label_is_drawn_letter_by_letter(reviews: ReviewsParameters) -> None:
+    labels = ("<b>bad</b>", "R&B")
+    named = reviews.model_copy(update={"labels": labels})
+    matrix = plot_confusion_matrix(make_predictions(20, labels), named)
+    assert list(matrix.data[0].x) == ["&lt;b>bad&lt;/b>", "R&amp;B"]
+
+
+def test_many_labels_are_told_apart(reviews: ReviewsParameters) -> None:
+    labels = tuple(f"label {n}" for n in range(20))
+    named = reviews.model_copy(update={"labels": labels})
+    frame = make_predictions(900, labels)
+    for figure in (
+        plot_roc_curves(frame, frame, named),
+        plot_precision_recall_curves(frame, frame, named),
+    ):
+        styles = {(line.line.color, line.line.dash) for line in figure.data[:20]}
+        assert len(styles) == 20
+        assert figure.layout.height > 700
 
 
 def test_the_surest_predictions_come_first(reviews: ReviewsParameters) -> None:
@@ -193,6 +227,34 @@ def test_comparing_trials_needs_trials_that_differ() -> None:
         none = plot(make_study(n_trials=1))
         assert "need two finished trials" in none.layout.annotations[0].text
         assert len(plot(make_study(n_trials=4)).data) == 1
+
+
+def test_trials_that_failed_or_were_pruned_are_drawn() -> None:
+    study = make_study(n_trials=2)
+    for state in (TrialState.PRUNED, TrialState.FAIL, TrialState.WAITING):
+        study.add_trial(
+            optuna.trial.FrozenTrial(
+                number=0,
+                trial_id=0,
+                state=state,
+                value=None,
+                datetime_start=None if state == TrialState.WAITING else datetime(2026, 1, 1),
+                datetime_complete=None if state == TrialState.WAITING else datetime(2026, 1, 2),
+                params={},
+                distributions={},
+                user_attrs={},
+                system_attrs={},
+                intermediate_values={},
+            )
+        )
+    assert {bar.name: list(bar.x) for bar in plot_trial_times(study).data} == {
+        "complete": [0, 1],
+        "pruned": [2],
+        "failed": [3],
+    }
+    assert plot_trial_times(study).data[1].y[0] == 24 * 3600
+    for plot in (plot_optimization_history, plot_parameter_importances, plot_parallel_coordinates):
+        assert plot(study).data
 
 
 def test_every_trial_is_drawn() -> None:

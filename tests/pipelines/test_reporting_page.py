@@ -1,11 +1,13 @@
 """The page and the card: what they say, and what a browser makes of them."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import plotly.io
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -20,6 +22,7 @@ from imdb_sentiment.pipelines.reporting.examples import (
 )
 from imdb_sentiment.pipelines.reporting.page import judge, render_report, write_model_card
 from imdb_sentiment.serving import Predictor
+from imdb_sentiment.serving.explanation import explain_cleaned
 
 NASTY = "<script>document.title = 'taken'</script> w1 <b>w2</b> & w3"
 MAX_BYTES = 8_000_000
@@ -50,22 +53,22 @@ def test_the_verdict_follows_the_test() -> None:
 def test_the_surest_mistakes_are_explained(
     exported: bytes, reviews: ReviewsParameters, report: ReportParameters
 ) -> None:
-    frame = make_predictions(60, reviews.labels).assign(review="w1 and <i>w2</i>, w3")
-    few = report.model_copy(update={"examples": 5})
-    mistakes = explain_mistakes(exported, frame, few)
+    frame = make_predictions(60, reviews.labels).assign(review="w1 &amp; w2, w3")
     wrong = frame[frame["sentiment"] != frame["predicted_sentiment"]]
-    surest = wrong.sort_values("probability", ascending=False)["row"].tolist()
-    assert [mistake["row"] for mistake in mistakes] == surest[:5]
-    (prediction,) = Predictor(exported).predict(["w1 and w2, w3"])
-    for mistake in mistakes:
-        assert "".join(text for text, _ in mistake["segments"]) == "w1 and w2 , w3"
-        assert {text for text, effect in mistake["segments"] if effect is not None} == {
-            "w1",
-            "w2",
-            "w3",
-        }
-        assert mistake["predicted_sentiment"] == prediction.label
+    surest = wrong.sort_values("probability", ascending=False)
+    frame.loc[surest.index[0], "review"] = "unheard of"
+    mistakes = explain_mistakes(exported, frame, report.model_copy(update={"examples": 5}))
+    assert [mistake["row"] for mistake in mistakes] == surest["row"].tolist()[:5]
+    for mistake, row in zip(mistakes, surest.to_dict("records"), strict=False):
+        for name in ("sentiment", "predicted_sentiment", "probability"):
+            assert mistake[name] == row[name]  # what was tested, not what another run would say
         json.dumps(mistake)
+    assert mistakes[0]["segments"] == [("unheard of", None)]
+    segments = mistakes[1]["segments"]
+    assert "".join(text for text, _ in segments) == "w1 &amp; w2, w3"  # cleaned once already
+    _, expected = explain_cleaned(Predictor(exported), "w1 &amp; w2, w3")
+    assert segments == [(segment.text, segment.effect) for segment in expected]
+    assert [text for text, effect in segments if effect is not None] == ["w1", "w2", "w3"]
     assert explain_mistakes(exported, frame, report.model_copy(update={"examples": 0})) == []
 
 
@@ -89,14 +92,38 @@ def test_disagreements_take_turns(
 
 
 def test_custom_reviews_without_a_known_word_are_said_to_be_so(
-    exported: bytes, custom: CustomReviewsParameters
+    exported: bytes, custom: CustomReviewsParameters, report: ReportParameters
 ) -> None:
     table = pd.DataFrame({"review": ["w1", None, "unheard of"]})
-    known, empty, unknown = explain_custom_reviews(exported, table, custom)
+    known, empty, unknown = explain_custom_reviews(exported, table, custom, report)
     assert known["predicted_sentiment"] in ("negative", "positive")
     assert empty == {"predicted_sentiment": None, "probability": None, "segments": []}
     assert unknown["predicted_sentiment"] is None
-    assert unknown["segments"] == [["unheard of", None]]
+    assert unknown["segments"] == [("unheard of", None)]
+    few = report.model_copy(update={"custom_reviews": 1})
+    assert explain_custom_reviews(exported, table, custom, few) == [known]
+
+
+def load_figures(folder: Path) -> dict[str, go.Figure]:
+    texts = {path.stem: path.read_text() for path in folder.glob("*.json")}
+    return {
+        name: plotly.io.from_json(text) for name, text in texts.items() if '"data"' in text[:10]
+    }
+
+
+def test_a_page_without_any_example_says_so(finished: tuple[Path, str]) -> None:
+    folder = finished[0] / "data/08_reporting"
+    facts = json.loads((folder / "facts.json").read_text())
+    facts["metrics"] |= {"test_set_unseen_in_tuning": False, "test_accuracy_low": 1.0}
+    facts["metrics"]["test_accuracy_high"] = 1.0
+    html = render_report(
+        facts=facts, mistakes=[], disagreements=[], custom_examples=[], **load_figures(folder)
+    )
+    assert html.count("There is none.") == 2
+    assert "Nowhere." in html
+    assert "these accuracies flatter" in html
+    assert "An interval without width" in html
+    assert "The first 0 of 10." in html
 
 
 @pytest.fixture(scope="module")
@@ -144,13 +171,23 @@ def test_every_figure_is_drawn_inside_the_page(page: Page) -> None:
     assert not cut
 
 
-def test_texts_have_contrast(page: Page) -> None:
-    ink, paper = (
-        page.evaluate(f"getComputedStyle(document.body).{name}")
-        for name in ("color", "backgroundColor")
+def luminance(colour: str) -> float:
+    """Return the relative luminance of a colour such as rgb(1, 2, 3) (WCAG 2.2)."""
+    shares = [int(number) / 255 for number in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (
+        share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares
     )
-    figure = page.evaluate("getComputedStyle(document.querySelector('.xtitle')).fill")
-    assert ink == figure != paper
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize(
+    ("selector", "of"), [("body", "color"), (".faint", "color"), (".xtitle", "fill")]
+)
+def test_texts_have_contrast(page: Page, selector: str, of: str) -> None:
+    ink = page.evaluate(f"getComputedStyle(document.querySelector('{selector}')).{of}")
+    paper = page.evaluate("getComputedStyle(document.querySelector('.card')).backgroundColor")
+    dark, light = sorted([luminance(ink), luminance(paper)])
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
 def test_the_report_says_what_the_metrics_say(page: Page, finished: tuple[Path, str]) -> None:
@@ -183,14 +220,10 @@ def test_a_review_with_a_script_stays_text(
     facts["metrics"]["file"] = "</title><script>document.title = 'taken'</script>.csv"
     nasty = {"row": 1, "sentiment": NASTY, "predicted_sentiment": NASTY, "probability": 0.5}
     nasty["segments"] = [[NASTY, 0.5], [NASTY, None]]
-    names = [path.stem for path in folder.glob("*.json")]
-    figures = {
-        name: plotly.io.from_json((folder / f"{name}.json").read_text())
-        for name in names
-        if '"data"' in (folder / f"{name}.json").read_text()[:10]
-    }
+    figures = load_figures(folder)
     for figure in figures.values():
         figure.update_layout(title=NASTY)
+        figure.update_traces(name=NASTY, selector={"type": "scatter"})
     other = nasty | {"baseline_sentiment": NASTY, "baseline_probability": 0.4}
     html = render_report(
         facts=facts, mistakes=[nasty], disagreements=[other], custom_examples=[nasty], **figures

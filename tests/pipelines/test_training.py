@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 from typing import Any
@@ -241,6 +242,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "best_hyperparameters": MemoryDataset(hyperparameters.model_dump()),
             "model": MemoryDataset(copy_mode="assign"),
             "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["w1 w2", None]})),
+            "run_facts": MemoryDataset({"time": "today"}),
             "study": MemoryDataset(make_study(), copy_mode="assign"),
             "fitted_model": MemoryDataset(copy_mode="assign"),
             "params:training": MemoryDataset(training),
@@ -254,6 +256,8 @@ def test_the_pipeline_runs_on_a_few_rows(
     assert predictor.labels == ("negative", "positive")
     assert predictor.examples == ("w1 w2",)
     learnt = make_encoded(40) + make_encoded(20, seed=2)
+    assert predictor.facts["made"] == "today"
+    assert json.loads(predictor.facts["training"]) == training.model_dump()
     assert predictor.facts["training_data_sha256"] == learnt.fingerprint()
     assert len(predictor.facts["guessed_reviews_sha256"]) == 64
 
@@ -297,6 +301,7 @@ def test_the_temperature_is_fitted_on_rows_held_out(
         (999, 0, "validation", 1.7, 1, "999 validation reviews are too few"),
         (1000, 5, "validation", 1.7, 1, "guessed labels"),
         (1000, 0, "test", 1.7, 1, "used up the test reviews"),
+        (1000, 0, "validation", 0.1, 1, r"0\.10, .* is no sensible one"),
         (1000, 0, "validation", None, 1, "before trials had a temperature"),
     ],
 )
@@ -355,6 +360,7 @@ def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParamet
         validation=validation,
         guessed_reviews=NO_GUESSES,
         custom_reviews=pd.DataFrame({"review": ["w1"]}),
+        run_facts={"time": "today"},
         training=several,
         custom=CustomReviewsParameters(text_column="review"),
     )
@@ -382,6 +388,7 @@ def test_an_export_that_differs_is_an_error(
             validation=validation,
             guessed_reviews=NO_GUESSES,
             custom_reviews=pd.DataFrame({"review": ["w1"]}),
+            run_facts={"time": "today"},
             training=training,
             custom=custom,
         )

@@ -24,6 +24,11 @@ class Segment:
 
 
 def explain(predictor: Predictor, text: str) -> tuple[Prediction, list[Segment]]:
+    """Predict the label of a text as people write it, and explain it; see `explain_cleaned`."""
+    return explain_cleaned(predictor, clean_text(text))
+
+
+def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, list[Segment]]:
     """Predict the label of a text, and again without each of its words ("leave-one-out").
 
     The method is the erasure of Li, Monroe and Jurafsky, "Understanding Neural Networks through
@@ -32,13 +37,12 @@ def explain(predictor: Predictor, text: str) -> tuple[Prediction, list[Segment]]
 
     Args:
         predictor: The model.
-        text: As people write it.
+        cleaned: From `clean_text`.
 
     Returns:
-        The prediction, and segments that make up the cleaned text in order.
+        The prediction, and segments that make up the text in order.
 
     """
-    cleaned = clean_text(text)
     tokens, words, places = locate_known_words(predictor.tokenizer, cleaned)
     if not places:
         return Prediction(None, {}), [Segment(cleaned, None)] if cleaned else []

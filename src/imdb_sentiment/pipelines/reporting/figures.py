@@ -12,16 +12,19 @@ import scipy.stats
 from optuna.trial import TrialState
 from plotly.subplots import make_subplots
 from sklearn import metrics as scores
+from tokenizers import Tokenizer
 
 from imdb_sentiment.model import History
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
 from imdb_sentiment.predictions import (
+    align_rows,
     choose_positive_labels,
     get_codes,
     get_probabilities,
     is_correct,
 )
 from imdb_sentiment.statistics import Calibration, apply_temperature, measure_calibration
+from imdb_sentiment.text import UNKNOWN_ID, encode_whole
 
 # Of Okabe and Ito, "Color Universal Design" (2008): told apart without full sight of colours.
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = COLOURS = (
@@ -34,7 +37,8 @@ BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = COLOURS = (
 )
 GREY = "#8a8a8a"
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-STATE_COLOURS = {"complete": BLUE, "pruned": YELLOW, "fail": ORANGE, "running": GREY}
+STATE_COLOURS = {"complete": BLUE, "pruned": YELLOW, "fail": ORANGE}
+FEW_LINES = 5  # in a legend, for which a figure of usual height has room
 SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up", "star")
 
 _AXIS = {"gridcolor": "#dddddd", "linecolor": "#999999", "zeroline": False, "automargin": True}
@@ -66,7 +70,7 @@ def plot_label_balance(data_description: dict[str, Any]) -> go.Figure:
         figure.add_bar(
             x=list(splits),
             y=counts,
-            name=label,
+            name=_escape(label),
             marker_color=colour,
             texttemplate="%{y:,}",
             textposition="auto",
@@ -111,7 +115,7 @@ def plot_distinctive_words(data_description: dict[str, Any]) -> go.Figure:
     figure = make_subplots(
         rows=len(words),
         cols=1,
-        subplot_titles=[f"{label} against the rest" for label in words],
+        subplot_titles=[f"{_escape(label)} against the rest" for label in words],
         vertical_spacing=0.25 / len(words),
     )
     for row, (found, colour) in enumerate(
@@ -198,8 +202,8 @@ def plot_confusion_matrix(test_predictions: pd.DataFrame, reviews: ReviewsParame
     figure = _start("Confusion matrix of the test set", "predicted", "actual")
     figure.add_heatmap(
         z=counts.tolist(),
-        x=labels,
-        y=labels,
+        x=[_escape(label) for label in labels],
+        y=[_escape(label) for label in labels],
         texttemplate="%{z:,}",
         colorscale="Blues",
         colorbar_title="reviews",
@@ -230,9 +234,10 @@ def plot_roc_curves(
             mode="lines",
             line=style,
         )
-    return figure.add_scatter(
+    figure.add_scatter(
         x=[0, 1], y=[0, 1], name="chance", mode="lines", line={"dash": "dot", "color": GREY}
     )
+    return _make_room(figure)
 
 
 def plot_precision_recall_curves(
@@ -259,7 +264,7 @@ def plot_precision_recall_curves(
             mode="lines",
             line=style,
         )
-    return figure
+    return _make_room(figure)
 
 
 def plot_thresholds(test_predictions: pd.DataFrame, reviews: ReviewsParameters) -> go.Figure:
@@ -271,17 +276,18 @@ def plot_thresholds(test_predictions: pd.DataFrame, reviews: ReviewsParameters) 
 
     """
     figure = _start("Precision and recall by threshold", "threshold of the probability", "share")
-    for label, colour in zip(choose_positive_labels(reviews.labels), _cycle(COLOURS), strict=False):
+    labels = choose_positive_labels(reviews.labels)
+    for label, colour in zip(labels, _cycle(COLOURS), strict=False):
         table = tabulate_thresholds(test_predictions, label)
         for name, dash in (("precision", "solid"), ("recall", "dash")):
             figure.add_scatter(
                 x=table["threshold"].tolist(),
                 y=_round(table[name]),
-                name=f"{label}, {name}",
+                name=f"{_escape(label)}, {name}",
                 mode="lines",
                 line={"color": colour, "dash": dash},
             )
-    return figure
+    return _make_room(figure)
 
 
 def tabulate_thresholds(test_predictions: pd.DataFrame, label: str) -> pd.DataFrame:
@@ -334,7 +340,9 @@ def plot_reliability(
         probabilities, codes, report.calibration_bins
     )
     figure = _start("Reliability", "mean probability of the predicted label", "share that is right")
-    for (name, found), dash, symbol in zip(drawn.items(), ("dash", "solid"), SYMBOLS, strict=False):
+    for (name, found), dash, symbol in zip(
+        drawn.items(), DASHES[: len(drawn)][::-1], SYMBOLS, strict=False
+    ):
         figure.add_scatter(
             x=_round(found.confidence),
             y=_round(found.accuracy),
@@ -358,25 +366,52 @@ def plot_reliability(
 def plot_accuracy_by_length(
     test_predictions: pd.DataFrame,
     baseline_predictions: pd.DataFrame,
+    tokenizer: Tokenizer,
     data_description: dict[str, Any],
     report: ReportParameters,
 ) -> go.Figure:
-    """Draw the accuracy of short and of long reviews.
+    """Draw the accuracy of short and of long reviews, with Wilson's 95% intervals.
 
     Args:
         test_predictions: From `score_test_reviews`.
         baseline_predictions: From `score_baseline`, of the same rows.
+        tokenizer: That of the training.
         data_description: From `describe_data`.
         report: Has the number of groups, each of as many reviews.
 
     """
-    words = test_predictions["review"].fillna("").str.split().map(len)
-    return _plot_accuracy(
-        {"LSTM": test_predictions, "baseline": baseline_predictions},
-        words,
-        report.groups,
-        _start("Accuracy by length", "words, median of the group", "accuracy"),
-    ).add_vline(
+    lengths = pd.Series(
+        [(ids > UNKNOWN_ID).sum() for ids in encode_whole(tokenizer, test_predictions["review"])]
+    )
+    places = pd.qcut(
+        lengths.rank(method="first"), min(report.groups, len(lengths)), labels=False
+    ).to_numpy()
+    middles = lengths.groupby(places).median()
+    figure = _start("Accuracy by length", "known tokens, median of the group", "accuracy")
+    frames = {
+        "LSTM": test_predictions,
+        "baseline": align_rows(baseline_predictions, test_predictions),
+    }
+    for (name, frame), dash, symbol in zip(frames.items(), DASHES, SYMBOLS, strict=False):
+        by_group = pd.Series(is_correct(frame)).groupby(places).agg(["sum", "count"])
+        accuracy = by_group["sum"] / by_group["count"]
+        intervals = [
+            scipy.stats.binomtest(int(hits), int(n)).proportion_ci(method="wilson")
+            for hits, n in by_group.itertuples(index=False)
+        ]
+        figure.add_scatter(
+            x=middles.tolist(),
+            y=_round(accuracy),
+            error_y={
+                "array": _round(np.array([i.high for i in intervals]) - accuracy),
+                "arrayminus": _round(accuracy - np.array([i.low for i in intervals])),
+            },
+            name=name,
+            mode="lines+markers",
+            line_dash=dash,
+            marker_symbol=symbol,
+        )
+    return figure.add_vline(
         x=data_description["sequence_length"],
         line={"dash": "dot", "color": GREY},
         annotation={"text": "limit", "textangle": 0},
@@ -507,10 +542,20 @@ def plot_trial_times(study: optuna.Study) -> go.Figure:
     return figure.update_layout(barmode="stack").update_xaxes(**_whole_numbers(len(study.trials)))
 
 
+def _escape(label: str) -> str:
+    """Return a label as plotly shows it letter by letter: it takes markup for what it is."""
+    return label.replace("&", "&amp;").replace("<", "&lt;")
+
+
 def _start(title: str, x: str, y: str) -> go.Figure:
     return go.Figure(
         layout={"template": TEMPLATE, "title": title, "showlegend": True}
     ).update_layout(xaxis_title=x, yaxis_title=y)
+
+
+def _make_room(figure: go.Figure) -> go.Figure:
+    """Make a figure higher where its legend has many lines."""
+    return figure.update_layout(height=400 + 24 * max(0, len(figure.data) - FEW_LINES))
 
 
 def _whole_numbers(n: int) -> dict[str, Any]:
@@ -532,45 +577,20 @@ def _curves(
     network: pd.DataFrame, baseline: pd.DataFrame, reviews: ReviewsParameters
 ) -> Iterable[tuple[str, npt.NDArray[np.bool_], npt.NDArray[np.float64], dict[str, str]]]:
     labels = choose_positive_labels(reviews.labels)
-    colours = dict(zip(labels, _cycle(COLOURS), strict=False))
-    drawn = [(network, label, label, colours[label], "solid") for label in labels]
     if len(labels) == 1:
         drawn = [
             (network, labels[0], "LSTM", BLUE, "solid"),
             (baseline, labels[0], "baseline", ORANGE, "dash"),
         ]
+    else:
+        drawn = [
+            (network, label, _escape(label), COLOURS[n % len(COLOURS)], DASHES[n // len(COLOURS)])
+            for n, label in enumerate(labels[: len(COLOURS) * len(DASHES)])
+        ]
     for frame, label, name, colour, dash in drawn:
         truth = (frame["sentiment"] == label).to_numpy()
         probability = frame[f"probability_{label}"].to_numpy()
         yield name, truth, probability, {"color": colour, "dash": dash}
-
-
-def _plot_accuracy(
-    frames: dict[str, pd.DataFrame], measure: pd.Series, groups: int, figure: go.Figure
-) -> go.Figure:
-    """Add the accuracy of each of `groups` quantiles of a measure, with Wilson's 95% intervals."""
-    places = pd.qcut(measure, groups, labels=False, duplicates="drop")
-    middles = measure.groupby(places).median()
-    for (name, frame), dash, symbol in zip(frames.items(), DASHES, SYMBOLS, strict=False):
-        by_group = pd.Series(is_correct(frame)).groupby(places.to_numpy()).agg(["sum", "count"])
-        accuracy = by_group["sum"] / by_group["count"]
-        intervals = [
-            scipy.stats.binomtest(int(hits), int(n)).proportion_ci(method="wilson")
-            for hits, n in by_group.itertuples(index=False)
-        ]
-        figure.add_scatter(
-            x=middles.tolist(),
-            y=_round(accuracy),
-            error_y={
-                "array": _round(np.array([i.high for i in intervals]) - accuracy),
-                "arrayminus": _round(accuracy - np.array([i.low for i in intervals])),
-            },
-            name=name,
-            mode="lines+markers",
-            line_dash=dash,
-            marker_symbol=symbol,
-        )
-    return figure
 
 
 def _cycle(values: tuple[str, ...]) -> Iterable[str]:

@@ -16,6 +16,7 @@ from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters,
 from imdb_sentiment.pipelines.reporting.page import escape_markdown
 from imdb_sentiment.predictions import (
     add_predictions,
+    align_rows,
     choose_texts,
     get_codes,
     get_probabilities,
@@ -146,7 +147,7 @@ def compute_metrics(
     """
     evaluate_on = study.user_attrs["protocol"]["evaluate_on"]
     truth = test_predictions["sentiment"]
-    other = baseline_predictions.set_index("row").loc[test_predictions["row"]]
+    other = align_rows(baseline_predictions, test_predictions)
     comparison = compare_models(is_correct(test_predictions), is_correct(other))
     as_trained = apply_temperature(
         get_probabilities(test_predictions, reviews.labels), 1 / calibration["temperature"]

@@ -23,6 +23,7 @@ from imdb_sentiment.serving import Predictor
 
 SIGNIFICANT = 0.05
 SHOWN_THRESHOLDS = np.arange(1, 10) / 10
+STRETCH = 1000  # characters at each end of a longer text without a word to mark
 FAINTEST = 0.001  # of a probability; words with a smaller effect are not marked
 
 Facts = dict[str, Any]
@@ -39,6 +40,7 @@ def collect_facts(
     onnx_model: bytes,
     test: EncodedReviews,
     test_predictions: pd.DataFrame,
+    custom_predictions: pd.DataFrame,
     run_facts: dict[str, Any],
     parameters: dict[str, Any],
     reviews: ReviewsParameters,
@@ -55,6 +57,7 @@ def collect_facts(
         onnx_model: From the training pipeline; it knows what it was made with and from.
         test: The encoded test reviews, for their fingerprint.
         test_predictions: From `score_test_reviews`.
+        custom_predictions: From `score_custom_reviews`.
         run_facts: When and with what the report is made.
         parameters: All of the configuration.
         reviews: The labels.
@@ -77,8 +80,11 @@ def collect_facts(
         "search_seconds": sum(t.duration.total_seconds() for t in study.trials if t.duration),
         "model": {
             "versions": json.loads(made_with["versions"]),
+            "made": made_with["made"],
+            "training": json.loads(made_with["training"]),
             "training_data_sha256": made_with["training_data_sha256"],
         },
+        "custom_reviews": len(custom_predictions),
         "test_data_sha256": test.fingerprint(),
         "thresholds": {
             label: [
@@ -201,7 +207,7 @@ def _mark(segments: list[tuple[str, float | None]]) -> list[dict[str, Any]]:
     most = max([*effects, FAINTEST])
     return [
         {
-            "text": text,
+            "text": text if len(text) <= 2 * STRETCH else f"{text[:STRETCH]} … {text[-STRETCH:]}",
             "effect": effect,
             "strength": round(abs(effect) / most, 2)
             if effect is not None and abs(effect) >= FAINTEST

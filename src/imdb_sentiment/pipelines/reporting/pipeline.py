@@ -57,7 +57,7 @@ _FIGURES = (
     (
         plot_accuracy_by_length,
         "accuracy_by_length",
-        [_TEST, _BASELINE, "data_description", _REPORT],
+        [_TEST, _BASELINE, "tokenizer", "data_description", _REPORT],
     ),
     (plot_accuracy_by_confidence, "accuracy_by_confidence", [_TEST, _BASELINE]),
 )
@@ -124,7 +124,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 func=explain_custom_reviews,
-                inputs=["onnx_model", "custom_reviews", "params:custom_reviews"],
+                inputs=["onnx_model", "custom_reviews", "params:custom_reviews", _REPORT],
                 outputs="custom_examples",
                 name="explain_custom_reviews",
             ),
@@ -140,6 +140,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "onnx_model": "onnx_model",
                     "test": "test",
                     "test_predictions": _TEST,
+                    "custom_predictions": "custom_predictions",
                     "run_facts": "run_facts",
                     "parameters": "parameters",
                     "reviews": _REVIEWS,

@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 MAX_EXPORT_DIFFERENCE = 1e-4
 # With fewer, a network's temperature is more chance than anything else, and another's no guide.
 LEAST_CALIBRATION_ROWS = 1000
+LEAST_TEMPERATURE = 0.2  # where hardly any prediction is wrong, the best one is near 0
 MAX_EXAMPLES = 10  # custom reviews that travel with the model
 
 
@@ -212,6 +213,9 @@ def calibrate_model(
     else:
         temperature = study.best_trial.user_attrs[TEMPERATURE]
         says = "the temperature of the best trial, fitted on the validation reviews"
+    if says and not LEAST_TEMPERATURE <= temperature <= 1 / LEAST_TEMPERATURE:
+        reason = f"{temperature:.2f}, {says}, is no sensible one"
+        temperature, says = 1.0, ""
     says = (
         f"Its probabilities are calibrated with {says}: {temperature:.3f}."
         if says
@@ -228,6 +232,7 @@ def export_model(
     validation: EncodedReviews,
     guessed_reviews: GuessedReviews,
     custom_reviews: pd.DataFrame,
+    run_facts: dict[str, Any],
     training: TrainingParameters,
     custom: CustomReviewsParameters,
 ) -> tuple[bytes, dict[str, float]]:
@@ -240,6 +245,7 @@ def export_model(
         validation: The reviews to compare on.
         guessed_reviews: What the network has learnt from besides, for its fingerprint.
         custom_reviews: The first ten travel along, for people to try the model with.
+        run_facts: When this is.
         training: Says whether the network has learnt from the validation reviews too.
         custom: Names the column with their text.
 
@@ -251,7 +257,11 @@ def export_model(
 
     """
     learnt = train + validation if training.use_validation_rows else train
-    facts = {"training_data_sha256": learnt.fingerprint()}
+    facts = {
+        "made": run_facts["time"],
+        "training": training.model_dump_json(),
+        "training_data_sha256": learnt.fingerprint(),
+    }
     if len(guessed_reviews):
         facts["guessed_reviews_sha256"] = guessed_reviews.fingerprint()
     exported = convert_to_onnx(

@@ -71,6 +71,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "validation": "validation",
                     "guessed_reviews": "guessed_reviews",
                     "custom_reviews": "custom_reviews",
+                    "run_facts": "run_facts",
                     "training": "params:training",
                     "custom": "params:custom_reviews",
                 },

@@ -192,7 +192,8 @@ def train_candidate(
             callbacks=[pruning],
         )
         found = predict_probabilities(model, evaluation.sequences)
-        trial.set_user_attr(TEMPERATURE, fit_temperature(found, evaluation.codes))
+        if np.isfinite(found).all():  # or the network has diverged, and its accuracy tells
+            trial.set_user_attr(TEMPERATURE, fit_temperature(found, evaluation.codes))
         return max(history["val_accuracy"])
     finally:
         keras.backend.clear_session()  # or memory grows from trial to trial

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from helpers import PROJECT
+from helpers import PROJECT, kedro
 
 SNIPPETS = [
     pytest.param(snippet, id=f"{path.name}, {number}")
@@ -28,3 +29,20 @@ def test_a_snippet_runs(snippet: str, model_file: Path, tmp_path: Path) -> None:
 
 def test_there_are_snippets() -> None:
     assert len(SNIPPETS) >= 2
+
+
+def test_a_pipeline_is_added_as_the_document_has_it(
+    finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    project = shutil.copytree(finished[0], tmp_path / "project")
+    text = (PROJECT / "docs/architecture.md").read_text("utf-8")
+    files = re.findall(r"^`([\w/]+\.\w+)`:\n\n```\w+\n(.*?)```", text, re.M | re.S)
+    assert len(files) == 3
+    for name, content in files:
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text(content)
+    done = kedro(project, "run", "--pipelines", "lengths")
+    assert done.returncode == 0, done.stdout
+    lengths = pd.read_csv(project / "data/08_reporting/lengths.csv")
+    assert lengths["code"].tolist() == [0, 1, 2]
+    assert lengths["words"].between(8, 10).all()  # three words, five fillers, a number

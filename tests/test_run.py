@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -48,6 +49,7 @@ OUTPUTS = [
     "data/08_reporting/parameter_importances.json",
     "data/08_reporting/report.html",
     "data/08_reporting/roc_curves.json",
+    "data/08_reporting/run_history.json",
     "data/08_reporting/summary.md",
     "data/08_reporting/trials.csv",
 ]
@@ -134,6 +136,21 @@ def test_a_finished_study_is_not_searched_again(finished: tuple[Path, str]) -> N
     )
     assert again.returncode == 0, again.stdout
     assert "epoch 1" not in again.stdout
+
+
+def test_every_run_leaves_a_record(finished: tuple[Path, str], tmp_path: Path) -> None:
+    project = shutil.copytree(finished[0], tmp_path / "project")
+    reporting = ("run", "--pipelines", "reporting", "--params", "reviews_file=my own reviews.csv")
+    for _ in range(2):
+        done = kedro(project, *reporting)
+        assert done.returncode == 0, done.stdout
+    records = sorted((project / "data/08_reporting/runs/record.json").glob("*/record.json"))
+    accuracy = json.loads((project / "data/08_reporting/metrics.json").read_text())["test_accuracy"]
+    assert [json.loads(path.read_text())["metrics"]["test_accuracy"] for path in records] == (
+        [accuracy] * 3
+    )
+    history = json.loads((project / "data/08_reporting/run_history.json").read_text())
+    assert history["data"][0]["x"] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -263,6 +263,7 @@ def test_the_pipeline_makes_every_report(
             "audit": MemoryDataset(AUDIT),
             "tokenizer": MemoryDataset(make_tokenizer(), copy_mode="assign"),
             "run_facts": RunFactsDataset(),
+            "run_record@all": MemoryDataset({}),
             "parameters": MemoryDataset({**base_parameters(), "reviews": reviews}),
             "params:reviews": MemoryDataset(reviews),
             "params:custom_reviews": MemoryDataset(custom),
@@ -272,6 +273,6 @@ def test_the_pipeline_makes_every_report(
     )
     outputs = SequentialRunner().run(create_pipeline(), catalog)
     page = outputs["report"].load()
-    assert page.count('<div class="figure"') == 15
+    assert page.count('<div class="figure"') == 16
     assert "# Model card" in outputs["model_card"].load()
     assert "| LSTM |" in outputs["summary"].load()

@@ -1,5 +1,6 @@
 """The figures' numbers, each against another way to compute it."""
 
+import json
 import math
 from datetime import datetime
 from typing import Any
@@ -29,6 +30,7 @@ from imdb_sentiment.pipelines.reporting.figures import (
     plot_reliability,
     plot_review_lengths,
     plot_roc_curves,
+    plot_run_history,
     plot_thresholds,
     plot_trial_times,
     tabulate_thresholds,
@@ -267,3 +269,42 @@ def test_every_trial_is_drawn() -> None:
     assert [bar.name for bar in times.data] == ["complete"]
     assert list(times.data[0].x) == [0, 1, 2, 3]
     assert list(plot_optimization_history(study).data[0].y) == [t.value for t in study.trials]
+
+
+def make_record(accuracy: float, test_set: str) -> dict[str, Any]:
+    scores = {
+        f"{prefix}test_accuracy{end}": accuracy + shift + of_end
+        for prefix, shift in (("", 0.0), ("baseline_", 0.05))
+        for end, of_end in (("", 0.0), ("_low", -0.02), ("_high", 0.01))
+    }
+    return {
+        "test_reviews_sha256": test_set,
+        "metrics": {"file": "<a>.csv", "test_rows": 1000, **scores},
+        "best_hyperparameters": {"units": 64, "learning_rate": 0.0012345},
+        "run": {"time": "2026-01-01 00:00 UTC"},
+    }
+
+
+def test_runs_are_drawn_in_order_and_by_test_set() -> None:
+    records = {
+        "2026-03/run_record": lambda: make_record(0.7, "a"),
+        "2026-01/run_record": lambda: make_record(0.5, "a"),
+        "2026-02/run_record": lambda: make_record(0.6, "b"),
+        "2026-04/.run_record.partial": lambda: json.loads("{"),
+    }
+    figure = plot_run_history(records)
+    drawn = [(line.name, list(line.x), list(line.y)) for line in figure.data]
+    assert drawn == [
+        ("LSTM, 1,000 reviews of &lt;a>.csv", [1, 3], [0.5, 0.7]),
+        ("baseline, 1,000 reviews of &lt;a>.csv", [1, 3], [0.55, 0.75]),
+        ("LSTM, 1,000 reviews of &lt;a>.csv", [2], [0.6]),
+        ("baseline, 1,000 reviews of &lt;a>.csv", [2], [0.65]),
+    ]
+    assert figure.data[0].error_y.array == pytest.approx([0.01, 0.01])
+    assert figure.data[0].error_y.arrayminus == pytest.approx([0.02, 0.02])
+    assert "learning_rate: 0.001234" in figure.data[0].customdata[0]
+
+
+def test_the_latest_of_many_runs_are_drawn() -> None:
+    figure = plot_run_history({f"{n:03}/r": lambda: make_record(0.5, "a") for n in range(120)})
+    assert list(figure.data[0].x) == list(range(71, 121))

@@ -20,7 +20,12 @@ from imdb_sentiment.pipelines.reporting.examples import (
     explain_disagreements,
     explain_mistakes,
 )
-from imdb_sentiment.pipelines.reporting.page import judge, render_report, write_model_card
+from imdb_sentiment.pipelines.reporting.page import (
+    judge,
+    record_run,
+    render_report,
+    write_model_card,
+)
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.serving.explanation import explain_cleaned
 
@@ -151,8 +156,8 @@ def page(browser: Browser, report_file: Path, request: pytest.FixtureRequest) ->
 
 def test_every_figure_is_drawn_inside_the_page(page: Page) -> None:
     figures = page.locator(".figure")
-    assert figures.count() == 15
-    assert figures.locator(".plot-container").count() == 15
+    assert figures.count() == 16
+    assert figures.locator(".plot-container").count() == 16
     wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert wider <= 0
     for figure in figures.all():
@@ -262,3 +267,20 @@ def test_the_card_shows_names_as_they_are(finished: tuple[Path, str]) -> None:
     facts = json.loads((finished[0] / "data/08_reporting/facts.json").read_text())
     facts["metrics"]["file"] = "*my* <b>file</b>.csv"
     assert r"\*my\* \<b\>file\</b\>.csv" in write_model_card(facts)
+
+
+def test_runs_of_the_same_test_reviews_are_told_by_a_fingerprint(
+    finished: tuple[Path, str],
+) -> None:
+    facts = json.loads((finished[0] / "data/08_reporting/facts.json").read_text())
+    frame = make_predictions(9, ("a", "b")).assign(review=[f"review {n}" for n in range(9)])
+
+    def fingerprint(frame: pd.DataFrame) -> str:
+        return str(record_run(facts, frame)["test_reviews_sha256"])
+
+    reference = fingerprint(frame)
+    assert fingerprint(frame[::-1].assign(probability=0.5, predicted_sentiment="a")) == reference
+    assert fingerprint(frame[1:]) != reference
+    assert fingerprint(frame.assign(review=frame["review"].str.upper())) != reference
+    flipped = frame["sentiment"].map({"a": "b", "b": "a"})
+    assert fingerprint(frame.assign(sentiment=flipped)) != reference

@@ -1,6 +1,6 @@
 """Figures of the report: from data, a study or predictions to a plotly figure each."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = COLOURS = (
 GREY = "#8a8a8a"
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 STATE_COLOURS = {"complete": BLUE, "pruned": YELLOW, "fail": ORANGE}
+MOST_RUNS = 50  # in a figure; the latest
 FEW_LINES = 5  # in a legend, for which a figure of usual height has room
 SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up", "star")
 
@@ -445,6 +446,59 @@ def plot_accuracy_by_confidence(
             line_dash=dash,
         )
     return figure.update_xaxes(tickformat=".0%")
+
+
+def plot_run_history(run_record: dict[str, Callable[[], dict[str, Any]]]) -> go.Figure:
+    """Draw the test accuracy of the runs so far, with its 95% interval.
+
+    Args:
+        run_record: What loads the record of each run, by a name that begins with its time.
+
+    """
+    # A run that was killed while it wrote has left a hidden file.
+    names = sorted(name for name in run_record if not name.rpartition("/")[2].startswith("."))
+    records = [run_record[name]() for name in names[-MOST_RUNS:]]
+    first = len(names) - len(records) + 1
+    figure = _start("Test accuracy of the runs so far", "run", "accuracy")
+    by_test_set: dict[str, list[int]] = {}
+    for place, record in enumerate(records):
+        by_test_set.setdefault(record["test_reviews_sha256"], []).append(place)
+    for places, colour, symbol in zip(
+        by_test_set.values(), _cycle(COLOURS), _cycle(SYMBOLS), strict=False
+    ):
+        metrics = pd.DataFrame([records[place]["metrics"] for place in places])
+        for name, prefix, style in (("LSTM", "", "solid"), ("baseline", "baseline_", "dot")):
+            accuracy, low, high = (
+                metrics[f"{prefix}test_accuracy{end}"] for end in ("", "_low", "_high")
+            )
+            figure.add_scatter(
+                x=[first + place for place in places],
+                y=_round(accuracy),
+                error_y={"array": _round(high - accuracy), "arrayminus": _round(accuracy - low)}
+                if name == "LSTM"
+                else None,
+                customdata=[_describe_run(records[place]) for place in places],
+                hovertemplate="%{y:.4f}<br>%{customdata}",
+                name=f"{name}, {metrics['test_rows'].iloc[0]:,} reviews of "
+                f"{_escape(metrics['file'].iloc[0])}",
+                mode="lines+markers",
+                line={"dash": style, "color": colour},
+                marker_symbol=symbol if name == "LSTM" else f"{symbol}-open",
+            )
+    return _make_room(figure).update_xaxes(**_whole_numbers(len(records)))
+
+
+def _describe_run(record: dict[str, Any]) -> str:
+    hyperparameters = record["best_hyperparameters"].items()
+    return "<br>".join(
+        [
+            record["run"]["time"],
+            *(
+                f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}"
+                for name, value in hyperparameters
+            ),
+        ]
+    )
 
 
 def plot_optimization_history(study: optuna.Study) -> go.Figure:

@@ -1,5 +1,6 @@
 """The report as one page, and the model card, from what the other nodes have found."""
 
+import hashlib
 import json
 import re
 from typing import Any
@@ -95,6 +96,26 @@ def collect_facts(
         },
         "run": run_facts,
         "parameters": to_jsonable_python(parameters),
+    }
+
+
+def record_run(facts: Facts, test_predictions: pd.DataFrame) -> dict[str, Any]:
+    """Choose what is kept of a run for good, to compare others with it.
+
+    Args:
+        facts: From `collect_facts`.
+        test_predictions: From `score_test_reviews`, for the fingerprint of texts and labels, which
+            stays the same where only the tokenizer changes.
+
+    Returns:
+        Plain JSON values.
+
+    """
+    reviews = test_predictions[["review", "sentiment"]].sort_values(["review", "sentiment"])
+    text = reviews.to_json(orient="values")
+    return {
+        "test_reviews_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        **{name: facts[name] for name in ("metrics", "best_hyperparameters", "model", "run")},
     }
 
 

@@ -22,6 +22,7 @@ from imdb_sentiment.pipelines.reporting.figures import (
     plot_reliability,
     plot_review_lengths,
     plot_roc_curves,
+    plot_run_history,
     plot_thresholds,
     plot_trial_times,
 )
@@ -32,7 +33,12 @@ from imdb_sentiment.pipelines.reporting.nodes import (
     score_test_reviews,
     summarise_run,
 )
-from imdb_sentiment.pipelines.reporting.page import collect_facts, render_report, write_model_card
+from imdb_sentiment.pipelines.reporting.page import (
+    collect_facts,
+    record_run,
+    render_report,
+    write_model_card,
+)
 
 _TEST = "test_predictions"
 _BASELINE = "baseline_predictions"
@@ -60,6 +66,8 @@ _FIGURES = (
         [_TEST, _BASELINE, "tokenizer", "data_description", _REPORT],
     ),
     (plot_accuracy_by_confidence, "accuracy_by_confidence", [_TEST, _BASELINE]),
+    # Two views of the same files: a record goes in, and all come out.
+    (plot_run_history, "run_history", ["run_record@all"]),
 )
 
 
@@ -147,6 +155,12 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 },
                 outputs="facts",
                 name="collect_facts",
+            ),
+            Node(
+                func=record_run,
+                inputs=["facts", _TEST],
+                outputs="run_record@one",
+                name="record_run",
             ),
             Node(
                 func=render_report,

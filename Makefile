@@ -2,13 +2,14 @@
 # make test   set up and run the tests
 # make lint   set up and check style and types
 # make lock   renew requirements*.txt from pyproject.toml
+# make mlflow put MLflow into .venv too
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint lock clean
+.PHONY: run test lint mlflow lock clean
 
 run: $(READY)
 	$(BIN)/kedro run
@@ -30,10 +31,16 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
+mlflow: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mlflow.txt
+
 lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
-		--generate-hashes --upgrade \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra notebook \
+		--universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-annotate --custom-compile-command "make lock" --output-file requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --all-extras \
+		--universal --python-version 3.11 --generate-hashes \
+		--no-annotate --custom-compile-command "make lock" --output-file requirements-mlflow.txt
 	$(BIN)/uv pip compile --group pyproject.toml:deployment --constraint requirements.txt \
 		--universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command "make lock" --output-file requirements-deployment.txt

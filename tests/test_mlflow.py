@@ -1,0 +1,81 @@
+"""Runs kept in MLflow. Those of the tests that need it are skipped where it isn't installed."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from helpers import SMALL, kedro, make_project, make_reviews, write_csv
+
+INSTALLED = importlib.util.find_spec("kedro_mlflow") is not None
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    project = make_project(tmp_path, SMALL)
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(200))
+    return project
+
+
+@pytest.mark.skipif(INSTALLED, reason="kedro-mlflow is installed")
+def test_a_run_that_cannot_be_tracked_says_so(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    done = kedro(project, "run", "--pipelines", "data_processing")
+    assert done.returncode == 0, done.stdout
+    assert "runs are not tracked" in done.stdout
+    assert not (project / "mlflow.db").exists()
+
+
+@pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
+def test_a_run_is_kept_with_parameters_metrics_and_files(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    store = f"sqlite:///{project / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    done = kedro(project, "run")
+    assert done.returncode == 0, done.stdout
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("imdb_sentiment")
+    [run] = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
+    for name in ("test_accuracy", "baseline_test_accuracy", "mcnemar_p_value", "test_rows"):
+        assert run.data.metrics[name] == pytest.approx(metrics[name])
+    best = json.loads((project / "data/06_models/best_hyperparameters.json").read_text())
+    assert run.data.params["best_hyperparameters.units"] == str(best["units"])
+    assert run.data.params["hyperparameters.batch_size"] == "16"
+    assert run.data.params["tuning.search_space.units.high"] == "4"
+    kept = {
+        Path(run.info.artifact_uri, file.path) for file in client.list_artifacts(run.info.run_id)
+    }
+    for path in (project / "data/08_reporting/report.html", project / "data/06_models/model.onnx"):
+        [copy] = [file for file in kept if file.name == path.name]
+        assert (project / copy).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
+def test_a_run_that_fails_is_kept_as_such(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    write_csv(project / "data/01_raw/sample_reviews.csv", [("a", "unheard of")] * 20)
+    store = f"sqlite:///{project / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    assert kedro(project, "run").returncode != 0
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("imdb_sentiment")
+    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+
+
+@pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
+def test_nothing_is_tracked_unless_asked_for(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    done = kedro(project, "run", "--pipelines", "data_processing")
+    assert done.returncode == 0, done.stdout
+    assert not list(project.glob("ml*"))

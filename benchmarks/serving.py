@@ -54,6 +54,8 @@ def measure_one_review(texts: Texts) -> None:
     import keras
     import tensorflow as tf
 
+    import imdb_sentiment.layers  # noqa: F401  # the model may have one of them
+
     model = keras.models.load_model(MODELS / "model.keras")
     predictor = Predictor.load(MODELS / "model.onnx", threads=1)
 

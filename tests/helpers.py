@@ -1,10 +1,12 @@
 """What several tests need: made-up reviews, typed parameters from conf/base, runs of the CLI."""
 
+import contextlib
 import csv
 import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -219,6 +221,15 @@ def three_label_run(folder: Path) -> tuple[Path, str]:
     done = kedro(project, "run", "--params", "reviews_file=my own reviews.csv")
     assert done.returncode == 0, done.stdout
     return project, done.stdout
+
+
+def free_port() -> int:
+    """Return a free port among those that Kedro-Viz takes, which end at 49151."""
+    for port in random.sample(range(20_000, 49_000), k=100):
+        with socket.socket() as candidate, contextlib.suppress(OSError):
+            candidate.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -19,6 +19,108 @@ SNIPPETS = [
     )
 ]
 
+COMMANDS = {
+    line.split("  #")[0].split(" # ")[0].strip()
+    for path in (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")))
+    for block in re.findall(r"^```bash\n(.*?)^```", path.read_text("utf-8"), re.S | re.M)
+    for line in block.splitlines()
+    if line.strip()
+}
+
+# What runs each command that the documents show, with a small project or model in the place of the
+# reader's: a test, or a file that CI goes by.
+RUN_BY = {
+    "make run": ".ci/run",
+    "make test": ".ci/run",
+    "make mlflow": ".ci/run",
+    "python3 -m venv .venv": "Makefile",
+    ".venv/bin/python -m pip install --require-hashes -r requirements.txt": "Makefile",
+    ".venv/bin/python -m pip install --no-deps --no-build-isolation -e .": "Makefile",
+    ".venv/bin/kedro run": "Makefile",
+    ".venv/bin/python -m pytest": "Makefile",
+    'pip install -e ".[dashboard]"': "requirements.txt",
+    'pip install -e ".[dask]"': "requirements.txt",
+    'pip install -e ".[postgresql]"': "requirements.txt",
+    'pip install -e ".[serve]"': "requirements.txt",
+    'kedro run --params "reviews_file=IMDB Dataset.csv"': (
+        "tests/test_run.py::test_three_labels_are_told_apart"
+    ),
+    "kedro run --pipelines imdb_download": (
+        "tests/test_run.py::test_an_archive_of_ones_own_is_a_parameter"
+    ),
+    "kedro run --env imdb": "tests/test_run.py::test_the_env_imdb_takes_the_official_split",
+    'kedro run --env best --params "reviews_file=IMDB Dataset.csv"': (
+        "tests/test_run.py::test_the_env_best_does_the_whole_job_on_three_labels"
+    ),
+    "kedro run --env best --params reviews_file=imdb_reviews.csv,split.method=column,"
+    "unlabelled_file=imdb_unlabelled_reviews.csv": (
+        "tests/test_run.py::test_the_env_best_does_the_whole_job_on_three_labels"
+    ),
+    "kedro run --pipelines tuning --params tuning.n_trials=20": (
+        "tests/pipelines/test_tuning.py::test_a_search_that_is_ended_goes_on_as_if_it_had_not_been"
+    ),
+    "kedro run --pipelines tuning --params tuning.n_trials=100": (
+        "tests/pipelines/test_tuning.py::test_a_search_that_is_ended_goes_on_as_if_it_had_not_been"
+    ),
+    "kedro run --pipelines tuning --params tuning.n_trials=20,tuning.workers=2": (
+        "tests/pipelines/test_tuning.py::test_a_worker_that_dies_costs_a_retry_and_not_the_run"
+    ),
+    "kedro run --pipelines tuning --params tuning.n_trials=100,tuning.workers=4": (
+        "tests/pipelines/test_tuning.py::test_a_worker_that_dies_costs_a_retry_and_not_the_run"
+    ),
+    "dask scheduler": "tests/pipelines/test_tuning.py::test_the_env_dask_uses_a_running_cluster",
+    "dask worker tcp://HOST:8786 --nworkers 8 --nthreads 1 --memory-limit 0": (
+        "tests/pipelines/test_tuning.py::test_the_env_dask_uses_a_running_cluster"
+    ),
+    "kedro run --env dask --params tuning.scheduler_address=tcp://HOST:8786": (
+        "tests/pipelines/test_tuning.py::test_the_env_dask_uses_a_running_cluster"
+    ),
+    "kedro run --pipelines inference --params input_file=reviews.csv,output_file=scored.csv": (
+        "tests/pipelines/test_inference.py::"
+        "test_the_command_scores_a_file_and_leaves_nothing_half_written"
+    ),
+    "kedro run --pipelines reporting": "tests/test_run.py::test_every_run_leaves_a_record",
+    "kedro run --pipelines lengths": (
+        "tests/test_docs.py::test_a_pipeline_is_added_as_the_document_has_it"
+    ),
+    "imdb-sentiment serve": "tests/serving/test_service.py::test_predictions_are_the_predictors",
+    'curl -s 127.0.0.1:8000/predict -H "Content-Type: application/json" '
+    '-d \'{"texts": ["A gem."]}\'': (
+        "tests/serving/test_service.py::test_predictions_are_the_predictors"
+    ),
+    "docker build -t imdb-sentiment .": (
+        "tests/serving/test_deployment.py::test_it_serves_without_what_trained_the_model"
+    ),
+    "docker run -p 8000:8000 -e IMDB_SENTIMENT_API_KEY=SECRET imdb-sentiment": (
+        "tests/serving/test_deployment.py::test_it_serves_without_what_trained_the_model"
+    ),
+    "kedro viz run": "tests/test_viz.py::test_every_pipeline_and_layer_is_drawn",
+    "optuna-dashboard sqlite:///data/06_models/study.db": (
+        "tests/test_viz.py::test_optunas_dashboard_opens_the_study"
+    ),
+    "jupyter lab notebooks/explore.ipynb": (
+        "tests/test_notebooks.py::test_notebooks_run_on_a_finished_project"
+    ),
+    "jupyter lab notebooks/report.ipynb": (
+        "tests/test_notebooks.py::test_notebooks_run_on_a_finished_project"
+    ),
+    "export MLFLOW_TRACKING_URI=sqlite:///mlflow.db": (
+        "tests/test_mlflow.py::test_a_run_is_kept_with_parameters_metrics_and_files"
+    ),
+    "kedro run": "tests/test_mlflow.py::test_a_run_is_kept_with_parameters_metrics_and_files",
+    "mlflow ui": "tests/test_mlflow.py::test_the_page_lists_the_run",
+}
+
+
+def test_something_runs_every_command() -> None:
+    assert sorted(COMMANDS) == sorted(RUN_BY)
+    for command, place in RUN_BY.items():
+        name, _, test = place.partition("::")
+        text = (PROJECT / name).read_text("utf-8")
+        assert f"def {test}" in text if test else True, place
+        if name == ".ci/run":
+            assert f"\n{command}\n" in text
+
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
 def test_a_snippet_runs(snippet: str, model_file: Path, tmp_path: Path) -> None:

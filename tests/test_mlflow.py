@@ -2,11 +2,17 @@
 
 import importlib.util
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
-from helpers import SMALL, kedro, make_project, make_reviews, write_csv
+from helpers import SMALL, free_port, kedro, make_project, make_reviews, write_csv
 
 INSTALLED = importlib.util.find_spec("kedro_mlflow") is not None
 
@@ -79,3 +85,40 @@ def test_nothing_is_tracked_unless_asked_for(
     done = kedro(project, "run", "--pipelines", "data_processing")
     assert done.returncode == 0, done.stdout
     assert not list(project.glob("ml*"))
+
+
+@pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
+def test_the_page_lists_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    client = mlflow.MlflowClient(store)
+    experiment = client.create_experiment("imdb_sentiment")
+    run = client.create_run(experiment)
+    port = free_port()
+    command = [str(Path(sys.executable).with_name("mlflow")), "ui", "--port", str(port)]
+    server = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        answer = None
+        while answer is None:
+            assert server.poll() is None
+            try:
+                answer = httpx.post(
+                    f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/search",
+                    json={"experiment_ids": [experiment]},
+                )
+            except httpx.TransportError:
+                time.sleep(0.5)
+        [found] = answer.json()["runs"]
+        assert found["info"]["run_id"] == run.info.run_id
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()

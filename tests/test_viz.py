@@ -1,8 +1,6 @@
 """Kedro-Viz and Optuna's dashboard in a real browser; skipped where none is installed."""
 
-import contextlib
 import os
-import random
 import re
 import signal
 import socket
@@ -18,7 +16,7 @@ import yaml
 from playwright.sync_api import Browser, Page, expect
 
 from browser import CHROMIUM, run_browser
-from helpers import PROJECT, start_kedro, wait_until
+from helpers import PROJECT, free_port, start_kedro, wait_until
 
 CATALOG = PROJECT / "conf/base/catalog_reporting.yml"
 
@@ -34,15 +32,6 @@ LAYERS = [
 ]
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-
-
-def free_port() -> int:
-    """Return a free port among those that Kedro-Viz takes, which end at 49151."""
-    for port in random.sample(range(20_000, 49_000), k=100):
-        with socket.socket() as candidate, contextlib.suppress(OSError):
-            candidate.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port is free")
 
 
 @pytest.fixture(scope="module")

@@ -259,6 +259,27 @@ def test_trials_that_failed_or_were_pruned_are_drawn() -> None:
         assert plot(study).data
 
 
+def test_what_is_searched_by_orders_of_magnitude_is_drawn_so() -> None:
+    study = make_study(n_trials=2)
+    for number, rate in enumerate((0.0004, 0.03)):
+        study.add_trial(
+            optuna.create_trial(
+                value=number,
+                params={"rate": rate},
+                distributions={"rate": optuna.distributions.FloatDistribution(1e-4, 1, log=True)},
+            )
+        )
+    log_only = optuna.create_study(direction="maximize")
+    log_only.set_user_attr("protocol", {"evaluate_on": "validation"})
+    log_only.add_trials(study.trials[2:])
+    axis = plot_parallel_coordinates(log_only).data[0].dimensions[1]
+    assert list(axis.values) == pytest.approx([math.log10(0.0004), math.log10(0.03)])
+    labels = dict(zip(axis.ticktext, axis.tickvals, strict=True))
+    assert list(labels) == ["0.0005", "0.001", "0.002", "0.005", "0.01", "0.02"]
+    assert labels["0.001"] == pytest.approx(-3)
+    assert labels["0.02"] == pytest.approx(math.log10(0.02))
+
+
 def test_every_trial_is_drawn() -> None:
     study = make_study(n_trials=4)
     axes = plot_parallel_coordinates(study).data[0].dimensions

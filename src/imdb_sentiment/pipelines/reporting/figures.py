@@ -1,5 +1,6 @@
 """Figures of the report: from data, a study or predictions to a plotly figure each."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -551,8 +552,10 @@ def plot_parallel_coordinates(study: optuna.Study) -> go.Figure:
     accuracy = f"{study.user_attrs['protocol']['evaluate_on']} accuracy"
     values = [trial.value for trial in finished]
     axes = [{"label": accuracy, "values": values}]
-    for name in sorted({name for trial in finished for name in trial.params}):
-        axes.append({"label": name, **_make_axis([trial.params.get(name) for trial in finished])})
+    searched = {name: kind for trial in finished for name, kind in trial.distributions.items()}
+    for name, kind in sorted(searched.items()):
+        found = [trial.params.get(name) for trial in finished]
+        axes.append({"label": name, **_make_axis(found, log=getattr(kind, "log", False))})
     figure = go.Figure(layout={"template": TEMPLATE, "title": title})
     figure.add_parcoords(
         dimensions=axes,
@@ -563,10 +566,19 @@ def plot_parallel_coordinates(study: optuna.Study) -> go.Figure:
     return figure.update_layout(margin={"t": 90, "b": 20, "l": 80, "r": 80})
 
 
-def _make_axis(values: list[Any]) -> dict[str, Any]:
+def _make_axis(values: list[Any], *, log: bool) -> dict[str, Any]:
     """Return an axis of numbers, or of names one above the other."""
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return {"values": values}
+        if not log or max(values) < 10 * min(values):
+            return {"values": values}
+        first, last = (math.floor(math.log10(end(values))) for end in (min, max))
+        every = [digit * 10.0**decade for decade in range(first, last + 1) for digit in (1, 2, 5)]
+        ticks = [tick for tick in every if min(values) <= tick <= max(values)]
+        return {
+            "values": [math.log10(value) for value in values],
+            "tickvals": [math.log10(tick) for tick in ticks],
+            "ticktext": [f"{tick:g}" for tick in ticks],
+        }
     names = sorted({str(value) for value in values})
     return {
         "values": [names.index(str(value)) for value in values],

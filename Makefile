@@ -38,6 +38,7 @@ lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra notebook \
 		--universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-annotate --custom-compile-command "make lock" --output-file requirements.txt
+	cp requirements.txt requirements-mlflow.txt  # whose pins uv then keeps where it can
 	$(BIN)/uv pip compile pyproject.toml --all-extras \
 		--universal --python-version 3.11 --generate-hashes \
 		--no-annotate --custom-compile-command "make lock" --output-file requirements-mlflow.txt

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+os.environ.pop("MLFLOW_TRACKING_URI", None)  # measurements are not to be kept there
+
 NO_PRUNER = "tuning.pruner.name=NopPruner,tuning.pruner.arguments=null"
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from imdb_sentiment.parameters import (
     TuningParameters,
 )
 from services import EXAMPLES, Service, make_tokenizer, run_service
+
+os.environ.pop("MLFLOW_TRACKING_URI", None)  # what tests run is not to be kept there
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from helpers import SMALL, free_port, kedro, make_project, make_reviews, write_csv
+from helpers import (
+    SMALL,
+    free_port,
+    kedro,
+    make_project,
+    make_reviews,
+    start_kedro,
+    wait_for,
+    write_csv,
+)
 
 INSTALLED = importlib.util.find_spec("kedro_mlflow") is not None
 
@@ -28,11 +37,11 @@ def project(tmp_path: Path) -> Path:
 def test_a_run_that_cannot_be_tracked_says_so(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
     done = kedro(project, "run", "--pipelines", "data_processing")
     assert done.returncode == 0, done.stdout
     assert "runs are not tracked" in done.stdout
-    assert not (project / "mlflow.db").exists()
+    assert not (project / "runs.db").exists()
 
 
 @pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
@@ -41,7 +50,7 @@ def test_a_run_is_kept_with_parameters_metrics_and_files(
 ) -> None:
     from mlflow import MlflowClient
 
-    store = f"sqlite:///{project / 'mlflow.db'}"
+    store = f"sqlite:///{project / 'runs.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     done = kedro(project, "run")
     assert done.returncode == 0, done.stdout
@@ -69,12 +78,42 @@ def test_a_run_that_fails_is_kept_as_such(project: Path, monkeypatch: pytest.Mon
     from mlflow import MlflowClient
 
     write_csv(project / "data/01_raw/sample_reviews.csv", [("a", "unheard of")] * 20)
-    store = f"sqlite:///{project / 'mlflow.db'}"
+    store = f"sqlite:///{project / 'runs.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     assert kedro(project, "run").returncode != 0
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name("imdb_sentiment")
     assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+
+
+@pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
+def test_a_run_that_may_not_begin_or_is_killed_does_not_count_as_finished(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    store = f"sqlite:///{project / 'runs.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    assert kedro(project, "run", "--pipelines", "reporting").returncode == 1
+    search = start_kedro(project, "run", "--params", "tuning.n_trials=500")
+    wait_for(search, "Trial 1")
+    os.killpg(search.pid, signal.SIGINT)
+    search.communicate(timeout=60)
+    client = MlflowClient(store)
+    experiment = client.get_experiment_by_name("imdb_sentiment")
+    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["KILLED"]
+
+
+@pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
+def test_a_place_that_can_not_be_used_is_told_in_one_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    done = kedro(project, "run", "--pipelines", "data_processing")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout
+    assert "MLFLOW_TRACKING_URI names http://127.0.0.1:9, which can't be used" in done.stdout
 
 
 @pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
@@ -84,21 +123,28 @@ def test_nothing_is_tracked_unless_asked_for(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     done = kedro(project, "run", "--pipelines", "data_processing")
     assert done.returncode == 0, done.stdout
-    assert not list(project.glob("ml*"))
+    assert not list(project.glob("*.db")) + list(project.glob("ml*"))
 
 
 @pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
 def test_the_page_lists_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
-    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    store = f"sqlite:///{tmp_path / 'runs.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     client = mlflow.MlflowClient(store)
     experiment = client.create_experiment("imdb_sentiment")
     run = client.create_run(experiment)
     port = free_port()
-    command = [str(Path(sys.executable).with_name("mlflow")), "ui", "--port", str(port)]
+    command = [
+        str(Path(sys.executable).with_name("mlflow")),
+        "ui",
+        "--backend-store-uri",
+        store,
+        "--port",
+        str(port),
+    ]
     server = subprocess.Popen(
         command,
         cwd=tmp_path,
@@ -108,8 +154,10 @@ def test_the_page_lists_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     )
     try:
         answer = None
+        deadline = time.monotonic() + 240
         while answer is None:
             assert server.poll() is None
+            assert time.monotonic() < deadline
             try:
                 answer = httpx.post(
                     f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/search",

@@ -24,7 +24,8 @@ class RequireInputs:
         """
         for name in sorted(pipeline.inputs()):
             if not name.startswith("params:") and not catalog.exists(name):
-                filepath = getattr(catalog.get(name), "_filepath", "the catalog")
+                dataset = catalog.get(name)
+                filepath = getattr(dataset, "_filepath", getattr(dataset, "_path", name))
                 raise InputError(
                     f"{filepath} does not exist, and this run needs it as {name!r}: put the file "
                     "there, name another one, or run the pipeline that makes it first"

@@ -13,16 +13,17 @@ from imdb_sentiment.session import PlainErrorsSession
 # Kedro 1.7 calls a function that OmegaConf 2.4 has renamed: nothing that a user can mend.
 warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 
-HOOKS = [RequireInputs(), PrintSummary()]
+HOOKS: list[Any] = [RequireInputs(), PrintSummary()]
 SESSION_CLASS = PlainErrorsSession
 
 # A run is tracked where MLflow's own setting says where; conf/base/mlflow.yml says how.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # as Kedro's is
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)  # off by default, and here with more to it
 if os.environ.get("MLFLOW_TRACKING_URI"):
     if importlib.util.find_spec("kedro_mlflow"):
         from imdb_sentiment.tracking import TrackRun
 
-        HOOKS.append(TrackRun())
+        HOOKS.insert(0, TrackRun())  # called last: only what may begin is tracked
     else:
         logging.getLogger(__name__).warning(
             "MLFLOW_TRACKING_URI is set, but runs are not tracked: first, make mlflow"

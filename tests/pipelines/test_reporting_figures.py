@@ -3,6 +3,7 @@
 import json
 import math
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -292,40 +293,73 @@ def test_every_trial_is_drawn() -> None:
     assert list(plot_optimization_history(study).data[0].y) == [t.value for t in study.trials]
 
 
-def make_record(accuracy: float, test_set: str) -> dict[str, Any]:
+def make_record(accuracy: float, test_set: str, model: str = "") -> dict[str, Any]:
     scores = {
         f"{prefix}test_accuracy{end}": accuracy + shift + of_end
         for prefix, shift in (("", 0.0), ("baseline_", 0.05))
         for end, of_end in (("", 0.0), ("_low", -0.02), ("_high", 0.01))
     }
     return {
+        "model_sha256": model or str(accuracy),
         "test_reviews_sha256": test_set,
         "metrics": {"file": "<a>.csv", "test_rows": 1000, **scores},
         "best_hyperparameters": {"units": 64, "learning_rate": 0.0012345},
-        "run": {"time": "2026-01-01 00:00 UTC"},
+        "model": {"made": "2026-01-01 00:00 UTC"},
     }
 
 
-def test_runs_are_drawn_in_order_and_by_test_set() -> None:
+def test_models_are_drawn_in_order_and_by_test_set() -> None:
     records = {
-        "2026-03/run_record": lambda: make_record(0.7, "a"),
-        "2026-01/run_record": lambda: make_record(0.5, "a"),
-        "2026-02/run_record": lambda: make_record(0.6, "b"),
-        "2026-04/.run_record.partial": lambda: json.loads("{"),
+        "2026-03/record": lambda: make_record(0.7, "a"),
+        "2026-01/record": lambda: make_record(0.5, "a"),
+        "2026-02/record": lambda: make_record(0.6, "b"),
     }
     figure = plot_run_history(records)
     drawn = [(line.name, list(line.x), list(line.y)) for line in figure.data]
     assert drawn == [
-        ("LSTM, 1,000 reviews of &lt;a>.csv", [1, 3], [0.5, 0.7]),
-        ("baseline, 1,000 reviews of &lt;a>.csv", [1, 3], [0.55, 0.75]),
-        ("LSTM, 1,000 reviews of &lt;a>.csv", [2], [0.6]),
-        ("baseline, 1,000 reviews of &lt;a>.csv", [2], [0.65]),
+        ("LSTM, 1,000 reviews of &lt;a>.csv (a)", [1, 3], [0.5, 0.7]),
+        ("baseline, 1,000 reviews of &lt;a>.csv (a)", [1, 3], [0.55, 0.75]),
+        ("LSTM, 1,000 reviews of &lt;a>.csv (b)", [2], [0.6]),
+        ("baseline, 1,000 reviews of &lt;a>.csv (b)", [2], [0.65]),
     ]
     assert figure.data[0].error_y.array == pytest.approx([0.01, 0.01])
     assert figure.data[0].error_y.arrayminus == pytest.approx([0.02, 0.02])
     assert "learning_rate: 0.001234" in figure.data[0].customdata[0]
 
 
-def test_the_latest_of_many_runs_are_drawn() -> None:
-    figure = plot_run_history({f"{n:03}/r": lambda: make_record(0.5, "a") for n in range(120)})
+def test_a_model_that_is_reported_again_is_drawn_once() -> None:
+    records = {
+        "2026-01/record": lambda: make_record(0.5, "a", "first"),
+        "2026-02/record": lambda: make_record(0.6, "a", "second"),
+        "2026-03/record": lambda: make_record(0.5, "a", "first"),
+    }
+    assert list(plot_run_history(records).data[0].y) == [0.6, 0.5]
+
+
+def test_a_record_that_is_no_use_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    records = {
+        "2026-01/record": lambda: json.loads("{"),
+        "2026-02/record": lambda: {"of": "another time"},
+        "2026-03/record": lambda: make_record(0.5, "a"),
+    }
+    assert list(plot_run_history(records).data[0].y) == [0.5]
+    assert [message.split()[2] for message in caplog.messages] == [
+        "2026-01/record",
+        "2026-02/record",
+    ]
+
+
+def test_the_latest_of_many_models_are_drawn() -> None:
+    figure = plot_run_history(
+        {f"{n:03}/record": partial(make_record, n / 1000, "a") for n in range(1, 121)}
+    )
     assert list(figure.data[0].x) == list(range(71, 121))
+    assert list(figure.data[0].y) == pytest.approx([n / 1000 for n in range(71, 121)])
+
+
+def test_many_test_sets_are_told_apart() -> None:
+    figure = plot_run_history(
+        {f"{n:02}/record": partial(make_record, n / 100, f"set{n:03}") for n in range(20)}
+    )
+    looks = {(line.line.color, line.marker.symbol) for line in figure.data}
+    assert len(looks) == 40

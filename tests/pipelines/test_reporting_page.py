@@ -276,7 +276,7 @@ def test_runs_of_the_same_test_reviews_are_told_by_a_fingerprint(
     frame = make_predictions(9, ("a", "b")).assign(review=[f"review {n}" for n in range(9)])
 
     def fingerprint(frame: pd.DataFrame) -> str:
-        return str(record_run(facts, frame)["test_reviews_sha256"])
+        return str(record_run(facts, frame, b"")["test_reviews_sha256"])
 
     reference = fingerprint(frame)
     assert fingerprint(frame[::-1].assign(probability=0.5, predicted_sentiment="a")) == reference

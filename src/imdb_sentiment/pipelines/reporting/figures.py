@@ -1,5 +1,6 @@
 """Figures of the report: from data, a study or predictions to a plotly figure each."""
 
+import logging
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -27,6 +28,8 @@ from imdb_sentiment.predictions import (
 from imdb_sentiment.statistics import Calibration, apply_temperature, measure_calibration
 from imdb_sentiment.text import UNKNOWN_ID, encode_whole
 
+logger = logging.getLogger(__name__)
+
 # Of Okabe and Ito, "Color Universal Design" (2008): told apart without full sight of colours.
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = COLOURS = (
     "#0072b2",
@@ -39,7 +42,7 @@ BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = COLOURS = (
 GREY = "#8a8a8a"
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 STATE_COLOURS = {"complete": BLUE, "pruned": YELLOW, "fail": ORANGE}
-MOST_RUNS = 50  # in a figure; the latest
+MOST_RUNS = 50  # in a figure: the latest
 FEW_LINES = 5  # in a legend, for which a figure of usual height has room
 SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up", "star")
 
@@ -450,38 +453,38 @@ def plot_accuracy_by_confidence(
 
 
 def plot_run_history(run_record: dict[str, Callable[[], dict[str, Any]]]) -> go.Figure:
-    """Draw the test accuracy of the runs so far, with its 95% interval.
+    """Draw the test accuracy of the models so far, with its 95% interval.
 
     Args:
         run_record: What loads the record of each run, by a name that begins with its time.
 
     """
-    # A run that was killed while it wrote has left a hidden file.
-    names = sorted(name for name in run_record if not name.rpartition("/")[2].startswith("."))
-    records = [run_record[name]() for name in names[-MOST_RUNS:]]
-    first = len(names) - len(records) + 1
-    figure = _start("Test accuracy of the runs so far", "run", "accuracy")
+    figure = _start("Test accuracy of the models so far", "model", "accuracy")
+    records = dict(list(enumerate(_load_records(run_record), start=1))[-MOST_RUNS:])
     by_test_set: dict[str, list[int]] = {}
-    for place, record in enumerate(records):
-        by_test_set.setdefault(record["test_reviews_sha256"], []).append(place)
-    for places, colour, symbol in zip(
-        by_test_set.values(), _cycle(COLOURS), _cycle(SYMBOLS), strict=False
+    for number, record in records.items():
+        by_test_set.setdefault(record["test_reviews_sha256"], []).append(number)
+    # Five symbols and six colours meet in 30 ways before they begin again.
+    for (test_set, numbers), colour, symbol in zip(
+        by_test_set.items(), _cycle(COLOURS), _cycle(SYMBOLS[:5]), strict=False
     ):
-        metrics = pd.DataFrame([records[place]["metrics"] for place in places])
+        metrics = pd.DataFrame([records[number]["metrics"] for number in numbers])
+        reviews = f"{metrics['test_rows'].iloc[0]:,} reviews of {_escape(metrics['file'].iloc[0])}"
+        if len(by_test_set) > 1:
+            reviews += f" ({test_set[:6]})"
         for name, prefix, style in (("LSTM", "", "solid"), ("baseline", "baseline_", "dot")):
             accuracy, low, high = (
                 metrics[f"{prefix}test_accuracy{end}"] for end in ("", "_low", "_high")
             )
             figure.add_scatter(
-                x=[first + place for place in places],
+                x=numbers,
                 y=_round(accuracy),
                 error_y={"array": _round(high - accuracy), "arrayminus": _round(accuracy - low)}
                 if name == "LSTM"
                 else None,
-                customdata=[_describe_run(records[place]) for place in places],
+                customdata=[_describe_run(records[number]) for number in numbers],
                 hovertemplate="%{y:.4f}<br>%{customdata}",
-                name=f"{name}, {metrics['test_rows'].iloc[0]:,} reviews of "
-                f"{_escape(metrics['file'].iloc[0])}",
+                name=f"{name}, {reviews}",
                 mode="lines+markers",
                 line={"dash": style, "color": colour},
                 marker_symbol=symbol if name == "LSTM" else f"{symbol}-open",
@@ -489,11 +492,26 @@ def plot_run_history(run_record: dict[str, Callable[[], dict[str, Any]]]) -> go.
     return _make_room(figure).update_xaxes(**_whole_numbers(len(records)))
 
 
+def _load_records(run_record: dict[str, Callable[[], dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the last record of each model and test set, the oldest first."""
+    records: dict[tuple[str, str], dict[str, Any]] = {}
+    for name in sorted(run_record):
+        try:
+            record = run_record[name]()
+            key = (record["model_sha256"], record["test_reviews_sha256"])
+        except Exception:  # whatever became of it, an old record is no reason to have no report
+            logger.warning("The record %s can't be read, and is left out.", name, exc_info=True)
+            continue
+        records.pop(key, None)
+        records[key] = record
+    return list(records.values())
+
+
 def _describe_run(record: dict[str, Any]) -> str:
     hyperparameters = record["best_hyperparameters"].items()
     return "<br>".join(
         [
-            record["run"]["time"],
+            f"made {record['model']['made']}",
             *(
                 f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}"
                 for name, value in hyperparameters

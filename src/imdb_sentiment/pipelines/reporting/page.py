@@ -99,13 +99,14 @@ def collect_facts(
     }
 
 
-def record_run(facts: Facts, test_predictions: pd.DataFrame) -> dict[str, Any]:
+def record_run(facts: Facts, test_predictions: pd.DataFrame, onnx_model: bytes) -> dict[str, Any]:
     """Choose what is kept of a run for good, to compare others with it.
 
     Args:
         facts: From `collect_facts`.
         test_predictions: From `score_test_reviews`, for the fingerprint of texts and labels, which
             stays the same where only the tokenizer changes.
+        onnx_model: From the training pipeline, for its fingerprint.
 
     Returns:
         Plain JSON values.
@@ -114,6 +115,7 @@ def record_run(facts: Facts, test_predictions: pd.DataFrame) -> dict[str, Any]:
     reviews = test_predictions[["review", "sentiment"]].sort_values(["review", "sentiment"])
     text = reviews.to_json(orient="values")
     return {
+        "model_sha256": hashlib.sha256(onnx_model).hexdigest(),
         "test_reviews_sha256": hashlib.sha256(text.encode()).hexdigest(),
         **{name: facts[name] for name in ("metrics", "best_hyperparameters", "model", "run")},
     }

@@ -158,7 +158,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 func=record_run,
-                inputs=["facts", _TEST],
+                inputs=["facts", _TEST, "onnx_model"],
                 outputs="run_record@one",
                 name="record_run",
             ),

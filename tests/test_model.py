@@ -288,6 +288,16 @@ def test_training_ends_early_with_the_best_epoch(ema_momentum: float) -> None:
     assert (predicted == validation.codes).mean() == pytest.approx(max(values))
 
 
+def test_few_rows_are_passed_over_until_there_are_steps_enough() -> None:
+    few = small_hyperparameters(batch_size=16, epochs=2, min_steps=9)
+    assert few.count_epochs(33) == 3  # of three steps each
+    assert few.count_epochs(16) == 9
+    assert few.count_epochs(16 * 9) == 2
+    assert small_hyperparameters(epochs=2).count_epochs(1) == 2
+    _, history = train_model(make_encoded(33), few, 0)
+    assert len(history["loss"]) == 3
+
+
 def test_early_stopping_needs_rows_to_watch() -> None:
     with pytest.raises(InputError, match="use_validation_rows: false"):
         train_model(make_encoded(20), small_hyperparameters(early_stopping_patience=1), 0)

@@ -183,9 +183,10 @@ def train_model(
     rng = np.random.default_rng(seed)
     model = build_model(hyperparameters, train.vocabulary_size, len(train.labels), word_vectors)
     batches = _make_dataset(train, hyperparameters.batch_size, rng, guessed)
+    epochs = hyperparameters.count_epochs(len(train) + len(guessed or ()))
     if hyperparameters.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
         model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(
-            hyperparameters.learning_rate, hyperparameters.epochs * int(batches.cardinality())
+            hyperparameters.learning_rate, epochs * int(batches.cardinality())
         )
     trained = model
     if not tf.config.list_physical_devices("GPU"):  # there, Keras's own is left as it is
@@ -201,7 +202,7 @@ def train_model(
         batches,
         validation_data=_make_dataset(validation, PREDICTION_BATCH_SIZE) if validation else None,
         shuffle=False,  # the dataset does that
-        epochs=hyperparameters.epochs,
+        epochs=epochs,
         callbacks=[*_make_callbacks(hyperparameters), told, *callbacks],
         verbose=0,
     )

@@ -4,6 +4,7 @@ Nodes name these models in their signatures, so Kedro builds and validates them 
 runs. Values live in conf/base alone: no model has a default, and an unknown key is an error.
 """
 
+import math
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -157,6 +158,8 @@ class Hyperparameters(Parameters):
             with this momentum (Polyak and Juditsky, 1992); 0 for the last weights.
         batch_size: Reviews a gradient step.
         epochs: Passes over the training rows.
+        min_steps: Gradient steps at least: few rows are passed over more often than `epochs` says.
+            0 for no such limit.
         early_stopping_patience: Epochs without a better accuracy on the rows held out after which
             training ends, with the best epoch's weights; 0 for all epochs, and the last.
 
@@ -178,7 +181,13 @@ class Hyperparameters(Parameters):
     ema_momentum: Annotated[float, Field(ge=0, lt=1)]
     batch_size: Annotated[int, Field(ge=1)]
     epochs: Annotated[int, Field(ge=1)]
+    min_steps: Annotated[int, Field(ge=0)]
     early_stopping_patience: Annotated[int, Field(ge=0)]
+
+    def count_epochs(self, n_rows: int) -> int:
+        """Return how often training passes over so many rows."""
+        steps = math.ceil(n_rows / self.batch_size)
+        return max(self.epochs, math.ceil(self.min_steps / steps))
 
 
 class IntRange(Parameters):

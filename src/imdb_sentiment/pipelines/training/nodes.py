@@ -137,18 +137,19 @@ def fit_best_model(
 
     """
     hyperparameters = Hyperparameters(**best_hyperparameters)
+    learnt, held_out = (
+        (train + validation, None) if training.use_validation_rows else (train, validation)
+    )
+    n_epochs = hyperparameters.count_epochs(len(learnt) + len(guessed_reviews))
 
     def report(epoch: int, figures: dict[str, float]) -> None:
         logger.info(
             "Epoch %d of %d: %s",
             epoch,
-            hyperparameters.epochs,
+            n_epochs,
             ", ".join(f"{name} {value:.4f}" for name, value in figures.items()),
         )
 
-    learnt, held_out = (
-        (train + validation, None) if training.use_validation_rows else (train, validation)
-    )
     trained = []
     for number in range(training.networks):
         if training.networks > 1:

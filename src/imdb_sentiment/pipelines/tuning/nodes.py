@@ -169,7 +169,7 @@ def train_candidate(
             "Trial %d, epoch %d of %d: loss %.4f, %s accuracy %.4f",
             trial.number,
             epoch,
-            candidate.epochs,
+            candidate.count_epochs(len(data[0])),
             figures["loss"],
             tuning.evaluate_on,
             figures["val_accuracy"],

@@ -1,6 +1,7 @@
 """The page and the card: what they say, and what a browser makes of them."""
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from imdb_sentiment.pipelines.reporting.examples import (
 )
 from imdb_sentiment.pipelines.reporting.page import (
     judge,
+    mark_words,
     record_run,
     render_report,
     write_model_card,
@@ -114,6 +116,23 @@ def load_figures(folder: Path) -> dict[str, go.Figure]:
     return {
         name: plotly.io.from_json(text) for name, text in texts.items() if '"data"' in text[:10]
     }
+
+
+def test_words_are_marked_even_where_the_model_is_as_good_as_certain() -> None:
+    segments = [("good", 0.0009), (" ", None), ("dull", -0.00005), (" film", 0.0)]
+    marked = mark_words(segments, 0.9999)
+    without_good, without_dull = 0.9999 - 0.0009, 0.9999 + 0.00005
+    odds = [p / (1 - p) for p in (0.9999, without_good, without_dull)]
+    assert marked[0]["effect"] == pytest.approx(math.log(odds[0] / odds[1]))
+    assert marked[2]["effect"] == pytest.approx(math.log(odds[0] / odds[2]))
+    strengths = [word["strength"] for word in marked]
+    assert strengths == [
+        1,
+        0,
+        round(math.log(odds[2] / odds[0]) / math.log(odds[0] / odds[1]), 2),
+        0,
+    ]
+    assert [word["effect"] for word in mark_words([("?", None)], None)] == [None]
 
 
 def test_a_page_without_any_example_says_so(finished: tuple[Path, str]) -> None:

@@ -25,7 +25,8 @@ from imdb_sentiment.serving import Predictor
 SIGNIFICANT = 0.05
 SHOWN_THRESHOLDS = np.arange(1, 10) / 10
 STRETCH = 1000  # characters at each end of a longer text without a word to mark
-FAINTEST = 0.001  # of a probability; words with a smaller effect are not marked
+FAINTEST = 0.01  # in log-odds; words with a smaller effect are not marked
+LEAST_SURE = 1e-7  # about the smallest step that a probability of the exported model takes near 1
 
 Facts = dict[str, Any]
 
@@ -200,10 +201,9 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "percent": lambda share: f"{100 * share:.1f}%",
-        "points": _points,
         "p_value": lambda p: f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001",  # noqa: PLR2004
         "duration": _duration,
-        "marks": _mark,
+        "marks": mark_words,
         "yaml": lambda values: yaml.safe_dump(values, sort_keys=False, allow_unicode=True),
         "line": escape_markdown,
     }
@@ -224,10 +224,25 @@ def _choose_rows(table: pd.DataFrame) -> list[dict[str, float]]:
     return [{str(k): v for k, v in row.items()} for row in table[shown].to_dict("records")]
 
 
-def _mark(segments: list[tuple[str, float | None]]) -> list[dict[str, Any]]:
-    """Return segments with how strongly each is to be marked, from 0 to 1 for the strongest."""
-    effects = [abs(effect) for _, effect in segments if effect is not None]
-    most = max([*effects, FAINTEST])
+def mark_words(
+    segments: list[tuple[str, float | None]], probability: float | None
+) -> list[dict[str, Any]]:
+    """Return segments with how strongly each is to be marked, from 0 to 1 for the strongest.
+
+    Args:
+        segments: Texts, each with by how much the probability falls without it, or None.
+        probability: Of the predicted label; None if there is no prediction.
+
+    Returns:
+        For each `text`, `effect` and `strength`. Effects are in log-odds: of a prediction as good
+        as certain, no single word moves the probability.
+
+    """
+    found = [
+        None if effect is None or probability is None else _log_odds(probability, effect)
+        for _, effect in segments
+    ]
+    most = max([*(abs(effect) for effect in found if effect is not None), FAINTEST])
     return [
         {
             "text": text if len(text) <= 2 * STRETCH else f"{text[:STRETCH]} … {text[-STRETCH:]}",
@@ -236,12 +251,14 @@ def _mark(segments: list[tuple[str, float | None]]) -> list[dict[str, Any]]:
             if effect is not None and abs(effect) >= FAINTEST
             else 0,
         }
-        for text, effect in segments
+        for (text, _), effect in zip(segments, found, strict=True)
     ]
 
 
-def _points(share: float) -> str:
-    return f"{'+' if share > 0 else '−'}{100 * abs(share):.1f}"  # noqa: RUF001  # a minus sign
+def _log_odds(probability: float, effect: float) -> float:
+    """Return by how much log-odds fall where a probability falls by `effect`."""
+    before, after = np.clip([probability, probability - effect], LEAST_SURE, 1 - LEAST_SURE)
+    return float(np.log(before / (1 - before)) - np.log(after / (1 - after)))
 
 
 def _duration(seconds: float) -> str:

@@ -118,7 +118,7 @@ def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
 
     nodes = "imdb_sentiment.pipelines.tuning.nodes"
     monkeypatch.setattr(f"{nodes}.train_model", train_at_once)
-    monkeypatch.setattr(f"{nodes}.predict_probabilities", lambda *_: None)
+    monkeypatch.setattr(f"{nodes}.predict_probabilities", lambda *_: np.ones((1, 2)))
     monkeypatch.setattr(f"{nodes}.fit_temperature", lambda *_: 1.0)
     sixteen = tuning.model_copy(update={"n_trials": 16})
     whole, crashed = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()

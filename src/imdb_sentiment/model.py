@@ -232,7 +232,8 @@ def _make_callbacks(hyperparameters: Hyperparameters) -> list[Any]:
 def average_networks(models: Sequence[KerasModel]) -> KerasModel:
     """Return one network whose logits are the mean of several networks' logits.
 
-    Their layers stand side by side, up to the last, which takes the outputs of all.
+    Their layers stand side by side, up to the last, which takes the outputs of all. It is not
+    compiled: it has no optimizer to go on with.
 
     Args:
         models: From `train_model`, all with the same hyperparameters; they stay as they are.
@@ -258,12 +259,11 @@ def average_networks(models: Sequence[KerasModel]) -> KerasModel:
     averaged = keras.Model(token_ids, top(keras.layers.Concatenate()(outputs)))
     kernels, biases = zip(*(model.layers[-1].get_weights() for model in models), strict=True)
     top.set_weights([np.concatenate(kernels) / len(models), np.mean(biases, axis=0)])
-    _compile_like(averaged, models[0])
     return averaged
 
 
 def divide_logits(model: KerasModel, temperature: float) -> KerasModel:
-    """Return a network whose logits are the given one's divided by a temperature.
+    """Return a network whose logits are the given one's divided by a temperature, not compiled.
 
     Args:
         model: From `train_model`; it stays as it is.
@@ -276,18 +276,12 @@ def divide_logits(model: KerasModel, temperature: float) -> KerasModel:
     scaled = keras.models.clone_model(model)
     *others, kernel, bias = model.get_weights()
     scaled.set_weights([*others, kernel / temperature, bias / temperature])
-    _compile_like(scaled, model)
     return scaled
 
 
 def count_known_tokens(model: KerasModel) -> int:
     """Return the size of the vocabulary that a network was built for."""
     return next(int(layer.input_dim) for layer in model.layers if hasattr(layer, "input_dim"))
-
-
-def _compile_like(model: KerasModel, other: KerasModel) -> None:
-    optimizer = type(other.optimizer).from_config(other.optimizer.get_config())
-    model.compile(optimizer=optimizer, loss=other.loss, metrics=["accuracy"])
 
 
 def predict_probabilities(

@@ -25,7 +25,8 @@ from imdb_sentiment.serving import Predictor
 SIGNIFICANT = 0.05
 SHOWN_THRESHOLDS = np.arange(1, 10) / 10
 STRETCH = 1000  # characters at each end of a longer text without a word to mark
-FAINTEST = 0.01  # in log-odds; words with a smaller effect are not marked
+FAINTEST = 0.01  # in log-odds; words with a smaller effect are not marked,
+LEAST_SHARE = 0.1  # nor those with less than this share of the strongest
 LEAST_SURE = 1e-7  # about the smallest step that a probability of the exported model takes near 1
 
 Facts = dict[str, Any]
@@ -248,7 +249,7 @@ def mark_words(
             "text": text if len(text) <= 2 * STRETCH else f"{text[:STRETCH]} … {text[-STRETCH:]}",
             "effect": effect,
             "strength": round(abs(effect) / most, 2)
-            if effect is not None and abs(effect) >= FAINTEST
+            if effect is not None and abs(effect) >= max(FAINTEST, LEAST_SHARE * most)
             else 0,
         }
         for (text, _), effect in zip(segments, found, strict=True)

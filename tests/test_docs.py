@@ -48,7 +48,7 @@ RUN_BY = {
     "kedro run --pipelines imdb_download": (
         "tests/test_run.py::test_an_archive_of_ones_own_is_a_parameter"
     ),
-    "kedro run --env imdb": "tests/test_run.py::test_the_env_imdb_takes_the_official_split",
+    "kedro run --env imdb": "tests/test_run.py::test_the_env_imdb_does_the_whole_job",
     'kedro run --env best --params "reviews_file=IMDB Dataset.csv"': (
         "tests/test_run.py::test_the_env_best_does_the_whole_job_on_three_labels"
     ),

@@ -314,6 +314,15 @@ def test_the_env_imdb_takes_the_official_split(project: Path) -> None:
     assert audit["accepted_by_own_split"] == {}
 
 
+def test_the_env_imdb_does_the_whole_job(project: Path) -> None:
+    few = "tuning.n_trials=4,hyperparameters.epochs=1,hyperparameters.embedding_size=4"
+    done = kedro(project, "run", "--env", "imdb", "--params", few)
+    assert done.returncode == 0, done.stdout
+    metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
+    assert metrics["file"] == "imdb_reviews.csv"
+    assert metrics["test_rows"] == 50
+
+
 def test_the_env_best_does_the_whole_job_on_three_labels(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     (project / "conf/best/parameters.yml").write_text(

@@ -5,7 +5,8 @@
 Each line is a search of one trial, `kedro run --env best --pipelines data_processing,tuning`, with
 one thing changed. The CSV is that of the pipeline imdb_download: a fifth of its training half is
 held out, whole blocks of neighbouring reviews, so that films of the training reviews are not among
-them. The test half is not looked at.
+them. The test half is not looked at. A trial is worth its best epoch, so three epochs have three
+chances where one has one.
 """
 
 import argparse

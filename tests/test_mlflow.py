@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -24,6 +25,7 @@ from helpers import (
 )
 
 INSTALLED = importlib.util.find_spec("kedro_mlflow") is not None
+needs_mlflow = pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
 
 
 @pytest.fixture
@@ -31,6 +33,19 @@ def project(tmp_path: Path) -> Path:
     project = make_project(tmp_path, SMALL)
     write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(200))
     return project
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return where the runs of the test are tracked."""
+    address = f"sqlite:///{tmp_path / 'runs.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    return address
+
+
+def find_runs(client: Any) -> list[Any]:
+    experiment = client.get_experiment_by_name("imdb_sentiment")
+    return list(client.search_runs([experiment.experiment_id]))
 
 
 @pytest.mark.skipif(INSTALLED, reason="kedro-mlflow is installed")
@@ -44,19 +59,14 @@ def test_a_run_that_cannot_be_tracked_says_so(
     assert not (project / "runs.db").exists()
 
 
-@pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
-def test_a_run_is_kept_with_parameters_metrics_and_files(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@needs_mlflow
+def test_a_run_is_kept_with_parameters_metrics_and_files(project: Path, store: str) -> None:
     from mlflow import MlflowClient
 
-    store = f"sqlite:///{project / 'runs.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     done = kedro(project, "run")
     assert done.returncode == 0, done.stdout
     client = MlflowClient(store)
-    experiment = client.get_experiment_by_name("imdb_sentiment")
-    [run] = client.search_runs([experiment.experiment_id])
+    [run] = find_runs(client)
     assert run.info.status == "FINISHED"
     metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
     for name in ("test_accuracy", "baseline_test_accuracy", "mcnemar_p_value", "test_rows"):
@@ -73,38 +83,30 @@ def test_a_run_is_kept_with_parameters_metrics_and_files(
         assert (project / copy).read_bytes() == path.read_bytes()
 
 
-@pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
-def test_a_run_that_fails_is_kept_as_such(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@needs_mlflow
+def test_a_run_that_fails_is_kept_as_such(project: Path, store: str) -> None:
     from mlflow import MlflowClient
 
     write_csv(project / "data/01_raw/sample_reviews.csv", [("a", "unheard of")] * 20)
-    store = f"sqlite:///{project / 'runs.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     assert kedro(project, "run").returncode != 0
-    client = MlflowClient(store)
-    experiment = client.get_experiment_by_name("imdb_sentiment")
-    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+    assert [run.info.status for run in find_runs(MlflowClient(store))] == ["FAILED"]
 
 
-@pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
+@needs_mlflow
 def test_a_run_that_may_not_begin_or_is_killed_does_not_count_as_finished(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, store: str
 ) -> None:
     from mlflow import MlflowClient
 
-    store = f"sqlite:///{project / 'runs.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     assert kedro(project, "run", "--pipelines", "reporting").returncode == 1
     search = start_kedro(project, "run", "--params", "tuning.n_trials=500")
     wait_for(search, "Trial 1")
     os.killpg(search.pid, signal.SIGINT)
     search.communicate(timeout=60)
-    client = MlflowClient(store)
-    experiment = client.get_experiment_by_name("imdb_sentiment")
-    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["KILLED"]
+    assert [run.info.status for run in find_runs(MlflowClient(store))] == ["KILLED"]
 
 
-@pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
+@needs_mlflow
 def test_a_place_that_can_not_be_used_is_told_in_one_line(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +118,7 @@ def test_a_place_that_can_not_be_used_is_told_in_one_line(
     assert "MLFLOW_TRACKING_URI names http://127.0.0.1:9, which can't be used" in done.stdout
 
 
-@pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
+@needs_mlflow
 def test_nothing_is_tracked_unless_asked_for(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,12 +128,12 @@ def test_nothing_is_tracked_unless_asked_for(
     assert not list(project.glob("*.db")) + list(project.glob("ml*"))
 
 
-@pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
-def test_the_page_lists_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@needs_mlflow
+def test_the_page_lists_the_run(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import mlflow
 
-    store = f"sqlite:///{tmp_path / 'runs.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     client = mlflow.MlflowClient(store)
     experiment = client.create_experiment("imdb_sentiment")

@@ -113,7 +113,7 @@ def test_it_learns_and_reports_each_epoch(hyperparameters: Hyperparameters) -> N
     longer = hyperparameters.model_copy(update={"epochs": 6})
     train, validation = make_encoded(200), make_encoded(40, seed=9)
     _, history = train_model(
-        train, longer, 3, validation, lambda epoch, figures: reports.append((epoch, figures))
+        train, longer, 3, validation, lambda epoch, _, figures: reports.append((epoch, figures))
     )
     assert [epoch for epoch, _ in reports] == [1, 2, 3, 4, 5, 6]
     assert [figures["val_accuracy"] for _, figures in reports] == history["val_accuracy"]

@@ -26,7 +26,7 @@ NO_ROWS_TO_WATCH = (
 )
 
 History = dict[str, list[float]]
-EpochCallback = Callable[[int, dict[str, float]], None]
+EpochCallback = Callable[[int, int, dict[str, float]], None]
 
 
 def build_model(
@@ -156,7 +156,8 @@ def train_model(
         seed: Of the initial weights, the shuffling and the dropout; the same seed on the same
             machine gives the same network.
         validation: Reviews to score after each epoch.
-        on_epoch_end: Called with the number of each finished epoch, from 1, and its figures.
+        on_epoch_end: Called with the number of each finished epoch, from 1, how many there are at
+            most, and its figures.
         word_vectors: What a pretrained embedding begins with, shape (vocabulary, size).
         guessed: Further reviews to learn from. Each epoch draws their labels anew, which on average
             is to learn from the probabilities.
@@ -194,9 +195,9 @@ def train_model(
 
         parts = min(count_threads(), max(1, hyperparameters.batch_size // ROWS_A_THREAD))
         trained = make_fused_twin(model, parts)
-    notify = on_epoch_end or (lambda epoch, figures: None)
+    notify = on_epoch_end or (lambda epoch, epochs, figures: None)
     told = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: notify(epoch + 1, dict(logs))
+        on_epoch_end=lambda epoch, logs: notify(epoch + 1, epochs, dict(logs))
     )
     history = trained.fit(
         batches,

@@ -14,6 +14,7 @@ import yaml
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 from pydantic_core import to_jsonable_python
+from scipy.special import logit
 
 from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.parameters import ReviewsParameters
@@ -259,7 +260,7 @@ def mark_words(
 def _log_odds(probability: float, effect: float) -> float:
     """Return by how much log-odds fall where a probability falls by `effect`."""
     before, after = np.clip([probability, probability - effect], LEAST_SURE, 1 - LEAST_SURE)
-    return float(np.log(before / (1 - before)) - np.log(after / (1 - after)))
+    return float(logit(before) - logit(after))
 
 
 def _duration(seconds: float) -> str:

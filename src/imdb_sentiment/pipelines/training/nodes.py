@@ -140,13 +140,12 @@ def fit_best_model(
     learnt, held_out = (
         (train + validation, None) if training.use_validation_rows else (train, validation)
     )
-    n_epochs = hyperparameters.count_epochs(len(learnt) + len(guessed_reviews))
 
-    def report(epoch: int, figures: dict[str, float]) -> None:
+    def report(epoch: int, epochs: int, figures: dict[str, float]) -> None:
         logger.info(
             "Epoch %d of %d: %s",
             epoch,
-            n_epochs,
+            epochs,
             ", ".join(f"{name} {value:.4f}" for name, value in figures.items()),
         )
 

@@ -164,12 +164,12 @@ def train_candidate(
     """
     candidate = Hyperparameters(**{**hyperparameters.model_dump(), **trial.params})
 
-    def report(epoch: int, figures: dict[str, float]) -> None:
+    def report(epoch: int, epochs: int, figures: dict[str, float]) -> None:
         logger.info(
             "Trial %d, epoch %d of %d: loss %.4f, %s accuracy %.4f",
             trial.number,
             epoch,
-            candidate.count_epochs(len(data[0])),
+            epochs,
             figures["loss"],
             tuning.evaluate_on,
             figures["val_accuracy"],

@@ -77,7 +77,15 @@ def convert_to_onnx(
             return keras.layers.Bidirectional(for_inference(layer.forward_layer), name=layer.name)
         return type(layer).from_config(config)
 
-    unmasked = keras.models.clone_model(model, clone_function=for_inference)
+    def without_mask(layer: Any, *inputs: Any, mask: Any = None, **options: Any) -> Any:
+        return layer(*inputs, **options)
+
+    unmasked = keras.models.clone_model(
+        model,
+        clone_function=for_inference,
+        # A Sequential calls its layers anew; of others, Keras repeats the calls, masks and all.
+        call_function=None if isinstance(model, keras.Sequential) else without_mask,
+    )
     unmasked.set_weights(model.get_weights())
     unmasked(np.zeros((1, 1), np.int32))  # Keras exports what has been called
     with tempfile.TemporaryDirectory() as folder:  # Keras exports to files only

@@ -1,3 +1,4 @@
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +98,9 @@ def exported() -> bytes:
             "fact": "true",
             "training_data_sha256": "5ea1",
             "made": "today",
-            "training": '{"seed": 1, "networks": 1, "use_validation_rows": true}',
+            "training": json.dumps(
+                {"seed": 1, "networks": 1, "ngrams": {"share": 0}, "use_validation_rows": True}
+            ),
         },
     )
 

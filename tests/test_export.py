@@ -7,8 +7,9 @@ from tokenizers import Tokenizer
 
 from helpers import make_encoded, small_hyperparameters
 from imdb_sentiment.export import convert_to_onnx
-from imdb_sentiment.model import predict_probabilities, train_model
-from imdb_sentiment.parameters import Hyperparameters
+from imdb_sentiment.model import average_networks, build_model, predict_probabilities, train_model
+from imdb_sentiment.ngrams import fit_ngram_model
+from imdb_sentiment.parameters import Hyperparameters, NgramsParameters
 from imdb_sentiment.serving import Predictor
 from services import make_tokenizer
 
@@ -62,6 +63,29 @@ def test_networks_of_other_shapes_export_as_well(
         predict_probabilities(model, encoded.sequences),
         atol=1e-6,
     )
+
+
+@pytest.mark.parametrize(("n_labels", "with_ngrams"), [(2, False), (2, True), (3, True)])
+def test_an_average_exports_as_well(n_labels: int, with_ngrams: bool, tokenizer: Tokenizer) -> None:
+    encoded = make_encoded(60, n_labels)
+    shape = small_hyperparameters(bidirectional=True, pooling="max_mean")
+    networks = [build_model(shape, 30, n_labels) for _ in range(2)]
+    parameters = NgramsParameters(
+        share=0.5, max_ngram=3, min_document_frequency=2, inverse_regularisation=1
+    )
+    ngrams = fit_ngram_model(encoded, parameters) if with_ngrams else None
+    model = average_networks(networks, ngrams)
+    exported = convert_to_onnx(model, tokenizer, encoded.labels)
+    operators = [node.op_type for node in onnx.load_from_string(exported).graph.node]
+    assert operators.count("LSTM") == 2  # one a network, with both directions
+    assert not {"Loop", "Scan", "If"} & set(operators)
+    short = make_encoded(20, n_labels, length=1)  # fewer tokens than an n-gram has
+    for reviews in (encoded, short):
+        np.testing.assert_allclose(
+            Predictor(exported).score_sequences(reviews.sequences),
+            predict_probabilities(model, reviews.sequences),
+            atol=1e-6,
+        )
 
 
 def test_the_model_is_left_as_it_was(

@@ -10,6 +10,9 @@ from keras import ops
 
 LEAST = -1.0  # no output of an LSTM is below: tanh times a sigmoid
 POOLINGS = ("max", "mean", "max_mean", "attention")
+BUCKETS = 1 << 20
+PRIME = 1_048_573  # the largest below the number of buckets; its square is far from an overflow
+BASE = 1_000_003
 
 
 @keras.saving.register_keras_serializable("imdb_sentiment")
@@ -84,3 +87,66 @@ def _mean(sequences: Any, here: Any) -> Any:
         return ops.mean(sequences, axis=1)
     weights = ops.cast(here, sequences.dtype)
     return ops.sum(sequences * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1)
+
+
+@keras.saving.register_keras_serializable("imdb_sentiment")
+class NgramScores(keras.layers.Layer):
+    """The sum of the weights of a review's tokens and n-grams, each counted once.
+
+    N-grams have their weights in a table of 2²⁰ buckets, by a hash of their tokens (Weinberger et
+    al., "Feature Hashing for Large Scale Multitask Learning", ICML 2009).
+
+    Args:
+        max_ngram: Longest n-gram of tokens counted.
+        outputs: Scores a review.
+        **options: Of any Keras layer.
+
+    """
+
+    def __init__(self, max_ngram: int, outputs: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.max_ngram = max_ngram
+        self.outputs = outputs
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the table, of which row 0 is for nothing."""
+        self._table = self.add_weight(
+            shape=(BUCKETS, self.outputs), initializer="zeros", name="table"
+        )
+
+    def call(self, token_ids: Any) -> Any:
+        """Return the scores, float32 of shape (batch, outputs), of ids of shape (batch, words)."""
+        return ops.sum(
+            ops.take(self._table, find_ngrams(token_ids, self.max_ngram), axis=0), axis=1
+        )
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape of the scores."""
+        return input_shape[0], self.outputs
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what it takes to make the layer again."""
+        return {**super().get_config(), "max_ngram": self.max_ngram, "outputs": self.outputs}
+
+
+def find_ngrams(token_ids: Any, max_ngram: int) -> Any:
+    """Return the buckets of the tokens and n-grams that a review has, each once.
+
+    Args:
+        token_ids: Whole numbers, shape (batch, words), padded with 0.
+        max_ngram: Longest n-gram of tokens counted.
+
+    Returns:
+        int32 of shape (batch, n-grams), in no order, and 0 in the place of padding and repetitions.
+
+    """
+    tokens = ops.cast(token_ids, "int64")
+    hashes, here = tokens % PRIME, tokens > 0
+    found = [ops.where(here, hashes + 1, 0)]
+    for n in range(1, max_ngram):  # a rolling hash (Karp and Rabin, 1987)
+        hashes = (hashes[:, :-1] * BASE + tokens[:, n:]) % PRIME
+        here = ops.logical_and(here[:, :-1], tokens[:, n:] > 0)
+        found.append(ops.where(here, hashes + 1, 0))
+    ordered = ops.sort(ops.cast(ops.concatenate(found, axis=1), "int32"), axis=1)
+    repeated = ops.equal(ordered[:, 1:], ordered[:, :-1])
+    return ops.concatenate([ordered[:, :1], ops.where(repeated, 0, ordered[:, 1:])], axis=1)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from imdb_sentiment.batching import count_tokens, cut_padding, group_by_length
 from imdb_sentiment.encoded import EncodedReviews, GuessedReviews
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.ngrams import NgramModel
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.probabilities import complete_probabilities
 from imdb_sentiment.tensorflow_setup import tensorflow_setup
@@ -230,7 +231,7 @@ def _make_callbacks(hyperparameters: Hyperparameters) -> list[Any]:
     return callbacks
 
 
-def average_networks(models: Sequence[KerasModel]) -> KerasModel:
+def average_networks(models: Sequence[KerasModel], ngrams: NgramModel | None = None) -> KerasModel:
     """Return one network whose logits are the mean of several networks' logits.
 
     Their layers stand side by side, up to the last, which takes the outputs of all. It is not
@@ -238,9 +239,12 @@ def average_networks(models: Sequence[KerasModel]) -> KerasModel:
 
     Args:
         models: From `train_model`, all with the same hyperparameters; they stay as they are.
+        ngrams: A linear model whose scores count too, as much as its share says; the mean of the
+            networks counts the rest.
 
     """
-    if len(models) == 1:
+    share = ngrams.share if ngrams else 0
+    if len(models) == 1 and not share:
         return models[0]
     with tensorflow_setup():
         import keras
@@ -255,11 +259,20 @@ def average_networks(models: Sequence[KerasModel]) -> KerasModel:
             output = copy(output)
             copy.set_weights(layer.get_weights())
         outputs.append(output)
+    kernels, biases = zip(*(model.layers[-1].get_weights() for model in models), strict=True)
+    kernel, bias = np.concatenate(kernels) / len(models), np.mean(biases, axis=0)
+    if ngrams and share:
+        from imdb_sentiment.layers import NgramScores
+
+        scores = NgramScores(ngrams.max_ngram, len(ngrams.bias))
+        outputs.append(scores(token_ids))
+        scores.set_weights([ngrams.table])
+        kernel = np.concatenate([(1 - share) * kernel, share * np.eye(len(bias))])
+        bias = (1 - share) * bias + share * ngrams.bias
     last = models[0].layers[-1]
     top = type(last).from_config(last.get_config())
     averaged = keras.Model(token_ids, top(keras.layers.Concatenate()(outputs)))
-    kernels, biases = zip(*(model.layers[-1].get_weights() for model in models), strict=True)
-    top.set_weights([np.concatenate(kernels) / len(models), np.mean(biases, axis=0)])
+    top.set_weights([kernel, bias])
     return averaged
 
 

@@ -22,6 +22,7 @@ from imdb_sentiment.model import (
     predict_probabilities,
     train_model,
 )
+from imdb_sentiment.ngrams import fit_ngram_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
@@ -35,6 +36,7 @@ from imdb_sentiment.pipelines.training.nodes import (
     export_model,
     fit_baseline,
     fit_best_model,
+    fit_ngrams,
     guess_labels,
 )
 from imdb_sentiment.serving import Predictor
@@ -73,6 +75,7 @@ def fit(
         guessed_reviews=guessed,
         best_hyperparameters=hyperparameters.model_dump(),
         word_vectors=VECTORS,
+        ngram_model=fit_ngrams(train, validation, training),
         training=training,
     )
 
@@ -367,6 +370,40 @@ def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParamet
     assert check["largest_probability_difference"] < 1e-5
     found = Predictor(exported).score_sequences(validation.sequences)
     np.testing.assert_allclose(found, predict_probabilities(model, validation.sequences), atol=1e-5)
+
+
+@pytest.mark.parametrize("use_validation_rows", [True, False])
+def test_ngrams_are_averaged_with_the_network(
+    use_validation_rows: bool, training: TrainingParameters
+) -> None:
+    chosen, train, validation = small_hyperparameters(), make_encoded(40), make_encoded(20, seed=2)
+    ngrams = training.ngrams.model_copy(update={"share": 0.5, "min_document_frequency": 2})
+    with_ngrams = training.model_copy(
+        update={"ngrams": ngrams, "use_validation_rows": use_validation_rows}
+    )
+    model, _ = fit(train, validation, chosen, with_ngrams)
+    learnt = train + validation if use_validation_rows else train
+    network, _ = train_model(learnt, chosen, training.seed)
+    np.testing.assert_allclose(
+        predict_probabilities(model, validation.sequences),
+        predict_probabilities(
+            average_networks([network], fit_ngram_model(learnt, ngrams)), validation.sequences
+        ),
+    )
+    _, calibration = calibrate_model(
+        fitted_model=model,
+        validation=make_encoded(1000),
+        guessed_reviews=NO_GUESSES,
+        study=make_study(temperature=2.0),
+        training=with_ngrams,
+    )
+    assert calibration["temperature"] == 1 or not use_validation_rows
+
+
+def test_a_model_of_no_ngrams_is_the_network_alone(training: TrainingParameters) -> None:
+    nothing = fit_ngrams(make_encoded(40), make_encoded(20), training)
+    network = build_model(small_hyperparameters(), 30, 2)
+    assert average_networks([network], nothing) is network
 
 
 def test_an_export_that_differs_is_an_error(

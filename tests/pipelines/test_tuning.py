@@ -29,7 +29,12 @@ from imdb_sentiment.datasets import AtomicPickleDataset, OptunaStorageDataset
 from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.model import build_model, predict_probabilities, train_model
-from imdb_sentiment.parameters import Hyperparameters, TrainingParameters, TuningParameters
+from imdb_sentiment.parameters import (
+    Hyperparameters,
+    NgramsParameters,
+    TrainingParameters,
+    TuningParameters,
+)
 from imdb_sentiment.pipelines.tuning import create_pipeline
 from imdb_sentiment.pipelines.tuning.nodes import (
     select_evaluation_set,
@@ -40,7 +45,14 @@ from imdb_sentiment.statistics import fit_temperature
 
 RANDOM = {"name": "RandomSampler", "arguments": None}
 TRAIN, VALIDATION = make_encoded(48), make_encoded(24, seed=5)
-TRAINING = TrainingParameters(use_validation_rows=False, networks=1, seed=0)
+TRAINING = TrainingParameters(
+    use_validation_rows=False,
+    networks=1,
+    ngrams=NgramsParameters(
+        share=0, max_ngram=1, min_document_frequency=1, inverse_regularisation=1
+    ),
+    seed=0,
+)
 NO_VECTORS = np.zeros((0, 4), np.float32)
 
 

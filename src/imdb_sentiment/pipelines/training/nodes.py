@@ -24,6 +24,7 @@ from imdb_sentiment.model import (
     predict_probabilities,
     train_model,
 )
+from imdb_sentiment.ngrams import NgramModel, fit_ngram_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
@@ -97,6 +98,7 @@ def guess_labels(
             guessed_reviews=nothing,
             best_hyperparameters=best_hyperparameters,
             word_vectors=word_vectors,
+            ngram_model=NgramModel.of_nothing(),
             training=training.model_copy(
                 update={"seed": training.seed + training.networks - 1 + number, "networks": 1}
             ),
@@ -109,6 +111,26 @@ def guess_labels(
     return GuessedReviews(sequences, (1 - share) * networks + share * linear)
 
 
+def fit_ngrams(
+    train: EncodedReviews, validation: EncodedReviews, training: TrainingParameters
+) -> NgramModel:
+    """Fit the linear model of n-grams that is averaged with the networks.
+
+    Args:
+        train: Reviews to learn from.
+        validation: Reviews to learn from as well, or not.
+        training: Says what the validation reviews are for, what n-grams count, and their share.
+
+    Returns:
+        Their weights; of no n-grams where these have no share in the final model.
+
+    """
+    if not training.ngrams.share:
+        return NgramModel.of_nothing()
+    learnt = train + validation if training.use_validation_rows else train
+    return fit_ngram_model(learnt, training.ngrams)
+
+
 def fit_best_model(
     *,
     train: EncodedReviews,
@@ -116,9 +138,10 @@ def fit_best_model(
     guessed_reviews: GuessedReviews,
     best_hyperparameters: dict[str, Any],
     word_vectors: npt.NDArray[np.float32],
+    ngram_model: NgramModel,
     training: TrainingParameters,
 ) -> tuple[KerasModel, History]:
-    """Train the network with the best hyperparameters, or several and average them.
+    """Train the network with the best hyperparameters, or several, and average what there is.
 
     Args:
         train: Reviews to learn from.
@@ -126,11 +149,12 @@ def fit_best_model(
         guessed_reviews: From `guess_labels`, to learn from as well.
         best_hyperparameters: From the tuning pipeline.
         word_vectors: What a pretrained embedding begins with, shape (vocabulary, size).
+        ngram_model: From `fit_ngrams`, to be averaged with the networks.
         training: Says what the validation reviews are for, the number of networks, and the seed.
 
     Returns:
         The network after its last epoch, or its best with early stopping, and its figures epoch by
-        epoch; of several networks the average, and the figures of the first.
+        epoch; of several networks, or with n-grams, the average, and the first network's figures.
 
     Raises:
         InputError: A hyperparameter needs what is not there: word vectors, or rows held out.
@@ -165,7 +189,7 @@ def fit_best_model(
             )
         )
     networks, histories = zip(*trained, strict=True)
-    return average_networks(networks), histories[0]
+    return average_networks(networks, ngram_model), histories[0]
 
 
 def calibrate_model(
@@ -204,7 +228,7 @@ def calibrate_model(
         says = "a temperature fitted on the validation reviews"
     elif study.user_attrs["protocol"]["evaluate_on"] == "test":
         reason = "the search has used up the test reviews, and the model all others"
-    elif training.networks > 1:
+    elif training.averages:
         reason = "it is an average, and the best trial was one network"
     elif len(guessed_reviews):
         reason = "the best trial has not learnt from guessed labels, so its temperature is another"

@@ -7,6 +7,7 @@ from imdb_sentiment.pipelines.training.nodes import (
     export_model,
     fit_baseline,
     fit_best_model,
+    fit_ngrams,
     guess_labels,
 )
 
@@ -38,6 +39,12 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 name="guess_labels",
             ),
             Node(
+                func=fit_ngrams,
+                inputs=["train", "validation", "params:training"],
+                outputs="ngram_model",
+                name="fit_ngrams",
+            ),
+            Node(
                 func=fit_best_model,
                 inputs={
                     "train": "train",
@@ -45,6 +52,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "guessed_reviews": "guessed_reviews",
                     "best_hyperparameters": "best_hyperparameters",
                     "word_vectors": "word_vectors",
+                    "ngram_model": "ngram_model",
                     "training": "params:training",
                 },
                 outputs=["fitted_model", "history"],

@@ -1,0 +1,102 @@
+"""A linear model of tokens and n-grams, to be averaged with the networks.
+
+After Wang and Manning, "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification"
+(ACL 2012), with logistic regression in the place of their support vector machine. Its average with
+a recurrent network is after Mesnil et al., "Ensemble of Generative and Discriminative Techniques
+for Sentiment Analysis of Movie Reviews" (ICLR 2015, workshop).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+
+from imdb_sentiment.encoded import EncodedReviews
+from imdb_sentiment.parameters import NgramsParameters
+from imdb_sentiment.tensorflow_setup import tensorflow_setup
+
+ROWS_AT_A_TIME = 1000
+SMOOTHING = 1.0  # occurrences that each n-gram has in advance
+
+
+@dataclass(frozen=True)
+class NgramModel:
+    """What each n-gram says for a label.
+
+    Attributes:
+        share: What it counts in the average with the networks; 0 for nothing.
+        max_ngram: Longest n-gram of tokens counted.
+        table: Weight of the n-grams in each bucket, shape (buckets, outputs), dtype float32: one
+            output with two labels, for the second; otherwise one a label.
+        bias: To be added, shape (outputs,), dtype float32.
+
+    """
+
+    share: float
+    max_ngram: int
+    table: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
+
+    @classmethod
+    def of_nothing(cls) -> "NgramModel":
+        """Return a model of no n-grams, which counts nothing."""
+        return cls(0, 0, np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
+
+
+def fit_ngram_model(reviews: EncodedReviews, parameters: NgramsParameters) -> NgramModel:
+    """Fit the weights: logistic regression of n-grams times their naive Bayes log-count ratio.
+
+    With more than two labels there is one such model a label, against the others.
+
+    Args:
+        reviews: To learn from; each label must occur.
+        parameters: Of the n-grams and the regularisation.
+
+    """
+    counts = _count_ngrams(reviews.sequences, parameters.max_ngram)
+    frequent = np.bincount(counts.indices, minlength=counts.shape[1])
+    kept = np.flatnonzero(frequent >= parameters.min_document_frequency)
+    binary = len(reviews.labels) == 2  # noqa: PLR2004
+    codes = [1] if binary else range(len(reviews.labels))
+    table = np.zeros((counts.shape[1], len(codes)), np.float32)
+    bias = np.zeros(len(codes), np.float32)
+    for output, code in enumerate(codes):
+        weights, bias[output] = _fit_one(
+            counts[:, kept], reviews.codes == code, parameters.inverse_regularisation
+        )
+        table[kept, output] = weights
+    return NgramModel(parameters.share, parameters.max_ngram, table, bias)
+
+
+def _fit_one(
+    counts: sparse.csr_array, is_label: npt.NDArray[np.bool_], inverse_regularisation: float
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Return a weight for each column of the counts, and the bias."""
+    if not counts.shape[1]:
+        return np.zeros(0), float(logit(is_label.mean()))
+    shares = []
+    for rows in (is_label, ~is_label):
+        occurrences = SMOOTHING + np.asarray(counts[rows].sum(axis=0)).ravel()
+        shares.append(occurrences / occurrences.sum())
+    ratios = np.log(shares[0] / shares[1])
+    model = LogisticRegression(C=inverse_regularisation, max_iter=1000)
+    model.fit(counts @ sparse.diags_array(ratios), is_label)
+    return ratios * model.coef_[0], float(model.intercept_[0])
+
+
+def _count_ngrams(sequences: npt.NDArray[np.unsignedinteger], max_ngram: int) -> sparse.csr_array:
+    """Return a 1 for each n-gram that a review has, shape (reviews, buckets)."""
+    with tensorflow_setup():
+        from imdb_sentiment.layers import BUCKETS, find_ngrams
+
+    columns, ends = [], [0]
+    for start in range(0, len(sequences), ROWS_AT_A_TIME):
+        found = np.asarray(find_ngrams(sequences[start : start + ROWS_AT_A_TIME], max_ngram))
+        columns.append(found[found > 0])
+        ends.extend(ends[-1] + np.cumsum(np.count_nonzero(found, axis=1)))
+    indices = np.concatenate(columns)
+    ones = np.ones(len(indices), np.float32)
+    return sparse.csr_array((ones, indices, ends), shape=(len(sequences), BUCKETS))

@@ -1,0 +1,124 @@
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from helpers import make_encoded, small_hyperparameters
+from imdb_sentiment.encoded import EncodedReviews
+from imdb_sentiment.model import average_networks, build_model, divide_logits, predict_probabilities
+from imdb_sentiment.ngrams import NgramModel, fit_ngram_model
+from imdb_sentiment.parameters import NgramsParameters
+
+
+def choose(**changes: float) -> NgramsParameters:
+    chosen = {"share": 0.5, "max_ngram": 2, "min_document_frequency": 3}
+    return NgramsParameters(**{**chosen, "inverse_regularisation": 0.5, **changes})
+
+
+def score(model: NgramModel, reviews: EncodedReviews) -> npt.NDArray[np.float64]:
+    from imdb_sentiment.layers import find_ngrams
+
+    found = np.asarray(find_ngrams(reviews.sequences, model.max_ngram))
+    scores: npt.NDArray[np.float64] = model.table[found].sum(axis=1) + model.bias
+    return scores
+
+
+def expected_scores(
+    train: EncodedReviews, test: EncodedReviews, is_label: npt.NDArray[np.bool_], max_ngram: int
+) -> npt.NDArray[np.float64]:
+    """Compute them of the tokens as text, without a hash."""
+    texts = [
+        [" ".join(f"t{token}" for token in row if token) for row in reviews.sequences]
+        for reviews in (train, test)
+    ]
+    vectorizer = CountVectorizer(ngram_range=(1, max_ngram), min_df=3, binary=True)
+    counts = vectorizer.fit_transform(texts[0]).toarray()
+    inside, outside = (1 + counts[rows].sum(axis=0) for rows in (is_label, ~is_label))
+    ratio = np.log(inside / inside.sum()) - np.log(outside / outside.sum())
+    model = LogisticRegression(C=0.5, max_iter=1000).fit(counts * ratio, is_label)
+    return np.asarray(model.decision_function(vectorizer.transform(texts[1]).toarray() * ratio))
+
+
+@pytest.mark.parametrize("max_ngram", [1, 2, 3])
+def test_the_ngrams_of_a_review_are_found_once_each(max_ngram: int) -> None:
+    from imdb_sentiment.layers import find_ngrams
+
+    reviews = np.array([[0, 0, 0, 0, 7], [0, 5, 6, 5, 6], [9, 9, 9, 9, 9], [1, 2, 3, 4, 5]])
+    found = np.asarray(find_ngrams(reviews, max_ngram))
+    buckets: dict[tuple[int, ...], int] = {}
+    for row, review in zip(found, reviews.tolist(), strict=True):
+        tokens = [token for token in review if token]
+        distinct = {
+            tuple(tokens[i : i + n])
+            for n in range(1, max_ngram + 1)
+            for i in range(len(tokens) - n + 1)
+        }
+        kept = row[row > 0].tolist()
+        assert len(kept) == len(set(kept)) == len(distinct)
+        for ngram in distinct:  # each has its bucket, the same in every review
+            code = 0
+            for token in ngram:
+                code = (code * 1_000_003 + token) % 1_048_573
+            assert code + 1 in kept
+            assert buckets.setdefault(ngram, code + 1) == code + 1
+    assert len(set(buckets.values())) == len(buckets)
+
+
+def test_padding_and_company_change_nothing() -> None:
+    from imdb_sentiment.layers import find_ngrams
+
+    alone = np.asarray(find_ngrams(np.array([[4, 3]]), 3))
+    padded = np.asarray(find_ngrams(np.array([[0, 0, 0, 4, 3], [1, 2, 3, 4, 5]]), 3))
+    assert sorted(alone[alone > 0]) == sorted(padded[0][padded[0] > 0])
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+@pytest.mark.parametrize("max_ngram", [1, 2])
+def test_scores_are_those_of_a_model_without_a_hash(n_labels: int, max_ngram: int) -> None:
+    train, test = make_encoded(200, n_labels), make_encoded(50, n_labels, seed=5)
+    noisy = np.random.default_rng(0).permutation(200)[:60]
+    train.codes[noisy] = (train.codes[noisy] + 1) % n_labels
+    model = fit_ngram_model(train, choose(max_ngram=max_ngram))
+    found = score(model, test)
+    for output, code in enumerate([1] if n_labels == 2 else [0, 1, 2]):
+        np.testing.assert_allclose(
+            found[:, output],
+            expected_scores(train, test, train.codes == code, max_ngram),
+            atol=2e-3,  # the solver's tolerance
+        )
+
+
+def test_with_no_ngram_often_enough_what_is_left_is_how_frequent_a_label_is() -> None:
+    reviews = make_encoded(40)
+    reviews.codes[:] = np.arange(40) < 30
+    model = fit_ngram_model(reviews, choose(min_document_frequency=1000))
+    np.testing.assert_allclose(score(model, reviews), np.log(3), atol=1e-6)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+@pytest.mark.parametrize("n_networks", [1, 2])
+def test_the_average_gives_the_ngrams_their_share(
+    n_labels: int, n_networks: int, tmp_path: Path
+) -> None:
+    import keras
+
+    reviews = make_encoded(60, n_labels)
+    networks = [build_model(small_hyperparameters(), 30, n_labels) for _ in range(n_networks)]
+    ngrams = fit_ngram_model(reviews, choose(share=0.3))
+    logits = 0.7 * np.mean(
+        [np.log(predict_probabilities(network, reviews.sequences)) for network in networks], axis=0
+    )
+    scores = score(ngrams, reviews)
+    logits += 0.3 * (np.pad(scores, ((0, 0), (1, 0))) if n_labels == 2 else scores)
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    model = average_networks(networks, ngrams)
+    np.testing.assert_allclose(predict_probabilities(model, reviews.sequences), expected, atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    restored = divide_logits(keras.models.load_model(tmp_path / "model.keras"), 2.0)
+    halved = np.sqrt(expected) / np.sqrt(expected).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(
+        predict_probabilities(restored, reviews.sequences), halved, atol=1e-5
+    )

@@ -67,14 +67,17 @@ def test_networks_of_other_shapes_export_as_well(
 
 @pytest.mark.parametrize(("n_labels", "with_ngrams"), [(2, False), (2, True), (3, True)])
 def test_an_average_exports_as_well(n_labels: int, with_ngrams: bool, tokenizer: Tokenizer) -> None:
+    import keras
+
     encoded = make_encoded(60, n_labels)
     shape = small_hyperparameters(bidirectional=True, pooling="max_mean")
+    keras.utils.set_random_seed(0)
     networks = [build_model(shape, 30, n_labels) for _ in range(2)]
     parameters = NgramsParameters(
         share=0.5, max_ngram=3, min_document_frequency=2, inverse_regularisation=1
     )
     ngrams = fit_ngram_model(encoded, parameters) if with_ngrams else None
-    model = average_networks(networks, ngrams)
+    model = average_networks(networks, ngrams, parameters.share if with_ngrams else 0)
     exported = convert_to_onnx(model, tokenizer, encoded.labels)
     operators = [node.op_type for node in onnx.load_from_string(exported).graph.node]
     assert operators.count("LSTM") == 2  # one a network, with both directions

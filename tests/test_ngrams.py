@@ -3,11 +3,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from pydantic import ValidationError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from helpers import make_encoded, small_hyperparameters
 from imdb_sentiment.encoded import EncodedReviews
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.model import average_networks, build_model, divide_logits, predict_probabilities
 from imdb_sentiment.ngrams import NgramModel, fit_ngram_model
 from imdb_sentiment.parameters import NgramsParameters
@@ -18,12 +20,14 @@ def choose(**changes: float) -> NgramsParameters:
     return NgramsParameters(**{**chosen, "inverse_regularisation": 0.5, **changes})
 
 
-def score(model: NgramModel, reviews: EncodedReviews) -> npt.NDArray[np.float64]:
-    from imdb_sentiment.layers import find_ngrams
+def ask(model: NgramModel, reviews: EncodedReviews) -> npt.NDArray[np.float64]:
+    """Return what the layer of these weights says."""
+    from imdb_sentiment.layers import NgramScores
 
-    found = np.asarray(find_ngrams(reviews.sequences, model.max_ngram))
-    scores: npt.NDArray[np.float64] = model.table[found].sum(axis=1) + model.bias
-    return scores
+    layer = NgramScores(model.max_ngram, len(model.bias))
+    layer.build((None, None))
+    layer.set_weights([model.table, model.bias])
+    return np.asarray(layer(reviews.sequences), np.float64)
 
 
 def expected_scores(
@@ -81,21 +85,40 @@ def test_scores_are_those_of_a_model_without_a_hash(n_labels: int, max_ngram: in
     train, test = make_encoded(200, n_labels), make_encoded(50, n_labels, seed=5)
     noisy = np.random.default_rng(0).permutation(200)[:60]
     train.codes[noisy] = (train.codes[noisy] + 1) % n_labels
-    model = fit_ngram_model(train, choose(max_ngram=max_ngram))
-    found = score(model, test)
+    found = ask(fit_ngram_model(train, choose(max_ngram=max_ngram)), test)
     for output, code in enumerate([1] if n_labels == 2 else [0, 1, 2]):
-        np.testing.assert_allclose(
-            found[:, output],
-            expected_scores(train, test, train.codes == code, max_ngram),
-            atol=2e-3,  # the solver's tolerance
-        )
+        expected = expected_scores(train, test, train.codes == code, max_ngram)
+        if n_labels > 2:
+            expected = -np.log1p(np.exp(-expected))
+        np.testing.assert_allclose(found[:, output], expected, atol=2e-3)  # the solver's tolerance
 
 
-def test_with_no_ngram_often_enough_what_is_left_is_how_frequent_a_label_is() -> None:
-    reviews = make_encoded(40)
-    reviews.codes[:] = np.arange(40) < 30
-    model = fit_ngram_model(reviews, choose(min_document_frequency=1000))
-    np.testing.assert_allclose(score(model, reviews), np.log(3), atol=1e-6)
+@pytest.mark.parametrize("n_labels", [2, 3, 4])
+def test_it_is_as_sure_as_it_is_right(n_labels: int) -> None:
+    """A third of the labels are drawn anew, so no more can be right, or said to be."""
+    reviews = [make_encoded(600, n_labels, seed=seed) for seed in (0, 1)]
+    rng = np.random.default_rng(0)
+    for some in reviews:
+        noisy = rng.permutation(600)[:200]
+        some.codes[noisy] = rng.integers(n_labels, size=200)
+    model = fit_ngram_model(reviews[0], choose(max_ngram=1, inverse_regularisation=0.1))
+    logits = ask(model, reviews[1])
+    logits = np.pad(logits, ((0, 0), (1, 0))) if n_labels == 2 else logits
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    right = probabilities.argmax(axis=1) == reviews[1].codes
+    assert 0.7 < right.mean() < 0.9
+    assert abs(probabilities.max(axis=1).mean() - right.mean()) < 0.05
+
+
+def test_with_no_ngram_often_enough_the_error_says_what_to_change() -> None:
+    with pytest.raises(InputError, match=r"lower training\.ngrams\.min_document_frequency"):
+        fit_ngram_model(make_encoded(40), choose(min_document_frequency=1000))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_share_leaves_something_to_the_network(share: float) -> None:
+    with pytest.raises(ValidationError, match="share"):
+        choose(share=share)
 
 
 @pytest.mark.parametrize("n_labels", [2, 3])
@@ -105,16 +128,17 @@ def test_the_average_gives_the_ngrams_their_share(
 ) -> None:
     import keras
 
+    keras.utils.set_random_seed(0)
     reviews = make_encoded(60, n_labels)
     networks = [build_model(small_hyperparameters(), 30, n_labels) for _ in range(n_networks)]
-    ngrams = fit_ngram_model(reviews, choose(share=0.3))
+    ngrams = fit_ngram_model(reviews, choose())
     logits = 0.7 * np.mean(
         [np.log(predict_probabilities(network, reviews.sequences)) for network in networks], axis=0
     )
-    scores = score(ngrams, reviews)
+    scores = ask(ngrams, reviews)
     logits += 0.3 * (np.pad(scores, ((0, 0), (1, 0))) if n_labels == 2 else scores)
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    model = average_networks(networks, ngrams)
+    model = average_networks(networks, ngrams, 0.3)
     np.testing.assert_allclose(predict_probabilities(model, reviews.sequences), expected, atol=1e-5)
     model.save(tmp_path / "model.keras")
     restored = divide_logits(keras.models.load_model(tmp_path / "model.keras"), 2.0)
@@ -122,3 +146,22 @@ def test_the_average_gives_the_ngrams_their_share(
     np.testing.assert_allclose(
         predict_probabilities(restored, reviews.sequences), halved, atol=1e-5
     )
+
+
+def test_what_the_ngrams_say_is_not_trained_further() -> None:
+    """Padding and repetitions take row 0 of the table, which must stay 0."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    reviews = make_encoded(60)
+    ngrams = fit_ngram_model(reviews, choose())
+    model = average_networks([build_model(small_hyperparameters(), 30, 2)], ngrams, 0.5)
+    model.compile(optimizer="adam", loss="binary_crossentropy")
+    model.fit(reviews.sequences.astype(np.int32), reviews.codes, epochs=2, verbose=0)
+    np.testing.assert_allclose(
+        predict_probabilities(model, np.pad(reviews.sequences, ((0, 0), (5, 0)))),
+        predict_probabilities(model, reviews.sequences),
+        atol=1e-6,
+    )
+    table, _ = next(layer for layer in model.layers if layer.name.startswith("ngram")).get_weights()
+    np.testing.assert_array_equal(table, ngrams.table)

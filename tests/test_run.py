@@ -333,7 +333,7 @@ def test_the_env_best_does_the_whole_job_on_three_labels(tmp_path: Path) -> None
     texts = [[text] for text, _ in make_reviews(200, THREE_LABELS, seed=1)]
     write_csv(raw / "more.csv", texts, ["review"])
     small = "hyperparameters.units=8,hyperparameters.batch_size=16,word_vectors.size=16"
-    few = "tuning.n_trials=1,self_training.teachers=1"
+    few = "tuning.n_trials=1,self_training.teachers=1,training.networks=2"
     files = "reviews_file=own.csv,unlabelled_file=more.csv"
     done = kedro(project, "run", "--env", "best", "--params", f"{files},{small},{few}")
     assert done.returncode == 0, done.stdout
@@ -343,6 +343,10 @@ def test_the_env_best_does_the_whole_job_on_three_labels(tmp_path: Path) -> None
     chosen = json.loads((project / "data/06_models/best_hyperparameters.json").read_text())
     assert chosen["bidirectional"]
     assert chosen["pooling"] == "max_mean"
+    for name in ("06_models/model_card.md", "08_reporting/report.html"):
+        says = (project / "data" / name).read_text()
+        assert "2 networks that are averaged" in says
+        assert "linear model of n-grams" in says
     predictor = Predictor.load(project / "data/06_models/model.onnx")
     scored = pd.read_csv(project / "data/07_model_output/test_predictions.csv")
     predictions = predictor.predict(scored["review"].tolist())

@@ -83,7 +83,7 @@ def convert_to_onnx(
     unmasked = keras.models.clone_model(
         model,
         clone_function=for_inference,
-        # A Sequential calls its layers anew; of others, Keras repeats the calls, masks and all.
+        # A clone of a functional model repeats its calls with their masks. (A Sequential doesn't.)
         call_function=None if isinstance(model, keras.Sequential) else without_mask,
     )
     unmasked.set_weights(model.get_weights())

@@ -1,6 +1,7 @@
 """What Keras has no layer for. Imports TensorFlow, so it is imported where a network is built.
 
-To load a `model.keras` with pooling in it outside of the project, import this module first.
+To load a `model.keras` with pooling or n-grams in it outside of the project, import this module
+first.
 """
 
 from typing import Any
@@ -11,8 +12,8 @@ from keras import ops
 LEAST = -1.0  # no output of an LSTM is below: tanh times a sigmoid
 POOLINGS = ("max", "mean", "max_mean", "attention")
 BUCKETS = 1 << 20
-PRIME = 1_048_573  # the largest below the number of buckets; its square is far from an overflow
-BASE = 1_000_003
+PRIME = 1_048_573  # the largest below the number of buckets
+BASE = 1_000_003  # times a hash it fits into 64 bits
 
 
 @keras.saving.register_keras_serializable("imdb_sentiment")
@@ -91,14 +92,15 @@ def _mean(sequences: Any, here: Any) -> Any:
 
 @keras.saving.register_keras_serializable("imdb_sentiment")
 class NgramScores(keras.layers.Layer):
-    """The sum of the weights of a review's tokens and n-grams, each counted once.
+    """What a linear model says of a review by its tokens and n-grams, each counted once.
 
     N-grams have their weights in a table of 2²⁰ buckets, by a hash of their tokens (Weinberger et
-    al., "Feature Hashing for Large Scale Multitask Learning", ICML 2009).
+    al., "Feature Hashing for Large Scale Multitask Learning", ICML 2009). These are not trained
+    with the network.
 
     Args:
         max_ngram: Longest n-gram of tokens counted.
-        outputs: Scores a review.
+        outputs: 1 for two labels, or one a label.
         **options: Of any Keras layer.
 
     """
@@ -109,16 +111,27 @@ class NgramScores(keras.layers.Layer):
         self.outputs = outputs
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the table, of which row 0 is for nothing."""
-        self._table = self.add_weight(
-            shape=(BUCKETS, self.outputs), initializer="zeros", name="table"
+        """Make the table, of which row 0 is for nothing, and the bias."""
+        shapes = {"table": (BUCKETS, self.outputs), "bias": (self.outputs,)}
+        self._table, self._bias = (
+            self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name)
+            for name, shape in shapes.items()
         )
 
     def call(self, token_ids: Any) -> Any:
-        """Return the scores, float32 of shape (batch, outputs), of ids of shape (batch, words)."""
-        return ops.sum(
-            ops.take(self._table, find_ngrams(token_ids, self.max_ngram), axis=0), axis=1
-        )
+        """Return what is said for each label.
+
+        Args:
+            token_ids: int32 of shape (batch, words), padded with 0.
+
+        Returns:
+            float32 of shape (batch, outputs): the log-odds of the second of two labels; of more,
+            the logarithm of each one's probability against the others.
+
+        """
+        weights = ops.take(self._table, find_ngrams(token_ids, self.max_ngram), axis=0)
+        scores = ops.sum(weights, axis=1) + self._bias
+        return scores if self.outputs == 1 else ops.log_sigmoid(scores)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the scores."""
@@ -130,14 +143,14 @@ class NgramScores(keras.layers.Layer):
 
 
 def find_ngrams(token_ids: Any, max_ngram: int) -> Any:
-    """Return the buckets of the tokens and n-grams that a review has, each once.
+    """Return the buckets of the tokens and n-grams of each review, each bucket once.
 
     Args:
         token_ids: Whole numbers, shape (batch, words), padded with 0.
         max_ngram: Longest n-gram of tokens counted.
 
     Returns:
-        int32 of shape (batch, n-grams), in no order, and 0 in the place of padding and repetitions.
+        int32 of shape (batch, n-grams), with 0 in the place of padding and repetitions.
 
     """
     tokens = ops.cast(token_ids, "int64")

@@ -231,7 +231,9 @@ def _make_callbacks(hyperparameters: Hyperparameters) -> list[Any]:
     return callbacks
 
 
-def average_networks(models: Sequence[KerasModel], ngrams: NgramModel | None = None) -> KerasModel:
+def average_networks(
+    models: Sequence[KerasModel], ngrams: NgramModel | None = None, share: float = 0
+) -> KerasModel:
     """Return one network whose logits are the mean of several networks' logits.
 
     Their layers stand side by side, up to the last, which takes the outputs of all. It is not
@@ -239,11 +241,10 @@ def average_networks(models: Sequence[KerasModel], ngrams: NgramModel | None = N
 
     Args:
         models: From `train_model`, all with the same hyperparameters; they stay as they are.
-        ngrams: A linear model whose scores count too, as much as its share says; the mean of the
-            networks counts the rest.
+        ngrams: A linear model to be averaged with them.
+        share: What it counts, the mean of the networks counting the rest; 0 to do without.
 
     """
-    share = ngrams.share if ngrams else 0
     if len(models) == 1 and not share:
         return models[0]
     with tensorflow_setup():
@@ -266,9 +267,9 @@ def average_networks(models: Sequence[KerasModel], ngrams: NgramModel | None = N
 
         scores = NgramScores(ngrams.max_ngram, len(ngrams.bias))
         outputs.append(scores(token_ids))
-        scores.set_weights([ngrams.table])
+        scores.set_weights([ngrams.table, ngrams.bias])
         kernel = np.concatenate([(1 - share) * kernel, share * np.eye(len(bias))])
-        bias = (1 - share) * bias + share * ngrams.bias
+        bias = (1 - share) * bias
     last = models[0].layers[-1]
     top = type(last).from_config(last.get_config())
     averaged = keras.Model(token_ids, top(keras.layers.Concatenate()(outputs)))

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
 from imdb_sentiment.encoded import EncodedReviews
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import NgramsParameters
 from imdb_sentiment.tensorflow_setup import tensorflow_setup
 
@@ -27,23 +27,21 @@ class NgramModel:
     """What each n-gram says for a label.
 
     Attributes:
-        share: What it counts in the average with the networks; 0 for nothing.
-        max_ngram: Longest n-gram of tokens counted.
+        max_ngram: Longest n-gram of tokens counted; 0 for a model of nothing.
         table: Weight of the n-grams in each bucket, shape (buckets, outputs), dtype float32: one
             output with two labels, for the second; otherwise one a label.
         bias: To be added, shape (outputs,), dtype float32.
 
     """
 
-    share: float
     max_ngram: int
     table: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
 
     @classmethod
     def of_nothing(cls) -> "NgramModel":
-        """Return a model of no n-grams, which counts nothing."""
-        return cls(0, 0, np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
+        """Return a model of no n-grams."""
+        return cls(0, np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
 
 
 def fit_ngram_model(reviews: EncodedReviews, parameters: NgramsParameters) -> NgramModel:
@@ -55,28 +53,34 @@ def fit_ngram_model(reviews: EncodedReviews, parameters: NgramsParameters) -> Ng
         reviews: To learn from; each label must occur.
         parameters: Of the n-grams and the regularisation.
 
+    Raises:
+        InputError: No n-gram occurs in enough reviews.
+
     """
     counts = _count_ngrams(reviews.sequences, parameters.max_ngram)
-    frequent = np.bincount(counts.indices, minlength=counts.shape[1])
-    kept = np.flatnonzero(frequent >= parameters.min_document_frequency)
+    n_buckets = counts.shape[1]
+    document_frequencies = np.bincount(counts.indices, minlength=n_buckets)
+    kept = np.flatnonzero(document_frequencies >= parameters.min_document_frequency)
+    if not len(kept):
+        raise InputError(
+            "no n-gram occurs in enough reviews: lower training.ngrams.min_document_frequency"
+        )
+    counts = counts[:, kept]
     binary = len(reviews.labels) == 2  # noqa: PLR2004
     codes = [1] if binary else range(len(reviews.labels))
-    table = np.zeros((counts.shape[1], len(codes)), np.float32)
+    table = np.zeros((n_buckets, len(codes)), np.float32)
     bias = np.zeros(len(codes), np.float32)
     for output, code in enumerate(codes):
-        weights, bias[output] = _fit_one(
-            counts[:, kept], reviews.codes == code, parameters.inverse_regularisation
+        table[kept, output], bias[output] = _fit_one(
+            counts, reviews.codes == code, parameters.inverse_regularisation
         )
-        table[kept, output] = weights
-    return NgramModel(parameters.share, parameters.max_ngram, table, bias)
+    return NgramModel(parameters.max_ngram, table, bias)
 
 
 def _fit_one(
     counts: sparse.csr_array, is_label: npt.NDArray[np.bool_], inverse_regularisation: float
-) -> tuple[npt.NDArray[np.float64], float]:
+) -> tuple[npt.NDArray[np.floating], float]:
     """Return a weight for each column of the counts, and the bias."""
-    if not counts.shape[1]:
-        return np.zeros(0), float(logit(is_label.mean()))
     shares = []
     for rows in (is_label, ~is_label):
         occurrences = SMOOTHING + np.asarray(counts[rows].sum(axis=0)).ravel()
@@ -92,11 +96,14 @@ def _count_ngrams(sequences: npt.NDArray[np.unsignedinteger], max_ngram: int) ->
     with tensorflow_setup():
         from imdb_sentiment.layers import BUCKETS, find_ngrams
 
-    columns, ends = [], [0]
+    columns, numbers = [], []
     for start in range(0, len(sequences), ROWS_AT_A_TIME):
         found = np.asarray(find_ngrams(sequences[start : start + ROWS_AT_A_TIME], max_ngram))
         columns.append(found[found > 0])
-        ends.extend(ends[-1] + np.cumsum(np.count_nonzero(found, axis=1)))
+        numbers.append(np.count_nonzero(found, axis=1))
     indices = np.concatenate(columns)
+    ends = np.cumsum(np.concatenate([[0], *numbers]))
+    if len(indices) <= np.iinfo(np.int32).max:  # or SciPy doubles the indices' size
+        ends = ends.astype(np.int32)
     ones = np.ones(len(indices), np.float32)
     return sparse.csr_array((ones, indices, ends), shape=(len(sequences), BUCKETS))

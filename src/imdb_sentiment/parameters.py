@@ -424,12 +424,13 @@ class NgramsParameters(Parameters):
     Attributes:
         share: What it counts in the average, the rest being the networks'; 0 for none of it.
         max_ngram: Longest n-gram of tokens counted.
-        min_document_frequency: Training reviews that an n-gram must occur in.
+        min_document_frequency: Training reviews that an n-gram must occur in, together with those
+            that share its bucket.
         inverse_regularisation: `C` of its logistic regression.
 
     """
 
-    share: Annotated[float, Field(ge=0, le=1)]
+    share: Annotated[float, Field(ge=0, lt=1)]
     max_ngram: Annotated[int, Field(ge=1)]
     min_document_frequency: Annotated[int, Field(ge=1)]
     inverse_regularisation: Annotated[float, Field(gt=0)]

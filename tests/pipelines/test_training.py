@@ -387,8 +387,9 @@ def test_ngrams_are_averaged_with_the_network(
     np.testing.assert_allclose(
         predict_probabilities(model, validation.sequences),
         predict_probabilities(
-            average_networks([network], fit_ngram_model(learnt, ngrams)), validation.sequences
+            average_networks([network], fit_ngram_model(learnt, ngrams), 0.5), validation.sequences
         ),
+        atol=1e-6,
     )
     _, calibration = calibrate_model(
         fitted_model=model,
@@ -397,13 +398,34 @@ def test_ngrams_are_averaged_with_the_network(
         study=make_study(temperature=2.0),
         training=with_ngrams,
     )
-    assert calibration["temperature"] == 1 or not use_validation_rows
+    says = "it is an average" if use_validation_rows else "fitted on the validation reviews"
+    assert says in calibration["says"]
 
 
-def test_a_model_of_no_ngrams_is_the_network_alone(training: TrainingParameters) -> None:
-    nothing = fit_ngrams(make_encoded(40), make_encoded(20), training)
-    network = build_model(small_hyperparameters(), 30, 2)
-    assert average_networks([network], nothing) is network
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_ngrams_of_another_run_are_refused(share: float, training: TrainingParameters) -> None:
+    train, validation = make_encoded(40), make_encoded(20, seed=2)
+    of_now, of_then = (
+        training.model_copy(update={"ngrams": training.ngrams.model_copy(update={"share": share})})
+        for share in (share, 0.5 - share)
+    )
+    with pytest.raises(InputError, match="run kedro run --pipelines training"):
+        fit_best_model(
+            train=train,
+            validation=validation,
+            guessed_reviews=NO_GUESSES,
+            best_hyperparameters=small_hyperparameters().model_dump(),
+            word_vectors=VECTORS,
+            ngram_model=fit_ngrams(train, validation, of_then),
+            training=of_now,
+        )
+
+
+def test_teachers_have_no_ngrams(training: TrainingParameters) -> None:
+    ngrams = training.ngrams.model_copy(update={"share": 0.5})
+    with_ngrams = training.model_copy(update={"ngrams": ngrams})
+    one, other = (guess(some, teachers=1) for some in (training, with_ngrams))
+    np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
 def test_an_export_that_differs_is_an_error(

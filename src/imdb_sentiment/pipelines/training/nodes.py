@@ -100,7 +100,11 @@ def guess_labels(
             word_vectors=word_vectors,
             ngram_model=NgramModel.of_nothing(),
             training=training.model_copy(
-                update={"seed": training.seed + training.networks - 1 + number, "networks": 1}
+                update={
+                    "seed": training.seed + training.networks - 1 + number,
+                    "networks": 1,
+                    "ngrams": training.ngrams.model_copy(update={"share": 0.0}),
+                }
             ),
         )
         networks += predict_probabilities(teacher, sequences) / self_training.teachers
@@ -117,12 +121,15 @@ def fit_ngrams(
     """Fit the linear model of n-grams that is averaged with the networks.
 
     Args:
-        train: Reviews to learn from.
+        train: Reviews to learn from. (Guessed labels are for the networks alone.)
         validation: Reviews to learn from as well, or not.
         training: Says what the validation reviews are for, what n-grams count, and their share.
 
     Returns:
         Their weights; of no n-grams where these have no share in the final model.
+
+    Raises:
+        InputError: No n-gram occurs in enough reviews.
 
     """
     if not training.ngrams.share:
@@ -157,9 +164,15 @@ def fit_best_model(
         epoch; of several networks, or with n-grams, the average, and the first network's figures.
 
     Raises:
-        InputError: A hyperparameter needs what is not there: word vectors, or rows held out.
+        InputError: A hyperparameter needs what is not there: word vectors, or rows held out; or
+            the n-grams are not those that `training` names.
 
     """
+    if ngram_model.max_ngram != (training.ngrams.max_ngram if training.ngrams.share else 0):
+        raise InputError(
+            "data/06_models/ngram_model.pkl was made with other parameters of training.ngrams: "
+            "run kedro run --pipelines training from its beginning"
+        )
     hyperparameters = Hyperparameters(**best_hyperparameters)
     learnt, held_out = (
         (train + validation, None) if training.use_validation_rows else (train, validation)
@@ -189,7 +202,7 @@ def fit_best_model(
             )
         )
     networks, histories = zip(*trained, strict=True)
-    return average_networks(networks, ngram_model), histories[0]
+    return average_networks(networks, ngram_model, training.ngrams.share), histories[0]
 
 
 def calibrate_model(

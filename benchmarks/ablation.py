@@ -1,4 +1,4 @@
-"""What each ingredient of conf/best adds: the preset without it, on reviews held out in blocks.
+"""What each part of the network of conf/best adds: it without that, on reviews held out in blocks.
 
     .venv/bin/python benchmarks/ablation.py data/01_raw/imdb_reviews.csv
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +10,12 @@ import numpy.typing as npt
 from imdb_sentiment.batching import count_tokens, cut_padding, group_by_length
 from imdb_sentiment.encoded import EncodedReviews, GuessedReviews
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.ngrams import NgramModel
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.probabilities import complete_probabilities
 from imdb_sentiment.tensorflow_setup import tensorflow_setup
+
+if TYPE_CHECKING:  # it brings scikit-learn, which a worker of a search has no use for
+    from imdb_sentiment.ngrams import NgramModel
 
 # A `keras.Model`; Kedro resolves annotations when a run begins, and TensorFlow is not there yet.
 KerasModel: TypeAlias = Any
@@ -232,7 +234,7 @@ def _make_callbacks(hyperparameters: Hyperparameters) -> list[Any]:
 
 
 def average_networks(
-    models: Sequence[KerasModel], ngrams: NgramModel | None = None, share: float = 0
+    models: Sequence[KerasModel], ngrams: "NgramModel | None" = None, share: float = 0
 ) -> KerasModel:
     """Return one network whose logits are the mean of several networks' logits.
 

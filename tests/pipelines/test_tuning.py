@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 
 from helpers import (
     Cluster,
+    base_parameters,
     kedro,
     make_encoded,
     make_project,
@@ -29,12 +30,7 @@ from imdb_sentiment.datasets import AtomicPickleDataset, OptunaStorageDataset
 from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.model import build_model, predict_probabilities, train_model
-from imdb_sentiment.parameters import (
-    Hyperparameters,
-    NgramsParameters,
-    TrainingParameters,
-    TuningParameters,
-)
+from imdb_sentiment.parameters import Hyperparameters, TrainingParameters, TuningParameters
 from imdb_sentiment.pipelines.tuning import create_pipeline
 from imdb_sentiment.pipelines.tuning.nodes import (
     select_evaluation_set,
@@ -46,12 +42,7 @@ from imdb_sentiment.statistics import fit_temperature
 RANDOM = {"name": "RandomSampler", "arguments": None}
 TRAIN, VALIDATION = make_encoded(48), make_encoded(24, seed=5)
 TRAINING = TrainingParameters(
-    use_validation_rows=False,
-    networks=1,
-    ngrams=NgramsParameters(
-        share=0, max_ngram=1, min_document_frequency=1, inverse_regularisation=1
-    ),
-    seed=0,
+    **{**base_parameters()["training"], "use_validation_rows": False, "seed": 0}
 )
 NO_VECTORS = np.zeros((0, 4), np.float32)
 

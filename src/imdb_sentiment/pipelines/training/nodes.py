@@ -92,20 +92,14 @@ def guess_labels(
     networks = np.zeros((len(sequences), len(train.labels)))
     for number in range(1, self_training.teachers + 1):
         logger.info("Teacher %d of %d", number, self_training.teachers)
-        teacher, _ = fit_best_model(
+        teacher, _ = _train_network(
             train=train,
             validation=validation,
             guessed_reviews=nothing,
             best_hyperparameters=best_hyperparameters,
             word_vectors=word_vectors,
-            ngram_model=NgramModel.of_nothing(),
-            training=training.model_copy(
-                update={
-                    "seed": training.seed + training.networks - 1 + number,
-                    "networks": 1,
-                    "ngrams": training.ngrams.model_copy(update={"share": 0.0}),
-                }
-            ),
+            training=training,
+            seed=training.seed + training.networks - 1 + number,
         )
         networks += predict_probabilities(teacher, sequences) / self_training.teachers
     linear = np.concatenate(
@@ -134,7 +128,7 @@ def fit_ngrams(
     """
     if not training.ngrams.share:
         return NgramModel.of_nothing()
-    learnt = train + validation if training.use_validation_rows else train
+    learnt, _ = _divide(train, validation, training)
     return fit_ngram_model(learnt, training.ngrams)
 
 
@@ -173,10 +167,36 @@ def fit_best_model(
             "data/06_models/ngram_model.pkl was made with other parameters of training.ngrams: "
             "run kedro run --pipelines training from its beginning"
         )
-    hyperparameters = Hyperparameters(**best_hyperparameters)
-    learnt, held_out = (
-        (train + validation, None) if training.use_validation_rows else (train, validation)
-    )
+    trained = []
+    for number in range(training.networks):
+        if training.networks > 1:
+            logger.info("Network %d of %d", number + 1, training.networks)
+        trained.append(
+            _train_network(
+                train=train,
+                validation=validation,
+                guessed_reviews=guessed_reviews,
+                best_hyperparameters=best_hyperparameters,
+                word_vectors=word_vectors,
+                training=training,
+                seed=training.seed + number,
+            )
+        )
+    networks, histories = zip(*trained, strict=True)
+    return average_networks(networks, ngram_model, training.ngrams.share), histories[0]
+
+
+def _train_network(
+    *,
+    train: EncodedReviews,
+    validation: EncodedReviews,
+    guessed_reviews: GuessedReviews,
+    best_hyperparameters: dict[str, Any],
+    word_vectors: npt.NDArray[np.float32],
+    training: TrainingParameters,
+    seed: int,
+) -> tuple[KerasModel, History]:
+    """Train one network, and log its epochs."""
 
     def report(epoch: int, epochs: int, figures: dict[str, float]) -> None:
         logger.info(
@@ -186,23 +206,23 @@ def fit_best_model(
             ", ".join(f"{name} {value:.4f}" for name, value in figures.items()),
         )
 
-    trained = []
-    for number in range(training.networks):
-        if training.networks > 1:
-            logger.info("Network %d of %d", number + 1, training.networks)
-        trained.append(
-            train_model(
-                learnt,
-                hyperparameters,
-                training.seed + number,
-                held_out,
-                report,
-                word_vectors=word_vectors,
-                guessed=guessed_reviews,
-            )
-        )
-    networks, histories = zip(*trained, strict=True)
-    return average_networks(networks, ngram_model, training.ngrams.share), histories[0]
+    learnt, held_out = _divide(train, validation, training)
+    return train_model(
+        learnt,
+        Hyperparameters(**best_hyperparameters),
+        seed,
+        held_out,
+        report,
+        word_vectors=word_vectors,
+        guessed=guessed_reviews,
+    )
+
+
+def _divide(
+    train: EncodedReviews, validation: EncodedReviews, training: TrainingParameters
+) -> tuple[EncodedReviews, EncodedReviews | None]:
+    """Return the reviews that the final model learns from, and those held out from it."""
+    return (train + validation, None) if training.use_validation_rows else (train, validation)
 
 
 def calibrate_model(
@@ -293,7 +313,7 @@ def export_model(
         RuntimeError: They differ by more than 1e-4.
 
     """
-    learnt = train + validation if training.use_validation_rows else train
+    learnt, _ = _divide(train, validation, training)
     facts = {
         "made": run_facts["time"],
         "training": training.model_dump_json(),

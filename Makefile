@@ -15,7 +15,7 @@ run: $(READY)
 	$(BIN)/kedro run
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

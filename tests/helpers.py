@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 import pandas as pd
+import pytest
 import yaml
 from distributed import Client
 from kedro.config import OmegaConfigLoader
+from omegaconf import OmegaConf
 
 from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.parameters import Hyperparameters
@@ -29,7 +31,7 @@ from imdb_sentiment.settings import CONFIG_LOADER_ARGS
 PROJECT = Path(__file__).parents[1]
 
 # A network small enough to train in seconds; everything else is as users have it.
-SMALL = {
+SMALL: dict[str, Any] = {
     "tokenizer": {"vocabulary_size": 50, "sequence_length": 12},
     "hyperparameters": {"embedding_size": 4, "epochs": 2, "learning_rate": 0.02, "batch_size": 16},
     "tuning": {
@@ -144,6 +146,15 @@ def rank_auc(positive: npt.NDArray[np.float64], negative: npt.NDArray[np.float64
     return float(wins + (positive[:, None] == negative[None, :]).mean() / 2)
 
 
+def lay_over(project: Path, env: str, changes: dict[str, Any]) -> None:
+    """Change parameters of a preset, which Kedro reads in the place of conf/local."""
+    paths = sorted((project / "conf" / env).glob("parameters*.yml"))
+    merged = OmegaConf.merge(*map(OmegaConf.load, paths), changes)
+    for path in paths:
+        path.unlink()
+    OmegaConf.save(merged, project / "conf" / env / "parameters.yml")
+
+
 def make_project(folder: Path, parameters: dict[str, Any] | None = None) -> Path:
     """Copy what a run needs into `folder`, with `parameters` laid over conf/base."""
     for name in ("pyproject.toml", ".telemetry"):
@@ -186,12 +197,69 @@ def start_kedro(project: Path, *arguments: str) -> subprocess.Popen[str]:
 def kedro(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `kedro ARGUMENTS` to its end."""
     process = start_kedro(project, *arguments)
+    output = _read_to_end(process)
+    return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+
+def _read_to_end(process: subprocess.Popen[str]) -> str:
     try:
-        output, _ = process.communicate(timeout=300)
+        return process.communicate(timeout=300)[0]
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise
-    return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+
+def run_shell(folder: Path, commands: str, **environment: str) -> str:
+    """Run what a reader types, with this environment active; return what it prints."""
+    process = subprocess.Popen(
+        ["bash", "-ec", commands],
+        cwd=folder,
+        env=_activated() | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    output = _read_to_end(process)
+    assert process.returncode == 0, output
+    return output
+
+
+@contextlib.contextmanager
+def run_server(folder: Path, commands: str, port: int, **environment: str) -> Iterator[Path]:
+    """Run what a reader types and ends with Ctrl-C; give its log once it listens at `port`."""
+    if _is_open(port):
+        pytest.skip(f"port {port} is taken")
+    path = folder / f"log of port {port}"
+    with path.open("w", encoding="utf-8") as log:
+        server = subprocess.Popen(
+            ["bash", "-ec", commands],
+            cwd=folder,
+            env=_activated() | environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 240
+        while not _is_open(port):
+            assert server.poll() is None, path.read_text("utf-8")
+            assert time.monotonic() < deadline, path.read_text("utf-8")
+            time.sleep(0.1)
+        yield path
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _activated() -> dict[str, str]:
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PATH": programs, "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
 
 
 def wait_for(process: subprocess.Popen[str], text: str) -> str:
@@ -217,19 +285,10 @@ def three_label_run(folder: Path) -> tuple[Path, str]:
     project = make_project(folder, SMALL | {"reviews": {"labels": list(THREE_LABELS)}})
     rows = make_reviews(300, THREE_LABELS)
     rows += [("a text twice", "neutral"), ("a text twice", "neutral"), ("refused", "unheard of")]
-    write_csv(project / "data/01_raw/my own reviews.csv", rows)
-    done = kedro(project, "run", "--params", "reviews_file=my own reviews.csv")
-    assert done.returncode == 0, done.stdout
-    return project, done.stdout
-
-
-def free_port() -> int:
-    """Return a free port among those that Kedro-Viz takes, which end at 49151."""
-    for port in random.sample(range(20_000, 49_000), k=100):
-        with socket.socket() as candidate, contextlib.suppress(OSError):
-            candidate.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port is free")
+    write_csv(project / "data/01_raw/IMDB Dataset.csv", rows)
+    output = run_shell(project, 'kedro run --params "reviews_file=IMDB Dataset.csv"')
+    (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")
+    return project, output
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -1,16 +1,17 @@
-"""What the documents show as Python is run as it stands."""
+"""What the documents show as Python or as a command is run as it stands."""
 
+import ast
 import re
-import shlex
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from helpers import PROJECT, kedro
+from helpers import PROJECT, run_shell
 
 SNIPPETS = [
     pytest.param(snippet, id=f"{path.name}, {number}")
@@ -27,124 +28,70 @@ COMMANDS = {
     for line in block.splitlines()
     if line.strip()
 }
-
-# What stands for each command that the documents show: a file that CI goes by, or a test that does
-# what it does, with a small project or model in the place of the reader's.
-RUN_BY = {
-    "make run": ".ci/run",
-    "make test": ".ci/run",
-    "make mlflow": ".ci/run",
-    "python3 -m venv .venv": "Makefile",
-    ".venv/bin/python -m pip install --require-hashes -r requirements.txt": "Makefile",
-    ".venv/bin/python -m pip install --no-deps --no-build-isolation -e .": "Makefile",
-    ".venv/bin/kedro run": "Makefile",
-    ".venv/bin/python -m pytest": "Makefile",
-    'pip install -e ".[dashboard]"': "tests/test_docs.py::test_an_extra_installs",
-    'pip install -e ".[dask]"': "tests/test_docs.py::test_an_extra_installs",
-    'pip install -e ".[postgresql]"': "tests/test_docs.py::test_an_extra_installs",
-    'pip install -e ".[serve]"': "tests/test_docs.py::test_an_extra_installs",
-    'kedro run --params "reviews_file=IMDB Dataset.csv"': (
-        "tests/test_run.py::test_three_labels_are_told_apart"
-    ),
-    "kedro run --pipelines imdb_download": (
-        "tests/test_run.py::test_an_archive_of_ones_own_is_a_parameter"
-    ),
-    "kedro run --env imdb": "tests/test_run.py::test_the_env_imdb_does_the_whole_job",
-    'kedro run --env best --params "reviews_file=IMDB Dataset.csv"': (
-        "tests/test_run.py::test_the_env_best_does_the_whole_job_on_three_labels"
-    ),
-    "kedro run --env best --params reviews_file=imdb_reviews.csv,split.method=column,"
-    "split.group_column=block": (
-        "tests/test_run.py::test_the_env_best_does_the_whole_job_on_three_labels"
-    ),
-    "kedro run --pipelines tuning --params tuning.n_trials=20": (
-        "tests/pipelines/test_tuning.py::test_a_search_that_is_ended_goes_on_as_if_it_had_not_been"
-    ),
-    "kedro run --pipelines tuning --params tuning.n_trials=100": (
-        "tests/pipelines/test_tuning.py::test_a_search_that_is_ended_goes_on_as_if_it_had_not_been"
-    ),
-    "kedro run --pipelines tuning --params tuning.n_trials=20,tuning.workers=2": (
-        "tests/pipelines/test_tuning.py::test_a_worker_that_dies_costs_a_retry_and_not_the_run"
-    ),
-    "kedro run --pipelines tuning --params tuning.n_trials=100,tuning.workers=4": (
-        "tests/pipelines/test_tuning.py::test_a_worker_that_dies_costs_a_retry_and_not_the_run"
-    ),
-    "dask scheduler": "tests/pipelines/test_tuning.py::test_the_env_dask_uses_a_running_cluster",
-    "dask worker tcp://HOST:8786 --nworkers 8 --nthreads 1 --memory-limit 0": (
-        "tests/pipelines/test_tuning.py::test_the_env_dask_uses_a_running_cluster"
-    ),
-    "kedro run --env dask --params tuning.scheduler_address=tcp://HOST:8786": (
-        "tests/pipelines/test_tuning.py::test_the_env_dask_uses_a_running_cluster"
-    ),
-    "kedro run --pipelines inference --params input_file=reviews.csv,output_file=scored.csv": (
-        "tests/pipelines/test_inference.py::"
-        "test_the_command_scores_a_file_and_leaves_nothing_half_written"
-    ),
-    "kedro run --pipelines reporting": "tests/test_run.py::test_every_run_leaves_a_record",
-    "kedro run --pipelines lengths": (
-        "tests/test_docs.py::test_a_pipeline_is_added_as_the_document_has_it"
-    ),
-    "imdb-sentiment serve": "tests/serving/test_service.py::test_predictions_are_the_predictors",
-    'curl -s 127.0.0.1:8000/predict -H "Content-Type: application/json" '
-    '-d \'{"texts": ["A gem."]}\'': (
-        "tests/serving/test_service.py::test_predictions_are_the_predictors"
-    ),
-    "docker build -t imdb-sentiment .": (
-        "tests/serving/test_deployment.py::test_it_serves_without_what_trained_the_model"
-    ),
-    "docker run -p 8000:8000 -e IMDB_SENTIMENT_API_KEY=SECRET imdb-sentiment": (
-        "tests/serving/test_deployment.py::test_it_serves_without_what_trained_the_model"
-    ),
-    "kedro viz run": "tests/test_viz.py::test_every_pipeline_and_layer_is_drawn",
-    "optuna-dashboard sqlite:///data/06_models/study.db": (
-        "tests/test_viz.py::test_optunas_dashboard_opens_the_study"
-    ),
-    "jupyter lab notebooks/explore.ipynb": (
-        "tests/test_notebooks.py::test_notebooks_run_on_a_finished_project"
-    ),
-    "jupyter lab notebooks/report.ipynb": (
-        "tests/test_notebooks.py::test_notebooks_run_on_a_finished_project"
-    ),
-    "export MLFLOW_TRACKING_URI=sqlite:///mlflow.db MLFLOW_DISABLE_TELEMETRY=true": (
-        "tests/test_mlflow.py::test_a_run_is_kept_with_parameters_metrics_and_files"
-    ),
-    "kedro run": "tests/test_mlflow.py::test_a_run_is_kept_with_parameters_metrics_and_files",
-    'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"': (
-        "tests/test_mlflow.py::test_the_page_lists_the_run"
-    ),
-}
+EXTRAS = {command for command in COMMANDS if command.startswith("pip install -e")}
 
 
-def test_something_stands_for_every_command() -> None:
-    assert sorted(COMMANDS) == sorted(RUN_BY)
-    for command, place in RUN_BY.items():
-        name, _, test = place.partition("::")
-        text = (PROJECT / name).read_text("utf-8")
-        if test:
-            assert f"def {test}(" in text, place
-        elif name == ".ci/run":
-            assert f"\n{command}\n" in text
-        else:
-            assert re.search(command.split()[-1].replace(".venv/bin", r"\$\(BIN\)"), text)
+def run_by_ci() -> set[str]:
+    """Return what .ci/run gives to make, and what make makes of it."""
+    made = set(re.findall(r"^make .*", (PROJECT / ".ci/run").read_text("utf-8"), re.M))
+    dry = run_shell(PROJECT, "\n".join(f"{command} --dry-run" for command in sorted(made)))
+    return made | set(dry.splitlines())
 
 
-@pytest.mark.parametrize(
-    "command", [some for some in sorted(COMMANDS) if some.startswith("pip install")]
-)
-def test_an_extra_installs(command: str) -> None:
-    """The pins have all that it names, so pip needs no index, and has nothing to do."""
-    offline = ["--dry-run", "--no-index", "--no-build-isolation"]
-    done = subprocess.run(
-        [sys.executable, "-m", *shlex.split(command), *offline],
-        cwd=PROJECT,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=120,
+def run_by_tests() -> set[str]:
+    """Return the lines that stand as they are in tests with a shell."""
+    lines = set()
+    for path in (PROJECT / "tests").rglob("*.py"):
+        for function in ast.parse(path.read_text("utf-8")).body:
+            parts = list(ast.walk(function))
+            if {"run_shell", "run_server"} & {
+                part.id for part in parts if isinstance(part, ast.Name)
+            }:
+                strings = [part.value for part in parts if isinstance(part, ast.Constant)]
+                lines |= {line for some in strings for line in str(some).splitlines()}
+    return lines
+
+
+def test_every_command_is_run() -> None:
+    assert len(COMMANDS) > 30
+    assert COMMANDS - EXTRAS - run_by_ci() - run_by_tests() == set()
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """Return a project without an environment, and pip's settings to change nothing."""
+    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, tmp_path)
+    shutil.copytree(PROJECT / "src", tmp_path / "src")
+    return tmp_path
+
+
+# The pins have all that is named, so pip needs no index, and has nothing to do.
+PIP = {"PIP_DRY_RUN": "1", "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
+
+
+@pytest.mark.skipif(bool(find_spec("mlflow")), reason="with MLflow, there are other pins")
+def test_the_plain_commands_make_the_environment(bare: Path) -> None:
+    run_shell(bare, "python3 -m venv .venv")
+    assert (bare / ".venv/bin/pip").exists()
+    shutil.rmtree(bare / ".venv")
+    (bare / ".venv").symlink_to(sys.prefix)
+    pins = run_shell(
+        bare, ".venv/bin/python -m pip install --require-hashes -r requirements.txt", **PIP
     )
-    assert "does not provide the extra" not in done.stderr
-    [installed] = re.findall(r"^Would install (.*)", done.stdout, re.M)
-    assert re.fullmatch(r"imdb-sentiment-\S+", installed)
+    assert pins.count("Requirement already satisfied") > 100
+    assert "Would install" not in pins
+    project = run_shell(
+        bare, ".venv/bin/python -m pip install --no-deps --no-build-isolation -e .", **PIP
+    )
+    assert re.search(r"^Would install imdb-sentiment-\S+$", project, re.M)
+
+
+@pytest.mark.parametrize("command", sorted(EXTRAS))
+def test_an_extra_installs(command: str, bare: Path) -> None:
+    output = run_shell(bare, command, **PIP)
+    assert "does not provide the extra" not in output
+    assert re.search(r"^Would install imdb-sentiment-\S+$", output, re.M)
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
@@ -168,8 +115,7 @@ def test_a_pipeline_is_added_as_the_document_has_it(
     for name, content in files:
         (project / name).parent.mkdir(exist_ok=True)
         (project / name).write_text(content)
-    done = kedro(project, "run", "--pipelines", "lengths")
-    assert done.returncode == 0, done.stdout
+    run_shell(project, "kedro run --pipelines lengths")
     lengths = pd.read_csv(project / "data/08_reporting/lengths.csv")
     assert lengths["code"].tolist() == [0, 1, 2]
     assert lengths["words"].between(8, 10).all()  # three words, five fillers, a number

@@ -4,9 +4,6 @@ import importlib.util
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +12,11 @@ import pytest
 
 from helpers import (
     SMALL,
-    free_port,
     kedro,
     make_project,
     make_reviews,
+    run_server,
+    run_shell,
     start_kedro,
     wait_for,
     write_csv,
@@ -38,7 +36,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return where the runs of the test are tracked."""
-    address = f"sqlite:///{tmp_path / 'runs.db'}"
+    address = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     return address
 
@@ -63,8 +61,13 @@ def test_a_run_that_cannot_be_tracked_says_so(
 def test_a_run_is_kept_with_parameters_metrics_and_files(project: Path, store: str) -> None:
     from mlflow import MlflowClient
 
-    done = kedro(project, "run")
-    assert done.returncode == 0, done.stdout
+    run_shell(
+        project,
+        """
+export MLFLOW_TRACKING_URI=sqlite:///mlflow.db MLFLOW_DISABLE_TELEMETRY=true
+kedro run
+""",
+    )
     client = MlflowClient(store)
     [run] = find_runs(client)
     assert run.info.status == "FINISHED"
@@ -138,37 +141,14 @@ def test_the_page_lists_the_run(
     client = mlflow.MlflowClient(store)
     experiment = client.create_experiment("imdb_sentiment")
     run = client.create_run(experiment)
-    port = free_port()
-    command = [
-        str(Path(sys.executable).with_name("mlflow")),
-        "ui",
-        "--backend-store-uri",
-        store,
-        "--port",
-        str(port),
-    ]
-    server = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        answer = None
-        deadline = time.monotonic() + 240
-        while answer is None:
-            assert server.poll() is None
-            assert time.monotonic() < deadline
-            try:
-                answer = httpx.post(
-                    f"http://127.0.0.1:{port}/api/2.0/mlflow/runs/search",
-                    json={"experiment_ids": [experiment]},
-                )
-            except httpx.TransportError:
-                time.sleep(0.5)
-        [found] = answer.json()["runs"]
-        assert found["info"]["run_id"] == run.info.run_id
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+    url = "http://127.0.0.1:5000"
+    page = """
+export MLFLOW_TRACKING_URI=sqlite:///mlflow.db MLFLOW_DISABLE_TELEMETRY=true
+mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"
+"""
+    with run_server(tmp_path, page, 5000):
+        answer = httpx.post(
+            f"{url}/api/2.0/mlflow/runs/search", json={"experiment_ids": [experiment]}
+        )
+    [found] = answer.json()["runs"]
+    assert found["info"]["run_id"] == run.info.run_id

@@ -1,11 +1,13 @@
+import json
 import shutil
 from pathlib import Path
 
+import httpx
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from helpers import PROJECT
+from helpers import PROJECT, run_server
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 
@@ -22,6 +24,25 @@ def test_notebooks_run_on_a_finished_project(path: Path, finished: tuple[Path, s
     assert all(cell.execution_count for cell in code)
     for cell in code[3:]:
         assert cell.outputs, cell.source
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["jupyter lab notebooks/explore.ipynb", "jupyter lab notebooks/report.ipynb"],
+)
+def test_jupyter_opens_them(command: str, finished: tuple[Path, str], tmp_path: Path) -> None:
+    shutil.copytree(PROJECT / "notebooks", finished[0] / "notebooks", dirs_exist_ok=True)
+    settings = {
+        "ServerApp": {"allow_root": True, "open_browser": False},
+        "IdentityProvider": {"token": ""},
+    }
+    (tmp_path / "jupyter_server_config.json").write_text(json.dumps(settings))
+    name = Path(command).name
+    with run_server(finished[0], command, 8888, JUPYTER_CONFIG_DIR=str(tmp_path)):
+        page = httpx.get(f"http://127.0.0.1:8888/lab/tree/{name}")
+        notebook = httpx.get(f"http://127.0.0.1:8888/api/contents/{name}").json()
+    assert "JupyterLab" in page.text
+    assert len(notebook["content"]["cells"]) > 3
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

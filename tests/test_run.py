@@ -21,13 +21,21 @@ from helpers import (
     SMALL,
     THREE_LABELS,
     kedro,
+    lay_over,
     make_project,
     make_reviews,
+    run_shell,
     three_label_run,
     write_csv,
 )
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.session import PlainErrorsSession
+
+SMALL_BEST = {
+    "hyperparameters": {"units": 8, "batch_size": 16, "min_steps": 200},
+    "word_vectors": {"size": 16},
+    "tuning": {"n_trials": 1},
+}
 
 OUTPUTS = [
     "data/02_intermediate/audit.json",
@@ -65,7 +73,7 @@ def test_every_output_is_there_and_whole(finished: tuple[Path, str]) -> None:
 def test_three_labels_are_told_apart(finished: tuple[Path, str]) -> None:
     project, _ = finished
     metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
-    assert metrics["file"] == "my own reviews.csv"
+    assert metrics["file"] == "IMDB Dataset.csv"
     assert metrics["test_rows"] == 61
     assert metrics["test_accuracy"] > 0.6
     assert metrics["baseline_test_accuracy"] > 0.9
@@ -131,19 +139,15 @@ def test_the_same_seed_gives_the_same_results(finished: tuple[Path, str], tmp_pa
 
 def test_a_finished_study_is_not_searched_again(finished: tuple[Path, str]) -> None:
     project, _ = finished
-    again = kedro(
-        project, "run", "--pipelines", "tuning", "--params", "reviews_file=my own reviews.csv"
-    )
+    again = kedro(project, "run", "--pipelines", "tuning")
     assert again.returncode == 0, again.stdout
     assert "epoch 1" not in again.stdout
 
 
 def test_every_run_leaves_a_record(finished: tuple[Path, str], tmp_path: Path) -> None:
     project = shutil.copytree(finished[0], tmp_path / "project")
-    reporting = ("run", "--pipelines", "reporting", "--params", "reviews_file=my own reviews.csv")
     for _ in range(2):
-        done = kedro(project, *reporting)
-        assert done.returncode == 0, done.stdout
+        run_shell(project, "kedro run --pipelines reporting")
     records = sorted((project / "data/08_reporting/runs/record.json").glob("*/record.json"))
     accuracy = json.loads((project / "data/08_reporting/metrics.json").read_text())["test_accuracy"]
     assert [json.loads(path.read_text())["metrics"]["test_accuracy"] for path in records] == (
@@ -314,29 +318,65 @@ def test_the_env_imdb_takes_the_official_split(project: Path) -> None:
     assert audit["accepted_by_own_split"] == {}
 
 
-def test_the_env_imdb_does_the_whole_job(project: Path) -> None:
-    few = "tuning.n_trials=4,hyperparameters.epochs=1,hyperparameters.embedding_size=4"
-    done = kedro(project, "run", "--env", "imdb", "--params", few)
-    assert done.returncode == 0, done.stdout
-    metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
+@pytest.fixture(scope="module")
+def imdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project with small presets, into which a small archive of the IMDB's kind came."""
+    project = make_project(tmp_path_factory.mktemp("imdb"))
+    lay_over(project, "imdb", {**SMALL, "tuning": {**SMALL["tuning"], "patience": 2}})
+    lay_over(project, "best", SMALL_BEST | {"training": {"networks": 1}})
+    with tarfile.open(project / "archive.tar.gz", "w:gz") as tar:
+        for i, (text, label) in enumerate(make_reviews(321)):
+            half = "train" if i < 200 else "test"
+            folder = f"{half}/{label[:3]}" if i < 320 else "train/unsup"
+            info = tarfile.TarInfo(f"aclImdb/{folder}/{i * 100}_1.txt")
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
+    [entry] = (project / "conf/base").glob("catalog_imdb*.yml")
+    archive = yaml.safe_load(entry.read_text())["imdb_archive"]
+    archive["own_archive"] = str(project / "archive.tar.gz")
+    (project / "conf/local/catalog.yml").write_text(yaml.safe_dump({"imdb_archive": archive}))
+    run_shell(project, "kedro run --pipelines imdb_download")
+    return project
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "kedro run --env imdb",
+        "kedro run --env imdb --params split.method=random,tuning.study_name=random",
+        (
+            "kedro run --env best --params "
+            "reviews_file=imdb_reviews.csv,split.method=column,split.group_column=block"
+        ),
+    ],
+)
+def test_the_presets_do_the_whole_job(command: str, imdb: Path) -> None:
+    run_shell(imdb, command)
+    metrics = json.loads((imdb / "data/08_reporting/metrics.json").read_text())
     assert metrics["file"] == "imdb_reviews.csv"
-    assert metrics["test_rows"] == 50
+    assert metrics["test_rows"] == (64 if "random" in command else 120)
+    audit = json.loads((imdb / "data/02_intermediate/audit.json").read_text())
+    assert audit["accepted"] == 320
 
 
 def test_the_env_best_does_the_whole_job_on_three_labels(tmp_path: Path) -> None:
     project = make_project(tmp_path)
-    (project / "conf/best/parameters.yml").write_text(
-        yaml.safe_dump({"reviews": {"labels": list(THREE_LABELS)}})
+    lay_over(
+        project,
+        "best",
+        SMALL_BEST
+        | {
+            "reviews": {"labels": list(THREE_LABELS)},
+            "self_training": {"teachers": 1},
+            "training": {"networks": 2},
+        },
     )
+    (project / "conf/best/globals.yml").write_text("unlabelled_file: more.csv\n")
     raw = project / "data/01_raw"
-    write_csv(raw / "own.csv", make_reviews(400, THREE_LABELS))
+    write_csv(raw / "IMDB Dataset.csv", make_reviews(400, THREE_LABELS))
     texts = [[text] for text, _ in make_reviews(200, THREE_LABELS, seed=1)]
     write_csv(raw / "more.csv", texts, ["review"])
-    small = "hyperparameters.units=8,hyperparameters.batch_size=16,word_vectors.size=16"
-    few = "tuning.n_trials=1,self_training.teachers=1,training.networks=2"
-    files = "reviews_file=own.csv,unlabelled_file=more.csv"
-    done = kedro(project, "run", "--env", "best", "--params", f"{files},{small},{few}")
-    assert done.returncode == 0, done.stdout
+    run_shell(project, 'kedro run --env best --params "reviews_file=IMDB Dataset.csv"')
     metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
     assert metrics["guessed_training_rows"] == 200
     assert metrics["test_accuracy"] > 0.6

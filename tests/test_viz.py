@@ -1,13 +1,7 @@
 """Kedro-Viz and Optuna's dashboard in a real browser; skipped where none is installed."""
 
-import os
+import contextlib
 import re
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +10,7 @@ import yaml
 from playwright.sync_api import Browser, Page, expect
 
 from browser import CHROMIUM, run_browser
-from helpers import PROJECT, free_port, start_kedro, wait_until
+from helpers import PROJECT, run_server
 
 CATALOG = PROJECT / "conf/base/catalog_reporting.yml"
 
@@ -38,22 +32,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is install
 def viz(finished: tuple[Path, str]) -> Iterator[tuple[str, Path]]:
     """Serve the finished project; give its address and the log of the server."""
     project, _ = finished
-    port = free_port()
-    parameters = ["--params", "reviews_file=my own reviews.csv"]
-    server = start_kedro(project, "viz", "run", "--no-browser", "--port", str(port), *parameters)
-    url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/api/main").close()
-            break
-        except OSError:
-            assert server.poll() is None, server.communicate()[0]
-            assert time.monotonic() < deadline
-            time.sleep(0.5)
-    yield url, project
-    os.killpg(server.pid, signal.SIGTERM)
-    output, _ = server.communicate(timeout=60)
+    with run_server(project, "kedro viz run", 4141, BROWSER="true") as log:
+        yield "http://127.0.0.1:4141", project
+    output = log.read_text("utf-8")
     assert "could not be previewed" not in output
     assert "Traceback" not in output
 
@@ -139,28 +120,8 @@ def test_every_pipeline_and_layer_is_drawn(page: Page, viz: tuple[str, Path]) ->
 
 def test_optunas_dashboard_opens_the_study(finished: tuple[Path, str], browser: Browser) -> None:
     project, _ = finished
-    port = free_port()
-    dashboard = subprocess.Popen(
-        [
-            Path(sys.executable).with_name("optuna-dashboard"),
-            *("--host", "127.0.0.1", "--port", str(port), "sqlite:///data/06_models/study.db"),
-        ],
-        cwd=project,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    page = browser.new_page()
-    try:
-        wait_until(lambda: is_open(port))
-        page.goto(f"http://127.0.0.1:{port}/dashboard")
-        page.get_by_text("my own reviews.csv").first.click()
+    command = "optuna-dashboard sqlite:///data/06_models/study.db"
+    with run_server(project, command, 8080), contextlib.closing(browser.new_page()) as page:
+        page.goto("http://127.0.0.1:8080/dashboard")
+        page.get_by_text("IMDB Dataset.csv").first.click()
         expect(page.get_by_text("Hyperparameter Importance").first).to_be_visible()
-    finally:
-        page.close()
-        dashboard.kill()
-        dashboard.wait()
-
-
-def is_open(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
-from helpers import kedro, write_csv
+from helpers import kedro, run_shell, write_csv
 from imdb_sentiment.datasets import ChunkedCSVDataset, OnnxModelDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import InferenceParameters
@@ -100,22 +100,23 @@ def test_a_missing_column_is_told(exported: bytes) -> None:
 
 
 def test_the_command_scores_a_file_and_leaves_nothing_half_written(
-    finished: tuple[Path, str], exported: bytes, tmp_path: Path
+    finished: tuple[Path, str],
 ) -> None:
     project, _ = finished
     assert OnnxModelDataset(filepath=str(project / "data/06_models/model.onnx")).exists()
-    source = write_csv(tmp_path / "my reviews.csv", [("a superb film",), ("",)], ("review",))
-    target = tmp_path / "scored.csv"
-    arguments = ("run", "--pipelines", "inference", "--params")
-    done = kedro(project, *arguments, f"input_file={source},output_file={target}")
-    assert done.returncode == 0, done.stdout
-    assert "2 rows scored" in done.stdout
+    source = write_csv(project / "reviews.csv", [("a superb film",), ("",)], ("review",))
+    target = project / "scored.csv"
+    command = (
+        "kedro run --pipelines inference --params input_file=reviews.csv,output_file=scored.csv"
+    )
+    assert "2 rows scored" in run_shell(project, command)
     assert pd.read_csv(target)["predicted_sentiment"].notna().tolist() == [True, False]
 
     source.write_text('review\nfine\n"never closed\n')
     before = target.read_bytes()
-    done = kedro(project, *arguments, f"input_file={source},output_file={target}")
+    files = f"input_file={source},output_file={target}"  # by their whole paths they do as well
+    done = kedro(project, "run", "--pipelines", "inference", "--params", files)
     assert done.returncode == 1
     assert "is never closed" in done.stdout
     assert target.read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["my reviews.csv", "scored.csv"]
+    assert sorted(project.glob("*.csv*")) == [source, target]

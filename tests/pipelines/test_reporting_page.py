@@ -278,7 +278,7 @@ def test_the_card_has_the_headings_of_the_paper(finished: tuple[Path, str]) -> N
         "Caveats and recommendations",
     ]
     assert f"| accuracy | {metrics['test_accuracy']:.4f} |" in card
-    assert "my own reviews.csv" in card
+    assert "IMDB Dataset.csv" in card
     assert "1 were refused and 1 left out" in card
 
 

@@ -1,6 +1,5 @@
 import logging
 import os
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,21 @@ import optuna
 import pandas as pd
 import psutil
 import pytest
+import yaml
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 from optuna.trial import TrialState
 
 from helpers import (
-    Cluster,
+    SMALL,
     base_parameters,
     kedro,
+    lay_over,
     make_encoded,
     make_project,
     make_reviews,
+    run_server,
+    run_shell,
     start_kedro,
     wait_for,
     wait_until,
@@ -482,15 +485,33 @@ def group_exists(number: int) -> bool:
     return True
 
 
-def test_the_env_dask_uses_a_running_cluster(ready: Path, tmp_path_factory: Any) -> None:
-    shutil.copy(ready / "conf/local/parameters.yml", ready / "conf/dask/parameters.yml")
-    cluster = Cluster(tmp_path_factory.mktemp("cluster") / "files", workers=2)
-    try:
-        parameters = f"tuning.n_trials=3,tuning.scheduler_address={cluster.address}"
-        done = kedro(ready, "run", "--env", "dask", "--pipelines", "tuning", "--params", parameters)
-    finally:
-        cluster.stop()
-    assert done.returncode == 0, done.stdout
+@pytest.mark.parametrize(
+    "command",
+    [
+        "kedro run --pipelines tuning --params tuning.n_trials=20",
+        "kedro run --pipelines tuning --params tuning.n_trials=100",
+        "kedro run --pipelines tuning --params tuning.n_trials=20,tuning.workers=2",
+        "kedro run --pipelines tuning --params tuning.n_trials=100,tuning.workers=4",
+    ],
+)
+def test_a_long_search_ends_when_nothing_better_comes(command: str, ready: Path) -> None:
+    impatient = {**SMALL, "tuning": {**SMALL["tuning"], "patience": 2}}
+    (ready / "conf/local/parameters.yml").write_text(yaml.safe_dump(impatient))
+    assert "2 trials brought no better value" in run_shell(ready, command)
+    values = read_trials(ready)["value"]
+    assert values.notna().all()
+    assert 3 <= len(values) < 20
+    assert len(values) - 1 - values.argmax() >= 2  # those that were running then came to their end
+
+
+def test_a_cluster_does_the_whole_job_by_the_documented_commands(ready: Path) -> None:
+    lay_over(ready, "dask", {**SMALL, "tuning": {**SMALL["tuning"], "n_trials": 3}})
+    scheduler = "dask scheduler"
+    worker = "dask worker tcp://HOST:8786 --nworkers 8 --nthreads 1 --memory-limit 0"
+    run = "kedro run --env dask --params tuning.scheduler_address=tcp://HOST:8786"
+    cluster = f"{scheduler} &\n{worker}".replace("HOST", "127.0.0.1")
+    with run_server(ready, cluster, 8786):
+        run_shell(ready, run.replace("HOST", "127.0.0.1"))
     assert read_trials(ready)["state"].tolist() == ["complete"] * 3
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import threading
@@ -17,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from helpers import wait_until
+from helpers import run_server, run_shell, wait_until
 from imdb_sentiment.serving import Predictor
 from services import EXAMPLES, Service, run_service
 
@@ -49,6 +50,20 @@ def test_predictions_are_the_predictors(service: Service, exported: bytes) -> No
         "no word that the model knows",
         None,
     ]
+
+
+def test_the_documented_commands_serve_and_ask(model_file: Path, tmp_path: Path) -> None:
+    models = tmp_path / "data/06_models"
+    models.mkdir(parents=True)
+    shutil.copy(model_file, models / "model.onnx")
+    with run_server(tmp_path, "imdb-sentiment serve", 8000):
+        answer = run_shell(
+            tmp_path,
+            'curl -s 127.0.0.1:8000/predict -H "Content-Type: application/json" '
+            """-d '{"texts": ["A gem."]}'""",
+        )
+    [prediction] = json.loads(answer)["predictions"]
+    assert prediction["reason"] == "no word that the model knows"
 
 
 def test_an_explanation_marks_the_words(service: Service) -> None:

@@ -238,13 +238,16 @@ def average_networks(
 ) -> KerasModel:
     """Return one network whose logits are the mean of several networks' logits.
 
-    Their layers stand side by side, up to the last, which takes the outputs of all. It is not
-    compiled: it has no optimizer to go on with.
+    Their layers stand side by side, up to the last, which takes the outputs of all. An average is
+    not compiled: it has no optimizer to go on with.
 
     Args:
         models: From `train_model`, all with the same hyperparameters; they stay as they are.
-        ngrams: A linear model to be averaged with them.
+        ngrams: A linear model to be averaged with them; needed if it has a share.
         share: What it counts, the mean of the networks counting the rest; 0 to do without.
+
+    Returns:
+        The average; a single network without n-grams as it is.
 
     """
     if len(models) == 1 and not share:
@@ -264,7 +267,9 @@ def average_networks(
         outputs.append(output)
     kernels, biases = zip(*(model.layers[-1].get_weights() for model in models), strict=True)
     kernel, bias = np.concatenate(kernels) / len(models), np.mean(biases, axis=0)
-    if ngrams and share:
+    if share:
+        if ngrams is None:
+            raise ValueError("there is no n-gram model to have a share")
         from imdb_sentiment.layers import NgramScores
 
         scores = NgramScores(ngrams.max_ngram, len(ngrams.bias))

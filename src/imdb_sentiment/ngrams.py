@@ -27,6 +27,7 @@ class NgramModel:
     """What each n-gram says for a label.
 
     Attributes:
+        origin: From `describe_origin`; empty for a model of nothing.
         max_ngram: Longest n-gram of tokens counted; 0 for a model of nothing.
         table: Weight of the n-grams in each bucket, shape (buckets, outputs), dtype float32: one
             output with two labels, for the second; otherwise one a label.
@@ -34,6 +35,7 @@ class NgramModel:
 
     """
 
+    origin: str
     max_ngram: int
     table: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
@@ -41,7 +43,12 @@ class NgramModel:
     @classmethod
     def of_nothing(cls) -> "NgramModel":
         """Return a model of no n-grams."""
-        return cls(0, np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
+        return cls("", 0, np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
+
+
+def describe_origin(reviews: EncodedReviews, parameters: NgramsParameters) -> str:
+    """Return what tells models apart that learnt from other reviews, or in another way."""
+    return f"{reviews.fingerprint()} {parameters.model_dump_json(exclude={'share'})}"
 
 
 def fit_ngram_model(reviews: EncodedReviews, parameters: NgramsParameters) -> NgramModel:
@@ -57,7 +64,7 @@ def fit_ngram_model(reviews: EncodedReviews, parameters: NgramsParameters) -> Ng
         InputError: No n-gram occurs in enough reviews.
 
     """
-    counts = _count_ngrams(reviews.sequences, parameters.max_ngram)
+    counts = _mark_ngrams(reviews.sequences, parameters.max_ngram)
     n_buckets = counts.shape[1]
     document_frequencies = np.bincount(counts.indices, minlength=n_buckets)
     kept = np.flatnonzero(document_frequencies >= parameters.min_document_frequency)
@@ -74,7 +81,7 @@ def fit_ngram_model(reviews: EncodedReviews, parameters: NgramsParameters) -> Ng
         table[kept, output], bias[output] = _fit_one(
             counts, reviews.codes == code, parameters.inverse_regularisation
         )
-    return NgramModel(parameters.max_ngram, table, bias)
+    return NgramModel(describe_origin(reviews, parameters), parameters.max_ngram, table, bias)
 
 
 def _fit_one(
@@ -91,7 +98,7 @@ def _fit_one(
     return ratios * model.coef_[0], float(model.intercept_[0])
 
 
-def _count_ngrams(sequences: npt.NDArray[np.unsignedinteger], max_ngram: int) -> sparse.csr_array:
+def _mark_ngrams(sequences: npt.NDArray[np.unsignedinteger], max_ngram: int) -> sparse.csr_array:
     """Return a 1 for each n-gram that a review has, shape (reviews, buckets)."""
     with tensorflow_setup():
         from imdb_sentiment.layers import BUCKETS, find_ngrams

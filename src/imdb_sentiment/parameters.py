@@ -454,7 +454,7 @@ class TrainingParameters(Parameters):
     seed: int
 
     @property
-    def averages(self) -> bool:
+    def is_average(self) -> bool:
         """Whether the final model is more than one network."""
         return self.networks > 1 or self.ngrams.share > 0
 

@@ -402,13 +402,24 @@ def test_ngrams_are_averaged_with_the_network(
     assert says in calibration["says"]
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_ngrams_of_another_run_are_refused(share: float, training: TrainingParameters) -> None:
+@pytest.mark.parametrize(
+    "then",
+    [
+        {"ngrams": {"share": 0.0}},
+        {"ngrams": {"max_ngram": 1}},
+        {"ngrams": {"inverse_regularisation": 1.0}},
+        {"use_validation_rows": False},
+    ],
+    ids=str,
+)
+def test_ngrams_of_another_run_are_refused(
+    then: dict[str, Any], training: TrainingParameters
+) -> None:
     train, validation = make_encoded(40), make_encoded(20, seed=2)
-    of_now, of_then = (
-        training.model_copy(update={"ngrams": training.ngrams.model_copy(update={"share": share})})
-        for share in (share, 0.5 - share)
-    )
+    now = training.model_dump() | {"use_validation_rows": True}
+    now["ngrams"] |= {"share": 0.5, "min_document_frequency": 1}
+    of_now = TrainingParameters(**now)
+    of_then = TrainingParameters(**now | then | {"ngrams": now["ngrams"] | then.get("ngrams", {})})
     with pytest.raises(InputError, match="run kedro run --pipelines training"):
         fit_best_model(
             train=train,

@@ -24,7 +24,7 @@ from imdb_sentiment.model import (
     predict_probabilities,
     train_model,
 )
-from imdb_sentiment.ngrams import NgramModel, fit_ngram_model
+from imdb_sentiment.ngrams import NgramModel, describe_origin, fit_ngram_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
@@ -159,13 +159,14 @@ def fit_best_model(
 
     Raises:
         InputError: A hyperparameter needs what is not there: word vectors, or rows held out; or
-            the n-grams are not those that `training` names.
+            the n-gram model is of another run.
 
     """
-    if ngram_model.max_ngram != (training.ngrams.max_ngram if training.ngrams.share else 0):
+    learnt, _ = _divide(train, validation, training)
+    if training.ngrams.share and ngram_model.origin != describe_origin(learnt, training.ngrams):
         raise InputError(
-            "data/06_models/ngram_model.pkl was made with other parameters of training.ngrams: "
-            "run kedro run --pipelines training from its beginning"
+            "the n-gram model was fitted to other reviews or with other parameters: run "
+            "kedro run --pipelines training from its beginning"
         )
     trained = []
     for number in range(training.networks):
@@ -261,7 +262,7 @@ def calibrate_model(
         says = "a temperature fitted on the validation reviews"
     elif study.user_attrs["protocol"]["evaluate_on"] == "test":
         reason = "the search has used up the test reviews, and the model all others"
-    elif training.averages:
+    elif training.is_average:
         reason = "it is an average, and the best trial was one network"
     elif len(guessed_reviews):
         reason = "the best trial has not learnt from guessed labels, so its temperature is another"

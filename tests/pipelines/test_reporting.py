@@ -119,6 +119,16 @@ def test_metrics_are_those_counted_by_hand(
     assert metrics["export_largest_probability_difference"] == 1e-7
 
 
+def tell(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts that a summary is made from."""
+    return {
+        "metrics": metrics,
+        "best_hyperparameters": {"units": 60, "epochs": 5},
+        "searched": ["units"],
+        "model": {"classifier": "LSTM"},
+    }
+
+
 def test_tuning_on_the_test_set_is_recorded(
     reviews: ReviewsParameters, custom: CustomReviewsParameters
 ) -> None:
@@ -129,7 +139,7 @@ def test_tuning_on_the_test_set_is_recorded(
     assert (flattered["tuned_on"], flattered["test_set_unseen_in_tuning"]) == ("test", False)
     table = frame.assign(review="text")
     for metrics, marked in ((honest, False), (flattered, True)):
-        summary = summarise_run({"units": 60}, metrics, table, make_study(), custom)
+        summary = summarise_run(tell(metrics), table, custom)
         assert ("this accuracy flatters" in summary) is marked
 
 
@@ -221,7 +231,7 @@ def test_the_summary_shows_reviews_as_they_are(custom: CustomReviewsParameters) 
             max_rejected_fraction=0,
         ),
     )  # fmt: skip
-    summary = summarise_run({"units": 60}, metrics, frame, make_study(), custom)
+    summary = summarise_run(tell(metrics), frame, custom)
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(Markdown(summary))
     assert "2*3*4 | <b> [x](y) `z`" in console.export_text()

@@ -76,7 +76,7 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
 
     app = FastAPI(
         title="imdb-sentiment",
-        description="The sentiment of a review, as the LSTM of this project sees it.",
+        description="The sentiment of a review, as the model of this project sees it.",
         version=__version__,
         lifespan=lifespan,
         docs_url=None,  # their pages need files from elsewhere; the document is at /openapi.json

@@ -178,40 +178,34 @@ def compute_metrics(
 
 
 def summarise_run(
-    best_hyperparameters: dict[str, Any],
-    metrics: dict[str, Any],
-    custom_predictions: pd.DataFrame,
-    study: optuna.Study,
-    custom: CustomReviewsParameters,
+    facts: dict[str, Any], custom_predictions: pd.DataFrame, custom: CustomReviewsParameters
 ) -> str:
     """Put into a few lines what the user wants to know first.
 
     Args:
-        best_hyperparameters: From the tuning pipeline.
-        metrics: From `compute_metrics`.
+        facts: From `collect_facts`.
         custom_predictions: From `score_custom_reviews`.
-        study: Says which hyperparameters were searched.
         custom: Names the column with the text.
 
     Returns:
         Markdown: best hyperparameters, test accuracy, predictions.
 
     """
-    searched = set(study.best_params)
+    metrics = facts["metrics"]
     lines = [
         "## Best hyperparameters",
         "",
         *(
             f"- {name}: {value:.4g}" if isinstance(value, float) else f"- {name}: {value}"
-            for name, value in best_hyperparameters.items()
-            if name in searched
+            for name, value in facts["best_hyperparameters"].items()
+            if name in facts["searched"]
         ),
         "",
         f"## Accuracy on {metrics['test_rows']:,} test reviews of {metrics['file']}",
         "",
         "| model | accuracy |",
         "| --- | ---: |",
-        f"| LSTM | {metrics['test_accuracy']:.4f} |",
+        f"| {facts['model']['classifier']} | {metrics['test_accuracy']:.4f} |",
         f"| TF-IDF and logistic regression | {metrics['baseline_test_accuracy']:.4f} |",
         f"| always the most frequent label | {metrics['majority_test_accuracy']:.4f} |",
         "",

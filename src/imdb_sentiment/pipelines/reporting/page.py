@@ -71,6 +71,8 @@ def collect_facts(
 
     """
     made_with = Predictor(onnx_model).facts
+    training = json.loads(made_with["training"])
+    ngrams = training.get("ngrams", {"share": 0})
     states = [trial.state.name.lower() for trial in study.trials]
     return {
         "metrics": metrics,
@@ -85,7 +87,8 @@ def collect_facts(
         "model": {
             "versions": json.loads(made_with["versions"]),
             "made": made_with["made"],
-            "training": json.loads(made_with["training"]),
+            "training": training,
+            "classifier": "LSTM with n-grams" if ngrams["share"] else "LSTM",
             "training_data_sha256": made_with["training_data_sha256"],
         },
         "custom_reviews": len(custom_predictions),

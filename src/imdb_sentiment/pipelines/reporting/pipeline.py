@@ -182,13 +182,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 func=summarise_run,
-                inputs=[
-                    "best_hyperparameters",
-                    "metrics",
-                    "custom_predictions",
-                    "study",
-                    "params:custom_reviews",
-                ],
+                inputs=["facts", "custom_predictions", "params:custom_reviews"],
                 outputs="summary",
                 name="summarise_run",
             ),

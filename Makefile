@@ -15,7 +15,7 @@ run: $(READY)
 	$(BIN)/kedro run
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -35,7 +35,7 @@ mlflow: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mlflow.txt
 
 lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra notebook \
+	$(BIN)/uv pip compile pyproject.toml --extra dev \
 		--universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-annotate --custom-compile-command "make lock" --output-file requirements.txt
 	cp requirements.txt requirements-mlflow.txt  # whose pins uv then keeps where it can

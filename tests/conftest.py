@@ -23,6 +23,7 @@ from imdb_sentiment.parameters import (
 from services import EXAMPLES, Service, make_tokenizer, run_service
 
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # what tests run is not to be kept there
+os.environ.pop("IMDB_SENTIMENT_API_KEY", None)  # nor does the service ask them for a reader's key
 
 
 @pytest.fixture(scope="session")

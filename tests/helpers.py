@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 import pandas as pd
-import pytest
 import yaml
 from distributed import Client
 from kedro.config import OmegaConfigLoader
@@ -204,8 +203,9 @@ def kedro(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def _read_to_end(process: subprocess.Popen[str]) -> str:
     try:
         return process.communicate(timeout=300)[0]
-    except subprocess.TimeoutExpired:
+    except BaseException:  # it is in a group of its own, which Ctrl-C does not reach
         os.killpg(process.pid, signal.SIGKILL)
+        print(process.communicate()[0])
         raise
 
 
@@ -227,9 +227,8 @@ def run_shell(folder: Path, commands: str, **environment: str) -> str:
 
 @contextlib.contextmanager
 def run_server(folder: Path, commands: str, port: int, **environment: str) -> Iterator[Path]:
-    """Run what a reader types and ends with Ctrl-C; give its log once it listens at `port`."""
-    if _is_open(port):
-        pytest.skip(f"port {port} is taken")
+    """Run a server as a reader starts it; give its log once it listens at `port`, then end it."""
+    assert not _is_open(port), f"end what listens at port {port}: the tests need it"
     path = folder / f"log of port {port}"
     with path.open("w", encoding="utf-8") as log:
         server = subprocess.Popen(
@@ -248,7 +247,8 @@ def run_server(folder: Path, commands: str, port: int, **environment: str) -> It
             time.sleep(0.1)
         yield path
     finally:
-        os.killpg(server.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
         server.wait()
 
 

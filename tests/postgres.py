@@ -32,7 +32,7 @@ def find_programs() -> Path | None:
 
 
 @contextlib.contextmanager
-def run_server(programs: Path) -> Iterator[Server]:
+def run_postgres(programs: Path) -> Iterator[Server]:
     """Start a server with an empty database, and stop it."""
     user = "postgres" if os.geteuid() == 0 else None  # it refuses to be root
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))

@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -12,6 +12,7 @@ from imdb_sentiment.batching import count_tokens, cut_padding, group_by_length
 LENGTHS = hnp.arrays(np.int64, st.integers(0, 60), elements=st.integers(0, 9))
 
 
+@settings(deadline=None)
 @given(LENGTHS, st.integers(1, 20), st.sampled_from([None, 0, 1]))
 def test_each_row_is_in_one_batch_with_others_of_its_length(
     lengths: np.ndarray, batch_size: int, seed: int | None

@@ -148,7 +148,9 @@ mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"
 """
     with run_server(tmp_path, page, 5000):
         answer = httpx.post(
-            f"{url}/api/2.0/mlflow/runs/search", json={"experiment_ids": [experiment]}
+            f"{url}/api/2.0/mlflow/runs/search",
+            json={"experiment_ids": [experiment]},
+            timeout=60,
         )
     [found] = answer.json()["runs"]
     assert found["info"]["run_id"] == run.info.run_id

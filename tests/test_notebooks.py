@@ -38,9 +38,10 @@ def test_jupyter_opens_them(command: str, finished: tuple[Path, str], tmp_path: 
     }
     (tmp_path / "jupyter_server_config.json").write_text(json.dumps(settings))
     name = Path(command).name
-    with run_server(finished[0], command, 8888, JUPYTER_CONFIG_DIR=str(tmp_path)):
-        page = httpx.get(f"http://127.0.0.1:8888/lab/tree/{name}")
-        notebook = httpx.get(f"http://127.0.0.1:8888/api/contents/{name}").json()
+    places = {f"JUPYTER_{kind}_DIR": str(tmp_path) for kind in ("CONFIG", "DATA", "RUNTIME")}
+    with run_server(finished[0], command, 8888, **places):
+        page = httpx.get(f"http://127.0.0.1:8888/lab/tree/{name}", timeout=60)
+        notebook = httpx.get(f"http://127.0.0.1:8888/api/contents/{name}", timeout=60).json()
     assert "JupyterLab" in page.text
     assert len(notebook["content"]["cells"]) > 3
 

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -100,9 +101,9 @@ def test_a_missing_column_is_told(exported: bytes) -> None:
 
 
 def test_the_command_scores_a_file_and_leaves_nothing_half_written(
-    finished: tuple[Path, str],
+    finished: tuple[Path, str], tmp_path: Path
 ) -> None:
-    project, _ = finished
+    project = shutil.copytree(finished[0], tmp_path / "project")
     assert OnnxModelDataset(filepath=str(project / "data/06_models/model.onnx")).exists()
     source = write_csv(project / "reviews.csv", [("a superb film",), ("",)], ("review",))
     target = project / "scored.csv"

@@ -497,7 +497,9 @@ def group_exists(number: int) -> bool:
 def test_a_long_search_ends_when_nothing_better_comes(command: str, ready: Path) -> None:
     impatient = {**SMALL, "tuning": {**SMALL["tuning"], "patience": 2}}
     (ready / "conf/local/parameters.yml").write_text(yaml.safe_dump(impatient))
-    assert "2 trials brought no better value" in run_shell(ready, command)
+    output = run_shell(ready, command)
+    assert "2 trials brought no better value" in output
+    assert ("Dask's dashboard" in output) is ("workers" in command)
     values = read_trials(ready)["value"]
     assert values.notna().all()
     assert 3 <= len(values) < 20
@@ -511,7 +513,8 @@ def test_a_cluster_does_the_whole_job_by_the_documented_commands(ready: Path) ->
     run = "kedro run --env dask --params tuning.scheduler_address=tcp://HOST:8786"
     cluster = f"{scheduler} &\n{worker}".replace("HOST", "127.0.0.1")
     with run_server(ready, cluster, 8786):
-        run_shell(ready, run.replace("HOST", "127.0.0.1"))
+        output = run_shell(ready, run.replace("HOST", "127.0.0.1"))
+    assert "Dask's dashboard" in output
     assert read_trials(ready)["state"].tolist() == ["complete"] * 3
 
 

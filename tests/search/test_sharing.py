@@ -15,7 +15,7 @@ from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.search import SharedStudy, open_workers
 from objectives import hang_unless_told, log_slow_call, make_study, search
-from postgres import find_programs, run_server
+from postgres import find_programs, run_postgres
 
 PROGRAMS = find_programs()
 SPAWN = multiprocessing.get_context("spawn")
@@ -27,7 +27,7 @@ Arguments = dict[str, Any]  # of an OptunaStorageDataset
 def postgresql() -> Iterator[Arguments]:
     if PROGRAMS is None:
         pytest.skip("PostgreSQL is not installed")
-    with run_server(PROGRAMS) as server:
+    with run_postgres(PROGRAMS) as server:
         credentials = {"username": server.username, "password": server.password}
         yield {"url": server.url, "credentials": credentials}
 

@@ -27,7 +27,8 @@ def python(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             *sources, target = words.replace("data/06_models/model.onnx", str(model_file)).split()
             for source in map(PROJECT.joinpath, sources):
                 if source.is_dir():
-                    shutil.copytree(source, app / target)
+                    ignored = shutil.ignore_patterns("__pycache__")
+                    shutil.copytree(source, app / target, ignore=ignored)
                 else:
                     shutil.copy(source, app / target)
         elif instruction == "RUN" and words.startswith("python "):

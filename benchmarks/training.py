@@ -1,11 +1,13 @@
-"""Where the time of training goes: padding, batch size, threads, start-up.
+"""Where the time of training goes: padding, batch size, threads, memory, start-up.
 
     .venv/bin/python benchmarks/training.py data/05_model_input/train.pkl
+    .venv/bin/python benchmarks/training.py data/05_model_input/train.pkl --network best
 
 Epochs of one network on the first rows of an encoded set, in each way in a process of its own:
 "padded" is Keras's plain `fit` on sequences of full length, "cut" has batches of reviews of like
 length that are cut to their longest, and "fused" is `train_model` as it is, which also runs the
-LSTM as one operation. Each way is run once a round. Told are the
+LSTM as one operation. "freed" is the same where glibc gives the memory back that a step has freed,
+and so is "padded". Each way is run once a round. Told are the
 quickest epoch, which is what the machine can do when nobody else uses it, the median, and how long
 a process took before the first epoch. That one also builds the graph, and isn't counted.
 """
@@ -28,8 +30,29 @@ from project import ROOT, describe_machine
 from imdb_sentiment.model import build_model, train_model
 from imdb_sentiment.parameters import Hyperparameters
 
+WAYS = {
+    "base": [
+        *itertools.product(("padded", "cut", "freed", "fused"), (32, 64, 128), (2,)),
+        *itertools.product(("padded", "cut", "freed", "fused"), (128,), (1,)),
+    ],
+    "best": [*itertools.product(("freed", "fused"), (32,), (2, 1))],
+}
 
-def run_epochs(path: Path, way: str, batch_size: int, rows: int, epochs: int) -> None:
+
+def choose_hyperparameters(network: str, **changes: int) -> Hyperparameters:
+    """Return those of a preset, but for word vectors, which begin at random."""
+    base, best = (
+        yaml.safe_load((ROOT / f"conf/{preset}/parameters_tuning.yml").read_text())
+        for preset in ("base", "best")
+    )
+    values = base["hyperparameters"] | {"units": 75}
+    if network == "best":
+        values |= best["hyperparameters"] | {"min_steps": 0}
+        values |= {"pretrained_embedding": False, "embedding_size": 200}
+    return Hyperparameters(**values | changes)
+
+
+def run_epochs(path: Path, way: str, rows: int, hyperparameters: Hyperparameters) -> None:
     """Train, and print the moments at which epochs ended."""
     import keras
 
@@ -37,28 +60,29 @@ def run_epochs(path: Path, way: str, batch_size: int, rows: int, epochs: int) ->
         whole = pickle.load(file)
     parts = {name: getattr(whole, name)[:rows] for name in ("sequences", "codes", "rows")}
     train = dataclasses.replace(whole, **parts)
-    values = yaml.safe_load((ROOT / "conf/base/parameters_tuning.yml").read_text())
-    hyperparameters = Hyperparameters(
-        **values["hyperparameters"] | {"batch_size": batch_size, "epochs": epochs, "units": 75}
-    )
     moments = [time.time()]
 
     class Clock(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: object = None) -> None:
             moments.append(time.time())
 
+    freed = mock.patch("imdb_sentiment.tensorflow_setup._keep_freed_memory")
     if way == "fused":
         train_model(train, hyperparameters, 0, callbacks=[Clock()])
+    elif way == "freed":
+        with freed:
+            train_model(train, hyperparameters, 0, callbacks=[Clock()])
     elif way == "cut":  # what it does where there is a GPU
         with mock.patch("tensorflow.config.list_physical_devices", lambda *kind: list(kind)):
             train_model(train, hyperparameters, 0, callbacks=[Clock()])
     else:
-        model = build_model(hyperparameters, train.vocabulary_size, len(train.labels))
+        with freed:
+            model = build_model(hyperparameters, train.vocabulary_size, len(train.labels))
         model.fit(
             train.sequences,
             train.codes,
-            batch_size=batch_size,
-            epochs=epochs,
+            batch_size=hyperparameters.batch_size,
+            epochs=hyperparameters.epochs,
             callbacks=[Clock()],
             verbose=0,
         )
@@ -69,6 +93,7 @@ def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("train", type=Path, help="an encoded set")
+    parser.add_argument("--network", choices=list(WAYS), default="base", help="whose preset")
     parser.add_argument("--rows", type=int, default=6400)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
@@ -76,12 +101,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.one:
         way, size = arguments.one
-        run_epochs(arguments.train, way, int(size), arguments.rows, arguments.epochs)
+        chosen = choose_hyperparameters(
+            arguments.network, batch_size=int(size), epochs=arguments.epochs
+        )
+        run_epochs(arguments.train, way, arguments.rows, chosen)
         return
-    ways = [
-        *itertools.product(("padded", "cut", "fused"), (32, 64, 128), (2,)),
-        *itertools.product(("padded", "cut", "fused"), (128,), (1,)),
-    ]
+    ways = WAYS[arguments.network]
     starts: dict[tuple[str, int, int], list[float]] = {way: [] for way in ways}
     epochs: dict[tuple[str, int, int], list[float]] = {way: [] for way in ways}
     # The machine's speed may change from minute to minute, so every way has its turn in each.

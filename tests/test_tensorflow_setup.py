@@ -1,4 +1,7 @@
 import os
+import platform
+import subprocess
+import sys
 
 import pytest
 
@@ -21,3 +24,29 @@ def test_what_a_library_writes_is_not_seen(capfd: pytest.CaptureFixture[str]) ->
         os.write(2, b"no GPU")
     os.write(2, b"an error")
     assert capfd.readouterr().err == "an error"
+
+
+ALLOCATE = """
+import ctypes, resource
+from imdb_sentiment.tensorflow_setup import tensorflow_setup
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+with tensorflow_setup():
+    pass
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = ctypes.c_void_p(libc.malloc(2**26))
+    ctypes.memset(block, 1, 2**26)
+    libc.free(block)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is a setting of glibc")
+def test_memory_that_was_freed_is_used_again() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ALLOCATE], check=True, capture_output=True, text=True
+    )
+    first, *others = map(int, done.stdout.split())
+    assert first > 30  # pages of 64 MB, be they small or huge
+    assert max(others) < 10

@@ -204,8 +204,9 @@ def _read_to_end(process: subprocess.Popen[str]) -> str:
     try:
         return process.communicate(timeout=300)[0]
     except BaseException:  # it is in a group of its own, which Ctrl-C does not reach
-        os.killpg(process.pid, signal.SIGKILL)
-        print(process.communicate()[0])
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        print(process.communicate(timeout=10)[0])
         raise
 
 

@@ -45,8 +45,12 @@ for _ in range(3):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is a setting of glibc")
 def test_memory_that_was_freed_is_used_again() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", ALLOCATE], check=True, capture_output=True, text=True
+        [sys.executable, "-c", ALLOCATE],
+        env={name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")},
+        check=True,
+        capture_output=True,
+        text=True,
     )
     first, *others = map(int, done.stdout.split())
     assert first > 30  # pages of 64 MB, be they small or huge
-    assert max(others) < 10
+    assert max(others) < first / 2

@@ -27,23 +27,23 @@ class NgramModel:
     """What each n-gram says for a label.
 
     Attributes:
-        origin: From `describe_origin`; empty for a model of nothing.
         max_ngram: Longest n-gram of tokens counted; 0 for a model of nothing.
         table: Weight of the n-grams in each bucket, shape (buckets, outputs), dtype float32: one
             output with two labels, for the second; otherwise one a label.
         bias: To be added, shape (outputs,), dtype float32.
+        origin: From `describe_origin`; empty for a model of nothing, or of an earlier version.
 
     """
 
-    origin: str
     max_ngram: int
     table: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
+    origin: str = ""
 
     @classmethod
     def of_nothing(cls) -> "NgramModel":
         """Return a model of no n-grams."""
-        return cls("", 0, np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
+        return cls(0, np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
 
 
 def describe_origin(reviews: EncodedReviews, parameters: NgramsParameters) -> str:
@@ -81,7 +81,7 @@ def fit_ngram_model(reviews: EncodedReviews, parameters: NgramsParameters) -> Ng
         table[kept, output], bias[output] = _fit_one(
             counts, reviews.codes == code, parameters.inverse_regularisation
         )
-    return NgramModel(describe_origin(reviews, parameters), parameters.max_ngram, table, bias)
+    return NgramModel(parameters.max_ngram, table, bias, describe_origin(reviews, parameters))
 
 
 def _fit_one(

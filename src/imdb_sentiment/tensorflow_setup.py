@@ -6,9 +6,12 @@ import os
 import platform
 from collections.abc import Iterator
 
-# Parameters of glibc's mallopt(3).
-M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
-MOST = 2**31 - 1
+# For glibc's mallopt(3): the variable that sets it from outside, its number, its value.
+KEEP_ALL = (
+    ("MALLOC_TRIM_THRESHOLD_", -1, -1),
+    ("MALLOC_MMAP_MAX_", -4, 0),
+    ("MALLOC_ARENA_MAX", -8, 1),
+)
 
 
 @contextlib.contextmanager
@@ -38,14 +41,16 @@ def tensorflow_setup() -> Iterator[None]:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep what is freed for the next allocation, from one arena.
+    """Have glibc keep what is freed for the next allocation, unless the environment says otherwise.
 
     By itself it hands each block of more than 32 MB back to the kernel, which must clear its pages
     when the next step of the training asks for as much again. A long review's step has hundreds of
-    MB of such blocks, and that took as much time as the arithmetic.
+    MB of such blocks, and that took as much time as the arithmetic. (Dask says otherwise to its
+    workers: their memory is to fall when they have nothing to do.)
     """
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
-    for parameter, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, MOST), (M_ARENA_MAX, 1)):
-        libc.mallopt(parameter, value)
+    for variable, parameter, value in KEEP_ALL:
+        if variable not in os.environ:
+            libc.mallopt(parameter, value)

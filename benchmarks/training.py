@@ -13,6 +13,7 @@ a process took before the first epoch. That one also builds the graph, and isn't
 """
 
 import argparse
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -67,13 +68,15 @@ def run_epochs(path: Path, way: str, rows: int, hyperparameters: Hyperparameters
             moments.append(time.time())
 
     freed = mock.patch("imdb_sentiment.tensorflow_setup._keep_freed_memory")
-    if way == "fused":
-        train_model(train, hyperparameters, 0, callbacks=[Clock()])
-    elif way == "freed":
-        with freed:
-            train_model(train, hyperparameters, 0, callbacks=[Clock()])
-    elif way == "cut":  # what it does where there is a GPU
-        with mock.patch("tensorflow.config.list_physical_devices", lambda *kind: list(kind)):
+    # What it does where there is a GPU.
+    cut = mock.patch("tensorflow.config.list_physical_devices", lambda *kind: list(kind))
+    changes: dict[str, contextlib.AbstractContextManager[object]] = {
+        "fused": contextlib.nullcontext(),
+        "freed": freed,
+        "cut": cut,
+    }
+    if way in changes:
+        with changes[way]:
             train_model(train, hyperparameters, 0, callbacks=[Clock()])
     else:
         with freed:

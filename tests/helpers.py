@@ -10,9 +10,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -181,16 +181,7 @@ main()
 
 def start_kedro(project: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start `kedro ARGUMENTS` in its own process group; stdout and stderr come together."""
-    environment = os.environ | {"COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-c", _KEDRO, *arguments],
-        cwd=project,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    return _start(project, [sys.executable, "-c", _KEDRO, *arguments], subprocess.PIPE, {})
 
 
 def kedro(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -212,15 +203,7 @@ def _read_to_end(process: subprocess.Popen[str]) -> str:
 
 def run_shell(folder: Path, commands: str, **environment: str) -> str:
     """Run what a reader types, with this environment active; return what it prints."""
-    process = subprocess.Popen(
-        ["bash", "-ec", commands],
-        cwd=folder,
-        env=_activated() | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = _start(folder, ["bash", "-ec", commands], subprocess.PIPE, environment)
     output = _read_to_end(process)
     assert process.returncode == 0, output
     return output
@@ -232,14 +215,7 @@ def run_server(folder: Path, commands: str, port: int, **environment: str) -> It
     assert not _is_open(port), f"end what listens at port {port}: the tests need it"
     path = folder / f"log of port {port}"
     with path.open("w", encoding="utf-8") as log:
-        server = subprocess.Popen(
-            ["bash", "-ec", commands],
-            cwd=folder,
-            env=_activated() | environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        server = _start(folder, ["bash", "-ec", commands], log, environment)
     try:
         deadline = time.monotonic() + 240
         while not _is_open(port):
@@ -258,9 +234,21 @@ def _is_open(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _activated() -> dict[str, str]:
+def _start(
+    folder: Path, command: list[str], output: int | IO[str], environment: Mapping[str, str]
+) -> subprocess.Popen[str]:
+    """Start a command with this environment active, in a process group of its own."""
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return os.environ | {"PATH": programs, "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
+    active = {"PATH": programs, "COLUMNS": "200", "PYTHONUNBUFFERED": "1", **environment}
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=os.environ | active,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def wait_for(process: subprocess.Popen[str], text: str) -> str:

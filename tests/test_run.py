@@ -331,8 +331,8 @@ def imdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
             info = tarfile.TarInfo(f"aclImdb/{folder}/{i * 100}_1.txt")
             info.size = len(text)
             tar.addfile(info, io.BytesIO(text.encode()))
-    [entry] = (project / "conf/base").glob("catalog_imdb*.yml")
-    archive = yaml.safe_load(entry.read_text())["imdb_archive"]
+    catalog = yaml.safe_load((project / "conf/base/catalog_imdb_download.yml").read_text())
+    archive = catalog["imdb_archive"]
     archive["own_archive"] = str(project / "archive.tar.gz")
     (project / "conf/local/catalog.yml").write_text(yaml.safe_dump({"imdb_archive": archive}))
     run_shell(project, "kedro run --pipelines imdb_download")

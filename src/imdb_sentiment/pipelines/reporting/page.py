@@ -71,8 +71,7 @@ def collect_facts(
 
     """
     made_with = Predictor(onnx_model).facts
-    training = json.loads(made_with["training"])
-    ngrams = training.get("ngrams", {"share": 0})
+    training = {"ngrams": {"share": 0}} | json.loads(made_with["training"])  # older ones had none
     states = [trial.state.name.lower() for trial in study.trials]
     return {
         "metrics": metrics,
@@ -88,7 +87,7 @@ def collect_facts(
             "versions": json.loads(made_with["versions"]),
             "made": made_with["made"],
             "training": training,
-            "classifier": "LSTM with n-grams" if ngrams["share"] else "LSTM",
+            "classifier": "LSTM with n-grams" if training["ngrams"]["share"] else "LSTM",
             "training_data_sha256": made_with["training_data_sha256"],
         },
         "custom_reviews": len(custom_predictions),

@@ -89,17 +89,17 @@ def guess_labels(
             "names a CSV of them."
         )
         return nothing
+    learnt, held_out = _divide(train, validation, training)
     networks = np.zeros((len(sequences), len(train.labels)))
     for number in range(1, self_training.teachers + 1):
         logger.info("Teacher %d of %d", number, self_training.teachers)
-        teacher, _ = _train_network(
-            train=train,
-            validation=validation,
-            guessed_reviews=nothing,
-            best_hyperparameters=best_hyperparameters,
+        teacher, _ = train_model(
+            learnt,
+            Hyperparameters(**best_hyperparameters),
+            training.seed + training.networks - 1 + number,
+            held_out,
+            _log_epoch,
             word_vectors=word_vectors,
-            training=training,
-            seed=training.seed + training.networks - 1 + number,
         )
         networks += predict_probabilities(teacher, sequences) / self_training.teachers
     linear = np.concatenate(
@@ -162,7 +162,7 @@ def fit_best_model(
             the n-gram model is of another run.
 
     """
-    learnt, _ = _divide(train, validation, training)
+    learnt, held_out = _divide(train, validation, training)
     if training.ngrams.share and ngram_model.origin != describe_origin(learnt, training.ngrams):
         raise InputError(
             "the n-gram model was fitted to other reviews or with other parameters: run "
@@ -173,49 +173,26 @@ def fit_best_model(
         if training.networks > 1:
             logger.info("Network %d of %d", number + 1, training.networks)
         trained.append(
-            _train_network(
-                train=train,
-                validation=validation,
-                guessed_reviews=guessed_reviews,
-                best_hyperparameters=best_hyperparameters,
+            train_model(
+                learnt,
+                Hyperparameters(**best_hyperparameters),
+                training.seed + number,
+                held_out,
+                _log_epoch,
                 word_vectors=word_vectors,
-                training=training,
-                seed=training.seed + number,
+                guessed=guessed_reviews,
             )
         )
     networks, histories = zip(*trained, strict=True)
     return average_networks(networks, ngram_model, training.ngrams.share), histories[0]
 
 
-def _train_network(
-    *,
-    train: EncodedReviews,
-    validation: EncodedReviews,
-    guessed_reviews: GuessedReviews,
-    best_hyperparameters: dict[str, Any],
-    word_vectors: npt.NDArray[np.float32],
-    training: TrainingParameters,
-    seed: int,
-) -> tuple[KerasModel, History]:
-    """Train one network, and log its epochs."""
-
-    def report(epoch: int, epochs: int, figures: dict[str, float]) -> None:
-        logger.info(
-            "Epoch %d of %d: %s",
-            epoch,
-            epochs,
-            ", ".join(f"{name} {value:.4f}" for name, value in figures.items()),
-        )
-
-    learnt, held_out = _divide(train, validation, training)
-    return train_model(
-        learnt,
-        Hyperparameters(**best_hyperparameters),
-        seed,
-        held_out,
-        report,
-        word_vectors=word_vectors,
-        guessed=guessed_reviews,
+def _log_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
+    logger.info(
+        "Epoch %d of %d: %s",
+        epoch,
+        epochs,
+        ", ".join(f"{name} {value:.4f}" for name, value in figures.items()),
     )
 
 

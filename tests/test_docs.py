@@ -22,13 +22,22 @@ SNIPPETS = [
     )
 ]
 
-COMMANDS = {
-    line.split("  #")[0].split(" # ")[0].strip()
-    for path in (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")))
-    for block in re.findall(r"^```bash\n(.*?)^```", path.read_text("utf-8"), re.S | re.M)
-    for line in block.splitlines()
-    if line.strip()
-}
+
+def find_commands(text: str) -> set[str]:
+    """Return the lines of a document's bash blocks, and the runs of Kedro in its sentences."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", text, re.S | re.M)
+    lines = [line.split("  #")[0].split(" # ")[0] for line in "".join(blocks).splitlines()]
+    sentences = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+    runs = re.findall(r"`((?:kedro run|pip install -e)\b[^`…]*)`", sentences)
+    return {re.sub(r"\s+", " ", command).strip() for command in (*lines, *runs)} - {""}
+
+
+COMMANDS = set().union(
+    *(
+        find_commands(path.read_text("utf-8"))
+        for path in (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")))
+    )
+)
 # MLflow alone is not in requirements.txt.
 EXTRAS = {
     f'pip install -e ".[{extra}]"'
@@ -59,7 +68,7 @@ def run_by_tests() -> set[str]:
     return lines
 
 
-def test_every_command_of_a_bash_block_is_run() -> None:
+def test_every_command_is_run() -> None:
     assert len(COMMANDS) > 30
     assert COMMANDS - EXTRAS - run_by_ci() - run_by_tests() == set()
 
@@ -95,8 +104,8 @@ def test_the_plain_commands_make_the_environment(bare: Path) -> None:
     assert re.search(r"^Would install imdb-sentiment-\S+$", project, re.M)
 
 
-@pytest.mark.parametrize("command", sorted(EXTRAS))
-def test_an_extra_installs(command: str, bare: Path) -> None:
+@pytest.mark.parametrize("command", ["pip install -e .", *sorted(EXTRAS)])
+def test_it_installs_with_an_extra_or_without(command: str, bare: Path) -> None:
     output = run_shell(bare, command, **PIP)
     assert "does not provide the extra" not in output
     assert re.search(r"^Would install imdb-sentiment-\S+$", output, re.M)

@@ -255,9 +255,8 @@ def test_an_archive_of_ones_own_is_a_parameter(project: Path, tmp_path: Path) ->
             tar.addfile(info, io.BytesIO(b"fine"))
     raw = project / "data/01_raw/imdb_reviews.csv"
     before = raw.read_bytes()
-    parameters = {"imdb_archive": str(path)}
-    with PlainErrorsSession.create(project, runtime_params=parameters) as session:
-        session.run(pipeline_names=["imdb_download"])  # type: ignore[call-arg]
+    command = "kedro run --pipelines imdb_download --params imdb_archive=PATH"
+    run_shell(project, command.replace("PATH", str(path)))
     assert pd.read_csv(raw).to_dict("records") == [
         {"review": "fine", "sentiment": "positive", "split": "train", "block": "train/pos/0"}
     ]
@@ -340,21 +339,31 @@ def imdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "command",
+    ("command", "test_rows"),
     [
-        "kedro run --env imdb",
-        "kedro run --env imdb --params split.method=random,tuning.study_name=random",
+        ("kedro run --env imdb", 120),
+        ("kedro run --env imdb --params split.method=random,tuning.study_name=random", 64),
+        (
+            "kedro run --env best --params reviews_file=imdb_reviews.csv,tuning.study_name=random",
+            64,
+        ),
+        (
+            "kedro run --env best --pipelines training,reporting --params "
+            "reviews_file=imdb_reviews.csv,training.seed=1",
+            64,
+        ),
         (
             "kedro run --env best --params "
-            "reviews_file=imdb_reviews.csv,split.method=column,split.group_column=block"
+            "reviews_file=imdb_reviews.csv,split.method=column,split.group_column=block",
+            120,
         ),
     ],
 )
-def test_the_presets_do_the_whole_job(command: str, imdb: Path) -> None:
+def test_the_presets_do_the_whole_job(command: str, test_rows: int, imdb: Path) -> None:
     run_shell(imdb, command)
     metrics = json.loads((imdb / "data/08_reporting/metrics.json").read_text())
     assert metrics["file"] == "imdb_reviews.csv"
-    assert metrics["test_rows"] == (64 if "random" in command else 120)
+    assert metrics["test_rows"] == test_rows
     if "split.group_column=block" in command:
         blocks = pd.read_csv(imdb / "data/01_raw/imdb_reviews.csv")["block"]
         folder = imdb / "data/05_model_input"
@@ -365,6 +374,23 @@ def test_the_presets_do_the_whole_job(command: str, imdb: Path) -> None:
         assert train
         assert validation
         assert not train & validation
+
+
+def test_the_env_imdb_does_the_whole_job_on_three_labels_of_another_domain(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    three = {"reviews": {"labels": list(THREE_LABELS)}}
+    lay_over(project, "imdb", {**SMALL, **three, "tuning": {**SMALL["tuning"], "patience": 1}})
+    rows = [
+        (text.replace("film", "room").replace("cinema", "hotel"), label)
+        for text, label in make_reviews(400, THREE_LABELS)
+    ]
+    write_csv(project / "data/01_raw/hotels.csv", rows)
+    parameters = "reviews_file=hotels.csv,split.method=random,hyperparameters.epochs=6"
+    run_shell(project, f"kedro run --env imdb --params {parameters}")
+    metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
+    assert metrics["test_accuracy"] > 0.6
+    predictor = Predictor.load(project / "data/06_models/model.onnx")
+    assert predictor.predict("a superb room").label in THREE_LABELS
 
 
 def test_the_env_best_does_the_whole_job_on_three_labels(tmp_path: Path) -> None:

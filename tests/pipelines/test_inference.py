@@ -114,6 +114,10 @@ def test_the_command_scores_a_file_and_leaves_nothing_half_written(
     assert "2 rows scored" in run_shell(project, command)
     assert pd.read_csv(target)["predicted_sentiment"].notna().tolist() == [True, False]
 
+    run_shell(project, "kedro run --pipelines inference")
+    custom = pd.read_csv(project / "data/07_model_output/scored_reviews.csv")
+    assert len(custom) == 10
+
     source.write_text('review\nfine\n"never closed\n')
     before = target.read_bytes()
     files = f"input_file={source},output_file={target}"  # by their whole paths they do as well

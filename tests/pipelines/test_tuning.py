@@ -401,7 +401,7 @@ def ready(tmp_path: Path) -> Path:
     """Return a project whose data are processed, and whose trials take a moment."""
     project = make_project(tmp_path)
     write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(200))
-    assert kedro(project, "run", "--pipelines", "data_processing").returncode == 0
+    run_shell(project, "kedro run --pipelines data_processing")
     return project
 
 
@@ -488,6 +488,7 @@ def group_exists(number: int) -> bool:
 @pytest.mark.parametrize(
     "command",
     [
+        "kedro run --params tuning.n_trials=20",
         "kedro run --pipelines tuning --params tuning.n_trials=20",
         "kedro run --pipelines tuning --params tuning.n_trials=100",
         "kedro run --pipelines tuning --params tuning.n_trials=20,tuning.workers=2",

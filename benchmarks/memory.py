@@ -16,10 +16,10 @@ import psutil
 import yaml
 from project import ROOT, describe_machine
 
-from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.parameters import Hyperparameters, TuningParameters
 from imdb_sentiment.pipelines.tuning.nodes import train_candidate
 from imdb_sentiment.search import Limits, SharedStudy, open_workers, run_trials
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 
 def make_reviews(n: int, length: int, seed: int) -> EncodedReviews:

@@ -24,10 +24,11 @@ import pandas as pd
 from project import ROOT, describe_machine
 from service import Connection, run_service
 
-from imdb_sentiment.batching import cut_padding
-from imdb_sentiment.model import predict_probabilities
+from imdb_sentiment.network.model import score_sequences
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.text import clean_text, encode_texts
+from imdb_sentiment.text.batching import cut_padding
+from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.tokenizer import encode_texts
 
 MODELS = ROOT / "data/06_models"
 Texts = list[str]
@@ -54,7 +55,7 @@ def measure_one_review(texts: Texts) -> None:
     import keras
     import tensorflow as tf
 
-    import imdb_sentiment.layers  # noqa: F401  # the model may have one of them
+    import imdb_sentiment.network.layers  # noqa: F401  # the model may have one of them
 
     model = keras.models.load_model(MODELS / "model.keras")
     predictor = Predictor.load(MODELS / "model.onnx", threads=1)
@@ -82,7 +83,7 @@ def measure_one_review(texts: Texts) -> None:
     runs: dict[str, Callable[[], Any]] = {
         "Predictor": lambda: every_core.score_sequences(sequences)
     }
-    runs["Keras, grouped and cut by length"] = lambda: predict_probabilities(model, sequences)
+    runs["Keras, grouped and cut by length"] = lambda: score_sequences(model, sequences)
     for size in (64, 256, 1024):
         runs[f"Keras, batches of {size}"] = lambda size=size: model.predict(  # type: ignore[misc]
             sequences.astype(np.int32), batch_size=size, verbose=0

@@ -28,7 +28,8 @@ from unittest import mock
 import yaml
 from project import ROOT, describe_machine
 
-from imdb_sentiment.model import build_model, train_model
+from imdb_sentiment.network.model import build_model
+from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import Hyperparameters
 
 WAYS = {
@@ -67,7 +68,7 @@ def run_epochs(path: Path, way: str, rows: int, hyperparameters: Hyperparameters
         def on_epoch_end(self, epoch: int, logs: object = None) -> None:
             moments.append(time.time())
 
-    freed = mock.patch("imdb_sentiment.tensorflow_setup._keep_freed_memory")
+    freed = mock.patch("imdb_sentiment.network.tensorflow_setup._keep_freed_memory")
     # What it does where there is a GPU.
     cut = mock.patch("tensorflow.config.list_physical_devices", lambda *kind: list(kind))
     changes: dict[str, contextlib.AbstractContextManager[object]] = {

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from helpers import base_parameters, make_encoded, small_hyperparameters, three_label_run
-from imdb_sentiment.export import convert_to_onnx
-from imdb_sentiment.model import train_model
+from imdb_sentiment.network.export import convert_to_onnx
+from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,

@@ -23,9 +23,9 @@ from distributed import Client
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
-from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.settings import CONFIG_LOADER_ARGS
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 PROJECT = Path(__file__).parents[1]
 

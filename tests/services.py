@@ -15,7 +15,7 @@ import httpx
 from tokenizers import Tokenizer
 
 from imdb_sentiment.parameters import TokenizerParameters
-from imdb_sentiment.text import train_tokenizer
+from imdb_sentiment.text.tokenizer import train_tokenizer
 
 WORDS = [f"w{i}" for i in range(28)]
 EXAMPLES = ("w1 w2 w3", "w4 and <b>w5</b>")

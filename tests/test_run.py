@@ -28,8 +28,8 @@ from helpers import (
     three_label_run,
     write_csv,
 )
+from imdb_sentiment.framework.session import PlainErrorsSession
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.session import PlainErrorsSession
 
 SMALL_BEST = {
     "hyperparameters": {"units": 8, "batch_size": 16, "min_steps": 200},

@@ -7,8 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from imdb_sentiment.hooks import PrintSummary, RequireInputs
-from imdb_sentiment.session import PlainErrorsSession
+from imdb_sentiment.framework.hooks import PrintSummary, RequireInputs
+from imdb_sentiment.framework.session import PlainErrorsSession
 
 # Kedro 1.7 calls a function that OmegaConf 2.4 has renamed: nothing that a user can mend.
 warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
@@ -21,7 +21,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # as Kedro's is
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)  # off by default, and here with more to it
 if os.environ.get("MLFLOW_TRACKING_URI"):
     if importlib.util.find_spec("kedro_mlflow"):
-        from imdb_sentiment.tracking import TrackRun
+        from imdb_sentiment.framework.tracking import TrackRun
 
         HOOKS.insert(0, TrackRun())  # called last: only what may begin is tracked
     else:

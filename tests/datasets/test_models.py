@@ -5,9 +5,10 @@ import numpy as np
 from helpers import make_encoded
 from imdb_sentiment.datasets import TokenizerDataset
 from imdb_sentiment.datasets.keras_model import AtomicTensorFlowModelDataset
-from imdb_sentiment.model import predict_probabilities, train_model
+from imdb_sentiment.network.model import score_sequences
+from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import Hyperparameters, TokenizerParameters
-from imdb_sentiment.text import encode_texts, train_tokenizer
+from imdb_sentiment.text.tokenizer import encode_texts, train_tokenizer
 
 
 def test_a_tokenizer_encodes_the_same_after_reloading(tmp_path: Path) -> None:
@@ -31,6 +32,6 @@ def test_a_model_predicts_the_same_after_reloading(
     dataset.save(model)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.keras"]
     np.testing.assert_array_equal(
-        predict_probabilities(dataset.load(), encoded.sequences),
-        predict_probabilities(model, encoded.sequences),
+        score_sequences(dataset.load(), encoded.sequences),
+        score_sequences(model, encoded.sequences),
     )

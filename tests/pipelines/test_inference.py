@@ -11,10 +11,10 @@ from kedro.runner import SequentialRunner
 from helpers import kedro, run_shell, write_csv
 from imdb_sentiment.datasets import ChunkedCSVDataset, OnnxModelDataset
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.probabilities import REASON_COLUMN
 from imdb_sentiment.parameters import InferenceParameters
 from imdb_sentiment.pipelines.inference import create_pipeline
 from imdb_sentiment.pipelines.inference.nodes import score_reviews
-from imdb_sentiment.probabilities import REASON_COLUMN
 from imdb_sentiment.serving import Predictor
 from services import WORDS
 

@@ -22,9 +22,10 @@ from helpers import (
     small_hyperparameters,
 )
 from imdb_sentiment.datasets import AtomicCSVDataset, RunFactsDataset
-from imdb_sentiment.encoded import GuessedReviews
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.model import KerasModel, train_model
+from imdb_sentiment.evaluation.calibration import measure_calibration
+from imdb_sentiment.network.model import KerasModel
+from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
@@ -41,7 +42,7 @@ from imdb_sentiment.pipelines.reporting.nodes import (
     summarise_run,
 )
 from imdb_sentiment.pipelines.training.nodes import fit_baseline
-from imdb_sentiment.statistics import measure_calibration
+from imdb_sentiment.text.encoded_reviews import GuessedReviews
 from services import make_tokenizer
 
 CHECK = {"largest_probability_difference": 1e-7}

@@ -9,7 +9,7 @@ import pytest
 
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters, TokenizerParameters
 from imdb_sentiment.pipelines.reporting.data import PRIOR_TOKENS, compare_words, describe_data
-from imdb_sentiment.text import train_tokenizer
+from imdb_sentiment.text.tokenizer import train_tokenizer
 
 TEXTS = {
     "train": [

@@ -13,16 +13,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from helpers import make_encoded, make_reviews, make_study, small_hyperparameters
-from imdb_sentiment.encoded import EncodedReviews, GuessedReviews
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.model import (
-    History,
-    average_networks,
-    build_model,
-    predict_probabilities,
-    train_model,
-)
-from imdb_sentiment.ngrams import fit_ngram_model
+from imdb_sentiment.evaluation.calibration import apply_temperature, fit_temperature
+from imdb_sentiment.network.averaging import average_networks
+from imdb_sentiment.network.model import build_model, score_sequences
+from imdb_sentiment.network.ngrams import fit_ngram_model
+from imdb_sentiment.network.training import History, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
@@ -40,7 +36,7 @@ from imdb_sentiment.pipelines.training.nodes import (
     guess_labels,
 )
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.statistics import apply_temperature, fit_temperature
+from imdb_sentiment.text.encoded_reviews import EncodedReviews, GuessedReviews
 from services import make_tokenizer
 
 NO_GUESSES = GuessedReviews(np.zeros((0, 6), np.uint8), np.zeros((0, 2)))
@@ -152,7 +148,7 @@ def test_a_guess_is_the_average_of_teachers_and_baseline(training: TrainingParam
         train_model(learnt, small_hyperparameters(epochs=6), training.seed + number)[0]
         for number in (1, 2)
     ]
-    networks = [predict_probabilities(teacher, guessed.sequences) for teacher in teachers]
+    networks = [score_sequences(teacher, guessed.sequences) for teacher in teachers]
     linear = LINEAR.predict_proba(UNLABELLED)
     assert 0 < linear[:, 1].sum() < 60
     expected = 0.75 * np.mean(networks, axis=0) + 0.25 * linear
@@ -181,7 +177,7 @@ def test_the_model_learns_from_guesses(training: TrainingParameters) -> None:
         ("without", NO_GUESSES),
     ):
         model, _ = fit(make_encoded(4), make_encoded(2, seed=1), chosen, training, guessed)
-        found = predict_probabilities(model, test.sequences).argmax(axis=1)
+        found = score_sequences(model, test.sequences).argmax(axis=1)
         right[name] = float((found == test.codes).mean())
     assert right["with"] < 0.05
     assert right["without"] > 0.6
@@ -285,16 +281,16 @@ def test_the_temperature_is_fitted_on_rows_held_out(
         study=make_study(),
         training=held_out,
     )
-    raw = predict_probabilities(fitted, noisy.sequences)
+    raw = score_sequences(fitted, noisy.sequences)
     assert found["temperature"] == pytest.approx(fit_temperature(raw, noisy.codes))
     assert found["temperature"] != pytest.approx(1, abs=0.05)
     assert f"{found['temperature']:.3f}" in found["says"]
     np.testing.assert_allclose(
-        predict_probabilities(model, noisy.sequences),
+        score_sequences(model, noisy.sequences),
         apply_temperature(raw, found["temperature"]),
         atol=1e-6,
     )
-    np.testing.assert_array_equal(predict_probabilities(fitted, noisy.sequences), raw)
+    np.testing.assert_array_equal(score_sequences(fitted, noisy.sequences), raw)
 
 
 @pytest.mark.parametrize(
@@ -339,10 +335,8 @@ def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParamet
     model, history = fit(train, validation, chosen, several)
     parts = [train_model(train + validation, chosen, seed) for seed in (7, 8)]
     np.testing.assert_allclose(
-        predict_probabilities(model, validation.sequences),
-        predict_probabilities(
-            average_networks([network for network, _ in parts]), validation.sequences
-        ),
+        score_sequences(model, validation.sequences),
+        score_sequences(average_networks([network for network, _ in parts]), validation.sequences),
     )
     assert history == parts[0][1]
     assert calibrate_model(
@@ -369,7 +363,7 @@ def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParamet
     )
     assert check["largest_probability_difference"] < 1e-5
     found = Predictor(exported).score_sequences(validation.sequences)
-    np.testing.assert_allclose(found, predict_probabilities(model, validation.sequences), atol=1e-5)
+    np.testing.assert_allclose(found, score_sequences(model, validation.sequences), atol=1e-5)
 
 
 @pytest.mark.parametrize("use_validation_rows", [True, False])
@@ -385,8 +379,8 @@ def test_ngrams_are_averaged_with_the_network(
     learnt = train + validation if use_validation_rows else train
     network, _ = train_model(learnt, chosen, training.seed)
     np.testing.assert_allclose(
-        predict_probabilities(model, validation.sequences),
-        predict_probabilities(
+        score_sequences(model, validation.sequences),
+        score_sequences(
             average_networks([network], fit_ngram_model(learnt, ngrams), 0.5), validation.sequences
         ),
         atol=1e-6,

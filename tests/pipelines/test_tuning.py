@@ -30,9 +30,10 @@ from helpers import (
     write_csv,
 )
 from imdb_sentiment.datasets import AtomicPickleDataset, OptunaStorageDataset
-from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.model import build_model, predict_probabilities, train_model
+from imdb_sentiment.evaluation.calibration import fit_temperature
+from imdb_sentiment.network.model import build_model, score_sequences
+from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import Hyperparameters, TrainingParameters, TuningParameters
 from imdb_sentiment.pipelines.tuning import create_pipeline
 from imdb_sentiment.pipelines.tuning.nodes import (
@@ -40,7 +41,7 @@ from imdb_sentiment.pipelines.tuning.nodes import (
     tabulate_trials,
     tune_hyperparameters,
 )
-from imdb_sentiment.statistics import fit_temperature
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 RANDOM = {"name": "RandomSampler", "arguments": None}
 TRAIN, VALIDATION = make_encoded(48), make_encoded(24, seed=5)
@@ -93,7 +94,7 @@ def test_a_trial_keeps_the_temperature_of_its_network(
 ) -> None:
     study, best = tune(optuna.storages.InMemoryStorage(), one_epoch, tuning)
     model, _ = train_model(TRAIN, Hyperparameters(**best), tuning.seed, VALIDATION)
-    found = predict_probabilities(model, VALIDATION.sequences)
+    found = score_sequences(model, VALIDATION.sequences)
     expected = fit_temperature(found, VALIDATION.codes)
     assert study.best_trial.user_attrs["temperature"] == pytest.approx(expected)
 
@@ -124,7 +125,7 @@ def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
 
     nodes = "imdb_sentiment.pipelines.tuning.nodes"
     monkeypatch.setattr(f"{nodes}.train_model", train_at_once)
-    monkeypatch.setattr(f"{nodes}.predict_probabilities", lambda *_: np.ones((1, 2)))
+    monkeypatch.setattr(f"{nodes}.score_sequences", lambda *_: np.ones((1, 2)))
     monkeypatch.setattr(f"{nodes}.fit_temperature", lambda *_: 1.0)
     sixteen = tuning.model_copy(update={"n_trials": 16})
     whole, crashed = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
@@ -326,7 +327,7 @@ def test_a_bad_combination_fails_alone(
             raise RuntimeError("rmsprop ran out of memory")
         return build_model(hyperparameters, *arguments)
 
-    monkeypatch.setattr("imdb_sentiment.model.build_model", refuse_rmsprop)
+    monkeypatch.setattr("imdb_sentiment.network.training.build_model", refuse_rmsprop)
     six = tuning.model_copy(update={"n_trials": 6})
     storage = optuna.storages.InMemoryStorage()
     study, best = tune(storage, one_epoch, six)
@@ -345,7 +346,7 @@ def test_if_all_trials_fail_the_first_reason_is_told(
     def refuse(*_: object) -> None:
         raise RuntimeError("no room")
 
-    monkeypatch.setattr("imdb_sentiment.model.build_model", refuse)
+    monkeypatch.setattr("imdb_sentiment.network.training.build_model", refuse)
     storage = optuna.storages.InMemoryStorage()
     with pytest.raises(InputError, match=r"the first failed with 'RuntimeError: no room'"):
         tune(storage, one_epoch, tuning)

@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from helpers import Cluster, wait_until
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.model import count_threads
+from imdb_sentiment.network.training import count_threads
 from imdb_sentiment.search import SharedStudy, open_workers
 from imdb_sentiment.search.workers import Workers
 from objectives import (

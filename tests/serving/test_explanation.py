@@ -3,12 +3,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import make_encoded, small_hyperparameters
-from imdb_sentiment.export import convert_to_onnx
-from imdb_sentiment.model import train_model
+from imdb_sentiment.network.export import convert_to_onnx
+from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.serving.explanation import explain
-from imdb_sentiment.text import clean_text, train_tokenizer
+from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.tokenizer import train_tokenizer
 
 PIECES = st.sampled_from(["w1", "W2", "w3,", "w4", "unheard", "<br />", "İw5", "—", "!", "\n"])
 

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from helpers import make_encoded, small_hyperparameters
 from imdb_sentiment import __version__
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.export import convert_to_onnx
-from imdb_sentiment.model import KerasModel, predict_probabilities, train_model
+from imdb_sentiment.network.export import convert_to_onnx
+from imdb_sentiment.network.model import KerasModel, score_sequences
+from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.serving import ModelError, Prediction, Predictor, explain_silence
-from imdb_sentiment.text import clean_text, encode_texts, train_tokenizer
+from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.tokenizer import encode_texts, train_tokenizer
 from services import WORDS, make_tokenizer
 
 TOKENIZER = make_tokenizer()
@@ -46,7 +48,7 @@ def test_it_answers_as_the_trained_network(
 ) -> None:
     model, exported = both
     sequences = encode_texts(TOKENIZER, [clean_text(text) for text in texts])
-    expected = predict_probabilities(model, sequences)
+    expected = score_sequences(model, sequences)
     found = Predictor(exported).predict_probabilities(texts)
     silent = ~sequences.any(axis=1)
     np.testing.assert_allclose(found[~silent], expected[~silent], atol=1e-6)

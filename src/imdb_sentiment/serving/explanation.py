@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from imdb_sentiment.serving.predictor import Prediction, Predictor
-from imdb_sentiment.text import clean_text, locate_known_words
+from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.tokenizer import locate_known_words
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ import numpy.typing as npt
 import onnxruntime
 from tokenizers import Tokenizer
 
-from imdb_sentiment.batching import count_tokens
-from imdb_sentiment.probabilities import complete_probabilities
-from imdb_sentiment.text import clean_text, encode_texts
+from imdb_sentiment.evaluation.probabilities import complete_probabilities
+from imdb_sentiment.text.batching import count_tokens
+from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.tokenizer import encode_texts
 
 MAX_TOKENS = 4096  # a run of the network; with more it takes more memory, and no less time
 
@@ -60,13 +61,13 @@ class Predictor:
     """The exported model, ready to be asked; safe to share between threads.
 
     Args:
-        model: Content of `model.onnx`, as `imdb_sentiment.export` makes it: network, tokenizer,
-            labels and facts under one digest.
+        model: Content of `model.onnx`, as `imdb_sentiment.network.export` makes it: network,
+            tokenizer, labels and facts under one digest.
         threads: How many a single call may use; all cores if None.
 
     Attributes:
         labels: Names of the labels in the order of their codes.
-        tokenizer: That of the training; see `imdb_sentiment.text`.
+        tokenizer: That of the training; see `imdb_sentiment.text.tokenizer`.
         examples: Texts for people to try it with.
         facts: What else is known of the model, such as versions and the fingerprint of its data.
 

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import IO
 
-from imdb_sentiment.probabilities import REASON_COLUMN, prediction_columns
+from imdb_sentiment.evaluation.probabilities import REASON_COLUMN, prediction_columns
 from imdb_sentiment.serving.predictor import Prediction, Predictor, explain_silence
 
 ROWS_AT_A_TIME = 1000
@@ -39,7 +39,7 @@ def score_csv(
         predictor: The model.
         source: Lines of a CSV with a header.
         target: Where the same rows go, in the same order, with the columns of
-            `imdb_sentiment.predictions` added.
+            `imdb_sentiment.evaluation.predictions` added.
         text_column: Name of the column with the text.
         max_characters: A longer text gets no prediction.
         deadline: When to give up, as `time.monotonic` has it.

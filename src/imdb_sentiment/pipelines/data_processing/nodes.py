@@ -17,7 +17,6 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 from tokenizers import Tokenizer
 
-from imdb_sentiment.encoded import EncodedReviews
 from imdb_sentiment.errors import InputError, require_column
 from imdb_sentiment.parameters import (
     ReviewsParameters,
@@ -26,8 +25,10 @@ from imdb_sentiment.parameters import (
     WordVectorsParameters,
     normalise_label,
 )
-from imdb_sentiment.text import clean_text, encode_texts, train_tokenizer
-from imdb_sentiment.word_vectors import train_word_vectors
+from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
+from imdb_sentiment.text.tokenizer import encode_texts, train_tokenizer
+from imdb_sentiment.text.word_vectors import train_word_vectors
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 import pandas as pd
 
 from imdb_sentiment.errors import require_column
+from imdb_sentiment.evaluation.predictions import add_predictions, tabulate_predictions
+from imdb_sentiment.evaluation.probabilities import REASON_COLUMN
 from imdb_sentiment.parameters import InferenceParameters
-from imdb_sentiment.predictions import add_predictions, tabulate_predictions
-from imdb_sentiment.probabilities import REASON_COLUMN
 from imdb_sentiment.serving import Predictor, explain_silence
 
 logger = logging.getLogger(__name__)

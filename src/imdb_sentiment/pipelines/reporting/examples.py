@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from imdb_sentiment.evaluation.predictions import align_rows, choose_texts, is_correct
 from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters
-from imdb_sentiment.predictions import align_rows, choose_texts, is_correct
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.serving.explanation import Segment, explain, explain_cleaned
 

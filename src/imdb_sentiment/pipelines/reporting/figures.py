@@ -16,17 +16,21 @@ from plotly.subplots import make_subplots
 from sklearn import metrics as scores
 from tokenizers import Tokenizer
 
-from imdb_sentiment.model import History
-from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
-from imdb_sentiment.predictions import (
+from imdb_sentiment.evaluation.calibration import (
+    Calibration,
+    apply_temperature,
+    measure_calibration,
+)
+from imdb_sentiment.evaluation.predictions import (
     align_rows,
     choose_positive_labels,
     get_codes,
     get_probabilities,
     is_correct,
 )
-from imdb_sentiment.statistics import Calibration, apply_temperature, measure_calibration
-from imdb_sentiment.text import UNKNOWN_ID, encode_whole
+from imdb_sentiment.network.training import History
+from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
+from imdb_sentiment.text.tokenizer import UNKNOWN_ID, encode_whole
 
 logger = logging.getLogger(__name__)
 

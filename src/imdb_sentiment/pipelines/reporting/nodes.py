@@ -10,11 +10,8 @@ import pandas as pd
 import sklearn.pipeline
 from sklearn import metrics as scores
 
-from imdb_sentiment.encoded import EncodedReviews, GuessedReviews
-from imdb_sentiment.model import KerasModel, predict_probabilities
-from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
-from imdb_sentiment.pipelines.reporting.page import escape_markdown
-from imdb_sentiment.predictions import (
+from imdb_sentiment.evaluation.calibration import apply_temperature, measure_calibration
+from imdb_sentiment.evaluation.predictions import (
     add_predictions,
     align_rows,
     choose_texts,
@@ -23,13 +20,12 @@ from imdb_sentiment.predictions import (
     is_correct,
     tabulate_predictions,
 )
+from imdb_sentiment.evaluation.statistics import compare_models, estimate_accuracy_interval
+from imdb_sentiment.network.model import KerasModel, score_sequences
+from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
+from imdb_sentiment.pipelines.reporting.page import escape_markdown
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.statistics import (
-    apply_temperature,
-    compare_models,
-    estimate_accuracy_interval,
-    measure_calibration,
-)
+from imdb_sentiment.text.encoded_reviews import EncodedReviews, GuessedReviews
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +47,7 @@ def score_test_reviews(
 
     """
     texts = _test_rows(clean_reviews).set_index("row")["text"].reindex(pd.Index(test.rows))
-    predictions = tabulate_predictions(predict_probabilities(model, test.sequences), test.labels)
+    predictions = tabulate_predictions(score_sequences(model, test.sequences), test.labels)
     known = pd.DataFrame(
         {
             "row": test.rows,

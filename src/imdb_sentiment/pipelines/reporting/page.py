@@ -16,12 +16,12 @@ from plotly.offline import get_plotlyjs
 from pydantic_core import to_jsonable_python
 from scipy.special import logit
 
-from imdb_sentiment.encoded import EncodedReviews
+from imdb_sentiment.evaluation.predictions import choose_positive_labels
 from imdb_sentiment.parameters import ReviewsParameters
 from imdb_sentiment.pipelines.reporting.examples import Example
 from imdb_sentiment.pipelines.reporting.figures import tabulate_thresholds
-from imdb_sentiment.predictions import choose_positive_labels
 from imdb_sentiment.serving import Predictor
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 SIGNIFICANT = 0.05
 SHOWN_THRESHOLDS = np.arange(1, 10) / 10

@@ -13,18 +13,14 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer
 
-from imdb_sentiment.encoded import EncodedReviews, GuessedReviews
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.export import convert_to_onnx
-from imdb_sentiment.model import (
-    History,
-    KerasModel,
-    average_networks,
-    divide_logits,
-    predict_probabilities,
-    train_model,
-)
-from imdb_sentiment.ngrams import NgramModel, describe_origin, fit_ngram_model
+from imdb_sentiment.evaluation.calibration import TEMPERATURE, fit_temperature
+from imdb_sentiment.evaluation.predictions import choose_texts
+from imdb_sentiment.network.averaging import average_networks
+from imdb_sentiment.network.export import convert_to_onnx
+from imdb_sentiment.network.model import KerasModel, divide_logits, score_sequences
+from imdb_sentiment.network.ngrams import NgramModel, describe_origin, fit_ngram_model
+from imdb_sentiment.network.training import History, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
@@ -32,10 +28,9 @@ from imdb_sentiment.parameters import (
     SelfTrainingParameters,
     TrainingParameters,
 )
-from imdb_sentiment.predictions import choose_texts
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.statistics import TEMPERATURE, fit_temperature
-from imdb_sentiment.text import encode_texts
+from imdb_sentiment.text.encoded_reviews import EncodedReviews, GuessedReviews
+from imdb_sentiment.text.tokenizer import encode_texts
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +96,7 @@ def guess_labels(
             _log_epoch,
             word_vectors=word_vectors,
         )
-        networks += predict_probabilities(teacher, sequences) / self_training.teachers
+        networks += score_sequences(teacher, sequences) / self_training.teachers
     linear = np.concatenate(
         [baseline.predict_proba(chunk["text"]) for chunk in clean_unlabelled_reviews if len(chunk)]
     )
@@ -234,7 +229,7 @@ def calibrate_model(
     if len(validation) < LEAST_CALIBRATION_ROWS:
         reason = f"{len(validation):,} validation reviews are too few to tell a temperature by"
     elif not training.use_validation_rows:
-        found = predict_probabilities(fitted_model, validation.sequences)
+        found = score_sequences(fitted_model, validation.sequences)
         temperature = fit_temperature(found, validation.codes)
         says = "a temperature fitted on the validation reviews"
     elif study.user_attrs["protocol"]["evaluate_on"] == "test":
@@ -308,7 +303,7 @@ def export_model(
     )
     with_words = validation.sequences[validation.lengths > 0]  # others get no prediction
     found = Predictor(exported).score_sequences(with_words)
-    expected = predict_probabilities(model, with_words)
+    expected = score_sequences(model, with_words)
     difference = float(np.abs(found - expected).max(initial=0))
     if not difference <= MAX_EXPORT_DIFFERENCE:
         raise RuntimeError(

@@ -10,14 +10,11 @@ import numpy.typing as npt
 import optuna
 import pandas as pd
 
-from imdb_sentiment.encoded import EncodedReviews, compute_fingerprint
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.model import (
-    NO_ROWS_TO_WATCH,
-    predict_probabilities,
-    require_word_vectors,
-    train_model,
-)
+from imdb_sentiment.evaluation.calibration import TEMPERATURE, fit_temperature
+from imdb_sentiment.network.model import require_word_vectors, score_sequences
+from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
+from imdb_sentiment.network.training import NO_ROWS_TO_WATCH, train_model
 from imdb_sentiment.parameters import Hyperparameters, TrainingParameters, TuningParameters
 from imdb_sentiment.search import (
     Limits,
@@ -27,8 +24,7 @@ from imdb_sentiment.search import (
     open_workers,
     run_trials,
 )
-from imdb_sentiment.statistics import TEMPERATURE, fit_temperature
-from imdb_sentiment.tensorflow_setup import tensorflow_setup
+from imdb_sentiment.text.encoded_reviews import EncodedReviews, compute_fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -191,7 +187,7 @@ def train_candidate(
             word_vectors=word_vectors,
             callbacks=[pruning],
         )
-        found = predict_probabilities(model, evaluation.sequences)
+        found = score_sequences(model, evaluation.sequences)
         if np.isfinite(found).all():  # or the network has diverged, and its accuracy tells
             trial.set_user_attr(TEMPERATURE, fit_temperature(found, evaluation.codes))
         return max(history["val_accuracy"])

@@ -1,0 +1,1 @@
+"""What ties the project to Kedro: hooks, session, tracking."""

@@ -1,0 +1,1 @@
+"""The Keras side: the network, its layers, its training, averages and export."""

@@ -1,0 +1,60 @@
+"""The average of several networks, and of a linear model of n-grams, as one network."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from imdb_sentiment.network.model import KerasModel
+from imdb_sentiment.network.ngrams import NgramModel
+from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
+
+
+def average_networks(
+    models: Sequence[KerasModel], ngrams: NgramModel | None = None, share: float = 0
+) -> KerasModel:
+    """Return one network whose logits are the mean of several networks' logits.
+
+    Their layers stand side by side, up to the last, which takes the outputs of all. An average is
+    not compiled: it has no optimizer to go on with.
+
+    Args:
+        models: From `train_model`, all with the same hyperparameters; they stay as they are.
+        ngrams: A linear model to be averaged with them; needed if it has a share.
+        share: What it counts, the mean of the networks counting the rest; 0 to do without.
+
+    Returns:
+        The average; a single network without n-grams as it is.
+
+    """
+    if len(models) == 1 and not share:
+        return models[0]
+    with tensorflow_setup():
+        import keras
+
+    token_ids = keras.Input(shape=(None,), dtype="int32", name="token_ids")
+    outputs = []
+    for number, model in enumerate(models, start=1):
+        output = token_ids
+        for layer in model.layers[:-1]:
+            config = layer.get_config()
+            copy = type(layer).from_config({**config, "name": f"{config['name']}_of_{number}"})
+            output = copy(output)
+            copy.set_weights(layer.get_weights())
+        outputs.append(output)
+    kernels, biases = zip(*(model.layers[-1].get_weights() for model in models), strict=True)
+    kernel, bias = np.concatenate(kernels) / len(models), np.mean(biases, axis=0)
+    if share:
+        if ngrams is None:
+            raise ValueError("there is no n-gram model to have a share")
+        from imdb_sentiment.network.layers import NgramScores
+
+        scores = NgramScores(ngrams.max_ngram, len(ngrams.bias))
+        outputs.append(scores(token_ids))
+        scores.set_weights([ngrams.table, ngrams.bias])
+        kernel = np.concatenate([(1 - share) * kernel, share * np.eye(len(bias))])
+        bias = (1 - share) * bias
+    last = models[0].layers[-1]
+    top = type(last).from_config(last.get_config())
+    averaged = keras.Model(token_ids, top(keras.layers.Concatenate()(outputs)))
+    top.set_weights([kernel, bias])
+    return averaged

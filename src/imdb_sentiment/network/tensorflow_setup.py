@@ -1,0 +1,56 @@
+"""Importing TensorFlow the way that this project wants it."""
+
+import contextlib
+import ctypes
+import os
+import platform
+from collections.abc import Iterator
+
+# For glibc's mallopt(3): the variable that sets it from outside, its number, its value.
+KEEP_ALL = (
+    ("MALLOC_TRIM_THRESHOLD_", -1, -1),
+    ("MALLOC_MMAP_MAX_", -4, 0),
+    ("MALLOC_ARENA_MAX", -8, 1),
+)
+
+
+@contextlib.contextmanager
+def tensorflow_setup() -> Iterator[None]:
+    """Set TensorFlow's threads and memory, and keep the console clean while it is imported.
+
+    An operation gets one thread unless the environment says otherwise: the network's are too small
+    to gain from more, and run side by side instead (see `imdb_sentiment.network.fused_lstm`).
+
+    What it frees stays with the process (see `_keep_freed_memory`).
+
+    TensorFlow's libraries write straight to file descriptor 2, before any of their settings apply,
+    that they found no GPU. Errors are not lost: they come as Python exceptions.
+    """
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _keep_freed_memory()
+    stderr = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep what is freed for the next allocation, unless the environment says otherwise.
+
+    By itself it hands each block of more than 32 MB back to the kernel, which must clear its pages
+    when the next step of the training asks for as much again. A long review's step has hundreds of
+    MB of such blocks, and that took as much time as the arithmetic. (Dask says otherwise to its
+    workers: their memory is to fall when they have nothing to do.)
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    for variable, parameter, value in KEEP_ALL:
+        if variable not in os.environ:
+            libc.mallopt(parameter, value)

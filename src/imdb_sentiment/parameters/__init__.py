@@ -1,0 +1,52 @@
+"""The typed parameters of the project: one model for each top-level key of conf/.
+
+Nodes name these models in their signatures, so Kedro builds and validates them before anything
+runs. Values live in conf/base alone: no model has a default, and an unknown key is an error.
+"""
+
+from imdb_sentiment.parameters.base import Parameters
+from imdb_sentiment.parameters.data_processing import (
+    ReviewsParameters,
+    SplitParameters,
+    TokenizerParameters,
+    WordVectorsParameters,
+    normalise_label,
+)
+from imdb_sentiment.parameters.inference import InferenceParameters
+from imdb_sentiment.parameters.reporting import CustomReviewsParameters, ReportParameters
+from imdb_sentiment.parameters.training import (
+    BaselineParameters,
+    NgramsParameters,
+    SelfTrainingParameters,
+    TrainingParameters,
+)
+from imdb_sentiment.parameters.tuning import (
+    Choices,
+    FloatRange,
+    Hyperparameters,
+    IntRange,
+    OptunaClass,
+    TuningParameters,
+)
+
+__all__ = [
+    "BaselineParameters",
+    "Choices",
+    "CustomReviewsParameters",
+    "FloatRange",
+    "Hyperparameters",
+    "InferenceParameters",
+    "IntRange",
+    "NgramsParameters",
+    "OptunaClass",
+    "Parameters",
+    "ReportParameters",
+    "ReviewsParameters",
+    "SelfTrainingParameters",
+    "SplitParameters",
+    "TokenizerParameters",
+    "TrainingParameters",
+    "TuningParameters",
+    "WordVectorsParameters",
+    "normalise_label",
+]

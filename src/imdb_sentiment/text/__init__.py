@@ -1,0 +1,1 @@
+"""Texts and what becomes of them: cleaned, tokenised, encoded, in batches. No TensorFlow."""

@@ -1,0 +1,91 @@
+"""Reviews as the network takes them."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from imdb_sentiment.text.batching import count_tokens
+
+
+def compute_fingerprint(*arrays: npt.NDArray[Any], about: str = "") -> str:
+    """Return the SHA-256 of arrays, and of what else is to be said about them."""
+    digest = hashlib.sha256(about.encode())
+    for array in arrays:
+        digest.update(repr((array.shape, str(array.dtype))).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class EncodedReviews:
+    """Token ids and label codes of a set of reviews.
+
+    Attributes:
+        sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
+        codes: Each review's place in `labels`, shape (reviews,), dtype uint8 or uint16.
+        rows: Number of each review's row in the CSV, shape (reviews,), dtype int64.
+        labels: Names of the labels in the order of their codes.
+        vocabulary_size: Number of token ids, padding and the unknown word included.
+
+    """
+
+    sequences: npt.NDArray[np.unsignedinteger]
+    codes: npt.NDArray[np.unsignedinteger]
+    rows: npt.NDArray[np.int64]
+    labels: tuple[str, ...]
+    vocabulary_size: int
+
+    @property
+    def lengths(self) -> npt.NDArray[np.intp]:
+        """Tokens of each review without its padding, shape (reviews,)."""
+        return count_tokens(self.sequences)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __add__(self, other: Self) -> "EncodedReviews":
+        """Return the reviews of both sets, which must share labels and vocabulary."""
+        if (self.labels, self.vocabulary_size) != (other.labels, other.vocabulary_size):
+            raise ValueError("the sets were encoded with other labels or another vocabulary")
+        return EncodedReviews(
+            sequences=np.concatenate([self.sequences, other.sequences]),
+            codes=np.concatenate([self.codes, other.codes]),
+            rows=np.concatenate([self.rows, other.rows]),
+            labels=self.labels,
+            vocabulary_size=self.vocabulary_size,
+        )
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of everything a model could learn from this set."""
+        about = repr((self.labels, self.vocabulary_size))
+        return compute_fingerprint(self.sequences, self.codes, about=about)
+
+
+@dataclass(frozen=True)
+class GuessedReviews:
+    """Reviews whose label somebody else has guessed.
+
+    Attributes:
+        sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
+        probabilities: Of each label, shape (reviews, labels); each row sums to 1.
+
+    """
+
+    sequences: npt.NDArray[np.unsignedinteger]
+    probabilities: npt.NDArray[np.float64]
+
+    def draw_codes(self, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+        """Return a label for each review, drawn as probable as it is, shape (reviews,)."""
+        bounds = np.cumsum(self.probabilities[:, :-1], axis=1)
+        codes: npt.NDArray[np.intp] = (rng.random((len(bounds), 1)) >= bounds).sum(axis=1)
+        return codes
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of everything a model could learn from them."""
+        return compute_fingerprint(self.sequences, self.probabilities)
+
+    def __len__(self) -> int:
+        return len(self.sequences)

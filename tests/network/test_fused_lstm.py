@@ -1,0 +1,94 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from helpers import make_encoded, small_hyperparameters
+from imdb_sentiment.network.model import build_model
+from imdb_sentiment.network.training import train_model
+
+
+def gradients(model: Any, tokens: Any, codes: Any) -> list[npt.NDArray[np.float32]]:
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(y=codes, y_pred=model(tokens, training=True))
+    found = tape.gradient(loss, model.trainable_weights)
+    return [np.asarray(tf.convert_to_tensor(gradient)) for gradient in found]
+
+
+SHAPES: list[dict[str, Any]] = [
+    {},
+    {"bidirectional": True},
+    {"lstm_layers": 2},
+    {"lstm_layers": 2, "bidirectional": True, "pooling": "max_mean"},
+    {"pooling": "attention"},
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("n_labels", [2, 3])
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_outputs_and_gradients_are_those_of_keras(
+    parts: int, n_labels: int, shape: dict[str, Any]
+) -> None:
+    from imdb_sentiment.network.fused_lstm import FusedLSTM, make_fused_twin
+
+    wide = small_hyperparameters(embedding_size=8, units=10, dropout_rate=0.0, **shape)
+    model = build_model(wide, vocabulary_size=30, n_labels=n_labels)
+    rng = np.random.default_rng(0)
+    for weights in model.weights:
+        # One LSTM upon another makes more of a rounding error.
+        weights.assign(rng.normal(scale=1 / wide.lstm_layers, size=weights.shape))
+    twin = make_fused_twin(model, parts)
+    assert sum(isinstance(layer, FusedLSTM) for layer in twin.layers) == wide.lstm_layers
+    encoded = make_encoded(17, n_labels, length=40)
+    tokens = encoded.sequences.astype(np.int32)
+    if wide.pooling == "last":  # others have nothing to pool
+        tokens[3] = 0  # nothing but padding
+    for rows in (slice(None), slice(2)):  # fewer rows than parts, too
+        some, codes = tokens[rows], encoded.codes[rows].astype(np.int32)
+        np.testing.assert_allclose(twin(some), model(some), atol=1e-5)
+        ours, theirs = gradients(twin, some, codes), gradients(model, some, codes)
+        assert len(ours) == len(theirs) == len(model.trainable_weights)
+        for one, other in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
+
+
+def test_recurrent_dropout_is_left_to_keras() -> None:
+    from imdb_sentiment.network.fused_lstm import FusedLSTM, make_fused_twin
+
+    for bidirectional in (False, True):
+        chosen = small_hyperparameters(recurrent_dropout_rate=0.2, bidirectional=bidirectional)
+        twin = make_fused_twin(build_model(chosen, vocabulary_size=30, n_labels=2), 2)
+        assert not any(isinstance(layer, FusedLSTM) for layer in twin.layers)
+
+
+@pytest.mark.parametrize(
+    "shape", [{}, {"bidirectional": True, "pooling": "max_mean", "ema_momentum": 0.9}], ids=str
+)
+def test_training_is_that_of_keras(
+    shape: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import keras
+
+    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "2")  # so a batch is trained in two parts
+    chosen = small_hyperparameters(batch_size=64, epochs=4, **shape)
+    train, validation = make_encoded(200), make_encoded(40, seed=9)
+    fused, history = train_model(train, chosen, 1, validation)
+    monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda *kind: list(kind))
+    plain, expected = train_model(train, chosen, 1, validation)
+    for name, values in expected.items():
+        np.testing.assert_allclose(history[name], values, rtol=1e-3)
+    for one, other in zip(fused.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+    assert [type(layer) for layer in fused.layers] == [type(layer) for layer in plain.layers]
+    # Whoever loads the model can go on training it.
+    fused.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.optimizer.iterations == plain.optimizer.iterations == 16
+    assert len(loaded.optimizer.variables) == len(plain.optimizer.variables)
+    for one, other in zip(loaded.optimizer.variables, fused.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from helpers import make_encoded, small_hyperparameters
+from imdb_sentiment.datasets.keras_model import AtomicTensorFlowModelDataset
+from imdb_sentiment.network.model import score_sequences
+from imdb_sentiment.network.training import train_model
+
+RNG = np.random.default_rng(0)
+SEQUENCES = RNG.uniform(-1, 1, size=(5, 6, 3)).astype(np.float32)
+LENGTHS = (6, 4, 1, 3, 2)
+MASK = np.arange(6) >= 6 - np.array(LENGTHS)[:, np.newaxis]
+
+
+def attend(
+    words: npt.NDArray[np.float32], weights: list[npt.NDArray[np.float32]]
+) -> npt.NDArray[np.float32]:
+    kernel, bias, query = weights
+    scores = np.tanh(words @ kernel + bias) @ query[:, 0]
+    shares = np.exp(scores) / np.exp(scores).sum()
+    return np.asarray(shares @ words)
+
+
+@pytest.mark.parametrize("kind", ["max", "mean", "max_mean", "attention"])
+def test_pooling_is_over_the_words_alone(kind: str) -> None:
+    from imdb_sentiment.network.layers import SequencePooling
+
+    layer = SequencePooling(kind)
+    layer.build(SEQUENCES.shape)
+    weights = layer.get_weights()
+    pooled = np.asarray(layer(SEQUENCES, mask=MASK))
+    assert pooled.shape == layer.compute_output_shape(SEQUENCES.shape)
+    for row, length in enumerate(LENGTHS):
+        words = SEQUENCES[row, 6 - length :]
+        largest, mean = words.max(axis=0), words.mean(axis=0)
+        expected = {
+            "max": largest,
+            "mean": mean,
+            "max_mean": np.concatenate([largest, mean]),
+            "attention": attend(words, weights) if weights else None,
+        }[kind]
+        np.testing.assert_allclose(pooled[row], expected, atol=1e-6)
+        unpadded = np.asarray(layer(words[np.newaxis]))
+        np.testing.assert_allclose(unpadded[0], expected, atol=1e-6)
+
+
+def test_a_review_without_words_gives_numbers() -> None:
+    from imdb_sentiment.network.layers import SequencePooling
+
+    for kind in ("max", "mean", "max_mean", "attention"):
+        layer = SequencePooling(kind)
+        assert np.isfinite(np.asarray(layer(SEQUENCES, mask=np.zeros_like(MASK)))).all()
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    from imdb_sentiment.network.layers import SequencePooling
+
+    with pytest.raises(ValueError, match="max, mean, max_mean, attention"):
+        SequencePooling("median")
+
+
+@pytest.mark.parametrize("kind", ["max", "mean", "max_mean", "attention"])
+def test_a_model_with_pooling_predicts_the_same_after_reloading(kind: str, tmp_path: Path) -> None:
+    encoded = make_encoded(40, 3)
+    model, _ = train_model(encoded, small_hyperparameters(pooling=kind, bidirectional=True), 1)
+    dataset = AtomicTensorFlowModelDataset(filepath=str(tmp_path / "model.keras"))
+    dataset.save(model)
+    np.testing.assert_array_equal(
+        score_sequences(dataset.load(), encoded.sequences),
+        score_sequences(model, encoded.sequences),
+    )

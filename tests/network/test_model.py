@@ -1,0 +1,297 @@
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from helpers import make_encoded, small_hyperparameters
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.network.averaging import average_networks
+from imdb_sentiment.network.model import build_model, divide_logits, score_sequences
+from imdb_sentiment.network.training import train_model
+from imdb_sentiment.parameters import Hyperparameters
+
+
+def sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return 1 / (1 + np.exp(-x))
+
+
+def forward(weights: list[npt.NDArray[Any]], tokens: list[int]) -> npt.NDArray[np.float64]:
+    """Compute embedding, LSTM (Gers et al. 2000) and the dense layer without its activation."""
+    embedding, kernel, recurrent, bias, dense, dense_bias = weights
+    units = recurrent.shape[0]
+    hidden, cell = np.zeros(units), np.zeros(units)
+    for token in tokens:
+        gates = embedding[token] @ kernel + hidden @ recurrent + bias
+        write, forget, candidate, read = np.split(gates, 4)
+        cell = sigmoid(forget) * cell + sigmoid(write) * np.tanh(candidate)
+        hidden = sigmoid(read) * np.tanh(cell)
+    return np.asarray(hidden @ dense + dense_bias)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_probabilities_are_those_of_the_equations(
+    n_labels: int, hyperparameters: Hyperparameters
+) -> None:
+    encoded = make_encoded(9, n_labels)
+    model, _ = train_model(encoded, hyperparameters, seed=1)
+    probabilities = score_sequences(model, encoded.sequences)
+    assert probabilities.shape == (9, n_labels)
+    for row, tokens in enumerate(encoded.sequences):
+        scores = forward(model.get_weights(), [int(token) for token in tokens if token])
+        if n_labels == 2:
+            expected = np.array([1 - sigmoid(scores)[0], sigmoid(scores)[0]])
+        else:
+            expected = np.exp(scores) / np.exp(scores).sum()
+        np.testing.assert_allclose(probabilities[row], expected, atol=1e-5)
+
+
+def test_layers_are_as_designed(hyperparameters: Hyperparameters) -> None:
+    model = build_model(hyperparameters, vocabulary_size=30, n_labels=2)
+    assert [type(layer).__name__ for layer in model.layers] == [
+        "Embedding",
+        "LSTM",
+        "Dropout",
+        "Dense",
+    ]
+    embedding, lstm, dropout, dense = model.layers
+    assert (embedding.input_dim, embedding.output_dim) == (30, hyperparameters.embedding_size)
+    assert lstm.units == hyperparameters.units
+    assert dropout.rate == hyperparameters.dropout_rate
+    assert (dense.units, dense.activation.__name__) == (1, "sigmoid")
+    assert float(model.optimizer.learning_rate) == pytest.approx(hyperparameters.learning_rate)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "nadam", "rmsprop", "sgd"])
+def test_every_optimizer_is_known_to_keras(
+    optimizer: str, hyperparameters: Hyperparameters
+) -> None:
+    chosen = hyperparameters.model_copy(update={"optimizer": optimizer})
+    model = build_model(chosen, vocabulary_size=30, n_labels=2)
+    assert type(model.optimizer).__name__.lower() == optimizer
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        {"bidirectional": True},
+        {"bidirectional": True, "pooling": "max_mean", "lstm_layers": 2},
+        {"pooling": "attention", "recurrent_dropout_rate": 0.3},
+        {"pooling": "mean", "spatial_dropout_rate": 0.3},
+    ],
+    ids=str,
+)
+def test_a_prediction_depends_on_neither_padding_nor_batch(shape: dict[str, Any]) -> None:
+    encoded = make_encoded(20)
+    model, _ = train_model(encoded, small_hyperparameters(**shape), seed=1)
+    together = score_sequences(model, encoded.sequences)
+    more_padding = np.pad(encoded.sequences, ((0, 0), (7, 0)))
+    alone = [score_sequences(model, tokens[np.newaxis, tokens > 0]) for tokens in encoded.sequences]
+    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-6)
+    np.testing.assert_allclose(together, score_sequences(model, more_padding), atol=1e-6)
+
+
+def test_a_seed_gives_one_network(hyperparameters: Hyperparameters) -> None:
+    encoded = make_encoded(64)
+    first, again, other = (
+        train_model(encoded, hyperparameters, seed)[0].get_weights() for seed in (1, 1, 2)
+    )
+    for one, same in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_it_learns_and_reports_each_epoch(hyperparameters: Hyperparameters) -> None:
+    reports: list[tuple[int, dict[str, float]]] = []
+    longer = hyperparameters.model_copy(update={"epochs": 6})
+    train, validation = make_encoded(200), make_encoded(40, seed=9)
+    _, history = train_model(
+        train, longer, 3, validation, lambda epoch, _, figures: reports.append((epoch, figures))
+    )
+    assert [epoch for epoch, _ in reports] == [1, 2, 3, 4, 5, 6]
+    assert [figures["val_accuracy"] for _, figures in reports] == history["val_accuracy"]
+    assert history["val_accuracy"][-1] == 1.0
+    assert history["loss"][-1] < history["loss"][0]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [1.0, 1.0, 1.0, 1.0]),
+        ("cosine", [(2 + 2**0.5) / 4, 0.5, (2 - 2**0.5) / 4, 0.0]),
+    ],
+)
+def test_the_learning_rate_follows_its_schedule(
+    schedule: str, expected: list[float], hyperparameters: Hyperparameters
+) -> None:
+    import keras
+
+    rates: list[float] = []
+
+    class Record(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+            rates.append(float(self.model.optimizer.learning_rate))
+
+    chosen = hyperparameters.model_copy(
+        update={"learning_rate": 0.08, "learning_rate_schedule": schedule, "epochs": 4}
+    )
+    train_model(make_encoded(100), chosen, 0, callbacks=[Record()])  # the last batch is not full
+    np.testing.assert_allclose(np.array(rates) / 0.08, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_logits_can_be_divided(hyperparameters: Hyperparameters, n_labels: int) -> None:
+    chosen = hyperparameters.model_copy(
+        update={"learning_rate_schedule": "cosine", "pooling": "max", "bidirectional": True}
+    )
+    reviews = make_encoded(30, n_labels)
+    model, _ = train_model(reviews, chosen, seed=0)
+    before = score_sequences(model, reviews.sequences)
+    divided = divide_logits(model, 2.0)
+    powers = np.sqrt(before)
+    np.testing.assert_allclose(
+        score_sequences(divided, reviews.sequences),
+        powers / powers.sum(axis=1, keepdims=True),
+        atol=1e-6,
+    )
+    np.testing.assert_array_equal(score_sequences(model, reviews.sequences), before)
+    assert divided.loss == model.loss  # it can be trained further
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+@pytest.mark.parametrize("shape", [{}, {"bidirectional": True, "pooling": "max_mean"}])
+def test_the_average_of_networks_has_the_mean_of_their_logits(
+    shape: dict[str, Any], n_labels: int
+) -> None:
+    reviews = make_encoded(30, n_labels)
+    models = [
+        train_model(reviews, small_hyperparameters(**shape), seed=seed)[0] for seed in (1, 2, 3)
+    ]
+    logits = np.mean(
+        [np.log(score_sequences(model, reviews.sequences)) for model in models], axis=0
+    )
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    averaged = average_networks(models)
+    found = score_sequences(averaged, reviews.sequences)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(
+        score_sequences(divide_logits(averaged, 0.5), reviews.sequences),
+        found**2 / (found**2).sum(axis=1, keepdims=True),
+        atol=1e-6,
+    )
+    assert average_networks(models[:1]) is models[0]
+
+
+def test_nothing_to_predict_gives_nothing(hyperparameters: Hyperparameters) -> None:
+    model = build_model(hyperparameters, vocabulary_size=30, n_labels=3)
+    assert score_sequences(model, np.empty((0, 6), dtype=np.uint8)).shape == (0, 3)
+
+
+def test_layers_of_a_bigger_network_are_as_asked_for() -> None:
+    chosen = small_hyperparameters(
+        bidirectional=True, lstm_layers=2, pooling="max", spatial_dropout_rate=0.4
+    )
+    model = build_model(chosen, vocabulary_size=30, n_labels=3)
+    assert [type(layer).__name__ for layer in model.layers] == [
+        "Embedding",
+        "SpatialDropout1D",
+        "Bidirectional",
+        "Bidirectional",
+        "SequencePooling",
+        "Dropout",
+        "Dense",
+    ]
+    assert model.layers[1].rate == 0.4
+    assert model.layers[3].output.shape[-1] == 2 * chosen.units
+
+
+def test_pretrained_vectors_are_where_training_begins() -> None:
+    vectors = np.random.default_rng(0).normal(size=(30, 7)).astype(np.float32)
+    chosen = small_hyperparameters(pretrained_embedding=True)
+    model = build_model(chosen, 30, 2, vectors)
+    np.testing.assert_array_equal(model.layers[0].get_weights()[0], vectors)
+    with pytest.raises(InputError, match=r"set word_vectors\.method"):
+        build_model(chosen, 30, 2, np.zeros((0, 7), np.float32))
+    with pytest.raises(InputError, match="30 tokens and reviews of 31"):
+        build_model(chosen, 31, 2, vectors)
+
+
+def test_a_long_gradient_is_cut() -> None:
+    import keras
+
+    steps: list[float] = []
+
+    class Record(keras.callbacks.Callback):
+        def on_train_begin(self, logs: object = None) -> None:
+            self.before = np.concatenate([w.ravel() for w in self.model.get_weights()])
+
+        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+            after = np.concatenate([w.ravel() for w in self.model.get_weights()])
+            steps.append(float(np.linalg.norm(after - self.before)))
+            self.before = after
+
+    norm = 1e-3
+    sgd = small_hyperparameters(optimizer="sgd", learning_rate=1.0, gradient_clip_norm=norm)
+    train_model(make_encoded(64), sgd, 0, callbacks=[Record()])
+    # Keras does not add up the parts of a word's gradient, one each time that it occurs, before it
+    # takes the norm: so it may be a little longer.
+    assert norm * 0.9 < max(steps) < norm * 1.3
+    steps.clear()
+    free = sgd.model_copy(update={"gradient_clip_norm": 0.0})
+    train_model(make_encoded(64), free, 0, callbacks=[Record()])
+    assert min(steps) > norm * 10
+
+
+def test_the_network_is_the_average_of_its_weights() -> None:
+    import keras
+
+    snapshots: list[list[npt.NDArray[np.float32]]] = []
+
+    class Record(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+            snapshots.append(self.model.get_weights())
+
+    momentum = 0.7
+    chosen = small_hyperparameters(ema_momentum=momentum, epochs=2)
+    train, validation = make_encoded(64), make_encoded(20, seed=4)
+    model, history = train_model(train, chosen, 5, validation, callbacks=[Record()])
+    average = snapshots[0]
+    for weights in snapshots[1:]:
+        average = [
+            momentum * old + (1 - momentum) * new for old, new in zip(average, weights, strict=True)
+        ]
+    for found, expected in zip(model.get_weights(), average, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    predicted = score_sequences(model, validation.sequences).argmax(axis=1)
+    assert history["val_accuracy"][-1] == pytest.approx((predicted == validation.codes).mean())
+
+
+@pytest.mark.parametrize("ema_momentum", [0.0, 0.5])
+def test_training_ends_early_with_the_best_epoch(ema_momentum: float) -> None:
+    hard = small_hyperparameters(
+        learning_rate=0.3, epochs=12, early_stopping_patience=2, ema_momentum=ema_momentum
+    )
+    train, validation = make_encoded(64, length=6), make_encoded(50, seed=4)
+    model, history = train_model(train, hard, 5, validation)
+    values = history["val_accuracy"]
+    assert len(values) < hard.epochs
+    best = values.index(max(values))
+    assert len(values) == best + 1 + hard.early_stopping_patience
+    predicted = score_sequences(model, validation.sequences).argmax(axis=1)
+    assert (predicted == validation.codes).mean() == pytest.approx(max(values))
+
+
+def test_few_rows_are_passed_over_until_there_are_steps_enough() -> None:
+    few = small_hyperparameters(batch_size=16, epochs=2, min_steps=9)
+    assert few.count_epochs(33) == 3  # of three steps each
+    assert few.count_epochs(16) == 9
+    assert few.count_epochs(16 * 9) == 2
+    assert small_hyperparameters(epochs=2).count_epochs(1) == 2
+    _, history = train_model(make_encoded(33), few, 0)
+    assert len(history["loss"]) == 3
+
+
+def test_early_stopping_needs_rows_to_watch() -> None:
+    with pytest.raises(InputError, match="use_validation_rows: false"):
+        train_model(make_encoded(20), small_hyperparameters(early_stopping_patience=1), 0)

@@ -1,0 +1,56 @@
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("3", "3")])
+def test_an_operation_has_one_thread_unless_told_otherwise(
+    given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    if given:
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", given)
+    with tensorflow_setup():
+        assert os.environ["TF_NUM_INTRAOP_THREADS"] == expected
+
+
+def test_what_a_library_writes_is_not_seen(capfd: pytest.CaptureFixture[str]) -> None:
+    with tensorflow_setup():
+        os.write(2, b"no GPU")
+    os.write(2, b"an error")
+    assert capfd.readouterr().err == "an error"
+
+
+ALLOCATE = """
+import ctypes, resource
+from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+with tensorflow_setup():
+    pass
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = ctypes.c_void_p(libc.malloc(2**26))
+    ctypes.memset(block, 1, 2**26)
+    libc.free(block)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is a setting of glibc")
+def test_memory_that_was_freed_is_used_again() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ALLOCATE],
+        env={name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    first, *others = map(int, done.stdout.split())
+    assert first > 30  # pages of 64 MB, be they small or huge
+    assert max(others) < first / 2

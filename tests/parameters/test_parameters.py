@@ -1,0 +1,113 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from imdb_sentiment.parameters import Hyperparameters, ReviewsParameters, TuningParameters
+
+
+def test_base_has_the_promised_defaults(conf: dict[str, Any]) -> None:
+    tuning = TuningParameters(**conf["tuning"])
+    expected = {"kind": "words", "vocabulary_size": 5000, "sequence_length": 200}
+    assert conf["tokenizer"] == expected
+    assert conf["hyperparameters"]["epochs"] == 5
+    assert (tuning.n_trials, tuning.evaluate_on) == (2, "validation")
+    assert conf["tuning"]["search_space"] == {
+        "units": {"type": "int", "low": 50, "high": 100},
+        "dropout_rate": {"type": "float", "low": 0.2, "high": 0.5},
+        "optimizer": {"type": "categorical", "choices": ["adam", "rmsprop"]},
+    }
+
+
+@pytest.mark.parametrize("name", list(Hyperparameters.model_fields))
+def test_any_hyperparameter_can_be_searched(name: str, conf: dict[str, Any]) -> None:
+    value = conf["hyperparameters"][name]
+    space = {name: {"type": "categorical", "choices": [value]}}
+    tuning = TuningParameters(**{**conf["tuning"], "search_space": space})
+    assert list(tuning.search_space[name].values()) == [value]
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"unit": {"type": "int", "low": 1, "high": 2}}, "unknown hyperparameter 'unit'"),
+        ({"units": {"type": "int", "low": 0, "high": 2}}, "units = 0"),
+        ({"units": {"type": "int", "low": 3, "high": 2}}, "low is above high"),
+        ({"units": {"type": "int", "low": 1, "high": 8, "step": 2, "log": True}}, "log and step"),
+        ({"units": {"type": "float", "low": 1, "high": 2}}, "units takes whole numbers"),
+        ({"learning_rate": {"type": "float", "low": 0, "high": 1, "log": True}}, "above 0"),
+        ({"dropout_rate": {"type": "float", "low": 0.2, "high": 1.0}}, "dropout_rate = 1.0"),
+        ({"optimizer": {"type": "categorical", "choices": ["adamant"]}}, "optimizer = 'adamant'"),
+        ({"units": {"type": "uniform", "low": 1, "high": 2}}, "does not match"),
+    ],
+)
+def test_a_search_space_must_fit(space: dict[str, Any], message: str, conf: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=message):
+        TuningParameters(**{**conf["tuning"], "search_space": space})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sampler": {"name": "TPE", "arguments": {}}}, "'TPE' is none of .*TPESampler"),
+        ({"sampler": {"name": "TPESampler", "arguments": {"speed": 1}}}, "TPESampler: .*'speed'"),
+        ({"pruner": {"name": "MedianPruner", "arguments": {"n_startup_trials": -1}}}, "negative"),
+        ({"pruner": {"name": "PatientPruner", "arguments": {}}}, "PatientPruner: .*wrapped_pruner"),
+        ({"sampler": {"name": "GridSampler", "arguments": {"search_space": {}}}}, "is none of"),
+        ({"workers": 0}, "greater than or equal to 1"),
+        ({"dask_storage": True}, "dask_storage needs"),
+    ],
+)
+def test_wrong_settings_of_the_search_are_refused(
+    change: dict[str, Any], message: str, conf: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        TuningParameters(**conf["tuning"] | change)
+
+
+def test_a_sampler_whose_package_is_missing_is_refused(
+    conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imdb_sentiment.parameters.tuning.find_spec", lambda name: None)
+    with pytest.raises(ValidationError, match=r"CmaEsSampler needs .* pip install cmaes"):
+        TuningParameters(**conf["tuning"] | {"sampler": {"name": "CmaEsSampler", "arguments": {}}})
+
+
+@pytest.mark.parametrize("name", ["HyperbandPruner", "MedianPruner", "NopPruner", "WilcoxonPruner"])
+def test_the_pruner_is_a_parameter(name: str, conf: dict[str, Any]) -> None:
+    tuning = TuningParameters(**conf["tuning"] | {"pruner": {"name": name, "arguments": None}})
+    assert type(tuning.make_pruner()).__name__ == name
+
+
+def test_only_trials_at_a_time_take_running_ones_for_bad(conf: dict[str, Any]) -> None:
+    one, two = (TuningParameters(**conf["tuning"] | {"workers": n}) for n in (1, 2))
+    assert (one.is_parallel, two.is_parallel) == (False, True)
+    assert not vars(one.make_sampler(0))["_constant_liar"]
+    assert vars(two.make_sampler(0))["_constant_liar"]
+
+
+def test_null_takes_a_hyperparameter_out_of_the_search(conf: dict[str, Any]) -> None:
+    space = conf["tuning"]["search_space"] | {"units": None}
+    tuning = TuningParameters(**{**conf["tuning"], "search_space": space})
+    assert set(tuning.search_space) == {"dropout_rate", "optimizer"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": ["Positive", "positive "]}, "must differ"),
+        ({"labels": ["positive"]}, "at least 2"),
+        ({"text_column": "sentiment"}, "must differ"),
+        ({"max_rejected_fraction": 1.5}, "less than or equal to 1"),
+        ({"lables": ["a", "b"]}, "Extra inputs are not permitted"),
+    ],
+)
+def test_wrong_reviews_parameters_are_refused(
+    change: dict[str, Any], message: str, conf: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ReviewsParameters(**{**conf["reviews"], **change})
+
+
+def test_labels_may_be_numbers(conf: dict[str, Any]) -> None:
+    assert ReviewsParameters(**{**conf["reviews"], "labels": [0, 1]}).labels == ("0", "1")

@@ -1,0 +1,49 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from helpers import make_encoded
+from imdb_sentiment.text.encoded_reviews import GuessedReviews
+
+
+def test_adding_keeps_every_review_in_order() -> None:
+    first, second = make_encoded(5, seed=1), make_encoded(3, seed=2)
+    both = first + second
+    assert len(both) == 8
+    np.testing.assert_array_equal(both.sequences[5:], second.sequences)
+    np.testing.assert_array_equal(both.rows[:5], first.rows)
+
+
+def test_sets_of_other_labels_do_not_add() -> None:
+    with pytest.raises(ValueError, match="other labels"):
+        make_encoded(5) + make_encoded(5, n_labels=3)
+
+
+def test_the_fingerprint_follows_the_content() -> None:
+    encoded = make_encoded(5)
+    assert encoded.fingerprint() == make_encoded(5).fingerprint()
+    sequences, codes = encoded.sequences.copy(), encoded.codes.copy()
+    sequences[2, -2] += 1
+    codes[0] = 1
+    changed = [
+        dataclasses.replace(encoded, sequences=sequences),
+        dataclasses.replace(encoded, codes=codes),
+        dataclasses.replace(encoded, sequences=encoded.sequences.astype(np.uint16)),
+        dataclasses.replace(encoded, labels=("bad", "good")),
+        dataclasses.replace(encoded, vocabulary_size=31),
+    ]
+    assert len({encoded.fingerprint(), *(other.fingerprint() for other in changed)}) == 6
+
+
+def test_labels_are_drawn_as_probable_as_they_are() -> None:
+    n = 20_000
+    probabilities = np.repeat([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], n, axis=0)
+    guessed = GuessedReviews(np.zeros((3 * n, 4), np.uint8), probabilities)
+    codes = guessed.draw_codes(np.random.default_rng(0)).reshape(3, n)
+    shares = np.bincount(codes[0], minlength=3) / n
+    np.testing.assert_allclose(shares, [0.2, 0.5, 0.3], atol=0.015)  # four standard errors
+    assert (codes[1] == 0).all()
+    assert (codes[2] == 2).all()
+    again = guessed.draw_codes(np.random.default_rng(0))
+    np.testing.assert_array_equal(codes.ravel(), again)

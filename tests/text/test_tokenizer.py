@@ -1,0 +1,144 @@
+import json
+from collections import Counter
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import PROJECT, make_reviews
+from imdb_sentiment.parameters import TokenizerParameters
+from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.tokenizer import (
+    encode_texts,
+    locate_known_words,
+    split_into_tokens,
+    train_tokenizer,
+)
+
+
+@pytest.fixture(scope="module")
+def sample() -> list[str]:
+    frame = pd.read_csv(PROJECT / "data/01_raw/sample_reviews.csv")
+    return [clean_text(text) for text in frame["review"]]
+
+
+@pytest.mark.parametrize(
+    ("found", "cleaned"),
+    [
+        ("Good.<br /><br />Very good.", "Good. Very good."),
+        ("<p class='x'>One</p><BR>two", "One two"),
+        ("Tom &amp; Jerry &quot;live&quot;", 'Tom & Jerry "live"'),
+        ("&lt;br /&gt;double-escaped", "double-escaped"),
+        ("cafe\u0301", "caf\u00e9"),
+        ("  a\t\tb\r\nc\u00a0d  ", "a b c d"),
+        ("a\x00b\x07", "a b"),
+        ("a\ud800b", "a b"),
+        (f"a&#{'1' * 5000};b", f"a&#{'1' * 5000};b"),
+        ("I <3 this, 1 < 2 and 3 > 2", "I <3 this, 1 < 2 and 3 > 2"),
+        ("I rate <b plus> and more", "I rate <b plus> and more"),
+        ("rock&notroll & AT&T", "rock&notroll & AT&T"),
+        ('<a href="x">one</a> <img src=y/> &#39;two&#39;', "one 'two'"),
+        (" <br> \u200b", ""),
+        ("\u6f22" * 40, "\u6f22" * 40),
+        ("a" + "\u0316" * 29 + "\u0301", "\u00e1" + "\u0316" * 29),
+        ("q" + "\u0316" * 50 + "b", "q" + "\u0316" * 30 + "b"),
+    ],
+)
+def test_clean_text(found: str, cleaned: str) -> None:
+    assert clean_text(found) == cleaned
+
+
+def test_ids_are_smallest_unsigned_and_padded_and_cut_on_the_left() -> None:
+    parameters = TokenizerParameters(kind="words", vocabulary_size=3, sequence_length=4)
+    tokenizer = train_tokenizer(["a a a b b c d"], parameters)
+    ids = encode_texts(tokenizer, ["a b", "c c c d a b", "unheard a of", ""])
+    assert ids.dtype == np.uint8
+    assert ids.tolist() == [[0, 0, 2, 3], [4, 4, 2, 3], [0, 0, 0, 2], [0, 0, 0, 0]]
+
+
+def test_no_texts_give_an_empty_array() -> None:
+    tokenizer = train_tokenizer(
+        ["a b"], TokenizerParameters(kind="words", vocabulary_size=5, sequence_length=7)
+    )
+    assert encode_texts(tokenizer, []).shape == (0, 7)
+
+
+def test_default_vocabulary_takes_two_bytes_an_id() -> None:
+    words = [f"word{i}" for i in range(6000)]
+    parameters = TokenizerParameters(kind="words", vocabulary_size=5000, sequence_length=200)
+    tokenizer = train_tokenizer(words, parameters)
+    ids = encode_texts(tokenizer, words[:3])
+    assert tokenizer.get_vocab_size() == 5002
+    assert ids.dtype == np.uint16
+    assert ids[0].nbytes == 400
+
+
+def test_words_and_sequences_are_those_of_keras(
+    sample: list[str], tokenizer_parameters: TokenizerParameters
+) -> None:
+    import keras
+    import tensorflow as tf
+
+    # Keras starts ids at 1 and keeps those below num_words.
+    theirs = tf.keras.preprocessing.text.Tokenizer(
+        num_words=tokenizer_parameters.vocabulary_size + 1
+    )
+    theirs.fit_on_texts(sample)
+    tokenizer = train_tokenizer(sample, tokenizer_parameters)
+    ours = tokenizer.get_vocab()
+
+    counts = Counter(theirs.word_counts)
+    ranked = counts.most_common()
+    last_count = ranked[tokenizer_parameters.vocabulary_size - 1][1]
+    certain = {word for word, count in ranked if count > last_count}
+    possible = {word for word, count in ranked if count >= last_count}
+    words = set(ours) - {"[PAD]", "[UNK]"}
+    assert certain <= words <= possible
+    assert len(words) == tokenizer_parameters.vocabulary_size
+    by_id = sorted(words, key=ours.__getitem__)
+    assert [counts[word] for word in by_id] == sorted((counts[w] for w in words), reverse=True)
+
+    # Ties fall differently, and our words follow from 2; with our ids, sequences are the same.
+    theirs.word_index = {word: ours[word] for word in words}
+    theirs.num_words = len(ours)
+    sequences = theirs.texts_to_sequences(sample)
+    padded = keras.utils.pad_sequences(sequences, maxlen=tokenizer_parameters.sequence_length)
+    np.testing.assert_array_equal(encode_texts(tokenizer, sample), padded)
+
+
+@pytest.mark.parametrize("kind", ["words", "bpe"])
+def test_the_same_texts_give_the_same_tokenizer(kind: Literal["words", "bpe"]) -> None:
+    texts = [text for text, _ in make_reviews(500)]
+    parameters = TokenizerParameters(kind=kind, vocabulary_size=100, sequence_length=10)
+    first, *others = (json.loads(train_tokenizer(texts, parameters).to_str()) for _ in range(5))
+    assert all(other == first for other in others)
+
+
+def test_parts_of_words_make_up_rare_ones() -> None:
+    parameters = TokenizerParameters(kind="bpe", vocabulary_size=40, sequence_length=10)
+    tokenizer = train_tokenizer(["low lower lowest"] * 50 + ["new newer newest"] * 50, parameters)
+    assert tokenizer.get_vocab_size() <= 42
+    (tokens,) = split_into_tokens(tokenizer, ["NEWEST, slow!"])
+    assert "".join(tokens) == "newestslow"
+    assert {"low", "new"} <= set(tokenizer.get_vocab())
+    ids = encode_texts(tokenizer, ["newest", "slow", "\u6f22"])
+    assert (ids[2] == 0).all()  # a letter that training has never seen
+    words = {number: token for token, number in tokenizer.get_vocab().items()}
+    decoded = ["".join(words[i] for i in row if i) for row in ids.tolist()]
+    assert decoded == ["newest", "slow", ""]
+    text = "Slow \u6f22 NEWEST"
+    tokens_found, word_numbers, places = locate_known_words(tokenizer, text)
+    assert [text[start:stop] for start, stop in places] == ["Slow", "NEWEST"]
+    assert len(tokens_found) == len(word_numbers) > 2
+    assert sorted(set(word_numbers.tolist())) == [0, 1]
+
+
+def test_tokens_are_not_cut_to_the_length_of_a_sequence() -> None:
+    parameters = TokenizerParameters(kind="words", vocabulary_size=3, sequence_length=2)
+    tokenizer = train_tokenizer(["a a a b b c d"], parameters)
+    assert list(split_into_tokens(tokenizer, ["a, b c d A", "d", ""])) == [
+        ["a", "b", "c", "a"],
+        [],
+        [],
+    ]

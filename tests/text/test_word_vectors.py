@@ -1,0 +1,72 @@
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from tokenizers import Tokenizer
+
+from imdb_sentiment.parameters import TokenizerParameters, WordVectorsParameters
+from imdb_sentiment.text.tokenizer import train_tokenizer
+from imdb_sentiment.text.word_vectors import train_word_vectors
+
+WORD2VEC = WordVectorsParameters(
+    method="word2vec", size=12, window=3, skip_gram=True, epochs=20, norm=None, seed=3
+)
+
+
+def make_texts() -> Iterator[str]:
+    """Yield texts in which cat and dog share their company, and so do car and bus."""
+    rng = random.Random(0)
+    for _ in range(600):
+        kind = rng.random() < 0.5
+        subject = rng.choice(["cat", "dog"] if kind else ["car", "bus"])
+        company = ["fur", "paw", "tail", "purr"] if kind else ["road", "wheel", "petrol", "brake"]
+        yield " ".join([*rng.sample(company, 2), subject, *rng.sample(company, 2)])
+
+
+@pytest.fixture
+def tokenizer() -> Tokenizer:
+    parameters = TokenizerParameters(kind="words", vocabulary_size=13, sequence_length=9)
+    return train_tokenizer(["absent " * 9999, *make_texts()], parameters)
+
+
+def cosine(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+
+def test_words_of_like_company_have_like_vectors(tokenizer: Tokenizer) -> None:
+    vectors = train_word_vectors(make_texts, tokenizer, WORD2VEC)
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (15, 12)
+    known = {word: vectors[number] for word, number in tokenizer.get_vocab().items()}
+    for one, other, stranger in (("cat", "dog", "bus"), ("car", "bus", "dog")):
+        assert cosine(known[one], known[other]) > cosine(known[one], known[stranger]) + 0.2
+    assert not vectors[:2].any()  # padding and the unknown word
+    assert not known["absent"].any()
+
+
+def test_the_norm_is_what_is_asked_for(tokenizer: Tokenizer) -> None:
+    learnt = train_word_vectors(make_texts, tokenizer, WORD2VEC)
+    scaled = train_word_vectors(make_texts, tokenizer, WORD2VEC.model_copy(update={"norm": 4.0}))
+    norms = np.linalg.norm(learnt, axis=1)
+    assert norms.max() > 1.1 * norms[norms > 0].min()
+    np.testing.assert_allclose(np.linalg.norm(scaled, axis=1), np.where(norms > 0, 4, 0), rtol=1e-5)
+    np.testing.assert_allclose(scaled * norms[:, None] / 4, learnt, atol=1e-5)
+
+
+def test_a_seed_gives_one_set_of_vectors(tokenizer: Tokenizer) -> None:
+    first, again, other = (
+        train_word_vectors(make_texts, tokenizer, WORD2VEC.model_copy(update={"seed": seed}))
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other)
+
+
+def test_there_may_be_no_method_and_no_text(tokenizer: Tokenizer) -> None:
+    none = WORD2VEC.model_copy(update={"method": "none"})
+    assert train_word_vectors(make_texts, tokenizer, none).shape == (0, 12)
+    empty = train_word_vectors(lambda: ["", "unheard of"], tokenizer, WORD2VEC)
+    assert empty.shape == (15, 12)
+    assert not empty.any()

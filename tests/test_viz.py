@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from playwright.sync_api import Browser, Page, expect
 
 from browser import CHROMIUM, run_browser
-from helpers import PROJECT, run_server
-
-CATALOG = PROJECT / "conf/base/catalog_reporting.yml"
+from helpers import run_server
+from imdb_sentiment.pipelines.reporting import create_pipeline
 
 LAYERS = [
     "raw",
@@ -92,11 +90,7 @@ def test_figures_of_the_run_are_previewed(name: str, words: str, page: Page) -> 
 
 @pytest.mark.parametrize(
     "name",
-    sorted(
-        name
-        for name, entry in yaml.safe_load(CATALOG.read_text()).items()
-        if not name.startswith("_") and entry["type"].endswith("FigureDataset")
-    ),
+    sorted(name for name in create_pipeline().all_outputs() if name.endswith("_figure")),
 )
 def test_plots_are_drawn(name: str, page: Page) -> None:
     open_node(page, name)

@@ -1,20 +1,23 @@
-"""What can go wrong through the user's data or settings, and can be mended there."""
+"""Errors in the user's data or settings, which the user can mend."""
 
 from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Input or settings that can't be used; the message says what to change, in one line."""
+    """Input or settings that can't be used. The message says in one line what to change."""
 
 
 def require_column(column: str, found: Iterable[str], file: str, parameter: str) -> None:
     """Raise `InputError` if a file lacks a column.
 
     Args:
-        column: The column.
-        found: The columns that the file has.
-        file: Its name, for the message.
-        parameter: What names the column in conf/.
+        column: Name of the column.
+        found: Names of the columns in the file.
+        file: Name of the file, for the message.
+        parameter: Parameter in conf/ that names the column.
+
+    Raises:
+        InputError: If `column` is not among `found`.
 
     """
     names = list(map(str, found))
@@ -26,7 +29,7 @@ def require_column(column: str, found: Iterable[str], file: str, parameter: str)
 
 
 def find_input_error(error: BaseException) -> InputError | None:
-    """Return the `InputError` behind `error`, if there is one: Kedro wraps what datasets raise."""
+    """Return the `InputError` among the causes of `error`; Kedro wraps what datasets raise."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, InputError):
         cause = cause.__cause__

@@ -1,4 +1,4 @@
-"""Kedro's settings of this project."""
+"""Kedro's settings for this project."""
 
 import importlib.util
 import logging
@@ -7,23 +7,21 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from imdb_sentiment.framework.hooks import PrintSummary, RequireInputs
+from imdb_sentiment.framework.hooks import PrintSummary, RefuseUnknownParameters, RequireInputs
 from imdb_sentiment.framework.session import PlainErrorsSession
 
-# Kedro 1.7 calls a function that OmegaConf 2.4 has renamed: nothing that a user can mend.
+# Kedro 1.7 calls a function that OmegaConf 2.4 has renamed; users can do nothing about it.
 warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 
-HOOKS: list[Any] = [RequireInputs(), PrintSummary()]
+HOOKS: list[Any] = [RefuseUnknownParameters(), RequireInputs(), PrintSummary()]
 SESSION_CLASS = PlainErrorsSession
 
-# A run is tracked where MLflow's own setting says where; conf/base/mlflow.yml says how.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # as Kedro's is
-DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)  # off by default, and here with more to it
 if os.environ.get("MLFLOW_TRACKING_URI"):
-    if importlib.util.find_spec("kedro_mlflow"):
+    if importlib.util.find_spec("mlflow"):
         from imdb_sentiment.framework.tracking import TrackRun
 
-        HOOKS.insert(0, TrackRun())  # called last: only what may begin is tracked
+        HOOKS.insert(0, TrackRun())  # called last, so only runs that may begin are tracked
     else:
         logging.getLogger(__name__).warning(
             "MLFLOW_TRACKING_URI is set, but runs are not tracked: first, make mlflow"
@@ -31,14 +29,14 @@ if os.environ.get("MLFLOW_TRACKING_URI"):
 
 
 def _join_path(folder: str, name: Any) -> str | None:
-    """Return a path inside `folder`, an absolute path as it is, or None where there is no name."""
+    """Return `name` inside `folder`, an absolute `name` unchanged, or None if there is no name."""
     return None if name is None else (Path(folder) / Path(str(name)).expanduser()).as_posix()
 
 
 CONFIG_LOADER_ARGS: dict[str, Any] = {
     "base_env": "base",
     "default_run_env": "local",
-    # An environment overrides single parameters, not whole groups of them.
+    # An environment overrides single parameters, not whole groups.
     "merge_strategy": {"parameters": "soft"},
     "custom_resolvers": {"join_path": _join_path},
 }

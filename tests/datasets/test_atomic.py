@@ -1,14 +1,21 @@
+import contextlib
+import inspect
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
-from kedro.io import Version
+import yaml
+from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets.json import JSONDataset
 
-from imdb_sentiment.datasets import AtomicJSONDataset, AtomicPickleDataset, PickleStreamDataset
+from helpers import PROJECT
+from imdb_sentiment.datasets import AtomicDataset, PickleStreamDataset
 from imdb_sentiment.datasets.atomic import atomic_write
 
 
@@ -26,7 +33,7 @@ def test_atomic_write_keeps_the_suffix_and_leaves_nothing_else(tmp_path: Path) -
 
 
 def test_a_save_that_fails_keeps_the_old_value(tmp_path: Path) -> None:
-    dataset = AtomicPickleDataset(filepath=str(tmp_path / "value.pkl"))
+    dataset = AtomicDataset(filepath=str(tmp_path / "value.pkl"), dataset="pickle.PickleDataset")
     dataset.save({"old": 1})
     with pytest.raises(Exception, match="half-way"):
         dataset.save([b"x" * 1_000_000, Unpicklable()])
@@ -34,14 +41,82 @@ def test_a_save_that_fails_keeps_the_old_value(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["value.pkl"]
 
 
+def test_two_processes_do_not_write_to_the_same_temporary_file(tmp_path: Path) -> None:
+    path = tmp_path / "value.txt"
+    with atomic_write(path) as first, atomic_write(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"  # renamed last, and whole
+    assert list(tmp_path.iterdir()) == [path]
+
+
+VERSION = "2026-01-01T00.00.00.000Z"
+
+
 def test_a_versioned_dataset_stays_versioned(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
-    dataset = AtomicJSONDataset(
-        filepath=str(path), version=Version(None, "2026-01-01T00.00.00.000Z")
-    )
+    entry = {"type": AtomicDataset, "filepath": str(path), "dataset": "json.JSONDataset"}
+    entry["versioned"] = True
+    dataset = AbstractDataset.from_config("metrics", entry, save_version=VERSION)
+    assert not dataset.exists()
     dataset.save({"a": 1})
+    assert dataset.exists()
     assert dataset.load() == {"a": 1}
-    assert [file.name for file in path.rglob("*") if file.is_file()] == ["metrics.json"]
+    assert [file for file in path.rglob("*") if file.is_file()] == [path / VERSION / path.name]
+    with pytest.raises(DatasetError, match="must not exist"):
+        dataset.save({"a": 2})
+    old = AbstractDataset.from_config("metrics", entry, load_version=VERSION)
+    AbstractDataset.from_config("metrics", entry).save({"a": 3})
+    assert old.load() == {"a": 1}
+    assert AbstractDataset.from_config("metrics", entry).load() == {"a": 3}
+
+
+def test_what_a_killed_run_left_is_no_record(tmp_path: Path) -> None:
+    catalog = yaml.safe_load((PROJECT / "conf/base/catalog_reporting.yml").read_text())
+    path = tmp_path / "record.json"
+    one = catalog["run_record@one"] | {"filepath": str(path)}
+    AbstractDataset.from_config("one", one, save_version=VERSION).save({"a": 1})
+    with contextlib.suppress(KeyboardInterrupt), atomic_write(path / VERSION / path.name) as left:
+        left.write_text("half")
+        os.link(left, left.with_name(f".{left.name}.{left.name}"))  # outlives the block
+        raise KeyboardInterrupt
+    everything = catalog["run_record@all"] | {"path": str(path)}
+    records = AbstractDataset.from_config("all", everything).load()
+    assert [(name, load()) for name, load in records.items()] == [(VERSION, {"a": 1})]
+    assert AbstractDataset.from_config("one", one).load() == {"a": 1}
+
+
+def test_a_preview_is_that_of_the_nested_dataset(tmp_path: Path) -> None:
+    path = str(tmp_path / "table.csv")
+    dataset = AtomicDataset(filepath=path, dataset="pandas.CSVDataset")
+    dataset.save(pd.DataFrame({"a": [1, 2, 3]}))
+    assert dataset.preview(nrows=2)["data"] == [[1], [2]]
+    # Kedro-Viz looks for the type of a preview here.
+    assert "TablePreview" in str(inspect.signature(dataset.preview).return_annotation)
+    assert not hasattr(AtomicDataset(filepath=path, dataset="pickle.PickleDataset"), "preview")
+
+
+def test_a_remote_file_is_saved_as_the_nested_dataset_does(tmp_path: Path) -> None:
+    dataset = AtomicDataset(filepath="memory://value.json", dataset="json.JSONDataset")
+    dataset.save({"a": 1})
+    assert dataset.exists()
+    assert dataset.load() == {"a": 1}
+    assert JSONDataset(filepath="memory://value.json").load() == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("nested", "message"),
+    [
+        ({"type": "json.JSONDataset", "versioned": True}, "beside `dataset`"),
+        ({"type": "json.JSONDataset", "sep": ";"}, "sep"),
+        ({"type": "json.NoDataset"}, "NoDataset"),
+    ],
+)
+def test_a_wrong_nested_entry_is_refused_at_once(nested: dict[str, Any], message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        AbstractDataset.from_config(
+            "wrong", {"type": AtomicDataset, "filepath": "a.json", "dataset": nested}
+        )
 
 
 def test_a_stream_iterates_more_than_once(tmp_path: Path) -> None:
@@ -74,9 +149,8 @@ PickleStreamDataset(filepath={str(tmp_path / "stream.pkl")!r}).save(
 )
 """
     process = subprocess.Popen([sys.executable, "-c", code])
-    partial = tmp_path / ".stream.partial.pkl"
     deadline = time.monotonic() + 60
-    while not (partial.exists() and partial.stat().st_size > 0):
+    while not any(path.stat().st_size > 0 for path in tmp_path.glob(".stream.*.partial.pkl")):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)

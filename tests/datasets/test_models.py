@@ -3,8 +3,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers import make_encoded
-from imdb_sentiment.datasets import TokenizerDataset
-from imdb_sentiment.datasets.keras_model import AtomicTensorFlowModelDataset
+from imdb_sentiment.datasets import KerasModelDataset, TokenizerDataset
 from imdb_sentiment.network.model import score_sequences
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import Hyperparameters, TokenizerParameters
@@ -28,7 +27,7 @@ def test_a_model_predicts_the_same_after_reloading(
 ) -> None:
     encoded = make_encoded(40)
     model, _ = train_model(encoded, hyperparameters, seed=1)
-    dataset = AtomicTensorFlowModelDataset(filepath=str(tmp_path / "new/model.keras"))
+    dataset = KerasModelDataset(filepath=str(tmp_path / "new/model.keras"))
     dataset.save(model)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.keras"]
     np.testing.assert_array_equal(

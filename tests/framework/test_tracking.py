@@ -1,4 +1,4 @@
-"""Runs kept in MLflow. Those of the tests that need it are skipped where it isn't installed."""
+"""Runs kept in MLflow. The tests that need it are skipped if it isn't installed."""
 
 import importlib.util
 import json
@@ -22,8 +22,8 @@ from helpers import (
     write_csv,
 )
 
-INSTALLED = importlib.util.find_spec("kedro_mlflow") is not None
-needs_mlflow = pytest.mark.skipif(not INSTALLED, reason="kedro-mlflow is not installed")
+INSTALLED = importlib.util.find_spec("mlflow") is not None
+needs_mlflow = pytest.mark.skipif(not INSTALLED, reason="MLflow is not installed")
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def find_runs(client: Any) -> list[Any]:
     return list(client.search_runs([experiment.experiment_id]))
 
 
-@pytest.mark.skipif(INSTALLED, reason="kedro-mlflow is installed")
+@pytest.mark.skipif(INSTALLED, reason="MLflow is installed")
 def test_a_run_that_cannot_be_tracked_says_so(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from helpers import make_encoded, small_hyperparameters
-from imdb_sentiment.datasets.keras_model import AtomicTensorFlowModelDataset
+from imdb_sentiment.datasets import KerasModelDataset
 from imdb_sentiment.network.model import score_sequences
 from imdb_sentiment.network.training import train_model
 
@@ -66,7 +66,7 @@ def test_an_unknown_kind_is_refused() -> None:
 def test_a_model_with_pooling_predicts_the_same_after_reloading(kind: str, tmp_path: Path) -> None:
     encoded = make_encoded(40, 3)
     model, _ = train_model(encoded, small_hyperparameters(pooling=kind, bidirectional=True), 1)
-    dataset = AtomicTensorFlowModelDataset(filepath=str(tmp_path / "model.keras"))
+    dataset = KerasModelDataset(filepath=str(tmp_path / "model.keras"))
     dataset.save(model)
     np.testing.assert_array_equal(
         score_sequences(dataset.load(), encoded.sequences),

@@ -14,8 +14,7 @@ from kedro.runner import SequentialRunner
 
 from helpers import make_reviews, write_csv
 from imdb_sentiment.datasets import (
-    AtomicJSONDataset,
-    AtomicPickleDataset,
+    AtomicDataset,
     ChunkedCSVDataset,
     OptionalCSVDataset,
     PickleStreamDataset,
@@ -380,9 +379,15 @@ def test_the_pipeline_runs_on_a_few_rows(
             "rejected_reviews": ChunkedCSVDataset(filepath=str(tmp_path / "rejected.csv")),
             "clean_reviews": PickleStreamDataset(filepath=str(tmp_path / "clean.pkl")),
             "clean_unlabelled_reviews": PickleStreamDataset(filepath=str(tmp_path / "more.pkl")),
-            "audit": AtomicJSONDataset(filepath=str(tmp_path / "audit.json")),
-            "train": AtomicPickleDataset(filepath=str(tmp_path / "train.pkl")),
-            "test": AtomicPickleDataset(filepath=str(tmp_path / "test.pkl")),
+            "audit": AtomicDataset(
+                filepath=str(tmp_path / "audit.json"), dataset="json.JSONDataset"
+            ),
+            "train": AtomicDataset(
+                filepath=str(tmp_path / "train.pkl"), dataset="pickle.PickleDataset"
+            ),
+            "test": AtomicDataset(
+                filepath=str(tmp_path / "test.pkl"), dataset="pickle.PickleDataset"
+            ),
             "params:reviews": MemoryDataset(reviews),
             "params:split": MemoryDataset(split),
             "params:tokenizer": MemoryDataset(tokenizer_parameters),

@@ -21,7 +21,7 @@ from helpers import (
     rank_auc,
     small_hyperparameters,
 )
-from imdb_sentiment.datasets import AtomicCSVDataset, RunFactsDataset
+from imdb_sentiment.datasets import AtomicDataset, RunFactsDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.calibration import measure_calibration
 from imdb_sentiment.network.model import KerasModel
@@ -209,9 +209,8 @@ def test_labels_stay_text_on_their_way_through_the_catalog(
     labels: tuple[str, str], reviews: ReviewsParameters, tmp_path: Path
 ) -> None:
     entry = yaml.safe_load((PROJECT / "conf/base/catalog_reporting.yml").read_text())
-    dataset = AtomicCSVDataset(
-        filepath=str(tmp_path / "predictions.csv"),
-        load_args=entry["test_predictions"]["load_args"],
+    dataset = AtomicDataset(
+        filepath=str(tmp_path / "predictions.csv"), dataset=entry["test_predictions"]["dataset"]
     )
     named = reviews.model_copy(update={"labels": labels})
     frame = make_predictions(100, labels).assign(review="a\rb")

@@ -29,7 +29,7 @@ from helpers import (
     wait_until,
     write_csv,
 )
-from imdb_sentiment.datasets import AtomicPickleDataset, OptunaStorageDataset
+from imdb_sentiment.datasets import AtomicDataset, OptunaStorageDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.calibration import fit_temperature
 from imdb_sentiment.network.model import build_model, score_sequences
@@ -384,7 +384,9 @@ def test_the_pipeline_tunes_without_the_test_set(
                 "test": MemoryDataset(test),
                 "word_vectors": MemoryDataset(NO_VECTORS),
                 "study_storage": OptunaStorageDataset(filepath=str(folder / "study.db")),
-                "study": AtomicPickleDataset(filepath=str(folder / "study.pkl")),
+                "study": AtomicDataset(
+                    filepath=str(folder / "study.pkl"), dataset="pickle.PickleDataset"
+                ),
                 "params:tuning": MemoryDataset(tuning),
                 "params:training": MemoryDataset(TRAINING),
                 "params:hyperparameters": MemoryDataset(one_epoch),

@@ -1,17 +1,12 @@
-"""Kedro datasets of this project: what kedro-datasets has no fitting type for.
+"""Kedro datasets of this project, where kedro-datasets has no type that fits.
 
-Nothing here imports TensorFlow; the dataset that does is in `keras_model`.
+None of them imports TensorFlow before it is used.
 """
 
-from imdb_sentiment.datasets.atomic import (
-    AtomicCSVDataset,
-    AtomicFigureDataset,
-    AtomicJSONDataset,
-    AtomicPickleDataset,
-    AtomicTextDataset,
-)
+from imdb_sentiment.datasets.atomic import AtomicDataset
 from imdb_sentiment.datasets.chunked_csv import ChunkedCSVDataset
 from imdb_sentiment.datasets.downloaded_tar import DownloadedTarDataset
+from imdb_sentiment.datasets.keras_model import KerasModelDataset
 from imdb_sentiment.datasets.onnx_model import OnnxModelDataset
 from imdb_sentiment.datasets.optional_csv import OptionalCSVDataset
 from imdb_sentiment.datasets.optuna_storage import OptunaStorageDataset
@@ -20,13 +15,10 @@ from imdb_sentiment.datasets.run_facts import RunFactsDataset
 from imdb_sentiment.datasets.tokenizer import TokenizerDataset
 
 __all__ = [
-    "AtomicCSVDataset",
-    "AtomicFigureDataset",
-    "AtomicJSONDataset",
-    "AtomicPickleDataset",
-    "AtomicTextDataset",
+    "AtomicDataset",
     "ChunkedCSVDataset",
     "DownloadedTarDataset",
+    "KerasModelDataset",
     "OnnxModelDataset",
     "OptionalCSVDataset",
     "OptunaStorageDataset",

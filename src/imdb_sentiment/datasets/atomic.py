@@ -1,37 +1,41 @@
 """Files that appear under their name only when they are whole.
 
-A run can be killed at any moment. Whatever is written here goes to a temporary file beside the
-final one and is renamed at the end, so a later run never loads half a pickle or half a model.
+A run can be killed at any moment. Whatever is written here goes to a temporary file in the same
+folder, which takes the final name at the end, so no later run loads half a pickle or half a model.
 """
 
-import contextlib
-import csv
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import wraps
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
 
-from kedro_datasets.json import JSONDataset
-from kedro_datasets.pandas import CSVDataset
-from kedro_datasets.pickle import PickleDataset
-from kedro_datasets.plotly import JSONDataset as PlotlyJSONDataset
-from kedro_datasets.text import TextDataset
+import fsspec
+from kedro.io.core import (
+    VERSION_KEY,
+    AbstractVersionedDataset,
+    Version,
+    get_protocol_and_path,
+    parse_dataset_definition,
+)
 
 
-@contextlib.contextmanager
-def atomic_write(path: str | PurePosixPath | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes the name `path` if the block succeeds.
+@contextmanager
+def atomic_write(path: PurePath) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path`; rename it to `path` if the block succeeds.
 
     Args:
-        path: The final path; its folder is made if missing. The temporary name keeps the
-            suffix, since some libraries choose a format by it.
+        path: The final path. Its folder is made if it is missing.
 
     Yields:
-        The path to write to. It is removed if the block raises.
+        The path to write to, removed if the block raises. No other process has the same one. It
+        keeps the suffix, since some libraries choose a format by it.
 
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    partial = final.with_name(f".{final.stem}.partial{final.suffix}")
+    partial = final.with_name(f".{final.stem}.{uuid.uuid4().hex}.partial{final.suffix}")
     try:
         yield partial
         partial.replace(final)
@@ -39,58 +43,78 @@ def atomic_write(path: str | PurePosixPath | Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-class AtomicSave:
-    """Mixin, ahead of a file dataset of kedro-datasets: saves through `atomic_write`.
+class AtomicDataset(AbstractVersionedDataset[Any, Any]):
+    """Saves through another dataset, under the final name only when the file is whole.
 
-    Remote file systems are left as they are: an object store shows only complete objects anyway.
+    On a remote file system the nested dataset saves by itself: an object store shows only complete
+    objects anyway.
+
+    Args:
+        filepath: Path or URL of the file.
+        dataset: Type of the nested dataset, or its catalog entry without `filepath`.
+        version: Version to load and to save; Kedro makes it from `versioned: true`.
+        metadata: Metadata for plugins; ignored by Kedro.
+
+    Raises:
+        ValueError: If the nested dataset is versioned, instead of this one.
+
     """
 
-    _protocol: str
-    _partial: Path | None = None
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        dataset: str | dict[str, Any],
+        version: Version | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        entry = {"type": dataset} if isinstance(dataset, str) else dataset
+        self._type, self._options = parse_dataset_definition(entry)
+        if VERSION_KEY in self._options:
+            raise ValueError("set `versioned` beside `dataset`, not inside it")
+        protocol, path = get_protocol_and_path(filepath, version)
+        self._prefix = "" if protocol == "file" else f"{protocol}://"
+        filesystem = fsspec.filesystem(protocol, **self._options.get("credentials", {}))
+        self._is_there = filesystem.exists
+        super().__init__(PurePosixPath(path), version, filesystem.exists, filesystem.glob)
+        self.metadata = metadata
+        self._nested(self._filepath)  # wrong options are reported now, not after the node has run
+
+    def load(self) -> Any:
+        """Return what the nested dataset loads."""
+        return self._nested(self._get_load_path()).load()
 
     def save(self, data: Any) -> None:
-        """Save `data` as the dataset behind this mixin does, under the final name once whole."""
-        # The undecorated save: Kedro's logging and version checks already wrap this method.
-        save = super().save.__wrapped__  # type: ignore[misc]
-        if self._protocol != "file":
-            save(self, data)
-            return
-        with atomic_write(super()._get_save_path()) as partial:  # type: ignore[misc]
-            self._partial = partial
-            try:
-                save(self, data)
-            finally:
-                self._partial = None
+        """Save `data` with the nested dataset."""
+        path = self._get_save_path()
+        with nullcontext(path) if self._prefix else atomic_write(path) as writable:
+            self._nested(writable).save(data)
 
-    def _get_save_path(self) -> PurePosixPath:
-        if self._partial is not None:
-            return PurePosixPath(self._partial.as_posix())
-        return super()._get_save_path()  # type: ignore[misc, no-any-return]
+    @property
+    def preview(self) -> Callable[..., Any]:
+        """The nested dataset's `preview`, with its signature, by which Kedro-Viz draws it.
 
+        Raises:
+            AttributeError: If the nested dataset has none.
 
-class AtomicCSVDataset(AtomicSave, CSVDataset):
-    """`pandas.CSVDataset`, written atomically, and with all text in quotation marks.
+        """
 
-    The csv module leaves a lone carriage return unquoted, and readers end a row at it.
-    """
+        @wraps(self._type.preview)  # type: ignore[attr-defined]
+        def preview(**options: Any) -> Any:
+            return self._nested(self._get_load_path()).preview(**options)
 
-    DEFAULT_SAVE_ARGS: ClassVar[dict[str, Any]] = {
-        **CSVDataset.DEFAULT_SAVE_ARGS,
-        "quoting": csv.QUOTE_NONNUMERIC,
-    }
+        return preview
 
+    def _nested(self, path: PurePath) -> Any:
+        options: dict[str, Any] = {"filepath": f"{self._prefix}{path}", **self._options}
+        return self._type(**options)
 
-class AtomicFigureDataset(AtomicSave, PlotlyJSONDataset):
-    """`plotly.JSONDataset`, written atomically."""
+    def _exists(self) -> bool:
+        return bool(self._is_there(str(self._get_load_path())))
 
-
-class AtomicJSONDataset(AtomicSave, JSONDataset):
-    """`json.JSONDataset`, written atomically."""
-
-
-class AtomicPickleDataset(AtomicSave, PickleDataset):
-    """`pickle.PickleDataset`, written atomically."""
-
-
-class AtomicTextDataset(AtomicSave, TextDataset):
-    """`text.TextDataset`, written atomically."""
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "filepath": self._filepath,
+            "dataset": self._type.__name__,
+            "version": self._version,
+        }

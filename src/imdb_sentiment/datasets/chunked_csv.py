@@ -1,65 +1,85 @@
-"""A CSV of any length, a chunk at a time, with every record accounted for."""
+"""A CSV of any length, read one chunk at a time, with every record accounted for."""
 
 import codecs
+import csv
 import re
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
+import fsspec
 import numpy as np
 import pandas as pd
+from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
-from kedro_datasets.pandas import CSVDataset
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
-from imdb_sentiment.datasets.atomic import AtomicCSVDataset, atomic_write
+from imdb_sentiment.datasets.atomic import atomic_write
+from imdb_sentiment.datasets.local_file import require_local
 from imdb_sentiment.datasets.stream import Stream
 from imdb_sentiment.errors import InputError
 
 MALFORMED = "_malformed"
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
 
+# The header is read as a record: pandas then compares the number of fields of every other record
+# with the header's, the first record's too, and never takes a surplus field for an index.
+LOAD_ARGS: dict[str, Any] = {
+    "chunksize": 5000,
+    "dtype": str,
+    "encoding": "utf-8",
+    "header": None,
+    "index_col": False,
+    "na_filter": False,
+    "on_bad_lines": "warn",
+    "skip_blank_lines": False,
+}
+# All text is quoted: the csv module leaves a lone carriage return unquoted, and readers end a row
+# at it.
+SAVE_ARGS: dict[str, Any] = {"index": False, "quoting": csv.QUOTE_NONNUMERIC}
 
-class ChunkedCSVDataset(CSVDataset):
-    """`pandas.CSVDataset` with `chunksize`, for files from people.
 
-    It loads as a stream of data frames of strings, which can be iterated more than once. Each
-    frame is indexed by the number of the record in the file, counted from 1 after the header. A
-    record with more fields than the header stays in its place, empty but for the column
-    `_malformed`, which says what is wrong with it; in all others that column is empty.
+class ChunkedCSVDataset(AbstractDataset[Iterable[pd.DataFrame], Stream[pd.DataFrame]]):
+    """A CSV made by people, as a stream of data frames of strings.
 
-    It saves an iterable of data frames, under the final name once it has ended.
+    The stream can be iterated more than once. Each frame is indexed by the number of the record in
+    the file, counted from 1 after the header. A record with more fields than the header stays in
+    its place and is empty except for the column `_malformed`, which says what is wrong with it; in
+    all other records that column is empty.
+
+    An iterable of data frames is saved under the final name once it has ended.
 
     Args:
-        filepath: The file.
-        load_args: Of `pandas.read_csv`, such as `chunksize`, `encoding` and `sep`.
-        save_args: Of `pandas.DataFrame.to_csv`.
-        metadata: For plugins; Kedro ignores it.
+        filepath: Path or URL of the file. A file can be saved only to a local path.
+        load_args: Arguments of `pandas.read_csv`, such as `chunksize`, `encoding` and `sep`.
+        save_args: Arguments of `pandas.DataFrame.to_csv`.
+        credentials: Options of the remote file system that the URL names.
+        metadata: Metadata for plugins; ignored by Kedro.
 
     Iterating raises:
-        InputError: The file is missing or empty, is not in the encoding named, has a quote that
-            never closes, two columns of one name, or one that is called `_malformed`.
+        InputError: If the file is missing or empty, is not in the encoding named, has a quotation
+            mark that is never closed, two columns of the same name, or one named `_malformed`.
 
     """
 
-    # The header is read as a record: pandas then holds every other record against its number of
-    # fields, the first one too, and never takes a surplus field for an index.
-    DEFAULT_LOAD_ARGS: ClassVar[dict[str, Any]] = {
-        "chunksize": 5000,
-        "dtype": str,
-        "encoding": "utf-8",
-        "header": None,
-        "index_col": False,
-        "na_filter": False,
-        "on_bad_lines": "warn",
-        "skip_blank_lines": False,
-    }
-
-    DEFAULT_SAVE_ARGS: ClassVar[dict[str, Any]] = AtomicCSVDataset.DEFAULT_SAVE_ARGS
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        load_args: dict[str, Any] | None = None,
+        save_args: dict[str, Any] | None = None,
+        credentials: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._filepath = filepath
+        self._load_args = LOAD_ARGS | (load_args or {})
+        self._save_args = SAVE_ARGS | (save_args or {})
+        self._credentials = credentials
+        self.metadata = metadata
 
     def load(self) -> Stream[pd.DataFrame]:
         """Return the stream of chunks."""
-        if not self._fs.isfile(str(self._filepath)):
+        if not self._exists():
             raise InputError(
                 f"{self._filepath} does not exist: put the file there, or name another one that "
                 "is in data/01_raw, or its whole path"
@@ -71,9 +91,14 @@ class ChunkedCSVDataset(CSVDataset):
         return Stream(self._chunks)
 
     def save(self, data: Iterable[pd.DataFrame]) -> None:
-        """Write the chunks one after another; the first one names the columns."""
+        """Write the chunks one after another; the first one names the columns.
+
+        Raises:
+            InputError: If the file is not on this machine.
+
+        """
         with (
-            atomic_write(self._get_save_path()) as partial,
+            atomic_write(require_local(self._filepath)) as partial,
             partial.open("w", encoding="utf-8", newline="") as file,
         ):
             for number, chunk in enumerate(data):
@@ -84,11 +109,24 @@ class ChunkedCSVDataset(CSVDataset):
         chunk = next(self._chunks(), pd.DataFrame({MALFORMED: []}))
         return TablePreview(chunk.drop(columns=MALFORMED).head(nrows).to_dict(orient="split"))
 
+    def _exists(self) -> bool:
+        filesystem, path = fsspec.url_to_fs(self._filepath, **(self._credentials or {}))
+        return bool(filesystem.isfile(path))
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "filepath": self._filepath,
+            "load_args": self._load_args,
+            "save_args": self._save_args,
+        }
+
     def _chunks(self) -> Iterator[pd.DataFrame]:
         header: list[str] | None = None
         next_row = 0  # the header is record 0
         try:
-            with super().load.__wrapped__(self) as reader:
+            with pd.read_csv(
+                self._filepath, storage_options=self._credentials, **self._load_args
+            ) as reader:
                 while True:
                     records, problems = _next_records(reader)
                     if records.empty and not problems:
@@ -110,7 +148,7 @@ class ChunkedCSVDataset(CSVDataset):
             raise InputError(f"{self._filepath} is not a whole CSV: {_explain(error)}") from None
 
     def _checked_header(self, record: pd.Series) -> list[str]:
-        # Spreadsheets leave empty columns behind.
+        # Spreadsheets leave empty columns behind; they get a name of their own.
         header = [name.strip() or f"unnamed_{place}" for place, name in enumerate(record)]
         if len(set(header)) < len(header):
             raise InputError(f"{self._filepath}: two columns have the same name: {header}")

@@ -1,4 +1,4 @@
-"""The text files in a tar archive that is fetched when it is first needed."""
+"""The text files in a tar archive that is downloaded when it is first needed."""
 
 import gzip
 import logging
@@ -12,6 +12,7 @@ import pooch
 from kedro.io import AbstractDataset
 from requests.exceptions import RequestException
 
+from imdb_sentiment.datasets.local_file import require_local
 from imdb_sentiment.datasets.stream import Stream
 from imdb_sentiment.errors import InputError
 
@@ -21,20 +22,20 @@ RETRIES = 2
 
 
 class DownloadedTarDataset(AbstractDataset[None, Stream[tuple[str, str]]]):
-    """A .tar.gz from the net, or from the user, read member by member and never extracted.
+    """A .tar.gz of texts, downloaded or the user's own, read member by member.
 
-    It loads as a stream of (member name, text) of the regular files, in the archive's order. Names
-    are only handed on, never opened, so an archive cannot write or read anything outside.
+    It loads as a stream of (member name, text) of the regular files, in the archive's order. The
+    archive is never extracted, so it cannot write anything outside.
 
     Args:
-        filepath: Where the download is kept.
-        url: Where it comes from.
-        sha256: Checksum of the download.
-        own_archive: Archive to read instead; its checksum is not looked at.
-        metadata: For plugins; Kedro ignores it.
+        filepath: Local path at which the download is kept.
+        url: URL of the download.
+        sha256: Checksum of the download, as hexadecimal digits.
+        own_archive: Path of an archive to read instead, whose checksum is not verified.
+        metadata: Metadata for plugins; ignored by Kedro.
 
     Loading or iterating raises:
-        InputError: The download failed, or the archive is missing or damaged.
+        InputError: If the download fails, or the archive is missing or damaged.
 
     """
 
@@ -47,25 +48,25 @@ class DownloadedTarDataset(AbstractDataset[None, Stream[tuple[str, str]]]):
         own_archive: str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        self._filepath = Path(filepath)
+        self._filepath = require_local(filepath)
         self._url = url
         self._sha256 = sha256
         self._own_archive = Path(own_archive).expanduser() if own_archive else None
         self.metadata = metadata
 
     def load(self) -> Stream[tuple[str, str]]:
-        """Return the stream, after a download where one is needed."""
+        """Return the stream, after a download if one is needed."""
         archive = self._own_archive or self._downloaded()
         if not archive.is_file():
             raise InputError(f"{archive} does not exist: name the archive's path")
         return Stream(lambda: _members(archive))
 
     def save(self, data: None) -> None:
-        """Refuse: the archive is somebody else's."""
+        """Refuse to save: the archive is somebody else's."""
         raise NotImplementedError("an archive is only read")
 
     def _downloaded(self) -> Path:
-        """Return the archive's path; pooch gives it its name only once its checksum is right."""
+        """Return the archive's path; pooch renames a download to it once the checksum is right."""
         store = pooch.create(
             path=self._filepath.parent,
             base_url="",
@@ -85,7 +86,7 @@ class DownloadedTarDataset(AbstractDataset[None, Stream[tuple[str, str]]]):
             ) from error
 
     def _exists(self) -> bool:
-        return True  # fetched when it is needed
+        return True  # downloaded when it is needed
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._own_archive or self._filepath), "url": self._url}
@@ -96,11 +97,11 @@ def _members(archive: Path) -> Iterator[tuple[str, str]]:
         with gzip.open(archive) as content:
             with tarfile.open(fileobj=content, mode="r|") as tar:
                 for member in tar:
-                    tar.members.clear()  # type: ignore[attr-defined]  # or it keeps every header
+                    tar.members.clear()  # type: ignore[attr-defined]  # else it keeps every header
                     file = tar.extractfile(member) if member.isreg() else None
                     if file is not None:
                         yield member.name, file.read().decode("utf-8")
-            # The checksum is behind the last byte, and tar stops before it.
+            # The file's checksum is at its very end, and tar stops reading before.
             while content.read(1 << 20):
                 pass
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:

@@ -1,13 +1,30 @@
-"""The dataset of Keras models, apart from the others because it imports TensorFlow."""
+"""A Keras model as a file. TensorFlow is imported only when a model is loaded or saved."""
 
-from imdb_sentiment.datasets.atomic import AtomicSave
+from typing import Any
+
+from imdb_sentiment.datasets.atomic import atomic_write
+from imdb_sentiment.datasets.local_file import LocalFileDataset
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 
-with tensorflow_setup():
-    from kedro_datasets.tensorflow import TensorFlowModelDataset
 
-    import imdb_sentiment.network.layers  # noqa: F401  (Keras finds a model's own layers by name)
+class KerasModelDataset(LocalFileDataset[Any, Any]):
+    """A `keras.Model` in Keras's own format, which knows this project's layers.
 
+    Args:
+        filepath: Local path of the file, which ends with `.keras`.
+        metadata: Metadata for plugins; ignored by Kedro.
 
-class AtomicTensorFlowModelDataset(AtomicSave, TensorFlowModelDataset):
-    """`tensorflow.TensorFlowModelDataset`, written atomically."""
+    """
+
+    def save(self, data: Any) -> None:
+        """Write the model."""
+        with atomic_write(self._filepath) as partial:
+            data.save(partial)
+
+    def load(self) -> Any:
+        """Read the model."""
+        with tensorflow_setup():
+            import keras
+
+            import imdb_sentiment.network.layers  # noqa: F401  (registers the layers by name)
+        return keras.models.load_model(self._filepath)

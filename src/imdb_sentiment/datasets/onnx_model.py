@@ -1,15 +1,15 @@
-"""An exported model as it goes to its users: one file of bytes."""
+"""An exported model as its users get it: one file of bytes."""
 
 from imdb_sentiment.datasets.atomic import atomic_write
 from imdb_sentiment.datasets.local_file import LocalFileDataset
 
 
 class OnnxModelDataset(LocalFileDataset[bytes, bytes]):
-    """A serialised ONNX model; `imdb_sentiment.serving.Predictor` makes use of it.
+    """A serialised ONNX model, for `imdb_sentiment.serving.Predictor`.
 
     Args:
-        filepath: The file.
-        metadata: For plugins; Kedro ignores it.
+        filepath: Local path of the file.
+        metadata: Metadata for plugins; ignored by Kedro.
 
     """
 

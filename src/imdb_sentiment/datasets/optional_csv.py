@@ -1,4 +1,4 @@
-"""A CSV that a project may have or not."""
+"""A CSV that a project may or may not have."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from imdb_sentiment.datasets.stream import Stream
 
 
 class OptionalCSVDataset(ChunkedCSVDataset):
-    """`ChunkedCSVDataset` that is empty where no file is named.
+    """A `ChunkedCSVDataset` that is empty if no file is named.
 
     Args:
-        filepath: The file, or None.
-        **options: Those of `ChunkedCSVDataset`.
+        filepath: Path or URL of the file, or None.
+        **options: Other arguments of `ChunkedCSVDataset`.
 
     """
 
@@ -23,7 +23,7 @@ class OptionalCSVDataset(ChunkedCSVDataset):
         super().__init__(filepath=filepath or "no_file.csv", **options)
 
     def load(self) -> Stream[pd.DataFrame]:
-        """Return the stream of chunks, of which there are none without a file."""
+        """Return the stream of chunks; without a file there are none."""
         return super().load() if self._is_named else Stream(lambda: iter(()))
 
     def preview(self, nrows: int = 5) -> TablePreview:
@@ -35,4 +35,4 @@ class OptionalCSVDataset(ChunkedCSVDataset):
         )
 
     def _exists(self) -> bool:
-        return not self._is_named or bool(super()._exists())
+        return not self._is_named or super()._exists()

@@ -2,34 +2,38 @@
 
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 import optuna
 import sqlalchemy
 from kedro.io import AbstractDataset
 
+from imdb_sentiment.datasets.local_file import require_local
 from imdb_sentiment.errors import InputError
 
-# Seconds. A trial whose machine has died counts as dead after twice this time.
+# Seconds between signs of life; a trial without one for twice this time counts as dead.
 HEARTBEAT_INTERVAL = 60
-# Seconds that a process waits while another one writes to the SQLite file.
+# Seconds that a process waits while another writes to the SQLite file.
 LOCK_TIMEOUT = 60
-# At opening a database in which another run is just making its tables.
+# Attempts, a second apart, to open a database in which another run is creating the tables.
 ATTEMPTS = 10
 
 
 class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
-    """A database that keeps studies: a resource that a node opens, not a value that it makes.
+    """A database of studies: a resource that a node opens, not a value that it returns.
 
-    Every trial is written to it as it ends, which is what lets a killed search go on.
+    Every trial is written to it as it ends, so a killed search can continue.
 
     Args:
-        filepath: A SQLite file; made when it does not exist.
-        url: SQLAlchemy's URL of another database, in place of `filepath`, such as
-            `postgresql+psycopg://HOST/NAME`.
+        filepath: Local path of a SQLite file, which is created if it does not exist.
+        url: SQLAlchemy URL of another database, such as `postgresql+psycopg://HOST/NAME`, instead
+            of `filepath`.
         credentials: `username` and `password`, if the URL needs them.
-        metadata: For plugins; Kedro ignores it.
+        metadata: Metadata for plugins; ignored by Kedro.
+
+    Raises:
+        InputError: If `filepath` is not a local path.
+        ValueError: Unless exactly one of `filepath` and `url` is given.
 
     """
 
@@ -43,7 +47,7 @@ class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
     ) -> None:
         if (filepath is None) == (url is None):
             raise ValueError("give either filepath or url")
-        self._filepath = Path(filepath).absolute() if filepath else None
+        self._filepath = require_local(filepath).absolute() if filepath else None
         self._url = sqlalchemy.make_url(url or f"sqlite:///{self._filepath}")
         if credentials:
             self._url = self._url.set(**credentials)
@@ -53,7 +57,7 @@ class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
         """Open the storage.
 
         Raises:
-            InputError: There is no such database, or it lets nobody in.
+            InputError: If there is no such database, or it refuses the connection.
 
         """
         arguments: dict[str, Any] = {"pool_pre_ping": True}
@@ -70,7 +74,7 @@ class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
                 )
                 if not made_twice and "already exists" not in str(error):
                     break
-                time.sleep(1)  # another run is making the tables
+                time.sleep(1)  # another run is creating the tables
         raise InputError(
             f"the database of studies, {self._url}, can't be opened: "
             f"{getattr(problem, 'orig', problem)}"
@@ -89,11 +93,11 @@ class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
         return storage
 
     def save(self, data: None) -> None:
-        """Refuse: studies write to the storage themselves."""
+        """Refuse to save: studies write to the storage themselves."""
         raise NotImplementedError("a storage is written through its studies")
 
     def _exists(self) -> bool:
-        return True  # made when it is needed
+        return True  # created when it is needed
 
     def _describe(self) -> dict[str, Any]:
         return {"url": str(self._url)}  # SQLAlchemy hides the password
@@ -102,8 +106,8 @@ class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
 def _lock_in_transactions(engine: sqlalchemy.Engine) -> None:
     """Let SQLite lock the file from the beginning of a transaction, not from its first write.
 
-    Else two runs could both read that a trial waits, and both take it. The way is SQLAlchemy's
-    (its documentation of the dialect, "Serializable isolation / Savepoints / Transactional DDL").
+    Otherwise two runs could both read that a trial is waiting, and both take it. The recipe is from
+    SQLAlchemy's documentation of SQLite, "Serializable isolation / Savepoints / Transactional DDL".
     """
 
     def leave_transactions_to_us(connection: Any, record: object) -> None:
@@ -114,4 +118,4 @@ def _lock_in_transactions(engine: sqlalchemy.Engine) -> None:
 
     sqlalchemy.event.listen(engine, "connect", leave_transactions_to_us)
     sqlalchemy.event.listen(engine, "begin", begin)
-    engine.dispose()  # so that the connections of before are made anew
+    engine.dispose()  # so that connections opened before are replaced

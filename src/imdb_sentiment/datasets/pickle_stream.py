@@ -13,19 +13,19 @@ from imdb_sentiment.datasets.stream import Stream
 
 
 class PickleStreamDataset(LocalFileDataset[Iterable[Any], Stream[Any]]):
-    """One pickle a chunk, one file a stream: written and read at the memory of one chunk.
+    """One file per stream with one pickle per chunk, of which one at a time is in memory.
 
     The file appears under its name when the stream has ended; a stream that raises leaves the
     previous file as it was. It loads as an object that can be iterated any number of times.
 
     Args:
-        filepath: The file.
-        metadata: For plugins; Kedro ignores it.
+        filepath: Local path of the file.
+        metadata: Metadata for plugins; ignored by Kedro.
 
     """
 
     def save(self, data: Iterable[Any]) -> None:
-        """Write every item of `data`."""
+        """Write every chunk of `data`."""
         with atomic_write(self._filepath) as partial, partial.open("wb") as file:
             for chunk in data:
                 pickle.dump(chunk, file, protocol=pickle.HIGHEST_PROTOCOL)
@@ -34,7 +34,7 @@ class PickleStreamDataset(LocalFileDataset[Iterable[Any], Stream[Any]]):
         """Return the stream.
 
         Raises:
-            DatasetError: The file does not exist.
+            DatasetError: If the file does not exist.
 
         """
         if not self._exists():

@@ -1,4 +1,4 @@
-"""When and with what a report is made: what no file and no parameter says."""
+"""Facts about a run that are in no file and no parameter: its time, machine and packages."""
 
 import platform
 from datetime import UTC, datetime
@@ -20,13 +20,18 @@ PACKAGES = (
 
 
 class RunFactsDataset(AbstractDataset[None, dict[str, Any]]):
-    """Loads the time, the machine and the versions of the packages; there is no file behind it."""
+    """Loads the time, the machine and the versions of packages. It has no file.
+
+    Args:
+        metadata: Metadata for plugins; ignored by Kedro.
+
+    """
 
     def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
         self.metadata = metadata
 
     def load(self) -> dict[str, Any]:
-        """Return plain JSON values."""
+        """Return the facts as plain JSON values."""
         return {
             "time": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "python": platform.python_version(),
@@ -35,7 +40,7 @@ class RunFactsDataset(AbstractDataset[None, dict[str, Any]]):
         }
 
     def save(self, data: None) -> None:
-        """Refuse: the facts are found, not made.
+        """Refuse to save: the facts come from the system.
 
         Raises:
             DatasetError: Always.

@@ -1,4 +1,4 @@
-"""A sequence of chunks that is read anew each time it is iterated."""
+"""A sequence of chunks that is read again each time it is iterated."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
@@ -7,10 +7,10 @@ T = TypeVar("T")
 
 
 class Stream(Iterable[T], Generic[T]):
-    """Iterable more than once at the memory of one item.
+    """An iterable that can be iterated more than once, with one item in memory at a time.
 
     Args:
-        open_stream: Called at the start of each iteration; returns a fresh iterator.
+        open_stream: Function that returns a new iterator; called at the start of each iteration.
 
     """
 

@@ -10,11 +10,11 @@ from imdb_sentiment.datasets.local_file import LocalFileDataset
 
 
 class TokenizerDataset(LocalFileDataset[Tokenizer, Tokenizer]):
-    """`tokenizers.Tokenizer` in its own JSON format, which is safe to load from anyone.
+    """A `tokenizers.Tokenizer` in its own JSON format, which is safe to load from anyone.
 
     Args:
-        filepath: The file.
-        metadata: For plugins; Kedro ignores it.
+        filepath: Local path of the file.
+        metadata: Metadata for plugins; ignored by Kedro.
 
     """
 

@@ -1,7 +1,11 @@
-"""What the project adds to a Kedro run."""
+"""What the project adds to every Kedro run, whichever session starts it."""
 
+import copy
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
+from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
@@ -10,34 +14,80 @@ from rich.markdown import Markdown
 
 from imdb_sentiment.errors import InputError
 
+# Read by the catalog with `runtime_params`, so they are no parameters of a node.
+CATALOG_PARAMETERS = (
+    "imdb_archive",
+    "input_encoding",
+    "input_file",
+    "output_file",
+    "reviews_encoding",
+    "reviews_file",
+    "unlabelled_file",
+)
+
+
+class RefuseUnknownParameters:
+    """Refuses parameters that conf/base does not have; Kedro would accept a misspelt name."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Compare the names of all parameters with those of conf/base.
+
+        Raises:
+            InputError: If a name is not in conf/base.
+
+        """
+        # A copy, as other settings of the loader itself would stay with the run. (A new loader
+        # would register its own globals for the whole process.)
+        loader: Any = copy.copy(context.config_loader)
+        given = set(loader.runtime_params or {})
+        loader.runtime_params = {}
+        configured = set(loader["parameters"])
+        loader.env = loader.base_env
+        known = set(loader["parameters"])
+        _require_known(given, known | set(CATALOG_PARAMETERS), "in --params")
+        _require_known(configured, known, "in conf/ (reviews_file and its like go to globals.yml)")
+
+
+def _require_known(names: Iterable[str], known: set[str], place: str) -> None:
+    for name in sorted(set(names) - known):
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
+        raise InputError(f"there is no parameter {name!r} {place}: {hint}")
+
 
 class RequireInputs:
-    """Stops a run before it begins if something that it needs is not there."""
+    """Stops a run before it begins if a file that it needs does not exist."""
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Look for each input that no node of this run makes.
 
         Raises:
-            InputError: One is missing.
+            InputError: If one is missing.
 
         """
         for name in sorted(pipeline.inputs()):
             if not name.startswith("params:") and not catalog.exists(name):
-                dataset = catalog.get(name)
-                filepath = getattr(dataset, "_filepath", getattr(dataset, "_path", name))
                 raise InputError(
-                    f"{filepath} does not exist, and this run needs it as {name!r}: put the file "
-                    "there, name another one, or run the pipeline that makes it first"
+                    f"{find_path(catalog, name)} does not exist, and this run needs it as "
+                    f"{name!r}: put the file there, name another one, or run the pipeline that "
+                    "makes it first"
                 )
 
 
 class PrintSummary:
-    """Ends a run that made a summary by printing it."""
+    """Prints the summary at the end of a run that made one."""
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Print the dataset `summary`, if this run has made it."""
+        """Print the dataset `summary` if this run has made it."""
         if "summary" in pipeline.all_outputs():
             summary: Any = catalog.load("summary")
             Console().print(Markdown(summary))
+
+
+def find_path(catalog: DataCatalog, name: str) -> str:
+    """Return the path that the catalog's entry gives to a dataset, or its name if there is none."""
+    entry = catalog.config_resolver.resolve_pattern(name)
+    return str(entry.get("filepath") or entry.get("path") or name)

@@ -1,22 +1,20 @@
-"""Keeping what a run was given and what it made in MLflow. Needs the extra mlflow."""
+"""Keeps in MLflow what each run was given and what it made. Needs the extra `mlflow`."""
 
 import atexit
-import warnings
+import os
+from collections.abc import Iterator
 from typing import Any
 
-from kedro.framework.context import KedroContext
+import mlflow
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
-from kedro.pipeline.node import Node
 from pydantic import BaseModel
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.framework.hooks import find_path
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # kedro-mlflow wakes some that are about itself
-    import mlflow
-    from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
+os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", "imdb_sentiment")
 
 FILES = (
     "metrics",
@@ -31,65 +29,68 @@ FILES = (
 )
 
 
-class TrackRun(MlflowHook):
-    """kedro-mlflow's hook, which begins and ends an MLflow run, and the results in it."""
+class TrackRun:
+    """Keeps each Kedro run as an MLflow run."""
 
     @hook_impl
-    def after_context_created(self, context: KedroContext) -> None:
-        """Get ready.
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Start an MLflow run and log the parameters of the run's nodes.
 
         Raises:
-            InputError: The place that MLFLOW_TRACKING_URI names can't be used.
+            InputError: If the place that MLFLOW_TRACKING_URI names can't be used.
 
         """
+        _end_killed_run()  # of this process, such as a notebook
         try:
-            super().after_context_created(context)
+            mlflow.start_run()
         except mlflow.MlflowException as error:
             raise InputError(
                 f"MLFLOW_TRACKING_URI names {mlflow.get_tracking_uri()}, which can't be used: "
                 f"correct it, or unset it to run without tracking. {error}"
             ) from error
-        # MLflow's own exit would mark a run as finished that Ctrl-C has ended.
-        atexit.register(_end_killed_run)
+        for name in sorted(pipeline.inputs()):
+            group, _, key = name.partition(":")
+            if group == "params":
+                mlflow.log_params(dict(_flatten(key, catalog.load(name))))
 
     @hook_impl
-    def before_node_run(
-        self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], is_async: bool
-    ) -> None:
-        """Log the parameters of the node, each under a name of its own."""
-        plain = {
-            name: value.model_dump() if isinstance(value, BaseModel) else value
-            for name, value in inputs.items()
-            if name != "parameters"  # all of them, which other nodes have one by one
-        }
-        super().before_node_run(node, catalog, plain, is_async)
-
-    @hook_impl
-    def after_pipeline_run(
-        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
-    ) -> None:
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Log the best hyperparameters, the numbers in the metrics and the files, then end."""
-        if self._is_mlflow_enabled:
-            _log_results(pipeline, catalog)
-        super().after_pipeline_run(run_params, pipeline, catalog)
+        if "best_hyperparameters" in pipeline.datasets():
+            best = catalog.load("best_hyperparameters")
+            mlflow.log_params(dict(_flatten("best_hyperparameters", best)))
+        made = pipeline.all_outputs()
+        if "metrics" in made:
+            metrics: Any = catalog.load("metrics")
+            mlflow.log_metrics(
+                {name: value for name, value in metrics.items() if type(value) in (int, float)}
+            )
+        for name in FILES:
+            if name in made:
+                mlflow.log_artifact(find_path(catalog, name))
+        mlflow.end_run()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """End the MLflow run as failed."""
+        mlflow.end_run("FAILED")
 
 
-def _log_results(pipeline: Pipeline, catalog: DataCatalog) -> None:
-    if "best_hyperparameters" in pipeline.datasets():
-        best = catalog.load("best_hyperparameters")
-        mlflow.log_params({f"best_hyperparameters.{name}": best[name] for name in best})
-    made = pipeline.all_outputs()
-    if "metrics" in made:
-        metrics = catalog.load("metrics")
-        mlflow.log_metrics(
-            {name: value for name, value in metrics.items() if type(value) in (int, float)}
-        )
-    for name in FILES:
-        if name in made:
-            dataset: Any = catalog.get(name)
-            mlflow.log_artifact(str(dataset._filepath))
+def _flatten(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the single parameters in a group, each under its whole name with dots."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _flatten(f"{name}.{key}", part)
+    else:
+        yield name, value
 
 
 def _end_killed_run() -> None:
     if mlflow.active_run():
         mlflow.end_run("KILLED")
+
+
+# MLflow's own function, registered before, would mark a run ended by Ctrl-C as finished.
+atexit.register(_end_killed_run)

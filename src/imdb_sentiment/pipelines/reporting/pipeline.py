@@ -115,7 +115,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 name="compute_metrics",
             ),
             *(
-                Node(func=func, inputs=inputs, outputs=name, name=func.__name__)
+                Node(func=func, inputs=inputs, outputs=f"{name}_figure", name=func.__name__)
                 for func, name, inputs in _FIGURES
             ),
             Node(
@@ -169,7 +169,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "mistakes": "mistakes",
                     "disagreements": "disagreements",
                     "custom_examples": "custom_examples",
-                    **{name: name for _, name, _ in _FIGURES},
+                    **{name: f"{name}_figure" for _, name, _ in _FIGURES},
                 },
                 outputs="report",
                 name="render_report",

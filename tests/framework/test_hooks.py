@@ -1,0 +1,63 @@
+"""Misspelt parameters are refused, whichever session starts the run."""
+
+import json
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from kedro.framework.session import KedroServiceSession, KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.server.http_server import create_http_server
+
+from helpers import kedro, make_project, make_reviews, write_csv
+from imdb_sentiment.errors import InputError
+
+MISSPELT = r"no parameter 'tunning' in --params: did you mean tuning\?"
+PIPELINES = ["data_processing"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = make_project(tmp_path_factory.mktemp("project"))
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
+    write_csv(project / "data/01_raw/others.csv", make_reviews(120))
+    bootstrap_project(project)
+    return project
+
+
+def count_rows(project: Path) -> int:
+    audit = json.loads((project / "data/02_intermediate/audit.json").read_text())
+    return int(audit["rows_read"])
+
+
+def test_kedros_own_session_refuses_them(project: Path) -> None:
+    session = KedroSession.create(project, runtime_params={"tunning": {"n_trials": 3}})
+    with pytest.raises(InputError, match=MISSPELT):
+        session.run(pipeline_names=PIPELINES)
+
+
+def test_a_service_session_refuses_them_in_each_run(project: Path) -> None:
+    session = KedroServiceSession.create(project_path=project)
+    session.run(pipeline_names=PIPELINES)
+    assert count_rows(project) == 150
+    with pytest.raises(InputError, match=MISSPELT):
+        session.run(pipeline_names=PIPELINES, runtime_params={"tunning": {"n_trials": 3}})
+    session.run(pipeline_names=PIPELINES, runtime_params={"reviews_file": "others.csv"})
+    assert count_rows(project) == 120
+
+
+def test_kedro_server_refuses_them(project: Path) -> None:
+    with TestClient(create_http_server(project)) as client:
+        answer = client.post(
+            "/run",
+            json={"pipeline_names": PIPELINES, "params": {"tunning": {"n_trials": 3}}},
+        )
+    assert answer.json()["status"] == "failure"
+    assert "did you mean tuning?" in answer.json()["error"]["message"]
+
+
+def test_the_command_line_refuses_them_in_one_line(project: Path) -> None:
+    done = kedro(project, "run", "--params", "tunning.n_trials=3")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout
+    assert "there is no parameter 'tunning' in --params: did you mean tuning?" in done.stdout

@@ -1,0 +1,61 @@
+"""Private names of other packages: which ones are used, and where, for the next upgrade."""
+
+import ast
+import io
+import tarfile
+from typing import Any
+
+import kedro_datasets
+import kedro_datasets._typing
+import optuna
+import pytest
+from kedro.io import AbstractDataset
+from kedro.io.core import AbstractVersionedDataset
+
+from helpers import PROJECT
+from imdb_sentiment.datasets import AtomicDataset
+
+_TRIAL = optuna.create_study().ask()
+_VERSIONED: Any = AtomicDataset(filepath="a.json", dataset="json.JSONDataset")
+with tarfile.open(fileobj=io.BytesIO(), mode="w") as _TAR:
+    pass
+
+# Each: an object, its private name, and what it is used for.
+PRIVATE = [
+    (_TRIAL.study, "_storage", "src/imdb_sentiment/search opens the storage of a study with it"),
+    (_TRIAL, "_suggest", "src/imdb_sentiment/search suggests a value of a distribution with it"),
+    (_TRIAL, "_trial_id", "src/imdb_sentiment/search finds a trial in the storage with it"),
+    (AbstractDataset, "_describe", "the datasets tell Kedro with it how they are printed"),
+    (AbstractDataset, "_exists", "the datasets tell Kedro with it whether their file exists"),
+    (AbstractVersionedDataset, "_get_load_path", "AtomicDataset loads from it"),
+    (AbstractVersionedDataset, "_get_save_path", "AtomicDataset saves to it"),
+    (_VERSIONED, "_filepath", "AtomicDataset prints it and makes its nested dataset with it"),
+    (_VERSIONED, "_version", "AtomicDataset prints it"),
+    (_TAR, "members", "DownloadedTarDataset empties it"),
+    (kedro_datasets, "_typing", "Kedro-Viz draws a preview by the types in it"),
+]
+
+
+@pytest.mark.parametrize(("owner", "name", "use"), PRIVATE, ids=[name for _, name, _ in PRIVATE])
+def test_a_private_name_is_still_there(owner: object, name: str, use: str) -> None:
+    assert hasattr(owner, name), (
+        f"{owner!r} has no {name} any more, and {use}: find what replaces it in the new version, "
+        "or keep the old version in pyproject.toml"
+    )
+
+
+def test_no_other_private_name_is_used() -> None:
+    known = {name for _, name, _ in PRIVATE}
+    used = {}
+    for path in (PROJECT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls"):
+                names = [node.attr]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [*node.module.split("."), *(alias.name for alias in node.names)]
+            else:
+                continue
+            for name in names:
+                if name.startswith("_") and not name.endswith("__") and name not in known:
+                    used[f"{path.name}:{node.lineno}"] = name
+    assert not used, "list these in this file, or do without them"

@@ -1,4 +1,4 @@
-"""The database in which Optuna studies live and survive a crash."""
+"""The database that keeps Optuna studies, so that they survive a crash."""
 
 import time
 import warnings
@@ -11,25 +11,25 @@ from kedro.io import AbstractDataset
 
 from imdb_sentiment.errors import InputError
 
-# Seconds. A trial whose machine has died counts as dead after twice this time.
+# Seconds between two heartbeats; a trial is dead after twice this time without one.
 HEARTBEAT_INTERVAL = 60
-# Seconds that a process waits while another one writes to the SQLite file.
+# Seconds for which a process waits while another one writes to the SQLite file.
 LOCK_TIMEOUT = 60
-# At opening a database in which another run is just making its tables.
+# Attempts, one per second, to open a database whose tables another run is creating.
 ATTEMPTS = 10
 
 
 class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
-    """A database that keeps studies: a resource that a node opens, not a value that it makes.
+    """A database that keeps studies: a resource that a node opens, not a value that it returns.
 
-    Every trial is written to it as it ends, which is what lets a killed search go on.
+    Every trial is written to it when it ends, so a killed search can continue.
 
     Args:
-        filepath: A SQLite file; made when it does not exist.
-        url: SQLAlchemy's URL of another database, in place of `filepath`, such as
+        filepath: Path of a SQLite file, which is created if it does not exist.
+        url: SQLAlchemy URL of another database, instead of `filepath`, such as
             `postgresql+psycopg://HOST/NAME`.
-        credentials: `username` and `password`, if the URL needs them.
-        metadata: For plugins; Kedro ignores it.
+        credentials: `username` and `password`, if the database requires them.
+        metadata: Arbitrary metadata for plugins; Kedro ignores it.
 
     """
 
@@ -53,7 +53,7 @@ class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
         """Open the storage.
 
         Raises:
-            InputError: There is no such database, or it lets nobody in.
+            InputError: The database does not exist, or refuses the connection.
 
         """
         arguments: dict[str, Any] = {"pool_pre_ping": True}
@@ -65,12 +65,12 @@ class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
                 return self._open(arguments)
             except (ImportError, sqlalchemy.exc.SQLAlchemyError) as error:
                 problem = error
-                made_twice = isinstance(
+                created_twice = isinstance(
                     error, (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError)
                 )
-                if not made_twice and "already exists" not in str(error):
+                if not created_twice and "already exists" not in str(error):
                     break
-                time.sleep(1)  # another run is making the tables
+                time.sleep(1)  # another run is creating the tables
         raise InputError(
             f"the database of studies, {self._url}, can't be opened: "
             f"{getattr(problem, 'orig', problem)}"
@@ -89,21 +89,22 @@ class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
         return storage
 
     def save(self, data: None) -> None:
-        """Refuse: studies write to the storage themselves."""
-        raise NotImplementedError("a storage is written through its studies")
+        """Refuse to save: studies write to the storage themselves."""
+        raise NotImplementedError("only studies write to their storage")
 
     def _exists(self) -> bool:
-        return True  # made when it is needed
+        return True  # created when it is needed
 
     def _describe(self) -> dict[str, Any]:
         return {"url": str(self._url)}  # SQLAlchemy hides the password
 
 
 def _lock_in_transactions(engine: sqlalchemy.Engine) -> None:
-    """Let SQLite lock the file from the beginning of a transaction, not from its first write.
+    """Let SQLite lock the file at the beginning of a transaction, not at its first write.
 
-    Else two runs could both read that a trial waits, and both take it. The way is SQLAlchemy's
-    (its documentation of the dialect, "Serializable isolation / Savepoints / Transactional DDL").
+    Otherwise two runs could both read that a trial is queued, and both claim it. This is how
+    SQLAlchemy's documentation of the SQLite dialect does it ("Serializable isolation / Savepoints /
+    Transactional DDL").
     """
 
     def leave_transactions_to_us(connection: Any, record: object) -> None:
@@ -114,4 +115,4 @@ def _lock_in_transactions(engine: sqlalchemy.Engine) -> None:
 
     sqlalchemy.event.listen(engine, "connect", leave_transactions_to_us)
     sqlalchemy.event.listen(engine, "begin", begin)
-    engine.dispose()  # so that the connections of before are made anew
+    engine.dispose()  # so that the existing connections are opened anew

@@ -18,7 +18,7 @@ from project import ROOT, describe_machine
 
 from imdb_sentiment.parameters import Hyperparameters, TuningParameters
 from imdb_sentiment.pipelines.tuning.nodes import train_candidate
-from imdb_sentiment.search import Limits, SharedStudy, open_workers, run_trials
+from imdb_sentiment.search import Limits, SharedStudy, make_sampler, open_workers, run_trials
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 
@@ -56,14 +56,14 @@ def main() -> None:
         {name: d.to_optuna() for name, d in tuning.search_space.items()},
         n_trials=tuning.n_trials,
         max_retries=0,
-        make_sampler=tuning.make_sampler,
-        pruner=tuning.make_pruner(),
+        make_sampler=lambda slot: make_sampler("TPESampler", {}, slot, is_parallel=False),
+        pruner=optuna.pruners.NopPruner(),
     )
     with open_workers(1, None) as workers:
         run_trials(
             study,
             objective,
-            (make_reviews(512, 200, 0), make_reviews(256, 200, 1)),
+            (make_reviews(512, 200, 0), make_reviews(256, 200, 1), np.zeros((0, 1), np.float32)),
             limits=Limits(),
             workers=workers,
         )

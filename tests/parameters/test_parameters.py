@@ -32,10 +32,21 @@ def test_any_hyperparameter_can_be_searched(name: str, conf: dict[str, Any]) -> 
     [
         ({"unit": {"type": "int", "low": 1, "high": 2}}, "unknown hyperparameter 'unit'"),
         ({"units": {"type": "int", "low": 0, "high": 2}}, "units = 0"),
-        ({"units": {"type": "int", "low": 3, "high": 2}}, "low is above high"),
-        ({"units": {"type": "int", "low": 1, "high": 8, "step": 2, "log": True}}, "log and step"),
+        (
+            {"units": {"type": "int", "low": 3, "high": 2}},
+            "`low <= high` must hold",
+        ),
+        (
+            {"units": {"type": "int", "low": 1, "high": 8, "step": 2, "log": True}},
+            "only accept step is 1",
+        ),
+        ({"units": {"type": "int", "low": 1, "high": 8, "step": 0}}, "`step > 0` must hold"),
+        ({"units": {"type": "categorical", "choices": []}}, "must contain one or more elements"),
         ({"units": {"type": "float", "low": 1, "high": 2}}, "units takes whole numbers"),
-        ({"learning_rate": {"type": "float", "low": 0, "high": 1, "log": True}}, "above 0"),
+        (
+            {"learning_rate": {"type": "float", "low": 0, "high": 1, "log": True}},
+            "`low > 0` must hold",
+        ),
         ({"dropout_rate": {"type": "float", "low": 0.2, "high": 1.0}}, "dropout_rate = 1.0"),
         ({"optimizer": {"type": "categorical", "choices": ["adamant"]}}, "optimizer = 'adamant'"),
         ({"units": {"type": "uniform", "low": 1, "high": 2}}, "does not match"),
@@ -68,22 +79,24 @@ def test_wrong_settings_of_the_search_are_refused(
 def test_a_sampler_whose_package_is_missing_is_refused(
     conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imdb_sentiment.parameters.tuning.find_spec", lambda name: None)
+    monkeypatch.setattr("imdb_sentiment.search.samplers.find_spec", lambda name: None)
     with pytest.raises(ValidationError, match=r"CmaEsSampler needs .* pip install cmaes"):
         TuningParameters(**conf["tuning"] | {"sampler": {"name": "CmaEsSampler", "arguments": {}}})
 
 
-@pytest.mark.parametrize("name", ["HyperbandPruner", "MedianPruner", "NopPruner", "WilcoxonPruner"])
-def test_the_pruner_is_a_parameter(name: str, conf: dict[str, Any]) -> None:
-    tuning = TuningParameters(**conf["tuning"] | {"pruner": {"name": name, "arguments": None}})
-    assert type(tuning.make_pruner()).__name__ == name
+@pytest.mark.parametrize("arguments", [None, {}, {"n_startup_trials": 2}])
+def test_arguments_of_the_pruner_may_be_null(
+    arguments: dict[str, Any] | None, conf: dict[str, Any]
+) -> None:
+    pruner = {"name": "MedianPruner", "arguments": arguments}
+    tuning = TuningParameters(**conf["tuning"] | {"pruner": pruner})
+    assert tuning.pruner.arguments == (arguments or {})
 
 
-def test_only_trials_at_a_time_take_running_ones_for_bad(conf: dict[str, Any]) -> None:
-    one, two = (TuningParameters(**conf["tuning"] | {"workers": n}) for n in (1, 2))
-    assert (one.is_parallel, two.is_parallel) == (False, True)
-    assert not vars(one.make_sampler(0))["_constant_liar"]
-    assert vars(two.make_sampler(0))["_constant_liar"]
+def test_two_workers_or_a_cluster_are_parallel(conf: dict[str, Any]) -> None:
+    changes: list[dict[str, Any]] = [{}, {"workers": 2}, {"scheduler_address": "tcp://HOST:8786"}]
+    several = [TuningParameters(**conf["tuning"] | change) for change in changes]
+    assert [tuning.is_parallel for tuning in several] == [False, True, True]
 
 
 def test_null_takes_a_hyperparameter_out_of_the_search(conf: dict[str, Any]) -> None:

@@ -11,11 +11,10 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
-from helpers import base_parameters, wait_until
+from helpers import wait_until
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.parameters import OptunaClass, TuningParameters
-from imdb_sentiment.search import Limits, SharedStudy
+from imdb_sentiment.search import Limits, SharedStudy, make_pruner, make_sampler
 from imdb_sentiment.search.progress import SearchProgress
 from imdb_sentiment.search.study import OWNER
 from objectives import (
@@ -147,7 +146,7 @@ def test_a_trial_of_a_machine_that_fell_silent_is_retried(tmp_path: Path) -> Non
     trial.set_user_attr(OWNER, "another machine 1 1.0 0")
 
     study = make_study(storage, 2)
-    study.lose_dead_trials()
+    study.record_dead_trials()
     assert states(study) == ["RUNNING"]  # its heart may still beat
     start = time.monotonic()
     search(study, lambda trial, data: 1.0)
@@ -163,10 +162,10 @@ def test_a_heart_beats_while_a_trial_runs(tmp_path: Path) -> None:
     def objective(trial: optuna.Trial, _: object) -> float:
         trial.set_user_attr(OWNER, "another machine 1 1.0 0")
         time.sleep(4)
-        make_study(sqlite(tmp_path), 1).lose_dead_trials()
+        make_study(sqlite(tmp_path), 1).record_dead_trials()
         other = sqlite(tmp_path)
         other.heartbeat_interval = 1
-        make_study(other, 1).lose_dead_trials()
+        make_study(other, 1).record_dead_trials()
         return 1.0
 
     study = make_study(storage, 1)
@@ -209,7 +208,7 @@ def report_twice(trial: optuna.Trial, _: object) -> float:
 
 def test_a_run_may_die_before_any_write(monkeypatch: pytest.MonkeyPatch) -> None:
     # What this process left behind in its former life is dead to the next.
-    monkeypatch.setattr("imdb_sentiment.search.study._is_dead", lambda owner: True)
+    monkeypatch.setattr("imdb_sentiment.search.study.is_dead", lambda owner: True)
 
     class Killed(BaseException):
         pass
@@ -250,7 +249,7 @@ def test_a_run_that_ends_waits_for_no_database() -> None:
     storage = Unreliable(StorageInternalError(), lambda number: False)
     study = make_study(storage, 1)
     storage.fails = lambda number: True
-    study.abandon([])
+    study.leave([])
     with pytest.raises(InputError, match="database can't be reached"):
         study.begin_trial()
 
@@ -260,7 +259,7 @@ def test_a_lower_limit_of_retries_takes_no_trial_away() -> None:
     study = make_study(storage, 3)
     trial = study.begin_trial()
     assert trial is not None
-    study.lose_trial(trial._trial_id)
+    study.record_death(trial.number)
     search(study, report_twice)
     longer = make_study(storage, 4, max_retries=0)
     search(longer, report_twice)
@@ -287,12 +286,10 @@ def test_pruners_end_lost_trials(name: str, arguments: dict[str, Any]) -> None:
                 raise optuna.TrialPruned
         return float(trial.params["x"])
 
-    pruner = OptunaClass(name=name, arguments=arguments)
-    tuning = TuningParameters(**base_parameters()["tuning"] | {"pruner": pruner})
     study = make_study(
         memory(),
         30,
-        pruner=tuning.make_pruner(),
+        pruner=make_pruner(name, arguments),
         make_sampler=lambda n: optuna.samplers.RandomSampler(seed=n),
     )
     search(study, objective)
@@ -309,11 +306,13 @@ def test_pruners_end_lost_trials(name: str, arguments: dict[str, Any]) -> None:
 
 def test_a_search_by_gaussian_processes_is_reproducible() -> None:
     pytest.importorskip("torch")
-    sampler = OptunaClass(name="GPSampler", arguments={})
-    tuning = TuningParameters(**base_parameters()["tuning"] | {"sampler": sampler})
     values = []
     for _ in range(2):
-        study = make_study(memory(), 14, make_sampler=tuning.make_sampler)
+        study = make_study(
+            memory(),
+            14,
+            make_sampler=lambda n: make_sampler("GPSampler", {}, n, is_parallel=False),
+        )
         search(study, report_twice)
         values.append([trial.value for trial in study.trials()])
     assert values[0] == values[1]

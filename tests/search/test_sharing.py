@@ -39,7 +39,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Arguments:
     arguments: Arguments = request.getfixturevalue("postgresql")
     storage = OptunaStorageDataset(**arguments).load()
     for study in storage.get_all_studies():
-        storage.delete_study(study._study_id)
+        optuna.delete_study(study_name=study.study_name, storage=storage)
     return arguments
 
 

@@ -62,7 +62,7 @@ def when_it_hangs(folder: Path, number: int, strike: Callable[[], None]) -> Futu
 
 
 def call(workers: Workers, function: Any, *arguments: Any) -> Any:
-    workers.start(workers.find_room(), 0, function, *arguments)
+    workers.start(workers.find_free_worker(), 0, function, *arguments)
     while not (results := workers.collect(1)):
         pass
     return results[0]
@@ -73,7 +73,7 @@ def test_one_worker_is_this_process_and_needs_no_dask() -> None:
         "import os, sys\n"
         "from imdb_sentiment.search import open_workers\n"
         "with open_workers(1, None) as workers:\n"
-        "    workers.start(workers.find_room(), 7, os.getpid)\n"
+        "    workers.start(workers.find_free_worker(), 7, os.getpid)\n"
         "    assert workers.collect(0) == {7: os.getpid()}\n"
         "assert not {'dask', 'distributed'} & set(sys.modules)\n"
     )
@@ -159,7 +159,7 @@ def test_what_workers_log_comes_by_way_of_the_run(
 def test_ctrl_c_waits_until_dask_is_done(two: Workers) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        two.start(two.find_room(), 0, time.sleep, 1)
+        two.start(two.find_free_worker(), 0, time.sleep, 1)
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
         start = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
@@ -188,7 +188,7 @@ if __name__ == "__main__":
     before = describe()
     with open_workers(2, None) as workers:
         assert logging.getLogger("distributed.client").getEffectiveLevel() == logging.CRITICAL
-        workers.start(workers.find_room(), 0, os.kill, os.getpid(), 0)
+        workers.start(workers.find_free_worker(), 0, os.kill, os.getpid(), 0)
         while not workers.collect(1):
             pass
     assert describe() == before
@@ -209,7 +209,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 def test_a_running_cluster_is_used_and_may_keep_the_study(cluster: Cluster, tmp_path: Path) -> None:
     with open_workers(1, cluster.address) as workers:
         # Nobody but the scheduler has this storage: it is in the scheduler's memory.
-        study = make_study(workers.keep(optuna.storages.InMemoryStorage()), 6)
+        study = make_study(workers.share_storage(optuna.storages.InMemoryStorage()), 6)
         search(study, log_slow_call, tmp_path / "log", workers=workers)
         assert states(study) == ["COMPLETE"] * 6
     processes = {line.split()[1] for line in (tmp_path / "log").read_text().splitlines()}
@@ -220,20 +220,20 @@ def test_a_running_cluster_is_used_and_may_keep_the_study(cluster: Cluster, tmp_
 def test_a_study_on_the_scheduler_misses_runs_of_other_machines(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imdb_sentiment.search.study.BEAT", 0.2)
-    monkeypatch.setattr("imdb_sentiment.search.study.GRACE", 2)
-    monkeypatch.setattr("imdb_sentiment.search.study._is_dead", lambda owner: False)
+    monkeypatch.setattr("imdb_sentiment.search.liveness.HEARTBEAT_INTERVAL", 0.2)
+    monkeypatch.setattr("imdb_sentiment.search.liveness.GRACE_PERIOD", 2)
+    monkeypatch.setattr("imdb_sentiment.search.study.is_dead", lambda owner: False)
     with open_workers(1, cluster.address) as workers:
-        storage = workers.keep(optuna.storages.InMemoryStorage())
+        storage = workers.share_storage(optuna.storages.InMemoryStorage())
         theirs, ours = make_study(storage, 1), make_study(storage, 1)
         with theirs:
             trial = theirs.begin_trial()
             assert trial is not None
             time.sleep(3)
-            ours.lose_dead_trials()
+            ours.record_dead_trials()
             assert states(ours) == ["RUNNING"]
         time.sleep(3)
-        ours.lose_dead_trials()
+        ours.record_dead_trials()
         assert states(ours) == ["FAIL", "WAITING"]
 
 
@@ -247,7 +247,7 @@ def test_a_dead_scheduler_ends_the_run_and_loses_nothing(
 ) -> None:
     def run(n_trials: int) -> None:
         with open_workers(1, cluster.address) as workers:
-            kept = storage if kept_by == "workers" else workers.keep(storage)
+            kept = storage if kept_by == "workers" else workers.share_storage(storage)
             study = make_study(kept, n_trials)
             search(study, hang_unless_told, tmp_path, workers=workers)
 
@@ -262,7 +262,7 @@ def test_a_dead_scheduler_ends_the_run_and_loses_nothing(
     assert len(study.counted()) == 2
     (tmp_path / "go").touch()
     if kept_by == "scheduler":  # the run could not say that it leaves, and it was this process
-        monkeypatch.setattr("imdb_sentiment.search.study.GRACE", 1)
+        monkeypatch.setattr("imdb_sentiment.search.liveness.GRACE_PERIOD", 1)
     search(study, hang_unless_told, tmp_path)
     assert len(study.counted()) == 4
     assert states(study).count("COMPLETE") == 4
@@ -315,3 +315,11 @@ def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r'pip install -e "\.\[dask\]"'), open_workers(2, None):
         pass
+
+
+def test_without_optuna_integration_the_extra_is_named(
+    two: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna_integration", None)
+    with pytest.raises(InputError, match=r'optuna-integration: pip install -e "\.\[dask\]"'):
+        two.share_storage(optuna.storages.InMemoryStorage())

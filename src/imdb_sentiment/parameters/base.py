@@ -1,4 +1,4 @@
-"""What all parameter models have in common."""
+"""The base class of all parameter models."""
 
 from typing import Annotated
 
@@ -8,9 +8,10 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Parameters(BaseModel):
-    """Base of all parameter models: immutable, and strict about names.
+    """Base of all parameter models: immutable, and without unknown keys.
 
-    Numbers may stand for text, so that labels such as 0 and 1 need no quotes in YAML.
+    Numbers are accepted where text is expected, so that labels such as 0 and 1 need no quotes in
+    YAML.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)

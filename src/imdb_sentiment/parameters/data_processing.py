@@ -8,20 +8,20 @@ from imdb_sentiment.parameters.base import Fraction, Parameters
 
 
 def normalise_label(label: str) -> str:
-    """Return the form in which labels and split names are compared: trimmed and case folded."""
+    """Return a label or the name of a split trimmed and case-folded, to compare it with others."""
     return label.strip().casefold()
 
 
 class ReviewsParameters(Parameters):
-    """Where the CSV keeps text and label, which labels there are, and how much may be unusable.
+    """The columns and labels of the CSV, and how many of its rows may be unusable.
 
     Attributes:
         file: Name of the CSV, for messages and reports.
-        text_column: Column with the review's text.
-        label_column: Column with the review's label.
-        labels: The labels in the order of their codes 0, 1, …; of two labels the second is the
+        text_column: Name of the column with the texts.
+        label_column: Name of the column with the labels.
+        labels: The labels in the order of their codes 0, 1, …; of two labels, the second is the
             positive class.
-        max_rejected_fraction: Share of rows that may be refused before the run stops.
+        max_rejected_fraction: Maximum fraction of rejected rows; if there are more, the run stops.
 
     """
 
@@ -44,13 +44,14 @@ class SplitParameters(Parameters):
     """How rows are divided into training, validation and test.
 
     Attributes:
-        method: `random` draws stratified splits; `column` takes them from the CSV.
-        column: Column that says `train`, `validation` or `test`; used by the method `column`.
-        test_fraction: Share of all rows held out for the test; used by the method `random`.
-        validation_fraction: Share of the training rows held out for validation; with the method
-            `column` it is used where the column names no validation rows.
-        group_column: Column with what reviews may have in common, such as their film; null for
-            none. Rows of one group are drawn into one split.
+        method: `random` draws stratified splits; `column` reads them from the CSV.
+        column: Name of the column that says `train`, `validation` or `test`; used by the method
+            `column`.
+        group_column: Name of a column with groups of related reviews, such as those of one film;
+            null for none. Random splits never divide a group.
+        test_fraction: Fraction of all rows held out for testing; used by the method `random`.
+        validation_fraction: Fraction of the training rows held out for validation. With the method
+            `column`, it is used only if the column names no validation rows.
         seed: Seed of the random splits.
 
     """
@@ -64,14 +65,14 @@ class SplitParameters(Parameters):
 
 
 class TokenizerParameters(Parameters):
-    """What a token is, how many are known, and how many a review has.
+    """How texts become sequences of token ids.
 
     Attributes:
-        kind: `words`, or `bpe` for words and parts of words (Sennrich et al., ACL 2016), so that
-            rare words are made of known parts.
-        vocabulary_size: How many tokens are known: the most frequent words of the training rows, or
-            as many parts of words.
-        sequence_length: Tokens kept of a review: its last ones, padded on the left.
+        kind: `words`, or `bpe` for byte-pair encoding (Sennrich et al., ACL 2016), which composes
+            rare words from frequent subwords.
+        vocabulary_size: Number of words, or subwords, in the vocabulary, which is learnt from the
+            training rows.
+        sequence_length: Length of a sequence: the last tokens of the review, padded on the left.
 
     """
 
@@ -81,17 +82,18 @@ class TokenizerParameters(Parameters):
 
 
 class WordVectorsParameters(Parameters):
-    """How vectors of the tokens are learnt before training, from the text alone.
+    """How word vectors are pretrained on the texts, without labels.
 
     Attributes:
         method: `word2vec` (Mikolov et al., 2013), or `none`.
-        size: Width of a vector.
-        window: Words to each side that are its context.
-        skip_gram: Whether a word is to tell its context, rather than the context the word.
-        epochs: Passes over the text.
-        norm: Length that each vector is brought to: word2vec's grow with a word's frequency. None
-            to leave them as they are.
-        seed: Of the initial vectors and the negative samples.
+        size: Number of dimensions of a vector.
+        window: Maximum distance, in words, between a word and the words of its context.
+        skip_gram: Whether the context is predicted from the word (skip-gram) or the word from its
+            context (CBOW).
+        epochs: Number of passes over the texts.
+        norm: Length to which every vector is scaled; null to keep the lengths of word2vec, which
+            grow with a word's frequency.
+        seed: Seed of the initial vectors and of negative sampling.
 
     """
 

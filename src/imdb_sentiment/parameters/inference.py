@@ -4,10 +4,10 @@ from imdb_sentiment.parameters.base import Parameters
 
 
 class InferenceParameters(Parameters):
-    """The file that the finished model is to score.
+    """The CSV that the final model scores.
 
     Attributes:
-        text_column: Its column with the text.
+        text_column: Name of its column with the texts.
 
     """
 

@@ -8,16 +8,16 @@ from imdb_sentiment.parameters.base import Parameters
 
 
 class ReportParameters(Parameters):
-    """How the test is judged and what the report shows.
+    """How the model is evaluated on the test set and what the report shows.
 
     Attributes:
-        resamples: Bootstrap draws behind an interval.
-        seed: Of these draws.
-        calibration_bins: Between the least confidence there can be and 1.
-        groups: Of reviews of like length.
-        words: That tell a label from the others, for each.
-        examples: Reviews in each list of mistakes.
-        custom_reviews: Of the user's own reviews, how many are shown.
+        resamples: Number of bootstrap resamples per confidence interval.
+        seed: Seed of the resampling.
+        calibration_bins: Number of bins of the confidence, from its smallest possible value to 1.
+        groups: Number of groups of reviews of similar length.
+        words: Number of distinctive words shown per label.
+        examples: Number of reviews in each list of mistakes.
+        custom_reviews: Maximum number of custom reviews shown.
 
     """
 
@@ -31,10 +31,10 @@ class ReportParameters(Parameters):
 
 
 class CustomReviewsParameters(Parameters):
-    """The reviews that the finished model is tried on.
+    """The CSV of custom reviews, which the final model scores.
 
     Attributes:
-        text_column: Column of the custom reviews' CSV with the text.
+        text_column: Name of its column with the texts.
 
     """
 

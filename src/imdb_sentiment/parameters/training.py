@@ -8,14 +8,15 @@ from imdb_sentiment.parameters.base import Parameters
 
 
 class NgramsParameters(Parameters):
-    """A linear model of tokens and n-grams that is averaged with the networks.
+    """A linear model on token n-grams, averaged with the networks.
 
     Attributes:
-        share: What it counts in the average, the rest being the networks'; 0 for none of it.
-        max_ngram: Longest n-gram of tokens counted.
-        min_document_frequency: Training reviews that an n-gram must occur in, together with those
-            that share its bucket.
-        inverse_regularisation: `C` of its logistic regression.
+        share: Weight of the linear model in the average; the networks share the rest equally. 0
+            for no linear model.
+        max_ngram: Maximum number of tokens in an n-gram.
+        min_document_frequency: Minimum number of training reviews that contain the n-gram or
+            another one of the same hash bucket.
+        inverse_regularisation: `C` of the logistic regression.
 
     """
 
@@ -29,10 +30,10 @@ class TrainingParameters(Parameters):
     """How the final model is trained.
 
     Attributes:
-        use_validation_rows: Whether the final model also learns from the validation rows, which
-            have done their work once the hyperparameters are chosen.
-        networks: How many are trained, each with a seed of its own, and averaged into one model.
-        ngrams: A linear model that is averaged with them.
+        use_validation_rows: Whether the final model is also trained on the validation rows, which
+            are no longer needed once the hyperparameters are chosen.
+        networks: Number of networks, each with a seed of its own, that are averaged into one model.
+        ngrams: The linear model that is averaged with the networks.
         seed: Seed of the initial weights, the shuffling and the dropout.
 
     """
@@ -44,17 +45,18 @@ class TrainingParameters(Parameters):
 
     @property
     def is_average(self) -> bool:
-        """Whether the final model is more than one network."""
+        """Whether the final model is an average, not a single network."""
         return self.networks > 1 or self.ngrams.share > 0
 
 
 class SelfTrainingParameters(Parameters):
-    """How the final model also learns from reviews without labels (Xie et al., CVPR 2020).
+    """Self-training: learning from pseudo-labelled reviews (Xie et al., CVPR 2020).
 
     Attributes:
-        teachers: Networks, each with a seed of its own, whose average guesses the labels; 0 to
-            learn from the labelled reviews alone.
-        baseline_weight: Share of the linear baseline in that guess: it errs elsewhere.
+        teachers: Number of networks, each with a seed of its own, whose average predicts the
+            pseudo-labels; 0 for no self-training.
+        baseline_weight: Weight of the linear baseline in the pseudo-labels, between 0 and 1; its
+            mistakes differ from those of the networks.
 
     """
 
@@ -66,8 +68,8 @@ class BaselineParameters(Parameters):
     """The linear model that the LSTM is compared with.
 
     Attributes:
-        max_ngram: Longest word n-gram counted.
-        min_document_frequency: Training reviews that an n-gram must occur in.
+        max_ngram: Maximum number of words in an n-gram.
+        min_document_frequency: Minimum number of training reviews that contain an n-gram.
         inverse_regularisation: `C` of the logistic regression.
 
     """

@@ -1,19 +1,31 @@
-"""The engine of the search: trials of an Optuna study, here or on a Dask cluster, crash-proof.
+"""The hyperparameter search: trials of an Optuna study, here or on a Dask cluster, crash-proof.
 
-`study.py` says what is in a study and what it still lacks, `workers.py` where a trial runs,
-`loop.py` brings them together. It knows nothing of networks: an objective is any function of a
-trial and the data.
+`study.py` knows what is in a study and what is still missing, `liveness.py` whether the runs that
+share it are alive, `workers.py` where a trial runs; `loop.py` brings them together. `samplers.py`
+makes Optuna's samplers and pruners. Nothing here knows about networks: an objective is any function
+of a trial and the data.
+
+Optuna keeps the trials, records heartbeats in a database and queues retries. The rest is done here
+because its own loop would break a promise: `Study.optimize` and `Study.ask` take any queued trial
+or create another, so runs that share a study would exceed `n_trials`, and no trial would get the
+sampler of its slot; heartbeats are sent by `Study.optimize` only and stop at the first error of the
+database; a dead run of this machine is noticed only after the grace period; and trials run in
+threads, where Keras can't train two networks.
 """
 
 from imdb_sentiment.search.loop import Limits, format_values, run_trials
-from imdb_sentiment.search.study import SharedStudy, explain_failure
+from imdb_sentiment.search.samplers import make_pruner, make_sampler
+from imdb_sentiment.search.study import SharedStudy, explain_failure, find_retried_trial
 from imdb_sentiment.search.workers import open_workers
 
 __all__ = [
     "Limits",
     "SharedStudy",
     "explain_failure",
+    "find_retried_trial",
     "format_values",
+    "make_pruner",
+    "make_sampler",
     "open_workers",
     "run_trials",
 ]

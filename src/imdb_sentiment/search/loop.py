@@ -1,6 +1,5 @@
-"""The loop of the search: begin trials where there is room, record how they end."""
+"""The loop of the search: start trials on free workers, record how they end."""
 
-import copy
 import logging
 import math
 import time
@@ -15,23 +14,24 @@ from optuna.trial import TrialState
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.search.progress import SearchProgress
 from imdb_sentiment.search.study import SharedStudy
-from imdb_sentiment.search.workers import Died, Workers
+from imdb_sentiment.search.workers import WorkerDied, Workers
 
 logger = logging.getLogger(__name__)
 
 POLL_INTERVAL = 1.0  # seconds between two looks at what other processes do
 
-# From a trial, whose hyperparameters are in `params`, and shared data to a value to maximise.
+# Function from a trial, whose hyperparameters are in `params`, and the shared data to the value to
+# maximise.
 Objective = Callable[[optuna.Trial, Any], float]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a run begins no further trial, beside the study's `n_trials`.
+    """When a run starts no further trial, besides the study's `n_trials`.
 
     Attributes:
-        timeout: Seconds that the run has taken; None for no limit.
-        patience: Trials without a better value; None for no limit.
+        timeout: Seconds since the start of the run; None for no limit.
+        patience: Number of trials without a better value; None for no limit.
 
     """
 
@@ -47,22 +47,24 @@ def run_trials(
     limits: Limits,
     workers: Workers,
 ) -> None:
-    """Run trials until the study has as many as it is to have, or a limit is reached.
+    """Run trials until the study has `n_trials`, or a limit is reached.
 
-    An objective that raises fails its trial, not the study. A call that dies with its process is
-    begun again, as `SharedStudy` has it. If other runs hold the last trials, this one waits for
-    them, and takes over what they leave.
+    If the objective raises an exception, the trial fails, not the search. If its process dies, the
+    trial is retried as described in `SharedStudy`. If other runs have the last trials, this run
+    waits for them, and takes over those of a run that dies.
 
     Args:
-        study: To which the trials belong.
-        objective: May report values and raise `optuna.TrialPruned`.
-        data: The objective's second argument; it reaches each process once.
-        limits: When to stop before that.
-        workers: Where to call the objective.
+        study: The study.
+        objective: Function of a trial and the data; it may report values and raise
+            `optuna.TrialPruned`.
+        data: Second argument of the objective; it is sent to each process once.
+        limits: When to stop earlier.
+        workers: Processes that call the objective.
 
     Raises:
-        InputError: The scheduler or the database is gone, or a worker can't run trials.
-        KeyboardInterrupt: Trials that ended before it are kept.
+        InputError: The Dask scheduler or the database can't be reached any more, or a worker can't
+            run trials.
+        KeyboardInterrupt: The user has pressed Ctrl-C; finished trials are kept.
 
     """
     deadline = math.inf if limits.timeout is None else time.monotonic() + limits.timeout
@@ -70,7 +72,7 @@ def run_trials(
     running: dict[int, optuna.Trial] = {}
     waiting = False
 
-    def reached() -> str | None:
+    def find_reason_to_stop() -> str | None:
         counted = len(study.counted())
         if counted >= study.n_trials:
             return "the study has all its trials"
@@ -80,40 +82,33 @@ def run_trials(
             return f"{limits.patience} trials brought no better value, after {counted} in all"
         return None
 
-    study.lose_dead_trials()
+    study.record_dead_trials()
     with SearchProgress(len(study.counted()), study.n_trials) as progress, study:
         try:
-            _show(study, progress)
-            while (reason := reached()) is None or running:
-                study.lose_dead_trials()
-                while reason is None and (room := workers.find_room()) is not None:
+            _update_progress(study, progress)
+            while (reason := find_reason_to_stop()) is None or running:
+                study.record_dead_trials()
+                while reason is None and (worker := workers.find_free_worker()) is not None:
                     trial = study.begin_trial()
                     if trial is None:
                         break
                     running[trial.number] = trial
                     logger.info("Trial %d: %s", trial.number, format_values(trial.params))
-                    workers.start(
-                        room,
-                        trial.number,
-                        _call,
-                        study.optuna_study,
-                        trial._trial_id,
-                        objective,
-                        shared,
-                    )
+                    workers.start(worker, trial.number, _call_objective, objective, trial, shared)
                 if reason is None and not running and not waiting:
                     waiting = True
-                    logger.info("No trial to begin here now: waiting for workers or other runs.")
+                    logger.info("No trial to start now: waiting for workers or other runs.")
                 for number, outcome in workers.collect(POLL_INTERVAL).items():
-                    _record(study, running.pop(number), outcome, progress)
+                    del running[number]
+                    _record_outcome(study, number, outcome, progress)
         except BaseException:
-            study.abandon(running.values())
+            study.leave(running)
             raise
     logger.info("Search ended: %s.", reason)
 
 
 def format_values(values: dict[str, Any]) -> str:
-    """Return names and values for people to read."""
+    """Return names and values as a readable list."""
     return ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in values.items()
@@ -122,67 +117,67 @@ def format_values(values: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class _Outcome:
+    """How a trial has ended."""
+
     state: TrialState
     value: float | None = None
     error: str | None = None
 
 
-class _CutOff:
-    """What comes of a call whose process can't reach the study."""
+class _ConnectionLost:
+    """The result of a call that could not reach the study, through no fault of the trial."""
 
 
-def _call(
-    study: optuna.Study, trial_id: int, objective: Objective, data: Any
-) -> _Outcome | _CutOff:
-    """Call the objective, in whatever process this is, and say how it ended."""
-    study = copy.copy(study)
-    study.sampler = optuna.samplers.RandomSampler()  # not asked: all is suggested already
+def _call_objective(
+    objective: Objective, trial: optuna.Trial, data: Any
+) -> _Outcome | _ConnectionLost:
+    """Call the objective, in whatever process this is, and return how it ended."""
     try:
-        value = float(objective(optuna.Trial(study, trial_id), data))
+        value = float(objective(trial, data))
     except optuna.TrialPruned:
         return _Outcome(TrialState.PRUNED)
     except (StorageInternalError, UpdateFinishedTrialError):
-        return _CutOff()  # the way to the study is broken, or others have the trial: no fault of it
+        return _ConnectionLost()  # no database, or another run has taken over the trial
     except Exception as error:
         if type(error).__module__.startswith("distributed."):
-            return _CutOff()  # so is the way to the scheduler
+            return _ConnectionLost()  # no Dask scheduler
         return _Outcome(TrialState.FAIL, error=f"{type(error).__name__}: {error}")
     if not math.isfinite(value):
         return _Outcome(TrialState.FAIL, error=f"the objective's value is {value}")
     return _Outcome(TrialState.COMPLETE, value)
 
 
-def _record(
-    study: SharedStudy, trial: optuna.Trial, outcome: Any, progress: SearchProgress
+def _record_outcome(
+    study: SharedStudy, number: int, outcome: Any, progress: SearchProgress
 ) -> None:
-    if isinstance(outcome, Died):
-        study.lose_trial(trial._trial_id)
+    if isinstance(outcome, WorkerDied):
+        study.record_death(number)
         logger.warning(
             "Trial %d: its worker died. It is recorded as failed, and retried up to the limit.",
-            trial.number,
+            number,
         )
         return
-    if isinstance(outcome, _CutOff):
-        study.give_back(trial._trial_id)
-        logger.warning("Trial %d: it lost touch with the study, and is begun again.", trial.number)
+    if isinstance(outcome, _ConnectionLost):
+        study.give_back(number)
+        logger.warning("Trial %d: lost the connection to the study; it starts again.", number)
         return
     if isinstance(outcome, BaseException):
-        study.give_back(trial._trial_id)
+        study.give_back(number)
         raise InputError(
             f"a worker can't run a trial ({type(outcome).__name__}: {outcome}): does it have the "
             "project and the same packages?"
         ) from outcome
-    study.finish_trial(trial, outcome.state, outcome.value, outcome.error)
-    so_far = _show(study, progress)
+    study.finish_trial(number, outcome.state, outcome.value, outcome.error)
+    so_far = _update_progress(study, progress)
     if outcome.state == TrialState.COMPLETE:
-        logger.info("Trial %d: %.4f (%s)", trial.number, outcome.value, so_far)
+        logger.info("Trial %d: %.4f (%s)", number, outcome.value, so_far)
     elif outcome.state == TrialState.PRUNED:
-        logger.info("Trial %d: pruned (%s)", trial.number, so_far)
+        logger.info("Trial %d: pruned (%s)", number, so_far)
     else:
-        logger.warning("Trial %d failed: %s (%s)", trial.number, outcome.error, so_far)
+        logger.warning("Trial %d failed: %s (%s)", number, outcome.error, so_far)
 
 
-def _show(study: SharedStudy, progress: SearchProgress) -> str:
+def _update_progress(study: SharedStudy, progress: SearchProgress) -> str:
     best = study.best()
     running = len(study.trials(TrialState.RUNNING))
     return progress.update(len(study.counted()), best.value if best else None, running)

@@ -9,19 +9,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 
 class SearchProgress:
-    """A bar with the trials done, the best value and the time left; only on a terminal.
+    """A progress bar with the finished trials, the best value and the time left.
+
+    It is shown on a terminal only.
 
     Args:
-        done: Trials done before.
-        total: Trials to be done in all.
+        done: Number of trials that had finished before.
+        total: Total number of trials.
 
     """
 
     def __init__(self, done: int, total: int) -> None:
-        self._at_start = done
+        self._done_before = done
         self._total = total
         self._start = time.monotonic()
-        console = rich.get_console()  # the log's too, so that its lines go above the bar
+        console = rich.get_console()  # shared with the log, so that its lines appear above the bar
         self._bar = Progress(
             TextColumn("Trials"),
             BarColumn(),
@@ -45,19 +47,22 @@ class SearchProgress:
         self._bar.stop()
 
     def update(self, done: int, best: float | None, running: int) -> str:
-        """Show how far the search is, and return that in words.
+        """Show the progress of the search.
 
         Args:
-            done: Trials done.
-            best: The best value so far.
-            running: Trials begun and not done; the time left takes them for half done.
+            done: Number of finished trials.
+            best: Best value so far; None if no trial has completed.
+            running: Number of running trials; for the time left, each counts as half finished.
+
+        Returns:
+            The best value and the time left, in words.
 
         """
         words = "nothing completed yet" if best is None else f"best {best:.4f}"
-        here = done - self._at_start
+        done_now = done - self._done_before
         left = self._total - done
-        if here > 0 and left > 0:
-            pace = (time.monotonic() - self._start) / (here + running / 2)
+        if done_now > 0 and left > 0:
+            pace = (time.monotonic() - self._start) / (done_now + running / 2)
             words += f", about {_format_time(pace * max(0.0, left - running / 2))} left"
         self._bar.update(self._task, completed=done, description=words)
         return words

@@ -1,59 +1,54 @@
-"""A study that several runs may share, and any of them may leave at any moment."""
+"""A study that several runs may share, and that any of them may leave at any moment."""
 
 import contextlib
 import copy
 import functools
 import itertools
 import logging
-import math
-import os
-import socket
-import threading
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import optuna
-import psutil
-from optuna.distributions import BaseDistribution
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import (
-    BaseStorage,
-    InMemoryStorage,
-    RDBStorage,
-    RetryHeartbeatStaleTrialCallback,
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
 )
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.search.liveness import Heartbeats, describe_this_process, is_dead, is_silent
 
 logger = logging.getLogger(__name__)
 
-SLOT = "slot"  # of a trial: which of the study's `n_trials` it is
-OWNER = "owner"  # of a trial: which run has made it, or runs it
-ALIVE = "alive"  # of a trial: when its run last was, where the storage has no heartbeats
-ERROR = "error"  # of a trial whose objective raised: the reason
-GIVEN_BACK = "given_back"  # of a trial that nobody wants to finish
+# User attributes of a trial.
+SLOT = "slot"  # which of the study's `n_trials` slots it has
+OWNER = "owner"  # the run that has created it, or runs it
+ERROR = "error"  # why its objective has failed
+GIVEN_BACK = "given_back"  # that it was interrupted, and is not retried
+# System attributes of a retry, written by Optuna's `RetryHeartbeatStaleTrialCallback`.
+RETRIED_TRIAL = "failed_trial"  # number of the first trial that has died
+RETRY_HISTORY = "retry_history"  # numbers of all trials that have died
 
 SamplerFactory = Callable[[int], optuna.samplers.BaseSampler]
 
-# Seconds that a run bears with a database that can't be reached, and between two attempts.
+# Seconds for which a run waits for a database that can't be reached, and between two attempts.
 MAX_OUTAGE, PAUSE = 600.0, 5.0
-
-# Seconds between two signs of life of a trial, and without one after which it is dead.
-BEAT, GRACE = 60.0, 300.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _outlast_outages(
+def _retry_during_outages(
     method: Callable[Concatenate["SharedStudy", P], T],
 ) -> Callable[Concatenate["SharedStudy", P], T]:
-    """Repeat a method, which must bear that, until the study's database is back."""
+    """Retry a method until the study's database can be reached; it must be safe to call twice."""
 
     @functools.wraps(method)
     def call(study: "SharedStudy", /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -63,10 +58,10 @@ def _outlast_outages(
                 return method(study, *args, **kwargs)
             except StorageInternalError as error:
                 reason = error.__cause__ or error
-                if study.is_left or time.monotonic() > give_up:
+                if study.is_leaving or time.monotonic() > give_up:
                     raise InputError(
                         f"the study's database can't be reached ({reason}). Finished trials are "
-                        "kept: the same command goes on from there"
+                        "kept: the same command continues from there"
                     ) from error
                 logger.warning("The study's database can't be reached; trying again: %s", reason)
                 time.sleep(PAUSE)
@@ -75,29 +70,33 @@ def _outlast_outages(
 
 
 class SharedStudy:
-    """An Optuna study in its storage, seen by one of the runs that work on it.
+    """An Optuna study in its storage, as one of the runs that work on it sees it.
 
-    The study has `n_trials` slots. A trial that has completed, was pruned, raised an error, or has
-    died with its process more than `max_retries` times *counts*, and keeps its slot. One that died
-    before that is recorded as failed and queued again, with the same slot and hyperparameters; one
-    that was given back frees its slot. Each slot has a sampler with a seed of its own, so what is
-    suggested again after an interruption is what was suggested before it.
+    The study has `n_trials` slots. A trial *counts*, and keeps its slot, if it has completed, was
+    pruned, raised an error, or died with its process more than `max_retries` times. A trial that
+    died fewer times is recorded as failed and queued again, with the same slot and hyperparameters.
+    A trial that was given back frees its slot. Each slot has a sampler with a seed of its own, so
+    after an interruption the same hyperparameters are suggested again.
 
-    A death is found in three ways: Dask reports a lost worker at once (`loop.py`); a run that died
-    on this machine is known by its process, so a restart need not wait; one on another machine by
-    Optuna's heartbeat, or by ours where the storage has none (in Dask's).
+    Dead trials are found in three ways: Dask reports a lost worker immediately (`loop.py`); a run
+    that died on this machine is found by its process, so a restart need not wait; a run on another
+    machine is found by its missing heartbeats.
 
     Args:
-        storage: Where the study lives.
-        name: Of the study; made if there is none.
-        space: What to suggest for each trial.
-        n_trials: Trials that are to count in all.
-        max_retries: How often a trial may die before it counts as failed.
-        make_sampler: From a slot, counted from 0, to a new sampler.
-        pruner: Tells lost trials.
+        storage: Storage of the study.
+        name: Name of the study, which is created if it does not exist.
+        space: Distribution of each hyperparameter that is searched.
+        n_trials: Total number of trials that are to count.
+        max_retries: How many times a trial may die before it counts as failed.
+        make_sampler: Function from a slot, counted from 0, to a new sampler.
+        pruner: Pruner of the study.
 
     Attributes:
-        is_left: Whether this run is about to end, and waits for no database any more.
+        optuna_study: The study as Optuna has it.
+        storage: Storage of the study.
+        name: Name of the study.
+        n_trials: Total number of trials that are to count.
+        is_leaving: Whether this run is about to end, and no longer waits for the database.
 
     """
 
@@ -119,18 +118,19 @@ class SharedStudy:
             pruner=pruner,
             load_if_exists=True,
         )
+        self.storage = storage
         self.name = name
-        self.is_left = False
         self.n_trials = n_trials
-        self._storage = self.optuna_study._storage
+        self.is_leaving = False
+        self._study_id = storage.get_study_id_from_name(name)
         self._space = space
         self._make_sampler = make_sampler
         self._max_retries = max_retries
-        self._owner = f"{_this_process()} {uuid.uuid4().hex}"
+        self._owner = f"{describe_this_process()} {uuid.uuid4().hex}"
         self._retry = _Retry(max_retries, set(space), self._owner)
         if isinstance(storage, RDBStorage):
             storage.heartbeat_stale_trial_callback = self._retry
-        self._heartbeats = _Heartbeats(storage)
+        self._heartbeats = Heartbeats(storage)
 
     def __enter__(self) -> Self:
         self._heartbeats.start()
@@ -139,33 +139,33 @@ class SharedStudy:
     def __exit__(self, *exception: object) -> None:
         self._heartbeats.stop()
 
-    @_outlast_outages
+    @_retry_during_outages
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
-        """Return the trials in these states, in the order in which they were made."""
+        """Return the trials in any of these states, or all, in the order of their creation."""
         return self.optuna_study.get_trials(deepcopy=False, states=states or None)
 
     def counted(self) -> list[FrozenTrial]:
-        """Return the trials that count, in the order in which they were made."""
+        """Return the trials that count, in the order of their creation."""
         trials = self.trials()
         return [trial for trial in trials if self._counts(trial, trials)]
 
     def best(self) -> FrozenTrial | None:
-        """Return the completed trial of the highest value, the earliest of equals."""
+        """Return the completed trial with the highest value, the first one if there are ties."""
         completed = self.trials(TrialState.COMPLETE)
         return max(completed, key=lambda trial: trial.value or 0, default=None)
 
     def trials_since_best(self) -> int:
-        """Return how many trials that count were made after the best one."""
+        """Return the number of trials that count and were created after the best one."""
         best = self.best()
         counted = self.counted()
         return sum(best is None or trial.number > best.number for trial in counted)
 
-    @_outlast_outages
+    @_retry_during_outages
     def begin_trial(self) -> optuna.Trial | None:
-        """Claim a trial: one that is queued, or a new one; suggest its hyperparameters.
+        """Claim a queued trial, or a new one, and suggest its hyperparameters.
 
         Returns:
-            The trial, in the state RUNNING; None if each slot has a trial that counts or runs.
+            The trial, in the state RUNNING; None if every slot has a trial that counts or runs.
 
         """
         while True:
@@ -174,111 +174,124 @@ class SharedStudy:
                 slot = _first_free(self._slots())
                 if slot >= self.n_trials:
                     return None
-                # Slot and owner are written along with the trial: it is never without them.
+                # Slot and owner are written together with the trial: it never lacks them.
                 attributes = {SLOT: slot, OWNER: self._owner}
                 self.optuna_study.enqueue_trial({}, user_attrs=attributes)
                 continue
             for trial in queued:
-                if self._claim(trial._trial_id):
-                    started = self._start(trial._trial_id)
+                trial_id = self._get_id(trial.number)
+                if self._claim(trial.number, trial_id):
+                    started = self._start(trial.number, trial_id)
                     if started is not None:
                         return started
 
-    @_outlast_outages
+    @_retry_during_outages
     def finish_trial(
         self,
-        trial: optuna.Trial,
+        number: int,
         state: TrialState,
         value: float | None = None,
         error: str | None = None,
     ) -> None:
-        """Record how a trial has ended."""
-        self._heartbeats.remove(trial._trial_id)
-        # Another run may have taken this one for dead, and the trial with it.
+        """Record how a trial has ended.
+
+        Args:
+            number: Number of the trial.
+            state: COMPLETE, PRUNED or FAIL.
+            value: Value of the objective, if the trial has completed.
+            error: Why the trial has failed, if it has.
+
+        """
+        self._heartbeats.remove(number)
+        # Another run may have found this one dead, and have ended its trial.
         with contextlib.suppress(UpdateFinishedTrialError):
             if error is not None:
-                trial.set_user_attr(ERROR, error)
+                self.storage.set_trial_user_attr(self._get_id(number), ERROR, error)
             complete = state == TrialState.COMPLETE
             self.optuna_study.tell(
-                trial, value if complete else None, None if complete else state, True
+                number, value if complete else None, None if complete else state, True
             )
 
-    @_outlast_outages
-    def give_back(self, trial_id: int) -> None:
-        """End a trial as if it had not been begun: it frees its slot, and nothing retries it."""
-        self._give_back(trial_id)
+    @_retry_during_outages
+    def give_back(self, number: int) -> None:
+        """End a trial as if it had never begun: it frees its slot, and is not retried."""
+        self._give_back(number)
 
-    def abandon(self, trials: Iterable[optuna.Trial]) -> None:
-        """Give trials back if the database can be reached; else the next run finds them dead.
+    def leave(self, numbers: Iterable[int]) -> None:
+        """Give trials back without waiting for the database, also from now on.
 
-        After that, nothing waits for the database.
+        If the database can't be reached, the next run finds the trials dead.
         """
-        self.is_left = True
+        self.is_leaving = True
         with contextlib.suppress(Exception):
-            for trial in trials:
-                self._give_back(trial._trial_id)
+            for number in numbers:
+                self._give_back(number)
 
-    @_outlast_outages
-    def lose_trial(self, trial_id: int) -> None:
-        """Record that a trial has died with its process, and queue it again if it may be."""
-        self._heartbeats.remove(trial_id)
+    @_retry_during_outages
+    def record_death(self, number: int) -> None:
+        """Record that a trial has died with its process, and queue it again up to the limit."""
+        self._heartbeats.remove(number)
+        trial_id = self._get_id(number)
         with contextlib.suppress(UpdateFinishedTrialError):
-            self._storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
-            self._retry(self.optuna_study, copy.deepcopy(self._storage.get_trial(trial_id)))
+            self.storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
+            self._retry(self.optuna_study, copy.deepcopy(self.storage.get_trial(trial_id)))
 
-    @_outlast_outages
-    def lose_dead_trials(self) -> None:
-        """Find running trials whose process is gone, here or elsewhere."""
+    @_retry_during_outages
+    def record_dead_trials(self) -> None:
+        """Find running trials whose process is gone, here or elsewhere, and record their death."""
         for trial in self.trials(TrialState.RUNNING):
             owner = trial.user_attrs.get(OWNER, "")
             if owner == self._owner:
-                if trial._trial_id not in self._heartbeats:  # an error came when it was begun
-                    self.give_back(trial._trial_id)
-            elif _is_dead(owner) or _is_silent(trial):
-                self.lose_trial(trial._trial_id)
+                if trial.number not in self._heartbeats:  # an error occurred when it was begun
+                    self.give_back(trial.number)
+            elif is_dead(owner) or is_silent(trial):
+                self.record_death(trial.number)
         self._heartbeats.catch_up()
-        with _silent():
+        with _without_warnings():
             optuna.storages.fail_stale_trials(self.optuna_study)
 
-    def _give_back(self, trial_id: int) -> None:
-        self._heartbeats.remove(trial_id)
-        with contextlib.suppress(UpdateFinishedTrialError):
-            self._storage.set_trial_user_attr(trial_id, GIVEN_BACK, True)
-            self._storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
+    def _get_id(self, number: int) -> int:
+        return self.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
-    def _claim(self, trial_id: int) -> bool:
-        # First, so that a machine that dies right after the claim is missed.
-        self._heartbeats.add(trial_id)
+    def _give_back(self, number: int) -> None:
+        self._heartbeats.remove(number)
+        trial_id = self._get_id(number)
         with contextlib.suppress(UpdateFinishedTrialError):
-            if self._storage.set_trial_state_values(trial_id, state=TrialState.RUNNING):
+            self.storage.set_trial_user_attr(trial_id, GIVEN_BACK, True)
+            self.storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
+
+    def _claim(self, number: int, trial_id: int) -> bool:
+        # Before the claim, so that a machine that dies right after it is found.
+        self._heartbeats.add(number, trial_id)
+        with contextlib.suppress(UpdateFinishedTrialError):
+            if self.storage.set_trial_state_values(trial_id, state=TrialState.RUNNING):
                 return True
-        self._heartbeats.remove(trial_id)
+        self._heartbeats.remove(number)
         return False
 
-    def _start(self, trial_id: int) -> optuna.Trial | None:
+    def _start(self, number: int, trial_id: int) -> optuna.Trial | None:
         try:
-            self._storage.set_trial_user_attr(trial_id, OWNER, self._owner)
+            self.storage.set_trial_user_attr(trial_id, OWNER, self._owner)
             slots = self._slots()
-            number = self._storage.get_trial_number_from_id(trial_id)
             slot = slots[number]
             if slot >= self.n_trials or slot in (slots[n] for n in slots if n < number):
-                self.give_back(trial_id)  # another run had queued one for that slot before
+                self.give_back(number)  # another run had queued a trial for that slot before
                 return None
-            self._storage.set_trial_user_attr(trial_id, SLOT, slot)  # a user's own may have none
+            # A trial that a user has queued has no slot yet.
+            self.storage.set_trial_user_attr(trial_id, SLOT, slot)
             self.optuna_study.sampler = self._make_sampler(slot)
             trial = optuna.Trial(self.optuna_study, trial_id)
-            for name, distribution in self._space.items():
-                trial._suggest(name, distribution)
+            _suggest(trial, self._space)
             return trial
-        except UpdateFinishedTrialError:  # a retry, which another run takes for its first attempt
-            self._heartbeats.remove(trial_id)
+        except UpdateFinishedTrialError:  # a retry, which another run mistakes for the dead trial
+            self._heartbeats.remove(number)
             return None
         except BaseException:
-            self.give_back(trial_id)
+            self.give_back(number)
             raise
 
     def _slots(self) -> dict[int, int]:
-        """Return the slot of each trial that counts or is under way, by its number."""
+        """Return the slot of each trial that counts, runs or is queued, by its number."""
         slots: dict[int, int] = {}
         trials = self.trials()
         for trial in trials:
@@ -289,7 +302,7 @@ class SharedStudy:
 
     def _is_under_way(self, trial: FrozenTrial) -> bool:
         if trial.state == TrialState.RUNNING:
-            return OWNER in trial.user_attrs  # else it is none of ours, and may never end
+            return OWNER in trial.user_attrs  # without an owner, it is not ours and may never end
         return trial.state == TrialState.WAITING
 
     def _counts(self, trial: FrozenTrial, trials: list[FrozenTrial]) -> bool:
@@ -297,15 +310,29 @@ class SharedStudy:
             return trial.state.is_finished()
         return ERROR in trial.user_attrs or (
             GIVEN_BACK not in trial.user_attrs
-            and len(trial.system_attrs.get("retry_history", ())) >= self._max_retries
+            and len(trial.system_attrs.get(RETRY_HISTORY, ())) >= self._max_retries
             # The limit may have been higher when it died.
-            and not any(trial.number in t.system_attrs.get("retry_history", ()) for t in trials)
+            and not any(trial.number in t.system_attrs.get(RETRY_HISTORY, ()) for t in trials)
         )
 
 
 def _first_free(slots: dict[int, int]) -> int:
     taken = set(slots.values())
     return next(slot for slot in itertools.count() if slot not in taken)
+
+
+def _suggest(trial: optuna.Trial, space: dict[str, BaseDistribution]) -> None:
+    """Let the sampler choose all hyperparameters of a trial."""
+    for name, distribution in space.items():
+        match distribution:
+            case FloatDistribution(low=low, high=high, step=step, log=log):
+                trial.suggest_float(name, low, high, step=step, log=log)
+            case IntDistribution(low=low, high=high, step=step, log=log):
+                trial.suggest_int(name, low, high, step=step, log=log)
+            case CategoricalDistribution(choices=choices):
+                trial.suggest_categorical(name, choices)
+            case _:
+                raise TypeError(f"{name}: Optuna can't suggest values from {distribution!r}")
 
 
 def explain_failure(trial: FrozenTrial) -> str | None:
@@ -317,122 +344,32 @@ def explain_failure(trial: FrozenTrial) -> str | None:
     return str(trial.user_attrs.get(ERROR, "its process died"))
 
 
+def find_retried_trial(trial: FrozenTrial) -> int | None:
+    """Return the number of the dead trial that this one retries; None if it is no retry."""
+    number: int | None = trial.system_attrs.get(RETRIED_TRIAL)
+    return number
+
+
 class _Retry:
-    """What becomes of a trial whose process has died."""
+    """A callback that queues a trial whose process has died again, up to the limit."""
 
     def __init__(self, max_retries: int, names: set[str], owner: str) -> None:
         self._names = names
         self._owner = owner
-        with _silent():
+        with _without_warnings():
             self._queue_again = RetryHeartbeatStaleTrialCallback(max_retry=max_retries)
 
     def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
         if {ERROR, GIVEN_BACK} & trial.user_attrs.keys():
-            return  # it had ended, all but for its state
+            return  # it had ended; only its state was not written yet
         if not self._names <= trial.params.keys():
-            return  # it had not begun: its slot is free, and will bring the same suggestions
+            return  # it had not begun: its slot is free, and will get the same suggestions
         trial.set_user_attr(OWNER, self._owner)
         self._queue_again(study, trial)
 
 
-class _Heartbeats:
-    """A thread that tells the storage, for runs on other machines, which trials are alive."""
-
-    def __init__(self, storage: BaseStorage) -> None:
-        self._storage = storage
-        self._trial_ids: set[int] = set()
-        self._stopped = threading.Event()
-        self._last = time.time()
-
-    def __contains__(self, trial_id: int) -> bool:
-        return trial_id in self._trial_ids
-
-    def start(self) -> None:
-        self._stopped.clear()
-        if self._interval != math.inf:
-            threading.Thread(target=self._beat, name="heartbeats", daemon=True).start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def add(self, trial_id: int) -> None:
-        self._trial_ids.add(trial_id)
-        self._record(trial_id)
-
-    def remove(self, trial_id: int) -> None:
-        self._trial_ids.discard(trial_id)
-
-    def catch_up(self) -> None:
-        """Beat now if a beat was missed: after the machine slept, the thread may still be late."""
-        if time.time() - self._last > self._interval:
-            self._beat_once()
-
-    @property
-    def _interval(self) -> float:
-        if isinstance(self._storage, RDBStorage):
-            return self._storage.heartbeat_interval or math.inf
-        return math.inf if isinstance(self._storage, InMemoryStorage) else BEAT
-
-    def _beat(self) -> None:
-        while not self._stopped.wait(self._interval):
-            self._beat_once()
-
-    def _beat_once(self) -> None:
-        self._last = time.time()
-        for trial_id in tuple(self._trial_ids):
-            self._record(trial_id)
-
-    def _record(self, trial_id: int) -> None:
-        try:
-            if isinstance(self._storage, RDBStorage):
-                if self._interval != math.inf:
-                    self._storage.record_heartbeat(trial_id)
-            elif self._interval != math.inf:
-                self._storage.set_trial_user_attr(trial_id, ALIVE, time.time())
-        except UpdateFinishedTrialError:
-            pass
-        except Exception as error:  # the next one may come through
-            logger.warning("The study's storage took no heartbeat: %s", error)
-
-
-def _this_process() -> str:
-    """Return what tells this process from any other, also after a restart of the machine."""
-    return f"{_machine()} {os.getpid()} {psutil.Process().create_time()}"
-
-
-def _is_dead(owner: str) -> bool:
-    """Return whether that run was on this machine and is gone."""
-    machine, _, process = owner.partition(" ")
-    if machine != _machine():
-        return False
-    pid, started, _ = process.split()
-    if int(pid) == os.getpid():
-        return not owner.startswith(_this_process())
-    try:
-        process_now = psutil.Process(int(pid))
-        if process_now.status() == psutil.STATUS_ZOMBIE:
-            return True
-        difference = process_now.create_time() - float(started)
-    except psutil.NoSuchProcess:
-        return True
-    return bool(abs(difference) > 60)  # noqa: PLR2004  # else another clock, not another process
-
-
-def _is_silent(trial: FrozenTrial) -> bool:
-    """Return whether a trial's run, by its clock and ours, has shown no sign of life for long."""
-    last: float = trial.user_attrs.get(ALIVE, math.inf)
-    return time.time() - last > GRACE
-
-
-def _machine() -> str:
-    """Return the name of what process numbers belong to: a machine or a container on it."""
-    namespace = Path("/proc/self/ns/pid")
-    container = namespace.readlink() if namespace.exists() else ""
-    return f"{socket.gethostname()}/{uuid.getnode():x}/{container}"
-
-
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
+def _without_warnings() -> Iterator[None]:
     """Hide that Optuna calls heartbeats and retries experimental."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""Where trials run: in this process, or one each in the processes of a Dask cluster."""
+"""Where trials run: in this process, or on the workers of a Dask cluster, one trial each."""
 
 import contextlib
 import logging
@@ -20,43 +20,56 @@ from imdb_sentiment.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT = 10.0  # seconds to find a scheduler
-
+CONNECT_TIMEOUT = 10.0  # seconds to connect to a scheduler, or to receive a result
 
 WORKER_LOGGING = Path(__file__).with_name("worker_logging.yml")
 
-# Kedro sets up logging when it is imported: later, with a trial, it would undo the forwarding.
-_AT_START = "import kedro.framework.project"
+# Kedro sets up logging when it is imported. A worker imports it at its start: with the first trial,
+# it would undo the forwarding of the log.
+_WORKER_PRELOAD = "import kedro.framework.project"
+
+_INSTALL_DASK = 'pip install -e ".[dask]"'
 
 
-class Died:
-    """What comes of a call whose process has died."""
+class WorkerDied:
+    """The result of a call whose process has died."""
 
 
 class Workers(Protocol):
-    """Calls functions, one at a time in each process."""
+    """Processes that call functions, each one function at a time."""
 
     def share(self, value: Any) -> Any:
-        """Return what to give to `start` as an argument in the place of a large value."""
+        """Return an argument for `start` that stands for a large value, and is sent only once."""
 
-    def keep(self, storage: BaseStorage) -> BaseStorage:
-        """Return a storage that works in each process, and lives where the cluster's centre is."""
+    def share_storage(self, storage: BaseStorage) -> BaseStorage:
+        """Return a proxy of a storage that works in every process; the scheduler holds the storage.
 
-    def find_room(self) -> Any:
-        """Return a free process, in whatever terms `start` takes it; None if there is none."""
+        Raises:
+            InputError: optuna-integration is not installed.
 
-    def start(self, room: Any, key: int, function: Callable[..., Any], *arguments: Any) -> None:
-        """Call the function in a free process; `key` names the call."""
+        """
+
+    def find_free_worker(self) -> Any:
+        """Return a free worker, to be passed to `start`; None if there is none."""
+
+    def start(self, worker: Any, key: int, function: Callable[..., Any], *arguments: Any) -> None:
+        """Call a function on a free worker; `key` identifies the call."""
 
     def collect(self, timeout: float) -> dict[int, Any]:
-        """Wait for calls to end, `timeout` seconds at most, and return their results by key.
+        """Wait until a call has ended, at most `timeout` seconds.
 
-        The result of a call that could not be made is the error.
+        Returns:
+            The results of all calls that have ended, by key: the value returned, the exception of a
+            call that could not be made, or `WorkerDied`.
+
+        Raises:
+            InputError: The Dask scheduler can't be reached any more.
+
         """
 
 
 class _ThisProcess(Workers):
-    """Calls functions where it is."""
+    """Calls functions in the current process."""
 
     def __init__(self) -> None:
         self._results: dict[int, Any] = {}
@@ -64,13 +77,13 @@ class _ThisProcess(Workers):
     def share(self, value: Any) -> Any:
         return value
 
-    def keep(self, storage: BaseStorage) -> BaseStorage:
+    def share_storage(self, storage: BaseStorage) -> BaseStorage:
         return storage
 
-    def find_room(self) -> Any:
+    def find_free_worker(self) -> Any:
         return None if self._results else os.getpid()
 
-    def start(self, room: Any, key: int, function: Callable[..., Any], *arguments: Any) -> None:
+    def start(self, worker: Any, key: int, function: Callable[..., Any], *arguments: Any) -> None:
         self._results[key] = function(*arguments)
 
     def collect(self, timeout: float) -> dict[int, Any]:
@@ -83,90 +96,94 @@ class _ThisProcess(Workers):
 class _DaskWorkers(Workers):
     """Calls functions on the workers of a Dask cluster.
 
-    Each call is bound to one worker. When that worker is gone, so is the call: unlike Dask's own
-    retries, which would go unseen, this leaves it to the study to record the death.
+    Each call is bound to one worker and ends with it. So the study records the death and retries
+    the trial; Dask would repeat the call without the study's knowledge.
 
     Args:
-        client: Of the cluster.
+        client: A `distributed.Client` of the cluster.
 
     """
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._calls: dict[int, tuple[Any, _Room]] = {}
+        self._calls: dict[int, tuple[Any, _Worker]] = {}
 
     def share(self, value: Any) -> Any:
         import dask
 
-        # A task rather than scattered data, which would be lost with the workers that hold them.
+        # A task instead of scattered data, which would be lost with the workers that hold it.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
             return self._client.submit(_identity, value, pure=False)
 
-    def keep(self, storage: BaseStorage) -> BaseStorage:
-        from optuna_integration import DaskStorage
-
+    def share_storage(self, storage: BaseStorage) -> BaseStorage:
+        try:
+            from optuna_integration import DaskStorage
+        except ImportError as error:
+            raise InputError(
+                f"tuning.dask_storage needs the package optuna-integration: {_INSTALL_DASK}"
+            ) from error
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            kept: BaseStorage = DaskStorage(storage, client=self._client)
-        return kept
+            proxy: BaseStorage = DaskStorage(storage, client=self._client)
+        return proxy
 
-    def find_room(self) -> Any:
-        taken = {room for _, room in self._calls.values()}
-        return next(
-            (room for room in self._list_rooms(status="running") if room not in taken), None
-        )
+    def find_free_worker(self) -> Any:
+        busy = {worker for _, worker in self._calls.values()}
+        running = self._list_workers(status="running")
+        return next((worker for worker in running if worker not in busy), None)
 
-    def start(self, room: Any, key: int, function: Callable[..., Any], *arguments: Any) -> None:
+    def start(self, worker: Any, key: int, function: Callable[..., Any], *arguments: Any) -> None:
         future = self._client.submit(
-            function, *arguments, workers=[room.address], allow_other_workers=False, pure=False
+            function, *arguments, workers=[worker.address], allow_other_workers=False, pure=False
         )
-        self._calls[key] = (future, room)
+        self._calls[key] = (future, worker)
 
     def collect(self, timeout: float) -> dict[int, Any]:
         import distributed
 
         if self._calls:
-            # What goes wrong with the connection shows below.
-            closed = contextlib.suppress(OSError, ValueError, distributed.CancelledError)
-            with _ctrl_c_held_back(), closed:
+            # A lost connection is noticed below.
+            lost = contextlib.suppress(OSError, ValueError, distributed.CancelledError)
+            with _delayed_ctrl_c(), lost:
                 futures = [future for future, _ in self._calls.values()]
                 distributed.wait(futures, timeout, return_when="FIRST_COMPLETED")
         else:
             time.sleep(timeout)
-        rooms = self._list_rooms()
+        workers = self._list_workers()
         results: dict[int, Any] = {}
-        for key, (future, room) in list(self._calls.items()):
+        for key, (future, worker) in list(self._calls.items()):
             if future.status in ("cancelled", "lost"):
                 raise _lost_scheduler()
             if future.status == "error":
                 error = future.exception()
-                results[key] = Died() if isinstance(error, distributed.KilledWorker) else error
-            elif room not in rooms and future.status == "pending":
-                results[key] = Died()
+                killed = isinstance(error, distributed.KilledWorker)
+                results[key] = WorkerDied() if killed else error
+            elif worker not in workers and future.status == "pending":
+                results[key] = WorkerDied()
             elif future.status == "finished":
-                # Its worker may die before the result is here: then it is pending again.
+                # If its worker dies before the result has arrived, the call is pending again.
                 with contextlib.suppress(TimeoutError):
                     results[key] = future.result(timeout=CONNECT_TIMEOUT)
             if key in results:
                 del self._calls[key]
         return results
 
-    def _list_rooms(self, status: str | None = None) -> list["_Room"]:
+    def _list_workers(self, status: str | None = None) -> list["_Worker"]:
         try:
-            # Not `Client.scheduler_info`, whose cache is at times empty, at times out of date.
-            with _ctrl_c_held_back():
+            # Not `Client.scheduler_info`, whose cache is sometimes empty or out of date.
+            with _delayed_ctrl_c():
                 identity = self._client.sync(self._client.scheduler.identity, n_workers=-1)
         except (AttributeError, OSError, RuntimeError) as error:
             raise _lost_scheduler() from error
         return [
-            _Room(address, info["local_directory"])
+            _Worker(address, info["local_directory"])
             for address, info in identity["workers"].items()
             if info["nthreads"] == 1 and status in (None, info["status"])
         ]
 
 
-class _Room(NamedTuple):
-    """A worker; one that was restarted at the same address has another directory."""
+class _Worker(NamedTuple):
+    """A Dask worker; one that restarts at the same address has another directory."""
 
     address: str
     directory: str
@@ -174,19 +191,19 @@ class _Room(NamedTuple):
 
 def _lost_scheduler() -> InputError:
     return InputError(
-        "the Dask scheduler is gone, or the connection to it. Finished trials are kept: start the "
-        "scheduler again if need be, and the same command goes on from there"
+        "the Dask scheduler is gone, or the connection to it. Finished trials are kept: restart "
+        "the scheduler if necessary, and the same command continues from there"
     )
 
 
 @contextlib.contextmanager
 def open_workers(workers: int, scheduler_address: str | None) -> Iterator[Workers]:
-    """Start workers, or connect to those of a running cluster, for as long as the block takes.
+    """Start workers, or connect to those of a running cluster, until the block ends.
 
     Args:
-        workers: How many to start on this machine, each with its share of the cores; one is this
-            process.
-        scheduler_address: Of a running cluster that is to be used instead.
+        workers: Number of workers on this machine, each with its share of the cores; a single one
+            is this process.
+        scheduler_address: Address of the scheduler of a running cluster, which is used instead.
 
     Yields:
         The workers.
@@ -202,7 +219,7 @@ def open_workers(workers: int, scheduler_address: str | None) -> Iterator[Worker
     _import_distributed()
     stack = contextlib.ExitStack()
     try:
-        with _ctrl_c_held_back():
+        with _delayed_ctrl_c():
             client = _connect(workers, scheduler_address, stack)
         logger.info("Dask's dashboard: %s", client.dashboard_link)
         try:
@@ -210,17 +227,17 @@ def open_workers(workers: int, scheduler_address: str | None) -> Iterator[Worker
         except InputError:
             raise
         except Exception as error:
-            # What a storage on the scheduler raises when that is gone may be anything.
+            # A storage that the scheduler held may raise anything when the scheduler is gone.
             if client.status != "running" or type(error).__module__.startswith("distributed."):
                 raise _lost_scheduler() from error
             raise
     finally:
-        with _ctrl_c_held_back():
+        with _delayed_ctrl_c():
             stack.close()
 
 
 def _connect(workers: int, scheduler_address: str | None, stack: contextlib.ExitStack) -> Any:
-    """Return a client of a cluster, which is started if there is none."""
+    """Return a client of the cluster at that address, or of a new one on this machine."""
     import distributed
 
     address = scheduler_address or _start_cluster(workers, stack)
@@ -229,7 +246,7 @@ def _connect(workers: int, scheduler_address: str | None, stack: contextlib.Exit
     except (OSError, ValueError) as error:
         raise InputError(
             f"there is no Dask scheduler at {address}: start one with `dask scheduler`, or set "
-            "tuning.scheduler_address to where it is"
+            "tuning.scheduler_address to its address"
         ) from error
     threads = client.nthreads().values()
     if threads and min(threads) > 1:
@@ -243,15 +260,15 @@ def _connect(workers: int, scheduler_address: str | None, stack: contextlib.Exit
 
 
 @contextlib.contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
-    """Keep Ctrl-C until the block ends, and raise it then; a second one does not wait.
+def _delayed_ctrl_c() -> Iterator[None]:
+    """Delay Ctrl-C until the block ends; a second Ctrl-C takes effect immediately.
 
-    Dask's own waits may answer it with a traceback (distributed.utils.sync, whose `cancel` can come
-    before there is anything to cancel).
+    While Dask waits, Ctrl-C may end in a traceback: `distributed.utils.sync` can try to cancel what
+    has not begun.
     """
     usual = signal.default_int_handler
     main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not usual:  # somebody else sees to it
+    if not main or signal.getsignal(signal.SIGINT) is not usual:  # somebody else handles it
         yield
         return
     pressed = False
@@ -272,13 +289,13 @@ def _ctrl_c_held_back() -> Iterator[None]:
 
 
 def _import_distributed() -> None:
-    """Import Dask, which sets the levels of its own loggers whatever conf/logging.yml says."""
+    """Import Dask without letting it override the log levels of conf/logging.yml."""
     before = {name: logging.getLogger(name).level for name in _list_dask_loggers()}
     try:
         import distributed  # noqa: F401
     except ImportError as error:
         raise InputError(
-            'tuning.workers and tuning.scheduler_address need Dask: pip install -e ".[dask]"'
+            f"tuning.workers and tuning.scheduler_address need Dask: {_INSTALL_DASK}"
         ) from error
     for name in _list_dask_loggers():
         logging.getLogger(name).setLevel(before.get(name, logging.NOTSET))
@@ -294,23 +311,23 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
     from dask.system import CPU_COUNT
 
     threads = str(max(1, CPU_COUNT // workers))
-    # From the birth of a worker to its end, and of one that takes a dead one's place.
+    # Until the cluster ends, since it may start another worker in place of a dead one.
     stack.enter_context(
         _environment(KEDRO_LOGGING_CONFIG=str(WORKER_LOGGING), DASK_LOGGING__DISTRIBUTED="critical")
     )
-    # Else the data would be taken from workers that do nothing at the moment.
+    # Otherwise Dask would remove the shared data from idle workers.
     settings = {"distributed.scheduler.active-memory-manager.start": False}
-    with dask.config.set(settings), _ctrl_c_blocked(), warnings.catch_warnings():
-        # The log says where the dashboard is, which another run may have driven from its place.
+    with dask.config.set(settings), _blocked_ctrl_c(), warnings.catch_warnings():
+        # The log has the address of the dashboard, which differs if another run uses its port.
         warnings.filterwarnings("ignore", r"Port \d+ is already in use", UserWarning)
         cluster = stack.enter_context(
             distributed.LocalCluster(
                 n_workers=workers,
-                threads_per_worker=1,  # of Dask: one trial at a time
-                memory_limit=0,  # a limit would pause workers, for good
-                preload=_AT_START,
+                threads_per_worker=1,  # Dask's threads: one trial at a time
+                memory_limit=0,  # a limit would pause workers forever
+                preload=_WORKER_PRELOAD,
                 env={"TF_NUM_INTEROP_THREADS": threads},
-                silence_logs=False,  # conf/logging.yml says what Dask may log
+                silence_logs=False,  # conf/logging.yml has the level of Dask's log
             )
         )
     return str(cluster.scheduler_address)
@@ -318,7 +335,7 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
 
 @contextlib.contextmanager
 def _environment(**variables: str) -> Iterator[None]:
-    """Set environment variables for as long as the block takes, in which Dask sets some too."""
+    """Set environment variables, and undo that and what Dask sets when the block ends."""
     before = dict(os.environ)
     os.environ.update(variables)
     try:
@@ -330,15 +347,15 @@ def _environment(**variables: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _ctrl_c_blocked() -> Iterator[None]:
-    """Keep Ctrl-C from processes and threads that are started in the block, for good.
+def _blocked_ctrl_c() -> Iterator[None]:
+    """Let processes and threads that are started in the block ignore Ctrl-C.
 
-    It reaches all processes of a terminal, and the run ends its workers itself.
+    A terminal sends it to all its processes, and the run ends its workers itself.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    resource_tracker.ensure_running()  # with the first process, it would let Ctrl-C through again
+    resource_tracker.ensure_running()  # started with the first process, it would unblock Ctrl-C
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,20 +1,17 @@
 """From raw CSV chunks to encoded training, validation and test sets.
 
-Reviews flow through as streams of data frames, a chunk at a time, so that memory does not grow
-with the file. A node that hands on a stream returns an iterator; its dataset drains it.
+Reviews are streams of data frames, one chunk at a time, so that memory does not grow with the file.
+A node that produces a stream returns an iterator; its dataset consumes it.
 """
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 from tokenizers import Tokenizer
 
 from imdb_sentiment.errors import InputError, require_column
@@ -25,6 +22,16 @@ from imdb_sentiment.parameters import (
     WordVectorsParameters,
     normalise_label,
 )
+from imdb_sentiment.pipelines.data_processing.checks import (
+    ACCEPTED,
+    ANOTHER_LABEL,
+    DUPLICATE,
+    REJECTED,
+    check_chunk,
+    hash_text,
+    select_accepted,
+)
+from imdb_sentiment.pipelines.data_processing.splits import SPLITS, assign_splits
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.tokenizer import encode_texts, train_tokenizer
@@ -32,153 +39,48 @@ from imdb_sentiment.text.word_vectors import train_word_vectors
 
 logger = logging.getLogger(__name__)
 
-SPLITS = ("train", "validation", "test")
-_SPLIT_NUMBERS = {name: number for number, name in enumerate(SPLITS)}
-NO_SPLIT = "none"  # where the CSV has no splits of its own
-NO_GROUP = ""  # where it has no groups
-ACCEPTED, REJECTED, DUPLICATE = "accepted", "rejected", "duplicate"
-SAME_LABEL, ANOTHER_LABEL = "same text and label", "same text under another label"
-EXAMPLES = 3
+EXAMPLES = 3  # rejected rows that messages show
 
 
 def check_reviews(
     raw_reviews: Iterable[pd.DataFrame], reviews: ReviewsParameters, split: SplitParameters
 ) -> Iterator[pd.DataFrame]:
-    """Clean every row and say whether it can be used.
+    """Clean every row and decide whether it can be used.
 
     Args:
         raw_reviews: Chunks of strings, indexed by row number, with the columns that `reviews` and
-            `split` name, and `_malformed`.
+            `split` name, and `_malformed`, which is empty for a well-formed row.
         reviews: Names of columns and labels.
         split: Whether and where the CSV has its own splits, and groups of rows.
 
     Returns:
-        Chunks of the same rows with the columns `row` (int64), `text` (cleaned), `sentiment` (as
-        found), `code` (int64; -1 where unknown), `split` (`none` unless the CSV has its own),
-        `group` (empty unless the CSV has any), `status` (accepted, rejected or duplicate) and
-        `reason` (empty if accepted).
+        Chunks of the same rows with the columns `row` (int64), `text` (cleaned), `sentiment` (the
+        label as in the CSV), `code` (int64; -1 for an unknown label), `split` (`none` unless the
+        CSV has its own), `group` (empty unless the CSV has groups), `status` (accepted, rejected or
+        duplicate) and `reason` (empty if accepted).
 
     Raises:
-        InputError: A column is missing; raised by the first chunk.
+        InputError: A column is missing; raised with the first chunk.
 
     """
     codes = {normalise_label(label): code for code, label in enumerate(reviews.labels)}
-    # The code that each distinct text first came with, by a 64-bit hash of the text: all that is
-    # kept of a row, so that memory hardly grows with the file.
+    # Only a hash and a code are kept per text, so that memory hardly grows with the file.
     seen: dict[int, int] = {}
-    return (_check_chunk(chunk, reviews, split, codes, seen) for chunk in raw_reviews)
-
-
-def _check_chunk(
-    chunk: pd.DataFrame,
-    reviews: ReviewsParameters,
-    split: SplitParameters,
-    codes: dict[str, int],
-    seen: dict[int, int],
-) -> pd.DataFrame:
-    _require_columns(chunk, reviews, split)
-    texts = [clean_text(text) for text in chunk[reviews.text_column]]
-    labels = chunk[reviews.label_column].tolist()
-    split_names = (
-        [normalise_label(name) for name in chunk[split.column]]
-        if split.method == "column"
-        else [NO_SPLIT] * len(chunk)
-    )
-    known_splits = SPLITS if split.method == "column" else (NO_SPLIT,)
-    groups = (
-        chunk[split.group_column].str.strip() if split.group_column else [NO_GROUP] * len(chunk)
-    )
-    found_codes = [codes.get(normalise_label(label), -1) for label in labels]
-    problems = [
-        f"malformed line: {malformed}"
-        if malformed
-        else _problem(text, label, code, split_name, known_splits)
-        or ("no group" if split.group_column and not group else "")
-        for malformed, text, label, code, split_name, group in zip(
-            chunk["_malformed"], texts, labels, found_codes, split_names, groups, strict=True
-        )
-    ]
-    repeats = [
-        "" if problem else _repeat(text, code, seen)
-        for problem, text, code in zip(problems, texts, found_codes, strict=True)
-    ]
-    return pd.DataFrame(
-        {
-            "row": chunk.index.to_numpy(np.int64),
-            "text": texts,
-            "sentiment": labels,
-            "code": np.array(found_codes, dtype=np.int64),
-            "split": split_names,
-            "group": list(groups),
-            "status": [
-                REJECTED if problem else DUPLICATE if repeat else ACCEPTED
-                for problem, repeat in zip(problems, repeats, strict=True)
-            ],
-            "reason": [
-                problem or repeat for problem, repeat in zip(problems, repeats, strict=True)
-            ],
-        }
-    ).astype(dict.fromkeys(("text", "sentiment", "split", "group", "status", "reason"), "str"))
-
-
-def _require_columns(
-    chunk: pd.DataFrame, reviews: ReviewsParameters, split: SplitParameters
-) -> None:
-    wanted = {
-        "reviews.text_column": reviews.text_column,
-        "reviews.label_column": reviews.label_column,
-    }
-    if split.method == "column":
-        wanted["split.column"] = split.column
-    if split.group_column:
-        wanted["split.group_column"] = split.group_column
-    for parameter, column in wanted.items():
-        require_column(column, chunk.columns.drop("_malformed"), reviews.file, parameter)
-
-
-def _problem(
-    text: str, label: str, code: int, split_name: str, known_splits: tuple[str, ...]
-) -> str:
-    """Return why a well-formed row can't be used, or nothing if it can."""
-    if not text:
-        return "no text"
-    if not label.strip():
-        return "no label"
-    if code < 0:
-        return f"unknown label: {label.strip()}"
-    if not split_name:
-        return "no split"
-    if split_name not in known_splits:
-        return f"unknown split: {split_name}"
-    return ""
-
-
-def _repeat(text: str, code: int, seen: dict[int, int]) -> str:
-    """Return what an earlier row with the same text was, or remember the text if there is none."""
-    key = _hash(text)
-    if key not in seen:
-        seen[key] = code
-        return ""
-    return SAME_LABEL if seen[key] == code else ANOTHER_LABEL
-
-
-def _hash(text: str) -> int:
-    """Return 64 bits that hardly two texts share."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+    return (check_chunk(chunk, reviews, split, codes, seen) for chunk in raw_reviews)
 
 
 def audit_reviews(
     checked_reviews: Iterable[pd.DataFrame], reviews: ReviewsParameters
 ) -> tuple[dict[str, Any], Iterator[pd.DataFrame]]:
-    """Count what became of every row, and single out the refused ones.
+    """Count the accepted, rejected and duplicate rows, and select the rejected ones.
 
     Args:
         checked_reviews: From `check_reviews`; iterated twice.
         reviews: Names of the file and of the labels.
 
     Returns:
-        The audit, in which `accepted` + `rejected` + `duplicates` = `rows_read`, and the refused
-        rows in chunks: `row`, `reason`, and the text and label as far as there are any.
+        The audit, in which `accepted` + `rejected` + `duplicates` = `rows_read`, and chunks of the
+        rejected rows with the columns `row` (int64), `reason`, `text` and `sentiment`.
 
     """
     statuses: Counter[str] = Counter()
@@ -190,7 +92,7 @@ def audit_reviews(
     words: Counter[int] = Counter()
     for chunk in checked_reviews:
         statuses.update(chunk["status"])
-        accepted = _accepted(chunk)
+        accepted = select_accepted(chunk)
         labels.update(reviews.labels[code] for code in accepted["code"])
         splits.update(accepted["split"])
         words.update(text.count(" ") + 1 for text in accepted["text"])
@@ -214,15 +116,15 @@ def audit_reviews(
         "accepted_by_own_split": {name: splits[name] for name in SPLITS if splits[name]},
         "words_per_review": _describe_counts(words),
     }
-    refused = (
+    rejected_reviews = (
         chunk.loc[chunk["status"] == REJECTED, ["row", "reason", "text", "sentiment"]]
         for chunk in checked_reviews
     )
-    return audit, refused
+    return audit, rejected_reviews
 
 
 def _describe_counts(counts: Counter[int]) -> dict[str, float]:
-    """Return mean, median and maximum of the values counted."""
+    """Return the mean, median and maximum of values, given how often each occurs."""
     if not counts:
         return {}
     values = np.array(sorted(counts))
@@ -243,56 +145,50 @@ def split_reviews(
 ) -> Iterator[pd.DataFrame]:
     """Keep the accepted rows and assign each to training, validation or test.
 
-    Random splits are stratified by label, so each holds the labels in the same proportions. Where
-    rows have groups, a group is in one of them, whole; they are then as near to the fractions and
-    proportions as the groups allow.
+    Random splits are stratified: each has the labels in the same proportions. If rows have groups,
+    no group is divided; the fractions and proportions are then met as closely as the groups allow.
 
     Args:
         checked_reviews: From `check_reviews`; iterated twice.
         audit: From `audit_reviews`.
-        reviews: Names of the file and of the labels, and how many rows may be refused.
+        reviews: Names of the file and of the labels, and how many rows may be rejected.
         split: How to split.
 
     Returns:
         Chunks with the columns `row` (int64), `text`, `code` (int64) and `split`.
 
     Raises:
-        InputError: Too many rows were refused, or too few are left to split.
+        InputError: Too many rows were rejected, or too few are left to split.
 
     """
     _require_usable(audit, reviews)
+    numbers = {name: number for number, name in enumerate(SPLITS)}
     accepted = [
         (
             chunk["code"].to_numpy(np.int16),
-            _split_numbers(chunk["split"]),
-            np.array([_hash(group) for group in chunk["group"]], np.uint64),
+            np.array([numbers.get(name, -1) for name in chunk["split"]], np.int8),
+            np.array([hash_text(group) for group in chunk["group"]], np.uint64),
         )
-        for chunk in map(_accepted, checked_reviews)
+        for chunk in map(select_accepted, checked_reviews)
     ]
-    codes, own, groups = (np.concatenate(arrays) for arrays in zip(*accepted, strict=True))
-    assigned = _assign_splits(codes, own, groups if split.group_column else None, audit, split)
+    codes, own_splits, groups = (np.concatenate(arrays) for arrays in zip(*accepted, strict=True))
+    assigned = assign_splits(
+        codes, own_splits, groups if split.group_column else None, split, reviews.file
+    )
     _require_every_label(assigned, codes, reviews)
-    return _with_splits(checked_reviews, assigned)
+    return _add_splits(checked_reviews, assigned)
 
 
-def _with_splits(
+def _add_splits(
     checked_reviews: Iterable[pd.DataFrame], assigned: npt.NDArray[np.int8]
 ) -> Iterator[pd.DataFrame]:
     names = np.array(SPLITS, dtype=object)
     start = 0
     for chunk in checked_reviews:
-        accepted = _accepted(chunk)[["row", "text", "code"]]
+        accepted = select_accepted(chunk)[["row", "text", "code"]]
         stop = start + len(accepted)
         yield accepted.assign(split=names[assigned[start:stop]]).reset_index(drop=True)
         start = stop
-
-
-def _accepted(chunk: pd.DataFrame) -> pd.DataFrame:
-    return chunk[chunk["status"] == ACCEPTED]
-
-
-def _split_numbers(names: pd.Series) -> npt.NDArray[np.int8]:
-    return np.array([_SPLIT_NUMBERS.get(name, -1) for name in names], dtype=np.int8)
 
 
 def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
@@ -304,7 +200,7 @@ def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
         raise InputError(
             f"{reviews.file}: {rejected:,} of {rows:,} rows can't be used ({reasons}), more than "
             f"reviews.max_rejected_fraction = {reviews.max_rejected_fraction:g} allows. First: "
-            f"{'; '.join(audit['rejected_examples'])}. All are in rejected_reviews.csv: mend them, "
+            f"{'; '.join(audit['rejected_examples'])}. All are in rejected_reviews.csv: fix them, "
             f"set reviews.labels (now {', '.join(reviews.labels)}), or allow more"
         )
     scarce = {label: n for label, n in audit["accepted_by_label"].items() if n < len(SPLITS)}
@@ -315,73 +211,6 @@ def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
             f"{len(SPLITS)} are needed, one for each of {', '.join(SPLITS)}: add reviews, or take "
             "it out of reviews.labels"
         )
-
-
-def _assign_splits(
-    codes: npt.NDArray[np.int16],
-    own: npt.NDArray[np.int8],
-    groups: npt.NDArray[np.uint64] | None,
-    audit: dict[str, Any],
-    split: SplitParameters,
-) -> npt.NDArray[np.int8]:
-    """Return the number of each accepted row's split in `SPLITS`."""
-    train, validation, test = range(len(SPLITS))
-    if split.method == "random":
-        assigned = np.full(len(codes), train, dtype=np.int8)
-        rows = np.arange(len(codes))
-        assigned[_draw(rows, codes, groups, split.test_fraction, split.seed)] = test
-    else:
-        assigned = own.copy()
-        for name, number in (("train", train), ("test", test)):
-            if not (assigned == number).any():
-                raise InputError(
-                    f"{audit['file']}: no usable row has {name!r} in the column {split.column!r}: "
-                    "add some, or draw the splits with --params split.method=random"
-                )
-    if not (assigned == validation).any():
-        rows = np.flatnonzero(assigned == train)
-        assigned[_draw(rows, codes, groups, split.validation_fraction, split.seed)] = validation
-    return assigned
-
-
-def _draw(
-    rows: npt.NDArray[np.int64],
-    codes: npt.NDArray[np.int16],
-    groups: npt.NDArray[np.uint64] | None,
-    fraction: float,
-    seed: int,
-) -> npt.NDArray[np.int64]:
-    """Return a random `fraction` of `rows`, stratified by their codes; whole groups, if any."""
-    try:
-        if groups is not None:
-            return _draw_groups(rows, codes[rows], groups[rows], fraction, seed)
-        drawn = train_test_split(rows, test_size=fraction, stratify=codes[rows], random_state=seed)
-    except ValueError as error:
-        raise InputError(
-            f"{len(rows)} rows are too few to hold out {fraction:g} of them with every label in "
-            f"both parts ({error}): add reviews, or change the fractions in `split`"
-        ) from error
-    return np.asarray(drawn[1], dtype=np.int64)
-
-
-def _draw_groups(
-    rows: npt.NDArray[np.int64],
-    codes: npt.NDArray[np.int16],
-    groups: npt.NDArray[np.uint64],
-    fraction: float,
-    seed: int,
-) -> npt.NDArray[np.int64]:
-    """Return the rows of some of many equal parts, which are made of whole groups."""
-    share = Fraction(fraction).limit_denominator(20)
-    n_groups = len(np.unique(groups))
-    if n_groups < share.denominator:
-        raise ValueError(f"they are of {n_groups} groups, and {share.denominator} are needed")
-    parts = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
-    held_out = [part for _, part in parts.split(rows, codes, groups)]
-    # Not the first ones: scikit-learn puts the heaviest group there.
-    chosen = np.random.default_rng(seed).permutation(len(held_out))[: share.numerator]
-    places: npt.NDArray[np.intp] = np.concatenate([held_out[number] for number in chosen])
-    return np.asarray(rows[np.sort(places)])
 
 
 def _require_every_label(
@@ -400,14 +229,14 @@ def _require_every_label(
 def fit_tokenizer(
     clean_reviews: Iterable[pd.DataFrame], tokenizer: TokenizerParameters
 ) -> Tokenizer:
-    """Learn the vocabulary from the training rows alone.
+    """Learn the vocabulary from the training rows only.
 
     Args:
         clean_reviews: From `split_reviews`.
-        tokenizer: Size of the vocabulary and length of a sequence.
+        tokenizer: Kind of the tokens, size of the vocabulary and length of a sequence.
 
     Returns:
-        The tokenizer; `encode_texts` makes sequences with it.
+        The tokenizer, to be used with `encode_texts`.
 
     """
     return train_tokenizer(
@@ -421,21 +250,21 @@ def clean_unlabelled_reviews(
     clean_reviews: Iterable[pd.DataFrame],
     reviews: ReviewsParameters,
 ) -> Iterator[pd.DataFrame]:
-    """Clean reviews without labels, and leave out what is among the labelled ones.
+    """Clean unlabelled reviews and remove those that are among the labelled ones.
 
-    A text that is held out for validation or test must not come back by this way, and one of the
-    training set is known already.
+    Held-out reviews must not become training data this way, and the training reviews are already
+    known.
 
     Args:
-        unlabelled_reviews: Chunks of strings with the text column, and `_malformed`; perhaps none.
+        unlabelled_reviews: Chunks of strings with the text column and `_malformed`; possibly none.
         clean_reviews: From `split_reviews`.
         reviews: Name of the text column.
 
     Returns:
-        Chunks with the column `text`, in which no text is twice, and none is empty.
+        Chunks with the column `text`: distinct texts, none of them empty.
 
     Raises:
-        InputError: The text column is missing; raised by the first chunk.
+        InputError: The text column is missing; raised with the first chunk.
 
     """
     return _clean_unlabelled(unlabelled_reviews, clean_reviews, reviews)
@@ -450,15 +279,15 @@ def _clean_unlabelled(
     for number, chunk in enumerate(unlabelled_reviews):
         names = chunk.columns.drop("_malformed")
         require_column(reviews.text_column, names, "unlabelled_file", "reviews.text_column")
-        if number == 0:  # most projects have no such file: then nothing is read
-            seen.update(_hash(text) for labelled in clean_reviews for text in labelled["text"])
+        if number == 0:  # without unlabelled reviews, nothing is read
+            seen.update(hash_text(text) for labelled in clean_reviews for text in labelled["text"])
         texts = []
         for text in map(clean_text, chunk.loc[chunk["_malformed"] == "", reviews.text_column]):
-            key = _hash(text)
+            key = hash_text(text)
             if text and key not in seen:
                 seen.add(key)
                 texts.append(text)
-        logger.info("%d of %d reviews without a label are new", len(texts), len(chunk))
+        logger.info("%d of %d unlabelled reviews are new", len(texts), len(chunk))
         yield pd.DataFrame({"text": texts}, dtype="str")
 
 
@@ -468,16 +297,16 @@ def fit_word_vectors(
     tokenizer: Tokenizer,
     word_vectors: WordVectorsParameters,
 ) -> npt.NDArray[np.float32]:
-    """Learn vectors of the tokens from the training rows and all reviews without labels.
+    """Pretrain word vectors on the training rows and all unlabelled reviews.
 
     Args:
         clean_reviews: From `split_reviews`.
-        clean_unlabelled_reviews: Chunks with the column `text`; perhaps none.
+        clean_unlabelled_reviews: Chunks with the column `text`; possibly none.
         tokenizer: From `fit_tokenizer`.
-        word_vectors: Method, size and length of the training.
+        word_vectors: Method, size of the vectors, number of epochs.
 
     Returns:
-        Shape (vocabulary, size); (0, size) if there is to be none.
+        Vectors, shape (vocabulary, size); (0, size) with the method `none`.
 
     """
 
@@ -493,15 +322,15 @@ def fit_word_vectors(
 def encode_reviews(
     clean_reviews: Iterable[pd.DataFrame], tokenizer: Tokenizer, reviews: ReviewsParameters
 ) -> tuple[EncodedReviews, EncodedReviews, EncodedReviews]:
-    """Turn texts into padded sequences of token ids.
+    """Encode texts as padded sequences of token ids.
 
     Args:
         clean_reviews: From `split_reviews`.
         tokenizer: From `fit_tokenizer`.
-        reviews: The labels.
+        reviews: Labels, in the order of their codes.
 
     Returns:
-        The training, validation and test reviews, each in the order of the file.
+        The training, validation and test set, each in the order of the CSV.
 
     """
     sizes: Counter[str] = Counter()

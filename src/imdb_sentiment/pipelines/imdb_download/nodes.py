@@ -19,19 +19,19 @@ _SENTIMENTS = {"pos": "positive", "neg": "negative"}
 
 
 def collect_reviews(imdb_archive: Iterable[tuple[str, str]]) -> Iterator[pd.DataFrame]:
-    """Label each review by the folder that it lies in.
+    """Collect the labelled reviews; their folder is the label.
 
     Args:
-        imdb_archive: Member names and texts, in the layout of the official archive; whatever is
-            not a labelled review is passed over.
+        imdb_archive: Names and texts of the archive's members, in the layout of the official
+            archive; members other than labelled reviews are skipped.
 
     Returns:
         Chunks with the columns `review`, `sentiment` (positive, negative), `split` (train, test)
-        and `block`, which has 500 reviews: those of one film have numbers in a row, so hardly any
-        film of a label is in two blocks.
+        and `block`, which groups 500 consecutive reviews: reviews of one film have consecutive
+        numbers, so few films are in two blocks of a label.
 
     Raises:
-        InputError: The archive holds no labelled review; raised at the end of the stream.
+        InputError: The archive contains no labelled review; raised at the end of the stream.
 
     """
     reviews = (
@@ -48,16 +48,17 @@ def collect_reviews(imdb_archive: Iterable[tuple[str, str]]) -> Iterator[pd.Data
 
 
 def collect_unlabelled_reviews(imdb_archive: Iterable[tuple[str, str]]) -> Iterator[pd.DataFrame]:
-    """Collect the reviews that have no label.
+    """Collect the unlabelled reviews.
 
     Args:
-        imdb_archive: Member names and texts; whatever is not an unlabelled review is passed over.
+        imdb_archive: Names and texts of the archive's members; members other than unlabelled
+            reviews are skipped.
 
     Returns:
         Chunks with the column `review`.
 
     Raises:
-        InputError: The archive holds no unlabelled review; raised at the end of the stream.
+        InputError: The archive contains no unlabelled review; raised at the end of the stream.
 
     """
     reviews = ({"review": text} for name, text in imdb_archive if _UNLABELLED.fullmatch(name))
@@ -73,5 +74,5 @@ def _in_chunks(reviews: Iterator[dict[str, str]], kind: str) -> Iterator[pd.Data
     if total == 0:
         folder = "{train,test}/{pos,neg}" if kind == "labelled" else "train/unsup"
         raise InputError(
-            f"the archive holds no aclImdb/{folder}/*.txt: it is not the Large Movie Review Dataset"
+            f"the archive has no aclImdb/{folder}/*.txt: it is not the Large Movie Review Dataset"
         )

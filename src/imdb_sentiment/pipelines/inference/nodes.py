@@ -1,4 +1,4 @@
-"""Scoring reviews a chunk at a time, so that memory does not grow with the file."""
+"""Scoring reviews in chunks, so that memory does not grow with the file."""
 
 import logging
 import time
@@ -23,18 +23,19 @@ def score_reviews(
     """Add the model's predictions to each row.
 
     Args:
-        onnx_model: From the pipeline training.
-        input_reviews: Chunks of strings with a column of texts, and `_malformed`.
-        inference: Names that column.
+        onnx_model: The exported model, from the pipeline training.
+        input_reviews: Chunks of strings with a column of texts and `_malformed`, which is empty for
+            a well-formed row.
+        inference: Name of the column of texts.
 
     Returns:
         Chunks of the same rows in the same order, with all their columns, then
         `predicted_sentiment`, its `probability`, `probability_LABEL` for each label, and
-        `not_predicted_because`, which is empty unless these are. Columns that had these names
-        before are replaced.
+        `not_predicted_because`, the reason if there is no prediction. Columns that already had
+        these names are replaced.
 
     Raises:
-        InputError: The column is missing; raised by the first chunk.
+        InputError: The column is missing; raised with the first chunk.
 
     """
     predictor = Predictor(onnx_model)
@@ -64,7 +65,7 @@ def _score_chunk(
 
 
 def _report_progress(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Log now and then how far the scoring is."""
+    """Pass the chunks on and log the progress."""
     start = reported = time.monotonic()
     rows = 0
     for chunk in chunks:
@@ -72,6 +73,6 @@ def _report_progress(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         rows += len(chunk)
         now = time.monotonic()
         if now - reported > SECONDS_BETWEEN_REPORTS:
-            logger.info("%s rows scored, %.0f a second", f"{rows:,}", rows / (now - start))
+            logger.info("%s rows scored, %.0f per second", f"{rows:,}", rows / (now - start))
             reported = now
     logger.info("%s rows scored in %.1f s", f"{rows:,}", time.monotonic() - start)

@@ -9,7 +9,7 @@ import pandas as pd
 from tokenizers import Tokenizer
 
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters, TokenizerParameters
-from imdb_sentiment.pipelines.data_processing.nodes import SPLITS
+from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID, encode_whole
 
 PRIOR_TOKENS = 1000  # what the whole corpus counts as where two labels are compared

@@ -1,4 +1,4 @@
-"""The search for the best hyperparameters, as an Optuna study that outlives a crash."""
+"""The search for the best hyperparameters, as an Optuna study that survives a crash."""
 
 import json
 import logging
@@ -20,7 +20,10 @@ from imdb_sentiment.search import (
     Limits,
     SharedStudy,
     explain_failure,
+    find_retried_trial,
     format_values,
+    make_pruner,
+    make_sampler,
     open_workers,
     run_trials,
 )
@@ -32,12 +35,13 @@ logger = logging.getLogger(__name__)
 def select_evaluation_set(
     validation: EncodedReviews, test: EncodedReviews, tuning: TuningParameters
 ) -> EncodedReviews:
-    """Return the reviews that trials are scored on: validation, unless asked for the test set.
+    """Return the reviews that trials are scored on.
 
     Args:
-        validation: Held out of training for this.
-        test: Held out of everything; tuning on it makes the test accuracy too good.
-        tuning: Says which.
+        validation: Reviews held out of training for this purpose.
+        test: Reviews held out of everything; if trials are scored on them, the test accuracy is too
+            high.
+        tuning: Which of the two to use: `evaluate_on`.
 
     Returns:
         One of the two.
@@ -46,7 +50,7 @@ def select_evaluation_set(
     if tuning.evaluate_on == "test":
         logger.warning(
             "tuning.evaluate_on is 'test': the hyperparameters are chosen on the test set, so the "
-            "test accuracy will flatter the model. It is marked so in the metrics."
+            "test accuracy will flatter the model. The metrics say so."
         )
         return test
     return validation
@@ -61,49 +65,36 @@ def tune_hyperparameters(
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
     training: TrainingParameters,
-) -> tuple[optuna.Study, dict[str, Any]]:
-    """Run the trials that the study still lacks and return the best hyperparameters.
+) -> tuple[optuna.Study, Hyperparameters]:
+    """Run the missing trials of the study and return the best hyperparameters.
 
-    A trial trains on `train` and is worth its best accuracy on `evaluation` over the epochs. With
-    one worker, a study is the same trial by trial whether it was interrupted or not, since each of
-    its `n_trials` places has a sampler with a seed of its own.
+    A trial trains a network on `train`; its value is the best accuracy on `evaluation` of all
+    epochs. With one worker, the trials are the same whether the study was interrupted or not, since
+    each of its `n_trials` slots has a sampler with a seed of its own.
 
     Args:
-        study_storage: Where the study lives; every trial is written to it as it ends.
-        train: Reviews to learn from.
+        study_storage: Storage of the study; every trial is written to it when it ends.
+        train: Reviews to train on.
         evaluation: Reviews to score on.
-        word_vectors: What a pretrained embedding begins with, shape (vocabulary, size).
-        hyperparameters: Values of what is not searched.
+        word_vectors: Initial values of a pretrained embedding, shape (vocabulary, size).
+        hyperparameters: Values of the hyperparameters that are not searched.
         tuning: Search space, number of trials, sampler, pruner, workers, seed, name of the study.
-        training: Says whether the final model will have rows held out.
+        training: Whether rows will be held out when the final model is trained.
 
     Returns:
-        The study as it is now, apart from its storage, and all hyperparameters of the best trial.
+        The study, copied into memory, and all hyperparameters of the best trial.
 
     Raises:
-        InputError: The study of that name was made from other data, another search space or
-            another protocol; a hyperparameter needs what is not there; no trial completed; there
-            is no Dask where it is asked for.
+        InputError: The study of that name was made with other data, another search space or another
+            protocol; a hyperparameter requires word vectors or held-out rows that are missing; no
+            trial has completed; Dask is needed but missing.
 
     """
-    if _may_be_on("pretrained_embedding", hyperparameters, tuning):
-        require_word_vectors(word_vectors, train.vocabulary_size)
-    if training.use_validation_rows and _may_be_on(
-        "early_stopping_patience", hyperparameters, tuning
-    ):
-        raise InputError(NO_ROWS_TO_WATCH)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # the search says it, in one voice
+    _require_inputs(train, word_vectors, hyperparameters, tuning, training)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # the search has a log of its own
     with open_workers(tuning.workers, tuning.scheduler_address) as workers:
-        storage = workers.keep(study_storage) if tuning.dask_storage else study_storage
-        study = SharedStudy(
-            storage,
-            tuning.study_name,
-            {name: d.to_optuna() for name, d in tuning.search_space.items()},
-            n_trials=tuning.n_trials,
-            max_retries=tuning.max_retries,
-            make_sampler=lambda n: tuning.make_sampler(tuning.seed + n),
-            pruner=tuning.make_pruner(),
-        )
+        storage = workers.share_storage(study_storage) if tuning.dask_storage else study_storage
+        study = _open_study(storage, tuning)
         origin = _describe_origin(train, evaluation, word_vectors, hyperparameters, tuning)
         _require_same_origin(study.optuna_study, origin)
         try:
@@ -116,8 +107,8 @@ def tune_hyperparameters(
             )
         except KeyboardInterrupt:
             logger.warning(
-                "Interrupted with %d of %d trials finished; they are kept. The same command goes "
-                "on from there.",
+                "Interrupted with %d of %d trials finished; they are kept. The same command "
+                "continues from there.",
                 len(study.counted()),
                 tuning.n_trials,
             )
@@ -131,8 +122,7 @@ def tune_hyperparameters(
             best.value,
             format_values(best.params),
         )
-        chosen = Hyperparameters(**{**hyperparameters.model_dump(), **best.params})
-        return _snapshot(study.optuna_study), chosen.model_dump()
+        return _copy_into_memory(study), _override(hyperparameters, best.params)
 
 
 def train_candidate(
@@ -141,26 +131,27 @@ def train_candidate(
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
 ) -> float:
-    """Train a network as the trial has it and return its best accuracy over the epochs.
+    """Train a network with the hyperparameters of a trial: the objective of the search.
 
-    The temperature that calibrates the network goes to the trial's `user_attrs`.
+    The temperature that calibrates the network is stored in the trial's `user_attrs`.
 
     Args:
-        trial: Has the values of what is searched; takes the accuracy after each epoch.
-        data: Reviews to learn from, reviews to score on, and vectors of the words.
-        hyperparameters: Values of what is not searched.
-        tuning: Has the seed.
+        trial: The trial; the accuracy after each epoch is reported to it.
+        data: Reviews to train on, reviews to score on, and word vectors.
+        hyperparameters: Values of the hyperparameters that are not searched.
+        tuning: Seed of the training.
 
     Returns:
-        Between 0 and 1.
+        The best accuracy of all epochs, between 0 and 1.
 
     Raises:
-        TrialPruned: The pruner takes the trial for lost.
+        TrialPruned: The pruner has ended the trial.
 
     """
-    candidate = Hyperparameters(**{**hyperparameters.model_dump(), **trial.params})
+    train, evaluation, word_vectors = data
 
     def report(epoch: int, epochs: int, figures: dict[str, float]) -> None:
+        accuracy = figures["val_accuracy"]
         logger.info(
             "Trial %d, epoch %d of %d: loss %.4f, %s accuracy %.4f",
             trial.number,
@@ -168,43 +159,39 @@ def train_candidate(
             epochs,
             figures["loss"],
             tuning.evaluate_on,
-            figures["val_accuracy"],
+            accuracy,
         )
+        trial.report(accuracy, step=epoch - 1)
+        if trial.should_prune():
+            raise optuna.TrialPruned(f"pruned after epoch {epoch}")
 
-    train, evaluation, word_vectors = data
     with tensorflow_setup():
         import keras
-        from optuna_integration import KerasPruningCallback
 
     try:
-        pruning = KerasPruningCallback(trial, "val_accuracy")
+        candidate = _override(hyperparameters, trial.params)
         model, history = train_model(
-            train,
-            candidate,
-            tuning.seed,
-            evaluation,
-            report,
-            word_vectors=word_vectors,
-            callbacks=[pruning],
+            train, candidate, tuning.seed, evaluation, report, word_vectors=word_vectors
         )
-        found = score_sequences(model, evaluation.sequences)
-        if np.isfinite(found).all():  # or the network has diverged, and its accuracy tells
-            trial.set_user_attr(TEMPERATURE, fit_temperature(found, evaluation.codes))
+        scores = score_sequences(model, evaluation.sequences)
+        if np.isfinite(scores).all():  # else the network has diverged, as its accuracy shows
+            trial.set_user_attr(TEMPERATURE, fit_temperature(scores, evaluation.codes))
         return max(history["val_accuracy"])
     finally:
-        keras.backend.clear_session()  # or memory grows from trial to trial
+        keras.backend.clear_session()  # otherwise memory grows from trial to trial
 
 
 def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
-    """Return one row a trial: how it went, what it took, its hyperparameters.
+    """Return a table with one row per trial.
 
     Args:
         study: From `tune_hyperparameters`.
 
     Returns:
-        The trials in the order in which they began, with `epochs`, how many it has finished,
-        `failure`, the reason of one that failed, `retry_of`, the number of a failed trial that it
-        tries again, and `params_NAME`.
+        The trials in the order of their creation, with the columns `number`, `state`, `value`,
+        `started`, `seconds`, `epochs` (how many have finished), `failure` (the reason, if the trial
+        has failed), `retry_of` (number of the failed trial that this one retries) and `params_NAME`
+        for each hyperparameter that was searched.
 
     """
     return pd.DataFrame(
@@ -216,16 +203,52 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
             "seconds": trial.duration.total_seconds() if trial.duration else None,
             "epochs": len(trial.intermediate_values),
             "failure": explain_failure(trial),
-            "retry_of": trial.system_attrs.get("failed_trial"),
+            "retry_of": find_retried_trial(trial),
             **{f"params_{name}": value for name, value in trial.params.items()},
         }
         for trial in study.trials
     )
 
 
+def _require_inputs(
+    train: EncodedReviews,
+    word_vectors: npt.NDArray[np.float32],
+    hyperparameters: Hyperparameters,
+    tuning: TuningParameters,
+    training: TrainingParameters,
+) -> None:
+    if _may_be_on("pretrained_embedding", hyperparameters, tuning):
+        require_word_vectors(word_vectors, train.vocabulary_size)
+    if training.use_validation_rows and _may_be_on(
+        "early_stopping_patience", hyperparameters, tuning
+    ):
+        raise InputError(NO_ROWS_TO_WATCH)
+
+
 def _may_be_on(name: str, hyperparameters: Hyperparameters, tuning: TuningParameters) -> bool:
-    distribution = tuning.search_space.get(name)
-    return any(distribution.values() if distribution else [getattr(hyperparameters, name)])
+    """Return whether any trial may have a value of this hyperparameter other than 0 or False."""
+    searched = tuning.search_space.get(name)
+    return any(searched.values() if searched else [getattr(hyperparameters, name)])
+
+
+def _open_study(storage: optuna.storages.BaseStorage, tuning: TuningParameters) -> SharedStudy:
+    return SharedStudy(
+        storage,
+        tuning.study_name,
+        {name: searched.to_optuna() for name, searched in tuning.search_space.items()},
+        n_trials=tuning.n_trials,
+        max_retries=tuning.max_retries,
+        make_sampler=lambda slot: make_sampler(
+            **tuning.sampler.model_dump(),
+            seed=tuning.seed + slot,
+            is_parallel=tuning.is_parallel,
+        ),
+        pruner=make_pruner(**tuning.pruner.model_dump()),
+    )
+
+
+def _override(hyperparameters: Hyperparameters, chosen: dict[str, Any]) -> Hyperparameters:
+    return Hyperparameters(**{**hyperparameters.model_dump(), **chosen})
 
 
 def _require_best(study: SharedStudy) -> optuna.trial.FrozenTrial:
@@ -235,17 +258,15 @@ def _require_best(study: SharedStudy) -> optuna.trial.FrozenTrial:
         raise InputError(
             f"no trial of the study {study.name!r} completed: "
             + (f"the first failed with {reasons[0]!r}. " if reasons else "all were pruned. ")
-            + "Mend that, and begin a new study with --params tuning.study_name=NAME"
+            + "Fix that, and begin a new study with --params tuning.study_name=NAME"
         )
     return best
 
 
-def _snapshot(study: optuna.Study) -> optuna.Study:
+def _copy_into_memory(study: SharedStudy) -> optuna.Study:
     memory = optuna.storages.InMemoryStorage()
-    optuna.copy_study(
-        from_study_name=study.study_name, from_storage=study._storage, to_storage=memory
-    )
-    return optuna.load_study(study_name=study.study_name, storage=memory)
+    optuna.copy_study(from_study_name=study.name, from_storage=study.storage, to_storage=memory)
+    return optuna.load_study(study_name=study.name, storage=memory)
 
 
 def _describe_origin(
@@ -255,7 +276,7 @@ def _describe_origin(
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
 ) -> dict[str, Any]:
-    """Return what trials must share to be comparable, as plain JSON values."""
+    """Return what all trials of a study must have in common, as plain JSON values."""
     fixed = hyperparameters.model_dump(exclude=set(tuning.search_space))
     data = [train.fingerprint(), evaluation.fingerprint()]
     if _may_be_on("pretrained_embedding", hyperparameters, tuning):
@@ -269,6 +290,7 @@ def _describe_origin(
 
 
 def _require_same_origin(study: optuna.Study, origin: dict[str, Any]) -> None:
+    """Record the origin of a new study; refuse an old one with another origin."""
     if not study.trials:
         for name, value in origin.items():
             study.set_user_attr(name, value)
@@ -277,7 +299,7 @@ def _require_same_origin(study: optuna.Study, origin: dict[str, Any]) -> None:
         if study.user_attrs.get(name) != value:
             was = "" if name == "data" else f" ({study.user_attrs.get(name)} instead of {value})"
             raise InputError(
-                f"the study {study.study_name!r} was made with another {name}{was}, and trials of "
-                "both can't be compared: begin a new study with --params tuning.study_name=NAME, "
-                "or delete data/06_models/study.db to begin all anew"
+                f"the study {study.study_name!r} was made with another {name}{was}, so the trials "
+                "can't be compared: begin a new study with --params tuning.study_name=NAME, or "
+                "delete data/06_models/study.db to delete all studies"
             )

@@ -1,0 +1,122 @@
+"""Checking rows: which are accepted, rejected or duplicates, and why."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imdb_sentiment.errors import require_column
+from imdb_sentiment.parameters import ReviewsParameters, SplitParameters, normalise_label
+from imdb_sentiment.pipelines.data_processing.splits import SPLITS
+from imdb_sentiment.text.cleaning import clean_text
+
+ACCEPTED, REJECTED, DUPLICATE = "accepted", "rejected", "duplicate"  # the status of a row
+# The reason of a duplicate.
+SAME_LABEL, ANOTHER_LABEL = "same text and label", "same text under another label"
+NO_SPLIT = "none"  # the split of a row, if the CSV has no splits of its own
+NO_GROUP = ""  # the group of a row, if the CSV has no groups
+
+
+def check_chunk(
+    chunk: pd.DataFrame,
+    reviews: ReviewsParameters,
+    split: SplitParameters,
+    codes: dict[str, int],
+    seen: dict[int, int],
+) -> pd.DataFrame:
+    """Clean and check the rows of one chunk.
+
+    Args:
+        chunk: A chunk of `check_reviews`.
+        reviews: Names of columns and labels.
+        split: Whether and where the CSV has its own splits, and groups of rows.
+        codes: Code of each label, by the normalised label.
+        seen: Code of the first row with each text so far, by `hash_text` of the text; the texts of
+            this chunk are added.
+
+    Returns:
+        A chunk that `check_reviews` returns.
+
+    Raises:
+        InputError: A column is missing.
+
+    """
+    _require_columns(chunk, reviews, split)
+    labels = chunk[reviews.label_column].tolist()
+    split_names = [NO_SPLIT] * len(chunk)
+    if split.method == "column":
+        split_names = [normalise_label(name) for name in chunk[split.column]]
+    groups = [NO_GROUP] * len(chunk)
+    if split.group_column:
+        groups = chunk[split.group_column].str.strip().tolist()
+    checked = pd.DataFrame(
+        {
+            "row": chunk.index.to_numpy(np.int64),
+            "text": [clean_text(text) for text in chunk[reviews.text_column]],
+            "sentiment": labels,
+            "code": np.array([codes.get(normalise_label(label), -1) for label in labels], np.int64),
+            "split": split_names,
+            "group": groups,
+        }
+    )
+    statuses, reasons = [], []
+    rows: Iterable[tuple[Any, str]] = zip(
+        checked.itertuples(index=False), chunk["_malformed"], strict=True
+    )
+    for row, malformed in rows:
+        status, reason = ACCEPTED, ""
+        if problem := _find_problem(row, malformed, split):
+            status, reason = REJECTED, problem
+        elif (key := hash_text(row.text)) not in seen:
+            seen[key] = row.code
+        else:
+            status, reason = DUPLICATE, SAME_LABEL if seen[key] == row.code else ANOTHER_LABEL
+        statuses.append(status)
+        reasons.append(reason)
+    text_columns = ("text", "sentiment", "split", "group", "status", "reason")
+    return checked.assign(status=statuses, reason=reasons).astype(
+        dict.fromkeys(text_columns, "str")
+    )
+
+
+def _require_columns(
+    chunk: pd.DataFrame, reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    required = {
+        "reviews.text_column": reviews.text_column,
+        "reviews.label_column": reviews.label_column,
+    }
+    if split.method == "column":
+        required["split.column"] = split.column
+    if split.group_column:
+        required["split.group_column"] = split.group_column
+    for parameter, column in required.items():
+        require_column(column, chunk.columns.drop("_malformed"), reviews.file, parameter)
+
+
+def _find_problem(row: Any, malformed: str, split: SplitParameters) -> str:
+    """Return the first reason why a row can't be used; empty if it can."""
+    label = row.sentiment.strip()
+    unknown_split = split.method == "column" and row.split not in SPLITS
+    problems = {
+        f"malformed line: {malformed}": malformed,
+        "no text": not row.text,
+        "no label": not label,
+        f"unknown label: {label}": row.code < 0,
+        "no split": not row.split,
+        f"unknown split: {row.split}": unknown_split,
+        "no group": split.group_column and not row.group,
+    }
+    return next((problem for problem, occurs in problems.items() if occurs), "")
+
+
+def hash_text(text: str) -> int:
+    """Return a 64-bit hash of a text; two different texts hardly ever have the same."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+
+
+def select_accepted(checked: pd.DataFrame) -> pd.DataFrame:
+    """Return the accepted rows of a chunk."""
+    return checked[checked["status"] == ACCEPTED]

@@ -1,0 +1,96 @@
+"""Assigning rows to training, validation and test."""
+
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.parameters import SplitParameters
+
+SPLITS = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = range(len(SPLITS))
+
+
+def assign_splits(
+    codes: npt.NDArray[np.int16],
+    own_splits: npt.NDArray[np.int8],
+    groups: npt.NDArray[np.uint64] | None,
+    split: SplitParameters,
+    file: str,
+) -> npt.NDArray[np.int8]:
+    """Assign each row to a split.
+
+    Args:
+        codes: Code of each row's label, shape (rows,).
+        own_splits: Index in `SPLITS` of the split that the CSV gives each row, shape (rows,); used
+            by the method `column`.
+        groups: Group of each row, shape (rows,); None if there are no groups.
+        split: How to split.
+        file: Name of the CSV, for messages.
+
+    Returns:
+        Index in `SPLITS` of each row's split, shape (rows,).
+
+    Raises:
+        InputError: The CSV has no training or no test rows of its own, or there are too few rows or
+            groups to draw from.
+
+    """
+    if split.method == "random":
+        assigned = np.full(len(codes), TRAIN, dtype=np.int8)
+        rows = np.arange(len(codes))
+        assigned[_draw(rows, codes, groups, split.test_fraction, split.seed)] = TEST
+    else:
+        assigned = own_splits.copy()
+        for number in (TRAIN, TEST):
+            if not (assigned == number).any():
+                raise InputError(
+                    f"{file}: no usable row has {SPLITS[number]!r} in the column {split.column!r}: "
+                    "add some, or draw the splits with --params split.method=random"
+                )
+    if not (assigned == VALIDATION).any():
+        rows = np.flatnonzero(assigned == TRAIN)
+        assigned[_draw(rows, codes, groups, split.validation_fraction, split.seed)] = VALIDATION
+    return assigned
+
+
+def _draw(
+    rows: npt.NDArray[np.int64],
+    codes: npt.NDArray[np.int16],
+    groups: npt.NDArray[np.uint64] | None,
+    fraction: float,
+    seed: int,
+) -> npt.NDArray[np.int64]:
+    """Return a random `fraction` of `rows`, stratified by label; whole groups, if there are any."""
+    try:
+        if groups is not None:
+            return _draw_groups(rows, codes[rows], groups[rows], fraction, seed)
+        drawn = train_test_split(rows, test_size=fraction, stratify=codes[rows], random_state=seed)
+    except ValueError as error:
+        raise InputError(
+            f"{len(rows)} rows are too few to hold out {fraction:g} of them with every label in "
+            f"both parts ({error}): add reviews, or change the fractions in `split`"
+        ) from error
+    return np.asarray(drawn[1], dtype=np.int64)
+
+
+def _draw_groups(
+    rows: npt.NDArray[np.int64],
+    codes: npt.NDArray[np.int16],
+    groups: npt.NDArray[np.uint64],
+    fraction: float,
+    seed: int,
+) -> npt.NDArray[np.int64]:
+    """Divide the rows into folds of whole groups and return the rows of `fraction` of the folds."""
+    share = Fraction(fraction).limit_denominator(20)
+    n_groups = len(np.unique(groups))
+    if n_groups < share.denominator:
+        raise ValueError(f"they are of {n_groups} groups, and {share.denominator} are needed")
+    folds = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
+    held_out = [fold for _, fold in folds.split(rows, codes, groups)]
+    # Not the first folds: scikit-learn puts the largest group there.
+    chosen = np.random.default_rng(seed).permutation(len(held_out))[: share.numerator]
+    places: npt.NDArray[np.intp] = np.concatenate([held_out[number] for number in chosen])
+    return np.asarray(rows[np.sort(places)])

@@ -63,7 +63,7 @@ def trials(storage: optuna.storages.BaseStorage, tuning: TuningParameters) -> li
 
 def tune(
     storage: optuna.storages.BaseStorage, hyperparameters: Hyperparameters, tuning: TuningParameters
-) -> tuple[optuna.Study, dict[str, Any]]:
+) -> tuple[optuna.Study, Hyperparameters]:
     return tune_hyperparameters(
         storage,
         TRAIN,
@@ -83,7 +83,7 @@ def test_the_best_trial_is_returned_whole(
     values = [trial.value for trial in study.trials]
     assert len(values) == tuning.n_trials
     assert study.best_value == max(value for value in values if value is not None)
-    assert best == one_epoch.model_dump() | study.best_params
+    assert best.model_dump() == one_epoch.model_dump() | study.best_params
     for trial in study.trials:
         assert set(trial.params) == set(tuning.search_space)
         assert trial.value == max(trial.intermediate_values.values())
@@ -93,7 +93,7 @@ def test_a_trial_keeps_the_temperature_of_its_network(
     one_epoch: Hyperparameters, tuning: TuningParameters
 ) -> None:
     study, best = tune(optuna.storages.InMemoryStorage(), one_epoch, tuning)
-    model, _ = train_model(TRAIN, Hyperparameters(**best), tuning.seed, VALIDATION)
+    model, _ = train_model(TRAIN, best, tuning.seed, VALIDATION)
     found = score_sequences(model, VALIDATION.sequences)
     expected = fit_temperature(found, VALIDATION.codes)
     assert study.best_trial.user_attrs["temperature"] == pytest.approx(expected)
@@ -261,7 +261,7 @@ def test_every_hyperparameter_can_be_searched(
         training=TRAINING,
     )
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 4
-    assert {name: best[name] for name in space} == study.best_params
+    assert {name: getattr(best, name) for name in space} == study.best_params
 
 
 def test_the_test_set_is_chosen_on_only_when_asked_for(
@@ -337,7 +337,7 @@ def test_a_bad_combination_fails_alone(
     assert 0 < failed.sum() < 6
     assert ((table["state"] == "fail") == failed).all()
     assert set(table.loc[failed, "failure"]) == {"RuntimeError: rmsprop ran out of memory"}
-    assert best["optimizer"] == "adam"
+    assert best.optimizer == "adam"
 
 
 def test_if_all_trials_fail_the_first_reason_is_told(

@@ -76,7 +76,7 @@ class TrackRun(MlflowHook):
 
 def _log_results(pipeline: Pipeline, catalog: DataCatalog) -> None:
     if "best_hyperparameters" in pipeline.datasets():
-        best = catalog.load("best_hyperparameters")
+        best = catalog.load("best_hyperparameters").model_dump()
         mlflow.log_params({f"best_hyperparameters.{name}": best[name] for name in best})
     made = pipeline.all_outputs()
     if "metrics" in made:

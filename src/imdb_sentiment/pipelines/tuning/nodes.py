@@ -61,7 +61,7 @@ def tune_hyperparameters(
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
     training: TrainingParameters,
-) -> tuple[optuna.Study, dict[str, Any]]:
+) -> tuple[optuna.Study, Hyperparameters]:
     """Run the trials that the study still lacks and return the best hyperparameters.
 
     A trial trains on `train` and is worth its best accuracy on `evaluation` over the epochs. With
@@ -132,7 +132,7 @@ def tune_hyperparameters(
             format_values(best.params),
         )
         chosen = Hyperparameters(**{**hyperparameters.model_dump(), **best.params})
-        return _snapshot(study.optuna_study), chosen.model_dump()
+        return _snapshot(study.optuna_study), chosen
 
 
 def train_candidate(

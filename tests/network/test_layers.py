@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +7,11 @@ import pytest
 
 from helpers import make_encoded, small_hyperparameters
 from imdb_sentiment.datasets import KerasModelDataset
-from imdb_sentiment.network.model import score_sequences
+from imdb_sentiment.network.averaging import average_networks
+from imdb_sentiment.network.model import build_model, score_sequences
+from imdb_sentiment.network.ngrams import fit_ngram_model
 from imdb_sentiment.network.training import train_model
+from imdb_sentiment.parameters import NgramsParameters
 
 RNG = np.random.default_rng(0)
 SEQUENCES = RNG.uniform(-1, 1, size=(5, 6, 3)).astype(np.float32)
@@ -71,4 +75,31 @@ def test_a_model_with_pooling_predicts_the_same_after_reloading(kind: str, tmp_p
     np.testing.assert_array_equal(
         score_sequences(dataset.load(), encoded.sequences),
         score_sequences(model, encoded.sequences),
+    )
+
+
+def test_a_model_of_an_earlier_version_loads(tmp_path: Path) -> None:
+    """Its layers were in the module `imdb_sentiment.layers`."""
+    encoded = make_encoded(40, 3)
+    parameters = NgramsParameters(
+        share=0.5, max_ngram=2, min_document_frequency=2, inverse_regularisation=1
+    )
+    network = build_model(small_hyperparameters(pooling="max_mean"), 30, 3)
+    model = average_networks([network], fit_ngram_model(encoded, parameters), parameters.share)
+    model.save(tmp_path / "new.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "new.keras") as new,
+        zipfile.ZipFile(tmp_path / "old.keras", "w") as old,
+    ):
+        for name in new.namelist():
+            content = new.read(name)
+            if name == "config.json":
+                assert content.count(b"imdb_sentiment.network.layers") == 2
+                content = content.replace(
+                    b"imdb_sentiment.network.layers", b"imdb_sentiment.layers"
+                )
+            old.writestr(name, content)
+    loaded = KerasModelDataset(filepath=str(tmp_path / "old.keras")).load()
+    np.testing.assert_array_equal(
+        score_sequences(loaded, encoded.sequences), score_sequences(model, encoded.sequences)
     )

@@ -42,7 +42,7 @@ from imdb_sentiment.pipelines.reporting.nodes import (
     summarise_run,
 )
 from imdb_sentiment.pipelines.training.nodes import fit_baseline
-from imdb_sentiment.text.encoded_reviews import GuessedReviews
+from imdb_sentiment.text.encoded_reviews import PseudoLabelledReviews
 from services import make_tokenizer
 
 CHECK = {"largest_probability_difference": 1e-7}
@@ -54,9 +54,15 @@ AUDIT = {
     "duplicates": 1,
     "duplicates_with_another_label": 0,
 }
-CALIBRATION = {"temperature": 2.0, "says": "Calibrated."}
+CALIBRATION = {
+    "temperature": 2.0,
+    "fitted_temperature": 2.0,
+    "source": "best_trial",
+    "uncalibrated_reason": None,
+    "validation_rows": 1000,
+}
 REPORT = ReportParameters(**base_parameters()["report"])
-GUESSED = GuessedReviews(np.zeros((3, 6), np.uint8), np.full((3, 2), 0.5))
+PSEUDO_LABELLED = PseudoLabelledReviews(np.zeros((3, 6), np.uint8), np.full((3, 2), 0.5))
 
 
 def measure(
@@ -71,7 +77,7 @@ def measure(
         study=make_study(tuned_on),
         calibration=CALIBRATION,
         export_check=CHECK,
-        guessed_reviews=GUESSED,
+        pseudo_labelled_reviews=PSEUDO_LABELLED,
         reviews=reviews,
         report=REPORT,
     )
@@ -264,11 +270,11 @@ def test_the_pipeline_makes_every_report(
             "baseline": MemoryDataset(fit_baseline([frame], baseline_parameters, training)),
             "onnx_model": MemoryDataset(exported),
             "export_check": MemoryDataset(CHECK),
-            "guessed_reviews": MemoryDataset(GUESSED),
+            "pseudo_labelled_reviews": MemoryDataset(PSEUDO_LABELLED),
             "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["w1", "w2"]})),
             "study": MemoryDataset(make_study(), copy_mode="assign"),
             "history": MemoryDataset({"accuracy": [0.5], "loss": [1.0]}),
-            "best_hyperparameters": MemoryDataset(small_hyperparameters().model_dump()),
+            "best_hyperparameters": MemoryDataset(small_hyperparameters()),
             "calibration": MemoryDataset(CALIBRATION),
             "audit": MemoryDataset(AUDIT),
             "tokenizer": MemoryDataset(make_tokenizer(), copy_mode="assign"),

@@ -211,7 +211,7 @@ def test_the_surest_predictions_come_first(reviews: ReviewsParameters) -> None:
 
 def test_learning_curves_mark_the_chosen_epoch() -> None:
     history = {"accuracy": [0.7, 0.9, 0.95], "val_accuracy": [0.6, 0.8, 0.7], "loss": [1, 0.5, 0.4]}
-    chosen = small_hyperparameters().model_dump()
+    chosen = small_hyperparameters()
     assert choose_epoch(history, chosen) == 3
     figure = plot_learning_curves(history, make_study(), chosen)
     assert [list(curve.y) for curve in figure.data] == [
@@ -220,7 +220,7 @@ def test_learning_curves_mark_the_chosen_epoch() -> None:
         [0.5, 0.7],
     ]
     assert figure.layout.shapes[0].x0 == 3
-    early = chosen | {"early_stopping_patience": 1}
+    early = small_hyperparameters(early_stopping_patience=1)
     assert choose_epoch(history, early) == 2
     assert plot_learning_curves(history, make_study(), early).layout.shapes[0].x0 == 2
 

@@ -3,6 +3,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import jinja2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -33,13 +34,13 @@ from imdb_sentiment.pipelines.training.nodes import (
     fit_baseline,
     fit_best_model,
     fit_ngrams,
-    guess_labels,
+    pseudo_label_reviews,
 )
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.text.encoded_reviews import EncodedReviews, GuessedReviews
+from imdb_sentiment.text.encoded_reviews import EncodedReviews, PseudoLabelledReviews
 from services import make_tokenizer
 
-NO_GUESSES = GuessedReviews(np.zeros((0, 6), np.uint8), np.zeros((0, 2)))
+NO_PSEUDO_LABELS = PseudoLabelledReviews(np.zeros((0, 6), np.uint8), np.zeros((0, 2)))
 # The reviews of `make_encoded(60, seed=7)` as texts.
 WORDS = {number: word for word, number in make_tokenizer().get_vocab().items()}
 UNLABELLED = [
@@ -63,13 +64,13 @@ def fit(
     validation: EncodedReviews,
     hyperparameters: Hyperparameters,
     training: TrainingParameters,
-    guessed: GuessedReviews = NO_GUESSES,
+    pseudo_labelled: PseudoLabelledReviews = NO_PSEUDO_LABELS,
 ) -> tuple[Any, History]:
     return fit_best_model(
         train=train,
         validation=validation,
-        guessed_reviews=guessed,
-        best_hyperparameters=hyperparameters.model_dump(),
+        pseudo_labelled_reviews=pseudo_labelled,
+        best_hyperparameters=hyperparameters,
         word_vectors=VECTORS,
         ngram_model=fit_ngrams(train, validation, training),
         training=training,
@@ -110,9 +111,9 @@ def test_validation_rows_are_learnt_from(
         np.testing.assert_array_equal(one, other)
 
 
-def guess(
+def pseudo_label(
     training: TrainingParameters, other_inputs: dict[str, Any] | None = None, **changes: Any
-) -> GuessedReviews:
+) -> PseudoLabelledReviews:
     inputs: dict[str, Any] = {
         "train": make_encoded(80),
         "validation": make_encoded(20, seed=2),
@@ -121,14 +122,14 @@ def guess(
             pd.DataFrame({"text": UNLABELLED[50:]}),
         ],
         "tokenizer": make_tokenizer(),
-        "best_hyperparameters": small_hyperparameters(epochs=6).model_dump(),
+        "best_hyperparameters": small_hyperparameters(epochs=6),
         "word_vectors": VECTORS,
         "baseline": LINEAR,
         "training": training,
     }
     wanted = {"teachers": 2, "baseline_weight": 0.25} | changes
     inputs |= other_inputs or {}
-    return guess_labels(**inputs, self_training=SelfTrainingParameters(**wanted))
+    return pseudo_label_reviews(**inputs, self_training=SelfTrainingParameters(**wanted))
 
 
 class Linear:
@@ -141,52 +142,54 @@ class Linear:
 LINEAR: Any = Linear()
 
 
-def test_a_guess_is_the_average_of_teachers_and_baseline(training: TrainingParameters) -> None:
-    guessed = guess(training)
+def test_a_pseudo_label_is_the_average_of_teachers_and_baseline(
+    training: TrainingParameters,
+) -> None:
+    pseudo_labelled = pseudo_label(training)
     learnt = make_encoded(80) + make_encoded(20, seed=2)
     teachers = [
         train_model(learnt, small_hyperparameters(epochs=6), training.seed + number)[0]
         for number in (1, 2)
     ]
-    networks = [score_sequences(teacher, guessed.sequences) for teacher in teachers]
+    networks = [score_sequences(teacher, pseudo_labelled.sequences) for teacher in teachers]
     linear = LINEAR.predict_proba(UNLABELLED)
     assert 0 < linear[:, 1].sum() < 60
     expected = 0.75 * np.mean(networks, axis=0) + 0.25 * linear
-    np.testing.assert_allclose(guessed.probabilities, expected, atol=1e-6)
-    np.testing.assert_array_equal(guessed.sequences, make_encoded(60, seed=7).sequences)
+    np.testing.assert_allclose(pseudo_labelled.probabilities, expected, atol=1e-6)
+    np.testing.assert_array_equal(pseudo_labelled.sequences, make_encoded(60, seed=7).sequences)
 
 
-def test_without_teachers_nothing_is_guessed(training: TrainingParameters) -> None:
-    guessed = guess(training, teachers=0)
-    assert len(guessed) == 0
-    few, _ = fit(make_encoded(40), make_encoded(20), small_hyperparameters(), training, guessed)
+def test_without_teachers_nothing_is_pseudo_labelled(training: TrainingParameters) -> None:
+    none = pseudo_label(training, teachers=0)
+    assert len(none) == 0
+    few, _ = fit(make_encoded(40), make_encoded(20), small_hyperparameters(), training, none)
     same, _ = fit(make_encoded(40), make_encoded(20), small_hyperparameters(), training)
     for one, other in zip(few.get_weights(), same.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_model_learns_from_guesses(training: TrainingParameters) -> None:
-    """Of what is guessed wrong, the model learns that it is so: there is far more of it."""
+def test_the_model_learns_from_pseudo_labels(training: TrainingParameters) -> None:
+    """The wrong pseudo-labels are believed, since there are far more of them than of labels."""
     whole = make_encoded(300, seed=4)
-    guesses = np.eye(2)[1 - whole.codes] * 0.8 + 0.1
+    wrong = np.eye(2)[1 - whole.codes] * 0.8 + 0.1
     chosen = small_hyperparameters(epochs=8)
     test = make_encoded(100, seed=8)
     right = {}
-    for name, guessed in (
-        ("with", GuessedReviews(whole.sequences, guesses)),
-        ("without", NO_GUESSES),
+    for name, pseudo_labelled in (
+        ("with", PseudoLabelledReviews(whole.sequences, wrong)),
+        ("without", NO_PSEUDO_LABELS),
     ):
-        model, _ = fit(make_encoded(4), make_encoded(2, seed=1), chosen, training, guessed)
+        model, _ = fit(make_encoded(4), make_encoded(2, seed=1), chosen, training, pseudo_labelled)
         found = score_sequences(model, test.sequences).argmax(axis=1)
         right[name] = float((found == test.codes).mean())
     assert right["with"] < 0.05
     assert right["without"] > 0.6
 
 
-def test_where_there_is_nothing_to_guess_the_log_says_so(
+def test_where_there_is_nothing_to_pseudo_label_the_log_says_so(
     training: TrainingParameters, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert len(guess(training, {"clean_unlabelled_reviews": []})) == 0
+    assert len(pseudo_label(training, {"clean_unlabelled_reviews": []})) == 0
     assert "--params unlabelled_file=NAME" in caplog.text
 
 
@@ -238,7 +241,7 @@ def test_the_pipeline_runs_on_a_few_rows(
                 SelfTrainingParameters(teachers=1, baseline_weight=0.5)
             ),
             "tokenizer": MemoryDataset(make_tokenizer(), copy_mode="assign"),
-            "best_hyperparameters": MemoryDataset(hyperparameters.model_dump()),
+            "best_hyperparameters": MemoryDataset(hyperparameters),
             "model": MemoryDataset(copy_mode="assign"),
             "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["w1 w2", None]})),
             "run_facts": MemoryDataset({"time": "today"}),
@@ -258,7 +261,7 @@ def test_the_pipeline_runs_on_a_few_rows(
     assert predictor.facts["made"] == "today"
     assert json.loads(predictor.facts["training"]) == training.model_dump()
     assert predictor.facts["training_data_sha256"] == learnt.fingerprint()
-    assert len(predictor.facts["guessed_reviews_sha256"]) == 64
+    assert len(predictor.facts["pseudo_labelled_reviews_sha256"]) == 64
 
 
 @pytest.fixture(scope="module")
@@ -277,14 +280,21 @@ def test_the_temperature_is_fitted_on_rows_held_out(
     model, found = calibrate_model(
         fitted_model=fitted,
         validation=noisy,
-        guessed_reviews=NO_GUESSES,
+        pseudo_labelled_reviews=NO_PSEUDO_LABELS,
         study=make_study(),
         training=held_out,
     )
     raw = score_sequences(fitted, noisy.sequences)
     assert found["temperature"] == pytest.approx(fit_temperature(raw, noisy.codes))
     assert found["temperature"] != pytest.approx(1, abs=0.05)
-    assert f"{found['temperature']:.3f}" in found["says"]
+    assert found == {
+        "temperature": found["fitted_temperature"],
+        "fitted_temperature": found["temperature"],
+        "source": "final_model",
+        "uncalibrated_reason": None,
+        "validation_rows": 1200,
+    }
+    assert f"a temperature of {found['temperature']:.3f}, fitted on" in describe(found)
     np.testing.assert_allclose(
         score_sequences(model, noisy.sequences),
         apply_temperature(raw, found["temperature"]),
@@ -293,24 +303,33 @@ def test_the_temperature_is_fitted_on_rows_held_out(
     np.testing.assert_array_equal(score_sequences(fitted, noisy.sequences), raw)
 
 
+def describe(calibration: dict[str, Any]) -> str:
+    """Return what the report and the model card say, of facts that have been a file."""
+    loader = jinja2.PackageLoader("imdb_sentiment.pipelines.reporting", "templates")
+    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined)
+    template: Any = environment.get_template("calibration.jinja").module
+    return str(template.describe_calibration(json.loads(json.dumps(calibration))))
+
+
 @pytest.mark.parametrize(
-    ("rows", "guesses", "evaluate_on", "temperature", "expected", "says"),
+    ("rows", "n_pseudo", "evaluate_on", "temperature", "expected", "reason", "says"),
     [
-        (1000, 0, "validation", 1.7, 1.7, "that of|of the best trial"),
-        (999, 0, "validation", 1.7, 1, "999 validation reviews are too few"),
-        (1000, 5, "validation", 1.7, 1, "guessed labels"),
-        (1000, 0, "test", 1.7, 1, "used up the test reviews"),
-        (1000, 0, "validation", 0.1, 1, r"0\.10, .* is no sensible one"),
-        (1000, 0, "validation", None, 1, "before trials had a temperature"),
+        (1000, 0, "validation", 1.7, 1.7, None, r"a temperature of 1\.700, .* for the best trial"),
+        (999, 0, "validation", 1.7, 1, "too_few_rows", "999 validation reviews are too few"),
+        (1000, 5, "validation", 1.7, 1, "pseudo_labels", "without pseudo-labels"),
+        (1000, 0, "test", 1.7, 1, "no_unseen_rows", "chosen on the test reviews"),
+        (1000, 0, "validation", 0.1, 1, "implausible_temperature", r"0\.100, .* is implausible"),
+        (1000, 0, "validation", None, 1, "trial_without_temperature", "recorded no temperature"),
     ],
 )
 def test_a_network_that_knows_all_rows_takes_the_trials_temperature_or_none(
     *,
     rows: int,
-    guesses: int,
+    n_pseudo: int,
     evaluate_on: str,
     temperature: float | None,
     expected: float,
+    reason: str | None,
     says: str,
     fitted: Any,
     training: TrainingParameters,
@@ -319,14 +338,22 @@ def test_a_network_that_knows_all_rows_takes_the_trials_temperature_or_none(
     _, found = calibrate_model(
         fitted_model=fitted,
         validation=make_encoded(rows, seed=2),
-        guessed_reviews=GuessedReviews(
-            np.zeros((guesses, 6), np.uint8), np.full((guesses, 2), 0.5)
+        pseudo_labelled_reviews=PseudoLabelledReviews(
+            np.zeros((n_pseudo, 6), np.uint8), np.full((n_pseudo, 2), 0.5)
         ),
         study=study,
         training=training,
     )
-    assert found["temperature"] == expected
-    assert re.search(says, found["says"])
+    took_the_trials = reason in (None, "implausible_temperature")
+    assert found == {
+        "temperature": expected,
+        "fitted_temperature": temperature if took_the_trials else None,
+        "source": "best_trial" if took_the_trials else None,
+        "uncalibrated_reason": reason,
+        "validation_rows": rows,
+    }
+    assert re.search(says, describe(found))
+    assert ("not calibrated" in describe(found)) == (reason is not None)
 
 
 def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParameters) -> None:
@@ -339,23 +366,27 @@ def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParamet
         score_sequences(average_networks([network for network, _ in parts]), validation.sequences),
     )
     assert history == parts[0][1]
-    assert calibrate_model(
+    _, calibration = calibrate_model(
         fitted_model=model,
         validation=make_encoded(1000),
-        guessed_reviews=NO_GUESSES,
+        pseudo_labelled_reviews=NO_PSEUDO_LABELS,
         study=make_study(temperature=2.0),
         training=several,
-    )[1] == {
+    )
+    assert calibration == {
         "temperature": 1,
-        "says": "Its probabilities are as trained, not calibrated: it is an average, and the best "
-        "trial was one network.",
+        "fitted_temperature": None,
+        "source": None,
+        "uncalibrated_reason": "model_is_average",
+        "validation_rows": 1000,
     }
+    assert "not calibrated: the model is an average" in describe(calibration)
     exported, check = export_model(
         model=model,
         tokenizer=make_tokenizer(),
         train=train,
         validation=validation,
-        guessed_reviews=NO_GUESSES,
+        pseudo_labelled_reviews=NO_PSEUDO_LABELS,
         custom_reviews=pd.DataFrame({"review": ["w1"]}),
         run_facts={"time": "today"},
         training=several,
@@ -388,12 +419,12 @@ def test_ngrams_are_averaged_with_the_network(
     _, calibration = calibrate_model(
         fitted_model=model,
         validation=make_encoded(1000),
-        guessed_reviews=NO_GUESSES,
+        pseudo_labelled_reviews=NO_PSEUDO_LABELS,
         study=make_study(temperature=2.0),
         training=with_ngrams,
     )
-    says = "it is an average" if use_validation_rows else "fitted on the validation reviews"
-    assert says in calibration["says"]
+    says = "the model is an average" if use_validation_rows else "fitted on the validation reviews"
+    assert says in describe(calibration)
 
 
 @pytest.mark.parametrize(
@@ -418,8 +449,8 @@ def test_ngrams_of_another_run_are_refused(
         fit_best_model(
             train=train,
             validation=validation,
-            guessed_reviews=NO_GUESSES,
-            best_hyperparameters=small_hyperparameters().model_dump(),
+            pseudo_labelled_reviews=NO_PSEUDO_LABELS,
+            best_hyperparameters=small_hyperparameters(),
             word_vectors=VECTORS,
             ngram_model=fit_ngrams(train, validation, of_then),
             training=of_now,
@@ -429,7 +460,7 @@ def test_ngrams_of_another_run_are_refused(
 def test_teachers_have_no_ngrams(training: TrainingParameters) -> None:
     ngrams = training.ngrams.model_copy(update={"share": 0.5})
     with_ngrams = training.model_copy(update={"ngrams": ngrams})
-    one, other = (guess(some, teachers=1) for some in (training, with_ngrams))
+    one, other = (pseudo_label(some, teachers=1) for some in (training, with_ngrams))
     np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
@@ -450,7 +481,7 @@ def test_an_export_that_differs_is_an_error(
             tokenizer=make_tokenizer(),
             train=train,
             validation=validation,
-            guessed_reviews=NO_GUESSES,
+            pseudo_labelled_reviews=NO_PSEUDO_LABELS,
             custom_reviews=pd.DataFrame({"review": ["w1"]}),
             run_facts={"time": "today"},
             training=training,

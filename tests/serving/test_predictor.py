@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -8,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers import make_encoded, small_hyperparameters
 from imdb_sentiment import __version__
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.network.export import convert_to_onnx
+from imdb_sentiment.network.export import convert_to_onnx, seal
 from imdb_sentiment.network.model import KerasModel, score_sequences
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import TokenizerParameters
@@ -123,8 +124,12 @@ def test_parts_that_do_not_belong_together_are_refused(
             Predictor(changed)
     plain = onnx.load_from_string(exported)
     del plain.metadata_props[:]
-    with pytest.raises(ModelError, match="it lacks 'tokenizer'"):
+    with pytest.raises(ModelError, match="does not end in the digest of an exported model"):
         Predictor(plain.SerializeToString())
+    with pytest.raises(ModelError, match="it lacks 'tokenizer'"):
+        Predictor(seal(plain.SerializeToString()))
+    with pytest.raises(ModelError, match="it is not an ONNX model"):
+        Predictor(seal(b"no model"))
     with pytest.raises(InputError, match=r"knows 30 tokens and the tokenizer 3"):
         convert_to_onnx(both[0], other, ("a", "b"))
 
@@ -139,6 +144,48 @@ def test_a_damaged_file_is_refused_by_name(exported: bytes, tmp_path: Path) -> N
     assert Predictor.load(path).predict("w1").label in ("bad", "good", "so-so")
     with pytest.raises(FileNotFoundError):
         Predictor.load(tmp_path / "missing.onnx")
+
+
+@pytest.fixture
+def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail if onnxruntime is asked to parse a file."""
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError("onnxruntime has parsed the file")
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", refuse)
+
+
+@pytest.mark.usefixtures("no_session")
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_file_is_refused_before_it_is_parsed(
+    exported: bytes, data: st.DataObject
+) -> None:
+    place = data.draw(st.integers(0, len(exported) - 1))
+    refused = "does not end in the digest|not as it was exported"
+    with pytest.raises(ModelError, match=refused):
+        Predictor(exported[:place])
+    if not -76 <= place - len(exported) < -64:  # the name of the last entry
+        changed = bytearray(exported)
+        changed[place] ^= data.draw(st.integers(1, 255))
+        with pytest.raises(ModelError, match=refused):
+            Predictor(bytes(changed))
+
+
+def test_the_name_of_the_digest_may_not_change(exported: bytes) -> None:
+    for place in range(len(exported) - 76, len(exported) - 64):
+        changed = bytearray(exported)
+        changed[place] ^= 1
+        with pytest.raises(ModelError):
+            Predictor(bytes(changed))
+
+
+def test_the_digest_is_an_entry_of_the_metadata(exported: bytes) -> None:
+    entry = onnx.load_from_string(exported).metadata_props[-1]
+    assert (entry.key, entry.value) == ("sha256", hashlib.sha256(exported[:-76]).hexdigest())
+    assert seal(exported[:-76]) == exported
+    assert exported[-76:-64] == b"\x72\x4a\x0a\x06sha256\x12\x40"  # as files in use have it
 
 
 def test_it_needs_neither_tensorflow_nor_kedro_nor_pandas(exported: bytes, tmp_path: Path) -> None:

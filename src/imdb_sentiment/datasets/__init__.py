@@ -13,6 +13,7 @@ from imdb_sentiment.datasets.optuna_storage import OptunaStorageDataset
 from imdb_sentiment.datasets.pickle_stream import PickleStreamDataset
 from imdb_sentiment.datasets.run_facts import RunFactsDataset
 from imdb_sentiment.datasets.tokenizer import TokenizerDataset
+from imdb_sentiment.datasets.typed_json import TypedJSONDataset
 
 __all__ = [
     "AtomicDataset",
@@ -25,4 +26,5 @@ __all__ = [
     "PickleStreamDataset",
     "RunFactsDataset",
     "TokenizerDataset",
+    "TypedJSONDataset",
 ]

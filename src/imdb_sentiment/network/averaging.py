@@ -1,4 +1,4 @@
-"""The average of several networks, and of a linear model of n-grams, as one network."""
+"""The average of several networks and a linear model of n-grams, as one network."""
 
 from collections.abc import Sequence
 
@@ -12,18 +12,22 @@ from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 def average_networks(
     models: Sequence[KerasModel], ngrams: NgramModel | None = None, share: float = 0
 ) -> KerasModel:
-    """Return one network whose logits are the mean of several networks' logits.
+    """Return one network whose logits are the mean of the logits of several networks.
 
-    Their layers stand side by side, up to the last, which takes the outputs of all. An average is
-    not compiled: it has no optimizer to go on with.
+    The layers of the networks stand side by side, except the last one, which takes the outputs of
+    all. The average is not compiled, since it has no optimizer to continue with.
 
     Args:
-        models: From `train_model`, all with the same hyperparameters; they stay as they are.
-        ngrams: A linear model to be averaged with them; needed if it has a share.
-        share: What it counts, the mean of the networks counting the rest; 0 to do without.
+        models: From `train_model`, all with the same hyperparameters; they are not changed.
+        ngrams: Linear model of n-grams to average with the networks; required if `share` is not 0.
+        share: Weight of `ngrams` in the average, at least 0 and below 1. The mean of the networks
+            has the rest.
 
     Returns:
-        The average; a single network without n-grams as it is.
+        The average; a single network without n-grams is returned as it is.
+
+    Raises:
+        ValueError: `share` is not 0, but there is no model of n-grams.
 
     """
     if len(models) == 1 and not share:
@@ -45,7 +49,7 @@ def average_networks(
     kernel, bias = np.concatenate(kernels) / len(models), np.mean(biases, axis=0)
     if share:
         if ngrams is None:
-            raise ValueError("there is no n-gram model to have a share")
+            raise ValueError("share is not 0, but there is no model of n-grams")
         from imdb_sentiment.network.layers import NgramScores
 
         scores = NgramScores(ngrams.max_ngram, len(ngrams.bias))

@@ -1,9 +1,10 @@
 """The trained network as one file that an application can load without TensorFlow.
 
-The file is an ONNX model. Its metadata hold the tokenizer, the labels and what else it takes to go
-from a text to a label, so that parts which do not belong together can't be deployed together.
+The file is an ONNX model. Its metadata contain the tokenizer, the labels and all else that leads
+from a text to a label, so that parts of different models can't be deployed together.
 """
 
+import hashlib
 import json
 import tempfile
 import warnings
@@ -19,10 +20,9 @@ from tokenizers import Tokenizer
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.network.model import KerasModel, count_known_tokens
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
-from imdb_sentiment.serving import seal
 
-# The packages whose versions travel with a model.
-MAKERS = ("imdb-sentiment", "keras", "tensorflow", "tf2onnx", "tokenizers")
+# Packages whose versions are recorded in the model.
+PACKAGES = ("imdb-sentiment", "keras", "tensorflow", "tf2onnx", "tokenizers")
 
 
 def convert_to_onnx(
@@ -33,21 +33,21 @@ def convert_to_onnx(
     examples: Sequence[str] = (),
     facts: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
-    """Convert the network to ONNX, with all that a deployment needs in its metadata.
+    """Convert the network to ONNX, with everything that a deployment needs in its metadata.
 
-    A digest over all of it makes sure that it stays together. Versions of what made it are among
-    its facts.
+    The file ends in a digest of all the rest, which `imdb_sentiment.serving.Predictor` checks. The
+    versions of the packages that made the model are among its facts.
 
-    The mask is left out: with it, TensorFlow's loop over the words would be exported as a slow
-    loop, without it as ONNX's own LSTM operator. The exported network must be fed reviews without
-    any padding, in batches of one length, and then gives the masked network's probabilities.
+    The mask is left out: with it, the LSTM would be exported as a slow loop over the words; without
+    it, as ONNX's own LSTM operator. So the exported network needs reviews without padding, in
+    batches of one length; then its probabilities are those of the masked network.
 
     Args:
-        model: The trained network, from `train_model`.
-        tokenizer: That of the training.
+        model: The trained network, from `train_model` or `average_networks`.
+        tokenizer: The tokenizer of the training.
         labels: Names of the labels in the order of their codes.
-        examples: Texts for people to try it with.
-        facts: What else is to be known of the model.
+        examples: Texts for people to try the model with.
+        facts: Further facts about the model.
 
     Returns:
         A serialised model from `token_ids`, int32 of shape (batch, words), to probabilities,
@@ -72,7 +72,7 @@ def convert_to_onnx(
         if isinstance(layer, keras.layers.Embedding):
             config["mask_zero"] = False
         if isinstance(layer, keras.layers.LSTM):
-            config["recurrent_dropout"] = 0  # of training; with it, Keras's steps are others
+            config["recurrent_dropout"] = 0  # unused here, but it changes the operations of a step
         if isinstance(layer, keras.layers.Bidirectional):
             return keras.layers.Bidirectional(for_inference(layer.forward_layer), name=layer.name)
         return type(layer).from_config(config)
@@ -83,14 +83,14 @@ def convert_to_onnx(
     unmasked = keras.models.clone_model(
         model,
         clone_function=for_inference,
-        # A clone of a functional model repeats its calls with their masks. (A Sequential doesn't.)
+        # Cloning repeats the calls of a functional model with their masks, unlike a Sequential's.
         call_function=None if isinstance(model, keras.Sequential) else without_mask,
     )
     unmasked.set_weights(model.get_weights())
-    unmasked(np.zeros((1, 1), np.int32))  # Keras exports what has been called
-    with tempfile.TemporaryDirectory() as folder:  # Keras exports to files only
+    unmasked(np.zeros((1, 1), np.int32))  # Keras exports only models that have been called
+    with tempfile.TemporaryDirectory() as folder:  # Keras exports only to files
         path = Path(folder) / "model.onnx"
-        with warnings.catch_warnings():  # Keras asks NumPy for a name of long ago
+        with warnings.catch_warnings():  # Keras uses a deprecated name of NumPy
             warnings.simplefilter("ignore", FutureWarning)
             unmasked.export(path, format="onnx", verbose=False)
         exported = onnx.load(path)
@@ -100,8 +100,21 @@ def convert_to_onnx(
             "tokenizer": tokenizer.to_str(),
             "labels": json.dumps(labels),
             "examples": json.dumps(examples),
-            "versions": json.dumps({name: version(name) for name in MAKERS}),
+            "versions": json.dumps({name: version(name) for name in PACKAGES}),
             **facts,
         },
     )
     return seal(exported.SerializeToString())
+
+
+def seal(model: bytes) -> bytes:
+    """Append the SHA-256 of a serialised ONNX model to it, as one more entry of its metadata.
+
+    The result is an ONNX model again, since Protocol Buffers merge messages that are concatenated.
+    `imdb_sentiment.serving.Predictor` can so check a file before it parses it.
+    """
+    import onnx
+
+    trailer = onnx.ModelProto()
+    onnx.helper.set_model_props(trailer, {"sha256": hashlib.sha256(model).hexdigest()})
+    return model + bytes(trailer.SerializeToString())

@@ -1,7 +1,7 @@
-"""What Keras has no layer for. Imports TensorFlow, so it is imported where a network is built.
+"""Layers that Keras lacks.
 
-To load a `model.keras` with pooling or n-grams in it outside of the project, import this module
-first.
+This module imports TensorFlow, so it is imported where a network is built. Import it as well before
+loading a `model.keras` with pooling or n-grams outside this project.
 """
 
 from typing import Any
@@ -9,22 +9,25 @@ from typing import Any
 import keras
 from keras import ops
 
-LEAST = -1.0  # no output of an LSTM is below: tanh times a sigmoid
+LSTM_MINIMUM = -1.0  # lower bound of an LSTM's output, which is tanh times a sigmoid
 POOLINGS = ("max", "mean", "max_mean", "attention")
 BUCKETS = 1 << 20
-PRIME = 1_048_573  # the largest below the number of buckets
-BASE = 1_000_003  # times a hash it fits into 64 bits
+PRIME = 1_048_573  # the largest prime below BUCKETS
+BASE = 1_000_003  # multiplied with a hash, it fits into 64 bits
 
 
 @keras.saving.register_keras_serializable("imdb_sentiment")
 class SequencePooling(keras.layers.Layer):
-    """One vector a review, from an LSTM's outputs for its words, and not for its padding.
+    """Pooling of an LSTM's outputs over the words of a review, without its padding.
 
     Args:
         kind: `max` or `mean` over the words, `max_mean` for both side by side, or `attention` for a
-            mean with weights that are learnt (Yang et al., "Hierarchical Attention Networks for
-            Document Classification", NAACL 2016).
-        **options: Of any Keras layer.
+            mean with learnt weights (Yang et al., "Hierarchical Attention Networks for Document
+            Classification", NAACL 2016).
+        **options: Arguments of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: `kind` is none of these.
 
     """
 
@@ -36,7 +39,7 @@ class SequencePooling(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the weights, which attention alone has."""
+        """Create the weights, which only attention has."""
         if self.kind == "attention":
             size = input_shape[-1]
             self._kernel = self.add_weight(shape=(size, size), name="kernel")
@@ -44,64 +47,66 @@ class SequencePooling(keras.layers.Layer):
             self._query = self.add_weight(shape=(size, 1), name="query")
 
     def call(self, sequences: Any, mask: Any = None) -> Any:
-        """Return what is left of each review.
+        """Pool the outputs of each review.
 
         Args:
-            sequences: Outputs of an LSTM, float32 of shape (batch, words, size).
-            mask: False in the padding, bool of shape (batch, words); None if there is none.
+            sequences: Outputs of an LSTM, float32 of shape (B, T, H).
+            mask: False where there is padding, bool of shape (B, T); None without padding.
 
         Returns:
-            float32 of shape (batch, size), for `max_mean` of twice the size.
+            float32 of shape (B, H), or (B, 2 H) for `max_mean`.
 
         """
-        here = None if mask is None else ops.expand_dims(mask, -1)
+        is_word = None if mask is None else ops.expand_dims(mask, -1)  # (B, T, 1)
         if self.kind == "max":
-            return _max(sequences, here)
+            return _max(sequences, is_word)
         if self.kind == "mean":
-            return _mean(sequences, here)
+            return _mean(sequences, is_word)
         if self.kind == "max_mean":
-            return ops.concatenate([_max(sequences, here), _mean(sequences, here)], axis=-1)
-        scores = ops.tanh(sequences @ self._kernel + self._bias) @ self._query
-        if here is not None:
-            scores = ops.where(here, scores, -1e9)
+            return ops.concatenate([_max(sequences, is_word), _mean(sequences, is_word)], axis=-1)
+        scores = ops.tanh(sequences @ self._kernel + self._bias) @ self._query  # (B, T, 1)
+        if is_word is not None:
+            scores = ops.where(is_word, scores, -1e9)
         return ops.sum(ops.softmax(scores, axis=1) * sequences, axis=1)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
-        """Return None: what comes out has no words."""
+        """Return None, since the output has no word axis to mask."""
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the shape of what is left."""
+        """Return the shape of the pooled outputs."""
         batch, _, size = input_shape
         return batch, 2 * size if self.kind == "max_mean" and size else size
 
     def get_config(self) -> dict[str, Any]:
-        """Return what it takes to make the layer again."""
+        """Return the arguments that create the layer again."""
         return {**super().get_config(), "kind": self.kind}
 
 
-def _max(sequences: Any, here: Any) -> Any:
-    return ops.max(sequences if here is None else ops.where(here, sequences, LEAST), axis=1)
+def _max(sequences: Any, is_word: Any) -> Any:
+    if is_word is not None:
+        sequences = ops.where(is_word, sequences, LSTM_MINIMUM)
+    return ops.max(sequences, axis=1)
 
 
-def _mean(sequences: Any, here: Any) -> Any:
-    if here is None:
+def _mean(sequences: Any, is_word: Any) -> Any:
+    if is_word is None:
         return ops.mean(sequences, axis=1)
-    weights = ops.cast(here, sequences.dtype)
+    weights = ops.cast(is_word, sequences.dtype)
     return ops.sum(sequences * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1)
 
 
 @keras.saving.register_keras_serializable("imdb_sentiment")
 class NgramScores(keras.layers.Layer):
-    """What a linear model says of a review by its tokens and n-grams, each counted once.
+    """Scores of a linear model of tokens and n-grams, each counted once per review.
 
-    N-grams have their weights in a table of 2²⁰ buckets, by a hash of their tokens (Weinberger et
-    al., "Feature Hashing for Large Scale Multitask Learning", ICML 2009). These are not trained
-    with the network.
+    The weights of the n-grams are in a table of 2²⁰ buckets, chosen by a hash of their tokens
+    (Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", ICML 2009). They are
+    not trained with the network.
 
     Args:
-        max_ngram: Longest n-gram of tokens counted.
-        outputs: 1 for two labels, or one a label.
-        **options: Of any Keras layer.
+        max_ngram: Length of the longest n-grams counted, in tokens.
+        outputs: 1 for two labels, otherwise the number of labels.
+        **options: Arguments of `keras.layers.Layer`.
 
     """
 
@@ -111,7 +116,7 @@ class NgramScores(keras.layers.Layer):
         self.outputs = outputs
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the table, of which row 0 is for nothing, and the bias."""
+        """Create the bias and the table. Bucket 0 stands for no n-gram and stays 0."""
         shapes = {"table": (BUCKETS, self.outputs), "bias": (self.outputs,)}
         self._table, self._bias = (
             self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name)
@@ -119,14 +124,14 @@ class NgramScores(keras.layers.Layer):
         )
 
     def call(self, token_ids: Any) -> Any:
-        """Return what is said for each label.
+        """Score each review.
 
         Args:
-            token_ids: int32 of shape (batch, words), padded with 0.
+            token_ids: int32 of shape (B, T), padded with 0.
 
         Returns:
-            float32 of shape (batch, outputs): the log-odds of the second of two labels; of more,
-            the logarithm of each one's probability against the others.
+            float32 of shape (B, outputs): the log-odds of the second of two labels; for more
+            labels, the logarithm of each label's probability against the others.
 
         """
         weights = ops.take(self._table, find_ngrams(token_ids, self.max_ngram), axis=0)
@@ -138,7 +143,7 @@ class NgramScores(keras.layers.Layer):
         return input_shape[0], self.outputs
 
     def get_config(self) -> dict[str, Any]:
-        """Return what it takes to make the layer again."""
+        """Return the arguments that create the layer again."""
         return {**super().get_config(), "max_ngram": self.max_ngram, "outputs": self.outputs}
 
 
@@ -146,20 +151,21 @@ def find_ngrams(token_ids: Any, max_ngram: int) -> Any:
     """Return the buckets of the tokens and n-grams of each review, each bucket once.
 
     Args:
-        token_ids: Whole numbers, shape (batch, words), padded with 0.
-        max_ngram: Longest n-gram of tokens counted.
+        token_ids: Integers of shape (B, T), padded with 0.
+        max_ngram: Length of the longest n-grams, in tokens.
 
     Returns:
-        int32 of shape (batch, n-grams), with 0 in the place of padding and repetitions.
+        int32 of shape (B, N), where N = T + (T - 1) + … is the number of n-grams of T tokens. It is
+        0 for n-grams with padding and for repeated buckets.
 
     """
     tokens = ops.cast(token_ids, "int64")
-    hashes, here = tokens % PRIME, tokens > 0
-    found = [ops.where(here, hashes + 1, 0)]
+    hashes, is_ngram = tokens % PRIME, tokens > 0
+    buckets = [ops.where(is_ngram, hashes + 1, 0)]
     for n in range(1, max_ngram):  # a rolling hash (Karp and Rabin, 1987)
         hashes = (hashes[:, :-1] * BASE + tokens[:, n:]) % PRIME
-        here = ops.logical_and(here[:, :-1], tokens[:, n:] > 0)
-        found.append(ops.where(here, hashes + 1, 0))
-    ordered = ops.sort(ops.cast(ops.concatenate(found, axis=1), "int32"), axis=1)
+        is_ngram = ops.logical_and(is_ngram[:, :-1], tokens[:, n:] > 0)
+        buckets.append(ops.where(is_ngram, hashes + 1, 0))
+    ordered = ops.sort(ops.cast(ops.concatenate(buckets, axis=1), "int32"), axis=1)
     repeated = ops.equal(ordered[:, 1:], ordered[:, :-1])
     return ops.concatenate([ordered[:, :1], ops.where(repeated, 0, ordered[:, 1:])], axis=1)

@@ -1,6 +1,6 @@
-"""Building the network, asking it, and scaling its logits.
+"""The network: how it is built, how it scores reviews, and how its logits are scaled.
 
-TensorFlow is imported when it is needed.
+TensorFlow is imported inside the functions that need it.
 """
 
 from typing import Any, TypeAlias
@@ -14,7 +14,7 @@ from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.text.batching import count_tokens, cut_padding, group_by_length
 
-# A `keras.Model`; Kedro resolves annotations when a run begins, and TensorFlow is not there yet.
+# A `keras.Model`. Kedro resolves annotations when a run begins, before TensorFlow is imported.
 KerasModel: TypeAlias = Any
 
 PREDICTION_BATCH_SIZE = 256
@@ -26,57 +26,74 @@ def build_model(
     n_labels: int,
     word_vectors: npt.NDArray[np.float32] | None = None,
 ) -> KerasModel:
-    """Return the compiled network: embedding, LSTM, pooling, dropout, and a dense layer on top.
+    """Return the compiled network: embedding, LSTM, pooling, dropout and a dense layer.
 
-    The embedding masks the padding, so a prediction depends neither on how much of it there is nor
-    on what a review is batched with. Two labels end in one sigmoid unit, more in a softmax.
+    The embedding masks the padding, so a prediction depends neither on the amount of padding nor on
+    the other reviews of a batch. Two labels end in one sigmoid unit, more labels in a softmax.
 
     Args:
         hyperparameters: Shape of the network, optimizer and learning rate.
-        vocabulary_size: Number of token ids.
-        n_labels: Number of labels, 2 or more.
-        word_vectors: What a pretrained embedding begins with, shape (vocabulary_size, any size).
+        vocabulary_size: Number of token ids, V.
+        n_labels: Number of labels, C; 2 or more.
+        word_vectors: Initial weights of a pretrained embedding, float32 of shape (V, E). Their
+            width E then takes the place of `hyperparameters.embedding_size`.
 
     Returns:
-        A `keras.Sequential` from int32 ids of shape (batch, any length) to probabilities of shape
-        (batch, 1) for two labels, (batch, n_labels) for more.
+        A `keras.Sequential` from token ids, int32 of shape (B, T), to probabilities, float32 of
+        shape (B, 1) for two labels and (B, C) for more. B is the batch size, T the number of tokens
+        of its longest review.
 
     Raises:
-        InputError: The embedding is to be pretrained, and there are no word vectors, or they are
-            of another vocabulary.
+        InputError: The embedding is pretrained, but there are no word vectors, or they belong to
+            another vocabulary.
 
     """
     with tensorflow_setup():
         import keras
+        from keras import layers
 
-    chosen = hyperparameters
-    vectors = None
-    if chosen.pretrained_embedding:
-        vectors = require_word_vectors(word_vectors, vocabulary_size)
-    size = chosen.embedding_size if vectors is None else vectors.shape[1]
-    binary = n_labels == 2  # noqa: PLR2004
-    embedding = keras.layers.Embedding(vocabulary_size, size, mask_zero=True)
-    model = keras.Sequential(
-        [
-            keras.Input(shape=(None,), dtype="int32", name="token_ids"),
-            embedding,
-            *_make_spatial_dropout(chosen.spatial_dropout_rate),
-            *(_make_lstm(chosen, number) for number in range(1, chosen.lstm_layers + 1)),
-            *_make_pooling(chosen.pooling),
-            keras.layers.Dropout(chosen.dropout_rate),
-            keras.layers.Dense(1, activation="sigmoid")
-            if binary
-            else keras.layers.Dense(n_labels, activation="softmax"),
-        ]
+        from imdb_sentiment.network.layers import SequencePooling
+
+    # In the comments, H is the width of the LSTM's output: `units`, doubled if bidirectional.
+    hp = hyperparameters
+    vectors = (
+        require_word_vectors(word_vectors, vocabulary_size) if hp.pretrained_embedding else None
     )
+    embedding_size = hp.embedding_size if vectors is None else vectors.shape[1]
+    binary = n_labels == 2  # noqa: PLR2004
+
+    stack = [
+        keras.Input((None,), dtype="int32", name="token_ids"),  # (B, T)
+        layers.Embedding(vocabulary_size, embedding_size, mask_zero=True),  # (B, T, E)
+    ]
+    if hp.spatial_dropout_rate:
+        stack.append(layers.SpatialDropout1D(hp.spatial_dropout_rate))  # (B, T, E)
+    for number in range(1, hp.lstm_layers + 1):  # (B, T, H); without pooling, the last gives (B, H)
+        lstm = layers.LSTM(
+            hp.units,
+            recurrent_dropout=hp.recurrent_dropout_rate,
+            return_sequences=number < hp.lstm_layers or hp.pooling != "last",
+            use_cudnn=False,  # cuDNN supports padding on the right only
+        )
+        stack.append(layers.Bidirectional(lstm) if hp.bidirectional else lstm)
+    if hp.pooling != "last":
+        stack.append(SequencePooling(hp.pooling))  # (B, H), or (B, 2 H) for "max_mean"
+    stack.append(layers.Dropout(hp.dropout_rate))
+    if binary:
+        stack.append(layers.Dense(1, activation="sigmoid"))  # (B, 1)
+    else:
+        stack.append(layers.Dense(n_labels, activation="softmax"))  # (B, C)
+    # Not layer by layer with `add`, which calls them repeatedly and so advances their random seeds.
+    model = keras.Sequential(stack)
+
     if vectors is not None:
-        embedding.set_weights([vectors])
+        model.layers[0].set_weights([vectors])
     model.compile(
-        optimizer=type(keras.optimizers.get(chosen.optimizer))(
-            learning_rate=chosen.learning_rate,
-            global_clipnorm=chosen.gradient_clip_norm or None,
-            use_ema=chosen.ema_momentum > 0,
-            ema_momentum=chosen.ema_momentum,
+        optimizer=type(keras.optimizers.get(hp.optimizer))(
+            learning_rate=hp.learning_rate,
+            global_clipnorm=hp.gradient_clip_norm or None,
+            use_ema=hp.ema_momentum > 0,
+            ema_momentum=hp.ema_momentum,
         ),
         loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
@@ -87,7 +104,19 @@ def build_model(
 def require_word_vectors(
     word_vectors: npt.NDArray[np.float32] | None, vocabulary_size: int
 ) -> npt.NDArray[np.float32]:
-    """Return the vectors, or raise `InputError` if they don't suit a network."""
+    """Return the word vectors if a pretrained embedding can start from them.
+
+    Args:
+        word_vectors: Shape (tokens, width); None or empty if there are none.
+        vocabulary_size: Number of token ids of the reviews.
+
+    Returns:
+        The word vectors, unchanged.
+
+    Raises:
+        InputError: There are none, or they belong to another vocabulary.
+
+    """
     if word_vectors is None or not word_vectors.size:
         raise InputError(
             "hyperparameters.pretrained_embedding needs word vectors: set word_vectors.method, or "
@@ -101,39 +130,15 @@ def require_word_vectors(
     return word_vectors
 
 
-def _make_spatial_dropout(rate: float) -> list[Any]:
-    import keras
-
-    return [keras.layers.SpatialDropout1D(rate)] if rate > 0 else []
-
-
-def _make_lstm(hyperparameters: Hyperparameters, number: int) -> Any:
-    import keras
-
-    last = number == hyperparameters.lstm_layers
-    lstm = keras.layers.LSTM(
-        hyperparameters.units,
-        recurrent_dropout=hyperparameters.recurrent_dropout_rate,
-        return_sequences=not last or hyperparameters.pooling != "last",
-        use_cudnn=False,  # cuDNN takes padding on the right only
-    )
-    return keras.layers.Bidirectional(lstm) if hyperparameters.bidirectional else lstm
-
-
-def _make_pooling(kind: str) -> list[Any]:
-    if kind == "last":
-        return []
-    from imdb_sentiment.network.layers import SequencePooling
-
-    return [SequencePooling(kind)]
-
-
 def divide_logits(model: KerasModel, temperature: float) -> KerasModel:
-    """Return a network whose logits are the given one's divided by a temperature, not compiled.
+    """Return a copy of a network with its logits divided by a temperature.
 
     Args:
-        model: From `train_model`; it stays as it is.
-        temperature: Above 1 for less sure probabilities, below for surer ones.
+        model: From `train_model` or `average_networks`; it is not changed.
+        temperature: Positive number. Above 1, probabilities become less extreme; below 1, more.
+
+    Returns:
+        The scaled network.
 
     """
     with tensorflow_setup():
@@ -153,11 +158,11 @@ def count_known_tokens(model: KerasModel) -> int:
 def score_sequences(
     model: KerasModel, sequences: npt.NDArray[np.unsignedinteger]
 ) -> npt.NDArray[np.float64]:
-    """Return the probability of every label.
+    """Return the probability of every label for each review.
 
     Args:
         model: From `build_model` or `train_model`.
-        sequences: Token ids, shape (reviews, sequence length).
+        sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
 
     Returns:
         Array of shape (reviews, labels), dtype float64; each row sums to 1.

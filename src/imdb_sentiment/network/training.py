@@ -1,4 +1,4 @@
-"""Training of the network. TensorFlow is imported when it is needed."""
+"""How the network is trained. TensorFlow is imported inside the functions that need it."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -12,9 +12,9 @@ from imdb_sentiment.network.model import PREDICTION_BATCH_SIZE, KerasModel, buil
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.text.batching import count_tokens, cut_padding, group_by_length
-from imdb_sentiment.text.encoded_reviews import EncodedReviews, GuessedReviews
+from imdb_sentiment.text.encoded_reviews import EncodedReviews, PseudoLabelledReviews
 
-ROWS_A_THREAD = 32  # of a training batch; with fewer, another thread gains nothing
+ROWS_PER_THREAD = 32  # of a training batch; with fewer rows, another thread is no gain
 
 NO_ROWS_TO_WATCH = (
     "hyperparameters.early_stopping_patience needs rows that are held out: set "
@@ -33,35 +33,36 @@ def train_model(
     on_epoch_end: EpochCallback | None = None,
     *,
     word_vectors: npt.NDArray[np.float32] | None = None,
-    guessed: GuessedReviews | None = None,
+    pseudo_labelled: PseudoLabelledReviews | None = None,
     callbacks: Sequence[Any] = (),
 ) -> tuple[KerasModel, History]:
     """Build a network and train it.
 
     Args:
         train: Reviews to learn from.
-        hyperparameters: Of the network and its training.
-        seed: Of the initial weights, the shuffling and the dropout; the same seed on the same
-            machine gives the same network.
+        hyperparameters: Settings of the network and its training.
+        seed: Seed of the initial weights, the shuffling and the dropout. The same seed gives the
+            same network on the same machine.
         validation: Reviews to score after each epoch.
-        on_epoch_end: Called with the number of each finished epoch, from 1, how many there are at
-            most, and its figures.
-        word_vectors: What a pretrained embedding begins with, shape (vocabulary, size).
-        guessed: Further reviews to learn from. Each epoch draws their labels anew, which on average
-            is to learn from the probabilities.
-        callbacks: Further `keras.callbacks.Callback`s.
+        on_epoch_end: Called after each epoch with its number, counted from 1, the maximum number of
+            epochs, and the metrics of the epoch.
+        word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width).
+        pseudo_labelled: Further reviews to learn from. Each epoch draws their labels anew, which
+            amounts to learning from the probabilities.
+        callbacks: Further instances of `keras.callbacks.Callback`.
 
     Returns:
-        The network, and one list a figure (`loss`, `accuracy`, and with validation rows `val_loss`
-        and `val_accuracy`) with one value an epoch. `accuracy` counts labels as drawn, of guessed
-        reviews.
+        The network, and for each metric (`loss`, `accuracy`, and with validation reviews `val_loss`
+        and `val_accuracy`) a list with one value per epoch. For pseudo-labelled reviews, `accuracy`
+        compares with the labels drawn.
 
     Raises:
-        InputError: The embedding is to be pretrained without word vectors, or training is to stop
-            early without rows to score.
+        InputError: The embedding is pretrained, but there are no word vectors, or early stopping is
+            on, but there are no validation reviews.
 
     """
-    if hyperparameters.early_stopping_patience and validation is None:
+    hp = hyperparameters
+    if hp.early_stopping_patience and validation is None:
         raise InputError(NO_ROWS_TO_WATCH)
     with tensorflow_setup():
         import keras
@@ -69,93 +70,102 @@ def train_model(
 
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+    model = build_model(hp, train.vocabulary_size, len(train.labels), word_vectors)
     rng = np.random.default_rng(seed)
-    model = build_model(hyperparameters, train.vocabulary_size, len(train.labels), word_vectors)
-    batches = _make_dataset(train, hyperparameters.batch_size, rng, guessed)
-    epochs = hyperparameters.count_epochs(len(train) + len(guessed or ()))
-    if hyperparameters.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
+    batches = _make_batches(train, hp.batch_size, rng, pseudo_labelled)
+    epochs = hp.count_epochs(len(train) + len(pseudo_labelled or ()))
+    if hp.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
         model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(
-            hyperparameters.learning_rate, epochs * int(batches.cardinality())
+            hp.learning_rate, epochs * int(batches.cardinality())
         )
-    trained = model
-    if not tf.config.list_physical_devices("GPU"):  # there, Keras's own is left as it is
-        from imdb_sentiment.network.fused_lstm import make_fused_twin
 
-        parts = min(count_threads(), max(1, hyperparameters.batch_size // ROWS_A_THREAD))
-        trained = make_fused_twin(model, parts)
-    notify = on_epoch_end or (lambda epoch, epochs, figures: None)
-    told = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: notify(epoch + 1, epochs, dict(logs))
-    )
-    history = trained.fit(
-        batches,
-        validation_data=_make_dataset(validation, PREDICTION_BATCH_SIZE) if validation else None,
-        shuffle=False,  # the dataset does that
-        epochs=epochs,
-        callbacks=[*_make_callbacks(hyperparameters), told, *callbacks],
-        verbose=0,
-    )
-    return model, {
-        name: [float(value) for value in values] for name, values in history.history.items()
-    }
-
-
-def _make_callbacks(hyperparameters: Hyperparameters) -> list[Any]:
-    import keras
-
-    callbacks = []
-    if hyperparameters.ema_momentum:  # first, so that the others see the average of an epoch
-        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-    if hyperparameters.early_stopping_patience:
-        callbacks.append(
+    used_callbacks: list[Any] = []
+    if hp.ema_momentum:  # first, so that the other callbacks see the averaged weights
+        used_callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if hp.early_stopping_patience:
+        used_callbacks.append(
             keras.callbacks.EarlyStopping(
                 "val_accuracy",
                 mode="max",
-                patience=hyperparameters.early_stopping_patience,
+                patience=hp.early_stopping_patience,
                 restore_best_weights=True,
             )
         )
-    return callbacks
+    if on_epoch_end:
+        used_callbacks.append(
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda epoch, logs: on_epoch_end(epoch + 1, epochs, dict(logs))
+            )
+        )
+
+    fitted = model
+    if not tf.config.list_physical_devices("GPU"):  # on a GPU, Keras's own LSTM is fast
+        from imdb_sentiment.network.fused_lstm import make_fused_twin
+
+        parts = min(count_threads(), max(1, hp.batch_size // ROWS_PER_THREAD))
+        fitted = make_fused_twin(model, parts)  # it shares the model's weights
+    history = fitted.fit(
+        batches,
+        validation_data=_make_batches(validation, PREDICTION_BATCH_SIZE) if validation else None,
+        shuffle=False,  # the batches are shuffled already
+        epochs=epochs,
+        callbacks=[*used_callbacks, *callbacks],
+        verbose=0,
+    ).history
+    return model, {name: [float(value) for value in values] for name, values in history.items()}
 
 
 def count_threads() -> int:
-    """Return how many of its operations TensorFlow runs side by side in this process."""
+    """Return how many operations TensorFlow runs in parallel in this process."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     given = int(os.environ.get("TF_NUM_INTEROP_THREADS") or 0)
     return given if given > 0 else cores or 1
 
 
-def _make_dataset(
+def _make_batches(
     reviews: EncodedReviews,
     batch_size: int,
     rng: np.random.Generator | None = None,
-    guessed: GuessedReviews | None = None,
+    pseudo_labelled: PseudoLabelledReviews | None = None,
 ) -> Any:
-    """Return a `tf.data.Dataset` of one epoch's batches; `rng` draws them anew each time."""
+    """Return a `tf.data.Dataset` of batches of reviews of similar length.
+
+    Args:
+        reviews: Reviews with their labels.
+        batch_size: Reviews per batch; the last one may have fewer.
+        rng: Shuffles the reviews and draws pseudo-labels, anew in each epoch. None for a fixed
+            order.
+        pseudo_labelled: Further reviews; they need `rng`.
+
+    Returns:
+        Pairs of token ids, int32 of shape (B, T) with T the length of the longest review of the
+        batch, and label codes, int32 of shape (B,).
+
+    """
     import tensorflow as tf
 
     sequences = reviews.sequences
-    if guessed:
-        sequences = np.concatenate([sequences, guessed.sequences])
+    if pseudo_labelled:
+        sequences = np.concatenate([sequences, pseudo_labelled.sequences])
     lengths = count_tokens(sequences)
 
     def generate() -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
         codes = reviews.codes.astype(np.int32)
-        if guessed and rng:
-            codes = np.concatenate([codes, guessed.draw_codes(rng).astype(np.int32)])
+        if pseudo_labelled and rng:
+            codes = np.concatenate([codes, pseudo_labelled.draw_codes(rng).astype(np.int32)])
         for rows in group_by_length(lengths, batch_size, rng):
             yield cut_padding(sequences[rows]).astype(np.int32), codes[rows]
 
     dataset = tf.data.Dataset.from_generator(
         generate,
         output_signature=(
-            tf.TensorSpec((None, None), tf.int32),  # as long as the longest of the batch
+            tf.TensorSpec((None, None), tf.int32),
             tf.TensorSpec((None,), tf.int32),
         ),
     )
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(lengths) // batch_size)))
-    # tf.data's tuner sleeps 10, 20, 40, … ms, and an iterator can't end before it wakes: an epoch
-    # of 21 s would take 41.
+    # The autotuner of tf.data sleeps 10, 20, 40, … ms, and an iterator ends only when it wakes: an
+    # epoch of 21 s would take 41 s.
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)

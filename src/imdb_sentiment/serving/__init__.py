@@ -5,7 +5,6 @@ from imdb_sentiment.serving.predictor import (
     Prediction,
     Predictor,
     explain_silence,
-    seal,
 )
 
-__all__ = ["ModelError", "Prediction", "Predictor", "explain_silence", "seal"]
+__all__ = ["ModelError", "Prediction", "Predictor", "explain_silence"]

@@ -1,4 +1,4 @@
-"""From texts to labels with the exported model, by onnxruntime and tokenizers alone."""
+"""From texts to labels with the exported model, using only onnxruntime and tokenizers."""
 
 import hashlib
 import json
@@ -17,20 +17,21 @@ from imdb_sentiment.text.batching import count_tokens
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.tokenizer import encode_texts
 
-MAX_TOKENS = 4096  # a run of the network; with more it takes more memory, and no less time
+MAX_TOKENS = 4096  # per call of the network; more take more memory, but no less time
 
-# An exported model ends in one more entry of its metadata, the digest of all before it, of which
-# this is the beginning. (ONNX models are Protocol Buffers: one may be added to at its end.)
-_SEAL = b"\x72\x4a\x0a\x06sha256\x12\x40"
+# An exported model ends in the last entry of its metadata: `sha256`, with the digest of all bytes
+# before that entry as 64 hexadecimal digits.
+TRAILER_BYTES = 76
+DIGEST_BYTES = 64
 
 
 class ModelError(ValueError):
-    """A file that is no exported model, or a damaged one; the message says which."""
+    """The file is not an exported model, or a damaged one; the message says which."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model makes of a text.
+    """The label that the model predicts for a text.
 
     Attributes:
         label: The most probable label; None if the text has no word that the model knows.
@@ -43,48 +44,65 @@ class Prediction:
 
     @property
     def probability(self) -> float | None:
-        """The probability of `label`."""
+        """The probability of `label`; None if there is none."""
         return None if self.label is None else self.probabilities[self.label]
 
 
-def seal(model: bytes) -> bytes:
-    """Return a serialised model with the digest by which `Predictor` knows that it is whole."""
-    return model + _SEAL + hashlib.sha256(model).hexdigest().encode()
+def _check_digest(model: bytes) -> None:
+    """Check that an exported model is complete and unchanged, without parsing it.
+
+    Args:
+        model: Content of `model.onnx`.
+
+    Raises:
+        ModelError: It is not.
+
+    """
+    content, trailer = model[:-TRAILER_BYTES], model[-TRAILER_BYTES:]
+    if b"sha256" not in trailer:
+        raise ModelError(
+            "it does not end in the digest of an exported model, so it is another kind of file or "
+            "only a part of one: export it with the pipeline training"
+        )
+    if trailer[-DIGEST_BYTES:] != hashlib.sha256(content).hexdigest().encode():
+        raise ModelError("it is not as it was exported: its parts may not belong together")
 
 
 def explain_silence(text: str) -> str:
-    """Return why `Predictor` has no label for `text`, if it has none."""
+    """Return the reason why `Predictor` has no label for `text`, if it has none."""
     return "no word that the model knows" if clean_text(text) else "no text"
 
 
 class Predictor:
-    """The exported model, ready to be asked; safe to share between threads.
+    """The exported model, ready to predict; safe to share between threads.
 
     Args:
-        model: Content of `model.onnx`, as `imdb_sentiment.network.export` makes it: network,
+        model: Content of `model.onnx`, from `imdb_sentiment.network.export`: the network, its
             tokenizer, labels and facts under one digest.
-        threads: How many a single call may use; all cores if None.
+        threads: Number of threads that a single call may use; None for all cores.
 
     Attributes:
         labels: Names of the labels in the order of their codes.
-        tokenizer: That of the training; see `imdb_sentiment.text.tokenizer`.
-        examples: Texts for people to try it with.
-        facts: What else is known of the model, such as versions and the fingerprint of its data.
+        tokenizer: The tokenizer of the training; see `imdb_sentiment.text.tokenizer`.
+        examples: Texts for people to try the model with.
+        facts: Further facts about the model, such as the versions of the packages that made it and
+            the fingerprint of its data.
 
     Raises:
-        ModelError: It is no such model, or not as it was exported.
+        ModelError: It is not an exported model, or not as it was exported.
 
     """
 
     def __init__(self, model: bytes, threads: int | None = None) -> None:
+        _check_digest(model)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         try:
             self._session = onnxruntime.InferenceSession(
                 model, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # onnxruntime's own have no base class but this
-            raise ModelError(f"it is no ONNX model ({error})") from error
+        except Exception as error:  # the errors of onnxruntime have no other base class
+            raise ModelError(f"it is not an ONNX model ({error})") from error
         self.facts = dict(self._session.get_modelmeta().custom_metadata_map)
         try:
             specification = self.facts.pop("tokenizer")
@@ -93,17 +111,22 @@ class Predictor:
             self.examples: tuple[str, ...] = tuple(json.loads(self.facts.pop("examples")))
         except KeyError as error:
             raise ModelError(f"it lacks {error}: export it with the pipeline training") from error
-        if seal(model[: -len(_SEAL) - 64]) != model:
-            raise ModelError("it is not as it was exported: its parts may not belong together")
         self.tokenizer = Tokenizer.from_str(specification)
 
     @classmethod
     def load(cls, path: str | Path, threads: int | None = None) -> Self:
-        """Read an exported model from a file; see the class.
+        """Read an exported model from a file.
+
+        Args:
+            path: The file.
+            threads: Number of threads that a single call may use; None for all cores.
+
+        Returns:
+            The predictor.
 
         Raises:
             FileNotFoundError: There is no such file.
-            ModelError: It can't be used; the message begins with its path.
+            ModelError: The file can't be used; the message begins with its path.
 
         """
         try:
@@ -118,10 +141,13 @@ class Predictor:
     def predict(self, texts: list[str]) -> list[Prediction]: ...
 
     def predict(self, texts: str | list[str]) -> Prediction | list[Prediction]:
-        """Return the label of one text, or of each of several.
+        """Predict the label of one text, or of each of several.
 
         Args:
-            texts: As people write them: cleaning is done here.
+            texts: Texts as people write them; they are cleaned here.
+
+        Returns:
+            One prediction for a single text, a list of them for a list.
 
         """
         if isinstance(texts, str):
@@ -129,21 +155,21 @@ class Predictor:
         return [self.name_label(row) for row in self.predict_probabilities(texts)]
 
     def name_label(self, probabilities: npt.NDArray[np.float64]) -> Prediction:
-        """Return the prediction that the probabilities of one text make, shape (labels,)."""
+        """Return the prediction for one text from its probabilities, shape (labels,)."""
         if np.isnan(probabilities[0]):
             return Prediction(None, {})
         label = self.labels[probabilities.argmax()]
         return Prediction(label, dict(zip(self.labels, probabilities.tolist(), strict=True)))
 
     def predict_probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Return the probability of every label.
+        """Return the probability of every label for each text.
 
         Args:
-            texts: As people write them.
+            texts: Texts as people write them; they are cleaned here.
 
         Returns:
-            Array of shape (texts, labels), dtype float64; each row sums to 1, or is NaN where a
-            text has no word that the model knows.
+            Array of shape (texts, labels), dtype float64. Each row sums to 1, or is NaN if the text
+            has no word that the model knows.
 
         """
         return self.score_sequences(
@@ -153,15 +179,16 @@ class Predictor:
     def score_sequences(
         self, sequences: npt.NDArray[np.unsignedinteger]
     ) -> npt.NDArray[np.float64]:
-        """Return the probability of every label, of texts that are encoded already.
+        """Return the probability of every label for each encoded review.
 
-        The exported network knows no padding, so reviews of one length are scored together.
+        The exported network has no mask for padding, so reviews of one length are scored together.
 
         Args:
             sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
 
         Returns:
-            As `predict_probabilities` does.
+            Array of shape (reviews, labels), dtype float64. Each row sums to 1, or is NaN if the
+            review has no token.
 
         """
         lengths = count_tokens(sequences)
@@ -172,10 +199,10 @@ class Predictor:
         return probabilities
 
     def score_tokens(self, tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-        """Return the probability of every label, of texts of one length.
+        """Return the probability of every label for texts of one length.
 
         Args:
-            tokens: Ids without any padding, shape (texts, words), at least one of each.
+            tokens: Token ids without padding, shape (texts, words), with at least one of each.
 
         Returns:
             Array of shape (texts, labels), dtype float64; each row sums to 1.

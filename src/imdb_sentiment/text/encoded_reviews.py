@@ -1,4 +1,4 @@
-"""Reviews as the network takes them."""
+"""Reviews as token ids, with their labels or the probabilities of them."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from imdb_sentiment.text.batching import count_tokens
 
 
 def compute_fingerprint(*arrays: npt.NDArray[Any], about: str = "") -> str:
-    """Return the SHA-256 of arrays, and of what else is to be said about them."""
+    """Return the SHA-256 of arrays, their shapes and dtypes, and a further text."""
     digest = hashlib.sha256(about.encode())
     for array in arrays:
         digest.update(repr((array.shape, str(array.dtype))).encode())
@@ -25,10 +25,10 @@ class EncodedReviews:
 
     Attributes:
         sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
-        codes: Each review's place in `labels`, shape (reviews,), dtype uint8 or uint16.
-        rows: Number of each review's row in the CSV, shape (reviews,), dtype int64.
+        codes: Index of each review's label in `labels`, shape (reviews,), dtype uint8 or uint16.
+        rows: Row number of each review in the CSV, shape (reviews,), dtype int64.
         labels: Names of the labels in the order of their codes.
-        vocabulary_size: Number of token ids, padding and the unknown word included.
+        vocabulary_size: Number of token ids, including padding and the unknown word.
 
     """
 
@@ -40,14 +40,27 @@ class EncodedReviews:
 
     @property
     def lengths(self) -> npt.NDArray[np.intp]:
-        """Tokens of each review without its padding, shape (reviews,)."""
+        """Number of tokens of each review, without its padding, shape (reviews,)."""
         return count_tokens(self.sequences)
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def __add__(self, other: Self) -> "EncodedReviews":
-        """Return the reviews of both sets, which must share labels and vocabulary."""
+        """Return the reviews of both sets as one set, those of `self` first.
+
+        Args:
+            other: Reviews encoded with the same labels and the same vocabulary, to sequences of the
+                same length.
+
+        Returns:
+            A new set of len(self) + len(other) reviews; neither operand is changed.
+
+        Raises:
+            ValueError: The sets differ in their labels, the size of their vocabulary or the length
+                of their sequences.
+
+        """
         if (self.labels, self.vocabulary_size) != (other.labels, other.vocabulary_size):
             raise ValueError("the sets were encoded with other labels or another vocabulary")
         return EncodedReviews(
@@ -65,12 +78,13 @@ class EncodedReviews:
 
 
 @dataclass(frozen=True)
-class GuessedReviews:
-    """Reviews whose label somebody else has guessed.
+class PseudoLabelledReviews:
+    """Reviews whose labels are predictions of other models, as probabilities.
 
     Attributes:
         sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
-        probabilities: Of each label, shape (reviews, labels); each row sums to 1.
+        probabilities: Probability of each label, shape (reviews, labels), dtype float64; each row
+            sums to 1.
 
     """
 
@@ -78,7 +92,15 @@ class GuessedReviews:
     probabilities: npt.NDArray[np.float64]
 
     def draw_codes(self, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-        """Return a label for each review, drawn as probable as it is, shape (reviews,)."""
+        """Draw a label for each review, with the probability that the review has for it.
+
+        Args:
+            rng: Source of the random numbers, one per review.
+
+        Returns:
+            Label codes, shape (reviews,).
+
+        """
         bounds = np.cumsum(self.probabilities[:, :-1], axis=1)
         codes: npt.NDArray[np.intp] = (rng.random((len(bounds), 1)) >= bounds).sum(axis=1)
         return codes

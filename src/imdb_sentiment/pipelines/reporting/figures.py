@@ -29,7 +29,7 @@ from imdb_sentiment.evaluation.predictions import (
     is_correct,
 )
 from imdb_sentiment.network.training import History
-from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
+from imdb_sentiment.parameters import Hyperparameters, ReportParameters, ReviewsParameters
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID, encode_whole
 
 logger = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ def plot_distinctive_words(data_description: dict[str, Any]) -> go.Figure:
 
 
 def plot_learning_curves(
-    history: History, study: optuna.Study, best_hyperparameters: dict[str, Any]
+    history: History, study: optuna.Study, best_hyperparameters: Hyperparameters
 ) -> go.Figure:
     """Draw accuracy epoch by epoch, and mark the epoch whose weights the model has.
 
@@ -189,9 +189,9 @@ def plot_learning_curves(
     return figure.update_xaxes(dtick=1)
 
 
-def choose_epoch(history: History, best_hyperparameters: dict[str, Any]) -> int:
+def choose_epoch(history: History, best_hyperparameters: Hyperparameters) -> int:
     """Return the epoch, from 1, whose weights the final model has: the best if it stopped early."""
-    if best_hyperparameters["early_stopping_patience"]:
+    if best_hyperparameters.early_stopping_patience:
         return int(np.argmax(history["val_accuracy"])) + 1
     return len(history["accuracy"])
 

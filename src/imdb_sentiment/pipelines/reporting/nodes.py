@@ -25,7 +25,7 @@ from imdb_sentiment.network.model import KerasModel, score_sequences
 from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
 from imdb_sentiment.pipelines.reporting.page import escape_markdown
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.text.encoded_reviews import EncodedReviews, GuessedReviews
+from imdb_sentiment.text.encoded_reviews import EncodedReviews, PseudoLabelledReviews
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def compute_metrics(
     study: optuna.Study,
     calibration: dict[str, Any],
     export_check: dict[str, float],
-    guessed_reviews: GuessedReviews,
+    pseudo_labelled_reviews: PseudoLabelledReviews,
     reviews: ReviewsParameters,
     report: ReportParameters,
 ) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def compute_metrics(
         study: From the tuning pipeline: on which rows it chose, and how well it did there.
         calibration: From the training pipeline.
         export_check: From the training pipeline.
-        guessed_reviews: From the training pipeline: what the network learnt from besides.
+        pseudo_labelled_reviews: From the training pipeline.
         reviews: The labels; of two, the second is the positive class.
         report: How intervals and calibration are estimated.
 
@@ -167,7 +167,7 @@ def compute_metrics(
         "majority_test_accuracy": float(truth.value_counts(normalize=True).max()),
         "tuned_on": evaluate_on,
         "tuning_accuracy": study.best_value,
-        "guessed_training_rows": len(guessed_reviews),
+        "guessed_training_rows": len(pseudo_labelled_reviews),
         "test_set_unseen_in_tuning": evaluate_on != "test",
         **{f"export_{name}": value for name, value in export_check.items()},
     }

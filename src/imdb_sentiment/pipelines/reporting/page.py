@@ -17,7 +17,7 @@ from pydantic_core import to_jsonable_python
 from scipy.special import logit
 
 from imdb_sentiment.evaluation.predictions import choose_positive_labels
-from imdb_sentiment.parameters import ReviewsParameters
+from imdb_sentiment.parameters import Hyperparameters, ReviewsParameters
 from imdb_sentiment.pipelines.reporting.examples import Example
 from imdb_sentiment.pipelines.reporting.figures import tabulate_thresholds
 from imdb_sentiment.serving import Predictor
@@ -39,7 +39,7 @@ def collect_facts(
     audit: dict[str, Any],
     data_description: dict[str, Any],
     calibration: dict[str, Any],
-    best_hyperparameters: dict[str, Any],
+    best_hyperparameters: Hyperparameters,
     study: optuna.Study,
     onnx_model: bytes,
     test: EncodedReviews,
@@ -79,7 +79,7 @@ def collect_facts(
         "data": data_description,
         "calibration": calibration,
         "verdict": judge(metrics),
-        "best_hyperparameters": best_hyperparameters,
+        "best_hyperparameters": best_hyperparameters.model_dump(),
         "searched": sorted(study.best_params),
         "trials": {state: states.count(state) for state in sorted(set(states))},
         "search_seconds": sum(t.duration.total_seconds() for t in study.trials if t.duration),

@@ -107,7 +107,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "study": "study",
                     "calibration": "calibration",
                     "export_check": "export_check",
-                    "guessed_reviews": "guessed_reviews",
+                    "pseudo_labelled_reviews": "pseudo_labelled_reviews",
                     "reviews": _REVIEWS,
                     "report": _REPORT,
                 },

@@ -1,7 +1,8 @@
-"""Training the best network, and the linear model that it has to beat."""
+"""Training of the final model, and of the linear baseline that it is compared with."""
 
 import logging
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from imdb_sentiment.evaluation.predictions import choose_texts
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.model import KerasModel, divide_logits, score_sequences
-from imdb_sentiment.network.ngrams import NgramModel, describe_origin, fit_ngram_model
+from imdb_sentiment.network.ngrams import NgramModel, fingerprint_fit, fit_ngram_model
 from imdb_sentiment.network.training import History, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
@@ -29,79 +30,95 @@ from imdb_sentiment.parameters import (
     TrainingParameters,
 )
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.text.encoded_reviews import EncodedReviews, GuessedReviews
+from imdb_sentiment.text.encoded_reviews import EncodedReviews, PseudoLabelledReviews
 from imdb_sentiment.text.tokenizer import encode_texts
 
 logger = logging.getLogger(__name__)
 
-# Of a probability: what the arithmetic of two runtimes may make of the same weights.
-MAX_EXPORT_DIFFERENCE = 1e-4
-# With fewer, a network's temperature is more chance than anything else, and another's no guide.
-LEAST_CALIBRATION_ROWS = 1000
-LEAST_TEMPERATURE = 0.2  # where hardly any prediction is wrong, the best one is near 0
-MAX_EXAMPLES = 10  # custom reviews that travel with the model
+MAX_EXPORT_DIFFERENCE = 1e-4  # between probabilities; rounding alone stays far below
+MIN_CALIBRATION_ROWS = 1000  # with fewer, the temperature depends too much on chance
+MIN_TEMPERATURE = 0.2  # if hardly any prediction is wrong, the best temperature is near 0
+MAX_EXAMPLES = 10  # custom reviews that are stored in the exported model
 
 
-def guess_labels(
+class TemperatureSource(StrEnum):
+    """The model whose predictions for the validation reviews a temperature was fitted to."""
+
+    FINAL_MODEL = "final_model"
+    BEST_TRIAL = "best_trial"
+
+
+class UncalibratedReason(StrEnum):
+    """Why the probabilities of the final model are not calibrated."""
+
+    TOO_FEW_ROWS = "too_few_rows"
+    NO_UNSEEN_ROWS = "no_unseen_rows"
+    MODEL_IS_AVERAGE = "model_is_average"
+    PSEUDO_LABELS = "pseudo_labels"
+    TRIAL_WITHOUT_TEMPERATURE = "trial_without_temperature"
+    IMPLAUSIBLE_TEMPERATURE = "implausible_temperature"
+
+
+def pseudo_label_reviews(
     *,
     train: EncodedReviews,
     validation: EncodedReviews,
     clean_unlabelled_reviews: Iterable[pd.DataFrame],
     tokenizer: Tokenizer,
-    best_hyperparameters: dict[str, Any],
+    best_hyperparameters: Hyperparameters,
     word_vectors: npt.NDArray[np.float32],
     baseline: sklearn.pipeline.Pipeline,
     training: TrainingParameters,
     self_training: SelfTrainingParameters,
-) -> GuessedReviews:
-    """Guess labels of the unlabelled reviews, for the final model to learn from.
+) -> PseudoLabelledReviews:
+    """Predict labels of the unlabelled reviews, for the final model to learn from.
 
     Args:
         train: Reviews that the teachers learn from.
         validation: Reviews to learn from as well, or to score after each epoch.
-        clean_unlabelled_reviews: Chunks with the column `text`, perhaps none; iterated twice.
-        tokenizer: That of the training.
+        clean_unlabelled_reviews: Chunks with the column `text`, possibly none; iterated twice.
+        tokenizer: The tokenizer of the training.
         best_hyperparameters: From the tuning pipeline.
-        word_vectors: What a pretrained embedding begins with, shape (vocabulary, size).
+        word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width).
         baseline: From `fit_baseline`.
-        training: Says what the validation reviews are for, and the first seed.
-        self_training: Number of teachers, and what the baseline's guess counts.
+        training: Says whether to learn from the validation reviews, and the seed.
+        self_training: Number of teachers, and the weight of the baseline in the prediction.
 
     Returns:
-        The reviews with the probabilities of their labels; none without teachers.
+        The reviews with the probabilities of their labels; empty without teachers.
 
     """
-    nothing = GuessedReviews(train.sequences[:0], np.zeros((0, len(train.labels))))
+    empty = PseudoLabelledReviews(train.sequences[:0], np.zeros((0, len(train.labels))))
     if not self_training.teachers:
-        return nothing
+        return empty
     encoded = [
         encode_texts(tokenizer, chunk["text"].tolist()) for chunk in clean_unlabelled_reviews
     ]
-    sequences = np.concatenate([nothing.sequences, *encoded])
+    sequences = np.concatenate([empty.sequences, *encoded])
     if not len(sequences):
         logger.warning(
             "There are no reviews without labels to learn from: --params unlabelled_file=NAME "
             "names a CSV of them."
         )
-        return nothing
-    learnt, held_out = _divide(train, validation, training)
-    networks = np.zeros((len(sequences), len(train.labels)))
+        return empty
+    training_set, held_out = _choose_training_set(train, validation, training)
+    by_teachers = np.zeros((len(sequences), len(train.labels)))
     for number in range(1, self_training.teachers + 1):
         logger.info("Teacher %d of %d", number, self_training.teachers)
         teacher, _ = train_model(
-            learnt,
-            Hyperparameters(**best_hyperparameters),
+            training_set,
+            best_hyperparameters,
             training.seed + training.networks - 1 + number,
             held_out,
             _log_epoch,
             word_vectors=word_vectors,
         )
-        networks += score_sequences(teacher, sequences) / self_training.teachers
-    linear = np.concatenate(
+        by_teachers += score_sequences(teacher, sequences) / self_training.teachers
+    by_baseline = np.concatenate(
         [baseline.predict_proba(chunk["text"]) for chunk in clean_unlabelled_reviews if len(chunk)]
     )
-    share = self_training.baseline_weight
-    return GuessedReviews(sequences, (1 - share) * networks + share * linear)
+    weight = self_training.baseline_weight
+    return PseudoLabelledReviews(sequences, (1 - weight) * by_teachers + weight * by_baseline)
 
 
 def fit_ngrams(
@@ -110,76 +127,78 @@ def fit_ngrams(
     """Fit the linear model of n-grams that is averaged with the networks.
 
     Args:
-        train: Reviews to learn from. (Guessed labels are for the networks alone.)
+        train: Reviews to learn from. (Only the networks learn from pseudo-labelled reviews.)
         validation: Reviews to learn from as well, or not.
-        training: Says what the validation reviews are for, what n-grams count, and their share.
+        training: Says whether to learn from the validation reviews, and describes the n-grams.
 
     Returns:
-        Their weights; of no n-grams where these have no share in the final model.
+        The fitted model; an empty one if n-grams have no share in the final model.
 
     Raises:
         InputError: No n-gram occurs in enough reviews.
 
     """
     if not training.ngrams.share:
-        return NgramModel.of_nothing()
-    learnt, _ = _divide(train, validation, training)
-    return fit_ngram_model(learnt, training.ngrams)
+        return NgramModel.empty()
+    training_set, _ = _choose_training_set(train, validation, training)
+    return fit_ngram_model(training_set, training.ngrams)
 
 
 def fit_best_model(
     *,
     train: EncodedReviews,
     validation: EncodedReviews,
-    guessed_reviews: GuessedReviews,
-    best_hyperparameters: dict[str, Any],
+    pseudo_labelled_reviews: PseudoLabelledReviews,
+    best_hyperparameters: Hyperparameters,
     word_vectors: npt.NDArray[np.float32],
     ngram_model: NgramModel,
     training: TrainingParameters,
 ) -> tuple[KerasModel, History]:
-    """Train the network with the best hyperparameters, or several, and average what there is.
+    """Train one or several networks with the best hyperparameters, and average what there is.
 
     Args:
         train: Reviews to learn from.
         validation: Reviews to learn from as well, or to score after each epoch.
-        guessed_reviews: From `guess_labels`, to learn from as well.
+        pseudo_labelled_reviews: From `pseudo_label_reviews`, to learn from as well.
         best_hyperparameters: From the tuning pipeline.
-        word_vectors: What a pretrained embedding begins with, shape (vocabulary, size).
+        word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width).
         ngram_model: From `fit_ngrams`, to be averaged with the networks.
-        training: Says what the validation reviews are for, the number of networks, and the seed.
+        training: Says whether to learn from the validation reviews, the number of networks, and the
+            seed.
 
     Returns:
-        The network after its last epoch, or its best with early stopping, and its figures epoch by
-        epoch; of several networks, or with n-grams, the average, and the first network's figures.
+        The network after its last epoch, or after its best with early stopping, and its metrics per
+        epoch. With several networks or n-grams: their average, and the metrics of the first
+        network.
 
     Raises:
-        InputError: A hyperparameter needs what is not there: word vectors, or rows held out; or
-            the n-gram model is of another run.
+        InputError: A hyperparameter needs word vectors or held-out reviews that are not there, or
+            the n-gram model is from another run.
 
     """
-    learnt, held_out = _divide(train, validation, training)
-    if training.ngrams.share and ngram_model.origin != describe_origin(learnt, training.ngrams):
+    training_set, held_out = _choose_training_set(train, validation, training)
+    ngrams = training.ngrams
+    if ngrams.share and ngram_model.fit_fingerprint != fingerprint_fit(training_set, ngrams):
         raise InputError(
             "the n-gram model was fitted to other reviews or with other parameters: run "
             "kedro run --pipelines training from its beginning"
         )
-    trained = []
+    networks, histories = [], []
     for number in range(training.networks):
         if training.networks > 1:
             logger.info("Network %d of %d", number + 1, training.networks)
-        trained.append(
-            train_model(
-                learnt,
-                Hyperparameters(**best_hyperparameters),
-                training.seed + number,
-                held_out,
-                _log_epoch,
-                word_vectors=word_vectors,
-                guessed=guessed_reviews,
-            )
+        network, history = train_model(
+            training_set,
+            best_hyperparameters,
+            training.seed + number,
+            held_out,
+            _log_epoch,
+            word_vectors=word_vectors,
+            pseudo_labelled=pseudo_labelled_reviews,
         )
-    networks, histories = zip(*trained, strict=True)
-    return average_networks(networks, ngram_model, training.ngrams.share), histories[0]
+        networks.append(network)
+        histories.append(history)
+    return average_networks(networks, ngram_model, ngrams.share), histories[0]
 
 
 def _log_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
@@ -191,10 +210,10 @@ def _log_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
     )
 
 
-def _divide(
+def _choose_training_set(
     train: EncodedReviews, validation: EncodedReviews, training: TrainingParameters
 ) -> tuple[EncodedReviews, EncodedReviews | None]:
-    """Return the reviews that the final model learns from, and those held out from it."""
+    """Return the reviews that the final model learns from, and those held out, if any."""
     return (train + validation, None) if training.use_validation_rows else (train, validation)
 
 
@@ -202,56 +221,59 @@ def calibrate_model(
     *,
     fitted_model: KerasModel,
     validation: EncodedReviews,
-    guessed_reviews: GuessedReviews,
+    pseudo_labelled_reviews: PseudoLabelledReviews,
     study: optuna.Study,
     training: TrainingParameters,
 ) -> tuple[KerasModel, dict[str, Any]]:
-    """Make the network's probabilities mean what they say, by temperature scaling.
+    """Calibrate the probabilities of the network by temperature scaling.
 
-    The temperature comes from 1,000 or more reviews that the network has not learnt from. If it has
-    learnt from the validation reviews too, it is that of the best trial, which has the same
-    hyperparameters and had not; so does scikit-learn's `CalibratedClassifierCV` with
-    `ensemble=False`.
+    The temperature is fitted to the validation reviews, if there are at least 1,000. If the final
+    model has learnt from them, its temperature is that of the best trial, which has the same
+    hyperparameters but did not learn from them; scikit-learn's `CalibratedClassifierCV` does the
+    same with `ensemble=False`.
 
     Args:
         fitted_model: From `fit_best_model`.
         validation: The validation reviews.
-        guessed_reviews: What the network has learnt from besides.
+        pseudo_labelled_reviews: Further reviews that the network has learnt from.
         study: From the tuning pipeline.
         training: Says whether the network has learnt from the validation reviews.
 
     Returns:
-        The network, its last layer divided by the temperature, and `temperature` (1 where there is
-        none) with what there is to say about it (`says`).
+        The network with its logits divided by the temperature, and the facts about the calibration
+        as JSON values: `temperature` (1 if not calibrated), `fitted_temperature` and its `source`
+        (None if none was fitted), `uncalibrated_reason` (None if calibrated) and
+        `validation_rows`.
 
     """
-    temperature, says = 1.0, ""
-    if len(validation) < LEAST_CALIBRATION_ROWS:
-        reason = f"{len(validation):,} validation reviews are too few to tell a temperature by"
+    fitted = source = reason = None
+    if len(validation) < MIN_CALIBRATION_ROWS:
+        reason = UncalibratedReason.TOO_FEW_ROWS
     elif not training.use_validation_rows:
+        source = TemperatureSource.FINAL_MODEL
         found = score_sequences(fitted_model, validation.sequences)
-        temperature = fit_temperature(found, validation.codes)
-        says = "a temperature fitted on the validation reviews"
+        fitted = fit_temperature(found, validation.codes)
     elif study.user_attrs["protocol"]["evaluate_on"] == "test":
-        reason = "the search has used up the test reviews, and the model all others"
+        reason = UncalibratedReason.NO_UNSEEN_ROWS
     elif training.is_average:
-        reason = "it is an average, and the best trial was one network"
-    elif len(guessed_reviews):
-        reason = "the best trial has not learnt from guessed labels, so its temperature is another"
+        reason = UncalibratedReason.MODEL_IS_AVERAGE
+    elif len(pseudo_labelled_reviews):
+        reason = UncalibratedReason.PSEUDO_LABELS
     elif TEMPERATURE not in study.best_trial.user_attrs:
-        reason = "the search was made before trials had a temperature"
+        reason = UncalibratedReason.TRIAL_WITHOUT_TEMPERATURE
     else:
-        temperature = study.best_trial.user_attrs[TEMPERATURE]
-        says = "the temperature of the best trial, fitted on the validation reviews"
-    if says and not LEAST_TEMPERATURE <= temperature <= 1 / LEAST_TEMPERATURE:
-        reason = f"{temperature:.2f}, {says}, is no sensible one"
-        temperature, says = 1.0, ""
-    says = (
-        f"Its probabilities are calibrated with {says}: {temperature:.3f}."
-        if says
-        else f"Its probabilities are as trained, not calibrated: {reason}."
-    )
-    return divide_logits(fitted_model, temperature), {"temperature": temperature, "says": says}
+        source = TemperatureSource.BEST_TRIAL
+        fitted = study.best_trial.user_attrs[TEMPERATURE]
+    if fitted is not None and not MIN_TEMPERATURE <= fitted <= 1 / MIN_TEMPERATURE:
+        reason = UncalibratedReason.IMPLAUSIBLE_TEMPERATURE
+    temperature = 1.0 if fitted is None or reason else fitted
+    return divide_logits(fitted_model, temperature), {
+        "temperature": temperature,
+        "fitted_temperature": fitted,
+        "source": source,
+        "uncalibrated_reason": reason,
+        "validation_rows": len(validation),
+    }
 
 
 def export_model(
@@ -260,24 +282,25 @@ def export_model(
     tokenizer: Tokenizer,
     train: EncodedReviews,
     validation: EncodedReviews,
-    guessed_reviews: GuessedReviews,
+    pseudo_labelled_reviews: PseudoLabelledReviews,
     custom_reviews: pd.DataFrame,
     run_facts: dict[str, Any],
     training: TrainingParameters,
     custom: CustomReviewsParameters,
 ) -> tuple[bytes, dict[str, float]]:
-    """Make the file that a deployment needs, and compare it with the network.
+    """Export the network for deployment, and compare the probabilities of both.
 
     Args:
         model: The trained network.
-        tokenizer: That of the training.
-        train: What the network has learnt from, for its fingerprint.
-        validation: The reviews to compare on.
-        guessed_reviews: What the network has learnt from besides, for its fingerprint.
-        custom_reviews: The first ten travel along, for people to try the model with.
-        run_facts: When this is.
-        training: Says whether the network has learnt from the validation reviews too.
-        custom: Names the column with their text.
+        tokenizer: The tokenizer of the training.
+        train: Reviews that the network has learnt from, for their fingerprint.
+        validation: Reviews to compare the probabilities on.
+        pseudo_labelled_reviews: Further reviews that the network has learnt from, for their
+            fingerprint.
+        custom_reviews: The first ten are stored in the file, for people to try the model with.
+        run_facts: Time of the run.
+        training: Says whether the network has learnt from the validation reviews.
+        custom: Name of the column with their text.
 
     Returns:
         The ONNX model, and the largest difference between its probabilities and the network's.
@@ -286,14 +309,14 @@ def export_model(
         RuntimeError: They differ by more than 1e-4.
 
     """
-    learnt, _ = _divide(train, validation, training)
+    training_set, _ = _choose_training_set(train, validation, training)
     facts = {
         "made": run_facts["time"],
         "training": training.model_dump_json(),
-        "training_data_sha256": learnt.fingerprint(),
+        "training_data_sha256": training_set.fingerprint(),
     }
-    if len(guessed_reviews):
-        facts["guessed_reviews_sha256"] = guessed_reviews.fingerprint()
+    if len(pseudo_labelled_reviews):
+        facts["pseudo_labelled_reviews_sha256"] = pseudo_labelled_reviews.fingerprint()
     exported = convert_to_onnx(
         model,
         tokenizer,
@@ -301,7 +324,7 @@ def export_model(
         examples=[text for text in choose_texts(custom_reviews, custom) if text][:MAX_EXAMPLES],
         facts=facts,
     )
-    with_words = validation.sequences[validation.lengths > 0]  # others get no prediction
+    with_words = validation.sequences[validation.lengths > 0]  # the others get no prediction
     found = Predictor(exported).score_sequences(with_words)
     expected = score_sequences(model, with_words)
     difference = float(np.abs(found - expected).max(initial=0))
@@ -320,9 +343,9 @@ def fit_baseline(
     """Fit TF-IDF and logistic regression to the rows that the network learns from.
 
     Args:
-        clean_reviews: Chunks with `text`, `code` and `split`.
-        baseline: The n-grams counted, and the strength of the regularisation.
-        training: Says whether validation rows belong to the training.
+        clean_reviews: Chunks with the columns `text`, `code` and `split`.
+        baseline: Length and frequency of the n-grams, and the strength of the regularisation.
+        training: Says whether to learn from the validation reviews.
 
     Returns:
         A scikit-learn pipeline from texts to codes.
@@ -331,9 +354,9 @@ def fit_baseline(
         InputError: No n-gram occurs in enough reviews.
 
     """
-    learnt = ["train", "validation"] if training.use_validation_rows else ["train"]
+    splits = ["train", "validation"] if training.use_validation_rows else ["train"]
     rows = pd.concat(
-        chunk.loc[chunk["split"].isin(learnt), ["text", "code"]] for chunk in clean_reviews
+        chunk.loc[chunk["split"].isin(splits), ["text", "code"]] for chunk in clean_reviews
     )
     model = sklearn.pipeline.make_pipeline(
         TfidfVectorizer(

@@ -8,7 +8,7 @@ from imdb_sentiment.pipelines.training.nodes import (
     fit_baseline,
     fit_best_model,
     fit_ngrams,
-    guess_labels,
+    pseudo_label_reviews,
 )
 
 
@@ -23,7 +23,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 name="fit_baseline",
             ),
             Node(
-                func=guess_labels,
+                func=pseudo_label_reviews,
                 inputs={
                     "train": "train",
                     "validation": "validation",
@@ -35,8 +35,8 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "training": "params:training",
                     "self_training": "params:self_training",
                 },
-                outputs="guessed_reviews",
-                name="guess_labels",
+                outputs="pseudo_labelled_reviews",
+                name="pseudo_label_reviews",
             ),
             Node(
                 func=fit_ngrams,
@@ -49,7 +49,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 inputs={
                     "train": "train",
                     "validation": "validation",
-                    "guessed_reviews": "guessed_reviews",
+                    "pseudo_labelled_reviews": "pseudo_labelled_reviews",
                     "best_hyperparameters": "best_hyperparameters",
                     "word_vectors": "word_vectors",
                     "ngram_model": "ngram_model",
@@ -63,7 +63,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 inputs={
                     "fitted_model": "fitted_model",
                     "validation": "validation",
-                    "guessed_reviews": "guessed_reviews",
+                    "pseudo_labelled_reviews": "pseudo_labelled_reviews",
                     "study": "study",
                     "training": "params:training",
                 },
@@ -77,7 +77,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "tokenizer": "tokenizer",
                     "train": "train",
                     "validation": "validation",
-                    "guessed_reviews": "guessed_reviews",
+                    "pseudo_labelled_reviews": "pseudo_labelled_reviews",
                     "custom_reviews": "custom_reviews",
                     "run_facts": "run_facts",
                     "training": "params:training",

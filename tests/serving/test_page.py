@@ -48,7 +48,7 @@ def test_the_verdict_comes_as_one_types(page: Page) -> None:
     expect(page.locator("#text")).to_have_text("w1 and w2")
     expect(page.locator("#probabilities li")).to_have_count(2)
     page.get_by_label("Type or paste a review").fill("never heard")
-    expect(page.locator("#said")).to_have_text("No verdict: no word that the model knows.")
+    expect(page.locator("#said")).to_have_text("No prediction: no word that the model knows.")
     page.get_by_label("Type or paste a review").fill("")
     expect(page.locator("#verdict")).to_be_hidden()
     expect(page.get_by_label("API key")).to_be_hidden()
@@ -114,16 +114,16 @@ def test_a_file_comes_back_scored(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("id,text\n1,w1 w2\n2,\n")
     page.get_by_label("CSV").set_input_files(path)
-    page.get_by_role("button", name="Score it").click()
+    page.get_by_role("button", name="Score the file").click()
     expect(page.locator("#upload-said")).to_contain_text("there is no column 'review'")
     page.get_by_label("Column with the text").fill("text")
     with page.expect_download() as download:
-        page.get_by_role("button", name="Score it").click()
+        page.get_by_role("button", name="Score the file").click()
     assert download.value.suggested_filename == "mine_scored.csv"
     rows = download.value.path().read_text().splitlines()
     assert rows[0].startswith('"id","text","predicted_sentiment"')
     assert len(rows) == 3
-    expect(page.locator("#upload-said")).to_contain_text("mine_scored.csv is in your downloads")
+    expect(page.locator("#upload-said")).to_contain_text("Downloaded as mine_scored.csv")
 
 
 def test_a_key_is_asked_for(browser: Browser, model_file: Path, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_key_is_asked_for(browser: Browser, model_file: Path, tmp_path: Path) 
         page.get_by_label("Type or paste a review").fill("w1")
         expect(page.get_by_role("alert")).to_contain_text("the API key is missing or wrong")
         page.get_by_label("API key").fill("s3cret")
-        page.get_by_role("button", name="Use it").click()
+        page.get_by_role("button", name="Use this key").click()
         expect(page.locator("#text")).to_have_text("w1")
         expect(page.get_by_role("alert")).to_be_hidden()
         page.close()
@@ -144,7 +144,7 @@ def test_a_service_that_is_down_is_told(browser: Browser, model_file: Path, tmp_
     with run_service(model_file, tmp_path) as service:
         page.goto(service.url)
     page.get_by_label("Type or paste a review").fill("w1")
-    expect(page.get_by_role("alert")).to_have_text("The service does not answer. Is it running?")
+    expect(page.get_by_role("alert")).to_have_text("The service does not respond. Is it running?")
     expect(page.locator("#verdict")).to_be_hidden()
     page.close()
 

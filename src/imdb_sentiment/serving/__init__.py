@@ -1,4 +1,4 @@
-"""The trained model in use, without TensorFlow, Kedro or pandas."""
+"""Prediction with the exported model, without TensorFlow, Kedro or pandas."""
 
 from imdb_sentiment.serving.predictor import (
     ModelError,

@@ -1,4 +1,4 @@
-"""`imdb-sentiment serve`."""
+"""The command `imdb-sentiment serve`."""
 
 import logging.config
 import math
@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-MAX_CONNECTIONS = 1000  # at a time; beyond that the answer is 503
-IDLE_TIMEOUT = 65  # seconds that a connection may be idle; proxies commonly let go after 60
+MAX_CONNECTIONS = 1000  # open at the same time; beyond that, the response is 503
+IDLE_TIMEOUT = 65  # seconds until an idle connection is closed; proxies commonly close after 60
 SECONDS = click.FloatRange(min=0, min_open=True)
 LOGGING: dict[str, Any] = {
     "version": 1,
@@ -31,28 +31,29 @@ LOGGING: dict[str, Any] = {
     type=click.Path(path_type=Path),
     default=Path("data/06_models/model.onnx"),
     show_default=True,
-    help="The exported model.",
+    help="File of the exported model.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for all networks.")
-@click.option("--port", default=8000, show_default=True)
-@click.option("--threads", type=click.IntRange(1), help="Requests at a time; all cores by default.")
-@click.option("--queue-size", type=click.IntRange(0), help="Requests that may wait.")
-@click.option("--max-texts", type=click.IntRange(1), help="Texts in one request.")
-@click.option("--max-characters", type=click.IntRange(1), help="Characters of one text.")
-@click.option("--max-upload", type=click.IntRange(1), help="Bytes of a CSV.")
-@click.option("--timeout", type=SECONDS, help="Seconds that a request may take.")
-@click.option("--upload-timeout", type=SECONDS, help="Seconds that an upload may take.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for all interfaces.")
+@click.option("--port", default=8000, show_default=True, help="Port to listen on.")
+@click.option("--threads", type=click.IntRange(1), help="Parallel requests; all cores by default.")
+@click.option("--queue-size", type=click.IntRange(0), help="Maximum number of waiting requests.")
+@click.option("--max-texts", type=click.IntRange(1), help="Maximum number of texts per request.")
+@click.option("--max-characters", type=click.IntRange(1), help="Maximum length of a text.")
+@click.option("--max-upload", type=click.IntRange(1), help="Maximum size of a CSV in bytes.")
+@click.option("--timeout", type=SECONDS, help="Maximum seconds per request.")
+@click.option("--upload-timeout", type=SECONDS, help="Maximum seconds per upload.")
 @click.option(
     "--allow-origin",
     "allowed_origins",
     multiple=True,
     metavar="URL",
-    help="Another site whose pages may ask (CORS); may be given more than once.",
+    help="Other site whose pages may use the service (CORS); can be repeated.",
 )
 def serve(model: Path, host: str, port: int, **limits: Any) -> None:
-    """Answer requests over HTTP, with a page to try it at /.
+    """Serve the model over HTTP, with a web page to try it at /.
 
-    If IMDB_SENTIMENT_API_KEY is set, clients must send it as X-API-Key.
+    If the environment variable IMDB_SENTIMENT_API_KEY is set, clients must send its value in the
+    header X-API-Key.
     """
     try:
         import uvicorn
@@ -61,7 +62,7 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
         from imdb_sentiment.serving.service import create_app
     except ImportError as error:
         raise click.ClickException(
-            f'{error}: install what the service needs with pip install -e ".[serve]"'
+            f'{error}: install the dependencies of the service with pip install -e ".[serve]"'
         ) from error
     from imdb_sentiment.serving.predictor import ModelError, Predictor
     from imdb_sentiment.serving.settings import ServiceSettings
@@ -69,7 +70,7 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
     key = os.environ.get("IMDB_SENTIMENT_API_KEY")
     if key is not None and not (key and key.isascii()):
         raise click.ClickException(
-            "IMDB_SENTIMENT_API_KEY must be ASCII, and not empty; unset it to let anyone ask"
+            "IMDB_SENTIMENT_API_KEY must be ASCII and not empty; unset it to require no key"
         )
     given = {name: value for name, value in limits.items() if value is not None}
     try:
@@ -77,7 +78,7 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
         predictor = Predictor.load(model, threads=1)
     except FileNotFoundError:
         raise click.ClickException(
-            f"{model} does not exist: train one with kedro run, or name it with --model"
+            f"{model} does not exist: train a model with kedro run, or pass its path as --model"
         ) from None
     except ModelError as error:
         raise click.ClickException(str(error)) from error
@@ -86,12 +87,12 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
         create_app(predictor, settings),
         host=host,
         port=port,
-        access_log=False,  # ours has the time, too
+        access_log=False,  # our own log also has the duration
         http=limit_waiting(settings.timeout, settings.upload_timeout),
         log_config=None,
         server_header=False,
         timeout_keep_alive=IDLE_TIMEOUT,
         limit_concurrency=MAX_CONNECTIONS,
-        # What has been accepted may take that long.
+        # Accepted requests may take this long.
         timeout_graceful_shutdown=math.ceil(max(settings.timeout, settings.upload_timeout)),
     )

@@ -1,4 +1,4 @@
-"""Which words of a text moved the model, and how far."""
+"""Effects of single words on a prediction."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from imdb_sentiment.text.tokenizer import locate_known_words
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of the text.
+    """A part of a text: a word, or what is between two words.
 
     Attributes:
-        text: The piece, white space and punctuation included.
-        effect: If it is a word that the model has read: how much the probability of the predicted
-            label falls when it alone is left out, from -1 to 1. None for all else.
+        text: The characters of the segment, including white space and punctuation.
+        effect: Drop in the probability of the predicted label when only this word is left out, from
+            -1 to 1. None if the segment is not a word that the model has read.
 
     """
 
@@ -25,23 +25,32 @@ class Segment:
 
 
 def explain(predictor: Predictor, text: str) -> tuple[Prediction, list[Segment]]:
-    """Predict the label of a text as people write it, and explain it; see `explain_cleaned`."""
+    """Predict the label of a text and explain the prediction.
+
+    Args:
+        predictor: Exported model.
+        text: Text as written; it is cleaned here.
+
+    Returns:
+        The prediction, and the segments of the cleaned text; see `explain_cleaned`.
+
+    """
     return explain_cleaned(predictor, clean_text(text))
 
 
 def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, list[Segment]]:
-    """Predict the label of a text, and again without each of its words ("leave-one-out").
+    """Predict the label of a cleaned text, and again without each of its words ("leave-one-out").
 
     The method is the erasure of Li, Monroe and Jurafsky, "Understanding Neural Networks through
-    Representation Erasure" (2016). The effect of the only known word of a text is measured against
-    the probability of a label drawn at random.
+    Representation Erasure" (2016). If a text has only one known word, its effect is the difference
+    to the probability of a randomly drawn label.
 
     Args:
-        predictor: The model.
-        cleaned: From `clean_text`.
+        predictor: Exported model.
+        cleaned: Text from `clean_text`.
 
     Returns:
-        The prediction, and segments that make up the text in order.
+        The prediction, and the segments whose texts, joined in order, are the cleaned text.
 
     """
     tokens, words, places = locate_known_words(predictor.tokenizer, cleaned)

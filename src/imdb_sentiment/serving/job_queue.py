@@ -1,4 +1,4 @@
-"""Threads that score, behind a queue that can be full."""
+"""A thread pool with a queue of limited size."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -11,18 +11,21 @@ Result = TypeVar("Result")
 
 
 class QueueFullError(Exception):
-    """There is no room for another job now."""
+    """The queue is full and does not accept another job at present."""
 
 
 class JobQueue:
-    """A thread pool for an event loop, with a limit to the jobs that wait.
+    """A thread pool for an event loop, with a limited number of waiting jobs.
 
-    onnxruntime and tokenizers let go of Python's lock, so threads use all cores.
+    onnxruntime and tokenizers release Python's global interpreter lock, so threads use all cores.
 
     Args:
-        threads: Jobs at a time.
-        queue_size: Jobs that may wait for a thread.
-        timeout: Seconds that a job may wait and work.
+        threads: Number of jobs that run in parallel.
+        queue_size: Maximum number of jobs that wait for a thread.
+        timeout: Maximum time for which a job may wait and run, in seconds.
+
+    Attributes:
+        pending: Number of jobs that are waiting, running or reserved.
 
     """
 
@@ -35,12 +38,20 @@ class JobQueue:
     async def run(
         self, job: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Result:
-        """Do a job in a thread.
+        """Run a job in a thread.
+
+        Args:
+            job: Function to call.
+            *args: Positional arguments of the function.
+            **kwargs: Keyword arguments of the function.
+
+        Returns:
+            The result of the function.
 
         Raises:
-            QueueFullError: As many jobs as may be are waiting.
-            TimeoutError: It took too long. A job that waits is dropped; one that works goes on, and
-                counts until it ends.
+            QueueFullError: The queue is full.
+            TimeoutError: The job took too long. A waiting job is dropped; a running job continues,
+                and counts as pending until it ends.
 
         """
         self.require_room()
@@ -55,16 +66,21 @@ class JobQueue:
         return await asyncio.wait_for(asyncio.wrap_future(future), self._timeout)
 
     def require_room(self) -> None:
-        """Raise QueueFullError if a job would not be taken now."""
+        """Check whether the queue would accept a job now.
+
+        Raises:
+            QueueFullError: The queue is full.
+
+        """
         if self.pending >= self._limit:
             raise QueueFullError
 
     @contextmanager
     def reserve(self) -> Iterator[None]:
-        """Count as a job what comes before one, such as receiving what it is to work on.
+        """Occupy a place in the queue while a job is prepared, such as while its input arrives.
 
         Raises:
-            QueueFullError: A job would not be taken now.
+            QueueFullError: The queue is full.
 
         """
         self.require_room()
@@ -78,5 +94,5 @@ class JobQueue:
         self.pending -= 1
 
     def close(self) -> None:
-        """Finish what is begun, and take nothing more."""
+        """Finish the running jobs, cancel the waiting ones, and accept no more."""
         self._pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Requests that are too big or too slow end early, whatever they ask for."""
+"""Limits on the size and the duration of requests, independent of their content."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,18 +11,24 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 @dataclass(frozen=True)
 class BodyLimit:
-    """How large a body may be, in bytes, and how many seconds it may take to arrive."""
+    """Limits of a request body.
+
+    Attributes:
+        max_bytes: Maximum size of the body in bytes.
+        seconds: Maximum time until the whole body has arrived, in seconds.
+
+    """
 
     max_bytes: int
     seconds: float
 
 
 class LimitBodies:
-    """ASGI middleware: refuses bodies beyond a size (413), or that do not come in time (408).
+    """ASGI middleware that refuses bodies that are too large (413) or too slow (408).
 
     Args:
-        app: What is behind it.
-        limits: By path; the empty path stands for all others.
+        app: Wrapped application.
+        limits: Limits by path; the empty path has the limits of all other paths.
 
     """
 
@@ -31,7 +37,7 @@ class LimitBodies:
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on, its body counted and timed."""
+        """Pass a request on, and apply the limits to its body."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -42,18 +48,18 @@ class LimitBodies:
 
         async def receive_within_limits() -> Message:
             nonlocal received, whole
-            if whole:  # what comes now is that the client is gone, which may be at any time
+            if whole:  # the next message is that the client has disconnected, at any time
                 return await receive()
             try:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
-                close = {"Connection": "close"}  # the rest of the body is not waited for
+                close = {"Connection": "close"}  # do not wait for the rest of the body
                 raise HTTPException(408, "the body did not arrive in time", close) from None
             received += len(message.get("body", b""))
             if received > limit.max_bytes:
-                # The connection stays open and for a while takes in what is still sent: closed, it
-                # would be reset, and the client might never see the answer.
+                # The connection stays open, and for a while receives the rest of the body: if it
+                # were closed, it would be reset, and the client might never see the response.
                 raise HTTPException(413, f"the body is larger than {limit.max_bytes:,} bytes")
             whole = not message.get("more_body", False)
             return message
@@ -62,16 +68,19 @@ class LimitBodies:
 
 
 def limit_waiting(headers_timeout: float, reader_timeout: float) -> type[HttpToolsProtocol]:
-    """Return uvicorn's HTTP protocol, with two limits that it lacks.
+    """Return uvicorn's HTTP protocol with two additional timeouts.
 
-    Without them, a connection stays open for ever on which half a request has come, or none, or
-    whose client takes nothing of the answer.
+    Without them, a connection stays open for ever if its client sends half a request or none, or
+    does not read the response.
 
     Args:
-        headers_timeout: Seconds from the first byte, or from the connection, to the end of the
-            headers.
-        reader_timeout: Seconds in which a client must take something of an answer that waits for
-            it.
+        headers_timeout: Maximum time from the connection, or from the first byte of a request, to
+            the end of its headers, in seconds.
+        reader_timeout: Maximum time for which a client may read nothing of a waiting response, in
+            seconds.
+
+    Returns:
+        Protocol class for `uvicorn.run`.
 
     """
 
@@ -81,12 +90,12 @@ def limit_waiting(headers_timeout: float, reader_timeout: float) -> type[HttpToo
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            transport.set_write_buffer_limits(high=0)  # pause_writing, whatever is left to be taken
+            transport.set_write_buffer_limits(high=0)  # call pause_writing if anything is unread
             self._expect_headers()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            # uvicorn takes its own timer off at each byte, even one that begins no request.
+            # uvicorn cancels its own timer at each byte, even at one that starts no request.
             answered = self.cycle is None or self.cycle.response_complete
             if answered and self._headers_due is None and self.timeout_keep_alive_task is None:
                 self._expect_headers()

@@ -1,4 +1,4 @@
-"""What the service tells of its work: counts, times and a log, and never a text."""
+"""Monitoring of the service: counts, times and a log of requests, never a text."""
 
 import logging
 import time
@@ -23,10 +23,13 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
 class Observation:
-    """Prometheus's metrics of one service, and its log of requests.
+    """Prometheus metrics of one service, and its log of requests.
 
     Args:
-        count_pending: Returns how many requests wait or are worked on.
+        count_pending: Function that returns the number of waiting and running requests.
+
+    Attributes:
+        texts: Counter of the texts for which predictions were made.
 
     """
 
@@ -41,32 +44,32 @@ class Observation:
         )
         self._seconds = Histogram(
             "imdb_sentiment_request_seconds",
-            "Time to the end of the answer.",
+            "Time from the request to the end of the response.",
             ["path"],
             buckets=BUCKETS,
             registry=self._collectors,
         )
-        self.texts = Counter("imdb_sentiment_texts", "Texts judged.", registry=self._collectors)
+        self.texts = Counter("imdb_sentiment_texts", "Texts scored.", registry=self._collectors)
         pending = Gauge(
             "imdb_sentiment_pending",
-            "Requests not answered yet.",
+            "Requests that are waiting or running.",
             registry=self._collectors,
         )
         pending.set_function(count_pending)
 
     def expose(self) -> Response:
-        """Return all metrics."""
+        """Return all metrics in the text format of Prometheus."""
         return Response(generate_latest(self._collectors), media_type=CONTENT_TYPE_LATEST)
 
     def middleware(self, app: ASGIApp) -> ASGIApp:
-        """Wrap an application, so that its requests are counted, timed and logged."""
+        """Wrap an application so that its requests are counted, timed and logged."""
 
         async def observed(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
                 await app(scope, receive, send)
                 return
             start = time.perf_counter()
-            status = 500  # unless an answer begins
+            status = 500  # unless a response starts
 
             async def note_status(message: Message) -> None:
                 nonlocal status
@@ -78,7 +81,7 @@ class Observation:
                 await app(scope, receive, note_status)
             finally:
                 seconds = time.perf_counter() - start
-                # The route, not the path: a label for each path asked for would never end.
+                # The route instead of the path: clients could request any number of paths.
                 path = getattr(scope.get("route"), "path", "other")
                 self._requests.labels(path, status).inc()
                 self._seconds.labels(path).observe(seconds)

@@ -1,4 +1,4 @@
-"""What goes into the service and comes out of it, as JSON."""
+"""Types of the JSON requests and responses of the service."""
 
 from types import GenericAlias
 from typing import Annotated, Any, Self
@@ -23,25 +23,30 @@ class _Request(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _has_no_surplus_key(cls, data: Any) -> Any:
-        """Refuse the first key that is not known; `extra="forbid"` would list millions of them."""
+        """Refuse the first unknown key; `extra="forbid"` would list millions of them."""
         for name in data if isinstance(data, dict) else ():
             if name not in cls.model_fields:
                 known = ", ".join(cls.model_fields)
                 raise PydanticCustomError(
                     "surplus",
-                    "{name} is not known, only {known}",
+                    "{name} is not a known field; known: {known}",
                     {"name": name[:50], "known": known},
                 )
         return data
 
     @classmethod
     def limit(cls, settings: ServiceSettings) -> type[Self]:
-        """Return the model with the limits of a service, which its description then states."""
+        """Return the model with the limits of a service, which appear in the OpenAPI description.
+
+        Args:
+            settings: Limits of the service.
+
+        """
         raise NotImplementedError
 
 
 class PredictRequest(_Request):
-    """Texts to be judged."""
+    """Texts to predict the sentiment of."""
 
     model_config = ConfigDict(
         json_schema_extra={"additionalProperties": False, "examples": [{"texts": ["A gem."]}]}
@@ -56,8 +61,8 @@ class PredictRequest(_Request):
         described = Field(
             min_length=1,
             max_length=settings.max_texts,
-            fail_fast=True,  # or there would be as many errors as wrong texts
-            description="one or more reviews, as people write them",
+            fail_fast=True,  # otherwise, there would be one error per invalid text
+            description="one or more reviews, as written",
         )
         return create_model(
             cls.__name__, __base__=cls, __doc__=cls.__doc__, texts=(texts, described)
@@ -65,34 +70,44 @@ class PredictRequest(_Request):
 
 
 class ExplainRequest(_Request):
-    """A text to be judged word by word."""
+    """A text to explain the prediction of."""
 
     text: str
 
     @classmethod
     def limit(cls, settings: ServiceSettings) -> type[Self]:
         """Return the model with the limits of a service."""
-        described = Field(description="a review, as people write it", examples=["A gem."])
+        described = Field(description="a review, as written", examples=["A gem."])
         text = _limit_text(settings)
         return create_model(cls.__name__, __base__=cls, __doc__=cls.__doc__, text=(text, described))
 
 
 def _limit_text(settings: ServiceSettings) -> Any:
-    # To count its characters, pydantic wants real ones: no half of a surrogate pair comes in.
+    # With a limit on the length, pydantic also refuses halves of surrogate pairs.
     return Annotated[str, Field(max_length=settings.max_characters)]
 
 
 class PredictionResponse(BaseModel):
-    """What the model makes of a text."""
+    """The prediction for a text."""
 
     label: str | None = Field(description="the most probable label; null if there is none")
-    probability: float | None = Field(description="of that label")
-    probabilities: dict[str, float] = Field(description="of each label; empty without a label")
-    reason: str | None = Field(description="why there is no label")
+    probability: float | None = Field(description="probability of this label")
+    probabilities: dict[str, float] = Field(
+        description="probability of each label; empty without a label"
+    )
+    reason: str | None = Field(description="reason why there is no label; null if there is one")
 
     @classmethod
     def describe(cls, text: str, prediction: Prediction) -> "PredictionResponse":
-        """Put a prediction into words; in a job, as it may take the time of cleaning the text."""
+        """Convert a prediction to its JSON form.
+
+        This may clean the text again, so it belongs into a job.
+
+        Args:
+            text: Text as written.
+            prediction: Prediction for this text.
+
+        """
         return cls(
             label=prediction.label,
             probability=prediction.probability,
@@ -102,42 +117,42 @@ class PredictionResponse(BaseModel):
 
 
 class PredictResponse(BaseModel):
-    """One prediction a text, in the order of the texts."""
+    """One prediction per text, in the order of the texts."""
 
     predictions: list[PredictionResponse]
 
 
 class SegmentResponse(BaseModel):
-    """A piece of the text."""
+    """A part of the text: a word, or what is between two words."""
 
     text: str
     effect: float | None = Field(
-        description="of a word that the model has read: how much the label's probability falls "
-        "without it"
+        description="drop in the probability of the label when only this word is left out; null if "
+        "the segment is not a word that the model has read"
     )
 
     @classmethod
     def describe(cls, segment: Segment) -> "SegmentResponse":
-        """Put a segment into words."""
+        """Convert a segment to its JSON form."""
         return cls(text=segment.text, effect=segment.effect)
 
 
 class ExplainResponse(BaseModel):
-    """The prediction, and the pieces that make up the text, cleaned, in order."""
+    """The prediction, and the segments that together form the cleaned text."""
 
     prediction: PredictionResponse
     segments: list[SegmentResponse]
 
 
 class ModelResponse(BaseModel):
-    """What the service runs on."""
+    """The model that the service uses."""
 
     labels: list[str]
-    examples: list[str] = Field(description="texts to try it with")
+    examples: list[str] = Field(description="texts to try the model with")
     facts: dict[str, str]
 
 
 class Problem(BaseModel):
-    """Why there is no answer."""
+    """The reason why a request failed."""
 
     detail: str

@@ -1,4 +1,4 @@
-"""A CSV with predictions added, by Python's own csv module: the service has no pandas."""
+"""Predictions for the rows of a CSV, with Python's csv module: the service has no pandas."""
 
 import csv
 import itertools
@@ -13,15 +13,15 @@ from imdb_sentiment.evaluation.probabilities import REASON_COLUMN, prediction_co
 from imdb_sentiment.serving.predictor import Prediction, Predictor, explain_silence
 
 ROWS_AT_A_TIME = 1000
-# A line of one byte becomes a row of all columns, so both are limited; and a comma may be a field,
-# which takes fifty times its memory.
+# A line of one byte becomes a row with all columns, so the columns and the output are limited. A
+# comma may become a field, which takes fifty times its memory, so commas are limited too.
 MAX_COLUMNS = 1000
-MAX_COMMAS = 200_000  # of a row
+MAX_COMMAS = 200_000  # per row
 MAX_OUTPUT = 1_000_000_000  # characters
 
 
 class CsvError(ValueError):
-    """A CSV that can't be scored; the message says why."""
+    """The CSV can't be scored; the message says why."""
 
 
 def score_csv(
@@ -33,24 +33,28 @@ def score_csv(
     max_characters: int = sys.maxsize,
     deadline: float = math.inf,
 ) -> int:
-    """Add predictions to each row, as the pipeline inference does, and return how many there were.
+    """Add predictions to each row of a CSV, as the pipeline `inference` does.
 
     Args:
-        predictor: The model.
+        predictor: Exported model.
         source: Lines of a CSV with a header.
-        target: Where the same rows go, in the same order, with the columns of
-            `imdb_sentiment.evaluation.predictions` added.
+        target: Text file to which the rows are written, in the same order, with the columns of
+            `imdb_sentiment.evaluation.probabilities` added.
         text_column: Name of the column with the text.
-        max_characters: A longer text gets no prediction.
-        deadline: When to give up, as `time.monotonic` has it.
+        max_characters: Maximum length of a text; longer texts get no prediction.
+        deadline: Time at which to stop, on the clock of `time.monotonic`.
+
+    Returns:
+        Number of rows.
 
     Raises:
-        CsvError: It has no header or not that column, two columns of one name or too many, a
-            quotation mark that never closes, or would grow beyond a gigabyte.
-        TimeoutError: The deadline has come.
+        CsvError: The CSV has no header, lacks the text column, has two columns with the same name
+            or too many columns, has a quotation mark that is never closed, or its output would be
+            larger than a gigabyte.
+        TimeoutError: The deadline has passed.
 
     """
-    csv.field_size_limit(1 << 30)  # the body's size is limited already
+    csv.field_size_limit(1 << 30)  # the size of the body is limited elsewhere
     reader = _read_rows(source)
     writer = csv.writer(target, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     try:
@@ -74,12 +78,12 @@ def score_csv(
             if target.tell() > MAX_OUTPUT:
                 raise CsvError(f"with predictions, it would be larger than {MAX_OUTPUT:,} bytes")
     except csv.Error as error:
-        raise CsvError(f"this is not a whole CSV: {error}") from error
+        raise CsvError(f"this is not a complete CSV: {error}") from error
     return rows
 
 
 def _read_rows(source: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the rows of a CSV, lenient to stray quotation marks as pandas is."""
+    """Yield the rows of a CSV; stray quotation marks are tolerated, as in pandas."""
     end = uuid.uuid4().hex
     commas = 0
 
@@ -90,7 +94,7 @@ def _read_rows(source: Iterable[str]) -> Iterator[list[str]]:
             if commas > MAX_COMMAS:
                 raise CsvError(f"a row has more than {MAX_COMMAS:,} commas")
             yield line
-        yield end  # becomes a row, unless a quotation mark is still open
+        yield end  # becomes a row of its own, unless a quotation mark is still open
 
     reader = csv.reader(lines())
     for row in reader:
@@ -98,7 +102,7 @@ def _read_rows(source: Iterable[str]) -> Iterator[list[str]]:
             return
         commas = 0
         yield row
-    raise CsvError("this is not a whole CSV: a quotation mark is never closed")
+    raise CsvError("this is not a complete CSV: a quotation mark is never closed")
 
 
 def _read_header(reader: Iterator[list[str]], text_column: str) -> list[str]:
@@ -106,7 +110,7 @@ def _read_header(reader: Iterator[list[str]], text_column: str) -> list[str]:
     if not found:
         raise CsvError("the file is empty: it must begin with a header")
     if len(found) > MAX_COLUMNS:
-        raise CsvError(f"there are {len(found):,} columns, and {MAX_COLUMNS:,} at most may be")
+        raise CsvError(f"there are {len(found):,} columns, and at most {MAX_COLUMNS:,} are allowed")
     header = [name.strip() or f"unnamed_{place}" for place, name in enumerate(found)]
     if len(set(header)) < len(header):
         raise CsvError(f"two columns have the same name: {_shorten(header)}")
@@ -129,7 +133,7 @@ def _list_values(prediction: Prediction, labels: tuple[str, ...]) -> list[object
 def _explain_gap(
     row: list[str], text: str, prediction: Prediction, width: int, max_characters: int
 ) -> str:
-    """Return why a row has no prediction; nothing if it has one."""
+    """Return the reason why a row has no prediction; empty if it has one."""
     if prediction.label is not None:
         return ""
     if len(row) > width:

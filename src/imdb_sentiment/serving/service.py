@@ -1,4 +1,4 @@
-"""The model behind HTTP."""
+"""The HTTP service: its routes, its error handlers and its API key."""
 
 import hmac
 import io
@@ -39,9 +39,9 @@ from imdb_sentiment.serving.scored_csv import CsvError, score_csv
 from imdb_sentiment.serving.settings import ServiceSettings
 
 PAGE = Path(__file__).parent / "page"
-SPOOLED = 1 << 20  # bytes of an upload that stay in memory; the rest goes to a temporary file
+SPOOLED = 1 << 20  # size in bytes up to which an upload stays in memory instead of a temporary file
 KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
-UPLOADS = 4  # that may wait for the one before
+UPLOADS = 4  # maximum number of waiting uploads
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
     for status, description in {
@@ -49,20 +49,23 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         401: "The API key is missing or wrong.",
         408: "The body did not arrive in time.",
         413: "The body is too large.",
-        415: "The body is not declared as a CSV.",
-        422: "The request is not as described here.",
-        503: "The queue is full: try again after the seconds in Retry-After.",
-        504: "It took too long.",
+        415: "The Content-Type of the body is not text/csv.",
+        422: "The request does not match this description.",
+        503: "The queue is full: retry after the number of seconds in Retry-After.",
+        504: "The request took too long.",
     }.items()
 }
 
 
 def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
-    """Return the service.
+    """Create the service.
 
     Args:
-        predictor: The model; a call may use one thread, as requests are worked on side by side.
-        settings: Limits, and the API key.
+        predictor: Exported model; a call should use one thread, since requests run in parallel.
+        settings: Limits and API key.
+
+    Returns:
+        ASGI application.
 
     """
     jobs = JobQueue(settings.threads, settings.queue_size, settings.timeout)
@@ -76,10 +79,10 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
 
     app = FastAPI(
         title="imdb-sentiment",
-        description="The sentiment of a review, as the model of this project sees it.",
+        description="Predicts the sentiment of reviews.",
         version=__version__,
         lifespan=lifespan,
-        docs_url=None,  # their pages need files from elsewhere; the document is at /openapi.json
+        docs_url=None,  # these pages load files from other sites; /openapi.json has the description
         redoc_url=None,
     )
     observation = Observation(lambda: jobs.pending + uploads.pending)
@@ -101,26 +104,26 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
     app.add_middleware(observation.middleware)
     guarded = APIRouter(
         route_class=_make_guarded_route(settings),
-        dependencies=[Depends(KEY_HEADER)],  # for the description
+        dependencies=[Depends(KEY_HEADER)],  # only for the OpenAPI description
         responses={401: PROBLEMS[401]},
     )
 
-    _explain_problems(app)
-    _tell_how_it_is(app, jobs, observation)
+    _add_error_handlers(app)
+    _add_status_routes(app, jobs, observation)
 
-    texts_to_judge, text_to_explain = PredictRequest.limit(settings), ExplainRequest.limit(settings)
+    texts_to_score, text_to_explain = PredictRequest.limit(settings), ExplainRequest.limit(settings)
 
     @guarded.post("/predict", responses=PROBLEMS)
-    async def predict(request: texts_to_judge) -> PredictResponse:  # type: ignore[valid-type]
-        """Judge one text or several."""
+    async def predict(request: texts_to_score) -> PredictResponse:  # type: ignore[valid-type]
+        """Predict the sentiment of one or more texts."""
         texts = cast(PredictRequest, request).texts
-        predictions = await jobs.run(_judge, predictor, texts)
+        predictions = await jobs.run(_predict, predictor, texts)
         observation.texts.inc(len(texts))
         return PredictResponse(predictions=predictions)
 
     @guarded.post("/explain", responses=PROBLEMS)
     async def explain_text(request: text_to_explain) -> ExplainResponse:  # type: ignore[valid-type]
-        """Judge a text, and say which of its words moved the model ("leave-one-out")."""
+        """Predict the sentiment of a text, and the effect of each word ("leave-one-out")."""
         answer = await jobs.run(_explain, predictor, cast(ExplainRequest, request).text)
         observation.texts.inc()
         return answer
@@ -138,11 +141,11 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
     )
     async def score(
         request: Request,
-        text_column: Annotated[str, Query(description="the column with the text")] = "review",
+        text_column: Annotated[str, Query(description="name of the text column")] = "review",
     ) -> Response:
-        """Add predictions to each row of a CSV (UTF-8, with a header), sent as the body."""
+        """Add predictions to each row of a CSV (UTF-8, with a header) in the body."""
         if request.headers.get("content-type", "").partition(";")[0].strip() != "text/csv":
-            # Other sites' pages can't send this type without being asked whether they may.
+            # Browsers let pages of other sites send this type only if CORS allows it.
             raise HTTPException(415, "the body must be a CSV: Content-Type: text/csv")
         source = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115  # closed by the job
         with uploads.reserve():
@@ -165,7 +168,7 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
 
     @guarded.get("/model")
     async def model() -> ModelResponse:
-        """Say what the service runs on."""
+        """Return the labels, the examples and the facts of the model."""
         return ModelResponse(
             labels=list(predictor.labels),
             examples=list(predictor.examples),
@@ -182,47 +185,47 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
     return app
 
 
-def _tell_how_it_is(app: FastAPI, jobs: JobQueue, observation: Observation) -> None:
-    """Add what those ask who run the service."""
+def _add_status_routes(app: FastAPI, jobs: JobQueue, observation: Observation) -> None:
+    """Add the routes for operating the service: health, readiness and metrics."""
 
     @app.get("/health")
     async def health() -> dict[str, str]:
-        """Say that the process is alive."""
+        """Report that the process is alive."""
         return {"status": "alive"}
 
     @app.get("/ready", responses={503: PROBLEMS[503]})
     async def ready() -> dict[str, str]:
-        """Say whether a request would be taken now."""
+        """Report whether the service would accept a request now."""
         jobs.require_room()
         return {"status": "ready"}
 
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
-        """Return counts and times in Prometheus's format."""
+        """Return counts and times in the text format of Prometheus."""
         return observation.expose()
 
 
-def _explain_problems(app: FastAPI) -> None:
-    """Answer each problem with its status and a sentence."""
+def _add_error_handlers(app: FastAPI) -> None:
+    """Add handlers that turn exceptions into a status and a sentence."""
 
     @app.exception_handler(RequestValidationError)
-    async def explain_refusal(_: Request, error: RequestValidationError) -> JSONResponse:
-        # What was sent is not sent back: it may be long, and no text at all.
+    async def refuse_request(_: Request, error: RequestValidationError) -> JSONResponse:
+        # The response does not repeat the input, which may be long or not even text.
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"] if part != "body")
         return _answer_problem(422, f"{place}: {first['msg']}" if place else str(first["msg"]))
 
     @app.exception_handler(QueueFullError)
-    async def ask_for_patience(_: Request, error: QueueFullError) -> JSONResponse:
+    async def refuse_when_full(_: Request, error: QueueFullError) -> JSONResponse:
         return _answer_problem(503, "the queue is full", {"Retry-After": "1"})
 
     @app.exception_handler(TimeoutError)
-    async def give_up(_: Request, error: TimeoutError) -> JSONResponse:
+    async def report_timeout(_: Request, error: TimeoutError) -> JSONResponse:
         return _answer_problem(504, "no answer in time")
 
     @app.exception_handler(ClientDisconnect)
-    async def note_departure(_: Request, error: ClientDisconnect) -> Response:
-        return Response(status_code=499)  # nginx's number for it; only the log will see it
+    async def log_disconnect(_: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=499)  # nginx's number for this; only the log sees it
 
     @app.exception_handler(CsvError)
     async def refuse_csv(_: Request, error: CsvError) -> JSONResponse:
@@ -230,7 +233,7 @@ def _explain_problems(app: FastAPI) -> None:
 
 
 def _make_guarded_route(settings: ServiceSettings) -> type[APIRoute]:
-    """Return a kind of route that asks for the API key, if there is one, before all else."""
+    """Return a route class that checks the API key, if there is one, before everything else."""
     key = settings.api_key
 
     class GuardedRoute(APIRoute):
@@ -238,7 +241,7 @@ def _make_guarded_route(settings: ServiceSettings) -> type[APIRoute]:
             handle = super().get_route_handler()
 
             async def require_key(request: Request) -> Response:
-                # A dependency would be asked only when the body has been read and parsed.
+                # A dependency would run only after the body has been read and parsed.
                 given = (await KEY_HEADER(request) or "").encode()
                 if key is not None and not hmac.compare_digest(
                     given, key.get_secret_value().encode()
@@ -257,7 +260,7 @@ def _answer_problem(
     return JSONResponse({"detail": detail}, status, headers)
 
 
-def _judge(predictor: Predictor, texts: list[str]) -> list[PredictionResponse]:
+def _predict(predictor: Predictor, texts: list[str]) -> list[PredictionResponse]:
     return [
         PredictionResponse.describe(text, prediction)
         for text, prediction in zip(texts, predictor.predict(texts), strict=True)
@@ -279,7 +282,7 @@ def _score_upload(
     max_characters: int,
     deadline: float,
 ) -> tuple[IO[bytes], int]:
-    """Return the scored CSV, to be read from its beginning, and its number of rows."""
+    """Return the scored CSV, positioned at its start, and its number of rows."""
     target = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115  # closed when it has been sent
     with source:
         source.seek(0)

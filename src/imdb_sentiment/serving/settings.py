@@ -1,4 +1,4 @@
-"""What a service may be told."""
+"""Settings of the service."""
 
 import os
 from typing import Annotated
@@ -10,15 +10,16 @@ class ServiceSettings(BaseModel):
     """Limits of the service, and who may use it.
 
     Attributes:
-        max_texts: Texts in one request.
-        max_characters: Characters of one text.
-        max_upload: Bytes of a CSV.
-        threads: Requests worked on at a time; uploads have one thread of their own.
-        queue_size: Requests that may wait for one of these; beyond that the answer is 503.
-        timeout: Seconds that a request may take to arrive, and again to be answered.
-        upload_timeout: The same of an upload.
-        allowed_origins: Other sites whose pages may ask, such as `https://example.org`.
-        api_key: What clients must send as `X-API-Key`; anyone may ask if None.
+        max_texts: Maximum number of texts per request.
+        max_characters: Maximum number of characters per text.
+        max_upload: Maximum size of a CSV in bytes.
+        threads: Number of requests that are processed in parallel. Uploads have a separate thread.
+        queue_size: Maximum number of requests that wait for a thread; beyond that, the response is
+            503.
+        timeout: Maximum time for a request to arrive, and again for its response, in seconds.
+        upload_timeout: The same for the upload of a CSV, in seconds.
+        allowed_origins: Other sites whose pages may use the service, such as `https://example.org`.
+        api_key: Key that clients must send in the header `X-API-Key`; None to require no key.
 
     """
 
@@ -36,10 +37,13 @@ class ServiceSettings(BaseModel):
 
     @property
     def max_body(self) -> int:
-        """Bytes of the JSON of as many texts as may be."""
+        """Maximum size in bytes of the JSON of `max_texts` texts."""
         return self.max_texts * self.max_text_body
 
     @property
     def max_text_body(self) -> int:
-        """Bytes of the JSON of one text: a character may take twelve, as an escaped pair."""
+        """Maximum size in bytes of the JSON of one text.
+
+        A character takes up to twelve bytes, as an escaped surrogate pair.
+        """
         return 12 * self.max_characters + 1000

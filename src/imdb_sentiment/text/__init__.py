@@ -1,1 +1,1 @@
-"""Texts and what becomes of them: cleaned, tokenised, encoded, in batches. No TensorFlow."""
+"""Processing of texts: cleaning, tokenising, encoding, batches, word vectors. No TensorFlow."""

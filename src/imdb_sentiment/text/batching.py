@@ -1,8 +1,8 @@
-"""Batches of reviews of like length, cut to their longest.
+"""Batches of reviews of similar length, cut to their longest review.
 
-A recurrent network takes a step for each column of a batch, padding included. Masked padding
-changes no result, so what all reviews of a batch have of it can be cut; grouping them by length
-makes that much.
+A recurrent network takes one step per column of a batch, including the padding. Masked padding does
+not change the result, so columns that are padding in every review of a batch can be cut. Grouping
+reviews by length makes most of the padding such columns.
 """
 
 import numpy as np
@@ -13,24 +13,27 @@ Sequences = npt.NDArray[np.unsignedinteger]
 
 
 def count_tokens(sequences: Sequences) -> npt.NDArray[np.intp]:
-    """Return the length of each review without its padding, shape (reviews,).
+    """Count the tokens of each review, without padding.
 
     Args:
-        sequences: Token ids, shape (reviews, sequence length).
+        sequences: Token ids, shape (reviews, sequence length), padded with 0.
+
+    Returns:
+        Number of tokens per review, shape (reviews,), dtype intp.
 
     """
-    lengths: npt.NDArray[np.intp] = np.count_nonzero(sequences, axis=1)  # 0 is padding alone
+    lengths: npt.NDArray[np.intp] = np.count_nonzero(sequences, axis=1)  # only padding is 0
     return lengths
 
 
 def cut_padding(sequences: Sequences) -> Sequences:
-    """Return the sequences without the columns on the left that are padding in each of them.
+    """Cut the columns on the left that are padding in every sequence.
 
     Args:
-        sequences: Token ids, shape (reviews, sequence length), padded on the left.
+        sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
 
     Returns:
-        Shape (reviews, length of the longest, at least 1).
+        View of the sequences, shape (reviews, length of the longest review or 1), same dtype.
 
     """
     longest = int(count_tokens(sequences).max(initial=1))
@@ -40,16 +43,16 @@ def cut_padding(sequences: Sequences) -> Sequences:
 def group_by_length(
     lengths: npt.NDArray[np.intp], batch_size: int, rng: np.random.Generator | None = None
 ) -> Batches:
-    """Divide reviews into batches of like length ("sequence bucketing", Khomenko et al., 2016).
+    """Divide reviews into batches of similar length ("sequence bucketing", Khomenko et al., 2016).
 
     Args:
-        lengths: Tokens of each review, shape (reviews,).
-        batch_size: Reviews a batch; one batch takes the remainder.
-        rng: Draws which reviews of a length go together, and the order of the batches. Without it
-            the batches go from short to long.
+        lengths: Number of tokens per review, shape (reviews,).
+        batch_size: Number of reviews per batch; one batch has the remainder.
+        rng: Generator that shuffles the reviews of equal length and the order of the batches.
+            Without it, the batches are sorted from short to long.
 
     Returns:
-        Row numbers, one array a batch; each row is in one of them.
+        Row numbers, one array of dtype intp per batch; each row is in exactly one batch.
 
     """
     order = rng.permutation(len(lengths)) if rng else np.arange(len(lengths))

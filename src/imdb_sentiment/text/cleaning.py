@@ -1,4 +1,4 @@
-"""Cleaning of texts, the same for training and for use."""
+"""Cleaning of texts, shared by training and prediction."""
 
 import html
 import re
@@ -12,22 +12,24 @@ _MARKUP = re.compile(
 )
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\ufeff\ud800-\udfff]")
 
-# Characters in a row that are not ASCII: among them may be marks that combine.
+# Runs of characters outside ASCII, long enough to have more combining marks than allowed.
 _FOREIGN = re.compile(r"[^\x00-\x7f]{31,}")
-_MAX_MARKS = 30  # in a row; Unicode's Stream-Safe Text Format (UAX 15) has no more
+_MAX_MARKS = 30  # in a row, the limit of Unicode's Stream-Safe Text Format (UAX 15)
 
 
 def clean_text(text: str) -> str:
-    """Return plain text: entities decoded, markup and control characters out, NFC, single spaces.
+    """Convert a text to plain text.
 
-    Of more than 30 combining marks in a row, which no language has, the rest is left out: Unicode's
-    normalisation would take the square of their number.
+    HTML entities are decoded, HTML tags and control characters are removed, Unicode is normalised
+    to NFC, and runs of white space become single spaces. Of more than 30 consecutive combining
+    marks, which occur in no language, only the first 30 are kept: the time of Unicode's
+    normalisation grows with the square of their number.
 
     Args:
-        text: A review as found, perhaps with `<br />` and `&amp;` in it.
+        text: Review as found, which may contain HTML such as `<br />` and `&amp;`.
 
     Returns:
-        The text, without white space at its ends; empty if nothing is left.
+        Text without leading or trailing white space; empty if nothing is left.
 
     """
     decoded = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)

@@ -1,4 +1,4 @@
-"""Tokenising, the same for training and for use."""
+"""Tokenising of texts, shared by training and prediction."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-if TYPE_CHECKING:  # the light runtime has no pydantic
+if TYPE_CHECKING:  # a deployment has no pydantic for these
     from imdb_sentiment.parameters import TokenizerParameters
 
 PADDING = "[PAD]"
@@ -15,29 +15,28 @@ UNKNOWN = "[UNK]"
 UNKNOWN_ID = 1
 _SPECIAL: list[str | AddedToken] = [PADDING, UNKNOWN]
 
-# White space and the punctuation that Keras's Tokenizer filters: all of ASCII's but the apostrophe.
+# White space and the punctuation that Keras's Tokenizer filters: ASCII's except the apostrophe.
 _SEPARATORS = Regex(r"""[\s!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~]+""")
 
-# Texts and characters encoded at a time: an encoding takes far more memory than the ids kept of it.
+# Limits of a batch: an encoding takes far more memory than the ids that are kept of it.
 _BATCH, _BATCH_CHARACTERS = 500, 1_000_000
 
 
 def train_tokenizer(texts: Iterable[str], parameters: "TokenizerParameters") -> Tokenizer:
-    """Learn the most frequent words of `texts`, or parts of words.
+    """Learn the vocabulary: the most frequent words of the texts, or subwords.
 
-    Words are lower-cased and cut at white space and punctuation, as Keras's
-    `preprocessing.text.Tokenizer` does it, so the words are the same; ties in frequency are broken
-    by the alphabet. Id 0 is padding and 1 any unknown word; words follow from 2, the most frequent
-    first. Of parts of words, every letter that occurs is one, even if there are more than
+    Texts are lower-cased and split into words at white space and punctuation, exactly as in Keras's
+    `preprocessing.text.Tokenizer`. Words of equal frequency are sorted alphabetically. Id 0 is the
+    padding and id 1 any unknown word; the other words have the ids from 2 on, in the order of their
+    frequency. With subwords, every letter that occurs is a token, even if this exceeds
     `vocabulary_size`.
 
     Args:
-        texts: Cleaned training texts; read once, at the memory of the distinct words.
-        parameters: Kind and number of the tokens, and the length that `encode_texts` brings texts
-            to.
+        texts: Cleaned training texts; iterated once. Memory grows with the distinct words.
+        parameters: Kind of the tokens, their number, and the sequence length of `encode_texts`.
 
     Returns:
-        A `tokenizers.Tokenizer` that pads on the left to the sequence length, and so keeps it.
+        Tokenizer whose padding, on the left, stores the sequence length.
 
     """
     model, trainer = _make_model(parameters)
@@ -57,26 +56,29 @@ def _make_model(
         return models.WordLevel(unk_token=UNKNOWN), trainers.WordLevelTrainer(
             vocab_size=size, special_tokens=_SPECIAL, show_progress=False
         )
-    # No prefix for what is inside a word, and no limit to the letters: the library would then
-    # number tokens, and break ties, by an order that changes from run to run.
+    # No prefix for the inside of words and no limit on the letters: with either, the library would
+    # number tokens, and break ties, in an order that changes from run to run.
     return models.BPE(unk_token=UNKNOWN), trainers.BpeTrainer(
         vocab_size=size, special_tokens=_SPECIAL, show_progress=False
     )
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.unsignedinteger]:
-    """Return token ids, one row a text, as Keras's `Tokenizer` and `pad_sequences` would.
+    """Convert texts to token ids, as Keras's `Tokenizer` and `pad_sequences` do.
 
-    Unknown words are left out, so that more of the known ones find room; of what is left the last
-    words are kept, and padding with 0 comes first.
+    Unknown words are left out, so that more known words fit into the sequence. The last tokens of
+    longer texts are kept, and shorter texts are padded with 0 on the left.
 
     Args:
-        tokenizer: From `train_tokenizer`.
+        tokenizer: Tokenizer from `train_tokenizer`.
         texts: Cleaned texts.
 
     Returns:
-        Array of shape (number of texts, sequence length) of the smallest unsigned type that holds
-        every id: uint16 for a vocabulary of 5,000 words.
+        Token ids, shape (texts, sequence length). The dtype is the smallest unsigned integer type
+        that holds every id: uint16 for a vocabulary of 5,000 words.
+
+    Raises:
+        ValueError: The tokenizer has no sequence length.
 
     """
     length = _sequence_length(tokenizer)
@@ -94,14 +96,14 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.u
 def encode_whole(
     tokenizer: Tokenizer, texts: Iterable[str]
 ) -> Iterator[npt.NDArray[np.unsignedinteger]]:
-    """Yield the token ids of each text, without padding, unknown words as `UNKNOWN_ID`.
+    """Yield the token ids of each whole text, without cutting or padding.
 
     Args:
-        tokenizer: From `train_tokenizer`.
+        tokenizer: Tokenizer from `train_tokenizer`.
         texts: Cleaned texts.
 
     Yields:
-        Array of shape (tokens,), none left out for the length of the text.
+        Token ids of one text, shape (tokens,), dtype uint32; unknown words are `UNKNOWN_ID`.
 
     """
     for batch in _batches(texts):
@@ -111,11 +113,14 @@ def encode_whole(
 
 
 def split_into_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[list[str]]:
-    """Yield the known tokens of each text, none left out for its length.
+    """Yield the known tokens of each whole text, without cutting.
 
     Args:
-        tokenizer: From `train_tokenizer`.
+        tokenizer: Tokenizer from `train_tokenizer`.
         texts: Cleaned texts.
+
+    Yields:
+        Known tokens of one text, as strings.
 
     """
     for batch in _batches(texts):
@@ -143,16 +148,19 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 def locate_known_words(
     tokenizer: Tokenizer, text: str
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.intp], list[tuple[int, int]]]:
-    """Return the tokens that `encode_texts` keeps of a text, and where their words are in it.
+    """Return the tokens that `encode_texts` keeps of a text, and the positions of their words.
 
     Args:
-        tokenizer: From `train_tokenizer`.
-        text: A cleaned text.
+        tokenizer: Tokenizer from `train_tokenizer`.
+        text: Cleaned text.
 
     Returns:
-        Token ids, shape (tokens,); the number of the word that each is or is part of, shape
-        (tokens,), from 0 without gaps; and the first and the past-the-last character of each word,
-        as far as its tokens are kept.
+        Three results: the token ids, shape (tokens,), dtype int32; for each token, the number of
+        the word that it belongs to, shape (tokens,), dtype intp, numbered from 0 without gaps; and
+        for each word, the start and the end of its kept tokens in the text, as in a slice.
+
+    Raises:
+        ValueError: The tokenizer has no sequence length.
 
     """
     length = _sequence_length(tokenizer)
@@ -177,5 +185,5 @@ def locate_known_words(
 
 def _sequence_length(tokenizer: Tokenizer) -> int:
     if tokenizer.padding is None:
-        raise ValueError("the tokenizer has no length to bring texts to")
+        raise ValueError("the tokenizer has no sequence length: it was not made by train_tokenizer")
     return int(tokenizer.padding["length"])

@@ -1,4 +1,4 @@
-"""Vectors of words, learnt from text without labels."""
+"""Word vectors, learnt from texts without labels."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -13,17 +13,18 @@ from imdb_sentiment.text.tokenizer import split_into_tokens
 def train_word_vectors(
     open_texts: Callable[[], Iterable[str]], tokenizer: Tokenizer, parameters: WordVectorsParameters
 ) -> npt.NDArray[np.float32]:
-    """Learn a vector for each token from the tokens around it.
+    """Learn a vector for each token from its context.
 
     Args:
-        open_texts: Returns the cleaned texts anew each time: they are read once an epoch, and
-            before that to count the words.
-        tokenizer: From `train_tokenizer`.
-        parameters: Method, size and length of the training.
+        open_texts: Function that returns a new iterable over the cleaned texts. It is called
+            before the training, to count the words, and once per epoch.
+        tokenizer: Tokenizer from `train_tokenizer`.
+        parameters: Method, size of the vectors, and settings of the training.
 
     Returns:
-        Shape (vocabulary, size), the row of a token at its id: 0 for padding, for the unknown
-        word, and for tokens that do not occur. Without a method, shape (0, size).
+        Word vectors, shape (vocabulary, size), dtype float32; the row number is the token id. The
+        rows of the padding, of the unknown word and of tokens that do not occur are 0. With the
+        method `none`, the shape is (0, size).
 
     """
     if parameters.method == "none":
@@ -40,9 +41,9 @@ def train_word_vectors(
         window=parameters.window,
         sg=int(parameters.skip_gram),
         epochs=parameters.epochs,
-        min_count=1,  # the tokenizer has chosen
+        min_count=1,  # the tokenizer has already selected the words
         seed=parameters.seed,
-        workers=1,  # with more, the order of the texts, and so the result, is left to chance
+        workers=1,  # with more, the order of the texts, and so the result, would be random
     )
     for token, number in tokenizer.get_vocab().items():
         if token in model.wv:
@@ -54,7 +55,7 @@ def train_word_vectors(
 
 
 class _Sentences:
-    """Tokens of the texts, read anew at each iteration: gensim reads its input several times."""
+    """Tokens of the texts, as an iterable that gensim can iterate several times."""
 
     def __init__(self, open_texts: Callable[[], Iterable[str]], tokenizer: Tokenizer) -> None:
         self._open_texts = open_texts

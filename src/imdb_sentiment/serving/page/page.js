@@ -1,6 +1,6 @@
-const PAUSE = 250; // milliseconds without a key before the model is asked
-const FAINTEST = 0.001; // effects below a tenth of a point are not drawn
-const STRONGEST = 5; // words named in the sentence below the text
+const PAUSE = 250; // milliseconds after the last key press until a prediction is requested
+const FAINTEST = 0.001; // smaller effects, below a tenth of a point, are not marked
+const STRONGEST = 5; // number of words in the sentence below the text
 
 const find = (id) => document.getElementById(id);
 const review = find("review");
@@ -22,7 +22,7 @@ async function ask(path, options = {}) {
     response = await fetch(path, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The service does not answer. Is it running?");
+    throw new Error("The service does not respond. Is it running?");
   }
   if (response.ok) return response;
   if (response.status === 401) {
@@ -30,7 +30,7 @@ async function ask(path, options = {}) {
     find("key").focus();
   }
   const problem = await response.json().catch(() => ({}));
-  throw new Error(`The service says: ${problem.detail ?? response.statusText}.`);
+  throw new Error(`Error from the service: ${problem.detail ?? response.statusText}.`);
 }
 
 function hideVerdict() {
@@ -46,7 +46,7 @@ function showProblem(error) {
 function showVerdict({ prediction, segments }) {
   const { label, probability, probabilities, reason } = prediction;
   find("said").textContent =
-    label === null ? `No verdict: ${reason}.` : `${label}, ${percent(probability)}`;
+    label === null ? `No prediction: ${reason}.` : `${label}, ${percent(probability)}`;
   find("probabilities").replaceChildren(
     ...Object.entries(probabilities).map(([name, share]) => {
       const item = document.createElement("li");
@@ -81,7 +81,7 @@ function showWords(segments) {
     .slice(0, STRONGEST)
     .map(({ text, effect }) => `${text} (${points(effect)})`);
   find("strongest").textContent = strongest.length
-    ? `Strongest, in percentage points: ${strongest.join(", ")}.`
+    ? `Strongest effects, in percentage points: ${strongest.join(", ")}.`
     : "No single word changes the probability by a tenth of a point.";
   find("words").hidden = !words.length;
 }
@@ -148,7 +148,7 @@ find("upload").addEventListener("submit", async (event) => {
     link.download = file.name.replace(/(\.csv)?$/i, "_scored.csv");
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-    said.textContent = `${link.download} is in your downloads.`;
+    said.textContent = `Downloaded as ${link.download}.`;
   } catch (error) {
     said.textContent = error.message;
   } finally {

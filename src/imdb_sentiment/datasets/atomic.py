@@ -2,6 +2,7 @@
 
 A run can be killed at any moment. Whatever is written here goes to a temporary file in the same
 folder, which takes the final name at the end, so no later run loads half a pickle or half a model.
+What a killed run leaves is a hidden file with `partial` in its name, which nothing reads.
 """
 
 import uuid

@@ -40,7 +40,6 @@ class TrackRun:
             InputError: If the place that MLFLOW_TRACKING_URI names can't be used.
 
         """
-        _end_killed_run()  # of this process, such as a notebook
         try:
             mlflow.start_run()
         except mlflow.MlflowException as error:

@@ -82,3 +82,18 @@ def test_the_pipeline_makes_every_report(
     assert page.count('<div class="figure"') == 16
     assert "# Model card" in outputs["model_card"].load()
     assert "| LSTM |" in outputs["summary"].load()
+
+
+def test_each_part_has_a_tag_and_a_namespace_of_its_name() -> None:
+    pipeline = create_pipeline()
+    parts = {node.name.split(".")[1] for node in pipeline.nodes}
+    assert parts == {"scoring", "facts", "figures", "examples", "page"}
+    for part in parts:
+        tagged = pipeline.only_nodes_with_tags(part)
+        assert tagged.nodes == pipeline.only_nodes_with_namespaces([f"reporting.{part}"]).nodes
+    page = pipeline.only_nodes_with_tags("page")
+    assert page.outputs() == {"report", "model_card", "summary"}
+    test_set = pipeline.only_nodes_with_inputs("model") + pipeline.only_nodes_with_inputs(
+        "baseline"
+    )
+    assert {node.namespace for node in test_set.nodes} == {"reporting.scoring"}

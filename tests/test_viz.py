@@ -13,14 +13,14 @@ from helpers import run_server
 from imdb_sentiment.pipelines.reporting import create_pipeline
 
 LAYERS = [
-    "raw",
-    "intermediate",
-    "primary",
-    "feature",
-    "model_input",
-    "models",
-    "model_output",
-    "reporting",
+    "01_raw",
+    "02_intermediate",
+    "03_primary",
+    "04_feature",
+    "05_model_input",
+    "06_models",
+    "07_model_output",
+    "08_reporting",
 ]
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
@@ -43,19 +43,40 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
+@contextlib.contextmanager
+def open_tab(browser: Browser) -> Iterator[Page]:
+    """Open a tab with an empty local storage; fail if a page in it reports an error of its own."""
+    errors: list[str] = []
+    tab = browser.new_page(viewport={"width": 1600, "height": 1200})
+    # Kedro-Viz loads fonts and news from the net, which are not tested here.
+    tab.route(re.compile(r"^https://"), lambda route: route.fulfill(status=200, body=""))
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    yield tab
+    tab.close()
+    assert not errors
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Page]:
+    with open_tab(browser) as tab:
+        yield tab
+
+
 @pytest.fixture(scope="module")
 def page(viz: tuple[str, Path], browser: Browser) -> Iterator[Page]:
-    """Open the main page; fail at the end if it reported an error of its own."""
-    errors: list[str] = []
-    page = browser.new_page(viewport={"width": 1600, "height": 1200})
-    # Fonts and news from the net are none of ours.
-    page.route(re.compile(r"^https://"), lambda route: route.fulfill(status=200, body=""))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(viz[0])
-    page.wait_for_selector(".pipeline-node")
-    yield page
-    page.close()
-    assert not errors
+    """Open the main page with all boxes opened."""
+    with open_tab(browser) as tab:
+        open_pipeline(tab, viz[0], "__default__", expanded=True)
+        yield tab
+
+
+def open_pipeline(tab: Page, address: str, name: str, *, expanded: bool) -> None:
+    tab.goto(f"{address}/?pid={name}&expandAllPipelines={str(expanded).lower()}")
+    tab.wait_for_selector(".pipeline-node")
+
+
+def find_nodes(tab: Page, kind: str) -> set[str]:
+    return set(tab.locator(f".pipeline-node--{kind}").all_text_contents())
 
 
 def open_node(page: Page, name: str) -> None:
@@ -90,26 +111,49 @@ def test_figures_of_the_run_are_previewed(name: str, words: str, page: Page) -> 
 
 @pytest.mark.parametrize(
     "name",
-    sorted(name for name in create_pipeline().all_outputs() if name.endswith("_figure")),
+    sorted(create_pipeline().only_nodes_with_tags("figures").all_outputs()),
 )
 def test_plots_are_drawn(name: str, page: Page) -> None:
     open_node(page, name)
-    expect(page.locator(".js-plotly-plot svg.main-svg").first).to_be_visible()
+    expect(page.locator(".js-plotly-plot svg.main-svg").first).to_be_visible(timeout=30_000)
 
 
-def test_every_pipeline_and_layer_is_drawn(page: Page, viz: tuple[str, Path]) -> None:
-    assert page.locator(".pipeline-layer-name").all_text_contents() == LAYERS
-    for name, node in {
-        "data_processing": "encode_reviews",
-        "tuning": "tune_hyperparameters",
-        "training": "fit_best_model",
-        "reporting": "compute_metrics",
-        "imdb_download": "collect_reviews",
-    }.items():
-        page.goto(f"{viz[0]}/?pid={name}")
-        page.wait_for_selector(".pipeline-node")
-        exact = re.compile(rf"^{node}$")
-        expect(page.locator(".pipeline-node", has_text=exact)).to_have_count(1)
+def test_the_main_job_opens_with_four_boxes(tab: Page, viz: tuple[str, Path]) -> None:
+    tab.goto(viz[0])
+    tab.wait_for_selector(".pipeline-node")
+    boxes = {"data_processing", "tuning", "training", "reporting"}
+    assert find_nodes(tab, "modularPipeline") == boxes
+    assert not find_nodes(tab, "task")
+    assert len(find_nodes(tab, "data")) < 30
+    tab.locator(".pipeline-node--modularPipeline", has_text="reporting").dblclick()
+    expect(tab.locator(".pipeline-node--modularPipeline")).to_have_count(8)  # after an animation
+    parts = {f"reporting.{part}" for part in ("scoring", "facts", "figures", "examples", "page")}
+    assert find_nodes(tab, "modularPipeline") == boxes - {"reporting"} | parts
+    assert not find_nodes(tab, "task")
+
+
+@pytest.mark.parametrize("expanded", [False, True])
+@pytest.mark.parametrize(
+    ("name", "node", "layers"),
+    [
+        ("__default__", "compute_metrics", LAYERS),
+        ("data_processing", "encode_reviews", LAYERS[:5]),
+        ("tuning", "tune_hyperparameters", [*LAYERS[3:6], LAYERS[7]]),
+        ("training", "fit_best_model", [LAYERS[0], *LAYERS[2:6]]),
+        ("reporting", "compute_metrics", LAYERS),
+        ("imdb_download", "collect_reviews", LAYERS[:1]),
+        ("inference", "score_reviews", [LAYERS[0], LAYERS[5], LAYERS[6]]),
+    ],
+)
+def test_layers_are_in_the_order_of_the_folders(
+    *, name: str, node: str, layers: list[str], expanded: bool, tab: Page, viz: tuple[str, Path]
+) -> None:
+    open_pipeline(tab, viz[0], name, expanded=expanded)
+    shown = tab.locator(".pipeline-layer-name").all_text_contents()
+    if expanded:
+        assert node in find_nodes(tab, "task")
+        assert shown == layers
+    assert shown == [layer for layer in layers if layer in shown]
 
 
 def test_optunas_dashboard_opens_the_study(finished: tuple[Path, str], browser: Browser) -> None:

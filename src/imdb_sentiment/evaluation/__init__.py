@@ -1,1 +1,1 @@
-"""How good predictions are, and how sure one may be of that; predictions as tables."""
+"""How good predictions are: tables of predictions, scores, calibration, statistical tests."""

@@ -1,4 +1,4 @@
-"""Predictions as columns of a table."""
+"""Predictions as tables: one row per review."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +12,16 @@ from imdb_sentiment.parameters import CustomReviewsParameters
 def tabulate_predictions(
     probabilities: npt.NDArray[np.float64], labels: tuple[str, ...]
 ) -> pd.DataFrame:
-    """Return the most probable label of each review and how probable it is.
+    """Return the most probable label of each review and its probability.
 
     Args:
-        probabilities: Shape (reviews, labels); a row of NaN where there is no prediction.
+        probabilities: Probability of each label, shape (reviews, labels); a row of NaN where there
+            is no prediction.
         labels: Names of the labels in the order of their codes.
 
     Returns:
-        One row a review: `predicted_sentiment` (None without a prediction), its `probability`, and
-        `probability_LABEL` for each label.
+        One row per review: `predicted_sentiment` (None without a prediction), its `probability`,
+        and `probability_LABEL` for each label.
 
     """
     best = probabilities.argmax(axis=1)
@@ -35,7 +36,10 @@ def choose_texts(custom_reviews: pd.DataFrame, custom: CustomReviewsParameters) 
 
     Args:
         custom_reviews: The user's table.
-        custom: Names the column with the text.
+        custom: Name of the column with the text.
+
+    Returns:
+        Series of strings with the index of the table.
 
     Raises:
         InputError: The column is missing.
@@ -51,11 +55,14 @@ def choose_texts(custom_reviews: pd.DataFrame, custom: CustomReviewsParameters) 
 
 
 def add_predictions(table: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Put the predictions beside the table's own columns, in place of any of their names.
+    """Append the predictions to a table; columns that have their names already are replaced.
 
     Args:
-        table: What the user gave.
-        predictions: One row for each row of it.
+        table: The user's table.
+        predictions: One row per row of the table, in the same order.
+
+    Returns:
+        The other columns of the table, then those of the predictions; the table's index.
 
     """
     given = table.drop(columns=predictions.columns, errors="ignore")
@@ -63,12 +70,12 @@ def add_predictions(table: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFr
 
 
 def choose_positive_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the labels that are looked at one by one: of two, the second; else all."""
+    """Return the labels that get a curve each: the second of two, or all of more than two."""
     return labels[1:] if len(labels) == 2 else labels  # noqa: PLR2004
 
 
 def get_codes(predictions: pd.DataFrame, labels: tuple[str, ...]) -> npt.NDArray[np.intp]:
-    """Return the places of the true labels in `labels`, shape (reviews,)."""
+    """Return the codes of the true labels, shape (reviews,)."""
     return pd.Index(labels).get_indexer(pd.Index(predictions["sentiment"]))
 
 
@@ -80,7 +87,7 @@ def get_probabilities(
 
 
 def align_rows(predictions: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
-    """Return predictions in the order in which another table has the same rows."""
+    """Return predictions in the order of the same rows in another table; `row` is the index."""
     return predictions.set_index("row").loc[other["row"]]
 
 

@@ -1,4 +1,4 @@
-"""What comes out of the network, as a probability of every label."""
+"""The output of the network as one probability per label, and the names of their columns."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ REASON_COLUMN = "not_predicted_because"
 
 
 def complete_probabilities(output: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return one column a label, from the network's single sigmoid unit or its softmax.
+    """Return one column per label, from the network's single sigmoid unit or its softmax.
 
     Args:
-        output: Shape (reviews, 1), the probability of the second of two labels, or (reviews,
-            labels).
+        output: Output of the network: shape (reviews, 1), the probability of the second of two
+            labels, or (reviews, labels).
 
     Returns:
         Array of shape (reviews, labels), dtype float64; each row sums to 1.

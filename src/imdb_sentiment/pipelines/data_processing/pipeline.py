@@ -64,5 +64,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 outputs=["train", "validation", "test"],
                 name="encode_reviews",
             ),
-        ]
+        ],
+        namespace="data_processing",
+        prefix_datasets_with_namespace=False,
     )

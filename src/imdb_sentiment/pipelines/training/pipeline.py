@@ -86,5 +86,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 outputs=["onnx_model", "export_check"],
                 name="export_model",
             ),
-        ]
+        ],
+        namespace="training",
+        prefix_datasets_with_namespace=False,
     )

@@ -39,5 +39,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 outputs="trials",
                 name="tabulate_trials",
             ),
-        ]
+        ],
+        namespace="tuning",
+        prefix_datasets_with_namespace=False,
     )

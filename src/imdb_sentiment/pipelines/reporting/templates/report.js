@@ -1,7 +1,7 @@
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// The page says a figure's title, and has the reader's colours: the figure need not.
+// The page shows a figure's title itself, and follows the reader's colour scheme.
 function dress(layout) {
   const { title, ...rest } = layout;
   const dressed = structuredClone(rest);
@@ -28,7 +28,7 @@ const places = [...document.querySelectorAll(".figure")];
 async function drawAll() {
   for (const place of places) {
     await draw(place);
-    await new Promise((resolve) => setTimeout(resolve)); // let the reader scroll in between
+    await new Promise((resolve) => setTimeout(resolve)); // lets the reader scroll between two figures
   }
   document.documentElement.dataset.drawn = "all";
 }

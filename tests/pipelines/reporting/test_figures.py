@@ -8,33 +8,41 @@ from typing import Any
 
 import numpy as np
 import optuna
-import pandas as pd
 import pytest
 import scipy.stats
 from optuna.trial import TrialState
-from sklearn.metrics import average_precision_score, precision_score, recall_score
+from sklearn.metrics import average_precision_score
 
 from helpers import make_predictions, make_study, rank_auc, small_hyperparameters
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
-from imdb_sentiment.pipelines.reporting.figures import (
-    choose_epoch,
+from imdb_sentiment.pipelines.reporting.nodes.figures.curves import (
+    plot_precision_recall_curves,
+    plot_roc_curves,
+    plot_thresholds,
+)
+from imdb_sentiment.pipelines.reporting.nodes.figures.data import (
+    plot_distinctive_words,
+    plot_label_balance,
+    plot_review_lengths,
+)
+from imdb_sentiment.pipelines.reporting.nodes.figures.predictions import (
     plot_accuracy_by_confidence,
     plot_accuracy_by_length,
     plot_confusion_matrix,
-    plot_distinctive_words,
-    plot_label_balance,
-    plot_learning_curves,
+    plot_reliability,
+)
+from imdb_sentiment.pipelines.reporting.nodes.figures.runs import (
+    plot_run_history,
+)
+from imdb_sentiment.pipelines.reporting.nodes.figures.search import (
     plot_optimization_history,
     plot_parallel_coordinates,
     plot_parameter_importances,
-    plot_precision_recall_curves,
-    plot_reliability,
-    plot_review_lengths,
-    plot_roc_curves,
-    plot_run_history,
-    plot_thresholds,
     plot_trial_times,
-    tabulate_thresholds,
+)
+from imdb_sentiment.pipelines.reporting.nodes.figures.training import (
+    find_chosen_epoch,
+    plot_learning_curves,
 )
 from services import make_tokenizer
 
@@ -51,7 +59,7 @@ DESCRIPTION: dict[str, Any] = {
         "positive": [{"word": "good", "z": 2.0, "count": 8, "elsewhere": 2}],
     },
 }
-HONEST = {"temperature": 1.0, "says": ""}
+CALIBRATION = {"temperature": 1.0}
 
 
 def test_the_data_are_drawn_as_counted() -> None:
@@ -109,34 +117,19 @@ def test_several_labels_get_a_curve_each(reviews: ReviewsParameters) -> None:
     assert len(plot_thresholds(frame, named).data) == 6
 
 
-@pytest.mark.parametrize("labels", [("bad", "good"), ("bad", "good", "so-so")])
-def test_thresholds_give_scikit_learns_precision_and_recall(labels: tuple[str, ...]) -> None:
-    frame = make_predictions(300, labels)
-    for label in labels:
-        for threshold, precision, recall in tabulate_thresholds(frame, label).to_numpy():
-            given = frame[f"probability_{label}"] >= threshold
-            truth = frame["sentiment"] == label
-            assert recall == pytest.approx(recall_score(truth, given))
-            if given.any():
-                assert precision == pytest.approx(precision_score(truth, given))
-            else:
-                assert math.isnan(precision)
-
-
-def test_a_threshold_that_nothing_reaches_has_no_precision() -> None:
-    frame = pd.DataFrame({"sentiment": ["good"] * 4, "probability_good": [0.1] * 4})
-    assert tabulate_thresholds(frame, "good")["precision"].isna().sum() == 44
-
-
 def test_reliability_shows_before_and_after(
     reviews: ReviewsParameters, report: ReportParameters
 ) -> None:
     frame = make_predictions(300, reviews.labels)
-    names = [line.name for line in plot_reliability(frame, HONEST, reviews, report).data]
-    assert [name.split(" (")[0] for name in names] == ["the model", "honest"]
-    both = plot_reliability(frame, HONEST | {"temperature": 0.5}, reviews, report)
+    names = [line.name for line in plot_reliability(frame, CALIBRATION, reviews, report).data]
+    assert [name.split(" (")[0] for name in names] == ["the model", "perfectly calibrated"]
+    both = plot_reliability(frame, CALIBRATION | {"temperature": 0.5}, reviews, report)
     names = [line.name for line in both.data]
-    assert [name.split(" (")[0] for name in names] == ["as trained", "calibrated", "honest"]
+    assert [name.split(" (")[0] for name in names] == [
+        "as trained",
+        "calibrated",
+        "perfectly calibrated",
+    ]
     for line in both.data[:2]:
         assert sum(line.customdata) == 300
     trained, calibrated = both.data[:2]
@@ -212,7 +205,7 @@ def test_the_surest_predictions_come_first(reviews: ReviewsParameters) -> None:
 def test_learning_curves_mark_the_chosen_epoch() -> None:
     history = {"accuracy": [0.7, 0.9, 0.95], "val_accuracy": [0.6, 0.8, 0.7], "loss": [1, 0.5, 0.4]}
     chosen = small_hyperparameters()
-    assert choose_epoch(history, chosen) == 3
+    assert find_chosen_epoch(history, chosen) == 3
     figure = plot_learning_curves(history, make_study(), chosen)
     assert [list(curve.y) for curve in figure.data] == [
         [0.7, 0.9, 0.95],
@@ -221,7 +214,7 @@ def test_learning_curves_mark_the_chosen_epoch() -> None:
     ]
     assert figure.layout.shapes[0].x0 == 3
     early = small_hyperparameters(early_stopping_patience=1)
-    assert choose_epoch(history, early) == 2
+    assert find_chosen_epoch(history, early) == 2
     assert plot_learning_curves(history, make_study(), early).layout.shapes[0].x0 == 2
 
 

@@ -1,4 +1,5 @@
-import io
+"""Scores and metrics, against counting by hand."""
+
 import math
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from kedro.io import DataCatalog, MemoryDataset
-from kedro.runner import SequentialRunner
-from rich.console import Console
-from rich.markdown import Markdown
 
 from helpers import (
     PROJECT,
@@ -21,39 +18,20 @@ from helpers import (
     rank_auc,
     small_hyperparameters,
 )
-from imdb_sentiment.datasets import AtomicDataset, RunFactsDataset
+from imdb_sentiment.datasets import AtomicDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.calibration import measure_calibration
 from imdb_sentiment.network.model import KerasModel
 from imdb_sentiment.network.training import train_model
-from imdb_sentiment.parameters import (
-    BaselineParameters,
-    CustomReviewsParameters,
-    ReportParameters,
-    ReviewsParameters,
-    TokenizerParameters,
-    TrainingParameters,
-)
-from imdb_sentiment.pipelines.reporting import create_pipeline
-from imdb_sentiment.pipelines.reporting.nodes import (
+from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
+from imdb_sentiment.pipelines.reporting.nodes.scoring import (
     compute_metrics,
     score_custom_reviews,
     score_test_reviews,
-    summarise_run,
 )
-from imdb_sentiment.pipelines.training.nodes import fit_baseline
 from imdb_sentiment.text.encoded_reviews import PseudoLabelledReviews
-from services import make_tokenizer
 
 CHECK = {"largest_probability_difference": 1e-7}
-AUDIT = {
-    "rows_read": 33,
-    "accepted": 30,
-    "rejected": 2,
-    "rejected_by_reason": {"no text": 2},
-    "duplicates": 1,
-    "duplicates_with_another_label": 0,
-}
 CALIBRATION = {
     "temperature": 2.0,
     "fitted_temperature": 2.0,
@@ -126,28 +104,12 @@ def test_metrics_are_those_counted_by_hand(
     assert metrics["export_largest_probability_difference"] == 1e-7
 
 
-def tell(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return the facts that a summary is made from."""
-    return {
-        "metrics": metrics,
-        "best_hyperparameters": {"units": 60, "epochs": 5},
-        "searched": ["units"],
-        "model": {"classifier": "LSTM"},
-    }
-
-
-def test_tuning_on_the_test_set_is_recorded(
-    reviews: ReviewsParameters, custom: CustomReviewsParameters
-) -> None:
+def test_tuning_on_the_test_set_is_recorded(reviews: ReviewsParameters) -> None:
     frame = make_predictions(20, reviews.labels)
     honest = measure(frame, frame, reviews)
-    flattered = measure(frame, frame, reviews, tuned_on="test")
+    optimistic = measure(frame, frame, reviews, tuned_on="test")
     assert (honest["tuned_on"], honest["test_set_unseen_in_tuning"]) == ("validation", True)
-    assert (flattered["tuned_on"], flattered["test_set_unseen_in_tuning"]) == ("test", False)
-    table = frame.assign(review="text")
-    for metrics, marked in ((honest, False), (flattered, True)):
-        summary = summarise_run(tell(metrics), table, custom)
-        assert ("this accuracy flatters" in summary) is marked
+    assert (optimistic["tuned_on"], optimistic["test_set_unseen_in_tuning"]) == ("test", False)
 
 
 @pytest.fixture(scope="module")
@@ -225,70 +187,3 @@ def test_labels_stay_text_on_their_way_through_the_catalog(
     pd.testing.assert_frame_equal(loaded, frame, check_dtype=False)
     expected = measure(frame, frame, named)
     assert measure(loaded, loaded, named) == pytest.approx(expected)
-
-
-def test_the_summary_shows_reviews_as_they_are(custom: CustomReviewsParameters) -> None:
-    frame = make_predictions(1, ("bad", "good")).assign(review="2*3*4 | <b> [x](y) `z`")
-    metrics = measure(
-        make_predictions(9, ("bad", "good")),
-        make_predictions(9, ("bad", "good")),
-        ReviewsParameters(
-            file="f", text_column="t", label_column="l", labels=("bad", "good"),
-            max_rejected_fraction=0,
-        ),
-    )  # fmt: skip
-    summary = summarise_run(tell(metrics), frame, custom)
-    console = Console(width=120, record=True, file=io.StringIO())
-    console.print(Markdown(summary))
-    assert "2*3*4 | <b> [x](y) `z`" in console.export_text()
-
-
-def test_the_pipeline_makes_every_report(
-    *,
-    model: KerasModel,
-    exported: bytes,
-    reviews: ReviewsParameters,
-    custom: CustomReviewsParameters,
-    baseline_parameters: BaselineParameters,
-    training: TrainingParameters,
-    conf: dict[str, Any],
-) -> None:
-    test = make_encoded(10, seed=4)
-    frame = pd.DataFrame(
-        {
-            "row": range(1, 31),
-            "text": [f"w{i % 7} w{i % 3} {'good' if i % 2 else 'bad'}" for i in range(30)],
-            "code": [i % 2 for i in range(30)],
-            "split": ["test"] * 10 + ["validation"] * 5 + ["train"] * 15,
-        }
-    )
-    catalog = DataCatalog(
-        {
-            "model": MemoryDataset(model, copy_mode="assign"),
-            "test": MemoryDataset(test),
-            "clean_reviews": MemoryDataset([frame]),
-            "baseline": MemoryDataset(fit_baseline([frame], baseline_parameters, training)),
-            "onnx_model": MemoryDataset(exported),
-            "export_check": MemoryDataset(CHECK),
-            "pseudo_labelled_reviews": MemoryDataset(PSEUDO_LABELLED),
-            "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["w1", "w2"]})),
-            "study": MemoryDataset(make_study(), copy_mode="assign"),
-            "history": MemoryDataset({"accuracy": [0.5], "loss": [1.0]}),
-            "best_hyperparameters": MemoryDataset(small_hyperparameters()),
-            "calibration": MemoryDataset(CALIBRATION),
-            "audit": MemoryDataset(AUDIT),
-            "tokenizer": MemoryDataset(make_tokenizer(), copy_mode="assign"),
-            "run_facts": RunFactsDataset(),
-            "run_record@all": MemoryDataset({}),
-            "parameters": MemoryDataset({**base_parameters(), "reviews": reviews}),
-            "params:reviews": MemoryDataset(reviews),
-            "params:custom_reviews": MemoryDataset(custom),
-            "params:tokenizer": MemoryDataset(TokenizerParameters(**conf["tokenizer"])),
-            "params:report": MemoryDataset(REPORT),
-        }
-    )
-    outputs = SequentialRunner().run(create_pipeline(), catalog)
-    page = outputs["report"].load()
-    assert page.count('<div class="figure"') == 16
-    assert "# Model card" in outputs["model_card"].load()
-    assert "| LSTM |" in outputs["summary"].load()

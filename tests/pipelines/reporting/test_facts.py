@@ -1,14 +1,16 @@
-"""What is said of the data, against counting by hand."""
+"""Facts of the data and of the run, against counting by hand."""
 
-import math
+import json
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 
+from helpers import make_predictions
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters, TokenizerParameters
-from imdb_sentiment.pipelines.reporting.data import PRIOR_TOKENS, compare_words, describe_data
+from imdb_sentiment.pipelines.reporting.nodes.facts import describe_data, judge, record_run
 from imdb_sentiment.text.tokenizer import train_tokenizer
 
 TEXTS = {
@@ -58,16 +60,32 @@ def test_the_description_is_what_one_counts(
             assert word["z"] > 0
 
 
-def test_words_are_compared_by_equation_22() -> None:
-    here, elsewhere = np.array([30, 5, 100, 0, 7]), np.array([2, 50, 110, 0, 0])
-    scores = compare_words(here, elsewhere)
-    n, m = here.sum(), elsewhere.sum()
-    for word in (0, 1, 2, 4):
-        y, x = here[word], elsewhere[word]
-        a = PRIOR_TOKENS * (y + x) / (n + m)
-        delta = math.log((y + a) / (n + PRIOR_TOKENS - y - a))
-        delta -= math.log((x + a) / (m + PRIOR_TOKENS - x - a))
-        assert scores[word] == pytest.approx(delta / math.sqrt(1 / (y + a) + 1 / (x + a)))
-    assert scores[3] == 0
-    np.testing.assert_allclose(compare_words(elsewhere, here), -scores)
-    assert not compare_words(np.zeros(3, int), np.zeros(3, int)).any()
+def make_metrics(network: float, baseline: float, p_value: float) -> dict[str, Any]:
+    return {
+        "test_accuracy": network,
+        "baseline_test_accuracy": baseline,
+        "mcnemar_p_value": p_value,
+    }
+
+
+def test_the_verdict_follows_the_test() -> None:
+    assert judge(make_metrics(0.9, 0.8, 0.01)) == "lstm"
+    assert judge(make_metrics(0.8, 0.9, 0.01)) == "baseline"
+    assert judge(make_metrics(0.9, 0.8, 0.2)) == "neither"
+
+
+def test_runs_of_the_same_test_reviews_are_told_by_a_fingerprint(
+    finished: tuple[Path, str],
+) -> None:
+    facts = json.loads((finished[0] / "data/08_reporting/facts.json").read_text())
+    frame = make_predictions(9, ("a", "b")).assign(review=[f"review {n}" for n in range(9)])
+
+    def fingerprint(frame: pd.DataFrame) -> str:
+        return str(record_run(facts, frame, b"")["test_reviews_sha256"])
+
+    reference = fingerprint(frame)
+    assert fingerprint(frame[::-1].assign(probability=0.5, predicted_sentiment="a")) == reference
+    assert fingerprint(frame[1:]) != reference
+    assert fingerprint(frame.assign(review=frame["review"].str.upper())) != reference
+    flipped = frame["sentiment"].map({"a": "b", "b": "a"})
+    assert fingerprint(frame.assign(sentiment=flipped)) != reference

@@ -1,35 +1,28 @@
 """The page and the card: what they say, and what a browser makes of them."""
 
+import io
 import json
 import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import plotly.graph_objects as go
 import plotly.io
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from rich.console import Console
+from rich.markdown import Markdown
 
 from browser import CHROMIUM, run_browser
 from helpers import make_predictions
-from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
-from imdb_sentiment.pipelines.reporting.examples import (
-    explain_custom_reviews,
-    explain_disagreements,
-    explain_mistakes,
-)
-from imdb_sentiment.pipelines.reporting.page import (
-    judge,
+from imdb_sentiment.parameters import CustomReviewsParameters
+from imdb_sentiment.pipelines.reporting.nodes.page import (
     mark_words,
-    record_run,
     render_report,
+    summarise_run,
     write_model_card,
 )
-from imdb_sentiment.serving import Predictor
-from imdb_sentiment.serving.explanation import explain_cleaned
 
 NASTY = "<script>document.title = 'taken'</script> w1 <b>w2</b> & w3"
 MAX_BYTES = 8_000_000
@@ -41,74 +34,6 @@ def browser() -> Iterator[Browser]:
         pytest.skip("no Chromium is installed")
     with run_browser() as browser:
         yield browser
-
-
-def make_metrics(network: float, baseline: float, p_value: float) -> dict[str, Any]:
-    return {
-        "test_accuracy": network,
-        "baseline_test_accuracy": baseline,
-        "mcnemar_p_value": p_value,
-    }
-
-
-def test_the_verdict_follows_the_test() -> None:
-    assert judge(make_metrics(0.9, 0.8, 0.01)) == "lstm"
-    assert judge(make_metrics(0.8, 0.9, 0.01)) == "baseline"
-    assert judge(make_metrics(0.9, 0.8, 0.2)) == "neither"
-
-
-def test_the_surest_mistakes_are_explained(
-    exported: bytes, reviews: ReviewsParameters, report: ReportParameters
-) -> None:
-    frame = make_predictions(60, reviews.labels).assign(review="w1 &amp; w2, w3")
-    wrong = frame[frame["sentiment"] != frame["predicted_sentiment"]]
-    surest = wrong.sort_values("probability", ascending=False)
-    frame.loc[surest.index[0], "review"] = "unheard of"
-    mistakes = explain_mistakes(exported, frame, report.model_copy(update={"examples": 5}))
-    assert [mistake["row"] for mistake in mistakes] == surest["row"].tolist()[:5]
-    for mistake, row in zip(mistakes, surest.to_dict("records"), strict=False):
-        for name in ("sentiment", "predicted_sentiment", "probability"):
-            assert mistake[name] == row[name]  # what was tested, not what another run would say
-        json.dumps(mistake)
-    assert mistakes[0]["segments"] == [("unheard of", None)]
-    segments = mistakes[1]["segments"]
-    assert "".join(text for text, _ in segments) == "w1 &amp; w2, w3"  # cleaned once already
-    _, expected = explain_cleaned(Predictor(exported), "w1 &amp; w2, w3")
-    assert segments == [(segment.text, segment.effect) for segment in expected]
-    assert [text for text, effect in segments if effect is not None] == ["w1", "w2", "w3"]
-    assert explain_mistakes(exported, frame, report.model_copy(update={"examples": 0})) == []
-
-
-def test_disagreements_take_turns(
-    exported: bytes, reviews: ReviewsParameters, report: ReportParameters
-) -> None:
-    frame = make_predictions(80, reviews.labels).assign(review="w1 w2")
-    other = make_predictions(80, reviews.labels, seed=5).sample(frac=1, random_state=0)
-    other["sentiment"] = frame.set_index("row").loc[other["row"], "sentiment"].to_numpy()
-    found = explain_disagreements(exported, frame, other, report)
-    assert len(found) == 10
-    rows = frame.set_index("row").join(other.set_index("row"), rsuffix="_other")
-    right = []
-    for example in found:
-        row = rows.loc[example["row"]]
-        assert row["predicted_sentiment"] != row["predicted_sentiment_other"]
-        assert example["baseline_sentiment"] == row["predicted_sentiment_other"]
-        right.append(bool(row["predicted_sentiment"] == row["sentiment"]))
-    assert right == [True, False] * 5
-    assert explain_disagreements(exported, frame, frame, report) == []
-
-
-def test_custom_reviews_without_a_known_word_are_said_to_be_so(
-    exported: bytes, custom: CustomReviewsParameters, report: ReportParameters
-) -> None:
-    table = pd.DataFrame({"review": ["w1", None, "unheard of"]})
-    known, empty, unknown = explain_custom_reviews(exported, table, custom, report)
-    assert known["predicted_sentiment"] in ("negative", "positive")
-    assert empty == {"predicted_sentiment": None, "probability": None, "segments": []}
-    assert unknown["predicted_sentiment"] is None
-    assert unknown["segments"] == [("unheard of", None)]
-    few = report.model_copy(update={"custom_reviews": 1})
-    assert explain_custom_reviews(exported, table, custom, few) == [known]
 
 
 def load_figures(folder: Path) -> dict[str, go.Figure]:
@@ -143,9 +68,9 @@ def test_a_page_without_any_example_says_so(finished: tuple[Path, str]) -> None:
     html = render_report(
         facts=facts, mistakes=[], disagreements=[], custom_examples=[], **load_figures(folder)
     )
-    assert html.count("There is none.") == 2
-    assert "Nowhere." in html
-    assert "these accuracies flatter" in html
+    assert html.count("There are none.") == 2
+    assert "They agree on all test reviews." in html
+    assert "these accuracies are too optimistic" in html
     assert "An interval without width" in html
     assert "The first 0 of 10." in html
 
@@ -257,7 +182,7 @@ def test_a_review_with_a_script_stays_text(
     page = browser.new_page()
     page.goto(path.as_uri())
     page.wait_for_selector("html[data-drawn=all]")
-    assert "what the model is worth" in page.title()
+    assert "How good is the model trained on" in page.title()
     assert page.locator("main script:not([type])").count() == 0
     expect(page.locator("#mistakes article").first).to_contain_text(NASTY)
     page.close()
@@ -279,7 +204,7 @@ def test_the_card_has_the_headings_of_the_paper(finished: tuple[Path, str]) -> N
     ]
     assert f"| accuracy | {metrics['test_accuracy']:.4f} |" in card
     assert "IMDB Dataset.csv" in card
-    assert "1 were refused and 1 left out" in card
+    assert "1 were rejected and 1 left out" in card
 
 
 def test_the_card_shows_names_as_they_are(finished: tuple[Path, str]) -> None:
@@ -288,18 +213,66 @@ def test_the_card_shows_names_as_they_are(finished: tuple[Path, str]) -> None:
     assert r"\*my\* \<b\>file\</b\>.csv" in write_model_card(facts)
 
 
-def test_runs_of_the_same_test_reviews_are_told_by_a_fingerprint(
-    finished: tuple[Path, str],
-) -> None:
-    facts = json.loads((finished[0] / "data/08_reporting/facts.json").read_text())
-    frame = make_predictions(9, ("a", "b")).assign(review=[f"review {n}" for n in range(9)])
+def summarise(
+    review: str, custom: CustomReviewsParameters, *, unseen: bool = True, known: bool = True
+) -> str:
+    """Return the summary of a run with one custom review."""
+    metrics = {
+        "file": "f",
+        "test_rows": 1234,
+        "test_accuracy": 0.9,
+        "baseline_test_accuracy": 0.87654,
+        "majority_test_accuracy": 0.5,
+        "test_set_unseen_in_tuning": unseen,
+    }
+    facts = {
+        "metrics": metrics,
+        "best_hyperparameters": {"units": 60, "dropout_rate": 0.123456, "epochs": 5},
+        "searched": ["dropout_rate", "units"],
+        "model": {"classifier": "LSTM"},
+    }
+    frame = make_predictions(1, ("bad", "good")).assign(review=review, probability=0.98765)
+    frame["predicted_sentiment"] = "good" if known else None
+    return summarise_run(facts, frame, custom)
 
-    def fingerprint(frame: pd.DataFrame) -> str:
-        return str(record_run(facts, frame, b"")["test_reviews_sha256"])
 
-    reference = fingerprint(frame)
-    assert fingerprint(frame[::-1].assign(probability=0.5, predicted_sentiment="a")) == reference
-    assert fingerprint(frame[1:]) != reference
-    assert fingerprint(frame.assign(review=frame["review"].str.upper())) != reference
-    flipped = frame["sentiment"].map({"a": "b", "b": "a"})
-    assert fingerprint(frame.assign(sentiment=flipped)) != reference
+def test_the_summary_has_three_parts(custom: CustomReviewsParameters) -> None:
+    assert summarise("w " * 40, custom) == (
+        "## Best hyperparameters\n"
+        "\n"
+        "- units: 60\n"
+        "- dropout_rate: 0.1235\n"
+        "\n"
+        "## Accuracy on 1,234 test reviews of f\n"
+        "\n"
+        "| model | accuracy |\n"
+        "| --- | ---: |\n"
+        "| LSTM | 0.9000 |\n"
+        "| TF-IDF and logistic regression | 0.8765 |\n"
+        "| always the most frequent label | 0.5000 |\n"
+        "\n"
+        "## Custom reviews\n"
+        "\n"
+        "| review | predicted | probability |\n"
+        "| --- | --- | ---: |\n"
+        f"| {'w ' * 29}w… | good | 0.988 |\n"
+    )
+
+
+def test_the_summary_warns_of_tuning_on_the_test_set(custom: CustomReviewsParameters) -> None:
+    warning = (
+        "\n\nThe hyperparameters were chosen on the test set: this accuracy is too optimistic.\n\n#"
+    )
+    assert "too optimistic" not in summarise("text", custom)
+    assert warning in summarise("text", custom, unseen=False)
+
+
+def test_the_summary_names_reviews_without_a_known_word(custom: CustomReviewsParameters) -> None:
+    assert summarise("?", custom, known=False).endswith("| ? | no known word |  |\n")
+
+
+def test_the_summary_shows_reviews_as_they_are(custom: CustomReviewsParameters) -> None:
+    summary = summarise("2*3*4 | <b> [x](y) `z`", custom)
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(Markdown(summary))
+    assert "2*3*4 | <b> [x](y) `z`" in console.export_text()

@@ -1,0 +1,134 @@
+"""Scores of predictions: one number each, or a table along a threshold, a group or a share."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import scipy.stats
+from sklearn import metrics
+
+from imdb_sentiment.evaluation.calibration import measure_calibration
+from imdb_sentiment.evaluation.predictions import get_codes, get_probabilities, is_correct
+from imdb_sentiment.evaluation.statistics import estimate_accuracy_interval
+from imdb_sentiment.parameters import ReportParameters
+
+
+def score_predictions(
+    predictions: pd.DataFrame, labels: tuple[str, ...], report: ReportParameters
+) -> dict[str, float]:
+    """Compare predictions with the true labels.
+
+    Args:
+        predictions: One row per review, with `sentiment` and `probability_LABEL` for each label.
+        labels: Names of the labels in the order of their codes; of two, the second is the positive
+            class.
+        report: How the interval and the calibration are estimated.
+
+    Returns:
+        `accuracy` with the ends of its 95% interval (`accuracy_low`, `accuracy_high`), `precision`,
+        `recall`, `f1`, `roc_auc`, `log_loss` (natural logarithm) and `calibration_error`. With more
+        than two labels precision, recall, F1 and ROC AUC (one label against the rest) are
+        macro-averaged.
+
+    """
+    truth, probabilities = get_codes(predictions, labels), get_probabilities(predictions, labels)
+    predicted = probabilities.argmax(axis=1)
+    codes = list(range(len(labels)))
+    binary = len(labels) == 2  # noqa: PLR2004
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        truth,
+        predicted,
+        labels=None if binary else codes,
+        average="binary" if binary else "macro",
+        zero_division=0,
+    )
+    roc_auc = (
+        metrics.roc_auc_score(truth, probabilities[:, 1])
+        if binary
+        else metrics.roc_auc_score(truth, probabilities, multi_class="ovr", labels=codes)
+    )
+    low, high = estimate_accuracy_interval(
+        predicted == truth, resamples=report.resamples, seed=report.seed
+    )
+    calibration = measure_calibration(probabilities, truth, report.calibration_bins)
+    return {
+        "accuracy": float(metrics.accuracy_score(truth, predicted)),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
+        "roc_auc": float(roc_auc),
+        "log_loss": float(metrics.log_loss(truth, probabilities, labels=codes)),
+        "calibration_error": calibration.error,
+    }
+
+
+def tabulate_thresholds(predictions: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Return the precision and recall of a label at each threshold of its probability.
+
+    Args:
+        predictions: One row per review, with `sentiment` and `probability_LABEL`.
+        label: The label, which is predicted wherever its probability reaches the threshold.
+
+    Returns:
+        One row per `threshold`, 0.02 to 0.98; `precision` is NaN where no review reaches it.
+
+    """
+    truth = (predictions["sentiment"] == label).to_numpy()
+    probability = predictions[f"probability_{label}"].to_numpy()
+    thresholds = np.arange(1, 50) / 50
+    predicted = probability >= thresholds[:, np.newaxis]  # (thresholds, reviews)
+    positives, hits = predicted.sum(axis=1), (predicted & truth).sum(axis=1)
+    nan = np.full(len(thresholds), np.nan)
+    return pd.DataFrame(
+        {
+            "threshold": thresholds,
+            "precision": np.divide(hits, positives, out=nan, where=positives > 0),
+            "recall": hits / truth.sum() if truth.any() else np.nan,
+        }
+    )
+
+
+def tabulate_accuracy_by_group(
+    correct: npt.NDArray[np.bool_], groups: npt.NDArray[np.integer]
+) -> pd.DataFrame:
+    """Return the accuracy of each group of reviews, with its 95% interval (Wilson, 1927).
+
+    Args:
+        correct: Whether each prediction is right, shape (reviews,).
+        groups: Number of the group of each review, shape (reviews,).
+
+    Returns:
+        One row per group in the order of their numbers: `accuracy`, `low` and `high`.
+
+    """
+    counts = pd.Series(correct).groupby(groups).agg(["sum", "count"])
+    intervals = [
+        scipy.stats.binomtest(int(hits), int(n)).proportion_ci(method="wilson")
+        for hits, n in counts.itertuples(index=False)
+    ]
+    return pd.DataFrame(
+        {
+            "accuracy": counts["sum"] / counts["count"],
+            "low": [interval.low for interval in intervals],
+            "high": [interval.high for interval in intervals],
+        }
+    )
+
+
+def tabulate_accuracy_by_coverage(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracy of the most confident predictions alone.
+
+    Args:
+        predictions: One row per review, with `sentiment`, `predicted_sentiment` and `probability`.
+
+    Returns:
+        One row per `coverage`, the share of the reviews that keep their prediction, 0.01 to 1, and
+        the `accuracy` of these.
+
+    """
+    coverage = np.arange(1, 101) / 100
+    most_confident = np.argsort(-predictions["probability"].to_numpy(), kind="stable")
+    hits = np.cumsum(is_correct(predictions)[most_confident])
+    counts = np.ceil(coverage * len(hits)).astype(int)
+    return pd.DataFrame({"coverage": coverage, "accuracy": hits[counts - 1] / counts})

@@ -1,0 +1,126 @@
+"""Examples for the page: single reviews, with the effect of each word on the prediction."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imdb_sentiment.evaluation.predictions import align_rows, choose_texts, is_correct
+from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters
+from imdb_sentiment.serving import Predictor
+from imdb_sentiment.serving.explanation import Segment, explain, explain_cleaned
+
+Example = dict[str, Any]  # plain JSON values; `segments` are pairs of a text and its effect
+
+
+def explain_mistakes(
+    onnx_model: bytes, test_predictions: pd.DataFrame, report: ReportParameters
+) -> list[Example]:
+    """Explain the most confident wrong predictions.
+
+    Args:
+        onnx_model: Output of the pipeline training.
+        test_predictions: Output of `score_test_reviews`.
+        report: Number of examples.
+
+    Returns:
+        The most confident first: `row`, `sentiment`, `predicted_sentiment`, `probability`, and
+        the `segments` of the text, each with its effect (see `explain_cleaned`) or None.
+
+    """
+    wrong = test_predictions[~is_correct(test_predictions)]
+    wrong = wrong.sort_values("probability", ascending=False, kind="stable")
+    return _explain_test_reviews(onnx_model, wrong.head(report.examples))
+
+
+def explain_disagreements(
+    onnx_model: bytes,
+    test_predictions: pd.DataFrame,
+    baseline_predictions: pd.DataFrame,
+    report: ReportParameters,
+) -> list[Example]:
+    """Explain reviews for which the network and the linear model predict different labels.
+
+    Args:
+        onnx_model: Output of the pipeline training.
+        test_predictions: Output of `score_test_reviews`.
+        baseline_predictions: Output of `score_baseline`, for the same rows.
+        report: Number of examples.
+
+    Returns:
+        As `explain_mistakes`, with `baseline_sentiment` and `baseline_probability`. Reviews that
+        the network predicts correctly and reviews that it does not take turns; within each kind,
+        those come first for which the less confident of the two models is most confident.
+
+    """
+    other = align_rows(baseline_predictions, test_predictions)
+    both = test_predictions.assign(
+        baseline_sentiment=other["predicted_sentiment"].to_numpy(),
+        baseline_probability=other["probability"].to_numpy(),
+    )
+    both = both[both["baseline_sentiment"] != both["predicted_sentiment"]]
+    confidence = both[["probability", "baseline_probability"]].min(axis=1)
+    both = both.loc[confidence.sort_values(ascending=False, kind="stable").index]
+    right = is_correct(both)
+    ranked = pd.concat([both[right], both[~right]])
+    ranks = np.concatenate([np.arange(right.sum()), np.arange((~right).sum())])
+    in_turns = np.argsort(ranks, kind="stable")[: report.examples]
+    extra_columns = ["baseline_sentiment", "baseline_probability"]
+    return _explain_test_reviews(onnx_model, ranked.iloc[in_turns], extra_columns)
+
+
+def explain_custom_reviews(
+    onnx_model: bytes,
+    custom_reviews: pd.DataFrame,
+    custom: CustomReviewsParameters,
+    report: ReportParameters,
+) -> list[Example]:
+    """Explain the predictions for the user's own reviews, the first ones if there are many.
+
+    Args:
+        onnx_model: Output of the pipeline training.
+        custom_reviews: The user's table.
+        custom: Name of the column with the text.
+        report: Number of examples.
+
+    Returns:
+        `predicted_sentiment` and its `probability`, both None for a review without any word that
+        the model knows, and `segments`, as in `explain_mistakes`.
+
+    Raises:
+        InputError: The column is missing.
+
+    """
+    predictor = Predictor(onnx_model)
+    examples = []
+    for text in choose_texts(custom_reviews, custom)[: report.custom_reviews]:
+        prediction, segments = explain(predictor, text)
+        examples.append(
+            {
+                "predicted_sentiment": prediction.label,
+                "probability": prediction.probability,
+                "segments": _as_pairs(segments),
+            }
+        )
+    return examples
+
+
+def _explain_test_reviews(
+    onnx_model: bytes, predictions: pd.DataFrame, extra_columns: Sequence[str] = ()
+) -> list[Example]:
+    """Return rows of the predictions unchanged, with the segments of their texts."""
+    predictor = Predictor(onnx_model)
+    names = ["row", "sentiment", "predicted_sentiment", "probability", *extra_columns]
+    examples: list[Example] = [
+        {str(name): value for name, value in row.items()}
+        for row in predictions[names].to_dict("records")
+    ]
+    for example, review in zip(examples, predictions["review"], strict=True):
+        _, segments = explain_cleaned(predictor, review)
+        example["segments"] = _as_pairs(segments)
+    return examples
+
+
+def _as_pairs(segments: list[Segment]) -> list[tuple[str, float | None]]:
+    return [(segment.text, segment.effect) for segment in segments]

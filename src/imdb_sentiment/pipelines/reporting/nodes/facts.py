@@ -1,0 +1,252 @@
+"""The facts of a run, as plain JSON values: of the data, for the page, and for the record."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+import pandas as pd
+from pydantic_core import to_jsonable_python
+from tokenizers import Tokenizer
+
+from imdb_sentiment.evaluation.metrics import tabulate_thresholds
+from imdb_sentiment.evaluation.predictions import choose_positive_labels
+from imdb_sentiment.evaluation.statistics import compare_words
+from imdb_sentiment.parameters import (
+    Hyperparameters,
+    ReportParameters,
+    ReviewsParameters,
+    TokenizerParameters,
+)
+from imdb_sentiment.pipelines.data_processing.splits import SPLITS
+from imdb_sentiment.serving import Predictor
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
+from imdb_sentiment.text.tokenizer import UNKNOWN_ID, encode_whole
+
+LENGTH_BINS = 40
+SIGNIFICANCE_LEVEL = 0.05
+LISTED_THRESHOLDS = np.arange(1, 10) / 10  # in the page's table
+
+Facts = dict[str, Any]
+
+
+class Verdict(StrEnum):
+    """Which of the two models the test shows to be better."""
+
+    LSTM = "lstm"
+    BASELINE = "baseline"
+    NEITHER = "neither"
+
+
+def describe_data(
+    clean_reviews: Iterable[pd.DataFrame],
+    tokenizer: Tokenizer,
+    reviews: ReviewsParameters,
+    limits: TokenizerParameters,
+    report: ReportParameters,
+) -> Facts:
+    """Count labels, lengths and unknown words, and find the distinctive words of each label.
+
+    Args:
+        clean_reviews: Chunks with `text`, `code` and `split`; iterated once.
+        tokenizer: Output of the pipeline data_processing.
+        reviews: The labels.
+        limits: Length that reviews are cut to.
+        report: Number of words per label.
+
+    Returns:
+        `labels`; `sequence_length`; for each of the `splits`: `reviews`, `by_label`,
+        `median_tokens`, `share_cut` (reviews with more known tokens than the limit) and
+        `share_unknown` (tokens that are not in the vocabulary); `lengths`, a histogram of the known
+        tokens per review for each split, whose last bin holds all longer reviews;
+        `distinctive_words` of the training reviews for each label, most distinctive first.
+
+    """
+    lengths: dict[str, list[int]] = {name: [] for name in SPLITS}
+    codes: dict[str, list[int]] = {name: [] for name in SPLITS}
+    unknown = dict.fromkeys(SPLITS, 0)
+    counts = np.zeros((len(reviews.labels), tokenizer.get_vocab_size()), np.int64)
+    for chunk in clean_reviews:
+        for ids, code, split in zip(
+            encode_whole(tokenizer, chunk["text"]), chunk["code"], chunk["split"], strict=True
+        ):
+            known = ids[ids > UNKNOWN_ID]
+            lengths[split].append(len(known))
+            codes[split].append(code)
+            unknown[split] += int((ids == UNKNOWN_ID).sum())
+            if split == "train":
+                np.add.at(counts[code], known, 1)
+    limit = limits.sequence_length
+    known_lengths = {name: np.array(values, np.int64) for name, values in lengths.items()}
+    return {
+        "labels": list(reviews.labels),
+        "sequence_length": limit,
+        "splits": {
+            name: {
+                "reviews": len(found),
+                "by_label": {
+                    label: codes[name].count(code) for code, label in enumerate(reviews.labels)
+                },
+                "median_tokens": float(np.median(found)),
+                "share_cut": float((found > limit).mean()),
+                "share_unknown": unknown[name] / max(1, unknown[name] + int(found.sum())),
+            }
+            for name, found in known_lengths.items()
+        },
+        "lengths": _count_lengths(known_lengths),
+        "distinctive_words": {
+            label: _find_distinctive_words(
+                tokenizer, counts[code], counts.sum(axis=0) - counts[code], report.words
+            )
+            for code, label in enumerate(reviews.labels)
+        },
+    }
+
+
+def collect_facts(
+    *,
+    metrics: dict[str, Any],
+    audit: dict[str, Any],
+    data_description: Facts,
+    calibration: dict[str, Any],
+    best_hyperparameters: Hyperparameters,
+    study: optuna.Study,
+    onnx_model: bytes,
+    test: EncodedReviews,
+    test_predictions: pd.DataFrame,
+    custom_predictions: pd.DataFrame,
+    run_facts: dict[str, Any],
+    parameters: dict[str, Any],
+    reviews: ReviewsParameters,
+) -> Facts:
+    """Gather what the page, the model card and the summary are written from.
+
+    Args:
+        metrics: Output of `compute_metrics`.
+        audit: Output of the pipeline data_processing.
+        data_description: Output of `describe_data`.
+        calibration: Output of the pipeline training.
+        best_hyperparameters: Output of the pipeline tuning.
+        study: Output of the pipeline tuning.
+        onnx_model: Output of the pipeline training; it contains facts about its training.
+        test: The encoded test reviews, for their fingerprint.
+        test_predictions: Output of `score_test_reviews`.
+        custom_predictions: Output of `score_custom_reviews`.
+        run_facts: Time and software versions of this run.
+        parameters: The whole configuration.
+        reviews: The labels.
+
+    Returns:
+        Plain JSON values; the templates name each of them.
+
+    """
+    made_with = Predictor(onnx_model).facts
+    training = {"ngrams": {"share": 0}} | json.loads(made_with["training"])  # old models have none
+    states = [trial.state.name.lower() for trial in study.trials]
+    return {
+        "metrics": metrics,
+        "audit": audit,
+        "data": data_description,
+        "calibration": calibration,
+        "verdict": judge(metrics),
+        "best_hyperparameters": best_hyperparameters.model_dump(),
+        "searched": sorted(study.best_params),
+        "trials": {state: states.count(state) for state in sorted(set(states))},
+        "search_seconds": sum(t.duration.total_seconds() for t in study.trials if t.duration),
+        "model": {
+            "versions": json.loads(made_with["versions"]),
+            "made": made_with["made"],
+            "training": training,
+            "classifier": "LSTM with n-grams" if training["ngrams"]["share"] else "LSTM",
+            "training_data_sha256": made_with["training_data_sha256"],
+        },
+        "custom_reviews": len(custom_predictions),
+        "test_data_sha256": test.fingerprint(),
+        "thresholds": {
+            label: _list_thresholds(tabulate_thresholds(test_predictions, label))
+            for label in choose_positive_labels(reviews.labels)
+        },
+        "run": run_facts,
+        "parameters": to_jsonable_python(parameters),
+    }
+
+
+def record_run(facts: Facts, test_predictions: pd.DataFrame, onnx_model: bytes) -> Facts:
+    """Select what is kept of every run, to compare later runs with it.
+
+    Args:
+        facts: Output of `collect_facts`.
+        test_predictions: Output of `score_test_reviews`, for the fingerprint of texts and labels,
+            which does not depend on the tokenizer.
+        onnx_model: Output of the pipeline training, for its fingerprint.
+
+    Returns:
+        Plain JSON values.
+
+    """
+    reviews = test_predictions[["review", "sentiment"]].sort_values(["review", "sentiment"])
+    text = reviews.to_json(orient="values")
+    return {
+        "model_sha256": hashlib.sha256(onnx_model).hexdigest(),
+        "test_reviews_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        **{name: facts[name] for name in ("metrics", "best_hyperparameters", "model", "run")},
+    }
+
+
+def judge(metrics: dict[str, Any]) -> Verdict:
+    """Return which model McNemar's test shows to be better, at a significance level of 5%.
+
+    Args:
+        metrics: Output of `compute_metrics`.
+
+    """
+    if metrics["mcnemar_p_value"] >= SIGNIFICANCE_LEVEL:
+        return Verdict.NEITHER
+    better = metrics["test_accuracy"] > metrics["baseline_test_accuracy"]
+    return Verdict.LSTM if better else Verdict.BASELINE
+
+
+def _count_lengths(lengths: dict[str, npt.NDArray[np.int64]]) -> Facts:
+    """Return a histogram for each split; the last bin holds the longest 1% of all reviews."""
+    longest = float(np.quantile(np.concatenate(list(lengths.values())), 0.99))
+    edges = np.linspace(0, max(1.0, longest), LENGTH_BINS + 1)
+    return {
+        "edges": [round(float(edge), 2) for edge in edges],
+        "counts": {
+            name: np.histogram(values.clip(max=edges[-1]), edges)[0].tolist()
+            for name, values in lengths.items()
+        },
+    }
+
+
+def _find_distinctive_words(
+    tokenizer: Tokenizer,
+    counts: npt.NDArray[np.int64],
+    other_counts: npt.NDArray[np.int64],
+    n_words: int,
+) -> list[dict[str, Any]]:
+    """Return the words with the highest z-scores; both counts have the shape (words,)."""
+    z = compare_words(counts, other_counts)
+    return [
+        {
+            "word": tokenizer.id_to_token(number),
+            "z": round(float(z[number]), 2),
+            "count": int(counts[number]),
+            "elsewhere": int(other_counts[number]),
+        }
+        for number in np.argsort(-z, kind="stable")[:n_words]
+        if z[number] > 0
+    ]
+
+
+def _list_thresholds(table: pd.DataFrame) -> list[dict[str, float | None]]:
+    equal = np.isclose(table["threshold"].to_numpy()[:, np.newaxis], LISTED_THRESHOLDS)
+    listed = table[equal.any(axis=1)]
+    return [
+        {str(name): None if pd.isna(value) else float(value) for name, value in row.items()}
+        for row in listed.to_dict("records")
+    ]

@@ -1,0 +1,105 @@
+"""Figures of the data: labels, lengths, words."""
+
+from itertools import cycle
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from imdb_sentiment.pipelines.reporting.nodes.figures.style import (
+    COLOURS,
+    DASHES,
+    TEMPLATE,
+    add_vertical_line,
+    create_figure,
+    escape_markup,
+)
+
+
+def plot_label_balance(data_description: dict[str, Any]) -> go.Figure:
+    """Draw the number of reviews per label and split.
+
+    Args:
+        data_description: Output of `describe_data`.
+
+    Returns:
+        One group of bars per split.
+
+    """
+    figure = create_figure("Reviews per label", "split", "reviews")
+    splits = data_description["splits"]
+    for label, colour in zip(data_description["labels"], cycle(COLOURS), strict=False):
+        figure.add_bar(
+            x=list(splits),
+            y=[split["by_label"][label] for split in splits.values()],
+            name=escape_markup(label),
+            marker_color=colour,
+            texttemplate="%{y:,}",
+            textposition="auto",
+        )
+    return figure
+
+
+def plot_review_lengths(data_description: dict[str, Any]) -> go.Figure:
+    """Draw the distribution of the lengths of the reviews, and the length limit.
+
+    Args:
+        data_description: Output of `describe_data`.
+
+    Returns:
+        One histogram per split, drawn as a line.
+
+    """
+    figure = create_figure("Length of the reviews", "known tokens", "share of the reviews")
+    lengths = data_description["lengths"]
+    for (split, counts), dash in zip(lengths["counts"].items(), cycle(DASHES), strict=False):
+        total = max(1, sum(counts))
+        figure.add_scatter(
+            x=lengths["edges"],
+            y=[*(count / total for count in counts), 0],
+            name=split,
+            line={"shape": "hv", "dash": dash},
+        )
+    add_vertical_line(figure, data_description["sequence_length"], "limit")
+    return figure.update_yaxes(tickformat=".0%")
+
+
+def plot_distinctive_words(data_description: dict[str, Any]) -> go.Figure:
+    """Draw the words that each label uses more often than the other labels do.
+
+    Args:
+        data_description: Output of `describe_data`.
+
+    Returns:
+        One bar chart per label, one below the other.
+
+    """
+    words_by_label = data_description["distinctive_words"]
+    n_labels = len(words_by_label)
+    figure = make_subplots(
+        rows=n_labels,
+        cols=1,
+        subplot_titles=[f"{escape_markup(label)} against the rest" for label in words_by_label],
+        vertical_spacing=0.25 / n_labels,
+    )
+    for row, (words, colour) in enumerate(
+        zip(words_by_label.values(), cycle(COLOURS), strict=False), start=1
+    ):
+        figure.add_bar(
+            x=[word["z"] for word in words],
+            y=[word["word"] for word in words],
+            customdata=[[word["count"], word["elsewhere"]] for word in words],
+            hovertemplate="%{y}: %{customdata[0]:,} times here, %{customdata[1]:,} elsewhere",
+            orientation="h",
+            marker_color=colour,
+            showlegend=False,
+            row=row,
+            col=1,
+        )
+    figure.update_yaxes(autorange="reversed", type="category", dtick=1)
+    figure.update_xaxes(title="log-odds ratio, standard deviations", row=n_labels, col=1)
+    return figure.update_layout(
+        template=TEMPLATE,
+        title="Most distinctive words per label",
+        height=80 + 22 * sum(map(len, words_by_label.values())) + 60 * n_labels,
+    )

@@ -1,0 +1,190 @@
+"""Figures of the predictions: which are wrong, and how far their probabilities can be trusted."""
+
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from sklearn import metrics
+from tokenizers import Tokenizer
+
+from imdb_sentiment.evaluation.calibration import (
+    Calibration,
+    apply_temperature,
+    measure_calibration,
+)
+from imdb_sentiment.evaluation.metrics import (
+    tabulate_accuracy_by_coverage,
+    tabulate_accuracy_by_group,
+)
+from imdb_sentiment.evaluation.predictions import (
+    align_rows,
+    get_codes,
+    get_probabilities,
+    is_correct,
+)
+from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
+from imdb_sentiment.pipelines.reporting.nodes.figures.style import (
+    DASHES,
+    REFERENCE_LINE,
+    SYMBOLS,
+    add_vertical_line,
+    create_figure,
+    escape_markup,
+    round_values,
+)
+from imdb_sentiment.text.tokenizer import UNKNOWN_ID, encode_whole
+
+
+def plot_confusion_matrix(test_predictions: pd.DataFrame, reviews: ReviewsParameters) -> go.Figure:
+    """Draw the number of test reviews for each pair of an actual and a predicted label.
+
+    Args:
+        test_predictions: Output of `score_test_reviews`.
+        reviews: The labels.
+
+    Returns:
+        A heat map; actual labels are rows, predicted labels are columns.
+
+    """
+    counts = metrics.confusion_matrix(
+        test_predictions["sentiment"],
+        test_predictions["predicted_sentiment"],
+        labels=list(reviews.labels),
+    )
+    names = [escape_markup(label) for label in reviews.labels]
+    figure = create_figure("Confusion matrix of the test set", "predicted", "actual")
+    figure.add_heatmap(
+        z=counts.tolist(),
+        x=names,
+        y=names,
+        texttemplate="%{z:,}",
+        colorscale="Blues",
+        colorbar_title="reviews",
+    )
+    figure.update_xaxes(type="category")
+    return figure.update_yaxes(type="category", autorange="reversed")
+
+
+def plot_reliability(
+    test_predictions: pd.DataFrame,
+    calibration: dict[str, Any],
+    reviews: ReviewsParameters,
+    report: ReportParameters,
+) -> go.Figure:
+    """Draw the share of right predictions against their probability (a reliability diagram).
+
+    Args:
+        test_predictions: Output of `score_test_reviews`.
+        calibration: Output of the pipeline training, with the temperature.
+        reviews: The labels.
+        report: Number of bins.
+
+    Returns:
+        One line, two if a temperature was applied (before and after), and the diagonal.
+
+    """
+    codes = get_codes(test_predictions, reviews.labels)
+    probabilities = get_probabilities(test_predictions, reviews.labels)
+    drawn: dict[str, Calibration] = {}
+    if calibration["temperature"] != 1:
+        raw = apply_temperature(probabilities, 1 / calibration["temperature"])
+        drawn["as trained"] = measure_calibration(raw, codes, report.calibration_bins)
+    drawn["calibrated" if drawn else "the model"] = measure_calibration(
+        probabilities, codes, report.calibration_bins
+    )
+    figure = create_figure("Reliability", "mean probability of the predicted label", "accuracy")
+    for (name, found), dash, symbol in zip(
+        drawn.items(), DASHES[: len(drawn)][::-1], SYMBOLS, strict=False
+    ):
+        figure.add_scatter(
+            x=round_values(found.confidence),
+            y=round_values(found.accuracy),
+            customdata=found.count.tolist(),
+            hovertemplate="%{y:.3f} right at %{x:.3f}, %{customdata:,} reviews",
+            name=f"{name} (expected calibration error {found.error:.3f})",
+            mode="lines+markers",
+            line_dash=dash,
+            marker_symbol=symbol,
+        )
+    diagonal = [1 / len(reviews.labels), 1]
+    return figure.add_scatter(
+        x=diagonal, y=diagonal, name="perfectly calibrated", mode="lines", line=REFERENCE_LINE
+    )
+
+
+def plot_accuracy_by_length(
+    test_predictions: pd.DataFrame,
+    baseline_predictions: pd.DataFrame,
+    tokenizer: Tokenizer,
+    data_description: dict[str, Any],
+    report: ReportParameters,
+) -> go.Figure:
+    """Draw the accuracy of short and of long reviews, with Wilson's 95% intervals.
+
+    Args:
+        test_predictions: Output of `score_test_reviews`.
+        baseline_predictions: Output of `score_baseline`, for the same rows.
+        tokenizer: Output of the pipeline data_processing.
+        data_description: Output of `describe_data`.
+        report: Number of groups, which hold the same number of reviews each.
+
+    Returns:
+        One line per model, and the length limit.
+
+    """
+    lengths = pd.Series(
+        [(ids > UNKNOWN_ID).sum() for ids in encode_whole(tokenizer, test_predictions["review"])]
+    )
+    groups = pd.qcut(
+        lengths.rank(method="first"), min(report.groups, len(lengths)), labels=False
+    ).to_numpy()
+    medians = lengths.groupby(groups).median().tolist()
+    figure = create_figure("Accuracy by length", "known tokens, median of the group", "accuracy")
+    frames = {
+        "LSTM": test_predictions,
+        "baseline": align_rows(baseline_predictions, test_predictions),
+    }
+    for (name, frame), dash, symbol in zip(frames.items(), DASHES, SYMBOLS, strict=False):
+        table = tabulate_accuracy_by_group(is_correct(frame), groups)
+        figure.add_scatter(
+            x=medians,
+            y=round_values(table["accuracy"]),
+            error_y={
+                "array": round_values(table["high"] - table["accuracy"]),
+                "arrayminus": round_values(table["accuracy"] - table["low"]),
+            },
+            name=name,
+            mode="lines+markers",
+            line_dash=dash,
+            marker_symbol=symbol,
+        )
+    return add_vertical_line(figure, data_description["sequence_length"], "limit")
+
+
+def plot_accuracy_by_confidence(
+    test_predictions: pd.DataFrame, baseline_predictions: pd.DataFrame
+) -> go.Figure:
+    """Draw the accuracy of the most confident predictions against the share that is kept.
+
+    Args:
+        test_predictions: Output of `score_test_reviews`.
+        baseline_predictions: Output of `score_baseline`.
+
+    Returns:
+        One line per model.
+
+    """
+    figure = create_figure(
+        "Accuracy of the most confident predictions", "share of the reviews", "accuracy"
+    )
+    frames = {"LSTM": test_predictions, "baseline": baseline_predictions}
+    for (name, frame), dash in zip(frames.items(), DASHES, strict=False):
+        table = tabulate_accuracy_by_coverage(frame)
+        figure.add_scatter(
+            x=table["coverage"].tolist(),
+            y=round_values(table["accuracy"]),
+            name=name,
+            mode="lines",
+            line_dash=dash,
+        )
+    return figure.update_xaxes(tickformat=".0%")

@@ -1,0 +1,147 @@
+"""Figures of the search: its trials and hyperparameters."""
+
+import math
+from typing import Any
+
+import optuna
+import plotly.graph_objects as go
+from optuna.trial import TrialState
+
+from imdb_sentiment.pipelines.reporting.nodes.figures.style import (
+    BLUE,
+    ORANGE,
+    TEMPLATE,
+    YELLOW,
+    create_figure,
+    create_message,
+    make_integer_axis,
+)
+
+STATES = {  # of trials that have ended: name in the legend, colour
+    TrialState.COMPLETE: ("complete", BLUE),
+    TrialState.PRUNED: ("pruned", YELLOW),
+    TrialState.FAIL: ("failed", ORANGE),
+}
+
+
+def plot_optimization_history(study: optuna.Study) -> go.Figure:
+    """Draw the accuracy of each trial and the best so far.
+
+    Args:
+        study: Output of the pipeline tuning.
+
+    Returns:
+        One point per finished trial, and a line.
+
+    """
+    figure = optuna.visualization.plot_optimization_history(study, target_name=_name_target(study))
+    figure.update_layout(template=TEMPLATE, title="Accuracy of the trials", xaxis_title="trial")
+    return figure.update_xaxes(**make_integer_axis(len(study.trials)))
+
+
+def plot_parameter_importances(study: optuna.Study) -> go.Figure:
+    """Draw the share of the variance between trials that each hyperparameter explains.
+
+    Args:
+        study: Output of the pipeline tuning.
+
+    Returns:
+        One bar per hyperparameter, or a message if no two trials differ in accuracy.
+
+    """
+    title = "Importance of the hyperparameters"
+    if not _has_different_trials(study):
+        return create_message(title, "Importances need two finished trials of different accuracy")
+    figure = optuna.visualization.plot_param_importances(study)
+    return figure.update_layout(
+        template=TEMPLATE, title=title, xaxis_title="share of the variance", yaxis_title=None
+    )
+
+
+def plot_parallel_coordinates(study: optuna.Study) -> go.Figure:
+    """Draw each trial as a line through its hyperparameters, coloured by its accuracy.
+
+    Args:
+        study: Output of the pipeline tuning.
+
+    Returns:
+        One line per finished trial, or a message if no two trials differ in accuracy.
+
+    """
+    title = "Hyperparameters of the trials"
+    if not _has_different_trials(study):
+        return create_message(title, "Lines need two finished trials of different accuracy")
+    finished = _get_finished_trials(study)
+    accuracies = [trial.value for trial in finished]
+    axes = [{"label": _name_target(study), "values": accuracies}]
+    searched = {name: kind for trial in finished for name, kind in trial.distributions.items()}
+    for name, kind in sorted(searched.items()):
+        values = [trial.params.get(name) for trial in finished]
+        axes.append({"label": name, **_make_axis(values, log=getattr(kind, "log", False))})
+    figure = go.Figure(layout={"template": TEMPLATE, "title": title})
+    figure.add_parcoords(
+        dimensions=axes,
+        line={"color": accuracies, "colorscale": [BLUE, YELLOW], "showscale": False},
+        labelangle=-15,
+        rangefont={"color": "rgba(0,0,0,0)"},  # hides the ends, which would overlap the names
+    )
+    return figure.update_layout(margin={"t": 90, "b": 20, "l": 80, "r": 80})
+
+
+def plot_trial_times(study: optuna.Study) -> go.Figure:
+    """Draw the duration of each trial, and how it ended.
+
+    Args:
+        study: Output of the pipeline tuning.
+
+    Returns:
+        One bar per trial that has ended.
+
+    """
+    figure = create_figure("Duration of the trials", "trial", "seconds")
+    for state, (name, colour) in STATES.items():
+        trials = [trial for trial in study.trials if trial.state is state and trial.duration]
+        if trials:
+            figure.add_bar(
+                x=[trial.number for trial in trials],
+                y=[trial.duration.total_seconds() for trial in trials if trial.duration],
+                name=name,
+                marker_color=colour,
+            )
+    axis = make_integer_axis(len(study.trials))
+    return figure.update_layout(barmode="stack").update_xaxes(**axis)
+
+
+def _name_target(study: optuna.Study) -> str:
+    return f"{study.user_attrs['protocol']['evaluate_on']} accuracy"
+
+
+def _get_finished_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+def _has_different_trials(study: optuna.Study) -> bool:
+    accuracies = {trial.value for trial in _get_finished_trials(study)}
+    return len(accuracies) > 1 and bool(study.best_params)
+
+
+def _make_axis(values: list[Any], *, log: bool) -> dict[str, Any]:
+    """Return an axis of numbers, or of names one above the other."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        if not log or max(values) < 10 * min(values):
+            return {"values": values}
+        first, last = (math.floor(math.log10(end(values))) for end in (min, max))
+        every = [digit * 10.0**decade for decade in range(first, last + 1) for digit in (1, 2, 5)]
+        ticks = [tick for tick in every if min(values) <= tick <= max(values)]
+        return {
+            "values": [math.log10(value) for value in values],
+            "tickvals": [math.log10(tick) for tick in ticks],
+            "ticktext": [f"{tick:g}" for tick in ticks],
+        }
+    names = sorted({str(value) for value in values})
+    return {
+        "values": [names.index(str(value)) for value in values],
+        "tickvals": list(range(len(names))),
+        "ticktext": names,
+        "range": [-0.1, len(names) - 0.9],
+    }

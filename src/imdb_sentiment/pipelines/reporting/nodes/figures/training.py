@@ -1,0 +1,61 @@
+"""Figures of the training of the final model."""
+
+import numpy as np
+import optuna
+import plotly.graph_objects as go
+
+from imdb_sentiment.network.training import History
+from imdb_sentiment.parameters import Hyperparameters
+from imdb_sentiment.pipelines.reporting.nodes.figures.style import (
+    DASHES,
+    add_vertical_line,
+    create_figure,
+)
+
+
+def plot_learning_curves(
+    history: History, study: optuna.Study, best_hyperparameters: Hyperparameters
+) -> go.Figure:
+    """Draw the accuracy after each epoch, and mark the epoch whose weights the model has.
+
+    Args:
+        history: Metrics of the final model after each epoch.
+        study: Output of the pipeline tuning. Its best trial shows the accuracy on unseen reviews,
+            since the final model may be trained on the validation reviews too.
+        best_hyperparameters: Output of the pipeline tuning; says whether training stopped early.
+
+    Returns:
+        One line per model and set of reviews.
+
+    """
+    names = {
+        "accuracy": "final model, training reviews",
+        "val_accuracy": "final model, validation",
+    }
+    figure = create_figure("Learning curves", "epoch", "accuracy")
+    for (key, name), dash in zip(names.items(), DASHES, strict=False):
+        if key in history:
+            epochs = list(range(1, len(history[key]) + 1))
+            figure.add_scatter(
+                x=epochs, y=history[key], name=name, mode="lines+markers", line_dash=dash
+            )
+    best = study.best_trial.intermediate_values
+    figure.add_scatter(
+        x=[step + 1 for step in best],  # Keras counts from 0
+        y=list(best.values()),
+        name=f"best trial, {study.user_attrs['protocol']['evaluate_on']}",
+        mode="lines+markers",
+        line_dash="dot",
+    )
+    epoch = find_chosen_epoch(history, best_hyperparameters)
+    return add_vertical_line(figure, epoch, "final weights", xanchor="right").update_xaxes(dtick=1)
+
+
+def find_chosen_epoch(history: History, best_hyperparameters: Hyperparameters) -> int:
+    """Return the epoch whose weights the final model has, counted from 1.
+
+    With early stopping it is the epoch of the best validation accuracy, otherwise the last one.
+    """
+    if best_hyperparameters.early_stopping_patience:
+        return int(np.argmax(history["val_accuracy"])) + 1
+    return len(history["accuracy"])

@@ -1,0 +1,184 @@
+"""What people read: the page, the model card and the summary, each from a template."""
+
+import re
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import yaml
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+from scipy.special import logit
+
+from imdb_sentiment.parameters import CustomReviewsParameters
+from imdb_sentiment.pipelines.reporting.nodes.examples import Example
+from imdb_sentiment.pipelines.reporting.nodes.facts import Facts
+
+MIN_EFFECT = 0.01  # in log-odds; words with a smaller effect are not marked,
+MIN_RELATIVE_EFFECT = 0.1  # nor words with a smaller share of the strongest effect
+MAX_CONTEXT = 1000  # characters shown at each end of a long segment
+PROBABILITY_STEP = 1e-7  # about the resolution near 1 of the exported model's probabilities
+
+
+def render_report(
+    *,
+    facts: Facts,
+    mistakes: list[Example],
+    disagreements: list[Example],
+    custom_examples: list[Example],
+    **figures: go.Figure,
+) -> str:
+    """Write the report as one page, which needs no network and no other file.
+
+    Args:
+        facts: Output of `collect_facts`.
+        mistakes: Output of `explain_mistakes`.
+        disagreements: Output of `explain_disagreements`.
+        custom_examples: Output of `explain_custom_reviews`.
+        **figures: The figures, by the names that the template uses.
+
+    Returns:
+        HTML.
+
+    """
+    return _render(
+        "report.html.jinja",
+        facts=facts,
+        mistakes=mistakes,
+        disagreements=disagreements,
+        custom_examples=custom_examples,
+        figures={name: _embed(figure) for name, figure in figures.items()},
+        plotlyjs=Markup(get_plotlyjs()),  # the library's own script
+    )
+
+
+def write_model_card(facts: Facts) -> str:
+    """Describe the model for readers who consider using it.
+
+    The headings are those of Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
+
+    Args:
+        facts: Output of `collect_facts`.
+
+    Returns:
+        Markdown.
+
+    """
+    return _render("model_card.md.jinja", facts=facts)
+
+
+def summarise_run(
+    facts: Facts, custom_predictions: pd.DataFrame, custom: CustomReviewsParameters
+) -> str:
+    """Write the summary that ends a run: best hyperparameters, test accuracy, predictions.
+
+    Args:
+        facts: Output of `collect_facts`.
+        custom_predictions: Output of `score_custom_reviews`.
+        custom: Name of the column with the text.
+
+    Returns:
+        Markdown.
+
+    """
+    columns = [custom.text_column, "predicted_sentiment", "probability"]
+    return _render(
+        "summary.md.jinja",
+        facts=facts,
+        predictions=[
+            {"review": str(review), "label": None if pd.isna(label) else label, "probability": p}
+            for review, label, p in custom_predictions[columns].itertuples(index=False)
+        ],
+    )
+
+
+def mark_words(
+    segments: list[tuple[str, float | None]], probability: float | None
+) -> list[dict[str, Any]]:
+    """Return segments with the strength of their marks, from 0 to 1 for the strongest effect.
+
+    Args:
+        segments: Pairs of a text and its effect: by how much the probability of the predicted label
+            falls without it, or None.
+        probability: Probability of the predicted label; None if there is no prediction.
+
+    Returns:
+        `text`, `effect` and `strength` of each segment. Effects are in log-odds, since no single
+        word changes a probability that is almost 1.
+
+    """
+    effects = [
+        None if effect is None or probability is None else _convert_to_log_odds(probability, effect)
+        for _, effect in segments
+    ]
+    strongest = max([*(abs(effect) for effect in effects if effect is not None), MIN_EFFECT])
+    weakest = max(MIN_EFFECT, MIN_RELATIVE_EFFECT * strongest)
+    return [
+        {
+            "text": _shorten(text),
+            "effect": effect,
+            "strength": round(abs(effect) / strongest, 2)
+            if effect is not None and abs(effect) >= weakest
+            else 0,
+        }
+        for (text, _), effect in zip(segments, effects, strict=True)
+    ]
+
+
+def escape_markdown(text: str) -> str:
+    """Return one line of Markdown that shows `text` letter by letter."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", " ".join(text.split()))
+
+
+def _render(template: str, **values: Any) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("imdb_sentiment.pipelines.reporting", "templates"),
+        autoescape=jinja2.select_autoescape(("html.jinja",)),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "percent": lambda share: f"{100 * share:.1f}%",
+        "p_value": lambda p: f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001",  # noqa: PLR2004
+        "short": lambda value: f"{value:.4g}" if isinstance(value, float) else value,
+        "duration": _format_duration,
+        "marks": mark_words,
+        "yaml": lambda values: yaml.safe_dump(values, sort_keys=False, allow_unicode=True),
+        "line": escape_markdown,
+    }
+    return environment.get_template(template).render(values)
+
+
+def _embed(figure: go.Figure) -> dict[str, Any]:
+    """Return a figure's title, height and JSON, safe inside a script element."""
+    return {
+        "title": figure.layout.title.text,
+        "height": figure.layout.height or 400,
+        "json": Markup(figure.to_json().replace("<", "\\u003c")),  # no markup is left
+    }
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= 2 * MAX_CONTEXT:
+        return text
+    return f"{text[:MAX_CONTEXT]} … {text[-MAX_CONTEXT:]}"
+
+
+def _convert_to_log_odds(probability: float, effect: float) -> float:
+    """Return by how much the log-odds fall when a probability falls by `effect`."""
+    before, after = np.clip(
+        [probability, probability - effect], PROBABILITY_STEP, 1 - PROBABILITY_STEP
+    )
+    return float(logit(before) - logit(after))
+
+
+def _format_duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,174 @@
+"""Scores of the models: the only nodes that show them the test reviews."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import sklearn.pipeline
+
+from imdb_sentiment.evaluation.calibration import apply_temperature, measure_calibration
+from imdb_sentiment.evaluation.metrics import score_predictions
+from imdb_sentiment.evaluation.predictions import (
+    add_predictions,
+    align_rows,
+    choose_texts,
+    get_codes,
+    get_probabilities,
+    is_correct,
+    tabulate_predictions,
+)
+from imdb_sentiment.evaluation.statistics import compare_models
+from imdb_sentiment.network.model import KerasModel, score_sequences
+from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
+from imdb_sentiment.serving import Predictor
+from imdb_sentiment.text.encoded_reviews import EncodedReviews, PseudoLabelledReviews
+
+
+def score_test_reviews(
+    model: KerasModel, test: EncodedReviews, clean_reviews: Iterable[pd.DataFrame]
+) -> pd.DataFrame:
+    """Score the test reviews with the network.
+
+    Args:
+        model: The trained network.
+        test: The encoded test reviews.
+        clean_reviews: Chunks with `row`, `text` and `split`; the source of the texts.
+
+    Returns:
+        One row per test review, in the order of the file: `row`, `review`, `sentiment`,
+        `predicted_sentiment`, the `probability` of that prediction, and `probability_LABEL` for
+        each label.
+
+    """
+    texts = _select_test_rows(clean_reviews).set_index("row")["text"].reindex(pd.Index(test.rows))
+    predictions = tabulate_predictions(score_sequences(model, test.sequences), test.labels)
+    known = pd.DataFrame(
+        {
+            "row": test.rows,
+            "review": texts.to_numpy(),
+            "sentiment": np.array(test.labels, dtype=object)[test.codes],
+        }
+    )
+    return pd.concat([known, predictions], axis="columns")
+
+
+def score_baseline(
+    baseline: sklearn.pipeline.Pipeline,
+    clean_reviews: Iterable[pd.DataFrame],
+    reviews: ReviewsParameters,
+) -> pd.DataFrame:
+    """Score the test reviews with the linear model.
+
+    Args:
+        baseline: Output of the pipeline training.
+        clean_reviews: Chunks with `row`, `text`, `code` and `split`.
+        reviews: The labels.
+
+    Returns:
+        The columns of the network's predictions, except `review`.
+
+    """
+    test = _select_test_rows(clean_reviews)
+    predictions = tabulate_predictions(baseline.predict_proba(test["text"]), reviews.labels)
+    known = pd.DataFrame(
+        {
+            "row": test["row"],
+            "sentiment": np.array(reviews.labels, dtype=object)[test["code"]],
+        }
+    )
+    return pd.concat([known, predictions], axis="columns")
+
+
+def score_custom_reviews(
+    onnx_model: bytes, custom_reviews: pd.DataFrame, custom: CustomReviewsParameters
+) -> pd.DataFrame:
+    """Score the user's own reviews with the exported model, as it will be deployed.
+
+    Args:
+        onnx_model: Output of the pipeline training.
+        custom_reviews: The user's table.
+        custom: Name of the column with the text.
+
+    Returns:
+        The table with `predicted_sentiment`, `probability` and `probability_LABEL` added; they are
+        empty for a review without any word that the model knows. Columns that have these names
+        already are replaced.
+
+    Raises:
+        InputError: The column is missing.
+
+    """
+    predictor = Predictor(onnx_model)
+    texts = choose_texts(custom_reviews, custom)
+    probabilities = predictor.predict_probabilities(texts.tolist())
+    return add_predictions(custom_reviews, tabulate_predictions(probabilities, predictor.labels))
+
+
+def compute_metrics(
+    *,
+    test_predictions: pd.DataFrame,
+    baseline_predictions: pd.DataFrame,
+    study: optuna.Study,
+    calibration: dict[str, Any],
+    export_check: dict[str, float],
+    pseudo_labelled_reviews: PseudoLabelledReviews,
+    reviews: ReviewsParameters,
+    report: ReportParameters,
+) -> dict[str, Any]:
+    """Compare the network with the truth, the linear model and the most frequent label.
+
+    Args:
+        test_predictions: Output of `score_test_reviews`.
+        baseline_predictions: Output of `score_baseline`, for the same rows.
+        study: Output of the pipeline tuning: which reviews it chose by, and its best accuracy.
+        calibration: Output of the pipeline training, with the temperature.
+        export_check: Output of the pipeline training.
+        pseudo_labelled_reviews: Output of the pipeline training: the pseudo-labelled reviews.
+        reviews: The labels; of two, the second is the positive class.
+        report: How intervals and calibration are estimated.
+
+    Returns:
+        The scores of the network with the prefix `test_` (see `score_predictions`), those of the
+        baseline with the prefix `baseline_test_`, McNemar's test of the two, and what is needed to
+        interpret them.
+
+    """
+    evaluate_on = study.user_attrs["protocol"]["evaluate_on"]
+    comparison = compare_models(
+        is_correct(test_predictions), is_correct(align_rows(baseline_predictions, test_predictions))
+    )
+    as_trained = apply_temperature(
+        get_probabilities(test_predictions, reviews.labels), 1 / calibration["temperature"]
+    )
+    calibration_as_trained = measure_calibration(
+        as_trained, get_codes(test_predictions, reviews.labels), report.calibration_bins
+    )
+    label_shares = test_predictions["sentiment"].value_counts(normalize=True)
+    return {
+        "file": reviews.file,
+        "test_rows": len(test_predictions),
+        **{
+            f"{prefix}test_{name}": value
+            for prefix, frame in (("", test_predictions), ("baseline_", baseline_predictions))
+            for name, value in score_predictions(frame, reviews.labels, report).items()
+        },
+        "test_calibration_error_as_trained": calibration_as_trained.error,
+        "temperature": calibration["temperature"],
+        "right_only_by_lstm": comparison.only_first,
+        "right_only_by_baseline": comparison.only_second,
+        "mcnemar_p_value": comparison.p_value,
+        "majority_test_accuracy": float(label_shares.max()),
+        "tuned_on": evaluate_on,
+        "tuning_accuracy": study.best_value,
+        "guessed_training_rows": len(pseudo_labelled_reviews),
+        "test_set_unseen_in_tuning": evaluate_on != "test",
+        **{f"export_{name}": value for name, value in export_check.items()},
+    }
+
+
+def _select_test_rows(clean_reviews: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(
+        (chunk[chunk["split"] == "test"] for chunk in clean_reviews), ignore_index=True
+    )

@@ -1,0 +1,77 @@
+"""Calibration against counting by hand, and temperatures against logistic regression."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from imdb_sentiment.evaluation.calibration import (
+    apply_temperature,
+    fit_temperature,
+    measure_calibration,
+)
+
+
+@pytest.mark.parametrize("labels", [2, 4])
+def test_calibration_is_counted_bin_by_bin(labels: int) -> None:
+    rng = np.random.default_rng(labels)
+    probabilities = rng.dirichlet(np.ones(labels), size=500)
+    probabilities[0] = np.eye(labels)[0]  # as sure as can be
+    probabilities[1] = 1 / labels  # and as unsure
+    codes = rng.integers(labels, size=500)
+    found = measure_calibration(probabilities, codes, 7)
+    least, error = 1 / labels, 0.0
+    counts: list[int] = []
+    for number in range(7):
+        low = least + (1 - least) * number / 7
+        high = least + (1 - least) * (number + 1) / 7
+        rows = [
+            row
+            for row in range(500)
+            if low <= max(probabilities[row]) < high
+            or (number == 6 and max(probabilities[row]) == 1)
+        ]
+        if not rows:
+            continue
+        sure = sum(max(probabilities[row]) for row in rows) / len(rows)
+        right = sum(probabilities[row].argmax() == codes[row] for row in rows) / len(rows)
+        assert found.confidence[len(counts)] == pytest.approx(sure)
+        assert found.accuracy[len(counts)] == pytest.approx(right)
+        counts.append(len(rows))
+        error += len(rows) / 500 * abs(sure - right)
+    assert found.count.tolist() == counts
+    assert sum(counts) == 500
+    assert found.error == pytest.approx(error)
+
+
+def test_a_calibrated_model_has_no_calibration_error() -> None:
+    rng = np.random.default_rng(0)
+    positive = rng.uniform(size=200_000)
+    codes = (rng.uniform(size=200_000) < positive).astype(int)
+    both = np.column_stack([1 - positive, positive])
+    assert measure_calibration(both, codes, 15).error < 0.006
+    assert measure_calibration(apply_temperature(both, 0.3), codes, 15).error > 0.1
+
+
+def test_a_temperature_divides_the_logit() -> None:
+    positive = np.array([0.001, 0.3, 0.5, 0.99])
+    both = np.column_stack([1 - positive, positive])
+    expected = 1 / (1 + np.exp(-np.log(positive / (1 - positive)) / 2.5))
+    np.testing.assert_allclose(apply_temperature(both, 2.5)[:, 1], expected)
+    np.testing.assert_allclose(apply_temperature(apply_temperature(both, 2.5), 1 / 2.5), both)
+    three = np.array([[0.2, 0.3, 0.5]])
+    np.testing.assert_allclose(apply_temperature(three, 0.5), three**2 / (three**2).sum())
+    certain = np.array([[0.0, 1.0]])
+    assert np.isfinite(apply_temperature(certain, 3)).all()
+
+
+@pytest.mark.parametrize("true", [0.5, 1, 3])
+def test_the_best_temperature_is_that_of_a_logistic_regression(true: float) -> None:
+    rng = np.random.default_rng(3)
+    logits = rng.normal(scale=2, size=5000)
+    codes = (rng.uniform(size=5000) < 1 / (1 + np.exp(-logits / true))).astype(int)
+    positive = 1 / (1 + np.exp(-logits))
+    found = fit_temperature(np.column_stack([1 - positive, positive]), codes)
+    regression = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-8)
+    regression.fit(logits[:, np.newaxis], codes)
+    assert found == pytest.approx(1 / regression.coef_[0, 0], rel=1e-3)
+    assert found == pytest.approx(true, rel=0.15)

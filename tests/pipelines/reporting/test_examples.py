@@ -1,0 +1,69 @@
+"""Examples against the predictions that they are chosen from."""
+
+import json
+
+import pandas as pd
+
+from helpers import make_predictions
+from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
+from imdb_sentiment.pipelines.reporting.nodes.examples import (
+    explain_custom_reviews,
+    explain_disagreements,
+    explain_mistakes,
+)
+from imdb_sentiment.serving import Predictor
+from imdb_sentiment.serving.explanation import explain_cleaned
+
+
+def test_the_surest_mistakes_are_explained(
+    exported: bytes, reviews: ReviewsParameters, report: ReportParameters
+) -> None:
+    frame = make_predictions(60, reviews.labels).assign(review="w1 &amp; w2, w3")
+    wrong = frame[frame["sentiment"] != frame["predicted_sentiment"]]
+    surest = wrong.sort_values("probability", ascending=False)
+    frame.loc[surest.index[0], "review"] = "unheard of"
+    mistakes = explain_mistakes(exported, frame, report.model_copy(update={"examples": 5}))
+    assert [mistake["row"] for mistake in mistakes] == surest["row"].tolist()[:5]
+    for mistake, row in zip(mistakes, surest.to_dict("records"), strict=False):
+        for name in ("sentiment", "predicted_sentiment", "probability"):
+            assert mistake[name] == row[name]  # what was tested, not what another run would say
+        json.dumps(mistake)
+    assert mistakes[0]["segments"] == [("unheard of", None)]
+    segments = mistakes[1]["segments"]
+    assert "".join(text for text, _ in segments) == "w1 &amp; w2, w3"  # cleaned once already
+    _, expected = explain_cleaned(Predictor(exported), "w1 &amp; w2, w3")
+    assert segments == [(segment.text, segment.effect) for segment in expected]
+    assert [text for text, effect in segments if effect is not None] == ["w1", "w2", "w3"]
+    assert explain_mistakes(exported, frame, report.model_copy(update={"examples": 0})) == []
+
+
+def test_disagreements_take_turns(
+    exported: bytes, reviews: ReviewsParameters, report: ReportParameters
+) -> None:
+    frame = make_predictions(80, reviews.labels).assign(review="w1 w2")
+    other = make_predictions(80, reviews.labels, seed=5).sample(frac=1, random_state=0)
+    other["sentiment"] = frame.set_index("row").loc[other["row"], "sentiment"].to_numpy()
+    found = explain_disagreements(exported, frame, other, report)
+    assert len(found) == 10
+    rows = frame.set_index("row").join(other.set_index("row"), rsuffix="_other")
+    right = []
+    for example in found:
+        row = rows.loc[example["row"]]
+        assert row["predicted_sentiment"] != row["predicted_sentiment_other"]
+        assert example["baseline_sentiment"] == row["predicted_sentiment_other"]
+        right.append(bool(row["predicted_sentiment"] == row["sentiment"]))
+    assert right == [True, False] * 5
+    assert explain_disagreements(exported, frame, frame, report) == []
+
+
+def test_custom_reviews_without_a_known_word_are_said_to_be_so(
+    exported: bytes, custom: CustomReviewsParameters, report: ReportParameters
+) -> None:
+    table = pd.DataFrame({"review": ["w1", None, "unheard of"]})
+    known, empty, unknown = explain_custom_reviews(exported, table, custom, report)
+    assert known["predicted_sentiment"] in ("negative", "positive")
+    assert empty == {"predicted_sentiment": None, "probability": None, "segments": []}
+    assert unknown["predicted_sentiment"] is None
+    assert unknown["segments"] == [("unheard of", None)]
+    few = report.model_copy(update={"custom_reviews": 1})
+    assert explain_custom_reviews(exported, table, custom, few) == [known]

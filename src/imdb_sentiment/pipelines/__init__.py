@@ -1,1 +1,1 @@
-"""One folder a pipeline: `nodes.py` has the functions, `pipeline.py` the wiring."""
+"""One folder per pipeline: `nodes.py` or `nodes/` has the functions, `pipeline.py` the wiring."""

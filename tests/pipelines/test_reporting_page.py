@@ -13,7 +13,7 @@ import plotly.io
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browser import CHROMIUM, run_browser
+from browser import run_browser
 from helpers import make_predictions
 from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
 from imdb_sentiment.pipelines.reporting.examples import (
@@ -37,8 +37,6 @@ MAX_BYTES = 8_000_000
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
     with run_browser() as browser:
         yield browser
 

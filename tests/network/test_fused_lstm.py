@@ -76,7 +76,12 @@ def test_recurrent_dropout_is_left_to_keras() -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", [{}, {"bidirectional": True, "pooling": "max_mean", "ema_momentum": 0.9}], ids=str
+    "shape",
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        {"bidirectional": True, "pooling": "max_mean", "ema_momentum": 0.9},
+    ],
+    ids=str,
 )
 def test_training_is_that_of_keras(
     shape: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -117,9 +117,10 @@ def test_a_longer_search_goes_on_and_equals_one_in_a_piece(
     assert len({str(parameters) for parameters, _ in trials(piece, tuning)}) == 3
 
 
-def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
-    one_epoch: Hyperparameters, tuning: TuningParameters, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """End each trial at once, with a value that its hyperparameters give."""
+
     def train_at_once(
         train: EncodedReviews, hyperparameters: Hyperparameters, *_: object, **__: object
     ) -> tuple[None, dict[str, list[float]]]:
@@ -129,6 +130,12 @@ def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
     monkeypatch.setattr(f"{nodes}.train_model", train_at_once)
     monkeypatch.setattr(f"{nodes}.score_sequences", lambda *_: np.ones((1, 2)))
     monkeypatch.setattr(f"{nodes}.fit_temperature", lambda *_: 1.0)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
+    one_epoch: Hyperparameters, tuning: TuningParameters
+) -> None:
     sixteen = tuning.model_copy(update={"n_trials": 16})
     whole, crashed = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
     tune(whole, one_epoch, sixteen)
@@ -235,6 +242,7 @@ def test_what_can_not_be_trained_is_found_before_any_trial(
         assert storage.get_all_studies() == []
 
 
+@pytest.mark.slow
 def test_every_hyperparameter_can_be_searched(
     one_epoch: Hyperparameters, tuning: TuningParameters
 ) -> None:
@@ -278,6 +286,7 @@ def test_the_test_set_is_chosen_on_only_when_asked_for(
     assert "flatter" in caplog.text
 
 
+@pytest.mark.slow
 def test_an_epoch_is_reported_and_a_lost_trial_ends_early(
     hyperparameters: Hyperparameters, tuning: TuningParameters
 ) -> None:
@@ -308,6 +317,7 @@ def test_an_epoch_is_reported_and_a_lost_trial_ends_early(
         assert mine.intermediate_values.items() <= theirs.intermediate_values.items()
 
 
+@pytest.mark.usefixtures("no_training")
 @pytest.mark.parametrize("sampler", ["TPESampler", "RandomSampler", "CmaEsSampler", "QMCSampler"])
 def test_the_sampler_is_a_parameter_and_its_study_reproducible(
     sampler: str, one_epoch: Hyperparameters, tuning: TuningParameters

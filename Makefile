@@ -1,6 +1,6 @@
 # make run      set up and run the whole job on the sample
 # make test     set up and run the tests that take minutes and need nothing else
-# make test-all set up and run all tests; they need Chromium, PostgreSQL, curl and the internet
+# make test-all the same, then all other tests, which need Chromium, PostgreSQL, curl and the internet
 # make lint     set up and check style and types
 # make lock     renew requirements*.txt from pyproject.toml
 # make mlflow   put MLflow into .venv too
@@ -16,10 +16,10 @@ run: $(READY)
 	$(BIN)/kedro run
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --cov -m "not (slow or browser or cluster or postgres)"
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal -m "not (slow or browser or cluster or postgres)" $(COVERAGE)
 
-test-all: $(READY)
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --check-commands
+test-all: test
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal -m "slow or browser or cluster or postgres" --check-commands
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
 """The commands in the documents, and which of them the tests have run.
 
-`run_shell` and `run_server` record what they are given as the documents have it. At the end of
-`pytest --check-commands`, conftest.py compares the two, and the run fails if one is missing.
+`run_shell`, `run_kedro` and `run_server` record what they are given, as the documents have it. At
+the end of `pytest --check-commands`, conftest.py compares the two, and the session fails if one is
+missing.
 """
 
 import re
@@ -36,15 +37,19 @@ def find_documented_commands() -> set[str]:
 
 
 def find_commands_of_ci() -> set[str]:
-    """Return what .ci/run gives to make and what make makes of it, from .venv or with it active."""
-    made = set(re.findall(r"^make .*", (PROJECT / ".ci/run").read_text("utf-8"), re.M))
-    lines = set(made)
-    for command in made:
-        done = subprocess.run(
-            [*command.split(), "--dry-run"], cwd=PROJECT, capture_output=True, text=True, check=True
-        )
-        lines |= set(done.stdout.splitlines())
-    return lines | {line.removeprefix(".venv/bin/") for line in lines}
+    """Return what .ci/run gives to make, and what make makes of it."""
+    lines = re.findall(r"^make .*", (PROJECT / ".ci/run").read_text("utf-8"), re.M)
+    targets = {word for line in lines for word in line.split()[1:] if "=" not in word}
+    done = subprocess.run(
+        ["make", "--dry-run", *sorted(targets)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    run = {line.strip() for line in done.stdout.splitlines()}
+    with_environment_active = {line.removeprefix(".venv/bin/") for line in run}
+    return {f"make {target}" for target in targets} | run | with_environment_active
 
 
 def find_missing(word: str) -> list[str]:

@@ -78,32 +78,34 @@ def test_an_explanation_marks_the_words(service: Service) -> None:
 
 def test_a_csv_comes_back_scored(service: Service) -> None:
     body = "id,review\n1,w1\n2,\n3,a,b\n"
-    assert httpx.post(f"{service.url}/score", content=body).status_code == 415
-    answer = httpx.post(f"{service.url}/score", content=body, headers=CSV)
+    assert httpx.post(f"{service.url}/score", content=body, timeout=60).status_code == 415
+    answer = httpx.post(f"{service.url}/score", content=body, headers=CSV, timeout=60)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     header, *rows = answer.text.splitlines()
     assert header.startswith('"id","review","predicted_sentiment","probability"')
     assert rows[1] == '"2","","","","","","no text"'
     assert rows[2] == '"","","","","","","malformed line: 3 fields where the header has 2"'
-    answer = httpx.post(f"{service.url}/score?text_column=text", content=body, headers=CSV)
+    answer = httpx.post(
+        f"{service.url}/score?text_column=text", content=body, headers=CSV, timeout=60
+    )
     assert (answer.status_code, answer.json()["detail"]) == (
         422,
         "there is no column 'text'; there are: id, review",
     )
-    answer = httpx.post(f"{service.url}/score", content=b"review\n\xff\n", headers=CSV)
+    answer = httpx.post(f"{service.url}/score", content=b"review\n\xff\n", headers=CSV, timeout=60)
     assert answer.status_code == 422
     assert "not UTF-8" in answer.json()["detail"]
 
 
 def test_it_tells_how_it_is(service: Service) -> None:
-    assert httpx.get(f"{service.url}/health").json() == {"status": "alive"}
-    assert httpx.get(f"{service.url}/ready").json() == {"status": "ready"}
-    model = httpx.get(f"{service.url}/model").json()
+    assert httpx.get(f"{service.url}/health", timeout=60).json() == {"status": "alive"}
+    assert httpx.get(f"{service.url}/ready", timeout=60).json() == {"status": "ready"}
+    model = httpx.get(f"{service.url}/model", timeout=60).json()
     assert model["labels"] == ["negative", "positive"]
     assert model["examples"] == list(EXAMPLES)
     assert model["facts"]["fact"] == "true"
-    document = httpx.get(f"{service.url}/openapi.json").json()
+    document = httpx.get(f"{service.url}/openapi.json", timeout=60).json()
     assert {"/predict", "/explain", "/score", "/health", "/ready"} <= set(document["paths"])
     schemas = document["components"]["schemas"]
     texts = schemas["PredictRequest"]["properties"]["texts"]
@@ -112,7 +114,7 @@ def test_it_tells_how_it_is(service: Service) -> None:
 
 
 def count(service: Service, name: str) -> float:
-    lines = httpx.get(f"{service.url}/metrics").text.splitlines()
+    lines = httpx.get(f"{service.url}/metrics", timeout=60).text.splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
 
@@ -122,8 +124,8 @@ def test_metrics_count(service: Service) -> None:
     post(service, "/predict", {"texts": ["w1", "w2", "w3"]})
     after = count(service, answered), count(service, "imdb_sentiment_texts_total")
     assert (after[0] - before[0], after[1] - before[1]) == (1, 3)
-    httpx.get(f"{service.url}/no/such/path")
-    assert "no/such" not in httpx.get(f"{service.url}/metrics").text
+    httpx.get(f"{service.url}/no/such/path", timeout=60)
+    assert "no/such" not in httpx.get(f"{service.url}/metrics", timeout=60).text
 
 
 def test_the_log_is_json_without_the_texts(service: Service) -> None:
@@ -293,15 +295,17 @@ def test_other_sites_may_ask_only_if_they_are_named(
     body = {"texts": ["w1"]}
     answer = post(service, "/predict", body, headers={"Origin": site})
     assert not any(name.startswith("access-control") for name in answer.headers)
-    assert httpx.options(f"{service.url}/predict", headers=asked).status_code == 405
+    assert httpx.options(f"{service.url}/predict", headers=asked, timeout=60).status_code == 405
     with run_service(model_file, tmp_path, "--allow-origin", site, api_key="s3cret") as open_to_it:
-        asked_first = httpx.options(f"{open_to_it.url}/predict", headers=asked)
+        asked_first = httpx.options(f"{open_to_it.url}/predict", headers=asked, timeout=60)
         assert asked_first.status_code == 200
         key = {"X-API-Key": "s3cret", "Origin": site}
         answer = post(open_to_it, "/predict", body, headers=key)
         assert answer.headers["access-control-allow-origin"] == site
         other = asked | {"Origin": "https://elsewhere.org"}
-        assert httpx.options(f"{open_to_it.url}/predict", headers=other).status_code == 400
+        assert (
+            httpx.options(f"{open_to_it.url}/predict", headers=other, timeout=60).status_code == 400
+        )
 
 
 def test_what_takes_too_long_is_given_up(model_file: Path, tmp_path: Path) -> None:
@@ -317,7 +321,7 @@ def test_a_body_too_large_is_refused(model_file: Path, tmp_path: Path) -> None:
     options = ("--max-texts", "1", "--max-characters", "100", "--max-upload", "1000")
     with run_service(model_file, tmp_path, *options) as service:
         for path, size in (("/predict", 5000), ("/score", 1001)):
-            answer = httpx.post(service.url + path, content=b"x" * size, headers=CSV)
+            answer = httpx.post(service.url + path, content=b"x" * size, headers=CSV, timeout=60)
             assert answer.status_code == 413
             assert "larger than" in answer.json()["detail"]
 
@@ -325,7 +329,7 @@ def test_a_body_too_large_is_refused(model_file: Path, tmp_path: Path) -> None:
 def test_the_answer_to_a_body_far_too_large_is_not_lost(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path, "--max-upload", "1000") as service:
         body = b"x" * 30_000_000  # more than the sockets' buffers hold
-        with httpx.Client() as client:
+        with httpx.Client(timeout=60) as client:
             for _ in range(5):
                 answer = client.post(f"{service.url}/score", content=body, headers=CSV)
                 assert answer.status_code == 413
@@ -389,10 +393,10 @@ def test_the_api_key_is_asked_for(model_file: Path, tmp_path: Path) -> None:
                 assert answer.status_code == 401
             assert post(service, "/score", "review", headers=headers).status_code == 401
         # The key is asked for before the body is looked at.
-        assert httpx.post(f"{service.url}/predict", content=b"{").status_code == 401
+        assert httpx.post(f"{service.url}/predict", content=b"{", timeout=60).status_code == 401
         allowed = {"X-API-Key": "s3cret"}
         assert post(service, "/predict", {"texts": ["w1"]}, headers=allowed).status_code == 200
-        assert httpx.get(f"{service.url}/ready").status_code == 200
+        assert httpx.get(f"{service.url}/ready", timeout=60).status_code == 200
         assert "s3cret" not in service.log.read_text()
 
 
@@ -410,10 +414,10 @@ def test_what_was_accepted_is_answered_before_the_end(model_file: Path, tmp_path
             assert len(answer.result().text.splitlines()) == rows + 1
         assert service.process.wait(60) in (0, -signal.SIGTERM)
         with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{service.url}/health")
+            httpx.get(f"{service.url}/health", timeout=60)
 
 
 def test_nobody_else_is_let_in(service: Service) -> None:
     # Another address of this machine, at which a service for all networks would answer.
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{service.url.replace('127.0.0.1', '127.0.0.2')}/health")
+        httpx.get(f"{service.url.replace('127.0.0.1', '127.0.0.2')}/health", timeout=60)

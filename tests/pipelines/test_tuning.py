@@ -18,7 +18,6 @@ from optuna.trial import TrialState
 from helpers import (
     SMALL,
     base_parameters,
-    kedro,
     lay_over,
     make_encoded,
     make_once,
@@ -443,16 +442,15 @@ def test_a_search_that_is_ended_goes_on_as_if_it_had_not_been(ready: Path) -> No
     assert "Traceback" not in output
     assert not (ready / "data/06_models/best_hyperparameters.json").exists()
 
-    resumed = kedro(ready, *tune, SLOW)
-    assert resumed.returncode == 0, resumed.stdout
-    assert "Trial 2," not in resumed.stdout
+    resumed = run_kedro(ready, f"kedro run --pipelines tuning --params {SLOW}")
+    assert "Trial 4, epoch 3 of 3" in resumed
+    assert "Trial 2," not in resumed
     table = read_trials(ready)
     assert table["state"].tolist() == ["complete", "fail", "complete", "fail", "complete"]
     assert table["failure"].dropna().tolist() == ["its process died", "interrupted"]
     assert table["retry_of"].dropna().tolist() == [1]
 
-    whole = kedro(ready, *tune, f"{SLOW},tuning.study_name=whole")
-    assert whole.returncode == 0, whole.stdout
+    run_kedro(ready, f"kedro run --pipelines tuning --params {SLOW},tuning.study_name=whole")
     columns = ["value", "params_units", "params_dropout_rate", "params_optimizer"]
     pd.testing.assert_frame_equal(
         table.loc[table["state"] == "complete", columns].reset_index(drop=True),

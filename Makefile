@@ -1,21 +1,25 @@
-# make run    set up and run the whole job on the sample
-# make test   set up and run the tests
-# make lint   set up and check style and types
-# make lock   renew requirements*.txt from pyproject.toml
-# make mlflow put MLflow into .venv too
+# make run      set up and run the whole job on the sample
+# make test     set up and run the tests that take minutes and need nothing else
+# make test-all the same, then all other tests, which need Chromium, PostgreSQL, curl and the internet
+# make lint     set up and check style and types
+# make lock     renew requirements*.txt from pyproject.toml
+# make mlflow   put MLflow into .venv too
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint mlflow lock clean
+.PHONY: run test test-all lint mlflow lock clean
 
 run: $(READY)
 	$(BIN)/kedro run
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal -m "not (slow or browser or cluster or postgres)" $(COVERAGE)
+
+test-all: test
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal -m "slow or browser or cluster or postgres" --check-commands
 
 lint: $(READY)
 	$(BIN)/ruff check .

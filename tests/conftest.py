@@ -1,12 +1,20 @@
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helpers import base_parameters, make_encoded, small_hyperparameters, three_label_run
+from commands import RUN, find_missing
+from helpers import (
+    base_parameters,
+    make_encoded,
+    make_once,
+    small_hyperparameters,
+    three_label_run,
+)
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (
@@ -26,6 +34,57 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)  # what tests run is not to be kept 
 os.environ.pop("IMDB_SENTIMENT_API_KEY", None)  # nor does the service ask them for a reader's key
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--check-commands",
+        nargs="?",
+        const="",
+        metavar="WORD",
+        help="fail if a command of README.md or docs/ was run neither now nor by the session "
+        "before; with =WORD, only commands that contain it count",
+    )
+
+
+# What a test needs by way of a fixture, wherever that is defined.
+MARKERS = {"browser": "browser", "postgresql": "postgres", "two": "cluster", "cluster": "cluster"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    for item in items:
+        for fixture in MARKERS.keys() & set(item.fixturenames):
+            item.add_marker(MARKERS[fixture])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a process of pytest-xdist has run."""
+    RUN.update(getattr(node, "workeroutput", {}).get("commands", ()))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["commands"] = sorted(RUN)
+        return
+    word = config.getoption("--check-commands")
+    cache = getattr(config, "cache", None)
+    if word is None:
+        if cache:  # for the rest of the tests, which `make test-all` runs next
+            cache.set("imdb_sentiment/commands", sorted(RUN))
+        return
+    if session.exitstatus != pytest.ExitCode.OK:
+        return
+    if cache:
+        RUN.update(cache.get("imdb_sentiment/commands", []))
+    if missing := find_missing(word):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        report: Any = config.pluginmanager.get_plugin("terminalreporter")
+        report.write_line("\nDocumented commands that no test has run:", red=True)
+        for command in missing:
+            report.write_line(f"  {command}")
+
+
 @pytest.fixture(scope="session")
 def conf() -> dict[str, Any]:
     return base_parameters()
@@ -33,8 +92,19 @@ def conf() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Return a project in which the main job has run, and what it printed."""
-    return three_label_run(tmp_path_factory.mktemp("finished"))
+    """Return a project in which the main job has run, to be read only, and what it printed."""
+
+    def make(folder: Path) -> None:
+        (folder / "console.txt").write_text(three_label_run(folder)[1], encoding="utf-8")
+
+    project = make_once(tmp_path_factory, "finished", make)
+    return project, (project / "console.txt").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def copy_of_finished(finished: tuple[Path, str], tmp_path: Path) -> Path:
+    """Return a finished project to write in."""
+    return shutil.copytree(finished[0], tmp_path / "project")
 
 
 @pytest.fixture
@@ -83,9 +153,7 @@ def report(conf: dict[str, Any]) -> ReportParameters:
     return ReportParameters(**conf["report"])
 
 
-@pytest.fixture(scope="session")
-def exported() -> bytes:
-    """Return a small exported model of two labels; its words are w0 to w27."""
+def export_small_model() -> bytes:
     small = small_hyperparameters(
         units=5, dropout_rate=0.2, learning_rate=0.05, batch_size=8, epochs=3
     )
@@ -107,10 +175,18 @@ def exported() -> bytes:
 
 
 @pytest.fixture(scope="session")
-def model_file(exported: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(exported)
-    return path
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small exported model of two labels; its words are w0 to w27."""
+
+    def make(folder: Path) -> None:
+        (folder / "model.onnx").write_bytes(export_small_model())
+
+    return make_once(tmp_path_factory, "model", make) / "model.onnx"
+
+
+@pytest.fixture(scope="session")
+def exported(model_file: Path) -> bytes:
+    return model_file.read_bytes()
 
 
 @pytest.fixture(scope="session")

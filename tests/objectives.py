@@ -53,9 +53,14 @@ def log_slow_call(trial: optuna.Trial, log: Path) -> float:
 def hang_unless_told(trial: optuna.Trial, folder: Path) -> float:
     """Leave one's process number in the folder, and hang until a file `go` is there."""
     (folder / f"{trial.number}.pid").write_text(str(os.getpid()))
-    while not (folder / "go").exists():
-        time.sleep(0.02)
+    wait_for_file(folder / "go")
     return float(trial.params["x"])
+
+
+def wait_for_file(path: Path) -> None:
+    """Wait until a file is there."""
+    while not path.exists():
+        time.sleep(0.02)
 
 
 def raise_below_half(trial: optuna.Trial, _: object) -> float:

@@ -3,12 +3,13 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from helpers import find_free_port
 
 PASSWORD = "a secret: /@?"  # what a URL would have to escape
 
@@ -22,27 +23,27 @@ class Server:
     password: str
 
 
-def find_programs() -> Path | None:
+def _find_programs() -> Path:
     """Return the folder of `initdb` and `pg_ctl`; Debian keeps them out of the PATH."""
     found = shutil.which("pg_ctl")
     if found and Path(found).with_name("initdb").exists():
         return Path(found).parent
     candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return candidates[-1] if candidates else None
+    assert candidates, "PostgreSQL is not installed; -m 'not postgres' leaves out what needs it"
+    return candidates[-1]
 
 
 @contextlib.contextmanager
-def run_postgres(programs: Path) -> Iterator[Server]:
+def run_postgres() -> Iterator[Server]:
     """Start a server with an empty database, and stop it."""
+    programs = _find_programs()
     user = "postgres" if os.geteuid() == 0 else None  # it refuses to be root
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     (folder / "password").write_text(PASSWORD)
     if user:
         shutil.chown(folder, user)
         shutil.chown(folder / "password", user)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_free_port()
     data = str(folder / "data")
 
     def call(program: str, *arguments: str) -> None:

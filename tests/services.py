@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx
 from tokenizers import Tokenizer
 
+from helpers import find_free_port
 from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.text.tokenizer import train_tokenizer
 
@@ -46,9 +46,7 @@ def run_service(
     python: Path | str = sys.executable,
 ) -> Iterator[Service]:
     """Start a service and wait until it is ready; stop it at the end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_free_port()
     url = f"http://127.0.0.1:{port}"
     environment = os.environ | ({"IMDB_SENTIMENT_API_KEY": api_key} if api_key else {})
     command = [python, "-m", "imdb_sentiment", "serve", "--model", str(model_file)]
@@ -58,7 +56,7 @@ def run_service(
             [*command, "--port", str(port), *options], stderr=output, env=environment
         )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"{url}/ready").status_code == httpx.codes.OK:
@@ -70,7 +68,7 @@ def run_service(
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

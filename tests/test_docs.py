@@ -1,6 +1,5 @@
 """What the documents show in blocks of Python or bash is run as it stands."""
 
-import ast
 import re
 import shutil
 import subprocess
@@ -12,65 +11,67 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from commands import DOCUMENTS, find_commands, find_documented_commands
 from helpers import PROJECT, run_shell
 
 SNIPPETS = [
     pytest.param(snippet, id=f"{path.name}, {number}")
-    for path in (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")))
+    for path in DOCUMENTS
     for number, snippet in enumerate(
         re.findall(r"```python\n(.*?)```", path.read_text("utf-8"), re.S)
     )
 ]
 
-
-def find_commands(text: str) -> set[str]:
-    """Return the lines of a document's bash blocks, and the runs of Kedro in its sentences."""
-    blocks = re.findall(r"^```bash\n(.*?)^```", text, re.S | re.M)
-    lines = [line.split("  #")[0].split(" # ")[0] for line in "".join(blocks).splitlines()]
-    sentences = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
-    runs = re.findall(r"`((?:kedro run|pip install -e)\b[^`…]*)`", sentences)
-    return {re.sub(r"\s+", " ", command).strip() for command in (*lines, *runs)} - {""}
-
-
-COMMANDS = set().union(
-    *(
-        find_commands(path.read_text("utf-8"))
-        for path in (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")))
-    )
-)
 # MLflow alone is not in requirements.txt.
-EXTRAS = {
+EXTRAS = [
     f'pip install -e ".[{extra}]"'
     for extra in tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"][
         "optional-dependencies"
     ]
     if extra != "mlflow"
-}
+]
 
 
-def run_by_ci() -> set[str]:
-    """Return what .ci/run gives to make, and what make makes of it."""
-    made = set(re.findall(r"^make .*", (PROJECT / ".ci/run").read_text("utf-8"), re.M))
-    dry = run_shell(PROJECT, "\n".join(f"{command} --dry-run" for command in sorted(made)))
-    return made | set(dry.splitlines())
+def test_commands_are_found_in_blocks_and_sentences() -> None:
+    text = """
+The command `kedro run
+--env imdb` and `kedro viz` in a sentence.
+
+```bash
+make run    # a comment
+dask scheduler &
+# a comment of its own
+export A=1 &&  kedro run # another
+```
+
+```python
+kedro = "kedro run"
+```
+"""
+    assert find_commands(text) == {
+        "kedro run --env imdb",
+        "make run",
+        "dask scheduler",
+        "export A=1 && kedro run",
+    }
+    assert len(find_documented_commands()) > 30
 
 
-def run_by_tests() -> set[str]:
-    """Return the lines that stand as they are in the tests that give some to a shell."""
-    lines = set()
-    for path in (PROJECT / "tests").rglob("*.py"):
-        for function in ast.parse(path.read_text("utf-8")).body:
-            parts = list(ast.walk(function))
-            called = {ast.unparse(part.func) for part in parts if isinstance(part, ast.Call)}
-            if called & {"run_shell", "run_server"}:
-                strings = [part.value for part in parts if isinstance(part, ast.Constant)]
-                lines |= {line for some in strings for line in str(some).splitlines()}
-    return lines
-
-
-def test_every_command_is_run() -> None:
-    assert len(COMMANDS) > 30
-    assert COMMANDS - EXTRAS - run_by_ci() - run_by_tests() == set()
+@pytest.mark.parametrize("processes", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_documented_command_that_was_not_run_fails_the_run(processes: int) -> None:
+    """As `make test-all` does; with this word it also knows of no other command."""
+    this = f"{__file__}::test_commands_are_found_in_blocks_and_sentences"
+    options = ["-p", "no:cacheprovider", f"--numprocesses={processes}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "--check-commands=kedro viz", this],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 passed" in done.stdout
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "no test has run:\n  kedro viz run\n" in done.stdout
 
 
 @pytest.fixture
@@ -94,19 +95,27 @@ def test_the_plain_commands_make_the_environment(bare: Path) -> None:
     shutil.rmtree(bare / ".venv")
     (bare / ".venv").symlink_to(sys.prefix)
     pins = run_shell(
-        bare, ".venv/bin/python -m pip install --require-hashes -r requirements.txt", **PIP
+        bare,
+        ".venv/bin/python -m pip install --require-hashes -r requirements.txt",
+        environment=PIP,
     )
     assert pins.count("Requirement already satisfied") > 100
     assert "Would install" not in pins
     project = run_shell(
-        bare, ".venv/bin/python -m pip install --no-deps --no-build-isolation -e .", **PIP
+        bare, ".venv/bin/python -m pip install --no-deps --no-build-isolation -e .", environment=PIP
     )
     assert re.search(r"^Would install imdb-sentiment-\S+$", project, re.M)
 
 
-@pytest.mark.parametrize("command", ["pip install -e .", *sorted(EXTRAS)])
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(command, marks=[] if "dev" in command else pytest.mark.slow)
+        for command in ("pip install -e .", *EXTRAS)
+    ],
+)
 def test_it_installs_with_an_extra_or_without(command: str, bare: Path) -> None:
-    output = run_shell(bare, command, **PIP)
+    output = run_shell(bare, command, environment=PIP)
     assert "does not provide the extra" not in output
     assert re.search(r"^Would install imdb-sentiment-\S+$", output, re.M)
 
@@ -123,16 +132,16 @@ def test_there_are_snippets() -> None:
 
 
 def test_a_pipeline_is_added_as_the_document_has_it(
-    finished: tuple[Path, str], tmp_path: Path
+    copy_of_finished: Path,
 ) -> None:
-    project = shutil.copytree(finished[0], tmp_path / "project")
+    project = copy_of_finished
     text = (PROJECT / "docs/architecture.md").read_text("utf-8")
     files = re.findall(r"^`([\w/]+\.\w+)`:\n\n```\w+\n(.*?)```", text, re.M | re.S)
     assert len(files) == 3
     for name, content in files:
         (project / name).parent.mkdir(exist_ok=True)
         (project / name).write_text(content)
-    run_shell(project, "kedro run --pipelines lengths")
+    run_shell(project, "kedro run --pipelines lengths")  # with the project's own src
     lengths = pd.read_csv(project / "data/08_reporting/lengths.csv")
     assert lengths["code"].tolist() == [0, 1, 2]
     assert lengths["words"].between(8, 10).all()  # three words, five fillers, a number

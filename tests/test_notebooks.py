@@ -13,9 +13,9 @@ NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_run_on_a_finished_project(path: Path, finished: tuple[Path, str]) -> None:
-    folder = finished[0] / "notebooks"
-    folder.mkdir(exist_ok=True)
+def test_notebooks_run_on_a_finished_project(path: Path, copy_of_finished: Path) -> None:
+    folder = copy_of_finished / "notebooks"
+    folder.mkdir()
     notebook = nbformat.read(shutil.copy(path, folder), as_version=4)  # type: ignore[no-untyped-call]
     NotebookClient(
         notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
@@ -30,8 +30,8 @@ def test_notebooks_run_on_a_finished_project(path: Path, finished: tuple[Path, s
     "command",
     ["jupyter lab notebooks/explore.ipynb", "jupyter lab notebooks/report.ipynb"],
 )
-def test_jupyter_opens_them(command: str, finished: tuple[Path, str], tmp_path: Path) -> None:
-    shutil.copytree(PROJECT / "notebooks", finished[0] / "notebooks", dirs_exist_ok=True)
+def test_jupyter_opens_them(command: str, copy_of_finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(PROJECT / "notebooks", copy_of_finished / "notebooks")
     settings = {
         "ServerApp": {"allow_root": True, "open_browser": False},
         "IdentityProvider": {"token": ""},
@@ -39,9 +39,10 @@ def test_jupyter_opens_them(command: str, finished: tuple[Path, str], tmp_path: 
     (tmp_path / "jupyter_server_config.json").write_text(json.dumps(settings))
     name = Path(command).name
     places = {f"JUPYTER_{kind}_DIR": str(tmp_path) for kind in ("CONFIG", "DATA", "RUNTIME")}
-    with run_server(finished[0], command, 8888, **places):
-        page = httpx.get(f"http://127.0.0.1:8888/lab/tree/{name}", timeout=60)
-        notebook = httpx.get(f"http://127.0.0.1:8888/api/contents/{name}", timeout=60).json()
+    free = {"jupyter lab": "jupyter lab --port PORT"}
+    with run_server(copy_of_finished, command, free, places) as server:
+        page = httpx.get(f"{server.url}/lab/tree/{name}", timeout=60)
+        notebook = httpx.get(f"{server.url}/api/contents/{name}", timeout=60).json()
     assert "JupyterLab" in page.text
     assert len(notebook["content"]["cells"]) > 3
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,7 +12,6 @@ import pandas as pd
 import pytest
 import yaml
 from click import ClickException
-from kedro.framework.startup import bootstrap_project
 from kedro_telemetry.plugin import _check_for_telemetry_consent
 
 from helpers import (
@@ -24,11 +22,11 @@ from helpers import (
     lay_over,
     make_project,
     make_reviews,
-    run_shell,
+    run_kedro,
+    run_session,
     three_label_run,
     write_csv,
 )
-from imdb_sentiment.framework.session import PlainErrorsSession
 from imdb_sentiment.serving import Predictor
 
 SMALL_BEST = {
@@ -125,6 +123,7 @@ def test_the_console_ends_with_the_summary_and_stays_clean(finished: tuple[Path,
         assert noise not in output
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_results(finished: tuple[Path, str], tmp_path: Path) -> None:
     first = finished[0]
     second, _ = three_label_run(tmp_path)
@@ -137,17 +136,16 @@ def test_the_same_seed_gives_the_same_results(finished: tuple[Path, str], tmp_pa
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
 
 
-def test_a_finished_study_is_not_searched_again(finished: tuple[Path, str]) -> None:
-    project, _ = finished
-    again = kedro(project, "run", "--pipelines", "tuning")
-    assert again.returncode == 0, again.stdout
-    assert "epoch 1" not in again.stdout
+def test_a_finished_study_is_not_searched_again(copy_of_finished: Path) -> None:
+    again = run_kedro(copy_of_finished, "kedro run --pipelines tuning")
+    assert "Running node: tune_hyperparameters" in again
+    assert "epoch 1" not in again
 
 
-def test_every_run_leaves_a_record(finished: tuple[Path, str], tmp_path: Path) -> None:
-    project = shutil.copytree(finished[0], tmp_path / "project")
+def test_every_run_leaves_a_record(copy_of_finished: Path) -> None:
+    project = copy_of_finished
     for _ in range(2):
-        run_shell(project, "kedro run --pipelines reporting")
+        run_kedro(project, "kedro run --pipelines reporting")
     records = sorted((project / "data/08_reporting/runs/record.json").glob("*/record.json"))
     accuracy = json.loads((project / "data/08_reporting/metrics.json").read_text())["test_accuracy"]
     assert [json.loads(path.read_text())["metrics"]["test_accuracy"] for path in records] == (
@@ -159,7 +157,11 @@ def test_every_run_leaves_a_record(finished: tuple[Path, str], tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "arguments",
-    [["registry", "list"], ["run", "--pipelines", "data_processing"], ["viz", "build"]],
+    [
+        pytest.param(["registry", "list"], marks=pytest.mark.slow),
+        ["run", "--pipelines", "data_processing"],
+        pytest.param(["viz", "build"], marks=pytest.mark.slow),
+    ],
     ids=" ".join,
 )
 def test_data_pipelines_start_without_tensorflow(arguments: list[str], tmp_path: Path) -> None:
@@ -194,13 +196,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (raw / "empty.csv").write_bytes(b"")
     (raw / "cp1252.csv").write_bytes("review,sentiment\ncafé,positive\n".encode("cp1252"))
     (raw / "quote.csv").write_text('review,sentiment\n"never closed,positive\n')
-    bootstrap_project(project)
     return project
-
-
-def run_session(project: Path, env: str | None = None, **parameters: Any) -> None:
-    with PlainErrorsSession.create(project, env=env, runtime_params=parameters) as session:
-        session.run(pipeline_names=["data_processing"])  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +221,7 @@ def test_what_a_user_can_mend_is_one_line(
     parameters: dict[str, Any], message: str, project: Path
 ) -> None:
     with pytest.raises(ClickException, match=message):
-        run_session(project, **parameters)
+        run_session(project, "data_processing", **parameters)
 
 
 def test_a_misspelt_group_of_parameters_is_refused(project: Path) -> None:
@@ -233,17 +229,14 @@ def test_a_misspelt_group_of_parameters_is_refused(project: Path) -> None:
     path.write_text("tunning: {n_trials: 3}")
     try:
         with pytest.raises(ClickException, match=r"no parameter 'tunning' in conf/.*tuning"):
-            run_session(project)
+            run_session(project, "data_processing")
     finally:
         path.unlink()
 
 
 def test_a_run_that_lacks_its_inputs_does_not_begin(project: Path) -> None:
-    with (
-        PlainErrorsSession.create(project) as session,
-        pytest.raises(ClickException, match=r"baseline\.pkl does not exist.*run the pipeline"),
-    ):
-        session.run(pipeline_names=["reporting"])  # type: ignore[call-arg]
+    with pytest.raises(ClickException, match=r"baseline\.pkl does not exist.*run the pipeline"):
+        run_session(project, "reporting")
 
 
 def test_an_archive_of_ones_own_is_a_parameter(project: Path, tmp_path: Path) -> None:
@@ -256,21 +249,21 @@ def test_an_archive_of_ones_own_is_a_parameter(project: Path, tmp_path: Path) ->
     raw = project / "data/01_raw/imdb_reviews.csv"
     before = raw.read_bytes()
     command = "kedro run --pipelines imdb_download --params imdb_archive=PATH"
-    run_shell(project, command.replace("PATH", str(path)))
+    run_kedro(project, command, {"PATH": str(path)})
     assert pd.read_csv(raw).to_dict("records") == [
         {"review": "fine", "sentiment": "positive", "split": "train", "block": "train/pos/0"}
     ]
     raw.write_bytes(before)
 
 
+@pytest.mark.slow
 def test_four_numeric_labels_run_end_to_end(tmp_path: Path) -> None:
     labels = (1, 2, 3, 4)
     project = make_project(tmp_path, SMALL | {"reviews": {"labels": list(labels)}})
     rows = make_reviews(400, [str(label) for label in labels])
     write_csv(project / "data/01_raw/stars.csv", rows)
     parameters = "reviews_file=stars.csv,tuning.n_trials=1,hyperparameters.epochs=6"
-    done = kedro(project, "run", "--params", parameters)
-    assert done.returncode == 0, done.stdout
+    run_kedro(project, f"kedro run --params {parameters}")
     metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
     assert metrics["test_accuracy"] > 0.5
     assert metrics["test_roc_auc"] > 0.7
@@ -294,7 +287,7 @@ def test_the_command_line_shows_that_line_and_no_traceback(project: Path) -> Non
 def test_columns_labels_and_paths_are_parameters(project: Path, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "elsewhere.csv", make_reviews(150, ("bad", "good")), ("t", "l"))
     names = {"text_column": "t", "label_column": "l", "labels": ["bad", "good"]}
-    run_session(project, reviews_file=str(path), reviews=names)
+    run_session(project, "data_processing", reviews_file=str(path), reviews=names)
     audit = json.loads((project / "data/02_intermediate/audit.json").read_text())
     assert audit["accepted_by_label"] == {"bad": 75, "good": 75}
 
@@ -303,16 +296,16 @@ def test_another_encoding_is_a_parameter(project: Path) -> None:
     rows = "".join(f"café {text},{label}\n" for text, label in make_reviews(150))
     path = project / "data/01_raw/encoded.csv"
     path.write_bytes(f"review,sentiment\n{rows}".encode("cp1252"))
-    run_session(project, reviews_file="encoded.csv", reviews_encoding="cp1252")
+    run_session(project, "data_processing", reviews_file="encoded.csv", reviews_encoding="cp1252")
     tokenizer = json.loads((project / "data/04_feature/tokenizer.json").read_text())
     assert "café" in tokenizer["model"]["vocab"]
 
 
 def test_the_env_imdb_takes_the_official_split(project: Path) -> None:
-    run_session(project, env="imdb")
+    run_session(project, "data_processing", env="imdb")
     audit = json.loads((project / "data/02_intermediate/audit.json").read_text())
     assert audit["accepted_by_own_split"] == {"train": 100, "test": 50}
-    run_session(project, env="imdb", split={"method": "random"})
+    run_session(project, "data_processing", env="imdb", split={"method": "random"})
     audit = json.loads((project / "data/02_intermediate/audit.json").read_text())
     assert audit["accepted_by_own_split"] == {}
 
@@ -334,10 +327,11 @@ def imdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     archive = catalog["imdb_archive"]
     archive["own_archive"] = str(project / "archive.tar.gz")
     (project / "conf/local/catalog.yml").write_text(yaml.safe_dump({"imdb_archive": archive}))
-    run_shell(project, "kedro run --pipelines imdb_download")
+    run_kedro(project, "kedro run --pipelines imdb_download")
     return project
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "test_rows"),
     [
@@ -360,7 +354,7 @@ def imdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_the_presets_do_the_whole_job(command: str, test_rows: int, imdb: Path) -> None:
-    run_shell(imdb, command)
+    run_kedro(imdb, command)
     metrics = json.loads((imdb / "data/08_reporting/metrics.json").read_text())
     assert metrics["file"] == "imdb_reviews.csv"
     assert metrics["test_rows"] == test_rows
@@ -376,6 +370,7 @@ def test_the_presets_do_the_whole_job(command: str, test_rows: int, imdb: Path) 
         assert not train & validation
 
 
+@pytest.mark.slow
 def test_the_env_imdb_does_the_whole_job_on_three_labels_of_another_domain(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     three = {"reviews": {"labels": list(THREE_LABELS)}}
@@ -386,13 +381,14 @@ def test_the_env_imdb_does_the_whole_job_on_three_labels_of_another_domain(tmp_p
     ]
     write_csv(project / "data/01_raw/hotels.csv", rows)
     parameters = "reviews_file=hotels.csv,split.method=random,hyperparameters.epochs=6"
-    run_shell(project, f"kedro run --env imdb --params {parameters}")
+    run_kedro(project, f"kedro run --env imdb --params {parameters}")
     metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
     assert metrics["test_accuracy"] > 0.6
     predictor = Predictor.load(project / "data/06_models/model.onnx")
     assert predictor.predict("a superb room").label in THREE_LABELS
 
 
+@pytest.mark.slow
 def test_the_env_best_does_the_whole_job_on_three_labels(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     lay_over(
@@ -410,7 +406,7 @@ def test_the_env_best_does_the_whole_job_on_three_labels(tmp_path: Path) -> None
     write_csv(raw / "IMDB Dataset.csv", make_reviews(400, THREE_LABELS))
     texts = [[text] for text, _ in make_reviews(200, THREE_LABELS, seed=1)]
     write_csv(raw / "more.csv", texts, ["review"])
-    run_shell(project, 'kedro run --env best --params "reviews_file=IMDB Dataset.csv"')
+    run_kedro(project, 'kedro run --env best --params "reviews_file=IMDB Dataset.csv"')
     metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
     assert metrics["guessed_training_rows"] == 200
     assert metrics["test_accuracy"] > 0.6

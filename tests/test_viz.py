@@ -1,14 +1,15 @@
-"""Kedro-Viz and Optuna's dashboard in a real browser; skipped where none is installed."""
+"""Kedro-Viz and Optuna's dashboard in a real browser."""
 
 import contextlib
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browser import CHROMIUM, run_browser
+from browser import run_browser
 from helpers import run_server
 from imdb_sentiment.pipelines.reporting import create_pipeline
 
@@ -23,16 +24,17 @@ LAYERS = [
     "08_reporting",
 ]
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-
 
 @pytest.fixture(scope="module")
-def viz(finished: tuple[Path, str]) -> Iterator[tuple[str, Path]]:
-    """Serve the finished project; give its address and the log of the server."""
-    project, _ = finished
-    with run_server(project, "kedro viz run", 4141, BROWSER="true") as log:
-        yield "http://127.0.0.1:4141", project
-    output = log.read_text("utf-8")
+def viz(
+    finished: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """Serve the finished project; give its address and folder."""
+    project = shutil.copytree(finished[0], tmp_path_factory.mktemp("viz") / "project")
+    free = {"viz run": "viz run --port PORT"}
+    with run_server(project, "kedro viz run", free, {"BROWSER": "true"}) as server:
+        yield server.url, project
+    output = server.log.read_text("utf-8")
     assert "could not be previewed" not in output
     assert "Traceback" not in output
 
@@ -156,10 +158,13 @@ def test_layers_are_in_the_order_of_the_folders(
     assert shown == [layer for layer in layers if layer in shown]
 
 
-def test_optunas_dashboard_opens_the_study(finished: tuple[Path, str], browser: Browser) -> None:
-    project, _ = finished
+def test_optunas_dashboard_opens_the_study(copy_of_finished: Path, browser: Browser) -> None:
     command = "optuna-dashboard sqlite:///data/06_models/study.db"
-    with run_server(project, command, 8080), contextlib.closing(browser.new_page()) as page:
-        page.goto("http://127.0.0.1:8080/dashboard")
+    free = {"optuna-dashboard": "optuna-dashboard --port PORT"}
+    with (
+        run_server(copy_of_finished, command, free) as server,
+        contextlib.closing(browser.new_page()) as page,
+    ):
+        page.goto(f"{server.url}/dashboard")
         page.get_by_text("IMDB Dataset.csv").first.click()
         expect(page.get_by_text("Hyperparameter Importance").first).to_be_visible()

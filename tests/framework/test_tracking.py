@@ -141,14 +141,13 @@ def test_the_page_lists_the_run(
     client = mlflow.MlflowClient(store)
     experiment = client.create_experiment("imdb_sentiment")
     run = client.create_run(experiment)
-    url = "http://127.0.0.1:5000"
     page = """
 export MLFLOW_TRACKING_URI=sqlite:///mlflow.db MLFLOW_DISABLE_TELEMETRY=true
 mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"
 """
-    with run_server(tmp_path, page, 5000):
+    with run_server(tmp_path, page, {"mlflow ui": "mlflow ui --port PORT"}) as server:
         answer = httpx.post(
-            f"{url}/api/2.0/mlflow/runs/search",
+            f"{server.url}/api/2.0/mlflow/runs/search",
             json={"experiment_ids": [experiment]},
             timeout=60,
         )

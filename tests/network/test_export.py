@@ -1,3 +1,4 @@
+import itertools
 from typing import Any
 
 import numpy as np
@@ -40,17 +41,23 @@ def test_the_export_is_a_real_lstm_that_takes_any_shape(
     assert Tokenizer.from_str(properties["tokenizer"]).get_vocab() == tokenizer.get_vocab()
 
 
+SHAPES: list[tuple[dict[str, Any], int]] = [
+    ({"bidirectional": True}, 1),
+    ({"bidirectional": True, "lstm_layers": 2, "pooling": "max_mean"}, 2),
+    ({"pooling": "attention", "spatial_dropout_rate": 0.2}, 1),
+    ({"pooling": "mean", "recurrent_dropout_rate": 0.2, "ema_momentum": 0.5}, 1),
+]
+TYPICAL = [(3, SHAPES[1]), (2, SHAPES[2])]
+
+
 @pytest.mark.parametrize(
-    ("shape", "lstms"),
+    ("n_labels", "shape", "lstms"),
     [
-        ({"bidirectional": True}, 1),
-        ({"bidirectional": True, "lstm_layers": 2, "pooling": "max_mean"}, 2),
-        ({"pooling": "attention", "spatial_dropout_rate": 0.2}, 1),
-        ({"pooling": "mean", "recurrent_dropout_rate": 0.2, "ema_momentum": 0.5}, 1),
+        pytest.param(n, *shape, marks=[] if (n, shape) in TYPICAL else pytest.mark.slow)
+        for n, shape in itertools.product([2, 3], SHAPES)
     ],
     ids=str,
 )
-@pytest.mark.parametrize("n_labels", [2, 3])
 def test_networks_of_other_shapes_export_as_well(
     shape: dict[str, Any], lstms: int, n_labels: int, tokenizer: Tokenizer
 ) -> None:
@@ -67,7 +74,14 @@ def test_networks_of_other_shapes_export_as_well(
     )
 
 
-@pytest.mark.parametrize(("n_labels", "with_ngrams"), [(2, False), (2, True), (3, True)])
+@pytest.mark.parametrize(
+    ("n_labels", "with_ngrams"),
+    [
+        pytest.param(2, False, marks=pytest.mark.slow),
+        pytest.param(2, True, marks=pytest.mark.slow),
+        (3, True),
+    ],
+)
 def test_an_average_exports_as_well(n_labels: int, with_ngrams: bool, tokenizer: Tokenizer) -> None:
     import keras
 

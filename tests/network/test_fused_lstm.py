@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,17 @@ SHAPES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("n_labels", [2, 3])
-@pytest.mark.parametrize("parts", [1, 2, 3])
+TYPICAL = [(2, 2, SHAPES[0]), (3, 3, SHAPES[1]), (2, 2, SHAPES[2])]
+
+
+@pytest.mark.parametrize(
+    ("parts", "n_labels", "shape"),
+    [
+        pytest.param(*case, marks=[] if case in TYPICAL else pytest.mark.slow)
+        for case in itertools.product([1, 2, 3], [2, 3], SHAPES)
+    ],
+    ids=str,
+)
 def test_outputs_and_gradients_are_those_of_keras(
     parts: int, n_labels: int, shape: dict[str, Any]
 ) -> None:
@@ -67,7 +76,12 @@ def test_recurrent_dropout_is_left_to_keras() -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", [{}, {"bidirectional": True, "pooling": "max_mean", "ema_momentum": 0.9}], ids=str
+    "shape",
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        {"bidirectional": True, "pooling": "max_mean", "ema_momentum": 0.9},
+    ],
+    ids=str,
 )
 def test_training_is_that_of_keras(
     shape: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -66,7 +66,15 @@ def test_an_unknown_kind_is_refused() -> None:
         SequencePooling("median")
 
 
-@pytest.mark.parametrize("kind", ["max", "mean", "max_mean", "attention"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("max", marks=pytest.mark.slow),
+        pytest.param("mean", marks=pytest.mark.slow),
+        pytest.param("max_mean", marks=pytest.mark.slow),
+        "attention",
+    ],
+)
 def test_a_model_with_pooling_predicts_the_same_after_reloading(kind: str, tmp_path: Path) -> None:
     encoded = make_encoded(40, 3)
     model, _ = train_model(encoded, small_hyperparameters(pooling=kind, bidirectional=True), 1)

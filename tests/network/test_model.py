@@ -75,10 +75,12 @@ def test_every_optimizer_is_known_to_keras(
     "shape",
     [
         {},
-        {"bidirectional": True},
+        pytest.param({"bidirectional": True}, marks=pytest.mark.slow),
         {"bidirectional": True, "pooling": "max_mean", "lstm_layers": 2},
-        {"pooling": "attention", "recurrent_dropout_rate": 0.3},
-        {"pooling": "mean", "spatial_dropout_rate": 0.3},
+        pytest.param(
+            {"pooling": "attention", "recurrent_dropout_rate": 0.3}, marks=pytest.mark.slow
+        ),
+        pytest.param({"pooling": "mean", "spatial_dropout_rate": 0.3}, marks=pytest.mark.slow),
     ],
     ids=str,
 )
@@ -118,7 +120,7 @@ def test_it_learns_and_reports_each_epoch(hyperparameters: Hyperparameters) -> N
 @pytest.mark.parametrize(
     ("schedule", "expected"),
     [
-        ("constant", [1.0, 1.0, 1.0, 1.0]),
+        pytest.param("constant", [1.0, 1.0, 1.0, 1.0], marks=pytest.mark.slow),
         ("cosine", [(2 + 2**0.5) / 4, 0.5, (2 - 2**0.5) / 4, 0.0]),
     ],
 )
@@ -140,7 +142,7 @@ def test_the_learning_rate_follows_its_schedule(
     np.testing.assert_allclose(np.array(rates) / 0.08, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("n_labels", [2, 3])
+@pytest.mark.parametrize("n_labels", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_logits_can_be_divided(hyperparameters: Hyperparameters, n_labels: int) -> None:
     chosen = hyperparameters.model_copy(
         update={"learning_rate_schedule": "cosine", "pooling": "max", "bidirectional": True}
@@ -159,8 +161,15 @@ def test_logits_can_be_divided(hyperparameters: Hyperparameters, n_labels: int) 
     assert divided.loss == model.loss  # it can be trained further
 
 
-@pytest.mark.parametrize("n_labels", [2, 3])
-@pytest.mark.parametrize("shape", [{}, {"bidirectional": True, "pooling": "max_mean"}])
+@pytest.mark.parametrize(
+    ("shape", "n_labels"),
+    [
+        ({}, 3),
+        pytest.param({}, 2, marks=pytest.mark.slow),
+        pytest.param({"bidirectional": True, "pooling": "max_mean"}, 2, marks=pytest.mark.slow),
+        pytest.param({"bidirectional": True, "pooling": "max_mean"}, 3, marks=pytest.mark.slow),
+    ],
+)
 def test_the_average_of_networks_has_the_mean_of_their_logits(
     shape: dict[str, Any], n_labels: int
 ) -> None:
@@ -267,7 +276,7 @@ def test_the_network_is_the_average_of_its_weights() -> None:
     assert history["val_accuracy"][-1] == pytest.approx((predicted == validation.codes).mean())
 
 
-@pytest.mark.parametrize("ema_momentum", [0.0, 0.5])
+@pytest.mark.parametrize("ema_momentum", [pytest.param(0.0, marks=pytest.mark.slow), 0.5])
 def test_training_ends_early_with_the_best_epoch(ema_momentum: float) -> None:
     hard = small_hyperparameters(
         learning_rate=0.3, epochs=12, early_stopping_patience=2, ema_momentum=ema_momentum

@@ -1,14 +1,14 @@
-import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from click import ClickException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
-from helpers import kedro, run_shell, write_csv
+from helpers import run_kedro, run_session, write_csv
 from imdb_sentiment.datasets import ChunkedCSVDataset, OnnxModelDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.probabilities import REASON_COLUMN
@@ -101,9 +101,9 @@ def test_a_missing_column_is_told(exported: bytes) -> None:
 
 
 def test_the_command_scores_a_file_and_leaves_nothing_half_written(
-    finished: tuple[Path, str], tmp_path: Path
+    copy_of_finished: Path,
 ) -> None:
-    project = shutil.copytree(finished[0], tmp_path / "project")
+    project = copy_of_finished
     assert OnnxModelDataset(filepath=str(project / "data/06_models/model.onnx")).exists()
     source = write_csv(project / "reviews.csv", [("a superb film",), ("",)], ("review",))
     target = project / "scored.csv"
@@ -111,18 +111,17 @@ def test_the_command_scores_a_file_and_leaves_nothing_half_written(
         "kedro run --pipelines inference --params input_file=reviews.csv,output_file=scored.csv"
     )
     others = sorted(project.iterdir())
-    assert "2 rows scored" in run_shell(project, command)
+    assert "2 rows scored" in run_kedro(project, command)
     assert pd.read_csv(target)["predicted_sentiment"].notna().tolist() == [True, False]
 
-    run_shell(project, "kedro run --pipelines inference")
+    run_kedro(project, "kedro run --pipelines inference")
     custom = pd.read_csv(project / "data/07_model_output/scored_reviews.csv")
     assert len(custom) == 10
 
     source.write_text('review\nfine\n"never closed\n')
     before = target.read_bytes()
-    files = f"input_file={source},output_file={target}"  # by their whole paths they do as well
-    done = kedro(project, "run", "--pipelines", "inference", "--params", files)
-    assert done.returncode == 1
-    assert "is never closed" in done.stdout
+    files = {"input_file": str(source), "output_file": str(target)}  # by whole paths as well
+    with pytest.raises(ClickException, match="is never closed"):
+        run_session(project, "inference", **files)
     assert target.read_bytes() == before
     assert sorted(project.iterdir()) == sorted([*others, target])

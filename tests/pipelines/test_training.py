@@ -77,7 +77,7 @@ def fit(
     )
 
 
-@pytest.mark.parametrize("use_validation_rows", [True, False])
+@pytest.mark.parametrize("use_validation_rows", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_best_hyperparameters_shape_the_model(
     use_validation_rows: bool, hyperparameters: Hyperparameters, training: TrainingParameters
 ) -> None:
@@ -397,7 +397,7 @@ def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParamet
     np.testing.assert_allclose(found, score_sequences(model, validation.sequences), atol=1e-5)
 
 
-@pytest.mark.parametrize("use_validation_rows", [True, False])
+@pytest.mark.parametrize("use_validation_rows", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_ngrams_are_averaged_with_the_network(
     use_validation_rows: bool, training: TrainingParameters
 ) -> None:

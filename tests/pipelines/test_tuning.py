@@ -1,5 +1,6 @@
 import logging
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,13 @@ from optuna.trial import TrialState
 from helpers import (
     SMALL,
     base_parameters,
-    kedro,
     lay_over,
     make_encoded,
+    make_once,
     make_project,
     make_reviews,
+    run_kedro,
     run_server,
-    run_shell,
     start_kedro,
     wait_for,
     wait_until,
@@ -115,9 +116,10 @@ def test_a_longer_search_goes_on_and_equals_one_in_a_piece(
     assert len({str(parameters) for parameters, _ in trials(piece, tuning)}) == 3
 
 
-def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
-    one_epoch: Hyperparameters, tuning: TuningParameters, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """End each trial at once, with a value that its hyperparameters give."""
+
     def train_at_once(
         train: EncodedReviews, hyperparameters: Hyperparameters, *_: object, **__: object
     ) -> tuple[None, dict[str, list[float]]]:
@@ -127,6 +129,12 @@ def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
     monkeypatch.setattr(f"{nodes}.train_model", train_at_once)
     monkeypatch.setattr(f"{nodes}.score_sequences", lambda *_: np.ones((1, 2)))
     monkeypatch.setattr(f"{nodes}.fit_temperature", lambda *_: 1.0)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
+    one_epoch: Hyperparameters, tuning: TuningParameters
+) -> None:
     sixteen = tuning.model_copy(update={"n_trials": 16})
     whole, crashed = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
     tune(whole, one_epoch, sixteen)
@@ -233,6 +241,7 @@ def test_what_can_not_be_trained_is_found_before_any_trial(
         assert storage.get_all_studies() == []
 
 
+@pytest.mark.slow
 def test_every_hyperparameter_can_be_searched(
     one_epoch: Hyperparameters, tuning: TuningParameters
 ) -> None:
@@ -276,6 +285,7 @@ def test_the_test_set_is_chosen_on_only_when_asked_for(
     assert "flatter" in caplog.text
 
 
+@pytest.mark.slow
 def test_an_epoch_is_reported_and_a_lost_trial_ends_early(
     hyperparameters: Hyperparameters, tuning: TuningParameters
 ) -> None:
@@ -306,6 +316,7 @@ def test_an_epoch_is_reported_and_a_lost_trial_ends_early(
         assert mine.intermediate_values.items() <= theirs.intermediate_values.items()
 
 
+@pytest.mark.usefixtures("no_training")
 @pytest.mark.parametrize("sampler", ["TPESampler", "RandomSampler", "CmaEsSampler", "QMCSampler"])
 def test_the_sampler_is_a_parameter_and_its_study_reproducible(
     sampler: str, one_epoch: Hyperparameters, tuning: TuningParameters
@@ -400,17 +411,21 @@ def test_the_pipeline_tunes_without_the_test_set(
 
 
 @pytest.fixture
-def ready(tmp_path: Path) -> Path:
+def ready(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
     """Return a project whose data are processed, and whose trials take a moment."""
-    project = make_project(tmp_path)
-    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(200))
-    run_shell(project, "kedro run --pipelines data_processing")
-    return project
+
+    def make(folder: Path) -> None:
+        project = make_project(folder)
+        write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(200))
+        run_kedro(project, "kedro run --pipelines data_processing")
+
+    return shutil.copytree(make_once(tmp_path_factory, "ready", make), tmp_path / "project")
 
 
 SLOW = "tuning.n_trials=3,hyperparameters.epochs=3,hyperparameters.batch_size=2"
 
 
+@pytest.mark.slow
 def test_a_search_that_is_ended_goes_on_as_if_it_had_not_been(ready: Path) -> None:
     tune = ("run", "--pipelines", "tuning", "--params")
 
@@ -429,16 +444,15 @@ def test_a_search_that_is_ended_goes_on_as_if_it_had_not_been(ready: Path) -> No
     assert "Traceback" not in output
     assert not (ready / "data/06_models/best_hyperparameters.json").exists()
 
-    resumed = kedro(ready, *tune, SLOW)
-    assert resumed.returncode == 0, resumed.stdout
-    assert "Trial 2," not in resumed.stdout
+    resumed = run_kedro(ready, f"kedro run --pipelines tuning --params {SLOW}")
+    assert "Trial 4, epoch 3 of 3" in resumed
+    assert "Trial 2," not in resumed
     table = read_trials(ready)
     assert table["state"].tolist() == ["complete", "fail", "complete", "fail", "complete"]
     assert table["failure"].dropna().tolist() == ["its process died", "interrupted"]
     assert table["retry_of"].dropna().tolist() == [1]
 
-    whole = kedro(ready, *tune, f"{SLOW},tuning.study_name=whole")
-    assert whole.returncode == 0, whole.stdout
+    run_kedro(ready, f"kedro run --pipelines tuning --params {SLOW},tuning.study_name=whole")
     columns = ["value", "params_units", "params_dropout_rate", "params_optimizer"]
     pd.testing.assert_frame_equal(
         table.loc[table["state"] == "complete", columns].reset_index(drop=True),
@@ -446,6 +460,7 @@ def test_a_search_that_is_ended_goes_on_as_if_it_had_not_been(ready: Path) -> No
     )
 
 
+@pytest.mark.cluster
 def test_a_worker_that_dies_costs_a_retry_and_not_the_run(ready: Path) -> None:
     parameters = f"{SLOW},tuning.workers=2"
     run = start_kedro(ready, "run", "--pipelines", "tuning", "--params", parameters)
@@ -468,6 +483,7 @@ def test_a_worker_that_dies_costs_a_retry_and_not_the_run(ready: Path) -> None:
     assert not any(worker.is_running() for worker in workers)
 
 
+@pytest.mark.cluster
 def test_ctrl_c_ends_a_search_with_workers_in_plain_words(ready: Path) -> None:
     parameters = f"{SLOW},tuning.workers=2"
     run = start_kedro(ready, "run", "--pipelines", "tuning", "--params", parameters)
@@ -491,17 +507,25 @@ def group_exists(number: int) -> bool:
 @pytest.mark.parametrize(
     "command",
     [
-        "kedro run --params tuning.n_trials=20",
+        pytest.param("kedro run --params tuning.n_trials=20", marks=pytest.mark.slow),
         "kedro run --pipelines tuning --params tuning.n_trials=20",
-        "kedro run --pipelines tuning --params tuning.n_trials=100",
-        "kedro run --pipelines tuning --params tuning.n_trials=20,tuning.workers=2",
-        "kedro run --pipelines tuning --params tuning.n_trials=100,tuning.workers=4",
+        pytest.param(
+            "kedro run --pipelines tuning --params tuning.n_trials=100", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "kedro run --pipelines tuning --params tuning.n_trials=20,tuning.workers=2",
+            marks=pytest.mark.cluster,
+        ),
+        pytest.param(
+            "kedro run --pipelines tuning --params tuning.n_trials=100,tuning.workers=4",
+            marks=pytest.mark.cluster,
+        ),
     ],
 )
 def test_a_long_search_ends_when_nothing_better_comes(command: str, ready: Path) -> None:
     impatient = {**SMALL, "tuning": {**SMALL["tuning"], "patience": 2}}
     (ready / "conf/local/parameters.yml").write_text(yaml.safe_dump(impatient))
-    output = run_shell(ready, command)
+    output = run_kedro(ready, command)
     assert "2 trials brought no better value" in output
     assert ("Dask's dashboard" in output) is ("workers" in command)
     values = read_trials(ready)["value"]
@@ -510,14 +534,20 @@ def test_a_long_search_ends_when_nothing_better_comes(command: str, ready: Path)
     assert len(values) - 1 - values.argmax() >= 2  # those that were running then came to their end
 
 
+@pytest.mark.cluster
 def test_a_cluster_does_the_whole_job_by_the_documented_commands(ready: Path) -> None:
     lay_over(ready, "dask", {**SMALL, "tuning": {**SMALL["tuning"], "n_trials": 3}})
     scheduler = "dask scheduler"
     worker = "dask worker tcp://HOST:8786 --nworkers 8 --nthreads 1 --memory-limit 0"
     run = "kedro run --env dask --params tuning.scheduler_address=tcp://HOST:8786"
-    cluster = f"{scheduler} &\n{worker}".replace("HOST", "127.0.0.1")
-    with run_server(ready, cluster, 8786):
-        output = run_shell(ready, run.replace("HOST", "127.0.0.1"))
+    free = {
+        "dask scheduler": "dask scheduler --port PORT --dashboard-address 127.0.0.1:0",
+        "HOST:8786": "127.0.0.1:PORT",
+        "--nworkers 8": "--nworkers 2",  # enough for three trials
+    }
+    with run_server(ready, f"{scheduler} &\n{worker}", free) as cluster:
+        address = cluster.url.removeprefix("http://")
+        output = run_kedro(ready, run, {"HOST:8786": address})
     assert "Dask's dashboard" in output
     assert read_trials(ready)["state"].tolist() == ["complete"] * 3
 

@@ -124,7 +124,7 @@ def kill_during_trial(folder: Path, number: int, max_retries: int) -> None:
     process.start()
     wait_until((folder / f"{number}.pid").exists)
     process.kill()
-    process.join(30)
+    process.join(60)
 
 
 def test_a_trial_that_dies_too_often_counts_as_failed(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_trial_that_dies_too_often_counts_as_failed(tmp_path: Path) -> None:
 
 def test_a_trial_of_a_machine_that_fell_silent_is_retried(tmp_path: Path) -> None:
     storage = sqlite(tmp_path)
-    storage.heartbeat_interval = 1
+    storage.heartbeat_interval = 60
     elsewhere = make_study(storage, 2)
     trial = elsewhere.begin_trial()
     assert trial is not None
@@ -148,9 +148,8 @@ def test_a_trial_of_a_machine_that_fell_silent_is_retried(tmp_path: Path) -> Non
     study = make_study(storage, 2)
     study.record_dead_trials()
     assert states(study) == ["RUNNING"]  # its heart may still beat
-    start = time.monotonic()
+    storage.heartbeat_interval = 1  # now it has missed some beats, or is about to
     search(study, lambda trial, data: 1.0)
-    assert time.monotonic() - start > 1
     assert states(study) == ["FAIL", "COMPLETE", "COMPLETE"]
     assert len(study.counted()) == 2
 

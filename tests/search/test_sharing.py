@@ -15,9 +15,8 @@ from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.search import SharedStudy, open_workers
 from objectives import hang_unless_told, log_slow_call, make_study, search
-from postgres import find_programs, run_postgres
+from postgres import run_postgres
 
-PROGRAMS = find_programs()
 SPAWN = multiprocessing.get_context("spawn")
 
 Arguments = dict[str, Any]  # of an OptunaStorageDataset
@@ -25,14 +24,15 @@ Arguments = dict[str, Any]  # of an OptunaStorageDataset
 
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[Arguments]:
-    if PROGRAMS is None:
-        pytest.skip("PostgreSQL is not installed")
-    with run_postgres(PROGRAMS) as server:
+    with run_postgres() as server:
         credentials = {"username": server.username, "password": server.password}
         yield {"url": server.url, "credentials": credentials}
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.postgres)
+
+
+@pytest.fixture(params=["sqlite", POSTGRESQL])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Arguments:
     if request.param == "sqlite":
         return {"filepath": str(tmp_path / "study.db")}
@@ -83,7 +83,7 @@ def test_a_killed_run_loses_nothing_and_its_trial_is_retried_at_once(
     process.start()
     wait_until((tmp_path / "0.pid").exists)
     process.kill()
-    process.join(30)
+    process.join(60)
     (tmp_path / "go").touch()
     study = open_study(database, 3)
     assert states(study) == ["RUNNING"]
@@ -98,7 +98,8 @@ def test_a_killed_run_loses_nothing_and_its_trial_is_retried_at_once(
     assert [t.params for t in whole.trials()] == [t.params for t in study.trials()[1:]]
 
 
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.cluster
+@pytest.mark.parametrize("database", [POSTGRESQL], indirect=True)
 def test_dask_workers_reach_it(database: Arguments, tmp_path: Path) -> None:
     with open_workers(2, None) as workers:
         study = open_study(database, 4)

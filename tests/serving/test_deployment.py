@@ -12,6 +12,8 @@ import pytest
 from helpers import PROJECT
 from services import run_service
 
+pytestmark = pytest.mark.slow  # it installs packages
+
 TOO_HEAVY = ("tensorflow", "keras", "kedro", "pandas", "sklearn", "optuna")
 
 

@@ -22,7 +22,6 @@ from helpers import run_server, run_shell, wait_until
 from imdb_sentiment.serving import Predictor
 from services import EXAMPLES, Service, run_service
 
-HOSTILE = 10_000
 CSV = {"Content-Type": "text/csv"}
 
 
@@ -31,7 +30,7 @@ def post(
 ) -> httpx.Response:
     # Not httpx's own `json`, which refuses half of a surrogate pair.
     given = {"Content-Type": "application/json"} | (headers or {})
-    return httpx.post(service.url + path, content=json.dumps(body), headers=given, timeout=30)
+    return httpx.post(service.url + path, content=json.dumps(body), headers=given, timeout=60)
 
 
 def test_predictions_are_the_predictors(service: Service, exported: bytes) -> None:
@@ -52,15 +51,18 @@ def test_predictions_are_the_predictors(service: Service, exported: bytes) -> No
     ]
 
 
+@pytest.mark.slow  # it needs curl
 def test_the_documented_commands_serve_and_ask(model_file: Path, tmp_path: Path) -> None:
     models = tmp_path / "data/06_models"
     models.mkdir(parents=True)
     shutil.copy(model_file, models / "model.onnx")
-    with run_server(tmp_path, "imdb-sentiment serve", 8000):
+    free = {"serve": "serve --port PORT"}
+    with run_server(tmp_path, "imdb-sentiment serve", free) as server:
         answer = run_shell(
             tmp_path,
             'curl -s 127.0.0.1:8000/predict -H "Content-Type: application/json" '
             """-d '{"texts": ["A gem."]}'""",
+            {"127.0.0.1:8000": server.url},
         )
     [prediction] = json.loads(answer)["predictions"]
     assert prediction["reason"] == "no word that the model knows"
@@ -76,32 +78,34 @@ def test_an_explanation_marks_the_words(service: Service) -> None:
 
 def test_a_csv_comes_back_scored(service: Service) -> None:
     body = "id,review\n1,w1\n2,\n3,a,b\n"
-    assert httpx.post(f"{service.url}/score", content=body).status_code == 415
-    answer = httpx.post(f"{service.url}/score", content=body, headers=CSV)
+    assert httpx.post(f"{service.url}/score", content=body, timeout=60).status_code == 415
+    answer = httpx.post(f"{service.url}/score", content=body, headers=CSV, timeout=60)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     header, *rows = answer.text.splitlines()
     assert header.startswith('"id","review","predicted_sentiment","probability"')
     assert rows[1] == '"2","","","","","","no text"'
     assert rows[2] == '"","","","","","","malformed line: 3 fields where the header has 2"'
-    answer = httpx.post(f"{service.url}/score?text_column=text", content=body, headers=CSV)
+    answer = httpx.post(
+        f"{service.url}/score?text_column=text", content=body, headers=CSV, timeout=60
+    )
     assert (answer.status_code, answer.json()["detail"]) == (
         422,
         "there is no column 'text'; there are: id, review",
     )
-    answer = httpx.post(f"{service.url}/score", content=b"review\n\xff\n", headers=CSV)
+    answer = httpx.post(f"{service.url}/score", content=b"review\n\xff\n", headers=CSV, timeout=60)
     assert answer.status_code == 422
     assert "not UTF-8" in answer.json()["detail"]
 
 
 def test_it_tells_how_it_is(service: Service) -> None:
-    assert httpx.get(f"{service.url}/health").json() == {"status": "alive"}
-    assert httpx.get(f"{service.url}/ready").json() == {"status": "ready"}
-    model = httpx.get(f"{service.url}/model").json()
+    assert httpx.get(f"{service.url}/health", timeout=60).json() == {"status": "alive"}
+    assert httpx.get(f"{service.url}/ready", timeout=60).json() == {"status": "ready"}
+    model = httpx.get(f"{service.url}/model", timeout=60).json()
     assert model["labels"] == ["negative", "positive"]
     assert model["examples"] == list(EXAMPLES)
     assert model["facts"]["fact"] == "true"
-    document = httpx.get(f"{service.url}/openapi.json").json()
+    document = httpx.get(f"{service.url}/openapi.json", timeout=60).json()
     assert {"/predict", "/explain", "/score", "/health", "/ready"} <= set(document["paths"])
     schemas = document["components"]["schemas"]
     texts = schemas["PredictRequest"]["properties"]["texts"]
@@ -110,7 +114,7 @@ def test_it_tells_how_it_is(service: Service) -> None:
 
 
 def count(service: Service, name: str) -> float:
-    lines = httpx.get(f"{service.url}/metrics").text.splitlines()
+    lines = httpx.get(f"{service.url}/metrics", timeout=60).text.splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
 
@@ -120,8 +124,8 @@ def test_metrics_count(service: Service) -> None:
     post(service, "/predict", {"texts": ["w1", "w2", "w3"]})
     after = count(service, answered), count(service, "imdb_sentiment_texts_total")
     assert (after[0] - before[0], after[1] - before[1]) == (1, 3)
-    httpx.get(f"{service.url}/no/such/path")
-    assert "no/such" not in httpx.get(f"{service.url}/metrics").text
+    httpx.get(f"{service.url}/no/such/path", timeout=60)
+    assert "no/such" not in httpx.get(f"{service.url}/metrics", timeout=60).text
 
 
 def test_the_log_is_json_without_the_texts(service: Service) -> None:
@@ -181,12 +185,13 @@ def make_hostile(rng: random.Random) -> tuple[str, bytes, dict[str, str]]:
     return path, rng.choice(bodies)(), headers
 
 
-def test_hostile_bodies_are_refused(service: Service) -> None:
+@pytest.mark.parametrize("n_bodies", [500, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_hostile_bodies_are_refused(service: Service, n_bodies: int) -> None:
     """No answer is a server's error, none takes long, and the service is well afterwards."""
-    cases = [make_hostile(random.Random(seed)) for seed in range(HOSTILE)]
+    cases = [make_hostile(random.Random(seed)) for seed in range(n_bodies)]
 
     def send(part: list[tuple[str, bytes, dict[str, str]]]) -> set[int]:
-        with httpx.Client(base_url=service.url, timeout=10) as client:
+        with httpx.Client(base_url=service.url, timeout=60) as client:
             return {
                 client.post(path, content=body, headers=headers).status_code
                 for path, body, headers in part
@@ -202,7 +207,7 @@ def test_hostile_bodies_are_refused(service: Service) -> None:
 def send_raw(service: Service, data: bytes, *, then: bytes = b"", leave: bool = False) -> bytes:
     """Send bytes, and more after the answer; return what comes until the service hangs up."""
     host, port = service.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(data)
         if leave:
             return b""
@@ -218,7 +223,7 @@ def send_raw(service: Service, data: bytes, *, then: bytes = b"", leave: bool = 
 def send_slowly(service: Service, head: bytes, pause: float) -> bytes:
     """Send a body a byte at a time, and return the beginning of the answer."""
     host, port = service.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(head)
         connection.settimeout(pause)
         for _ in range(100):
@@ -244,37 +249,38 @@ def test_half_a_request_does_not_hang(model_file: Path, tmp_path: Path) -> None:
         assert b" 404 " in send_raw(service, HALF.replace(b"/predict", b"/x"), then=b"{")
         assert b" 408 " in send_slowly(service, HALF, 0.2)
         assert send_raw(service, b"") == b""
-        assert time.monotonic() - start < 15
+        assert time.monotonic() - start < 60  # with the usual timeout, each takes ten seconds
         for _ in range(50):
             send_raw(service, HALF, leave=True)
         assert post(service, "/predict", {"texts": ["w1"]}).status_code == 200
 
 
-def time_refusal(service: Service, body: bytes) -> float:
-    """Return the seconds until a body is refused."""
-    start = time.monotonic()
-    headers = {"Content-Type": "application/json"}
-    answer = httpx.post(f"{service.url}/predict", content=body, headers=headers, timeout=30)
-    assert answer.status_code == 422
-    assert len(answer.content) < 1000
-    return time.monotonic() - start
+def measure_work(service: Service) -> float:
+    """Return the seconds that the service has computed, however busy the machine is."""
+    times = psutil.Process(service.process.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def test_a_large_body_full_of_errors_costs_little(service: Service) -> None:
     before = psutil.Process(service.process.pid).memory_info().rss
+    headers = {"Content-Type": "application/json"}
     wrong = b'{"texts": [' + b"1," * 5_000_000 + b"1]}"
     many = b'{"texts": [' + b'"",' * 4_000_000 + b'""]}'
     keys = b"{" + b",".join(b'"k%d":1' % number for number in range(500_000)) + b"}"
     for body in (wrong, many, keys):
-        assert time_refusal(service, body) < 5
+        start = measure_work(service)
+        answer = httpx.post(f"{service.url}/predict", content=body, headers=headers, timeout=60)
+        assert answer.status_code == 422
+        assert len(answer.content) < 1000
+        assert measure_work(service) - start < 5
     assert psutil.Process(service.process.pid).memory_info().rss - before < 700e6
 
 
 def test_texts_of_combining_marks_cost_little(service: Service) -> None:
-    start = time.monotonic()
+    start = measure_work(service)
     answer = post(service, "/predict", {"texts": ["\u0301\u0316" * 10_000] * 64})
     assert answer.status_code == 200
-    assert time.monotonic() - start < 5
+    assert measure_work(service) - start < 5
 
 
 def test_other_sites_may_ask_only_if_they_are_named(
@@ -289,21 +295,23 @@ def test_other_sites_may_ask_only_if_they_are_named(
     body = {"texts": ["w1"]}
     answer = post(service, "/predict", body, headers={"Origin": site})
     assert not any(name.startswith("access-control") for name in answer.headers)
-    assert httpx.options(f"{service.url}/predict", headers=asked).status_code == 405
+    assert httpx.options(f"{service.url}/predict", headers=asked, timeout=60).status_code == 405
     with run_service(model_file, tmp_path, "--allow-origin", site, api_key="s3cret") as open_to_it:
-        asked_first = httpx.options(f"{open_to_it.url}/predict", headers=asked)
+        asked_first = httpx.options(f"{open_to_it.url}/predict", headers=asked, timeout=60)
         assert asked_first.status_code == 200
         key = {"X-API-Key": "s3cret", "Origin": site}
         answer = post(open_to_it, "/predict", body, headers=key)
         assert answer.headers["access-control-allow-origin"] == site
         other = asked | {"Origin": "https://elsewhere.org"}
-        assert httpx.options(f"{open_to_it.url}/predict", headers=other).status_code == 400
+        assert (
+            httpx.options(f"{open_to_it.url}/predict", headers=other, timeout=60).status_code == 400
+        )
 
 
 def test_what_takes_too_long_is_given_up(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path, "--upload-timeout", "1") as service:
         body = b"review\n" + b"w1 w2\n" * 400_000
-        answer = httpx.post(f"{service.url}/score", content=body, headers=CSV, timeout=30)
+        answer = httpx.post(f"{service.url}/score", content=body, headers=CSV, timeout=60)
         assert (answer.status_code, answer.json()) == (504, {"detail": "no answer in time"})
         # The job has given up too, and lets the next one work.
         wait_until(lambda: count(service, "imdb_sentiment_pending") == 0)
@@ -313,7 +321,7 @@ def test_a_body_too_large_is_refused(model_file: Path, tmp_path: Path) -> None:
     options = ("--max-texts", "1", "--max-characters", "100", "--max-upload", "1000")
     with run_service(model_file, tmp_path, *options) as service:
         for path, size in (("/predict", 5000), ("/score", 1001)):
-            answer = httpx.post(service.url + path, content=b"x" * size, headers=CSV)
+            answer = httpx.post(service.url + path, content=b"x" * size, headers=CSV, timeout=60)
             assert answer.status_code == 413
             assert "larger than" in answer.json()["detail"]
 
@@ -321,7 +329,7 @@ def test_a_body_too_large_is_refused(model_file: Path, tmp_path: Path) -> None:
 def test_the_answer_to_a_body_far_too_large_is_not_lost(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path, "--max-upload", "1000") as service:
         body = b"x" * 30_000_000  # more than the sockets' buffers hold
-        with httpx.Client() as client:
+        with httpx.Client(timeout=60) as client:
             for _ in range(5):
                 answer = client.post(f"{service.url}/score", content=body, headers=CSV)
                 assert answer.status_code == 413
@@ -361,7 +369,7 @@ def test_a_full_queue_answers_503_and_recovers(model_file: Path, tmp_path: Path)
         answers: list[httpx.Response] = []
 
         def ask() -> None:
-            with httpx.Client(timeout=30) as client:
+            with httpx.Client(timeout=60) as client:
                 answers.extend(client.post(f"{service.url}/explain", json=body) for _ in range(50))
 
         threads = [threading.Thread(target=ask) for _ in range(16)]
@@ -385,10 +393,10 @@ def test_the_api_key_is_asked_for(model_file: Path, tmp_path: Path) -> None:
                 assert answer.status_code == 401
             assert post(service, "/score", "review", headers=headers).status_code == 401
         # The key is asked for before the body is looked at.
-        assert httpx.post(f"{service.url}/predict", content=b"{").status_code == 401
+        assert httpx.post(f"{service.url}/predict", content=b"{", timeout=60).status_code == 401
         allowed = {"X-API-Key": "s3cret"}
         assert post(service, "/predict", {"texts": ["w1"]}, headers=allowed).status_code == 200
-        assert httpx.get(f"{service.url}/ready").status_code == 200
+        assert httpx.get(f"{service.url}/ready", timeout=60).status_code == 200
         assert "s3cret" not in service.log.read_text()
 
 
@@ -404,12 +412,12 @@ def test_what_was_accepted_is_answered_before_the_end(model_file: Path, tmp_path
                 assert not answer.done()
             os.kill(service.process.pid, signal.SIGTERM)
             assert len(answer.result().text.splitlines()) == rows + 1
-        assert service.process.wait(20) in (0, -signal.SIGTERM)
+        assert service.process.wait(60) in (0, -signal.SIGTERM)
         with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{service.url}/health")
+            httpx.get(f"{service.url}/health", timeout=60)
 
 
 def test_nobody_else_is_let_in(service: Service) -> None:
     # Another address of this machine, at which a service for all networks would answer.
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{service.url.replace('127.0.0.1', '127.0.0.2')}/health")
+        httpx.get(f"{service.url.replace('127.0.0.1', '127.0.0.2')}/health", timeout=60)

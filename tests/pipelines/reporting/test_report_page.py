@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from rich.console import Console
 from rich.markdown import Markdown
 
-from browser import CHROMIUM, run_browser
+from browser import run_browser
 from helpers import make_predictions
 from imdb_sentiment.parameters import CustomReviewsParameters
 from imdb_sentiment.pipelines.reporting.nodes.page import (
@@ -30,8 +30,6 @@ MAX_BYTES = 8_000_000
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
     with run_browser() as browser:
         yield browser
 

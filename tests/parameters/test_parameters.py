@@ -3,7 +3,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from imdb_sentiment.parameters import Hyperparameters, ReviewsParameters, TuningParameters
+from imdb_sentiment.parameters import (
+    Hyperparameters,
+    ReviewsParameters,
+    TuningParameters,
+    WordVectorsParameters,
+)
 
 
 def test_base_has_the_promised_defaults(conf: dict[str, Any]) -> None:
@@ -124,3 +129,12 @@ def test_wrong_reviews_parameters_are_refused(
 
 def test_labels_may_be_numbers(conf: dict[str, Any]) -> None:
     assert ReviewsParameters(**{**conf["reviews"], "labels": [0, 1]}).labels == ("0", "1")
+
+
+def test_word2vec_without_gensim_is_refused(
+    conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imdb_sentiment.parameters.data_processing.find_spec", lambda name: None)
+    assert WordVectorsParameters(**conf["word_vectors"]).method == "none"
+    with pytest.raises(ValidationError, match=r"pip install -e \"\.\[word-vectors\]\""):
+        WordVectorsParameters(**{**conf["word_vectors"], "method": "word2vec"})

@@ -1,5 +1,6 @@
 """Parameters of the pipeline data_processing."""
 
+from importlib.util import find_spec
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -104,3 +105,12 @@ class WordVectorsParameters(Parameters):
     epochs: Annotated[int, Field(ge=1)]
     norm: Annotated[float, Field(gt=0)] | None
     seed: int
+
+    @model_validator(mode="after")
+    def _gensim_is_installed(self) -> Self:
+        """Find a missing package before the run begins."""
+        if self.method == "word2vec" and find_spec("gensim") is None:
+            raise ValueError(
+                'method word2vec needs the package gensim: pip install -e ".[word-vectors]"'
+            )
+        return self

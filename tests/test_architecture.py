@@ -1,0 +1,48 @@
+"""The tables of docs/architecture.md against the code that they describe."""
+
+import ast
+import re
+from collections import defaultdict
+
+from helpers import PROJECT
+
+SOURCE = PROJECT / "src/imdb_sentiment"
+TEXT = (PROJECT / "docs/architecture.md").read_text("utf-8")
+
+
+def find_names(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_rooms_import_only_what_the_table_allows() -> None:
+    section = TEXT.split("## Rooms")[1].split("## ")[0]
+    rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    rooms = {name.strip("/").removesuffix(".py") for row in rows for name in find_names(row[0])}
+    imported = defaultdict(set)
+    for path in SOURCE.rglob("*.py"):
+        room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                parts = node.module.split(".")
+                if parts[0] == "imdb_sentiment" and len(parts) > 1:
+                    imported[room].add(parts[1])
+    for row in rows:
+        allowed = set(find_names(row[2]))
+        if row[2].startswith("everything except"):
+            allowed = rooms - allowed
+        for name in find_names(row[0]):
+            room = name.strip("/").removesuffix(".py")
+            assert imported[room] <= allowed | {room}, room
+
+
+def test_answers_name_what_exists() -> None:
+    section = TEXT.split("## Where to find what")[1].split("## ")[0]
+    found = re.findall(r"`(\w+)` in `([\w/]+\.py)`", section)
+    assert len(found) > 10
+    for name, path in found:
+        defined = {
+            node.name
+            for node in ast.parse((SOURCE / path).read_text("utf-8")).body
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        }
+        assert name in defined, (name, path)

@@ -1,13 +1,14 @@
-"""What each part of the network of conf/best adds: it without that, on reviews held out in blocks.
+"""What each part of the network of conf/best contributes: the preset without it.
 
     .venv/bin/python benchmarks/ablation.py data/01_raw/imdb_reviews.csv
 
-Each line is a search of one trial, `kedro run --env best --pipelines data_processing,tuning`, with
-one thing changed. The CSV is that of the pipeline imdb_download: a fifth of its training half is
-held out, whole blocks of neighbouring reviews, so that films of the training reviews are not among
-them. The test half is not looked at. The training rows left are a little fewer than the preset asks
-for in one epoch (`min_steps`); one is what they get all the same. A trial is worth its best epoch,
-so three epochs have three chances where one has one.
+Each row of the table is a search of one trial with one change, run by
+`kedro run --env best --pipelines data_processing,tuning`. The CSV is the one that the pipeline
+imdb_download writes. A fifth of its training half is held out for validation, in whole blocks of
+neighbouring reviews, so that no film is both in the training and in the validation reviews. The
+test half is not used. `min_steps` is 0 here, because the remaining training rows are slightly too
+few for the preset's in one epoch. The accuracy of a trial is that of its best epoch, which favours
+the trial of three epochs over those of one.
 """
 
 import argparse
@@ -25,30 +26,30 @@ SAME = (
 CHANGES = {
     "the preset": "",
     "one direction": "hyperparameters.bidirectional=false",
-    "the last output in the place of pooling": "hyperparameters.pooling=last",
+    "the last output instead of pooling": "hyperparameters.pooling=last",
     "max pooling alone": "hyperparameters.pooling=max",
     "no spatial dropout": "hyperparameters.spatial_dropout_rate=0.0",
     "a constant learning rate": "hyperparameters.learning_rate_schedule=constant",
     "learning rate 0.001": "hyperparameters.learning_rate=0.001",
     "three epochs": "hyperparameters.epochs=3",
-    "embedding learnt from nothing": (
+    "embedding trained from scratch": (
         "hyperparameters.pretrained_embedding=false,hyperparameters.embedding_size=200"
     ),
-    "word vectors as long as learnt": "word_vectors.norm=null",
+    "word vectors of their learnt length": "word_vectors.norm=null",
     "5000 words": "tokenizer.vocabulary_size=5000",
     "length 200": "tokenizer.sequence_length=200",
 }
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Run the measurements and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("csv", type=Path, help="from the pipeline imdb_download")
+    parser.add_argument("csv", type=Path, help="a CSV that the pipeline imdb_download has written")
     parser.add_argument("--seeds", type=int, nargs="+", default=[42])
     parser.add_argument("--only", nargs="+", choices=list(CHANGES), default=list(CHANGES))
     arguments = parser.parse_args()
     print(describe_machine())
-    print("| changed | seed | validation accuracy | seconds of the trial |")
+    print("| changed | seed | validation accuracy | seconds per trial |")
     print("| --- | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as temporary:
         project = make_project(Path(temporary))

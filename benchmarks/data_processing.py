@@ -1,12 +1,12 @@
-"""Time and peak memory of data_processing on a CSV, and on one ten times as long.
+"""Time and peak memory of data_processing for a CSV and for one that is ten times as long.
 
     .venv/bin/python benchmarks/data_processing.py data/01_raw/imdb_reviews.csv
 
-Each run is a whole process of `kedro run --pipelines data_processing` in a project of its own, so
-nothing in data/ is touched. The longer CSV repeats the rows of the given one with a word added that
-makes each copy's texts new: no row of it is dropped as a duplicate of another copy. The encoded
-sets are the only thing that may grow with the file, at 400 bytes a review for the default sequence
-length; their size is told apart.
+Each run is a separate process of `kedro run --pipelines data_processing` in a temporary copy of the
+project, so data/ is not changed. The longer CSV repeats the rows of the original and appends a word
+to each text, different for each repetition, so that no row is dropped as a duplicate. Only the
+encoded sets may grow with the file, by 400 bytes per review at the default sequence length. The
+table lists their size separately.
 """
 
 import argparse
@@ -21,7 +21,7 @@ MIB = 1024 * 1024
 
 
 def encoded_bytes(project: Path) -> int:
-    """Return the size of the encoded sets."""
+    """Return the size of the encoded sets in bytes."""
     size = 0
     for name in ("train", "validation", "test"):
         with (project / f"data/05_model_input/{name}.pkl").open("rb") as file:
@@ -30,11 +30,11 @@ def encoded_bytes(project: Path) -> int:
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Run the measurements and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("csv", type=Path, help="a CSV with the columns review and sentiment")
-    parser.add_argument("--times", type=int, default=10, help="how much longer the other CSV is")
-    parser.add_argument("--runs", type=int, default=3, help="runs on each; the median is told")
+    parser.add_argument("--times", type=int, default=10, help="length of the longer CSV")
+    parser.add_argument("--runs", type=int, default=3, help="runs per CSV; prints the median")
     arguments = parser.parse_args()
     print(describe_machine())
     print("| CSV | size | seconds | peak memory | encoded sets | peak without them |")
@@ -46,7 +46,7 @@ def main() -> None:
         repeat_csv(arguments.csv.resolve(), longer, arguments.times)
         once = project / "data/01_raw/once.csv"
         repeat_csv(arguments.csv.resolve(), once, 1)
-        for name, path in (("as it is", once), (f"{arguments.times} times", longer)):
+        for name, path in (("original", once), (f"{arguments.times} times", longer)):
             command = ["-m", "kedro", "run", "--pipelines", "data_processing"]
             command += ["--params", f"reviews_file={path}"]
             runs = [measure(command, project) for _ in range(arguments.runs)]
@@ -59,7 +59,7 @@ def main() -> None:
                 f"| {encoded:.0f} MiB | {rest[-1]:.0f} MiB |",
                 flush=True,
             )
-    print(f"Peak without the encoded sets, longer to shorter: {rest[1] / rest[0]:.2f}")
+    print(f"Ratio of the peaks without the encoded sets: {rest[1] / rest[0]:.2f}")
 
 
 if __name__ == "__main__":

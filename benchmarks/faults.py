@@ -1,12 +1,13 @@
-"""Searches whose processes are killed at random moments, and started again until they are done.
+"""Searches whose processes are killed at random moments and restarted until the study is complete.
 
     .venv/bin/python benchmarks/faults.py
     .venv/bin/python benchmarks/faults.py --url postgresql+psycopg://USER:PASSWORD@HOST/DATABASE
 
-A Dask cluster of separate processes runs `kedro run --pipelines tuning` on made-up reviews. Again
-and again, once trials run, one of the processes gets SIGKILL: the run, a worker, or the scheduler.
-What is missing then is started again. After each kill the study is read: a finished trial that is
-gone or has changed is lost, and a study that can't be read is unreadable.
+A Dask cluster of separate processes runs `kedro run --pipelines tuning` on synthetic reviews. As
+soon as trials are running, one process at a time receives SIGKILL: the run, a worker or the
+scheduler. Whatever is no longer running is then restarted. The study is read after each kill: a
+finished trial that has disappeared or changed counts as lost, and a study that cannot be read
+counts as unreadable.
 """
 
 import argparse
@@ -29,20 +30,20 @@ import yaml
 from project import describe_machine, make_project, measure
 
 STUDY = "faults"
-MOMENTS = 25  # seconds from the first new trial within which a process is hit; trials take about 3
+MAX_DELAY = 25  # seconds between the first new trial and a kill; a trial takes about 3
 PARAMETERS: dict[str, Any] = {
     "tokenizer": {"vocabulary_size": 50, "sequence_length": 12},
     "hyperparameters": {"embedding_size": 4, "epochs": 3, "batch_size": 8},
     "tuning": {
         "study_name": STUDY,
-        "max_retries": 20,  # no trial is to be given up, however often it is hit
+        "max_retries": 20,  # enough that every trial is retried until it finishes
         "search_space": {"units": {"type": "int", "low": 2, "high": 64}},
     },
 }
 
 
 class Processes:
-    """The scheduler, the workers and the run, started when they are missing."""
+    """The scheduler, the workers and the run; restarts those that have ended."""
 
     def __init__(self, project: Path, n_workers: int) -> None:
         self._project = project
@@ -52,10 +53,10 @@ class Processes:
         self._log = (project / "processes.log").open("wb")
 
     def start_missing(self) -> None:
-        """Start what is not running; the workers follow their scheduler."""
+        """Start the processes that are not running; a new scheduler gets new workers."""
         if not self._alive("scheduler"):
             if "run" in self._running:
-                self._running["run"].wait(120)  # it must find out by itself
+                self._running["run"].wait(120)  # ends without its scheduler
             for name in list(self._running):
                 process = self._running.pop(name)
                 process.kill()
@@ -77,12 +78,12 @@ class Processes:
             self._start("run", *kedro)
 
     def run_succeeded(self) -> bool:
-        """Return whether the run has ended well."""
+        """Return whether the run has ended without an error."""
         run = self._running.get("run")
         return run is not None and run.poll() == 0
 
     def kill(self, rng: random.Random) -> str | None:
-        """Kill one process, and return which; None if it was not there."""
+        """Kill a random process and return its kind; None if there was none to kill."""
         kind = rng.choice(["run", "scheduler", "worker"])
         if kind != "worker":
             self._running[kind].kill()
@@ -90,13 +91,13 @@ class Processes:
             return kind
         nanny = psutil.Process(self._running[f"worker {rng.randrange(self._n_workers)}"].pid)
         for child in nanny.children(recursive=True):
-            if "spawn_main" in " ".join(child.cmdline()):  # what trains; its nanny starts another
+            if "spawn_main" in " ".join(child.cmdline()):  # trains; its nanny starts another
                 child.kill()
                 return kind
         return None
 
     def stop(self) -> None:
-        """Kill all."""
+        """Kill all processes."""
         for process in self._running.values():
             if process.poll() is None:
                 for child in psutil.Process(process.pid).children(recursive=True):
@@ -120,25 +121,25 @@ class Processes:
 
 @functools.cache
 def open_storage(url: str) -> optuna.storages.RDBStorage:
-    """Return the study's storage, opened once: each one keeps its connections."""
+    """Return the study's storage, opened once because each keeps its connections open."""
     return optuna.storages.RDBStorage(url)
 
 
 def open_study(url: str) -> optuna.Study:
-    """Read the study anew."""
+    """Return the study in its current state."""
     return optuna.load_study(study_name=STUDY, storage=open_storage(url))
 
 
 def count_trials(url: str) -> int:
-    """Return how many trials there are, in any state."""
+    """Return the number of trials in any state."""
     try:
         return len(open_study(url).get_trials(deepcopy=False))
-    except KeyError:  # not yet a study
+    except KeyError:  # the study does not exist yet
         return 0
 
 
 def read_finished(url: str) -> dict[int, tuple[str, float | None]]:
-    """Return state and value of each trial that counts, by its number."""
+    """Return the state and value of each finished trial, by trial number."""
     study = open_study(url)
     return {
         trial.number: (trial.state.name, trial.value)
@@ -149,7 +150,7 @@ def read_finished(url: str) -> dict[int, tuple[str, float | None]]:
 
 @dataclass
 class Tally:
-    """What was hit, and what came of it."""
+    """Processes killed so far, and what happened to the study."""
 
     killed: collections.Counter[str] = field(default_factory=collections.Counter)
     finished: dict[int, tuple[str, float | None]] = field(default_factory=dict)
@@ -157,10 +158,10 @@ class Tally:
     unreadable: int = 0
 
     def look(self, url: str) -> None:
-        """Compare what is finished with what was before."""
+        """Compare the finished trials with those of the previous look."""
         try:
             now = read_finished(url)
-        except KeyError:  # hit before the study was made
+        except KeyError:  # killed before the study was created
             now = {}
         except Exception as error:
             self.unreadable += 1
@@ -171,7 +172,7 @@ class Tally:
 
 
 def kill_and_resume(processes: Processes, url: str, kills: int, rng: random.Random) -> Tally:
-    """Kill processes at random moments, resume, and go on until the study is done."""
+    """Kill and restart processes until the study is complete."""
     tally = Tally()
     while not processes.run_succeeded():
         before = count_trials(url)
@@ -180,9 +181,9 @@ def kill_and_resume(processes: Processes, url: str, kills: int, rng: random.Rand
             time.sleep(1)
             continue
         deadline = time.monotonic() + 90
-        while count_trials(url) == before and time.monotonic() < deadline:  # it is starting
+        while count_trials(url) == before and time.monotonic() < deadline:  # still starting
             time.sleep(0.5)
-        time.sleep(rng.uniform(0, MOMENTS))
+        time.sleep(rng.uniform(0, MAX_DELAY))
         if processes.run_succeeded():
             break
         if victim := processes.kill(rng):
@@ -194,12 +195,12 @@ def kill_and_resume(processes: Processes, url: str, kills: int, rng: random.Rand
 
 
 def main() -> None:
-    """Kill, resume, count and print."""
+    """Run the search with its faults and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--trials", type=int, default=100, help="of the study in all")
-    parser.add_argument("--url", help="of a database; a SQLite file of its own if not given")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
+    parser.add_argument("--trials", type=int, default=100, help="total number of trials")
+    parser.add_argument("--url", help="URL of a database; by default, a temporary SQLite file")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the kills")
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with tempfile.TemporaryDirectory() as temporary:
@@ -207,7 +208,7 @@ def main() -> None:
         url = arguments.url or f"sqlite:///{project}/data/06_models/study.db"
         prepare(project, arguments.trials, arguments.url)
         (project / "data/06_models").mkdir()
-        open_storage(url)  # makes the tables
+        open_storage(url)  # creates the tables
         processes = Processes(project, n_workers=2)
         try:
             rng = random.Random(arguments.seed)
@@ -222,11 +223,11 @@ def main() -> None:
     print(f"Retries: {sum('failed_trial' in trial.system_attrs for trial in trials)}")
     print(f"Finished trials lost: {tally.lost}")
     print(f"Trials beyond the total: {max(0, len(tally.finished) - arguments.trials)}")
-    print(f"Studies unreadable: {tally.unreadable}")
+    print(f"Times the study was unreadable: {tally.unreadable}")
 
 
 def prepare(project: Path, n_trials: int, url: str | None) -> None:
-    """Write reviews, parameters and catalog, and run what comes before tuning."""
+    """Write reviews, parameters and catalog, and run data_processing."""
     rng = random.Random(0)
     with (project / "data/01_raw/sample_reviews.csv").open("w", newline="") as file:
         writer = csv.writer(file)

@@ -1,9 +1,9 @@
-"""Reviews a second and peak memory of the pipeline inference, on a CSV and on a longer one.
+"""Throughput and peak memory of the pipeline inference for a CSV and for a longer one.
 
     .venv/bin/python benchmarks/inference.py data/01_raw/imdb_reviews.csv
 
-Needs a finished run: it takes `model.onnx` from data/06_models. Each run is a whole process of
-`kedro run --pipelines inference` in a project of its own.
+Requires a finished run, because it uses data/06_models/model.onnx. Each measurement is a separate
+process of `kedro run --pipelines inference` in a temporary copy of the project.
 """
 
 import argparse
@@ -17,14 +17,14 @@ from project import ROOT, describe_machine, make_project, measure, repeat_csv
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Run the measurements and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("csv", type=Path, help="a CSV with the column review")
-    parser.add_argument("--times", type=int, default=10, help="how much longer the other CSV is")
-    parser.add_argument("--runs", type=int, default=3, help="runs on each; the median is told")
+    parser.add_argument("--times", type=int, default=10, help="length of the longer CSV")
+    parser.add_argument("--runs", type=int, default=3, help="runs per CSV; prints the median")
     arguments = parser.parse_args()
     print(describe_machine())
-    print("| CSV | size | rows | seconds | rows a second | peak memory |")
+    print("| CSV | size | rows | seconds | rows per second | peak memory |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     peaks = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -46,7 +46,7 @@ def main() -> None:
                 f"| {rows / seconds:,.0f} | {peaks[-1]:.0f} MiB |",
                 flush=True,
             )
-    print(f"Peak memory, longer to shorter: {peaks[1] / peaks[0]:.2f}")
+    print(f"Ratio of the peaks: {peaks[1] / peaks[0]:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""The service at the highest rate that it holds, and at twice that.
+"""The service at the highest rate of requests that it sustains, and at twice that rate.
 
     .venv/bin/python benchmarks/load.py data/01_raw/imdb_reviews.csv
 
-Needs a finished run: it takes `model.onnx` from data/06_models, and reviews from the CSV. Requests
-of one text come at a steady rate, whether or not those before are answered, and a request's time
-counts from the moment at which it is due. First the rate rises until the service no longer holds
-it: until an answer is not 200, or one in a hundred takes longer than a quarter of a second. Of the
-highest rate that it held for seconds, half is kept up for minutes, in which a machine that others
-share may be slower; and twice the highest rate for a minute. The client runs on the same cores as
-the service.
+Requires a finished run, because it uses data/06_models/model.onnx; the reviews come from the CSV.
+Requests with one text each are sent at a constant rate, whether or not earlier ones have been
+answered, and the latency of a request is counted from the moment when it was due. The rate first
+rises until the service no longer sustains it: until a response has a status other than 200, or more
+than one in a hundred takes longer than a quarter of a second. Half of the highest sustained rate is
+then held for minutes, because a shared machine may become slower, and twice that rate for one
+minute. The client runs on the same cores as the service.
 """
 
 import argparse
@@ -28,21 +28,21 @@ import pandas as pd
 from project import ROOT, describe_machine
 from service import Connection, Service, run_service
 
-STEP = 100  # requests a second between two rates
-TOO_LONG = 0.25  # seconds that 99 in 100 answers may take at most
-SHARE = 0.5  # of the highest rate, to be kept up
-MAX_CONNECTIONS = 900  # the service has 1,000
+STEP = 100  # requests per second between two rates
+MAX_LATENCY = 0.25  # seconds, for 99 of 100 responses
+SHARE = 0.5  # of the highest rate, held for minutes
+MAX_CONNECTIONS = 900  # the service allows 1,000
 GOOD = "200"
 
 
 @dataclass
 class Answers:
-    """What came back at some rate.
+    """Responses at one rate of requests.
 
     Attributes:
-        counts: How many of each status, or of each kind of error in its place.
-        seconds: What each with status 200 took.
-        rate: Requests a second that were really sent.
+        counts: Number of responses per status, and of errors per type of error.
+        seconds: Latency of each response with status 200.
+        rate: Requests per second that were actually sent.
 
     """
 
@@ -51,30 +51,28 @@ class Answers:
     rate: float = 0
 
     def percentile(self, percent: int) -> float:
-        """Return a percentile of the seconds, in milliseconds."""
+        """Return a percentile of the latency in milliseconds."""
         if len(self.seconds) < 2:  # noqa: PLR2004
             return math.nan
         return 1000 * statistics.quantiles(self.seconds, n=100)[percent - 1]
 
     def are_good(self) -> bool:
-        """Return whether all were answered, and nearly all soon."""
-        return set(self.counts) == {GOOD} and self.percentile(99) <= 1000 * TOO_LONG
+        """Return whether all requests were answered, and 99% of them fast enough."""
+        return set(self.counts) == {GOOD} and self.percentile(99) <= 1000 * MAX_LATENCY
 
     def describe(self) -> str:
-        """Return all that in words."""
+        """Return a summary in one line."""
         counts = ", ".join(f"{n:,} {status}" for status, n in sorted(self.counts.items()))
         p50, p99 = self.percentile(50), self.percentile(99)
-        return (
-            f"{self.rate:.0f} a second sent; {counts}; p50 {p50:.0f} ms, p99 {p99:.0f} ms of {GOOD}"
-        )
+        return f"sent {self.rate:.0f}/s; {counts}; p50 {p50:.0f} ms, p99 {p99:.0f} ms of {GOOD}"
 
 
 class Client:
-    """Sends requests, and keeps its connections.
+    """Sends requests over connections that it keeps open.
 
     Args:
-        port: Of the service.
-        bodies: What to send, in turn.
+        port: Port of the service.
+        bodies: Bodies of the requests, sent in turn.
 
     """
 
@@ -85,13 +83,13 @@ class Client:
         self._room = asyncio.Semaphore(MAX_CONNECTIONS)
 
     async def send(self, rate: int, duration: float) -> Answers:
-        """Send requests at a rate, a second, and wait for their answers."""
+        """Send requests at a rate per second and wait for their responses."""
         answers, tasks = await self.begin(rate, duration)
         await asyncio.gather(*tasks)
         return answers
 
     async def begin(self, rate: int, duration: float) -> tuple[Answers, set[asyncio.Task[None]]]:
-        """Send requests at a rate; some of their answers are still to come."""
+        """Send requests at a rate per second; some tasks may still wait for a response."""
         answers = Answers()
         tasks: set[asyncio.Task[None]] = set()
         start = time.perf_counter()
@@ -107,7 +105,7 @@ class Client:
         return answers, tasks
 
     async def ask(self, timeout: float) -> str:
-        """Send one request, and return the status of its answer, or the kind of error."""
+        """Send one request; return the status of its response, or the type of the error."""
         connection = None
         try:
             async with asyncio.timeout(timeout):
@@ -140,21 +138,21 @@ class Client:
 
 
 async def find_rate(client: Client, seconds: float) -> int:
-    """Return the highest rate that the service holds, or holds at a second attempt."""
+    """Return the highest rate that the service sustains; each rate gets two attempts."""
     await client.send(STEP, 2)
     for rate in itertools.count(STEP, STEP):
         answers = await client.send(rate, seconds)
         if not answers.are_good():
             answers = await client.send(rate, seconds)
-        print(f"{rate} requests a second: {answers.describe()}", flush=True)
+        print(f"{rate} requests per second: {answers.describe()}", flush=True)
         if not answers.are_good():
             return rate - STEP
     raise AssertionError("unreachable")
 
 
 async def hold(service: Service, client: Client, rate: int, minutes: int) -> None:
-    """Keep a rate up, and print what came of each minute."""
-    print("\n| minute | requests a second | p50 ms | p99 ms | not 200 | resident MiB |")
+    """Send requests at a constant rate and print a row per minute."""
+    print("\n| minute | requests per second | p50 ms | p99 ms | not 200 | resident MiB |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: |")
     for minute in range(1, minutes + 1):
         gc.collect()
@@ -168,45 +166,45 @@ async def hold(service: Service, client: Client, rate: int, minutes: int) -> Non
 
 
 async def overload(service: Service, client: Client, rate: int, seconds: float) -> None:
-    """Send too much, and see how soon after the last request the service is well again."""
+    """Send too many requests; print how soon after the last one the service recovers."""
     answers, tasks = await client.begin(rate, seconds)
     end = time.perf_counter()
     while time.perf_counter() - end < 60:  # noqa: PLR2004
         asked = time.perf_counter()
-        if await client.ask(timeout=TOO_LONG) == GOOD:
-            print(f"\nWell again {1000 * (asked - end):.0f} ms after the last request", flush=True)
+        if await client.ask(timeout=MAX_LATENCY) == GOOD:
+            print(f"\nRecovered {1000 * (asked - end):.0f} ms after the last request", flush=True)
             break
     else:
-        sys.exit("not well again within a minute")
+        sys.exit("did not recover within a minute")
     await asyncio.gather(*tasks)
-    print(f"{rate} requests a second for {seconds:.0f} s: {answers.describe()}")
+    print(f"{rate} requests per second for {seconds:.0f} s: {answers.describe()}")
     print(f"Resident memory: {service.resident_mib():.0f} MiB", flush=True)
 
 
 async def measure(service: Service, bodies: list[bytes], minutes: int, seconds: float) -> None:
-    """Find the rate, hold it, and double it."""
+    """Find the highest rate, hold its half, and double it."""
     client = Client(service.port, bodies)
     rate = await find_rate(client, seconds)
     if not rate:
-        sys.exit(f"the service does not hold {STEP} requests a second")
+        sys.exit(f"the service does not sustain {STEP} requests per second")
     await hold(service, client, int(SHARE * rate), minutes)
     await overload(service, client, 2 * rate, 60)
     after = await client.send(rate // 2, 10)
-    print(f"Half the rate after that: {after.describe()}")
+    print(f"Half the highest rate after that: {after.describe()}")
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the measurements and print them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("csv", type=Path, help="a CSV with the column review")
     parser.add_argument("--reviews", type=int, default=2000)
-    parser.add_argument("--minutes", type=int, default=10, help="of the rate that is kept up")
-    parser.add_argument("--seconds", type=float, default=10, help="at each rate tried")
+    parser.add_argument("--minutes", type=int, default=10, help="duration of the rate that is held")
+    parser.add_argument("--seconds", type=float, default=10, help="duration of each rate tried")
     arguments = parser.parse_args()
     texts = pd.read_csv(arguments.csv)["review"].sample(arguments.reviews, random_state=0)
     bodies = [json.dumps({"texts": [text]}).encode() for text in texts]
     print(describe_machine())
-    gc.disable()  # after each pause, what was due in it would be sent at once
+    gc.disable()  # requests due during a collection would be sent in one burst
     with run_service(ROOT / "data/06_models/model.onnx") as service:
         asyncio.run(measure(service, bodies, arguments.minutes, arguments.seconds))
 

@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/memory.py
 
-Each trial trains a network of its own on made-up reviews. Told is the memory after every tenth
-trial, and that after the last relative to that after the tenth.
+Each trial trains a network of its own on synthetic reviews. The output has the memory after every
+tenth trial, and the ratio of the memory after the last trial to that after the tenth.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 
 def make_reviews(n: int, length: int, seed: int) -> EncodedReviews:
-    """Return reviews of random words and labels."""
+    """Return reviews with random words and labels."""
     rng = np.random.default_rng(seed)
     sequences = rng.integers(2, 5000, size=(n, length), dtype=np.uint16)
     for row, padding in zip(sequences, rng.integers(0, length, size=n), strict=True):
@@ -33,7 +33,7 @@ def make_reviews(n: int, length: int, seed: int) -> EncodedReviews:
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Run the measurements and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=100)
     arguments = parser.parse_args()
@@ -72,7 +72,7 @@ def main() -> None:
     print("| ---: | ---: |")
     for number in range(10, len(resident) + 1, 10):
         print(f"| {number} | {resident[number - 1]:.0f} |")
-    print(f"After trial {len(resident)} to after trial 10: {resident[-1] / resident[9]:.3f}")
+    print(f"Ratio, trial {len(resident)} to trial 10: {resident[-1] / resident[9]:.3f}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""The recipe as a notebook has it, for benchmarks/notebook.py to compare with.
+"""The recipe as notebooks have it, for comparison in benchmarks/notebook.py.
 
     python benchmarks/notebook_recipe.py CSV SEED
 
-Chunks put together in memory, Keras's `Tokenizer` and `pad_sequences`, batches of 64, two trials of
-five epochs on the random 80/20 split, five epochs of the best. The split is in the CSV's column
-`split`, so that both sides have the same. The network is that of conf/base, but for the mask:
-notebooks leave it out. It tunes on the test set, as notebooks do, so its accuracy is flattered if
-anything.
+The CSV is read in chunks that are concatenated in memory; Keras's `Tokenizer` and `pad_sequences`
+encode the texts; batches have 64 reviews; two trials and the final model are trained for five
+epochs on a random 80/20 split. The split comes from the CSV's column `split`, so that both sides
+use the same one. The network is that of conf/base without the mask, which notebooks leave out. As
+in notebooks, the search uses the test set, so the accuracy may be too high.
 """
 
 import json
@@ -45,7 +45,7 @@ def build(units: int, dropout_rate: float, optimizer: str) -> keras.Model:
 
 
 def objective(trial: optuna.Trial) -> float:
-    """Train for five epochs and return the accuracy."""
+    """Train for five epochs and return the best accuracy on the test set."""
     model = build(
         trial.suggest_int("units", 50, 100),
         trial.suggest_float("dropout_rate", 0.2, 0.5),

@@ -1,4 +1,4 @@
-"""A project of its own for each measurement, so that nothing in data/ is touched."""
+"""A temporary copy of the project for each measurement, so that data/ is not changed."""
 
 import csv
 import os
@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pandas as pd
 
-os.environ.pop("MLFLOW_TRACKING_URI", None)  # measurements are not to be kept there
+os.environ.pop("MLFLOW_TRACKING_URI", None)  # measurements do not belong among the tracked runs
 
 NO_PRUNER = "tuning.pruner.name=NopPruner,tuning.pruner.arguments=null"
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def make_project(folder: Path) -> Path:
-    """Copy the project's code and configuration into `folder`, with a data folder of its own."""
+    """Copy the project's code and configuration into `folder`, with an empty data folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("pyproject.toml", ".telemetry"):
         shutil.copy(ROOT / name, folder)
@@ -32,7 +32,7 @@ def make_project(folder: Path) -> Path:
 
 
 def repeat_csv(source: Path, target: Path, times: int) -> None:
-    """Write `source` `times` over, each copy's texts made distinct by a word at their end."""
+    """Repeat the rows of `source`; a word appended to each text makes the copies distinct."""
     with target.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out)
         for copy in range(times):
@@ -48,20 +48,20 @@ def repeat_csv(source: Path, target: Path, times: int) -> None:
 
 
 def describe_machine() -> str:
-    """Return processor, cores and Python, in one line."""
+    """Return the processor, the number of cores and the Python version in one line."""
     return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process has taken: wall seconds and peak resident MiB."""
+    """Wall-clock seconds and peak resident memory in MiB of a process."""
 
     seconds: float
     peak_mib: float
 
 
 def measure(command: list[str], folder: Path) -> Usage:
-    """Run a Python command, such as `["-m", "kedro", "run"]`, to its end, or exit with its log."""
+    """Run a Python command such as `["-m", "kedro", "run"]`; if it fails, exit with its log."""
     start = time.perf_counter()
     with (folder / "log").open("w+", encoding="utf-8") as log:
         process = subprocess.Popen([sys.executable, *command], cwd=folder, stdout=log, stderr=log)
@@ -74,12 +74,12 @@ def measure(command: list[str], folder: Path) -> Usage:
 
 
 class Search:
-    """Searches with the preset of IMDB, each a whole process, on the same prepared reviews.
+    """Searches with the preset for IMDB, each in its own process, on the same encoded reviews.
 
     Args:
-        folder: Where the project is to be.
-        csv: Reviews with the columns `review` and `sentiment`, split at random.
-        rows: How many of them, drawn at random; None for all.
+        folder: Folder for the copy of the project.
+        csv: Reviews with the columns `review` and `sentiment`; they are split at random.
+        rows: Number of rows to use, drawn at random; None for all.
 
     """
 
@@ -92,7 +92,7 @@ class Search:
         self._run("data_processing", "split.method=random")
 
     def measure(self, study: str, n_trials: int, parameters: str) -> Usage:
-        """Run a study from its beginning to its end."""
+        """Run a new study to its end."""
         common = f"tuning.study_name={study},tuning.n_trials={n_trials}"
         return self._run("tuning", f"{common},{parameters}")
 

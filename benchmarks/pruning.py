@@ -1,10 +1,10 @@
-"""A search with pruning against the same search without, seed by seed.
+"""A search with pruning and the same search without, for several seeds.
 
     .venv/bin/python benchmarks/pruning.py data/01_raw/imdb_reviews.csv --rows 10000
 
-Both are whole processes of `kedro run --env imdb --pipelines tuning` on the same prepared data, by
-a random split, one after the other. With pruning is as conf/imdb has it, without as conf/base. The
-machine's speed may change between the two; the number of epochs that the trials trained does not.
+Both run `kedro run --env imdb --pipelines tuning` in separate processes, one after the other, on
+the same randomly split data. The search with pruning uses the pruner of conf/imdb. The speed of the
+machine may change between the two; the number of trained epochs does not depend on it.
 """
 
 import argparse
@@ -17,11 +17,11 @@ from project import NO_PRUNER, Search, describe_machine
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Run the measurements and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("csv", type=Path, help="a CSV with the columns review and sentiment")
     parser.add_argument(
-        "--rows", type=int, help="how many of its rows, drawn at random; all if none"
+        "--rows", type=int, help="number of rows to use, drawn at random; all by default"
     )
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

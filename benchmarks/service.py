@@ -1,4 +1,4 @@
-"""A service of its own for each measurement, and connections to it that cost little."""
+"""A running service for each measurement, and cheap connections to it."""
 
 import asyncio
 import socket
@@ -17,20 +17,20 @@ import psutil
 
 @dataclass(frozen=True)
 class Service:
-    """A running `imdb-sentiment serve`, and the seconds that it took to be ready."""
+    """A running `imdb-sentiment serve`, and the seconds until it was ready."""
 
     process: psutil.Process
     port: int
     start_seconds: float
 
     def resident_mib(self) -> float:
-        """Return the memory that it has now."""
+        """Return the current resident memory in MiB."""
         return float(self.process.memory_info().rss / 2**20)
 
 
 @contextmanager
 def run_service(model: Path) -> Iterator[Service]:
-    """Start the service, wait until it is ready, and end it."""
+    """Start the service and wait until it is ready; stop it at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -53,7 +53,7 @@ def run_service(model: Path) -> Iterator[Service]:
 
 
 class Connection:
-    """A connection kept open, for one request after another."""
+    """A connection that is kept open for consecutive requests."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -62,16 +62,16 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether the service has not closed it, as it does after some idle seconds, nor will."""
+        """Whether the service has neither closed the connection nor announced that it will."""
         return not self._is_last and not self._reader.at_eof()
 
     @classmethod
     async def open(cls, port: int) -> Self:
-        """Connect."""
+        """Connect to the service."""
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
     async def predict(self, body: bytes) -> int:
-        """Ask for a prediction, and return the status of the answer."""
+        """Request a prediction and return the status of the response."""
         self._writer.write(
             b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
@@ -83,5 +83,5 @@ class Connection:
         return int(head[9:12])
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._writer.close()

@@ -1,9 +1,9 @@
-"""How long an application waits for the model, and how much it can ask for.
+"""Latency and throughput of the model, in process and over HTTP.
 
     .venv/bin/python benchmarks/serving.py data/01_raw/imdb_reviews.csv
 
-Needs a finished run: it takes `model.keras` and `model.onnx` from data/06_models, and reviews from
-the CSV. All clients run on the same cores as the service.
+Requires a finished run, because it uses `model.keras` and `model.onnx` in data/06_models; the
+reviews come from the CSV. All clients run on the same cores as the service.
 """
 
 import argparse
@@ -39,23 +39,23 @@ def percentiles(seconds: list[float]) -> tuple[float, float]:
     return 1000 * statistics.median(seconds), 1000 * statistics.quantiles(seconds, n=100)[98]
 
 
-def time_each(ask: Callable[[str], Any], texts: Texts, warm: int = 20) -> list[float]:
-    """Return the seconds of each call, after some that are not counted."""
+def time_each(predict: Callable[[str], Any], texts: Texts, warm: int = 20) -> list[float]:
+    """Return the seconds of each call; the first calls are not counted."""
     seconds = []
     for number, text in enumerate(texts[:warm] + texts):
         start = time.perf_counter()
-        ask(text)
+        predict(text)
         if number >= warm:
             seconds.append(time.perf_counter() - start)
     return seconds
 
 
 def measure_one_review(texts: Texts) -> None:
-    """Ask for one review at a time, in this process, in four ways."""
+    """Measure predictions in this process: single reviews, many reviews, and texts per call."""
     import keras
     import tensorflow as tf
 
-    import imdb_sentiment.network.layers  # noqa: F401  # the model may have one of them
+    import imdb_sentiment.network.layers  # noqa: F401  # the model may contain one of them
 
     model = keras.models.load_model(MODELS / "model.keras")
     predictor = Predictor.load(MODELS / "model.onnx", threads=1)
@@ -72,18 +72,18 @@ def measure_one_review(texts: Texts) -> None:
         "Keras, in a `tf.function`": lambda text: compiled(encode(text)).numpy(),
     }
     print("\n| one review in process | p50 ms | p99 ms |\n| --- | ---: | ---: |")
-    for name, ask in ways.items():
+    for name, predict in ways.items():
         some = texts if name in ("Predictor", "Keras, in a `tf.function`") else texts[:200]
-        p50, p99 = percentiles(time_each(ask, some))
+        p50, p99 = percentiles(time_each(predict, some))
         print(f"| {name} | {p50:.2f} | {p99:.2f} |", flush=True)
 
-    print("\n| many reviews, tokenised before | reviews a second |\n| --- | ---: |")
+    print("\n| many reviews, already tokenised | reviews per second |\n| --- | ---: |")
     sequences = encode_texts(predictor.tokenizer, [clean_text(text) for text in texts])
     every_core = Predictor.load(MODELS / "model.onnx")
     runs: dict[str, Callable[[], Any]] = {
         "Predictor": lambda: every_core.score_sequences(sequences)
     }
-    runs["Keras, grouped and cut by length"] = lambda: score_sequences(model, sequences)
+    runs["Keras, grouped by length and cut"] = lambda: score_sequences(model, sequences)
     for size in (64, 256, 1024):
         runs[f"Keras, batches of {size}"] = lambda size=size: model.predict(  # type: ignore[misc]
             sequences.astype(np.int32), batch_size=size, verbose=0
@@ -95,8 +95,8 @@ def measure_one_review(texts: Texts) -> None:
     taken = min(_time(lambda: every_core.predict(texts)) for _ in range(3))
     print(f"| Predictor, tokenising included | {len(texts) / taken:,.0f} |")
 
-    # What the service could save at most if it put concurrent requests together.
-    print("\n| texts in one call, one thread | ms a text |\n| ---: | ---: |")
+    # What the service could save at most by batching concurrent requests.
+    print("\n| texts in one call, one thread | ms per text |\n| ---: | ---: |")
     for size in (1, 8, 64):
         calls = [texts[start : start + size] for start in range(0, len(texts), size)]
         taken = min(_time(partial(_predict_each, predictor, calls)) for _ in range(3))
@@ -114,7 +114,7 @@ def _time(run: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-async def _ask_again_and_again(
+async def _send_requests(
     port: int, bodies: list[bytes], until: float, seconds: list[float], statuses: list[int]
 ) -> None:
     """Send one request after another over one connection."""
@@ -131,7 +131,7 @@ async def _ask_again_and_again(
 def load(
     port: int, bodies: list[bytes], clients: int, duration: float
 ) -> tuple[list[float], list[int]]:
-    """Return times and statuses of all requests of so many clients at once."""
+    """Return the times and statuses of all requests of several concurrent clients."""
     seconds: list[float] = []
     statuses: list[int] = []
 
@@ -139,9 +139,7 @@ def load(
         until = time.perf_counter() + duration
         await asyncio.gather(
             *(
-                _ask_again_and_again(
-                    port, bodies[place:] + bodies[:place], until, seconds, statuses
-                )
+                _send_requests(port, bodies[place:] + bodies[:place], until, seconds, statuses)
                 for place in range(clients)
             )
         )
@@ -151,11 +149,11 @@ def load(
 
 
 def measure_service(texts: Texts, duration: float) -> None:
-    """Start the service, and ask over HTTP."""
+    """Start the service and measure it over HTTP."""
     with run_service(MODELS / "model.onnx") as service:
         print(f"\nService ready after {service.start_seconds:.2f} s")
         bodies = [json.dumps({"texts": [text]}).encode() for text in texts]
-        print("\n| clients | p50 ms | p99 ms | requests a second | not 200 |")
+        print("\n| clients | p50 ms | p99 ms | requests per second | not 200 |")
         print("| ---: | ---: | ---: | ---: | ---: |")
         for clients in (1, 8, 64):
             load(service.port, bodies, clients, 1)
@@ -176,11 +174,11 @@ def measure_service(texts: Texts, duration: float) -> None:
 
 
 def main() -> None:
-    """Measure and print tables."""
+    """Run the measurements and print tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("csv", type=Path, help="a CSV with the column review")
     parser.add_argument("--reviews", type=int, default=2000)
-    parser.add_argument("--seconds", type=float, default=10, help="for each number of clients")
+    parser.add_argument("--seconds", type=float, default=10, help="per number of clients")
     arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     texts = pd.read_csv(arguments.csv)["review"].sample(arguments.reviews, random_state=0).tolist()

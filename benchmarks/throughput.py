@@ -1,11 +1,11 @@
-"""Trials an hour with more and more workers.
+"""Trials per hour with different numbers of workers.
 
     .venv/bin/python benchmarks/throughput.py            # a simulated objective, which sleeps
     .venv/bin/python benchmarks/throughput.py --real CSV # networks on reviews, 1 and 2 workers
 
-The simulated objective shows what the engine itself costs: each worker is a process of a Dask
-cluster, and a trial is a sleep with a report an epoch. Efficiency is the time that the sleeps alone
-would take with so many workers, by the time that the search took.
+The simulated objective shows the overhead of the search itself: each worker is a process of a Dask
+cluster, and a trial sleeps and reports a value after each epoch. Efficiency is the time that the
+sleeps alone would take with that many workers, divided by the time of the search.
 """
 
 import argparse
@@ -30,7 +30,7 @@ EPOCHS = 5
 
 
 def sleep(trial: optuna.Trial, seconds: float) -> float:
-    """Stand in for training."""
+    """Simulate the training of a network."""
     for epoch in range(EPOCHS):
         time.sleep(seconds / EPOCHS)
         trial.report(epoch / EPOCHS, epoch)
@@ -40,7 +40,7 @@ def sleep(trial: optuna.Trial, seconds: float) -> float:
 
 @contextmanager
 def run_cluster(folder: Path, workers: int) -> Iterator[str]:
-    """Start a scheduler and workers, each a process of its own, and give the address."""
+    """Start a scheduler and workers in separate processes; yield the scheduler's address."""
     file = folder / f"scheduler{workers}.json"
     dask = [sys.executable, "-m", "dask"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
@@ -63,7 +63,7 @@ def run_cluster(folder: Path, workers: int) -> Iterator[str]:
 
 
 def search(folder: Path, address: str, workers: int, trials: int, seconds: float) -> float:
-    """Return the seconds that a search of sleeping trials takes."""
+    """Return the seconds of a search with sleeping trials."""
     storage = OptunaStorageDataset(filepath=str(folder / "study.db")).load()
     study = SharedStudy(
         storage,
@@ -87,14 +87,14 @@ def search(folder: Path, address: str, workers: int, trials: int, seconds: float
 
 
 def simulate(counts: list[int], seconds: float, rounds: int) -> None:
-    """Measure sleeping trials."""
-    print(f"Trials of {seconds:g} s, {rounds} for each worker")
-    print("| workers | trials | seconds | trials an hour | efficiency |")
+    """Measure searches with sleeping trials."""
+    print(f"Trials of {seconds:g} s, {rounds} per worker")
+    print("| workers | trials | seconds | trials per hour | efficiency |")
     print("| ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as temporary:
         for workers in counts:
             with run_cluster(Path(temporary), workers) as address:
-                search(Path(temporary), address, workers, workers, 0.1)  # imports are done
+                search(Path(temporary), address, workers, workers, 0.1)  # to import everything
                 trials = workers * rounds
                 took = search(Path(temporary), address, workers, trials, seconds)
             efficiency = seconds * rounds / took
@@ -106,8 +106,8 @@ def simulate(counts: list[int], seconds: float, rounds: int) -> None:
 
 
 def train(csv: Path, rows: int, trials: int, repeats: int) -> None:
-    """Measure trials that train networks, on one and on two workers in turn."""
-    print("| workers | trials | seconds | trials an hour |")
+    """Measure searches that train networks, with one and with two workers in turn."""
+    print("| workers | trials | seconds | trials per hour |")
     print("| ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as temporary:
         prepared = Search(Path(temporary), csv, rows)
@@ -122,15 +122,15 @@ def train(csv: Path, rows: int, trials: int, repeats: int) -> None:
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Run the measurements and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--seconds", type=float, default=10, help="of a simulated trial")
-    parser.add_argument("--rounds", type=int, default=4, help="simulated trials of each worker")
+    parser.add_argument("--seconds", type=float, default=10, help="duration of a simulated trial")
+    parser.add_argument("--rounds", type=int, default=4, help="simulated trials per worker")
     parser.add_argument("--real", type=Path, metavar="CSV", help="train networks on these reviews")
-    parser.add_argument("--rows", type=int, default=10000, help="how many of them")
-    parser.add_argument("--trials", type=int, default=6, help="networks a search")
-    parser.add_argument("--repeats", type=int, default=3, help="searches a number of workers")
+    parser.add_argument("--rows", type=int, default=10000, help="number of reviews to use")
+    parser.add_argument("--trials", type=int, default=6, help="trials per search")
+    parser.add_argument("--repeats", type=int, default=3, help="searches per number of workers")
     arguments = parser.parse_args()
     print(describe_machine())
     if arguments.real:

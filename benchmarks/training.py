@@ -1,15 +1,20 @@
-"""Where the time of training goes: padding, batch size, threads, memory, start-up.
+"""What the time of training depends on: padding, batch size, threads, memory, start-up.
 
     .venv/bin/python benchmarks/training.py data/05_model_input/train.pkl
     .venv/bin/python benchmarks/training.py data/05_model_input/train.pkl --network best
 
-Epochs of one network on the first rows of an encoded set, in each way in a process of its own:
-"padded" is Keras's plain `fit` on sequences of full length, "cut" has batches of reviews of like
-length that are cut to their longest, and "fused" is `train_model` as it is, which also runs the
-LSTM as one operation. "freed" is the same where glibc gives the memory back that a step has freed,
-and so is "padded". Each way is run once a round. Told are the
-quickest epoch, which is what the machine can do when nobody else uses it, the median, and how long
-a process took before the first epoch. That one also builds the graph, and isn't counted.
+One network is trained on the first rows of an encoded set, in a separate process for each variant
+and round:
+
+- "padded": Keras's plain `fit` on sequences of full length.
+- "cut": batches of reviews of similar length, cut to their longest review.
+- "fused": `train_model` as it is: like "cut", with the LSTM as a single fused operation.
+- "freed": like "fused", except that glibc returns the memory that a step has freed to the system,
+  as it does in "padded".
+
+The table has the quickest epoch, which is what the machine can do without other load, the median
+epoch, and the time that a process took before its first epoch. The first epoch also builds the
+graph and is not counted.
 """
 
 import argparse
@@ -42,7 +47,7 @@ WAYS = {
 
 
 def choose_hyperparameters(network: str, **changes: int) -> Hyperparameters:
-    """Return those of a preset, but for word vectors, which begin at random."""
+    """Return the hyperparameters of a preset, with random instead of pretrained vectors."""
     base, best = (
         yaml.safe_load((ROOT / f"conf/{preset}/parameters_tuning.yml").read_text())
         for preset in ("base", "best")
@@ -55,7 +60,7 @@ def choose_hyperparameters(network: str, **changes: int) -> Hyperparameters:
 
 
 def run_epochs(path: Path, way: str, rows: int, hyperparameters: Hyperparameters) -> None:
-    """Train, and print the moments at which epochs ended."""
+    """Train a network; print the times when training started and each epoch ended."""
     import keras
 
     with path.open("rb") as file:
@@ -69,7 +74,7 @@ def run_epochs(path: Path, way: str, rows: int, hyperparameters: Hyperparameters
             moments.append(time.time())
 
     freed = mock.patch("imdb_sentiment.network.tensorflow_setup._keep_freed_memory")
-    # What it does where there is a GPU.
+    # With a GPU, `train_model` doesn't fuse the LSTM.
     cut = mock.patch("tensorflow.config.list_physical_devices", lambda *kind: list(kind))
     changes: dict[str, contextlib.AbstractContextManager[object]] = {
         "fused": contextlib.nullcontext(),
@@ -94,10 +99,10 @@ def run_epochs(path: Path, way: str, rows: int, hyperparameters: Hyperparameters
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Run the measurements and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("train", type=Path, help="an encoded set")
-    parser.add_argument("--network", choices=list(WAYS), default="base", help="whose preset")
+    parser.add_argument("--network", choices=list(WAYS), default="base", help="preset to use")
     parser.add_argument("--rows", type=int, default=6400)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
@@ -113,16 +118,14 @@ def main() -> None:
     ways = WAYS[arguments.network]
     starts: dict[tuple[str, int, int], list[float]] = {way: [] for way in ways}
     epochs: dict[tuple[str, int, int], list[float]] = {way: [] for way in ways}
-    # The machine's speed may change from minute to minute, so every way has its turn in each.
+    # The speed of the machine may change over time, so each round has all variants.
     for _, way in itertools.product(range(arguments.rounds), ways):
         start = time.time()
         moments = measure_once(*way)
         starts[way].append(moments[0] - start)
         epochs[way] += [after - before for before, after in itertools.pairwise(moments[1:])]
     print(describe_machine())
-    print(
-        "| batches | batch size | threads | start-up s | quickest epoch s | median s | ms a step |"
-    )
+    print("| variant | batch size | threads | start-up s | quickest epoch s | median s | step ms |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for way, size, threads in ways:
         start, taken = statistics.median(starts[way, size, threads]), epochs[way, size, threads]
@@ -134,9 +137,9 @@ def main() -> None:
 
 
 def measure_once(way: str, size: int, threads: int) -> list[float]:
-    """Return the moments at which a process began its first epoch and ended each."""
+    """Return the times when a process started training and ended each epoch."""
     limits = {"TF_NUM_INTEROP_THREADS": str(threads)}
-    if way == "padded":  # TensorFlow as it comes
+    if way == "padded":  # TensorFlow's own default
         limits["TF_NUM_INTRAOP_THREADS"] = str(threads)
     done = subprocess.run(
         [sys.executable, *sys.argv, "--one", way, str(size)],

@@ -1,4 +1,4 @@
-"""Debian's Chromium, for the tests of what people see."""
+"""Debian's Chromium, for tests of pages."""
 
 import contextlib
 import shutil
@@ -12,7 +12,7 @@ _QUIET = ["--disable-background-networking", "--disable-component-update", "--di
 
 @contextlib.contextmanager
 def run_browser() -> Iterator[Browser]:
-    """Start Chromium without a window, and end it."""
+    """Start Chromium without a window and close it at the end."""
     assert CHROMIUM, "Chromium is not installed; -m 'not browser' leaves out what needs it"
     expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:

@@ -1,8 +1,8 @@
 """The commands in the documents, and which of them the tests have run.
 
-`run_shell`, `run_kedro` and `run_server` record what they are given, as the documents have it. At
-the end of `pytest --check-commands`, conftest.py compares the two, and the session fails if one is
-missing.
+`run_shell`, `run_kedro` and `run_server` record the commands that they receive, as documented. At
+the end of `pytest --check-commands`, conftest.py compares these with the documents; the session
+fails if a documented command has not been run.
 """
 
 import re
@@ -37,7 +37,7 @@ def find_documented_commands() -> set[str]:
 
 
 def find_commands_of_ci() -> set[str]:
-    """Return what .ci/run gives to make, and what make makes of it."""
+    """Return the calls of make in .ci/run, and the commands that make then runs."""
     lines = re.findall(r"^make .*", (PROJECT / ".ci/run").read_text("utf-8"), re.M)
     targets = {word for line in lines for word in line.split()[1:] if "=" not in word}
     done = subprocess.run(
@@ -53,9 +53,9 @@ def find_commands_of_ci() -> set[str]:
 
 
 def find_missing(word: str) -> list[str]:
-    """Return the documented commands with a word that have not been run.
+    """Return the documented commands with `word` that have not been run.
 
-    Those of MLflow are run by themselves, where it is installed.
+    Commands with MLflow are only expected where it is installed.
     """
     expected = find_documented_commands() - find_commands_of_ci() - RUN
     if not find_spec("mlflow"):

@@ -30,8 +30,8 @@ from imdb_sentiment.parameters import (
 )
 from services import EXAMPLES, Service, make_tokenizer, run_service
 
-os.environ.pop("MLFLOW_TRACKING_URI", None)  # what tests run is not to be kept there
-os.environ.pop("IMDB_SENTIMENT_API_KEY", None)  # nor does the service ask them for a reader's key
+os.environ.pop("MLFLOW_TRACKING_URI", None)  # runs of the tests are not tracked
+os.environ.pop("IMDB_SENTIMENT_API_KEY", None)  # the developer's key is not that of the tests
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,11 +45,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-# What a test needs by way of a fixture, wherever that is defined.
+# Markers that follow from a fixture.
 MARKERS = {"browser": "browser", "postgresql": "postgres", "two": "cluster", "cluster": "cluster"}
 
 
-@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects tests by marker
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     for item in items:
         for fixture in MARKERS.keys() & set(item.fixturenames):
@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take over what a process of pytest-xdist has run."""
+    """Collect the commands that a process of pytest-xdist has run."""
     RUN.update(getattr(node, "workeroutput", {}).get("commands", ()))
 
 
@@ -70,7 +70,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     word = config.getoption("--check-commands")
     cache = getattr(config, "cache", None)
     if word is None:
-        if cache:  # for the rest of the tests, which `make test-all` runs next
+        if cache:  # for the slow tests, which `make test-all` runs next
             cache.set("imdb_sentiment/commands", sorted(RUN))
         return
     if session.exitstatus != pytest.ExitCode.OK:
@@ -92,7 +92,7 @@ def conf() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Return a project in which the main job has run, to be read only, and what it printed."""
+    """Return a project in which the main job has run, and its output; read it only."""
 
     def make(folder: Path) -> None:
         (folder / "console.txt").write_text(three_label_run(folder)[1], encoding="utf-8")
@@ -103,7 +103,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 @pytest.fixture
 def copy_of_finished(finished: tuple[Path, str], tmp_path: Path) -> Path:
-    """Return a finished project to write in."""
+    """Return a copy of the finished project that the test may change."""
     return shutil.copytree(finished[0], tmp_path / "project")
 
 

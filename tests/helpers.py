@@ -1,4 +1,4 @@
-"""What several tests need: made-up reviews, typed parameters from conf/base, runs of the CLI."""
+"""Helpers of several tests: synthetic reviews, parameters of conf/base, runs of the CLI."""
 
 import contextlib
 import csv
@@ -39,7 +39,7 @@ from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 PROJECT = Path(__file__).parents[1]
 
-# A network small enough to train in seconds; everything else is as users have it.
+# A network that trains in seconds; all other parameters are those of conf/base.
 SMALL: dict[str, Any] = {
     "tokenizer": {"vocabulary_size": 50, "sequence_length": 12},
     "hyperparameters": {"embedding_size": 4, "epochs": 2, "learning_rate": 0.02, "batch_size": 16},
@@ -62,7 +62,7 @@ _FILLER = ("the", "film", "was", "in", "a", "cinema", "with", "my", "sister", "o
 
 
 def base_parameters() -> dict[str, Any]:
-    """Return conf/base's parameters as plain values."""
+    """Return the parameters of conf/base as plain values."""
     loader = OmegaConfigLoader(
         str(PROJECT / "conf"),
         base_env="base",
@@ -73,7 +73,7 @@ def base_parameters() -> dict[str, Any]:
 
 
 def small_hyperparameters(**changes: Any) -> Hyperparameters:
-    """Return those of conf/base, but for a network that trains in seconds, and `changes`."""
+    """Return hyperparameters of a network that trains in seconds, with `changes`."""
     small = {"embedding_size": 4, "units": 3, "learning_rate": 0.02, "batch_size": 16, "epochs": 2}
     return Hyperparameters(**{**base_parameters()["hyperparameters"], **small, **changes})
 
@@ -95,7 +95,7 @@ def make_reviews(
 def write_csv(
     path: Path, rows: Iterable[Sequence[str]], header: Sequence[str] = ("review", "sentiment")
 ) -> Path:
-    """Write a well-formed CSV."""
+    """Write reviews and labels as a CSV."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -105,19 +105,19 @@ def write_csv(
 
 
 def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Any]) -> Path:
-    """Return a new folder that was filled by `make`, once for all processes of pytest-xdist.
+    """Return a folder that `make` fills once for all processes of pytest-xdist.
 
-    The tests that share it only read it; those that write take a copy.
+    Tests must not change it; those that write take a copy.
     """
     folder = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # each process has a folder of its own in this one
+        folder = folder.parent  # the common parent of the processes' folders
     folder /= name
     made = folder.with_suffix(".made")
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # what a failure has left
+            shutil.rmtree(folder, ignore_errors=True)  # left by an earlier failure
             folder.mkdir()
             make(folder)
             made.touch()
@@ -125,7 +125,7 @@ def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 
 def make_encoded(n: int, n_labels: int = 2, length: int = 6, seed: int = 0) -> EncodedReviews:
-    """Return encoded reviews whose last token tells the label."""
+    """Return encoded reviews whose last token determines the label."""
     rng = np.random.default_rng(seed)
     codes = (np.arange(n) % n_labels).astype(np.uint8)
     sequences = rng.integers(2, 20, size=(n, length), dtype=np.uint8)
@@ -139,7 +139,7 @@ def make_encoded(n: int, n_labels: int = 2, length: int = 6, seed: int = 0) -> E
 def make_study(
     evaluate_on: str = "validation", n_trials: int = 2, temperature: float | None = None
 ) -> optuna.Study:
-    """Return a finished search, whose trials have a temperature if one is given."""
+    """Return a finished study; its trials have `temperature`, if one is given."""
     study = optuna.create_study(direction="maximize")
     study.set_user_attr("protocol", {"evaluate_on": evaluate_on})
 
@@ -170,13 +170,13 @@ def make_predictions(n: int, labels: tuple[str, ...], seed: int = 0) -> pd.DataF
 
 
 def rank_auc(positive: npt.NDArray[np.float64], negative: npt.NDArray[np.float64]) -> float:
-    """Return the share of pairs in the right order: what ROC AUC is (Hanley and McNeil 1982)."""
+    """Return ROC AUC as the share of pairs in the right order (Hanley and McNeil, 1982)."""
     wins = (positive[:, None] > negative[None, :]).mean()
     return float(wins + (positive[:, None] == negative[None, :]).mean() / 2)
 
 
 def lay_over(project: Path, env: str, changes: dict[str, Any]) -> None:
-    """Change parameters of a preset, which Kedro reads in the place of conf/local."""
+    """Override parameters of a preset, which Kedro reads instead of conf/local."""
     paths = sorted((project / "conf" / env).glob("parameters*.yml"))
     merged = OmegaConf.merge(*map(OmegaConf.load, paths), changes)
     for path in paths:
@@ -185,7 +185,7 @@ def lay_over(project: Path, env: str, changes: dict[str, Any]) -> None:
 
 
 def make_project(folder: Path, parameters: dict[str, Any] | None = None) -> Path:
-    """Copy what a run needs into `folder`, with `parameters` laid over conf/base."""
+    """Copy the files that a run needs into `folder`; `parameters` override conf/base."""
     for name in ("pyproject.toml", ".telemetry"):
         shutil.copy(PROJECT / name, folder)
     shutil.copytree(PROJECT / "conf", folder / "conf", ignore=shutil.ignore_patterns("local"))
@@ -198,8 +198,7 @@ def make_project(folder: Path, parameters: dict[str, Any] | None = None) -> Path
     return folder
 
 
-# `python -m kedro`, which Ctrl-C ends even where it is ignored: in a shell's background jobs and
-# all that they start.
+# `python -m kedro` that reacts to Ctrl-C even in a background job of a shell, where it is ignored.
 _KEDRO = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -210,12 +209,12 @@ main()
 
 
 def start_kedro(project: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start `kedro ARGUMENTS` in its own process group; stdout and stderr come together."""
+    """Start `kedro ARGUMENTS` in its own process group; stderr goes to stdout."""
     return _start(project, [sys.executable, "-c", _KEDRO, *arguments], subprocess.PIPE)
 
 
 def kedro(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `kedro ARGUMENTS` to its end."""
+    """Run `kedro ARGUMENTS` and return its output."""
     process = start_kedro(project, *arguments)
     output = _read_to_end(process)
     return subprocess.CompletedProcess(process.args, process.returncode, output)
@@ -224,7 +223,7 @@ def kedro(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def _read_to_end(process: subprocess.Popen[str]) -> str:
     try:
         return process.communicate(timeout=300)[0]
-    except BaseException:  # it is in a group of its own, which Ctrl-C does not reach
+    except BaseException:  # Ctrl-C does not reach its process group
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         print(process.communicate(timeout=60)[0])
@@ -232,7 +231,7 @@ def _read_to_end(process: subprocess.Popen[str]) -> str:
 
 
 def _as_run(commands: str, instead: Mapping[str, str] | None) -> str:
-    """Record commands as they are documented; return them as they are run here."""
+    """Record commands as documented; return them with the replacements of `instead`."""
     RUN.update(split_commands(commands))
     for documented, here in (instead or {}).items():
         assert documented in commands
@@ -246,12 +245,12 @@ def run_shell(
     instead: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> str:
-    """Run what a reader types and return what it prints.
+    """Run documented commands in bash and return their output.
 
     Args:
-        folder: Where to run it.
-        commands: The commands, as they are documented.
-        instead: What has to be different here, such as a path, by what is documented.
+        folder: Working directory.
+        commands: The commands as documented.
+        instead: Replacements for parts of the commands, such as a path.
         environment: Environment variables to set.
     """
     process = _start(
@@ -263,14 +262,14 @@ def run_shell(
 
 
 def run_session(project: Path, *pipelines: str, env: str | None = None, **parameters: Any) -> None:
-    """Run pipelines in this process, which has already imported what `kedro run` needs."""
+    """Run pipelines in this process, which saves the imports of a new one."""
     bootstrap_project(project)
     with settings.SESSION_CLASS.create(project, env=env, runtime_params=parameters) as session:
         session.run(pipeline_names=pipelines or None)
 
 
 def run_kedro(project: Path, command: str, instead: Mapping[str, str] | None = None) -> str:
-    """Do as `run_shell` with a command of Kedro, in this process: that takes seconds less."""
+    """Run a documented command of Kedro in this process, which saves its imports."""
     program, *arguments = shlex.split(_as_run(command, instead))
     assert program == "kedro"
     rich.reconfigure(width=200)
@@ -289,7 +288,7 @@ class Server:
 
 
 def find_free_port() -> int:
-    """Return a port that the system has free, so that several checkouts can test at once."""
+    """Return a free port, so that several checkouts can run tests at the same time."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
@@ -302,13 +301,13 @@ def run_server(
     instead: Mapping[str, str],
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    """Run a server as a reader starts it; give it once it listens, and end it afterwards.
+    """Start a server by documented commands; yield it when it listens, then stop it.
 
     Args:
-        folder: Where to run it.
-        commands: The commands, as they are documented: for a fixed port.
-        instead: What has to be different here, by what is documented. PORT in it stands for a
-            free port, as in `{"viz run": "viz run --port PORT"}`.
+        folder: Working directory.
+        commands: The commands as documented, with a fixed port.
+        instead: Replacements for parts of the commands. PORT stands for a free port, as in
+            `{"viz run": "viz run --port PORT"}`.
         environment: Environment variables to set.
     """
     port = find_free_port()
@@ -340,7 +339,7 @@ def _start(
     output: int | IO[str],
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
-    """Start a command with this environment active, in a process group of its own."""
+    """Start a command with this environment activated, in its own process group."""
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     active = {"PATH": programs, "COLUMNS": "200", "PYTHONUNBUFFERED": "1", **(environment or {})}
     return subprocess.Popen(
@@ -369,10 +368,10 @@ THREE_LABELS = ("negative", "positive", "neutral")
 
 
 def three_label_run(folder: Path) -> tuple[Path, str]:
-    """Run the main job on a CSV of three labels, a repeated row and one to be refused.
+    """Run the main job on a CSV with three labels, a duplicate row and a row to reject.
 
     Returns:
-        The project and what the run printed.
+        The project and the output of the run.
     """
     project = make_project(folder, SMALL | {"reviews": {"labels": list(THREE_LABELS)}})
     rows = make_reviews(300, THREE_LABELS)
@@ -384,7 +383,7 @@ def three_label_run(folder: Path) -> tuple[Path, str]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that another process does; fail if it takes a minute."""
+    """Wait until a condition holds; fail after a minute."""
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
@@ -392,7 +391,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 class Cluster:
-    """A scheduler and workers as processes of their own, like those of other machines."""
+    """A Dask scheduler and workers in separate processes, like those of other machines."""
 
     def __init__(self, folder: Path, workers: int) -> None:
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Objectives for tests of the search, in a module that other processes can import."""
+"""Objectives for tests of the search, importable by other processes."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ SPACE: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 1)}
 
 
 def make_study(storage: optuna.storages.BaseStorage, n_trials: int, **changes: Any) -> SharedStudy:
-    """Return a study seeded as those of the tuning pipeline are."""
+    """Return a study with seeded samplers, as the pipeline tuning creates it."""
     settings: dict[str, Any] = {
         "n_trials": n_trials,
         "max_retries": 2,
@@ -33,7 +33,7 @@ def search(
     limits: Limits | None = None,
     workers: Workers | None = None,
 ) -> None:
-    """Run the trials that the study lacks, in this process unless told otherwise."""
+    """Run the missing trials, in this process by default."""
     limits = limits or Limits()
     if workers is not None:
         run_trials(study, objective, data, limits=limits, workers=workers)
@@ -43,7 +43,7 @@ def search(
 
 
 def log_slow_call(trial: optuna.Trial, log: Path) -> float:
-    """Take a moment, leave the trial's number and process in a file, return the hyperparameter."""
+    """Sleep, append the trial's number and process to a file, return the hyperparameter."""
     with log.open("a") as file:
         file.write(f"{trial.number} {os.getpid()}\n")
     time.sleep(0.2)
@@ -51,20 +51,20 @@ def log_slow_call(trial: optuna.Trial, log: Path) -> float:
 
 
 def hang_unless_told(trial: optuna.Trial, folder: Path) -> float:
-    """Leave one's process number in the folder, and hang until a file `go` is there."""
+    """Write the process id into the folder and wait until it has a file `go`."""
     (folder / f"{trial.number}.pid").write_text(str(os.getpid()))
     wait_for_file(folder / "go")
     return float(trial.params["x"])
 
 
 def wait_for_file(path: Path) -> None:
-    """Wait until a file is there."""
+    """Wait until a file exists."""
     while not path.exists():
         time.sleep(0.02)
 
 
 def raise_below_half(trial: optuna.Trial, _: object) -> float:
-    """Fail for half of the space."""
+    """Raise an error in half of the search space."""
     x = float(trial.params["x"])
     if x < 0.5:
         raise ValueError(f"{x:.3f} is too low")
@@ -72,7 +72,7 @@ def raise_below_half(trial: optuna.Trial, _: object) -> float:
 
 
 class CountedOnArrival:
-    """Shared data that leave a line in a file whenever a process receives them."""
+    """Shared data that append a line to a file whenever a process receives them."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -87,7 +87,7 @@ class CountedOnArrival:
 
 
 def use_counted(trial: optuna.Trial, data: CountedOnArrival) -> float:
-    """Say where the data were used."""
+    """Append the process id to a second file; return the hyperparameter."""
     time.sleep(0.2)
     with data.log.with_suffix(".used").open("a") as file:
         file.write(f"{os.getpid()}\n")
@@ -95,5 +95,5 @@ def use_counted(trial: optuna.Trial, data: CountedOnArrival) -> float:
 
 
 def log_a_line() -> None:
-    """Log what a trial logs after an epoch."""
+    """Log a line, as a trial does after an epoch."""
     logging.getLogger("imdb_sentiment.objectives").info("an epoch of %s", os.getpid())

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own."""
+"""A temporary PostgreSQL server for tests."""
 
 import contextlib
 import os
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from helpers import find_free_port
 
-PASSWORD = "a secret: /@?"  # what a URL would have to escape
+PASSWORD = "a secret: /@?"  # characters that a URL must escape
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where it is, and who may enter."""
+    """Address and credentials of a server."""
 
     url: str
     username: str
@@ -24,7 +24,7 @@ class Server:
 
 
 def _find_programs() -> Path:
-    """Return the folder of `initdb` and `pg_ctl`; Debian keeps them out of the PATH."""
+    """Return the folder of `initdb` and `pg_ctl`, which Debian does not add to the PATH."""
     found = shutil.which("pg_ctl")
     if found and Path(found).with_name("initdb").exists():
         return Path(found).parent
@@ -35,7 +35,7 @@ def _find_programs() -> Path:
 
 @contextlib.contextmanager
 def run_postgres() -> Iterator[Server]:
-    """Start a server with an empty database, and stop it."""
+    """Start a server with an empty database; stop it at the end."""
     programs = _find_programs()
     user = "postgres" if os.geteuid() == 0 else None  # it refuses to be root
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))

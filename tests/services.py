@@ -1,4 +1,4 @@
-"""What a small exported model is made of, and the service on it as a process."""
+"""The parts of a small exported model, and a service process that uses it."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What the documents show in blocks of Python or bash is run as it stands."""
+"""The commands and the code in the documents, run as they are."""
 
 import re
 import shutil
@@ -59,7 +59,7 @@ kedro = "kedro run"
 
 @pytest.mark.parametrize("processes", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_documented_command_that_was_not_run_fails_the_run(processes: int) -> None:
-    """As `make test-all` does; with this word it also knows of no other command."""
+    """Check the commands with this word, as `make test-all` does."""
     this = f"{__file__}::test_commands_are_found_in_blocks_and_sentences"
     options = ["-p", "no:cacheprovider", f"--numprocesses={processes}"]
     done = subprocess.run(
@@ -76,7 +76,7 @@ def test_a_documented_command_that_was_not_run_fails_the_run(processes: int) -> 
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    """Return a project without an environment, and pip's settings to change nothing."""
+    """Return a project without an environment, and settings with which pip does nothing."""
     for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, tmp_path)
     ignored = shutil.ignore_patterns("__pycache__")
@@ -84,7 +84,7 @@ def bare(tmp_path: Path) -> Path:
     return tmp_path
 
 
-# The pins have all that is named, so pip needs no index, and has nothing to do.
+# The pins include every dependency, so pip needs no index and installs nothing.
 PIP = {"PIP_DRY_RUN": "1", "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
 
 
@@ -141,7 +141,7 @@ def test_a_pipeline_is_added_as_the_document_has_it(
     for name, content in files:
         (project / name).parent.mkdir(exist_ok=True)
         (project / name).write_text(content)
-    run_shell(project, "kedro run --pipelines lengths")  # with the project's own src
+    run_shell(project, "kedro run --pipelines lengths")  # with the src of this project
     lengths = pd.read_csv(project / "data/08_reporting/lengths.csv")
     assert lengths["code"].tolist() == [0, 1, 2]
     assert lengths["words"].between(8, 10).all()  # three words, five fillers, a number

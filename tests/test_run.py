@@ -1,4 +1,4 @@
-"""Whole runs: of the command line in processes of their own, and of sessions in this one."""
+"""Whole runs, by the command line and in this process."""
 
 import io
 import json
@@ -312,7 +312,7 @@ def test_the_env_imdb_takes_the_official_split(project: Path) -> None:
 
 @pytest.fixture(scope="module")
 def imdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a project with small presets, into which a small archive of the IMDB's kind came."""
+    """Return a project with small presets and the reviews of a small archive like IMDB's."""
     project = make_project(tmp_path_factory.mktemp("imdb"))
     lay_over(project, "imdb", {**SMALL, "tuning": {**SMALL["tuning"], "patience": 2}})
     lay_over(project, "best", SMALL_BEST | {"training": {"networks": 1}})
@@ -422,4 +422,4 @@ def test_the_env_best_does_the_whole_job_on_three_labels(tmp_path: Path) -> None
     scored = pd.read_csv(project / "data/07_model_output/test_predictions.csv")
     predictions = predictor.predict(scored["review"].tolist())
     labels = [prediction.label for prediction in predictions]
-    assert labels == scored["predicted_sentiment"].tolist()  # the exported model answers alike
+    assert labels == scored["predicted_sentiment"].tolist()  # the exported model predicts the same

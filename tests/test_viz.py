@@ -1,4 +1,4 @@
-"""Kedro-Viz and Optuna's dashboard in a real browser."""
+"""Kedro-Viz and Optuna's dashboard in a browser."""
 
 import contextlib
 import re
@@ -29,7 +29,7 @@ LAYERS = [
 def viz(
     finished: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Path]]:
-    """Serve the finished project; give its address and folder."""
+    """Serve the finished project; yield its URL and folder."""
     project = shutil.copytree(finished[0], tmp_path_factory.mktemp("viz") / "project")
     free = {"viz run": "viz run --port PORT"}
     with run_server(project, "kedro viz run", free, {"BROWSER": "true"}) as server:
@@ -47,10 +47,10 @@ def browser() -> Iterator[Browser]:
 
 @contextlib.contextmanager
 def open_tab(browser: Browser) -> Iterator[Page]:
-    """Open a tab with an empty local storage; fail if a page in it reports an error of its own."""
+    """Open a tab with an empty local storage; fail if its page reports an error."""
     errors: list[str] = []
     tab = browser.new_page(viewport={"width": 1600, "height": 1200})
-    # Kedro-Viz loads fonts and news from the net, which are not tested here.
+    # Kedro-Viz loads fonts and news from the internet, which are not tested here.
     tab.route(re.compile(r"^https://"), lambda route: route.fulfill(status=200, body=""))
     tab.on("pageerror", lambda error: errors.append(str(error)))
     yield tab
@@ -66,7 +66,7 @@ def tab(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def page(viz: tuple[str, Path], browser: Browser) -> Iterator[Page]:
-    """Open the main page with all boxes opened."""
+    """Open the main page and expand all boxes."""
     with open_tab(browser) as tab:
         open_pipeline(tab, viz[0], "__default__", expanded=True)
         yield tab

@@ -46,7 +46,7 @@ def test_two_processes_do_not_write_to_the_same_temporary_file(tmp_path: Path) -
     with atomic_write(path) as first, atomic_write(path) as second:
         first.write_text("first")
         second.write_text("second")
-    assert path.read_text() == "first"  # renamed last, and whole
+    assert path.read_text() == "first"  # renamed last, and complete
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -78,7 +78,7 @@ def test_what_a_killed_run_left_is_no_record(tmp_path: Path) -> None:
     AbstractDataset.from_config("one", one, save_version=VERSION).save({"a": 1})
     with contextlib.suppress(KeyboardInterrupt), atomic_write(path / VERSION / path.name) as left:
         left.write_text("half")
-        os.link(left, left.with_name(f".{left.name}.{left.name}"))  # outlives the block
+        os.link(left, left.with_name(f".{left.name}.{left.name}"))  # survives the block
         raise KeyboardInterrupt
     everything = catalog["run_record@all"] | {"path": str(path)}
     records = AbstractDataset.from_config("all", everything).load()

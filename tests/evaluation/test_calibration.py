@@ -15,8 +15,8 @@ from imdb_sentiment.evaluation.calibration import (
 def test_calibration_is_counted_bin_by_bin(labels: int) -> None:
     rng = np.random.default_rng(labels)
     probabilities = rng.dirichlet(np.ones(labels), size=500)
-    probabilities[0] = np.eye(labels)[0]  # as sure as can be
-    probabilities[1] = 1 / labels  # and as unsure
+    probabilities[0] = np.eye(labels)[0]  # maximum confidence
+    probabilities[1] = 1 / labels  # minimum confidence
     codes = rng.integers(labels, size=500)
     found = measure_calibration(probabilities, codes, 7)
     least, error = 1 / labels, 0.0

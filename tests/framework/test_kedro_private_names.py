@@ -1,4 +1,4 @@
-"""Private names of other packages: which ones are used, and where, for the next upgrade."""
+"""The private names of other packages that the project uses: an upgrade may remove them."""
 
 import ast
 import io
@@ -20,7 +20,7 @@ _VERSIONED: Any = AtomicDataset(filepath="a.json", dataset="json.JSONDataset")
 with tarfile.open(fileobj=io.BytesIO(), mode="w") as _TAR:
     pass
 
-# Each: an object, its private name, and what it is used for.
+# An object, its private name, and what the project uses it for.
 PRIVATE = [
     (_TRIAL.study, "_storage", "src/imdb_sentiment/search opens the storage of a study with it"),
     (_TRIAL, "_suggest", "src/imdb_sentiment/search suggests a value of a distribution with it"),

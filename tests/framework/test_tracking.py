@@ -1,4 +1,4 @@
-"""Runs kept in MLflow. The tests that need it are skipped if it isn't installed."""
+"""Runs tracked with MLflow; skipped if it is not installed."""
 
 import importlib.util
 import json
@@ -35,7 +35,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return where the runs of the test are tracked."""
+    """Return the URI that runs are tracked in."""
     address = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     return address

@@ -65,7 +65,7 @@ def test_networks_of_other_shapes_export_as_well(
     model, _ = train_model(encoded, small_hyperparameters(**shape), seed=0)
     exported = convert_to_onnx(model, tokenizer, encoded.labels)
     operators = [node.op_type for node in onnx.load_from_string(exported).graph.node]
-    assert operators.count("LSTM") in (lstms, lstms * 2)  # both directions in one, or one each
+    assert operators.count("LSTM") in (lstms, lstms * 2)  # one for both directions, or one each
     assert not {"Loop", "Scan", "If"} & set(operators)
     np.testing.assert_allclose(
         Predictor(exported).score_sequences(encoded.sequences),
@@ -96,9 +96,9 @@ def test_an_average_exports_as_well(n_labels: int, with_ngrams: bool, tokenizer:
     model = average_networks(networks, ngrams, parameters.share if with_ngrams else 0)
     exported = convert_to_onnx(model, tokenizer, encoded.labels)
     operators = [node.op_type for node in onnx.load_from_string(exported).graph.node]
-    assert operators.count("LSTM") == 2  # one a network, with both directions
+    assert operators.count("LSTM") == 2  # one per network, for both directions
     assert not {"Loop", "Scan", "If"} & set(operators)
-    short = make_encoded(20, n_labels, length=1)  # fewer tokens than an n-gram has
+    short = make_encoded(20, n_labels, length=1)  # shorter than the longest n-grams
     for reviews in (encoded, short):
         np.testing.assert_allclose(
             Predictor(exported).score_sequences(reviews.sequences),

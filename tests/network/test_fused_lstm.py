@@ -49,15 +49,15 @@ def test_outputs_and_gradients_are_those_of_keras(
     model = build_model(wide, vocabulary_size=30, n_labels=n_labels)
     rng = np.random.default_rng(0)
     for weights in model.weights:
-        # One LSTM upon another makes more of a rounding error.
+        # Stacked LSTMs amplify rounding errors.
         weights.assign(rng.normal(scale=1 / wide.lstm_layers, size=weights.shape))
     twin = make_fused_twin(model, parts)
     assert sum(isinstance(layer, FusedLSTM) for layer in twin.layers) == wide.lstm_layers
     encoded = make_encoded(17, n_labels, length=40)
     tokens = encoded.sequences.astype(np.int32)
-    if wide.pooling == "last":  # others have nothing to pool
-        tokens[3] = 0  # nothing but padding
-    for rows in (slice(None), slice(2)):  # fewer rows than parts, too
+    if wide.pooling == "last":  # the other kinds have nothing to pool
+        tokens[3] = 0  # only padding
+    for rows in (slice(None), slice(2)):  # also fewer rows than parts
         some, codes = tokens[rows], encoded.codes[rows].astype(np.int32)
         np.testing.assert_allclose(twin(some), model(some), atol=1e-5)
         ours, theirs = gradients(twin, some, codes), gradients(model, some, codes)
@@ -88,7 +88,7 @@ def test_training_is_that_of_keras(
 ) -> None:
     import keras
 
-    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "2")  # so a batch is trained in two parts
+    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "2")  # so that batches are trained in two parts
     chosen = small_hyperparameters(batch_size=64, epochs=4, **shape)
     train, validation = make_encoded(200), make_encoded(40, seed=9)
     fused, history = train_model(train, chosen, 1, validation)
@@ -99,7 +99,7 @@ def test_training_is_that_of_keras(
     for one, other in zip(fused.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
     assert [type(layer) for layer in fused.layers] == [type(layer) for layer in plain.layers]
-    # Whoever loads the model can go on training it.
+    # The saved model can be trained further.
     fused.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.optimizer.iterations == plain.optimizer.iterations == 16

@@ -87,7 +87,7 @@ def test_a_model_with_pooling_predicts_the_same_after_reloading(kind: str, tmp_p
 
 
 def test_a_model_of_an_earlier_version_loads(tmp_path: Path) -> None:
-    """Its layers were in the module `imdb_sentiment.layers`."""
+    """Earlier versions had the layers in the module `imdb_sentiment.layers`."""
     encoded = make_encoded(40, 3)
     parameters = NgramsParameters(
         share=0.5, max_ngram=2, min_document_frequency=2, inverse_regularisation=1

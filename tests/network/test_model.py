@@ -243,8 +243,8 @@ def test_a_long_gradient_is_cut() -> None:
     norm = 1e-3
     sgd = small_hyperparameters(optimizer="sgd", learning_rate=1.0, gradient_clip_norm=norm)
     train_model(make_encoded(64), sgd, 0, callbacks=[Record()])
-    # Keras does not add up the parts of a word's gradient, one each time that it occurs, before it
-    # takes the norm: so it may be a little longer.
+    # Keras computes the norm before it adds up the gradients of a word's occurrences, so the step
+    # may be a little longer.
     assert norm * 0.9 < max(steps) < norm * 1.3
     steps.clear()
     free = sgd.model_copy(update={"gradient_clip_norm": 0.0})
@@ -293,7 +293,7 @@ def test_training_ends_early_with_the_best_epoch(ema_momentum: float) -> None:
 
 def test_few_rows_are_passed_over_until_there_are_steps_enough() -> None:
     few = small_hyperparameters(batch_size=16, epochs=2, min_steps=9)
-    assert few.count_epochs(33) == 3  # of three steps each
+    assert few.count_epochs(33) == 3  # with three steps each
     assert few.count_epochs(16) == 9
     assert few.count_epochs(16 * 9) == 2
     assert small_hyperparameters(epochs=2).count_epochs(1) == 2

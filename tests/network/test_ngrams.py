@@ -22,7 +22,7 @@ def choose(**changes: float) -> NgramsParameters:
 
 
 def ask(model: NgramModel, reviews: EncodedReviews) -> npt.NDArray[np.float64]:
-    """Return what the layer of these weights says."""
+    """Return the logits of a layer with these weights."""
     from imdb_sentiment.network.layers import NgramScores
 
     layer = NgramScores(model.max_ngram, len(model.bias))
@@ -34,7 +34,7 @@ def ask(model: NgramModel, reviews: EncodedReviews) -> npt.NDArray[np.float64]:
 def expected_scores(
     train: EncodedReviews, test: EncodedReviews, is_label: npt.NDArray[np.bool_], max_ngram: int
 ) -> npt.NDArray[np.float64]:
-    """Compute them of the tokens as text, without a hash."""
+    """Compute the scores from the tokens as text, without hashing."""
     texts = [
         [" ".join(f"t{token}" for token in row if token) for row in reviews.sequences]
         for reviews in (train, test)
@@ -63,7 +63,7 @@ def test_the_ngrams_of_a_review_are_found_once_each(max_ngram: int) -> None:
         }
         kept = row[row > 0].tolist()
         assert len(kept) == len(set(kept)) == len(distinct)
-        for ngram in distinct:  # each has its bucket, the same in every review
+        for ngram in distinct:  # each n-gram has its bucket, the same in every review
             code = 0
             for token in ngram:
                 code = (code * 1_000_003 + token) % 1_048_573
@@ -96,7 +96,7 @@ def test_scores_are_those_of_a_model_without_a_hash(n_labels: int, max_ngram: in
 
 @pytest.mark.parametrize("n_labels", [2, 3, 4])
 def test_it_is_as_sure_as_it_is_right(n_labels: int) -> None:
-    """A third of the labels are drawn anew, so no more can be right, or said to be."""
+    """A third of the labels are random, which limits the accuracy and the confidence."""
     reviews = [make_encoded(600, n_labels, seed=seed) for seed in (0, 1)]
     rng = np.random.default_rng(0)
     for some in reviews:
@@ -148,7 +148,7 @@ def test_the_average_gives_the_ngrams_their_share(
 
 
 def test_what_the_ngrams_say_is_not_trained_further() -> None:
-    """Padding and repetitions take row 0 of the table, which must stay 0."""
+    """Padding and repetitions use row 0 of the table, which must stay 0."""
     import keras
 
     keras.utils.set_random_seed(0)

@@ -52,5 +52,5 @@ def test_memory_that_was_freed_is_used_again() -> None:
         text=True,
     )
     first, *others = map(int, done.stdout.split())
-    assert first > 30  # pages of 64 MB, be they small or huge
+    assert first > 30  # page faults for 64 MB, with small or huge pages
     assert max(others) < first / 2

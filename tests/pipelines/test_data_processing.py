@@ -206,7 +206,7 @@ def test_a_group_is_never_torn(
 def test_groups_are_drawn_at_random_and_near_the_fraction(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
-    """A film with a tenth of the rows is now in one split, now in another."""
+    """A film with a tenth of the rows is in different splits for different seeds."""
     columns = ("review", "sentiment", "film")
     rows = [
         (*review, "heavy" if i % 10 == 0 else f"film {i // 10}")
@@ -479,5 +479,5 @@ def test_no_content_breaks_the_accounting(
         assert "is never closed" in str(error)  # noqa: PT017
         assert '"' in body
         return
-    if not set(body) & {"\r", "\x00"}:  # Python's reader takes these two otherwise
+    if not set(body) & {"\r", "\x00"}:  # the csv module reads these two differently
         assert audit["rows_read"] == len(list(csv.reader(io.StringIO(content, newline="")))) - 1

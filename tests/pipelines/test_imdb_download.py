@@ -53,7 +53,7 @@ def number_of(name: str) -> int:
 
 
 class Server:
-    """Serves ARCHIVE; breaks off half-way in the first `breaks` answers."""
+    """Serves ARCHIVE; the first `breaks` responses end half-way."""
 
     def __init__(self, breaks: int) -> None:
         self.requests = 0
@@ -93,7 +93,7 @@ def serve() -> Iterator[type[Server]]:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retry at once: pooch waits longer from try to try."""
+    """Retry without pooch's growing delays."""
     monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
 
 

@@ -120,7 +120,7 @@ def test_the_command_scores_a_file_and_leaves_nothing_half_written(
 
     source.write_text('review\nfine\n"never closed\n')
     before = target.read_bytes()
-    files = {"input_file": str(source), "output_file": str(target)}  # by whole paths as well
+    files = {"input_file": str(source), "output_file": str(target)}  # also with absolute paths
     with pytest.raises(ClickException, match="is never closed"):
         run_session(project, "inference", **files)
     assert target.read_bytes() == before

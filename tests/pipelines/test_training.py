@@ -133,7 +133,7 @@ def pseudo_label(
 
 
 class Linear:
-    """Stands for a baseline that is sure of what it says."""
+    """A baseline whose probabilities are 0 and 1."""
 
     def predict_proba(self, texts: list[str]) -> npt.NDArray[np.float64]:
         return np.array([[0.0, 1.0] if "w1 " in text else [1.0, 0.0] for text in texts])
@@ -169,7 +169,7 @@ def test_without_teachers_nothing_is_pseudo_labelled(training: TrainingParameter
 
 
 def test_the_model_learns_from_pseudo_labels(training: TrainingParameters) -> None:
-    """The wrong pseudo-labels are believed, since there are far more of them than of labels."""
+    """The pseudo-labels are wrong and outnumber the labels, so the model learns them."""
     whole = make_encoded(300, seed=4)
     wrong = np.eye(2)[1 - whole.codes] * 0.8 + 0.1
     chosen = small_hyperparameters(epochs=8)
@@ -304,7 +304,7 @@ def test_the_temperature_is_fitted_on_rows_held_out(
 
 
 def describe(calibration: dict[str, Any]) -> str:
-    """Return what the report and the model card say, of facts that have been a file."""
+    """Return the text of report and model card about a calibration loaded from JSON."""
     loader = jinja2.PackageLoader("imdb_sentiment.pipelines.reporting", "templates")
     environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined)
     template: Any = environment.get_template("calibration.jinja").module

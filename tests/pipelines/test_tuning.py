@@ -118,7 +118,7 @@ def test_a_longer_search_goes_on_and_equals_one_in_a_piece(
 
 @pytest.fixture
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """End each trial at once, with a value that its hyperparameters give."""
+    """Replace training by a value that depends on the hyperparameters."""
 
     def train_at_once(
         train: EncodedReviews, hyperparameters: Hyperparameters, *_: object, **__: object
@@ -139,7 +139,7 @@ def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
     whole, crashed = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
     tune(whole, one_epoch, sixteen)
 
-    # TPE draws at random for ten trials; only later ones can tell a difference.
+    # TPE samples at random for ten trials; only later ones depend on earlier ones.
     twelve = tuning.model_copy(update={"n_trials": 12})
     tune(crashed, one_epoch, twelve)
     study = optuna.load_study(study_name=tuning.study_name, storage=crashed)
@@ -412,7 +412,7 @@ def test_the_pipeline_tunes_without_the_test_set(
 
 @pytest.fixture
 def ready(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
-    """Return a project whose data are processed, and whose trials take a moment."""
+    """Return a project with processed data and quick trials."""
 
     def make(folder: Path) -> None:
         project = make_project(folder)
@@ -493,7 +493,7 @@ def test_ctrl_c_ends_a_search_with_workers_in_plain_words(ready: Path) -> None:
     assert run.returncode != 0
     assert "of 3 trials finished; they are kept" in output
     assert "Traceback" not in output
-    wait_until(lambda: not group_exists(run.pid))  # no worker is left
+    wait_until(lambda: not group_exists(run.pid))  # all workers have ended
 
 
 def group_exists(number: int) -> bool:
@@ -531,7 +531,7 @@ def test_a_long_search_ends_when_nothing_better_comes(command: str, ready: Path)
     values = read_trials(ready)["value"]
     assert values.notna().all()
     assert 3 <= len(values) < 20
-    assert len(values) - 1 - values.argmax() >= 2  # those that were running then came to their end
+    assert len(values) - 1 - values.argmax() >= 2  # running trials were finished
 
 
 @pytest.mark.cluster

@@ -72,7 +72,7 @@ def test_pruned_trials_count() -> None:
     completed = study.trials(TrialState.COMPLETE)
     assert pruned
     assert len(completed) > 2
-    # Each pruned trial was worse than half of what had completed before it.
+    # Each pruned trial was worse than half of the trials completed before it.
     for trial in pruned:
         before = sorted(t.params["x"] for t in completed if t.number < trial.number)
         assert trial.params["x"] < before[len(before) // 2]
@@ -81,9 +81,9 @@ def test_pruned_trials_count() -> None:
 def test_patience_ends_the_search() -> None:
     study = make_study(memory(), 50)
     search(study, lambda trial, data: -trial.number, limits=Limits(patience=4))
-    assert len(study.trials()) == 5  # the first is the best
+    assert len(study.trials()) == 5  # the first trial is the best
     search(study, lambda trial, data: -trial.number, limits=Limits(patience=4))
-    assert len(study.trials()) == 5  # a rerun knows
+    assert len(study.trials()) == 5  # also after a restart
 
 
 def test_timeout_ends_the_search() -> None:
@@ -111,7 +111,7 @@ def test_ctrl_c_gives_the_running_trial_back() -> None:
     assert len(study.counted()) == 1
     search(make_study(storage, 3), objective)
     assert len(study.counted()) == 3
-    # What was interrupted is suggested again, as if nothing had happened.
+    # The interrupted trial is suggested again.
     assert study.trials()[1].params == study.trials()[2].params
 
 
@@ -147,8 +147,8 @@ def test_a_trial_of_a_machine_that_fell_silent_is_retried(tmp_path: Path) -> Non
 
     study = make_study(storage, 2)
     study.record_dead_trials()
-    assert states(study) == ["RUNNING"]  # its heart may still beat
-    storage.heartbeat_interval = 1  # now it has missed some beats, or is about to
+    assert states(study) == ["RUNNING"]  # it may still be alive
+    storage.heartbeat_interval = 1  # heartbeats are now overdue, or about to be
     search(study, lambda trial, data: 1.0)
     assert states(study) == ["FAIL", "COMPLETE", "COMPLETE"]
     assert len(study.counted()) == 2
@@ -183,7 +183,7 @@ WRITES = (
 
 
 class Unreliable(optuna.storages.InMemoryStorage):
-    """A storage that goes wrong at each write whose number, from 0, `fails` says."""
+    """A storage that raises `error` at each write for whose number `fails` is true."""
 
     def __init__(self, error: BaseException, fails: Callable[[int], bool]) -> None:
         super().__init__()
@@ -206,7 +206,7 @@ def report_twice(trial: optuna.Trial, _: object) -> float:
 
 
 def test_a_run_may_die_before_any_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What this process left behind in its former life is dead to the next.
+    # Trials that this process left behind count as dead in the next run.
     monkeypatch.setattr("imdb_sentiment.search.study.is_dead", lambda owner: True)
 
     class Killed(BaseException):
@@ -219,7 +219,7 @@ def test_a_run_may_die_before_any_write(monkeypatch: pytest.MonkeyPatch) -> None
         storage = Unreliable(Killed(), lambda number, last=last: number >= last)  # type: ignore[misc]
         try:
             search(make_study(storage, 4), report_twice)
-            break  # it takes no more writes than that
+            break  # the search has no more writes than that
         except Killed:
             storage.fails = lambda number: False
         study = make_study(storage, 4)

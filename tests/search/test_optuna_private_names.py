@@ -1,4 +1,4 @@
-"""What the search expects of Optuna beyond its documentation: here an upgrade is found first."""
+"""Undocumented behaviour of Optuna that the search relies on: an upgrade may change it."""
 
 import inspect
 import re

@@ -21,7 +21,7 @@ def test_a_terminal_shows_trials_best_value_and_time_left(monkeypatch: pytest.Mo
         now += 600
         # Four trials took ten minutes, so the other four will take as long.
         assert progress.update(6, 0.87654, 0) == "best 0.8765, about 10 min left"
-        # Had two of those been running and half done, five would be done and three to come.
+        # If two of those are running and half done, five count as done and three are to come.
         assert progress.update(6, 0.87654, 2) == "best 0.8765, about 6 min left"
         now += 3600 * 3
         assert progress.update(9, 0.9, 0) == "best 0.9000, about 27 min left"

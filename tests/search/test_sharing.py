@@ -1,4 +1,4 @@
-"""Runs that share a study, or leave it to another, in each kind of database."""
+"""Runs that share a study or continue one, in each kind of database."""
 
 import multiprocessing
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from postgres import run_postgres
 
 SPAWN = multiprocessing.get_context("spawn")
 
-Arguments = dict[str, Any]  # of an OptunaStorageDataset
+Arguments = dict[str, Any]  # arguments of an OptunaStorageDataset
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_runs_make_its_trials_together(database: Arguments, tmp_path: Path) -> N
         run.join(120)
         assert run.exitcode == 0
     calls = [line.split() for line in log.read_text().splitlines()]
-    assert len(calls) == 15  # none beyond the total
+    assert len(calls) == 15  # no trials beyond the total
     assert len({number for number, _ in calls}) == 15
     assert len({process for _, process in calls}) > 1
     study = open_study(database, 15)

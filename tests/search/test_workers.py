@@ -37,7 +37,7 @@ from objectives import (
 
 @pytest.fixture(scope="module")
 def two() -> Iterator[Workers]:
-    """Return two workers of a cluster on this machine."""
+    """Yield a local cluster with two workers."""
     with open_workers(2, None) as workers:
         yield workers
 
@@ -52,7 +52,7 @@ def states(study: SharedStudy) -> list[str]:
 
 
 def when_it_hangs(folder: Path, number: int, strike: Callable[[], None]) -> Future[None]:
-    """Wait in a thread until that trial of `hang_unless_told` runs, and strike."""
+    """Call `strike` in a thread as soon as that trial of `hang_unless_told` runs."""
 
     def wait() -> None:
         file = folder / f"{number}.pid"
@@ -154,7 +154,7 @@ def test_what_workers_log_comes_by_way_of_the_run(
         wait_until(lambda: "an epoch of" in caplog.text)
     (line,) = (r.getMessage() for r in caplog.records if r.name == "imdb_sentiment.objectives")
     assert line != f"an epoch of {os.getpid()}"
-    # Their terminal is the run's, and has its progress bar.
+    # Workers share the run's terminal, where they would break the progress bar.
     assert "".join(capfd.readouterr()) == ""
 
 
@@ -174,13 +174,13 @@ def test_ctrl_c_waits_until_dask_is_done(two: Workers, tmp_path: Path) -> None:
             two.collect(60)
         assert go.exists()
         assert two.collect(60) == {0: None}
-        with pytest.raises(KeyboardInterrupt):  # at once, where Dask is not at work
+        with pytest.raises(KeyboardInterrupt):  # immediately, because Dask is idle
             signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.usefixtures("two")  # which has the usual port of Dask's dashboard
+@pytest.mark.usefixtures("two")  # which uses the default port of Dask's dashboard
 def test_a_cluster_leaves_nothing_behind() -> None:
     code = """
 import logging, os
@@ -216,7 +216,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 def test_a_running_cluster_is_used_and_may_keep_the_study(cluster: Cluster, tmp_path: Path) -> None:
     with open_workers(1, cluster.address) as workers:
-        # Nobody but the scheduler has this storage: it is in the scheduler's memory.
+        # This storage exists only in the scheduler's memory.
         study = make_study(workers.share_storage(optuna.storages.InMemoryStorage()), 6)
         search(study, log_slow_call, tmp_path / "log", workers=workers)
         assert states(study) == ["COMPLETE"] * 6
@@ -269,12 +269,12 @@ def test_a_dead_scheduler_ends_the_run_and_loses_nothing(
     study = make_study(storage, 4)
     assert len(study.counted()) == 2
     (tmp_path / "go").touch()
-    if kept_by == "scheduler":  # the run could not say that it leaves, and it was this process
+    if kept_by == "scheduler":  # the run, this process, could not release its trial
         monkeypatch.setattr("imdb_sentiment.search.liveness.GRACE_PERIOD", 1)
     search(study, hang_unless_told, tmp_path)
     assert len(study.counted()) == 4
     assert states(study).count("COMPLETE") == 4
-    if kept_by == "workers":  # no trial was at fault, so none has used up a retry
+    if kept_by == "workers":  # no trial caused this, so none used up a retry
         assert not any("retry_history" in trial.system_attrs for trial in study.trials())
 
 

@@ -19,7 +19,7 @@ TOO_HEAVY = ("tensorflow", "keras", "kedro", "pandas", "sklearn", "optuna")
 
 @pytest.fixture(scope="module")
 def python(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make what the image's /app holds and an environment in it; return its Python."""
+    """Create the content of the image's /app and an environment; return its Python."""
     app = tmp_path_factory.mktemp("app")
     python = app / "env/bin/python"
     subprocess.run([sys.executable, "-m", "venv", app / "env"], check=True)

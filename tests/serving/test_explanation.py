@@ -36,7 +36,7 @@ def test_effects_are_what_leaving_a_word_out_does(exported: bytes) -> None:
 
 
 def test_only_words_that_the_model_reads_have_an_effect(exported: bytes) -> None:
-    words = [f"w{i}" for i in range(9)]  # the model reads six
+    words = [f"w{i}" for i in range(9)]  # the model reads six tokens
     _, segments = explain(Predictor(exported), " ".join(words))
     assert [s.text for s in segments if s.effect is not None] == words[3:]
 

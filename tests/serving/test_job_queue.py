@@ -41,7 +41,7 @@ def test_what_takes_too_long_is_given_up_but_counts_until_it_ends() -> None:
             with pytest.raises(TimeoutError):
                 await job
         await asyncio.sleep(0)
-        assert queue.pending == 1  # the one that waited is dropped
+        assert queue.pending == 1  # the waiting job is dropped
         go.set()
         deadline = time.monotonic() + 60
         while queue.pending and time.monotonic() < deadline:

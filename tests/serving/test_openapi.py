@@ -1,4 +1,4 @@
-"""The service against its own description, by requests that schemathesis makes from it."""
+"""The service against its OpenAPI description, with requests by schemathesis."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ KEY = {"X-API-Key": "s3cret"}
 
 @settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def ask(case: Any) -> None:
-    # A string of the body of /score is not yet a CSV, which the description can't say.
+    # OpenAPI cannot express that the body of /score must be a CSV.
     excluded = [positive_data_acceptance] if case.operation.path == "/score" else []
     case.call_and_validate(headers=KEY, excluded_checks=excluded)
 

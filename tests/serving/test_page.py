@@ -1,4 +1,4 @@
-"""The page in a real browser."""
+"""The page of the service in a browser."""
 
 import contextlib
 import re
@@ -20,7 +20,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, service: Service) -> Iterator[Page]:
-    """Open the page; fail if it asks anyone but the service, or if a script breaks."""
+    """Open the page; fail on requests to other hosts and on errors in scripts."""
     page = browser.new_page()
     trouble: list[str] = []
 
@@ -85,7 +85,7 @@ def test_only_the_last_answer_is_shown(page: Page, service: Service) -> None:
     with page.expect_response("**/explain"):
         review.fill("w3")
     expect(page.locator("#text")).to_have_text("w3")
-    with contextlib.suppress(Error):  # the page has let go of it
+    with contextlib.suppress(Error):  # the page has released it
         held[0].continue_()
     page.wait_for_timeout(300)
     expect(page.locator("#text")).to_have_text("w3")

@@ -99,7 +99,7 @@ def test_threads_share_it(exported: bytes) -> None:
 
 
 def change(exported: bytes, **properties: str) -> bytes:
-    """Return the model with other metadata, as somebody might write it with the package onnx."""
+    """Return the model with other metadata, as the package onnx would write it."""
     model = onnx.load_from_string(exported)
     kept = {entry.key: entry.value for entry in model.metadata_props} | properties
     del model.metadata_props[:]
@@ -148,7 +148,7 @@ def test_a_damaged_file_is_refused_by_name(exported: bytes, tmp_path: Path) -> N
 
 @pytest.fixture
 def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail if onnxruntime is asked to parse a file."""
+    """Fail if onnxruntime parses a file."""
 
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError("onnxruntime has parsed the file")
@@ -185,7 +185,7 @@ def test_the_digest_is_an_entry_of_the_metadata(exported: bytes) -> None:
     entry = onnx.load_from_string(exported).metadata_props[-1]
     assert (entry.key, entry.value) == ("sha256", hashlib.sha256(exported[:-76]).hexdigest())
     assert seal(exported[:-76]) == exported
-    assert exported[-76:-64] == b"\x72\x4a\x0a\x06sha256\x12\x40"  # as files in use have it
+    assert exported[-76:-64] == b"\x72\x4a\x0a\x06sha256\x12\x40"  # as in files of earlier versions
 
 
 def test_it_needs_neither_tensorflow_nor_kedro_nor_pandas(exported: bytes, tmp_path: Path) -> None:

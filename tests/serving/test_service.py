@@ -1,4 +1,4 @@
-"""The service as its clients know it: a process of its own, over HTTP."""
+"""The service in its own process, over HTTP."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ CSV = {"Content-Type": "text/csv"}
 def post(
     service: Service, path: str, body: Any, headers: dict[str, Any] | None = None
 ) -> httpx.Response:
-    # Not httpx's own `json`, which refuses half of a surrogate pair.
+    # httpx's `json` would reject half of a surrogate pair.
     given = {"Content-Type": "application/json"} | (headers or {})
     return httpx.post(service.url + path, content=json.dumps(body), headers=given, timeout=60)
 
@@ -158,7 +158,7 @@ def test_what_is_wrong_is_told(service: Service, body: Any, problem: str) -> Non
 
 
 def make_hostile(rng: random.Random) -> tuple[str, bytes, dict[str, str]]:
-    """Return a path, a body and headers that no honest client sends."""
+    """Return a path, a body and headers of a malicious request."""
     path = rng.choice(["/predict", "/explain", "/score"])
     headers = {"Content-Type": rng.choice(["application/json", "text/plain", "x", "text/csv"])}
     value: Any = rng.choice([None, 1, -1e308, True, "", "w1", [], {}, [[]], {"a": {}}, "\x00"])
@@ -187,7 +187,7 @@ def make_hostile(rng: random.Random) -> tuple[str, bytes, dict[str, str]]:
 
 @pytest.mark.parametrize("n_bodies", [500, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_hostile_bodies_are_refused(service: Service, n_bodies: int) -> None:
-    """No answer is a server's error, none takes long, and the service is well afterwards."""
+    """No response is a server error or takes long, and the service works afterwards."""
     cases = [make_hostile(random.Random(seed)) for seed in range(n_bodies)]
 
     def send(part: list[tuple[str, bytes, dict[str, str]]]) -> set[int]:
@@ -205,7 +205,7 @@ def test_hostile_bodies_are_refused(service: Service, n_bodies: int) -> None:
 
 
 def send_raw(service: Service, data: bytes, *, then: bytes = b"", leave: bool = False) -> bytes:
-    """Send bytes, and more after the answer; return what comes until the service hangs up."""
+    """Send bytes, and more after the response; return everything received until the end."""
     host, port = service.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(data)
@@ -221,7 +221,7 @@ def send_raw(service: Service, data: bytes, *, then: bytes = b"", leave: bool = 
 
 
 def send_slowly(service: Service, head: bytes, pause: float) -> bytes:
-    """Send a body a byte at a time, and return the beginning of the answer."""
+    """Send a body byte by byte and return the start of the response."""
     host, port = service.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(head)
@@ -249,14 +249,14 @@ def test_half_a_request_does_not_hang(model_file: Path, tmp_path: Path) -> None:
         assert b" 404 " in send_raw(service, HALF.replace(b"/predict", b"/x"), then=b"{")
         assert b" 408 " in send_slowly(service, HALF, 0.2)
         assert send_raw(service, b"") == b""
-        assert time.monotonic() - start < 60  # with the usual timeout, each takes ten seconds
+        assert time.monotonic() - start < 60  # by default, each would take ten seconds
         for _ in range(50):
             send_raw(service, HALF, leave=True)
         assert post(service, "/predict", {"texts": ["w1"]}).status_code == 200
 
 
 def measure_work(service: Service) -> float:
-    """Return the seconds that the service has computed, however busy the machine is."""
+    """Return the CPU seconds of the service, which do not depend on other load."""
     times = psutil.Process(service.process.pid).cpu_times()
     return float(times.user + times.system)
 
@@ -313,7 +313,7 @@ def test_what_takes_too_long_is_given_up(model_file: Path, tmp_path: Path) -> No
         body = b"review\n" + b"w1 w2\n" * 400_000
         answer = httpx.post(f"{service.url}/score", content=body, headers=CSV, timeout=60)
         assert (answer.status_code, answer.json()) == (504, {"detail": "no answer in time"})
-        # The job has given up too, and lets the next one work.
+        # The job was cancelled too, so the next one can run.
         wait_until(lambda: count(service, "imdb_sentiment_pending") == 0)
 
 
@@ -328,7 +328,7 @@ def test_a_body_too_large_is_refused(model_file: Path, tmp_path: Path) -> None:
 
 def test_the_answer_to_a_body_far_too_large_is_not_lost(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path, "--max-upload", "1000") as service:
-        body = b"x" * 30_000_000  # more than the sockets' buffers hold
+        body = b"x" * 30_000_000  # more than fits into the sockets' buffers
         with httpx.Client(timeout=60) as client:
             for _ in range(5):
                 answer = client.post(f"{service.url}/score", content=body, headers=CSV)
@@ -339,11 +339,11 @@ def test_a_client_that_takes_nothing_of_its_answer_is_left(
     model_file: Path, tmp_path: Path
 ) -> None:
     with run_service(model_file, tmp_path, "--upload-timeout", "5") as service:
-        body = b"review,more\n" + (b"w1," + b"x" * 400 + b"\n") * 20_000  # beyond sockets' buffers
+        body = b"review,more\n" + (b"w1," + b"x" * 400 + b"\n") * 20_000  # exceeds the buffers
         head = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
         host, port = service.url.removeprefix("http://").split(":")
         with socket.socket() as connection:
-            # A small window, so that the answer has to wait in the service.
+            # With a small window, the response has to wait in the service.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.connect((host, int(port)))
             connection.sendall(head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
@@ -357,7 +357,7 @@ def test_a_client_that_takes_nothing_of_its_answer_is_left(
 
 
 def is_left(service: Service, connection: socket.socket) -> bool:
-    """Return whether the service no longer has its end of a connection."""
+    """Return whether the service has closed its end of a connection."""
     theirs = connection.getsockname()
     connections = psutil.Process(service.process.pid).net_connections()
     return not any(found.raddr == theirs for found in connections)
@@ -392,7 +392,7 @@ def test_the_api_key_is_asked_for(model_file: Path, tmp_path: Path) -> None:
                 answer = post(service, path, body, headers=headers)
                 assert answer.status_code == 401
             assert post(service, "/score", "review", headers=headers).status_code == 401
-        # The key is asked for before the body is looked at.
+        # The key is checked before the body is read.
         assert httpx.post(f"{service.url}/predict", content=b"{", timeout=60).status_code == 401
         allowed = {"X-API-Key": "s3cret"}
         assert post(service, "/predict", {"texts": ["w1"]}, headers=allowed).status_code == 200
@@ -418,6 +418,6 @@ def test_what_was_accepted_is_answered_before_the_end(model_file: Path, tmp_path
 
 
 def test_nobody_else_is_let_in(service: Service) -> None:
-    # Another address of this machine, at which a service for all networks would answer.
+    # A service that listens on all networks would answer at this address too.
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{service.url.replace('127.0.0.1', '127.0.0.2')}/health", timeout=60)

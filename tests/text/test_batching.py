@@ -22,7 +22,7 @@ def test_each_row_is_in_one_batch_with_others_of_its_length(
     rows = np.concatenate([np.empty(0, int), *batches])
     assert sorted(rows) == list(range(len(lengths)))
     assert sorted(map(len, batches))[1:] == [batch_size] * (len(batches) - 1)
-    # No batch reaches into the lengths of another.
+    # The ranges of lengths of two batches do not overlap.
     spans = sorted((lengths[batch].min(), lengths[batch].max()) for batch in batches)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
 

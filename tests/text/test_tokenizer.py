@@ -80,7 +80,7 @@ def test_words_and_sequences_are_those_of_keras(
     import keras
     import tensorflow as tf
 
-    # Keras starts ids at 1 and keeps those below num_words.
+    # Keras numbers words from 1 and keeps those below num_words.
     theirs = tf.keras.preprocessing.text.Tokenizer(
         num_words=tokenizer_parameters.vocabulary_size + 1
     )
@@ -99,7 +99,7 @@ def test_words_and_sequences_are_those_of_keras(
     by_id = sorted(words, key=ours.__getitem__)
     assert [counts[word] for word in by_id] == sorted((counts[w] for w in words), reverse=True)
 
-    # Ties fall differently, and our words follow from 2; with our ids, sequences are the same.
+    # Ties are broken differently and our words start at 2: compare sequences with our ids.
     theirs.word_index = {word: ours[word] for word in words}
     theirs.num_words = len(ours)
     sequences = theirs.texts_to_sequences(sample)
@@ -123,7 +123,7 @@ def test_parts_of_words_make_up_rare_ones() -> None:
     assert "".join(tokens) == "newestslow"
     assert {"low", "new"} <= set(tokenizer.get_vocab())
     ids = encode_texts(tokenizer, ["newest", "slow", "\u6f22"])
-    assert (ids[2] == 0).all()  # a letter that training has never seen
+    assert (ids[2] == 0).all()  # a letter that is not in the training texts
     words = {number: token for token, number in tokenizer.get_vocab().items()}
     decoded = ["".join(words[i] for i in row if i) for row in ids.tolist()]
     assert decoded == ["newest", "slow", ""]

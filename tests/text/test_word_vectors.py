@@ -16,7 +16,7 @@ WORD2VEC = WordVectorsParameters(
 
 
 def make_texts() -> Iterator[str]:
-    """Yield texts in which cat and dog share their company, and so do car and bus."""
+    """Yield texts in which cat and dog have similar contexts, and so do car and bus."""
     rng = random.Random(0)
     for _ in range(600):
         kind = rng.random() < 0.5
@@ -42,7 +42,7 @@ def test_words_of_like_company_have_like_vectors(tokenizer: Tokenizer) -> None:
     known = {word: vectors[number] for word, number in tokenizer.get_vocab().items()}
     for one, other, stranger in (("cat", "dog", "bus"), ("car", "bus", "dog")):
         assert cosine(known[one], known[other]) > cosine(known[one], known[stranger]) + 0.2
-    assert not vectors[:2].any()  # padding and the unknown word
+    assert not vectors[:2].any()  # padding and the unknown token
     assert not known["absent"].any()
 
 

@@ -26,11 +26,11 @@ def test_the_surest_mistakes_are_explained(
     assert [mistake["row"] for mistake in mistakes] == surest["row"].tolist()[:5]
     for mistake, row in zip(mistakes, surest.to_dict("records"), strict=False):
         for name in ("sentiment", "predicted_sentiment", "probability"):
-            assert mistake[name] == row[name]  # what was tested, not what another run would say
+            assert mistake[name] == row[name]  # as in the test, not as recomputed
         json.dumps(mistake)
     assert mistakes[0]["segments"] == [("unheard of", None)]
     segments = mistakes[1]["segments"]
-    assert "".join(text for text, _ in segments) == "w1 &amp; w2, w3"  # cleaned once already
+    assert "".join(text for text, _ in segments) == "w1 &amp; w2, w3"  # already cleaned
     _, expected = explain_cleaned(Predictor(exported), "w1 &amp; w2, w3")
     assert segments == [(segment.text, segment.effect) for segment in expected]
     assert [text for text, effect in segments if effect is not None] == ["w1", "w2", "w3"]

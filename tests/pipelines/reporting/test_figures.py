@@ -71,7 +71,7 @@ def test_the_data_are_drawn_as_counted() -> None:
     lengths = plot_review_lengths(DESCRIPTION)
     assert {line.name: list(line.y) for line in lengths.data} == {
         "train": [0.25, 0.75, 0],
-        "test": [0, 0, 0],  # none of them, and no division by it
+        "test": [0, 0, 0],  # empty groups, without a division by 0
     }
     assert lengths.layout.shapes[0].x0 == 20
     words = plot_distinctive_words(DESCRIPTION)

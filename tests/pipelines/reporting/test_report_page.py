@@ -1,4 +1,4 @@
-"""The page and the card: what they say, and what a browser makes of them."""
+"""The content of report and model card, and the report in a browser."""
 
 import io
 import json
@@ -80,7 +80,7 @@ def report_file(finished: tuple[Path, str]) -> Path:
 
 @pytest.fixture(params=[(1366, "light"), (1366, "dark"), (390, "light"), (390, "dark")])
 def page(browser: Browser, report_file: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """Open the report of a run with three labels, without a network."""
+    """Open the report of a run with three labels, offline."""
     width, scheme = request.param
     context = browser.new_context(
         viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True

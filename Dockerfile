@@ -1,4 +1,4 @@
-# Image of the service and its model, without the dependencies of the training. After `kedro run`, in this folder:
+# Image of the service and its model, without the dependencies of training. After `kedro run`, run in this folder:
 #
 #   docker build -t imdb-sentiment .
 #   docker run -p 8000:8000 -e IMDB_SENTIMENT_API_KEY=SECRET imdb-sentiment

@@ -1,9 +1,10 @@
-# make run      set up and run the whole job on the sample
-# make test     set up and run the tests that take minutes and need nothing else
-# make test-all the same, then all other tests, which need Chromium, PostgreSQL, curl and the internet
+# make run      set up and run all pipelines on the sample data
+# make test     set up and run the fast tests
+# make test-all set up and run all tests; needs Chromium, PostgreSQL, curl and the internet
 # make lint     set up and check style and types
-# make lock     renew requirements*.txt from pyproject.toml
-# make mlflow   put MLflow into .venv too
+# make lock     update requirements*.txt from pyproject.toml
+# make mlflow   set up and add MLflow
+# make clean    remove .venv
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -26,8 +27,8 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The stamp is written last, so an interrupted set-up is begun again; the environment is made anew
-# whenever the pins change, so nothing that they no longer name stays behind.
+# The stamp is written last, so an interrupted set-up starts over. A change of the pins creates a new
+# environment, so that packages that are no longer pinned disappear.
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv --clear .venv
@@ -42,7 +43,7 @@ lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --extra dev \
 		--universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-annotate --custom-compile-command "make lock" --output-file requirements.txt
-	cp requirements.txt requirements-mlflow.txt  # whose pins uv then keeps where it can
+	cp requirements.txt requirements-mlflow.txt  # uv keeps these pins where possible
 	$(BIN)/uv pip compile pyproject.toml --all-extras \
 		--universal --python-version 3.11 --generate-hashes \
 		--no-annotate --custom-compile-command "make lock" --output-file requirements-mlflow.txt

@@ -1,4 +1,4 @@
-"""`imdb-sentiment` and `python -m imdb_sentiment`: run the project's pipelines, or serve."""
+"""The commands `imdb-sentiment` and `python -m imdb_sentiment`: run pipelines or the service."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def main(*args: Any, **kwargs: Any) -> Any:
-    """Run the project as `kedro run` does, with the same options; after `serve`, the service."""
+    """Run pipelines as `kedro run` does, or the service if the first argument is `serve`."""
     if sys.argv[1:2] == ["serve"]:
         from imdb_sentiment.serving.command import serve
 

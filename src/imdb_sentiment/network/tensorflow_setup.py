@@ -1,4 +1,4 @@
-"""Importing TensorFlow the way that this project wants it."""
+"""Settings of TensorFlow's threads, memory and messages, applied when it is imported."""
 
 import contextlib
 import ctypes
@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Iterator
 
-# For glibc's mallopt(3): the variable that sets it from outside, its number, its value.
+# Settings of glibc's mallopt(3): environment variable, number of the parameter, value.
 KEEP_ALL = (
     ("MALLOC_TRIM_THRESHOLD_", -1, -1),
     ("MALLOC_MMAP_MAX_", -4, 0),
@@ -16,15 +16,15 @@ KEEP_ALL = (
 
 @contextlib.contextmanager
 def tensorflow_setup() -> Iterator[None]:
-    """Set TensorFlow's threads and memory, and keep the console clean while it is imported.
+    """Set TensorFlow's threads and memory, and silence its messages while it is imported.
 
-    An operation gets one thread unless the environment says otherwise: the network's are too small
-    to gain from more, and run side by side instead (see `imdb_sentiment.network.fused_lstm`).
+    Each operation uses one thread unless the environment sets another number: the operations of
+    the network are too small to benefit from more, and run in parallel instead (see
+    `imdb_sentiment.network.fused_lstm`). Freed memory stays with the process (see
+    `_keep_freed_memory`).
 
-    What it frees stays with the process (see `_keep_freed_memory`).
-
-    TensorFlow's libraries write straight to file descriptor 2, before any of their settings apply,
-    that they found no GPU. Errors are not lost: they come as Python exceptions.
+    Without a GPU, TensorFlow's libraries write warnings directly to file descriptor 2, before any
+    of their settings apply. Errors are not lost, because they are raised as Python exceptions.
     """
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -41,12 +41,12 @@ def tensorflow_setup() -> Iterator[None]:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep what is freed for the next allocation, unless the environment says otherwise.
+    """Make glibc keep freed memory for later allocations, unless the environment sets otherwise.
 
-    By itself it hands each block of more than 32 MB back to the kernel, which must clear its pages
-    when the next step of the training asks for as much again. A long review's step has hundreds of
-    MB of such blocks, and that took as much time as the arithmetic. (Dask says otherwise to its
-    workers: their memory is to fall when they have nothing to do.)
+    By default, glibc returns each block of more than 32 MB to the kernel, which must clear its
+    pages again when the next training step allocates as much. A step on long reviews has hundreds
+    of MB of such blocks, and clearing them took as much time as the computation. Dask sets the
+    environment variables for its workers, so that idle workers release memory.
     """
     if platform.libc_ver()[0] != "glibc":
         return

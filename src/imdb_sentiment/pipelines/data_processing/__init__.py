@@ -1,6 +1,6 @@
-"""Raw CSV chunks → audit and refused rows; clean stream with splits; tokenizer; encoded sets.
+"""Raw CSV → audit, rejected rows, clean reviews with splits, tokenizer, encoded sets.
 
-Alone: `kedro run --pipelines data_processing`.
+To run it alone: `kedro run --pipelines data_processing`.
 """
 
 from imdb_sentiment.pipelines.data_processing.pipeline import create_pipeline

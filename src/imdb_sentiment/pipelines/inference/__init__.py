@@ -1,6 +1,6 @@
-"""Exported model, a CSV of any size → the same CSV with predictions.
+"""Exported model and a CSV of any size → the same CSV with predictions.
 
-Alone: `kedro run --pipelines inference --params input_file=CSV,output_file=CSV`.
+To run it alone: `kedro run --pipelines inference --params input_file=CSV,output_file=CSV`.
 """
 
 from imdb_sentiment.pipelines.inference.pipeline import create_pipeline

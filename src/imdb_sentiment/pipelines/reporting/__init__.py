@@ -1,7 +1,8 @@
 """Models, test set, custom reviews → predictions, metrics, figures, report.
 
-Alone: `kedro run --pipelines reporting`. One part of it, with what an earlier run has saved:
-`kedro run --pipelines reporting --tags page`, or `scoring`, `facts`, `figures`, `examples`.
+To run it alone: `kedro run --pipelines reporting`. To run one part of it on the results of
+an earlier run: `kedro run --pipelines reporting --tags page`; the other tags are `scoring`,
+`facts`, `figures` and `examples`.
 """
 
 from imdb_sentiment.pipelines.reporting.pipeline import create_pipeline

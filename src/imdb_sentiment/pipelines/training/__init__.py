@@ -1,6 +1,6 @@
-"""Best hyperparameters, training and validation sets → Keras model, history, linear baseline.
+"""Best hyperparameters, training and validation sets → model, ONNX export, linear baseline.
 
-Alone: `kedro run --pipelines training`.
+To run it alone: `kedro run --pipelines training`.
 """
 
 from imdb_sentiment.pipelines.training.pipeline import create_pipeline

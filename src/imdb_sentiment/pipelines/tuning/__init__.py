@@ -1,6 +1,6 @@
 """Training and validation sets, search space → study, best hyperparameters, trials.
 
-Alone: `kedro run --pipelines tuning`.
+To run it alone: `kedro run --pipelines tuning`.
 """
 
 from imdb_sentiment.pipelines.tuning.pipeline import create_pipeline

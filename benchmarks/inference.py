@@ -41,8 +41,9 @@ def main() -> None:
             runs = [measure(command, project) for _ in range(arguments.runs)]
             seconds = statistics.median(run.seconds for run in runs)
             peaks.append(statistics.median(run.peak_mib for run in runs))
+            name = "original" if times == 1 else f"{times} times"
             print(
-                f"| {times} times | {path.stat().st_size / 1e6:.0f} MB | {rows:,} | {seconds:.1f} "
+                f"| {name} | {path.stat().st_size / 1e6:.0f} MB | {rows:,} | {seconds:.1f} "
                 f"| {rows / seconds:,.0f} | {peaks[-1]:.0f} MiB |",
                 flush=True,
             )

@@ -27,6 +27,7 @@ from helpers import (
     three_label_run,
     write_csv,
 )
+from imdb_sentiment.pipelines.reporting import create_pipeline
 from imdb_sentiment.serving import Predictor
 
 SMALL_BEST = {
@@ -153,6 +154,25 @@ def test_every_run_leaves_a_record(copy_of_finished: Path) -> None:
     )
     history = json.loads((project / "data/08_reporting/run_history.json").read_text())
     assert history["data"][0]["x"] == [1]  # the same model each time
+
+
+FIGURES = {
+    name.replace("_figure", ".json")
+    for name in create_pipeline().only_nodes_with_tags("figures").all_outputs()
+}
+
+
+@pytest.mark.parametrize(
+    ("tag", "written"),
+    [("figures", FIGURES), ("page", {"report.html", "model_card.md", "summary.md"})],
+)
+def test_a_tag_writes_one_part_of_the_report_again(
+    tag: str, written: set[str], copy_of_finished: Path
+) -> None:
+    files = [path for path in (copy_of_finished / "data").rglob("*") if path.is_file()]
+    before = {path: path.stat().st_mtime_ns for path in files}
+    run_kedro(copy_of_finished, f"kedro run --pipelines reporting --tags {tag}")
+    assert {path.name for path in files if path.stat().st_mtime_ns != before[path]} == written
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Errors in the user's data or settings, which the user can mend."""
+"""Errors in the user's data or settings, which the user can fix."""
 
 from collections.abc import Iterable
 

@@ -9,7 +9,7 @@ DEFAULT = ("data_processing", "tuning", "training", "reporting")
 def register_pipelines() -> dict[str, Pipeline]:
     """Return every pipeline in `pipelines/` by its name; the default is the main job."""
     pipelines: dict[str, Pipeline] = find_pipelines(raise_errors=True)
-    # A run that names pipelines finds these alone.
+    # With `--pipelines`, only those are found.
     pipelines["__default__"] = sum(
         (pipelines[name] for name in DEFAULT if name in pipelines), start=Pipeline([])
     )

@@ -32,7 +32,7 @@ class TrainingParameters(Parameters):
     Attributes:
         use_validation_rows: Whether the final model is also trained on the validation rows, which
             are no longer needed once the hyperparameters are chosen.
-        networks: Number of networks, each with a seed of its own, that are averaged into one model.
+        networks: Number of networks, each with its own seed, that are averaged into one model.
         ngrams: The linear model that is averaged with the networks.
         seed: Seed of the initial weights, the shuffling and the dropout.
 
@@ -53,7 +53,7 @@ class SelfTrainingParameters(Parameters):
     """Self-training: learning from pseudo-labelled reviews (Xie et al., CVPR 2020).
 
     Attributes:
-        teachers: Number of networks, each with a seed of its own, whose average predicts the
+        teachers: Number of networks, each with its own seed, whose average predicts the
             pseudo-labels; 0 for no self-training.
         baseline_weight: Weight of the linear baseline in the pseudo-labels, between 0 and 1; its
             mistakes differ from those of the networks.

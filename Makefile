@@ -17,10 +17,10 @@ run: $(READY)
 	$(BIN)/kedro run
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal -m "not (slow or browser or cluster or postgres)" $(COVERAGE)
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile -m "not (slow or browser or cluster or postgres)" $(COVERAGE)
 
 test-all: test
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal -m "slow or browser or cluster or postgres" --check-commands
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile -m "slow or browser or cluster or postgres" --check-commands
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -414,7 +414,7 @@ class Cluster:
         return subprocess.Popen(
             [sys.executable, "-m", "dask", kind, "--scheduler-file", str(self._file), *options],
             cwd=self._folder,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

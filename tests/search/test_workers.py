@@ -308,6 +308,22 @@ def test_no_scheduler_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+def test_threads_of_this_process_can_be_workers() -> None:
+    """A cluster without processes of its own, which is up in a moment."""
+    here = make_study(optuna.storages.InMemoryStorage(), 6)
+    search(here, raise_below_half)
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as cluster,
+        open_workers(1, cluster.scheduler_address) as workers,
+    ):
+        there = make_study(workers.keep(optuna.storages.InMemoryStorage()), 6)
+        search(there, raise_below_half, workers=workers)
+        found = [(trial.params, trial.state, trial.value) for trial in there.trials()]
+    assert found == [(trial.params, trial.state, trial.value) for trial in here.trials()]
+
+
 def test_workers_of_several_threads_are_refused() -> None:
     with (
         LocalCluster(

@@ -18,13 +18,11 @@ KEEP_ALL = (
 def tensorflow_setup() -> Iterator[None]:
     """Set TensorFlow's threads and memory, and keep the console clean while it is imported.
 
-    An operation gets one thread unless the environment says otherwise: the network's are too small
-    to gain from more, and run side by side instead (see `imdb_sentiment.network.fused_lstm`).
+    An operation gets one thread unless the environment says otherwise: the network's operations are
+    too small to gain from more, and run in parallel instead (see `network.fused_lstm`).
 
-    What it frees stays with the process (see `_keep_freed_memory`).
-
-    TensorFlow's libraries write straight to file descriptor 2, before any of their settings apply,
-    that they found no GPU. Errors are not lost: they come as Python exceptions.
+    Before any of their settings apply, TensorFlow's libraries write to file descriptor 2 that they
+    found no GPU. No errors are lost, since these are Python exceptions.
     """
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -41,12 +39,11 @@ def tensorflow_setup() -> Iterator[None]:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep what is freed for the next allocation, unless the environment says otherwise.
+    """Let glibc keep freed memory for the next allocation, unless the environment says otherwise.
 
-    By itself it hands each block of more than 32 MB back to the kernel, which must clear its pages
-    when the next step of the training asks for as much again. A long review's step has hundreds of
-    MB of such blocks, and that took as much time as the arithmetic. (Dask says otherwise to its
-    workers: their memory is to fall when they have nothing to do.)
+    By default, it returns each block of more than 32 MB to the kernel, which clears the pages when
+    the next training step allocates as much again. With long reviews, that took as much time as the
+    arithmetic. (Dask sets the environment of its workers, so that idle ones return their memory.)
     """
     if platform.libc_ver()[0] != "glibc":
         return

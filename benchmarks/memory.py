@@ -18,7 +18,7 @@ from project import ROOT, describe_machine
 
 from imdb_sentiment.parameters import Hyperparameters, TuningParameters
 from imdb_sentiment.pipelines.tuning.nodes import train_candidate
-from imdb_sentiment.search import Limits, SharedStudy, make_sampler, open_workers, run_trials
+from imdb_sentiment.search import SharedStudy, make_sampler, open_workers, run_trials
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 
@@ -64,7 +64,6 @@ def main() -> None:
             study,
             objective,
             (make_reviews(512, 200, 0), make_reviews(256, 200, 1), np.zeros((0, 1), np.float32)),
-            limits=Limits(),
             workers=workers,
         )
     print(describe_machine())

@@ -24,7 +24,7 @@ import optuna
 from project import NO_PRUNER, Search, describe_machine
 
 from imdb_sentiment.datasets import OptunaStorageDataset
-from imdb_sentiment.search import Limits, SharedStudy, open_workers, run_trials
+from imdb_sentiment.search import SharedStudy, open_workers, run_trials
 
 EPOCHS = 5
 
@@ -76,13 +76,7 @@ def search(folder: Path, address: str, workers: int, trials: int, seconds: float
     )
     with open_workers(1, address) as cluster:
         start = time.perf_counter()
-        run_trials(
-            study,
-            sleep,
-            seconds,
-            limits=Limits(),
-            workers=cluster,
-        )
+        run_trials(study, sleep, seconds, workers=cluster)
         return time.perf_counter() - start
 
 

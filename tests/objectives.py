@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 
-from imdb_sentiment.search import Limits, SharedStudy, open_workers, run_trials
+from imdb_sentiment.search import SharedStudy, open_workers, run_trials
 from imdb_sentiment.search.workers import Workers
 
 SPACE: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 1)}
@@ -30,16 +30,15 @@ def search(
     study: SharedStudy,
     objective: Any,
     data: Any = None,
-    limits: Limits | None = None,
     workers: Workers | None = None,
+    **limits: Any,
 ) -> None:
     """Run the missing trials, in this process by default."""
-    limits = limits or Limits()
     if workers is not None:
-        run_trials(study, objective, data, limits=limits, workers=workers)
+        run_trials(study, objective, data, workers=workers, **limits)
         return
     with open_workers(1, None) as here:
-        run_trials(study, objective, data, limits=limits, workers=here)
+        run_trials(study, objective, data, workers=here, **limits)
 
 
 def log_slow_call(trial: optuna.Trial, log: Path) -> float:

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from helpers import wait_until
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.search import Limits, SharedStudy, make_pruner, make_sampler
+from imdb_sentiment.search import SharedStudy, make_pruner, make_sampler
 from imdb_sentiment.search.progress import SearchProgress
 from imdb_sentiment.search.study import OWNER
 from objectives import (
@@ -80,9 +80,9 @@ def test_pruned_trials_count() -> None:
 
 def test_patience_ends_the_search() -> None:
     study = make_study(memory(), 50)
-    search(study, lambda trial, data: -trial.number, limits=Limits(patience=4))
+    search(study, lambda trial, data: -trial.number, patience=4)
     assert len(study.trials()) == 5  # the first trial is the best
-    search(study, lambda trial, data: -trial.number, limits=Limits(patience=4))
+    search(study, lambda trial, data: -trial.number, patience=4)
     assert len(study.trials()) == 5  # also after a restart
 
 
@@ -92,7 +92,7 @@ def test_timeout_ends_the_search() -> None:
         return 1.0
 
     study = make_study(memory(), 50)
-    search(study, objective, limits=Limits(timeout=0.5))
+    search(study, objective, timeout=0.5)
     assert 1 <= len(study.trials()) <= 4
     assert set(states(study)) == {"COMPLETE"}
 

@@ -10,8 +10,7 @@ from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCal
 from optuna.trial import TrialState
 
 import imdb_sentiment
-from imdb_sentiment.search import find_retried_trial
-from imdb_sentiment.search.study import RETRY_HISTORY
+from imdb_sentiment.search.study import RETRIED_TRIAL, RETRY_HISTORY
 
 
 def test_no_private_name_of_optuna_is_used() -> None:
@@ -66,7 +65,8 @@ def test_a_retry_names_the_trials_that_it_retries() -> None:
     for number in range(2):
         queue_again(study, study.trials[number])
     retry = study.trials[2]
-    assert (find_retried_trial(retry), retry.system_attrs.get(RETRY_HISTORY)) == (0, [0, 1]), (
+    found = retry.system_attrs.get(RETRIED_TRIAL), retry.system_attrs.get(RETRY_HISTORY)
+    assert found == (0, [0, 1]), (
         "SharedStudy (search/study.py) counts retries by the system attributes 'failed_trial' and "
         "'retry_history', which Optuna's RetryHeartbeatStaleTrialCallback no longer writes so: see "
         f"its __call__. This retry has {retry.system_attrs}."

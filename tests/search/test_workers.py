@@ -234,7 +234,7 @@ def test_a_study_on_the_scheduler_misses_runs_of_other_machines(
     with open_workers(1, cluster.address) as workers:
         storage = workers.share_storage(optuna.storages.InMemoryStorage())
         theirs, ours = make_study(storage, 1), make_study(storage, 1)
-        with theirs:
+        with theirs.heartbeats:
             trial = theirs.begin_trial()
             assert trial is not None
             time.sleep(3)

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ def convert_to_onnx(
     labels: Sequence[str],
     *,
     examples: Sequence[str] = (),
-    facts: Mapping[str, str] = MappingProxyType({}),
+    facts: Mapping[str, str] | None = None,
 ) -> bytes:
     """Convert the network to ONNX, with everything that a deployment needs in its metadata.
 
@@ -101,7 +100,7 @@ def convert_to_onnx(
             "labels": json.dumps(labels),
             "examples": json.dumps(examples),
             "versions": json.dumps({name: version(name) for name in PACKAGES}),
-            **facts,
+            **(facts or {}),
         },
     )
     return seal(exported.SerializeToString())

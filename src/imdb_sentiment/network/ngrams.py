@@ -41,11 +41,6 @@ class NgramModel:
     bias: npt.NDArray[np.float32]
     fit_fingerprint: str = ""
 
-    @classmethod
-    def empty(cls) -> "NgramModel":
-        """Return a model without n-grams."""
-        return cls(0, np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
-
 
 def fingerprint_fit(reviews: EncodedReviews, parameters: NgramsParameters) -> str:
     """Return a text that differs if a model is fitted to other reviews or in another way."""

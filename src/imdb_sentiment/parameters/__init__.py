@@ -20,25 +20,14 @@ from imdb_sentiment.parameters.training import (
     SelfTrainingParameters,
     TrainingParameters,
 )
-from imdb_sentiment.parameters.tuning import (
-    Choices,
-    FloatRange,
-    Hyperparameters,
-    IntRange,
-    OptunaClass,
-    TuningParameters,
-)
+from imdb_sentiment.parameters.tuning import Hyperparameters, TuningParameters
 
 __all__ = [
     "BaselineParameters",
-    "Choices",
     "CustomReviewsParameters",
-    "FloatRange",
     "Hyperparameters",
     "InferenceParameters",
-    "IntRange",
     "NgramsParameters",
-    "OptunaClass",
     "Parameters",
     "ReportParameters",
     "ReviewsParameters",

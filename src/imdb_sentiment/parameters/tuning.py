@@ -1,10 +1,10 @@
 """Parameters of the pipeline tuning: the hyperparameters, and how to search for the best."""
 
+import json
 import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     TypeAdapter,
@@ -78,7 +78,23 @@ class Hyperparameters(Parameters):
         return max(self.epochs, math.ceil(self.min_steps / steps))
 
 
-class IntRange(Parameters):
+class _Range(Parameters):
+    """Base of the ranges, whose fields are those of Optuna's abbreviated JSON format."""
+
+    def to_optuna(self) -> "optuna.distributions.BaseDistribution":
+        """Return Optuna's distribution of these values."""
+        from optuna.distributions import json_to_distribution
+
+        return json_to_distribution(json.dumps(self.model_dump()))
+
+    @model_validator(mode="after")
+    def _can_be_sampled(self) -> Self:
+        """Let Optuna refuse a range that it can't draw from, such as an empty one."""
+        self.to_optuna()
+        return self
+
+
+class IntRange(_Range):
     """Whole numbers from `low` to `high`, both included.
 
     Attributes:
@@ -99,14 +115,8 @@ class IntRange(Parameters):
         """Return the values that bound the range."""
         return self.low, self.high
 
-    def to_optuna(self) -> "optuna.distributions.BaseDistribution":
-        """Return Optuna's distribution of these values."""
-        from optuna.distributions import IntDistribution
 
-        return IntDistribution(self.low, self.high, log=self.log, step=self.step)
-
-
-class FloatRange(Parameters):
+class FloatRange(_Range):
     """Real numbers from `low` to `high`, both included.
 
     Attributes:
@@ -125,14 +135,8 @@ class FloatRange(Parameters):
         """Return the values that bound the range."""
         return self.low, self.high
 
-    def to_optuna(self) -> "optuna.distributions.BaseDistribution":
-        """Return Optuna's distribution of these values."""
-        from optuna.distributions import FloatDistribution
 
-        return FloatDistribution(self.low, self.high, log=self.log)
-
-
-class Choices(Parameters):
+class Choices(_Range):
     """One of the listed values.
 
     Attributes:
@@ -146,21 +150,6 @@ class Choices(Parameters):
     def values(self) -> tuple[str | int | float | bool, ...]:
         """Return every choice."""
         return self.choices
-
-    def to_optuna(self) -> "optuna.distributions.BaseDistribution":
-        """Return Optuna's distribution of these values."""
-        from optuna.distributions import CategoricalDistribution
-
-        return CategoricalDistribution(self.choices)
-
-
-SearchRange = IntRange | FloatRange | Choices
-
-
-def _check_with_optuna(values: SearchRange) -> SearchRange:
-    """Let Optuna refuse a range that it can't draw from, such as an empty one."""
-    values.to_optuna()
-    return values
 
 
 class OptunaClass(Parameters):
@@ -216,10 +205,7 @@ class TuningParameters(Parameters):
     pruner: OptunaClass
     evaluate_on: Literal["validation", "test"]
     seed: int
-    search_space: dict[
-        str,
-        Annotated[SearchRange, Field(discriminator="type"), AfterValidator(_check_with_optuna)],
-    ]
+    search_space: dict[str, Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]]
 
     @field_validator("search_space", mode="before")
     @classmethod

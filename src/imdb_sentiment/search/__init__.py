@@ -13,16 +13,15 @@ database; a dead run of this machine is noticed only after the grace period; and
 threads, where Keras can't train two networks.
 """
 
-from imdb_sentiment.search.loop import Limits, format_values, run_trials
+from imdb_sentiment.search.loop import format_values, run_trials
 from imdb_sentiment.search.samplers import make_pruner, make_sampler
-from imdb_sentiment.search.study import SharedStudy, explain_failure, find_retried_trial
+from imdb_sentiment.search.study import RETRIED_TRIAL, SharedStudy, explain_failure
 from imdb_sentiment.search.workers import open_workers
 
 __all__ = [
-    "Limits",
+    "RETRIED_TRIAL",
     "SharedStudy",
     "explain_failure",
-    "find_retried_trial",
     "format_values",
     "make_pruner",
     "make_sampler",

@@ -29,6 +29,8 @@ START_TIME_TOLERANCE = 60.0
 class Heartbeats:
     """A thread that tells runs on other machines, through the storage, which trials are alive.
 
+    It runs while a `with` block lasts, if the storage can be shared with other machines.
+
     Optuna sends heartbeats only from `Study.optimize`. `RDBStorage` records them itself; in other
     shared storages, such as Dask's, they are a user attribute of the trial.
 
@@ -46,14 +48,12 @@ class Heartbeats:
     def __contains__(self, number: int) -> bool:
         return number in self._trial_ids
 
-    def start(self) -> None:
-        """Start the thread, if the storage can be shared with other machines."""
+    def __enter__(self) -> None:
         self._stopped.clear()
         if self._interval != math.inf:
             threading.Thread(target=self._run, name="heartbeats", daemon=True).start()
 
-    def stop(self) -> None:
-        """Let the thread end."""
+    def __exit__(self, *exception: object) -> None:
         self._stopped.set()
 
     def add(self, number: int, trial_id: int) -> None:

@@ -4,8 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
@@ -25,27 +24,14 @@ POLL_INTERVAL = 1.0  # seconds between two looks at what other processes do
 Objective = Callable[[optuna.Trial, Any], float]
 
 
-@dataclass(frozen=True)
-class Limits:
-    """When a run starts no further trial, besides the study's `n_trials`.
-
-    Attributes:
-        timeout: Seconds since the start of the run; None for no limit.
-        patience: Number of trials without a better value; None for no limit.
-
-    """
-
-    timeout: float | None = None
-    patience: int | None = None
-
-
 def run_trials(
     study: SharedStudy,
     objective: Objective,
     data: Any,
     *,
-    limits: Limits,
     workers: Workers,
+    timeout: float | None = None,
+    patience: int | None = None,
 ) -> None:
     """Run trials until the study has `n_trials`, or a limit is reached.
 
@@ -58,8 +44,10 @@ def run_trials(
         objective: Function of a trial and the data; it may report values and raise
             `optuna.TrialPruned`.
         data: Second argument of the objective; it is sent to each process once.
-        limits: When to stop earlier.
         workers: Processes that call the objective.
+        timeout: Number of seconds after which no further trial is started; None for no limit.
+        patience: Number of trials without a better value after which no further trial is started;
+            None for no limit.
 
     Raises:
         InputError: The Dask scheduler or the database can't be reached any more, or a worker can't
@@ -67,7 +55,7 @@ def run_trials(
         KeyboardInterrupt: The user has pressed Ctrl-C; finished trials are kept.
 
     """
-    deadline = math.inf if limits.timeout is None else time.monotonic() + limits.timeout
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
     shared = workers.share(data)
     running: dict[int, optuna.Trial] = {}
     waiting = False
@@ -78,12 +66,12 @@ def run_trials(
             return "the study has all its trials"
         if time.monotonic() >= deadline:
             return f"tuning.timeout is reached, with {counted} of {study.n_trials} trials"
-        if limits.patience is not None and study.trials_since_best() >= limits.patience:
-            return f"{limits.patience} trials brought no better value, after {counted} in all"
+        if patience is not None and study.trials_since_best() >= patience:
+            return f"{patience} trials brought no better value, after {counted} in all"
         return None
 
     study.record_dead_trials()
-    with SearchProgress(len(study.counted()), study.n_trials) as progress, study:
+    with SearchProgress(len(study.counted()), study.n_trials) as progress, study.heartbeats:
         try:
             _update_progress(study, progress)
             while (reason := find_reason_to_stop()) is None or running:
@@ -115,8 +103,7 @@ def format_values(values: dict[str, Any]) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _Outcome:
+class _Outcome(NamedTuple):
     """How a trial has ended."""
 
     state: TrialState
@@ -124,23 +111,17 @@ class _Outcome:
     error: str | None = None
 
 
-class _ConnectionLost:
-    """The result of a call that could not reach the study, through no fault of the trial."""
-
-
-def _call_objective(
-    objective: Objective, trial: optuna.Trial, data: Any
-) -> _Outcome | _ConnectionLost:
-    """Call the objective, in whatever process this is, and return how it ended."""
+def _call_objective(objective: Objective, trial: optuna.Trial, data: Any) -> _Outcome | None:
+    """Return how a call of the objective ended; None if it could not reach the study."""
     try:
         value = float(objective(trial, data))
     except optuna.TrialPruned:
         return _Outcome(TrialState.PRUNED)
     except (StorageInternalError, UpdateFinishedTrialError):
-        return _ConnectionLost()  # no database, or another run has taken over the trial
+        return None  # no database, or another run has taken over the trial
     except Exception as error:
         if type(error).__module__.startswith("distributed."):
-            return _ConnectionLost()  # no Dask scheduler
+            return None  # no Dask scheduler
         return _Outcome(TrialState.FAIL, error=f"{type(error).__name__}: {error}")
     if not math.isfinite(value):
         return _Outcome(TrialState.FAIL, error=f"the objective's value is {value}")
@@ -157,7 +138,7 @@ def _record_outcome(
             number,
         )
         return
-    if isinstance(outcome, _ConnectionLost):
+    if outcome is None:
         study.give_back(number)
         logger.warning("Trial %d: lost the connection to the study; it starts again.", number)
         return
@@ -167,7 +148,7 @@ def _record_outcome(
             f"a worker can't run a trial ({type(outcome).__name__}: {outcome}): does it have the "
             "project and the same packages?"
         ) from outcome
-    study.finish_trial(number, outcome.state, outcome.value, outcome.error)
+    study.finish_trial(number, *outcome)
     so_far = _update_progress(study, progress)
     if outcome.state == TrialState.COMPLETE:
         logger.info("Trial %d: %.4f (%s)", number, outcome.value, so_far)

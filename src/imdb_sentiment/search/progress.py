@@ -1,7 +1,6 @@
 """What a search shows while it runs."""
 
 import time
-from types import TracebackType
 from typing import Self
 
 import rich
@@ -38,12 +37,7 @@ class SearchProgress:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._bar.stop()
 
     def update(self, done: int, best: float | None, running: int) -> str:

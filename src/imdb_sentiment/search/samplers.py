@@ -74,8 +74,7 @@ def _make(module: ModuleType, kind: str, name: str, arguments: dict[str, Any]) -
     package = _REQUIRED_PACKAGES.get(name)
     if package and find_spec(package) is None:
         raise ValueError(f"{kind}: {name} needs the package {package}: pip install {package}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # some classes and arguments are "experimental"
+    with warnings.catch_warnings(action="ignore"):  # some classes and arguments are experimental
         try:
             return getattr(module, name)(**arguments)
         except (TypeError, ValueError, ImportError) as error:

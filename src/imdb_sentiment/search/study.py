@@ -8,8 +8,8 @@ import logging
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Concatenate, ParamSpec, TypeVar
 
 import optuna
 from optuna.distributions import (
@@ -33,10 +33,8 @@ OWNER = "owner"  # the run that has created it, or runs it
 ERROR = "error"  # why its objective has failed
 GIVEN_BACK = "given_back"  # that it was interrupted, and is not retried
 # System attributes of a retry, written by Optuna's `RetryHeartbeatStaleTrialCallback`.
-RETRIED_TRIAL = "failed_trial"  # number of the first trial that has died
+RETRIED_TRIAL = "failed_trial"  # number of the first trial that has died; only retries have it
 RETRY_HISTORY = "retry_history"  # numbers of all trials that have died
-
-SamplerFactory = Callable[[int], optuna.samplers.BaseSampler]
 
 # Seconds for which a run waits for a database that can't be reached, and between two attempts.
 MAX_OUTAGE, PAUSE = 600.0, 5.0
@@ -92,10 +90,9 @@ class SharedStudy:
         pruner: Pruner of the study.
 
     Attributes:
+        storage, name, n_trials: As given.
         optuna_study: The study as Optuna has it.
-        storage: Storage of the study.
-        name: Name of the study.
-        n_trials: Total number of trials that are to count.
+        heartbeats: Heartbeats of this run's trials, to be sent during a `with` block.
         is_leaving: Whether this run is about to end, and no longer waits for the database.
 
     """
@@ -108,7 +105,7 @@ class SharedStudy:
         *,
         n_trials: int,
         max_retries: int,
-        make_sampler: SamplerFactory,
+        make_sampler: Callable[[int], optuna.samplers.BaseSampler],
         pruner: optuna.pruners.BasePruner,
     ) -> None:
         self.optuna_study = optuna.create_study(
@@ -127,17 +124,13 @@ class SharedStudy:
         self._make_sampler = make_sampler
         self._max_retries = max_retries
         self._owner = f"{describe_this_process()} {uuid.uuid4().hex}"
-        self._retry = _Retry(max_retries, set(space), self._owner)
+        with warnings.catch_warnings(action="ignore"):  # Optuna calls retries experimental
+            queue_again = RetryHeartbeatStaleTrialCallback(max_retry=max_retries)
+        # Not a method: workers get it with the storage, and can't get the rest of this object.
+        self._retry = functools.partial(_retry, queue_again, set(space), self._owner)
         if isinstance(storage, RDBStorage):
             storage.heartbeat_stale_trial_callback = self._retry
-        self._heartbeats = Heartbeats(storage)
-
-    def __enter__(self) -> Self:
-        self._heartbeats.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._heartbeats.stop()
+        self.heartbeats = Heartbeats(storage)
 
     @_retry_during_outages
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
@@ -179,11 +172,8 @@ class SharedStudy:
                 self.optuna_study.enqueue_trial({}, user_attrs=attributes)
                 continue
             for trial in queued:
-                trial_id = self._get_id(trial.number)
-                if self._claim(trial.number, trial_id):
-                    started = self._start(trial.number, trial_id)
-                    if started is not None:
-                        return started
+                if (started := self._start(trial.number)) is not None:
+                    return started
 
     @_retry_during_outages
     def finish_trial(
@@ -202,20 +192,21 @@ class SharedStudy:
             error: Why the trial has failed, if it has.
 
         """
-        self._heartbeats.remove(number)
+        self.heartbeats.remove(number)
         # Another run may have found this one dead, and have ended its trial.
         with contextlib.suppress(UpdateFinishedTrialError):
             if error is not None:
                 self.storage.set_trial_user_attr(self._get_id(number), ERROR, error)
-            complete = state == TrialState.COMPLETE
-            self.optuna_study.tell(
-                number, value if complete else None, None if complete else state, True
-            )
+            self.optuna_study.tell(number, value, state, skip_if_finished=True)
 
     @_retry_during_outages
     def give_back(self, number: int) -> None:
         """End a trial as if it had never begun: it frees its slot, and is not retried."""
-        self._give_back(number)
+        self.heartbeats.remove(number)
+        trial_id = self._get_id(number)
+        with contextlib.suppress(UpdateFinishedTrialError):
+            self.storage.set_trial_user_attr(trial_id, GIVEN_BACK, True)
+            self.storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
 
     def leave(self, numbers: Iterable[int]) -> None:
         """Give trials back without waiting for the database, also from now on.
@@ -225,12 +216,12 @@ class SharedStudy:
         self.is_leaving = True
         with contextlib.suppress(Exception):
             for number in numbers:
-                self._give_back(number)
+                self.give_back(number)
 
     @_retry_during_outages
     def record_death(self, number: int) -> None:
         """Record that a trial has died with its process, and queue it again up to the limit."""
-        self._heartbeats.remove(number)
+        self.heartbeats.remove(number)
         trial_id = self._get_id(number)
         with contextlib.suppress(UpdateFinishedTrialError):
             self.storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
@@ -242,34 +233,28 @@ class SharedStudy:
         for trial in self.trials(TrialState.RUNNING):
             owner = trial.user_attrs.get(OWNER, "")
             if owner == self._owner:
-                if trial.number not in self._heartbeats:  # an error occurred when it was begun
+                if trial.number not in self.heartbeats:  # an error occurred when it was begun
                     self.give_back(trial.number)
             elif is_dead(owner) or is_silent(trial):
                 self.record_death(trial.number)
-        self._heartbeats.catch_up()
-        with _without_warnings():
+        self.heartbeats.catch_up()
+        with warnings.catch_warnings(action="ignore"):  # Optuna calls heartbeats experimental
             optuna.storages.fail_stale_trials(self.optuna_study)
 
     def _get_id(self, number: int) -> int:
         return self.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
-    def _give_back(self, number: int) -> None:
-        self._heartbeats.remove(number)
+    def _start(self, number: int) -> optuna.Trial | None:
+        """Claim a queued trial; None if another run has claimed it, or has a trial of its slot."""
         trial_id = self._get_id(number)
-        with contextlib.suppress(UpdateFinishedTrialError):
-            self.storage.set_trial_user_attr(trial_id, GIVEN_BACK, True)
-            self.storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
-
-    def _claim(self, number: int, trial_id: int) -> bool:
         # Before the claim, so that a machine that dies right after it is found.
-        self._heartbeats.add(number, trial_id)
+        self.heartbeats.add(number, trial_id)
+        claimed = False
         with contextlib.suppress(UpdateFinishedTrialError):
-            if self.storage.set_trial_state_values(trial_id, state=TrialState.RUNNING):
-                return True
-        self._heartbeats.remove(number)
-        return False
-
-    def _start(self, number: int, trial_id: int) -> optuna.Trial | None:
+            claimed = self.storage.set_trial_state_values(trial_id, state=TrialState.RUNNING)
+        if not claimed:
+            self.heartbeats.remove(number)
+            return None
         try:
             self.storage.set_trial_user_attr(trial_id, OWNER, self._owner)
             slots = self._slots()
@@ -284,7 +269,7 @@ class SharedStudy:
             _suggest(trial, self._space)
             return trial
         except UpdateFinishedTrialError:  # a retry, which another run mistakes for the dead trial
-            self._heartbeats.remove(number)
+            self.heartbeats.remove(number)
             return None
         except BaseException:
             self.give_back(number)
@@ -295,15 +280,14 @@ class SharedStudy:
         slots: dict[int, int] = {}
         trials = self.trials()
         for trial in trials:
-            if self._counts(trial, trials) or self._is_under_way(trial):
+            under_way = trial.state == TrialState.WAITING or (
+                # Without an owner, a running trial is not ours and may never end.
+                trial.state == TrialState.RUNNING and OWNER in trial.user_attrs
+            )
+            if under_way or self._counts(trial, trials):
                 slot = trial.user_attrs.get(SLOT)
                 slots[trial.number] = _first_free(slots) if slot is None else slot
         return slots
-
-    def _is_under_way(self, trial: FrozenTrial) -> bool:
-        if trial.state == TrialState.RUNNING:
-            return OWNER in trial.user_attrs  # without an owner, it is not ours and may never end
-        return trial.state == TrialState.WAITING
 
     def _counts(self, trial: FrozenTrial, trials: list[FrozenTrial]) -> bool:
         if trial.state != TrialState.FAIL:
@@ -331,8 +315,6 @@ def _suggest(trial: optuna.Trial, space: dict[str, BaseDistribution]) -> None:
                 trial.suggest_int(name, low, high, step=step, log=log)
             case CategoricalDistribution(choices=choices):
                 trial.suggest_categorical(name, choices)
-            case _:
-                raise TypeError(f"{name}: Optuna can't suggest values from {distribution!r}")
 
 
 def explain_failure(trial: FrozenTrial) -> str | None:
@@ -344,33 +326,17 @@ def explain_failure(trial: FrozenTrial) -> str | None:
     return str(trial.user_attrs.get(ERROR, "its process died"))
 
 
-def find_retried_trial(trial: FrozenTrial) -> int | None:
-    """Return the number of the dead trial that this one retries; None if it is no retry."""
-    number: int | None = trial.system_attrs.get(RETRIED_TRIAL)
-    return number
-
-
-class _Retry:
-    """A callback that queues a trial whose process has died again, up to the limit."""
-
-    def __init__(self, max_retries: int, names: set[str], owner: str) -> None:
-        self._names = names
-        self._owner = owner
-        with _without_warnings():
-            self._queue_again = RetryHeartbeatStaleTrialCallback(max_retry=max_retries)
-
-    def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        if {ERROR, GIVEN_BACK} & trial.user_attrs.keys():
-            return  # it had ended; only its state was not written yet
-        if not self._names <= trial.params.keys():
-            return  # it had not begun: its slot is free, and will get the same suggestions
-        trial.set_user_attr(OWNER, self._owner)
-        self._queue_again(study, trial)
-
-
-@contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Hide that Optuna calls heartbeats and retries experimental."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _retry(
+    queue_again: RetryHeartbeatStaleTrialCallback,
+    names: set[str],
+    owner: str,
+    study: optuna.Study,
+    trial: FrozenTrial,
+) -> None:
+    """Queue a trial whose process has died again, up to the limit."""
+    if {ERROR, GIVEN_BACK} & trial.user_attrs.keys():
+        return  # it had ended; only its state was not written yet
+    if not names <= trial.params.keys():
+        return  # it had not begun: its slot is free, and will get the same suggestions
+    trial.set_user_attr(OWNER, owner)
+    queue_again(study, trial)

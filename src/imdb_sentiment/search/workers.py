@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
@@ -35,11 +35,18 @@ class WorkerDied:
     """The result of a call whose process has died."""
 
 
-class Workers(Protocol):
-    """Processes that call functions, each one function at a time."""
+class Workers:
+    """Processes that call functions, each one function at a time; here it is the current process.
+
+    A subclass calls the functions in other processes.
+    """
+
+    def __init__(self) -> None:
+        self._results: dict[int, Any] = {}
 
     def share(self, value: Any) -> Any:
         """Return an argument for `start` that stands for a large value, and is sent only once."""
+        return value
 
     def share_storage(self, storage: BaseStorage) -> BaseStorage:
         """Return a proxy of a storage that works in every process; the scheduler holds the storage.
@@ -48,12 +55,15 @@ class Workers(Protocol):
             InputError: optuna-integration is not installed.
 
         """
+        return storage
 
     def find_free_worker(self) -> Any:
         """Return a free worker, to be passed to `start`; None if there is none."""
+        return None if self._results else os.getpid()
 
     def start(self, worker: Any, key: int, function: Callable[..., Any], *arguments: Any) -> None:
         """Call a function on a free worker; `key` identifies the call."""
+        self._results[key] = function(*arguments)
 
     def collect(self, timeout: float) -> dict[int, Any]:
         """Wait until a call has ended, at most `timeout` seconds.
@@ -66,27 +76,6 @@ class Workers(Protocol):
             InputError: The Dask scheduler can't be reached any more.
 
         """
-
-
-class _ThisProcess(Workers):
-    """Calls functions in the current process."""
-
-    def __init__(self) -> None:
-        self._results: dict[int, Any] = {}
-
-    def share(self, value: Any) -> Any:
-        return value
-
-    def share_storage(self, storage: BaseStorage) -> BaseStorage:
-        return storage
-
-    def find_free_worker(self) -> Any:
-        return None if self._results else os.getpid()
-
-    def start(self, worker: Any, key: int, function: Callable[..., Any], *arguments: Any) -> None:
-        self._results[key] = function(*arguments)
-
-    def collect(self, timeout: float) -> dict[int, Any]:
         if not self._results:
             time.sleep(timeout)
         results, self._results = self._results, {}
@@ -98,10 +87,6 @@ class _DaskWorkers(Workers):
 
     Each call is bound to one worker and ends with it. So the study records the death and retries
     the trial; Dask would repeat the call without the study's knowledge.
-
-    Args:
-        client: A `distributed.Client` of the cluster.
-
     """
 
     def __init__(self, client: Any) -> None:
@@ -122,8 +107,7 @@ class _DaskWorkers(Workers):
             raise InputError(
                 f"tuning.dask_storage needs the package optuna-integration: {_INSTALL_DASK}"
             ) from error
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
+        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
             proxy: BaseStorage = DaskStorage(storage, client=self._client)
         return proxy
 
@@ -214,7 +198,7 @@ def open_workers(workers: int, scheduler_address: str | None) -> Iterator[Worker
 
     """
     if workers == 1 and scheduler_address is None:
-        yield _ThisProcess()
+        yield Workers()
         return
     _import_distributed()
     stack = contextlib.ExitStack()

@@ -64,13 +64,10 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
         row[len(row) - len(others) :] = others
     without = predictor.score_sequences(shorter)[:, label]
     effects = probabilities[label] - np.nan_to_num(without, nan=1 / len(predictor.labels))
-    segments = []
+    segments: list[Segment] = []
     end = 0
     for (start, stop), effect in zip(places, effects.tolist(), strict=True):
-        if start > end:
-            segments.append(Segment(cleaned[end:start], None))
-        segments.append(Segment(cleaned[start:stop], effect))
+        segments += [Segment(cleaned[end:start], None), Segment(cleaned[start:stop], effect)]
         end = stop
-    if end < len(cleaned):
-        segments.append(Segment(cleaned[end:], None))
-    return predictor.name_label(probabilities), segments
+    segments.append(Segment(cleaned[end:], None))
+    return predictor.name_label(probabilities), [segment for segment in segments if segment.text]

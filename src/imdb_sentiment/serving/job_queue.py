@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
@@ -56,13 +56,9 @@ class JobQueue:
         """
         self.require_room()
         loop = asyncio.get_running_loop()
-
-        def release(_: "Future[Result]") -> None:
-            loop.call_soon_threadsafe(self._release)
-
         self.pending += 1
         future = self._pool.submit(job, *args, **kwargs)
-        future.add_done_callback(release)
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._release))
         return await asyncio.wait_for(asyncio.wrap_future(future), self._timeout)
 
     def require_room(self) -> None:

@@ -2,15 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
-@dataclass(frozen=True)
-class BodyLimit:
+class BodyLimit(NamedTuple):
     """Limits of a request body.
 
     Attributes:

@@ -49,15 +49,7 @@ class Prediction:
 
 
 def _check_digest(model: bytes) -> None:
-    """Check that an exported model is complete and unchanged, without parsing it.
-
-    Args:
-        model: Content of `model.onnx`.
-
-    Raises:
-        ModelError: It is not.
-
-    """
+    """Raise `ModelError` if an exported model is incomplete or changed; it is not parsed."""
     content, trailer = model[:-TRAILER_BYTES], model[-TRAILER_BYTES:]
     if b"sha256" not in trailer:
         raise ModelError(

@@ -3,16 +3,9 @@
 from types import GenericAlias
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    create_model,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from imdb_sentiment.serving.explanation import Segment
 from imdb_sentiment.serving.predictor import Prediction, explain_silence
 from imdb_sentiment.serving.settings import ServiceSettings
 
@@ -35,22 +28,13 @@ class _Request(BaseModel):
         return data
 
     @classmethod
-    def limit(cls, settings: ServiceSettings) -> type[Self]:
-        """Return the model with the limits of a service, which appear in the OpenAPI description.
-
-        Args:
-            settings: Limits of the service.
-
-        """
-        raise NotImplementedError
+    def _with_field(cls, **field: Any) -> type[Self]:
+        """Return the model with this field, which the OpenAPI description shows."""
+        return create_model(cls.__name__, __base__=cls, __doc__=cls.__doc__, **field)
 
 
 class PredictRequest(_Request):
     """Texts to predict the sentiment of."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"additionalProperties": False, "examples": [{"texts": ["A gem."]}]}
-    )
 
     texts: list[str]
 
@@ -63,10 +47,9 @@ class PredictRequest(_Request):
             max_length=settings.max_texts,
             fail_fast=True,  # otherwise, there would be one error per invalid text
             description="one or more reviews, as written",
+            examples=[["A gem."]],
         )
-        return create_model(
-            cls.__name__, __base__=cls, __doc__=cls.__doc__, texts=(texts, described)
-        )
+        return cls._with_field(texts=(texts, described))
 
 
 class ExplainRequest(_Request):
@@ -78,8 +61,7 @@ class ExplainRequest(_Request):
     def limit(cls, settings: ServiceSettings) -> type[Self]:
         """Return the model with the limits of a service."""
         described = Field(description="a review, as written", examples=["A gem."])
-        text = _limit_text(settings)
-        return create_model(cls.__name__, __base__=cls, __doc__=cls.__doc__, text=(text, described))
+        return cls._with_field(text=(_limit_text(settings), described))
 
 
 def _limit_text(settings: ServiceSettings) -> Any:
@@ -130,11 +112,6 @@ class SegmentResponse(BaseModel):
         description="drop in the probability of the label when only this word is left out; null if "
         "the segment is not a word that the model has read"
     )
-
-    @classmethod
-    def describe(cls, segment: Segment) -> "SegmentResponse":
-        """Convert a segment to its JSON form."""
-        return cls(text=segment.text, effect=segment.effect)
 
 
 class ExplainResponse(BaseModel):

@@ -89,7 +89,7 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
     app.add_middleware(
         LimitBodies,
         limits={
-            "": BodyLimit(settings.max_body, settings.timeout),
+            "": BodyLimit(settings.max_texts * settings.max_text_body, settings.timeout),
             "/explain": BodyLimit(settings.max_text_body, settings.timeout),
             "/score": BodyLimit(settings.max_upload, settings.upload_timeout),
         },
@@ -213,15 +213,16 @@ def _add_error_handlers(app: FastAPI) -> None:
         # The response does not repeat the input, which may be long or not even text.
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"] if part != "body")
-        return _answer_problem(422, f"{place}: {first['msg']}" if place else str(first["msg"]))
+        detail = f"{place}: {first['msg']}" if place else first["msg"]
+        return JSONResponse({"detail": detail}, 422)
 
     @app.exception_handler(QueueFullError)
     async def refuse_when_full(_: Request, error: QueueFullError) -> JSONResponse:
-        return _answer_problem(503, "the queue is full", {"Retry-After": "1"})
+        return JSONResponse({"detail": "the queue is full"}, 503, {"Retry-After": "1"})
 
     @app.exception_handler(TimeoutError)
     async def report_timeout(_: Request, error: TimeoutError) -> JSONResponse:
-        return _answer_problem(504, "no answer in time")
+        return JSONResponse({"detail": "no answer in time"}, 504)
 
     @app.exception_handler(ClientDisconnect)
     async def log_disconnect(_: Request, error: ClientDisconnect) -> Response:
@@ -229,7 +230,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(CsvError)
     async def refuse_csv(_: Request, error: CsvError) -> JSONResponse:
-        return _answer_problem(422, str(error))
+        return JSONResponse({"detail": str(error)}, 422)
 
 
 def _make_guarded_route(settings: ServiceSettings) -> type[APIRoute]:
@@ -254,12 +255,6 @@ def _make_guarded_route(settings: ServiceSettings) -> type[APIRoute]:
     return GuardedRoute
 
 
-def _answer_problem(
-    status: int, detail: str, headers: dict[str, str] | None = None
-) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status, headers)
-
-
 def _predict(predictor: Predictor, texts: list[str]) -> list[PredictionResponse]:
     return [
         PredictionResponse.describe(text, prediction)
@@ -271,7 +266,9 @@ def _explain(predictor: Predictor, text: str) -> ExplainResponse:
     prediction, segments = explain(predictor, text)
     return ExplainResponse(
         prediction=PredictionResponse.describe(text, prediction),
-        segments=[SegmentResponse.describe(segment) for segment in segments],
+        segments=[
+            SegmentResponse(text=segment.text, effect=segment.effect) for segment in segments
+        ],
     )
 
 

@@ -36,11 +36,6 @@ class ServiceSettings(BaseModel):
     api_key: Annotated[SecretStr, Field(min_length=1)] | None = None
 
     @property
-    def max_body(self) -> int:
-        """Maximum size in bytes of the JSON of `max_texts` texts."""
-        return self.max_texts * self.max_text_body
-
-    @property
     def max_text_body(self) -> int:
         """Maximum size in bytes of the JSON of one text.
 

@@ -139,7 +139,7 @@ def fit_ngrams(
 
     """
     if not training.ngrams.share:
-        return NgramModel.empty()
+        return NgramModel(0, np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
     training_set, _ = _choose_training_set(train, validation, training)
     return fit_ngram_model(training_set, training.ngrams)
 
@@ -202,12 +202,8 @@ def fit_best_model(
 
 
 def _log_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
-    logger.info(
-        "Epoch %d of %d: %s",
-        epoch,
-        epochs,
-        ", ".join(f"{name} {value:.4f}" for name, value in figures.items()),
-    )
+    metrics = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+    logger.info("Epoch %d of %d: %s", epoch, epochs, metrics)
 
 
 def _choose_training_set(

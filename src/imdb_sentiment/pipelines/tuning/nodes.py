@@ -1,6 +1,5 @@
 """The search for the best hyperparameters, as an Optuna study that survives a crash."""
 
-import json
 import logging
 from functools import partial
 from typing import Any
@@ -17,10 +16,9 @@ from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import NO_ROWS_TO_WATCH, train_model
 from imdb_sentiment.parameters import Hyperparameters, TrainingParameters, TuningParameters
 from imdb_sentiment.search import (
-    Limits,
+    RETRIED_TRIAL,
     SharedStudy,
     explain_failure,
-    find_retried_trial,
     format_values,
     make_pruner,
     make_sampler,
@@ -102,8 +100,9 @@ def tune_hyperparameters(
                 study,
                 partial(train_candidate, hyperparameters=hyperparameters, tuning=tuning),
                 (train, evaluation, word_vectors),
-                limits=Limits(tuning.timeout, tuning.patience),
                 workers=workers,
+                timeout=tuning.timeout,
+                patience=tuning.patience,
             )
         except KeyboardInterrupt:
             logger.warning(
@@ -203,7 +202,7 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
             "seconds": trial.duration.total_seconds() if trial.duration else None,
             "epochs": len(trial.intermediate_values),
             "failure": explain_failure(trial),
-            "retry_of": find_retried_trial(trial),
+            "retry_of": trial.system_attrs.get(RETRIED_TRIAL),
             **{f"params_{name}": value for name, value in trial.params.items()},
         }
         for trial in study.trials
@@ -276,17 +275,17 @@ def _describe_origin(
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
 ) -> dict[str, Any]:
-    """Return what all trials of a study must have in common, as plain JSON values."""
+    """Return what all trials of a study must have in common, as JSON values."""
     fixed = hyperparameters.model_dump(exclude=set(tuning.search_space))
     data = [train.fingerprint(), evaluation.fingerprint()]
     if _may_be_on("pretrained_embedding", hyperparameters, tuning):
         data.append(compute_fingerprint(word_vectors))
-    origin = {
+    space = {name: range_.model_dump(mode="json") for name, range_ in tuning.search_space.items()}
+    return {
         "data": data,
-        "search space": {name: d.model_dump() for name, d in tuning.search_space.items()},
+        "search space": space,
         "protocol": {"evaluate_on": tuning.evaluate_on, "seed": tuning.seed, **fixed},
     }
-    return dict(json.loads(json.dumps(origin)))
 
 
 def _require_same_origin(study: optuna.Study, origin: dict[str, Any]) -> None:

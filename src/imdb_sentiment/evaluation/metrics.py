@@ -34,17 +34,12 @@ def score_predictions(
     predicted = probabilities.argmax(axis=1)
     codes = list(range(len(labels)))
     binary = len(labels) == 2  # noqa: PLR2004
+    average = "binary" if binary else "macro"
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        truth,
-        predicted,
-        labels=None if binary else codes,
-        average="binary" if binary else "macro",
-        zero_division=0,
+        truth, predicted, labels=codes, average=average, zero_division=0
     )
-    roc_auc = (
-        metrics.roc_auc_score(truth, probabilities[:, 1])
-        if binary
-        else metrics.roc_auc_score(truth, probabilities, multi_class="ovr", labels=codes)
+    roc_auc = metrics.roc_auc_score(
+        truth, probabilities[:, 1] if binary else probabilities, multi_class="ovr", labels=codes
     )
     low, high = estimate_accuracy_interval(
         predicted == truth, resamples=report.resamples, seed=report.seed

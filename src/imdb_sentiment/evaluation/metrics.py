@@ -94,7 +94,8 @@ def tabulate_accuracy_by_group(
         groups: Number of the group of each review, shape (reviews,).
 
     Returns:
-        One row per group in the order of their numbers: `accuracy`, `low` and `high`.
+        One row per group in the order of their numbers: `accuracy`, and the ends of its interval,
+        `low` and `high`.
 
     """
     counts = pd.Series(correct).groupby(groups).agg(["sum", "count"])
@@ -102,13 +103,8 @@ def tabulate_accuracy_by_group(
         scipy.stats.binomtest(int(hits), int(n)).proportion_ci(method="wilson")
         for hits, n in counts.itertuples(index=False)
     ]
-    return pd.DataFrame(
-        {
-            "accuracy": counts["sum"] / counts["count"],
-            "low": [interval.low for interval in intervals],
-            "high": [interval.high for interval in intervals],
-        }
-    )
+    accuracy = counts["sum"] / counts["count"]
+    return pd.DataFrame(intervals, index=counts.index).assign(accuracy=accuracy)
 
 
 def tabulate_accuracy_by_coverage(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -41,9 +41,8 @@ def plot_learning_curves(
                 line_dash=dash,
             )
     epoch = find_chosen_epoch(history, best_hyperparameters)
-    return style.add_vertical_line(figure, epoch, "final weights", xanchor="right").update_xaxes(
-        dtick=1
-    )
+    figure.update_xaxes(dtick=1)
+    return style.add_vertical_line(figure, epoch, "final weights", xanchor="right")
 
 
 def find_chosen_epoch(history: History, best_hyperparameters: Hyperparameters) -> int:

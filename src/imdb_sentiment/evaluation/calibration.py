@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss
 Probabilities = npt.NDArray[np.float64]
 
 TEMPERATURE = "temperature"  # name of the user attribute with the temperature of a trial
-MIN_PROBABILITY = 1e-12  # rebin_of smaller probabilities where a logarithm is taken
+MIN_PROBABILITY = 1e-12  # smaller probabilities are raised to it before a logarithm is taken
 TEMPERATURE_BOUNDS = (0.05, 20.0)  # of the search for the best temperature
 
 

@@ -34,17 +34,12 @@ def score_predictions(
     predicted = probabilities.argmax(axis=1)
     codes = list(range(len(labels)))
     binary = len(labels) == 2  # noqa: PLR2004
+    average = "binary" if binary else "macro"
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        truth,
-        predicted,
-        labels=None if binary else codes,
-        average="binary" if binary else "macro",
-        zero_division=0,
+        truth, predicted, labels=codes, average=average, zero_division=0
     )
-    roc_auc = (
-        metrics.roc_auc_score(truth, probabilities[:, 1])
-        if binary
-        else metrics.roc_auc_score(truth, probabilities, multi_class="ovr", labels=codes)
+    roc_auc = metrics.roc_auc_score(
+        truth, probabilities[:, 1] if binary else probabilities, multi_class="ovr", labels=codes
     )
     low, high = estimate_accuracy_interval(
         predicted == truth, resamples=report.resamples, seed=report.seed
@@ -99,7 +94,8 @@ def tabulate_accuracy_by_group(
         groups: Number of the group of each review, shape (reviews,).
 
     Returns:
-        One row per group in the order of their numbers: `accuracy`, `low` and `high`.
+        One row per group in the order of their numbers: `accuracy`, and the ends of its interval,
+        `low` and `high`.
 
     """
     counts = pd.Series(correct).groupby(groups).agg(["sum", "count"])
@@ -107,13 +103,8 @@ def tabulate_accuracy_by_group(
         scipy.stats.binomtest(int(hits), int(n)).proportion_ci(method="wilson")
         for hits, n in counts.itertuples(index=False)
     ]
-    return pd.DataFrame(
-        {
-            "accuracy": counts["sum"] / counts["count"],
-            "low": [interval.low for interval in intervals],
-            "high": [interval.high for interval in intervals],
-        }
-    )
+    accuracy = counts["sum"] / counts["count"]
+    return pd.DataFrame(intervals, index=counts.index).assign(accuracy=accuracy)
 
 
 def tabulate_accuracy_by_coverage(predictions: pd.DataFrame) -> pd.DataFrame:

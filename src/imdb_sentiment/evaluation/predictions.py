@@ -45,13 +45,9 @@ def choose_texts(custom_reviews: pd.DataFrame, custom: CustomReviewsParameters) 
         InputError: The column is missing.
 
     """
-    require_column(
-        custom.text_column,
-        custom_reviews.columns,
-        "custom_reviews.csv",
-        "custom_reviews.text_column",
-    )
-    return custom_reviews[custom.text_column].fillna("").astype(str)
+    name, found = custom.text_column, custom_reviews.columns
+    require_column(name, found, "custom_reviews.csv", "custom_reviews.text_column")
+    return custom_reviews[name].fillna("").astype(str)
 
 
 def add_predictions(table: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

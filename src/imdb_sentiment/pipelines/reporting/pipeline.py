@@ -1,5 +1,8 @@
 """The wiring of reporting, part by part: scoring, facts, figures, examples, page."""
 
+from collections.abc import Callable
+from typing import Any
+
 from kedro.pipeline import Node, Pipeline
 
 from imdb_sentiment.pipelines.reporting.nodes import examples, facts, page, scoring
@@ -12,60 +15,35 @@ from imdb_sentiment.pipelines.reporting.nodes.figures import (
     training,
 )
 
-# Each figure: its name, the function that draws it, and the inputs of that function.
-_FIGURES = (
-    ("label_balance", data.plot_label_balance, ["data_description"]),
-    ("review_lengths", data.plot_review_lengths, ["data_description"]),
-    ("distinctive_words", data.plot_distinctive_words, ["data_description"]),
-    ("optimization_history", search.plot_optimization_history, ["study"]),
-    ("parameter_importances", search.plot_parameter_importances, ["study"]),
-    ("parallel_coordinates", search.plot_parallel_coordinates, ["study"]),
-    ("trial_times", search.plot_trial_times, ["study"]),
-    (
-        "learning_curves",
-        training.plot_learning_curves,
-        ["history", "study", "best_hyperparameters"],
-    ),
-    (
-        "confusion_matrix",
-        predictions.plot_confusion_matrix,
-        ["test_predictions", "params:reviews"],
-    ),
-    (
-        "roc_curves",
-        curves.plot_roc_curves,
-        ["test_predictions", "baseline_predictions", "params:reviews"],
-    ),
-    (
-        "precision_recall_curves",
-        curves.plot_precision_recall_curves,
-        ["test_predictions", "baseline_predictions", "params:reviews"],
-    ),
-    ("thresholds", curves.plot_thresholds, ["test_predictions", "params:reviews"]),
-    (
-        "reliability",
-        predictions.plot_reliability,
-        ["test_predictions", "calibration", "params:reviews", "params:report"],
-    ),
-    (
-        "accuracy_by_length",
-        predictions.plot_accuracy_by_length,
-        [
-            "test_predictions",
-            "baseline_predictions",
-            "tokenizer",
-            "data_description",
-            "params:report",
-        ],
-    ),
-    (
-        "accuracy_by_confidence",
-        predictions.plot_accuracy_by_confidence,
-        ["test_predictions", "baseline_predictions"],
-    ),
+# Inputs that several functions take together.
+_BOTH = ["test_predictions", "baseline_predictions"]
+_CUSTOM = ["custom_reviews", "params:custom_reviews"]
+
+# The functions that draw the figures, with their inputs: `plot_NAME` draws `NAME_figure`.
+_FIGURES: dict[Callable[..., Any], list[str]] = {
+    data.plot_label_balance: ["data_description"],
+    data.plot_review_lengths: ["data_description"],
+    data.plot_distinctive_words: ["data_description"],
+    search.plot_optimization_history: ["study"],
+    search.plot_parameter_importances: ["study"],
+    search.plot_parallel_coordinates: ["study"],
+    search.plot_trial_times: ["study"],
+    training.plot_learning_curves: ["history", "study", "best_hyperparameters"],
+    predictions.plot_confusion_matrix: ["test_predictions", "params:reviews"],
+    curves.plot_roc_curves: [*_BOTH, "params:reviews"],
+    curves.plot_precision_recall_curves: [*_BOTH, "params:reviews"],
+    curves.plot_thresholds: ["test_predictions", "params:reviews"],
+    predictions.plot_reliability: [
+        "test_predictions",
+        "calibration",
+        "params:reviews",
+        "params:report",
+    ],
+    predictions.plot_accuracy_by_length: [*_BOTH, "tokenizer", "data_description", "params:report"],
+    predictions.plot_accuracy_by_confidence: _BOTH,
     # `record_run` saves one record; this view of the same folder loads all of them.
-    ("run_history", runs.plot_run_history, ["run_record@all"]),
-)
+    runs.plot_run_history: ["run_record@all"],
+}
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
@@ -73,7 +51,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     parts = {
         "scoring": _score(),
         "facts": _collect_facts(),
-        "figures": _draw_figures(),
+        "figures": [_node(func, inputs, _name_figure(func)) for func, inputs in _FIGURES.items()],
         "examples": _explain_examples(),
         "page": _write_page(),
     }
@@ -87,29 +65,27 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     )
 
 
+def _node(func: Callable[..., Any], inputs: str | list[str] | dict[str, str], output: str) -> Node:
+    """Return a node that has the name of its function."""
+    return Node(func, inputs, output, name=func.__name__)
+
+
+def _name_figure(func: Callable[..., Any]) -> str:
+    return f"{func.__name__.removeprefix('plot_')}_figure"
+
+
 def _score() -> list[Node]:
     return [
-        Node(
-            func=scoring.score_test_reviews,
-            inputs=["model", "test", "clean_reviews"],
-            outputs="test_predictions",
-            name="score_test_reviews",
+        _node(scoring.score_test_reviews, ["model", "test", "clean_reviews"], "test_predictions"),
+        _node(
+            scoring.score_baseline,
+            ["baseline", "clean_reviews", "params:reviews"],
+            "baseline_predictions",
         ),
-        Node(
-            func=scoring.score_baseline,
-            inputs=["baseline", "clean_reviews", "params:reviews"],
-            outputs="baseline_predictions",
-            name="score_baseline",
-        ),
-        Node(
-            func=scoring.score_custom_reviews,
-            inputs=["onnx_model", "custom_reviews", "params:custom_reviews"],
-            outputs="custom_predictions",
-            name="score_custom_reviews",
-        ),
-        Node(
-            func=scoring.compute_metrics,
-            inputs={
+        _node(scoring.score_custom_reviews, ["onnx_model", *_CUSTOM], "custom_predictions"),
+        _node(
+            scoring.compute_metrics,
+            {
                 "test_predictions": "test_predictions",
                 "baseline_predictions": "baseline_predictions",
                 "study": "study",
@@ -119,29 +95,18 @@ def _score() -> list[Node]:
                 "reviews": "params:reviews",
                 "report": "params:report",
             },
-            outputs="metrics",
-            name="compute_metrics",
+            "metrics",
         ),
     ]
 
 
 def _collect_facts() -> list[Node]:
+    parameters = ["params:reviews", "params:tokenizer", "params:report"]
     return [
-        Node(
-            func=facts.describe_data,
-            inputs=[
-                "clean_reviews",
-                "tokenizer",
-                "params:reviews",
-                "params:tokenizer",
-                "params:report",
-            ],
-            outputs="data_description",
-            name="describe_data",
-        ),
-        Node(
-            func=facts.collect_facts,
-            inputs={
+        _node(facts.describe_data, ["clean_reviews", "tokenizer", *parameters], "data_description"),
+        _node(
+            facts.collect_facts,
+            {
                 "metrics": "metrics",
                 "audit": "audit",
                 "data_description": "data_description",
@@ -156,72 +121,37 @@ def _collect_facts() -> list[Node]:
                 "parameters": "parameters",
                 "reviews": "params:reviews",
             },
-            outputs="facts",
-            name="collect_facts",
+            "facts",
         ),
-        Node(
-            func=facts.record_run,
-            inputs=["facts", "test_predictions", "onnx_model"],
-            outputs="run_record@one",
-            name="record_run",
-        ),
-    ]
-
-
-def _draw_figures() -> list[Node]:
-    return [
-        Node(func=func, inputs=inputs, outputs=f"{name}_figure", name=func.__name__)
-        for name, func, inputs in _FIGURES
+        _node(facts.record_run, ["facts", "test_predictions", "onnx_model"], "run_record@one"),
     ]
 
 
 def _explain_examples() -> list[Node]:
     return [
-        Node(
-            func=examples.explain_mistakes,
-            inputs=["onnx_model", "test_predictions", "params:report"],
-            outputs="mistakes",
-            name="explain_mistakes",
+        _node(
+            examples.explain_mistakes,
+            ["onnx_model", "test_predictions", "params:report"],
+            "mistakes",
         ),
-        Node(
-            func=examples.explain_disagreements,
-            inputs=["onnx_model", "test_predictions", "baseline_predictions", "params:report"],
-            outputs="disagreements",
-            name="explain_disagreements",
+        _node(
+            examples.explain_disagreements, ["onnx_model", *_BOTH, "params:report"], "disagreements"
         ),
-        Node(
-            func=examples.explain_custom_reviews,
-            inputs=["onnx_model", "custom_reviews", "params:custom_reviews", "params:report"],
-            outputs="custom_examples",
-            name="explain_custom_reviews",
+        _node(
+            examples.explain_custom_reviews,
+            ["onnx_model", *_CUSTOM, "params:report"],
+            "custom_examples",
         ),
     ]
 
 
 def _write_page() -> list[Node]:
+    texts = {name: name for name in ("facts", "mistakes", "disagreements", "custom_examples")}
+    figures = {figure.removesuffix("_figure"): figure for figure in map(_name_figure, _FIGURES)}
     return [
-        Node(
-            func=page.render_report,
-            inputs={
-                "facts": "facts",
-                "mistakes": "mistakes",
-                "disagreements": "disagreements",
-                "custom_examples": "custom_examples",
-                **{name: f"{name}_figure" for name, _, _ in _FIGURES},
-            },
-            outputs="report",
-            name="render_report",
-        ),
-        Node(
-            func=page.write_model_card,
-            inputs="facts",
-            outputs="model_card",
-            name="write_model_card",
-        ),
-        Node(
-            func=page.summarise_run,
-            inputs=["facts", "custom_predictions", "params:custom_reviews"],
-            outputs="summary",
-            name="summarise_run",
+        _node(page.render_report, texts | figures, "report"),
+        _node(page.write_model_card, "facts", "model_card"),
+        _node(
+            page.summarise_run, ["facts", "custom_predictions", "params:custom_reviews"], "summary"
         ),
     ]

@@ -1,15 +1,14 @@
 """Examples for the page: single reviews, with the effect of each word on the prediction."""
 
-from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from imdb_sentiment.evaluation.predictions import align_rows, choose_texts, is_correct
 from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.serving.explanation import Segment, explain, explain_cleaned
+from imdb_sentiment.serving.explanation import explain, explain_cleaned
 
 Example = dict[str, Any]  # plain JSON values; `segments` are pairs of a text and its effect
 
@@ -62,12 +61,10 @@ def explain_disagreements(
     both = both[both["baseline_sentiment"] != both["predicted_sentiment"]]
     confidence = both[["probability", "baseline_probability"]].min(axis=1)
     both = both.loc[confidence.sort_values(ascending=False, kind="stable").index]
-    right = is_correct(both)
-    ranked = pd.concat([both[right], both[~right]])
-    ranks = np.concatenate([np.arange(right.sum()), np.arange((~right).sum())])
-    in_turns = np.argsort(ranks, kind="stable")[: report.examples]
-    extra_columns = ["baseline_sentiment", "baseline_probability"]
-    return _explain_test_reviews(onnx_model, ranked.iloc[in_turns], extra_columns)
+    wrong = ~is_correct(both)
+    both = both.assign(wrong=wrong, turn=both.groupby(wrong).cumcount())
+    chosen = both.sort_values(["turn", "wrong"]).head(report.examples)
+    return _explain_test_reviews(onnx_model, chosen, "baseline_sentiment", "baseline_probability")
 
 
 def explain_custom_reviews(
@@ -100,27 +97,22 @@ def explain_custom_reviews(
             {
                 "predicted_sentiment": prediction.label,
                 "probability": prediction.probability,
-                "segments": _as_pairs(segments),
+                "segments": list(map(astuple, segments)),
             }
         )
     return examples
 
 
 def _explain_test_reviews(
-    onnx_model: bytes, predictions: pd.DataFrame, extra_columns: Sequence[str] = ()
+    onnx_model: bytes, predictions: pd.DataFrame, *extra_columns: str
 ) -> list[Example]:
     """Return rows of the predictions unchanged, with the segments of their texts."""
     predictor = Predictor(onnx_model)
     names = ["row", "sentiment", "predicted_sentiment", "probability", *extra_columns]
-    examples: list[Example] = [
-        {str(name): value for name, value in row.items()}
-        for row in predictions[names].to_dict("records")
-    ]
-    for example, review in zip(examples, predictions["review"], strict=True):
-        _, segments = explain_cleaned(predictor, review)
-        example["segments"] = _as_pairs(segments)
+    examples = []
+    for row in predictions.to_dict("records"):
+        _, segments = explain_cleaned(predictor, row["review"])
+        examples.append(
+            {name: row[name] for name in names} | {"segments": list(map(astuple, segments))}
+        )
     return examples
-
-
-def _as_pairs(segments: list[Segment]) -> list[tuple[str, float | None]]:
-    return [(segment.text, segment.effect) for segment in segments]

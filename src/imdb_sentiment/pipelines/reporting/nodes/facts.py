@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -29,7 +29,6 @@ from imdb_sentiment.text.tokenizer import UNKNOWN_ID, encode_whole
 
 LENGTH_BINS = 40
 SIGNIFICANCE_LEVEL = 0.05
-LISTED_THRESHOLDS = np.arange(1, 10) / 10  # in the page's table
 
 Facts = dict[str, Any]
 
@@ -243,10 +242,7 @@ def _find_distinctive_words(
     ]
 
 
-def _list_thresholds(table: pd.DataFrame) -> list[dict[str, float | None]]:
-    equal = np.isclose(table["threshold"].to_numpy()[:, np.newaxis], LISTED_THRESHOLDS)
-    listed = table[equal.any(axis=1)]
-    return [
-        {str(name): None if pd.isna(value) else float(value) for name, value in row.items()}
-        for row in listed.to_dict("records")
-    ]
+def _list_thresholds(table: pd.DataFrame) -> list[dict[Hashable, float | None]]:
+    """Return every fifth row, 0.1 to 0.9, with None where a score is not defined."""
+    listed = table[4::5].astype(object)
+    return listed.where(listed.notna(), None).to_dict("records")

@@ -109,19 +109,17 @@ def mark_words(
         word changes a probability that is almost 1.
 
     """
-    effects = [
-        None if effect is None or probability is None else _convert_to_log_odds(probability, effect)
-        for _, effect in segments
-    ]
-    strongest = max([*(abs(effect) for effect in effects if effect is not None), MIN_EFFECT])
+    before = np.array(np.nan if probability is None else probability)
+    after = before - np.array([effect for _, effect in segments], float)  # None becomes NaN
+    log_odds = [logit(p.clip(PROBABILITY_STEP, 1 - PROBABILITY_STEP)) for p in (before, after)]
+    effects = (log_odds[0] - log_odds[1]).tolist()
+    strongest = float(np.nanmax([MIN_EFFECT, *map(abs, effects)]))
     weakest = max(MIN_EFFECT, MIN_RELATIVE_EFFECT * strongest)
     return [
         {
             "text": _shorten(text),
-            "effect": effect,
-            "strength": round(abs(effect) / strongest, 2)
-            if effect is not None and abs(effect) >= weakest
-            else 0,
+            "effect": None if np.isnan(effect) else effect,
+            "strength": round(abs(effect) / strongest, 2) if abs(effect) >= weakest else 0,
         }
         for (text, _), effect in zip(segments, effects, strict=True)
     ]
@@ -166,14 +164,6 @@ def _shorten(text: str) -> str:
     if len(text) <= 2 * MAX_CONTEXT:
         return text
     return f"{text[:MAX_CONTEXT]} … {text[-MAX_CONTEXT:]}"
-
-
-def _convert_to_log_odds(probability: float, effect: float) -> float:
-    """Return by how much the log-odds fall when a probability falls by `effect`."""
-    before, after = np.clip(
-        [probability, probability - effect], PROBABILITY_STEP, 1 - PROBABILITY_STEP
-    )
-    return float(logit(before) - logit(after))
 
 
 def _format_duration(seconds: float) -> str:

@@ -44,13 +44,8 @@ def score_test_reviews(
     """
     texts = _select_test_rows(clean_reviews).set_index("row")["text"].reindex(pd.Index(test.rows))
     predictions = tabulate_predictions(score_sequences(model, test.sequences), test.labels)
-    known = pd.DataFrame(
-        {
-            "row": test.rows,
-            "review": texts.to_numpy(),
-            "sentiment": np.array(test.labels, dtype=object)[test.codes],
-        }
-    )
+    sentiments = np.array(test.labels, dtype=object)[test.codes]
+    known = pd.DataFrame({"row": test.rows, "review": texts.to_numpy(), "sentiment": sentiments})
     return pd.concat([known, predictions], axis="columns")
 
 
@@ -72,12 +67,8 @@ def score_baseline(
     """
     test = _select_test_rows(clean_reviews)
     predictions = tabulate_predictions(baseline.predict_proba(test["text"]), reviews.labels)
-    known = pd.DataFrame(
-        {
-            "row": test["row"],
-            "sentiment": np.array(reviews.labels, dtype=object)[test["code"]],
-        }
-    )
+    sentiments = np.array(reviews.labels, dtype=object)[test["code"]]
+    known = pd.DataFrame({"row": test["row"], "sentiment": sentiments})
     return pd.concat([known, predictions], axis="columns")
 
 
@@ -169,6 +160,5 @@ def compute_metrics(
 
 
 def _select_test_rows(clean_reviews: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(
-        (chunk[chunk["split"] == "test"] for chunk in clean_reviews), ignore_index=True
-    )
+    chunks = (chunk[chunk["split"] == "test"] for chunk in clean_reviews)
+    return pd.concat(chunks, ignore_index=True)

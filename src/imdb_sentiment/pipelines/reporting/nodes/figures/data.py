@@ -6,14 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from imdb_sentiment.pipelines.reporting.nodes.figures.style import (
-    COLOURS,
-    DASHES,
-    TEMPLATE,
-    add_vertical_line,
-    create_figure,
-    escape_markup,
-)
+from imdb_sentiment.pipelines.reporting.nodes.figures import style
 
 
 def plot_label_balance(data_description: dict[str, Any]) -> go.Figure:
@@ -26,13 +19,13 @@ def plot_label_balance(data_description: dict[str, Any]) -> go.Figure:
         One group of bars per split.
 
     """
-    figure = create_figure("Reviews per label", "split", "reviews")
+    figure = style.create_figure("Reviews per label", "split", "reviews")
     splits = data_description["splits"]
-    for label, colour in zip(data_description["labels"], cycle(COLOURS), strict=False):
+    for label, colour in zip(data_description["labels"], cycle(style.COLOURS), strict=False):
         figure.add_bar(
             x=list(splits),
             y=[split["by_label"][label] for split in splits.values()],
-            name=escape_markup(label),
+            name=style.escape_markup(label),
             marker_color=colour,
             texttemplate="%{y:,}",
             textposition="auto",
@@ -50,9 +43,9 @@ def plot_review_lengths(data_description: dict[str, Any]) -> go.Figure:
         One histogram per split, drawn as a line.
 
     """
-    figure = create_figure("Length of the reviews", "known tokens", "share of the reviews")
+    figure = style.create_figure("Length of the reviews", "known tokens", "share of the reviews")
     lengths = data_description["lengths"]
-    for (split, counts), dash in zip(lengths["counts"].items(), cycle(DASHES), strict=False):
+    for (split, counts), dash in zip(lengths["counts"].items(), cycle(style.DASHES), strict=False):
         total = max(1, sum(counts))
         figure.add_scatter(
             x=lengths["edges"],
@@ -60,7 +53,7 @@ def plot_review_lengths(data_description: dict[str, Any]) -> go.Figure:
             name=split,
             line={"shape": "hv", "dash": dash},
         )
-    add_vertical_line(figure, data_description["sequence_length"], "limit")
+    style.add_vertical_line(figure, data_description["sequence_length"], "limit")
     return figure.update_yaxes(tickformat=".0%")
 
 
@@ -79,11 +72,13 @@ def plot_distinctive_words(data_description: dict[str, Any]) -> go.Figure:
     figure = make_subplots(
         rows=n_labels,
         cols=1,
-        subplot_titles=[f"{escape_markup(label)} against the rest" for label in words_by_label],
+        subplot_titles=[
+            f"{style.escape_markup(label)} against the rest" for label in words_by_label
+        ],
         vertical_spacing=0.25 / n_labels,
     )
     for row, (words, colour) in enumerate(
-        zip(words_by_label.values(), cycle(COLOURS), strict=False), start=1
+        zip(words_by_label.values(), cycle(style.COLOURS), strict=False), start=1
     ):
         figure.add_bar(
             x=[word["z"] for word in words],
@@ -99,7 +94,7 @@ def plot_distinctive_words(data_description: dict[str, Any]) -> go.Figure:
     figure.update_yaxes(autorange="reversed", type="category", dtick=1)
     figure.update_xaxes(title="log-odds ratio, standard deviations", row=n_labels, col=1)
     return figure.update_layout(
-        template=TEMPLATE,
+        template=style.TEMPLATE,
         title="Most distinctive words per label",
         height=80 + 22 * sum(map(len, words_by_label.values())) + 60 * n_labels,
     )

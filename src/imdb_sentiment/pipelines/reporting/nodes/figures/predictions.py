@@ -7,11 +7,7 @@ import plotly.graph_objects as go
 from sklearn import metrics
 from tokenizers import Tokenizer
 
-from imdb_sentiment.evaluation.calibration import (
-    Calibration,
-    apply_temperature,
-    measure_calibration,
-)
+from imdb_sentiment.evaluation.calibration import apply_temperature, measure_calibration
 from imdb_sentiment.evaluation.metrics import (
     tabulate_accuracy_by_coverage,
     tabulate_accuracy_by_group,
@@ -23,15 +19,7 @@ from imdb_sentiment.evaluation.predictions import (
     is_correct,
 )
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
-from imdb_sentiment.pipelines.reporting.nodes.figures.style import (
-    DASHES,
-    REFERENCE_LINE,
-    SYMBOLS,
-    add_vertical_line,
-    create_figure,
-    escape_markup,
-    round_values,
-)
+from imdb_sentiment.pipelines.reporting.nodes.figures import style
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID, encode_whole
 
 
@@ -46,13 +34,10 @@ def plot_confusion_matrix(test_predictions: pd.DataFrame, reviews: ReviewsParame
         A heat map; actual labels are rows, predicted labels are columns.
 
     """
-    counts = metrics.confusion_matrix(
-        test_predictions["sentiment"],
-        test_predictions["predicted_sentiment"],
-        labels=list(reviews.labels),
-    )
-    names = [escape_markup(label) for label in reviews.labels]
-    figure = create_figure("Confusion matrix of the test set", "predicted", "actual")
+    truth, predicted = test_predictions["sentiment"], test_predictions["predicted_sentiment"]
+    counts = metrics.confusion_matrix(truth, predicted, labels=list(reviews.labels))
+    names = [style.escape_markup(label) for label in reviews.labels]
+    figure = style.create_figure("Confusion matrix of the test set", "predicted", "actual")
     figure.add_heatmap(
         z=counts.tolist(),
         x=names,
@@ -85,30 +70,29 @@ def plot_reliability(
     """
     codes = get_codes(test_predictions, reviews.labels)
     probabilities = get_probabilities(test_predictions, reviews.labels)
-    drawn: dict[str, Calibration] = {}
+    drawn = [("the model", probabilities, "solid")]
     if calibration["temperature"] != 1:
-        raw = apply_temperature(probabilities, 1 / calibration["temperature"])
-        drawn["as trained"] = measure_calibration(raw, codes, report.calibration_bins)
-    drawn["calibrated" if drawn else "the model"] = measure_calibration(
-        probabilities, codes, report.calibration_bins
+        as_trained = apply_temperature(probabilities, 1 / calibration["temperature"])
+        drawn = [("as trained", as_trained, "dash"), ("calibrated", probabilities, "solid")]
+    figure = style.create_figure(
+        "Reliability", "mean probability of the predicted label", "accuracy"
     )
-    figure = create_figure("Reliability", "mean probability of the predicted label", "accuracy")
-    for (name, found), dash, symbol in zip(
-        drawn.items(), DASHES[: len(drawn)][::-1], SYMBOLS, strict=False
-    ):
-        figure.add_scatter(
-            x=round_values(found.confidence),
-            y=round_values(found.accuracy),
+    for (name, values, dash), symbol in zip(drawn, style.SYMBOLS, strict=False):
+        found = measure_calibration(values, codes, report.calibration_bins)
+        style.add_line(
+            figure,
+            found.confidence,
+            found.accuracy,
+            f"{name} (expected calibration error {found.error:.3f})",
             customdata=found.count.tolist(),
             hovertemplate="%{y:.3f} right at %{x:.3f}, %{customdata:,} reviews",
-            name=f"{name} (expected calibration error {found.error:.3f})",
             mode="lines+markers",
             line_dash=dash,
             marker_symbol=symbol,
         )
     diagonal = [1 / len(reviews.labels), 1]
     return figure.add_scatter(
-        x=diagonal, y=diagonal, name="perfectly calibrated", mode="lines", line=REFERENCE_LINE
+        x=diagonal, y=diagonal, name="perfectly calibrated", mode="lines", line=style.REFERENCE_LINE
     )
 
 
@@ -135,30 +119,28 @@ def plot_accuracy_by_length(
     lengths = pd.Series(
         [(ids > UNKNOWN_ID).sum() for ids in encode_whole(tokenizer, test_predictions["review"])]
     )
-    groups = pd.qcut(
-        lengths.rank(method="first"), min(report.groups, len(lengths)), labels=False
-    ).to_numpy()
-    medians = lengths.groupby(groups).median().tolist()
-    figure = create_figure("Accuracy by length", "known tokens, median of the group", "accuracy")
-    frames = {
-        "LSTM": test_predictions,
-        "baseline": align_rows(baseline_predictions, test_predictions),
-    }
-    for (name, frame), dash, symbol in zip(frames.items(), DASHES, SYMBOLS, strict=False):
-        table = tabulate_accuracy_by_group(is_correct(frame), groups)
-        figure.add_scatter(
-            x=medians,
-            y=round_values(table["accuracy"]),
-            error_y={
-                "array": round_values(table["high"] - table["accuracy"]),
-                "arrayminus": round_values(table["accuracy"] - table["low"]),
-            },
-            name=name,
+    groups = pd.qcut(lengths.rank(method="first"), min(report.groups, len(lengths)), labels=False)
+    medians = lengths.groupby(groups).median()
+    figure = style.create_figure(
+        "Accuracy by length", "known tokens, median of the group", "accuracy"
+    )
+    baseline = align_rows(baseline_predictions, test_predictions)
+    for name, frame, dash, symbol in (
+        ("LSTM", test_predictions, "solid", "circle"),
+        ("baseline", baseline, "dash", "square"),
+    ):
+        table = tabulate_accuracy_by_group(is_correct(frame), groups.to_numpy())
+        style.add_line(
+            figure,
+            medians,
+            table["accuracy"],
+            name,
+            error_y=style.make_error_bars(table["accuracy"], table["low"], table["high"]),
             mode="lines+markers",
             line_dash=dash,
             marker_symbol=symbol,
         )
-    return add_vertical_line(figure, data_description["sequence_length"], "limit")
+    return style.add_vertical_line(figure, data_description["sequence_length"], "limit")
 
 
 def plot_accuracy_by_confidence(
@@ -174,17 +156,13 @@ def plot_accuracy_by_confidence(
         One line per model.
 
     """
-    figure = create_figure(
+    figure = style.create_figure(
         "Accuracy of the most confident predictions", "share of the reviews", "accuracy"
     )
-    frames = {"LSTM": test_predictions, "baseline": baseline_predictions}
-    for (name, frame), dash in zip(frames.items(), DASHES, strict=False):
+    for name, frame, dash in (
+        ("LSTM", test_predictions, "solid"),
+        ("baseline", baseline_predictions, "dash"),
+    ):
         table = tabulate_accuracy_by_coverage(frame)
-        figure.add_scatter(
-            x=table["coverage"].tolist(),
-            y=round_values(table["accuracy"]),
-            name=name,
-            mode="lines",
-            line_dash=dash,
-        )
+        style.add_line(figure, table["coverage"], table["accuracy"], name, line_dash=dash)
     return figure.update_xaxes(tickformat=".0%")

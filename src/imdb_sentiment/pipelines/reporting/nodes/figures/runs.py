@@ -8,15 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from imdb_sentiment.pipelines.reporting.nodes.figures.style import (
-    COLOURS,
-    SYMBOLS,
-    create_figure,
-    escape_markup,
-    fit_height_to_legend,
-    make_integer_axis,
-    round_values,
-)
+from imdb_sentiment.pipelines.reporting.nodes.figures import style
 
 logger = logging.getLogger(__name__)
 
@@ -36,17 +28,17 @@ def plot_run_history(run_record: dict[str, Callable[[], Record]]) -> go.Figure:
         compared. The latest 50 models are drawn.
 
     """
-    figure = create_figure("Test accuracy of the models so far", "model", "accuracy")
+    figure = style.create_figure("Test accuracy of the models so far", "model", "accuracy")
     numbered = list(enumerate(_load_records(run_record), start=1))[-MAX_MODELS:]
     by_test_set: dict[str, dict[int, Record]] = {}
     for number, record in numbered:
         by_test_set.setdefault(record["test_reviews_sha256"], {})[number] = record
     # Five symbols and six colours make 30 different pairs.
     for (test_set, records), colour, symbol in zip(
-        by_test_set.items(), cycle(COLOURS), cycle(SYMBOLS[:5]), strict=False
+        by_test_set.items(), cycle(style.COLOURS), cycle(style.SYMBOLS[:5]), strict=False
     ):
         metrics = pd.DataFrame([record["metrics"] for record in records.values()])
-        file = escape_markup(metrics["file"].iloc[0])
+        file = style.escape_markup(metrics["file"].iloc[0])
         reviews = f"{metrics['test_rows'].iloc[0]:,} reviews of {file}"
         if len(by_test_set) > 1:
             reviews += f" ({test_set[:6]})"
@@ -54,14 +46,10 @@ def plot_run_history(run_record: dict[str, Callable[[], Record]]) -> go.Figure:
             accuracy, low, high = (
                 metrics[f"{prefix}test_accuracy{end}"] for end in ("", "_low", "_high")
             )
-            interval = {
-                "array": round_values(high - accuracy),
-                "arrayminus": round_values(accuracy - low),
-            }
             figure.add_scatter(
                 x=list(records),
-                y=round_values(accuracy),
-                error_y=interval if name == "LSTM" else None,
+                y=style.round_values(accuracy),
+                error_y=style.make_error_bars(accuracy, low, high) if name == "LSTM" else None,
                 customdata=[_describe_model(record) for record in records.values()],
                 hovertemplate="%{y:.4f}<br>%{customdata}",
                 name=f"{name}, {reviews}",
@@ -69,7 +57,7 @@ def plot_run_history(run_record: dict[str, Callable[[], Record]]) -> go.Figure:
                 line={"dash": dash, "color": colour},
                 marker_symbol=symbol if name == "LSTM" else f"{symbol}-open",
             )
-    return fit_height_to_legend(figure).update_xaxes(**make_integer_axis(len(numbered)))
+    return style.fit_height_to_legend(figure).update_xaxes(**style.make_integer_axis(len(numbered)))
 
 
 def _load_records(run_record: dict[str, Callable[[], Record]]) -> list[Record]:

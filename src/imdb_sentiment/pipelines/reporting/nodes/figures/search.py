@@ -7,20 +7,12 @@ import optuna
 import plotly.graph_objects as go
 from optuna.trial import TrialState
 
-from imdb_sentiment.pipelines.reporting.nodes.figures.style import (
-    BLUE,
-    ORANGE,
-    TEMPLATE,
-    YELLOW,
-    create_figure,
-    create_message,
-    make_integer_axis,
-)
+from imdb_sentiment.pipelines.reporting.nodes.figures import style
 
 STATES = {  # of trials that have ended: name in the legend, colour
-    TrialState.COMPLETE: ("complete", BLUE),
-    TrialState.PRUNED: ("pruned", YELLOW),
-    TrialState.FAIL: ("failed", ORANGE),
+    TrialState.COMPLETE: ("complete", style.BLUE),
+    TrialState.PRUNED: ("pruned", style.YELLOW),
+    TrialState.FAIL: ("failed", style.ORANGE),
 }
 
 
@@ -35,8 +27,8 @@ def plot_optimization_history(study: optuna.Study) -> go.Figure:
 
     """
     figure = optuna.visualization.plot_optimization_history(study, target_name=_name_target(study))
-    figure.update_layout(template=TEMPLATE, title="Accuracy of the trials", xaxis_title="trial")
-    return figure.update_xaxes(**make_integer_axis(len(study.trials)))
+    axis = style.make_integer_axis(len(study.trials)) | {"title": "trial"}
+    return figure.update_layout(template=style.TEMPLATE, title="Accuracy of the trials", xaxis=axis)
 
 
 def plot_parameter_importances(study: optuna.Study) -> go.Figure:
@@ -51,10 +43,12 @@ def plot_parameter_importances(study: optuna.Study) -> go.Figure:
     """
     title = "Importance of the hyperparameters"
     if not _has_different_trials(study):
-        return create_message(title, "Importances need two finished trials of different accuracy")
+        return style.create_message(
+            title, "Importances need two finished trials of different accuracy"
+        )
     figure = optuna.visualization.plot_param_importances(study)
     return figure.update_layout(
-        template=TEMPLATE, title=title, xaxis_title="share of the variance", yaxis_title=None
+        template=style.TEMPLATE, title=title, xaxis_title="share of the variance", yaxis_title=None
     )
 
 
@@ -70,7 +64,7 @@ def plot_parallel_coordinates(study: optuna.Study) -> go.Figure:
     """
     title = "Hyperparameters of the trials"
     if not _has_different_trials(study):
-        return create_message(title, "Lines need two finished trials of different accuracy")
+        return style.create_message(title, "Lines need two finished trials of different accuracy")
     finished = _get_finished_trials(study)
     accuracies = [trial.value for trial in finished]
     axes = [{"label": _name_target(study), "values": accuracies}]
@@ -78,10 +72,10 @@ def plot_parallel_coordinates(study: optuna.Study) -> go.Figure:
     for name, kind in sorted(searched.items()):
         values = [trial.params.get(name) for trial in finished]
         axes.append({"label": name, **_make_axis(values, log=getattr(kind, "log", False))})
-    figure = go.Figure(layout={"template": TEMPLATE, "title": title})
+    figure = go.Figure(layout={"template": style.TEMPLATE, "title": title})
     figure.add_parcoords(
         dimensions=axes,
-        line={"color": accuracies, "colorscale": [BLUE, YELLOW], "showscale": False},
+        line={"color": accuracies, "colorscale": [style.BLUE, style.YELLOW], "showscale": False},
         labelangle=-15,
         rangefont={"color": "rgba(0,0,0,0)"},  # hides the ends, which would overlap the names
     )
@@ -98,17 +92,17 @@ def plot_trial_times(study: optuna.Study) -> go.Figure:
         One bar per trial that has ended.
 
     """
-    figure = create_figure("Duration of the trials", "trial", "seconds")
+    figure = style.create_figure("Duration of the trials", "trial", "seconds")
     for state, (name, colour) in STATES.items():
-        trials = [trial for trial in study.trials if trial.state is state and trial.duration]
-        if trials:
-            figure.add_bar(
-                x=[trial.number for trial in trials],
-                y=[trial.duration.total_seconds() for trial in trials if trial.duration],
-                name=name,
-                marker_color=colour,
-            )
-    axis = make_integer_axis(len(study.trials))
+        seconds = {
+            trial.number: trial.duration.total_seconds()
+            for trial in study.trials
+            if trial.state is state and trial.duration
+        }
+        if seconds:
+            x, y = list(seconds), list(seconds.values())
+            figure.add_bar(x=x, y=y, name=name, marker_color=colour)
+    axis = style.make_integer_axis(len(study.trials))
     return figure.update_layout(barmode="stack").update_xaxes(**axis)
 
 

@@ -1,23 +1,17 @@
-"""What the figures share: colours, axes, legends."""
+"""What the figures share: colours, axes, legends, lines."""
 
 from collections.abc import Iterable
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 # Palette of Okabe and Ito, "Color Universal Design" (2008), for readers with any colour vision.
-BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = COLOURS = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#e69f00",
-    "#56b4e9",
-)
-GREY = "#8a8a8a"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = COLOURS
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up", "star")
-REFERENCE_LINE = {"dash": "dot", "color": GREY}
+REFERENCE_LINE = {"dash": "dot", "color": "#8a8a8a"}
 LEGEND_LINES = 5  # for which a figure of the usual height has room
 
 _AXIS = {"gridcolor": "#dddddd", "linecolor": "#999999", "zeroline": False, "automargin": True}
@@ -37,14 +31,8 @@ TEMPLATE = go.layout.Template(
 
 def create_figure(title: str, x: str, y: str) -> go.Figure:
     """Return an empty figure with a legend and titles of the axes."""
-    return go.Figure(
-        layout={
-            "template": TEMPLATE,
-            "title": title,
-            "showlegend": True,
-            "xaxis_title": x,
-            "yaxis_title": y,
-        }
+    return go.Figure().update_layout(
+        template=TEMPLATE, title=title, showlegend=True, xaxis_title=x, yaxis_title=y
     )
 
 
@@ -53,6 +41,14 @@ def create_message(title: str, message: str) -> go.Figure:
     figure = go.Figure(layout={"template": TEMPLATE, "title": title})
     figure.add_annotation(text=message, showarrow=False)
     return figure.update_xaxes(visible=False).update_yaxes(visible=False)
+
+
+def add_line(
+    figure: go.Figure, x: Iterable[float], y: Iterable[float], name: str, **trace: Any
+) -> go.Figure:
+    """Draw a line; `trace` holds what else plotly's scatter traces can have."""
+    trace = {"mode": "lines", **trace}
+    return figure.add_scatter(x=round_values(x), y=round_values(y), name=name, **trace)
 
 
 def add_vertical_line(figure: go.Figure, x: float, text: str, **annotation: str) -> go.Figure:
@@ -70,6 +66,11 @@ def fit_height_to_legend(figure: go.Figure) -> go.Figure:
 def make_integer_axis(n: int) -> dict[str, Any]:
     """Return the settings of an axis that counts up to `n`."""
     return {"dtick": max(1, n // 10), "tickformat": "d"}
+
+
+def make_error_bars(values: pd.Series, low: pd.Series, high: pd.Series) -> dict[str, list[float]]:
+    """Return bars from `low` to `high` around the values."""
+    return {"array": round_values(high - values), "arrayminus": round_values(values - low)}
 
 
 def escape_markup(label: str) -> str:

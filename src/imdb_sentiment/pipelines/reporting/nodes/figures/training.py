@@ -6,11 +6,7 @@ import plotly.graph_objects as go
 
 from imdb_sentiment.network.training import History
 from imdb_sentiment.parameters import Hyperparameters
-from imdb_sentiment.pipelines.reporting.nodes.figures.style import (
-    DASHES,
-    add_vertical_line,
-    create_figure,
-)
+from imdb_sentiment.pipelines.reporting.nodes.figures import style
 
 
 def plot_learning_curves(
@@ -28,27 +24,25 @@ def plot_learning_curves(
         One line per model and set of reviews.
 
     """
-    names = {
-        "accuracy": "final model, training reviews",
-        "val_accuracy": "final model, validation",
+    unseen = study.best_trial.intermediate_values
+    curves = {  # accuracies by the epoch, counted from 0 as Keras does
+        "final model, training reviews": dict(enumerate(history["accuracy"])),
+        "final model, validation": dict(enumerate(history.get("val_accuracy", []))),
+        f"best trial, {study.user_attrs['protocol']['evaluate_on']}": unseen,
     }
-    figure = create_figure("Learning curves", "epoch", "accuracy")
-    for (key, name), dash in zip(names.items(), DASHES, strict=False):
-        if key in history:
-            epochs = list(range(1, len(history[key]) + 1))
+    figure = style.create_figure("Learning curves", "epoch", "accuracy")
+    for (name, accuracies), dash in zip(curves.items(), style.DASHES, strict=False):
+        if accuracies:
             figure.add_scatter(
-                x=epochs, y=history[key], name=name, mode="lines+markers", line_dash=dash
+                x=[epoch + 1 for epoch in accuracies],
+                y=list(accuracies.values()),
+                name=name,
+                mode="lines+markers",
+                line_dash=dash,
             )
-    best = study.best_trial.intermediate_values
-    figure.add_scatter(
-        x=[step + 1 for step in best],  # Keras counts from 0
-        y=list(best.values()),
-        name=f"best trial, {study.user_attrs['protocol']['evaluate_on']}",
-        mode="lines+markers",
-        line_dash="dot",
-    )
     epoch = find_chosen_epoch(history, best_hyperparameters)
-    return add_vertical_line(figure, epoch, "final weights", xanchor="right").update_xaxes(dtick=1)
+    figure.update_xaxes(dtick=1)
+    return style.add_vertical_line(figure, epoch, "final weights", xanchor="right")
 
 
 def find_chosen_epoch(history: History, best_hyperparameters: Hyperparameters) -> int:

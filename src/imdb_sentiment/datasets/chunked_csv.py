@@ -116,12 +116,9 @@ class ChunkedCSVDataset(LocalFileDataset):
                 "cp1252, with --params reviews_encoding=NAME (input_encoding for inference)"
             ) from None
         except ParserError as error:
-            problem = re.sub(
-                r".*EOF inside string starting at row (\d+)",
-                r"a quotation mark opened in row \1 is never closed",
-                str(error),
-            )
-            raise InputError(f"{self._filepath} is not a whole CSV: {problem}") from None
+            opened = re.search(r"EOF inside string starting at row (\d+)", str(error))
+            why = f"a quotation mark opened in row {opened[1]} is never closed" if opened else error
+            raise InputError(f"{self._filepath} is not a whole CSV: {why}") from None
 
     def _write(self, path: Path, data: Iterable[pd.DataFrame]) -> None:
         with path.open("w", encoding="utf-8", newline="") as file:

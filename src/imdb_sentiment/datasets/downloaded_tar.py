@@ -56,16 +56,15 @@ class DownloadedTarDataset(LoadOnlyDataset[Stream[tuple[str, str]]]):
 
     def _downloaded(self) -> Path:
         """Return the archive's path; pooch renames a download to it once the checksum is right."""
-        name = self._filepath.name
         store = pooch.create(
             path=self._filepath.parent,
             base_url="",
-            registry={name: f"sha256:{self._sha256}"},
-            urls={name: self._url},
+            registry={self._filepath.name: f"sha256:{self._sha256}"},
+            urls={self._filepath.name: self._url},
             retry_if_failed=2,
         )
         try:
-            return Path(store.fetch(name, progressbar=True))
+            return Path(store.fetch(self._filepath.name, progressbar=True))
         except (RequestException, OSError, ValueError) as error:
             raise InputError(
                 f"could not fetch {self._url} ({_first_line(error)}): check the connection and "

@@ -144,3 +144,10 @@ def test_preview_shows_the_first_rows(path: Path) -> None:
     preview = ChunkedCSVDataset(filepath=str(path)).preview(nrows=3)
     assert preview["columns"] == ["review", "sentiment"]
     assert len(preview["data"]) == 3
+
+
+def test_without_a_file_the_stream_is_empty() -> None:
+    dataset = ChunkedCSVDataset(filepath=None)
+    assert dataset.exists()
+    assert list(dataset.load()) == []
+    assert dataset.preview()["data"] == []

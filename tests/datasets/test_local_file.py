@@ -1,9 +1,8 @@
 from collections.abc import Callable
 from typing import Any
 
-import pandas as pd
 import pytest
-from kedro.io import DatasetError
+from kedro.io import AbstractDataset, DatasetError
 
 from imdb_sentiment.datasets import (
     ChunkedCSVDataset,
@@ -12,9 +11,11 @@ from imdb_sentiment.datasets import (
     OnnxModelDataset,
     OptunaStorageDataset,
     PickleStreamDataset,
+    RunFactsDataset,
     TokenizerDataset,
+    TypedJSONDataset,
 )
-from imdb_sentiment.errors import InputError, find_input_error
+from imdb_sentiment.errors import InputError
 
 URL = "s3://bucket/file"
 
@@ -22,12 +23,14 @@ URL = "s3://bucket/file"
 @pytest.mark.parametrize(
     "make",
     [
+        lambda: ChunkedCSVDataset(filepath=URL),
         lambda: DownloadedTarDataset(filepath=URL, url="", sha256=""),
         lambda: KerasModelDataset(filepath=URL),
         lambda: OnnxModelDataset(filepath=URL),
         lambda: OptunaStorageDataset(filepath=URL),
         lambda: PickleStreamDataset(filepath=URL),
         lambda: TokenizerDataset(filepath=URL),
+        lambda: TypedJSONDataset(filepath=URL, model="pydantic.BaseModel", made_by="tuning"),
     ],
 )
 def test_a_remote_path_is_refused(make: Callable[[], Any]) -> None:
@@ -35,7 +38,15 @@ def test_a_remote_path_is_refused(make: Callable[[], Any]) -> None:
         make()
 
 
-def test_a_stream_is_not_saved_to_a_remote_path() -> None:
-    with pytest.raises(DatasetError) as caught:
-        ChunkedCSVDataset(filepath=URL).save(iter([pd.DataFrame({"a": [1]})]))
-    assert "not a local path" in str(find_input_error(caught.value))
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        DownloadedTarDataset(filepath="a.tar.gz", url="", sha256=""),
+        OptunaStorageDataset(filepath="study.db"),
+        RunFactsDataset(),
+    ],
+)
+def test_what_can_only_be_loaded_refuses_to_be_saved(dataset: AbstractDataset[Any, Any]) -> None:
+    assert dataset.exists()
+    with pytest.raises(DatasetError, match="can only be loaded"):
+        dataset.save("anything")

@@ -16,7 +16,6 @@ from helpers import make_reviews, write_csv
 from imdb_sentiment.datasets import (
     AtomicDataset,
     ChunkedCSVDataset,
-    OptionalCSVDataset,
     PickleStreamDataset,
 )
 from imdb_sentiment.errors import InputError
@@ -392,7 +391,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "params:split": MemoryDataset(split),
             "params:tokenizer": MemoryDataset(tokenizer_parameters),
             "params:word_vectors": MemoryDataset(WordVectorsParameters(**conf["word_vectors"])),
-            "unlabelled_reviews": OptionalCSVDataset(filepath=None),
+            "unlabelled_reviews": ChunkedCSVDataset(filepath=None),
         }
     )
     SequentialRunner().run(create_pipeline(), catalog)

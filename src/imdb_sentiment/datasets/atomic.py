@@ -6,9 +6,8 @@ What a killed run leaves is a hidden file with `partial` in its name, which noth
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from functools import wraps
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
@@ -76,7 +75,6 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
         protocol, path = get_protocol_and_path(filepath, version)
         self._prefix = "" if protocol == "file" else f"{protocol}://"
         filesystem = fsspec.filesystem(protocol, **self._options.get("credentials", {}))
-        self._is_there = filesystem.exists
         super().__init__(PurePosixPath(path), version, filesystem.exists, filesystem.glob)
         self.metadata = metadata
         self._nested(self._filepath)  # wrong options are reported now, not after the node has run
@@ -92,30 +90,21 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
             self._nested(writable).save(data)
 
     @property
-    def preview(self) -> Callable[..., Any]:
-        """The nested dataset's `preview`, with its signature, by which Kedro-Viz draws it.
+    def preview(self) -> Any:
+        """The nested dataset's `preview`; Kedro-Viz draws by its signature.
 
         Raises:
             AttributeError: If the nested dataset has none.
 
         """
-
-        @wraps(self._type.preview)  # type: ignore[attr-defined]
-        def preview(**options: Any) -> Any:
-            return self._nested(self._get_load_path()).preview(**options)
-
-        return preview
+        path = self._get_load_path() if self.exists() else self._filepath
+        return self._nested(path).preview
 
     def _nested(self, path: PurePath) -> Any:
-        options: dict[str, Any] = {"filepath": f"{self._prefix}{path}", **self._options}
-        return self._type(**options)
+        return self._type(**{"filepath": f"{self._prefix}{path}", **self._options})
 
     def _exists(self) -> bool:
-        return bool(self._is_there(str(self._get_load_path())))
+        return bool(self._nested(self._get_load_path()).exists())
 
     def _describe(self) -> dict[str, Any]:
-        return {
-            "filepath": self._filepath,
-            "dataset": self._type.__name__,
-            "version": self._version,
-        }
+        return {"filepath": self._filepath, "dataset": self._type.__name__}

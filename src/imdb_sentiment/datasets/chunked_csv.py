@@ -5,18 +5,14 @@ import csv
 import re
 import warnings
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
-import fsspec
-import numpy as np
 import pandas as pd
-from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
-from imdb_sentiment.datasets.atomic import atomic_write
-from imdb_sentiment.datasets.local_file import require_local
-from imdb_sentiment.datasets.stream import Stream
+from imdb_sentiment.datasets.base import LocalFileDataset, Stream
 from imdb_sentiment.errors import InputError
 
 MALFORMED = "_malformed"
@@ -39,7 +35,7 @@ LOAD_ARGS: dict[str, Any] = {
 SAVE_ARGS: dict[str, Any] = {"index": False, "quoting": csv.QUOTE_NONNUMERIC}
 
 
-class ChunkedCSVDataset(AbstractDataset[Iterable[pd.DataFrame], Stream[pd.DataFrame]]):
+class ChunkedCSVDataset(LocalFileDataset):
     """A CSV made by people, as a stream of data frames of strings.
 
     The stream can be iterated more than once. Each frame is indexed by the number of the record in
@@ -47,13 +43,12 @@ class ChunkedCSVDataset(AbstractDataset[Iterable[pd.DataFrame], Stream[pd.DataFr
     its place and is empty except for the column `_malformed`, which says what is wrong with it; in
     all other records that column is empty.
 
-    An iterable of data frames is saved under the final name once it has ended.
+    An iterable of data frames is saved; the first one names the columns.
 
     Args:
-        filepath: Path or URL of the file. A file can be saved only to a local path.
+        filepath: Local path of the file, or None for an empty stream.
         load_args: Arguments of `pandas.read_csv`, such as `chunksize`, `encoding` and `sep`.
         save_args: Arguments of `pandas.DataFrame.to_csv`.
-        credentials: Options of the remote file system that the URL names.
         metadata: Metadata for plugins; ignored by Kedro.
 
     Iterating raises:
@@ -65,17 +60,15 @@ class ChunkedCSVDataset(AbstractDataset[Iterable[pd.DataFrame], Stream[pd.DataFr
     def __init__(
         self,
         *,
-        filepath: str,
+        filepath: str | None,
         load_args: dict[str, Any] | None = None,
         save_args: dict[str, Any] | None = None,
-        credentials: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        self._filepath = filepath
+        super().__init__(filepath=filepath or "no_file.csv", metadata=metadata)
+        self._is_named = filepath is not None
         self._load_args = LOAD_ARGS | (load_args or {})
         self._save_args = SAVE_ARGS | (save_args or {})
-        self._credentials = credentials
-        self.metadata = metadata
 
     def load(self) -> Stream[pd.DataFrame]:
         """Return the stream of chunks."""
@@ -90,43 +83,21 @@ class ChunkedCSVDataset(AbstractDataset[Iterable[pd.DataFrame], Stream[pd.DataFr
             raise InputError(f"{error}: name an encoding that Python knows") from None
         return Stream(self._chunks)
 
-    def save(self, data: Iterable[pd.DataFrame]) -> None:
-        """Write the chunks one after another; the first one names the columns.
-
-        Raises:
-            InputError: If the file is not on this machine.
-
-        """
-        with (
-            atomic_write(require_local(self._filepath)) as partial,
-            partial.open("w", encoding="utf-8", newline="") as file,
-        ):
-            for number, chunk in enumerate(data):
-                chunk.to_csv(file, header=number == 0, **self._save_args)
-
     def preview(self, nrows: int = 5) -> TablePreview:
         """Return the first rows, for Kedro-Viz."""
         chunk = next(self._chunks(), pd.DataFrame({MALFORMED: []}))
         return TablePreview(chunk.drop(columns=MALFORMED).head(nrows).to_dict(orient="split"))
 
     def _exists(self) -> bool:
-        filesystem, path = fsspec.url_to_fs(self._filepath, **(self._credentials or {}))
-        return bool(filesystem.isfile(path))
-
-    def _describe(self) -> dict[str, Any]:
-        return {
-            "filepath": self._filepath,
-            "load_args": self._load_args,
-            "save_args": self._save_args,
-        }
+        return not self._is_named or super()._exists()
 
     def _chunks(self) -> Iterator[pd.DataFrame]:
+        if not self._is_named:
+            return
         header: list[str] | None = None
         next_row = 0  # the header is record 0
         try:
-            with pd.read_csv(
-                self._filepath, storage_options=self._credentials, **self._load_args
-            ) as reader:
+            with pd.read_csv(self._filepath, **self._load_args) as reader:
                 while True:
                     records, problems = _next_records(reader)
                     if records.empty and not problems:
@@ -145,7 +116,14 @@ class ChunkedCSVDataset(AbstractDataset[Iterable[pd.DataFrame], Stream[pd.DataFr
                 "cp1252, with --params reviews_encoding=NAME (input_encoding for inference)"
             ) from None
         except ParserError as error:
-            raise InputError(f"{self._filepath} is not a whole CSV: {_explain(error)}") from None
+            opened = re.search(r"EOF inside string starting at row (\d+)", str(error))
+            why = f"a quotation mark opened in row {opened[1]} is never closed" if opened else error
+            raise InputError(f"{self._filepath} is not a whole CSV: {why}") from None
+
+    def _write(self, path: Path, data: Iterable[pd.DataFrame]) -> None:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            for number, chunk in enumerate(data):
+                chunk.to_csv(file, header=number == 0, **self._save_args)
 
     def _checked_header(self, record: pd.Series) -> list[str]:
         # Spreadsheets leave empty columns behind; they get a name of their own.
@@ -177,17 +155,8 @@ def _number_rows(
     records: pd.DataFrame, problems: dict[int, str], header: list[str], first: int
 ) -> pd.DataFrame:
     """Return records and malformed ones in the order of the file, indexed by their number."""
-    numbers = np.arange(first, first + len(records) + len(problems))
-    malformed = pd.DataFrame("", index=list(problems), columns=header, dtype=str)
-    malformed[MALFORMED] = list(problems.values())
-    wellformed = records.set_axis(header, axis="columns") if len(records) else malformed[:0]
-    wellformed = wellformed.set_axis(numbers[~np.isin(numbers, list(problems))])
-    wellformed = wellformed.assign(**{MALFORMED: ""})
-    return pd.concat([wellformed, malformed]).sort_index() if problems else wellformed
-
-
-def _explain(error: ParserError) -> str:
-    opened = re.search(r"EOF inside string starting at row (\d+)", str(error))
-    if opened:
-        return f"a quotation mark opened in row {opened[1]} is never closed"
-    return str(error).removeprefix("Error tokenizing data. C error: ")
+    numbers = pd.RangeIndex(first, first + len(records) + len(problems))
+    rows = records.set_axis(numbers.drop(list(problems)))
+    rows = rows.reindex(index=numbers, columns=range(len(header)), fill_value="").astype(str)
+    rows.columns = [*header]
+    return rows.assign(**{MALFORMED: [problems.get(number, "") for number in numbers]})

@@ -1,7 +1,6 @@
 """The text files in a tar archive that is downloaded when it is first needed."""
 
 import gzip
-import logging
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -9,19 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pooch
-from kedro.io import AbstractDataset
 from requests.exceptions import RequestException
 
-from imdb_sentiment.datasets.local_file import require_local
-from imdb_sentiment.datasets.stream import Stream
+from imdb_sentiment.datasets.base import LoadOnlyDataset, Stream, require_local
 from imdb_sentiment.errors import InputError
 
-logger = logging.getLogger(__name__)
 
-RETRIES = 2
-
-
-class DownloadedTarDataset(AbstractDataset[None, Stream[tuple[str, str]]]):
+class DownloadedTarDataset(LoadOnlyDataset[Stream[tuple[str, str]]]):
     """A .tar.gz of texts, downloaded or the user's own, read member by member.
 
     It loads as a stream of (member name, text) of the regular files, in the archive's order. The
@@ -61,10 +54,6 @@ class DownloadedTarDataset(AbstractDataset[None, Stream[tuple[str, str]]]):
             raise InputError(f"{archive} does not exist: name the archive's path")
         return Stream(lambda: _members(archive))
 
-    def save(self, data: None) -> None:
-        """Refuse to save: the archive is somebody else's."""
-        raise NotImplementedError("an archive is only read")
-
     def _downloaded(self) -> Path:
         """Return the archive's path; pooch renames a download to it once the checksum is right."""
         store = pooch.create(
@@ -72,12 +61,10 @@ class DownloadedTarDataset(AbstractDataset[None, Stream[tuple[str, str]]]):
             base_url="",
             registry={self._filepath.name: f"sha256:{self._sha256}"},
             urls={self._filepath.name: self._url},
-            retry_if_failed=RETRIES,
+            retry_if_failed=2,
         )
         try:
-            return Path(
-                store.fetch(self._filepath.name, downloader=pooch.HTTPDownloader(progressbar=True))
-            )
+            return Path(store.fetch(self._filepath.name, progressbar=True))
         except (RequestException, OSError, ValueError) as error:
             raise InputError(
                 f"could not fetch {self._url} ({_first_line(error)}): check the connection and "
@@ -85,22 +72,17 @@ class DownloadedTarDataset(AbstractDataset[None, Stream[tuple[str, str]]]):
                 "--params imdb_archive=PATH"
             ) from error
 
-    def _exists(self) -> bool:
-        return True  # downloaded when it is needed
-
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._own_archive or self._filepath), "url": self._url}
 
 
 def _members(archive: Path) -> Iterator[tuple[str, str]]:
     try:
-        with gzip.open(archive) as content:
-            with tarfile.open(fileobj=content, mode="r|") as tar:
-                for member in tar:
-                    tar.members.clear()  # type: ignore[attr-defined]  # else it keeps every header
-                    file = tar.extractfile(member) if member.isreg() else None
-                    if file is not None:
-                        yield member.name, file.read().decode("utf-8")
+        with gzip.open(archive) as content, tarfile.open(fileobj=content, mode="r|") as tar:
+            for member in tar:
+                tar.members.clear()  # type: ignore[attr-defined]  # else it keeps every header
+                if member.isreg() and (file := tar.extractfile(member)):
+                    yield member.name, file.read().decode("utf-8")
             # The file's checksum is at its very end, and tar stops reading before.
             while content.read(1 << 20):
                 pass

@@ -6,9 +6,8 @@ from typing import Any
 
 import optuna
 import sqlalchemy
-from kedro.io import AbstractDataset
 
-from imdb_sentiment.datasets.local_file import require_local
+from imdb_sentiment.datasets.base import LoadOnlyDataset, require_local
 from imdb_sentiment.errors import InputError
 
 # Seconds between signs of life; a trial without one for twice this time counts as dead.
@@ -17,9 +16,10 @@ HEARTBEAT_INTERVAL = 60
 LOCK_TIMEOUT = 60
 # Attempts, a second apart, to open a database in which another run is creating the tables.
 ATTEMPTS = 10
+CREATED_TWICE = (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError)
 
 
-class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
+class OptunaStorageDataset(LoadOnlyDataset[optuna.storages.RDBStorage]):
     """A database of studies: a resource that a node opens, not a value that it returns.
 
     Every trial is written to it as it ends, so a killed search can continue.
@@ -48,9 +48,8 @@ class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
         if (filepath is None) == (url is None):
             raise ValueError("give either filepath or url")
         self._filepath = require_local(filepath).absolute() if filepath else None
-        self._url = sqlalchemy.make_url(url or f"sqlite:///{self._filepath}")
-        if credentials:
-            self._url = self._url.set(**credentials)
+        plain_url = sqlalchemy.make_url(url or f"sqlite:///{self._filepath}")
+        self._url = plain_url.set(**(credentials or {}))
         self.metadata = metadata
 
     def load(self) -> optuna.storages.RDBStorage:
@@ -63,18 +62,15 @@ class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
         arguments: dict[str, Any] = {"pool_pre_ping": True}
         if self._filepath is not None:
             self._filepath.parent.mkdir(parents=True, exist_ok=True)
-            arguments = {"connect_args": {"timeout": LOCK_TIMEOUT}}
+            arguments = {"connect_args": {"timeout": LOCK_TIMEOUT, "isolation_level": None}}
         for _ in range(ATTEMPTS):
             try:
                 return self._open(arguments)
             except (ImportError, sqlalchemy.exc.SQLAlchemyError) as error:
                 problem = error
-                made_twice = isinstance(
-                    error, (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError)
-                )
-                if not made_twice and "already exists" not in str(error):
+                if not isinstance(error, CREATED_TWICE) and "already exists" not in str(error):
                     break
-                time.sleep(1)  # another run is creating the tables
+                time.sleep(1)
         raise InputError(
             f"the database of studies, {self._url}, can't be opened: "
             f"{getattr(problem, 'orig', problem)}"
@@ -89,33 +85,18 @@ class OptunaStorageDataset(AbstractDataset[None, optuna.storages.RDBStorage]):
                 heartbeat_interval=HEARTBEAT_INTERVAL,
             )
         if self._filepath is not None:
-            _lock_in_transactions(storage.engine)
+            sqlalchemy.event.listen(storage.engine, "begin", _lock_file)
         return storage
-
-    def save(self, data: None) -> None:
-        """Refuse to save: studies write to the storage themselves."""
-        raise NotImplementedError("a storage is written through its studies")
-
-    def _exists(self) -> bool:
-        return True  # created when it is needed
 
     def _describe(self) -> dict[str, Any]:
         return {"url": str(self._url)}  # SQLAlchemy hides the password
 
 
-def _lock_in_transactions(engine: sqlalchemy.Engine) -> None:
-    """Let SQLite lock the file from the beginning of a transaction, not from its first write.
+def _lock_file(connection: sqlalchemy.Connection) -> None:
+    """Lock the SQLite file at the beginning of a transaction, not at its first write.
 
-    Otherwise two runs could both read that a trial is waiting, and both take it. The recipe is from
-    SQLAlchemy's documentation of SQLite, "Serializable isolation / Savepoints / Transactional DDL".
+    Otherwise two runs could both read that a trial is waiting, and both take it. The recipe, to
+    which the isolation level None belongs, is from SQLAlchemy's documentation of SQLite,
+    "Serializable isolation / Savepoints / Transactional DDL".
     """
-
-    def leave_transactions_to_us(connection: Any, record: object) -> None:
-        connection.isolation_level = None
-
-    def begin(connection: sqlalchemy.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    sqlalchemy.event.listen(engine, "connect", leave_transactions_to_us)
-    sqlalchemy.event.listen(engine, "begin", begin)
-    engine.dispose()  # so that connections opened before are replaced
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

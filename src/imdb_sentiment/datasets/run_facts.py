@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from kedro.io import AbstractDataset, DatasetError
+from imdb_sentiment.datasets.base import LoadOnlyDataset
 
 PACKAGES = (
     "imdb-sentiment",
@@ -19,7 +19,7 @@ PACKAGES = (
 )
 
 
-class RunFactsDataset(AbstractDataset[None, dict[str, Any]]):
+class RunFactsDataset(LoadOnlyDataset[dict[str, Any]]):
     """Loads the time, the machine and the versions of packages. It has no file.
 
     Args:
@@ -38,18 +38,6 @@ class RunFactsDataset(AbstractDataset[None, dict[str, Any]]):
             "platform": f"{platform.system()} {platform.machine()}",
             "versions": {name: version(name) for name in PACKAGES},
         }
-
-    def save(self, data: None) -> None:
-        """Refuse to save: the facts come from the system.
-
-        Raises:
-            DatasetError: Always.
-
-        """
-        raise DatasetError("these facts can only be loaded")
-
-    def _exists(self) -> bool:
-        return True
 
     def _describe(self) -> dict[str, Any]:
         return {}

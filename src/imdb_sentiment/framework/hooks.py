@@ -83,8 +83,7 @@ class PrintSummary:
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Print the dataset `summary` if this run has made it."""
         if "summary" in pipeline.all_outputs():
-            summary: Any = catalog.load("summary")
-            Console().print(Markdown(summary))
+            Console().print(Markdown(str(catalog.load("summary"))))
 
 
 def find_path(catalog: DataCatalog, name: str) -> str:

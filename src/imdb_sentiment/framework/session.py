@@ -19,10 +19,9 @@ class PlainErrorsSession(KedroSession):
         """Run a pipeline; see `KedroSession.run`."""
         try:
             return super().run(*args, **kwargs)
-        except ParameterValidationError as error:
-            raise ClickException(str(error)) from error
         except Exception as error:
-            mendable = find_input_error(error)
+            invalid = isinstance(error, ParameterValidationError)
+            mendable = error if invalid else find_input_error(error)
             if mendable is None:
                 raise
             raise ClickException(str(mendable)) from error

@@ -86,10 +86,8 @@ def _flatten(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
+# MLflow's own function, registered before, would mark a run ended by Ctrl-C as finished.
+@atexit.register
 def _end_killed_run() -> None:
     if mlflow.active_run():
         mlflow.end_run("KILLED")
-
-
-# MLflow's own function, registered before, would mark a run ended by Ctrl-C as finished.
-atexit.register(_end_killed_run)

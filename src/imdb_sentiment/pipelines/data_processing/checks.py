@@ -1,7 +1,6 @@
 """Checking rows: which are accepted, rejected or duplicates, and why."""
 
 import hashlib
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -26,21 +25,15 @@ def check_chunk(
     codes: dict[str, int],
     seen: dict[int, int],
 ) -> pd.DataFrame:
-    """Clean and check the rows of one chunk.
+    """Clean and check the rows of one chunk, as `check_reviews` does with each.
 
     Args:
-        chunk: A chunk of `check_reviews`.
+        chunk: Chunk of strings, as in `raw_reviews`.
         reviews: Names of columns and labels.
         split: Whether and where the CSV has its own splits, and groups of rows.
         codes: Code of each label, by the normalised label.
         seen: Code of the first row with each text so far, by `hash_text` of the text; the texts of
             this chunk are added.
-
-    Returns:
-        A chunk that `check_reviews` returns.
-
-    Raises:
-        InputError: A column is missing.
 
     """
     _require_columns(chunk, reviews, split)
@@ -62,10 +55,8 @@ def check_chunk(
         }
     )
     statuses, reasons = [], []
-    rows: Iterable[tuple[Any, str]] = zip(
-        checked.itertuples(index=False), chunk["_malformed"], strict=True
-    )
-    for row, malformed in rows:
+    row: Any
+    for row, malformed in zip(checked.itertuples(index=False), chunk["_malformed"], strict=True):
         status, reason = ACCEPTED, ""
         if problem := _find_problem(row, malformed, split):
             status, reason = REJECTED, problem
@@ -75,10 +66,8 @@ def check_chunk(
             status, reason = DUPLICATE, SAME_LABEL if seen[key] == row.code else ANOTHER_LABEL
         statuses.append(status)
         reasons.append(reason)
-    text_columns = ("text", "sentiment", "split", "group", "status", "reason")
-    return checked.assign(status=statuses, reason=reasons).astype(
-        dict.fromkeys(text_columns, "str")
-    )
+    strings = dict.fromkeys(("text", "sentiment", "split", "group", "status", "reason"), "str")
+    return checked.assign(status=statuses, reason=reasons).astype(strings)
 
 
 def _require_columns(

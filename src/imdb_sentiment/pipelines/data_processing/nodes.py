@@ -101,8 +101,7 @@ def audit_reviews(
         for row, reason in zip(rejected["row"], rejected["reason"], strict=True):
             if len(examples) < EXAMPLES:
                 examples.append(f"row {row}: {reason[:80]}")
-        duplicates = chunk[chunk["status"] == DUPLICATE]
-        conflicts += int((duplicates["reason"] == ANOTHER_LABEL).sum())
+        conflicts += int((chunk["reason"] == ANOTHER_LABEL).sum())
     audit = {
         "file": reviews.file,
         "rows_read": statuses.total(),
@@ -183,12 +182,10 @@ def _add_splits(
     checked_reviews: Iterable[pd.DataFrame], assigned: npt.NDArray[np.int8]
 ) -> Iterator[pd.DataFrame]:
     names = np.array(SPLITS, dtype=object)
-    start = 0
     for chunk in checked_reviews:
         accepted = select_accepted(chunk)[["row", "text", "code"]]
-        stop = start + len(accepted)
-        yield accepted.assign(split=names[assigned[start:stop]]).reset_index(drop=True)
-        start = stop
+        numbers, assigned = np.split(assigned, [len(accepted)])
+        yield accepted.assign(split=names[numbers]).reset_index(drop=True)
 
 
 def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
@@ -267,19 +264,12 @@ def clean_unlabelled_reviews(
         InputError: The text column is missing; raised with the first chunk.
 
     """
-    return _clean_unlabelled(unlabelled_reviews, clean_reviews, reviews)
-
-
-def _clean_unlabelled(
-    unlabelled_reviews: Iterable[pd.DataFrame],
-    clean_reviews: Iterable[pd.DataFrame],
-    reviews: ReviewsParameters,
-) -> Iterator[pd.DataFrame]:
     seen: set[int] = set()
-    for number, chunk in enumerate(unlabelled_reviews):
+
+    def select_new(chunk: pd.DataFrame) -> pd.DataFrame:
         names = chunk.columns.drop("_malformed")
         require_column(reviews.text_column, names, "unlabelled_file", "reviews.text_column")
-        if number == 0:  # without unlabelled reviews, nothing is read
+        if not seen:  # read only now: without unlabelled reviews, there is no need
             seen.update(hash_text(text) for labelled in clean_reviews for text in labelled["text"])
         texts = []
         for text in map(clean_text, chunk.loc[chunk["_malformed"] == "", reviews.text_column]):
@@ -288,7 +278,9 @@ def _clean_unlabelled(
                 seen.add(key)
                 texts.append(text)
         logger.info("%d of %d unlabelled reviews are new", len(texts), len(chunk))
-        yield pd.DataFrame({"text": texts}, dtype="str")
+        return pd.DataFrame({"text": texts}, dtype="str")
+
+    return map(select_new, unlabelled_reviews)
 
 
 def fit_word_vectors(
@@ -336,7 +328,16 @@ def encode_reviews(
     sizes: Counter[str] = Counter()
     for chunk in clean_reviews:
         sizes.update(chunk["split"])
-    sets = {name: _empty_set(sizes[name], tokenizer, reviews) for name in SPLITS}
+    sets = {
+        name: EncodedReviews(
+            sequences=np.repeat(encode_texts(tokenizer, [""]), sizes[name], axis=0),
+            codes=np.empty(sizes[name], np.min_scalar_type(len(reviews.labels) - 1)),
+            rows=np.empty(sizes[name], np.int64),
+            labels=reviews.labels,
+            vocabulary_size=tokenizer.get_vocab_size(),
+        )
+        for name in SPLITS
+    }
     filled = dict.fromkeys(SPLITS, 0)
     for chunk in clean_reviews:
         sequences = encode_texts(tokenizer, chunk["text"].tolist())
@@ -348,13 +349,3 @@ def encode_reviews(
             encoded.rows[place] = chunk["row"].to_numpy()[chosen]
             filled[name] = place.stop
     return sets["train"], sets["validation"], sets["test"]
-
-
-def _empty_set(size: int, tokenizer: Tokenizer, reviews: ReviewsParameters) -> EncodedReviews:
-    return EncodedReviews(
-        sequences=np.repeat(encode_texts(tokenizer, [""]), size, axis=0),
-        codes=np.empty(size, dtype=np.min_scalar_type(len(reviews.labels) - 1)),
-        rows=np.empty(size, dtype=np.int64),
-        labels=reviews.labels,
-        vocabulary_size=tokenizer.get_vocab_size(),
-    )

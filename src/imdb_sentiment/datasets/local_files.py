@@ -1,0 +1,138 @@
+"""Datasets that are one file on this machine: models, a tokenizer, streams, settings."""
+
+import json
+import pickle
+import pkgutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from kedro_datasets._typing import JSONPreview, TablePreview
+from pydantic import BaseModel, ValidationError
+from tokenizers import Tokenizer
+
+from imdb_sentiment.datasets.base import LocalFileDataset, Stream
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
+
+
+class KerasModelDataset(LocalFileDataset):
+    """A `keras.Model` in Keras's own format. The name of the file ends with `.keras`."""
+
+    def load(self) -> Any:
+        """Read the model, which may have this project's layers."""
+        with tensorflow_setup():
+            import keras
+
+            import imdb_sentiment.network.layers  # noqa: F401  (registers the layers by name)
+        return keras.models.load_model(self._filepath)
+
+    def _write(self, path: Path, data: Any) -> None:
+        data.save(path)
+
+
+class OnnxModelDataset(LocalFileDataset):
+    """A serialised ONNX model, as bytes, for `imdb_sentiment.serving.Predictor`."""
+
+    def load(self) -> bytes:
+        """Read the model."""
+        return self._filepath.read_bytes()
+
+    def _write(self, path: Path, data: bytes) -> None:
+        path.write_bytes(data)
+
+
+class TokenizerDataset(LocalFileDataset):
+    """A `tokenizers.Tokenizer` in its own JSON format, which is safe to load from anyone."""
+
+    def load(self) -> Tokenizer:
+        """Read the tokenizer."""
+        return Tokenizer.from_file(str(self._filepath))
+
+    def preview(self) -> JSONPreview:
+        """Return the tokenizer without its vocabulary, which is too long to look at."""
+        content = json.loads(self._filepath.read_text(encoding="utf-8"))
+        content["model"]["vocab"] = f"{len(content['model']['vocab'])} entries"
+        return JSONPreview(json.dumps(content))
+
+    def _write(self, path: Path, data: Tokenizer) -> None:
+        data.save(str(path))
+
+
+class PickleStreamDataset(LocalFileDataset):
+    """An iterable with one pickle per chunk, of which one at a time is in memory.
+
+    A stream that raises while it is saved leaves the previous file as it was.
+    """
+
+    def load(self) -> Stream[Any]:
+        """Return the chunks as an object that can be iterated any number of times.
+
+        Raises:
+            DatasetError: If the file does not exist.
+
+        """
+        if not self._exists():
+            raise FileNotFoundError(f"{self._filepath} does not exist")
+        return Stream(self._chunks)
+
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """Return the first rows of a stream of data frames, for Kedro-Viz."""
+        first = next(self._chunks(), pd.DataFrame())
+        return TablePreview(first.head(nrows).to_dict(orient="split"))
+
+    def _chunks(self) -> Iterator[Any]:
+        with self._filepath.open("rb") as file:
+            while file.peek(1):
+                yield pickle.load(file)
+
+    def _write(self, path: Path, data: Iterable[Any]) -> None:
+        with path.open("wb") as file:
+            for chunk in data:
+                pickle.dump(chunk, file, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+class TypedJSONDataset(LocalFileDataset):
+    """An instance of a pydantic model as JSON, validated when it is loaded.
+
+    Args:
+        filepath: Local path of the file.
+        model: Full name of the model's class, as in `package.module.Class`.
+        made_by: Name of the pipeline that saves the file, for the error message.
+        metadata: Metadata for plugins; ignored by Kedro.
+
+    """
+
+    def __init__(
+        self, *, filepath: str, model: str, made_by: str, metadata: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(filepath=filepath, metadata=metadata)
+        self._model: type[BaseModel] = pkgutil.resolve_name(model)
+        self._made_by = made_by
+
+    def load(self) -> BaseModel:
+        """Read and validate the instance.
+
+        Raises:
+            InputError: If the file does not fit the model, for instance because another version
+                of the project has made it.
+
+        """
+        try:
+            return self._model.model_validate_json(self._filepath.read_bytes())
+        except ValidationError as error:
+            problems = "; ".join(
+                ": ".join([*map(str, problem["loc"]), problem["msg"]]) for problem in error.errors()
+            )
+            raise InputError(
+                f"{self._filepath} has no valid {self._model.__name__} ({problems}): make it again "
+                f"with kedro run --pipelines {self._made_by}"
+            ) from error
+
+    def preview(self) -> JSONPreview:
+        """Return the content of the file, for Kedro-Viz."""
+        return JSONPreview(self._filepath.read_text(encoding="utf-8"))
+
+    def _write(self, path: Path, data: BaseModel) -> None:
+        path.write_text(json.dumps(data.model_dump(mode="json"), indent=2), encoding="utf-8")

@@ -318,7 +318,7 @@ def test_threads_of_this_process_can_be_workers() -> None:
         ) as cluster,
         open_workers(1, cluster.scheduler_address) as workers,
     ):
-        there = make_study(workers.keep(optuna.storages.InMemoryStorage()), 6)
+        there = make_study(workers.share_storage(optuna.storages.InMemoryStorage()), 6)
         search(there, raise_below_half, workers=workers)
         found = [(trial.params, trial.state, trial.value) for trial in there.trials()]
     assert found == [(trial.params, trial.state, trial.value) for trial in here.trials()]

@@ -89,8 +89,8 @@ def convert_to_onnx(
     unmasked(np.zeros((1, 1), np.int32))  # Keras exports only models that have been called
     with tempfile.TemporaryDirectory() as folder:  # Keras exports only to files
         path = Path(folder) / "model.onnx"
-        with warnings.catch_warnings():  # Keras uses a deprecated name of NumPy
-            warnings.simplefilter("ignore", FutureWarning)
+        # Keras uses a deprecated name of NumPy.
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
             unmasked.export(path, format="onnx", verbose=False)
         exported = onnx.load(path)
     onnx.helper.set_model_props(

@@ -71,14 +71,13 @@ class FusedLSTM(keras.layers.Layer):
         inputs = inputs[:, ::-1] if backwards else inputs
         n = tf.shape(inputs)[0]
         bounds = [n * part // self._parts for part in range(self._parts + 1)]
-        outputs = tf.cond(  # (T, B, units)
-            n >= self._parts,  # of a part without rows, the operation's gradient is undefined
-            lambda: tf.concat(
-                [_block_lstm(inputs[i:j], weights, bias) for i, j in itertools.pairwise(bounds)],
-                axis=1,
-            ),
-            lambda: _block_lstm(inputs, weights, bias),
-        )
+
+        def run_parts() -> tf.Tensor:
+            parts = [_block_lstm(inputs[i:j], weights, bias) for i, j in itertools.pairwise(bounds)]
+            return tf.concat(parts, axis=1)
+
+        # Shape (T, B, units). For a part without rows, the operation's gradient is undefined.
+        outputs = tf.cond(n >= self._parts, run_parts, lambda: _block_lstm(inputs, weights, bias))
         if self._return_sequences:
             return tf.transpose(outputs[::-1] if backwards else outputs, (1, 0, 2))
         if not backwards:

@@ -88,6 +88,7 @@ def bare(tmp_path: Path) -> Path:
 PIP = {"PIP_DRY_RUN": "1", "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(find_spec("mlflow")), reason="with MLflow, there are other pins")
 def test_the_plain_commands_make_the_environment(bare: Path) -> None:
     run_shell(bare, "python3 -m venv .venv")

@@ -12,6 +12,7 @@ from helpers import PROJECT, run_server
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run_on_a_finished_project(path: Path, copy_of_finished: Path) -> None:
     folder = copy_of_finished / "notebooks"
@@ -26,6 +27,7 @@ def test_notebooks_run_on_a_finished_project(path: Path, copy_of_finished: Path)
         assert cell.outputs, cell.source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     ["jupyter lab notebooks/explore.ipynb", "jupyter lab notebooks/report.ipynb"],

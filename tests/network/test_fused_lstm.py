@@ -78,8 +78,11 @@ def test_recurrent_dropout_is_left_to_keras() -> None:
 @pytest.mark.parametrize(
     "shape",
     [
-        pytest.param({}, marks=pytest.mark.slow),
-        {"bidirectional": True, "pooling": "max_mean", "ema_momentum": 0.9},
+        {},
+        pytest.param(
+            {"bidirectional": True, "pooling": "max_mean", "ema_momentum": 0.9},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=str,
 )

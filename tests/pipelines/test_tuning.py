@@ -100,6 +100,7 @@ def test_a_trial_keeps_the_temperature_of_its_network(
     assert study.best_trial.user_attrs["temperature"] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_longer_search_goes_on_and_equals_one_in_a_piece(
     one_epoch: Hyperparameters, tuning: TuningParameters, tmp_path: Path
 ) -> None:
@@ -131,6 +132,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{nodes}.fit_temperature", lambda *_: 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_training")
 def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
     one_epoch: Hyperparameters, tuning: TuningParameters
@@ -508,7 +510,9 @@ def group_exists(number: int) -> bool:
     "command",
     [
         pytest.param("kedro run --params tuning.n_trials=20", marks=pytest.mark.slow),
-        "kedro run --pipelines tuning --params tuning.n_trials=20",
+        pytest.param(
+            "kedro run --pipelines tuning --params tuning.n_trials=20", marks=pytest.mark.slow
+        ),
         pytest.param(
             "kedro run --pipelines tuning --params tuning.n_trials=100", marks=pytest.mark.slow
         ),

@@ -59,6 +59,7 @@ def states(study: SharedStudy) -> list[str]:
     return [trial.state.name for trial in study.trials()]
 
 
+@pytest.mark.slow
 def test_runs_make_its_trials_together(database: Arguments, tmp_path: Path) -> None:
     log = tmp_path / "log"
     runs = [SPAWN.Process(target=run_logging, args=(database, 15, log)) for _ in range(4)]

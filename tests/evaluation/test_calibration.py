@@ -5,9 +5,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from imdb_sentiment.evaluation.calibration import (
-    apply_temperature,
     fit_temperature,
     measure_calibration,
+    rescale_probabilities,
 )
 
 
@@ -49,19 +49,21 @@ def test_a_calibrated_model_has_no_calibration_error() -> None:
     codes = (rng.uniform(size=200_000) < positive).astype(int)
     both = np.column_stack([1 - positive, positive])
     assert measure_calibration(both, codes, 15).error < 0.006
-    assert measure_calibration(apply_temperature(both, 0.3), codes, 15).error > 0.1
+    assert measure_calibration(rescale_probabilities(both, 0.3), codes, 15).error > 0.1
 
 
 def test_a_temperature_divides_the_logit() -> None:
     positive = np.array([0.001, 0.3, 0.5, 0.99])
     both = np.column_stack([1 - positive, positive])
     expected = 1 / (1 + np.exp(-np.log(positive / (1 - positive)) / 2.5))
-    np.testing.assert_allclose(apply_temperature(both, 2.5)[:, 1], expected)
-    np.testing.assert_allclose(apply_temperature(apply_temperature(both, 2.5), 1 / 2.5), both)
+    np.testing.assert_allclose(rescale_probabilities(both, 2.5)[:, 1], expected)
+    np.testing.assert_allclose(
+        rescale_probabilities(rescale_probabilities(both, 2.5), 1 / 2.5), both
+    )
     three = np.array([[0.2, 0.3, 0.5]])
-    np.testing.assert_allclose(apply_temperature(three, 0.5), three**2 / (three**2).sum())
+    np.testing.assert_allclose(rescale_probabilities(three, 0.5), three**2 / (three**2).sum())
     certain = np.array([[0.0, 1.0]])
-    assert np.isfinite(apply_temperature(certain, 3)).all()
+    assert np.isfinite(rescale_probabilities(certain, 3)).all()
 
 
 @pytest.mark.parametrize("true", [0.5, 1, 3])

@@ -84,7 +84,7 @@ def test_wrong_settings_of_the_search_are_refused(
 def test_a_sampler_whose_package_is_missing_is_refused(
     conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imdb_sentiment.search.samplers.find_spec", lambda name: None)
+    monkeypatch.setattr("imdb_sentiment.search.samplers_and_pruners.find_spec", lambda name: None)
     with pytest.raises(ValidationError, match=r"CmaEsSampler needs .* pip install cmaes"):
         TuningParameters(**conf["tuning"] | {"sampler": {"name": "CmaEsSampler", "arguments": {}}})
 

@@ -239,7 +239,7 @@ def test_a_row_without_a_group_is_refused(
 def test_too_few_groups_stop_the_run(reviews: ReviewsParameters, split: SplitParameters) -> None:
     grouped = split.model_copy(update={"group_column": "film"})
     rows = [(*review, "the only one") for review in make_reviews(100)]
-    with pytest.raises(InputError, match="they are of 1 groups, and 5 are needed"):
+    with pytest.raises(InputError, match="their number of groups is 1, and at least 5 are needed"):
         clean(rows, reviews, grouped, ("review", "sentiment", "film"))
 
 

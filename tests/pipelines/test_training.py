@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from helpers import make_encoded, make_reviews, make_study, small_hyperparameters
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.calibration import apply_temperature, fit_temperature
+from imdb_sentiment.evaluation.calibration import fit_temperature, rescale_probabilities
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, score_sequences
 from imdb_sentiment.network.ngrams import fit_ngram_model
@@ -297,7 +297,7 @@ def test_the_temperature_is_fitted_on_rows_held_out(
     assert f"a temperature of {found['temperature']:.3f}, fitted on" in describe(found)
     np.testing.assert_allclose(
         score_sequences(model, noisy.sequences),
-        apply_temperature(raw, found["temperature"]),
+        rescale_probabilities(raw, found["temperature"]),
         atol=1e-6,
     )
     np.testing.assert_array_equal(score_sequences(fitted, noisy.sequences), raw)

@@ -1,4 +1,4 @@
-"""Files that appear under their name only when they are whole.
+"""Files that appear under their name only when they are complete.
 
 A run can be killed at any moment. Whatever is written here goes to a temporary file in the same
 folder, which takes the final name at the end, so no later run loads half a pickle or half a model.
@@ -44,7 +44,7 @@ def atomic_write(path: PurePath) -> Iterator[Path]:
 
 
 class AtomicDataset(AbstractVersionedDataset[Any, Any]):
-    """Saves through another dataset, under the final name only when the file is whole.
+    """Saves through another dataset, under the final name only when the file is complete.
 
     On a remote file system the nested dataset saves by itself: an object store shows only complete
     objects anyway.
@@ -71,7 +71,7 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
         entry = {"type": dataset} if isinstance(dataset, str) else dataset
         self._type, self._options = parse_dataset_definition(entry)
         if VERSION_KEY in self._options:
-            raise ValueError("set `versioned` beside `dataset`, not inside it")
+            raise ValueError("set `versioned` next to `dataset`, not inside it")
         protocol, path = get_protocol_and_path(filepath, version)
         self._prefix = "" if protocol == "file" else f"{protocol}://"
         filesystem = fsspec.filesystem(protocol, **self._options.get("credentials", {}))
@@ -91,7 +91,7 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
 
     @property
     def preview(self) -> Any:
-        """The nested dataset's `preview`; Kedro-Viz draws by its signature.
+        """The nested dataset's `preview`; Kedro-Viz chooses how to draw it by its signature.
 
         Raises:
             AttributeError: If the nested dataset has none.

@@ -62,7 +62,7 @@ class LocalFileDataset(AbstractDataset[Any, Any]):
         self.metadata = metadata
 
     def save(self, data: Any) -> None:
-        """Write `data` to the file, which appears under its name only when it is whole."""
+        """Write `data` to the file, which appears under its name only when it is complete."""
         with atomic_write(self._filepath) as partial:
             self._write(partial, data)
 

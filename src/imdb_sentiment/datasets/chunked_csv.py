@@ -75,7 +75,7 @@ class ChunkedCSVDataset(LocalFileDataset):
         if not self._exists():
             raise InputError(
                 f"{self._filepath} does not exist: put the file there, or name another one that "
-                "is in data/01_raw, or its whole path"
+                "is in data/01_raw, or its full path"
             )
         try:
             codecs.lookup(self._load_args["encoding"])
@@ -118,7 +118,7 @@ class ChunkedCSVDataset(LocalFileDataset):
         except ParserError as error:
             opened = re.search(r"EOF inside string starting at row (\d+)", str(error))
             why = f"a quotation mark opened in row {opened[1]} is never closed" if opened else error
-            raise InputError(f"{self._filepath} is not a whole CSV: {why}") from None
+            raise InputError(f"{self._filepath} is not a complete CSV: {why}") from None
 
     def _write(self, path: Path, data: Iterable[pd.DataFrame]) -> None:
         with path.open("w", encoding="utf-8", newline="") as file:

@@ -88,7 +88,8 @@ def _members(archive: Path) -> Iterator[tuple[str, str]]:
                 pass
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
         raise InputError(
-            f"{archive} is damaged or not a .tar.gz of texts ({_first_line(error)}): fetch it anew"
+            f"{archive} is damaged or not a .tar.gz of texts ({_first_line(error)}): download it "
+            "again"
         ) from error
 
 

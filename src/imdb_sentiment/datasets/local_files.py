@@ -44,7 +44,7 @@ class OnnxModelDataset(LocalFileDataset):
 
 
 class TokenizerDataset(LocalFileDataset):
-    """A `tokenizers.Tokenizer` in its own JSON format, which is safe to load from anyone."""
+    """A `tokenizers.Tokenizer` in its own JSON format, which is safe to load from any source."""
 
     def load(self) -> Tokenizer:
         """Read the tokenizer."""

@@ -59,7 +59,7 @@ def measure_calibration(
     return Calibration(mean_confidence, accuracy, count[filled], error)
 
 
-def apply_temperature(probabilities: Probabilities, temperature: float) -> Probabilities:
+def rescale_probabilities(probabilities: Probabilities, temperature: float) -> Probabilities:
     """Divide the logits by a temperature; above 1 it makes predictions less confident.
 
     Args:
@@ -87,7 +87,7 @@ def fit_temperature(probabilities: Probabilities, codes: npt.NDArray[np.integer]
     labels = np.arange(probabilities.shape[1])
 
     def loss(logarithm: float) -> float:
-        scaled = apply_temperature(probabilities, float(np.exp(logarithm)))
+        scaled = rescale_probabilities(probabilities, float(np.exp(logarithm)))
         return float(log_loss(codes, scaled, labels=labels))
 
     found = scipy.optimize.minimize_scalar(

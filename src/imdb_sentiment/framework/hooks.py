@@ -14,7 +14,7 @@ from rich.markdown import Markdown
 
 from imdb_sentiment.errors import InputError
 
-# Read by the catalog with `runtime_params`, so they are no parameters of a node.
+# Read by the catalog with `runtime_params`, so they are not parameters of a node.
 CATALOG_PARAMETERS = (
     "imdb_archive",
     "input_encoding",
@@ -46,7 +46,9 @@ class RefuseUnknownParameters:
         loader.env = loader.base_env
         known = set(loader["parameters"])
         _require_known(given, known | set(CATALOG_PARAMETERS), "in --params")
-        _require_known(configured, known, "in conf/ (reviews_file and its like go to globals.yml)")
+        _require_known(
+            configured, known, "in conf/ (settings such as reviews_file belong in globals.yml)"
+        )
 
 
 def _require_known(names: Iterable[str], known: set[str], place: str) -> None:

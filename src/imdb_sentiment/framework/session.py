@@ -1,4 +1,4 @@
-"""A Kedro session that reports what users can mend in one line, without a traceback."""
+"""A Kedro session that reports errors that users can fix in one line, without a traceback."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ class PlainErrorsSession(KedroSession):
             return super().run(*args, **kwargs)
         except Exception as error:
             invalid = isinstance(error, ParameterValidationError)
-            mendable = error if invalid else find_input_error(error)
-            if mendable is None:
+            fixable = error if invalid else find_input_error(error)
+            if fixable is None:
                 raise
-            raise ClickException(str(mendable)) from error
+            raise ClickException(str(fixable)) from error

@@ -1,4 +1,4 @@
-"""Keeps in MLflow what each run was given and what it made. Needs the extra `mlflow`."""
+"""Records the parameters and results of each run in MLflow. Needs the extra `mlflow`."""
 
 import atexit
 import os
@@ -30,7 +30,7 @@ FILES = (
 
 
 class TrackRun:
-    """Keeps each Kedro run as an MLflow run."""
+    """Records each Kedro run as an MLflow run."""
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -76,7 +76,7 @@ class TrackRun:
 
 
 def _flatten(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the single parameters in a group, each under its whole name with dots."""
+    """Yield the parameters in a group, each under its full dotted name."""
     if isinstance(value, BaseModel):
         value = value.model_dump()
     if isinstance(value, dict):

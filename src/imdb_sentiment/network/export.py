@@ -110,7 +110,7 @@ def seal(model: bytes) -> bytes:
     """Append the SHA-256 of a serialised ONNX model to it, as one more entry of its metadata.
 
     The result is an ONNX model again, since Protocol Buffers merge messages that are concatenated.
-    `imdb_sentiment.serving.Predictor` can so check a file before it parses it.
+    `imdb_sentiment.serving.Predictor` can therefore check a file before it parses it.
     """
     import onnx
 

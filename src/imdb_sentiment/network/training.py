@@ -14,7 +14,7 @@ from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.text.batching import count_tokens, cut_padding, group_by_length
 from imdb_sentiment.text.encoded_reviews import EncodedReviews, PseudoLabelledReviews
 
-ROWS_PER_THREAD = 32  # of a training batch; with fewer rows, another thread is no gain
+ROWS_PER_THREAD = 32  # of a training batch; with fewer rows, another thread does not help
 
 NO_ROWS_TO_WATCH = (
     "hyperparameters.early_stopping_patience needs rows that are held out: set "
@@ -47,7 +47,7 @@ def train_model(
         on_epoch_end: Called after each epoch with its number, counted from 1, the maximum number of
             epochs, and the metrics of the epoch.
         word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width).
-        pseudo_labelled: Further reviews to learn from. Each epoch draws their labels anew, which
+        pseudo_labelled: Further reviews to learn from. Each epoch draws their labels again, which
             amounts to learning from the probabilities.
         callbacks: Further instances of `keras.callbacks.Callback`.
 
@@ -133,7 +133,7 @@ def _make_batches(
     Args:
         reviews: Reviews with their labels.
         batch_size: Reviews per batch; the last one may have fewer.
-        rng: Shuffles the reviews and draws pseudo-labels, anew in each epoch. None for a fixed
+        rng: Shuffles the reviews and draws pseudo-labels, again in each epoch. None for a fixed
             order.
         pseudo_labelled: Further reviews; they need `rng`.
 

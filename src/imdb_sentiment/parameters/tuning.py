@@ -218,7 +218,7 @@ class TuningParameters(Parameters):
     @model_validator(mode="after")
     def _sampler_and_pruner_exist(self) -> Self:
         """Make both once, so that wrong names and arguments are found before any work."""
-        from imdb_sentiment.search.samplers import make_pruner, make_sampler
+        from imdb_sentiment.search.samplers_and_pruners import make_pruner, make_sampler
 
         make_sampler(**self.sampler.model_dump(), seed=0, is_parallel=self.is_parallel)
         make_pruner(**self.pruner.model_dump())

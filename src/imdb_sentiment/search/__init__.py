@@ -1,9 +1,9 @@
-"""The hyperparameter search: trials of an Optuna study, here or on a Dask cluster, crash-proof.
+"""The hyperparameter search: trials, here or on a Dask cluster, that survive crashes.
 
 `study.py` knows what is in a study and what is still missing, `liveness.py` whether the runs that
-share it are alive, `workers.py` where a trial runs; `loop.py` brings them together. `samplers.py`
-makes Optuna's samplers and pruners. Nothing here knows about networks: an objective is any function
-of a trial and the data.
+share it are alive, `workers.py` where a trial runs; `loop.py` brings them together.
+`samplers_and_pruners.py` creates Optuna's samplers and pruners. Nothing here knows about networks:
+an objective is any function of a trial and the data.
 
 Optuna keeps the trials, records heartbeats in a database and queues retries. The rest is done here
 because its own loop would break a promise: `Study.optimize` and `Study.ask` take any queued trial
@@ -14,7 +14,7 @@ threads, where Keras can't train two networks.
 """
 
 from imdb_sentiment.search.loop import format_values, run_trials
-from imdb_sentiment.search.samplers import make_pruner, make_sampler
+from imdb_sentiment.search.samplers_and_pruners import make_pruner, make_sampler
 from imdb_sentiment.search.study import RETRIED_TRIAL, SharedStudy, explain_failure
 from imdb_sentiment.search.workers import open_workers
 

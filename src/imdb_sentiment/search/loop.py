@@ -17,7 +17,7 @@ from imdb_sentiment.search.workers import WorkerDied, Workers
 
 logger = logging.getLogger(__name__)
 
-POLL_INTERVAL = 1.0  # seconds between two looks at what other processes do
+POLL_INTERVAL = 1.0  # seconds between two checks of what other processes do
 
 # Function from a trial, whose hyperparameters are in `params`, and the shared data to the value to
 # maximise.
@@ -67,7 +67,7 @@ def run_trials(
         if time.monotonic() >= deadline:
             return f"tuning.timeout is reached, with {counted} of {study.n_trials} trials"
         if patience is not None and study.trials_since_best() >= patience:
-            return f"{patience} trials brought no better value, after {counted} in all"
+            return f"{patience} trials without improvement, after {counted} in all"
         return None
 
     study.record_dead_trials()

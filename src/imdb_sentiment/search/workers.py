@@ -36,7 +36,7 @@ class WorkerDied:
 
 
 class Workers:
-    """Processes that call functions, each one function at a time; here it is the current process.
+    """Processes that call functions, one at a time each; this class uses the current process.
 
     A subclass calls the functions in other processes.
     """

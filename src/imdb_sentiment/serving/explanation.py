@@ -11,7 +11,7 @@ from imdb_sentiment.text.tokenizer import locate_known_words
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a text: a word, or what is between two words.
+    """A part of a text: a word, or the text between two words.
 
     Attributes:
         text: The characters of the segment, including white space and punctuation.

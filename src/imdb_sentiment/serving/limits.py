@@ -43,11 +43,11 @@ class LimitBodies:
         limit = self._limits.get(scope["path"], self._limits[""])
         deadline = asyncio.get_running_loop().time() + limit.seconds
         received = 0
-        whole = False
+        is_complete = False
 
         async def receive_within_limits() -> Message:
-            nonlocal received, whole
-            if whole:  # the next message is that the client has disconnected, at any time
+            nonlocal received, is_complete
+            if is_complete:  # the next message is that the client has disconnected, at any time
                 return await receive()
             try:
                 async with asyncio.timeout_at(deadline):
@@ -60,7 +60,7 @@ class LimitBodies:
                 # The connection stays open, and for a while receives the rest of the body: if it
                 # were closed, it would be reset, and the client might never see the response.
                 raise HTTPException(413, f"the body is larger than {limit.max_bytes:,} bytes")
-            whole = not message.get("more_body", False)
+            is_complete = not message.get("more_body", False)
             return message
 
         await self._app(scope, receive_within_limits, send)
@@ -69,8 +69,8 @@ class LimitBodies:
 def limit_waiting(headers_timeout: float, reader_timeout: float) -> type[HttpToolsProtocol]:
     """Return uvicorn's HTTP protocol with two additional timeouts.
 
-    Without them, a connection stays open for ever if its client sends half a request or none, or
-    does not read the response.
+    Without them, a connection stays open forever if its client sends an incomplete request or none,
+    or does not read the response.
 
     Args:
         headers_timeout: Maximum time from the connection, or from the first byte of a request, to

@@ -17,7 +17,7 @@ from imdb_sentiment.text.batching import count_tokens
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.tokenizer import encode_texts
 
-MAX_TOKENS = 4096  # per call of the network; more take more memory, but no less time
+MAX_TOKENS = 4096  # per call of the network; larger calls need more memory and are no faster
 
 # An exported model ends in the last entry of its metadata: `sha256`, with the digest of all bytes
 # before that entry as 64 hexadecimal digits.
@@ -57,7 +57,7 @@ def _check_digest(model: bytes) -> None:
             "only a part of one: export it with the pipeline training"
         )
     if trailer[-DIGEST_BYTES:] != hashlib.sha256(content).hexdigest().encode():
-        raise ModelError("it is not as it was exported: its parts may not belong together")
+        raise ModelError("it has changed since its export: its parts may not belong together")
 
 
 def explain_silence(text: str) -> str:
@@ -81,7 +81,7 @@ class Predictor:
             the fingerprint of its data.
 
     Raises:
-        ModelError: It is not an exported model, or not as it was exported.
+        ModelError: It is not an exported model, or has changed since its export.
 
     """
 

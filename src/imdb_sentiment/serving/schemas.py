@@ -34,7 +34,7 @@ class _Request(BaseModel):
 
 
 class PredictRequest(_Request):
-    """Texts to predict the sentiment of."""
+    """Texts whose sentiment to predict."""
 
     texts: list[str]
 
@@ -53,7 +53,7 @@ class PredictRequest(_Request):
 
 
 class ExplainRequest(_Request):
-    """A text to explain the prediction of."""
+    """A text whose prediction to explain."""
 
     text: str
 
@@ -83,7 +83,7 @@ class PredictionResponse(BaseModel):
     def describe(cls, text: str, prediction: Prediction) -> "PredictionResponse":
         """Convert a prediction to its JSON form.
 
-        This may clean the text again, so it belongs into a job.
+        This may clean the text again, so it belongs in a job.
 
         Args:
             text: Text as written.
@@ -105,7 +105,7 @@ class PredictResponse(BaseModel):
 
 
 class SegmentResponse(BaseModel):
-    """A part of the text: a word, or what is between two words."""
+    """A part of the text: a word, or the text between two words."""
 
     text: str
     effect: float | None = Field(

@@ -18,7 +18,7 @@ _SPECIAL: list[str | AddedToken] = [PADDING, UNKNOWN]
 # White space and the punctuation that Keras's Tokenizer filters: ASCII's except the apostrophe.
 _SEPARATORS = Regex(r"""[\s!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~]+""")
 
-# Limits of a batch: an encoding takes far more memory than the ids that are kept of it.
+# Limits of a batch: an encoding takes far more memory than the ids kept from it.
 _BATCH, _BATCH_CHARACTERS = 500, 1_000_000
 
 

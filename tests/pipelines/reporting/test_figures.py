@@ -25,6 +25,10 @@ from imdb_sentiment.pipelines.reporting.nodes.figures.data import (
     plot_label_balance,
     plot_review_lengths,
 )
+from imdb_sentiment.pipelines.reporting.nodes.figures.learning_curves import (
+    find_chosen_epoch,
+    plot_learning_curves,
+)
 from imdb_sentiment.pipelines.reporting.nodes.figures.predictions import (
     plot_accuracy_by_confidence,
     plot_accuracy_by_length,
@@ -34,15 +38,11 @@ from imdb_sentiment.pipelines.reporting.nodes.figures.predictions import (
 from imdb_sentiment.pipelines.reporting.nodes.figures.runs import (
     plot_run_history,
 )
-from imdb_sentiment.pipelines.reporting.nodes.figures.search import (
+from imdb_sentiment.pipelines.reporting.nodes.figures.trials import (
     plot_optimization_history,
     plot_parallel_coordinates,
     plot_parameter_importances,
     plot_trial_times,
-)
-from imdb_sentiment.pipelines.reporting.nodes.figures.training import (
-    find_chosen_epoch,
-    plot_learning_curves,
 )
 from services import make_tokenizer
 

@@ -22,7 +22,7 @@ from imdb_sentiment.parameters import (
     WordVectorsParameters,
     normalise_label,
 )
-from imdb_sentiment.pipelines.data_processing.checks import (
+from imdb_sentiment.pipelines.data_processing.row_checks import (
     ACCEPTED,
     ANOTHER_LABEL,
     DUPLICATE,

@@ -87,7 +87,9 @@ def _draw_groups(
     share = Fraction(fraction).limit_denominator(20)
     n_groups = len(np.unique(groups))
     if n_groups < share.denominator:
-        raise ValueError(f"they are of {n_groups} groups, and {share.denominator} are needed")
+        raise ValueError(
+            f"their number of groups is {n_groups}, and at least {share.denominator} are needed"
+        )
     folds = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
     held_out = [fold for _, fold in folds.split(rows, codes, groups)]
     # Not the first folds: scikit-learn puts the largest group there.

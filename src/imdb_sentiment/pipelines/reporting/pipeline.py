@@ -9,10 +9,10 @@ from imdb_sentiment.pipelines.reporting.nodes import examples, facts, page, scor
 from imdb_sentiment.pipelines.reporting.nodes.figures import (
     curves,
     data,
+    learning_curves,
     predictions,
     runs,
-    search,
-    training,
+    trials,
 )
 
 # Inputs that several functions take together.
@@ -24,11 +24,11 @@ _FIGURES: dict[Callable[..., Any], list[str]] = {
     data.plot_label_balance: ["data_description"],
     data.plot_review_lengths: ["data_description"],
     data.plot_distinctive_words: ["data_description"],
-    search.plot_optimization_history: ["study"],
-    search.plot_parameter_importances: ["study"],
-    search.plot_parallel_coordinates: ["study"],
-    search.plot_trial_times: ["study"],
-    training.plot_learning_curves: ["history", "study", "best_hyperparameters"],
+    trials.plot_optimization_history: ["study"],
+    trials.plot_parameter_importances: ["study"],
+    trials.plot_parallel_coordinates: ["study"],
+    trials.plot_trial_times: ["study"],
+    learning_curves.plot_learning_curves: ["history", "study", "best_hyperparameters"],
     predictions.plot_confusion_matrix: ["test_predictions", "params:reviews"],
     curves.plot_roc_curves: [*_BOTH, "params:reviews"],
     curves.plot_precision_recall_curves: [*_BOTH, "params:reviews"],

@@ -48,7 +48,7 @@ def select_evaluation_set(
     if tuning.evaluate_on == "test":
         logger.warning(
             "tuning.evaluate_on is 'test': the hyperparameters are chosen on the test set, so the "
-            "test accuracy will flatter the model. The metrics say so."
+            "test accuracy will be too optimistic. The metrics record this."
         )
         return test
     return validation

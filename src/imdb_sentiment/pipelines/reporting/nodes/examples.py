@@ -50,7 +50,7 @@ def explain_disagreements(
     Returns:
         As `explain_mistakes`, with `baseline_sentiment` and `baseline_probability`. Reviews that
         the network predicts correctly and reviews that it does not take turns; within each kind,
-        those come first for which the less confident of the two models is most confident.
+        they are sorted by the lower of the two confidences, highest first.
 
     """
     other = align_rows(baseline_predictions, test_predictions)

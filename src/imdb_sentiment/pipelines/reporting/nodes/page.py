@@ -126,7 +126,7 @@ def mark_words(
 
 
 def escape_markdown(text: str) -> str:
-    """Return one line of Markdown that shows `text` letter by letter."""
+    """Return one line of Markdown that shows `text` literally."""
     return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", " ".join(text.split()))
 
 

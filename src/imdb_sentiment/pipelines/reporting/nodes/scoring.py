@@ -1,4 +1,4 @@
-"""Scores of the models: the only nodes that show them the test reviews."""
+"""Scores of the models on the test reviews; examples.py explains a few of the same reviews."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +8,7 @@ import optuna
 import pandas as pd
 import sklearn.pipeline
 
-from imdb_sentiment.evaluation.calibration import apply_temperature, measure_calibration
+from imdb_sentiment.evaluation.calibration import measure_calibration, rescale_probabilities
 from imdb_sentiment.evaluation.metrics import score_predictions
 from imdb_sentiment.evaluation.predictions import (
     add_predictions,
@@ -130,7 +130,7 @@ def compute_metrics(
     comparison = compare_models(
         is_correct(test_predictions), is_correct(align_rows(baseline_predictions, test_predictions))
     )
-    as_trained = apply_temperature(
+    as_trained = rescale_probabilities(
         get_probabilities(test_predictions, reviews.labels), 1 / calibration["temperature"]
     )
     calibration_as_trained = measure_calibration(

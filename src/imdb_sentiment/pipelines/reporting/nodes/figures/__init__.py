@@ -1,1 +1,1 @@
-"""The figures of the report, one module per source; each function returns a plotly figure."""
+"""The figures of the report, one module per subject; each function returns a plotly figure."""

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from sklearn import metrics
 from tokenizers import Tokenizer
 
-from imdb_sentiment.evaluation.calibration import apply_temperature, measure_calibration
+from imdb_sentiment.evaluation.calibration import measure_calibration, rescale_probabilities
 from imdb_sentiment.evaluation.metrics import (
     tabulate_accuracy_by_coverage,
     tabulate_accuracy_by_group,
@@ -72,7 +72,7 @@ def plot_reliability(
     probabilities = get_probabilities(test_predictions, reviews.labels)
     drawn = [("the model", probabilities, "solid")]
     if calibration["temperature"] != 1:
-        as_trained = apply_temperature(probabilities, 1 / calibration["temperature"])
+        as_trained = rescale_probabilities(probabilities, 1 / calibration["temperature"])
         drawn = [("as trained", as_trained, "dash"), ("calibrated", probabilities, "solid")]
     figure = style.create_figure(
         "Reliability", "mean probability of the predicted label", "accuracy"

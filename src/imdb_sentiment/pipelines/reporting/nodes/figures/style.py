@@ -74,7 +74,7 @@ def make_error_bars(values: pd.Series, low: pd.Series, high: pd.Series) -> dict[
 
 
 def escape_markup(label: str) -> str:
-    """Return a label that plotly shows letter by letter, instead of reading markup in it."""
+    """Return a label that plotly shows literally, instead of reading markup in it."""
     return label.replace("&", "&amp;").replace("<", "&lt;")
 
 

@@ -29,8 +29,13 @@ def require_column(column: str, found: Iterable[str], file: str, parameter: str)
 
 
 def find_input_error(error: BaseException) -> InputError | None:
-    """Return the `InputError` among the causes of `error`; Kedro wraps what datasets raise."""
+    """Return what the user can fix among the causes of `error`; Kedro wraps what datasets raise."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, InputError):
+        if isinstance(cause, ModuleNotFoundError) and str(cause.name).startswith("imdb_sentiment."):
+            return InputError(
+                f"a file in data/ was made by another version of this project ({cause}): make the "
+                "files again with kedro run"
+            )
         cause = cause.__cause__
     return cause

@@ -107,7 +107,7 @@ def test_a_remote_file_is_saved_as_the_nested_dataset_does(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("nested", "message"),
     [
-        ({"type": "json.JSONDataset", "versioned": True}, "beside `dataset`"),
+        ({"type": "json.JSONDataset", "versioned": True}, "next to `dataset`"),
         ({"type": "json.JSONDataset", "sep": ";"}, "sep"),
         ({"type": "json.NoDataset"}, "NoDataset"),
     ],
@@ -156,3 +156,25 @@ PickleStreamDataset(filepath={str(tmp_path / "stream.pkl")!r}).save(
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert list(dataset.load()) == ["old"]
+
+
+def test_what_killed_runs_left_is_removed_a_day_later(tmp_path: Path) -> None:
+    old, new = (tmp_path / f".value.{name}.partial.json" for name in ("1234", "5678"))
+    other = tmp_path / ".values.1234.partial.json"
+    for path in (old, new, other):
+        path.write_text("{")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    AtomicDataset(filepath=str(tmp_path / "value.json"), dataset="json.JSONDataset").save({})
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [new.name, other.name, "value.json"]
+    )
+
+
+def test_an_error_names_the_file_of_the_catalog(tmp_path: Path) -> None:
+    path = tmp_path / "value.json"
+    with pytest.raises(DatasetError) as caught:
+        AtomicDataset(filepath=str(path), dataset="json.JSONDataset").save({"a": object()})
+    assert str(path) in str(caught.value)
+    assert "partial" not in str(caught.value)
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import fsspec
 import pytest
 from kedro.io import AbstractDataset, DatasetError
 
@@ -15,7 +16,7 @@ from imdb_sentiment.datasets import (
     TokenizerDataset,
     TypedJSONDataset,
 )
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import InputError, find_input_error
 
 URL = "s3://bucket/file"
 
@@ -23,7 +24,7 @@ URL = "s3://bucket/file"
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: ChunkedCSVDataset(filepath=URL),
+        lambda: ChunkedCSVDataset(filepath=URL).save([]),
         lambda: DownloadedTarDataset(filepath=URL, url="", sha256=""),
         lambda: KerasModelDataset(filepath=URL),
         lambda: OnnxModelDataset(filepath=URL),
@@ -34,8 +35,23 @@ URL = "s3://bucket/file"
     ],
 )
 def test_a_remote_path_is_refused(make: Callable[[], Any]) -> None:
-    with pytest.raises(InputError, match="s3://bucket/file is not a local path"):
+    with pytest.raises(
+        (InputError, DatasetError), match="s3://bucket/file is not a local path"
+    ) as caught:
         make()
+    assert find_input_error(caught.value)
+
+
+def test_a_remote_csv_is_loaded() -> None:
+    with fsspec.open("memory://reviews.csv", "w") as file:
+        file.write("review,sentiment\nfine,positive\n")
+    dataset = ChunkedCSVDataset(filepath="memory://reviews.csv")
+    assert dataset.exists()
+    [chunk] = dataset.load()
+    assert chunk.drop(columns="_malformed").to_dict("index") == {
+        1: {"review": "fine", "sentiment": "positive"}
+    }
+    assert not ChunkedCSVDataset(filepath="memory://other.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from typing import Any
 
 import kedro_datasets
 import kedro_datasets._typing
-import optuna
 import pytest
 from kedro.io import AbstractDataset
 from kedro.io.core import AbstractVersionedDataset
@@ -15,22 +14,17 @@ from kedro.io.core import AbstractVersionedDataset
 from helpers import PROJECT
 from imdb_sentiment.datasets import AtomicDataset
 
-_TRIAL = optuna.create_study().ask()
 _VERSIONED: Any = AtomicDataset(filepath="a.json", dataset="json.JSONDataset")
 with tarfile.open(fileobj=io.BytesIO(), mode="w") as _TAR:
     pass
 
 # An object, its private name, and what the project uses it for.
 PRIVATE = [
-    (_TRIAL.study, "_storage", "src/imdb_sentiment/search opens the storage of a study with it"),
-    (_TRIAL, "_suggest", "src/imdb_sentiment/search suggests a value of a distribution with it"),
-    (_TRIAL, "_trial_id", "src/imdb_sentiment/search finds a trial in the storage with it"),
     (AbstractDataset, "_describe", "the datasets tell Kedro with it how they are printed"),
     (AbstractDataset, "_exists", "the datasets tell Kedro with it whether their file exists"),
     (AbstractVersionedDataset, "_get_load_path", "AtomicDataset loads from it"),
     (AbstractVersionedDataset, "_get_save_path", "AtomicDataset saves to it"),
     (_VERSIONED, "_filepath", "AtomicDataset prints it and makes its nested dataset with it"),
-    (_VERSIONED, "_version", "AtomicDataset prints it"),
     (_TAR, "members", "DownloadedTarDataset empties it"),
     (kedro_datasets, "_typing", "Kedro-Viz draws a preview by the types in it"),
 ]

@@ -33,13 +33,14 @@ from helpers import (
 from imdb_sentiment.datasets import AtomicDataset, OptunaStorageDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.calibration import fit_temperature
-from imdb_sentiment.network.model import build_model, score_sequences
+from imdb_sentiment.network.model import score_sequences
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import Hyperparameters, TrainingParameters, TuningParameters
 from imdb_sentiment.pipelines.tuning import create_pipeline
 from imdb_sentiment.pipelines.tuning.nodes import (
     select_evaluation_set,
     tabulate_trials,
+    train_candidate,
     tune_hyperparameters,
 )
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
@@ -117,19 +118,52 @@ def test_a_longer_search_goes_on_and_equals_one_in_a_piece(
     assert len({str(parameters) for parameters, _ in trials(piece, tuning)}) == 3
 
 
-@pytest.fixture
-def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replace training by a value that depends on the hyperparameters."""
+def train_at_once(
+    train: EncodedReviews, hyperparameters: Hyperparameters, *_: object, **__: object
+) -> tuple[None, dict[str, list[float]]]:
+    """Return a value that depends on the hyperparameters, and no network."""
+    return None, {"val_accuracy": [1 - abs(hyperparameters.dropout_rate - 0.3)]}
 
-    def train_at_once(
-        train: EncodedReviews, hyperparameters: Hyperparameters, *_: object, **__: object
-    ) -> tuple[None, dict[str, list[float]]]:
-        return None, {"val_accuracy": [1 - abs(hyperparameters.dropout_rate - 0.3)]}
 
+def replace_training(monkeypatch: pytest.MonkeyPatch, train: Any) -> None:
     nodes = "imdb_sentiment.pipelines.tuning.nodes"
-    monkeypatch.setattr(f"{nodes}.train_model", train_at_once)
+    monkeypatch.setattr(f"{nodes}.train_model", train)
     monkeypatch.setattr(f"{nodes}.score_sequences", lambda *_: np.ones((1, 2)))
     monkeypatch.setattr(f"{nodes}.fit_temperature", lambda *_: 1.0)
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_epochs_are_reported_and_a_lost_trial_ends(
+    *,
+    is_lost: bool,
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As an epoch callback of training would call it; the slow tier trains networks for this."""
+
+    def train_two_epochs(*arguments: Any, **options: Any) -> Any:
+        on_epoch_end = arguments[4]
+        on_epoch_end(1, 2, {"loss": 0.7, "val_accuracy": 0.25})
+        on_epoch_end(2, 2, {"loss": 0.6, "val_accuracy": 0.5})
+        return None, {"val_accuracy": [0.25, 0.5]}
+
+    replace_training(monkeypatch, train_two_epochs)
+    study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(lower=0.3 if is_lost else 0))
+    trial = study.ask()
+    data = (TRAIN, VALIDATION, NO_VECTORS)
+    if is_lost:
+        with pytest.raises(optuna.TrialPruned):
+            train_candidate(trial, data, one_epoch, tuning)
+    else:
+        assert train_candidate(trial, data, one_epoch, tuning) == 0.5
+    reported = study.get_trials()[0].intermediate_values
+    assert reported == ({0: 0.25} if is_lost else {0: 0.25, 1: 0.5})
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_training(monkeypatch, train_at_once)
 
 
 @pytest.mark.slow
@@ -151,6 +185,7 @@ def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
     assert finished == trials(whole, tuning)
 
 
+@pytest.mark.usefixtures("no_training")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -335,12 +370,14 @@ def test_the_sampler_is_a_parameter_and_its_study_reproducible(
 def test_a_bad_combination_fails_alone(
     one_epoch: Hyperparameters, tuning: TuningParameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse_rmsprop(hyperparameters: Hyperparameters, *arguments: Any) -> Any:
+    def train_adam_at_once(
+        train: EncodedReviews, hyperparameters: Hyperparameters, *arguments: Any, **options: Any
+    ) -> Any:
         if hyperparameters.optimizer == "rmsprop":
             raise RuntimeError("rmsprop ran out of memory")
-        return build_model(hyperparameters, *arguments)
+        return train_at_once(train, hyperparameters)
 
-    monkeypatch.setattr("imdb_sentiment.network.training.build_model", refuse_rmsprop)
+    replace_training(monkeypatch, train_adam_at_once)
     six = tuning.model_copy(update={"n_trials": 6})
     storage = optuna.storages.InMemoryStorage()
     study, best = tune(storage, one_epoch, six)

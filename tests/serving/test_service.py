@@ -335,7 +335,7 @@ def test_the_answer_to_a_body_far_too_large_is_not_lost(model_file: Path, tmp_pa
                 assert answer.status_code == 413
 
 
-def test_a_client_that_takes_nothing_of_its_answer_is_left(
+def test_a_client_that_does_not_read_the_response_is_disconnected(
     model_file: Path, tmp_path: Path
 ) -> None:
     with run_service(model_file, tmp_path, "--upload-timeout", "5") as service:

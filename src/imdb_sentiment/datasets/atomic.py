@@ -2,16 +2,20 @@
 
 A run can be killed at any moment. Whatever is written here goes to a temporary file in the same
 folder, which takes the final name at the end, so no later run loads half a pickle or half a model.
-What a killed run leaves is a hidden file with `partial` in its name, which nothing reads.
+What a killed run leaves is a hidden file with `partial` in its name. Nothing reads it, and the next
+save a day later removes it.
 """
 
+import glob
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import fsspec
+from kedro.io import DatasetError
 from kedro.io.core import (
     VERSION_KEY,
     AbstractVersionedDataset,
@@ -19,6 +23,8 @@ from kedro.io.core import (
     get_protocol_and_path,
     parse_dataset_definition,
 )
+
+MAX_AGE = 24 * 60 * 60  # seconds after which a temporary file is a leftover
 
 
 @contextmanager
@@ -39,8 +45,17 @@ def atomic_write(path: PurePath) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(final)
+        _remove_leftovers(final)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _remove_leftovers(final: Path) -> None:
+    """Remove temporary files of killed runs; those of a day may belong to a run that goes on."""
+    for left in final.parent.glob(f".{glob.escape(final.stem)}.*.partial{final.suffix}"):
+        with suppress(FileNotFoundError):  # another run removes them too
+            if time.time() - left.stat().st_mtime > MAX_AGE:
+                left.unlink()
 
 
 class AtomicDataset(AbstractVersionedDataset[Any, Any]):
@@ -74,7 +89,7 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
             raise ValueError("set `versioned` next to `dataset`, not inside it")
         protocol, path = get_protocol_and_path(filepath, version)
         self._prefix = "" if protocol == "file" else f"{protocol}://"
-        filesystem = fsspec.filesystem(protocol, **self._options.get("credentials", {}))
+        filesystem = fsspec.filesystem(protocol, **(self._options.get("credentials") or {}))
         super().__init__(PurePosixPath(path), version, filesystem.exists, filesystem.glob)
         self.metadata = metadata
         self._nested(self._filepath)  # wrong options are reported now, not after the node has run
@@ -87,7 +102,10 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
         """Save `data` with the nested dataset."""
         path = self._get_save_path()
         with nullcontext(path) if self._prefix else atomic_write(path) as writable:
-            self._nested(writable).save(data)
+            try:
+                self._nested(writable).save(data)
+            except DatasetError as error:  # it names the temporary file; Kedro will name this one
+                raise error.__cause__ or error from None
 
     @property
     def preview(self) -> Any:

@@ -5,14 +5,16 @@ import csv
 import re
 import warnings
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
+import fsspec
 import pandas as pd
+from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
-from imdb_sentiment.datasets.base import LocalFileDataset, Stream
+from imdb_sentiment.datasets.atomic import atomic_write
+from imdb_sentiment.datasets.base import Stream, require_local
 from imdb_sentiment.errors import InputError
 
 MALFORMED = "_malformed"
@@ -35,7 +37,7 @@ LOAD_ARGS: dict[str, Any] = {
 SAVE_ARGS: dict[str, Any] = {"index": False, "quoting": csv.QUOTE_NONNUMERIC}
 
 
-class ChunkedCSVDataset(LocalFileDataset):
+class ChunkedCSVDataset(AbstractDataset[Iterable[pd.DataFrame], Stream[pd.DataFrame]]):
     """A CSV made by people, as a stream of data frames of strings.
 
     The stream can be iterated more than once. Each frame is indexed by the number of the record in
@@ -46,9 +48,10 @@ class ChunkedCSVDataset(LocalFileDataset):
     An iterable of data frames is saved; the first one names the columns.
 
     Args:
-        filepath: Local path of the file, or None for an empty stream.
+        filepath: Path of the file, or its URL for loading only; None for an empty stream.
         load_args: Arguments of `pandas.read_csv`, such as `chunksize`, `encoding` and `sep`.
         save_args: Arguments of `pandas.DataFrame.to_csv`.
+        credentials: Options of the remote file system.
         metadata: Metadata for plugins; ignored by Kedro.
 
     Iterating raises:
@@ -63,10 +66,13 @@ class ChunkedCSVDataset(LocalFileDataset):
         filepath: str | None,
         load_args: dict[str, Any] | None = None,
         save_args: dict[str, Any] | None = None,
+        credentials: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(filepath=filepath or "no_file.csv", metadata=metadata)
+        self._filepath = filepath or ""
         self._is_named = filepath is not None
+        self._credentials = credentials or {}
+        self.metadata = metadata
         self._load_args = LOAD_ARGS | (load_args or {})
         self._save_args = SAVE_ARGS | (save_args or {})
 
@@ -83,13 +89,30 @@ class ChunkedCSVDataset(LocalFileDataset):
             raise InputError(f"{error}: name an encoding that Python knows") from None
         return Stream(self._chunks)
 
+    def save(self, data: Iterable[pd.DataFrame]) -> None:
+        """Write the chunks to a local file, which appears under its name only when complete.
+
+        Raises:
+            InputError: If `filepath` is not a local path.
+
+        """
+        with (
+            atomic_write(require_local(self._filepath)) as partial,
+            partial.open("w", encoding="utf-8", newline="") as file,
+        ):
+            for number, chunk in enumerate(data):
+                chunk.to_csv(file, header=number == 0, **self._save_args)
+
     def preview(self, nrows: int = 5) -> TablePreview:
         """Return the first rows, for Kedro-Viz."""
         chunk = next(self._chunks(), pd.DataFrame({MALFORMED: []}))
         return TablePreview(chunk.drop(columns=MALFORMED).head(nrows).to_dict(orient="split"))
 
     def _exists(self) -> bool:
-        return not self._is_named or super()._exists()
+        if not self._is_named:
+            return True
+        filesystem, path = fsspec.url_to_fs(self._filepath, **self._credentials)
+        return bool(filesystem.isfile(path))
 
     def _chunks(self) -> Iterator[pd.DataFrame]:
         if not self._is_named:
@@ -97,7 +120,8 @@ class ChunkedCSVDataset(LocalFileDataset):
         header: list[str] | None = None
         next_row = 0  # the header is record 0
         try:
-            with pd.read_csv(self._filepath, **self._load_args) as reader:
+            options = self._credentials or None  # pandas refuses them for local files
+            with pd.read_csv(self._filepath, storage_options=options, **self._load_args) as reader:
                 while True:
                     records, problems = _next_records(reader)
                     if records.empty and not problems:
@@ -120,10 +144,8 @@ class ChunkedCSVDataset(LocalFileDataset):
             why = f"a quotation mark opened in row {opened[1]} is never closed" if opened else error
             raise InputError(f"{self._filepath} is not a complete CSV: {why}") from None
 
-    def _write(self, path: Path, data: Iterable[pd.DataFrame]) -> None:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            for number, chunk in enumerate(data):
-                chunk.to_csv(file, header=number == 0, **self._save_args)
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath}
 
     def _checked_header(self, record: pd.Series) -> list[str]:
         # Spreadsheets leave empty columns behind; they get a name of their own.

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.hooks import find_path
 
-os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", "imdb_sentiment")
+if "MLFLOW_EXPERIMENT_ID" not in os.environ:
+    os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", "imdb_sentiment")
 
 FILES = (
     "metrics",
@@ -47,10 +48,14 @@ class TrackRun:
                 f"MLFLOW_TRACKING_URI names {mlflow.get_tracking_uri()}, which can't be used: "
                 f"correct it, or unset it to run without tracking. {error}"
             ) from error
-        for name in sorted(pipeline.inputs()):
-            group, _, key = name.partition(":")
-            if group == "params":
-                mlflow.log_params(dict(_flatten(key, catalog.load(name))))
+        try:
+            for name in sorted(pipeline.inputs()):
+                group, _, key = name.partition(":")
+                if group == "params":
+                    mlflow.log_params(dict(_flatten(key, catalog.load(name))))
+        except BaseException:  # Kedro calls `on_pipeline_error` only for what happens later
+            mlflow.end_run("FAILED")
+            raise
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:

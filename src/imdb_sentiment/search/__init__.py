@@ -10,7 +10,8 @@ because its own loop would break a promise: `Study.optimize` and `Study.ask` tak
 or create another, so runs that share a study would exceed `n_trials`, and no trial would get the
 sampler of its slot; heartbeats are sent by `Study.optimize` only and stop at the first error of the
 database; a dead run of this machine is noticed only after the grace period; and trials run in
-threads, where Keras can't train two networks.
+threads, where Keras can't train two networks. `GrpcStorageProxy` would be a second server without
+encryption or login, and has no heartbeats either.
 """
 
 from imdb_sentiment.search.loop import format_values, run_trials

@@ -157,7 +157,9 @@ def plot_accuracy_by_confidence(
 
     """
     figure = style.create_figure(
-        "Accuracy of the most confident predictions", "share of the reviews", "accuracy"
+        "Accuracy of the most confident predictions",
+        "share of the reviews with a prediction",
+        "accuracy",
     )
     for name, frame, dash in (
         ("LSTM", test_predictions, "solid"),

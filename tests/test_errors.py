@@ -1,0 +1,29 @@
+import pickle
+from pathlib import Path
+
+import pytest
+from kedro.io import DatasetError
+
+from imdb_sentiment.datasets import AtomicDataset
+from imdb_sentiment.errors import InputError, find_input_error
+
+
+def test_an_input_error_is_found_behind_others() -> None:
+    error = InputError("say what to change")
+    outer = DatasetError("Failed")
+    outer.__cause__ = error
+    assert find_input_error(outer) is error
+    assert find_input_error(DatasetError("Failed")) is None
+    assert find_input_error(ModuleNotFoundError("No module", name="torch")) is None
+
+
+def test_a_pickle_of_another_version_is_an_input_error(tmp_path: Path) -> None:
+    path = tmp_path / "train.pkl"
+    path.write_bytes(b"cimdb_sentiment.encoded\nEncodedReviews\n.")
+    with pytest.raises(ModuleNotFoundError):
+        pickle.loads(path.read_bytes())
+    with pytest.raises(DatasetError) as caught:
+        AtomicDataset(filepath=str(path), dataset="pickle.PickleDataset").load()
+    found = find_input_error(caught.value)
+    assert found is not None
+    assert "another version" in str(found)

@@ -15,6 +15,8 @@ def test_an_input_error_is_found_behind_others() -> None:
     assert find_input_error(outer) is error
     assert find_input_error(DatasetError("Failed")) is None
     assert find_input_error(ModuleNotFoundError("No module", name="torch")) is None
+    mistake = ModuleNotFoundError("No module", name="imdb_sentiment.mistake")
+    assert find_input_error(mistake) is None  # of the code, which keeps its traceback
 
 
 def test_a_pickle_of_another_version_is_an_input_error(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ def find_input_error(error: BaseException) -> InputError | None:
     """Return what the user can fix among the causes of `error`; Kedro wraps what datasets raise."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, InputError):
-        if isinstance(cause, ModuleNotFoundError) and str(cause.name).startswith("imdb_sentiment."):
+        is_missing = isinstance(cause, ModuleNotFoundError) and cause is not error  # in a pickle
+        if is_missing and str(getattr(cause, "name", "")).startswith("imdb_sentiment."):
             return InputError(
                 f"a file in data/ was made by another version of this project ({cause}): make the "
                 "files again with kedro run"

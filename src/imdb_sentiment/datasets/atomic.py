@@ -51,9 +51,9 @@ def atomic_write(path: PurePath) -> Iterator[Path]:
 
 
 def _remove_leftovers(final: Path) -> None:
-    """Remove temporary files of killed runs; those of a day may belong to a run that goes on."""
+    """Remove temporary files of killed runs; younger ones may belong to a run that goes on."""
     for left in final.parent.glob(f".{glob.escape(final.stem)}.*.partial{final.suffix}"):
-        with suppress(FileNotFoundError):  # another run removes them too
+        with suppress(OSError):  # gone already, or another user's: the save itself has succeeded
             if time.time() - left.stat().st_mtime > MAX_AGE:
                 left.unlink()
 

@@ -5,6 +5,7 @@ the end of `pytest --check-commands`, conftest.py compares these with the docume
 fails if a documented command has not been run.
 """
 
+import os
 import re
 import subprocess
 from importlib.util import find_spec
@@ -43,6 +44,7 @@ def find_commands_of_ci() -> set[str]:
     done = subprocess.run(
         ["make", "--dry-run", *sorted(targets)],
         cwd=PROJECT,
+        env={"PATH": os.environ["PATH"]},  # without the variables of a make that runs the tests
         capture_output=True,
         text=True,
         check=True,

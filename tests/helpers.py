@@ -288,10 +288,16 @@ class Server:
 
 
 def find_free_port() -> int:
-    """Return a free port, so that several checkouts can run tests at the same time."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """Return a free port, so that several processes and checkouts can run tests at the same time.
+
+    It is below the ports that the system gives to clients, so none takes it before the server does.
+    Kedro-Viz refuses ports above 49151, which the system's own choice may be.
+    """
+    for port in random.SystemRandom().sample(range(20_000, 32_768), k=100):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 @contextlib.contextmanager

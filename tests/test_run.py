@@ -21,6 +21,7 @@ from helpers import (
     THREE_LABELS,
     kedro,
     lay_over,
+    make_once,
     make_project,
     make_reviews,
     run_kedro,
@@ -331,17 +332,15 @@ def test_the_env_imdb_takes_the_official_split(project: Path) -> None:
     assert audit["accepted_by_own_split"] == {}
 
 
-@pytest.fixture(scope="module")
-def imdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a project with small presets and the reviews of a small archive like IMDB's."""
-    project = make_project(tmp_path_factory.mktemp("imdb"))
+def make_imdb(folder: Path) -> None:
+    project = make_project(folder)
     lay_over(project, "imdb", {**SMALL, "tuning": {**SMALL["tuning"], "patience": 2}})
     lay_over(project, "best", SMALL_BEST | {"training": {"networks": 1}})
     with tarfile.open(project / "archive.tar.gz", "w:gz") as tar:
         for i, (text, label) in enumerate(make_reviews(321)):
             half = "train" if i < 200 else "test"
-            folder = f"{half}/{label[:3]}" if i < 320 else "train/unsup"
-            info = tarfile.TarInfo(f"aclImdb/{folder}/{i * 100}_1.txt")
+            subfolder = f"{half}/{label[:3]}" if i < 320 else "train/unsup"
+            info = tarfile.TarInfo(f"aclImdb/{subfolder}/{i * 100}_1.txt")
             info.size = len(text)
             tar.addfile(info, io.BytesIO(text.encode()))
     catalog = yaml.safe_load((project / "conf/base/catalog_imdb_download.yml").read_text())
@@ -349,41 +348,45 @@ def imdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     archive["own_archive"] = str(project / "archive.tar.gz")
     (project / "conf/local/catalog.yml").write_text(yaml.safe_dump({"imdb_archive": archive}))
     run_kedro(project, "kedro run --pipelines imdb_download")
-    return project
+
+
+@pytest.fixture
+def imdb(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    """Return a project with small presets and the reviews of a small archive like IMDB's."""
+    return shutil.copytree(make_once(tmp_path_factory, "imdb", make_imdb), tmp_path / "project")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("command", "test_rows"),
+    ("commands", "test_rows"),
     [
-        ("kedro run --env imdb", 120),
-        ("kedro run --env imdb --params split.method=random,tuning.study_name=random", 64),
+        (["kedro run --env imdb"], 120),
+        (["kedro run --env imdb --params split.method=random,tuning.study_name=random"], 64),
         (
-            "kedro run --env best --params reviews_file=imdb_reviews.csv,tuning.study_name=random",
+            [
+                "kedro run --env best --params "
+                "reviews_file=imdb_reviews.csv,tuning.study_name=random",
+                "kedro run --env best --pipelines training,reporting --params "
+                "reviews_file=imdb_reviews.csv,training.seed=1",
+            ],
             64,
         ),
         (
-            "kedro run --env best --pipelines training,reporting --params "
-            "reviews_file=imdb_reviews.csv,training.seed=1",
-            64,
-        ),
-        (
-            "kedro run --env best --params "
-            "reviews_file=imdb_reviews.csv,split.method=column,split.group_column=block",
+            [
+                "kedro run --env best --params "
+                "reviews_file=imdb_reviews.csv,split.method=column,split.group_column=block"
+            ],
             120,
         ),
     ],
 )
-def test_the_presets_do_the_whole_job(
-    command: str, test_rows: int, imdb: Path, tmp_path: Path
-) -> None:
-    if "--env imdb" in command:  # whose study `random` is another one; those of `best` go on
-        imdb = shutil.copytree(imdb, tmp_path / "project")
-    run_kedro(imdb, command)
+def test_the_presets_do_the_whole_job(commands: list[str], test_rows: int, imdb: Path) -> None:
+    for command in commands:
+        run_kedro(imdb, command)
     metrics = json.loads((imdb / "data/08_reporting/metrics.json").read_text())
     assert metrics["file"] == "imdb_reviews.csv"
     assert metrics["test_rows"] == test_rows
-    if "split.group_column=block" in command:
+    if "split.group_column=block" in commands[0]:
         blocks = pd.read_csv(imdb / "data/01_raw/imdb_reviews.csv")["block"]
         folder = imdb / "data/05_model_input"
         train, validation = (

@@ -29,6 +29,7 @@ from helpers import (
     three_label_run,
     write_csv,
 )
+from imdb_sentiment.datasets import PickleStreamDataset
 from imdb_sentiment.pipelines.reporting import create_pipeline
 from imdb_sentiment.serving import Predictor
 
@@ -422,12 +423,7 @@ def test_the_env_best_does_the_whole_job_on_three_labels(tmp_path: Path) -> None
     lay_over(
         project,
         "best",
-        SMALL_BEST
-        | {
-            "reviews": {"labels": list(THREE_LABELS)},
-            "self_training": {"teachers": 1},
-            "training": {"networks": 2},
-        },
+        SMALL_BEST | {"reviews": {"labels": list(THREE_LABELS)}, "training": {"networks": 2}},
     )
     (project / "conf/best/globals.yml").write_text("unlabelled_file: more.csv\n")
     raw = project / "data/01_raw"
@@ -435,8 +431,11 @@ def test_the_env_best_does_the_whole_job_on_three_labels(tmp_path: Path) -> None
     texts = [[text] for text, _ in make_reviews(200, THREE_LABELS, seed=1)]
     write_csv(raw / "more.csv", texts, ["review"])
     run_kedro(project, 'kedro run --env best --params "reviews_file=IMDB Dataset.csv"')
+    unlabelled = PickleStreamDataset(
+        filepath=str(project / "data/03_primary/clean_unlabelled_reviews.pkl")
+    )
+    assert sum(map(len, unlabelled.load())) == 200
     metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
-    assert metrics["guessed_training_rows"] == 200
     assert metrics["test_accuracy"] > 0.6
     chosen = json.loads((project / "data/06_models/best_hyperparameters.json").read_text())
     assert chosen["bidirectional"]

@@ -5,7 +5,6 @@ from typing import Any
 
 import jinja2
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
@@ -24,7 +23,6 @@ from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
     Hyperparameters,
-    SelfTrainingParameters,
     TrainingParameters,
 )
 from imdb_sentiment.pipelines.training import create_pipeline
@@ -34,19 +32,11 @@ from imdb_sentiment.pipelines.training.nodes import (
     fit_baseline,
     fit_best_model,
     fit_ngrams,
-    pseudo_label_reviews,
 )
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.text.encoded_reviews import EncodedReviews, PseudoLabelledReviews
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from services import make_tokenizer
 
-NO_PSEUDO_LABELS = PseudoLabelledReviews(np.zeros((0, 6), np.uint8), np.zeros((0, 2)))
-# The reviews of `make_encoded(60, seed=7)` as texts.
-WORDS = {number: word for word, number in make_tokenizer().get_vocab().items()}
-UNLABELLED = [
-    " ".join(WORDS[token] for token in row if token)
-    for row in make_encoded(60, seed=7).sequences.tolist()
-]
 VECTORS = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
 
 
@@ -64,12 +54,10 @@ def fit(
     validation: EncodedReviews,
     hyperparameters: Hyperparameters,
     training: TrainingParameters,
-    pseudo_labelled: PseudoLabelledReviews = NO_PSEUDO_LABELS,
 ) -> tuple[Any, History]:
     return fit_best_model(
         train=train,
         validation=validation,
-        pseudo_labelled_reviews=pseudo_labelled,
         best_hyperparameters=hyperparameters,
         word_vectors=VECTORS,
         ngram_model=fit_ngrams(train, validation, training),
@@ -109,88 +97,6 @@ def test_validation_rows_are_learnt_from(
     together, _ = fit(train + validation, make_encoded(2), hyperparameters, without)
     for one, other in zip(apart.get_weights(), together.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def pseudo_label(
-    training: TrainingParameters, other_inputs: dict[str, Any] | None = None, **changes: Any
-) -> PseudoLabelledReviews:
-    inputs: dict[str, Any] = {
-        "train": make_encoded(80),
-        "validation": make_encoded(20, seed=2),
-        "clean_unlabelled_reviews": [
-            pd.DataFrame({"text": UNLABELLED[:50]}),
-            pd.DataFrame({"text": UNLABELLED[50:]}),
-        ],
-        "tokenizer": make_tokenizer(),
-        "best_hyperparameters": small_hyperparameters(epochs=6),
-        "word_vectors": VECTORS,
-        "baseline": LINEAR,
-        "training": training,
-    }
-    wanted = {"teachers": 2, "baseline_weight": 0.25} | changes
-    inputs |= other_inputs or {}
-    return pseudo_label_reviews(**inputs, self_training=SelfTrainingParameters(**wanted))
-
-
-class Linear:
-    """A baseline whose probabilities are 0 and 1."""
-
-    def predict_proba(self, texts: list[str]) -> npt.NDArray[np.float64]:
-        return np.array([[0.0, 1.0] if "w1 " in text else [1.0, 0.0] for text in texts])
-
-
-LINEAR: Any = Linear()
-
-
-def test_a_pseudo_label_is_the_average_of_teachers_and_baseline(
-    training: TrainingParameters,
-) -> None:
-    pseudo_labelled = pseudo_label(training)
-    learnt = make_encoded(80) + make_encoded(20, seed=2)
-    teachers = [
-        train_model(learnt, small_hyperparameters(epochs=6), training.seed + number)[0]
-        for number in (1, 2)
-    ]
-    networks = [score_sequences(teacher, pseudo_labelled.sequences) for teacher in teachers]
-    linear = LINEAR.predict_proba(UNLABELLED)
-    assert 0 < linear[:, 1].sum() < 60
-    expected = 0.75 * np.mean(networks, axis=0) + 0.25 * linear
-    np.testing.assert_allclose(pseudo_labelled.probabilities, expected, atol=1e-6)
-    np.testing.assert_array_equal(pseudo_labelled.sequences, make_encoded(60, seed=7).sequences)
-
-
-def test_without_teachers_nothing_is_pseudo_labelled(training: TrainingParameters) -> None:
-    none = pseudo_label(training, teachers=0)
-    assert len(none) == 0
-    few, _ = fit(make_encoded(40), make_encoded(20), small_hyperparameters(), training, none)
-    same, _ = fit(make_encoded(40), make_encoded(20), small_hyperparameters(), training)
-    for one, other in zip(few.get_weights(), same.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_the_model_learns_from_pseudo_labels(training: TrainingParameters) -> None:
-    """The pseudo-labels are wrong and outnumber the labels, so the model learns them."""
-    whole = make_encoded(300, seed=4)
-    wrong = np.eye(2)[1 - whole.codes] * 0.8 + 0.1
-    chosen = small_hyperparameters(epochs=8)
-    test = make_encoded(100, seed=8)
-    right = {}
-    for name, pseudo_labelled in (
-        ("with", PseudoLabelledReviews(whole.sequences, wrong)),
-        ("without", NO_PSEUDO_LABELS),
-    ):
-        model, _ = fit(make_encoded(4), make_encoded(2, seed=1), chosen, training, pseudo_labelled)
-        found = score_sequences(model, test.sequences).argmax(axis=1)
-        right[name] = float((found == test.codes).mean())
-    assert right["with"] < 0.05
-    assert right["without"] > 0.6
-
-
-def test_where_there_is_nothing_to_pseudo_label_the_log_says_so(
-    training: TrainingParameters, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert len(pseudo_label(training, {"clean_unlabelled_reviews": []})) == 0
-    assert "--params unlabelled_file=NAME" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -236,10 +142,6 @@ def test_the_pipeline_runs_on_a_few_rows(
             "validation": MemoryDataset(make_encoded(20, seed=2)),
             "clean_reviews": MemoryDataset(clean_reviews),
             "word_vectors": MemoryDataset(VECTORS),
-            "clean_unlabelled_reviews": MemoryDataset([pd.DataFrame({"text": UNLABELLED[:30]})]),
-            "params:self_training": MemoryDataset(
-                SelfTrainingParameters(teachers=1, baseline_weight=0.5)
-            ),
             "tokenizer": MemoryDataset(make_tokenizer(), copy_mode="assign"),
             "best_hyperparameters": MemoryDataset(hyperparameters),
             "model": MemoryDataset(copy_mode="assign"),
@@ -253,7 +155,7 @@ def test_the_pipeline_runs_on_a_few_rows(
         }
     )
     outputs = SequentialRunner().run(create_pipeline(), catalog)
-    assert set(outputs) == {"history", "onnx_model", "export_check", "calibration"}
+    assert set(outputs) == {"baseline", "history", "onnx_model", "export_check", "calibration"}
     predictor = Predictor(outputs["onnx_model"].load())
     assert predictor.labels == ("negative", "positive")
     assert predictor.examples == ("w1 w2",)
@@ -261,7 +163,6 @@ def test_the_pipeline_runs_on_a_few_rows(
     assert predictor.facts["made"] == "today"
     assert json.loads(predictor.facts["training"]) == training.model_dump()
     assert predictor.facts["training_data_sha256"] == learnt.fingerprint()
-    assert len(predictor.facts["pseudo_labelled_reviews_sha256"]) == 64
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +181,6 @@ def test_the_temperature_is_fitted_on_rows_held_out(
     model, found = calibrate_model(
         fitted_model=fitted,
         validation=noisy,
-        pseudo_labelled_reviews=NO_PSEUDO_LABELS,
         study=make_study(),
         training=held_out,
     )
@@ -312,20 +212,18 @@ def describe(calibration: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("rows", "n_pseudo", "evaluate_on", "temperature", "expected", "reason", "says"),
+    ("rows", "evaluate_on", "temperature", "expected", "reason", "says"),
     [
-        (1000, 0, "validation", 1.7, 1.7, None, r"a temperature of 1\.700, .* for the best trial"),
-        (999, 0, "validation", 1.7, 1, "too_few_rows", "999 validation reviews are too few"),
-        (1000, 5, "validation", 1.7, 1, "pseudo_labels", "without pseudo-labels"),
-        (1000, 0, "test", 1.7, 1, "no_unseen_rows", "chosen on the test reviews"),
-        (1000, 0, "validation", 0.1, 1, "implausible_temperature", r"0\.100, .* is implausible"),
-        (1000, 0, "validation", None, 1, "trial_without_temperature", "recorded no temperature"),
+        (1000, "validation", 1.7, 1.7, None, r"a temperature of 1\.700, .* for the best trial"),
+        (999, "validation", 1.7, 1, "too_few_rows", "999 validation reviews are too few"),
+        (1000, "test", 1.7, 1, "no_unseen_rows", "chosen on the test reviews"),
+        (1000, "validation", 0.1, 1, "implausible_temperature", r"0\.100, .* is implausible"),
+        (1000, "validation", None, 1, "trial_without_temperature", "recorded no temperature"),
     ],
 )
 def test_a_network_that_knows_all_rows_takes_the_trials_temperature_or_none(
     *,
     rows: int,
-    n_pseudo: int,
     evaluate_on: str,
     temperature: float | None,
     expected: float,
@@ -338,9 +236,6 @@ def test_a_network_that_knows_all_rows_takes_the_trials_temperature_or_none(
     _, found = calibrate_model(
         fitted_model=fitted,
         validation=make_encoded(rows, seed=2),
-        pseudo_labelled_reviews=PseudoLabelledReviews(
-            np.zeros((n_pseudo, 6), np.uint8), np.full((n_pseudo, 2), 0.5)
-        ),
         study=study,
         training=training,
     )
@@ -369,7 +264,6 @@ def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParamet
     _, calibration = calibrate_model(
         fitted_model=model,
         validation=make_encoded(1000),
-        pseudo_labelled_reviews=NO_PSEUDO_LABELS,
         study=make_study(temperature=2.0),
         training=several,
     )
@@ -386,7 +280,6 @@ def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParamet
         tokenizer=make_tokenizer(),
         train=train,
         validation=validation,
-        pseudo_labelled_reviews=NO_PSEUDO_LABELS,
         custom_reviews=pd.DataFrame({"review": ["w1"]}),
         run_facts={"time": "today"},
         training=several,
@@ -419,7 +312,6 @@ def test_ngrams_are_averaged_with_the_network(
     _, calibration = calibrate_model(
         fitted_model=model,
         validation=make_encoded(1000),
-        pseudo_labelled_reviews=NO_PSEUDO_LABELS,
         study=make_study(temperature=2.0),
         training=with_ngrams,
     )
@@ -449,19 +341,11 @@ def test_ngrams_of_another_run_are_refused(
         fit_best_model(
             train=train,
             validation=validation,
-            pseudo_labelled_reviews=NO_PSEUDO_LABELS,
             best_hyperparameters=small_hyperparameters(),
             word_vectors=VECTORS,
             ngram_model=fit_ngrams(train, validation, of_then),
             training=of_now,
         )
-
-
-def test_teachers_have_no_ngrams(training: TrainingParameters) -> None:
-    ngrams = training.ngrams.model_copy(update={"share": 0.5})
-    with_ngrams = training.model_copy(update={"ngrams": ngrams})
-    one, other = (pseudo_label(some, teachers=1) for some in (training, with_ngrams))
-    np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
 def test_an_export_that_differs_is_an_error(
@@ -481,7 +365,6 @@ def test_an_export_that_differs_is_an_error(
             tokenizer=make_tokenizer(),
             train=train,
             validation=validation,
-            pseudo_labelled_reviews=NO_PSEUDO_LABELS,
             custom_reviews=pd.DataFrame({"review": ["w1"]}),
             run_facts={"time": "today"},
             training=training,

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from helpers import make_encoded
-from imdb_sentiment.text.encoded_reviews import PseudoLabelledReviews
 
 
 def test_adding_keeps_every_review_in_order() -> None:
@@ -39,16 +38,3 @@ def test_the_fingerprint_follows_the_content() -> None:
         dataclasses.replace(encoded, vocabulary_size=31),
     ]
     assert len({encoded.fingerprint(), *(other.fingerprint() for other in changed)}) == 6
-
-
-def test_labels_are_drawn_as_probable_as_they_are() -> None:
-    n = 20_000
-    probabilities = np.repeat([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], n, axis=0)
-    reviews = PseudoLabelledReviews(np.zeros((3 * n, 4), np.uint8), probabilities)
-    codes = reviews.draw_codes(np.random.default_rng(0)).reshape(3, n)
-    shares = np.bincount(codes[0], minlength=3) / n
-    np.testing.assert_allclose(shares, [0.2, 0.5, 0.3], atol=0.015)  # four standard errors
-    assert (codes[1] == 0).all()
-    assert (codes[2] == 2).all()
-    again = reviews.draw_codes(np.random.default_rng(0))
-    np.testing.assert_array_equal(codes.ravel(), again)

@@ -11,8 +11,8 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.network.model import PREDICTION_BATCH_SIZE, KerasModel, build_model
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.parameters import Hyperparameters
-from imdb_sentiment.text.batching import count_tokens, cut_padding, group_by_length
-from imdb_sentiment.text.encoded_reviews import EncodedReviews, PseudoLabelledReviews
+from imdb_sentiment.text.batching import cut_padding, group_by_length
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 ROWS_PER_THREAD = 32  # of a training batch; with fewer rows, another thread does not help
 
@@ -33,7 +33,6 @@ def train_model(
     on_epoch_end: EpochCallback | None = None,
     *,
     word_vectors: npt.NDArray[np.float32] | None = None,
-    pseudo_labelled: PseudoLabelledReviews | None = None,
     callbacks: Sequence[Any] = (),
 ) -> tuple[KerasModel, History]:
     """Build a network and train it.
@@ -47,14 +46,11 @@ def train_model(
         on_epoch_end: Called after each epoch with its number, counted from 1, the maximum number of
             epochs, and the metrics of the epoch.
         word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width).
-        pseudo_labelled: Further reviews to learn from. Each epoch draws their labels again, which
-            amounts to learning from the probabilities.
         callbacks: Further instances of `keras.callbacks.Callback`.
 
     Returns:
         The network, and for each metric (`loss`, `accuracy`, and with validation reviews `val_loss`
-        and `val_accuracy`) a list with one value per epoch. For pseudo-labelled reviews, `accuracy`
-        compares with the labels drawn.
+        and `val_accuracy`) a list with one value per epoch.
 
     Raises:
         InputError: The embedding is pretrained, but there are no word vectors, or early stopping is
@@ -72,8 +68,8 @@ def train_model(
     tf.config.experimental.enable_op_determinism()
     model = build_model(hp, train.vocabulary_size, len(train.labels), word_vectors)
     rng = np.random.default_rng(seed)
-    batches = _make_batches(train, hp.batch_size, rng, pseudo_labelled)
-    epochs = hp.count_epochs(len(train) + len(pseudo_labelled or ()))
+    batches = _make_batches(train, hp.batch_size, rng)
+    epochs = hp.count_epochs(len(train))
     if hp.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
         model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(
             hp.learning_rate, epochs * int(batches.cardinality())
@@ -126,16 +122,13 @@ def _make_batches(
     reviews: EncodedReviews,
     batch_size: int,
     rng: np.random.Generator | None = None,
-    pseudo_labelled: PseudoLabelledReviews | None = None,
 ) -> Any:
     """Return a `tf.data.Dataset` of batches of reviews of similar length.
 
     Args:
         reviews: Reviews with their labels.
         batch_size: Reviews per batch; the last one may have fewer.
-        rng: Shuffles the reviews and draws pseudo-labels, again in each epoch. None for a fixed
-            order.
-        pseudo_labelled: Further reviews; they need `rng`.
+        rng: Shuffles the reviews again in each epoch. None for a fixed order.
 
     Returns:
         Pairs of token ids, int32 of shape (B, T) with T the length of the longest review of the
@@ -144,15 +137,10 @@ def _make_batches(
     """
     import tensorflow as tf
 
-    sequences = reviews.sequences
-    if pseudo_labelled:
-        sequences = np.concatenate([sequences, pseudo_labelled.sequences])
-    lengths = count_tokens(sequences)
+    sequences, lengths = reviews.sequences, reviews.lengths
+    codes = reviews.codes.astype(np.int32)
 
     def generate() -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
-        codes = reviews.codes.astype(np.int32)
-        if pseudo_labelled and rng:
-            codes = np.concatenate([codes, pseudo_labelled.draw_codes(rng).astype(np.int32)])
         for rows in group_by_length(lengths, batch_size, rng):
             yield cut_padding(sequences[rows]).astype(np.int32), codes[rows]
 

@@ -17,7 +17,6 @@ from imdb_sentiment.parameters.reporting import CustomReviewsParameters, ReportP
 from imdb_sentiment.parameters.training import (
     BaselineParameters,
     NgramsParameters,
-    SelfTrainingParameters,
     TrainingParameters,
 )
 from imdb_sentiment.parameters.tuning import Hyperparameters, TuningParameters
@@ -31,7 +30,6 @@ __all__ = [
     "Parameters",
     "ReportParameters",
     "ReviewsParameters",
-    "SelfTrainingParameters",
     "SplitParameters",
     "TokenizerParameters",
     "TrainingParameters",

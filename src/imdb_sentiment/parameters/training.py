@@ -49,21 +49,6 @@ class TrainingParameters(Parameters):
         return self.networks > 1 or self.ngrams.share > 0
 
 
-class SelfTrainingParameters(Parameters):
-    """Self-training: learning from pseudo-labelled reviews (Xie et al., CVPR 2020).
-
-    Attributes:
-        teachers: Number of networks, each with its own seed, whose average predicts the
-            pseudo-labels; 0 for no self-training.
-        baseline_weight: Weight of the linear baseline in the pseudo-labels, between 0 and 1; its
-            mistakes differ from those of the networks.
-
-    """
-
-    teachers: Annotated[int, Field(ge=0)]
-    baseline_weight: Annotated[float, Field(ge=0, le=1)]
-
-
 class BaselineParameters(Parameters):
     """The linear model that the LSTM is compared with.
 

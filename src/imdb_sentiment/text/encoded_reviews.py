@@ -1,4 +1,4 @@
-"""Reviews as token ids, with their labels or the probabilities of them."""
+"""Reviews as token ids, with their labels."""
 
 import hashlib
 from dataclasses import dataclass
@@ -75,39 +75,3 @@ class EncodedReviews:
         """Return the SHA-256 of everything a model could learn from this set."""
         about = repr((self.labels, self.vocabulary_size))
         return compute_fingerprint(self.sequences, self.codes, about=about)
-
-
-@dataclass(frozen=True)
-class PseudoLabelledReviews:
-    """Reviews whose labels are predictions of other models, as probabilities.
-
-    Attributes:
-        sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
-        probabilities: Probability of each label, shape (reviews, labels), dtype float64; each row
-            sums to 1.
-
-    """
-
-    sequences: npt.NDArray[np.unsignedinteger]
-    probabilities: npt.NDArray[np.float64]
-
-    def draw_codes(self, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-        """Draw a label for each review, with the probability that the review has for it.
-
-        Args:
-            rng: Source of the random numbers, one per review.
-
-        Returns:
-            Label codes, shape (reviews,).
-
-        """
-        bounds = np.cumsum(self.probabilities[:, :-1], axis=1)
-        codes: npt.NDArray[np.intp] = (rng.random((len(bounds), 1)) >= bounds).sum(axis=1)
-        return codes
-
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of everything a model could learn from them."""
-        return compute_fingerprint(self.sequences, self.probabilities)
-
-    def __len__(self) -> int:
-        return len(self.sequences)

@@ -1,6 +1,5 @@
 """All nodes of reporting in one run, on data in memory."""
 
-import numpy as np
 import pandas as pd
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
@@ -18,7 +17,6 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.pipelines.reporting import create_pipeline
 from imdb_sentiment.pipelines.training.nodes import fit_baseline
-from imdb_sentiment.text.encoded_reviews import PseudoLabelledReviews
 from services import make_tokenizer
 
 CALIBRATION = {
@@ -50,7 +48,6 @@ def test_the_pipeline_makes_every_report(
 ) -> None:
     test = make_encoded(10, seed=4)
     model, _ = train_model(make_encoded(20), small_hyperparameters(epochs=1), seed=1)
-    pseudo_labelled = PseudoLabelledReviews(np.zeros((3, 6), np.uint8), np.full((3, 2), 0.5))
     frame = pd.DataFrame(
         {
             "row": range(1, 31),
@@ -67,7 +64,6 @@ def test_the_pipeline_makes_every_report(
             "baseline": MemoryDataset(fit_baseline([frame], baseline_parameters, training)),
             "onnx_model": MemoryDataset(exported),
             "export_check": MemoryDataset({"largest_probability_difference": 1e-7}),
-            "pseudo_labelled_reviews": MemoryDataset(pseudo_labelled),
             "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["w1", "w2"]})),
             "study": MemoryDataset(make_study(), copy_mode="assign"),
             "history": MemoryDataset({"accuracy": [0.5], "loss": [1.0]}),

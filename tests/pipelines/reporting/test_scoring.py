@@ -29,7 +29,6 @@ from imdb_sentiment.pipelines.reporting.nodes.scoring import (
     score_custom_reviews,
     score_test_reviews,
 )
-from imdb_sentiment.text.encoded_reviews import PseudoLabelledReviews
 
 CHECK = {"largest_probability_difference": 1e-7}
 CALIBRATION = {
@@ -40,7 +39,6 @@ CALIBRATION = {
     "validation_rows": 1000,
 }
 REPORT = ReportParameters(**base_parameters()["report"])
-PSEUDO_LABELLED = PseudoLabelledReviews(np.zeros((3, 6), np.uint8), np.full((3, 2), 0.5))
 
 
 def measure(
@@ -55,7 +53,6 @@ def measure(
         study=make_study(tuned_on),
         calibration=CALIBRATION,
         export_check=CHECK,
-        pseudo_labelled_reviews=PSEUDO_LABELLED,
         reviews=reviews,
         report=REPORT,
     )

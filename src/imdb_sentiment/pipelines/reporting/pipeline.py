@@ -91,7 +91,6 @@ def _score() -> list[Node]:
                 "study": "study",
                 "calibration": "calibration",
                 "export_check": "export_check",
-                "pseudo_labelled_reviews": "pseudo_labelled_reviews",
                 "reviews": "params:reviews",
                 "report": "params:report",
             },

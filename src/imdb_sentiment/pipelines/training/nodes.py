@@ -26,12 +26,10 @@ from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
     Hyperparameters,
-    SelfTrainingParameters,
     TrainingParameters,
 )
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.text.encoded_reviews import EncodedReviews, PseudoLabelledReviews
-from imdb_sentiment.text.tokenizer import encode_texts
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 logger = logging.getLogger(__name__)
 
@@ -54,71 +52,8 @@ class UncalibratedReason(StrEnum):
     TOO_FEW_ROWS = "too_few_rows"
     NO_UNSEEN_ROWS = "no_unseen_rows"
     MODEL_IS_AVERAGE = "model_is_average"
-    PSEUDO_LABELS = "pseudo_labels"
     TRIAL_WITHOUT_TEMPERATURE = "trial_without_temperature"
     IMPLAUSIBLE_TEMPERATURE = "implausible_temperature"
-
-
-def pseudo_label_reviews(
-    *,
-    train: EncodedReviews,
-    validation: EncodedReviews,
-    clean_unlabelled_reviews: Iterable[pd.DataFrame],
-    tokenizer: Tokenizer,
-    best_hyperparameters: Hyperparameters,
-    word_vectors: npt.NDArray[np.float32],
-    baseline: sklearn.pipeline.Pipeline,
-    training: TrainingParameters,
-    self_training: SelfTrainingParameters,
-) -> PseudoLabelledReviews:
-    """Predict labels of the unlabelled reviews, for the final model to learn from.
-
-    Args:
-        train: Reviews that the teachers learn from.
-        validation: Reviews to learn from as well, or to score after each epoch.
-        clean_unlabelled_reviews: Chunks with the column `text`, possibly none; iterated twice.
-        tokenizer: The tokenizer of the training.
-        best_hyperparameters: From the tuning pipeline.
-        word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width).
-        baseline: From `fit_baseline`.
-        training: Says whether to learn from the validation reviews, and the seed.
-        self_training: Number of teachers, and the weight of the baseline in the prediction.
-
-    Returns:
-        The reviews with the probabilities of their labels; empty without teachers.
-
-    """
-    empty = PseudoLabelledReviews(train.sequences[:0], np.zeros((0, len(train.labels))))
-    if not self_training.teachers:
-        return empty
-    encoded = [
-        encode_texts(tokenizer, chunk["text"].tolist()) for chunk in clean_unlabelled_reviews
-    ]
-    sequences = np.concatenate([empty.sequences, *encoded])
-    if not len(sequences):
-        logger.warning(
-            "There are no reviews without labels to learn from: --params unlabelled_file=NAME "
-            "names a CSV of them."
-        )
-        return empty
-    training_set, held_out = _choose_training_set(train, validation, training)
-    by_teachers = np.zeros((len(sequences), len(train.labels)))
-    for number in range(1, self_training.teachers + 1):
-        logger.info("Teacher %d of %d", number, self_training.teachers)
-        teacher, _ = train_model(
-            training_set,
-            best_hyperparameters,
-            training.seed + training.networks - 1 + number,
-            held_out,
-            _log_epoch,
-            word_vectors=word_vectors,
-        )
-        by_teachers += score_sequences(teacher, sequences) / self_training.teachers
-    by_baseline = np.concatenate(
-        [baseline.predict_proba(chunk["text"]) for chunk in clean_unlabelled_reviews if len(chunk)]
-    )
-    weight = self_training.baseline_weight
-    return PseudoLabelledReviews(sequences, (1 - weight) * by_teachers + weight * by_baseline)
 
 
 def fit_ngrams(
@@ -127,7 +62,7 @@ def fit_ngrams(
     """Fit the linear model of n-grams that is averaged with the networks.
 
     Args:
-        train: Reviews to learn from. (Only the networks learn from pseudo-labelled reviews.)
+        train: Reviews to learn from.
         validation: Reviews to learn from as well, or not.
         training: Says whether to learn from the validation reviews, and describes the n-grams.
 
@@ -148,7 +83,6 @@ def fit_best_model(
     *,
     train: EncodedReviews,
     validation: EncodedReviews,
-    pseudo_labelled_reviews: PseudoLabelledReviews,
     best_hyperparameters: Hyperparameters,
     word_vectors: npt.NDArray[np.float32],
     ngram_model: NgramModel,
@@ -159,7 +93,6 @@ def fit_best_model(
     Args:
         train: Reviews to learn from.
         validation: Reviews to learn from as well, or to score after each epoch.
-        pseudo_labelled_reviews: From `pseudo_label_reviews`, to learn from as well.
         best_hyperparameters: From the tuning pipeline.
         word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width).
         ngram_model: From `fit_ngrams`, to be averaged with the networks.
@@ -194,7 +127,6 @@ def fit_best_model(
             held_out,
             _log_epoch,
             word_vectors=word_vectors,
-            pseudo_labelled=pseudo_labelled_reviews,
         )
         networks.append(network)
         histories.append(history)
@@ -217,7 +149,6 @@ def calibrate_model(
     *,
     fitted_model: KerasModel,
     validation: EncodedReviews,
-    pseudo_labelled_reviews: PseudoLabelledReviews,
     study: optuna.Study,
     training: TrainingParameters,
 ) -> tuple[KerasModel, dict[str, Any]]:
@@ -231,7 +162,6 @@ def calibrate_model(
     Args:
         fitted_model: From `fit_best_model`.
         validation: The validation reviews.
-        pseudo_labelled_reviews: Further reviews that the network has learnt from.
         study: From the tuning pipeline.
         training: Says whether the network has learnt from the validation reviews.
 
@@ -253,8 +183,6 @@ def calibrate_model(
         reason = UncalibratedReason.NO_UNSEEN_ROWS
     elif training.is_average:
         reason = UncalibratedReason.MODEL_IS_AVERAGE
-    elif len(pseudo_labelled_reviews):
-        reason = UncalibratedReason.PSEUDO_LABELS
     elif TEMPERATURE not in study.best_trial.user_attrs:
         reason = UncalibratedReason.TRIAL_WITHOUT_TEMPERATURE
     else:
@@ -278,7 +206,6 @@ def export_model(
     tokenizer: Tokenizer,
     train: EncodedReviews,
     validation: EncodedReviews,
-    pseudo_labelled_reviews: PseudoLabelledReviews,
     custom_reviews: pd.DataFrame,
     run_facts: dict[str, Any],
     training: TrainingParameters,
@@ -291,8 +218,6 @@ def export_model(
         tokenizer: The tokenizer of the training.
         train: Reviews that the network has learnt from, for their fingerprint.
         validation: Reviews to compare the probabilities on.
-        pseudo_labelled_reviews: Further reviews that the network has learnt from, for their
-            fingerprint.
         custom_reviews: The first ten are stored in the file, for people to try the model with.
         run_facts: Time of the run.
         training: Says whether the network has learnt from the validation reviews.
@@ -311,8 +236,6 @@ def export_model(
         "training": training.model_dump_json(),
         "training_data_sha256": training_set.fingerprint(),
     }
-    if len(pseudo_labelled_reviews):
-        facts["pseudo_labelled_reviews_sha256"] = pseudo_labelled_reviews.fingerprint()
     exported = convert_to_onnx(
         model,
         tokenizer,

@@ -8,7 +8,6 @@ from imdb_sentiment.pipelines.training.nodes import (
     fit_baseline,
     fit_best_model,
     fit_ngrams,
-    pseudo_label_reviews,
 )
 
 
@@ -23,22 +22,6 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 name="fit_baseline",
             ),
             Node(
-                func=pseudo_label_reviews,
-                inputs={
-                    "train": "train",
-                    "validation": "validation",
-                    "clean_unlabelled_reviews": "clean_unlabelled_reviews",
-                    "tokenizer": "tokenizer",
-                    "best_hyperparameters": "best_hyperparameters",
-                    "word_vectors": "word_vectors",
-                    "baseline": "baseline",
-                    "training": "params:training",
-                    "self_training": "params:self_training",
-                },
-                outputs="pseudo_labelled_reviews",
-                name="pseudo_label_reviews",
-            ),
-            Node(
                 func=fit_ngrams,
                 inputs=["train", "validation", "params:training"],
                 outputs="ngram_model",
@@ -49,7 +32,6 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 inputs={
                     "train": "train",
                     "validation": "validation",
-                    "pseudo_labelled_reviews": "pseudo_labelled_reviews",
                     "best_hyperparameters": "best_hyperparameters",
                     "word_vectors": "word_vectors",
                     "ngram_model": "ngram_model",
@@ -63,7 +45,6 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 inputs={
                     "fitted_model": "fitted_model",
                     "validation": "validation",
-                    "pseudo_labelled_reviews": "pseudo_labelled_reviews",
                     "study": "study",
                     "training": "params:training",
                 },
@@ -77,7 +58,6 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "tokenizer": "tokenizer",
                     "train": "train",
                     "validation": "validation",
-                    "pseudo_labelled_reviews": "pseudo_labelled_reviews",
                     "custom_reviews": "custom_reviews",
                     "run_facts": "run_facts",
                     "training": "params:training",

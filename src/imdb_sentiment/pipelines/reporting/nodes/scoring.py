@@ -23,7 +23,7 @@ from imdb_sentiment.evaluation.statistics import compare_models
 from imdb_sentiment.network.model import KerasModel, score_sequences
 from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.text.encoded_reviews import EncodedReviews, PseudoLabelledReviews
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 
 def score_test_reviews(
@@ -104,7 +104,6 @@ def compute_metrics(
     study: optuna.Study,
     calibration: dict[str, Any],
     export_check: dict[str, float],
-    pseudo_labelled_reviews: PseudoLabelledReviews,
     reviews: ReviewsParameters,
     report: ReportParameters,
 ) -> dict[str, Any]:
@@ -116,7 +115,6 @@ def compute_metrics(
         study: Output of the pipeline tuning: which reviews it chose by, and its best accuracy.
         calibration: Output of the pipeline training, with the temperature.
         export_check: Output of the pipeline training.
-        pseudo_labelled_reviews: Output of the pipeline training: the pseudo-labelled reviews.
         reviews: The labels; of two, the second is the positive class.
         report: How intervals and calibration are estimated.
 
@@ -153,7 +151,6 @@ def compute_metrics(
         "majority_test_accuracy": float(label_shares.max()),
         "tuned_on": evaluate_on,
         "tuning_accuracy": study.best_value,
-        "guessed_training_rows": len(pseudo_labelled_reviews),
         "test_set_unseen_in_tuning": evaluate_on != "test",
         **{f"export_{name}": value for name, value in export_check.items()},
     }

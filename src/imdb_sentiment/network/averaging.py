@@ -5,13 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from imdb_sentiment.network.model import KerasModel
-from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 
 
-def average_networks(
-    models: Sequence[KerasModel], ngrams: NgramModel | None = None, share: float = 0
-) -> KerasModel:
+def average_networks(models: Sequence[KerasModel]) -> KerasModel:
     """Return one network whose logits are the mean of the logits of several networks.
 
     The layers of the networks stand side by side, except the last one, which takes the outputs of
@@ -19,18 +16,12 @@ def average_networks(
 
     Args:
         models: From `train_model`, all with the same hyperparameters; they are not changed.
-        ngrams: Linear model of n-grams to average with the networks; required if `share` is not 0.
-        share: Weight of `ngrams` in the average, at least 0 and below 1. The mean of the networks
-            has the rest.
 
     Returns:
-        The average; a single network without n-grams is returned as it is.
-
-    Raises:
-        ValueError: `share` is not 0, but there is no model of n-grams.
+        The average; a single network is returned as it is.
 
     """
-    if len(models) == 1 and not share:
+    if len(models) == 1:
         return models[0]
     with tensorflow_setup():
         import keras
@@ -46,19 +37,8 @@ def average_networks(
             copy.set_weights(layer.get_weights())
         outputs.append(output)
     kernels, biases = zip(*(model.layers[-1].get_weights() for model in models), strict=True)
-    kernel, bias = np.concatenate(kernels) / len(models), np.mean(biases, axis=0)
-    if share:
-        if ngrams is None:
-            raise ValueError("share is not 0, but there is no model of n-grams")
-        from imdb_sentiment.network.layers import NgramScores
-
-        scores = NgramScores(ngrams.max_ngram, len(ngrams.bias))
-        outputs.append(scores(token_ids))
-        scores.set_weights([ngrams.table, ngrams.bias])
-        kernel = np.concatenate([(1 - share) * kernel, share * np.eye(len(bias))])
-        bias = (1 - share) * bias
     last = models[0].layers[-1]
     top = type(last).from_config(last.get_config())
     averaged = keras.Model(token_ids, top(keras.layers.Concatenate()(outputs)))
-    top.set_weights([kernel, bias])
+    top.set_weights([np.concatenate(kernels) / len(models), np.mean(biases, axis=0)])
     return averaged

@@ -1,4 +1,4 @@
-"""The network: how it is built, how it scores reviews, and how its logits are scaled.
+"""The network: how it is built and how it scores reviews.
 
 TensorFlow is imported inside the functions that need it.
 """
@@ -129,26 +129,6 @@ def require_word_vectors(
             f"{vocabulary_size:,}: run kedro run --pipelines data_processing again"
         )
     return word_vectors
-
-
-def divide_logits(model: KerasModel, temperature: float) -> KerasModel:
-    """Return a copy of a network with its logits divided by a temperature.
-
-    Args:
-        model: From `train_model` or `average_networks`; it is not changed.
-        temperature: Positive number. Above 1, probabilities become less extreme; below 1, more.
-
-    Returns:
-        The scaled network.
-
-    """
-    with tensorflow_setup():
-        import keras
-
-    scaled = keras.models.clone_model(model)
-    *others, kernel, bias = model.get_weights()
-    scaled.set_weights([*others, kernel / temperature, bias / temperature])
-    return scaled
 
 
 def count_known_tokens(model: KerasModel) -> int:

@@ -1,12 +1,15 @@
-"""A linear model of tokens and n-grams, to be averaged with the networks.
+"""A linear model of words, punctuation marks and n-grams, to be averaged with the network.
 
 After Wang and Manning, "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification"
-(ACL 2012), with logistic regression instead of their support vector machine. Averaging it with a
-recurrent network follows Mesnil et al., "Ensemble of Generative and Discriminative Techniques for
-Sentiment Analysis of Movie Reviews" (ICLR 2015, workshop).
+(ACL 2012), with TF-IDF instead of indicators and logistic regression instead of their support
+vector machine. Averaging such a model with a recurrent network follows Mesnil et al., "Ensemble of
+Generative and Discriminative Techniques for Sentiment Analysis of Movie Reviews" (ICLR 2015,
+workshop).
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,47 +17,90 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
+from imdb_sentiment.evaluation.averaging import Logits, count_outputs
 from imdb_sentiment.parameters import NgramsParameters
-from imdb_sentiment.text.encoded_reviews import EncodedReviews
+from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
 
-ROWS_AT_A_TIME = 1000
 PSEUDO_COUNT = 1.0  # added to the number of reviews with an n-gram, for each label
 
 
 @dataclass(frozen=True)
 class NgramModel:
-    """Weights of a linear model of n-grams.
+    """A linear model of the n-grams of a text.
 
     Attributes:
-        max_ngram: Length of the longest n-grams counted, in tokens; 0 for the empty model.
-        table: Weight of each bucket of n-grams, shape (buckets, outputs), dtype float32. With two
-            labels there is one output, for the second label; otherwise one per label.
+        max_ngram: Length of the longest n-grams, in words and punctuation marks.
+        hashes: Hash of each n-gram that the model knows, sorted, shape (n-grams,), dtype int64.
+        idf: Inverse document frequency of each n-gram, shape (n-grams,), dtype float32.
+        weights: Weight of each n-gram, its `idf` included, shape (n-grams, outputs), dtype
+            float32. With two labels there is one output, for the second label; otherwise one per
+            label.
         bias: Intercepts, shape (outputs,), dtype float32.
-        fit_fingerprint: From `fingerprint_fit`: identifies the reviews and parameters that the
-            model was fitted with. Empty for the empty model.
 
     """
 
     max_ngram: int
-    table: npt.NDArray[np.float32]
+    hashes: Hashes
+    idf: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
-    fit_fingerprint: str = ""
+
+    @classmethod
+    def empty(cls, n_labels: int) -> Self:
+        """Return a model that knows no n-gram, whose logits are 0."""
+        outputs = count_outputs(n_labels)
+        zeros = np.zeros((0, outputs), np.float32)
+        return cls(0, np.zeros(0, np.int64), zeros[:, 0], zeros, np.zeros(outputs, np.float32))
+
+    def score_texts(self, texts: Iterable[str]) -> Logits:
+        """Return the logits of each text.
+
+        Args:
+            texts: Cleaned texts.
+
+        Returns:
+            As `score`.
+
+        """
+        return self.score([hash_ngrams(text, self.max_ngram) for text in texts])
+
+    def score(self, reviews: Sequence[Hashes]) -> Logits:
+        """Return the logits of each review.
+
+        Args:
+            reviews: Hashes of the n-grams of each review, from `hash_ngrams`.
+
+        Returns:
+            Array of shape (reviews, outputs), dtype float64: the log-odds of the second of two
+            labels, or of each label against all others.
+
+        """
+        sums = np.zeros((len(reviews), len(self.bias)))
+        if len(self.hashes) and len(reviews):
+            found = _indicate(reviews, self.hashes)
+            norms = np.sqrt(found @ self.idf.astype(np.float64) ** 2)[:, np.newaxis]
+            np.divide(found @ self.weights.astype(np.float64), norms, out=sums, where=norms > 0)
+        return sums + self.bias
 
 
-def fingerprint_fit(reviews: EncodedReviews, parameters: NgramsParameters) -> str:
-    """Return a text that differs if a model is fitted to other reviews or in another way."""
-    return f"{reviews.fingerprint()} {parameters.model_dump_json(exclude={'share'})}"
+def fit_ngram_model(
+    reviews: Sequence[Hashes],
+    codes: npt.NDArray[np.integer],
+    n_labels: int,
+    parameters: NgramsParameters,
+) -> NgramModel:
+    """Fit logistic regression to TF-IDF of n-grams, scaled by their naive Bayes log-count ratios.
 
-
-def fit_ngram_model(reviews: EncodedReviews, parameters: NgramsParameters) -> NgramModel:
-    """Fit logistic regression to n-grams, weighted by their naive Bayes log-count ratio.
-
-    With more than two labels, one such model is fitted per label, against all others.
+    An n-gram counts once per review. With more than two labels, one such model is fitted per label,
+    against all others. If there are more n-grams than the model may have, those with the largest
+    weights are kept.
 
     Args:
-        reviews: Reviews to learn from; each label must occur.
-        parameters: Length and frequency of the n-grams, and the strength of the regularisation.
+        reviews: Hashes of the n-grams of each review, from `hash_ngrams`.
+        codes: Code of the label of each review, shape (reviews,); each label must occur.
+        n_labels: Number of labels, C; 2 or more.
+        parameters: Length, frequency and number of the n-grams, and the strength of the
+            regularisation.
 
     Returns:
         The fitted model.
@@ -63,65 +109,85 @@ def fit_ngram_model(reviews: EncodedReviews, parameters: NgramsParameters) -> Ng
         InputError: No n-gram occurs in enough reviews.
 
     """
-    indicators = _indicate_ngrams(reviews.sequences, parameters.max_ngram)
-    n_buckets = indicators.shape[1]
-    document_frequencies = np.bincount(indicators.indices, minlength=n_buckets)
-    kept = np.flatnonzero(document_frequencies >= parameters.min_document_frequency)
-    if not len(kept):
+    hashes, counts = np.unique(np.concatenate(reviews), return_counts=True)
+    is_frequent = counts >= parameters.min_document_frequency
+    hashes, counts = hashes[is_frequent], counts[is_frequent]
+    if not len(hashes):
         raise InputError(
             "no n-gram occurs in enough reviews: lower training.ngrams.min_document_frequency"
         )
-    indicators = indicators[:, kept]
-    binary = len(reviews.labels) == 2  # noqa: PLR2004
-    codes = [1] if binary else range(len(reviews.labels))
-    table = np.zeros((n_buckets, len(codes)), np.float32)
-    bias = np.zeros(len(codes), np.float32)
-    for output, code in enumerate(codes):
-        table[kept, output], bias[output] = _fit_label(
-            indicators, reviews.codes == code, parameters.inverse_regularisation
-        )
-    return NgramModel(parameters.max_ngram, table, bias, fingerprint_fit(reviews, parameters))
+    found = _indicate(reviews, hashes)
+    idf = 1 + np.log((1 + len(reviews)) / (1 + counts))  # as in scikit-learn
+    norms = np.sqrt(found @ idf**2)
+    norms[norms == 0] = 1  # a review without any of the n-grams
+    tf_idf = (sparse.diags_array(1 / norms) @ found @ sparse.diags_array(idf)).tocsr()
+    fits = [
+        _fit_label(found, tf_idf, codes == code, parameters.inverse_regularisation)
+        for code in ([1] if n_labels == 2 else range(n_labels))  # noqa: PLR2004
+    ]
+    columns, bias = zip(*fits, strict=True)
+    weights = idf[:, np.newaxis] * np.stack(columns, axis=1)
+    kept = np.argsort(-np.abs(weights).max(axis=1), kind="stable")[: parameters.max_features]
+    kept.sort()
+    return NgramModel(
+        parameters.max_ngram,
+        hashes[kept],
+        idf[kept].astype(np.float32),
+        weights[kept].astype(np.float32),
+        np.array(bias, np.float32),
+    )
 
 
 def _fit_label(
-    indicators: sparse.csr_array, has_label: npt.NDArray[np.bool_], inverse_regularisation: float
-) -> tuple[npt.NDArray[np.floating], float]:
+    found: sparse.csr_array,
+    tf_idf: sparse.csr_array,
+    has_label: npt.NDArray[np.bool_],
+    inverse_regularisation: float,
+) -> tuple[npt.NDArray[np.float64], float]:
     """Fit one label against all others.
 
     Args:
-        indicators: 1 where a review has an n-gram, shape (reviews, n-grams), dtype float32.
+        found: 1 where a review has an n-gram, shape (reviews, n-grams).
+        tf_idf: Their TF-IDF, rows of length 1, of the same shape.
         has_label: Whether a review has the label, shape (reviews,).
         inverse_regularisation: `C` of the logistic regression.
 
     Returns:
-        Weight of each n-gram, shape (n-grams,), and the intercept.
+        Weight of the TF-IDF of each n-gram, shape (n-grams,), and the intercept.
 
     """
     shares = []
     for rows in (has_label, ~has_label):
-        counts = PSEUDO_COUNT + np.asarray(indicators[rows].sum(axis=0)).ravel()
+        counts = PSEUDO_COUNT + rows.astype(np.float64) @ found
         shares.append(counts / counts.sum())
     log_ratios = np.log(shares[0] / shares[1])
-    model = LogisticRegression(C=inverse_regularisation, max_iter=1000)
-    model.fit(indicators @ sparse.diags_array(log_ratios), has_label)
+    # Coordinate descent on the dual problem is the fastest for so many features.
+    model = LogisticRegression(
+        C=inverse_regularisation, solver="liblinear", dual=True, random_state=0
+    )
+    model.fit(tf_idf @ sparse.diags_array(log_ratios), has_label)
     return log_ratios * model.coef_[0], float(model.intercept_[0])
 
 
-def _indicate_ngrams(
-    sequences: npt.NDArray[np.unsignedinteger], max_ngram: int
-) -> sparse.csr_array:
-    """Return 1 where a review has an n-gram, shape (reviews, buckets), dtype float32."""
-    with tensorflow_setup():
-        from imdb_sentiment.network.layers import BUCKETS, find_ngrams
+def _indicate(reviews: Sequence[Hashes], hashes: Hashes) -> sparse.csr_array:
+    """Return 1 where a review has an n-gram.
 
-    columns, numbers = [], []
-    for start in range(0, len(sequences), ROWS_AT_A_TIME):
-        buckets = np.asarray(find_ngrams(sequences[start : start + ROWS_AT_A_TIME], max_ngram))
-        columns.append(buckets[buckets > 0])
-        numbers.append(np.count_nonzero(buckets, axis=1))
-    indices = np.concatenate(columns)
-    ends = np.cumsum(np.concatenate([[0], *numbers]))
-    if len(indices) <= np.iinfo(np.int32).max:  # otherwise SciPy makes the indices int64 too
-        ends = ends.astype(np.int32)
-    ones = np.ones(len(indices), np.float32)
-    return sparse.csr_array((ones, indices, ends), shape=(len(sequences), BUCKETS))
+    Args:
+        reviews: Hashes of the n-grams of each review.
+        hashes: Hash of each n-gram that has a column, sorted.
+
+    Returns:
+        Matrix of shape (reviews, n-grams), dtype float64.
+
+    """
+    all_hashes = np.concatenate(reviews)
+    columns = np.minimum(np.searchsorted(hashes, all_hashes), len(hashes) - 1)
+    is_known = hashes[columns] == all_hashes
+    ends = np.cumsum([0, *map(len, reviews)])
+    known_before = np.concatenate([[0], np.cumsum(is_known)])
+    indices, pointers = columns[is_known], known_before[ends]
+    if len(indices) <= np.iinfo(np.int32).max:  # otherwise SciPy needs int64
+        indices, pointers = indices.astype(np.int32), pointers.astype(np.int32)
+    return sparse.csr_array(
+        (np.ones(len(indices)), indices, pointers), shape=(len(reviews), len(hashes))
+    )

@@ -1,6 +1,6 @@
 """Parameters of the pipeline training."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -8,21 +8,22 @@ from imdb_sentiment.parameters.base import Parameters
 
 
 class NgramsParameters(Parameters):
-    """A linear model on token n-grams, averaged with the networks.
+    """A linear model on n-grams of words and punctuation marks, averaged with the networks.
 
     Attributes:
-        share: Weight of the linear model in the average; the networks share the rest equally. 0
-            for no linear model.
-        max_ngram: Maximum number of tokens in an n-gram.
-        min_document_frequency: Minimum number of training reviews that contain the n-gram or
-            another one of the same hash bucket.
+        share: Share of the linear model in the average; the networks share the rest equally. `auto`
+            to fit it to held-out reviews, 0 for no linear model.
+        max_ngram: Maximum number of words and punctuation marks in an n-gram.
+        min_document_frequency: Minimum number of training reviews that contain the n-gram.
+        max_features: Maximum number of n-grams in the model: those with the largest weights.
         inverse_regularisation: `C` of the logistic regression.
 
     """
 
-    share: Annotated[float, Field(ge=0, lt=1)]
+    share: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)]
     max_ngram: Annotated[int, Field(ge=1)]
     min_document_frequency: Annotated[int, Field(ge=1)]
+    max_features: Annotated[int, Field(ge=1)]
     inverse_regularisation: Annotated[float, Field(gt=0)]
 
 
@@ -42,11 +43,6 @@ class TrainingParameters(Parameters):
     networks: Annotated[int, Field(ge=1)]
     ngrams: NgramsParameters
     seed: int
-
-    @property
-    def is_average(self) -> bool:
-        """Whether the final model is an average, not a single network."""
-        return self.networks > 1 or self.ngrams.share > 0
 
 
 class BaselineParameters(Parameters):

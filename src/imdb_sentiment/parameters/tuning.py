@@ -184,6 +184,10 @@ class TuningParameters(Parameters):
             clusters whose machines share neither a disk nor a database.
         sampler: Class that proposes hyperparameters.
         pruner: Class that ends unpromising trials after an epoch.
+        folds: Number of folds of a cross-validation on the training and validation rows: each
+            fold is scored by a network that has learnt from the others. 1 to score the validation
+            rows alone. `auto` for two folds if there are fewer than 5,000 rows, since few
+            validation rows can't tell two trials apart.
         evaluate_on: Rows that trials are scored on. With `test`, as in many tutorials, the test set
             takes part in choosing the model, so the test accuracy is too high.
         seed: Seed of the sampler, and of the training in every trial.
@@ -203,6 +207,7 @@ class TuningParameters(Parameters):
     dask_storage: bool
     sampler: OptunaClass
     pruner: OptunaClass
+    folds: Literal["auto"] | Annotated[int, Field(ge=1)]
     evaluate_on: Literal["validation", "test"]
     seed: int
     search_space: dict[str, Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]]

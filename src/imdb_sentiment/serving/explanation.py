@@ -6,7 +6,11 @@ import numpy as np
 
 from imdb_sentiment.serving.predictor import Prediction, Predictor
 from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.ngrams import Hashes, combine_hashes, hash_tokens, locate_tokens
 from imdb_sentiment.text.tokenizer import locate_known_words
+
+MAX_WORDS = 500  # words of a text that get an effect: the last ones, since each takes a prediction
+NOWHERE = (0, 0)  # start and stop of a word that is not there
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,8 @@ class Segment:
     Attributes:
         text: The characters of the segment, including white space and punctuation.
         effect: Drop in the probability of the predicted label when only this word is left out, from
-            -1 to 1. None if the segment is not a word that the model has read.
+            -1 to 1. None if the segment is not a word that the model has read, or one of
+            more than 500.
 
     """
 
@@ -53,21 +58,42 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
         The prediction, and the segments whose texts, joined in order, are the cleaned text.
 
     """
-    tokens, words, places = locate_known_words(predictor.tokenizer, cleaned)
-    if not places:
+    tokens, words, known = locate_known_words(predictor.tokenizer, cleaned)
+    if not known:
         return Prediction(None, {}), [Segment(cleaned, None)] if cleaned else []
-    (probabilities,) = predictor.score_tokens(tokens[np.newaxis])
+    places = _find_words(cleaned) if predictor.max_ngram else known
+    # Row 0 is the whole text, row i + 1 the text without word i.
+    sequences = np.zeros((len(places) + 1, len(tokens)), np.uint32)
+    known_starts, known_stops = np.array(known).T
+    for sequence, (start, stop) in zip(sequences, [NOWHERE, *places], strict=True):
+        is_kept = (known_stops <= start) | (known_starts >= stop)
+        kept = tokens[is_kept[words]]
+        sequence[len(tokens) - len(kept) :] = kept
+    ngrams = _leave_words_out(cleaned, places, predictor.max_ngram) if predictor.max_ngram else None
+    probabilities, *without = predictor.score_sequences(sequences, ngrams)
     label = probabilities.argmax()
-    shorter = np.zeros((len(places), len(tokens)), np.uint32)
-    for word, row in enumerate(shorter):
-        others = tokens[words != word]
-        row[len(row) - len(others) :] = others
-    without = predictor.score_sequences(shorter)[:, label]
-    effects = probabilities[label] - np.nan_to_num(without, nan=1 / len(predictor.labels))
+    unknown = 1 / len(predictor.labels)
     segments: list[Segment] = []
     end = 0
-    for (start, stop), effect in zip(places, effects.tolist(), strict=True):
+    for (start, stop), other in zip(places, without, strict=True):
+        effect = float(probabilities[label] - np.nan_to_num(other[label], nan=unknown))
         segments += [Segment(cleaned[end:start], None), Segment(cleaned[start:stop], effect)]
         end = stop
     segments.append(Segment(cleaned[end:], None))
     return predictor.name_label(probabilities), [segment for segment in segments if segment.text]
+
+
+def _find_words(text: str) -> list[tuple[int, int]]:
+    """Return the places of the last words of a text, without punctuation marks."""
+    places = locate_tokens(text)
+    return [(start, stop) for start, stop in places if text[start].isalnum()][-MAX_WORDS:]
+
+
+def _leave_words_out(text: str, places: list[tuple[int, int]], max_ngram: int) -> list[Hashes]:
+    """Return the n-grams of a text, and of the text without each of the words at `places`."""
+    hashes = hash_tokens(text)
+    starts, stops = np.array(locate_tokens(text)).T
+    return [
+        combine_hashes(hashes[(stops <= start) | (starts >= stop)], max_ngram)
+        for start, stop in [NOWHERE, *places]
+    ]

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from imdb_sentiment.evaluation.probabilities import complete_probabilities
 from imdb_sentiment.text.batching import count_tokens
 from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
 from imdb_sentiment.text.tokenizer import encode_texts
 
 MAX_TOKENS = 4096  # per call of the network; larger calls need more memory and are no faster
@@ -76,6 +77,8 @@ class Predictor:
     Attributes:
         labels: Names of the labels in the order of their codes.
         tokenizer: The tokenizer of the training; see `imdb_sentiment.text.tokenizer`.
+        max_ngram: Length of the longest n-grams that the model reads, in words and punctuation
+            marks; 0 if it reads none.
         examples: Texts for people to try the model with.
         facts: Further facts about the model, such as the versions of the packages that made it and
             the fingerprint of its data.
@@ -104,6 +107,7 @@ class Predictor:
         except KeyError as error:
             raise ModelError(f"it lacks {error}: export it with the pipeline training") from error
         self.tokenizer = Tokenizer.from_str(specification)
+        self.max_ngram = int(self.facts.pop("max_ngram", 0))
 
     @classmethod
     def load(cls, path: str | Path, threads: int | None = None) -> Self:
@@ -164,12 +168,25 @@ class Predictor:
             has no word that the model knows.
 
         """
-        return self.score_sequences(
-            encode_texts(self.tokenizer, [clean_text(text) for text in texts])
-        )
+        return self.score_cleaned([clean_text(text) for text in texts])
+
+    def score_cleaned(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return the probability of every label for each text that `clean_text` has cleaned.
+
+        Args:
+            texts: Cleaned texts.
+
+        Returns:
+            As `predict_probabilities`.
+
+        """
+        ngrams = [hash_ngrams(text, self.max_ngram) for text in texts] if self.max_ngram else None
+        return self.score_sequences(encode_texts(self.tokenizer, texts), ngrams)
 
     def score_sequences(
-        self, sequences: npt.NDArray[np.unsignedinteger]
+        self,
+        sequences: npt.NDArray[np.unsignedinteger],
+        ngrams: Sequence[Hashes] | None = None,
     ) -> npt.NDArray[np.float64]:
         """Return the probability of every label for each encoded review.
 
@@ -177,6 +194,8 @@ class Predictor:
 
         Args:
             sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
+            ngrams: For each review, the hashes of its n-grams; see `hash_ngrams`. Required if
+                `max_ngram` is not 0.
 
         Returns:
             Array of shape (reviews, labels), dtype float64. Each row sums to 1, or is NaN if the
@@ -186,23 +205,21 @@ class Predictor:
         lengths = count_tokens(sequences)
         probabilities = np.full((len(sequences), len(self.labels)), np.nan)
         for length in np.unique(lengths[lengths > 0]):
-            rows = np.flatnonzero(lengths == length)
-            probabilities[rows] = self.score_tokens(sequences[rows, -length:])
+            of_this_length = np.flatnonzero(lengths == length)
+            size = max(1, MAX_TOKENS // int(length))
+            for start in range(0, len(of_this_length), size):
+                rows = of_this_length[start : start + size]
+                inputs = {"token_ids": sequences[rows, -length:].astype(np.int32)}
+                if ngrams is not None:
+                    inputs["ngrams"] = _pad([ngrams[row] for row in rows])
+                (output,) = self._session.run(None, inputs)
+                probabilities[rows] = complete_probabilities(output)
         return probabilities
 
-    def score_tokens(self, tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-        """Return the probability of every label for texts of one length.
 
-        Args:
-            tokens: Token ids without padding, shape (texts, words), with at least one of each.
-
-        Returns:
-            Array of shape (texts, labels), dtype float64; each row sums to 1.
-
-        """
-        size = max(1, MAX_TOKENS // tokens.shape[1])
-        outputs = [
-            self._session.run(None, {"token_ids": tokens[start : start + size].astype(np.int32)})[0]
-            for start in range(0, len(tokens), size)
-        ]
-        return complete_probabilities(np.concatenate(outputs))
+def _pad(reviews: list[Hashes]) -> Hashes:
+    """Return the n-grams of reviews as one array, shape (reviews, most n-grams), padded with 0."""
+    padded = np.zeros((len(reviews), max(map(len, reviews))), np.int64)
+    for row, hashes in zip(padded, reviews, strict=True):
+        row[: len(hashes)] = hashes
+    return padded

@@ -1,7 +1,7 @@
 """Reviews as token ids, with their labels."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -69,6 +69,20 @@ class EncodedReviews:
             rows=np.concatenate([self.rows, other.rows]),
             labels=self.labels,
             vocabulary_size=self.vocabulary_size,
+        )
+
+    def take(self, indices: npt.NDArray[np.intp]) -> Self:
+        """Return the reviews at these positions, in their order.
+
+        Args:
+            indices: Positions in this set, shape (reviews,).
+
+        """
+        return replace(
+            self,
+            sequences=self.sequences[indices],
+            codes=self.codes[indices],
+            rows=self.rows[indices],
         )
 
     def fingerprint(self) -> str:

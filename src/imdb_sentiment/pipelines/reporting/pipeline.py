@@ -65,9 +65,13 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     )
 
 
-def _node(func: Callable[..., Any], inputs: str | list[str] | dict[str, str], output: str) -> Node:
+def _node(
+    func: Callable[..., Any],
+    inputs: str | list[str] | dict[str, str],
+    outputs: str | list[str],
+) -> Node:
     """Return a node that has the name of its function."""
-    return Node(func, inputs, output, name=func.__name__)
+    return Node(func, inputs, outputs, name=func.__name__)
 
 
 def _name_figure(func: Callable[..., Any]) -> str:
@@ -76,7 +80,17 @@ def _name_figure(func: Callable[..., Any]) -> str:
 
 def _score() -> list[Node]:
     return [
-        _node(scoring.score_test_reviews, ["model", "test", "clean_reviews"], "test_predictions"),
+        _node(
+            scoring.score_test_reviews,
+            {
+                "model": "model",
+                "ngram_model": "ngram_model",
+                "calibration": "calibration",
+                "test": "test",
+                "clean_reviews": "clean_reviews",
+            },
+            ["test_predictions", "part_predictions"],
+        ),
         _node(
             scoring.score_baseline,
             ["baseline", "clean_reviews", "params:reviews"],
@@ -87,6 +101,7 @@ def _score() -> list[Node]:
             scoring.compute_metrics,
             {
                 "test_predictions": "test_predictions",
+                "part_predictions": "part_predictions",
                 "baseline_predictions": "baseline_predictions",
                 "study": "study",
                 "calibration": "calibration",

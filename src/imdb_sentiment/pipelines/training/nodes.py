@@ -1,13 +1,14 @@
 """Training of the final model, and of the linear baseline that it is compared with."""
 
+import json
 import logging
 from collections.abc import Iterable
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import optuna
 import pandas as pd
 import sklearn.pipeline
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -15,68 +16,101 @@ from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.calibration import TEMPERATURE, fit_temperature
+from imdb_sentiment.evaluation.averaging import (
+    HeldOutLogits,
+    Weights,
+    count_outputs,
+    fit_weights,
+    to_logits,
+)
 from imdb_sentiment.evaluation.predictions import choose_texts
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
-from imdb_sentiment.network.model import KerasModel, divide_logits, score_sequences
-from imdb_sentiment.network.ngrams import NgramModel, fingerprint_fit, fit_ngram_model
+from imdb_sentiment.network.model import KerasModel, score_sequences
+from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
 from imdb_sentiment.network.training import History, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
     Hyperparameters,
+    SplitParameters,
     TrainingParameters,
+    TuningParameters,
 )
+from imdb_sentiment.pipelines.tuning.protocol import divide_reviews
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
+from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
 
 logger = logging.getLogger(__name__)
 
 MAX_EXPORT_DIFFERENCE = 1e-4  # between probabilities; rounding alone stays far below
-MIN_CALIBRATION_ROWS = 1000  # with fewer, the temperature depends too much on chance
-MIN_TEMPERATURE = 0.2  # if hardly any prediction is wrong, the best temperature is near 0
+MAX_COMPARED = 1000  # validation reviews whose probabilities are compared
+MIN_HELD_OUT_ROWS = 100  # with fewer, the weights depend too much on chance
+DEFAULT_SHARE = 0.5  # of the n-grams, if it can't be fitted
 MAX_EXAMPLES = 10  # custom reviews that are stored in the exported model
 
 
-class TemperatureSource(StrEnum):
-    """The model whose predictions for the validation reviews a temperature was fitted to."""
-
-    FINAL_MODEL = "final_model"
-    BEST_TRIAL = "best_trial"
-
-
 class UncalibratedReason(StrEnum):
-    """Why the probabilities of the final model are not calibrated."""
+    """Why the weights of the average are not fitted, and its probabilities not calibrated."""
 
     TOO_FEW_ROWS = "too_few_rows"
     NO_UNSEEN_ROWS = "no_unseen_rows"
-    MODEL_IS_AVERAGE = "model_is_average"
-    TRIAL_WITHOUT_TEMPERATURE = "trial_without_temperature"
-    IMPLAUSIBLE_TEMPERATURE = "implausible_temperature"
+    TRIAL_WITHOUT_LOGITS = "trial_without_logits"
 
 
 def fit_ngrams(
-    train: EncodedReviews, validation: EncodedReviews, training: TrainingParameters
-) -> NgramModel:
+    clean_reviews: Iterable[pd.DataFrame],
+    train: EncodedReviews,
+    validation: EncodedReviews,
+    *,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
+) -> tuple[NgramModel, HeldOutLogits]:
     """Fit the linear model of n-grams that is averaged with the networks.
 
     Args:
+        clean_reviews: Chunks with the columns `row`, `text` and `split`: the texts.
         train: Reviews to learn from.
         validation: Reviews to learn from as well, or not.
+        tuning: Which reviews the trials of the search were scored on.
+        split: How the reviews were divided.
         training: Says whether to learn from the validation reviews, and describes the n-grams.
 
     Returns:
-        The fitted model; an empty one if n-grams have no share in the final model.
+        The fitted model, and logits of the reviews that trials are scored on, from models that
+        have learnt from the same reviews as the trials. Both are empty if n-grams have no share in
+        the final model; there are no logits if trials are scored on the test reviews.
 
     Raises:
         InputError: No n-gram occurs in enough reviews.
 
     """
+    n_labels = len(train.labels)
+    nothing = HeldOutLogits(train.rows[:0], np.zeros((0, count_outputs(n_labels))))
     if not training.ngrams.share:
-        return NgramModel(0, np.zeros((0, 0), np.float32), np.zeros(0, np.float32))
+        return NgramModel.empty(n_labels), nothing
+    hashes: dict[int, Hashes] = {}
+    for chunk in clean_reviews:
+        rows = chunk[chunk["split"] != "test"]
+        for row, text in zip(rows["row"], rows["text"], strict=True):
+            hashes[row] = hash_ngrams(text, training.ngrams.max_ngram)
+
+    def fit(reviews: EncodedReviews) -> NgramModel:
+        learnt = [hashes[row] for row in reviews.rows]
+        return fit_ngram_model(learnt, reviews.codes, n_labels, training.ngrams)
+
+    held_out = [nothing]
+    if tuning.evaluate_on != "test":
+        for learnt, scored in divide_reviews(train, validation, tuning, split):
+            logits = fit(learnt).score([hashes[row] for row in scored.rows])
+            held_out.append(HeldOutLogits(scored.rows, logits))
     training_set, _ = _choose_training_set(train, validation, training)
-    return fit_ngram_model(training_set, training.ngrams)
+    return fit(training_set), HeldOutLogits(
+        np.concatenate([part.rows for part in held_out]),
+        np.concatenate([part.logits for part in held_out]),
+    )
 
 
 def fit_best_model(
@@ -85,37 +119,27 @@ def fit_best_model(
     validation: EncodedReviews,
     best_hyperparameters: Hyperparameters,
     word_vectors: npt.NDArray[np.float32],
-    ngram_model: NgramModel,
     training: TrainingParameters,
 ) -> tuple[KerasModel, History]:
-    """Train one or several networks with the best hyperparameters, and average what there is.
+    """Train one or several networks with the best hyperparameters, as the best trial was.
 
     Args:
         train: Reviews to learn from.
         validation: Reviews to learn from as well, or to score after each epoch.
         best_hyperparameters: From the tuning pipeline.
         word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width).
-        ngram_model: From `fit_ngrams`, to be averaged with the networks.
         training: Says whether to learn from the validation reviews, the number of networks, and the
             seed.
 
     Returns:
         The network after its last epoch, or after its best with early stopping, and its metrics per
-        epoch. With several networks or n-grams: their average, and the metrics of the first
-        network.
+        epoch. With several networks: their average, and the metrics of the first.
 
     Raises:
-        InputError: A hyperparameter needs word vectors or held-out reviews that are not there, or
-            the n-gram model is from another run.
+        InputError: A hyperparameter needs word vectors or held-out reviews that are not there.
 
     """
     training_set, held_out = _choose_training_set(train, validation, training)
-    ngrams = training.ngrams
-    if ngrams.share and ngram_model.fit_fingerprint != fingerprint_fit(training_set, ngrams):
-        raise InputError(
-            "the n-gram model was fitted to other reviews or with other parameters: run "
-            "kedro run --pipelines training from its beginning"
-        )
     networks, histories = [], []
     for number in range(training.networks):
         if training.networks > 1:
@@ -130,7 +154,7 @@ def fit_best_model(
         )
         networks.append(network)
         histories.append(history)
-    return average_networks(networks, ngram_model, ngrams.share), histories[0]
+    return average_networks(networks), histories[0]
 
 
 def _log_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
@@ -145,107 +169,136 @@ def _choose_training_set(
     return (train + validation, None) if training.use_validation_rows else (train, validation)
 
 
-def calibrate_model(
+def fit_average(
     *,
-    fitted_model: KerasModel,
+    network_held_out: HeldOutLogits,
+    ngrams_held_out: HeldOutLogits,
+    train: EncodedReviews,
     validation: EncodedReviews,
-    study: optuna.Study,
+    tuning: TuningParameters,
     training: TrainingParameters,
-) -> tuple[KerasModel, dict[str, Any]]:
-    """Calibrate the probabilities of the network by temperature scaling.
+) -> dict[str, Any]:
+    """Fit the weights of the network and the n-grams in their average, and so calibrate it.
 
-    The temperature is fitted to the validation reviews, if there are at least 1,000. If the final
-    model has learnt from them, its temperature is that of the best trial, which has the same
-    hyperparameters but did not learn from them; scikit-learn's `CalibratedClassifierCV` does the
-    same with `ensemble=False`.
+    The weights are fitted to predictions of the best trial, and of n-gram models that have learnt
+    from the same reviews as it: the final models have seen these reviews. scikit-learn's
+    `CalibratedClassifierCV` with `ensemble=False` does the same.
 
     Args:
-        fitted_model: From `fit_best_model`.
-        validation: The validation reviews.
-        study: From the tuning pipeline.
-        training: Says whether the network has learnt from the validation reviews.
+        network_held_out: From the tuning pipeline.
+        ngrams_held_out: From `fit_ngrams`, for the same reviews and possibly more.
+        train: Training reviews, some of which may be held out.
+        validation: Validation reviews.
+        tuning: Which reviews the trials of the search were scored on.
+        training: Share of the n-grams, if it is not to be fitted.
 
     Returns:
-        The network with its logits divided by the temperature, and the facts about the calibration
-        as JSON values: `temperature` (1 if not calibrated), `fitted_temperature` and its `source`
-        (None if none was fitted), `uncalibrated_reason` (None if calibrated) and
-        `validation_rows`.
+        JSON values: the `weights` of `network` and `ngrams`; what these mean, `ngram_share` and
+        `temperature` (1 if not calibrated); `uncalibrated_reason` (None if calibrated) and
+        `held_out_rows`, the number of reviews that the weights were fitted to.
+
+    Raises:
+        InputError: The held-out reviews of both are not the same.
 
     """
-    fitted = source = reason = None
-    if len(validation) < MIN_CALIBRATION_ROWS:
-        reason = UncalibratedReason.TOO_FEW_ROWS
-    elif not training.use_validation_rows:
-        source = TemperatureSource.FINAL_MODEL
-        found = score_sequences(fitted_model, validation.sequences)
-        fitted = fit_temperature(found, validation.codes)
-    elif study.user_attrs["protocol"]["evaluate_on"] == "test":
+    share = training.ngrams.share
+    reason = None
+    if tuning.evaluate_on == "test":
         reason = UncalibratedReason.NO_UNSEEN_ROWS
-    elif training.is_average:
-        reason = UncalibratedReason.MODEL_IS_AVERAGE
-    elif TEMPERATURE not in study.best_trial.user_attrs:
-        reason = UncalibratedReason.TRIAL_WITHOUT_TEMPERATURE
+    elif not len(network_held_out):
+        reason = UncalibratedReason.TRIAL_WITHOUT_LOGITS
+    elif len(network_held_out) < MIN_HELD_OUT_ROWS:
+        reason = UncalibratedReason.TOO_FEW_ROWS
+    if reason:
+        weights = Weights.from_share(DEFAULT_SHARE if share == "auto" else share)
     else:
-        source = TemperatureSource.BEST_TRIAL
-        fitted = study.best_trial.user_attrs[TEMPERATURE]
-    if fitted is not None and not MIN_TEMPERATURE <= fitted <= 1 / MIN_TEMPERATURE:
-        reason = UncalibratedReason.IMPLAUSIBLE_TEMPERATURE
-    temperature = 1.0 if fitted is None or reason else fitted
-    return divide_logits(fitted_model, temperature), {
-        "temperature": temperature,
-        "fitted_temperature": fitted,
-        "source": source,
+        pool = train + validation
+        codes = pd.Series(pool.codes, pool.rows)
+        ngrams = pd.DataFrame(ngrams_held_out.logits, ngrams_held_out.rows)
+        known = codes.index if share == 0 else ngrams.index
+        if not np.isin(network_held_out.rows, known).all():
+            raise InputError(
+                "the best trial was scored on other reviews than there are now: the data have been "
+                "processed again since. Search again: kedro run --pipelines tuning,training,reporting"
+            )
+        rows = network_held_out.rows
+        weights = fit_weights(
+            network_held_out.logits,
+            ngrams.loc[rows].to_numpy() if share else None,
+            codes.loc[rows].to_numpy(),
+            None if share == "auto" else share,
+        )
+    return {
+        "weights": asdict(weights),
+        "ngram_share": weights.share,
+        "temperature": weights.temperature,
         "uncalibrated_reason": reason,
-        "validation_rows": len(validation),
+        "held_out_rows": len(network_held_out),
     }
 
 
 def export_model(
     *,
     model: KerasModel,
+    ngram_model: NgramModel,
+    calibration: dict[str, Any],
     tokenizer: Tokenizer,
     train: EncodedReviews,
     validation: EncodedReviews,
+    clean_reviews: Iterable[pd.DataFrame],
     custom_reviews: pd.DataFrame,
     run_facts: dict[str, Any],
     training: TrainingParameters,
     custom: CustomReviewsParameters,
 ) -> tuple[bytes, dict[str, float]]:
-    """Export the network for deployment, and compare the probabilities of both.
+    """Export the average of both models for deployment, and compare its probabilities.
 
     Args:
         model: The trained network.
+        ngram_model: From `fit_ngrams`.
+        calibration: From `fit_average`.
         tokenizer: The tokenizer of the training.
-        train: Reviews that the network has learnt from, for their fingerprint.
-        validation: Reviews to compare the probabilities on.
+        train: Reviews that the models have learnt from, for their fingerprint.
+        validation: Reviews to compare the probabilities on, encoded.
+        clean_reviews: Chunks with the columns `row`, `text` and `split`: their texts.
         custom_reviews: The first ten are stored in the file, for people to try the model with.
         run_facts: Time of the run.
-        training: Says whether the network has learnt from the validation reviews.
+        training: Says whether the models have learnt from the validation reviews.
         custom: Name of the column with their text.
 
     Returns:
-        The ONNX model, and the largest difference between its probabilities and the network's.
+        The ONNX model, and the largest difference between its probabilities and those of the
+        average.
 
     Raises:
         RuntimeError: They differ by more than 1e-4.
 
     """
     training_set, _ = _choose_training_set(train, validation, training)
-    facts = {
-        "made": run_facts["time"],
-        "training": training.model_dump_json(),
-        "training_data_sha256": training_set.fingerprint(),
-    }
+    weights = Weights(**calibration["weights"])
     exported = convert_to_onnx(
         model,
         tokenizer,
         train.labels,
+        ngram_model=ngram_model if weights.ngrams else None,
+        weights=weights,
         examples=[text for text in choose_texts(custom_reviews, custom) if text][:MAX_EXAMPLES],
-        facts=facts,
+        facts={
+            "made": run_facts["time"],
+            "training": training.model_dump_json(),
+            "calibration": json.dumps(calibration),
+            "training_data_sha256": training_set.fingerprint(),
+        },
     )
-    with_words = validation.sequences[validation.lengths > 0]  # the others get no prediction
-    found = Predictor(exported).score_sequences(with_words)
-    expected = score_sequences(model, with_words)
+    texts = pd.concat(
+        chunk.loc[chunk["split"] == "validation", ["row", "text"]] for chunk in clean_reviews
+    ).set_index("row")["text"]
+    with_words = validation.take(np.flatnonzero(validation.lengths > 0)[:MAX_COMPARED])
+    known = texts.loc[with_words.rows].tolist()
+    found = Predictor(exported).score_cleaned(known)
+    expected = weights.average(
+        to_logits(score_sequences(model, with_words.sequences)), ngram_model.score_texts(known)
+    )
     difference = float(np.abs(found - expected).max(initial=0))
     if not difference <= MAX_EXPORT_DIFFERENCE:
         raise RuntimeError(

@@ -1,5 +1,6 @@
 """The search for the best hyperparameters, as an Optuna study that survives a crash."""
 
+import base64
 import logging
 from functools import partial
 from typing import Any
@@ -10,11 +11,17 @@ import optuna
 import pandas as pd
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.calibration import TEMPERATURE, fit_temperature
+from imdb_sentiment.evaluation.averaging import HeldOutLogits, Logits, count_outputs, to_logits
 from imdb_sentiment.network.model import require_word_vectors, score_sequences
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import NO_ROWS_TO_WATCH, train_model
-from imdb_sentiment.parameters import Hyperparameters, TrainingParameters, TuningParameters
+from imdb_sentiment.parameters import (
+    Hyperparameters,
+    SplitParameters,
+    TrainingParameters,
+    TuningParameters,
+)
+from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet, divide_reviews
 from imdb_sentiment.search import (
     RETRIED_TRIAL,
     SharedStudy,
@@ -29,20 +36,34 @@ from imdb_sentiment.text.encoded_reviews import EncodedReviews, compute_fingerpr
 
 logger = logging.getLogger(__name__)
 
+HELD_OUT_LOGITS = "held_out_logits"  # name of the user attribute of a trial
+MAX_STORED_ROWS = 5000
+MAX_STORED_NUMBERS = 20_000  # 53 kB of text: MySQL's limit for an attribute is 64 kB
+MAX_LOGIT = 30.0  # certainty; float16 has no room for much more
 
-def select_evaluation_set(
-    validation: EncodedReviews, test: EncodedReviews, tuning: TuningParameters
-) -> EncodedReviews:
-    """Return the reviews that trials are scored on.
+
+def hold_out_reviews(
+    train: EncodedReviews,
+    validation: EncodedReviews,
+    test: EncodedReviews,
+    tuning: TuningParameters,
+    split: SplitParameters,
+) -> list[HeldOutSet]:
+    """Decide which reviews a trial learns from, and which it is scored on.
 
     Args:
-        validation: Reviews held out of training for this purpose.
+        train: Training reviews.
+        validation: Validation reviews.
         test: Reviews held out of everything; if trials are scored on them, the test accuracy is too
             high.
-        tuning: Which of the two to use: `evaluate_on`.
+        tuning: Which reviews to score on, and the number of folds.
+        split: How the reviews were divided.
 
     Returns:
-        One of the two.
+        Pairs of reviews to learn from and others to score on; several with cross-validation.
+
+    Raises:
+        InputError: Cross-validation is asked for, but would divide groups of rows.
 
     """
     if tuning.evaluate_on == "test":
@@ -50,37 +71,36 @@ def select_evaluation_set(
             "tuning.evaluate_on is 'test': the hyperparameters are chosen on the test set, so the "
             "test accuracy will be too optimistic. The metrics record this."
         )
-        return test
-    return validation
+        return [(train, test)]
+    return divide_reviews(train, validation, tuning, split)
 
 
 def tune_hyperparameters(
     study_storage: optuna.storages.BaseStorage,
-    train: EncodedReviews,
-    evaluation: EncodedReviews,
+    held_out_sets: list[HeldOutSet],
     word_vectors: npt.NDArray[np.float32],
     *,
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
     training: TrainingParameters,
-) -> tuple[optuna.Study, Hyperparameters]:
+) -> tuple[optuna.Study, Hyperparameters, HeldOutLogits]:
     """Run the missing trials of the study and return the best hyperparameters.
 
-    A trial trains a network on `train`; its value is the best accuracy on `evaluation` of all
-    epochs. With one worker, the trials are the same whether the study was interrupted or not, since
+    The value of a trial is the accuracy of its network on reviews that it has not learnt from, with
+    the weights that the final model would keep: see `train_candidate`. With one worker, the trials are the same whether the study was interrupted or not, since
     each of its `n_trials` slots has a sampler with a seed of its own.
 
     Args:
         study_storage: Storage of the study; every trial is written to it when it ends.
-        train: Reviews to train on.
-        evaluation: Reviews to score on.
+        held_out_sets: From `hold_out_reviews`.
         word_vectors: Initial values of a pretrained embedding, shape (vocabulary, size).
         hyperparameters: Values of the hyperparameters that are not searched.
         tuning: Search space, number of trials, sampler, pruner, workers, seed, name of the study.
         training: Whether rows will be held out when the final model is trained.
 
     Returns:
-        The study, copied into memory, and all hyperparameters of the best trial.
+        The study, copied into memory; all hyperparameters of the best trial; and its logits for
+        reviews that it did not learn from, at most 5,000 of them.
 
     Raises:
         InputError: The study of that name was made with other data, another search space or another
@@ -88,18 +108,19 @@ def tune_hyperparameters(
             trial has completed; Dask is needed but missing.
 
     """
-    _require_inputs(train, word_vectors, hyperparameters, tuning, training)
+    vocabulary_size = held_out_sets[0][0].vocabulary_size
+    _require_inputs(vocabulary_size, word_vectors, hyperparameters, tuning, training)
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the search has a log of its own
     with open_workers(tuning.workers, tuning.scheduler_address) as workers:
         storage = workers.share_storage(study_storage) if tuning.dask_storage else study_storage
         study = _open_study(storage, tuning)
-        origin = _describe_origin(train, evaluation, word_vectors, hyperparameters, tuning)
+        origin = _describe_origin(held_out_sets, word_vectors, hyperparameters, tuning)
         _require_same_origin(study.optuna_study, origin)
         try:
             run_trials(
                 study,
                 partial(train_candidate, hyperparameters=hyperparameters, tuning=tuning),
-                (train, evaluation, word_vectors),
+                (held_out_sets, word_vectors),
                 workers=workers,
                 timeout=tuning.timeout,
                 patience=tuning.patience,
@@ -121,36 +142,42 @@ def tune_hyperparameters(
             best.value,
             format_values(best.params),
         )
-        return _copy_into_memory(study), _override(hyperparameters, best.params)
+        return (
+            _copy_into_memory(study),
+            _override(hyperparameters, best.params),
+            _read_logits(best, held_out_sets),
+        )
 
 
 def train_candidate(
     trial: optuna.Trial,
-    data: tuple[EncodedReviews, EncodedReviews, npt.NDArray[np.float32]],
+    data: tuple[list[HeldOutSet], npt.NDArray[np.float32]],
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
 ) -> float:
-    """Train a network with the hyperparameters of a trial: the objective of the search.
+    """Train networks with the hyperparameters of a trial: the objective of the search.
 
-    The temperature that calibrates the network is stored in the trial's `user_attrs`.
+    The logits for reviews that the networks have not learnt from are stored in the trial's
+    `user_attrs`. The weighting of the final average is fitted to those of the best trial.
 
     Args:
-        trial: The trial; the accuracy after each epoch is reported to it.
-        data: Reviews to train on, reviews to score on, and word vectors.
+        trial: The trial. The accuracy after each epoch is reported to it, or with cross-validation
+            that after each fold.
+        data: From `hold_out_reviews`, and word vectors.
         hyperparameters: Values of the hyperparameters that are not searched.
         tuning: Seed of the training.
 
     Returns:
-        The best accuracy of all epochs, between 0 and 1.
+        The accuracy of the trained networks, between 0 and 1: the weights after the last epoch
+        count, or with early stopping those of the best epoch, as for the final model.
 
     Raises:
         TrialPruned: The pruner has ended the trial.
 
     """
-    train, evaluation, word_vectors = data
+    held_out_sets, word_vectors = data
 
-    def report(epoch: int, epochs: int, figures: dict[str, float]) -> None:
-        accuracy = figures["val_accuracy"]
+    def report_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
         logger.info(
             "Trial %d, epoch %d of %d: loss %.4f, %s accuracy %.4f",
             trial.number,
@@ -158,26 +185,73 @@ def train_candidate(
             epochs,
             figures["loss"],
             tuning.evaluate_on,
-            accuracy,
+            figures["val_accuracy"],
         )
-        trial.report(accuracy, step=epoch - 1)
-        if trial.should_prune():
-            raise optuna.TrialPruned(f"pruned after epoch {epoch}")
+        if len(held_out_sets) == 1:
+            _report(trial, figures["val_accuracy"], epoch, f"pruned after epoch {epoch}")
 
     with tensorflow_setup():
         import keras
 
-    try:
-        candidate = _override(hyperparameters, trial.params)
-        model, history = train_model(
-            train, candidate, tuning.seed, evaluation, report, word_vectors=word_vectors
-        )
-        scores = score_sequences(model, evaluation.sequences)
-        if np.isfinite(scores).all():  # else the network has diverged, as its accuracy shows
-            trial.set_user_attr(TEMPERATURE, fit_temperature(scores, evaluation.codes))
-        return max(history["val_accuracy"])
-    finally:
-        keras.backend.clear_session()  # otherwise memory grows from trial to trial
+    candidate = _override(hyperparameters, trial.params)
+    scores: list[npt.NDArray[np.float64]] = []
+    codes: list[npt.NDArray[np.unsignedinteger]] = []
+    for fold, (learnt, held_out) in enumerate(held_out_sets, start=1):
+        try:
+            model, _ = train_model(
+                learnt, candidate, tuning.seed, held_out, report_epoch, word_vectors=word_vectors
+            )
+            scores.append(score_sequences(model, held_out.sequences))
+        finally:
+            keras.backend.clear_session()  # otherwise memory grows from trial to trial
+        codes.append(held_out.codes)
+        hits = np.concatenate(scores).argmax(axis=1) == np.concatenate(codes)
+        accuracy = float(hits.mean())
+        if len(held_out_sets) > 1:
+            logger.info(
+                "Trial %d, fold %d of %d: accuracy %.4f so far",
+                trial.number,
+                fold,
+                len(held_out_sets),
+                accuracy,
+            )
+            _report(trial, accuracy, fold, f"pruned after fold {fold}")
+    if np.isfinite(np.concatenate(scores)).all():  # else the network has diverged
+        trial.set_user_attr(HELD_OUT_LOGITS, _encode_logits(to_logits(np.concatenate(scores))))
+    return accuracy
+
+
+def _report(trial: optuna.Trial, accuracy: float, step: int, reason: str) -> None:
+    trial.report(accuracy, step=step - 1)
+    if trial.should_prune():
+        raise optuna.TrialPruned(reason)
+
+
+def _encode_logits(logits: Logits) -> str:
+    """Return logits as text that fits into a database: float16, of at most 5,000 reviews."""
+    chosen = logits[_choose_evenly(len(logits), logits.shape[1])]
+    return base64.b64encode(chosen.clip(-MAX_LOGIT, MAX_LOGIT).astype("<f2").tobytes()).decode()
+
+
+def _read_logits(
+    trial: optuna.trial.FrozenTrial, held_out_sets: list[HeldOutSet]
+) -> HeldOutLogits:
+    """Return what `_encode_logits` has stored in a trial; nothing if the network diverged."""
+    rows = np.concatenate([held_out.rows for _, held_out in held_out_sets])
+    outputs = count_outputs(len(held_out_sets[0][0].labels))
+    if HELD_OUT_LOGITS not in trial.user_attrs:
+        return HeldOutLogits(rows[:0], np.zeros((0, outputs)))
+    stored = np.frombuffer(base64.b64decode(trial.user_attrs[HELD_OUT_LOGITS]), "<f2")
+    return HeldOutLogits(
+        rows[_choose_evenly(len(rows), outputs)],
+        stored.reshape(-1, outputs).astype(np.float64),
+    )
+
+
+def _choose_evenly(n_rows: int, outputs: int) -> npt.NDArray[np.intp]:
+    """Return positions of rows, evenly spaced if there are more than can be stored."""
+    n = min(n_rows, MAX_STORED_ROWS, MAX_STORED_NUMBERS // outputs)
+    return np.linspace(0, n_rows - 1, n).round().astype(np.intp)
 
 
 def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
@@ -210,14 +284,14 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
 
 
 def _require_inputs(
-    train: EncodedReviews,
+    vocabulary_size: int,
     word_vectors: npt.NDArray[np.float32],
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
     training: TrainingParameters,
 ) -> None:
     if _may_be_on("pretrained_embedding", hyperparameters, tuning):
-        require_word_vectors(word_vectors, train.vocabulary_size)
+        require_word_vectors(word_vectors, vocabulary_size)
     if training.use_validation_rows and _may_be_on(
         "early_stopping_patience", hyperparameters, tuning
     ):
@@ -269,15 +343,14 @@ def _copy_into_memory(study: SharedStudy) -> optuna.Study:
 
 
 def _describe_origin(
-    train: EncodedReviews,
-    evaluation: EncodedReviews,
+    held_out_sets: list[HeldOutSet],
     word_vectors: npt.NDArray[np.float32],
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
 ) -> dict[str, Any]:
     """Return what all trials of a study must have in common, as JSON values."""
     fixed = hyperparameters.model_dump(exclude=set(tuning.search_space))
-    data = [train.fingerprint(), evaluation.fingerprint()]
+    data = [reviews.fingerprint() for pair in held_out_sets for reviews in pair]
     if _may_be_on("pretrained_embedding", hyperparameters, tuning):
         data.append(compute_fingerprint(word_vectors))
     space = {name: range_.model_dump(mode="json") for name, range_ in tuning.search_space.items()}

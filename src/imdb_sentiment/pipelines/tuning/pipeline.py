@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from imdb_sentiment.pipelines.tuning.nodes import (
-    select_evaluation_set,
+    hold_out_reviews,
     tabulate_trials,
     tune_hyperparameters,
 )
@@ -14,23 +14,22 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     return Pipeline(
         [
             Node(
-                func=select_evaluation_set,
-                inputs=["validation", "test", "params:tuning"],
-                outputs="evaluation",
-                name="select_evaluation_set",
+                func=hold_out_reviews,
+                inputs=["train", "validation", "test", "params:tuning", "params:split"],
+                outputs="held_out_sets",
+                name="hold_out_reviews",
             ),
             Node(
                 func=tune_hyperparameters,
                 inputs={
                     "study_storage": "study_storage",
-                    "train": "train",
-                    "evaluation": "evaluation",
+                    "held_out_sets": "held_out_sets",
                     "word_vectors": "word_vectors",
                     "hyperparameters": "params:hyperparameters",
                     "tuning": "params:tuning",
                     "training": "params:training",
                 },
-                outputs=["study", "best_hyperparameters"],
+                outputs=["study", "best_hyperparameters", "network_held_out"],
                 name="tune_hyperparameters",
             ),
             Node(

@@ -36,7 +36,7 @@ Facts = dict[str, Any]
 class Verdict(StrEnum):
     """Which of the two models the test shows to be better."""
 
-    LSTM = "lstm"
+    MODEL = "model"
     BASELINE = "baseline"
     NEITHER = "neither"
 
@@ -144,7 +144,6 @@ def collect_facts(
 
     """
     made_with = Predictor(onnx_model).facts
-    training = {"ngrams": {"share": 0}} | json.loads(made_with["training"])  # old models have none
     states = [trial.state.name.lower() for trial in study.trials]
     return {
         "metrics": metrics,
@@ -159,8 +158,8 @@ def collect_facts(
         "model": {
             "versions": json.loads(made_with["versions"]),
             "made": made_with["made"],
-            "training": training,
-            "classifier": "LSTM with n-grams" if training["ngrams"]["share"] else "LSTM",
+            "training": json.loads(made_with["training"]),
+            "classifier": "LSTM and n-grams" if metrics["ngram_share"] else "LSTM",
             "training_data_sha256": made_with["training_data_sha256"],
         },
         "custom_reviews": len(custom_predictions),
@@ -206,7 +205,7 @@ def judge(metrics: dict[str, Any]) -> Verdict:
     if metrics["mcnemar_p_value"] >= SIGNIFICANCE_LEVEL:
         return Verdict.NEITHER
     better = metrics["test_accuracy"] > metrics["baseline_test_accuracy"]
-    return Verdict.LSTM if better else Verdict.BASELINE
+    return Verdict.MODEL if better else Verdict.BASELINE
 
 
 def _count_lengths(lengths: dict[str, npt.NDArray[np.int64]]) -> Facts:

@@ -8,45 +8,63 @@ import optuna
 import pandas as pd
 import sklearn.pipeline
 
-from imdb_sentiment.evaluation.calibration import measure_calibration, rescale_probabilities
+from imdb_sentiment.evaluation.averaging import Weights, to_logits, to_probabilities
 from imdb_sentiment.evaluation.metrics import score_predictions
 from imdb_sentiment.evaluation.predictions import (
     add_predictions,
     align_rows,
     choose_texts,
-    get_codes,
-    get_probabilities,
     is_correct,
     tabulate_predictions,
 )
 from imdb_sentiment.evaluation.statistics import compare_models
 from imdb_sentiment.network.model import KerasModel, score_sequences
+from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 
 def score_test_reviews(
-    model: KerasModel, test: EncodedReviews, clean_reviews: Iterable[pd.DataFrame]
-) -> pd.DataFrame:
-    """Score the test reviews with the network.
+    *,
+    model: KerasModel,
+    ngram_model: NgramModel,
+    calibration: dict[str, Any],
+    test: EncodedReviews,
+    clean_reviews: Iterable[pd.DataFrame],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score the test reviews with the average that is shipped, and with each of its parts.
 
     Args:
         model: The trained network.
+        ngram_model: Output of the pipeline training.
+        calibration: Output of the pipeline training: the weights of both.
         test: The encoded test reviews.
         clean_reviews: Chunks with `row`, `text` and `split`; the source of the texts.
 
     Returns:
         One row per test review, in the order of the file: `row`, `review`, `sentiment`,
         `predicted_sentiment`, the `probability` of that prediction, and `probability_LABEL` for
-        each label.
+        each label; and a table of the predictions of each part, in which `model` is `lstm` or
+        `ngrams` instead of `review`. There are none of the n-grams if they have no weight.
 
     """
     texts = _select_test_rows(clean_reviews).set_index("row")["text"].reindex(pd.Index(test.rows))
-    predictions = tabulate_predictions(score_sequences(model, test.sequences), test.labels)
     sentiments = np.array(test.labels, dtype=object)[test.codes]
-    known = pd.DataFrame({"row": test.rows, "review": texts.to_numpy(), "sentiment": sentiments})
-    return pd.concat([known, predictions], axis="columns")
+    known = pd.DataFrame({"row": test.rows, "sentiment": sentiments})
+    weights = Weights(**calibration["weights"])
+    network = to_logits(score_sequences(model, test.sequences))
+    ngrams = ngram_model.score_texts(texts)
+    parts = {"lstm": network, "ngrams": ngrams} if weights.ngrams else {"lstm": network}
+    tables = [
+        known.assign(model=name).join(
+            tabulate_predictions(to_probabilities(logits), test.labels)
+        )
+        for name, logits in parts.items()
+    ]
+    average = tabulate_predictions(weights.average(network, ngrams), test.labels)
+    known.insert(1, "review", texts.to_numpy())
+    return known.join(average), pd.concat(tables, ignore_index=True)
 
 
 def score_baseline(
@@ -54,7 +72,7 @@ def score_baseline(
     clean_reviews: Iterable[pd.DataFrame],
     reviews: ReviewsParameters,
 ) -> pd.DataFrame:
-    """Score the test reviews with the linear model.
+    """Score the test reviews with the linear baseline.
 
     Args:
         baseline: Output of the pipeline training.
@@ -62,7 +80,7 @@ def score_baseline(
         reviews: The labels.
 
     Returns:
-        The columns of the network's predictions, except `review`.
+        The columns of the model's predictions, except `review`.
 
     """
     test = _select_test_rows(clean_reviews)
@@ -100,6 +118,7 @@ def score_custom_reviews(
 def compute_metrics(
     *,
     test_predictions: pd.DataFrame,
+    part_predictions: pd.DataFrame,
     baseline_predictions: pd.DataFrame,
     study: optuna.Study,
     calibration: dict[str, Any],
@@ -107,20 +126,22 @@ def compute_metrics(
     reviews: ReviewsParameters,
     report: ReportParameters,
 ) -> dict[str, Any]:
-    """Compare the network with the truth, the linear model and the most frequent label.
+    """Compare the model with the truth, its parts, the linear baseline and the most frequent label.
 
     Args:
         test_predictions: Output of `score_test_reviews`.
+        part_predictions: Output of `score_test_reviews`: the predictions of each part of the model.
         baseline_predictions: Output of `score_baseline`, for the same rows.
         study: Output of the pipeline tuning: which reviews it chose by, and its best accuracy.
-        calibration: Output of the pipeline training, with the temperature.
+        calibration: Output of the pipeline training, with the weights of the parts.
         export_check: Output of the pipeline training.
         reviews: The labels; of two, the second is the positive class.
         report: How intervals and calibration are estimated.
 
     Returns:
-        The scores of the network with the prefix `test_` (see `score_predictions`), those of the
-        baseline with the prefix `baseline_test_`, McNemar's test of the two, and what is needed to
+        The scores of the model with the prefix `test_` (see `score_predictions`), those of its
+        parts and of the baseline with the prefixes `lstm_test_`, `ngrams_test_` and
+        `baseline_test_`, McNemar's test of the model and the baseline, and what is needed to
         interpret them.
 
     """
@@ -128,24 +149,23 @@ def compute_metrics(
     comparison = compare_models(
         is_correct(test_predictions), is_correct(align_rows(baseline_predictions, test_predictions))
     )
-    as_trained = rescale_probabilities(
-        get_probabilities(test_predictions, reviews.labels), 1 / calibration["temperature"]
-    )
-    calibration_as_trained = measure_calibration(
-        as_trained, get_codes(test_predictions, reviews.labels), report.calibration_bins
-    )
+    scored = {
+        "": test_predictions,
+        **{f"{name}_": part for name, part in part_predictions.groupby("model", sort=False)},
+        "baseline_": baseline_predictions,
+    }
     label_shares = test_predictions["sentiment"].value_counts(normalize=True)
     return {
         "file": reviews.file,
         "test_rows": len(test_predictions),
         **{
             f"{prefix}test_{name}": value
-            for prefix, frame in (("", test_predictions), ("baseline_", baseline_predictions))
-            for name, value in score_predictions(frame, reviews.labels, report).items()
+            for prefix, predictions in scored.items()
+            for name, value in score_predictions(predictions, reviews.labels, report).items()
         },
-        "test_calibration_error_as_trained": calibration_as_trained.error,
+        "ngram_share": calibration["ngram_share"],
         "temperature": calibration["temperature"],
-        "right_only_by_lstm": comparison.only_first,
+        "right_only_by_model": comparison.only_first,
         "right_only_by_baseline": comparison.only_second,
         "mcnemar_p_value": comparison.p_value,
         "majority_test_accuracy": float(label_shares.max()),

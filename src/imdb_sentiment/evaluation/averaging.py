@@ -1,0 +1,153 @@
+"""The weighted average of the network and the linear model of n-grams.
+
+The weights are fitted to held-out reviews, as in Wolpert, "Stacked generalization" (Neural Networks
+5, 1992), and are not negative, as in Breiman, "Stacked regressions" (Machine Learning 24, 1996).
+Since they need not sum to 1, they also scale the logits, which calibrates the probabilities (Guo et
+al., "On Calibration of Modern Neural Networks", ICML 2017).
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import scipy.optimize
+import scipy.special
+
+Logits = npt.NDArray[np.float64]
+
+MIN_PROBABILITY = 1e-12  # smaller probabilities are raised to it before a logarithm is taken
+MAX_WEIGHT = 20.0
+
+
+@dataclass(frozen=True)
+class HeldOutLogits:
+    """Logits of a model for reviews that it was not trained on.
+
+    Attributes:
+        rows: Row number of each review in the CSV, shape (reviews,), dtype int64.
+        logits: Logits as from `to_logits`, shape (reviews, outputs), dtype float64.
+
+    """
+
+    rows: npt.NDArray[np.int64]
+    logits: Logits
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the logits of two models, whose sum is the logits of their average.
+
+    Attributes:
+        network: Weight of the network, at least 0.
+        ngrams: Weight of the linear model of n-grams, at least 0.
+
+    """
+
+    network: float
+    ngrams: float
+
+    @property
+    def share(self) -> float:
+        """Share of the n-grams in the average, between 0 and 1."""
+        total = self.network + self.ngrams
+        return self.ngrams / total if total else 0.0
+
+    @property
+    def temperature(self) -> float:
+        """Number that the average of the logits is divided by."""
+        return 1 / (self.network + self.ngrams)
+
+    @classmethod
+    def from_share(cls, share: float, temperature: float = 1.0) -> Self:
+        """Return the weights of a given share of the n-grams and a temperature."""
+        return cls((1 - share) / temperature, share / temperature)
+
+    def average(self, network: Logits, ngrams: Logits) -> Logits:
+        """Return the probability of every label.
+
+        Args:
+            network: Logits of the network, shape (reviews, outputs).
+            ngrams: Logits of the n-grams, of the same shape.
+
+        Returns:
+            Array of shape (reviews, labels), dtype float64; each row sums to 1.
+
+        """
+        return to_probabilities(self.network * network + self.ngrams * ngrams)
+
+
+def count_outputs(n_labels: int) -> int:
+    """Return the number of logits per review: 1 for two labels, otherwise one per label."""
+    return 1 if n_labels == 2 else n_labels  # noqa: PLR2004
+
+
+def to_logits(probabilities: npt.NDArray[np.float64]) -> Logits:
+    """Return the logits of probabilities.
+
+    Args:
+        probabilities: Probability of every label, shape (reviews, labels).
+
+    Returns:
+        With two labels, the log-odds of the second, shape (reviews, 1); otherwise the logarithms of
+        the probabilities, shape (reviews, labels).
+
+    """
+    logarithms: Logits = np.log(probabilities.clip(MIN_PROBABILITY))
+    return logarithms[:, 1:] - logarithms[:, :1] if probabilities.shape[1] == 2 else logarithms  # noqa: PLR2004
+
+
+def to_probabilities(logits: Logits) -> npt.NDArray[np.float64]:
+    """Return the probability of every label, shape (reviews, labels); the inverse of `to_logits`."""
+    return scipy.special.softmax(_complete(logits), axis=1)
+
+
+def fit_weights(
+    network: Logits, ngrams: Logits | None, codes: npt.NDArray[np.integer], share: float | None
+) -> Weights:
+    """Return the weights with the lowest log loss.
+
+    Args:
+        network: Logits of the network, shape (reviews, outputs), for reviews that it was not
+            trained on.
+        ngrams: Logits of the n-grams for the same reviews; None if there is no such model.
+        codes: Codes of the true labels, shape (reviews,).
+        share: Share of the n-grams, if it is given; None to fit it.
+
+    Returns:
+        The fitted weights. A weak penalty keeps them finite where every prediction is right, as
+        scikit-learn's `LogisticRegression(C=1)` would.
+
+    """
+    models = [network] if ngrams is None else [network, ngrams]
+    if ngrams is not None and share is not None:
+        models = [(1 - share) * network + share * ngrams]
+    stacked = np.stack([_complete(model) for model in models])  # (models, reviews, labels)
+    rows = np.arange(len(codes))
+
+    def loss(weights: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        logits = np.tensordot(weights, stacked, axes=1)
+        logarithms = scipy.special.log_softmax(logits, axis=1)
+        residuals = np.exp(logarithms)
+        residuals[rows, codes] -= 1
+        gradient = (stacked * residuals).sum(axis=(1, 2)) + weights
+        return float(-logarithms[rows, codes].sum() + weights @ weights / 2), gradient
+
+    start = np.full(len(models), 1 / len(models))
+    found = scipy.optimize.minimize(
+        loss, start, jac=True, bounds=[(0, MAX_WEIGHT)] * len(models), method="L-BFGS-B"
+    ).x
+    if len(found) == 2:  # noqa: PLR2004
+        return Weights(float(found[0]), float(found[1]))
+    scale = max(float(found[0]), 1 / MAX_WEIGHT)
+    return Weights.from_share(share or 0.0 if ngrams is not None else 0.0, 1 / scale)
+
+
+def _complete(logits: Logits) -> Logits:
+    """Return one logit per label: for a single output, that of the first label is 0."""
+    if logits.shape[1] > 1:
+        return logits
+    return np.hstack([np.zeros_like(logits), logits])

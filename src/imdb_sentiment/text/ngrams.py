@@ -1,0 +1,72 @@
+"""Words, punctuation marks and the n-grams of a whole text, as hashes."""
+
+import re
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+# A word, whose apostrophes are part of it, or a single punctuation mark or symbol.
+_TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ divided by the golden ratio (Knuth, TAOCP 6.4)
+
+Hashes = npt.NDArray[np.int64]
+
+
+def locate_tokens(text: str) -> list[tuple[int, int]]:
+    """Return the start and the end of each word and punctuation mark, as in a slice."""
+    return [token.span() for token in _TOKEN.finditer(text)]
+
+
+def hash_tokens(text: str) -> npt.NDArray[np.uint64]:
+    """Return the hash of each word and punctuation mark of a cleaned text, in their order.
+
+    Words are compared in lower case. The hash is a CRC-32, so it is the same everywhere.
+
+    Args:
+        text: Cleaned text.
+
+    Returns:
+        Hashes, shape (tokens,), dtype uint64.
+
+    """
+    found = _TOKEN.findall(text.lower())
+    return np.array([crc32(token.encode()) for token in found], np.uint64)
+
+
+def combine_hashes(tokens: npt.NDArray[np.uint64], max_ngram: int) -> Hashes:
+    """Return the hashes of all n-grams of a text, each once.
+
+    Args:
+        tokens: Hashes of the tokens of a text, in their order, shape (tokens,).
+        max_ngram: Length of the longest n-grams, in tokens.
+
+    Returns:
+        Hashes, sorted, none of them 0, shape (n-grams,), dtype int64.
+
+    """
+    hashes = (tokens + np.uint64(1)) * _FACTOR
+    found = [hashes]
+    for n in range(1, min(max_ngram, len(tokens))):
+        # Shifting makes the upper bits, which a product mixes best, reach the lower ones.
+        hashes = ((hashes[:-1] ^ (hashes[:-1] >> np.uint64(32))) + tokens[n:] + np.uint64(1)) * _FACTOR
+        found.append(hashes)
+    distinct = np.unique(np.concatenate(found).view(np.int64))
+    return distinct[distinct != 0]
+
+
+def hash_ngrams(text: str, max_ngram: int) -> Hashes:
+    """Return the hashes of all n-grams of a cleaned text, each once.
+
+    An n-gram is a sequence of up to `max_ngram` words and punctuation marks.
+
+    Args:
+        text: Cleaned text.
+        max_ngram: Length of the longest n-grams, in tokens.
+
+    Returns:
+        Hashes, sorted, none of them 0, shape (n-grams,), dtype int64.
+
+    """
+    return combine_hashes(hash_tokens(text), max_ngram)

@@ -1,3 +1,4 @@
+import itertools
 import random
 from collections.abc import Iterator
 
@@ -10,9 +11,7 @@ from imdb_sentiment.parameters import TokenizerParameters, WordVectorsParameters
 from imdb_sentiment.text.tokenizer import train_tokenizer
 from imdb_sentiment.text.word_vectors import train_word_vectors
 
-WORD2VEC = WordVectorsParameters(
-    method="word2vec", size=12, window=3, skip_gram=True, epochs=20, norm=None, seed=3
-)
+SVD = WordVectorsParameters(method="svd", size=6, window=3, norm=None, seed=3)
 
 
 def make_texts() -> Iterator[str]:
@@ -36,9 +35,9 @@ def cosine(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> floa
 
 
 def test_words_of_like_company_have_like_vectors(tokenizer: Tokenizer) -> None:
-    vectors = train_word_vectors(make_texts, tokenizer, WORD2VEC)
+    vectors = train_word_vectors(make_texts(), tokenizer, SVD)
     assert vectors.dtype == np.float32
-    assert vectors.shape == (15, 12)
+    assert vectors.shape == (15, 6)
     known = {word: vectors[number] for word, number in tokenizer.get_vocab().items()}
     for one, other, stranger in (("cat", "dog", "bus"), ("car", "bus", "dog")):
         assert cosine(known[one], known[other]) > cosine(known[one], known[stranger]) + 0.2
@@ -47,26 +46,40 @@ def test_words_of_like_company_have_like_vectors(tokenizer: Tokenizer) -> None:
 
 
 def test_the_norm_is_what_is_asked_for(tokenizer: Tokenizer) -> None:
-    learnt = train_word_vectors(make_texts, tokenizer, WORD2VEC)
-    scaled = train_word_vectors(make_texts, tokenizer, WORD2VEC.model_copy(update={"norm": 4.0}))
+    learnt = train_word_vectors(make_texts(), tokenizer, SVD)
+    scaled = train_word_vectors(make_texts(), tokenizer, SVD.model_copy(update={"norm": 4.0}))
     norms = np.linalg.norm(learnt, axis=1)
     assert norms.max() > 1.1 * norms[norms > 0].min()
     np.testing.assert_allclose(np.linalg.norm(scaled, axis=1), np.where(norms > 0, 4, 0), rtol=1e-5)
     np.testing.assert_allclose(scaled * norms[:, None] / 4, learnt, atol=1e-5)
 
 
-def test_a_seed_gives_one_set_of_vectors(tokenizer: Tokenizer) -> None:
-    first, again, other = (
-        train_word_vectors(make_texts, tokenizer, WORD2VEC.model_copy(update={"seed": seed}))
-        for seed in (1, 1, 2)
-    )
+def test_the_vectors_factorise_the_mutual_information(tokenizer: Tokenizer) -> None:
+    """Count the pairs in plain Python, and decompose their matrix with NumPy."""
+    texts = list(make_texts())
+    ids, window = tokenizer.get_vocab(), SVD.window
+    counts = np.zeros((15, 15))
+    for words in map(str.split, texts):
+        for i, j in itertools.permutations(range(len(words)), 2):
+            if abs(i - j) <= window:
+                counts[ids[words[i]], ids[words[j]]] += (window + 1 - abs(i - j)) / window
+    smoothed = counts.sum(axis=0) ** 0.75
+    with np.errstate(divide="ignore", invalid="ignore"):
+        information = np.log(counts / counts.sum(axis=1)[:, None] / (smoothed / smoothed.sum()))
+    left, values, _ = np.linalg.svd(np.nan_to_num(information, neginf=0).clip(0))
+    expected = left[:, : SVD.size] * np.sqrt(values[: SVD.size])
+    found = train_word_vectors(texts, tokenizer, SVD)
+    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-3)
+
+
+def test_the_same_seed_gives_the_same_vectors(tokenizer: Tokenizer) -> None:
+    first, again = (train_word_vectors(make_texts(), tokenizer, SVD) for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    assert not np.allclose(first, other)
 
 
 def test_there_may_be_no_method_and_no_text(tokenizer: Tokenizer) -> None:
-    none = WORD2VEC.model_copy(update={"method": "none"})
-    assert train_word_vectors(make_texts, tokenizer, none).shape == (0, 12)
-    empty = train_word_vectors(lambda: ["", "unheard of"], tokenizer, WORD2VEC)
-    assert empty.shape == (15, 12)
+    none = SVD.model_copy(update={"method": "none"})
+    assert train_word_vectors(make_texts(), tokenizer, none).shape == (0, 6)
+    empty = train_word_vectors(["", "unheard of"], tokenizer, SVD)
+    assert empty.shape == (15, 6)
     assert not empty.any()

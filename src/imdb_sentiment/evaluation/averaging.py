@@ -101,8 +101,9 @@ def to_logits(probabilities: npt.NDArray[np.float64]) -> Logits:
 
 
 def to_probabilities(logits: Logits) -> npt.NDArray[np.float64]:
-    """Return the probability of every label, shape (reviews, labels); the inverse of `to_logits`."""
-    return scipy.special.softmax(_complete(logits), axis=1)
+    """Return the probability of every label, shape (reviews, labels): undo `to_logits`."""
+    probabilities: npt.NDArray[np.float64] = scipy.special.softmax(_complete(logits), axis=1)
+    return probabilities
 
 
 def fit_weights(

@@ -136,7 +136,7 @@ def _add_average(
     from onnx import TensorProto, helper, numpy_helper
 
     graph = exported.graph
-    constants = {"network_weight": np.float32(weights.network)}
+    constants: dict[str, Any] = {"network_weight": np.float32(weights.network)}
     (network,) = (output.name for output in graph.output)
     nodes = [helper.make_node("Mul", [network, "network_weight"], ["weighted_network"])]
     logits = "weighted_network"

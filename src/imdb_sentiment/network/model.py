@@ -89,6 +89,9 @@ def build_model(
 
     if vectors is not None:
         model.layers[0].set_weights([vectors])
+    if hp.chrono_initialization:
+        for layer in model.layers:
+            _initialize_gates(layer, hp.chrono_initialization)
     model.compile(
         optimizer=type(keras.optimizers.get(hp.optimizer))(
             learning_rate=hp.learning_rate,
@@ -100,6 +103,28 @@ def build_model(
         metrics=["accuracy"],
     )
     return model
+
+
+def _initialize_gates(layer: Any, longest: int) -> None:
+    """Set an LSTM's biases so that its units remember for 1 to `longest` words ("chrono").
+
+    After Tallec and Ollivier, "Can recurrent neural networks warp time?", ICLR 2018. With Keras's
+    biases, a unit forgets within a few words.
+
+    Args:
+        layer: A layer of a network; only an LSTM, or a `Bidirectional` of one, is changed.
+        longest: Longest dependency, in words.
+
+    """
+    from keras import layers, ops, random
+
+    if isinstance(layer, layers.Bidirectional):
+        _initialize_gates(layer.forward_layer, longest)
+        _initialize_gates(layer.backward_layer, longest)
+    elif isinstance(layer, layers.LSTM):
+        forget = ops.log(random.uniform((layer.units,), 1, max(longest - 1, 2)))
+        rest = ops.zeros(2 * layer.units)
+        layer.cell.bias.assign(ops.concatenate([-forget, forget, rest]))  # Keras's order of gates
 
 
 def require_word_vectors(

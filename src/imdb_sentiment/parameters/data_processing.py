@@ -1,6 +1,5 @@
 """Parameters of the pipeline data_processing."""
 
-from importlib.util import find_spec
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -86,31 +85,17 @@ class WordVectorsParameters(Parameters):
     """How word vectors are pretrained on the texts, without labels.
 
     Attributes:
-        method: `word2vec` (Mikolov et al., 2013), or `none`.
+        method: `svd`, a singular value decomposition of the tokens' mutual information, or `none`.
         size: Number of dimensions of a vector.
-        window: Maximum distance, in words, between a word and the words of its context.
-        skip_gram: Whether the context is predicted from the word (skip-gram) or the word from its
-            context (CBOW).
-        epochs: Number of passes over the texts.
-        norm: Length to which every vector is scaled; null to keep the lengths of word2vec, which
-            grow with a word's frequency.
-        seed: Seed of the initial vectors and of negative sampling.
+        window: Maximum distance, in tokens, between a token and those of its context.
+        norm: Length to which every vector is scaled; null to keep the learnt lengths, which grow
+            with a word's frequency.
+        seed: Seed of the decomposition's random start.
 
     """
 
-    method: Literal["none", "word2vec"]
+    method: Literal["none", "svd"]
     size: Annotated[int, Field(ge=1)]
     window: Annotated[int, Field(ge=1)]
-    skip_gram: bool
-    epochs: Annotated[int, Field(ge=1)]
     norm: Annotated[float, Field(gt=0)] | None
     seed: int
-
-    @model_validator(mode="after")
-    def _gensim_is_installed(self) -> Self:
-        """Find a missing package before the run begins."""
-        if self.method == "word2vec" and find_spec("gensim") is None:
-            raise ValueError(
-                'method word2vec needs the package gensim: pip install -e ".[word-vectors]"'
-            )
-        return self

@@ -33,6 +33,8 @@ class Hyperparameters(Parameters):
         units: Size of an LSTM's state, in each direction.
         recurrent_dropout_rate: Fraction of the state dropped between time steps in training (Gal
             and Ghahramani, NeurIPS 2016). Above 0, training uses Keras's own LSTM, which is slower.
+        chrono_initialization: Longest dependency, in tokens, that the initial biases of the LSTM's
+            gates allow for (Tallec and Ollivier, ICLR 2018); 0 for Keras's biases.
         pooling: How the LSTM's outputs are reduced to one vector: the `last` output, the `max` or
             `mean` over the words, `max_mean` for both side by side, or `attention`.
         dropout_rate: Fraction of the pooled vector dropped in training.
@@ -60,6 +62,7 @@ class Hyperparameters(Parameters):
     lstm_layers: Annotated[int, Field(ge=1)]
     units: Annotated[int, Field(ge=1)]
     recurrent_dropout_rate: Annotated[float, Field(ge=0, lt=1)]
+    chrono_initialization: Annotated[int, Field(ge=0)]
     pooling: Literal["last", "max", "mean", "max_mean", "attention"]
     dropout_rate: Annotated[float, Field(ge=0, lt=1)]
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"]

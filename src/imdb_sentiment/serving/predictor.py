@@ -209,7 +209,9 @@ class Predictor:
             size = max(1, MAX_TOKENS // int(length))
             for start in range(0, len(of_this_length), size):
                 rows = of_this_length[start : start + size]
-                inputs = {"token_ids": sequences[rows, -length:].astype(np.int32)}
+                inputs: dict[str, npt.NDArray[np.signedinteger]] = {
+                    "token_ids": sequences[rows, -length:].astype(np.int32)
+                }
                 if ngrams is not None:
                     inputs["ngrams"] = _pad([ngrams[row] for row in rows])
                 (output,) = self._session.run(None, inputs)

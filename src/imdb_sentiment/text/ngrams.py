@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 # A word, whose apostrophes are part of it, or a single punctuation mark or symbol.
-_TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+_TOKEN = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]")
 
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ divided by the golden ratio (Knuth, TAOCP 6.4)
 
@@ -49,11 +49,12 @@ def combine_hashes(tokens: npt.NDArray[np.uint64], max_ngram: int) -> Hashes:
     hashes = (tokens + np.uint64(1)) * _FACTOR
     found = [hashes]
     for n in range(1, min(max_ngram, len(tokens))):
-        # Shifting makes the upper bits, which a product mixes best, reach the lower ones.
-        hashes = ((hashes[:-1] ^ (hashes[:-1] >> np.uint64(32))) + tokens[n:] + np.uint64(1)) * _FACTOR
+        mixed = hashes[:-1] ^ (hashes[:-1] >> np.uint64(32))  # a product mixes the upper bits best
+        hashes = (mixed + tokens[n:] + np.uint64(1)) * _FACTOR
         found.append(hashes)
     distinct = np.unique(np.concatenate(found).view(np.int64))
-    return distinct[distinct != 0]
+    kept: Hashes = distinct[distinct != 0]
+    return kept
 
 
 def hash_ngrams(text: str, max_ngram: int) -> Hashes:

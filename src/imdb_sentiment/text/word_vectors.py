@@ -1,25 +1,38 @@
-"""Word vectors, learnt from texts without labels."""
+"""Word vectors, learnt from texts without labels.
 
-from collections.abc import Callable, Iterable, Iterator
+The vectors are the singular vectors of a matrix that says which tokens occur near each other, after
+Levy and Goldberg, "Neural Word Embedding as Implicit Matrix Factorization" (NeurIPS 2014), with the
+settings of Levy, Goldberg and Dagan, "Improving Distributional Similarity with Lessons Learned from
+Word Embeddings" (TACL 3, 2015).
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
+from sklearn.utils.extmath import randomized_svd
 from tokenizers import Tokenizer
 
 from imdb_sentiment.parameters import WordVectorsParameters
-from imdb_sentiment.text.tokenizer import split_into_tokens
+from imdb_sentiment.text.tokenizer import UNKNOWN_ID, encode_whole
+
+TEXTS_AT_A_TIME = 2000
+CONTEXT_SMOOTHING = 0.75  # power of the frequencies of the context, so that rare ones weigh less
+SINGULAR_VALUE_POWER = 0.5  # 1 would make the first dimensions too large
+POWER_ITERATIONS = 4  # of the randomized SVD
 
 
 def train_word_vectors(
-    open_texts: Callable[[], Iterable[str]], tokenizer: Tokenizer, parameters: WordVectorsParameters
+    texts: Iterable[str], tokenizer: Tokenizer, parameters: WordVectorsParameters
 ) -> npt.NDArray[np.float32]:
     """Learn a vector for each token from its context.
 
     Args:
-        open_texts: Function that returns a new iterable over the cleaned texts. It is called
-            before the training, to count the words, and once per epoch.
+        texts: Cleaned texts; iterated once.
         tokenizer: Tokenizer from `train_tokenizer`.
-        parameters: Method, size of the vectors, and settings of the training.
+        parameters: Method, and size of the vectors and the context.
 
     Returns:
         Word vectors, shape (vocabulary, size), dtype float32; the row number is the token id. The
@@ -29,37 +42,75 @@ def train_word_vectors(
     """
     if parameters.method == "none":
         return np.zeros((0, parameters.size), np.float32)
-    from gensim.models import Word2Vec
-
     vectors = np.zeros((tokenizer.get_vocab_size(), parameters.size), np.float32)
-    sentences = _Sentences(open_texts, tokenizer)
-    if not any(sentences):
+    information = _compute_information(_count_neighbours(texts, tokenizer, parameters.window))
+    if not information.nnz:
         return vectors
-    model = Word2Vec(
-        sentences,
-        vector_size=parameters.size,
-        window=parameters.window,
-        sg=int(parameters.skip_gram),
-        epochs=parameters.epochs,
-        min_count=1,  # the tokenizer has already selected the words
-        seed=parameters.seed,
-        workers=1,  # with more, the order of the texts, and so the result, would be random
+    size = min(parameters.size, len(vectors))
+    left, values, _ = randomized_svd(
+        information, size, n_iter=POWER_ITERATIONS, random_state=parameters.seed
     )
-    for token, number in tokenizer.get_vocab().items():
-        if token in model.wv:
-            vectors[number] = model.wv[token]
+    vectors[:, :size] = left * values**SINGULAR_VALUE_POWER
+    vectors[np.diff(information.indptr) == 0] = 0  # instead of rounding errors
     if parameters.norm:
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         np.divide(parameters.norm * vectors, norms, out=vectors, where=norms > 0)
     return vectors
 
 
-class _Sentences:
-    """Tokens of the texts, as an iterable that gensim can iterate several times."""
+def _count_neighbours(texts: Iterable[str], tokenizer: Tokenizer, window: int) -> sparse.csr_array:
+    """Return how often each known token occurs near each other one.
 
-    def __init__(self, open_texts: Callable[[], Iterable[str]], tokenizer: Tokenizer) -> None:
-        self._open_texts = open_texts
-        self._tokenizer = tokenizer
+    Nearer pairs count more, down to 1 / `window` for the most distant, as in word2vec.
 
-    def __iter__(self) -> Iterator[list[str]]:
-        return split_into_tokens(self._tokenizer, self._open_texts())
+    Args:
+        texts: Cleaned texts.
+        tokenizer: Tokenizer from `train_tokenizer`.
+        window: Maximum distance of two tokens.
+
+    Returns:
+        Symmetric matrix of shape (vocabulary, vocabulary), dtype float32.
+
+    """
+    shape = (tokenizer.get_vocab_size(),) * 2
+    counts = sparse.csr_array(shape, dtype=np.float32)
+    for ids in _join_texts(texts, tokenizer, window):
+        for distance in range(1, window + 1):
+            first, second = ids[:-distance], ids[distance:]
+            is_known = (first > UNKNOWN_ID) & (second > UNKNOWN_ID)
+            weight = np.full(is_known.sum(), (window + 1 - distance) / window, np.float32)
+            pairs = (first[is_known], second[is_known])
+            counts += sparse.coo_array((weight, pairs), shape).tocsr()
+    return (counts + counts.T).tocsr()
+
+
+def _join_texts(
+    texts: Iterable[str], tokenizer: Tokenizer, window: int
+) -> Iterator[npt.NDArray[np.int32]]:
+    """Yield the token ids of many texts, with so much padding between them that none are near."""
+    gap = np.zeros(window, np.int32)
+    remaining = iter(texts)
+    while batch := list(islice(remaining, TEXTS_AT_A_TIME)):
+        encoded = encode_whole(tokenizer, batch)
+        yield np.concatenate([part for ids in encoded for part in (ids, gap)])
+
+
+def _compute_information(counts: sparse.csr_array) -> sparse.csr_array:
+    """Return the positive pointwise mutual information of each pair of tokens.
+
+    Args:
+        counts: From `_count_neighbours`.
+
+    Returns:
+        Matrix of the same shape and dtype; pairs that occur less often than by chance have 0.
+
+    """
+    totals = counts.sum(axis=1)
+    smoothed = totals**CONTEXT_SMOOTHING
+    pairs = counts.tocoo()
+    expected = totals[pairs.row] * (smoothed / max(smoothed.sum(), 1e-9))[pairs.col]
+    information = np.log(pairs.data / expected)
+    is_positive = information > 0
+    return sparse.coo_array(
+        (information[is_positive], (pairs.row[is_positive], pairs.col[is_positive])), counts.shape
+    ).tocsr()

@@ -295,20 +295,20 @@ def fit_word_vectors(
         clean_reviews: From `split_reviews`.
         clean_unlabelled_reviews: Chunks with the column `text`; possibly none.
         tokenizer: From `fit_tokenizer`.
-        word_vectors: Method, size of the vectors, number of epochs.
+        word_vectors: Method, and size of the vectors and the context.
 
     Returns:
         Vectors, shape (vocabulary, size); (0, size) with the method `none`.
 
     """
 
-    def open_texts() -> Iterator[str]:
+    def iterate_texts() -> Iterator[str]:
         for chunk in clean_reviews:
             yield from chunk.loc[chunk["split"] == "train", "text"]
         for chunk in clean_unlabelled_reviews:
             yield from chunk["text"]
 
-    return train_word_vectors(open_texts, tokenizer, word_vectors)
+    return train_word_vectors(iterate_texts(), tokenizer, word_vectors)
 
 
 def encode_reviews(

@@ -213,19 +213,18 @@ def fit_average(
         weights = Weights.from_share(DEFAULT_SHARE if share == "auto" else share)
     else:
         pool = train + validation
-        codes = pd.Series(pool.codes, pool.rows)
-        ngrams = pd.DataFrame(ngrams_held_out.logits, ngrams_held_out.rows)
-        known = codes.index if share == 0 else ngrams.index
-        if not np.isin(network_held_out.rows, known).all():
+        rows = network_held_out.rows
+        codes = pd.Series(pool.codes, pool.rows).reindex(rows)
+        ngrams = pd.DataFrame(ngrams_held_out.logits, ngrams_held_out.rows).reindex(rows)
+        if codes.isna().any() or (share and ngrams.isna().any(axis=None)):
             raise InputError(
                 "the best trial was scored on other reviews than there are now: the data have been "
-                "processed again since. Search again: kedro run --pipelines tuning,training,reporting"
+                "processed again since. Run kedro run --pipelines tuning,training,reporting"
             )
-        rows = network_held_out.rows
         weights = fit_weights(
             network_held_out.logits,
-            ngrams.loc[rows].to_numpy() if share else None,
-            codes.loc[rows].to_numpy(),
+            ngrams.to_numpy() if share else None,
+            codes.to_numpy(np.intp),
             None if share == "auto" else share,
         )
     return {
@@ -294,7 +293,7 @@ def export_model(
         chunk.loc[chunk["split"] == "validation", ["row", "text"]] for chunk in clean_reviews
     ).set_index("row")["text"]
     with_words = validation.take(np.flatnonzero(validation.lengths > 0)[:MAX_COMPARED])
-    known = texts.loc[with_words.rows].tolist()
+    known = texts.reindex(pd.Index(with_words.rows)).tolist()
     found = Predictor(exported).score_cleaned(known)
     expected = weights.average(
         to_logits(score_sequences(model, with_words.sequences)), ngram_model.score_texts(known)

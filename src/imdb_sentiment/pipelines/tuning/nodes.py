@@ -87,8 +87,9 @@ def tune_hyperparameters(
     """Run the missing trials of the study and return the best hyperparameters.
 
     The value of a trial is the accuracy of its network on reviews that it has not learnt from, with
-    the weights that the final model would keep: see `train_candidate`. With one worker, the trials are the same whether the study was interrupted or not, since
-    each of its `n_trials` slots has a sampler with a seed of its own.
+    the weights that the final model would keep: see `train_candidate`. With one worker, the trials
+    are the same whether the study was interrupted or not, since each of its `n_trials` slots has a
+    sampler with a seed of its own.
 
     Args:
         study_storage: Storage of the study; every trial is written to it when it ends.
@@ -233,9 +234,7 @@ def _encode_logits(logits: Logits) -> str:
     return base64.b64encode(chosen.clip(-MAX_LOGIT, MAX_LOGIT).astype("<f2").tobytes()).decode()
 
 
-def _read_logits(
-    trial: optuna.trial.FrozenTrial, held_out_sets: list[HeldOutSet]
-) -> HeldOutLogits:
+def _read_logits(trial: optuna.trial.FrozenTrial, held_out_sets: list[HeldOutSet]) -> HeldOutLogits:
     """Return what `_encode_logits` has stored in a trial; nothing if the network diverged."""
     rows = np.concatenate([held_out.rows for _, held_out in held_out_sets])
     outputs = count_outputs(len(held_out_sets[0][0].labels))

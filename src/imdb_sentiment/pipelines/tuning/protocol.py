@@ -50,8 +50,8 @@ def divide_reviews(
         return [(train, validation)]
     if not are_random:
         raise InputError(
-            "tuning.folds would divide the groups of split.group_column, or mix the splits that the "
-            "CSV names: set it to 1, or to auto"
+            "tuning.folds would divide the groups of split.group_column, or mix the splits that "
+            "the CSV names: set it to 1, or to auto"
         )
     dividing = StratifiedKFold(folds, shuffle=True, random_state=tuning.seed)
     return [

@@ -57,9 +57,7 @@ def score_test_reviews(
     ngrams = ngram_model.score_texts(texts)
     parts = {"lstm": network, "ngrams": ngrams} if weights.ngrams else {"lstm": network}
     tables = [
-        known.assign(model=name).join(
-            tabulate_predictions(to_probabilities(logits), test.labels)
-        )
+        known.assign(model=name).join(tabulate_predictions(to_probabilities(logits), test.labels))
         for name, logits in parts.items()
     ]
     average = tabulate_predictions(weights.average(network, ngrams), test.labels)

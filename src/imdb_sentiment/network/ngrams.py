@@ -8,7 +8,7 @@ workshop).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -51,6 +51,11 @@ class NgramModel:
         outputs = count_outputs(n_labels)
         zeros = np.zeros((0, outputs), np.float32)
         return cls(0, np.zeros(0, np.int64), zeros[:, 0], zeros, np.zeros(outputs, np.float32))
+
+    def scale(self, factor: float) -> Self:
+        """Return a model whose logits are multiplied by a factor."""
+        factor32 = np.float32(factor)
+        return replace(self, weights=self.weights * factor32, bias=self.bias * factor32)
 
     def score_texts(self, texts: Iterable[str]) -> Logits:
         """Return the logits of each text.

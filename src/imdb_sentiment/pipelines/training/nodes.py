@@ -80,8 +80,9 @@ def fit_ngrams(
 
     Returns:
         The fitted model, and logits of the reviews that trials are scored on, from models that
-        have learnt from the same reviews as the trials. Both are empty if n-grams have no share in
-        the final model; there are no logits if trials are scored on the test reviews.
+        have learnt from the same reviews as the trials. Both are scaled to be calibrated on these
+        reviews. Both are empty if n-grams have no share in the final model; if trials are scored on
+        the test reviews, there are no logits and nothing is scaled.
 
     Raises:
         InputError: No n-gram occurs in enough reviews.
@@ -101,16 +102,25 @@ def fit_ngrams(
         learnt = [hashes[row] for row in reviews.rows]
         return fit_ngram_model(learnt, reviews.codes, n_labels, training.ngrams)
 
-    held_out = [nothing]
-    if tuning.evaluate_on != "test":
-        for learnt, scored in divide_reviews(train, validation, tuning, split):
-            logits = fit(learnt).score([hashes[row] for row in scored.rows])
-            held_out.append(HeldOutLogits(scored.rows, logits))
     training_set, _ = _choose_training_set(train, validation, training)
-    return fit(training_set), HeldOutLogits(
-        np.concatenate([part.rows for part in held_out]),
-        np.concatenate([part.logits for part in held_out]),
+    model = fit(training_set)
+    if tuning.evaluate_on == "test":
+        return model, nothing
+    held_out = divide_reviews(train, validation, tuning, split)
+    rows, codes, logits = (
+        np.concatenate(parts)
+        for parts in zip(
+            *(
+                (scored.rows, scored.codes, fit(learnt).score([hashes[row] for row in scored.rows]))
+                for learnt, scored in held_out
+            ),
+            strict=True,
+        )
     )
+    # The logits of a regularised linear model are too small. Scaled, those of both parts of the
+    # average mean the same, and so does a share of 0.5.
+    factor = fit_weights(logits, None, codes, None).network
+    return model.scale(factor), HeldOutLogits(rows, factor * logits)
 
 
 def fit_best_model(

@@ -94,8 +94,8 @@ def fit_ngrams(
         return NgramModel.empty(n_labels), nothing
     hashes: dict[int, Hashes] = {}
     for chunk in clean_reviews:
-        rows = chunk[chunk["split"] != "test"]
-        for row, text in zip(rows["row"], rows["text"], strict=True):
+        learnable = chunk[chunk["split"] != "test"]
+        for row, text in zip(learnable["row"], learnable["text"], strict=True):
             hashes[row] = hash_ngrams(text, training.ngrams.max_ngram)
 
     def fit(reviews: EncodedReviews) -> NgramModel:

@@ -97,8 +97,7 @@ def fit_ngram_model(
     """Fit logistic regression to TF-IDF of n-grams, scaled by their naive Bayes log-count ratios.
 
     An n-gram counts once per review. With more than two labels, one such model is fitted per label,
-    against all others. If there are more n-grams than the model may have, those with the largest
-    weights are kept.
+    against all others.
 
     Args:
         reviews: Hashes of the n-grams of each review, from `hash_ngrams`.
@@ -115,8 +114,9 @@ def fit_ngram_model(
 
     """
     hashes, counts = np.unique(np.concatenate(reviews), return_counts=True)
-    is_frequent = counts >= parameters.min_document_frequency
-    hashes, counts = hashes[is_frequent], counts[is_frequent]
+    kept = np.argsort(-counts, kind="stable")[: parameters.max_features]
+    kept = np.sort(kept[counts[kept] >= parameters.min_document_frequency])
+    hashes, counts = hashes[kept], counts[kept]
     if not len(hashes):
         raise InputError(
             "no n-gram occurs in enough reviews: lower training.ngrams.min_document_frequency"
@@ -132,13 +132,11 @@ def fit_ngram_model(
     ]
     columns, bias = zip(*fits, strict=True)
     weights = idf[:, np.newaxis] * np.stack(columns, axis=1)
-    kept = np.argsort(-np.abs(weights).max(axis=1), kind="stable")[: parameters.max_features]
-    kept.sort()
     return NgramModel(
         parameters.max_ngram,
-        hashes[kept],
-        idf[kept].astype(np.float32),
-        weights[kept].astype(np.float32),
+        hashes,
+        idf.astype(np.float32),
+        weights.astype(np.float32),
         np.array(bias, np.float32),
     )
 

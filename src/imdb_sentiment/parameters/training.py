@@ -15,7 +15,7 @@ class NgramsParameters(Parameters):
             to fit it to held-out reviews, 0 for no linear model.
         max_ngram: Maximum number of words and punctuation marks in an n-gram.
         min_document_frequency: Minimum number of training reviews that contain the n-gram.
-        max_features: Maximum number of n-grams in the model: those with the largest weights.
+        max_features: Maximum number of n-grams in the model: the most frequent ones.
         inverse_regularisation: `C` of the logistic regression.
 
     """

@@ -1,6 +1,7 @@
 """Effects of single words on a prediction."""
 
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
@@ -86,7 +87,8 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
 def _find_words(text: str) -> list[tuple[int, int]]:
     """Return the places of the last words of a text, without punctuation marks."""
     places = locate_tokens(text)
-    return [(start, stop) for start, stop in places if text[start].isalnum()][-MAX_WORDS:]
+    is_word = [any(map(str.isalnum, text[start:stop])) for start, stop in places]  # also "_so_"
+    return list(compress(places, is_word))[-MAX_WORDS:]
 
 
 def _leave_words_out(text: str, places: list[tuple[int, int]], max_ngram: int) -> list[Hashes]:

@@ -1,14 +1,9 @@
-"""Calibration against counting by hand, and temperatures against logistic regression."""
+"""Calibration against counting by hand."""
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 
-from imdb_sentiment.evaluation.calibration import (
-    fit_temperature,
-    measure_calibration,
-    rescale_probabilities,
-)
+from imdb_sentiment.evaluation.calibration import measure_calibration, rescale_probabilities
 
 
 @pytest.mark.parametrize("labels", [2, 4])
@@ -64,16 +59,3 @@ def test_a_temperature_divides_the_logit() -> None:
     np.testing.assert_allclose(rescale_probabilities(three, 0.5), three**2 / (three**2).sum())
     certain = np.array([[0.0, 1.0]])
     assert np.isfinite(rescale_probabilities(certain, 3)).all()
-
-
-@pytest.mark.parametrize("true", [0.5, 1, 3])
-def test_the_best_temperature_is_that_of_a_logistic_regression(true: float) -> None:
-    rng = np.random.default_rng(3)
-    logits = rng.normal(scale=2, size=5000)
-    codes = (rng.uniform(size=5000) < 1 / (1 + np.exp(-logits / true))).astype(int)
-    positive = 1 / (1 + np.exp(-logits))
-    found = fit_temperature(np.column_stack([1 - positive, positive]), codes)
-    regression = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-8)
-    regression.fit(logits[:, np.newaxis], codes)
-    assert found == pytest.approx(1 / regression.coef_[0, 0], rel=1e-3)
-    assert found == pytest.approx(true, rel=0.15)

@@ -7,14 +7,16 @@ import pytest
 from tokenizers import Tokenizer
 
 from helpers import make_encoded, small_hyperparameters
+from imdb_sentiment.evaluation.averaging import Weights, to_logits
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.model import build_model, score_sequences
-from imdb_sentiment.network.ngrams import fit_ngram_model
 from imdb_sentiment.network.training import train_model
-from imdb_sentiment.parameters import Hyperparameters, NgramsParameters
+from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.serving import Predictor
-from services import make_tokenizer
+from imdb_sentiment.text.ngrams import hash_ngrams
+from imdb_sentiment.text.tokenizer import encode_texts
+from services import WORDS, make_ngram_model, make_texts, make_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -74,37 +76,78 @@ def test_networks_of_other_shapes_export_as_well(
     )
 
 
-@pytest.mark.parametrize(
-    ("n_labels", "with_ngrams"),
-    [
-        pytest.param(2, False, marks=pytest.mark.slow),
-        pytest.param(2, True, marks=pytest.mark.slow),
-        (3, True),
-    ],
-)
-def test_an_average_exports_as_well(n_labels: int, with_ngrams: bool, tokenizer: Tokenizer) -> None:
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_the_average_with_ngrams_is_one_graph(n_labels: int, tokenizer: Tokenizer) -> None:
+    import keras
+
+    keras.utils.set_random_seed(0)
+    encoded = make_encoded(60, n_labels)
+    model = build_model(small_hyperparameters(), 30, n_labels)
+    ngram_model = make_ngram_model(encoded, max_features=40)
+    weights = Weights(network=1.7, ngrams=0.6)
+    exported = convert_to_onnx(
+        model, tokenizer, encoded.labels, ngram_model=ngram_model, weights=weights
+    )
+    onnx.checker.check_model(onnx.load_from_string(exported))
+    # Texts of one length in tokens, so of one batch, whose numbers of n-grams differ: the padding
+    # counts for nothing, nor do the n-grams that the model does not know.
+    pair = ["w1 w2", "w1 w1", "w1, w2!", "w1 never seen and never heard w2", "W2 … w1"]
+    known = set(ngram_model.hashes.tolist())
+    unread = next(word for word in WORDS if not known & set(hash_ngrams(word, 1).tolist()))
+    short = make_texts(make_encoded(9, n_labels, length=1))
+    texts = [unread, *make_texts(encoded), *pair, *short]
+    numbers = [
+        len(known & set(hash_ngrams(text, ngram_model.max_ngram).tolist())) for text in texts
+    ]
+    assert numbers[0] == 0
+    assert len(set(numbers)) > 5
+    network = to_logits(score_sequences(model, encode_texts(tokenizer, texts)))
+    scores = ngram_model.score_texts(texts)
+    np.testing.assert_array_equal(scores[0], ngram_model.bias)
+    expected = weights.average(network, scores)
+    predictor = Predictor(exported)
+    assert predictor.max_ngram == ngram_model.max_ngram
+    np.testing.assert_allclose(predictor.score_cleaned(texts), expected, atol=1e-6)
+    assert np.abs(weights.average(network, 0 * scores) - expected).max(axis=1).min() > 1e-3
+
+
+@pytest.mark.parametrize("n_labels", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_weights_without_ngrams_divide_the_logits(n_labels: int, tokenizer: Tokenizer) -> None:
+    encoded = make_encoded(60, n_labels)
+    model = build_model(small_hyperparameters(), 30, n_labels)
+    weights = Weights.from_share(0, temperature=0.2)
+    exported = convert_to_onnx(model, tokenizer, encoded.labels, weights=weights)
+    (tokens,) = onnx.load_from_string(exported).graph.input
+    assert tokens.name == "token_ids"
+    powers = score_sequences(model, encoded.sequences) ** 5
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    predictor = Predictor(exported)
+    assert predictor.max_ngram == 0
+    np.testing.assert_allclose(predictor.score_sequences(encoded.sequences), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_labels", [pytest.param(2, marks=pytest.mark.slow), 3])
+def test_an_average_of_networks_exports_as_well(n_labels: int, tokenizer: Tokenizer) -> None:
     import keras
 
     encoded = make_encoded(60, n_labels)
     shape = small_hyperparameters(bidirectional=True, pooling="max_mean")
     keras.utils.set_random_seed(0)
-    networks = [build_model(shape, 30, n_labels) for _ in range(2)]
-    parameters = NgramsParameters(
-        share=0.5, max_ngram=3, min_document_frequency=2, inverse_regularisation=1
+    model = average_networks([build_model(shape, 30, n_labels) for _ in range(2)])
+    ngram_model = make_ngram_model(encoded)
+    weights = Weights.from_share(0.5, 0.8)
+    exported = convert_to_onnx(
+        model, tokenizer, encoded.labels, ngram_model=ngram_model, weights=weights
     )
-    ngrams = fit_ngram_model(encoded, parameters) if with_ngrams else None
-    model = average_networks(networks, ngrams, parameters.share if with_ngrams else 0)
-    exported = convert_to_onnx(model, tokenizer, encoded.labels)
     operators = [node.op_type for node in onnx.load_from_string(exported).graph.node]
     assert operators.count("LSTM") == 2  # one per network, for both directions
     assert not {"Loop", "Scan", "If"} & set(operators)
-    short = make_encoded(20, n_labels, length=1)  # shorter than the longest n-grams
-    for reviews in (encoded, short):
-        np.testing.assert_allclose(
-            Predictor(exported).score_sequences(reviews.sequences),
-            score_sequences(model, reviews.sequences),
-            atol=1e-6,
-        )
+    texts = make_texts(encoded) + make_texts(make_encoded(20, n_labels, length=1))
+    expected = weights.average(
+        to_logits(score_sequences(model, encode_texts(tokenizer, texts))),
+        ngram_model.score_texts(texts),
+    )
+    np.testing.assert_allclose(Predictor(exported).score_cleaned(texts), expected, atol=1e-6)
 
 
 def test_the_model_is_left_as_it_was(

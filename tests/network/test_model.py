@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -5,9 +6,10 @@ import numpy.typing as npt
 import pytest
 
 from helpers import make_encoded, small_hyperparameters
+from imdb_sentiment.datasets import KerasModelDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.network.averaging import average_networks
-from imdb_sentiment.network.model import build_model, divide_logits, score_sequences
+from imdb_sentiment.network.model import build_model, score_sequences
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import Hyperparameters
 
@@ -142,25 +144,6 @@ def test_the_learning_rate_follows_its_schedule(
     np.testing.assert_allclose(np.array(rates) / 0.08, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("n_labels", [2, pytest.param(3, marks=pytest.mark.slow)])
-def test_logits_can_be_divided(hyperparameters: Hyperparameters, n_labels: int) -> None:
-    chosen = hyperparameters.model_copy(
-        update={"learning_rate_schedule": "cosine", "pooling": "max", "bidirectional": True}
-    )
-    reviews = make_encoded(30, n_labels)
-    model, _ = train_model(reviews, chosen, seed=0)
-    before = score_sequences(model, reviews.sequences)
-    divided = divide_logits(model, 2.0)
-    powers = np.sqrt(before)
-    np.testing.assert_allclose(
-        score_sequences(divided, reviews.sequences),
-        powers / powers.sum(axis=1, keepdims=True),
-        atol=1e-6,
-    )
-    np.testing.assert_array_equal(score_sequences(model, reviews.sequences), before)
-    assert divided.loss == model.loss  # it can be trained further
-
-
 @pytest.mark.parametrize(
     ("shape", "n_labels"),
     [
@@ -171,7 +154,7 @@ def test_logits_can_be_divided(hyperparameters: Hyperparameters, n_labels: int) 
     ],
 )
 def test_the_average_of_networks_has_the_mean_of_their_logits(
-    shape: dict[str, Any], n_labels: int
+    shape: dict[str, Any], n_labels: int, tmp_path: Path
 ) -> None:
     reviews = make_encoded(30, n_labels)
     models = [
@@ -184,11 +167,10 @@ def test_the_average_of_networks_has_the_mean_of_their_logits(
     averaged = average_networks(models)
     found = score_sequences(averaged, reviews.sequences)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    np.testing.assert_allclose(
-        score_sequences(divide_logits(averaged, 0.5), reviews.sequences),
-        found**2 / (found**2).sum(axis=1, keepdims=True),
-        atol=1e-6,
-    )
+    dataset = KerasModelDataset(filepath=str(tmp_path / "model.keras"))
+    dataset.save(averaged)
+    restored = score_sequences(dataset.load(), reviews.sequences)
+    np.testing.assert_allclose(restored, found, atol=1e-6)
     assert average_networks(models[:1]) is models[0]
 
 
@@ -224,6 +206,76 @@ def test_pretrained_vectors_are_where_training_begins() -> None:
         build_model(chosen, 30, 2, np.zeros((0, 7), np.float32))
     with pytest.raises(InputError, match="30 tokens and reviews of 31"):
         build_model(chosen, 31, 2, vectors)
+
+
+def split_biases(layer: Any) -> list[npt.NDArray[np.float32]]:
+    """Return an LSTM's biases of the input gate, the forget gate, the candidate and the output."""
+    return np.split(layer.cell.bias.numpy(), 4)
+
+
+def test_units_begin_with_memories_of_many_lengths() -> None:
+    """Chrono initialization: after n words, a unit forgets what it has read; n is 1 to 199."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    chosen = small_hyperparameters(
+        units=150, bidirectional=True, lstm_layers=2, chrono_initialization=200
+    )
+    model = build_model(chosen, vocabulary_size=30, n_labels=2)
+    directions = [
+        direction
+        for layer in model.layers
+        if hasattr(layer, "forward_layer")
+        for direction in (layer.forward_layer, layer.backward_layer)
+    ]
+    assert len(directions) == 4
+    drawn = []
+    for lstm in directions:
+        write, forget, candidate, read = split_biases(lstm)
+        np.testing.assert_array_equal(write, -forget)
+        assert not candidate.any()
+        assert not read.any()
+        assert forget.min() >= 0
+        assert forget.max() <= np.log(199)
+        drawn.append(np.exp(forget))
+    for quantile in (0.1, 0.5, 0.9):  # uniform
+        assert np.quantile(drawn, quantile) == pytest.approx(1 + 198 * quantile, abs=20)
+    assert len({tuple(lengths) for lengths in drawn}) == 4  # each LSTM has its own
+
+
+@pytest.mark.parametrize("longest", [1, 2, 3])
+def test_the_shortest_memories_are_of_a_word(longest: int) -> None:
+    model = build_model(small_hyperparameters(chrono_initialization=longest), 30, n_labels=2)
+    write, forget, _, _ = split_biases(model.layers[1])
+    np.testing.assert_array_equal(write, -forget)
+    assert forget.min() >= 0
+    assert forget.max() <= np.log(2)
+
+
+def test_without_chrono_initialization_the_biases_are_those_of_keras() -> None:
+    for chosen in (small_hyperparameters(), small_hyperparameters(bidirectional=True)):
+        layer = build_model(chosen, vocabulary_size=30, n_labels=2).layers[1]
+        directions = (
+            [layer.forward_layer, layer.backward_layer] if chosen.bidirectional else [layer]
+        )
+        for lstm in directions:
+            write, forget, candidate, read = split_biases(lstm)
+            np.testing.assert_array_equal(forget, np.ones(chosen.units))
+            assert not np.concatenate([write, candidate, read]).any()
+
+
+def test_only_the_biases_are_initialized_otherwise() -> None:
+    import keras
+
+    models = []
+    for longest in (0, 200):
+        keras.utils.set_random_seed(3)
+        models.append(
+            build_model(small_hyperparameters(chrono_initialization=longest), 30, n_labels=2)
+        )
+    for one, other in zip(*(model.weights for model in models), strict=True):
+        is_changed = not np.array_equal(one.numpy(), other.numpy())
+        assert is_changed == one.path.endswith("lstm_cell/bias")
 
 
 def test_a_long_gradient_is_cut() -> None:

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,38 +8,129 @@ from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.serving.explanation import explain
+from imdb_sentiment.serving.explanation import Segment, explain
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.tokenizer import train_tokenizer
+from imdb_sentiment.text.ngrams import hash_ngrams
+from imdb_sentiment.text.tokenizer import encode_texts, train_tokenizer
+from services import make_tokenizer
 
-PIECES = st.sampled_from(["w1", "W2", "w3,", "w4", "unheard", "<br />", "İw5", "—", "!", "\n"])
+PIECES = st.sampled_from(
+    ["w1", "W2", "w3,", "w4", "_w5_", "unheard", "<br />", "İw5", "—", "!", "\n"]
+)
+
+
+@pytest.fixture(scope="module")
+def alone() -> bytes:
+    """Return an exported network without n-grams."""
+    model, _ = train_model(make_encoded(100), small_hyperparameters(epochs=3), seed=1)
+    return convert_to_onnx(model, make_tokenizer(), ("negative", "positive"))
+
+
+def find_effects(segments: list[Segment]) -> list[tuple[str, float]]:
+    return [(segment.text, segment.effect) for segment in segments if segment.effect is not None]
 
 
 @settings(deadline=None)
 @given(st.lists(PIECES).map(" ".join))
-def test_segments_make_up_the_text(exported: bytes, text: str) -> None:
-    _, segments = explain(Predictor(exported), text)
-    assert "".join(segment.text for segment in segments) == clean_text(text)
-    assert all(segment.text for segment in segments)
+def test_segments_make_up_the_text(exported: bytes, alone: bytes, text: str) -> None:
+    for model in (exported, alone):
+        _, segments = explain(Predictor(model), text)
+        assert "".join(segment.text for segment in segments) == clean_text(text)
+        assert all(segment.text for segment in segments)
 
 
 def test_effects_are_what_leaving_a_word_out_does(exported: bytes) -> None:
     predictor = Predictor(exported)
+    text = "w1, unheard w2 oh W3! never"
+    prediction, segments = explain(predictor, text)
+    assert prediction == predictor.predict(text)
+    assert prediction.label is not None
+    assert prediction.probability is not None
+    effects = find_effects(segments)
+    assert [word for word, _ in effects] == ["w1", "unheard", "w2", "oh", "W3", "never"]
+    for word, effect in effects:
+        left = predictor.predict(text.replace(word, "", 1)).probabilities[prediction.label]
+        assert effect == pytest.approx(prediction.probability - left, abs=1e-6)
+    found = dict(effects)
+    assert abs(found["unheard"]) > 1e-4  # which only the n-grams know
+
+
+def test_without_ngrams_unknown_words_and_marks_are_nothing(alone: bytes) -> None:
+    predictor = Predictor(alone)
     prediction, segments = explain(predictor, "w1, w2 oh W3!")
-    effects = {segment.text: segment.effect for segment in segments if segment.effect is not None}
-    assert set(effects) == {"w1", "w2", "W3"}
+    effects = find_effects(segments)
+    assert [word for word, _ in effects] == ["w1", "w2", "W3"]
     assert prediction == predictor.predict("w1 w2 w3")
     assert prediction.label is not None
     assert prediction.probability is not None
-    for word, without in {"w1": "w2 w3", "w2": "w1 w3", "W3": "w1 w2"}.items():
+    for (_, effect), without in zip(effects, ("w2 w3", "w1 w3", "w1 w2"), strict=True):
         left = predictor.predict(without).probabilities[prediction.label]
-        assert effects[word] == pytest.approx(prediction.probability - left, abs=1e-6)
+        assert effect == pytest.approx(prediction.probability - left, abs=1e-6)
 
 
-def test_only_words_that_the_model_reads_have_an_effect(exported: bytes) -> None:
-    words = [f"w{i}" for i in range(9)]  # the model reads six tokens
-    _, segments = explain(Predictor(exported), " ".join(words))
-    assert [s.text for s in segments if s.effect is not None] == words[3:]
+def test_only_words_that_the_network_reads_have_an_effect_without_ngrams(alone: bytes) -> None:
+    words = [f"w{i}" for i in range(9)]  # the network reads six tokens
+    _, segments = explain(Predictor(alone), " ".join(words))
+    assert [word for word, _ in find_effects(segments)] == words[3:]
+
+
+def test_ngrams_are_read_in_the_whole_text(exported: bytes) -> None:
+    """A word that is too early for the network is left out of the n-grams alone."""
+    predictor = Predictor(exported)
+    words = [f"w{i}" for i in range(9)]
+    prediction, segments = explain(predictor, " ".join(words))
+    effects = find_effects(segments)
+    assert [word for word, _ in effects] == words
+    label = predictor.labels.index(str(prediction.label))
+    tokens = encode_texts(predictor.tokenizer, [" ".join(words)])
+    for place, (word, effect) in enumerate(effects):
+        kept = tokens[tokens != predictor.tokenizer.token_to_id(word)]
+        ngrams = hash_ngrams(" ".join(words[:place] + words[place + 1 :]), predictor.max_ngram)
+        (without,) = predictor.score_sequences(kept[np.newaxis], [ngrams])
+        left = prediction.probabilities[predictor.labels[label]] - without[label]
+        assert effect == pytest.approx(left, abs=1e-6)
+        assert len(kept) == (6 if place < 3 else 5)
+    assert max(abs(effect) for _, effect in effects[:3]) > 1e-4
+
+
+def test_the_last_500_words_have_an_effect(exported: bytes) -> None:
+    predictor = Predictor(exported)
+    words = [f"w{number % 28}" for number in range(520)]
+    prediction, segments = explain(predictor, ", ".join(words) + "!")
+    assert segments[0] == Segment(", ".join(words[:20]) + ", ", None)
+    assert segments[-1] == Segment("!", None)
+    effects = find_effects(segments)
+    assert [word for word, _ in effects] == words[20:]
+    assert prediction.probability is not None
+    assert prediction.label is not None
+    for place in (20, 68, 69, 70, 300, 513, 519):  # at the ends of what is scored at a time, too
+        parts = [*words]
+        parts[place] = ""  # the commas stay
+        text = ", ".join(parts) + "!"
+        if place >= 514:  # the network would read one word more
+            ngrams = [hash_ngrams(text, predictor.max_ngram)]
+            tokens = encode_texts(predictor.tokenizer, [text])[:, 1:]
+            probabilities = predictor.name_label(predictor.score_sequences(tokens, ngrams)[0])
+        else:
+            probabilities = predictor.predict(text)
+        left = probabilities.probabilities[prediction.label]
+        assert effects[place - 20][1] == pytest.approx(prediction.probability - left, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("İzmir w1", ["İzmir", "w1"]),  # in lower case, one letter more
+        ("a _w1_ film", ["a", "_w1_", "film"]),
+        ("w1 :-) — 10/10 'n'", ["w1", "10", "10", "n"]),
+        ("w1's isn't", ["w1's", "isn't"]),
+    ],
+)
+def test_words_have_effects_and_marks_have_none(
+    exported: bytes, text: str, words: list[str]
+) -> None:
+    _, segments = explain(Predictor(exported), f"{text} w2")
+    assert [word for word, _ in find_effects(segments)] == [*words, "w2"]
 
 
 def test_the_only_word_is_held_against_chance(exported: bytes) -> None:

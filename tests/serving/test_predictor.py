@@ -4,9 +4,12 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,45 +18,76 @@ from hypothesis import strategies as st
 from helpers import make_encoded, small_hyperparameters
 from imdb_sentiment import __version__
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.averaging import Weights, to_logits
 from imdb_sentiment.network.export import convert_to_onnx, seal
 from imdb_sentiment.network.model import KerasModel, score_sequences
+from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.serving import ModelError, Prediction, Predictor, explain_silence
 from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.ngrams import hash_ngrams
 from imdb_sentiment.text.tokenizer import encode_texts, train_tokenizer
-from services import WORDS, make_tokenizer
+from services import WORDS, make_ngram_model, make_texts, make_tokenizer
 
 TOKENIZER = make_tokenizer()
+PIECES = [*WORDS, "other", "!", "W1,", "<br />", "&amp;"]
 LABELS = {2: ("bad", "good"), 3: ("bad", "good", "so-so")}
 
 
-@pytest.fixture(scope="module", params=[2, 3])
-def both(request: pytest.FixtureRequest) -> tuple[KerasModel, bytes]:
+@dataclass(frozen=True)
+class Trained:
+    """A network, the n-grams averaged with it, and both as one exported model."""
+
+    network: KerasModel
+    ngrams: NgramModel | None
+    weights: Weights
+    exported: bytes
+
+    def score(self, texts: list[str]) -> npt.NDArray[np.float64]:
+        """Return the probabilities of cleaned texts, without the exported model."""
+        logits = to_logits(score_sequences(self.network, encode_texts(TOKENIZER, texts)))
+        scores = self.ngrams.score_texts(texts) if self.ngrams else np.zeros_like(logits)
+        return self.weights.average(logits, scores)
+
+
+@pytest.fixture(scope="module", params=[2, 3], ids=["two labels, n-grams", "three labels"])
+def both(request: pytest.FixtureRequest) -> Trained:
     small = small_hyperparameters(
         units=5, dropout_rate=0.2, learning_rate=0.05, batch_size=8, epochs=3
     )
-    model, _ = train_model(make_encoded(100, request.param), small, seed=1)
-    return model, convert_to_onnx(model, TOKENIZER, LABELS[request.param], facts={"fact": "true"})
+    reviews = make_encoded(100, request.param)
+    network, _ = train_model(reviews, small, seed=1)
+    ngrams = make_ngram_model(reviews) if request.param == 2 else None
+    weights = Weights.from_share(0.4 if ngrams else 0, 0.8)
+    exported = convert_to_onnx(
+        network,
+        TOKENIZER,
+        LABELS[request.param],
+        ngram_model=ngrams,
+        weights=weights,
+        facts={"fact": "true"},
+    )
+    return Trained(network, ngrams, weights, exported)
 
 
 @pytest.fixture(scope="module")
-def exported(both: tuple[KerasModel, bytes]) -> bytes:
-    return both[1]
+def exported(both: Trained) -> bytes:
+    return both.exported
 
 
 @settings(deadline=None)
-@given(st.lists(st.lists(st.sampled_from([*WORDS, "other", "<br />", "&amp;"])).map(" ".join)))
-def test_it_answers_as_the_trained_network(
-    both: tuple[KerasModel, bytes], texts: list[str]
-) -> None:
-    model, exported = both
-    sequences = encode_texts(TOKENIZER, [clean_text(text) for text in texts])
-    expected = score_sequences(model, sequences)
-    found = Predictor(exported).predict_probabilities(texts)
-    silent = ~sequences.any(axis=1)
-    np.testing.assert_allclose(found[~silent], expected[~silent], atol=1e-6)
+@given(st.lists(st.lists(st.sampled_from(PIECES)).map(" ".join)))
+def test_it_answers_as_the_trained_models(both: Trained, texts: list[str]) -> None:
+    cleaned = [clean_text(text) for text in texts]
+    found = Predictor(both.exported).predict_probabilities(texts)
+    silent = ~encode_texts(TOKENIZER, cleaned).any(axis=1)
+    np.testing.assert_allclose(found[~silent], both.score(cleaned)[~silent], atol=1e-6)
     assert np.isnan(found[silent]).all()
+
+
+def test_it_says_which_ngrams_it_reads(both: Trained) -> None:
+    assert Predictor(both.exported).max_ngram == (both.ngrams.max_ngram if both.ngrams else 0)
 
 
 def test_one_text_or_several(exported: bytes) -> None:
@@ -107,9 +141,7 @@ def change(exported: bytes, **properties: str) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def test_parts_that_do_not_belong_together_are_refused(
-    both: tuple[KerasModel, bytes], exported: bytes
-) -> None:
+def test_parts_that_do_not_belong_together_are_refused(both: Trained, exported: bytes) -> None:
     other = train_tokenizer(
         ["x"], TokenizerParameters(kind="words", vocabulary_size=28, sequence_length=6)
     )
@@ -131,7 +163,7 @@ def test_parts_that_do_not_belong_together_are_refused(
     with pytest.raises(ModelError, match="it is not an ONNX model"):
         Predictor(seal(b"no model"))
     with pytest.raises(InputError, match=r"knows 30 tokens and the tokenizer 3"):
-        convert_to_onnx(both[0], other, ("a", "b"))
+        convert_to_onnx(both.network, other, ("a", "b"))
 
 
 def test_a_damaged_file_is_refused_by_name(exported: bytes, tmp_path: Path) -> None:
@@ -207,10 +239,47 @@ def test_it_needs_neither_tensorflow_nor_kedro_nor_pandas(exported: bytes, tmp_p
 
 
 def test_many_texts_are_scored_a_few_at_a_time(
-    exported: bytes, monkeypatch: pytest.MonkeyPatch
+    both: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictor = Predictor(exported)
-    sequences = np.repeat(make_encoded(50).sequences, 3, axis=0)
-    whole = predictor.score_sequences(sequences)
+    predictor = Predictor(both.exported)
+    texts = make_texts(make_encoded(50, len(predictor.labels))) * 3
+    whole = predictor.score_cleaned(texts)
     monkeypatch.setattr("imdb_sentiment.serving.predictor.MAX_TOKENS", 10)  # two or three texts
-    np.testing.assert_allclose(predictor.score_sequences(sequences), whole, atol=1e-6)
+    np.testing.assert_allclose(predictor.score_cleaned(texts), whole, atol=1e-6)
+
+
+class Recorder:
+    """A session of onnxruntime that records the shapes of its inputs."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.shapes: list[dict[str, tuple[int, ...]]] = []
+
+    def run(self, names: None, inputs: dict[str, npt.NDArray[Any]]) -> Any:
+        self.shapes.append({name: value.shape for name, value in inputs.items()})
+        return self.session.run(names, inputs)
+
+
+def test_a_text_with_many_ngrams_is_scored_on_its_own(
+    model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The padding of all others would take gigabytes."""
+    predictor = Predictor.load(model_file)
+    long = "w1 w2 " + " ".join(f"unheard{i}" for i in range(100))
+    texts = ["w1 w2", long, *["w3 w4!", "w5 w6"] * 20]
+    numbers = [len(hash_ngrams(text, predictor.max_ngram)) for text in texts]
+    assert (min(numbers), max(numbers)) == (3, 303)
+    alone = np.concatenate([predictor.score_cleaned([text]) for text in texts])
+    recorder = Recorder(predictor._session)
+    monkeypatch.setattr(predictor, "_session", recorder)
+    monkeypatch.setattr("imdb_sentiment.serving.predictor.MAX_NGRAMS", 60)
+    np.testing.assert_allclose(predictor.score_cleaned(texts), alone, atol=1e-6)
+    shapes = [shape["ngrams"] for shape in recorder.shapes]
+    assert shapes[-1] == (1, 303)
+    assert all(rows * ngrams <= 60 for rows, ngrams in shapes[:-1])
+    assert shapes[0] == (20, 3)
+    assert sum(rows for rows, _ in shapes) == len(texts)
+    assert all(
+        shape["token_ids"] == (rows, 2)
+        for shape, (rows, _) in zip(recorder.shapes, shapes, strict=True)
+    )

@@ -17,7 +17,8 @@ import scipy.special
 Logits = npt.NDArray[np.float64]
 
 MIN_PROBABILITY = 1e-12  # smaller probabilities are raised to it before a logarithm is taken
-MAX_WEIGHT = 20.0
+MIN_WEIGHT, MAX_WEIGHT = 0.05, 20.0  # of both models together, and of each
+DEFAULT_SHARE = 0.5  # of the n-grams, if it can't be fitted
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,8 @@ def fit_weights(
         share: Share of the n-grams, if it is given; None to fit it.
 
     Returns:
-        The fitted weights. A weak penalty keeps them finite where every prediction is right, as
-        scikit-learn's `LogisticRegression(C=1)` would.
+        The fitted weights, whose sum is at least 0.05. A weak penalty keeps them finite where every
+        prediction is right, as scikit-learn's `LogisticRegression(C=1)` would.
 
     """
     models = [network] if ngrams is None else [network, ngrams]
@@ -141,10 +142,12 @@ def fit_weights(
     found = scipy.optimize.minimize(
         loss, start, jac=True, bounds=[(0, MAX_WEIGHT)] * len(models), method="L-BFGS-B"
     ).x
-    if len(found) == 2:  # noqa: PLR2004
-        return Weights(float(found[0]), float(found[1]))
-    scale = max(float(found[0]), 1 / MAX_WEIGHT)
-    return Weights.from_share(share or 0.0 if ngrams is not None else 0.0, 1 / scale)
+    total = float(found.sum())
+    if ngrams is None:
+        share = 0.0
+    elif share is None:  # if both predict worse than chance, both have the weight 0
+        share = float(found[1]) / total if total > MIN_WEIGHT else DEFAULT_SHARE
+    return Weights.from_share(share, 1 / max(total, MIN_WEIGHT))
 
 
 def _complete(logits: Logits) -> Logits:

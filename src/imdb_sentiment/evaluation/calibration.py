@@ -4,15 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import scipy.optimize
-import scipy.special
-from sklearn.metrics import log_loss
+
+from imdb_sentiment.evaluation.averaging import to_logits, to_probabilities
 
 Probabilities = npt.NDArray[np.float64]
-
-TEMPERATURE = "temperature"  # name of the user attribute with the temperature of a trial
-MIN_PROBABILITY = 1e-12  # smaller probabilities are raised to it before a logarithm is taken
-TEMPERATURE_BOUNDS = (0.05, 20.0)  # of the search for the best temperature
 
 
 @dataclass(frozen=True)
@@ -70,27 +65,4 @@ def rescale_probabilities(probabilities: Probabilities, temperature: float) -> P
         Array of the same shape; each row sums to 1.
 
     """
-    logits = np.log(probabilities.clip(MIN_PROBABILITY)) / temperature
-    scaled: Probabilities = scipy.special.softmax(logits, axis=1)
-    return scaled
-
-
-def fit_temperature(probabilities: Probabilities, codes: npt.NDArray[np.integer]) -> float:
-    """Return the temperature that minimises the log loss (Guo et al., 2017).
-
-    Args:
-        probabilities: Probability of each label, for reviews that the network was not trained on,
-            shape (reviews, labels).
-        codes: Codes of the true labels, shape (reviews,).
-
-    """
-    labels = np.arange(probabilities.shape[1])
-
-    def loss(logarithm: float) -> float:
-        scaled = rescale_probabilities(probabilities, float(np.exp(logarithm)))
-        return float(log_loss(codes, scaled, labels=labels))
-
-    found = scipy.optimize.minimize_scalar(
-        loss, bounds=np.log(TEMPERATURE_BOUNDS), method="bounded"
-    )
-    return float(np.exp(found.x))
+    return to_probabilities(to_logits(probabilities) / temperature)

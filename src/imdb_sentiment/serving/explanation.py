@@ -1,6 +1,7 @@
 """Effects of single words on a prediction."""
 
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from imdb_sentiment.text.ngrams import Hashes, combine_hashes, hash_tokens, loca
 from imdb_sentiment.text.tokenizer import locate_known_words
 
 MAX_WORDS = 500  # words of a text that get an effect: the last ones, since each takes a prediction
+WORDS_AT_A_TIME = 50  # of a long text, since without each it has thousands of other n-grams
 NOWHERE = (0, 0)  # start and stop of a word that is not there
 
 
@@ -63,14 +65,19 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
         return Prediction(None, {}), [Segment(cleaned, None)] if cleaned else []
     places = _find_words(cleaned) if predictor.max_ngram else known
     # Row 0 is the whole text, row i + 1 the text without word i.
-    sequences = np.zeros((len(places) + 1, len(tokens)), np.uint32)
+    rows = [NOWHERE, *places]
+    sequences = np.zeros((len(rows), len(tokens)), np.uint32)
     known_starts, known_stops = np.array(known).T
-    for sequence, (start, stop) in zip(sequences, [NOWHERE, *places], strict=True):
+    for sequence, (start, stop) in zip(sequences, rows, strict=True):
         is_kept = (known_stops <= start) | (known_starts >= stop)
         kept = tokens[is_kept[words]]
         sequence[len(tokens) - len(kept) :] = kept
-    ngrams = _leave_words_out(cleaned, places, predictor.max_ngram) if predictor.max_ngram else None
-    probabilities, *without = predictor.score_sequences(sequences, ngrams)
+    scored = []
+    for first in range(0, len(rows), WORDS_AT_A_TIME):
+        some = slice(first, first + WORDS_AT_A_TIME)
+        ngrams = _leave_words_out(cleaned, rows[some], predictor.max_ngram)
+        scored.append(predictor.score_sequences(sequences[some], ngrams))
+    probabilities, *without = np.concatenate(scored)
     label = probabilities.argmax()
     unknown = 1 / len(predictor.labels)
     segments: list[Segment] = []
@@ -86,14 +93,19 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
 def _find_words(text: str) -> list[tuple[int, int]]:
     """Return the places of the last words of a text, without punctuation marks."""
     places = locate_tokens(text)
-    return [(start, stop) for start, stop in places if text[start].isalnum()][-MAX_WORDS:]
+    is_word = [any(map(str.isalnum, text[start:stop])) for start, stop in places]  # also "_so_"
+    return list(compress(places, is_word))[-MAX_WORDS:]
 
 
-def _leave_words_out(text: str, places: list[tuple[int, int]], max_ngram: int) -> list[Hashes]:
-    """Return the n-grams of a text, and of the text without each of the words at `places`."""
+def _leave_words_out(
+    text: str, places: list[tuple[int, int]], max_ngram: int
+) -> list[Hashes] | None:
+    """Return the n-grams of a text without each of the words at `places`; None for no n-grams."""
+    if not max_ngram:
+        return None
     hashes = hash_tokens(text)
     starts, stops = np.array(locate_tokens(text)).T
     return [
         combine_hashes(hashes[(stops <= start) | (starts >= stop)], max_ngram)
-        for start, stop in [NOWHERE, *places]
+        for start, stop in places
     ]

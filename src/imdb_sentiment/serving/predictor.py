@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, overload
@@ -18,7 +18,9 @@ from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
 from imdb_sentiment.text.tokenizer import encode_texts
 
-MAX_TOKENS = 4096  # per call of the network; larger calls need more memory and are no faster
+# Per call of the network; larger calls need more memory and are no faster.
+MAX_TOKENS = 4096
+MAX_NGRAMS = 50_000  # with padding; a single text may have more
 
 # An exported model ends in the last entry of its metadata: `sha256`, with the digest of all bytes
 # before that entry as 64 hexadecimal digits.
@@ -205,10 +207,8 @@ class Predictor:
         lengths = count_tokens(sequences)
         probabilities = np.full((len(sequences), len(self.labels)), np.nan)
         for length in np.unique(lengths[lengths > 0]):
-            of_this_length = np.flatnonzero(lengths == length)
             size = max(1, MAX_TOKENS // int(length))
-            for start in range(0, len(of_this_length), size):
-                rows = of_this_length[start : start + size]
+            for rows in _divide(np.flatnonzero(lengths == length), size, ngrams):
                 inputs: dict[str, npt.NDArray[np.signedinteger]] = {
                     "token_ids": sequences[rows, -length:].astype(np.int32)
                 }
@@ -217,6 +217,22 @@ class Predictor:
                 (output,) = self._session.run(None, inputs)
                 probabilities[rows] = complete_probabilities(output)
         return probabilities
+
+
+def _divide(
+    rows: npt.NDArray[np.intp], size: int, ngrams: Sequence[Hashes] | None
+) -> Iterator[npt.NDArray[np.intp]]:
+    """Yield the rows of each call: at most `size`, and fewer if they have many n-grams."""
+    counts = np.array([len(ngrams[row]) for row in rows] if ngrams else [0] * len(rows))
+    order = np.argsort(counts, kind="stable")
+    rows, counts = rows[order], counts[order]
+    start = 0
+    while start < len(rows):
+        some = counts[start : start + size]
+        padded = some * np.arange(1, len(some) + 1)
+        stop = start + max(1, int(np.searchsorted(padded, MAX_NGRAMS, side="right")))
+        yield rows[start:stop]
+        start = stop
 
 
 def _pad(reviews: list[Hashes]) -> Hashes:

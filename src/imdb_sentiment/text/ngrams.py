@@ -22,7 +22,8 @@ def locate_tokens(text: str) -> list[tuple[int, int]]:
 def hash_tokens(text: str) -> npt.NDArray[np.uint64]:
     """Return the hash of each word and punctuation mark of a cleaned text, in their order.
 
-    Words are compared in lower case. The hash is a CRC-32, so it is the same everywhere.
+    The tokens are those of `locate_tokens`. Words are compared in lower case. The hash is a CRC-32,
+    so it is the same everywhere.
 
     Args:
         text: Cleaned text.
@@ -31,8 +32,9 @@ def hash_tokens(text: str) -> npt.NDArray[np.uint64]:
         Hashes, shape (tokens,), dtype uint64.
 
     """
-    found = _TOKEN.findall(text.lower())
-    return np.array([crc32(token.encode()) for token in found], np.uint64)
+    # Not the text as a whole in lower case, where "İ" would become a letter and a separate mark.
+    found = _TOKEN.findall(text)
+    return np.array([crc32(token.lower().encode()) for token in found], np.uint64)
 
 
 def combine_hashes(tokens: npt.NDArray[np.uint64], max_ngram: int) -> Hashes:

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.averaging import (
+    DEFAULT_SHARE,
     HeldOutLogits,
     Weights,
     count_outputs,
@@ -47,7 +48,6 @@ logger = logging.getLogger(__name__)
 MAX_EXPORT_DIFFERENCE = 1e-4  # between probabilities; rounding alone stays far below
 MAX_COMPARED = 1000  # validation reviews whose probabilities are compared
 MIN_HELD_OUT_ROWS = 100  # with fewer, the weights depend too much on chance
-DEFAULT_SHARE = 0.5  # of the n-grams, if it can't be fitted
 MAX_EXAMPLES = 10  # custom reviews that are stored in the exported model
 
 

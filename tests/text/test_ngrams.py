@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imdb_sentiment.text.ngrams import combine_hashes, hash_ngrams, hash_tokens, locate_tokens
+
+PIECES = ["good", "Good", "GOOD", "bad", "!", "…", "isn't", "l\u2019été", "10", "_so_", "😀"]
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=12).map(" ".join)
+
+
+def hash_alone(ngram: tuple[str, ...]) -> int:
+    """Return the hash of an n-gram: the one that a text of only these tokens has for its length."""
+    text = " ".join(ngram)
+    shorter = hash_ngrams(text, len(ngram) - 1).tolist() if len(ngram) > 1 else []
+    (whole,) = set(hash_ngrams(text, len(ngram)).tolist()) - set(shorter)
+    return int(whole)
+
+
+@given(TEXTS, st.integers(1, 4))
+def test_each_ngram_of_a_text_is_hashed_once(text: str, max_ngram: int) -> None:
+    tokens = [token.lower() for token in text.split()]
+    expected = {
+        tuple(tokens[start : start + n])
+        for n in range(1, max_ngram + 1)
+        for start in range(len(tokens) - n + 1)
+    }
+    found = hash_ngrams(text, max_ngram)
+    assert found.dtype == np.int64
+    assert found.tolist() == sorted(map(hash_alone, expected))
+    assert len(set(found.tolist())) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("Not good, not bad!", ["Not", "good", ",", "not", "bad", "!"]),
+        (
+            "It isn't; it\u2019s 'so-so'",
+            ["It", "isn't", ";", "it\u2019s", "'", "so", "-", "so", "'"],
+        ),
+        ("the '80s... 10/10", ["the", "'", "80s", ".", ".", ".", "10", "/", "10"]),
+        ("rock 'n' roll, y'all'd've", ["rock", "'", "n", "'", "roll", ",", "y'all'd've"]),
+        ("a _great_ film :-)", ["a", "_great_", "film", ":", "-", ")"]),
+        ("déjà vu — 映画 😀", ["déjà", "vu", "—", "映画", "😀"]),
+        ("   ", []),
+        ("", []),
+    ],
+)
+def test_words_and_marks_are_tokens(text: str, tokens: list[str]) -> None:
+    assert [text[start:stop] for start, stop in locate_tokens(text)] == tokens
+    np.testing.assert_array_equal(hash_tokens(text), hash_tokens(" ".join(tokens)))
+    assert len(hash_tokens(text)) == len(tokens)
+
+
+def test_case_is_ignored_and_order_is_not() -> None:
+    assert hash_ngrams("GOOD Film", 3).tolist() == hash_ngrams("good film", 3).tolist()
+    one, other = (set(hash_ngrams(text, 2).tolist()) for text in ("good film", "film good"))
+    assert len(one & other) == 2  # the words, but not the pair
+    assert len(one | other) == 4
+
+
+@given(st.text(max_size=30))
+def test_any_text_has_a_hash_for_each_token(text: str) -> None:
+    """Some letters have another length in lower case."""
+    places = locate_tokens(text)
+    assert len(hash_tokens(text)) == len(places)
+    covered = {place for start, stop in places for place in range(start, stop)}
+    assert covered == {place for place, character in enumerate(text) if not character.isspace()}
+    assert all(start < stop for start, stop in places)
+
+
+def test_a_text_without_tokens_has_no_ngrams() -> None:
+    for text in ("", "  "):
+        found = hash_ngrams(text, 3)
+        assert found.shape == (0,)
+        assert found.dtype == np.int64
+
+
+def test_a_short_text_has_no_long_ngrams() -> None:
+    assert hash_ngrams("good film", 9).tolist() == hash_ngrams("good film", 2).tolist()
+    assert hash_ngrams("good", 9).tolist() == hash_ngrams("good", 1).tolist()
+
+
+def test_the_number_for_padding_is_never_a_hash() -> None:
+    zero = np.array([2**64 - 1], np.uint64)  # its hash would be 0
+    assert combine_hashes(zero, 1).tolist() == []
+    assert len(combine_hashes(np.concatenate([zero, hash_tokens("good")]), 1)) == 1
+
+
+def test_the_hashes_of_exported_models_never_change() -> None:
+    assert hash_ngrams("Good, isn't it?", 2).tolist() == [
+        -7351538705283625147,
+        -4158378206490548721,
+        -2341014646665152236,
+        -815356516970492901,
+        -767495939732072254,
+        85205362547066521,
+        8126900868516394117,
+        8251486672642863961,
+        8420825133656453237,
+    ]

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from helpers import (
     small_hyperparameters,
     three_label_run,
 )
+from imdb_sentiment.evaluation.averaging import Weights
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (
@@ -28,7 +30,7 @@ from imdb_sentiment.parameters import (
     TrainingParameters,
     TuningParameters,
 )
-from services import EXAMPLES, Service, make_tokenizer, run_service
+from services import EXAMPLES, Service, make_ngram_model, make_tokenizer, run_service
 
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # runs of the tests are not tracked
 os.environ.pop("IMDB_SENTIMENT_API_KEY", None)  # the developer's key is not that of the tests
@@ -157,18 +159,36 @@ def export_small_model() -> bytes:
     small = small_hyperparameters(
         units=5, dropout_rate=0.2, learning_rate=0.05, batch_size=8, epochs=3
     )
-    model, _ = train_model(make_encoded(100), small, seed=1)
+    reviews = make_encoded(100)
+    model, _ = train_model(reviews, small, seed=1)
+    weights = Weights.from_share(0.4)
     return convert_to_onnx(
         model,
         make_tokenizer(),
         ("negative", "positive"),
+        ngram_model=make_ngram_model(reviews),
+        weights=weights,
         examples=EXAMPLES,
         facts={
             "fact": "true",
             "training_data_sha256": "5ea1",
             "made": "today",
             "training": json.dumps(
-                {"seed": 1, "networks": 1, "ngrams": {"share": 0}, "use_validation_rows": True}
+                {
+                    "seed": 1,
+                    "networks": 1,
+                    "ngrams": {"share": "auto"},
+                    "use_validation_rows": True,
+                }
+            ),
+            "calibration": json.dumps(
+                {
+                    "weights": asdict(weights),
+                    "ngram_share": weights.share,
+                    "temperature": weights.temperature,
+                    "uncalibrated_reason": None,
+                    "held_out_rows": 100,
+                }
             ),
         },
     )
@@ -176,7 +196,7 @@ def export_small_model() -> bytes:
 
 @pytest.fixture(scope="session")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a small exported model of two labels; its words are w0 to w27."""
+    """Return a small exported model of two labels, with n-grams; its words are w0 to w27."""
 
     def make(folder: Path) -> None:
         (folder / "model.onnx").write_bytes(export_small_model())

@@ -33,7 +33,7 @@ from kedro.framework.startup import bootstrap_project
 from omegaconf import OmegaConf
 
 from commands import RUN, split_commands
-from imdb_sentiment.parameters import Hyperparameters
+from imdb_sentiment.parameters import Hyperparameters, NgramsParameters
 from imdb_sentiment.settings import CONFIG_LOADER_ARGS
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
@@ -42,7 +42,8 @@ PROJECT = Path(__file__).parents[1]
 # A network that trains in seconds; all other parameters are those of conf/base.
 SMALL: dict[str, Any] = {
     "tokenizer": {"vocabulary_size": 50, "sequence_length": 12},
-    "hyperparameters": {"embedding_size": 4, "epochs": 2, "learning_rate": 0.02, "batch_size": 16},
+    "word_vectors": {"size": 4},
+    "hyperparameters": {"epochs": 2, "learning_rate": 0.02, "batch_size": 16, "min_steps": 0},
     "tuning": {
         "search_space": {
             "units": {"type": "int", "low": 2, "high": 4},
@@ -72,10 +73,29 @@ def base_parameters() -> dict[str, Any]:
     return dict(loader["parameters"])
 
 
+# A plain network that trains in seconds and needs no word vectors.
+_SMALL_NETWORK = {
+    "embedding_size": 4,
+    "pretrained_embedding": False,
+    "spatial_dropout_rate": 0.0,
+    "units": 3,
+    "chrono_initialization": 0,
+    "learning_rate": 0.02,
+    "learning_rate_schedule": "constant",
+    "batch_size": 16,
+    "epochs": 2,
+    "min_steps": 0,
+}
+
+
 def small_hyperparameters(**changes: Any) -> Hyperparameters:
     """Return hyperparameters of a network that trains in seconds, with `changes`."""
-    small = {"embedding_size": 4, "units": 3, "learning_rate": 0.02, "batch_size": 16, "epochs": 2}
-    return Hyperparameters(**{**base_parameters()["hyperparameters"], **small, **changes})
+    return Hyperparameters(**{**base_parameters()["hyperparameters"], **_SMALL_NETWORK, **changes})
+
+
+def make_ngrams_parameters(**changes: Any) -> NgramsParameters:
+    """Return the parameters of the n-grams of conf/base, with `changes`."""
+    return NgramsParameters(**{**base_parameters()["training"]["ngrams"], **changes})
 
 
 def make_reviews(
@@ -136,10 +156,8 @@ def make_encoded(n: int, n_labels: int = 2, length: int = 6, seed: int = 0) -> E
     return EncodedReviews(sequences, codes, np.arange(1, n + 1), labels, vocabulary_size=30)
 
 
-def make_study(
-    evaluate_on: str = "validation", n_trials: int = 2, temperature: float | None = None
-) -> optuna.Study:
-    """Return a finished study; its trials have `temperature`, if one is given."""
+def make_study(evaluate_on: str = "validation", n_trials: int = 2) -> optuna.Study:
+    """Return a finished study."""
     study = optuna.create_study(direction="maximize")
     study.set_user_attr("protocol", {"evaluate_on": evaluate_on})
 
@@ -147,8 +165,6 @@ def make_study(
         trial.suggest_int("units", 50, 100)
         trial.report(0.5, 1)
         trial.report(0.6 + trial.number / 10, 2)
-        if temperature is not None:
-            trial.set_user_attr("temperature", temperature)
         return 0.6 + trial.number / 10
 
     study.optimize(objective, n_trials=n_trials)

@@ -9,12 +9,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 from tokenizers import Tokenizer
 
-from helpers import find_free_port
+from helpers import find_free_port, make_ngrams_parameters
+from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
 from imdb_sentiment.parameters import TokenizerParameters
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
+from imdb_sentiment.text.ngrams import hash_ngrams
 from imdb_sentiment.text.tokenizer import train_tokenizer
 
 WORDS = [f"w{i}" for i in range(28)]
@@ -26,6 +30,27 @@ def make_tokenizer() -> Tokenizer:
     return train_tokenizer(
         WORDS, TokenizerParameters(kind="words", vocabulary_size=28, sequence_length=6)
     )
+
+
+def make_texts(reviews: EncodedReviews) -> list[str]:
+    """Return texts that `make_tokenizer` encodes as these reviews.
+
+    The mark at their end tells the label, and every third has a word that the tokenizer does not
+    know.
+    """
+    words = {number: word for word, number in make_tokenizer().get_vocab().items()}
+    texts = []
+    for place, (sequence, code) in enumerate(zip(reviews.sequences, reviews.codes, strict=True)):
+        known = " ".join(words[token] for token in sequence.tolist() if token)
+        texts.append(("unheard " if place % 3 == 0 else "") + known + ("", "!", "?", "…")[code])
+    return texts
+
+
+def make_ngram_model(reviews: EncodedReviews, **changes: Any) -> NgramModel:
+    """Return a model of the n-grams of `make_texts`; `changes` are of the parameters."""
+    parameters = make_ngrams_parameters(**changes)
+    hashes = [hash_ngrams(text, parameters.max_ngram) for text in make_texts(reviews)]
+    return fit_ngram_model(hashes, reviews.codes, len(reviews.labels), parameters)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,12 @@
 """Which reviews a trial learns from, and which it is scored on."""
 
-import logging
-
+import numpy as np
 import optuna
 from sklearn.model_selection import StratifiedKFold
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import SplitParameters, TuningParameters
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
-
-logger = logging.getLogger(__name__)
 
 FEW_ROWS = 5000  # with fewer rows to learn from, `auto` chooses cross-validation
 FOLDS = 2  # of that cross-validation
@@ -53,6 +50,13 @@ def divide_reviews(
         raise InputError(
             "tuning.folds would divide the groups of split.group_column, or mix the splits that "
             "the CSV names: set it to 1, or to auto"
+        )
+    codes, counts = np.unique(pool.codes, return_counts=True)
+    rarest = counts.argmin()
+    if counts[rarest] < folds:
+        raise InputError(
+            f"tuning.folds is {folds}, but only {counts[rarest]} training and validation rows have "
+            f"{pool.labels[codes[rarest]]!r}: set it to a smaller number, or to auto"
         )
     dividing = StratifiedKFold(folds, shuffle=True, random_state=tuning.seed)
     return [

@@ -354,8 +354,7 @@ def _describe_origin(
     if _may_be_on("pretrained_embedding", hyperparameters, tuning):
         data.append(compute_fingerprint(word_vectors))
     space = {name: range_.model_dump(mode="json") for name, range_ in tuning.search_space.items()}
-    return {
-        "data": data,
+    return {  # the data last, since other folds are other data as well
         "search space": space,
         "protocol": {
             "evaluate_on": tuning.evaluate_on,
@@ -363,6 +362,7 @@ def _describe_origin(
             "seed": tuning.seed,
             **fixed,
         },
+        "data": data,
     }
 
 

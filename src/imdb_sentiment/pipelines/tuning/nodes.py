@@ -39,7 +39,6 @@ logger = logging.getLogger(__name__)
 HELD_OUT_LOGITS = "held_out_logits"  # name of the user attribute of a trial
 MAX_STORED_ROWS = 5000
 MAX_STORED_NUMBERS = 20_000  # 53 kB of text: MySQL's limit for an attribute is 64 kB
-MAX_LOGIT = 30.0  # certainty; float16 has no room for much more
 
 
 def hold_out_reviews(
@@ -231,7 +230,7 @@ def _report(trial: optuna.Trial, accuracy: float, step: int, reason: str) -> Non
 def _encode_logits(logits: Logits) -> str:
     """Return logits as text that fits into a database: float16, of at most 5,000 reviews."""
     chosen = logits[_choose_evenly(len(logits), logits.shape[1])]
-    return base64.b64encode(chosen.clip(-MAX_LOGIT, MAX_LOGIT).astype("<f2").tobytes()).decode()
+    return base64.b64encode(chosen.astype("<f2").tobytes()).decode()
 
 
 def _read_logits(trial: optuna.trial.FrozenTrial, held_out_sets: list[HeldOutSet]) -> HeldOutLogits:

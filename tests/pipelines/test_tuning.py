@@ -1,8 +1,10 @@
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import optuna
 import pandas as pd
 import pytest
@@ -10,27 +12,33 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 from optuna.trial import TrialState
 
-from helpers import (
-    base_parameters,
-    make_encoded,
-)
+from helpers import base_parameters, make_encoded
 from imdb_sentiment.datasets import AtomicDataset, OptunaStorageDataset
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.calibration import fit_temperature
+from imdb_sentiment.evaluation.averaging import HeldOutLogits
 from imdb_sentiment.network.model import score_sequences
 from imdb_sentiment.network.training import train_model
-from imdb_sentiment.parameters import Hyperparameters, TrainingParameters, TuningParameters
+from imdb_sentiment.parameters import (
+    Hyperparameters,
+    SplitParameters,
+    TrainingParameters,
+    TuningParameters,
+)
 from imdb_sentiment.pipelines.tuning import create_pipeline
 from imdb_sentiment.pipelines.tuning.nodes import (
-    select_evaluation_set,
+    HELD_OUT_LOGITS,
+    hold_out_reviews,
     tabulate_trials,
     train_candidate,
     tune_hyperparameters,
 )
+from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 RANDOM = {"name": "RandomSampler", "arguments": None}
-TRAIN, VALIDATION = make_encoded(48), make_encoded(24, seed=5)
+POOL = make_encoded(72)
+TRAIN, VALIDATION = POOL.take(np.arange(48)), POOL.take(np.arange(48, 72))
+TEST = replace(make_encoded(10, seed=9), rows=np.arange(101, 111))
 TRAINING = TrainingParameters(
     **{**base_parameters()["training"], "use_validation_rows": False, "seed": 0}
 )
@@ -48,42 +56,219 @@ def trials(storage: optuna.storages.BaseStorage, tuning: TuningParameters) -> li
 
 
 def tune(
-    storage: optuna.storages.BaseStorage, hyperparameters: Hyperparameters, tuning: TuningParameters
-) -> tuple[optuna.Study, Hyperparameters]:
+    storage: optuna.storages.BaseStorage,
+    hyperparameters: Hyperparameters,
+    tuning: TuningParameters,
+    held_out_sets: list[HeldOutSet] | None = None,
+    *,
+    vectors: npt.NDArray[np.float32] = NO_VECTORS,
+    training: TrainingParameters = TRAINING,
+) -> tuple[optuna.Study, Hyperparameters, HeldOutLogits]:
     return tune_hyperparameters(
         storage,
-        TRAIN,
-        VALIDATION,
-        NO_VECTORS,
+        held_out_sets or [(TRAIN, VALIDATION)],
+        vectors,
         hyperparameters=hyperparameters,
         tuning=tuning,
-        training=TRAINING,
+        training=training,
     )
 
 
+def tune_once(
+    hyperparameters: Hyperparameters,
+    tuning: TuningParameters,
+    held_out_sets: list[HeldOutSet] | None = None,
+) -> tuple[optuna.trial.FrozenTrial, Hyperparameters, HeldOutLogits]:
+    """Return the only trial of a study."""
+    one = tuning.model_copy(update={"n_trials": 1})
+    memory = optuna.storages.InMemoryStorage()
+    study, best, held_out = tune(memory, hyperparameters, one, held_out_sets)
+    return study.best_trial, best, held_out
+
+
+def log_odds(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the log-odds of the second of two labels, shape (reviews, 1)."""
+    return np.log(probabilities[:, 1:] / (1 - probabilities[:, 1:]))
+
+
+@pytest.mark.usefixtures("no_training")
 def test_the_best_trial_is_returned_whole(
     one_epoch: Hyperparameters, tuning: TuningParameters
 ) -> None:
     storage = optuna.storages.InMemoryStorage()
-    study, best = tune(storage, one_epoch, tuning)
+    study, best, _ = tune(storage, one_epoch, tuning)
     values = [trial.value for trial in study.trials]
-    assert len(values) == tuning.n_trials
+    assert len(values) == len(set(values)) == tuning.n_trials
     assert study.best_value == max(value for value in values if value is not None)
     assert best.model_dump() == one_epoch.model_dump() | study.best_params
     for trial in study.trials:
         assert set(trial.params) == set(tuning.search_space)
-        assert trial.value == max(trial.intermediate_values.values())
 
 
-def test_a_trial_keeps_the_temperature_of_its_network(
-    one_epoch: Hyperparameters, tuning: TuningParameters
+def tune_on_wrong_labels(
+    patience: int, hyperparameters: Hyperparameters, tuning: TuningParameters
+) -> tuple[float, list[float]]:
+    """Return a trial's value and its accuracy after each epoch, which falls as it learns."""
+    wrong = replace(VALIDATION, codes=1 - VALIDATION.codes)
+    one_point = {"units": {"type": "int", "low": 3, "high": 3}}
+    chosen = TuningParameters(**tuning.model_dump() | {"search_space": one_point, "seed": 0})
+    slow = hyperparameters.model_copy(
+        update={"epochs": 5, "learning_rate": 0.01, "early_stopping_patience": patience}
+    )
+    trial, _, held_out = tune_once(slow, chosen, [(TRAIN, wrong)])
+    assert trial.value is not None
+    assert trial.value == ((held_out.logits[:, 0] > 0) == wrong.codes).mean()
+    epochs = list(trial.intermediate_values.values())
+    assert epochs[-1] < max(epochs) - 0.2
+    return trial.value, epochs
+
+
+def test_a_trial_is_worth_its_last_epoch_and_not_its_best(
+    hyperparameters: Hyperparameters, tuning: TuningParameters
 ) -> None:
-    one = tuning.model_copy(update={"n_trials": 1})
-    study, best = tune(optuna.storages.InMemoryStorage(), one_epoch, one)
-    model, _ = train_model(TRAIN, best, tuning.seed, VALIDATION)
-    found = score_sequences(model, VALIDATION.sequences)
-    expected = fit_temperature(found, VALIDATION.codes)
-    assert study.best_trial.user_attrs["temperature"] == pytest.approx(expected)
+    value, epochs = tune_on_wrong_labels(0, hyperparameters, tuning)
+    assert len(epochs) == 5
+    assert value == pytest.approx(epochs[-1])
+
+
+@pytest.mark.parametrize(
+    ("patience", "n_epochs"), [(2, 3), (9, 5)], ids=["it stops", "it never stops"]
+)
+def test_with_early_stopping_a_trial_is_worth_its_best_epoch(
+    patience: int, n_epochs: int, hyperparameters: Hyperparameters, tuning: TuningParameters
+) -> None:
+    value, epochs = tune_on_wrong_labels(patience, hyperparameters, tuning)
+    assert len(epochs) == n_epochs
+    assert value == pytest.approx(max(epochs))
+
+
+def divide(
+    train: EncodedReviews,
+    validation: EncodedReviews,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    **changes: Any,
+) -> list[HeldOutSet]:
+    return hold_out_reviews(
+        train, validation, TEST, TuningParameters(**tuning.model_dump() | changes), split
+    )
+
+
+def count_labels(reviews: EncodedReviews) -> list[int]:
+    return [int((reviews.codes == code).sum()) for code in range(len(reviews.labels))]
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_folds_divide_the_reviews_with_the_same_mix_of_labels(
+    folds: int, tuning: TuningParameters, split: SplitParameters
+) -> None:
+    three = make_encoded(600, n_labels=3)
+    rare = np.flatnonzero((three.codes < 2) | (three.rows < 100))  # 33 of the last label
+    pool = three.take(np.random.default_rng(0).permutation(rare))
+    train, validation = pool.take(np.arange(380)), pool.take(np.arange(380, len(pool)))
+    sets = divide(train, validation, tuning, split, folds=folds)
+    assert len(sets) == folds
+    held_out_rows = [row for _, held_out in sets for row in held_out.rows.tolist()]
+    assert sorted(held_out_rows) == sorted(pool.rows.tolist())
+    by_row = {
+        row: (ids, code)
+        for row, ids, code in zip(
+            pool.rows.tolist(), pool.sequences.tolist(), pool.codes.tolist(), strict=True
+        )
+    }
+    for learnt, held_out in sets:
+        assert set(learnt.rows) == set(pool.rows) - set(held_out.rows)
+        for found, expected in zip(count_labels(held_out), count_labels(pool), strict=True):
+            assert abs(found - expected / folds) < 1
+        for part in (learnt, held_out):
+            for row, ids, code in zip(
+                part.rows.tolist(), part.sequences.tolist(), part.codes.tolist(), strict=True
+            ):
+                assert (ids, code) == by_row[row]
+
+
+def test_folds_depend_on_the_seed_alone(tuning: TuningParameters, split: SplitParameters) -> None:
+    first, again, other = (
+        [
+            held_out.rows.tolist()
+            for _, held_out in divide(TRAIN, VALIDATION, tuning, split, folds=3, seed=seed)
+        ]
+        for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize(("n_rows", "folds"), [(72, 2), (4999, 2), (5000, 1)])
+def test_few_reviews_are_cross_validated(
+    n_rows: int, folds: int, tuning: TuningParameters, split: SplitParameters
+) -> None:
+    assert tuning.folds == "auto"
+    pool = make_encoded(n_rows)
+    train, validation = pool.take(np.arange(50)), pool.take(np.arange(50, n_rows))
+    sets = divide(train, validation, tuning, split)
+    assert len(sets) == folds
+    assert sum(len(held_out) for _, held_out in sets) == (n_rows if folds > 1 else n_rows - 50)
+
+
+@pytest.mark.parametrize("change", [{"group_column": "film"}, {"method": "column"}], ids=str)
+@pytest.mark.parametrize("folds", ["auto", 1])
+def test_groups_and_splits_of_the_csv_are_not_cross_validated(
+    folds: str | int, change: dict[str, Any], tuning: TuningParameters, split: SplitParameters
+) -> None:
+    related = split.model_copy(update=change)
+    ((learnt, held_out),) = divide(TRAIN, VALIDATION, tuning, related, folds=folds)
+    assert learnt is TRAIN
+    assert held_out is VALIDATION
+
+
+def test_a_label_needs_a_row_for_every_fold(
+    tuning: TuningParameters, split: SplitParameters
+) -> None:
+    few = POOL.take(np.flatnonzero((POOL.codes == 0) | (POOL.rows <= 8)))
+    assert count_labels(few) == [36, 4]
+    train, validation = few.take(np.arange(9)), few.take(np.arange(9, len(few)))
+    for _, held_out in divide(train, validation, tuning, split, folds=4):
+        assert count_labels(held_out) == [9, 1]
+    with pytest.raises(InputError, match=r"tuning\.folds is 5, but only 4 .* have 'positive'"):
+        divide(train, validation, tuning, split, folds=5)
+
+
+def test_the_test_set_is_chosen_on_only_when_asked_for(
+    tuning: TuningParameters, split: SplitParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = {row for pair in divide(TRAIN, VALIDATION, tuning, split) for row in pair[0].rows}
+    assert rows == set(POOL.rows)
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING):
+        sets = divide(TRAIN, VALIDATION, tuning, split, evaluate_on="test", folds=5)
+    ((learnt, held_out),) = sets
+    assert learnt is TRAIN
+    assert held_out is TEST
+    assert "too optimistic" in caplog.text
+
+
+def test_each_fold_is_scored_by_a_network_that_has_learnt_from_the_others(
+    hyperparameters: Hyperparameters, tuning: TuningParameters, split: SplitParameters
+) -> None:
+    chosen = hyperparameters.model_copy(update={"learning_rate": 0.05})
+    sets = divide(TRAIN, VALIDATION, tuning, split, folds=2)
+    trial, best, held_out = tune_once(chosen, tuning, sets)
+    expected: dict[int, float] = {}
+    hits: list[bool] = []
+    for learnt, other in sets:
+        model, _ = train_model(learnt, best, tuning.seed, other)
+        scores = score_sequences(model, other.sequences)
+        expected |= dict(zip(other.rows.tolist(), log_odds(scores)[:, 0], strict=True))
+        hits += (scores.argmax(axis=1) == other.codes).tolist()
+    assert len(hits) == len(POOL)
+    assert trial.value == np.mean(hits)
+    assert sorted(held_out.rows) == sorted(POOL.rows)
+    assert held_out.logits.dtype == np.float64
+    logits = np.array([expected[row] for row in held_out.rows.tolist()])
+    np.testing.assert_allclose(held_out.logits[:, 0], logits, rtol=1e-3)
+    # After each fold, the accuracy on all reviews that have been scored so far.
+    assert trial.intermediate_values == {0: np.mean(hits[: len(sets[0][1])]), 1: trial.value}
 
 
 @pytest.mark.slow
@@ -105,16 +290,25 @@ def test_a_longer_search_goes_on_and_equals_one_in_a_piece(
 
 def train_at_once(
     train: EncodedReviews, hyperparameters: Hyperparameters, *_: object, **__: object
-) -> tuple[None, dict[str, list[float]]]:
-    """Return a value that depends on the hyperparameters, and no network."""
-    return None, {"val_accuracy": [1 - abs(hyperparameters.dropout_rate - 0.3)]}
+) -> tuple[Hyperparameters, dict[str, list[float]]]:
+    """Return the hyperparameters in place of a network."""
+    return hyperparameters, {}
+
+
+def score_at_once(
+    hyperparameters: Hyperparameters, sequences: npt.NDArray[np.unsignedinteger]
+) -> npt.NDArray[np.float64]:
+    """Return right and wrong labels of `make_encoded`, as many as the hyperparameters deserve."""
+    codes = sequences[:, -1].astype(np.intp) - 20
+    accuracy = 1 - abs(hyperparameters.dropout_rate - 0.3)
+    is_right = np.arange(len(codes)) < accuracy * len(codes)
+    return np.eye(2)[np.where(is_right, codes, 1 - codes)]
 
 
 def replace_training(monkeypatch: pytest.MonkeyPatch, train: Any) -> None:
     nodes = "imdb_sentiment.pipelines.tuning.nodes"
     monkeypatch.setattr(f"{nodes}.train_model", train)
-    monkeypatch.setattr(f"{nodes}.score_sequences", lambda *_: np.ones((1, 2)))
-    monkeypatch.setattr(f"{nodes}.fit_temperature", lambda *_: 1.0)
+    monkeypatch.setattr(f"{nodes}.score_sequences", score_at_once)
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
@@ -131,19 +325,107 @@ def test_epochs_are_reported_and_a_lost_trial_ends(
         on_epoch_end = arguments[4]
         on_epoch_end(1, 2, {"loss": 0.7, "val_accuracy": 0.25})
         on_epoch_end(2, 2, {"loss": 0.6, "val_accuracy": 0.5})
-        return None, {"val_accuracy": [0.25, 0.5]}
+        return train_at_once(arguments[0], arguments[1])
 
     replace_training(monkeypatch, train_two_epochs)
     study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(lower=0.3 if is_lost else 0))
     trial = study.ask()
-    data = (TRAIN, VALIDATION, NO_VECTORS)
+    data = ([(TRAIN, VALIDATION)], NO_VECTORS)
     if is_lost:
-        with pytest.raises(optuna.TrialPruned):
+        with pytest.raises(optuna.TrialPruned, match="after epoch 1"):
             train_candidate(trial, data, one_epoch, tuning)
     else:
-        assert train_candidate(trial, data, one_epoch, tuning) == 0.5
+        assert train_candidate(trial, data, one_epoch, tuning) == 1  # of the scores, not an epoch
     reported = study.get_trials()[0].intermediate_values
     assert reported == ({0: 0.25} if is_lost else {0: 0.25, 1: 0.5})
+
+
+def test_a_lost_trial_ends_after_a_fold(
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trained = []
+
+    def train_one_epoch(*arguments: Any, **options: Any) -> Any:
+        trained.append(arguments[0])
+        arguments[4](1, 1, {"loss": 0.7, "val_accuracy": 0.0})  # of no account
+        return train_at_once(arguments[0], arguments[1])
+
+    replace_training(monkeypatch, train_one_epoch)
+    poor = one_epoch.model_copy(update={"dropout_rate": 0.8})
+    sets = divide(TRAIN, VALIDATION, tuning, split, folds=3)
+    study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(lower=0.6))
+    with pytest.raises(optuna.TrialPruned, match="after fold 1"):
+        train_candidate(study.ask(), (sets, NO_VECTORS), poor, tuning)
+    assert study.get_trials()[0].intermediate_values == {0: 0.5}
+    assert trained == [sets[0][0]]
+    good = one_epoch.model_copy(update={"dropout_rate": 0.3})
+    assert train_candidate(study.ask(), (sets, NO_VECTORS), good, tuning) == 1
+    assert study.get_trials()[1].intermediate_values == {0: 1, 1: 1, 2: 1}
+
+
+@pytest.mark.parametrize(
+    ("n_labels", "n_rows", "stored"), [(2, 5000, 5000), (2, 12_001, 5000), (8, 6000, 2500)]
+)
+def test_the_logits_of_many_reviews_are_those_of_some_of_them(
+    *,
+    n_labels: int,
+    n_rows: int,
+    stored: int,
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replace_training(monkeypatch, train_at_once)
+    nodes = "imdb_sentiment.pipelines.tuning.nodes"
+
+    def score(_: object, sequences: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.float64]:
+        weights = np.random.default_rng(0).normal(size=(sequences.shape[1], n_labels))
+        scores = np.exp(sequences @ weights / 10)
+        return np.asarray(scores / scores.sum(axis=1, keepdims=True))
+
+    monkeypatch.setattr(f"{nodes}.score_sequences", score)
+    encoded = make_encoded(n_rows, seed=3)
+    names = tuple(f"label {code}" for code in range(n_labels))
+    rows = np.random.default_rng(1).permutation(n_rows) + 7
+    held_out_set = replace(encoded, labels=names, rows=rows)
+    learnt = replace(TRAIN, labels=names)
+    trial, _, held_out = tune_once(one_epoch, tuning, [(learnt, held_out_set)])
+
+    # MySQL, the tightest of the databases, has room for 65,535 bytes.
+    assert len(trial.user_attrs[HELD_OUT_LOGITS]) < 65_000
+    assert len(held_out) == stored
+    positions = {row: position for position, row in enumerate(rows.tolist())}
+    chosen = [positions[row] for row in held_out.rows.tolist()]
+    gaps = np.diff(chosen)
+    assert gaps.min() >= 1  # each once, in their order
+    assert gaps.max() <= np.ceil(n_rows / stored)  # from all parts of the set
+    assert (chosen[0], chosen[-1]) == (0, n_rows - 1)
+    scores = score(None, held_out_set.sequences[chosen])
+    expected = log_odds(scores) if n_labels == 2 else np.log(scores)
+    assert len(np.unique(expected.round(3))) > 1000
+    np.testing.assert_allclose(held_out.logits, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_certainty_is_stored_as_a_finite_number(
+    one_epoch: Hyperparameters, tuning: TuningParameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_training(monkeypatch, train_at_once)
+    _, _, held_out = tune_once(one_epoch, tuning)  # all probabilities are 0 or 1
+    np.testing.assert_allclose(abs(held_out.logits), -np.log(1e-12), rtol=1e-3)
+
+
+def test_a_network_that_diverges_leaves_no_logits(
+    one_epoch: Hyperparameters, tuning: TuningParameters
+) -> None:
+    steep = one_epoch.model_copy(update={"learning_rate": 1e38, "epochs": 2})
+    trial, _, held_out = tune_once(steep, tuning)
+    assert trial.state == TrialState.COMPLETE
+    assert HELD_OUT_LOGITS not in trial.user_attrs
+    assert held_out.rows.shape == (0,)
+    assert held_out.logits.shape == (0, 1)
 
 
 @pytest.fixture
@@ -174,15 +456,20 @@ def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"train": make_encoded(48, seed=7)}, "another data"),
-        ({"evaluation": make_encoded(24, seed=7)}, "another data"),
+        ({"learnt": make_encoded(48, seed=7)}, "another data"),
+        ({"held_out": make_encoded(24, seed=7)}, "another data"),
         ({"space": {"units": {"type": "int", "low": 2, "high": 3}}}, "another search space"),
         ({"fixed": {"epochs": 2}}, "another protocol"),
         ({"evaluate_on": "test"}, "another protocol"),
+        ({"folds": 2}, r"another protocol .*'folds': 1.* instead of .*'folds': 2"),
     ],
 )
 def test_a_study_of_another_origin_is_refused(
-    change: dict[str, Any], message: str, one_epoch: Hyperparameters, tuning: TuningParameters
+    change: dict[str, Any],
+    message: str,
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+    split: SplitParameters,
 ) -> None:
     storage = optuna.storages.InMemoryStorage()
     one = tuning.model_copy(update={"n_trials": 1})
@@ -190,19 +477,16 @@ def test_a_study_of_another_origin_is_refused(
     other = one.model_dump()
     other["search_space"] |= change.get("space", {})
     other["evaluate_on"] = change.get("evaluate_on", "validation")
+    fixed = one_epoch.model_copy(update=change.get("fixed", {}))
+    sets = [(change.get("learnt", TRAIN), change.get("held_out", VALIDATION))]
+    if "folds" in change:
+        sets = divide(TRAIN, VALIDATION, tuning, split, folds=change["folds"])
     with pytest.raises(InputError, match=rf"{message}.*tuning\.study_name=NAME"):
-        tune_hyperparameters(
-            storage,
-            change.get("train", TRAIN),
-            change.get("evaluation", VALIDATION),
-            NO_VECTORS,
-            hyperparameters=one_epoch.model_copy(update=change.get("fixed", {})),
-            tuning=TuningParameters(**other),
-            training=TRAINING,
-        )
+        tune(storage, fixed, TuningParameters(**other), sets)
     assert len(trials(storage, tuning)) == 1
 
 
+@pytest.mark.usefixtures("no_training")
 def test_word_vectors_belong_to_the_origin_where_they_are_used(
     one_epoch: Hyperparameters, tuning: TuningParameters
 ) -> None:
@@ -211,15 +495,7 @@ def test_word_vectors_belong_to_the_origin_where_they_are_used(
 
     def tune_with(storage: optuna.storages.BaseStorage, vectors: Any, *, used: bool) -> None:
         chosen = one_epoch.model_copy(update={"pretrained_embedding": used})
-        tune_hyperparameters(
-            storage,
-            TRAIN,
-            VALIDATION,
-            vectors,
-            hyperparameters=chosen,
-            tuning=one,
-            training=TRAINING,
-        )
+        tune(storage, chosen, one, vectors=vectors)
 
     without = optuna.storages.InMemoryStorage()
     tune_with(without, some, used=False)
@@ -251,13 +527,10 @@ def test_what_can_not_be_trained_is_found_before_any_trial(
     for hyperparameters, chosen in ((on, tuning), (one_epoch, wide)):
         storage = optuna.storages.InMemoryStorage()
         with pytest.raises(InputError, match=message):
-            tune_hyperparameters(
+            tune(
                 storage,
-                TRAIN,
-                VALIDATION,
-                NO_VECTORS,
-                hyperparameters=hyperparameters,
-                tuning=chosen,
+                hyperparameters,
+                chosen,
                 training=TRAINING.model_copy(update={"use_validation_rows": True}),
             )
         assert storage.get_all_studies() == []
@@ -273,6 +546,7 @@ def test_every_hyperparameter_can_be_searched(
         "pooling": {"type": "categorical", "choices": ["last", "max_mean", "attention"]},
         "spatial_dropout_rate": {"type": "float", "low": 0.0, "high": 0.5},
         "recurrent_dropout_rate": {"type": "categorical", "choices": [0.0, 0.2]},
+        "chrono_initialization": {"type": "int", "low": 0, "high": 9},
         "gradient_clip_norm": {"type": "float", "low": 0.1, "high": 10.0, "log": True},
         "ema_momentum": {"type": "categorical", "choices": [0.0, 0.9]},
         "early_stopping_patience": {"type": "int", "low": 0, "high": 1},
@@ -282,29 +556,9 @@ def test_every_hyperparameter_can_be_searched(
         **tuning.model_dump() | {"search_space": space, "n_trials": 4, "sampler": RANDOM}
     )
     vectors = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
-    study, best = tune_hyperparameters(
-        optuna.storages.InMemoryStorage(),
-        TRAIN,
-        VALIDATION,
-        vectors,
-        hyperparameters=one_epoch,
-        tuning=wide,
-        training=TRAINING,
-    )
+    study, best, _ = tune(optuna.storages.InMemoryStorage(), one_epoch, wide, vectors=vectors)
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 4
     assert best.model_dump(include=set(space)) == study.best_params
-
-
-def test_the_test_set_is_chosen_on_only_when_asked_for(
-    tuning: TuningParameters, caplog: pytest.LogCaptureFixture
-) -> None:
-    test = make_encoded(10, seed=9)
-    assert select_evaluation_set(VALIDATION, test, tuning) is VALIDATION
-    assert not caplog.records
-    on_test = tuning.model_copy(update={"evaluate_on": "test"})
-    with caplog.at_level(logging.WARNING):
-        assert select_evaluation_set(VALIDATION, test, on_test) is test
-    assert "too optimistic" in caplog.text
 
 
 @pytest.mark.slow
@@ -316,16 +570,9 @@ def test_an_epoch_is_reported_and_a_lost_trial_ends_early(
     pruning = TuningParameters(**tuning.model_dump() | settings)
     whole = pruning.model_copy(update={"pruner": tuning.pruner})
     slow = hyperparameters.model_copy(update={"learning_rate": 0.003, "epochs": 3})
+    sets = [(make_encoded(96), make_encoded(24, seed=5))]
     studies = [
-        tune_hyperparameters(
-            optuna.storages.InMemoryStorage(),
-            make_encoded(96),
-            VALIDATION,
-            NO_VECTORS,
-            hyperparameters=slow,
-            tuning=parameters,
-            training=TRAINING,
-        )[0]
+        tune(optuna.storages.InMemoryStorage(), slow, parameters, sets)[0]
         for parameters in (pruning, whole)
     ]
     pruned = [trial for trial in studies[0].trials if trial.state == TrialState.PRUNED]
@@ -365,7 +612,7 @@ def test_a_bad_combination_fails_alone(
     replace_training(monkeypatch, train_adam_at_once)
     six = tuning.model_copy(update={"n_trials": 6})
     storage = optuna.storages.InMemoryStorage()
-    study, best = tune(storage, one_epoch, six)
+    study, best, _ = tune(storage, one_epoch, six)
     table = tabulate_trials(study)
     failed = table["params_optimizer"] == "rmsprop"
     assert len(table) == 6
@@ -406,30 +653,66 @@ def test_trials_become_a_table() -> None:
     assert (table["seconds"] >= 0).all()
 
 
+def run_pipeline(
+    folder: Path,
+    hyperparameters: Hyperparameters,
+    tuning: TuningParameters,
+    split: SplitParameters,
+) -> tuple[DataCatalog, dict[str, Any]]:
+    catalog = DataCatalog(
+        {
+            "train": MemoryDataset(TRAIN),
+            "validation": MemoryDataset(VALIDATION),
+            "test": MemoryDataset(TEST),
+            "word_vectors": MemoryDataset(NO_VECTORS),
+            "study_storage": OptunaStorageDataset(filepath=str(folder / "study.db")),
+            "study": AtomicDataset(
+                filepath=str(folder / "study.pkl"), dataset="pickle.PickleDataset"
+            ),
+            "params:tuning": MemoryDataset(tuning),
+            "params:training": MemoryDataset(TRAINING),
+            "params:hyperparameters": MemoryDataset(hyperparameters),
+            "params:split": MemoryDataset(split),
+        }
+    )
+    return catalog, SequentialRunner().run(create_pipeline(), catalog)
+
+
 def test_the_pipeline_tunes_without_the_test_set(
-    tmp_path: Path, one_epoch: Hyperparameters, tuning: TuningParameters
+    tmp_path: Path,
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    one = tuning.model_copy(update={"n_trials": 1})
-    results = []
-    for number, test in enumerate((make_encoded(10, seed=1), make_encoded(30, seed=2))):
-        folder = tmp_path / str(number)
-        catalog = DataCatalog(
-            {
-                "train": MemoryDataset(TRAIN),
-                "validation": MemoryDataset(VALIDATION),
-                "test": MemoryDataset(test),
-                "word_vectors": MemoryDataset(NO_VECTORS),
-                "study_storage": OptunaStorageDataset(filepath=str(folder / "study.db")),
-                "study": AtomicDataset(
-                    filepath=str(folder / "study.pkl"), dataset="pickle.PickleDataset"
-                ),
-                "params:tuning": MemoryDataset(one),
-                "params:training": MemoryDataset(TRAINING),
-                "params:hyperparameters": MemoryDataset(one_epoch),
-            }
-        )
-        outputs = SequentialRunner().run(create_pipeline(), catalog)
-        table: pd.DataFrame = outputs["trials"].load()
-        results.append(table[["value", "params_units", "params_dropout_rate"]])
-        assert len(catalog.load("study").trials) == 1
-    pd.testing.assert_frame_equal(results[0], results[1])
+    used: list[set[int]] = []
+
+    def train_and_note(*arguments: Any, **options: Any) -> Any:
+        used.append({*arguments[0].rows.tolist(), *arguments[3].rows.tolist()})
+        return train_at_once(arguments[0], arguments[1])
+
+    replace_training(monkeypatch, train_and_note)
+    catalog, outputs = run_pipeline(tmp_path, one_epoch, tuning, split)
+    assert used == [set(POOL.rows.tolist())] * 4  # two folds for each of two trials
+    table: pd.DataFrame = outputs["trials"].load()
+    assert table["state"].tolist() == ["complete"] * 2
+    assert table["folds"].tolist() == [2, 2]
+    study = catalog.load("study")
+    assert study.best_value == table["value"].max()
+    assert study.best_params.items() <= outputs["best_hyperparameters"].load().model_dump().items()
+    assert sorted(outputs["network_held_out"].load().rows) == sorted(POOL.rows)
+
+
+@pytest.mark.parametrize("change", [{"group_column": "film"}, {"method": "column"}], ids=str)
+def test_folds_that_would_divide_groups_are_refused_before_any_trial(
+    change: dict[str, Any],
+    tmp_path: Path,
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+    split: SplitParameters,
+) -> None:
+    two = tuning.model_copy(update={"folds": 2})
+    with pytest.raises(InputError, match=r"tuning\.folds would divide .*: set it to 1, or to auto"):
+        run_pipeline(tmp_path, one_epoch, two, split.model_copy(update=change))
+    storage = OptunaStorageDataset(filepath=str(tmp_path / "study.db")).load()
+    assert storage.get_all_studies() == []

@@ -21,7 +21,7 @@ from imdb_sentiment.parameters import (
     TrainingParameters,
     TuningParameters,
 )
-from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet, divide_reviews
+from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet, count_folds, divide_reviews
 from imdb_sentiment.search import (
     RETRIED_TRIAL,
     SharedStudy,
@@ -39,7 +39,6 @@ logger = logging.getLogger(__name__)
 HELD_OUT_LOGITS = "held_out_logits"  # name of the user attribute of a trial
 MAX_STORED_ROWS = 5000
 MAX_STORED_NUMBERS = 20_000  # 53 kB of text: MySQL's limit for an attribute is 64 kB
-MAX_LOGIT = 30.0  # certainty; float16 has no room for much more
 
 
 def hold_out_reviews(
@@ -231,7 +230,7 @@ def _report(trial: optuna.Trial, accuracy: float, step: int, reason: str) -> Non
 def _encode_logits(logits: Logits) -> str:
     """Return logits as text that fits into a database: float16, of at most 5,000 reviews."""
     chosen = logits[_choose_evenly(len(logits), logits.shape[1])]
-    return base64.b64encode(chosen.clip(-MAX_LOGIT, MAX_LOGIT).astype("<f2").tobytes()).decode()
+    return base64.b64encode(chosen.astype("<f2").tobytes()).decode()
 
 
 def _read_logits(trial: optuna.trial.FrozenTrial, held_out_sets: list[HeldOutSet]) -> HeldOutLogits:
@@ -261,11 +260,12 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
 
     Returns:
         The trials in the order of their creation, with the columns `number`, `state`, `value`,
-        `started`, `seconds`, `epochs` (how many have finished), `failure` (the reason, if the trial
-        has failed), `retry_of` (number of the failed trial that this one retries) and `params_NAME`
-        for each hyperparameter that was searched.
+        `started`, `seconds`, `epochs` (how many have finished; with cross-validation, `folds`
+        instead), `failure` (the reason, if the trial has failed), `retry_of` (number of the failed
+        trial that this one retries) and `params_NAME` for each hyperparameter that was searched.
 
     """
+    step = "folds" if count_folds(study) > 1 else "epochs"
     return pd.DataFrame(
         {
             "number": trial.number,
@@ -273,7 +273,7 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
             "value": trial.value,
             "started": trial.datetime_start,
             "seconds": trial.duration.total_seconds() if trial.duration else None,
-            "epochs": len(trial.intermediate_values),
+            step: len(trial.intermediate_values),
             "failure": explain_failure(trial),
             "retry_of": trial.system_attrs.get(RETRIED_TRIAL),
             **{f"params_{name}": value for name, value in trial.params.items()},
@@ -353,10 +353,15 @@ def _describe_origin(
     if _may_be_on("pretrained_embedding", hyperparameters, tuning):
         data.append(compute_fingerprint(word_vectors))
     space = {name: range_.model_dump(mode="json") for name, range_ in tuning.search_space.items()}
-    return {
-        "data": data,
+    return {  # the data last, since other folds are other data as well
         "search space": space,
-        "protocol": {"evaluate_on": tuning.evaluate_on, "seed": tuning.seed, **fixed},
+        "protocol": {
+            "evaluate_on": tuning.evaluate_on,
+            "folds": len(held_out_sets),
+            "seed": tuning.seed,
+            **fixed,
+        },
+        "data": data,
     }
 
 

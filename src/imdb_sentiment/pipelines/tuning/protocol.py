@@ -1,14 +1,12 @@
 """Which reviews a trial learns from, and which it is scored on."""
 
-import logging
-
+import numpy as np
+import optuna
 from sklearn.model_selection import StratifiedKFold
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import SplitParameters, TuningParameters
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
-
-logger = logging.getLogger(__name__)
 
 FEW_ROWS = 5000  # with fewer rows to learn from, `auto` chooses cross-validation
 FOLDS = 2  # of that cross-validation
@@ -53,8 +51,30 @@ def divide_reviews(
             "tuning.folds would divide the groups of split.group_column, or mix the splits that "
             "the CSV names: set it to 1, or to auto"
         )
+    codes, counts = np.unique(pool.codes, return_counts=True)
+    rarest = counts.argmin()
+    if counts[rarest] < folds:
+        raise InputError(
+            f"tuning.folds is {folds}, but only {counts[rarest]} training and validation rows have "
+            f"{pool.labels[codes[rarest]]!r}: set it to a smaller number, or to auto"
+        )
     dividing = StratifiedKFold(folds, shuffle=True, random_state=tuning.seed)
     return [
         (pool.take(learnt), pool.take(held_out))
         for learnt, held_out in dividing.split(pool.sequences, pool.codes)
     ]
+
+
+def count_folds(study: optuna.Study) -> int:
+    """Return the number of folds by which the trials of a study were scored.
+
+    Args:
+        study: A study of `tune_hyperparameters`.
+
+    Returns:
+        The number of folds, whose accuracies are a trial's intermediate values; 1 without
+        cross-validation, when these are the accuracies of the epochs.
+
+    """
+    folds: int = study.user_attrs.get("protocol", {}).get("folds", 1)
+    return folds

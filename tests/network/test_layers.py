@@ -9,9 +9,7 @@ from helpers import make_encoded, small_hyperparameters
 from imdb_sentiment.datasets import KerasModelDataset
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, score_sequences
-from imdb_sentiment.network.ngrams import fit_ngram_model
 from imdb_sentiment.network.training import train_model
-from imdb_sentiment.parameters import NgramsParameters
 
 RNG = np.random.default_rng(0)
 SEQUENCES = RNG.uniform(-1, 1, size=(5, 6, 3)).astype(np.float32)
@@ -89,11 +87,8 @@ def test_a_model_with_pooling_predicts_the_same_after_reloading(kind: str, tmp_p
 def test_a_model_of_an_earlier_version_loads(tmp_path: Path) -> None:
     """Earlier versions had the layers in the module `imdb_sentiment.layers`."""
     encoded = make_encoded(40, 3)
-    parameters = NgramsParameters(
-        share=0.5, max_ngram=2, min_document_frequency=2, inverse_regularisation=1
-    )
-    network = build_model(small_hyperparameters(pooling="max_mean"), 30, 3)
-    model = average_networks([network], fit_ngram_model(encoded, parameters), parameters.share)
+    networks = [build_model(small_hyperparameters(pooling="max_mean"), 30, 3) for _ in range(2)]
+    model = average_networks(networks)
     model.save(tmp_path / "new.keras")
     with (
         zipfile.ZipFile(tmp_path / "new.keras") as new,

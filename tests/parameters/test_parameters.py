@@ -3,9 +3,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from helpers import make_ngrams_parameters
 from imdb_sentiment.parameters import (
     Hyperparameters,
     ReviewsParameters,
+    TrainingParameters,
     TuningParameters,
     WordVectorsParameters,
 )
@@ -16,7 +18,8 @@ def test_base_has_the_promised_defaults(conf: dict[str, Any]) -> None:
     expected = {"kind": "words", "vocabulary_size": 5000, "sequence_length": 200}
     assert conf["tokenizer"] == expected
     assert conf["hyperparameters"]["epochs"] == 5
-    assert (tuning.n_trials, tuning.evaluate_on) == (2, "validation")
+    assert (tuning.n_trials, tuning.evaluate_on, tuning.folds) == (2, "validation", "auto")
+    assert TrainingParameters(**conf["training"]).ngrams.share == "auto"
     assert conf["tuning"]["search_space"] == {
         "units": {"type": "int", "low": 50, "high": 100},
         "dropout_rate": {"type": "float", "low": 0.2, "high": 0.5},
@@ -71,6 +74,8 @@ def test_a_search_space_must_fit(space: dict[str, Any], message: str, conf: dict
         ({"pruner": {"name": "PatientPruner", "arguments": {}}}, "PatientPruner: .*wrapped_pruner"),
         ({"sampler": {"name": "GridSampler", "arguments": {"search_space": {}}}}, "is none of"),
         ({"workers": 0}, "greater than or equal to 1"),
+        ({"folds": 0}, "greater than or equal to 1"),
+        ({"folds": "many"}, "should be 'auto'"),
         ({"dask_storage": True}, "dask_storage needs"),
     ],
 )
@@ -131,10 +136,38 @@ def test_labels_may_be_numbers(conf: dict[str, Any]) -> None:
     assert ReviewsParameters(**{**conf["reviews"], "labels": [0, 1]}).labels == ("0", "1")
 
 
-def test_word2vec_without_gensim_is_refused(
-    conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("share", [-0.1, 1.0, "all", None])
+def test_a_share_of_the_ngrams_leaves_something_to_the_network(share: Any) -> None:
+    with pytest.raises(ValidationError, match="share"):
+        make_ngrams_parameters(share=share)
+
+
+@pytest.mark.parametrize("share", ["auto", 0, 0.99])
+def test_a_share_of_the_ngrams_may_be_left_to_be_fitted(share: Any) -> None:
+    assert make_ngrams_parameters(share=share).share == share
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "word2vec"}, "should be 'none' or 'svd'"),
+        ({"size": 0}, "greater than or equal to 1"),
+        ({"norm": 0}, "greater than 0"),
+        ({"skip_gram": True}, "Extra inputs are not permitted"),
+    ],
+)
+def test_word_vectors_of_another_kind_are_refused(
+    change: dict[str, Any], message: str, conf: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("imdb_sentiment.parameters.data_processing.find_spec", lambda name: None)
-    assert WordVectorsParameters(**conf["word_vectors"]).method == "none"
-    with pytest.raises(ValidationError, match=r"pip install -e \"\.\[word-vectors\]\""):
-        WordVectorsParameters(**{**conf["word_vectors"], "method": "word2vec"})
+    with pytest.raises(ValidationError, match=message):
+        WordVectorsParameters(**conf["word_vectors"] | change)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "epochs"), [(1, 120), (64, 120), (65, 60), (640, 12), (1500, 5), (25_000, 5)]
+)
+def test_with_few_rows_training_takes_more_epochs(
+    n_rows: int, epochs: int, conf: dict[str, Any]
+) -> None:
+    """At least 120 steps of 64 reviews, and five epochs."""
+    assert Hyperparameters(**conf["hyperparameters"]).count_epochs(n_rows) == epochs

@@ -259,7 +259,7 @@ def test_unlabelled_reviews_bring_back_nothing_that_is_held_out(
 def test_word_vectors_know_no_held_out_row(
     reviews: ReviewsParameters, split: SplitParameters, conf: dict[str, Any]
 ) -> None:
-    method = WordVectorsParameters(**conf["word_vectors"] | {"method": "word2vec", "size": 4})
+    method = WordVectorsParameters(**conf["word_vectors"] | {"size": 4})
     cleaned = clean(make_reviews(100), reviews, split)
     held_out = cleaned["split"] != "train"
     spoilt = cleaned.assign(text=cleaned["text"].where(~held_out, "awful lovely superb boring"))

@@ -21,7 +21,7 @@ from imdb_sentiment.parameters import (
     TrainingParameters,
     TuningParameters,
 )
-from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet, divide_reviews
+from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet, count_folds, divide_reviews
 from imdb_sentiment.search import (
     RETRIED_TRIAL,
     SharedStudy,
@@ -261,11 +261,12 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
 
     Returns:
         The trials in the order of their creation, with the columns `number`, `state`, `value`,
-        `started`, `seconds`, `epochs` (how many have finished), `failure` (the reason, if the trial
-        has failed), `retry_of` (number of the failed trial that this one retries) and `params_NAME`
-        for each hyperparameter that was searched.
+        `started`, `seconds`, `epochs` (how many have finished; with cross-validation, `folds`
+        instead), `failure` (the reason, if the trial has failed), `retry_of` (number of the failed
+        trial that this one retries) and `params_NAME` for each hyperparameter that was searched.
 
     """
+    step = "folds" if count_folds(study) > 1 else "epochs"
     return pd.DataFrame(
         {
             "number": trial.number,
@@ -273,7 +274,7 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
             "value": trial.value,
             "started": trial.datetime_start,
             "seconds": trial.duration.total_seconds() if trial.duration else None,
-            "epochs": len(trial.intermediate_values),
+            step: len(trial.intermediate_values),
             "failure": explain_failure(trial),
             "retry_of": trial.system_attrs.get(RETRIED_TRIAL),
             **{f"params_{name}": value for name, value in trial.params.items()},
@@ -356,7 +357,12 @@ def _describe_origin(
     return {
         "data": data,
         "search space": space,
-        "protocol": {"evaluate_on": tuning.evaluate_on, "seed": tuning.seed, **fixed},
+        "protocol": {
+            "evaluate_on": tuning.evaluate_on,
+            "folds": len(held_out_sets),
+            "seed": tuning.seed,
+            **fixed,
+        },
     }
 
 

@@ -2,6 +2,7 @@
 
 import logging
 
+import optuna
 from sklearn.model_selection import StratifiedKFold
 
 from imdb_sentiment.errors import InputError
@@ -58,3 +59,18 @@ def divide_reviews(
         (pool.take(learnt), pool.take(held_out))
         for learnt, held_out in dividing.split(pool.sequences, pool.codes)
     ]
+
+
+def count_folds(study: optuna.Study) -> int:
+    """Return the number of folds by which the trials of a study were scored.
+
+    Args:
+        study: A study of `tune_hyperparameters`.
+
+    Returns:
+        The number of folds, whose accuracies are a trial's intermediate values; 1 without
+        cross-validation, when these are the accuracies of the epochs.
+
+    """
+    folds: int = study.user_attrs.get("protocol", {}).get("folds", 1)
+    return folds

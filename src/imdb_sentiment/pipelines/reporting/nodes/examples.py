@@ -39,7 +39,7 @@ def explain_disagreements(
     baseline_predictions: pd.DataFrame,
     report: ReportParameters,
 ) -> list[Example]:
-    """Explain reviews for which the network and the linear model predict different labels.
+    """Explain reviews for which the model and the baseline predict different labels.
 
     Args:
         onnx_model: Output of the pipeline training.
@@ -49,7 +49,7 @@ def explain_disagreements(
 
     Returns:
         As `explain_mistakes`, with `baseline_sentiment` and `baseline_probability`. Reviews that
-        the network predicts correctly and reviews that it does not take turns; within each kind,
+        the model predicts correctly and reviews that it does not take turns; within each kind,
         they are sorted by the lower of the two confidences, highest first.
 
     """

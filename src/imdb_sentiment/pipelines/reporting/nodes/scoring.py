@@ -21,6 +21,7 @@ from imdb_sentiment.evaluation.statistics import compare_models
 from imdb_sentiment.network.model import KerasModel, score_sequences
 from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
+from imdb_sentiment.pipelines.tuning.protocol import count_folds
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
@@ -130,7 +131,7 @@ def compute_metrics(
         test_predictions: Output of `score_test_reviews`.
         part_predictions: Output of `score_test_reviews`: the predictions of each part of the model.
         baseline_predictions: Output of `score_baseline`, for the same rows.
-        study: Output of the pipeline tuning: which reviews it chose by, and its best accuracy.
+        study: Output of the pipeline tuning: how it scored its trials, and its best accuracy.
         calibration: Output of the pipeline training, with the weights of the parts.
         export_check: Output of the pipeline training.
         reviews: The labels; of two, the second is the positive class.
@@ -168,6 +169,7 @@ def compute_metrics(
         "mcnemar_p_value": comparison.p_value,
         "majority_test_accuracy": float(label_shares.max()),
         "tuned_on": evaluate_on,
+        "tuning_folds": count_folds(study),
         "tuning_accuracy": study.best_value,
         "test_set_unseen_in_tuning": evaluate_on != "test",
         **{f"export_{name}": value for name, value in export_check.items()},

@@ -91,9 +91,9 @@ def plot_thresholds(test_predictions: pd.DataFrame, reviews: ReviewsParameters) 
 
 
 def _select_curves(
-    network: pd.DataFrame, baseline: pd.DataFrame, reviews: ReviewsParameters
+    model: pd.DataFrame, baseline: pd.DataFrame, reviews: ReviewsParameters
 ) -> Iterator[tuple[str, npt.NDArray[np.bool_], npt.NDArray[np.float64], dict[str, str]]]:
-    """Yield the network and the baseline for two labels, else the network for each label.
+    """Yield the model and the baseline for two labels, else the model for each label.
 
     Yields:
         Name in the legend; whether each review has the label, and the predicted probability of the
@@ -103,10 +103,10 @@ def _select_curves(
     """
     labels = choose_positive_labels(reviews.labels)
     if len(labels) == 1:
-        curves = [("LSTM", network, labels[0]), ("baseline", baseline, labels[0])]
+        curves = [("model", model, labels[0]), ("baseline", baseline, labels[0])]
         styles = [("solid", style.BLUE), ("dash", style.ORANGE)]
     else:
-        curves = [(style.escape_markup(label), network, label) for label in labels]
+        curves = [(style.escape_markup(label), model, label) for label in labels]
         styles = list(product(style.DASHES, style.COLOURS))
     for (name, frame, label), (dash, colour) in zip(curves, styles, strict=False):
         truth = (frame["sentiment"] == label).to_numpy()

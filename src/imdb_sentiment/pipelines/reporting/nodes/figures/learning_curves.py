@@ -1,4 +1,4 @@
-"""Figures of the training of the final model."""
+"""Figures of the training of the final network."""
 
 import numpy as np
 import optuna
@@ -7,27 +7,29 @@ import plotly.graph_objects as go
 from imdb_sentiment.network.training import History
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.pipelines.reporting.nodes.figures import style
+from imdb_sentiment.pipelines.tuning.protocol import count_folds
 
 
 def plot_learning_curves(
     history: History, study: optuna.Study, best_hyperparameters: Hyperparameters
 ) -> go.Figure:
-    """Draw the accuracy after each epoch, and mark the epoch whose weights the model has.
+    """Draw the accuracy after each epoch, and mark the epoch whose weights the network has.
 
     Args:
-        history: Metrics of the final model after each epoch.
+        history: Metrics of the final network after each epoch.
         study: Output of the pipeline tuning. Its best trial shows the accuracy on unseen reviews,
-            since the final model may be trained on the validation reviews too.
+            since the final network may be trained on the validation reviews too; not with
+            cross-validation, which reports no epochs.
         best_hyperparameters: Output of the pipeline tuning; says whether training stopped early.
 
     Returns:
-        One line per model and set of reviews.
+        One line per network and set of reviews.
 
     """
-    unseen = study.best_trial.intermediate_values
+    unseen = study.best_trial.intermediate_values if count_folds(study) == 1 else {}
     curves = {  # accuracies by the epoch, counted from 0 as Keras does
-        "final model, training reviews": dict(enumerate(history["accuracy"])),
-        "final model, validation": dict(enumerate(history.get("val_accuracy", []))),
+        "final network, training reviews": dict(enumerate(history["accuracy"])),
+        "final network, validation": dict(enumerate(history.get("val_accuracy", []))),
         f"best trial, {study.user_attrs['protocol']['evaluate_on']}": unseen,
     }
     figure = style.create_figure("Learning curves", "epoch", "accuracy")
@@ -46,7 +48,7 @@ def plot_learning_curves(
 
 
 def find_chosen_epoch(history: History, best_hyperparameters: Hyperparameters) -> int:
-    """Return the epoch whose weights the final model has, counted from 1.
+    """Return the epoch whose weights the final network has, counted from 1.
 
     With early stopping it is the epoch of the best validation accuracy, otherwise the last one.
     """

@@ -65,15 +65,15 @@ def plot_reliability(
         report: Number of bins.
 
     Returns:
-        One line, two if a temperature was applied (before and after), and the diagonal.
+        One line, two if a temperature was applied (without and with it), and the diagonal.
 
     """
     codes = get_codes(test_predictions, reviews.labels)
     probabilities = get_probabilities(test_predictions, reviews.labels)
     drawn = [("the model", probabilities, "solid")]
     if calibration["temperature"] != 1:
-        as_trained = rescale_probabilities(probabilities, 1 / calibration["temperature"])
-        drawn = [("as trained", as_trained, "dash"), ("calibrated", probabilities, "solid")]
+        before = rescale_probabilities(probabilities, 1 / calibration["temperature"])
+        drawn = [("before calibration", before, "dash"), ("calibrated", probabilities, "solid")]
     figure = style.create_figure(
         "Reliability", "mean probability of the predicted label", "accuracy"
     )
@@ -126,7 +126,7 @@ def plot_accuracy_by_length(
     )
     baseline = align_rows(baseline_predictions, test_predictions)
     for name, frame, dash, symbol in (
-        ("LSTM", test_predictions, "solid", "circle"),
+        ("model", test_predictions, "solid", "circle"),
         ("baseline", baseline, "dash", "square"),
     ):
         table = tabulate_accuracy_by_group(is_correct(frame), groups.to_numpy())
@@ -162,7 +162,7 @@ def plot_accuracy_by_confidence(
         "accuracy",
     )
     for name, frame, dash in (
-        ("LSTM", test_predictions, "solid"),
+        ("model", test_predictions, "solid"),
         ("baseline", baseline_predictions, "dash"),
     ):
         table = tabulate_accuracy_by_coverage(frame)

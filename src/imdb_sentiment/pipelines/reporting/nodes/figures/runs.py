@@ -24,7 +24,7 @@ def plot_run_history(run_record: dict[str, Callable[[], Record]]) -> go.Figure:
         run_record: Functions that load the record of a run, by names that begin with its time.
 
     Returns:
-        One line per test set and classifier, since only accuracies on the same test set can be
+        Two lines per test set, of the model and of the baseline, since only accuracies on the same test set can be
         compared. The latest 50 models are drawn.
 
     """
@@ -42,20 +42,20 @@ def plot_run_history(run_record: dict[str, Callable[[], Record]]) -> go.Figure:
         reviews = f"{metrics['test_rows'].iloc[0]:,} reviews of {file}"
         if len(by_test_set) > 1:
             reviews += f" ({test_set[:6]})"
-        for name, prefix, dash in (("LSTM", "", "solid"), ("baseline", "baseline_", "dot")):
+        for name, prefix, dash in (("model", "", "solid"), ("baseline", "baseline_", "dot")):
             accuracy, low, high = (
                 metrics[f"{prefix}test_accuracy{end}"] for end in ("", "_low", "_high")
             )
             figure.add_scatter(
                 x=list(records),
                 y=style.round_values(accuracy),
-                error_y=style.make_error_bars(accuracy, low, high) if name == "LSTM" else None,
+                error_y=style.make_error_bars(accuracy, low, high) if name == "model" else None,
                 customdata=[_describe_model(record) for record in records.values()],
                 hovertemplate="%{y:.4f}<br>%{customdata}",
                 name=f"{name}, {reviews}",
                 mode="lines+markers",
                 line={"dash": dash, "color": colour},
-                marker_symbol=symbol if name == "LSTM" else f"{symbol}-open",
+                marker_symbol=symbol if name == "model" else f"{symbol}-open",
             )
     return style.fit_height_to_legend(figure).update_xaxes(**style.make_integer_axis(len(numbered)))
 

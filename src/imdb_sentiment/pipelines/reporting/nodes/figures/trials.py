@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from optuna.trial import TrialState
 
 from imdb_sentiment.pipelines.reporting.nodes.figures import style
+from imdb_sentiment.pipelines.tuning.protocol import count_folds
 
 STATES = {  # of trials that have ended: name in the legend, colour
     TrialState.COMPLETE: ("complete", style.BLUE),
@@ -107,6 +108,8 @@ def plot_trial_times(study: optuna.Study) -> go.Figure:
 
 
 def _name_target(study: optuna.Study) -> str:
+    if count_folds(study) > 1:
+        return "cross-validation accuracy"
     return f"{study.user_attrs['protocol']['evaluate_on']} accuracy"
 
 

@@ -1,7 +1,9 @@
 """The tables of docs/architecture.md against the code that they describe."""
 
 import ast
+import itertools
 import re
+import tomllib
 from collections import defaultdict
 
 from helpers import PROJECT
@@ -46,3 +48,19 @@ def test_answers_name_what_exists() -> None:
             if isinstance(node, (ast.FunctionDef, ast.ClassDef))
         }
         assert name in defined, (name, path)
+
+
+def test_the_dependencies_are_those_of_the_project() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    required, optional = (
+        {re.split(r"[^\w-]", line)[0].lower() for line in lines}
+        for lines in (project["dependencies"], itertools.chain(*extras.values()))
+    )
+    section = TEXT.split("## Dependencies")[1].split("## ")[0]
+    cells = re.findall(r"^\| (.*?) \|", section, re.M)[2:]
+    for extra in re.findall(r"extra `([\w-]+)`", section):
+        assert extra in extras
+    listed = {name for cell in cells for name in re.sub(r" \(.*?\)", "", cell).split(", ")}
+    assert required <= listed
+    assert listed <= required | optional

@@ -1,3 +1,3 @@
-"""From a CSV of labelled reviews to a tuned LSTM sentiment classifier."""
+"""From a CSV of labelled reviews to a tuned sentiment classifier, an LSTM with n-grams."""
 
 __version__ = "0.1.0"

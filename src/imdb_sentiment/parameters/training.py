@@ -46,7 +46,7 @@ class TrainingParameters(Parameters):
 
 
 class BaselineParameters(Parameters):
-    """The linear model that the LSTM is compared with.
+    """The linear model that the final model is compared with.
 
     Attributes:
         max_ngram: Maximum number of words in an n-gram.

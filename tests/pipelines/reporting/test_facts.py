@@ -60,16 +60,16 @@ def test_the_description_is_what_one_counts(
             assert word["z"] > 0
 
 
-def make_metrics(network: float, baseline: float, p_value: float) -> dict[str, Any]:
+def make_metrics(model: float, baseline: float, p_value: float) -> dict[str, Any]:
     return {
-        "test_accuracy": network,
+        "test_accuracy": model,
         "baseline_test_accuracy": baseline,
         "mcnemar_p_value": p_value,
     }
 
 
 def test_the_verdict_follows_the_test() -> None:
-    assert judge(make_metrics(0.9, 0.8, 0.01)) == "lstm"
+    assert judge(make_metrics(0.9, 0.8, 0.01)) == "model"
     assert judge(make_metrics(0.8, 0.9, 0.01)) == "baseline"
     assert judge(make_metrics(0.9, 0.8, 0.2)) == "neither"
 

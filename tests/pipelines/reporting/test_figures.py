@@ -104,7 +104,7 @@ def test_curves_have_the_areas_that_they_claim(reviews: ReviewsParameters) -> No
             predictions["sentiment"] == "positive", predictions["probability_positive"]
         )
         assert f"average precision {area:.3f}" in curve.name
-    assert [curve.name.split()[0] for curve in curves] == ["LSTM", "baseline"]
+    assert [curve.name.split()[0] for curve in curves] == ["model", "baseline"]
 
 
 def test_several_labels_get_a_curve_each(reviews: ReviewsParameters) -> None:
@@ -126,16 +126,16 @@ def test_reliability_shows_before_and_after(
     both = plot_reliability(frame, CALIBRATION | {"temperature": 0.5}, reviews, report)
     names = [line.name for line in both.data]
     assert [name.split(" (")[0] for name in names] == [
-        "as trained",
+        "before calibration",
         "calibrated",
         "perfectly calibrated",
     ]
     for line in both.data[:2]:
         assert sum(line.customdata) == 300
-    trained, calibrated = both.data[:2]
+    before, calibrated = both.data[:2]
     roots = frame[[f"probability_{label}" for label in reviews.labels]].to_numpy() ** 0.5
     sure = (roots / roots.sum(axis=1, keepdims=True)).max(axis=1)
-    assert np.average(trained.x, weights=trained.customdata) == pytest.approx(sure.mean(), abs=1e-4)
+    assert np.average(before.x, weights=before.customdata) == pytest.approx(sure.mean(), abs=1e-4)
     assert np.average(calibrated.x, weights=calibrated.customdata) == pytest.approx(
         frame["probability"].mean(), abs=1e-4
     )
@@ -153,6 +153,7 @@ def test_accuracy_by_length_is_that_of_equal_groups(
     shuffled = frame.sample(frac=1, random_state=0)
     figure = plot_accuracy_by_length(frame, shuffled, make_tokenizer(), DESCRIPTION, four)
     line, other = figure.data
+    assert (line.name, other.name) == ("model", "baseline")
     right = (frame["sentiment"] == frame["predicted_sentiment"]).to_numpy()
     assert list(line.y) == [right[50 * i : 50 * i + 50].mean() for i in range(4)]
     assert list(line.x) == [25.5, 75.5, 125.5, 175.5]
@@ -195,7 +196,8 @@ def test_many_labels_are_told_apart(reviews: ReviewsParameters) -> None:
 
 def test_the_surest_predictions_come_first(reviews: ReviewsParameters) -> None:
     frame = make_predictions(150, reviews.labels)
-    line = plot_accuracy_by_confidence(frame, frame).data[0]
+    line, other = plot_accuracy_by_confidence(frame, frame).data
+    assert (line.name, other.name) == ("model", "baseline")
     right = frame["sentiment"] == frame["predicted_sentiment"]
     surest = right[frame["probability"].sort_values(ascending=False).index]
     for share, accuracy in zip(line.x, line.y, strict=True):
@@ -216,6 +218,42 @@ def test_learning_curves_mark_the_chosen_epoch() -> None:
     early = small_hyperparameters(early_stopping_patience=1)
     assert find_chosen_epoch(history, early) == 2
     assert plot_learning_curves(history, make_study(), early).layout.shapes[0].x0 == 2
+
+
+def make_cross_validated_study() -> optuna.Study:
+    """Return a study whose trials report the accuracy after each of two folds."""
+    study = make_study()
+    study.set_user_attr("protocol", {"evaluate_on": "validation", "folds": 2})
+    return study
+
+
+def test_the_folds_of_a_trial_are_not_drawn_as_epochs() -> None:
+    history = {"accuracy": [0.7, 0.9, 0.95], "loss": [1, 0.5, 0.4]}
+    chosen = small_hyperparameters()
+    drawn = plot_learning_curves(history, make_study(), chosen).data
+    assert [line.name for line in drawn] == [
+        "final network, training reviews",
+        "best trial, validation",
+    ]
+    figure = plot_learning_curves(history, make_cross_validated_study(), chosen)
+    assert [(line.name, list(line.x), list(line.y)) for line in figure.data] == [
+        ("final network, training reviews", [1, 2, 3], [0.7, 0.9, 0.95])
+    ]
+    assert figure.layout.shapes[0].x0 == 3
+    held_out = plot_learning_curves(
+        history | {"val_accuracy": [0.6, 0.8, 0.7]}, make_cross_validated_study(), chosen
+    )
+    assert [line.name for line in held_out.data][1:] == ["final network, validation"]
+
+
+def test_trials_say_on_what_they_were_scored() -> None:
+    for study, name in (
+        (make_study(), "validation accuracy"),
+        (make_study("test"), "test accuracy"),
+        (make_cross_validated_study(), "cross-validation accuracy"),
+    ):
+        assert plot_parallel_coordinates(study).data[0].dimensions[0].label == name
+        assert plot_optimization_history(study).layout.yaxis.title.text == name
 
 
 def test_comparing_trials_needs_trials_that_differ() -> None:
@@ -310,9 +348,9 @@ def test_models_are_drawn_in_order_and_by_test_set() -> None:
     figure = plot_run_history(records)
     drawn = [(line.name, list(line.x), list(line.y)) for line in figure.data]
     assert drawn == [
-        ("LSTM, 1,000 reviews of &lt;a>.csv (a)", [1, 3], [0.5, 0.7]),
+        ("model, 1,000 reviews of &lt;a>.csv (a)", [1, 3], [0.5, 0.7]),
         ("baseline, 1,000 reviews of &lt;a>.csv (a)", [1, 3], [0.55, 0.75]),
-        ("LSTM, 1,000 reviews of &lt;a>.csv (b)", [2], [0.6]),
+        ("model, 1,000 reviews of &lt;a>.csv (b)", [2], [0.6]),
         ("baseline, 1,000 reviews of &lt;a>.csv (b)", [2], [0.65]),
     ]
     assert figure.data[0].error_y.array == pytest.approx([0.01, 0.01])

@@ -1,11 +1,18 @@
 """All nodes of reporting in one run, on data in memory."""
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pandas as pd
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
 from helpers import base_parameters, make_encoded, make_study, small_hyperparameters
-from imdb_sentiment.datasets import RunFactsDataset
+from imdb_sentiment.datasets import AtomicDataset, RunFactsDataset
+from imdb_sentiment.evaluation.averaging import Weights
+from imdb_sentiment.network.export import convert_to_onnx
+from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
@@ -17,15 +24,23 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.pipelines.reporting import create_pipeline
 from imdb_sentiment.pipelines.training.nodes import fit_baseline
+from imdb_sentiment.text.ngrams import hash_ngrams
 from services import make_tokenizer
 
-CALIBRATION = {
+CALIBRATION: dict[str, Any] = {
+    "weights": {"network": 0.375, "ngrams": 0.125},
+    "ngram_share": 0.25,
     "temperature": 2.0,
-    "fitted_temperature": 2.0,
-    "source": "best_trial",
     "uncalibrated_reason": None,
-    "validation_rows": 1000,
+    "held_out_rows": 1000,
 }
+NGRAM_MODEL = NgramModel(
+    max_ngram=1,
+    hashes=hash_ngrams("good", 1),
+    idf=np.array([2], np.float32),
+    weights=np.array([[6]], np.float32),
+    bias=np.array([-1], np.float32),
+)
 AUDIT = {
     "rows_read": 33,
     "accepted": 30,
@@ -38,16 +53,28 @@ AUDIT = {
 
 def test_the_pipeline_makes_every_report(
     *,
-    exported: bytes,
     reviews: ReviewsParameters,
     custom: CustomReviewsParameters,
     baseline_parameters: BaselineParameters,
     training: TrainingParameters,
     report: ReportParameters,
     tokenizer_parameters: TokenizerParameters,
+    tmp_path: Path,
 ) -> None:
     test = make_encoded(10, seed=4)
     model, _ = train_model(make_encoded(20), small_hyperparameters(epochs=1), seed=1)
+    exported = convert_to_onnx(
+        model,
+        make_tokenizer(),
+        test.labels,
+        ngram_model=NGRAM_MODEL,
+        weights=Weights(**CALIBRATION["weights"]),
+        facts={
+            "made": "today",
+            "training": training.model_dump_json(),
+            "training_data_sha256": "5ea1",
+        },
+    )
     frame = pd.DataFrame(
         {
             "row": range(1, 31),
@@ -59,6 +86,7 @@ def test_the_pipeline_makes_every_report(
     catalog = DataCatalog(
         {
             "model": MemoryDataset(model, copy_mode="assign"),
+            "ngram_model": MemoryDataset(NGRAM_MODEL),
             "test": MemoryDataset(test),
             "clean_reviews": MemoryDataset([frame]),
             "baseline": MemoryDataset(fit_baseline([frame], baseline_parameters, training)),
@@ -72,6 +100,9 @@ def test_the_pipeline_makes_every_report(
             "audit": MemoryDataset(AUDIT),
             "tokenizer": MemoryDataset(make_tokenizer(), copy_mode="assign"),
             "run_facts": RunFactsDataset(),
+            "metrics": AtomicDataset(
+                filepath=str(tmp_path / "metrics.json"), dataset="json.JSONDataset"
+            ),
             "run_record@all": MemoryDataset({}),
             "parameters": MemoryDataset({**base_parameters(), "reviews": reviews}),
             "params:reviews": MemoryDataset(reviews),
@@ -84,7 +115,16 @@ def test_the_pipeline_makes_every_report(
     page = outputs["report"].load()
     assert page.count('<div class="figure"') == 16
     assert "# Model card" in outputs["model_card"].load()
-    assert "| LSTM |" in outputs["summary"].load()
+    metrics = catalog.load("metrics")
+    summary = outputs["summary"].load()
+    for name, prefix in (
+        ("LSTM and n-grams", ""),
+        ("the LSTM alone", "lstm_"),
+        ("the n-grams alone", "ngrams_"),
+        ("TF-IDF and logistic regression", "baseline_"),
+    ):
+        assert f"| {name} | {metrics[f'{prefix}test_accuracy']:.4f} |" in summary
+    assert metrics["ngrams_test_accuracy"] == 1  # the word tells the labels apart
 
 
 def test_each_part_has_a_tag_and_a_namespace_of_its_name() -> None:

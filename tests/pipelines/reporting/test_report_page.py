@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 import plotly.io
@@ -23,6 +24,7 @@ from imdb_sentiment.pipelines.reporting.nodes.page import (
     summarise_run,
     write_model_card,
 )
+from imdb_sentiment.pipelines.training.nodes import UncalibratedReason
 
 NASTY = "<script>document.title = 'taken'</script> w1 <b>w2</b> & w3"
 MAX_BYTES = 8_000_000
@@ -39,6 +41,24 @@ def load_figures(folder: Path) -> dict[str, go.Figure]:
     return {
         name: plotly.io.from_json(text) for name, text in texts.items() if '"data"' in text[:10]
     }
+
+
+def load_facts(finished: tuple[Path, str], **metrics: Any) -> dict[str, Any]:
+    """Return the facts of the finished run, with other metrics."""
+    facts: dict[str, Any] = json.loads((finished[0] / "data/08_reporting/facts.json").read_text())
+    facts["metrics"] |= metrics
+    return facts
+
+
+def render(finished: tuple[Path, str], facts: dict[str, Any]) -> str:
+    """Return the report of the finished run without examples, as if it had these facts."""
+    return render_report(
+        facts=facts,
+        mistakes=[],
+        disagreements=[],
+        custom_examples=[],
+        **load_figures(finished[0] / "data/08_reporting"),
+    )
 
 
 def test_words_are_marked_even_where_the_model_is_as_good_as_certain() -> None:
@@ -59,18 +79,138 @@ def test_words_are_marked_even_where_the_model_is_as_good_as_certain() -> None:
 
 
 def test_a_page_without_any_example_says_so(finished: tuple[Path, str]) -> None:
-    folder = finished[0] / "data/08_reporting"
-    facts = json.loads((folder / "facts.json").read_text())
-    facts["metrics"] |= {"test_set_unseen_in_tuning": False, "test_accuracy_low": 1.0}
-    facts["metrics"]["test_accuracy_high"] = 1.0
-    html = render_report(
-        facts=facts, mistakes=[], disagreements=[], custom_examples=[], **load_figures(folder)
+    facts = load_facts(
+        finished, test_set_unseen_in_tuning=False, test_accuracy_low=1.0, test_accuracy_high=1.0
     )
+    html = render(finished, facts)
     assert html.count("There are none.") == 2
     assert "They agree on all test reviews." in html
     assert "these accuracies are too optimistic" in html
     assert "An interval without width" in html
     assert "The first 0 of 10." in html
+
+
+SCORES = {
+    f"{prefix}test_{score}": accuracy
+    for accuracy, prefix in ((0.91, ""), (0.82, "lstm_"), (0.87, "ngrams_"), (0.85, "baseline_"))
+    for score in (
+        *("accuracy", "accuracy_low", "accuracy_high", "precision", "recall", "f1", "roc_auc"),
+        *("log_loss", "calibration_error"),
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("share", "columns", "accuracies"),
+    [
+        (
+            0.25,
+            ["model", "LSTM alone", "n-grams alone", "baseline"],
+            ["0.9100", "0.8200", "0.8700", "0.8500"],
+        ),
+        (0.0, ["model", "baseline"], ["0.9100", "0.8500"]),
+    ],
+)
+def test_the_parts_of_an_average_are_scored_beside_it(
+    share: float, columns: list[str], accuracies: list[str], finished: tuple[Path, str]
+) -> None:
+    facts = load_facts(finished, **SCORES, ngram_share=share)
+    table = render(finished, facts).split("Scores on the test reviews")[1].split("</table>")[0]
+    rows = [re.findall(r"<t[hd][^>]*>([^<]*)<", row) for row in table.split("<tr>")[1:]]
+    assert rows[0] == ["", *columns]
+    assert [len(row) for row in rows] == [1 + len(columns)] * 8
+    assert rows[1] == ["accuracy", *accuracies]
+
+    card = write_model_card(facts)
+    rows = [line.split(" | ") for line in card.split("## Metrics")[1].splitlines() if "|" in line]
+    assert rows[0] == [
+        "|",
+        *columns[:-1],
+        "TF-IDF and logistic regression",
+        "most frequent label |",
+    ]
+    assert rows[2][:-1] == ["| accuracy", *accuracies]
+    assert "averaged with a linear model" in render(finished, facts) or not share
+    assert ("The n-grams are those of the whole review." in card) == bool(share)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "says", "curves"),
+    [
+        (
+            {"tuning_folds": 1, "tuned_on": "validation"},
+            "on the validation reviews",
+            "the best trial of the search shows the accuracy on unseen reviews",
+        ),
+        (
+            {"tuning_folds": 1, "tuned_on": "test"},
+            "on the test reviews",
+            "the best trial of the search shows the accuracy on unseen reviews",
+        ),
+        (
+            {"tuning_folds": 3, "tuned_on": "validation"},
+            "in a cross-validation with 3 folds",
+            "The trials of the search are not drawn",
+        ),
+    ],
+)
+def test_it_is_said_how_trials_were_scored(
+    metrics: dict[str, Any], says: str, curves: str, finished: tuple[Path, str]
+) -> None:
+    facts = load_facts(finished, **metrics, tuning_accuracy=0.8)
+    html = " ".join(render(finished, facts).split())
+    assert f"The best trial reached an accuracy of 80.0% {says}" in html
+    assert curves in html
+    card = write_model_card(facts)
+    assert f"chosen from 2 trials by their accuracy {says}:" in card
+    chosen_by_validation = "validation reviews to choose the hyperparameters by" in card
+    assert chosen_by_validation == (says == "on the validation reviews")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"uncalibrated_reason": None, "temperature": 0.8, "held_out_rows": 1234},
+            "calibrated with a temperature of 0.800, fitted to 1,234 reviews",
+        ),
+        (
+            {"uncalibrated_reason": "too_few_rows", "held_out_rows": 99},
+            "not calibrated: 99 held-out reviews are too few.",
+        ),
+        ({"uncalibrated_reason": "no_unseen_rows"}, "so no unseen reviews are left."),
+        ({"uncalibrated_reason": "trial_without_logits"}, "the network of the best trial diverged"),
+    ],
+)
+def test_it_is_said_whether_probabilities_are_calibrated(
+    changes: dict[str, Any], says: str, finished: tuple[Path, str]
+) -> None:
+    facts = load_facts(finished)
+    assert set(changes) <= set(facts["calibration"])
+    facts["calibration"] |= changes
+    assert says in write_model_card(facts)
+    assert says in render(finished, facts)
+
+
+def test_every_reason_has_a_sentence(finished: tuple[Path, str]) -> None:
+    facts = load_facts(finished)
+    for reason in UncalibratedReason:
+        facts["calibration"]["uncalibrated_reason"] = reason.value
+        assert "The probabilities are not calibrated: " in write_model_card(facts)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "says"),
+    [
+        ("model", "The model is better than the"),
+        ("baseline", "baseline is better than the model"),
+        ("neither", "baseline do not differ significantly"),
+    ],
+)
+def test_the_verdict_is_said(verdict: str, says: str, finished: tuple[Path, str]) -> None:
+    facts = load_facts(finished) | {"verdict": verdict}
+    assert says in write_model_card(facts)
+    assert says in render(finished, facts)
 
 
 @pytest.fixture(scope="module")
@@ -212,13 +352,21 @@ def test_the_card_shows_names_as_they_are(finished: tuple[Path, str]) -> None:
 
 
 def summarise(
-    review: str, custom: CustomReviewsParameters, *, unseen: bool = True, known: bool = True
+    review: str,
+    custom: CustomReviewsParameters,
+    *,
+    unseen: bool = True,
+    known: bool = True,
+    ngram_share: float = 0.0,
 ) -> str:
     """Return the summary of a run with one custom review."""
     metrics = {
         "file": "f",
         "test_rows": 1234,
+        "ngram_share": ngram_share,
         "test_accuracy": 0.9,
+        "lstm_test_accuracy": 0.8,
+        "ngrams_test_accuracy": 0.85,
         "baseline_test_accuracy": 0.87654,
         "majority_test_accuracy": 0.5,
         "test_set_unseen_in_tuning": unseen,
@@ -255,6 +403,11 @@ def test_the_summary_has_three_parts(custom: CustomReviewsParameters) -> None:
         "| --- | --- | ---: |\n"
         f"| {'w ' * 29}w… | good | 0.988 |\n"
     )
+
+
+def test_the_summary_has_the_parts_of_an_average(custom: CustomReviewsParameters) -> None:
+    rows = "| the LSTM alone | 0.8000 |\n| the n-grams alone | 0.8500 |\n| TF-IDF"
+    assert rows in summarise("text", custom, ngram_share=0.25)
 
 
 def test_the_summary_warns_of_tuning_on_the_test_set(custom: CustomReviewsParameters) -> None:

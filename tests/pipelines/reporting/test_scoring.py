@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import optuna
 import pandas as pd
 import pytest
 import yaml
@@ -22,6 +24,7 @@ from imdb_sentiment.datasets import AtomicDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.calibration import measure_calibration
 from imdb_sentiment.network.model import KerasModel
+from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
 from imdb_sentiment.pipelines.reporting.nodes.scoring import (
@@ -29,28 +32,39 @@ from imdb_sentiment.pipelines.reporting.nodes.scoring import (
     score_custom_reviews,
     score_test_reviews,
 )
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
+from imdb_sentiment.text.ngrams import hash_ngrams
 
 CHECK = {"largest_probability_difference": 1e-7}
 CALIBRATION = {
+    "weights": {"network": 0.375, "ngrams": 0.125},
+    "ngram_share": 0.25,
     "temperature": 2.0,
-    "fitted_temperature": 2.0,
-    "source": "best_trial",
     "uncalibrated_reason": None,
-    "validation_rows": 1000,
+    "held_out_rows": 1000,
 }
 REPORT = ReportParameters(**base_parameters()["report"])
 
 
+def make_parts(n: int, labels: tuple[str, ...]) -> pd.DataFrame:
+    """Return predictions of both parts of a model."""
+    parts = {"lstm": make_predictions(n, labels, 2), "ngrams": make_predictions(n, labels, 3)}
+    return pd.concat(frame.assign(model=name) for name, frame in parts.items())
+
+
 def measure(
-    network: pd.DataFrame,
+    model: pd.DataFrame,
     baseline: pd.DataFrame,
     reviews: ReviewsParameters,
-    tuned_on: str = "validation",
+    *,
+    parts: pd.DataFrame | None = None,
+    study: optuna.Study | None = None,
 ) -> dict[str, Any]:
     return compute_metrics(
-        test_predictions=network,
+        test_predictions=model,
+        part_predictions=model.assign(model="lstm") if parts is None else parts,
         baseline_predictions=baseline,
-        study=make_study(tuned_on),
+        study=study or make_study(),
         calibration=CALIBRATION,
         export_check=CHECK,
         reviews=reviews,
@@ -64,7 +78,8 @@ def test_metrics_are_those_counted_by_hand(
 ) -> None:
     named = reviews.model_copy(update={"labels": labels})
     frame, other = make_predictions(300, labels), make_predictions(300, labels, seed=1)
-    metrics = measure(frame, other, named)
+    parts = make_parts(300, labels)
+    metrics = measure(frame, other, named, parts=parts)
 
     truth, predicted = frame["sentiment"], frame["predicted_sentiment"]
     precisions, recalls, f1s, areas = [], [], [], []
@@ -83,30 +98,53 @@ def test_metrics_are_those_counted_by_hand(
     assert metrics["test_f1"] == pytest.approx(np.mean(f1s))
     assert metrics["test_roc_auc"] == pytest.approx(np.mean(areas))
     assert metrics["test_log_loss"] == pytest.approx(loss)
-    expected = (other["sentiment"] == other["predicted_sentiment"]).mean()
-    assert metrics["baseline_test_accuracy"] == pytest.approx(expected)
+    rivals = {"baseline": other, "lstm": parts[:300], "ngrams": parts[300:]}
+    for name, rival in rivals.items():
+        expected = (rival["sentiment"] == rival["predicted_sentiment"]).mean()
+        assert metrics[f"{name}_test_accuracy"] == pytest.approx(expected)
+        likelihoods = [row[f"probability_{row['sentiment']}"] for row in rival.to_dict("records")]
+        loss = -sum(map(math.log, likelihoods)) / 300
+        assert metrics[f"{name}_test_log_loss"] == pytest.approx(loss)
     assert metrics["majority_test_accuracy"] == pytest.approx(truth.value_counts().max() / 300)
     assert metrics["test_rows"] == 300
     assert metrics["test_accuracy_low"] < metrics["test_accuracy"] < metrics["test_accuracy_high"]
-    right, rival = truth == predicted, other["sentiment"] == other["predicted_sentiment"]
-    assert metrics["right_only_by_lstm"] == (right & ~rival).sum()
-    assert metrics["right_only_by_baseline"] == (~right & rival).sum()
+    right, also = truth == predicted, other["sentiment"] == other["predicted_sentiment"]
+    assert metrics["right_only_by_model"] == (right & ~also).sum()
+    assert metrics["right_only_by_baseline"] == (~right & also).sum()
     assert 0 < metrics["mcnemar_p_value"] <= 1
-    squared = frame[[f"probability_{label}" for label in labels]].to_numpy() ** 2  # temperature 2
-    raw = measure_calibration(
-        squared / squared.sum(axis=1, keepdims=True), truth.map(labels.index).to_numpy(), 15
+    calibration = measure_calibration(
+        frame[[f"probability_{label}" for label in labels]].to_numpy(),
+        truth.map(labels.index).to_numpy(),
+        15,
     )
-    assert metrics["test_calibration_error_as_trained"] == pytest.approx(raw.error)
-    assert metrics["test_calibration_error"] != metrics["test_calibration_error_as_trained"]
+    assert metrics["test_calibration_error"] == pytest.approx(calibration.error)
+    assert (metrics["ngram_share"], metrics["temperature"]) == (0.25, 2.0)
     assert metrics["export_largest_probability_difference"] == 1e-7
 
 
 def test_tuning_on_the_test_set_is_recorded(reviews: ReviewsParameters) -> None:
     frame = make_predictions(20, reviews.labels)
     honest = measure(frame, frame, reviews)
-    optimistic = measure(frame, frame, reviews, tuned_on="test")
+    optimistic = measure(frame, frame, reviews, study=make_study("test"))
     assert (honest["tuned_on"], honest["test_set_unseen_in_tuning"]) == ("validation", True)
     assert (optimistic["tuned_on"], optimistic["test_set_unseen_in_tuning"]) == ("test", False)
+
+
+def test_a_cross_validation_is_recorded(reviews: ReviewsParameters) -> None:
+    frame = make_predictions(20, reviews.labels)
+    assert measure(frame, frame, reviews)["tuning_folds"] == 1
+    study = make_study()
+    study.set_user_attr("protocol", {"evaluate_on": "validation", "folds": 3})
+    metrics = measure(frame, frame, reviews, study=study)
+    assert metrics["tuning_folds"] == 3
+    assert metrics["tuning_accuracy"] == study.best_value
+
+
+def test_a_part_that_does_not_exist_has_no_scores(reviews: ReviewsParameters) -> None:
+    frame = make_predictions(20, reviews.labels)
+    metrics = measure(frame, frame, reviews)
+    assert metrics["lstm_test_accuracy"] == metrics["test_accuracy"]
+    assert not [name for name in metrics if name.startswith("ngrams_")]
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +153,43 @@ def model() -> KerasModel:
     return train_model(make_encoded(200), small, seed=1)[0]
 
 
-def test_test_predictions_say_what_was_what(model: KerasModel) -> None:
-    test = make_encoded(10, seed=4)
-    texts = [f"text {row}" for row in range(1, 13)]
-    splits = ["test"] * 10 + ["train", "validation"]
-    chunks = [pd.DataFrame({"row": range(1, 13), "text": texts, "split": splits})]
-    frame = score_test_reviews(model, test, chunks)
-    assert frame.columns.tolist() == [
+@pytest.fixture
+def encoded() -> EncodedReviews:
+    """Return the test reviews of the model."""
+    return make_encoded(10, seed=4)
+
+
+def make_texts(test: EncodedReviews) -> tuple[list[str], list[pd.DataFrame]]:
+    """Return the texts of the test reviews, and clean reviews with these and others, shuffled."""
+    texts = [f"{'good' if row % 3 else 'unheard'} {row}" for row in test.rows]
+    frame = pd.DataFrame({"row": test.rows, "text": texts, "split": "test"})
+    others = pd.DataFrame({"row": [98, 99], "text": "good", "split": ["train", "validation"]})
+    shuffled = pd.concat([frame, others]).sample(frac=1, random_state=0)
+    return texts, [shuffled[:5], shuffled[5:]]
+
+
+# Knows a single word: in a text with it, the length of the vector of TF-IDF is the idf.
+GOOD = NgramModel(
+    max_ngram=1,
+    hashes=hash_ngrams("good", 1),
+    idf=np.array([2], np.float32),
+    weights=np.array([[6]], np.float32),
+    bias=np.array([-1], np.float32),
+)
+
+
+def predict_log_odds(model: KerasModel, test: EncodedReviews) -> npt.NDArray[np.float64]:
+    positive = model.predict(test.sequences.astype(np.int32), verbose=0)[:, 0].astype(np.float64)
+    log_odds: npt.NDArray[np.float64] = np.log(positive / (1 - positive))
+    return log_odds
+
+
+def test_test_predictions_say_what_was_what(model: KerasModel, encoded: EncodedReviews) -> None:
+    texts, chunks = make_texts(encoded)
+    frame, parts = score_test_reviews(
+        model=model, ngram_model=GOOD, calibration=CALIBRATION, test=encoded, clean_reviews=chunks
+    )
+    columns = [
         "row",
         "review",
         "sentiment",
@@ -130,13 +198,45 @@ def test_test_predictions_say_what_was_what(model: KerasModel) -> None:
         "probability_negative",
         "probability_positive",
     ]
-    assert frame["row"].tolist() == test.rows.tolist()
-    assert frame["review"].tolist() == texts[:10]
-    assert frame["sentiment"].tolist() == [test.labels[code] for code in test.codes]
-    assert (frame["predicted_sentiment"] == frame["sentiment"]).all()
-    both = frame[["probability_negative", "probability_positive"]]
-    np.testing.assert_allclose(both.sum(axis=1), 1)
-    np.testing.assert_allclose(both.max(axis=1), frame["probability"])
+    assert frame.columns.tolist() == columns
+    assert sorted(parts.columns) == sorted({*columns, "model"} - {"review"})
+    assert frame["review"].tolist() == texts
+
+    network = predict_log_odds(model, encoded)
+    ngrams = np.array([6 / 2 - 1 if "good" in text else -1 for text in texts])
+    scored = {
+        "average": (frame, 0.375 * network + 0.125 * ngrams),
+        "lstm": (parts[parts["model"] == "lstm"], network),
+        "ngrams": (parts[parts["model"] == "ngrams"], ngrams),
+    }
+    assert len(parts) == 20
+    for predictions, log_odds in scored.values():
+        assert predictions["row"].tolist() == encoded.rows.tolist()
+        assert predictions["sentiment"].tolist() == [encoded.labels[code] for code in encoded.codes]
+        positive = 1 / (1 + np.exp(-log_odds))
+        np.testing.assert_allclose(predictions["probability_positive"], positive, atol=1e-6)
+        np.testing.assert_allclose(predictions["probability_negative"], 1 - positive, atol=1e-6)
+        np.testing.assert_allclose(
+            predictions["probability"], np.maximum(positive, 1 - positive), atol=1e-6
+        )
+        expected = np.where(log_odds > 0, "positive", "negative").tolist()
+        assert predictions["predicted_sentiment"].tolist() == expected
+    is_right = frame["sentiment"] == frame["predicted_sentiment"]
+    assert is_right.all()  # the network tells these labels apart
+
+
+def test_ngrams_without_weight_are_not_scored(model: KerasModel, encoded: EncodedReviews) -> None:
+    frame, parts = score_test_reviews(
+        model=model,
+        ngram_model=NgramModel.empty(2),
+        calibration=CALIBRATION | {"weights": {"network": 0.5, "ngrams": 0.0}},
+        test=encoded,
+        clean_reviews=make_texts(encoded)[1],
+    )
+    assert set(parts["model"]) == {"lstm"}
+    positive = 1 / (1 + np.exp(-predict_log_odds(model, encoded) / 2))
+    np.testing.assert_allclose(frame["probability_positive"], positive, atol=1e-6)
+    np.testing.assert_array_equal(parts["predicted_sentiment"], frame["predicted_sentiment"])
 
 
 def test_custom_reviews_keep_their_columns_and_gaps(
@@ -174,13 +274,19 @@ def test_labels_stay_text_on_their_way_through_the_catalog(
     labels: tuple[str, str], reviews: ReviewsParameters, tmp_path: Path
 ) -> None:
     entry = yaml.safe_load((PROJECT / "conf/base/catalog_reporting.yml").read_text())
-    dataset = AtomicDataset(
-        filepath=str(tmp_path / "predictions.csv"), dataset=entry["test_predictions"]["dataset"]
-    )
     named = reviews.model_copy(update={"labels": labels})
-    frame = make_predictions(100, labels).assign(review="a\rb")
-    dataset.save(frame)
-    loaded = dataset.load()
-    pd.testing.assert_frame_equal(loaded, frame, check_dtype=False)
-    expected = measure(frame, frame, named)
-    assert measure(loaded, loaded, named) == pytest.approx(expected)
+    saved = {
+        "test_predictions": make_predictions(100, labels).assign(review="a\rb"),
+        "part_predictions": make_parts(100, labels).reset_index(drop=True),
+    }
+    loaded = {}
+    for name, frame in saved.items():
+        dataset = AtomicDataset(filepath=str(tmp_path / name), dataset=entry[name]["dataset"])
+        dataset.save(frame)
+        loaded[name] = dataset.load()
+        pd.testing.assert_frame_equal(loaded[name], frame, check_dtype=False)
+    expected, found = (
+        measure(model, model, named, parts=parts)
+        for model, parts in (saved.values(), loaded.values())
+    )
+    assert found == pytest.approx(expected)

@@ -24,8 +24,8 @@ def plot_run_history(run_record: dict[str, Callable[[], Record]]) -> go.Figure:
         run_record: Functions that load the record of a run, by names that begin with its time.
 
     Returns:
-        Two lines per test set, of the model and of the baseline, since only accuracies on the same test set can be
-        compared. The latest 50 models are drawn.
+        Two lines per test set, of the models and of their baselines, since only accuracies on the
+        same test set can be compared. The latest 50 models are drawn.
 
     """
     figure = style.create_figure("Test accuracy of the models so far", "model", "accuracy")

@@ -48,9 +48,13 @@ OUTPUTS = [
     "data/06_models/calibration.json",
     "data/06_models/model.keras",
     "data/06_models/model_card.md",
+    "data/06_models/network_held_out.pkl",
+    "data/06_models/ngram_model.pkl",
+    "data/06_models/ngrams_held_out.pkl",
     "data/06_models/model.onnx",
     "data/06_models/study.db",
     "data/07_model_output/custom_reviews_with_predictions.csv",
+    "data/07_model_output/part_predictions.csv",
     "data/07_model_output/test_predictions.csv",
     "data/08_reporting/confusion_matrix.json",
     "data/08_reporting/learning_curves.json",
@@ -86,6 +90,27 @@ def test_three_labels_are_told_apart(finished: tuple[Path, str]) -> None:
     assert metrics["test_accuracy"] == pytest.approx(
         (predictions["sentiment"] == predictions["predicted_sentiment"]).mean()
     )
+
+
+def test_the_average_is_fitted_to_the_reviews_of_a_cross_validation(
+    finished: tuple[Path, str],
+) -> None:
+    models = finished[0] / "data/06_models"
+    train, validation = (
+        pd.read_pickle(finished[0] / f"data/05_model_input/{name}.pkl").rows.tolist()
+        for name in ("train", "validation")
+    )
+    for name in ("network_held_out", "ngrams_held_out"):
+        held_out = pd.read_pickle(models / f"{name}.pkl")
+        assert sorted(held_out.rows.tolist()) == sorted([*train, *validation])
+        assert held_out.logits.shape == (240, 3)
+    calibration = json.loads((models / "calibration.json").read_text())
+    assert calibration["uncalibrated_reason"] is None
+    assert calibration["held_out_rows"] == 240
+    assert 0 < calibration["ngram_share"] <= 1
+    predictor = Predictor.load(models / "model.onnx")
+    assert json.loads(predictor.facts["calibration"]) == calibration
+    assert predictor.max_ngram == 3
 
 
 def test_rows_add_up(finished: tuple[Path, str]) -> None:

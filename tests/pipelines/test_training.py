@@ -1,52 +1,95 @@
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
+from scipy.special import expit, softmax
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from tokenizers import Tokenizer
 
-from helpers import make_encoded, make_reviews, make_study, small_hyperparameters
+from helpers import base_parameters, make_encoded, make_reviews, small_hyperparameters
+from imdb_sentiment.datasets import AtomicDataset, KerasModelDataset
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.calibration import fit_temperature, rescale_probabilities
+from imdb_sentiment.evaluation.averaging import HeldOutLogits, Weights, fit_weights
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, score_sequences
-from imdb_sentiment.network.ngrams import fit_ngram_model
+from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
 from imdb_sentiment.network.training import History, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
     Hyperparameters,
+    ReviewsParameters,
+    SplitParameters,
+    TokenizerParameters,
     TrainingParameters,
+    TuningParameters,
 )
+from imdb_sentiment.pipelines.data_processing.nodes import encode_reviews, fit_tokenizer
 from imdb_sentiment.pipelines.training import create_pipeline
 from imdb_sentiment.pipelines.training.nodes import (
-    calibrate_model,
     export_model,
+    fit_average,
     fit_baseline,
     fit_best_model,
     fit_ngrams,
 )
+from imdb_sentiment.pipelines.tuning.protocol import divide_reviews
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
-from services import make_tokenizer
+from imdb_sentiment.text.ngrams import hash_ngrams
 
 VECTORS = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
+LABELS = ("negative", "positive", "neutral")
 
 
-@pytest.fixture
-def clean_reviews() -> list[pd.DataFrame]:
-    texts, labels = zip(*make_reviews(90), strict=True)
-    frame = pd.DataFrame({"row": range(90), "text": texts})
-    frame["code"] = [int(label == "positive") for label in labels]
-    frame["split"] = ["train", "train", "train", "validation", "test"] * 18
-    return [frame[:50], frame[50:]]
+@dataclass(frozen=True)
+class Data:
+    """What the pipeline data_processing makes of a few reviews, some with a wrong label."""
+
+    chunks: list[pd.DataFrame]
+    tokenizer: Tokenizer
+    train: EncodedReviews
+    validation: EncodedReviews
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        return pd.concat(self.chunks).set_index("row")
+
+    def hash_texts(self, reviews: EncodedReviews, max_ngram: int) -> list[npt.NDArray[np.int64]]:
+        return [hash_ngrams(text, max_ngram) for text in self.rows["text"][reviews.rows]]
+
+
+def make_data(n: int = 300, n_labels: int = 2) -> Data:
+    labels = LABELS[:n_labels]
+    texts, names = zip(*make_reviews(n, labels), strict=True)
+    codes = np.array([labels.index(name) for name in names])
+    wrong = np.random.default_rng(0).permutation(n)[: n // 5]
+    codes[wrong] = (codes[wrong] + 1) % n_labels
+    frame = pd.DataFrame({"row": np.arange(1, n + 1), "text": texts, "code": codes})
+    frame["split"] = ["train", "train", "train", "validation", "test"] * (n // 5)
+    frame.loc[3, "text"] = "unheard of"  # a validation review without a known word
+    chunks = [frame[:70], frame[70:]]
+    tokenizer = fit_tokenizer(
+        chunks, TokenizerParameters(kind="words", vocabulary_size=28, sequence_length=6)
+    )
+    reviews = ReviewsParameters(**base_parameters()["reviews"] | {"labels": labels})
+    train, validation, _ = encode_reviews(chunks, tokenizer, reviews)
+    return Data(chunks, tokenizer, train, validation)
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    return make_data()
 
 
 def fit(
@@ -60,8 +103,13 @@ def fit(
         validation=validation,
         best_hyperparameters=hyperparameters,
         word_vectors=VECTORS,
-        ngram_model=fit_ngrams(train, validation, training),
         training=training,
+    )
+
+
+def with_ngrams(training: TrainingParameters, **changes: Any) -> TrainingParameters:
+    return TrainingParameters(
+        **{**training.model_dump(), "ngrams": training.ngrams.model_dump() | changes}
     )
 
 
@@ -106,14 +154,14 @@ def test_validation_rows_are_learnt_from(
 def test_the_baseline_learns_from_the_rows_of_the_network(
     use_validation_rows: bool,
     learnt: list[str],
-    clean_reviews: list[pd.DataFrame],
+    data: Data,
     baseline_parameters: BaselineParameters,
     training: TrainingParameters,
 ) -> None:
     chosen = training.model_copy(update={"use_validation_rows": use_validation_rows})
-    baseline = fit_baseline(iter(clean_reviews), baseline_parameters, chosen)
+    baseline = fit_baseline(iter(data.chunks), baseline_parameters, chosen)
 
-    rows = pd.concat(clean_reviews)
+    rows = data.rows
     known = rows[rows["split"].isin(learnt)]
     vectorizer = TfidfVectorizer(
         ngram_range=(1, baseline_parameters.max_ngram),
@@ -129,128 +177,6 @@ def test_the_baseline_learns_from_the_rows_of_the_network(
     )
 
 
-def test_the_pipeline_runs_on_a_few_rows(
-    clean_reviews: list[pd.DataFrame],
-    hyperparameters: Hyperparameters,
-    baseline_parameters: BaselineParameters,
-    training: TrainingParameters,
-    custom: CustomReviewsParameters,
-) -> None:
-    catalog = DataCatalog(
-        {
-            "train": MemoryDataset(make_encoded(40)),
-            "validation": MemoryDataset(make_encoded(20, seed=2)),
-            "clean_reviews": MemoryDataset(clean_reviews),
-            "word_vectors": MemoryDataset(VECTORS),
-            "tokenizer": MemoryDataset(make_tokenizer(), copy_mode="assign"),
-            "best_hyperparameters": MemoryDataset(hyperparameters),
-            "model": MemoryDataset(copy_mode="assign"),
-            "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["w1 w2", None]})),
-            "run_facts": MemoryDataset({"time": "today"}),
-            "study": MemoryDataset(make_study(), copy_mode="assign"),
-            "fitted_model": MemoryDataset(copy_mode="assign"),
-            "params:training": MemoryDataset(training),
-            "params:custom_reviews": MemoryDataset(custom),
-            "params:baseline": MemoryDataset(baseline_parameters),
-        }
-    )
-    outputs = SequentialRunner().run(create_pipeline(), catalog)
-    assert set(outputs) == {"baseline", "history", "onnx_model", "export_check", "calibration"}
-    predictor = Predictor(outputs["onnx_model"].load())
-    assert predictor.labels == ("negative", "positive")
-    assert predictor.examples == ("w1 w2",)
-    learnt = make_encoded(40) + make_encoded(20, seed=2)
-    assert predictor.facts["made"] == "today"
-    assert json.loads(predictor.facts["training"]) == training.model_dump()
-    assert predictor.facts["training_data_sha256"] == learnt.fingerprint()
-
-
-@pytest.fixture(scope="module")
-def fitted() -> Any:
-    chosen = small_hyperparameters(learning_rate=0.05, epochs=3)
-    return train_model(make_encoded(60), chosen, seed=1)[0]
-
-
-def test_the_temperature_is_fitted_on_rows_held_out(
-    fitted: Any, training: TrainingParameters
-) -> None:
-    held_out = training.model_copy(update={"use_validation_rows": False})
-    validation = make_encoded(1200, seed=2)
-    codes = np.where(np.arange(1200) % 10 == 0, 1 - validation.codes, validation.codes)
-    noisy = replace(validation, codes=codes.astype(np.uint8))
-    model, found = calibrate_model(
-        fitted_model=fitted,
-        validation=noisy,
-        study=make_study(),
-        training=held_out,
-    )
-    raw = score_sequences(fitted, noisy.sequences)
-    assert found["temperature"] == pytest.approx(fit_temperature(raw, noisy.codes))
-    assert found["temperature"] != pytest.approx(1, abs=0.05)
-    assert found == {
-        "temperature": found["fitted_temperature"],
-        "fitted_temperature": found["temperature"],
-        "source": "final_model",
-        "uncalibrated_reason": None,
-        "validation_rows": 1200,
-    }
-    assert f"a temperature of {found['temperature']:.3f}, fitted on" in describe(found)
-    np.testing.assert_allclose(
-        score_sequences(model, noisy.sequences),
-        rescale_probabilities(raw, found["temperature"]),
-        atol=1e-6,
-    )
-    np.testing.assert_array_equal(score_sequences(fitted, noisy.sequences), raw)
-
-
-def describe(calibration: dict[str, Any]) -> str:
-    """Return the text of report and model card about a calibration loaded from JSON."""
-    loader = jinja2.PackageLoader("imdb_sentiment.pipelines.reporting", "templates")
-    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined)
-    template: Any = environment.get_template("calibration.jinja").module
-    return str(template.describe_calibration(json.loads(json.dumps(calibration))))
-
-
-@pytest.mark.parametrize(
-    ("rows", "evaluate_on", "temperature", "expected", "reason", "says"),
-    [
-        (1000, "validation", 1.7, 1.7, None, r"a temperature of 1\.700, .* for the best trial"),
-        (999, "validation", 1.7, 1, "too_few_rows", "999 validation reviews are too few"),
-        (1000, "test", 1.7, 1, "no_unseen_rows", "chosen on the test reviews"),
-        (1000, "validation", 0.1, 1, "implausible_temperature", r"0\.100, .* is implausible"),
-        (1000, "validation", None, 1, "trial_without_temperature", "recorded no temperature"),
-    ],
-)
-def test_a_network_that_knows_all_rows_takes_the_trials_temperature_or_none(
-    *,
-    rows: int,
-    evaluate_on: str,
-    temperature: float | None,
-    expected: float,
-    reason: str | None,
-    says: str,
-    fitted: Any,
-    training: TrainingParameters,
-) -> None:
-    study = make_study(evaluate_on, temperature=temperature)
-    _, found = calibrate_model(
-        fitted_model=fitted,
-        validation=make_encoded(rows, seed=2),
-        study=study,
-        training=training,
-    )
-    took_the_trials = reason in (None, "implausible_temperature")
-    assert found == {
-        "temperature": expected,
-        "fitted_temperature": temperature if took_the_trials else None,
-        "source": "best_trial" if took_the_trials else None,
-        "uncalibrated_reason": reason,
-        "validation_rows": rows,
-    }
-    assert re.search(says, describe(found))
-    assert ("not calibrated" in describe(found)) == (reason is not None)
-
-
 def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParameters) -> None:
     chosen, train, validation = small_hyperparameters(), make_encoded(40), make_encoded(20, seed=2)
     several = training.model_copy(update={"networks": 2, "seed": 7})
@@ -261,112 +187,414 @@ def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParamet
         score_sequences(average_networks([network for network, _ in parts]), validation.sequences),
     )
     assert history == parts[0][1]
-    _, calibration = calibrate_model(
-        fitted_model=model,
-        validation=make_encoded(1000),
-        study=make_study(temperature=2.0),
-        training=several,
-    )
-    assert calibration == {
-        "temperature": 1,
-        "fitted_temperature": None,
-        "source": None,
-        "uncalibrated_reason": "model_is_average",
-        "validation_rows": 1000,
-    }
-    assert "not calibrated: the model is an average" in describe(calibration)
-    exported, check = export_model(
-        model=model,
-        tokenizer=make_tokenizer(),
-        train=train,
-        validation=validation,
-        custom_reviews=pd.DataFrame({"review": ["w1"]}),
-        run_facts={"time": "today"},
-        training=several,
-        custom=CustomReviewsParameters(text_column="review"),
-    )
-    assert check["largest_probability_difference"] < 1e-5
-    found = Predictor(exported).score_sequences(validation.sequences)
-    np.testing.assert_allclose(found, score_sequences(model, validation.sequences), atol=1e-5)
 
 
-@pytest.mark.parametrize("use_validation_rows", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_ngrams_are_averaged_with_the_network(
-    use_validation_rows: bool, training: TrainingParameters
+def fit_scale(logits: npt.NDArray[np.float64], codes: npt.NDArray[np.integer]) -> Any:
+    """Return the weights of one column per model, shape (models,)."""
+    model = LogisticRegression(C=1, fit_intercept=False, tol=1e-9, max_iter=10_000)
+    return model.fit(logits, codes).coef_[0]
+
+
+@pytest.mark.parametrize("use_validation_rows", [True, False])
+@pytest.mark.parametrize("folds", [1, 2])
+def test_the_ngrams_learn_from_the_rows_of_the_networks(
+    *,
+    folds: int,
+    use_validation_rows: bool,
+    data: Data,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
 ) -> None:
-    chosen, train, validation = small_hyperparameters(), make_encoded(40), make_encoded(20, seed=2)
-    ngrams = training.ngrams.model_copy(update={"share": 0.5, "min_document_frequency": 2})
-    with_ngrams = training.model_copy(
-        update={"ngrams": ngrams, "use_validation_rows": use_validation_rows}
+    """The final model from those of the final network, the others from those of the best trial."""
+    timid = with_ngrams(training, inverse_regularisation=0.1)
+    chosen = timid.model_copy(update={"use_validation_rows": use_validation_rows})
+    cross_validated = tuning.model_copy(update={"folds": folds})
+    model, held_out = fit_ngrams(
+        iter(data.chunks),
+        data.train,
+        data.validation,
+        tuning=cross_validated,
+        split=split,
+        training=chosen,
     )
-    model, _ = fit(train, validation, chosen, with_ngrams)
-    learnt = train + validation if use_validation_rows else train
-    network, _ = train_model(learnt, chosen, training.seed)
+
+    def fit_without_folds(reviews: EncodedReviews) -> NgramModel:
+        hashes = data.hash_texts(reviews, timid.ngrams.max_ngram)
+        return fit_ngram_model(hashes, reviews.codes, 2, timid.ngrams)
+
+    logits: dict[int, float] = {}
+    for learnt, scored in divide_reviews(data.train, data.validation, cross_validated, split):
+        assert not set(learnt.rows) & set(scored.rows)
+        texts = data.rows["text"][scored.rows]
+        found = fit_without_folds(learnt).score_texts(texts)[:, 0]
+        logits |= dict(zip(scored.rows.tolist(), found, strict=True))
+    expected_rows = data.validation if folds == 1 else data.train + data.validation
+    assert sorted(held_out.rows) == sorted(expected_rows.rows)
+    raw = np.array([[logits[row]] for row in held_out.rows.tolist()])
+    (factor,) = fit_scale(raw, data.rows["code"][held_out.rows].to_numpy(np.intp))
+    assert factor > 1.5  # with so much regularisation, the logits are too small
+    np.testing.assert_allclose(held_out.logits, factor * raw, rtol=1e-3, atol=1e-5)
+
+    learnt = data.train + data.validation if use_validation_rows else data.train
+    texts = data.rows["text"]
     np.testing.assert_allclose(
-        score_sequences(model, validation.sequences),
-        score_sequences(
-            average_networks([network], fit_ngram_model(learnt, ngrams), 0.5), validation.sequences
-        ),
-        atol=1e-6,
+        model.score_texts(texts),
+        factor * fit_without_folds(learnt).score_texts(texts),
+        rtol=1e-3,
+        atol=1e-5,
     )
-    _, calibration = calibrate_model(
-        fitted_model=model,
-        validation=make_encoded(1000),
-        study=make_study(temperature=2.0),
-        training=with_ngrams,
+
+
+def test_held_out_logits_know_nothing_of_their_rows(
+    data: Data, tuning: TuningParameters, split: SplitParameters, training: TrainingParameters
+) -> None:
+    """Each review has a word of its own, so a model can learn random labels by heart."""
+    rng = np.random.default_rng(1)
+    train, validation = (
+        replace(part, codes=rng.integers(2, size=len(part), dtype=np.uint8))
+        for part in (data.train, data.validation)
     )
-    says = "the model is an average" if use_validation_rows else "fitted on the validation reviews"
-    assert says in describe(calibration)
+    by_heart = with_ngrams(training, min_document_frequency=1, inverse_regularisation=1000)
+    model, held_out = fit_ngrams(
+        data.chunks, train, validation, tuning=tuning, split=split, training=by_heart
+    )
+    pool = train + validation
+    codes = pd.Series(pool.codes, pool.rows)
+    known = model.score_texts(data.rows["text"][pool.rows])[:, 0] > 0
+    unseen = held_out.logits[:, 0] > 0
+    assert len(unseen) == len(pool) == 240
+    assert (known == pool.codes).mean() == 1
+    assert 0.35 < (unseen == codes[held_out.rows]).mean() < 0.65
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_without_unseen_rows_the_ngrams_are_not_scaled(
+    n_labels: int, tuning: TuningParameters, split: SplitParameters, training: TrainingParameters
+) -> None:
+    data = make_data(150, n_labels)
+    on_test = tuning.model_copy(update={"evaluate_on": "test"})
+    spoilt = data.rows.reset_index()
+    spoilt.loc[spoilt["split"] == "test", "text"] = None  # not read
+    model, held_out = fit_ngrams(
+        [spoilt], data.train, data.validation, tuning=on_test, split=split, training=training
+    )
+    pool = data.train + data.validation
+    hashes = data.hash_texts(pool, training.ngrams.max_ngram)
+    expected = fit_ngram_model(hashes, pool.codes, n_labels, training.ngrams)
+    np.testing.assert_array_equal(model.score(hashes), expected.score(hashes))
+    assert held_out.rows.shape == (0,)
+    assert held_out.logits.shape == (0, {2: 1, 3: 3}[n_labels])
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_without_a_share_no_ngrams_are_learnt(
+    n_labels: int, tuning: TuningParameters, split: SplitParameters, training: TrainingParameters
+) -> None:
+    reviews = make_encoded(40, n_labels)
+    model, held_out = fit_ngrams(
+        [],  # the texts are not read
+        reviews,
+        reviews,
+        tuning=tuning,
+        split=split,
+        training=with_ngrams(training, share=0),
+    )
+    outputs = {2: 1, 3: 3}[n_labels]
+    np.testing.assert_array_equal(model.score_texts(["a superb film"]), np.zeros((1, outputs)))
+    assert held_out.rows.shape == (0,)
+    assert held_out.logits.shape == (0, outputs)
+
+
+def make_held_out(
+    n: int = 200, n_labels: int = 2
+) -> tuple[EncodedReviews, HeldOutLogits, HeldOutLogits]:
+    """Return reviews, and logits of two models that predict each in its own way."""
+    rng = np.random.default_rng(0)
+    reviews = make_encoded(n, n_labels)
+    reviews = replace(reviews, rows=rng.permutation(10 * n)[:n])
+    truth = (
+        2.0 * reviews.codes[:, None] - 1 if n_labels == 2 else 2 * np.eye(n_labels)[reviews.codes]
+    )
+    network, ngrams = (
+        HeldOutLogits(reviews.rows, strength * (truth + rng.normal(scale=2, size=truth.shape)))
+        for strength in (0.5, 0.2)
+    )
+    return reviews, network, ngrams
+
+
+def average(
+    network: HeldOutLogits,
+    ngrams: HeldOutLogits,
+    reviews: EncodedReviews,
+    tuning: TuningParameters,
+    training: TrainingParameters,
+) -> dict[str, Any]:
+    """Call `fit_average` with half of the reviews for training and half for validation."""
+    half = len(reviews) // 2
+    return fit_average(
+        network_held_out=network,
+        ngrams_held_out=ngrams,
+        train=reviews.take(np.arange(half)),
+        validation=reviews.take(np.arange(half, len(reviews))),
+        tuning=tuning,
+        training=training,
+    )
+
+
+def reorder(held_out: HeldOutLogits, places: npt.NDArray[np.intp]) -> HeldOutLogits:
+    return HeldOutLogits(held_out.rows[places], held_out.logits[places])
+
+
+def render(sentence: str, calibration: dict[str, Any], training: TrainingParameters) -> str:
+    """Return a sentence of the report and the model card about a calibration loaded from JSON."""
+    loaded = json.loads(json.dumps(calibration))
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("imdb_sentiment.pipelines.reporting", "templates"),
+        undefined=jinja2.StrictUndefined,
+    )
+    facts = {
+        "metrics": {"ngram_share": loaded["ngram_share"]},
+        "model": {"training": training.model_dump(mode="json")},
+    }
+    return environment.from_string(
+        f'{{% from "sentences.jinja" import {sentence} with context %}}'
+        f"{{{{ {sentence}(calibration) }}}}"
+    ).render(facts=facts, calibration=loaded)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_the_weights_are_fitted_to_the_rows_that_both_models_have_scored(
+    n_labels: int, tuning: TuningParameters, training: TrainingParameters
+) -> None:
+    reviews, network, ngrams = make_held_out(n_labels=n_labels)
+    rng = np.random.default_rng(3)
+    some = rng.permutation(200)[:150]
+    found = average(
+        reorder(network, some), reorder(ngrams, rng.permutation(200)), reviews, tuning, training
+    )
+    codes = reviews.codes[some]
+    if n_labels == 2:
+        columns = np.column_stack([network.logits[some, 0], ngrams.logits[some, 0]])
+        weights = fit_scale(columns, codes)
+    else:
+        fitted = fit_weights(network.logits[some], ngrams.logits[some], codes, None)
+        weights = np.array([fitted.network, fitted.ngrams])
+    assert (weights > 0.1).all()
+    assert found == {
+        "weights": {
+            "network": pytest.approx(weights[0], rel=1e-3),
+            "ngrams": pytest.approx(weights[1], rel=1e-3),
+        },
+        "ngram_share": pytest.approx(weights[1] / weights.sum(), rel=1e-3),
+        "temperature": pytest.approx(1 / weights.sum(), rel=1e-3),
+        "uncalibrated_reason": None,
+        "held_out_rows": 150,
+    }
+    says = render("describe_calibration", found, training)
+    assert f"a temperature of {found['temperature']:.3f}, fitted to 150 reviews" in says
+    says = render("describe_share", found, training)
+    assert says == f"{found['ngram_share']:.2f}, fitted to held-out reviews"
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.8])
+def test_a_given_share_is_kept_and_the_temperature_fitted(
+    share: float, tuning: TuningParameters, training: TrainingParameters
+) -> None:
+    given = with_ngrams(training, share=share)
+    reviews, network, ngrams = make_held_out()
+    mixed = (1 - share) * network.logits + share * ngrams.logits
+    if share == 0:
+        ngrams = reorder(ngrams, np.arange(0))  # as `fit_ngrams` returns
+    found = average(network, ngrams, reviews, tuning, given)
+    (scale,) = fit_scale(mixed, reviews.codes)
+    assert found["ngram_share"] == pytest.approx(share)
+    assert found["temperature"] == pytest.approx(1 / scale, rel=1e-3)
+    assert found["weights"] == {
+        "network": pytest.approx((1 - share) * scale, rel=1e-3),
+        "ngrams": pytest.approx(share * scale, rel=1e-3),
+    }
+    assert found["uncalibrated_reason"] is None
+    assert render("describe_share", found, given) == f"{share:.2f}"
 
 
 @pytest.mark.parametrize(
-    "then",
+    ("rows", "evaluate_on", "reason", "says"),
     [
-        {"ngrams": {"share": 0.0}},
-        {"ngrams": {"max_ngram": 1}},
-        {"ngrams": {"inverse_regularisation": 1.0}},
-        {"use_validation_rows": False},
+        (100, "validation", None, "are calibrated with a temperature of"),
+        (99, "validation", "too_few_rows", "99 held-out reviews are too few"),
+        (0, "validation", "trial_without_logits", "best trial diverged"),
+        (100, "test", "no_unseen_rows", "chosen on the test reviews"),
     ],
-    ids=str,
 )
-def test_ngrams_of_another_run_are_refused(
-    then: dict[str, Any], training: TrainingParameters
+@pytest.mark.parametrize("share", ["auto", 0.3, 0])
+def test_where_nothing_can_be_fitted_the_share_is_the_given_one_or_half(
+    *,
+    rows: int,
+    evaluate_on: str,
+    reason: str | None,
+    says: str,
+    share: str | float,
+    tuning: TuningParameters,
+    training: TrainingParameters,
 ) -> None:
-    train, validation = make_encoded(40), make_encoded(20, seed=2)
-    now = training.model_dump() | {"use_validation_rows": True}
-    now["ngrams"] |= {"share": 0.5, "min_document_frequency": 1}
-    of_now = TrainingParameters(**now)
-    of_then = TrainingParameters(**now | then | {"ngrams": now["ngrams"] | then.get("ngrams", {})})
-    with pytest.raises(InputError, match="run kedro run --pipelines training"):
-        fit_best_model(
-            train=train,
-            validation=validation,
-            best_hyperparameters=small_hyperparameters(),
-            word_vectors=VECTORS,
-            ngram_model=fit_ngrams(train, validation, of_then),
-            training=of_now,
-        )
+    chosen = with_ngrams(training, share=share)
+    protocol = TuningParameters(**tuning.model_dump() | {"evaluate_on": evaluate_on})
+    reviews, network, ngrams = make_held_out()
+    if evaluate_on == "test":
+        network = replace(network, rows=network.rows + 100_000)
+        ngrams = reorder(ngrams, np.arange(0))
+    found = average(reorder(network, np.arange(rows)), ngrams, reviews, protocol, chosen)
+    sentence = render("describe_calibration", found, chosen)
+    assert re.search(says, sentence)
+    assert ("not calibrated" in sentence) == (reason is not None)
+    assert found["uncalibrated_reason"] == reason
+    assert found["held_out_rows"] == rows
+    if reason:
+        expected = {"auto": 0.5}.get(str(share), share)
+        assert found["ngram_share"] == pytest.approx(expected)
+        assert found["temperature"] == pytest.approx(1)
+        assert found["weights"] == {
+            "network": pytest.approx(1 - float(expected)),
+            "ngrams": pytest.approx(expected),
+        }
+        assert render("describe_share", found, chosen) == f"{expected:.2f}"
+
+
+@pytest.mark.parametrize("missing_in", ["reviews", "network", "ngrams"])
+def test_logits_of_other_rows_are_refused(
+    missing_in: str, tuning: TuningParameters, training: TrainingParameters
+) -> None:
+    reviews, network, ngrams = make_held_out()
+    fewer = np.arange(199)
+    average(reorder(network, fewer), ngrams, reviews, tuning, training)  # n-grams may have more
+    if missing_in == "reviews":
+        reviews = reviews.take(fewer)
+    elif missing_in == "ngrams":
+        ngrams = reorder(ngrams, fewer)
+    else:
+        network = replace(network, rows=network.rows + 100_000)
+    with pytest.raises(InputError, match="run --pipelines tuning,training,reporting"):
+        average(network, ngrams, reviews, tuning, training)
+
+
+def export(
+    data: Data,
+    model: Any,
+    ngram_model: NgramModel,
+    weights: Weights,
+    training: TrainingParameters,
+) -> tuple[bytes, dict[str, float]]:
+    return export_model(
+        model=model,
+        ngram_model=ngram_model,
+        calibration={"weights": {"network": weights.network, "ngrams": weights.ngrams}},
+        tokenizer=data.tokenizer,
+        train=data.train,
+        validation=data.validation,
+        clean_reviews=iter(data.chunks),
+        custom_reviews=pd.DataFrame({"review": ["w1"]}),
+        run_facts={"time": "today"},
+        training=training,
+        custom=CustomReviewsParameters(text_column="review"),
+    )
 
 
 def test_an_export_that_differs_is_an_error(
-    hyperparameters: Hyperparameters,
+    data: Data, training: TrainingParameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model without n-grams, whose export therefore takes none."""
+    model, nothing, weights = (
+        build_model(small_hyperparameters(), 30, 2),
+        NgramModel.empty(2),
+        Weights(2, 0),
+    )
+    exported, check = export(data, model, nothing, weights, training)
+    assert check["largest_probability_difference"] < 1e-5
+    predictor = Predictor(exported)
+    assert predictor.max_ngram == 0
+    text = data.rows["text"].iloc[0]
+    sequences = data.train.sequences[:1]
+    odds = np.log(score_sequences(model, sequences) / (1 - score_sequences(model, sequences)))
+    np.testing.assert_allclose(predictor.predict_probabilities([text]), expit(2 * odds), atol=1e-5)
+
+    monkeypatch.setattr(
+        "imdb_sentiment.pipelines.training.nodes.convert_to_onnx", lambda *_, **__: exported
+    )
+    score = Predictor.score_cleaned
+    for difference, message in ((2e-4, r"by up to 0\.0002"), (np.nan, "by up to nan")):
+
+        def score_otherwise(self: Predictor, texts: list[str], by: float = difference) -> Any:
+            return score(self, texts) + by
+
+        monkeypatch.setattr(Predictor, "score_cleaned", score_otherwise)
+        with pytest.raises(RuntimeError, match=message):
+            export(data, model, nothing, weights, training)
+
+
+@pytest.mark.parametrize("n_labels", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_the_pipeline_runs_on_a_few_rows(
+    *,
+    n_labels: int,
+    tmp_path: Path,
+    baseline_parameters: BaselineParameters,
+    tuning: TuningParameters,
+    split: SplitParameters,
     training: TrainingParameters,
     custom: CustomReviewsParameters,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    train, validation = make_encoded(40), make_encoded(20, seed=2)
-    score = Predictor.score_sequences
-    monkeypatch.setattr(
-        Predictor, "score_sequences", lambda self, sequences: score(self, sequences) + 2e-4
+    data = make_data(n_labels=n_labels)
+    several = training.model_copy(update={"networks": 2})
+    pool = data.train + data.validation
+    rng = np.random.default_rng(0)
+    trial = HeldOutLogits(pool.rows, rng.normal(size=(len(pool), {2: 1, 3: 3}[n_labels])))
+    catalog = DataCatalog(
+        {
+            "train": MemoryDataset(data.train),
+            "validation": MemoryDataset(data.validation),
+            "clean_reviews": MemoryDataset(data.chunks),
+            "word_vectors": MemoryDataset(VECTORS),
+            "tokenizer": MemoryDataset(data.tokenizer, copy_mode="assign"),
+            "best_hyperparameters": MemoryDataset(small_hyperparameters(pretrained_embedding=True)),
+            "network_held_out": MemoryDataset(trial),
+            "model": KerasModelDataset(filepath=str(tmp_path / "model.keras")),
+            "ngram_model": AtomicDataset(
+                filepath=str(tmp_path / "ngrams.pkl"), dataset="pickle.PickleDataset"
+            ),
+            "calibration": AtomicDataset(
+                filepath=str(tmp_path / "calibration.json"), dataset="json.JSONDataset"
+            ),
+            "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["a superb film", None]})),
+            "run_facts": MemoryDataset({"time": "today"}),
+            "params:tuning": MemoryDataset(tuning),
+            "params:split": MemoryDataset(split),
+            "params:training": MemoryDataset(several),
+            "params:custom_reviews": MemoryDataset(custom),
+            "params:baseline": MemoryDataset(baseline_parameters),
+        }
     )
-    with pytest.raises(RuntimeError, match=r"differ from the network's by up to 0\.0002"):
-        export_model(
-            model=build_model(hyperparameters, 30, 2),
-            tokenizer=make_tokenizer(),
-            train=train,
-            validation=validation,
-            custom_reviews=pd.DataFrame({"review": ["w1"]}),
-            run_facts={"time": "today"},
-            training=training,
-            custom=custom,
-        )
+    outputs = SequentialRunner().run(create_pipeline(), catalog)
+    assert set(outputs) == {"baseline", "history", "onnx_model", "export_check"}
+    calibration = catalog.load("calibration")
+    assert calibration["uncalibrated_reason"] is None
+    assert calibration["held_out_rows"] == len(pool)
+    assert 0.5 < calibration["ngram_share"] <= 1  # the network's logits are random
+    assert outputs["export_check"].load()["largest_probability_difference"] < 1e-5
+
+    predictor = Predictor(outputs["onnx_model"].load())
+    assert predictor.labels == LABELS[:n_labels]
+    assert predictor.examples == ("a superb film",)
+    assert predictor.facts["made"] == "today"
+    assert json.loads(predictor.facts["training"]) == several.model_dump()
+    assert json.loads(predictor.facts["calibration"]) == calibration
+    assert predictor.facts["training_data_sha256"] == pool.fingerprint()
+
+    # The weighted sum of the logits of the network and of the n-grams.
+    network = score_sequences(catalog.load("model"), pool.sequences[:50])
+    texts = data.rows["text"][pool.rows[:50]].tolist()
+    ngrams = catalog.load("ngram_model").score_texts(texts)
+    weights = calibration["weights"]
+    if n_labels == 2:
+        ngrams = np.hstack([np.zeros_like(ngrams), ngrams])
+    expected = softmax(weights["network"] * np.log(network) + weights["ngrams"] * ngrams, axis=1)
+    np.testing.assert_allclose(predictor.predict_probabilities(texts), expected, atol=1e-5)

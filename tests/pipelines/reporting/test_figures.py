@@ -126,7 +126,7 @@ def test_reliability_shows_before_and_after(
     both = plot_reliability(frame, CALIBRATION | {"temperature": 0.5}, reviews, report)
     names = [line.name for line in both.data]
     assert [name.split(" (")[0] for name in names] == [
-        "before calibration",
+        "uncalibrated",
         "calibrated",
         "perfectly calibrated",
     ]

@@ -73,7 +73,7 @@ def plot_reliability(
     drawn = [("the model", probabilities, "solid")]
     if calibration["temperature"] != 1:
         before = rescale_probabilities(probabilities, 1 / calibration["temperature"])
-        drawn = [("before calibration", before, "dash"), ("calibrated", probabilities, "solid")]
+        drawn = [("uncalibrated", before, "dash"), ("calibrated", probabilities, "solid")]
     figure = style.create_figure(
         "Reliability", "mean probability of the predicted label", "accuracy"
     )

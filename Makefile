@@ -39,16 +39,18 @@ $(READY): requirements.txt pyproject.toml
 mlflow: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mlflow.txt
 
+# With the extras of the pins: without them, pip may take a newer release for `coverage[toml]` than the pinned
+# `coverage`, and refuse it.
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --extra dev \
 		--universal --python-version 3.11 --generate-hashes --upgrade \
-		--no-annotate --custom-compile-command "make lock" --output-file requirements.txt
+		--no-annotate --no-strip-extras --custom-compile-command "make lock" --output-file requirements.txt
 	cp requirements.txt requirements-mlflow.txt  # uv keeps these pins where possible
 	$(BIN)/uv pip compile pyproject.toml --all-extras \
 		--universal --python-version 3.11 --generate-hashes \
-		--no-annotate --custom-compile-command "make lock" --output-file requirements-mlflow.txt
+		--no-annotate --no-strip-extras --custom-compile-command "make lock" --output-file requirements-mlflow.txt
 	$(BIN)/uv pip compile --group pyproject.toml:deployment --constraint requirements.txt \
-		--universal --python-version 3.11 --generate-hashes --no-annotate \
+		--universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 		--custom-compile-command "make lock" --output-file requirements-deployment.txt
 
 clean:

@@ -33,9 +33,11 @@ STUDY = "faults"
 MAX_DELAY = 25  # seconds between the first new trial and a kill; a trial takes about 3
 PARAMETERS: dict[str, Any] = {
     "tokenizer": {"vocabulary_size": 50, "sequence_length": 12},
-    "hyperparameters": {"embedding_size": 4, "epochs": 3, "batch_size": 8},
+    "word_vectors": {"size": 4},
+    "hyperparameters": {"epochs": 3, "batch_size": 8, "min_steps": 0},
     "tuning": {
         "study_name": STUDY,
+        "folds": 1,
         "max_retries": 20,  # enough that every trial is retried until it finishes
         "search_space": {"units": {"type": "int", "low": 2, "high": 64}},
     },

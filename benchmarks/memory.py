@@ -38,7 +38,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=100)
     arguments = parser.parse_args()
     values = yaml.safe_load((ROOT / "conf/base/parameters_tuning.yml").read_text())
-    hyperparameters = Hyperparameters(**values["hyperparameters"] | {"epochs": 1})
+    changes = {"epochs": 1, "min_steps": 0, "pretrained_embedding": False}
+    hyperparameters = Hyperparameters(**values["hyperparameters"] | changes)
     settings = {"study_name": "memory", "seed": 0, "n_trials": arguments.trials}
     tuning = TuningParameters(**values["tuning"] | settings)
     train = partial(train_candidate, hyperparameters=hyperparameters, tuning=tuning)
@@ -63,7 +64,10 @@ def main() -> None:
         run_trials(
             study,
             objective,
-            (make_reviews(512, 200, 0), make_reviews(256, 200, 1), np.zeros((0, 1), np.float32)),
+            (
+                [(make_reviews(512, 200, 0), make_reviews(256, 200, 1))],
+                np.zeros((0, 1), np.float32),
+            ),
             workers=workers,
         )
     print(describe_machine())

@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/serving.py data/01_raw/imdb_reviews.csv
 
 Requires a finished run, because it uses `model.keras` and `model.onnx` in data/06_models; the
-reviews come from the CSV. All clients run on the same cores as the service.
+reviews come from the CSV. `Predictor` scores the whole model, and Keras the network alone. All
+clients run on the same cores as the service.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from imdb_sentiment.network.model import score_sequences
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.batching import cut_padding
 from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.ngrams import hash_ngrams
 from imdb_sentiment.text.tokenizer import encode_texts
 
 MODELS = ROOT / "data/06_models"
@@ -78,10 +80,14 @@ def measure_one_review(texts: Texts) -> None:
         print(f"| {name} | {p50:.2f} | {p99:.2f} |", flush=True)
 
     print("\n| many reviews, already tokenised | reviews per second |\n| --- | ---: |")
-    sequences = encode_texts(predictor.tokenizer, [clean_text(text) for text in texts])
+    cleaned = [clean_text(text) for text in texts]
+    sequences = encode_texts(predictor.tokenizer, cleaned)
+    ngrams = [hash_ngrams(text, predictor.max_ngram) for text in cleaned]
     every_core = Predictor.load(MODELS / "model.onnx")
     runs: dict[str, Callable[[], Any]] = {
-        "Predictor": lambda: every_core.score_sequences(sequences)
+        "Predictor": lambda: every_core.score_sequences(
+            sequences, ngrams if predictor.max_ngram else None
+        )
     }
     runs["Keras, grouped by length and cut"] = lambda: score_sequences(model, sequences)
     for size in (64, 256, 1024):

@@ -54,8 +54,8 @@ def choose_hyperparameters(network: str, **changes: int) -> Hyperparameters:
     )
     values = base["hyperparameters"] | {"units": 75}
     if network == "best":
-        values |= best["hyperparameters"] | {"min_steps": 0}
-        values |= {"pretrained_embedding": False, "embedding_size": 200}
+        values |= best["hyperparameters"] | {"embedding_size": 200}
+    values |= {"pretrained_embedding": False, "min_steps": 0}
     return Hyperparameters(**values | changes)
 
 

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,10 @@ import pytest
 from tokenizers import Tokenizer
 
 from helpers import make_encoded, small_hyperparameters
-from imdb_sentiment.evaluation.averaging import Weights, to_logits
+from imdb_sentiment.evaluation.averaging import Weights
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
-from imdb_sentiment.network.model import build_model, score_sequences
+from imdb_sentiment.network.model import build_model, score_logits, score_sequences
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.serving import Predictor
@@ -101,7 +102,7 @@ def test_the_average_with_ngrams_is_one_graph(n_labels: int, tokenizer: Tokenize
     ]
     assert numbers[0] == 0
     assert len(set(numbers)) > 5
-    network = to_logits(score_sequences(model, encode_texts(tokenizer, texts)))
+    network = score_logits(model, encode_texts(tokenizer, texts))
     scores = ngram_model.score_texts(texts)
     np.testing.assert_array_equal(scores[0], ngram_model.bias)
     expected = weights.average(network, scores)
@@ -109,6 +110,27 @@ def test_the_average_with_ngrams_is_one_graph(n_labels: int, tokenizer: Tokenize
     assert predictor.max_ngram == ngram_model.max_ngram
     np.testing.assert_allclose(predictor.score_cleaned(texts), expected, atol=1e-6)
     assert np.abs(weights.average(network, 0 * scores) - expected).max(axis=1).min() > 1e-3
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_the_average_of_certain_models_that_disagree(n_labels: int, tokenizer: Tokenizer) -> None:
+    """A network with a probability of 1 can be outvoted, but only its logit tells how easily."""
+    encoded = make_encoded(60, n_labels)
+    model = build_model(small_hyperparameters(), 30, n_labels)
+    certain = 25 * np.eye(n_labels, dtype=np.float32)[-1, 1 if n_labels == 2 else 0 :]
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel, bias + certain])
+    ngram_model = make_ngram_model(encoded)
+    ngram_model = replace(ngram_model, bias=ngram_model.bias - certain)
+    weights = Weights.from_share(0.5)
+    exported = convert_to_onnx(
+        model, tokenizer, encoded.labels, ngram_model=ngram_model, weights=weights
+    )
+    texts = make_texts(encoded)
+    network = score_logits(model, encode_texts(tokenizer, texts))
+    expected = weights.average(network, ngram_model.score_texts(texts))
+    assert expected.mean(axis=0).min() > 0.2
+    np.testing.assert_allclose(Predictor(exported).score_cleaned(texts), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("n_labels", [2, pytest.param(3, marks=pytest.mark.slow)])
@@ -144,7 +166,7 @@ def test_an_average_of_networks_exports_as_well(n_labels: int, tokenizer: Tokeni
     assert not {"Loop", "Scan", "If"} & set(operators)
     texts = make_texts(encoded) + make_texts(make_encoded(20, n_labels, length=1))
     expected = weights.average(
-        to_logits(score_sequences(model, encode_texts(tokenizer, texts))),
+        score_logits(model, encode_texts(tokenizer, texts)),
         ngram_model.score_texts(texts),
     )
     np.testing.assert_allclose(Predictor(exported).score_cleaned(texts), expected, atol=1e-6)

@@ -1,3 +1,5 @@
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from helpers import make_encoded, small_hyperparameters
 from imdb_sentiment.datasets import KerasModelDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.network.averaging import average_networks
-from imdb_sentiment.network.model import build_model, score_sequences
+from imdb_sentiment.network.model import build_model, score_logits, score_sequences
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import Hyperparameters
 
@@ -46,6 +48,37 @@ def test_probabilities_are_those_of_the_equations(
         else:
             expected = np.exp(scores) / np.exp(scores).sum()
         np.testing.assert_allclose(probabilities[row], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+@pytest.mark.parametrize("n_networks", [1, 2])
+def test_logits_are_exact_where_the_network_is_certain(n_networks: int, n_labels: int) -> None:
+    """In float32, the probability of a logit of 20 is 1."""
+    reviews = make_encoded(9, n_labels)
+    shape = small_hyperparameters(pooling="last" if n_networks == 1 else "max")
+    model = average_networks([build_model(shape, 30, n_labels) for _ in range(n_networks)])
+    kernel, bias = model.layers[-1].get_weights()
+    before = score_logits(model, reviews.sequences)
+    assert before.shape == (9, 1 if n_labels == 2 else 3)
+    probabilities = score_sequences(model, reviews.sequences)
+    np.testing.assert_allclose(
+        np.log(probabilities[:, 1] / probabilities[:, 0]),
+        before[:, 0] if n_labels == 2 else before[:, 1] - before[:, 0],
+        atol=1e-9,
+    )
+    output = np.asarray(model.predict_on_batch(reviews.sequences.astype(np.int32)))
+    np.testing.assert_allclose(probabilities[:, -1], output[:, -1], atol=1e-6)
+    model.layers[-1].set_weights([kernel, bias + 20])
+    np.testing.assert_allclose(score_logits(model, reviews.sequences), before + 20, atol=1e-5)
+
+
+def test_a_network_that_has_been_scored_is_not_kept() -> None:
+    model = build_model(small_hyperparameters(), 30, 2)
+    score_logits(model, make_encoded(3).sequences)
+    kept = weakref.ref(model)
+    del model
+    gc.collect()
+    assert kept() is None
 
 
 def test_layers_are_as_designed(hyperparameters: Hyperparameters) -> None:

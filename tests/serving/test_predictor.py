@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from helpers import make_encoded, small_hyperparameters
 from imdb_sentiment import __version__
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.averaging import Weights, to_logits
+from imdb_sentiment.evaluation.averaging import Weights
 from imdb_sentiment.network.export import convert_to_onnx, seal
-from imdb_sentiment.network.model import KerasModel, score_sequences
+from imdb_sentiment.network.model import KerasModel, score_logits
 from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import TokenizerParameters
@@ -46,7 +46,7 @@ class Trained:
 
     def score(self, texts: list[str]) -> npt.NDArray[np.float64]:
         """Return the probabilities of cleaned texts, without the exported model."""
-        logits = to_logits(score_sequences(self.network, encode_texts(TOKENIZER, texts)))
+        logits = score_logits(self.network, encode_texts(TOKENIZER, texts))
         scores = self.ngrams.score_texts(texts) if self.ngrams else np.zeros_like(logits)
         return self.weights.average(logits, scores)
 

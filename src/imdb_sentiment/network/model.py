@@ -4,12 +4,13 @@ TensorFlow is imported inside the functions that need it.
 """
 
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.probabilities import complete_probabilities
+from imdb_sentiment.evaluation.averaging import Logits, to_probabilities
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.text.batching import count_tokens, cut_padding, group_by_length
@@ -174,8 +175,42 @@ def score_sequences(
         Array of shape (reviews, labels), dtype float64; each row sums to 1.
 
     """
-    probabilities = np.empty((len(sequences), max(2, model.output_shape[-1])))
+    return to_probabilities(score_logits(model, sequences))
+
+
+def score_logits(model: KerasModel, sequences: npt.NDArray[np.unsignedinteger]) -> Logits:
+    """Return the logits of each review, which are exact even where the network is certain.
+
+    In float32, a probability above 0.99999 says little about its logit, and one of 1 nothing.
+
+    Args:
+        model: From `build_model` or `train_model`.
+        sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
+
+    Returns:
+        Array of shape (reviews, 1) for two labels, otherwise (reviews, labels), dtype float64.
+
+    """
+    kernel, bias = (weights.astype(np.float64) for weights in model.layers[-1].get_weights())
+    features = _without_last_layer(model)
+    logits = np.empty((len(sequences), len(bias)))
     for rows in group_by_length(count_tokens(sequences), PREDICTION_BATCH_SIZE):
         batch = cut_padding(sequences[rows]).astype(np.int32)
-        probabilities[rows] = complete_probabilities(np.asarray(model.predict_on_batch(batch)))
-    return probabilities
+        logits[rows] = np.asarray(features.predict_on_batch(batch)) @ kernel + bias
+    return logits
+
+
+_features: WeakKeyDictionary[KerasModel, KerasModel] = WeakKeyDictionary()
+
+
+def _without_last_layer(model: KerasModel) -> KerasModel:
+    """Return the network up to its last layer: one object, since each is compiled anew."""
+    if model not in _features:
+        with tensorflow_setup():
+            import keras
+        if isinstance(model, keras.Sequential):
+            token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+            _features[model] = keras.Sequential([token_ids, *model.layers[:-1]])
+        else:
+            _features[model] = keras.Model(model.inputs, model.layers[-1].input)
+    return _features[model]

@@ -22,12 +22,11 @@ from imdb_sentiment.evaluation.averaging import (
     Weights,
     count_outputs,
     fit_weights,
-    to_logits,
 )
 from imdb_sentiment.evaluation.predictions import choose_texts
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
-from imdb_sentiment.network.model import KerasModel, score_sequences
+from imdb_sentiment.network.model import KerasModel, score_logits
 from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
 from imdb_sentiment.network.training import History, train_model
 from imdb_sentiment.parameters import (
@@ -306,7 +305,7 @@ def export_model(
     known = texts.reindex(pd.Index(with_words.rows)).tolist()
     found = Predictor(exported).score_cleaned(known)
     expected = weights.average(
-        to_logits(score_sequences(model, with_words.sequences)), ngram_model.score_texts(known)
+        score_logits(model, with_words.sequences), ngram_model.score_texts(known)
     )
     difference = float(np.abs(found - expected).max(initial=0))
     if not difference <= MAX_EXPORT_DIFFERENCE:

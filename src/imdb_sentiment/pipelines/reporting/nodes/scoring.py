@@ -8,7 +8,7 @@ import optuna
 import pandas as pd
 import sklearn.pipeline
 
-from imdb_sentiment.evaluation.averaging import Weights, to_logits, to_probabilities
+from imdb_sentiment.evaluation.averaging import Weights, to_probabilities
 from imdb_sentiment.evaluation.metrics import score_predictions
 from imdb_sentiment.evaluation.predictions import (
     add_predictions,
@@ -18,7 +18,7 @@ from imdb_sentiment.evaluation.predictions import (
     tabulate_predictions,
 )
 from imdb_sentiment.evaluation.statistics import compare_models
-from imdb_sentiment.network.model import KerasModel, score_sequences
+from imdb_sentiment.network.model import KerasModel, score_logits
 from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
 from imdb_sentiment.pipelines.tuning.protocol import count_folds
@@ -54,7 +54,7 @@ def score_test_reviews(
     sentiments = np.array(test.labels, dtype=object)[test.codes]
     known = pd.DataFrame({"row": test.rows, "sentiment": sentiments})
     weights = Weights(**calibration["weights"])
-    network = to_logits(score_sequences(model, test.sequences))
+    network = score_logits(model, test.sequences)
     ngrams = ngram_model.score_texts(texts)
     parts = {"lstm": network, "ngrams": ngrams} if weights.ngrams else {"lstm": network}
     tables = [

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 from tokenizers import Tokenizer
 
 from helpers import find_free_port, make_ngrams_parameters
@@ -44,6 +45,24 @@ def make_texts(reviews: EncodedReviews) -> list[str]:
         known = " ".join(words[token] for token in sequence.tolist() if token)
         texts.append(("unheard " if place % 3 == 0 else "") + known + ("", "!", "?", "…")[code])
     return texts
+
+
+CALIBRATION: dict[str, Any] = {
+    "weights": {"network": 0.375, "ngrams": 0.125},
+    "ngram_share": 0.25,
+    "temperature": 2.0,
+    "uncalibrated_reason": None,
+    "held_out_rows": 1000,
+}
+
+# Knows a single word: in a text with it, the length of the vector of TF-IDF is the idf.
+GOOD = NgramModel(
+    max_ngram=1,
+    hashes=hash_ngrams("good", 1),
+    idf=np.array([2], np.float32),
+    weights=np.array([[6]], np.float32),
+    bias=np.array([-1], np.float32),
+)
 
 
 def make_ngram_model(reviews: EncodedReviews, **changes: Any) -> NgramModel:

@@ -43,7 +43,7 @@ class Weights:
     """Weights of the logits of two models, whose sum is the logits of their average.
 
     Attributes:
-        network: Weight of the network, at least 0.
+        network: Weight of the network, at least 0; not both are 0.
         ngrams: Weight of the linear model of n-grams, at least 0.
 
     """
@@ -54,8 +54,7 @@ class Weights:
     @property
     def share(self) -> float:
         """Share of the n-grams in the average, between 0 and 1."""
-        total = self.network + self.ngrams
-        return self.ngrams / total if total else 0.0
+        return self.ngrams / (self.network + self.ngrams)
 
     @property
     def temperature(self) -> float:
@@ -124,9 +123,9 @@ def fit_weights(
         prediction is right, as scikit-learn's `LogisticRegression(C=1)` would.
 
     """
-    models = [network] if ngrams is None else [network, ngrams]
-    if ngrams is not None and share is not None:
-        models = [(1 - share) * network + share * ngrams]
+    if ngrams is None:
+        ngrams, share = np.zeros_like(network), 0.0
+    models = [network, ngrams] if share is None else [(1 - share) * network + share * ngrams]
     stacked = np.stack([_complete(model) for model in models])  # (models, reviews, labels)
     rows = np.arange(len(codes))
 
@@ -143,9 +142,7 @@ def fit_weights(
         loss, start, jac=True, bounds=[(0, MAX_WEIGHT)] * len(models), method="L-BFGS-B"
     ).x
     total = float(found.sum())
-    if ngrams is None:
-        share = 0.0
-    elif share is None:  # if both predict worse than chance, both have the weight 0
+    if share is None:  # if both predict worse than chance, both have the weight 0
         share = float(found[1]) / total if total > MIN_WEIGHT else DEFAULT_SHARE
     return Weights.from_share(share, 1 / max(total, MIN_WEIGHT))
 

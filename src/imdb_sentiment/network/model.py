@@ -4,7 +4,6 @@ TensorFlow is imported inside the functions that need it.
 """
 
 from typing import Any, TypeAlias
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -200,17 +199,12 @@ def score_logits(model: KerasModel, sequences: npt.NDArray[np.unsignedinteger]) 
     return logits
 
 
-_features: WeakKeyDictionary[KerasModel, KerasModel] = WeakKeyDictionary()
-
-
 def _without_last_layer(model: KerasModel) -> KerasModel:
-    """Return the network up to its last layer: one object, since each is compiled anew."""
-    if model not in _features:
-        with tensorflow_setup():
-            import keras
-        if isinstance(model, keras.Sequential):
-            token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-            _features[model] = keras.Sequential([token_ids, *model.layers[:-1]])
-        else:
-            _features[model] = keras.Model(model.inputs, model.layers[-1].input)
-    return _features[model]
+    """Return the network up to its last layer, which shares its weights."""
+    with tensorflow_setup():
+        import keras
+
+    if isinstance(model, keras.Sequential):
+        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        return keras.Sequential([token_ids, *model.layers[:-1]])
+    return keras.Model(model.inputs, model.layers[-1].input)

@@ -1,7 +1,8 @@
 """Effects of single words on a prediction."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, islice
 
 import numpy as np
 
@@ -72,11 +73,12 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
         is_kept = (known_stops <= start) | (known_starts >= stop)
         kept = tokens[is_kept[words]]
         sequence[len(tokens) - len(kept) :] = kept
+    ngrams = _leave_words_out(cleaned, rows, predictor.max_ngram) if predictor.max_ngram else None
     scored = []
     for first in range(0, len(rows), WORDS_AT_A_TIME):
-        some = slice(first, first + WORDS_AT_A_TIME)
-        ngrams = _leave_words_out(cleaned, rows[some], predictor.max_ngram)
-        scored.append(predictor.score_sequences(sequences[some], ngrams))
+        some = sequences[first : first + WORDS_AT_A_TIME]
+        some_ngrams = list(islice(ngrams, len(some))) if ngrams else None
+        scored.append(predictor.score_sequences(some, some_ngrams))
     probabilities, *without = np.concatenate(scored)
     label = probabilities.argmax()
     unknown = 1 / len(predictor.labels)
@@ -97,15 +99,9 @@ def _find_words(text: str) -> list[tuple[int, int]]:
     return list(compress(places, is_word))[-MAX_WORDS:]
 
 
-def _leave_words_out(
-    text: str, places: list[tuple[int, int]], max_ngram: int
-) -> list[Hashes] | None:
-    """Return the n-grams of a text without each of the words at `places`; None for no n-grams."""
-    if not max_ngram:
-        return None
+def _leave_words_out(text: str, places: list[tuple[int, int]], max_ngram: int) -> Iterator[Hashes]:
+    """Yield the n-grams of a text without each of the words at `places`."""
     hashes = hash_tokens(text)
     starts, stops = np.array(locate_tokens(text)).T
-    return [
-        combine_hashes(hashes[(stops <= start) | (starts >= stop)], max_ngram)
-        for start, stop in places
-    ]
+    for start, stop in places:
+        yield combine_hashes(hashes[(stops <= start) | (starts >= stop)], max_ngram)

@@ -1,9 +1,7 @@
 """All nodes of reporting in one run, on data in memory."""
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
@@ -12,7 +10,6 @@ from helpers import base_parameters, make_encoded, make_study, small_hyperparame
 from imdb_sentiment.datasets import AtomicDataset, RunFactsDataset
 from imdb_sentiment.evaluation.averaging import Weights
 from imdb_sentiment.network.export import convert_to_onnx
-from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
@@ -24,23 +21,8 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.pipelines.reporting import create_pipeline
 from imdb_sentiment.pipelines.training.nodes import fit_baseline
-from imdb_sentiment.text.ngrams import hash_ngrams
-from services import make_tokenizer
+from services import CALIBRATION, GOOD, make_tokenizer
 
-CALIBRATION: dict[str, Any] = {
-    "weights": {"network": 0.375, "ngrams": 0.125},
-    "ngram_share": 0.25,
-    "temperature": 2.0,
-    "uncalibrated_reason": None,
-    "held_out_rows": 1000,
-}
-NGRAM_MODEL = NgramModel(
-    max_ngram=1,
-    hashes=hash_ngrams("good", 1),
-    idf=np.array([2], np.float32),
-    weights=np.array([[6]], np.float32),
-    bias=np.array([-1], np.float32),
-)
 AUDIT = {
     "rows_read": 33,
     "accepted": 30,
@@ -67,7 +49,7 @@ def test_the_pipeline_makes_every_report(
         model,
         make_tokenizer(),
         test.labels,
-        ngram_model=NGRAM_MODEL,
+        ngram_model=GOOD,
         weights=Weights(**CALIBRATION["weights"]),
         facts={
             "made": "today",
@@ -86,7 +68,7 @@ def test_the_pipeline_makes_every_report(
     catalog = DataCatalog(
         {
             "model": MemoryDataset(model, copy_mode="assign"),
-            "ngram_model": MemoryDataset(NGRAM_MODEL),
+            "ngram_model": MemoryDataset(GOOD),
             "test": MemoryDataset(test),
             "clean_reviews": MemoryDataset([frame]),
             "baseline": MemoryDataset(fit_baseline([frame], baseline_parameters, training)),

@@ -33,16 +33,9 @@ from imdb_sentiment.pipelines.reporting.nodes.scoring import (
     score_test_reviews,
 )
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
-from imdb_sentiment.text.ngrams import hash_ngrams
+from services import CALIBRATION, GOOD
 
 CHECK = {"largest_probability_difference": 1e-7}
-CALIBRATION = {
-    "weights": {"network": 0.375, "ngrams": 0.125},
-    "ngram_share": 0.25,
-    "temperature": 2.0,
-    "uncalibrated_reason": None,
-    "held_out_rows": 1000,
-}
 REPORT = ReportParameters(**base_parameters()["report"])
 
 
@@ -166,16 +159,6 @@ def make_texts(test: EncodedReviews) -> tuple[list[str], list[pd.DataFrame]]:
     others = pd.DataFrame({"row": [98, 99], "text": "good", "split": ["train", "validation"]})
     shuffled = pd.concat([frame, others]).sample(frac=1, random_state=0)
     return texts, [shuffled[:5], shuffled[5:]]
-
-
-# Knows a single word: in a text with it, the length of the vector of TF-IDF is the idf.
-GOOD = NgramModel(
-    max_ngram=1,
-    hashes=hash_ngrams("good", 1),
-    idf=np.array([2], np.float32),
-    weights=np.array([[6]], np.float32),
-    bias=np.array([-1], np.float32),
-)
 
 
 def predict_log_odds(model: KerasModel, test: EncodedReviews) -> npt.NDArray[np.float64]:

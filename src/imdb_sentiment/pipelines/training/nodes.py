@@ -106,15 +106,10 @@ def fit_ngrams(
     if tuning.evaluate_on == "test":
         return model, nothing
     held_out = divide_reviews(train, validation, tuning, split)
-    rows, codes, logits = (
-        np.concatenate(parts)
-        for parts in zip(
-            *(
-                (scored.rows, scored.codes, fit(learnt).score([hashes[row] for row in scored.rows]))
-                for learnt, scored in held_out
-            ),
-            strict=True,
-        )
+    rows = np.concatenate([scored.rows for _, scored in held_out])
+    codes = np.concatenate([scored.codes for _, scored in held_out])
+    logits = np.concatenate(
+        [fit(learnt).score([hashes[row] for row in scored.rows]) for learnt, scored in held_out]
     )
     # The logits of a regularised linear model are too small. Scaled, those of both parts of the
     # average mean the same, and so does a share of 0.5.
@@ -221,9 +216,10 @@ def fit_average(
     if reason:
         weights = Weights.from_share(DEFAULT_SHARE if share == "auto" else share)
     else:
-        pool = train + validation
         rows = network_held_out.rows
-        codes = pd.Series(pool.codes, pool.rows).reindex(rows)
+        codes = pd.concat(
+            pd.Series(reviews.codes, reviews.rows) for reviews in (train, validation)
+        ).reindex(rows)
         ngrams = pd.DataFrame(ngrams_held_out.logits, ngrams_held_out.rows).reindex(rows)
         if codes.isna().any() or (share and ngrams.isna().any(axis=None)):
             raise InputError(

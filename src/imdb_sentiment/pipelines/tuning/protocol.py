@@ -39,11 +39,10 @@ def divide_reviews(
             label has fewer rows than there are folds.
 
     """
-    pool = train + validation
     are_random = split.method == "random" and split.group_column is None
     folds = tuning.folds
     if folds == "auto":
-        folds = FOLDS if are_random and len(pool) < FEW_ROWS else 1
+        folds = FOLDS if are_random and len(train) + len(validation) < FEW_ROWS else 1
     if folds == 1:
         return [(train, validation)]
     if not are_random:
@@ -51,6 +50,7 @@ def divide_reviews(
             "tuning.folds would divide the groups of split.group_column, or mix the splits that "
             "the CSV names: set it to 1, or to auto"
         )
+    pool = train + validation
     codes, counts = np.unique(pool.codes, return_counts=True)
     rarest = counts.argmin()
     if counts[rarest] < folds:

@@ -40,10 +40,11 @@ from imdb_sentiment.pipelines.data_processing.nodes import (
 def as_chunks(
     rows: Sequence[tuple[str, ...]],
     columns: tuple[str, ...] = ("review", "sentiment"),
-    size: int = 4,
+    size: int | None = None,
 ) -> list[pd.DataFrame]:
     frame = pd.DataFrame(rows, columns=list(columns), dtype=object).assign(_malformed="")
     frame.index = pd.RangeIndex(1, len(frame) + 1)
+    size = size or max(4, len(frame) // 5)
     return [frame[start : start + size] for start in range(0, len(frame), size)]
 
 
@@ -449,7 +450,7 @@ def csv_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 property_test = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -76,11 +76,18 @@ def exported(both: Trained) -> bytes:
     return both.exported
 
 
-@settings(deadline=None)
+@pytest.fixture(scope="module")
+def predictor(exported: bytes) -> Predictor:
+    return Predictor(exported)
+
+
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.lists(st.sampled_from(PIECES)).map(" ".join)))
-def test_it_answers_as_the_trained_models(both: Trained, texts: list[str]) -> None:
+def test_it_answers_as_the_trained_models(
+    both: Trained, predictor: Predictor, texts: list[str]
+) -> None:
     cleaned = [clean_text(text) for text in texts]
-    found = Predictor(both.exported).predict_probabilities(texts)
+    found = predictor.predict_probabilities(texts)
     silent = ~encode_texts(TOKENIZER, cleaned).any(axis=1)
     np.testing.assert_allclose(found[~silent], both.score(cleaned)[~silent], atol=1e-6)
     assert np.isnan(found[silent]).all()

@@ -70,14 +70,12 @@ class FusedLSTM(keras.layers.Layer):
         weights, bias = _convert_weights(lstm)
         inputs = inputs[:, ::-1] if backwards else inputs
         n = tf.shape(inputs)[0]
-        bounds = [n * part // self._parts for part in range(self._parts + 1)]
-
-        def run_parts() -> tf.Tensor:
-            parts = [_block_lstm(inputs[i:j], weights, bias) for i, j in itertools.pairwise(bounds)]
-            return tf.concat(parts, axis=1)
-
-        # Shape (T, B, units). For a part without rows, the operation's gradient is undefined.
-        outputs = tf.cond(n >= self._parts, run_parts, lambda: _block_lstm(inputs, weights, bias))
+        # For a part without rows, the operation's gradient is undefined.
+        missing = tf.maximum(self._parts - n, 0)
+        inputs = tf.pad(inputs, ((0, missing), (0, 0), (0, 0)))
+        bounds = [(n + missing) * part // self._parts for part in range(self._parts + 1)]
+        parts = [_block_lstm(inputs[i:j], weights, bias) for i, j in itertools.pairwise(bounds)]
+        outputs = tf.concat(parts, axis=1)[:, :n]  # (T, B, units)
         if self._return_sequences:
             return tf.transpose(outputs[::-1] if backwards else outputs, (1, 0, 2))
         if not backwards:
@@ -114,6 +112,10 @@ def make_fused_twin(model: keras.Sequential, parts: int) -> keras.Model:
         outputs = (FusedLSTM(layer, parts) if _can_be_fused(layer) else layer)(outputs)
     twin = keras.Model(model.inputs[0], outputs)
     twin.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"])
+    # If the variables of the optimizer and of the metrics exist, TensorFlow traces the training
+    # step once instead of twice.
+    twin.optimizer.build(twin.trainable_variables)
+    twin.compute_metrics(None, tf.zeros((1,), tf.int32), tf.zeros((1, twin.output_shape[-1])))
     return twin
 
 

@@ -111,6 +111,11 @@ def train_model(
     return model, {name: [float(value) for value in values] for name, values in history.items()}
 
 
+def format_metrics(metrics: dict[str, float]) -> str:
+    """Return the metrics of an epoch as text for a log."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+
+
 def count_threads() -> int:
     """Return how many operations TensorFlow runs in parallel in this process."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

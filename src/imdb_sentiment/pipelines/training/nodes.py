@@ -28,7 +28,7 @@ from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.model import KerasModel, score_logits
 from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
-from imdb_sentiment.network.training import History, train_model
+from imdb_sentiment.network.training import History, format_metrics, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
@@ -162,8 +162,7 @@ def fit_best_model(
 
 
 def _log_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
-    metrics = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
-    logger.info("Epoch %d of %d: %s", epoch, epochs, metrics)
+    logger.info("Epoch %d of %d: %s", epoch, epochs, format_metrics(figures))
 
 
 def _choose_training_set(

@@ -14,7 +14,7 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.averaging import HeldOutLogits, Logits, count_outputs, to_logits
 from imdb_sentiment.network.model import require_word_vectors, score_sequences
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
-from imdb_sentiment.network.training import NO_ROWS_TO_WATCH, train_model
+from imdb_sentiment.network.training import NO_ROWS_TO_WATCH, format_metrics, train_model
 from imdb_sentiment.parameters import (
     Hyperparameters,
     SplitParameters,
@@ -179,13 +179,7 @@ def train_candidate(
 
     def report_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
         logger.info(
-            "Trial %d, epoch %d of %d: loss %.4f, %s accuracy %.4f",
-            trial.number,
-            epoch,
-            epochs,
-            figures["loss"],
-            tuning.evaluate_on,
-            figures["val_accuracy"],
+            "Trial %d, epoch %d of %d: %s", trial.number, epoch, epochs, format_metrics(figures)
         )
         if len(held_out_sets) == 1:
             _report(trial, figures["val_accuracy"], epoch, f"pruned after epoch {epoch}")
@@ -197,9 +191,16 @@ def train_candidate(
     scores: list[npt.NDArray[np.float64]] = []
     codes: list[npt.NDArray[np.unsignedinteger]] = []
     for fold, (learnt, held_out) in enumerate(held_out_sets, start=1):
+        # In a cross-validation, folds are reported instead of epochs, so epochs are not scored.
+        is_watched = len(held_out_sets) == 1 or candidate.early_stopping_patience > 0
         try:
             model, _ = train_model(
-                learnt, candidate, tuning.seed, held_out, report_epoch, word_vectors=word_vectors
+                learnt,
+                candidate,
+                tuning.seed,
+                held_out if is_watched else None,
+                report_epoch,
+                word_vectors=word_vectors,
             )
             scores.append(score_sequences(model, held_out.sequences))
         finally:

@@ -33,6 +33,7 @@ from kedro.framework.startup import bootstrap_project
 from omegaconf import OmegaConf
 
 from commands import RUN, split_commands
+from imdb_sentiment.network.model import KerasModel, build_model
 from imdb_sentiment.parameters import Hyperparameters, NgramsParameters
 from imdb_sentiment.settings import CONFIG_LOADER_ARGS
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
@@ -45,13 +46,16 @@ SMALL: dict[str, Any] = {
     "word_vectors": {"size": 4},
     "hyperparameters": {"epochs": 2, "learning_rate": 0.02, "batch_size": 16, "min_steps": 0},
     "tuning": {
+        "folds": 1,
         "search_space": {
             "units": {"type": "int", "low": 2, "high": 4},
             "dropout_rate": {"type": "float", "low": 0.2, "high": 0.5},
             "optimizer": {"type": "categorical", "choices": ["adam", "rmsprop"]},
-        }
+        },
     },
 }
+
+VOCABULARY_SIZE = 30  # of the encoded reviews
 
 _WORDS = {
     0: ["awful", "boring", "dreadful", "clumsy", "tedious"],
@@ -91,6 +95,15 @@ _SMALL_NETWORK = {
 def small_hyperparameters(**changes: Any) -> Hyperparameters:
     """Return hyperparameters of a network that trains in seconds, with `changes`."""
     return Hyperparameters(**{**base_parameters()["hyperparameters"], **_SMALL_NETWORK, **changes})
+
+
+def make_network(seed: int = 0, n_labels: int = 2, **changes: Any) -> KerasModel:
+    """Return a network that is not trained, with random weights, biases included."""
+    network = build_model(small_hyperparameters(**changes), VOCABULARY_SIZE, n_labels)
+    network.optimizer.build(network.trainable_variables)
+    rng = np.random.default_rng(seed)
+    network.set_weights([rng.normal(0, 0.5, array.shape) for array in network.get_weights()])
+    return network
 
 
 def make_ngrams_parameters(**changes: Any) -> NgramsParameters:
@@ -153,7 +166,7 @@ def make_encoded(n: int, n_labels: int = 2, length: int = 6, seed: int = 0) -> E
         row[: length - filled] = 0
     sequences[:, -1] = 20 + codes
     labels = ("negative", "positive", "neutral", "mixed")[:n_labels]
-    return EncodedReviews(sequences, codes, np.arange(1, n + 1), labels, vocabulary_size=30)
+    return EncodedReviews(sequences, codes, np.arange(1, n + 1), labels, VOCABULARY_SIZE)
 
 
 def make_study(evaluate_on: str = "validation", n_trials: int = 2) -> optuna.Study:
@@ -395,7 +408,11 @@ def three_label_run(folder: Path) -> tuple[Path, str]:
     Returns:
         The project and the output of the run.
     """
-    project = make_project(folder, SMALL | {"reviews": {"labels": list(THREE_LABELS)}})
+    changes = {
+        "reviews": {"labels": list(THREE_LABELS)},
+        "tuning": {**SMALL["tuning"], "folds": "auto"},
+    }
+    project = make_project(folder, SMALL | changes)
     rows = make_reviews(300, THREE_LABELS)
     rows += [("a text twice", "neutral"), ("a text twice", "neutral"), ("refused", "unheard of")]
     write_csv(project / "data/01_raw/IMDB Dataset.csv", rows)

@@ -36,7 +36,7 @@ from imdb_sentiment.serving import Predictor
 SMALL_BEST = {
     "hyperparameters": {"units": 8, "batch_size": 16, "min_steps": 200},
     "word_vectors": {"size": 16},
-    "tuning": {"n_trials": 1},
+    "tuning": {"n_trials": 1, "folds": 1},
 }
 
 OUTPUTS = [
@@ -361,7 +361,8 @@ def test_the_env_imdb_takes_the_official_split(project: Path) -> None:
 def make_imdb(folder: Path) -> None:
     project = make_project(folder)
     lay_over(project, "imdb", {**SMALL, "tuning": {**SMALL["tuning"], "patience": 2}})
-    lay_over(project, "best", SMALL_BEST | {"training": {"networks": 1}})
+    quick = {**SMALL_BEST["hyperparameters"], "min_steps": 0}
+    lay_over(project, "best", SMALL_BEST | {"training": {"networks": 1}, "hyperparameters": quick})
     with tarfile.open(project / "archive.tar.gz", "w:gz") as tar:
         for i, (text, label) in enumerate(make_reviews(321)):
             half = "train" if i < 200 else "test"

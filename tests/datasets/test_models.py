@@ -2,11 +2,10 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import make_encoded
+from helpers import make_encoded, make_network
 from imdb_sentiment.datasets import KerasModelDataset, TokenizerDataset
 from imdb_sentiment.network.model import score_sequences
-from imdb_sentiment.network.training import train_model
-from imdb_sentiment.parameters import Hyperparameters, TokenizerParameters
+from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.text.tokenizer import encode_texts, train_tokenizer
 
 
@@ -22,11 +21,9 @@ def test_a_tokenizer_encodes_the_same_after_reloading(tmp_path: Path) -> None:
     assert "5 entries" in dataset.preview()
 
 
-def test_a_model_predicts_the_same_after_reloading(
-    tmp_path: Path, hyperparameters: Hyperparameters
-) -> None:
+def test_a_model_predicts_the_same_after_reloading(tmp_path: Path) -> None:
     encoded = make_encoded(40)
-    model, _ = train_model(encoded, hyperparameters, seed=1)
+    model = make_network()
     dataset = KerasModelDataset(filepath=str(tmp_path / "new/model.keras"))
     dataset.save(model)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.keras"]

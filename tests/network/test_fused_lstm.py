@@ -29,22 +29,21 @@ SHAPES: list[dict[str, Any]] = [
 ]
 
 
-TYPICAL = [(2, 2, SHAPES[0]), (3, 3, SHAPES[1]), (2, 2, SHAPES[2])]
+TYPICAL = [(2, SHAPES[0]), (3, SHAPES[1]), (2, SHAPES[2])]
 
 
 @pytest.mark.parametrize(
-    ("parts", "n_labels", "shape"),
+    ("parts", "shape"),
     [
         pytest.param(*case, marks=[] if case in TYPICAL else pytest.mark.slow)
-        for case in itertools.product([1, 2, 3], [2, 3], SHAPES)
+        for case in itertools.product([1, 2, 3], SHAPES)
     ],
     ids=str,
 )
-def test_outputs_and_gradients_are_those_of_keras(
-    parts: int, n_labels: int, shape: dict[str, Any]
-) -> None:
+def test_outputs_and_gradients_are_those_of_keras(parts: int, shape: dict[str, Any]) -> None:
     from imdb_sentiment.network.fused_lstm import FusedLSTM, make_fused_twin
 
+    n_labels = 2 + parts % 2
     wide = small_hyperparameters(embedding_size=8, units=10, dropout_rate=0.0, **shape)
     model = build_model(wide, vocabulary_size=30, n_labels=n_labels)
     rng = np.random.default_rng(0)
@@ -53,7 +52,7 @@ def test_outputs_and_gradients_are_those_of_keras(
         weights.assign(rng.normal(scale=1 / wide.lstm_layers, size=weights.shape))
     twin = make_fused_twin(model, parts)
     assert sum(isinstance(layer, FusedLSTM) for layer in twin.layers) == wide.lstm_layers
-    encoded = make_encoded(17, n_labels, length=40)
+    encoded = make_encoded(17, n_labels, length=15)
     tokens = encoded.sequences.astype(np.int32)
     if wide.pooling == "last":  # the other kinds have nothing to pool
         tokens[3] = 0  # only padding

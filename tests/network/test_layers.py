@@ -5,11 +5,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from helpers import make_encoded, small_hyperparameters
+from helpers import make_encoded, make_network, small_hyperparameters
 from imdb_sentiment.datasets import KerasModelDataset
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, score_sequences
-from imdb_sentiment.network.training import train_model
 
 RNG = np.random.default_rng(0)
 SEQUENCES = RNG.uniform(-1, 1, size=(5, 6, 3)).astype(np.float32)
@@ -75,7 +74,7 @@ def test_an_unknown_kind_is_refused() -> None:
 )
 def test_a_model_with_pooling_predicts_the_same_after_reloading(kind: str, tmp_path: Path) -> None:
     encoded = make_encoded(40, 3)
-    model, _ = train_model(encoded, small_hyperparameters(pooling=kind, bidirectional=True), 1)
+    model = make_network(n_labels=3, pooling=kind, bidirectional=True)
     dataset = KerasModelDataset(filepath=str(tmp_path / "model.keras"))
     dataset.save(model)
     np.testing.assert_array_equal(

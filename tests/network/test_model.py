@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from helpers import make_encoded, small_hyperparameters
+from helpers import make_encoded, make_network, small_hyperparameters
 from imdb_sentiment.datasets import KerasModelDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.network.averaging import average_networks
@@ -34,11 +34,9 @@ def forward(weights: list[npt.NDArray[Any]], tokens: list[int]) -> npt.NDArray[n
 
 
 @pytest.mark.parametrize("n_labels", [2, 3])
-def test_probabilities_are_those_of_the_equations(
-    n_labels: int, hyperparameters: Hyperparameters
-) -> None:
+def test_probabilities_are_those_of_the_equations(n_labels: int) -> None:
     encoded = make_encoded(9, n_labels)
-    model, _ = train_model(encoded, hyperparameters, seed=1)
+    model = make_network(n_labels=n_labels)
     probabilities = score_sequences(model, encoded.sequences)
     assert probabilities.shape == (9, n_labels)
     for row, tokens in enumerate(encoded.sequences):
@@ -120,9 +118,8 @@ def test_every_optimizer_is_known_to_keras(
     ids=str,
 )
 def test_a_prediction_depends_on_neither_padding_nor_batch(shape: dict[str, Any]) -> None:
-    encoded = make_encoded(20)
-    model, _ = train_model(encoded, small_hyperparameters(**shape), seed=1)
-    encoded = encoded.take(np.arange(5))
+    encoded = make_encoded(5)
+    model = make_network(**shape)
     together = score_sequences(model, encoded.sequences)
     more_padding = np.pad(encoded.sequences, ((0, 0), (7, 0)))
     alone = [score_sequences(model, tokens[np.newaxis, tokens > 0]) for tokens in encoded.sequences]
@@ -191,9 +188,7 @@ def test_the_average_of_networks_has_the_mean_of_their_logits(
     shape: dict[str, Any], n_labels: int, tmp_path: Path
 ) -> None:
     reviews = make_encoded(30, n_labels)
-    models = [
-        train_model(reviews, small_hyperparameters(**shape), seed=seed)[0] for seed in (1, 2, 3)
-    ]
+    models = [make_network(seed, n_labels, **shape) for seed in (1, 2, 3)]
     logits = np.mean(
         [np.log(score_sequences(model, reviews.sequences)) for model in models], axis=0
     )

@@ -34,8 +34,8 @@ def python(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 else:
                     shutil.copy(source, app / target)
         elif instruction == "RUN" and words.startswith("python "):
-            quiet = ["--quiet", "--disable-pip-version-check"]
-            subprocess.run([python, *shlex.split(words)[1:], *quiet], cwd=app, check=True)
+            options = ["--quiet", "--disable-pip-version-check", "--no-compile"]
+            subprocess.run([python, *shlex.split(words)[1:], *options], cwd=app, check=True)
     return python
 
 

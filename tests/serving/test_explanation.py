@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import make_encoded, small_hyperparameters
+from helpers import make_encoded, make_network, small_hyperparameters
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import TokenizerParameters
@@ -151,8 +151,7 @@ def test_words_are_left_out_whole_where_tokens_are_parts_of_them() -> None:
     words = ["lowest", "low", "newest", "new"]
     tokenizer = train_tokenizer(words * 9 + ["abcdefghijklmnopqr"], parameters)
     assert tokenizer.get_vocab_size() == 30
-    model, _ = train_model(make_encoded(60), small_hyperparameters(), seed=1)
-    predictor = Predictor(convert_to_onnx(model, tokenizer, ("bad", "good")))
+    predictor = Predictor(convert_to_onnx(make_network(), tokenizer, ("bad", "good")))
     prediction, segments = explain(predictor, "Lower, then new zest")
     assert [s.text for s in segments if s.effect is not None] == ["Lower", "then", "new", "est"]
     assert prediction.probability is not None

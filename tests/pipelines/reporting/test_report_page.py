@@ -218,7 +218,9 @@ def report_file(finished: tuple[Path, str]) -> Path:
     return finished[0] / "data/08_reporting/report.html"
 
 
-@pytest.fixture(params=[(1366, "light"), (1366, "dark"), (390, "light"), (390, "dark")])
+@pytest.fixture(
+    scope="module", params=[(1366, "light"), (1366, "dark"), (390, "light"), (390, "dark")]
+)
 def page(browser: Browser, report_file: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
     """Open the report of a run with three labels, offline."""
     width, scheme = request.param

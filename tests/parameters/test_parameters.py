@@ -171,3 +171,31 @@ def test_with_few_rows_training_takes_more_epochs(
 ) -> None:
     """At least 120 steps of 64 reviews, and five epochs."""
     assert Hyperparameters(**conf["hyperparameters"]).count_epochs(n_rows) == epochs
+
+
+@pytest.mark.parametrize(
+    ("chosen", "n_rows", "size"),
+    [("auto", 1, 64), ("auto", 6499, 64), ("auto", 6500, 65), ("auto", 10**6, 256), (7, 10**6, 7)],
+)
+def test_the_batch_size_may_follow_the_rows(
+    chosen: int | str, n_rows: int, size: int, conf: dict[str, Any]
+) -> None:
+    hyperparameters = Hyperparameters(**conf["hyperparameters"] | {"batch_size": chosen})
+    assert hyperparameters.choose_batch_size(n_rows) == size
+
+
+@pytest.mark.parametrize(
+    ("chosen", "n_rows", "rate"),
+    [
+        ("auto", 1, 0.01),
+        ("auto", 1536, 0.01),  # 24 batches, so 5 epochs have 120 steps
+        ("auto", 1537, 0.01 * (120 / 125) ** 0.5),
+        ("auto", 25_600, 0.01 * (120 / 500) ** 0.5),
+        (0.3, 25_600, 0.3),
+    ],
+)
+def test_the_learning_rate_may_follow_the_rows(
+    chosen: float | str, n_rows: int, rate: float, conf: dict[str, Any]
+) -> None:
+    hyperparameters = Hyperparameters(**conf["hyperparameters"] | {"learning_rate": chosen})
+    assert hyperparameters.choose_learning_rate(n_rows) == pytest.approx(rate)

@@ -67,13 +67,16 @@ def train_model(
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     model = build_model(hp, train.vocabulary_size, len(train.labels), word_vectors)
-    rng = np.random.default_rng(seed)
-    batches = _make_batches(train, hp.batch_size, rng)
     epochs = hp.count_epochs(len(train))
+    batch_size = hp.choose_batch_size(len(train))
+    learning_rate = hp.choose_learning_rate(len(train))
+    batches = _make_batches(train, batch_size, np.random.default_rng(seed))
     if hp.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
         model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(
-            hp.learning_rate, epochs * int(batches.cardinality())
+            learning_rate, epochs * int(batches.cardinality())
         )
+    else:
+        model.optimizer.learning_rate = learning_rate
 
     used_callbacks: list[Any] = []
     if hp.ema_momentum:  # first, so that the other callbacks see the averaged weights
@@ -98,7 +101,7 @@ def train_model(
     if not tf.config.list_physical_devices("GPU"):  # on a GPU, Keras's own LSTM is fast
         from imdb_sentiment.network.fused_lstm import make_fused_twin
 
-        parts = min(count_threads(), max(1, hp.batch_size // ROWS_PER_THREAD))
+        parts = min(count_threads(), max(1, batch_size // ROWS_PER_THREAD))
         fitted = make_fused_twin(model, parts)  # it shares the model's weights
     history = fitted.fit(
         batches,

@@ -39,13 +39,15 @@ class Hyperparameters(Parameters):
             `mean` over the words, `max_mean` for both side by side, or `attention`.
         dropout_rate: Fraction of the pooled vector dropped in training.
         optimizer: Name of the Keras optimizer.
-        learning_rate: Initial learning rate.
+        learning_rate: Initial learning rate; `auto` for 0.01, or with more than 120 gradient steps
+            0.01 √(120 / steps).
         learning_rate_schedule: `constant`, or `cosine` for a decay to 0 over all epochs.
         gradient_clip_norm: Norm of the whole gradient (Keras's `global_clipnorm`) above which it is
             scaled down to this norm; 0 for no clipping.
         ema_momentum: Momentum of the exponential moving average of the weights, which replaces the
             weights after each epoch (Polyak and Juditsky, 1992); 0 for no averaging.
-        batch_size: Number of reviews per gradient step.
+        batch_size: Number of reviews per gradient step; `auto` for a hundredth of the training
+            rows, but at least 64 and at most 256.
         epochs: Number of passes over the training rows.
         min_steps: Minimum number of gradient steps; with few rows, training takes more passes than
             `epochs` to reach it. 0 for no minimum.
@@ -66,19 +68,34 @@ class Hyperparameters(Parameters):
     pooling: Literal["last", "max", "mean", "max_mean", "attention"]
     dropout_rate: Annotated[float, Field(ge=0, lt=1)]
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"]
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Annotated[float, Field(gt=0)] | Literal["auto"]
     learning_rate_schedule: Literal["constant", "cosine"]
     gradient_clip_norm: Annotated[float, Field(ge=0)]
     ema_momentum: Annotated[float, Field(ge=0, lt=1)]
-    batch_size: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"]
     epochs: Annotated[int, Field(ge=1)]
     min_steps: Annotated[int, Field(ge=0)]
     early_stopping_patience: Annotated[int, Field(ge=0)]
 
+    def choose_batch_size(self, n_rows: int) -> int:
+        """Return the number of reviews per gradient step for `n_rows` training rows."""
+        if self.batch_size != "auto":
+            return self.batch_size
+        return min(max(n_rows // 100, 64), 256)
+
     def count_epochs(self, n_rows: int) -> int:
         """Return the number of passes over a training set of `n_rows` rows."""
-        steps = math.ceil(n_rows / self.batch_size)
-        return max(self.epochs, math.ceil(self.min_steps / steps))
+        return max(self.epochs, math.ceil(self.min_steps / self._count_batches(n_rows)))
+
+    def choose_learning_rate(self, n_rows: int) -> float:
+        """Return the initial learning rate for `n_rows` training rows."""
+        if self.learning_rate != "auto":
+            return self.learning_rate
+        steps = self.count_epochs(n_rows) * self._count_batches(n_rows)
+        return 0.01 * min(1, math.sqrt(120 / steps))
+
+    def _count_batches(self, n_rows: int) -> int:
+        return math.ceil(n_rows / self.choose_batch_size(n_rows))
 
 
 class _Range(Parameters):

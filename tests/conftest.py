@@ -16,7 +16,7 @@ from helpers import (
     small_hyperparameters,
     three_label_run,
 )
-from imdb_sentiment.evaluation.averaging import Weights
+from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from helpers import base_parameters, make_encoded, make_reviews, small_hyperparameters
 from imdb_sentiment.datasets import AtomicDataset, KerasModelDataset
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.averaging import HeldOutLogits, Weights, fit_weights
+from imdb_sentiment.evaluation.stacking import HeldOutLogits, Weights, fit_weights
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, score_sequences
 from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model

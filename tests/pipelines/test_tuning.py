@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from helpers import base_parameters, make_encoded
 from imdb_sentiment.datasets import AtomicDataset, OptunaStorageDataset
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.averaging import HeldOutLogits
+from imdb_sentiment.evaluation.stacking import HeldOutLogits
 from imdb_sentiment.network.model import score_sequences
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from helpers import make_encoded, small_hyperparameters
 from imdb_sentiment import __version__
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.averaging import Weights
+from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.network.export import convert_to_onnx, seal
 from imdb_sentiment.network.model import KerasModel, score_logits
 from imdb_sentiment.network.ngrams import NgramModel

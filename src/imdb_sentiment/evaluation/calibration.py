@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from imdb_sentiment.evaluation.averaging import to_logits, to_probabilities
+from imdb_sentiment.evaluation.stacking import to_logits, to_probabilities
 
 Probabilities = npt.NDArray[np.float64]
 

@@ -17,7 +17,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.averaging import Weights
+from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.network.model import KerasModel, count_known_tokens
 from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup

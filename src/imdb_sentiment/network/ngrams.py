@@ -17,7 +17,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.averaging import Logits, count_outputs
+from imdb_sentiment.evaluation.stacking import Logits, count_outputs
 from imdb_sentiment.parameters import NgramsParameters
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
 

@@ -1,4 +1,7 @@
-"""The base class of all parameter models."""
+"""The base class of all parameter models, which refuses unknown names in a group of parameters.
+
+`framework/hooks.py` refuses unknown groups.
+"""
 
 from typing import Annotated
 

@@ -1,7 +1,7 @@
 """The hyperparameter search: trials, here or on a Dask cluster, that survive crashes.
 
-`study.py` knows what is in a study and what is still missing, `liveness.py` whether the runs that
-share it are alive, `workers.py` where a trial runs; `loop.py` brings them together.
+`study.py` knows what is in a study, what is missing and what must be retried, `liveness.py` whether
+the runs that share it are alive, `workers.py` where a trial runs; `loop.py` brings them together.
 `samplers_and_pruners.py` creates Optuna's samplers and pruners. Nothing here knows about networks:
 an objective is any function of a trial and the data.
 

@@ -1,4 +1,4 @@
-"""Reviews as token ids, with their labels."""
+"""Reviews as token ids, with their labels; `tokenizer.py` encodes them."""
 
 import hashlib
 from dataclasses import dataclass, replace

@@ -8,7 +8,7 @@ from kedro.runner import SequentialRunner
 
 from helpers import base_parameters, make_encoded, make_study, small_hyperparameters
 from imdb_sentiment.datasets import AtomicDataset, RunFactsDataset
-from imdb_sentiment.evaluation.averaging import Weights
+from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (

@@ -16,14 +16,14 @@ from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.averaging import (
+from imdb_sentiment.evaluation.predictions import choose_texts
+from imdb_sentiment.evaluation.stacking import (
     DEFAULT_SHARE,
     HeldOutLogits,
     Weights,
     count_outputs,
     fit_weights,
 )
-from imdb_sentiment.evaluation.predictions import choose_texts
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.model import KerasModel, score_logits

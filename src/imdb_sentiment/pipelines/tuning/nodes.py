@@ -11,7 +11,7 @@ import optuna
 import pandas as pd
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.averaging import HeldOutLogits, Logits, count_outputs, to_logits
+from imdb_sentiment.evaluation.stacking import HeldOutLogits, Logits, count_outputs, to_logits
 from imdb_sentiment.network.model import require_word_vectors, score_sequences
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import NO_ROWS_TO_WATCH, format_metrics, train_model

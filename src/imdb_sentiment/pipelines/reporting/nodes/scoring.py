@@ -8,7 +8,6 @@ import optuna
 import pandas as pd
 import sklearn.pipeline
 
-from imdb_sentiment.evaluation.averaging import Weights, to_probabilities
 from imdb_sentiment.evaluation.metrics import score_predictions
 from imdb_sentiment.evaluation.predictions import (
     add_predictions,
@@ -17,6 +16,7 @@ from imdb_sentiment.evaluation.predictions import (
     is_correct,
     tabulate_predictions,
 )
+from imdb_sentiment.evaluation.stacking import Weights, to_probabilities
 from imdb_sentiment.evaluation.statistics import compare_models
 from imdb_sentiment.network.model import KerasModel, score_logits
 from imdb_sentiment.network.ngrams import NgramModel

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.linear_model import LogisticRegression
 
-from imdb_sentiment.evaluation.averaging import (
+from imdb_sentiment.evaluation.stacking import (
     HeldOutLogits,
     Weights,
     count_outputs,

@@ -20,7 +20,7 @@ test: $(READY)
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile -m "not (slow or browser or cluster or postgres)" $(COVERAGE)
 
 test-all: test
-	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal -m "slow or browser or cluster or postgres" --check-commands
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal -m "slow or browser or cluster or postgres" --check-commands
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -29,21 +29,21 @@ SHAPES: list[dict[str, Any]] = [
 ]
 
 
-TYPICAL = [(2, SHAPES[0]), (3, SHAPES[1]), (2, SHAPES[2])]
+TYPICAL = [(2, SHAPES[0]), (4, SHAPES[1]), (2, SHAPES[2])]
 
 
 @pytest.mark.parametrize(
     ("parts", "shape"),
     [
         pytest.param(*case, marks=[] if case in TYPICAL else pytest.mark.slow)
-        for case in itertools.product([1, 2, 3], SHAPES)
+        for case in itertools.product([1, 2, 4], SHAPES)
     ],
     ids=str,
 )
 def test_outputs_and_gradients_are_those_of_keras(parts: int, shape: dict[str, Any]) -> None:
     from imdb_sentiment.network.fused_lstm import FusedLSTM, make_fused_twin
 
-    n_labels = 2 + parts % 2
+    n_labels = 3 if parts == 4 else 2
     wide = small_hyperparameters(embedding_size=8, units=10, dropout_rate=0.0, **shape)
     model = build_model(wide, vocabulary_size=30, n_labels=n_labels)
     rng = np.random.default_rng(0)
@@ -56,7 +56,7 @@ def test_outputs_and_gradients_are_those_of_keras(parts: int, shape: dict[str, A
     tokens = encoded.sequences.astype(np.int32)
     if wide.pooling == "last":  # the other kinds have nothing to pool
         tokens[3] = 0  # only padding
-    for rows in (slice(None), slice(2)):  # also fewer rows than parts
+    for rows in (slice(None), slice(1)):  # also fewer rows than parts
         some, codes = tokens[rows], encoded.codes[rows].astype(np.int32)
         np.testing.assert_allclose(twin(some), model(some), atol=1e-5)
         ours, theirs = gradients(twin, some, codes), gradients(model, some, codes)

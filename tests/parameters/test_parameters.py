@@ -35,6 +35,14 @@ def test_any_hyperparameter_can_be_searched(name: str, conf: dict[str, Any]) -> 
     assert list(tuning.search_space[name].values()) == [value]
 
 
+def test_a_batch_size_can_be_searched(conf: dict[str, Any]) -> None:
+    for searched in (
+        {"type": "int", "low": 32, "high": 256, "log": True},
+        {"type": "categorical", "choices": ["auto", 64]},
+    ):
+        TuningParameters(**{**conf["tuning"], "search_space": {"batch_size": searched}})
+
+
 @pytest.mark.parametrize(
     ("space", "message"),
     [
@@ -51,6 +59,8 @@ def test_any_hyperparameter_can_be_searched(name: str, conf: dict[str, Any]) -> 
         ({"units": {"type": "int", "low": 1, "high": 8, "step": 0}}, "`step > 0` must hold"),
         ({"units": {"type": "categorical", "choices": []}}, "must contain one or more elements"),
         ({"units": {"type": "float", "low": 1, "high": 2}}, "units takes whole numbers"),
+        ({"batch_size": {"type": "float", "low": 16, "high": 64}}, "batch_size takes whole"),
+        ({"batch_size": {"type": "int", "low": 0, "high": 64}}, "batch_size = 0"),
         (
             {"learning_rate": {"type": "float", "low": 0, "high": 1, "log": True}},
             "`low > 0` must hold",
@@ -169,7 +179,7 @@ def test_word_vectors_of_another_kind_are_refused(
 def test_with_few_rows_training_takes_more_epochs(
     n_rows: int, epochs: int, conf: dict[str, Any]
 ) -> None:
-    """At least 120 steps of 64 reviews, and five epochs."""
+    """At least 120 steps, and five epochs."""
     assert Hyperparameters(**conf["hyperparameters"]).count_epochs(n_rows) == epochs
 
 
@@ -182,20 +192,3 @@ def test_the_batch_size_may_follow_the_rows(
 ) -> None:
     hyperparameters = Hyperparameters(**conf["hyperparameters"] | {"batch_size": chosen})
     assert hyperparameters.choose_batch_size(n_rows) == size
-
-
-@pytest.mark.parametrize(
-    ("chosen", "n_rows", "rate"),
-    [
-        ("auto", 1, 0.01),
-        ("auto", 1536, 0.01),  # 24 batches, so 5 epochs have 120 steps
-        ("auto", 1537, 0.01 * (120 / 125) ** 0.5),
-        ("auto", 25_600, 0.01 * (120 / 500) ** 0.5),
-        (0.3, 25_600, 0.3),
-    ],
-)
-def test_the_learning_rate_may_follow_the_rows(
-    chosen: float | str, n_rows: int, rate: float, conf: dict[str, Any]
-) -> None:
-    hyperparameters = Hyperparameters(**conf["hyperparameters"] | {"learning_rate": chosen})
-    assert hyperparameters.choose_learning_rate(n_rows) == pytest.approx(rate)

@@ -44,7 +44,7 @@ def as_chunks(
 ) -> list[pd.DataFrame]:
     frame = pd.DataFrame(rows, columns=list(columns), dtype=object).assign(_malformed="")
     frame.index = pd.RangeIndex(1, len(frame) + 1)
-    size = size or max(4, len(frame) // 5)
+    size = size or max(4, len(frame) // 5)  # several chunks, but not hundreds
     return [frame[start : start + size] for start in range(0, len(frame), size)]
 
 

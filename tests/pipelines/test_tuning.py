@@ -248,10 +248,16 @@ def test_the_test_set_is_chosen_on_only_when_asked_for(
     assert "too optimistic" in caplog.text
 
 
+@pytest.mark.parametrize("patience", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_each_fold_is_scored_by_a_network_that_has_learnt_from_the_others(
-    hyperparameters: Hyperparameters, tuning: TuningParameters, split: SplitParameters
+    patience: int,
+    hyperparameters: Hyperparameters,
+    tuning: TuningParameters,
+    split: SplitParameters,
 ) -> None:
-    chosen = hyperparameters.model_copy(update={"learning_rate": 0.05})
+    chosen = hyperparameters.model_copy(
+        update={"learning_rate": 0.05, "early_stopping_patience": patience}
+    )
     sets = divide(TRAIN, VALIDATION, tuning, split, folds=2)
     trial, best, held_out = tune_once(chosen, tuning, sets)
     expected: dict[int, float] = {}
@@ -350,7 +356,7 @@ def test_a_lost_trial_ends_after_a_fold(
 
     def train_one_epoch(*arguments: Any, **options: Any) -> Any:
         trained.append(arguments[0])
-        arguments[4](1, 1, {"loss": 0.7, "val_accuracy": 0.0})  # of no account
+        arguments[4](1, 1, {"loss": 0.7})
         return train_at_once(arguments[0], arguments[1])
 
     replace_training(monkeypatch, train_one_epoch)
@@ -550,6 +556,7 @@ def test_every_hyperparameter_can_be_searched(
         "gradient_clip_norm": {"type": "float", "low": 0.1, "high": 10.0, "log": True},
         "ema_momentum": {"type": "categorical", "choices": [0.0, 0.9]},
         "early_stopping_patience": {"type": "int", "low": 0, "high": 1},
+        "batch_size": {"type": "categorical", "choices": ["auto", 16]},
         "pretrained_embedding": {"type": "categorical", "choices": [True, False]},
     }
     wide = TuningParameters(
@@ -696,6 +703,7 @@ def test_the_pipeline_tunes_without_the_test_set(
     catalog, outputs = run_pipeline(tmp_path, one_epoch, tuning, split)
     assert used[:2] == used[2:]  # two folds for each of two trials
     assert used[0] | used[1] == set(POOL.rows.tolist())
+    assert not used[0] & used[1]
     table: pd.DataFrame = outputs["trials"].load()
     assert table["state"].tolist() == ["complete"] * 2
     assert table["folds"].tolist() == [2, 2]

@@ -37,7 +37,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
     return shutil.copytree(make_once(tmp_path_factory, "ready", make), tmp_path / "project")
 
 
-SLOW = "tuning.n_trials=3,hyperparameters.epochs=3,hyperparameters.batch_size=2"
+SLOW = "tuning.n_trials=3,tuning.folds=2,hyperparameters.epochs=3,hyperparameters.batch_size=2"
 
 
 @pytest.mark.slow

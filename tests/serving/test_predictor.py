@@ -81,7 +81,7 @@ def predictor(exported: bytes) -> Predictor:
     return Predictor(exported)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.lists(st.sampled_from(PIECES)).map(" ".join)))
 def test_it_answers_as_the_trained_models(
     both: Trained, predictor: Predictor, texts: list[str]

@@ -70,10 +70,11 @@ class FusedLSTM(keras.layers.Layer):
         weights, bias = _convert_weights(lstm)
         inputs = inputs[:, ::-1] if backwards else inputs
         n = tf.shape(inputs)[0]
-        # For a part without rows, the operation's gradient is undefined.
-        missing = tf.maximum(self._parts - n, 0)
-        inputs = tf.pad(inputs, ((0, missing), (0, 0), (0, 0)))
-        bounds = [(n + missing) * part // self._parts for part in range(self._parts + 1)]
+        # For a part without rows, the operation's gradient is undefined. So rows of zeros are added
+        # where there are fewer rows than parts; their outputs are cut off below.
+        added = tf.maximum(self._parts - n, 0)
+        inputs = tf.pad(inputs, ((0, added), (0, 0), (0, 0)))
+        bounds = [(n + added) * part // self._parts for part in range(self._parts + 1)]
         parts = [_block_lstm(inputs[i:j], weights, bias) for i, j in itertools.pairwise(bounds)]
         outputs = tf.concat(parts, axis=1)[:, :n]  # (T, B, units)
         if self._return_sequences:

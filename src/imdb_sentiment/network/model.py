@@ -32,8 +32,8 @@ def build_model(
     the other reviews of a batch. Two labels end in one sigmoid unit, more labels in a softmax.
 
     Args:
-        hyperparameters: Shape of the network, and its optimizer, whose learning rate `train_model`
-            sets.
+        hyperparameters: Shape of the network, optimizer and learning rate, which `train_model`
+            replaces by a schedule if there is one.
         vocabulary_size: Number of token ids, V.
         n_labels: Number of labels, C; 2 or more.
         word_vectors: Initial weights of a pretrained embedding, float32 of shape (V, E). Their
@@ -94,6 +94,7 @@ def build_model(
             _initialize_gates(layer, hp.chrono_initialization)
     model.compile(
         optimizer=type(keras.optimizers.get(hp.optimizer))(
+            learning_rate=hp.learning_rate,
             global_clipnorm=hp.gradient_clip_norm or None,
             use_ema=hp.ema_momentum > 0,
             ema_momentum=hp.ema_momentum,

@@ -1,5 +1,6 @@
 """How the network is trained. TensorFlow is imported inside the functions that need it."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.text.batching import cut_padding, group_by_length
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
+
+logger = logging.getLogger(__name__)
 
 ROWS_PER_THREAD = 32  # of a training batch; with fewer rows, another thread does not help
 
@@ -69,14 +72,12 @@ def train_model(
     model = build_model(hp, train.vocabulary_size, len(train.labels), word_vectors)
     epochs = hp.count_epochs(len(train))
     batch_size = hp.choose_batch_size(len(train))
-    learning_rate = hp.choose_learning_rate(len(train))
+    logger.info("%d epochs with batches of %d reviews", epochs, batch_size)
     batches = _make_batches(train, batch_size, np.random.default_rng(seed))
     if hp.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
         model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(
-            learning_rate, epochs * int(batches.cardinality())
+            hp.learning_rate, epochs * int(batches.cardinality())
         )
-    else:
-        model.optimizer.learning_rate = learning_rate
 
     used_callbacks: list[Any] = []
     if hp.ema_momentum:  # first, so that the other callbacks see the averaged weights

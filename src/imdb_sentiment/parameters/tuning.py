@@ -2,11 +2,13 @@
 
 import json
 import math
+import typing
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
     Field,
+    PositiveInt,
     TypeAdapter,
     ValidationError,
     field_validator,
@@ -17,6 +19,10 @@ from imdb_sentiment.parameters.base import Parameters
 
 if TYPE_CHECKING:
     import optuna
+
+
+STEPS_PER_EPOCH = 100  # for a batch size of `auto`
+MIN_BATCH_SIZE, MAX_BATCH_SIZE = 64, 256
 
 
 class Hyperparameters(Parameters):
@@ -39,8 +45,7 @@ class Hyperparameters(Parameters):
             `mean` over the words, `max_mean` for both side by side, or `attention`.
         dropout_rate: Fraction of the pooled vector dropped in training.
         optimizer: Name of the Keras optimizer.
-        learning_rate: Initial learning rate; `auto` for 0.01, or with more than 120 gradient steps
-            0.01 √(120 / steps).
+        learning_rate: Initial learning rate.
         learning_rate_schedule: `constant`, or `cosine` for a decay to 0 over all epochs.
         gradient_clip_norm: Norm of the whole gradient (Keras's `global_clipnorm`) above which it is
             scaled down to this norm; 0 for no clipping.
@@ -68,11 +73,11 @@ class Hyperparameters(Parameters):
     pooling: Literal["last", "max", "mean", "max_mean", "attention"]
     dropout_rate: Annotated[float, Field(ge=0, lt=1)]
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"]
-    learning_rate: Annotated[float, Field(gt=0)] | Literal["auto"]
+    learning_rate: Annotated[float, Field(gt=0)]
     learning_rate_schedule: Literal["constant", "cosine"]
     gradient_clip_norm: Annotated[float, Field(ge=0)]
     ema_momentum: Annotated[float, Field(ge=0, lt=1)]
-    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"]
+    batch_size: PositiveInt | Literal["auto"]
     epochs: Annotated[int, Field(ge=1)]
     min_steps: Annotated[int, Field(ge=0)]
     early_stopping_patience: Annotated[int, Field(ge=0)]
@@ -81,21 +86,12 @@ class Hyperparameters(Parameters):
         """Return the number of reviews per gradient step for `n_rows` training rows."""
         if self.batch_size != "auto":
             return self.batch_size
-        return min(max(n_rows // 100, 64), 256)
+        return min(max(n_rows // STEPS_PER_EPOCH, MIN_BATCH_SIZE), MAX_BATCH_SIZE)
 
     def count_epochs(self, n_rows: int) -> int:
         """Return the number of passes over a training set of `n_rows` rows."""
-        return max(self.epochs, math.ceil(self.min_steps / self._count_batches(n_rows)))
-
-    def choose_learning_rate(self, n_rows: int) -> float:
-        """Return the initial learning rate for `n_rows` training rows."""
-        if self.learning_rate != "auto":
-            return self.learning_rate
-        steps = self.count_epochs(n_rows) * self._count_batches(n_rows)
-        return 0.01 * min(1, math.sqrt(120 / steps))
-
-    def _count_batches(self, n_rows: int) -> int:
-        return math.ceil(n_rows / self.choose_batch_size(n_rows))
+        steps = math.ceil(n_rows / self.choose_batch_size(n_rows))
+        return max(self.epochs, math.ceil(self.min_steps / steps))
 
 
 class _Range(Parameters):
@@ -271,6 +267,8 @@ class TuningParameters(Parameters):
                 except ValidationError as error:
                     problem = error.errors()[0]["msg"]
                     raise ValueError(f"search_space: {name} = {value!r}: {problem}") from None
-            if isinstance(searched, FloatRange) and field.annotation is int:
+            kinds = (field.annotation, *typing.get_args(field.annotation))
+            takes_integers = any(getattr(kind, "__origin__", kind) is int for kind in kinds)
+            if isinstance(searched, FloatRange) and takes_integers:
                 raise ValueError(f"search_space: {name} takes whole numbers: use type int")
         return self

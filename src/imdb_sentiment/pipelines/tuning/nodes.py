@@ -178,8 +178,10 @@ def train_candidate(
     held_out_sets, word_vectors = data
 
     def report_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
+        scored_on = tuning.evaluate_on if len(held_out_sets) == 1 else "held-out"
+        named = {name.replace("val_", f"{scored_on} "): value for name, value in figures.items()}
         logger.info(
-            "Trial %d, epoch %d of %d: %s", trial.number, epoch, epochs, format_metrics(figures)
+            "Trial %d, epoch %d of %d: %s", trial.number, epoch, epochs, format_metrics(named)
         )
         if len(held_out_sets) == 1:
             _report(trial, figures["val_accuracy"], epoch, f"pruned after epoch {epoch}")
@@ -350,6 +352,8 @@ def _describe_origin(
 ) -> dict[str, Any]:
     """Return what all trials of a study must have in common, as JSON values."""
     fixed = hyperparameters.model_dump(exclude=set(tuning.search_space))
+    if "batch_size" in fixed:  # what `auto` stands for, in case the rule changes
+        fixed["batch_size"] = hyperparameters.choose_batch_size(len(held_out_sets[0][0]))
     data = [reviews.fingerprint() for pair in held_out_sets for reviews in pair]
     if _may_be_on("pretrained_embedding", hyperparameters, tuning):
         data.append(compute_fingerprint(word_vectors))

@@ -470,7 +470,7 @@ def test_the_env_best_does_the_whole_job_on_three_labels(tmp_path: Path) -> None
         says = (project / "data" / name).read_text()
         assert "one for each of the 2 averaged networks" in says
         assert "linear model of n-grams" in says
-    assert "| LSTM with n-grams |" in (project / "data/08_reporting/summary.md").read_text()
+    assert "| LSTM and n-grams |" in (project / "data/08_reporting/summary.md").read_text()
     predictor = Predictor.load(project / "data/06_models/model.onnx")
     scored = pd.read_csv(project / "data/07_model_output/test_predictions.csv")
     predictions = predictor.predict(scored["review"].tolist())

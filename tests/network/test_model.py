@@ -175,20 +175,6 @@ def test_the_learning_rate_follows_its_schedule(
     np.testing.assert_allclose(np.array(rates) / 0.08, expected, atol=1e-6)
 
 
-def test_batches_may_follow_the_rows() -> None:
-    import keras
-
-    seen: list[int] = []
-
-    class Record(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch: int, logs: object = None) -> None:
-            seen.append(int(self.model.optimizer.iterations))
-
-    chosen = small_hyperparameters(batch_size="auto", epochs=1, min_steps=202)
-    train_model(make_encoded(10_240), chosen, 0, callbacks=[Record()])
-    assert seen == [101, 202]  # of 102 reviews
-
-
 @pytest.mark.parametrize(
     ("shape", "n_labels"),
     [

@@ -35,14 +35,6 @@ def test_any_hyperparameter_can_be_searched(name: str, conf: dict[str, Any]) -> 
     assert list(tuning.search_space[name].values()) == [value]
 
 
-def test_a_batch_size_can_be_searched(conf: dict[str, Any]) -> None:
-    for searched in (
-        {"type": "int", "low": 32, "high": 256, "log": True},
-        {"type": "categorical", "choices": ["auto", 64]},
-    ):
-        TuningParameters(**{**conf["tuning"], "search_space": {"batch_size": searched}})
-
-
 @pytest.mark.parametrize(
     ("space", "message"),
     [
@@ -179,16 +171,5 @@ def test_word_vectors_of_another_kind_are_refused(
 def test_with_few_rows_training_takes_more_epochs(
     n_rows: int, epochs: int, conf: dict[str, Any]
 ) -> None:
-    """At least 120 steps, and five epochs."""
+    """At least 120 steps of 64 reviews, and five epochs."""
     assert Hyperparameters(**conf["hyperparameters"]).count_epochs(n_rows) == epochs
-
-
-@pytest.mark.parametrize(
-    ("chosen", "n_rows", "size"),
-    [("auto", 1, 64), ("auto", 6499, 64), ("auto", 6500, 65), ("auto", 10**6, 256), (7, 10**6, 7)],
-)
-def test_the_batch_size_may_follow_the_rows(
-    chosen: int | str, n_rows: int, size: int, conf: dict[str, Any]
-) -> None:
-    hyperparameters = Hyperparameters(**conf["hyperparameters"] | {"batch_size": chosen})
-    assert hyperparameters.choose_batch_size(n_rows) == size

@@ -556,7 +556,7 @@ def test_every_hyperparameter_can_be_searched(
         "gradient_clip_norm": {"type": "float", "low": 0.1, "high": 10.0, "log": True},
         "ema_momentum": {"type": "categorical", "choices": [0.0, 0.9]},
         "early_stopping_patience": {"type": "int", "low": 0, "high": 1},
-        "batch_size": {"type": "categorical", "choices": ["auto", 16]},
+        "batch_size": {"type": "int", "low": 16, "high": 32},
         "pretrained_embedding": {"type": "categorical", "choices": [True, False]},
     }
     wide = TuningParameters(

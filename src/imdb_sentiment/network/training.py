@@ -1,6 +1,5 @@
 """How the network is trained. TensorFlow is imported inside the functions that need it."""
 
-import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -14,8 +13,6 @@ from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.text.batching import cut_padding, group_by_length
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
-
-logger = logging.getLogger(__name__)
 
 ROWS_PER_THREAD = 32  # of a training batch; with fewer rows, another thread does not help
 
@@ -71,9 +68,7 @@ def train_model(
     tf.config.experimental.enable_op_determinism()
     model = build_model(hp, train.vocabulary_size, len(train.labels), word_vectors)
     epochs = hp.count_epochs(len(train))
-    batch_size = hp.choose_batch_size(len(train))
-    logger.info("%d epochs with batches of %d reviews", epochs, batch_size)
-    batches = _make_batches(train, batch_size, np.random.default_rng(seed))
+    batches = _make_batches(train, hp.batch_size, np.random.default_rng(seed))
     if hp.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
         model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(
             hp.learning_rate, epochs * int(batches.cardinality())
@@ -102,7 +97,7 @@ def train_model(
     if not tf.config.list_physical_devices("GPU"):  # on a GPU, Keras's own LSTM is fast
         from imdb_sentiment.network.fused_lstm import make_fused_twin
 
-        parts = min(count_threads(), max(1, batch_size // ROWS_PER_THREAD))
+        parts = min(count_threads(), max(1, hp.batch_size // ROWS_PER_THREAD))
         fitted = make_fused_twin(model, parts)  # it shares the model's weights
     history = fitted.fit(
         batches,

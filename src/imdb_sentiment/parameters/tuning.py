@@ -2,13 +2,11 @@
 
 import json
 import math
-import typing
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
     Field,
-    PositiveInt,
     TypeAdapter,
     ValidationError,
     field_validator,
@@ -19,10 +17,6 @@ from imdb_sentiment.parameters.base import Parameters
 
 if TYPE_CHECKING:
     import optuna
-
-
-STEPS_PER_EPOCH = 100  # for a batch size of `auto`
-MIN_BATCH_SIZE, MAX_BATCH_SIZE = 64, 256
 
 
 class Hyperparameters(Parameters):
@@ -51,8 +45,7 @@ class Hyperparameters(Parameters):
             scaled down to this norm; 0 for no clipping.
         ema_momentum: Momentum of the exponential moving average of the weights, which replaces the
             weights after each epoch (Polyak and Juditsky, 1992); 0 for no averaging.
-        batch_size: Number of reviews per gradient step; `auto` for a hundredth of the training
-            rows, but at least 64 and at most 256.
+        batch_size: Number of reviews per gradient step.
         epochs: Number of passes over the training rows.
         min_steps: Minimum number of gradient steps; with few rows, training takes more passes than
             `epochs` to reach it. 0 for no minimum.
@@ -77,20 +70,14 @@ class Hyperparameters(Parameters):
     learning_rate_schedule: Literal["constant", "cosine"]
     gradient_clip_norm: Annotated[float, Field(ge=0)]
     ema_momentum: Annotated[float, Field(ge=0, lt=1)]
-    batch_size: PositiveInt | Literal["auto"]
+    batch_size: Annotated[int, Field(ge=1)]
     epochs: Annotated[int, Field(ge=1)]
     min_steps: Annotated[int, Field(ge=0)]
     early_stopping_patience: Annotated[int, Field(ge=0)]
 
-    def choose_batch_size(self, n_rows: int) -> int:
-        """Return the number of reviews per gradient step for `n_rows` training rows."""
-        if self.batch_size != "auto":
-            return self.batch_size
-        return min(max(n_rows // STEPS_PER_EPOCH, MIN_BATCH_SIZE), MAX_BATCH_SIZE)
-
     def count_epochs(self, n_rows: int) -> int:
         """Return the number of passes over a training set of `n_rows` rows."""
-        steps = math.ceil(n_rows / self.choose_batch_size(n_rows))
+        steps = math.ceil(n_rows / self.batch_size)
         return max(self.epochs, math.ceil(self.min_steps / steps))
 
 
@@ -267,8 +254,6 @@ class TuningParameters(Parameters):
                 except ValidationError as error:
                     problem = error.errors()[0]["msg"]
                     raise ValueError(f"search_space: {name} = {value!r}: {problem}") from None
-            kinds = (field.annotation, *typing.get_args(field.annotation))
-            takes_integers = any(getattr(kind, "__origin__", kind) is int for kind in kinds)
-            if isinstance(searched, FloatRange) and takes_integers:
+            if isinstance(searched, FloatRange) and field.annotation is int:
                 raise ValueError(f"search_space: {name} takes whole numbers: use type int")
         return self

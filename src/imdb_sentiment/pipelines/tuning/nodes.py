@@ -352,8 +352,6 @@ def _describe_origin(
 ) -> dict[str, Any]:
     """Return what all trials of a study must have in common, as JSON values."""
     fixed = hyperparameters.model_dump(exclude=set(tuning.search_space))
-    if "batch_size" in fixed:  # what `auto` stands for, in case the rule changes
-        fixed["batch_size"] = hyperparameters.choose_batch_size(len(held_out_sets[0][0]))
     data = [reviews.fingerprint() for pair in held_out_sets for reviews in pair]
     if _may_be_on("pretrained_embedding", hyperparameters, tuning):
         data.append(compute_fingerprint(word_vectors))

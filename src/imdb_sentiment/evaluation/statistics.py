@@ -83,7 +83,7 @@ def compare_words(
     """
     total = counts + other_counts
     occurs = total > 0
-    prior = PRIOR_TOKENS * total[occurs] / max(1, total.sum())
+    prior = PRIOR_TOKENS * total[occurs] / max(1, int(total.sum()))
     log_odds, variances = [], []
     for count in (counts[occurs], other_counts[occurs]):
         smoothed = count + prior

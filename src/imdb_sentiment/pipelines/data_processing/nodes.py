@@ -343,7 +343,7 @@ def encode_reviews(
         sequences = encode_texts(tokenizer, chunk["text"].tolist())
         for name, encoded in sets.items():
             chosen = (chunk["split"] == name).to_numpy()
-            place = slice(filled[name], filled[name] + chosen.sum())
+            place = slice(filled[name], filled[name] + int(chosen.sum()))
             encoded.sequences[place] = sequences[chosen]
             encoded.codes[place] = chunk["code"].to_numpy()[chosen]
             encoded.rows[place] = chunk["row"].to_numpy()[chosen]

@@ -11,8 +11,13 @@ import optuna
 import pandas as pd
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.stacking import HeldOutLogits, Logits, count_outputs, to_logits
-from imdb_sentiment.network.model import require_word_vectors, score_sequences
+from imdb_sentiment.evaluation.stacking import (
+    HeldOutLogits,
+    Logits,
+    count_outputs,
+    to_probabilities,
+)
+from imdb_sentiment.network.model import require_word_vectors, score_logits
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import NO_ROWS_TO_WATCH, format_metrics, train_model
 from imdb_sentiment.parameters import (
@@ -190,7 +195,7 @@ def train_candidate(
         import keras
 
     candidate = _override(hyperparameters, trial.params)
-    scores: list[npt.NDArray[np.float64]] = []
+    scored: list[Logits] = []
     codes: list[npt.NDArray[np.unsignedinteger]] = []
     for fold, (learnt, held_out) in enumerate(held_out_sets, start=1):
         # In a cross-validation, folds are reported instead of epochs, so epochs are not scored.
@@ -204,12 +209,12 @@ def train_candidate(
                 report_epoch,
                 word_vectors=word_vectors,
             )
-            scores.append(score_sequences(model, held_out.sequences))
+            scored.append(score_logits(model, held_out.sequences))
         finally:
             keras.backend.clear_session()  # otherwise memory grows from trial to trial
         codes.append(held_out.codes)
-        hits = np.concatenate(scores).argmax(axis=1) == np.concatenate(codes)
-        accuracy = float(hits.mean())
+        predicted = to_probabilities(np.concatenate(scored)).argmax(axis=1)
+        accuracy = float((predicted == np.concatenate(codes)).mean())
         if len(held_out_sets) > 1:
             logger.info(
                 "Trial %d, fold %d of %d: accuracy %.4f so far",
@@ -219,8 +224,9 @@ def train_candidate(
                 accuracy,
             )
             _report(trial, accuracy, fold, f"pruned after fold {fold}")
-    if np.isfinite(np.concatenate(scores)).all():  # else the network has diverged
-        trial.set_user_attr(HELD_OUT_LOGITS, _encode_logits(to_logits(np.concatenate(scores))))
+    logits = np.concatenate(scored)
+    if (np.abs(logits) < np.finfo(np.float16).max).all():  # else the network has diverged
+        trial.set_user_attr(HELD_OUT_LOGITS, _encode_logits(logits))
     return accuracy
 
 

@@ -54,7 +54,7 @@ def choose_hyperparameters(network: str, **changes: int) -> Hyperparameters:
     )
     values = base["hyperparameters"] | {"units": 75}
     if network == "best":
-        values |= best["hyperparameters"] | {"embedding_size": 200}
+        values |= best["hyperparameters"] | {"embedding_size": 128}
     values |= {"pretrained_embedding": False, "min_steps": 0}
     return Hyperparameters(**values | changes)
 

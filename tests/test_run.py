@@ -362,7 +362,7 @@ def make_imdb(folder: Path) -> None:
     project = make_project(folder)
     lay_over(project, "imdb", {**SMALL, "tuning": {**SMALL["tuning"], "patience": 2}})
     quick = {**SMALL_BEST["hyperparameters"], "min_steps": 0}
-    lay_over(project, "best", SMALL_BEST | {"training": {"networks": 1}, "hyperparameters": quick})
+    lay_over(project, "best", SMALL_BEST | {"hyperparameters": quick})
     with tarfile.open(project / "archive.tar.gz", "w:gz") as tar:
         for i, (text, label) in enumerate(make_reviews(321)):
             half = "train" if i < 200 else "test"

@@ -304,17 +304,17 @@ def train_at_once(
 def score_at_once(
     hyperparameters: Hyperparameters, sequences: npt.NDArray[np.unsignedinteger]
 ) -> npt.NDArray[np.float64]:
-    """Return right and wrong labels of `make_encoded`, as many as the hyperparameters deserve."""
+    """Return logits for right and wrong labels, as many as the hyperparameters deserve."""
     codes = sequences[:, -1].astype(np.intp) - 20
     accuracy = 1 - abs(hyperparameters.dropout_rate - 0.3)
     is_right = np.arange(len(codes)) < accuracy * len(codes)
-    return np.eye(2)[np.where(is_right, codes, 1 - codes)]
+    return np.where(is_right == codes.astype(bool), 5.0, -5.0)[:, np.newaxis]
 
 
 def replace_training(monkeypatch: pytest.MonkeyPatch, train: Any) -> None:
     nodes = "imdb_sentiment.pipelines.tuning.nodes"
     monkeypatch.setattr(f"{nodes}.train_model", train)
-    monkeypatch.setattr(f"{nodes}.score_sequences", score_at_once)
+    monkeypatch.setattr(f"{nodes}.score_logits", score_at_once)
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
@@ -385,14 +385,13 @@ def test_the_logits_of_many_reviews_are_those_of_some_of_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     replace_training(monkeypatch, train_at_once)
-    nodes = "imdb_sentiment.pipelines.tuning.nodes"
 
     def score(_: object, sequences: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.float64]:
-        weights = np.random.default_rng(0).normal(size=(sequences.shape[1], n_labels))
-        scores = np.exp(sequences @ weights / 10)
-        return np.asarray(scores / scores.sum(axis=1, keepdims=True))
+        outputs = 1 if n_labels == 2 else n_labels
+        weights = np.random.default_rng(0).normal(size=(sequences.shape[1], outputs))
+        return np.asarray(sequences @ weights / 10)
 
-    monkeypatch.setattr(f"{nodes}.score_sequences", score)
+    monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.score_logits", score)
     encoded = make_encoded(n_rows, seed=3)
     names = tuple(f"label {code}" for code in range(n_labels))
     rows = np.random.default_rng(1).permutation(n_rows) + 7
@@ -409,18 +408,28 @@ def test_the_logits_of_many_reviews_are_those_of_some_of_them(
     assert gaps.min() >= 1  # each once, in their order
     assert gaps.max() <= np.ceil(n_rows / stored)  # from all parts of the set
     assert (chosen[0], chosen[-1]) == (0, n_rows - 1)
-    scores = score(None, held_out_set.sequences[chosen])
-    expected = log_odds(scores) if n_labels == 2 else np.log(scores)
+    expected = score(None, held_out_set.sequences[chosen])
     assert len(np.unique(expected.round(3))) > 1000
     np.testing.assert_allclose(held_out.logits, expected, rtol=1e-3, atol=1e-6)
 
 
-def test_certainty_is_stored_as_a_finite_number(
-    one_epoch: Hyperparameters, tuning: TuningParameters, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("largest", "is_stored"), [(60_000.0, True), (70_000.0, False)])
+def test_logits_are_stored_if_they_fit_into_float16(
+    *,
+    largest: float,
+    is_stored: bool,
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def score(_: object, sequences: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.float64]:
+        return np.where(np.arange(len(sequences)) == 1, -largest, 40.0)[:, np.newaxis]
+
     replace_training(monkeypatch, train_at_once)
-    _, _, held_out = tune_once(one_epoch, tuning)  # all probabilities are 0 or 1
-    np.testing.assert_allclose(abs(held_out.logits), -np.log(1e-12), rtol=1e-3)
+    monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.score_logits", score)
+    trial, _, held_out = tune_once(one_epoch, tuning)
+    assert trial.state == TrialState.COMPLETE
+    assert set(held_out.logits[:, 0]) == ({40, -largest} if is_stored else set())
 
 
 def test_a_network_that_diverges_leaves_no_logits(

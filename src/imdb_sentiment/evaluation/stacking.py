@@ -27,7 +27,8 @@ class HeldOutLogits:
 
     Attributes:
         rows: Row number of each review in the CSV, shape (reviews,), dtype int64.
-        logits: Logits as from `to_logits`, shape (reviews, outputs), dtype float64.
+        logits: Shape (reviews, 1) for two labels, the log-odds of the second; otherwise (reviews,
+            labels), which need not be normalised. dtype float64.
 
     """
 

@@ -213,7 +213,8 @@ def train_candidate(
         finally:
             keras.backend.clear_session()  # otherwise memory grows from trial to trial
         codes.append(held_out.codes)
-        predicted = to_probabilities(np.concatenate(scored)).argmax(axis=1)
+        logits = np.concatenate(scored)
+        predicted = to_probabilities(logits).argmax(axis=1)
         accuracy = float((predicted == np.concatenate(codes)).mean())
         if len(held_out_sets) > 1:
             logger.info(
@@ -224,7 +225,6 @@ def train_candidate(
                 accuracy,
             )
             _report(trial, accuracy, fold, f"pruned after fold {fold}")
-    logits = np.concatenate(scored)
     if (np.abs(logits) < np.finfo(np.float16).max).all():  # else the network has diverged
         trial.set_user_attr(HELD_OUT_LOGITS, _encode_logits(logits))
     return accuracy

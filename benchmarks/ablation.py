@@ -15,13 +15,15 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-from project import describe_machine, make_project, measure
+import yaml
+from project import ROOT, describe_machine, make_project, measure
 
 DROPOUT = "tuning.search_space.dropout_rate"
 SAME = (
     "split.method=column,split.group_column=block,split.validation_fraction=0.2,"
     f"{DROPOUT}.low=0.5,{DROPOUT}.high=0.5"
 )
+PRESET = yaml.safe_load((ROOT / "conf/best/parameters_data_processing.yml").read_text())
 CHANGES = {
     "the preset": "",
     "one direction": "hyperparameters.bidirectional=false",
@@ -32,7 +34,8 @@ CHANGES = {
     "learning rate 0.001": "hyperparameters.learning_rate=0.001",
     "one epoch": "hyperparameters.epochs=1",
     "embedding trained from scratch": (
-        "hyperparameters.pretrained_embedding=false,hyperparameters.embedding_size=128"
+        "hyperparameters.pretrained_embedding=false,"
+        f"hyperparameters.embedding_size={PRESET['word_vectors']['size']}"
     ),
     "word vectors of their learnt length": "word_vectors.norm=null",
     "5000 words": "tokenizer.vocabulary_size=5000",

@@ -28,6 +28,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import yaml
@@ -48,14 +49,16 @@ WAYS = {
 
 def choose_hyperparameters(network: str, **changes: int) -> Hyperparameters:
     """Return the hyperparameters of a preset, with random instead of pretrained vectors."""
-    base, best = (
-        yaml.safe_load((ROOT / f"conf/{preset}/parameters_tuning.yml").read_text())
-        for preset in ("base", "best")
-    )
-    values = base["hyperparameters"] | {"units": 75}
+
+    def read(file: str) -> dict[str, Any]:
+        values: dict[str, Any] = yaml.safe_load((ROOT / "conf" / file).read_text())
+        return values
+
+    values = read("base/parameters_tuning.yml")["hyperparameters"] | {"units": 75}
     if network == "best":
-        values |= best["hyperparameters"] | {"embedding_size": 128}
-    values |= {"pretrained_embedding": False, "min_steps": 0}
+        values |= read("best/parameters_tuning.yml")["hyperparameters"]
+    size = read(f"{network}/parameters_data_processing.yml")["word_vectors"]["size"]
+    values |= {"pretrained_embedding": False, "embedding_size": size, "min_steps": 0}
     return Hyperparameters(**values | changes)
 
 

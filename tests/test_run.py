@@ -405,6 +405,13 @@ def imdb(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
             ],
             120,
         ),
+        (
+            [
+                "kedro run --env best --params reviews_file=imdb_reviews.csv,"
+                "unlabelled_file=imdb_unlabelled_reviews.csv,split.method=column"
+            ],
+            120,
+        ),
     ],
 )
 def test_the_presets_do_the_whole_job(commands: list[str], test_rows: int, imdb: Path) -> None:
@@ -413,6 +420,9 @@ def test_the_presets_do_the_whole_job(commands: list[str], test_rows: int, imdb:
     metrics = json.loads((imdb / "data/08_reporting/metrics.json").read_text())
     assert metrics["file"] == "imdb_reviews.csv"
     assert metrics["test_rows"] == test_rows
+    if "--env best" in commands[0]:
+        pretrained = pd.read_pickle(imdb / "data/04_feature/pretrained_weights.pkl")
+        assert bool(pretrained) == ("unlabelled_file" in commands[0])
     if "split.group_column=block" in commands[0]:
         blocks = pd.read_csv(imdb / "data/01_raw/imdb_reviews.csv")["block"]
         folder = imdb / "data/05_model_input"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
-from helpers import make_reviews, write_csv
+from helpers import make_encoded, make_reviews, write_csv
 from imdb_sentiment.datasets import (
     AtomicDataset,
     ChunkedCSVDataset,
@@ -20,6 +21,8 @@ from imdb_sentiment.datasets import (
 )
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import (
+    Hyperparameters,
+    LanguageModelParameters,
     ReviewsParameters,
     SplitParameters,
     TokenizerParameters,
@@ -33,8 +36,10 @@ from imdb_sentiment.pipelines.data_processing.nodes import (
     encode_reviews,
     fit_tokenizer,
     fit_word_vectors,
+    pretrain_network,
     split_reviews,
 )
+from imdb_sentiment.text.tokenizer import train_tokenizer
 
 
 def as_chunks(
@@ -274,6 +279,39 @@ def test_word_vectors_know_no_held_out_row(
     assert not np.allclose(some, other)
 
 
+@pytest.mark.parametrize(("passes", "more"), [(1, ["new one", "one"]), (0, ["new one"]), (1, [])])
+def test_the_network_is_pretrained_if_there_are_unlabelled_reviews(
+    passes: int, more: list[str], conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Any] = []
+
+    def pretrain(texts: npt.NDArray[np.uint16], *arguments: Any) -> tuple[Any, ...]:
+        read.append(texts)
+        return arguments
+
+    monkeypatch.setattr("imdb_sentiment.pipelines.data_processing.nodes.pretrain_lstm", pretrain)
+    train, vectors = make_encoded(5), np.zeros((2, 2), np.float32)
+    tokenizer = train_tokenizer(
+        ["one"], TokenizerParameters(kind="words", vocabulary_size=9, sequence_length=6)
+    )
+    settings = LanguageModelParameters(**conf["language_model"] | {"passes": passes})
+    hyperparameters = Hyperparameters(**conf["hyperparameters"])
+    weights: Any = pretrain_network(
+        train=train,
+        clean_unlabelled_reviews=[pd.DataFrame({"text": [text]}, dtype="str") for text in more],
+        tokenizer=tokenizer,
+        word_vectors=vectors,
+        hyperparameters=hyperparameters,
+        language_model=settings,
+    )
+    if not passes or not more:
+        assert weights == ()
+        assert read == []
+        return
+    assert weights == (vectors, hyperparameters, settings)
+    assert read[0].tolist() == [*train.sequences.tolist(), [0, 0, 0, 0, 0, 2], [0, 0, 0, 0, 0, 2]]
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -392,6 +430,10 @@ def test_the_pipeline_runs_on_a_few_rows(
             "params:split": MemoryDataset(split),
             "params:tokenizer": MemoryDataset(tokenizer_parameters),
             "params:word_vectors": MemoryDataset(WordVectorsParameters(**conf["word_vectors"])),
+            "params:hyperparameters": MemoryDataset(Hyperparameters(**conf["hyperparameters"])),
+            "params:language_model": MemoryDataset(
+                LanguageModelParameters(**conf["language_model"])
+            ),
             "unlabelled_reviews": ChunkedCSVDataset(filepath=None),
         }
     )

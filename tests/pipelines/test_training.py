@@ -125,9 +125,29 @@ def test_the_best_hyperparameters_shape_the_model(
 
 
 def test_the_embedding_begins_with_the_word_vectors(training: TrainingParameters) -> None:
-    still = small_hyperparameters(pretrained_embedding=True, learning_rate=1e-9)
+    still = small_hyperparameters(
+        pretrained_embedding=True, learning_rate=1e-9, naive_bayes_scale=0.0
+    )
     model, _ = fit(make_encoded(40), make_encoded(20, seed=2), still, training)
     np.testing.assert_allclose(model.layers[0].get_weights()[0], VECTORS, atol=1e-6)
+
+
+def test_the_network_begins_with_the_pretrained_weights(training: TrainingParameters) -> None:
+    still = small_hyperparameters(
+        pretrained_embedding=True, learning_rate=1e-9, units=3, naive_bayes_scale=0.0
+    )
+    shapes = [(VECTORS.shape[0], 4), (4, 12), (3, 12), (12,)]
+    pretrained = [np.full(shape, 0.1, np.float32) for shape in shapes]
+    model, _ = fit_best_model(
+        train=make_encoded(40),
+        validation=make_encoded(20, seed=2),
+        best_hyperparameters=still,
+        word_vectors=VECTORS,
+        pretrained_weights=pretrained,
+        training=training,
+    )
+    for found, given in zip(model.get_weights(), pretrained, strict=False):
+        np.testing.assert_allclose(found, given, atol=1e-6)
 
 
 def test_early_stopping_needs_rows_held_out(training: TrainingParameters) -> None:
@@ -554,6 +574,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "validation": MemoryDataset(data.validation),
             "clean_reviews": MemoryDataset(data.chunks),
             "word_vectors": MemoryDataset(VECTORS),
+            "pretrained_weights": MemoryDataset(()),
             "tokenizer": MemoryDataset(data.tokenizer, copy_mode="assign"),
             "best_hyperparameters": MemoryDataset(small_hyperparameters(pretrained_embedding=True)),
             "network_held_out": MemoryDataset(trial),

@@ -16,7 +16,7 @@ from helpers import base_parameters, make_encoded
 from imdb_sentiment.datasets import AtomicDataset, OptunaStorageDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.stacking import HeldOutLogits
-from imdb_sentiment.network.model import score_sequences
+from imdb_sentiment.network.model import PretrainedWeights, score_sequences
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (
     Hyperparameters,
@@ -62,12 +62,14 @@ def tune(
     held_out_sets: list[HeldOutSet] | None = None,
     *,
     vectors: npt.NDArray[np.float32] = NO_VECTORS,
+    pretrained: PretrainedWeights = (),
     training: TrainingParameters = TRAINING,
 ) -> tuple[optuna.Study, Hyperparameters, HeldOutLogits]:
     return tune_hyperparameters(
         storage,
         held_out_sets or [(TRAIN, VALIDATION)],
         vectors,
+        pretrained_weights=pretrained,
         hyperparameters=hyperparameters,
         tuning=tuning,
         training=training,
@@ -336,7 +338,7 @@ def test_epochs_are_reported_and_a_lost_trial_ends(
     replace_training(monkeypatch, train_two_epochs)
     study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(lower=0.3 if is_lost else 0))
     trial = study.ask()
-    data = ([(TRAIN, VALIDATION)], NO_VECTORS)
+    data = ([(TRAIN, VALIDATION)], NO_VECTORS, ())
     if is_lost:
         with pytest.raises(optuna.TrialPruned, match="after epoch 1"):
             train_candidate(trial, data, one_epoch, tuning)
@@ -364,11 +366,11 @@ def test_a_lost_trial_ends_after_a_fold(
     sets = divide(TRAIN, VALIDATION, tuning, split, folds=3)
     study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(lower=0.6))
     with pytest.raises(optuna.TrialPruned, match="after fold 1"):
-        train_candidate(study.ask(), (sets, NO_VECTORS), poor, tuning)
+        train_candidate(study.ask(), (sets, NO_VECTORS, ()), poor, tuning)
     assert study.get_trials()[0].intermediate_values == {0: 0.5}
     assert trained == [sets[0][0]]
     good = one_epoch.model_copy(update={"dropout_rate": 0.3})
-    assert train_candidate(study.ask(), (sets, NO_VECTORS), good, tuning) == 1
+    assert train_candidate(study.ask(), (sets, NO_VECTORS, ()), good, tuning) == 1
     assert study.get_trials()[1].intermediate_values == {0: 1, 1: 1, 2: 1}
 
 
@@ -522,6 +524,65 @@ def test_word_vectors_belong_to_the_origin_where_they_are_used(
         tune_with(used, others, used=True)
 
 
+def make_pretrained(units: int = 3, width: int = 4) -> list[npt.NDArray[np.float32]]:
+    """Return weights like those of `pretrain_lstm`, of an LSTM in one direction."""
+    shapes = [(30, width), (width, 4 * units), (units, 4 * units), (4 * units,)]
+    rng = np.random.default_rng(units)
+    return [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+
+
+def test_trials_start_from_the_pretrained_weights(
+    one_epoch: Hyperparameters, tuning: TuningParameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[Any] = []
+
+    def train(*arguments: Any, **options: Any) -> Any:
+        starts.append(options["pretrained"])
+        return train_at_once(*arguments[:2])
+
+    replace_training(monkeypatch, train)
+    storage = optuna.storages.InMemoryStorage()
+    space = {"dropout_rate": {"type": "float", "low": 0.2, "high": 0.5}}
+    one = TuningParameters(**tuning.model_dump() | {"n_trials": 1, "search_space": space})
+    chosen = one_epoch.model_copy(update={"pretrained_embedding": True, "units": 3})
+    pretrained = make_pretrained()
+    tune(storage, chosen, one, pretrained=pretrained)
+    assert starts == [pretrained]
+    tune(storage, chosen, one, pretrained=pretrained)
+    with pytest.raises(InputError, match="another data"):
+        tune(storage, chosen, one, pretrained=[2 * weights for weights in pretrained])
+
+
+@pytest.mark.parametrize(
+    ("change", "searched", "message"),
+    [
+        ({}, ["units"], "can't have units, which the pretrained LSTM determines"),
+        ({"units": 4}, [], "another size or another number of directions"),
+        ({"bidirectional": True}, [], "another size or another number of directions"),
+        ({"pretrained_embedding": False, "units": 4}, ["units"], None),  # not used
+    ],
+)
+@pytest.mark.usefixtures("no_training")
+def test_an_lstm_of_another_shape_than_the_pretrained_one_is_refused_before_any_trial(
+    change: dict[str, Any],
+    searched: list[str],
+    message: str | None,
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+) -> None:
+    space = {name: {"type": "int", "low": 3, "high": 4} for name in searched}
+    one = TuningParameters(**tuning.model_dump() | {"n_trials": 1, "search_space": space})
+    settings = {"pretrained_embedding": True, "units": 3} | change
+    chosen = one_epoch.model_copy(update=settings)
+    storage = optuna.storages.InMemoryStorage()
+    if message is None:
+        tune(storage, chosen, one, pretrained=make_pretrained())
+        return
+    with pytest.raises(InputError, match=message):
+        tune(storage, chosen, one, pretrained=make_pretrained())
+    assert storage.get_all_studies() == []
+
+
 @pytest.mark.parametrize(
     ("name", "searched", "message"),
     [
@@ -562,6 +623,7 @@ def test_every_hyperparameter_can_be_searched(
         "spatial_dropout_rate": {"type": "float", "low": 0.0, "high": 0.5},
         "recurrent_dropout_rate": {"type": "categorical", "choices": [0.0, 0.2]},
         "chrono_initialization": {"type": "int", "low": 0, "high": 9},
+        "naive_bayes_scale": {"type": "categorical", "choices": [0.0, 1.0]},
         "gradient_clip_norm": {"type": "float", "low": 0.1, "high": 10.0, "log": True},
         "ema_momentum": {"type": "categorical", "choices": [0.0, 0.9]},
         "early_stopping_patience": {"type": "int", "low": 0, "high": 1},
@@ -681,6 +743,7 @@ def run_pipeline(
             "validation": MemoryDataset(VALIDATION),
             "test": MemoryDataset(TEST),
             "word_vectors": MemoryDataset(NO_VECTORS),
+            "pretrained_weights": MemoryDataset(()),
             "study_storage": OptunaStorageDataset(filepath=str(folder / "study.db")),
             "study": AtomicDataset(
                 filepath=str(folder / "study.pkl"), dataset="pickle.PickleDataset"

@@ -3,6 +3,7 @@
 TensorFlow is imported inside the functions that need it.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +17,9 @@ from imdb_sentiment.text.batching import count_tokens, cut_padding, group_by_len
 
 # A `keras.Model`. Kedro resolves annotations when a run begins, before TensorFlow is imported.
 KerasModel: TypeAlias = Any
+
+# Weights of the embedding, followed by those of the first LSTM in Keras's order.
+PretrainedWeights: TypeAlias = Sequence[npt.NDArray[np.float32]]
 
 PREDICTION_BATCH_SIZE = 256
 
@@ -125,6 +129,50 @@ def _initialize_gates(layer: Any, longest: int) -> None:
         forget = ops.log(random.uniform((layer.units,), 1, max(longest - 1, 2)))
         rest = ops.zeros(2 * layer.units)
         layer.cell.bias.assign(ops.concatenate([-forget, forget, rest]))  # Keras's order of gates
+
+
+def set_lstm_weights(model: KerasModel, weights: PretrainedWeights) -> None:
+    """Let the first LSTM of a network start from pretrained weights.
+
+    If its inputs have more dimensions than those of the pretrained LSTM, the initial weights of the
+    further ones, which come last, are kept.
+
+    Args:
+        model: From `build_model`.
+        weights: From `pretrain_lstm`; those of the embedding are not used.
+
+    """
+    from keras import layers
+
+    lstm = next(x for x in model.layers if isinstance(x, layers.LSTM | layers.Bidirectional))
+    lstm.set_weights(
+        [
+            np.concatenate([pretrained, initial[len(pretrained) :]])
+            for pretrained, initial in zip(weights[1:], lstm.get_weights(), strict=True)
+        ]
+    )
+
+
+def require_pretrained_shape(weights: PretrainedWeights, hyperparameters: Hyperparameters) -> None:
+    """Check that pretrained weights are those of the LSTM that the hyperparameters describe.
+
+    Args:
+        weights: From `pretrain_lstm`.
+        hyperparameters: Shape of the network.
+
+    Raises:
+        InputError: They belong to an LSTM of another shape.
+
+    """
+    directions = 2 if hyperparameters.bidirectional else 1
+    per_direction = 3  # kernel, recurrent kernel of shape (units, 4 units), bias
+    is_same = len(weights) == 1 + per_direction * directions
+    if not is_same or len(weights[2]) != hyperparameters.units:
+        raise InputError(
+            "the pretrained LSTM has another size or another number of directions than "
+            "hyperparameters.units and bidirectional say: run data_processing and tuning with the "
+            "same hyperparameters (language_model.passes: 0 for no pretraining)"
+        )
 
 
 def require_word_vectors(

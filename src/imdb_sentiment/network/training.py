@@ -8,7 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.network.model import PREDICTION_BATCH_SIZE, KerasModel, build_model
+from imdb_sentiment.network.model import (
+    PREDICTION_BATCH_SIZE,
+    KerasModel,
+    PretrainedWeights,
+    build_model,
+    require_pretrained_shape,
+    require_word_vectors,
+    set_lstm_weights,
+)
+from imdb_sentiment.network.naive_bayes import FULL_SCALE_ROWS, compute_log_count_ratios
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.text.batching import cut_padding, group_by_length
@@ -33,6 +42,7 @@ def train_model(
     on_epoch_end: EpochCallback | None = None,
     *,
     word_vectors: npt.NDArray[np.float32] | None = None,
+    pretrained: PretrainedWeights = (),
     callbacks: Sequence[Any] = (),
 ) -> tuple[KerasModel, History]:
     """Build a network and train it.
@@ -45,7 +55,10 @@ def train_model(
         validation: Reviews to score after each epoch.
         on_epoch_end: Called after each epoch with its number, counted from 1, the maximum number of
             epochs, and the metrics of the epoch.
-        word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width).
+        word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width). With
+            `naive_bayes_scale`, the log-count ratios of `train` are added as further columns.
+        pretrained: Weights from `pretrain_lstm`, with which a pretrained embedding and the first
+            LSTM start instead; empty for none.
         callbacks: Further instances of `keras.callbacks.Callback`.
 
     Returns:
@@ -54,7 +67,8 @@ def train_model(
 
     Raises:
         InputError: The embedding is pretrained, but there are no word vectors, or early stopping is
-            on, but there are no validation reviews.
+            on, but there are no validation reviews; the pretrained weights belong to an LSTM of
+            another shape.
 
     """
     hp = hyperparameters
@@ -66,7 +80,19 @@ def train_model(
 
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+    if not hp.pretrained_embedding:
+        pretrained = ()
+    if pretrained:
+        require_pretrained_shape(pretrained, hp)
+    if hp.pretrained_embedding:
+        word_vectors = pretrained[0] if pretrained else word_vectors
+        if hp.naive_bayes_scale:
+            vectors = require_word_vectors(word_vectors, train.vocabulary_size)
+            scale = hp.naive_bayes_scale * min(1.0, FULL_SCALE_ROWS / len(train))
+            word_vectors = np.hstack([vectors, scale * compute_log_count_ratios(train)])
     model = build_model(hp, train.vocabulary_size, len(train.labels), word_vectors)
+    if pretrained:
+        set_lstm_weights(model, pretrained)
     epochs = hp.count_epochs(len(train))
     batches = _make_batches(train, hp.batch_size, np.random.default_rng(seed))
     if hp.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
@@ -94,11 +120,10 @@ def train_model(
         )
 
     fitted = model
-    if not tf.config.list_physical_devices("GPU"):  # on a GPU, Keras's own LSTM is fast
+    if can_fuse():
         from imdb_sentiment.network.fused_lstm import make_fused_twin
 
-        parts = min(count_threads(), max(1, hp.batch_size // ROWS_PER_THREAD))
-        fitted = make_fused_twin(model, parts)  # it shares the model's weights
+        fitted = make_fused_twin(model, count_parts(hp.batch_size))  # it shares the model's weights
     history = fitted.fit(
         batches,
         validation_data=_make_batches(validation, PREDICTION_BATCH_SIZE) if validation else None,
@@ -113,6 +138,18 @@ def train_model(
 def format_metrics(metrics: dict[str, float]) -> str:
     """Return the metrics of an epoch as text for a log."""
     return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+
+
+def can_fuse() -> bool:
+    """Return whether the LSTM is trained as one operation: on a GPU, Keras's own is fast."""
+    import tensorflow as tf
+
+    return not tf.config.list_physical_devices("GPU")
+
+
+def count_parts(batch_size: int) -> int:
+    """Return the number of parts of a batch that a fused LSTM computes in parallel."""
+    return min(count_threads(), max(1, batch_size // ROWS_PER_THREAD))
 
 
 def count_threads() -> int:
@@ -148,14 +185,25 @@ def _make_batches(
         for rows in group_by_length(lengths, batch_size, rng):
             yield cut_padding(sequences[rows]).astype(np.int32), codes[rows]
 
-    dataset = tf.data.Dataset.from_generator(
-        generate,
-        output_signature=(
-            tf.TensorSpec((None, None), tf.int32),
-            tf.TensorSpec((None,), tf.int32),
-        ),
-    )
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(lengths) // batch_size)))
+    signature = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32))
+    return make_dataset(generate, signature, n_batches=-(-len(lengths) // batch_size))
+
+
+def make_dataset(
+    generate: Callable[[], Iterator[Any]], signature: tuple[Any, ...], n_batches: int
+) -> Any:
+    """Return a `tf.data.Dataset` of the batches of a generator.
+
+    Args:
+        generate: Called once per epoch; yields the batches.
+        signature: A `tf.TensorSpec` for each part of a batch.
+        n_batches: Number of batches per epoch.
+
+    """
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(n_batches))
     # The autotuner of tf.data sleeps 10, 20, 40, … ms, and an iterator ends only when it wakes: an
     # epoch of 21 s would take 41 s.
     options = tf.data.Options()

@@ -6,6 +6,7 @@ runs. Default values are in conf/base only, and an unknown key is an error.
 
 from imdb_sentiment.parameters.base import Parameters
 from imdb_sentiment.parameters.data_processing import (
+    LanguageModelParameters,
     ReviewsParameters,
     SplitParameters,
     TokenizerParameters,
@@ -26,6 +27,7 @@ __all__ = [
     "CustomReviewsParameters",
     "Hyperparameters",
     "InferenceParameters",
+    "LanguageModelParameters",
     "NgramsParameters",
     "Parameters",
     "ReportParameters",

@@ -99,3 +99,21 @@ class WordVectorsParameters(Parameters):
     window: Annotated[int, Field(ge=1)]
     norm: Annotated[float, Field(gt=0)] | None
     seed: int
+
+
+class LanguageModelParameters(Parameters):
+    """How the LSTM is pretrained as a language model if there are unlabelled reviews.
+
+    Attributes:
+        passes: Number of passes over the training reviews and the unlabelled ones; 0 for no such
+            pretraining.
+        batch_size: Number of reviews per gradient step.
+        learning_rate: Initial learning rate of Adam, which decays to 0 with a cosine.
+        seed: Seed of the weights, of the order of the reviews and of what is predicted.
+
+    """
+
+    passes: Annotated[int, Field(ge=0)]
+    batch_size: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    seed: int

@@ -25,6 +25,10 @@ class Hyperparameters(Parameters):
     Attributes:
         embedding_size: Size of the word vectors, unless they are pretrained.
         pretrained_embedding: Whether the embedding starts from `word_vectors`, with their size.
+        naive_bayes_scale: Factor of the log-count ratios of naive Bayes, which a pretrained
+            embedding has next to the word vectors, one for each output (Wang and Manning, ACL
+            2012). With more than 2,000 rows to learn from, it decreases as 2,000 divided by their
+            number. 0 for no ratios.
         spatial_dropout_rate: Fraction of the dimensions of the word vectors dropped in training,
             the same ones for all words of a review (Tompson et al., CVPR 2015).
         bidirectional: Whether a second LSTM reads each review backwards (Graves and Schmidhuber,
@@ -57,6 +61,7 @@ class Hyperparameters(Parameters):
 
     embedding_size: Annotated[int, Field(ge=1)]
     pretrained_embedding: bool
+    naive_bayes_scale: Annotated[float, Field(ge=0)]
     spatial_dropout_rate: Annotated[float, Field(ge=0, lt=1)]
     bidirectional: bool
     lstm_layers: Annotated[int, Field(ge=1)]

@@ -15,7 +15,10 @@ import pandas as pd
 from tokenizers import Tokenizer
 
 from imdb_sentiment.errors import InputError, require_column
+from imdb_sentiment.network.language_model import pretrain_lstm
 from imdb_sentiment.parameters import (
+    Hyperparameters,
+    LanguageModelParameters,
     ReviewsParameters,
     SplitParameters,
     TokenizerParameters,
@@ -309,6 +312,48 @@ def fit_word_vectors(
             yield from chunk["text"]
 
     return train_word_vectors(iterate_texts(), tokenizer, word_vectors)
+
+
+def pretrain_network(
+    *,
+    train: EncodedReviews,
+    clean_unlabelled_reviews: Iterable[pd.DataFrame],
+    tokenizer: Tokenizer,
+    word_vectors: npt.NDArray[np.float32],
+    hyperparameters: Hyperparameters,
+    language_model: LanguageModelParameters,
+) -> tuple[npt.NDArray[np.float32], ...]:
+    """Pretrain the embedding and the LSTM, if there are unlabelled reviews.
+
+    Args:
+        train: From `encode_reviews`: further texts, whose labels are not used.
+        clean_unlabelled_reviews: Chunks with the column `text`; possibly none.
+        tokenizer: From `fit_tokenizer`.
+        word_vectors: From `fit_word_vectors`, shape (vocabulary, size).
+        hyperparameters: Shape of the LSTM.
+        language_model: Number of passes, batch size, learning rate and seed.
+
+    Returns:
+        Weights of the embedding and the LSTM, from `pretrain_lstm`; empty without passes, without
+        unlabelled reviews, and if the embedding is not to be pretrained.
+
+    Raises:
+        InputError: There are no word vectors to start from, or the training has diverged.
+
+    """
+    if not language_model.passes or not hyperparameters.pretrained_embedding:
+        return ()
+    unlabelled = [
+        encode_texts(tokenizer, chunk["text"].tolist()) for chunk in clean_unlabelled_reviews
+    ]
+    if not any(map(len, unlabelled)):
+        return ()
+    return pretrain_lstm(
+        np.concatenate([train.sequences, *unlabelled]),
+        word_vectors,
+        hyperparameters,
+        language_model,
+    )
 
 
 def encode_reviews(

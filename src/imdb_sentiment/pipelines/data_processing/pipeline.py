@@ -9,12 +9,13 @@ from imdb_sentiment.pipelines.data_processing.nodes import (
     encode_reviews,
     fit_tokenizer,
     fit_word_vectors,
+    pretrain_network,
     split_reviews,
 )
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Return the pipeline from the raw CSV to the encoded sets."""
+    """Return the pipeline from the raw CSV to the encoded sets and the pretrained weights."""
     return Pipeline(
         [
             Node(
@@ -63,6 +64,19 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 inputs=["clean_reviews", "tokenizer", "params:reviews"],
                 outputs=["train", "validation", "test"],
                 name="encode_reviews",
+            ),
+            Node(
+                func=pretrain_network,
+                inputs={
+                    "train": "train",
+                    "clean_unlabelled_reviews": "clean_unlabelled_reviews",
+                    "tokenizer": "tokenizer",
+                    "word_vectors": "word_vectors",
+                    "hyperparameters": "params:hyperparameters",
+                    "language_model": "params:language_model",
+                },
+                outputs="pretrained_weights",
+                name="pretrain_network",
             ),
         ],
         namespace="data_processing",

@@ -20,13 +20,14 @@ from imdb_sentiment.evaluation.predictions import choose_texts
 from imdb_sentiment.evaluation.stacking import (
     DEFAULT_SHARE,
     HeldOutLogits,
+    Logits,
     Weights,
     count_outputs,
     fit_weights,
 )
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
-from imdb_sentiment.network.model import KerasModel, score_logits
+from imdb_sentiment.network.model import KerasModel, PretrainedWeights, score_logits
 from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
 from imdb_sentiment.network.training import History, format_metrics, train_model
 from imdb_sentiment.parameters import (
@@ -108,9 +109,12 @@ def fit_ngrams(
     held_out = divide_reviews(train, validation, tuning, split)
     rows = np.concatenate([scored.rows for _, scored in held_out])
     codes = np.concatenate([scored.codes for _, scored in held_out])
-    logits = np.concatenate(
-        [fit(learnt).score([hashes[row] for row in scored.rows]) for learnt, scored in held_out]
-    )
+
+    def score(learnt: EncodedReviews, scored: EncodedReviews) -> Logits:
+        fitted = model if learnt is training_set else fit(learnt)
+        return fitted.score([hashes[row] for row in scored.rows])
+
+    logits = np.concatenate([score(learnt, scored) for learnt, scored in held_out])
     # The logits of a regularised linear model are too small. Scaled, those of both parts of the
     # average mean the same, and so does a share of 0.5.
     factor = fit_weights(logits, None, codes, None).network
@@ -123,6 +127,7 @@ def fit_best_model(
     validation: EncodedReviews,
     best_hyperparameters: Hyperparameters,
     word_vectors: npt.NDArray[np.float32],
+    pretrained_weights: PretrainedWeights = (),
     training: TrainingParameters,
 ) -> tuple[KerasModel, History]:
     """Train one or several networks with the best hyperparameters, as the best trial was.
@@ -132,6 +137,7 @@ def fit_best_model(
         validation: Reviews to learn from as well, or to score after each epoch.
         best_hyperparameters: From the tuning pipeline.
         word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width).
+        pretrained_weights: From `pretrain_network`; empty for none.
         training: Says whether to learn from the validation reviews, the number of networks, and the
             seed.
 
@@ -155,6 +161,7 @@ def fit_best_model(
             held_out,
             _log_epoch,
             word_vectors=word_vectors,
+            pretrained=pretrained_weights,
         )
         networks.append(network)
         histories.append(history)

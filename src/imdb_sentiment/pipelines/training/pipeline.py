@@ -41,6 +41,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "validation": "validation",
                     "best_hyperparameters": "best_hyperparameters",
                     "word_vectors": "word_vectors",
+                    "pretrained_weights": "pretrained_weights",
                     "training": "params:training",
                 },
                 outputs=["model", "history"],

@@ -17,7 +17,12 @@ from imdb_sentiment.evaluation.stacking import (
     count_outputs,
     to_probabilities,
 )
-from imdb_sentiment.network.model import require_word_vectors, score_logits
+from imdb_sentiment.network.model import (
+    PretrainedWeights,
+    require_pretrained_shape,
+    require_word_vectors,
+    score_logits,
+)
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import NO_ROWS_TO_WATCH, format_metrics, train_model
 from imdb_sentiment.parameters import (
@@ -41,6 +46,7 @@ from imdb_sentiment.text.encoded_reviews import EncodedReviews, compute_fingerpr
 
 logger = logging.getLogger(__name__)
 
+PRETRAINED = {"bidirectional", "chrono_initialization", "units"}  # with the pretrained weights
 HELD_OUT_LOGITS = "held_out_logits"  # name of the user attribute of a trial
 MAX_STORED_ROWS = 5000
 MAX_STORED_NUMBERS = 20_000  # 53 kB of text: MySQL's limit for an attribute is 64 kB
@@ -84,6 +90,7 @@ def tune_hyperparameters(
     held_out_sets: list[HeldOutSet],
     word_vectors: npt.NDArray[np.float32],
     *,
+    pretrained_weights: PretrainedWeights = (),
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
     training: TrainingParameters,
@@ -99,6 +106,7 @@ def tune_hyperparameters(
         study_storage: Storage of the study; every trial is written to it when it ends.
         held_out_sets: From `hold_out_reviews`.
         word_vectors: Initial values of a pretrained embedding, shape (vocabulary, size).
+        pretrained_weights: From `pretrain_network`; empty for none.
         hyperparameters: Values of the hyperparameters that are not searched.
         tuning: Search space, number of trials, sampler, pruner, workers, seed, name of the study.
         training: Whether rows will be held out when the final model is trained.
@@ -109,23 +117,25 @@ def tune_hyperparameters(
 
     Raises:
         InputError: The study of that name was made with other data, another search space or another
-            protocol; a hyperparameter requires word vectors or held-out rows that are missing; no
-            trial has completed; Dask is needed but missing.
+            protocol; a hyperparameter requires word vectors or held-out rows that are missing, or
+            is another than that of the pretrained LSTM; no trial has completed; Dask is needed but
+            missing.
 
     """
     vocabulary_size = held_out_sets[0][0].vocabulary_size
-    _require_inputs(vocabulary_size, word_vectors, hyperparameters, tuning, training)
+    initial = (word_vectors, *pretrained_weights)
+    _require_inputs(vocabulary_size, initial, hyperparameters, tuning, training)
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the search has a log of its own
     with open_workers(tuning.workers, tuning.scheduler_address) as workers:
         storage = workers.share_storage(study_storage) if tuning.dask_storage else study_storage
         study = _open_study(storage, tuning)
-        origin = _describe_origin(held_out_sets, word_vectors, hyperparameters, tuning)
+        origin = _describe_origin(held_out_sets, initial, hyperparameters, tuning)
         _require_same_origin(study.optuna_study, origin)
         try:
             run_trials(
                 study,
                 partial(train_candidate, hyperparameters=hyperparameters, tuning=tuning),
-                (held_out_sets, word_vectors),
+                (held_out_sets, word_vectors, pretrained_weights),
                 workers=workers,
                 timeout=tuning.timeout,
                 patience=tuning.patience,
@@ -156,7 +166,7 @@ def tune_hyperparameters(
 
 def train_candidate(
     trial: optuna.Trial,
-    data: tuple[list[HeldOutSet], npt.NDArray[np.float32]],
+    data: tuple[list[HeldOutSet], npt.NDArray[np.float32], PretrainedWeights],
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
 ) -> float:
@@ -168,7 +178,7 @@ def train_candidate(
     Args:
         trial: The trial. The accuracy after each epoch is reported to it, or with cross-validation
             that after each fold.
-        data: From `hold_out_reviews`, and word vectors.
+        data: From `hold_out_reviews`, word vectors, and pretrained weights.
         hyperparameters: Values of the hyperparameters that are not searched.
         tuning: Seed of the training.
 
@@ -180,7 +190,7 @@ def train_candidate(
         TrialPruned: The pruner has ended the trial.
 
     """
-    held_out_sets, word_vectors = data
+    held_out_sets, word_vectors, pretrained = data
 
     def report_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
         scored_on = tuning.evaluate_on if len(held_out_sets) == 1 else "held-out"
@@ -208,6 +218,7 @@ def train_candidate(
                 held_out if is_watched else None,
                 report_epoch,
                 word_vectors=word_vectors,
+                pretrained=pretrained,
             )
             scored.append(score_logits(model, held_out.sequences))
         finally:
@@ -293,13 +304,26 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
 
 def _require_inputs(
     vocabulary_size: int,
-    word_vectors: npt.NDArray[np.float32],
+    initial: PretrainedWeights,
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
     training: TrainingParameters,
 ) -> None:
+    """Check, before any trial, what all of them need.
+
+    `initial` has the word vectors, followed by the pretrained weights, if any.
+    """
     if _may_be_on("pretrained_embedding", hyperparameters, tuning):
-        require_word_vectors(word_vectors, vocabulary_size)
+        word_vectors, *pretrained = initial
+        require_word_vectors(pretrained[0] if pretrained else word_vectors, vocabulary_size)
+        if pretrained and (searched := PRETRAINED & tuning.search_space.keys()):
+            raise InputError(
+                f"tuning.search_space can't have {', '.join(sorted(searched))}, which the "
+                "pretrained LSTM determines: set it to null, or run data_processing again with "
+                "language_model.passes: 0"
+            )
+        if pretrained:
+            require_pretrained_shape(pretrained, hyperparameters)
     if training.use_validation_rows and _may_be_on(
         "early_stopping_patience", hyperparameters, tuning
     ):
@@ -352,15 +376,18 @@ def _copy_into_memory(study: SharedStudy) -> optuna.Study:
 
 def _describe_origin(
     held_out_sets: list[HeldOutSet],
-    word_vectors: npt.NDArray[np.float32],
+    initial: PretrainedWeights,
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
 ) -> dict[str, Any]:
-    """Return what all trials of a study must have in common, as JSON values."""
+    """Return what all trials of a study must have in common, as JSON values.
+
+    `initial` has the word vectors, followed by the pretrained weights, if any.
+    """
     fixed = hyperparameters.model_dump(exclude=set(tuning.search_space))
     data = [reviews.fingerprint() for pair in held_out_sets for reviews in pair]
     if _may_be_on("pretrained_embedding", hyperparameters, tuning):
-        data.append(compute_fingerprint(word_vectors))
+        data.append(compute_fingerprint(*initial))
     space = {name: range_.model_dump(mode="json") for name, range_ in tuning.search_space.items()}
     return {  # the data last, since other folds are other data as well
         "search space": space,

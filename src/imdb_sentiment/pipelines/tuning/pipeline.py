@@ -25,6 +25,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "study_storage": "study_storage",
                     "held_out_sets": "held_out_sets",
                     "word_vectors": "word_vectors",
+                    "pretrained_weights": "pretrained_weights",
                     "hyperparameters": "params:hyperparameters",
                     "tuning": "params:tuning",
                     "training": "params:training",

@@ -1,0 +1,264 @@
+"""Pretraining of the LSTM as a language model, on texts without labels.
+
+After Dai and Le, "Semi-supervised Sequence Learning" (NeurIPS 2015): an LSTM that has learnt to
+predict text is a better start for a classifier than a random one. As in Johnson and Zhang,
+"Supervised and Semi-Supervised Text Categorization using LSTM for Region Embeddings" (ICML 2016),
+it predicts which words occur next, in any order and without the most frequent ones, since those say
+little about the content. The loss is that of negative sampling (Mikolov et al., NeurIPS 2013).
+
+TensorFlow is imported inside the functions that need it.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.network.model import build_model
+from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
+from imdb_sentiment.network.training import can_fuse, count_parts, make_dataset
+from imdb_sentiment.parameters import Hyperparameters, LanguageModelParameters
+from imdb_sentiment.text.batching import count_tokens, cut_padding, group_by_length
+
+logger = logging.getLogger(__name__)
+
+WINDOW = 5  # how many tokens ahead are predicted
+DISTANCES = 2  # of these, how many are drawn for each step, which saves time
+FREQUENT_TOKENS = 100  # the most frequent ones, which are not predicted
+NEGATIVES = 512  # random tokens per step, which all predictions are compared with
+NEGATIVE_WEIGHT = 5.0  # of their mean loss: as much as five random tokens per predicted one
+NEGATIVE_POWER = 0.75  # of the frequencies that they are drawn with
+SPATIAL_DROPOUT_RATE = 0.2
+GRADIENT_CLIP_NORM = 1.0
+STEPS_PER_LOG = 500
+
+Batch = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]
+
+
+def pretrain_lstm(
+    sequences: npt.NDArray[np.unsignedinteger],
+    word_vectors: npt.NDArray[np.float32],
+    hyperparameters: Hyperparameters,
+    parameters: LanguageModelParameters,
+) -> tuple[npt.NDArray[np.float32], ...]:
+    """Train the embedding and the first LSTM to predict the tokens around each token.
+
+    A bidirectional LSTM predicts the next tokens in its direction: the forward one those that
+    follow, the backward one those that precede.
+
+    Args:
+        sequences: Token ids, shape (texts, sequence length), padded with 0 on the left.
+        word_vectors: Initial weights of the embedding, shape (vocabulary, size).
+        hyperparameters: Shape of the LSTM and its initialization.
+        parameters: Number of passes, batch size, learning rate and seed.
+
+    Returns:
+        The weights of the embedding, shape (vocabulary, size), followed by those of the LSTM in
+        Keras's order, all of dtype float32.
+
+    Raises:
+        InputError: There are no word vectors to start from, or the training has diverged.
+
+    """
+    with tensorflow_setup():
+        import keras
+        import tensorflow as tf
+
+    keras.utils.set_random_seed(parameters.seed)
+    tf.config.experimental.enable_op_determinism()
+    sequences = sequences[count_tokens(sequences) > 0]
+    changes = {
+        "pretrained_embedding": True,
+        "spatial_dropout_rate": 0.0,
+        "lstm_layers": 1,
+        "recurrent_dropout_rate": 0.0,
+        "pooling": "max",  # with which the LSTM returns all of its outputs
+    }
+    network = build_model(
+        hyperparameters.model_copy(update=changes), len(word_vectors), 2, word_vectors
+    )
+    embedding, lstm = network.layers[:2]
+    is_predicted = _choose_predicted(sequences, len(word_vectors))
+    model = _make_language_model(
+        embedding, lstm, hyperparameters.units, is_predicted, count_parts(parameters.batch_size)
+    )
+    batches = _make_batches(sequences, is_predicted, parameters)
+    steps = parameters.passes * int(batches.cardinality())
+    model.compile(
+        optimizer=keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(parameters.learning_rate, steps),
+            global_clipnorm=GRADIENT_CLIP_NORM,
+        ),
+        jit_compile=False,  # XLA does not know the fused LSTM
+    )
+    model.fit(
+        batches,
+        epochs=parameters.passes,
+        shuffle=False,  # the batches are shuffled already
+        callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=_log_progress(steps))],
+        verbose=0,
+    )
+    weights = (embedding.get_weights()[0], *lstm.get_weights())
+    if not all(np.isfinite(array).all() for array in weights):
+        raise InputError("the language model has diverged: lower language_model.learning_rate")
+    return weights
+
+
+def _log_progress(steps: int) -> Any:
+    done = 0
+
+    def log(batch: int, logs: dict[str, float]) -> None:
+        nonlocal done
+        done += 1
+        if done % STEPS_PER_LOG == 0 or done == steps:
+            logger.info("Language model, step %d of %d: loss %.3f", done, steps, logs["loss"])
+
+    return log
+
+
+def _make_language_model(
+    embedding: Any, lstm: Any, units: int, is_predicted: npt.NDArray[np.bool_], parts: int
+) -> Any:
+    """Return a `keras.Model` that trains both layers on batches of `_make_batches`.
+
+    Args:
+        embedding: A `keras.layers.Embedding`.
+        lstm: A `keras.layers.LSTM` that returns all outputs, or a `Bidirectional` of one.
+        units: Size of the LSTM's state.
+        is_predicted: Which tokens are predicted, shape (vocabulary,).
+        parts: Number of parallel operations per batch, if the LSTM is fused.
+
+    """
+    import keras
+    import tensorflow as tf
+
+    reader = lstm
+    if can_fuse():
+        from imdb_sentiment.network.fused_lstm import FusedLSTM
+
+        reader = FusedLSTM(lstm, parts)
+    vocabulary_size = len(is_predicted)
+    may_be_target = tf.constant(is_predicted)
+
+    class LanguageModel(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = embedding
+            self.dropout = keras.layers.SpatialDropout1D(SPATIAL_DROPOUT_RATE)
+            self.lstm = lstm
+            directions = 2 if isinstance(lstm, keras.layers.Bidirectional) else 1
+            # As logits, 0 would mean that any token is as likely to follow as not.
+            self.vectors = [
+                self.add_weight(
+                    (vocabulary_size, units), keras.initializers.RandomNormal(0.0, 0.05)
+                )
+                for _ in range(directions)
+            ]
+            self.biases = [
+                self.add_weight((vocabulary_size,), keras.initializers.Constant(-3.0))
+                for _ in range(directions)
+            ]
+            self.built = True
+
+        def train_step(self, data: Any) -> dict[str, Any]:
+            ids = data[0]
+            with tf.GradientTape() as tape:
+                is_token = tf.not_equal(ids, 0)  # (B, T)
+                words = self.dropout(self.embedding(ids), training=True)
+                outputs = tf.split(reader(words, mask=is_token), len(self.vectors), axis=2)
+                loss = sum(
+                    self._score(direction, output, is_token, data)
+                    for direction, output in enumerate(outputs)
+                )
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            return {"loss": loss}
+
+        def _score(self, direction: int, outputs: Any, is_token: Any, data: Any) -> Any:
+            """Return the loss of one direction, whose outputs have the shape (B, T, units)."""
+            ids, negatives, distances = data
+            vectors, biases = self.vectors[direction], self.biases[direction]
+            drawn = tf.matmul(
+                tf.boolean_mask(outputs, is_token), tf.gather(vectors, negatives), transpose_b=True
+            )
+            loss = NEGATIVE_WEIGHT * tf.reduce_mean(
+                tf.nn.softplus(drawn + tf.gather(biases, negatives))
+            )
+            predictions = []
+            for distance in tf.unstack(distances, DISTANCES):
+                kept = tf.shape(ids)[1] - distance
+                if direction == 0:
+                    targets = tf.pad(ids[:, distance:], ((0, 0), (0, distance)))
+                else:
+                    targets = tf.pad(ids[:, :kept], ((0, 0), (distance, 0)))
+                is_used = is_token & tf.gather(may_be_target, targets)
+                chosen = tf.boolean_mask(targets, is_used)
+                logits = tf.reduce_sum(
+                    tf.boolean_mask(outputs, is_used) * tf.gather(vectors, chosen), axis=1
+                )
+                predictions.append(tf.nn.softplus(-logits - tf.gather(biases, chosen)))
+            every = tf.concat(predictions, axis=0)
+            count = tf.maximum(tf.cast(tf.size(every), tf.float32), 1.0)
+            return loss + tf.reduce_sum(every) / count
+
+    return LanguageModel()
+
+
+def _choose_predicted(
+    sequences: npt.NDArray[np.unsignedinteger], vocabulary_size: int
+) -> npt.NDArray[np.bool_]:
+    """Return which tokens are predicted: those that occur, without the most frequent ones."""
+    counts = _count(sequences, vocabulary_size)
+    is_predicted = counts > 0
+    if is_predicted.sum() > 2 * FREQUENT_TOKENS:
+        is_predicted[np.argsort(-counts, kind="stable")[:FREQUENT_TOKENS]] = False
+    return is_predicted
+
+
+def _count(
+    sequences: npt.NDArray[np.unsignedinteger], vocabulary_size: int
+) -> npt.NDArray[np.intp]:
+    """Return how often each token occurs, shape (vocabulary,); the padding does not."""
+    counts = np.bincount(sequences.ravel(), minlength=vocabulary_size)
+    counts[0] = 0
+    return counts
+
+
+def _make_batches(
+    sequences: npt.NDArray[np.unsignedinteger],
+    is_predicted: npt.NDArray[np.bool_],
+    parameters: LanguageModelParameters,
+) -> Any:
+    """Return a `tf.data.Dataset` of batches of texts of similar length, shuffled in each epoch.
+
+    Returns:
+        Token ids, int32 of shape (B, T); random tokens, int32 of shape (NEGATIVES,); and the
+        distances of the predicted tokens, int32 of shape (DISTANCES,).
+
+    """
+    import tensorflow as tf
+
+    lengths = count_tokens(sequences)
+    rng = np.random.default_rng(parameters.seed)
+    weights = np.where(is_predicted, _count(sequences, len(is_predicted)), 0)
+    cumulated = np.cumsum(weights**NEGATIVE_POWER)
+
+    def generate() -> Iterator[Batch]:
+        for rows in group_by_length(lengths, parameters.batch_size, rng):
+            ids = cut_padding(sequences[rows]).astype(np.int32)
+            drawn = np.searchsorted(cumulated, rng.random(NEGATIVES) * cumulated[-1], side="right")
+            distances = np.minimum(1 + rng.permutation(WINDOW)[:DISTANCES], ids.shape[1])
+            yield ids, drawn.astype(np.int32), distances.astype(np.int32)
+
+    return make_dataset(
+        generate,
+        (
+            tf.TensorSpec((None, None), tf.int32),
+            tf.TensorSpec((NEGATIVES,), tf.int32),
+            tf.TensorSpec((DISTANCES,), tf.int32),
+        ),
+        n_batches=-(-len(sequences) // parameters.batch_size),
+    )

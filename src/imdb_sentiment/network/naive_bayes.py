@@ -1,0 +1,49 @@
+"""What the labels say about each token, as further dimensions of its word vector."""
+
+import numpy as np
+import numpy.typing as npt
+
+from imdb_sentiment.evaluation.stacking import count_outputs
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
+from imdb_sentiment.text.tokenizer import UNKNOWN_ID
+
+# Up to this many reviews, the ratios help; tens of thousands teach the network more than they do.
+FULL_SCALE_ROWS = 2000
+ADDED_REVIEWS = 10.0  # whose share of all reviews is added, so that rare tokens have ratios near 0
+
+
+def compute_log_count_ratios(reviews: EncodedReviews) -> npt.NDArray[np.float32]:
+    """Return the naive Bayes log-count ratio of each token and label.
+
+    The ratio compares the share of a label's reviews that have the token with the share of all
+    other reviews (Wang and Manning, "Baselines and Bigrams", ACL 2012). A token counts once per
+    review. To both shares, the same small share is added, so a token that does not occur has 0.
+
+    Args:
+        reviews: Reviews to learn from.
+
+    Returns:
+        Array of shape (vocabulary, outputs), dtype float32; the row number is the token id. With
+        two labels there is one output, for the second label; otherwise one per label. The padding
+        and the unknown word have 0.
+
+    """
+    ordered = np.sort(reviews.sequences, axis=1)  # the padding, 0, comes first
+    is_first = np.ones(ordered.shape, np.bool_)
+    is_first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    n_labels = len(reviews.labels)
+    sizes = np.bincount(reviews.codes, minlength=n_labels)  # (C,)
+    counts = np.stack(  # (C, V): reviews of each label that have the token
+        [
+            np.bincount(ordered[rows][is_first[rows]], minlength=reviews.vocabulary_size)
+            for rows in (reviews.codes == code for code in range(n_labels))
+        ]
+    )
+    added = ADDED_REVIEWS / len(reviews)
+    ratios = np.zeros((reviews.vocabulary_size, count_outputs(n_labels)), np.float32)
+    for output, code in enumerate([1] if count_outputs(n_labels) == 1 else range(n_labels)):
+        share = counts[code] / max(sizes[code], 1)
+        other_share = (counts.sum(axis=0) - counts[code]) / max(len(reviews) - sizes[code], 1)
+        ratios[:, output] = np.log((share + added) / (other_share + added))
+    ratios[: UNKNOWN_ID + 1] = 0
+    return ratios

@@ -421,7 +421,7 @@ def test_the_presets_do_the_whole_job(commands: list[str], test_rows: int, imdb:
     assert metrics["file"] == "imdb_reviews.csv"
     assert metrics["test_rows"] == test_rows
     if "--env best" in commands[0]:
-        pretrained = pd.read_pickle(imdb / "data/04_feature/pretrained_weights.pkl")
+        pretrained = pd.read_pickle(imdb / "data/05_model_input/pretrained_weights.pkl")
         assert bool(pretrained) == ("unlabelled_file" in commands[0])
     if "split.group_column=block" in commands[0]:
         blocks = pd.read_csv(imdb / "data/01_raw/imdb_reviews.csv")["block"]

@@ -80,18 +80,13 @@ def train_model(
 
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    if not hp.pretrained_embedding:
-        pretrained = ()
-    if pretrained:
+    if hp.pretrained_embedding and pretrained:
         require_pretrained_shape(pretrained, hp)
+        word_vectors = pretrained[0]
     if hp.pretrained_embedding:
-        word_vectors = pretrained[0] if pretrained else word_vectors
-        if hp.naive_bayes_scale:
-            vectors = require_word_vectors(word_vectors, train.vocabulary_size)
-            scale = hp.naive_bayes_scale * min(1.0, FULL_SCALE_ROWS / len(train))
-            word_vectors = np.hstack([vectors, scale * compute_log_count_ratios(train)])
+        word_vectors = _add_ratios(word_vectors, train, hp.naive_bayes_scale)
     model = build_model(hp, train.vocabulary_size, len(train.labels), word_vectors)
-    if pretrained:
+    if hp.pretrained_embedding and pretrained:
         set_lstm_weights(model, pretrained)
     epochs = hp.count_epochs(len(train))
     batches = _make_batches(train, hp.batch_size, np.random.default_rng(seed))
@@ -133,6 +128,24 @@ def train_model(
         verbose=0,
     ).history
     return model, {name: [float(value) for value in values] for name, values in history.items()}
+
+
+def _add_ratios(
+    word_vectors: npt.NDArray[np.float32] | None, train: EncodedReviews, scale: float
+) -> npt.NDArray[np.float32]:
+    """Return word vectors with the log-count ratios as further columns; with many rows, small ones.
+
+    Args:
+        word_vectors: Shape (vocabulary, size).
+        train: Reviews to learn from.
+        scale: `naive_bayes_scale`; 0 for no further columns.
+
+    """
+    vectors = require_word_vectors(word_vectors, train.vocabulary_size)
+    if not scale:
+        return vectors
+    scale *= min(1.0, FULL_SCALE_ROWS / len(train))
+    return np.hstack([vectors, scale * compute_log_count_ratios(train)])
 
 
 def format_metrics(metrics: dict[str, float]) -> str:

@@ -81,11 +81,11 @@ def pretrain_lstm(
         hyperparameters.model_copy(update=changes), len(word_vectors), 2, word_vectors
     )
     embedding, lstm = network.layers[:2]
-    is_predicted = _choose_predicted(sequences, len(word_vectors))
+    counts = _count_predicted(sequences, len(word_vectors))
     model = _make_language_model(
-        embedding, lstm, hyperparameters.units, is_predicted, count_parts(parameters.batch_size)
+        embedding, lstm, hyperparameters.units, counts > 0, count_parts(parameters.batch_size)
     )
-    batches = _make_batches(sequences, is_predicted, parameters)
+    batches = _make_batches(sequences, counts, parameters)
     steps = parameters.passes * int(batches.cardinality())
     model.compile(
         optimizer=keras.optimizers.Adam(
@@ -207,29 +207,23 @@ def _make_language_model(
     return LanguageModel()
 
 
-def _choose_predicted(
-    sequences: npt.NDArray[np.unsignedinteger], vocabulary_size: int
-) -> npt.NDArray[np.bool_]:
-    """Return which tokens are predicted: those that occur, without the most frequent ones."""
-    counts = _count(sequences, vocabulary_size)
-    is_predicted = counts > 0
-    if is_predicted.sum() > 2 * FREQUENT_TOKENS:
-        is_predicted[np.argsort(-counts, kind="stable")[:FREQUENT_TOKENS]] = False
-    return is_predicted
-
-
-def _count(
+def _count_predicted(
     sequences: npt.NDArray[np.unsignedinteger], vocabulary_size: int
 ) -> npt.NDArray[np.intp]:
-    """Return how often each token occurs, shape (vocabulary,); the padding does not."""
+    """Return how often each token occurs, shape (vocabulary,); 0 for those that are not predicted.
+
+    These are the padding and, except in a small vocabulary, the most frequent tokens.
+    """
     counts = np.bincount(sequences.ravel(), minlength=vocabulary_size)
     counts[0] = 0
+    if np.count_nonzero(counts) > 2 * FREQUENT_TOKENS:
+        counts[np.argsort(-counts, kind="stable")[:FREQUENT_TOKENS]] = 0
     return counts
 
 
 def _make_batches(
     sequences: npt.NDArray[np.unsignedinteger],
-    is_predicted: npt.NDArray[np.bool_],
+    counts: npt.NDArray[np.intp],
     parameters: LanguageModelParameters,
 ) -> Any:
     """Return a `tf.data.Dataset` of batches of texts of similar length, shuffled in each epoch.
@@ -243,8 +237,7 @@ def _make_batches(
 
     lengths = count_tokens(sequences)
     rng = np.random.default_rng(parameters.seed)
-    weights = np.where(is_predicted, _count(sequences, len(is_predicted)), 0)
-    cumulated = np.cumsum(weights**NEGATIVE_POWER)
+    cumulated = np.cumsum(counts**NEGATIVE_POWER)
 
     def generate() -> Iterator[Batch]:
         for rows in group_by_length(lengths, parameters.batch_size, rng):

@@ -46,7 +46,8 @@ from imdb_sentiment.text.encoded_reviews import EncodedReviews, compute_fingerpr
 
 logger = logging.getLogger(__name__)
 
-PRETRAINED = {"bidirectional", "chrono_initialization", "units"}  # with the pretrained weights
+# Hyperparameters that the pretrained weights determine.
+PRETRAINED = {"bidirectional", "chrono_initialization", "units"}
 HELD_OUT_LOGITS = "held_out_logits"  # name of the user attribute of a trial
 MAX_STORED_ROWS = 5000
 MAX_STORED_NUMBERS = 20_000  # 53 kB of text: MySQL's limit for an attribute is 64 kB
@@ -123,7 +124,7 @@ def tune_hyperparameters(
 
     """
     vocabulary_size = held_out_sets[0][0].vocabulary_size
-    initial = (word_vectors, *pretrained_weights)
+    initial = pretrained_weights or (word_vectors,)  # what a pretrained embedding starts from
     _require_inputs(vocabulary_size, initial, hyperparameters, tuning, training)
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the search has a log of its own
     with open_workers(tuning.workers, tuning.scheduler_address) as workers:
@@ -311,19 +312,19 @@ def _require_inputs(
 ) -> None:
     """Check, before any trial, what all of them need.
 
-    `initial` has the word vectors, followed by the pretrained weights, if any.
+    `initial` has the pretrained weights, or the word vectors alone.
     """
     if _may_be_on("pretrained_embedding", hyperparameters, tuning):
-        word_vectors, *pretrained = initial
-        require_word_vectors(pretrained[0] if pretrained else word_vectors, vocabulary_size)
-        if pretrained and (searched := PRETRAINED & tuning.search_space.keys()):
+        require_word_vectors(initial[0], vocabulary_size)
+        is_pretrained = len(initial) > 1
+        if is_pretrained and (searched := PRETRAINED & tuning.search_space.keys()):
             raise InputError(
                 f"tuning.search_space can't have {', '.join(sorted(searched))}, which the "
                 "pretrained LSTM determines: set it to null, or run data_processing again with "
                 "language_model.passes: 0"
             )
-        if pretrained:
-            require_pretrained_shape(pretrained, hyperparameters)
+        if is_pretrained:
+            require_pretrained_shape(initial, hyperparameters)
     if training.use_validation_rows and _may_be_on(
         "early_stopping_patience", hyperparameters, tuning
     ):
@@ -382,7 +383,7 @@ def _describe_origin(
 ) -> dict[str, Any]:
     """Return what all trials of a study must have in common, as JSON values.
 
-    `initial` has the word vectors, followed by the pretrained weights, if any.
+    `initial` has the pretrained weights, or the word vectors alone.
     """
     fixed = hyperparameters.model_dump(exclude=set(tuning.search_space))
     data = [reviews.fingerprint() for pair in held_out_sets for reviews in pair]

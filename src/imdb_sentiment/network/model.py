@@ -21,7 +21,7 @@ KerasModel: TypeAlias = Any
 # Weights of the embedding, followed by those of the first LSTM in Keras's order.
 PretrainedWeights: TypeAlias = Sequence[npt.NDArray[np.float32]]
 
-PREDICTION_BATCH_SIZE = 256
+PREDICTION_BATCH_SIZE = 128
 
 
 def build_model(

@@ -206,8 +206,8 @@ class Predictor:
         """
         lengths = count_tokens(sequences)
         probabilities = np.full((len(sequences), len(self.labels)), np.nan)
-        for length in np.unique(lengths[lengths > 0]):
-            size = max(1, MAX_TOKENS // int(length))
+        for length in sorted(set(lengths.tolist()) - {0}):
+            size = max(1, MAX_TOKENS // length)
             for rows in _divide(np.flatnonzero(lengths == length), size, ngrams):
                 inputs: dict[str, npt.NDArray[np.signedinteger]] = {
                     "token_ids": sequences[rows, -length:].astype(np.int32)
@@ -223,6 +223,9 @@ def _divide(
     rows: npt.NDArray[np.intp], size: int, ngrams: Sequence[Hashes] | None
 ) -> Iterator[npt.NDArray[np.intp]]:
     """Yield the rows of each call: at most `size`, and fewer if they have many n-grams."""
+    if len(rows) == 1:  # the usual call of an application, whose time counts
+        yield rows
+        return
     counts = np.array([len(ngrams[row]) for row in rows] if ngrams else [0] * len(rows))
     order = np.argsort(counts, kind="stable")
     rows, counts = rows[order], counts[order]

@@ -54,8 +54,10 @@ def combine_hashes(tokens: npt.NDArray[np.uint64], max_ngram: int) -> Hashes:
         mixed = hashes[:-1] ^ (hashes[:-1] >> np.uint64(32))  # a product mixes the upper bits best
         hashes = (mixed + tokens[n:] + np.uint64(1)) * _FACTOR
         found.append(hashes)
-    distinct = np.unique(np.concatenate(found).view(np.int64))
-    kept: Hashes = distinct[distinct != 0]
+    every = np.sort(np.concatenate(found).view(np.int64))
+    is_kept = every != 0
+    is_kept[1:] &= every[1:] != every[:-1]  # as np.unique, which takes three times as long
+    kept: Hashes = every[is_kept]
     return kept
 
 

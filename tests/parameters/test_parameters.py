@@ -166,10 +166,10 @@ def test_word_vectors_of_another_kind_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "epochs"), [(1, 120), (64, 120), (65, 60), (640, 12), (1500, 5), (25_000, 5)]
+    ("n_rows", "epochs"), [(1, 90), (64, 90), (65, 45), (640, 9), (1500, 5), (25_000, 5)]
 )
 def test_with_few_rows_training_takes_more_epochs(
     n_rows: int, epochs: int, conf: dict[str, Any]
 ) -> None:
-    """At least 120 steps of 64 reviews, and five epochs."""
+    """At least 90 steps of 64 reviews, and five epochs."""
     assert Hyperparameters(**conf["hyperparameters"]).count_epochs(n_rows) == epochs

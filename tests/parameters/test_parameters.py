@@ -166,7 +166,7 @@ def test_word_vectors_of_another_kind_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "epochs"), [(1, 90), (64, 90), (65, 45), (640, 9), (1500, 5), (25_000, 5)]
+    ("n_rows", "epochs"), [(1, 90), (64, 90), (65, 45), (640, 9), (1088, 6), (1089, 5), (25_000, 5)]
 )
 def test_with_few_rows_training_takes_more_epochs(
     n_rows: int, epochs: int, conf: dict[str, Any]

@@ -70,6 +70,11 @@ def test_any_text_has_a_hash_for_each_token(text: str) -> None:
     assert all(start < stop for start, stop in places)
 
 
+@given(st.text(st.characters(codec="ascii"), max_size=30))
+def test_a_hash_does_not_depend_on_the_letters_of_other_tokens(text: str) -> None:
+    assert hash_tokens(text).tolist() == hash_tokens(f"{text} \u00e9").tolist()[:-1]
+
+
 def test_a_text_without_tokens_has_no_ngrams() -> None:
     for text in ("", "  "):
         found = hash_ngrams(text, 3)

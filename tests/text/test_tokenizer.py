@@ -5,14 +5,17 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, trainers
 
 from helpers import PROJECT, make_reviews
 from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.tokenizer import (
+    TextEncoder,
     encode_texts,
     locate_known_words,
-    split_into_tokens,
     train_tokenizer,
 )
 
@@ -119,14 +122,12 @@ def test_parts_of_words_make_up_rare_ones() -> None:
     parameters = TokenizerParameters(kind="bpe", vocabulary_size=40, sequence_length=10)
     tokenizer = train_tokenizer(["low lower lowest"] * 50 + ["new newer newest"] * 50, parameters)
     assert tokenizer.get_vocab_size() <= 42
-    (tokens,) = split_into_tokens(tokenizer, ["NEWEST, slow!"])
-    assert "".join(tokens) == "newestslow"
     assert {"low", "new"} <= set(tokenizer.get_vocab())
-    ids = encode_texts(tokenizer, ["newest", "slow", "\u6f22"])
+    ids = encode_texts(tokenizer, ["newest", "NEWEST, slow!", "\u6f22"])
     assert (ids[2] == 0).all()  # a letter that is not in the training texts
     words = {number: token for token, number in tokenizer.get_vocab().items()}
     decoded = ["".join(words[i] for i in row if i) for row in ids.tolist()]
-    assert decoded == ["newest", "slow", ""]
+    assert decoded == ["newest", "newestslow", ""]
     text = "Slow \u6f22 NEWEST"
     tokens_found, word_numbers, places = locate_known_words(tokenizer, text)
     assert [text[start:stop] for start, stop in places] == ["Slow", "NEWEST"]
@@ -137,8 +138,29 @@ def test_parts_of_words_make_up_rare_ones() -> None:
 def test_tokens_are_not_cut_to_the_length_of_a_sequence() -> None:
     parameters = TokenizerParameters(kind="words", vocabulary_size=3, sequence_length=2)
     tokenizer = train_tokenizer(["a a a b b c d"], parameters)
-    assert list(split_into_tokens(tokenizer, ["a, b c d A", "d", ""])) == [
-        ["a", "b", "c", "a"],
-        [],
-        [],
-    ]
+    encoded = TextEncoder(tokenizer).encode_whole(["a, b c d A", "d", ""])
+    assert list(encoded) == [[2, 3, 4, 1, 2], [1], []]
+
+
+@given(st.lists(st.text().map(clean_text), max_size=5), st.text().map(clean_text))
+def test_words_and_ids_are_those_of_the_library(texts: list[str], other: str) -> None:
+    parameters = TokenizerParameters(kind="words", vocabulary_size=4, sequence_length=3)
+    tokenizer = train_tokenizer(texts, parameters)
+    theirs = Tokenizer.from_str(tokenizer.to_str())
+    words = trainers.WordLevelTrainer(
+        vocab_size=6, special_tokens=["[PAD]", "[UNK]"], show_progress=False
+    )
+    theirs.train_from_iterator(texts, words)
+    assert json.loads(theirs.to_str()) == json.loads(tokenizer.to_str())
+    theirs.no_padding()
+    found = list(TextEncoder(tokenizer).encode_whole([*texts, other]))
+    assert found == [theirs.encode(text).ids for text in [*texts, other]]
+
+
+@pytest.mark.parametrize("text", ["\u039f\u03a3 \u03a3\u039f\u03a3", "\u0130I", "don't (stop)"])
+def test_lower_case_is_that_of_the_library(text: str) -> None:
+    parameters = TokenizerParameters(kind="words", vocabulary_size=9, sequence_length=3)
+    tokenizer = train_tokenizer([text], parameters)
+    (ids,) = TextEncoder(tokenizer).encode_whole([text])
+    assert sorted(ids) == sorted(number for number in tokenizer.encode(text).ids if number)
+    assert 1 not in ids

@@ -16,7 +16,7 @@ from imdb_sentiment.evaluation.probabilities import complete_probabilities
 from imdb_sentiment.text.batching import count_tokens
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
-from imdb_sentiment.text.tokenizer import encode_texts
+from imdb_sentiment.text.tokenizer import TextEncoder
 
 # Per call of the network; larger calls need more memory and are no faster.
 MAX_TOKENS = 4096
@@ -109,6 +109,7 @@ class Predictor:
         except KeyError as error:
             raise ModelError(f"it lacks {error}: export it with the pipeline training") from error
         self.tokenizer = Tokenizer.from_str(specification)
+        self._encoder = TextEncoder(self.tokenizer)
         self.max_ngram = int(self.facts.pop("max_ngram", 0))
 
     @classmethod
@@ -183,7 +184,7 @@ class Predictor:
 
         """
         ngrams = [hash_ngrams(text, self.max_ngram) for text in texts] if self.max_ngram else None
-        return self.score_sequences(encode_texts(self.tokenizer, texts), ngrams)
+        return self.score_sequences(self._encoder.encode(texts), ngrams)
 
     def score_sequences(
         self,

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 # A word, whose apostrophes are part of it, or a single punctuation mark or symbol.
 _TOKEN = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]")
+_ASCII_TOKEN = re.compile(rb"\w+(?:'\w+)*|[^\w\s\x1c-\x1f]")  # the same, in bytes
 
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ divided by the golden ratio (Knuth, TAOCP 6.4)
 
@@ -32,6 +33,10 @@ def hash_tokens(text: str) -> npt.NDArray[np.uint64]:
         Hashes, shape (tokens,), dtype uint64.
 
     """
+    if text.isascii():  # takes two thirds of the time
+        return np.array(
+            [crc32(token) for token in _ASCII_TOKEN.findall(text.lower().encode())], np.uint64
+        )
     # Not the text as a whole in lower case, where "İ" would become a letter and a separate mark.
     found = _TOKEN.findall(text)
     return np.array([crc32(token.lower().encode()) for token in found], np.uint64)

@@ -16,7 +16,7 @@ from sklearn.utils.extmath import randomized_svd
 from tokenizers import Tokenizer
 
 from imdb_sentiment.parameters import WordVectorsParameters
-from imdb_sentiment.text.tokenizer import UNKNOWN_ID, encode_whole
+from imdb_sentiment.text.tokenizer import UNKNOWN_ID, TextEncoder
 
 TEXTS_AT_A_TIME = 2000
 CONTEXT_SMOOTHING = 0.75  # power of the frequencies of the context, so that rare ones weigh less
@@ -88,11 +88,12 @@ def _join_texts(
     texts: Iterable[str], tokenizer: Tokenizer, window: int
 ) -> Iterator[npt.NDArray[np.int32]]:
     """Yield the token ids of many texts, with so much padding between them that none are near."""
-    gap = np.zeros(window, np.int32)
+    encoder = TextEncoder(tokenizer)
+    gap = [0] * window
     remaining = iter(texts)
     while batch := list(islice(remaining, TEXTS_AT_A_TIME)):
-        encoded = encode_whole(tokenizer, batch)
-        yield np.concatenate([part for ids in encoded for part in (ids, gap)])
+        ids = [number for text in encoder.encode_whole(batch) for number in (*text, *gap)]
+        yield np.array(ids, np.int32)
 
 
 def _compute_information(counts: sparse.csr_array) -> sparse.csr_array:

@@ -37,7 +37,7 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS, assign_splits
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
-from imdb_sentiment.text.tokenizer import encode_texts, train_tokenizer
+from imdb_sentiment.text.tokenizer import TextEncoder, train_tokenizer
 from imdb_sentiment.text.word_vectors import train_word_vectors
 
 logger = logging.getLogger(__name__)
@@ -236,7 +236,7 @@ def fit_tokenizer(
         tokenizer: Kind of the tokens, size of the vocabulary and length of a sequence.
 
     Returns:
-        The tokenizer, to be used with `encode_texts`.
+        The tokenizer, to be used with `TextEncoder`.
 
     """
     return train_tokenizer(
@@ -343,9 +343,8 @@ def pretrain_network(
     """
     if not language_model.passes or not hyperparameters.pretrained_embedding:
         return ()
-    unlabelled = [
-        encode_texts(tokenizer, chunk["text"].tolist()) for chunk in clean_unlabelled_reviews
-    ]
+    encoder = TextEncoder(tokenizer)
+    unlabelled = [encoder.encode(chunk["text"].tolist()) for chunk in clean_unlabelled_reviews]
     if not any(map(len, unlabelled)):
         return ()
     return pretrain_lstm(
@@ -370,12 +369,13 @@ def encode_reviews(
         The training, validation and test set, each in the order of the CSV.
 
     """
+    encoder = TextEncoder(tokenizer)
     sizes: Counter[str] = Counter()
     for chunk in clean_reviews:
         sizes.update(chunk["split"])
     sets = {
         name: EncodedReviews(
-            sequences=np.repeat(encode_texts(tokenizer, [""]), sizes[name], axis=0),
+            sequences=np.repeat(encoder.encode([""]), sizes[name], axis=0),
             codes=np.empty(sizes[name], np.min_scalar_type(len(reviews.labels) - 1)),
             rows=np.empty(sizes[name], np.int64),
             labels=reviews.labels,
@@ -385,7 +385,7 @@ def encode_reviews(
     }
     filled = dict.fromkeys(SPLITS, 0)
     for chunk in clean_reviews:
-        sequences = encode_texts(tokenizer, chunk["text"].tolist())
+        sequences = encoder.encode(chunk["text"].tolist())
         for name, encoded in sets.items():
             chosen = (chunk["split"] == name).to_numpy()
             place = slice(filled[name], filled[name] + int(chosen.sum()))

@@ -25,7 +25,7 @@ from imdb_sentiment.parameters import (
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
-from imdb_sentiment.text.tokenizer import UNKNOWN_ID, encode_whole
+from imdb_sentiment.text.tokenizer import UNKNOWN_ID, TextEncoder
 
 LENGTH_BINS = 40
 SIGNIFICANCE_LEVEL = 0.05
@@ -69,16 +69,17 @@ def describe_data(
     codes: dict[str, list[int]] = {name: [] for name in SPLITS}
     unknown = dict.fromkeys(SPLITS, 0)
     counts = np.zeros((len(reviews.labels), tokenizer.get_vocab_size()), np.int64)
+    encoder = TextEncoder(tokenizer)
     for chunk in clean_reviews:
         for ids, code, split in zip(
-            encode_whole(tokenizer, chunk["text"]), chunk["code"], chunk["split"], strict=True
+            encoder.encode_whole(chunk["text"]), chunk["code"], chunk["split"], strict=True
         ):
-            known = ids[ids > UNKNOWN_ID]
+            known = [number for number in ids if number > UNKNOWN_ID]
             lengths[split].append(len(known))
             codes[split].append(code)
-            unknown[split] += int((ids == UNKNOWN_ID).sum())
+            unknown[split] += len(ids) - len(known)
             if split == "train":
-                np.add.at(counts[code], known, 1)
+                np.add.at(counts[code], np.array(known, np.intp), 1)
     limit = limits.sequence_length
     known_lengths = {name: np.array(values, np.int64) for name, values in lengths.items()}
     return {

@@ -20,7 +20,7 @@ from imdb_sentiment.evaluation.predictions import (
 )
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
 from imdb_sentiment.pipelines.reporting.nodes.figures import style
-from imdb_sentiment.text.tokenizer import UNKNOWN_ID, encode_whole
+from imdb_sentiment.text.tokenizer import UNKNOWN_ID, TextEncoder
 
 
 def plot_confusion_matrix(test_predictions: pd.DataFrame, reviews: ReviewsParameters) -> go.Figure:
@@ -116,9 +116,8 @@ def plot_accuracy_by_length(
         One line per model, and the length limit.
 
     """
-    lengths = pd.Series(
-        [(ids > UNKNOWN_ID).sum() for ids in encode_whole(tokenizer, test_predictions["review"])]
-    )
+    encoded = TextEncoder(tokenizer).encode_whole(test_predictions["review"])
+    lengths = pd.Series([sum(number > UNKNOWN_ID for number in ids) for ids in encoded])
     groups = pd.qcut(lengths.rank(method="first"), min(report.groups, len(lengths)), labels=False)
     medians = lengths.groupby(groups).median()
     figure = style.create_figure(

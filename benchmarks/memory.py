@@ -55,6 +55,7 @@ def main() -> None:
         optuna.storages.InMemoryStorage(),
         tuning.study_name,
         {name: d.to_optuna() for name, d in tuning.search_space.items()},
+        origin={},
         n_trials=tuning.n_trials,
         max_retries=0,
         make_sampler=lambda slot: make_sampler("TPESampler", {}, slot, is_parallel=False),

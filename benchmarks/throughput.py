@@ -69,6 +69,7 @@ def search(folder: Path, address: str, workers: int, trials: int, seconds: float
         storage,
         f"{workers} workers, {trials} trials of {seconds} s",
         {"x": optuna.distributions.FloatDistribution(0, 1)},
+        origin={},
         n_trials=trials,
         max_retries=2,
         make_sampler=lambda n: optuna.samplers.TPESampler(seed=n, constant_liar=True),

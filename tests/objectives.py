@@ -18,12 +18,14 @@ SPACE: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 1)}
 def make_study(storage: optuna.storages.BaseStorage, n_trials: int, **changes: Any) -> SharedStudy:
     """Return a study with seeded samplers, as the pipeline tuning creates it."""
     settings: dict[str, Any] = {
+        "origin": {},
         "n_trials": n_trials,
         "max_retries": 2,
         "make_sampler": lambda n: optuna.samplers.TPESampler(seed=n),
         "pruner": optuna.pruners.NopPruner(),
     }
-    return SharedStudy(storage, "a study", SPACE, **settings | changes)
+    settings |= changes
+    return SharedStudy(storage, settings.pop("name", "a study"), SPACE, **settings)
 
 
 def search(

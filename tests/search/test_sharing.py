@@ -1,6 +1,7 @@
 """Runs that share a study or continue one, in each kind of database."""
 
 import multiprocessing
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,52 @@ def test_a_killed_run_loses_nothing_and_its_trial_is_retried_at_once(
     whole = make_study(optuna.storages.InMemoryStorage(), 3)
     search(whole, hang_unless_told, tmp_path)
     assert [t.params for t in whole.trials()] == [t.params for t in study.trials()[1:]]
+
+
+def test_of_runs_with_other_data_that_begin_a_study_at_once_one_goes_on(
+    database: Arguments,
+) -> None:
+    for attempt in range(6):
+        name = f"study {attempt}"
+        start = threading.Barrier(2)
+        refused: list[str] = []
+
+        def run(data: str, name: str = name, start: Any = start, refused: Any = refused) -> None:
+            study = make_study(
+                OptunaStorageDataset(**database).load(), 3, name=name, origin={"data": data}
+            )
+            start.wait(60)
+            try:
+                search(study, lambda *_: 0.5)
+            except InputError:
+                refused.append(data)
+
+        runs = [threading.Thread(target=run, args=(data,)) for data in "ab"]
+        for thread in runs:
+            thread.start()
+        for thread in runs:
+            thread.join(120)
+        assert len(refused) == 1
+        (other,) = {"a", "b"} - set(refused)
+        study = make_study(
+            OptunaStorageDataset(**database).load(), 3, name=name, origin={"data": other}
+        )
+        study.require_origin()
+        assert study.optuna_study.user_attrs["data"] == other
+        counted = study.counted()
+        assert [trial.state.name for trial in counted] == ["COMPLETE"] * 3
+        assert len({trial.user_attrs["origin"] for trial in counted}) == 1
+
+
+def test_a_run_whose_slots_others_have_filled_with_other_data_is_refused(
+    database: Arguments,
+) -> None:
+    storage = OptunaStorageDataset(**database).load()
+    late = make_study(storage, 2, origin={"data": "late"})
+    late.require_origin()  # there is no trial yet
+    search(make_study(storage, 2, origin={"data": "early"}), lambda *_: 0.5)
+    with pytest.raises(InputError, match="made with another data"):
+        search(late, lambda *_: 0.5)
 
 
 @pytest.mark.cluster

@@ -50,8 +50,8 @@ def run_trials(
             None for no limit.
 
     Raises:
-        InputError: The Dask scheduler or the database can't be reached any more, or a worker can't
-            run trials.
+        InputError: The study has another origin, the Dask scheduler or the database can't be
+            reached any more, or a worker can't run trials.
         KeyboardInterrupt: The user has pressed Ctrl-C; finished trials are kept.
 
     """
@@ -70,6 +70,7 @@ def run_trials(
             return f"{patience} trials without improvement, after {counted} in all"
         return None
 
+    study.require_origin()
     study.record_dead_trials()
     with SearchProgress(len(study.counted()), study.n_trials) as progress, study.heartbeats:
         try:
@@ -92,6 +93,7 @@ def run_trials(
         except BaseException:
             study.leave(running)
             raise
+    study.require_origin()  # all trials may be those of another run, which began it
     logger.info("Search ended: %s.", reason)
 
 

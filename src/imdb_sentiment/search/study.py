@@ -3,13 +3,15 @@
 import contextlib
 import copy
 import functools
+import hashlib
 import itertools
+import json
 import logging
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import optuna
 from optuna.distributions import (
@@ -30,6 +32,7 @@ logger = logging.getLogger(__name__)
 # User attributes of a trial.
 SLOT = "slot"  # which of the study's `n_trials` slots it has
 OWNER = "owner"  # the run that has created it, or runs it
+ORIGIN = "origin"  # digest of what all trials of the study have in common
 ERROR = "error"  # why its objective has failed
 GIVEN_BACK = "given_back"  # that it was interrupted, and is not retried
 # System attributes of a retry, written by Optuna's `RetryHeartbeatStaleTrialCallback`.
@@ -84,6 +87,8 @@ class SharedStudy:
         storage: Storage of the study.
         name: Name of the study, which is created if it does not exist.
         space: Distribution of each hyperparameter that is searched.
+        origin: What all trials of the study have in common, such as the fingerprint of the data, as
+            JSON values by their name. A study of that name with another origin is refused.
         n_trials: Total number of trials that are to count.
         max_retries: How many times a trial may die before it counts as failed.
         make_sampler: Function from a slot, counted from 0, to a new sampler.
@@ -103,6 +108,7 @@ class SharedStudy:
         name: str,
         space: dict[str, BaseDistribution],
         *,
+        origin: dict[str, Any],
         n_trials: int,
         max_retries: int,
         make_sampler: Callable[[int], optuna.samplers.BaseSampler],
@@ -121,6 +127,8 @@ class SharedStudy:
         self.is_leaving = False
         self._study_id = storage.get_study_id_from_name(name)
         self._space = space
+        self._origin = origin
+        self._origin_digest = _digest(origin)
         self._make_sampler = make_sampler
         self._max_retries = max_retries
         self._owner = f"{describe_this_process()} {uuid.uuid4().hex}"
@@ -160,20 +168,72 @@ class SharedStudy:
         Returns:
             The trial, in the state RUNNING; None if every slot has a trial that counts or runs.
 
+        Raises:
+            InputError: The study has another origin.
+
         """
         while True:
+            self.require_origin()
             queued = self.trials(TrialState.WAITING)
             if not queued:
                 slot = _first_free(self._slots())
                 if slot >= self.n_trials:
                     return None
-                # Slot and owner are written together with the trial: it never lacks them.
-                attributes = {SLOT: slot, OWNER: self._owner}
+                # They are written together with the trial: it never lacks them.
+                attributes = {
+                    SLOT: slot,
+                    OWNER: self._owner,
+                    ORIGIN: self._origin_digest,
+                }
                 self.optuna_study.enqueue_trial({}, user_attrs=attributes)
                 continue
             for trial in queued:
                 if (started := self._start(trial.number)) is not None:
                     return started
+
+    @_retry_during_outages
+    def require_origin(self) -> None:
+        """Refuse a study with another origin; record the origin of a new one.
+
+        Of several runs that begin a study at the same moment, the one whose trial is the first
+        decides: trials are numbered in the order of their creation, and created with their origin.
+
+        Raises:
+            InputError: A trial of the study, or the study itself, has another origin.
+
+        """
+        trials = self.trials()
+        if not trials:
+            return
+        digests = [t.user_attrs[ORIGIN] for t in trials if ORIGIN in t.user_attrs]
+        recorded = self.optuna_study.user_attrs
+        if digests and digests[0] == self._origin_digest:
+            for name, value in self._origin.items():
+                if recorded.get(name) != value:
+                    self.optuna_study.set_user_attr(name, value)
+            # A trial of a run that has lost is of no use, and that run ends it.
+            return
+        for name, value in self._origin.items() if recorded else ():
+            if recorded.get(name) != value:
+                self._give_back_queued()
+                was = "" if name == "data" else f" ({recorded.get(name)} instead of {value})"
+                raise InputError(
+                    f"the study {self.name!r} was made with another {name}{was}, so the trials "
+                    "can't be compared: begin a new study with --params tuning.study_name=NAME, or "
+                    "delete data/06_models/study.db to delete all studies"
+                )
+        if digests:
+            self._give_back_queued()
+            raise InputError(
+                f"another run has begun the study {self.name!r} at the same moment, with other "
+                "data, another search space or another protocol: begin a new study with --params "
+                "tuning.study_name=NAME"
+            )
+
+    def _give_back_queued(self) -> None:
+        for trial in self.trials(TrialState.WAITING):
+            if trial.user_attrs.get(OWNER) == self._owner:
+                self.give_back(trial.number)
 
     @_retry_during_outages
     def finish_trial(
@@ -257,6 +317,8 @@ class SharedStudy:
             return None
         try:
             self.storage.set_trial_user_attr(trial_id, OWNER, self._owner)
+            # A trial that a user has queued has none yet.
+            self.storage.set_trial_user_attr(trial_id, ORIGIN, self._origin_digest)
             slots = self._slots()
             slot = slots[number]
             if slot >= self.n_trials or slot in (slots[n] for n in slots if n < number):
@@ -298,6 +360,10 @@ class SharedStudy:
             # The limit may have been higher when it died.
             and not any(trial.number in t.system_attrs.get(RETRY_HISTORY, ()) for t in trials)
         )
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _first_free(slots: dict[int, int]) -> int:

@@ -129,9 +129,8 @@ def tune_hyperparameters(
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the search has a log of its own
     with open_workers(tuning.workers, tuning.scheduler_address) as workers:
         storage = workers.share_storage(study_storage) if tuning.dask_storage else study_storage
-        study = _open_study(storage, tuning)
         origin = _describe_origin(held_out_sets, initial, hyperparameters, tuning)
-        _require_same_origin(study.optuna_study, origin)
+        study = _open_study(storage, origin, tuning)
         try:
             run_trials(
                 study,
@@ -337,11 +336,14 @@ def _may_be_on(name: str, hyperparameters: Hyperparameters, tuning: TuningParame
     return any(searched.values() if searched else [getattr(hyperparameters, name)])
 
 
-def _open_study(storage: optuna.storages.BaseStorage, tuning: TuningParameters) -> SharedStudy:
+def _open_study(
+    storage: optuna.storages.BaseStorage, origin: dict[str, Any], tuning: TuningParameters
+) -> SharedStudy:
     return SharedStudy(
         storage,
         tuning.study_name,
         {name: searched.to_optuna() for name, searched in tuning.search_space.items()},
+        origin=origin,
         n_trials=tuning.n_trials,
         max_retries=tuning.max_retries,
         make_sampler=lambda slot: make_sampler(
@@ -400,19 +402,3 @@ def _describe_origin(
         },
         "data": data,
     }
-
-
-def _require_same_origin(study: optuna.Study, origin: dict[str, Any]) -> None:
-    """Record the origin of a new study; refuse an old one with another origin."""
-    if not study.trials:
-        for name, value in origin.items():
-            study.set_user_attr(name, value)
-        return
-    for name, value in origin.items():
-        if study.user_attrs.get(name) != value:
-            was = "" if name == "data" else f" ({study.user_attrs.get(name)} instead of {value})"
-            raise InputError(
-                f"the study {study.study_name!r} was made with another {name}{was}, so the trials "
-                "can't be compared: begin a new study with --params tuning.study_name=NAME, or "
-                "delete data/06_models/study.db to delete all studies"
-            )

@@ -417,7 +417,6 @@ def three_label_run(folder: Path) -> tuple[Path, str]:
     rows += [("a text twice", "neutral"), ("a text twice", "neutral"), ("refused", "unheard of")]
     write_csv(project / "data/01_raw/IMDB Dataset.csv", rows)
     output = run_shell(project, 'kedro run --params "reviews_file=IMDB Dataset.csv"')
-    (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")
     return project, output
 
 

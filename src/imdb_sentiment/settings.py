@@ -9,11 +9,13 @@ from typing import Any
 
 from imdb_sentiment.framework.hooks import PrintSummary, RefuseUnknownParameters, RequireInputs
 from imdb_sentiment.framework.session import PlainErrorsSession
+from imdb_sentiment.framework.track_lineage import TrackLineage
 
 # Kedro 1.7 calls a function that OmegaConf 2.4 has renamed; users can do nothing about it.
 warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 
-HOOKS: list[Any] = [RefuseUnknownParameters(), RequireInputs(), PrintSummary()]
+# Kedro calls them from the last to the first.
+HOOKS: list[Any] = [TrackLineage(), RefuseUnknownParameters(), RequireInputs(), PrintSummary()]
 SESSION_CLASS = PlainErrorsSession
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # as Kedro's is

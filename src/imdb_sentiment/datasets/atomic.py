@@ -7,6 +7,7 @@ save a day later removes it.
 """
 
 import glob
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -44,10 +45,17 @@ def atomic_write(path: PurePath) -> Iterator[Path]:
     partial = final.with_name(f".{final.stem}.{uuid.uuid4().hex}.partial{final.suffix}")
     try:
         yield partial
+        _write_to_disk(partial)  # else a power failure could leave an empty file under its name
         partial.replace(final)
         _remove_leftovers(final)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _write_to_disk(path: Path) -> None:
+    """Wait until the content of a file is on the disk, not only in the system's memory."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _remove_leftovers(final: Path) -> None:

@@ -1,0 +1,129 @@
+"""Which datasets the runs of a project are using now, so that no two of them mix their files."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+from imdb_sentiment.datasets.atomic import atomic_write
+from imdb_sentiment.errors import InputError
+
+FOLDER = Path("data/.runs")
+LOCK_TIMEOUT = 60  # seconds
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The files that a run reads and writes.
+
+    Attributes:
+        reads: Paths of the files that must not change during the run.
+        writes: Paths of the files that the run makes.
+        shares: Whether another run that shares may write the same files: both work on one study,
+            which has the same result for both.
+        says: What the run is, for messages.
+
+    """
+
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    shares: bool
+    says: str
+
+    def find_conflict(self, other: Self) -> str | None:
+        """Return a path that both runs can't use at once, or None if there is none."""
+        mine, theirs = set(self.writes), set(other.writes)
+        paths = (mine & set(other.reads)) | (theirs & set(self.reads))
+        if not (self.shares and other.shares):
+            paths |= mine & theirs
+        return min(paths, default=None)
+
+
+class Claimed:
+    """Files that a run has claimed; `release` gives them up."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = FileLock(path.with_suffix(".lock"), thread_local=False)
+
+    def acquire(self) -> bool:
+        """Return whether no other process holds the claim; then this one does."""
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Give up the files."""
+        self._path.unlink(missing_ok=True)
+        self._lock.release()
+        self._path.with_suffix(".lock").unlink(missing_ok=True)
+
+
+class Claims:
+    """The claims of all runs that are going on in a project.
+
+    A run holds a lock on a file of its own as long as its process lives. So the claim of a killed
+    run counts no longer.
+
+    Args:
+        project: The project's folder.
+
+    """
+
+    def __init__(self, project: Path) -> None:
+        self._folder = project / FOLDER
+
+    def make(self, run: str, claim: Claim) -> Claimed:
+        """Claim files for a run, until they are released or the process ends.
+
+        Args:
+            run: Id of the run, which may be part of the name of a file.
+            claim: The files.
+
+        Returns:
+            The claim, to be released after the run.
+
+        Raises:
+            InputError: Another run uses one of them.
+
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._folder / "all.lock", timeout=LOCK_TIMEOUT):
+            for other in self._find_others():
+                if conflict := claim.find_conflict(other):
+                    raise InputError(
+                        f"another run is using {conflict} ({other.says}): wait for its end, or use "
+                        "another copy of the project"
+                    )
+            path = self._folder / f"{run}.json"
+            claimed = Claimed(path)
+            claimed.acquire()
+            with atomic_write(path) as partial:
+                partial.write_text(json.dumps(asdict(claim)), encoding="utf-8")
+        return claimed
+
+    def _find_others(self) -> Iterator[Claim]:
+        """Yield the claims of the runs that go on, and remove those of killed ones."""
+        for path in self._folder.glob("[!.]*.json"):
+            claimed = Claimed(path)
+            if claimed.acquire():
+                claimed.release()
+            else:
+                found = json.loads(path.read_text(encoding="utf-8"))
+                yield Claim(
+                    tuple(found["reads"]), tuple(found["writes"]), found["shares"], found["says"]
+                )
+
+
+def describe_process() -> str:
+    """Return the process, the machine and the time, for people."""
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"process {os.getpid()} on {platform.node()}, since {now}"

@@ -1,0 +1,294 @@
+"""What each dataset in data/ was made from, and whether that still holds.
+
+`data/lineage.json` has a record for each dataset that a run has saved: the digest of its content,
+the node that made it, the digests of that node's inputs, and its parameters. A dataset is stale if
+its file has changed since, if an input now has another content, or if a parameter now has another
+value; or if one of its inputs is stale. This is how build systems such as Bazel and DVC decide what
+to make again.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from imdb_sentiment.datasets.atomic import atomic_write
+from imdb_sentiment.errors import InputError
+
+FILE = Path("data/lineage.json")
+NO_FILE = "none"  # digest of a file that is not set, such as `unlabelled_file: null`
+LOCK_TIMEOUT = 60  # seconds
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Input(_Model):
+    """What a node has read.
+
+    Attributes:
+        path: The file, relative to the project if it lies inside; None if no file is set.
+        digest: SHA-256 of its content.
+
+    """
+
+    path: str | None
+    digest: str
+
+
+class Record(_Model):
+    """What a dataset was made from.
+
+    Attributes:
+        path: Its file, relative to the project if it lies inside.
+        digest: SHA-256 of its content.
+        node: Full name of the node that made it.
+        outputs: Names of all datasets that the node made together with it.
+        inputs: What the node has read, by the name of the dataset. A dataset that is only kept in
+            memory is replaced by what it was made from.
+        parameters: Value of each parameter of the node, by its name.
+        given: Dotted names of the parameters that came from `--params` or an environment, in this
+            run or in the one that made the inputs.
+        code: Digest of the project's modules that the node uses.
+        run: Id of the run.
+        time: When it was saved, in ISO format, UTC.
+
+    """
+
+    path: str
+    digest: str
+    node: str
+    outputs: tuple[str, ...]
+    inputs: dict[str, Input]
+    parameters: dict[str, Any]
+    given: tuple[str, ...]
+    code: str
+    run: str
+    time: str
+
+
+class _File(_Model):
+    size: int
+    modified_ns: int
+    digest: str
+
+
+class _Content(_Model):
+    records: dict[str, Record] = {}
+    files: dict[str, _File] = {}  # digests that need not be computed again
+    versions: dict[str, dict[str, str]] = {}  # of packages, by the id of the run
+
+
+class Lineage:
+    """The records of a project, in `data/lineage.json`.
+
+    Args:
+        project: The project's folder.
+
+    """
+
+    def __init__(self, project: Path) -> None:
+        self._project = project
+        self._path = project / FILE
+        self._known: dict[str, _File] = {}
+
+    def read(self) -> dict[str, Record]:
+        """Return the records by the name of the dataset; none if there is no file.
+
+        Raises:
+            InputError: The file is damaged, or another version of the project has written it.
+
+        """
+        content = self._read()
+        self._known = {**content.files, **self._known}
+        return content.records
+
+    def add(self, name: str, record: Record, versions: dict[str, str]) -> None:
+        """Write the record of a dataset that has just been saved."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self._path}.lock", timeout=LOCK_TIMEOUT):
+            content = self._read()
+            records = {**content.records, name: record}
+            runs = {**content.versions, record.run: versions}
+            used = {kept.run for kept in records.values()}
+            paths = {path for kept in records.values() for path in _list_paths(kept)}
+            files = {**content.files, **self._known}
+            new = _Content(
+                records=dict(sorted(records.items())),
+                files={path: files[path] for path in sorted(paths & set(files))},
+                versions={run: runs[run] for run in sorted(used & set(runs))},
+            )
+            with atomic_write(self._path) as partial:
+                partial.write_text(new.model_dump_json(indent=1), encoding="utf-8")
+
+    def _read(self) -> _Content:
+        try:
+            return _Content.model_validate_json(self._path.read_bytes())
+        except FileNotFoundError:
+            return _Content()
+        except ValidationError as error:
+            raise InputError(
+                f"{self._path} is damaged, or another version of this project has written it: "
+                "delete it, and run everything again with kedro run"
+            ) from error
+
+    def name_path(self, path: str | Path) -> str:
+        """Return a path as records have it: relative to the project if it lies inside."""
+        if "://" in str(path):
+            return str(path)
+        absolute = self._project / path
+        inside = absolute.is_relative_to(self._project)
+        return (absolute.relative_to(self._project) if inside else absolute).as_posix()
+
+    def digest(self, path: str | None) -> str | None:
+        """Return the digest of a file or a folder, or None if it does not exist.
+
+        A file is read only if its size or the time of its last change are not those of the records.
+
+        Args:
+            path: As from `name_path`; None for a file that is not set. The content of a file on
+                another machine is not looked at.
+
+        """
+        if path is None:
+            return NO_FILE
+        if "://" in path:
+            return None
+        absolute = self._project / path
+        if absolute.is_dir():
+            return _digest_folder(absolute)
+        try:
+            status = absolute.stat()
+        except FileNotFoundError:
+            return None
+        known = self._known.get(path)
+        if known and (known.size, known.modified_ns) == (status.st_size, status.st_mtime_ns):
+            return known.digest
+        digest = _digest_file(absolute)
+        self._known[path] = _File(
+            size=status.st_size, modified_ns=status.st_mtime_ns, digest=digest
+        )
+        return digest
+
+
+def _list_paths(record: Record) -> set[str]:
+    paths = {record.path, *(found.path for found in record.inputs.values())}
+    return {path for path in paths if path is not None}
+
+
+def _digest_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest_folder(folder: Path) -> str:
+    """Return the digest of the names and contents of all files that are not hidden."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return digest_value(
+        {
+            path.relative_to(folder).as_posix(): _digest_file(path)
+            for path in files
+            if not path.name.startswith(".")
+        }
+    )
+
+
+def digest_value(value: Any) -> str:
+    """Return the SHA-256 of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted name and the value of each single parameter in nested ones."""
+    if isinstance(value, Mapping) and (value or not prefix):
+        for key, part in value.items():
+            yield from flatten(part, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a dataset is stale.
+
+    Attributes:
+        record: The record of the dataset.
+        text: The reason, as the beginning of a sentence.
+
+    """
+
+    record: Record
+    text: str
+
+
+class Staleness:
+    """Which datasets are stale, and why.
+
+    Args:
+        records: From `Lineage.read`.
+        digest: Returns the present digest of a path, or None if there is no such file:
+            `Lineage.digest`.
+        parameters: Present value of each single parameter, by its dotted name.
+
+    """
+
+    def __init__(
+        self,
+        records: Mapping[str, Record],
+        digest: Callable[[str | None], str | None],
+        parameters: Mapping[str, Any],
+    ) -> None:
+        self._records = records
+        self._digest = digest
+        self._parameters = parameters
+        self._reasons: dict[str, Reason | None] = {}
+
+    def explain(self, name: str) -> Reason | None:
+        """Return why a dataset is stale, or None if it is not.
+
+        The first reason is given, from the raw data on.
+
+        Args:
+            name: Name of a dataset that has a record.
+
+        """
+        if name not in self._reasons:
+            self._reasons[name] = None  # ends a cycle, as records of two versions might have
+            record = self._records[name]
+            self._reasons[name] = self._explain_inputs(name, record) or next(
+                (Reason(record, text) for text in self._find_changes(name, record)), None
+            )
+        return self._reasons[name]
+
+    def _explain_inputs(self, name: str, record: Record) -> Reason | None:
+        made = (source for source in record.inputs if source in self._records and source != name)
+        return next(filter(None, map(self.explain, made)), None)
+
+    def _find_changes(self, name: str, record: Record) -> Iterator[str]:
+        made = f"{name}, of {_tell(record.time)}, was made"
+        for source, found in record.inputs.items():
+            if source in self._records:
+                other = self._records[source]
+                if found.digest != other.digest:
+                    yield f"{made} from another {source} than that of {_tell(other.time)}"
+            elif self._digest(found.path) not in (found.digest, None):
+                yield f"{found.path} has changed since {made} from it"
+        for key, then in flatten(record.parameters):
+            now = self._parameters.get(key)
+            if then != now:
+                yield f"{made} with {key}={json.dumps(then)}, which is {json.dumps(now)} now"
+        for other_name in record.outputs:
+            if self._records.get(other_name, record).run != record.run:
+                yield f"{made} by another run than {other_name}"
+        if self._digest(record.path) not in (record.digest, None):
+            yield f"{record.path} has changed since it was made, {_tell(record.time)}"
+
+
+def _tell(time: str) -> str:
+    return time[:19].replace("T", " ") + " UTC"

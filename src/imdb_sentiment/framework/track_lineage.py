@@ -1,0 +1,415 @@
+"""Keeps the lineage of what runs save, and refuses runs whose inputs do not belong together."""
+
+import logging
+import threading
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from pydantic import BaseModel
+
+from imdb_sentiment.datasets.base import LoadOnlyDataset
+from imdb_sentiment.datasets.run_facts import PACKAGES
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.framework import claims
+from imdb_sentiment.framework.claims import Claim, Claimed, Claims
+from imdb_sentiment.framework.code import digest_code
+from imdb_sentiment.framework.configuration import Configuration
+from imdb_sentiment.framework.lineage import (
+    Input,
+    Lineage,
+    Reason,
+    Record,
+    Staleness,
+    digest_value,
+    flatten,
+)
+from imdb_sentiment.pipeline_registry import DEFAULT
+
+logger = logging.getLogger(__name__)
+
+# Two runs of this pipeline may share a folder: they work on one study, whose result is the same.
+SHARED = "tuning"
+READS_FILE = "raw_reviews"  # the dataset whose name is a parameter
+
+
+class TrackLineage:
+    """Compares the inputs of a run with their records, and writes those of its outputs."""
+
+    def __init__(self) -> None:
+        self._run: _Run | None = None
+        self._claimed: Claimed | None = None
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Read the parameters."""
+        self._project = Path(context.project_path)
+        self._configuration = Configuration(context.config_loader)
+
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """Claim the files of the run, and compare its inputs with their records.
+
+        Parameters that made the inputs, and were given only then, are used again.
+
+        Raises:
+            InputError: The inputs do not belong together or do not fit the parameters, or another
+                run uses the files.
+
+        """
+        lineage = Lineage(self._project)
+        files = _Files(catalog, lineage)
+        shares = all(_lies_in(node, SHARED) for node in pipeline.nodes)
+        names = ",".join(run_params["pipeline_names"] or ["__default__"])
+        run_id = str(run_params["run_id"])
+        reads, writes = (
+            files.list_paths(pipeline.inputs()),
+            files.list_paths(pipeline.all_outputs()),
+        )
+        if both := set(reads) & set(writes):
+            raise InputError(f"{min(both)} would be read and written: give another file")
+        self._claimed = Claims(self._project).make(
+            run_id.replace(":", "."),
+            Claim(
+                reads=reads,
+                writes=writes,
+                shares=shares,
+                says=f"{names}, {claims.describe_process()}",
+            ),
+        )
+        try:
+            run = _Run(run_id, files, lineage, pipeline, self._configuration)
+            run.compare_inputs()
+            run.set_parameters()
+            if run_params["only_missing_outputs"]:
+                run.hide_stale_outputs()
+        except BaseException:  # Kedro calls `on_pipeline_error` only for what happens later
+            self._release()
+            raise
+        if shares:
+            run.saving = FileLock(self._project / claims.FOLDER / "saving.lock", thread_local=False)
+        self._run = run
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Look at what the node reads, before it does."""
+        if self._run:
+            self._run.begin(node)
+
+    @hook_impl
+    def after_node_run(self, node: Node) -> None:
+        """Prepare for the saving of the node's outputs."""
+        if self._run:
+            self._run.begin_saving(node)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
+        """Record a dataset that has been saved."""
+        if self._run:
+            self._run.record(dataset_name, node)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Give up the files of the run."""
+        self._release()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Give up the files of the run."""
+        self._release()
+
+    def _release(self) -> None:
+        if self._run:
+            self._run.end_saving()
+            self._run = None
+        if self._claimed:
+            self._claimed.release()
+            self._claimed = None
+
+
+class _Files:
+    """The files of the datasets in a catalog.
+
+    Args:
+        catalog: The catalog of the run.
+        lineage: Names paths as the records do.
+
+    """
+
+    def __init__(self, catalog: DataCatalog, lineage: Lineage) -> None:
+        self.catalog = catalog
+        self._lineage = lineage
+
+    def find_path(self, name: str) -> str | None:
+        """Return the path of a dataset's file as in the records; None if it has none."""
+        entry = self._find_entry(name)
+        path = entry.get("filepath") or entry.get("path")
+        return self._lineage.name_path(path) if path else None
+
+    def list_paths(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the sorted paths of the files of several datasets, without `is_resource`."""
+        names = (name for name in names if not _is_parameter(name) and not self.is_resource(name))
+        return tuple(sorted({path for name in _strip(names) if (path := self.find_path(name))}))
+
+    def is_memory(self, name: str) -> bool:
+        """Return whether a dataset is only kept in memory."""
+        return self.find_path(name) is None
+
+    def is_raw(self, name: str) -> bool:
+        """Return whether a dataset is a file of the user, which no node makes."""
+        metadata = self._find_entry(name).get("metadata") or {}
+        return bool(metadata.get("kedro-viz", {}).get("layer") == "01_raw")
+
+    def is_resource(self, name: str) -> bool:
+        """Return whether a dataset can only be loaded, so that it has no content of its own."""
+        return isinstance(self.get(name), LoadOnlyDataset)
+
+    def exists(self, name: str) -> bool:
+        """Return whether the file of a dataset exists."""
+        names = (full for full in (name, f"{name}@one") if full in self.catalog)
+        return any(map(self.catalog.exists, names))
+
+    def get(self, name: str) -> Any:
+        """Return a dataset."""
+        return self.catalog.get(name, fallback_to_runtime_pattern=True)
+
+    def _find_entry(self, name: str) -> dict[str, Any]:
+        """Return the catalog's entry of a dataset that has a file."""
+        resolve = self.catalog.config_resolver.resolve_pattern
+        entries = (resolve(full) for full in (name, f"{name}@one"))
+        return next((entry for entry in entries if {"filepath", "path"} & entry.keys()), {})
+
+
+class _Run:
+    """The lineage of a run that is going on.
+
+    Args:
+        run_id: Id of the run.
+        files: The files of its datasets.
+        lineage: The records of earlier runs.
+        pipeline: What it runs.
+        configuration: Its parameters.
+
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        files: _Files,
+        lineage: Lineage,
+        pipeline: Pipeline,
+        configuration: Configuration,
+    ) -> None:
+        self.saving: FileLock | None = None  # held while a node's outputs are saved
+        self._id = run_id
+        self._files = files
+        self._lineage = lineage
+        self._pipeline = pipeline
+        self._records = lineage.read()
+        self._versions = {name: version(name) for name in PACKAGES}
+        self._makers = {name: node for node in pipeline.nodes for name in _strip(node.outputs)}
+        self._lock = threading.Lock()  # nodes may run in threads
+        self._inputs: dict[str, dict[str, Input]] = {}  # by the name of the node
+        self._unsaved: dict[str, set[str]] = {}  # outputs, by the name of the node
+        sources = self._find_upstream(_strip(pipeline.inputs()))
+        self._parameters = configuration.adopt(sources, reads_file=READS_FILE in pipeline.inputs())
+
+    def compare_inputs(self) -> None:
+        """Raise `InputError` if an input of the run has no record, or is stale."""
+        for name in sorted(_strip(self._pipeline.inputs())):
+            is_known = name in self._records or self._files.is_raw(name)
+            if not is_known and not self._files.is_resource(name):
+                raise InputError(
+                    f"nothing is known of the origin of {self._files.find_path(name)}: run "
+                    "everything again with kedro run"
+                )
+            self._require_current(name)
+
+    def _require_current(self, name: str) -> None:
+        if name in self._records and (reason := self._judge().explain(name)):
+            raise InputError(_advise(reason, self._pipeline))
+
+    def _judge(self) -> Staleness:
+        parameters = dict(flatten(self._parameters.values))
+        return Staleness(self._records, self._lineage.digest, parameters)
+
+    def set_parameters(self) -> None:
+        """Put the parameters that this run adopts into the catalog."""
+        if not self._parameters.adopted:
+            return
+        logger.info(
+            "Parameters as when the inputs were made: %s",
+            ", ".join(f"{key}={value}" for key, value in self._parameters.adopted.items()),
+        )
+        for name in filter(_is_parameter, self._pipeline.inputs()):
+            dataset = self._files.get(name)
+            dataset.save(_convert(self._parameters.get(name), dataset.load()))
+
+    def hide_stale_outputs(self) -> None:
+        """Let the runner take all outputs for missing that are stale, or depend on such ones."""
+        staleness = self._judge()
+        stale: set[str] = set()
+        for node in self._pipeline.nodes:
+            outputs = _strip(node.outputs)
+            is_first = stale.isdisjoint(_strip(node.inputs))
+            changes = (self._find_change(name, node, staleness) for name in sorted(outputs))
+            change = next(filter(None, changes), None)
+            if change and is_first:
+                logger.info("%s runs again: %s", node.name, change)
+            if change or not is_first:
+                stale |= outputs
+                for name in node.outputs:
+                    self._files.get(name).exists = lambda: False
+
+    def _find_change(self, name: str, node: Node, staleness: Staleness) -> str | None:
+        """Return why an output of a node has to be made again, or None if it need not."""
+        record = self._records.get(name)
+        if self._files.is_memory(name):
+            return None
+        if record is None or not self._files.exists(name):
+            return f"{name} is missing"
+        reasons = {
+            "its file has another path": record.path != self._files.find_path(name),
+            "its code has changed": record.code != self._digest_code(node),
+            "an input has changed": record.inputs != self._list_inputs(node),
+            "a parameter has changed": record.parameters != self._list_parameters(node),
+        }
+        reason = staleness.explain(name)
+        return next(filter(reasons.get, reasons), reason.text if reason else None)
+
+    def begin(self, node: Node) -> None:
+        """Look at what a node reads, before it does.
+
+        Raises:
+            InputError: An input that this run has not made is stale, by what it has made.
+
+        """
+        for name in _strip(node.inputs) - self._makers.keys():
+            self._require_current(name)
+        self._inputs[node.name] = self._list_inputs(node)
+
+    def begin_saving(self, node: Node) -> None:
+        """Let no other run save outputs of the same node until all of this one are saved."""
+        outputs = _strip(node.outputs)
+        self._unsaved[node.name] = {name for name in outputs if not self._files.is_memory(name)}
+        if self.saving and self._unsaved[node.name]:
+            self.saving.acquire()
+
+    def end_saving(self) -> None:
+        """Let other runs save."""
+        if self.saving:
+            self.saving.release(force=True)
+
+    def record(self, name: str, node: Node) -> None:
+        """Write the record of a dataset that has been saved."""
+        (name,) = _strip([name])
+        path = self._files.find_path(name)
+        if path is None:
+            return
+        inputs = self._inputs[node.name]
+        parameters = self._list_parameters(node)
+        keys = {key for key, _ in flatten(parameters)} & self._parameters.given
+        with self._lock:
+            record = Record(
+                path=path,
+                # The content of a file elsewhere is known by the run that has saved it.
+                digest=self._lineage.digest(path) or digest_value([self._id, name]),
+                node=node.name,
+                outputs=tuple(sorted(_strip(node.outputs))),
+                inputs=inputs,
+                parameters=parameters,
+                given=tuple(sorted(keys)),
+                code=self._digest_code(node),
+                run=self._id,
+                time=datetime.now(UTC).isoformat(),
+            )
+            self._lineage.add(name, record, self._versions)
+            self._records[name] = record
+            self._unsaved[node.name].discard(name)
+            if not self._unsaved[node.name]:
+                self.end_saving()
+
+    def _find_upstream(self, names: Iterable[str]) -> list[Record]:
+        """Return the records of datasets and of all that they were made from."""
+        found: dict[str, Record] = {}
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name in self._records and name not in found:
+                found[name] = self._records[name]
+                waiting += found[name].inputs
+        return list(found.values())
+
+    def _list_inputs(self, node: Node) -> dict[str, Input]:
+        """Return what a node reads; for data in memory, what the node before it has read."""
+        found: dict[str, Input] = {}
+        for name in sorted(_strip(node.inputs)):
+            path = self._files.find_path(name)
+            if name in self._makers and self._files.is_memory(name):
+                found |= self._list_inputs(self._makers[name])
+            elif name in self._records:
+                found[name] = Input(path=path, digest=self._records[name].digest)
+            elif not self._files.is_resource(name):
+                found[name] = Input(path=path, digest=self._lineage.digest(path) or "")
+        return found
+
+    def _list_parameters(self, node: Node) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name in node.inputs:
+            if name.startswith("params:"):
+                found[name.removeprefix("params:")] = self._parameters.get(name)
+            elif name in self._makers and self._files.is_memory(name):
+                found |= self._list_parameters(self._makers[name])
+        return found
+
+    def _digest_code(self, node: Node) -> str:
+        before = [
+            self._digest_code(self._makers[name])
+            for name in sorted(_strip(node.inputs))
+            if name in self._makers and self._files.is_memory(name)
+        ]
+        digest = digest_code(node.func.__module__)
+        return digest_value([digest, *before]) if before else digest
+
+
+def _convert(value: Any, present: Any) -> Any:
+    """Return a parameter in the type of the present one."""
+    if isinstance(present, BaseModel):
+        return type(present).model_validate(value)
+    if isinstance(present, dict):
+        return {key: _convert(part, present.get(key)) for key, part in value.items()}
+    return value
+
+
+def _is_parameter(name: str) -> bool:
+    return name == "parameters" or name.startswith("params:")
+
+
+def _strip(names: Iterable[str]) -> set[str]:
+    """Return the names of datasets, without parameters and without the `@…` of transcoding."""
+    return {name.partition("@")[0] for name in names if not _is_parameter(name)}
+
+
+def _advise(reason: Reason, pipeline: Pipeline) -> str:
+    """Return the reason why a run is refused, with the command that would mend it."""
+    names = [name for name in DEFAULT if any(_lies_in(node, name) for node in pipeline.nodes)]
+    first = reason.record.node.partition(".")[0]
+    if first in DEFAULT and names:
+        names = list(DEFAULT[DEFAULT.index(first) : DEFAULT.index(names[-1]) + 1])
+    is_whole = len(names) in (0, len(DEFAULT))
+    command = "kedro run" if is_whole else f"kedro run --pipelines {','.join(names)}"
+    return f"{reason.text}: make it again with {command}, or repeat the parameters of that run"
+
+
+def _lies_in(node: Node, pipeline: str) -> bool:
+    return (node.namespace or "").split(".")[0] == pipeline

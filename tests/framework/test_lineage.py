@@ -1,0 +1,241 @@
+"""Which datasets are stale, by their records."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.framework.code import digest_code
+from imdb_sentiment.framework.lineage import (
+    FILE,
+    Input,
+    Lineage,
+    Record,
+    Staleness,
+    digest_value,
+    flatten,
+)
+
+# raw.csv → clean → train, test → model
+INPUTS: dict[str, list[str]] = {
+    "clean": ["raw"],
+    "train": ["clean"],
+    "test": ["clean"],
+    "model": ["train"],
+}
+OUTPUTS = {"train": ("test", "train"), "test": ("test", "train")}
+PARAMETERS = {"clean": {"split": {"seed": 1}}, "model": {"training": {"rate": 0.1, "layers": []}}}
+NAMES = ("raw", *INPUTS)
+
+
+def make_record(name: str, **changes: Any) -> Record:
+    values: dict[str, Any] = {
+        "path": f"data/{name}",
+        "digest": name,
+        "node": f"make_{name}",
+        "outputs": OUTPUTS.get(name, (name,)),
+        "inputs": {i: Input(path=f"data/{i}", digest=i) for i in INPUTS[name]},
+        "parameters": PARAMETERS.get(name, {}),
+        "given": (),
+        "code": "",
+        "run": "1",
+        "time": "2026-11-27T03:04:05.678+00:00",
+    }
+    return Record(**values | changes)
+
+
+def judge(
+    records: dict[str, Record] | None = None,
+    files: dict[str, str | None] | None = None,
+    parameters: dict[str, Any] | None = None,
+) -> dict[str, str]:
+    """Return the reason of each stale dataset."""
+    present = {f"data/{name}": name for name in NAMES} | (files or {})
+    given = {"split.seed": 1, "training.rate": 0.1, "training.layers": []} | (parameters or {})
+    records = {name: make_record(name) for name in INPUTS} | (records or {})
+    staleness = Staleness(records, lambda path: present.get(str(path)), given)
+    reasons = {name: staleness.explain(name) for name in records}
+    return {name: reason.text for name, reason in reasons.items() if reason}
+
+
+def test_nothing_is_stale_if_nothing_has_changed() -> None:
+    assert judge() == {}
+
+
+def test_a_file_of_the_user_that_has_changed_makes_all_stale() -> None:
+    stale = judge(files={"data/raw": "other"})
+    assert stale.keys() == INPUTS.keys()
+    assert set(stale.values()) == {
+        "data/raw has changed since clean, of 2026-11-27 03:04:05 UTC, was made from it"
+    }
+
+
+def test_a_missing_file_of_an_earlier_step_changes_nothing() -> None:
+    assert judge(files={"data/raw": None, "data/clean": None}) == {}
+
+
+def test_a_file_that_was_changed_by_hand_is_stale_with_what_was_made_from_it() -> None:
+    stale = judge(files={"data/train": "other"})
+    assert stale.keys() == {"train", "model"}
+    assert "data/train has changed since it was made" in stale["model"]
+
+
+def test_an_input_that_was_made_again_makes_what_it_was_made_of_stale() -> None:
+    new = {"digest": "new", "run": "2"}
+    again = {name: make_record(name, **new) for name in ("train", "test")}
+    stale = judge(again, {"data/train": "new", "data/test": "new"})
+    assert stale.keys() == {"model"}
+    assert "was made from another train than that of 2026-11-27" in stale["model"]
+
+
+def test_an_input_that_was_made_again_with_the_same_content_changes_nothing() -> None:
+    again = {name: make_record(name, run="2") for name in ("train", "test")}
+    assert judge(again) == {}
+
+
+def test_outputs_of_one_node_belong_to_one_run() -> None:
+    stale = judge({"train": make_record("train", run="2")})
+    assert stale.keys() == {"train", "test", "model"}
+    assert "by another run than test" in stale["train"]
+
+
+@pytest.mark.parametrize(
+    ("change", "stale"),
+    [
+        ({"split.seed": 2}, {"clean", "train", "test", "model"}),
+        ({"training.rate": 0.2}, {"model"}),
+        ({"training.layers": [1]}, {"model"}),
+        ({"other.rate": 3}, set()),
+    ],
+)
+def test_another_parameter_makes_stale_what_depends_on_it(
+    change: dict[str, Any], stale: set[str]
+) -> None:
+    found = judge(parameters=change)
+    assert found.keys() == stale
+    ((key, now),) = change.items()
+    assert all(f"with {key}=" in text and f"is {now} now" in text for text in found.values())
+
+
+VALUES = st.recursive(
+    st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=2),
+    lambda inner: st.dictionaries(st.text("abc", min_size=1, max_size=2), inner, max_size=3),
+)
+
+
+@given(st.dictionaries(st.text("abc", min_size=1, max_size=2), VALUES))
+def test_flat_parameters_differ_if_and_only_if_the_nested_ones_do(value: dict[str, Any]) -> None:
+    flat = dict(flatten(value))
+    rebuilt: dict[str, Any] = {}
+    for key, part in flat.items():
+        *groups, last = key.split(".")
+        place = rebuilt
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[last] = part
+    assert rebuilt == value
+
+
+def test_records_survive_and_unused_ones_go(tmp_path: Path) -> None:
+    first = Lineage(tmp_path)
+    first.add("train", make_record("train", run="1"), {"keras": "3"})
+    first.add("test", make_record("test", run="2"), {"keras": "3"})
+    first.add("train", make_record("train", run="2"), {"keras": "3"})
+    assert Lineage(tmp_path).read() == {
+        "test": make_record("test", run="2"),
+        "train": make_record("train", run="2"),
+    }
+    assert '"1"' not in (tmp_path / FILE).read_text(encoding="utf-8")
+
+
+def test_digests_are_those_of_the_content(tmp_path: Path) -> None:
+    lineage = Lineage(tmp_path)
+    path = tmp_path / "a"
+    assert lineage.digest("a") is None
+    path.write_bytes(b"abc")
+    abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
+    assert lineage.digest("a") == abc
+    path.write_bytes(b"abcd")
+    assert lineage.digest("a") != abc
+    path.write_bytes(b"abc")
+    assert lineage.digest("a") == abc
+    assert lineage.digest(None) == lineage.digest(None) != lineage.digest("a")
+
+
+def test_a_digest_is_kept_with_the_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/test").write_bytes(b"abc")
+    lineage = Lineage(tmp_path)
+    digest = lineage.digest("data/test")
+    lineage.add("test", make_record("test"), {})
+    again = Lineage(tmp_path)
+    again.read()
+    monkeypatch.setattr("hashlib.file_digest", None)
+    assert again.digest("data/test") == digest
+
+
+def test_the_digest_of_a_folder_leaves_out_temporary_files(tmp_path: Path) -> None:
+    lineage = Lineage(tmp_path)
+    (tmp_path / "runs/1").mkdir(parents=True)
+    (tmp_path / "runs/1/record.json").write_text("1")
+    one = lineage.digest("runs")
+    (tmp_path / "runs/.record.partial.json").write_text("1")
+    assert lineage.digest("runs") == one
+    (tmp_path / "runs/2").mkdir()
+    (tmp_path / "runs/2/record.json").write_text("1")
+    assert lineage.digest("runs") != one
+
+
+def test_a_damaged_file_of_records_is_named(tmp_path: Path) -> None:
+    (tmp_path / FILE).parent.mkdir()
+    (tmp_path / FILE).write_text("{")
+    with pytest.raises(InputError, match=r"lineage\.json is damaged.*delete it"):
+        Lineage(tmp_path).read()
+
+
+def test_digests_of_values_do_not_depend_on_the_order_of_keys() -> None:
+    assert digest_value({"a": 1, "b": [1, 2]}) == digest_value({"b": [1, 2], "a": 1})
+    assert digest_value({"a": 1}) != digest_value({"a": 2})
+
+
+def test_the_code_of_a_node_is_all_that_it_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "imdb_sentiment"
+    files = {
+        "__init__.py": "",
+        "errors.py": "",
+        "text/__init__.py": "",
+        "text/words.py": "import imdb_sentiment.errors",
+        "text/other.py": "",
+        "pipelines/__init__.py": "",
+        "pipelines/report/nodes.py": "def f():\n    from imdb_sentiment.text import words",
+        "pipelines/report/templates/page.jinja": "",
+        "pipelines/train/nodes.py": "from imdb_sentiment.text.other import x",
+    }
+    for name, content in files.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(content)
+    monkeypatch.setattr("imdb_sentiment.framework.code.ROOT", package)
+    monkeypatch.setattr("imdb_sentiment.framework.code.PIPELINES", package / "pipelines")
+
+    def digest() -> str:
+        digest_code.cache_clear()
+        return digest_code("imdb_sentiment.pipelines.report.nodes")
+
+    before = digest()
+    try:
+        for name in files:
+            path = package / name
+            content = path.read_text()
+            path.write_text(content + "\n")
+            unused = ("text/other.py", "pipelines/train/nodes.py", "__init__.py")
+            is_used = name not in (*unused, "pipelines/__init__.py")
+            assert (digest() != before) == is_used, name
+            path.write_text(content)
+        assert digest() == before
+    finally:
+        digest_code.cache_clear()

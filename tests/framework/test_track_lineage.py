@@ -1,0 +1,202 @@
+"""Runs in parts give what one whole run would have given, or are refused in one line."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click import ClickException
+
+from helpers import (
+    kedro,
+    make_project,
+    make_reviews,
+    run_kedro,
+    run_session,
+    start_kedro,
+    wait_until,
+    write_csv,
+)
+from imdb_sentiment.framework.lineage import Lineage
+
+FILE = "data/01_raw/IMDB Dataset.csv"
+
+
+def read(project: Path, name: str) -> Any:
+    return json.loads((project / "data" / name).read_text(encoding="utf-8"))
+
+
+def find_digests(project: Path) -> dict[str, str]:
+    return {name: record.digest for name, record in Lineage(project).read().items()}
+
+
+def change_conf(project: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = project / "conf/local/parameters.yml"
+    content = yaml.safe_load(path.read_text())
+    change(content)
+    path.write_text(yaml.safe_dump(content))
+
+
+def test_reporting_shows_what_the_model_was_made_from(
+    copy_of_finished: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = copy_of_finished
+    before = read(project, "08_reporting/metrics.json")
+    with caplog.at_level("INFO", "imdb_sentiment"):
+        run_session(project, "reporting")
+    assert before["file"] == "IMDB Dataset.csv"
+    assert read(project, "08_reporting/metrics.json") == before
+    assert "# Model card: sentiment of IMDB Dataset.csv" in (
+        project / "data/06_models/model_card.md"
+    ).read_text(encoding="utf-8")
+    (line,) = [r.getMessage() for r in caplog.records if "when the inputs were made" in r.message]
+    assert "reviews.file=IMDB Dataset.csv" in line
+
+
+def test_a_search_goes_on_with_the_file_and_the_study_of_its_inputs(
+    copy_of_finished: Path,
+) -> None:
+    run_session(copy_of_finished, "tuning", tuning={"n_trials": 3})
+    trials = (copy_of_finished / "data/08_reporting/trials.csv").read_text(encoding="utf-8")
+    assert len(trials.splitlines()) == 1 + 3
+    record = Lineage(copy_of_finished).read()["best_hyperparameters"]
+    assert record.parameters["tuning"]["study_name"] == "IMDB Dataset.csv"
+    with pytest.raises(ClickException, match=r"--pipelines training,reporting"):
+        run_session(copy_of_finished, "reporting")
+
+
+@pytest.mark.parametrize(
+    ("pipelines", "parameters", "message"),
+    [
+        ("reporting", {"tokenizer": {"sequence_length": 5}}, "tokenizer.sequence_length=12"),
+        ("reporting", {"split": {"seed": 7}}, r"split\.seed=42, which is 7 now"),
+        (
+            "reporting",
+            {"reviews": {"labels": ["positive", "neutral", "negative"]}},
+            r"reviews\.labels=",
+        ),
+        ("reporting", {"reviews_file": "sample_reviews.csv"}, r"reviews\.file="),
+        ("training", {"hyperparameters": {"epochs": 1}}, r"hyperparameters\.epochs=2, which is 1"),
+        ("tuning,training", {"tokenizer": {"vocabulary_size": 9}}, "tokenizer.vocabulary_size=50"),
+        # The search was made with the other file.
+        ("data_processing,training,reporting", {}, r"reviews\.file="),
+    ],
+)
+def test_parameters_that_contradict_the_inputs_are_refused(
+    pipelines: str, parameters: dict[str, Any], message: str, copy_of_finished: Path
+) -> None:
+    write_csv(copy_of_finished / "data/01_raw/sample_reviews.csv", make_reviews(150))
+    before = find_digests(copy_of_finished)
+    with pytest.raises(ClickException, match=f"{message}.*make it again with kedro run"):
+        run_session(copy_of_finished, *pipelines.split(","), **parameters)
+    assert find_digests(copy_of_finished) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda project: change_conf(
+                project, lambda conf: conf["tokenizer"].update(vocabulary_size=60)
+            ),
+            "tokenizer.vocabulary_size=50, which is 60 now",
+        ),
+        (
+            lambda project: (project / FILE).write_text("review,sentiment\na,neutral\n"),
+            "IMDB Dataset.csv has changed since checked_reviews",
+        ),
+        (
+            lambda project: (project / "data/06_models/calibration.json").write_text("{}"),
+            "calibration.json has changed since it was made",
+        ),
+        (
+            lambda project: (project / "data/lineage.json").unlink(),
+            "nothing is known of the origin of data/",
+        ),
+    ],
+    ids=["conf", "csv", "by hand", "no lineage"],
+)
+def test_what_has_changed_since_is_noticed(
+    change: Callable[[Path], object], message: str, copy_of_finished: Path
+) -> None:
+    change(copy_of_finished)
+    with pytest.raises(ClickException, match=message):
+        run_session(copy_of_finished, "reporting")
+
+
+def test_another_split_makes_the_model_stale(copy_of_finished: Path) -> None:
+    project = copy_of_finished
+    whole = find_digests(project)
+    file = {"reviews_file": "IMDB Dataset.csv"}
+    run_session(project, "data_processing", split={"seed": 7}, **file)
+    for pipeline in ("training", "reporting"):
+        with pytest.raises(ClickException, match=r"was made from another .* than that of"):
+            run_session(project, pipeline)
+    run_session(project, "data_processing", **file)
+    assert find_digests(project) == whole
+
+
+def test_only_what_is_missing_or_stale_is_made_again(copy_of_finished: Path) -> None:
+    project = copy_of_finished
+    command = "kedro run --only-missing-outputs"
+    (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")
+    whole = find_digests(project)
+    assert "Skipping all 45 nodes" in run_kedro(project, command)
+    (project / "data/08_reporting/report.html").unlink()
+    (project / "data/05_model_input/test.pkl").write_bytes(b"half")
+    output = run_kedro(project, command)
+    assert "data_processing.encode_reviews runs again" in output
+    assert "Running node: fit_tokenizer" not in output
+    assert (project / "data/08_reporting/report.html").exists()
+    made = find_digests(project)
+    same = ("train", "test", "best_hyperparameters", "metrics", "test_predictions")
+    assert {name: made[name] for name in same} == {name: whole[name] for name in same}
+
+
+def test_two_runs_do_not_use_the_same_files_at_once(copy_of_finished: Path) -> None:
+    project = copy_of_finished
+    first = start_kedro(project, "run", "--pipelines", "reporting")
+    try:
+        wait_until(lambda: bool(list((project / "data/.runs").glob("[!.]*.json"))))
+        second = kedro(project, "run", "--pipelines", "training")
+        assert second.returncode == 1
+        assert "another run is using data/" in " ".join(second.stdout.split())
+        assert "Traceback" not in second.stdout
+    finally:
+        first.kill()
+        first.communicate()
+    run_session(project, "reporting", reviews_file="IMDB Dataset.csv")  # its claim is gone
+    assert not list((project / "data/.runs").glob("*.json"))
+
+
+def test_a_file_is_not_read_and_written_by_one_run(copy_of_finished: Path) -> None:
+    path = copy_of_finished / "data/01_raw/custom_reviews.csv"
+    before = path.read_bytes()
+    with pytest.raises(ClickException, match=r"custom_reviews\.csv would be read and written"):
+        run_session(copy_of_finished, "inference", output_file="data/01_raw/custom_reviews.csv")
+    assert path.read_bytes() == before
+
+
+def test_a_copied_project_keeps_its_lineage(copy_of_finished: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    shutil.move(copy_of_finished, moved)
+    run_session(moved, "reporting")
+
+
+def test_a_file_elsewhere_is_known_by_the_run_that_saved_it(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
+    (project / "conf/local/catalog.yml").write_text(
+        "audit:\n  type: imdb_sentiment.datasets.AtomicDataset\n"
+        "  filepath: memory://audit.json\n  dataset: json.JSONDataset\n"
+    )
+    run_session(project, "data_processing")
+    first = Lineage(project).read()["audit"]
+    assert first.path == "memory://audit.json"
+    missing = "kedro run --pipelines data_processing --only-missing-outputs"
+    assert "Skipping all 8 nodes" in run_kedro(project, missing)
+    run_session(project, "data_processing")
+    assert Lineage(project).read()["audit"].digest != first.digest

@@ -80,9 +80,13 @@ def test_each_row_is_judged(reviews: ReviewsParameters, split: SplitParameters) 
         ("Fine film", "positive"),
         ("Fine  film", "negative"),
         ("Words", "NEGATIVE"),
+        ("words!", "negative"),
+        ("?!", "negative"),
+        ("!?", "negative"),
+        ("?!", "negative"),
     ]
     checked = check(rows, reviews, split)
-    assert checked["row"].tolist() == list(range(1, 9))
+    assert checked["row"].tolist() == list(range(1, 13))
     assert list(zip(checked["status"], checked["reason"], strict=True)) == [
         ("accepted", ""),
         ("rejected", "no text"),
@@ -92,10 +96,14 @@ def test_each_row_is_judged(reviews: ReviewsParameters, split: SplitParameters) 
         ("duplicate", "same text and label"),
         ("duplicate", "same text under another label"),
         ("accepted", ""),
+        ("duplicate", "same text and label"),
+        ("accepted", ""),
+        ("accepted", ""),
+        ("duplicate", "same text and label"),
     ]
     accepted = checked[checked["status"] == "accepted"]
-    assert accepted["text"].tolist() == ["Fine film", "Words"]
-    assert accepted["code"].tolist() == [1, 0]
+    assert accepted["text"].tolist() == ["Fine film", "Words", "?!", "!?"]
+    assert accepted["code"].tolist() == [1, 0, 0, 0]
 
 
 def test_a_row_without_a_split_is_refused(
@@ -226,6 +234,16 @@ def test_groups_are_drawn_at_random_and_near_the_fraction(
         homes.add(cleaned.loc[cleaned["row"] == 1, "split"].item())
         assert (cleaned["split"] == "test").mean() == pytest.approx(0.4, abs=0.06)
     assert len(homes) > 1
+
+
+@pytest.mark.parametrize("fraction", [0.02, 0.03, 0.07, 0.2, 0.33, 0.8])
+def test_the_fraction_of_groups_is_the_one_that_is_asked_for(
+    fraction: float, reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    grouped = split.model_copy(update={"group_column": "film", "test_fraction": fraction})
+    rows = [(*review, f"film {i // 4}") for i, review in enumerate(make_reviews(2400))]
+    cleaned = clean(rows, reviews, grouped, ("review", "sentiment", "film"))
+    assert (cleaned["split"] == "test").mean() == pytest.approx(fraction, rel=0.1)
 
 
 def test_a_row_without_a_group_is_refused(

@@ -515,6 +515,8 @@ def export(
         clean_reviews=iter(data.chunks),
         custom_reviews=pd.DataFrame({"review": ["w1"]}),
         run_facts={"time": "today"},
+        reviews=ReviewsParameters(**base_parameters()["reviews"]),
+        split=SplitParameters(**base_parameters()["split"]),
         training=training,
         custom=CustomReviewsParameters(text_column="review"),
     )
@@ -559,6 +561,7 @@ def test_the_pipeline_runs_on_a_few_rows(
     tmp_path: Path,
     baseline_parameters: BaselineParameters,
     tuning: TuningParameters,
+    reviews: ReviewsParameters,
     split: SplitParameters,
     training: TrainingParameters,
     custom: CustomReviewsParameters,
@@ -589,6 +592,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "run_facts": MemoryDataset({"time": "today"}),
             "params:tuning": MemoryDataset(tuning),
             "params:split": MemoryDataset(split),
+            "params:reviews": MemoryDataset(reviews),
             "params:training": MemoryDataset(several),
             "params:custom_reviews": MemoryDataset(custom),
             "params:baseline": MemoryDataset(baseline_parameters),
@@ -606,6 +610,9 @@ def test_the_pipeline_runs_on_a_few_rows(
     assert predictor.labels == LABELS[:n_labels]
     assert predictor.examples == ("a superb film",)
     assert predictor.facts["made"] == "today"
+    assert predictor.facts["reviews_file"] == reviews.file
+    assert json.loads(predictor.facts["split"]) == split.model_dump()
+    assert predictor.describe().startswith(f"of today, trained on {reviews.file} (")
     assert json.loads(predictor.facts["training"]) == several.model_dump()
     assert json.loads(predictor.facts["calibration"]) == calibration
     assert predictor.facts["training_data_sha256"] == pool.fingerprint()

@@ -713,6 +713,26 @@ def test_if_all_trials_fail_the_first_reason_is_told(
     assert len(trials(storage, tuning)) == tuning.n_trials
 
 
+def test_a_trial_whose_process_died_each_time_is_named_and_can_be_tried_again(
+    one_epoch: Hyperparameters, tuning: TuningParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = optuna.storages.InMemoryStorage()
+    strict = tuning.model_copy(update={"n_trials": 1, "max_retries": 0})
+    tune(storage, one_epoch, strict)
+    study = optuna.load_study(study_name=tuning.study_name, storage=storage)
+    study.enqueue_trial({}, user_attrs={"slot": 1, "owner": "a process that is gone"})
+    study.tell(study.ask(), state=TrialState.FAIL)
+    more = strict.model_copy(update={"n_trials": 2})
+    with caplog.at_level("WARNING"):
+        assert len(tune(storage, one_epoch, more)[0].trials) == 2
+    assert "died each time (1), the best may be another one" in caplog.text
+    assert "--params tuning.max_retries=1" in caplog.text
+    caplog.clear()
+    again, _, _ = tune(storage, one_epoch, more.model_copy(update={"max_retries": 1}))
+    assert [trial.state.name for trial in again.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert "died each time" not in caplog.text
+
+
 def test_trials_become_a_table() -> None:
     def objective(trial: optuna.Trial) -> float:
         units = trial.suggest_int("units", 1, 9)

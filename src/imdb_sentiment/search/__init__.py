@@ -16,7 +16,7 @@ encryption or login, and has no heartbeats either.
 
 from imdb_sentiment.search.loop import format_values, run_trials
 from imdb_sentiment.search.samplers_and_pruners import make_pruner, make_sampler
-from imdb_sentiment.search.study import RETRIED_TRIAL, SharedStudy, explain_failure
+from imdb_sentiment.search.study import RETRIED_TRIAL, SharedStudy, explain_failure, has_died
 from imdb_sentiment.search.workers import open_workers
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "SharedStudy",
     "explain_failure",
     "format_values",
+    "has_died",
     "make_pruner",
     "make_sampler",
     "open_workers",

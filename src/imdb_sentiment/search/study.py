@@ -95,7 +95,7 @@ class SharedStudy:
         pruner: Pruner of the study.
 
     Attributes:
-        storage, name, n_trials: As given.
+        storage, name, n_trials, max_retries: As given.
         optuna_study: The study as Optuna has it.
         heartbeats: Heartbeats of this run's trials, to be sent during a `with` block.
         is_leaving: Whether this run is about to end, and no longer waits for the database.
@@ -130,7 +130,7 @@ class SharedStudy:
         self._origin = origin
         self._origin_digest = _digest(origin)
         self._make_sampler = make_sampler
-        self._max_retries = max_retries
+        self.max_retries = max_retries
         self._owner = f"{describe_this_process()} {uuid.uuid4().hex}"
         with warnings.catch_warnings(action="ignore"):  # Optuna calls retries experimental
             queue_again = RetryHeartbeatStaleTrialCallback(max_retry=max_retries)
@@ -356,7 +356,7 @@ class SharedStudy:
             return trial.state.is_finished()
         return ERROR in trial.user_attrs or (
             GIVEN_BACK not in trial.user_attrs
-            and len(trial.system_attrs.get(RETRY_HISTORY, ())) >= self._max_retries
+            and len(trial.system_attrs.get(RETRY_HISTORY, ())) >= self.max_retries
             # The limit may have been higher when it died.
             and not any(trial.number in t.system_attrs.get(RETRY_HISTORY, ()) for t in trials)
         )
@@ -381,6 +381,12 @@ def _suggest(trial: optuna.Trial, space: dict[str, BaseDistribution]) -> None:
                 trial.suggest_int(name, low, high, step=step, log=log)
             case CategoricalDistribution(choices=choices):
                 trial.suggest_categorical(name, choices)
+
+
+def has_died(trial: FrozenTrial) -> bool:
+    """Return whether a trial has failed because its process died."""
+    ended = {ERROR, GIVEN_BACK} & trial.user_attrs.keys()
+    return trial.state == TrialState.FAIL and not ended
 
 
 def explain_failure(trial: FrozenTrial) -> str | None:

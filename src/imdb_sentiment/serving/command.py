@@ -83,6 +83,7 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
     except ModelError as error:
         raise click.ClickException(str(error)) from error
     logging.config.dictConfig(LOGGING)
+    logging.getLogger(__name__).info("the model is %s", predictor.describe())
     uvicorn.run(
         create_app(predictor, settings),
         host=host,

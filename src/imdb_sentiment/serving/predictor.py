@@ -133,6 +133,14 @@ class Predictor:
         except ModelError as error:
             raise ModelError(f"{path} can't be used: {error}") from error
 
+    def describe(self) -> str:
+        """Return when the model was made, of which data, and its training data's fingerprint."""
+        made, file, data = (
+            self.facts.get(name, "unknown")
+            for name in ("made", "reviews_file", "training_data_sha256")
+        )
+        return f"of {made}, trained on {file} (SHA-256 of the encoded reviews {data[:12]})"
+
     @overload
     def predict(self, texts: str) -> Prediction: ...
 

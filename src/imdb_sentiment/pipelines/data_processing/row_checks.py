@@ -10,6 +10,7 @@ from imdb_sentiment.errors import require_column
 from imdb_sentiment.parameters import ReviewsParameters, SplitParameters, normalise_label
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.tokenizer import split_words
 
 ACCEPTED, REJECTED, DUPLICATE = "accepted", "rejected", "duplicate"  # the status of a row
 # The reason of a duplicate.
@@ -32,7 +33,7 @@ def check_chunk(
         reviews: Names of columns and labels.
         split: Whether and where the CSV has its own splits, and groups of rows.
         codes: Code of each label, by the normalised label.
-        seen: Code of the first row with each text so far, by `hash_text` of the text; the texts of
+        seen: Code of the first row with each text so far, by `hash_words` of the text; the texts of
             this chunk are added.
 
     """
@@ -60,7 +61,7 @@ def check_chunk(
         status, reason = ACCEPTED, ""
         if problem := _find_problem(row, malformed, split):
             status, reason = REJECTED, problem
-        elif (key := hash_text(row.text)) not in seen:
+        elif (key := hash_words(row.text)) not in seen:
             seen[key] = row.code
         else:
             status, reason = DUPLICATE, SAME_LABEL if seen[key] == row.code else ANOTHER_LABEL
@@ -104,6 +105,16 @@ def _find_problem(row: Any, malformed: str, split: SplitParameters) -> str:
 def hash_text(text: str) -> int:
     """Return a 64-bit hash of a text; two different texts hardly ever have the same."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+
+
+def hash_words(text: str) -> int:
+    """Return a 64-bit hash of the words of a cleaned text, or of the text if it has no word.
+
+    Texts that differ only in case, punctuation and white space have the same hash: the LSTM, which
+    reads nothing but the words, can't tell them apart.
+
+    """
+    return hash_text(" ".join(split_words(text)) or text)
 
 
 def select_accepted(checked: pd.DataFrame) -> pd.DataFrame:

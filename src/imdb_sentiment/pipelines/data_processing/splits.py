@@ -1,5 +1,7 @@
 """Assigning rows to training, validation and test."""
 
+import itertools
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -11,6 +13,8 @@ from imdb_sentiment.parameters import SplitParameters
 
 SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
+
+MAX_DEVIATION = 0.02  # of the share of folds from a fraction, relative to it
 
 
 def assign_splits(
@@ -84,7 +88,7 @@ def _draw_groups(
     seed: int,
 ) -> npt.NDArray[np.int64]:
     """Divide the rows into folds of whole groups and return the rows of `fraction` of the folds."""
-    share = Fraction(fraction).limit_denominator(20)
+    share = _approximate(fraction)
     n_groups = len(np.unique(groups))
     if n_groups < share.denominator:
         raise ValueError(
@@ -96,3 +100,12 @@ def _draw_groups(
     chosen = np.random.default_rng(seed).permutation(len(held_out))[: share.numerator]
     places: npt.NDArray[np.intp] = np.concatenate([held_out[number] for number in chosen])
     return np.asarray(rows[np.sort(places)])
+
+
+def _approximate(fraction: float) -> Fraction:
+    """Return the quotient below 1 with the smallest denominator within 2% of a fraction."""
+    for denominator in itertools.count(math.ceil(1 / fraction)):
+        share = Fraction(round(fraction * denominator), denominator)
+        if share < 1 and abs(share - fraction) <= MAX_DEVIATION * fraction:
+            return share
+    raise AssertionError  # the loop has no end

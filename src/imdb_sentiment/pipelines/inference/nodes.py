@@ -39,6 +39,7 @@ def score_reviews(
 
     """
     predictor = Predictor(onnx_model)
+    logger.info("The model is %s", predictor.describe())
     scored = (_score_chunk(predictor, chunk, inference) for chunk in input_reviews)
     return _report_progress(scored)
 

@@ -34,6 +34,7 @@ from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
     Hyperparameters,
+    ReviewsParameters,
     SplitParameters,
     TrainingParameters,
     TuningParameters,
@@ -258,6 +259,8 @@ def export_model(
     clean_reviews: Iterable[pd.DataFrame],
     custom_reviews: pd.DataFrame,
     run_facts: dict[str, Any],
+    reviews: ReviewsParameters,
+    split: SplitParameters,
     training: TrainingParameters,
     custom: CustomReviewsParameters,
 ) -> tuple[bytes, dict[str, float]]:
@@ -273,6 +276,8 @@ def export_model(
         clean_reviews: Chunks with the columns `row`, `text` and `split`: their texts.
         custom_reviews: The first ten are stored in the file, for people to try the model with.
         run_facts: Time of the run.
+        reviews: Name of the CSV that the model has learnt from.
+        split: How the CSV was split.
         training: Says whether the models have learnt from the validation reviews.
         custom: Name of the column with their text.
 
@@ -295,6 +300,8 @@ def export_model(
         examples=[text for text in choose_texts(custom_reviews, custom) if text][:MAX_EXAMPLES],
         facts={
             "made": run_facts["time"],
+            "reviews_file": reviews.file,
+            "split": split.model_dump_json(),
             "training": training.model_dump_json(),
             "calibration": json.dumps(calibration),
             "training_data_sha256": training_set.fingerprint(),

@@ -72,6 +72,8 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "clean_reviews": "clean_reviews",
                     "custom_reviews": "custom_reviews",
                     "run_facts": "run_facts",
+                    "reviews": "params:reviews",
+                    "split": "params:split",
                     "training": "params:training",
                     "custom": "params:custom_reviews",
                 },

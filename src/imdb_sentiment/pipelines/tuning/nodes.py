@@ -37,6 +37,7 @@ from imdb_sentiment.search import (
     SharedStudy,
     explain_failure,
     format_values,
+    has_died,
     make_pruner,
     make_sampler,
     open_workers,
@@ -149,6 +150,7 @@ def tune_hyperparameters(
             )
             raise
         best = _require_best(study)
+        _warn_of_lost_trials(study)
         logger.info(
             "Best of %d trials: number %d, %s accuracy %.4f with %s",
             len(study.counted()),
@@ -357,6 +359,18 @@ def _open_study(
 
 def _override(hyperparameters: Hyperparameters, chosen: dict[str, Any]) -> Hyperparameters:
     return Hyperparameters(**{**hyperparameters.model_dump(), **chosen})
+
+
+def _warn_of_lost_trials(study: SharedStudy) -> None:
+    """Warn of trials that could have been the best, but died with their process each time."""
+    lost = [str(trial.number) for trial in study.counted() if has_died(trial)]
+    if lost:
+        logger.warning(
+            "Without the trials whose process died each time (%s), the best may be another one. To "
+            "try them again, run this with a higher limit: --params tuning.max_retries=%d",
+            ", ".join(lost),
+            study.max_retries + 1,
+        )
 
 
 def _require_best(study: SharedStudy) -> optuna.trial.FrozenTrial:

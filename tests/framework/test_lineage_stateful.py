@@ -1,0 +1,322 @@
+"""In whatever order parts are run, killed or changed, what is shown is what a whole run would show.
+
+The pipelines are small and pure, so that a whole run can be computed directly; the hooks, the
+datasets and Kedro's runner are the real ones.
+"""
+
+import copy
+import json
+import os
+import random
+import shutil
+import tempfile
+import traceback
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+from kedro.config import OmegaConfigLoader
+from kedro.framework.hooks.manager import _create_hook_manager
+from kedro.io import DataCatalog
+from kedro.pipeline import Node, Pipeline
+from kedro.runner import SequentialRunner
+
+from imdb_sentiment.errors import InputError, find_input_error
+from imdb_sentiment.framework.track_lineage import TrackLineage
+from imdb_sentiment.pipeline_registry import DEFAULT
+from imdb_sentiment.settings import CONFIG_LOADER_ARGS
+
+CONF: dict[str, Any] = {
+    "reviews": {"file": "${runtime_params:reviews_file, ${globals:reviews_file}}", "column": "a"},
+    "split": {"seed": 1},
+    "tokenizer": {"size": 1},
+    "tuning": {"name": "${runtime_params:reviews_file, ${globals:reviews_file}}", "trials": 2},
+    "training": {"rate": 1},
+    "report": {"groups": 1},
+}
+# Parameters that are given or changed, by dotted name.
+KEYS = ("split.seed", "tokenizer.size", "tuning.trials", "training.rate", "report.groups")
+OUTPUTS = ("clean", "train", "test", "best", "model", "history", "metrics", "report")
+FILES = ("a.csv", "b.csv")
+SUCCESS, REFUSED, KILLED = 0, 3, 9
+
+
+def clean(raw: str, more: str, reviews: Any, split: Any) -> Any:
+    return ["clean", raw, more, reviews, split]
+
+
+def encode(clean: Any, tokenizer: Any) -> tuple[Any, Any]:
+    return ["train", clean, tokenizer], ["test", clean, tokenizer]
+
+
+def hold_out(train: Any, test: Any, tuning: Any) -> Any:
+    return ["held out", train, test, tuning]
+
+
+def tune(held_out: Any, tuning: Any) -> Any:
+    return ["best", held_out, tuning["name"], min(tuning["trials"], 3)]
+
+
+def fit(train: Any, best: Any, training: Any, seed: int | None = None) -> tuple[Any, Any]:
+    """Return two results that differ from run to run, but belong together."""
+    seed = random.SystemRandom().randrange(10**9) if seed is None else seed
+    return ["model", train, best, training, seed], ["history", best, training, seed]
+
+
+def score(model: Any, test: Any, report: Any) -> Any:
+    return ["metrics", model, test, report]
+
+
+def write(metrics: Any, history: Any, reviews: Any, parameters: Any) -> Any:
+    return {"shown": [metrics, history, reviews["file"]], "parameters": parameters}
+
+
+def node(func: Any, inputs: list[str], outputs: str | list[str]) -> Node:
+    return Node(func, inputs, outputs, name=func.__name__)
+
+
+NODES = {
+    "data_processing": [
+        node(clean, ["raw_reviews", "more_reviews", "params:reviews", "params:split"], "clean"),
+        node(encode, ["clean", "params:tokenizer"], ["train", "test"]),
+    ],
+    "tuning": [
+        node(hold_out, ["train", "test", "params:tuning"], "held_out"),
+        node(tune, ["held_out", "params:tuning"], "best"),
+    ],
+    "training": [node(fit, ["train", "best", "params:training"], ["model", "history"])],
+    "reporting": [
+        node(score, ["model", "test", "params:report"], "metrics"),
+        node(write, ["metrics", "history", "params:reviews", "parameters"], "report"),
+    ],
+}
+PIPELINES = {
+    name: Pipeline(nodes, namespace=name, prefix_datasets_with_namespace=False)
+    for name, nodes in NODES.items()
+}
+
+
+def compute_report(raw: str, more: str, p: dict[str, Any], seed: int) -> Any:
+    """Return what a whole run shows."""
+    cleaned = clean(raw, more, p["reviews"], p["split"])
+    train, test = encode(cleaned, p["tokenizer"])
+    best = tune(hold_out(train, test, p["tuning"]), p["tuning"])
+    model, history = fit(train, best, p["training"], seed)
+    return write(score(model, test, p["report"]), history, p["reviews"], p)["shown"]
+
+
+def make_toy(folder: Path) -> None:
+    (folder / "conf/base").mkdir(parents=True)
+    (folder / "conf/local").mkdir()
+    (folder / "data/01_raw").mkdir(parents=True)
+    raw = "${join_path:data/01_raw, ${runtime_params:reviews_file, ${globals:reviews_file}}}"
+    catalog: dict[str, Any] = {
+        name: {
+            "type": "imdb_sentiment.datasets.AtomicDataset",
+            "filepath": f"data/{name}.json",
+            "dataset": "json.JSONDataset",
+        }
+        for name in OUTPUTS
+    }
+    more = raw.replace("reviews_file", "unlabelled_file")
+    for name, path in {"raw_reviews": raw, "more_reviews": more}.items():
+        catalog[name] = {
+            "type": "text.TextDataset",
+            "filepath": path,
+            "metadata": {"kedro-viz": {"layer": "01_raw"}},
+        }
+    contents = {
+        "globals": {"reviews_file": "a.csv", "unlabelled_file": "a.csv"},
+        "parameters": CONF,
+        "catalog": catalog,
+    }
+    for name, content in contents.items():
+        (folder / f"conf/base/{name}.yml").write_text(yaml.safe_dump(content))
+    for file in FILES:
+        (folder / "data/01_raw" / file).write_text(file)
+
+
+def nest(flat: dict[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *groups, last = key.split(".")
+        place = nested
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[last] = value
+    return nested
+
+
+def run(project: Path, names: list[str], given: dict[str, Any], *, only_missing: bool) -> None:
+    """Run pipelines of the toy project as Kedro's session does."""
+    os.chdir(project)
+    loader = OmegaConfigLoader(
+        str(project / "conf"), runtime_params=nest(given), **CONFIG_LOADER_ARGS
+    )
+    hooks = _create_hook_manager()
+    hooks.register(TrackLineage())
+    hooks.hook.after_context_created(
+        context=SimpleNamespace(config_loader=loader, project_path=project)
+    )
+    parameters = loader["parameters"]
+    catalog = DataCatalog.from_config(loader["catalog"])
+    catalog["parameters"] = parameters
+    for name in CONF:
+        catalog[f"params:{name}"] = parameters[name]
+    pipeline = sum((PIPELINES[name] for name in names), start=Pipeline([]))
+    run_params: dict[str, Any] = {
+        "run_id": f"{len(list(project.glob('data/*')))}-{os.getpid()}",
+        "pipeline_names": names,
+        "only_missing_outputs": only_missing,
+    }
+    arguments = {"run_params": run_params, "pipeline": pipeline, "catalog": catalog}
+    for name in pipeline.inputs():
+        if not name.startswith("param") and not catalog.exists(name):
+            raise InputError(f"{name} does not exist")  # as the hook RequireInputs does
+    hooks.hook.before_pipeline_run(**arguments)
+    try:
+        runner = SequentialRunner()
+        runner.run(
+            pipeline, catalog, hooks, run_params["run_id"], only_missing_outputs=only_missing
+        )
+    except Exception as error:
+        hooks.hook.on_pipeline_error(error=error, **arguments)
+        raise
+    hooks.hook.after_pipeline_run(run_result={}, **arguments)
+
+
+def run_in_child(kill_at: int | None, *arguments: Any, **options: Any) -> int:
+    """Run in another process, which may be killed at the n-th renaming of a file."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = 1
+    try:
+        if kill_at is not None:
+            _kill_at_renaming(kill_at)
+        run(*arguments, **options)
+        code = SUCCESS
+    except BaseException as error:
+        refused = find_input_error(error)
+        code = REFUSED if refused and "\n" not in str(refused) else 1
+        if code == 1:
+            traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _kill_at_renaming(number: int) -> None:
+    replace = Path.replace
+    renamed = 0
+
+    def count(self: Path, target: Any) -> Any:
+        nonlocal renamed
+        renamed += 1
+        if renamed == number and number % 2:
+            os._exit(KILLED)
+        done = replace(self, target)
+        if renamed == number:
+            os._exit(KILLED)
+        return done
+
+    Path.replace = count  # type: ignore[method-assign]
+
+
+GIVEN = st.dictionaries(st.sampled_from(KEYS), st.integers(1, 2), max_size=2)
+SETTINGS = st.sampled_from(["reviews_file", "unlabelled_file"])
+SUBSETS = st.sets(st.sampled_from(DEFAULT), min_size=1).map(
+    lambda names: [name for name in DEFAULT if name in names]
+)
+
+
+class Project(RuleBasedStateMachine):
+    """A project in which anything happens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        make_toy(self.folder)
+        self.conf = copy.deepcopy(CONF)
+        self.edits = 0
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.folder)
+
+    @rule(names=SUBSETS, given=GIVEN, files=st.dictionaries(SETTINGS, st.sampled_from(FILES)))
+    def run_parts(self, names: list[str], given: dict[str, Any], files: dict[str, str]) -> None:
+        given = given | files
+        code = run_in_child(None, self.folder, names, given, only_missing=False)
+        assert code in (SUCCESS, REFUSED)
+        if code == SUCCESS and "reporting" in names:
+            self.compare(given, reads_csv="data_processing" in names)
+        assert code == SUCCESS or names != list(DEFAULT)
+
+    @rule(given=GIVEN, file=st.sampled_from(FILES))
+    def run_what_is_missing(self, given: dict[str, Any], file: str) -> None:
+        given = given | {"reviews_file": file}
+        assert run_in_child(None, self.folder, list(DEFAULT), given, only_missing=True) == SUCCESS
+        self.compare(given, reads_csv=True, is_whole=True)
+
+    @rule(names=SUBSETS, given=GIVEN, only_missing=st.booleans(), number=st.integers(1, 30))
+    def kill(
+        self, names: list[str], given: dict[str, Any], only_missing: bool, number: int
+    ) -> None:
+        code = run_in_child(number, self.folder, names, given, only_missing=only_missing)
+        assert code in (SUCCESS, REFUSED, KILLED)
+
+    @rule(file=st.sampled_from(FILES))
+    def change_csv(self, file: str) -> None:
+        self.edits += 1
+        (self.folder / "data/01_raw" / file).write_text(f"{file} {self.edits}")
+
+    @rule(key=st.sampled_from(KEYS), value=st.integers(1, 2))
+    def change_conf(self, key: str, value: int) -> None:
+        group, name = key.split(".")
+        self.conf[group][name] = value
+        (self.folder / "conf/base/parameters.yml").write_text(yaml.safe_dump(self.conf))
+
+    @rule(name=st.sampled_from(OUTPUTS), delete=st.booleans())
+    def change_output(self, name: str, delete: bool) -> None:
+        path = self.folder / f"data/{name}.json"
+        if path.exists() and not delete:
+            self.edits += 1
+            path.write_text(json.dumps(self.edits))
+        else:
+            path.unlink(missing_ok=True)
+
+    def compare(self, given: dict[str, Any], *, reads_csv: bool, is_whole: bool = False) -> None:
+        """Compare the report with that of a whole run with the same parameters, on the same CSV."""
+        report = json.loads((self.folder / "data/report.json").read_text())
+        shown = report["parameters"]
+        file = shown["reviews"]["file"]
+        seed = report["shown"][1][-1]
+        found = {name: (self.folder / "data/01_raw" / name).read_text() for name in FILES}
+        # Which unlabelled reviews were read is no parameter, so it is not shown.
+        used = [given.get("unlabelled_file", "a.csv")] if reads_csv else FILES
+        reports = [compute_report(found[file], found[name], shown, seed) for name in used]
+        assert report["shown"] in json.loads(json.dumps(reports))
+        assert shown["tuning"]["name"] == file
+        for key, value in given.items():
+            if key == "reviews_file":
+                assert file == value
+            elif key in KEYS:
+                group, name = key.split(".")
+                assert shown[group][name] == value
+        if is_whole:
+            for key in set(KEYS) - set(given):
+                group, name = key.split(".")
+                assert shown[group][name] == self.conf[group][name]
+
+
+Project.TestCase.settings = settings(
+    max_examples=int(os.environ.get("LINEAGE_SEQUENCES", "30")),
+    stateful_step_count=12,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+test_any_order = pytest.mark.slow(Project.TestCase)

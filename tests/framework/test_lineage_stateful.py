@@ -191,7 +191,7 @@ def run(project: Path, names: list[str], given: dict[str, Any], *, only_missing:
 
 
 def run_in_child(kill_at: int | None, *arguments: Any, **options: Any) -> int:
-    """Run in another process, which may be killed at the n-th renaming of a file."""
+    """Run in another process, which may be killed: see `_kill_at_renaming`."""
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -211,16 +211,18 @@ def run_in_child(kill_at: int | None, *arguments: Any, **options: Any) -> int:
 
 
 def _kill_at_renaming(number: int) -> None:
+    """End this process before the n-th renaming if `number` is 2n - 1, or after it if it is 2n."""
     replace = Path.replace
-    renamed = 0
+    passed = 0
 
     def count(self: Path, target: Any) -> Any:
-        nonlocal renamed
-        renamed += 1
-        if renamed == number and number % 2:
+        nonlocal passed
+        passed += 1
+        if passed == number:
             os._exit(KILLED)
         done = replace(self, target)
-        if renamed == number:
+        passed += 1
+        if passed == number:
             os._exit(KILLED)
         return done
 
@@ -262,7 +264,7 @@ class Project(RuleBasedStateMachine):
         assert run_in_child(None, self.folder, list(DEFAULT), given, only_missing=True) == SUCCESS
         self.compare(given, reads_csv=True, is_whole=True)
 
-    @rule(names=SUBSETS, given=GIVEN, only_missing=st.booleans(), number=st.integers(1, 30))
+    @rule(names=SUBSETS, given=GIVEN, only_missing=st.booleans(), number=st.integers(1, 60))
     def kill(
         self, names: list[str], given: dict[str, Any], only_missing: bool, number: int
     ) -> None:
@@ -311,6 +313,35 @@ class Project(RuleBasedStateMachine):
             for key in set(KEYS) - set(given):
                 group, name = key.split(".")
                 assert shown[group][name] == self.conf[group][name]
+
+
+def test_what_a_run_makes_must_fit_what_it_finds(tmp_path: Path) -> None:
+    """The search has read other unlabelled reviews, which only shows when they are read again."""
+    make_toy(tmp_path)
+    (tmp_path / "data/01_raw/b.csv").write_text("other")
+    whole, without_search = list(DEFAULT), ["data_processing", "training", "reporting"]
+
+    def start(names: list[str], **given: Any) -> int:
+        return run_in_child(None, tmp_path, names, given, only_missing=False)
+
+    assert start(whole, unlabelled_file="b.csv") == SUCCESS
+    assert start(without_search, unlabelled_file="b.csv") == SUCCESS
+    assert start(without_search) == REFUSED
+    assert start(whole) == SUCCESS
+
+
+def test_results_of_two_runs_of_a_node_are_not_mixed(tmp_path: Path) -> None:
+    make_toy(tmp_path)
+    assert run_in_child(None, tmp_path, list(DEFAULT), {}, only_missing=False) == SUCCESS
+    model, history = (tmp_path / f"data/{name}.json" for name in ("model", "history"))
+    before = history.read_bytes()
+    # After the third renaming: that of the claim, of the model, and of the model's record.
+    assert run_in_child(2 * 3, tmp_path, ["training"], {}, only_missing=False) == KILLED
+    assert history.read_bytes() == before
+    assert json.loads(model.read_text())[-1] != json.loads(history.read_text())[-1]
+    assert run_in_child(None, tmp_path, ["reporting"], {}, only_missing=False) == REFUSED
+    assert run_in_child(None, tmp_path, list(DEFAULT), {}, only_missing=True) == SUCCESS
+    assert json.loads(model.read_text())[-1] == json.loads(history.read_text())[-1]
 
 
 Project.TestCase.settings = settings(

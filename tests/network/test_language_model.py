@@ -21,6 +21,9 @@ def make_parameters(**changes: Any) -> LanguageModelParameters:
     return LanguageModelParameters(**settings | changes)
 
 
+SHAPE: Any = {"units": 4, "bidirectional": True, "chrono_initialization": 0}
+
+
 def make_texts(n: int = 160) -> npt.NDArray[np.uint8]:
     """Return texts in which the tokens 2 to 5 are followed by 12 to 15, then by 22 to 25."""
     rng = np.random.default_rng(0)
@@ -32,13 +35,13 @@ def make_texts(n: int = 160) -> npt.NDArray[np.uint8]:
 
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_weights_have_the_shapes_of_the_network(bidirectional: bool) -> None:
-    shape = small_hyperparameters(bidirectional=bidirectional, units=4, pooling="last")
+    shape: Any = {"bidirectional": bidirectional, "units": 4, "chrono_initialization": 0}
     texts = np.vstack([make_texts(40), np.zeros((3, 9), np.uint8)])  # some without known words
-    weights = pretrain_lstm(texts, VECTORS, shape, make_parameters())
+    weights = pretrain_lstm(texts, VECTORS, make_parameters(), **shape)
     one = [(5, 16), (4, 16), (16,)]
     assert [array.shape for array in weights] == [(VOCABULARY, 5), *one, *(one * bidirectional)]
     assert all(np.isfinite(array).all() for array in weights)
-    again = pretrain_lstm(texts, VECTORS, shape, make_parameters())
+    again = pretrain_lstm(texts, VECTORS, make_parameters(), **shape)
     for mine, theirs in zip(weights, again, strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
@@ -51,9 +54,16 @@ def measure_loss(
     Twelve tokens are equally frequent, and so are the negative ones. Without context, a token has
     the odds 1 to 5, the weight of the negative ones, of being a following one.
     """
-    shape = small_hyperparameters(bidirectional=bidirectional, units=16)
+    parameters = make_parameters(passes=6, learning_rate=0.03)
     with caplog.at_level("INFO"):
-        pretrain_lstm(texts, VECTORS, shape, make_parameters(passes=6, learning_rate=0.03))
+        pretrain_lstm(
+            texts,
+            VECTORS,
+            parameters,
+            units=16,
+            bidirectional=bidirectional,
+            chrono_initialization=0,
+        )
     assert caplog.messages[-1].startswith("Language model, step 300 of 300: ")
     last = float(caplog.messages[-1].rpartition(" ")[2])
     without_context = float(np.log(6) + 5 * np.log(6 / 5))
@@ -79,7 +89,7 @@ def test_training_starts_from_the_pretrained_weights() -> None:
     reviews = make_encoded(48)
     still = {"pretrained_embedding": True, "bidirectional": True, "epochs": 1, "units": 4}
     chosen = small_hyperparameters(**still, learning_rate=1e-12, naive_bayes_scale=0.0)
-    weights = pretrain_lstm(make_texts(40), VECTORS, chosen, make_parameters())
+    weights = pretrain_lstm(make_texts(40), VECTORS, make_parameters(), **SHAPE)
 
     def start(**changes: Any) -> list[npt.NDArray[np.float32]]:
         settings = chosen.model_copy(update=changes)
@@ -102,4 +112,4 @@ def test_training_starts_from_the_pretrained_weights() -> None:
 
 def test_without_word_vectors_there_is_nothing_to_start_from() -> None:
     with pytest.raises(InputError, match=r"set word_vectors\.method"):
-        pretrain_lstm(make_texts(), VECTORS[:0], small_hyperparameters(), make_parameters())
+        pretrain_lstm(make_texts(), VECTORS[:0], make_parameters(), **SHAPE)

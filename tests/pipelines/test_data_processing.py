@@ -21,7 +21,6 @@ from imdb_sentiment.datasets import (
 )
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import (
-    Hyperparameters,
     LanguageModelParameters,
     ReviewsParameters,
     SplitParameters,
@@ -303,9 +302,9 @@ def test_the_network_is_pretrained_if_there_are_unlabelled_reviews(
 ) -> None:
     read: list[Any] = []
 
-    def pretrain(texts: npt.NDArray[np.uint16], *arguments: Any) -> tuple[Any, ...]:
+    def pretrain(texts: npt.NDArray[np.uint16], *arguments: Any, **shape: Any) -> tuple[Any, ...]:
         read.append(texts)
-        return arguments
+        return *arguments, shape
 
     monkeypatch.setattr("imdb_sentiment.pipelines.data_processing.nodes.pretrain_lstm", pretrain)
     train, vectors = make_encoded(5), np.zeros((2, 2), np.float32)
@@ -313,20 +312,21 @@ def test_the_network_is_pretrained_if_there_are_unlabelled_reviews(
         ["one"], TokenizerParameters(kind="words", vocabulary_size=9, sequence_length=6)
     )
     settings = LanguageModelParameters(**conf["language_model"] | {"passes": passes})
-    hyperparameters = Hyperparameters(**conf["hyperparameters"])
+    shape: Any = {"units": 3, "bidirectional": True, "chrono_initialization": 5}
     weights: Any = pretrain_network(
         train=train,
         clean_unlabelled_reviews=[pd.DataFrame({"text": [text]}, dtype="str") for text in more],
         tokenizer=tokenizer,
         word_vectors=vectors,
-        hyperparameters=hyperparameters,
         language_model=settings,
+        pretrained_embedding=True,
+        **shape,
     )
     if not passes or not more:
         assert weights == ()
         assert read == []
         return
-    assert weights == (vectors, hyperparameters, settings)
+    assert weights == (vectors, settings, shape)
     assert read[0].tolist() == [*train.sequences.tolist(), [0, 0, 0, 0, 0, 2], [0, 0, 0, 0, 0, 2]]
 
 
@@ -448,7 +448,10 @@ def test_the_pipeline_runs_on_a_few_rows(
             "params:split": MemoryDataset(split),
             "params:tokenizer": MemoryDataset(tokenizer_parameters),
             "params:word_vectors": MemoryDataset(WordVectorsParameters(**conf["word_vectors"])),
-            "params:hyperparameters": MemoryDataset(Hyperparameters(**conf["hyperparameters"])),
+            **{
+                f"params:hyperparameters.{name}": MemoryDataset(value)
+                for name, value in conf["hyperparameters"].items()
+            },
             "params:language_model": MemoryDataset(
                 LanguageModelParameters(**conf["language_model"])
             ),

@@ -12,7 +12,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 from optuna.trial import TrialState
 
-from helpers import base_parameters, make_encoded
+from helpers import make_encoded
 from imdb_sentiment.datasets import AtomicDataset, OptunaStorageDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.stacking import HeldOutLogits
@@ -21,7 +21,6 @@ from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (
     Hyperparameters,
     SplitParameters,
-    TrainingParameters,
     TuningParameters,
 )
 from imdb_sentiment.pipelines.tuning import create_pipeline
@@ -39,9 +38,6 @@ RANDOM = {"name": "RandomSampler", "arguments": None}
 POOL = make_encoded(72)
 TRAIN, VALIDATION = POOL.take(np.arange(48)), POOL.take(np.arange(48, 72))
 TEST = replace(make_encoded(10, seed=9), rows=np.arange(101, 111))
-TRAINING = TrainingParameters(
-    **{**base_parameters()["training"], "use_validation_rows": False, "seed": 0}
-)
 NO_VECTORS = np.zeros((0, 4), np.float32)
 
 
@@ -63,7 +59,7 @@ def tune(
     *,
     vectors: npt.NDArray[np.float32] = NO_VECTORS,
     pretrained: PretrainedWeights = (),
-    training: TrainingParameters = TRAINING,
+    use_validation_rows: bool = False,
 ) -> tuple[optuna.Study, Hyperparameters, HeldOutLogits]:
     return tune_hyperparameters(
         storage,
@@ -72,7 +68,7 @@ def tune(
         pretrained_weights=pretrained,
         hyperparameters=hyperparameters,
         tuning=tuning,
-        training=training,
+        use_validation_rows=use_validation_rows,
     )
 
 
@@ -607,7 +603,7 @@ def test_what_can_not_be_trained_is_found_before_any_trial(
                 storage,
                 hyperparameters,
                 chosen,
-                training=TRAINING.model_copy(update={"use_validation_rows": True}),
+                use_validation_rows=True,
             )
         assert storage.get_all_studies() == []
 
@@ -769,7 +765,7 @@ def run_pipeline(
                 filepath=str(folder / "study.pkl"), dataset="pickle.PickleDataset"
             ),
             "params:tuning": MemoryDataset(tuning),
-            "params:training": MemoryDataset(TRAINING),
+            "params:training.use_validation_rows": MemoryDataset(False),
             "params:hyperparameters": MemoryDataset(hyperparameters),
             "params:split": MemoryDataset(split),
         }

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.network.model import build_model
+from imdb_sentiment.network.model import initialize_gates, make_lstm, require_word_vectors
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import can_fuse, count_parts, make_dataset
-from imdb_sentiment.parameters import Hyperparameters, LanguageModelParameters
+from imdb_sentiment.parameters import LanguageModelParameters
 from imdb_sentiment.text.batching import count_tokens, cut_padding, group_by_length
 
 logger = logging.getLogger(__name__)
@@ -41,8 +41,11 @@ Batch = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32
 def pretrain_lstm(
     sequences: npt.NDArray[np.unsignedinteger],
     word_vectors: npt.NDArray[np.float32],
-    hyperparameters: Hyperparameters,
     parameters: LanguageModelParameters,
+    *,
+    units: int,
+    bidirectional: bool,
+    chrono_initialization: int,
 ) -> tuple[npt.NDArray[np.float32], ...]:
     """Train the embedding and the first LSTM to predict the tokens around each token.
 
@@ -52,8 +55,10 @@ def pretrain_lstm(
     Args:
         sequences: Token ids, shape (texts, sequence length), padded with 0 on the left.
         word_vectors: Initial weights of the embedding, shape (vocabulary, size).
-        hyperparameters: Shape of the LSTM and its initialization.
         parameters: Number of passes, batch size, learning rate and seed.
+        units: Size of the LSTM's state, in each direction.
+        bidirectional: Whether a second LSTM reads the texts backwards.
+        chrono_initialization: See `Hyperparameters`.
 
     Returns:
         The weights of the embedding, shape (vocabulary, size), followed by those of the LSTM in
@@ -70,20 +75,16 @@ def pretrain_lstm(
     keras.utils.set_random_seed(parameters.seed)
     tf.config.experimental.enable_op_determinism()
     sequences = sequences[count_tokens(sequences) > 0]
-    changes = {
-        "pretrained_embedding": True,
-        "spatial_dropout_rate": 0.0,
-        "lstm_layers": 1,
-        "recurrent_dropout_rate": 0.0,
-        "pooling": "max",  # with which the LSTM returns all of its outputs
-    }
-    network = build_model(
-        hyperparameters.model_copy(update=changes), len(word_vectors), 2, word_vectors
-    )
-    embedding, lstm = network.layers[:2]
+    require_word_vectors(word_vectors, len(word_vectors))
+    embedding = keras.layers.Embedding(*word_vectors.shape, mask_zero=True)
+    lstm = make_lstm(units, bidirectional=bidirectional)
+    keras.Sequential([keras.Input((None,), dtype="int32"), embedding, lstm])  # builds them
+    embedding.set_weights([word_vectors])
+    if chrono_initialization:
+        initialize_gates(lstm, chrono_initialization)
     counts = _count_predicted(sequences, len(word_vectors))
     model = _make_language_model(
-        embedding, lstm, hyperparameters.units, counts > 0, count_parts(parameters.batch_size)
+        embedding, lstm, units, counts > 0, count_parts(parameters.batch_size)
     )
     batches = _make_batches(sequences, counts, parameters)
     steps = parameters.passes * int(batches.cardinality())

@@ -74,13 +74,14 @@ def build_model(
     if hp.spatial_dropout_rate:
         stack.append(layers.SpatialDropout1D(hp.spatial_dropout_rate))  # (B, T, E)
     for number in range(1, hp.lstm_layers + 1):  # (B, T, H); without pooling, the last gives (B, H)
-        lstm = layers.LSTM(
-            hp.units,
-            recurrent_dropout=hp.recurrent_dropout_rate,
-            return_sequences=number < hp.lstm_layers or hp.pooling != "last",
-            use_cudnn=False,  # cuDNN supports padding on the right only
+        stack.append(
+            make_lstm(
+                hp.units,
+                bidirectional=hp.bidirectional,
+                recurrent_dropout_rate=hp.recurrent_dropout_rate,
+                return_sequences=number < hp.lstm_layers or hp.pooling != "last",
+            )
         )
-        stack.append(layers.Bidirectional(lstm) if hp.bidirectional else lstm)
     if hp.pooling != "last":
         stack.append(SequencePooling(hp.pooling))  # (B, H), or (B, 2 H) for "max_mean"
     stack.append(layers.Dropout(hp.dropout_rate))
@@ -95,7 +96,7 @@ def build_model(
         model.layers[0].set_weights([vectors])
     if hp.chrono_initialization:
         for layer in model.layers:
-            _initialize_gates(layer, hp.chrono_initialization)
+            initialize_gates(layer, hp.chrono_initialization)
     model.compile(
         optimizer=type(keras.optimizers.get(hp.optimizer))(
             learning_rate=hp.learning_rate,
@@ -109,7 +110,26 @@ def build_model(
     return model
 
 
-def _initialize_gates(layer: Any, longest: int) -> None:
+def make_lstm(
+    units: int,
+    *,
+    bidirectional: bool,
+    recurrent_dropout_rate: float = 0.0,
+    return_sequences: bool = True,
+) -> Any:
+    """Return a `keras.layers.LSTM`, or a `Bidirectional` of one; see `Hyperparameters`."""
+    from keras import layers
+
+    lstm = layers.LSTM(
+        units,
+        recurrent_dropout=recurrent_dropout_rate,
+        return_sequences=return_sequences,
+        use_cudnn=False,  # cuDNN supports padding on the right only
+    )
+    return layers.Bidirectional(lstm) if bidirectional else lstm
+
+
+def initialize_gates(layer: Any, longest: int) -> None:
     """Set an LSTM's biases so that its units remember for 1 to `longest` words ("chrono").
 
     After Tallec and Ollivier, "Can recurrent neural networks warp time?", ICLR 2018. With Keras's
@@ -123,8 +143,8 @@ def _initialize_gates(layer: Any, longest: int) -> None:
     from keras import layers, ops, random
 
     if isinstance(layer, layers.Bidirectional):
-        _initialize_gates(layer.forward_layer, longest)
-        _initialize_gates(layer.backward_layer, longest)
+        initialize_gates(layer.forward_layer, longest)
+        initialize_gates(layer.backward_layer, longest)
     elif isinstance(layer, layers.LSTM):
         forget = ops.log(random.uniform((layer.units,), 1, max(longest - 1, 2)))
         rest = ops.zeros(2 * layer.units)

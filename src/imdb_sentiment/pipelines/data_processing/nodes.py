@@ -17,7 +17,6 @@ from tokenizers import Tokenizer
 from imdb_sentiment.errors import InputError, require_column
 from imdb_sentiment.network.language_model import pretrain_lstm
 from imdb_sentiment.parameters import (
-    Hyperparameters,
     LanguageModelParameters,
     ReviewsParameters,
     SplitParameters,
@@ -321,8 +320,11 @@ def pretrain_network(
     clean_unlabelled_reviews: Iterable[pd.DataFrame],
     tokenizer: Tokenizer,
     word_vectors: npt.NDArray[np.float32],
-    hyperparameters: Hyperparameters,
     language_model: LanguageModelParameters,
+    pretrained_embedding: bool,
+    units: int,
+    bidirectional: bool,
+    chrono_initialization: int,
 ) -> tuple[npt.NDArray[np.float32], ...]:
     """Pretrain the embedding and the LSTM, if there are unlabelled reviews.
 
@@ -331,8 +333,11 @@ def pretrain_network(
         clean_unlabelled_reviews: Chunks with the column `text`; possibly none.
         tokenizer: From `fit_tokenizer`.
         word_vectors: From `fit_word_vectors`, shape (vocabulary, size).
-        hyperparameters: Shape of the LSTM.
         language_model: Number of passes, batch size, learning rate and seed.
+        pretrained_embedding: Whether the network starts from pretrained weights at all.
+        units: Size of the LSTM's state, in each direction.
+        bidirectional: Whether a second LSTM reads the texts backwards.
+        chrono_initialization: See `Hyperparameters`.
 
     Returns:
         Weights of the embedding and the LSTM, from `pretrain_lstm`; empty without passes, without
@@ -342,7 +347,7 @@ def pretrain_network(
         InputError: There are no word vectors to start from, or the training has diverged.
 
     """
-    if not language_model.passes or not hyperparameters.pretrained_embedding:
+    if not language_model.passes or not pretrained_embedding:
         return ()
     encoder = TextEncoder(tokenizer)
     unlabelled = [encoder.encode(chunk["text"].tolist()) for chunk in clean_unlabelled_reviews]
@@ -351,8 +356,10 @@ def pretrain_network(
     return pretrain_lstm(
         np.concatenate([train.sequences, *unlabelled]),
         word_vectors,
-        hyperparameters,
         language_model,
+        units=units,
+        bidirectional=bidirectional,
+        chrono_initialization=chrono_initialization,
     )
 
 

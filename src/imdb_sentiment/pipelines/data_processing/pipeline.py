@@ -72,8 +72,12 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "clean_unlabelled_reviews": "clean_unlabelled_reviews",
                     "tokenizer": "tokenizer",
                     "word_vectors": "word_vectors",
-                    "hyperparameters": "params:hyperparameters",
                     "language_model": "params:language_model",
+                    # Only these, since a change of another one leaves the weights as they are.
+                    "pretrained_embedding": "params:hyperparameters.pretrained_embedding",
+                    "units": "params:hyperparameters.units",
+                    "bidirectional": "params:hyperparameters.bidirectional",
+                    "chrono_initialization": "params:hyperparameters.chrono_initialization",
                 },
                 outputs="pretrained_weights",
                 name="pretrain_network",

@@ -28,7 +28,6 @@ from imdb_sentiment.network.training import NO_ROWS_TO_WATCH, format_metrics, tr
 from imdb_sentiment.parameters import (
     Hyperparameters,
     SplitParameters,
-    TrainingParameters,
     TuningParameters,
 )
 from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet, count_folds, divide_reviews
@@ -95,7 +94,7 @@ def tune_hyperparameters(
     pretrained_weights: PretrainedWeights = (),
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
-    training: TrainingParameters,
+    use_validation_rows: bool,
 ) -> tuple[optuna.Study, Hyperparameters, HeldOutLogits]:
     """Run the missing trials of the study and return the best hyperparameters.
 
@@ -111,7 +110,7 @@ def tune_hyperparameters(
         pretrained_weights: From `pretrain_network`; empty for none.
         hyperparameters: Values of the hyperparameters that are not searched.
         tuning: Search space, number of trials, sampler, pruner, workers, seed, name of the study.
-        training: Whether rows will be held out when the final model is trained.
+        use_validation_rows: Whether the final model learns from the validation rows, too.
 
     Returns:
         The study, copied into memory; all hyperparameters of the best trial; and its logits for
@@ -126,7 +125,7 @@ def tune_hyperparameters(
     """
     vocabulary_size = held_out_sets[0][0].vocabulary_size
     initial = pretrained_weights or (word_vectors,)  # what a pretrained embedding starts from
-    _require_inputs(vocabulary_size, initial, hyperparameters, tuning, training)
+    _require_inputs(vocabulary_size, initial, hyperparameters, tuning, use_validation_rows)
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the search has a log of its own
     with open_workers(tuning.workers, tuning.scheduler_address) as workers:
         storage = workers.share_storage(study_storage) if tuning.dask_storage else study_storage
@@ -309,7 +308,7 @@ def _require_inputs(
     initial: PretrainedWeights,
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
-    training: TrainingParameters,
+    use_validation_rows: bool,
 ) -> None:
     """Check, before any trial, what all of them need.
 
@@ -326,9 +325,7 @@ def _require_inputs(
             )
         if is_pretrained:
             require_pretrained_shape(initial, hyperparameters)
-    if training.use_validation_rows and _may_be_on(
-        "early_stopping_patience", hyperparameters, tuning
-    ):
+    if use_validation_rows and _may_be_on("early_stopping_patience", hyperparameters, tuning):
         raise InputError(NO_ROWS_TO_WATCH)
 
 

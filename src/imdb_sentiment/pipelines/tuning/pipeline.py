@@ -28,7 +28,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "pretrained_weights": "pretrained_weights",
                     "hyperparameters": "params:hyperparameters",
                     "tuning": "params:tuning",
-                    "training": "params:training",
+                    "use_validation_rows": "params:training.use_validation_rows",
                 },
                 outputs=["study", "best_hyperparameters", "network_held_out"],
                 name="tune_hyperparameters",

@@ -1,6 +1,17 @@
 """Errors in the user's data or settings, which the user can fix."""
 
+import errno
 from collections.abc import Iterable
+
+# What keeps a file from being written or read, and lies outside this project.
+_OF_THE_DISK = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "your quota of the disk is used up",
+    errno.EFBIG: "files may not become so large",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "there is no permission",
+    errno.EPERM: "there is no permission",
+}
 
 
 class InputError(ValueError):
@@ -37,6 +48,13 @@ def find_input_error(error: BaseException) -> InputError | None:
             return InputError(
                 f"a file in data/ was made by another version of this project ({cause}): make the "
                 "files again with kedro run"
+            )
+        if isinstance(cause, OSError) and cause.errno in _OF_THE_DISK:
+            place = cause.filename or "a file in data/"
+            return InputError(
+                f"{place} can't be used, since {_OF_THE_DISK[cause.errno]}: nothing half-written "
+                "is left under a final name. When that is mended, kedro run "
+                "--only-missing-outputs, with the same parameters, goes on from here"
             )
         cause = cause.__cause__
     return cause

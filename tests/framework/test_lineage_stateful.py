@@ -5,6 +5,8 @@ datasets and Kedro's runner are the real ones.
 """
 
 import copy
+import errno
+import itertools
 import json
 import os
 import random
@@ -190,7 +192,9 @@ def run(project: Path, names: list[str], given: dict[str, Any], *, only_missing:
     hooks.hook.after_pipeline_run(run_result={}, **arguments)
 
 
-def run_in_child(kill_at: int | None, *arguments: Any, **options: Any) -> int:
+def run_in_child(
+    kill_at: int | None, *arguments: Any, fail_at: int | None = None, **options: Any
+) -> int:
     """Run in another process, which may be killed: see `_kill_at_renaming`."""
     child = os.fork()
     if child:
@@ -199,6 +203,8 @@ def run_in_child(kill_at: int | None, *arguments: Any, **options: Any) -> int:
     try:
         if kill_at is not None:
             _kill_at_renaming(kill_at)
+        if fail_at is not None:
+            _fail_at_renaming(fail_at)
         run(*arguments, **options)
         code = SUCCESS
     except BaseException as error:
@@ -229,9 +235,25 @@ def _kill_at_renaming(number: int) -> None:
     Path.replace = count  # type: ignore[method-assign]
 
 
-GIVEN = st.dictionaries(st.sampled_from(KEYS), st.integers(1, 2), max_size=2)
+def _fail_at_renaming(number: int) -> None:
+    """Let the n-th renaming, and all that follow, find the disk full."""
+    replace = Path.replace
+    calls = itertools.count(1)
+
+    def fail(self: Path, target: Any) -> Any:
+        if next(calls) >= number:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(self, target)
+
+    Path.replace = fail  # type: ignore[method-assign]
+
+
+NOTHING: st.SearchStrategy[dict[str, Any]] = st.just({})
+GIVEN = NOTHING | st.dictionaries(st.sampled_from(KEYS), st.integers(1, 2), max_size=2)
 SETTINGS = st.sampled_from(["reviews_file", "unlabelled_file"])
-SUBSETS = st.sets(st.sampled_from(DEFAULT), min_size=1).map(
+GIVEN_FILES = NOTHING | st.dictionaries(SETTINGS, st.sampled_from(FILES))
+LAST = st.integers(0, len(DEFAULT) - 1).map(lambda first: list(DEFAULT[first:]))
+SUBSETS = LAST | st.sets(st.sampled_from(DEFAULT), min_size=1).map(
     lambda names: [name for name in DEFAULT if name in names]
 )
 
@@ -245,11 +267,12 @@ class Project(RuleBasedStateMachine):
         make_toy(self.folder)
         self.conf = copy.deepcopy(CONF)
         self.edits = 0
+        self.run_what_is_missing({}, "a.csv")
 
     def teardown(self) -> None:
         shutil.rmtree(self.folder)
 
-    @rule(names=SUBSETS, given=GIVEN, files=st.dictionaries(SETTINGS, st.sampled_from(FILES)))
+    @rule(names=SUBSETS, given=GIVEN, files=GIVEN_FILES)
     def run_parts(self, names: list[str], given: dict[str, Any], files: dict[str, str]) -> None:
         given = given | files
         code = run_in_child(None, self.folder, names, given, only_missing=False)
@@ -270,6 +293,11 @@ class Project(RuleBasedStateMachine):
     ) -> None:
         code = run_in_child(number, self.folder, names, given, only_missing=only_missing)
         assert code in (SUCCESS, REFUSED, KILLED)
+
+    @rule(names=SUBSETS, number=st.integers(1, 20))
+    def fill_the_disk(self, names: list[str], number: int) -> None:
+        code = run_in_child(None, self.folder, names, {}, only_missing=False, fail_at=number)
+        assert code in (SUCCESS, REFUSED)
 
     @rule(file=st.sampled_from(FILES))
     def change_csv(self, file: str) -> None:

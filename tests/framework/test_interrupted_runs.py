@@ -1,0 +1,125 @@
+"""Whole runs that are killed and resumed, and runs that begin together, give equal results."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers import SMALL, THREE_LABELS, kedro, make_project, make_reviews, start_kedro, write_csv
+from imdb_sentiment.framework.lineage import Lineage
+
+# More with KILLS=20; each takes half a minute.
+KILLS = int(os.environ.get("KILLS", "2"))
+
+# All whose content does not depend on the time of the run.
+SAME = (
+    "checked_reviews",
+    "audit",
+    "clean_reviews",
+    "tokenizer",
+    "word_vectors",
+    "train",
+    "validation",
+    "test",
+    "best_hyperparameters",
+    "network_held_out",
+    "ngram_model",
+    "ngrams_held_out",
+    "calibration",
+    "metrics",
+    "test_predictions",
+    "part_predictions",
+    "baseline_predictions",
+    "custom_predictions",
+    "confusion_matrix_figure",
+)
+
+
+def start_project(folder: Path) -> Path:
+    folder.mkdir()
+    labels = {"reviews": {"labels": list(THREE_LABELS)}}
+    project = make_project(folder, SMALL | labels)
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(300, THREE_LABELS))
+    return project
+
+
+def read_results(project: Path) -> dict[str, str]:
+    records = Lineage(project).read()
+    return {name: records[name].digest for name in SAME}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
+    """Return the results of an uninterrupted run, and its seconds."""
+    project = start_project(tmp_path_factory.mktemp("whole") / "project")
+    begin = time.monotonic()
+    done = kedro(project, "run")
+    assert done.returncode == 0, done.stdout
+    return read_results(project), time.monotonic() - begin
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(KILLS))
+def test_a_killed_run_goes_on_to_the_same_results(
+    number: int, whole: tuple[dict[str, str], float], tmp_path: Path
+) -> None:
+    results, seconds = whole
+    project = start_project(tmp_path / "project")
+    process = start_kedro(project, "run")
+    time.sleep(random.Random(number).uniform(0.2, 1) * seconds)
+    kill(process)
+    resumed = kedro(project, "run", "--only-missing-outputs")
+    assert resumed.returncode == 0, resumed.stdout
+    assert read_results(project) == results
+    leftovers = [path.name for path in (project / "data/.runs").iterdir()]
+    assert not [name for name in leftovers if name.endswith(".json")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(KILLS))
+def test_of_two_runs_in_one_folder_one_goes_on(
+    number: int, whole: tuple[dict[str, str], float], tmp_path: Path
+) -> None:
+    project = start_project(tmp_path / "project")
+    runs = []
+    for _ in range(2):
+        runs.append(start_kedro(project, "run"))
+        time.sleep(random.Random(number).uniform(0, 4))
+    outputs = [run.communicate(timeout=300)[0] for run in runs]
+    codes = [run.returncode for run in runs]
+    assert sorted(codes) == [0, 1], outputs
+    refused = " ".join(outputs[codes.index(1)].split())
+    assert "another run is using data/" in refused
+    assert "Traceback" not in refused
+    assert read_results(project) == whole[0]
+
+
+@pytest.mark.slow
+def test_two_searches_in_one_folder_share_their_study(
+    whole: tuple[dict[str, str], float], tmp_path: Path
+) -> None:
+    project = start_project(tmp_path / "project")
+    assert kedro(project, "run", "--pipelines", "data_processing").returncode == 0
+    arguments = ("run", "--pipelines", "tuning", "--params", "tuning.n_trials=6")
+    runs = [start_kedro(project, *arguments) for _ in range(2)]
+    outputs = [run.communicate(timeout=300)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outputs
+    records = Lineage(project).read()
+    made: set[Any] = {records[name].run for name in ("best_hyperparameters", "network_held_out")}
+    assert len(made) == 1
+    trials = (project / "data/08_reporting/trials.csv").read_text().splitlines()
+    assert len(trials) == 1 + 6
+    rest = kedro(project, "run", "--pipelines", "training,reporting")
+    assert rest.returncode == 0, rest.stdout

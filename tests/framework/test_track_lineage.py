@@ -180,6 +180,13 @@ def test_a_file_is_not_read_and_written_by_one_run(copy_of_finished: Path) -> No
     assert path.read_bytes() == before
 
 
+def test_parallel_runner_is_refused(copy_of_finished: Path) -> None:
+    done = kedro(copy_of_finished, "run", "--pipelines", "tuning", "--runner", "ParallelRunner")
+    assert done.returncode == 1
+    assert "use ThreadRunner, or none" in " ".join(done.stdout.split())
+    assert "Traceback" not in done.stdout
+
+
 def test_a_copied_project_keeps_its_lineage(copy_of_finished: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     shutil.move(copy_of_finished, moved)

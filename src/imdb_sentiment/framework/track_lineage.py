@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, SharedMemoryDataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from pydantic import BaseModel
@@ -67,6 +67,10 @@ class TrackLineage:
                 run uses the files.
 
         """
+        if isinstance(catalog, SharedMemoryDataCatalog):
+            raise InputError(
+                "the processes of ParallelRunner can't keep the lineage: use ThreadRunner, or none"
+            )
         lineage = Lineage(self._project)
         files = _Files(catalog, lineage)
         shares = all(_lies_in(node, SHARED) for node in pipeline.nodes)

@@ -23,7 +23,7 @@ def test_an_input_error_is_found_behind_others() -> None:
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        (errno.ENOSPC, "a file in data/ can't be used, since the disk is full"),
+        (errno.ENOSPC, "a file in data/ can't be used: the disk is full"),
         (errno.EROFS, "the file system is read-only"),
         (errno.EACCES, "there is no permission"),
     ],

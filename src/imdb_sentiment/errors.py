@@ -4,10 +4,10 @@ import errno
 from collections.abc import Iterable
 
 # What keeps a file from being written or read, and lies outside this project.
-_OF_THE_DISK = {
+_DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "your quota of the disk is used up",
-    errno.EFBIG: "files may not become so large",
+    errno.EFBIG: "the file exceeds the size limit",
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "there is no permission",
     errno.EPERM: "there is no permission",
@@ -49,12 +49,11 @@ def find_input_error(error: BaseException) -> InputError | None:
                 f"a file in data/ was made by another version of this project ({cause}): make the "
                 "files again with kedro run"
             )
-        if isinstance(cause, OSError) and cause.errno in _OF_THE_DISK:
+        if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
             place = cause.filename or "a file in data/"
             return InputError(
-                f"{place} can't be used, since {_OF_THE_DISK[cause.errno]}: nothing half-written "
-                "is left under a final name. When that is mended, kedro run "
-                "--only-missing-outputs, with the same parameters, goes on from here"
+                f"{place} can't be used: {_DISK_ERRORS[cause.errno]}. Once this is fixed, run the "
+                "same command again, or after kedro run: kedro run --only-missing-outputs"
             )
         cause = cause.__cause__
     return cause

@@ -7,7 +7,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from imdb_sentiment.framework.hooks import PrintSummary, RefuseUnknownParameters, RequireInputs
+from imdb_sentiment.framework.hooks import (
+    PrintSummary,
+    RefuseUnknownParameters,
+    RequireInputs,
+    ValidateGroups,
+)
 from imdb_sentiment.framework.session import PlainErrorsSession
 from imdb_sentiment.framework.track_lineage import TrackLineage
 
@@ -15,7 +20,13 @@ from imdb_sentiment.framework.track_lineage import TrackLineage
 warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 
 # Kedro calls them from the last to the first.
-HOOKS: list[Any] = [TrackLineage(), RefuseUnknownParameters(), RequireInputs(), PrintSummary()]
+HOOKS: list[Any] = [
+    TrackLineage(),
+    RefuseUnknownParameters(),
+    RequireInputs(),
+    ValidateGroups(),
+    PrintSummary(),
+]
 SESSION_CLASS = PlainErrorsSession
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # as Kedro's is

@@ -40,11 +40,27 @@ def make_record(name: str, **changes: Any) -> Record:
         "inputs": {i: Input(path=f"data/{i}", digest=i) for i in INPUTS[name]},
         "parameters": PARAMETERS.get(name, {}),
         "given": (),
+        "env": "local",
         "code": "",
         "run": "1",
         "time": "2026-11-27T03:04:05.678+00:00",
     }
     return Record(**values | changes)
+
+
+GONE = object()  # a parameter that conf/ no longer has
+
+
+def rebuild(flat: dict[str, Any]) -> dict[str, Any]:
+    """Return nested parameters from their dotted names."""
+    rebuilt: dict[str, Any] = {}
+    for key, part in flat.items():
+        *groups, last = key.split(".")
+        place = rebuilt
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[last] = part
+    return rebuilt
 
 
 def judge(
@@ -55,8 +71,9 @@ def judge(
     """Return the reason of each stale dataset."""
     present = {f"data/{name}": name for name in NAMES} | (files or {})
     given = {"split.seed": 1, "training.rate": 0.1, "training.layers": []} | (parameters or {})
+    nested = rebuild({key: value for key, value in given.items() if value is not GONE})
     records = {name: make_record(name) for name in INPUTS} | (records or {})
-    staleness = Staleness(records, lambda path: present.get(str(path)), given)
+    staleness = Staleness(records, lambda path: present.get(str(path)), nested.get)
     reasons = {name: staleness.explain(name) for name in records}
     return {name: reason.text for name, reason in reasons.items() if reason}
 
@@ -102,6 +119,14 @@ def test_outputs_of_one_node_belong_to_one_run() -> None:
     assert "by another run than test" in stale["train"]
 
 
+def test_a_parameter_that_is_new_or_gone_makes_stale_what_depends_on_it() -> None:
+    new = judge(parameters={"training.momentum": 3})
+    assert "without training.momentum, which is 3 now" in new["model"]
+    gone = judge(parameters={"split.seed": GONE})
+    assert "with split.seed=1, which is missing now" in gone["clean"]
+    assert judge(parameters={"training.rate": None})["model"].endswith("0.1, which is null now")
+
+
 @pytest.mark.parametrize(
     ("change", "stale"),
     [
@@ -128,15 +153,7 @@ VALUES = st.recursive(
 
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=2), VALUES))
 def test_flat_parameters_differ_if_and_only_if_the_nested_ones_do(value: dict[str, Any]) -> None:
-    flat = dict(flatten(value))
-    rebuilt: dict[str, Any] = {}
-    for key, part in flat.items():
-        *groups, last = key.split(".")
-        place = rebuilt
-        for group in groups:
-            place = place.setdefault(group, {})
-        place[last] = part
-    assert rebuilt == value
+    assert rebuild(dict(flatten(value))) == value
 
 
 def test_records_survive_and_unused_ones_go(tmp_path: Path) -> None:

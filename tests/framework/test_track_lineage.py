@@ -90,7 +90,7 @@ def test_parameters_that_contradict_the_inputs_are_refused(
 ) -> None:
     write_csv(copy_of_finished / "data/01_raw/sample_reviews.csv", make_reviews(150))
     before = find_digests(copy_of_finished)
-    with pytest.raises(ClickException, match=f"{message}.*make it again with kedro run"):
+    with pytest.raises(ClickException, match=f"{message}.*make what is stale again with kedro run"):
         run_session(copy_of_finished, *pipelines.split(","), **parameters)
     assert find_digests(copy_of_finished) == before
 
@@ -185,6 +185,74 @@ def test_parallel_runner_is_refused(copy_of_finished: Path) -> None:
     assert done.returncode == 1
     assert "use ThreadRunner, or none" in " ".join(done.stdout.split())
     assert "Traceback" not in done.stdout
+
+
+def test_inference_needs_the_exported_model_alone(
+    finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    project = make_project(tmp_path)
+    (project / "data/06_models").mkdir()
+    shutil.copy(finished[0] / "data/06_models/model.onnx", project / "data/06_models")
+    run_session(project, "inference")
+    assert (project / "data/07_model_output/scored_reviews.csv").exists()
+
+
+def test_the_environment_of_the_inputs_is_used_again_as_a_whole(
+    copy_of_finished: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = copy_of_finished
+    shutil.copytree(project / "conf/local", project / "conf/other")
+    (project / "conf/other/globals.yml").write_text("reviews_file: IMDB Dataset.csv\nseed: 3\n")
+    change_conf(project, lambda conf: conf["hyperparameters"].update(batch_size=16))
+    other = project / "conf/other/parameters.yml"
+    content = yaml.safe_load(other.read_text())
+    content["hyperparameters"]["batch_size"] = 8
+    content["tuning"]["study_name"] = "other"
+    other.write_text(yaml.safe_dump(content))
+    run_session(project, "data_processing", env="other")
+    run_session(project, "tuning")
+    record = Lineage(project).read()["best_hyperparameters"]
+    assert record.env == "other"
+    assert record.parameters["hyperparameters"]["batch_size"] == 8
+    assert record.parameters["tuning"]["study_name"] == "other"
+    assert record.parameters["tuning"]["seed"] == 3
+
+
+def test_a_file_that_is_named_now_must_be_that_of_the_inputs(copy_of_finished: Path) -> None:
+    with pytest.raises(ClickException, match=r"was made from no file, not from .*more\.csv"):
+        run_session(copy_of_finished, "tuning", unlabelled_file="more.csv")
+
+
+def test_a_misspelt_name_in_a_group_is_refused_though_its_nodes_read_single_ones(
+    copy_of_finished: Path,
+) -> None:
+    with pytest.raises(ClickException, match=r"hyperparameters\.unit: Extra inputs"):
+        run_session(copy_of_finished, "data_processing", hyperparameters={"unit": 3})
+
+
+def test_a_project_without_conf_local_and_with_own_entries_runs(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
+    (project / "conf/local").rename(project / "conf/own")
+    (project / "conf/own/catalog.yml").write_text(
+        "raw_reviews:\n  type: imdb_sentiment.datasets.ChunkedCSVDataset\n"
+        "  filepath: data/01_raw/sample_reviews.csv\n  load_args: {chunksize: 50}\n"
+    )
+    run_session(project, "data_processing", env="own")
+    assert Lineage(project).read()["train"].env == "own"
+
+
+def test_an_interrupted_run_does_not_lock_its_process_out(
+    copy_of_finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kedro.runner.runner.Task.execute", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_session(copy_of_finished, "reporting")
+    run_session(copy_of_finished, "reporting")
 
 
 def test_a_copied_project_keeps_its_lineage(copy_of_finished: Path, tmp_path: Path) -> None:

@@ -83,9 +83,10 @@ def test_each_row_is_judged(reviews: ReviewsParameters, split: SplitParameters) 
         ("?!", "negative"),
         ("!?", "negative"),
         ("?!", "negative"),
+        ("fine film :)", "negative"),
     ]
     checked = check(rows, reviews, split)
-    assert checked["row"].tolist() == list(range(1, 13))
+    assert checked["row"].tolist() == list(range(1, 14))
     assert list(zip(checked["status"], checked["reason"], strict=True)) == [
         ("accepted", ""),
         ("rejected", "no text"),
@@ -99,10 +100,11 @@ def test_each_row_is_judged(reviews: ReviewsParameters, split: SplitParameters) 
         ("accepted", ""),
         ("accepted", ""),
         ("duplicate", "same text and label"),
+        ("accepted", ""),
     ]
     accepted = checked[checked["status"] == "accepted"]
-    assert accepted["text"].tolist() == ["Fine film", "Words", "?!", "!?"]
-    assert accepted["code"].tolist() == [1, 0, 0, 0]
+    assert accepted["text"].tolist() == ["Fine film", "Words", "?!", "!?", "fine film :)"]
+    assert accepted["code"].tolist() == [1, 0, 0, 0, 0]
 
 
 def test_a_row_without_a_split_is_refused(

@@ -57,7 +57,8 @@ class TokenizerDataset(LocalFileDataset):
         return JSONPreview(json.dumps(content))
 
     def _write(self, path: Path, data: Tokenizer) -> None:
-        data.save(str(path))
+        # Not `data.save`, whose error on a full disk has no number.
+        path.write_text(data.to_str(pretty=True), encoding="utf-8")
 
 
 class PickleStreamDataset(LocalFileDataset):

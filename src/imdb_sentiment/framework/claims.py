@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,14 +28,14 @@ class Claim:
         writes: Paths of the files that the run makes.
         shares: Whether another run that shares may write the same files: both work on one study,
             which has the same result for both.
-        says: What the run is, for messages.
+        description: What the run is, for messages.
 
     """
 
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     shares: bool
-    says: str
+    description: str
 
     def find_conflict(self, other: Self) -> str | None:
         """Return a path that both runs can't use at once, or None if there is none."""
@@ -45,7 +46,7 @@ class Claim:
         return min(paths, default=None)
 
 
-class Claimed:
+class HeldClaim:
     """Files that a run has claimed; `release` gives them up."""
 
     def __init__(self, path: Path) -> None:
@@ -67,7 +68,7 @@ class Claimed:
         self._path.with_suffix(".lock").unlink(missing_ok=True)
 
 
-class Claims:
+class ClaimRegistry:
     """The claims of all runs that are going on in a project.
 
     A run holds a lock on a file of its own as long as its process lives. So the claim of a killed
@@ -81,7 +82,7 @@ class Claims:
     def __init__(self, project: Path) -> None:
         self._folder = project / FOLDER
 
-    def make(self, run: str, claim: Claim) -> Claimed:
+    def make(self, run: str, claim: Claim) -> HeldClaim:
         """Claim files for a run, until they are released or the process ends.
 
         Args:
@@ -100,11 +101,11 @@ class Claims:
             for other in self._find_others():
                 if conflict := claim.find_conflict(other):
                     raise InputError(
-                        f"another run is using {conflict} ({other.says}): wait for its end, or use "
-                        "another copy of the project"
+                        f"another run is using {conflict} ({other.description}): wait for its "
+                        "end, or use another copy of the project"
                     )
-            path = self._folder / f"{run}.json"
-            claimed = Claimed(path)
+            path = self._folder / f"{run}-{uuid.uuid4().hex[:8]}.json"
+            claimed = HeldClaim(path)
             claimed.acquire()
             with atomic_write(path) as partial:
                 partial.write_text(json.dumps(asdict(claim)), encoding="utf-8")
@@ -113,14 +114,17 @@ class Claims:
     def _find_others(self) -> Iterator[Claim]:
         """Yield the claims of the runs that go on, and remove those of killed ones."""
         for path in self._folder.glob("[!.]*.json"):
-            claimed = Claimed(path)
+            claimed = HeldClaim(path)
             if claimed.acquire():
                 claimed.release()
-            else:
+                continue
+            try:
                 found = json.loads(path.read_text(encoding="utf-8"))
-                yield Claim(
-                    tuple(found["reads"]), tuple(found["writes"]), found["shares"], found["says"]
-                )
+            except FileNotFoundError:  # the run has ended in this moment
+                continue
+            yield Claim(
+                tuple(found["reads"]), tuple(found["writes"]), found["shares"], found["description"]
+            )
 
 
 def describe_process() -> str:

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kedro.config import MissingConfigException
 from kedro.framework.project import settings
 
-from imdb_sentiment.framework.lineage import Record, flatten
-
-MISSING = object()
+from imdb_sentiment.framework.lineage import MISSING, Record, flatten
 
 # The name of the CSV as a parameter, and as a setting that other parameters follow too.
 FILE, FILE_SETTING = "reviews.file", "reviews_file"
@@ -24,19 +23,21 @@ class Parameters:
         given: Dotted names of those that came from `--params` or an environment, in this run or in
             the one that made its inputs.
         adopted: Values that this run takes from the one that made its inputs, by dotted name.
+        env: Name of the environment.
 
     """
 
     values: dict[str, Any]
     given: frozenset[str]
     adopted: dict[str, Any]
+    env: str
 
     def get(self, name: str) -> Any:
-        """Return the value of a dataset of Kedro, such as `params:split` or `parameters`."""
+        """Return the value of `params:split`, of `split`, or of all `parameters`; None if none."""
         value: Any = self.values
         if name != "parameters":
             for part in name.removeprefix("params:").split("."):
-                value = value[part]
+                value = value.get(part) if isinstance(value, dict) else None
         return value
 
 
@@ -50,49 +51,60 @@ class Configuration:
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
-        self._usual = dict(flatten(self._load(None, {})))
+        self._runtime_params: dict[str, Any] = loader.runtime_params or {}
+        self._usual = dict(flatten(self._load_usual()))
         # Last, as loaders share their resolver of globals.
-        self._values = self._load(loader.env, loader.runtime_params or {})
+        self._values = self._load(loader.env, self._runtime_params)
+        self.env: str = loader.env or loader.default_run_env
+        self.named = {key for key, _ in flatten(self._runtime_params)}  # in `--params`
 
     def adopt(self, sources: Iterable[Record], *, reads_file: bool) -> Parameters:
         """Return the parameters of a run.
 
-        What was given for an earlier run, and neither given nor changed in conf/ since, is taken
-        from it: so `kedro run --params reviews_file=mine.csv` can be followed by
-        `kedro run --pipelines reporting`.
+        What was given for an earlier run, and is not given now, is taken from it: so
+        `kedro run --params reviews_file=mine.csv` can be followed by
+        `kedro run --pipelines reporting`. The environment is taken as a whole.
 
         Args:
             sources: The records of all datasets that the inputs of the run were made from.
             reads_file: Whether the run reads the CSV, which is then the one of this run.
 
         """
-        given = self._find_given(self._values)
-        kept = given | {FILE} if reads_file else given
+        sources = sorted(sources, key=lambda record: record.time)
+        runtime_params = dict(self._runtime_params)
+        env = self.env
+        if sources and env == self._loader.default_run_env:
+            env = sources[-1].env
+        values = self._values if env == self.env else self._load(env, runtime_params)
+        kept = self.named | ({FILE} if reads_file or FILE_SETTING in self.named else set())
+        if env == self.env != self._loader.default_run_env:
+            kept |= self._find_given(values)  # the environment was given now
         earlier: dict[str, Any] = {}
-        for record in sorted(sources, key=lambda record: record.time):
+        for record in sources:
             for key, value in flatten(record.parameters):
                 if key in record.given and key not in kept:
                     earlier[key] = value
-        values = self._values
         if FILE in earlier:
-            runtime_params = {**(self._loader.runtime_params or {}), FILE_SETTING: earlier[FILE]}
-            values = self._load(self._loader.env, runtime_params)
+            values = self._load(env, {**runtime_params, FILE_SETTING: earlier[FILE]})
+        self._load(self._loader.env, runtime_params)  # for the resolver of globals
         values = _merge(values, earlier)
         now = dict(flatten(self._values))
         adopted = {key: value for key, value in flatten(values) if now.get(key, MISSING) != value}
         adopted.pop(FILE_SETTING, None)
-        return Parameters(values, frozenset(given | set(earlier) | set(adopted)), adopted)
+        given = self._find_given(values) | self.named | set(earlier)
+        return Parameters(values, frozenset(given), adopted, env)
 
     def _find_given(self, values: Mapping[str, Any]) -> set[str]:
-        """Return the names of parameters that come from `--params` or an environment."""
+        """Return the names of parameters that differ from those of the default environment."""
         now = dict(flatten(values))
-        differ = {
-            key
-            for key in now.keys() | self._usual.keys()
-            if now.get(key, MISSING) != self._usual.get(key, MISSING)
-        }
-        named = {key for key, _ in flatten(self._loader.runtime_params or {})}
-        return differ | named | ({FILE} if FILE_SETTING in named else set())
+        keys = now.keys() | self._usual.keys()
+        return {key for key in keys if now.get(key, MISSING) != self._usual.get(key, MISSING)}
+
+    def _load_usual(self) -> dict[str, Any]:
+        try:
+            return self._load(self._loader.default_run_env, {})
+        except MissingConfigException:  # there is no conf/local
+            return self._load(self._loader.base_env, {})
 
     def _load(self, env: str | None, runtime_params: dict[str, Any]) -> dict[str, Any]:
         fresh = type(self._loader)(
@@ -109,8 +121,9 @@ def _merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     merged = copy.deepcopy(dict(values))
     for key, value in changes.items():
         *groups, last = key.split(".")
-        place = merged
+        place: Any = merged
         for group in groups:
-            place = place.setdefault(group, {})
-        place[last] = value
+            place = place.setdefault(group, {}) if isinstance(place, dict) else None
+        if isinstance(place, dict):  # otherwise the group is gone, which a comparison will show
+            place[last] = value
     return merged

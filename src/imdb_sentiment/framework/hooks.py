@@ -9,10 +9,13 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
+from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
 from rich.console import Console
 from rich.markdown import Markdown
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.parameters import Hyperparameters, Parameters, TrainingParameters
 
 # Read by the catalog with `runtime_params`, so they are not parameters of a node.
 CATALOG_PARAMETERS = (
@@ -24,6 +27,13 @@ CATALOG_PARAMETERS = (
     "reviews_file",
     "unlabelled_file",
 )
+
+
+# The groups of which a node reads single parameters.
+MODELS: dict[str, type[Parameters]] = {
+    "hyperparameters": Hyperparameters,
+    "training": TrainingParameters,
+}
 
 
 class RefuseUnknownParameters:
@@ -56,6 +66,34 @@ def _require_known(names: Iterable[str], known: set[str], place: str) -> None:
         close = get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
         raise InputError(f"there is no parameter {name!r} {place}: {hint}")
+
+
+class ValidateGroups:
+    """Validates whole groups of parameters of which a node reads single ones.
+
+    Kedro validates a group only if a node reads it as a whole.
+    """
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Validate the groups.
+
+        Raises:
+            InputError: If a value or a name in one is not valid.
+
+        """
+        names = (name.removeprefix("params:") for name in pipeline.inputs())
+        groups = {group for group, dot, _ in (name.partition(".") for name in names) if dot}
+        for group in sorted(groups & MODELS.keys()):
+            value: Any = catalog.load(f"params:{group}")
+            try:
+                MODELS[group].model_validate(to_jsonable_python(value))
+            except ValidationError as error:
+                problems = (
+                    f"{'.'.join([group, *map(str, problem['loc'])])}: {problem['msg']}"
+                    for problem in error.errors()
+                )
+                raise InputError("; ".join(problems)) from error
 
 
 class RequireInputs:

@@ -9,6 +9,7 @@ to make again.
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from imdb_sentiment.errors import InputError
 FILE = Path("data/lineage.json")
 NO_FILE = "none"  # digest of a file that is not set, such as `unlabelled_file: null`
 LOCK_TIMEOUT = 60  # seconds
+MISSING = object()
 
 
 class _Model(BaseModel):
@@ -35,11 +37,13 @@ class Input(_Model):
     Attributes:
         path: The file, relative to the project if it lies inside; None if no file is set.
         digest: SHA-256 of its content.
+        options: For a file of the user, the digest of its entry in the catalog: how it is read.
 
     """
 
     path: str | None
     digest: str
+    options: str = ""
 
 
 class Record(_Model):
@@ -55,6 +59,7 @@ class Record(_Model):
         parameters: Value of each parameter of the node, by its name.
         given: Dotted names of the parameters that came from `--params` or an environment, in this
             run or in the one that made the inputs.
+        env: Name of the environment in conf/.
         code: Digest of the project's modules that the node uses.
         run: Id of the run.
         time: When it was saved, in ISO format, UTC.
@@ -68,6 +73,7 @@ class Record(_Model):
     inputs: dict[str, Input]
     parameters: dict[str, Any]
     given: tuple[str, ...]
+    env: str
     code: str
     run: str
     time: str
@@ -142,9 +148,15 @@ class Lineage:
         """Return a path as records have it: relative to the project if it lies inside."""
         if "://" in str(path):
             return str(path)
-        absolute = self._project / path
+        absolute = Path(os.path.normpath(self._project / path))
         inside = absolute.is_relative_to(self._project)
         return (absolute.relative_to(self._project) if inside else absolute).as_posix()
+
+    def digest_file(self, path: str | None) -> str | None:
+        """Return the digest of a file, as `digest`; None for a folder, which may lose files."""
+        if path is not None and (self._project / path).is_dir():
+            return None
+        return self.digest(path)
 
     def digest(self, path: str | None) -> str | None:
         """Return the digest of a file or a folder, or None if it does not exist.
@@ -234,7 +246,8 @@ class Staleness:
         records: From `Lineage.read`.
         digest: Returns the present digest of a path, or None if there is no such file:
             `Lineage.digest`.
-        parameters: Present value of each single parameter, by its dotted name.
+        parameters: Returns the present value of a parameter, such as `split` or
+            `hyperparameters.units`; None if there is none.
 
     """
 
@@ -242,7 +255,7 @@ class Staleness:
         self,
         records: Mapping[str, Record],
         digest: Callable[[str | None], str | None],
-        parameters: Mapping[str, Any],
+        parameters: Callable[[str], Any],
     ) -> None:
         self._records = records
         self._digest = digest
@@ -271,24 +284,29 @@ class Staleness:
         return next(filter(None, map(self.explain, made)), None)
 
     def _find_changes(self, name: str, record: Record) -> Iterator[str]:
-        made = f"{name}, of {_tell(record.time)}, was made"
+        made = f"{name}, of {_format_time(record.time)}, was made"
         for source, found in record.inputs.items():
             if source in self._records:
                 other = self._records[source]
                 if found.digest != other.digest:
-                    yield f"{made} from another {source} than that of {_tell(other.time)}"
+                    yield f"{made} from another {source} than that of {_format_time(other.time)}"
             elif self._digest(found.path) not in (found.digest, None):
                 yield f"{found.path} has changed since {made} from it"
-        for key, then in flatten(record.parameters):
-            now = self._parameters.get(key)
-            if then != now:
-                yield f"{made} with {key}={json.dumps(then)}, which is {json.dumps(now)} now"
+        for name_of_group, value in record.parameters.items():
+            then = dict(flatten(value, name_of_group))
+            now = dict(flatten(self._parameters(name_of_group), name_of_group))
+            for key in [*then, *(now.keys() - then.keys())]:
+                if key not in then:
+                    yield f"{made} without {key}, which is {json.dumps(now[key])} now"
+                elif then[key] != now.get(key, MISSING):
+                    present = json.dumps(now[key]) if key in now else "missing"
+                    yield f"{made} with {key}={json.dumps(then[key])}, which is {present} now"
         for other_name in record.outputs:
             if self._records.get(other_name, record).run != record.run:
                 yield f"{made} by another run than {other_name}"
         if self._digest(record.path) not in (record.digest, None):
-            yield f"{record.path} has changed since it was made, {_tell(record.time)}"
+            yield f"{record.path} has changed since it was made, {_format_time(record.time)}"
 
 
-def _tell(time: str) -> str:
+def _format_time(time: str) -> str:
     return time[:19].replace("T", " ") + " UTC"

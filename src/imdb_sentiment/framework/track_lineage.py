@@ -1,9 +1,11 @@
 """Keeps the lineage of what runs save, and refuses runs whose inputs do not belong together."""
 
+import importlib
 import logging
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,16 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, SharedMemoryDataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from imdb_sentiment.datasets.base import LoadOnlyDataset
 from imdb_sentiment.datasets.run_facts import PACKAGES
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework import claims
-from imdb_sentiment.framework.claims import Claim, Claimed, Claims
+from imdb_sentiment.framework.claims import Claim, ClaimRegistry, HeldClaim
 from imdb_sentiment.framework.code import digest_code
 from imdb_sentiment.framework.configuration import Configuration
+from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
 from imdb_sentiment.framework.lineage import (
     Input,
     Lineage,
@@ -38,7 +41,9 @@ logger = logging.getLogger(__name__)
 
 # Two runs of this pipeline may share a folder: they work on one study, whose result is the same.
 SHARED = "tuning"
-READS_FILE = "raw_reviews"  # the dataset whose name is a parameter
+# It needs nothing but the exported model, which has a digest of its own.
+SEALED = "inference"
+RAW_REVIEWS = "raw_reviews"  # the dataset whose file is a parameter
 
 
 class TrackLineage:
@@ -46,7 +51,7 @@ class TrackLineage:
 
     def __init__(self) -> None:
         self._run: _Run | None = None
-        self._claimed: Claimed | None = None
+        self._claimed: HeldClaim | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -71,6 +76,7 @@ class TrackLineage:
             raise InputError(
                 "the processes of ParallelRunner can't keep the lineage: use ThreadRunner, or none"
             )
+        self._release()  # what an interrupted run of this process has left
         lineage = Lineage(self._project)
         files = _Files(catalog, lineage)
         shares = all(_lies_in(node, SHARED) for node in pipeline.nodes)
@@ -82,15 +88,20 @@ class TrackLineage:
         )
         if both := set(reads) & set(writes):
             raise InputError(f"{min(both)} would be read and written: give another file")
-        self._claimed = Claims(self._project).make(
-            run_id.replace(":", "."),
-            Claim(
-                reads=reads,
-                writes=writes,
-                shares=shares,
-                says=f"{names}, {claims.describe_process()}",
-            ),
+        is_sealed = names == SEALED
+        claim = Claim(
+            reads=() if is_sealed else reads,
+            writes=writes,
+            shares=shares,
+            description=f"{names}, {claims.describe_process()}",
         )
+        try:
+            self._claimed = ClaimRegistry(self._project).make(run_id.replace(":", "."), claim)
+        except OSError:
+            if not is_sealed:  # which may run where nothing can be written
+                raise
+        if is_sealed:
+            return
         try:
             run = _Run(run_id, files, lineage, pipeline, self._configuration)
             run.compare_inputs()
@@ -105,8 +116,8 @@ class TrackLineage:
         self._run = run
 
     @hook_impl
-    def before_node_run(self, node: Node) -> None:
-        """Look at what the node reads, before it does."""
+    def before_dataset_loaded(self, node: Node) -> None:
+        """Look at what a node reads, before it reads the first of it."""
         if self._run:
             self._run.begin(node)
 
@@ -170,9 +181,18 @@ class _Files:
         return self.find_path(name) is None
 
     def is_raw(self, name: str) -> bool:
-        """Return whether a dataset is a file of the user, which no node makes."""
+        """Return whether a dataset is a file of the user, which no node of the main job makes."""
         metadata = self._find_entry(name).get("metadata") or {}
-        return bool(metadata.get("kedro-viz", {}).get("layer") == "01_raw")
+        is_marked = metadata.get("kedro-viz", {}).get("layer") == "01_raw"
+        return is_marked or name not in list_outputs()
+
+    def describe_options(self, name: str) -> str:
+        """Return the digest of a dataset's entry in the catalog, except for its file."""
+        entry = self._find_entry(name)
+        skipped = ("filepath", "path", "metadata", "credentials")
+        return digest_value(
+            {key: repr(value) for key, value in entry.items() if key not in skipped}
+        )
 
     def is_resource(self, name: str) -> bool:
         """Return whether a dataset can only be loaded, so that it has no content of its own."""
@@ -216,6 +236,7 @@ class _Run:
     ) -> None:
         self.saving: FileLock | None = None  # held while a node's outputs are saved
         self._id = run_id
+        self._configuration = configuration
         self._files = files
         self._lineage = lineage
         self._pipeline = pipeline
@@ -226,29 +247,55 @@ class _Run:
         self._inputs: dict[str, dict[str, Input]] = {}  # by the name of the node
         self._unsaved: dict[str, set[str]] = {}  # outputs, by the name of the node
         sources = self._find_upstream(_strip(pipeline.inputs()))
-        self._parameters = configuration.adopt(sources, reads_file=READS_FILE in pipeline.inputs())
+        self._parameters = configuration.adopt(sources, reads_file=RAW_REVIEWS in pipeline.inputs())
+        # Now, since the code that runs is the one that is loaded now.
+        self._codes = {node.name: self._digest_code(node) for node in pipeline.nodes}
 
     def compare_inputs(self) -> None:
         """Raise `InputError` if an input of the run has no record, or is stale."""
-        for name in sorted(_strip(self._pipeline.inputs())):
-            is_known = name in self._records or self._files.is_raw(name)
-            if not is_known and not self._files.is_resource(name):
+        names = sorted(_strip(self._pipeline.inputs()))
+        for name in names:
+            path = self._files.find_path(name)
+            is_known = name in self._records and self._records[name].path == path
+            if not (is_known or self._files.is_resource(name) or self._files.is_raw(name)):
                 raise InputError(
-                    f"nothing is known of the origin of {self._files.find_path(name)}: run "
-                    "everything again with kedro run"
+                    f"nothing is known of the origin of {path}: run everything again with kedro run"
                 )
-            self._require_current(name)
+        self._require_current(names)
+        self._compare_named_files(names)
 
-    def _require_current(self, name: str) -> None:
-        if name in self._records and (reason := self._judge().explain(name)):
-            raise InputError(_advise(reason, self._pipeline))
+    def _compare_named_files(self, names: Iterable[str]) -> None:
+        """Compare the files that `--params` names with those that the inputs were made from."""
+        if not self._configuration.named.intersection(CATALOG_PARAMETERS):
+            return
+        for record in self._find_upstream(names):
+            for name, found in record.inputs.items():
+                path = self._files.find_path(name)
+                # The name of this one is a parameter, and compared as such.
+                is_other = name != RAW_REVIEWS and path != found.path
+                if name not in self._records and is_other:
+                    raise InputError(
+                        f"{record.path} was made from {found.path or 'no file'}, not from {path}: "
+                        "run everything again with kedro run, or leave out the name of the file"
+                    )
+
+    def _require_current(self, names: Iterable[str]) -> None:
+        staleness = self._judge()
+        known = (name for name in names if name in self._records)
+        reasons = [reason for name in known if (reason := staleness.explain(name))]
+        if reasons:
+            raise InputError(_advise(reasons, self._pipeline))
 
     def _judge(self) -> Staleness:
-        parameters = dict(flatten(self._parameters.values))
-        return Staleness(self._records, self._lineage.digest, parameters)
+        return Staleness(self._records, self._lineage.digest_file, self._parameters.get)
 
     def set_parameters(self) -> None:
-        """Put the parameters that this run adopts into the catalog."""
+        """Put the parameters that this run adopts into the catalog.
+
+        Raises:
+            InputError: They are not valid in this version of the project.
+
+        """
         if not self._parameters.adopted:
             return
         logger.info(
@@ -257,7 +304,13 @@ class _Run:
         )
         for name in filter(_is_parameter, self._pipeline.inputs()):
             dataset = self._files.get(name)
-            dataset.save(_convert(self._parameters.get(name), dataset.load()))
+            try:
+                dataset.save(_convert(self._parameters.get(name), dataset.load()))
+            except ValidationError as error:
+                raise InputError(
+                    f"{name} is no longer valid as it was when the inputs were made "
+                    f"({error.errors()[0]['msg']}): run everything again with kedro run"
+                ) from error
 
     def hide_stale_outputs(self) -> None:
         """Let the runner take all outputs for missing that are stale, or depend on such ones."""
@@ -284,7 +337,7 @@ class _Run:
             return f"{name} is missing"
         reasons = {
             "its file has another path": record.path != self._files.find_path(name),
-            "its code has changed": record.code != self._digest_code(node),
+            "its code has changed": record.code != self._codes[node.name],
             "an input has changed": record.inputs != self._list_inputs(node),
             "a parameter has changed": record.parameters != self._list_parameters(node),
         }
@@ -298,9 +351,9 @@ class _Run:
             InputError: An input that this run has not made is stale, by what it has made.
 
         """
-        for name in _strip(node.inputs) - self._makers.keys():
-            self._require_current(name)
-        self._inputs[node.name] = self._list_inputs(node)
+        if node.name not in self._inputs:
+            self._require_current(sorted(_strip(node.inputs) - self._makers.keys()))
+            self._inputs[node.name] = self._list_inputs(node)
 
     def begin_saving(self, node: Node) -> None:
         """Let no other run save outputs of the same node until all of this one are saved."""
@@ -333,7 +386,8 @@ class _Run:
                 inputs=inputs,
                 parameters=parameters,
                 given=tuple(sorted(keys)),
-                code=self._digest_code(node),
+                env=self._parameters.env,
+                code=self._codes[node.name],
                 run=self._id,
                 time=datetime.now(UTC).isoformat(),
             )
@@ -364,7 +418,9 @@ class _Run:
             elif name in self._records:
                 found[name] = Input(path=path, digest=self._records[name].digest)
             elif not self._files.is_resource(name):
-                found[name] = Input(path=path, digest=self._lineage.digest(path) or "")
+                digest = self._lineage.digest(path) or ""
+                options = self._files.describe_options(name)
+                found[name] = Input(path=path, digest=digest, options=options)
         return found
 
     def _list_parameters(self, node: Node) -> dict[str, Any]:
@@ -377,13 +433,15 @@ class _Run:
         return found
 
     def _digest_code(self, node: Node) -> str:
-        before = [
-            self._digest_code(self._makers[name])
-            for name in sorted(_strip(node.inputs))
-            if name in self._makers and self._files.is_memory(name)
-        ]
-        digest = digest_code(node.func.__module__)
-        return digest_value([digest, *before]) if before else digest
+        """Return the digest of a node's code and that of its datasets."""
+        datasets = {
+            type(self._files.get(name)).__module__ for name in (*node.inputs, *node.outputs)
+        }
+        digests = [digest_code(module) for module in (node.func.__module__, *sorted(datasets))]
+        for name in sorted(_strip(node.inputs)):
+            if name in self._makers and self._files.is_memory(name):
+                digests.append(self._digest_code(self._makers[name]))
+        return digest_value(digests)
 
 
 def _convert(value: Any, present: Any) -> Any:
@@ -404,15 +462,35 @@ def _strip(names: Iterable[str]) -> set[str]:
     return {name.partition("@")[0] for name in names if not _is_parameter(name)}
 
 
-def _advise(reason: Reason, pipeline: Pipeline) -> str:
-    """Return the reason why a run is refused, with the command that would mend it."""
-    names = [name for name in DEFAULT if any(_lies_in(node, name) for node in pipeline.nodes)]
-    first = reason.record.node.partition(".")[0]
-    if first in DEFAULT and names:
-        names = list(DEFAULT[DEFAULT.index(first) : DEFAULT.index(names[-1]) + 1])
-    is_whole = len(names) in (0, len(DEFAULT))
-    command = "kedro run" if is_whole else f"kedro run --pipelines {','.join(names)}"
-    return f"{reason.text}: make it again with {command}, or repeat the parameters of that run"
+@cache
+def list_outputs() -> frozenset[str]:
+    """Return the names of all datasets that the main job makes."""
+    # Kedro's registry has only the pipelines that are to run.
+    modules = (importlib.import_module(f"imdb_sentiment.pipelines.{name}") for name in DEFAULT)
+    return frozenset().union(
+        *(_strip(module.create_pipeline().all_outputs()) for module in modules)
+    )
+
+
+def _advise(reasons: list[Reason], pipeline: Pipeline) -> str:
+    """Return why a run is refused, with the command that makes anew what is stale."""
+
+    def find_place(reason: Reason) -> int:
+        name = reason.record.node.partition(".")[0]
+        return DEFAULT.index(name) if name in DEFAULT else 0
+
+    first = min(reasons, key=find_place)
+    own = [
+        place
+        for place, name in enumerate(DEFAULT)
+        if any(_lies_in(n, name) for n in pipeline.nodes)
+    ]
+    names = DEFAULT[find_place(first) : max(own, default=len(DEFAULT)) + 1]
+    part = "" if len(names) == len(DEFAULT) else f"--pipelines {','.join(names)} "
+    return (
+        f"{first.text}: make what is stale again with kedro run {part}--only-missing-outputs, or "
+        "repeat the parameters of that run"
+    )
 
 
 def _lies_in(node: Node, pipeline: str) -> bool:

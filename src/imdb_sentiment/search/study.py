@@ -225,9 +225,8 @@ class SharedStudy:
         if digests:
             self._give_back_queued()
             raise InputError(
-                f"another run has begun the study {self.name!r} at the same moment, with other "
-                "data, another search space or another protocol: begin a new study with --params "
-                "tuning.study_name=NAME"
+                f"another run has begun the study {self.name!r} with other data, another search "
+                "space or another protocol: begin a new study with --params tuning.study_name=NAME"
             )
 
     def _give_back_queued(self) -> None:

@@ -31,7 +31,6 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
     REJECTED,
     check_chunk,
     hash_text,
-    hash_words,
     select_accepted,
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS, assign_splits
@@ -273,10 +272,10 @@ def clean_unlabelled_reviews(
         names = chunk.columns.drop("_malformed")
         require_column(reviews.text_column, names, "unlabelled_file", "reviews.text_column")
         if not seen:  # read only now: without unlabelled reviews, there is no need
-            seen.update(hash_words(text) for part in clean_reviews for text in part["text"])
+            seen.update(hash_text(text) for labelled in clean_reviews for text in labelled["text"])
         texts = []
         for text in map(clean_text, chunk.loc[chunk["_malformed"] == "", reviews.text_column]):
-            key = hash_words(text)
+            key = hash_text(text)
             if text and key not in seen:
                 seen.add(key)
                 texts.append(text)

@@ -33,8 +33,8 @@ def check_chunk(
         reviews: Names of columns and labels.
         split: Whether and where the CSV has its own splits, and groups of rows.
         codes: Code of each label, by the normalised label.
-        seen: Code of the first row with each text so far, by `hash_words` of the text; the texts of
-            this chunk are added.
+        seen: Code of the first row with each text so far, by `hash_text` and `hash_words` of the
+            text; the texts of this chunk are added.
 
     """
     _require_columns(chunk, reviews, split)
@@ -61,10 +61,14 @@ def check_chunk(
         status, reason = ACCEPTED, ""
         if problem := _find_problem(row, malformed, split):
             status, reason = REJECTED, problem
-        elif (key := hash_words(row.text)) not in seen:
-            seen[key] = row.code
         else:
-            status, reason = DUPLICATE, SAME_LABEL if seen[key] == row.code else ANOTHER_LABEL
+            keys = hash_text(row.text), hash_words(row.text, row.code)
+            codes_before = [seen[key] for key in keys if key in seen]
+            if codes_before:
+                same = codes_before[0] == row.code
+                status, reason = DUPLICATE, SAME_LABEL if same else ANOTHER_LABEL
+            else:
+                seen.update(dict.fromkeys(keys, row.code))
         statuses.append(status)
         reasons.append(reason)
     strings = dict.fromkeys(("text", "sentiment", "split", "group", "status", "reason"), "str")
@@ -107,14 +111,18 @@ def hash_text(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
-def hash_words(text: str) -> int:
-    """Return a 64-bit hash of the words of a cleaned text, or of the text if it has no word.
+def hash_words(text: str, code: int) -> int:
+    """Return a 64-bit hash of the words of a cleaned text and its label.
 
-    Texts that differ only in case, punctuation and white space have the same hash: the LSTM, which
-    reads nothing but the words, can't tell them apart.
+    Texts that differ only in case, ASCII punctuation and white space have the same words: the LSTM
+    can't tell them apart. If their labels differ, the difference may be what matters, as in ":)".
+
+    Args:
+        text: Cleaned text. If it has no words, it is hashed as it is.
+        code: Code of its label.
 
     """
-    return hash_text(" ".join(split_words(text)) or text)
+    return hash_text(f"{code}\0{' '.join(split_words(text)) or text}")
 
 
 def select_accepted(checked: pd.DataFrame) -> pd.DataFrame:

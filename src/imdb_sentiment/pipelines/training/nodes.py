@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import asdict
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -300,7 +301,7 @@ def export_model(
         examples=[text for text in choose_texts(custom_reviews, custom) if text][:MAX_EXAMPLES],
         facts={
             "made": run_facts["time"],
-            "reviews_file": reviews.file,
+            "reviews_file": PurePath(reviews.file).name,
             "split": split.model_dump_json(),
             "training": training.model_dump_json(),
             "calibration": json.dumps(calibration),

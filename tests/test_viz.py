@@ -31,6 +31,7 @@ def viz(
 ) -> Iterator[tuple[str, Path]]:
     """Serve the finished project; yield its URL and folder."""
     project = shutil.copytree(finished[0], tmp_path_factory.mktemp("viz") / "project")
+    (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")
     free = {"viz run": "viz run --port PORT"}
     with run_server(project, "kedro viz run", free, {"BROWSER": "true"}) as server:
         yield server.url, project

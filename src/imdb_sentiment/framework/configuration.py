@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kedro.config import MissingConfigException
 from kedro.framework.project import settings
 
 from imdb_sentiment.framework.lineage import MISSING, Record, flatten
@@ -20,8 +19,8 @@ class Parameters:
 
     Attributes:
         values: The parameters, nested as in conf/.
-        given: Dotted names of those that came from `--params` or an environment, in this run or in
-            the one that made its inputs.
+        given: Dotted names of those that came from `--params`, in this run or in the one that made
+            its inputs.
         adopted: Values that this run takes from the one that made its inputs, by dotted name.
         env: Name of the environment.
 
@@ -52,10 +51,7 @@ class Configuration:
     def __init__(self, loader: Any) -> None:
         self._loader = loader
         self._runtime_params: dict[str, Any] = loader.runtime_params or {}
-        self._usual = dict(flatten(self._load_usual()))
-        # Last, as loaders share their resolver of globals.
         self._values = self._load(loader.env, self._runtime_params)
-        self.env: str = loader.env or loader.default_run_env
         self.named = {key for key, _ in flatten(self._runtime_params)}  # in `--params`
 
     def adopt(self, sources: Iterable[Record], *, reads_file: bool) -> Parameters:
@@ -71,40 +67,25 @@ class Configuration:
 
         """
         sources = sorted(sources, key=lambda record: record.time)
-        runtime_params = dict(self._runtime_params)
-        env = self.env
+        env = self._loader.env or self._loader.default_run_env
         if sources and env == self._loader.default_run_env:
             env = sources[-1].env
-        values = self._values if env == self.env else self._load(env, runtime_params)
         kept = self.named | ({FILE} if reads_file or FILE_SETTING in self.named else set())
-        if env == self.env != self._loader.default_run_env:
-            kept |= self._find_given(values)  # the environment was given now
         earlier: dict[str, Any] = {}
         for record in sources:
             for key, value in flatten(record.parameters):
                 if key in record.given and key not in kept:
                     earlier[key] = value
-        if FILE in earlier:
-            values = self._load(env, {**runtime_params, FILE_SETTING: earlier[FILE]})
-        self._load(self._loader.env, runtime_params)  # for the resolver of globals
-        values = _merge(values, earlier)
+        file = {FILE_SETTING: earlier[FILE]} if FILE in earlier else {}
+        values = _merge(self._load(env, {**self._runtime_params, **file}), earlier)
+        usual = dict(flatten(self._load(env, {})))
+        self._load(self._loader.env, self._runtime_params)  # for the resolver of globals
         now = dict(flatten(self._values))
-        adopted = {key: value for key, value in flatten(values) if now.get(key, MISSING) != value}
+        found = dict(flatten(values))
+        adopted = {key: value for key, value in found.items() if now.get(key, MISSING) != value}
         adopted.pop(FILE_SETTING, None)
-        given = self._find_given(values) | self.named | set(earlier)
-        return Parameters(values, frozenset(given), adopted, env)
-
-    def _find_given(self, values: Mapping[str, Any]) -> set[str]:
-        """Return the names of parameters that differ from those of the default environment."""
-        now = dict(flatten(values))
-        keys = now.keys() | self._usual.keys()
-        return {key for key in keys if now.get(key, MISSING) != self._usual.get(key, MISSING)}
-
-    def _load_usual(self) -> dict[str, Any]:
-        try:
-            return self._load(self._loader.default_run_env, {})
-        except MissingConfigException:  # there is no conf/local
-            return self._load(self._loader.base_env, {})
+        differ = {key for key, value in found.items() if usual.get(key, MISSING) != value}
+        return Parameters(values, frozenset(self.named | differ), adopted, env)
 
     def _load(self, env: str | None, runtime_params: dict[str, Any]) -> dict[str, Any]:
         fresh = type(self._loader)(

@@ -57,8 +57,8 @@ class Record(_Model):
         inputs: What the node has read, by the name of the dataset. A dataset that is only kept in
             memory is replaced by what it was made from.
         parameters: Value of each parameter of the node, by its name.
-        given: Dotted names of the parameters that came from `--params` or an environment, in this
-            run or in the one that made the inputs.
+        given: Dotted names of the parameters that came from `--params`, in this run or in the one
+            that made the inputs.
         env: Name of the environment in conf/.
         code: Digest of the project's modules that the node uses.
         run: Id of the run.

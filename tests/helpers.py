@@ -125,6 +125,18 @@ def make_reviews(
     return rows
 
 
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested parameters from values by dotted names."""
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *groups, last = key.split(".")
+        place = nested
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[last] = value
+    return nested
+
+
 def write_csv(
     path: Path, rows: Iterable[Sequence[str]], header: Sequence[str] = ("review", "sentiment")
 ) -> Path:

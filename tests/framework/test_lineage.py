@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers import nest
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.code import digest_code
 from imdb_sentiment.framework.lineage import (
@@ -51,18 +52,6 @@ def make_record(name: str, **changes: Any) -> Record:
 GONE = object()  # a parameter that conf/ no longer has
 
 
-def rebuild(flat: dict[str, Any]) -> dict[str, Any]:
-    """Return nested parameters from their dotted names."""
-    rebuilt: dict[str, Any] = {}
-    for key, part in flat.items():
-        *groups, last = key.split(".")
-        place = rebuilt
-        for group in groups:
-            place = place.setdefault(group, {})
-        place[last] = part
-    return rebuilt
-
-
 def judge(
     records: dict[str, Record] | None = None,
     files: dict[str, str | None] | None = None,
@@ -71,7 +60,7 @@ def judge(
     """Return the reason of each stale dataset."""
     present = {f"data/{name}": name for name in NAMES} | (files or {})
     given = {"split.seed": 1, "training.rate": 0.1, "training.layers": []} | (parameters or {})
-    nested = rebuild({key: value for key, value in given.items() if value is not GONE})
+    nested = nest({key: value for key, value in given.items() if value is not GONE})
     records = {name: make_record(name) for name in INPUTS} | (records or {})
     staleness = Staleness(records, lambda path: present.get(str(path)), nested.get)
     reasons = {name: staleness.explain(name) for name in records}
@@ -153,7 +142,7 @@ VALUES = st.recursive(
 
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=2), VALUES))
 def test_flat_parameters_differ_if_and_only_if_the_nested_ones_do(value: dict[str, Any]) -> None:
-    assert rebuild(dict(flatten(value))) == value
+    assert nest(dict(flatten(value))) == value
 
 
 def test_records_survive_and_unused_ones_go(tmp_path: Path) -> None:

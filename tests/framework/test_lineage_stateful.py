@@ -28,6 +28,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
 
+from helpers import nest
 from imdb_sentiment.errors import InputError, find_input_error
 from imdb_sentiment.framework import track_lineage
 from imdb_sentiment.framework.track_lineage import TrackLineage
@@ -142,17 +143,6 @@ def make_toy(folder: Path) -> None:
         (folder / f"conf/base/{name}.yml").write_text(yaml.safe_dump(content))
     for file in FILES:
         (folder / "data/01_raw" / file).write_text(file)
-
-
-def nest(flat: dict[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for key, value in flat.items():
-        *groups, last = key.split(".")
-        place = nested
-        for group in groups:
-            place = place.setdefault(group, {})
-        place[last] = value
-    return nested
 
 
 def run(project: Path, names: list[str], given: dict[str, Any], *, only_missing: bool) -> None:

@@ -26,8 +26,7 @@ class Claim:
     Attributes:
         reads: Paths of the files that must not change during the run.
         writes: Paths of the files that the run makes.
-        shares: Whether another run that shares may write the same files: both work on one study,
-            which has the same result for both.
+        shares: Whether another run that shares may write the same files: both work on one study.
         description: What the run is, for messages.
 
     """

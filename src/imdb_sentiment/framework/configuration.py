@@ -51,7 +51,6 @@ class Configuration:
     def __init__(self, loader: Any) -> None:
         self._loader = loader
         self._runtime_params: dict[str, Any] = loader.runtime_params or {}
-        self._values = self._load(loader.env, self._runtime_params)
         self.named = {key for key, _ in flatten(self._runtime_params)}  # in `--params`
 
     def adopt(self, sources: Iterable[Record], *, reads_file: bool) -> Parameters:
@@ -67,7 +66,7 @@ class Configuration:
 
         """
         sources = sorted(sources, key=lambda record: record.time)
-        env = self._loader.env or self._loader.default_run_env
+        own_env = env = self._loader.env or self._loader.default_run_env
         if sources and env == self._loader.default_run_env:
             env = sources[-1].env
         kept = self.named | ({FILE} if reads_file or FILE_SETTING in self.named else set())
@@ -76,11 +75,14 @@ class Configuration:
             for key, value in flatten(record.parameters):
                 if key in record.given and key not in kept:
                     earlier[key] = value
-        file = {FILE_SETTING: earlier[FILE]} if FILE in earlier else {}
-        values = _merge(self._load(env, {**self._runtime_params, **file}), earlier)
         usual = dict(flatten(self._load(env, {})))
-        self._load(self._loader.env, self._runtime_params)  # for the resolver of globals
-        now = dict(flatten(self._values))
+        file = {FILE_SETTING: earlier[FILE]} if FILE in earlier else {}
+        is_own = env == own_env and not file
+        of_inputs = None if is_own else self._load(env, {**self._runtime_params, **file})
+        # Last, as loaders share their resolver of globals.
+        own = self._load(own_env, self._runtime_params)
+        values = _merge(own if of_inputs is None else of_inputs, earlier)
+        now = dict(flatten(own))
         found = dict(flatten(values))
         adopted = {key: value for key, value in found.items() if now.get(key, MISSING) != value}
         adopted.pop(FILE_SETTING, None)

@@ -39,7 +39,7 @@ from imdb_sentiment.pipeline_registry import DEFAULT
 
 logger = logging.getLogger(__name__)
 
-# Two runs of this pipeline may share a folder: they work on one study, whose result is the same.
+# Two runs of this pipeline may share a folder: they work on one study.
 SHARED = "tuning"
 # It needs nothing but the exported model, which has a digest of its own.
 SEALED = "inference"
@@ -55,7 +55,7 @@ class TrackLineage:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Read the parameters."""
+        """Keep what reads the parameters."""
         self._project = Path(context.project_path)
         self._configuration = Configuration(context.config_loader)
 

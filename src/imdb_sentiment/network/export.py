@@ -2,15 +2,15 @@
 
 The file is an ONNX model. Its metadata contain the tokenizer, the labels and all else that leads
 from a text to a label, so that parts of different models can't be deployed together.
+
+The graph is written here, operator by operator: it then has the few that the network needs, which a
+general converter surrounds with twice as many.
 """
 
 import hashlib
 import json
-import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,10 @@ from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 NETWORK_ALONE = Weights(network=1, ngrams=0)
 
 # Packages whose versions are recorded in the model.
-PACKAGES = ("imdb-sentiment", "keras", "tensorflow", "tf2onnx", "tokenizers")
+PACKAGES = ("imdb-sentiment", "keras", "onnx", "tensorflow", "tokenizers")
+
+IR_VERSION = 8  # of ONNX, and its sets of operators: those that ONNX Runtime has had since 2022
+OPERATORS = {"": 17, "ai.onnx.ml": 4}
 
 
 def convert_to_onnx(
@@ -45,9 +48,9 @@ def convert_to_onnx(
     The file ends in a digest of all the rest, which `imdb_sentiment.serving.Predictor` checks. The
     versions of the packages that made the model are among its facts.
 
-    The mask is left out: with it, the LSTM would be exported as a slow loop over the words; without
-    it, as ONNX's own LSTM operator. So the exported network needs reviews without padding, in
-    batches of one length; then its probabilities are those of the masked network.
+    The mask is left out, since ONNX's operator for an LSTM has none for padding on the left. So the
+    exported network needs reviews without padding, in batches of one length; then its probabilities
+    are those of the masked network.
 
     Args:
         model: The trained network, from `train_model` or `average_networks`.
@@ -65,6 +68,7 @@ def convert_to_onnx(
 
     Raises:
         InputError: The network was trained with a vocabulary of another size.
+        TypeError: The network has a layer of a kind that `build_model` does not use.
 
     """
     size, known = tokenizer.get_vocab_size(), count_known_tokens(model)
@@ -73,41 +77,36 @@ def convert_to_onnx(
             f"the network knows {known:,} tokens and the tokenizer {size:,}: the data have been "
             "processed again since it was trained. Train it again: kedro run"
         )
-    with tensorflow_setup():
-        import keras
-    import onnx
+    from onnx import TensorProto, helper
 
-    def for_inference(layer: Any) -> Any:
-        config = layer.get_config()
-        if isinstance(layer, keras.layers.Embedding):
-            config["mask_zero"] = False
-        if isinstance(layer, keras.layers.LSTM):
-            config["recurrent_dropout"] = 0  # unused here, but it changes the operations of a step
-        if layer is model.layers[-1]:
-            config["activation"] = "linear"  # the logits, for the average
-        if isinstance(layer, keras.layers.Bidirectional):
-            return keras.layers.Bidirectional(for_inference(layer.forward_layer), name=layer.name)
-        return type(layer).from_config(config)
-
-    def without_mask(layer: Any, *inputs: Any, mask: Any = None, **options: Any) -> Any:
-        return layer(*inputs, **options)
-
-    unmasked = keras.models.clone_model(
-        model,
-        clone_function=for_inference,
-        # Cloning repeats the calls of a functional model with their masks, unlike a Sequential's.
-        call_function=None if isinstance(model, keras.Sequential) else without_mask,
+    graph = _Graph()
+    network = _add_network(graph, model)
+    logits = graph.add("Mul", network, graph.constant(np.float32(weights.network)))
+    inputs = [helper.make_tensor_value_info("token_ids", TensorProto.INT32, ["batch", "words"])]
+    if ngram_model:
+        score = graph.add(
+            "Mul", _add_ngrams(graph, ngram_model), graph.constant(np.float32(weights.ngrams))
+        )
+        logits = graph.add("Add", logits, score)
+        inputs.append(
+            helper.make_tensor_value_info("ngrams", TensorProto.INT64, ["batch", "ngrams"])
+        )
+    binary = len(labels) == 2  # noqa: PLR2004
+    graph.add("Sigmoid" if binary else "Softmax", logits, name="probabilities")
+    width = 1 if binary else len(labels)
+    exported = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "imdb_sentiment",
+            inputs,
+            [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", width])],
+            graph.constants,
+        ),
+        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid(*set_) for set_ in OPERATORS.items()],
+        producer_name="imdb-sentiment",
     )
-    unmasked.set_weights(model.get_weights())
-    unmasked(np.zeros((1, 1), np.int32))  # Keras exports only models that have been called
-    with tempfile.TemporaryDirectory() as folder:  # Keras exports only to files
-        path = Path(folder) / "model.onnx"
-        # Keras uses a deprecated name of NumPy.
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):
-            unmasked.export(path, format="onnx", verbose=False)
-        exported = onnx.load(path)
-    _add_average(exported, ngram_model, weights, len(labels))
-    onnx.helper.set_model_props(
+    helper.set_model_props(
         exported,
         {
             "tokenizer": tokenizer.to_str(),
@@ -121,74 +120,168 @@ def convert_to_onnx(
     return seal(exported.SerializeToString())
 
 
-def _add_average(
-    exported: Any, ngram_model: NgramModel | None, weights: Weights, n_labels: int
-) -> None:
-    """Continue the graph from the network's logits to the probabilities of the average.
+class _Graph:
+    """The operators and constants of an ONNX graph, under names that are made up here.
 
-    Args:
-        exported: The `onnx.ModelProto` of the network, which is changed.
-        ngram_model: Linear model of n-grams; None for none.
-        weights: Weights of both in the average.
-        n_labels: Number of labels.
+    Attributes:
+        nodes: The operators, as `onnx.NodeProto`.
+        constants: The constants, as `onnx.TensorProto`.
 
     """
-    from onnx import TensorProto, helper, numpy_helper
 
-    graph = exported.graph
-    constants: dict[str, Any] = {"network_weight": np.float32(weights.network)}
-    (network,) = (output.name for output in graph.output)
-    nodes = [helper.make_node("Mul", [network, "network_weight"], ["weighted_network"])]
-    logits = "weighted_network"
-    if ngram_model:
-        n_outputs = len(ngram_model.bias)
-        # Row 0 is for the padding and for n-grams that the model does not know. The last column
-        # adds up to the squared length of the vector of TF-IDF.
-        table = np.column_stack([ngram_model.weights, ngram_model.idf**2])
-        constants |= {
-            "ngram_table": np.vstack([np.zeros_like(table[:1]), table]),
-            "ngram_bias": ngram_model.bias,
-            "ngram_weight": np.float32(weights.ngrams),
-            "ngram_axis": np.array([1]),
-            "ngram_columns": np.array([n_outputs, 1]),
-            "ngram_minimum": np.float32(1e-30),
-        }
-        numbers = np.arange(1, len(ngram_model.hashes) + 1)
-        nodes += [
-            helper.make_node(
-                "LabelEncoder",
-                ["ngrams"],
-                ["ngram_rows"],
-                domain="ai.onnx.ml",
-                keys_tensor=numpy_helper.from_array(ngram_model.hashes),
-                values_tensor=numpy_helper.from_array(numbers),
-                default_tensor=numpy_helper.from_array(np.array([0])),
-            ),
-            helper.make_node("Gather", ["ngram_table", "ngram_rows"], ["ngram_weights"]),
-            helper.make_node(
-                "ReduceSum", ["ngram_weights", "ngram_axis"], ["ngram_sums"], keepdims=0
-            ),
-            helper.make_node(
-                "Split", ["ngram_sums", "ngram_columns"], ["ngram_sum", "ngram_square"], axis=1
-            ),
-            helper.make_node("Sqrt", ["ngram_square"], ["ngram_root"]),
-            helper.make_node("Max", ["ngram_root", "ngram_minimum"], ["ngram_length"]),
-            helper.make_node("Div", ["ngram_sum", "ngram_length"], ["ngram_score"]),
-            helper.make_node("Add", ["ngram_score", "ngram_bias"], ["ngram_logits"]),
-            helper.make_node("Mul", ["ngram_logits", "ngram_weight"], ["weighted_ngrams"]),
-            helper.make_node("Add", ["weighted_network", "weighted_ngrams"], ["logits"]),
-        ]
-        logits = "logits"
-        shape = ["batch", "ngrams"]
-        graph.input.append(helper.make_tensor_value_info("ngrams", TensorProto.INT64, shape))
-        exported.opset_import.append(helper.make_opsetid("ai.onnx.ml", 4))
-    last = "Sigmoid" if n_labels == 2 else "Softmax"  # noqa: PLR2004
-    nodes.append(helper.make_node(last, [logits], ["probabilities"]))
-    graph.node.extend(nodes)
-    graph.initializer.extend(
-        numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def add(
+        self, operator: str, *inputs: str, output: int = 0, name: str = "", **attributes: Any
+    ) -> str:
+        """Add an operator and return the name of its output, or of the one with that number."""
+        from onnx import helper
+
+        name = name or f"{operator}_{len(self.nodes)}"
+        unused = [""] * output
+        self.nodes.append(helper.make_node(operator, inputs, [*unused, name], **attributes))
+        return name
+
+    def constant(self, value: Any) -> str:
+        """Add a constant and return its name."""
+        from onnx import numpy_helper
+
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+
+def _add_network(graph: _Graph, model: KerasModel) -> str:
+    """Add the network up to its logits, and return their name.
+
+    The words come before the reviews here, as ONNX's operator for an LSTM has it: shape (T, B, H).
+    """
+    with tensorflow_setup():
+        import keras
+
+    ids = graph.add("Transpose", "token_ids", perm=[1, 0])
+    if isinstance(model, keras.Sequential):
+        output = ids
+        for layer in model.layers[:-1]:
+            output = _add_layer(graph, layer, [output])
+    else:  # an average of networks: layers side by side
+        found = {id(model.inputs[0]): ids}
+        for layer in model.layers[1:-1]:
+            sources = layer.input if isinstance(layer.input, list) else [layer.input]
+            known = [found[id(source)] for source in sources if id(source) in found]  # no masks
+            output = _add_layer(graph, layer, known)
+            found[id(layer.output)] = output
+    return _add_dense(graph, output, *model.layers[-1].get_weights())
+
+
+def _add_layer(graph: _Graph, layer: Any, inputs: list[str]) -> str:
+    """Add a layer of the network as it is in inference, and return the name of its output."""
+    from keras import layers
+
+    from imdb_sentiment.network.layers import SequencePooling
+
+    (first, *_) = inputs
+    match layer:
+        case layers.Dropout() | layers.SpatialDropout1D():
+            return first
+        case layers.Embedding():
+            (vectors,) = layer.get_weights()
+            return graph.add("Gather", graph.constant(vectors), first)  # (T, B, E)
+        case layers.LSTM():
+            return _add_lstm(graph, first, [layer], layer.return_sequences)
+        case layers.Bidirectional():
+            both = [layer.forward_layer, layer.backward_layer]
+            return _add_lstm(graph, first, both, layer.return_sequences)
+        case SequencePooling():
+            return _add_pooling(graph, first, layer)
+        case layers.Concatenate():
+            return graph.add("Concat", *inputs, axis=-1)
+    raise TypeError(f"the export does not know the layer {type(layer).__name__}")
+
+
+def _add_dense(graph: _Graph, inputs: str, kernel: Any, bias: Any) -> str:
+    product = graph.add("MatMul", inputs, graph.constant(kernel))
+    return graph.add("Add", product, graph.constant(bias))
+
+
+def _add_lstm(graph: _Graph, sequences: str, directions: list[Any], return_sequences: bool) -> str:
+    """Add an LSTM, or both directions of one, and return the name of its output.
+
+    The output has shape (T, B, H), or without sequences (B, H).
+    """
+    units = directions[0].units
+    kernels, recurrent_kernels, biases = (
+        np.stack([_reorder_gates(weights, units) for weights in of_all])
+        for of_all in zip(*(lstm.get_weights() for lstm in directions), strict=True)
     )
-    graph.output[0].name = "probabilities"
+    outputs = graph.add(
+        "LSTM",
+        sequences,
+        graph.constant(kernels),
+        graph.constant(recurrent_kernels),
+        graph.constant(np.hstack([biases, np.zeros_like(biases)])),  # Keras has one, ONNX two
+        output=0 if return_sequences else 1,  # (T, directions, B, units), or (directions, B, units)
+        hidden_size=units,
+        direction="forward" if len(directions) == 1 else "bidirectional",
+    )
+    by_review = graph.add(
+        "Transpose", outputs, perm=[0, 2, 1, 3] if return_sequences else [1, 0, 2]
+    )
+    shape = np.array([0, 0, -1] if return_sequences else [0, -1])  # 0: as it was
+    return graph.add("Reshape", by_review, graph.constant(shape))
+
+
+def _reorder_gates(weights: Any, units: int) -> Any:
+    """Return Keras's weights as ONNX has them: gates first, and output before forget gate."""
+    parts = weights.T.reshape(4, units, *weights.shape[:-1])  # input, forget, candidate, output
+    return parts[[0, 3, 1, 2]].reshape(4 * units, *weights.shape[:-1])
+
+
+def _add_pooling(graph: _Graph, sequences: str, layer: Any) -> str:
+    """Add `SequencePooling` over the words: from (T, B, H) to (B, H) or (B, 2 H)."""
+    if layer.kind == "attention":
+        kernel, bias, query = layer.get_weights()
+        keys = graph.add("Tanh", _add_dense(graph, sequences, kernel, bias))
+        scores = graph.add("MatMul", keys, graph.constant(query))  # (T, B, 1)
+        shares = graph.add("Softmax", scores, axis=0)
+        weighted = graph.add("Mul", shares, sequences)
+        return graph.add("ReduceSum", weighted, graph.constant(np.array([0])), keepdims=0)
+    operators = {
+        "max": ["ReduceMax"],
+        "mean": ["ReduceMean"],
+        "max_mean": ["ReduceMax", "ReduceMean"],
+    }
+    pooled = [graph.add(name, sequences, axes=[0], keepdims=0) for name in operators[layer.kind]]
+    return pooled[0] if len(pooled) == 1 else graph.add("Concat", *pooled, axis=-1)
+
+
+def _add_ngrams(graph: _Graph, ngram_model: NgramModel) -> str:
+    """Add the linear model of n-grams up to its logits, and return their name."""
+    from onnx import numpy_helper
+
+    n_outputs = len(ngram_model.bias)
+    # Row 0 is for the padding and for n-grams that the model does not know. The last column adds up
+    # to the squared length of the vector of TF-IDF.
+    table = np.column_stack([ngram_model.weights, ngram_model.idf**2])
+    table = np.vstack([np.zeros_like(table[:1]), table])
+    rows = graph.add(
+        "LabelEncoder",
+        "ngrams",
+        domain="ai.onnx.ml",
+        keys_tensor=numpy_helper.from_array(ngram_model.hashes),
+        values_tensor=numpy_helper.from_array(np.arange(1, len(ngram_model.hashes) + 1)),
+        default_tensor=numpy_helper.from_array(np.array([0])),
+    )
+    found = graph.add("Gather", graph.constant(table), rows)
+    sums = graph.add("ReduceSum", found, graph.constant(np.array([1])), keepdims=0)
+    score = graph.add("Gather", sums, graph.constant(np.arange(n_outputs)), axis=1)
+    square = graph.add("Gather", sums, graph.constant(np.array([n_outputs])), axis=1)
+    length = graph.add("Max", graph.add("Sqrt", square), graph.constant(np.float32(1e-30)))
+    return graph.add(
+        "Add", graph.add("Div", score, length), graph.constant(np.asarray(ngram_model.bias))
+    )
 
 
 def seal(model: bytes) -> bytes:

@@ -4,6 +4,7 @@ TensorFlow is imported inside the functions that need it.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -258,12 +259,21 @@ def score_logits(model: KerasModel, sequences: npt.NDArray[np.unsignedinteger]) 
         Array of shape (reviews, 1) for two labels, otherwise (reviews, labels), dtype float64.
 
     """
+    with tensorflow_setup():
+        import tensorflow as tf
+
     kernel, bias = (weights.astype(np.float64) for weights in model.layers[-1].get_weights())
     features = _without_last_layer(model)
+    # Keras's own `predict` traces the network for up to three shapes.
+    score = tf.function(
+        partial(features, training=False),
+        input_signature=[tf.TensorSpec((None, None), tf.int32)],
+        autograph=False,
+    )
     logits = np.empty((len(sequences), len(bias)))
     for rows in group_by_length(count_tokens(sequences), PREDICTION_BATCH_SIZE):
         batch = cut_padding(sequences[rows]).astype(np.int32)
-        logits[rows] = np.asarray(features.predict_on_batch(batch)) @ kernel + bias
+        logits[rows] = score(batch).numpy() @ kernel + bias
     return logits
 
 

@@ -2,6 +2,8 @@
 
 import base64
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -202,16 +204,13 @@ def train_candidate(
         if len(held_out_sets) == 1:
             _report(trial, figures["val_accuracy"], epoch, f"pruned after epoch {epoch}")
 
-    with tensorflow_setup():
-        import keras
-
     candidate = _override(hyperparameters, trial.params)
     scored: list[Logits] = []
     codes: list[npt.NDArray[np.unsignedinteger]] = []
-    for fold, (learnt, held_out) in enumerate(held_out_sets, start=1):
-        # In a cross-validation, folds are reported instead of epochs, so epochs are not scored.
-        is_watched = len(held_out_sets) == 1 or candidate.early_stopping_patience > 0
-        try:
+    with _freeing_memory():
+        for fold, (learnt, held_out) in enumerate(held_out_sets, start=1):
+            # In a cross-validation, folds are reported instead of epochs, so epochs are not scored.
+            is_watched = len(held_out_sets) == 1 or candidate.early_stopping_patience > 0
             model, _ = train_model(
                 learnt,
                 candidate,
@@ -222,24 +221,34 @@ def train_candidate(
                 pretrained=pretrained,
             )
             scored.append(score_logits(model, held_out.sequences))
-        finally:
-            keras.backend.clear_session()  # otherwise memory grows from trial to trial
-        codes.append(held_out.codes)
-        logits = np.concatenate(scored)
-        predicted = to_probabilities(logits).argmax(axis=1)
-        accuracy = float((predicted == np.concatenate(codes)).mean())
-        if len(held_out_sets) > 1:
-            logger.info(
-                "Trial %d, fold %d of %d: accuracy %.4f so far",
-                trial.number,
-                fold,
-                len(held_out_sets),
-                accuracy,
-            )
-            _report(trial, accuracy, fold, f"pruned after fold {fold}")
+            codes.append(held_out.codes)
+            logits = np.concatenate(scored)
+            predicted = to_probabilities(logits).argmax(axis=1)
+            accuracy = float((predicted == np.concatenate(codes)).mean())
+            if len(held_out_sets) > 1:
+                logger.info(
+                    "Trial %d, fold %d of %d: accuracy %.4f so far",
+                    trial.number,
+                    fold,
+                    len(held_out_sets),
+                    accuracy,
+                )
+                _report(trial, accuracy, fold, f"pruned after fold {fold}")
     if (np.abs(logits) < np.finfo(np.float16).max).all():  # else the network has diverged
         trial.set_user_attr(HELD_OUT_LOGITS, _encode_logits(logits))
     return accuracy
+
+
+@contextmanager
+def _freeing_memory() -> Iterator[None]:
+    """Free the memory of all networks at the end; otherwise it grows from trial to trial."""
+    try:
+        yield
+    finally:
+        with tensorflow_setup():
+            import keras
+
+        keras.backend.clear_session()
 
 
 def _report(trial: optuna.Trial, accuracy: float, step: int, reason: str) -> None:

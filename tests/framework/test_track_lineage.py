@@ -1,6 +1,7 @@
 """Runs in parts give what one whole run would have given, or are refused in one line."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from helpers import (
     write_csv,
 )
 from imdb_sentiment.framework.lineage import Lineage
+from imdb_sentiment.serving import Predictor
 
 FILE = "data/01_raw/IMDB Dataset.csv"
 
@@ -133,10 +135,48 @@ def test_another_split_makes_the_model_stale(copy_of_finished: Path) -> None:
     file = {"reviews_file": "IMDB Dataset.csv"}
     run_session(project, "data_processing", split={"seed": 7}, **file)
     for pipeline in ("training", "reporting"):
-        with pytest.raises(ClickException, match=r"was made from another .* than that of"):
+        with pytest.raises(ClickException, match=r"was made from another .* than that of") as error:
             run_session(project, pipeline)
+        assert re.search(
+            r"kedro run --pipelines tuning,training(,reporting)? "
+            r"--params 'reviews_file=IMDB Dataset.csv,split.seed=7' --only-missing-outputs",
+            str(error.value),
+        )
     run_session(project, "data_processing", **file)
     assert find_digests(project) == whole
+
+
+def test_the_command_that_mends_has_the_parameters_of_the_run(copy_of_finished: Path) -> None:
+    """It runs everything, so nothing is left to take the name of the file from."""
+    with pytest.raises(ClickException) as error:
+        run_session(
+            copy_of_finished, "reporting", split={"seed": 7}, tuning={"study_name": "seed 7"}
+        )
+    (command,) = re.findall(r"kedro run .*-outputs", str(error.value))
+    assert "Running node: fit_best_model" in run_kedro(copy_of_finished, command)
+    metrics = read(copy_of_finished, "08_reporting/metrics.json")
+    assert metrics["file"] == "IMDB Dataset.csv"
+    assert metrics["parameters"]["split"]["seed"] == 7
+
+
+def test_other_custom_reviews_are_scored_with_the_same_model(copy_of_finished: Path) -> None:
+    project = copy_of_finished
+    (project / "data/01_raw/custom_reviews.csv").write_text("review\nw1 w2\n", encoding="utf-8")
+    before = (project / "data/06_models/model.onnx").read_bytes()
+    run_session(project, "reporting")
+    path = project / "data/07_model_output/custom_reviews_with_predictions.csv"
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 1 + 1
+    assert (project / "data/06_models/model.onnx").read_bytes() == before
+    (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")
+    output = run_kedro(project, "kedro run --only-missing-outputs")
+    assert "export_model runs again: an input has changed" in output
+    model = Predictor.load(project / "data/06_models/model.onnx")
+    assert model.examples == ("w1 w2",)
+
+
+def test_how_a_search_is_carried_out_makes_nothing_stale(copy_of_finished: Path) -> None:
+    change_conf(copy_of_finished, lambda conf: conf["tuning"].update(workers=2, max_retries=9))
+    run_session(copy_of_finished, "reporting")
 
 
 def test_only_what_is_missing_or_stale_is_made_again(copy_of_finished: Path) -> None:

@@ -1,6 +1,8 @@
 """The parameters of a run: those given now, and those that its inputs were made with."""
 
 import copy
+import json
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -89,6 +91,26 @@ class Configuration:
         differ = {key for key, value in found.items() if usual.get(key, MISSING) != value}
         return Parameters(values, frozenset(self.named | differ), adopted, env)
 
+    def format_options(self, parameters: Parameters) -> str:
+        """Return the options of `kedro run` that give these parameters, each after a space."""
+        values = dict(flatten(parameters.values))
+        named = dict(flatten(self._runtime_params))
+        usual = dict(flatten(self._load(parameters.env, {})))
+        file = named.get(FILE_SETTING, values.get(FILE))
+        if file == usual.get(FILE):
+            changes = {}
+        else:  # the names of other things follow it
+            changes = {FILE_SETTING: file}
+            usual = dict(flatten(self._load(parameters.env, changes)))
+        for key in sorted(parameters.given - {FILE_SETTING}):
+            value = values.get(key, named.get(key))  # what the catalog reads is no parameter
+            if usual.get(key, MISSING) != value:
+                changes[key] = value
+        is_base = parameters.env == self._loader.default_run_env
+        env = "" if is_base else f" --env {parameters.env}"
+        listed = ",".join(f"{key}={_format(value)}" for key, value in changes.items())
+        return f"{env} --params {shlex.quote(listed)}" if listed else env
+
     def _load(self, env: str | None, runtime_params: dict[str, Any]) -> dict[str, Any]:
         fresh = type(self._loader)(
             self._loader.conf_source,
@@ -110,3 +132,10 @@ def _merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
         if isinstance(place, dict):  # otherwise the group is gone, which a comparison will show
             place[last] = value
     return merged
+
+
+def _format(value: Any) -> str:
+    """Return a value as `--params` reads it; lists can't be given there, and are left out."""
+    if isinstance(value, list | dict):
+        return "..."
+    return value if isinstance(value, str) else json.dumps(value)

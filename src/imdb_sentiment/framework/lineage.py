@@ -10,7 +10,7 @@ to make again.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -248,6 +248,8 @@ class Staleness:
             `Lineage.digest`.
         parameters: Returns the present value of a parameter, such as `split` or
             `hyperparameters.units`; None if there is none.
+        tolerated: Pairs of a dataset and a file of the user that may change without making the
+            dataset stale.
 
     """
 
@@ -256,8 +258,10 @@ class Staleness:
         records: Mapping[str, Record],
         digest: Callable[[str | None], str | None],
         parameters: Callable[[str], Any],
+        tolerated: Collection[tuple[str, str]] = (),
     ) -> None:
         self._records = records
+        self._tolerated = tolerated
         self._digest = digest
         self._parameters = parameters
         self._reasons: dict[str, Reason | None] = {}
@@ -290,6 +294,8 @@ class Staleness:
                 other = self._records[source]
                 if found.digest != other.digest:
                     yield f"{made} from another {source} than that of {_format_time(other.time)}"
+            elif (name, source) in self._tolerated:
+                continue
             elif self._digest(found.path) not in (found.digest, None):
                 yield f"{found.path} has changed since {made} from it"
         for name_of_group, value in record.parameters.items():

@@ -3,7 +3,7 @@
 import importlib
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -44,6 +44,15 @@ SHARED = "tuning"
 # It needs nothing but the exported model, which has a digest of its own.
 SEALED = "inference"
 RAW_REVIEWS = "raw_reviews"  # the dataset whose file is a parameter
+# The exported model has examples for people to try. With other ones, its predictions are the same.
+TOLERATED = {("onnx_model", "custom_reviews"), ("export_check", "custom_reviews")}
+# How a search is carried out says nothing about what it finds.
+UNRECORDED = {
+    "tuning.dask_storage",
+    "tuning.max_retries",
+    "tuning.scheduler_address",
+    "tuning.workers",
+}
 
 
 class TrackLineage:
@@ -284,10 +293,18 @@ class _Run:
         known = (name for name in names if name in self._records)
         reasons = [reason for name in known if (reason := staleness.explain(name))]
         if reasons:
-            raise InputError(_advise(reasons, self._pipeline))
+            options = self._configuration.format_options(self._parameters)
+            raise InputError(_advise(reasons, self._pipeline, options))
 
     def _judge(self) -> Staleness:
-        return Staleness(self._records, self._lineage.digest_file, self._parameters.get)
+        return Staleness(
+            self._records, self._lineage.digest_file, self._get_parameter, tolerated=TOLERATED
+        )
+
+    def _get_parameter(self, name: str) -> Any:
+        """Return the value of a parameter as it is recorded."""
+        name = name.removeprefix("params:")
+        return _leave_out(UNRECORDED, self._parameters.get(name), name)
 
     def set_parameters(self) -> None:
         """Put the parameters that this run adopts into the catalog.
@@ -427,7 +444,7 @@ class _Run:
         found: dict[str, Any] = {}
         for name in node.inputs:
             if name.startswith("params:"):
-                found[name.removeprefix("params:")] = self._parameters.get(name)
+                found[name.removeprefix("params:")] = self._get_parameter(name)
             elif name in self._makers and self._files.is_memory(name):
                 found |= self._list_parameters(self._makers[name])
         return found
@@ -453,6 +470,18 @@ def _convert(value: Any, present: Any) -> Any:
     return value
 
 
+def _leave_out(names: Collection[str], value: Any, name: str) -> Any:
+    """Return the value of a parameter without the parts that have one of these dotted names."""
+    if not isinstance(value, dict):
+        return value
+    parts = {key: (f"{name}.{key}", part) for key, part in value.items()}
+    return {
+        key: _leave_out(names, part, full)
+        for key, (full, part) in parts.items()
+        if full not in names
+    }
+
+
 def _is_parameter(name: str) -> bool:
     return name == "parameters" or name.startswith("params:")
 
@@ -472,8 +501,15 @@ def list_outputs() -> frozenset[str]:
     )
 
 
-def _advise(reasons: list[Reason], pipeline: Pipeline) -> str:
-    """Return why a run is refused, with the command that makes anew what is stale."""
+def _advise(reasons: list[Reason], pipeline: Pipeline, options: str) -> str:
+    """Return why a run is refused, with the command that makes anew what is stale.
+
+    Args:
+        reasons: Why inputs of the run are stale; at least one.
+        pipeline: What was to be run.
+        options: Those of `kedro run` that give the parameters of the run, after a space.
+
+    """
 
     def find_place(reason: Reason) -> int:
         name = reason.record.node.partition(".")[0]
@@ -486,10 +522,10 @@ def _advise(reasons: list[Reason], pipeline: Pipeline) -> str:
         if any(_lies_in(n, name) for n in pipeline.nodes)
     ]
     names = DEFAULT[find_place(first) : max(own, default=len(DEFAULT)) + 1]
-    part = "" if len(names) == len(DEFAULT) else f"--pipelines {','.join(names)} "
+    part = "" if len(names) == len(DEFAULT) else f" --pipelines {','.join(names)}"
     return (
-        f"{first.text}: make what is stale again with kedro run {part}--only-missing-outputs, or "
-        "repeat the parameters of that run"
+        f"{first.text}: make what is stale again with kedro run{part}{options} "
+        "--only-missing-outputs, or repeat the parameters of that run"
     )
 
 

@@ -156,7 +156,7 @@ def test_the_command_that_mends_has_the_parameters_of_the_run(copy_of_finished: 
     assert "Running node: fit_best_model" in run_kedro(copy_of_finished, command)
     metrics = read(copy_of_finished, "08_reporting/metrics.json")
     assert metrics["file"] == "IMDB Dataset.csv"
-    assert metrics["parameters"]["split"]["seed"] == 7
+    assert Lineage(copy_of_finished).read()["clean_reviews"].parameters["split"]["seed"] == 7
 
 
 def test_other_custom_reviews_are_scored_with_the_same_model(copy_of_finished: Path) -> None:

@@ -172,6 +172,7 @@ def export_small_model() -> bytes:
         facts={
             "fact": "true",
             "training_data_sha256": "5ea1",
+            "lineage": "[]",
             "made": "today",
             "training": json.dumps(
                 {

@@ -9,6 +9,7 @@ from imdb_sentiment.datasets import (
     ChunkedCSVDataset,
     DownloadedTarDataset,
     KerasModelDataset,
+    LineageDataset,
     OnnxModelDataset,
     OptunaStorageDataset,
     PickleStreamDataset,
@@ -60,6 +61,7 @@ def test_a_remote_csv_is_loaded() -> None:
         DownloadedTarDataset(filepath="a.tar.gz", url="", sha256=""),
         OptunaStorageDataset(filepath="study.db"),
         RunFactsDataset(),
+        LineageDataset(filepath="lineage.json"),
     ],
 )
 def test_what_can_only_be_loaded_refuses_to_be_saved(dataset: AbstractDataset[Any, Any]) -> None:

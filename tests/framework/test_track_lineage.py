@@ -1,5 +1,6 @@
 """Runs in parts give what one whole run would have given, or are refused in one line."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -56,6 +57,23 @@ def test_reporting_shows_what_the_model_was_made_from(
     ).read_text(encoding="utf-8")
     (line,) = [r.getMessage() for r in caplog.records if "when the inputs were made" in r.message]
     assert "reviews.file=IMDB Dataset.csv" in line
+
+
+def test_the_exported_model_and_its_card_have_the_lineage_in_short(
+    copy_of_finished: Path,
+) -> None:
+    records = Lineage(copy_of_finished).read()
+    digest = hashlib.sha256((copy_of_finished / FILE).read_bytes()).hexdigest()
+    predictor = Predictor.load(copy_of_finished / "data/06_models/model.onnx")
+    chain = json.loads(predictor.facts["lineage"])
+    names = ("clean_reviews", "tokenizer", "best_hyperparameters", "model")
+    assert chain[0] == {"file": "IMDB Dataset.csv", "sha256": digest, "made": ""}
+    assert [step["sha256"] for step in chain[1:]] == [records[name].digest for name in names]
+    assert f"trained on IMDB Dataset.csv (SHA-256 {digest[:12]}" in predictor.describe()
+    card = (copy_of_finished / "data/06_models/model_card.md").read_text(encoding="utf-8")
+    assert f"| IMDB Dataset.csv | `{digest}` |  |" in card
+    report = (copy_of_finished / "data/08_reporting/report.html").read_text(encoding="utf-8")
+    assert digest in report
 
 
 def test_a_search_goes_on_with_the_file_and_the_study_of_its_inputs(

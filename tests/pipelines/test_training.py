@@ -48,6 +48,10 @@ from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.ngrams import hash_ngrams
 
+LINEAGE = {
+    "raw_reviews": {"file": "mine.csv", "sha256": "1a" * 32, "made": ""},
+    "model": {"file": "model.keras", "sha256": "2b" * 32, "made": "2026-11-27 05:41 UTC"},
+}
 VECTORS = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
 LABELS = ("negative", "positive", "neutral")
 
@@ -518,6 +522,7 @@ def export(
         clean_reviews=iter(data.chunks),
         custom_reviews=pd.DataFrame({"review": ["w1"]}),
         run_facts={"time": "today"},
+        lineage={},
         reviews=ReviewsParameters(**base_parameters()["reviews"]),
         split=SplitParameters(**base_parameters()["split"]),
         training=training,
@@ -593,6 +598,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             ),
             "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["a superb film", None]})),
             "run_facts": MemoryDataset({"time": "today"}),
+            "lineage": MemoryDataset(LINEAGE),
             "params:tuning": MemoryDataset(tuning),
             "params:split": MemoryDataset(split),
             "params:reviews": MemoryDataset(reviews),
@@ -615,7 +621,8 @@ def test_the_pipeline_runs_on_a_few_rows(
     assert predictor.facts["made"] == "today"
     assert predictor.facts["reviews_file"] == reviews.file
     assert json.loads(predictor.facts["split"]) == split.model_dump()
-    assert predictor.describe().startswith(f"of today, trained on {reviews.file} (")
+    assert predictor.describe() == f"of today, trained on {reviews.file} (SHA-256 {'1a' * 6}…)"
+    assert json.loads(predictor.facts["lineage"]) == list(LINEAGE.values())
     assert json.loads(predictor.facts["training"]) == several.model_dump()
     assert json.loads(predictor.facts["calibration"]) == calibration
     assert predictor.facts["training_data_sha256"] == pool.fingerprint()

@@ -6,6 +6,7 @@ None of them imports TensorFlow before it is used.
 from imdb_sentiment.datasets.atomic import AtomicDataset
 from imdb_sentiment.datasets.chunked_csv import ChunkedCSVDataset
 from imdb_sentiment.datasets.downloaded_tar import DownloadedTarDataset
+from imdb_sentiment.datasets.lineage import LineageDataset
 from imdb_sentiment.datasets.local_files import (
     KerasModelDataset,
     OnnxModelDataset,
@@ -21,6 +22,7 @@ __all__ = [
     "ChunkedCSVDataset",
     "DownloadedTarDataset",
     "KerasModelDataset",
+    "LineageDataset",
     "OnnxModelDataset",
     "OptunaStorageDataset",
     "PickleStreamDataset",

@@ -134,12 +134,10 @@ class Predictor:
             raise ModelError(f"{path} can't be used: {error}") from error
 
     def describe(self) -> str:
-        """Return when the model was made, of which data, and its training data's fingerprint."""
-        made, file, data = (
-            self.facts.get(name, "unknown")
-            for name in ("made", "reviews_file", "training_data_sha256")
-        )
-        return f"of {made}, trained on {file} (SHA-256 of the encoded reviews {data[:12]})"
+        """Return when the model was made, of which file, and the file's SHA-256 if it is known."""
+        made, file = (self.facts.get(name, "unknown") for name in ("made", "reviews_file"))
+        digests = [step["sha256"][:12] for step in json.loads(self.facts.get("lineage", "[]"))]
+        return f"of {made}, trained on {file}" + (f" (SHA-256 {digests[0]}…)" if digests else "")
 
     @overload
     def predict(self, texts: str) -> Prediction: ...

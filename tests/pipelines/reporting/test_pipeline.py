@@ -55,6 +55,7 @@ def test_the_pipeline_makes_every_report(
             "made": "today",
             "training": training.model_dump_json(),
             "training_data_sha256": "5ea1",
+            "lineage": "[]",
         },
     )
     frame = pd.DataFrame(

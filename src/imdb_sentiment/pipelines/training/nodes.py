@@ -51,6 +51,8 @@ MAX_EXPORT_DIFFERENCE = 1e-4  # between probabilities; rounding alone stays far 
 MAX_COMPARED = 1000  # validation reviews whose probabilities are compared
 MIN_HELD_OUT_ROWS = 100  # with fewer, the weights depend too much on chance
 MAX_EXAMPLES = 10  # custom reviews that are stored in the exported model
+# Of the model's lineage, what is stored there.
+CHAIN = ("raw_reviews", "clean_reviews", "tokenizer", "best_hyperparameters", "model")
 
 
 class UncalibratedReason(StrEnum):
@@ -260,6 +262,7 @@ def export_model(
     clean_reviews: Iterable[pd.DataFrame],
     custom_reviews: pd.DataFrame,
     run_facts: dict[str, Any],
+    lineage: dict[str, dict[str, str]],
     reviews: ReviewsParameters,
     split: SplitParameters,
     training: TrainingParameters,
@@ -277,6 +280,7 @@ def export_model(
         clean_reviews: Chunks with the columns `row`, `text` and `split`: their texts.
         custom_reviews: The first ten are stored in the file, for people to try the model with.
         run_facts: Time of the run.
+        lineage: File, digest and time of what the model was made from, by the name of the dataset.
         reviews: Name of the CSV that the model has learnt from.
         split: How the CSV was split.
         training: Says whether the models have learnt from the validation reviews.
@@ -306,6 +310,7 @@ def export_model(
             "training": training.model_dump_json(),
             "calibration": json.dumps(calibration),
             "training_data_sha256": training_set.fingerprint(),
+            "lineage": json.dumps([lineage[name] for name in CHAIN if name in lineage]),
         },
     )
     texts = pd.concat(

@@ -72,6 +72,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "clean_reviews": "clean_reviews",
                     "custom_reviews": "custom_reviews",
                     "run_facts": "run_facts",
+                    "lineage": "lineage",
                     "reviews": "params:reviews",
                     "split": "params:split",
                     "training": "params:training",

@@ -162,6 +162,7 @@ def collect_facts(
             "training": json.loads(made_with["training"]),
             "classifier": "LSTM and n-grams" if metrics["ngram_share"] else "LSTM",
             "training_data_sha256": made_with["training_data_sha256"],
+            "lineage": json.loads(made_with["lineage"]),
         },
         "custom_reviews": len(custom_predictions),
         "test_data_sha256": test.fingerprint(),

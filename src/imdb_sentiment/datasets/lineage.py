@@ -1,0 +1,44 @@
+"""What the files in data/ were made from, for those who show it; hooks keep these records."""
+
+import json
+from pathlib import Path, PurePath
+from typing import Any
+
+from imdb_sentiment.datasets.base import LoadOnlyDataset, require_local
+
+
+class LineageDataset(LoadOnlyDataset[dict[str, dict[str, str]]]):
+    """Loads the digest of each dataset that has been saved, and of the files that were read.
+
+    Args:
+        filepath: Local path of the records.
+        metadata: Metadata for plugins; ignored by Kedro.
+
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = require_local(filepath)
+        self.metadata = metadata
+
+    def load(self) -> dict[str, dict[str, str]]:
+        """Return `file`, `sha256` and `made` by the name of the dataset; nothing without records.
+
+        Of the path of a file, only the name is given. `made` is a time, or empty for files that no
+        node has made.
+        """
+        path = Path(self._filepath)
+        if not path.is_file():
+            return {}
+        found: dict[str, dict[str, str]] = {}
+        for name, record in json.loads(path.read_text(encoding="utf-8"))["records"].items():
+            for source, read in record["inputs"].items():
+                found.setdefault(source, _describe(read, made=""))
+            found[name] = _describe(record, made=f"{record['time'][:16].replace('T', ' ')} UTC")
+        return found
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+def _describe(entry: dict[str, Any], made: str) -> dict[str, str]:
+    return {"file": PurePath(entry["path"] or "").name, "sha256": entry["digest"], "made": made}

@@ -30,7 +30,7 @@ from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.batching import cut_padding
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import hash_ngrams
-from imdb_sentiment.text.tokenizer import encode_texts
+from imdb_sentiment.text.tokenizer import TextEncoder
 
 MODELS = ROOT / "data/06_models"
 Texts = list[str]
@@ -62,8 +62,10 @@ def measure_one_review(texts: Texts) -> None:
     model = keras.models.load_model(MODELS / "model.keras")
     predictor = Predictor.load(MODELS / "model.onnx", threads=1)
 
+    encoder = TextEncoder(predictor.tokenizer)
+
     def encode(text: str) -> Any:
-        return cut_padding(encode_texts(predictor.tokenizer, [clean_text(text)])).astype(np.int32)
+        return cut_padding(encoder.encode([clean_text(text)])).astype(np.int32)
 
     signature = [tf.TensorSpec((None, None), tf.int32)]
     compiled = tf.function(lambda tokens: model(tokens, training=False), input_signature=signature)
@@ -81,7 +83,7 @@ def measure_one_review(texts: Texts) -> None:
 
     print("\n| many reviews, already tokenised | reviews per second |\n| --- | ---: |")
     cleaned = [clean_text(text) for text in texts]
-    sequences = encode_texts(predictor.tokenizer, cleaned)
+    sequences = encoder.encode(cleaned)
     ngrams = [hash_ngrams(text, predictor.max_ngram) for text in cleaned]
     every_core = Predictor.load(MODELS / "model.onnx")
     runs: dict[str, Callable[[], Any]] = {

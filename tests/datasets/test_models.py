@@ -6,7 +6,7 @@ from helpers import make_encoded, make_network
 from imdb_sentiment.datasets import KerasModelDataset, TokenizerDataset
 from imdb_sentiment.network.model import score_sequences
 from imdb_sentiment.parameters import TokenizerParameters
-from imdb_sentiment.text.tokenizer import encode_texts, train_tokenizer
+from imdb_sentiment.text.tokenizer import TextEncoder, train_tokenizer
 
 
 def test_a_tokenizer_encodes_the_same_after_reloading(tmp_path: Path) -> None:
@@ -16,7 +16,7 @@ def test_a_tokenizer_encodes_the_same_after_reloading(tmp_path: Path) -> None:
     dataset.save(tokenizer)
     texts = ["a d b", "c c c c b", ""]
     np.testing.assert_array_equal(
-        encode_texts(dataset.load(), texts), encode_texts(tokenizer, texts)
+        TextEncoder(dataset.load()).encode(texts), TextEncoder(tokenizer).encode(texts)
     )
     assert "5 entries" in dataset.preview()
 

@@ -14,7 +14,7 @@ from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.model import build_model, score_logits, score_sequences
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.ngrams import hash_ngrams
-from imdb_sentiment.text.tokenizer import encode_texts
+from imdb_sentiment.text.tokenizer import TextEncoder
 from services import WORDS, make_ngram_model, make_texts, make_tokenizer
 
 
@@ -95,7 +95,7 @@ def test_the_average_with_ngrams_is_one_graph(n_labels: int, tokenizer: Tokenize
     ]
     assert numbers[0] == 0
     assert len(set(numbers)) > 5
-    network = score_logits(model, encode_texts(tokenizer, texts))
+    network = score_logits(model, TextEncoder(tokenizer).encode(texts))
     scores = ngram_model.score_texts(texts)
     np.testing.assert_array_equal(scores[0], ngram_model.bias)
     expected = weights.average(network, scores)
@@ -120,7 +120,7 @@ def test_the_average_of_certain_models_that_disagree(n_labels: int, tokenizer: T
         model, tokenizer, encoded.labels, ngram_model=ngram_model, weights=weights
     )
     texts = make_texts(encoded)
-    network = score_logits(model, encode_texts(tokenizer, texts))
+    network = score_logits(model, TextEncoder(tokenizer).encode(texts))
     expected = weights.average(network, ngram_model.score_texts(texts))
     assert expected.mean(axis=0).min() > 0.2
     np.testing.assert_allclose(Predictor(exported).score_cleaned(texts), expected, atol=1e-5)
@@ -158,7 +158,7 @@ def test_an_average_of_networks_exports_as_well(n_labels: int, tokenizer: Tokeni
     assert operators.count("LSTM") == 2  # one per network, for both directions
     texts = make_texts(encoded) + make_texts(make_encoded(20, n_labels, length=1))
     expected = weights.average(
-        score_logits(model, encode_texts(tokenizer, texts)),
+        score_logits(model, TextEncoder(tokenizer).encode(texts)),
         ngram_model.score_texts(texts),
     )
     np.testing.assert_allclose(Predictor(exported).score_cleaned(texts), expected, atol=1e-6)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
@@ -242,6 +243,27 @@ def test_a_database_may_be_away_for_a_while(monkeypatch: pytest.MonkeyPatch) -> 
     storage.fails = lambda number: True
     with pytest.raises(InputError, match=r"database can't be reached.*trials are kept"):
         search(make_study(storage, 7), report_twice)
+
+
+def test_a_full_disk_is_no_outage(tmp_path: Path) -> None:
+    """The file of the database can't grow any more; nobody waits for that to end by itself."""
+    storage = sqlite(tmp_path)
+    study = make_study(storage, 10_000)
+    with storage.engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+
+    def limit(connection: Any, _: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages + 5}")
+
+    sqlalchemy.event.listen(storage.engine, "connect", limit)
+    storage.engine.dispose()
+    with pytest.raises(InputError, match=r"can't be used.*database or disk is full.*continues"):
+        search(study, report_twice)
+    sqlalchemy.event.remove(storage.engine, "connect", limit)
+    storage.engine.dispose()
+    finished = len(study.counted())
+    search(make_study(storage, finished + 1), report_twice)
+    assert len(study.counted()) == finished + 1
 
 
 def test_a_run_that_ends_waits_for_no_database() -> None:

@@ -11,7 +11,7 @@ from imdb_sentiment.serving import Predictor
 from imdb_sentiment.serving.explanation import Segment, explain
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import hash_ngrams
-from imdb_sentiment.text.tokenizer import encode_texts, train_tokenizer
+from imdb_sentiment.text.tokenizer import TextEncoder, train_tokenizer
 from services import make_tokenizer
 
 PIECES = st.sampled_from(
@@ -82,7 +82,7 @@ def test_ngrams_are_read_in_the_whole_text(exported: bytes) -> None:
     effects = find_effects(segments)
     assert [word for word, _ in effects] == words
     label = predictor.labels.index(str(prediction.label))
-    tokens = encode_texts(predictor.tokenizer, [" ".join(words)])
+    tokens = TextEncoder(predictor.tokenizer).encode([" ".join(words)])
     for place, (word, effect) in enumerate(effects):
         kept = tokens[tokens != predictor.tokenizer.token_to_id(word)]
         ngrams = hash_ngrams(" ".join(words[:place] + words[place + 1 :]), predictor.max_ngram)
@@ -109,7 +109,7 @@ def test_the_last_500_words_have_an_effect(exported: bytes) -> None:
         text = ", ".join(parts) + "!"
         if place >= 514:  # the network would read one word more
             ngrams = [hash_ngrams(text, predictor.max_ngram)]
-            tokens = encode_texts(predictor.tokenizer, [text])[:, 1:]
+            tokens = TextEncoder(predictor.tokenizer).encode([text])[:, 1:]
             probabilities = predictor.name_label(predictor.score_sequences(tokens, ngrams)[0])
         else:
             probabilities = predictor.predict(text)

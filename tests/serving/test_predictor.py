@@ -27,7 +27,7 @@ from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.serving import ModelError, Prediction, Predictor, explain_silence
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import hash_ngrams
-from imdb_sentiment.text.tokenizer import encode_texts, train_tokenizer
+from imdb_sentiment.text.tokenizer import TextEncoder, train_tokenizer
 from services import WORDS, make_ngram_model, make_texts, make_tokenizer
 
 TOKENIZER = make_tokenizer()
@@ -46,7 +46,7 @@ class Trained:
 
     def score(self, texts: list[str]) -> npt.NDArray[np.float64]:
         """Return the probabilities of cleaned texts, without the exported model."""
-        logits = score_logits(self.network, encode_texts(TOKENIZER, texts))
+        logits = score_logits(self.network, TextEncoder(TOKENIZER).encode(texts))
         scores = self.ngrams.score_texts(texts) if self.ngrams else np.zeros_like(logits)
         return self.weights.average(logits, scores)
 
@@ -88,7 +88,7 @@ def test_it_answers_as_the_trained_models(
 ) -> None:
     cleaned = [clean_text(text) for text in texts]
     found = predictor.predict_probabilities(texts)
-    silent = ~encode_texts(TOKENIZER, cleaned).any(axis=1)
+    silent = ~TextEncoder(TOKENIZER).encode(cleaned).any(axis=1)
     np.testing.assert_allclose(found[~silent], both.score(cleaned)[~silent], atol=1e-6)
     assert np.isnan(found[silent]).all()
 

@@ -14,7 +14,6 @@ from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.tokenizer import (
     TextEncoder,
-    encode_texts,
     locate_known_words,
     train_tokenizer,
 )
@@ -55,7 +54,7 @@ def test_clean_text(found: str, cleaned: str) -> None:
 def test_ids_are_smallest_unsigned_and_padded_and_cut_on_the_left() -> None:
     parameters = TokenizerParameters(kind="words", vocabulary_size=3, sequence_length=4)
     tokenizer = train_tokenizer(["a a a b b c d"], parameters)
-    ids = encode_texts(tokenizer, ["a b", "c c c d a b", "unheard a of", ""])
+    ids = TextEncoder(tokenizer).encode(["a b", "c c c d a b", "unheard a of", ""])
     assert ids.dtype == np.uint8
     assert ids.tolist() == [[0, 0, 2, 3], [4, 4, 2, 3], [0, 0, 0, 2], [0, 0, 0, 0]]
 
@@ -64,14 +63,14 @@ def test_no_texts_give_an_empty_array() -> None:
     tokenizer = train_tokenizer(
         ["a b"], TokenizerParameters(kind="words", vocabulary_size=5, sequence_length=7)
     )
-    assert encode_texts(tokenizer, []).shape == (0, 7)
+    assert TextEncoder(tokenizer).encode([]).shape == (0, 7)
 
 
 def test_default_vocabulary_takes_two_bytes_an_id() -> None:
     words = [f"word{i}" for i in range(6000)]
     parameters = TokenizerParameters(kind="words", vocabulary_size=5000, sequence_length=200)
     tokenizer = train_tokenizer(words, parameters)
-    ids = encode_texts(tokenizer, words[:3])
+    ids = TextEncoder(tokenizer).encode(words[:3])
     assert tokenizer.get_vocab_size() == 5002
     assert ids.dtype == np.uint16
     assert ids[0].nbytes == 400
@@ -107,7 +106,7 @@ def test_words_and_sequences_are_those_of_keras(
     theirs.num_words = len(ours)
     sequences = theirs.texts_to_sequences(sample)
     padded = keras.utils.pad_sequences(sequences, maxlen=tokenizer_parameters.sequence_length)
-    np.testing.assert_array_equal(encode_texts(tokenizer, sample), padded)
+    np.testing.assert_array_equal(TextEncoder(tokenizer).encode(sample), padded)
 
 
 @pytest.mark.parametrize("kind", ["words", "bpe"])
@@ -123,7 +122,7 @@ def test_parts_of_words_make_up_rare_ones() -> None:
     tokenizer = train_tokenizer(["low lower lowest"] * 50 + ["new newer newest"] * 50, parameters)
     assert tokenizer.get_vocab_size() <= 42
     assert {"low", "new"} <= set(tokenizer.get_vocab())
-    ids = encode_texts(tokenizer, ["newest", "NEWEST, slow!", "\u6f22"])
+    ids = TextEncoder(tokenizer).encode(["newest", "NEWEST, slow!", "\u6f22"])
     assert (ids[2] == 0).all()  # a letter that is not in the training texts
     words = {number: token for token, number in tokenizer.get_vocab().items()}
     decoded = ["".join(words[i] for i in row if i) for row in ids.tolist()]

@@ -14,9 +14,9 @@ from filelock import FileLock, Timeout
 
 from imdb_sentiment.datasets.atomic import atomic_write
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.framework.locks import hold_lock
 
 FOLDER = Path("data/.runs")
-LOCK_TIMEOUT = 60  # seconds
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class ClaimRegistry:
 
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._folder / "all.lock", timeout=LOCK_TIMEOUT):
+        with hold_lock(self._folder / "all.lock"):
             for other in self._find_others():
                 if conflict := claim.find_conflict(other):
                     raise InputError(

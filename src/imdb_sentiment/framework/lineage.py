@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imdb_sentiment.datasets.atomic import atomic_write
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.framework.locks import hold_lock
 
 FILE = Path("data/lineage.json")
 NO_FILE = "none"  # digest of a file that is not set, such as `unlabelled_file: null`
-LOCK_TIMEOUT = 60  # seconds
 MISSING = object()
 
 
@@ -118,7 +117,7 @@ class Lineage:
     def add(self, name: str, record: Record, versions: dict[str, str]) -> None:
         """Write the record of a dataset that has just been saved."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{self._path}.lock", timeout=LOCK_TIMEOUT):
+        with hold_lock(self._path.with_suffix(".json.lock")):
             content = self._read()
             records = {**content.records, name: record}
             runs = {**content.versions, record.run: versions}

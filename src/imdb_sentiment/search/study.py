@@ -58,7 +58,13 @@ def _retry_during_outages(
             try:
                 return method(study, *args, **kwargs)
             except StorageInternalError as error:
-                reason = error.__cause__ or error
+                cause = error.__cause__ or error
+                reason = getattr(cause, "orig", cause)  # without the statement in SQL
+                if not _may_end(reason):
+                    raise InputError(
+                        f"the study's database can't be used ({reason}). Finished trials are kept: "
+                        "once this is fixed, the same command continues from there"
+                    ) from error
                 if study.is_leaving or time.monotonic() > give_up:
                     raise InputError(
                         f"the study's database can't be reached ({reason}). Finished trials are "
@@ -68,6 +74,12 @@ def _retry_during_outages(
                 time.sleep(PAUSE)
 
     return call
+
+
+def _may_end(reason: BaseException) -> bool:
+    """Return whether a database can be expected to work again; not if a file's disk is full."""
+    file_error = getattr(reason, "sqlite_errorname", "SQLITE_BUSY")
+    return str(file_error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
 class SharedStudy:

@@ -40,7 +40,8 @@ def train_tokenizer(texts: Iterable[str], parameters: "TokenizerParameters") -> 
 
     Args:
         texts: Cleaned training texts; iterated once. Memory grows with the distinct words.
-        parameters: Kind of the tokens, their number, and the sequence length of `encode_texts`.
+        parameters: Kind of the tokens, their number, and the length of the sequences that
+            `TextEncoder.encode` returns.
 
     Returns:
         Tokenizer whose padding, on the left, stores the sequence length.
@@ -147,11 +148,6 @@ class TextEncoder:
         return sequences
 
 
-def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.unsignedinteger]:
-    """Convert texts to sequences of token ids: `TextEncoder.encode`, for a single use."""
-    return TextEncoder(tokenizer).encode(texts)
-
-
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
     batch: list[str] = []
     characters = 0
@@ -168,7 +164,7 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 def locate_known_words(
     tokenizer: Tokenizer, text: str
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.intp], list[tuple[int, int]]]:
-    """Return the tokens that `encode_texts` keeps of a text, and the positions of their words.
+    """Return the tokens that `TextEncoder.encode` keeps, and the positions of their words.
 
     Args:
         tokenizer: Tokenizer from `train_tokenizer`.

@@ -255,6 +255,73 @@ def test_half_a_request_does_not_hang(model_file: Path, tmp_path: Path) -> None:
         assert post(service, "/predict", {"texts": ["w1"]}).status_code == 200
 
 
+def measure_memory(service: Service) -> int:
+    return int(psutil.Process(service.process.pid).memory_info().rss)
+
+
+REQUEST = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+BODY = b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "more", "answers"),
+    [
+        (REQUEST, b"a:\r\n" * 10_000, [b"HTTP/1.1 431 Request Header Fields Too Large"]),
+        (REQUEST + b"a: ", b"x" * 50_000, [b"HTTP/1.1 431 Request Header Fields Too Large"]),
+        (b"GET /", b"x" * 50_000, [b"HTTP/1.1 431 Request Header Fields Too Large"]),
+        (BODY, b"a:\r\n" * 10_000, [b"", b"HTTP/1.1 415 Unsupported Media Type"]),  # trailers
+    ],
+    ids=["many", "one", "path", "trailers"],
+)
+def test_headers_without_end_are_refused(
+    start: bytes, more: bytes, answers: list[bytes], service: Service
+) -> None:
+    before = measure_memory(service)
+    host, port = service.url.removeprefix("http://").split(":")
+    received = b""
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        with contextlib.suppress(ConnectionError):  # it does not wait for the rest
+            connection.sendall(start)
+            for _ in range(400):  # 20 MB
+                connection.sendall(more)
+            pytest.fail("the service reads headers without end")
+        with contextlib.suppress(ConnectionError):
+            received = connection.recv(1000)
+    assert received.partition(b"\r\n")[0] in {*answers, b""}
+    assert measure_memory(service) - before < 20e6
+
+
+def test_headers_of_usual_sizes_are_read(service: Service) -> None:
+    for size, status in ((60_000, 200), (70_000, 431)):
+        headers = {"X-Long": "x" * size}
+        answer = httpx.get(f"{service.url}/health", headers=headers, timeout=60)
+        assert answer.status_code == status
+    with httpx.Client(base_url=service.url, timeout=60) as client:  # one connection
+        for _ in range(3):
+            assert client.get("/health", headers={"X-Long": "x" * 60_000}).status_code == 200
+
+
+@pytest.mark.parametrize("sent", [b"", REQUEST, HALF], ids=["nothing", "headers", "body"])
+def test_connections_without_end_shut_nobody_out(sent: bytes, service: Service) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    host, port = service.url.removeprefix("http://").split(":")
+    with contextlib.ExitStack() as stack, httpx.Client(base_url=service.url, timeout=5) as client:
+        assert client.get("/health").status_code == 200
+        for _ in range(1050):
+            connection = socket.create_connection((host, int(port)), timeout=5)
+            stack.enter_context(connection)
+            connection.sendall(sent)
+        for _ in range(20):
+            assert httpx.get(f"{service.url}/health", timeout=5).status_code == 200
+            assert post(service, "/predict", {"texts": ["w1"]}).status_code == 200
+        assert len(psutil.Process(service.process.pid).net_connections()) < 1010
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    wait_until(lambda: len(psutil.Process(service.process.pid).net_connections()) < 10)
+
+
 def measure_work(service: Service) -> float:
     """Return the CPU seconds of the service, which do not depend on other load."""
     times = psutil.Process(service.process.pid).cpu_times()

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-MAX_CONNECTIONS = 1000  # open at the same time; beyond that, the response is 503
 IDLE_TIMEOUT = 65  # seconds until an idle connection is closed; proxies commonly close after 60
 SECONDS = click.FloatRange(min=0, min_open=True)
 LOGGING: dict[str, Any] = {
@@ -58,7 +57,7 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
     try:
         import uvicorn
 
-        from imdb_sentiment.serving.limits import limit_waiting
+        from imdb_sentiment.serving.connections import allow_connections, make_protocol
         from imdb_sentiment.serving.service import create_app
     except ImportError as error:
         raise click.ClickException(
@@ -89,11 +88,10 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
         host=host,
         port=port,
         access_log=False,  # our own log also has the duration
-        http=limit_waiting(settings.timeout, settings.upload_timeout),
+        http=make_protocol(settings.timeout, settings.upload_timeout, allow_connections()),
         log_config=None,
         server_header=False,
         timeout_keep_alive=IDLE_TIMEOUT,
-        limit_concurrency=MAX_CONNECTIONS,
         # Accepted requests may take this long.
         timeout_graceful_shutdown=math.ceil(max(settings.timeout, settings.upload_timeout)),
     )

@@ -1,4 +1,4 @@
-"""Limits on the size and the duration of requests, independent of their content."""
+"""Limits on the size and the duration of request bodies, independent of their content."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class BodyLimit(NamedTuple):
@@ -64,84 +63,3 @@ class LimitBodies:
             return message
 
         await self._app(scope, receive_within_limits, send)
-
-
-def limit_waiting(headers_timeout: float, reader_timeout: float) -> type[HttpToolsProtocol]:
-    """Return uvicorn's HTTP protocol with two additional timeouts.
-
-    Without them, a connection stays open forever if its client sends an incomplete request or none,
-    or does not read the response.
-
-    Args:
-        headers_timeout: Maximum time from the connection, or from the first byte of a request, to
-            the end of its headers, in seconds.
-        reader_timeout: Maximum time for which a client may read nothing of a waiting response, in
-            seconds.
-
-    Returns:
-        Protocol class for `uvicorn.run`.
-
-    """
-
-    class TimedProtocol(HttpToolsProtocol):
-        _headers_due: asyncio.TimerHandle | None = None
-        _reader_due: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            transport.set_write_buffer_limits(high=0)  # call pause_writing if anything is unread
-            self._expect_headers()
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            # uvicorn cancels its own timer at each byte, even at one that starts no request.
-            answered = self.cycle is None or self.cycle.response_complete
-            if answered and self._headers_due is None and self.timeout_keep_alive_task is None:
-                self._expect_headers()
-
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self._expect_headers()
-
-        def on_headers_complete(self) -> None:
-            self._stop_waiting()
-            super().on_headers_complete()
-
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._expect_reader()
-
-        def resume_writing(self) -> None:
-            self._stop_waiting_for_reader()
-            super().resume_writing()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_waiting()
-            self._stop_waiting_for_reader()
-            super().connection_lost(exc)
-
-        def _expect_headers(self) -> None:
-            self._stop_waiting()
-            self._headers_due = self.loop.call_later(headers_timeout, self.transport.close)
-
-        def _stop_waiting(self) -> None:
-            if self._headers_due is not None:
-                self._headers_due.cancel()
-                self._headers_due = None
-
-        def _expect_reader(self) -> None:
-            left = self.transport.get_write_buffer_size()
-            self._reader_due = self.loop.call_later(reader_timeout, self._look_at_reader, left)
-
-        def _look_at_reader(self, left_before: int) -> None:
-            if self.transport.get_write_buffer_size() < left_before:
-                self._expect_reader()
-            else:
-                self.transport.abort()
-
-        def _stop_waiting_for_reader(self) -> None:
-            if self._reader_due is not None:
-                self._reader_due.cancel()
-                self._reader_due = None
-
-    return TimedProtocol

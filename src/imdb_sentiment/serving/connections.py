@@ -1,0 +1,183 @@
+"""How the service treats connections, before and around the requests that they carry."""
+
+import asyncio
+from typing import Self, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEADERS = 64 * 1024  # bytes of the first line and the headers of a request
+MAX_CONNECTIONS = 1000  # open at the same time; beyond that, one is closed for each new one
+GRACE = 1.0  # seconds in which an idle connection may still send a request
+OTHER_FILES = 64  # open files that are no connections
+
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-length: 0\r\n"
+    b"connection: close\r\n"
+    b"\r\n"
+)
+
+
+class HeadersTooLargeError(Exception):
+    """The headers of a request exceed `MAX_HEADERS`."""
+
+
+def allow_connections() -> int:
+    """Raise this process's limit of open files as far as needed and possible.
+
+    Returns:
+        Number of connections that may be open at the same time; at most `MAX_CONNECTIONS`.
+
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return MAX_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return MAX_CONNECTIONS
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return max(limit - OTHER_FILES, 1)
+
+
+def make_protocol(
+    headers_timeout: float, reader_timeout: float, max_connections: int = MAX_CONNECTIONS
+) -> type[HttpToolsProtocol]:
+    """Return uvicorn's HTTP protocol with limits on what a client may use without a valid request.
+
+    - Headers of more than `MAX_HEADERS` are refused (431), also after a body ("trailers").
+    - A connection is closed if its client sends an incomplete request or none, or does not read the
+      response.
+    - If there are too many connections, the one is closed that has been idle for longest, or else
+      the one that has been sending a body for longest. So new clients get through.
+
+    Args:
+        headers_timeout: Maximum time from the connection, or from the first byte of a request, to
+            the end of its headers, in seconds.
+        reader_timeout: Maximum time for which a client may read nothing of a waiting response, in
+            seconds.
+        max_connections: Maximum number of connections.
+
+    Returns:
+        Protocol class for `uvicorn.run`.
+
+    """
+
+    class GuardedProtocol(HttpToolsProtocol):
+        _headers_due: asyncio.TimerHandle | None = None
+        _reader_due: asyncio.TimerHandle | None = None
+        _awaits_headers = False
+        _parsed = _received = 0  # bytes of headers: those that are complete; all
+        _since = 0.0  # time of the connection, of the request, or of the last response
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            transport.set_write_buffer_limits(high=0)  # call pause_writing if anything is unread
+            self._since = self.loop.time()
+            self._expect_headers()
+            if len(self.connections) > max_connections:
+                others = cast("set[Self]", self.connections - {self})
+                min(others, key=lambda other: other.rank()).transport.abort()
+
+        def rank(self) -> tuple[int, float]:
+            """Return a key for the order in which connections are closed to make room."""
+            if self.transport.is_closing():
+                return 4, self._since
+            if self.cycle is None or self.cycle.response_complete:
+                is_new = self.loop.time() - self._since < GRACE
+                return (2 if is_new else 0), self._since
+            return (1 if self.cycle.more_body else 3), self._since
+
+        def data_received(self, data: bytes) -> None:
+            awaited = self._awaits_headers
+            super().data_received(data)
+            if self.transport.is_closing():
+                return
+            if awaited and self._awaits_headers:
+                self._received += len(data)
+                if self._received > MAX_HEADERS:
+                    self.send_400_response("")
+                    return
+            # uvicorn cancels its own timer at each byte, even at one that starts no request.
+            answered = self.cycle is None or self.cycle.response_complete
+            if answered and self._headers_due is None and self.timeout_keep_alive_task is None:
+                self._expect_headers()
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            self._awaits_headers = True
+            self._parsed = self._received = 0
+            self._expect_headers()
+
+        def on_url(self, url: bytes) -> None:
+            self._count(url)
+            super().on_url(url)
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            self._count(name, value)
+            super().on_header(name, value)
+
+        def _count(self, *parts: bytes) -> None:
+            self._parsed += sum(map(len, parts)) + len(b": \r\n")
+            if self._parsed > MAX_HEADERS:
+                raise HeadersTooLargeError  # the parser stops, and `send_400_response` is called
+
+        def on_headers_complete(self) -> None:
+            self._awaits_headers = False
+            self._since = self.loop.time()
+            self._stop_waiting()
+            super().on_headers_complete()
+
+        def on_response_complete(self) -> None:
+            self._since = self.loop.time()
+            super().on_response_complete()
+
+        def send_400_response(self, msg: str) -> None:
+            if max(self._parsed, self._received) <= MAX_HEADERS:
+                super().send_400_response(msg)
+                return
+            is_next = self.cycle is None or self.cycle.response_complete
+            if self._awaits_headers and is_next:
+                self.transport.write(_TOO_LARGE)
+            self.transport.close()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._expect_reader()
+
+        def resume_writing(self) -> None:
+            self._stop_waiting_for_reader()
+            super().resume_writing()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_waiting()
+            self._stop_waiting_for_reader()
+            super().connection_lost(exc)
+
+        def _expect_headers(self) -> None:
+            self._stop_waiting()
+            self._headers_due = self.loop.call_later(headers_timeout, self.transport.close)
+
+        def _stop_waiting(self) -> None:
+            if self._headers_due is not None:
+                self._headers_due.cancel()
+                self._headers_due = None
+
+        def _expect_reader(self) -> None:
+            left = self.transport.get_write_buffer_size()
+            self._reader_due = self.loop.call_later(reader_timeout, self._look_at_reader, left)
+
+        def _look_at_reader(self, left_before: int) -> None:
+            if self.transport.get_write_buffer_size() < left_before:
+                self._expect_reader()
+            else:
+                self.transport.abort()
+
+        def _stop_waiting_for_reader(self) -> None:
+            if self._reader_due is not None:
+                self._reader_due.cancel()
+                self._reader_due = None
+
+    return GuardedProtocol

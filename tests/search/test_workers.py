@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 from dask.system import CPU_COUNT
 from distributed import LocalCluster
@@ -94,6 +95,18 @@ def test_trials_run_in_both_processes_with_their_share_of_the_cores(
     for trial in study.trials():
         assert trial.value == trial.params["x"]
     assert call(two, count_threads) == max(1, CPU_COUNT // 2)
+
+
+def test_nobody_else_can_reach_the_cluster(two: Workers) -> None:
+    """Neither the scheduler nor the dashboards of Dask ask for a password."""
+    this = psutil.Process()
+    listening = {
+        connection.laddr.ip
+        for process in (this, *this.children(recursive=True))
+        for connection in process.net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
 
 
 def test_the_data_reach_each_worker_once(

@@ -234,7 +234,7 @@ def send_slowly(service: Service, head: bytes, pause: float) -> bytes:
 
 
 HALF = (
-    b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     b"Content-Length: 100\r\n\r\n{"
 )
 
@@ -244,7 +244,7 @@ def test_half_a_request_does_not_hang(model_file: Path, tmp_path: Path) -> None:
         start = time.monotonic()
         assert b" 408 " in send_raw(service, HALF).splitlines()[0]
         assert send_raw(service, b"POST /predict HTT") == b""
-        health = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+        health = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
         assert b"alive" in send_raw(service, health, then=b"\r\n")
         assert b" 404 " in send_raw(service, HALF.replace(b"/predict", b"/x"), then=b"{")
         assert b" 408 " in send_slowly(service, HALF, 0.2)
@@ -259,8 +259,8 @@ def measure_memory(service: Service) -> int:
     return int(psutil.Process(service.process.pid).memory_info().rss)
 
 
-REQUEST = b"GET /health HTTP/1.1\r\nHost: x\r\n"
-BODY = b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+REQUEST = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+BODY = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
 
 
 @pytest.mark.parametrize(
@@ -375,6 +375,24 @@ def test_other_sites_may_ask_only_if_they_are_named(
         )
 
 
+def test_only_its_own_names_are_answered(
+    service: Service, model_file: Path, tmp_path: Path
+) -> None:
+    """A page whose name leads to this address would otherwise read the responses."""
+
+    def ask(asked: Service, host: str) -> int:
+        return httpx.get(f"{asked.url}/model", headers={"Host": host}, timeout=60).status_code
+
+    own = ("localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:1", "[::1]:8000", "10.0.0.7")
+    assert {ask(service, host) for host in own} == {200}
+    others = ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "[::1", "a b")
+    assert {ask(service, host) for host in others} <= {400, 421}
+    assert ask(service, "evil.example") == 421
+    with run_service(model_file, tmp_path, "--allow-host", "Reviews.example") as named:
+        assert ask(named, "reviews.example:443") == 200
+        assert ask(named, "evil.example") == 421
+
+
 def test_what_takes_too_long_is_given_up(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path, "--upload-timeout", "1") as service:
         body = b"review\n" + b"w1 w2\n" * 400_000
@@ -407,7 +425,7 @@ def test_a_client_that_does_not_read_the_response_is_disconnected(
 ) -> None:
     with run_service(model_file, tmp_path, "--upload-timeout", "5") as service:
         body = b"review,more\n" + (b"w1," + b"x" * 400 + b"\n") * 20_000  # exceeds the buffers
-        head = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+        head = b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
         host, port = service.url.removeprefix("http://").split(":")
         with socket.socket() as connection:
             # With a small window, the response has to wait in the service.

@@ -309,6 +309,7 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
                 n_workers=workers,
                 threads_per_worker=1,  # Dask's threads: one trial at a time
                 memory_limit=0,  # a limit would pause workers forever
+                dashboard_address="127.0.0.1:8787",  # it asks for no password
                 preload=_WORKER_PRELOAD,
                 env={"TF_NUM_INTEROP_THREADS": threads},
                 silence_logs=False,  # conf/logging.yml has the level of Dask's log

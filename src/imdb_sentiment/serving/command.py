@@ -48,6 +48,14 @@ LOGGING: dict[str, Any] = {
     metavar="URL",
     help="Other site whose pages may use the service (CORS); can be repeated.",
 )
+@click.option(
+    "--allow-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Name under which the service may be called, * for any; can be repeated. localhost and IP "
+    "addresses are always accepted.",
+)
 def serve(model: Path, host: str, port: int, **limits: Any) -> None:
     """Serve the model over HTTP, with a web page to try it at /.
 
@@ -72,6 +80,7 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
             "IMDB_SENTIMENT_API_KEY must be ASCII and not empty; unset it to require no key"
         )
     given = {name: value for name, value in limits.items() if value is not None}
+    given["allowed_hosts"] += (host,)
     try:
         settings = ServiceSettings(api_key=key, **given)
         predictor = Predictor.load(model, threads=1)

@@ -21,6 +21,7 @@ from starlette.staticfiles import StaticFiles
 
 from imdb_sentiment import __version__
 from imdb_sentiment.serving.explanation import explain
+from imdb_sentiment.serving.hosts import RequireHost
 from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError
 from imdb_sentiment.serving.limits import BodyLimit, LimitBodies
 from imdb_sentiment.serving.observation import Observation
@@ -101,6 +102,7 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
             allow_methods=["GET", "POST"],
             allow_headers=["Content-Type", KEY_HEADER.model.name],
         )
+    app.add_middleware(RequireHost, names=settings.allowed_hosts)
     app.add_middleware(observation.middleware)
     guarded = APIRouter(
         route_class=_make_guarded_route(settings),

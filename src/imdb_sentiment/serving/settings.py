@@ -19,6 +19,8 @@ class ServiceSettings(BaseModel):
         timeout: Maximum time for a request to arrive, and again for its response, in seconds.
         upload_timeout: The same for the upload of a CSV, in seconds.
         allowed_origins: Other sites whose pages may use the service, such as `https://example.org`.
+        allowed_hosts: Names under which clients may call the service, except `localhost` and IP
+            addresses, which are always accepted; `*` for any.
         api_key: Key that clients must send in the header `X-API-Key`; None to require no key.
 
     """
@@ -33,6 +35,7 @@ class ServiceSettings(BaseModel):
     timeout: Annotated[float, Field(gt=0)] = 10
     upload_timeout: Annotated[float, Field(gt=0)] = 300
     allowed_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
     api_key: Annotated[SecretStr, Field(min_length=1)] | None = None
 
     @property

@@ -21,7 +21,7 @@ CELL = st.one_of(
 
 def score(exported: bytes, text: str, column: str = "review") -> str:
     target = io.StringIO()
-    score_csv(Predictor(exported), io.StringIO(text, newline=""), target, column)
+    list(score_csv(Predictor(exported), io.StringIO(text, newline=""), target, column))
     return target.getvalue()
 
 
@@ -44,8 +44,14 @@ def test_stray_quotation_marks_are_read_as_pandas_does(
 
 def test_a_deadline_is_kept(exported: bytes) -> None:
     with pytest.raises(TimeoutError):
-        score_csv(
-            Predictor(exported), io.StringIO("review\nw1\n"), io.StringIO(), "review", deadline=0
+        next(
+            score_csv(
+                Predictor(exported),
+                io.StringIO("review\nw1\n"),
+                io.StringIO(),
+                "review",
+                deadline=0,
+            )
         )
 
 

@@ -17,9 +17,11 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from click.testing import CliRunner
 
 from helpers import run_server, run_shell, wait_until
 from imdb_sentiment.serving import Predictor
+from imdb_sentiment.serving.command import serve
 from services import EXAMPLES, Service, run_service
 
 CSV = {"Content-Type": "text/csv"}
@@ -402,6 +404,60 @@ def test_what_takes_too_long_is_given_up(model_file: Path, tmp_path: Path) -> No
         wait_until(lambda: count(service, "imdb_sentiment_pending") == 0)
 
 
+BLANK = b"review\n" + b"\n" * 20_000_000  # takes minutes
+
+
+def test_an_upload_whose_client_has_gone_ends(service: Service) -> None:
+    head = b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
+    send_raw(service, head + b"Content-Length: %d\r\n\r\n%b" % (len(BLANK), BLANK), leave=True)
+    wait_until(lambda: '"path": "/score", "status": 499' in service.log.read_text())
+    assert count(service, "imdb_sentiment_pending") == 0
+
+
+def test_uploads_are_scored_in_turns(model_file: Path, tmp_path: Path) -> None:
+    with (
+        run_service(model_file, tmp_path, "--upload-timeout", "30") as service,
+        ThreadPoolExecutor(3) as pool,
+    ):
+        url = f"{service.url}/score"
+        for _ in range(2):
+            pool.submit(httpx.post, url, content=BLANK, timeout=90, headers=CSV)
+        wait_until(lambda: count(service, "imdb_sentiment_pending") == 2)
+        start = time.monotonic()
+        answer = httpx.post(url, content="review\nw1\n", timeout=60, headers=CSV)
+        assert answer.status_code == 200
+        assert time.monotonic() - start < 5
+        assert count(service, "imdb_sentiment_pending") == 2
+
+
+def test_an_upload_that_arrives_slowly_takes_no_place(service: Service) -> None:
+    head = b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
+    host, port = service.url.removeprefix("http://").split(":")
+    with contextlib.ExitStack() as stack:
+        for _ in range(50):
+            connection = stack.enter_context(socket.create_connection((host, int(port))))
+            connection.sendall(head + b"Content-Length: 1000\r\n\r\nreview\n")
+        answer = httpx.post(f"{service.url}/score", content="review\nw1\n", timeout=60, headers=CSV)
+        assert answer.status_code == 200
+
+
+def test_a_client_can_not_upload_without_end(model_file: Path, tmp_path: Path) -> None:
+    with run_service(model_file, tmp_path, "--max-upload", "1000") as service:
+        head = b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
+        host, port = service.url.removeprefix("http://").split(":")
+        with contextlib.ExitStack() as stack:
+            for _ in range(12):  # more than fit
+                connection = stack.enter_context(socket.create_connection((host, int(port))))
+                connection.sendall(head + b"Content-Length: 1000\r\n\r\n" + b"x" * 999)
+            wait_until(lambda: ask_to_score(service) == 503)
+        wait_until(lambda: ask_to_score(service) == 200)
+
+
+def ask_to_score(service: Service) -> int:
+    body = "review\n" + "w1\n" * 10
+    return httpx.post(f"{service.url}/score", content=body, timeout=60, headers=CSV).status_code
+
+
 def test_a_body_too_large_is_refused(model_file: Path, tmp_path: Path) -> None:
     options = ("--max-texts", "1", "--max-characters", "100", "--max-upload", "1000")
     with run_service(model_file, tmp_path, *options) as service:
@@ -483,6 +539,38 @@ def test_the_api_key_is_asked_for(model_file: Path, tmp_path: Path) -> None:
         assert post(service, "/predict", {"texts": ["w1"]}, headers=allowed).status_code == 200
         assert httpx.get(f"{service.url}/ready", timeout=60).status_code == 200
         assert "s3cret" not in service.log.read_text()
+
+
+def test_each_owner_has_a_key_and_a_rate(model_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("anna key1\nben key2\n", encoding="utf-8")
+    options = ("--api-keys", str(file), "--rate", "0.001", "--burst", "3")
+    with run_service(model_file, tmp_path, *options) as service:
+
+        def ask(key: str) -> httpx.Response:
+            return post(service, "/predict", {"texts": ["w1", "w2"]}, headers={"X-API-Key": key})
+
+        assert [ask("key1").status_code for _ in range(4)] == [200, 200, 200, 429]
+        refused = ask("key1")
+        assert refused.json() == {"detail": "too many requests"}
+        assert 500 < int(refused.headers["Retry-After"]) <= 1000
+        assert ask("key2").status_code == 200
+        assert ask("key3").status_code == 401
+        file.write_text("anna key1\nben key2\ncarla key3\n", encoding="utf-8")
+        assert ask("key3").status_code == 200
+        assert httpx.get(f"{service.url}/health", timeout=60).status_code == 200
+        metrics = httpx.get(f"{service.url}/metrics", timeout=60).text
+        for owner, texts in (("anna", 6), ("ben", 2), ("carla", 2)):
+            assert f'imdb_sentiment_texts_total{{owner="{owner}"}} {texts}.0' in metrics
+
+
+def test_a_wrong_file_of_keys_is_an_error_in_one_line(model_file: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        serve, ["--model", str(model_file), "--api-keys", str(tmp_path / "none")]
+    )
+    assert done.exit_code == 1
+    assert done.output.startswith("Error: ")
+    assert "can't be read" in done.output
 
 
 def test_what_was_accepted_is_answered_before_the_end(model_file: Path, tmp_path: Path) -> None:

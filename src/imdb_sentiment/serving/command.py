@@ -39,6 +39,14 @@ LOGGING: dict[str, Any] = {
 @click.option("--max-texts", type=click.IntRange(1), help="Maximum number of texts per request.")
 @click.option("--max-characters", type=click.IntRange(1), help="Maximum length of a text.")
 @click.option("--max-upload", type=click.IntRange(1), help="Maximum size of a CSV in bytes.")
+@click.option("--rate", type=SECONDS, help="Maximum requests per second and client, on average.")
+@click.option("--burst", type=click.IntRange(1), help="Requests at once after a pause.")
+@click.option(
+    "--api-keys",
+    "api_keys_file",
+    type=click.Path(path_type=Path),
+    help="File with a name and an API key per line; it may change while the service runs.",
+)
 @click.option("--timeout", type=SECONDS, help="Maximum seconds per request.")
 @click.option("--upload-timeout", type=SECONDS, help="Maximum seconds per upload.")
 @click.option(
@@ -60,7 +68,7 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
     """Serve the model over HTTP, with a web page to try it at /.
 
     If the environment variable IMDB_SENTIMENT_API_KEY is set, clients must send its value in the
-    header X-API-Key.
+    header X-API-Key. With --api-keys, each client has a key of its own.
     """
     try:
         import uvicorn
@@ -71,6 +79,7 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
         raise click.ClickException(
             f'{error}: install the dependencies of the service with pip install -e ".[serve]"'
         ) from error
+    from imdb_sentiment.serving.clients import KeysError
     from imdb_sentiment.serving.predictor import ModelError, Predictor
     from imdb_sentiment.serving.settings import ServiceSettings
 
@@ -84,16 +93,17 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
     try:
         settings = ServiceSettings(api_key=key, **given)
         predictor = Predictor.load(model, threads=1)
+        app = create_app(predictor, settings)
     except FileNotFoundError:
         raise click.ClickException(
             f"{model} does not exist: train a model with kedro run, or pass its path as --model"
         ) from None
-    except ModelError as error:
+    except (ModelError, KeysError) as error:
         raise click.ClickException(str(error)) from error
     logging.config.dictConfig(LOGGING)
     logging.getLogger(__name__).info("the model is %s", predictor.describe())
     uvicorn.run(
-        create_app(predictor, settings),
+        app,
         host=host,
         port=port,
         access_log=False,  # our own log also has the duration

@@ -29,7 +29,7 @@ class Observation:
         count_pending: Function that returns the number of waiting and running requests.
 
     Attributes:
-        texts: Counter of the texts for which predictions were made.
+        texts: Counter of the texts for which predictions were made, by the owner of the API key.
 
     """
 
@@ -49,7 +49,9 @@ class Observation:
             buckets=BUCKETS,
             registry=self._collectors,
         )
-        self.texts = Counter("imdb_sentiment_texts", "Texts scored.", registry=self._collectors)
+        self.texts = Counter(
+            "imdb_sentiment_texts", "Texts scored.", ["owner"], registry=self._collectors
+        )
         pending = Gauge(
             "imdb_sentiment_pending",
             "Requests that are waiting or running.",

@@ -32,7 +32,7 @@ def score_csv(
     *,
     max_characters: int = sys.maxsize,
     deadline: float = math.inf,
-) -> int:
+) -> Iterator[int]:
     """Add predictions to each row of a CSV, as the pipeline `inference` does.
 
     Args:
@@ -44,8 +44,8 @@ def score_csv(
         max_characters: Maximum length of a text; longer texts get no prediction.
         deadline: Time at which to stop, on the clock of `time.monotonic`.
 
-    Returns:
-        Number of rows.
+    Yields:
+        Number of rows of each chunk that has been written.
 
     Raises:
         CsvError: The CSV has no header, lacks the text column, has two columns with the same name
@@ -63,7 +63,6 @@ def score_csv(
         added = [*prediction_columns(predictor.labels), REASON_COLUMN]
         kept = [place for place, name in enumerate(header) if name not in added]
         writer.writerow([*(header[place] for place in kept), *added])
-        rows = 0
         while chunk := list(itertools.islice(reader, ROWS_AT_A_TIME)):
             if time.monotonic() > deadline:
                 raise TimeoutError
@@ -74,12 +73,11 @@ def score_csv(
                 reason = _explain_gap(row, text, prediction, width, max_characters)
                 judged = _list_values(prediction, predictor.labels)
                 writer.writerow([*(whole[place] for place in kept), *judged, reason])
-            rows += len(chunk)
             if target.tell() > MAX_OUTPUT:
                 raise CsvError(f"with predictions, it would be larger than {MAX_OUTPUT:,} bytes")
+            yield len(chunk)
     except csv.Error as error:
         raise CsvError(f"this is not a complete CSV: {error}") from error
-    return rows
 
 
 def _read_rows(source: Iterable[str]) -> Iterator[list[str]]:

@@ -1,13 +1,10 @@
 """The HTTP service: its routes, its error handlers and its API key."""
 
-import hmac
-import io
-import tempfile
-import time
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import IO, Annotated, Any, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,11 +12,11 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 from imdb_sentiment import __version__
+from imdb_sentiment.serving.clients import ANONYMOUS, ONLY_KEY, ApiKeys, RateLimit
 from imdb_sentiment.serving.explanation import explain
 from imdb_sentiment.serving.hosts import RequireHost
 from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError
@@ -36,13 +33,12 @@ from imdb_sentiment.serving.schemas import (
     Problem,
     SegmentResponse,
 )
-from imdb_sentiment.serving.scored_csv import CsvError, score_csv
+from imdb_sentiment.serving.scored_csv import CsvError
 from imdb_sentiment.serving.settings import ServiceSettings
+from imdb_sentiment.serving.upload import Uploads
 
 PAGE = Path(__file__).parent / "page"
-SPOOLED = 1 << 20  # size in bytes up to which an upload stays in memory instead of a temporary file
 KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
-UPLOADS = 4  # maximum number of waiting uploads
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
     for status, description in {
@@ -51,11 +47,33 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         408: "The body did not arrive in time.",
         413: "The body is too large.",
         415: "The Content-Type of the body is not text/csv.",
+        421: "The host is not a name of the service.",
         422: "The request does not match this description.",
+        429: "Too many requests: retry after the number of seconds in Retry-After.",
         503: "The queue is full: retry after the number of seconds in Retry-After.",
         504: "The request took too long.",
     }.items()
 }
+
+
+class _Asker(NamedTuple):
+    """Who has sent a request.
+
+    Attributes:
+        client: Whose share it counts for: the owner of a key, or an IP address.
+        owner: Name of the owner of the key, for the metrics.
+
+    """
+
+    client: str
+    owner: str
+
+
+def _get_asker(request: Request) -> _Asker:
+    return cast(_Asker, request.state.asker)
+
+
+Asker = Annotated[_Asker, Depends(_get_asker)]
 
 
 def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
@@ -70,7 +88,9 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
 
     """
     jobs = JobQueue(settings.threads, settings.queue_size, settings.timeout)
-    uploads = JobQueue(1, UPLOADS, settings.upload_timeout)
+    uploads = Uploads(predictor, settings)
+    key = settings.api_key
+    keys = ApiKeys({ONLY_KEY: key.get_secret_value()} if key else {}, settings.api_keys_file)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -86,26 +106,10 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
         docs_url=None,  # these pages load files from other sites; /openapi.json has the description
         redoc_url=None,
     )
-    observation = Observation(lambda: jobs.pending + uploads.pending)
-    app.add_middleware(
-        LimitBodies,
-        limits={
-            "": BodyLimit(settings.max_texts * settings.max_text_body, settings.timeout),
-            "/explain": BodyLimit(settings.max_text_body, settings.timeout),
-            "/score": BodyLimit(settings.max_upload, settings.upload_timeout),
-        },
-    )
-    if settings.allowed_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.allowed_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["Content-Type", KEY_HEADER.model.name],
-        )
-    app.add_middleware(RequireHost, names=settings.allowed_hosts)
-    app.add_middleware(observation.middleware)
+    observation = Observation(lambda: jobs.pending + uploads.active)
+    _add_middleware(app, settings, observation)
     guarded = APIRouter(
-        route_class=_make_guarded_route(settings),
+        route_class=_make_guarded_route(keys, settings),
         dependencies=[Depends(KEY_HEADER)],  # only for the OpenAPI description
         responses={401: PROBLEMS[401]},
     )
@@ -116,18 +120,19 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
     texts_to_score, text_to_explain = PredictRequest.limit(settings), ExplainRequest.limit(settings)
 
     @guarded.post("/predict", responses=PROBLEMS)
-    async def predict(request: texts_to_score) -> PredictResponse:  # type: ignore[valid-type]
+    async def predict(request: texts_to_score, asker: Asker) -> PredictResponse:  # type: ignore[valid-type]
         """Predict the sentiment of one or more texts."""
         texts = cast(PredictRequest, request).texts
-        predictions = await jobs.run(_predict, predictor, texts)
-        observation.texts.inc(len(texts))
+        predictions = await jobs.run(asker.client, _predict, predictor, texts)
+        observation.texts.labels(asker.owner).inc(len(texts))
         return PredictResponse(predictions=predictions)
 
     @guarded.post("/explain", responses=PROBLEMS)
-    async def explain_text(request: text_to_explain) -> ExplainResponse:  # type: ignore[valid-type]
+    async def explain_text(request: text_to_explain, asker: Asker) -> ExplainResponse:  # type: ignore[valid-type]
         """Predict the sentiment of a text, and the effect of each word ("leave-one-out")."""
-        answer = await jobs.run(_explain, predictor, cast(ExplainRequest, request).text)
-        observation.texts.inc()
+        text = cast(ExplainRequest, request).text
+        answer = await jobs.run(asker.client, _explain, predictor, text)
+        observation.texts.labels(asker.owner).inc()
         return answer
 
     @guarded.post(
@@ -143,27 +148,19 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
     )
     async def score(
         request: Request,
+        asker: Asker,
         text_column: Annotated[str, Query(description="name of the text column")] = "review",
     ) -> Response:
         """Add predictions to each row of a CSV (UTF-8, with a header) in the body."""
         if request.headers.get("content-type", "").partition(";")[0].strip() != "text/csv":
             # Browsers let pages of other sites send this type only if CORS allows it.
             raise HTTPException(415, "the body must be a CSV: Content-Type: text/csv")
-        source = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115  # closed by the job
-        with uploads.reserve():
-            try:
-                async for part in request.stream():
-                    await run_in_threadpool(source.write, part)
-            except BaseException:
-                source.close()
-                raise
-        deadline = time.monotonic() + settings.upload_timeout
-        target, rows = await uploads.run(
-            _score_upload, predictor, source, text_column, settings.max_characters, deadline
+        upload, rows = await uploads.score(
+            asker.client, request.stream(), request.is_disconnected, text_column
         )
-        observation.texts.inc(rows)
+        observation.texts.labels(asker.owner).inc(rows)
         return StreamingResponse(
-            _read_and_close(target),
+            upload.read(),
             media_type="text/csv; charset=utf-8",
             headers={"Content-Disposition": 'attachment; filename="scored.csv"'},
         )
@@ -185,6 +182,27 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
 
     app.mount("/page", StaticFiles(directory=PAGE))
     return app
+
+
+def _add_middleware(app: FastAPI, settings: ServiceSettings, observation: Observation) -> None:
+    """Add what looks at a request before its route: the last one first."""
+    app.add_middleware(
+        LimitBodies,
+        limits={
+            "": BodyLimit(settings.max_texts * settings.max_text_body, settings.timeout),
+            "/explain": BodyLimit(settings.max_text_body, settings.timeout),
+            "/score": BodyLimit(settings.max_upload, settings.upload_timeout),
+        },
+    )
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Content-Type", KEY_HEADER.model.name],
+        )
+    app.add_middleware(RequireHost, names=settings.allowed_hosts)
+    app.add_middleware(observation.middleware)
 
 
 def _add_status_routes(app: FastAPI, jobs: JobQueue, observation: Observation) -> None:
@@ -235,9 +253,9 @@ def _add_error_handlers(app: FastAPI) -> None:
         return JSONResponse({"detail": str(error)}, 422)
 
 
-def _make_guarded_route(settings: ServiceSettings) -> type[APIRoute]:
-    """Return a route class that checks the API key, if there is one, before everything else."""
-    key = settings.api_key
+def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRoute]:
+    """Return a route class that checks API key and rate, if any, before everything else."""
+    rate = RateLimit(settings.rate, settings.burst) if settings.rate else None
 
     class GuardedRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -245,11 +263,15 @@ def _make_guarded_route(settings: ServiceSettings) -> type[APIRoute]:
 
             async def require_key(request: Request) -> Response:
                 # A dependency would run only after the body has been read and parsed.
-                given = (await KEY_HEADER(request) or "").encode()
-                if key is not None and not hmac.compare_digest(
-                    given, key.get_secret_value().encode()
-                ):
+                owner = keys.find_owner(await KEY_HEADER(request) or "")
+                if owner is None and keys.are_required:
                     raise HTTPException(401, "the API key is missing or wrong")
+                address = request.client.host if request.client else "unknown"
+                client = address if owner in (None, ONLY_KEY) else f"the owner {owner}"
+                request.state.asker = _Asker(client, owner or ANONYMOUS)
+                if rate and (seconds := rate.spend(client)):
+                    wait = {"Retry-After": str(math.ceil(seconds))}
+                    raise HTTPException(429, "too many requests", wait)
                 return await handle(request)
 
             return require_key
@@ -272,38 +294,3 @@ def _explain(predictor: Predictor, text: str) -> ExplainResponse:
             SegmentResponse(text=segment.text, effect=segment.effect) for segment in segments
         ],
     )
-
-
-def _score_upload(
-    predictor: Predictor,
-    source: IO[bytes],
-    text_column: str,
-    max_characters: int,
-    deadline: float,
-) -> tuple[IO[bytes], int]:
-    """Return the scored CSV, positioned at its start, and its number of rows."""
-    target = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115  # closed when it has been sent
-    with source:
-        source.seek(0)
-        lines = io.TextIOWrapper(source, "utf-8-sig", newline="")
-        sink = io.TextIOWrapper(target, "utf-8", newline="", write_through=True)
-        try:
-            rows = score_csv(
-                predictor,
-                lines,
-                sink,
-                text_column,
-                max_characters=max_characters,
-                deadline=deadline,
-            )
-        except UnicodeDecodeError as error:
-            raise CsvError(f"the file is not UTF-8 text: {error}") from error
-    sink.detach()
-    target.seek(0)
-    return target, rows
-
-
-def _read_and_close(file: IO[bytes]) -> Any:
-    with file:
-        while part := file.read(1 << 16):
-            yield part

@@ -1,6 +1,7 @@
 """Settings of the service."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -22,6 +23,10 @@ class ServiceSettings(BaseModel):
         allowed_hosts: Names under which clients may call the service, except `localhost` and IP
             addresses, which are always accepted; `*` for any.
         api_key: Key that clients must send in the header `X-API-Key`; None to require no key.
+        api_keys_file: File with further keys and the names of their owners; see `ApiKeys`.
+        rate: Maximum number of requests per second and client, on average; None for no limit. A
+            client is the owner of a key in that file, or otherwise an IP address.
+        burst: Number of requests that a client may send at once after a pause.
 
     """
 
@@ -37,6 +42,9 @@ class ServiceSettings(BaseModel):
     allowed_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     api_key: Annotated[SecretStr, Field(min_length=1)] | None = None
+    api_keys_file: Path | None = None
+    rate: Annotated[float, Field(gt=0)] | None = None
+    burst: Annotated[int, Field(ge=1)] = 20
 
     @property
     def max_text_body(self) -> int:

@@ -1,0 +1,128 @@
+"""Who asks: API keys with names, and how often each client may ask."""
+
+import hmac
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+ANONYMOUS = "anonymous"
+ONLY_KEY = "default"  # name of a key without one
+MAX_KNOWN = 10_000  # clients whose requests are remembered
+
+
+class KeysError(ValueError):
+    """The file of the API keys can't be used; the message says why."""
+
+
+class ApiKeys:
+    """API keys and the names of their owners.
+
+    A file of keys is read again when it has changed, so keys can be replaced without a restart. If
+    it can't be used then, the earlier keys remain.
+
+    Args:
+        keys: Keys by the name of their owner.
+        file: File with one name and one key per line, divided by spaces; empty lines and lines with
+            `#` at their beginning are skipped. None for no file.
+
+    Raises:
+        KeysError: The file can't be used.
+
+    """
+
+    def __init__(self, keys: Mapping[str, str], file: Path | None = None) -> None:
+        self._given = dict(keys)
+        self._keys = self._given
+        self._file = file
+        self._state = self._look()
+        if file is not None:
+            self._keys = self._given | read_keys(file)
+
+    @property
+    def are_required(self) -> bool:
+        """Whether clients need a key."""
+        return bool(self._keys)
+
+    def find_owner(self, given: str) -> str | None:
+        """Return the name of the owner of a key, or None if it is nobody's."""
+        if (state := self._look()) != self._state:
+            self._state = state
+            try:
+                self._keys = self._given | read_keys(self._file or Path())
+            except KeysError as error:
+                logger.error("the earlier API keys remain: %s", error)
+        owners = [
+            name
+            for name, key in self._keys.items()
+            if hmac.compare_digest(given.encode(), key.encode())
+        ]
+        return next(iter(owners), None)
+
+    def _look(self) -> tuple[int, int] | None:
+        """Return what changes with the file."""
+        try:
+            status = self._file.stat() if self._file else None
+        except OSError:
+            return None
+        return (status.st_mtime_ns, status.st_size) if status else None
+
+
+def read_keys(file: Path) -> dict[str, str]:
+    """Return the keys of a file by the name of their owner; see `ApiKeys`.
+
+    Raises:
+        KeysError: There is no such file, it has no key, or a line is not a name and a key.
+
+    """
+    keys: dict[str, str] = {}
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeysError(f"{file} can't be read: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        parts = line.split()
+        if not parts or parts[0].startswith("#"):
+            continue
+        name, *rest = parts
+        if len(rest) != 1 or not rest[0].isascii():
+            raise KeysError(f"line {number} of {file} is not a name, a space and a key in ASCII")
+        if name in keys or rest[0] in keys.values():
+            raise KeysError(f"line {number} of {file} has a name or a key of an earlier line")
+        keys[name] = rest[0]
+    if not keys:
+        raise KeysError(f"{file} has no key")
+    return keys
+
+
+class RateLimit:
+    """How many requests per second each client may send, on average ("token bucket").
+
+    Args:
+        rate: Requests per second.
+        burst: Requests that a client may send at once after a pause.
+
+    """
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._known: dict[str, tuple[float, float]] = {}  # requests left, and at what time
+
+    def spend(self, client: str) -> float:
+        """Count a request of a client.
+
+        Returns:
+            0 if the client may send it; otherwise the seconds until it may send one.
+
+        """
+        now = time.monotonic()
+        left, then = self._known.pop(client, (float(self._burst), now))
+        left = min(left + (now - then) * self._rate, self._burst)
+        allowed = left >= 1
+        self._known[client] = (left - allowed, now)  # last: the first one asked longest ago
+        if len(self._known) > MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+        return 0.0 if allowed else (1 - left) / self._rate

@@ -1,0 +1,84 @@
+"""API keys with owners, and rates."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from imdb_sentiment.serving import clients
+from imdb_sentiment.serving.clients import ONLY_KEY, ApiKeys, KeysError, RateLimit
+
+
+def test_a_key_has_an_owner() -> None:
+    keys = ApiKeys({ONLY_KEY: "s3cret"})
+    assert keys.are_required
+    assert keys.find_owner("s3cret") == ONLY_KEY
+    assert [keys.find_owner(given) for given in ("", "s3cre", "s3cret ", "\u00e9")] == [None] * 4
+    assert not ApiKeys({}).are_required
+    assert ApiKeys({}).find_owner("") is None
+
+
+def change(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8")
+    time = file.stat().st_mtime_ns + 10**9  # also if both versions are written in one moment
+    os.utime(file, ns=(time, time))
+
+
+def test_a_file_of_keys_may_change(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "keys"
+    change(file, "# who may ask\n\nanna  key1\nben key2\n")
+    keys = ApiKeys({ONLY_KEY: "s3cret"}, file)
+    owners = {"key1": "anna", "key2": "ben", "s3cret": ONLY_KEY}
+    assert {key: keys.find_owner(key) for key in owners} == owners
+    change(file, "anna key3\n")
+    assert [keys.find_owner(key) for key in ("key1", "key2", "key3")] == [None, None, "anna"]
+    change(file, "anna\n")
+    assert keys.find_owner("key3") == "anna"
+    file.unlink()
+    assert keys.find_owner("key3") == "anna"
+    assert [record.message for record in caplog.records] == [
+        f"the earlier API keys remain: line 1 of {file} is not a name, a space and a key in ASCII",
+        f"the earlier API keys remain: {file} can't be read: "
+        f"[Errno 2] No such file or directory: '{file}'",
+    ]
+    change(file, "anna key4\n")
+    assert keys.find_owner("key4") == "anna"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no key"),
+        ("anna key1 key2", "line 1"),
+        ("anna k\u00e9y", "line 1"),
+        ("anna key1\nben key1", "line 2 .* of an earlier line"),
+        ("anna key1\nanna key2", "line 2 .* of an earlier line"),
+    ],
+)
+def test_a_wrong_file_is_refused_at_the_start(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(KeysError, match=message):
+        ApiKeys({}, file)
+    with pytest.raises(KeysError, match="can't be read"):
+        ApiKeys({}, tmp_path / "none")
+
+
+def test_a_client_may_ask_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    rate = RateLimit(rate=2, burst=3)
+    assert [rate.spend("a") for _ in range(5)] == [0, 0, 0, 0.5, 0.5]
+    assert rate.spend("b") == 0
+    now += 0.75
+    assert [rate.spend("a") for _ in range(2)] == [0, 0.25]
+    now += 3600
+    assert [rate.spend("a") for _ in range(4)] == [0, 0, 0, 0.5]
+
+
+def test_clients_without_number_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "MAX_KNOWN", 5)
+    rate = RateLimit(rate=1, burst=1)
+    for number in range(20):
+        assert rate.spend(str(number)) == 0
+    assert rate.spend("19") > 0

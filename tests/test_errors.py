@@ -6,7 +6,7 @@ import pytest
 from kedro.io import DatasetError
 
 from imdb_sentiment.datasets import AtomicDataset
-from imdb_sentiment.errors import InputError, find_input_error
+from imdb_sentiment.errors import InputError, find_input_error, require_column
 
 
 def test_an_input_error_is_found_behind_others() -> None:
@@ -18,6 +18,24 @@ def test_an_input_error_is_found_behind_others() -> None:
     assert find_input_error(ModuleNotFoundError("No module", name="torch")) is None
     mistake = ModuleNotFoundError("No module", name="imdb_sentiment.mistake")
     assert find_input_error(mistake) is None  # of the code, which keeps its traceback
+
+
+def test_a_message_does_not_steer_the_terminal() -> None:
+    label = "\x1b[31mred\x07\x9b1m\r\n\u202egnp\u2028"
+    message = str(InputError(f"unknown label: {label} \u00e9 \U0001f600 \u0628\u200c\u0627"))
+    assert message == (
+        r"unknown label: \x1b[31mred\x07\x9b1m\r\n\u202egnp\u2028"
+        " \u00e9 \U0001f600 \u0628\u200c\u0627"
+    )
+
+
+def test_a_missing_column_among_many_is_one_short_line() -> None:
+    names = [f"column {number} {'x' * 200}" for number in range(10_000)]
+    with pytest.raises(InputError) as error:
+        require_column("review", names, "mine.csv", "reviews.text_column")
+    assert len(str(error.value)) < 1500
+    assert "and 9,980 more" in str(error.value)
+    assert "--params reviews.text_column=NAME" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Errors in the user's data or settings, which the user can fix."""
 
 import errno
+import re
 from collections.abc import Iterable
 
 # What keeps a file from being written or read, and lies outside this project.
@@ -14,8 +15,25 @@ _DISK_ERRORS = {
 }
 
 
+MAX_NAMES = 20  # columns that a message names
+MAX_NAME = 50  # characters of each
+
+
+# Control characters, which can steer a terminal; separators of lines; and what turns the direction
+# of a text, so that it seems to say something else.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
 class InputError(ValueError):
     """Input or settings that can't be used. The message says in one line what to change."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(make_printable(message))  # it may contain names and labels from a file
+
+
+def make_printable(text: str) -> str:
+    r"""Return a text in one line, with escapes such as `\x1b` for control characters."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def require_column(column: str, found: Iterable[str], file: str, parameter: str) -> None:
@@ -33,8 +51,10 @@ def require_column(column: str, found: Iterable[str], file: str, parameter: str)
     """
     names = list(map(str, found))
     if column not in names:
+        listed = ", ".join(name[:MAX_NAME] for name in names[:MAX_NAMES])
+        more = f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
         raise InputError(
-            f"{file} has no column {column!r}; it has: {', '.join(names)}. Name the right one with "
+            f"{file} has no column {column!r}; it has: {listed}{more}. Name the right one with "
             f"--params {parameter}=NAME"
         )
 

@@ -2,6 +2,7 @@ import math
 import multiprocessing
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from optuna.trial import TrialState
 from helpers import wait_until
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.search import SharedStudy, make_pruner, make_sampler
+from imdb_sentiment.search import SharedStudy, make_pruner, make_sampler, measure_seconds
 from imdb_sentiment.search.progress import SearchProgress
 from imdb_sentiment.search.study import OWNER
 from objectives import (
@@ -264,6 +265,27 @@ def test_a_full_disk_is_no_outage(tmp_path: Path) -> None:
     finished = len(study.counted())
     search(make_study(storage, finished + 1), report_twice)
     assert len(study.counted()) == finished + 1
+
+
+def test_a_clock_that_is_set_back_makes_no_negative_times() -> None:
+    now = datetime(2026, 11, 27, 12, 0, 0)
+    trial = optuna.trial.create_trial(value=1)
+    trial.datetime_start, trial.datetime_complete = now, now - timedelta(hours=1)
+    assert measure_seconds(trial) == 0
+    trial.datetime_complete = now + timedelta(seconds=90)
+    assert measure_seconds(trial) == 90
+    trial.datetime_complete = None
+    assert measure_seconds(trial) is None
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_only_a_file_of_studies_can_be_deleted(is_file: bool, tmp_path: Path) -> None:
+    storage = sqlite(tmp_path) if is_file else memory()
+    search(make_study(storage, 1, origin={"data": "one"}), report_twice)
+    with pytest.raises(InputError, match="another data") as error:
+        search(make_study(storage, 1, origin={"data": "other"}), report_twice)
+    assert (f"or delete {tmp_path}/study.db" in str(error.value)) == is_file
+    assert ("delete" in str(error.value)) == is_file
 
 
 def test_a_run_that_ends_waits_for_no_database() -> None:

@@ -16,7 +16,13 @@ encryption or login, and has no heartbeats either.
 
 from imdb_sentiment.search.loop import format_values, run_trials
 from imdb_sentiment.search.samplers_and_pruners import make_pruner, make_sampler
-from imdb_sentiment.search.study import RETRIED_TRIAL, SharedStudy, explain_failure, has_died
+from imdb_sentiment.search.study import (
+    RETRIED_TRIAL,
+    SharedStudy,
+    explain_failure,
+    has_died,
+    measure_seconds,
+)
 from imdb_sentiment.search.workers import open_workers
 
 __all__ = [
@@ -27,6 +33,7 @@ __all__ = [
     "has_died",
     "make_pruner",
     "make_sampler",
+    "measure_seconds",
     "open_workers",
     "run_trials",
 ]

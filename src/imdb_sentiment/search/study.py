@@ -231,8 +231,8 @@ class SharedStudy:
                 was = "" if name == "data" else f" ({recorded.get(name)} instead of {value})"
                 raise InputError(
                     f"the study {self.name!r} was made with another {name}{was}, so the trials "
-                    "can't be compared: begin a new study with --params tuning.study_name=NAME, or "
-                    "delete data/06_models/study.db to delete all studies"
+                    "can't be compared: begin a new study with --params tuning.study_name=NAME"
+                    + self._describe_file()
                 )
         if digests:
             self._give_back_queued()
@@ -240,6 +240,13 @@ class SharedStudy:
                 f"another run has begun the study {self.name!r} with other data, another search "
                 "space or another protocol: begin a new study with --params tuning.study_name=NAME"
             )
+
+    def _describe_file(self) -> str:
+        """Return how all studies can be deleted, if they are a file of this machine."""
+        engine = self.storage.engine if isinstance(self.storage, RDBStorage) else None
+        if engine is None or engine.dialect.name != "sqlite":
+            return ""
+        return f", or delete {engine.url.database} to delete all studies"
 
     def _give_back_queued(self) -> None:
         for trial in self.trials(TrialState.WAITING):
@@ -398,6 +405,12 @@ def has_died(trial: FrozenTrial) -> bool:
     """Return whether a trial has failed because its process died."""
     ended = {ERROR, GIVEN_BACK} & trial.user_attrs.keys()
     return trial.state == TrialState.FAIL and not ended
+
+
+def measure_seconds(trial: FrozenTrial) -> float | None:
+    """Return how long a trial took; None if it has not ended."""
+    # Optuna notes the times of its beginning and its end, between which a clock may be set back.
+    return max(0.0, trial.duration.total_seconds()) if trial.duration else None
 
 
 def explain_failure(trial: FrozenTrial) -> str | None:

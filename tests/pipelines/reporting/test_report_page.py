@@ -360,10 +360,12 @@ def summarise(
     unseen: bool = True,
     known: bool = True,
     ngram_share: float = 0.0,
+    label: str = "good",
+    file: str = "f",
 ) -> str:
     """Return the summary of a run with one custom review."""
     metrics = {
-        "file": "f",
+        "file": file,
         "test_rows": 1234,
         "ngram_share": ngram_share,
         "test_accuracy": 0.9,
@@ -380,7 +382,7 @@ def summarise(
         "model": {"classifier": "LSTM"},
     }
     frame = make_predictions(1, ("bad", "good")).assign(review=review, probability=0.98765)
-    frame["predicted_sentiment"] = "good" if known else None
+    frame["predicted_sentiment"] = label if known else None
     return summarise_run(facts, frame, custom)
 
 
@@ -405,6 +407,13 @@ def test_the_summary_has_three_parts(custom: CustomReviewsParameters) -> None:
         "| --- | --- | ---: |\n"
         f"| {'w ' * 29}w… | good | 0.988 |\n"
     )
+
+
+def test_labels_and_files_do_not_change_the_summary(custom: CustomReviewsParameters) -> None:
+    summary = summarise("text", custom, label="\x1b[31m| **bad** |", file="<b>f</b>\r\n# g")
+    assert r"| text | \\x1b\[31m\| \*\*bad\*\* \| | 0.988 |" in summary
+    assert r"test reviews of \<b\>f\</b\> \# g" in summary
+    assert "\x1b" not in summary
 
 
 def test_the_summary_has_the_parts_of_an_average(custom: CustomReviewsParameters) -> None:

@@ -41,6 +41,7 @@ from imdb_sentiment.search import (
     has_died,
     make_pruner,
     make_sampler,
+    measure_seconds,
     open_workers,
     run_trials,
 )
@@ -302,7 +303,7 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
             "state": trial.state.name.lower(),
             "value": trial.value,
             "started": trial.datetime_start,
-            "seconds": trial.duration.total_seconds() if trial.duration else None,
+            "seconds": measure_seconds(trial),
             step: len(trial.intermediate_values),
             "failure": explain_failure(trial),
             "retry_of": trial.system_attrs.get(RETRIED_TRIAL),

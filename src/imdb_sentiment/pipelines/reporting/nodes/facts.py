@@ -23,6 +23,7 @@ from imdb_sentiment.parameters import (
     TokenizerParameters,
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
+from imdb_sentiment.search import measure_seconds
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID, TextEncoder
@@ -155,7 +156,7 @@ def collect_facts(
         "best_hyperparameters": best_hyperparameters.model_dump(),
         "searched": sorted(study.best_params),
         "trials": {state: states.count(state) for state in sorted(set(states))},
-        "search_seconds": sum(t.duration.total_seconds() for t in study.trials if t.duration),
+        "search_seconds": sum(measure_seconds(trial) or 0.0 for trial in study.trials),
         "model": {
             "versions": json.loads(made_with["versions"]),
             "made": made_with["made"],

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 from scipy.special import logit
 
+from imdb_sentiment.errors import make_printable
 from imdb_sentiment.parameters import CustomReviewsParameters
 from imdb_sentiment.pipelines.reporting.nodes.examples import Example
 from imdb_sentiment.pipelines.reporting.nodes.facts import Facts
@@ -127,7 +128,8 @@ def mark_words(
 
 def escape_markdown(text: str) -> str:
     """Return one line of Markdown that shows `text` literally."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", " ".join(text.split()))
+    line = make_printable(" ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", line)
 
 
 def _render(template: str, **values: Any) -> str:

@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from imdb_sentiment.pipelines.reporting.nodes.figures import style
 from imdb_sentiment.pipelines.tuning.protocol import count_folds
+from imdb_sentiment.search import measure_seconds
 
 STATES = {  # of trials that have ended: name in the legend, colour
     TrialState.COMPLETE: ("complete", style.BLUE),
@@ -96,9 +97,9 @@ def plot_trial_times(study: optuna.Study) -> go.Figure:
     figure = style.create_figure("Duration of the trials", "trial", "seconds")
     for state, (name, colour) in STATES.items():
         seconds = {
-            trial.number: trial.duration.total_seconds()
+            trial.number: measured
             for trial in study.trials
-            if trial.state is state and trial.duration
+            if trial.state is state and (measured := measure_seconds(trial)) is not None
         }
         if seconds:
             x, y = list(seconds), list(seconds.values())

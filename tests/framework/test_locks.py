@@ -15,7 +15,7 @@ def test_a_lock_that_another_holds_too_long_is_an_error_in_one_line(
     path = tmp_path / "all.lock"
     with FileLock(path), pytest.raises(InputError, match=r"all\.lock for 0\.1 seconds"):
         hold_lock(path).__enter__()
-    with hold_lock(path), pytest.raises(InputError):  # the same process is another one, too
+    with hold_lock(path), pytest.raises(InputError):  # a second lock in this process waits as well
         hold_lock(path).__enter__()
     with hold_lock(path):
         pass

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from click import ClickException
+from kedro.framework.cli.utils import _split_params
 
 from helpers import (
     kedro,
@@ -22,6 +23,7 @@ from helpers import (
     wait_until,
     write_csv,
 )
+from imdb_sentiment.framework.configuration import _quote
 from imdb_sentiment.framework.lineage import Lineage
 from imdb_sentiment.serving import Predictor
 
@@ -66,9 +68,15 @@ def test_the_exported_model_and_its_card_have_the_lineage_in_short(
     digest = hashlib.sha256((copy_of_finished / FILE).read_bytes()).hexdigest()
     predictor = Predictor.load(copy_of_finished / "data/06_models/model.onnx")
     chain = json.loads(predictor.facts["lineage"])
-    names = ("clean_reviews", "tokenizer", "best_hyperparameters", "model")
-    assert chain[0] == {"file": "IMDB Dataset.csv", "sha256": digest, "made": ""}
-    assert [step["sha256"] for step in chain[1:]] == [records[name].digest for name in names]
+    names = [step["name"] for step in chain]
+    assert {"raw_reviews", "clean_reviews", "tokenizer", "model", "calibration"} < set(names)
+    assert chain[0] == {
+        "name": "raw_reviews",
+        "file": "IMDB Dataset.csv",
+        "sha256": digest,
+        "made": "",
+    }
+    assert [step["sha256"] for step in chain[1:]] == [records[name].digest for name in names[1:]]
     assert f"trained on IMDB Dataset.csv (SHA-256 {digest[:12]}" in predictor.describe()
     card = (copy_of_finished / "data/06_models/model_card.md").read_text(encoding="utf-8")
     assert f"| IMDB Dataset.csv | `{digest}` |  |" in card
@@ -147,34 +155,80 @@ def test_what_has_changed_since_is_noticed(
         run_session(copy_of_finished, "reporting")
 
 
+def find_command(error: pytest.ExceptionInfo[ClickException]) -> str:
+    """Return the command that a refusal advises."""
+    (command,) = re.findall(r"kedro run .*--only-missing-outputs", str(error.value))
+    return str(command)
+
+
 def test_another_split_makes_the_model_stale(copy_of_finished: Path) -> None:
     project = copy_of_finished
-    whole = find_digests(project)
     file = {"reviews_file": "IMDB Dataset.csv"}
     run_session(project, "data_processing", split={"seed": 7}, **file)
     for pipeline in ("training", "reporting"):
         with pytest.raises(ClickException, match=r"was made from another .* than that of") as error:
             run_session(project, pipeline)
-        assert re.search(
-            r"kedro run --pipelines tuning,training(,reporting)? "
-            r"--params 'reviews_file=IMDB Dataset.csv,split.seed=7' --only-missing-outputs",
-            str(error.value),
-        )
-    run_session(project, "data_processing", **file)
-    assert find_digests(project) == whole
+    command = find_command(error)
+    assert command.startswith(
+        "kedro run --pipelines tuning,training,reporting "
+        "--params 'reviews_file=IMDB Dataset.csv,split.seed=7,tuning.study_name=IMDB Dataset.csv 20"
+    )
+    run_kedro(project, command)
+    records = Lineage(project).read()
+    assert records["model"].inputs["train"].digest == records["train"].digest
+    assert records["clean_reviews"].parameters["split"]["seed"] == 7
 
 
 def test_the_command_that_mends_has_the_parameters_of_the_run(copy_of_finished: Path) -> None:
     """It runs everything, so nothing is left to take the name of the file from."""
     with pytest.raises(ClickException) as error:
-        run_session(
-            copy_of_finished, "reporting", split={"seed": 7}, tuning={"study_name": "seed 7"}
-        )
-    (command,) = re.findall(r"kedro run .*-outputs", str(error.value))
-    assert "Running node: fit_best_model" in run_kedro(copy_of_finished, command)
-    metrics = read(copy_of_finished, "08_reporting/metrics.json")
-    assert metrics["file"] == "IMDB Dataset.csv"
+        run_session(copy_of_finished, "reporting", split={"seed": 7})
+    assert "Running node: fit_best_model" in run_kedro(copy_of_finished, find_command(error))
+    assert read(copy_of_finished, "08_reporting/metrics.json")["file"] == "IMDB Dataset.csv"
     assert Lineage(copy_of_finished).read()["clean_reviews"].parameters["split"]["seed"] == 7
+
+
+def test_the_command_that_mends_has_the_files_of_the_run(copy_of_finished: Path) -> None:
+    """Their names are settings of the catalog, and parameters of no node."""
+    project = copy_of_finished
+    shutil.copy(project / FILE, project / "data/01_raw/more.csv")
+    settings = {"reviews_file": "IMDB Dataset.csv", "unlabelled_file": "more.csv"}
+    run_session(project, "data_processing", **settings)
+    with pytest.raises(ClickException) as error:
+        run_session(project, "reporting", split={"seed": 7})
+    command = find_command(error)
+    assert "unlabelled_file=more.csv" in command
+    run_kedro(project, command)
+    chain = json.loads(Predictor.load(project / "data/06_models/model.onnx").facts["lineage"])
+    assert [step["file"] for step in chain[:2]] == ["IMDB Dataset.csv", "more.csv"]
+    with pytest.raises(ClickException, match=r"from data/01_raw/more.csv, not from data/01_raw/IM"):
+        run_session(project, "reporting", unlabelled_file="IMDB Dataset.csv")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a name", "a name"),
+        ("x #7", "'x #7'"),
+        ("2026", "'2026'"),
+        ("a: b", "'a: b'"),
+        ("it's", "it's"),
+        ("null", "'null'"),
+        ("", "''"),
+        (None, "null"),
+        (True, "true"),
+        (1e-5, "1e-05"),
+        ("a, b", None),
+        (["a"], None),
+    ],
+)
+def test_values_are_quoted_for_kedro(value: Any, text: str | None) -> None:
+    assert _quote(value) == text
+    if text is not None:
+        assert _split_params(None, None, f"key={text},other.key=1") == {
+            "key": value,
+            "other": {"key": 1},
+        }
 
 
 def test_other_custom_reviews_are_scored_with_the_same_model(copy_of_finished: Path) -> None:

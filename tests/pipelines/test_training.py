@@ -622,7 +622,9 @@ def test_the_pipeline_runs_on_a_few_rows(
     assert predictor.facts["reviews_file"] == reviews.file
     assert json.loads(predictor.facts["split"]) == split.model_dump()
     assert predictor.describe() == f"of today, trained on {reviews.file} (SHA-256 {'1a' * 6}…)"
-    assert json.loads(predictor.facts["lineage"]) == list(LINEAGE.values())
+    assert json.loads(predictor.facts["lineage"]) == [
+        {"name": name, **entry} for name, entry in LINEAGE.items()
+    ]
     assert json.loads(predictor.facts["training"]) == several.model_dump()
     assert json.loads(predictor.facts["calibration"]) == calibration
     assert predictor.facts["training_data_sha256"] == pool.fingerprint()

@@ -24,7 +24,7 @@ class LineageDataset(LoadOnlyDataset[dict[str, dict[str, str]]]):
         """Return `file`, `sha256` and `made` by the name of the dataset; nothing without records.
 
         Of the path of a file, only the name is given. `made` is a time, or empty for files that no
-        node has made.
+        node has made. Files on other machines, whose content is not read, are left out.
         """
         path = Path(self._filepath)
         if not path.is_file():
@@ -34,11 +34,17 @@ class LineageDataset(LoadOnlyDataset[dict[str, dict[str, str]]]):
             for source, read in record["inputs"].items():
                 found.setdefault(source, _describe(read, made=""))
             found[name] = _describe(record, made=f"{record['time'][:16].replace('T', ' ')} UTC")
-        return found
+        return {name: entry for name, entry in found.items() if entry["sha256"]}
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
 
 
 def _describe(entry: dict[str, Any], made: str) -> dict[str, str]:
-    return {"file": PurePath(entry["path"] or "").name, "sha256": entry["digest"], "made": made}
+    path = entry["path"] or ""
+    is_known = path and "://" not in path
+    return {
+        "file": PurePath(path).name,
+        "sha256": entry["digest"] if is_known else "",
+        "made": made,
+    }

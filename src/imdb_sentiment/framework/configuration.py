@@ -5,14 +5,19 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kedro.framework.project import settings
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
 from imdb_sentiment.framework.lineage import MISSING, Record, flatten
 
-# The name of the CSV as a parameter, and as a setting that other parameters follow too.
-FILE, FILE_SETTING = "reviews.file", "reviews_file"
+# The name of the CSV as a setting, which other parameters follow, and as a parameter.
+FILE_SETTING, FILE = "reviews_file", "reviews.file"
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Parameters:
         given: Dotted names of those that came from `--params`, in this run or in the one that made
             its inputs.
         adopted: Values that this run takes from the one that made its inputs, by dotted name.
+        settings: What the catalog reads with `runtime_params`, given now or then, by its name.
         env: Name of the environment.
 
     """
@@ -31,6 +37,7 @@ class Parameters:
     values: dict[str, Any]
     given: frozenset[str]
     adopted: dict[str, Any]
+    settings: dict[str, Any]
     env: str
 
     def get(self, name: str) -> Any:
@@ -47,11 +54,13 @@ class Configuration:
 
     Args:
         loader: The loader of the run's configuration.
+        project: The project's folder.
 
     """
 
-    def __init__(self, loader: Any) -> None:
+    def __init__(self, loader: Any, project: Path) -> None:
         self._loader = loader
+        self._project = project
         self._runtime_params: dict[str, Any] = loader.runtime_params or {}
         self.named = {key for key, _ in flatten(self._runtime_params)}  # in `--params`
 
@@ -73,13 +82,16 @@ class Configuration:
             env = sources[-1].env
         kept = self.named | ({FILE} if reads_file or FILE_SETTING in self.named else set())
         earlier: dict[str, Any] = {}
+        chosen: dict[str, Any] = {}
         for record in sources:
+            chosen |= {} if reads_file else record.settings
             for key, value in flatten(record.parameters):
                 if key in record.given and key not in kept:
                     earlier[key] = value
+        chosen |= {key: self._runtime_params[key] for key in self._list_named_settings()}
         usual = dict(flatten(self._load(env, {})))
-        file = {FILE_SETTING: earlier[FILE]} if FILE in earlier else {}
-        is_own = env == own_env and not file
+        file = {key: value for key, value in chosen.items() if key == FILE_SETTING}
+        is_own = env == own_env and file.keys() <= self.named
         of_inputs = None if is_own else self._load(env, {**self._runtime_params, **file})
         # Last, as loaders share their resolver of globals.
         own = self._load(own_env, self._runtime_params)
@@ -89,27 +101,41 @@ class Configuration:
         adopted = {key: value for key, value in found.items() if now.get(key, MISSING) != value}
         adopted.pop(FILE_SETTING, None)
         differ = {key for key, value in found.items() if usual.get(key, MISSING) != value}
-        return Parameters(values, frozenset(self.named | differ), adopted, env)
+        return Parameters(values, frozenset(self.named | differ), adopted, chosen, env)
 
-    def format_options(self, parameters: Parameters) -> str:
-        """Return the options of `kedro run` that give these parameters, each after a space."""
-        values = dict(flatten(parameters.values))
-        named = dict(flatten(self._runtime_params))
-        usual = dict(flatten(self._load(parameters.env, {})))
-        file = named.get(FILE_SETTING, values.get(FILE))
-        if file == usual.get(FILE):
-            changes = {}
-        else:  # the names of other things follow it
-            changes = {FILE_SETTING: file}
-            usual = dict(flatten(self._load(parameters.env, changes)))
-        for key in sorted(parameters.given - {FILE_SETTING}):
-            value = values.get(key, named.get(key))  # what the catalog reads is no parameter
-            if usual.get(key, MISSING) != value:
-                changes[key] = value
-        is_base = parameters.env == self._loader.default_run_env
-        env = "" if is_base else f" --env {parameters.env}"
-        listed = ",".join(f"{key}={_format(value)}" for key, value in changes.items())
-        return f"{env} --params {shlex.quote(listed)}" if listed else env
+    def _list_named_settings(self) -> list[str]:
+        return sorted(self.named.intersection(CATALOG_PARAMETERS))
+
+    def format_options(self, parameters: Parameters, changes: Mapping[str, Any]) -> tuple[str, str]:
+        """Return what gives these parameters.
+
+        Args:
+            parameters: The parameters.
+            changes: Other values of some of them, by dotted name.
+
+        Returns:
+            Options of `kedro run`, each after a space; and what `--params` can't express, such as a
+            list, as names and values.
+
+        """
+        values = dict(flatten(parameters.values)) | changes
+        usual = dict(flatten(self._load(parameters.env, parameters.settings)))
+        given = dict(parameters.settings)
+        for key in sorted(values):
+            is_setting = key in CATALOG_PARAMETERS
+            is_changed = key in parameters.given or key in changes
+            if is_changed and not is_setting and usual.get(key, MISSING) != values[key]:
+                given[key] = values[key]
+        listed = {key: _quote(value) for key, value in given.items()}
+        options = ""
+        if self._project / settings.CONF_SOURCE != Path(self._loader.conf_source):
+            options += f" --conf-source {shlex.quote(str(self._loader.conf_source))}"
+        if parameters.env != self._loader.default_run_env:
+            options += f" --env {shlex.quote(parameters.env)}"
+        if expressed := ",".join(f"{key}={text}" for key, text in listed.items() if text):
+            options += f" --params {shlex.quote(expressed)}"
+        rest = [f"{key}: {json.dumps(given[key])}" for key, text in listed.items() if not text]
+        return options, "; ".join(rest)
 
     def _load(self, env: str | None, runtime_params: dict[str, Any]) -> dict[str, Any]:
         fresh = type(self._loader)(
@@ -134,8 +160,21 @@ def _merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-def _format(value: Any) -> str:
-    """Return a value as `--params` reads it; lists can't be given there, and are left out."""
+def _quote(value: Any) -> str | None:
+    """Return a value as Kedro's `--params` reads it, or None if it can't be given there."""
     if isinstance(value, list | dict):
-        return "..."
-    return value if isinstance(value, str) else json.dumps(value)
+        return None
+    text = json.dumps(value)
+    if isinstance(value, str):
+        text = value if _is_read_back(value, value) else "'" + value.replace("'", "''") + "'"
+    return text if _is_read_back(text, value) else None
+
+
+def _is_read_back(text: str, value: Any) -> bool:
+    if "," in text or text != text.strip():
+        return False
+    try:
+        read = OmegaConf.from_dotlist([f"value={text}"])
+        return bool(OmegaConf.to_container(read) == {"value": value})
+    except (OmegaConfBaseException, YAMLError):
+        return False

@@ -58,6 +58,7 @@ class Record(_Model):
         parameters: Value of each parameter of the node, by its name.
         given: Dotted names of the parameters that came from `--params`, in this run or in the one
             that made the inputs.
+        settings: What the catalog has read with `runtime_params`, given likewise.
         env: Name of the environment in conf/.
         code: Digest of the project's modules that the node uses.
         run: Id of the run.
@@ -72,6 +73,7 @@ class Record(_Model):
     inputs: dict[str, Input]
     parameters: dict[str, Any]
     given: tuple[str, ...]
+    settings: dict[str, Any] = {}
     env: str
     code: str
     run: str
@@ -231,11 +233,15 @@ class Reason:
     Attributes:
         record: The record of the dataset.
         text: The reason, as the beginning of a sentence.
+        parameter: Dotted name of the parameter that has another value now; empty if it is not that.
+        is_by_hand: Whether the file of the dataset itself has changed.
 
     """
 
     record: Record
     text: str
+    parameter: str = ""
+    is_by_hand: bool = False
 
 
 class Staleness:
@@ -278,7 +284,7 @@ class Staleness:
             self._reasons[name] = None  # ends a cycle, as records of two versions might have
             record = self._records[name]
             self._reasons[name] = self._explain_inputs(name, record) or next(
-                (Reason(record, text) for text in self._find_changes(name, record)), None
+                self._find_changes(name, record), None
             )
         return self._reasons[name]
 
@@ -286,31 +292,33 @@ class Staleness:
         made = (source for source in record.inputs if source in self._records and source != name)
         return next(filter(None, map(self.explain, made)), None)
 
-    def _find_changes(self, name: str, record: Record) -> Iterator[str]:
+    def _find_changes(self, name: str, record: Record) -> Iterator[Reason]:
         made = f"{name}, of {_format_time(record.time)}, was made"
         for source, found in record.inputs.items():
             if source in self._records:
                 other = self._records[source]
                 if found.digest != other.digest:
-                    yield f"{made} from another {source} than that of {_format_time(other.time)}"
+                    when = _format_time(other.time)
+                    yield Reason(record, f"{made} from another {source} than that of {when}")
             elif (name, source) in self._tolerated:
                 continue
             elif self._digest(found.path) not in (found.digest, None):
-                yield f"{found.path} has changed since {made} from it"
+                yield Reason(record, f"{found.path} has changed since {made} from it")
         for name_of_group, value in record.parameters.items():
             then = dict(flatten(value, name_of_group))
             now = dict(flatten(self._parameters(name_of_group), name_of_group))
             for key in [*then, *(now.keys() - then.keys())]:
-                if key not in then:
-                    yield f"{made} without {key}, which is {json.dumps(now[key])} now"
-                elif then[key] != now.get(key, MISSING):
-                    present = json.dumps(now[key]) if key in now else "missing"
-                    yield f"{made} with {key}={json.dumps(then[key])}, which is {present} now"
+                if then.get(key, MISSING) == now.get(key, MISSING):
+                    continue
+                past = f"with {key}={json.dumps(then[key])}" if key in then else f"without {key}"
+                present = json.dumps(now[key]) if key in now else "missing"
+                yield Reason(record, f"{made} {past}, which is {present} now", parameter=key)
         for other_name in record.outputs:
             if self._records.get(other_name, record).run != record.run:
-                yield f"{made} by another run than {other_name}"
+                yield Reason(record, f"{made} by another run than {other_name}")
         if self._digest(record.path) not in (record.digest, None):
-            yield f"{record.path} has changed since it was made, {_format_time(record.time)}"
+            text = f"{record.path} has changed since it was made, {_format_time(record.time)}"
+            yield Reason(record, text, is_by_hand=True)
 
 
 def _format_time(time: str) -> str:

@@ -3,7 +3,7 @@
 import importlib
 import logging
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -25,7 +25,6 @@ from imdb_sentiment.framework import claims
 from imdb_sentiment.framework.claims import Claim, ClaimRegistry, HeldClaim
 from imdb_sentiment.framework.code import digest_code
 from imdb_sentiment.framework.configuration import Configuration
-from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
 from imdb_sentiment.framework.lineage import (
     Input,
     Lineage,
@@ -44,15 +43,27 @@ SHARED = "tuning"
 # It needs nothing but the exported model, which has a digest of its own.
 SEALED = "inference"
 RAW_REVIEWS = "raw_reviews"  # the dataset whose file is a parameter
-# The exported model has examples for people to try. With other ones, its predictions are the same.
-TOLERATED = {("onnx_model", "custom_reviews"), ("export_check", "custom_reviews")}
-# How a search is carried out says nothing about what it finds.
-UNRECORDED = {
+# What may have changed since a dataset was made from it: the exported model has examples for people
+# to try, and with other ones its predictions are the same.
+MAY_HAVE_CHANGED = {("onnx_model", "custom_reviews"), ("export_check", "custom_reviews")}
+# Parameters that do not decide whether something may be used: how a search is carried out.
+NOT_COMPARED = {
     "tuning.dask_storage",
     "tuning.max_retries",
     "tuning.scheduler_address",
     "tuning.workers",
 }
+
+# A search goes on with its study if one of these has changed.
+GOES_ON = (
+    "tuning.n_trials",
+    "tuning.patience",
+    "tuning.pruner",
+    "tuning.sampler",
+    "tuning.timeout",
+)
+# Datasets whose file a setting names.
+FILES = {"imdb_archive": "imdb_archive", "unlabelled_file": "unlabelled_reviews"}
 
 
 class TrackLineage:
@@ -66,7 +77,7 @@ class TrackLineage:
     def after_context_created(self, context: KedroContext) -> None:
         """Keep what reads the parameters."""
         self._project = Path(context.project_path)
-        self._configuration = Configuration(context.config_loader)
+        self._configuration = Configuration(context.config_loader, self._project)
 
     @hook_impl
     def before_pipeline_run(
@@ -249,7 +260,7 @@ class _Run:
         self._files = files
         self._lineage = lineage
         self._pipeline = pipeline
-        self._records = lineage.read()
+        self._records = {name: _leave_out_of(record) for name, record in lineage.read().items()}
         self._versions = {name: version(name) for name in PACKAGES}
         self._makers = {name: node for node in pipeline.nodes for name in _strip(node.outputs)}
         self._lock = threading.Lock()  # nodes may run in threads
@@ -275,16 +286,14 @@ class _Run:
 
     def _compare_named_files(self, names: Iterable[str]) -> None:
         """Compare the files that `--params` names with those that the inputs were made from."""
-        if not self._configuration.named.intersection(CATALOG_PARAMETERS):
-            return
-        for record in self._find_upstream(names):
-            for name, found in record.inputs.items():
-                path = self._files.find_path(name)
-                # The name of this one is a parameter, and compared as such.
-                is_other = name != RAW_REVIEWS and path != found.path
-                if name not in self._records and is_other:
+        # The name of the CSV is also a parameter, and compared as such.
+        named = {FILES[name] for name in FILES.keys() & self._configuration.named}
+        for record in self._find_upstream(names) if named else ():
+            for name in sorted(named & record.inputs.keys()):
+                path, then = self._files.find_path(name), record.inputs[name].path
+                if path != then:
                     raise InputError(
-                        f"{record.path} was made from {found.path or 'no file'}, not from {path}: "
+                        f"{record.path} was made from {then or 'no file'}, not from {path}: "
                         "run everything again with kedro run, or leave out the name of the file"
                     )
 
@@ -293,18 +302,48 @@ class _Run:
         known = (name for name in names if name in self._records)
         reasons = [reason for name in known if (reason := staleness.explain(name))]
         if reasons:
-            options = self._configuration.format_options(self._parameters)
-            raise InputError(_advise(reasons, self._pipeline, options))
+            raise InputError(self._advise(reasons))
+
+    def _advise(self, reasons: list[Reason]) -> str:
+        """Return why the run is refused, with the command that makes anew what is stale."""
+        first = min(reasons, key=_find_place)
+        own = [
+            place
+            for place, name in enumerate(DEFAULT)
+            if any(_lies_in(node, name) for node in self._pipeline.nodes)
+        ]
+        names = DEFAULT[_find_place(first) : max(own, default=len(DEFAULT)) + 1]
+        part = "" if len(names) == len(DEFAULT) else f" --pipelines {','.join(names)}"
+        changes = self._rename_study(first) if SHARED in names else {}
+        options, rest = self._configuration.format_options(self._parameters, changes)
+        in_conf = f" (with {rest} in conf/)" if rest else ""
+        return (
+            f"{first.text}: make what is stale again with kedro run{part}{options} "
+            f"--only-missing-outputs{in_conf}, or repeat the parameters of that run"
+        )
+
+    def _rename_study(self, reason: Reason) -> dict[str, Any]:
+        """Return a new name for the study if the present one has trials of other data."""
+        name = self._parameters.get("tuning.study_name")
+        made = self._records.get("best_hyperparameters")
+        was = made.parameters.get("tuning", {}).get("study_name") if made else None
+        goes_on = reason.is_by_hand or reason.parameter.startswith(GOES_ON)
+        if goes_on or was != name:
+            return {}
+        return {"tuning.study_name": f"{name} {datetime.now(UTC):%Y-%m-%d %H.%M}"}
 
     def _judge(self) -> Staleness:
         return Staleness(
-            self._records, self._lineage.digest_file, self._get_parameter, tolerated=TOLERATED
+            self._records,
+            self._lineage.digest_file,
+            self._get_parameter,
+            tolerated=MAY_HAVE_CHANGED,
         )
 
     def _get_parameter(self, name: str) -> Any:
         """Return the value of a parameter as it is recorded."""
         name = name.removeprefix("params:")
-        return _leave_out(UNRECORDED, self._parameters.get(name), name)
+        return _leave_out(self._parameters.get(name), name)
 
     def set_parameters(self) -> None:
         """Put the parameters that this run adopts into the catalog.
@@ -403,6 +442,7 @@ class _Run:
                 inputs=inputs,
                 parameters=parameters,
                 given=tuple(sorted(keys)),
+                settings=self._parameters.settings,
                 env=self._parameters.env,
                 code=self._codes[node.name],
                 run=self._id,
@@ -461,6 +501,12 @@ class _Run:
         return digest_value(digests)
 
 
+def _find_place(reason: Reason) -> int:
+    """Return the place of the pipeline that has made a stale dataset."""
+    name = reason.record.node.partition(".")[0]
+    return DEFAULT.index(name) if name in DEFAULT else 0
+
+
 def _convert(value: Any, present: Any) -> Any:
     """Return a parameter in the type of the present one."""
     if isinstance(present, BaseModel):
@@ -470,16 +516,22 @@ def _convert(value: Any, present: Any) -> Any:
     return value
 
 
-def _leave_out(names: Collection[str], value: Any, name: str) -> Any:
-    """Return the value of a parameter without the parts that have one of these dotted names."""
+def _leave_out(value: Any, name: str) -> Any:
+    """Return the value of a parameter without the parts that are not compared."""
     if not isinstance(value, dict):
         return value
     parts = {key: (f"{name}.{key}", part) for key, part in value.items()}
     return {
-        key: _leave_out(names, part, full)
+        key: _leave_out(part, full)
         for key, (full, part) in parts.items()
-        if full not in names
+        if full not in NOT_COMPARED
     }
+
+
+def _leave_out_of(record: Record) -> Record:
+    """Return a record of any version without the parameters that are not compared."""
+    compared = {name: _leave_out(value, name) for name, value in record.parameters.items()}
+    return record.model_copy(update={"parameters": compared})
 
 
 def _is_parameter(name: str) -> bool:
@@ -498,34 +550,6 @@ def list_outputs() -> frozenset[str]:
     modules = (importlib.import_module(f"imdb_sentiment.pipelines.{name}") for name in DEFAULT)
     return frozenset().union(
         *(_strip(module.create_pipeline().all_outputs()) for module in modules)
-    )
-
-
-def _advise(reasons: list[Reason], pipeline: Pipeline, options: str) -> str:
-    """Return why a run is refused, with the command that makes anew what is stale.
-
-    Args:
-        reasons: Why inputs of the run are stale; at least one.
-        pipeline: What was to be run.
-        options: Those of `kedro run` that give the parameters of the run, after a space.
-
-    """
-
-    def find_place(reason: Reason) -> int:
-        name = reason.record.node.partition(".")[0]
-        return DEFAULT.index(name) if name in DEFAULT else 0
-
-    first = min(reasons, key=find_place)
-    own = [
-        place
-        for place, name in enumerate(DEFAULT)
-        if any(_lies_in(n, name) for n in pipeline.nodes)
-    ]
-    names = DEFAULT[find_place(first) : max(own, default=len(DEFAULT)) + 1]
-    part = "" if len(names) == len(DEFAULT) else f" --pipelines {','.join(names)}"
-    return (
-        f"{first.text}: make what is stale again with kedro run{part}{options} "
-        "--only-missing-outputs, or repeat the parameters of that run"
     )
 
 

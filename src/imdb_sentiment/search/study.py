@@ -60,10 +60,9 @@ def _retry_during_outages(
             except StorageInternalError as error:
                 cause = error.__cause__ or error
                 reason = getattr(cause, "orig", cause)  # without the statement in SQL
-                if not _may_end(reason):
+                if problem := _find_lasting_problem(reason):
                     raise InputError(
-                        f"the study's database can't be used ({reason}). Finished trials are kept: "
-                        "once this is fixed, the same command continues from there"
+                        f"the study's database can't be used ({reason}): {problem}"
                     ) from error
                 if study.is_leaving or time.monotonic() > give_up:
                     raise InputError(
@@ -76,10 +75,14 @@ def _retry_during_outages(
     return call
 
 
-def _may_end(reason: BaseException) -> bool:
-    """Return whether a database can be expected to work again; not if a file's disk is full."""
-    file_error = getattr(reason, "sqlite_errorname", "SQLITE_BUSY")
-    return str(file_error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+def _find_lasting_problem(reason: BaseException) -> str:
+    """Return what to do about an SQLite file that no waiting will mend; empty if it may."""
+    match getattr(reason, "sqlite_errorname", ""):
+        case "SQLITE_FULL" | "SQLITE_READONLY" | "SQLITE_PERM":
+            return "once this is fixed, the same command continues with the finished trials"
+        case "SQLITE_CORRUPT" | "SQLITE_NOTADB":
+            return "restore the file, or delete it to search from the beginning"
+    return ""
 
 
 class SharedStudy:

@@ -108,6 +108,7 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
         port=port,
         access_log=False,  # our own log also has the duration
         http=make_protocol(settings.timeout, settings.upload_timeout, allow_connections()),
+        ws="none",
         log_config=None,
         server_header=False,
         timeout_keep_alive=IDLE_TIMEOUT,

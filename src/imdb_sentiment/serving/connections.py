@@ -50,8 +50,9 @@ def make_protocol(
     - Headers of more than `MAX_HEADERS` are refused (431), also after a body ("trailers").
     - A connection is closed if its client sends an incomplete request or none, or does not read the
       response.
-    - If there are too many connections, the one is closed that has been idle for longest, or else
-      the one that has been sending a body for longest. So new clients get through.
+    - If there are too many connections, the one is closed that has been idle for longest. If none
+      is idle, it is the oldest of those that are new, that send a body or that wait for a response,
+      whichever are the most. So new clients get through, and a flood of one kind closes its own.
 
     Args:
         headers_timeout: Maximum time from the connection, or from the first byte of a request, to
@@ -69,37 +70,46 @@ def make_protocol(
         _headers_due: asyncio.TimerHandle | None = None
         _reader_due: asyncio.TimerHandle | None = None
         _awaits_headers = False
-        _parsed = _received = 0  # bytes of headers: those that are complete; all
-        _since = 0.0  # time of the connection, of the request, or of the last response
+        _parsed = 0  # bytes of the complete headers of a request
+        _unparsed = 0  # bytes since the parser has found a header, a part of a body or an end
+        _has_found = False
+        since = 0.0  # time of the connection, of the request, or of the last response
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             transport.set_write_buffer_limits(high=0)  # call pause_writing if anything is unread
-            self._since = self.loop.time()
+            self.since = self.loop.time()
             self._expect_headers()
             if len(self.connections) > max_connections:
-                others = cast("set[Self]", self.connections - {self})
-                min(others, key=lambda other: other.rank()).transport.abort()
+                self._make_room()
 
-        def rank(self) -> tuple[int, float]:
-            """Return a key for the order in which connections are closed to make room."""
+        def _make_room(self) -> None:
+            """Close another connection: one of the most frequent kind, except that of idle ones."""
+            kinds: dict[str, list[Self]] = {}
+            for other in cast("set[Self]", self.connections - {self}):
+                kinds.setdefault(other.describe(), []).append(other)
+            kinds.pop("closing", None)
+            most = kinds.get("idle") or max(kinds.values(), key=len, default=[])
+            if most:
+                min(most, key=lambda other: other.since).transport.abort()
+
+        def describe(self) -> str:
+            """Return what the connection does."""
             if self.transport.is_closing():
-                return 4, self._since
+                return "closing"
             if self.cycle is None or self.cycle.response_complete:
-                is_new = self.loop.time() - self._since < GRACE
-                return (2 if is_new else 0), self._since
-            return (1 if self.cycle.more_body else 3), self._since
+                return "new" if self.loop.time() - self.since < GRACE else "idle"
+            return "sending a body" if self.cycle.more_body else "waiting for the response"
 
         def data_received(self, data: bytes) -> None:
-            awaited = self._awaits_headers
+            self._has_found = False
             super().data_received(data)
             if self.transport.is_closing():
                 return
-            if awaited and self._awaits_headers:
-                self._received += len(data)
-                if self._received > MAX_HEADERS:
-                    self.send_400_response("")
-                    return
+            self._unparsed = 0 if self._has_found else self._unparsed + len(data)
+            if self._unparsed > MAX_HEADERS:
+                self.send_400_response("")
+                return
             # uvicorn cancels its own timer at each byte, even at one that starts no request.
             answered = self.cycle is None or self.cycle.response_complete
             if answered and self._headers_due is None and self.timeout_keep_alive_task is None:
@@ -107,8 +117,8 @@ def make_protocol(
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
-            self._awaits_headers = True
-            self._parsed = self._received = 0
+            self._awaits_headers = self._has_found = True
+            self._parsed = 0
             self._expect_headers()
 
         def on_url(self, url: bytes) -> None:
@@ -120,22 +130,32 @@ def make_protocol(
             super().on_header(name, value)
 
         def _count(self, *parts: bytes) -> None:
+            self._has_found = True
             self._parsed += sum(map(len, parts)) + len(b": \r\n")
             if self._parsed > MAX_HEADERS:
                 raise HeadersTooLargeError  # the parser stops, and `send_400_response` is called
 
         def on_headers_complete(self) -> None:
             self._awaits_headers = False
-            self._since = self.loop.time()
+            self._has_found = True
+            self.since = self.loop.time()
             self._stop_waiting()
             super().on_headers_complete()
 
+        def on_body(self, body: bytes) -> None:
+            self._has_found = True
+            super().on_body(body)
+
+        def on_message_complete(self) -> None:
+            self._has_found = True
+            super().on_message_complete()
+
         def on_response_complete(self) -> None:
-            self._since = self.loop.time()
+            self.since = self.loop.time()
             super().on_response_complete()
 
         def send_400_response(self, msg: str) -> None:
-            if max(self._parsed, self._received) <= MAX_HEADERS:
+            if max(self._parsed, self._unparsed) <= MAX_HEADERS:
                 super().send_400_response(msg)
                 return
             is_next = self.cycle is None or self.cycle.response_complete

@@ -136,8 +136,9 @@ class Predictor:
     def describe(self) -> str:
         """Return when the model was made, of which file, and the file's SHA-256 if it is known."""
         made, file = (self.facts.get(name, "unknown") for name in ("made", "reviews_file"))
-        digests = [step["sha256"][:12] for step in json.loads(self.facts.get("lineage", "[]"))]
-        return f"of {made}, trained on {file}" + (f" (SHA-256 {digests[0]}…)" if digests else "")
+        steps = {step["name"]: step for step in json.loads(self.facts.get("lineage", "[]"))}
+        digest = steps.get("raw_reviews", {}).get("sha256", "")[:12]
+        return f"of {made}, trained on {file}" + (f" (SHA-256 {digest}…)" if digest else "")
 
     @overload
     def predict(self, texts: str) -> Prediction: ...

@@ -52,7 +52,17 @@ MAX_COMPARED = 1000  # validation reviews whose probabilities are compared
 MIN_HELD_OUT_ROWS = 100  # with fewer, the weights depend too much on chance
 MAX_EXAMPLES = 10  # custom reviews that are stored in the exported model
 # Of the model's lineage, what is stored there.
-CHAIN = ("raw_reviews", "clean_reviews", "tokenizer", "best_hyperparameters", "model")
+CHAIN = (
+    "raw_reviews",
+    "unlabelled_reviews",
+    "clean_reviews",
+    "tokenizer",
+    "word_vectors",
+    "best_hyperparameters",
+    "model",
+    "ngram_model",
+    "calibration",
+)
 
 
 class UncalibratedReason(StrEnum):
@@ -310,7 +320,9 @@ def export_model(
             "training": training.model_dump_json(),
             "calibration": json.dumps(calibration),
             "training_data_sha256": training_set.fingerprint(),
-            "lineage": json.dumps([lineage[name] for name in CHAIN if name in lineage]),
+            "lineage": json.dumps(
+                [{"name": name, **lineage[name]} for name in CHAIN if name in lineage]
+            ),
         },
     )
     texts = pd.concat(

@@ -163,7 +163,7 @@ def collect_facts(
             "training": json.loads(made_with["training"]),
             "classifier": "LSTM and n-grams" if metrics["ngram_share"] else "LSTM",
             "training_data_sha256": made_with["training_data_sha256"],
-            "lineage": json.loads(made_with["lineage"]),
+            "lineage": json.loads(made_with.get("lineage", "[]")),
         },
         "custom_reviews": len(custom_predictions),
         "test_data_sha256": test.fingerprint(),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from click import ClickException
+from click import ClickException, Command, Context
 from kedro.framework.cli.utils import _split_params
 
 from helpers import (
@@ -225,7 +225,7 @@ def test_the_command_that_mends_has_the_files_of_the_run(copy_of_finished: Path)
 def test_values_are_quoted_for_kedro(value: Any, text: str | None) -> None:
     assert _quote(value) == text
     if text is not None:
-        assert _split_params(None, None, f"key={text},other.key=1") == {
+        assert _split_params(Context(Command("run")), None, f"key={text},other.key=1") == {
             "key": value,
             "other": {"key": 1},
         }

@@ -295,12 +295,12 @@ def flood(connection: socket.socket, start: bytes, more: bytes) -> None:
         connection.sendall(more)
 
 
-@pytest.mark.parametrize("more", [b"a:\r\n" * 8000, b"a: " + b"x" * 40_000], ids=["many", "one"])
+@pytest.mark.parametrize("more", [b"a:\r\n" * 5000, b"a: " + b"x" * 40_000], ids=["many", "one"])
 def test_too_large_headers_are_answered(more: bytes, service: Service) -> None:
     host, port = service.url.removeprefix("http://").split(":")
     answer = b""
     with socket.create_connection((host, int(port)), timeout=60) as connection:
-        for part in (REQUEST, more, more):
+        for part in (REQUEST, more, more, more):
             connection.sendall(part)
             time.sleep(0.3)  # so that nothing is unread when it closes: the answer would be lost
         while received := connection.recv(1000):

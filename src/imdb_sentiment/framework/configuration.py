@@ -118,7 +118,7 @@ class Configuration:
             list, as names and values.
 
         """
-        values = dict(flatten(parameters.values)) | changes
+        values = {**dict(flatten(parameters.values)), **changes}
         usual = dict(flatten(self._load(parameters.env, parameters.settings)))
         given = dict(parameters.settings)
         for key in sorted(values):

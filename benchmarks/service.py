@@ -73,7 +73,7 @@ class Connection:
     async def predict(self, body: bytes) -> int:
         """Request a prediction and return the status of the response."""
         self._writer.write(
-            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         )
         head = (await self._reader.readuntil(b"\r\n\r\n")).lower()

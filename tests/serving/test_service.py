@@ -295,7 +295,7 @@ def flood(connection: socket.socket, start: bytes, more: bytes) -> None:
         connection.sendall(more)
 
 
-@pytest.mark.parametrize("more", [b"a:\r\n" * 5000, b"a: " + b"x" * 40_000], ids=["many", "one"])
+@pytest.mark.parametrize("more", [b"a:\r\n" * 80, b"a: " + b"x" * 40_000], ids=["many", "one"])
 def test_too_large_headers_are_answered(more: bytes, service: Service) -> None:
     host, port = service.url.removeprefix("http://").split(":")
     answer = b""

@@ -6,6 +6,7 @@ from typing import Self, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEADERS = 64 * 1024  # bytes of the first line and the headers of a request
+MAX_FIELDS = 200  # headers of a request; each takes time, however short
 MAX_CONNECTIONS = 1000  # open at the same time; beyond that, one is closed for each new one
 GRACE = 1.0  # seconds in which an idle connection may still send a request
 OTHER_FILES = 64  # open files that are no connections
@@ -19,7 +20,7 @@ _TOO_LARGE = (
 
 
 class HeadersTooLargeError(Exception):
-    """The headers of a request exceed `MAX_HEADERS`."""
+    """The headers of a request exceed `MAX_HEADERS` or `MAX_FIELDS`."""
 
 
 def allow_connections() -> int:
@@ -47,7 +48,8 @@ def make_protocol(
 ) -> type[HttpToolsProtocol]:
     """Return uvicorn's HTTP protocol with limits on what a client may use without a valid request.
 
-    - Headers of more than `MAX_HEADERS` are refused (431), also after a body ("trailers").
+    - Headers of more than `MAX_HEADERS` bytes, or more than `MAX_FIELDS`, are refused (431), also
+      after a body ("trailers").
     - A connection is closed if its client sends an incomplete request or none, or does not read the
       response.
     - If there are too many connections, the one is closed that has been idle for longest. If none
@@ -70,7 +72,7 @@ def make_protocol(
         _headers_due: asyncio.TimerHandle | None = None
         _reader_due: asyncio.TimerHandle | None = None
         _awaits_headers = False
-        _parsed = 0  # bytes of the complete headers of a request
+        _parsed = _fields = 0  # bytes and number of the complete headers of a request
         _unparsed = 0  # bytes since the parser has found a header, a part of a body or an end
         _has_found = False
         since = 0.0  # time of the connection, of the request, or of the last response
@@ -84,14 +86,18 @@ def make_protocol(
                 self._make_room()
 
         def _make_room(self) -> None:
-            """Close another connection: one of the most frequent kind, except that of idle ones."""
+            """Close others: idle ones, or else some of the most frequent kind."""
             kinds: dict[str, list[Self]] = {}
             for other in cast("set[Self]", self.connections - {self}):
                 kinds.setdefault(other.describe(), []).append(other)
             kinds.pop("closing", None)
-            most = kinds.get("idle") or max(kinds.values(), key=len, default=[])
-            if most:
-                min(most, key=lambda other: other.since).transport.abort()
+            if not kinds:
+                return
+            kind = "idle" if "idle" in kinds else max(kinds, key=lambda name: len(kinds[name]))
+            # Looking at all takes time, which a flood of connections could use up.
+            number = max(1, max_connections // 20) if kind in ("idle", "new") else 1
+            for other in sorted(kinds[kind], key=lambda other: other.since)[:number]:
+                other.transport.abort()
 
         def describe(self) -> str:
             """Return what the connection does."""
@@ -107,7 +113,7 @@ def make_protocol(
             if self.transport.is_closing():
                 return
             self._unparsed = 0 if self._has_found else self._unparsed + len(data)
-            if self._unparsed > MAX_HEADERS:
+            if self._are_too_large():
                 self.send_400_response("")
                 return
             # uvicorn cancels its own timer at each byte, even at one that starts no request.
@@ -118,7 +124,7 @@ def make_protocol(
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self._awaits_headers = self._has_found = True
-            self._parsed = 0
+            self._parsed = self._fields = 0
             self._expect_headers()
 
         def on_url(self, url: bytes) -> None:
@@ -132,8 +138,13 @@ def make_protocol(
         def _count(self, *parts: bytes) -> None:
             self._has_found = True
             self._parsed += sum(map(len, parts)) + len(b": \r\n")
-            if self._parsed > MAX_HEADERS:
+            self._fields += 1
+            if self._are_too_large():
                 raise HeadersTooLargeError  # the parser stops, and `send_400_response` is called
+
+        def _are_too_large(self) -> bool:
+            size = max(self._parsed, self._unparsed)
+            return size > MAX_HEADERS or self._fields > MAX_FIELDS
 
         def on_headers_complete(self) -> None:
             self._awaits_headers = False
@@ -155,7 +166,7 @@ def make_protocol(
             super().on_response_complete()
 
         def send_400_response(self, msg: str) -> None:
-            if max(self._parsed, self._unparsed) <= MAX_HEADERS:
+            if not self._are_too_large():
                 super().send_400_response(msg)
                 return
             is_next = self.cycle is None or self.cycle.response_complete

@@ -49,18 +49,18 @@ def test_runs_conflict_if_one_writes_what_the_other_uses(one: Claim, other: Clai
 
 
 def test_a_claim_lasts_until_it_is_released(tmp_path: Path) -> None:
-    project = ClaimRegistry(tmp_path)
-    claimed = project.make("one", make_claim(writes="a"))
+    claims = ClaimRegistry(tmp_path)
+    claimed = claims.make("one", make_claim(writes="a"))
     with pytest.raises(InputError, match=r"another run is using a \(the run that writes a\)"):
-        project.make("two", make_claim(reads="a"))
-    project.make("three", make_claim(reads="b", writes="c")).release()
+        claims.make("two", make_claim(reads="a"))
+    claims.make("three", make_claim(reads="b", writes="c")).release()
     claimed.release()
-    project.make("two", make_claim(reads="a")).release()
+    claims.make("two", make_claim(reads="a")).release()
     assert {path.name for path in (tmp_path / FOLDER).iterdir()} == {"all.lock"}
 
 
 def test_the_claim_of_a_killed_process_counts_no_longer(tmp_path: Path) -> None:
-    project = ClaimRegistry(tmp_path)
+    claims = ClaimRegistry(tmp_path)
     claim = Claim(("data/a",), (), False, "mine")
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)],
@@ -71,8 +71,8 @@ def test_the_claim_of_a_killed_process_counts_no_longer(tmp_path: Path) -> None:
         assert process.stdout
         assert process.stdout.readline() == "claimed\n"
         with pytest.raises(InputError, match=r"using data/a \(theirs\)"):
-            project.make("mine", claim)
+            claims.make("mine", claim)
         process.kill()
         process.wait()
-        project.make("mine", claim).release()
+        claims.make("mine", claim).release()
     assert {path.name for path in (tmp_path / FOLDER).iterdir()} == {"all.lock"}

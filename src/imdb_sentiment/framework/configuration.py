@@ -88,7 +88,9 @@ class Configuration:
             for key, value in flatten(record.parameters):
                 if key in record.given and key not in kept:
                     earlier[key] = value
-        chosen |= {key: self._runtime_params[key] for key in self._list_named_settings()}
+        chosen |= {
+            key: value for key, value in self._runtime_params.items() if key in CATALOG_PARAMETERS
+        }
         usual = dict(flatten(self._load(env, {})))
         file = {key: value for key, value in chosen.items() if key == FILE_SETTING}
         is_own = env == own_env and file.keys() <= self.named
@@ -102,9 +104,6 @@ class Configuration:
         adopted.pop(FILE_SETTING, None)
         differ = {key for key, value in found.items() if usual.get(key, MISSING) != value}
         return Parameters(values, frozenset(self.named | differ), adopted, chosen, env)
-
-    def _list_named_settings(self) -> list[str]:
-        return sorted(self.named.intersection(CATALOG_PARAMETERS))
 
     def format_options(self, parameters: Parameters, changes: Mapping[str, Any]) -> tuple[str, str]:
         """Return what gives these parameters.

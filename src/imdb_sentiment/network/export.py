@@ -279,9 +279,7 @@ def _add_ngrams(graph: _Graph, ngram_model: NgramModel) -> str:
     score = graph.add("Gather", sums, graph.constant(np.arange(n_outputs)), axis=1)
     square = graph.add("Gather", sums, graph.constant(np.array([n_outputs])), axis=1)
     length = graph.add("Max", graph.add("Sqrt", square), graph.constant(np.float32(1e-30)))
-    return graph.add(
-        "Add", graph.add("Div", score, length), graph.constant(np.asarray(ngram_model.bias))
-    )
+    return graph.add("Add", graph.add("Div", score, length), graph.constant(ngram_model.bias))
 
 
 def seal(model: bytes) -> bytes:

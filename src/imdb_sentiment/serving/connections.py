@@ -7,7 +7,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEADERS = 64 * 1024  # bytes of the first line and the headers of a request
 MAX_FIELDS = 200  # headers of a request; each takes time, however short
-MAX_CONNECTIONS = 1000  # open at the same time; beyond that, one is closed for each new one
+MAX_CONNECTIONS = 1000  # open at the same time; beyond that, new ones take the place of others
 GRACE = 1.0  # seconds in which an idle connection may still send a request
 OTHER_FILES = 64  # open files that are no connections
 

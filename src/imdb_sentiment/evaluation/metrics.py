@@ -7,31 +7,46 @@ import scipy.stats
 from sklearn import metrics
 
 from imdb_sentiment.evaluation.calibration import measure_calibration
-from imdb_sentiment.evaluation.predictions import get_codes, get_probabilities, is_correct
+from imdb_sentiment.evaluation.objectives import make_metric
+from imdb_sentiment.evaluation.predictions import (
+    get_codes,
+    get_predicted_codes,
+    get_probabilities,
+    is_correct,
+)
 from imdb_sentiment.evaluation.statistics import estimate_accuracy_interval
-from imdb_sentiment.parameters import ReportParameters
+from imdb_sentiment.parameters import MetricName, ReportParameters
+
+ORDERED: tuple[MetricName, ...] = ("mean_absolute_error", "quadratic_kappa")
 
 
 def score_predictions(
-    predictions: pd.DataFrame, labels: tuple[str, ...], report: ReportParameters
+    predictions: pd.DataFrame,
+    labels: tuple[str, ...],
+    report: ReportParameters,
+    *,
+    are_ordered: bool = False,
 ) -> dict[str, float]:
     """Compare predictions with the true labels.
 
     Args:
-        predictions: One row per review, with `sentiment` and `probability_LABEL` for each label.
+        predictions: One row per review, with `sentiment`, `predicted_sentiment` and
+            `probability_LABEL` for each label.
         labels: Names of the labels in the order of their codes; of two, the second is the positive
             class.
         report: How the interval and the calibration are estimated.
+        are_ordered: Whether the order of the labels means something.
 
     Returns:
-        `accuracy` with the ends of its 95% interval (`accuracy_low`, `accuracy_high`), `precision`,
-        `recall`, `f1`, `roc_auc`, `log_loss` (natural logarithm) and `calibration_error`. With more
-        than two labels precision, recall, F1 and ROC AUC (one label against the rest) are
-        macro-averaged.
+        `accuracy` with the ends of its 95% interval (`accuracy_low`, `accuracy_high`),
+        `balanced_accuracy`, `precision`, `recall`, `f1`, `f1_macro`, `roc_auc`, `log_loss` (natural
+        logarithm) and `calibration_error`. With more than two labels precision, recall, F1 and ROC
+        AUC (one label against the rest) are macro-averaged. For labels in an order also
+        `mean_absolute_error`, in steps of the order, and `quadratic_kappa`.
 
     """
     truth, probabilities = get_codes(predictions, labels), get_probabilities(predictions, labels)
-    predicted = probabilities.argmax(axis=1)
+    predicted = get_predicted_codes(predictions, labels)
     codes = list(range(len(labels)))
     binary = len(labels) == 2  # noqa: PLR2004
     average = "binary" if binary else "macro"
@@ -45,17 +60,65 @@ def score_predictions(
         predicted == truth, resamples=report.resamples, seed=report.seed
     )
     calibration = measure_calibration(probabilities, truth, report.calibration_bins)
+
+    def measure(name: MetricName) -> float:
+        metric = make_metric(name, None, labels, are_ordered=are_ordered)
+        return metric.measure(truth, probabilities, predicted)
+
     return {
         "accuracy": float(metrics.accuracy_score(truth, predicted)),
         "accuracy_low": low,
         "accuracy_high": high,
+        "balanced_accuracy": measure("balanced_accuracy"),
         "precision": float(precision),
         "recall": float(recall),
         "f1": float(f1),
+        "f1_macro": measure("f1_macro"),
         "roc_auc": float(roc_auc),
         "log_loss": float(metrics.log_loss(truth, probabilities, labels=codes)),
         "calibration_error": calibration.error,
+        **({name: measure(name) for name in ORDERED} if are_ordered else {}),
     }
+
+
+def tabulate_labels(predictions: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
+    """Return how well each label is found.
+
+    Args:
+        predictions: One row per review, with `sentiment` and `predicted_sentiment`.
+        labels: Names of the labels in the order of their codes.
+
+    Returns:
+        One row per label, indexed by its name: `rows`, the number of reviews that have it, and
+        `predicted`, the number that are predicted to; `precision` (None if it is never predicted),
+        `recall` (None if no review has it) and `f1`; and `confused_with`, the label that is most
+        often predicted for its reviews instead (None if there is none).
+
+    """
+    matrix = metrics.confusion_matrix(
+        get_codes(predictions, labels),
+        get_predicted_codes(predictions, labels),
+        labels=range(len(labels)),
+    )
+    hits, rows, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    wrong = matrix - np.diag(hits)
+    return pd.DataFrame(
+        {
+            "rows": rows,
+            "predicted": predicted,
+            "precision": [_divide(*counts) for counts in zip(hits, predicted, strict=True)],
+            "recall": [_divide(*counts) for counts in zip(hits, rows, strict=True)],
+            "f1": 2 * hits / np.maximum(rows + predicted, 1),
+            "confused_with": [
+                labels[others.argmax()] if others.any() else None for others in wrong
+            ],
+        },
+        index=pd.Index(labels),
+    ).astype({"precision": object, "recall": object})
+
+
+def _divide(hits: int, n: int) -> float | None:
+    return float(hits / n) if n else None
 
 
 def tabulate_thresholds(predictions: pd.DataFrame, label: str) -> pd.DataFrame:

@@ -21,6 +21,8 @@ class ReviewsParameters(Parameters):
         label_column: Name of the column with the labels.
         labels: The labels in the order of their codes 0, 1, …; of two labels, the second is the
             positive class.
+        ordered: Whether the order of the labels means something, as that of stars does: the report
+            then also says how far predictions are off.
         max_rejected_fraction: Maximum fraction of rejected rows; if there are more, the run stops.
 
     """
@@ -29,6 +31,7 @@ class ReviewsParameters(Parameters):
     text_column: str
     label_column: str
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    ordered: bool
     max_rejected_fraction: Annotated[float, Field(ge=0, le=1)]
 
     @model_validator(mode="after")

@@ -108,7 +108,7 @@ def reach_target(
     """Return the weights with which the predictions of a label have a precision or a recall.
 
     Of all weights with that precision, those with the highest recall; of all with that recall,
-    those with the highest precision, which predict the label as rarely as possible.
+    those with the highest precision.
 
     Args:
         probabilities: Probability of each label, shape (reviews, labels), for reviews that the
@@ -126,13 +126,16 @@ def reach_target(
     order = np.argsort(limits, kind="stable")
     limits, hits = limits[order], np.cumsum(is_label[order])
     is_last = np.append(limits[1:] > limits[:-1], True)  # of reviews that change sides together
+    precisions, recalls = hits / np.arange(1, len(hits) + 1), hits / hits[-1]
+    # Of equally good ones, the first predicts the label for the fewest reviews.
     if precision is not None:
-        reached = np.flatnonzero(is_last & (hits >= precision * np.arange(1, len(hits) + 1)))
+        reached = np.flatnonzero(is_last & (precisions >= precision))
         if not len(reached):
             return None
-        last = reached[-1]
+        last = reached[recalls[reached].argmax()]
     else:
-        last = np.flatnonzero(is_last & (hits >= (recall or 0) * hits[-1]))[0]
+        reached = np.flatnonzero(is_last & (recalls >= (recall or 0)))
+        last = reached[precisions[reached].argmax()]
     weights = np.ones(probabilities.shape[1])
     above = limits[last + 1] if last + 1 < len(limits) else 2 * limits[last]
     weights[code] = np.sqrt(limits[last] * above)

@@ -1,5 +1,7 @@
 """Scores of predictions: one number each, or a table along a threshold, a group or a share."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -81,7 +83,9 @@ def score_predictions(
     }
 
 
-def tabulate_labels(predictions: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
+def describe_labels(
+    predictions: pd.DataFrame, labels: tuple[str, ...]
+) -> dict[str, dict[str, Any]]:
     """Return how well each label is found.
 
     Args:
@@ -89,10 +93,10 @@ def tabulate_labels(predictions: pd.DataFrame, labels: tuple[str, ...]) -> pd.Da
         labels: Names of the labels in the order of their codes.
 
     Returns:
-        One row per label, indexed by its name: `rows`, the number of reviews that have it, and
-        `predicted`, the number that are predicted to; `precision` (None if it is never predicted),
-        `recall` (None if no review has it) and `f1`; and `confused_with`, the label that is most
-        often predicted for its reviews instead (None if there is none).
+        For each label: `rows`, the number of reviews that have it; `predicted`, the number for
+        which it is predicted; `precision` (None if it is never predicted), `recall` (None if no
+        review has it) and `f1`; and `confused_with`, the label that is most often predicted for its
+        reviews instead (None if there is none).
 
     """
     matrix = metrics.confusion_matrix(
@@ -100,25 +104,22 @@ def tabulate_labels(predictions: pd.DataFrame, labels: tuple[str, ...]) -> pd.Da
         get_predicted_codes(predictions, labels),
         labels=range(len(labels)),
     )
-    hits, rows, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    wrong = matrix - np.diag(hits)
-    return pd.DataFrame(
-        {
+    found = {}
+    for code, label in enumerate(labels):
+        hits, rows, predicted = (
+            int(n) for n in (matrix[code, code], matrix[code].sum(), matrix[:, code].sum())
+        )
+        others = np.delete(matrix[code], code)
+        other_labels = [other for other in labels if other != label]
+        found[label] = {
             "rows": rows,
             "predicted": predicted,
-            "precision": [_divide(*counts) for counts in zip(hits, predicted, strict=True)],
-            "recall": [_divide(*counts) for counts in zip(hits, rows, strict=True)],
-            "f1": 2 * hits / np.maximum(rows + predicted, 1),
-            "confused_with": [
-                labels[others.argmax()] if others.any() else None for others in wrong
-            ],
-        },
-        index=pd.Index(labels),
-    ).astype({"precision": object, "recall": object})
-
-
-def _divide(hits: int, n: int) -> float | None:
-    return float(hits / n) if n else None
+            "precision": hits / predicted if predicted else None,
+            "recall": hits / rows if rows else None,
+            "f1": 2 * hits / max(1, rows + predicted),
+            "confused_with": other_labels[others.argmax()] if others.any() else None,
+        }
+    return found
 
 
 def tabulate_thresholds(predictions: pd.DataFrame, label: str) -> pd.DataFrame:

@@ -65,6 +65,21 @@ class Weights:
         """Number that the average of the logits is divided by."""
         return 1 / (self.network + self.ngrams)
 
+    def invert_bias(self, n_labels: int) -> npt.NDArray[np.float64]:
+        """Return factors of the probabilities that undo the bias.
+
+        Args:
+            n_labels: Number of labels.
+
+        Returns:
+            Array of shape (labels,) with a mean of 1; ones without a bias.
+
+        """
+        bias = np.array(self.bias) if len(self.bias) else np.zeros(count_outputs(n_labels))
+        factors: npt.NDArray[np.float64] = np.exp(-_complete(bias[np.newaxis])[0])
+        scaled: npt.NDArray[np.float64] = factors / factors.mean()
+        return scaled
+
     @classmethod
     def from_share(cls, share: float, temperature: float = 1.0) -> Self:
         """Return the weights of a given share of the n-grams and a temperature."""

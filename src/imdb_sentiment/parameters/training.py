@@ -58,12 +58,14 @@ class TrainingParameters(Parameters):
         class_weight: Weight of each label in the loss of the networks, of the n-grams and of the
             baseline: `balanced` for weights in inverse proportion to the number of rows, so that
             rare labels are predicted more often; or a weight for some labels, such as `{spam: 5}`;
-            null for equal weights. The probabilities are calibrated afterwards, the decision keeps
-            the weights.
+            null for equal weights. The probabilities are calibrated afterwards; the decisions stay
+            those of the weighted models.
         decision: How probabilities become a label: `argmax` for the most probable one, with
-            `class_weight` for the largest product of probability and weight; `threshold` to choose
-            the weights in that product on held-out rows, for two labels a threshold of the
-            probability, so that `tuning.metric` is best or `decision_target` is reached.
+            `class_weight` the one that the weighted models prefer; `threshold` to predict the label
+            with the largest product of its probability and a weight. The weights, for two labels a
+            threshold of the probability, are chosen on held-out rows so that `tuning.metric` is
+            best or `decision_target` is reached. `auto` for `threshold` if there is a
+            `decision_target`, or a metric of predicted labels other than the accuracy.
         decision_target: Precision or recall of a label that `threshold` aims at instead of the
             metric; null for the metric.
         min_confidence: Probability of the predicted label below which the exported model gives no
@@ -77,7 +79,7 @@ class TrainingParameters(Parameters):
     """
 
     class_weight: ClassWeight
-    decision: Literal["argmax", "threshold"]
+    decision: Literal["auto", "argmax", "threshold"]
     decision_target: DecisionTarget | None
     min_confidence: Annotated[float, Field(ge=0, lt=1)]
     use_validation_rows: bool
@@ -87,8 +89,8 @@ class TrainingParameters(Parameters):
 
     @model_validator(mode="after")
     def _target_has_a_threshold(self) -> Self:
-        if self.decision_target and self.decision != "threshold":
-            raise ValueError("decision_target needs decision: threshold")
+        if self.decision_target and self.decision == "argmax":
+            raise ValueError("decision_target needs decision: threshold, or auto")
         return self
 
 

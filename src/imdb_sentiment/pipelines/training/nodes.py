@@ -276,7 +276,7 @@ def fit_average(
             label_weights,
         )
     return {
-        "weights": asdict(weights),
+        "weights": {name: value for name, value in asdict(weights).items() if value != ()},
         "ngram_share": weights.share,
         "temperature": weights.temperature,
         "uncalibrated_reason": reason,
@@ -330,14 +330,16 @@ def fit_decision(
         validation: Validation reviews.
         tuning: The metric.
         are_ordered: Whether the order of the labels means something.
-        training: Weights of the labels in the loss; whether to choose thresholds, and for what;
-            below which confidence there is no answer.
+        training: Whether to choose thresholds, and for what; below which confidence there is no
+            answer.
 
     Returns:
-        JSON values: `label_weights`, one per label; the `threshold` of the second of two labels,
-        None for more; `aim`, what they were chosen for, and `before` and `after`, its value on the
-        held-out reviews for the most probable label and with these weights, all None if they were
-        not chosen; `unfitted_reason`, if they should have been (else None); `min_confidence`.
+        JSON values: `label_weights`, one per label: where nothing is chosen, those that undo the
+        bias of the average, so that the decisions are those of the models as they were trained; the
+        `threshold` of the second of two labels, None for more; `aim`, what they were chosen for,
+        and `before` and `after`, its value on the held-out reviews for the most probable label and
+        with these weights, all None if they were not chosen; `unfitted_reason`, if they should have
+        been (else None); `min_confidence`.
 
     Raises:
         InputError: The metric is not one of predicted labels, or a parameter names a label that
@@ -350,18 +352,20 @@ def fit_decision(
     code = None
     if target:
         code = find_label(target.label, labels, "training.decision_target")
-    elif training.decision == "threshold" and not metric.depends_on_decision:
+    is_wanted = training.decision == "threshold" or (
+        training.decision == "auto"
+        and (target is not None or (metric.depends_on_decision and metric.name != "accuracy"))
+    )
+    if is_wanted and not target and not metric.depends_on_decision:
         raise InputError(
             f"training.decision is threshold, but tuning.metric is {tuning.metric}, which does not "
             "depend on a threshold: set decision_target, or another metric such as f1_macro"
         )
-    training_set, _ = _choose_training_set(train, validation, training)
-    given = compute_label_weights(training.class_weight, training_set.codes, labels)
-    weights = np.ones(len(labels)) if given is None else given / given.mean()
+    average = Weights(**calibration["weights"])
+    weights = average.invert_bias(len(labels))
     aim = before = after = None
-    reason = calibration["uncalibrated_reason"] if training.decision == "threshold" else None
-    if training.decision == "threshold" and not reason:
-        average = Weights(**calibration["weights"])
+    reason = calibration["uncalibrated_reason"] if is_wanted else None
+    if is_wanted and not reason:
         ngrams, codes = _align_held_out(
             network_held_out, ngrams_held_out if average.ngrams else None, train, validation
         )

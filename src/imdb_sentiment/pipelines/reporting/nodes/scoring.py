@@ -11,7 +11,7 @@ import pandas as pd
 import sklearn.pipeline
 
 from imdb_sentiment.errors import make_printable
-from imdb_sentiment.evaluation.metrics import score_predictions, tabulate_labels
+from imdb_sentiment.evaluation.metrics import describe_labels, score_predictions
 from imdb_sentiment.evaluation.objectives import Metric, make_metric
 from imdb_sentiment.evaluation.predictions import (
     add_predictions,
@@ -166,7 +166,7 @@ def compute_metrics(
     Returns:
         The scores of the model with the prefix `test_` (see `score_predictions`), those of its
         parts and of the baseline with the prefixes `lstm_test_`, `ngrams_test_` and
-        `baseline_test_`; `test_by_label`, those of each label (see `tabulate_labels`); McNemar's
+        `baseline_test_`; `test_by_label`, those of each label (see `describe_labels`); McNemar's
         test of the model and the baseline; with another metric than the accuracy, by how much the
         model is better than the baseline (`metric_gain`) and the 95% interval of that; and what is
         needed to interpret them.
@@ -184,11 +184,11 @@ def compute_metrics(
     metric = make_metric(
         tuning.metric, tuning.metric_label, reviews.labels, are_ordered=reviews.ordered
     )
-    by_label = tabulate_labels(test_predictions, reviews.labels)
-    if silent := list(by_label.index[(by_label["predicted"] == 0) & (by_label["rows"] > 0)]):
+    by_label = describe_labels(test_predictions, reviews.labels)
+    if silent := [name for name, row in by_label.items() if row["rows"] and not row["predicted"]]:
         logger.warning(
-            "The model predicts %s for none of the %d test reviews: set training.class_weight to "
-            "balanced and tuning.metric to f1_macro, or label more such reviews.",
+            "The model predicts %s for none of the %d test reviews: set tuning.metric to f1_macro, "
+            "or label more such reviews.",
             ", ".join(make_printable(label) for label in silent),
             len(test_predictions),
         )
@@ -203,7 +203,7 @@ def compute_metrics(
                 predictions, reviews.labels, report, are_ordered=reviews.ordered
             ).items()
         },
-        "test_by_label": by_label.to_dict("index"),
+        "test_by_label": by_label,
         **_compare_by_metric(metric, test_predictions, baseline_predictions, reviews, report),
         **_measure_coverage(test_predictions, decision["min_confidence"]),
         "ngram_share": calibration["ngram_share"],

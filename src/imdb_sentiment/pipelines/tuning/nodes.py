@@ -101,7 +101,7 @@ def tune_hyperparameters(
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
     are_ordered: bool,
-    class_weight: ClassWeight,
+    class_weight: Any,  # ClassWeight, but Kedro warns of unions
     use_validation_rows: bool,
 ) -> tuple[optuna.Study, Hyperparameters, HeldOutLogits]:
     """Run the missing trials of the study and return the best hyperparameters.

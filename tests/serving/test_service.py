@@ -396,8 +396,8 @@ def test_a_large_body_full_of_errors_costs_little(service: Service) -> None:
         answer = httpx.post(f"{service.url}/predict", content=body, headers=headers, timeout=60)
         assert answer.status_code == 422
         assert len(answer.content) < 1000
-        assert measure_work(service) - start < 5
-    assert psutil.Process(service.process.pid).memory_info().rss - before < 700e6
+        assert measure_work(service) - start < 1
+    assert psutil.Process(service.process.pid).memory_info().rss - before < 50e6
 
 
 def test_texts_of_combining_marks_cost_little(service: Service) -> None:

@@ -20,6 +20,7 @@ from imdb_sentiment.serving.clients import ANONYMOUS, ONLY_KEY, ApiKeys, RateLim
 from imdb_sentiment.serving.explanation import explain
 from imdb_sentiment.serving.hosts import RequireHost
 from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError
+from imdb_sentiment.serving.json_body import JsonRequest
 from imdb_sentiment.serving.limits import BodyLimit, LimitBodies
 from imdb_sentiment.serving.observation import Observation
 from imdb_sentiment.serving.predictor import Predictor
@@ -254,7 +255,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
 
 def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRoute]:
-    """Return a route class that checks API key and rate, if any, before everything else."""
+    """Return a route class that checks API key and rate, if any, before the body is read."""
     rate = RateLimit(settings.rate, settings.burst) if settings.rate else None
 
     class GuardedRoute(APIRoute):
@@ -272,7 +273,7 @@ def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRou
                 if rate and (seconds := rate.spend(client)):
                     wait = {"Retry-After": str(math.ceil(seconds))}
                     raise HTTPException(429, "too many requests", wait)
-                return await handle(request)
+                return await handle(JsonRequest(request.scope, request.receive, settings.max_texts))
 
             return require_key
 

@@ -508,6 +508,71 @@ def test_a_client_can_not_upload_without_end(model_file: Path, tmp_path: Path) -
         wait_until(lambda: ask_to_score(service) == 200)
 
 
+def test_scored_copies_count_as_disk_space(model_file: Path, tmp_path: Path) -> None:
+    with run_service(model_file, tmp_path, "--max-upload", "1000") as service:
+        blank = "review\n" + "\n" * 900  # each becomes a row with all columns
+        for _ in range(20):
+            answer = httpx.post(f"{service.url}/score", content=blank, timeout=60, headers=CSV)
+            assert answer.status_code == 422
+            assert "more disk space than this client has at present" in answer.json()["detail"]
+            assert ask_to_score(service) == 200
+
+
+def test_scored_copies_that_nobody_reads_give_their_disk_space_back(
+    model_file: Path, tmp_path: Path
+) -> None:
+    with run_service(model_file, tmp_path, "--max-upload", "1000000") as service:
+        body = b"review,more\n" + (b"w1," + b"x" * 4000 + b"\n") * 240
+        head = b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
+        request = head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        host, port = service.url.removeprefix("http://").split(":")
+        for number in range(1, 13):  # more than fit
+            with socket.create_connection((host, int(port)), timeout=60) as connection:
+                connection.sendall(request)
+                assert b"HTTP/1.1 200 OK" in connection.recv(1000)  # leaves without the rest
+            wait_until(
+                lambda number=number: service.log.read_text().count('"path": "/score"') == number
+            )
+
+
+def find_scorer(service: Service) -> psutil.Process:
+    (scorer,) = psutil.Process(service.process.pid).children()
+    return scorer
+
+
+def test_the_scoring_of_a_csv_is_no_work_of_the_process_that_answers(service: Service) -> None:
+    body = "review\n" + "w1 w2 w3\n" * 30_000
+    before, start = find_scorer(service).cpu_times().user, measure_work(service)
+    answer = httpx.post(f"{service.url}/score", content=body, timeout=60, headers=CSV)
+    assert answer.text.count("\n") == 30_001
+    scoring = find_scorer(service).cpu_times().user - before
+    assert measure_work(service) - start < 0.3 * scoring
+
+
+def test_the_end_of_the_scoring_process_is_no_end_of_the_service(
+    model_file: Path, tmp_path: Path
+) -> None:
+    with run_service(model_file, tmp_path) as service, ThreadPoolExecutor(1) as pool:
+        url = f"{service.url}/score"
+        running = pool.submit(httpx.post, url, content=BLANK, timeout=60, headers=CSV)
+        wait_until(lambda: count(service, "imdb_sentiment_pending") == 1)
+        find_scorer(service).kill()
+        assert running.result().status_code == 503
+        assert running.result().headers["Retry-After"] == "1"
+        assert ask_to_score(service) == 200
+        assert "Traceback" not in service.log.read_text()
+
+
+def test_the_scoring_process_ends_with_the_service(model_file: Path, tmp_path: Path) -> None:
+    with run_service(model_file, tmp_path) as service:
+        scorer = find_scorer(service)
+        scorer.terminate()  # as some supervisors do to all processes of a service
+        assert ask_to_score(service) == 200
+        service.process.kill()
+        service.process.wait()
+        scorer.wait(10)
+
+
 def ask_to_score(service: Service) -> int:
     body = "review\n" + "w1\n" * 10
     return httpx.post(f"{service.url}/score", content=body, timeout=60, headers=CSV).status_code

@@ -14,9 +14,11 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
 from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from imdb_sentiment import __version__
 from imdb_sentiment.serving.clients import ANONYMOUS, ONLY_KEY, ApiKeys, RateLimit
+from imdb_sentiment.serving.csv_scorer import ScorerError
 from imdb_sentiment.serving.explanation import explain
 from imdb_sentiment.serving.hosts import RequireHost
 from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError
@@ -36,7 +38,7 @@ from imdb_sentiment.serving.schemas import (
 )
 from imdb_sentiment.serving.scored_csv import CsvError
 from imdb_sentiment.serving.settings import ServiceSettings
-from imdb_sentiment.serving.upload import Uploads
+from imdb_sentiment.serving.upload import SharedFile, Uploads
 
 PAGE = Path(__file__).parent / "page"
 KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
@@ -70,6 +72,22 @@ class _Asker(NamedTuple):
     owner: str
 
 
+class _ScoredResponse(StreamingResponse):
+    """A scored CSV, which is dropped when it has been sent, or can't be."""
+
+    def __init__(self, scored: SharedFile) -> None:
+        super().__init__(
+            scored.read(),
+            media_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": 'attachment; filename="scored.csv"'},
+        )
+        self._scored = scored
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._scored:
+            await super().__call__(scope, receive, send)
+
+
 def _get_asker(request: Request) -> _Asker:
     return cast(_Asker, request.state.asker)
 
@@ -77,21 +95,25 @@ def _get_asker(request: Request) -> _Asker:
 Asker = Annotated[_Asker, Depends(_get_asker)]
 
 
-def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
-    """Create the service.
+def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings) -> FastAPI:
+    """Create the service, and start the process that scores CSVs.
 
     Args:
         predictor: Exported model; a call should use one thread, since requests run in parallel.
+        exported: Content of its file, for that process.
         settings: Limits and API key.
 
     Returns:
         ASGI application.
 
+    Raises:
+        KeysError: The file of the API keys can't be used.
+
     """
     jobs = JobQueue(settings.threads, settings.queue_size, settings.timeout)
-    uploads = Uploads(predictor, settings)
     key = settings.api_key
     keys = ApiKeys({ONLY_KEY: key.get_secret_value()} if key else {}, settings.api_keys_file)
+    uploads = Uploads(exported, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -156,15 +178,11 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
         if request.headers.get("content-type", "").partition(";")[0].strip() != "text/csv":
             # Browsers let pages of other sites send this type only if CORS allows it.
             raise HTTPException(415, "the body must be a CSV: Content-Type: text/csv")
-        upload, rows = await uploads.score(
+        scored, rows = await uploads.score(
             asker.client, request.stream(), request.is_disconnected, text_column
         )
         observation.texts.labels(asker.owner).inc(rows)
-        return StreamingResponse(
-            upload.read(),
-            media_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": 'attachment; filename="scored.csv"'},
-        )
+        return _ScoredResponse(scored)
 
     @guarded.get("/model")
     async def model() -> ModelResponse:
@@ -240,6 +258,11 @@ def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(QueueFullError)
     async def refuse_when_full(_: Request, error: QueueFullError) -> JSONResponse:
         return JSONResponse({"detail": "the queue is full"}, 503, {"Retry-After": "1"})
+
+    @app.exception_handler(ScorerError)
+    async def refuse_without_scorer(_: Request, error: ScorerError) -> JSONResponse:
+        detail = "the process that scores CSVs has ended; another one starts"
+        return JSONResponse({"detail": detail}, 503, {"Retry-After": "1"})
 
     @app.exception_handler(TimeoutError)
     async def report_timeout(_: Request, error: TimeoutError) -> JSONResponse:

@@ -7,6 +7,8 @@ import random
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -535,6 +537,19 @@ def test_scored_copies_that_nobody_reads_give_their_disk_space_back(
             )
 
 
+def test_a_bad_request_after_a_good_one_is_no_failure_of_the_service(
+    model_file: Path, tmp_path: Path
+) -> None:
+    body = b'{"texts": ["w1"]}'
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    good = head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    with run_service(model_file, tmp_path) as service:
+        for pipelined in (good, good + good, good * 3):
+            assert b"400 Bad Request" in send_raw(service, pipelined + b"no request\r\n\r\n")
+        assert post(service, "/predict", {"texts": ["w1"]}).status_code == 200
+        assert "Traceback" not in service.log.read_text()
+
+
 def find_scorer(service: Service) -> psutil.Process:
     (scorer,) = psutil.Process(service.process.pid).children()
     return scorer
@@ -691,6 +706,17 @@ def test_a_wrong_file_of_keys_is_an_error_in_one_line(model_file: Path, tmp_path
     assert done.exit_code == 1
     assert done.output.startswith("Error: ")
     assert "can't be read" in done.output
+
+
+def test_the_objects_of_the_libraries_are_not_searched_for_garbage(model_file: Path) -> None:
+    program = f"""
+import gc, uvicorn
+from imdb_sentiment.serving.command import serve
+uvicorn.run = lambda *_, **__: print(gc.get_freeze_count())
+serve(["--model", {str(model_file)!r}])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert int(done.stdout) > 10_000
 
 
 def test_what_was_accepted_is_answered_before_the_end(model_file: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import IO, Any
 from imdb_sentiment.serving.predictor import Predictor
 from imdb_sentiment.serving.scored_csv import CsvError, score_csv
 
-PRIORITY = 5  # niceness: requests come first
+PRIORITY = 10  # niceness: requests come first
 SPOOLED = 1 << 20  # size in bytes up to which a file stays in memory instead of on the disk
 PART = 1 << 16  # bytes that are copied at a time
 ENDED = (OSError, EOFError, pickle.UnpicklingError)  # what one end sees when the other has ended

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -532,9 +533,11 @@ def test_scored_copies_that_nobody_reads_give_their_disk_space_back(
             with socket.create_connection((host, int(port)), timeout=60) as connection:
                 connection.sendall(request)
                 assert b"HTTP/1.1 200 OK" in connection.recv(1000)  # leaves without the rest
-            wait_until(
-                lambda number=number: service.log.read_text().count('"path": "/score"') == number
-            )
+            wait_until(partial(has_logged, service, '"path": "/score"', number))
+
+
+def has_logged(service: Service, words: str, number: int) -> bool:
+    return service.log.read_text().count(words) == number
 
 
 def test_a_bad_request_after_a_good_one_is_no_failure_of_the_service(

@@ -57,6 +57,17 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         504: "The request took too long.",
     }.items()
 }
+# Links of OpenAPI, from the examples of /model to what they are examples of.
+EXAMPLE_LINKS: dict[str, Any] = {
+    "predict the examples": {
+        "operationId": "predict",
+        "requestBody": {"texts": "$response.body#/examples"},
+    },
+    "explain the first example": {
+        "operationId": "explain",
+        "requestBody": {"text": "$response.body#/examples/0"},
+    },
+}
 
 
 class _Asker(NamedTuple):
@@ -142,7 +153,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
 
     texts_to_score, text_to_explain = PredictRequest.limit(settings), ExplainRequest.limit(settings)
 
-    @guarded.post("/predict", responses=PROBLEMS)
+    @guarded.post("/predict", operation_id="predict", responses=PROBLEMS)
     async def predict(request: texts_to_score, asker: Asker) -> PredictResponse:  # type: ignore[valid-type]
         """Predict the sentiment of one or more texts."""
         texts = cast(PredictRequest, request).texts
@@ -150,7 +161,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
         observation.texts.labels(asker.owner).inc(len(texts))
         return PredictResponse(predictions=predictions)
 
-    @guarded.post("/explain", responses=PROBLEMS)
+    @guarded.post("/explain", operation_id="explain", responses=PROBLEMS)
     async def explain_text(request: text_to_explain, asker: Asker) -> ExplainResponse:  # type: ignore[valid-type]
         """Predict the sentiment of a text, and the effect of each word ("leave-one-out")."""
         text = cast(ExplainRequest, request).text
@@ -184,7 +195,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
         observation.texts.labels(asker.owner).inc(rows)
         return _ScoredResponse(scored)
 
-    @guarded.get("/model")
+    @guarded.get("/model", responses={200: {"links": EXAMPLE_LINKS}})
     async def model() -> ModelResponse:
         """Return the labels, the examples and the facts of the model."""
         return ModelResponse(

@@ -25,7 +25,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from hostile import PRIORITY, RATE, Honest, print_line
+from hostile import PRIORITY, RATE, Honest, print_line, warm_up
 from project import ROOT, describe_machine
 from service import Service, run_service
 
@@ -182,23 +182,6 @@ def send(port: int, seed: int, number: int) -> list[int]:
         while part := connection.recv(65536):
             received += part
     return [int(status) for status in STATUS.findall(received)]
-
-
-def warm_up(service: Service) -> None:
-    """Send one request of each kind, since the first ones load modules."""
-    honest = Honest("127.0.0.1", service.port)
-    for _ in range(50):
-        honest.ask(is_new=True)
-    honest.close()
-    for path, kind, body in (
-        (b"/explain", b"application/json", b'{"text": "A gem."}'),
-        (b"/score", b"text/csv", b"review\nA gem.\n" * 2000),
-    ):
-        with socket.create_connection(("127.0.0.1", service.port)) as connection:
-            head = b"POST %b HTTP/1.0\r\nHost: localhost\r\nContent-Type: %b\r\n" % (path, kind)
-            connection.sendall(head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
-            while connection.recv(65536):
-                pass
 
 
 def fuzz(service: Service, connections: int, seed: int) -> tuple[Honest, dict[int, int]]:

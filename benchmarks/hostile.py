@@ -159,11 +159,29 @@ def attack(host: str, port: int, seed: int, end: Event) -> None:
             rng.choice(ATTACKS)(connection, rng)
 
 
+def warm_up(service: Service) -> None:
+    """Send requests of each kind, since the first ones load modules and need memory for good."""
+    honest = Honest("127.0.0.1", service.port)
+    for _ in range(50):
+        honest.ask(is_new=True)
+    honest.close()
+    for path, kind, body in (
+        (b"/explain", b"application/json", b'{"text": "A gem."}'),
+        (b"/score", b"text/csv", b"review\nA gem.\n" + b"\n" * 2000),
+    ):
+        with socket.create_connection(("127.0.0.1", service.port)) as connection:
+            head = b"POST %b HTTP/1.0\r\nHost: localhost\r\nContent-Type: %b\r\n" % (path, kind)
+            connection.sendall(head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+            while connection.recv(65536):
+                pass
+
+
 def main() -> None:
     """Run the load and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--every", type=float, default=60, help="seconds per line of the table")
+    parser.add_argument("--elsewhere", action="store_true", help="attack a second service")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", type=Path, default=ROOT / "data/06_models/model.onnx")
     arguments = parser.parse_args()
@@ -171,11 +189,20 @@ def main() -> None:
     print("| seconds | p50 ms | p99 ms | failed | of | resident MiB | open files |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     failures: list[str] = []
-    with run_service(model=arguments.model) as service:
+    with contextlib.ExitStack() as stack:
+        service = stack.enter_context(run_service(model=arguments.model))
+        victim = (
+            stack.enter_context(run_service(model=arguments.model))
+            if arguments.elsewhere
+            else service
+        )
+        warm_up(service)
         host, port = "127.0.0.1", service.port
         end = multiprocessing.Event()
         attackers = [  # threads would keep the honest client waiting for Python's lock
-            multiprocessing.Process(target=attack, args=(host, port, arguments.seed + number, end))
+            multiprocessing.Process(
+                target=attack, args=(host, victim.port, arguments.seed + number, end)
+            )
             for number in range(ATTACKERS)
         ]
         honest = Honest(host, port)

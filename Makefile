@@ -2,7 +2,7 @@
 # make test     set up and run the fast tests
 # make test-all set up and run all tests; needs Chromium, PostgreSQL, curl and the internet
 # make lint     set up and check style and types
-# make lock     update requirements*.txt from pyproject.toml
+# make lock     update requirements*.txt and their SBOMs from pyproject.toml
 # make mlflow   set up and add MLflow
 # make clean    remove .venv
 
@@ -56,6 +56,7 @@ lock: $(READY)
 	$(BIN)/uv pip compile --group pyproject.toml:deployment --constraint requirements.txt \
 		--universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 		--custom-compile-command "make lock" --output-file requirements-deployment.txt
+	$(BIN)/python scripts/make_sbom.py requirements.txt requirements-mlflow.txt requirements-deployment.txt
 
 clean:
 	rm -rf .venv

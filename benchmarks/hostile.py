@@ -14,6 +14,7 @@ The clients run on the same cores as the service.
 import argparse
 import contextlib
 import multiprocessing
+import os
 import random
 import socket
 import statistics
@@ -24,11 +25,11 @@ from http.client import HTTPConnection, HTTPException
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-import psutil
 from project import ROOT, describe_machine
-from service import run_service
+from service import Service, run_service
 
 ATTACKERS = 4
+PRIORITY = 10  # niceness of the attackers
 RATE = 10  # honest requests per second
 HONEST = b'{"texts": ["A gem, truly great; the actors are superb and the plot is not."]}'
 JSON = {"Content-Type": "application/json"}
@@ -133,6 +134,10 @@ class Honest:
             fresh.close()
         self.seconds.append(time.perf_counter() - start)
 
+    def close(self) -> None:
+        """Close the kept connection."""
+        self._kept.close()
+
     def _send(self, connection: HTTPConnection) -> None:
         connection.request("POST", "/predict", HONEST, JSON)
         answer = connection.getresponse()
@@ -143,6 +148,7 @@ class Honest:
 
 def attack(host: str, port: int, seed: int, end: Event) -> None:
     """Attack from the grammar until the end."""
+    os.nice(PRIORITY)
     rng = random.Random(seed)
     while not end.is_set():
         with (
@@ -153,11 +159,29 @@ def attack(host: str, port: int, seed: int, end: Event) -> None:
             rng.choice(ATTACKS)(connection, rng)
 
 
+def warm_up(service: Service) -> None:
+    """Send requests of each kind, since the first ones load modules and need memory for good."""
+    honest = Honest("127.0.0.1", service.port)
+    for _ in range(50):
+        honest.ask(is_new=True)
+    honest.close()
+    for path, kind, body in (
+        (b"/explain", b"application/json", b'{"text": "A gem."}'),
+        (b"/score", b"text/csv", b"review\nA gem.\n" + b"\n" * 2000),
+    ):
+        with socket.create_connection(("127.0.0.1", service.port)) as connection:
+            head = b"POST %b HTTP/1.0\r\nHost: localhost\r\nContent-Type: %b\r\n" % (path, kind)
+            connection.sendall(head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+            while connection.recv(65536):
+                pass
+
+
 def main() -> None:
     """Run the load and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--every", type=float, default=60, help="seconds per line of the table")
+    parser.add_argument("--elsewhere", action="store_true", help="attack a second service")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", type=Path, default=ROOT / "data/06_models/model.onnx")
     arguments = parser.parse_args()
@@ -165,17 +189,26 @@ def main() -> None:
     print("| seconds | p50 ms | p99 ms | failed | of | resident MiB | open files |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     failures: list[str] = []
-    with run_service(model=arguments.model) as service:
-        host, port, process = "127.0.0.1", service.port, service.process
+    with contextlib.ExitStack() as stack:
+        service = stack.enter_context(run_service(model=arguments.model))
+        victim = (
+            stack.enter_context(run_service(model=arguments.model))
+            if arguments.elsewhere
+            else service
+        )
+        warm_up(service)
+        host, port = "127.0.0.1", service.port
         end = multiprocessing.Event()
         attackers = [  # threads would keep the honest client waiting for Python's lock
-            multiprocessing.Process(target=attack, args=(host, port, arguments.seed + number, end))
+            multiprocessing.Process(
+                target=attack, args=(host, victim.port, arguments.seed + number, end)
+            )
             for number in range(ATTACKERS)
         ]
         honest = Honest(host, port)
         for _ in range(50):
             honest.ask(is_new=False)
-        _print_line(0, honest, process)
+        print_line(0, honest, service)
         for attacker in attackers:
             attacker.start()
         begin = time.monotonic()
@@ -188,7 +221,7 @@ def main() -> None:
                 number += 1
                 time.sleep(1 / RATE)
             failures += honest.failures
-            _print_line(time.monotonic() - begin, honest, process)
+            print_line(time.monotonic() - begin, honest, service)
         end.set()
         for attacker in attackers:
             attacker.join()
@@ -196,17 +229,18 @@ def main() -> None:
         honest = Honest(host, port)
         for _ in range(50):
             honest.ask(is_new=False)
-        _print_line(time.monotonic() - begin, honest, process)
+        print_line(time.monotonic() - begin, honest, service)
     if failures:
         sys.exit(f"honest requests failed: {', '.join(failures[:20])}")
 
 
-def _print_line(seconds: float, honest: Honest, process: psutil.Process) -> None:
+def print_line(seconds: float, honest: Honest, service: Service) -> None:
+    """Print a line of the table."""
     cuts = statistics.quantiles([1000 * value for value in honest.seconds], n=100)
     print(
         f"| {seconds:.0f} | {cuts[49]:.1f} | {cuts[98]:.1f} | {len(honest.failures)} "
-        f"| {len(honest.seconds)} | {process.memory_info().rss / 2**20:.0f} "
-        f"| {process.num_fds()} |",
+        f"| {len(honest.seconds)} | {service.resident_mib():.0f} "
+        f"| {service.process.num_fds()} |",
         flush=True,
     )
 

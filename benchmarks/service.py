@@ -1,6 +1,7 @@
 """A running service for each measurement, and cheap connections to it."""
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -24,19 +25,21 @@ class Service:
     start_seconds: float
 
     def resident_mib(self) -> float:
-        """Return the current resident memory in MiB."""
-        return float(self.process.memory_info().rss / 2**20)
+        """Return the current resident memory in MiB, of the process and of its scorer of CSVs."""
+        processes = [self.process, *self.process.children(recursive=True)]
+        return sum(float(process.memory_info().rss / 2**20) for process in processes)
 
 
 @contextmanager
-def run_service(model: Path) -> Iterator[Service]:
+def run_service(model: Path, log: Path = Path(os.devnull)) -> Iterator[Service]:
     """Start the service and wait until it is ready; stop it at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     start = time.perf_counter()
     command = ["-m", "imdb_sentiment", "serve", "--model", str(model), "--port", str(port)]
-    process = subprocess.Popen([sys.executable, *command], stderr=subprocess.DEVNULL)
+    with log.open("wb") as errors:
+        process = subprocess.Popen([sys.executable, *command], stderr=errors)
     try:
         while True:
             try:

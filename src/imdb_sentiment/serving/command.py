@@ -1,5 +1,6 @@
 """The command `imdb-sentiment serve`."""
 
+import gc
 import logging.config
 import math
 import os
@@ -93,16 +94,22 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
     given["allowed_hosts"] += (host,)
     try:
         settings = ServiceSettings(api_key=key, **given)
-        predictor = Predictor.load(model, threads=1)
-        app = create_app(predictor, settings)
+        content = model.read_bytes()
+        predictor = Predictor(content, threads=1)
+        app = create_app(predictor, content, settings)
     except FileNotFoundError:
         raise click.ClickException(
             f"{model} does not exist: train a model with kedro run, or pass its path as --model"
         ) from None
-    except (ModelError, KeysError) as error:
+    except ModelError as error:
+        raise click.ClickException(f"{model} can't be used: {error}") from error
+    except KeysError as error:
         raise click.ClickException(str(error)) from error
-    # Requests wait for it where a thread that scores an upload has Python's lock.
+    # Requests wait for it where a thread that scores a text has Python's lock.
     sys.setswitchinterval(0.0005)  # seconds; by default ten times as long
+    # Otherwise, a flood of connections has the libraries' objects searched for garbage: 50 ms each.
+    gc.collect()
+    gc.freeze()
     logging.config.dictConfig(LOGGING)
     logging.getLogger(__name__).info("the model is %s", predictor.describe())
     uvicorn.run(

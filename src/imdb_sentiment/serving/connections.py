@@ -1,9 +1,11 @@
 """How the service treats connections, before and around the requests that they carry."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Self, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEADERS = 64 * 1024  # bytes of the first line and the headers of a request
 MAX_FIELDS = 200  # headers of a request; each takes time, however short
@@ -71,6 +73,7 @@ def make_protocol(
     class GuardedProtocol(HttpToolsProtocol):
         _headers_due: asyncio.TimerHandle | None = None
         _reader_due: asyncio.TimerHandle | None = None
+        _current: RequestResponseCycle | None = None  # the request that is being answered
         _awaits_headers = False
         _parsed = _fields = 0  # bytes and number of the complete headers of a request
         _unparsed = 0  # bytes since the parser has found a header, a part of a body or an end
@@ -97,7 +100,7 @@ def make_protocol(
             # Looking at all takes time, which a flood of connections could use up.
             number = max(1, max_connections // 20) if kind in ("idle", "new") else 1
             for other in sorted(kinds[kind], key=lambda other: other.since)[:number]:
-                other.transport.abort()
+                other._leave(other.transport.abort)
 
         def describe(self) -> str:
             """Return what the connection does."""
@@ -168,11 +171,25 @@ def make_protocol(
         def send_400_response(self, msg: str) -> None:
             if not self._are_too_large():
                 super().send_400_response(msg)
-                return
-            is_next = self.cycle is None or self.cycle.response_complete
-            if self._awaits_headers and is_next:
+            elif self._awaits_headers and (self.cycle is None or self.cycle.response_complete):
                 self.transport.write(_TOO_LARGE)
-            self.transport.close()
+            self._leave(self.transport.close)
+
+        def _leave(self, close: Callable[[], None]) -> None:
+            """Close the connection, although a request may still wait for its response."""
+            self._end_request()
+            close()
+
+        def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+            self._current = cycle
+            super()._start_asgi_task(cycle, app)
+
+        def _end_request(self) -> None:
+            # uvicorn does this for `self.cycle`, which may be a later request that still waits for
+            # its turn. Without it, the response would be written to a closed connection.
+            if self._current is not None and not self._current.response_complete:
+                self._current.disconnected = True
+                self._current.message_event.set()
 
         def pause_writing(self) -> None:
             super().pause_writing()
@@ -183,13 +200,16 @@ def make_protocol(
             super().resume_writing()
 
         def connection_lost(self, exc: Exception | None) -> None:
+            self._end_request()
             self._stop_waiting()
             self._stop_waiting_for_reader()
             super().connection_lost(exc)
 
         def _expect_headers(self) -> None:
             self._stop_waiting()
-            self._headers_due = self.loop.call_later(headers_timeout, self.transport.close)
+            self._headers_due = self.loop.call_later(
+                headers_timeout, self._leave, self.transport.close
+            )
 
         def _stop_waiting(self) -> None:
             if self._headers_due is not None:
@@ -204,7 +224,7 @@ def make_protocol(
             if self.transport.get_write_buffer_size() < left_before:
                 self._expect_reader()
             else:
-                self.transport.abort()
+                self._leave(self.transport.abort)
 
         def _stop_waiting_for_reader(self) -> None:
             if self._reader_due is not None:

@@ -39,7 +39,7 @@ def score_csv(
         predictor: Exported model.
         source: Lines of a CSV with a header.
         target: Text file to which the rows are written, in the same order, with the columns of
-            `imdb_sentiment.evaluation.probabilities` added.
+            `imdb_sentiment.evaluation.probabilities` added; it may be emptied after each chunk.
         text_column: Name of the column with the text.
         max_characters: Maximum length of a text; longer texts get no prediction.
         deadline: Time at which to stop, on the clock of `time.monotonic`.
@@ -62,7 +62,7 @@ def score_csv(
         width, place = len(header), header.index(text_column)
         added = [*prediction_columns(predictor.labels), REASON_COLUMN]
         kept = [place for place, name in enumerate(header) if name not in added]
-        writer.writerow([*(header[place] for place in kept), *added])
+        size = writer.writerow([*(header[place] for place in kept), *added])
         while chunk := list(itertools.islice(reader, ROWS_AT_A_TIME)):
             if time.monotonic() > deadline:
                 raise TimeoutError
@@ -72,9 +72,11 @@ def score_csv(
                 whole = [""] * width if len(row) > width else row + [""] * (width - len(row))
                 reason = _explain_gap(row, text, prediction, width, max_characters)
                 judged = _list_values(prediction, predictor.labels)
-                writer.writerow([*(whole[place] for place in kept), *judged, reason])
-            if target.tell() > MAX_OUTPUT:
-                raise CsvError(f"with predictions, it would be larger than {MAX_OUTPUT:,} bytes")
+                size += writer.writerow([*(whole[place] for place in kept), *judged, reason])
+            if size > MAX_OUTPUT:
+                raise CsvError(
+                    f"with predictions, it would be larger than {MAX_OUTPUT:,} characters"
+                )
             yield len(chunk)
     except csv.Error as error:
         raise CsvError(f"this is not a complete CSV: {error}") from error

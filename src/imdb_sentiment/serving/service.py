@@ -14,12 +14,15 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
 from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from imdb_sentiment import __version__
 from imdb_sentiment.serving.clients import ANONYMOUS, ONLY_KEY, ApiKeys, RateLimit
+from imdb_sentiment.serving.csv_scorer import ScorerError
 from imdb_sentiment.serving.explanation import explain
 from imdb_sentiment.serving.hosts import RequireHost
 from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError
+from imdb_sentiment.serving.json_body import JsonRequest
 from imdb_sentiment.serving.limits import BodyLimit, LimitBodies
 from imdb_sentiment.serving.observation import Observation
 from imdb_sentiment.serving.predictor import Predictor
@@ -35,7 +38,7 @@ from imdb_sentiment.serving.schemas import (
 )
 from imdb_sentiment.serving.scored_csv import CsvError
 from imdb_sentiment.serving.settings import ServiceSettings
-from imdb_sentiment.serving.upload import Uploads
+from imdb_sentiment.serving.upload import SharedFile, Uploads
 
 PAGE = Path(__file__).parent / "page"
 KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
@@ -54,6 +57,17 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         504: "The request took too long.",
     }.items()
 }
+# Links of OpenAPI, from the examples of /model to what they are examples of.
+EXAMPLE_LINKS: dict[str, Any] = {
+    "predict the examples": {
+        "operationId": "predict",
+        "requestBody": {"texts": "$response.body#/examples"},
+    },
+    "explain the first example": {
+        "operationId": "explain",
+        "requestBody": {"text": "$response.body#/examples/0"},
+    },
+}
 
 
 class _Asker(NamedTuple):
@@ -69,6 +83,22 @@ class _Asker(NamedTuple):
     owner: str
 
 
+class _ScoredResponse(StreamingResponse):
+    """A scored CSV, which is dropped when it has been sent, or can't be."""
+
+    def __init__(self, scored: SharedFile) -> None:
+        super().__init__(
+            scored.read(),
+            media_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": 'attachment; filename="scored.csv"'},
+        )
+        self._scored = scored
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._scored:
+            await super().__call__(scope, receive, send)
+
+
 def _get_asker(request: Request) -> _Asker:
     return cast(_Asker, request.state.asker)
 
@@ -76,21 +106,25 @@ def _get_asker(request: Request) -> _Asker:
 Asker = Annotated[_Asker, Depends(_get_asker)]
 
 
-def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
-    """Create the service.
+def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings) -> FastAPI:
+    """Create the service, and start the process that scores CSVs.
 
     Args:
         predictor: Exported model; a call should use one thread, since requests run in parallel.
+        exported: Content of its file, for that process.
         settings: Limits and API key.
 
     Returns:
         ASGI application.
 
+    Raises:
+        KeysError: The file of the API keys can't be used.
+
     """
     jobs = JobQueue(settings.threads, settings.queue_size, settings.timeout)
-    uploads = Uploads(predictor, settings)
     key = settings.api_key
     keys = ApiKeys({ONLY_KEY: key.get_secret_value()} if key else {}, settings.api_keys_file)
+    uploads = Uploads(exported, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -119,7 +153,7 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
 
     texts_to_score, text_to_explain = PredictRequest.limit(settings), ExplainRequest.limit(settings)
 
-    @guarded.post("/predict", responses=PROBLEMS)
+    @guarded.post("/predict", operation_id="predict", responses=PROBLEMS)
     async def predict(request: texts_to_score, asker: Asker) -> PredictResponse:  # type: ignore[valid-type]
         """Predict the sentiment of one or more texts."""
         texts = cast(PredictRequest, request).texts
@@ -127,7 +161,7 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
         observation.texts.labels(asker.owner).inc(len(texts))
         return PredictResponse(predictions=predictions)
 
-    @guarded.post("/explain", responses=PROBLEMS)
+    @guarded.post("/explain", operation_id="explain", responses=PROBLEMS)
     async def explain_text(request: text_to_explain, asker: Asker) -> ExplainResponse:  # type: ignore[valid-type]
         """Predict the sentiment of a text, and the effect of each word ("leave-one-out")."""
         text = cast(ExplainRequest, request).text
@@ -155,17 +189,13 @@ def create_app(predictor: Predictor, settings: ServiceSettings) -> FastAPI:
         if request.headers.get("content-type", "").partition(";")[0].strip() != "text/csv":
             # Browsers let pages of other sites send this type only if CORS allows it.
             raise HTTPException(415, "the body must be a CSV: Content-Type: text/csv")
-        upload, rows = await uploads.score(
+        scored, rows = await uploads.score(
             asker.client, request.stream(), request.is_disconnected, text_column
         )
         observation.texts.labels(asker.owner).inc(rows)
-        return StreamingResponse(
-            upload.read(),
-            media_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": 'attachment; filename="scored.csv"'},
-        )
+        return _ScoredResponse(scored)
 
-    @guarded.get("/model")
+    @guarded.get("/model", responses={200: {"links": EXAMPLE_LINKS}})
     async def model() -> ModelResponse:
         """Return the labels, the examples and the facts of the model."""
         return ModelResponse(
@@ -240,6 +270,11 @@ def _add_error_handlers(app: FastAPI) -> None:
     async def refuse_when_full(_: Request, error: QueueFullError) -> JSONResponse:
         return JSONResponse({"detail": "the queue is full"}, 503, {"Retry-After": "1"})
 
+    @app.exception_handler(ScorerError)
+    async def refuse_without_scorer(_: Request, error: ScorerError) -> JSONResponse:
+        detail = "the process that scores CSVs has ended; another one starts"
+        return JSONResponse({"detail": detail}, 503, {"Retry-After": "1"})
+
     @app.exception_handler(TimeoutError)
     async def report_timeout(_: Request, error: TimeoutError) -> JSONResponse:
         return JSONResponse({"detail": "no answer in time"}, 504)
@@ -254,7 +289,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
 
 def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRoute]:
-    """Return a route class that checks API key and rate, if any, before everything else."""
+    """Return a route class that checks API key and rate, if any, before the body is read."""
     rate = RateLimit(settings.rate, settings.burst) if settings.rate else None
 
     class GuardedRoute(APIRoute):
@@ -272,7 +307,7 @@ def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRou
                 if rate and (seconds := rate.spend(client)):
                     wait = {"Retry-After": str(math.ceil(seconds))}
                     raise HTTPException(429, "too many requests", wait)
-                return await handle(request)
+                return await handle(JsonRequest(request.scope, request.receive, settings.max_texts))
 
             return require_key
 

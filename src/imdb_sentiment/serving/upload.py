@@ -1,85 +1,73 @@
 """CSVs that clients have sent, and their scored copies."""
 
-import io
+import itertools
+import logging
 import tempfile
-import threading
 import time
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Self
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from imdb_sentiment.serving.job_queue import JobQueue, Shares
-from imdb_sentiment.serving.predictor import Predictor
-from imdb_sentiment.serving.scored_csv import CsvError, score_csv
+from imdb_sentiment.serving.csv_scorer import PART, SPOOLED, CsvScorer
+from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError, Shares
+from imdb_sentiment.serving.scored_csv import CsvError
 from imdb_sentiment.serving.settings import ServiceSettings
 
-SPOOLED = 1 << 20  # size in bytes up to which a file stays in memory instead of on the disk
-PART = 1 << 16  # bytes of the scored copy that are read at a time
+logger = logging.getLogger(__name__)
+
 # Uploads that are scored in turns, of all clients, and of each.
 ACTIVE, ACTIVE_PER_CLIENT = 16, 4
-# Disk space for what has arrived, as a multiple of the largest upload: of all clients, and of each.
+# Disk space for uploads and their scored copies, as a multiple of the largest upload: of all
+# clients, and of each.
 DISK, DISK_PER_CLIENT = 40, 8
 
 
-class Upload:
-    """A CSV and its scored copy, in temporary files; scored chunk by chunk, in any thread."""
+class SharedFile:
+    """A temporary file that counts as a part of its client's share of the disk.
 
-    def __init__(self) -> None:
-        self._source = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115  # see `close`
-        self._target = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115
-        # If these were dropped, they would close the files.
-        self._lines = io.TextIOWrapper(self._source, "utf-8-sig", newline="")
-        self._scored = io.TextIOWrapper(self._target, "utf-8", newline="", write_through=True)
-        self._chunks: Iterator[int] = iter(())
-        self._lock = threading.Lock()
+    Args:
+        disk: Disk space.
+        client: Whose file it is.
 
-    def write(self, part: bytes) -> None:
-        """Append a part of the CSV."""
-        self._source.write(part)
+    """
 
-    def begin(
-        self, predictor: Predictor, text_column: str, *, max_characters: int, deadline: float
-    ) -> None:
-        """Prepare the scoring of the CSV, which is complete; see `score_csv`."""
-        self._source.seek(0)
-        self._chunks = score_csv(
-            predictor,
-            self._lines,
-            self._scored,
-            text_column,
-            max_characters=max_characters,
-            deadline=deadline,
-        )
+    def __init__(self, disk: Shares, client: str) -> None:
+        self._disk = disk
+        self._client = client
+        self._size = 0
+        self.file = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115  # see `close`
 
-    def score_chunk(self) -> int | None:
-        """Score the next chunk and return its number of rows; None after the last one.
+    async def write(self, part: bytes) -> None:
+        """Append bytes.
 
         Raises:
-            CsvError: The CSV can't be scored.
-            TimeoutError: The deadline has passed.
+            QueueFullError: The disk space is used up.
 
         """
-        with self._lock:
-            try:
-                return next(self._chunks, None)
-            except UnicodeDecodeError as error:
-                raise CsvError(f"the file is not UTF-8 text: {error}") from error
+        self._disk.take(self._client, len(part))
+        self._size += len(part)
+        await run_in_threadpool(self.file.write, part)
 
-    def read(self) -> Iterator[bytes]:
-        """Yield the scored copy, and close the files at its end."""
-        try:
-            self._target.seek(0)
-            while part := self._target.read(PART):
-                yield part
-        finally:
-            self.close()
+    async def read(self) -> AsyncIterator[bytes]:
+        """Yield the content in parts."""
+        self.file.seek(0)
+        while part := await run_in_threadpool(self.file.read, PART):
+            yield part
 
     def close(self) -> None:
-        """Close the files, after the chunk that may be scored just now."""
-        with self._lock:
-            self._source.close()
-            self._target.close()
+        """Drop the file, and give its space back."""
+        self.file.close()
+        self._disk.give_back(self._client, self._size)
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class Uploads:
@@ -88,22 +76,24 @@ class Uploads:
     So a large upload does not keep others waiting until its end. It ends when its client has gone.
 
     Args:
-        predictor: Exported model.
+        model: Content of `model.onnx`.
         settings: Limits of size and time.
 
     """
 
-    def __init__(self, predictor: Predictor, settings: ServiceSettings) -> None:
-        self._predictor = predictor
+    def __init__(self, model: bytes, settings: ServiceSettings) -> None:
+        self._model = model
         self._settings = settings
+        self._numbers = itertools.count()
+        self._scorer = CsvScorer(model)
         self._turns = JobQueue(1, ACTIVE, settings.upload_timeout)
-        self._scored = Shares(ACTIVE, ACTIVE_PER_CLIENT)
+        self._active = Shares(ACTIVE, ACTIVE_PER_CLIENT)
         self._disk = Shares(DISK * settings.max_upload, DISK_PER_CLIENT * settings.max_upload)
 
     @property
     def active(self) -> int:
         """Number of uploads that are being scored."""
-        return self._scored.taken
+        return self._active.taken
 
     async def score(
         self,
@@ -111,7 +101,7 @@ class Uploads:
         parts: AsyncIterable[bytes],
         is_disconnected: Callable[[], Awaitable[bool]],
         text_column: str,
-    ) -> tuple[Upload, int]:
+    ) -> tuple[SharedFile, int]:
         """Receive a CSV and score it.
 
         Args:
@@ -121,40 +111,74 @@ class Uploads:
             text_column: Name of the column with the text.
 
         Returns:
-            The upload, to be read, and its number of rows.
+            The scored copy, to be read and closed, and its number of rows.
 
         Raises:
             QueueFullError: There are too many uploads, or too many of this client.
             CsvError: The CSV can't be scored.
             TimeoutError: It took too long.
             ClientDisconnect: The client has gone.
+            ScorerError: The process that scores CSVs has ended.
 
         """
-        upload = Upload()
-        size = rows = 0
+        scored = SharedFile(self._disk, client)
+        rows = 0
         try:
-            async for part in parts:
-                self._disk.take(client, len(part))
-                size += len(part)
-                await run_in_threadpool(upload.write, part)
-            with self._scored.hold(client):
-                upload.begin(
-                    self._predictor,
-                    text_column,
-                    max_characters=self._settings.max_characters,
-                    deadline=time.monotonic() + self._settings.upload_timeout,
-                )
-                while (n := await self._turns.run(client, upload.score_chunk)) is not None:
-                    rows += n
-                    if await is_disconnected():
-                        raise ClientDisconnect
+            with SharedFile(self._disk, client) as source:
+                async for part in parts:
+                    await source.write(part)
+                with self._active.hold(client):
+                    async with self._begin(client, source, text_column) as score_chunk:
+                        while (chunk := await score_chunk()) is not None:
+                            await self._keep(scored, chunk[1])
+                            rows += chunk[0]
+                            if await is_disconnected():
+                                raise ClientDisconnect
         except BaseException:
-            await run_in_threadpool(upload.close)
+            scored.close()
             raise
+        return scored, rows
+
+    @asynccontextmanager
+    async def _begin(
+        self, client: str, source: SharedFile, text_column: str
+    ) -> AsyncIterator[Callable[[], Awaitable[tuple[int, bytes] | None]]]:
+        """Hand a CSV over to the process that scores it, and return how to score a chunk."""
+        scorer = await self._turns.run(client, self._find_scorer)
+        number = next(self._numbers)
+        try:
+            await self._turns.run(
+                client,
+                scorer.begin,
+                number,
+                source.file,
+                text_column,
+                max_characters=self._settings.max_characters,
+                deadline=time.monotonic() + self._settings.upload_timeout,
+            )
+            source.file.close()  # the process has it, and it still counts
+            yield lambda: self._turns.run(client, scorer.score_chunk, number)
         finally:
-            self._disk.give_back(client, size)
-        return upload, rows
+            await run_in_threadpool(scorer.end, number)
+
+    def _find_scorer(self) -> CsvScorer:
+        """Return the process that scores CSVs: a new one if it has ended."""
+        if self._scorer.has_ended:
+            logger.error("the process that scores CSVs has ended: starting another one")
+            self._scorer.close()
+            self._scorer = CsvScorer(self._model)
+        return self._scorer
+
+    async def _keep(self, scored: SharedFile, part: bytes) -> None:
+        try:
+            await scored.write(part)
+        except QueueFullError:
+            raise CsvError(
+                "the scored CSV would take more disk space than this client has at present: "
+                "divide the CSV, or try again"
+            ) from None
 
     def close(self) -> None:
         """Finish the chunk that is being scored, and start no more."""
         self._turns.close()
+        self._scorer.close()

@@ -1,0 +1,72 @@
+"""The syntax of JSON bodies is counted as it arrives."""
+
+import asyncio
+import itertools
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from starlette.exceptions import HTTPException
+from starlette.types import Message
+
+from imdb_sentiment.serving.json_body import JsonRequest, SyntaxCounter
+
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+TEXT = st.text(st.sampled_from('\\"[]{},: \n\u00e9ab'))
+DOCUMENTS = st.recursive(
+    st.none() | st.integers() | TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
+)
+
+
+@given(document=DOCUMENTS, indent=st.sampled_from([None, 2]), cuts=st.lists(st.integers(0, 200)))
+@example(document="\\", indent=None, cuts=[2])
+def test_only_what_is_outside_of_strings_counts(
+    document: Any, indent: int | None, cuts: list[int]
+) -> None:
+    whole = json.dumps(document, indent=indent)
+    counter = SyntaxCounter()
+    body = whole.encode()
+    edges = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
+    for start, end in itertools.pairwise(edges):
+        counter.add(body[start:end])
+    assert counter.count == len(STRING.sub('""', whole).encode())
+
+
+def receive(*parts: bytes) -> tuple[JsonRequest, list[bytes]]:
+    left = list(parts)
+
+    async def receive_part() -> Message:
+        part = left.pop(0)
+        return {"type": "http.request", "body": part, "more_body": bool(left)}
+
+    return JsonRequest({"type": "http", "headers": []}, receive_part, max_texts=1), left
+
+
+def test_the_body_is_what_was_sent() -> None:
+    request, _ = receive(b'{"text"', b': "a \\', b'"b"}')
+
+    async def read_twice() -> tuple[Any, bytes]:
+        return await request.json(), await request.body()
+
+    parsed, body = asyncio.run(read_twice())
+    assert parsed == {"text": 'a "b'}
+    assert body == b'{"text": "a \\"b"}'
+
+
+@pytest.mark.parametrize("syntax", [b"[", b"1,", b'"",', b" "], ids=repr)
+def test_too_much_syntax_is_refused_before_the_rest_arrives(syntax: bytes) -> None:
+    request, left = receive(b'{"texts": [', syntax * 20_000, b"never read")
+    with pytest.raises(HTTPException) as raised:
+        asyncio.run(request.body())
+    assert raised.value.status_code == 422
+    assert left == [b"never read"]
+
+
+def test_a_long_text_is_not_syntax() -> None:
+    body = json.dumps({"text": '\\"[,' * 100_000}).encode()
+    request, _ = receive(body)
+    assert asyncio.run(request.body()) == body

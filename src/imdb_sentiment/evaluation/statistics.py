@@ -10,27 +10,23 @@ PRIOR_TOKENS = 1000  # weight of the prior in `compare_words`: as if so many tok
 
 
 def estimate_accuracy_interval(
-    correct: npt.NDArray[np.bool_], *, resamples: int, seed: int, confidence: float = 0.95
+    correct: npt.NDArray[np.bool_], *, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of an accuracy (Efron, 1979).
+    """Return the score interval of an accuracy (Wilson, 1927).
 
-    The mean of n zeros and ones drawn with replacement is a binomial number divided by n. Drawing
-    that number directly gives the same distribution without any resampling.
+    It has a width even where all predictions are right, or none is.
 
     Args:
         correct: Whether each prediction is right, shape (reviews,).
-        resamples: Number of draws.
-        seed: Seed of the draws.
-        confidence: Share of the draws inside the interval.
+        confidence: Probability that the interval contains the accuracy on all reviews of this kind.
 
     Returns:
         Lower and upper end of the interval.
 
     """
-    n = len(correct)
-    means = np.random.default_rng(seed).binomial(n, correct.mean(), size=resamples) / n
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+    test = scipy.stats.binomtest(int(correct.sum()), len(correct))
+    interval = test.proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def compute_metrics(
         calibration: Output of the pipeline training, with the weights of the parts.
         export_check: Output of the pipeline training.
         reviews: The labels; of two, the second is the positive class.
-        report: How intervals and calibration are estimated.
+        report: How the calibration is estimated.
 
     Returns:
         The scores of the model with the prefix `test_` (see `score_predictions`), those of its

@@ -57,6 +57,7 @@ def render(finished: tuple[Path, str], facts: dict[str, Any]) -> str:
         mistakes=[],
         disagreements=[],
         custom_examples=[],
+        doubtful_examples={},
         **load_figures(finished[0] / "data/08_reporting"),
     )
 
@@ -312,7 +313,25 @@ def test_a_review_with_a_script_stays_text(
         figure.update_traces(name=NASTY, selector={"type": "scatter"})
     other = nasty | {"baseline_sentiment": NASTY, "baseline_probability": 0.4}
     html = render_report(
-        facts=facts, mistakes=[nasty], disagreements=[other], custom_examples=[nasty], **figures
+        facts=facts,
+        mistakes=[nasty],
+        disagreements=[other],
+        custom_examples=[nasty],
+        doubtful_examples={
+            "checked": 9,
+            "doubtful": 1,
+            "first": [
+                {
+                    "row": 1,
+                    "text": NASTY,
+                    "given_label": NASTY,
+                    "likely_label": NASTY,
+                    "probability": 0.9,
+                    "score": 0.1,
+                }
+            ],
+        },
+        **figures,
     )
     path = tmp_path / "report.html"
     path.write_text(html)
@@ -322,6 +341,7 @@ def test_a_review_with_a_script_stays_text(
     assert "How good is the model trained on" in page.title()
     assert page.locator("main script:not([type])").count() == 0
     expect(page.locator("#mistakes article").first).to_contain_text(NASTY)
+    expect(page.locator("#labels article")).to_contain_text(NASTY)
     page.close()
 
 

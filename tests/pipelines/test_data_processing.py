@@ -400,7 +400,7 @@ def test_encoded_sets_know_the_group_of_each_row(
     reviews: ReviewsParameters, split: SplitParameters, tokenizer_parameters: TokenizerParameters
 ) -> None:
     grouped = split.model_copy(update={"group_column": "film"})
-    films = [f"film {number % 12}" for number in range(120)]
+    films = [f"film {number // 10}" for number in range(120)]
     rows = [(*review, film) for review, film in zip(make_reviews(120), films, strict=True)]
     cleaned = clean(rows, reviews, grouped, ("review", "sentiment", "film"))
     sets = encode_reviews([cleaned], fit_tokenizer([cleaned], tokenizer_parameters), reviews)

@@ -42,14 +42,15 @@ def divide_reviews(
             fewer rows or groups than there are folds.
 
     """
+    is_random = split.method == "random"
+    if tuning.folds == 1 or (
+        tuning.folds == "auto" and not (is_random and len(validation) < FEW_ROWS)
+    ):
+        return [(train, validation)]
     pool = train + validation
     if tuning.folds == "auto":
-        is_possible = split.method == "random" and len(validation) < FEW_ROWS
-        sets = _divide(pool, FOLDS, tuning, split) if is_possible else None
-        return sets or [(train, validation)]
-    if tuning.folds == 1:
-        return [(train, validation)]
-    if split.method != "random":
+        return _divide(pool, FOLDS, tuning, split) or [(train, validation)]
+    if not is_random:
         raise InputError(
             "tuning.folds would mix the splits that the CSV names: set it to 1, or to auto"
         )

@@ -30,7 +30,9 @@ def make_reviews(n: int, length: int, seed: int) -> EncodedReviews:
     for row, padding in zip(sequences, rng.integers(0, length, size=n), strict=True):
         row[:padding] = 0
     codes = rng.integers(0, 2, size=n, dtype=np.uint8)
-    return EncodedReviews(sequences, codes, np.arange(n), ("negative", "positive"), 5000)
+    return EncodedReviews(
+        sequences, codes, np.arange(n), ("negative", "positive"), 5000, np.zeros(n, np.uint64)
+    )
 
 
 def main() -> None:

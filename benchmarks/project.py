@@ -93,7 +93,7 @@ class Search:
 
     def measure(self, study: str, n_trials: int, parameters: str) -> Usage:
         """Run a new study to its end."""
-        common = f"tuning.study_name={study},tuning.n_trials={n_trials}"
+        common = f"tuning.study_name={study},tuning.n_trials={n_trials},tuning.folds=1"
         return self._run("tuning", f"{common},{parameters}")
 
     def _run(self, pipeline: str, parameters: str) -> Usage:

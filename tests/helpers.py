@@ -178,7 +178,9 @@ def make_encoded(n: int, n_labels: int = 2, length: int = 6, seed: int = 0) -> E
         row[: length - filled] = 0
     sequences[:, -1] = 20 + codes
     labels = ("negative", "positive", "neutral", "mixed")[:n_labels]
-    return EncodedReviews(sequences, codes, np.arange(1, n + 1), labels, VOCABULARY_SIZE)
+    return EncodedReviews(
+        sequences, codes, np.arange(1, n + 1), labels, VOCABULARY_SIZE, np.zeros(n, np.uint64)
+    )
 
 
 def make_study(evaluate_on: str = "validation", n_trials: int = 2) -> optuna.Study:

@@ -184,6 +184,22 @@ def test_every_run_leaves_a_record(copy_of_finished: Path) -> None:
     assert history["data"][0]["x"] == [1]  # the same model each time
 
 
+def test_the_report_shows_the_doubtful_labels_of_the_same_rows(copy_of_finished: Path) -> None:
+    project = copy_of_finished
+    report = project / "data/08_reporting/report.html"
+    assert "Doubtful labels" not in report.read_text("utf-8")
+    run_kedro(project, "kedro run --pipelines label_check")
+    checked = json.loads((project / "data/08_reporting/label_check.json").read_text("utf-8"))
+    doubtful = pd.read_csv(project / "data/08_reporting/doubtful_labels.csv")
+    assert (checked["checked"], checked["doubtful"]) == (301, len(doubtful))
+    assert len(pd.read_csv(project / "data/08_reporting/rows_to_label.csv")) == 0
+    run_kedro(project, "kedro run --pipelines reporting --tags page")
+    assert "<h2>Doubtful labels</h2>" in report.read_text("utf-8")
+    # To the rest of the project, nothing is out of date.
+    run_kedro(project, 'kedro run --params "reviews_file=IMDB Dataset.csv" --only-missing-outputs')
+    assert "<h2>Doubtful labels</h2>" in report.read_text("utf-8")
+
+
 FIGURES = {
     name.replace("_figure", ".json")
     for name in create_pipeline().only_nodes_with_tags("figures").all_outputs()

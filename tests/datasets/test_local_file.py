@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -11,6 +12,7 @@ from imdb_sentiment.datasets import (
     KerasModelDataset,
     LineageDataset,
     OnnxModelDataset,
+    OptionalJSONDataset,
     OptunaStorageDataset,
     PickleStreamDataset,
     RunFactsDataset,
@@ -62,9 +64,18 @@ def test_a_remote_csv_is_loaded() -> None:
         OptunaStorageDataset(filepath="study.db"),
         RunFactsDataset(),
         LineageDataset(filepath="lineage.json"),
+        OptionalJSONDataset(filepath="none.json"),
     ],
 )
 def test_what_can_only_be_loaded_refuses_to_be_saved(dataset: AbstractDataset[Any, Any]) -> None:
     assert dataset.exists()
     with pytest.raises(DatasetError, match="can only be loaded"):
         dataset.save("anything")
+
+
+def test_a_file_that_need_not_be_there_is_empty_then(tmp_path: Path) -> None:
+    path = tmp_path / "check.json"
+    dataset = OptionalJSONDataset(filepath=str(path))
+    assert dataset.load() == {}
+    path.write_text('{"first": ["größer"]}', encoding="utf-8")
+    assert dataset.load() == {"first": ["größer"]}

@@ -14,25 +14,30 @@ from imdb_sentiment.evaluation.statistics import (
 )
 
 
-@pytest.mark.parametrize(("n", "right"), [(40, 30), (400, 380), (5, 5)])
-def test_the_interval_is_that_of_resampled_reviews(n: int, right: int) -> None:
-    correct = np.arange(n) < right
-    low, high = estimate_accuracy_interval(correct, resamples=20_000, seed=1)
-    if right == n:
-        assert (low, high) == (1, 1)
-        return
-    expected = scipy.stats.bootstrap(
-        (correct,), np.mean, n_resamples=20_000, method="percentile", rng=2
-    ).confidence_interval
-    assert low == pytest.approx(expected.low, abs=1 / n)
-    assert high == pytest.approx(expected.high, abs=1 / n)
-    assert low < right / n < high
+@pytest.mark.parametrize(("n", "right"), [(40, 30), (400, 380), (5, 5), (7, 0), (40, 40), (1, 1)])
+def test_the_interval_solves_wilsons_equation(n: int, right: int) -> None:
+    share, z = right / n, scipy.stats.norm.ppf(0.975)
+    low, high = estimate_accuracy_interval(np.arange(n) < right)
+    # The ends are the accuracies that are z standard errors of their own away from the share.
+    expected = np.roots([1 + z**2 / n, -2 * share - z**2 / n, share**2])
+    np.testing.assert_allclose([low, high], np.sort(expected), atol=1e-7)
+    assert low <= share <= high
+    assert high - low > 0
+
+
+def test_the_interval_contains_the_accuracy_in_nearly_all_of_its_share_of_samples() -> None:
+    rng = np.random.default_rng(0)
+    for accuracy in (0.5, 0.9, 0.97):
+        samples = rng.random((1000, 60)) < accuracy
+        intervals = [estimate_accuracy_interval(correct) for correct in samples]
+        covered = np.mean([low <= accuracy <= high for low, high in intervals])
+        assert 0.92 <= covered <= 0.98  # of 0.95
 
 
 def test_the_interval_is_narrower_with_less_confidence() -> None:
     correct = np.arange(100) < 80
-    wide = estimate_accuracy_interval(correct, resamples=5000, seed=0)
-    narrow = estimate_accuracy_interval(correct, resamples=5000, seed=0, confidence=0.5)
+    wide = estimate_accuracy_interval(correct)
+    narrow = estimate_accuracy_interval(correct, confidence=0.5)
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
 
 

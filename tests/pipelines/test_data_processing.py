@@ -276,6 +276,7 @@ def test_unlabelled_reviews_bring_back_nothing_that_is_held_out(
     chunks = as_chunks([(text,) for text in texts], ("review",), size=7)
     found = pd.concat(clean_unlabelled_reviews(chunks, [cleaned], reviews))
     assert found["text"].tolist() == ["new one", "another"]
+    assert found["row"].tolist() == [101, 104]
     assert list(clean_unlabelled_reviews([], [cleaned], reviews)) == []
     with pytest.raises(InputError, match="unlabelled_file has no column 'review'"):
         list(clean_unlabelled_reviews(as_chunks([("a",)], ("text",)), [cleaned], reviews))
@@ -395,6 +396,22 @@ def test_the_vocabulary_comes_from_training_rows_alone(
     }
 
 
+def test_encoded_sets_know_the_group_of_each_row(
+    reviews: ReviewsParameters, split: SplitParameters, tokenizer_parameters: TokenizerParameters
+) -> None:
+    grouped = split.model_copy(update={"group_column": "film"})
+    films = [f"film {number // 10}" for number in range(120)]
+    rows = [(*review, film) for review, film in zip(make_reviews(120), films, strict=True)]
+    cleaned = clean(rows, reviews, grouped, ("review", "sentiment", "film"))
+    sets = encode_reviews([cleaned], fit_tokenizer([cleaned], tokenizer_parameters), reviews)
+    found = {
+        (films[row - 1], group)
+        for part in sets
+        for row, group in zip(part.rows.tolist(), part.groups.tolist(), strict=True)
+    }
+    assert len(found) == len({group for _, group in found}) == 12  # one group for each film
+
+
 def test_encoded_sets_hold_each_row_in_order(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
@@ -410,6 +427,7 @@ def test_encoded_sets_hold_each_row_in_order(
         expected = cleaned[cleaned["split"] == name]
         assert part.rows.tolist() == expected["row"].tolist()
         assert part.codes.tolist() == expected["code"].tolist()
+        assert len(set(part.groups)) == 1
         assert part.sequences.dtype == np.uint8
         decoded = [" ".join(words[i] for i in ids if i > 0) for ids in part.sequences.tolist()]
         known = [

@@ -84,7 +84,7 @@ def make_data(n: int = 300, n_labels: int = 2) -> Data:
     codes = np.array([labels.index(name) for name in names])
     wrong = np.random.default_rng(0).permutation(n)[: n // 5]
     codes[wrong] = (codes[wrong] + 1) % n_labels
-    frame = pd.DataFrame({"row": np.arange(1, n + 1), "text": texts, "code": codes})
+    frame = pd.DataFrame({"row": np.arange(1, n + 1), "text": texts, "code": codes, "group": ""})
     frame["split"] = ["train", "train", "train", "validation", "test"] * (n // 5)
     frame.loc[3, "text"] = "unheard of"  # a validation review without a known word
     chunks = [frame[:70], frame[70:]]

@@ -34,7 +34,8 @@ from imdb_sentiment.pipelines.tuning.nodes import (
     train_candidate,
     tune_hyperparameters,
 )
-from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet
+from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet, select_first_repeat
+from imdb_sentiment.search import make_pruner
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 RANDOM = {"name": "RandomSampler", "arguments": None}
@@ -207,7 +208,7 @@ def test_folds_depend_on_the_seed_alone(tuning: TuningParameters, split: SplitPa
     assert first != other
 
 
-@pytest.mark.parametrize(("n_rows", "folds"), [(72, 2), (4999, 2), (5000, 1)])
+@pytest.mark.parametrize(("n_rows", "folds"), [(72, 2), (1049, 2), (1050, 1)])
 def test_few_reviews_are_cross_validated(
     n_rows: int, folds: int, tuning: TuningParameters, split: SplitParameters
 ) -> None:
@@ -221,13 +222,113 @@ def test_few_reviews_are_cross_validated(
 
 @pytest.mark.parametrize("change", [{"group_column": "film"}, {"method": "column"}], ids=str)
 @pytest.mark.parametrize("folds", ["auto", 1])
-def test_groups_and_splits_of_the_csv_are_not_cross_validated(
+def test_a_single_group_and_splits_of_the_csv_are_not_cross_validated(
     folds: str | int, change: dict[str, Any], tuning: TuningParameters, split: SplitParameters
 ) -> None:
     related = split.model_copy(update=change)
     ((learnt, held_out),) = divide(TRAIN, VALIDATION, tuning, related, folds=folds)
     assert learnt is TRAIN
     assert held_out is VALIDATION
+
+
+@pytest.mark.parametrize("folds", ["auto", 3])
+def test_folds_never_divide_a_group(
+    folds: str | int, tuning: TuningParameters, split: SplitParameters
+) -> None:
+    films = np.random.default_rng(0).integers(12, size=len(POOL)).astype(np.uint64)
+    train, validation = (replace(part, groups=films[part.rows - 1]) for part in (TRAIN, VALIDATION))
+    related = split.model_copy(update={"group_column": "film"})
+    sets = divide(train, validation, tuning, related, folds=folds, fold_repeats=2)
+    assert len(sets) == 2 * (2 if folds == "auto" else 3)
+    for learnt, held_out in sets:
+        assert not set(learnt.groups) & set(held_out.groups)
+        assert set(learnt.rows) | set(held_out.rows) == set(POOL.rows)
+        for part in (learnt, held_out):
+            assert part.groups.tolist() == films[part.rows - 1].tolist()
+
+
+def test_each_repeat_divides_the_reviews_anew(
+    tuning: TuningParameters, split: SplitParameters
+) -> None:
+    sets = divide(TRAIN, VALIDATION, tuning, split, folds=3, fold_repeats=2)
+    scored = [set(held_out.rows.tolist()) for _, held_out in sets]
+    assert len(scored) == 6
+    for repeat in (scored[:3], scored[3:]):
+        assert set.union(*repeat) == set(POOL.rows)
+        assert sum(map(len, repeat)) == len(POOL)
+    assert not [rows for rows in scored[:3] if rows in scored[3:]]
+    once = divide(TRAIN, VALIDATION, tuning, split, folds=3)
+    assert [part.rows.tolist() for _, part in once] == [
+        part.rows.tolist() for _, part in select_first_repeat(sets)
+    ]
+    assert select_first_repeat(once) == once
+
+
+def test_a_trial_with_repeats_is_worth_the_mean_of_all_and_keeps_one_logit_per_review(
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeds = []
+
+    def train_and_note(*arguments: Any, **options: Any) -> Any:
+        seeds.append(arguments[2])
+        return train_at_once(arguments[0], arguments[1])
+
+    replace_training(monkeypatch, train_and_note)
+    sets = divide(TRAIN, VALIDATION, tuning, split, folds=2, fold_repeats=3)
+    trial, best, held_out = tune_once(one_epoch, tuning, sets)
+    assert seeds == [tuning.seed + repeat for repeat in (0, 0, 1, 1, 2, 2)]
+    hits = [
+        (score_at_once(best, part.sequences)[:, 0] > 0) == part.codes.astype(bool)
+        for _, part in sets
+    ]
+    assert trial.value == np.concatenate(hits).mean()
+    assert len(trial.intermediate_values) == 6
+    assert sorted(held_out.rows) == sorted(POOL.rows)
+    assert len(held_out.logits) == len(POOL)
+
+
+def test_wilcoxons_pruner_compares_fold_by_fold(
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trained = []
+
+    def train_and_count(*arguments: Any, **options: Any) -> Any:
+        trained.append(arguments[0])
+        return train_at_once(arguments[0], arguments[1])
+
+    replace_training(monkeypatch, train_and_count)
+    chosen = TuningParameters(
+        **tuning.model_dump() | {"pruner": {"name": "WilcoxonPruner", "arguments": {}}}
+    )
+    sets = divide(TRAIN, VALIDATION, chosen, split, folds=2, fold_repeats=4)
+    study = optuna.create_study(
+        direction="maximize", pruner=make_pruner(**chosen.pruner.model_dump())
+    )
+    data = (sets, NO_VECTORS, ())
+
+    def train(dropout_rate: float) -> float:
+        candidate = one_epoch.model_copy(update={"dropout_rate": dropout_rate})
+        return train_candidate(trial, data, candidate, chosen, **BY_ACCURACY)
+
+    trial = study.ask()
+    study.tell(trial, train(0.5))
+    by_fold = list(study.trials[0].intermediate_values.values())
+    assert len(by_fold) == 8
+    sizes = [len(held_out) for _, held_out in sets]
+    assert np.average(by_fold, weights=sizes) == pytest.approx(study.trials[0].value)
+    trained.clear()
+    trial = study.ask()
+    with pytest.raises(optuna.TrialPruned, match="after fold 4"):  # 1/16 is the first p below 0.1
+        train(0.8)
+    assert len(trained) == 4
+    trial = study.ask()
+    assert train(0.3) == 1  # a better one is not ended
 
 
 def test_a_label_needs_a_row_for_every_fold(
@@ -873,7 +974,7 @@ def test_the_pipeline_tunes_without_the_test_set(
 
 
 @pytest.mark.parametrize("change", [{"group_column": "film"}, {"method": "column"}], ids=str)
-def test_folds_that_would_divide_groups_are_refused_before_any_trial(
+def test_folds_that_are_not_possible_are_refused_before_any_trial(
     change: dict[str, Any],
     tmp_path: Path,
     one_epoch: Hyperparameters,
@@ -881,7 +982,7 @@ def test_folds_that_would_divide_groups_are_refused_before_any_trial(
     split: SplitParameters,
 ) -> None:
     two = tuning.model_copy(update={"folds": 2})
-    with pytest.raises(InputError, match=r"tuning\.folds would divide .*: set it to 1, or to auto"):
+    with pytest.raises(InputError, match=r"tuning\.folds .*: set it to .*, or to auto"):
         run_pipeline(tmp_path, one_epoch, two, split.model_copy(update=change))
     storage = OptunaStorageDataset(filepath=str(tmp_path / "study.db")).load()
     assert storage.get_all_studies() == []

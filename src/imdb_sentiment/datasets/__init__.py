@@ -10,6 +10,7 @@ from imdb_sentiment.datasets.lineage import LineageDataset
 from imdb_sentiment.datasets.local_files import (
     KerasModelDataset,
     OnnxModelDataset,
+    OptionalJSONDataset,
     PickleStreamDataset,
     TokenizerDataset,
     TypedJSONDataset,
@@ -24,6 +25,7 @@ __all__ = [
     "KerasModelDataset",
     "LineageDataset",
     "OnnxModelDataset",
+    "OptionalJSONDataset",
     "OptunaStorageDataset",
     "PickleStreamDataset",
     "RunFactsDataset",

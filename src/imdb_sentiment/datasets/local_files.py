@@ -12,7 +12,12 @@ from kedro_datasets._typing import JSONPreview, TablePreview
 from pydantic import BaseModel, ValidationError
 from tokenizers import Tokenizer
 
-from imdb_sentiment.datasets.base import LocalFileDataset, Stream
+from imdb_sentiment.datasets.base import (
+    LoadOnlyDataset,
+    LocalFileDataset,
+    Stream,
+    require_local,
+)
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 
@@ -92,6 +97,30 @@ class PickleStreamDataset(LocalFileDataset):
         with path.open("wb") as file:
             for chunk in data:
                 pickle.dump(chunk, file, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+class OptionalJSONDataset(LoadOnlyDataset[dict[str, Any]]):
+    """A JSON file of a pipeline that need not have run; nodes decide whether it is still true.
+
+    Args:
+        filepath: Local path of the file.
+        metadata: Metadata for plugins; ignored by Kedro.
+
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = require_local(filepath)
+        self.metadata = metadata
+
+    def load(self) -> dict[str, Any]:
+        """Return the content of the file; nothing without a file."""
+        if not self._filepath.is_file():
+            return {}
+        content: dict[str, Any] = json.loads(self._filepath.read_text(encoding="utf-8"))
+        return content
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
 
 
 class TypedJSONDataset(LocalFileDataset):

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import scipy.stats
 from sklearn import metrics
 
 from imdb_sentiment.evaluation.calibration import measure_calibration
@@ -36,11 +35,11 @@ def score_predictions(
             `probability_LABEL` for each label.
         labels: Names of the labels in the order of their codes; of two, the second is the positive
             class.
-        report: How the interval and the calibration are estimated.
+        report: How the calibration is estimated.
         are_ordered: Whether the order of the labels means something.
 
     Returns:
-        `accuracy` with the ends of its 95% interval (`accuracy_low`, `accuracy_high`),
+        `accuracy` with the ends of its 95% interval by Wilson (`accuracy_low`, `accuracy_high`),
         `balanced_accuracy`, `precision`, `recall`, `f1`, `f1_macro`, `roc_auc`, `log_loss` (natural
         logarithm) and `calibration_error`. With more than two labels precision, recall, F1 and ROC
         AUC (one label against the rest) are macro-averaged. For labels in an order also
@@ -58,9 +57,7 @@ def score_predictions(
     roc_auc = metrics.roc_auc_score(
         truth, probabilities[:, 1] if binary else probabilities, multi_class="ovr", labels=codes
     )
-    low, high = estimate_accuracy_interval(
-        predicted == truth, resamples=report.resamples, seed=report.seed
-    )
+    low, high = estimate_accuracy_interval(predicted == truth)
     calibration = measure_calibration(probabilities, truth, report.calibration_bins)
 
     def measure(name: MetricName) -> float:
@@ -162,13 +159,10 @@ def tabulate_accuracy_by_group(
         `low` and `high`.
 
     """
-    counts = pd.Series(correct).groupby(groups).agg(["sum", "count"])
-    intervals = [
-        scipy.stats.binomtest(int(hits), int(n)).proportion_ci(method="wilson")
-        for hits, n in counts.itertuples(index=False)
-    ]
-    accuracy = counts["sum"] / counts["count"]
-    return pd.DataFrame(intervals, index=counts.index).assign(accuracy=accuracy)
+    grouped = pd.Series(correct).groupby(groups)
+    intervals = [estimate_accuracy_interval(part.to_numpy()) for _, part in grouped]
+    accuracy = grouped.mean()
+    return pd.DataFrame(intervals, accuracy.index, ["low", "high"]).assign(accuracy=accuracy)
 
 
 def tabulate_accuracy_by_coverage(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from imdb_sentiment.parameters.data_processing import (
     normalise_label,
 )
 from imdb_sentiment.parameters.inference import InferenceParameters
+from imdb_sentiment.parameters.label_check import LabelCheckParameters
 from imdb_sentiment.parameters.reporting import CustomReviewsParameters, ReportParameters
 from imdb_sentiment.parameters.training import (
     BaselineParameters,
@@ -31,6 +32,7 @@ __all__ = [
     "DecisionTarget",
     "Hyperparameters",
     "InferenceParameters",
+    "LabelCheckParameters",
     "LanguageModelParameters",
     "MetricName",
     "NgramsParameters",

@@ -212,8 +212,10 @@ class TuningParameters(Parameters):
         pruner: Class that ends unpromising trials after an epoch.
         folds: Number of folds of a cross-validation on the training and validation rows: each
             fold is scored by a network that has learnt from the others. 1 to score the validation
-            rows alone. `auto` for two folds if there are fewer than 5,000 rows, since few
-            validation rows can't tell two trials apart.
+            rows alone. `auto` for two folds if there are fewer than 1,000 validation rows, which
+            can't tell two trials apart. Groups of rows are not divided.
+        fold_repeats: Number of times that the rows are divided into folds anew, each time with
+            another seed of the training too; a trial trains this many times as many networks.
         evaluate_on: Rows that trials are scored on. With `test`, as in many tutorials, the test set
             takes part in choosing the model, so the test accuracy is too high.
         seed: Seed of the sampler, and of the training in every trial.
@@ -236,6 +238,7 @@ class TuningParameters(Parameters):
     sampler: OptunaClass
     pruner: OptunaClass
     folds: Literal["auto"] | Annotated[int, Field(ge=1)]
+    fold_repeats: Annotated[int, Field(ge=1)]
     evaluate_on: Literal["validation", "test"]
     seed: int
     search_space: dict[str, Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]]

@@ -29,6 +29,8 @@ class EncodedReviews:
         rows: Row number of each review in the CSV, shape (reviews,), dtype int64.
         labels: Names of the labels in the order of their codes.
         vocabulary_size: Number of token ids, including padding and the unknown word.
+        groups: Hash of the group of each review, shape (reviews,), dtype uint64; equal for all if
+            the CSV has no groups.
 
     """
 
@@ -37,6 +39,7 @@ class EncodedReviews:
     rows: npt.NDArray[np.int64]
     labels: tuple[str, ...]
     vocabulary_size: int
+    groups: npt.NDArray[np.uint64]
 
     @property
     def lengths(self) -> npt.NDArray[np.intp]:
@@ -69,6 +72,7 @@ class EncodedReviews:
             rows=np.concatenate([self.rows, other.rows]),
             labels=self.labels,
             vocabulary_size=self.vocabulary_size,
+            groups=np.concatenate([self.groups, other.groups]),
         )
 
     def take(self, indices: npt.NDArray[np.intp]) -> Self:
@@ -83,6 +87,7 @@ class EncodedReviews:
             sequences=self.sequences[indices],
             codes=self.codes[indices],
             rows=self.rows[indices],
+            groups=self.groups[indices],
         )
 
     def fingerprint(self) -> str:

@@ -91,6 +91,7 @@ def test_the_pipeline_makes_every_report(
                 filepath=str(tmp_path / "metrics.json"), dataset="json.JSONDataset"
             ),
             "run_record@all": MemoryDataset({}),
+            "last_label_check": MemoryDataset({}),
             "parameters": MemoryDataset({**base_parameters(), "reviews": reviews}),
             "params:reviews": MemoryDataset(reviews),
             "params:custom_reviews": MemoryDataset(custom),

@@ -57,6 +57,7 @@ def render(finished: tuple[Path, str], facts: dict[str, Any]) -> str:
         mistakes=[],
         disagreements=[],
         custom_examples=[],
+        doubtful_examples={},
         **load_figures(finished[0] / "data/08_reporting"),
     )
 
@@ -79,14 +80,11 @@ def test_words_are_marked_even_where_the_model_is_as_good_as_certain() -> None:
 
 
 def test_a_page_without_any_example_says_so(finished: tuple[Path, str]) -> None:
-    facts = load_facts(
-        finished, test_set_unseen_in_tuning=False, test_accuracy_low=1.0, test_accuracy_high=1.0
-    )
+    facts = load_facts(finished, test_set_unseen_in_tuning=False)
     html = render(finished, facts)
     assert html.count("There are none.") == 2
     assert "They agree on all test reviews." in html
     assert "these accuracies are too optimistic" in html
-    assert "An interval without width" in html
     assert "The first 0 of 10." in html
 
 
@@ -377,7 +375,25 @@ def test_a_review_with_a_script_stays_text(
         figure.update_traces(name=NASTY, selector={"type": "scatter"})
     other = nasty | {"baseline_sentiment": NASTY, "baseline_probability": 0.4}
     html = render_report(
-        facts=facts, mistakes=[nasty], disagreements=[other], custom_examples=[nasty], **figures
+        facts=facts,
+        mistakes=[nasty],
+        disagreements=[other],
+        custom_examples=[nasty],
+        doubtful_examples={
+            "checked": 9,
+            "doubtful": 1,
+            "first": [
+                {
+                    "row": 1,
+                    "text": NASTY,
+                    "given_label": NASTY,
+                    "likely_label": NASTY,
+                    "probability": 0.9,
+                    "score": 0.1,
+                }
+            ],
+        },
+        **figures,
     )
     path = tmp_path / "report.html"
     path.write_text(html)
@@ -387,6 +403,7 @@ def test_a_review_with_a_script_stays_text(
     assert "How good is the model trained on" in page.title()
     assert page.locator("main script:not([type])").count() == 0
     expect(page.locator("#mistakes article").first).to_contain_text(NASTY)
+    expect(page.locator("#labels article")).to_contain_text(NASTY)
     page.close()
 
 

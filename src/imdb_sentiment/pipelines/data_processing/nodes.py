@@ -156,7 +156,8 @@ def split_reviews(
         split: How to split.
 
     Returns:
-        Chunks with the columns `row` (int64), `text`, `code` (int64) and `split`.
+        Chunks with the columns `row` (int64), `text`, `code` (int64), `group` (empty unless the CSV
+        has groups) and `split`.
 
     Raises:
         InputError: Too many rows were rejected, or too few are left to split.
@@ -185,7 +186,7 @@ def _add_splits(
 ) -> Iterator[pd.DataFrame]:
     names = np.array(SPLITS, dtype=object)
     for chunk in checked_reviews:
-        accepted = select_accepted(chunk)[["row", "text", "code"]]
+        accepted = select_accepted(chunk)[["row", "text", "code", "group"]]
         numbers, assigned = np.split(assigned, [len(accepted)])
         yield accepted.assign(split=names[numbers]).reset_index(drop=True)
 
@@ -260,7 +261,7 @@ def clean_unlabelled_reviews(
         reviews: Name of the text column.
 
     Returns:
-        Chunks with the column `text`: distinct texts, none of them empty.
+        Chunks with the columns `row` (int64) and `text`: distinct texts, none of them empty.
 
     Raises:
         InputError: The text column is missing; raised with the first chunk.
@@ -273,14 +274,15 @@ def clean_unlabelled_reviews(
         require_column(reviews.text_column, names, "unlabelled_file", "reviews.text_column")
         if not seen:  # read only now: without unlabelled reviews, there is no need
             seen.update(hash_text(text) for labelled in clean_reviews for text in labelled["text"])
-        texts = []
-        for text in map(clean_text, chunk.loc[chunk["_malformed"] == "", reviews.text_column]):
+        cleaned = chunk.loc[chunk["_malformed"] == "", reviews.text_column].map(clean_text)
+        is_new = []
+        for text in cleaned:
             key = hash_text(text)
-            if text and key not in seen:
-                seen.add(key)
-                texts.append(text)
-        logger.info("%d of %d unlabelled reviews are new", len(texts), len(chunk))
-        return pd.DataFrame({"text": texts}, dtype="str")
+            is_new.append(bool(text) and key not in seen)
+            seen.add(key)
+        new = cleaned[is_new]
+        logger.info("%d of %d unlabelled reviews are new", len(new), len(chunk))
+        return pd.DataFrame({"row": new.index.to_numpy(np.int64), "text": new.to_numpy("str")})
 
     return map(select_new, unlabelled_reviews)
 
@@ -387,17 +389,20 @@ def encode_reviews(
             rows=np.empty(sizes[name], np.int64),
             labels=reviews.labels,
             vocabulary_size=tokenizer.get_vocab_size(),
+            groups=np.empty(sizes[name], np.uint64),
         )
         for name in SPLITS
     }
     filled = dict.fromkeys(SPLITS, 0)
     for chunk in clean_reviews:
         sequences = encoder.encode(chunk["text"].tolist())
+        groups = np.array([hash_text(group) for group in chunk["group"]], np.uint64)
         for name, encoded in sets.items():
             chosen = (chunk["split"] == name).to_numpy()
             place = slice(filled[name], filled[name] + int(chosen.sum()))
             encoded.sequences[place] = sequences[chosen]
             encoded.codes[place] = chunk["code"].to_numpy()[chosen]
             encoded.rows[place] = chunk["row"].to_numpy()[chosen]
+            encoded.groups[place] = groups[chosen]
             filled[name] = place.stop
     return sets["train"], sets["validation"], sets["test"]

@@ -167,7 +167,16 @@ def _write_page() -> list[Node]:
     texts = {name: name for name in ("facts", "mistakes", "disagreements", "custom_examples")}
     figures = {figure.removesuffix("_figure"): figure for figure in map(_name_figure, _FIGURES)}
     return [
-        _node(page.render_report, texts | figures, "report"),
+        _node(
+            examples.select_doubtful_labels,
+            ["last_label_check", "clean_reviews", "params:report"],
+            "doubtful_examples",
+        ),
+        _node(
+            page.render_report,
+            {**texts, "doubtful_examples": "doubtful_examples", **figures},
+            "report",
+        ),
         _node(page.write_model_card, "facts", "model_card"),
         _node(
             page.summarise_run, ["facts", "custom_predictions", "params:custom_reviews"], "summary"

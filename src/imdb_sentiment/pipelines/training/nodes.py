@@ -48,7 +48,7 @@ from imdb_sentiment.parameters import (
     TrainingParameters,
     TuningParameters,
 )
-from imdb_sentiment.pipelines.tuning.protocol import divide_reviews
+from imdb_sentiment.pipelines.tuning.protocol import divide_reviews, select_first_repeat
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
@@ -136,7 +136,7 @@ def fit_ngrams(
     if tuning.evaluate_on == "test":
         return model, nothing
     label_weights = compute_label_weights(training.class_weight, training_set.codes, train.labels)
-    held_out = divide_reviews(train, validation, tuning, split)
+    held_out = select_first_repeat(divide_reviews(train, validation, tuning, split))
     rows = np.concatenate([scored.rows for _, scored in held_out])
     codes = np.concatenate([scored.codes for _, scored in held_out])
 

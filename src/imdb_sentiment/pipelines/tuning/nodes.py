@@ -35,7 +35,12 @@ from imdb_sentiment.parameters import (
     SplitParameters,
     TuningParameters,
 )
-from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet, count_folds, divide_reviews
+from imdb_sentiment.pipelines.tuning.protocol import (
+    HeldOutSet,
+    count_folds,
+    divide_reviews,
+    select_first_repeat,
+)
 from imdb_sentiment.search import (
     RETRIED_TRIAL,
     SharedStudy,
@@ -80,7 +85,7 @@ def hold_out_reviews(
         Pairs of reviews to learn from and others to score on; several with cross-validation.
 
     Raises:
-        InputError: Cross-validation is asked for, but would divide groups of rows.
+        InputError: Cross-validation is asked for, but is not possible: see `divide_reviews`.
 
     """
     if tuning.evaluate_on == "test":
@@ -235,6 +240,9 @@ def train_candidate(
             _report(trial, figures[f"val_{metric.name}"], epoch, f"pruned after epoch {epoch}")
 
     candidate = _override(hyperparameters, trial.params)
+    # WilcoxonPruner compares trials fold by fold, other pruners by what they have reached so far.
+    is_by_fold = tuning.pruner.name == "WilcoxonPruner"
+    folds = len(select_first_repeat(held_out_sets))
     scored: list[Logits] = []
     codes: list[npt.NDArray[np.unsignedinteger]] = []
     with _freeing_memory():
@@ -244,7 +252,7 @@ def train_candidate(
             model, _ = train_model(
                 learnt,
                 candidate,
-                tuning.seed,
+                tuning.seed + (fold - 1) // folds,  # each repeat has a seed of its own
                 held_out if is_watched else None,
                 report_epoch,
                 word_vectors=word_vectors,
@@ -254,8 +262,7 @@ def train_candidate(
             )
             scored.append(score_logits(model, held_out.sequences))
             codes.append(held_out.codes)
-            logits = np.concatenate(scored)
-            value = metric.measure(np.concatenate(codes), to_probabilities(logits))
+            value = _measure(metric, scored, codes)
             if len(held_out_sets) > 1:
                 logger.info(
                     "Trial %d, fold %d of %d: %s %.4f so far",
@@ -265,10 +272,18 @@ def train_candidate(
                     metric.title,
                     value,
                 )
-                _report(trial, value, fold, f"pruned after fold {fold}")
+                alone = _measure(metric, scored[-1:], codes[-1:]) if is_by_fold else value
+                _report(trial, alone, fold, f"pruned after fold {fold}")
+    logits = np.concatenate(scored[:folds])  # one for each review
     if (np.abs(logits) < np.finfo(np.float16).max).all():  # else the network has diverged
         trial.set_user_attr(HELD_OUT_LOGITS, _encode_logits(logits))
     return value
+
+
+def _measure(
+    metric: Metric, scored: list[Logits], codes: list[npt.NDArray[np.unsignedinteger]]
+) -> float:
+    return metric.measure(np.concatenate(codes), to_probabilities(np.concatenate(scored)))
 
 
 @contextmanager
@@ -297,7 +312,7 @@ def _encode_logits(logits: Logits) -> str:
 
 def _read_logits(trial: optuna.trial.FrozenTrial, held_out_sets: list[HeldOutSet]) -> HeldOutLogits:
     """Return what `_encode_logits` has stored in a trial; nothing if the network diverged."""
-    rows = np.concatenate([held_out.rows for _, held_out in held_out_sets])
+    rows = np.concatenate([scored.rows for _, scored in select_first_repeat(held_out_sets)])
     outputs = count_outputs(len(held_out_sets[0][0].labels))
     if HELD_OUT_LOGITS not in trial.user_attrs:
         return HeldOutLogits(rows[:0], np.zeros((0, outputs)))

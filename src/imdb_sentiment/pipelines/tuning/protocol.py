@@ -1,14 +1,16 @@
 """Which reviews a trial learns from, and which it is scored on."""
 
+import warnings
+
 import numpy as np
 import optuna
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import SplitParameters, TuningParameters
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
-FEW_ROWS = 5000  # with fewer rows to learn from, `auto` chooses cross-validation
+FEW_ROWS = 1000  # with fewer validation rows, `auto` chooses cross-validation
 FOLDS = 2  # of that cross-validation
 
 # Reviews to learn from, and others to score on.
@@ -26,43 +28,78 @@ def divide_reviews(
     Args:
         train: Training reviews.
         validation: Validation reviews.
-        tuning: Number of folds, and the seed of their division.
-        split: Whether the rows have groups or splits of their own, which folds would ignore.
+        tuning: Number of folds and of their repeats, and the seed of their division.
+        split: Whether the rows have groups, which are not divided, or splits of their own, which
+            folds would ignore.
 
     Returns:
-        With one fold, the training and the validation reviews. With several, one pair per fold:
-        both sets together are divided into folds with the same mix of labels, and each fold is
-        scored once.
+        With one fold, the training and the validation reviews. With several, one pair per fold and
+        repeat: both sets together are divided into folds with the same mix of labels, as far as
+        groups allow, and each fold is scored once per repeat.
 
     Raises:
-        InputError: Several folds are asked for, but the rows have groups or their own splits, or a
-            label has fewer rows than there are folds.
+        InputError: Several folds are asked for, but the rows have their own splits, or a label has
+            fewer rows or groups than there are folds.
 
     """
-    are_random = split.method == "random" and split.group_column is None
-    folds = tuning.folds
-    if folds == "auto":
-        folds = FOLDS if are_random and len(train) + len(validation) < FEW_ROWS else 1
-    if folds == 1:
+    is_random = split.method == "random"
+    if tuning.folds == 1 or (
+        tuning.folds == "auto" and not (is_random and len(validation) < FEW_ROWS)
+    ):
         return [(train, validation)]
-    if not are_random:
-        raise InputError(
-            "tuning.folds would divide the groups of split.group_column, or mix the splits that "
-            "the CSV names: set it to 1, or to auto"
-        )
     pool = train + validation
-    codes, counts = np.unique(pool.codes, return_counts=True)
-    rarest = counts.argmin()
-    if counts[rarest] < folds:
+    if tuning.folds == "auto":
+        return _divide(pool, FOLDS, tuning, split) or [(train, validation)]
+    if not is_random:
         raise InputError(
-            f"tuning.folds is {folds}, but only {counts[rarest]} training and validation rows have "
-            f"{pool.labels[codes[rarest]]!r}: set it to a smaller number, or to auto"
+            "tuning.folds would mix the splits that the CSV names: set it to 1, or to auto"
         )
-    dividing = StratifiedKFold(folds, shuffle=True, random_state=tuning.seed)
-    return [
-        (pool.take(learnt), pool.take(held_out))
-        for learnt, held_out in dividing.split(pool.sequences, pool.codes)
-    ]
+    sets = _divide(pool, tuning.folds, tuning, split)
+    if sets is None:
+        codes, counts = np.unique(pool.codes, return_counts=True)
+        rarest = counts.argmin()
+        what = f"only {counts[rarest]} training and validation rows have"
+        if split.group_column:
+            what = "a fold of whole groups would need all rows of"
+        raise InputError(
+            f"tuning.folds is {tuning.folds}, but {what} {pool.labels[codes[rarest]]!r}: set it to "
+            "a smaller number, or to auto"
+        )
+    return sets
+
+
+def _divide(
+    pool: EncodedReviews, folds: int, tuning: TuningParameters, split: SplitParameters
+) -> list[HeldOutSet] | None:
+    """Return one pair per fold and repeat, or None if a label would be missing in one."""
+    kind = StratifiedGroupKFold if split.group_column else StratifiedKFold
+    groups = pool.groups if split.group_column else None
+    n_labels = len(np.unique(pool.codes))
+    sets = []
+    for repeat in range(tuning.fold_repeats):
+        dividing = kind(folds, shuffle=True, random_state=tuning.seed + repeat)
+        try:
+            with warnings.catch_warnings(action="ignore"):  # of labels with too few rows
+                places = list(dividing.split(pool.sequences, pool.codes, groups))
+        except ValueError:  # too few rows of every label, or too few groups
+            return None
+        for learnt, held_out in places:
+            # Not divided, a group may be the only one of a fold with a label.
+            parts = (learnt,) if split.group_column else (learnt, held_out)
+            if any(len(np.unique(pool.codes[part])) < n_labels for part in parts):
+                return None
+            sets.append((pool.take(learnt), pool.take(held_out)))
+    return sets
+
+
+def select_first_repeat(held_out_sets: list[HeldOutSet]) -> list[HeldOutSet]:
+    """Return the leading pairs in which each review is scored at most once."""
+    seen: set[int] = set()
+    for number, (_, held_out) in enumerate(held_out_sets):
+        if not seen.isdisjoint(rows := held_out.rows.tolist()):
+            return held_out_sets[:number]
+        seen.update(rows)
+    return held_out_sets
 
 
 def name_metric(study: optuna.Study) -> str:
@@ -78,8 +115,8 @@ def count_folds(study: optuna.Study) -> int:
         study: A study of `tune_hyperparameters`.
 
     Returns:
-        The number of folds, whose values are a trial's intermediate values; 1 without
-        cross-validation, when these are the values of the epochs.
+        The number of folds, those of all repeats, whose values are a trial's intermediate values; 1
+        without cross-validation, when these are the values of the epochs.
 
     """
     folds: int = study.user_attrs.get("protocol", {}).get("folds", 1)

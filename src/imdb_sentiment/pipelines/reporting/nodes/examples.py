@@ -1,5 +1,6 @@
 """Examples for the page: single reviews, with the effect of each word on the prediction."""
 
+from collections.abc import Iterable
 from dataclasses import astuple
 from typing import Any
 
@@ -7,6 +8,7 @@ import pandas as pd
 
 from imdb_sentiment.evaluation.predictions import align_rows, choose_texts, is_correct
 from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters
+from imdb_sentiment.pipelines.label_check.nodes import fingerprint_reviews
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.serving.explanation import explain, explain_cleaned
 
@@ -102,6 +104,30 @@ def explain_custom_reviews(
             }
         )
     return examples
+
+
+def select_doubtful_labels(
+    last_label_check: dict[str, Any],
+    clean_reviews: Iterable[pd.DataFrame],
+    report: ReportParameters,
+) -> dict[str, Any]:
+    """Select the most doubtful labels, if they were found in the same reviews.
+
+    Args:
+        last_label_check: Output of the pipeline label_check; empty if it has never run.
+        clean_reviews: Chunks with `row`, `text` and `code`.
+        report: Number of examples.
+
+    Returns:
+        `checked` and `doubtful`, the numbers of labels, and the `first` of these; empty if there is
+        no check of these reviews.
+
+    """
+    if not last_label_check or (
+        last_label_check["reviews_sha256"] != fingerprint_reviews(clean_reviews)
+    ):
+        return {}
+    return {**last_label_check, "first": last_label_check["first"][: report.examples]}
 
 
 def _explain_test_reviews(

@@ -29,6 +29,7 @@ def render_report(
     mistakes: list[Example],
     disagreements: list[Example],
     custom_examples: list[Example],
+    doubtful_examples: dict[str, Any],
     **figures: go.Figure,
 ) -> str:
     """Write the report as one page, which needs no network and no other file.
@@ -38,6 +39,7 @@ def render_report(
         mistakes: Output of `explain_mistakes`.
         disagreements: Output of `explain_disagreements`.
         custom_examples: Output of `explain_custom_reviews`.
+        doubtful_examples: Output of `select_doubtful_labels`.
         **figures: The figures, by the names that the template uses.
 
     Returns:
@@ -50,6 +52,7 @@ def render_report(
         mistakes=mistakes,
         disagreements=disagreements,
         custom_examples=custom_examples,
+        doubtful=doubtful_examples,
         figures={name: _embed(figure) for name, figure in figures.items()},
         plotlyjs=Markup(get_plotlyjs()),  # the library's own script
     )

@@ -161,7 +161,7 @@ def compute_metrics(
         export_check: Output of the pipeline training.
         reviews: The labels; of two, the second is the positive class.
         tuning: The metric of the search.
-        report: How intervals and calibration are estimated.
+        report: How intervals of differences and the calibration are estimated.
 
     Returns:
         The scores of the model with the prefix `test_` (see `score_predictions`), those of its

@@ -1,0 +1,258 @@
+"""Which labels are probably wrong, and which unlabelled reviews to label next.
+
+Both are decided by the linear model of n-grams alone, which is fitted in seconds. What it finds is
+for a person to look at: nothing here changes what the models learn from.
+"""
+
+import hashlib
+import logging
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.stacking import (
+    HeldOutLogits,
+    count_outputs,
+    fit_weights,
+    to_probabilities,
+)
+from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
+from imdb_sentiment.parameters import (
+    LabelCheckParameters,
+    ReviewsParameters,
+    SplitParameters,
+    TrainingParameters,
+)
+from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
+
+logger = logging.getLogger(__name__)
+
+MAX_SHOWN = 50  # doubtful labels that the report may show
+CANDIDATES = 10  # most uncertain unlabelled rows that are compared, for each one that is chosen
+NEAR_DUPLICATE = 0.5  # Jaccard similarity of the n-grams of two texts, from which on one is enough
+
+
+def score_held_out(
+    clean_reviews: Iterable[pd.DataFrame],
+    reviews: ReviewsParameters,
+    split: SplitParameters,
+    label_check: LabelCheckParameters,
+    training: TrainingParameters,
+) -> HeldOutLogits:
+    """Score each labelled row with a model that has not learnt from it.
+
+    Args:
+        clean_reviews: Chunks with the columns `row`, `text`, `code` and `group`, of all splits.
+        reviews: The labels.
+        split: Says whether rows have groups; a group is never divided.
+        label_check: Number of folds, and the seed of their division.
+        training: Describes the linear model.
+
+    Returns:
+        Logits of all rows, calibrated on them, in the order of the file.
+
+    Raises:
+        InputError: A label has too few rows or groups for the folds, or no n-gram occurs in enough
+            reviews.
+
+    """
+    rows, codes, groups, hashes = _hash_reviews(clean_reviews, training.ngrams.max_ngram)
+    n_labels = len(reviews.labels)
+    logits = np.zeros((len(rows), count_outputs(n_labels)))
+    folds = _divide(codes, groups if split.group_column else None, label_check)
+    for number, (learnt, held_out) in enumerate(folds, start=1):
+        if len(np.unique(codes[learnt])) < n_labels:
+            raise InputError(
+                "in a fold of label_check, all rows of one label would be held out: set "
+                "label_check.folds to another number"
+            )
+        model = fit_ngram_model(
+            [hashes[place] for place in learnt], codes[learnt], n_labels, training.ngrams
+        )
+        logits[held_out] = model.score([hashes[place] for place in held_out])
+        logger.info("Scored fold %d of %d", number, label_check.folds)
+    # The logits of a regularised linear model are too small, or too large where texts repeat.
+    return HeldOutLogits(rows, fit_weights(logits, None, codes, None).network * logits)
+
+
+def _divide(
+    codes: npt.NDArray[np.int64],
+    groups: npt.NDArray[np.int64] | None,
+    label_check: LabelCheckParameters,
+) -> Iterable[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    """Return the places that are learnt from and those that are held out, for each fold."""
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    folds = kind(label_check.folds, shuffle=True, random_state=label_check.seed)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of labels with fewer rows than folds
+            return list(folds.split(codes, codes, groups))
+    except ValueError as error:
+        raise InputError(
+            f"the rows can't be divided into label_check.folds = {label_check.folds} ({error}): "
+            "set it to a smaller number"
+        ) from error
+
+
+def find_doubtful_labels(
+    clean_reviews: Iterable[pd.DataFrame], held_out: HeldOutLogits, reviews: ReviewsParameters
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Find labels that are probably wrong, by confident learning.
+
+    After Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset
+    Labels" (Journal of Artificial Intelligence Research 70, 2021), as in cleanlab: how many rows of
+    each label belong to each other one is estimated, and as many are listed.
+
+    Args:
+        clean_reviews: Chunks with the columns `row`, `text` and `code`.
+        held_out: From `score_held_out`.
+        reviews: The labels.
+
+    Returns:
+        A table with one row per doubtful label, the most doubtful first: `row`, `text`,
+        `given_label`, `likely_label`, the `probability` of the likely label, and the `score` of the
+        given one, its probability; and JSON values for the report: `reviews_sha256`, see
+        `fingerprint_reviews`, the number of labels `checked` and of those `doubtful`, and the
+        `first` rows of the table.
+
+    """
+    from cleanlab.filter import find_label_issues  # takes a second
+
+    table = pd.concat([chunk[["row", "text", "code"]] for chunk in clean_reviews])
+    codes = table["code"].to_numpy(np.intp)
+    probabilities = to_probabilities(held_out.logits)
+    found = find_label_issues(
+        codes, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1
+    ).astype(np.intp)
+    likely = probabilities[found].argmax(axis=1)
+    labels = np.array(reviews.labels, dtype=object)
+    doubtful = pd.DataFrame(
+        {
+            "row": table["row"].to_numpy()[found],
+            "text": table["text"].to_numpy()[found],
+            "given_label": labels[codes[found]],
+            "likely_label": labels[likely],
+            "probability": probabilities[found, likely],
+            "score": probabilities[found, codes[found]],
+        }
+    )
+    logger.info(
+        "%d of %d labels are doubtful: see doubtful_labels.csv, the most doubtful first",
+        len(doubtful),
+        len(table),
+    )
+    return doubtful, {
+        "reviews_sha256": fingerprint_reviews(clean_reviews),
+        "checked": len(table),
+        "doubtful": len(doubtful),
+        "first": doubtful.head(MAX_SHOWN).to_dict("records"),
+    }
+
+
+def fingerprint_reviews(clean_reviews: Iterable[pd.DataFrame]) -> str:
+    """Return the SHA-256 of the row number, text and label code of all reviews.
+
+    Args:
+        clean_reviews: Chunks with the columns `row`, `text` and `code`.
+
+    """
+    digest = hashlib.sha256()
+    for chunk in clean_reviews:
+        for row, text, code in zip(chunk["row"], chunk["text"], chunk["code"], strict=True):
+            digest.update(f"{row}\0{code}\0{text}\n".encode())
+    return digest.hexdigest()
+
+
+def choose_rows_to_label(
+    clean_unlabelled_reviews: Iterable[pd.DataFrame],
+    clean_reviews: Iterable[pd.DataFrame],
+    reviews: ReviewsParameters,
+    label_check: LabelCheckParameters,
+    training: TrainingParameters,
+) -> pd.DataFrame:
+    """Choose unlabelled rows whose label would teach most: the most uncertain, but no two alike.
+
+    The uncertainty is the margin between the two most probable labels (Scheffer, Decomain and
+    Wrobel, "Active Hidden Markov Models for Information Extraction", IDA 2001). A row is skipped if
+    at least half of all n-grams of it and of a row chosen before are common to both.
+
+    Args:
+        clean_unlabelled_reviews: Chunks with the columns `row` and `text`; possibly none.
+        clean_reviews: Chunks with the columns `row`, `text`, `code` and `group`, to learn from.
+        reviews: The labels.
+        label_check: Number of rows to choose.
+        training: Describes the linear model.
+
+    Returns:
+        One row per unlabelled review, the most uncertain first: `row`, `text`, `likely_label`, and
+        `margin` between the probabilities, 0 to 1, which are not calibrated.
+
+    """
+    candidates = pd.DataFrame(columns=["row", "text", "likely_label", "margin"])
+    model: NgramModel | None = None
+    labels = np.array(reviews.labels, dtype=object)
+    for chunk in clean_unlabelled_reviews:
+        if model is None:  # learnt only now: without unlabelled reviews, there is no need
+            _, codes, _, hashes = _hash_reviews(clean_reviews, training.ngrams.max_ngram)
+            model = fit_ngram_model(hashes, codes, len(labels), training.ngrams)
+        probabilities = to_probabilities(model.score_texts(chunk["text"]))
+        ordered = np.sort(probabilities, axis=1)
+        scored = chunk[["row", "text"]].assign(
+            likely_label=labels[probabilities.argmax(axis=1)],
+            margin=ordered[:, -1] - ordered[:, -2],
+        )
+        candidates = pd.concat([candidates.astype(scored.dtypes), scored]).nsmallest(
+            CANDIDATES * label_check.rows_to_label, "margin"
+        )
+    chosen = _skip_near_duplicates(
+        [hash_ngrams(text, training.ngrams.max_ngram) for text in candidates["text"]],
+        label_check.rows_to_label,
+    )
+    return candidates.iloc[chosen].reset_index(drop=True)
+
+
+def _hash_reviews(
+    clean_reviews: Iterable[pd.DataFrame], max_ngram: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], list[Hashes]]:
+    """Return the row, the code, the number of the group and the n-grams of each review."""
+    rows, codes, groups = [], [], []
+    hashes: list[Hashes] = []
+    for chunk in clean_reviews:
+        rows.append(chunk["row"].to_numpy(np.int64))
+        codes.append(chunk["code"].to_numpy(np.int64))
+        groups.append(chunk["group"].to_numpy())
+        hashes += [hash_ngrams(text, max_ngram) for text in chunk["text"]]
+    numbers = pd.factorize(np.concatenate(groups))[0]
+    return np.concatenate(rows), np.concatenate(codes), numbers.astype(np.int64), hashes
+
+
+def _skip_near_duplicates(texts: list[Hashes], n: int) -> list[int]:
+    """Return the places of the first `n` texts that are not nearly the same as one before them.
+
+    Args:
+        texts: Hashes of the n-grams of each text.
+        n: Number of texts to choose.
+
+    """
+    if not texts:
+        return []
+    columns = pd.factorize(np.concatenate(texts))[0]
+    sizes = np.array([len(hashes) for hashes in texts])
+    pointers = np.concatenate([[0], np.cumsum(sizes)])
+    has = sparse.csr_array((np.ones(len(columns)), columns, pointers))  # (texts, n-grams)
+    is_open = np.ones(len(texts), bool)
+    chosen: list[int] = []
+    for place in range(len(texts)):
+        if len(chosen) == n:
+            break
+        if is_open[place]:
+            chosen.append(place)
+            common = has @ has[[place]].toarray()[0]
+            is_open &= common < NEAR_DUPLICATE * (sizes + sizes[place] - common)
+    return chosen

@@ -11,8 +11,8 @@ with the changed ones, without the rows of the list, and with its likely labels 
 column has the seconds of the check.
 
 With --lstm, the list is also made from the average of the network and the n-grams, which are both
-cross-validated. With --queue N, the n-grams learn from N rows, then from N more: those that
-label_check chooses for labelling, or random ones.
+cross-validated. With --queue N, the n-grams learn from 1,000 rows, then five times from N more:
+those that label_check chooses for labelling each time, or random ones.
 """
 
 import argparse
@@ -60,6 +60,7 @@ SPLIT = SplitParameters(**DATA["split"] | {"seed": 0})
 CHECK = LabelCheckParameters(**read("label_check")["label_check"] | {"seed": 0})
 TRAINING = TrainingParameters(**read("training")["training"] | {"seed": 0})
 NGRAMS = TRAINING.ngrams
+FIRST_LABELLED, ROUNDS = 1000, 5  # with --queue
 
 
 def main() -> None:
@@ -73,7 +74,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, nargs="+", default=[0.02, 0.1])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--lstm", action="store_true")
-    parser.add_argument("--queue", type=int, help="number of rows")
+    parser.add_argument("--queue", type=int, help="number of rows that are chosen at a time")
     arguments = parser.parse_args()
     print(describe_machine())
     table = pd.read_csv(arguments.csv, dtype=str, keep_default_na=False)
@@ -223,26 +224,25 @@ def compare_queues(
     rows: pd.DataFrame, reviews: ReviewsParameters, arguments: argparse.Namespace
 ) -> None:
     """Print what the accuracy gains with rows that are chosen, or drawn, for labelling."""
-    n = arguments.queue
-    check = CHECK.model_copy(update={"rows_to_label": n})
+    check = CHECK.model_copy(update={"rows_to_label": arguments.queue})
     lines = []
     for seed in arguments.seeds:
         pool, test = divide(rows, seed, arguments)
-        labelled = pool.sample(n, random_state=seed)
-        rest = pool.drop(labelled.index)
-        queue = choose_rows_to_label([rest], [labelled], reviews, check, TRAINING)
-        chosen = rest[rest["row"].isin(queue["row"])]
-        drawn = rest.sample(n, random_state=seed)
+        first = pool.sample(FIRST_LABELLED, random_state=seed)
+        chosen = drawn = first
+        for number in range(ROUNDS):
+            rest = pool.drop(chosen.index)
+            queue = choose_rows_to_label([rest], [chosen], reviews, check, TRAINING)
+            chosen = pd.concat([chosen, rest[rest["row"].isin(queue["row"])]])
+            others = pool.drop(drawn.index).sample(arguments.queue, random_state=number)
+            drawn = pd.concat([drawn, others])
         lines.append(
             {
-                "labelled": n,
-                "accuracy": learn_and_score(labelled, test, reviews),
-                "and as many of the queue": learn_and_score(
-                    pd.concat([labelled, chosen]), test, reviews
-                ),
-                "and as many at random": learn_and_score(
-                    pd.concat([labelled, drawn]), test, reviews
-                ),
+                "labelled": len(first),
+                "accuracy": learn_and_score(first, test, reviews),
+                "and more": len(chosen) - len(first),
+                "of the queue": learn_and_score(chosen, test, reviews),
+                "at random": learn_and_score(drawn, test, reviews),
             }
         )
     print_table(pd.DataFrame(lines).mean().to_frame().T)

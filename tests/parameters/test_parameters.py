@@ -77,6 +77,7 @@ def test_a_search_space_must_fit(space: dict[str, Any], message: str, conf: dict
         ({"sampler": {"name": "GridSampler", "arguments": {"search_space": {}}}}, "is none of"),
         ({"workers": 0}, "greater than or equal to 1"),
         ({"folds": 0}, "greater than or equal to 1"),
+        ({"fold_repeats": 0}, "greater than or equal to 1"),
         ({"folds": "many"}, "should be 'auto'"),
         ({"dask_storage": True}, "dask_storage needs"),
     ],

@@ -465,11 +465,18 @@ def test_what_takes_too_long_is_given_up(model_file: Path, tmp_path: Path) -> No
 BLANK = b"review\n" + b"\n" * 20_000_000  # takes minutes
 
 
-def test_an_upload_whose_client_has_gone_ends(service: Service) -> None:
+@pytest.mark.parametrize(
+    "pipelined", [b"", REQUEST + b"\r\n"], ids=["alone", "with another request"]
+)
+def test_an_upload_whose_client_has_gone_ends(
+    pipelined: bytes, model_file: Path, tmp_path: Path
+) -> None:
     head = b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
-    send_raw(service, head + b"Content-Length: %d\r\n\r\n%b" % (len(BLANK), BLANK), leave=True)
-    wait_until(lambda: '"path": "/score", "status": 499' in service.log.read_text())
-    assert count(service, "imdb_sentiment_pending") == 0
+    upload = head + b"Content-Length: %d\r\n\r\n%b" % (len(BLANK), BLANK)
+    with run_service(model_file, tmp_path) as service:
+        send_raw(service, upload + pipelined, leave=True)
+        wait_until(lambda: '"path": "/score", "status": 499' in service.log.read_text())
+        assert count(service, "imdb_sentiment_pending") == 0
 
 
 def test_uploads_are_scored_in_turns(model_file: Path, tmp_path: Path) -> None:

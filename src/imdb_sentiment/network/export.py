@@ -110,7 +110,7 @@ def convert_to_onnx(
         exported,
         {
             "tokenizer": tokenizer.to_str(),
-            **({"max_ngram": str(ngram_model.max_ngram)} if ngram_model else {}),
+            **_describe_ngrams(ngram_model),
             "labels": json.dumps(labels),
             "examples": json.dumps(examples),
             "versions": json.dumps({name: version(name) for name in PACKAGES}),
@@ -118,6 +118,13 @@ def convert_to_onnx(
         },
     )
     return seal(exported.SerializeToString())
+
+
+def _describe_ngrams(ngram_model: NgramModel | None) -> dict[str, str]:
+    """Return what leads from a text to the n-grams of a model, if there is one."""
+    if ngram_model is None:
+        return {}
+    return {"max_ngram": str(ngram_model.max_ngram), "script": ngram_model.script}
 
 
 class _Graph:

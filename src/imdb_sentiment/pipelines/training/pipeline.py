@@ -17,7 +17,12 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         [
             Node(
                 func=fit_baseline,
-                inputs=["clean_reviews", "params:baseline", "params:training"],
+                inputs=[
+                    "clean_reviews",
+                    "params:baseline",
+                    "params:training",
+                    "params:tokenizer.script",
+                ],
                 outputs="baseline",
                 name="fit_baseline",
             ),
@@ -30,6 +35,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "tuning": "params:tuning",
                     "split": "params:split",
                     "training": "params:training",
+                    "script": "params:tokenizer.script",
                 },
                 outputs=["ngram_model", "ngrams_held_out"],
                 name="fit_ngrams",

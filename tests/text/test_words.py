@@ -105,6 +105,14 @@ def test_terms_can_be_single_letters_where_these_are_words() -> None:
     assert AUTO.split_terms("A 好 film 👍 à ของ अच्छा") == ["好", "film", "👍", *"ของ", "अच्छा"]
 
 
+def test_words_and_emoji_among_tokens() -> None:
+    tokens = ["a", "_so_", "’", "'", "—", "_", "好", "👍🏽", "🇩🇪", "है", "。"]
+    assert [token for token in tokens if AUTO.has_word(token)] == ["a", "_so_", *tokens[6:10]]
+    assert [token for token in tokens if get_rule("ascii").has_word(token)] == [
+        *("a", "_so_", "好", "है")
+    ]
+
+
 def test_a_rule_is_pickled_by_its_name() -> None:
     assert pickle.loads(pickle.dumps(AUTO)) is AUTO
     assert len(pickle.dumps(AUTO)) < 200

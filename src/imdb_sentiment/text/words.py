@@ -191,9 +191,7 @@ class Rule:
 
     def has_word(self, token: str) -> bool:
         """Return whether a match of `tokens` is a word or an emoji, and no other mark."""
-        if any(map(str.isalnum, token)):
-            return True
-        return not token.isascii() and self.words.match(token) is not None
+        return any(map(str.isalnum, token)) or self._single.match(token) is not None
 
     def __reduce__(self) -> tuple[Callable[[Script], "Rule"], tuple[Script]]:
         return get_rule, (self.script,)

@@ -84,7 +84,7 @@ def measure_one_review(texts: Texts) -> None:
     print("\n| many reviews, already tokenised | reviews per second |\n| --- | ---: |")
     cleaned = [clean_text(text) for text in texts]
     sequences = encoder.encode(cleaned)
-    ngrams = [hash_ngrams(text, predictor.max_ngram) for text in cleaned]
+    ngrams = [hash_ngrams(text, predictor.max_ngram, predictor.script) for text in cleaned]
     every_core = Predictor.load(MODELS / "model.onnx")
     runs: dict[str, Callable[[], Any]] = {
         "Predictor": lambda: every_core.score_sequences(

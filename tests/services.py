@@ -29,7 +29,8 @@ EXAMPLES = ("w1 w2 w3", "w4 and <b>w5</b>")
 def make_tokenizer() -> Tokenizer:
     """Return a tokenizer of `WORDS`, for the networks of `make_encoded`."""
     return train_tokenizer(
-        WORDS, TokenizerParameters(kind="words", vocabulary_size=28, sequence_length=6)
+        WORDS,
+        TokenizerParameters(kind="words", vocabulary_size=28, sequence_length=6, script="auto"),
     )
 
 
@@ -71,6 +72,7 @@ GOOD = NgramModel(
     idf=np.array([2], np.float32),
     weights=np.array([[6]], np.float32),
     bias=np.array([-1], np.float32),
+    script="auto",
 )
 
 

@@ -144,6 +144,7 @@ def test_the_audit_counts_every_row(reviews: ReviewsParameters, split: SplitPara
         "accepted_by_label": {"negative": 1, "positive": 1},
         "accepted_by_own_split": {},
         "words_per_review": {"mean": 2.0, "median": 1, "max": 3},
+        "scripts": {"Latin": 1.0},
     }
     assert pd.concat(refused).to_dict("records") == [
         {"row": 4, "reason": "no text", "text": "", "sentiment": "positive"},
@@ -312,7 +313,8 @@ def test_the_network_is_pretrained_if_there_are_unlabelled_reviews(
     monkeypatch.setattr("imdb_sentiment.pipelines.data_processing.nodes.pretrain_lstm", pretrain)
     train, vectors = make_encoded(5), np.zeros((2, 2), np.float32)
     tokenizer = train_tokenizer(
-        ["one"], TokenizerParameters(kind="words", vocabulary_size=9, sequence_length=6)
+        ["one"],
+        TokenizerParameters(kind="words", vocabulary_size=9, sequence_length=6, script="auto"),
     )
     settings = LanguageModelParameters(**conf["language_model"] | {"passes": passes})
     shape: Any = {"units": 3, "bidirectional": True, "chrono_initialization": 5}
@@ -403,7 +405,8 @@ def test_encoded_sets_know_the_group_of_each_row(
     films = [f"film {number // 10}" for number in range(120)]
     rows = [(*review, film) for review, film in zip(make_reviews(120), films, strict=True)]
     cleaned = clean(rows, reviews, grouped, ("review", "sentiment", "film"))
-    sets = encode_reviews([cleaned], fit_tokenizer([cleaned], tokenizer_parameters), reviews)
+    tokenizer = fit_tokenizer([cleaned], tokenizer_parameters)
+    sets = encode_reviews([cleaned], tokenizer, reviews, tokenizer_parameters)
     found = {
         (films[row - 1], group)
         for part in sets
@@ -417,12 +420,15 @@ def test_encoded_sets_hold_each_row_in_order(
 ) -> None:
     cleaned = clean(make_reviews(100), reviews, split)
     chunks = [cleaned[:30], cleaned[30:]]
-    tokenizer = fit_tokenizer(
-        chunks, TokenizerParameters(kind="words", vocabulary_size=200, sequence_length=15)
+    parameters = TokenizerParameters(
+        kind="words", vocabulary_size=200, sequence_length=15, script="auto"
     )
+    tokenizer = fit_tokenizer(chunks, parameters)
     words = {number: word for word, number in tokenizer.get_vocab().items()}
     for name, part in zip(
-        ("train", "validation", "test"), encode_reviews(chunks, tokenizer, reviews), strict=True
+        ("train", "validation", "test"),
+        encode_reviews(chunks, tokenizer, reviews, parameters),
+        strict=True,
     ):
         expected = cleaned[cleaned["split"] == name]
         assert part.rows.tolist() == expected["row"].tolist()

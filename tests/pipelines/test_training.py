@@ -88,11 +88,12 @@ def make_data(n: int = 300, n_labels: int = 2) -> Data:
     frame["split"] = ["train", "train", "train", "validation", "test"] * (n // 5)
     frame.loc[3, "text"] = "unheard of"  # a validation review without a known word
     chunks = [frame[:70], frame[70:]]
-    tokenizer = fit_tokenizer(
-        chunks, TokenizerParameters(kind="words", vocabulary_size=28, sequence_length=6)
+    parameters = TokenizerParameters(
+        kind="words", vocabulary_size=28, sequence_length=6, script="auto"
     )
+    tokenizer = fit_tokenizer(chunks, parameters)
     reviews = ReviewsParameters(**base_parameters()["reviews"] | {"labels": labels})
-    train, validation, _ = encode_reviews(chunks, tokenizer, reviews)
+    train, validation, _ = encode_reviews(chunks, tokenizer, reviews, parameters)
     return Data(chunks, tokenizer, train, validation)
 
 
@@ -192,7 +193,7 @@ def test_the_baseline_learns_from_the_rows_of_the_network(
     training: TrainingParameters,
 ) -> None:
     chosen = training.model_copy(update={"use_validation_rows": use_validation_rows})
-    baseline = fit_baseline(iter(data.chunks), baseline_parameters, chosen, REVIEWS)
+    baseline = fit_baseline(iter(data.chunks), baseline_parameters, chosen, REVIEWS, "auto")
 
     rows = data.rows
     known = rows[rows["split"].isin(learnt)]
@@ -253,6 +254,7 @@ def test_the_ngrams_learn_from_the_rows_of_the_networks(
         tuning=cross_validated,
         split=split,
         training=chosen,
+        script="auto",
     )
 
     def fit_without_folds(reviews: EncodedReviews) -> NgramModel:
@@ -293,7 +295,7 @@ def test_held_out_logits_know_nothing_of_their_rows(
     )
     by_heart = with_ngrams(training, min_document_frequency=1, inverse_regularisation=1000)
     model, held_out = fit_ngrams(
-        data.chunks, train, validation, tuning=tuning, split=split, training=by_heart
+        data.chunks, train, validation, tuning=tuning, split=split, training=by_heart, script="auto"
     )
     pool = train + validation
     codes = pd.Series(pool.codes, pool.rows)
@@ -313,7 +315,13 @@ def test_without_unseen_rows_the_ngrams_are_not_scaled(
     spoilt = data.rows.reset_index()
     spoilt.loc[spoilt["split"] == "test", "text"] = None  # not read
     model, held_out = fit_ngrams(
-        [spoilt], data.train, data.validation, tuning=on_test, split=split, training=training
+        [spoilt],
+        data.train,
+        data.validation,
+        tuning=on_test,
+        split=split,
+        training=training,
+        script="auto",
     )
     pool = data.train + data.validation
     hashes = data.hash_texts(pool, training.ngrams.max_ngram)
@@ -335,6 +343,7 @@ def test_without_a_share_no_ngrams_are_learnt(
         tuning=tuning,
         split=split,
         training=with_ngrams(training, share=0),
+        script="auto",
     )
     outputs = {2: 1, 3: 3}[n_labels]
     np.testing.assert_array_equal(model.score_texts(["a superb film"]), np.zeros((1, outputs)))
@@ -746,6 +755,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "lineage": MemoryDataset(LINEAGE),
             "params:reviews.ordered": MemoryDataset(False),
             "params:tuning": MemoryDataset(tuning),
+            "params:tokenizer.script": MemoryDataset("auto"),
             "params:split": MemoryDataset(split),
             "params:reviews": MemoryDataset(reviews),
             "params:training": MemoryDataset(several),

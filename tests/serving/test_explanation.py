@@ -148,7 +148,9 @@ def test_without_a_known_word_there_is_nothing_to_explain(exported: bytes) -> No
 
 
 def test_words_are_left_out_whole_where_tokens_are_parts_of_them() -> None:
-    parameters = TokenizerParameters(kind="bpe", vocabulary_size=28, sequence_length=12)
+    parameters = TokenizerParameters(
+        kind="bpe", vocabulary_size=28, sequence_length=12, script="auto"
+    )
     words = ["lowest", "low", "newest", "new"]
     tokenizer = train_tokenizer(words * 9 + ["abcdefghijklmnopqr"], parameters)
     assert tokenizer.get_vocab_size() == 30

@@ -194,7 +194,8 @@ def change(exported: bytes, **properties: str) -> bytes:
 
 def test_parts_that_do_not_belong_together_are_refused(both: Trained, exported: bytes) -> None:
     other = train_tokenizer(
-        ["x"], TokenizerParameters(kind="words", vocabulary_size=28, sequence_length=6)
+        ["x"],
+        TokenizerParameters(kind="words", vocabulary_size=28, sequence_length=6, script="auto"),
     )
     labels = json.dumps(tuple(reversed(Predictor(exported).labels)))
     for changed in (
@@ -215,6 +216,26 @@ def test_parts_that_do_not_belong_together_are_refused(both: Trained, exported: 
         Predictor(seal(b"no model"))
     with pytest.raises(InputError, match=r"knows 30 tokens and the tokenizer 3"):
         convert_to_onnx(both.network, other, ("a", "b"))
+
+
+def test_it_cuts_texts_as_the_training_did_or_refuses_to(exported: bytes) -> None:
+    def name(script: str | None) -> bytes:
+        model = onnx.load_from_string(exported)
+        others = [entry for entry in model.metadata_props if entry.key not in ("script", "sha256")]
+        del model.metadata_props[:]
+        model.metadata_props.extend(others)
+        if script:
+            onnx.helper.set_model_props(
+                model, {**{entry.key: entry.value for entry in others}, "script": script}
+            )
+        return seal(model.SerializeToString())
+
+    with_ngrams = Predictor(exported).max_ngram > 0
+    assert Predictor(exported).script == ("auto" if with_ngrams else "ascii")
+    assert Predictor(name("spaces")).script == "spaces"
+    assert Predictor(name(None)).script == "ascii"  # exported before there was a choice
+    with pytest.raises(ModelError, match=r"exported by a newer version .* no rule 'syllables'"):
+        Predictor(name("syllables"))
 
 
 def test_a_damaged_file_is_refused_by_name(exported: bytes, tmp_path: Path) -> None:

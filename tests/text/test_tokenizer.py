@@ -14,6 +14,7 @@ from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.tokenizer import (
     TextEncoder,
+    find_rule,
     locate_known_words,
     train_tokenizer,
 )
@@ -52,7 +53,9 @@ def test_clean_text(found: str, cleaned: str) -> None:
 
 
 def test_ids_are_smallest_unsigned_and_padded_and_cut_on_the_left() -> None:
-    parameters = TokenizerParameters(kind="words", vocabulary_size=3, sequence_length=4)
+    parameters = TokenizerParameters(
+        kind="words", vocabulary_size=3, sequence_length=4, script="auto"
+    )
     tokenizer = train_tokenizer(["a a a b b c d"], parameters)
     ids = TextEncoder(tokenizer).encode(["a b", "c c c d a b", "unheard a of", ""])
     assert ids.dtype == np.uint8
@@ -61,14 +64,17 @@ def test_ids_are_smallest_unsigned_and_padded_and_cut_on_the_left() -> None:
 
 def test_no_texts_give_an_empty_array() -> None:
     tokenizer = train_tokenizer(
-        ["a b"], TokenizerParameters(kind="words", vocabulary_size=5, sequence_length=7)
+        ["a b"],
+        TokenizerParameters(kind="words", vocabulary_size=5, sequence_length=7, script="auto"),
     )
     assert TextEncoder(tokenizer).encode([]).shape == (0, 7)
 
 
 def test_default_vocabulary_takes_two_bytes_an_id() -> None:
     words = [f"word{i}" for i in range(6000)]
-    parameters = TokenizerParameters(kind="words", vocabulary_size=5000, sequence_length=200)
+    parameters = TokenizerParameters(
+        kind="words", vocabulary_size=5000, sequence_length=200, script="auto"
+    )
     tokenizer = train_tokenizer(words, parameters)
     ids = TextEncoder(tokenizer).encode(words[:3])
     assert tokenizer.get_vocab_size() == 5002
@@ -79,6 +85,9 @@ def test_default_vocabulary_takes_two_bytes_an_id() -> None:
 def test_words_and_sequences_are_those_of_keras(
     sample: list[str], tokenizer_parameters: TokenizerParameters
 ) -> None:
+    """In texts in ASCII, which most are."""
+    sample = [text for text in sample if text.isascii()]
+    assert len(sample) > 1500
     import keras
     import tensorflow as tf
 
@@ -112,13 +121,17 @@ def test_words_and_sequences_are_those_of_keras(
 @pytest.mark.parametrize("kind", ["words", "bpe"])
 def test_the_same_texts_give_the_same_tokenizer(kind: Literal["words", "bpe"]) -> None:
     texts = [text for text, _ in make_reviews(500)]
-    parameters = TokenizerParameters(kind=kind, vocabulary_size=100, sequence_length=10)
+    parameters = TokenizerParameters(
+        kind=kind, vocabulary_size=100, sequence_length=10, script="auto"
+    )
     first, *others = (json.loads(train_tokenizer(texts, parameters).to_str()) for _ in range(5))
     assert all(other == first for other in others)
 
 
 def test_parts_of_words_make_up_rare_ones() -> None:
-    parameters = TokenizerParameters(kind="bpe", vocabulary_size=40, sequence_length=10)
+    parameters = TokenizerParameters(
+        kind="bpe", vocabulary_size=40, sequence_length=10, script="auto"
+    )
     tokenizer = train_tokenizer(["low lower lowest"] * 50 + ["new newer newest"] * 50, parameters)
     assert tokenizer.get_vocab_size() <= 42
     assert {"low", "new"} <= set(tokenizer.get_vocab())
@@ -135,16 +148,28 @@ def test_parts_of_words_make_up_rare_ones() -> None:
 
 
 def test_tokens_are_not_cut_to_the_length_of_a_sequence() -> None:
-    parameters = TokenizerParameters(kind="words", vocabulary_size=3, sequence_length=2)
+    parameters = TokenizerParameters(
+        kind="words", vocabulary_size=3, sequence_length=2, script="auto"
+    )
     tokenizer = train_tokenizer(["a a a b b c d"], parameters)
     encoded = TextEncoder(tokenizer).encode_whole(["a, b c d A", "d", ""])
     assert list(encoded) == [[2, 3, 4, 1, 2], [1], []]
 
 
-@given(st.lists(st.text().map(clean_text), max_size=5), st.text().map(clean_text))
-def test_words_and_ids_are_those_of_the_library(texts: list[str], other: str) -> None:
-    parameters = TokenizerParameters(kind="words", vocabulary_size=4, sequence_length=3)
+# No character whose compatible form has several parts that are not letters, such as a fraction:
+# the library sees these before it cuts.
+LETTERS = st.text("aZ0'_., é\u2019“—™Σς…！Ａжאבָاَـﻃहिन्ดีทำ中。か가👍🏽❤️🇩\u200d\u00ad").map(clean_text)
+
+
+@given(st.lists(LETTERS, max_size=5), LETTERS, st.sampled_from(["auto", "spaces"]))
+def test_words_and_ids_are_those_of_the_library(
+    texts: list[str], other: str, script: Literal["auto", "spaces"]
+) -> None:
+    parameters = TokenizerParameters(
+        kind="words", vocabulary_size=4, sequence_length=3, script=script
+    )
     tokenizer = train_tokenizer(texts, parameters)
+    assert find_rule(tokenizer).script == script
     theirs = Tokenizer.from_str(tokenizer.to_str())
     words = trainers.WordLevelTrainer(
         vocab_size=6, special_tokens=["[PAD]", "[UNK]"], show_progress=False
@@ -156,9 +181,26 @@ def test_words_and_ids_are_those_of_the_library(texts: list[str], other: str) ->
     assert found == [theirs.encode(text).ids for text in [*texts, other]]
 
 
+@given(st.lists(st.text().map(clean_text), max_size=5), st.text().map(clean_text))
+def test_words_are_located_where_they_are_encoded(texts: list[str], other: str) -> None:
+    parameters = TokenizerParameters(
+        kind="words", vocabulary_size=9, sequence_length=5, script="auto"
+    )
+    tokenizer = train_tokenizer(texts, parameters)
+    for text in [*texts, other]:
+        ids, numbers, places = locate_known_words(tokenizer, text)
+        encoded = TextEncoder(tokenizer).encode([text])[0]
+        assert ids.tolist() == encoded[encoded > 0].tolist()
+        assert numbers.tolist() == list(range(len(ids)))
+        (alone,) = TextEncoder(tokenizer).encode([" ".join(text[a:b] for a, b in places)])
+        assert alone.tolist() == encoded.tolist()
+
+
 @pytest.mark.parametrize("text", ["\u039f\u03a3 \u03a3\u039f\u03a3", "\u0130I", "don't (stop)"])
 def test_lower_case_is_that_of_the_library(text: str) -> None:
-    parameters = TokenizerParameters(kind="words", vocabulary_size=9, sequence_length=3)
+    parameters = TokenizerParameters(
+        kind="words", vocabulary_size=9, sequence_length=3, script="auto"
+    )
     tokenizer = train_tokenizer([text], parameters)
     (ids,) = TextEncoder(tokenizer).encode_whole([text])
     assert sorted(ids) == sorted(number for number in tokenizer.encode(text).ids if number)

@@ -26,7 +26,9 @@ def make_texts() -> Iterator[str]:
 
 @pytest.fixture
 def tokenizer() -> Tokenizer:
-    parameters = TokenizerParameters(kind="words", vocabulary_size=13, sequence_length=9)
+    parameters = TokenizerParameters(
+        kind="words", vocabulary_size=13, sequence_length=9, script="auto"
+    )
     return train_tokenizer(["absent " * 9999, *make_texts()], parameters)
 
 

@@ -115,7 +115,7 @@ def convert_to_onnx(
         exported,
         {
             "tokenizer": tokenizer.to_str(),
-            **({"max_ngram": str(ngram_model.max_ngram)} if ngram_model else {}),
+            **_describe_ngrams(ngram_model),
             "labels": json.dumps(labels),
             **({"decision": _describe_decision(decision, labels)} if decision else {}),
             "examples": json.dumps(examples),
@@ -129,6 +129,13 @@ def convert_to_onnx(
 def _describe_decision(decision: Mapping[str, Any], labels: Sequence[str]) -> str:
     weights = [decision["label_weights"][label] for label in labels]
     return json.dumps({"label_weights": weights, "min_confidence": decision["min_confidence"]})
+
+
+def _describe_ngrams(ngram_model: NgramModel | None) -> dict[str, str]:
+    """Return what leads from a text to the n-grams of a model, if there is one."""
+    if ngram_model is None:
+        return {}
+    return {"max_ngram": str(ngram_model.max_ngram), "script": ngram_model.script}
 
 
 class _Graph:

@@ -20,6 +20,7 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.stacking import Logits, count_outputs
 from imdb_sentiment.parameters import NgramsParameters
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
+from imdb_sentiment.text.words import Script
 
 PSEUDO_COUNT = 1.0  # added to the number of reviews with an n-gram, for each label
 
@@ -36,6 +37,7 @@ class NgramModel:
             float32. With two labels there is one output, for the second label; otherwise one per
             label.
         bias: Intercepts, shape (outputs,), dtype float32.
+        script: How texts are cut into words; see `imdb_sentiment.text.words.Rule`.
 
     """
 
@@ -44,6 +46,7 @@ class NgramModel:
     idf: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
+    script: Script = "ascii"  # of models that were pickled before there was a choice
 
     @classmethod
     def empty(cls, n_labels: int) -> Self:
@@ -67,7 +70,7 @@ class NgramModel:
             As `score`.
 
         """
-        return self.score([hash_ngrams(text, self.max_ngram) for text in texts])
+        return self.score([hash_ngrams(text, self.max_ngram, self.script) for text in texts])
 
     def score(self, reviews: Sequence[Hashes]) -> Logits:
         """Return the logits of each review.
@@ -93,6 +96,8 @@ def fit_ngram_model(
     codes: npt.NDArray[np.integer],
     n_labels: int,
     parameters: NgramsParameters,
+    *,
+    script: Script = "auto",
     label_weights: npt.NDArray[np.float64] | None = None,
 ) -> NgramModel:
     """Fit logistic regression to TF-IDF of n-grams, scaled by their naive Bayes log-count ratios.
@@ -106,6 +111,7 @@ def fit_ngram_model(
         n_labels: Number of labels, C; 2 or more.
         parameters: Length, frequency and number of the n-grams, and the strength of the
             regularisation.
+        script: How the texts were cut into words.
         label_weights: Weight of each label in the loss, shape (labels,); None for equal weights.
 
     Returns:
@@ -141,6 +147,7 @@ def fit_ngram_model(
         idf.astype(np.float32),
         weights.astype(np.float32),
         np.array(bias, np.float32),
+        script,
     )
 
 

@@ -76,12 +76,15 @@ class TokenizerParameters(Parameters):
         vocabulary_size: Number of words, or subwords, in the vocabulary, which is learnt from the
             training rows.
         sequence_length: Length of a sequence: the last tokens of the review, padded on the left.
+        script: `auto`, or `spaces` to cut texts only at spaces and marks in scripts whose letters
+            would be words of their own, such as Chinese; see `imdb_sentiment.text.words.Rule`.
 
     """
 
     kind: Literal["words", "bpe"]
     vocabulary_size: Annotated[int, Field(ge=1)]
     sequence_length: Annotated[int, Field(ge=1)]
+    script: Literal["auto", "spaces"]
 
 
 class WordVectorsParameters(Parameters):

@@ -10,6 +10,7 @@ from imdb_sentiment.serving.predictor import Prediction, Predictor
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import Hashes, combine_hashes, hash_tokens, locate_tokens
 from imdb_sentiment.text.tokenizer import locate_known_words
+from imdb_sentiment.text.words import Script, get_rule
 
 MAX_WORDS = 500  # words of a text that get an effect: the last ones, since each takes a prediction
 WORDS_AT_A_TIME = 50  # of a long text, since without each it has thousands of other n-grams
@@ -65,7 +66,7 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
     if not known:
         silence = predictor.explain_silence(cleaned, is_scored=False)
         return Prediction(None, {}, silence), [Segment(cleaned, None)] if cleaned else []
-    places = _find_words(cleaned) if predictor.max_ngram else known
+    places = _find_words(cleaned, predictor.script) if predictor.max_ngram else known
     # Row 0 is the whole text, row i + 1 the text without word i.
     rows = [NOWHERE, *places]
     sequences = np.zeros((len(rows), len(tokens)), np.uint32)
@@ -74,7 +75,7 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
         is_kept = (known_stops <= start) | (known_starts >= stop)
         kept = tokens[is_kept[words]]
         sequence[len(tokens) - len(kept) :] = kept
-    ngrams = _leave_words_out(cleaned, rows, predictor.max_ngram) if predictor.max_ngram else None
+    ngrams = _leave_words_out(cleaned, rows, predictor) if predictor.max_ngram else None
     scored = []
     for first in range(0, len(rows), WORDS_AT_A_TIME):
         some = sequences[first : first + WORDS_AT_A_TIME]
@@ -94,16 +95,18 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
     return prediction, [segment for segment in segments if segment.text]
 
 
-def _find_words(text: str) -> list[tuple[int, int]]:
-    """Return the places of the last words of a text, without punctuation marks."""
-    places = locate_tokens(text)
-    is_word = [any(map(str.isalnum, text[start:stop])) for start, stop in places]  # also "_so_"
+def _find_words(text: str, script: Script) -> list[tuple[int, int]]:
+    """Return the places of the last words of a text, emoji among them, without other marks."""
+    places = locate_tokens(text, script)
+    is_word = [get_rule(script).has_word(text[start:stop]) for start, stop in places]
     return list(compress(places, is_word))[-MAX_WORDS:]
 
 
-def _leave_words_out(text: str, places: list[tuple[int, int]], max_ngram: int) -> Iterator[Hashes]:
+def _leave_words_out(
+    text: str, places: list[tuple[int, int]], predictor: Predictor
+) -> Iterator[Hashes]:
     """Yield the n-grams of a text without each of the words at `places`."""
-    hashes = hash_tokens(text)
-    starts, stops = np.array(locate_tokens(text)).T
+    hashes = hash_tokens(text, predictor.script)
+    starts, stops = np.array(locate_tokens(text, predictor.script)).T
     for start, stop in places:
-        yield combine_hashes(hashes[(stops <= start) | (starts >= stop)], max_ngram)
+        yield combine_hashes(hashes[(stops <= start) | (starts >= stop)], predictor.max_ngram)

@@ -17,6 +17,7 @@ from imdb_sentiment.text.batching import count_tokens
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
 from imdb_sentiment.text.tokenizer import TextEncoder
+from imdb_sentiment.text.words import get_rule
 
 # Per call of the network; larger calls need more memory and are no faster.
 MAX_TOKENS = 4096
@@ -82,6 +83,8 @@ class Predictor:
         tokenizer: The tokenizer of the training; see `imdb_sentiment.text.tokenizer`.
         max_ngram: Length of the longest n-grams that the model reads, in words and punctuation
             marks; 0 if it reads none.
+        script: How texts are cut into the words of n-grams, if the model reads any; see
+            `imdb_sentiment.text.words.Rule`.
         examples: Texts for people to try the model with.
         facts: Further facts about the model, such as the versions of the packages that made it and
             the fingerprint of its data.
@@ -113,8 +116,15 @@ class Predictor:
         self.label_weights = np.array(decision.get("label_weights", [1.0] * len(self.labels)))
         self.min_confidence = float(decision.get("min_confidence", 0))
         self.tokenizer = Tokenizer.from_str(specification)
-        self._encoder = TextEncoder(self.tokenizer)
         self.max_ngram = int(self.facts.pop("max_ngram", 0))
+        script = self.facts.pop("script", "ascii")  # older models do not name it
+        try:
+            self._encoder = TextEncoder(self.tokenizer)
+            self.script = get_rule(script).script
+        except ValueError as error:
+            raise ModelError(
+                f"it was exported by a newer version of the project: {error}"
+            ) from error
 
     @classmethod
     def load(cls, path: str | Path, threads: int | None = None) -> Self:
@@ -208,7 +218,9 @@ class Predictor:
             As `predict_probabilities`.
 
         """
-        ngrams = [hash_ngrams(text, self.max_ngram) for text in texts] if self.max_ngram else None
+        ngrams = None
+        if self.max_ngram:
+            ngrams = [hash_ngrams(text, self.max_ngram, self.script) for text in texts]
         return self.score_sequences(self._encoder.encode(texts), ngrams)
 
     def score_sequences(

@@ -6,21 +6,28 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-# A word, whose apostrophes are part of it, or a single punctuation mark or symbol.
-_TOKEN = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]")
-_ASCII_TOKEN = re.compile(rb"\w+(?:'\w+)*|[^\w\s\x1c-\x1f]")  # the same, in bytes
+from imdb_sentiment.text.words import Script, get_rule
+
+# The tokens of ASCII, in bytes: words, whose apostrophes are part of them, and single marks.
+_ASCII_TOKEN = re.compile(rb"\w+(?:'\w+)*|[^\w\s\x1c-\x1f]")
 
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ divided by the golden ratio (Knuth, TAOCP 6.4)
 
 Hashes = npt.NDArray[np.int64]
 
 
-def locate_tokens(text: str) -> list[tuple[int, int]]:
-    """Return the start and the end of each word and punctuation mark, as in a slice."""
-    return [token.span() for token in _TOKEN.finditer(text)]
+def locate_tokens(text: str, script: Script = "auto") -> list[tuple[int, int]]:
+    """Return the start and the end of each word and punctuation mark, as in a slice.
+
+    Args:
+        text: Cleaned text.
+        script: How it is cut into words; see `imdb_sentiment.text.words.Rule`.
+
+    """
+    return [token.span() for token in get_rule(script).tokens.finditer(text)]
 
 
-def hash_tokens(text: str) -> npt.NDArray[np.uint64]:
+def hash_tokens(text: str, script: Script = "auto") -> npt.NDArray[np.uint64]:
     """Return the hash of each word and punctuation mark of a cleaned text, in their order.
 
     The tokens are those of `locate_tokens`. Words are compared in lower case. The hash is a CRC-32,
@@ -28,18 +35,17 @@ def hash_tokens(text: str) -> npt.NDArray[np.uint64]:
 
     Args:
         text: Cleaned text.
+        script: How it is cut into words; see `imdb_sentiment.text.words.Rule`.
 
     Returns:
         Hashes, shape (tokens,), dtype uint64.
 
     """
-    if text.isascii():  # takes two thirds of the time
-        return np.array(
-            [crc32(token) for token in _ASCII_TOKEN.findall(text.lower().encode())], np.uint64
-        )
-    # Not the text as a whole in lower case, where "İ" would become a letter and a separate mark.
-    found = _TOKEN.findall(text)
-    return np.array([crc32(token.lower().encode()) for token in found], np.uint64)
+    if text.isascii():  # in bytes, it takes two thirds of the time
+        found = _ASCII_TOKEN.findall(text.lower().encode())
+    else:
+        found = [token.encode() for token in get_rule(script).split_tokens(text)]
+    return np.array([crc32(token) for token in found], np.uint64)
 
 
 def combine_hashes(tokens: npt.NDArray[np.uint64], max_ngram: int) -> Hashes:
@@ -66,7 +72,7 @@ def combine_hashes(tokens: npt.NDArray[np.uint64], max_ngram: int) -> Hashes:
     return kept
 
 
-def hash_ngrams(text: str, max_ngram: int) -> Hashes:
+def hash_ngrams(text: str, max_ngram: int, script: Script = "auto") -> Hashes:
     """Return the hashes of all n-grams of a cleaned text, each once.
 
     An n-gram is a sequence of up to `max_ngram` words and punctuation marks.
@@ -74,9 +80,10 @@ def hash_ngrams(text: str, max_ngram: int) -> Hashes:
     Args:
         text: Cleaned text.
         max_ngram: Length of the longest n-grams, in tokens.
+        script: How the text is cut into words; see `imdb_sentiment.text.words.Rule`.
 
     Returns:
         Hashes, sorted, none of them 0, shape (n-grams,), dtype int64.
 
     """
-    return combine_hashes(hash_tokens(text), max_ngram)
+    return combine_hashes(hash_tokens(text, script), max_ngram)

@@ -1,7 +1,7 @@
 """Tokenising of texts, shared by training and prediction.
 
 The library `tokenizers` keeps the vocabulary and its file, and finds subwords. Whole words are
-found in Python, with the same ids in a sixth of the time.
+found in Python (see `words.py`), with the same ids in a sixth of the time.
 """
 
 from collections import Counter
@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
+from imdb_sentiment.text.words import SAME_LETTERS, Rule, Script, character_classes, get_rule
+
 if TYPE_CHECKING:  # a deployment has no pydantic for these
     from imdb_sentiment.parameters import TokenizerParameters
 
@@ -20,11 +22,6 @@ UNKNOWN = "[UNK]"
 UNKNOWN_ID = 1
 _SPECIAL: list[str | AddedToken] = [PADDING, UNKNOWN]
 
-# The punctuation that Keras's Tokenizer filters, which is ASCII's except the apostrophe: for Python
-# and, with white space, for the library.
-_TO_SPACE = str.maketrans(dict.fromkeys("""!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~""", " "))
-_SEPARATORS = Regex(r"""[\s!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~]+""")
-
 # Limits of a batch: an encoding takes far more memory than the ids kept from it.
 _BATCH, _BATCH_CHARACTERS = 500, 1_000_000
 
@@ -32,16 +29,16 @@ _BATCH, _BATCH_CHARACTERS = 500, 1_000_000
 def train_tokenizer(texts: Iterable[str], parameters: "TokenizerParameters") -> Tokenizer:
     """Learn the vocabulary: the most frequent words of the texts, or subwords.
 
-    Texts are lower-cased and split into words at white space and punctuation, exactly as in Keras's
-    `preprocessing.text.Tokenizer`. Words of equal frequency are sorted alphabetically. Id 0 is the
-    padding and id 1 any unknown word; the other words have the ids from 2 on, in the order of their
-    frequency. With subwords, every letter that occurs is a token, even if this exceeds
-    `vocabulary_size`.
+    Texts are lower-cased and split into words at white space and punctuation: those in ASCII
+    exactly as in Keras's `preprocessing.text.Tokenizer`, others as `Rule` says. Words of equal
+    frequency are sorted alphabetically. Id 0 is the padding and id 1 any unknown word; the other
+    words have the ids from 2 on, in the order of their frequency. With subwords, every letter that
+    occurs is a token, even if this exceeds `vocabulary_size`.
 
     Args:
         texts: Cleaned training texts; iterated once. Memory grows with the distinct words.
-        parameters: Kind of the tokens, their number, and the length of the sequences that
-            `TextEncoder.encode` returns.
+        parameters: Kind of the tokens, their number, how texts are cut into words, and the length
+            of the sequences that `TextEncoder.encode` returns.
 
     Returns:
         Tokenizer whose padding, on the left, stores the sequence length.
@@ -49,17 +46,19 @@ def train_tokenizer(texts: Iterable[str], parameters: "TokenizerParameters") -> 
     """
     size = parameters.vocabulary_size
     if parameters.kind == "words":
+        rule = get_rule(parameters.script)
         counts: Counter[str] = Counter()
         for text in texts:
-            counts.update(split_words(text))
+            counts.update(rule.split(text))
         words = sorted(counts, key=lambda word: (-counts[word], word))[:size]
         vocabulary = {word: number for number, word in enumerate([PADDING, UNKNOWN, *words])}
-        tokenizer = _make_tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+        tokenizer = _make_tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN), rule)
         tokenizer.add_special_tokens(_SPECIAL)
     else:
         # No prefix for the inside of words and no limit on the letters: with either, the library
         # would number tokens, and break ties, in an order that changes from run to run.
-        tokenizer = _make_tokenizer(models.BPE(unk_token=UNKNOWN))
+        # Subwords are learnt in every script, so letters need not be words of their own.
+        tokenizer = _make_tokenizer(models.BPE(unk_token=UNKNOWN), get_rule("spaces"))
         trainer = trainers.BpeTrainer(
             vocab_size=size + len(_SPECIAL), special_tokens=_SPECIAL, show_progress=False
         )
@@ -68,25 +67,44 @@ def train_tokenizer(texts: Iterable[str], parameters: "TokenizerParameters") -> 
     return tokenizer
 
 
-def _make_tokenizer(model: models.Model) -> Tokenizer:
+def _make_tokenizer(model: models.Model, rule: Rule) -> Tokenizer:
+    """Return a tokenizer of the library that cuts and folds texts as the rule does.
+
+    They agree on all texts but those with the rarest characters: here, a whole text is folded, with
+    the library's version of Unicode, before it is cut.
+    """
+    classes = character_classes()
+    drop = normalizers.Replace(Regex(f"[{classes['ignored']}]"), "")
     tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(_SEPARATORS, behavior="removed")
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            drop,
+            normalizers.Replace(Regex(f"(?<=[{rule.letters}])\u2019(?=[{rule.letters}])"), "'"),
+            normalizers.Replace(Regex(f"[{classes['symbol']}&&[^']]"), " "),
+            normalizers.NFKC(),
+            normalizers.Lowercase(),
+            drop,  # again, since compatible forms may have some
+            *(normalizers.Replace(found, same) for found, same in SAME_LETTERS),
+        ]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(
+        Regex(rule.words.pattern), behavior="removed", invert=True
+    )
     return tokenizer
 
 
-def split_words(text: str) -> list[str]:
-    """Return the words of a text in lower case, as the tokenizer of whole words splits it.
+def find_rule(tokenizer: Tokenizer) -> Rule:
+    """Return the rule by which a tokenizer of whole words cuts texts.
 
-    Args:
-        text: Cleaned text.
-
-    Returns:
-        The words in their order, with repetitions.
+    Raises:
+        ValueError: It is none of those of this version.
 
     """
-    # The library converts letter by letter, so a capital sigma is the same inside and at the end.
-    return text.replace("\u03a3", "\u03c3").lower().translate(_TO_SPACE).split()
+    pieces = tokenizer.pre_tokenizer.pre_tokenize_str("a\u2014\ud55c\uad6d")
+    scripts: dict[int, Script] = {1: "ascii", 2: "spaces", 3: "auto"}
+    if len(pieces) not in scripts:
+        raise ValueError("its tokenizer cuts texts in another way")
+    return get_rule(scripts[len(pieces)])
 
 
 class TextEncoder:
@@ -101,8 +119,9 @@ class TextEncoder:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        is_words = isinstance(tokenizer.model, models.WordLevel)
-        self._ids = tokenizer.get_vocab() if is_words else None
+        self._ids = self._split = None
+        if isinstance(tokenizer.model, models.WordLevel):
+            self._ids, self._split = tokenizer.get_vocab(), find_rule(tokenizer).split
         self._dtype = np.min_scalar_type(tokenizer.get_vocab_size() - 1)
 
     def encode_whole(self, texts: Iterable[str]) -> Iterator[list[int]]:
@@ -115,14 +134,14 @@ class TextEncoder:
             Token ids of one text; unknown words are `UNKNOWN_ID`.
 
         """
-        if self._ids is None:
+        if self._ids is None or self._split is None:
             for batch in _batches(texts):
                 for encoding in self._tokenizer.encode_batch_fast(batch):
                     yield [number for number in encoding.ids if number]
             return
-        get = self._ids.get
+        get, split = self._ids.get, self._split
         for text in texts:
-            yield [get(word, UNKNOWN_ID) for word in split_words(text)]
+            yield [get(word, UNKNOWN_ID) for word in split(text)]
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.unsignedinteger]:
         """Convert texts to sequences of one length.
@@ -180,14 +199,8 @@ def locate_known_words(
 
     """
     length = _sequence_length(tokenizer)
-    encoding = tokenizer.encode(text)
-    known = [
-        (token, word, place)
-        for token, word, place in zip(
-            encoding.ids, encoding.word_ids, encoding.offsets, strict=True
-        )
-        if token > UNKNOWN_ID
-    ][-length:]
+    tokens = _locate_words if isinstance(tokenizer.model, models.WordLevel) else _locate_subwords
+    known = [found for found in tokens(tokenizer, text) if found[0] > UNKNOWN_ID][-length:]
     places: dict[int | None, tuple[int, int]] = {}
     for _, word, (start, stop) in known:
         places[word] = (places.get(word, (start, stop))[0], stop)
@@ -197,6 +210,22 @@ def locate_known_words(
         np.array([numbers[word] for _, word, _ in known], np.intp),
         list(places.values()),
     )
+
+
+_Located = Iterator[
+    tuple[int, int | None, tuple[int, int]]
+]  # token id, word number, start and stop
+
+
+def _locate_words(tokenizer: Tokenizer, text: str) -> _Located:
+    rule = find_rule(tokenizer)
+    for number, word in enumerate(rule.words.finditer(text)):
+        yield tokenizer.token_to_id(rule.fold(word[0])) or UNKNOWN_ID, number, word.span()
+
+
+def _locate_subwords(tokenizer: Tokenizer, text: str) -> _Located:
+    encoding = tokenizer.encode(text)
+    yield from zip(encoding.ids, encoding.word_ids, encoding.offsets, strict=True)
 
 
 def _sequence_length(tokenizer: Tokenizer) -> int:

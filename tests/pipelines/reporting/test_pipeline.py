@@ -31,6 +31,7 @@ AUDIT = {
     "rejected_by_reason": {"no text": 2},
     "duplicates": 1,
     "duplicates_with_another_label": 0,
+    "scripts": {"Latin": 0.9, "Han": 0.1},
 }
 
 
@@ -74,7 +75,7 @@ def test_the_pipeline_makes_every_report(
             "test": MemoryDataset(test),
             "clean_reviews": MemoryDataset([frame]),
             "baseline": MemoryDataset(
-                fit_baseline([frame], baseline_parameters, training, reviews)
+                fit_baseline([frame], baseline_parameters, training, reviews, "auto")
             ),
             "onnx_model": MemoryDataset(exported),
             "export_check": MemoryDataset({"largest_probability_difference": 1e-7}),
@@ -104,6 +105,8 @@ def test_the_pipeline_makes_every_report(
     page = outputs["report"].load()
     assert page.count('<div class="figure"') == 16
     assert "# Model card" in outputs["model_card"].load()
+    for page in ("model_card", "report"):
+        assert "Letters of the accepted reviews: Latin 90.0%, Han 10.0%." in outputs[page].load()
     metrics = catalog.load("metrics")
     summary = outputs["summary"].load()
     for name, prefix in (

@@ -36,12 +36,15 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS, assign_splits
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
+from imdb_sentiment.text.scripts import count_letters, measure_scripts
 from imdb_sentiment.text.tokenizer import TextEncoder, train_tokenizer
 from imdb_sentiment.text.word_vectors import train_word_vectors
+from imdb_sentiment.text.words import get_rule
 
 logger = logging.getLogger(__name__)
 
 EXAMPLES = 3  # rejected rows that messages show
+MAX_UNREADABLE = 0.05  # fraction of reviews without a known token; a warning tells of more
 
 
 def check_reviews(
@@ -92,19 +95,22 @@ def audit_reviews(
     examples: list[str] = []
     conflicts = 0
     words: Counter[int] = Counter()
+    letters: Counter[str] = Counter()
+    rule = get_rule("auto")
     for chunk in checked_reviews:
         statuses.update(chunk["status"])
         accepted = select_accepted(chunk)
         labels.update(reviews.labels[code] for code in accepted["code"])
         splits.update(accepted["split"])
-        words.update(text.count(" ") + 1 for text in accepted["text"])
+        words.update(len(rule.split(text)) for text in accepted["text"])
+        letters += count_letters(accepted["text"])
         rejected = chunk[chunk["status"] == REJECTED]
         reasons.update(reason.split(":")[0] for reason in rejected["reason"])
         for row, reason in zip(rejected["row"], rejected["reason"], strict=True):
             if len(examples) < EXAMPLES:
                 examples.append(f"row {row}: {reason[:80]}")
         conflicts += int((chunk["reason"] == ANOTHER_LABEL).sum())
-    audit = {
+    audit: dict[str, Any] = {
         "file": reviews.file,
         "rows_read": statuses.total(),
         "accepted": statuses[ACCEPTED],
@@ -116,7 +122,10 @@ def audit_reviews(
         "accepted_by_label": dict(labels),
         "accepted_by_own_split": {name: splits[name] for name in SPLITS if splits[name]},
         "words_per_review": _describe_counts(words),
+        "scripts": measure_scripts(letters),
     }
+    scripts = ", ".join(f"{name} {share:.1%}" for name, share in audit["scripts"].items())
+    logger.info("Letters of the accepted reviews: %s", scripts or "none")
     rejected_reviews = (
         chunk.loc[chunk["status"] == REJECTED, ["row", "reason", "text", "sentiment"]]
         for chunk in checked_reviews
@@ -365,14 +374,18 @@ def pretrain_network(
 
 
 def encode_reviews(
-    clean_reviews: Iterable[pd.DataFrame], tokenizer: Tokenizer, reviews: ReviewsParameters
+    clean_reviews: Iterable[pd.DataFrame],
+    tokenizer: Tokenizer,
+    reviews: ReviewsParameters,
+    tokens: TokenizerParameters,
 ) -> tuple[EncodedReviews, EncodedReviews, EncodedReviews]:
-    """Encode texts as padded sequences of token ids.
+    """Encode texts as padded sequences of token ids; warn if many have no known token.
 
     Args:
         clean_reviews: From `split_reviews`.
         tokenizer: From `fit_tokenizer`.
         reviews: Labels, in the order of their codes.
+        tokens: How the tokenizer was made, for the warning.
 
     Returns:
         The training, validation and test set, each in the order of the CSV.
@@ -405,4 +418,21 @@ def encode_reviews(
             encoded.rows[place] = chunk["row"].to_numpy()[chosen]
             encoded.groups[place] = groups[chosen]
             filled[name] = place.stop
+    _warn_of_unreadable([*sets.values()], tokens)
     return sets["train"], sets["validation"], sets["test"]
+
+
+def _warn_of_unreadable(sets: list[EncodedReviews], tokens: TokenizerParameters) -> None:
+    unreadable = sum(int((encoded.lengths == 0).sum()) for encoded in sets)
+    rows = sum(map(len, sets))
+    if unreadable <= MAX_UNREADABLE * rows:
+        return
+    advice = "raise tokenizer.vocabulary_size"
+    if tokens.kind == "words":
+        advice = f"set tokenizer.kind to bpe, or {advice}"
+        if tokens.script == "spaces":
+            advice = f"set tokenizer.script to auto; or {advice}"
+    logger.warning(
+        "%d of %d reviews (%.0f%%) have no word that the LSTM knows, so it can't read them: %s",
+        *(unreadable, rows, 100 * unreadable / rows, advice),
+    )

@@ -61,7 +61,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 func=encode_reviews,
-                inputs=["clean_reviews", "tokenizer", "params:reviews"],
+                inputs=["clean_reviews", "tokenizer", "params:reviews", "params:tokenizer"],
                 outputs=["train", "validation", "test"],
                 name="encode_reviews",
             ),

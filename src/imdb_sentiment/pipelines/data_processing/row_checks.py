@@ -10,7 +10,7 @@ from imdb_sentiment.errors import require_column
 from imdb_sentiment.parameters import ReviewsParameters, SplitParameters, normalise_label
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.tokenizer import split_words
+from imdb_sentiment.text.words import get_rule
 
 ACCEPTED, REJECTED, DUPLICATE = "accepted", "rejected", "duplicate"  # the status of a row
 # The reason of a duplicate.
@@ -114,15 +114,15 @@ def hash_text(text: str) -> int:
 def hash_words(text: str, code: int) -> int:
     """Return a 64-bit hash of the words of a cleaned text and its label.
 
-    Texts that differ only in case, ASCII punctuation and white space have the same words: the LSTM
-    can't tell them apart. If their labels differ, the difference may be what matters, as in ":)".
+    Texts that differ only in case, punctuation and white space have the same words: the LSTM can't
+    tell them apart. If their labels differ, the difference may be what matters, as in ":)".
 
     Args:
         text: Cleaned text. If it has no words, it is hashed as it is.
         code: Code of its label.
 
     """
-    return hash_text(f"{code}\0{' '.join(split_words(text)) or text}")
+    return hash_text(f"{code}\0{' '.join(get_rule('auto').split(text)) or text}")
 
 
 def select_accepted(checked: pd.DataFrame) -> pd.DataFrame:

@@ -52,6 +52,7 @@ from imdb_sentiment.pipelines.tuning.protocol import divide_reviews, select_firs
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
+from imdb_sentiment.text.words import Script, get_rule
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ def fit_ngrams(
     tuning: TuningParameters,
     split: SplitParameters,
     training: TrainingParameters,
+    script: Script,
 ) -> tuple[NgramModel, HeldOutLogits]:
     """Fit the linear model of n-grams that is averaged with the networks.
 
@@ -105,6 +107,7 @@ def fit_ngrams(
         tuning: Which reviews the trials of the search were scored on.
         split: How the reviews were divided.
         training: Says whether to learn from the validation reviews, and describes the n-grams.
+        script: How texts are cut into words.
 
     Returns:
         The fitted model, and logits of the reviews that trials are scored on, from models that
@@ -124,12 +127,19 @@ def fit_ngrams(
     for chunk in clean_reviews:
         learnable = chunk[chunk["split"] != "test"]
         for row, text in zip(learnable["row"], learnable["text"], strict=True):
-            hashes[row] = hash_ngrams(text, training.ngrams.max_ngram)
+            hashes[row] = hash_ngrams(text, training.ngrams.max_ngram, script)
 
     def fit(reviews: EncodedReviews) -> NgramModel:
         learnt = [hashes[row] for row in reviews.rows]
         label_weights = compute_label_weights(training.class_weight, reviews.codes, reviews.labels)
-        return fit_ngram_model(learnt, reviews.codes, n_labels, training.ngrams, label_weights)
+        return fit_ngram_model(
+            learnt,
+            reviews.codes,
+            n_labels,
+            training.ngrams,
+            script=script,
+            label_weights=label_weights,
+        )
 
     training_set, _ = _choose_training_set(train, validation, training)
     model = fit(training_set)
@@ -505,14 +515,19 @@ def fit_baseline(
     baseline: BaselineParameters,
     training: TrainingParameters,
     reviews: ReviewsParameters,
+    script: Script,
 ) -> sklearn.pipeline.Pipeline:
     """Fit TF-IDF and logistic regression to the rows that the network learns from.
+
+    Words are those that scikit-learn finds by default, of two or more letters. Where letters are
+    words of their own, they are so here as well: otherwise the baseline could not cut such texts.
 
     Args:
         clean_reviews: Chunks with the columns `text`, `code` and `split`.
         baseline: Length and frequency of the n-grams, and the strength of the regularisation.
         training: Says whether to learn from the validation reviews, and the weights of the labels.
         reviews: The labels.
+        script: How texts are cut into words.
 
     Returns:
         A scikit-learn pipeline from texts to codes.
@@ -533,6 +548,9 @@ def fit_baseline(
             ngram_range=(1, baseline.max_ngram),
             min_df=baseline.min_document_frequency,
             sublinear_tf=True,
+            lowercase=False,
+            tokenizer=get_rule(script).split_terms,
+            token_pattern=None,
         ),
         # The default solver is slower, and with its default tolerance ends far from the optimum:
         # probabilities can differ by 0.17.

@@ -18,7 +18,13 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         [
             Node(
                 func=fit_baseline,
-                inputs=["clean_reviews", "params:baseline", "params:training", "params:reviews"],
+                inputs=[
+                    "clean_reviews",
+                    "params:baseline",
+                    "params:training",
+                    "params:reviews",
+                    "params:tokenizer.script",
+                ],
                 outputs="baseline",
                 name="fit_baseline",
             ),
@@ -31,6 +37,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "tuning": "params:tuning",
                     "split": "params:split",
                     "training": "params:training",
+                    "script": "params:tokenizer.script",
                 },
                 outputs=["ngram_model", "ngrams_held_out"],
                 name="fit_ngrams",

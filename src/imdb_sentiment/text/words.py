@@ -212,9 +212,9 @@ class Rule:
         lowered = _lower(text)
         is_plain = unicodedata.is_normalized("NFKC", lowered) and not _unusual().search(lowered)
         found: list[str] = []
-        for piece in lowered.split():
+        for piece in (lowered if is_plain else text).split():
             if piece.isascii():
-                found += [piece] if piece.isalnum() else cut_ascii(piece)
+                found += [piece.lower()] if piece.isalnum() else cut_ascii(piece.lower())
             elif is_plain:
                 found += [piece] if piece.isalnum() else pattern.findall(piece)
             else:

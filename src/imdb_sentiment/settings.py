@@ -42,8 +42,11 @@ if os.environ.get("MLFLOW_TRACKING_URI"):
 
 
 def _join_path(folder: str, name: Any) -> str | None:
-    """Return `name` inside `folder`, an absolute `name` unchanged, or None if there is no name."""
-    return None if name is None else (Path(folder) / Path(str(name)).expanduser()).as_posix()
+    """Return `name` inside `folder`; an absolute `name`, a URL or None (no name) unchanged."""
+    if name is None:
+        return None
+    is_url = "://" in str(name)
+    return str(name) if is_url else (Path(folder) / Path(str(name)).expanduser()).as_posix()
 
 
 CONFIG_LOADER_ARGS: dict[str, Any] = {

@@ -6,7 +6,6 @@ import pytest
 from kedro.io import AbstractDataset, DatasetError
 
 from imdb_sentiment.datasets import (
-    ChunkedCSVDataset,
     DownloadedTarDataset,
     KerasModelDataset,
     LineageDataset,
@@ -14,6 +13,7 @@ from imdb_sentiment.datasets import (
     OptunaStorageDataset,
     PickleStreamDataset,
     RunFactsDataset,
+    TableDataset,
     TokenizerDataset,
     TypedJSONDataset,
 )
@@ -25,7 +25,6 @@ URL = "s3://bucket/file"
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: ChunkedCSVDataset(filepath=URL).save([]),
         lambda: DownloadedTarDataset(filepath=URL, url="", sha256=""),
         lambda: KerasModelDataset(filepath=URL),
         lambda: OnnxModelDataset(filepath=URL),
@@ -46,13 +45,13 @@ def test_a_remote_path_is_refused(make: Callable[[], Any]) -> None:
 def test_a_remote_csv_is_loaded() -> None:
     with fsspec.open("memory://reviews.csv", "w") as file:
         file.write("review,sentiment\nfine,positive\n")
-    dataset = ChunkedCSVDataset(filepath="memory://reviews.csv")
+    dataset = TableDataset(filepath="memory://reviews.csv")
     assert dataset.exists()
     [chunk] = dataset.load()
     assert chunk.drop(columns="_malformed").to_dict("index") == {
         1: {"review": "fine", "sentiment": "positive"}
     }
-    assert not ChunkedCSVDataset(filepath="memory://other.csv").exists()
+    assert not TableDataset(filepath="memory://other.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -347,7 +347,7 @@ def test_a_project_without_conf_local_and_with_own_entries_runs(tmp_path: Path) 
     write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
     (project / "conf/local").rename(project / "conf/own")
     (project / "conf/own/catalog.yml").write_text(
-        "raw_reviews:\n  type: imdb_sentiment.datasets.ChunkedCSVDataset\n"
+        "raw_reviews:\n  type: imdb_sentiment.datasets.TableDataset\n"
         "  filepath: data/01_raw/sample_reviews.csv\n  load_args: {chunksize: 50}\n"
     )
     run_session(project, "data_processing", env="own")

@@ -16,7 +16,7 @@ from kedro.runner import SequentialRunner
 from helpers import make_encoded, make_reviews, write_csv
 from imdb_sentiment.datasets import (
     AtomicDataset,
-    ChunkedCSVDataset,
+    TableDataset,
     PickleStreamDataset,
 )
 from imdb_sentiment.errors import InputError
@@ -432,9 +432,9 @@ def test_the_pipeline_runs_on_a_few_rows(
     )
     catalog = DataCatalog(
         {
-            "raw_reviews": ChunkedCSVDataset(filepath=str(path), load_args={"chunksize": 50}),
+            "raw_reviews": TableDataset(filepath=str(path), load_args={"chunksize": 50}),
             "checked_reviews": PickleStreamDataset(filepath=str(tmp_path / "checked.pkl")),
-            "rejected_reviews": ChunkedCSVDataset(filepath=str(tmp_path / "rejected.csv")),
+            "rejected_reviews": TableDataset(filepath=str(tmp_path / "rejected.csv")),
             "clean_reviews": PickleStreamDataset(filepath=str(tmp_path / "clean.pkl")),
             "clean_unlabelled_reviews": PickleStreamDataset(filepath=str(tmp_path / "more.pkl")),
             "audit": AtomicDataset(
@@ -457,7 +457,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "params:language_model": MemoryDataset(
                 LanguageModelParameters(**conf["language_model"])
             ),
-            "unlabelled_reviews": ChunkedCSVDataset(filepath=None),
+            "unlabelled_reviews": TableDataset(filepath=None),
         }
     )
     SequentialRunner().run(create_pipeline(), catalog)
@@ -497,7 +497,7 @@ def account(
     content: str, reviews: ReviewsParameters, split: SplitParameters, path: Path
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     path.write_bytes(content.encode("utf-8"))
-    raw = ChunkedCSVDataset(filepath=str(path), load_args={"chunksize": 3}).load()
+    raw = TableDataset(filepath=str(path), load_args={"chunksize": 3}).load()
     checked = list(check_reviews(raw, reviews, split))
     audit, refused = audit_reviews(checked, reviews)
     rows = pd.concat(checked, ignore_index=True)

@@ -9,7 +9,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
 from helpers import run_kedro, run_session, write_csv
-from imdb_sentiment.datasets import ChunkedCSVDataset, OnnxModelDataset
+from imdb_sentiment.datasets import TableDataset, OnnxModelDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.probabilities import REASON_COLUMN
 from imdb_sentiment.parameters import InferenceParameters
@@ -25,10 +25,10 @@ def score_file(exported: bytes, source: Path, target: Path, chunksize: int) -> p
     catalog = DataCatalog(
         {
             "onnx_model": MemoryDataset(exported),
-            "input_reviews": ChunkedCSVDataset(
+            "input_reviews": TableDataset(
                 filepath=str(source), load_args={"chunksize": chunksize}
             ),
-            "scored_reviews": ChunkedCSVDataset(filepath=str(target)),
+            "scored_reviews": TableDataset(filepath=str(target)),
             "params:inference": MemoryDataset(INFERENCE),
         }
     )

@@ -4,7 +4,6 @@ None of them imports TensorFlow before it is used.
 """
 
 from imdb_sentiment.datasets.atomic import AtomicDataset
-from imdb_sentiment.datasets.chunked_csv import ChunkedCSVDataset
 from imdb_sentiment.datasets.downloaded_tar import DownloadedTarDataset
 from imdb_sentiment.datasets.lineage import LineageDataset
 from imdb_sentiment.datasets.local_files import (
@@ -16,10 +15,10 @@ from imdb_sentiment.datasets.local_files import (
 )
 from imdb_sentiment.datasets.optuna_storage import OptunaStorageDataset
 from imdb_sentiment.datasets.run_facts import RunFactsDataset
+from imdb_sentiment.datasets.table import TableDataset
 
 __all__ = [
     "AtomicDataset",
-    "ChunkedCSVDataset",
     "DownloadedTarDataset",
     "KerasModelDataset",
     "LineageDataset",
@@ -27,6 +26,7 @@ __all__ = [
     "OptunaStorageDataset",
     "PickleStreamDataset",
     "RunFactsDataset",
+    "TableDataset",
     "TokenizerDataset",
     "TypedJSONDataset",
 ]

@@ -20,9 +20,11 @@ from imdb_sentiment.parameters import Hyperparameters, Parameters, TrainingParam
 # Read by the catalog with `runtime_params`, so they are not parameters of a node.
 CATALOG_PARAMETERS = (
     "imdb_archive",
+    "input_delimiter",
     "input_encoding",
     "input_file",
     "output_file",
+    "reviews_delimiter",
     "reviews_encoding",
     "reviews_file",
     "unlabelled_file",

@@ -1,0 +1,224 @@
+"""Tables made by people, in the format that their name tells, as streams of data frames."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
+
+import fsspec
+import pandas as pd
+from fsspec.core import has_magic, split_protocol
+from kedro.io.core import AbstractVersionedDataset, Version
+from kedro_datasets._typing import TablePreview
+
+from imdb_sentiment.datasets.atomic import atomic_write
+from imdb_sentiment.datasets.base import Stream
+from imdb_sentiment.datasets.table_formats import (
+    JSON_LINES,
+    FileToRead,
+    find_compression,
+    find_format,
+    read_table,
+    write_table,
+)
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.text.tables import MALFORMED
+
+logger = logging.getLogger(__name__)
+
+WEB = ("http", "https")
+
+
+class TableDataset(AbstractVersionedDataset[Iterable[pd.DataFrame], Stream[pd.DataFrame]]):
+    """A table of any length made by people, as a stream of data frames.
+
+    The name of the file tells its format: `.jsonl` or `.ndjson` for JSON Lines, `.json` for an
+    array of objects or JSON Lines, `.parquet`, `.tsv`; anything else is a CSV. After it, `.gz`,
+    `.bz2`, `.xz`, `.zip` or `.zst` tells a compression. A folder, or a pattern such as
+    `reviews/*.csv`, stands for all its files in the order of their names.
+
+    The stream can be iterated more than once. Each frame is indexed by the number of the row,
+    counted from 1 after the header (in JSON Lines, by the number of the line; over several files,
+    rows are counted on). A row that can't be read stays in its place and is empty except for the
+    column `_malformed`, which says what is wrong with it; in all other rows that column is empty.
+    Cells of a CSV are strings; those of other formats keep their types.
+
+    An iterable of data frames is saved; the first one names the columns. The file appears under its
+    name only when it is complete: on this machine by renaming it, elsewhere by uploading it.
+
+    Args:
+        filepath: Path or URL of the file; None for an empty stream.
+        load_args: `chunksize`, the number of rows per frame; `encoding`; for a CSV also `sep`, the
+            delimiter, or `auto` to recognise it, and other arguments of `pandas.read_csv`.
+        save_args: Arguments of `pandas.DataFrame.to_csv`, if the file is a CSV.
+        credentials: Options of the file system that the file lies in.
+        fs_args: Further options of the file system.
+        version: Version to load and to save; Kedro makes it from `versioned: true`.
+        metadata: Metadata for plugins; ignored by Kedro.
+
+    Loading or iterating raises:
+        InputError: The file is missing or empty, in another format or encoding than it should be,
+            incomplete, or has two columns of the same name, or one named `_malformed`.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str | None,
+        load_args: dict[str, Any] | None = None,
+        save_args: dict[str, Any] | None = None,
+        credentials: dict[str, Any] | None = None,
+        fs_args: dict[str, Any] | None = None,
+        version: Version | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._is_named = filepath is not None
+        protocol, path = split_protocol(filepath or "")
+        self._protocol = protocol = protocol or "file"
+        self._prefix = "" if protocol == "file" else f"{protocol}://"
+        self._fs_options = {**(credentials or {}), **(fs_args or {})}
+        super().__init__(
+            PurePosixPath(path),
+            version,
+            exists_function=lambda path: bool(self._filesystem.exists(path)),
+            glob_function=lambda pattern: list(self._filesystem.glob(pattern)),
+        )
+        self._load_args = load_args or {}
+        self._save_args = save_args or {}
+        self.metadata = metadata
+
+    def load(self) -> Stream[pd.DataFrame]:
+        """Return the stream of chunks."""
+        if not self._is_named:
+            return Stream(lambda: iter(()))
+        files = self._list_files()
+        if not files:
+            raise InputError(
+                f"{self._name(self._get_load_path())} does not exist: put the file there, or name "
+                "another one that is in data/01_raw, its full path, or its URL"
+            )
+        return Stream(lambda: self._read(files))
+
+    def save(self, data: Iterable[pd.DataFrame]) -> None:
+        """Write the chunks to the file.
+
+        Raises:
+            InputError: The format can't be written, or the place can't be reached.
+
+        """
+        target = self._get_save_path()
+        name = self._name(target)
+        with self._upload(target) if self._prefix else atomic_write(target) as partial:
+            write_table(data, partial, name, self._save_args)
+
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """Return the first rows, for Kedro-Viz."""
+        chunk = next(iter(self.load()), pd.DataFrame({MALFORMED: []}))
+        return TablePreview(chunk.drop(columns=MALFORMED).head(nrows).to_dict(orient="split"))
+
+    @property
+    def _filesystem(self) -> fsspec.AbstractFileSystem:
+        try:
+            return fsspec.filesystem(self._protocol, **self._fs_options)
+        except ImportError as error:
+            raise InputError(
+                f"{self._name(self._filepath)} can't be reached ({error}): install that package, "
+                'for S3 with pip install -e ".[s3]"'
+            ) from error
+
+    def _name(self, path: PurePath | str) -> str:
+        """Return a path of the file system as users write it."""
+        text = str(path)
+        return text if text.startswith(f"{self._protocol}://") else f"{self._prefix}{text}"
+
+    def _list_files(self) -> list[str]:
+        """Return the paths of the files: one, or several of a folder or a pattern."""
+        filesystem, path = self._filesystem, str(self._get_load_path())
+        if self._protocol in WEB:
+            return [self._name(path)]
+        with _explaining(self._name(path), self._prefix):
+            if filesystem.isfile(path):
+                return [path]
+            is_folder = filesystem.isdir(path)
+            if not is_folder and not has_magic(path):
+                return []
+            found = filesystem.find(path) if is_folder else filesystem.glob(path)
+        return sorted(path for path in map(str, found) if _is_table(path, filesystem))
+
+    def _read(self, files: list[str]) -> Iterator[pd.DataFrame]:
+        rows_before = 0
+        columns: list[str] = []
+        for path in files:
+            name, last_row = self._name(path), 0
+            file = FileToRead(name, self._opener(path))
+            with _explaining(name, self._prefix):
+                for chunk in read_table(file, self._load_args):
+                    columns = columns or list(chunk.columns)
+                    if find_format(name) != JSON_LINES:
+                        _require_columns(chunk, columns, name, self._name(files[0]))
+                    last_row = max([last_row, *chunk.index[-1:]])
+                    yield chunk.set_axis(chunk.index + rows_before)
+            if len(files) > 1:
+                logger.info("Rows %d to %d: %s", rows_before + 1, rows_before + last_row, name)
+            rows_before += last_row
+
+    def _opener(self, path: str) -> Callable[[], Any]:
+        filesystem = self._filesystem
+        compression = find_compression(path)
+        return lambda: fsspec.core.OpenFile(filesystem, path, "rb", compression=compression)
+
+    @contextmanager
+    def _upload(self, target: PurePath) -> Iterator[Path]:
+        """Yield a path on this machine, and upload its file at the end of the block."""
+        filesystem = self._filesystem
+        with tempfile.TemporaryDirectory() as folder:
+            partial = Path(folder) / target.name
+            yield partial
+            with _explaining(self._name(target), self._prefix):
+                filesystem.put_file(str(partial), str(target))
+
+    def _exists(self) -> bool:
+        return not self._is_named or bool(self._list_files())
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._name(self._filepath) if self._is_named else ""}
+
+
+def _is_table(path: str, filesystem: fsspec.AbstractFileSystem) -> bool:
+    """Return whether a path is a file, neither hidden nor of another program, like _SUCCESS."""
+    return not PurePosixPath(path).name.startswith((".", "_")) and bool(filesystem.isfile(path))
+
+
+def _require_columns(chunk: pd.DataFrame, columns: list[str], name: str, first: str) -> None:
+    """Raise `InputError` if a file has other columns than the first one."""
+    found = set(map(str, chunk.columns))
+    missing, further = sorted(set(columns) - found), sorted(found - set(columns))
+    if missing or further:
+        raise InputError(
+            f"{name} has other columns than {first}"
+            + (f"; it lacks {', '.join(missing)}" if missing else "")
+            + (f"; only it has {', '.join(further)}" if further else "")
+            + ": give all files the same header, or take this one out of the folder"
+        )
+
+
+@contextmanager
+def _explaining(name: str, prefix: str) -> Iterator[None]:
+    """Turn what goes wrong on the way to another machine into one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{name} does not exist") from error
+    except Exception as error:
+        if not prefix:
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"{name} can't be reached ({reason}): check the address and the credentials, which "
+            "belong in conf/local/credentials.yml"
+        ) from error

@@ -134,7 +134,7 @@ def test_parameters_that_contradict_the_inputs_are_refused(
         ),
         (
             lambda project: (project / FILE).write_text("review,sentiment\na,neutral\n"),
-            "IMDB Dataset.csv has changed since checked_reviews",
+            "IMDB Dataset.csv has changed since review_settings",
         ),
         (
             lambda project: (project / "data/06_models/calibration.json").write_text("{}"),

@@ -11,7 +11,7 @@ import pytest
 from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 
-from imdb_sentiment.datasets import TableDataset, DownloadedTarDataset
+from imdb_sentiment.datasets import DownloadedTarDataset, TableDataset
 from imdb_sentiment.errors import find_input_error
 from imdb_sentiment.pipelines.imdb_download import create_pipeline
 from imdb_sentiment.pipelines.imdb_download.nodes import collect_reviews

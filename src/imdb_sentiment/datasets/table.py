@@ -213,7 +213,7 @@ def _explaining(name: str, prefix: str) -> Iterator[None]:
     except InputError:
         raise
     except FileNotFoundError as error:
-        raise InputError(f"{name} does not exist") from error
+        raise InputError(f"{name}, or the place that it lies in, does not exist") from error
     except Exception as error:
         if not prefix:
             raise

@@ -372,9 +372,11 @@ def _read_parquet(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.Data
     try:
         with file.open() as source, parquet.ParquetFile(source) as table:
             _require_free(table.schema_arrow.names, file.name)
-            batches = table.iter_batches(batch_size=options["chunksize"])
+            batches: Iterable[Any] = table.iter_batches(batch_size=options["chunksize"])
+            if not table.metadata.num_rows:
+                batches = [table.schema_arrow.empty_table()]
             row = 1
-            for batch in itertools.chain([table.schema_arrow.empty_table()], batches):
+            for batch in batches:
                 frame = batch.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
                 frame = frame.set_axis(pd.RangeIndex(row, row + len(frame)))
                 row += len(frame)

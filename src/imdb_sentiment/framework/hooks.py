@@ -7,7 +7,7 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import DataCatalog
+from kedro.io import AbstractDataset, DataCatalog
 from kedro.pipeline import Pipeline
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
@@ -110,12 +110,18 @@ class RequireInputs:
 
         """
         for name in sorted(pipeline.inputs()):
-            if not name.startswith("params:") and not catalog.exists(name):
+            if not name.startswith("params:") and _is_missing(catalog, name):
                 raise InputError(
                     f"{find_path(catalog, name)} does not exist, and this run needs it as "
                     f"{name!r}: put the file there, name another one, or run the pipeline that "
                     "makes it first"
                 )
+
+
+def _is_missing(catalog: DataCatalog, name: str) -> bool:
+    dataset: Any = catalog.get(name, fallback_to_runtime_pattern=True)
+    can_tell = type(dataset)._exists is not AbstractDataset._exists  # a query in SQL can't
+    return can_tell and not catalog.exists(name)
 
 
 class PrintSummary:

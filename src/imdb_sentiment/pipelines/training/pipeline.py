@@ -73,7 +73,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "custom_reviews": "custom_reviews",
                     "run_facts": "run_facts",
                     "lineage": "lineage",
-                    "reviews": "params:reviews",
+                    "reviews": "review_settings",
                     "split": "params:split",
                     "training": "params:training",
                     "custom": "params:custom_reviews",

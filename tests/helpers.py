@@ -220,7 +220,7 @@ def rank_auc(positive: npt.NDArray[np.float64], negative: npt.NDArray[np.float64
 
 
 def lay_over(project: Path, env: str, changes: dict[str, Any]) -> None:
-    """Override parameters of a preset, which Kedro reads instead of conf/local."""
+    """Override parameters of a preset, unless conf/local has others."""
     paths = sorted((project / "conf" / env).glob("parameters*.yml"))
     merged = OmegaConf.merge(*map(OmegaConf.load, paths), changes)
     for path in paths:

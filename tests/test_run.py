@@ -384,7 +384,7 @@ def test_the_env_imdb_takes_the_official_split(project: Path) -> None:
 
 
 def make_imdb(folder: Path) -> None:
-    project = make_project(folder)
+    project = make_project(folder, {})
     lay_over(project, "imdb", {**SMALL, "tuning": {**SMALL["tuning"], "patience": 2}})
     quick = {**SMALL_BEST["hyperparameters"], "min_steps": 0}
     lay_over(project, "best", SMALL_BEST | {"hyperparameters": quick})
@@ -462,7 +462,7 @@ def test_the_presets_do_the_whole_job(commands: list[str], test_rows: int, imdb:
 
 @pytest.mark.slow
 def test_the_env_imdb_does_the_whole_job_on_three_labels_of_another_domain(tmp_path: Path) -> None:
-    project = make_project(tmp_path)
+    project = make_project(tmp_path, {})
     three = {"reviews": {"labels": list(THREE_LABELS)}}
     lay_over(project, "imdb", {**SMALL, **three, "tuning": {**SMALL["tuning"], "patience": 1}})
     rows = [
@@ -480,7 +480,7 @@ def test_the_env_imdb_does_the_whole_job_on_three_labels_of_another_domain(tmp_p
 
 @pytest.mark.slow
 def test_the_env_best_does_the_whole_job_on_three_labels(tmp_path: Path) -> None:
-    project = make_project(tmp_path)
+    project = make_project(tmp_path, {})
     lay_over(
         project,
         "best",

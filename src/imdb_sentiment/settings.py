@@ -13,6 +13,7 @@ from imdb_sentiment.framework.hooks import (
     RequireInputs,
     ValidateGroups,
 )
+from imdb_sentiment.framework.presets import PresetsConfigLoader
 from imdb_sentiment.framework.session import PlainErrorsSession
 from imdb_sentiment.framework.track_lineage import TrackLineage
 
@@ -49,6 +50,7 @@ def _join_path(folder: str, name: Any) -> str | None:
     return str(name) if is_url else (Path(folder) / Path(str(name)).expanduser()).as_posix()
 
 
+CONFIG_LOADER_CLASS = PresetsConfigLoader
 CONFIG_LOADER_ARGS: dict[str, Any] = {
     "base_env": "base",
     "default_run_env": "local",

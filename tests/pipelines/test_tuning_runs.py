@@ -153,6 +153,7 @@ def test_a_long_search_ends_when_nothing_better_comes(command: str, ready: Path)
 
 @pytest.mark.cluster
 def test_a_cluster_does_the_whole_job_by_the_documented_commands(ready: Path) -> None:
+    (ready / "conf/local/parameters.yml").unlink()
     lay_over(ready, "dask", {**SMALL, "tuning": {**SMALL["tuning"], "n_trials": 3}})
     scheduler = "dask scheduler"
     worker = "dask worker tcp://HOST:8786 --nworkers 8 --nthreads 1 --memory-limit 0"

@@ -171,7 +171,8 @@ def test_another_split_makes_the_model_stale(copy_of_finished: Path) -> None:
     command = find_command(error)
     assert command.startswith(
         "kedro run --pipelines tuning,training,reporting "
-        "--params 'reviews_file=IMDB Dataset.csv,split.seed=7,tuning.study_name=IMDB Dataset.csv 20"
+        "--params 'reviews_file=IMDB Dataset.csv,split.seed=7,"
+        "tuning.start_from=IMDB Dataset.csv,tuning.study_name=IMDB Dataset.csv 20"
     )
     run_kedro(project, command)
     records = Lineage(project).read()
@@ -256,7 +257,7 @@ def test_only_what_is_missing_or_stale_is_made_again(copy_of_finished: Path) -> 
     command = "kedro run --only-missing-outputs"
     (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")
     whole = find_digests(project)
-    assert "Skipping all 45 nodes" in run_kedro(project, command)
+    assert "Skipping all 46 nodes" in run_kedro(project, command)
     (project / "data/08_reporting/report.html").unlink()
     (project / "data/05_model_input/test.pkl").write_bytes(b"half")
     output = run_kedro(project, command)

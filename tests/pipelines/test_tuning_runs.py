@@ -112,7 +112,7 @@ def test_with_more_rows_the_search_goes_on_as_the_run_says(ready: Path) -> None:
     assert found
     run_kedro(ready, f"kedro run --pipelines tuning --params '{found[1]} {found[2]}'")
     after = read_trials(ready)
-    hyperparameters = [name for name in before if name.startswith("params_")]
+    hyperparameters = [name for name in map(str, before.columns) if name.startswith("params_")]
     best = before.sort_values("value", ascending=False)[hyperparameters].iloc[0]
     assert after[hyperparameters].iloc[0].to_dict() == best.to_dict()
     assert len(after) == len(before) == 2

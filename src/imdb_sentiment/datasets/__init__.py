@@ -5,14 +5,14 @@ None of them imports TensorFlow before it is used.
 
 from imdb_sentiment.datasets.atomic import AtomicDataset
 from imdb_sentiment.datasets.downloaded_tar import DownloadedTarDataset
-from imdb_sentiment.datasets.lineage import LineageDataset
-from imdb_sentiment.datasets.local_files import (
+from imdb_sentiment.datasets.files import (
     KerasModelDataset,
     OnnxModelDataset,
     PickleStreamDataset,
     TokenizerDataset,
     TypedJSONDataset,
 )
+from imdb_sentiment.datasets.lineage import LineageDataset
 from imdb_sentiment.datasets.optuna_storage import OptunaStorageDataset
 from imdb_sentiment.datasets.run_facts import RunFactsDataset
 from imdb_sentiment.datasets.table import TableDataset

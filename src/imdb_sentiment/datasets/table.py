@@ -1,20 +1,17 @@
 """Tables made by people, in the format that their name tells, as streams of data frames."""
 
 import logging
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
 import pandas as pd
-from fsspec.core import has_magic, split_protocol
-from kedro.io.core import AbstractVersionedDataset, Version
+from fsspec.core import has_magic
+from kedro.io.core import Version
 from kedro_datasets._typing import TablePreview
 
-from imdb_sentiment.datasets.atomic import atomic_write
-from imdb_sentiment.datasets.base import Stream
+from imdb_sentiment.datasets.base import FileDataset, Stream
 from imdb_sentiment.datasets.table_formats import (
     JSON_LINES,
     FileToRead,
@@ -31,7 +28,7 @@ logger = logging.getLogger(__name__)
 WEB = ("http", "https")
 
 
-class TableDataset(AbstractVersionedDataset[Iterable[pd.DataFrame], Stream[pd.DataFrame]]):
+class TableDataset(FileDataset):
     """A table of any length made by people, as a stream of data frames.
 
     The name of the file tells its format: `.jsonl` or `.ndjson` for JSON Lines, `.json` for an
@@ -45,8 +42,7 @@ class TableDataset(AbstractVersionedDataset[Iterable[pd.DataFrame], Stream[pd.Da
     column `_malformed`, which says what is wrong with it; in all other rows that column is empty.
     Cells of a CSV are strings; those of other formats keep their types.
 
-    An iterable of data frames is saved; the first one names the columns. The file appears under its
-    name only when it is complete: on this machine by renaming it, elsewhere by uploading it.
+    An iterable of data frames is saved; the first one names the columns.
 
     Args:
         filepath: Path or URL of the file; None for an empty stream.
@@ -75,20 +71,16 @@ class TableDataset(AbstractVersionedDataset[Iterable[pd.DataFrame], Stream[pd.Da
         version: Version | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        self._is_named = filepath is not None
-        protocol, path = split_protocol(filepath or "")
-        self._protocol = protocol = protocol or "file"
-        self._prefix = "" if protocol == "file" else f"{protocol}://"
-        self._fs_options = {**(credentials or {}), **(fs_args or {})}
         super().__init__(
-            PurePosixPath(path),
-            version,
-            exists_function=lambda path: bool(self._filesystem.exists(path)),
-            glob_function=lambda pattern: list(self._filesystem.glob(pattern)),
+            filepath=filepath or "",
+            credentials=credentials,
+            fs_args=fs_args,
+            version=version,
+            metadata=metadata,
         )
+        self._is_named = filepath is not None
         self._load_args = load_args or {}
         self._save_args = save_args or {}
-        self.metadata = metadata
 
     def load(self) -> Stream[pd.DataFrame]:
         """Return the stream of chunks."""
@@ -102,44 +94,17 @@ class TableDataset(AbstractVersionedDataset[Iterable[pd.DataFrame], Stream[pd.Da
             )
         return Stream(lambda: self._read(files))
 
-    def save(self, data: Iterable[pd.DataFrame]) -> None:
-        """Write the chunks to the file.
-
-        Raises:
-            InputError: The format can't be written, or the place can't be reached.
-
-        """
-        target = self._get_save_path()
-        name = self._name(target)
-        with self._upload(target) if self._prefix else atomic_write(target) as partial:
-            write_table(data, partial, name, self._save_args)
-
     def preview(self, nrows: int = 5) -> TablePreview:
         """Return the first rows, for Kedro-Viz."""
         chunk = next(iter(self.load()), pd.DataFrame({MALFORMED: []}))
         return TablePreview(chunk.drop(columns=MALFORMED).head(nrows).to_dict(orient="split"))
-
-    @property
-    def _filesystem(self) -> fsspec.AbstractFileSystem:
-        try:
-            return fsspec.filesystem(self._protocol, **self._fs_options)
-        except ImportError as error:
-            raise InputError(
-                f"{self._name(self._filepath)} can't be reached ({error}): install that package, "
-                'for S3 with pip install -e ".[s3]"'
-            ) from error
-
-    def _name(self, path: PurePath | str) -> str:
-        """Return a path of the file system as users write it."""
-        text = str(path)
-        return text if text.startswith(f"{self._protocol}://") else f"{self._prefix}{text}"
 
     def _list_files(self) -> list[str]:
         """Return the paths of the files: one, or several of a folder or a pattern."""
         filesystem, path = self._filesystem, str(self._get_load_path())
         if self._protocol in WEB:
             return [self._name(path)]
-        with _explaining(self._name(path), self._prefix):
+        with self._explaining(path):
             if filesystem.isfile(path):
                 return [path]
             is_folder = filesystem.isdir(path)
@@ -154,7 +119,7 @@ class TableDataset(AbstractVersionedDataset[Iterable[pd.DataFrame], Stream[pd.Da
         for path in files:
             name, last_row = self._name(path), 0
             file = FileToRead(name, self._opener(path))
-            with _explaining(name, self._prefix):
+            with self._explaining(path):
                 for chunk in read_table(file, self._load_args):
                     columns = columns or list(chunk.columns)
                     if find_format(name) != JSON_LINES:
@@ -170,21 +135,14 @@ class TableDataset(AbstractVersionedDataset[Iterable[pd.DataFrame], Stream[pd.Da
         compression = find_compression(path)
         return lambda: fsspec.core.OpenFile(filesystem, path, "rb", compression=compression)
 
-    @contextmanager
-    def _upload(self, target: PurePath) -> Iterator[Path]:
-        """Yield a path on this machine, and upload its file at the end of the block."""
-        filesystem = self._filesystem
-        with tempfile.TemporaryDirectory() as folder:
-            partial = Path(folder) / target.name
-            yield partial
-            with _explaining(self._name(target), self._prefix):
-                filesystem.put_file(str(partial), str(target))
+    def _write(self, path: Path, data: Iterable[pd.DataFrame]) -> None:
+        write_table(data, path, self._name(self._filepath), self._save_args)
 
     def _exists(self) -> bool:
         return not self._is_named or bool(self._list_files())
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._name(self._filepath) if self._is_named else ""}
+        return super()._describe() if self._is_named else {"filepath": ""}
 
 
 def _is_table(path: str, filesystem: fsspec.AbstractFileSystem) -> bool:
@@ -203,22 +161,3 @@ def _require_columns(chunk: pd.DataFrame, columns: list[str], name: str, first: 
             + (f"; only it has {', '.join(further)}" if further else "")
             + ": give all files the same header, or take this one out of the folder"
         )
-
-
-@contextmanager
-def _explaining(name: str, prefix: str) -> Iterator[None]:
-    """Turn what goes wrong on the way to another machine into one line."""
-    try:
-        yield
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        raise InputError(f"{name}, or the place that it lies in, does not exist") from error
-    except Exception as error:
-        if not prefix:
-            raise
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"{name} can't be reached ({reason}): check the address and the credentials, which "
-            "belong in conf/local/credentials.yml"
-        ) from error

@@ -4,7 +4,10 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import fsspec
@@ -18,6 +21,12 @@ from moto.server import ThreadedMotoServer
 from helpers import PROJECT, find_free_port, make_project, make_reviews, run_session, write_csv
 from imdb_sentiment.framework.lineage import Lineage
 from postgres import run_postgres
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
 
 STARS = ("1", "2", "3")
 ENTRIES = {
@@ -72,6 +81,19 @@ def test_the_name_is_enough(
 ) -> None:
     save(table, project / "data/01_raw" / name)
     expect_all(process(project, reviews_file=name))
+
+
+def test_a_url_is_enough(project: Path, table: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "www").mkdir()
+    table.to_json(tmp_path / "www/t.jsonl.gz", orient="records", lines=True)
+    handler = partial(QuietHandler, directory=str(tmp_path / "www"))
+    with ThreadingHTTPServer(("127.0.0.1", find_free_port()), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        expect_all(process(project, reviews_file=f"{url}/t.jsonl.gz?version=1"))
+        with pytest.raises(ClickException, match=r"/none\.csv, or the place .*does not exist"):
+            process(project, reviews_file=f"{url}/none.csv")
+        server.shutdown()
 
 
 @pytest.mark.parametrize("kind", ["pandas.JSONDataset", "pandas.ParquetDataset"])

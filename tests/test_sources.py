@@ -16,7 +16,6 @@ import pytest
 import sqlalchemy
 import yaml
 from click import ClickException
-from moto.server import ThreadedMotoServer
 
 from helpers import PROJECT, find_free_port, make_project, make_reviews, run_session, write_csv
 from imdb_sentiment.framework.lineage import Lineage
@@ -169,6 +168,8 @@ def test_inference_reads_and_writes_each_format(
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """Return the options of a bucket in a server of its own."""
+    from moto.server import ThreadedMotoServer  # only now: it takes seconds
+
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "unknown")
     server = ThreadedMotoServer("127.0.0.1", find_free_port(), verbose=False)

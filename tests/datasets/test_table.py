@@ -139,7 +139,13 @@ def test_unreadable_files_are_explained(
         ("a.jsonl", b'{"_malformed": 1}\n', "rename the column '_malformed'"),
         ("a.json", b'[{"text": "a"}, {"te', "a.json is not a complete JSON array"),
         ("a.parquet", b"review,sentiment\n", "a.parquet is not a complete Parquet file"),
-        ("a.csv", b"PAR1....", r"a.csv is not a CSV: a file like this is named .parquet"),
+        ("a.csv", b"PAR1....", r"a.csv is not text: a file that begins like this is named .parq"),
+        ("a.jsonl", gzip.compress(b"{}"), r"a.jsonl is not text: .* is named .gz"),
+        (
+            "a.csv",
+            b'{"text": "a, b"}\n{"text": "c"}\n',
+            r"not a CSV but JSON Lines: name it .jsonl",
+        ),
         ("a.csv.gz", b"review,sentiment\n", "a.csv.gz is damaged or not complete"),
         ("a.csv.gz", gzip.compress(b"review\n" + b"a" * 9999)[:-9], "damaged or not complete"),
         ("a.csv.zst", b"review,sentiment\n", "a.csv.zst is damaged or not complete"),
@@ -205,6 +211,12 @@ def test_the_comma_is_the_delimiter_unless_another_clearly_fits(
     sample: str, delimiter: str
 ) -> None:
     assert recognise_delimiter(sample) == delimiter
+
+
+def test_a_record_that_is_cut_is_not_counted(path: Path) -> None:
+    long = "价" * 20_000  # three bytes each: the sample has one record and a part of the next
+    (rows,) = read(path, f"text;label\n{long};1\n{long};0\n".encode())
+    assert rows["label"].tolist() == ["1", "0"]
 
 
 @given(

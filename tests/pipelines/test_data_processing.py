@@ -217,6 +217,16 @@ def test_all_problems_are_told_at_once(split: SplitParameters) -> None:
     }
 
 
+def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> None:
+    chunks = as_chunks(make_reviews(60), ("text", "stars"))
+    with pytest.raises(InputError, match="no column 'body'") as error:
+        find(chunks, split, text_column="body", labels=["positive", "negative"])
+    assert read_block(error)["labels"] == ["positive", "negative"]
+    with pytest.raises(InputError, match="no column looks like labels") as error:
+        find(as_chunks([("a", "b")], ("x", "text")), split)
+    assert read_block(error) == {"text_column": "text", "label_column": "?", "labels": ["?", "?"]}
+
+
 @pytest.mark.parametrize(
     ("cells", "message", "labels"),
     [

@@ -189,16 +189,23 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> tuple[str, str]:
     """Return the encoding and the delimiter of a CSV, from its beginning and the options."""
     with file.open() as source:
         sample = source.read(SAMPLE)
+    _require_text(sample, file.name)
     encoding = _find_encoding(sample, options["encoding"])
-    for magic, suffix in MAGIC.items():
-        if sample.startswith(magic):
-            raise InputError(f"{file.name} is not a CSV: a file like this is named {suffix}")
     delimiter = {r"\t": "\t", "tab": "\t"}.get(options["sep"], options["sep"])
     if delimiter != AUTO:
         return encoding, delimiter
     if _find_suffix(file.name) in TABS:
         return encoding, "\t"
-    return encoding, recognise_delimiter(sample.decode(encoding, errors="replace"))
+    text = sample.decode(encoding, errors="replace")
+    if text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
+        raise InputError(f"{file.name} is not a CSV but JSON Lines: name it .jsonl")
+    return encoding, recognise_delimiter(text, is_complete=len(sample) < SAMPLE)
+
+
+def _require_text(sample: bytes, name: str) -> None:
+    for magic, suffix in MAGIC.items():
+        if sample.startswith(magic):
+            raise InputError(f"{name} is not text: a file that begins like this is named {suffix}")
 
 
 def _find_encoding(sample: bytes, encoding: str) -> str:
@@ -210,11 +217,12 @@ def _find_encoding(sample: bytes, encoding: str) -> str:
     return "utf-8-sig" if is_utf8 and sample.startswith(codecs.BOM_UTF8) else encoding
 
 
-def recognise_delimiter(sample: str) -> str:
+def recognise_delimiter(sample: str, *, is_complete: bool = True) -> str:
     r"""Return the delimiter of a CSV: a comma, unless another one clearly fits better.
 
     Args:
         sample: The beginning of the CSV.
+        is_complete: Whether it ends with the last record, so that this is no part of one.
 
     Returns:
         One of `,`, `;`, `|` and a tab. Another than the comma divides the header, and nearly all
@@ -225,7 +233,7 @@ def recognise_delimiter(sample: str) -> str:
         ';'
 
     """
-    fits = {delimiter: _measure_fit(sample, delimiter) for delimiter in DELIMITERS}
+    fits = {delimiter: _measure_fit(sample, delimiter, is_complete) for delimiter in DELIMITERS}
     width, share = fits.pop(",")
     if width > 1 and share >= FEW:
         return ","
@@ -233,16 +241,16 @@ def recognise_delimiter(sample: str) -> str:
     return max(divided, key=divided.__getitem__) if divided else ","
 
 
-def _measure_fit(sample: str, delimiter: str) -> tuple[int, float]:
+def _measure_fit(sample: str, delimiter: str, is_complete: bool) -> tuple[int, float]:
     """Return the number of fields of the header, and the share of records with as many."""
     reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
     try:
         records = list(itertools.islice(reader, RECORDS + 1))
     except csv.Error:  # a field that is too long
         return 1, 0.0
-    is_cut = len(sample) >= SAMPLE and len(records) <= RECORDS
     header, *rows = [record for record in records if record] or [[]]
-    rows = rows[: -1 if is_cut and len(rows) > 1 else None]
+    if not is_complete and len(records) <= RECORDS:
+        rows = rows[:-1]
     if not rows:
         return len(header), 1.0
     return len(header), sum(len(row) == len(header) for row in rows) / len(rows)
@@ -313,6 +321,7 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
     """Yield the objects of JSON Lines, or of one array; fields that a row lacks are missing."""
     with file.open() as source:
         sample = source.read(SAMPLE)
+    _require_text(sample, file.name)
     encoding = _find_encoding(sample, options["encoding"])
     is_array = sample.decode(encoding, errors="replace").lstrip().startswith("[")
     is_array = is_array and _find_suffix(file.name) == ".json"

@@ -166,12 +166,12 @@ class Labels:
     """The values of a column of labels.
 
     Attributes:
-        counts: Number of rows of each label, in the order of their codes.
+        counts: Number of rows of each label, in the order of their codes; None if not counted.
         rare: Number of rows of each other value, most frequent first.
 
     """
 
-    counts: dict[str, int]
+    counts: dict[str, int | None]
     rare: dict[str, int]
 
     @property

@@ -44,26 +44,25 @@ def find_settings(
     known = set(required.values())
     text = _find_column(reviews.text_column, find_text_column, rows, known)
     label = _find_column(reviews.label_column, find_label_column, rows, {*known, text.column})
-    problems += [
-        f"the column with the {what} may be {' or '.join(map(repr, found.candidates)) or 'any'}"
-        for what, given, found in (
-            ("texts", reviews.text_column, text),
-            ("labels", reviews.label_column, label),
-        )
-        if given == AUTO and not found.column
-    ]
+    if reviews.text_column == AUTO and not text.column:
+        problems.append(_explain_doubt("texts", text))
+    if reviews.label_column == AUTO and not label.column:
+        problems.append(_explain_doubt("labels", label))
     labels = None
     likely = next(iter(label.candidates), None)
-    if likely and (problems or reviews.labels == AUTO):
+    if likely and reviews.labels == AUTO:
         labels = _count_labels(itertools.chain([first], chunks), likely)
-        if reviews.labels == AUTO:
-            problems += _judge_labels(labels, likely)
+        problems += _judge_labels(labels, likely)
     if problems:
         raise InputError(
             f"{reviews.file} can't be used yet: {'; '.join(problems)}. Its columns are: "
             f"{list_names(names)}. In conf/local/parameters.yml, put the right ones into these "
             "lines:",
-            format_settings(text.candidates, label.candidates, labels),
+            format_settings(
+                text.candidates,
+                label.candidates,
+                labels if reviews.labels == AUTO else Labels(dict.fromkeys(reviews.labels), {}),
+            ),
         )
     found = ReviewsParameters.model_validate(
         reviews.model_dump()
@@ -86,6 +85,12 @@ def _find_column(
         return Finding(given, (given,))
     found = find(rows, {name for name in known if name})
     return found if given == AUTO else Finding(None, found.candidates)
+
+
+def _explain_doubt(what: str, found: Finding) -> str:
+    if not found.candidates:
+        return f"no column looks like {what}"
+    return f"the column with the {what} may be {' or '.join(map(repr, found.candidates))}"
 
 
 def _count_labels(chunks: Iterable[pd.DataFrame], column: str) -> Labels:
@@ -129,8 +134,9 @@ def format_settings(texts: Iterable[str], labels_in: Iterable[str], labels: Labe
     if labels is None or len(labels.rare) > MAX_VALUES / 2:
         return "\n".join([*lines, '  labels: ["?", "?"]  # in the order of their codes 0, 1, …'])
     shown = dict(itertools.islice((labels.counts or labels.rare).items(), MAX_LABELS))
-    counts = ", ".join(map(str, shown.values()))
-    lines.append(f"  labels: [{', '.join(map(_quote, shown))}]  # rows: {counts}")
+    counts = ", ".join(str(n) for n in shown.values() if n is not None)
+    comment = f"  # rows: {counts}" if counts else ""
+    lines.append(f"  labels: [{', '.join(map(_quote, shown))}]{comment}")
     if labels.rare and labels.counts:
         rare = ", ".join(map(_quote, itertools.islice(labels.rare, MAX_LABELS)))
         lines.append(f"  # left out, with fewer than {MIN_ROWS} rows each: {rare}")

@@ -16,6 +16,7 @@ import psutil
 import yaml
 from project import ROOT, describe_machine
 
+from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.parameters import Hyperparameters, TuningParameters
 from imdb_sentiment.pipelines.tuning.nodes import train_candidate
 from imdb_sentiment.search import SharedStudy, make_sampler, open_workers, run_trials
@@ -42,7 +43,13 @@ def main() -> None:
     hyperparameters = Hyperparameters(**values["hyperparameters"] | changes)
     settings = {"study_name": "memory", "seed": 0, "n_trials": arguments.trials}
     tuning = TuningParameters(**values["tuning"] | settings)
-    train = partial(train_candidate, hyperparameters=hyperparameters, tuning=tuning)
+    train = partial(
+        train_candidate,
+        hyperparameters=hyperparameters,
+        tuning=tuning,
+        metric=make_metric("accuracy", None, ("negative", "positive"), are_ordered=False),
+        class_weight=None,
+    )
     resident: list[float] = []
 
     def objective(trial: optuna.Trial, data: Any) -> float:

@@ -47,6 +47,15 @@ def make_texts(reviews: EncodedReviews) -> list[str]:
     return texts
 
 
+EVEN: dict[str, Any] = {  # a decision for the most probable label, always
+    "label_weights": {"negative": 1.0, "positive": 1.0},
+    "threshold": 0.5,
+    "aim": None,
+    "before": None,
+    "after": None,
+    "unfitted_reason": None,
+    "min_confidence": 0.0,
+}
 CALIBRATION: dict[str, Any] = {
     "weights": {"network": 0.375, "ngrams": 0.125},
     "ngram_share": 0.25,

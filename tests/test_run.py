@@ -511,3 +511,40 @@ def test_the_env_best_does_the_whole_job_on_three_labels(tmp_path: Path) -> None
     predictions = predictor.predict(scored["review"].tolist())
     labels = [prediction.label for prediction in predictions]
     assert labels == scored["predicted_sentiment"].tolist()  # the exported model predicts the same
+
+
+@pytest.mark.slow
+def test_unequal_ordered_labels_from_the_csv_to_the_exported_decision(tmp_path: Path) -> None:
+    """The last label is rare; the metric, the thresholds and the refusals are of the same model."""
+    rows = make_reviews(600, THREE_LABELS)
+    rare = THREE_LABELS[-1]
+    kept = [row for number, row in enumerate(rows) if row[1] != rare or number % 8 == 0]
+    ordered = {
+        **SMALL,
+        "reviews": {"labels": list(THREE_LABELS), "ordered": True},
+        "training": {"min_confidence": 0.4},
+        "tuning": SMALL["tuning"] | {"folds": 2},
+    }
+    project = make_project(tmp_path, ordered)
+    write_csv(project / "data/01_raw/sample_reviews.csv", kept)
+    run_kedro(project, "kedro run --params tuning.metric=f1_macro,tuning.study_name=f1_macro")
+    metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
+    assert metrics["tuning_metric"] == "macro F1"
+    assert {"test_mean_absolute_error", "test_quadratic_kappa", "metric_gain"} <= set(metrics)
+    assert [row["rows"] for row in metrics["test_by_label"].values()] == pytest.approx(
+        [len(kept) * 0.2 * share for share in (200 / len(kept), 200 / len(kept), 25 / len(kept))],
+        abs=1,
+    )
+    decision = json.loads((project / "data/06_models/decision.json").read_text())
+    assert decision["aim"] == "macro F1"
+    assert decision["after"] >= decision["before"]
+    predictor = Predictor.load(project / "data/06_models/model.onnx")
+    assert predictor.label_weights.tolist() == list(decision["label_weights"].values())
+    assert predictor.min_confidence == 0.4
+    predictions = pd.read_csv(project / "data/07_model_output/test_predictions.csv")
+    found = predictor.predict(predictions["review"].tolist())
+    labels = [prediction.label for prediction in found]
+    sure = predictions["probability"] >= 0.4
+    assert [label is not None for label in labels] == sure.tolist()
+    expected = predictions["predicted_sentiment"].where(sure, None).tolist()
+    assert labels == expected

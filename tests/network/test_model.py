@@ -385,3 +385,18 @@ def test_few_rows_are_passed_over_until_there_are_steps_enough() -> None:
 def test_early_stopping_needs_rows_to_watch() -> None:
     with pytest.raises(InputError, match="use_validation_rows: false"):
         train_model(make_encoded(20), small_hyperparameters(early_stopping_patience=1), 0)
+
+
+def test_weights_of_labels_weigh_the_loss() -> None:
+    """Equal weights change nothing; a label with next to no weight is not learnt."""
+    train = make_encoded(40)
+    once = small_hyperparameters(epochs=1)
+    plain, even = (
+        train_model(train, once, 3, label_weights=weights)[0].get_weights()
+        for weights in (None, np.ones(2))
+    )
+    for first, second in zip(plain, even, strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-6)
+    longer = small_hyperparameters(epochs=30, learning_rate=0.05)
+    model, _ = train_model(train, longer, 3, label_weights=np.array([1.0, 1e-9]))
+    assert (score_sequences(model, train.sequences)[:, 0] > 0.9).all()  # always the first label

@@ -189,3 +189,22 @@ def test_only_the_ngrams_of_the_given_length_count() -> None:
     assert words[0] == pytest.approx(words[1])
     assert pairs[0] < 0 < pairs[1]
     assert len(hash_tokens(texts[0])) == 3
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_a_weight_of_a_label_counts_its_reviews_several_times(n_labels: int) -> None:
+    """In the loss; the log-count ratios and document frequencies stay those of single reviews."""
+    texts, codes = make_noisy(n_labels)
+    hashes = [hash_ngrams(text, 2) for text in texts]
+
+    def fit_with(weights: list[float] | None, inverse_regularisation: float = 0.5) -> NgramModel:
+        parameters = make_ngrams_parameters(inverse_regularisation=inverse_regularisation)
+        array = None if weights is None else np.array(weights)
+        return fit_ngram_model(hashes, codes, n_labels, parameters, array)
+
+    plain, ones = fit_with(None), fit_with([1.0] * n_labels)
+    np.testing.assert_allclose(plain.weights, ones.weights, rtol=1e-5)
+    heavy, freer = fit_with([3.0] * n_labels), fit_with(None, 1.5)  # the same problem
+    np.testing.assert_allclose(heavy.score(hashes), freer.score(hashes), rtol=0.01, atol=0.01)
+    preferring = fit_with([1.0] * (n_labels - 1) + [4.0])
+    assert preferring.score(hashes)[:, -1].mean() > plain.score(hashes)[:, -1].mean() + 0.5

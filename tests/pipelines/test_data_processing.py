@@ -131,7 +131,8 @@ AUTO = {"text_column": "auto", "label_column": "auto", "labels": "auto"}
 def find(
     table: pd.DataFrame | Sequence[pd.DataFrame], split: SplitParameters, **given: Any
 ) -> ReviewsParameters:
-    options = {"file": "mine.csv", "max_rejected_fraction": 0.01, **AUTO, **given}
+    fixed = {"file": "mine.csv", "max_rejected_fraction": 0.01, "ordered": False}
+    options = fixed | AUTO | given
     return find_columns(table, ReviewsOptions(**options), split)
 
 

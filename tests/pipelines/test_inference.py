@@ -150,3 +150,21 @@ def test_the_command_scores_a_file_and_leaves_nothing_half_written(
         run_session(project, "inference", **files)
     assert target.read_bytes() == before
     assert sorted(project.iterdir()) == sorted([*others, target])
+
+
+def test_a_model_may_give_no_answer(exported: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probabilities are still there, for whoever wants to decide otherwise."""
+
+    class Unsure(Predictor):
+        def __init__(self, model: bytes) -> None:
+            super().__init__(model)
+            self.min_confidence = 1.1
+
+    monkeypatch.setattr("imdb_sentiment.pipelines.inference.nodes.Predictor", Unsure)
+    chunk = pd.DataFrame({"review": ["w1 w2", "unheard"], "_malformed": ["", ""]})
+    (scored,) = score_reviews(exported, [chunk], INFERENCE)
+    assert scored["predicted_sentiment"].isna().all()
+    assert scored["probability"].isna().all()
+    assert scored["probability_positive"].notna().tolist() == [True, False]
+    reasons = ["a probability below 1.1", "no word that the model knows"]
+    assert scored[REASON_COLUMN].tolist() == reasons

@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
+from pydantic import ValidationError
 from scipy.special import expit, softmax
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
 from tokenizers import Tokenizer
 
 from helpers import base_parameters, make_encoded, make_reviews, small_hyperparameters
@@ -41,12 +43,14 @@ from imdb_sentiment.pipelines.training.nodes import (
     fit_average,
     fit_baseline,
     fit_best_model,
+    fit_decision,
     fit_ngrams,
 )
 from imdb_sentiment.pipelines.tuning.protocol import divide_reviews
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.ngrams import hash_ngrams
+from services import EVEN
 
 LINEAGE = {
     "raw_reviews": {"file": "mine.csv", "sha256": "1a" * 32, "made": ""},
@@ -54,6 +58,7 @@ LINEAGE = {
 }
 VECTORS = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
 LABELS = ("negative", "positive", "neutral")
+REVIEWS = ReviewsParameters(**base_parameters()["reviews"])
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,8 @@ def fit(
         validation=validation,
         best_hyperparameters=hyperparameters,
         word_vectors=VECTORS,
+        tuning=TuningParameters(**base_parameters()["tuning"]),
+        are_ordered=False,
         training=training,
     )
 
@@ -148,6 +155,8 @@ def test_the_network_begins_with_the_pretrained_weights(training: TrainingParame
         best_hyperparameters=still,
         word_vectors=VECTORS,
         pretrained_weights=pretrained,
+        tuning=TuningParameters(**base_parameters()["tuning"]),
+        are_ordered=False,
         training=training,
     )
     for found, given in zip(model.get_weights(), pretrained, strict=False):
@@ -183,7 +192,7 @@ def test_the_baseline_learns_from_the_rows_of_the_network(
     training: TrainingParameters,
 ) -> None:
     chosen = training.model_copy(update={"use_validation_rows": use_validation_rows})
-    baseline = fit_baseline(iter(data.chunks), baseline_parameters, chosen)
+    baseline = fit_baseline(iter(data.chunks), baseline_parameters, chosen, REVIEWS)
 
     rows = data.rows
     known = rows[rows["split"].isin(learnt)]
@@ -369,6 +378,141 @@ def average(
     )
 
 
+def decide(
+    network: HeldOutLogits,
+    ngrams: HeldOutLogits,
+    reviews: EncodedReviews,
+    tuning: TuningParameters,
+    training: TrainingParameters,
+) -> dict[str, Any]:
+    """Call `fit_average` and `fit_decision` with the same reviews."""
+    half = len(reviews) // 2
+    return fit_decision(
+        network_held_out=network,
+        ngrams_held_out=ngrams,
+        calibration=average(network, ngrams, reviews, tuning, training),
+        train=reviews.take(np.arange(half)),
+        validation=reviews.take(np.arange(half, len(reviews))),
+        tuning=tuning,
+        are_ordered=False,
+        training=training,
+    )
+
+
+def make_rare(n_labels: int) -> tuple[EncodedReviews, HeldOutLogits, HeldOutLogits]:
+    """Return held-out reviews of which few have the last label."""
+    reviews, network, ngrams = make_held_out(n=600, n_labels=n_labels)
+    rng = np.random.default_rng(0)
+    kept = np.flatnonzero((reviews.codes < n_labels - 1) | (rng.random(600) < 0.15))
+    return reviews.take(kept), reorder(network, kept), reorder(ngrams, kept)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_without_a_wish_the_most_probable_label_is_predicted(
+    n_labels: int, tuning: TuningParameters, training: TrainingParameters
+) -> None:
+    reviews, network, ngrams = make_rare(n_labels)
+    decision = decide(network, ngrams, reviews, tuning, training)
+    assert list(decision["label_weights"].values()) == pytest.approx([1] * n_labels)
+    assert (decision["aim"], decision["unfitted_reason"]) == (None, None)
+    assert decision["threshold"] == (0.5 if n_labels == 2 else None)
+    assert json.loads(json.dumps(decision)) == decision
+
+
+@pytest.mark.parametrize(("n_labels", "decision_by"), [(2, "threshold"), (3, "auto")])
+def test_thresholds_are_chosen_for_the_metric_on_held_out_reviews(
+    n_labels: int, decision_by: str, tuning: TuningParameters, training: TrainingParameters
+) -> None:
+    reviews, network, ngrams = make_rare(n_labels)
+    by_f1 = tuning.model_copy(update={"metric": "f1_macro"})
+    chosen = training.model_copy(update={"decision": decision_by, "min_confidence": 0.2})
+    decision = decide(network, ngrams, reviews, by_f1, chosen)
+    weights = np.array(list(decision["label_weights"].values()))
+    fitted = average(network, ngrams, reviews, by_f1, chosen)["weights"]
+    probabilities = Weights(**fitted).average(network.logits, ngrams.logits)
+    for name, factors in (("before", np.ones(n_labels)), ("after", weights)):
+        predicted = (probabilities * factors).argmax(axis=1)
+        f1 = f1_score(reviews.codes, predicted, average="macro")
+        assert decision[name] == pytest.approx(f1)
+    assert decision["after"] > decision["before"]
+    assert (decision["aim"], decision["min_confidence"]) == ("macro F1", 0.2)
+    if n_labels == 2:
+        is_second = probabilities[:, 1] > decision["threshold"]
+        np.testing.assert_array_equal((probabilities * weights).argmax(axis=1), is_second)
+    else:
+        assert decision["threshold"] is None
+
+
+def test_a_wanted_recall_is_reached(tuning: TuningParameters, training: TrainingParameters) -> None:
+    reviews, network, ngrams = make_rare(2)
+    settings = training.model_dump() | {"decision": "threshold"}
+    wanted = {"label": "positive", "recall": 0.9}
+    chosen = TrainingParameters(**settings | {"decision_target": wanted})
+    by_loss = tuning.model_copy(update={"metric": "log_loss"})
+    decision = decide(network, ngrams, reviews, by_loss, chosen)
+    assert decision["before"] < 0.9 <= decision["after"] < 0.95
+    assert decision["aim"] == "recall of positive of at least 0.9"
+    missing = TrainingParameters(**settings | {"decision_target": wanted | {"label": "awful"}})
+    with pytest.raises(InputError, match="decision_target names the label 'awful'"):
+        decide(network, ngrams, reviews, tuning, missing)
+    with pytest.raises(InputError, match=r"tuning\.metric is log_loss, which does not depend"):
+        decide(network, ngrams, reviews, by_loss, TrainingParameters(**settings))
+    with pytest.raises(ValidationError, match="needs decision: threshold, or auto"):
+        TrainingParameters(**settings | {"decision_target": wanted, "decision": "argmax"})
+    with pytest.raises(ValidationError, match="either a precision or a recall"):
+        TrainingParameters(**settings | {"decision_target": wanted | {"precision": 0.5}})
+
+
+def test_a_precision_out_of_reach_changes_nothing(
+    tuning: TuningParameters, training: TrainingParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The surest predictions of the label are wrong."""
+    reviews, network, ngrams = make_rare(2)
+    codes = reviews.codes.copy()
+    codes[np.argsort(-network.logits[:, 0] - ngrams.logits[:, 0])[:60]] = 0
+    wanted = {"label": "positive", "precision": 0.99}
+    settings = training.model_dump() | {"decision": "threshold", "decision_target": wanted}
+    chosen = TrainingParameters(**settings)
+    decision = decide(network, ngrams, replace(reviews, codes=codes), tuning, chosen)
+    assert decision["unfitted_reason"] == "out_of_reach"
+    assert decision["threshold"] == 0.5
+    assert "No threshold reaches a precision of positive of at least 0.99" in caplog.text
+
+
+def test_without_calibration_no_threshold_is_chosen(
+    tuning: TuningParameters, training: TrainingParameters
+) -> None:
+    reviews, network, ngrams = make_held_out(n=99)
+    settings = {"decision": "threshold", "class_weight": {"positive": 3.0}}
+    chosen = training.model_copy(update=settings)
+    decision = decide(network, ngrams, reviews, tuning, chosen)
+    assert decision["unfitted_reason"] == "too_few_rows"
+    assert decision["aim"] is None
+    weights = decision["label_weights"]
+    assert weights["positive"] / weights["negative"] == pytest.approx(3)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_weights_of_labels_are_calibrated_away_and_kept_in_the_decision(
+    n_labels: int, tuning: TuningParameters, training: TrainingParameters
+) -> None:
+    """Models that were trained with weights prefer a label; here, by shifted logits."""
+    reviews, network, ngrams = make_held_out(n=3000, n_labels=n_labels)
+    shift = np.array([np.log(4)]) if n_labels == 2 else np.log([1, 1, 4])
+    shifted = [replace(part, logits=part.logits + shift) for part in (network, ngrams)]
+    weighted = training.model_copy(update={"class_weight": {LABELS[n_labels - 1]: 4.0}})
+    plain = average(network, ngrams, reviews, tuning, training)["weights"]
+    fitted = average(shifted[0], shifted[1], reviews, tuning, weighted)["weights"]
+    expected = Weights(**plain).average(network.logits, ngrams.logits)
+    found = Weights(**fitted).average(shifted[0].logits, shifted[1].logits)
+    np.testing.assert_allclose(found, expected, atol=0.05)  # calibrated
+    decision = decide(shifted[0], shifted[1], reviews, tuning, weighted)
+    raw = fitted["network"] * shifted[0].logits + fitted["ngrams"] * shifted[1].logits
+    as_trained = (raw[:, 0] > 0).astype(int) if n_labels == 2 else raw.argmax(axis=1)
+    weights = np.array(list(decision["label_weights"].values()))
+    np.testing.assert_array_equal((found * weights).argmax(axis=1), as_trained)
+
+
 def reorder(held_out: HeldOutLogits, places: npt.NDArray[np.intp]) -> HeldOutLogits:
     return HeldOutLogits(held_out.rows[places], held_out.logits[places])
 
@@ -516,6 +660,7 @@ def export(
         model=model,
         ngram_model=ngram_model,
         calibration={"weights": {"network": weights.network, "ngrams": weights.ngrams}},
+        decision=EVEN,
         tokenizer=data.tokenizer,
         train=data.train,
         validation=data.validation,
@@ -599,6 +744,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["a superb film", None]})),
             "run_facts": MemoryDataset({"time": "today"}),
             "lineage": MemoryDataset(LINEAGE),
+            "params:reviews.ordered": MemoryDataset(False),
             "params:tuning": MemoryDataset(tuning),
             "params:split": MemoryDataset(split),
             "review_settings": MemoryDataset(reviews),

@@ -15,11 +15,14 @@ from optuna.trial import TrialState
 from helpers import make_encoded
 from imdb_sentiment.datasets import AtomicDataset, OptunaStorageDataset
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.stacking import HeldOutLogits
+from imdb_sentiment.evaluation.objectives import make_metric
+from imdb_sentiment.evaluation.stacking import HeldOutLogits, to_probabilities
 from imdb_sentiment.network.model import PretrainedWeights, score_sequences
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (
+    ClassWeight,
     Hyperparameters,
+    MetricName,
     SplitParameters,
     TuningParameters,
 )
@@ -39,6 +42,10 @@ POOL = make_encoded(72)
 TRAIN, VALIDATION = POOL.take(np.arange(48)), POOL.take(np.arange(48, 72))
 TEST = replace(make_encoded(10, seed=9), rows=np.arange(101, 111))
 NO_VECTORS = np.zeros((0, 4), np.float32)
+BY_ACCURACY: Any = {
+    "metric": make_metric("accuracy", None, TRAIN.labels, are_ordered=False),
+    "class_weight": None,
+}
 
 
 @pytest.fixture
@@ -59,6 +66,7 @@ def tune(
     *,
     vectors: npt.NDArray[np.float32] = NO_VECTORS,
     pretrained: PretrainedWeights = (),
+    class_weight: ClassWeight = None,
     use_validation_rows: bool = False,
 ) -> tuple[optuna.Study, Hyperparameters, HeldOutLogits]:
     return tune_hyperparameters(
@@ -68,6 +76,8 @@ def tune(
         pretrained_weights=pretrained,
         hyperparameters=hyperparameters,
         tuning=tuning,
+        are_ordered=False,
+        class_weight=class_weight,
         use_validation_rows=use_validation_rows,
     )
 
@@ -337,11 +347,70 @@ def test_epochs_are_reported_and_a_lost_trial_ends(
     data = ([(TRAIN, VALIDATION)], NO_VECTORS, ())
     if is_lost:
         with pytest.raises(optuna.TrialPruned, match="after epoch 1"):
-            train_candidate(trial, data, one_epoch, tuning)
+            train_candidate(trial, data, one_epoch, tuning, **BY_ACCURACY)
     else:
-        assert train_candidate(trial, data, one_epoch, tuning) == 1  # of the scores, not an epoch
+        assert (
+            train_candidate(trial, data, one_epoch, tuning, **BY_ACCURACY) == 1
+        )  # of the scores, not an epoch
     reported = study.get_trials()[0].intermediate_values
     assert reported == ({0: 0.25} if is_lost else {0: 0.25, 1: 0.5})
+
+
+@pytest.mark.parametrize("patience", [0, 2])
+@pytest.mark.parametrize("metric", ["f1_macro", "log_loss"])
+def test_trials_are_valued_by_the_metric(
+    metric: MetricName, patience: int, hyperparameters: Hyperparameters, tuning: TuningParameters
+) -> None:
+    """A rare label, which f1_macro counts like the others; log_loss is minimised."""
+    learnt, held_out = TRAIN.take(np.r_[0:40:2, 1:9:2]), VALIDATION
+    chosen = hyperparameters.model_copy(update={"epochs": 3, "early_stopping_patience": patience})
+    by_metric = tuning.model_copy(update={"metric": metric, "n_trials": 2})
+    memory = optuna.storages.InMemoryStorage()
+    study, _, logits = tune(memory, chosen, by_metric, [(learnt, held_out)])
+    probabilities = to_probabilities(logits.logits)
+    values = [trial.value or 0 for trial in study.trials]
+    if metric == "log_loss":
+        expected = -np.log(probabilities[np.arange(len(held_out)), held_out.codes]).mean()
+        assert study.best_value == min(values)
+    else:
+        predicted = probabilities.argmax(axis=1)
+        f1s = []
+        for code in (0, 1):
+            hits = ((held_out.codes == code) & (predicted == code)).sum()
+            n = (held_out.codes == code).sum() + (predicted == code).sum()
+            f1s.append(2 * hits / n)
+        expected = np.mean(f1s)
+        assert study.best_value == max(values)
+    assert study.best_value == pytest.approx(expected, abs=1e-3)  # logits are stored as float16
+    reported = list(study.best_trial.intermediate_values.values())
+    choose = min if metric == "log_loss" else max
+    kept = choose(reported) if patience else reported[-1]
+    assert study.best_value == pytest.approx(kept, abs=1e-6)
+    title = study.user_attrs["protocol"]["metric"]
+    assert title == {"f1_macro": "macro F1", "log_loss": "log loss"}[metric]
+
+
+def test_weights_of_labels_reach_every_trial(
+    one_epoch: Hyperparameters, tuning: TuningParameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+
+    def train(learnt: EncodedReviews, *args: Any, label_weights: Any, **kwargs: Any) -> Any:
+        given.append((learnt, label_weights))
+        return train_model(learnt, *args, label_weights=label_weights, **kwargs)
+
+    monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.train_model", train)
+    learnt = TRAIN.take(np.r_[0:40:2, 1:9:2])  # 20 and 4 reviews
+    storage = optuna.storages.InMemoryStorage()
+    one = tuning.model_copy(update={"n_trials": 1})
+    tune(storage, one_epoch, one, [(learnt, VALIDATION)], class_weight="balanced")
+    ((reviews, weights),) = given
+    assert reviews is learnt
+    np.testing.assert_allclose(weights, [24 / 2 / 20, 24 / 2 / 4])
+    with pytest.raises(InputError, match=r"protocol \(class_weight balanced instead of None\)"):
+        tune(storage, one_epoch, one, [(learnt, VALIDATION)])
+    with pytest.raises(InputError, match="names the label 'awful'"):
+        tune(storage, one_epoch, one, class_weight={"awful": 2.0})
 
 
 def test_a_lost_trial_ends_after_a_fold(
@@ -362,11 +431,11 @@ def test_a_lost_trial_ends_after_a_fold(
     sets = divide(TRAIN, VALIDATION, tuning, split, folds=3)
     study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(lower=0.6))
     with pytest.raises(optuna.TrialPruned, match="after fold 1"):
-        train_candidate(study.ask(), (sets, NO_VECTORS, ()), poor, tuning)
+        train_candidate(study.ask(), (sets, NO_VECTORS, ()), poor, tuning, **BY_ACCURACY)
     assert study.get_trials()[0].intermediate_values == {0: 0.5}
     assert trained == [sets[0][0]]
     good = one_epoch.model_copy(update={"dropout_rate": 0.3})
-    assert train_candidate(study.ask(), (sets, NO_VECTORS, ()), good, tuning) == 1
+    assert train_candidate(study.ask(), (sets, NO_VECTORS, ()), good, tuning, **BY_ACCURACY) == 1
     assert study.get_trials()[1].intermediate_values == {0: 1, 1: 1, 2: 1}
 
 
@@ -498,7 +567,7 @@ def test_a_study_starts_from_the_best_half_of_an_earlier_one(
         ),
         ({"fixed": {"epochs": 2}}, "another protocol.*=NAME"),
         ({"evaluate_on": "test"}, "another protocol"),
-        ({"folds": 2}, r"another protocol .*'folds': 1.* instead of .*'folds': 2"),
+        ({"folds": 2}, r"another protocol .*folds 1 instead of 2"),
     ],
 )
 def test_a_study_of_another_origin_is_refused(
@@ -789,6 +858,8 @@ def run_pipeline(
                 filepath=str(folder / "study.pkl"), dataset="pickle.PickleDataset"
             ),
             "params:tuning": MemoryDataset(tuning),
+            "params:reviews.ordered": MemoryDataset(False),
+            "params:training.class_weight": MemoryDataset(None),
             "params:training.use_validation_rows": MemoryDataset(False),
             "params:hyperparameters": MemoryDataset(hyperparameters),
             "params:split": MemoryDataset(split),

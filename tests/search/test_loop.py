@@ -465,3 +465,20 @@ def test_a_resumed_search_shows_the_best_value_at_once(monkeypatch: pytest.Monke
     search(study, report_twice)
     assert shown[0] == (2, best.value)
     assert [done for done, _ in shown] == [2, 3]
+
+
+def test_a_loss_is_minimised() -> None:
+    study = make_study(optuna.storages.InMemoryStorage(), 4, direction="minimize")
+    search(study, lambda trial, _: float(trial.params["x"]))
+    values = [trial.value for trial in study.trials()]
+    best = study.best()
+    assert best is not None
+    assert best.value == min(value for value in values if value is not None)
+    assert study.trials_since_best() == 3 - best.number
+
+
+def test_a_study_without_trials_keeps_its_direction() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    make_study(storage, 1, direction="minimize")
+    with pytest.raises(InputError, match=r"for another metric: begin a new study"):
+        search(make_study(storage, 1), lambda trial, _: 1.0)

@@ -7,7 +7,7 @@ from helpers import make_encoded, make_network, small_hyperparameters
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import TokenizerParameters
-from imdb_sentiment.serving import Predictor
+from imdb_sentiment.serving import Prediction, Predictor
 from imdb_sentiment.serving.explanation import Segment, explain
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import hash_ngrams
@@ -110,7 +110,7 @@ def test_the_last_500_words_have_an_effect(exported: bytes) -> None:
         if place >= 514:  # the network would read one word more
             ngrams = [hash_ngrams(text, predictor.max_ngram)]
             tokens = TextEncoder(predictor.tokenizer).encode([text])[:, 1:]
-            probabilities = predictor.name_label(predictor.score_sequences(tokens, ngrams)[0])
+            probabilities = predictor.name_label(text, predictor.score_sequences(tokens, ngrams)[0])
         else:
             probabilities = predictor.predict(text)
         left = probabilities.probabilities[prediction.label]
@@ -143,7 +143,8 @@ def test_without_a_known_word_there_is_nothing_to_explain(exported: bytes) -> No
     prediction, segments = explain(Predictor(exported), "never heard")
     assert prediction.label is None
     assert [(s.text, s.effect) for s in segments] == [("never heard", None)]
-    assert explain(Predictor(exported), " <br> ") == (prediction, [])
+    assert prediction.reason == "no word that the model knows"
+    assert explain(Predictor(exported), " <br> ") == (Prediction(None, {}, "no text"), [])
 
 
 def test_words_are_left_out_whole_where_tokens_are_parts_of_them() -> None:

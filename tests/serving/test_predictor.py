@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from imdb_sentiment.network.model import KerasModel, score_logits
 from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import TokenizerParameters
-from imdb_sentiment.serving import ModelError, Prediction, Predictor, explain_silence
+from imdb_sentiment.serving import ModelError, Prediction, Predictor
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import hash_ngrams
 from imdb_sentiment.text.tokenizer import TextEncoder, train_tokenizer
@@ -97,13 +97,62 @@ def test_it_says_which_ngrams_it_reads(both: Trained) -> None:
     assert Predictor(both.exported).max_ngram == (both.ngrams.max_ngram if both.ngrams else 0)
 
 
+def test_it_decides_by_weights_and_only_if_it_is_sure(both: Trained) -> None:
+    """The probabilities stay what they are."""
+    labels = LABELS[len(Predictor(both.exported).labels)]
+    texts = ["w1 w2 w3", "w4", "w21", "w20 w5"]
+    plain = Predictor(both.exported).predict_probabilities(texts)
+    preferred, unlikely = plain[0].argmax(), plain[0].argmin()
+    weights = dict.fromkeys(labels, 1.0) | {
+        labels[unlikely]: 1.01 * plain[0, preferred] / plain[0, unlikely]
+    }
+    confidence = float(np.sort(plain[:, unlikely])[-2:].mean())
+    exported = convert_to_onnx(
+        both.network,
+        TOKENIZER,
+        labels,
+        ngram_model=both.ngrams,
+        weights=both.weights,
+        decision={"label_weights": weights, "min_confidence": confidence},
+    )
+    predictor = Predictor(exported)
+    assert predictor.min_confidence == confidence
+    np.testing.assert_allclose(predictor.predict_probabilities(texts), plain, atol=1e-7)
+    products = plain * [weights[label] for label in labels]
+    found = predictor.predict(texts)
+    for row, product, prediction in zip(plain, products, found, strict=True):
+        code = product.argmax()
+        if row[code] >= confidence:
+            assert (prediction.label, prediction.reason) == (labels[code], None)
+        else:
+            assert prediction.label is None
+            assert prediction.probability is None
+            assert prediction.reason == f"a probability below {confidence:g}"
+        assert list(prediction.probabilities.values()) == pytest.approx(row.tolist())
+    assert {prediction.label is None for prediction in found} == {True, False}
+
+
+def test_a_bias_is_part_of_the_exported_model(both: Trained) -> None:
+    n_labels = len(Predictor(both.exported).labels)
+    weights = replace(both.weights, bias=(0.7,) if n_labels == 2 else (0.7, -0.4, -0.3))
+    shifted = replace(both, weights=weights)
+    exported = convert_to_onnx(
+        both.network, TOKENIZER, LABELS[n_labels], ngram_model=both.ngrams, weights=weights
+    )
+    texts = ["w1 w2 w3", "w4"]
+    np.testing.assert_allclose(
+        Predictor(exported).predict_probabilities(texts), shifted.score(texts), atol=1e-6
+    )
+
+
 def test_one_text_or_several(exported: bytes) -> None:
     predictor = Predictor(exported)
     texts = ["w1 w2 w3", "", "w4", "unheard of"]
     several = predictor.predict(texts)
     assert several == [predictor.predict(text) for text in texts]
     assert [prediction.label is None for prediction in several] == [False, True, False, True]
-    assert several[1] == Prediction(None, {})
+    assert several[1] == Prediction(None, {}, "no text")
+    assert several[3].reason == "no word that the model knows"
     assert several[1].probability is None
     first = several[0]
     assert tuple(first.probabilities) == predictor.labels
@@ -116,11 +165,6 @@ def test_one_text_or_several(exported: bytes) -> None:
     versions = json.loads(predictor.facts["versions"])
     assert versions["imdb-sentiment"] == __version__
     assert {"keras", "tensorflow", "tokenizers"} < versions.keys()
-
-
-def test_silence_is_explained() -> None:
-    assert explain_silence(" <br> ") == "no text"
-    assert explain_silence("unheard of") == "no word that the model knows"
 
 
 def test_threads_share_it(exported: bytes) -> None:

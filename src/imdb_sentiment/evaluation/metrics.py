@@ -1,5 +1,7 @@
 """Scores of predictions: one number each, or a table along a threshold, a group or a share."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -7,31 +9,46 @@ import scipy.stats
 from sklearn import metrics
 
 from imdb_sentiment.evaluation.calibration import measure_calibration
-from imdb_sentiment.evaluation.predictions import get_codes, get_probabilities, is_correct
+from imdb_sentiment.evaluation.objectives import make_metric
+from imdb_sentiment.evaluation.predictions import (
+    get_codes,
+    get_predicted_codes,
+    get_probabilities,
+    is_correct,
+)
 from imdb_sentiment.evaluation.statistics import estimate_accuracy_interval
-from imdb_sentiment.parameters import ReportParameters
+from imdb_sentiment.parameters import MetricName, ReportParameters
+
+ORDERED: tuple[MetricName, ...] = ("mean_absolute_error", "quadratic_kappa")
 
 
 def score_predictions(
-    predictions: pd.DataFrame, labels: tuple[str, ...], report: ReportParameters
+    predictions: pd.DataFrame,
+    labels: tuple[str, ...],
+    report: ReportParameters,
+    *,
+    are_ordered: bool = False,
 ) -> dict[str, float]:
     """Compare predictions with the true labels.
 
     Args:
-        predictions: One row per review, with `sentiment` and `probability_LABEL` for each label.
+        predictions: One row per review, with `sentiment`, `predicted_sentiment` and
+            `probability_LABEL` for each label.
         labels: Names of the labels in the order of their codes; of two, the second is the positive
             class.
         report: How the interval and the calibration are estimated.
+        are_ordered: Whether the order of the labels means something.
 
     Returns:
-        `accuracy` with the ends of its 95% interval (`accuracy_low`, `accuracy_high`), `precision`,
-        `recall`, `f1`, `roc_auc`, `log_loss` (natural logarithm) and `calibration_error`. With more
-        than two labels precision, recall, F1 and ROC AUC (one label against the rest) are
-        macro-averaged.
+        `accuracy` with the ends of its 95% interval (`accuracy_low`, `accuracy_high`),
+        `balanced_accuracy`, `precision`, `recall`, `f1`, `f1_macro`, `roc_auc`, `log_loss` (natural
+        logarithm) and `calibration_error`. With more than two labels precision, recall, F1 and ROC
+        AUC (one label against the rest) are macro-averaged. For labels in an order also
+        `mean_absolute_error`, in steps of the order, and `quadratic_kappa`.
 
     """
     truth, probabilities = get_codes(predictions, labels), get_probabilities(predictions, labels)
-    predicted = probabilities.argmax(axis=1)
+    predicted = get_predicted_codes(predictions, labels)
     codes = list(range(len(labels)))
     binary = len(labels) == 2  # noqa: PLR2004
     average = "binary" if binary else "macro"
@@ -45,17 +62,64 @@ def score_predictions(
         predicted == truth, resamples=report.resamples, seed=report.seed
     )
     calibration = measure_calibration(probabilities, truth, report.calibration_bins)
+
+    def measure(name: MetricName) -> float:
+        metric = make_metric(name, None, labels, are_ordered=are_ordered)
+        return metric.measure(truth, probabilities, predicted)
+
     return {
         "accuracy": float(metrics.accuracy_score(truth, predicted)),
         "accuracy_low": low,
         "accuracy_high": high,
+        "balanced_accuracy": measure("balanced_accuracy"),
         "precision": float(precision),
         "recall": float(recall),
         "f1": float(f1),
+        "f1_macro": measure("f1_macro"),
         "roc_auc": float(roc_auc),
         "log_loss": float(metrics.log_loss(truth, probabilities, labels=codes)),
         "calibration_error": calibration.error,
+        **({name: measure(name) for name in ORDERED} if are_ordered else {}),
     }
+
+
+def describe_labels(
+    predictions: pd.DataFrame, labels: tuple[str, ...]
+) -> dict[str, dict[str, Any]]:
+    """Return how well each label is found.
+
+    Args:
+        predictions: One row per review, with `sentiment` and `predicted_sentiment`.
+        labels: Names of the labels in the order of their codes.
+
+    Returns:
+        For each label: `rows`, the number of reviews that have it; `predicted`, the number for
+        which it is predicted; `precision` (None if it is never predicted), `recall` (None if no
+        review has it) and `f1`; and `confused_with`, the label that is most often predicted for its
+        reviews instead (None if there is none).
+
+    """
+    matrix = metrics.confusion_matrix(
+        get_codes(predictions, labels),
+        get_predicted_codes(predictions, labels),
+        labels=range(len(labels)),
+    )
+    found = {}
+    for code, label in enumerate(labels):
+        hits, rows, predicted = (
+            int(n) for n in (matrix[code, code], matrix[code].sum(), matrix[:, code].sum())
+        )
+        others = np.delete(matrix[code], code)
+        other_labels = [other for other in labels if other != label]
+        found[label] = {
+            "rows": rows,
+            "predicted": predicted,
+            "precision": hits / predicted if predicted else None,
+            "recall": hits / rows if rows else None,
+            "f1": 2 * hits / max(1, rows + predicted),
+            "confused_with": other_labels[others.argmax()] if others.any() else None,
+        }
+    return found
 
 
 def tabulate_thresholds(predictions: pd.DataFrame, label: str) -> pd.DataFrame:

@@ -5,29 +5,37 @@ import numpy.typing as npt
 import pandas as pd
 
 from imdb_sentiment.errors import require_column
-from imdb_sentiment.evaluation.probabilities import prediction_columns
+from imdb_sentiment.evaluation.probabilities import choose_labels, prediction_columns
 from imdb_sentiment.parameters import CustomReviewsParameters
 
 
 def tabulate_predictions(
-    probabilities: npt.NDArray[np.float64], labels: tuple[str, ...]
+    probabilities: npt.NDArray[np.float64],
+    labels: tuple[str, ...],
+    weights: npt.NDArray[np.float64] | None = None,
+    min_confidence: float = 0.0,
 ) -> pd.DataFrame:
-    """Return the most probable label of each review and its probability.
+    """Return the predicted label of each review and its probability.
 
     Args:
         probabilities: Probability of each label, shape (reviews, labels); a row of NaN where there
             is no prediction.
         labels: Names of the labels in the order of their codes.
+        weights: Weight of each label in the decision, shape (labels,), see `decisions.py`; None
+            for the most probable label.
+        min_confidence: Probability of the predicted label below which there is no prediction.
 
     Returns:
-        One row per review: `predicted_sentiment` (None without a prediction), its `probability`,
-        and `probability_LABEL` for each label.
+        One row per review: `predicted_sentiment` (None without a prediction), its `probability`
+        (NaN without one), and `probability_LABEL` for each label.
 
     """
-    best = probabilities.argmax(axis=1)
+    best = choose_labels(probabilities, np.ones(len(labels)) if weights is None else weights)
     predicted = np.array(labels, dtype=object)[best]
-    predicted[np.isnan(probabilities[:, 0])] = None
-    columns = [predicted, probabilities[np.arange(len(best)), best], *probabilities.T]
+    probability = probabilities[np.arange(len(best)), best]
+    is_sure = probability >= min_confidence  # not if it is NaN
+    predicted[~is_sure] = None
+    columns = [predicted, np.where(is_sure, probability, np.nan), *probabilities.T]
     return pd.DataFrame(dict(zip(prediction_columns(labels), columns, strict=True)))
 
 
@@ -73,6 +81,11 @@ def choose_positive_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
 def get_codes(predictions: pd.DataFrame, labels: tuple[str, ...]) -> npt.NDArray[np.intp]:
     """Return the codes of the true labels, shape (reviews,)."""
     return pd.Index(labels).get_indexer(pd.Index(predictions["sentiment"]))
+
+
+def get_predicted_codes(predictions: pd.DataFrame, labels: tuple[str, ...]) -> npt.NDArray[np.intp]:
+    """Return the codes of the predicted labels, shape (reviews,)."""
+    return pd.Index(labels).get_indexer(pd.Index(predictions["predicted_sentiment"]))
 
 
 def get_probabilities(

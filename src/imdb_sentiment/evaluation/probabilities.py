@@ -26,6 +26,23 @@ def complete_probabilities(output: npt.NDArray[np.float32]) -> npt.NDArray[np.fl
     return probabilities / total
 
 
+def choose_labels(
+    probabilities: npt.NDArray[np.float64], weights: Sequence[float] | npt.NDArray[np.float64]
+) -> npt.NDArray[np.intp]:
+    """Return the codes of the predicted labels: the largest product of probability and weight.
+
+    Args:
+        probabilities: Probability of each label, shape (reviews, labels).
+        weights: Weight of each label, shape (labels,); equal ones for the most probable label.
+
+    Returns:
+        Codes, shape (reviews,).
+
+    """
+    codes: npt.NDArray[np.intp] = (probabilities * np.asarray(weights)).argmax(axis=1)
+    return codes
+
+
 def prediction_columns(labels: Sequence[str]) -> list[str]:
     """Return the names of the columns that hold a prediction."""
     return ["predicted_sentiment", "probability", *(f"probability_{label}" for label in labels)]

@@ -6,7 +6,8 @@ Since they need not sum to 1, they also scale the logits, which calibrates the p
 al., "On Calibration of Modern Neural Networks", ICML 2017).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -46,11 +47,13 @@ class Weights:
     Attributes:
         network: Weight of the network, at least 0; not both are 0.
         ngrams: Weight of the linear model of n-grams, at least 0.
+        bias: What is added to each logit, one number per output; empty for nothing.
 
     """
 
     network: float
     ngrams: float
+    bias: Sequence[float] = ()
 
     @property
     def share(self) -> float:
@@ -61,6 +64,21 @@ class Weights:
     def temperature(self) -> float:
         """Number that the average of the logits is divided by."""
         return 1 / (self.network + self.ngrams)
+
+    def invert_bias(self, n_labels: int) -> npt.NDArray[np.float64]:
+        """Return factors of the probabilities that undo the bias.
+
+        Args:
+            n_labels: Number of labels.
+
+        Returns:
+            Array of shape (labels,) with a mean of 1; ones without a bias.
+
+        """
+        bias = np.array(self.bias) if len(self.bias) else np.zeros(count_outputs(n_labels))
+        factors: npt.NDArray[np.float64] = np.exp(-_complete(bias[np.newaxis])[0])
+        scaled: npt.NDArray[np.float64] = factors / factors.mean()
+        return scaled
 
     @classmethod
     def from_share(cls, share: float, temperature: float = 1.0) -> Self:
@@ -78,7 +96,8 @@ class Weights:
             Array of shape (reviews, labels), dtype float64; each row sums to 1.
 
         """
-        return to_probabilities(self.network * network + self.ngrams * ngrams)
+        bias = np.array(self.bias) if len(self.bias) else 0.0
+        return to_probabilities(self.network * network + self.ngrams * ngrams + bias)
 
 
 def count_outputs(n_labels: int) -> int:
@@ -108,7 +127,11 @@ def to_probabilities(logits: Logits) -> npt.NDArray[np.float64]:
 
 
 def fit_weights(
-    network: Logits, ngrams: Logits | None, codes: npt.NDArray[np.integer], share: float | None
+    network: Logits,
+    ngrams: Logits | None,
+    codes: npt.NDArray[np.integer],
+    share: float | None,
+    label_weights: npt.NDArray[np.float64] | None = None,
 ) -> Weights:
     """Return the weights with the lowest log loss.
 
@@ -118,10 +141,14 @@ def fit_weights(
         ngrams: Logits of the n-grams for the same reviews; None if there is no such model.
         codes: Codes of the true labels, shape (reviews,).
         share: Share of the n-grams, if it is given; None to fit it.
+        label_weights: Weight of each label in the loss that the models were trained with, shape
+            (labels,); None for none. Such models predict labels with a large weight too often, so
+            a bias is fitted as well.
 
     Returns:
         The fitted weights, whose sum is at least 0.05. A weak penalty keeps them finite where every
-        prediction is right, as scikit-learn's `LogisticRegression(C=1)` would.
+        prediction is right, as scikit-learn's `LogisticRegression(C=1)` would; it draws a bias
+        towards what undoes the weights of the labels.
 
     """
     if ngrams is None:
@@ -129,23 +156,54 @@ def fit_weights(
     models = [network, ngrams] if share is None else [(1 - share) * network + share * ngrams]
     stacked = np.stack([_complete(model) for model in models])  # (models, reviews, labels)
     rows = np.arange(len(codes))
+    n_models = len(models)
+    expected = np.zeros(n_models)
+    if label_weights is not None:
+        expected = np.concatenate([expected, -np.log(label_weights)])
 
-    def loss(weights: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        logits = np.tensordot(weights, stacked, axes=1)
+    def loss(numbers: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        weights, bias = numbers[:n_models], numbers[n_models:]
+        logits = np.tensordot(weights, stacked, axes=1) + (bias if len(bias) else 0.0)
         logarithms = scipy.special.log_softmax(logits, axis=1)
         residuals = np.exp(logarithms)
         residuals[rows, codes] -= 1
-        gradient = (stacked * residuals).sum(axis=(1, 2)) + weights
-        return float(-logarithms[rows, codes].sum() + weights @ weights / 2), gradient
+        gradient = (stacked * residuals).sum(axis=(1, 2))
+        if len(bias):
+            gradient = np.concatenate([gradient, residuals.sum(axis=0)])
+        distance = numbers - expected
+        penalised = float(-logarithms[rows, codes].sum() + distance @ distance / 2)
+        return penalised, gradient + distance
 
-    start = np.full(len(models), 1 / len(models))
-    found = scipy.optimize.minimize(
-        loss, start, jac=True, bounds=[(0, MAX_WEIGHT)] * len(models), method="L-BFGS-B"
-    ).x
+    start = expected.copy()
+    start[:n_models] = 1 / n_models
+    bounds = [(0.0, MAX_WEIGHT)] * n_models + [(-np.inf, np.inf)] * (len(start) - n_models)
+    fitted = scipy.optimize.minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    found = fitted[:n_models]
     total = float(found.sum())
     if share is None:  # if both predict worse than chance, both have the weight 0
         share = float(found[1]) / total if total > MIN_WEIGHT else DEFAULT_SHARE
-    return Weights.from_share(share, 1 / max(total, MIN_WEIGHT))
+    weights = Weights.from_share(share, 1 / max(total, MIN_WEIGHT))
+    if label_weights is None:
+        return weights
+    return replace(weights, bias=_reduce(fitted[n_models:]))
+
+
+def undo_label_weights(weights: Weights, label_weights: npt.NDArray[np.float64] | None) -> Weights:
+    """Return weights with the bias that undoes weights of the labels, if nothing can be fitted.
+
+    Args:
+        weights: Weights without a bias.
+        label_weights: As for `fit_weights`.
+
+    """
+    if label_weights is None:
+        return weights
+    return replace(weights, bias=_reduce(-np.log(label_weights)))
+
+
+def _reduce(bias: npt.NDArray[np.float64]) -> tuple[float, ...]:
+    """Return one number per output from one per label: for two labels, their difference."""
+    return tuple((bias[1:] - bias[:1] if len(bias) == 2 else bias - bias.mean()).tolist())  # noqa: PLR2004
 
 
 def _complete(logits: Logits) -> Logits:

@@ -15,7 +15,12 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.parameters import Hyperparameters, Parameters, TrainingParameters
+from imdb_sentiment.parameters import (
+    Hyperparameters,
+    Parameters,
+    ReviewsOptions,
+    TrainingParameters,
+)
 
 # Read by the catalog with `runtime_params`, so they are not parameters of a node.
 CATALOG_PARAMETERS = (
@@ -34,6 +39,7 @@ CATALOG_PARAMETERS = (
 # The groups of which a node reads single parameters.
 MODELS: dict[str, type[Parameters]] = {
     "hyperparameters": Hyperparameters,
+    "reviews": ReviewsOptions,
     "training": TrainingParameters,
 }
 

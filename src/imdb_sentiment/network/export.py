@@ -38,6 +38,7 @@ def convert_to_onnx(
     *,
     ngram_model: NgramModel | None = None,
     weights: Weights = NETWORK_ALONE,
+    decision: Mapping[str, Any] | None = None,
     examples: Sequence[str] = (),
     facts: Mapping[str, str] | None = None,
 ) -> bytes:
@@ -57,7 +58,9 @@ def convert_to_onnx(
         tokenizer: The tokenizer of the training.
         labels: Names of the labels in the order of their codes.
         ngram_model: Linear model of n-grams to average with the network; None for none.
-        weights: Weights of both in the average.
+        weights: Weights of both in the average, and what is added to its logits.
+        decision: `label_weights` and `min_confidence`, see `fit_decision`; None for the most
+            probable label, always.
         examples: Texts for people to try the model with.
         facts: Further facts about the model.
 
@@ -91,6 +94,8 @@ def convert_to_onnx(
         inputs.append(
             helper.make_tensor_value_info("ngrams", TensorProto.INT64, ["batch", "ngrams"])
         )
+    if weights.bias:
+        logits = graph.add("Add", logits, graph.constant(np.array(weights.bias, np.float32)))
     binary = len(labels) == 2  # noqa: PLR2004
     graph.add("Sigmoid" if binary else "Softmax", logits, name="probabilities")
     width = 1 if binary else len(labels)
@@ -112,12 +117,18 @@ def convert_to_onnx(
             "tokenizer": tokenizer.to_str(),
             **({"max_ngram": str(ngram_model.max_ngram)} if ngram_model else {}),
             "labels": json.dumps(labels),
+            **({"decision": _describe_decision(decision, labels)} if decision else {}),
             "examples": json.dumps(examples),
             "versions": json.dumps({name: version(name) for name in PACKAGES}),
             **(facts or {}),
         },
     )
     return seal(exported.SerializeToString())
+
+
+def _describe_decision(decision: Mapping[str, Any], labels: Sequence[str]) -> str:
+    weights = [decision["label_weights"][label] for label in labels]
+    return json.dumps({"label_weights": weights, "min_confidence": decision["min_confidence"]})
 
 
 class _Graph:

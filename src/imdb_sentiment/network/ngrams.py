@@ -93,6 +93,7 @@ def fit_ngram_model(
     codes: npt.NDArray[np.integer],
     n_labels: int,
     parameters: NgramsParameters,
+    label_weights: npt.NDArray[np.float64] | None = None,
 ) -> NgramModel:
     """Fit logistic regression to TF-IDF of n-grams, scaled by their naive Bayes log-count ratios.
 
@@ -105,6 +106,7 @@ def fit_ngram_model(
         n_labels: Number of labels, C; 2 or more.
         parameters: Length, frequency and number of the n-grams, and the strength of the
             regularisation.
+        label_weights: Weight of each label in the loss, shape (labels,); None for equal weights.
 
     Returns:
         The fitted model.
@@ -126,8 +128,9 @@ def fit_ngram_model(
     norms = np.sqrt(found @ idf**2)
     norms[norms == 0] = 1  # a review without any of the n-grams
     tf_idf = (sparse.diags_array(1 / norms) @ found @ sparse.diags_array(idf)).tocsr()
+    row_weights = None if label_weights is None else label_weights[codes]
     fits = [
-        _fit_label(found, tf_idf, codes == code, parameters.inverse_regularisation)
+        _fit_label(found, tf_idf, codes == code, parameters.inverse_regularisation, row_weights)
         for code in ([1] if n_labels == 2 else range(n_labels))  # noqa: PLR2004
     ]
     columns, bias = zip(*fits, strict=True)
@@ -146,6 +149,7 @@ def _fit_label(
     tf_idf: sparse.csr_array,
     has_label: npt.NDArray[np.bool_],
     inverse_regularisation: float,
+    row_weights: npt.NDArray[np.float64] | None,
 ) -> tuple[npt.NDArray[np.float64], float]:
     """Fit one label against all others.
 
@@ -154,6 +158,7 @@ def _fit_label(
         tf_idf: Their TF-IDF, rows of length 1, of the same shape.
         has_label: Whether a review has the label, shape (reviews,).
         inverse_regularisation: `C` of the logistic regression.
+        row_weights: Weight of each review in its loss, shape (reviews,); None for equal weights.
 
     Returns:
         Weight of the TF-IDF of each n-gram, shape (n-grams,), and the intercept.
@@ -168,7 +173,7 @@ def _fit_label(
     model = LogisticRegression(
         C=inverse_regularisation, solver="liblinear", dual=True, random_state=0
     )
-    model.fit(tf_idf @ sparse.diags_array(log_ratios), has_label)
+    model.fit(tf_idf @ sparse.diags_array(log_ratios), has_label, row_weights)
     return log_ratios * model.coef_[0], float(model.intercept_[0])
 
 

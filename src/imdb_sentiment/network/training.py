@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.objectives import Metric
+from imdb_sentiment.evaluation.stacking import to_probabilities
 from imdb_sentiment.network.model import (
     PREDICTION_BATCH_SIZE,
     KerasModel,
@@ -15,6 +17,7 @@ from imdb_sentiment.network.model import (
     build_model,
     require_pretrained_shape,
     require_word_vectors,
+    score_logits,
     set_lstm_weights,
 )
 from imdb_sentiment.network.naive_bayes import FULL_SCALE_ROWS, compute_log_count_ratios
@@ -43,6 +46,8 @@ def train_model(
     *,
     word_vectors: npt.NDArray[np.float32] | None = None,
     pretrained: PretrainedWeights = (),
+    label_weights: npt.NDArray[np.float64] | None = None,
+    metric: Metric | None = None,
     callbacks: Sequence[Any] = (),
 ) -> tuple[KerasModel, History]:
     """Build a network and train it.
@@ -59,11 +64,14 @@ def train_model(
             `naive_bayes_scale`, the log-count ratios of `train` are added as further columns.
         pretrained: Weights from `pretrain_lstm`, with which a pretrained embedding and the first
             LSTM start instead; empty for none.
+        label_weights: Weight of each label in the loss, shape (labels,); None for equal weights.
+        metric: Metric of the validation reviews that early stopping watches; None for the accuracy.
         callbacks: Further instances of `keras.callbacks.Callback`.
 
     Returns:
-        The network, and for each metric (`loss`, `accuracy`, and with validation reviews `val_loss`
-        and `val_accuracy`) a list with one value per epoch.
+        The network, and for each metric (`loss`, `accuracy`, and with validation reviews
+        `val_loss`, `val_accuracy` and `val_` with the name of `metric`) a list with one value per
+        epoch.
 
     Raises:
         InputError: The embedding is pretrained, but there are no word vectors, or early stopping is
@@ -98,11 +106,14 @@ def train_model(
     used_callbacks: list[Any] = []
     if hp.ema_momentum:  # first, so that the other callbacks see the averaged weights
         used_callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    watched = metric.name if metric else "accuracy"
+    if metric and watched != "accuracy" and validation:
+        used_callbacks.append(_make_scorer(model, validation, metric))
     if hp.early_stopping_patience:
         used_callbacks.append(
             keras.callbacks.EarlyStopping(
-                "val_accuracy",
-                mode="max",
+                f"val_{watched}",
+                mode="min" if metric and metric.is_loss else "max",
                 patience=hp.early_stopping_patience,
                 restore_best_weights=True,
             )
@@ -124,10 +135,26 @@ def train_model(
         validation_data=_make_batches(validation, PREDICTION_BATCH_SIZE) if validation else None,
         shuffle=False,  # the batches are shuffled already
         epochs=epochs,
+        class_weight=None if label_weights is None else dict(enumerate(label_weights.tolist())),
         callbacks=[*used_callbacks, *callbacks],
         verbose=0,
     ).history
     return model, {name: [float(value) for value in values] for name, values in history.items()}
+
+
+def _make_scorer(model: KerasModel, validation: EncodedReviews, metric: Metric) -> Any:
+    """Return a callback that adds a metric of the validation reviews to those of an epoch.
+
+    Later callbacks see it. Keras itself adds up numbers per batch, from which most of these metrics
+    can't be computed.
+    """
+    import keras
+
+    def score(_: int, logs: dict[str, float]) -> None:
+        probabilities = to_probabilities(score_logits(model, validation.sequences))
+        logs[f"val_{metric.name}"] = metric.measure(validation.codes, probabilities)
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=score)
 
 
 def _add_ratios(

@@ -19,18 +19,23 @@ from imdb_sentiment.parameters.inference import InferenceParameters
 from imdb_sentiment.parameters.reporting import CustomReviewsParameters, ReportParameters
 from imdb_sentiment.parameters.training import (
     BaselineParameters,
+    ClassWeight,
+    DecisionTarget,
     NgramsParameters,
     TrainingParameters,
 )
-from imdb_sentiment.parameters.tuning import Hyperparameters, TuningParameters
+from imdb_sentiment.parameters.tuning import Hyperparameters, MetricName, TuningParameters
 
 __all__ = [
     "AUTO",
     "BaselineParameters",
+    "ClassWeight",
     "CustomReviewsParameters",
+    "DecisionTarget",
     "Hyperparameters",
     "InferenceParameters",
     "LanguageModelParameters",
+    "MetricName",
     "NgramsParameters",
     "Parameters",
     "ReportParameters",

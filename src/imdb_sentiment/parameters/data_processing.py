@@ -33,6 +33,8 @@ class ReviewsOptions(Parameters):
         label_column: Name of the column with the labels, or `auto`.
         labels: The labels in the order of their codes 0, 1, …, or `auto`; of two labels, the second
             is the positive class.
+        ordered: Whether the order of the labels means something, as that of stars does: the report
+            then also says how far predictions are off.
         max_rejected_fraction: Maximum fraction of rejected rows; if there are more, the run stops.
 
     """
@@ -41,6 +43,7 @@ class ReviewsOptions(Parameters):
     text_column: str
     label_column: str
     labels: Literal["auto"] | Annotated[tuple[Label, ...], Field(min_length=2)]
+    ordered: bool
     max_rejected_fraction: Annotated[float, Field(ge=0, le=1)]
 
     @model_validator(mode="after")

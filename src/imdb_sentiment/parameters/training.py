@@ -1,10 +1,13 @@
 """Parameters of the pipeline training."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from imdb_sentiment.parameters.base import Parameters
+from imdb_sentiment.parameters.base import Fraction, Parameters
+
+# Weights of the labels in the loss, as scikit-learn's `class_weight`.
+ClassWeight = Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None
 
 
 class NgramsParameters(Parameters):
@@ -27,10 +30,46 @@ class NgramsParameters(Parameters):
     inverse_regularisation: Annotated[float, Field(gt=0)]
 
 
-class TrainingParameters(Parameters):
-    """How the final model is trained.
+class DecisionTarget(Parameters):
+    """A precision or a recall that the predictions of a label should have.
 
     Attributes:
+        label: The label.
+        precision: Share of its predictions that should be right; null if `recall` is given.
+        recall: Share of its reviews that should be found; null if `precision` is given.
+
+    """
+
+    label: str
+    precision: Fraction | None = None
+    recall: Fraction | None = None
+
+    @model_validator(mode="after")
+    def _has_one_of_both(self) -> Self:
+        if (self.precision is None) == (self.recall is None):
+            raise ValueError("decision_target needs either a precision or a recall")
+        return self
+
+
+class TrainingParameters(Parameters):
+    """How the final model is trained, and how it decides.
+
+    Attributes:
+        class_weight: Weight of each label in the loss of the networks, of the n-grams and of the
+            baseline: `balanced` for weights in inverse proportion to the number of rows, so that
+            rare labels are predicted more often; or a weight for some labels, such as `{spam: 5}`;
+            null for equal weights. The probabilities are calibrated afterwards; the decisions stay
+            those of the weighted models.
+        decision: How probabilities become a label: `argmax` for the most probable one, with
+            `class_weight` the one that the weighted models prefer; `threshold` to predict the label
+            with the largest product of its probability and a weight. The weights, for two labels a
+            threshold of the probability, are chosen on held-out rows so that `tuning.metric` is
+            best or `decision_target` is reached. `auto` for `threshold` if there is a
+            `decision_target`, or a metric of predicted labels other than the accuracy.
+        decision_target: Precision or recall of a label that `threshold` aims at instead of the
+            metric; null for the metric.
+        min_confidence: Probability of the predicted label below which the exported model gives no
+            answer; 0 to always answer.
         use_validation_rows: Whether the final model is also trained on the validation rows, which
             are no longer needed once the hyperparameters are chosen.
         networks: Number of networks, each with its own seed, that are averaged into one model.
@@ -39,10 +78,20 @@ class TrainingParameters(Parameters):
 
     """
 
+    class_weight: ClassWeight
+    decision: Literal["auto", "argmax", "threshold"]
+    decision_target: DecisionTarget | None
+    min_confidence: Annotated[float, Field(ge=0, lt=1)]
     use_validation_rows: bool
     networks: Annotated[int, Field(ge=1)]
     ngrams: NgramsParameters
     seed: int
+
+    @model_validator(mode="after")
+    def _target_has_a_threshold(self) -> Self:
+        if self.decision_target and self.decision == "argmax":
+            raise ValueError("decision_target needs decision: threshold, or auto")
+        return self
 
 
 class BaselineParameters(Parameters):

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     import optuna
 
 
+# scikit-learn's names; `quadratic_kappa` is its `cohen_kappa_score` with quadratic weights.
+MetricName = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "f1_macro",
+    "f1",
+    "roc_auc",
+    "log_loss",
+    "quadratic_kappa",
+    "mean_absolute_error",
+]
+
+
 class Hyperparameters(Parameters):
     """The network and its training; each of these may appear in the search space.
 
@@ -53,7 +66,7 @@ class Hyperparameters(Parameters):
         epochs: Number of passes over the training rows.
         min_steps: Minimum number of gradient steps; with few rows, training takes more passes than
             `epochs` to reach it. 0 for no minimum.
-        early_stopping_patience: Number of epochs without a better accuracy on the held-out rows
+        early_stopping_patience: Number of epochs without a better `tuning.metric` on held-out rows
             after which training stops and restores the best epoch's weights; 0 to train for all
             epochs and keep the last weights.
 
@@ -178,6 +191,11 @@ class TuningParameters(Parameters):
     """How the best hyperparameters are searched for.
 
     Attributes:
+        metric: What the search maximises, or for `log_loss` and `mean_absolute_error` minimises,
+            on reviews that the networks have not learnt from. `f1_macro` and `balanced_accuracy`
+            count every label alike, however rare; `quadratic_kappa` and `mean_absolute_error` are
+            for labels in an order (`reviews.ordered`).
+        metric_label: The label that `f1` is of; null for the second of two.
         study_name: Name of the study in its storage; another name starts another study.
         start_from: Name of an earlier study, for instance of fewer rows, whose best trials are
             repeated by the first half of this one's; null for none.
@@ -207,6 +225,8 @@ class TuningParameters(Parameters):
 
     """
 
+    metric: MetricName
+    metric_label: str | None
     study_name: Annotated[str, Field(min_length=1)]
     start_from: str | None
     n_trials: Annotated[int, Field(ge=1)]

@@ -19,8 +19,7 @@ logger = logging.getLogger(__name__)
 
 POLL_INTERVAL = 1.0  # seconds between two checks of what other processes do
 
-# Function from a trial, whose hyperparameters are in `params`, and the shared data to the value to
-# maximise.
+# Function from a trial, whose hyperparameters are in `params`, and the shared data to its value.
 Objective = Callable[[optuna.Trial, Any], float]
 
 

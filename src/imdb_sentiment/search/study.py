@@ -11,7 +11,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import optuna
 from optuna.distributions import (
@@ -22,6 +22,7 @@ from optuna.distributions import (
 )
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from imdb_sentiment.errors import InputError
@@ -110,6 +111,7 @@ class SharedStudy:
         pruner: Pruner of the study.
         first: Hyperparameters of the first slots; the sampler suggests what they leave open, and
             those of all other slots.
+        direction: Whether the objective's values are to be maximised or minimised.
 
     Attributes:
         storage, name, n_trials, max_retries: As given.
@@ -131,11 +133,12 @@ class SharedStudy:
         make_sampler: Callable[[int], optuna.samplers.BaseSampler],
         pruner: optuna.pruners.BasePruner,
         first: Sequence[Mapping[str, Any]] = (),
+        direction: Literal["maximize", "minimize"] = "maximize",
     ) -> None:
         self.optuna_study = optuna.create_study(
             storage=storage,
             study_name=name,
-            direction="maximize",
+            direction=direction,
             pruner=pruner,
             load_if_exists=True,
         )
@@ -144,6 +147,7 @@ class SharedStudy:
         self.n_trials = n_trials
         self.is_leaving = False
         self._study_id = storage.get_study_id_from_name(name)
+        self._direction = direction
         self._space = space
         self._origin = origin
         self._origin_digest = _digest(origin)
@@ -170,9 +174,10 @@ class SharedStudy:
         return [trial for trial in trials if self._counts(trial, trials)]
 
     def best(self) -> FrozenTrial | None:
-        """Return the completed trial with the highest value, the first one if there are ties."""
+        """Return the completed trial with the best value, the first one if there are ties."""
         completed = self.trials(TrialState.COMPLETE)
-        return max(completed, key=lambda trial: trial.value or 0, default=None)
+        choose = max if self.optuna_study.direction == StudyDirection.MAXIMIZE else min
+        return choose(completed, key=lambda trial: trial.value or 0, default=None)
 
     def trials_since_best(self) -> int:
         """Return the number of trials that count and were created after the best one."""
@@ -224,6 +229,7 @@ class SharedStudy:
         """
         trials = self.trials()
         if not trials:
+            self._require_direction()
             return
         digests = [t.user_attrs[ORIGIN] for t in trials if ORIGIN in t.user_attrs]
         recorded = self.optuna_study.user_attrs
@@ -236,7 +242,7 @@ class SharedStudy:
         for name, value in self._origin.items() if recorded else ():
             if recorded.get(name) != value:
                 self._give_back_queued()
-                was = "" if name == "data" else f" ({recorded.get(name)} instead of {value})"
+                was = "" if name == "data" else f" ({_compare(recorded.get(name), value)})"
                 raise InputError(
                     f"the study {self.name!r} was made with another {name}{was}, so the trials "
                     f"can't be compared: begin a new study {self._propose(name)}"
@@ -257,6 +263,14 @@ class SharedStudy:
         new = next(name for n in itertools.count(2) if (name := f"{self.name} {n}") not in names)
         parameters = f"tuning.study_name={new},tuning.start_from={self.name}"
         return f"that tries the best trials of this one first: add '{parameters}' to --params"
+
+    def _require_direction(self) -> None:
+        """Refuse a study that a run has created, and left without trials, for another direction."""
+        if self.optuna_study.direction.name.lower() != self._direction:
+            raise InputError(
+                f"the study {self.name!r} was begun for another metric: begin a new study with "
+                "--params tuning.study_name=NAME" + self._describe_file()
+            )
 
     def _describe_file(self) -> str:
         """Return how all studies can be deleted, if they are a file of this machine."""
@@ -401,6 +415,14 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def _compare(recorded: Any, value: Any) -> str:
+    """Return what differs between two JSON values: of two objects, the entries."""
+    if not (isinstance(recorded, dict) and isinstance(value, dict)):
+        return f"{recorded} instead of {value}"
+    names = [name for name in recorded | value if recorded.get(name) != value.get(name)]
+    return ", ".join(f"{name} {recorded.get(name)} instead of {value.get(name)}" for name in names)
+
+
 def _first_free(slots: dict[int, int]) -> int:
     taken = set(slots.values())
     return next(slot for slot in itertools.count() if slot not in taken)
@@ -436,11 +458,11 @@ def choose_best_trials(
     """
     if name not in optuna.get_all_study_names(storage):
         raise InputError(f"there is no study {name!r}, which tuning.start_from names")
-    trials = optuna.load_study(study_name=name, storage=storage).get_trials(
-        deepcopy=False, states=[TrialState.COMPLETE]
-    )
+    study = optuna.load_study(study_name=name, storage=storage)
+    trials = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    is_ascending = study.direction == StudyDirection.MINIMIZE
     chosen: list[dict[str, Any]] = []
-    for trial in sorted(trials, key=lambda trial: trial.value or 0, reverse=True):
+    for trial in sorted(trials, key=lambda trial: trial.value or 0, reverse=not is_ascending):
         params = {key: trial.params[key] for key in space if key in trial.params}
         is_allowed = all(_allows(space[key], value) for key, value in params.items())
         if params and is_allowed and params not in chosen:

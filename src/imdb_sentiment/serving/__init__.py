@@ -4,7 +4,6 @@ from imdb_sentiment.serving.predictor import (
     ModelError,
     Prediction,
     Predictor,
-    explain_silence,
 )
 
-__all__ = ["ModelError", "Prediction", "Predictor", "explain_silence"]
+__all__ = ["ModelError", "Prediction", "Predictor"]

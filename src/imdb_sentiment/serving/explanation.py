@@ -63,7 +63,8 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
     """
     tokens, words, known = locate_known_words(predictor.tokenizer, cleaned)
     if not known:
-        return Prediction(None, {}), [Segment(cleaned, None)] if cleaned else []
+        silence = predictor.explain_silence(cleaned, is_scored=False)
+        return Prediction(None, {}, silence), [Segment(cleaned, None)] if cleaned else []
     places = _find_words(cleaned) if predictor.max_ngram else known
     # Row 0 is the whole text, row i + 1 the text without word i.
     rows = [NOWHERE, *places]
@@ -80,7 +81,7 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
         some_ngrams = list(islice(ngrams, len(some))) if ngrams else None
         scored.append(predictor.score_sequences(some, some_ngrams))
     probabilities, *without = np.concatenate(scored)
-    label = probabilities.argmax()
+    label = predictor.choose_label(probabilities)
     unknown = 1 / len(predictor.labels)
     segments: list[Segment] = []
     end = 0
@@ -89,7 +90,8 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
         segments += [Segment(cleaned[end:start], None), Segment(cleaned[start:stop], effect)]
         end = stop
     segments.append(Segment(cleaned[end:], None))
-    return predictor.name_label(probabilities), [segment for segment in segments if segment.text]
+    prediction = predictor.name_label(cleaned, probabilities)
+    return prediction, [segment for segment in segments if segment.text]
 
 
 def _find_words(text: str) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnxruntime
 from tokenizers import Tokenizer
 
-from imdb_sentiment.evaluation.probabilities import complete_probabilities
+from imdb_sentiment.evaluation.probabilities import choose_labels, complete_probabilities
 from imdb_sentiment.text.batching import count_tokens
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
@@ -37,13 +37,16 @@ class Prediction:
     """The label that the model predicts for a text.
 
     Attributes:
-        label: The most probable label; None if the text has no word that the model knows.
-        probabilities: The probability of each label; empty if `label` is None.
+        label: The predicted label, usually the most probable one; None if the text has no word that
+            the model knows, or if no label is probable enough.
+        probabilities: The probability of each label; empty if the text has no known word.
+        reason: Why there is no label; None if there is one.
 
     """
 
     label: str | None
     probabilities: dict[str, float]
+    reason: str | None = None
 
     @property
     def probability(self) -> float | None:
@@ -63,11 +66,6 @@ def _check_digest(model: bytes) -> None:
         raise ModelError("it has changed since its export: its parts may not belong together")
 
 
-def explain_silence(text: str) -> str:
-    """Return the reason why `Predictor` has no label for `text`, if it has none."""
-    return "no word that the model knows" if clean_text(text) else "no text"
-
-
 class Predictor:
     """The exported model, ready to predict; safe to share between threads.
 
@@ -78,6 +76,9 @@ class Predictor:
 
     Attributes:
         labels: Names of the labels in the order of their codes.
+        label_weights: Weight of each label in the decision, shape (labels,): the predicted label
+            has the largest product of probability and weight.
+        min_confidence: Probability of the predicted label below which there is no answer.
         tokenizer: The tokenizer of the training; see `imdb_sentiment.text.tokenizer`.
         max_ngram: Length of the longest n-grams that the model reads, in words and punctuation
             marks; 0 if it reads none.
@@ -108,6 +109,9 @@ class Predictor:
             self.examples: tuple[str, ...] = tuple(json.loads(self.facts.pop("examples")))
         except KeyError as error:
             raise ModelError(f"it lacks {error}: export it with the pipeline training") from error
+        decision = json.loads(self.facts.pop("decision", "{}"))
+        self.label_weights = np.array(decision.get("label_weights", [1.0] * len(self.labels)))
+        self.min_confidence = float(decision.get("min_confidence", 0))
         self.tokenizer = Tokenizer.from_str(specification)
         self._encoder = TextEncoder(self.tokenizer)
         self.max_ngram = int(self.facts.pop("max_ngram", 0))
@@ -158,14 +162,28 @@ class Predictor:
         """
         if isinstance(texts, str):
             return self.predict([texts])[0]
-        return [self.name_label(row) for row in self.predict_probabilities(texts)]
+        cleaned = [clean_text(text) for text in texts]
+        return list(map(self.name_label, cleaned, self.score_cleaned(cleaned)))
 
-    def name_label(self, probabilities: npt.NDArray[np.float64]) -> Prediction:
-        """Return the prediction for one text from its probabilities, shape (labels,)."""
+    def name_label(self, cleaned: str, probabilities: npt.NDArray[np.float64]) -> Prediction:
+        """Return the prediction for a cleaned text from its probabilities, shape (labels,)."""
         if np.isnan(probabilities[0]):
-            return Prediction(None, {})
-        label = self.labels[probabilities.argmax()]
-        return Prediction(label, dict(zip(self.labels, probabilities.tolist(), strict=True)))
+            return Prediction(None, {}, self.explain_silence(cleaned, is_scored=False))
+        code = self.choose_label(probabilities)
+        by_label = dict(zip(self.labels, probabilities.tolist(), strict=True))
+        if probabilities[code] < self.min_confidence:
+            return Prediction(None, by_label, self.explain_silence(cleaned, is_scored=True))
+        return Prediction(self.labels[code], by_label)
+
+    def explain_silence(self, cleaned: str, *, is_scored: bool) -> str:
+        """Return the reason why there is no label for a cleaned text that has none."""
+        if is_scored:
+            return f"a probability below {self.min_confidence:g}"
+        return "no word that the model knows" if cleaned else "no text"
+
+    def choose_label(self, probabilities: npt.NDArray[np.float64]) -> int:
+        """Return the code of the predicted label, from probabilities of shape (labels,)."""
+        return int(choose_labels(probabilities[np.newaxis], self.label_weights)[0])
 
     def predict_probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return the probability of every label for each text.

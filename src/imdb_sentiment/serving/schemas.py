@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from imdb_sentiment.serving.predictor import Prediction, explain_silence
+from imdb_sentiment.serving.predictor import Prediction
 from imdb_sentiment.serving.settings import ServiceSettings
 
 
@@ -72,29 +72,21 @@ def _limit_text(settings: ServiceSettings) -> Any:
 class PredictionResponse(BaseModel):
     """The prediction for a text."""
 
-    label: str | None = Field(description="the most probable label; null if there is none")
+    label: str | None = Field(description="the predicted label; null if there is none")
     probability: float | None = Field(description="probability of this label")
     probabilities: dict[str, float] = Field(
-        description="probability of each label; empty without a label"
+        description="probability of each label; empty if the text has no word that the model knows"
     )
     reason: str | None = Field(description="reason why there is no label; null if there is one")
 
     @classmethod
-    def describe(cls, text: str, prediction: Prediction) -> "PredictionResponse":
-        """Convert a prediction to its JSON form.
-
-        This may clean the text again, so it belongs in a job.
-
-        Args:
-            text: Text as written.
-            prediction: Prediction for this text.
-
-        """
+    def describe(cls, prediction: Prediction) -> "PredictionResponse":
+        """Convert a prediction to its JSON form."""
         return cls(
             label=prediction.label,
             probability=prediction.probability,
             probabilities=prediction.probabilities,
-            reason=None if prediction.label is not None else explain_silence(text),
+            reason=prediction.reason,
         )
 
 

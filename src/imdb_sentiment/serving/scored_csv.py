@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO
 
 from imdb_sentiment.evaluation.probabilities import REASON_COLUMN, prediction_columns
-from imdb_sentiment.serving.predictor import Prediction, Predictor, explain_silence
+from imdb_sentiment.serving.predictor import Prediction, Predictor
 
 ROWS_AT_A_TIME = 1000
 # A line of one byte becomes a row with all columns, so the columns and the output are limited. A
@@ -123,9 +123,10 @@ def _shorten(header: list[str]) -> str:
 
 
 def _list_values(prediction: Prediction, labels: tuple[str, ...]) -> list[object]:
-    if prediction.label is None:
+    if not prediction.probabilities:
         return [""] * len(prediction_columns(labels))
-    return [prediction.label, prediction.probability, *prediction.probabilities.values()]
+    judged = ["", ""] if prediction.label is None else [prediction.label, prediction.probability]
+    return [*judged, *prediction.probabilities.values()]
 
 
 def _explain_gap(
@@ -138,4 +139,4 @@ def _explain_gap(
         return f"malformed line: {len(row)} fields where the header has {width}"
     if len(text) > max_characters:
         return f"longer than {max_characters:,} characters"
-    return explain_silence(text)
+    return prediction.reason or ""

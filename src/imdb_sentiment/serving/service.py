@@ -280,16 +280,13 @@ def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRou
 
 
 def _predict(predictor: Predictor, texts: list[str]) -> list[PredictionResponse]:
-    return [
-        PredictionResponse.describe(text, prediction)
-        for text, prediction in zip(texts, predictor.predict(texts), strict=True)
-    ]
+    return list(map(PredictionResponse.describe, predictor.predict(texts)))
 
 
 def _explain(predictor: Predictor, text: str) -> ExplainResponse:
     prediction, segments = explain(predictor, text)
     return ExplainResponse(
-        prediction=PredictionResponse.describe(text, prediction),
+        prediction=PredictionResponse.describe(prediction),
         segments=[
             SegmentResponse(text=segment.text, effect=segment.effect) for segment in segments
         ],

@@ -18,10 +18,11 @@ from imdb_sentiment.parameters import (
     ReviewsParameters,
     TokenizerParameters,
     TrainingParameters,
+    TuningParameters,
 )
 from imdb_sentiment.pipelines.reporting import create_pipeline
 from imdb_sentiment.pipelines.training.nodes import fit_baseline
-from services import CALIBRATION, GOOD, make_tokenizer
+from services import CALIBRATION, EVEN, GOOD, make_tokenizer
 
 AUDIT = {
     "rows_read": 33,
@@ -72,7 +73,9 @@ def test_the_pipeline_makes_every_report(
             "ngram_model": MemoryDataset(GOOD),
             "test": MemoryDataset(test),
             "clean_reviews": MemoryDataset([frame]),
-            "baseline": MemoryDataset(fit_baseline([frame], baseline_parameters, training)),
+            "baseline": MemoryDataset(
+                fit_baseline([frame], baseline_parameters, training, reviews)
+            ),
             "onnx_model": MemoryDataset(exported),
             "export_check": MemoryDataset({"largest_probability_difference": 1e-7}),
             "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["w1", "w2"]})),
@@ -80,6 +83,7 @@ def test_the_pipeline_makes_every_report(
             "history": MemoryDataset({"accuracy": [0.5], "loss": [1.0]}),
             "best_hyperparameters": MemoryDataset(small_hyperparameters()),
             "calibration": MemoryDataset(CALIBRATION),
+            "decision": MemoryDataset(EVEN),
             "audit": MemoryDataset(AUDIT),
             "tokenizer": MemoryDataset(make_tokenizer(), copy_mode="assign"),
             "run_facts": RunFactsDataset(),
@@ -92,6 +96,7 @@ def test_the_pipeline_makes_every_report(
             "params:custom_reviews": MemoryDataset(custom),
             "params:tokenizer": MemoryDataset(tokenizer_parameters),
             "params:report": MemoryDataset(report),
+            "params:tuning": MemoryDataset(TuningParameters(**base_parameters()["tuning"])),
         }
     )
     outputs = SequentialRunner().run(create_pipeline(), catalog)
@@ -106,7 +111,8 @@ def test_the_pipeline_makes_every_report(
         ("the n-grams alone", "ngrams_"),
         ("TF-IDF and logistic regression", "baseline_"),
     ):
-        assert f"| {name} | {metrics[f'{prefix}test_accuracy']:.4f} |" in summary
+        scores = (metrics[f"{prefix}test_{score}"] for score in ("accuracy", "f1_macro"))
+        assert " | ".join([f"| {name}", *(f"{score:.4f}" for score in scores)]) in summary
     assert metrics["ngrams_test_accuracy"] == 1  # the word tells the labels apart
 
 

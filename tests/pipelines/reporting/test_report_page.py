@@ -95,7 +95,7 @@ SCORES = {
     for accuracy, prefix in ((0.91, ""), (0.82, "lstm_"), (0.87, "ngrams_"), (0.85, "baseline_"))
     for score in (
         *("accuracy", "accuracy_low", "accuracy_high", "precision", "recall", "f1", "roc_auc"),
-        *("log_loss", "calibration_error"),
+        *("log_loss", "calibration_error", "balanced_accuracy", "f1_macro"),
     )
 }
 
@@ -157,9 +157,9 @@ def test_the_parts_of_an_average_are_scored_beside_it(
 def test_it_is_said_how_trials_were_scored(
     metrics: dict[str, Any], says: str, curves: str, finished: tuple[Path, str]
 ) -> None:
-    facts = load_facts(finished, **metrics, tuning_accuracy=0.8)
+    facts = load_facts(finished, **metrics, tuning_value=0.8)
     html = " ".join(render(finished, facts).split())
-    assert f"The best trial reached an accuracy of 80.0% {says}" in html
+    assert f"The best trial reached an accuracy of 0.8000 {says}" in html
     assert curves in html
     card = write_model_card(facts)
     assert f"chosen from 2 trials by their accuracy {says}:" in card
@@ -197,6 +197,68 @@ def test_every_reason_has_a_sentence(finished: tuple[Path, str]) -> None:
     for reason in UncalibratedReason:
         facts["calibration"]["uncalibrated_reason"] = reason.value
         assert "The probabilities are not calibrated: " in write_model_card(facts)
+
+
+def test_an_accuracy_that_hides_a_label_is_followed_by_what_helps(
+    finished: tuple[Path, str],
+) -> None:
+    facts = load_facts(finished)
+    assert "The accuracy hides" not in render(finished, facts)
+    row = facts["metrics"]["test_by_label"]["negative"]
+    row |= {"rows": 60, "predicted": 15, "recall": 0.16, "precision": 0.5}
+    facts["neglected_labels"] = ["negative"]
+    page = " ".join(render(finished, facts).split())
+    assert "The accuracy hides that negative is found 1 time in 6." in page
+    assert "--params tuning.metric=f1_macro,tuning.study_name=f1_macro" in page
+    facts["model"]["training"]["class_weight"] = "balanced"
+    assert "tuning.metric=f1_macro" not in render(finished, facts)
+    assert "| negative | 60 | 15 | 50.0% | 16.0% |" in write_model_card(facts)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "The most probable label is predicted."),
+        (
+            {
+                "label_weights": {"negative": 0.5, "positive": 1.5},
+                "threshold": 0.25,
+                "aim": "macro F1",
+                "before": 0.4,
+                "after": 0.6,
+                "min_confidence": 0.7,
+            },
+            "positive is predicted from a probability of 0.250, chosen on held-out reviews for the "
+            "macro F1: 0.6000 instead of 0.4000 for the most probable label. Below a probability "
+            "of 0.7, the exported model gives no answer.",
+        ),
+        (
+            {"label_weights": {"negative": 0.5, "positive": 1.5}, "threshold": None},
+            "The label with the largest product of probability and weight is predicted; the "
+            "weights are negative 0.50, positive 1.50.",
+        ),
+        (
+            {"aim": "recall of negative of at least 0.9", "unfitted_reason": "out_of_reach"},
+            "since no threshold reaches a recall of negative of at least 0.9 on the held-out",
+        ),
+        ({"unfitted_reason": "too_few_rows"}, "a threshold could not be chosen"),
+    ],
+)
+def test_it_is_said_how_probabilities_become_labels(
+    changes: dict[str, Any], says: str, finished: tuple[Path, str]
+) -> None:
+    facts = load_facts(finished)
+    facts["decision"] |= changes
+    assert says in " ".join(render(finished, facts).split())
+    assert says in " ".join(write_model_card(facts).split())
+
+
+def test_by_another_metric_the_verdict_has_its_interval(finished: tuple[Path, str]) -> None:
+    gain = {"metric_gain": -0.02, "metric_gain_low": -0.05, "metric_gain_high": 0.01}
+    facts = load_facts(finished, **gain, tuning_metric="macro F1")
+    says = "(macro F1: 0.0200 worse, 95% interval -0.0500 to +0.0100)"
+    assert says in " ".join(render(finished, facts).split())
+    assert says in write_model_card(facts)
 
 
 @pytest.mark.parametrize(
@@ -362,6 +424,7 @@ def summarise(
     ngram_share: float = 0.0,
     label: str = "good",
     file: str = "f",
+    neglected: tuple[str, ...] = (),
 ) -> str:
     """Return the summary of a run with one custom review."""
     metrics = {
@@ -369,9 +432,17 @@ def summarise(
         "test_rows": 1234,
         "ngram_share": ngram_share,
         "test_accuracy": 0.9,
+        "test_f1_macro": 0.91,
         "lstm_test_accuracy": 0.8,
+        "lstm_test_f1_macro": 0.81,
         "ngrams_test_accuracy": 0.85,
+        "ngrams_test_f1_macro": 0.86,
         "baseline_test_accuracy": 0.87654,
+        "baseline_test_f1_macro": 0.75,
+        "test_by_label": {
+            "bad": {"rows": 60, "predicted": 10, "recall": 1 / 6},
+            "good": {"rows": 9, "predicted": 0, "recall": 0.0},
+        },
         "majority_test_accuracy": 0.5,
         "test_set_unseen_in_tuning": unseen,
     }
@@ -380,6 +451,7 @@ def summarise(
         "best_hyperparameters": {"units": 60, "dropout_rate": 0.123456, "epochs": 5},
         "searched": ["dropout_rate", "units"],
         "model": {"classifier": "LSTM"},
+        "neglected_labels": list(neglected),
     }
     frame = make_predictions(1, ("bad", "good")).assign(review=review, probability=0.98765)
     frame["predicted_sentiment"] = label if known else None
@@ -393,13 +465,13 @@ def test_the_summary_has_three_parts(custom: CustomReviewsParameters) -> None:
         "- units: 60\n"
         "- dropout_rate: 0.1235\n"
         "\n"
-        "## Accuracy on 1,234 test reviews of f\n"
+        "## Scores on 1,234 test reviews of f\n"
         "\n"
-        "| model | accuracy |\n"
-        "| --- | ---: |\n"
-        "| LSTM | 0.9000 |\n"
-        "| TF-IDF and logistic regression | 0.8765 |\n"
-        "| always the most frequent label | 0.5000 |\n"
+        "| model | accuracy | macro F1 |\n"
+        "| --- | ---: | ---: |\n"
+        "| LSTM | 0.9000 | 0.9100 |\n"
+        "| TF-IDF and logistic regression | 0.8765 | 0.7500 |\n"
+        "| always the most frequent label | 0.5000 | |\n"
         "\n"
         "## Custom reviews\n"
         "\n"
@@ -417,8 +489,13 @@ def test_labels_and_files_do_not_change_the_summary(custom: CustomReviewsParamet
 
 
 def test_the_summary_has_the_parts_of_an_average(custom: CustomReviewsParameters) -> None:
-    rows = "| the LSTM alone | 0.8000 |\n| the n-grams alone | 0.8500 |\n| TF-IDF"
+    rows = "| the LSTM alone | 0.8000 | 0.8100 |\n| the n-grams alone | 0.8500 | 0.8600 |\n| TF-IDF"
     assert rows in summarise("text", custom, ngram_share=0.25)
+
+
+def test_the_summary_names_labels_that_the_accuracy_hides(custom: CustomReviewsParameters) -> None:
+    summary = summarise("text", custom, neglected=("good", "bad"))
+    assert "\n\ngood is never predicted.\nbad is found 1 time in 6.\n\n" in summary
 
 
 def test_the_summary_warns_of_tuning_on_the_test_set(custom: CustomReviewsParameters) -> None:
@@ -430,7 +507,7 @@ def test_the_summary_warns_of_tuning_on_the_test_set(custom: CustomReviewsParame
 
 
 def test_the_summary_names_reviews_without_a_known_word(custom: CustomReviewsParameters) -> None:
-    assert summarise("?", custom, known=False).endswith("| ? | no known word |  |\n")
+    assert summarise("?", custom, known=False).endswith("| ? | no prediction |  |\n")
 
 
 def test_the_summary_shows_reviews_as_they_are(custom: CustomReviewsParameters) -> None:

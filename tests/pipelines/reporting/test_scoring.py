@@ -26,14 +26,19 @@ from imdb_sentiment.evaluation.calibration import measure_calibration
 from imdb_sentiment.network.model import KerasModel
 from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.network.training import train_model
-from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
+from imdb_sentiment.parameters import (
+    CustomReviewsParameters,
+    ReportParameters,
+    ReviewsParameters,
+    TuningParameters,
+)
 from imdb_sentiment.pipelines.reporting.nodes.scoring import (
     compute_metrics,
     score_custom_reviews,
     score_test_reviews,
 )
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
-from services import CALIBRATION, GOOD
+from services import CALIBRATION, EVEN, GOOD
 
 CHECK = {"largest_probability_difference": 1e-7}
 REPORT = ReportParameters(**base_parameters()["report"])
@@ -52,6 +57,8 @@ def measure(
     *,
     parts: pd.DataFrame | None = None,
     study: optuna.Study | None = None,
+    decision: dict[str, Any] = EVEN,
+    **changes: Any,
 ) -> dict[str, Any]:
     return compute_metrics(
         test_predictions=model,
@@ -59,8 +66,10 @@ def measure(
         baseline_predictions=baseline,
         study=study or make_study(),
         calibration=CALIBRATION,
+        decision=decision,
         export_check=CHECK,
         reviews=reviews,
+        tuning=TuningParameters(**base_parameters()["tuning"] | changes),
         report=REPORT,
     )
 
@@ -115,6 +124,76 @@ def test_metrics_are_those_counted_by_hand(
     assert metrics["export_largest_probability_difference"] == 1e-7
 
 
+@pytest.mark.parametrize("labels", [("bad", "good"), ("bad", "so-so", "good")])
+def test_each_label_is_counted(labels: tuple[str, ...], reviews: ReviewsParameters) -> None:
+    named = reviews.model_copy(update={"labels": labels, "ordered": True})
+    frame = make_predictions(300, labels)
+    metrics = measure(frame, frame, named)
+    truth, predicted = frame["sentiment"], frame["predicted_sentiment"]
+    recalls, f1s = [], []
+    for label in labels:
+        row = metrics["test_by_label"][label]
+        hits = ((truth == label) & (predicted == label)).sum()
+        n, n_predicted = (truth == label).sum(), (predicted == label).sum()
+        assert (row["rows"], row["predicted"]) == (n, n_predicted)
+        assert (row["recall"], row["precision"]) == (hits / n, hits / n_predicted)
+        assert row["f1"] == pytest.approx(2 * hits / (n + n_predicted))
+        wrong = predicted[(truth == label) & (predicted != label)]
+        assert row["confused_with"] == wrong.value_counts().idxmax()
+        recalls.append(row["recall"])
+        f1s.append(row["f1"])
+    assert metrics["test_balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    assert metrics["test_f1_macro"] == pytest.approx(np.mean(f1s))
+    steps = truth.map(labels.index) - predicted.map(labels.index)
+    assert metrics["test_mean_absolute_error"] == pytest.approx(steps.abs().mean())
+    expected = [(a - b) ** 2 for a in truth.map(labels.index) for b in predicted.map(labels.index)]
+    kappa = 1 - (steps**2).mean() / np.mean(expected)  # Cohen, 1968
+    assert metrics["test_quadratic_kappa"] == pytest.approx(kappa)
+
+
+def test_a_label_that_is_never_predicted_is_named(
+    reviews: ReviewsParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = make_predictions(50, reviews.labels).assign(predicted_sentiment="positive")
+    metrics = measure(frame, frame, reviews)
+    assert "The model predicts negative for none of the 50 test reviews" in caplog.text
+    row = metrics["test_by_label"]["negative"]
+    assert (row["predicted"], row["precision"], row["recall"]) == (0, None, 0)
+
+
+@pytest.mark.parametrize("metric", ["f1_macro", "log_loss"])
+def test_another_metric_is_compared_on_the_same_resamples(
+    metric: str, reviews: ReviewsParameters
+) -> None:
+    """The baseline makes the same mistakes and some more, so every resample shows it."""
+    good = make_predictions(300, reviews.labels)
+    other = np.where(good["sentiment"] == "positive", "negative", "positive")
+    worse = good.copy()
+    worse.loc[:39, "predicted_sentiment"] = other[:40]
+    scores = np.where(good["sentiment"] == "positive", 0.01, 0.99)[:40]
+    worse.loc[:39, "probability_positive"] = scores
+    worse.loc[:39, "probability_negative"] = 1 - scores
+    metrics = measure(good, worse.sample(frac=1, random_state=0), reviews, metric=metric)
+    sign = -1 if metric == "log_loss" else 1
+    name = f"test_{metric}"
+    expected = sign * (metrics[name] - metrics[f"baseline_{name}"])
+    assert metrics["metric_gain"] == pytest.approx(expected)
+    assert 0 < metrics["metric_gain_low"] < expected < metrics["metric_gain_high"]
+    backwards = measure(worse, good, reviews, metric=metric)
+    assert backwards["metric_gain"] == pytest.approx(-expected)
+    assert backwards["metric_gain_high"] < 0
+
+
+def test_the_coverage_of_a_minimum_of_confidence_is_measured(reviews: ReviewsParameters) -> None:
+    frame = make_predictions(200, reviews.labels)
+    metrics = measure(frame, frame, reviews, decision=EVEN | {"min_confidence": 0.8})
+    sure = frame[frame["probability"] >= 0.8]
+    assert metrics["test_coverage"] == len(sure) / 200
+    right = (sure["sentiment"] == sure["predicted_sentiment"]).mean()
+    assert metrics["test_accuracy_answered"] == pytest.approx(right)
+    assert "test_coverage" not in measure(frame, frame, reviews)
+
+
 def test_tuning_on_the_test_set_is_recorded(reviews: ReviewsParameters) -> None:
     frame = make_predictions(20, reviews.labels)
     honest = measure(frame, frame, reviews)
@@ -130,7 +209,7 @@ def test_a_cross_validation_is_recorded(reviews: ReviewsParameters) -> None:
     study.set_user_attr("protocol", {"evaluate_on": "validation", "folds": 3})
     metrics = measure(frame, frame, reviews, study=study)
     assert metrics["tuning_folds"] == 3
-    assert metrics["tuning_accuracy"] == study.best_value
+    assert metrics["tuning_value"] == study.best_value
 
 
 def test_a_part_that_does_not_exist_has_no_scores(reviews: ReviewsParameters) -> None:
@@ -171,7 +250,12 @@ def predict_log_odds(model: KerasModel, test: EncodedReviews) -> npt.NDArray[np.
 def test_test_predictions_say_what_was_what(model: KerasModel, encoded: EncodedReviews) -> None:
     texts, chunks = make_texts(encoded)
     frame, parts = score_test_reviews(
-        model=model, ngram_model=GOOD, calibration=CALIBRATION, test=encoded, clean_reviews=chunks
+        model=model,
+        ngram_model=GOOD,
+        calibration=CALIBRATION,
+        decision=EVEN,
+        test=encoded,
+        clean_reviews=chunks,
     )
     columns = [
         "row",
@@ -209,11 +293,36 @@ def test_test_predictions_say_what_was_what(model: KerasModel, encoded: EncodedR
     assert is_right.all()  # the network tells these labels apart
 
 
+def test_the_model_decides_by_weights_and_its_parts_do_not(
+    model: KerasModel, encoded: EncodedReviews
+) -> None:
+    tables = [
+        score_test_reviews(
+            model=model,
+            ngram_model=GOOD,
+            calibration=CALIBRATION,
+            decision=EVEN | {"label_weights": {"negative": 1.0, "positive": weight}},
+            test=encoded,
+            clean_reviews=make_texts(encoded)[1],
+        )
+        for weight in (1.0, 1e9)
+    ]
+    assert (tables[1][0]["predicted_sentiment"] == "positive").all()
+    pd.testing.assert_series_equal(
+        tables[1][0]["probability"], tables[1][0]["probability_positive"], check_names=False
+    )
+    changed = ["predicted_sentiment", "probability"]
+    for plain, weighted in zip(*tables, strict=True):
+        pd.testing.assert_frame_equal(plain.drop(columns=changed), weighted.drop(columns=changed))
+    pd.testing.assert_frame_equal(tables[0][1], tables[1][1])
+
+
 def test_ngrams_without_weight_are_not_scored(model: KerasModel, encoded: EncodedReviews) -> None:
     frame, parts = score_test_reviews(
         model=model,
         ngram_model=NgramModel.empty(2),
         calibration=CALIBRATION | {"weights": {"network": 0.5, "ngrams": 0.0}},
+        decision=EVEN,
         test=encoded,
         clean_reviews=make_texts(encoded)[1],
     )
@@ -273,4 +382,5 @@ def test_labels_stay_text_on_their_way_through_the_catalog(
         measure(model, model, named, parts=parts)
         for model, parts in (saved.values(), loaded.values())
     )
+    assert found.pop("test_by_label") == expected.pop("test_by_label")
     assert found == pytest.approx(expected)

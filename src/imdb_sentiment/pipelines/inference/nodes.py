@@ -4,13 +4,15 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import pandas as pd
 
 from imdb_sentiment.errors import InputError, list_names, make_printable, require_column
 from imdb_sentiment.evaluation.predictions import add_predictions, tabulate_predictions
 from imdb_sentiment.evaluation.probabilities import REASON_COLUMN
 from imdb_sentiment.parameters import AUTO, InferenceParameters
-from imdb_sentiment.serving import Predictor, explain_silence
+from imdb_sentiment.serving import Predictor
+from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.columns import find_text_column
 from imdb_sentiment.text.tables import MALFORMED, list_columns, number_rows, to_strings
 
@@ -83,13 +85,23 @@ def _choose_column(
 
 
 def _score_chunk(predictor: Predictor, chunk: pd.DataFrame, column: str) -> pd.DataFrame:
-    texts = to_strings(chunk[column])
-    probabilities = predictor.predict_probabilities(texts)
-    predictions = tabulate_predictions(probabilities, predictor.labels)
+    texts = [clean_text(text) for text in to_strings(chunk[column])]
+    probabilities = predictor.score_cleaned(texts)
+    predictions = tabulate_predictions(
+        probabilities, predictor.labels, predictor.label_weights, predictor.min_confidence
+    )
     predictions[REASON_COLUMN] = [
-        "" if known else f"malformed line: {malformed}" if malformed else explain_silence(text)
-        for known, malformed, text in zip(
-            predictions["probability"].notna(), chunk[MALFORMED], texts, strict=True
+        ""
+        if is_predicted
+        else f"malformed line: {malformed}"
+        if malformed
+        else predictor.explain_silence(text, is_scored=is_scored)
+        for is_predicted, is_scored, malformed, text in zip(
+            predictions["probability"].notna(),
+            ~np.isnan(probabilities[:, 0]),
+            chunk[MALFORMED],
+            texts,
+            strict=True,
         )
     ]
     return add_predictions(chunk.drop(columns=MALFORMED), predictions)

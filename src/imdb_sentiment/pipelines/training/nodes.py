@@ -17,7 +17,14 @@ from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.decisions import (
+    compute_label_weights,
+    maximise_metric,
+    reach_target,
+)
+from imdb_sentiment.evaluation.objectives import find_label, make_metric
 from imdb_sentiment.evaluation.predictions import choose_texts
+from imdb_sentiment.evaluation.probabilities import choose_labels
 from imdb_sentiment.evaluation.stacking import (
     DEFAULT_SHARE,
     HeldOutLogits,
@@ -25,6 +32,7 @@ from imdb_sentiment.evaluation.stacking import (
     Weights,
     count_outputs,
     fit_weights,
+    undo_label_weights,
 )
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
@@ -63,6 +71,12 @@ CHAIN = (
     "ngram_model",
     "calibration",
 )
+
+
+class DecisionProblem(StrEnum):
+    """Why a threshold could not be chosen, although the average is calibrated."""
+
+    OUT_OF_REACH = "out_of_reach"
 
 
 class UncalibratedReason(StrEnum):
@@ -114,12 +128,14 @@ def fit_ngrams(
 
     def fit(reviews: EncodedReviews) -> NgramModel:
         learnt = [hashes[row] for row in reviews.rows]
-        return fit_ngram_model(learnt, reviews.codes, n_labels, training.ngrams)
+        label_weights = compute_label_weights(training.class_weight, reviews.codes, reviews.labels)
+        return fit_ngram_model(learnt, reviews.codes, n_labels, training.ngrams, label_weights)
 
     training_set, _ = _choose_training_set(train, validation, training)
     model = fit(training_set)
     if tuning.evaluate_on == "test":
         return model, nothing
+    label_weights = compute_label_weights(training.class_weight, training_set.codes, train.labels)
     held_out = divide_reviews(train, validation, tuning, split)
     rows = np.concatenate([scored.rows for _, scored in held_out])
     codes = np.concatenate([scored.codes for _, scored in held_out])
@@ -131,7 +147,7 @@ def fit_ngrams(
     logits = np.concatenate([score(learnt, scored) for learnt, scored in held_out])
     # The logits of a regularised linear model are too small. Scaled, those of both parts of the
     # average mean the same, and so does a share of 0.5.
-    factor = fit_weights(logits, None, codes, None).network
+    factor = fit_weights(logits, None, codes, None, label_weights).network
     return model.scale(factor), HeldOutLogits(rows, factor * logits)
 
 
@@ -142,6 +158,8 @@ def fit_best_model(
     best_hyperparameters: Hyperparameters,
     word_vectors: npt.NDArray[np.float32],
     pretrained_weights: PretrainedWeights = (),
+    tuning: TuningParameters,
+    are_ordered: bool,
     training: TrainingParameters,
 ) -> tuple[KerasModel, History]:
     """Train one or several networks with the best hyperparameters, as the best trial was.
@@ -152,8 +170,10 @@ def fit_best_model(
         best_hyperparameters: From the tuning pipeline.
         word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width).
         pretrained_weights: From `pretrain_network`; empty for none.
-        training: Says whether to learn from the validation reviews, the number of networks, and the
-            seed.
+        tuning: The metric that early stopping watches, if there is any.
+        are_ordered: Whether the order of the labels means something.
+        training: Says whether to learn from the validation reviews, the weights of the labels, the
+            number of networks, and the seed.
 
     Returns:
         The network after its last epoch, or after its best with early stopping, and its metrics per
@@ -164,6 +184,9 @@ def fit_best_model(
 
     """
     training_set, held_out = _choose_training_set(train, validation, training)
+    labels = train.labels
+    metric = make_metric(tuning.metric, tuning.metric_label, labels, are_ordered=are_ordered)
+    label_weights = compute_label_weights(training.class_weight, training_set.codes, labels)
     networks, histories = [], []
     for number in range(training.networks):
         if training.networks > 1:
@@ -176,6 +199,8 @@ def fit_best_model(
             _log_epoch,
             word_vectors=word_vectors,
             pretrained=pretrained_weights,
+            label_weights=label_weights,
+            metric=metric,
         )
         networks.append(network)
         histories.append(history)
@@ -214,10 +239,11 @@ def fit_average(
         train: Training reviews, some of which may be held out.
         validation: Validation reviews.
         tuning: Which reviews the trials of the search were scored on.
-        training: Share of the n-grams, if it is not to be fitted.
+        training: Share of the n-grams, if it is not to be fitted, and the weights of the labels.
 
     Returns:
-        JSON values: the `weights` of `network` and `ngrams`; what these mean, `ngram_share` and
+        JSON values: the `weights` of `network` and `ngrams`, and with weights of the labels the
+        `bias` that undoes them; what the first two mean, `ngram_share` and
         `temperature` (1 if not calibrated); `uncalibrated_reason` (None if calibrated) and
         `held_out_rows`, the number of reviews that the weights were fitted to.
 
@@ -226,6 +252,8 @@ def fit_average(
 
     """
     share = training.ngrams.share
+    training_set, _ = _choose_training_set(train, validation, training)
+    label_weights = compute_label_weights(training.class_weight, training_set.codes, train.labels)
     reason = None
     if tuning.evaluate_on == "test":
         reason = UncalibratedReason.NO_UNSEEN_ROWS
@@ -234,26 +262,21 @@ def fit_average(
     elif len(network_held_out) < MIN_HELD_OUT_ROWS:
         reason = UncalibratedReason.TOO_FEW_ROWS
     if reason:
-        weights = Weights.from_share(DEFAULT_SHARE if share == "auto" else share)
+        uncalibrated = Weights.from_share(DEFAULT_SHARE if share == "auto" else share)
+        weights = undo_label_weights(uncalibrated, label_weights)
     else:
-        rows = network_held_out.rows
-        codes = pd.concat(
-            pd.Series(reviews.codes, reviews.rows) for reviews in (train, validation)
-        ).reindex(rows)
-        ngrams = pd.DataFrame(ngrams_held_out.logits, ngrams_held_out.rows).reindex(rows)
-        if codes.isna().any() or (share and ngrams.isna().any(axis=None)):
-            raise InputError(
-                "the best trial was scored on other reviews than there are now: the data have been "
-                "processed again since. Run kedro run --pipelines tuning,training,reporting"
-            )
+        ngrams, codes = _align_held_out(
+            network_held_out, ngrams_held_out if share else None, train, validation
+        )
         weights = fit_weights(
             network_held_out.logits,
-            ngrams.to_numpy() if share else None,
-            codes.to_numpy(np.intp),
+            ngrams if share else None,
+            codes,
             None if share == "auto" else share,
+            label_weights,
         )
     return {
-        "weights": asdict(weights),
+        "weights": {name: value for name, value in asdict(weights).items() if value != ()},
         "ngram_share": weights.share,
         "temperature": weights.temperature,
         "uncalibrated_reason": reason,
@@ -261,11 +284,144 @@ def fit_average(
     }
 
 
+def _align_held_out(
+    network_held_out: HeldOutLogits,
+    ngrams_held_out: HeldOutLogits | None,
+    train: EncodedReviews,
+    validation: EncodedReviews,
+) -> tuple[Logits, npt.NDArray[np.intp]]:
+    """Return the logits of the n-grams and the codes of the network's held-out reviews.
+
+    Without logits of the n-grams, zeros take their place.
+    """
+    rows = network_held_out.rows
+    codes = pd.concat(
+        pd.Series(reviews.codes, reviews.rows) for reviews in (train, validation)
+    ).reindex(rows)
+    ngrams = pd.DataFrame(np.zeros_like(network_held_out.logits), rows)
+    if ngrams_held_out is not None:
+        ngrams = pd.DataFrame(ngrams_held_out.logits, ngrams_held_out.rows).reindex(rows)
+    if codes.isna().any() or ngrams.isna().any(axis=None):
+        raise InputError(
+            "the best trial was scored on other reviews than there are now: the data have been "
+            "processed again since. Run kedro run --pipelines tuning,training,reporting"
+        )
+    return ngrams.to_numpy(), codes.to_numpy(np.intp)
+
+
+def fit_decision(
+    *,
+    network_held_out: HeldOutLogits,
+    ngrams_held_out: HeldOutLogits,
+    calibration: dict[str, Any],
+    train: EncodedReviews,
+    validation: EncodedReviews,
+    tuning: TuningParameters,
+    are_ordered: bool,
+    training: TrainingParameters,
+) -> dict[str, Any]:
+    """Choose how probabilities become a label; see `evaluation/decisions.py`.
+
+    Args:
+        network_held_out: From the tuning pipeline.
+        ngrams_held_out: From `fit_ngrams`.
+        calibration: From `fit_average`: the weights of both, or why they are not fitted.
+        train: Training reviews, some of which may be held out.
+        validation: Validation reviews.
+        tuning: The metric.
+        are_ordered: Whether the order of the labels means something.
+        training: Whether to choose thresholds, and for what; below which confidence there is no
+            answer.
+
+    Returns:
+        JSON values: `label_weights`, one per label: where nothing is chosen, those that undo the
+        bias of the average, so that the decisions are those of the models as they were trained; the
+        `threshold` of the second of two labels, None for more; `aim`, what they were chosen for,
+        and `before` and `after`, its value on the held-out reviews for the most probable label and
+        with these weights, all None if they were not chosen; `unfitted_reason`, if they should have
+        been (else None); `min_confidence`.
+
+    Raises:
+        InputError: The metric is not one of predicted labels, or a parameter names a label that
+            does not exist.
+
+    """
+    labels = train.labels
+    metric = make_metric(tuning.metric, tuning.metric_label, labels, are_ordered=are_ordered)
+    target = training.decision_target
+    code = None
+    if target:
+        code = find_label(target.label, labels, "training.decision_target")
+    is_wanted = training.decision == "threshold" or (
+        training.decision == "auto"
+        and (target is not None or (metric.depends_on_decision and metric.name != "accuracy"))
+    )
+    if is_wanted and not target and not metric.depends_on_decision:
+        raise InputError(
+            f"training.decision is threshold, but tuning.metric is {tuning.metric}, which does not "
+            "depend on a threshold: set decision_target, or another metric such as f1_macro"
+        )
+    average = Weights(**calibration["weights"])
+    weights = average.invert_bias(len(labels))
+    aim = before = after = None
+    reason = calibration["uncalibrated_reason"] if is_wanted else None
+    if is_wanted and not reason:
+        ngrams, codes = _align_held_out(
+            network_held_out, ngrams_held_out if average.ngrams else None, train, validation
+        )
+        probabilities = average.average(network_held_out.logits, ngrams)
+        if target and code is not None:
+            wanted = {"precision": target.precision, "recall": target.recall}
+            reached = reach_target(probabilities, codes == code, code, **wanted)
+            name, value = next((name, value) for name, value in wanted.items() if value)
+            aim = f"{name} of {target.label} of at least {value:g}"
+            measured = [
+                _measure_label(choose_labels(probabilities, chosen), codes, code)[name]
+                for chosen in (np.ones(len(labels)), weights if reached is None else reached)
+            ]
+            before, after = measured
+            if reached is None:
+                reason = DecisionProblem.OUT_OF_REACH
+                logger.warning(
+                    "No threshold reaches a %s on %d held-out reviews, so there is none.",
+                    aim,
+                    len(codes),
+                )
+            else:
+                weights = reached
+        else:
+            aim = metric.title
+            weights = maximise_metric(probabilities, codes, metric, weights)
+            before, after = (
+                metric.measure(codes, probabilities, choose_labels(probabilities, chosen))
+                for chosen in (np.ones(len(labels)), weights)
+            )
+    return {
+        "label_weights": dict(zip(labels, weights.tolist(), strict=True)),
+        "threshold": weights[0] / weights.sum() if len(labels) == 2 else None,  # noqa: PLR2004
+        "aim": aim,
+        "before": before,
+        "after": after,
+        "unfitted_reason": reason,
+        "min_confidence": training.min_confidence,
+    }
+
+
+def _measure_label(
+    predicted: npt.NDArray[np.intp], codes: npt.NDArray[np.intp], code: int
+) -> dict[str, float]:
+    """Return the precision and the recall of a label."""
+    has, gets = codes == code, predicted == code
+    hits = int((has & gets).sum())
+    return {"precision": hits / max(1, int(gets.sum())), "recall": hits / max(1, int(has.sum()))}
+
+
 def export_model(
     *,
     model: KerasModel,
     ngram_model: NgramModel,
     calibration: dict[str, Any],
+    decision: dict[str, Any],
     tokenizer: Tokenizer,
     train: EncodedReviews,
     validation: EncodedReviews,
@@ -284,6 +440,7 @@ def export_model(
         model: The trained network.
         ngram_model: From `fit_ngrams`.
         calibration: From `fit_average`.
+        decision: From `fit_decision`.
         tokenizer: The tokenizer of the training.
         train: Reviews that the models have learnt from, for their fingerprint.
         validation: Reviews to compare the probabilities on, encoded.
@@ -312,6 +469,7 @@ def export_model(
         train.labels,
         ngram_model=ngram_model if weights.ngrams else None,
         weights=weights,
+        decision=decision,
         examples=[text for text in choose_texts(custom_reviews, custom) if text][:MAX_EXAMPLES],
         facts={
             "made": run_facts["time"],
@@ -347,13 +505,15 @@ def fit_baseline(
     clean_reviews: Iterable[pd.DataFrame],
     baseline: BaselineParameters,
     training: TrainingParameters,
+    reviews: ReviewsParameters,
 ) -> sklearn.pipeline.Pipeline:
     """Fit TF-IDF and logistic regression to the rows that the network learns from.
 
     Args:
         clean_reviews: Chunks with the columns `text`, `code` and `split`.
         baseline: Length and frequency of the n-grams, and the strength of the regularisation.
-        training: Says whether to learn from the validation reviews.
+        training: Says whether to learn from the validation reviews, and the weights of the labels.
+        reviews: The labels.
 
     Returns:
         A scikit-learn pipeline from texts to codes.
@@ -366,6 +526,9 @@ def fit_baseline(
     rows = pd.concat(
         chunk.loc[chunk["split"].isin(splits), ["text", "code"]] for chunk in clean_reviews
     )
+    label_weights = compute_label_weights(
+        training.class_weight, rows["code"].to_numpy(np.intp), reviews.labels
+    )
     model = sklearn.pipeline.make_pipeline(
         TfidfVectorizer(
             ngram_range=(1, baseline.max_ngram),
@@ -374,7 +537,12 @@ def fit_baseline(
         ),
         # The default solver is slower, and with its default tolerance ends far from the optimum:
         # probabilities can differ by 0.17.
-        LogisticRegression(C=baseline.inverse_regularisation, solver="newton-cg", tol=1e-6),
+        LogisticRegression(
+            C=baseline.inverse_regularisation,
+            class_weight=None if label_weights is None else dict(enumerate(label_weights)),
+            solver="newton-cg",
+            tol=1e-6,
+        ),
     )
     try:
         return model.fit(rows["text"], rows["code"])

@@ -7,6 +7,7 @@ from imdb_sentiment.pipelines.training.nodes import (
     fit_average,
     fit_baseline,
     fit_best_model,
+    fit_decision,
     fit_ngrams,
 )
 
@@ -17,7 +18,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         [
             Node(
                 func=fit_baseline,
-                inputs=["clean_reviews", "params:baseline", "params:training"],
+                inputs=["clean_reviews", "params:baseline", "params:training", "review_settings"],
                 outputs="baseline",
                 name="fit_baseline",
             ),
@@ -42,6 +43,8 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "best_hyperparameters": "best_hyperparameters",
                     "word_vectors": "word_vectors",
                     "pretrained_weights": "pretrained_weights",
+                    "tuning": "params:tuning",
+                    "are_ordered": "params:reviews.ordered",
                     "training": "params:training",
                 },
                 outputs=["model", "history"],
@@ -61,11 +64,27 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 name="fit_average",
             ),
             Node(
+                func=fit_decision,
+                inputs={
+                    "network_held_out": "network_held_out",
+                    "ngrams_held_out": "ngrams_held_out",
+                    "calibration": "calibration",
+                    "train": "train",
+                    "validation": "validation",
+                    "tuning": "params:tuning",
+                    "are_ordered": "params:reviews.ordered",
+                    "training": "params:training",
+                },
+                outputs="decision",
+                name="fit_decision",
+            ),
+            Node(
                 func=export_model,
                 inputs={
                     "model": "model",
                     "ngram_model": "ngram_model",
                     "calibration": "calibration",
+                    "decision": "decision",
                     "tokenizer": "tokenizer",
                     "train": "train",
                     "validation": "validation",

@@ -15,6 +15,8 @@ import optuna
 import pandas as pd
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.decisions import compute_label_weights
+from imdb_sentiment.evaluation.objectives import Metric, make_metric
 from imdb_sentiment.evaluation.stacking import (
     HeldOutLogits,
     Logits,
@@ -30,6 +32,7 @@ from imdb_sentiment.network.model import (
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import NO_ROWS_TO_WATCH, format_metrics, train_model
 from imdb_sentiment.parameters import (
+    ClassWeight,
     Hyperparameters,
     SplitParameters,
     TuningParameters,
@@ -100,14 +103,16 @@ def tune_hyperparameters(
     pretrained_weights: PretrainedWeights = (),
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
+    are_ordered: bool,
+    class_weight: Any,  # ClassWeight, but Kedro warns of unions
     use_validation_rows: bool,
 ) -> tuple[optuna.Study, Hyperparameters, HeldOutLogits]:
     """Run the missing trials of the study and return the best hyperparameters.
 
-    The value of a trial is the accuracy of its network on reviews that it has not learnt from, with
-    the weights that the final model would keep: see `train_candidate`. With one worker, the trials
-    are the same whether the study was interrupted or not, since each of its `n_trials` slots has a
-    sampler with a seed of its own.
+    The value of a trial is `tuning.metric` of its network on reviews that it has not learnt from,
+    with the weights that the final model would keep: see `train_candidate`. With one worker, the
+    trials are the same whether the study was interrupted or not, since each of its `n_trials` slots
+    has a sampler with a seed of its own.
 
     Args:
         study_storage: Storage of the study; every trial is written to it when it ends.
@@ -116,6 +121,8 @@ def tune_hyperparameters(
         pretrained_weights: From `pretrain_network`; empty for none.
         hyperparameters: Values of the hyperparameters that are not searched.
         tuning: Search space, number of trials, sampler, pruner, workers, seed, name of the study.
+        are_ordered: Whether the order of the labels means something.
+        class_weight: Weight of each label in the loss, as in `training`.
         use_validation_rows: Whether the final model learns from the validation rows, too.
 
     Returns:
@@ -125,22 +132,39 @@ def tune_hyperparameters(
     Raises:
         InputError: The study of that name was made with other data, another search space or another
             protocol; there is no study to start from; a hyperparameter requires word vectors or
-            held-out rows that are missing, or is another than that of the pretrained LSTM; no trial
-            has completed; Dask is needed but missing.
+            held-out rows that are missing, or is another than that of the pretrained LSTM; the
+            metric or the weights do not fit the labels; no trial has completed; Dask is needed but
+            missing.
 
     """
-    vocabulary_size = held_out_sets[0][0].vocabulary_size
+    learnt, _ = held_out_sets[0]
+    vocabulary_size, labels = learnt.vocabulary_size, learnt.labels
+    metric = make_metric(tuning.metric, tuning.metric_label, labels, are_ordered=are_ordered)
+    compute_label_weights(class_weight, learnt.codes, labels)  # refuses what no trial can use
     initial = pretrained_weights or (word_vectors,)  # what a pretrained embedding starts from
     _require_inputs(vocabulary_size, initial, hyperparameters, tuning, use_validation_rows)
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the search has a log of its own
     with open_workers(tuning.workers, tuning.scheduler_address) as workers:
         storage = workers.share_storage(study_storage) if tuning.dask_storage else study_storage
-        origin = _describe_origin(held_out_sets, initial, hyperparameters, tuning)
-        study = _open_study(storage, origin, tuning)
+        origin = _describe_origin(
+            held_out_sets,
+            initial,
+            hyperparameters,
+            tuning,
+            metric=metric,
+            class_weight=class_weight,
+        )
+        study = _open_study(storage, origin, tuning, metric)
         try:
             run_trials(
                 study,
-                partial(train_candidate, hyperparameters=hyperparameters, tuning=tuning),
+                partial(
+                    train_candidate,
+                    hyperparameters=hyperparameters,
+                    tuning=tuning,
+                    metric=metric,
+                    class_weight=class_weight,
+                ),
                 (held_out_sets, word_vectors, pretrained_weights),
                 workers=workers,
                 timeout=tuning.timeout,
@@ -157,10 +181,11 @@ def tune_hyperparameters(
         best = _require_best(study)
         _warn_of_lost_trials(study)
         logger.info(
-            "Best of %d trials: number %d, %s accuracy %.4f with %s",
+            "Best of %d trials: number %d, %s %s %.4f with %s",
             len(study.counted()),
             best.number,
             tuning.evaluate_on,
+            metric.title,
             best.value,
             format_values(best.params),
         )
@@ -176,6 +201,9 @@ def train_candidate(
     data: tuple[list[HeldOutSet], npt.NDArray[np.float32], PretrainedWeights],
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
+    *,
+    metric: Metric,
+    class_weight: ClassWeight,
 ) -> float:
     """Train networks with the hyperparameters of a trial: the objective of the search.
 
@@ -183,15 +211,17 @@ def train_candidate(
     `user_attrs`. The weighting of the final average is fitted to those of the best trial.
 
     Args:
-        trial: The trial. The accuracy after each epoch is reported to it, or with cross-validation
+        trial: The trial. The metric after each epoch is reported to it, or with cross-validation
             that after each fold.
         data: From `hold_out_reviews`, word vectors, and pretrained weights.
         hyperparameters: Values of the hyperparameters that are not searched.
         tuning: Seed of the training.
+        metric: What the trial is valued by.
+        class_weight: Weight of each label in the loss.
 
     Returns:
-        The accuracy of the trained networks, between 0 and 1: the weights after the last epoch
-        count, or with early stopping those of the best epoch, as for the final model.
+        The metric of the trained networks: the weights after the last epoch count, or with early
+        stopping those of the best epoch, as for the final model.
 
     Raises:
         TrialPruned: The pruner has ended the trial.
@@ -206,7 +236,7 @@ def train_candidate(
             "Trial %d, epoch %d of %d: %s", trial.number, epoch, epochs, format_metrics(named)
         )
         if len(held_out_sets) == 1:
-            _report(trial, figures["val_accuracy"], epoch, f"pruned after epoch {epoch}")
+            _report(trial, figures[f"val_{metric.name}"], epoch, f"pruned after epoch {epoch}")
 
     candidate = _override(hyperparameters, trial.params)
     scored: list[Logits] = []
@@ -223,24 +253,26 @@ def train_candidate(
                 report_epoch,
                 word_vectors=word_vectors,
                 pretrained=pretrained,
+                label_weights=compute_label_weights(class_weight, learnt.codes, learnt.labels),
+                metric=metric,
             )
             scored.append(score_logits(model, held_out.sequences))
             codes.append(held_out.codes)
             logits = np.concatenate(scored)
-            predicted = to_probabilities(logits).argmax(axis=1)
-            accuracy = float((predicted == np.concatenate(codes)).mean())
+            value = metric.measure(np.concatenate(codes), to_probabilities(logits))
             if len(held_out_sets) > 1:
                 logger.info(
-                    "Trial %d, fold %d of %d: accuracy %.4f so far",
+                    "Trial %d, fold %d of %d: %s %.4f so far",
                     trial.number,
                     fold,
                     len(held_out_sets),
-                    accuracy,
+                    metric.title,
+                    value,
                 )
-                _report(trial, accuracy, fold, f"pruned after fold {fold}")
+                _report(trial, value, fold, f"pruned after fold {fold}")
     if (np.abs(logits) < np.finfo(np.float16).max).all():  # else the network has diverged
         trial.set_user_attr(HELD_OUT_LOGITS, _encode_logits(logits))
-    return accuracy
+    return value
 
 
 @contextmanager
@@ -255,8 +287,8 @@ def _freeing_memory() -> Iterator[None]:
         keras.backend.clear_session()
 
 
-def _report(trial: optuna.Trial, accuracy: float, step: int, reason: str) -> None:
-    trial.report(accuracy, step=step - 1)
+def _report(trial: optuna.Trial, value: float, step: int, reason: str) -> None:
+    trial.report(value, step=step - 1)
     if trial.should_prune():
         raise optuna.TrialPruned(reason)
 
@@ -349,7 +381,10 @@ def _may_be_on(name: str, hyperparameters: Hyperparameters, tuning: TuningParame
 
 
 def _open_study(
-    storage: optuna.storages.BaseStorage, origin: dict[str, Any], tuning: TuningParameters
+    storage: optuna.storages.BaseStorage,
+    origin: dict[str, Any],
+    tuning: TuningParameters,
+    metric: Metric,
 ) -> SharedStudy:
     space = {name: searched.to_optuna() for name, searched in tuning.search_space.items()}
     first: list[dict[str, Any]] = []
@@ -379,6 +414,7 @@ def _open_study(
         ),
         pruner=make_pruner(**tuning.pruner.model_dump()),
         first=first,
+        direction="minimize" if metric.is_loss else "maximize",
     )
 
 
@@ -421,6 +457,9 @@ def _describe_origin(
     initial: PretrainedWeights,
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
+    *,
+    metric: Metric,
+    class_weight: ClassWeight,
 ) -> dict[str, Any]:
     """Return what all trials of a study must have in common, as JSON values.
 
@@ -434,6 +473,8 @@ def _describe_origin(
     return {  # the data last, since other folds are other data as well
         "search space": space,
         "protocol": {
+            "metric": metric.title,
+            "class_weight": class_weight,
             "evaluate_on": tuning.evaluate_on,
             "folds": len(held_out_sets),
             "seed": tuning.seed,

@@ -28,6 +28,8 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "pretrained_weights": "pretrained_weights",
                     "hyperparameters": "params:hyperparameters",
                     "tuning": "params:tuning",
+                    "are_ordered": "params:reviews.ordered",
+                    "class_weight": "params:training.class_weight",
                     "use_validation_rows": "params:training.use_validation_rows",
                 },
                 outputs=["study", "best_hyperparameters", "network_held_out"],

@@ -65,6 +65,12 @@ def divide_reviews(
     ]
 
 
+def name_metric(study: optuna.Study) -> str:
+    """Return the name of the metric that the trials of a study are valued by, for people."""
+    name: str = study.user_attrs.get("protocol", {}).get("metric", "accuracy")
+    return name
+
+
 def count_folds(study: optuna.Study) -> int:
     """Return the number of folds by which the trials of a study were scored.
 
@@ -72,8 +78,8 @@ def count_folds(study: optuna.Study) -> int:
         study: A study of `tune_hyperparameters`.
 
     Returns:
-        The number of folds, whose accuracies are a trial's intermediate values; 1 without
-        cross-validation, when these are the accuracies of the epochs.
+        The number of folds, whose values are a trial's intermediate values; 1 without
+        cross-validation, when these are the values of the epochs.
 
     """
     folds: int = study.user_attrs.get("protocol", {}).get("folds", 1)

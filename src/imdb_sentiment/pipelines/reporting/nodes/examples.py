@@ -82,8 +82,8 @@ def explain_custom_reviews(
         report: Number of examples.
 
     Returns:
-        `predicted_sentiment` and its `probability`, both None for a review without any word that
-        the model knows, and `segments`, as in `explain_mistakes`.
+        `predicted_sentiment` and its `probability`, both None without a prediction, the `reason`
+        for that (else None), and `segments`, as in `explain_mistakes`.
 
     Raises:
         InputError: The column is missing.
@@ -97,6 +97,7 @@ def explain_custom_reviews(
             {
                 "predicted_sentiment": prediction.label,
                 "probability": prediction.probability,
+                "reason": prediction.reason,
                 "segments": list(map(astuple, segments)),
             }
         )

@@ -114,6 +114,7 @@ def collect_facts(
     audit: dict[str, Any],
     data_description: Facts,
     calibration: dict[str, Any],
+    decision: dict[str, Any],
     best_hyperparameters: Hyperparameters,
     study: optuna.Study,
     onnx_model: bytes,
@@ -131,6 +132,7 @@ def collect_facts(
         audit: Output of the pipeline data_processing.
         data_description: Output of `describe_data`.
         calibration: Output of the pipeline training.
+        decision: Output of the pipeline training.
         best_hyperparameters: Output of the pipeline tuning.
         study: Output of the pipeline tuning.
         onnx_model: Output of the pipeline training; it contains facts about its training.
@@ -152,7 +154,9 @@ def collect_facts(
         "audit": audit,
         "data": data_description,
         "calibration": calibration,
+        "decision": decision,
         "verdict": judge(metrics),
+        "neglected_labels": find_neglected_labels(metrics),
         "best_hyperparameters": best_hyperparameters.model_dump(),
         "searched": sorted(study.best_params),
         "trials": {state: states.count(state) for state in sorted(set(states))},
@@ -199,16 +203,36 @@ def record_run(facts: Facts, test_predictions: pd.DataFrame, onnx_model: bytes) 
 
 
 def judge(metrics: dict[str, Any]) -> Verdict:
-    """Return which model McNemar's test shows to be better, at a significance level of 5%.
+    """Return which model the test reviews show to be better, at a significance level of 5%.
+
+    By accuracy, McNemar's test says it; by another metric, the interval of the difference.
 
     Args:
         metrics: Output of `compute_metrics`.
 
     """
+    if "metric_gain" in metrics:
+        if metrics["metric_gain_low"] <= 0 <= metrics["metric_gain_high"]:
+            return Verdict.NEITHER
+        return Verdict.MODEL if metrics["metric_gain"] > 0 else Verdict.BASELINE
     if metrics["mcnemar_p_value"] >= SIGNIFICANCE_LEVEL:
         return Verdict.NEITHER
     better = metrics["test_accuracy"] > metrics["baseline_test_accuracy"]
     return Verdict.MODEL if better else Verdict.BASELINE
+
+
+def find_neglected_labels(metrics: dict[str, Any]) -> list[str]:
+    """Return the labels of which less than half of the test reviews are found, worst first.
+
+    The accuracy hides them if they are rare.
+
+    Args:
+        metrics: Output of `compute_metrics`.
+
+    """
+    recalls = {label: row["recall"] for label, row in metrics["test_by_label"].items()}
+    neglected = [label for label, recall in recalls.items() if recall is not None and recall < 0.5]  # noqa: PLR2004
+    return sorted(neglected, key=lambda label: recalls[label])
 
 
 def _count_lengths(lengths: dict[str, npt.NDArray[np.int64]]) -> Facts:

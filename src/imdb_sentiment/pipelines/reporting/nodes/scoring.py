@@ -1,29 +1,43 @@
 """Scores of the models on the test reviews; examples.py explains a few of the same reviews."""
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import optuna
 import pandas as pd
 import sklearn.pipeline
 
-from imdb_sentiment.evaluation.metrics import score_predictions
+from imdb_sentiment.errors import make_printable
+from imdb_sentiment.evaluation.metrics import describe_labels, score_predictions
+from imdb_sentiment.evaluation.objectives import Metric, make_metric
 from imdb_sentiment.evaluation.predictions import (
     add_predictions,
     align_rows,
     choose_texts,
+    get_codes,
+    get_predicted_codes,
+    get_probabilities,
     is_correct,
     tabulate_predictions,
 )
 from imdb_sentiment.evaluation.stacking import Weights, to_probabilities
-from imdb_sentiment.evaluation.statistics import compare_models
+from imdb_sentiment.evaluation.statistics import compare_models, estimate_difference
 from imdb_sentiment.network.model import KerasModel, score_logits
 from imdb_sentiment.network.ngrams import NgramModel
-from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
+from imdb_sentiment.parameters import (
+    CustomReviewsParameters,
+    ReportParameters,
+    ReviewsParameters,
+    TuningParameters,
+)
 from imdb_sentiment.pipelines.tuning.protocol import count_folds
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
+
+logger = logging.getLogger(__name__)
 
 
 def score_test_reviews(
@@ -31,6 +45,7 @@ def score_test_reviews(
     model: KerasModel,
     ngram_model: NgramModel,
     calibration: dict[str, Any],
+    decision: dict[str, Any],
     test: EncodedReviews,
     clean_reviews: Iterable[pd.DataFrame],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -40,6 +55,8 @@ def score_test_reviews(
         model: The trained network.
         ngram_model: Output of the pipeline training.
         calibration: Output of the pipeline training: the weights of both.
+        decision: Output of the pipeline training: the weight of each label in the average's
+            decisions. Each part alone predicts its most probable label.
         test: The encoded test reviews.
         clean_reviews: Chunks with `row`, `text` and `split`; the source of the texts.
 
@@ -61,7 +78,8 @@ def score_test_reviews(
         known.assign(model=name).join(tabulate_predictions(to_probabilities(logits), test.labels))
         for name, logits in parts.items()
     ]
-    average = tabulate_predictions(weights.average(network, ngrams), test.labels)
+    label_weights = np.array([decision["label_weights"][label] for label in test.labels])
+    average = tabulate_predictions(weights.average(network, ngrams), test.labels, label_weights)
     known.insert(1, "review", texts.to_numpy())
     return known.join(average), pd.concat(tables, ignore_index=True)
 
@@ -101,8 +119,9 @@ def score_custom_reviews(
 
     Returns:
         The table with `predicted_sentiment`, `probability` and `probability_LABEL` added; they are
-        empty for a review without any word that the model knows. Columns that have these names
-        already are replaced.
+        empty for a review without any word that the model knows, and the first two also where no
+        label is as probable as `training.min_confidence`. Columns that have these names already are
+        replaced.
 
     Raises:
         InputError: The column is missing.
@@ -111,7 +130,10 @@ def score_custom_reviews(
     predictor = Predictor(onnx_model)
     texts = choose_texts(custom_reviews, custom)
     probabilities = predictor.predict_probabilities(texts.tolist())
-    return add_predictions(custom_reviews, tabulate_predictions(probabilities, predictor.labels))
+    predictions = tabulate_predictions(
+        probabilities, predictor.labels, predictor.label_weights, predictor.min_confidence
+    )
+    return add_predictions(custom_reviews, predictions)
 
 
 def compute_metrics(
@@ -121,8 +143,10 @@ def compute_metrics(
     baseline_predictions: pd.DataFrame,
     study: optuna.Study,
     calibration: dict[str, Any],
+    decision: dict[str, Any],
     export_check: dict[str, float],
     reviews: ReviewsParameters,
+    tuning: TuningParameters,
     report: ReportParameters,
 ) -> dict[str, Any]:
     """Compare the model with the truth, its parts, the linear baseline and the most frequent label.
@@ -131,17 +155,21 @@ def compute_metrics(
         test_predictions: Output of `score_test_reviews`.
         part_predictions: Output of `score_test_reviews`: the predictions of each part of the model.
         baseline_predictions: Output of `score_baseline`, for the same rows.
-        study: Output of the pipeline tuning: how it scored its trials, and its best accuracy.
+        study: Output of the pipeline tuning: how it scored its trials, and its best value.
         calibration: Output of the pipeline training, with the weights of the parts.
+        decision: Output of the pipeline training: below which confidence there is no answer.
         export_check: Output of the pipeline training.
         reviews: The labels; of two, the second is the positive class.
+        tuning: The metric of the search.
         report: How intervals and calibration are estimated.
 
     Returns:
         The scores of the model with the prefix `test_` (see `score_predictions`), those of its
         parts and of the baseline with the prefixes `lstm_test_`, `ngrams_test_` and
-        `baseline_test_`, McNemar's test of the model and the baseline, and what is needed to
-        interpret them.
+        `baseline_test_`; `test_by_label`, those of each label (see `describe_labels`); McNemar's
+        test of the model and the baseline; with another metric than the accuracy, by how much the
+        model is better than the baseline (`metric_gain`) and the 95% interval of that; and what is
+        needed to interpret them.
 
     """
     evaluate_on = study.user_attrs["protocol"]["evaluate_on"]
@@ -153,6 +181,17 @@ def compute_metrics(
         **{f"{name}_": part for name, part in part_predictions.groupby("model", sort=False)},
         "baseline_": baseline_predictions,
     }
+    metric = make_metric(
+        tuning.metric, tuning.metric_label, reviews.labels, are_ordered=reviews.ordered
+    )
+    by_label = describe_labels(test_predictions, reviews.labels)
+    if silent := [name for name, row in by_label.items() if row["rows"] and not row["predicted"]]:
+        logger.warning(
+            "The model predicts %s for none of the %d test reviews: set tuning.metric to f1_macro, "
+            "or label more such reviews.",
+            ", ".join(make_printable(label) for label in silent),
+            len(test_predictions),
+        )
     label_shares = test_predictions["sentiment"].value_counts(normalize=True)
     return {
         "file": reviews.file,
@@ -160,8 +199,13 @@ def compute_metrics(
         **{
             f"{prefix}test_{name}": value
             for prefix, predictions in scored.items()
-            for name, value in score_predictions(predictions, reviews.labels, report).items()
+            for name, value in score_predictions(
+                predictions, reviews.labels, report, are_ordered=reviews.ordered
+            ).items()
         },
+        "test_by_label": by_label,
+        **_compare_by_metric(metric, test_predictions, baseline_predictions, reviews, report),
+        **_measure_coverage(test_predictions, decision["min_confidence"]),
         "ngram_share": calibration["ngram_share"],
         "temperature": calibration["temperature"],
         "right_only_by_model": comparison.only_first,
@@ -170,9 +214,57 @@ def compute_metrics(
         "majority_test_accuracy": float(label_shares.max()),
         "tuned_on": evaluate_on,
         "tuning_folds": count_folds(study),
-        "tuning_accuracy": study.best_value,
+        "tuning_metric": metric.title,
+        "tuning_value": study.best_value,
         "test_set_unseen_in_tuning": evaluate_on != "test",
         **{f"export_{name}": value for name, value in export_check.items()},
+    }
+
+
+def _compare_by_metric(
+    metric: Metric,
+    test_predictions: pd.DataFrame,
+    baseline_predictions: pd.DataFrame,
+    reviews: ReviewsParameters,
+    report: ReportParameters,
+) -> dict[str, float]:
+    """Return by how much the model is better than the baseline, unless McNemar's test says it."""
+    if metric.name == "accuracy":
+        return {}
+    aligned = align_rows(baseline_predictions, test_predictions)
+    codes = get_codes(test_predictions, reviews.labels)
+    both = [
+        (get_probabilities(table, reviews.labels), get_predicted_codes(table, reviews.labels))
+        for table in (test_predictions, aligned)
+    ]
+
+    def measure_gain(rows: npt.NDArray[np.intp]) -> float:
+        model, baseline = (
+            metric.measure(codes[rows], probabilities[rows], predicted[rows])
+            for probabilities, predicted in both
+        )
+        return baseline - model if metric.is_loss else model - baseline
+
+    low, high = estimate_difference(
+        measure_gain, len(codes), resamples=report.resamples, seed=report.seed
+    )
+    return {
+        "metric_gain": measure_gain(np.arange(len(codes))),
+        "metric_gain_low": low,
+        "metric_gain_high": high,
+    }
+
+
+def _measure_coverage(test_predictions: pd.DataFrame, min_confidence: float) -> dict[str, float]:
+    """Return the share of test reviews that get an answer, and the accuracy of these answers."""
+    if not min_confidence:
+        return {}
+    answered = test_predictions[test_predictions["probability"] >= min_confidence]
+    accuracy = {"test_accuracy_answered": is_correct(answered).mean()} if len(answered) else {}
+    return {
+        "min_confidence": min_confidence,
+        "test_coverage": len(answered) / len(test_predictions),
+        **{name: float(value) for name, value in accuracy.items()},
     }
 
 

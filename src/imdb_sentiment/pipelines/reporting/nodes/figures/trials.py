@@ -5,10 +5,11 @@ from typing import Any
 
 import optuna
 import plotly.graph_objects as go
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from imdb_sentiment.pipelines.reporting.nodes.figures import style
-from imdb_sentiment.pipelines.tuning.protocol import count_folds
+from imdb_sentiment.pipelines.tuning.protocol import count_folds, name_metric
 from imdb_sentiment.search import measure_seconds
 
 STATES = {  # of trials that have ended: name in the legend, colour
@@ -19,7 +20,7 @@ STATES = {  # of trials that have ended: name in the legend, colour
 
 
 def plot_optimization_history(study: optuna.Study) -> go.Figure:
-    """Draw the accuracy of each trial and the best so far.
+    """Draw the value of each trial and the best so far.
 
     Args:
         study: Output of the pipeline tuning.
@@ -30,7 +31,7 @@ def plot_optimization_history(study: optuna.Study) -> go.Figure:
     """
     figure = optuna.visualization.plot_optimization_history(study, target_name=_name_target(study))
     axis = style.make_integer_axis(len(study.trials)) | {"title": "trial"}
-    return figure.update_layout(template=style.TEMPLATE, title="Accuracy of the trials", xaxis=axis)
+    return figure.update_layout(template=style.TEMPLATE, title="Values of the trials", xaxis=axis)
 
 
 def plot_parameter_importances(study: optuna.Study) -> go.Figure:
@@ -40,13 +41,13 @@ def plot_parameter_importances(study: optuna.Study) -> go.Figure:
         study: Output of the pipeline tuning.
 
     Returns:
-        One bar per hyperparameter, or a message if no two trials differ in accuracy.
+        One bar per hyperparameter, or a message if no two trials differ in their value.
 
     """
     title = "Importance of the hyperparameters"
     if not _has_different_trials(study):
         return style.create_message(
-            title, "Importances need two finished trials of different accuracy"
+            title, "Importances need two finished trials with different values"
         )
     figure = optuna.visualization.plot_param_importances(study)
     return figure.update_layout(
@@ -55,29 +56,34 @@ def plot_parameter_importances(study: optuna.Study) -> go.Figure:
 
 
 def plot_parallel_coordinates(study: optuna.Study) -> go.Figure:
-    """Draw each trial as a line through its hyperparameters, coloured by its accuracy.
+    """Draw each trial as a line through its hyperparameters, coloured by its value.
 
     Args:
         study: Output of the pipeline tuning.
 
     Returns:
-        One line per finished trial, or a message if no two trials differ in accuracy.
+        One line per finished trial, or a message if no two trials differ in their value.
 
     """
     title = "Hyperparameters of the trials"
     if not _has_different_trials(study):
-        return style.create_message(title, "Lines need two finished trials of different accuracy")
+        return style.create_message(title, "Lines need two finished trials with different values")
     finished = _get_finished_trials(study)
-    accuracies = [trial.value for trial in finished]
-    axes = [{"label": _name_target(study), "values": accuracies}]
+    values = [trial.value for trial in finished]
+    axes = [{"label": _name_target(study), "values": values}]
     searched = {name: kind for trial in finished for name, kind in trial.distributions.items()}
     for name, kind in sorted(searched.items()):
-        values = [trial.params.get(name) for trial in finished]
-        axes.append({"label": name, **_make_axis(values, log=getattr(kind, "log", False))})
+        chosen = [trial.params.get(name) for trial in finished]
+        axes.append({"label": name, **_make_axis(chosen, log=getattr(kind, "log", False))})
     figure = go.Figure(layout={"template": style.TEMPLATE, "title": title})
     figure.add_parcoords(
         dimensions=axes,
-        line={"color": accuracies, "colorscale": [style.BLUE, style.YELLOW], "showscale": False},
+        line={
+            "color": values,
+            "colorscale": [style.BLUE, style.YELLOW],
+            "reversescale": study.direction == StudyDirection.MINIMIZE,  # the best are yellow
+            "showscale": False,
+        },
         labelangle=-15,
         rangefont={"color": "rgba(0,0,0,0)"},  # hides the ends, which would overlap the names
     )
@@ -110,8 +116,8 @@ def plot_trial_times(study: optuna.Study) -> go.Figure:
 
 def _name_target(study: optuna.Study) -> str:
     if count_folds(study) > 1:
-        return "cross-validation accuracy"
-    return f"{study.user_attrs['protocol']['evaluate_on']} accuracy"
+        return f"cross-validation {name_metric(study)}"
+    return f"{study.user_attrs['protocol']['evaluate_on']} {name_metric(study)}"
 
 
 def _get_finished_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
@@ -119,8 +125,8 @@ def _get_finished_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 
 def _has_different_trials(study: optuna.Study) -> bool:
-    accuracies = {trial.value for trial in _get_finished_trials(study)}
-    return len(accuracies) > 1 and bool(study.best_params)
+    values = {trial.value for trial in _get_finished_trials(study)}
+    return len(values) > 1 and bool(study.best_params)
 
 
 def _make_axis(values: list[Any], *, log: bool) -> dict[str, Any]:

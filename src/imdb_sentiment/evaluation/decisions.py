@@ -1,0 +1,166 @@
+"""From probabilities to labels: weights by which some labels are preferred.
+
+The predicted label is that with the largest product of probability and weight. With equal weights,
+that is the most probable label; for two labels, every pair of weights is a threshold of the
+probability, and every threshold is such a pair.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils.class_weight import compute_class_weight
+
+from imdb_sentiment.evaluation.objectives import Metric, find_label
+from imdb_sentiment.evaluation.probabilities import choose_labels
+
+LabelWeights = npt.NDArray[np.float64]
+
+MAX_CANDIDATES = 100  # weights of a label that are tried
+ROUNDS = 3  # over the labels
+
+
+def compute_label_weights(
+    class_weight: Literal["balanced"] | Mapping[str, float] | None,
+    codes: npt.NDArray[np.integer],
+    labels: tuple[str, ...],
+) -> LabelWeights | None:
+    """Return the weight of each label in the loss, as scikit-learn's `class_weight` says.
+
+    Args:
+        class_weight: `balanced` for weights in inverse proportion to the number of reviews with
+            the label; or the weight of some labels, those of the others being 1; None for none.
+        codes: Codes of the training reviews, shape (reviews,); each label must occur.
+        labels: Names of the labels in the order of their codes.
+
+    Returns:
+        Array of shape (labels,); None for no weights.
+
+    Raises:
+        InputError: A weight is given for a label that does not exist.
+
+    """
+    if class_weight is None:
+        return None
+    if class_weight == "balanced":
+        balanced: LabelWeights = compute_class_weight(
+            "balanced", classes=np.arange(len(labels)), y=codes
+        )
+        return balanced
+    weights = np.ones(len(labels))
+    for label, weight in class_weight.items():
+        weights[find_label(label, labels, "training.class_weight")] = weight
+    return weights
+
+
+def maximise_metric(
+    probabilities: npt.NDArray[np.float64],
+    codes: npt.NDArray[np.integer],
+    metric: Metric,
+    start: LabelWeights,
+) -> LabelWeights:
+    """Return the weights of the labels with the best value of a metric.
+
+    One weight is changed at a time, as long as that helps: for two labels this is the choice of a
+    threshold.
+
+    Args:
+        probabilities: Probability of each label, shape (reviews, labels), for reviews that the
+            model has not learnt from.
+        codes: Codes of the true labels, shape (reviews,).
+        metric: A metric of predicted labels.
+        start: Weights to begin with, shape (labels,).
+
+    Returns:
+        Weights whose value is at least as good as that of `start`, scaled to a mean of 1.
+
+    """
+    sign = -1 if metric.is_loss else 1
+
+    def measure(weights: LabelWeights) -> float:
+        predicted = choose_labels(probabilities, weights)
+        return sign * metric.measure(codes, probabilities, predicted)
+
+    best, best_value = start.astype(np.float64), measure(start)
+    changed = range(1, 2) if len(start) == 2 else range(len(start))  # noqa: PLR2004
+    for _ in range(ROUNDS):
+        value_before = best_value
+        for code in changed:
+            for weight in _list_candidates(_find_limits(probabilities, best, code)):
+                weights = best.copy()
+                weights[code] = weight
+                if (value := measure(weights)) > best_value:
+                    best, best_value = weights, value
+        if best_value == value_before:
+            break
+    return _scale(best)
+
+
+def reach_target(
+    probabilities: npt.NDArray[np.float64],
+    is_label: npt.NDArray[np.bool_],
+    code: int,
+    *,
+    precision: float | None = None,
+    recall: float | None = None,
+) -> LabelWeights | None:
+    """Return the weights with which the predictions of a label have a precision or a recall.
+
+    Of all weights with that precision, those with the highest recall; of all with that recall,
+    those with the highest precision.
+
+    Args:
+        probabilities: Probability of each label, shape (reviews, labels), for reviews that the
+            model has not learnt from.
+        is_label: Which reviews have the label, shape (reviews,); at least one has it.
+        code: Code of the label.
+        precision: Precision that is wanted; None for a wanted recall.
+        recall: Recall that is wanted; None for a wanted precision.
+
+    Returns:
+        Weights, shape (labels,), scaled to a mean of 1; None if no weights reach the precision.
+
+    """
+    limits = _find_limits(probabilities, np.ones(probabilities.shape[1]), code)
+    order = np.argsort(limits, kind="stable")
+    limits, hits = limits[order], np.cumsum(is_label[order])
+    is_last = np.append(limits[1:] > limits[:-1], True)  # of reviews that change sides together
+    precisions, recalls = hits / np.arange(1, len(hits) + 1), hits / hits[-1]
+    # Of equally good ones, the first predicts the label for the fewest reviews.
+    if precision is not None:
+        reached = np.flatnonzero(is_last & (precisions >= precision))
+        if not len(reached):
+            return None
+        last = reached[recalls[reached].argmax()]
+    else:
+        reached = np.flatnonzero(is_last & (recalls >= (recall or 0)))
+        last = reached[precisions[reached].argmax()]
+    weights = np.ones(probabilities.shape[1])
+    above = limits[last + 1] if last + 1 < len(limits) else 2 * limits[last]
+    weights[code] = np.sqrt(limits[last] * above)
+    return _scale(weights)
+
+
+def _scale(weights: LabelWeights) -> LabelWeights:
+    scaled: LabelWeights = weights / weights.mean()
+    return scaled
+
+
+def _find_limits(
+    probabilities: npt.NDArray[np.float64], weights: LabelWeights, code: int
+) -> npt.NDArray[np.float64]:
+    """Return the weight of a label above which each review gets that label, shape (reviews,)."""
+    tiny = np.finfo(np.float64).tiny
+    others = np.delete(probabilities * weights, code, axis=1).max(axis=1)
+    limits: npt.NDArray[np.float64] = others.clip(tiny) / probabilities[:, code].clip(1e-12)
+    return limits
+
+
+def _list_candidates(limits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return weights between the limits of neighbouring reviews, evenly spaced if too many."""
+    distinct = np.unique(limits)
+    between: npt.NDArray[np.float64] = np.sqrt(distinct[1:] * distinct[:-1])
+    if len(between) <= MAX_CANDIDATES:
+        return between
+    return between[np.linspace(0, len(between) - 1, MAX_CANDIDATES).round().astype(np.intp)]

@@ -1,0 +1,154 @@
+"""The metrics that a search can maximise or minimise, with scikit-learn's names and functions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn import metrics
+
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.parameters import MetricName
+
+LOSSES = frozenset({"log_loss", "mean_absolute_error"})  # lower is better
+OF_PROBABILITIES = frozenset({"roc_auc", "log_loss"})  # the others are of the predicted labels
+OF_ORDERED_LABELS = frozenset({"quadratic_kappa", "mean_absolute_error"})
+
+_TITLES: dict[MetricName, str] = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "f1_macro": "macro F1",
+    "f1": "F1",
+    "roc_auc": "ROC AUC",
+    "log_loss": "log loss",
+    "quadratic_kappa": "quadratic kappa",
+    "mean_absolute_error": "mean absolute error",
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that tells how good predictions are.
+
+    Attributes:
+        name: Name in the parameters.
+        n_labels: Number of labels.
+        code: Code of the label that `f1` is of; the other metrics are of all labels.
+        title: Name for people.
+
+    """
+
+    name: MetricName
+    n_labels: int
+    code: int
+    title: str
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether lower values are better."""
+        return self.name in LOSSES
+
+    @property
+    def depends_on_decision(self) -> bool:
+        """Whether it is computed from the predicted labels, not from the probabilities."""
+        return self.name not in OF_PROBABILITIES
+
+    def measure(
+        self,
+        codes: npt.NDArray[np.integer],
+        probabilities: npt.NDArray[np.float64],
+        predicted: npt.NDArray[np.integer] | None = None,
+    ) -> float:
+        """Return the value for predictions.
+
+        Args:
+            codes: Codes of the true labels, shape (reviews,).
+            probabilities: Probability of each label, shape (reviews, labels).
+            predicted: Codes of the predicted labels, shape (reviews,); None for the most probable
+                ones.
+
+        """
+        labels = list(range(self.n_labels))
+        if predicted is None:
+            predicted = probabilities.argmax(axis=1)
+        match self.name:
+            case "accuracy":
+                value = metrics.accuracy_score(codes, predicted)
+            case "balanced_accuracy":  # scikit-learn's own warns if other labels are predicted
+                value = metrics.recall_score(
+                    codes, predicted, labels=np.unique(codes), average="macro", zero_division=0
+                )
+            case "f1_macro":
+                value = metrics.f1_score(
+                    codes, predicted, labels=labels, average="macro", zero_division=0
+                )
+            case "f1":
+                value = metrics.f1_score(
+                    codes == self.code, predicted == self.code, zero_division=0
+                )
+            case "roc_auc":
+                scores = probabilities[:, 1] if self.n_labels == 2 else probabilities  # noqa: PLR2004
+                value = metrics.roc_auc_score(codes, scores, multi_class="ovr", labels=labels)
+            case "log_loss":
+                value = metrics.log_loss(codes, probabilities, labels=labels)
+            case "quadratic_kappa":
+                value = metrics.cohen_kappa_score(
+                    codes, predicted, labels=labels, weights="quadratic"
+                )
+            case "mean_absolute_error":  # of the codes: a neighbouring label is wrong by 1
+                value = metrics.mean_absolute_error(codes.astype(np.intp), predicted)
+        return float(value)
+
+
+def make_metric(
+    name: MetricName, label: str | None, labels: tuple[str, ...], *, are_ordered: bool
+) -> Metric:
+    """Return a metric of predictions of these labels.
+
+    Args:
+        name: Name in the parameters.
+        label: The label that `f1` is of; None for the second of two.
+        labels: Names of all labels in the order of their codes.
+        are_ordered: Whether the order of the labels means something, as that of stars does.
+
+    Raises:
+        InputError: The metric does not fit the labels.
+
+    """
+    if name in OF_ORDERED_LABELS and not are_ordered:
+        raise InputError(
+            f"tuning.metric is {name}, which is for labels in an order, such as stars: set "
+            "reviews.ordered: true, or choose another metric"
+        )
+    if name != "f1":
+        if label is not None:
+            raise InputError(
+                f"tuning.metric_label is {label!r}, but {name} is of all labels: set it to null, "
+                "or tuning.metric to f1"
+            )
+        return Metric(name, len(labels), len(labels) - 1, _TITLES[name])
+    if label is None and len(labels) > 2:  # noqa: PLR2004
+        raise InputError(
+            f"tuning.metric is f1, the F1 of one label: set tuning.metric_label to one of "
+            f"{', '.join(labels)}, or tuning.metric to f1_macro"
+        )
+    label = labels[1] if label is None else label
+    return Metric(
+        "f1", len(labels), find_label(label, labels, "tuning.metric_label"), f"F1 of {label}"
+    )
+
+
+def find_label(label: str, labels: tuple[str, ...], parameter: str) -> int:
+    """Return the code of a label.
+
+    Args:
+        label: Its name.
+        labels: Names of all labels in the order of their codes.
+        parameter: Name of the parameter that names it, for the message.
+
+    Raises:
+        InputError: There is no such label.
+
+    """
+    if label not in labels:
+        raise InputError(f"{parameter} names the label {label!r}; there are {', '.join(labels)}")
+    return labels.index(label)

@@ -1,0 +1,115 @@
+"""Weights of labels and thresholds, against trying all of them."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sklearn.utils.class_weight import compute_sample_weight
+
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.decisions import (
+    compute_label_weights,
+    maximise_metric,
+    reach_target,
+)
+from imdb_sentiment.evaluation.objectives import make_metric
+from imdb_sentiment.evaluation.probabilities import choose_labels
+
+LABELS = ("a", "b", "c")
+
+
+def make_rare(n_labels: int, n: int = 400) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Return codes of which the last label is rare, and probabilities that know about it."""
+    rng = np.random.default_rng(1)
+    shares = np.array([0.85, 0.15] if n_labels == 2 else [0.6, 0.3, 0.1])
+    codes = rng.choice(n_labels, size=n, p=shares)
+    logits = np.log(shares) + 1.5 * np.eye(n_labels)[codes] + rng.normal(size=(n, n_labels))
+    odds = np.exp(logits)
+    return codes, odds / odds.sum(axis=1, keepdims=True)
+
+
+def test_balanced_weights_give_all_labels_the_same_sum() -> None:
+    codes = np.array([0, 0, 0, 1, 1, 2])
+    weights = compute_label_weights("balanced", codes, LABELS)
+    assert weights is not None
+    np.testing.assert_allclose(weights[codes], compute_sample_weight("balanced", codes))
+    np.testing.assert_allclose(weights * np.bincount(codes), 2)
+
+
+def test_weights_of_some_labels_leave_the_others_at_1() -> None:
+    weights = compute_label_weights({"b": 5}, np.array([0, 1, 2]), LABELS)
+    np.testing.assert_array_equal(weights, [1, 5, 1])
+    assert compute_label_weights(None, np.array([0, 1, 2]), LABELS) is None
+    with pytest.raises(InputError, match=r"class_weight names the label 'd'; there are a, b, c"):
+        compute_label_weights({"d": 5}, np.array([0, 1, 2]), LABELS)
+
+
+@pytest.mark.parametrize("name", ["f1", "accuracy", "f1_macro"])
+def test_of_two_labels_the_best_threshold_is_found(name: str) -> None:
+    codes, probabilities = make_rare(2, n=80)
+    metric = make_metric(name, None, LABELS[:2], are_ordered=False)  # type: ignore[arg-type]
+    weights = maximise_metric(probabilities, codes, metric, np.ones(2))
+    values = [
+        metric.measure(codes, probabilities, (probabilities[:, 1] > limit).astype(int))
+        for limit in [0, *probabilities[:, 1]]
+    ]
+    found = metric.measure(codes, probabilities, choose_labels(probabilities, weights))
+    assert found == max(values)
+    threshold = weights[0] / weights.sum()
+    np.testing.assert_array_equal(
+        choose_labels(probabilities, weights), probabilities[:, 1] > threshold
+    )
+
+
+@pytest.mark.parametrize("name", ["f1_macro", "balanced_accuracy", "mean_absolute_error"])
+def test_of_several_labels_the_metric_gets_better(name: str) -> None:
+    codes, probabilities = make_rare(3)
+    metric = make_metric(name, None, LABELS, are_ordered=True)  # type: ignore[arg-type]
+    weights = maximise_metric(probabilities, codes, metric, np.ones(3))
+    assert weights.mean() == pytest.approx(1)
+    before = metric.measure(codes, probabilities)
+    after = metric.measure(codes, probabilities, choose_labels(probabilities, weights))
+    assert after < before if metric.is_loss else after > before
+    if name != "mean_absolute_error":
+        assert after > before + 0.05
+        assert weights[2] > weights[0]  # the rare label is preferred
+
+
+def test_weights_that_are_the_best_already_are_kept() -> None:
+    codes = np.array([0, 1, 2, 0])
+    metric = make_metric("f1_macro", None, LABELS, are_ordered=False)
+    start = np.array([0.5, 1.0, 1.5])
+    np.testing.assert_allclose(maximise_metric(np.eye(3)[codes], codes, metric, start), start)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+@pytest.mark.parametrize("wanted", [0.3, 0.5, 0.8])
+@pytest.mark.parametrize("kind", ["precision", "recall"])
+def test_a_target_is_reached_at_the_lowest_cost(n_labels: int, wanted: float, kind: str) -> None:
+    codes, probabilities = make_rare(n_labels)
+    code = n_labels - 1
+    is_label = codes == code
+    limits = np.delete(probabilities, code, axis=1).max(axis=1) / probabilities[:, code]
+    pairs = []
+    for weight in np.unique(limits):
+        gets = limits <= weight
+        hits = (gets & is_label).sum()
+        pairs.append((hits / gets.sum(), hits / is_label.sum()))
+    if kind == "precision":
+        best = max((pair for pair in pairs if pair[0] >= wanted), key=lambda pair: pair[1])
+        weights = reach_target(probabilities, is_label, code, precision=wanted)
+    else:
+        best = max((pair for pair in pairs if pair[1] >= wanted), key=lambda pair: pair[0])
+        weights = reach_target(probabilities, is_label, code, recall=wanted)
+    assert weights is not None
+    gets = choose_labels(probabilities, weights) == code
+    hits = (gets & is_label).sum()
+    found = (hits / gets.sum(), hits / is_label.sum())
+    assert found[0 if kind == "precision" else 1] >= wanted
+    assert found[1 if kind == "precision" else 0] == pytest.approx(best[kind == "precision"])
+
+
+def test_a_precision_that_no_threshold_has_is_out_of_reach() -> None:
+    probabilities = np.array([[0.1, 0.9], [0.4, 0.6], [0.6, 0.4]])
+    is_label = np.array([False, True, True])
+    assert reach_target(probabilities, is_label, 1, precision=0.7) is None
+    assert reach_target(probabilities, is_label, 1, precision=0.6) is not None

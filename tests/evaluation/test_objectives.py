@@ -1,0 +1,88 @@
+"""Metrics of a search, against counting by hand."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from helpers import rank_auc
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.objectives import make_metric
+from imdb_sentiment.parameters import MetricName
+
+LABELS = ("bad", "so-so", "good")
+
+
+def make_scores(n_labels: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(n_labels, size=200)
+    scores = rng.dirichlet(np.ones(n_labels), size=200)
+    scores[np.arange(200), codes] += 0.3
+    return codes, scores / scores.sum(axis=1, keepdims=True)
+
+
+def measure(name: MetricName, n_labels: int, label: str | None = None) -> float:
+    codes, probabilities = make_scores(n_labels)
+    labels = LABELS[:n_labels]
+    return make_metric(name, label, labels, are_ordered=True).measure(codes, probabilities)
+
+
+def count_f1(is_label: npt.NDArray[np.bool_], gets_label: npt.NDArray[np.bool_]) -> float:
+    return float(2 * (is_label & gets_label).sum() / (is_label.sum() + gets_label.sum()))
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_metrics_are_those_counted_by_hand(n_labels: int) -> None:
+    codes, probabilities = make_scores(n_labels)
+    predicted = probabilities.argmax(axis=1)
+    f1s = [count_f1(codes == code, predicted == code) for code in range(n_labels)]
+    recalls = [(predicted[codes == code] == code).mean() for code in range(n_labels)]
+    columns = [1] if n_labels == 2 else range(n_labels)
+    areas = [
+        rank_auc(probabilities[codes == code, code], probabilities[codes != code, code])
+        for code in columns
+    ]
+    assert measure("accuracy", n_labels) == pytest.approx((codes == predicted).mean())
+    assert measure("balanced_accuracy", n_labels) == pytest.approx(np.mean(recalls))
+    assert measure("f1_macro", n_labels) == pytest.approx(np.mean(f1s))
+    assert measure("f1", n_labels, "bad") == pytest.approx(f1s[0])
+    assert measure("roc_auc", n_labels) == pytest.approx(np.mean(areas))
+    likelihoods = probabilities[np.arange(200), codes]
+    assert measure("log_loss", n_labels) == pytest.approx(-np.log(likelihoods).mean())
+    assert measure("mean_absolute_error", n_labels) == pytest.approx(
+        np.abs(codes - predicted).mean()
+    )
+    by_chance = np.subtract.outer(codes, predicted) ** 2
+    kappa = 1 - ((codes - predicted) ** 2).mean() / by_chance.mean()
+    assert measure("quadratic_kappa", n_labels) == pytest.approx(kappa)
+
+
+def test_f1_is_of_the_second_of_two_labels() -> None:
+    assert measure("f1", 2) == measure("f1", 2, "so-so") != measure("f1", 2, "bad")
+
+
+def test_labels_of_small_unsigned_codes_are_subtracted_as_numbers() -> None:
+    metric = make_metric("mean_absolute_error", None, LABELS, are_ordered=True)
+    codes = np.array([0, 2], np.uint8)
+    assert metric.measure(codes, np.eye(3)[[2, 0]]) == 2
+
+
+def test_a_label_that_no_review_has_does_not_count_for_the_balanced_accuracy() -> None:
+    metric = make_metric("balanced_accuracy", None, LABELS, are_ordered=False)
+    assert metric.measure(np.array([0, 0, 1]), np.eye(3)[[0, 2, 1]]) == 0.75
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "are_ordered", "message"),
+    [
+        ("quadratic_kappa", None, False, "set reviews.ordered: true"),
+        ("mean_absolute_error", None, False, "set reviews.ordered: true"),
+        ("f1", None, False, "set tuning.metric_label to one of bad, so-so, good"),
+        ("f1", "awful", False, "tuning.metric_label names the label 'awful'; there are bad, so-so"),
+        ("f1_macro", "bad", False, "set it to null, or tuning.metric to f1"),
+    ],
+)
+def test_a_metric_that_does_not_fit_the_labels_is_refused(
+    name: MetricName, label: str | None, are_ordered: bool, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        make_metric(name, label, LABELS, are_ordered=are_ordered)

@@ -67,14 +67,17 @@ _FILLER = ("the", "film", "was", "in", "a", "cinema", "with", "my", "sister", "o
 
 
 def base_parameters() -> dict[str, Any]:
-    """Return the parameters of conf/base as plain values."""
+    """Return the parameters of conf/base as plain values, with the columns of `write_csv`."""
     loader = OmegaConfigLoader(
         str(PROJECT / "conf"),
         base_env="base",
         default_run_env="base",
         custom_resolvers=CONFIG_LOADER_ARGS["custom_resolvers"],
     )
-    return dict(loader["parameters"])
+    parameters = dict(loader["parameters"])
+    parameters["reviews"] |= {"text_column": "review", "label_column": "sentiment"}
+    parameters["reviews"] |= {"labels": ["negative", "positive"]}
+    return parameters
 
 
 # A plain network that trains in seconds and needs no word vectors.
@@ -219,7 +222,7 @@ def rank_auc(positive: npt.NDArray[np.float64], negative: npt.NDArray[np.float64
 
 
 def lay_over(project: Path, env: str, changes: dict[str, Any]) -> None:
-    """Override parameters of a preset, which Kedro reads instead of conf/local."""
+    """Override parameters of a preset, unless conf/local has others."""
     paths = sorted((project / "conf" / env).glob("parameters*.yml"))
     merged = OmegaConf.merge(*map(OmegaConf.load, paths), changes)
     for path in paths:

@@ -252,7 +252,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = make_project(tmp_path_factory.mktemp("sessions"))
     raw = project / "data/01_raw"
     write_csv(raw / "sample_reviews.csv", make_reviews(150))
-    write_csv(raw / "columns.csv", make_reviews(150), ("text", "label"))
+    doubtful = [(text, text.upper(), stars) for text, stars in make_reviews(150, ("1", "2", "3"))]
+    write_csv(raw / "columns.csv", doubtful, ("text", "comment", "stars"))
     write_csv(raw / "labels.csv", make_reviews(150, ("bad", "good")))
     write_csv(raw / "once.csv", [*make_reviews(150)[1::2], ("one bad film", "negative")])
     own = [(*row, "test" if i < 50 else "train") for i, row in enumerate(make_reviews(150))]
@@ -270,9 +271,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"reviews_file": "empty.csv"}, "empty.csv is empty"),
         ({"reviews_file": "cp1252.csv"}, "save it as UTF-8"),
         ({"reviews_file": "quote.csv"}, "row 1 is never closed"),
-        ({"reviews_file": "columns.csv"}, "no column 'review'; it has: text, label"),
-        ({"reviews_file": "labels.csv"}, r"150 of 150 rows can't be used \(unknown label: 150\)"),
-        ({"reviews_file": "once.csv"}, "'negative' occurs in 1 usable row"),
+        ({"reviews_file": "columns.csv"}, "texts may be 'text' or 'comment'.*text, comment, stars"),
+        (
+            {"reviews_file": "labels.csv", "reviews": {"labels": ["negative", "positive"]}},
+            r"150 of 150 rows can't be used \(unknown label: 150\)",
+        ),
+        ({"reviews_file": "once.csv"}, "'sentiment' has only 'positive' in 3 rows or more"),
+        (
+            {"reviews_file": "once.csv", "reviews": {"labels": ["negative", "positive"]}},
+            "'negative' occurs in 1 usable row",
+        ),
         (
             {"review_file": "labels.csv"},
             "no parameter 'review_file' in --params: did you mean reviews_file",
@@ -321,13 +329,15 @@ def test_an_archive_of_ones_own_is_a_parameter(project: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_four_numeric_labels_run_end_to_end(tmp_path: Path) -> None:
+def test_an_unknown_table_runs_end_to_end_by_its_name(tmp_path: Path) -> None:
     labels = (1, 2, 3, 4)
-    project = make_project(tmp_path, SMALL | {"reviews": {"labels": list(labels)}})
+    project = make_project(tmp_path)
     rows = make_reviews(400, [str(label) for label in labels])
-    write_csv(project / "data/01_raw/stars.csv", rows)
-    parameters = "reviews_file=stars.csv,tuning.n_trials=1,hyperparameters.epochs=6"
-    run_kedro(project, f"kedro run --params {parameters}")
+    write_csv(project / "data/01_raw/tickets.csv", rows, ("body", "stars"))
+    parameters = "tickets.csv,tuning.n_trials=1,hyperparameters.epochs=6"
+    command = "kedro run --params reviews_file=tickets.csv"
+    output = run_kedro(project, command, {"tickets.csv": parameters})
+    assert "texts in the column 'body', labels in 'stars': 1 (100), 2 (100)" in output
     metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
     assert metrics["test_accuracy"] > 0.5
     assert metrics["test_roc_auc"] > 0.7
@@ -336,14 +346,29 @@ def test_four_numeric_labels_run_end_to_end(tmp_path: Path) -> None:
     figure = json.loads((project / "data/08_reporting/confusion_matrix.json").read_text())
     assert sum(map(sum, figure["data"][0]["z"])) == metrics["test_rows"] == 80
 
+    write_csv(project / "more.csv", rows[:5], ("body", "id"))  # named as in the training data
+    files = {"input_file": str(project / "more.csv"), "output_file": str(project / "out.csv")}
+    run_session(project, "inference", **files)
+    assert pd.read_csv(project / "out.csv")["predicted_sentiment"].notna().all()
+
 
 def test_the_command_line_shows_that_line_and_no_traceback(project: Path) -> None:
-    done = kedro(project, "run", "--params", "reviews_file=labels.csv")
+    done = kedro(project, "run", "--params", "reviews_file=columns.csv")
     assert done.returncode == 1
     assert "Traceback" not in done.stdout
-    last = done.stdout.strip().splitlines()[-1]
-    assert last.startswith("Error: labels.csv: 150 of 150 rows can't be used")
-    assert "row 1: unknown label: bad" in last
+    last = done.stdout.strip().splitlines()[-5:]
+    assert last[0].startswith("Error: columns.csv can't be used yet: the column with the texts may")
+    settings = yaml.safe_load("\n".join(last[1:]))
+    assert settings == {
+        "reviews": {"text_column": "text", "label_column": "stars", "labels": ["1", "2", "3"]}
+    }
+    run_session(project, "data_processing", reviews_file="columns.csv", **settings)
+
+
+def test_rejected_rows_can_be_looked_at_when_they_stop_the_run(project: Path) -> None:
+    labels = {"labels": ["negative", "positive"]}
+    with pytest.raises(ClickException, match="row 1: unknown label: bad"):
+        run_session(project, "data_processing", reviews_file="labels.csv", reviews=labels)
     refused = pd.read_csv(project / "data/02_intermediate/rejected_reviews.csv")
     assert len(refused) == 150
 
@@ -375,7 +400,7 @@ def test_the_env_imdb_takes_the_official_split(project: Path) -> None:
 
 
 def make_imdb(folder: Path) -> None:
-    project = make_project(folder)
+    project = make_project(folder, {})
     lay_over(project, "imdb", {**SMALL, "tuning": {**SMALL["tuning"], "patience": 2}})
     quick = {**SMALL_BEST["hyperparameters"], "min_steps": 0}
     lay_over(project, "best", SMALL_BEST | {"hyperparameters": quick})
@@ -453,7 +478,7 @@ def test_the_presets_do_the_whole_job(commands: list[str], test_rows: int, imdb:
 
 @pytest.mark.slow
 def test_the_env_imdb_does_the_whole_job_on_three_labels_of_another_domain(tmp_path: Path) -> None:
-    project = make_project(tmp_path)
+    project = make_project(tmp_path, {})
     three = {"reviews": {"labels": list(THREE_LABELS)}}
     lay_over(project, "imdb", {**SMALL, **three, "tuning": {**SMALL["tuning"], "patience": 1}})
     rows = [
@@ -471,7 +496,7 @@ def test_the_env_imdb_does_the_whole_job_on_three_labels_of_another_domain(tmp_p
 
 @pytest.mark.slow
 def test_the_env_best_does_the_whole_job_on_three_labels(tmp_path: Path) -> None:
-    project = make_project(tmp_path)
+    project = make_project(tmp_path, {})
     lay_over(
         project,
         "best",

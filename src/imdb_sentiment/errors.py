@@ -2,7 +2,7 @@
 
 import errno
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # What keeps a file from being written or read, and lies outside this project.
 _DISK_ERRORS = {
@@ -25,10 +25,17 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 
 
 class InputError(ValueError):
-    """Input or settings that can't be used. The message says in one line what to change."""
+    """Input or settings that can't be used. The message says in one line what to change.
 
-    def __init__(self, message: str) -> None:
-        super().__init__(make_printable(message))  # it may contain names and labels from a file
+    Args:
+        message: The message. It may contain names and labels from a file.
+        block: Lines to paste into a file of conf/, which follow the message.
+
+    """
+
+    def __init__(self, message: str, block: str = "") -> None:
+        lines = [message, *(block.split("\n") if block else ())]
+        super().__init__("\n".join(map(make_printable, lines)))
 
 
 def make_printable(text: str) -> str:
@@ -51,12 +58,16 @@ def require_column(column: str, found: Iterable[str], file: str, parameter: str)
     """
     names = list(map(str, found))
     if column not in names:
-        listed = ", ".join(name[:MAX_NAME] for name in names[:MAX_NAMES])
-        more = f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
         raise InputError(
-            f"{file} has no column {column!r}; it has: {listed}{more}. Name the right one with "
-            f"--params {parameter}=NAME"
+            f"{file} has no column {column!r}; it has: {list_names(names)}. Name the right one "
+            f"with --params {parameter}=NAME"
         )
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Return the names of columns for a message, which long or many ones must not fill."""
+    listed = ", ".join(name[:MAX_NAME] for name in names[:MAX_NAMES])
+    return listed + (f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else "")
 
 
 def find_input_error(error: BaseException) -> InputError | None:

@@ -13,6 +13,7 @@ from imdb_sentiment.framework.hooks import (
     RequireInputs,
     ValidateGroups,
 )
+from imdb_sentiment.framework.presets import PresetsConfigLoader
 from imdb_sentiment.framework.session import PlainErrorsSession
 from imdb_sentiment.framework.track_lineage import TrackLineage
 
@@ -42,10 +43,14 @@ if os.environ.get("MLFLOW_TRACKING_URI"):
 
 
 def _join_path(folder: str, name: Any) -> str | None:
-    """Return `name` inside `folder`, an absolute `name` unchanged, or None if there is no name."""
-    return None if name is None else (Path(folder) / Path(str(name)).expanduser()).as_posix()
+    """Return `name` inside `folder`; an absolute `name`, a URL or None (no name) unchanged."""
+    if name is None:
+        return None
+    is_url = "://" in str(name)
+    return str(name) if is_url else (Path(folder) / Path(str(name)).expanduser()).as_posix()
 
 
+CONFIG_LOADER_CLASS = PresetsConfigLoader
 CONFIG_LOADER_ARGS: dict[str, Any] = {
     "base_env": "base",
     "default_run_env": "local",

@@ -8,6 +8,7 @@ from typing import Any
 import kedro_datasets
 import kedro_datasets._typing
 import pytest
+from kedro.config import OmegaConfigLoader
 from kedro.io import AbstractDataset
 from kedro.io.core import AbstractVersionedDataset
 
@@ -24,6 +25,7 @@ PRIVATE = [
     (AbstractDataset, "_exists", "the datasets tell Kedro with it whether their file exists"),
     (AbstractVersionedDataset, "_get_load_path", "AtomicDataset loads from it"),
     (AbstractVersionedDataset, "_get_save_path", "AtomicDataset saves to it"),
+    (OmegaConfigLoader, "_read_raw_config", "the loader of presets reads each folder with it"),
     (_VERSIONED, "_filepath", "AtomicDataset prints it and makes its nested dataset with it"),
     (_TAR, "members", "DownloadedTarDataset empties it"),
     (kedro_datasets, "_typing", "Kedro-Viz draws a preview by the types in it"),

@@ -183,6 +183,22 @@ def test_a_digest_is_kept_with_the_records(tmp_path: Path, monkeypatch: pytest.M
     assert again.digest("data/test") == digest
 
 
+def test_the_digest_of_a_pattern_is_that_of_its_files(tmp_path: Path) -> None:
+    lineage = Lineage(tmp_path)
+    (tmp_path / "parts").mkdir()
+    for name in ("1.csv", "2.csv", "notes.txt"):
+        (tmp_path / "parts" / name).write_text(name)
+    one = lineage.digest("parts/*.csv")
+    (tmp_path / "parts/notes.txt").write_text("other")
+    assert lineage.digest("parts/*.csv") == one
+    (tmp_path / "parts/2.csv").write_text("other")
+    changed = lineage.digest("parts/*.csv")
+    (tmp_path / "parts/2.csv").rename(tmp_path / "parts/3.csv")
+    assert len({one, changed, lineage.digest("parts/*.csv")}) == 3
+    (tmp_path / "a[1].csv").write_text("a file of that name")
+    assert lineage.digest("a[1].csv") == lineage.digest_file("a[1].csv")
+
+
 def test_the_digest_of_a_folder_leaves_out_temporary_files(tmp_path: Path) -> None:
     lineage = Lineage(tmp_path)
     (tmp_path / "runs/1").mkdir(parents=True)

@@ -134,7 +134,7 @@ def test_parameters_that_contradict_the_inputs_are_refused(
         ),
         (
             lambda project: (project / FILE).write_text("review,sentiment\na,neutral\n"),
-            "IMDB Dataset.csv has changed since checked_reviews",
+            "IMDB Dataset.csv has changed since review_settings",
         ),
         (
             lambda project: (project / "data/06_models/calibration.json").write_text("{}"),
@@ -171,7 +171,8 @@ def test_another_split_makes_the_model_stale(copy_of_finished: Path) -> None:
     command = find_command(error)
     assert command.startswith(
         "kedro run --pipelines tuning,training,reporting "
-        "--params 'reviews_file=IMDB Dataset.csv,split.seed=7,tuning.study_name=IMDB Dataset.csv 20"
+        "--params 'reviews_file=IMDB Dataset.csv,split.seed=7,"
+        "tuning.start_from=IMDB Dataset.csv,tuning.study_name=IMDB Dataset.csv 20"
     )
     run_kedro(project, command)
     records = Lineage(project).read()
@@ -256,7 +257,7 @@ def test_only_what_is_missing_or_stale_is_made_again(copy_of_finished: Path) -> 
     command = "kedro run --only-missing-outputs"
     (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")
     whole = find_digests(project)
-    assert "Skipping all 45 nodes" in run_kedro(project, command)
+    assert "Skipping all 47 nodes" in run_kedro(project, command)
     (project / "data/08_reporting/report.html").unlink()
     (project / "data/05_model_input/test.pkl").write_bytes(b"half")
     output = run_kedro(project, command)
@@ -315,7 +316,7 @@ def test_the_environment_of_the_inputs_is_used_again_as_a_whole(
     project = copy_of_finished
     shutil.copytree(project / "conf/local", project / "conf/other")
     (project / "conf/other/globals.yml").write_text("reviews_file: IMDB Dataset.csv\nseed: 3\n")
-    change_conf(project, lambda conf: conf["hyperparameters"].update(batch_size=16))
+    change_conf(project, lambda conf: conf["hyperparameters"].pop("batch_size"))
     other = project / "conf/other/parameters.yml"
     content = yaml.safe_load(other.read_text())
     content["hyperparameters"]["batch_size"] = 8
@@ -347,7 +348,7 @@ def test_a_project_without_conf_local_and_with_own_entries_runs(tmp_path: Path) 
     write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
     (project / "conf/local").rename(project / "conf/own")
     (project / "conf/own/catalog.yml").write_text(
-        "raw_reviews:\n  type: imdb_sentiment.datasets.ChunkedCSVDataset\n"
+        "raw_reviews:\n  type: imdb_sentiment.datasets.TableDataset\n"
         "  filepath: data/01_raw/sample_reviews.csv\n  load_args: {chunksize: 50}\n"
     )
     run_session(project, "data_processing", env="own")
@@ -384,6 +385,6 @@ def test_a_file_elsewhere_is_known_by_the_run_that_saved_it(tmp_path: Path) -> N
     first = Lineage(project).read()["audit"]
     assert first.path == "memory://audit.json"
     missing = "kedro run --pipelines data_processing --only-missing-outputs"
-    assert "Skipping all 8 nodes" in run_kedro(project, missing)
+    assert "Skipping all 9 nodes" in run_kedro(project, missing)
     run_session(project, "data_processing")
     assert Lineage(project).read()["audit"].digest != first.digest

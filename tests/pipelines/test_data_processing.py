@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kedro.io import DataCatalog, MemoryDataset
@@ -16,12 +17,13 @@ from kedro.runner import SequentialRunner
 from helpers import make_encoded, make_reviews, write_csv
 from imdb_sentiment.datasets import (
     AtomicDataset,
-    ChunkedCSVDataset,
     PickleStreamDataset,
+    TableDataset,
 )
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import (
     LanguageModelParameters,
+    ReviewsOptions,
     ReviewsParameters,
     SplitParameters,
     TokenizerParameters,
@@ -33,6 +35,7 @@ from imdb_sentiment.pipelines.data_processing.nodes import (
     check_reviews,
     clean_unlabelled_reviews,
     encode_reviews,
+    find_columns,
     fit_tokenizer,
     fit_word_vectors,
     pretrain_network,
@@ -122,6 +125,166 @@ def test_a_row_without_a_split_is_refused(
     assert sizes.to_dict() == {"train": 54, "test": 20, "validation": 6}
 
 
+AUTO = {"text_column": "auto", "label_column": "auto", "labels": "auto"}
+
+
+def find(
+    table: pd.DataFrame | Sequence[pd.DataFrame], split: SplitParameters, **given: Any
+) -> ReviewsParameters:
+    fixed = {"file": "mine.csv", "max_rejected_fraction": 0.01, "ordered": False}
+    options = fixed | AUTO | given
+    return find_columns(table, ReviewsOptions(**options), split)
+
+
+def read_block(error: pytest.ExceptionInfo[InputError]) -> dict[str, Any]:
+    _, block = str(error.value).split("\n", 1)
+    return dict(yaml.safe_load(block)["reviews"])
+
+
+def test_columns_and_labels_are_found_and_told(
+    split: SplitParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    rows = [(text, label.upper()) for text, label in make_reviews(40)] + [("odd", "slip")]
+    found = find(as_chunks(rows, ("body", "stars")), split)
+    assert (found.text_column, found.label_column) == ("body", "stars")
+    assert found.labels == ("NEGATIVE", "POSITIVE")
+    assert (
+        "mine.csv: texts in the column 'body', labels in 'stars': NEGATIVE (20), POSITIVE (20). "
+        "Not a label, in fewer than 3 rows each: slip. To change this, set text_column"
+    ) in caplog.text
+
+
+def test_labels_of_a_sorted_table_are_all_found(split: SplitParameters) -> None:
+    rows = sorted(make_reviews(90, ("neutral", "positive", "negative")), key=lambda row: row[1])
+    found = find(as_chunks(rows, size=10), split)
+    assert found.labels == ("negative", "neutral", "positive")
+
+
+def test_what_is_given_is_taken_as_it_is(
+    split: SplitParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = {"text_column": "b", "label_column": "c", "labels": ["x", "y"]}
+    chunks = as_chunks([("a", "b", "c")], ("review", "b", "c"))
+    found = find(chunks, split, **given)
+    assert found.model_dump(include={*given}) == given | {"labels": ("x", "y")}
+    assert caplog.text == ""
+    assert find(chunks, split, **given | {"text_column": "auto"}).text_column == "review"
+
+
+def test_tables_of_other_datasets_are_read(split: SplitParameters) -> None:
+    table = pd.DataFrame(make_reviews(60), columns=["text", "stars"])
+    table["stars"] = [1.0, 2.0, float("nan")] * 20
+    found = find(table, split)
+    assert found.labels == ("1", "2")
+    checked = pd.concat(check_reviews(iter([table[:30], table[30:]]), found, split))
+    assert checked["row"].tolist() == list(range(1, 61))
+    assert checked["reason"].value_counts().to_dict() == {"": 40, "no label": 20}
+    assert checked["code"].tolist() == [0, 1, -1] * 20
+
+
+@pytest.mark.parametrize(
+    ("labels", "cells"),
+    [
+        ([0, 1], ["0", "1.0", "1"]),
+        ([False, True], ["False", "TRUE", "true"]),
+        (["1.5", 2], ["1.5", "2.00", "2"]),
+    ],
+)
+def test_labels_match_however_a_table_writes_them(
+    labels: list[Any], cells: list[str], split: SplitParameters
+) -> None:
+    rows = [(str(n), cell) for n, cell in enumerate(cells)]
+    found = find(as_chunks(rows), split, labels=labels)
+    assert pd.concat(check_reviews(as_chunks(rows), found, split))["code"].tolist() == [0, 1, 1]
+
+
+def test_all_problems_are_told_at_once(split: SplitParameters) -> None:
+    texts = [text for text, _ in make_reviews(60)]
+    rows = [(f"{n}", text, text.upper(), str(n % 3)) for n, text in enumerate(texts)]
+    chunks = as_chunks(rows, ("id", "a", "b: \x1b", "score"))
+    with pytest.raises(InputError, match=r"^mine\.csv can't be used yet: ") as error:
+        find(chunks, split.model_copy(update={"group_column": "film"}), label_column="stars")
+    message = str(error.value)
+    assert "there is no column 'stars' (reviews.label_column)" in message
+    assert "there is no column 'film' (split.group_column)" in message
+    assert "the column with the texts may be 'a' or 'b" in message
+    assert "Its columns are: id, a, b: \\x1b, score." in message
+    assert '# or "b: \\u001b"' in message
+    assert read_block(error) == {
+        "text_column": "a",
+        "label_column": "score",
+        "labels": ["0", "1", "2"],
+    }
+
+
+def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> None:
+    chunks = as_chunks(make_reviews(60), ("text", "stars"))
+    with pytest.raises(InputError, match="no column 'body'") as error:
+        find(chunks, split, text_column="body", labels=["positive", "negative"])
+    assert read_block(error)["labels"] == ["positive", "negative"]
+    with pytest.raises(InputError, match="no column looks like labels") as error:
+        find(as_chunks([("a", "b")], ("x", "text")), split)
+    assert read_block(error) == {"text_column": "text", "label_column": "?", "labels": ["?", "?"]}
+
+
+@pytest.mark.parametrize(
+    ("cells", "message", "labels"),
+    [
+        (["yes", "no", "N/A"], "'N/A' in the column 'label' may be no label", ["N/A", "no", "yes"]),
+        (["only"], "the column 'label' has only 'only' in 3 rows or more", ["only"]),
+        (["", " "], "the column 'label' has no label in 3 rows or more", []),
+        ([str(n) for n in range(25)], "'label' has 25 different values", [*map(str, range(20))]),
+        (
+            [f"{n} {n}" for n in range(1200)],
+            "'label' has 1,200 different values or more",
+            ["?", "?"],
+        ),
+    ],
+)
+def test_doubtful_labels_are_told(
+    cells: list[str], message: str, labels: list[str], split: SplitParameters
+) -> None:
+    n = max(75, len(cells))
+    rows = [(f"text {i}", cells[i % len(cells)]) for i in range(n)]
+    with pytest.raises(InputError, match=message) as error:
+        find(as_chunks(rows, ("text", "label")), split)
+    block = read_block(error)
+    assert block["label_column"] == "label"
+    assert block["labels"] == labels
+
+
+def test_the_lines_can_be_pasted_as_they_are(split: SplitParameters) -> None:
+    """Names and labels that YAML would take for something else, or for several lines."""
+    texts = [text for text, _ in make_reviews(80)]
+    labels = ["no", "1e3", 'a "b": c #', "\N{LATIN SMALL LETTER U WITH DIAERESIS} \u2028 x"]
+    names = ("*x", "- y", "null: \\")
+    chunks = as_chunks([(t, t[::-1], labels[n % 4]) for n, t in enumerate(texts)], names)
+    with pytest.raises(InputError, match="can't be used yet") as error:
+        find(chunks, split)
+    assert len(str(error.value).splitlines()) == 5
+    found = find(chunks, split, **read_block(error))
+    assert (found.text_column, found.label_column) == (names[0], names[2])
+    codes = pd.concat(check_reviews(chunks, found, split))["code"]
+    assert sorted(codes.unique()) == [0, 1, 2, 3]
+
+
+def test_labels_that_are_not_named_are_told_with_lines_to_paste(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    rows = make_reviews(90, ("negative", "positive", "neutral"))
+    checked = list(check_reviews(as_chunks(rows), reviews, split))
+    audit, _ = audit_reviews(checked, reviews)
+    assert audit["unknown_labels"] == {"neutral": 30}
+    with pytest.raises(InputError, match="unknown label: 30") as error:
+        split_reviews(checked, audit, reviews, split)
+    assert read_block(error) == {
+        "text_column": "review",
+        "label_column": "sentiment",
+        "labels": ["negative", "neutral", "positive"],
+    }
+
+
 def test_the_audit_counts_every_row(reviews: ReviewsParameters, split: SplitParameters) -> None:
     rows = [
         ("one two three", "positive"),
@@ -141,6 +304,7 @@ def test_the_audit_counts_every_row(reviews: ReviewsParameters, split: SplitPara
         "duplicates_with_another_label": 1,
         "rejected_by_reason": {"no text": 1, "unknown label": 1},
         "rejected_examples": ["row 4: no text", "row 5: unknown label: meh"],
+        "unknown_labels": {"meh": 1},
         "accepted_by_label": {"negative": 1, "positive": 1},
         "accepted_by_own_split": {},
         "words_per_review": {"mean": 2.0, "median": 1, "max": 3},
@@ -456,9 +620,9 @@ def test_the_pipeline_runs_on_a_few_rows(
     )
     catalog = DataCatalog(
         {
-            "raw_reviews": ChunkedCSVDataset(filepath=str(path), load_args={"chunksize": 50}),
+            "raw_reviews": TableDataset(filepath=str(path), load_args={"chunksize": 50}),
             "checked_reviews": PickleStreamDataset(filepath=str(tmp_path / "checked.pkl")),
-            "rejected_reviews": ChunkedCSVDataset(filepath=str(tmp_path / "rejected.csv")),
+            "rejected_reviews": TableDataset(filepath=str(tmp_path / "rejected.csv")),
             "clean_reviews": PickleStreamDataset(filepath=str(tmp_path / "clean.pkl")),
             "clean_unlabelled_reviews": PickleStreamDataset(filepath=str(tmp_path / "more.pkl")),
             "audit": AtomicDataset(
@@ -481,7 +645,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "params:language_model": MemoryDataset(
                 LanguageModelParameters(**conf["language_model"])
             ),
-            "unlabelled_reviews": ChunkedCSVDataset(filepath=None),
+            "unlabelled_reviews": TableDataset(filepath=None),
         }
     )
     SequentialRunner().run(create_pipeline(), catalog)
@@ -521,7 +685,7 @@ def account(
     content: str, reviews: ReviewsParameters, split: SplitParameters, path: Path
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     path.write_bytes(content.encode("utf-8"))
-    raw = ChunkedCSVDataset(filepath=str(path), load_args={"chunksize": 3}).load()
+    raw = TableDataset(filepath=str(path), load_args={"chunksize": 3}).load()
     checked = list(check_reviews(raw, reviews, split))
     audit, refused = audit_reviews(checked, reviews)
     rows = pd.concat(checked, ignore_index=True)

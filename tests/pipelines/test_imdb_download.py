@@ -11,7 +11,7 @@ import pytest
 from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 
-from imdb_sentiment.datasets import ChunkedCSVDataset, DownloadedTarDataset
+from imdb_sentiment.datasets import DownloadedTarDataset, TableDataset
 from imdb_sentiment.errors import find_input_error
 from imdb_sentiment.pipelines.imdb_download import create_pipeline
 from imdb_sentiment.pipelines.imdb_download.nodes import collect_reviews
@@ -110,8 +110,8 @@ def run(folder: Path, dataset: DownloadedTarDataset) -> Path:
     catalog = DataCatalog(
         {
             "imdb_archive": dataset,
-            "imdb_reviews": ChunkedCSVDataset(filepath=str(path)),
-            "imdb_unlabelled_reviews": ChunkedCSVDataset(
+            "imdb_reviews": TableDataset(filepath=str(path)),
+            "imdb_unlabelled_reviews": TableDataset(
                 filepath=str(folder / "imdb_unlabelled_reviews.csv")
             ),
         }

@@ -8,15 +8,16 @@ from hypothesis import strategies as st
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
-from helpers import run_kedro, run_session, write_csv
-from imdb_sentiment.datasets import ChunkedCSVDataset, OnnxModelDataset
+from helpers import make_network, run_kedro, run_session, write_csv
+from imdb_sentiment.datasets import OnnxModelDataset, TableDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.probabilities import REASON_COLUMN
+from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.parameters import InferenceParameters
 from imdb_sentiment.pipelines.inference import create_pipeline
 from imdb_sentiment.pipelines.inference.nodes import score_reviews
 from imdb_sentiment.serving import Predictor
-from services import WORDS
+from services import WORDS, make_tokenizer
 
 INFERENCE = InferenceParameters(text_column="review")
 
@@ -25,10 +26,8 @@ def score_file(exported: bytes, source: Path, target: Path, chunksize: int) -> p
     catalog = DataCatalog(
         {
             "onnx_model": MemoryDataset(exported),
-            "input_reviews": ChunkedCSVDataset(
-                filepath=str(source), load_args={"chunksize": chunksize}
-            ),
-            "scored_reviews": ChunkedCSVDataset(filepath=str(target)),
+            "input_reviews": TableDataset(filepath=str(source), load_args={"chunksize": chunksize}),
+            "scored_reviews": TableDataset(filepath=str(target)),
             "params:inference": MemoryDataset(INFERENCE),
         }
     )
@@ -98,6 +97,32 @@ def test_a_missing_column_is_told(exported: bytes) -> None:
     chunk = pd.DataFrame({"text": ["w1"], "_malformed": [""]})
     with pytest.raises(InputError, match=r"no column 'review'; it has: text\."):
         next(score_reviews(exported, [chunk], INFERENCE))
+
+
+@pytest.mark.parametrize(
+    ("learnt", "table", "read"),
+    [
+        ("body", {"text": ["w2"], "body": ["w1"]}, "body"),  # as in the training data
+        ("body", {"n": [1], "text": ["w1"]}, "text"),  # by its name
+        (None, {"review": ["w1"], "text": ["w2"]}, "review"),
+    ],
+)
+def test_the_text_column_travels_with_the_model(
+    learnt: str | None, table: dict[str, list[object]], read: str
+) -> None:
+    facts = {"text_column": learnt} if learnt else {}
+    model = convert_to_onnx(make_network(), make_tokenizer(), ("bad", "good"), facts=facts)
+    (scored,) = score_reviews(model, pd.DataFrame(table), InferenceParameters(text_column="auto"))
+    expected = Predictor(model).predict(str(table[read][0]))
+    assert scored["probability"].tolist() == [expected.probability]
+    assert scored["predicted_sentiment"].tolist() == [expected.label]
+
+
+def test_doubt_about_the_text_column_is_told(exported: bytes) -> None:
+    table = pd.DataFrame({"text": ["a b c d e f g"], "comment": ["a b c d e f g h"]})
+    message = r"'review'.*may be in 'text' or 'comment'; it has: text, comment\. Name the right"
+    with pytest.raises(InputError, match=message):
+        next(score_reviews(exported, table, InferenceParameters(text_column="auto")))
 
 
 def test_the_command_scores_a_file_and_leaves_nothing_half_written(

@@ -757,7 +757,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "params:tuning": MemoryDataset(tuning),
             "params:tokenizer.script": MemoryDataset("auto"),
             "params:split": MemoryDataset(split),
-            "params:reviews": MemoryDataset(reviews),
+            "review_settings": MemoryDataset(reviews),
             "params:training": MemoryDataset(several),
             "params:custom_reviews": MemoryDataset(custom),
             "params:baseline": MemoryDataset(baseline_parameters),
@@ -776,6 +776,7 @@ def test_the_pipeline_runs_on_a_few_rows(
     assert predictor.examples == ("a superb film",)
     assert predictor.facts["made"] == "today"
     assert predictor.facts["reviews_file"] == reviews.file
+    assert predictor.facts["text_column"] == reviews.text_column
     assert json.loads(predictor.facts["split"]) == split.model_dump()
     assert predictor.describe() == f"of today, trained on {reviews.file} (SHA-256 {'1a' * 6}…)"
     assert json.loads(predictor.facts["lineage"]) == [

@@ -636,13 +636,37 @@ def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
 
 
 @pytest.mark.usefixtures("no_training")
+def test_a_study_starts_from_the_best_half_of_an_earlier_one(
+    one_epoch: Hyperparameters, tuning: TuningParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    storage = optuna.storages.InMemoryStorage()
+    four = tuning.model_copy(update={"n_trials": 4})
+    before, *_ = tune(storage, one_epoch, four)
+    more_rows = [(make_encoded(60, seed=7), VALIDATION)]
+    following = four.model_copy(update={"study_name": "more", "start_from": tuning.study_name})
+    after, *_ = tune(storage, one_epoch, following, more_rows)
+    ranked = sorted(before.trials, key=lambda trial: trial.value or 0, reverse=True)
+    tried = [trial.params for trial in after.trials]
+    assert tried[:2] == [trial.params for trial in ranked[:2]]
+    assert all(trial.params not in tried[2:] for trial in before.trials)  # nothing twice
+    assert "hyperparameters of the 2 best of" in caplog.text
+    unknown = four.model_copy(update={"study_name": "even more", "start_from": "none"})
+    with pytest.raises(InputError, match=r"no study 'none', which tuning\.start_from names"):
+        tune(storage, one_epoch, unknown, more_rows)
+
+
+@pytest.mark.usefixtures("no_training")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"learnt": make_encoded(48, seed=7)}, "another data"),
-        ({"held_out": make_encoded(24, seed=7)}, "another data"),
-        ({"space": {"units": {"type": "int", "low": 2, "high": 3}}}, "another search space"),
-        ({"fixed": {"epochs": 2}}, "another protocol"),
+        ({"learnt": make_encoded(48, seed=7)}, "another data.* 2,tuning.start_from="),
+        ({"held_out": make_encoded(24, seed=7)}, "another data.* 2,tuning.start_from="),
+        (
+            {"space": {"units": {"type": "int", "low": 2, "high": 3}}},
+            "another search space.*study_name=NAME",
+        ),
+        ({"fixed": {"epochs": 2}}, "another protocol.*=NAME"),
         ({"evaluate_on": "test"}, "another protocol"),
         ({"folds": 2}, r"another protocol .*folds 1 instead of 2"),
     ],
@@ -664,7 +688,7 @@ def test_a_study_of_another_origin_is_refused(
     sets = [(change.get("learnt", TRAIN), change.get("held_out", VALIDATION))]
     if "folds" in change:
         sets = divide(TRAIN, VALIDATION, tuning, split, folds=change["folds"])
-    with pytest.raises(InputError, match=rf"{message}.*tuning\.study_name=NAME"):
+    with pytest.raises(InputError, match=message):
         tune(storage, fixed, TuningParameters(**other), sets)
     assert len(trials(storage, tuning)) == 1
 

@@ -1,6 +1,7 @@
 """Searches by command, which are ended, lose a worker or run on a cluster."""
 
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -9,6 +10,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
+from click import ClickException
 
 from helpers import (
     SMALL,
@@ -18,6 +20,7 @@ from helpers import (
     make_reviews,
     run_kedro,
     run_server,
+    run_session,
     start_kedro,
     wait_for,
     wait_until,
@@ -98,6 +101,26 @@ def test_a_worker_that_dies_costs_a_retry_and_not_the_run(ready: Path) -> None:
     assert not any(worker.is_running() for worker in workers)
 
 
+@pytest.mark.slow
+def test_with_more_rows_the_search_goes_on_as_the_run_says(ready: Path) -> None:
+    run_session(ready, "tuning")
+    before = read_trials(ready)
+    write_csv(ready / "data/01_raw/sample_reviews.csv", make_reviews(220))
+    with pytest.raises(ClickException, match="that tries the best trials") as error:
+        run_session(ready, "data_processing", "tuning")
+    found = re.search(r"add '(\S+) (\S+)' to --params", str(error.value))
+    assert found
+    run_kedro(ready, f"kedro run --pipelines tuning --params '{found[1]} {found[2]}'")
+    after = read_trials(ready)
+    hyperparameters = [name for name in map(str, before.columns) if name.startswith("params_")]
+    best = before.sort_values("value", ascending=False)[hyperparameters].iloc[0]
+    assert after[hyperparameters].iloc[0].to_dict() == best.to_dict()
+    assert len(after) == len(before) == 2
+    assert after[hyperparameters].iloc[1].to_dict() not in before[hyperparameters].to_dict(
+        "records"
+    )
+
+
 @pytest.mark.cluster
 def test_ctrl_c_ends_a_search_with_workers_in_plain_words(ready: Path) -> None:
     parameters = f"{SLOW},tuning.workers=2"
@@ -153,6 +176,7 @@ def test_a_long_search_ends_when_nothing_better_comes(command: str, ready: Path)
 
 @pytest.mark.cluster
 def test_a_cluster_does_the_whole_job_by_the_documented_commands(ready: Path) -> None:
+    (ready / "conf/local/parameters.yml").unlink()
     lay_over(ready, "dask", {**SMALL, "tuning": {**SMALL["tuning"], "n_trials": 3}})
     scheduler = "dask scheduler"
     worker = "dask worker tcp://HOST:8786 --nworkers 8 --nthreads 1 --memory-limit 0"

@@ -10,16 +10,29 @@ import numpy as np
 import optuna
 import pytest
 import sqlalchemy
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.exceptions import StorageInternalError
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from helpers import wait_until
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.search import SharedStudy, make_pruner, make_sampler, measure_seconds
+from imdb_sentiment.search import (
+    SharedStudy,
+    choose_best_trials,
+    make_pruner,
+    make_sampler,
+    measure_seconds,
+)
 from imdb_sentiment.search.progress import SearchProgress
 from imdb_sentiment.search.study import OWNER
 from objectives import (
+    SPACE,
     hang_unless_told,
     make_study,
     raise_below_half,
@@ -286,6 +299,71 @@ def test_only_a_file_of_studies_can_be_deleted(is_file: bool, tmp_path: Path) ->
         search(make_study(storage, 1, origin={"data": "other"}), report_twice)
     assert (f"or delete {tmp_path}/study.db" in str(error.value)) == is_file
     assert ("delete" in str(error.value)) == is_file
+
+
+def test_with_other_data_a_study_that_starts_from_the_best_trials_is_offered() -> None:
+    storage = memory()
+    search(make_study(storage, 6, origin={"data": "few rows"}), raise_below_half)
+    others = make_study(storage, 6, origin={"data": "more rows"})
+    offer = r"add 'tuning\.study_name=a study 2,tuning\.start_from=a study' to --params"
+    with pytest.raises(InputError, match=offer):
+        search(others, raise_below_half)
+    best = choose_best_trials(storage, "a study", SPACE, 2)
+    values = sorted((trial.value for trial in others.trials() if trial.value), reverse=True)
+    assert best == [{"x": value} for value in values[:2]]
+    following = make_study(storage, 4, name="a study 2", origin={"data": "more rows"}, first=best)
+    search(following, lambda trial, data: trial.params["x"])
+    tried = [trial.params for trial in following.trials()]
+    assert tried[:2] == best
+    assert len(tried) == 4
+    with pytest.raises(InputError, match=r"study_name=a study 3,tuning\.start_from=a study'"):
+        search(make_study(storage, 6, origin={"data": "even more rows"}), raise_below_half)
+
+
+def test_a_first_trial_that_was_interrupted_is_tried_again() -> None:
+    def objective(trial: optuna.Trial, _: object) -> float:
+        if trial.number == 0:
+            raise KeyboardInterrupt
+        return float(trial.params["x"])
+
+    storage = memory()
+    first = [{"x": 0.25}, {"x": 0.75}]
+    with pytest.raises(KeyboardInterrupt):
+        search(make_study(storage, 3, first=first), objective)
+    study = make_study(storage, 3, first=first)
+    search(study, objective)
+    assert [trial.params for trial in study.counted()][:2] == first
+
+
+@pytest.mark.parametrize(
+    ("space", "chosen"),
+    [
+        ({"n": IntDistribution(1, 9)}, [{"n": 7}, {"n": 3}, {"n": 2}]),
+        ({"n": IntDistribution(1, 9, step=2)}, [{"n": 7}, {"n": 3}]),
+        ({"n": IntDistribution(3, 6), "new": FloatDistribution(0, 1)}, [{"n": 3}]),
+        ({"n": IntDistribution(1, 9), "f": FloatDistribution(0, 0.5)}, [{"n": 2, "f": 0.5}]),
+        ({"c": CategoricalDistribution(["b"])}, [{"c": "b"}]),
+        ({"n": FloatDistribution(7.5, 9)}, []),
+        ({"other": FloatDistribution(0, 1)}, []),
+    ],
+)
+def test_only_trials_of_the_present_search_space_are_chosen(
+    space: dict[str, BaseDistribution], chosen: list[dict[str, Any]]
+) -> None:
+    storage = memory()
+    study = optuna.create_study(storage=storage, study_name="old", direction="maximize")
+    everything = {
+        "n": IntDistribution(1, 9),
+        "f": FloatDistribution(0, 2),
+        "c": CategoricalDistribution(["a", "b"]),
+    }
+    for n, f, c, value in [(2, 0.5, "b", 0.1), (7, 1.5, "b", 0.9), (3, 0.9, "b", 0.5)]:
+        params = {"n": n, "f": f, "c": c}
+        trial = create_trial(params=params, distributions=everything, value=value)
+        study.add_trial(trial)
+    assert choose_best_trials(storage, "old", space, 5) == chosen
+    with pytest.raises(InputError, match=r"no study 'none', which tuning\.start_from names"):
+        choose_best_trials(storage, "none", space, 5)
 
 
 def test_a_run_that_ends_waits_for_no_database() -> None:

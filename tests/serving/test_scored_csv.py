@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from imdb_sentiment.datasets import ChunkedCSVDataset
+from imdb_sentiment.datasets import TableDataset
 from imdb_sentiment.parameters import InferenceParameters
 from imdb_sentiment.pipelines.inference.nodes import score_reviews
 from imdb_sentiment.serving import Predictor
@@ -26,7 +26,7 @@ def score(exported: bytes, text: str, column: str = "review") -> str:
 
 
 def score_by_pipeline(exported: bytes, source: Path) -> pd.DataFrame:
-    chunks = ChunkedCSVDataset(filepath=str(source)).load()
+    chunks = TableDataset(filepath=str(source)).load()
     return pd.concat(score_reviews(exported, chunks, InferenceParameters(text_column="review")))
 
 

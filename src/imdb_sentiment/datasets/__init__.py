@@ -4,10 +4,8 @@ None of them imports TensorFlow before it is used.
 """
 
 from imdb_sentiment.datasets.atomic import AtomicDataset
-from imdb_sentiment.datasets.chunked_csv import ChunkedCSVDataset
 from imdb_sentiment.datasets.downloaded_tar import DownloadedTarDataset
-from imdb_sentiment.datasets.lineage import LineageDataset
-from imdb_sentiment.datasets.local_files import (
+from imdb_sentiment.datasets.files import (
     KerasModelDataset,
     OnnxModelDataset,
     OptionalJSONDataset,
@@ -15,12 +13,13 @@ from imdb_sentiment.datasets.local_files import (
     TokenizerDataset,
     TypedJSONDataset,
 )
+from imdb_sentiment.datasets.lineage import LineageDataset
 from imdb_sentiment.datasets.optuna_storage import OptunaStorageDataset
 from imdb_sentiment.datasets.run_facts import RunFactsDataset
+from imdb_sentiment.datasets.table import TableDataset
 
 __all__ = [
     "AtomicDataset",
-    "ChunkedCSVDataset",
     "DownloadedTarDataset",
     "KerasModelDataset",
     "LineageDataset",
@@ -29,6 +28,7 @@ __all__ = [
     "OptunaStorageDataset",
     "PickleStreamDataset",
     "RunFactsDataset",
+    "TableDataset",
     "TokenizerDataset",
     "TypedJSONDataset",
 ]

@@ -1,12 +1,16 @@
 """What the datasets have in common."""
 
+import tempfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from contextlib import contextmanager
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypeVar
 
+import fsspec
+from fsspec.core import split_protocol
 from kedro.io import AbstractDataset, DatasetError
-from kedro.io.core import get_protocol_and_path
+from kedro.io.core import AbstractVersionedDataset, Version, get_protocol_and_path
 
 from imdb_sentiment.datasets.atomic import atomic_write
 from imdb_sentiment.errors import InputError
@@ -45,36 +49,116 @@ def require_local(filepath: str) -> Path:
     return Path(path)
 
 
-class LocalFileDataset(AbstractDataset[Any, Any]):
-    """Base class of datasets that are one file on this machine.
+class FileDataset(AbstractVersionedDataset[Any, Any]):
+    """Base class of datasets that are one file, on this machine or elsewhere.
+
+    The file appears under its name only when it is complete: here by renaming it, elsewhere by
+    uploading it. Nothing that was meant for another place is written here.
 
     Args:
-        filepath: Local path of the file.
+        filepath: Path or URL of the file.
+        credentials: Options of the file system that the file lies in.
+        fs_args: Further options of the file system.
+        version: Version to load and to save; Kedro makes it from `versioned: true`.
         metadata: Metadata for plugins; ignored by Kedro.
-
-    Raises:
-        InputError: If `filepath` is not a local path.
 
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = require_local(filepath)
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        credentials: dict[str, Any] | None = None,
+        fs_args: dict[str, Any] | None = None,
+        version: Version | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        protocol, path = split_protocol(filepath)
+        self._protocol: str = protocol or "file"
+        self._is_local = self._protocol == "file"
+        self._fs_options = {**(credentials or {}), **(fs_args or {})}
+        super().__init__(
+            PurePosixPath(path),
+            version,
+            exists_function=lambda path: bool(self._filesystem.exists(path)),
+            glob_function=lambda pattern: list(self._filesystem.glob(pattern)),
+        )
         self.metadata = metadata
 
     def save(self, data: Any) -> None:
-        """Write `data` to the file, which appears under its name only when it is complete."""
-        with atomic_write(self._filepath) as partial:
+        """Write `data` to the file.
+
+        Raises:
+            InputError: The place can't be reached.
+
+        """
+        target = self._get_save_path()
+        if self._is_local:
+            with atomic_write(target) as partial:
+                self._write(partial, data)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            partial = Path(folder) / target.name
             self._write(partial, data)
+            with self._explaining(target):
+                self._filesystem.put_file(str(partial), str(target))
 
     @abstractmethod
     def _write(self, path: Path, data: Any) -> None:
-        """Write `data` to `path`."""
+        """Write `data` to a file on this machine, whose name ends as the final one."""
+
+    @contextmanager
+    def _reading(self) -> Iterator[Path]:
+        """Yield the path of the file, or that of a copy on this machine."""
+        path = self._get_load_path()
+        if self._is_local:
+            yield Path(path)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / path.name
+            with self._explaining(path):
+                self._filesystem.get_file(str(path), str(copy))
+            yield copy
+
+    @property
+    def _filesystem(self) -> Any:
+        try:
+            return fsspec.filesystem(self._protocol, **self._fs_options)
+        except ImportError as error:
+            raise InputError(
+                f"{self._name(self._filepath)} can't be reached ({error}): install that package, "
+                'for S3 with pip install -e ".[s3]"'
+            ) from error
+
+    def _name(self, path: PurePath | str) -> str:
+        """Return a path of the file system as users write it."""
+        start = "" if self._is_local else f"{self._protocol}://"
+        return str(path) if str(path).startswith(start) else f"{start}{path}"
+
+    @contextmanager
+    def _explaining(self, path: PurePath | str) -> Iterator[None]:
+        """Turn what goes wrong on the way to another machine into one line."""
+        try:
+            yield
+        except Exception as error:
+            if self._is_local or isinstance(error, InputError):
+                raise
+            if isinstance(error, FileNotFoundError):
+                message = f"{self._name(path)}, or the place that it lies in, does not exist"
+                raise InputError(message) from error
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise InputError(
+                f"{self._name(path)} can't be reached ({reason}): check the address and the "
+                "credentials, which belong in conf/local/credentials.yml"
+            ) from error
 
     def _exists(self) -> bool:
-        return self._filepath.is_file()
+        path = self._get_load_path()
+        with self._explaining(path):
+            return bool(self._filesystem.isfile(str(path)))
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+        return {"filepath": self._name(self._filepath)}
 
 
 class LoadOnlyDataset(AbstractDataset[None, T]):

@@ -7,7 +7,7 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import DataCatalog
+from kedro.io import AbstractDataset, DataCatalog
 from kedro.pipeline import Pipeline
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
@@ -15,14 +15,21 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.parameters import Hyperparameters, Parameters, TrainingParameters
+from imdb_sentiment.parameters import (
+    Hyperparameters,
+    Parameters,
+    ReviewsOptions,
+    TrainingParameters,
+)
 
 # Read by the catalog with `runtime_params`, so they are not parameters of a node.
 CATALOG_PARAMETERS = (
     "imdb_archive",
+    "input_delimiter",
     "input_encoding",
     "input_file",
     "output_file",
+    "reviews_delimiter",
     "reviews_encoding",
     "reviews_file",
     "unlabelled_file",
@@ -32,6 +39,7 @@ CATALOG_PARAMETERS = (
 # The groups of which a node reads single parameters.
 MODELS: dict[str, type[Parameters]] = {
     "hyperparameters": Hyperparameters,
+    "reviews": ReviewsOptions,
     "training": TrainingParameters,
 }
 
@@ -108,12 +116,18 @@ class RequireInputs:
 
         """
         for name in sorted(pipeline.inputs()):
-            if not name.startswith("params:") and not catalog.exists(name):
+            if not name.startswith("params:") and _is_missing(catalog, name):
                 raise InputError(
                     f"{find_path(catalog, name)} does not exist, and this run needs it as "
                     f"{name!r}: put the file there, name another one, or run the pipeline that "
                     "makes it first"
                 )
+
+
+def _is_missing(catalog: DataCatalog, name: str) -> bool:
+    dataset: Any = catalog.get(name, fallback_to_runtime_pattern=True)
+    can_tell = type(dataset)._exists is not AbstractDataset._exists  # a query in SQL can't
+    return can_tell and not catalog.exists(name)
 
 
 class PrintSummary:

@@ -10,11 +10,13 @@ to make again.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fsspec.core import has_magic
+from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imdb_sentiment.datasets.atomic import atomic_write
@@ -155,12 +157,11 @@ class Lineage:
 
     def digest_file(self, path: str | None) -> str | None:
         """Return the digest of a file, as `digest`; None for a folder, which may lose files."""
-        if path is not None and (self._project / path).is_dir():
-            return None
-        return self.digest(path)
+        is_file = path is None or "://" in path or (self._project / path).is_file()
+        return self.digest(path) if is_file else None
 
     def digest(self, path: str | None) -> str | None:
-        """Return the digest of a file or a folder, or None if it does not exist.
+        """Return the digest of a file, a folder or a pattern, or None if it does not exist.
 
         A file is read only if its size or the time of its last change are not those of the records.
 
@@ -169,13 +170,14 @@ class Lineage:
                 another machine is not looked at.
 
         """
-        if path is None:
-            return NO_FILE
-        if "://" in path:
-            return None
+        if path is None or "://" in path:
+            return None if path else NO_FILE
         absolute = self._project / path
         if absolute.is_dir():
-            return _digest_folder(absolute)
+            return _digest_files(absolute, absolute.rglob("*"))
+        if has_magic(path) and not absolute.exists():
+            found = LocalFileSystem().glob(absolute.as_posix())
+            return _digest_files(self._project, map(Path, found))
         try:
             status = absolute.stat()
         except FileNotFoundError:
@@ -200,16 +202,10 @@ def _digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _digest_folder(folder: Path) -> str:
-    """Return the digest of the names and contents of all files that are not hidden."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return digest_value(
-        {
-            path.relative_to(folder).as_posix(): _digest_file(path)
-            for path in files
-            if not path.name.startswith(".")
-        }
-    )
+def _digest_files(root: Path, paths: Iterable[Path]) -> str:
+    """Return the digest of the names, relative to `root`, and contents of all visible files."""
+    files = sorted(path for path in paths if path.is_file() and not path.name.startswith("."))
+    return digest_value({os.path.relpath(path, root): _digest_file(path) for path in files})
 
 
 def digest_value(value: Any) -> str:

@@ -60,6 +60,7 @@ GOES_ON = (
     "tuning.patience",
     "tuning.pruner",
     "tuning.sampler",
+    "tuning.start_from",
     "tuning.timeout",
 )
 # Datasets whose file a setting names.
@@ -208,7 +209,7 @@ class _Files:
 
     def describe_options(self, name: str) -> str:
         """Return the digest of a dataset's entry in the catalog, except for its file."""
-        entry = self._find_entry(name)
+        entry = self._find_entry(name) or self.catalog.config_resolver.resolve_pattern(name)
         skipped = ("filepath", "path", "metadata", "credentials")
         return digest_value(
             {key: repr(value) for key, value in entry.items() if key not in skipped}
@@ -330,7 +331,8 @@ class _Run:
         goes_on = reason.is_by_hand or reason.parameter.startswith(GOES_ON)
         if goes_on or was != name:
             return {}
-        return {"tuning.study_name": f"{name} {datetime.now(UTC):%Y-%m-%d %H.%M}"}
+        new = {"tuning.study_name": f"{name} {datetime.now(UTC):%Y-%m-%d %H.%M}"}
+        return new if reason.parameter else new | {"tuning.start_from": name}
 
     def _judge(self) -> Staleness:
         return Staleness(

@@ -6,7 +6,9 @@ runs. Default values are in conf/base only, and an unknown key is an error.
 
 from imdb_sentiment.parameters.base import Parameters
 from imdb_sentiment.parameters.data_processing import (
+    AUTO,
     LanguageModelParameters,
+    ReviewsOptions,
     ReviewsParameters,
     SplitParameters,
     TokenizerParameters,
@@ -26,6 +28,7 @@ from imdb_sentiment.parameters.training import (
 from imdb_sentiment.parameters.tuning import Hyperparameters, MetricName, TuningParameters
 
 __all__ = [
+    "AUTO",
     "BaselineParameters",
     "ClassWeight",
     "CustomReviewsParameters",
@@ -38,6 +41,7 @@ __all__ = [
     "NgramsParameters",
     "Parameters",
     "ReportParameters",
+    "ReviewsOptions",
     "ReviewsParameters",
     "SplitParameters",
     "TokenizerParameters",

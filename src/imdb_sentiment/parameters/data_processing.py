@@ -1,26 +1,38 @@
 """Parameters of the pipeline data_processing."""
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from imdb_sentiment.parameters.base import Fraction, Parameters
 
+AUTO = "auto"  # a setting that is found in the table
+
 
 def normalise_label(label: str) -> str:
-    """Return a label or the name of a split trimmed and case-folded, to compare it with others."""
-    return label.strip().casefold()
+    """Return a label or the name of a split as it is compared with others.
+
+    It is trimmed and case-folded, and a whole number loses its decimals: 5.0 is the label 5.
+    """
+    return re.sub(r"^([+-]?\d+)\.0+$", r"\1", label.strip().casefold())
 
 
-class ReviewsParameters(Parameters):
-    """The columns and labels of the CSV, and how many of its rows may be unusable.
+# YAML reads the labels true and false, without quotes, as truth values.
+Label = Annotated[
+    str, BeforeValidator(lambda label: str(label).lower() if isinstance(label, bool) else label)
+]
+
+
+class ReviewsOptions(Parameters):
+    """The columns and labels of a table as conf/ names them, where `auto` leaves them to be found.
 
     Attributes:
-        file: Name of the CSV, for messages and reports.
-        text_column: Name of the column with the texts.
-        label_column: Name of the column with the labels.
-        labels: The labels in the order of their codes 0, 1, …; of two labels, the second is the
-            positive class.
+        file: Name of the table, for messages and reports.
+        text_column: Name of the column with the texts, or `auto`.
+        label_column: Name of the column with the labels, or `auto`.
+        labels: The labels in the order of their codes 0, 1, …, or `auto`; of two labels, the second
+            is the positive class.
         ordered: Whether the order of the labels means something, as that of stars does: the report
             then also says how far predictions are off.
         max_rejected_fraction: Maximum fraction of rejected rows; if there are more, the run stops.
@@ -30,17 +42,27 @@ class ReviewsParameters(Parameters):
     file: str
     text_column: str
     label_column: str
-    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    labels: Literal["auto"] | Annotated[tuple[Label, ...], Field(min_length=2)]
     ordered: bool
     max_rejected_fraction: Annotated[float, Field(ge=0, le=1)]
 
     @model_validator(mode="after")
-    def _labels_differ(self) -> Self:
-        if len({normalise_label(label) for label in self.labels}) < len(self.labels):
+    def _names_differ(self) -> Self:
+        distinct = {normalise_label(label) for label in self.labels}
+        if self.labels != AUTO and len(distinct) < len(self.labels):
             raise ValueError(f"labels must differ after trimming and case folding: {self.labels}")
-        if self.text_column == self.label_column:
+        if self.text_column == self.label_column != AUTO:
             raise ValueError("text_column and label_column must differ")
         return self
+
+
+class ReviewsParameters(ReviewsOptions):
+    """The columns and labels of a table, all of them known: named in conf/, or found.
+
+    The node `find_columns` of data_processing makes it from `ReviewsOptions`, for all later nodes.
+    """
+
+    labels: Annotated[tuple[Label, ...], Field(min_length=2)]
 
 
 class SplitParameters(Parameters):

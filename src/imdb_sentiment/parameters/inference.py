@@ -4,10 +4,11 @@ from imdb_sentiment.parameters.base import Parameters
 
 
 class InferenceParameters(Parameters):
-    """The CSV that the final model scores.
+    """The table that the final model scores.
 
     Attributes:
-        text_column: Name of its column with the texts.
+        text_column: Name of its column with the texts. With `auto`, it is the name of that column
+            in the training data, or if there is no such column, found as it is there.
 
     """
 

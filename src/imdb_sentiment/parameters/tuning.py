@@ -197,6 +197,8 @@ class TuningParameters(Parameters):
             for labels in an order (`reviews.ordered`).
         metric_label: The label that `f1` is of; null for the second of two.
         study_name: Name of the study in its storage; another name starts another study.
+        start_from: Name of an earlier study, for instance of fewer rows, whose best trials are
+            repeated by the first half of this one's; null for none.
         n_trials: Total number of trials of the study: completed, pruned, or failed for good.
         timeout: Number of seconds after which a run starts no further trial; null for no limit.
         patience: Number of trials without a better value after which the search ends; null for no
@@ -228,6 +230,7 @@ class TuningParameters(Parameters):
     metric: MetricName
     metric_label: str | None
     study_name: Annotated[str, Field(min_length=1)]
+    start_from: str | None
     n_trials: Annotated[int, Field(ge=1)]
     timeout: Annotated[float, Field(gt=0)] | None
     patience: Annotated[int, Field(ge=1)] | None

@@ -19,6 +19,7 @@ from imdb_sentiment.search.samplers_and_pruners import make_pruner, make_sampler
 from imdb_sentiment.search.study import (
     RETRIED_TRIAL,
     SharedStudy,
+    choose_best_trials,
     explain_failure,
     has_died,
     measure_seconds,
@@ -28,6 +29,7 @@ from imdb_sentiment.search.workers import open_workers
 __all__ = [
     "RETRIED_TRIAL",
     "SharedStudy",
+    "choose_best_trials",
     "explain_failure",
     "format_values",
     "has_died",

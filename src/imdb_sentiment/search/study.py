@@ -10,7 +10,7 @@ import logging
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import optuna
@@ -109,6 +109,8 @@ class SharedStudy:
         max_retries: How many times a trial may die before it counts as failed.
         make_sampler: Function from a slot, counted from 0, to a new sampler.
         pruner: Pruner of the study.
+        first: Hyperparameters of the first slots; the sampler suggests what they leave open, and
+            those of all other slots.
         direction: Whether the objective's values are to be maximised or minimised.
 
     Attributes:
@@ -130,6 +132,7 @@ class SharedStudy:
         max_retries: int,
         make_sampler: Callable[[int], optuna.samplers.BaseSampler],
         pruner: optuna.pruners.BasePruner,
+        first: Sequence[Mapping[str, Any]] = (),
         direction: Literal["maximize", "minimize"] = "maximize",
     ) -> None:
         self.optuna_study = optuna.create_study(
@@ -149,6 +152,7 @@ class SharedStudy:
         self._origin = origin
         self._origin_digest = _digest(origin)
         self._make_sampler = make_sampler
+        self._first = dict(enumerate(first))
         self.max_retries = max_retries
         self._owner = f"{describe_this_process()} {uuid.uuid4().hex}"
         with warnings.catch_warnings(action="ignore"):  # Optuna calls retries experimental
@@ -205,7 +209,8 @@ class SharedStudy:
                     OWNER: self._owner,
                     ORIGIN: self._origin_digest,
                 }
-                self.optuna_study.enqueue_trial({}, user_attrs=attributes)
+                chosen = dict(self._first.get(slot, {}))
+                self.optuna_study.enqueue_trial(chosen, user_attrs=attributes)
                 continue
             for trial in queued:
                 if (started := self._start(trial.number)) is not None:
@@ -240,7 +245,7 @@ class SharedStudy:
                 was = "" if name == "data" else f" ({_compare(recorded.get(name), value)})"
                 raise InputError(
                     f"the study {self.name!r} was made with another {name}{was}, so the trials "
-                    "can't be compared: begin a new study with --params tuning.study_name=NAME"
+                    f"can't be compared: begin a new study {self._propose(name)}"
                     + self._describe_file()
                 )
         if digests:
@@ -249,6 +254,15 @@ class SharedStudy:
                 f"another run has begun the study {self.name!r} with other data, another search "
                 "space or another protocol: begin a new study with --params tuning.study_name=NAME"
             )
+
+    def _propose(self, changed: str) -> str:
+        """Return how to begin a study that follows this one."""
+        if changed != "data" or "," in self.name:
+            return "with --params tuning.study_name=NAME"
+        names = set(optuna.get_all_study_names(self.storage))
+        new = next(name for n in itertools.count(2) if (name := f"{self.name} {n}") not in names)
+        parameters = f"tuning.study_name={new},tuning.start_from={self.name}"
+        return f"that tries the best trials of this one first: add '{parameters}' to --params"
 
     def _require_direction(self) -> None:
         """Refuse a study that a run has created, and left without trials, for another direction."""
@@ -424,6 +438,48 @@ def _suggest(trial: optuna.Trial, space: dict[str, BaseDistribution]) -> None:
                 trial.suggest_int(name, low, high, step=step, log=log)
             case CategoricalDistribution(choices=choices):
                 trial.suggest_categorical(name, choices)
+
+
+def choose_best_trials(
+    storage: BaseStorage, name: str, space: dict[str, BaseDistribution], limit: int
+) -> list[dict[str, Any]]:
+    """Return the hyperparameters of the best trials of a study, for the first ones of another.
+
+    Args:
+        storage: Storage of the study.
+        name: Name of the study.
+        space: Search space of the other study: trials that lie outside of it are left out, and so
+            are hyperparameters that it does not search.
+        limit: Maximum number of trials.
+
+    Raises:
+        InputError: There is no such study.
+
+    """
+    if name not in optuna.get_all_study_names(storage):
+        raise InputError(f"there is no study {name!r}, which tuning.start_from names")
+    study = optuna.load_study(study_name=name, storage=storage)
+    trials = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    is_ascending = study.direction == StudyDirection.MINIMIZE
+    chosen: list[dict[str, Any]] = []
+    for trial in sorted(trials, key=lambda trial: trial.value or 0, reverse=not is_ascending):
+        params = {key: trial.params[key] for key in space if key in trial.params}
+        is_allowed = all(_allows(space[key], value) for key, value in params.items())
+        if params and is_allowed and params not in chosen:
+            chosen.append(params)
+    return chosen[:limit]
+
+
+def _allows(distribution: BaseDistribution, value: Any) -> bool:
+    match distribution:
+        case FloatDistribution(low=low, high=high):
+            return isinstance(value, int | float) and bool(low <= value <= high)
+        case IntDistribution(low=low, high=high, step=step):
+            is_on_step = isinstance(value, int) and (value - low) % step == 0
+            return is_on_step and bool(low <= value <= high)
+        case CategoricalDistribution(choices=choices):
+            return value in choices
+    return False
 
 
 def has_died(trial: FrozenTrial) -> bool:

@@ -94,7 +94,7 @@ def test_the_pipeline_makes_every_report(
             "run_record@all": MemoryDataset({}),
             "last_label_check": MemoryDataset({}),
             "parameters": MemoryDataset({**base_parameters(), "reviews": reviews}),
-            "params:reviews": MemoryDataset(reviews),
+            "review_settings": MemoryDataset(reviews),
             "params:custom_reviews": MemoryDataset(custom),
             "params:tokenizer": MemoryDataset(tokenizer_parameters),
             "params:report": MemoryDataset(report),

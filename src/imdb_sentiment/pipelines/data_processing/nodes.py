@@ -18,25 +18,30 @@ from imdb_sentiment.errors import InputError, require_column
 from imdb_sentiment.network.language_model import pretrain_lstm
 from imdb_sentiment.parameters import (
     LanguageModelParameters,
+    ReviewsOptions,
     ReviewsParameters,
     SplitParameters,
     TokenizerParameters,
     WordVectorsParameters,
     normalise_label,
 )
+from imdb_sentiment.pipelines.data_processing.find_settings import find_settings, format_settings
 from imdb_sentiment.pipelines.data_processing.row_checks import (
     ACCEPTED,
     ANOTHER_LABEL,
     DUPLICATE,
     REJECTED,
+    UNKNOWN_LABEL,
     check_chunk,
     hash_text,
     select_accepted,
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS, assign_splits
 from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.columns import MAX_LABELS, find_labels
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.scripts import count_letters, measure_scripts
+from imdb_sentiment.text.tables import list_columns, number_rows, to_strings
 from imdb_sentiment.text.tokenizer import TextEncoder, train_tokenizer
 from imdb_sentiment.text.word_vectors import train_word_vectors
 from imdb_sentiment.text.words import get_rule
@@ -47,14 +52,42 @@ EXAMPLES = 3  # rejected rows that messages show
 MAX_UNREADABLE = 0.05  # fraction of reviews without a known token; a warning tells of more
 
 
+def find_columns(
+    raw_reviews: pd.DataFrame | Iterable[pd.DataFrame],
+    reviews: ReviewsOptions,
+    split: SplitParameters,
+) -> ReviewsParameters:
+    """Find out which columns and labels a table has, where conf/ leaves this open.
+
+    Columns are found in the first chunk; all rows are read for the labels, since rows are often
+    sorted by them.
+
+    Args:
+        raw_reviews: A table, whole or in chunks; see `number_rows`.
+        reviews: Names of columns and labels, or `auto`.
+        split: Whether and where the table has its own splits, and groups of rows.
+
+    Returns:
+        The names of columns and labels.
+
+    Raises:
+        InputError: A column is missing, or there is doubt. The message names everything that is
+            wrong, and ends with lines for conf/local/parameters.yml.
+
+    """
+    return find_settings(number_rows(raw_reviews), reviews, split)
+
+
 def check_reviews(
-    raw_reviews: Iterable[pd.DataFrame], reviews: ReviewsParameters, split: SplitParameters
+    raw_reviews: pd.DataFrame | Iterable[pd.DataFrame],
+    reviews: ReviewsParameters,
+    split: SplitParameters,
 ) -> Iterator[pd.DataFrame]:
     """Clean every row and decide whether it can be used.
 
     Args:
-        raw_reviews: Chunks of strings, indexed by row number, with the columns that `reviews` and
-            `split` name, and `_malformed`, which is empty for a well-formed row.
+        raw_reviews: A table with the columns that `reviews` and `split` name, whole or in chunks;
+            see `number_rows`.
         reviews: Names of columns and labels.
         split: Whether and where the CSV has its own splits, and groups of rows.
 
@@ -71,7 +104,7 @@ def check_reviews(
     codes = {normalise_label(label): code for code, label in enumerate(reviews.labels)}
     # Only a hash and a code are kept per text, so that memory hardly grows with the file.
     seen: dict[int, int] = {}
-    return (check_chunk(chunk, reviews, split, codes, seen) for chunk in raw_reviews)
+    return (check_chunk(chunk, reviews, split, codes, seen) for chunk in number_rows(raw_reviews))
 
 
 def audit_reviews(
@@ -93,6 +126,7 @@ def audit_reviews(
     labels = Counter(dict.fromkeys(reviews.labels, 0))
     splits: Counter[str] = Counter()
     examples: list[str] = []
+    unknown_labels: Counter[str] = Counter()
     conflicts = 0
     words: Counter[int] = Counter()
     letters: Counter[str] = Counter()
@@ -106,6 +140,8 @@ def audit_reviews(
         letters += count_letters(accepted["text"])
         rejected = chunk[chunk["status"] == REJECTED]
         reasons.update(reason.split(":")[0] for reason in rejected["reason"])
+        is_unknown = rejected["reason"].str.startswith(UNKNOWN_LABEL)
+        unknown_labels.update(rejected.loc[is_unknown, "sentiment"].str.strip())
         for row, reason in zip(rejected["row"], rejected["reason"], strict=True):
             if len(examples) < EXAMPLES:
                 examples.append(f"row {row}: {reason[:80]}")
@@ -119,6 +155,7 @@ def audit_reviews(
         "duplicates_with_another_label": conflicts,
         "rejected_by_reason": dict(reasons.most_common()),
         "rejected_examples": examples,
+        "unknown_labels": dict(unknown_labels.most_common(MAX_LABELS)),
         "accepted_by_label": dict(labels),
         "accepted_by_own_split": {name: splits[name] for name in SPLITS if splits[name]},
         "words_per_review": _describe_counts(words),
@@ -210,7 +247,8 @@ def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
             f"{reviews.file}: {rejected:,} of {rows:,} rows can't be used ({reasons}), more than "
             f"reviews.max_rejected_fraction = {reviews.max_rejected_fraction:g} allows. First: "
             f"{'; '.join(audit['rejected_examples'])}. All are in rejected_reviews.csv: fix them, "
-            f"set reviews.labels (now {', '.join(reviews.labels)}), or allow more"
+            f"set reviews.labels (now {', '.join(reviews.labels)}), or allow more",
+            _propose_labels(audit, reviews) if audit["unknown_labels"] else "",
         )
     scarce = {label: n for label, n in audit["accepted_by_label"].items() if n < len(SPLITS)}
     if scarce:
@@ -220,6 +258,12 @@ def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
             f"{len(SPLITS)} are needed, one for each of {', '.join(SPLITS)}: add reviews, or take "
             "it out of reviews.labels"
         )
+
+
+def _propose_labels(audit: dict[str, Any], reviews: ReviewsParameters) -> str:
+    """Return lines for conf/local/parameters.yml with the labels that the table has."""
+    found = find_labels({**audit["accepted_by_label"], **audit["unknown_labels"]})
+    return format_settings([reviews.text_column], [reviews.label_column], found)
 
 
 def _require_every_label(
@@ -255,7 +299,7 @@ def fit_tokenizer(
 
 
 def clean_unlabelled_reviews(
-    unlabelled_reviews: Iterable[pd.DataFrame],
+    unlabelled_reviews: pd.DataFrame | Iterable[pd.DataFrame],
     clean_reviews: Iterable[pd.DataFrame],
     reviews: ReviewsParameters,
 ) -> Iterator[pd.DataFrame]:
@@ -265,7 +309,7 @@ def clean_unlabelled_reviews(
     known.
 
     Args:
-        unlabelled_reviews: Chunks of strings with the text column and `_malformed`; possibly none.
+        unlabelled_reviews: A table with the text column, whole or in chunks; possibly no chunk.
         clean_reviews: From `split_reviews`.
         reviews: Name of the text column.
 
@@ -279,13 +323,14 @@ def clean_unlabelled_reviews(
     seen: set[int] = set()
 
     def select_new(chunk: pd.DataFrame) -> pd.DataFrame:
-        names = chunk.columns.drop("_malformed")
+        names = list_columns(chunk)
         require_column(reviews.text_column, names, "unlabelled_file", "reviews.text_column")
         if not seen:  # read only now: without unlabelled reviews, there is no need
             seen.update(hash_text(text) for labelled in clean_reviews for text in labelled["text"])
-        cleaned = chunk.loc[chunk["_malformed"] == "", reviews.text_column].map(clean_text)
+        texts = [clean_text(text) for text in to_strings(chunk[reviews.text_column])]
+        cleaned = pd.Series(texts, chunk.index, dtype="str")
         is_new = []
-        for text in cleaned:
+        for text in texts:
             key = hash_text(text)
             is_new.append(bool(text) and key not in seen)
             seen.add(key)
@@ -293,7 +338,7 @@ def clean_unlabelled_reviews(
         logger.info("%d of %d unlabelled reviews are new", len(new), len(chunk))
         return pd.DataFrame({"row": new.index.to_numpy(np.int64), "text": new.to_numpy("str")})
 
-    return map(select_new, unlabelled_reviews)
+    return map(select_new, number_rows(unlabelled_reviews))
 
 
 def fit_word_vectors(

@@ -7,6 +7,7 @@ from imdb_sentiment.pipelines.data_processing.nodes import (
     check_reviews,
     clean_unlabelled_reviews,
     encode_reviews,
+    find_columns,
     fit_tokenizer,
     fit_word_vectors,
     pretrain_network,
@@ -19,20 +20,26 @@ def create_pipeline(**kwargs: object) -> Pipeline:
     return Pipeline(
         [
             Node(
-                func=check_reviews,
+                func=find_columns,
                 inputs=["raw_reviews", "params:reviews", "params:split"],
+                outputs="review_settings",
+                name="find_columns",
+            ),
+            Node(
+                func=check_reviews,
+                inputs=["raw_reviews", "review_settings", "params:split"],
                 outputs="checked_reviews",
                 name="check_reviews",
             ),
             Node(
                 func=audit_reviews,
-                inputs=["checked_reviews", "params:reviews"],
+                inputs=["checked_reviews", "review_settings"],
                 outputs=["audit", "rejected_reviews"],
                 name="audit_reviews",
             ),
             Node(
                 func=split_reviews,
-                inputs=["checked_reviews", "audit", "params:reviews", "params:split"],
+                inputs=["checked_reviews", "audit", "review_settings", "params:split"],
                 outputs="clean_reviews",
                 name="split_reviews",
             ),
@@ -44,7 +51,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 func=clean_unlabelled_reviews,
-                inputs=["unlabelled_reviews", "clean_reviews", "params:reviews"],
+                inputs=["unlabelled_reviews", "clean_reviews", "review_settings"],
                 outputs="clean_unlabelled_reviews",
                 name="clean_unlabelled_reviews",
             ),
@@ -61,7 +68,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 func=encode_reviews,
-                inputs=["clean_reviews", "tokenizer", "params:reviews", "params:tokenizer"],
+                inputs=["clean_reviews", "tokenizer", "review_settings", "params:tokenizer"],
                 outputs=["train", "validation", "test"],
                 name="encode_reviews",
             ),

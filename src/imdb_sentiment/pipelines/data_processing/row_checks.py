@@ -7,14 +7,21 @@ import numpy as np
 import pandas as pd
 
 from imdb_sentiment.errors import require_column
-from imdb_sentiment.parameters import ReviewsParameters, SplitParameters, normalise_label
+from imdb_sentiment.parameters import (
+    ReviewsOptions,
+    ReviewsParameters,
+    SplitParameters,
+    normalise_label,
+)
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.tables import MALFORMED, list_columns, to_strings
 from imdb_sentiment.text.words import get_rule
 
 ACCEPTED, REJECTED, DUPLICATE = "accepted", "rejected", "duplicate"  # the status of a row
 # The reason of a duplicate.
 SAME_LABEL, ANOTHER_LABEL = "same text and label", "same text under another label"
+UNKNOWN_LABEL = "unknown label"
 NO_SPLIT = "none"  # the split of a row, if the CSV has no splits of its own
 NO_GROUP = ""  # the group of a row, if the CSV has no groups
 
@@ -29,7 +36,7 @@ def check_chunk(
     """Clean and check the rows of one chunk, as `check_reviews` does with each.
 
     Args:
-        chunk: Chunk of strings, as in `raw_reviews`.
+        chunk: Chunk from `number_rows`.
         reviews: Names of columns and labels.
         split: Whether and where the CSV has its own splits, and groups of rows.
         codes: Code of each label, by the normalised label.
@@ -38,17 +45,17 @@ def check_chunk(
 
     """
     _require_columns(chunk, reviews, split)
-    labels = chunk[reviews.label_column].tolist()
+    labels = to_strings(chunk[reviews.label_column])
     split_names = [NO_SPLIT] * len(chunk)
     if split.method == "column":
-        split_names = [normalise_label(name) for name in chunk[split.column]]
+        split_names = [normalise_label(name) for name in to_strings(chunk[split.column])]
     groups = [NO_GROUP] * len(chunk)
     if split.group_column:
-        groups = chunk[split.group_column].str.strip().tolist()
+        groups = [group.strip() for group in to_strings(chunk[split.group_column])]
     checked = pd.DataFrame(
         {
             "row": chunk.index.to_numpy(np.int64),
-            "text": [clean_text(text) for text in chunk[reviews.text_column]],
+            "text": [clean_text(text) for text in to_strings(chunk[reviews.text_column])],
             "sentiment": labels,
             "code": np.array([codes.get(normalise_label(label), -1) for label in labels], np.int64),
             "split": split_names,
@@ -57,7 +64,7 @@ def check_chunk(
     )
     statuses, reasons = [], []
     row: Any
-    for row, malformed in zip(checked.itertuples(index=False), chunk["_malformed"], strict=True):
+    for row, malformed in zip(checked.itertuples(index=False), chunk[MALFORMED], strict=True):
         status, reason = ACCEPTED, ""
         if problem := _find_problem(row, malformed, split):
             status, reason = REJECTED, problem
@@ -78,6 +85,12 @@ def check_chunk(
 def _require_columns(
     chunk: pd.DataFrame, reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
+    for parameter, column in list_required_columns(reviews, split).items():
+        require_column(column, list_columns(chunk), reviews.file, parameter)
+
+
+def list_required_columns(reviews: ReviewsOptions, split: SplitParameters) -> dict[str, str]:
+    """Return the names of the columns that are read, by the parameter that names each."""
     required = {
         "reviews.text_column": reviews.text_column,
         "reviews.label_column": reviews.label_column,
@@ -86,8 +99,7 @@ def _require_columns(
         required["split.column"] = split.column
     if split.group_column:
         required["split.group_column"] = split.group_column
-    for parameter, column in required.items():
-        require_column(column, chunk.columns.drop("_malformed"), reviews.file, parameter)
+    return required
 
 
 def _find_problem(row: Any, malformed: str, split: SplitParameters) -> str:
@@ -98,7 +110,7 @@ def _find_problem(row: Any, malformed: str, split: SplitParameters) -> str:
         f"malformed line: {malformed}": malformed,
         "no text": not row.text,
         "no label": not label,
-        f"unknown label: {label}": row.code < 0,
+        f"{UNKNOWN_LABEL}: {label}": row.code < 0,
         "no split": not row.split,
         f"unknown split: {row.split}": unknown_split,
         "no group": split.group_column and not row.group,

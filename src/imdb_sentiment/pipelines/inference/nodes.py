@@ -7,28 +7,32 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pandas as pd
 
-from imdb_sentiment.errors import require_column
+from imdb_sentiment.errors import InputError, list_names, make_printable, require_column
 from imdb_sentiment.evaluation.predictions import add_predictions, tabulate_predictions
 from imdb_sentiment.evaluation.probabilities import REASON_COLUMN
-from imdb_sentiment.parameters import InferenceParameters
+from imdb_sentiment.parameters import AUTO, InferenceParameters
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.columns import find_text_column
+from imdb_sentiment.text.tables import MALFORMED, list_columns, number_rows, to_strings
 
 logger = logging.getLogger(__name__)
 
+FILE = "the input file"  # for messages
 SECONDS_BETWEEN_REPORTS = 10
 
 
 def score_reviews(
-    onnx_model: bytes, input_reviews: Iterable[pd.DataFrame], inference: InferenceParameters
+    onnx_model: bytes,
+    input_reviews: pd.DataFrame | Iterable[pd.DataFrame],
+    inference: InferenceParameters,
 ) -> Iterator[pd.DataFrame]:
     """Add the model's predictions to each row.
 
     Args:
         onnx_model: The exported model, from the pipeline training.
-        input_reviews: Chunks of strings with a column of texts and `_malformed`, which is empty for
-            a well-formed row.
-        inference: Name of the column of texts.
+        input_reviews: A table with a column of texts, whole or in chunks; see `number_rows`.
+        inference: Name of the column of texts, or `auto`.
 
     Returns:
         Chunks of the same rows in the same order, with all their columns, then
@@ -37,25 +41,51 @@ def score_reviews(
         these names are replaced.
 
     Raises:
-        InputError: The column is missing; raised with the first chunk.
+        InputError: The column is missing, or can't be found without doubt; raised with the first
+            chunk.
 
     """
     predictor = Predictor(onnx_model)
     logger.info("The model is %s", predictor.describe())
-    scored = (_score_chunk(predictor, chunk, inference) for chunk in input_reviews)
-    return _report_progress(scored)
+    return _report_progress(_score_chunks(predictor, number_rows(input_reviews), inference))
 
 
-def _score_chunk(
-    predictor: Predictor, chunk: pd.DataFrame, inference: InferenceParameters
-) -> pd.DataFrame:
-    require_column(
-        inference.text_column,
-        chunk.columns.drop("_malformed"),
-        "the input file",
-        "inference.text_column",
+def _score_chunks(
+    predictor: Predictor, chunks: Iterable[pd.DataFrame], inference: InferenceParameters
+) -> Iterator[pd.DataFrame]:
+    column = ""
+    for chunk in chunks:
+        column = column or _choose_column(chunk, predictor, inference)
+        yield _score_chunk(predictor, chunk, column)
+
+
+def _choose_column(
+    chunk: pd.DataFrame, predictor: Predictor, inference: InferenceParameters
+) -> str:
+    """Return the name of the column of texts."""
+    names = list_columns(chunk)
+    if inference.text_column != AUTO:
+        require_column(inference.text_column, names, FILE, "inference.text_column")
+        return inference.text_column
+    learnt: str | None = predictor.facts.get("text_column")
+    if learnt and learnt in names:
+        return learnt
+    found = find_text_column(chunk)
+    if found.column is None:
+        raise InputError(
+            f"{FILE} has no column {learnt or 'review'!r}, and its texts may be in "
+            f"{' or '.join(map(repr, found.candidates)) or 'any column'}; it has: "
+            f"{list_names(names)}. Name the right one with --params inference.text_column=NAME"
+        )
+    logger.info(
+        "The texts are in the column %r; to change this, --params inference.text_column=NAME",
+        make_printable(found.column),
     )
-    texts = [clean_text(text) for text in chunk[inference.text_column]]
+    return found.column
+
+
+def _score_chunk(predictor: Predictor, chunk: pd.DataFrame, column: str) -> pd.DataFrame:
+    texts = [clean_text(text) for text in to_strings(chunk[column])]
     probabilities = predictor.score_cleaned(texts)
     predictions = tabulate_predictions(
         probabilities, predictor.labels, predictor.label_weights, predictor.min_confidence
@@ -69,12 +99,12 @@ def _score_chunk(
         for is_predicted, is_scored, malformed, text in zip(
             predictions["probability"].notna(),
             ~np.isnan(probabilities[:, 0]),
-            chunk["_malformed"],
+            chunk[MALFORMED],
             texts,
             strict=True,
         )
     ]
-    return add_predictions(chunk.drop(columns="_malformed"), predictions)
+    return add_predictions(chunk.drop(columns=MALFORMED), predictions)
 
 
 def _report_progress(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:

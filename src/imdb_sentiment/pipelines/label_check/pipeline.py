@@ -17,7 +17,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 func=score_held_out,
                 inputs={
                     "clean_reviews": "clean_reviews",
-                    "reviews": "params:reviews",
+                    "reviews": "review_settings",
                     "split": "params:split",
                     "label_check": "params:label_check",
                     "training": "params:training",
@@ -27,7 +27,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 func=find_doubtful_labels,
-                inputs=["clean_reviews", "label_check_logits", "params:reviews"],
+                inputs=["clean_reviews", "label_check_logits", "review_settings"],
                 outputs=["doubtful_labels", "label_check"],
                 name="find_doubtful_labels",
             ),
@@ -36,7 +36,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 inputs={
                     "clean_unlabelled_reviews": "clean_unlabelled_reviews",
                     "clean_reviews": "clean_reviews",
-                    "reviews": "params:reviews",
+                    "reviews": "review_settings",
                     "label_check": "params:label_check",
                     "training": "params:training",
                 },

@@ -29,14 +29,14 @@ _FIGURES: dict[Callable[..., Any], list[str]] = {
     trials.plot_parallel_coordinates: ["study"],
     trials.plot_trial_times: ["study"],
     learning_curves.plot_learning_curves: ["history", "study", "best_hyperparameters"],
-    predictions.plot_confusion_matrix: ["test_predictions", "params:reviews"],
-    curves.plot_roc_curves: [*_BOTH, "params:reviews"],
-    curves.plot_precision_recall_curves: [*_BOTH, "params:reviews"],
-    curves.plot_thresholds: ["test_predictions", "params:reviews"],
+    predictions.plot_confusion_matrix: ["test_predictions", "review_settings"],
+    curves.plot_roc_curves: [*_BOTH, "review_settings"],
+    curves.plot_precision_recall_curves: [*_BOTH, "review_settings"],
+    curves.plot_thresholds: ["test_predictions", "review_settings"],
     predictions.plot_reliability: [
         "test_predictions",
         "calibration",
-        "params:reviews",
+        "review_settings",
         "params:report",
     ],
     predictions.plot_accuracy_by_length: [*_BOTH, "tokenizer", "data_description", "params:report"],
@@ -94,7 +94,7 @@ def _score() -> list[Node]:
         ),
         _node(
             scoring.score_baseline,
-            ["baseline", "clean_reviews", "params:reviews"],
+            ["baseline", "clean_reviews", "review_settings"],
             "baseline_predictions",
         ),
         _node(scoring.score_custom_reviews, ["onnx_model", *_CUSTOM], "custom_predictions"),
@@ -108,7 +108,7 @@ def _score() -> list[Node]:
                 "calibration": "calibration",
                 "decision": "decision",
                 "export_check": "export_check",
-                "reviews": "params:reviews",
+                "reviews": "review_settings",
                 "tuning": "params:tuning",
                 "report": "params:report",
             },
@@ -118,7 +118,7 @@ def _score() -> list[Node]:
 
 
 def _collect_facts() -> list[Node]:
-    parameters = ["params:reviews", "params:tokenizer", "params:report"]
+    parameters = ["review_settings", "params:tokenizer", "params:report"]
     return [
         _node(facts.describe_data, ["clean_reviews", "tokenizer", *parameters], "data_description"),
         _node(
@@ -137,7 +137,7 @@ def _collect_facts() -> list[Node]:
                 "custom_predictions": "custom_predictions",
                 "run_facts": "run_facts",
                 "parameters": "parameters",
-                "reviews": "params:reviews",
+                "reviews": "review_settings",
             },
             "facts",
         ),

@@ -458,7 +458,7 @@ def export_model(
         custom_reviews: The first ten are stored in the file, for people to try the model with.
         run_facts: Time of the run.
         lineage: File, digest and time of what the model was made from, by the name of the dataset.
-        reviews: Name of the CSV that the model has learnt from.
+        reviews: Names of the table that the model has learnt from, and of its text column.
         split: How the CSV was split.
         training: Says whether the models have learnt from the validation reviews.
         custom: Name of the column with their text.
@@ -484,6 +484,7 @@ def export_model(
         facts={
             "made": run_facts["time"],
             "reviews_file": PurePath(reviews.file).name,
+            "text_column": reviews.text_column,
             "split": split.model_dump_json(),
             "training": training.model_dump_json(),
             "calibration": json.dumps(calibration),

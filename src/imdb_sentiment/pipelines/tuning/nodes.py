@@ -2,6 +2,8 @@
 
 import base64
 import logging
+import math
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -44,6 +46,7 @@ from imdb_sentiment.pipelines.tuning.protocol import (
 from imdb_sentiment.search import (
     RETRIED_TRIAL,
     SharedStudy,
+    choose_best_trials,
     explain_failure,
     format_values,
     has_died,
@@ -133,9 +136,10 @@ def tune_hyperparameters(
 
     Raises:
         InputError: The study of that name was made with other data, another search space or another
-            protocol; a hyperparameter requires word vectors or held-out rows that are missing, or
-            is another than that of the pretrained LSTM; the metric or the weights do not fit the
-            labels; no trial has completed; Dask is needed but missing.
+            protocol; there is no study to start from; a hyperparameter requires word vectors or
+            held-out rows that are missing, or is another than that of the pretrained LSTM; the
+            metric or the weights do not fit the labels; no trial has completed; Dask is needed but
+            missing.
 
     """
     learnt, _ = held_out_sets[0]
@@ -397,19 +401,34 @@ def _open_study(
     tuning: TuningParameters,
     metric: Metric,
 ) -> SharedStudy:
+    space = {name: searched.to_optuna() for name, searched in tuning.search_space.items()}
+    first: list[dict[str, Any]] = []
+    seed = tuning.seed
+    if tuning.start_from is not None:
+        # With the seeds of the earlier study, the sampler would begin with its suggestions again.
+        seed += zlib.crc32(tuning.start_from.encode()) % 1_000_000
+        half = math.ceil(tuning.n_trials / 2)
+        first = choose_best_trials(storage, tuning.start_from, space, half)
+        logger.info(
+            "The first trials have the hyperparameters of the %d best of %r that lie in the search "
+            "space",
+            len(first),
+            tuning.start_from,
+        )
     return SharedStudy(
         storage,
         tuning.study_name,
-        {name: searched.to_optuna() for name, searched in tuning.search_space.items()},
+        space,
         origin=origin,
         n_trials=tuning.n_trials,
         max_retries=tuning.max_retries,
         make_sampler=lambda slot: make_sampler(
             **tuning.sampler.model_dump(),
-            seed=tuning.seed + slot,
+            seed=seed + slot,
             is_parallel=tuning.is_parallel,
         ),
         pruner=make_pruner(**tuning.pruner.model_dump()),
+        first=first,
         direction="minimize" if metric.is_loss else "maximize",
     )
 

@@ -176,7 +176,7 @@ def collect_facts(
             for label in choose_positive_labels(reviews.labels)
         },
         "run": run_facts,
-        "parameters": to_jsonable_python(parameters),
+        "parameters": to_jsonable_python({**parameters, "reviews": reviews}),
     }
 
 

@@ -1,4 +1,4 @@
-"""Datasets that are one file on this machine: models, a tokenizer, streams, settings."""
+"""Datasets that are one file: models, a tokenizer, streams, settings."""
 
 import json
 import pickle
@@ -12,17 +12,12 @@ from kedro_datasets._typing import JSONPreview, TablePreview
 from pydantic import BaseModel, ValidationError
 from tokenizers import Tokenizer
 
-from imdb_sentiment.datasets.base import (
-    LoadOnlyDataset,
-    LocalFileDataset,
-    Stream,
-    require_local,
-)
+from imdb_sentiment.datasets.base import FileDataset, LoadOnlyDataset, Stream, require_local
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 
 
-class KerasModelDataset(LocalFileDataset):
+class KerasModelDataset(FileDataset):
     """A `keras.Model` in Keras's own format. The name of the file ends with `.keras`."""
 
     def load(self) -> Any:
@@ -31,33 +26,37 @@ class KerasModelDataset(LocalFileDataset):
             import keras
 
             import imdb_sentiment.network.layers  # noqa: F401  (registers the layers by name)
-        return keras.models.load_model(self._filepath)
+        with self._reading() as path:
+            return keras.models.load_model(path)
 
     def _write(self, path: Path, data: Any) -> None:
         data.save(path)
 
 
-class OnnxModelDataset(LocalFileDataset):
+class OnnxModelDataset(FileDataset):
     """A serialised ONNX model, as bytes, for `imdb_sentiment.serving.Predictor`."""
 
     def load(self) -> bytes:
         """Read the model."""
-        return self._filepath.read_bytes()
+        with self._reading() as path:
+            return path.read_bytes()
 
     def _write(self, path: Path, data: bytes) -> None:
         path.write_bytes(data)
 
 
-class TokenizerDataset(LocalFileDataset):
+class TokenizerDataset(FileDataset):
     """A `tokenizers.Tokenizer` in its own JSON format, which is safe to load from any source."""
 
     def load(self) -> Tokenizer:
         """Read the tokenizer."""
-        return Tokenizer.from_file(str(self._filepath))
+        with self._reading() as path:
+            return Tokenizer.from_file(str(path))
 
     def preview(self) -> JSONPreview:
         """Return the tokenizer without its vocabulary, which is too long to look at."""
-        content = json.loads(self._filepath.read_text(encoding="utf-8"))
+        with self._reading() as path:
+            content = json.loads(path.read_text(encoding="utf-8"))
         content["model"]["vocab"] = f"{len(content['model']['vocab'])} entries"
         return JSONPreview(json.dumps(content))
 
@@ -66,7 +65,7 @@ class TokenizerDataset(LocalFileDataset):
         path.write_text(data.to_str(pretty=True), encoding="utf-8")
 
 
-class PickleStreamDataset(LocalFileDataset):
+class PickleStreamDataset(FileDataset):
     """An iterable with one pickle per chunk, of which one at a time is in memory.
 
     A stream that raises while it is saved leaves the previous file as it was.
@@ -80,7 +79,7 @@ class PickleStreamDataset(LocalFileDataset):
 
         """
         if not self._exists():
-            raise FileNotFoundError(f"{self._filepath} does not exist")
+            raise FileNotFoundError(f"{self._name(self._filepath)} does not exist")
         return Stream(self._chunks)
 
     def preview(self, nrows: int = 5) -> TablePreview:
@@ -89,7 +88,7 @@ class PickleStreamDataset(LocalFileDataset):
         return TablePreview(first.head(nrows).to_dict(orient="split"))
 
     def _chunks(self) -> Iterator[Any]:
-        with self._filepath.open("rb") as file:
+        with self._reading() as path, path.open("rb") as file:
             while file.peek(1):
                 yield pickle.load(file)
 
@@ -123,21 +122,19 @@ class OptionalJSONDataset(LoadOnlyDataset[dict[str, Any]]):
         return {"filepath": str(self._filepath)}
 
 
-class TypedJSONDataset(LocalFileDataset):
+class TypedJSONDataset(FileDataset):
     """An instance of a pydantic model as JSON, validated when it is loaded.
 
     Args:
-        filepath: Local path of the file.
+        filepath: Path or URL of the file.
         model: Full name of the model's class, as in `package.module.Class`.
         made_by: Name of the pipeline that saves the file, for the error message.
-        metadata: Metadata for plugins; ignored by Kedro.
+        options: Further arguments of every dataset that is a file.
 
     """
 
-    def __init__(
-        self, *, filepath: str, model: str, made_by: str, metadata: dict[str, Any] | None = None
-    ) -> None:
-        super().__init__(filepath=filepath, metadata=metadata)
+    def __init__(self, *, filepath: str, model: str, made_by: str, **options: Any) -> None:
+        super().__init__(filepath=filepath, **options)
         self._model: type[BaseModel] = pkgutil.resolve_name(model)
         self._made_by = made_by
 
@@ -150,19 +147,21 @@ class TypedJSONDataset(LocalFileDataset):
 
         """
         try:
-            return self._model.model_validate_json(self._filepath.read_bytes())
+            with self._reading() as path:
+                return self._model.model_validate_json(path.read_bytes())
         except ValidationError as error:
             problems = "; ".join(
                 ": ".join([*map(str, problem["loc"]), problem["msg"]]) for problem in error.errors()
             )
             raise InputError(
-                f"{self._filepath} has no valid {self._model.__name__} ({problems}): make it again "
-                f"with kedro run --pipelines {self._made_by}"
+                f"{self._name(self._filepath)} has no valid {self._model.__name__} ({problems}): "
+                f"make it again with kedro run --pipelines {self._made_by}"
             ) from error
 
     def preview(self) -> JSONPreview:
         """Return the content of the file, for Kedro-Viz."""
-        return JSONPreview(self._filepath.read_text(encoding="utf-8"))
+        with self._reading() as path:
+            return JSONPreview(path.read_text(encoding="utf-8"))
 
     def _write(self, path: Path, data: BaseModel) -> None:
         path.write_text(json.dumps(data.model_dump(mode="json"), indent=2), encoding="utf-8")

@@ -1,0 +1,163 @@
+"""Tables made by people, in the format that their name tells, as streams of data frames."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+import pandas as pd
+from fsspec.core import has_magic
+from kedro.io.core import Version
+from kedro_datasets._typing import TablePreview
+
+from imdb_sentiment.datasets.base import FileDataset, Stream
+from imdb_sentiment.datasets.table_formats import (
+    JSON_LINES,
+    FileToRead,
+    find_compression,
+    find_format,
+    read_table,
+    write_table,
+)
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.text.tables import MALFORMED
+
+logger = logging.getLogger(__name__)
+
+WEB = ("http", "https")
+
+
+class TableDataset(FileDataset):
+    """A table of any length made by people, as a stream of data frames.
+
+    The name of the file tells its format: `.jsonl` or `.ndjson` for JSON Lines, `.json` for an
+    array of objects or JSON Lines, `.parquet`, `.tsv`; anything else is a CSV. After it, `.gz`,
+    `.bz2`, `.xz`, `.zip` or `.zst` tells a compression. A folder, or a pattern such as
+    `reviews/*.csv`, stands for all its files in the order of their names.
+
+    The stream can be iterated more than once. Each frame is indexed by the number of the row,
+    counted from 1 after the header (in JSON Lines, by the number of the line; over several files,
+    rows are counted on). A row that can't be read stays in its place and is empty except for the
+    column `_malformed`, which says what is wrong with it; in all other rows that column is empty.
+    Cells of a CSV are strings; those of other formats keep their types.
+
+    An iterable of data frames is saved; the first one names the columns.
+
+    Args:
+        filepath: Path or URL of the file; None for an empty stream.
+        load_args: `chunksize`, the number of rows per frame; `encoding`; for a CSV also `sep`, the
+            delimiter, or `auto` to recognise it, and other arguments of `pandas.read_csv`.
+        save_args: Arguments of `pandas.DataFrame.to_csv`, if the file is a CSV.
+        credentials: Options of the file system that the file lies in.
+        fs_args: Further options of the file system.
+        version: Version to load and to save; Kedro makes it from `versioned: true`.
+        metadata: Metadata for plugins; ignored by Kedro.
+
+    Loading or iterating raises:
+        InputError: The file is missing or empty, in another format or encoding than it should be,
+            incomplete, or has two columns of the same name, or one named `_malformed`.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str | None,
+        load_args: dict[str, Any] | None = None,
+        save_args: dict[str, Any] | None = None,
+        credentials: dict[str, Any] | None = None,
+        fs_args: dict[str, Any] | None = None,
+        version: Version | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            filepath=filepath or "",
+            credentials=credentials,
+            fs_args=fs_args,
+            version=version,
+            metadata=metadata,
+        )
+        self._is_named = filepath is not None
+        self._load_args = load_args or {}
+        self._save_args = save_args or {}
+
+    def load(self) -> Stream[pd.DataFrame]:
+        """Return the stream of chunks."""
+        if not self._is_named:
+            return Stream(lambda: iter(()))
+        files = self._list_files()
+        if not files:
+            raise InputError(
+                f"{self._name(self._get_load_path())} does not exist: put the file there, or name "
+                "another one that is in data/01_raw, its full path, or its URL"
+            )
+        return Stream(lambda: self._read(files))
+
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """Return the first rows, for Kedro-Viz."""
+        chunk = next(iter(self.load()), pd.DataFrame({MALFORMED: []}))
+        return TablePreview(chunk.drop(columns=MALFORMED).head(nrows).to_dict(orient="split"))
+
+    def _list_files(self) -> list[str]:
+        """Return the paths of the files: one, or several of a folder or a pattern."""
+        filesystem, path = self._filesystem, str(self._get_load_path())
+        if self._protocol in WEB:
+            return [self._name(path)]
+        with self._explaining(path):
+            if filesystem.isfile(path):
+                return [path]
+            is_folder = filesystem.isdir(path)
+            if not is_folder and not has_magic(path):
+                return []
+            found = filesystem.find(path) if is_folder else filesystem.glob(path)
+        return sorted(path for path in map(str, found) if _is_table(path, filesystem))
+
+    def _read(self, files: list[str]) -> Iterator[pd.DataFrame]:
+        rows_before = 0
+        columns: list[str] = []
+        for path in files:
+            name, last_row = self._name(path), 0
+            file = FileToRead(name, self._opener(path))
+            with self._explaining(path):
+                for chunk in read_table(file, self._load_args):
+                    columns = columns or list(chunk.columns)
+                    if find_format(name) != JSON_LINES:
+                        _require_columns(chunk, columns, name, self._name(files[0]))
+                    last_row = max([last_row, *chunk.index[-1:]])
+                    yield chunk.set_axis(chunk.index + rows_before)
+            if len(files) > 1:
+                logger.info("Rows %d to %d: %s", rows_before + 1, rows_before + last_row, name)
+            rows_before += last_row
+
+    def _opener(self, path: str) -> Callable[[], Any]:
+        filesystem = self._filesystem
+        compression = find_compression(path)
+        return lambda: fsspec.core.OpenFile(filesystem, path, "rb", compression=compression)
+
+    def _write(self, path: Path, data: Iterable[pd.DataFrame]) -> None:
+        write_table(data, path, self._name(self._filepath), self._save_args)
+
+    def _exists(self) -> bool:
+        return not self._is_named or bool(self._list_files())
+
+    def _describe(self) -> dict[str, Any]:
+        return super()._describe() if self._is_named else {"filepath": ""}
+
+
+def _is_table(path: str, filesystem: fsspec.AbstractFileSystem) -> bool:
+    """Return whether a path is a file, neither hidden nor of another program, like _SUCCESS."""
+    return not PurePosixPath(path).name.startswith((".", "_")) and bool(filesystem.isfile(path))
+
+
+def _require_columns(chunk: pd.DataFrame, columns: list[str], name: str, first: str) -> None:
+    """Raise `InputError` if a file has other columns than the first one."""
+    found = set(map(str, chunk.columns))
+    missing, further = sorted(set(columns) - found), sorted(found - set(columns))
+    if missing or further:
+        raise InputError(
+            f"{name} has other columns than {first}"
+            + (f"; it lacks {', '.join(missing)}" if missing else "")
+            + (f"; only it has {', '.join(further)}" if further else "")
+            + ": give all files the same header, or take this one out of the folder"
+        )

@@ -1,0 +1,492 @@
+"""The formats of tables: CSV, JSON Lines, JSON and Parquet, read and written in chunks.
+
+Each reader yields data frames whose index counts the rows of the file from 1, with a column
+`_malformed`. It says what is wrong with a row that can't be read, which is otherwise empty.
+"""
+
+import codecs
+import csv
+import io
+import itertools
+import json
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import fsspec
+import pandas as pd
+from charset_normalizer import from_bytes
+from fsspec.compression import compr
+from pandas.errors import EmptyDataError, ParserError, ParserWarning
+
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.text.tables import CHUNK, MALFORMED, to_strings
+
+CSV, JSON_LINES, PARQUET = "CSV", "JSON Lines", "Parquet"
+FORMATS = {
+    ".json": JSON_LINES,
+    ".jsonl": JSON_LINES,
+    ".ndjson": JSON_LINES,
+    ".parquet": PARQUET,
+    ".pq": PARQUET,
+}
+# Formats that can't be read in chunks.
+OTHERS = {".xls": "Excel", ".xlsx": "Excel", ".ods": "OpenDocument", ".feather": "Feather"}
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip", ".zst": "zstd"}
+TABS = (".tsv", ".tab")
+AUTO = "auto"
+DELIMITERS = ",;\t|"
+WESTERN = "cp1252"
+# Encodings of one byte per character that are recognised by their letters; others are guesses.
+DISTINCT = {"cp1251", "cp1253", "cp1255", "cp1256"}
+SAMPLE = 1 << 16  # characters or bytes at the beginning of a file that are looked at
+RECORDS = 100  # of them, at most
+MOST, FEW = 0.9, 0.5  # share of records that have as many fields as the header
+# How the files of other formats begin, and what their names end with.
+MAGIC = {
+    b"PAR1": ".parquet",
+    b"PK\x03\x04": ".zip or .xlsx",
+    b"\x1f\x8b": ".gz",
+    b"\x28\xb5\x2f\xfd": ".zst",
+}
+
+_SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
+
+# The header is read as a record: pandas then compares the number of fields of every other record
+# with the header's, the first record's too, and never takes a surplus field for an index.
+LOAD_ARGS: dict[str, Any] = {
+    "chunksize": CHUNK,
+    "dtype": str,
+    "encoding": "utf-8",
+    "header": None,
+    "index_col": False,
+    "na_filter": False,
+    "on_bad_lines": "warn",
+    "sep": AUTO,
+    "skip_blank_lines": False,
+}
+# All text is quoted: the csv module leaves a lone carriage return unquoted, and readers end a row
+# at it.
+SAVE_ARGS: dict[str, Any] = {"index": False, "quoting": csv.QUOTE_NONNUMERIC}
+
+
+@dataclass(frozen=True)
+class FileToRead:
+    """A file on any machine.
+
+    Attributes:
+        name: Its path or URL, for messages; its suffixes tell the format.
+        open: Function that opens the file as a context manager of a binary file, decompressed.
+
+    """
+
+    name: str
+    open: Callable[[], Any]
+
+
+def find_compression(name: str) -> str | None:
+    """Return fsspec's name of the compression that a file's name tells, or None."""
+    return COMPRESSIONS.get(_parse(name).suffix.lower())
+
+
+def find_format(name: str) -> str:
+    """Return the format that a file's name tells.
+
+    Raises:
+        InputError: It can't be read or written in chunks.
+
+    """
+    suffix = _find_suffix(name)
+    if suffix in OTHERS:
+        raise InputError(
+            f"{name}: {OTHERS[suffix]} can't be used as it is: save the table as CSV UTF-8, or "
+            "name a dataset of kedro-datasets in conf/local/catalog.yml (docs/data.md)"
+        )
+    return FORMATS.get(suffix, CSV)
+
+
+def _find_suffix(name: str) -> str:
+    path = _parse(name)
+    return (path.with_suffix("") if find_compression(name) else path).suffix.lower()
+
+
+def _parse(name: str) -> PurePosixPath:
+    """Return a path, or that of a URL without its query."""
+    return PurePosixPath(name.partition("?")[0] if "://" in name else name)
+
+
+def read_table(file: FileToRead, load_args: dict[str, Any]) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a file, in the format that its name tells.
+
+    Args:
+        file: The file.
+        load_args: As of `imdb_sentiment.datasets.TableDataset`.
+
+    """
+    options = LOAD_ARGS | load_args
+    _require_compression(file.name)
+    try:
+        codecs.lookup(options["encoding"])
+    except LookupError as error:
+        raise InputError(f"{error}: name an encoding that Python knows") from None
+    readers = {CSV: _read_csv, JSON_LINES: _read_json, PARQUET: _read_parquet}
+    chunks = readers[find_format(file.name)](file, options)
+    try:
+        for chunk in chunks:
+            if repeated := chunk.columns[chunk.columns.duplicated()].tolist():
+                raise InputError(f"{file.name}: two columns have the same name: {repeated[0]}")
+            yield chunk
+    except InputError:
+        raise
+    except Exception as error:  # each library has its own
+        if not find_compression(file.name):
+            raise
+        raise InputError(f"{file.name} is damaged or not complete ({error})") from error
+
+
+def _require_compression(name: str) -> None:
+    compression = find_compression(name)
+    if compression and compression not in compr:
+        raise InputError(
+            f"{name}: the compression {compression} needs another package: "
+            'pip install -e ".[tables]"'
+        )
+
+
+def _read_csv(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFrame]:
+    header: list[str] | None = None
+    next_row = 0  # the header is record 0
+    encoding, delimiter = _recognise(file, options)
+    try:
+        with (
+            file.open() as source,
+            pd.read_csv(source, **options | {"encoding": encoding, "sep": delimiter}) as reader,
+        ):
+            while True:
+                records, problems = _next_records(reader)
+                if records.empty and not problems:
+                    return
+                if header is None:
+                    header = _check_header(records.iloc[0], file.name)
+                chunk = _number_records(records, problems, header, next_row)
+                next_row += len(chunk)
+                yield chunk.drop(index=0, errors="ignore")
+    except EmptyDataError:
+        raise InputError(f"{file.name} is empty: it must begin with a header") from None
+    except UnicodeError as error:
+        raise _explain_encoding(file, encoding, error, max(next_row - 1, 0)) from None
+    except ParserError as error:
+        opened = re.search(r"EOF inside string starting at row (\d+)", str(error))
+        why = f"a quotation mark opened in row {opened[1]} is never closed" if opened else error
+        raise InputError(f"{file.name} is not a complete CSV: {why}") from None
+
+
+def _recognise(file: FileToRead, options: dict[str, Any]) -> tuple[str, str]:
+    """Return the encoding and the delimiter of a CSV, from its beginning and the options."""
+    with file.open() as source:
+        sample = source.read(SAMPLE)
+    _require_text(sample, file.name)
+    encoding = _find_encoding(sample, options["encoding"])
+    delimiter = {r"\t": "\t", "tab": "\t"}.get(options["sep"], options["sep"])
+    if delimiter != AUTO:
+        return encoding, delimiter
+    if _find_suffix(file.name) in TABS:
+        return encoding, "\t"
+    text = sample.decode(encoding, errors="replace")
+    if text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
+        raise InputError(f"{file.name} is not a CSV but JSON Lines: name it .jsonl")
+    return encoding, recognise_delimiter(text, is_complete=len(sample) < SAMPLE)
+
+
+def _require_text(sample: bytes, name: str) -> None:
+    for magic, suffix in MAGIC.items():
+        if sample.startswith(magic):
+            raise InputError(f"{name} is not text: a file that begins like this is named {suffix}")
+
+
+def _find_encoding(sample: bytes, encoding: str) -> str:
+    """Return the encoding of which a file has the byte order mark, or else the one named."""
+    is_utf16 = sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+    if is_utf8 and is_utf16:
+        return "utf-16"
+    return "utf-8-sig" if is_utf8 and sample.startswith(codecs.BOM_UTF8) else encoding
+
+
+def recognise_delimiter(sample: str, *, is_complete: bool = True) -> str:
+    r"""Return the delimiter of a CSV: a comma, unless another one clearly fits better.
+
+    Args:
+        sample: The beginning of the CSV.
+        is_complete: Whether it ends with the last record, so that this is no part of one.
+
+    Returns:
+        One of `,`, `;`, `|` and a tab. Another than the comma divides the header, and nearly all
+        records into as many fields, while the comma does not.
+
+    Example:
+        >>> recognise_delimiter("text;label\nGood, really;positive\n")
+        ';'
+
+    """
+    fits = {delimiter: _measure_fit(sample, delimiter, is_complete) for delimiter in DELIMITERS}
+    width, share = fits.pop(",")
+    if width > 1 and share >= FEW:
+        return ","
+    divided = {d: found for d, (n, found) in fits.items() if n > 1 and found >= MOST}
+    return max(divided, key=divided.__getitem__) if divided else ","
+
+
+def _measure_fit(sample: str, delimiter: str, is_complete: bool) -> tuple[int, float]:
+    """Return the number of fields of the header, and the share of records with as many."""
+    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
+    try:
+        records = list(itertools.islice(reader, RECORDS + 1))
+    except csv.Error:  # a field that is too long
+        return 1, 0.0
+    header, *rows = [record for record in records if record] or [[]]
+    if not is_complete and len(records) <= RECORDS:
+        rows = rows[:-1]
+    if not rows:
+        return len(header), 1.0
+    return len(header), sum(len(row) == len(header) for row in rows) / len(rows)
+
+
+def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError, row: int) -> InputError:
+    """Return the error of a file in another encoding, with the likely one."""
+    with file.open() as source:
+        sample = source.read(SAMPLE)
+    if sample.isascii() and isinstance(error, UnicodeDecodeError):
+        sample = error.object[:SAMPLE]
+    guesses = [match.encoding for match in from_bytes(sample)][:2] or [WESTERN]
+    likely = " or ".join(guesses)
+    if guesses[0].startswith(("cp125", "iso8859", "latin")) and guesses[0] not in DISTINCT:
+        likely = f"{WESTERN} (Western European Excel) or cp1250 (Central European)"
+    return InputError(
+        f"{file.name} is not {encoding} text ({error}, after row {row}): save it as UTF-8, or name "
+        f"its encoding, such as {likely}, with --params reviews_encoding=NAME (input_encoding for "
+        "inference)"
+    )
+
+
+def _check_header(record: pd.Series, name: str) -> list[str]:
+    # Spreadsheets leave empty columns behind; they get a name of their own.
+    header = [name.strip() or f"unnamed_{place}" for place, name in enumerate(record)]
+    if len(set(header)) < len(header):
+        raise InputError(f"{name}: two columns have the same name: {header}")
+    _require_free(header, name)
+    return header
+
+
+def _require_free(names: Iterable[str], file: str) -> None:
+    if MALFORMED in names:
+        raise InputError(
+            f"{file}: rename the column {MALFORMED!r}: malformed lines are marked in a column of "
+            "that name"
+        )
+
+
+def _next_records(reader: Any) -> tuple[pd.DataFrame, dict[int, str]]:
+    """Return the next well-formed records, and the problem of each malformed one by its number."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ParserWarning)
+        records = next(reader, pd.DataFrame())
+    problems = {
+        int(line) - 1: f"{saw} fields where the header has {expected}"
+        for warning in caught
+        for line, expected, saw in _SKIPPED.findall(str(warning.message))
+    }
+    return records, problems
+
+
+def _number_records(
+    records: pd.DataFrame, problems: dict[int, str], header: list[str], first: int
+) -> pd.DataFrame:
+    """Return records and malformed ones in the order of the file, indexed by their number."""
+    numbers = pd.RangeIndex(first, first + len(records) + len(problems))
+    rows = records.set_axis(numbers.drop(list(problems)))
+    rows = rows.reindex(index=numbers, columns=range(len(header)), fill_value="").astype(str)
+    rows.columns = [*header]
+    return rows.assign(**{MALFORMED: [problems.get(number, "") for number in numbers]})
+
+
+Row = tuple[int, dict[str, Any], str]  # its number, its cells, and what is wrong with it
+
+
+def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFrame]:
+    """Yield the objects of JSON Lines, or of one array; fields that a row lacks are missing."""
+    with file.open() as source:
+        sample = source.read(SAMPLE)
+    _require_text(sample, file.name)
+    encoding = _find_encoding(sample, options["encoding"])
+    is_array = sample.decode(encoding, errors="replace").lstrip().startswith("[")
+    is_array = is_array and _find_suffix(file.name) == ".json"
+    columns: dict[str, None] = {}  # in the order in which they appear
+    row = 0
+    try:
+        with file.open() as source, io.TextIOWrapper(source, encoding) as text:
+            rows = _parse_array(text, file.name) if is_array else _parse_lines(text)
+            while chunk := list(itertools.islice(rows, options["chunksize"])):
+                numbers, cells, problems = zip(*chunk, strict=True)
+                row = numbers[-1]
+                columns.update(dict.fromkeys(itertools.chain.from_iterable(cells)))
+                _require_free(columns, file.name)
+                if not columns:
+                    raise InputError(
+                        f"{file.name} is not JSON Lines, one object per line: row {numbers[0]} is "
+                        f"{problems[0] or 'empty'}"
+                    )
+                frame = pd.DataFrame(list(cells), index=numbers, columns=[*columns], dtype=object)
+                yield frame.assign(**{MALFORMED: problems})
+    except UnicodeError as error:
+        raise _explain_encoding(file, encoding, error, row) from None
+    if not row:
+        raise InputError(f"{file.name} is empty: each of its lines must be a JSON object")
+
+
+def _parse_lines(lines: Iterable[str]) -> Iterator[Row]:
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield _parse_line(number, line)
+
+
+def _parse_line(number: int, line: str) -> Row:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return number, {}, f"not JSON ({error})"
+    return _check_object(number, found)
+
+
+def _parse_array(source: IO[str], name: str) -> Iterator[Row]:
+    try:
+        found = json.load(source)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{name} is not a complete JSON array: {error}") from None
+    yield from itertools.starmap(_check_object, enumerate(found, start=1))
+
+
+def _check_object(number: int, found: Any) -> Row:
+    if isinstance(found, dict):
+        return number, found, ""
+    return number, {}, f"not a JSON object but {json.dumps(found)[:20]}"
+
+
+def _read_parquet(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFrame]:
+    pyarrow, parquet = _import_pyarrow(file.name)
+    try:
+        with file.open() as source, parquet.ParquetFile(source) as table:
+            _require_free(table.schema_arrow.names, file.name)
+            batches: Iterable[Any] = table.iter_batches(batch_size=options["chunksize"])
+            if not table.metadata.num_rows:
+                batches = [table.schema_arrow.empty_table()]
+            row = 1
+            for batch in batches:
+                frame = batch.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+                frame = frame.set_axis(pd.RangeIndex(row, row + len(frame)))
+                row += len(frame)
+                yield frame.assign(**{MALFORMED: ""})
+    except pyarrow.ArrowInvalid as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{file.name} is not a complete Parquet file: {reason}") from None
+
+
+def _import_pyarrow(name: str) -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise InputError(f'{name}: Parquet needs pip install -e ".[tables]"') from error
+    return pyarrow, pyarrow.parquet
+
+
+def write_table(
+    chunks: Iterable[pd.DataFrame], path: Path, name: str, save_args: dict[str, Any]
+) -> None:
+    """Write data frames to one file; the first one names the columns.
+
+    Args:
+        chunks: The data frames.
+        path: Path on this machine to write to.
+        name: Path or URL that the file will have; its suffixes tell format and compression.
+        save_args: Arguments of `pandas.DataFrame.to_csv`, for a CSV.
+
+    Raises:
+        InputError: The format can't be written, or has no place for the columns of a later chunk.
+
+    """
+    form = find_format(name)
+    _require_compression(name)
+    with fsspec.open(path.absolute().as_uri(), "wb", compression=find_compression(name)) as file:
+        if form == JSON_LINES:
+            _write_json_lines(chunks, file)
+        elif form == PARQUET:
+            _write_parquet(_simplify(chunks, name), file, name)
+        else:
+            delimiter = {"sep": "\t"} if _find_suffix(name) in TABS else {}
+            _write_csv(_simplify(chunks, name), file, SAVE_ARGS | delimiter | save_args)
+
+
+def _simplify(chunks: Iterable[pd.DataFrame], name: str) -> Iterator[pd.DataFrame]:
+    """Yield chunks that all have the columns of the first, with strings where types may differ."""
+    columns: list[str] | None = None
+    for chunk in chunks:
+        columns = columns or list(chunk.columns)
+        if surplus := sorted(set(chunk.columns) - set(columns)):
+            raise InputError(
+                f"{name} has no column for {surplus[0]!r}, which none of the first rows has (row "
+                f"{chunk.index[0]} or a later one does): name a file that ends with .jsonl"
+            )
+        mixed = [name for name in columns if name in chunk and chunk[name].dtype == object]
+        strings = {column: _untype(chunk[column]) for column in mixed}
+        yield chunk.assign(**strings).reindex(columns=columns)
+
+
+def _untype(cells: pd.Series) -> pd.Series:
+    """Return cells of any types as strings, or None where they are missing."""
+    strings = [text or None for text in to_strings(cells)]
+    return pd.Series(strings, index=cells.index, dtype="str")
+
+
+def _write_csv(chunks: Iterable[pd.DataFrame], file: IO[bytes], save_args: dict[str, Any]) -> None:
+    with _as_text(file) as text:
+        for number, chunk in enumerate(chunks):
+            chunk.to_csv(text, header=number == 0, **save_args)
+
+
+def _write_json_lines(chunks: Iterable[pd.DataFrame], file: IO[bytes]) -> None:
+    with _as_text(file) as text:
+        for chunk in chunks:
+            text.write(
+                chunk.to_json(
+                    orient="records",
+                    lines=True,
+                    force_ascii=False,
+                    date_format="iso",
+                    double_precision=15,
+                )
+            )
+
+
+@contextmanager
+def _as_text(file: IO[bytes]) -> Iterator[IO[str]]:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    try:
+        yield text
+    finally:
+        text.detach()  # flushes, and leaves the file open
+
+
+def _write_parquet(chunks: Iterable[pd.DataFrame], file: IO[bytes], name: str) -> None:
+    pyarrow, parquet = _import_pyarrow(name)
+    chunks = iter(chunks)
+    first = pyarrow.Table.from_pandas(next(chunks, pd.DataFrame()), preserve_index=False)
+    schema = first.schema.remove_metadata()
+    with parquet.ParquetWriter(file, schema) as writer:
+        writer.write_table(first.cast(schema))
+        for chunk in chunks:
+            writer.write_table(pyarrow.Table.from_pandas(chunk, schema, preserve_index=False))

@@ -1,0 +1,166 @@
+"""Which columns and labels a table has: what the node `find_columns` does."""
+
+import itertools
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+import pandas as pd
+
+from imdb_sentiment.errors import InputError, list_names, make_printable
+from imdb_sentiment.parameters import AUTO, ReviewsOptions, ReviewsParameters, SplitParameters
+from imdb_sentiment.pipelines.data_processing.row_checks import list_required_columns
+from imdb_sentiment.text.columns import (
+    MAX_LABELS,
+    MIN_ROWS,
+    Finding,
+    Labels,
+    find_label_column,
+    find_labels,
+    find_text_column,
+)
+from imdb_sentiment.text.tables import MALFORMED, list_columns, to_strings
+
+logger = logging.getLogger(__name__)
+
+MAX_VALUES = 1000  # a column with more different values has no labels
+
+
+def find_settings(
+    chunks: Iterator[pd.DataFrame], reviews: ReviewsOptions, split: SplitParameters
+) -> ReviewsParameters:
+    """Return the columns and labels of a table; see `find_columns`."""
+    first = next((chunk for chunk in chunks if len(chunk)), None)
+    if first is None:
+        raise InputError(f"{reviews.file} has a header but no rows: add reviews to it")
+    names, rows = list_columns(first), first[first[MALFORMED] == ""]
+    required = list_required_columns(reviews, split)
+    problems = [
+        f"there is no column {column!r} ({parameter})"
+        for parameter, column in required.items()
+        if column not in (*names, AUTO)
+    ]
+    known = set(required.values())
+    text = _find_column(reviews.text_column, find_text_column, rows, known)
+    label = _find_column(reviews.label_column, find_label_column, rows, {*known, text.column})
+    if reviews.text_column == AUTO and not text.column:
+        problems.append(_explain_doubt("texts", text))
+    if reviews.label_column == AUTO and not label.column:
+        problems.append(_explain_doubt("labels", label))
+    labels = None
+    likely = next(iter(label.candidates), None)
+    if likely and reviews.labels == AUTO:
+        labels = _count_labels(itertools.chain([first], chunks), likely)
+        problems += _judge_labels(labels, likely)
+    if problems:
+        raise InputError(
+            f"{reviews.file} can't be used yet: {'; '.join(problems)}. Its columns are: "
+            f"{list_names(names)}. In conf/local/parameters.yml, put the right ones into these "
+            "lines:",
+            format_settings(
+                text.candidates,
+                label.candidates,
+                labels if reviews.labels == AUTO else Labels(dict.fromkeys(reviews.labels), {}),
+            ),
+        )
+    found = ReviewsParameters.model_validate(
+        reviews.model_dump()
+        | {"text_column": text.column, "label_column": label.column}
+        | ({"labels": tuple(labels.counts)} if labels else {})
+    )
+    if AUTO in (reviews.text_column, reviews.label_column, reviews.labels):
+        _report(found, labels)
+    return found
+
+
+def _find_column(
+    given: str,
+    find: Callable[[pd.DataFrame, Iterable[str]], Finding],
+    rows: pd.DataFrame,
+    known: Iterable[str | None],
+) -> Finding:
+    """Return a column as it is given, or if that is `auto`, as it is found."""
+    if given in rows:
+        return Finding(given, (given,))
+    found = find(rows, {name for name in known if name})
+    return found if given == AUTO else Finding(None, found.candidates)
+
+
+def _explain_doubt(what: str, found: Finding) -> str:
+    if not found.candidates:
+        return f"no column looks like {what}"
+    return f"the column with the {what} may be {' or '.join(map(repr, found.candidates))}"
+
+
+def _count_labels(chunks: Iterable[pd.DataFrame], column: str) -> Labels:
+    """Count the values of a column; the rest is left out if it has too many for labels."""
+    values: Counter[str] = Counter()
+    for chunk in chunks:
+        if column in chunk:  # a field of JSON may be missing in all rows
+            values.update(to_strings(chunk.loc[chunk[MALFORMED] == "", column]))
+        if len(values) > MAX_VALUES:
+            break
+    return find_labels(values)
+
+
+def _judge_labels(labels: Labels, column: str) -> list[str]:
+    """Return why the values of a column can't be taken as labels as they are."""
+    n = len(labels.counts)
+    if n > MAX_LABELS or len(labels.rare) > MAX_VALUES / 2:
+        return [f"the column {column!r} has {n + len(labels.rare):,} different values or more"]
+    if n < 2:  # noqa: PLR2004
+        has = f"only {next(iter(labels.counts))!r}" if n else "no label"
+        return [f"the column {column!r} has {has} in {MIN_ROWS} rows or more"]
+    if labels.placeholders:
+        listed = ", ".join(map(repr, labels.placeholders))
+        return [f"{listed} in the column {column!r} may be no label"]
+    return []
+
+
+def format_settings(texts: Iterable[str], labels_in: Iterable[str], labels: Labels | None) -> str:
+    """Return lines for conf/local/parameters.yml.
+
+    Args:
+        texts: Columns that may be that of the texts, the likeliest first.
+        labels_in: Columns that may be that of the labels, the likeliest first.
+        labels: The labels in the likeliest one; None if they are not known.
+
+    """
+    lines = ["reviews:"]
+    for parameter, candidates in (("text_column", texts), ("label_column", labels_in)):
+        first, *others = [*map(_quote, candidates)] or ['"?"']
+        lines.append(f"  {parameter}: {first}" + (f"  # or {', '.join(others)}" if others else ""))
+    if labels is None or len(labels.rare) > MAX_VALUES / 2:
+        return "\n".join([*lines, '  labels: ["?", "?"]  # in the order of their codes 0, 1, …'])
+    shown = dict(itertools.islice((labels.counts or labels.rare).items(), MAX_LABELS))
+    counts = ", ".join(str(n) for n in shown.values() if n is not None)
+    comment = f"  # rows: {counts}" if counts else ""
+    lines.append(f"  labels: [{', '.join(map(_quote, shown))}]{comment}")
+    if labels.rare and labels.counts:
+        rare = ", ".join(map(_quote, itertools.islice(labels.rare, MAX_LABELS)))
+        lines.append(f"  # left out, with fewer than {MIN_ROWS} rows each: {rare}")
+    return "\n".join(lines)
+
+
+def _quote(text: str) -> str:
+    """Return a text as YAML reads it back, whatever it contains."""
+    return make_printable(json.dumps(text, ensure_ascii=False))
+
+
+def _report(found: ReviewsParameters, labels: Labels | None) -> None:
+    """Say what has been found, and how to change it."""
+    listed, rare = ", ".join(found.labels), ""
+    if labels:
+        listed = ", ".join(f"{label} ({n:,})" for label, n in labels.counts.items())
+        rare = ", ".join(itertools.islice(labels.rare, MAX_LABELS))
+    logger.info(
+        "%s",
+        make_printable(
+            f"{found.file}: texts in the column {found.text_column!r}, labels in "
+            f"{found.label_column!r}: {listed}."
+            + (f" Not a label, in fewer than {MIN_ROWS} rows each: {rare}." if rare else "")
+            + " To change this, set text_column, label_column and labels of `reviews` in "
+            "conf/local/parameters.yml"
+        ),
+    )

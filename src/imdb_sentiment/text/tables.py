@@ -1,0 +1,61 @@
+"""Tables of texts, whatever has read them: chunks of numbered rows, and cells as strings."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pandas as pd
+
+MALFORMED = "_malformed"  # column that says what is wrong with a row; empty for a well-formed one
+CHUNK = 5000  # rows
+
+
+def number_rows(table: pd.DataFrame | Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Yield a table in chunks that are indexed by row number.
+
+    Args:
+        table: What a dataset has loaded: a data frame, or an iterable of data frames. Frames with
+            the column `_malformed`, as those of `imdb_sentiment.datasets.TableDataset`, have
+            numbered rows already.
+
+    Yields:
+        Frames with the columns of the table and `_malformed`, indexed from 1 on. At least one,
+        unless the iterable is empty.
+
+    """
+    next_row = 1
+    for frame in [table] if isinstance(table, pd.DataFrame) else table:
+        if MALFORMED in frame:
+            yield frame
+            continue
+        for start in range(0, max(len(frame), 1), CHUNK):
+            chunk = frame.iloc[start : start + CHUNK]
+            rows = pd.RangeIndex(next_row, next_row + len(chunk))
+            chunk = chunk.set_axis(rows).set_axis(chunk.columns.map(str), axis="columns")
+            yield chunk.assign(**{MALFORMED: ""})
+            next_row += len(chunk)
+
+
+def list_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the names of the columns of the table itself."""
+    return [name for name in map(str, frame.columns) if name != MALFORMED]
+
+
+def to_strings(cells: pd.Series) -> list[str]:
+    """Return cells as strings: missing ones are empty, and 5.0 is `5`.
+
+    A column of whole numbers becomes one of floats as soon as a number is missing; its numbers
+    should stay what they were.
+    """
+    return [cell if isinstance(cell, str) else _to_string(cell) for cell in cells.tolist()]
+
+
+def _to_string(cell: Any) -> str:
+    match cell:
+        case dict() | list():
+            return json.dumps(cell, ensure_ascii=False, default=str)
+        case bytes():
+            return cell.decode(errors="replace")
+        case float() if cell.is_integer():
+            return str(int(cell))
+    return "" if bool(pd.isna(cell)) else str(cell)

@@ -1,0 +1,165 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from kedro.io import AbstractDataset, DatasetError
+from kedro.io.core import Version
+from pydantic import BaseModel
+from tokenizers import Tokenizer
+
+from helpers import make_network
+from imdb_sentiment.datasets import (
+    DownloadedTarDataset,
+    KerasModelDataset,
+    LineageDataset,
+    OnnxModelDataset,
+    OptionalJSONDataset,
+    OptunaStorageDataset,
+    PickleStreamDataset,
+    RunFactsDataset,
+    TableDataset,
+    TokenizerDataset,
+    TypedJSONDataset,
+)
+from imdb_sentiment.datasets.base import Stream
+from imdb_sentiment.errors import InputError, find_input_error
+from services import make_tokenizer
+
+URL = "s3://bucket/file"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: DownloadedTarDataset(filepath=URL, url="", sha256=""),
+        lambda: LineageDataset(filepath=URL),
+        lambda: OptunaStorageDataset(filepath=URL),
+    ],
+)
+def test_what_must_lie_on_this_machine_refuses_another_place(make: Callable[[], Any]) -> None:
+    with pytest.raises(
+        (InputError, DatasetError), match="s3://bucket/file is not a local path"
+    ) as caught:
+        make()
+    assert find_input_error(caught.value)
+
+
+class Settings(BaseModel):
+    """Something to save as JSON."""
+
+    text: str
+
+
+def make_typed_json(**options: Any) -> TypedJSONDataset:
+    return TypedJSONDataset(model=f"{__name__}.Settings", made_by="tuning", **options)
+
+
+DATASETS: list[tuple[Callable[..., AbstractDataset[Any, Any]], str, Any]] = [
+    (OnnxModelDataset, "model.onnx", b"bytes"),
+    (KerasModelDataset, "model.keras", make_network()),
+    (TokenizerDataset, "tokenizer.json", make_tokenizer()),
+    (PickleStreamDataset, "stream.pkl", [pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [2, 3]})]),
+    (make_typed_json, "settings.json", Settings(text="ü")),
+    (TableDataset, "table.csv", [pd.DataFrame({"a": ["1"]}), pd.DataFrame({"a": ["ü"]})]),
+]
+
+
+def unpack(content: Any) -> Any:
+    """Return what a dataset has loaded as values that can be compared."""
+    if isinstance(content, Stream | list):
+        return pd.concat(content)["a"].tolist()
+    if isinstance(content, Tokenizer):
+        return content.to_str()
+    if hasattr(content, "get_weights"):
+        return [array.tolist() for array in content.get_weights()]
+    return content
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "content"), DATASETS, ids=[name for _, name, _ in DATASETS]
+)
+@pytest.mark.parametrize("is_versioned", [False, True])
+def test_a_file_may_lie_elsewhere(
+    *,
+    make: Callable[..., AbstractDataset[Any, Any]],
+    name: str,
+    content: Any,
+    is_versioned: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    version = Version("one", "one") if is_versioned else None
+    options = {"filepath": f"memory://{is_versioned}/{name}", "version": version}
+    dataset = make(**options, credentials={}, fs_args={})
+    assert not dataset.exists()
+    assert str(options["filepath"]) in str(dataset)
+    dataset.save(content)
+    assert unpack(make(**options).load()) == unpack(content)
+    assert dataset.exists()
+    path = f"/{is_versioned}/{name}" + (f"/one/{name}" if is_versioned else "")
+    assert fsspec.filesystem("memory").isfile(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(protocol: str, **options: Any) -> Any:
+        raise ImportError(f"Install {protocol}fs")
+
+    monkeypatch.setattr("fsspec.filesystem", fail)
+    with pytest.raises(DatasetError, match=r"s3://bucket/file can't be reached \(Install s3fs\)"):
+        OnnxModelDataset(filepath=URL).save(b"")
+
+
+def test_credentials_reach_the_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def note(protocol: str, **options: Any) -> Any:
+        given.update(options, protocol=protocol)
+        return MemoryFileSystem()
+
+    monkeypatch.setattr("fsspec.filesystem", note)
+    dataset = OnnxModelDataset(filepath=URL, credentials={"key": "a"}, fs_args={"anon": False})
+    dataset.save(b"x")
+    assert given == {"protocol": "s3", "key": "a", "anon": False}
+    assert "key" not in str(dataset)
+
+
+def test_a_remote_csv_is_loaded() -> None:
+    with fsspec.open("memory://reviews.csv", "w") as file:
+        file.write("review,sentiment\nfine,positive\n")
+    dataset = TableDataset(filepath="memory://reviews.csv")
+    assert dataset.exists()
+    [chunk] = dataset.load()
+    assert chunk.drop(columns="_malformed").to_dict("index") == {
+        1: {"review": "fine", "sentiment": "positive"}
+    }
+    assert not TableDataset(filepath="memory://other.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        DownloadedTarDataset(filepath="a.tar.gz", url="", sha256=""),
+        OptunaStorageDataset(filepath="study.db"),
+        RunFactsDataset(),
+        OptionalJSONDataset(filepath="none.json"),
+        LineageDataset(filepath="lineage.json"),
+    ],
+)
+def test_what_can_only_be_loaded_refuses_to_be_saved(dataset: AbstractDataset[Any, Any]) -> None:
+    assert dataset.exists()
+    with pytest.raises(DatasetError, match="can only be loaded"):
+        dataset.save("anything")
+
+
+def test_a_file_that_need_not_be_there_is_empty_then(tmp_path: Path) -> None:
+    path = tmp_path / "check.json"
+    dataset = OptionalJSONDataset(filepath=str(path))
+    assert dataset.load() == {}
+    path.write_text('{"first": ["größer"]}', encoding="utf-8")
+    assert dataset.load() == {"first": ["größer"]}

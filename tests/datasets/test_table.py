@@ -1,0 +1,421 @@
+import bz2
+import gzip
+import json
+import lzma
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+from kedro.io.core import Version
+from pyarrow import parquet
+
+from imdb_sentiment.datasets import TableDataset
+from imdb_sentiment.datasets.table_formats import recognise_delimiter
+from imdb_sentiment.errors import InputError, find_input_error
+from imdb_sentiment.text.tables import MALFORMED
+
+ROWS = [("good, really", "1"), ("bad\nfilm", "0"), ("“quoted” 电影", "1")]
+
+
+def read(path: Path, content: bytes, **load_args: object) -> list[pd.DataFrame]:
+    path.write_bytes(content)
+    return list(TableDataset(filepath=str(path), load_args=load_args).load())
+
+
+def as_csv(delimiter: str = ",", encoding: str = "utf-8") -> bytes:
+    frame = pd.DataFrame(ROWS, columns=["text", "label"])
+    return frame.to_csv(index=False, sep=delimiter).encode(encoding)
+
+
+def as_json_lines() -> bytes:
+    return b"".join(json.dumps({"text": t, "label": int(n)}).encode() + b"\n" for t, n in ROWS)
+
+
+def save(path: Path, *frames: pd.DataFrame) -> None:
+    TableDataset(filepath=str(path)).save(iter(frames))
+
+
+def as_zip(content: bytes, folder: Path) -> bytes:
+    with zipfile.ZipFile(folder / "archive", "w") as archive:
+        archive.writestr("reviews.csv", content)
+    return (folder / "archive").read_bytes()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "reviews.csv"
+
+
+def test_rows_are_numbered_across_chunks(path: Path) -> None:
+    chunks = read(path, b"review,sentiment\n" + b"good,positive\n" * 7, chunksize=3)
+    assert [chunk.index.tolist() for chunk in chunks] == [[1, 2], [3, 4, 5], [6, 7]]
+    assert all(chunk.columns.tolist() == ["review", "sentiment", "_malformed"] for chunk in chunks)
+
+
+def test_iterates_more_than_once(path: Path) -> None:
+    path.write_bytes(b"review,sentiment\na,positive\n")
+    stream = TableDataset(filepath=str(path)).load()
+    first, second = (pd.concat(stream) for _ in range(2))
+    pd.testing.assert_frame_equal(first, second)
+
+
+@pytest.mark.parametrize("chunksize", [1, 2, 3, 100])
+def test_malformed_records_keep_their_place(path: Path, chunksize: int) -> None:
+    content = b'review,sentiment\na,b,c\nok,positive\n"two\nlines",negative\n1,2,3,4\n1,2,3\n'
+    rows = pd.concat(read(path, content, chunksize=chunksize))
+    assert rows.index.tolist() == [1, 2, 3, 4, 5]
+    assert rows["_malformed"].tolist() == [
+        "3 fields where the header has 2",
+        "",
+        "",
+        "4 fields where the header has 2",
+        "3 fields where the header has 2",
+    ]
+    assert rows.loc[3, "review"] == "two\nlines"
+
+
+def test_short_and_blank_records_are_rows_too(path: Path) -> None:
+    (rows,) = read(path, b"review,sentiment\nalone\n\nNA,null\n")
+    assert rows[["review", "sentiment"]].to_numpy().tolist() == [
+        ["alone", ""],
+        ["", ""],
+        ["NA", "null"],
+    ]
+
+
+def test_header_alone_gives_the_columns(path: Path) -> None:
+    (rows,) = read(path, b"review,sentiment\n")
+    assert rows.empty
+    assert "review" in rows
+
+
+def test_byte_order_mark_and_spaces_are_no_part_of_a_column(path: Path) -> None:
+    (rows,) = read(path, b"\xef\xbb\xbfreview, sentiment\na,b\n")
+    assert {"review", "sentiment"} < set(rows.columns)
+
+
+def test_reads_other_encodings_and_separators(path: Path) -> None:
+    (rows,) = read(
+        path, "review;sentiment\ncafé;positive\n".encode("cp1252"), encoding="cp1252", sep=";"
+    )
+    assert rows.loc[1, "review"] == "café"
+
+
+@pytest.mark.parametrize(
+    ("content", "load_args", "message"),
+    [
+        (b"", {}, "is empty"),
+        (b"\n\n", {}, "is empty"),
+        (
+            b"review,sentiment\na,b\ncaf\xe9,positive\n",
+            {},
+            r"not utf-8 text \(.* byte 0xe9 .*after row 0",
+        ),
+        (b"review,sentiment\na,b\n", {"encoding": "utf-16"}, "is not utf-16 text"),
+        (b'review,sentiment\na,b\n"never,closed\n', {}, "opened in row 2 is never closed"),
+        (b"review,review\na,b\n", {}, "two columns have the same name"),
+        (b"review,_malformed\na,b\n", {}, "rename the column '_malformed'"),
+    ],
+)
+def test_unreadable_files_are_explained(
+    path: Path, content: bytes, load_args: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        read(path, content, **load_args)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b"", "a.jsonl is empty"),
+        ("a.jsonl", b"review,sentiment\na,b\n", "not JSON Lines.* row 1 is not JSON"),
+        ("a.jsonl", b'{"text": "caf\xe9"}\n', "not utf-8 text"),
+        ("a.jsonl", b'{"_malformed": 1}\n', "rename the column '_malformed'"),
+        ("a.json", b'[{"text": "a"}, {"te', "a.json is not a complete JSON array"),
+        ("a.parquet", b"review,sentiment\n", "a.parquet is not a complete Parquet file"),
+        ("a.csv", b"PAR1....", r"a.csv is not text: a file that begins like this is named .parq"),
+        ("a.jsonl", gzip.compress(b"{}"), r"a.jsonl is not text: .* is named .gz"),
+        (
+            "a.csv",
+            b'{"text": "a, b"}\n{"text": "c"}\n',
+            r"not a CSV but JSON Lines: name it .jsonl",
+        ),
+        ("a.csv.gz", b"review,sentiment\n", "a.csv.gz is damaged or not complete"),
+        ("a.csv.gz", gzip.compress(b"review\n" + b"a" * 9999)[:-9], "damaged or not complete"),
+        ("a.csv.zst", b"review,sentiment\n", "a.csv.zst is damaged or not complete"),
+        ("a.csv.zip", b"review,sentiment\n", "a.csv.zip is damaged or not complete"),
+        ("a.xlsx", b"PK", "Excel can't be used as it is: save the table as CSV UTF-8"),
+    ],
+)
+def test_unreadable_files_of_other_formats_are_explained(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        read(tmp_path / name, content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", as_csv()),
+        ("a.csv", as_csv(";")),
+        ("a.txt", as_csv("\t")),
+        ("a.csv", as_csv("|")),
+        ("a.csv", as_csv(";", "utf-8-sig")),
+        ("a.csv", as_csv(";", "utf-16")),
+        ("a.tsv", as_csv("\t")),
+        ("a.csv.gz", gzip.compress(as_csv(";"))),
+        ("a.csv.bz2", bz2.compress(as_csv())),
+        ("a.CSV.XZ", lzma.compress(as_csv())),
+        ("a.tsv.zst", zstandard.compress(as_csv("\t"))),
+        ("a.jsonl", as_json_lines()),
+        ("a.ndjson.gz", gzip.compress(as_json_lines())),
+        ("a.json", as_json_lines()),
+        ("a.json", b"\n[" + b",".join(as_json_lines().splitlines()) + b"]"),
+    ],
+)
+def test_the_format_is_told_by_the_name_and_the_content(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    (rows,) = read(tmp_path / name, content)
+    assert [(text, str(label)) for text, label in rows[["text", "label"]].to_numpy()] == ROWS
+    assert rows.index.tolist() == [1, 2, 3]
+    assert (rows[MALFORMED] == "").all()
+
+
+def test_a_zip_is_read(tmp_path: Path) -> None:
+    (rows,) = read(tmp_path / "reviews.csv.zip", as_zip(as_csv(), tmp_path))
+    assert rows["text"].tolist() == [text for text, _ in ROWS]
+
+
+@pytest.mark.parametrize(
+    ("sample", "delimiter"),
+    [
+        ("review", ","),
+        ("review\na; b\nc; d; e\n", ","),
+        ("a;b\n1,5;2,5\n3,5;4\n", ";"),
+        ("a,b\nx;y,z\nv;w,u\n", ","),
+        ("id;text, long;label\n" + "a;b;c\n" * 9, ";"),
+        ('"a;b",c\n"1;2",3\n', ","),
+        ("", ","),
+        ("a\tb\n1\t2\n", "\t"),
+    ],
+)
+def test_the_comma_is_the_delimiter_unless_another_clearly_fits(
+    sample: str, delimiter: str
+) -> None:
+    assert recognise_delimiter(sample) == delimiter
+
+
+def test_a_record_that_is_cut_is_not_counted(path: Path) -> None:
+    long = "价" * 20_000  # three bytes each: the sample has one record and a part of the next
+    (rows,) = read(path, f"text;label\n{long};1\n{long};0\n".encode())
+    assert rows["label"].tolist() == ["1", "0"]
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.text(st.sampled_from('ab ;,|\t"\n'), max_size=9)] * 3),
+        min_size=1,
+        max_size=9,
+    ),
+    st.sampled_from(",;|\t"),
+)
+def test_a_quoted_csv_is_read_back_with_any_delimiter(
+    rows: list[tuple[str, ...]], delimiter: str
+) -> None:
+    frame = pd.DataFrame(rows, columns=["text", "label", "note"])
+    content = frame.to_csv(index=False, sep=delimiter, quoting=1)
+    assert recognise_delimiter(content) == delimiter
+
+
+def test_a_named_delimiter_is_taken(path: Path) -> None:
+    (rows,) = read(path, rb"a\tb;c" + b"\nx;y\n", sep=";")
+    assert rows.to_dict("list") == {r"a\tb": ["x"], "c": ["y"], MALFORMED: [""]}
+    (rows,) = read(path, b"a;b\tc\nx;y\tz\n", sep=r"\t")
+    assert rows.columns.tolist() == ["a;b", "c", MALFORMED]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "likely"),
+    [
+        ("Schöner Film; großartig gespielt; völlig überzeugend", "cp1252", "cp1252"),
+        ("Очень хороший фильм; прекрасная игра актёров", "cp1251", "cp1251"),
+        ("这部电影非常好看。演员演得很好。推荐大家去看", "gb18030", "gb18030"),
+        ("とても面白い映画でした。俳優の演技が素晴らしい。時間の無駄です。", "shift_jis", "cp932"),
+    ],
+)
+def test_the_likely_encoding_is_named(path: Path, text: str, encoding: str, likely: str) -> None:
+    content = f"text,label\n{text},1\n{text},0\n".encode(encoding)
+    with pytest.raises(InputError, match=f"such as .*{likely}"):
+        read(path, content)
+    (rows,) = read(path, content, encoding=likely)
+    assert rows["text"].tolist() == [text, text]
+
+
+@pytest.mark.parametrize("chunksize", [1, 2, 100])
+def test_bad_lines_of_json_keep_their_place(tmp_path: Path, chunksize: int) -> None:
+    content = b'{"text": "a", "n": 1}\n{"text": \n\n[1]\n{"text": null, "new": true}\n'
+    chunks = read(tmp_path / "a.jsonl", content, chunksize=chunksize)
+    rows = pd.concat(chunks)
+    assert rows.index.tolist() == [1, 2, 4, 5]  # the numbers of the lines
+    assert [bool(problem) for problem in rows[MALFORMED]] == [False, True, True, False]
+    assert rows.loc[4, MALFORMED] == "not a JSON object but [1]"
+    assert rows.loc[1, "n"] == 1
+    assert rows.loc[5, "text"] is None
+    assert rows.loc[5, "new"] is True
+
+
+@pytest.mark.parametrize("chunksize", [2, 100])
+def test_parquet_keeps_its_types(tmp_path: Path, chunksize: int) -> None:
+    table = pa.table({"text": ["a", None, "c"], "n": [1, None, 3], "tags": [["x"], [], None]})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    dataset = TableDataset(filepath=str(tmp_path / "a.parquet"), load_args={"chunksize": chunksize})
+    chunks = [chunk for chunk in dataset.load() if len(chunk)]
+    assert [len(chunk) for chunk in chunks] == ([2, 1] if chunksize == 2 else [3])
+    assert pd.concat(chunks).index.tolist() == [1, 2, 3]
+    save(tmp_path / "b.parquet", *(chunk.drop(columns=MALFORMED) for chunk in dataset.load()))
+    assert parquet.read_table(tmp_path / "b.parquet").equals(table)
+
+
+def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "a.parquet")
+    (rows,) = TableDataset(filepath=str(tmp_path / "a.parquet")).load()
+    assert rows.columns.tolist() == ["text", MALFORMED]
+
+
+@pytest.mark.parametrize("place", ["parts", "parts/*.csv"])
+def test_a_folder_is_one_table(tmp_path: Path, place: str) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/2.csv").write_text("label,text\n0,c\n1,d\n")
+    (tmp_path / "parts/1.csv").write_text("text;label\na;0\nb;1\n")
+    (tmp_path / "parts/_SUCCESS").touch()
+    (tmp_path / "parts/.hidden.csv").write_text("nothing")
+    rows = pd.concat(TableDataset(filepath=str(tmp_path / place)).load())
+    assert rows["text"].to_dict() == {1: "a", 2: "b", 3: "c", 4: "d"}
+    assert rows["label"].tolist() == ["0", "1", "0", "1"]
+
+
+def test_files_with_different_headers_are_not_one_table(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("text,label\na,0\n")
+    (tmp_path / "2.csv").write_text("text,stars\na,0\n")
+    message = r"2.csv has other columns than .*1.csv; it lacks label; only it has stars"
+    with pytest.raises(InputError, match=message):
+        list(TableDataset(filepath=str(tmp_path)).load())
+
+
+@pytest.mark.parametrize(
+    ("name", "load"),
+    [
+        ("out.csv", pd.read_csv),
+        ("out.tsv", lambda path: pd.read_csv(path, sep="\t")),
+        ("out.csv.gz", lambda path: pd.read_csv(path, compression="gzip")),
+        ("out.csv.zst", pd.read_csv),
+        ("out.jsonl", lambda path: pd.read_json(path, lines=True)),
+        ("out.jsonl.gz", lambda path: pd.read_json(path, lines=True)),
+        ("out.parquet", pd.read_parquet),
+    ],
+)
+def test_the_name_tells_how_a_table_is_written(
+    tmp_path: Path, name: str, load: Callable[[Path], pd.DataFrame]
+) -> None:
+    frames = [
+        pd.DataFrame({"text": ["a\r", None], "p": [float("nan"), 1 / 3]}),
+        pd.DataFrame({"text": ["电影", '"'], "p": [0.5, 1e-17]}),
+    ]
+    save(tmp_path / name, *frames)
+    found = load(tmp_path / name)
+    assert [text or None for text in found["text"].fillna("")] == ["a\r", None, "电影", '"']
+    assert found["p"].tolist() == pytest.approx([float("nan"), 1 / 3, 0.5, 1e-17], nan_ok=True)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_nested_cells_are_json_where_a_format_has_no_types(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [{"b": "ü"}, [1]]}, dtype=object)
+    save(tmp_path / "out.csv", frame)
+    assert pd.read_csv(tmp_path / "out.csv")["a"].tolist() == ['{"b": "ü"}', "[1]"]
+    save(tmp_path / "out.jsonl", frame)
+    lines = (tmp_path / "out.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [{"a": {"b": "ü"}}, {"a": [1]}]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_no_later_field_is_lost(tmp_path: Path, name: str) -> None:
+    frames = [pd.DataFrame({"a": ["1"]}, index=[1]), pd.DataFrame({"a": ["2"], "b": ["3"]}, [2])]
+    with pytest.raises(Exception, match=r"no column for 'b'.*row 2 .*ends with \.jsonl"):
+        save(tmp_path / name, *frames)
+    assert list(tmp_path.iterdir()) == []
+    save(tmp_path / "out.jsonl", *frames)
+    assert (tmp_path / "out.jsonl").read_text() == '{"a":"1"}\n{"a":"2","b":"3"}\n'
+
+
+def test_versions_are_kept_apart(tmp_path: Path) -> None:
+    def make(version: str) -> TableDataset:
+        return TableDataset(filepath=str(tmp_path / "a.csv"), version=Version(version, version))
+
+    for version in ("1", "2"):
+        make(version).save([pd.DataFrame({"a": [version]})])
+    assert [next(iter(make(version).load()))["a"].tolist() for version in "12"] == [["1"], ["2"]]
+
+
+def test_missing_file_is_named(path: Path) -> None:
+    with pytest.raises(Exception, match=r"reviews\.csv does not exist") as caught:
+        TableDataset(filepath=str(path)).load()
+    assert find_input_error(caught.value) is not None
+
+
+def test_an_unknown_encoding_is_named(path: Path) -> None:
+    with pytest.raises(Exception, match="unknown encoding: utf-99"):
+        read(path, b"review,sentiment\na,b\n", encoding="utf-99")
+
+
+def test_an_empty_folder_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="does not exist"):
+        TableDataset(filepath=str(tmp_path)).load()
+
+
+def test_empty_columns_of_spreadsheets_are_told_apart(path: Path) -> None:
+    (rows,) = read(path, b"review,sentiment,,\na,b,,\n")
+    assert rows.columns.tolist()[:4] == ["review", "sentiment", "unnamed_2", "unnamed_3"]
+
+
+def test_saves_a_stream_as_one_csv(path: Path) -> None:
+    dataset = TableDataset(filepath=str(path))
+    frames = [pd.DataFrame({"a": [1, 2], "b": ["x", 'y"z']}), pd.DataFrame({"a": [3], "b": ["\r"]})]
+    dataset.save(iter(frames))
+    pd.testing.assert_frame_equal(
+        pd.read_csv(path, dtype={"b": str}), pd.concat(frames, ignore_index=True)
+    )
+
+
+def test_a_stream_that_fails_leaves_the_old_file(path: Path) -> None:
+    path.write_text("old")
+
+    def frames() -> Iterator[pd.DataFrame]:
+        yield pd.DataFrame({"a": [1]})
+        raise RuntimeError("half-way")
+
+    with pytest.raises(Exception, match="half-way"):
+        TableDataset(filepath=str(path)).save(frames())
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_preview_shows_the_first_rows(path: Path) -> None:
+    path.write_bytes(b"review,sentiment\n" + b"good,positive\n" * 50)
+    preview = TableDataset(filepath=str(path)).preview(nrows=3)
+    assert preview["columns"] == ["review", "sentiment"]
+    assert len(preview["data"]) == 3
+
+
+def test_without_a_file_the_stream_is_empty() -> None:
+    dataset = TableDataset(filepath=None)
+    assert dataset.exists()
+    assert list(dataset.load()) == []
+    assert dataset.preview()["data"] == []

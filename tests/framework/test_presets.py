@@ -1,0 +1,105 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click import ClickException
+from kedro.framework.project import settings
+from kedro.framework.startup import bootstrap_project
+
+from helpers import make_project, make_reviews, nest, run_session, write_csv
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.framework.lineage import Lineage, flatten
+from imdb_sentiment.framework.presets import PresetsConfigLoader
+
+
+def write(project: Path, env: str, name: str, **values: Any) -> None:
+    (project / "conf" / env).mkdir(exist_ok=True)
+    path = project / "conf" / env / f"{name}.yml"
+    path.write_text(yaml.safe_dump(nest(values)), encoding="utf-8")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return a project with two presets of its own."""
+    project = make_project(tmp_path, {})
+    bootstrap_project(project)
+    write(
+        project, "fast", "parameters", **{"hyperparameters.epochs": 1, "hyperparameters.units": 8}
+    )
+    write(project, "fast", "globals", seed=7)
+    write(project, "wide", "parameters", **{"hyperparameters.units": 9, "split.test_fraction": 0.5})
+    return project
+
+
+def load(project: Path, env: str | None, **given: Any) -> dict[str, Any]:
+    loader = settings.CONFIG_LOADER_CLASS(
+        str(project / "conf"), env=env, runtime_params=nest(given), **settings.CONFIG_LOADER_ARGS
+    )
+    assert isinstance(loader, PresetsConfigLoader)
+    assert loader.env == env
+    return dict(flatten(dict(loader["parameters"])))
+
+
+OWN = {"hyperparameters.epochs": 3}  # in conf/local
+BOTH = OWN | {"split.seed": 7, "split.test_fraction": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("env", "changes"),
+    [
+        ("base", {}),
+        (None, OWN),
+        ("local", OWN),
+        ("fast", OWN | {"hyperparameters.units": 8, "split.seed": 7}),
+        ("wide", OWN | {"hyperparameters.units": 9, "split.test_fraction": 0.5}),
+        ("fast,wide", BOTH | {"hyperparameters.units": 9}),
+        ("wide, fast", BOTH | {"hyperparameters.units": 8}),
+    ],
+)
+def test_a_later_folder_overrides_single_parameters(
+    project: Path, env: str | None, changes: dict[str, Any]
+) -> None:
+    base = load(project, "base")
+    write(project, "local", "parameters", **OWN)
+    found = load(project, env)
+    differ = {key for key in base if found[key] != base[key] and not key.endswith(".seed")}
+    expected = {key for key in changes if not key.endswith(".seed")}
+    assert differ == expected
+    assert {key: found[key] for key in changes} == changes
+
+
+def test_what_is_given_comes_last(project: Path) -> None:
+    write(project, "local", "parameters", **OWN)
+    found = load(project, "fast,wide", **{"hyperparameters.epochs": 5, "split.test_fraction": 0.3})
+    assert (found["hyperparameters.epochs"], found["split.test_fraction"]) == (5, 0.3)
+    assert found["hyperparameters.units"] == 9
+
+
+def test_a_project_needs_no_conf_local(project: Path) -> None:
+    (project / "conf/local/parameters.yml").unlink()
+    (project / "conf/local").rmdir()
+    assert load(project, "fast")["hyperparameters.units"] == 8
+
+
+def test_an_unknown_preset_is_told(project: Path) -> None:
+    with pytest.raises(InputError, match="there is no preset 'bst' in conf/, which --env names"):
+        load(project, "fast,bst")
+    with pytest.raises(ClickException, match="there is no preset 'bst'"):
+        run_session(project, "data_processing", env="bst")
+
+
+def test_presets_and_the_users_own_settings_make_one_run(project: Path) -> None:
+    write_csv(project / "data/01_raw/mine.csv", make_reviews(150, ("a", "b")), ("x", "y"))
+    own = {"reviews.text_column": "x", "reviews.label_column": "y", "reviews.labels": ["b", "a"]}
+    write(project, "local", "parameters", **own)
+    write(project, "local", "globals", reviews_file="mine.csv")
+    run_session(project, "data_processing", env="fast,wide")
+    records = Lineage(project).read()
+    assert records["train"].env == "fast,wide"
+    assert records["review_settings"].parameters["reviews"]["labels"] == ["b", "a"]
+    assert records["clean_reviews"].parameters["split"]["test_fraction"] == 0.5
+
+    # A later run without --env uses the same presets, and names them when it is refused.
+    with pytest.raises(ClickException, match=r"kedro run .*--env fast,wide "):
+        run_session(project, "tuning", tokenizer={"vocabulary_size": 7})

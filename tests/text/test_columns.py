@@ -1,0 +1,112 @@
+import itertools
+import random
+from collections.abc import Sequence
+
+import pandas as pd
+import pytest
+
+from helpers import make_reviews
+from imdb_sentiment.text.columns import (
+    LABEL_NAMES,
+    MAX_LABELS,
+    ORDERS,
+    TEXT_NAMES,
+    find_label_column,
+    find_labels,
+    find_text_column,
+    order_labels,
+)
+
+TEXTS = [text for text, _ in make_reviews(60)]
+CHINESE = [f"这部电影真的很好看我很喜欢{n}" for n in range(60)]
+LABELS = ["no", "yes"] * 30
+SCORES = [str(n / 7) for n in range(60)]
+
+
+def find(**columns: Sequence[object]) -> tuple[str | None, str | None]:
+    rows = pd.DataFrame({name: list(cells)[:60] for name, cells in columns.items()})
+    text = find_text_column(rows).column
+    return text, find_label_column(rows, [text] if text else []).column
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        # By their names, the project's own first.
+        (
+            {"review": TEXTS, "sentiment": LABELS, "text": TEXTS, "label": LABELS},
+            "review sentiment",
+        ),
+        ({"Text": TEXTS, "Label": LABELS}, "Text Label"),
+        ({"Review Text": TEXTS, "Star-Rating": LABELS}, "Review Text Star-Rating"),
+        ({"text": LABELS, "label": LABELS}, "text label"),  # short texts, but nothing else is one
+        ({"title": TEXTS, "body": TEXTS, "class": LABELS, "spam": LABELS}, "body class"),
+        # By their content.
+        ({"a": range(60), "b": TEXTS, "c": LABELS, "d": SCORES}, "b c"),
+        ({"Kommentar": CHINESE, "Note": [1, 2, 3, 4, 5] * 12}, "Kommentar Note"),
+        ({"x": [f"{t} {' '.join(TEXTS[:9])}" for t in TEXTS], "y": TEXTS, "z": LABELS}, "x z"),
+        ({"url": [f"example.org/{n:020}" for n in range(60)], "x": TEXTS, "z": LABELS}, "x z"),
+        ({"x": TEXTS, "z": [1.0, None, 0.0] * 20, "split": ["train", "test"] * 30}, "x None"),
+        ({"x": TEXTS, "z": [1.0, 0.0] * 30, "split": ["train", "test"] * 30}, "x z"),
+        # In doubt.
+        ({"x": TEXTS, "y": TEXTS, "z": LABELS}, "None z"),
+        ({"text": TEXTS, "comment": TEXTS, "z": LABELS}, "None z"),
+        ({"text": TEXTS, "y": LABELS, "z": LABELS}, "text None"),
+        ({"message": SCORES, "y": TEXTS, "z": LABELS}, "None z"),  # named, but no texts
+        ({"text": TEXTS, "category": range(60), "z": LABELS}, "text None"),
+        ({"x": SCORES, "y": range(60)}, "None None"),
+    ],
+)
+def test_columns_are_found_where_there_is_no_doubt(
+    columns: dict[str, Sequence[object]], expected: str
+) -> None:
+    assert " ".join(map(str, find(**columns))) == expected
+
+
+def test_candidates_are_told_the_likeliest_first() -> None:
+    longer = [f"{text} {text}" for text in TEXTS]
+    rows = pd.DataFrame({"n": range(60), "title": TEXTS, "a": longer, "text": TEXTS, "body": TEXTS})
+    assert find_text_column(rows).candidates == ("text", "body", "a", "title")
+    assert find_text_column(rows[["n"]]).candidates == ()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_known_scales_are_in_their_order(order: tuple[str, ...]) -> None:
+    rng = random.Random(0)
+    for size in range(2, len(order) + 1):
+        for chosen in itertools.combinations(order, size):
+            shuffled = [label.title() for label in rng.sample(chosen, size)]
+            assert order_labels(shuffled) == [label.title() for label in chosen]
+
+
+@pytest.mark.parametrize(
+    ("labels", "ordered"),
+    [
+        (["10", "9", "-1"], ["-1", "9", "10"]),
+        (["2.5", "1", "2"], ["1", "2", "2.5"]),
+        (["True", "False"], ["False", "True"]),
+        (["world", "Sports", "business"], ["business", "Sports", "world"]),
+        (["positive", "negative", "unclear"], ["negative", "positive", "unclear"]),
+    ],
+)
+def test_other_labels_are_in_the_order_of_numbers_or_letters(
+    labels: list[str], ordered: list[str]
+) -> None:
+    assert order_labels(labels) == ordered
+
+
+def test_spellings_of_a_label_are_one() -> None:
+    found = find_labels({"Good": 5, " good": 9, "GOOD": 1, "bad": 3, "": 7, "  ": 1, "goood": 2})
+    assert found.counts == {"bad": 3, "good": 15}
+    assert found.rare == {"goood": 2}
+    numbers = find_labels({"1.0": 4, "1": 1, "2.0": 3, "2.5": 3})
+    assert list(numbers.counts) == ["1", "2", "2.5"]
+
+
+def test_what_may_be_no_label_is_told() -> None:
+    assert find_labels({"yes": 3, "N/A": 4, "no": 3}).placeholders == ["N/A"]
+
+
+def test_the_own_names_come_first() -> None:
+    assert (TEXT_NAMES[0], LABEL_NAMES[0]) == ("review", "sentiment")
+    assert MAX_LABELS == 20

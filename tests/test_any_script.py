@@ -108,7 +108,7 @@ def reviews() -> pd.DataFrame:
     ]
     frame = pd.DataFrame(rows, columns=["script", "text", "code", "is_test"])
     frame["split"] = np.where(frame["is_test"], "test", "train")
-    return frame.assign(row=range(1, len(frame) + 1))
+    return frame.assign(row=range(1, len(frame) + 1), group="")
 
 
 def make_parameters(script: str) -> TokenizerParameters:

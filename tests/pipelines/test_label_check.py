@@ -225,7 +225,7 @@ def test_the_pipeline_runs_on_a_few_rows(
         {
             "clean_reviews": MemoryDataset([make_clean(100)]),
             "clean_unlabelled_reviews": MemoryDataset([make_clean(30, seed=3)[["row", "text"]]]),
-            "params:reviews": MemoryDataset(reviews),
+            "review_settings": MemoryDataset(reviews),
             "params:split": MemoryDataset(split),
             "params:label_check": MemoryDataset(label_check),
             "params:training": MemoryDataset(training),

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import DataCatalog, SharedMemoryDataCatalog
+from kedro.io import DataCatalog, MemoryDataset, SharedMemoryDataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from pydantic import BaseModel, ValidationError
@@ -363,7 +363,12 @@ class _Run:
         for name in filter(_is_parameter, self._pipeline.inputs()):
             dataset = self._files.get(name)
             try:
-                dataset.save(_convert(self._parameters.get(name), dataset.load()))
+                now = dataset.load()
+                value = _convert(self._parameters.get(name), now)
+                if value is None and now is not None:
+                    self._files.catalog[name] = MemoryDataset(None)  # None can't be saved
+                elif value != now:
+                    dataset.save(value)
             except ValidationError as error:
                 raise InputError(
                     f"{name} is no longer valid as it was when the inputs were made "

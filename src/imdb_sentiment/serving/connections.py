@@ -100,7 +100,7 @@ def make_protocol(
             # Looking at all takes time, which a flood of connections could use up.
             number = max(1, max_connections // 20) if kind in ("idle", "new") else 1
             for other in sorted(kinds[kind], key=lambda other: other.since)[:number]:
-                other._leave(other.transport.abort)
+                other.leave(other.transport.abort)
 
         def describe(self) -> str:
             """Return what the connection does."""
@@ -173,9 +173,9 @@ def make_protocol(
                 super().send_400_response(msg)
             elif self._awaits_headers and (self.cycle is None or self.cycle.response_complete):
                 self.transport.write(_TOO_LARGE)
-            self._leave(self.transport.close)
+            self.leave(self.transport.close)
 
-        def _leave(self, close: Callable[[], None]) -> None:
+        def leave(self, close: Callable[[], None]) -> None:
             """Close the connection, although a request may still wait for its response."""
             self._end_request()
             close()
@@ -208,7 +208,7 @@ def make_protocol(
         def _expect_headers(self) -> None:
             self._stop_waiting()
             self._headers_due = self.loop.call_later(
-                headers_timeout, self._leave, self.transport.close
+                headers_timeout, self.leave, self.transport.close
             )
 
         def _stop_waiting(self) -> None:
@@ -224,7 +224,7 @@ def make_protocol(
             if self.transport.get_write_buffer_size() < left_before:
                 self._expect_reader()
             else:
-                self._leave(self.transport.abort)
+                self.leave(self.transport.abort)
 
         def _stop_waiting_for_reader(self) -> None:
             if self._reader_due is not None:

@@ -8,6 +8,7 @@ from helpers import make_predictions
 from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
 from imdb_sentiment.pipelines.label_check.nodes import fingerprint_reviews
 from imdb_sentiment.pipelines.reporting.nodes.examples import (
+    Example,
     explain_custom_reviews,
     explain_disagreements,
     explain_mistakes,
@@ -83,8 +84,10 @@ def test_custom_reviews_without_a_known_word_are_said_to_be_so(
     table = pd.DataFrame({"review": ["w1", None, "unheard of"]})
     known, empty, unknown = explain_custom_reviews(exported, table, custom, report)
     assert known["predicted_sentiment"] in ("negative", "positive")
-    assert empty == {"predicted_sentiment": None, "probability": None, "segments": []}
+    nothing: Example = {"predicted_sentiment": None, "probability": None, "segments": []}
+    assert empty == nothing | {"reason": "no text"}
     assert unknown["predicted_sentiment"] is None
+    assert unknown["reason"] == "no word that the model knows"
     assert unknown["segments"] == [("unheard of", None)]
     few = report.model_copy(update={"custom_reviews": 1})
     assert explain_custom_reviews(exported, table, custom, few) == [known]

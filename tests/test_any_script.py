@@ -16,6 +16,7 @@ from imdb_sentiment.parameters import (
     ReviewsParameters,
     TokenizerParameters,
     TrainingParameters,
+    TuningParameters,
 )
 from imdb_sentiment.pipelines.data_processing.nodes import encode_reviews, fit_tokenizer
 from imdb_sentiment.pipelines.training.nodes import fit_baseline
@@ -161,12 +162,16 @@ def test_explanations_point_to_what_decides(
 
 def test_the_baseline_cuts_texts_in_the_same_way(reviews: pd.DataFrame) -> None:
     parameters = base_parameters()
-    baseline = fit_baseline(
+    baseline, _ = fit_baseline(
         [reviews],
-        BaselineParameters(**parameters["baseline"]),
-        TrainingParameters(**parameters["training"]),
-        ReviewsParameters(**parameters["reviews"]),
-        "auto",
+        baseline=BaselineParameters(**parameters["baseline"]),
+        tuning=TuningParameters(**parameters["tuning"]),
+        training=TrainingParameters(**parameters["training"]),
+        reviews=ReviewsParameters(
+            **parameters["reviews"]
+            | {"text_column": "t", "label_column": "l", "labels": ("negative", "positive")}
+        ),
+        script="auto",
     )
     test = reviews[reviews["is_test"]]
     is_right = pd.Series(baseline.predict(test["text"]) == test["code"])

@@ -1,8 +1,13 @@
 """Metrics of a search, against counting by hand."""
 
+import warnings
+
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics
 
 from helpers import rank_auc
 from imdb_sentiment.errors import InputError
@@ -28,6 +33,30 @@ def measure(name: MetricName, n_labels: int, label: str | None = None) -> float:
 
 def count_f1(is_label: npt.NDArray[np.bool_], gets_label: npt.NDArray[np.bool_]) -> float:
     return float(2 * (is_label & gets_label).sum() / (is_label.sum() + gets_label.sum()))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
+def test_metrics_of_labels_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    """Also where labels do not occur."""
+    codes, predicted = np.array(pairs).T
+    labels = ("a", "b", "c", "d")
+
+    def measure_all(name: MetricName, label: str | None = None) -> float:
+        metric = make_metric(name, label, labels, are_ordered=True)
+        return metric.measure(codes, np.eye(4)[predicted], predicted)
+
+    assert measure_all("accuracy") == pytest.approx(metrics.accuracy_score(codes, predicted))
+    f1 = metrics.f1_score(codes, predicted, average="macro", zero_division=0)
+    assert measure_all("f1_macro") == pytest.approx(f1)
+    f1 = metrics.f1_score(codes == 1, predicted == 1, zero_division=0)
+    assert measure_all("f1", "b") == pytest.approx(f1)
+    error = metrics.mean_absolute_error(codes, predicted)
+    assert measure_all("mean_absolute_error") == pytest.approx(error)
+    with warnings.catch_warnings(action="ignore"):  # of labels that do not occur
+        balanced = metrics.balanced_accuracy_score(codes, predicted)
+        kappa = metrics.cohen_kappa_score(codes, predicted, labels=range(4), weights="quadratic")
+    assert measure_all("balanced_accuracy") == pytest.approx(balanced)
+    assert measure_all("quadratic_kappa") == pytest.approx(kappa, nan_ok=True)
 
 
 @pytest.mark.parametrize("n_labels", [2, 3])

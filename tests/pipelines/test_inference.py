@@ -166,5 +166,5 @@ def test_a_model_may_give_no_answer(exported: bytes, monkeypatch: pytest.MonkeyP
     assert scored["predicted_sentiment"].isna().all()
     assert scored["probability"].isna().all()
     assert scored["probability_positive"].notna().tolist() == [True, False]
-    reasons = ["a probability below 1.1", "no word that the model knows"]
+    reasons = ["a confidence below 1.1", "no word that the model knows"]
     assert scored[REASON_COLUMN].tolist() == reasons

@@ -193,7 +193,15 @@ def test_the_baseline_learns_from_the_rows_of_the_network(
     training: TrainingParameters,
 ) -> None:
     chosen = training.model_copy(update={"use_validation_rows": use_validation_rows})
-    baseline = fit_baseline(iter(data.chunks), baseline_parameters, chosen, REVIEWS, "auto")
+    baseline, weights = fit_baseline(
+        iter(data.chunks),
+        baseline=baseline_parameters,
+        tuning=TuningParameters(**base_parameters()["tuning"]),
+        training=chosen,
+        reviews=REVIEWS,
+        script="auto",
+    )
+    assert weights == {"negative": 1.0, "positive": 1.0}
 
     rows = data.rows
     known = rows[rows["split"].isin(learnt)]
@@ -486,6 +494,48 @@ def test_a_precision_out_of_reach_changes_nothing(
     assert decision["unfitted_reason"] == "out_of_reach"
     assert decision["threshold"] == 0.5
     assert "No threshold reaches a precision of positive of at least 0.99" in caplog.text
+
+
+def test_a_target_of_a_label_without_held_out_reviews_is_given_up(
+    tuning: TuningParameters, training: TrainingParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    reviews, network, ngrams = make_rare(2)
+    none = replace(reviews, codes=np.zeros_like(reviews.codes))
+    wanted = {"label": "positive", "recall": 0.9}
+    chosen = TrainingParameters(**training.model_dump() | {"decision_target": wanted})
+    decision = decide(network, ngrams, none, tuning, chosen)
+    assert decision["unfitted_reason"] == "too_few_rows_of_label"
+    assert decision["threshold"] == 0.5
+    assert "0 held-out reviews with the label of training.decision_target" in caplog.text
+
+
+def test_the_baseline_gets_thresholds_where_the_model_does(
+    data: Data, baseline_parameters: BaselineParameters, training: TrainingParameters
+) -> None:
+    """Chosen on predictions of pipelines that have not learnt from the rows."""
+    rows = data.rows[data.rows["split"] != "test"]
+    rare = rows[(rows["code"] == 0) | (np.arange(len(rows)) % 6 == 0)]
+    by_f1 = TuningParameters(**base_parameters()["tuning"] | {"metric": "f1_macro"})
+
+    def fit_with(tuning: TuningParameters) -> tuple[Any, dict[str, float]]:
+        return fit_baseline(
+            [rare.reset_index()],
+            baseline=baseline_parameters,
+            tuning=tuning,
+            training=training,
+            reviews=REVIEWS,
+            script="auto",
+        )
+
+    (plain, even), (tuned, weights) = (
+        fit_with(TuningParameters(**base_parameters()["tuning"])),
+        fit_with(by_f1),
+    )
+    assert even == {"negative": 1.0, "positive": 1.0}
+    assert weights["positive"] > weights["negative"]
+    np.testing.assert_allclose(
+        plain.predict_proba(rows["text"]), tuned.predict_proba(rows["text"]), atol=1e-6
+    )
 
 
 def test_without_calibration_no_threshold_is_chosen(

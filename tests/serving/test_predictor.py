@@ -106,7 +106,9 @@ def test_it_decides_by_weights_and_only_if_it_is_sure(both: Trained) -> None:
     weights = dict.fromkeys(labels, 1.0) | {
         labels[unlikely]: 1.01 * plain[0, preferred] / plain[0, unlikely]
     }
-    confidence = float(np.sort(plain[:, unlikely])[-2:].mean())
+    factors = np.array([weights[label] for label in labels])
+    shares = (plain * factors).max(axis=1) / (plain * factors).sum(axis=1)
+    confidence = float(np.sort(shares)[1:3].mean())
     exported = convert_to_onnx(
         both.network,
         TOKENIZER,
@@ -122,12 +124,12 @@ def test_it_decides_by_weights_and_only_if_it_is_sure(both: Trained) -> None:
     found = predictor.predict(texts)
     for row, product, prediction in zip(plain, products, found, strict=True):
         code = product.argmax()
-        if row[code] >= confidence:
+        if product[code] / product.sum() >= confidence:
             assert (prediction.label, prediction.reason) == (labels[code], None)
         else:
             assert prediction.label is None
             assert prediction.probability is None
-            assert prediction.reason == f"a probability below {confidence:g}"
+            assert prediction.reason == f"a confidence below {confidence:g}"
         assert list(prediction.probabilities.values()) == pytest.approx(row.tolist())
     assert {prediction.label is None for prediction in found} == {True, False}
 

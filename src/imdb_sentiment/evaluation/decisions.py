@@ -17,7 +17,7 @@ from imdb_sentiment.evaluation.probabilities import choose_labels
 
 LabelWeights = npt.NDArray[np.float64]
 
-MAX_CANDIDATES = 100  # weights of a label that are tried
+MAX_CANDIDATES = 1000  # weights that are tried, of all labels together; at least 100 of each
 ROUNDS = 3  # over the labels
 
 
@@ -87,7 +87,8 @@ def maximise_metric(
     for _ in range(ROUNDS):
         value_before = best_value
         for code in changed:
-            for weight in _list_candidates(_find_limits(probabilities, best, code)):
+            limits = _find_limits(probabilities, best, code)
+            for weight in _list_candidates(limits, max(100, MAX_CANDIDATES // len(start))):
                 weights = best.copy()
                 weights[code] = weight
                 if (value := measure(weights)) > best_value:
@@ -157,10 +158,10 @@ def _find_limits(
     return limits
 
 
-def _list_candidates(limits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _list_candidates(limits: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.float64]:
     """Return weights between the limits of neighbouring reviews, evenly spaced if too many."""
     distinct = np.unique(limits)
     between: npt.NDArray[np.float64] = np.sqrt(distinct[1:] * distinct[:-1])
-    if len(between) <= MAX_CANDIDATES:
+    if len(between) <= most:
         return between
-    return between[np.linspace(0, len(between) - 1, MAX_CANDIDATES).round().astype(np.intp)]
+    return between[np.linspace(0, len(between) - 1, most).round().astype(np.intp)]

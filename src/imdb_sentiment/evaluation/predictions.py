@@ -5,7 +5,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from imdb_sentiment.errors import require_column
-from imdb_sentiment.evaluation.probabilities import choose_labels, prediction_columns
+from imdb_sentiment.evaluation.probabilities import (
+    choose_labels,
+    measure_confidence,
+    prediction_columns,
+)
 from imdb_sentiment.parameters import CustomReviewsParameters
 
 
@@ -23,17 +27,18 @@ def tabulate_predictions(
         labels: Names of the labels in the order of their codes.
         weights: Weight of each label in the decision, shape (labels,), see `decisions.py`; None
             for the most probable label.
-        min_confidence: Probability of the predicted label below which there is no prediction.
+        min_confidence: Confidence (see `measure_confidence`) below which there is no prediction.
 
     Returns:
         One row per review: `predicted_sentiment` (None without a prediction), its `probability`
         (NaN without one), and `probability_LABEL` for each label.
 
     """
-    best = choose_labels(probabilities, np.ones(len(labels)) if weights is None else weights)
+    weights = np.ones(len(labels)) if weights is None else weights
+    best = choose_labels(probabilities, weights)
     predicted = np.array(labels, dtype=object)[best]
     probability = probabilities[np.arange(len(best)), best]
-    is_sure = probability >= min_confidence  # not if it is NaN
+    is_sure = measure_confidence(probabilities, weights) >= min_confidence  # not if it is NaN
     predicted[~is_sure] = None
     columns = [predicted, np.where(is_sure, probability, np.nan), *probabilities.T]
     return pd.DataFrame(dict(zip(prediction_columns(labels), columns, strict=True)))

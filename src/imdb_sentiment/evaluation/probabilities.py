@@ -43,6 +43,27 @@ def choose_labels(
     return codes
 
 
+def measure_confidence(
+    probabilities: npt.NDArray[np.float64], weights: Sequence[float] | npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return how sure each decision is: the share of the predicted label.
+
+    It is the largest product of probability and weight, divided by the sum of these products. With
+    equal weights it is the largest probability.
+
+    Args:
+        probabilities: Probability of each label, shape (reviews, labels).
+        weights: Weight of each label, shape (labels,).
+
+    Returns:
+        Shares, shape (reviews,), between 1 / labels and 1; NaN where the probabilities are.
+
+    """
+    products = probabilities * np.asarray(weights)
+    shares: npt.NDArray[np.float64] = products.max(axis=1) / products.sum(axis=1)
+    return shares
+
+
 def prediction_columns(labels: Sequence[str]) -> list[str]:
     """Return the names of the columns that hold a prediction."""
     return ["predicted_sentiment", "probability", *(f"probability_{label}" for label in labels)]

@@ -68,8 +68,9 @@ class TrainingParameters(Parameters):
             `decision_target`, or a metric of predicted labels other than the accuracy.
         decision_target: Precision or recall of a label that `threshold` aims at instead of the
             metric; null for the metric.
-        min_confidence: Probability of the predicted label below which the exported model gives no
-            answer; 0 to always answer.
+        min_confidence: Confidence below which the exported model gives no answer: the probability
+            of the predicted label, with thresholds its share of all products of probability and
+            weight; 0 to always answer.
         use_validation_rows: Whether the final model is also trained on the validation rows, which
             are no longer needed once the hyperparameters are chosen.
         networks: Number of networks, each with its own seed, that are averaged into one model.

@@ -12,7 +12,11 @@ import numpy.typing as npt
 import onnxruntime
 from tokenizers import Tokenizer
 
-from imdb_sentiment.evaluation.probabilities import choose_labels, complete_probabilities
+from imdb_sentiment.evaluation.probabilities import (
+    choose_labels,
+    complete_probabilities,
+    measure_confidence,
+)
 from imdb_sentiment.text.batching import count_tokens
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
@@ -79,7 +83,8 @@ class Predictor:
         labels: Names of the labels in the order of their codes.
         label_weights: Weight of each label in the decision, shape (labels,): the predicted label
             has the largest product of probability and weight.
-        min_confidence: Probability of the predicted label below which there is no answer.
+        min_confidence: Confidence below which there is no answer: with equal weights, the
+            probability of the predicted label; see `measure_confidence`.
         tokenizer: The tokenizer of the training; see `imdb_sentiment.text.tokenizer`.
         max_ngram: Length of the longest n-grams that the model reads, in words and punctuation
             marks; 0 if it reads none.
@@ -181,14 +186,15 @@ class Predictor:
             return Prediction(None, {}, self.explain_silence(cleaned, is_scored=False))
         code = self.choose_label(probabilities)
         by_label = dict(zip(self.labels, probabilities.tolist(), strict=True))
-        if probabilities[code] < self.min_confidence:
+        (confidence,) = measure_confidence(probabilities[np.newaxis], self.label_weights)
+        if confidence < self.min_confidence:
             return Prediction(None, by_label, self.explain_silence(cleaned, is_scored=True))
         return Prediction(self.labels[code], by_label)
 
     def explain_silence(self, cleaned: str, *, is_scored: bool) -> str:
         """Return the reason why there is no label for a cleaned text that has none."""
         if is_scored:
-            return f"a probability below {self.min_confidence:g}"
+            return f"a confidence below {self.min_confidence:g}"
         return "no word that the model knows" if cleaned else "no text"
 
     def choose_label(self, probabilities: npt.NDArray[np.float64]) -> int:

@@ -82,7 +82,12 @@ def test_the_verdict_follows_the_test() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
-    [(0.1, 0.2, "model"), (-0.2, -0.1, "baseline"), (-0.1, 0.2, "neither")],
+    [
+        (0.1, 0.2, "model"),
+        (-0.2, -0.1, "baseline"),
+        (-0.1, 0.2, "neither"),
+        (np.nan, np.nan, "neither"),
+    ],
 )
 def test_by_another_metric_the_verdict_follows_its_interval(
     low: float, high: float, verdict: str

@@ -14,6 +14,8 @@ from optuna.trial import TrialState
 from sklearn.metrics import average_precision_score
 
 from helpers import make_predictions, make_study, rank_auc, small_hyperparameters
+from imdb_sentiment.evaluation.calibration import measure_calibration
+from imdb_sentiment.evaluation.predictions import get_codes
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
 from imdb_sentiment.pipelines.reporting.nodes.figures.curves import (
     plot_precision_recall_curves,
@@ -59,7 +61,7 @@ DESCRIPTION: dict[str, Any] = {
         "positive": [{"word": "good", "z": 2.0, "count": 8, "elsewhere": 2}],
     },
 }
-CALIBRATION = {"temperature": 1.0}
+CALIBRATION: dict[str, Any] = {"temperature": 1.0, "weights": {"network": 0.5, "ngrams": 0.5}}
 
 
 def test_the_data_are_drawn_as_counted() -> None:
@@ -394,3 +396,29 @@ def test_many_test_sets_are_told_apart() -> None:
     )
     looks = {(line.line.color, line.marker.symbol) for line in figure.data}
     assert len(looks) == 40
+
+
+def test_the_uncalibrated_line_is_that_without_temperature_and_bias(
+    reviews: ReviewsParameters, report: ReportParameters
+) -> None:
+    frame = make_predictions(400, reviews.labels)
+    bias, temperature = 1.2, 0.5
+    odds = frame["probability_positive"] / frame["probability_negative"]
+    raw = 1 / (1 + np.exp(-(np.log(odds) - bias) * temperature))
+    weights = {"network": 1.0, "ngrams": 1.0, "bias": [bias]}
+    calibration = {"temperature": temperature, "weights": weights}
+    line = plot_reliability(frame, calibration, reviews, report).data[0]
+    both = np.column_stack([1 - raw, raw])
+    expected = measure_calibration(both, get_codes(frame, reviews.labels), report.calibration_bins)
+    np.testing.assert_allclose(line.x, expected.confidence, atol=1e-3)
+    np.testing.assert_allclose(line.y, expected.accuracy, atol=1e-3)
+
+
+def test_with_few_rows_and_another_metric_the_training_curve_remains() -> None:
+    study = make_study()
+    study.set_user_attr("protocol", {"evaluate_on": "validation", "folds": 2, "metric": "macro F1"})
+    figure = plot_learning_curves(
+        {"accuracy": [0.5, 0.7], "loss": [1, 0.5]}, study, small_hyperparameters()
+    )
+    assert list(figure.data[0].y) == [0.5, 0.7]
+    assert figure.layout.yaxis.title.text == "accuracy"

@@ -68,15 +68,23 @@ def test_the_pipeline_makes_every_report(
             "split": ["test"] * 10 + ["validation"] * 5 + ["train"] * 15,
         }
     )
+    tuning = TuningParameters(**base_parameters()["tuning"])
+    baseline, baseline_weights = fit_baseline(
+        [frame],
+        baseline=baseline_parameters,
+        tuning=tuning,
+        training=training,
+        reviews=reviews,
+        script="auto",
+    )
     catalog = DataCatalog(
         {
             "model": MemoryDataset(model, copy_mode="assign"),
             "ngram_model": MemoryDataset(GOOD),
             "test": MemoryDataset(test),
             "clean_reviews": MemoryDataset([frame]),
-            "baseline": MemoryDataset(
-                fit_baseline([frame], baseline_parameters, training, reviews, "auto")
-            ),
+            "baseline": MemoryDataset(baseline),
+            "baseline_label_weights": MemoryDataset(baseline_weights),
             "onnx_model": MemoryDataset(exported),
             "export_check": MemoryDataset({"largest_probability_difference": 1e-7}),
             "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["w1", "w2"]})),
@@ -98,7 +106,7 @@ def test_the_pipeline_makes_every_report(
             "params:custom_reviews": MemoryDataset(custom),
             "params:tokenizer": MemoryDataset(tokenizer_parameters),
             "params:report": MemoryDataset(report),
-            "params:tuning": MemoryDataset(TuningParameters(**base_parameters()["tuning"])),
+            "params:tuning": MemoryDataset(tuning),
         }
     )
     outputs = SequentialRunner().run(create_pipeline(), catalog)

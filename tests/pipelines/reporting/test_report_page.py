@@ -227,7 +227,7 @@ def test_an_accuracy_that_hides_a_label_is_followed_by_what_helps(
                 "min_confidence": 0.7,
             },
             "positive is predicted from a probability of 0.250, chosen on held-out reviews for the "
-            "macro F1: 0.6000 instead of 0.4000 for the most probable label. Below a probability "
+            "macro F1: 0.6000 instead of 0.4000 for the most probable label. Below a confidence "
             "of 0.7, the exported model gives no answer.",
         ),
         (

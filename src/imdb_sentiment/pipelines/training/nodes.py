@@ -14,17 +14,13 @@ import pandas as pd
 import sklearn.pipeline
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from tokenizers import Tokenizer
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.decisions import (
-    compute_label_weights,
-    maximise_metric,
-    reach_target,
-)
-from imdb_sentiment.evaluation.objectives import find_label, make_metric
+from imdb_sentiment.evaluation.decisions import compute_label_weights
+from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.predictions import choose_texts
-from imdb_sentiment.evaluation.probabilities import choose_labels
 from imdb_sentiment.evaluation.stacking import (
     DEFAULT_SHARE,
     HeldOutLogits,
@@ -48,6 +44,7 @@ from imdb_sentiment.parameters import (
     TrainingParameters,
     TuningParameters,
 )
+from imdb_sentiment.pipelines.training.decision import Choice, choose_weights, needs_thresholds
 from imdb_sentiment.pipelines.tuning.protocol import divide_reviews, select_first_repeat
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
@@ -72,12 +69,6 @@ CHAIN = (
     "ngram_model",
     "calibration",
 )
-
-
-class DecisionProblem(StrEnum):
-    """Why a threshold could not be chosen, although the average is calibrated."""
-
-    OUT_OF_REACH = "out_of_reach"
 
 
 class UncalibratedReason(StrEnum):
@@ -330,7 +321,7 @@ def fit_decision(
     are_ordered: bool,
     training: TrainingParameters,
 ) -> dict[str, Any]:
-    """Choose how probabilities become a label; see `evaluation/decisions.py`.
+    """Choose how probabilities become a label; see `decision.py`.
 
     Args:
         network_held_out: From the tuning pipeline.
@@ -358,72 +349,32 @@ def fit_decision(
     """
     labels = train.labels
     metric = make_metric(tuning.metric, tuning.metric_label, labels, are_ordered=are_ordered)
-    target = training.decision_target
-    code = None
-    if target:
-        code = find_label(target.label, labels, "training.decision_target")
-    is_wanted = training.decision == "threshold" or (
-        training.decision == "auto"
-        and (target is not None or (metric.depends_on_decision and metric.name != "accuracy"))
-    )
-    if is_wanted and not target and not metric.depends_on_decision:
-        raise InputError(
-            f"training.decision is threshold, but tuning.metric is {tuning.metric}, which does not "
-            "depend on a threshold: set decision_target, or another metric such as f1_macro"
-        )
     average = Weights(**calibration["weights"])
-    weights = average.invert_bias(len(labels))
-    aim = before = after = None
+    is_wanted = needs_thresholds(training, metric, labels)
     reason = calibration["uncalibrated_reason"] if is_wanted else None
+    choice = Choice(average.invert_bias(len(labels)))
     if is_wanted and not reason:
         ngrams, codes = _align_held_out(
             network_held_out, ngrams_held_out if average.ngrams else None, train, validation
         )
-        probabilities = average.average(network_held_out.logits, ngrams)
-        if target and code is not None:
-            wanted = {"precision": target.precision, "recall": target.recall}
-            reached = reach_target(probabilities, codes == code, code, **wanted)
-            name, value = next((name, value) for name, value in wanted.items() if value)
-            aim = f"{name} of {target.label} of at least {value:g}"
-            measured = [
-                _measure_label(choose_labels(probabilities, chosen), codes, code)[name]
-                for chosen in (np.ones(len(labels)), weights if reached is None else reached)
-            ]
-            before, after = measured
-            if reached is None:
-                reason = DecisionProblem.OUT_OF_REACH
-                logger.warning(
-                    "No threshold reaches a %s on %d held-out reviews, so there is none.",
-                    aim,
-                    len(codes),
-                )
-            else:
-                weights = reached
-        else:
-            aim = metric.title
-            weights = maximise_metric(probabilities, codes, metric, weights)
-            before, after = (
-                metric.measure(codes, probabilities, choose_labels(probabilities, chosen))
-                for chosen in (np.ones(len(labels)), weights)
-            )
+        choice = choose_weights(
+            average.average(network_held_out.logits, ngrams),
+            codes,
+            labels,
+            metric=metric,
+            training=training,
+            start=choice.weights,
+        )
+    weights = choice.weights
     return {
         "label_weights": dict(zip(labels, weights.tolist(), strict=True)),
         "threshold": weights[0] / weights.sum() if len(labels) == 2 else None,  # noqa: PLR2004
-        "aim": aim,
-        "before": before,
-        "after": after,
-        "unfitted_reason": reason,
+        "aim": choice.aim,
+        "before": choice.before,
+        "after": choice.after,
+        "unfitted_reason": reason or choice.problem,
         "min_confidence": training.min_confidence,
     }
-
-
-def _measure_label(
-    predicted: npt.NDArray[np.intp], codes: npt.NDArray[np.intp], code: int
-) -> dict[str, float]:
-    """Return the precision and the recall of a label."""
-    has, gets = codes == code, predicted == code
-    hits = int((has & gets).sum())
-    return {"precision": hits / max(1, int(gets.sum())), "recall": hits / max(1, int(has.sum()))}
 
 
 def export_model(
@@ -513,11 +464,13 @@ def export_model(
 
 def fit_baseline(
     clean_reviews: Iterable[pd.DataFrame],
+    *,
     baseline: BaselineParameters,
+    tuning: TuningParameters,
     training: TrainingParameters,
     reviews: ReviewsParameters,
     script: Script,
-) -> sklearn.pipeline.Pipeline:
+) -> tuple[sklearn.pipeline.Pipeline, dict[str, float]]:
     """Fit TF-IDF and logistic regression to the rows that the network learns from.
 
     Words are those that scikit-learn finds by default, of two or more letters. Where letters are
@@ -526,12 +479,16 @@ def fit_baseline(
     Args:
         clean_reviews: Chunks with the columns `text`, `code` and `split`.
         baseline: Length and frequency of the n-grams, and the strength of the regularisation.
-        training: Says whether to learn from the validation reviews, and the weights of the labels.
+        tuning: The metric.
+        training: Says whether to learn from the validation reviews, the weights of the labels, and
+            whether to choose thresholds.
         reviews: The labels.
         script: How texts are cut into words.
 
     Returns:
-        A scikit-learn pipeline from texts to codes.
+        A scikit-learn pipeline from texts to codes, and the weight of each label in its decisions:
+        if those of the model are chosen on held-out reviews, so are these, in a cross-validation of
+        two folds; otherwise they are all 1.
 
     Raises:
         InputError: No n-gram occurs in enough reviews.
@@ -562,10 +519,22 @@ def fit_baseline(
             tol=1e-6,
         ),
     )
+    metric = make_metric(
+        tuning.metric, tuning.metric_label, reviews.labels, are_ordered=reviews.ordered
+    )
+    weights = np.ones(len(reviews.labels))
+    codes = rows["code"].to_numpy(np.intp)
     try:
-        return model.fit(rows["text"], rows["code"])
+        if needs_thresholds(training, metric, reviews.labels) and np.bincount(codes).min() > 1:
+            folds = StratifiedKFold(2, shuffle=True, random_state=training.seed)
+            scores = cross_val_predict(model, rows["text"], codes, cv=folds, method="predict_proba")
+            weights = choose_weights(
+                scores, codes, reviews.labels, metric=metric, training=training, start=weights
+            ).weights
+        fitted = model.fit(rows["text"], codes)
     except ValueError as error:
         raise InputError(
             f"the baseline can't learn from these reviews ({error}): lower "
             "baseline.min_document_frequency"
         ) from error
+    return fitted, dict(zip(reviews.labels, weights.tolist(), strict=True))

@@ -18,14 +18,15 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         [
             Node(
                 func=fit_baseline,
-                inputs=[
-                    "clean_reviews",
-                    "params:baseline",
-                    "params:training",
-                    "review_settings",
-                    "params:tokenizer.script",
-                ],
-                outputs="baseline",
+                inputs={
+                    "clean_reviews": "clean_reviews",
+                    "baseline": "params:baseline",
+                    "tuning": "params:tuning",
+                    "training": "params:training",
+                    "reviews": "review_settings",
+                    "script": "params:tokenizer.script",
+                },
+                outputs=["baseline", "baseline_label_weights"],
                 name="fit_baseline",
             ),
             Node(

@@ -212,9 +212,9 @@ def judge(metrics: dict[str, Any]) -> Verdict:
 
     """
     if "metric_gain" in metrics:
-        if metrics["metric_gain_low"] <= 0 <= metrics["metric_gain_high"]:
-            return Verdict.NEITHER
-        return Verdict.MODEL if metrics["metric_gain"] > 0 else Verdict.BASELINE
+        if metrics["metric_gain_low"] > 0:
+            return Verdict.MODEL
+        return Verdict.BASELINE if metrics["metric_gain_high"] < 0 else Verdict.NEITHER
     if metrics["mcnemar_p_value"] >= SIGNIFICANCE_LEVEL:
         return Verdict.NEITHER
     better = metrics["test_accuracy"] > metrics["baseline_test_accuracy"]

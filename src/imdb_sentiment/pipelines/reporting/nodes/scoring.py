@@ -23,6 +23,7 @@ from imdb_sentiment.evaluation.predictions import (
     is_correct,
     tabulate_predictions,
 )
+from imdb_sentiment.evaluation.probabilities import measure_confidence
 from imdb_sentiment.evaluation.stacking import Weights, to_probabilities
 from imdb_sentiment.evaluation.statistics import compare_models, estimate_difference
 from imdb_sentiment.network.model import KerasModel, score_logits
@@ -86,6 +87,7 @@ def score_test_reviews(
 
 def score_baseline(
     baseline: sklearn.pipeline.Pipeline,
+    baseline_label_weights: dict[str, float],
     clean_reviews: Iterable[pd.DataFrame],
     reviews: ReviewsParameters,
 ) -> pd.DataFrame:
@@ -93,6 +95,7 @@ def score_baseline(
 
     Args:
         baseline: Output of the pipeline training.
+        baseline_label_weights: Output of the pipeline training: those of its decisions.
         clean_reviews: Chunks with `row`, `text`, `code` and `split`.
         reviews: The labels.
 
@@ -101,7 +104,10 @@ def score_baseline(
 
     """
     test = _select_test_rows(clean_reviews)
-    predictions = tabulate_predictions(baseline.predict_proba(test["text"]), reviews.labels)
+    weights = np.array([baseline_label_weights[label] for label in reviews.labels])
+    predictions = tabulate_predictions(
+        baseline.predict_proba(test["text"]), reviews.labels, weights
+    )
     sentiments = np.array(reviews.labels, dtype=object)[test["code"]]
     known = pd.DataFrame({"row": test["row"], "sentiment": sentiments})
     return pd.concat([known, predictions], axis="columns")
@@ -205,7 +211,7 @@ def compute_metrics(
         },
         "test_by_label": by_label,
         **_compare_by_metric(metric, test_predictions, baseline_predictions, reviews, report),
-        **_measure_coverage(test_predictions, decision["min_confidence"]),
+        **_measure_coverage(test_predictions, decision, reviews.labels),
         "ngram_share": calibration["ngram_share"],
         "temperature": calibration["temperature"],
         "right_only_by_model": comparison.only_first,
@@ -255,14 +261,18 @@ def _compare_by_metric(
     }
 
 
-def _measure_coverage(test_predictions: pd.DataFrame, min_confidence: float) -> dict[str, float]:
+def _measure_coverage(
+    test_predictions: pd.DataFrame, decision: dict[str, Any], labels: tuple[str, ...]
+) -> dict[str, float]:
     """Return the share of test reviews that get an answer, and the accuracy of these answers."""
-    if not min_confidence:
+    if not decision["min_confidence"]:
         return {}
-    answered = test_predictions[test_predictions["probability"] >= min_confidence]
+    weights = np.array([decision["label_weights"][label] for label in labels])
+    confidence = measure_confidence(get_probabilities(test_predictions, labels), weights)
+    answered = test_predictions[confidence >= decision["min_confidence"]]
     accuracy = {"test_accuracy_answered": is_correct(answered).mean()} if len(answered) else {}
     return {
-        "min_confidence": min_confidence,
+        "min_confidence": decision["min_confidence"],
         "test_coverage": len(answered) / len(test_predictions),
         **{name: float(value) for name, value in accuracy.items()},
     }

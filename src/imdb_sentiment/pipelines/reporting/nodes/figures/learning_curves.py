@@ -37,9 +37,12 @@ def plot_learning_curves(
         "final network, validation": dict(enumerate(history.get(watched, []))),
         f"best trial, {study.user_attrs['protocol']['evaluate_on']}": unseen,
     }
+    title = name_metric(study)
     if not is_accuracy:  # of the training reviews, Keras knows the accuracy only
-        del curves["final network, training reviews"]
-    figure = style.create_figure("Learning curves", "epoch", name_metric(study))
+        accuracies = curves.pop("final network, training reviews")
+        if not any(curves.values()):
+            curves, title = {"final network, training reviews": accuracies}, "accuracy"
+    figure = style.create_figure("Learning curves", "epoch", title)
     for (name, accuracies), dash in zip(curves.items(), style.DASHES, strict=False):
         if accuracies:
             figure.add_scatter(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from sklearn import metrics
@@ -18,6 +19,7 @@ from imdb_sentiment.evaluation.predictions import (
     get_probabilities,
     is_correct,
 )
+from imdb_sentiment.evaluation.stacking import to_logits, to_probabilities
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
 from imdb_sentiment.pipelines.reporting.nodes.figures import style
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID, TextEncoder
@@ -60,7 +62,7 @@ def plot_reliability(
 
     Args:
         test_predictions: Output of `score_test_reviews`.
-        calibration: Output of the pipeline training, with the temperature.
+        calibration: Output of the pipeline training, with the temperature and the bias.
         reviews: The labels.
         report: Number of bins.
 
@@ -71,11 +73,13 @@ def plot_reliability(
     codes = get_codes(test_predictions, reviews.labels)
     probabilities = get_probabilities(test_predictions, reviews.labels)
     drawn = [("the model", probabilities, "solid")]
-    if calibration["temperature"] != 1:
-        before = rescale_probabilities(probabilities, 1 / calibration["temperature"])
+    bias = calibration["weights"].get("bias", ())
+    if calibration["temperature"] != 1 or bias:
+        unbiased = to_probabilities(to_logits(probabilities) - np.array(bias or 0.0))
+        before = rescale_probabilities(unbiased, 1 / calibration["temperature"])
         drawn = [("uncalibrated", before, "dash"), ("calibrated", probabilities, "solid")]
     figure = style.create_figure(
-        "Reliability", "mean probability of the predicted label", "accuracy"
+        "Reliability", "mean probability of the most probable label", "its accuracy"
     )
     for (name, values, dash), symbol in zip(drawn, style.SYMBOLS, strict=False):
         found = measure_calibration(values, codes, report.calibration_bins)

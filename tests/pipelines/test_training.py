@@ -814,7 +814,10 @@ def test_the_pipeline_runs_on_a_few_rows(
         }
     )
     outputs = SequentialRunner().run(create_pipeline(), catalog)
-    assert set(outputs) == {"baseline", "history", "onnx_model", "export_check"}
+    assert set(outputs) == {
+        *("baseline", "baseline_label_weights"),
+        *("history", "onnx_model", "export_check"),
+    }
     calibration = catalog.load("calibration")
     assert calibration["uncalibrated_reason"] is None
     assert calibration["held_out_rows"] == len(pool)

@@ -1,5 +1,6 @@
 import bz2
 import gzip
+import io
 import json
 import lzma
 import zipfile
@@ -41,10 +42,12 @@ def save(path: Path, *frames: pd.DataFrame) -> None:
     TableDataset(filepath=str(path)).save(iter(frames))
 
 
-def as_zip(content: bytes, folder: Path) -> bytes:
-    with zipfile.ZipFile(folder / "archive", "w") as archive:
-        archive.writestr("reviews.csv", content)
-    return (folder / "archive").read_bytes()
+def as_zip(**members: bytes) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+    return content.getvalue()
 
 
 @pytest.fixture
@@ -190,7 +193,31 @@ def test_the_format_is_told_by_the_name_and_the_content(
 
 
 def test_a_zip_is_read(tmp_path: Path) -> None:
-    (rows,) = read(tmp_path / "reviews.csv.zip", as_zip(as_csv(), tmp_path))
+    beside = {"folder/": b"", "__MACOSX/folder/._reviews.csv": b"x", "folder/.DS_Store": b"x"}
+    content = as_zip(**beside, **{"folder/reviews.csv": as_csv()})
+    (rows,) = read(tmp_path / "reviews.csv.zip", content)
+    assert rows["text"].tolist() == [text for text, _ in ROWS]
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (("train.csv", "test.csv"), "a.zip must contain one file, and has train.csv, test.csv:"),
+        ((".hidden",), "a.zip must contain one file, and has none:"),
+    ],
+)
+def test_a_zip_of_several_files_is_not_read(
+    tmp_path: Path, members: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        read(tmp_path / "a.zip", as_zip(**dict.fromkeys(members, as_csv())))
+
+
+def test_a_zip_names_its_file(tmp_path: Path) -> None:
+    save(tmp_path / "out.csv.zip", pd.DataFrame(ROWS, columns=["text", "label"]))
+    with zipfile.ZipFile(tmp_path / "out.csv.zip") as archive:
+        assert archive.namelist() == ["out.csv"]
+    (rows,) = TableDataset(filepath=str(tmp_path / "out.csv.zip")).load()
     assert rows["text"].tolist() == [text for text, _ in ROWS]
 
 
@@ -317,6 +344,7 @@ def test_files_with_different_headers_are_not_one_table(tmp_path: Path) -> None:
         ("out.tsv", lambda path: pd.read_csv(path, sep="\t")),
         ("out.csv.gz", lambda path: pd.read_csv(path, compression="gzip")),
         ("out.csv.zst", pd.read_csv),
+        ("out.csv.zip", pd.read_csv),
         ("out.jsonl", lambda path: pd.read_json(path, lines=True)),
         ("out.jsonl.gz", lambda path: pd.read_json(path, lines=True)),
         ("out.parquet", pd.read_parquet),

@@ -11,6 +11,7 @@ import itertools
 import json
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,9 +22,10 @@ import fsspec
 import pandas as pd
 from charset_normalizer import from_bytes
 from fsspec.compression import compr
+from fsspec.core import OpenFile
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import InputError, list_names
 from imdb_sentiment.text.tables import CHUNK, MALFORMED, to_strings
 
 CSV, JSON_LINES, PARQUET = "CSV", "JSON Lines", "Parquet"
@@ -36,7 +38,8 @@ FORMATS = {
 }
 # Formats that can't be read in chunks.
 OTHERS = {".xls": "Excel", ".xlsx": "Excel", ".ods": "OpenDocument", ".feather": "Feather"}
-COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip", ".zst": "zstd"}
+ZIP = "zip"
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": ZIP, ".zst": "zstd"}
 TABS = (".tsv", ".tab")
 AUTO = "auto"
 DELIMITERS = ",;\t|"
@@ -91,6 +94,66 @@ class FileToRead:
 def find_compression(name: str) -> str | None:
     """Return fsspec's name of the compression that a file's name tells, or None."""
     return COMPRESSIONS.get(_parse(name).suffix.lower())
+
+
+@contextmanager
+def open_decompressed(
+    filesystem: fsspec.AbstractFileSystem, path: str, name: str
+) -> Iterator[IO[bytes]]:
+    """Open a file to read it, decompressed.
+
+    Args:
+        filesystem: The file system that it lies in.
+        path: Its path there, whose last suffix tells the compression.
+        name: Its path or URL, for messages.
+
+    Raises:
+        InputError: It is a ZIP of no file, or of several.
+
+    """
+    compression = find_compression(path)
+    if compression != ZIP:
+        with OpenFile(filesystem, path, "rb", compression=compression) as file:
+            yield file
+        return
+    with (
+        OpenFile(filesystem, path, "rb") as file,
+        zipfile.ZipFile(file) as archive,
+        archive.open(_find_member(archive, name)) as member,
+    ):
+        yield member
+
+
+def _find_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """Return the one file in a ZIP, apart from what macOS puts beside it."""
+    members = [
+        member
+        for member in archive.infolist()
+        if not member.is_dir()
+        and not any(part.startswith((".", "__MACOSX")) for part in Path(member.filename).parts)
+    ]
+    if len(members) == 1:
+        return members[0]
+    listed = list_names([member.filename for member in members])
+    raise InputError(
+        f"{name} must contain one file, and has {listed or 'none'}: unpack it into a folder, and "
+        "name that, or one of the files"
+    )
+
+
+@contextmanager
+def _open_compressed(path: Path, name: str) -> Iterator[IO[bytes]]:
+    """Open a file on this machine to write it, compressed as `name` tells."""
+    compression = find_compression(name)
+    if compression == ZIP:
+        with (
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+            archive.open(_parse(name).stem, "w", force_zip64=True) as member,
+        ):
+            yield member
+        return
+    with fsspec.open(path.absolute().as_uri(), "wb", compression=compression) as file:
+        yield file
 
 
 def find_format(name: str) -> str:
@@ -421,7 +484,7 @@ def write_table(
     """
     form = find_format(name)
     _require_compression(name)
-    with fsspec.open(path.absolute().as_uri(), "wb", compression=find_compression(name)) as file:
+    with _open_compressed(path, name) as file:
         if form == JSON_LINES:
             _write_json_lines(chunks, file)
         elif form == PARQUET:

@@ -218,6 +218,23 @@ def test_all_problems_are_told_at_once(split: SplitParameters) -> None:
     }
 
 
+def test_a_table_that_is_sorted_by_its_labels_is_in_doubt(split: SplitParameters) -> None:
+    rows = [(t, f"c{n % 2}", "ab"[n >= 40]) for n, (t, _) in enumerate(make_reviews(80))]
+    names = ("text", "country", "meinung")
+    with pytest.raises(InputError, match="may be 'country' or 'meinung'"):
+        find(as_chunks(rows, names, size=20), split)
+    rows = [(text, country, "b") for text, country, _ in rows]
+    assert find(as_chunks(rows, names, size=80), split).label_column == "country"
+
+
+def test_nested_columns_are_told(split: SplitParameters) -> None:
+    rows = [({"text": text}, label) for text, label in make_reviews(60)]
+    table = pd.DataFrame(rows, columns=["review", "sentiment"])
+    for options in ({}, {"text_column": "review"}):
+        with pytest.raises(InputError, match=r"nested, .*: review \(flatten the table\)"):
+            find(table, split, **options)
+
+
 def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> None:
     chunks = as_chunks(make_reviews(60), ("text", "stars"))
     with pytest.raises(InputError, match="no column 'body'") as error:

@@ -4,7 +4,8 @@ import itertools
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import pandas as pd
 
@@ -20,7 +21,7 @@ from imdb_sentiment.text.columns import (
     find_labels,
     find_text_column,
 )
-from imdb_sentiment.text.tables import MALFORMED, list_columns, to_strings
+from imdb_sentiment.text.tables import MALFORMED, is_nested, list_columns, to_strings
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ def find_settings(
     first = next((chunk for chunk in chunks if len(chunk)), None)
     if first is None:
         raise InputError(f"{reviews.file} has a header but no rows: add reviews to it")
+    second = next((chunk for chunk in chunks if len(chunk)), None)
+    chunks = itertools.chain([first], () if second is None else [second], chunks)
     names, rows = list_columns(first), first[first[MALFORMED] == ""]
     required = list_required_columns(reviews, split)
     problems = [
@@ -43,7 +46,11 @@ def find_settings(
     ]
     known = set(required.values())
     text = _find_column(reviews.text_column, find_text_column, rows, known)
-    label = _find_column(reviews.label_column, find_label_column, rows, {*known, text.column})
+    find_label = partial(find_label_column, is_whole=second is None)
+    label = _find_column(reviews.label_column, find_label, rows, {*known, text.column})
+    for column in (reviews.text_column, reviews.label_column):
+        if column in rows and is_nested(rows[column]):
+            problems.append(_explain_nested([column]))
     if reviews.text_column == AUTO and not text.column:
         problems.append(_explain_doubt("texts", text))
     if reviews.label_column == AUTO and not label.column:
@@ -51,7 +58,7 @@ def find_settings(
     labels = None
     likely = next(iter(label.candidates), None)
     if likely and reviews.labels == AUTO:
-        labels = _count_labels(itertools.chain([first], chunks), likely)
+        labels = _count_labels(chunks, likely)
         problems += _judge_labels(labels, likely)
     if problems:
         raise InputError(
@@ -88,9 +95,14 @@ def _find_column(
 
 
 def _explain_doubt(what: str, found: Finding) -> str:
-    if not found.candidates:
-        return f"no column looks like {what}"
-    return f"the column with the {what} may be {' or '.join(map(repr, found.candidates))}"
+    doubt = f"no column looks like {what}"
+    if found.candidates:
+        doubt = f"the column with the {what} may be {' or '.join(map(repr, found.candidates))}"
+    return f"{doubt}; {_explain_nested(found.nested)}" if found.nested else doubt
+
+
+def _explain_nested(columns: Sequence[str]) -> str:
+    return f"nested, with objects or lists as cells: {list_names(columns)} (flatten the table)"
 
 
 def _count_labels(chunks: Iterable[pd.DataFrame], column: str) -> Labels:

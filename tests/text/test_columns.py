@@ -113,6 +113,8 @@ def test_known_scales_are_in_their_order(order: tuple[str, ...]) -> None:
         (["10", "9", "-1"], ["-1", "9", "10"]),
         (["2.5", "1", "2"], ["1", "2", "2.5"]),
         (["True", "False"], ["False", "True"]),
+        (["inf", "2", "10"], ["10", "2", "inf"]),  # no numbers
+        (["1_0", "2"], ["1_0", "2"]),
         (["world", "Sports", "business"], ["business", "Sports", "world"]),
         (["positive", "negative", "unclear"], ["negative", "positive", "unclear"]),
     ],
@@ -127,8 +129,8 @@ def test_spellings_of_a_label_are_one() -> None:
     found = find_labels({"Good": 5, " good": 9, "GOOD": 1, "bad": 3, "": 7, "  ": 1, "goood": 2})
     assert found.counts == {"bad": 3, "good": 15}
     assert found.rare == {"goood": 2}
-    numbers = find_labels({"1.0": 4, "1": 1, "2.0": 3, "2.5": 3})
-    assert list(numbers.counts) == ["1", "2", "2.5"]
+    numbers = find_labels({"1.0": 4, "1": 1, "2.0": 3, "2.5": 3, "2.50": 2, "10": 3})
+    assert numbers.counts == {"1": 5, "2": 3, "2.5": 5, "10": 3}
 
 
 def test_what_may_be_no_label_is_told() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from imdb_sentiment.parameters import normalise_label
+from imdb_sentiment.parameters import normalise_label, parse_number
 from imdb_sentiment.text.tables import is_nested, list_columns, to_strings
 
 # Names that say what a column is, the likeliest first. The first of each is the project's own: it
@@ -258,8 +258,7 @@ def find_labels(values: Mapping[str, int]) -> Labels:
 
 
 def _choose_spelling(label: str, spellings: Counter[str]) -> str:
-    is_number = label.lstrip("+-").isdigit()
-    return label if is_number else spellings.most_common(1)[0][0]
+    return label if parse_number(label) is not None else spellings.most_common(1)[0][0]
 
 
 def order_labels(labels: Iterable[str]) -> list[str]:
@@ -274,10 +273,9 @@ def order_labels(labels: Iterable[str]) -> list[str]:
 
     """
     found = sorted(labels, key=str.casefold)
-    try:
-        return sorted(found, key=float)
-    except ValueError:
-        pass
+    numbers = {label: number for label in found if (number := parse_number(label)) is not None}
+    if len(numbers) == len(found):
+        return sorted(found, key=numbers.__getitem__)
     for order in ORDERS:
         places = {label: normalise_label(label) for label in found}
         if set(places.values()) <= set(order):

@@ -150,9 +150,34 @@ def test_columns_and_labels_are_found_and_told(
     assert (found.text_column, found.label_column) == ("body", "stars")
     assert found.labels == ("NEGATIVE", "POSITIVE")
     assert (
-        "mine.csv: texts in the column 'body', labels in 'stars': NEGATIVE (20), POSITIVE (20). "
-        "Not a label, in fewer than 3 rows each: slip. To change this, set text_column"
+        "mine.csv: texts in the column 'body', labels in 'stars': NEGATIVE (20), POSITIVE (20); "
+        "positive class: 'POSITIVE'. Not a label, in fewer than 3 rows each: slip. "
+        "To change this, set text_column"
     ) in caplog.text
+
+
+def test_an_order_that_is_not_known_is_told(
+    split: SplitParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    chunks = as_chunks(make_reviews(40, ("schlecht", "gut")), ("text", "label"))
+    assert find(chunks, split).labels == ("gut", "schlecht")
+    told = "gut (20), schlecht (20), in the order of the alphabet; positive class: 'schlecht'."
+    assert told in caplog.text
+    caplog.clear()
+    find(chunks, split, labels=["schlecht", "gut"])
+    assert "schlecht, gut; positive class: 'gut'." in caplog.text
+
+
+def test_ordered_labels_need_an_order_that_is_known(split: SplitParameters) -> None:
+    numbers = ("one", "two", "three", "four")
+    chunks = as_chunks(make_reviews(50, numbers), ("text", "label"))
+    with pytest.raises(InputError, match="'label' have no order that is known") as error:
+        find(chunks, split, ordered=True)
+    assert read_block(error)["labels"] == ["four", "one", "three", "two"]
+    assert find(chunks, split, ordered=True, labels=numbers).labels == numbers
+    chunks = as_chunks(make_reviews(50, ("5 stars", "1 star")), ("text", "label"))
+    assert find(chunks, split, ordered=True).labels == ("1 star", "5 stars")
 
 
 def test_labels_of_a_sorted_table_are_all_found(split: SplitParameters) -> None:

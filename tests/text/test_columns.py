@@ -104,25 +104,27 @@ def test_known_scales_are_in_their_order(order: tuple[str, ...]) -> None:
     for size in range(2, len(order) + 1):
         for chosen in itertools.combinations(order, size):
             shuffled = [label.title() for label in rng.sample(chosen, size)]
-            assert order_labels(shuffled) == [label.title() for label in chosen]
+            assert order_labels(shuffled) == ([label.title() for label in chosen], True)
 
 
 @pytest.mark.parametrize(
-    ("labels", "ordered"),
+    ("labels", "ordered", "is_known"),
     [
-        (["10", "9", "-1"], ["-1", "9", "10"]),
-        (["2.5", "1", "2"], ["1", "2", "2.5"]),
-        (["True", "False"], ["False", "True"]),
-        (["inf", "2", "10"], ["10", "2", "inf"]),  # no numbers
-        (["1_0", "2"], ["1_0", "2"]),
-        (["world", "Sports", "business"], ["business", "Sports", "world"]),
-        (["positive", "negative", "unclear"], ["negative", "positive", "unclear"]),
+        (["10", "9", "-1"], ["-1", "9", "10"], True),
+        (["2.5", "1", "2"], ["1", "2", "2.5"], True),
+        (["5 stars", "10 Stars", "1 star"], ["1 star", "5 stars", "10 Stars"], True),
+        (["True", "False"], ["False", "True"], True),
+        (["inf", "2", "10"], ["10", "2", "inf"], False),  # no numbers
+        (["1_0", "2"], ["1_0", "2"], False),
+        (["world", "Sports", "business"], ["business", "Sports", "world"], False),
+        (["schlecht", "gut"], ["gut", "schlecht"], False),
+        (["positive", "negative", "unclear"], ["negative", "positive", "unclear"], False),
     ],
 )
 def test_other_labels_are_in_the_order_of_numbers_or_letters(
-    labels: list[str], ordered: list[str]
+    labels: list[str], ordered: list[str], is_known: bool
 ) -> None:
-    assert order_labels(labels) == ordered
+    assert order_labels(labels) == (ordered, is_known)
 
 
 def test_spellings_of_a_label_are_one() -> None:

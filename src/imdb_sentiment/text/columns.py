@@ -52,6 +52,8 @@ SPLIT_NAMES = {"train", "training", "validation", "valid", "val", "dev", "test"}
 # Cells that say that there is no label.
 PLACEHOLDERS = {"-", "?", "n/a", "na", "nan", "none", "null", "unlabeled", "unlabelled"}
 
+_STARS = re.compile(r"\s*stars?$")
+
 FLAGS = ({"false", "true"}, {"0", "1"})
 
 MIN_ROWS = 3  # per label: one for each of training, validation and test
@@ -222,11 +224,13 @@ class Labels:
     Attributes:
         counts: Number of rows of each label, in the order of their codes; None if not counted.
         rare: Number of rows of each other value, most frequent first.
+        is_order_known: Whether the order means something; otherwise it is that of the alphabet.
 
     """
 
     counts: dict[str, int | None]
     rare: dict[str, int]
+    is_order_known: bool = True
 
     @property
     def placeholders(self) -> list[str]:
@@ -251,9 +255,11 @@ def find_labels(values: Mapping[str, int]) -> Labels:
     counts = {_choose_spelling(label, found): found.total() for label, found in spellings.items()}
     labels = {label: n for label, n in counts.items() if n >= MIN_ROWS}
     rare = {label: n for label, n in counts.items() if n < MIN_ROWS}
+    ordered, is_known = order_labels(labels)
     return Labels(
-        {label: labels[label] for label in order_labels(labels)},
+        {label: labels[label] for label in ordered},
         dict(sorted(rare.items(), key=lambda item: -item[1])),
+        is_known,
     )
 
 
@@ -261,23 +267,26 @@ def _choose_spelling(label: str, spellings: Counter[str]) -> str:
     return label if parse_number(label) is not None else spellings.most_common(1)[0][0]
 
 
-def order_labels(labels: Iterable[str]) -> list[str]:
-    """Return labels in the order of their codes.
+def order_labels(labels: Iterable[str]) -> tuple[list[str], bool]:
+    """Return labels in the order of their codes, and whether that order is known.
 
-    Numbers are in their order, well-known scales from negative to positive, and all else is in the
-    order of the alphabet.
+    Numbers, also those of stars, are in their order, well-known scales from negative to positive,
+    and all else is in the order of the alphabet, which need not mean anything.
 
     Example:
-        >>> order_labels(["Positive", "Negative", "Neutral"]), order_labels(["10", "9"])
-        (['Negative', 'Neutral', 'Positive'], ['9', '10'])
+        >>> order_labels(["5 stars", "1 star"])
+        (['1 star', '5 stars'], True)
+        >>> order_labels(["gut", "schlecht"])
+        (['gut', 'schlecht'], False)
 
     """
     found = sorted(labels, key=str.casefold)
-    numbers = {label: number for label in found if (number := parse_number(label)) is not None}
-    if len(numbers) == len(found):
-        return sorted(found, key=numbers.__getitem__)
+    numbers = {label: parse_number(_STARS.sub("", normalise_label(label))) for label in found}
+    known = {label: number for label, number in numbers.items() if number is not None}
+    if len(known) == len(found):
+        return sorted(found, key=known.__getitem__), True
     for order in ORDERS:
         places = {label: normalise_label(label) for label in found}
         if set(places.values()) <= set(order):
-            return sorted(found, key=lambda label: order.index(places[label]))
-    return found
+            return sorted(found, key=lambda label: order.index(places[label])), True
+    return found, False

@@ -59,7 +59,7 @@ def find_settings(
     likely = next(iter(label.candidates), None)
     if likely and reviews.labels == AUTO:
         labels = _count_labels(chunks, likely)
-        problems += _judge_labels(labels, likely)
+        problems += _judge_labels(labels, likely, must_be_ordered=reviews.ordered)
     if problems:
         raise InputError(
             f"{reviews.file} can't be used yet: {'; '.join(problems)}. Its columns are: "
@@ -116,7 +116,7 @@ def _count_labels(chunks: Iterable[pd.DataFrame], column: str) -> Labels:
     return find_labels(values)
 
 
-def _judge_labels(labels: Labels, column: str) -> list[str]:
+def _judge_labels(labels: Labels, column: str, *, must_be_ordered: bool) -> list[str]:
     """Return why the values of a column can't be taken as labels as they are."""
     n = len(labels.counts)
     if n > MAX_LABELS or len(labels.rare) > MAX_VALUES / 2:
@@ -127,6 +127,11 @@ def _judge_labels(labels: Labels, column: str) -> list[str]:
     if labels.placeholders:
         listed = ", ".join(map(repr, labels.placeholders))
         return [f"{listed} in the column {column!r} may be no label"]
+    if must_be_ordered and not labels.is_order_known:
+        return [
+            f"the labels in the column {column!r} have no order that is known, as reviews.ordered "
+            "needs it: list them from the lowest to the highest"
+        ]
     return []
 
 
@@ -165,7 +170,10 @@ def _report(found: ReviewsParameters, labels: Labels | None) -> None:
     listed, rare = ", ".join(found.labels), ""
     if labels:
         listed = ", ".join(f"{label} ({n:,})" for label, n in labels.counts.items())
+        listed += "" if labels.is_order_known else ", in the order of the alphabet"
         rare = ", ".join(itertools.islice(labels.rare, MAX_LABELS))
+    if len(found.labels) == 2:  # noqa: PLR2004
+        listed += f"; positive class: {found.labels[1]!r}"
     logger.info(
         "%s",
         make_printable(

@@ -286,6 +286,27 @@ def test_the_likely_encoding_is_named(path: Path, text: str, encoding: str, like
     assert rows["text"].tolist() == [text, text]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("named", ["cp1252", "gb18030", "utf-16-le"])
+def test_a_byte_order_mark_is_surer_than_a_setting(path: Path, encoding: str, named: str) -> None:
+    (rows,) = read(path, "text,label\ncafé,1\n".encode(encoding), encoding=named)
+    assert rows[["text", "label"]].to_numpy().tolist() == [["café", "1"]]
+
+
+@pytest.mark.parametrize("named", ["cp1252", "latin-1", "koi8-r", "mac-roman"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_utf8_is_not_taken_for_an_encoding_of_one_byte(
+    tmp_path: Path, name: str, named: str
+) -> None:
+    content = '{"text": "é", "label": 1}\n' if name == "a.jsonl" else "text,label\né,1\n"
+    for text in (content, content * 9999 + "x"):  # which cuts the sample in a character or not
+        with pytest.raises(InputError, match=f"is UTF-8 text, and not {named}: leave out"):
+            read(tmp_path / name, text.encode(), encoding=named)
+    if named == "cp1252":  # ASCII is both, and what is no UTF-8 may be anything
+        assert len(read(tmp_path / name, content.replace("é", "e").encode(), encoding=named)) == 1
+        assert len(read(tmp_path / name, content.encode(named), encoding=named)) == 1
+
+
 @pytest.mark.parametrize("chunksize", [1, 2, 100])
 def test_bad_lines_of_json_keep_their_place(tmp_path: Path, chunksize: int) -> None:
     content = b'{"text": "a", "n": 1}\n{"text": \n\n[1]\n{"text": null, "new": true}\n'

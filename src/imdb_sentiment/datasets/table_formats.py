@@ -253,7 +253,7 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> tuple[str, str]:
     with file.open() as source:
         sample = source.read(SAMPLE)
     _require_text(sample, file.name)
-    encoding = _find_encoding(sample, options["encoding"])
+    encoding = _find_encoding(sample, options["encoding"], file.name)
     delimiter = {r"\t": "\t", "tab": "\t"}.get(options["sep"], options["sep"])
     if delimiter != AUTO:
         return encoding, delimiter
@@ -271,13 +271,38 @@ def _require_text(sample: bytes, name: str) -> None:
             raise InputError(f"{name} is not text: a file that begins like this is named {suffix}")
 
 
-def _find_encoding(sample: bytes, encoding: str) -> str:
-    """Return the encoding of which a file has the byte order mark, or else the one named."""
-    is_utf16 = sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
-    if is_utf8 and is_utf16:
+def _find_encoding(sample: bytes, encoding: str, name: str) -> str:
+    """Return the encoding of which a file has the byte order mark, or else the one named.
+
+    Raises:
+        InputError: The one named has one byte per character, so that it reads anything, and the
+            file is UTF-8.
+
+    """
+    if sample.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
+    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    return "utf-8-sig" if is_utf8 and sample.startswith(codecs.BOM_UTF8) else encoding
+    if not sample.isascii() and _is_one_byte(encoding) and _is_utf8(sample):
+        raise InputError(
+            f"{name} is UTF-8 text, and not {encoding}: leave out its encoding (reviews_encoding, "
+            "unlabelled_encoding, or input_encoding for inference)"
+        )
+    return encoding
+
+
+def _is_one_byte(encoding: str) -> bool:
+    """Return whether an encoding has one byte per character, and so none for most of them."""
+    return len("中".encode(encoding, errors="ignore")) == 0
+
+
+def _is_utf8(sample: bytes) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        decoder.decode(sample, final=len(sample) < SAMPLE)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def recognise_delimiter(sample: str, *, is_complete: bool = True) -> str:
@@ -331,8 +356,8 @@ def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError, row:
         likely = f"{WESTERN} (Western European Excel) or cp1250 (Central European)"
     return InputError(
         f"{file.name} is not {encoding} text ({error}, after row {row}): save it as UTF-8, or name "
-        f"its encoding, such as {likely}, with --params reviews_encoding=NAME (input_encoding for "
-        "inference)"
+        f"its encoding, such as {likely}, with --params reviews_encoding=NAME "
+        "(unlabelled_encoding for the unlabelled_file, input_encoding for inference)"
     )
 
 
@@ -385,7 +410,7 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
     with file.open() as source:
         sample = source.read(SAMPLE)
     _require_text(sample, file.name)
-    encoding = _find_encoding(sample, options["encoding"])
+    encoding = _find_encoding(sample, options["encoding"], file.name)
     is_array = sample.decode(encoding, errors="replace").lstrip().startswith("[")
     is_array = is_array and _find_suffix(file.name) == ".json"
     columns: dict[str, None] = {}  # in the order in which they appear

@@ -262,6 +262,37 @@ def test_a_quoted_csv_is_read_back_with_any_delimiter(
     assert recognise_delimiter(content) == delimiter
 
 
+@pytest.mark.parametrize("name", ["a.tsv", "a.txt"])
+@pytest.mark.parametrize("n", [3, 9999])  # the sample is the whole file, or a part of it
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['"Great" film', '"never closed', '5" screen'],
+        ['"joins this line', 'and this" one', "fine"],
+        ['"joins fields', "fine", "fine"],
+    ],
+)
+def test_stray_quotation_marks_of_a_tsv_lose_no_rows(
+    tmp_path: Path, lines: list[str], n: int, name: str
+) -> None:
+    texts = (lines * n)[:n]
+    content = "\n".join(["text\tlabel", *(f"{text}\t1" for text in texts)])
+    rows = pd.concat(read(tmp_path / name, content.encode()))
+    assert rows["text"].tolist() == texts
+    assert set(rows["label"]) == {"1"}
+
+
+def test_quoted_fields_of_a_tsv_are_read(tmp_path: Path) -> None:
+    for text in ("two\nlines", "a\ttab", 'a "word"', '"'):
+        for n in (1, 9999):
+            frame = pd.DataFrame({"text": [text] * n, "label": ["1"] * n})
+            content = frame.to_csv(index=False, sep="\t", quoting=1).encode()
+            rows = pd.concat(read(tmp_path / "a.tsv", content))
+            assert rows["text"].tolist() == [text] * n
+    (rows,) = read(tmp_path / "a.tsv", b'text\n"two\nlines"\n')  # one column
+    assert rows["text"].tolist() == ["two\nlines"]
+
+
 def test_a_named_delimiter_is_taken(path: Path) -> None:
     (rows,) = read(path, rb"a\tb;c" + b"\nx;y\n", sep=";")
     assert rows.to_dict("list") == {r"a\tb": ["x"], "c": ["y"], MALFORMED: [""]}

@@ -223,12 +223,9 @@ def _require_compression(name: str) -> None:
 def _read_csv(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFrame]:
     header: list[str] | None = None
     next_row = 0  # the header is record 0
-    encoding, delimiter = _recognise(file, options)
+    options = _recognise(file, options)
     try:
-        with (
-            file.open() as source,
-            pd.read_csv(source, **options | {"encoding": encoding, "sep": delimiter}) as reader,
-        ):
+        with file.open() as source, pd.read_csv(source, **options) as reader:
             while True:
                 records, problems = _next_records(reader)
                 if records.empty and not problems:
@@ -241,28 +238,52 @@ def _read_csv(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFram
     except EmptyDataError:
         raise InputError(f"{file.name} is empty: it must begin with a header") from None
     except UnicodeError as error:
-        raise _explain_encoding(file, encoding, error, max(next_row - 1, 0)) from None
+        raise _explain_encoding(file, options["encoding"], error, max(next_row - 1, 0)) from None
     except ParserError as error:
         opened = re.search(r"EOF inside string starting at row (\d+)", str(error))
         why = f"a quotation mark opened in row {opened[1]} is never closed" if opened else error
         raise InputError(f"{file.name} is not a complete CSV: {why}") from None
 
 
-def _recognise(file: FileToRead, options: dict[str, Any]) -> tuple[str, str]:
-    """Return the encoding and the delimiter of a CSV, from its beginning and the options."""
+def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options to read a CSV with: those given, and what its beginning tells."""
     with file.open() as source:
         sample = source.read(SAMPLE)
     _require_text(sample, file.name)
     encoding = _find_encoding(sample, options["encoding"], file.name)
+    text, is_complete = sample.decode(encoding, errors="replace"), len(sample) < SAMPLE
     delimiter = {r"\t": "\t", "tab": "\t"}.get(options["sep"], options["sep"])
-    if delimiter != AUTO:
-        return encoding, delimiter
-    if _find_suffix(file.name) in TABS:
-        return encoding, "\t"
-    text = sample.decode(encoding, errors="replace")
-    if text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
-        raise InputError(f"{file.name} is not a CSV but JSON Lines: name it .jsonl")
-    return encoding, recognise_delimiter(text, is_complete=len(sample) < SAMPLE)
+    if delimiter == AUTO and _find_suffix(file.name) in TABS:
+        delimiter = "\t"
+    if delimiter == AUTO:
+        if text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
+            raise InputError(f"{file.name} is not a CSV but JSON Lines: name it .jsonl")
+        delimiter = recognise_delimiter(text, is_complete=is_complete)
+    found = options | {"encoding": encoding, "sep": delimiter}
+    if delimiter == "\t" and _has_literal_quotes(text, is_complete=is_complete):
+        found = {"quoting": csv.QUOTE_NONE} | found
+    return found
+
+
+def _has_literal_quotes(sample: str, *, is_complete: bool) -> bool:
+    """Return whether the quotation marks of a TSV are part of its texts, and quote nothing.
+
+    Without quoting, each line then has as many fields as the header; with it, quotation marks at
+    the beginning of a field join such lines, or fields of them.
+    """
+    plain, quoted = (
+        [record for record in csv.reader(_as_lines(sample), "excel-tab", quoting=how) if record]
+        for how in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL)
+    )
+    end = None if is_complete else -1  # the last record may be cut
+    widths = {len(record) for record in plain[:end]}
+    if len(widths) != 1 or widths == {1}:
+        return False
+    return len(quoted) != len(plain) or {len(record) for record in quoted[:end]} != widths
+
+
+def _as_lines(sample: str) -> IO[str]:
+    return io.StringIO(sample, newline="")
 
 
 def _require_text(sample: bytes, name: str) -> None:
@@ -322,6 +343,8 @@ def recognise_delimiter(sample: str, *, is_complete: bool = True) -> str:
 
     """
     fits = {delimiter: _measure_fit(sample, delimiter, is_complete) for delimiter in DELIMITERS}
+    plain = _measure_fit(sample, "\t", is_complete, csv.QUOTE_NONE)  # as the texts of some TSVs are
+    fits["\t"] = max(fits["\t"], plain, key=lambda fit: fit[1])
     width, share = fits.pop(",")
     if width > 1 and share >= FEW:
         return ","
@@ -329,9 +352,11 @@ def recognise_delimiter(sample: str, *, is_complete: bool = True) -> str:
     return max(divided, key=divided.__getitem__) if divided else ","
 
 
-def _measure_fit(sample: str, delimiter: str, is_complete: bool) -> tuple[int, float]:
+def _measure_fit(
+    sample: str, delimiter: str, is_complete: bool, quoting: int = csv.QUOTE_MINIMAL
+) -> tuple[int, float]:
     """Return the number of fields of the header, and the share of records with as many."""
-    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
+    reader = csv.reader(_as_lines(sample), delimiter=delimiter, quoting=quoting)
     try:
         records = list(itertools.islice(reader, RECORDS + 1))
     except csv.Error:  # a field that is too long

@@ -260,6 +260,27 @@ def test_nested_columns_are_told(split: SplitParameters) -> None:
             find(table, split, **options)
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("text", " POSITIVE "), "' POSITIVE ' is named like one of its labels"),
+        (
+            ("I loved this film, and so will you, I think.", "label"),
+            "'I loved this film, and so will you, I think.' is named like a text",
+        ),
+    ],
+)
+def test_a_table_without_a_header_is_told(
+    names: tuple[str, str], message: str, split: SplitParameters
+) -> None:
+    chunks = as_chunks(make_reviews(60), names)
+    for options in ({}, {"labels": ["negative", "positive"]}):
+        with pytest.raises(InputError, match=f"no header, as the column {message}") as error:
+            find(chunks, split, **options)
+    found = find(chunks, split, **read_block(error))  # these are the names
+    assert (found.text_column, found.label_column) == names
+
+
 def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> None:
     chunks = as_chunks(make_reviews(60), ("text", "stars"))
     with pytest.raises(InputError, match="no column 'body'") as error:

@@ -9,8 +9,14 @@ from functools import partial
 
 import pandas as pd
 
-from imdb_sentiment.errors import InputError, list_names, make_printable
-from imdb_sentiment.parameters import AUTO, ReviewsOptions, ReviewsParameters, SplitParameters
+from imdb_sentiment.errors import MAX_NAME, InputError, list_names, make_printable
+from imdb_sentiment.parameters import (
+    AUTO,
+    ReviewsOptions,
+    ReviewsParameters,
+    SplitParameters,
+    normalise_label,
+)
 from imdb_sentiment.pipelines.data_processing.row_checks import list_required_columns
 from imdb_sentiment.text.columns import (
     MAX_LABELS,
@@ -25,6 +31,7 @@ from imdb_sentiment.text.tables import MALFORMED, is_nested, list_columns, to_st
 
 logger = logging.getLogger(__name__)
 
+MAX_WORDS = 8  # in the name of a column
 MAX_VALUES = 1000  # a column with more different values has no labels
 
 
@@ -60,6 +67,7 @@ def find_settings(
     if likely and reviews.labels == AUTO:
         labels = _count_labels(chunks, likely)
         problems += _judge_labels(labels, likely, must_be_ordered=reviews.ordered)
+    problems += _judge_header(reviews, text, label, labels)
     if problems:
         raise InputError(
             f"{reviews.file} can't be used yet: {'; '.join(problems)}. Its columns are: "
@@ -133,6 +141,28 @@ def _judge_labels(labels: Labels, column: str, *, must_be_ordered: bool) -> list
             "needs it: list them from the lowest to the highest"
         ]
     return []
+
+
+def _judge_header(
+    reviews: ReviewsOptions, text: Finding, label: Finding, labels: Labels | None
+) -> list[str]:
+    """Return why the names of the columns seem to be a row, unless conf/ names these columns."""
+    signs = []
+    if reviews.text_column == AUTO:
+        name = next(iter(text.candidates), "")
+        if len(name.split()) > MAX_WORDS:
+            signs.append(f"the column {name[:MAX_NAME]!r} is named like a text")
+    if reviews.label_column == AUTO:
+        name = next(iter(label.candidates), "")
+        known = labels.counts if labels else reviews.labels
+        if normalise_label(name) in map(normalise_label, known):
+            signs.append(f"the column {name!r} is named like one of its labels")
+    if not signs:
+        return []
+    return [
+        f"it seems to have no header, as {' and '.join(signs)} (begin the file with a line that "
+        "names the columns, or, if these are the names, set them below)"
+    ]
 
 
 def format_settings(texts: Iterable[str], labels_in: Iterable[str], labels: Labels | None) -> str:

@@ -293,6 +293,31 @@ def test_quoted_fields_of_a_tsv_are_read(tmp_path: Path) -> None:
     assert rows["text"].tolist() == ["two\nlines"]
 
 
+@pytest.mark.parametrize("first", ["sep=;\n", "SEP=;\r\n", '"sep=;"\n', "sep=;\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("chunksize", [1, 100])
+def test_the_line_that_tells_excel_the_delimiter_is_no_row(
+    path: Path, first: str, encoding: str, chunksize: int
+) -> None:
+    content = f"{first}text, or not;label\na, b;1\na;b;c\nc, d;0\n".encode(encoding)
+    rows = pd.concat(read(path, content, chunksize=chunksize))
+    assert rows.columns.tolist() == ["text, or not", "label", MALFORMED]
+    assert rows.index.tolist() == [1, 2, 3]
+    assert rows["label"].tolist() == ["1", "", "0"]
+    assert rows[MALFORMED].tolist() == ["", "3 fields where the header has 2", ""]
+
+
+def test_rows_after_that_line_are_counted_in_messages(path: Path) -> None:
+    for first in ("", "sep=,\n"):
+        with pytest.raises(InputError, match="opened in row 2 is never closed"):
+            read(path, f'{first}text,label\na,1\n"b,0\n'.encode())
+    for content in (b"sep=;", b"sep=;\n"):
+        with pytest.raises(InputError, match="is empty"):
+            read(path, content)
+    (rows,) = read(path, b"sep=;\na|b\nx|y\n", sep="|")
+    assert rows.columns.tolist() == ["a", "b", MALFORMED]
+
+
 def test_a_named_delimiter_is_taken(path: Path) -> None:
     (rows,) = read(path, rb"a\tb;c" + b"\nx;y\n", sep=";")
     assert rows.to_dict("list") == {r"a\tb": ["x"], "c": ["y"], MALFORMED: [""]}

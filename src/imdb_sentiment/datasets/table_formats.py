@@ -57,6 +57,8 @@ MAGIC = {
     b"\x28\xb5\x2f\xfd": ".zst",
 }
 
+# The line before the header that tells Excel the delimiter.
+_DELIMITER_LINE = re.compile(r'"?sep=([^\r\n])"?(\r\n?|\n|$)', re.IGNORECASE)
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
 
 # The header is read as a record: pandas then compares the number of fields of every other record
@@ -224,10 +226,12 @@ def _read_csv(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFram
     header: list[str] | None = None
     next_row = 0  # the header is record 0
     options = _recognise(file, options)
+    skipped = options.get("skiprows", 0)
+    skipped = skipped if isinstance(skipped, int) else 0
     try:
         with file.open() as source, pd.read_csv(source, **options) as reader:
             while True:
-                records, problems = _next_records(reader)
+                records, problems = _next_records(reader, skipped)
                 if records.empty and not problems:
                     return
                 if header is None:
@@ -241,7 +245,8 @@ def _read_csv(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFram
         raise _explain_encoding(file, options["encoding"], error, max(next_row - 1, 0)) from None
     except ParserError as error:
         opened = re.search(r"EOF inside string starting at row (\d+)", str(error))
-        why = f"a quotation mark opened in row {opened[1]} is never closed" if opened else error
+        row = int(opened[1]) - skipped if opened else 0
+        why = f"a quotation mark opened in row {row} is never closed" if opened else error
         raise InputError(f"{file.name} is not a complete CSV: {why}") from None
 
 
@@ -253,6 +258,10 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
     encoding = _find_encoding(sample, options["encoding"], file.name)
     text, is_complete = sample.decode(encoding, errors="replace"), len(sample) < SAMPLE
     delimiter = {r"\t": "\t", "tab": "\t"}.get(options["sep"], options["sep"])
+    if told := _DELIMITER_LINE.match(text):
+        text = text[told.end() :]
+        delimiter = told[1] if delimiter == AUTO else delimiter
+        options = {"skiprows": 1} | options
     if delimiter == AUTO and _find_suffix(file.name) in TABS:
         delimiter = "\t"
     if delimiter == AUTO:
@@ -403,13 +412,19 @@ def _require_free(names: Iterable[str], file: str) -> None:
         )
 
 
-def _next_records(reader: Any) -> tuple[pd.DataFrame, dict[int, str]]:
-    """Return the next well-formed records, and the problem of each malformed one by its number."""
+def _next_records(reader: Any, skipped: int) -> tuple[pd.DataFrame, dict[int, str]]:
+    """Return the next well-formed records, and the problem of each malformed one by its number.
+
+    Args:
+        reader: Reader of pandas, which counts records from 1.
+        skipped: Number of records before the header.
+
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ParserWarning)
         records = next(reader, pd.DataFrame())
     problems = {
-        int(line) - 1: f"{saw} fields where the header has {expected}"
+        int(line) - 1 - skipped: f"{saw} fields where the header has {expected}"
         for warning in caught
         for line, expected, saw in _SKIPPED.findall(str(warning.message))
     }

@@ -240,6 +240,15 @@ def test_the_comma_is_the_delimiter_unless_another_clearly_fits(
     assert recognise_delimiter(sample) == delimiter
 
 
+def test_two_delimiters_that_fit_are_in_doubt(path: Path) -> None:
+    content = b"Text, Kommentar;Note\n" + b"Gut, sehr gut;5\n" * 9
+    with pytest.raises(InputError, match=r"reviews.csv: .* a comma or a semicolon: name it"):
+        read(path, content)
+    for name, columns in (("semicolon", "Text, Kommentar|Note"), ("comma", "Text|Kommentar;Note")):
+        (rows,) = read(path, content, sep=name)
+        assert rows.columns.tolist() == [*columns.split("|"), MALFORMED]
+
+
 def test_a_record_that_is_cut_is_not_counted(path: Path) -> None:
     long = "价" * 20_000  # three bytes each: the sample has one record and a part of the next
     (rows,) = read(path, f"text;label\n{long};1\n{long};0\n".encode())

@@ -48,7 +48,8 @@ class TableDataset(FileDataset):
     Args:
         filepath: Path or URL of the file; None for an empty stream.
         load_args: `chunksize`, the number of rows per frame; `encoding`; for a CSV also `sep`, the
-            delimiter, or `auto` to recognise it, and other arguments of `pandas.read_csv`.
+            delimiter or its name, or `auto` to recognise it, and other arguments of
+            `pandas.read_csv`.
         save_args: Arguments of `pandas.DataFrame.to_csv`, if the file is a CSV.
         credentials: Options of the file system that the file lies in.
         fs_args: Further options of the file system.

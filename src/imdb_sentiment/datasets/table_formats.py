@@ -42,7 +42,8 @@ ZIP = "zip"
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": ZIP, ".zst": "zstd"}
 TABS = (".tsv", ".tab")
 AUTO = "auto"
-DELIMITERS = ",;\t|"
+# Delimiters by the names that a command line can have without quoting.
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 WESTERN = "cp1252"
 # Encodings of one byte per character that are recognised by their letters; others are guesses.
 DISTINCT = {"cp1251", "cp1253", "cp1255", "cp1256"}
@@ -257,7 +258,7 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
     _require_text(sample, file.name)
     encoding = _find_encoding(sample, options["encoding"], file.name)
     text, is_complete = sample.decode(encoding, errors="replace"), len(sample) < SAMPLE
-    delimiter = {r"\t": "\t", "tab": "\t"}.get(options["sep"], options["sep"])
+    delimiter = {r"\t": "\t", **DELIMITERS}.get(options["sep"], options["sep"])
     if told := _DELIMITER_LINE.match(text):
         text = text[told.end() :]
         delimiter = told[1] if delimiter == AUTO else delimiter
@@ -267,7 +268,7 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
     if delimiter == AUTO:
         if text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
             raise InputError(f"{file.name} is not a CSV but JSON Lines: name it .jsonl")
-        delimiter = recognise_delimiter(text, is_complete=is_complete)
+        delimiter = recognise_delimiter(text, is_complete=is_complete, name=file.name)
     found = options | {"encoding": encoding, "sep": delimiter}
     if delimiter == "\t" and _has_literal_quotes(text, is_complete=is_complete):
         found = {"quoting": csv.QUOTE_NONE} | found
@@ -335,30 +336,44 @@ def _is_utf8(sample: bytes) -> bool:
     return True
 
 
-def recognise_delimiter(sample: str, *, is_complete: bool = True) -> str:
+def recognise_delimiter(sample: str, *, is_complete: bool = True, name: str = "the table") -> str:
     r"""Return the delimiter of a CSV: a comma, unless another one clearly fits better.
 
     Args:
         sample: The beginning of the CSV.
         is_complete: Whether it ends with the last record, so that this is no part of one.
+        name: Name of the file, for messages.
 
     Returns:
         One of `,`, `;`, `|` and a tab. Another than the comma divides the header, and nearly all
         records into as many fields, while the comma does not.
+
+    Raises:
+        InputError: Both the comma and another one fit.
 
     Example:
         >>> recognise_delimiter("text;label\nGood, really;positive\n")
         ';'
 
     """
-    fits = {delimiter: _measure_fit(sample, delimiter, is_complete) for delimiter in DELIMITERS}
+    fits = {
+        delimiter: _measure_fit(sample, delimiter, is_complete) for delimiter in DELIMITERS.values()
+    }
     plain = _measure_fit(sample, "\t", is_complete, csv.QUOTE_NONE)  # as the texts of some TSVs are
     fits["\t"] = max(fits["\t"], plain, key=lambda fit: fit[1])
     width, share = fits.pop(",")
-    if width > 1 and share >= FEW:
-        return ","
     divided = {d: found for d, (n, found) in fits.items() if n > 1 and found >= MOST}
-    return max(divided, key=divided.__getitem__) if divided else ","
+    other = max(divided, key=divided.__getitem__, default=",")
+    if width == 1 or share < FEW:
+        return other
+    if other != ",":
+        names = {delimiter: name for name, delimiter in DELIMITERS.items()}
+        raise InputError(
+            f"{name}: the delimiter may be a comma or a {names[other]}: name it with --params "
+            f"reviews_delimiter=comma or reviews_delimiter={names[other]} (input_delimiter for "
+            "inference)"
+        )
+    return ","
 
 
 def _measure_fit(

@@ -296,7 +296,8 @@ def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> No
     [
         (["yes", "no", "N/A"], "'N/A' in the column 'label' may be no label", ["N/A", "no", "yes"]),
         (["only"], "the column 'label' has only 'only' in 3 rows or more", ["only"]),
-        (["", " "], "the column 'label' has no label in 3 rows or more", []),
+        (["", " "], "the column 'label' has no label in 3 rows or more", ["?", "?"]),
+        ([f"{n}" for n in range(75)], "'label' has no label in 3 rows or more", ["?", "?"]),
         ([str(n) for n in range(25)], "'label' has 25 different values", [*map(str, range(20))]),
         (
             [f"{n} {n}" for n in range(1200)],
@@ -315,6 +316,23 @@ def test_doubtful_labels_are_told(
     block = read_block(error)
     assert block["label_column"] == "label"
     assert block["labels"] == labels
+
+
+def test_long_names_and_labels_do_not_fill_the_message(
+    split: SplitParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    long = "x" * 4000
+    each = as_chunks([(f"text {n}", f"{n} {long}") for n in range(300)], ("text", "label"))
+    some = as_chunks([(f"text {n}", f"{n % 30} {long}") for n in range(300)], ("text", "label"))
+    names = as_chunks([(f"{n}", f"{n}") for n in range(90)], (long, f"b{long}"))
+    for chunks in (each, some, names):
+        with pytest.raises(InputError, match="can't be used yet") as error:
+            find(chunks, split)
+        assert len(str(error.value)) < 4000
+    found = find(as_chunks(make_reviews(60, (f"a{long}", f"b{long}"))), split)
+    assert found.labels == (f"a{long}", f"b{long}")
+    assert len(caplog.messages[-1]) < 1000
 
 
 def test_the_lines_can_be_pasted_as_they_are(split: SplitParameters) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 
 import pandas as pd
 
-from imdb_sentiment.errors import MAX_NAME, InputError, list_names, make_printable
+from imdb_sentiment.errors import MAX_NAME, MAX_NAMES, InputError, list_names, make_printable
 from imdb_sentiment.parameters import (
     AUTO,
     ReviewsOptions,
@@ -32,6 +32,7 @@ from imdb_sentiment.text.tables import MALFORMED, is_nested, list_columns, to_st
 logger = logging.getLogger(__name__)
 
 MAX_WORDS = 8  # in the name of a column
+MAX_TO_PASTE = 200  # characters of the name of a column that a line to paste contains
 MAX_VALUES = 1000  # a column with more different values has no labels
 
 
@@ -105,7 +106,8 @@ def _find_column(
 def _explain_doubt(what: str, found: Finding) -> str:
     doubt = f"no column looks like {what}"
     if found.candidates:
-        doubt = f"the column with the {what} may be {' or '.join(map(repr, found.candidates))}"
+        listed = " or ".join(repr(_shorten(name)) for name in found.candidates[:MAX_NAMES])
+        doubt = f"the column with the {what} may be {listed}"
     return f"{doubt}; {_explain_nested(found.nested)}" if found.nested else doubt
 
 
@@ -130,7 +132,7 @@ def _judge_labels(labels: Labels, column: str, *, must_be_ordered: bool) -> list
     if n > MAX_LABELS or len(labels.rare) > MAX_VALUES / 2:
         return [f"the column {column!r} has {n + len(labels.rare):,} different values or more"]
     if n < 2:  # noqa: PLR2004
-        has = f"only {next(iter(labels.counts))!r}" if n else "no label"
+        has = f"only {_shorten(next(iter(labels.counts)))!r}" if n else "no label"
         return [f"the column {column!r} has {has} in {MIN_ROWS} rows or more"]
     if labels.placeholders:
         listed = ", ".join(map(repr, labels.placeholders))
@@ -151,7 +153,7 @@ def _judge_header(
     if reviews.text_column == AUTO:
         name = next(iter(text.candidates), "")
         if len(name.split()) > MAX_WORDS:
-            signs.append(f"the column {name[:MAX_NAME]!r} is named like a text")
+            signs.append(f"the column {_shorten(name)!r} is named like a text")
     if reviews.label_column == AUTO:
         name = next(iter(label.candidates), "")
         known = labels.counts if labels else reviews.labels
@@ -176,18 +178,32 @@ def format_settings(texts: Iterable[str], labels_in: Iterable[str], labels: Labe
     """
     lines = ["reviews:"]
     for parameter, candidates in (("text_column", texts), ("label_column", labels_in)):
-        first, *others = [*map(_quote, candidates)] or ['"?"']
+        first, *others = [*itertools.islice(candidates, MAX_NAMES)] or ["?"]
+        first = _quote(first if len(first) <= MAX_TO_PASTE else "?")
+        others = [_quote(_shorten(name)) for name in others]
         lines.append(f"  {parameter}: {first}" + (f"  # or {', '.join(others)}" if others else ""))
-    if labels is None or len(labels.rare) > MAX_VALUES / 2:
+    if labels is None or not labels.counts or len(labels.rare) > MAX_VALUES / 2:
         return "\n".join([*lines, '  labels: ["?", "?"]  # in the order of their codes 0, 1, …'])
-    shown = dict(itertools.islice((labels.counts or labels.rare).items(), MAX_LABELS))
-    counts = ", ".join(str(n) for n in shown.values() if n is not None)
-    comment = f"  # rows: {counts}" if counts else ""
-    lines.append(f"  labels: [{', '.join(map(_quote, shown))}]{comment}")
-    if labels.rare and labels.counts:
-        rare = ", ".join(map(_quote, itertools.islice(labels.rare, MAX_LABELS)))
+    shown = dict(itertools.islice(labels.counts.items(), MAX_LABELS))
+    comments = [f"rows: {counts}"] if (counts := _list_counts(shown.values())) else []
+    if any(len(label) > MAX_NAME for label in shown):
+        comments.append(f"write out those that are cut to {MAX_NAME} characters")
+    comment = f"  # {'; '.join(comments)}" if comments else ""
+    listed = ", ".join(_quote(_shorten(label)) for label in shown)
+    lines.append(f"  labels: [{listed}]{comment}")
+    if labels.rare:
+        rare = ", ".join(_quote(_shorten(name)) for name in [*labels.rare][:MAX_LABELS])
         lines.append(f"  # left out, with fewer than {MIN_ROWS} rows each: {rare}")
     return "\n".join(lines)
+
+
+def _list_counts(counts: Iterable[int | None]) -> str:
+    return ", ".join(str(n) for n in counts if n is not None)
+
+
+def _shorten(text: str) -> str:
+    """Return what a message can show of a name or a label, which a long one must not fill."""
+    return text if len(text) <= MAX_NAME else f"{text[: MAX_NAME - 1]}…"
 
 
 def _quote(text: str) -> str:
@@ -197,13 +213,13 @@ def _quote(text: str) -> str:
 
 def _report(found: ReviewsParameters, labels: Labels | None) -> None:
     """Say what has been found, and how to change it."""
-    listed, rare = ", ".join(found.labels), ""
+    listed, rare = ", ".join(map(_shorten, found.labels)), ""
     if labels:
-        listed = ", ".join(f"{label} ({n:,})" for label, n in labels.counts.items())
+        listed = ", ".join(f"{_shorten(label)} ({n:,})" for label, n in labels.counts.items())
         listed += "" if labels.is_order_known else ", in the order of the alphabet"
-        rare = ", ".join(itertools.islice(labels.rare, MAX_LABELS))
+        rare = ", ".join(map(_shorten, itertools.islice(labels.rare, MAX_LABELS)))
     if len(found.labels) == 2:  # noqa: PLR2004
-        listed += f"; positive class: {found.labels[1]!r}"
+        listed += f"; positive class: {_shorten(found.labels[1])!r}"
     logger.info(
         "%s",
         make_printable(

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import fsspec
 import pandas as pd
@@ -377,7 +377,7 @@ def recognise_delimiter(sample: str, *, is_complete: bool = True, name: str = "t
 
 
 def _measure_fit(
-    sample: str, delimiter: str, is_complete: bool, quoting: int = csv.QUOTE_MINIMAL
+    sample: str, delimiter: str, is_complete: bool, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
 ) -> tuple[int, float]:
     """Return the number of fields of the header, and the share of records with as many."""
     reader = csv.reader(_as_lines(sample), delimiter=delimiter, quoting=quoting)

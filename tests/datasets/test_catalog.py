@@ -14,15 +14,28 @@ from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
 from imdb_sentiment.settings import CONFIG_LOADER_ARGS
 
 
-@pytest.fixture(scope="module")
-def catalog() -> DataCatalog:
-    loader = OmegaConfigLoader(
+def make_loader(**parameters: str) -> OmegaConfigLoader:
+    return OmegaConfigLoader(
         str(PROJECT / "conf"),
         base_env="base",
         default_run_env="base",
         custom_resolvers=CONFIG_LOADER_ARGS["custom_resolvers"],
+        runtime_params=parameters,
     )
-    return DataCatalog.from_config(loader["catalog"])
+
+
+@pytest.fixture(scope="module")
+def catalog() -> DataCatalog:
+    return DataCatalog.from_config(make_loader()["catalog"])
+
+
+def test_unlabelled_reviews_have_an_encoding_of_their_own() -> None:
+    parameters = {"reviews_encoding": "cp1252", "unlabelled_encoding": "cp1250"}
+    for given in ({"reviews_encoding": "cp1252"}, parameters):
+        entries = make_loader(**given)["catalog"]
+        assert entries["raw_reviews"]["load_args"]["encoding"] == "cp1252"
+        expected = given.get("unlabelled_encoding", "utf-8")
+        assert entries["unlabelled_reviews"]["load_args"]["encoding"] == expected
 
 
 def test_one_entry_is_for_all_figures_and_nothing_else(catalog: DataCatalog) -> None:

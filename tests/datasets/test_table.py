@@ -1,5 +1,6 @@
 import bz2
 import gzip
+import io
 import json
 import lzma
 import zipfile
@@ -41,10 +42,12 @@ def save(path: Path, *frames: pd.DataFrame) -> None:
     TableDataset(filepath=str(path)).save(iter(frames))
 
 
-def as_zip(content: bytes, folder: Path) -> bytes:
-    with zipfile.ZipFile(folder / "archive", "w") as archive:
-        archive.writestr("reviews.csv", content)
-    return (folder / "archive").read_bytes()
+def as_zip(**members: bytes) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+    return content.getvalue()
 
 
 @pytest.fixture
@@ -190,7 +193,31 @@ def test_the_format_is_told_by_the_name_and_the_content(
 
 
 def test_a_zip_is_read(tmp_path: Path) -> None:
-    (rows,) = read(tmp_path / "reviews.csv.zip", as_zip(as_csv(), tmp_path))
+    beside = {"folder/": b"", "__MACOSX/folder/._reviews.csv": b"x", "folder/.DS_Store": b"x"}
+    content = as_zip(**beside, **{"folder/reviews.csv": as_csv()})
+    (rows,) = read(tmp_path / "reviews.csv.zip", content)
+    assert rows["text"].tolist() == [text for text, _ in ROWS]
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (("train.csv", "test.csv"), "a.zip must contain one file, and has train.csv, test.csv:"),
+        ((".hidden",), "a.zip must contain one file, and has none:"),
+    ],
+)
+def test_a_zip_of_several_files_is_not_read(
+    tmp_path: Path, members: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        read(tmp_path / "a.zip", as_zip(**dict.fromkeys(members, as_csv())))
+
+
+def test_a_zip_names_its_file(tmp_path: Path) -> None:
+    save(tmp_path / "out.csv.zip", pd.DataFrame(ROWS, columns=["text", "label"]))
+    with zipfile.ZipFile(tmp_path / "out.csv.zip") as archive:
+        assert archive.namelist() == ["out.csv"]
+    (rows,) = TableDataset(filepath=str(tmp_path / "out.csv.zip")).load()
     assert rows["text"].tolist() == [text for text, _ in ROWS]
 
 
@@ -211,6 +238,15 @@ def test_the_comma_is_the_delimiter_unless_another_clearly_fits(
     sample: str, delimiter: str
 ) -> None:
     assert recognise_delimiter(sample) == delimiter
+
+
+def test_two_delimiters_that_fit_are_in_doubt(path: Path) -> None:
+    content = b"Text, Kommentar;Note\n" + b"Gut, sehr gut;5\n" * 9
+    with pytest.raises(InputError, match=r"reviews.csv: .* a comma or a semicolon: name it"):
+        read(path, content)
+    for name, columns in (("semicolon", "Text, Kommentar|Note"), ("comma", "Text|Kommentar;Note")):
+        (rows,) = read(path, content, sep=name)
+        assert rows.columns.tolist() == [*columns.split("|"), MALFORMED]
 
 
 def test_a_record_that_is_cut_is_not_counted(path: Path) -> None:
@@ -235,6 +271,62 @@ def test_a_quoted_csv_is_read_back_with_any_delimiter(
     assert recognise_delimiter(content) == delimiter
 
 
+@pytest.mark.parametrize("name", ["a.tsv", "a.txt"])
+@pytest.mark.parametrize("n", [3, 9999])  # the sample is the whole file, or a part of it
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['"Great" film', '"never closed', '5" screen'],
+        ['"joins this line', 'and this" one', "fine"],
+        ['"joins fields', "fine", "fine"],
+    ],
+)
+def test_stray_quotation_marks_of_a_tsv_lose_no_rows(
+    tmp_path: Path, lines: list[str], n: int, name: str
+) -> None:
+    texts = (lines * n)[:n]
+    content = "\n".join(["text\tlabel", *(f"{text}\t1" for text in texts)])
+    rows = pd.concat(read(tmp_path / name, content.encode()))
+    assert rows["text"].tolist() == texts
+    assert set(rows["label"]) == {"1"}
+
+
+def test_quoted_fields_of_a_tsv_are_read(tmp_path: Path) -> None:
+    for text in ("two\nlines", "a\ttab", 'a "word"', '"'):
+        for n in (1, 9999):
+            frame = pd.DataFrame({"text": [text] * n, "label": ["1"] * n})
+            content = frame.to_csv(index=False, sep="\t", quoting=1).encode()
+            rows = pd.concat(read(tmp_path / "a.tsv", content))
+            assert rows["text"].tolist() == [text] * n
+    (rows,) = read(tmp_path / "a.tsv", b'text\n"two\nlines"\n')  # one column
+    assert rows["text"].tolist() == ["two\nlines"]
+
+
+@pytest.mark.parametrize("first", ["sep=;\n", "SEP=;\r\n", '"sep=;"\n', "sep=;\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("chunksize", [1, 100])
+def test_the_line_that_tells_excel_the_delimiter_is_no_row(
+    path: Path, first: str, encoding: str, chunksize: int
+) -> None:
+    content = f"{first}text, or not;label\na, b;1\na;b;c\nc, d;0\n".encode(encoding)
+    rows = pd.concat(read(path, content, chunksize=chunksize))
+    assert rows.columns.tolist() == ["text, or not", "label", MALFORMED]
+    assert rows.index.tolist() == [1, 2, 3]
+    assert rows["label"].tolist() == ["1", "", "0"]
+    assert rows[MALFORMED].tolist() == ["", "3 fields where the header has 2", ""]
+
+
+def test_rows_after_that_line_are_counted_in_messages(path: Path) -> None:
+    for first in ("", "sep=,\n"):
+        with pytest.raises(InputError, match="opened in row 2 is never closed"):
+            read(path, f'{first}text,label\na,1\n"b,0\n'.encode())
+    for content in (b"sep=;", b"sep=;\n"):
+        with pytest.raises(InputError, match="is empty"):
+            read(path, content)
+    (rows,) = read(path, b"sep=;\na|b\nx|y\n", sep="|")
+    assert rows.columns.tolist() == ["a", "b", MALFORMED]
+
+
 def test_a_named_delimiter_is_taken(path: Path) -> None:
     (rows,) = read(path, rb"a\tb;c" + b"\nx;y\n", sep=";")
     assert rows.to_dict("list") == {r"a\tb": ["x"], "c": ["y"], MALFORMED: [""]}
@@ -257,6 +349,27 @@ def test_the_likely_encoding_is_named(path: Path, text: str, encoding: str, like
         read(path, content)
     (rows,) = read(path, content, encoding=likely)
     assert rows["text"].tolist() == [text, text]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("named", ["cp1252", "gb18030", "utf-16-le"])
+def test_a_byte_order_mark_is_surer_than_a_setting(path: Path, encoding: str, named: str) -> None:
+    (rows,) = read(path, "text,label\ncafé,1\n".encode(encoding), encoding=named)
+    assert rows[["text", "label"]].to_numpy().tolist() == [["café", "1"]]
+
+
+@pytest.mark.parametrize("named", ["cp1252", "latin-1", "koi8-r", "mac-roman"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_utf8_is_not_taken_for_an_encoding_of_one_byte(
+    tmp_path: Path, name: str, named: str
+) -> None:
+    content = '{"text": "é", "label": 1}\n' if name == "a.jsonl" else "text,label\né,1\n"
+    for text in (content, content * 9999 + "x"):  # which cuts the sample in a character or not
+        with pytest.raises(InputError, match=f"is UTF-8 text, and not {named}: leave out"):
+            read(tmp_path / name, text.encode(), encoding=named)
+    if named == "cp1252":  # ASCII is both, and what is no UTF-8 may be anything
+        assert len(read(tmp_path / name, content.replace("é", "e").encode(), encoding=named)) == 1
+        assert len(read(tmp_path / name, content.encode(named), encoding=named)) == 1
 
 
 @pytest.mark.parametrize("chunksize", [1, 2, 100])
@@ -317,6 +430,7 @@ def test_files_with_different_headers_are_not_one_table(tmp_path: Path) -> None:
         ("out.tsv", lambda path: pd.read_csv(path, sep="\t")),
         ("out.csv.gz", lambda path: pd.read_csv(path, compression="gzip")),
         ("out.csv.zst", pd.read_csv),
+        ("out.csv.zip", pd.read_csv),
         ("out.jsonl", lambda path: pd.read_json(path, lines=True)),
         ("out.jsonl.gz", lambda path: pd.read_json(path, lines=True)),
         ("out.parquet", pd.read_parquet),

@@ -10,6 +10,7 @@ from imdb_sentiment.parameters import (
     TrainingParameters,
     TuningParameters,
     WordVectorsParameters,
+    normalise_label,
 )
 
 
@@ -174,3 +175,28 @@ def test_with_few_rows_training_takes_more_epochs(
 ) -> None:
     """At least 90 steps of 64 reviews, and five epochs."""
     assert Hyperparameters(**conf["hyperparameters"]).count_epochs(n_rows) == epochs
+
+
+@pytest.mark.parametrize(
+    ("label", "same"),
+    [
+        ("4.50", "4.5"),
+        ("5.000", "5"),
+        ("-0", "0"),
+        ("-0.0", "0"),
+        ("1.", "1"),
+        ("+1", "1"),
+        (".5", "0.5"),
+        ("-2.50", "-2.5"),
+        ("100", "100"),
+        ("1" * 40 + ".10", "1" * 40 + ".1"),
+        (" Inf", "inf"),
+        ("1_0", "1_0"),
+        ("1E3", "1e3"),
+        ("٣.0", "٣.0"),
+        (".", "."),
+        ("1.2.0", "1.2.0"),
+    ],
+)
+def test_a_number_is_one_label_however_it_is_written(label: str, same: str) -> None:
+    assert normalise_label(label) == same

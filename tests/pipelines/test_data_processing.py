@@ -150,9 +150,34 @@ def test_columns_and_labels_are_found_and_told(
     assert (found.text_column, found.label_column) == ("body", "stars")
     assert found.labels == ("NEGATIVE", "POSITIVE")
     assert (
-        "mine.csv: texts in the column 'body', labels in 'stars': NEGATIVE (20), POSITIVE (20). "
-        "Not a label, in fewer than 3 rows each: slip. To change this, set text_column"
+        "mine.csv: texts in the column 'body', labels in 'stars': NEGATIVE (20), POSITIVE (20); "
+        "positive class: 'POSITIVE'. Not a label, in fewer than 3 rows each: slip. "
+        "To change this, set text_column"
     ) in caplog.text
+
+
+def test_an_order_that_is_not_known_is_told(
+    split: SplitParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    chunks = as_chunks(make_reviews(40, ("schlecht", "gut")), ("text", "label"))
+    assert find(chunks, split).labels == ("gut", "schlecht")
+    told = "gut (20), schlecht (20), in the order of the alphabet; positive class: 'schlecht'."
+    assert told in caplog.text
+    caplog.clear()
+    find(chunks, split, labels=["schlecht", "gut"])
+    assert "schlecht, gut; positive class: 'gut'." in caplog.text
+
+
+def test_ordered_labels_need_an_order_that_is_known(split: SplitParameters) -> None:
+    numbers = ("one", "two", "three", "four")
+    chunks = as_chunks(make_reviews(50, numbers), ("text", "label"))
+    with pytest.raises(InputError, match="'label' have no order that is known") as error:
+        find(chunks, split, ordered=True)
+    assert read_block(error)["labels"] == ["four", "one", "three", "two"]
+    assert find(chunks, split, ordered=True, labels=numbers).labels == numbers
+    chunks = as_chunks(make_reviews(50, ("5 stars", "1 star")), ("text", "label"))
+    assert find(chunks, split, ordered=True).labels == ("1 star", "5 stars")
 
 
 def test_labels_of_a_sorted_table_are_all_found(split: SplitParameters) -> None:
@@ -218,6 +243,44 @@ def test_all_problems_are_told_at_once(split: SplitParameters) -> None:
     }
 
 
+def test_a_table_that_is_sorted_by_its_labels_is_in_doubt(split: SplitParameters) -> None:
+    rows = [(t, f"c{n % 2}", "ab"[n >= 40]) for n, (t, _) in enumerate(make_reviews(80))]
+    names = ("text", "country", "meinung")
+    with pytest.raises(InputError, match="may be 'country' or 'meinung'"):
+        find(as_chunks(rows, names, size=20), split)
+    rows = [(text, country, "b") for text, country, _ in rows]
+    assert find(as_chunks(rows, names, size=80), split).label_column == "country"
+
+
+def test_nested_columns_are_told(split: SplitParameters) -> None:
+    rows = [({"text": text}, label) for text, label in make_reviews(60)]
+    table = pd.DataFrame(rows, columns=["review", "sentiment"])
+    for options in ({}, {"text_column": "review"}):
+        with pytest.raises(InputError, match=r"nested, .*: review \(flatten the table\)"):
+            find(table, split, **options)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("text", " POSITIVE "), "' POSITIVE ' is named like one of its labels"),
+        (
+            ("I loved this film, and so will you, I think.", "label"),
+            "'I loved this film, and so will you, I think.' is named like a text",
+        ),
+    ],
+)
+def test_a_table_without_a_header_is_told(
+    names: tuple[str, str], message: str, split: SplitParameters
+) -> None:
+    chunks = as_chunks(make_reviews(60), names)
+    for options in ({}, {"labels": ["negative", "positive"]}):
+        with pytest.raises(InputError, match=f"no header, as the column {message}") as error:
+            find(chunks, split, **options)
+    found = find(chunks, split, **read_block(error))  # these are the names
+    assert (found.text_column, found.label_column) == names
+
+
 def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> None:
     chunks = as_chunks(make_reviews(60), ("text", "stars"))
     with pytest.raises(InputError, match="no column 'body'") as error:
@@ -233,7 +296,8 @@ def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> No
     [
         (["yes", "no", "N/A"], "'N/A' in the column 'label' may be no label", ["N/A", "no", "yes"]),
         (["only"], "the column 'label' has only 'only' in 3 rows or more", ["only"]),
-        (["", " "], "the column 'label' has no label in 3 rows or more", []),
+        (["", " "], "the column 'label' has no label in 3 rows or more", ["?", "?"]),
+        ([f"{n}" for n in range(75)], "'label' has no label in 3 rows or more", ["?", "?"]),
         ([str(n) for n in range(25)], "'label' has 25 different values", [*map(str, range(20))]),
         (
             [f"{n} {n}" for n in range(1200)],
@@ -252,6 +316,23 @@ def test_doubtful_labels_are_told(
     block = read_block(error)
     assert block["label_column"] == "label"
     assert block["labels"] == labels
+
+
+def test_long_names_and_labels_do_not_fill_the_message(
+    split: SplitParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    long = "x" * 4000
+    each = as_chunks([(f"text {n}", f"{n} {long}") for n in range(300)], ("text", "label"))
+    some = as_chunks([(f"text {n}", f"{n % 30} {long}") for n in range(300)], ("text", "label"))
+    names = as_chunks([(f"{n}", f"{n}") for n in range(90)], (long, f"b{long}"))
+    for chunks in (each, some, names):
+        with pytest.raises(InputError, match="can't be used yet") as error:
+            find(chunks, split)
+        assert len(str(error.value)) < 4000
+    found = find(as_chunks(make_reviews(60, (f"a{long}", f"b{long}"))), split)
+    assert found.labels == (f"a{long}", f"b{long}")
+    assert len(caplog.messages[-1]) < 1000
 
 
 def test_the_lines_can_be_pasted_as_they_are(split: SplitParameters) -> None:

@@ -47,7 +47,15 @@ def find(**columns: Sequence[object]) -> tuple[str | None, str | None]:
         ({"x": [f"{t} {' '.join(TEXTS[:9])}" for t in TEXTS], "y": TEXTS, "z": LABELS}, "x z"),
         ({"url": [f"example.org/{n:020}" for n in range(60)], "x": TEXTS, "z": LABELS}, "x z"),
         ({"x": TEXTS, "z": [1.0, None, 0.0] * 20, "split": ["train", "test"] * 30}, "x None"),
-        ({"x": TEXTS, "z": [1.0, 0.0] * 30, "split": ["train", "test"] * 30}, "x z"),
+        ({"x": TEXTS, "z": [1.0, 2.0] * 30, "split": ["train", "test"] * 30}, "x z"),
+        ({"x": TEXTS, "airline_sentiment": LABELS, "gold": LABELS}, "x airline_sentiment"),
+        ({"x": TEXTS, "score": range(60)}, "x score"),  # as nothing else is one
+        ({"x": TEXTS, "sentiment": ["neg"] * 60, "block": LABELS}, "x sentiment"),  # sorted
+        ({"x": TEXTS, "rating": LABELS, "category": SCORES}, "x rating"),
+        # A name with a content that does not fit is no sign beside one that does.
+        ({"review": range(60), "text": TEXTS, "z": LABELS}, "text z"),
+        ({"review": [""] * 60, "text": TEXTS, "z": LABELS}, "text z"),
+        ({"x": TEXTS, "sentiment": [None] * 60, "label": LABELS}, "x label"),
         # In doubt.
         ({"x": TEXTS, "y": TEXTS, "z": LABELS}, "None z"),
         ({"text": TEXTS, "comment": TEXTS, "z": LABELS}, "None z"),
@@ -55,12 +63,32 @@ def find(**columns: Sequence[object]) -> tuple[str | None, str | None]:
         ({"message": SCORES, "y": TEXTS, "z": LABELS}, "None z"),  # named, but no texts
         ({"text": TEXTS, "category": range(60), "z": LABELS}, "text None"),
         ({"x": SCORES, "y": range(60)}, "None None"),
+        ({"x": TEXTS, "Country": LABELS, "Score": SCORES}, "x None"),
+        ({"x": TEXTS, "category": LABELS, "score": SCORES}, "x None"),
+        ({"x": TEXTS, "category": LABELS, "rating": ["1"] * 60}, "x None"),
+        ({"x": TEXTS, "country": LABELS, "opinion": ["bad"] * 60}, "x None"),
+        ({"x": TEXTS, "country": LABELS, "meinung": ["bad"] * 59 + ["good"]}, "x None"),
+        ({"x": TEXTS, "verified": ["True", "false"] * 30}, "x None"),
+        ({"x": TEXTS, "z": [1.0, 0.0] * 30}, "x None"),
+        ({"x": TEXTS, "sentiment": SCORES, "z": LABELS}, "x None"),
+        ({"x": TEXTS, "sentiment": [""] * 60, "z": LABELS}, "x None"),
+        ({"review": range(60), "b": TEXTS, "z": LABELS}, "None z"),
+        ({"review": [{"text": text} for text in TEXTS], "b": TEXTS, "z": LABELS}, "None z"),
+        ({"review": [{"text": text} for text in TEXTS], "text": TEXTS, "z": LABELS}, "text z"),
+        ({"x": TEXTS, "label": [["a"], ["b"]] * 30, "z": LABELS}, "x None"),
+        ({"x": [[text] for text in TEXTS]}, "None None"),
     ],
 )
 def test_columns_are_found_where_there_is_no_doubt(
     columns: dict[str, Sequence[object]], expected: str
 ) -> None:
     assert " ".join(map(str, find(**columns))) == expected
+
+
+def test_a_whole_table_is_not_sorted_by_a_constant() -> None:
+    rows = pd.DataFrame({"language": ["en"] * 60, "z": LABELS})
+    assert find_label_column(rows).candidates == ("z", "language")
+    assert find_label_column(rows, is_whole=True).column == "z"
 
 
 def test_candidates_are_told_the_likeliest_first() -> None:
@@ -76,31 +104,35 @@ def test_known_scales_are_in_their_order(order: tuple[str, ...]) -> None:
     for size in range(2, len(order) + 1):
         for chosen in itertools.combinations(order, size):
             shuffled = [label.title() for label in rng.sample(chosen, size)]
-            assert order_labels(shuffled) == [label.title() for label in chosen]
+            assert order_labels(shuffled) == ([label.title() for label in chosen], True)
 
 
 @pytest.mark.parametrize(
-    ("labels", "ordered"),
+    ("labels", "ordered", "is_known"),
     [
-        (["10", "9", "-1"], ["-1", "9", "10"]),
-        (["2.5", "1", "2"], ["1", "2", "2.5"]),
-        (["True", "False"], ["False", "True"]),
-        (["world", "Sports", "business"], ["business", "Sports", "world"]),
-        (["positive", "negative", "unclear"], ["negative", "positive", "unclear"]),
+        (["10", "9", "-1"], ["-1", "9", "10"], True),
+        (["2.5", "1", "2"], ["1", "2", "2.5"], True),
+        (["5 stars", "10 Stars", "1 star"], ["1 star", "5 stars", "10 Stars"], True),
+        (["True", "False"], ["False", "True"], True),
+        (["inf", "2", "10"], ["10", "2", "inf"], False),  # no numbers
+        (["1_0", "2"], ["1_0", "2"], False),
+        (["world", "Sports", "business"], ["business", "Sports", "world"], False),
+        (["schlecht", "gut"], ["gut", "schlecht"], False),
+        (["positive", "negative", "unclear"], ["negative", "positive", "unclear"], False),
     ],
 )
 def test_other_labels_are_in_the_order_of_numbers_or_letters(
-    labels: list[str], ordered: list[str]
+    labels: list[str], ordered: list[str], is_known: bool
 ) -> None:
-    assert order_labels(labels) == ordered
+    assert order_labels(labels) == (ordered, is_known)
 
 
 def test_spellings_of_a_label_are_one() -> None:
     found = find_labels({"Good": 5, " good": 9, "GOOD": 1, "bad": 3, "": 7, "  ": 1, "goood": 2})
     assert found.counts == {"bad": 3, "good": 15}
     assert found.rare == {"goood": 2}
-    numbers = find_labels({"1.0": 4, "1": 1, "2.0": 3, "2.5": 3})
-    assert list(numbers.counts) == ["1", "2", "2.5"]
+    numbers = find_labels({"1.0": 4, "1": 1, "2.0": 3, "2.5": 3, "2.50": 2, "10": 3})
+    assert numbers.counts == {"1": 5, "2": 3, "2.5": 5, "10": 3}
 
 
 def test_what_may_be_no_label_is_told() -> None:

@@ -1,6 +1,7 @@
 import datetime
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -45,6 +46,7 @@ def test_without_rows_there_are_still_columns() -> None:
         ([1, None], "Int64", ["1", ""]),
         ([True, False], "bool", ["True", "False"]),
         ([None, pd.NA, pd.NaT, float("nan")], "object", ["", "", "", ""]),
+        ([np.array([1, 2])], "object", ["[1, 2]"]),
         ([{"ü": [1]}, ["x"], b"y"], "object", ['{"ü": [1]}', '["x"]', "y"]),
         ([10**400, float("inf")], "object", [str(10**400), "inf"]),
         ([datetime.datetime(2026, 1, 2)], "datetime64[ns]", ["2026-01-02 00:00:00"]),

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,8 +16,8 @@ from imdb_sentiment.datasets.base import FileDataset, Stream
 from imdb_sentiment.datasets.table_formats import (
     JSON_LINES,
     FileToRead,
-    find_compression,
     find_format,
+    open_decompressed,
     read_table,
     write_table,
 )
@@ -33,8 +34,8 @@ class TableDataset(FileDataset):
 
     The name of the file tells its format: `.jsonl` or `.ndjson` for JSON Lines, `.json` for an
     array of objects or JSON Lines, `.parquet`, `.tsv`; anything else is a CSV. After it, `.gz`,
-    `.bz2`, `.xz`, `.zip` or `.zst` tells a compression. A folder, or a pattern such as
-    `reviews/*.csv`, stands for all its files in the order of their names.
+    `.bz2`, `.xz`, `.zip` (of one file) or `.zst` tells a compression. A folder, or a pattern such
+    as `reviews/*.csv`, stands for all its files in the order of their names.
 
     The stream can be iterated more than once. Each frame is indexed by the number of the row,
     counted from 1 after the header (in JSON Lines, by the number of the line; over several files,
@@ -47,7 +48,8 @@ class TableDataset(FileDataset):
     Args:
         filepath: Path or URL of the file; None for an empty stream.
         load_args: `chunksize`, the number of rows per frame; `encoding`; for a CSV also `sep`, the
-            delimiter, or `auto` to recognise it, and other arguments of `pandas.read_csv`.
+            delimiter or its name, or `auto` to recognise it, and other arguments of
+            `pandas.read_csv`.
         save_args: Arguments of `pandas.DataFrame.to_csv`, if the file is a CSV.
         credentials: Options of the file system that the file lies in.
         fs_args: Further options of the file system.
@@ -131,9 +133,7 @@ class TableDataset(FileDataset):
             rows_before += last_row
 
     def _opener(self, path: str) -> Callable[[], Any]:
-        filesystem = self._filesystem
-        compression = find_compression(path)
-        return lambda: fsspec.core.OpenFile(filesystem, path, "rb", compression=compression)
+        return partial(open_decompressed, self._filesystem, path, self._name(path))
 
     def _write(self, path: Path, data: Iterable[pd.DataFrame]) -> None:
         write_table(data, path, self._name(self._filepath), self._save_args)

@@ -11,19 +11,21 @@ import itertools
 import json
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import fsspec
 import pandas as pd
 from charset_normalizer import from_bytes
 from fsspec.compression import compr
+from fsspec.core import OpenFile
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import InputError, list_names
 from imdb_sentiment.text.tables import CHUNK, MALFORMED, to_strings
 
 CSV, JSON_LINES, PARQUET = "CSV", "JSON Lines", "Parquet"
@@ -36,10 +38,12 @@ FORMATS = {
 }
 # Formats that can't be read in chunks.
 OTHERS = {".xls": "Excel", ".xlsx": "Excel", ".ods": "OpenDocument", ".feather": "Feather"}
-COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": "zip", ".zst": "zstd"}
+ZIP = "zip"
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": ZIP, ".zst": "zstd"}
 TABS = (".tsv", ".tab")
 AUTO = "auto"
-DELIMITERS = ",;\t|"
+# Delimiters by the names that a command line can have without quoting.
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 WESTERN = "cp1252"
 # Encodings of one byte per character that are recognised by their letters; others are guesses.
 DISTINCT = {"cp1251", "cp1253", "cp1255", "cp1256"}
@@ -54,6 +58,8 @@ MAGIC = {
     b"\x28\xb5\x2f\xfd": ".zst",
 }
 
+# The line before the header that tells Excel the delimiter.
+_DELIMITER_LINE = re.compile(r'"?sep=([^\r\n])"?(\r\n?|\n|$)', re.IGNORECASE)
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
 
 # The header is read as a record: pandas then compares the number of fields of every other record
@@ -91,6 +97,66 @@ class FileToRead:
 def find_compression(name: str) -> str | None:
     """Return fsspec's name of the compression that a file's name tells, or None."""
     return COMPRESSIONS.get(_parse(name).suffix.lower())
+
+
+@contextmanager
+def open_decompressed(
+    filesystem: fsspec.AbstractFileSystem, path: str, name: str
+) -> Iterator[IO[bytes]]:
+    """Open a file to read it, decompressed.
+
+    Args:
+        filesystem: The file system that it lies in.
+        path: Its path there, whose last suffix tells the compression.
+        name: Its path or URL, for messages.
+
+    Raises:
+        InputError: It is a ZIP of no file, or of several.
+
+    """
+    compression = find_compression(path)
+    if compression != ZIP:
+        with OpenFile(filesystem, path, "rb", compression=compression) as file:
+            yield file
+        return
+    with (
+        OpenFile(filesystem, path, "rb") as file,
+        zipfile.ZipFile(file) as archive,
+        archive.open(_find_member(archive, name)) as member,
+    ):
+        yield member
+
+
+def _find_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """Return the one file in a ZIP, apart from what macOS puts beside it."""
+    members = [
+        member
+        for member in archive.infolist()
+        if not member.is_dir()
+        and not any(part.startswith((".", "__MACOSX")) for part in Path(member.filename).parts)
+    ]
+    if len(members) == 1:
+        return members[0]
+    listed = list_names([member.filename for member in members])
+    raise InputError(
+        f"{name} must contain one file, and has {listed or 'none'}: unpack it into a folder, and "
+        "name that, or one of the files"
+    )
+
+
+@contextmanager
+def _open_compressed(path: Path, name: str) -> Iterator[IO[bytes]]:
+    """Open a file on this machine to write it, compressed as `name` tells."""
+    compression = find_compression(name)
+    if compression == ZIP:
+        with (
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+            archive.open(_parse(name).stem, "w", force_zip64=True) as member,
+        ):
+            yield member
+        return
+    with fsspec.open(path.absolute().as_uri(), "wb", compression=compression) as file:
+        yield file
 
 
 def find_format(name: str) -> str:
@@ -160,14 +226,13 @@ def _require_compression(name: str) -> None:
 def _read_csv(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFrame]:
     header: list[str] | None = None
     next_row = 0  # the header is record 0
-    encoding, delimiter = _recognise(file, options)
+    options = _recognise(file, options)
+    skipped = options.get("skiprows", 0)
+    skipped = skipped if isinstance(skipped, int) else 0
     try:
-        with (
-            file.open() as source,
-            pd.read_csv(source, **options | {"encoding": encoding, "sep": delimiter}) as reader,
-        ):
+        with file.open() as source, pd.read_csv(source, **options) as reader:
             while True:
-                records, problems = _next_records(reader)
+                records, problems = _next_records(reader, skipped)
                 if records.empty and not problems:
                     return
                 if header is None:
@@ -178,28 +243,57 @@ def _read_csv(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFram
     except EmptyDataError:
         raise InputError(f"{file.name} is empty: it must begin with a header") from None
     except UnicodeError as error:
-        raise _explain_encoding(file, encoding, error, max(next_row - 1, 0)) from None
+        raise _explain_encoding(file, options["encoding"], error, max(next_row - 1, 0)) from None
     except ParserError as error:
         opened = re.search(r"EOF inside string starting at row (\d+)", str(error))
-        why = f"a quotation mark opened in row {opened[1]} is never closed" if opened else error
+        row = int(opened[1]) - skipped if opened else 0
+        why = f"a quotation mark opened in row {row} is never closed" if opened else error
         raise InputError(f"{file.name} is not a complete CSV: {why}") from None
 
 
-def _recognise(file: FileToRead, options: dict[str, Any]) -> tuple[str, str]:
-    """Return the encoding and the delimiter of a CSV, from its beginning and the options."""
+def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options to read a CSV with: those given, and what its beginning tells."""
     with file.open() as source:
         sample = source.read(SAMPLE)
     _require_text(sample, file.name)
-    encoding = _find_encoding(sample, options["encoding"])
-    delimiter = {r"\t": "\t", "tab": "\t"}.get(options["sep"], options["sep"])
-    if delimiter != AUTO:
-        return encoding, delimiter
-    if _find_suffix(file.name) in TABS:
-        return encoding, "\t"
-    text = sample.decode(encoding, errors="replace")
-    if text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
-        raise InputError(f"{file.name} is not a CSV but JSON Lines: name it .jsonl")
-    return encoding, recognise_delimiter(text, is_complete=len(sample) < SAMPLE)
+    encoding = _find_encoding(sample, options["encoding"], file.name)
+    text, is_complete = sample.decode(encoding, errors="replace"), len(sample) < SAMPLE
+    delimiter = {r"\t": "\t", **DELIMITERS}.get(options["sep"], options["sep"])
+    if told := _DELIMITER_LINE.match(text):
+        text = text[told.end() :]
+        delimiter = told[1] if delimiter == AUTO else delimiter
+        options = {"skiprows": 1} | options
+    if delimiter == AUTO and _find_suffix(file.name) in TABS:
+        delimiter = "\t"
+    if delimiter == AUTO:
+        if text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
+            raise InputError(f"{file.name} is not a CSV but JSON Lines: name it .jsonl")
+        delimiter = recognise_delimiter(text, is_complete=is_complete, name=file.name)
+    found = options | {"encoding": encoding, "sep": delimiter}
+    if delimiter == "\t" and _has_literal_quotes(text, is_complete=is_complete):
+        found = {"quoting": csv.QUOTE_NONE} | found
+    return found
+
+
+def _has_literal_quotes(sample: str, *, is_complete: bool) -> bool:
+    """Return whether the quotation marks of a TSV are part of its texts, and quote nothing.
+
+    Without quoting, each line then has as many fields as the header; with it, quotation marks at
+    the beginning of a field join such lines, or fields of them.
+    """
+    plain, quoted = (
+        [record for record in csv.reader(_as_lines(sample), "excel-tab", quoting=how) if record]
+        for how in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL)
+    )
+    end = None if is_complete else -1  # the last record may be cut
+    widths = {len(record) for record in plain[:end]}
+    if len(widths) != 1 or widths == {1}:
+        return False
+    return len(quoted) != len(plain) or {len(record) for record in quoted[:end]} != widths
+
+
+def _as_lines(sample: str) -> IO[str]:
+    return io.StringIO(sample, newline="")
 
 
 def _require_text(sample: bytes, name: str) -> None:
@@ -208,42 +302,85 @@ def _require_text(sample: bytes, name: str) -> None:
             raise InputError(f"{name} is not text: a file that begins like this is named {suffix}")
 
 
-def _find_encoding(sample: bytes, encoding: str) -> str:
-    """Return the encoding of which a file has the byte order mark, or else the one named."""
-    is_utf16 = sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
-    if is_utf8 and is_utf16:
+def _find_encoding(sample: bytes, encoding: str, name: str) -> str:
+    """Return the encoding of which a file has the byte order mark, or else the one named.
+
+    Raises:
+        InputError: The one named has one byte per character, so that it reads anything, and the
+            file is UTF-8.
+
+    """
+    if sample.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig"
+    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    return "utf-8-sig" if is_utf8 and sample.startswith(codecs.BOM_UTF8) else encoding
+    if not sample.isascii() and _is_one_byte(encoding) and _is_utf8(sample):
+        raise InputError(
+            f"{name} is UTF-8 text, and not {encoding}: leave out its encoding (reviews_encoding, "
+            "unlabelled_encoding, or input_encoding for inference)"
+        )
+    return encoding
 
 
-def recognise_delimiter(sample: str, *, is_complete: bool = True) -> str:
+def _is_one_byte(encoding: str) -> bool:
+    """Return whether an encoding has one byte per character, and so none for most of them."""
+    return len("中".encode(encoding, errors="ignore")) == 0
+
+
+def _is_utf8(sample: bytes) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        decoder.decode(sample, final=len(sample) < SAMPLE)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def recognise_delimiter(sample: str, *, is_complete: bool = True, name: str = "the table") -> str:
     r"""Return the delimiter of a CSV: a comma, unless another one clearly fits better.
 
     Args:
         sample: The beginning of the CSV.
         is_complete: Whether it ends with the last record, so that this is no part of one.
+        name: Name of the file, for messages.
 
     Returns:
         One of `,`, `;`, `|` and a tab. Another than the comma divides the header, and nearly all
         records into as many fields, while the comma does not.
+
+    Raises:
+        InputError: Both the comma and another one fit.
 
     Example:
         >>> recognise_delimiter("text;label\nGood, really;positive\n")
         ';'
 
     """
-    fits = {delimiter: _measure_fit(sample, delimiter, is_complete) for delimiter in DELIMITERS}
+    fits = {
+        delimiter: _measure_fit(sample, delimiter, is_complete) for delimiter in DELIMITERS.values()
+    }
+    plain = _measure_fit(sample, "\t", is_complete, csv.QUOTE_NONE)  # as the texts of some TSVs are
+    fits["\t"] = max(fits["\t"], plain, key=lambda fit: fit[1])
     width, share = fits.pop(",")
-    if width > 1 and share >= FEW:
-        return ","
     divided = {d: found for d, (n, found) in fits.items() if n > 1 and found >= MOST}
-    return max(divided, key=divided.__getitem__) if divided else ","
+    other = max(divided, key=divided.__getitem__, default=",")
+    if width == 1 or share < FEW:
+        return other
+    if other != ",":
+        names = {delimiter: name for name, delimiter in DELIMITERS.items()}
+        raise InputError(
+            f"{name}: the delimiter may be a comma or a {names[other]}: name it with --params "
+            f"reviews_delimiter=comma or reviews_delimiter={names[other]} (input_delimiter for "
+            "inference)"
+        )
+    return ","
 
 
-def _measure_fit(sample: str, delimiter: str, is_complete: bool) -> tuple[int, float]:
+def _measure_fit(
+    sample: str, delimiter: str, is_complete: bool, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
+) -> tuple[int, float]:
     """Return the number of fields of the header, and the share of records with as many."""
-    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
+    reader = csv.reader(_as_lines(sample), delimiter=delimiter, quoting=quoting)
     try:
         records = list(itertools.islice(reader, RECORDS + 1))
     except csv.Error:  # a field that is too long
@@ -268,8 +405,8 @@ def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError, row:
         likely = f"{WESTERN} (Western European Excel) or cp1250 (Central European)"
     return InputError(
         f"{file.name} is not {encoding} text ({error}, after row {row}): save it as UTF-8, or name "
-        f"its encoding, such as {likely}, with --params reviews_encoding=NAME (input_encoding for "
-        "inference)"
+        f"its encoding, such as {likely}, with --params reviews_encoding=NAME "
+        "(unlabelled_encoding for the unlabelled_file, input_encoding for inference)"
     )
 
 
@@ -290,13 +427,19 @@ def _require_free(names: Iterable[str], file: str) -> None:
         )
 
 
-def _next_records(reader: Any) -> tuple[pd.DataFrame, dict[int, str]]:
-    """Return the next well-formed records, and the problem of each malformed one by its number."""
+def _next_records(reader: Any, skipped: int) -> tuple[pd.DataFrame, dict[int, str]]:
+    """Return the next well-formed records, and the problem of each malformed one by its number.
+
+    Args:
+        reader: Reader of pandas, which counts records from 1.
+        skipped: Number of records before the header.
+
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ParserWarning)
         records = next(reader, pd.DataFrame())
     problems = {
-        int(line) - 1: f"{saw} fields where the header has {expected}"
+        int(line) - 1 - skipped: f"{saw} fields where the header has {expected}"
         for warning in caught
         for line, expected, saw in _SKIPPED.findall(str(warning.message))
     }
@@ -322,7 +465,7 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
     with file.open() as source:
         sample = source.read(SAMPLE)
     _require_text(sample, file.name)
-    encoding = _find_encoding(sample, options["encoding"])
+    encoding = _find_encoding(sample, options["encoding"], file.name)
     is_array = sample.decode(encoding, errors="replace").lstrip().startswith("[")
     is_array = is_array and _find_suffix(file.name) == ".json"
     columns: dict[str, None] = {}  # in the order in which they appear
@@ -421,7 +564,7 @@ def write_table(
     """
     form = find_format(name)
     _require_compression(name)
-    with fsspec.open(path.absolute().as_uri(), "wb", compression=find_compression(name)) as file:
+    with _open_compressed(path, name) as file:
         if form == JSON_LINES:
             _write_json_lines(chunks, file)
         elif form == PARQUET:

@@ -32,6 +32,7 @@ CATALOG_PARAMETERS = (
     "reviews_delimiter",
     "reviews_encoding",
     "reviews_file",
+    "unlabelled_encoding",
     "unlabelled_file",
 )
 

@@ -14,6 +14,7 @@ from imdb_sentiment.parameters.data_processing import (
     TokenizerParameters,
     WordVectorsParameters,
     normalise_label,
+    parse_number,
 )
 from imdb_sentiment.parameters.inference import InferenceParameters
 from imdb_sentiment.parameters.label_check import LabelCheckParameters
@@ -49,4 +50,5 @@ __all__ = [
     "TuningParameters",
     "WordVectorsParameters",
     "normalise_label",
+    "parse_number",
 ]

@@ -1,6 +1,7 @@
 """Parameters of the pipeline data_processing."""
 
 import re
+from decimal import Decimal
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -10,12 +11,26 @@ from imdb_sentiment.parameters.base import Fraction, Parameters
 AUTO = "auto"  # a setting that is found in the table
 
 
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
+
+
+def parse_number(text: str) -> Decimal | None:
+    """Return the number that a text is, exactly, or None; `inf`, `1e3` and `1_0` are none."""
+    return Decimal(text) if _NUMBER.fullmatch(text) else None
+
+
 def normalise_label(label: str) -> str:
     """Return a label or the name of a split as it is compared with others.
 
-    It is trimmed and case-folded, and a whole number loses its decimals: 5.0 is the label 5.
+    It is trimmed and case-folded, and a number is written in one way: 5.0 is the label 5.
     """
-    return re.sub(r"^([+-]?\d+)\.0+$", r"\1", label.strip().casefold())
+    folded = label.strip().casefold()
+    number = parse_number(folded)
+    if number is None:
+        return folded
+    digits = f"{number.copy_abs():f}"
+    digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    return f"-{digits}" if number < 0 else digits
 
 
 # YAML reads the labels true and false, without quotes, as truth values.

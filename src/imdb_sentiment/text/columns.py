@@ -2,15 +2,16 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from imdb_sentiment.parameters import normalise_label
-from imdb_sentiment.text.tables import list_columns, to_strings
+from imdb_sentiment.parameters import normalise_label, parse_number
+from imdb_sentiment.text.tables import is_nested, list_columns, to_strings
 
-# Names that say what a column is. The first of each is the project's own, and needs no other sign.
+# Names that say what a column is, the likeliest first. The first of each is the project's own: it
+# is taken even if others fit too. A name with a `_` at its beginning is the end of longer ones.
 TEXT_NAMES = (
     "review",
     "text",
@@ -32,6 +33,16 @@ LABEL_NAMES = (
     "rating",
     "stars",
     "star_rating",
+    "review_rating",
+    "score",
+    "overall",
+    "grade",
+    "rate",
+    "opinion",
+    "emotion",
+    "_sentiment",
+    "_label",
+    "_rating",
     "class",
     "category",
     "target",
@@ -40,6 +51,10 @@ LABEL_NAMES = (
 SPLIT_NAMES = {"train", "training", "validation", "valid", "val", "dev", "test"}
 # Cells that say that there is no label.
 PLACEHOLDERS = {"-", "?", "n/a", "na", "nan", "none", "null", "unlabeled", "unlabelled"}
+
+_STARS = re.compile(r"\s*stars?$")
+
+FLAGS = ({"false", "true"}, {"0", "1"})
 
 MIN_ROWS = 3  # per label: one for each of training, validation and test
 MAX_LABELS = 20
@@ -68,11 +83,13 @@ class Finding:
     Attributes:
         column: Its name; None if no column can be it, or if several could be.
         candidates: Names of all columns that could be it, the likeliest first.
+        nested: Names of columns of JSON objects or lists, which are never it.
 
     """
 
     column: str | None
     candidates: tuple[str, ...]
+    nested: tuple[str, ...] = ()
 
 
 def find_text_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> Finding:
@@ -83,54 +100,81 @@ def find_text_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> Find
         apart_from: Columns that are known to be something else.
 
     """
-    columns = [name for name in list_columns(rows) if name not in set(apart_from)]
+    columns, nested = _list_candidates(rows, apart_from)
     lengths = {name: _measure_texts(to_strings(rows[name])) for name in columns}
     fitting = sorted(filter(lengths.get, columns), key=lambda name: -lengths[name])
-    if len(fitting) > 1 and lengths[fitting[0]] < TIMES_LONGER * lengths[fitting[1]]:
-        return _choose(columns, TEXT_NAMES, fitting)
-    return _choose(columns, TEXT_NAMES, fitting, fitting[:1])
+    named = _list_named(columns, TEXT_NAMES)
+    likely = [name for name in named if name in fitting]
+    if not fitting:  # a name is all there is
+        likely = named
+    if likely and (len(likely) == 1 or _rank(likely[0], TEXT_NAMES) == 0):
+        return Finding(likely[0], (likely[0],), nested)
+    is_clear = len(fitting) == 1 or (
+        len(fitting) > 1 and lengths[fitting[0]] >= TIMES_LONGER * lengths[fitting[1]]
+    )
+    if is_clear and not named and not _list_named(nested, TEXT_NAMES):
+        return Finding(fitting[0], (fitting[0],), nested)
+    return Finding(None, tuple(dict.fromkeys([*likely, *named, *fitting])), nested)
 
 
-def find_label_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> Finding:
+def find_label_column(
+    rows: pd.DataFrame, apart_from: Iterable[str] = (), *, is_whole: bool = False
+) -> Finding:
     """Find the column of labels: by its name, or else as the one with few values.
+
+    A table may be sorted by its labels, so that the first rows have only one. A column with one
+    value is therefore in doubt, unless other signs decide or there are no further rows. So is a
+    flag, such as whether a purchase is verified, which only its name can tell from a label.
 
     Args:
         rows: The first rows of a table.
         apart_from: Columns that are known to be something else, such as that of the texts.
+        is_whole: Whether the table has no further rows.
 
     """
+    columns, nested = _list_candidates(rows, apart_from)
+    values = {name: _count_values(to_strings(rows[name])) for name in columns}
+    fitting = [name for name in columns if _has_labels(values[name], len(rows))]
+    constant = [name for name in columns if _is_constant(values[name], len(rows))]
+    if is_whole:
+        constant = []
+    filled = _list_named(filter(values.get, columns), LABEL_NAMES)
+    named = filled or _list_named(columns, LABEL_NAMES)
+    likely = [name for name in named if name in (*fitting, *constant)]
+    if named and not fitting and (len(named) == 1 or _rank(named[0], LABEL_NAMES) == 0):
+        return Finding(named[0], (named[0],), nested)
+    if likely and likely[0] == named[0]:
+        is_alone = len(likely) == 1 and likely[0] in fitting
+        if is_alone or _rank(likely[0], LABEL_NAMES) == 0:
+            return Finding(likely[0], (likely[0],), nested)
+    is_clear = len(fitting) == 1 and not constant and values[fitting[0]].keys() not in FLAGS
+    if is_clear and not named and not _list_named(nested, LABEL_NAMES):
+        return Finding(fitting[0], (fitting[0],), nested)
+    return Finding(None, tuple(dict.fromkeys([*likely, *named, *fitting, *constant])), nested)
+
+
+def _list_candidates(
+    rows: pd.DataFrame, apart_from: Iterable[str]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return the columns that may be looked for, and those that are nested."""
     columns = [name for name in list_columns(rows) if name not in set(apart_from)]
-    fitting = [name for name in columns if _has_labels(to_strings(rows[name]))]
-    return _choose(columns, LABEL_NAMES, fitting, fitting if len(fitting) == 1 else ())
+    nested = tuple(name for name in columns if is_nested(rows[name]))
+    return [name for name in columns if name not in nested], nested
 
 
-def _choose(
-    columns: Iterable[str],
-    names: tuple[str, ...],
-    fitting: Sequence[str],
-    best: Sequence[str] = (),
-) -> Finding:
-    """Choose a column by its name and its content.
+def _list_named(columns: Iterable[str], names: tuple[str, ...]) -> list[str]:
+    """Return the columns whose names say what they are, the likeliest first."""
+    ranks = {column: rank for column in columns if (rank := _rank(column, names)) is not None}
+    return sorted(ranks, key=ranks.__getitem__)
 
-    Args:
-        columns: All columns that may be it.
-        names: Names that say so.
-        fitting: The columns whose content says so, the likeliest first.
-        best: The one whose content alone would decide, if there is one.
 
-    """
-    named = [column for column in columns if _simplify(column) in names]
-    named.sort(key=lambda column: names.index(_simplify(column)))
-    likely = [column for column in named if column in fitting]
-    if named and _simplify(named[0]) == names[0]:
-        return Finding(named[0], tuple(named))
-    if len(likely) == 1:
-        return Finding(likely[0], tuple(likely))
-    if len(named) == 1 and not fitting:
-        return Finding(named[0], tuple(named))
-    if not named and best:
-        return Finding(best[0], tuple(best))
-    return Finding(None, tuple(dict.fromkeys([*likely, *named, *fitting])))
+def _rank(column: str, names: tuple[str, ...]) -> int | None:
+    """Return the place of a column's name, or of its end after `_`, among names; or None."""
+    simple = _simplify(column)
+    if simple in names:
+        return names.index(simple)
+    ending = "_" + simple.rpartition("_")[2]
+    return names.index(ending) if ending in names else None
 
 
 def _simplify(column: str) -> str:
@@ -150,14 +194,26 @@ def _measure_texts(cells: list[str]) -> float:
     return sum(map(len, texts)) / len(cells)
 
 
-def _has_labels(cells: list[str]) -> bool:
-    values = Counter(value for cell in cells if (value := normalise_label(cell)))
+def _count_values(cells: list[str]) -> Counter[str]:
+    return Counter(value for cell in cells if (value := normalise_label(cell)))
+
+
+def _has_labels(values: Counter[str], n_rows: int) -> bool:
     labels = {value: n for value, n in values.items() if n >= MIN_ROWS}
     is_split = values.keys() <= SPLIT_NAMES
     return (
         not is_split
         and 2 <= len(labels) <= MAX_LABELS  # noqa: PLR2004
-        and sum(labels.values()) >= MOST * len(cells)
+        and sum(labels.values()) >= MOST * n_rows
+    )
+
+
+def _is_constant(values: Counter[str], n_rows: int) -> bool:
+    labels = [value for value, n in values.items() if n >= MIN_ROWS]
+    return (
+        len(labels) == 1
+        and labels[0] not in SPLIT_NAMES | PLACEHOLDERS
+        and values[labels[0]] >= MOST * n_rows
     )
 
 
@@ -168,11 +224,13 @@ class Labels:
     Attributes:
         counts: Number of rows of each label, in the order of their codes; None if not counted.
         rare: Number of rows of each other value, most frequent first.
+        is_order_known: Whether the order means something; otherwise it is that of the alphabet.
 
     """
 
     counts: dict[str, int | None]
     rare: dict[str, int]
+    is_order_known: bool = True
 
     @property
     def placeholders(self) -> list[str]:
@@ -197,35 +255,38 @@ def find_labels(values: Mapping[str, int]) -> Labels:
     counts = {_choose_spelling(label, found): found.total() for label, found in spellings.items()}
     labels = {label: n for label, n in counts.items() if n >= MIN_ROWS}
     rare = {label: n for label, n in counts.items() if n < MIN_ROWS}
+    ordered, is_known = order_labels(labels)
     return Labels(
-        {label: labels[label] for label in order_labels(labels)},
+        {label: labels[label] for label in ordered},
         dict(sorted(rare.items(), key=lambda item: -item[1])),
+        is_known,
     )
 
 
 def _choose_spelling(label: str, spellings: Counter[str]) -> str:
-    is_number = label.lstrip("+-").isdigit()
-    return label if is_number else spellings.most_common(1)[0][0]
+    return label if parse_number(label) is not None else spellings.most_common(1)[0][0]
 
 
-def order_labels(labels: Iterable[str]) -> list[str]:
-    """Return labels in the order of their codes.
+def order_labels(labels: Iterable[str]) -> tuple[list[str], bool]:
+    """Return labels in the order of their codes, and whether that order is known.
 
-    Numbers are in their order, well-known scales from negative to positive, and all else is in the
-    order of the alphabet.
+    Numbers, also those of stars, are in their order, well-known scales from negative to positive,
+    and all else is in the order of the alphabet, which need not mean anything.
 
     Example:
-        >>> order_labels(["Positive", "Negative", "Neutral"]), order_labels(["10", "9"])
-        (['Negative', 'Neutral', 'Positive'], ['9', '10'])
+        >>> order_labels(["5 stars", "1 star"])
+        (['1 star', '5 stars'], True)
+        >>> order_labels(["gut", "schlecht"])
+        (['gut', 'schlecht'], False)
 
     """
     found = sorted(labels, key=str.casefold)
-    try:
-        return sorted(found, key=float)
-    except ValueError:
-        pass
+    numbers = {label: parse_number(_STARS.sub("", normalise_label(label))) for label in found}
+    known = {label: number for label, number in numbers.items() if number is not None}
+    if len(known) == len(found):
+        return sorted(found, key=known.__getitem__), True
     for order in ORDERS:
         places = {label: normalise_label(label) for label in found}
         if set(places.values()) <= set(order):
-            return sorted(found, key=lambda label: order.index(places[label]))
-    return found
+            return sorted(found, key=lambda label: order.index(places[label])), True
+    return found, False

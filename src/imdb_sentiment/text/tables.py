@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 MALFORMED = "_malformed"  # column that says what is wrong with a row; empty for a well-formed one
@@ -50,10 +51,17 @@ def to_strings(cells: pd.Series) -> list[str]:
     return [cell if isinstance(cell, str) else _to_string(cell) for cell in cells.tolist()]
 
 
+def is_nested(cells: pd.Series) -> bool:
+    """Return whether any of the cells is an object or a list of JSON or Parquet."""
+    return any(isinstance(cell, dict | list | np.ndarray) for cell in cells.tolist())
+
+
 def _to_string(cell: Any) -> str:
     match cell:
         case dict() | list():
             return json.dumps(cell, ensure_ascii=False, default=str)
+        case np.ndarray():
+            return _to_string(cell.tolist())
         case bytes():
             return cell.decode(errors="replace")
         case float() if cell.is_integer():

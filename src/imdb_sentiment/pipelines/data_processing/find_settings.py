@@ -4,12 +4,19 @@ import itertools
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import pandas as pd
 
-from imdb_sentiment.errors import InputError, list_names, make_printable
-from imdb_sentiment.parameters import AUTO, ReviewsOptions, ReviewsParameters, SplitParameters
+from imdb_sentiment.errors import MAX_NAME, MAX_NAMES, InputError, list_names, make_printable
+from imdb_sentiment.parameters import (
+    AUTO,
+    ReviewsOptions,
+    ReviewsParameters,
+    SplitParameters,
+    normalise_label,
+)
 from imdb_sentiment.pipelines.data_processing.row_checks import list_required_columns
 from imdb_sentiment.text.columns import (
     MAX_LABELS,
@@ -20,10 +27,12 @@ from imdb_sentiment.text.columns import (
     find_labels,
     find_text_column,
 )
-from imdb_sentiment.text.tables import MALFORMED, list_columns, to_strings
+from imdb_sentiment.text.tables import MALFORMED, is_nested, list_columns, to_strings
 
 logger = logging.getLogger(__name__)
 
+MAX_WORDS = 8  # in the name of a column
+MAX_TO_PASTE = 200  # characters of the name of a column that a line to paste contains
 MAX_VALUES = 1000  # a column with more different values has no labels
 
 
@@ -34,6 +43,8 @@ def find_settings(
     first = next((chunk for chunk in chunks if len(chunk)), None)
     if first is None:
         raise InputError(f"{reviews.file} has a header but no rows: add reviews to it")
+    second = next((chunk for chunk in chunks if len(chunk)), None)
+    chunks = itertools.chain([first], () if second is None else [second], chunks)
     names, rows = list_columns(first), first[first[MALFORMED] == ""]
     required = list_required_columns(reviews, split)
     problems = [
@@ -43,7 +54,11 @@ def find_settings(
     ]
     known = set(required.values())
     text = _find_column(reviews.text_column, find_text_column, rows, known)
-    label = _find_column(reviews.label_column, find_label_column, rows, {*known, text.column})
+    find_label = partial(find_label_column, is_whole=second is None)
+    label = _find_column(reviews.label_column, find_label, rows, {*known, text.column})
+    for column in (reviews.text_column, reviews.label_column):
+        if column in rows and is_nested(rows[column]):
+            problems.append(_explain_nested([column]))
     if reviews.text_column == AUTO and not text.column:
         problems.append(_explain_doubt("texts", text))
     if reviews.label_column == AUTO and not label.column:
@@ -51,8 +66,9 @@ def find_settings(
     labels = None
     likely = next(iter(label.candidates), None)
     if likely and reviews.labels == AUTO:
-        labels = _count_labels(itertools.chain([first], chunks), likely)
-        problems += _judge_labels(labels, likely)
+        labels = _count_labels(chunks, likely)
+        problems += _judge_labels(labels, likely, must_be_ordered=reviews.ordered)
+    problems += _judge_header(reviews, text, label, labels)
     if problems:
         raise InputError(
             f"{reviews.file} can't be used yet: {'; '.join(problems)}. Its columns are: "
@@ -88,9 +104,15 @@ def _find_column(
 
 
 def _explain_doubt(what: str, found: Finding) -> str:
-    if not found.candidates:
-        return f"no column looks like {what}"
-    return f"the column with the {what} may be {' or '.join(map(repr, found.candidates))}"
+    doubt = f"no column looks like {what}"
+    if found.candidates:
+        listed = " or ".join(repr(_shorten(name)) for name in found.candidates[:MAX_NAMES])
+        doubt = f"the column with the {what} may be {listed}"
+    return f"{doubt}; {_explain_nested(found.nested)}" if found.nested else doubt
+
+
+def _explain_nested(columns: Sequence[str]) -> str:
+    return f"nested, with objects or lists as cells: {list_names(columns)} (flatten the table)"
 
 
 def _count_labels(chunks: Iterable[pd.DataFrame], column: str) -> Labels:
@@ -104,18 +126,45 @@ def _count_labels(chunks: Iterable[pd.DataFrame], column: str) -> Labels:
     return find_labels(values)
 
 
-def _judge_labels(labels: Labels, column: str) -> list[str]:
+def _judge_labels(labels: Labels, column: str, *, must_be_ordered: bool) -> list[str]:
     """Return why the values of a column can't be taken as labels as they are."""
     n = len(labels.counts)
     if n > MAX_LABELS or len(labels.rare) > MAX_VALUES / 2:
         return [f"the column {column!r} has {n + len(labels.rare):,} different values or more"]
     if n < 2:  # noqa: PLR2004
-        has = f"only {next(iter(labels.counts))!r}" if n else "no label"
+        has = f"only {_shorten(next(iter(labels.counts)))!r}" if n else "no label"
         return [f"the column {column!r} has {has} in {MIN_ROWS} rows or more"]
     if labels.placeholders:
         listed = ", ".join(map(repr, labels.placeholders))
         return [f"{listed} in the column {column!r} may be no label"]
+    if must_be_ordered and not labels.is_order_known:
+        return [
+            f"the labels in the column {column!r} have no order that is known, as reviews.ordered "
+            "needs it: list them from the lowest to the highest"
+        ]
     return []
+
+
+def _judge_header(
+    reviews: ReviewsOptions, text: Finding, label: Finding, labels: Labels | None
+) -> list[str]:
+    """Return why the names of the columns seem to be a row, unless conf/ names these columns."""
+    signs = []
+    if reviews.text_column == AUTO:
+        name = next(iter(text.candidates), "")
+        if len(name.split()) > MAX_WORDS:
+            signs.append(f"the column {_shorten(name)!r} is named like a text")
+    if reviews.label_column == AUTO:
+        name = next(iter(label.candidates), "")
+        known = labels.counts if labels else reviews.labels
+        if normalise_label(name) in map(normalise_label, known):
+            signs.append(f"the column {name!r} is named like one of its labels")
+    if not signs:
+        return []
+    return [
+        f"it seems to have no header, as {' and '.join(signs)} (begin the file with a line that "
+        "names the columns, or, if these are the names, set them below)"
+    ]
 
 
 def format_settings(texts: Iterable[str], labels_in: Iterable[str], labels: Labels | None) -> str:
@@ -129,18 +178,32 @@ def format_settings(texts: Iterable[str], labels_in: Iterable[str], labels: Labe
     """
     lines = ["reviews:"]
     for parameter, candidates in (("text_column", texts), ("label_column", labels_in)):
-        first, *others = [*map(_quote, candidates)] or ['"?"']
+        first, *others = [*itertools.islice(candidates, MAX_NAMES)] or ["?"]
+        first = _quote(first if len(first) <= MAX_TO_PASTE else "?")
+        others = [_quote(_shorten(name)) for name in others]
         lines.append(f"  {parameter}: {first}" + (f"  # or {', '.join(others)}" if others else ""))
-    if labels is None or len(labels.rare) > MAX_VALUES / 2:
+    if labels is None or not labels.counts or len(labels.rare) > MAX_VALUES / 2:
         return "\n".join([*lines, '  labels: ["?", "?"]  # in the order of their codes 0, 1, …'])
-    shown = dict(itertools.islice((labels.counts or labels.rare).items(), MAX_LABELS))
-    counts = ", ".join(str(n) for n in shown.values() if n is not None)
-    comment = f"  # rows: {counts}" if counts else ""
-    lines.append(f"  labels: [{', '.join(map(_quote, shown))}]{comment}")
-    if labels.rare and labels.counts:
-        rare = ", ".join(map(_quote, itertools.islice(labels.rare, MAX_LABELS)))
+    shown = dict(itertools.islice(labels.counts.items(), MAX_LABELS))
+    comments = [f"rows: {counts}"] if (counts := _list_counts(shown.values())) else []
+    if any(len(label) > MAX_NAME for label in shown):
+        comments.append(f"write out those that are cut to {MAX_NAME} characters")
+    comment = f"  # {'; '.join(comments)}" if comments else ""
+    listed = ", ".join(_quote(_shorten(label)) for label in shown)
+    lines.append(f"  labels: [{listed}]{comment}")
+    if labels.rare:
+        rare = ", ".join(_quote(_shorten(name)) for name in [*labels.rare][:MAX_LABELS])
         lines.append(f"  # left out, with fewer than {MIN_ROWS} rows each: {rare}")
     return "\n".join(lines)
+
+
+def _list_counts(counts: Iterable[int | None]) -> str:
+    return ", ".join(str(n) for n in counts if n is not None)
+
+
+def _shorten(text: str) -> str:
+    """Return what a message can show of a name or a label, which a long one must not fill."""
+    return text if len(text) <= MAX_NAME else f"{text[: MAX_NAME - 1]}…"
 
 
 def _quote(text: str) -> str:
@@ -150,10 +213,13 @@ def _quote(text: str) -> str:
 
 def _report(found: ReviewsParameters, labels: Labels | None) -> None:
     """Say what has been found, and how to change it."""
-    listed, rare = ", ".join(found.labels), ""
+    listed, rare = ", ".join(map(_shorten, found.labels)), ""
     if labels:
-        listed = ", ".join(f"{label} ({n:,})" for label, n in labels.counts.items())
-        rare = ", ".join(itertools.islice(labels.rare, MAX_LABELS))
+        listed = ", ".join(f"{_shorten(label)} ({n:,})" for label, n in labels.counts.items())
+        listed += "" if labels.is_order_known else ", in the order of the alphabet"
+        rare = ", ".join(map(_shorten, itertools.islice(labels.rare, MAX_LABELS)))
+    if len(found.labels) == 2:  # noqa: PLR2004
+        listed += f"; positive class: {_shorten(found.labels[1])!r}"
     logger.info(
         "%s",
         make_printable(

@@ -1,8 +1,10 @@
 """Scoring reviews in chunks, so that memory does not grow with the file."""
 
 import logging
+import re
 import time
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 FILE = "the input file"  # for messages
 SECONDS_BETWEEN_REPORTS = 10
+# Half of a surrogate pair, as in an emoji that was cut in two: JSON can have it, UTF-8 can't.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def score_reviews(
@@ -38,11 +42,11 @@ def score_reviews(
         Chunks of the same rows in the same order, with all their columns, then
         `predicted_sentiment`, its `probability`, `probability_LABEL` for each label, and
         `not_predicted_because`, the reason if there is no prediction. Columns that already had
-        these names are replaced.
+        these names are replaced. So are halves of surrogate pairs, by U+FFFD.
 
     Raises:
-        InputError: The column is missing, or can't be found without doubt; raised with the first
-            chunk.
+        InputError: The first chunk lacks the column, or it can't be found without doubt. Rows of a
+            later chunk without the column, as of another file of JSON Lines, have no text.
 
     """
     predictor = Predictor(onnx_model)
@@ -85,7 +89,14 @@ def _choose_column(
 
 
 def _score_chunk(predictor: Predictor, chunk: pd.DataFrame, column: str) -> pd.DataFrame:
-    texts = [clean_text(text) for text in to_strings(chunk[column])]
+    texts = [""] * len(chunk)
+    if column in chunk:
+        texts = [clean_text(text) for text in to_strings(chunk[column])]
+    else:
+        logger.warning(
+            "Rows %d to %d have no column %r, so they get no prediction",
+            *(chunk.index[0], chunk.index[-1], make_printable(column)),
+        )
     probabilities = predictor.score_cleaned(texts)
     predictions = tabulate_predictions(
         probabilities, predictor.labels, predictor.label_weights, predictor.min_confidence
@@ -104,7 +115,27 @@ def _score_chunk(predictor: Predictor, chunk: pd.DataFrame, column: str) -> pd.D
             strict=True,
         )
     ]
-    return add_predictions(chunk.drop(columns=MALFORMED), predictions)
+    return add_predictions(_replace_surrogates(chunk.drop(columns=MALFORMED)), predictions)
+
+
+def _replace_surrogates(chunk: pd.DataFrame) -> pd.DataFrame:
+    """Return a chunk that every format can be written from."""
+    mixed = [name for name in chunk if chunk[name].dtype == object]  # others can't have them
+    return chunk.assign(**{name: chunk[name].map(_replace_surrogates_in) for name in mixed})
+
+
+def _replace_surrogates_in(cell: Any) -> Any:
+    match cell:
+        case str():
+            return _SURROGATE.sub("\ufffd", cell)
+        case list():
+            return [_replace_surrogates_in(part) for part in cell]
+        case dict():
+            return {
+                _replace_surrogates_in(key): _replace_surrogates_in(part)
+                for key, part in cell.items()
+            }
+    return cell
 
 
 def _report_progress(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from tokenizers import Tokenizer
 
-from imdb_sentiment.errors import InputError, require_column
+from imdb_sentiment.errors import InputError, make_printable, require_column
 from imdb_sentiment.network.language_model import pretrain_lstm
 from imdb_sentiment.parameters import (
     LanguageModelParameters,
@@ -38,7 +38,7 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS, assign_splits
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.columns import MAX_LABELS, find_labels
+from imdb_sentiment.text.columns import MAX_LABELS, Labels, find_labels
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.scripts import count_letters, measure_scripts
 from imdb_sentiment.text.tables import list_columns, number_rows, to_strings
@@ -247,7 +247,8 @@ def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
             f"{reviews.file}: {rejected:,} of {rows:,} rows can't be used ({reasons}), more than "
             f"reviews.max_rejected_fraction = {reviews.max_rejected_fraction:g} allows. First: "
             f"{'; '.join(audit['rejected_examples'])}. All are in rejected_reviews.csv: fix them, "
-            f"set reviews.labels (now {', '.join(reviews.labels)}), or allow more",
+            f"set reviews.labels (now {', '.join(reviews.labels)}), or allow more"
+            + (". In conf/local/parameters.yml:" if audit["unknown_labels"] else ""),
             _propose_labels(audit, reviews) if audit["unknown_labels"] else "",
         )
     scarce = {label: n for label, n in audit["accepted_by_label"].items() if n < len(SPLITS)}
@@ -261,9 +262,22 @@ def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
 
 
 def _propose_labels(audit: dict[str, Any], reviews: ReviewsParameters) -> str:
-    """Return lines for conf/local/parameters.yml with the labels that the table has."""
+    """Return lines for conf/local/parameters.yml with the labels that the table has.
+
+    The present labels stay in their order; new ones follow, except what may say that there is none.
+    """
     found = find_labels({**audit["accepted_by_label"], **audit["unknown_labels"]})
-    return format_settings([reviews.text_column], [reviews.label_column], found)
+    doubtful = set(found.placeholders) - set(reviews.labels)
+    present = [label for label in reviews.labels if label in found.counts]
+    order = dict.fromkeys([*present, *found.counts])
+    counts = {label: found.counts[label] for label in order if label not in doubtful}
+    lines = format_settings(
+        [reviews.text_column], [reviews.label_column], Labels(counts, found.rare)
+    )
+    if doubtful:
+        listed = ", ".join(label for label in found.counts if label in doubtful)
+        lines += f"\n  # left out, since they may be no labels: {make_printable(listed)}"
+    return lines
 
 
 def _require_every_label(

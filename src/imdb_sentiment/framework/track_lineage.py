@@ -287,7 +287,7 @@ class _Run:
 
     def _compare_named_files(self, names: Iterable[str]) -> None:
         """Compare the files that `--params` names with those that the inputs were made from."""
-        # The name of the CSV is also a parameter, and compared as such.
+        # The name of the table is also a parameter, and compared as such.
         named = {FILES[name] for name in FILES.keys() & self._configuration.named}
         for record in self._find_upstream(names) if named else ():
             for name in sorted(named & record.inputs.keys()):

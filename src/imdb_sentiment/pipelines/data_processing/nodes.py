@@ -1,4 +1,4 @@
-"""From raw CSV chunks to encoded training, validation and test sets.
+"""From chunks of a raw table to encoded training, validation and test sets.
 
 Reviews are streams of data frames, one chunk at a time, so that memory does not grow with the file.
 A node that produces a stream returns an iterator; its dataset consumes it.
@@ -89,12 +89,12 @@ def check_reviews(
         raw_reviews: A table with the columns that `reviews` and `split` name, whole or in chunks;
             see `number_rows`.
         reviews: Names of columns and labels.
-        split: Whether and where the CSV has its own splits, and groups of rows.
+        split: Whether and where the table has its own splits, and groups of rows.
 
     Returns:
         Chunks of the same rows with the columns `row` (int64), `text` (cleaned), `sentiment` (the
-        label as in the CSV), `code` (int64; -1 for an unknown label), `split` (`none` unless the
-        CSV has its own), `group` (empty unless the CSV has groups), `status` (accepted, rejected or
+        label as in the table), `code` (int64; -1 for an unknown label), `split` (`none` unless the
+        table has its own), `group` (empty unless it has groups), `status` (accepted, rejected or
         duplicate) and `reason` (empty if accepted).
 
     Raises:
@@ -202,8 +202,8 @@ def split_reviews(
         split: How to split.
 
     Returns:
-        Chunks with the columns `row` (int64), `text`, `code` (int64), `group` (empty unless the CSV
-        has groups) and `split`.
+        Chunks with the columns `row` (int64), `text`, `code` (int64), `group` (empty unless the
+        table has groups) and `split`.
 
     Raises:
         InputError: Too many rows were rejected, or too few are left to split.
@@ -447,7 +447,7 @@ def encode_reviews(
         tokens: How the tokenizer was made, for the warning.
 
     Returns:
-        The training, validation and test set, each in the order of the CSV.
+        The training, validation and test set, each in the order of the table.
 
     """
     encoder = TextEncoder(tokenizer)

@@ -1,29 +1,25 @@
 """Scoring reviews in chunks, so that memory does not grow with the file."""
 
 import logging
-import re
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from imdb_sentiment.errors import InputError, list_names, make_printable, require_column
+from imdb_sentiment.errors import make_printable
 from imdb_sentiment.evaluation.predictions import add_predictions, tabulate_predictions
 from imdb_sentiment.evaluation.probabilities import REASON_COLUMN
-from imdb_sentiment.parameters import AUTO, InferenceParameters
+from imdb_sentiment.parameters import InferenceParameters
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.columns import find_text_column
-from imdb_sentiment.text.tables import MALFORMED, list_columns, number_rows, to_strings
+from imdb_sentiment.text.tables import MALFORMED, number_rows, to_strings
+from imdb_sentiment.text.user_tables import choose_text_column, replace_surrogates
 
 logger = logging.getLogger(__name__)
 
 FILE = "the input file"  # for messages
 SECONDS_BETWEEN_REPORTS = 10
-# Half of a surrogate pair, as in an emoji that was cut in two: JSON can have it, UTF-8 can't.
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def score_reviews(
@@ -59,33 +55,14 @@ def _score_chunks(
 ) -> Iterator[pd.DataFrame]:
     column = ""
     for chunk in chunks:
-        column = column or _choose_column(chunk, predictor, inference)
-        yield _score_chunk(predictor, chunk, column)
-
-
-def _choose_column(
-    chunk: pd.DataFrame, predictor: Predictor, inference: InferenceParameters
-) -> str:
-    """Return the name of the column of texts."""
-    names = list_columns(chunk)
-    if inference.text_column != AUTO:
-        require_column(inference.text_column, names, FILE, "inference.text_column")
-        return inference.text_column
-    learnt: str | None = predictor.facts.get("text_column")
-    if learnt and learnt in names:
-        return learnt
-    found = find_text_column(chunk)
-    if found.column is None:
-        raise InputError(
-            f"{FILE} has no column {learnt or 'review'!r}, and its texts may be in "
-            f"{' or '.join(map(repr, found.candidates)) or 'any column'}; it has: "
-            f"{list_names(names)}. Name the right one with --params inference.text_column=NAME"
+        column = column or choose_text_column(
+            chunk,
+            inference.text_column,
+            predictor.facts.get("text_column"),
+            FILE,
+            "inference.text_column",
         )
-    logger.info(
-        "The texts are in the column %r; to change this, --params inference.text_column=NAME",
-        make_printable(found.column),
-    )
-    return found.column
+        yield _score_chunk(predictor, chunk, column)
 
 
 def _score_chunk(predictor: Predictor, chunk: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -115,27 +92,7 @@ def _score_chunk(predictor: Predictor, chunk: pd.DataFrame, column: str) -> pd.D
             strict=True,
         )
     ]
-    return add_predictions(_replace_surrogates(chunk.drop(columns=MALFORMED)), predictions)
-
-
-def _replace_surrogates(chunk: pd.DataFrame) -> pd.DataFrame:
-    """Return a chunk that every format can be written from."""
-    mixed = [name for name in chunk if chunk[name].dtype == object]  # others can't have them
-    return chunk.assign(**{name: chunk[name].map(_replace_surrogates_in) for name in mixed})
-
-
-def _replace_surrogates_in(cell: Any) -> Any:
-    match cell:
-        case str():
-            return _SURROGATE.sub("\ufffd", cell)
-        case list():
-            return [_replace_surrogates_in(part) for part in cell]
-        case dict():
-            return {
-                _replace_surrogates_in(key): _replace_surrogates_in(part)
-                for key, part in cell.items()
-            }
-    return cell
+    return add_predictions(replace_surrogates(chunk.drop(columns=MALFORMED)), predictions)
 
 
 def _report_progress(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:

@@ -23,7 +23,6 @@ from imdb_sentiment.evaluation.decisions import (
     reach_target,
 )
 from imdb_sentiment.evaluation.objectives import find_label, make_metric
-from imdb_sentiment.evaluation.predictions import choose_texts
 from imdb_sentiment.evaluation.probabilities import choose_labels
 from imdb_sentiment.evaluation.stacking import (
     DEFAULT_SHARE,
@@ -52,6 +51,7 @@ from imdb_sentiment.pipelines.tuning.protocol import divide_reviews, select_firs
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
+from imdb_sentiment.text.user_tables import choose_texts, gather_rows
 from imdb_sentiment.text.words import Script, get_rule
 
 logger = logging.getLogger(__name__)
@@ -436,7 +436,7 @@ def export_model(
     train: EncodedReviews,
     validation: EncodedReviews,
     clean_reviews: Iterable[pd.DataFrame],
-    custom_reviews: pd.DataFrame,
+    custom_reviews: pd.DataFrame | Iterable[pd.DataFrame],
     run_facts: dict[str, Any],
     lineage: dict[str, dict[str, str]],
     reviews: ReviewsParameters,
@@ -459,9 +459,9 @@ def export_model(
         run_facts: Time of the run.
         lineage: File, digest and time of what the model was made from, by the name of the dataset.
         reviews: Names of the table that the model has learnt from, and of its text column.
-        split: How the CSV was split.
+        split: How the table was split.
         training: Says whether the models have learnt from the validation reviews.
-        custom: Name of the column with their text.
+        custom: Name of the column with their text, or `auto`.
 
     Returns:
         The ONNX model, and the largest difference between its probabilities and those of the
@@ -473,6 +473,7 @@ def export_model(
     """
     training_set, _ = _choose_training_set(train, validation, training)
     weights = Weights(**calibration["weights"])
+    examples = choose_texts(gather_rows(custom_reviews), custom, reviews.text_column)
     exported = convert_to_onnx(
         model,
         tokenizer,
@@ -480,7 +481,7 @@ def export_model(
         ngram_model=ngram_model if weights.ngrams else None,
         weights=weights,
         decision=decision,
-        examples=[text for text in choose_texts(custom_reviews, custom) if text][:MAX_EXAMPLES],
+        examples=list(filter(None, examples))[:MAX_EXAMPLES],
         facts={
             "made": run_facts["time"],
             "reviews_file": PurePath(reviews.file).name,

@@ -130,6 +130,8 @@ def test_a_later_file_without_the_column_gets_no_predictions(
     assert scored["review"].tolist() == ["w1", "", ""]
     assert scored[REASON_COLUMN].tolist() == ["", "no text", "no text"]
     assert "Rows 2 to 3 have no column 'review'" in caplog.text
+    tables = [pd.DataFrame({"review": ["w1"]}), pd.DataFrame({"id": []})]
+    assert [len(frame) for frame in score_reviews(exported, tables, INFERENCE)] == [1, 0]
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def _score_chunk(predictor: Predictor, chunk: pd.DataFrame, column: str) -> pd.D
     texts = [""] * len(chunk)
     if column in chunk:
         texts = [clean_text(text) for text in to_strings(chunk[column])]
-    else:
+    elif len(chunk):
         logger.warning(
             "Rows %d to %d have no column %r, so they get no prediction",
             *(chunk.index[0], chunk.index[-1], make_printable(column)),

@@ -62,7 +62,11 @@ def judge(
     given = {"split.seed": 1, "training.rate": 0.1, "training.layers": []} | (parameters or {})
     nested = nest({key: value for key, value in given.items() if value is not GONE})
     records = {name: make_record(name) for name in INPUTS} | (records or {})
-    staleness = Staleness(records, lambda path: present.get(str(path)), nested.get)
+
+    def digest(path: str | None) -> str | None:
+        return present.get(str(path))
+
+    staleness = Staleness(records, digest, digest, nested.get)
     reasons = {name: staleness.explain(name) for name in records}
     return {name: reason.text for name, reason in reasons.items() if reason}
 
@@ -196,7 +200,7 @@ def test_the_digest_of_a_pattern_is_that_of_its_files(tmp_path: Path) -> None:
     (tmp_path / "parts/2.csv").rename(tmp_path / "parts/3.csv")
     assert len({one, changed, lineage.digest("parts/*.csv")}) == 3
     (tmp_path / "a[1].csv").write_text("a file of that name")
-    assert lineage.digest("a[1].csv") == lineage.digest_file("a[1].csv")
+    assert lineage.digest("a[1].csv") == lineage.digest_output("a[1].csv")
 
 
 def test_the_digest_of_a_folder_leaves_out_temporary_files(tmp_path: Path) -> None:
@@ -208,7 +212,28 @@ def test_the_digest_of_a_folder_leaves_out_temporary_files(tmp_path: Path) -> No
     assert lineage.digest("runs") == one
     (tmp_path / "runs/2").mkdir()
     (tmp_path / "runs/2/record.json").write_text("1")
-    assert lineage.digest("runs") != one
+    changed = lineage.digest("runs")
+    assert changed not in (one, None)
+    (tmp_path / "runs/_SUCCESS").write_text("")  # neither a table reads
+    assert lineage.digest("runs") == changed
+    assert lineage.digest_output("runs") is None
+    assert lineage.digest("runs/*.csv") is None
+
+
+def test_files_in_a_folder_are_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data/raw").mkdir(parents=True)
+    (tmp_path / "data/raw/1.csv").write_text("1")
+    (tmp_path / "data/clean").write_text("1")
+    lineage = Lineage(tmp_path)
+    digest = lineage.digest("data/raw")
+    inputs = {"raw": Input(path="data/raw", digest=str(digest))}
+    lineage.add("clean", make_record("clean", inputs=inputs), {})
+    again = Lineage(tmp_path)
+    again.read()
+    monkeypatch.setattr("hashlib.file_digest", None)
+    assert again.digest("data/raw") == digest
 
 
 def test_a_damaged_file_of_records_is_named(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,11 @@ from click import ClickException
 from kedro.framework.project import settings
 from kedro.framework.startup import bootstrap_project
 
-from helpers import make_project, make_reviews, nest, run_session, write_csv
+from helpers import PROJECT, make_project, make_reviews, nest, run_session, write_csv
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.lineage import Lineage, flatten
 from imdb_sentiment.framework.presets import PresetsConfigLoader
+from imdb_sentiment.parameters import TuningParameters
 
 
 def write(project: Path, env: str, name: str, **values: Any) -> None:
@@ -67,6 +69,50 @@ def test_a_later_folder_overrides_single_parameters(
     expected = {key for key in changes if not key.endswith(".seed")}
     assert differ == expected
     assert {key: found[key] for key in changes} == changes
+
+
+SHIPPED = sorted(path.name for path in (PROJECT / "conf").iterdir() if path.is_dir())
+PRESETS = [name for name in SHIPPED if name not in ("base", "local")]
+
+
+def load_tuning(project: Path, env: str) -> TuningParameters:
+    loader = settings.CONFIG_LOADER_CLASS(
+        str(project / "conf"), env=env, runtime_params={}, **settings.CONFIG_LOADER_ARGS
+    )
+    return TuningParameters.model_validate(loader["parameters"]["tuning"])
+
+
+@pytest.mark.parametrize("env", map(",".join, itertools.permutations(PRESETS, 2)))
+def test_every_two_presets_of_this_project_make_valid_parameters(project: Path, env: str) -> None:
+    (project / "conf/local/parameters.yml").unlink()
+    found = load_tuning(project, env)  # which makes the sampler and the pruner
+    alone = [load_tuning(project, name) for name in env.split(",")]
+    default = load_tuning(project, "base").pruner
+    named = [preset.pruner for preset in alone if preset.pruner != default]
+    assert found.pruner == named[-1]
+
+
+def test_another_class_replaces_the_arguments_of_the_earlier_one(project: Path) -> None:
+    pruner, sampler = "tuning.pruner", "tuning.sampler"
+    percentile = {"percentile": 25.0, "n_startup_trials": 3}
+    write(project, "fast", "parameters", **{pruner: {"name": "PercentilePruner"}})
+    write(project, "fast", "parameters_more", **{pruner: {"arguments": percentile}})
+    assert load_tuning(project, "fast").pruner.arguments == percentile
+    write(project, "wide", "parameters", **{pruner: {"arguments": {"n_startup_trials": 5}}})
+    assert load_tuning(project, "fast,wide").pruner.arguments == percentile | {
+        "n_startup_trials": 5
+    }
+    write(project, "local", "parameters", **{f"{pruner}.name": "MedianPruner"})
+    assert load_tuning(project, "fast,wide").pruner.model_dump() == {
+        "name": "MedianPruner",
+        "arguments": {},
+    }
+    own = {"name": "RandomSampler", "arguments": None}
+    write(project, "wide", "parameters", **{sampler: {"arguments": {"multivariate": True}}})
+    assert load_tuning(project, "wide").sampler.arguments == {"multivariate": True}
+    write(project, "local", "parameters", **{sampler: own})
+    assert load_tuning(project, "wide").sampler.model_dump() == own | {"arguments": {}}
+    assert load_tuning(project, "local").sampler.name == "RandomSampler"
 
 
 def test_what_is_given_comes_last(project: Path) -> None:

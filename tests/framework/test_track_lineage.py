@@ -155,6 +155,27 @@ def test_what_has_changed_since_is_noticed(
         run_session(copy_of_finished, "reporting")
 
 
+@pytest.mark.parametrize("named", ["parts", "parts/*.csv"])
+def test_a_change_inside_a_folder_of_raw_files_is_noticed(named: str, tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    folder = project / "data/01_raw/parts"
+    folder.mkdir()
+    write_csv(folder / "p1.csv", make_reviews(150))
+    write_csv(folder / "p2.csv", [("another one", "negative")])
+    run_session(project, "data_processing", reviews_file=named)
+    (folder / "_SUCCESS").write_text("")
+    missing = "kedro run --pipelines data_processing --only-missing-outputs"
+    assert "Skipping all 9 nodes" in run_kedro(project, f"{missing} --params reviews_file={named}")
+    write_csv(folder / "p2.csv", [("another one", "positive")])
+    with pytest.raises(
+        ClickException, match=r"parts\S* has changed since review_settings"
+    ) as error:
+        run_session(project, "label_check")
+    # The search is not needed for it.
+    assert find_command(error).startswith("kedro run --pipelines data_processing --params ")
+    run_kedro(project, find_command(error))
+
+
 def find_command(error: pytest.ExceptionInfo[ClickException]) -> str:
     """Return the command that a refusal advises."""
     (command,) = re.findall(r"kedro run .*--only-missing-outputs", str(error.value))

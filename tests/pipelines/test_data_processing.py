@@ -357,13 +357,28 @@ def test_labels_that_are_not_named_are_told_with_lines_to_paste(
     checked = list(check_reviews(as_chunks(rows), reviews, split))
     audit, _ = audit_reviews(checked, reviews)
     assert audit["unknown_labels"] == {"neutral": 30}
-    with pytest.raises(InputError, match="unknown label: 30") as error:
+    message = r"unknown label: 30.*In conf/local/parameters\.yml:\nreviews:\n"
+    with pytest.raises(InputError, match=message) as error:
         split_reviews(checked, audit, reviews, split)
     assert read_block(error) == {
         "text_column": "review",
         "label_column": "sentiment",
-        "labels": ["negative", "neutral", "positive"],
+        "labels": ["negative", "positive", "neutral"],
     }
+
+
+def test_the_lines_to_paste_keep_the_order_of_the_labels(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    """The order of the codes decides which label is the positive one."""
+    rows = make_reviews(100, ("Good", "bad", "awful", "n/a"))
+    given = reviews.model_copy(update={"labels": ("good", "bad")})
+    checked = list(check_reviews(as_chunks(rows), given, split))
+    audit, _ = audit_reviews(checked, given)
+    with pytest.raises(InputError, match="unknown label: 50") as error:
+        split_reviews(checked, audit, given, split)
+    assert read_block(error)["labels"] == ["good", "bad", "awful"]
+    assert "  # left out, since they may be no labels: n/a" in str(error.value).splitlines()
 
 
 def test_the_audit_counts_every_row(reviews: ReviewsParameters, split: SplitParameters) -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -97,6 +98,40 @@ def test_a_missing_column_is_told(exported: bytes) -> None:
     chunk = pd.DataFrame({"text": ["w1"], "_malformed": [""]})
     with pytest.raises(InputError, match=r"no column 'review'; it has: text\."):
         next(score_reviews(exported, [chunk], INFERENCE))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_half_an_emoji_costs_no_other_row(exported: bytes, tmp_path: Path, suffix: str) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / f"out.{suffix}"
+    source.write_text(
+        '{"review": "w1 \\ud83d", "more": {"\\ud83d": ["\\ud83d", 1]}}\n'
+        '{"review": "w2 \\ud83d\\ude00", "more": null}\n'
+    )
+    chunks = TableDataset(filepath=str(source)).load()
+    TableDataset(filepath=str(target)).save(score_reviews(exported, chunks, INFERENCE))
+    (scored,) = TableDataset(filepath=str(target)).load()
+    assert scored["review"].tolist() == ["w1 \ufffd", "w2 \U0001f600"]
+    more = scored["more"].iloc[0]
+    assert (more if suffix == "jsonl" else json.loads(more)) == {"\ufffd": ["\ufffd", 1]}
+    expected = [prediction.probability for prediction in Predictor(exported).predict(["w1", "w2"])]
+    assert scored["probability"].astype(float).tolist() == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_later_file_without_the_column_gets_no_predictions(
+    exported: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, target = tmp_path / "parts", tmp_path / "out.csv"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text('{"review": "w1", "id": 1}\n')
+    (folder / "b.jsonl").write_text('{"id": 2}\n{"id": 3}\n')
+    with caplog.at_level("WARNING"):
+        scored = score_file(exported, folder, target, 10)
+    assert scored["id"].tolist() == ["1", "2", "3"]
+    assert scored["review"].tolist() == ["w1", "", ""]
+    assert scored[REASON_COLUMN].tolist() == ["", "no text", "no text"]
+    assert "Rows 2 to 3 have no column 'review'" in caplog.text
+    tables = [pd.DataFrame({"review": ["w1"]}), pd.DataFrame({"id": []})]
+    assert [len(frame) for frame in score_reviews(exported, tables, INFERENCE)] == [1, 0]
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from imdb_sentiment.errors import require_column
 from imdb_sentiment.evaluation.probabilities import (
     choose_labels,
     measure_confidence,
     prediction_columns,
 )
-from imdb_sentiment.parameters import CustomReviewsParameters
 
 
 def tabulate_predictions(
@@ -42,25 +40,6 @@ def tabulate_predictions(
     predicted[~is_sure] = None
     columns = [predicted, np.where(is_sure, probability, np.nan), *probabilities.T]
     return pd.DataFrame(dict(zip(prediction_columns(labels), columns, strict=True)))
-
-
-def choose_texts(custom_reviews: pd.DataFrame, custom: CustomReviewsParameters) -> pd.Series:
-    """Return the text of each custom review, empty where there is none.
-
-    Args:
-        custom_reviews: The user's table.
-        custom: Name of the column with the text.
-
-    Returns:
-        Series of strings with the index of the table.
-
-    Raises:
-        InputError: The column is missing.
-
-    """
-    name, found = custom.text_column, custom_reviews.columns
-    require_column(name, found, "custom_reviews.csv", "custom_reviews.text_column")
-    return custom_reviews[name].fillna("").astype(str)
 
 
 def add_predictions(table: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

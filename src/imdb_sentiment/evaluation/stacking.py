@@ -27,7 +27,7 @@ class HeldOutLogits:
     """Logits of a model for reviews that it was not trained on.
 
     Attributes:
-        rows: Row number of each review in the CSV, shape (reviews,), dtype int64.
+        rows: Row number of each review in the table, shape (reviews,), dtype int64.
         logits: Shape (reviews, 1) for two labels, the log-odds of the second; otherwise (reviews,
             labels), which need not be normalised. dtype float64.
 

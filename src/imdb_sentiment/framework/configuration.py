@@ -16,7 +16,7 @@ from yaml import YAMLError
 from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
 from imdb_sentiment.framework.lineage import MISSING, Record, flatten
 
-# The name of the CSV as a setting, which other parameters follow, and as a parameter.
+# The name of the table as a setting, which other parameters follow, and as a parameter.
 FILE_SETTING, FILE = "reviews_file", "reviews.file"
 
 
@@ -73,7 +73,7 @@ class Configuration:
 
         Args:
             sources: The records of all datasets that the inputs of the run were made from.
-            reads_file: Whether the run reads the CSV, which is then the one of this run.
+            reads_file: Whether the run reads the table, which is then the one of this run.
 
         """
         sources = sorted(sources, key=lambda record: record.time)

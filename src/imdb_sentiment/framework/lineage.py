@@ -106,6 +106,7 @@ class Lineage:
         self._project = project
         self._path = project / FILE
         self._known: dict[str, _File] = {}
+        self._parts: set[str] = set()  # files in folders and of patterns
 
     def read(self) -> dict[str, Record]:
         """Return the records by the name of the dataset; none if there is no file.
@@ -126,7 +127,7 @@ class Lineage:
             records = {**content.records, name: record}
             runs = {**content.versions, record.run: versions}
             used = {kept.run for kept in records.values()}
-            paths = {path for kept in records.values() for path in _list_paths(kept)}
+            paths = {path for kept in records.values() for path in _list_paths(kept)} | self._parts
             files = {**content.files, **self._known}
             new = _Content(
                 records=dict(sorted(records.items())),
@@ -155,8 +156,8 @@ class Lineage:
         inside = absolute.is_relative_to(self._project)
         return (absolute.relative_to(self._project) if inside else absolute).as_posix()
 
-    def digest_file(self, path: str | None) -> str | None:
-        """Return the digest of a file, as `digest`; None for a folder, which may lose files."""
+    def digest_output(self, path: str | None) -> str | None:
+        """Return `digest` of what a run has saved; None for a folder, which may lose files."""
         is_file = path is None or "://" in path or (self._project / path).is_file()
         return self.digest(path) if is_file else None
 
@@ -164,6 +165,7 @@ class Lineage:
         """Return the digest of a file, a folder or a pattern, or None if it does not exist.
 
         A file is read only if its size or the time of its last change are not those of the records.
+        In a folder, files count whose names begin with neither a dot nor `_`, as in a table.
 
         Args:
             path: As from `name_path`; None for a file that is not set. The content of a file on
@@ -174,10 +176,24 @@ class Lineage:
             return None if path else NO_FILE
         absolute = self._project / path
         if absolute.is_dir():
-            return _digest_files(absolute, absolute.rglob("*"))
+            return self._digest_parts(absolute, LocalFileSystem().find(absolute.as_posix()))
         if has_magic(path) and not absolute.exists():
             found = LocalFileSystem().glob(absolute.as_posix())
-            return _digest_files(self._project, map(Path, found))
+            return self._digest_parts(self._project, found) if found else None
+        return self._digest_file(path)
+
+    def _digest_parts(self, root: Path, paths: Iterable[str]) -> str:
+        """Return the digest of the names, relative to `root`, and contents of several files."""
+        digests = {}
+        for path in map(Path, paths):
+            if path.is_file() and not path.name.startswith((".", "_")):
+                name = self.name_path(path)
+                self._parts.add(name)
+                digests[os.path.relpath(path, root)] = self._digest_file(name)
+        return digest_value(digests)
+
+    def _digest_file(self, path: str) -> str | None:
+        absolute = self._project / path
         try:
             status = absolute.stat()
         except FileNotFoundError:
@@ -185,7 +201,8 @@ class Lineage:
         known = self._known.get(path)
         if known and (known.size, known.modified_ns) == (status.st_size, status.st_mtime_ns):
             return known.digest
-        digest = _digest_file(absolute)
+        with absolute.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         self._known[path] = _File(
             size=status.st_size, modified_ns=status.st_mtime_ns, digest=digest
         )
@@ -195,17 +212,6 @@ class Lineage:
 def _list_paths(record: Record) -> set[str]:
     paths = {record.path, *(found.path for found in record.inputs.values())}
     return {path for path in paths if path is not None}
-
-
-def _digest_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest_files(root: Path, paths: Iterable[Path]) -> str:
-    """Return the digest of the names, relative to `root`, and contents of all visible files."""
-    files = sorted(path for path in paths if path.is_file() and not path.name.startswith("."))
-    return digest_value({os.path.relpath(path, root): _digest_file(path) for path in files})
 
 
 def digest_value(value: Any) -> str:
@@ -247,6 +253,7 @@ class Staleness:
         records: From `Lineage.read`.
         digest: Returns the present digest of a path, or None if there is no such file:
             `Lineage.digest`.
+        digest_output: Likewise, for what a run has saved: `Lineage.digest_output`.
         parameters: Returns the present value of a parameter, such as `split` or
             `hyperparameters.units`; None if there is none.
         tolerated: Pairs of a dataset and a file of the user that may change without making the
@@ -258,12 +265,14 @@ class Staleness:
         self,
         records: Mapping[str, Record],
         digest: Callable[[str | None], str | None],
+        digest_output: Callable[[str | None], str | None],
         parameters: Callable[[str], Any],
         tolerated: Collection[tuple[str, str]] = (),
     ) -> None:
         self._records = records
         self._tolerated = tolerated
         self._digest = digest
+        self._digest_output = digest_output
         self._parameters = parameters
         self._reasons: dict[str, Reason | None] = {}
 
@@ -312,7 +321,7 @@ class Staleness:
         for other_name in record.outputs:
             if self._records.get(other_name, record).run != record.run:
                 yield Reason(record, f"{made} by another run than {other_name}")
-        if self._digest(record.path) not in (record.digest, None):
+        if self._digest_output(record.path) not in (record.digest, None):
             text = f"{record.path} has changed since it was made, {_format_time(record.time)}"
             yield Reason(record, text, is_by_hand=True)
 

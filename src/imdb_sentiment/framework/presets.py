@@ -3,40 +3,49 @@
 from pathlib import Path
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from imdb_sentiment.errors import InputError
 
 # Files of conf/base and of another folder, the paths of both, and all files that were read.
 Files = tuple[dict[Path, DictConfig], dict[Path, DictConfig], str, str, set[Path]]
 
+# Groups of a `name` and its `arguments`, which no other name takes.
+CLASSES = ("tuning.sampler", "tuning.pruner")
+
 
 class PresetsConfigLoader(OmegaConfigLoader):
     """Kedro's loader, except that `--env` may name several presets, and never hides conf/local.
 
     `--env imdb,best` reads conf/base, conf/imdb, conf/best and conf/local. Of two values of one
-    parameter, that of the later folder counts. Kedro would read conf/base and one other folder.
+    parameter, that of the later folder counts; if it names a sampler or pruner, the arguments of
+    the earlier one do not. Kedro would read conf/base and one other folder.
     """
 
     def _read_raw_config(self, key: str) -> Files:
         """Return the files of conf/base and, in their order, those of all other folders."""
         if self.env in (None, self.base_env, self.default_run_env):
-            return self._read(key, self.env)
+            base, later, base_path, path, read = self._read(key, self.env)
+            _leave_out_arguments([base, later])
+            return base, later, base_path, path, read
         presets = [name.strip() for name in self.env.split(",")]
-        later: dict[Path, DictConfig] = {}
+        folders: list[dict[Path, DictConfig]] = []
         try:
             for name in presets:
                 base, files, base_path, path, read = self._read(key, name)
-                later |= files
+                folders.append(files)
         except MissingConfigException as error:
             raise InputError(
                 f"there is no preset {name!r} in conf/, which --env names: {error}"
             ) from error
         try:
             base, files, base_path, path, own_read = self._read(key, self.default_run_env)
-            later, read = later | files, read | own_read
+            folders.append(files)
+            read |= own_read
         except MissingConfigException:  # there need not be a conf/local
             pass
+        _leave_out_arguments([base, *folders])
+        later = {file: content for files in folders for file, content in files.items()}
         return base, later, base_path, path, read
 
     def _read(self, key: str, env: str | None) -> Files:
@@ -45,3 +54,15 @@ class PresetsConfigLoader(OmegaConfigLoader):
             return super()._read_raw_config(key)
         finally:
             self.env = given
+
+
+def _leave_out_arguments(folders: list[dict[Path, DictConfig]]) -> None:
+    """Remove the arguments of each class if a later folder names one."""
+    for group in CLASSES:
+        is_replaced = False
+        for files in reversed(folders):
+            found = [part for file in files.values() if (part := OmegaConf.select(file, group))]
+            for part in found:
+                if is_replaced and "arguments" in part:
+                    part["arguments"] = {}
+            is_replaced = is_replaced or any("name" in part for part in found)

@@ -287,7 +287,7 @@ class _Run:
 
     def _compare_named_files(self, names: Iterable[str]) -> None:
         """Compare the files that `--params` names with those that the inputs were made from."""
-        # The name of the CSV is also a parameter, and compared as such.
+        # The name of the table is also a parameter, and compared as such.
         named = {FILES[name] for name in FILES.keys() & self._configuration.named}
         for record in self._find_upstream(names) if named else ():
             for name in sorted(named & record.inputs.keys()):
@@ -307,13 +307,15 @@ class _Run:
 
     def _advise(self, reasons: list[Reason]) -> str:
         """Return why the run is refused, with the command that makes anew what is stale."""
-        first = min(reasons, key=_find_place)
-        own = [
-            place
-            for place, name in enumerate(DEFAULT)
-            if any(_lies_in(node, name) for node in self._pipeline.nodes)
+        first = min(reasons, key=lambda reason: _find_place(reason.record.node))
+        # A pipeline outside the main job needs no more of it than what makes its inputs.
+        makers = [
+            self._records[name].node
+            for name in _strip(self._pipeline.inputs())
+            if name in self._records
         ]
-        names = DEFAULT[_find_place(first) : max(own, default=len(DEFAULT)) + 1]
+        last = max(_find_place(node) for node in [*makers, *(n.name for n in self._pipeline.nodes)])
+        names = DEFAULT[_find_place(first.record.node) : last + 1]
         part = "" if len(names) == len(DEFAULT) else f" --pipelines {','.join(names)}"
         changes = self._rename_study(first) if SHARED in names else {}
         options, rest = self._configuration.format_options(self._parameters, changes)
@@ -337,7 +339,8 @@ class _Run:
     def _judge(self) -> Staleness:
         return Staleness(
             self._records,
-            self._lineage.digest_file,
+            self._lineage.digest,
+            self._lineage.digest_output,
             self._get_parameter,
             tolerated=MAY_HAVE_CHANGED,
         )
@@ -508,9 +511,9 @@ class _Run:
         return digest_value(digests)
 
 
-def _find_place(reason: Reason) -> int:
-    """Return the place of the pipeline that has made a stale dataset."""
-    name = reason.record.node.partition(".")[0]
+def _find_place(node: str) -> int:
+    """Return the place of a node's pipeline in the main job; the first for any other pipeline."""
+    name = node.partition(".")[0]
     return DEFAULT.index(name) if name in DEFAULT else 0
 
 

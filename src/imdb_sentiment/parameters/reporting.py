@@ -31,10 +31,11 @@ class ReportParameters(Parameters):
 
 
 class CustomReviewsParameters(Parameters):
-    """The CSV of custom reviews, which the final model scores.
+    """The table of custom reviews, which the final model scores.
 
     Attributes:
-        text_column: Name of its column with the texts.
+        text_column: Name of its column with the texts. With `auto`, it is the name of that column
+            in the training data, or if there is no such column, found as it is there.
 
     """
 

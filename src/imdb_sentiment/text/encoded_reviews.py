@@ -26,11 +26,11 @@ class EncodedReviews:
     Attributes:
         sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
         codes: Index of each review's label in `labels`, shape (reviews,), dtype uint8 or uint16.
-        rows: Row number of each review in the CSV, shape (reviews,), dtype int64.
+        rows: Row number of each review in the table, shape (reviews,), dtype int64.
         labels: Names of the labels in the order of their codes.
         vocabulary_size: Number of token ids, including padding and the unknown word.
         groups: Hash of the group of each review, shape (reviews,), dtype uint64; equal for all if
-            the CSV has no groups.
+            the table has no groups.
 
     """
 

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from browser import run_browser
-from helpers import make_predictions
-from imdb_sentiment.parameters import CustomReviewsParameters
+from helpers import base_parameters, make_predictions
+from imdb_sentiment.parameters import CustomReviewsParameters, ReviewsParameters
 from imdb_sentiment.pipelines.reporting.nodes.page import (
     mark_words,
     render_report,
@@ -472,7 +472,8 @@ def summarise(
     }
     frame = make_predictions(1, ("bad", "good")).assign(review=review, probability=0.98765)
     frame["predicted_sentiment"] = label if known else None
-    return summarise_run(facts, frame, custom)
+    reviews = ReviewsParameters(**base_parameters()["reviews"] | {"labels": ("bad", "good")})
+    return summarise_run(facts, frame, frame, custom, reviews)
 
 
 def test_the_summary_has_three_parts(custom: CustomReviewsParameters) -> None:

@@ -1,4 +1,4 @@
-"""Raw CSV → audit, rejected rows, clean reviews with splits, tokenizer, encoded sets.
+"""Table of reviews → audit, rejected rows, clean reviews with splits, tokenizer, encoded sets.
 
 To run it alone: `kedro run --pipelines data_processing`.
 """

@@ -1,4 +1,4 @@
-"""From raw CSV chunks to encoded training, validation and test sets.
+"""From chunks of a raw table to encoded training, validation and test sets.
 
 Reviews are streams of data frames, one chunk at a time, so that memory does not grow with the file.
 A node that produces a stream returns an iterator; its dataset consumes it.
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from tokenizers import Tokenizer
 
-from imdb_sentiment.errors import InputError, require_column
+from imdb_sentiment.errors import InputError, make_printable, require_column
 from imdb_sentiment.network.language_model import pretrain_lstm
 from imdb_sentiment.parameters import (
     LanguageModelParameters,
@@ -38,7 +38,7 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS, assign_splits
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.columns import MAX_LABELS, find_labels
+from imdb_sentiment.text.columns import MAX_LABELS, Labels, find_labels
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.scripts import count_letters, measure_scripts
 from imdb_sentiment.text.tables import list_columns, number_rows, to_strings
@@ -89,12 +89,12 @@ def check_reviews(
         raw_reviews: A table with the columns that `reviews` and `split` name, whole or in chunks;
             see `number_rows`.
         reviews: Names of columns and labels.
-        split: Whether and where the CSV has its own splits, and groups of rows.
+        split: Whether and where the table has its own splits, and groups of rows.
 
     Returns:
         Chunks of the same rows with the columns `row` (int64), `text` (cleaned), `sentiment` (the
-        label as in the CSV), `code` (int64; -1 for an unknown label), `split` (`none` unless the
-        CSV has its own), `group` (empty unless the CSV has groups), `status` (accepted, rejected or
+        label as in the table), `code` (int64; -1 for an unknown label), `split` (`none` unless the
+        table has its own), `group` (empty unless it has groups), `status` (accepted, rejected or
         duplicate) and `reason` (empty if accepted).
 
     Raises:
@@ -202,8 +202,8 @@ def split_reviews(
         split: How to split.
 
     Returns:
-        Chunks with the columns `row` (int64), `text`, `code` (int64), `group` (empty unless the CSV
-        has groups) and `split`.
+        Chunks with the columns `row` (int64), `text`, `code` (int64), `group` (empty unless the
+        table has groups) and `split`.
 
     Raises:
         InputError: Too many rows were rejected, or too few are left to split.
@@ -247,7 +247,8 @@ def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
             f"{reviews.file}: {rejected:,} of {rows:,} rows can't be used ({reasons}), more than "
             f"reviews.max_rejected_fraction = {reviews.max_rejected_fraction:g} allows. First: "
             f"{'; '.join(audit['rejected_examples'])}. All are in rejected_reviews.csv: fix them, "
-            f"set reviews.labels (now {', '.join(reviews.labels)}), or allow more",
+            f"set reviews.labels (now {', '.join(reviews.labels)}), or allow more"
+            + (". In conf/local/parameters.yml:" if audit["unknown_labels"] else ""),
             _propose_labels(audit, reviews) if audit["unknown_labels"] else "",
         )
     scarce = {label: n for label, n in audit["accepted_by_label"].items() if n < len(SPLITS)}
@@ -261,9 +262,22 @@ def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
 
 
 def _propose_labels(audit: dict[str, Any], reviews: ReviewsParameters) -> str:
-    """Return lines for conf/local/parameters.yml with the labels that the table has."""
+    """Return lines for conf/local/parameters.yml with the labels that the table has.
+
+    The present labels stay in their order; new ones follow, except what may say that there is none.
+    """
     found = find_labels({**audit["accepted_by_label"], **audit["unknown_labels"]})
-    return format_settings([reviews.text_column], [reviews.label_column], found)
+    doubtful = set(found.placeholders) - set(reviews.labels)
+    present = [label for label in reviews.labels if label in found.counts]
+    order = dict.fromkeys([*present, *found.counts])
+    counts = {label: found.counts[label] for label in order if label not in doubtful}
+    lines = format_settings(
+        [reviews.text_column], [reviews.label_column], Labels(counts, found.rare)
+    )
+    if doubtful:
+        listed = ", ".join(label for label in found.counts if label in doubtful)
+        lines += f"\n  # left out, since they may be no labels: {make_printable(listed)}"
+    return lines
 
 
 def _require_every_label(
@@ -433,7 +447,7 @@ def encode_reviews(
         tokens: How the tokenizer was made, for the warning.
 
     Returns:
-        The training, validation and test set, each in the order of the CSV.
+        The training, validation and test set, each in the order of the table.
 
     """
     encoder = TextEncoder(tokenizer)

@@ -16,7 +16,7 @@ from imdb_sentiment.pipelines.data_processing.nodes import (
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Return the pipeline from the raw CSV to the encoded sets and the pretrained weights."""
+    """Return the pipeline from the raw table to the encoded sets and the pretrained weights."""
     return Pipeline(
         [
             Node(

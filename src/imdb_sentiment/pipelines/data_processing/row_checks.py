@@ -22,8 +22,8 @@ ACCEPTED, REJECTED, DUPLICATE = "accepted", "rejected", "duplicate"  # the statu
 # The reason of a duplicate.
 SAME_LABEL, ANOTHER_LABEL = "same text and label", "same text under another label"
 UNKNOWN_LABEL = "unknown label"
-NO_SPLIT = "none"  # the split of a row, if the CSV has no splits of its own
-NO_GROUP = ""  # the group of a row, if the CSV has no groups
+NO_SPLIT = "none"  # the split of a row, if the table has no splits of its own
+NO_GROUP = ""  # the group of a row, if the table has no groups
 
 
 def check_chunk(
@@ -38,7 +38,7 @@ def check_chunk(
     Args:
         chunk: Chunk from `number_rows`.
         reviews: Names of columns and labels.
-        split: Whether and where the CSV has its own splits, and groups of rows.
+        split: Whether and where the table has its own splits, and groups of rows.
         codes: Code of each label, by the normalised label.
         seen: Code of the first row with each text so far, by `hash_text` and `hash_words` of the
             text; the texts of this chunk are added.

@@ -28,18 +28,18 @@ def assign_splits(
 
     Args:
         codes: Code of each row's label, shape (rows,).
-        own_splits: Index in `SPLITS` of the split that the CSV gives each row, shape (rows,); used
-            by the method `column`.
+        own_splits: Index in `SPLITS` of the split that the table gives each row, shape (rows,);
+            used by the method `column`.
         groups: Group of each row, shape (rows,); None if there are no groups.
         split: How to split.
-        file: Name of the CSV, for messages.
+        file: Name of the table, for messages.
 
     Returns:
         Index in `SPLITS` of each row's split, shape (rows,).
 
     Raises:
-        InputError: The CSV has no training or no test rows of its own, or there are too few rows or
-            groups to draw from.
+        InputError: The table has no training or no test rows of its own, or there are too few rows
+            or groups to draw from.
 
     """
     if split.method == "random":

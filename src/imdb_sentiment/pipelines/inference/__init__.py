@@ -1,6 +1,6 @@
-"""Exported model and a CSV of any size → the same CSV with predictions.
+"""Exported model and a table of any size → the same table with predictions.
 
-To run it alone: `kedro run --pipelines inference --params input_file=CSV,output_file=CSV`.
+To run it alone: `kedro run --pipelines inference --params input_file=FILE,output_file=FILE`.
 """
 
 from imdb_sentiment.pipelines.inference.pipeline import create_pipeline

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pandas as pd
 
-from imdb_sentiment.errors import InputError, list_names, make_printable, require_column
+from imdb_sentiment.errors import make_printable
 from imdb_sentiment.evaluation.predictions import add_predictions, tabulate_predictions
 from imdb_sentiment.evaluation.probabilities import REASON_COLUMN
-from imdb_sentiment.parameters import AUTO, InferenceParameters
+from imdb_sentiment.parameters import InferenceParameters
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.columns import find_text_column
-from imdb_sentiment.text.tables import MALFORMED, list_columns, number_rows, to_strings
+from imdb_sentiment.text.tables import MALFORMED, number_rows, to_strings
+from imdb_sentiment.text.user_tables import choose_text_column, replace_surrogates
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +38,11 @@ def score_reviews(
         Chunks of the same rows in the same order, with all their columns, then
         `predicted_sentiment`, its `probability`, `probability_LABEL` for each label, and
         `not_predicted_because`, the reason if there is no prediction. Columns that already had
-        these names are replaced.
+        these names are replaced. So are halves of surrogate pairs, by U+FFFD.
 
     Raises:
-        InputError: The column is missing, or can't be found without doubt; raised with the first
-            chunk.
+        InputError: The first chunk lacks the column, or it can't be found without doubt. Rows of a
+            later chunk without the column, as of another file of JSON Lines, have no text.
 
     """
     predictor = Predictor(onnx_model)
@@ -55,37 +55,25 @@ def _score_chunks(
 ) -> Iterator[pd.DataFrame]:
     column = ""
     for chunk in chunks:
-        column = column or _choose_column(chunk, predictor, inference)
+        column = column or choose_text_column(
+            chunk,
+            inference.text_column,
+            predictor.facts.get("text_column"),
+            FILE,
+            "inference.text_column",
+        )
         yield _score_chunk(predictor, chunk, column)
 
 
-def _choose_column(
-    chunk: pd.DataFrame, predictor: Predictor, inference: InferenceParameters
-) -> str:
-    """Return the name of the column of texts."""
-    names = list_columns(chunk)
-    if inference.text_column != AUTO:
-        require_column(inference.text_column, names, FILE, "inference.text_column")
-        return inference.text_column
-    learnt: str | None = predictor.facts.get("text_column")
-    if learnt and learnt in names:
-        return learnt
-    found = find_text_column(chunk)
-    if found.column is None:
-        raise InputError(
-            f"{FILE} has no column {learnt or 'review'!r}, and its texts may be in "
-            f"{' or '.join(map(repr, found.candidates)) or 'any column'}; it has: "
-            f"{list_names(names)}. Name the right one with --params inference.text_column=NAME"
-        )
-    logger.info(
-        "The texts are in the column %r; to change this, --params inference.text_column=NAME",
-        make_printable(found.column),
-    )
-    return found.column
-
-
 def _score_chunk(predictor: Predictor, chunk: pd.DataFrame, column: str) -> pd.DataFrame:
-    texts = [clean_text(text) for text in to_strings(chunk[column])]
+    texts = [""] * len(chunk)
+    if column in chunk:
+        texts = [clean_text(text) for text in to_strings(chunk[column])]
+    elif len(chunk):
+        logger.warning(
+            "Rows %d to %d have no column %r, so they get no prediction",
+            *(chunk.index[0], chunk.index[-1], make_printable(column)),
+        )
     probabilities = predictor.score_cleaned(texts)
     predictions = tabulate_predictions(
         probabilities, predictor.labels, predictor.label_weights, predictor.min_confidence
@@ -104,7 +92,7 @@ def _score_chunk(predictor: Predictor, chunk: pd.DataFrame, column: str) -> pd.D
             strict=True,
         )
     ]
-    return add_predictions(chunk.drop(columns=MALFORMED), predictions)
+    return add_predictions(replace_surrogates(chunk.drop(columns=MALFORMED)), predictions)
 
 
 def _report_progress(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:

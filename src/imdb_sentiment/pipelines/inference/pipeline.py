@@ -6,7 +6,7 @@ from imdb_sentiment.pipelines.inference.nodes import score_reviews
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Return the pipeline from a CSV of reviews to the same with predictions."""
+    """Return the pipeline from a table of reviews to the same with predictions."""
     return Pipeline(
         [
             Node(

@@ -179,6 +179,8 @@ def _write_page() -> list[Node]:
         ),
         _node(page.write_model_card, "facts", "model_card"),
         _node(
-            page.summarise_run, ["facts", "custom_predictions", "params:custom_reviews"], "summary"
+            page.summarise_run,
+            ["facts", "custom_predictions", *_CUSTOM, "review_settings"],
+            "summary",
         ),
     ]

@@ -20,7 +20,6 @@ from tokenizers import Tokenizer
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.objectives import make_metric
-from imdb_sentiment.evaluation.predictions import choose_texts
 from imdb_sentiment.evaluation.stacking import (
     DEFAULT_SHARE,
     HeldOutLogits,
@@ -49,6 +48,7 @@ from imdb_sentiment.pipelines.tuning.protocol import divide_reviews, select_firs
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
+from imdb_sentiment.text.user_tables import choose_texts, gather_rows
 from imdb_sentiment.text.words import Script, get_rule
 
 logger = logging.getLogger(__name__)
@@ -387,7 +387,7 @@ def export_model(
     train: EncodedReviews,
     validation: EncodedReviews,
     clean_reviews: Iterable[pd.DataFrame],
-    custom_reviews: pd.DataFrame,
+    custom_reviews: pd.DataFrame | Iterable[pd.DataFrame],
     run_facts: dict[str, Any],
     lineage: dict[str, dict[str, str]],
     reviews: ReviewsParameters,
@@ -410,9 +410,9 @@ def export_model(
         run_facts: Time of the run.
         lineage: File, digest and time of what the model was made from, by the name of the dataset.
         reviews: Names of the table that the model has learnt from, and of its text column.
-        split: How the CSV was split.
+        split: How the table was split.
         training: Says whether the models have learnt from the validation reviews.
-        custom: Name of the column with their text.
+        custom: Name of the column with their text, or `auto`.
 
     Returns:
         The ONNX model, and the largest difference between its probabilities and those of the
@@ -424,6 +424,7 @@ def export_model(
     """
     training_set, _ = _choose_training_set(train, validation, training)
     weights = Weights(**calibration["weights"])
+    examples = choose_texts(gather_rows(custom_reviews), custom, reviews.text_column)
     exported = convert_to_onnx(
         model,
         tokenizer,
@@ -431,7 +432,7 @@ def export_model(
         ngram_model=ngram_model if weights.ngrams else None,
         weights=weights,
         decision=decision,
-        examples=[text for text in choose_texts(custom_reviews, custom) if text][:MAX_EXAMPLES],
+        examples=list(filter(None, examples))[:MAX_EXAMPLES],
         facts={
             "made": run_facts["time"],
             "reviews_file": PurePath(reviews.file).name,

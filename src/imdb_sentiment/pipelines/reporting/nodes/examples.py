@@ -6,11 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from imdb_sentiment.evaluation.predictions import align_rows, choose_texts, is_correct
+from imdb_sentiment.evaluation.predictions import align_rows, is_correct
 from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters
 from imdb_sentiment.pipelines.label_check.nodes import fingerprint_reviews
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.serving.explanation import explain, explain_cleaned
+from imdb_sentiment.text.user_tables import choose_texts, gather_rows
 
 Example = dict[str, Any]  # plain JSON values; `segments` are pairs of a text and its effect
 
@@ -71,7 +72,7 @@ def explain_disagreements(
 
 def explain_custom_reviews(
     onnx_model: bytes,
-    custom_reviews: pd.DataFrame,
+    custom_reviews: pd.DataFrame | Iterable[pd.DataFrame],
     custom: CustomReviewsParameters,
     report: ReportParameters,
 ) -> list[Example]:
@@ -79,8 +80,8 @@ def explain_custom_reviews(
 
     Args:
         onnx_model: Output of the pipeline training.
-        custom_reviews: The user's table.
-        custom: Name of the column with the text.
+        custom_reviews: The user's table, whole or in chunks.
+        custom: Name of the column with the text, or `auto`.
         report: Number of examples.
 
     Returns:
@@ -88,12 +89,14 @@ def explain_custom_reviews(
         for that (else None), and `segments`, as in `explain_mistakes`.
 
     Raises:
-        InputError: The column is missing.
+        InputError: The column is missing, or can't be found without doubt.
 
     """
     predictor = Predictor(onnx_model)
     examples = []
-    for text in choose_texts(custom_reviews, custom)[: report.custom_reviews]:
+    learnt = predictor.facts.get("text_column")
+    texts = choose_texts(gather_rows(custom_reviews), custom, learnt)
+    for text in texts[: report.custom_reviews]:
         prediction, segments = explain(predictor, text)
         examples.append(
             {

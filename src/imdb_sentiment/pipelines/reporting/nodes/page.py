@@ -1,6 +1,7 @@
 """What people read: the page, the model card and the summary, each from a template."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import jinja2
@@ -13,9 +14,10 @@ from plotly.offline import get_plotlyjs
 from scipy.special import logit
 
 from imdb_sentiment.errors import make_printable
-from imdb_sentiment.parameters import CustomReviewsParameters
+from imdb_sentiment.parameters import CustomReviewsParameters, ReviewsParameters
 from imdb_sentiment.pipelines.reporting.nodes.examples import Example
 from imdb_sentiment.pipelines.reporting.nodes.facts import Facts
+from imdb_sentiment.text.user_tables import choose_texts, gather_rows
 
 MIN_EFFECT = 0.01  # in log-odds; words with a smaller effect are not marked,
 MIN_RELATIVE_EFFECT = 0.1  # nor words with a smaller share of the strongest effect
@@ -74,26 +76,33 @@ def write_model_card(facts: Facts) -> str:
 
 
 def summarise_run(
-    facts: Facts, custom_predictions: pd.DataFrame, custom: CustomReviewsParameters
+    facts: Facts,
+    custom_predictions: pd.DataFrame,
+    custom_reviews: pd.DataFrame | Iterable[pd.DataFrame],
+    custom: CustomReviewsParameters,
+    reviews: ReviewsParameters,
 ) -> str:
     """Write the summary that ends a run: best hyperparameters, test accuracy, predictions.
 
     Args:
         facts: Output of `collect_facts`.
         custom_predictions: Output of `score_custom_reviews`.
-        custom: Name of the column with the text.
+        custom_reviews: The table that was scored, whole or in chunks.
+        custom: Name of the column with the text, or `auto`.
+        reviews: Name of that column in the training data.
 
     Returns:
         Markdown.
 
     """
-    columns = [custom.text_column, "predicted_sentiment", "probability"]
+    texts = choose_texts(gather_rows(custom_reviews), custom, reviews.text_column)
+    columns = custom_predictions[["predicted_sentiment", "probability"]]
     return _render(
         "summary.md.jinja",
         facts=facts,
         predictions=[
-            {"review": str(review), "label": None if pd.isna(label) else label, "probability": p}
-            for review, label, p in custom_predictions[columns].itertuples(index=False)
+            {"review": text, "label": None if pd.isna(label) else label, "probability": p}
+            for text, (label, p) in zip(texts, columns.itertuples(index=False), strict=True)
         ],
     )
 

@@ -16,7 +16,6 @@ from imdb_sentiment.evaluation.objectives import Metric, make_metric
 from imdb_sentiment.evaluation.predictions import (
     add_predictions,
     align_rows,
-    choose_texts,
     get_codes,
     get_predicted_codes,
     get_probabilities,
@@ -37,6 +36,7 @@ from imdb_sentiment.parameters import (
 from imdb_sentiment.pipelines.tuning.protocol import count_folds
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
+from imdb_sentiment.text.user_tables import choose_texts, gather_rows
 
 logger = logging.getLogger(__name__)
 
@@ -114,14 +114,16 @@ def score_baseline(
 
 
 def score_custom_reviews(
-    onnx_model: bytes, custom_reviews: pd.DataFrame, custom: CustomReviewsParameters
+    onnx_model: bytes,
+    custom_reviews: pd.DataFrame | Iterable[pd.DataFrame],
+    custom: CustomReviewsParameters,
 ) -> pd.DataFrame:
     """Score the user's own reviews with the exported model, as it will be deployed.
 
     Args:
         onnx_model: Output of the pipeline training.
-        custom_reviews: The user's table.
-        custom: Name of the column with the text.
+        custom_reviews: The user's table, whole or in chunks.
+        custom: Name of the column with the text, or `auto`.
 
     Returns:
         The table with `predicted_sentiment`, `probability` and `probability_LABEL` added; they are
@@ -130,16 +132,17 @@ def score_custom_reviews(
         replaced.
 
     Raises:
-        InputError: The column is missing.
+        InputError: The column is missing, or can't be found without doubt.
 
     """
     predictor = Predictor(onnx_model)
-    texts = choose_texts(custom_reviews, custom)
-    probabilities = predictor.predict_probabilities(texts.tolist())
+    table = gather_rows(custom_reviews)
+    texts = choose_texts(table, custom, predictor.facts.get("text_column"))
+    probabilities = predictor.predict_probabilities(texts)
     predictions = tabulate_predictions(
         probabilities, predictor.labels, predictor.label_weights, predictor.min_confidence
     )
-    return add_predictions(custom_reviews, predictions)
+    return add_predictions(table, predictions)
 
 
 def compute_metrics(

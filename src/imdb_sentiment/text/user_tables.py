@@ -1,0 +1,121 @@
+"""Tables of texts for a model to score: the column of the texts, and cells that fit any file."""
+
+import logging
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from imdb_sentiment.errors import InputError, list_names, make_printable, require_column
+from imdb_sentiment.parameters import AUTO, CustomReviewsParameters
+from imdb_sentiment.text.columns import find_text_column
+from imdb_sentiment.text.tables import CHUNK, MALFORMED, list_columns, to_strings
+
+logger = logging.getLogger(__name__)
+
+CUSTOM_REVIEWS = "the file of custom reviews"  # for messages
+# Half of a surrogate pair, as in an emoji that was cut in two: JSON can have it, UTF-8 can't.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def choose_text_column(
+    rows: pd.DataFrame, given: str, learnt: str | None, file: str, parameter: str
+) -> str:
+    """Return the name of the column of texts.
+
+    Args:
+        rows: The first rows of a table.
+        given: Its name; or `auto` for the one that the model has learnt from, or else the one that
+            `find_text_column` finds.
+        learnt: Name of the column in the training data; None if it is not known.
+        file: Name of the table, for messages.
+        parameter: Parameter in conf/ that names the column.
+
+    Raises:
+        InputError: The column is missing, or can't be found without doubt.
+
+    """
+    names = list_columns(rows)
+    if given != AUTO:
+        require_column(given, names, file, parameter)
+        return given
+    if learnt and learnt in names:
+        return learnt
+    found = find_text_column(rows)
+    if found.column is None:
+        raise InputError(
+            f"{file} has no column {learnt or 'review'!r}, and its texts may be in "
+            f"{' or '.join(map(repr, found.candidates)) or 'any column'}; it has: "
+            f"{list_names(names)}. Name the right one with --params {parameter}=NAME"
+        )
+    logger.info(
+        "The texts of %s are in the column %r; to change this, --params %s=NAME",
+        *(file, make_printable(found.column), parameter),
+    )
+    return found.column
+
+
+def choose_texts(
+    custom_reviews: pd.DataFrame, custom: CustomReviewsParameters, learnt: str | None
+) -> list[str]:
+    """Return the text of each custom review, empty where there is none.
+
+    Args:
+        custom_reviews: From `gather_rows`.
+        custom: Name of the column with the text, or `auto`.
+        learnt: Name of that column in the training data; None if it is not known.
+
+    Raises:
+        InputError: The column is missing, or can't be found without doubt.
+
+    """
+    column = choose_text_column(
+        custom_reviews.head(CHUNK),
+        custom.text_column,
+        learnt,
+        CUSTOM_REVIEWS,
+        "custom_reviews.text_column",
+    )
+    return to_strings(custom_reviews[column])
+
+
+def gather_rows(table: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return a small table as one frame, whatever dataset has read it.
+
+    A row that can't be read stays in its place and is empty; a warning names it.
+
+    Args:
+        table: A data frame, or an iterable of data frames, as of a `TableDataset`.
+
+    """
+    chunks = [table] if isinstance(table, pd.DataFrame) else list(table)
+    whole = pd.concat(chunks) if chunks else pd.DataFrame()
+    if MALFORMED in whole:
+        for row, problem in whole.loc[whole[MALFORMED] != "", MALFORMED].items():
+            logger.warning("Row %s of %s can't be read: %s", row, CUSTOM_REVIEWS, problem)
+        whole = whole.drop(columns=MALFORMED)
+    return replace_surrogates(whole)
+
+
+def replace_surrogates(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with U+FFFD for each half of a surrogate pair, which no file can have."""
+    clean = table.copy(deep=False)
+    for name in table:
+        if table[name].dtype == object:  # others can't have them
+            clean[name] = table[name].map(_replace_surrogates_in)
+    return clean
+
+
+def _replace_surrogates_in(cell: Any) -> Any:
+    match cell:
+        case str():
+            return _SURROGATE.sub("\ufffd", cell)
+        case list():
+            return [_replace_surrogates_in(part) for part in cell]
+        case dict():
+            return {
+                _replace_surrogates_in(key): _replace_surrogates_in(part)
+                for key, part in cell.items()
+            }
+    return cell

@@ -45,7 +45,7 @@ KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
     for status, description in {
-        400: "The body is not JSON.",
+        400: "The body is not JSON in UTF-8.",
         401: "The API key is missing or wrong.",
         408: "The body did not arrive in time.",
         413: "The body is too large.",

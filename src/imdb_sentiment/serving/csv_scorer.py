@@ -40,7 +40,8 @@ class CsvScorer:
     def __init__(self, model: bytes) -> None:
         self._lock = threading.RLock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "imdb_sentiment.serving.csv_scorer"],
+            # -P: it imports nothing from the current folder, where anybody's files may lie.
+            [sys.executable, "-P", "-m", "imdb_sentiment.serving.csv_scorer"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -2,11 +2,14 @@
 
 import io
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
-from imdb_sentiment.serving.csv_scorer import CsvScorer
+from imdb_sentiment.serving.csv_scorer import CsvScorer, ScorerError
 
 
 def score(scorer: CsvScorer, csv: int = 0) -> int:
@@ -26,9 +29,27 @@ def test_nothing_is_imported_from_the_current_folder(
     for name in ("uuid", "tempfile", "pickle", "numpy"):
         (tmp_path / f"{name}.py").write_text("open('was_run', 'w')\nraise SystemExit\n")
     monkeypatch.chdir(tmp_path)
-    scorer = CsvScorer(exported)
+    scorer = CsvScorer(exported, timeout=60)
     try:
         assert score(scorer) == 2
     finally:
         scorer.close()
     assert not (tmp_path / "was_run").exists()
+
+
+def test_a_process_that_does_not_answer_is_killed(exported: bytes) -> None:
+    before = set(psutil.Process().children())
+    scorer = CsvScorer(exported, timeout=1)
+    try:
+        (child,) = set(psutil.Process().children()) - before
+        child.suspend()
+        start = time.monotonic()
+        with ThreadPoolExecutor(2) as pool:
+            calls = [pool.submit(score, scorer, csv) for csv in (1, 2)]
+            for call in calls:
+                with pytest.raises(ScorerError):
+                    call.result()
+        assert time.monotonic() - start < 10
+        assert scorer.has_ended
+    finally:
+        scorer.close()

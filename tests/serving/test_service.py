@@ -588,6 +588,32 @@ def test_the_end_of_the_scoring_process_is_no_end_of_the_service(
         assert "Traceback" not in service.log.read_text()
 
 
+def test_a_scoring_process_that_does_not_answer_is_replaced(
+    model_file: Path, tmp_path: Path
+) -> None:
+    with run_service(model_file, tmp_path, "--upload-timeout", "2") as service:
+        scorer = find_scorer(service)
+        scorer.suspend()
+        start = time.monotonic()
+        assert ask_to_score(service) == 504
+        assert time.monotonic() - start < 10
+        wait_until(lambda: ask_to_score(service) == 200)  # another one may start slowly
+        assert not scorer.is_running()
+        assert "does not answer: killing it" in service.log.read_text()
+        assert "Traceback" not in service.log.read_text()
+
+
+def test_a_scoring_process_that_does_not_answer_is_ended_with_the_service(
+    model_file: Path, tmp_path: Path
+) -> None:
+    with run_service(model_file, tmp_path) as service:
+        scorer = find_scorer(service)
+        scorer.suspend()
+        service.process.terminate()
+        assert service.process.wait(10) in (0, -signal.SIGTERM)
+        assert not scorer.is_running()
+
+
 def test_the_scoring_process_ends_with_the_service(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path) as service:
         scorer = find_scorer(service)

@@ -79,6 +79,9 @@ def test_an_explanation_marks_the_words(service: Service) -> None:
     marked = [segment["text"] for segment in answer["segments"] if segment["effect"] is not None]
     assert marked == ["w1", "w2"]
     assert answer["prediction"]["label"] in ("negative", "positive")
+    assert answer["explained_label"] == answer["prediction"]["label"]
+    unheard = post(service, "/explain", {"text": "never heard"}).json()
+    assert unheard["explained_label"] is None
 
 
 def test_a_csv_comes_back_scored(service: Service) -> None:

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from imdb_sentiment import __version__
 from imdb_sentiment.serving.clients import ANONYMOUS, ONLY_KEY, ApiKeys, RateLimit
 from imdb_sentiment.serving.csv_scorer import ScorerError
-from imdb_sentiment.serving.explanation import explain
+from imdb_sentiment.serving.explanation import explain, find_explained_label
 from imdb_sentiment.serving.hosts import RequireHost
 from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError
 from imdb_sentiment.serving.json_body import JsonRequest
@@ -322,6 +322,7 @@ def _explain(predictor: Predictor, text: str) -> ExplainResponse:
     prediction, segments = explain(predictor, text)
     return ExplainResponse(
         prediction=PredictionResponse.describe(prediction),
+        explained_label=find_explained_label(predictor, prediction),
         segments=[
             SegmentResponse(text=segment.text, effect=segment.effect) for segment in segments
         ],

@@ -38,6 +38,8 @@ SERVER_ERRORS = 500
 
 VALID = 0.85  # probability of the first alternative of each
 
+WIDE = ("utf-16", "utf-16-be", "utf-32")  # encodings of JSON that Python reads and others do not
+
 # The first alternatives are valid.
 GRAMMAR: dict[bytes, tuple[bytes, ...]] = {
     b"method": (b"POST", b"GET", b"HEAD", b"PUT", b"OPTIONS", b"CONNECT", b"PRI", b"post", b"\x00"),
@@ -82,6 +84,8 @@ GRAMMAR: dict[bytes, tuple[bytes, ...]] = {
     b"body": (
         *(b'{"texts": ["<text>"]}', b'{"text": "<text>"}', b"review\n<text>\n", b"<junk>", b""),
         *(b'{"texts": <value>}', b'{"text": <value>}', b"<value>", b'{"<junk>": 1}', b"[" * 5000),
+        *('{"texts": ["A gem"]}'.encode(wide) for wide in WIDE),
+        *(('{"texts": ["\u2200"' + ", []" * 9000 + "]}").encode(wide) for wide in WIDE),
         *(b"review\n" + b"\n" * 3000, b"," * 3000, b'review\n"<text>', b"\xef\xbb\xbfreview\n\xff"),
     ),
     b"value": (

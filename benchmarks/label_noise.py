@@ -136,7 +136,7 @@ def measure(
     codes[changed] = (codes[changed] + rng.integers(1, n_labels, len(changed))) % n_labels
     noisy = train.assign(code=codes)
     start = time.perf_counter()
-    held_out = score_held_out([noisy], reviews, SPLIT, CHECK, TRAINING)
+    held_out = score_held_out([noisy], reviews, SPLIT, CHECK, TRAINING, script="auto")
     checks = [(held_out, time.perf_counter() - start)]
     if arguments.lstm:
         logits = add_network(noisy, held_out.logits, reviews.labels)
@@ -232,7 +232,7 @@ def compare_queues(
         chosen = drawn = first
         for number in range(ROUNDS):
             rest = pool.drop(chosen.index)
-            queue = choose_rows_to_label([rest], [chosen], reviews, check, TRAINING)
+            queue = choose_rows_to_label([rest], [chosen], reviews, check, TRAINING, script="auto")
             chosen = pd.concat([chosen, rest[rest["row"].isin(queue["row"])]])
             others = pool.drop(drawn.index).sample(arguments.queue, random_state=number)
             drawn = pd.concat([drawn, others])

@@ -71,7 +71,7 @@ def test_what_is_doubtful_are_the_changed_labels(
     codes[changed] = (codes[changed] + 1) % n_labels
     noisy = true.assign(code=codes)
     chunks, named = [noisy[:100], noisy[100:]], name(reviews, n_labels)
-    held_out = score_held_out(chunks, named, split, label_check, training)
+    held_out = score_held_out(chunks, named, split, label_check, training, script="auto")
     assert held_out.rows.tolist() == noisy["row"].tolist()
     doubtful, check = find_doubtful_labels(chunks, held_out, named)
     assert set(doubtful["row"]) <= set(true["row"].iloc[changed])
@@ -131,10 +131,10 @@ def test_no_row_is_scored_by_a_model_that_has_learnt_its_label(
             "group": [f"film {film}" for film in films],
         }
     )
-    divided = score_held_out([frame], reviews, split, label_check, training)
+    divided = score_held_out([frame], reviews, split, label_check, training, script="auto")
     assert is_right(divided, frame["code"]) > 0.95  # other rows of the film tell
     grouped = split.model_copy(update={"group_column": "film"})
-    whole = score_held_out([frame], reviews, grouped, label_check, training)
+    whole = score_held_out([frame], reviews, grouped, label_check, training, script="auto")
     assert 0.2 < is_right(whole, frame["code"]) < 0.8
 
 
@@ -151,7 +151,7 @@ def test_too_many_folds_are_refused_in_one_line(
     chosen = split.model_copy(update={"group_column": "film" if is_grouped else None})
     many = label_check.model_copy(update={"folds": 8})
     with pytest.raises(InputError, match=r"label_check\.folds = 8 .*: set it to a smaller number"):
-        score_held_out([frame], reviews, chosen, many, training)
+        score_held_out([frame], reviews, chosen, many, training, script="auto")
 
 
 def test_a_label_in_a_single_group_is_refused(
@@ -164,7 +164,9 @@ def test_a_label_in_a_single_group_is_refused(
     films = np.where(frame["code"] == 1, "the only film", "film " + (frame["row"] % 9).astype(str))
     grouped = split.model_copy(update={"group_column": "film"})
     with pytest.raises(InputError, match="all rows of one label would be held out"):
-        score_held_out([frame.assign(group=films)], reviews, grouped, label_check, training)
+        score_held_out(
+            [frame.assign(group=films)], reviews, grouped, label_check, training, script="auto"
+        )
 
 
 @settings(max_examples=20, deadline=None)
@@ -192,9 +194,9 @@ def test_uncertain_rows_are_chosen_but_no_two_alike(
     rows = pd.DataFrame({"row": [101, 102, 103], "text": unsure})
     unlabelled = pd.concat([sure[["row", "text"]], rows])
     three = label_check.model_copy(update={"rows_to_label": 3})
-    whole = choose_rows_to_label([unlabelled], [labelled], reviews, three, training)
+    whole = choose_rows_to_label([unlabelled], [labelled], reviews, three, training, script="auto")
     chunks = [unlabelled[start : start + 7] for start in range(0, len(unlabelled), 7)]
-    parts = choose_rows_to_label(chunks, [labelled], reviews, three, training)
+    parts = choose_rows_to_label(chunks, [labelled], reviews, three, training, script="auto")
     pd.testing.assert_frame_equal(parts, whole)
     assert list(whole.columns) == ["row", "text", "likely_label", "margin"]
     assert len(whole) == 3
@@ -205,12 +207,42 @@ def test_uncertain_rows_are_chosen_but_no_two_alike(
     assert len(chosen & {101, 102}) == 1  # nearly the same text
 
 
+def test_texts_are_cut_into_words_as_for_the_model(
+    reviews: ReviewsParameters,
+    split: SplitParameters,
+    label_check: LabelCheckParameters,
+    training: TrainingParameters,
+) -> None:
+    """Each label has the letters of the other one in another order, as single letters are words."""
+    rng = np.random.default_rng(0)
+    codes = rng.permutation(np.repeat([0, 1], 60))
+    words = np.array(["\u597d\u770b\u975e\u5e38", "\u770b\u597d\u5e38\u975e"])
+    frame = pd.DataFrame({"row": np.arange(120), "text": words[codes], "code": codes, "group": ""})
+    one = training.model_copy(
+        update={"ngrams": training.ngrams.model_copy(update={"max_ngram": 1})}
+    )
+    unlabelled = pd.DataFrame({"row": [1, 2], "text": words})
+    found = {}
+    for script in ("auto", "spaces"):
+        held_out = score_held_out([frame], reviews, split, label_check, one, script=script)
+        chosen = choose_rows_to_label(
+            [unlabelled], [frame], reviews, label_check, one, script=script
+        )
+        found[script] = is_right(held_out, frame["code"]), len(chosen), chosen["margin"].min()
+    assert found["spaces"][:2] == (1, 2)
+    assert found["spaces"][2] > 0.5
+    assert found["auto"][0] < 0.7
+    assert found["auto"][1:] == (1, pytest.approx(0, abs=0.01))  # both rows have the same words
+
+
 def test_without_unlabelled_rows_none_is_chosen(
     reviews: ReviewsParameters, label_check: LabelCheckParameters, training: TrainingParameters
 ) -> None:
     nothing: list[pd.DataFrame] = []
     for unlabelled in (nothing, [pd.DataFrame({"row": [], "text": []})]):
-        chosen = choose_rows_to_label(unlabelled, [make_clean(50)], reviews, label_check, training)
+        chosen = choose_rows_to_label(
+            unlabelled, [make_clean(50)], reviews, label_check, training, script="auto"
+        )
         assert list(chosen.columns) == ["row", "text", "likely_label", "margin"]
         assert chosen.empty
 
@@ -229,6 +261,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "params:split": MemoryDataset(split),
             "params:label_check": MemoryDataset(label_check),
             "params:training": MemoryDataset(training),
+            "params:tokenizer.script": MemoryDataset("auto"),
         }
     )
     outputs = SequentialRunner().run(create_pipeline(), catalog)

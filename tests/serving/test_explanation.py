@@ -8,7 +8,7 @@ from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.serving import Prediction, Predictor
-from imdb_sentiment.serving.explanation import Segment, explain
+from imdb_sentiment.serving.explanation import Segment, explain, find_explained_label
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import hash_ngrams
 from imdb_sentiment.text.tokenizer import TextEncoder, train_tokenizer
@@ -145,6 +145,23 @@ def test_without_a_known_word_there_is_nothing_to_explain(exported: bytes) -> No
     assert [(s.text, s.effect) for s in segments] == [("never heard", None)]
     assert prediction.reason == "no word that the model knows"
     assert explain(Predictor(exported), " <br> ") == (Prediction(None, {}, "no text"), [])
+
+
+@pytest.mark.parametrize("weights", [(1, 1), (99, 1), (1, 99)])
+def test_a_label_that_is_not_probable_enough_is_explained(
+    exported: bytes, weights: tuple[float, float]
+) -> None:
+    predictor = Predictor(exported)
+    predictor.label_weights = np.array(weights)
+    sure, expected = explain(predictor, "w1 and w2")
+    assert find_explained_label(predictor, sure) == sure.label
+    predictor.min_confidence = 1
+    unsure, segments = explain(predictor, "w1 and w2")
+    assert unsure.label is None
+    assert segments == expected
+    assert find_explained_label(predictor, unsure) == sure.label
+    silent, _ = explain(predictor, "never heard")
+    assert find_explained_label(predictor, silent) is None
 
 
 def test_words_are_left_out_whole_where_tokens_are_parts_of_them() -> None:

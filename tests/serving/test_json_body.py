@@ -66,6 +66,17 @@ def test_too_much_syntax_is_refused_before_the_rest_arrives(syntax: bytes) -> No
     assert left == [b"never read"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_json_in_other_encodings_is_refused_before_the_rest_arrives(encoding: str) -> None:
+    """A byte of \u2200 is a quotation mark in UTF-16: what follows would count as text."""
+    body = ('{"texts": ["\u2200", ' + "[], " * 20_000).encode(encoding)
+    request, left = receive(body[:3], body[3:], b"never read")
+    with pytest.raises(HTTPException) as raised:
+        asyncio.run(request.body())
+    assert raised.value.status_code == 400
+    assert b"never read" in left
+
+
 def test_a_long_text_is_not_syntax() -> None:
     body = json.dumps({"text": '\\"[,' * 100_000}).encode()
     request, _ = receive(body)

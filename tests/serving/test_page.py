@@ -64,6 +64,9 @@ def test_words_are_marked_as_the_service_says(page: Page) -> None:
     for word, effect in effects.items():
         mark = page.locator("#text mark", has_text=word)
         expect(mark).to_have_class("for" if effect > 0 else "against")
+    label = response.value.json()["prediction"]["label"]
+    heading = page.get_by_role("heading", name=f"Words for and against {label}", exact=True)
+    expect(heading).to_be_visible()
     strongest = max(effects, key=lambda word: abs(effects[word]))
     sign = "+" if effects[strongest] > 0 else "−"  # noqa: RUF001  # a minus sign
     expected = f"points: {strongest} ({sign}{100 * abs(effects[strongest]):.1f})"

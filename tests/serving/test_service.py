@@ -79,6 +79,9 @@ def test_an_explanation_marks_the_words(service: Service) -> None:
     marked = [segment["text"] for segment in answer["segments"] if segment["effect"] is not None]
     assert marked == ["w1", "w2"]
     assert answer["prediction"]["label"] in ("negative", "positive")
+    assert answer["explained_label"] == answer["prediction"]["label"]
+    unheard = post(service, "/explain", {"text": "never heard"}).json()
+    assert unheard["explained_label"] is None
 
 
 def test_a_csv_comes_back_scored(service: Service) -> None:
@@ -586,6 +589,32 @@ def test_the_end_of_the_scoring_process_is_no_end_of_the_service(
         assert running.result().headers["Retry-After"] == "1"
         assert ask_to_score(service) == 200
         assert "Traceback" not in service.log.read_text()
+
+
+def test_a_scoring_process_that_does_not_answer_is_replaced(
+    model_file: Path, tmp_path: Path
+) -> None:
+    with run_service(model_file, tmp_path, "--upload-timeout", "2") as service:
+        scorer = find_scorer(service)
+        scorer.suspend()
+        start = time.monotonic()
+        assert ask_to_score(service) == 504
+        assert time.monotonic() - start < 10
+        wait_until(lambda: ask_to_score(service) == 200)  # another one may start slowly
+        assert not scorer.is_running()
+        assert "does not answer: killing it" in service.log.read_text()
+        assert "Traceback" not in service.log.read_text()
+
+
+def test_a_scoring_process_that_does_not_answer_is_ended_with_the_service(
+    model_file: Path, tmp_path: Path
+) -> None:
+    with run_service(model_file, tmp_path) as service:
+        scorer = find_scorer(service)
+        scorer.suspend()
+        service.process.terminate()
+        assert service.process.wait(10) in (0, -signal.SIGTERM)
+        assert not scorer.is_running()
 
 
 def test_the_scoring_process_ends_with_the_service(model_file: Path, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import pickle
+import re
 import sys
 import unicodedata
 from typing import get_args
@@ -57,6 +58,14 @@ def test_models_of_before_know_only_marks_of_ascii() -> None:
     rule = get_rule("ascii")
     assert rule.split("“Great” film—good, ΟΣ 好看。") == ["“great”", "film—good", "οσ", "好看。"]
     assert rule.split_tokens("L’Été, 好看。 है") == ["l’été", ",", "好看", "。", "ह", "ै"]
+    assert rule.split_tokens("ΟΔΟΣ") == ["οδος"]  # unlike the words of the LSTM
+
+
+@given(TEXTS)
+@example("ΟΔΟΣ Ο’ΣΣ ΣΑΣ!")
+def test_the_tokens_of_models_of_before_are_in_pythons_lower_case(text: str) -> None:
+    pattern = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]")  # that of the code that made them
+    assert get_rule("ascii").split_tokens(text) == [t.lower() for t in pattern.findall(text)]
 
 
 def test_every_mark_and_symbol_of_unicode_separates_words() -> None:
@@ -84,7 +93,8 @@ def test_the_fast_ways_find_what_the_patterns_find(script: Script, text: str) ->
         (rule.words, rule.split(text)),
         (rule.tokens, rule.split_tokens(text)),
     ):
-        expected = [rule.fold(match[0]) for match in pattern.finditer(text)]
+        fold = str.lower if script == "ascii" and pattern is rule.tokens else rule.fold
+        expected = [fold(match[0]) for match in pattern.finditer(text)]
         if pattern is rule.words:
             expected = [word for word in expected if word]
         assert found == expected

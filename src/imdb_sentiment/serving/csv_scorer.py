@@ -1,11 +1,13 @@
 """A process that scores CSVs, so that they do not take Python's lock from requests.
 
 Its standard input has the model, then one call after another; its standard output has the result of
-each. It ends with its standard input, that is, with the service, however that ends.
+each. It ends with its standard input, that is, with the service, however that ends. A process that
+does not answer is killed.
 """
 
 import contextlib
 import io
+import logging
 import os
 import pickle
 import signal
@@ -18,6 +20,8 @@ from typing import IO, Any
 
 from imdb_sentiment.serving.predictor import Predictor
 from imdb_sentiment.serving.scored_csv import CsvError, score_csv
+
+logger = logging.getLogger(__name__)
 
 PRIORITY = 10  # niceness: requests come first
 SPOOLED = 1 << 20  # size in bytes up to which a file stays in memory instead of on the disk
@@ -34,13 +38,16 @@ class CsvScorer:
 
     Args:
         model: Content of `model.onnx`.
+        timeout: Maximum seconds for a call. Then the process is killed, and the call fails.
 
     """
 
-    def __init__(self, model: bytes) -> None:
-        self._lock = threading.RLock()
+    def __init__(self, model: bytes, timeout: float) -> None:
+        self._timeout = timeout
+        self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "imdb_sentiment.serving.csv_scorer"],
+            # -P: it imports nothing from the current folder, where anybody's files may lie.
+            [sys.executable, "-P", "-m", "imdb_sentiment.serving.csv_scorer"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -48,7 +55,7 @@ class CsvScorer:
         assert self._process.stdout is not None
         self._calls: IO[bytes] = self._process.stdin
         self._results: IO[bytes] = self._process.stdout
-        with contextlib.suppress(OSError):  # the first call will tell
+        with self._limit_time(), contextlib.suppress(OSError):  # the first call will tell
             pickle.dump(model, self._calls)
 
     @property
@@ -72,7 +79,7 @@ class CsvScorer:
             ScorerError: The process has ended.
 
         """
-        with self._lock:  # so that `end` comes after all of it
+        with self._limit_time():  # once for all calls, so that `end` comes after them
             source.seek(0)
             while part := source.read(PART):
                 self._call("receive", csv, part)
@@ -93,32 +100,48 @@ class CsvScorer:
             TimeoutError: The deadline has passed.
 
         """
-        chunk: tuple[int, bytes] | None = self._call("score_chunk", csv)
+        with self._limit_time():
+            chunk: tuple[int, bytes] | None = self._call("score_chunk", csv)
         return chunk
 
     def end(self, csv: int) -> None:
         """Drop a CSV, if it is there."""
-        with contextlib.suppress(ScorerError):
+        with self._limit_time(), contextlib.suppress(ScorerError):
             self._call("end", csv)
 
     def close(self) -> None:
         """End the process, after the call that it may be answering."""
-        with self._lock:
+        with self._lock:  # nobody waits for a result, so it need not end by itself
+            self._process.kill()
+            self._process.wait()
             with contextlib.suppress(OSError):
                 self._calls.close()
-            self._process.wait()
             self._results.close()
 
-    def _call(self, name: str, *args: Any) -> Any:
+    @contextlib.contextmanager
+    def _limit_time(self) -> Iterator[None]:
+        """Wait for other calls, and kill the process if this one takes too long."""
         with self._lock:
+            timer = threading.Timer(self._timeout, self._kill)
+            timer.start()
             try:
-                pickle.dump((name, args), self._calls)
-                self._calls.flush()
-                result, error = pickle.load(self._results)
-            except (*ENDED, ValueError) as ended:  # ValueError: the pipes have been closed
-                self._process.kill()  # what it may still answer would belong to another call
-                self._process.wait()
-                raise ScorerError from ended
+                yield
+            finally:
+                timer.cancel()
+
+    def _kill(self) -> None:
+        logger.error("the process that scores CSVs does not answer: killing it")
+        self._process.kill()
+
+    def _call(self, name: str, *args: Any) -> Any:
+        try:
+            pickle.dump((name, args), self._calls)
+            self._calls.flush()
+            result, error = pickle.load(self._results)
+        except (*ENDED, ValueError) as ended:  # ValueError: the pipes have been closed
+            self._process.kill()  # what it may still answer would belong to another call
+            self._process.wait()
+            raise ScorerError from ended
         if error is not None:
             raise error
         return result

@@ -23,9 +23,9 @@ class Segment:
 
     Attributes:
         text: The characters of the segment, including white space and punctuation.
-        effect: Drop in the probability of the predicted label when only this word is left out, from
-            -1 to 1. None if the segment is not a word that the model has read, or one of
-            more than 500.
+        effect: Drop in the probability of a label when only this word is left out, from -1 to 1;
+            see `find_explained_label`. None if the segment is not a word that the model has read,
+            or one of more than 500.
 
     """
 
@@ -93,6 +93,24 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
     segments.append(Segment(cleaned[end:], None))
     prediction = predictor.name_label(cleaned, probabilities)
     return prediction, [segment for segment in segments if segment.text]
+
+
+def find_explained_label(predictor: Predictor, prediction: Prediction) -> str | None:
+    """Return the label that the effects of a prediction are about.
+
+    Args:
+        predictor: Exported model.
+        prediction: Its prediction.
+
+    Returns:
+        The predicted label, or the one that would be predicted if it were probable enough; None if
+        the text has no word that the model knows.
+
+    """
+    if not prediction.probabilities:
+        return None
+    probabilities = np.array([prediction.probabilities[label] for label in predictor.labels])
+    return predictor.labels[predictor.choose_label(probabilities)]
 
 
 def _find_words(text: str, script: Script) -> list[tuple[int, int]]:

@@ -2,6 +2,9 @@
 
 A body may have megabytes of text. The same number of brackets and commas would take seconds to
 parse, in which the service answers nobody.
+
+The body must be UTF-8. Python would also read UTF-16 and UTF-32, in which bytes that look like
+quotation marks are parts of letters. Their syntax has zero bytes, which JSON in UTF-8 never has.
 """
 
 from starlette.exceptions import HTTPException
@@ -40,6 +43,8 @@ class SyntaxCounter:
 class JsonRequest(Request):
     """A request that is refused if its JSON has more syntax than a valid one needs (422).
 
+    It is also refused if it has a zero byte, and so is no JSON in UTF-8 (400).
+
     The rest of such a body is neither kept nor parsed.
 
     Args:
@@ -60,6 +65,8 @@ class JsonRequest(Request):
             counter = SyntaxCounter()
             parts = []
             async for part in self.stream():
+                if b"\0" in part:
+                    raise HTTPException(400, "the body is not JSON in UTF-8")
                 counter.add(part)
                 if counter.count > self._max_syntax:
                     raise HTTPException(422, "the body is more than texts: see /openapi.json")

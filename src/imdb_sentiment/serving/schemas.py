@@ -101,8 +101,8 @@ class SegmentResponse(BaseModel):
 
     text: str
     effect: float | None = Field(
-        description="drop in the probability of the label when only this word is left out; null if "
-        "the segment is not a word that the model has read"
+        description="drop in the probability of explained_label when only this word is left out; "
+        "null if the segment is not a word that the model has read"
     )
 
 
@@ -110,6 +110,11 @@ class ExplainResponse(BaseModel):
     """The prediction, and the segments that together form the cleaned text."""
 
     prediction: PredictionResponse
+    explained_label: str | None = Field(
+        description="the label that the effects are about: the predicted one, or the one that "
+        "would be predicted if it were probable enough; null if the text has no word that the "
+        "model knows"
+    )
     segments: list[SegmentResponse]
 
 

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from imdb_sentiment import __version__
 from imdb_sentiment.serving.clients import ANONYMOUS, ONLY_KEY, ApiKeys, RateLimit
 from imdb_sentiment.serving.csv_scorer import ScorerError
-from imdb_sentiment.serving.explanation import explain
+from imdb_sentiment.serving.explanation import explain, find_explained_label
 from imdb_sentiment.serving.hosts import RequireHost
 from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError
 from imdb_sentiment.serving.json_body import JsonRequest
@@ -45,7 +45,7 @@ KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
     for status, description in {
-        400: "The body is not JSON.",
+        400: "The body is not JSON in UTF-8.",
         401: "The API key is missing or wrong.",
         408: "The body did not arrive in time.",
         413: "The body is too large.",
@@ -322,6 +322,7 @@ def _explain(predictor: Predictor, text: str) -> ExplainResponse:
     prediction, segments = explain(predictor, text)
     return ExplainResponse(
         prediction=PredictionResponse.describe(prediction),
+        explained_label=find_explained_label(predictor, prediction),
         segments=[
             SegmentResponse(text=segment.text, effect=segment.effect) for segment in segments
         ],

@@ -85,7 +85,7 @@ class Uploads:
         self._model = model
         self._settings = settings
         self._numbers = itertools.count()
-        self._scorer = CsvScorer(model)
+        self._scorer = CsvScorer(model, settings.upload_timeout)
         self._turns = JobQueue(1, ACTIVE, settings.upload_timeout)
         self._active = Shares(ACTIVE, ACTIVE_PER_CLIENT)
         self._disk = Shares(DISK * settings.max_upload, DISK_PER_CLIENT * settings.max_upload)
@@ -166,7 +166,7 @@ class Uploads:
         if self._scorer.has_ended:
             logger.error("the process that scores CSVs has ended: starting another one")
             self._scorer.close()
-            self._scorer = CsvScorer(self._model)
+            self._scorer = CsvScorer(self._model, self._settings.upload_timeout)
         return self._scorer
 
     async def _keep(self, scored: SharedFile, part: bytes) -> None:

@@ -180,6 +180,8 @@ class Rule:
 
     def split_tokens(self, text: str) -> list[str]:
         """Return the words, marks and symbols of a text that `tokens` finds, folded."""
+        if self.script == "ascii":  # as in those models: a sigma at the end is the final one
+            return [token.lower() for token in self.tokens.findall(text)]
         return self._cut(text, self.tokens, _ASCII_TOKEN.findall)
 
     def split_terms(self, text: str) -> list[str]:

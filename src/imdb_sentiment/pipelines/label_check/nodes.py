@@ -31,6 +31,7 @@ from imdb_sentiment.parameters import (
     TrainingParameters,
 )
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
+from imdb_sentiment.text.words import Script
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ def score_held_out(
     split: SplitParameters,
     label_check: LabelCheckParameters,
     training: TrainingParameters,
+    *,
+    script: Script,
 ) -> HeldOutLogits:
     """Score each labelled row with a model that has not learnt from it.
 
@@ -54,6 +57,7 @@ def score_held_out(
         split: Says whether rows have groups; a group is never divided.
         label_check: Number of folds, and the seed of their division.
         training: Describes the linear model.
+        script: How texts are cut into words.
 
     Returns:
         Logits of all rows, calibrated on them, in the order of the file.
@@ -63,7 +67,7 @@ def score_held_out(
             reviews.
 
     """
-    rows, codes, groups, hashes = _hash_reviews(clean_reviews, training.ngrams.max_ngram)
+    rows, codes, groups, hashes = _hash_reviews(clean_reviews, training.ngrams.max_ngram, script)
     n_labels = len(reviews.labels)
     logits = np.zeros((len(rows), count_outputs(n_labels)))
     folds = _divide(codes, groups if split.group_column else None, label_check)
@@ -74,7 +78,11 @@ def score_held_out(
                 "label_check.folds to another number"
             )
         model = fit_ngram_model(
-            [hashes[place] for place in learnt], codes[learnt], n_labels, training.ngrams
+            [hashes[place] for place in learnt],
+            codes[learnt],
+            n_labels,
+            training.ngrams,
+            script=script,
         )
         logits[held_out] = model.score([hashes[place] for place in held_out])
         logger.info("Scored fold %d of %d", number, label_check.folds)
@@ -175,6 +183,8 @@ def choose_rows_to_label(
     reviews: ReviewsParameters,
     label_check: LabelCheckParameters,
     training: TrainingParameters,
+    *,
+    script: Script,
 ) -> pd.DataFrame:
     """Choose unlabelled rows to label next: the most uncertain ones, but no two alike.
 
@@ -188,6 +198,7 @@ def choose_rows_to_label(
         reviews: The labels.
         label_check: Number of rows to choose.
         training: Describes the linear model.
+        script: How texts are cut into words.
 
     Returns:
         One row per unlabelled review, the most uncertain first: `row`, `text`, `likely_label`, and
@@ -199,8 +210,8 @@ def choose_rows_to_label(
     labels = np.array(reviews.labels, dtype=object)
     for chunk in clean_unlabelled_reviews:
         if model is None:  # learnt only now: without unlabelled reviews, there is no need
-            _, codes, _, hashes = _hash_reviews(clean_reviews, training.ngrams.max_ngram)
-            model = fit_ngram_model(hashes, codes, len(labels), training.ngrams)
+            _, codes, _, hashes = _hash_reviews(clean_reviews, training.ngrams.max_ngram, script)
+            model = fit_ngram_model(hashes, codes, len(labels), training.ngrams, script=script)
         probabilities = to_probabilities(model.score_texts(chunk["text"]))
         ordered = np.sort(probabilities, axis=1)
         scored = chunk[["row", "text"]].assign(
@@ -211,14 +222,14 @@ def choose_rows_to_label(
             CANDIDATES * label_check.rows_to_label, "margin"
         )
     chosen = _skip_near_duplicates(
-        [hash_ngrams(text, training.ngrams.max_ngram) for text in candidates["text"]],
+        [hash_ngrams(text, training.ngrams.max_ngram, script) for text in candidates["text"]],
         label_check.rows_to_label,
     )
     return candidates.iloc[chosen].reset_index(drop=True)
 
 
 def _hash_reviews(
-    clean_reviews: Iterable[pd.DataFrame], max_ngram: int
+    clean_reviews: Iterable[pd.DataFrame], max_ngram: int, script: Script
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], list[Hashes]]:
     """Return the row, the code, the number of the group and the n-grams of each review."""
     rows, codes, groups = [], [], []
@@ -227,7 +238,7 @@ def _hash_reviews(
         rows.append(chunk["row"].to_numpy(np.int64))
         codes.append(chunk["code"].to_numpy(np.int64))
         groups.append(chunk["group"].to_numpy())
-        hashes += [hash_ngrams(text, max_ngram) for text in chunk["text"]]
+        hashes += [hash_ngrams(text, max_ngram, script) for text in chunk["text"]]
     numbers = pd.factorize(np.concatenate(groups))[0]
     return np.concatenate(rows), np.concatenate(codes), numbers.astype(np.int64), hashes
 

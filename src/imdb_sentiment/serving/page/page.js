@@ -43,7 +43,7 @@ function showProblem(error) {
   find("problem").hidden = !error;
 }
 
-function showVerdict({ prediction, segments }) {
+function showVerdict({ prediction, explained_label: explained, segments }) {
   const { label, probability, probabilities, reason } = prediction;
   find("said").textContent =
     label === null ? `No prediction: ${reason}.` : `${label}, ${percent(probability)}`;
@@ -58,6 +58,7 @@ function showVerdict({ prediction, segments }) {
       return item;
     }),
   );
+  find("explained").textContent = explained;
   showWords(segments);
   find("verdict").hidden = false;
   find("verdict").classList.remove("stale");

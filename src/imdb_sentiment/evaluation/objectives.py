@@ -87,6 +87,7 @@ class Metric:
         """
         hits, rows, predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
         steps = np.subtract.outer(np.arange(self.n_labels), np.arange(self.n_labels))
+        value: float
         match self.name:
             case "accuracy":
                 value = hits.sum() / counts.sum()

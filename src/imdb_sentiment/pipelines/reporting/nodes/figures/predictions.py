@@ -78,9 +78,7 @@ def plot_reliability(
         unbiased = to_probabilities(to_logits(probabilities) - np.array(bias or 0.0))
         before = rescale_probabilities(unbiased, 1 / calibration["temperature"])
         drawn = [("uncalibrated", before, "dash"), ("calibrated", probabilities, "solid")]
-    figure = style.create_figure(
-        "Reliability", "mean probability of the most probable label", "its accuracy"
-    )
+    figure = style.create_figure("Reliability", "highest probability, mean", "accuracy")
     for (name, values, dash), symbol in zip(drawn, style.SYMBOLS, strict=False):
         found = measure_calibration(values, codes, report.calibration_bins)
         style.add_line(

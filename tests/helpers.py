@@ -325,6 +325,19 @@ def run_kedro(project: Path, command: str, instead: Mapping[str, str] | None = N
     return done.output
 
 
+def run_benchmark(name: str, *arguments: str) -> str:
+    """Run a script in benchmarks/ that ends with an error if it finds one; return its output."""
+    done = subprocess.run(
+        [sys.executable, f"benchmarks/{name}", *arguments],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @dataclass(frozen=True)
 class Server:
     """A running server."""

@@ -2,7 +2,8 @@
 #
 #   docker build -t imdb-sentiment .
 #   docker run -p 8000:8000 -e IMDB_SENTIMENT_API_KEY=SECRET imdb-sentiment
-FROM python:3.12-slim
+# docs/security.md tells how to renew the digest, which decides what is used.
+FROM python:3.12.14-slim-trixie@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea
 
 WORKDIR /app
 COPY requirements-deployment.txt ./

@@ -50,6 +50,7 @@ def make_texts(reviews: EncodedReviews) -> list[str]:
 
 EVEN: dict[str, Any] = {  # a decision for the most probable label, always
     "label_weights": {"negative": 1.0, "positive": 1.0},
+    "is_median": False,
     "threshold": 0.5,
     "aim": None,
     "before": None,

@@ -555,8 +555,8 @@ def test_unequal_ordered_labels_from_the_csv_to_the_exported_decision(tmp_path: 
     assert decision["aim"] == "macro F1"
     assert decision["after"] >= decision["before"]
     predictor = Predictor.load(project / "data/06_models/model.onnx")
-    assert predictor.label_weights.tolist() == list(decision["label_weights"].values())
-    assert predictor.min_confidence == 0.4
+    assert predictor.rule.weights.tolist() == list(decision["label_weights"].values())
+    assert predictor.rule.min_confidence == 0.4
     predictions = pd.read_csv(project / "data/07_model_output/test_predictions.csv")
     found = predictor.predict(predictions["review"].tolist())
     labels = [prediction.label for prediction in found]

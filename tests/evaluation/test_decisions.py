@@ -3,6 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from sklearn.utils.class_weight import compute_sample_weight
 
 from imdb_sentiment.errors import InputError
@@ -12,7 +15,7 @@ from imdb_sentiment.evaluation.decisions import (
     reach_target,
 )
 from imdb_sentiment.evaluation.objectives import make_metric
-from imdb_sentiment.evaluation.probabilities import choose_labels
+from imdb_sentiment.evaluation.probabilities import DecisionRule
 
 LABELS = ("a", "b", "c")
 
@@ -52,11 +55,11 @@ def test_of_two_labels_the_best_threshold_is_found(name: str) -> None:
         metric.measure(codes, probabilities, (probabilities[:, 1] > limit).astype(int))
         for limit in [0, *probabilities[:, 1]]
     ]
-    found = metric.measure(codes, probabilities, choose_labels(probabilities, weights))
+    found = metric.measure(codes, probabilities, DecisionRule(weights).choose(probabilities))
     assert found == max(values)
     threshold = weights[0] / weights.sum()
     np.testing.assert_array_equal(
-        choose_labels(probabilities, weights), probabilities[:, 1] > threshold
+        DecisionRule(weights).choose(probabilities), probabilities[:, 1] > threshold
     )
 
 
@@ -67,7 +70,7 @@ def test_of_several_labels_the_metric_gets_better(name: str) -> None:
     weights = maximise_metric(probabilities, codes, metric, np.ones(3))
     assert weights.mean() == pytest.approx(1)
     before = metric.measure(codes, probabilities)
-    after = metric.measure(codes, probabilities, choose_labels(probabilities, weights))
+    after = metric.measure(codes, probabilities, DecisionRule(weights).choose(probabilities))
     assert after < before if metric.is_loss else after > before
     if name != "mean_absolute_error":
         assert after > before + 0.05
@@ -101,7 +104,7 @@ def test_a_target_is_reached_at_the_lowest_cost(n_labels: int, wanted: float, ki
         best = max((pair for pair in pairs if pair[1] >= wanted), key=lambda pair: pair[0])
         weights = reach_target(probabilities, is_label, code, recall=wanted)
     assert weights is not None
-    gets = choose_labels(probabilities, weights) == code
+    gets = DecisionRule(weights).choose(probabilities) == code
     hits = (gets & is_label).sum()
     found = (hits / gets.sum(), hits / is_label.sum())
     assert found[0 if kind == "precision" else 1] >= wanted
@@ -113,3 +116,21 @@ def test_a_precision_that_no_threshold_has_is_out_of_reach() -> None:
     is_label = np.array([False, True, True])
     assert reach_target(probabilities, is_label, 1, precision=0.7) is None
     assert reach_target(probabilities, is_label, 1, precision=0.6) is not None
+
+
+@given(st.integers(2, 6).flatmap(lambda n: arrays(float, (5, n), elements=st.floats(0.001, 1))))
+def test_the_median_has_the_smallest_expected_distance(products: npt.NDArray[np.float64]) -> None:
+    n_labels = products.shape[1]
+    probabilities = products / products.sum(axis=1, keepdims=True)
+    distances = np.abs(np.subtract.outer(np.arange(n_labels), np.arange(n_labels)))
+    expected = probabilities @ distances
+    rule = DecisionRule(np.ones(n_labels), is_median=True)
+    chosen = expected[np.arange(5), rule.choose(probabilities)]
+    np.testing.assert_allclose(chosen, expected.min(axis=1), atol=1e-12)
+
+
+def test_weights_and_the_confidence_belong_to_the_median_too() -> None:
+    probabilities = np.array([[0.2, 0.2, 0.6], [0.5, 0.3, 0.2], [np.nan] * 3])
+    rule = DecisionRule(np.array([2.0, 1.0, 1.0]), is_median=True)
+    np.testing.assert_array_equal(rule.choose(probabilities), [1, 0, 0])
+    np.testing.assert_allclose(rule.measure_confidence(probabilities), [0.2 / 1.2, 1 / 1.5, np.nan])

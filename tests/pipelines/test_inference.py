@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -193,7 +194,7 @@ def test_a_model_may_give_no_answer(exported: bytes, monkeypatch: pytest.MonkeyP
     class Unsure(Predictor):
         def __init__(self, model: bytes) -> None:
             super().__init__(model)
-            self.min_confidence = 1.1
+            self.rule = replace(self.rule, min_confidence=1.1)
 
     monkeypatch.setattr("imdb_sentiment.pipelines.inference.nodes.Predictor", Unsure)
     chunk = pd.DataFrame({"review": ["w1 w2", "unheard"], "_malformed": ["", ""]})

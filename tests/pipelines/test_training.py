@@ -15,12 +15,13 @@ from pydantic import ValidationError
 from scipy.special import expit, softmax
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, mean_absolute_error
 from tokenizers import Tokenizer
 
 from helpers import base_parameters, make_encoded, make_reviews, small_hyperparameters
 from imdb_sentiment.datasets import AtomicDataset, KerasModelDataset
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.stacking import HeldOutLogits, Weights, fit_weights
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, score_sequences
@@ -193,7 +194,7 @@ def test_the_baseline_learns_from_the_rows_of_the_network(
     training: TrainingParameters,
 ) -> None:
     chosen = training.model_copy(update={"use_validation_rows": use_validation_rows})
-    baseline, weights = fit_baseline(
+    baseline, decision = fit_baseline(
         iter(data.chunks),
         baseline=baseline_parameters,
         tuning=TuningParameters(**base_parameters()["tuning"]),
@@ -201,7 +202,8 @@ def test_the_baseline_learns_from_the_rows_of_the_network(
         reviews=REVIEWS,
         script="auto",
     )
-    assert weights == {"negative": 1.0, "positive": 1.0}
+    even = {"negative": 1.0, "positive": 1.0}
+    assert decision == {"label_weights": even, "is_median": False}
 
     rows = data.rows
     known = rows[rows["split"].isin(learnt)]
@@ -401,6 +403,8 @@ def decide(
     reviews: EncodedReviews,
     tuning: TuningParameters,
     training: TrainingParameters,
+    *,
+    are_ordered: bool = False,
 ) -> dict[str, Any]:
     """Call `fit_average` and `fit_decision` with the same reviews."""
     half = len(reviews) // 2
@@ -411,7 +415,7 @@ def decide(
         train=reviews.take(np.arange(half)),
         validation=reviews.take(np.arange(half, len(reviews))),
         tuning=tuning,
-        are_ordered=False,
+        are_ordered=are_ordered,
         training=training,
     )
 
@@ -458,6 +462,26 @@ def test_thresholds_are_chosen_for_the_metric_on_held_out_reviews(
         np.testing.assert_array_equal((probabilities * weights).argmax(axis=1), is_second)
     else:
         assert decision["threshold"] is None
+
+
+def test_ordered_labels_are_predicted_by_their_median(
+    tuning: TuningParameters, training: TrainingParameters
+) -> None:
+    reviews, network, ngrams = make_rare(3)
+    by_distance = tuning.model_copy(update={"metric": "mean_absolute_error"})
+    decision = decide(network, ngrams, reviews, by_distance, training, are_ordered=True)
+    fitted = average(network, ngrams, reviews, by_distance, training)["weights"]
+    probabilities = Weights(**fitted).average(network.logits, ngrams.logits)
+    medians = DecisionRule(np.ones(3), is_median=True).choose(probabilities)
+    assert decision["is_median"]
+    assert decision["aim"] == "mean absolute error"
+    for name, predicted in (("before", probabilities.argmax(axis=1)), ("after", medians)):
+        error = mean_absolute_error(reviews.codes, predicted)
+        assert decision[name] == pytest.approx(error)
+    by_hand = training.model_copy(update={"decision": "median"})
+    assert decide(network, ngrams, reviews, tuning, by_hand, are_ordered=True)["is_median"]
+    with pytest.raises(InputError, match=r"set reviews\.ordered: true, or another decision"):
+        decide(network, ngrams, reviews, tuning, by_hand)
 
 
 def test_a_wanted_recall_is_reached(tuning: TuningParameters, training: TrainingParameters) -> None:
@@ -517,7 +541,7 @@ def test_the_baseline_gets_thresholds_where_the_model_does(
     rare = rows[(rows["code"] == 0) | (np.arange(len(rows)) % 6 == 0)]
     by_f1 = TuningParameters(**base_parameters()["tuning"] | {"metric": "f1_macro"})
 
-    def fit_with(tuning: TuningParameters) -> tuple[Any, dict[str, float]]:
+    def fit_with(tuning: TuningParameters) -> tuple[Any, dict[str, Any]]:
         return fit_baseline(
             [rare.reset_index()],
             baseline=baseline_parameters,
@@ -527,11 +551,12 @@ def test_the_baseline_gets_thresholds_where_the_model_does(
             script="auto",
         )
 
-    (plain, even), (tuned, weights) = (
+    (plain, even), (tuned, chosen) = (
         fit_with(TuningParameters(**base_parameters()["tuning"])),
         fit_with(by_f1),
     )
-    assert even == {"negative": 1.0, "positive": 1.0}
+    assert even["label_weights"] == {"negative": 1.0, "positive": 1.0}
+    weights = chosen["label_weights"]
     assert weights["positive"] > weights["negative"]
     np.testing.assert_allclose(
         plain.predict_proba(rows["text"]), tuned.predict_proba(rows["text"]), atol=1e-6
@@ -815,7 +840,7 @@ def test_the_pipeline_runs_on_a_few_rows(
     )
     outputs = SequentialRunner().run(create_pipeline(), catalog)
     assert set(outputs) == {
-        *("baseline", "baseline_label_weights"),
+        *("baseline", "baseline_decision"),
         *("history", "onnx_model", "export_check"),
     }
     calibration = catalog.load("calibration")

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import make_encoded, make_network, small_hyperparameters
+from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import TokenizerParameters
@@ -152,10 +155,10 @@ def test_a_label_that_is_not_probable_enough_is_explained(
     exported: bytes, weights: tuple[float, float]
 ) -> None:
     predictor = Predictor(exported)
-    predictor.label_weights = np.array(weights)
+    predictor.rule = DecisionRule(np.array(weights))
     sure, expected = explain(predictor, "w1 and w2")
     assert find_explained_label(predictor, sure) == sure.label
-    predictor.min_confidence = 1
+    predictor.rule = replace(predictor.rule, min_confidence=1)
     unsure, segments = explain(predictor, "w1 and w2")
     assert unsure.label is None
     assert segments == expected

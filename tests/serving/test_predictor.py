@@ -115,10 +115,10 @@ def test_it_decides_by_weights_and_only_if_it_is_sure(both: Trained) -> None:
         labels,
         ngram_model=both.ngrams,
         weights=both.weights,
-        decision={"label_weights": weights, "min_confidence": confidence},
+        decision={"label_weights": weights, "is_median": False, "min_confidence": confidence},
     )
     predictor = Predictor(exported)
-    assert predictor.min_confidence == confidence
+    assert predictor.rule.min_confidence == confidence
     np.testing.assert_allclose(predictor.predict_probabilities(texts), plain, atol=1e-7)
     products = plain * [weights[label] for label in labels]
     found = predictor.predict(texts)

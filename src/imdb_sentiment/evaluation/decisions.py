@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sklearn.utils.class_weight import compute_class_weight
 
 from imdb_sentiment.evaluation.objectives import Metric, find_label
-from imdb_sentiment.evaluation.probabilities import choose_labels
+from imdb_sentiment.evaluation.probabilities import DecisionRule
 
 LabelWeights = npt.NDArray[np.float64]
 
@@ -79,7 +79,7 @@ def maximise_metric(
     sign = -1 if metric.is_loss else 1
 
     def measure(weights: LabelWeights) -> float:
-        predicted = choose_labels(probabilities, weights)
+        predicted = DecisionRule(weights).choose(probabilities)
         return sign * metric.measure(codes, probabilities, predicted)
 
     best, best_value = start.astype(np.float64), measure(start)

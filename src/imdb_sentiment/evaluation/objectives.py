@@ -7,6 +7,7 @@ import numpy.typing as npt
 from sklearn import metrics
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.parameters import MetricName
 
 LOSSES = frozenset({"log_loss", "mean_absolute_error"})  # lower is better
@@ -48,6 +49,11 @@ class Metric:
         return self.name in LOSSES
 
     @property
+    def is_of_order(self) -> bool:
+        """Whether an error counts by the distance of the labels."""
+        return self.name in OF_ORDERED_LABELS
+
+    @property
     def depends_on_decision(self) -> bool:
         """Whether it is computed from the predicted labels, not from the probabilities."""
         return self.name not in OF_PROBABILITIES
@@ -64,7 +70,7 @@ class Metric:
             codes: Codes of the true labels, shape (reviews,).
             probabilities: Probability of each label, shape (reviews, labels).
             predicted: Codes of the predicted labels, shape (reviews,); None for the most probable
-                ones.
+                ones, or if the metric counts errors by their distance, for the medians.
 
         """
         labels = list(range(self.n_labels))
@@ -74,7 +80,8 @@ class Metric:
         if self.name == "log_loss":
             return float(metrics.log_loss(codes, probabilities, labels=labels))
         if predicted is None:
-            predicted = probabilities.argmax(axis=1)
+            rule = DecisionRule(np.ones(self.n_labels), is_median=self.is_of_order)
+            predicted = rule.choose(probabilities)
         pairs = codes.astype(np.intp) * self.n_labels + predicted
         counts = np.bincount(pairs, minlength=self.n_labels**2).reshape(self.n_labels, -1)
         return self._measure_counts(counts)

@@ -4,18 +4,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from imdb_sentiment.evaluation.probabilities import (
-    choose_labels,
-    measure_confidence,
-    prediction_columns,
-)
+from imdb_sentiment.evaluation.probabilities import DecisionRule, prediction_columns
 
 
 def tabulate_predictions(
     probabilities: npt.NDArray[np.float64],
     labels: tuple[str, ...],
-    weights: npt.NDArray[np.float64] | None = None,
-    min_confidence: float = 0.0,
+    rule: DecisionRule | None = None,
 ) -> pd.DataFrame:
     """Return the predicted label of each review and its probability.
 
@@ -23,20 +18,18 @@ def tabulate_predictions(
         probabilities: Probability of each label, shape (reviews, labels); a row of NaN where there
             is no prediction.
         labels: Names of the labels in the order of their codes.
-        weights: Weight of each label in the decision, shape (labels,), see `decisions.py`; None
-            for the most probable label.
-        min_confidence: Confidence (see `measure_confidence`) below which there is no prediction.
+        rule: How a label is chosen; None for the most probable one, always.
 
     Returns:
         One row per review: `predicted_sentiment` (None without a prediction), its `probability`
         (NaN without one), and `probability_LABEL` for each label.
 
     """
-    weights = np.ones(len(labels)) if weights is None else weights
-    best = choose_labels(probabilities, weights)
-    predicted = np.array(labels, dtype=object)[best]
-    probability = probabilities[np.arange(len(best)), best]
-    is_sure = measure_confidence(probabilities, weights) >= min_confidence  # not if it is NaN
+    rule = rule or DecisionRule.plain(len(labels))
+    chosen = rule.choose(probabilities)
+    predicted = np.array(labels, dtype=object)[chosen]
+    probability = probabilities[np.arange(len(chosen)), chosen]
+    is_sure = rule.measure_confidence(probabilities) >= rule.min_confidence  # not if it is NaN
     predicted[~is_sure] = None
     columns = [predicted, np.where(is_sure, probability, np.nan), *probabilities.T]
     return pd.DataFrame(dict(zip(prediction_columns(labels), columns, strict=True)))

@@ -1,6 +1,8 @@
-"""The output of the network as one probability per label, and the names of their columns."""
+"""The output of the network as one probability per label, and how a label is chosen by it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,42 +28,74 @@ def complete_probabilities(output: npt.NDArray[np.float32]) -> npt.NDArray[np.fl
     return probabilities / total
 
 
-def choose_labels(
-    probabilities: npt.NDArray[np.float64], weights: Sequence[float] | npt.NDArray[np.float64]
-) -> npt.NDArray[np.intp]:
-    """Return the codes of the predicted labels: the largest product of probability and weight.
+@dataclass(frozen=True)
+class DecisionRule:
+    """How probabilities become a label, or no answer.
 
-    Args:
-        probabilities: Probability of each label, shape (reviews, labels).
-        weights: Weight of each label, shape (labels,); equal ones for the most probable label.
-
-    Returns:
-        Codes, shape (reviews,).
-
-    """
-    codes: npt.NDArray[np.intp] = (probabilities * np.asarray(weights)).argmax(axis=1)
-    return codes
-
-
-def measure_confidence(
-    probabilities: npt.NDArray[np.float64], weights: Sequence[float] | npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return how sure each decision is: the share of the predicted label.
-
-    It is the largest product of probability and weight, divided by the sum of these products. With
-    equal weights it is the largest probability.
-
-    Args:
-        probabilities: Probability of each label, shape (reviews, labels).
-        weights: Weight of each label, shape (labels,).
-
-    Returns:
-        Shares, shape (reviews,), between 1 / labels and 1; NaN where the probabilities are.
+    Attributes:
+        weights: Weight of each label, shape (labels,), by which its probability is multiplied;
+            equal ones where no label is preferred.
+        is_median: Whether to predict the median of the labels in their order, the first with which
+            at least half of the probability is reached, instead of the most probable one. Of all
+            labels, it has the smallest expected distance from the true one.
+        min_confidence: Confidence (see `measure_confidence`) below which there is no answer.
 
     """
-    products = probabilities * np.asarray(weights)
-    shares: npt.NDArray[np.float64] = products.max(axis=1) / products.sum(axis=1)
-    return shares
+
+    weights: npt.NDArray[np.float64]
+    is_median: bool = False
+    min_confidence: float = 0.0
+
+    @classmethod
+    def plain(cls, n_labels: int) -> Self:
+        """Return the rule that always predicts the most probable label."""
+        return cls(np.ones(n_labels))
+
+    @classmethod
+    def from_json(cls, decision: Mapping[str, Any], labels: Sequence[str]) -> Self:
+        """Return the rule that JSON values describe.
+
+        Args:
+            decision: `label_weights`, by the names of the labels, and perhaps `is_median` and
+                `min_confidence`.
+            labels: Names of the labels in the order of their codes.
+
+        """
+        weights = np.array([decision["label_weights"][label] for label in labels])
+        return cls(weights, bool(decision.get("is_median")), decision.get("min_confidence", 0.0))
+
+    def choose(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+        """Return the codes of the predicted labels, shape (reviews,).
+
+        Args:
+            probabilities: Probability of each label, shape (reviews, labels). A row of NaN, where
+                there is no prediction, has the code 0.
+
+        """
+        products = probabilities * self.weights
+        codes: npt.NDArray[np.intp] = products.argmax(axis=1)
+        if self.is_median:
+            reached = products.cumsum(axis=1)
+            codes = (reached < reached[:, -1:] / 2).sum(axis=1)
+        return codes
+
+    def measure_confidence(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return how sure each decision is: the share of the predicted label.
+
+        It is the product of its probability and weight, divided by the sum of these products. With
+        equal weights it is the probability.
+
+        Args:
+            probabilities: Probability of each label, shape (reviews, labels).
+
+        Returns:
+            Shares, shape (reviews,); NaN where the probabilities are.
+
+        """
+        products = probabilities * self.weights
+        chosen = products[np.arange(len(products)), self.choose(probabilities)]
+        shares: npt.NDArray[np.float64] = chosen / products.sum(axis=1)
+        return shares
 
 
 def prediction_columns(labels: Sequence[str]) -> list[str]:

@@ -59,8 +59,8 @@ def convert_to_onnx(
         labels: Names of the labels in the order of their codes.
         ngram_model: Linear model of n-grams to average with the network; None for none.
         weights: Weights of both in the average, and what is added to its logits.
-        decision: `label_weights` and `min_confidence`, see `fit_decision`; None for the most
-            probable label, always.
+        decision: `label_weights`, `is_median` and `min_confidence`, see `fit_decision`; None for
+            the most probable label, always.
         examples: Texts for people to try the model with.
         facts: Further facts about the model.
 
@@ -128,7 +128,8 @@ def convert_to_onnx(
 
 def _describe_decision(decision: Mapping[str, Any], labels: Sequence[str]) -> str:
     weights = [decision["label_weights"][label] for label in labels]
-    return json.dumps({"label_weights": weights, "min_confidence": decision["min_confidence"]})
+    rest = {name: decision[name] for name in ("is_median", "min_confidence")}
+    return json.dumps({"label_weights": weights, **rest})
 
 
 def _describe_ngrams(ngram_model: NgramModel | None) -> dict[str, str]:

@@ -64,8 +64,10 @@ class TrainingParameters(Parameters):
             `class_weight` the one that the weighted models prefer; `threshold` to predict the label
             with the largest product of its probability and a weight. The weights, for two labels a
             threshold of the probability, are chosen on held-out rows so that `tuning.metric` is
-            best or `decision_target` is reached. `auto` for `threshold` if there is a
-            `decision_target`, or a metric of predicted labels other than the accuracy.
+            best or `decision_target` is reached; `median`, for ordered labels, to predict the one
+            in the middle of the probability. `auto` for `median` if the metric counts errors by
+            their distance, and for `threshold` if there is a `decision_target` or another metric
+            of predicted labels than the accuracy.
         decision_target: Precision or recall of a label that `threshold` aims at instead of the
             metric; null for the metric.
         min_confidence: Confidence below which the exported model gives no answer: the probability
@@ -80,7 +82,7 @@ class TrainingParameters(Parameters):
     """
 
     class_weight: ClassWeight
-    decision: Literal["auto", "argmax", "threshold"]
+    decision: Literal["auto", "argmax", "threshold", "median"]
     decision_target: DecisionTarget | None
     min_confidence: Annotated[float, Field(ge=0, lt=1)]
     use_validation_rows: bool
@@ -90,7 +92,7 @@ class TrainingParameters(Parameters):
 
     @model_validator(mode="after")
     def _target_has_a_threshold(self) -> Self:
-        if self.decision_target and self.decision == "argmax":
+        if self.decision_target and self.decision in ("argmax", "median"):
             raise ValueError("decision_target needs decision: threshold, or auto")
         return self
 

@@ -13,9 +13,8 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from imdb_sentiment.evaluation.probabilities import (
-    choose_labels,
+    DecisionRule,
     complete_probabilities,
-    measure_confidence,
 )
 from imdb_sentiment.text.batching import count_tokens
 from imdb_sentiment.text.cleaning import clean_text
@@ -81,10 +80,7 @@ class Predictor:
 
     Attributes:
         labels: Names of the labels in the order of their codes.
-        label_weights: Weight of each label in the decision, shape (labels,): the predicted label
-            has the largest product of probability and weight.
-        min_confidence: Confidence below which there is no answer: with equal weights, the
-            probability of the predicted label; see `measure_confidence`.
+        rule: How probabilities become a label, or no answer.
         tokenizer: The tokenizer of the training; see `imdb_sentiment.text.tokenizer`.
         max_ngram: Length of the longest n-grams that the model reads, in words and punctuation
             marks; 0 if it reads none.
@@ -118,8 +114,11 @@ class Predictor:
         except KeyError as error:
             raise ModelError(f"it lacks {error}: export it with the pipeline training") from error
         decision = json.loads(self.facts.pop("decision", "{}"))
-        self.label_weights = np.array(decision.get("label_weights", [1.0] * len(self.labels)))
-        self.min_confidence = float(decision.get("min_confidence", 0))
+        self.rule = DecisionRule(
+            np.array(decision.get("label_weights", [1.0] * len(self.labels))),
+            bool(decision.get("is_median")),
+            float(decision.get("min_confidence", 0)),
+        )
         self.tokenizer = Tokenizer.from_str(specification)
         self.max_ngram = int(self.facts.pop("max_ngram", 0))
         script = self.facts.pop("script", "ascii")  # older models do not name it
@@ -186,20 +185,20 @@ class Predictor:
             return Prediction(None, {}, self.explain_silence(cleaned, is_scored=False))
         code = self.choose_label(probabilities)
         by_label = dict(zip(self.labels, probabilities.tolist(), strict=True))
-        (confidence,) = measure_confidence(probabilities[np.newaxis], self.label_weights)
-        if confidence < self.min_confidence:
+        (confidence,) = self.rule.measure_confidence(probabilities[np.newaxis])
+        if confidence < self.rule.min_confidence:
             return Prediction(None, by_label, self.explain_silence(cleaned, is_scored=True))
         return Prediction(self.labels[code], by_label)
 
     def explain_silence(self, cleaned: str, *, is_scored: bool) -> str:
         """Return the reason why there is no label for a cleaned text that has none."""
         if is_scored:
-            return f"a confidence below {self.min_confidence:g}"
+            return f"a confidence below {self.rule.min_confidence:g}"
         return "no word that the model knows" if cleaned else "no text"
 
     def choose_label(self, probabilities: npt.NDArray[np.float64]) -> int:
         """Return the code of the predicted label, from probabilities of shape (labels,)."""
-        return int(choose_labels(probabilities[np.newaxis], self.label_weights)[0])
+        return int(self.rule.choose(probabilities[np.newaxis])[0])
 
     def predict_probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return the probability of every label for each text.

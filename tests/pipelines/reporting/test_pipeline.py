@@ -69,7 +69,7 @@ def test_the_pipeline_makes_every_report(
         }
     )
     tuning = TuningParameters(**base_parameters()["tuning"])
-    baseline, baseline_weights = fit_baseline(
+    baseline, baseline_decision = fit_baseline(
         [frame],
         baseline=baseline_parameters,
         tuning=tuning,
@@ -84,7 +84,7 @@ def test_the_pipeline_makes_every_report(
             "test": MemoryDataset(test),
             "clean_reviews": MemoryDataset([frame]),
             "baseline": MemoryDataset(baseline),
-            "baseline_label_weights": MemoryDataset(baseline_weights),
+            "baseline_decision": MemoryDataset(baseline_decision),
             "onnx_model": MemoryDataset(exported),
             "export_check": MemoryDataset({"largest_probability_difference": 1e-7}),
             "custom_reviews": MemoryDataset(pd.DataFrame({"review": ["w1", "w2"]})),

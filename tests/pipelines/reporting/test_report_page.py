@@ -236,6 +236,11 @@ def test_an_accuracy_that_hides_a_label_is_followed_by_what_helps(
             "weights are negative 0.50, positive 1.50.",
         ),
         (
+            {"is_median": True, "aim": "mean absolute error", "before": 0.5, "after": 0.4},
+            "The median of the labels in their order is predicted, which suits the mean absolute "
+            "error (on held-out reviews: 0.4000 instead of 0.5000 for the most probable label).",
+        ),
+        (
             {"aim": "recall of negative of at least 0.9", "unfitted_reason": "out_of_reach"},
             "since no threshold reaches a recall of negative of at least 0.9 on the held-out",
         ),

@@ -75,9 +75,7 @@ def _score_chunk(predictor: Predictor, chunk: pd.DataFrame, column: str) -> pd.D
             *(chunk.index[0], chunk.index[-1], make_printable(column)),
         )
     probabilities = predictor.score_cleaned(texts)
-    predictions = tabulate_predictions(
-        probabilities, predictor.labels, predictor.label_weights, predictor.min_confidence
-    )
+    predictions = tabulate_predictions(probabilities, predictor.labels, predictor.rule)
     predictions[REASON_COLUMN] = [
         ""
         if is_predicted

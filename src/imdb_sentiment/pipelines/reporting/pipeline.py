@@ -94,7 +94,7 @@ def _score() -> list[Node]:
         ),
         _node(
             scoring.score_baseline,
-            ["baseline", "baseline_label_weights", "clean_reviews", "review_settings"],
+            ["baseline", "baseline_decision", "clean_reviews", "review_settings"],
             "baseline_predictions",
         ),
         _node(scoring.score_custom_reviews, ["onnx_model", *_CUSTOM], "custom_predictions"),

@@ -1,16 +1,17 @@
-"""How probabilities become a label: weights of the labels, chosen on held-out reviews."""
+"""How probabilities become a label: by weights that are chosen on held-out reviews, or a median."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.decisions import LabelWeights, maximise_metric, reach_target
+from imdb_sentiment.evaluation.decisions import maximise_metric, reach_target
 from imdb_sentiment.evaluation.objectives import Metric, find_label
-from imdb_sentiment.evaluation.probabilities import choose_labels
+from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.parameters import TrainingParameters
 
 logger = logging.getLogger(__name__)
@@ -27,54 +28,65 @@ class DecisionProblem(StrEnum):
 
 @dataclass(frozen=True)
 class Choice:
-    """Weights of the labels, and what they are good for.
+    """A rule, and what it is good for.
 
     Attributes:
-        weights: Weight of each label, shape (labels,).
-        aim: What they were chosen for; None if they were not chosen.
+        rule: How a label is chosen.
+        aim: What the rule was chosen for; None if it was not chosen.
         before: Value of the aim for the most probable label, on the held-out reviews.
-        after: Value of the aim with the weights, on the same reviews.
-        problem: Why they could not be chosen; None if they were, or need not be.
+        after: Value of the aim with the rule, on the same reviews.
+        problem: Why it could not be chosen; None if it was, or need not be.
 
     """
 
-    weights: LabelWeights
+    rule: DecisionRule
     aim: str | None = None
     before: float | None = None
     after: float | None = None
     problem: DecisionProblem | None = None
 
 
-def needs_thresholds(training: TrainingParameters, metric: Metric, labels: tuple[str, ...]) -> bool:
-    """Return whether weights of the labels are to be chosen.
+def find_method(
+    training: TrainingParameters, metric: Metric, labels: tuple[str, ...], *, are_ordered: bool
+) -> Literal["argmax", "threshold", "median"]:
+    """Return how a label is to be chosen.
 
     Raises:
-        InputError: They are, but the metric does not depend on them; or the target's label does not
-            exist.
+        InputError: By thresholds, but the metric does not depend on them; by the median, but the
+            labels have no order; or the target's label does not exist.
 
     """
     if training.decision_target:
         find_label(training.decision_target.label, labels, "training.decision_target")
-        return True
+        return "threshold"
+    if training.decision == "median" and not are_ordered:
+        raise InputError(
+            "training.decision is median, which is for labels in an order, such as stars: set "
+            "reviews.ordered: true, or another decision"
+        )
     if training.decision == "threshold" and not metric.depends_on_decision:
         raise InputError(
             f"training.decision is threshold, but tuning.metric is {metric.name}, which does not "
             "depend on a threshold: set decision_target, or another metric such as f1_macro"
         )
+    if training.decision != "auto":
+        return training.decision
+    if metric.is_of_order:
+        return "median"
     is_other = metric.depends_on_decision and metric.name != "accuracy"
-    return training.decision == "threshold" or (training.decision == "auto" and is_other)
+    return "threshold" if is_other else "argmax"
 
 
-def choose_weights(
+def choose_rule(
     probabilities: npt.NDArray[np.float64],
     codes: npt.NDArray[np.integer],
     labels: tuple[str, ...],
     *,
     metric: Metric,
     training: TrainingParameters,
-    start: LabelWeights,
+    start: DecisionRule,
 ) -> Choice:
-    """Choose the weights for `training.decision_target`, or else for the metric.
+    """Choose a rule for `training.decision_target`, or else for the metric.
 
     Args:
         probabilities: Probability of each label, shape (reviews, labels), for reviews that the
@@ -83,18 +95,23 @@ def choose_weights(
         labels: Names of the labels in the order of their codes.
         metric: A metric of predicted labels, unless there is a target.
         training: The target.
-        start: Weights to begin with, and to keep if nothing can be chosen, shape (labels,).
+        start: Rule to begin with, which is kept if nothing else can be chosen, or if it is the
+            median.
 
     """
-    even = np.ones(len(labels))
+    plain = DecisionRule.plain(len(labels))
     target = training.decision_target
     if target is None:
-        weights = maximise_metric(probabilities, codes, metric, start)
+        rule = start
+        if not start.is_median:
+            rule = replace(
+                start, weights=maximise_metric(probabilities, codes, metric, start.weights)
+            )
         before, after = (
-            metric.measure(codes, probabilities, choose_labels(probabilities, chosen))
-            for chosen in (even, weights)
+            metric.measure(codes, probabilities, chosen.choose(probabilities))
+            for chosen in (plain, rule)
         )
-        return Choice(weights, metric.title, before, after)
+        return Choice(rule, metric.title, before, after)
     code = labels.index(target.label)
     has_label = codes == code
     if has_label.sum() < MIN_ROWS:
@@ -112,13 +129,13 @@ def choose_weights(
         logger.warning(
             "No threshold reaches a %s on %d held-out reviews, so there is none.", aim, len(codes)
         )
-    weights = start if reached is None else reached
+    rule = start if reached is None else replace(start, weights=reached)
     before, after = (
-        _measure_label(choose_labels(probabilities, chosen) == code, has_label)[name]
-        for chosen in (even, weights)
+        _measure_label(chosen.choose(probabilities) == code, has_label)[name]
+        for chosen in (plain, rule)
     )
     problem = DecisionProblem.OUT_OF_REACH if reached is None else None
-    return Choice(weights, aim, before, after, problem)
+    return Choice(rule, aim, before, after, problem)
 
 
 def _measure_label(

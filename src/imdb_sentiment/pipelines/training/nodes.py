@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.objectives import make_metric
+from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.stacking import (
     DEFAULT_SHARE,
     HeldOutLogits,
@@ -43,7 +44,7 @@ from imdb_sentiment.parameters import (
     TrainingParameters,
     TuningParameters,
 )
-from imdb_sentiment.pipelines.training.decision import Choice, choose_weights, needs_thresholds
+from imdb_sentiment.pipelines.training.decision import Choice, choose_rule, find_method
 from imdb_sentiment.pipelines.tuning.protocol import divide_reviews, select_first_repeat
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
@@ -336,10 +337,11 @@ def fit_decision(
 
     Returns:
         JSON values: `label_weights`, one per label: where nothing is chosen, those that undo the
-        bias of the average, so that the decisions are those of the models as they were trained; the
-        `threshold` of the second of two labels, None for more; `aim`, what they were chosen for,
-        and `before` and `after`, its value on the held-out reviews for the most probable label and
-        with these weights, all None if they were not chosen; `unfitted_reason`, if they should have
+        bias of the average, so that the decisions are those of the models as they were trained;
+        `is_median`, see `DecisionRule`; the `threshold` of the second of two labels, None for more;
+        `aim`, what the rule was chosen for, and `before` and `after`, its value on the held-out
+        reviews for the most probable label and
+        with this rule, all None if nothing was chosen; `unfitted_reason`, if weights should have
         been (else None); `min_confidence`.
 
     Raises:
@@ -350,24 +352,25 @@ def fit_decision(
     labels = train.labels
     metric = make_metric(tuning.metric, tuning.metric_label, labels, are_ordered=are_ordered)
     average = Weights(**calibration["weights"])
-    is_wanted = needs_thresholds(training, metric, labels)
-    reason = calibration["uncalibrated_reason"] if is_wanted else None
-    choice = Choice(average.invert_bias(len(labels)))
-    if is_wanted and not reason:
+    method = find_method(training, metric, labels, are_ordered=are_ordered)
+    reason = calibration["uncalibrated_reason"] if method == "threshold" else None
+    choice = Choice(DecisionRule(average.invert_bias(len(labels)), method == "median"))
+    if method != "argmax" and not calibration["uncalibrated_reason"]:
         ngrams, codes = _align_held_out(
             network_held_out, ngrams_held_out if average.ngrams else None, train, validation
         )
-        choice = choose_weights(
+        choice = choose_rule(
             average.average(network_held_out.logits, ngrams),
             codes,
             labels,
             metric=metric,
             training=training,
-            start=choice.weights,
+            start=choice.rule,
         )
-    weights = choice.weights
+    weights = choice.rule.weights
     return {
         "label_weights": dict(zip(labels, weights.tolist(), strict=True)),
+        "is_median": choice.rule.is_median,
         "threshold": weights[0] / weights.sum() if len(labels) == 2 else None,  # noqa: PLR2004
         "aim": choice.aim,
         "before": choice.before,
@@ -471,7 +474,7 @@ def fit_baseline(
     training: TrainingParameters,
     reviews: ReviewsParameters,
     script: Script,
-) -> tuple[sklearn.pipeline.Pipeline, dict[str, float]]:
+) -> tuple[sklearn.pipeline.Pipeline, dict[str, Any]]:
     """Fit TF-IDF and logistic regression to the rows that the network learns from.
 
     Words are those that scikit-learn finds by default, of two or more letters. Where letters are
@@ -487,9 +490,9 @@ def fit_baseline(
         script: How texts are cut into words.
 
     Returns:
-        A scikit-learn pipeline from texts to codes, and the weight of each label in its decisions:
-        if those of the model are chosen on held-out reviews, so are these, in a cross-validation of
-        two folds; otherwise they are all 1.
+        A scikit-learn pipeline from texts to codes, and how its probabilities become a label:
+        `label_weights` and `is_median`, as `fit_decision` has them for the model. If weights are
+        chosen on held-out reviews, so are these, in a cross-validation of two folds.
 
     Raises:
         InputError: No n-gram occurs in enough reviews.
@@ -523,19 +526,21 @@ def fit_baseline(
     metric = make_metric(
         tuning.metric, tuning.metric_label, reviews.labels, are_ordered=reviews.ordered
     )
-    weights = np.ones(len(reviews.labels))
+    method = find_method(training, metric, reviews.labels, are_ordered=reviews.ordered)
+    rule = DecisionRule(np.ones(len(reviews.labels)), is_median=method == "median")
     codes = rows["code"].to_numpy(np.intp)
     try:
-        if needs_thresholds(training, metric, reviews.labels) and np.bincount(codes).min() > 1:
+        if method == "threshold" and np.bincount(codes).min() > 1:
             folds = StratifiedKFold(2, shuffle=True, random_state=training.seed)
             scores = cross_val_predict(model, rows["text"], codes, cv=folds, method="predict_proba")
-            weights = choose_weights(
-                scores, codes, reviews.labels, metric=metric, training=training, start=weights
-            ).weights
+            rule = choose_rule(
+                scores, codes, reviews.labels, metric=metric, training=training, start=rule
+            ).rule
         fitted = model.fit(rows["text"], codes)
     except ValueError as error:
         raise InputError(
             f"the baseline can't learn from these reviews ({error}): lower "
             "baseline.min_document_frequency"
         ) from error
-    return fitted, dict(zip(reviews.labels, weights.tolist(), strict=True))
+    weights = dict(zip(reviews.labels, rule.weights.tolist(), strict=True))
+    return fitted, {"label_weights": weights, "is_median": rule.is_median}

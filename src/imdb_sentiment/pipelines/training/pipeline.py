@@ -26,7 +26,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "reviews": "review_settings",
                     "script": "params:tokenizer.script",
                 },
-                outputs=["baseline", "baseline_label_weights"],
+                outputs=["baseline", "baseline_decision"],
                 name="fit_baseline",
             ),
             Node(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from imdb_sentiment.evaluation.predictions import (
     is_correct,
     tabulate_predictions,
 )
-from imdb_sentiment.evaluation.probabilities import measure_confidence
+from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.stacking import Weights, to_probabilities
 from imdb_sentiment.evaluation.statistics import compare_models, estimate_difference
 from imdb_sentiment.network.model import KerasModel, score_logits
@@ -56,8 +57,8 @@ def score_test_reviews(
         model: The trained network.
         ngram_model: Output of the pipeline training.
         calibration: Output of the pipeline training: the weights of both.
-        decision: Output of the pipeline training: the weight of each label in the average's
-            decisions. Each part alone predicts its most probable label.
+        decision: Output of the pipeline training: how the average's probabilities become a label.
+            Each part alone prefers no label.
         test: The encoded test reviews.
         clean_reviews: Chunks with `row`, `text` and `split`; the source of the texts.
 
@@ -75,19 +76,22 @@ def score_test_reviews(
     network = score_logits(model, test.sequences)
     ngrams = ngram_model.score_texts(texts)
     parts = {"lstm": network, "ngrams": ngrams} if weights.ngrams else {"lstm": network}
+    rule = DecisionRule.from_json(decision | {"min_confidence": 0.0}, test.labels)
+    alone = replace(rule, weights=np.ones(len(test.labels)))
     tables = [
-        known.assign(model=name).join(tabulate_predictions(to_probabilities(logits), test.labels))
+        known.assign(model=name).join(
+            tabulate_predictions(to_probabilities(logits), test.labels, alone)
+        )
         for name, logits in parts.items()
     ]
-    label_weights = np.array([decision["label_weights"][label] for label in test.labels])
-    average = tabulate_predictions(weights.average(network, ngrams), test.labels, label_weights)
+    average = tabulate_predictions(weights.average(network, ngrams), test.labels, rule)
     known.insert(1, "review", texts.to_numpy())
     return known.join(average), pd.concat(tables, ignore_index=True)
 
 
 def score_baseline(
     baseline: sklearn.pipeline.Pipeline,
-    baseline_label_weights: dict[str, float],
+    baseline_decision: dict[str, Any],
     clean_reviews: Iterable[pd.DataFrame],
     reviews: ReviewsParameters,
 ) -> pd.DataFrame:
@@ -95,7 +99,7 @@ def score_baseline(
 
     Args:
         baseline: Output of the pipeline training.
-        baseline_label_weights: Output of the pipeline training: those of its decisions.
+        baseline_decision: Output of the pipeline training: how its probabilities become a label.
         clean_reviews: Chunks with `row`, `text`, `code` and `split`.
         reviews: The labels.
 
@@ -104,9 +108,10 @@ def score_baseline(
 
     """
     test = _select_test_rows(clean_reviews)
-    weights = np.array([baseline_label_weights[label] for label in reviews.labels])
     predictions = tabulate_predictions(
-        baseline.predict_proba(test["text"]), reviews.labels, weights
+        baseline.predict_proba(test["text"]),
+        reviews.labels,
+        DecisionRule.from_json(baseline_decision, reviews.labels),
     )
     sentiments = np.array(reviews.labels, dtype=object)[test["code"]]
     known = pd.DataFrame({"row": test["row"], "sentiment": sentiments})
@@ -139,9 +144,7 @@ def score_custom_reviews(
     table = gather_rows(custom_reviews)
     texts = choose_texts(table, custom, predictor.facts.get("text_column"))
     probabilities = predictor.predict_probabilities(texts)
-    predictions = tabulate_predictions(
-        probabilities, predictor.labels, predictor.label_weights, predictor.min_confidence
-    )
+    predictions = tabulate_predictions(probabilities, predictor.labels, predictor.rule)
     return add_predictions(table, predictions)
 
 
@@ -270,8 +273,8 @@ def _measure_coverage(
     """Return the share of test reviews that get an answer, and the accuracy of these answers."""
     if not decision["min_confidence"]:
         return {}
-    weights = np.array([decision["label_weights"][label] for label in labels])
-    confidence = measure_confidence(get_probabilities(test_predictions, labels), weights)
+    rule = DecisionRule.from_json(decision, labels)
+    confidence = rule.measure_confidence(get_probabilities(test_predictions, labels))
     answered = test_predictions[confidence >= decision["min_confidence"]]
     accuracy = {"test_accuracy_answered": is_correct(answered).mean()} if len(answered) else {}
     return {

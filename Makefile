@@ -50,7 +50,7 @@ lock: $(READY)
 		--universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-annotate --no-strip-extras --custom-compile-command "make lock" --output-file requirements.txt
 	cp requirements.txt requirements-mlflow.txt  # uv keeps these pins where possible
-	$(BIN)/uv pip compile pyproject.toml --all-extras \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra mlflow \
 		--universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-strip-extras --custom-compile-command "make lock" --output-file requirements-mlflow.txt
 	$(BIN)/uv pip compile --group pyproject.toml:deployment --constraint requirements.txt \

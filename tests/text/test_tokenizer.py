@@ -36,6 +36,7 @@ def sample() -> list[str]:
         ("cafe\u0301", "caf\u00e9"),
         ("  a\t\tb\r\nc\u00a0d  ", "a b c d"),
         ("a\x00b\x07", "a b"),
+        ("\x1f a \t \x7f<br /> \x1c b\r\n ", "a b"),
         ("a\ud800b", "a b"),
         (f"a&#{'1' * 5000};b", f"a&#{'1' * 5000};b"),
         ("I <3 this, 1 < 2 and 3 > 2", "I <3 this, 1 < 2 and 3 > 2"),

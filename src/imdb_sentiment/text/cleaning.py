@@ -11,6 +11,7 @@ _MARKUP = re.compile(
     re.I,
 )
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\ufeff\ud800-\udfff]")
+_ASCII_INVISIBLE = str.maketrans(dict.fromkeys([*range(0x20), 0x7F], " "))
 
 # Runs of characters outside ASCII, long enough to have more combining marks than allowed.
 _FOREIGN = re.compile(r"[^\x00-\x7f]{31,}")
@@ -32,9 +33,17 @@ def clean_text(text: str) -> str:
         Text without leading or trailing white space; empty if nothing is left.
 
     """
-    decoded = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
-    plain = _INVISIBLE.sub(" ", _MARKUP.sub(" ", decoded))
-    plain = _FOREIGN.sub(_limit_marks, plain)
+    # Regular expressions are slow, so each is used only where it may find something.
+    if "&" in text:
+        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+    if "<" in text:
+        text = _MARKUP.sub(" ", text)
+    if text.isascii():
+        plain = text.translate(_ASCII_INVISIBLE)
+        while "  " in plain:
+            plain = plain.replace("  ", " ")
+        return plain.strip()
+    plain = _FOREIGN.sub(_limit_marks, _INVISIBLE.sub(" ", text))
     return " ".join(unicodedata.normalize("NFC", plain).split())
 
 

@@ -1,5 +1,6 @@
 """Which scripts texts are written in."""
 
+import re
 import string
 import unicodedata
 from collections import Counter
@@ -7,18 +8,18 @@ from collections.abc import Iterable
 
 _LETTERS = string.ascii_letters.encode()
 _NOT_LETTERS = bytes(set(range(128)) - set(_LETTERS))
+_ASCII = re.compile(r"[\x00-\x7f]+")
 _NAMES = {"Cjk": "Han"}  # where the names of letters begin with something else
 MIN_SHARE = 0.001
 
 
 def count_letters(texts: Iterable[str]) -> Counter[str]:
-    """Count the letters of texts, those of texts in ASCII all as `a`."""
+    """Count the letters of texts, all of those in ASCII as `a`."""
     counts: Counter[str] = Counter()
     for text in texts:
-        if text.isascii():  # 20 times faster
-            counts["a"] += len(text.encode().translate(None, _NOT_LETTERS))
-        else:
-            counts.update(filter(str.isalpha, text))
+        counts["a"] += len(text.encode("ascii", "ignore").translate(None, _NOT_LETTERS))
+        if not text.isascii():
+            counts.update(filter(str.isalpha, _ASCII.sub("", text)))
     return counts
 
 

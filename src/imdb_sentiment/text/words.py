@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from typing import Literal, get_args
 
@@ -16,8 +16,10 @@ Mask = npt.NDArray[np.bool_]
 _ASCII_MARKS = """!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~"""
 _TO_SPACE = str.maketrans(dict.fromkeys(_ASCII_MARKS, " "))
 _ASCII_WORDS = rf"[^\s{re.escape(_ASCII_MARKS)}]+"
-_ASCII_TOKEN = re.compile(r"\w+(?:'\w+)*|[^\w\s]", re.ASCII)
-_ASCII_TERM = re.compile(r"\w\w+", re.ASCII)
+_ASCII_TOKEN = re.compile(r"\w+(?:'\w+)*|[^\w\s\x1c-\x1f]", re.ASCII)
+# All that is no letter, digit or underscore; scikit-learn's terms stand between these.
+_TO_TERMS = str.maketrans(dict.fromkeys(_ASCII_MARKS.replace("_", "'"), " "))
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _APOSTROPHE, _QUOTE = "'", "\u2019"  # the second is both an apostrophe and a quotation mark
 
 # What follows is about characters outside ASCII: first and last code points.
@@ -187,8 +189,8 @@ class Rule:
     def split_terms(self, text: str) -> list[str]:
         """Return what `terms` finds in a text, folded."""
         if text.isascii():
-            return _ASCII_TERM.findall(text.lower())
-        found = self._cut(text, self.terms, _ASCII_TERM.findall)
+            return _split_ascii_terms(text.lower())
+        found = self._cut(text, self.terms, _split_ascii_terms)
         return [term for term in found if len(term) > 1 or self._single.match(term)]
 
     def has_word(self, token: str) -> bool:
@@ -214,9 +216,9 @@ class Rule:
         lowered = _lower(text)
         is_plain = unicodedata.is_normalized("NFKC", lowered) and not _unusual().search(lowered)
         found: list[str] = []
-        for piece in (lowered if is_plain else text).split():
+        for piece in _divide(lowered if is_plain else text):
             if piece.isascii():
-                found += [piece.lower()] if piece.isalnum() else cut_ascii(piece.lower())
+                found += cut_ascii(piece.lower())
             elif is_plain:
                 found += [piece] if piece.isalnum() else pattern.findall(piece)
             else:
@@ -244,9 +246,28 @@ def _join_words(letters: str, ignored: str, joints: str) -> str:
     return f"{part}(?:[{joints}][{ignored}]*{part})*"
 
 
+def _divide(text: str) -> Iterator[str]:
+    """Yield what stands between spaces and is not ASCII, and all that stands between these."""
+    end = 0
+    for run in _NOT_ASCII.finditer(text):
+        if run.start() < end:
+            continue
+        start = text.rfind(" ", end, run.start()) + 1 or end
+        yield text[end:start]
+        end = text.find(" ", run.end())
+        end = len(text) if end < 0 else end
+        yield text[start:end]
+    yield text[end:]
+
+
 def _split_ascii(lowered: str) -> list[str]:
     """Return the words of a text of ASCII in lower case, exactly as Keras's Tokenizer does."""
     return lowered.translate(_TO_SPACE).split()
+
+
+def _split_ascii_terms(lowered: str) -> list[str]:
+    """Return the terms of a text of ASCII in lower case, exactly as scikit-learn's vectorizers."""
+    return [term for term in lowered.translate(_TO_TERMS).split() if len(term) > 1]
 
 
 def _lower(text: str) -> str:

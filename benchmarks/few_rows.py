@@ -85,7 +85,9 @@ def measure(reviews: pd.DataFrame, arguments: argparse.Namespace, seed: int) -> 
     labels = tuple(sorted(reviews["label"].unique()))
     pool, held_out = (encode(part, tokenizer, labels) for part in (learnt, test))
     vectors = train_word_vectors(
-        learnt["text"], tokenizer, WordVectorsParameters(**CONF["word_vectors"] | {"seed": seed})
+        [TextEncoder(tokenizer).encode_joined(learnt["text"])],
+        tokenizer.get_vocab_size(),
+        WordVectorsParameters(**CONF["word_vectors"] | {"seed": seed}),
     )
 
     def score(

@@ -199,7 +199,9 @@ def add_network(
     # Neither the vocabulary nor the word vectors learn from labels.
     tokenizer = train_tokenizer(noisy["text"], TokenizerParameters(**DATA["tokenizer"]))
     vectors = train_word_vectors(
-        noisy["text"], tokenizer, WordVectorsParameters(**DATA["word_vectors"] | {"seed": 0})
+        [TextEncoder(tokenizer).encode_joined(noisy["text"])],
+        tokenizer.get_vocab_size(),
+        WordVectorsParameters(**DATA["word_vectors"] | {"seed": 0}),
     )
     codes = noisy["code"].to_numpy(np.uint8)
     pool = EncodedReviews(

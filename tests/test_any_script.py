@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from tokenizers import Tokenizer
 
 from helpers import base_parameters, make_ngrams_parameters, small_hyperparameters
 from imdb_sentiment.network.export import convert_to_onnx
@@ -23,7 +24,10 @@ from imdb_sentiment.pipelines.training.nodes import fit_baseline
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.serving.explanation import explain
 from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.ngrams import hash_ngrams
+from imdb_sentiment.text.word_numbers import number_words, pack_numbers
+from imdb_sentiment.text.words import get_rule
 
 # For each script: a pattern, subjects, what stands between, negative and positive words.
 SENTENCES = {
@@ -112,6 +116,17 @@ def reviews() -> pd.DataFrame:
     return frame.assign(row=range(1, len(frame) + 1), group="")
 
 
+def encode(
+    reviews: pd.DataFrame, parameters: TokenizerParameters
+) -> tuple[Tokenizer, EncodedReviews]:
+    """Return the tokenizer of the training rows, and these."""
+    labels = ReviewsParameters(**base_parameters()["reviews"])
+    numbers, lengths, words = number_words(reviews["text"], get_rule(parameters.script).split)
+    chunk = reviews.assign(words=pack_numbers(numbers, lengths))
+    tokenizer = fit_tokenizer([chunk], words, parameters)
+    return tokenizer, encode_reviews([chunk], tokenizer, words, labels, parameters)[0]
+
+
 def make_parameters(script: str) -> TokenizerParameters:
     parameters = {**base_parameters()["tokenizer"], "sequence_length": 20, "script": script}
     return TokenizerParameters(**parameters)
@@ -120,9 +135,7 @@ def make_parameters(script: str) -> TokenizerParameters:
 @pytest.fixture(scope="module")
 def predictors(reviews: pd.DataFrame) -> dict[str, Predictor]:
     """Return the exported network alone, and its average with n-grams."""
-    parameters, labels = make_parameters("auto"), ReviewsParameters(**base_parameters()["reviews"])
-    tokenizer = fit_tokenizer([reviews], parameters)
-    train, _, _ = encode_reviews([reviews], tokenizer, labels, parameters)
+    tokenizer, train = encode(reviews, make_parameters("auto"))
     network, _ = train_model(train, small_hyperparameters(units=8, embedding_size=8, epochs=8), 1)
     texts = reviews.loc[reviews["split"] == "train", "text"]
     ngrams = fit_ngram_model(
@@ -181,12 +194,9 @@ def test_the_baseline_cuts_texts_in_the_same_way(reviews: pd.DataFrame) -> None:
 def test_a_warning_says_what_to_set_if_reviews_have_no_known_word(
     reviews: pd.DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:
-    labels = ReviewsParameters(**base_parameters()["reviews"])
     with caplog.at_level(logging.WARNING):
         for script in ("auto", "spaces"):
-            parameters = make_parameters(script)
-            tokenizer = fit_tokenizer([reviews], parameters)
-            encode_reviews([reviews], tokenizer, labels, parameters)
+            encode(reviews, make_parameters(script))
     (warning,) = caplog.messages
     assert "reviews (7%) have no word that the LSTM knows" in warning
     assert "set tokenizer.script to auto" in warning

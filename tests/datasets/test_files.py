@@ -16,6 +16,7 @@ from imdb_sentiment.datasets import (
     DownloadedTarDataset,
     KerasModelDataset,
     LineageDataset,
+    LinesDataset,
     OnnxModelDataset,
     OptionalJSONDataset,
     OptunaStorageDataset,
@@ -62,6 +63,7 @@ DATASETS: list[tuple[Callable[..., AbstractDataset[Any, Any]], str, Any]] = [
     (OnnxModelDataset, "model.onnx", b"bytes"),
     (KerasModelDataset, "model.keras", make_network()),
     (TokenizerDataset, "tokenizer.json", make_tokenizer()),
+    (LinesDataset, "words.txt", ["a", "", "\u2028 \xfc\r"]),
     (PickleStreamDataset, "stream.pkl", [pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [2, 3]})]),
     (make_typed_json, "settings.json", Settings(text="ü")),
     (TableDataset, "table.csv", [pd.DataFrame({"a": ["1"]}), pd.DataFrame({"a": ["ü"]})]),
@@ -70,7 +72,7 @@ DATASETS: list[tuple[Callable[..., AbstractDataset[Any, Any]], str, Any]] = [
 
 def unpack(content: Any) -> Any:
     """Return what a dataset has loaded as values that can be compared."""
-    if isinstance(content, Stream | list):
+    if isinstance(content, Stream | list) and isinstance(next(iter(content)), pd.DataFrame):
         return pd.concat(content)["a"].tolist()
     if isinstance(content, Tokenizer):
         return content.to_str()

@@ -1,6 +1,6 @@
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
-from helpers import make_encoded, make_reviews, write_csv
+from helpers import make_encoded, make_reviews, with_words, write_csv
 from imdb_sentiment.datasets import (
     AtomicDataset,
+    LinesDataset,
     PickleStreamDataset,
     TableDataset,
 )
@@ -42,6 +43,8 @@ from imdb_sentiment.pipelines.data_processing.nodes import (
     split_reviews,
 )
 from imdb_sentiment.text.tokenizer import train_tokenizer
+from imdb_sentiment.text.word_numbers import pack_numbers, unpack_numbers
+from imdb_sentiment.text.words import Script
 
 
 def as_chunks(
@@ -55,10 +58,16 @@ def as_chunks(
     return [frame[start : start + size] for start in range(0, len(frame), size)]
 
 
+def check_all(
+    table: pd.DataFrame | Iterable[pd.DataFrame], reviews: ReviewsParameters, split: SplitParameters
+) -> list[pd.DataFrame]:
+    return list(check_reviews(table, reviews, split, "auto")[0])
+
+
 def check(
     rows: Sequence[tuple[str, ...]], reviews: ReviewsParameters, split: SplitParameters
 ) -> pd.DataFrame:
-    return pd.concat(check_reviews(as_chunks(rows), reviews, split), ignore_index=True)
+    return pd.concat(check_all(as_chunks(rows), reviews, split), ignore_index=True)
 
 
 def clean(
@@ -67,9 +76,10 @@ def clean(
     split: SplitParameters,
     columns: tuple[str, ...] = ("review", "sentiment"),
 ) -> pd.DataFrame:
-    checked = list(check_reviews(as_chunks(rows, columns), reviews, split))
+    checked = check_all(as_chunks(rows, columns), reviews, split)
     audit, _ = audit_reviews(checked, reviews)
-    return pd.concat(split_reviews(checked, audit, reviews, split), ignore_index=True)
+    cleaned = pd.concat(split_reviews(checked, audit, reviews, split), ignore_index=True)
+    return cleaned.drop(columns="words")
 
 
 def test_each_row_is_judged(reviews: ReviewsParameters, split: SplitParameters) -> None:
@@ -110,6 +120,36 @@ def test_each_row_is_judged(reviews: ReviewsParameters, split: SplitParameters) 
     assert accepted["code"].tolist() == [1, 0, 0, 0, 0]
 
 
+def test_the_words_are_known_when_all_rows_have_been_read(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    rows = [("B a!", "positive"), ("", "positive"), ("b A", "positive"), ("c b", "meh")]
+    chunks, words = check_reviews(as_chunks(rows, size=2), reviews, split, "auto")
+    cells = [cell for chunk in chunks for cell in chunk["words"]]
+    assert list(words) == ["b", "a", "c"]
+    assert [unpack_numbers([cell])[0].tolist() for cell in cells] == [[0, 1], [], [0, 1], [2, 0]]
+
+
+def test_words_are_not_given_out_if_the_rows_end_early(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    chunks, words = check_reviews(as_chunks(make_reviews(9)), reviews, split, "auto")
+    next(chunks)
+    del chunks  # as the save of a full disk leaves them
+    with pytest.raises(RuntimeError, match="the words are not complete"):
+        list(words)
+
+
+def test_duplicates_have_the_same_words_by_the_rule_of_the_tokenizer(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    rows = as_chunks([("\u597d \u770b", "positive"), ("\u597d\u770b", "positive")])
+    cases: list[tuple[Script, str]] = [("auto", "duplicate"), ("spaces", "accepted")]
+    for script, status in cases:
+        (checked,) = check_reviews(rows, reviews, split, script)[0]
+        assert checked["status"].tolist() == ["accepted", status]
+
+
 def test_a_row_without_a_split_is_refused(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
@@ -117,9 +157,7 @@ def test_a_row_without_a_split_is_refused(
     names = ["train"] * 60 + ["test"] * 20 + ["", "None"]
     rows = [(*review, name) for review, name in zip(make_reviews(82), names, strict=True)]
     lenient = reviews.model_copy(update={"max_rejected_fraction": 0.1})
-    checked = pd.concat(
-        check_reviews(as_chunks(rows, ("review", "sentiment", "split")), lenient, own)
-    )
+    checked = pd.concat(check_all(as_chunks(rows, ("review", "sentiment", "split")), lenient, own))
     assert checked["reason"].tolist()[-2:] == ["no split", "unknown split: none"]
     sizes = clean(rows, lenient, own, ("review", "sentiment", "split"))["split"].value_counts()
     assert sizes.to_dict() == {"train": 54, "test": 20, "validation": 6}
@@ -202,7 +240,7 @@ def test_tables_of_other_datasets_are_read(split: SplitParameters) -> None:
     table["stars"] = [1.0, 2.0, float("nan")] * 20
     found = find(table, split)
     assert found.labels == ("1", "2")
-    checked = pd.concat(check_reviews(iter([table[:30], table[30:]]), found, split))
+    checked = pd.concat(check_all(iter([table[:30], table[30:]]), found, split))
     assert checked["row"].tolist() == list(range(1, 61))
     assert checked["reason"].value_counts().to_dict() == {"": 40, "no label": 20}
     assert checked["code"].tolist() == [0, 1, -1] * 20
@@ -221,7 +259,7 @@ def test_labels_match_however_a_table_writes_them(
 ) -> None:
     rows = [(str(n), cell) for n, cell in enumerate(cells)]
     found = find(as_chunks(rows), split, labels=labels)
-    assert pd.concat(check_reviews(as_chunks(rows), found, split))["code"].tolist() == [0, 1, 1]
+    assert pd.concat(check_all(as_chunks(rows), found, split))["code"].tolist() == [0, 1, 1]
 
 
 def test_all_problems_are_told_at_once(split: SplitParameters) -> None:
@@ -346,7 +384,7 @@ def test_the_lines_can_be_pasted_as_they_are(split: SplitParameters) -> None:
     assert len(str(error.value).splitlines()) == 5
     found = find(chunks, split, **read_block(error))
     assert (found.text_column, found.label_column) == (names[0], names[2])
-    codes = pd.concat(check_reviews(chunks, found, split))["code"]
+    codes = pd.concat(check_all(chunks, found, split))["code"]
     assert sorted(codes.unique()) == [0, 1, 2, 3]
 
 
@@ -354,7 +392,7 @@ def test_labels_that_are_not_named_are_told_with_lines_to_paste(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
     rows = make_reviews(90, ("negative", "positive", "neutral"))
-    checked = list(check_reviews(as_chunks(rows), reviews, split))
+    checked = check_all(as_chunks(rows), reviews, split)
     audit, _ = audit_reviews(checked, reviews)
     assert audit["unknown_labels"] == {"neutral": 30}
     message = r"unknown label: 30.*In conf/local/parameters\.yml:\nreviews:\n"
@@ -373,7 +411,7 @@ def test_the_lines_to_paste_keep_the_order_of_the_labels(
     """The order of the codes decides which label is the positive one."""
     rows = make_reviews(100, ("Good", "bad", "awful", "n/a"))
     given = reviews.model_copy(update={"labels": ("good", "bad")})
-    checked = list(check_reviews(as_chunks(rows), given, split))
+    checked = check_all(as_chunks(rows), given, split)
     audit, _ = audit_reviews(checked, given)
     with pytest.raises(InputError, match="unknown label: 50") as error:
         split_reviews(checked, audit, given, split)
@@ -389,7 +427,7 @@ def test_the_audit_counts_every_row(reviews: ReviewsParameters, split: SplitPara
         ("", "positive"),
         ("x", "meh"),
     ]
-    checked = list(check_reviews(as_chunks(rows, size=2), reviews, split))
+    checked = check_all(as_chunks(rows, size=2), reviews, split)
     audit, refused = audit_reviews(checked, reviews)
     assert audit == {
         "file": "sample_reviews.csv",
@@ -514,7 +552,7 @@ def test_a_row_without_a_group_is_refused(
     grouped = split.model_copy(update={"group_column": "film"})
     rows = [("one", "positive", "x"), ("two", "negative", " ")]
     checked = pd.concat(
-        check_reviews(as_chunks(rows, ("review", "sentiment", "film")), reviews, grouped)
+        check_all(as_chunks(rows, ("review", "sentiment", "film")), reviews, grouped)
     )
     assert checked["reason"].tolist() == ["", "no group"]
     assert checked["group"].tolist() == ["x", ""]
@@ -535,12 +573,18 @@ def test_unlabelled_reviews_bring_back_nothing_that_is_held_out(
     cleaned = clean(make_reviews(100), reviews, split)
     texts = [*cleaned["text"], "new  <br />one", "new one", "", "another"]
     chunks = as_chunks([(text,) for text in texts], ("review",), size=7)
-    found = pd.concat(clean_unlabelled_reviews(chunks, [cleaned], reviews))
+    words = ["one"]
+
+    def clean_more(more: list[pd.DataFrame]) -> list[pd.DataFrame]:
+        return list(clean_unlabelled_reviews(more, [cleaned], words, reviews, "auto"))
+
+    found = pd.concat(clean_more(chunks))
     assert found["text"].tolist() == ["new one", "another"]
     assert found["row"].tolist() == [101, 104]
-    assert list(clean_unlabelled_reviews([], [cleaned], reviews)) == []
+    assert unpack_numbers(found["words"])[0].tolist() == [1, 0, 1]
+    assert clean_more([]) == []
     with pytest.raises(InputError, match="unlabelled_file has no column 'review'"):
-        list(clean_unlabelled_reviews(as_chunks([("a",)], ("text",)), [cleaned], reviews))
+        clean_more(as_chunks([("a",)], ("text",)))
 
 
 def test_word_vectors_know_no_held_out_row(
@@ -550,10 +594,13 @@ def test_word_vectors_know_no_held_out_row(
     cleaned = clean(make_reviews(100), reviews, split)
     held_out = cleaned["split"] != "train"
     spoilt = cleaned.assign(text=cleaned["text"].where(~held_out, "awful lovely superb boring"))
-    tokenizer = fit_tokenizer([cleaned], TokenizerParameters(**conf["tokenizer"]))
     more = pd.DataFrame({"text": ["awful lovely superb boring"] * 50})
+    both, words = with_words(pd.concat([cleaned, spoilt, more], ignore_index=True))
+    n = len(cleaned)
+    cleaned, spoilt, more = both[:n], both[n : 2 * n], both[2 * n :]
+    tokenizer = fit_tokenizer([cleaned], words, TokenizerParameters(**conf["tokenizer"]))
     some, same, other = (
-        fit_word_vectors([rows], unlabelled, tokenizer, method)
+        fit_word_vectors([rows], unlabelled, tokenizer, words, method)
         for rows, unlabelled in ((cleaned, []), (spoilt, []), (cleaned, [more]))
     )
     np.testing.assert_array_equal(some, same)
@@ -578,10 +625,16 @@ def test_the_network_is_pretrained_if_there_are_unlabelled_reviews(
     )
     settings = LanguageModelParameters(**conf["language_model"] | {"passes": passes})
     shape: Any = {"units": 3, "bidirectional": True, "chrono_initialization": 5}
+    cells = {"new one": [1, 0], "one": [0]}
+    unlabelled = [
+        pd.DataFrame({"words": pack_numbers(np.array(cells[text], np.int32), np.array([size]))})
+        for text, size in zip(more, (2, 1), strict=False)
+    ]
     weights: Any = pretrain_network(
         train=train,
-        clean_unlabelled_reviews=[pd.DataFrame({"text": [text]}, dtype="str") for text in more],
+        clean_unlabelled_reviews=unlabelled,
         tokenizer=tokenizer,
+        words=["one"],
         word_vectors=vectors,
         language_model=settings,
         pretrained_embedding=True,
@@ -617,7 +670,7 @@ def test_the_network_is_pretrained_if_there_are_unlabelled_reviews(
 def test_unusable_data_stop_the_run(
     rows: list[tuple[str, str]], message: str, reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
-    checked = list(check_reviews(as_chunks(rows), reviews, split))
+    checked = check_all(as_chunks(rows), reviews, split)
     audit, _ = audit_reviews(checked, reviews)
     with pytest.raises(InputError, match=message):
         list(split_reviews(checked, audit, reviews, split))
@@ -627,7 +680,7 @@ def test_a_missing_column_is_named(reviews: ReviewsParameters, split: SplitParam
     with pytest.raises(
         InputError, match=r"no column 'sentiment'; it has: review, label.*reviews\.label_column"
     ):
-        list(check_reviews(as_chunks([("a", "b")], ("review", "label")), reviews, split))
+        check_all(as_chunks([("a", "b")], ("review", "label")), reviews, split)
 
 
 def test_a_missing_split_column_is_named(
@@ -635,7 +688,7 @@ def test_a_missing_split_column_is_named(
 ) -> None:
     own = split.model_copy(update={"method": "column"})
     with pytest.raises(InputError, match=r"no column 'split'.*split\.column"):
-        list(check_reviews(as_chunks(make_reviews(4)), reviews, own))
+        check_all(as_chunks(make_reviews(4)), reviews, own)
 
 
 def test_a_split_column_needs_test_rows(reviews: ReviewsParameters, split: SplitParameters) -> None:
@@ -648,10 +701,11 @@ def test_a_split_column_needs_test_rows(reviews: ReviewsParameters, split: Split
 def test_the_vocabulary_comes_from_training_rows_alone(
     tokenizer_parameters: TokenizerParameters,
 ) -> None:
-    texts = pd.DataFrame(
+    frame = pd.DataFrame(
         {"text": ["seen", "held", "out"], "split": ["train", "validation", "test"]}
     )
-    assert set(fit_tokenizer([texts], tokenizer_parameters).get_vocab()) == {
+    texts, words = with_words(frame)
+    assert set(fit_tokenizer([texts], words, tokenizer_parameters).get_vocab()) == {
         "[PAD]",
         "[UNK]",
         "seen",
@@ -664,9 +718,9 @@ def test_encoded_sets_know_the_group_of_each_row(
     grouped = split.model_copy(update={"group_column": "film"})
     films = [f"film {number // 10}" for number in range(120)]
     rows = [(*review, film) for review, film in zip(make_reviews(120), films, strict=True)]
-    cleaned = clean(rows, reviews, grouped, ("review", "sentiment", "film"))
-    tokenizer = fit_tokenizer([cleaned], tokenizer_parameters)
-    sets = encode_reviews([cleaned], tokenizer, reviews, tokenizer_parameters)
+    cleaned, words = with_words(clean(rows, reviews, grouped, ("review", "sentiment", "film")))
+    tokenizer = fit_tokenizer([cleaned], words, tokenizer_parameters)
+    sets = encode_reviews([cleaned], tokenizer, words, reviews, tokenizer_parameters)
     found = {
         (films[row - 1], group)
         for part in sets
@@ -678,16 +732,16 @@ def test_encoded_sets_know_the_group_of_each_row(
 def test_encoded_sets_hold_each_row_in_order(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
-    cleaned = clean(make_reviews(100), reviews, split)
+    cleaned, distinct = with_words(clean(make_reviews(100), reviews, split))
     chunks = [cleaned[:30], cleaned[30:]]
     parameters = TokenizerParameters(
         kind="words", vocabulary_size=200, sequence_length=15, script="auto"
     )
-    tokenizer = fit_tokenizer(chunks, parameters)
+    tokenizer = fit_tokenizer(chunks, distinct, parameters)
     words = {number: word for word, number in tokenizer.get_vocab().items()}
     for name, part in zip(
         ("train", "validation", "test"),
-        encode_reviews(chunks, tokenizer, reviews, parameters),
+        encode_reviews(chunks, tokenizer, distinct, reviews, parameters),
         strict=True,
     ):
         expected = cleaned[cleaned["split"] == name]
@@ -703,7 +757,10 @@ def test_encoded_sets_hold_each_row_in_order(
         assert decoded == known
 
 
+@pytest.mark.parametrize("is_async", [False, True])  # saves all outputs of a node at once
 def test_the_pipeline_runs_on_a_few_rows(
+    *,
+    is_async: bool,
     tmp_path: Path,
     reviews: ReviewsParameters,
     split: SplitParameters,
@@ -718,6 +775,7 @@ def test_the_pipeline_runs_on_a_few_rows(
         {
             "raw_reviews": TableDataset(filepath=str(path), load_args={"chunksize": 50}),
             "checked_reviews": PickleStreamDataset(filepath=str(tmp_path / "checked.pkl")),
+            "words": LinesDataset(filepath=str(tmp_path / "words.txt")),
             "rejected_reviews": TableDataset(filepath=str(tmp_path / "rejected.csv")),
             "clean_reviews": PickleStreamDataset(filepath=str(tmp_path / "clean.pkl")),
             "clean_unlabelled_reviews": PickleStreamDataset(filepath=str(tmp_path / "more.pkl")),
@@ -733,6 +791,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "params:reviews": MemoryDataset(reviews),
             "params:split": MemoryDataset(split),
             "params:tokenizer": MemoryDataset(tokenizer_parameters),
+            "params:tokenizer.script": MemoryDataset("auto"),
             "params:word_vectors": MemoryDataset(WordVectorsParameters(**conf["word_vectors"])),
             **{
                 f"params:hyperparameters.{name}": MemoryDataset(value)
@@ -744,7 +803,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "unlabelled_reviews": TableDataset(filepath=None),
         }
     )
-    SequentialRunner().run(create_pipeline(), catalog)
+    SequentialRunner(is_async=is_async).run(create_pipeline(), catalog)
     audit = catalog.load("audit")
     assert (audit["rows_read"], audit["accepted"], audit["rejected"], audit["duplicates"]) == (
         123,
@@ -756,6 +815,10 @@ def test_the_pipeline_runs_on_a_few_rows(
     train, test = catalog.load("train"), catalog.load("test")
     assert train.sequences.shape == (len(train), tokenizer_parameters.sequence_length)
     assert not set(train.rows) & set(test.rows)
+    words = catalog.load("words")
+    for chunk in catalog.load("clean_reviews"):
+        for text, cell in zip(chunk["text"], chunk["words"], strict=True):
+            assert [words[number] for number in unpack_numbers([cell])[0]] == text.split()
 
 
 cells = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
@@ -782,7 +845,7 @@ def account(
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     path.write_bytes(content.encode("utf-8"))
     raw = TableDataset(filepath=str(path), load_args={"chunksize": 3}).load()
-    checked = list(check_reviews(raw, reviews, split))
+    checked = check_all(raw, reviews, split)
     audit, refused = audit_reviews(checked, reviews)
     rows = pd.concat(checked, ignore_index=True)
     assert audit["accepted"] + audit["rejected"] + audit["duplicates"] == audit["rows_read"]

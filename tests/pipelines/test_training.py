@@ -18,7 +18,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, mean_absolute_error
 from tokenizers import Tokenizer
 
-from helpers import base_parameters, make_encoded, make_reviews, small_hyperparameters
+from helpers import (
+    base_parameters,
+    make_encoded,
+    make_reviews,
+    small_hyperparameters,
+    with_words,
+)
 from imdb_sentiment.datasets import AtomicDataset, KerasModelDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.probabilities import DecisionRule
@@ -88,13 +94,14 @@ def make_data(n: int = 300, n_labels: int = 2) -> Data:
     frame = pd.DataFrame({"row": np.arange(1, n + 1), "text": texts, "code": codes, "group": ""})
     frame["split"] = ["train", "train", "train", "validation", "test"] * (n // 5)
     frame.loc[3, "text"] = "unheard of"  # a validation review without a known word
+    frame, words = with_words(frame)
     chunks = [frame[:70], frame[70:]]
     parameters = TokenizerParameters(
         kind="words", vocabulary_size=28, sequence_length=6, script="auto"
     )
-    tokenizer = fit_tokenizer(chunks, parameters)
+    tokenizer = fit_tokenizer(chunks, words, parameters)
     reviews = ReviewsParameters(**base_parameters()["reviews"] | {"labels": labels})
-    train, validation, _ = encode_reviews(chunks, tokenizer, reviews, parameters)
+    train, validation, _ = encode_reviews(chunks, tokenizer, words, reviews, parameters)
     return Data(chunks, tokenizer, train, validation)
 
 

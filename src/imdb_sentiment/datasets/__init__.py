@@ -7,6 +7,7 @@ from imdb_sentiment.datasets.atomic import AtomicDataset
 from imdb_sentiment.datasets.downloaded_tar import DownloadedTarDataset
 from imdb_sentiment.datasets.files import (
     KerasModelDataset,
+    LinesDataset,
     OnnxModelDataset,
     OptionalJSONDataset,
     PickleStreamDataset,
@@ -23,6 +24,7 @@ __all__ = [
     "DownloadedTarDataset",
     "KerasModelDataset",
     "LineageDataset",
+    "LinesDataset",
     "OnnxModelDataset",
     "OptionalJSONDataset",
     "OptunaStorageDataset",

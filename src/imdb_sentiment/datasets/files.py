@@ -65,6 +65,19 @@ class TokenizerDataset(FileDataset):
         path.write_text(data.to_str(pretty=True), encoding="utf-8")
 
 
+class LinesDataset(FileDataset):
+    r"""Strings without line breaks (`\n`), as the lines of a text file in UTF-8."""
+
+    def load(self) -> list[str]:
+        """Read the strings."""
+        with self._reading() as path:
+            return path.read_bytes().decode().split("\n")[:-1]
+
+    def _write(self, path: Path, data: Iterable[str]) -> None:
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in data)
+
+
 class PickleStreamDataset(FileDataset):
     """An iterable with one pickle per chunk, of which one at a time is in memory.
 
@@ -83,8 +96,11 @@ class PickleStreamDataset(FileDataset):
         return Stream(self._chunks)
 
     def preview(self, nrows: int = 5) -> TablePreview:
-        """Return the first rows of a stream of data frames, for Kedro-Viz."""
-        first = next(self._chunks(), pd.DataFrame())
+        """Return the first rows of a stream of data frames, for Kedro-Viz.
+
+        Columns of other objects than strings and numbers, which JSON may not have, are left out.
+        """
+        first = next(self._chunks(), pd.DataFrame()).select_dtypes(exclude="object")
         return TablePreview(first.head(nrows).to_dict(orient="split"))
 
     def _chunks(self) -> Iterator[Any]:

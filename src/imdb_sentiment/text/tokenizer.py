@@ -6,6 +6,7 @@ found in Python (see `words.py`), with the same ids in a sixth of the time.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,9 @@ if TYPE_CHECKING:  # a deployment has no pydantic for these
 PADDING = "[PAD]"
 UNKNOWN = "[UNK]"
 UNKNOWN_ID = 1
+
+TokenIds = npt.NDArray[np.unsignedinteger]
+
 _SPECIAL: list[str | AddedToken] = [PADDING, UNKNOWN]
 
 # Limits of a batch: an encoding takes far more memory than the ids kept from it.
@@ -44,30 +48,51 @@ def train_tokenizer(texts: Iterable[str], parameters: "TokenizerParameters") -> 
         Tokenizer whose padding, on the left, stores the sequence length.
 
     """
-    size = parameters.vocabulary_size
     if parameters.kind == "words":
         rule = get_rule(parameters.script)
         counts: Counter[str] = Counter()
         for text in texts:
             counts.update(rule.split(text))
-        words = sorted(counts, key=lambda word: (-counts[word], word))[:size]
-        vocabulary = {word: number for number, word in enumerate([PADDING, UNKNOWN, *words])}
-        tokenizer = _make_tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN), rule)
-        tokenizer.add_special_tokens(_SPECIAL)
-    else:
-        # No prefix for the inside of words and no limit on the letters: with either, the library
-        # would number tokens, and break ties, in an order that changes from run to run.
-        # Subwords are learnt in every script, so letters need not be words of their own.
-        tokenizer = _make_tokenizer(models.BPE(unk_token=UNKNOWN), get_rule("spaces"))
-        trainer = trainers.BpeTrainer(
-            vocab_size=size + len(_SPECIAL), special_tokens=_SPECIAL, show_progress=False
-        )
-        tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.enable_padding(direction="left", pad_token=PADDING, length=parameters.sequence_length)
+        return make_word_tokenizer([*counts], np.array([*counts.values()], np.int64), parameters)
+    # No prefix for the inside of words and no limit on the letters: with either, the library would
+    # number tokens, and break ties, in an order that changes from run to run.
+    # Subwords are learnt in every script, so letters need not be words of their own.
+    tokenizer = _make_tokenizer(models.BPE(unk_token=UNKNOWN), get_rule("spaces"), parameters)
+    trainer = trainers.BpeTrainer(
+        vocab_size=parameters.vocabulary_size + len(_SPECIAL),
+        special_tokens=_SPECIAL,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
 
-def _make_tokenizer(model: models.Model, rule: Rule) -> Tokenizer:
+def make_word_tokenizer(
+    words: Sequence[str], counts: npt.NDArray[np.int64], parameters: "TokenizerParameters"
+) -> Tokenizer:
+    """Return the tokenizer of whole words that `train_tokenizer` learns.
+
+    Args:
+        words: Distinct words.
+        counts: How often each of them occurs, shape (words,).
+        parameters: As for `train_tokenizer`.
+
+    """
+    size = parameters.vocabulary_size
+    fewest = np.partition(counts, -size)[-size] if len(counts) > size else 0
+    frequent = np.flatnonzero(counts >= max(1, fewest)).tolist()
+    frequent.sort(key=lambda number: (-counts[number], words[number]))
+    chosen = [PADDING, UNKNOWN, *(words[number] for number in frequent[:size])]
+    vocabulary = {word: number for number, word in enumerate(chosen)}
+    model = models.WordLevel(vocabulary, unk_token=UNKNOWN)
+    tokenizer = _make_tokenizer(model, get_rule(parameters.script), parameters)
+    tokenizer.add_special_tokens(_SPECIAL)
+    return tokenizer
+
+
+def _make_tokenizer(
+    model: models.Model, rule: Rule, parameters: "TokenizerParameters"
+) -> Tokenizer:
     """Return a tokenizer of the library that cuts and folds texts as the rule does.
 
     They agree on all texts but those with the rarest characters: here, a whole text is folded, with
@@ -90,6 +115,7 @@ def _make_tokenizer(model: models.Model, rule: Rule) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.Split(
         Regex(rule.words.pattern), behavior="removed", invert=True
     )
+    tokenizer.enable_padding(direction="left", pad_token=PADDING, length=parameters.sequence_length)
     return tokenizer
 
 
@@ -120,9 +146,9 @@ class TextEncoder:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._ids = self._split = None
-        if isinstance(tokenizer.model, models.WordLevel):
+        if has_whole_words(tokenizer):
             self._ids, self._split = tokenizer.get_vocab(), find_rule(tokenizer).split
-        self._dtype = np.min_scalar_type(tokenizer.get_vocab_size() - 1)
+        self._dtype = find_dtype(tokenizer)
 
     def encode_whole(self, texts: Iterable[str]) -> Iterator[list[int]]:
         """Yield the token ids of each whole text, without cutting or padding.
@@ -143,7 +169,24 @@ class TextEncoder:
         for text in texts:
             yield [get(word, UNKNOWN_ID) for word in split(text)]
 
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.unsignedinteger]:
+    def encode_joined(self, texts: Iterable[str]) -> tuple[TokenIds, npt.NDArray[np.int64]]:
+        """Convert texts to the token ids of all of them, one after the other.
+
+        Args:
+            texts: Cleaned texts, R in number.
+
+        Returns:
+            The token ids of the whole texts, shape (tokens,), unknown words being `UNKNOWN_ID`, in
+            the smallest unsigned integer type that holds every id; and how many of them each text
+            has, shape (R,).
+
+        """
+        encoded = list(self.encode_whole(texts))
+        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+        ids = np.fromiter(chain.from_iterable(encoded), self._dtype, lengths.sum())
+        return ids, lengths
+
+    def encode(self, texts: Sequence[str]) -> TokenIds:
         """Convert texts to sequences of one length.
 
         The last tokens of longer texts are kept, and shorter texts are padded with 0 on the left.
@@ -159,12 +202,49 @@ class TextEncoder:
             ValueError: The tokenizer has no sequence length.
 
         """
-        length = _sequence_length(self._tokenizer)
+        length = find_sequence_length(self._tokenizer)
         sequences = np.zeros((len(texts), length), self._dtype)
         for sequence, ids in zip(sequences, self.encode_whole(texts), strict=True):
             known = [number for number in ids if number > UNKNOWN_ID][-length:]
             sequence[length - len(known) :] = known
         return sequences
+
+
+def pad_sequences(ids: TokenIds, lengths: npt.NDArray[np.int64], sequence_length: int) -> TokenIds:
+    """Return sequences of one length, as `TextEncoder.encode` does.
+
+    Args:
+        ids: Token ids of texts, one after the other, shape (tokens,).
+        lengths: How many of them each text has, shape (texts,).
+        sequence_length: Length of the sequences.
+
+    Returns:
+        Array of shape (texts, sequence length), padded with 0 on the left, of the dtype of `ids`.
+
+    """
+    sequences = np.zeros((len(lengths), sequence_length), ids.dtype)
+    known, counts = ids[ids > UNKNOWN_ID], count_known(ids, lengths)
+    ends, kept = np.cumsum(counts).tolist(), counts.clip(max=sequence_length).tolist()
+    for sequence, end, n in zip(sequences, ends, kept, strict=True):
+        sequence[sequence_length - n :] = known[end - n : end]
+    return sequences
+
+
+def count_known(ids: TokenIds, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return how many known tokens each text has; the arguments are those of `pad_sequences`."""
+    known_before = np.concatenate([[0], np.cumsum(ids > UNKNOWN_ID)])
+    counts: npt.NDArray[np.int64] = np.diff(known_before[np.cumsum([0, *lengths])])
+    return counts
+
+
+def has_whole_words(tokenizer: Tokenizer) -> bool:
+    """Return whether the tokens of a tokenizer are words, not subwords."""
+    return isinstance(tokenizer.model, models.WordLevel)
+
+
+def find_dtype(tokenizer: Tokenizer) -> np.dtype[np.unsignedinteger]:
+    """Return the smallest unsigned integer type that holds every token id."""
+    return np.min_scalar_type(tokenizer.get_vocab_size() - 1)
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -198,8 +278,8 @@ def locate_known_words(
         ValueError: The tokenizer has no sequence length.
 
     """
-    length = _sequence_length(tokenizer)
-    tokens = _locate_words if isinstance(tokenizer.model, models.WordLevel) else _locate_subwords
+    length = find_sequence_length(tokenizer)
+    tokens = _locate_words if has_whole_words(tokenizer) else _locate_subwords
     known = [found for found in tokens(tokenizer, text) if found[0] > UNKNOWN_ID][-length:]
     places: dict[int | None, tuple[int, int]] = {}
     for _, word, (start, stop) in known:
@@ -228,7 +308,8 @@ def _locate_subwords(tokenizer: Tokenizer, text: str) -> _Located:
     yield from zip(encoding.ids, encoding.word_ids, encoding.offsets, strict=True)
 
 
-def _sequence_length(tokenizer: Tokenizer) -> int:
+def find_sequence_length(tokenizer: Tokenizer) -> int:
+    """Return the length of the sequences; `ValueError` if the tokenizer has none."""
     if tokenizer.padding is None:
         raise ValueError("the tokenizer has no sequence length: it was not made by train_tokenizer")
     return int(tokenizer.padding["length"])

@@ -6,32 +6,33 @@ settings of Levy, Goldberg and Dagan, "Improving Distributional Similarity with 
 Word Embeddings" (TACL 3, 2015).
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
-from tokenizers import Tokenizer
+from threadpoolctl import threadpool_limits
 
 from imdb_sentiment.parameters import WordVectorsParameters
-from imdb_sentiment.text.tokenizer import UNKNOWN_ID, TextEncoder
+from imdb_sentiment.text.tokenizer import UNKNOWN_ID, TokenIds
 
-TEXTS_AT_A_TIME = 2000
 CONTEXT_SMOOTHING = 0.75  # power of the frequencies of the context, so that rare ones weigh less
 SINGULAR_VALUE_POWER = 0.5  # 1 would make the first dimensions too large
 POWER_ITERATIONS = 4  # of the randomized SVD
 
+# The token ids of several texts, one after the other, and the number of tokens of each text.
+Joined = tuple[TokenIds, npt.NDArray[np.int64]]
+
 
 def train_word_vectors(
-    texts: Iterable[str], tokenizer: Tokenizer, parameters: WordVectorsParameters
+    texts: Iterable[Joined], vocabulary_size: int, parameters: WordVectorsParameters
 ) -> npt.NDArray[np.float32]:
     """Learn a vector for each token from its context.
 
     Args:
-        texts: Cleaned texts; iterated once.
-        tokenizer: Tokenizer from `train_tokenizer`.
+        texts: The texts in portions, as from `TextEncoder.encode_joined`; iterated once.
+        vocabulary_size: Number of token ids.
         parameters: Method, and size of the vectors and the context.
 
     Returns:
@@ -42,14 +43,16 @@ def train_word_vectors(
     """
     if parameters.method == "none":
         return np.zeros((0, parameters.size), np.float32)
-    vectors = np.zeros((tokenizer.get_vocab_size(), parameters.size), np.float32)
-    information = _compute_information(_count_neighbours(texts, tokenizer, parameters.window))
+    vectors = np.zeros((vocabulary_size, parameters.size), np.float32)
+    information = _compute_information(_count_neighbours(texts, vocabulary_size, parameters.window))
     if not information.nnz:
         return vectors
     size = min(parameters.size, len(vectors))
-    left, values, _ = randomized_svd(
-        information, size, n_iter=POWER_ITERATIONS, random_state=parameters.seed
-    )
+    # The matrices are so small that threads would cost more time than they save.
+    with threadpool_limits(1, user_api="blas"):
+        left, values, _ = randomized_svd(
+            information, size, n_iter=POWER_ITERATIONS, random_state=parameters.seed
+        )
     vectors[:, :size] = left * values**SINGULAR_VALUE_POWER
     vectors[np.diff(information.indptr) == 0] = 0  # instead of rounding errors
     if parameters.norm:
@@ -58,42 +61,45 @@ def train_word_vectors(
     return vectors
 
 
-def _count_neighbours(texts: Iterable[str], tokenizer: Tokenizer, window: int) -> sparse.csr_array:
+def _count_neighbours(
+    texts: Iterable[Joined], vocabulary_size: int, window: int
+) -> sparse.csr_array:
     """Return how often each known token occurs near each other one.
 
     Nearer pairs count more, down to 1 / `window` for the most distant, as in word2vec.
 
     Args:
-        texts: Cleaned texts.
-        tokenizer: Tokenizer from `train_tokenizer`.
+        texts: The texts in portions.
+        vocabulary_size: Number of token ids.
         window: Maximum distance of two tokens.
 
     Returns:
         Symmetric matrix of shape (vocabulary, vocabulary), dtype float32.
 
     """
-    shape = (tokenizer.get_vocab_size(),) * 2
-    counts = sparse.csr_array(shape, dtype=np.float32)
-    for ids in _join_texts(texts, tokenizer, window):
-        for distance in range(1, window + 1):
-            first, second = ids[:-distance], ids[distance:]
-            is_known = (first > UNKNOWN_ID) & (second > UNKNOWN_ID)
-            weight = np.full(is_known.sum(), (window + 1 - distance) / window, np.float32)
-            pairs = (first[is_known], second[is_known])
-            counts += sparse.coo_array((weight, pairs), shape).tocsr()
-    return (counts + counts.T).tocsr()
+    shape = (vocabulary_size, vocabulary_size)
+    counts = sparse.csr_array(shape, dtype=np.int64)
+    for ids, lengths in texts:
+        spaced = _space(ids, lengths, window)
+        frequencies = np.bincount(spaced, minlength=vocabulary_size)
+        frequencies[: UNKNOWN_ID + 1] = 0
+        # A matrix with a row per token that lists all tokens after it, in no order and repeatedly.
+        # SciPy's addition makes them one entry per pair of tokens, without sorting.
+        places = np.argsort(spaced, kind="stable")[len(spaced) - frequencies.sum() :]
+        following = spaced[places[:, np.newaxis] + np.arange(1, window + 1)].astype(np.int32)
+        nearer = np.arange(window, 0, -1, dtype=np.int32)
+        weights = np.where(following > UNKNOWN_ID, nearer, 0)
+        pointers = window * np.concatenate([[0], np.cumsum(frequencies)]).astype(np.int32)
+        counts = counts + sparse.csr_array((weights.ravel(), following.ravel(), pointers), shape)
+    counts.eliminate_zeros()
+    return ((counts + counts.T) / window).astype(np.float32).tocsr()
 
 
-def _join_texts(
-    texts: Iterable[str], tokenizer: Tokenizer, window: int
-) -> Iterator[npt.NDArray[np.int32]]:
-    """Yield the token ids of many texts, with so much padding between them that none are near."""
-    encoder = TextEncoder(tokenizer)
-    gap = [0] * window
-    remaining = iter(texts)
-    while batch := list(islice(remaining, TEXTS_AT_A_TIME)):
-        ids = [number for text in encoder.encode_whole(batch) for number in (*text, *gap)]
-        yield np.array(ids, np.int32)
+def _space(ids: TokenIds, lengths: npt.NDArray[np.int64], window: int) -> TokenIds:
+    """Return token ids with padding after each text, so that no two texts are near each other."""
+    spaced = np.zeros(len(ids) + window * len(lengths), ids.dtype)
+    spaced[np.arange(len(ids)) + window * np.repeat(np.arange(len(lengths)), lengths)] = ids
+    return spaced
 
 
 def _compute_information(counts: sparse.csr_array) -> sparse.csr_array:

@@ -17,7 +17,7 @@ _ASCII_MARKS = """!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~"""
 _TO_SPACE = str.maketrans(dict.fromkeys(_ASCII_MARKS, " "))
 _ASCII_WORDS = rf"[^\s{re.escape(_ASCII_MARKS)}]+"
 _ASCII_TOKEN = re.compile(r"\w+(?:'\w+)*|[^\w\s\x1c-\x1f]", re.ASCII)
-# All that is no letter, digit or underscore; scikit-learn's terms stand between these.
+# All that is no letter, digit or underscore: scikit-learn's terms stand between these.
 _TO_TERMS = str.maketrans(dict.fromkeys(_ASCII_MARKS.replace("_", "'"), " "))
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _APOSTROPHE, _QUOTE = "'", "\u2019"  # the second is both an apostrophe and a quotation mark
@@ -213,14 +213,14 @@ class Rule:
         """
         if self.script == "ascii":
             return list(map(self.fold, pattern.findall(text)))
-        lowered = _lower(text)
-        is_plain = unicodedata.is_normalized("NFKC", lowered) and not _unusual().search(lowered)
         found: list[str] = []
-        for piece in _divide(lowered if is_plain else text):
+        for piece in _divide(text):
             if piece.isascii():
                 found += cut_ascii(piece.lower())
-            elif is_plain:
-                found += [piece] if piece.isalnum() else pattern.findall(piece)
+                continue
+            lowered = _lower(piece)
+            if unicodedata.is_normalized("NFKC", lowered) and not _unusual().search(lowered):
+                found += [lowered] if lowered.isalnum() else pattern.findall(lowered)
             else:
                 found += map(self.fold, pattern.findall(piece))
         return found

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import make_predictions
+from helpers import make_predictions, with_words
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters, TokenizerParameters
 from imdb_sentiment.pipelines.reporting.nodes.facts import (
     describe_data,
@@ -39,12 +39,20 @@ def test_the_description_is_what_one_counts(
     frame = pd.DataFrame(rows, columns=["text", "code", "split"])
     tokenizer = train_tokenizer([text for text, _ in TEXTS["train"]], LIMITS)
     known = set(" ".join(text for text, _ in TEXTS["train"]).split())
-    found = describe_data([frame[:3], frame[3:]], tokenizer, reviews, LIMITS, report)
+    frame, words = with_words(frame)
+    found = describe_data(
+        clean_reviews=[frame[:3], frame[3:]],
+        tokenizer=tokenizer,
+        words=words,
+        reviews=reviews,
+        limits=LIMITS,
+        report=report,
+    )
     assert found["labels"] == ["negative", "positive"]
     assert found["sequence_length"] == 4
     for name, pairs in TEXTS.items():
         lengths = [sum(word in known for word in text.split()) for text, _ in pairs]
-        words = [word for text, _ in pairs for word in text.split()]
+        used = [word for text, _ in pairs for word in text.split()]
         split = found["splits"][name]
         assert split["reviews"] == len(pairs)
         assert split["by_label"] == {
@@ -53,14 +61,14 @@ def test_the_description_is_what_one_counts(
         }
         assert split["median_tokens"] == np.median(lengths)
         assert split["share_cut"] == np.mean([length > 4 for length in lengths])
-        assert split["share_unknown"] == np.mean([word not in known for word in words])
+        assert split["share_unknown"] == np.mean([word not in known for word in used])
         assert sum(found["lengths"]["counts"][name]) == len(pairs)
     for label, code in (("negative", 0), ("positive", 1)):
         here = Counter(w for t, c in TEXTS["train"] if c == code for w in t.split())
         elsewhere = Counter(w for t, c in TEXTS["train"] if c != code for w in t.split())
-        words = found["distinctive_words"][label]
-        assert words[0]["word"] == {"negative": "bad", "positive": "good"}[label]
-        for word in words:
+        distinctive = found["distinctive_words"][label]
+        assert distinctive[0]["word"] == {"negative": "bad", "positive": "good"}[label]
+        for word in distinctive:
             assert word["count"] == here[word["word"]]
             assert word["elsewhere"] == elsewhere[word["word"]]
             assert word["z"] > 0

@@ -2,18 +2,20 @@
 
 import json
 import math
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 import numpy as np
 import optuna
+import pandas as pd
 import pytest
 import scipy.stats
 from optuna.trial import TrialState
 from sklearn.metrics import average_precision_score
 
-from helpers import make_predictions, make_study, rank_auc, small_hyperparameters
+from helpers import make_predictions, make_study, rank_auc, small_hyperparameters, with_words
 from imdb_sentiment.evaluation.calibration import measure_calibration
 from imdb_sentiment.evaluation.predictions import get_codes
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
@@ -145,15 +147,33 @@ def test_reliability_shows_before_and_after(
     assert np.dot(calibrated.y, calibrated.customdata) == pytest.approx(right, abs=0.02)
 
 
+def draw_accuracy_by_length(
+    predictions: pd.DataFrame,
+    baseline_predictions: pd.DataFrame,
+    texts: Iterable[str],
+    report: ReportParameters,
+) -> Any:
+    frame = pd.DataFrame({"text": list(texts)}).assign(split="test")
+    chunk, words = with_words(frame.assign(row=range(len(frame))))
+    return plot_accuracy_by_length(
+        test_predictions=predictions,
+        baseline_predictions=baseline_predictions,
+        clean_reviews=[chunk[len(chunk) // 2 :], chunk[: len(chunk) // 2]],
+        tokenizer=make_tokenizer(),
+        words=words,
+        data_description=DESCRIPTION,
+        report=report,
+    )
+
+
 def test_accuracy_by_length_is_that_of_equal_groups(
     reviews: ReviewsParameters, report: ReportParameters
 ) -> None:
-    frame = make_predictions(200, reviews.labels).assign(
-        review=[" ".join(["w1", "unheard"] * (i + 1)) for i in range(200)]
-    )
+    frame = make_predictions(200, reviews.labels)
+    texts = (" ".join(["w1", "unheard"] * (i + 1)) for i in range(200))
     four = report.model_copy(update={"groups": 4})
     shuffled = frame.sample(frac=1, random_state=0)
-    figure = plot_accuracy_by_length(frame, shuffled, make_tokenizer(), DESCRIPTION, four)
+    figure = draw_accuracy_by_length(frame, shuffled, texts, four)
     line, other = figure.data
     assert (line.name, other.name) == ("model", "baseline")
     right = (frame["sentiment"] == frame["predicted_sentiment"]).to_numpy()
@@ -171,8 +191,8 @@ def test_accuracy_by_length_is_that_of_equal_groups(
 def test_reviews_of_one_length_are_groups_too(
     n: int, groups: int, reviews: ReviewsParameters, report: ReportParameters
 ) -> None:
-    frame = make_predictions(n, reviews.labels).assign(review="w1 w2")
-    figure = plot_accuracy_by_length(frame, frame, make_tokenizer(), DESCRIPTION, report)
+    frame = make_predictions(n, reviews.labels)
+    figure = draw_accuracy_by_length(frame, frame, ["w1 w2"] * n, report)
     assert len(figure.data[0].x) == groups
 
 

@@ -6,7 +6,13 @@ import pandas as pd
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
-from helpers import base_parameters, make_encoded, make_study, small_hyperparameters
+from helpers import (
+    base_parameters,
+    make_encoded,
+    make_study,
+    small_hyperparameters,
+    with_words,
+)
 from imdb_sentiment.datasets import AtomicDataset, RunFactsDataset
 from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.network.export import convert_to_onnx
@@ -68,6 +74,7 @@ def test_the_pipeline_makes_every_report(
             "split": ["test"] * 10 + ["validation"] * 5 + ["train"] * 15,
         }
     )
+    frame, words = with_words(frame)
     tuning = TuningParameters(**base_parameters()["tuning"])
     baseline, baseline_decision = fit_baseline(
         [frame],
@@ -83,6 +90,7 @@ def test_the_pipeline_makes_every_report(
             "ngram_model": MemoryDataset(GOOD),
             "test": MemoryDataset(test),
             "clean_reviews": MemoryDataset([frame]),
+            "words": MemoryDataset(words),
             "baseline": MemoryDataset(baseline),
             "baseline_decision": MemoryDataset(baseline_decision),
             "onnx_model": MemoryDataset(exported),

@@ -6,7 +6,8 @@ A node that produces a stream returns an iterator; its dataset consumes it.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,6 @@ from imdb_sentiment.parameters import (
     SplitParameters,
     TokenizerParameters,
     WordVectorsParameters,
-    normalise_label,
 )
 from imdb_sentiment.pipelines.data_processing.find_settings import find_settings, format_settings
 from imdb_sentiment.pipelines.data_processing.row_checks import (
@@ -32,19 +32,23 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
     DUPLICATE,
     REJECTED,
     UNKNOWN_LABEL,
-    check_chunk,
-    hash_text,
+    RowJudge,
+    hash_bytes,
+    hash_groups,
+    read_chunk,
     select_accepted,
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS, assign_splits
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.columns import MAX_LABELS, Labels, find_labels
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
+from imdb_sentiment.text.review_encoder import ReviewEncoder
 from imdb_sentiment.text.scripts import count_letters, measure_scripts
 from imdb_sentiment.text.tables import list_columns, number_rows, to_strings
-from imdb_sentiment.text.tokenizer import TextEncoder, train_tokenizer
+from imdb_sentiment.text.tokenizer import find_dtype, make_word_tokenizer, train_tokenizer
+from imdb_sentiment.text.word_numbers import WORDS, number_words, pack_numbers, unpack_numbers
 from imdb_sentiment.text.word_vectors import train_word_vectors
-from imdb_sentiment.text.words import get_rule
+from imdb_sentiment.text.words import Script, get_rule
 
 logger = logging.getLogger(__name__)
 
@@ -82,29 +86,32 @@ def check_reviews(
     raw_reviews: pd.DataFrame | Iterable[pd.DataFrame],
     reviews: ReviewsParameters,
     split: SplitParameters,
-) -> Iterator[pd.DataFrame]:
-    """Clean every row and decide whether it can be used.
+    script: Script,
+) -> tuple[Iterator[pd.DataFrame], Iterator[str]]:
+    """Clean every row, cut its text into words, and decide whether it can be used.
 
     Args:
         raw_reviews: A table with the columns that `reviews` and `split` name, whole or in chunks;
             see `number_rows`.
         reviews: Names of columns and labels.
         split: Whether and where the table has its own splits, and groups of rows.
+        script: How texts are cut into words.
 
     Returns:
         Chunks of the same rows with the columns `row` (int64), `text` (cleaned), `sentiment` (the
         label as in the table), `code` (int64; -1 for an unknown label), `split` (`none` unless the
-        table has its own), `group` (empty unless it has groups), `status` (accepted, rejected or
-        duplicate) and `reason` (empty if accepted).
+        table has its own), `group` (empty unless it has groups), `words` (the numbers of the words;
+        see `imdb_sentiment.text.word_numbers`), `status` (accepted, rejected or duplicate) and
+        `reason` (empty if accepted); and all distinct words in the order of their numbers, which
+        are known when the chunks have been read.
 
     Raises:
         InputError: A column is missing; raised with the first chunk.
 
     """
-    codes = {normalise_label(label): code for code, label in enumerate(reviews.labels)}
-    # Only a hash and a code are kept per text, so that memory hardly grows with the file.
-    seen: dict[int, int] = {}
-    return (check_chunk(chunk, reviews, split, codes, seen) for chunk in number_rows(raw_reviews))
+    judge = RowJudge()
+    chunks = (read_chunk(chunk, reviews, split, script) for chunk in number_rows(raw_reviews))
+    return judge.judge(chunks), judge.list_words()
 
 
 def audit_reviews(
@@ -130,13 +137,12 @@ def audit_reviews(
     conflicts = 0
     words: Counter[int] = Counter()
     letters: Counter[str] = Counter()
-    rule = get_rule("auto")
     for chunk in checked_reviews:
         statuses.update(chunk["status"])
         accepted = select_accepted(chunk)
         labels.update(reviews.labels[code] for code in accepted["code"])
         splits.update(accepted["split"])
-        words.update(len(rule.split(text)) for text in accepted["text"])
+        words.update(unpack_numbers(accepted[WORDS])[1].tolist())
         letters += count_letters(accepted["text"])
         rejected = chunk[chunk["status"] == REJECTED]
         reasons.update(reason.split(":")[0] for reason in rejected["reason"])
@@ -203,7 +209,7 @@ def split_reviews(
 
     Returns:
         Chunks with the columns `row` (int64), `text`, `code` (int64), `group` (empty unless the
-        table has groups) and `split`.
+        table has groups), `words` and `split`.
 
     Raises:
         InputError: Too many rows were rejected, or too few are left to split.
@@ -215,7 +221,7 @@ def split_reviews(
         (
             chunk["code"].to_numpy(np.int16),
             np.array([numbers.get(name, -1) for name in chunk["split"]], np.int8),
-            np.array([hash_text(group) for group in chunk["group"]], np.uint64),
+            hash_groups(chunk["group"]),
         )
         for chunk in map(select_accepted, checked_reviews)
     ]
@@ -232,7 +238,7 @@ def _add_splits(
 ) -> Iterator[pd.DataFrame]:
     names = np.array(SPLITS, dtype=object)
     for chunk in checked_reviews:
-        accepted = select_accepted(chunk)[["row", "text", "code", "group"]]
+        accepted = select_accepted(chunk)[["row", "text", "code", "group", WORDS]]
         numbers, assigned = np.split(assigned, [len(accepted)])
         yield accepted.assign(split=names[numbers]).reset_index(drop=True)
 
@@ -294,28 +300,34 @@ def _require_every_label(
 
 
 def fit_tokenizer(
-    clean_reviews: Iterable[pd.DataFrame], tokenizer: TokenizerParameters
+    clean_reviews: Iterable[pd.DataFrame], words: Sequence[str], tokenizer: TokenizerParameters
 ) -> Tokenizer:
     """Learn the vocabulary from the training rows only.
 
     Args:
         clean_reviews: From `split_reviews`.
+        words: From `check_reviews`.
         tokenizer: Kind of the tokens, size of the vocabulary and length of a sequence.
 
     Returns:
-        The tokenizer, to be used with `TextEncoder`.
+        The tokenizer, to be used with `ReviewEncoder` and `TextEncoder`.
 
     """
-    return train_tokenizer(
-        (text for chunk in clean_reviews for text in chunk.loc[chunk["split"] == "train", "text"]),
-        tokenizer,
-    )
+    train = (chunk[chunk["split"] == "train"] for chunk in clean_reviews)
+    if tokenizer.kind == "bpe":
+        return train_tokenizer((text for chunk in train for text in chunk["text"]), tokenizer)
+    counts = np.zeros(len(words), np.int64)
+    for chunk in train:
+        counts += np.bincount(unpack_numbers(chunk[WORDS])[0], minlength=len(words))
+    return make_word_tokenizer(words, counts, tokenizer)
 
 
 def clean_unlabelled_reviews(
     unlabelled_reviews: pd.DataFrame | Iterable[pd.DataFrame],
     clean_reviews: Iterable[pd.DataFrame],
+    words: Sequence[str],
     reviews: ReviewsParameters,
+    script: Script,
 ) -> Iterator[pd.DataFrame]:
     """Clean unlabelled reviews and remove those that are among the labelled ones.
 
@@ -325,32 +337,46 @@ def clean_unlabelled_reviews(
     Args:
         unlabelled_reviews: A table with the text column, whole or in chunks; possibly no chunk.
         clean_reviews: From `split_reviews`.
+        words: From `check_reviews`.
         reviews: Name of the text column.
+        script: How texts are cut into words.
 
     Returns:
-        Chunks with the columns `row` (int64) and `text`: distinct texts, none of them empty.
+        Chunks with the columns `row` (int64), `text`, and `words`: distinct texts, none of them
+        empty. A word that no labelled review has gets the number `len(words)`.
 
     Raises:
         InputError: The text column is missing; raised with the first chunk.
 
     """
     seen: set[int] = set()
+    known: dict[str, int] = {}
 
     def select_new(chunk: pd.DataFrame) -> pd.DataFrame:
         names = list_columns(chunk)
         require_column(reviews.text_column, names, "unlabelled_file", "reviews.text_column")
         if not seen:  # read only now: without unlabelled reviews, there is no need
-            seen.update(hash_text(text) for labelled in clean_reviews for text in labelled["text"])
+            known.update((word, number) for number, word in enumerate(words))
+            for labelled in clean_reviews:
+                seen.update(hash_bytes(text.encode()) for text in labelled["text"])
         texts = [clean_text(text) for text in to_strings(chunk[reviews.text_column])]
         cleaned = pd.Series(texts, chunk.index, dtype="str")
         is_new = []
         for text in texts:
-            key = hash_text(text)
+            key = hash_bytes(text.encode())
             is_new.append(bool(text) and key not in seen)
             seen.add(key)
         new = cleaned[is_new]
         logger.info("%d of %d unlabelled reviews are new", len(new), len(chunk))
-        return pd.DataFrame({"row": new.index.to_numpy(np.int64), "text": new.to_numpy("str")})
+        own_numbers, lengths, own_words = number_words(new, get_rule(script).split)
+        numbers = np.array([known.get(word, len(words)) for word in own_words], np.int32)
+        return pd.DataFrame(
+            {
+                "row": new.index.to_numpy(np.int64),
+                "text": new.to_numpy("str"),
+                WORDS: pd.Series(pack_numbers(numbers[own_numbers], lengths), dtype=object),
+            }
+        )
 
     return map(select_new, number_rows(unlabelled_reviews))
 
@@ -359,28 +385,26 @@ def fit_word_vectors(
     clean_reviews: Iterable[pd.DataFrame],
     clean_unlabelled_reviews: Iterable[pd.DataFrame],
     tokenizer: Tokenizer,
+    words: Sequence[str],
     word_vectors: WordVectorsParameters,
 ) -> npt.NDArray[np.float32]:
     """Pretrain word vectors on the training rows and all unlabelled reviews.
 
     Args:
         clean_reviews: From `split_reviews`.
-        clean_unlabelled_reviews: Chunks with the column `text`; possibly none.
+        clean_unlabelled_reviews: From `clean_unlabelled_reviews`; possibly no chunk.
         tokenizer: From `fit_tokenizer`.
+        words: From `check_reviews`.
         word_vectors: Method, and size of the vectors and the context.
 
     Returns:
         Vectors, shape (vocabulary, size); (0, size) with the method `none`.
 
     """
-
-    def iterate_texts() -> Iterator[str]:
-        for chunk in clean_reviews:
-            yield from chunk.loc[chunk["split"] == "train", "text"]
-        for chunk in clean_unlabelled_reviews:
-            yield from chunk["text"]
-
-    return train_word_vectors(iterate_texts(), tokenizer, word_vectors)
+    train = (chunk[chunk["split"] == "train"] for chunk in clean_reviews)
+    encoder = ReviewEncoder(tokenizer, words)
+    texts = map(encoder.encode_joined, chain(train, clean_unlabelled_reviews))
+    return train_word_vectors(texts, tokenizer.get_vocab_size(), word_vectors)
 
 
 def pretrain_network(
@@ -388,6 +412,7 @@ def pretrain_network(
     train: EncodedReviews,
     clean_unlabelled_reviews: Iterable[pd.DataFrame],
     tokenizer: Tokenizer,
+    words: Sequence[str],
     word_vectors: npt.NDArray[np.float32],
     language_model: LanguageModelParameters,
     pretrained_embedding: bool,
@@ -399,8 +424,9 @@ def pretrain_network(
 
     Args:
         train: From `encode_reviews`: further texts, whose labels are not used.
-        clean_unlabelled_reviews: Chunks with the column `text`; possibly none.
+        clean_unlabelled_reviews: From `clean_unlabelled_reviews`; possibly no chunk.
         tokenizer: From `fit_tokenizer`.
+        words: From `check_reviews`.
         word_vectors: From `fit_word_vectors`, shape (vocabulary, size).
         language_model: Number of passes, batch size, learning rate and seed.
         pretrained_embedding: Whether the network starts from pretrained weights at all.
@@ -418,8 +444,7 @@ def pretrain_network(
     """
     if not language_model.passes or not pretrained_embedding:
         return ()
-    encoder = TextEncoder(tokenizer)
-    unlabelled = [encoder.encode(chunk["text"].tolist()) for chunk in clean_unlabelled_reviews]
+    unlabelled = list(map(ReviewEncoder(tokenizer, words).encode, clean_unlabelled_reviews))
     if not any(map(len, unlabelled)):
         return ()
     return pretrain_lstm(
@@ -435,6 +460,7 @@ def pretrain_network(
 def encode_reviews(
     clean_reviews: Iterable[pd.DataFrame],
     tokenizer: Tokenizer,
+    words: Sequence[str],
     reviews: ReviewsParameters,
     tokens: TokenizerParameters,
 ) -> tuple[EncodedReviews, EncodedReviews, EncodedReviews]:
@@ -443,6 +469,7 @@ def encode_reviews(
     Args:
         clean_reviews: From `split_reviews`.
         tokenizer: From `fit_tokenizer`.
+        words: From `check_reviews`.
         reviews: Labels, in the order of their codes.
         tokens: How the tokenizer was made, for the warning.
 
@@ -450,13 +477,13 @@ def encode_reviews(
         The training, validation and test set, each in the order of the table.
 
     """
-    encoder = TextEncoder(tokenizer)
+    encoder = ReviewEncoder(tokenizer, words)
     sizes: Counter[str] = Counter()
     for chunk in clean_reviews:
         sizes.update(chunk["split"])
     sets = {
         name: EncodedReviews(
-            sequences=np.repeat(encoder.encode([""]), sizes[name], axis=0),
+            sequences=np.empty((sizes[name], tokens.sequence_length), find_dtype(tokenizer)),
             codes=np.empty(sizes[name], np.min_scalar_type(len(reviews.labels) - 1)),
             rows=np.empty(sizes[name], np.int64),
             labels=reviews.labels,
@@ -467,8 +494,7 @@ def encode_reviews(
     }
     filled = dict.fromkeys(SPLITS, 0)
     for chunk in clean_reviews:
-        sequences = encoder.encode(chunk["text"].tolist())
-        groups = np.array([hash_text(group) for group in chunk["group"]], np.uint64)
+        sequences, groups = encoder.encode(chunk), hash_groups(chunk["group"])
         for name, encoded in sets.items():
             chosen = (chunk["split"] == name).to_numpy()
             place = slice(filled[name], filled[name] + int(chosen.sum()))

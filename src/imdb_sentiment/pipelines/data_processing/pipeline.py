@@ -27,8 +27,14 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 func=check_reviews,
-                inputs=["raw_reviews", "review_settings", "params:split"],
-                outputs="checked_reviews",
+                inputs=[
+                    "raw_reviews",
+                    "review_settings",
+                    "params:split",
+                    "params:tokenizer.script",
+                ],
+                # In this order: the words are complete when the reviews have been saved.
+                outputs=["checked_reviews", "words"],
                 name="check_reviews",
             ),
             Node(
@@ -45,13 +51,19 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 func=fit_tokenizer,
-                inputs=["clean_reviews", "params:tokenizer"],
+                inputs=["clean_reviews", "words", "params:tokenizer"],
                 outputs="tokenizer",
                 name="fit_tokenizer",
             ),
             Node(
                 func=clean_unlabelled_reviews,
-                inputs=["unlabelled_reviews", "clean_reviews", "review_settings"],
+                inputs=[
+                    "unlabelled_reviews",
+                    "clean_reviews",
+                    "words",
+                    "review_settings",
+                    "params:tokenizer.script",
+                ],
                 outputs="clean_unlabelled_reviews",
                 name="clean_unlabelled_reviews",
             ),
@@ -61,6 +73,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "clean_reviews",
                     "clean_unlabelled_reviews",
                     "tokenizer",
+                    "words",
                     "params:word_vectors",
                 ],
                 outputs="word_vectors",
@@ -68,7 +81,13 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 func=encode_reviews,
-                inputs=["clean_reviews", "tokenizer", "review_settings", "params:tokenizer"],
+                inputs=[
+                    "clean_reviews",
+                    "tokenizer",
+                    "words",
+                    "review_settings",
+                    "params:tokenizer",
+                ],
                 outputs=["train", "validation", "test"],
                 name="encode_reviews",
             ),
@@ -78,6 +97,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "train": "train",
                     "clean_unlabelled_reviews": "clean_unlabelled_reviews",
                     "tokenizer": "tokenizer",
+                    "words": "words",
                     "word_vectors": "word_vectors",
                     "language_model": "params:language_model",
                     # Only these, since a change of another one leaves the weights as they are.

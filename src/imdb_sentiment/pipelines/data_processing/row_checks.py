@@ -1,9 +1,12 @@
 """Checking rows: which are accepted, rejected or duplicates, and why."""
 
 import hashlib
-from typing import Any
+from collections.abc import Iterable, Iterator
+from threading import Event
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from imdb_sentiment.errors import require_column
@@ -16,7 +19,15 @@ from imdb_sentiment.parameters import (
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.tables import MALFORMED, list_columns, to_strings
-from imdb_sentiment.text.words import get_rule
+from imdb_sentiment.text.word_numbers import (
+    WORDS,
+    Lengths,
+    Numbers,
+    WordList,
+    number_words,
+    pack_numbers,
+)
+from imdb_sentiment.text.words import Script, get_rule
 
 ACCEPTED, REJECTED, DUPLICATE = "accepted", "rejected", "duplicate"  # the status of a row
 # The reason of a duplicate.
@@ -26,60 +37,137 @@ NO_SPLIT = "none"  # the split of a row, if the table has no splits of its own
 NO_GROUP = ""  # the group of a row, if the table has no groups
 
 
-def check_chunk(
-    chunk: pd.DataFrame,
-    reviews: ReviewsParameters,
-    split: SplitParameters,
-    codes: dict[str, int],
-    seen: dict[int, int],
-) -> pd.DataFrame:
-    """Clean and check the rows of one chunk, as `check_reviews` does with each.
+class ReadRows(NamedTuple):
+    """Rows that have been read, but not compared with earlier ones.
+
+    Attributes:
+        rows: The columns of `check_reviews` from `row` to `group`, and `problem`: the reason why a
+            row can't be used, empty if it can.
+        hashes: Hash of each text, from `hash_bytes`.
+        numbers: Number of each word of all texts, in `words`.
+        lengths: How many words each text has.
+        words: The distinct words of these texts.
+
+    """
+
+    rows: pd.DataFrame
+    hashes: list[int]
+    numbers: Numbers
+    lengths: Lengths
+    words: list[str]
+
+
+def read_chunk(
+    chunk: pd.DataFrame, reviews: ReviewsParameters, split: SplitParameters, script: Script
+) -> ReadRows:
+    """Clean the rows of a chunk, cut their texts into words, and find problems of single rows.
 
     Args:
         chunk: Chunk from `number_rows`.
         reviews: Names of columns and labels.
         split: Whether and where the table has its own splits, and groups of rows.
-        codes: Code of each label, by the normalised label.
-        seen: Code of the first row with each text so far, by `hash_text` and `hash_words` of the
-            text; the texts of this chunk are added.
+        script: How texts are cut into words.
 
     """
     _require_columns(chunk, reviews, split)
+    texts = [clean_text(text) for text in to_strings(chunk[reviews.text_column])]
     labels = to_strings(chunk[reviews.label_column])
-    split_names = [NO_SPLIT] * len(chunk)
+    known = {normalise_label(label): code for code, label in enumerate(reviews.labels)}
+    codes = {label: known.get(normalise_label(label), -1) for label in set(labels)}
+    splits, groups = [NO_SPLIT] * len(chunk), [NO_GROUP] * len(chunk)
     if split.method == "column":
-        split_names = [normalise_label(name) for name in to_strings(chunk[split.column])]
-    groups = [NO_GROUP] * len(chunk)
+        found = to_strings(chunk[split.column])
+        names = {name: normalise_label(name) for name in set(found)}
+        splits = [names[name] for name in found]
     if split.group_column:
         groups = [group.strip() for group in to_strings(chunk[split.group_column])]
-    checked = pd.DataFrame(
+    rows = pd.DataFrame(
         {
             "row": chunk.index.to_numpy(np.int64),
-            "text": [clean_text(text) for text in to_strings(chunk[reviews.text_column])],
+            "text": texts,
             "sentiment": labels,
-            "code": np.array([codes.get(normalise_label(label), -1) for label in labels], np.int64),
-            "split": split_names,
+            "code": np.array([codes[label] for label in labels], np.int64),
+            "split": splits,
             "group": groups,
         }
+    ).astype(dict.fromkeys(("text", "sentiment", "split", "group"), "str"))
+    problems = _find_problems(rows, chunk[MALFORMED].reset_index(drop=True), split)
+    return ReadRows(
+        rows.assign(problem=problems),
+        [hash_bytes(text.encode()) for text in texts],
+        *number_words(texts, get_rule(script).split),
     )
-    statuses, reasons = [], []
-    row: Any
-    for row, malformed in zip(checked.itertuples(index=False), chunk[MALFORMED], strict=True):
-        status, reason = ACCEPTED, ""
-        if problem := _find_problem(row, malformed, split):
-            status, reason = REJECTED, problem
-        else:
-            keys = hash_text(row.text), hash_words(row.text, row.code)
-            codes_before = [seen[key] for key in keys if key in seen]
-            if codes_before:
-                same = codes_before[0] == row.code
-                status, reason = DUPLICATE, SAME_LABEL if same else ANOTHER_LABEL
-            else:
-                seen.update(dict.fromkeys(keys, row.code))
-        statuses.append(status)
-        reasons.append(reason)
-    strings = dict.fromkeys(("text", "sentiment", "split", "group", "status", "reason"), "str")
-    return checked.assign(status=statuses, reason=reasons).astype(strings)
+
+
+class RowJudge:
+    """Decides row by row, in the order of the table, which ones are accepted.
+
+    Only this needs to know all earlier rows. It keeps hashes and codes of them, and the distinct
+    words, so that memory hardly grows with the table.
+    """
+
+    def __init__(self) -> None:
+        self._words = WordList()
+        self._codes: dict[int, int] = {}  # of the first row with each text or words, by the hash
+        self._is_complete = False
+        self._has_ended = Event()
+
+    def judge(self, chunks: Iterable[ReadRows]) -> Iterator[pd.DataFrame]:
+        """Yield the chunks that `check_reviews` returns; can be called once."""
+        try:
+            yield from map(self._judge_chunk, chunks)
+            self._is_complete = True
+        finally:
+            self._has_ended.set()
+
+    def list_words(self) -> Iterator[str]:
+        """Yield all distinct words in the order of their numbers, after `judge` has ended.
+
+        Both are outputs of one node: Kedro saves them one after the other, or with `--async` in two
+        threads, of which this one waits.
+
+        Raises:
+            RuntimeError: `judge` has not come to its end.
+
+        """
+        self._has_ended.wait()
+        if not self._is_complete:
+            raise RuntimeError("the words are not complete, since not all rows were read")
+        yield from self._words
+
+    def _judge_chunk(self, read: ReadRows) -> pd.DataFrame:
+        numbers = self._words.number(read.words)[read.numbers]
+        words = pack_numbers(numbers, read.lengths)
+        problems, codes = read.rows["problem"].tolist(), read.rows["code"].tolist()
+        statuses, reasons = [], []
+        for problem, key, code, cell in zip(problems, read.hashes, codes, words, strict=True):
+            status, reason = (REJECTED, problem) if problem else self._compare(key, code, cell)
+            statuses.append(status)
+            reasons.append(reason)
+        rows = read.rows.drop(columns="problem").assign(
+            **{WORDS: words}, status=statuses, reason=reasons
+        )
+        return rows.astype({"status": "str", "reason": "str", WORDS: object})
+
+    def _compare(self, key: int, code: int, words: bytes) -> tuple[str, str]:
+        """Return the status of a usable row and the reason for it.
+
+        Texts that differ only in case, punctuation and white space have the same words: the LSTM
+        can't tell them apart. If their labels differ, the difference may be what matters, as in
+        ":)".
+
+        Args:
+            key: Hash of the text.
+            code: Code of its label.
+            words: Numbers of its words; if it has none, only the text is compared.
+
+        """
+        keys = [key, hash_bytes(b"%d " % code + words)] if words else [key]
+        before = [self._codes[key] for key in keys if key in self._codes]
+        if before:
+            return DUPLICATE, SAME_LABEL if before[0] == code else ANOTHER_LABEL
+        self._codes.update(dict.fromkeys(keys, code))
+        return ACCEPTED, ""
 
 
 def _require_columns(
@@ -102,39 +190,34 @@ def list_required_columns(reviews: ReviewsOptions, split: SplitParameters) -> di
     return required
 
 
-def _find_problem(row: Any, malformed: str, split: SplitParameters) -> str:
-    """Return the first reason why a row can't be used; empty if it can."""
-    label = row.sentiment.strip()
-    unknown_split = split.method == "column" and row.split not in SPLITS
-    problems = {
-        f"malformed line: {malformed}": malformed,
-        "no text": not row.text,
-        "no label": not label,
-        f"{UNKNOWN_LABEL}: {label}": row.code < 0,
-        "no split": not row.split,
-        f"unknown split: {row.split}": unknown_split,
-        "no group": split.group_column and not row.group,
-    }
-    return next((problem for problem, occurs in problems.items() if occurs), "")
+def _find_problems(
+    rows: pd.DataFrame, malformed: pd.Series, split: SplitParameters
+) -> npt.NDArray[np.object_]:
+    """Return the first reason why each row can't be used; empty if it can."""
+    labels = rows["sentiment"].str.strip()
+    is_unknown_split = (split.method == "column") & ~rows["split"].isin(SPLITS)
+    problems = [
+        (malformed != "", "malformed line: " + malformed),
+        (rows["text"] == "", "no text"),
+        (labels == "", "no label"),
+        (rows["code"] < 0, f"{UNKNOWN_LABEL}: " + labels),
+        (rows["split"] == "", "no split"),
+        (is_unknown_split, "unknown split: " + rows["split"]),
+        (bool(split.group_column) & (rows["group"] == ""), "no group"),
+    ]
+    masks, reasons = zip(*problems, strict=True)
+    return np.select(masks, reasons, "")
 
 
-def hash_text(text: str) -> int:
-    """Return a 64-bit hash of a text; two different texts hardly ever have the same."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+def hash_bytes(data: bytes) -> int:
+    """Return a 64-bit hash; two different values hardly ever have the same."""
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest())
 
 
-def hash_words(text: str, code: int) -> int:
-    """Return a 64-bit hash of the words of a cleaned text and its label.
-
-    Texts that differ only in case, punctuation and white space have the same words: the LSTM can't
-    tell them apart. If their labels differ, the difference may be what matters, as in ":)".
-
-    Args:
-        text: Cleaned text. If it has no words, it is hashed as it is.
-        code: Code of its label.
-
-    """
-    return hash_text(f"{code}\0{' '.join(get_rule('auto').split(text)) or text}")
+def hash_groups(groups: pd.Series) -> npt.NDArray[np.uint64]:
+    """Return the hash of each row's group, shape (rows,)."""
+    hashes = {group: hash_bytes(group.encode()) for group in set(groups)}
+    return np.array([hashes[group] for group in groups], np.uint64)
 
 
 def select_accepted(checked: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,7 @@ _BOTH = ["test_predictions", "baseline_predictions"]
 _CUSTOM = ["custom_reviews", "params:custom_reviews"]
 
 # The functions that draw the figures, with their inputs: `plot_NAME` draws `NAME_figure`.
-_FIGURES: dict[Callable[..., Any], list[str]] = {
+_FIGURES: dict[Callable[..., Any], list[str] | dict[str, str]] = {
     data.plot_label_balance: ["data_description"],
     data.plot_review_lengths: ["data_description"],
     data.plot_distinctive_words: ["data_description"],
@@ -39,7 +39,11 @@ _FIGURES: dict[Callable[..., Any], list[str]] = {
         "review_settings",
         "params:report",
     ],
-    predictions.plot_accuracy_by_length: [*_BOTH, "tokenizer", "data_description", "params:report"],
+    predictions.plot_accuracy_by_length: {
+        **{name: name for name in (*_BOTH, "clean_reviews", "tokenizer", "words")},
+        "data_description": "data_description",
+        "report": "params:report",
+    },
     predictions.plot_accuracy_by_confidence: _BOTH,
     # `record_run` saves one record; this view of the same folder loads all of them.
     runs.plot_run_history: ["run_record@all"],
@@ -118,9 +122,19 @@ def _score() -> list[Node]:
 
 
 def _collect_facts() -> list[Node]:
-    parameters = ["review_settings", "params:tokenizer", "params:report"]
     return [
-        _node(facts.describe_data, ["clean_reviews", "tokenizer", *parameters], "data_description"),
+        _node(
+            facts.describe_data,
+            {
+                "clean_reviews": "clean_reviews",
+                "tokenizer": "tokenizer",
+                "words": "words",
+                "reviews": "review_settings",
+                "limits": "params:tokenizer",
+                "report": "params:report",
+            },
+            "data_description",
+        ),
         _node(
             facts.collect_facts,
             {

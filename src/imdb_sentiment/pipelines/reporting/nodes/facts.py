@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -26,7 +26,8 @@ from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.search import measure_seconds
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
-from imdb_sentiment.text.tokenizer import UNKNOWN_ID, TextEncoder
+from imdb_sentiment.text.review_encoder import ReviewEncoder
+from imdb_sentiment.text.tokenizer import UNKNOWN_ID, count_known
 
 LENGTH_BINS = 40
 SIGNIFICANCE_LEVEL = 0.05
@@ -43,8 +44,10 @@ class Verdict(StrEnum):
 
 
 def describe_data(
+    *,
     clean_reviews: Iterable[pd.DataFrame],
     tokenizer: Tokenizer,
+    words: Sequence[str],
     reviews: ReviewsParameters,
     limits: TokenizerParameters,
     report: ReportParameters,
@@ -52,8 +55,9 @@ def describe_data(
     """Count labels, lengths and unknown words, and find the distinctive words of each label.
 
     Args:
-        clean_reviews: Chunks with `text`, `code` and `split`; iterated once.
+        clean_reviews: Chunks with `text`, `code`, `split` and `words`; iterated once.
         tokenizer: Output of the pipeline data_processing.
+        words: Output of the pipeline data_processing: what the numbers in `words` stand for.
         reviews: The labels.
         limits: Length that reviews are cut to.
         report: Number of words per label.
@@ -66,32 +70,33 @@ def describe_data(
         `distinctive_words` of the training reviews for each label, most distinctive first.
 
     """
-    lengths: dict[str, list[int]] = {name: [] for name in SPLITS}
-    codes: dict[str, list[int]] = {name: [] for name in SPLITS}
+    encoder = ReviewEncoder(tokenizer, words)
+    n_labels, n_tokens = len(reviews.labels), tokenizer.get_vocab_size()
+    lengths: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in SPLITS}
+    by_label = {name: np.zeros(n_labels, np.int64) for name in SPLITS}
     unknown = dict.fromkeys(SPLITS, 0)
-    counts = np.zeros((len(reviews.labels), tokenizer.get_vocab_size()), np.int64)
-    encoder = TextEncoder(tokenizer)
+    counts = np.zeros((n_labels, n_tokens), np.int64)
     for chunk in clean_reviews:
-        for ids, code, split in zip(
-            encoder.encode_whole(chunk["text"]), chunk["code"], chunk["split"], strict=True
-        ):
-            known = [number for number in ids if number > UNKNOWN_ID]
-            lengths[split].append(len(known))
-            codes[split].append(code)
-            unknown[split] += len(ids) - len(known)
-            if split == "train":
-                np.add.at(counts[code], np.array(known, np.intp), 1)
+        for name in SPLITS:
+            part = chunk[chunk["split"] == name]
+            codes = part["code"].to_numpy(np.int64)
+            ids, n_ids = encoder.encode_joined(part)
+            lengths[name].append(count_known(ids, n_ids))
+            by_label[name] += np.bincount(codes, minlength=n_labels)
+            unknown[name] += int((ids == UNKNOWN_ID).sum())
+            if name == "train":
+                cells = n_tokens * np.repeat(codes, n_ids) + ids
+                counts += np.bincount(cells, minlength=counts.size).reshape(counts.shape)
+    counts[:, : UNKNOWN_ID + 1] = 0
     limit = limits.sequence_length
-    known_lengths = {name: np.array(values, np.int64) for name, values in lengths.items()}
+    known_lengths = {name: np.concatenate(found) for name, found in lengths.items()}
     return {
         "labels": list(reviews.labels),
         "sequence_length": limit,
         "splits": {
             name: {
                 "reviews": len(found),
-                "by_label": {
-                    label: codes[name].count(code) for code, label in enumerate(reviews.labels)
-                },
+                "by_label": dict(zip(reviews.labels, by_label[name].tolist(), strict=True)),
                 "median_tokens": float(np.median(found)),
                 "share_cut": float((found > limit).mean()),
                 "share_unknown": unknown[name] / max(1, unknown[name] + int(found.sum())),

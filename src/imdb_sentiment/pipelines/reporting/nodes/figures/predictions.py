@@ -1,5 +1,6 @@
 """Figures of the predictions: which are wrong, and how far their probabilities can be trusted."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from imdb_sentiment.evaluation.predictions import (
 from imdb_sentiment.evaluation.stacking import to_logits, to_probabilities
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
 from imdb_sentiment.pipelines.reporting.nodes.figures import style
-from imdb_sentiment.text.tokenizer import UNKNOWN_ID, TextEncoder
+from imdb_sentiment.text.review_encoder import ReviewEncoder
+from imdb_sentiment.text.tokenizer import count_known
 
 
 def plot_confusion_matrix(test_predictions: pd.DataFrame, reviews: ReviewsParameters) -> go.Figure:
@@ -99,9 +101,12 @@ def plot_reliability(
 
 
 def plot_accuracy_by_length(
+    *,
     test_predictions: pd.DataFrame,
     baseline_predictions: pd.DataFrame,
+    clean_reviews: Iterable[pd.DataFrame],
     tokenizer: Tokenizer,
+    words: Sequence[str],
     data_description: dict[str, Any],
     report: ReportParameters,
 ) -> go.Figure:
@@ -110,7 +115,9 @@ def plot_accuracy_by_length(
     Args:
         test_predictions: Output of `score_test_reviews`.
         baseline_predictions: Output of `score_baseline`, for the same rows.
+        clean_reviews: Chunks with `row`, `text`, `split` and `words`.
         tokenizer: Output of the pipeline data_processing.
+        words: Output of the pipeline data_processing: what the numbers in `words` stand for.
         data_description: Output of `describe_data`.
         report: Number of groups, which hold the same number of reviews each.
 
@@ -118,8 +125,12 @@ def plot_accuracy_by_length(
         One line per model, and the length limit.
 
     """
-    encoded = TextEncoder(tokenizer).encode_whole(test_predictions["review"])
-    lengths = pd.Series([sum(number > UNKNOWN_ID for number in ids) for ids in encoded])
+    encoder = ReviewEncoder(tokenizer, words)
+    test = (chunk[chunk["split"] == "test"] for chunk in clean_reviews)
+    by_row = pd.concat(
+        pd.Series(count_known(*encoder.encode_joined(chunk)), chunk["row"]) for chunk in test
+    )
+    lengths = by_row.reindex(pd.Index(test_predictions["row"])).reset_index(drop=True)
     groups = pd.qcut(lengths.rank(method="first"), min(report.groups, len(lengths)), labels=False)
     medians = lengths.groupby(groups).median()
     figure = style.create_figure(

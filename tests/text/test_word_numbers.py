@@ -1,0 +1,35 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.word_numbers import WordList, number_words, pack_numbers, unpack_numbers
+from imdb_sentiment.text.words import get_rule
+
+TEXTS = st.lists(st.text(st.sampled_from("ab ',.é’中👍"), max_size=12).map(clean_text), max_size=6)
+
+
+@given(TEXTS)
+def test_numbers_stand_for_the_words_of_each_text(texts: list[str]) -> None:
+    split = get_rule("auto").split
+    numbers, lengths, words = number_words(texts, split)
+    column = pack_numbers(numbers, lengths)
+    assert len(set(words)) == len(words)
+    for text, cell in zip(texts, column, strict=True):
+        found, _ = unpack_numbers([cell])
+        assert [words[number] for number in found] == split(text)
+    again, again_lengths = unpack_numbers(column)
+    assert again.tolist() == numbers.tolist()
+    assert again_lengths.tolist() == lengths.tolist()
+
+
+def test_words_are_numbered_in_the_order_of_their_first_occurrence() -> None:
+    numbers, lengths, words = number_words(["b a b", "", "c a"], str.split)
+    assert (numbers.tolist(), lengths.tolist()) == ([0, 1, 0, 2, 1], [3, 0, 2])
+    assert words == ["b", "a", "c"]
+
+
+def test_words_keep_their_numbers() -> None:
+    words = WordList()
+    assert words.number(["b", "a"]).tolist() == [0, 1]
+    assert words.number(["c", "a", "d", "b"]).tolist() == [2, 1, 3, 0]
+    assert list(words) == ["b", "a", "c", "d"]

@@ -54,10 +54,11 @@ def describe_machine() -> str:
 
 @dataclass(frozen=True)
 class Usage:
-    """Wall-clock seconds and peak resident memory in MiB of a process."""
+    """Wall-clock seconds, peak resident memory in MiB and processor time of a process."""
 
     seconds: float
     peak_mib: float
+    cpu_seconds: float
 
 
 def measure(command: list[str], folder: Path) -> Usage:
@@ -70,7 +71,7 @@ def measure(command: list[str], folder: Path) -> Usage:
         if status != 0:
             log.seek(0)
             sys.exit(log.read())
-    return Usage(seconds, usage.ru_maxrss / 1024)
+    return Usage(seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
 
 
 class Search:

@@ -13,6 +13,7 @@ import uvicorn._types
 from kedro.config import OmegaConfigLoader
 from kedro.io import AbstractDataset
 from kedro.io.core import AbstractVersionedDataset
+from kedro.runner import SequentialRunner
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from helpers import PROJECT
@@ -30,6 +31,9 @@ PRIVATE = [
     (AbstractDataset, "_exists", "the datasets tell Kedro with it whether their file exists"),
     (AbstractVersionedDataset, "_get_load_path", "AtomicDataset loads from it"),
     (AbstractVersionedDataset, "_get_save_path", "AtomicDataset saves to it"),
+    (SequentialRunner, "_release_datasets", "IncrementalSequentialRunner frees memory with it"),
+    (SequentialRunner, "_run", "IncrementalSequentialRunner decides in it which nodes run"),
+    (SequentialRunner(), "_is_async", "IncrementalSequentialRunner loads and saves likewise"),
     (OmegaConfigLoader, "_read_raw_config", "the loader of presets reads each folder with it"),
     (_VERSIONED, "_filepath", "AtomicDataset prints it and makes its nested dataset with it"),
     (_TAR, "members", "DownloadedTarDataset empties it"),

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from helpers import nest
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.framework.code import digest_code
 from imdb_sentiment.framework.lineage import (
     FILE,
     Input,
@@ -246,43 +245,3 @@ def test_a_damaged_file_of_records_is_named(tmp_path: Path) -> None:
 def test_digests_of_values_do_not_depend_on_the_order_of_keys() -> None:
     assert digest_value({"a": 1, "b": [1, 2]}) == digest_value({"b": [1, 2], "a": 1})
     assert digest_value({"a": 1}) != digest_value({"a": 2})
-
-
-def test_the_code_of_a_node_is_all_that_it_imports(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    package = tmp_path / "imdb_sentiment"
-    files = {
-        "__init__.py": "",
-        "errors.py": "",
-        "text/__init__.py": "",
-        "text/words.py": "import imdb_sentiment.errors",
-        "text/other.py": "",
-        "pipelines/__init__.py": "",
-        "pipelines/report/nodes.py": "def f():\n    from imdb_sentiment.text import words",
-        "pipelines/report/templates/page.jinja": "",
-        "pipelines/train/nodes.py": "from imdb_sentiment.text.other import x",
-    }
-    for name, content in files.items():
-        (package / name).parent.mkdir(parents=True, exist_ok=True)
-        (package / name).write_text(content)
-    monkeypatch.setattr("imdb_sentiment.framework.code.ROOT", package)
-    monkeypatch.setattr("imdb_sentiment.framework.code.PIPELINES", package / "pipelines")
-
-    def digest() -> str:
-        digest_code.cache_clear()
-        return digest_code("imdb_sentiment.pipelines.report.nodes")
-
-    before = digest()
-    try:
-        for name in files:
-            path = package / name
-            content = path.read_text()
-            path.write_text(content + "\n")
-            unused = ("text/other.py", "pipelines/train/nodes.py", "__init__.py")
-            is_used = name not in (*unused, "pipelines/__init__.py")
-            assert (digest() != before) == is_used, name
-            path.write_text(content)
-        assert digest() == before
-    finally:
-        digest_code.cache_clear()

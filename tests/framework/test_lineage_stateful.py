@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 from kedro.config import OmegaConfigLoader
+from kedro.framework.hooks import hook_impl
 from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
@@ -31,6 +32,7 @@ from kedro.runner import SequentialRunner
 from helpers import nest
 from imdb_sentiment.errors import InputError, find_input_error
 from imdb_sentiment.framework import track_lineage
+from imdb_sentiment.framework.runner import IncrementalSequentialRunner
 from imdb_sentiment.framework.track_lineage import TrackLineage
 from imdb_sentiment.pipeline_registry import DEFAULT
 from imdb_sentiment.settings import CONFIG_LOADER_ARGS
@@ -59,7 +61,7 @@ def encode(clean: Any, tokenizer: Any) -> tuple[Any, Any]:
 
 
 def hold_out(train: Any, test: Any, tuning: Any) -> Any:
-    return ["held out", train, test, tuning]
+    return ["held out", train, test, tuning["name"]]
 
 
 def tune(held_out: Any, tuning: Any) -> Any:
@@ -145,8 +147,19 @@ def make_toy(folder: Path) -> None:
         (folder / "data/01_raw" / file).write_text(file)
 
 
-def run(project: Path, names: list[str], given: dict[str, Any], *, only_missing: bool) -> None:
-    """Run pipelines of the toy project as Kedro's session does."""
+class ListNodes:
+    """Lists the nodes that run."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    @hook_impl
+    def after_node_run(self, node: Node) -> None:
+        self.names.append(node.func.__name__)
+
+
+def run(project: Path, names: list[str], given: dict[str, Any], *, only_missing: bool) -> list[str]:
+    """Run pipelines of the toy project as Kedro's session does; return the nodes that have run."""
     os.chdir(project)
     loader = OmegaConfigLoader(
         str(project / "conf"), runtime_params=nest(given), **CONFIG_LOADER_ARGS
@@ -154,6 +167,8 @@ def run(project: Path, names: list[str], given: dict[str, Any], *, only_missing:
     track_lineage.list_outputs = lambda: frozenset(OUTPUTS)  # type: ignore[assignment]
     hooks = _create_hook_manager()
     hooks.register(TrackLineage())
+    ran = ListNodes()
+    hooks.register(ran)
     hooks.hook.after_context_created(
         context=SimpleNamespace(config_loader=loader, project_path=project)
     )
@@ -174,7 +189,7 @@ def run(project: Path, names: list[str], given: dict[str, Any], *, only_missing:
             raise InputError(f"{name} does not exist")  # as the hook RequireInputs does
     hooks.hook.before_pipeline_run(**arguments)
     try:
-        runner = SequentialRunner()
+        runner = IncrementalSequentialRunner() if only_missing else SequentialRunner()
         runner.run(
             pipeline, catalog, hooks, run_params["run_id"], only_missing_outputs=only_missing
         )
@@ -182,6 +197,7 @@ def run(project: Path, names: list[str], given: dict[str, Any], *, only_missing:
         hooks.hook.on_pipeline_error(error=error, **arguments)
         raise
     hooks.hook.after_pipeline_run(run_result={}, **arguments)
+    return ran.names
 
 
 def run_in_child(
@@ -241,7 +257,7 @@ def _fail_at_renaming(number: int) -> None:
 
 
 NOTHING: st.SearchStrategy[dict[str, Any]] = st.just({})
-GIVEN = NOTHING | st.dictionaries(st.sampled_from(KEYS), st.integers(1, 2), max_size=2)
+GIVEN = NOTHING | st.dictionaries(st.sampled_from(KEYS), st.integers(1, 4), max_size=2)
 SETTINGS = st.sampled_from(["reviews_file", "unlabelled_file"])
 GIVEN_FILES = NOTHING | st.dictionaries(SETTINGS, st.sampled_from(FILES))
 LAST = st.integers(0, len(DEFAULT) - 1).map(lambda first: list(DEFAULT[first:]))
@@ -296,7 +312,7 @@ class Project(RuleBasedStateMachine):
         self.edits += 1
         (self.folder / "data/01_raw" / file).write_text(f"{file} {self.edits}")
 
-    @rule(key=st.sampled_from(KEYS), value=st.integers(1, 2))
+    @rule(key=st.sampled_from(KEYS), value=st.integers(1, 4))
     def change_conf(self, key: str, value: int) -> None:
         group, name = key.split(".")
         self.conf[group][name] = value
@@ -362,6 +378,50 @@ def test_results_of_two_runs_of_a_node_are_not_mixed(tmp_path: Path) -> None:
     assert run_in_child(None, tmp_path, ["reporting"], {}, only_missing=False) == REFUSED
     assert run_in_child(None, tmp_path, list(DEFAULT), {}, only_missing=True) == SUCCESS
     assert json.loads(model.read_text())[-1] == json.loads(history.read_text())[-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "ran"),
+    [
+        ({}, []),
+        ({"training.rate": 2}, ["fit", "score", "write"]),
+        ({"report.groups": 2}, ["score", "write"]),
+        # What the search reads is only in memory, so it is made again for it.
+        ({"tuning.trials": 1}, ["hold_out", "tune", "fit", "score", "write"]),
+        # The search ends after 3 trials, so its result is the same. `write` shows all parameters.
+        ({"tuning.trials": 4}, ["hold_out", "tune", "write"]),
+    ],
+)
+def test_what_depends_on_an_unchanged_result_does_not_run_again(
+    change: dict[str, int], ran: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_toy(tmp_path)
+    whole = list(DEFAULT)
+    run(tmp_path, whole, {"tuning.trials": 3}, only_missing=False)
+    given = {"tuning.trials": 3} | change
+    assert run(tmp_path, whole, given, only_missing=True) == ran
+    assert run(tmp_path, whole, given, only_missing=True) == []
+
+
+def test_code_that_has_changed_runs_again_and_what_depends_on_its_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_toy(tmp_path)
+    whole = list(DEFAULT)
+    digests: dict[str, str] = {}
+    monkeypatch.setattr(
+        track_lineage, "CODE", SimpleNamespace(digest=lambda _, name: digests.get(name, ""))
+    )
+    run(tmp_path, whole, {}, only_missing=False)
+    digests["clean"] = "new"
+    assert run(tmp_path, whole, {}, only_missing=True) == ["clean"]  # with the same result
+    digests["hold_out"] = digests["fit"] = "new"
+    ran = run(tmp_path, whole, {}, only_missing=True)
+    assert ran == ["hold_out", "tune", "fit", "score", "write"]
+    digests["AtomicDataset"] = "new"
+    assert run(tmp_path, whole, {}, only_missing=True)[:2] == ["clean", "encode"]
 
 
 Project.TestCase.settings = settings(

@@ -290,6 +290,31 @@ def test_only_what_is_missing_or_stale_is_made_again(copy_of_finished: Path) -> 
     assert {name: made[name] for name in same} == {name: whole[name] for name in same}
 
 
+@pytest.mark.slow
+def test_only_what_uses_the_code_that_has_changed_runs_again(copy_of_finished: Path) -> None:
+    project = copy_of_finished
+    (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")
+    nodes = project / "src/imdb_sentiment/pipelines"
+
+    def change(file: str, old: str, new: str) -> list[str]:
+        content = (nodes / file).read_text(encoding="utf-8")
+        assert content.count(old) == 1
+        (nodes / file).write_text(content.replace(old, new), encoding="utf-8")
+        done = kedro(project, "run", "--only-missing-outputs")
+        assert done.returncode == 0, done.stdout
+        return re.findall(r"Running node: (\w+)", done.stdout)
+
+    page = ["select_doubtful_labels", "render_report"]  # the first one's output is in memory
+    figure = "reporting/nodes/figures/curves.py"
+    assert change(figure, '"ROC curve of', '"The ROC curve of') == ["plot_roc_curves", *page]
+    template = "reporting/templates/report.css"
+    texts = ["summarise_run", "write_model_card"]  # of templates in the same folder
+    assert change(template, "font-family", "font-weight: 400; font-family") == [*texts, *page]
+    # With the same result, so neither the network nor anything else is trained again.
+    splits = "data_processing/nodes.py"
+    assert change(splits, "def split_reviews(", "def split_reviews(  # here\n") == ["split_reviews"]
+
+
 def test_two_runs_do_not_use_the_same_files_at_once(copy_of_finished: Path) -> None:
     project = copy_of_finished
     first = start_kedro(project, "run", "--pipelines", "reporting")

@@ -5,7 +5,7 @@ import logging
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from imdb_sentiment.datasets.run_facts import PACKAGES
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework import claims
 from imdb_sentiment.framework.claims import Claim, ClaimRegistry, HeldClaim
-from imdb_sentiment.framework.code import digest_code
+from imdb_sentiment.framework.code import PackageCode
 from imdb_sentiment.framework.configuration import Configuration
+from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
 from imdb_sentiment.framework.lineage import (
     Input,
     Lineage,
@@ -37,6 +38,9 @@ from imdb_sentiment.framework.lineage import (
 from imdb_sentiment.pipeline_registry import DEFAULT
 
 logger = logging.getLogger(__name__)
+
+# Read once, since the code that runs is the one that this process has loaded.
+CODE = PackageCode(Path(__file__).parents[1])
 
 # Two runs of this pipeline may share a folder: they work on one study.
 SHARED = "tuning"
@@ -136,6 +140,10 @@ class TrackLineage:
             run.saving = FileLock(self._project / claims.FOLDER / "saving.lock", thread_local=False)
         self._run = run
 
+    def find_change(self, node: Node) -> str | None:
+        """Return why a node of the run has to run again, or None if its outputs are up to date."""
+        return self._run.find_change(node) if self._run else "its outputs have no records"
+
     @hook_impl
     def before_dataset_loaded(self, node: Node) -> None:
         """Look at what a node reads, before it reads the first of it."""
@@ -220,9 +228,10 @@ class _Files:
         return isinstance(self.get(name), LoadOnlyDataset)
 
     def exists(self, name: str) -> bool:
-        """Return whether the file of a dataset exists."""
+        """Return whether the file of a dataset exists, though it may be hidden from the runner."""
         names = (full for full in (name, f"{name}@one") if full in self.catalog)
-        return any(map(self.catalog.exists, names))
+        datasets = map(self.get, names)
+        return any(type(dataset).exists(dataset) for dataset in datasets)
 
     def get(self, name: str) -> Any:
         """Return a dataset."""
@@ -269,7 +278,6 @@ class _Run:
         self._unsaved: dict[str, set[str]] = {}  # outputs, by the name of the node
         sources = self._find_upstream(_strip(pipeline.inputs()))
         self._parameters = configuration.adopt(sources, reads_file=RAW_REVIEWS in pipeline.inputs())
-        # Now, since the code that runs is the one that is loaded now.
         self._codes = {node.name: self._digest_code(node) for node in pipeline.nodes}
 
     def compare_inputs(self) -> None:
@@ -379,26 +387,31 @@ class _Run:
                 ) from error
 
     def hide_stale_outputs(self) -> None:
-        """Let the runner take all outputs for missing that are stale, or depend on such ones."""
+        """Let the runner take all outputs for missing that are stale, or may become so."""
         staleness = self._judge()
         stale: set[str] = set()
         for node in self._pipeline.nodes:
-            outputs = _strip(node.outputs)
-            is_first = stale.isdisjoint(_strip(node.inputs))
-            changes = (self._find_change(name, node, staleness) for name in sorted(outputs))
-            change = next(filter(None, changes), None)
-            if change and is_first:
-                logger.info("%s runs again: %s", node.name, change)
-            if change or not is_first:
-                stale |= outputs
+            if not stale.isdisjoint(_strip(node.inputs)) or self.find_change(node, staleness):
+                stale |= _strip(node.outputs)
                 for name in node.outputs:
                     self._files.get(name).exists = lambda: False
 
-    def _find_change(self, name: str, node: Node, staleness: Staleness) -> str | None:
+    def find_change(self, node: Node, staleness: Staleness | None = None) -> str | None:
+        """Return why a node has to run again, or None if it need not."""
+        if not node.outputs:
+            return "it has no outputs"
+        staleness = staleness or self._judge()
+        changes = (self._find_change(name, node, staleness) for name in sorted(node.outputs))
+        return next(filter(None, changes), None)
+
+    def _find_change(self, output: str, node: Node, staleness: Staleness) -> str | None:
         """Return why an output of a node has to be made again, or None if it need not."""
+        (name,) = _strip([output])
+        if self._files.is_memory(name):  # or in a database, which is missing if it is hidden
+            dataset = self._files.get(output)
+            is_there = isinstance(dataset, MemoryDataset) or dataset.exists()
+            return None if is_there else f"{name} is missing"
         record = self._records.get(name)
-        if self._files.is_memory(name):
-            return None
         if record is None or not self._files.exists(name):
             return f"{name} is missing"
         reasons = {
@@ -495,16 +508,19 @@ class _Run:
         for name in node.inputs:
             if name.startswith("params:"):
                 found[name.removeprefix("params:")] = self._get_parameter(name)
+            elif name == "parameters":
+                groups = self._parameters.values.keys() - CATALOG_PARAMETERS
+                found |= {group: self._get_parameter(group) for group in sorted(groups)}
             elif name in self._makers and self._files.is_memory(name):
                 found |= self._list_parameters(self._makers[name])
         return found
 
     def _digest_code(self, node: Node) -> str:
         """Return the digest of a node's code and that of its datasets."""
-        datasets = {
-            type(self._files.get(name)).__module__ for name in (*node.inputs, *node.outputs)
-        }
-        digests = [digest_code(module) for module in (node.func.__module__, *sorted(datasets))]
+        func: Any = node.func.func if isinstance(node.func, partial) else node.func
+        used = [func, *(type(self._files.get(name)) for name in (*node.inputs, *node.outputs))]
+        names = {(part.__module__, part.__qualname__.partition(".")[0]) for part in used}
+        digests = [CODE.digest(*name) for name in sorted(names)]
         for name in sorted(_strip(node.inputs)):
             if name in self._makers and self._files.is_memory(name):
                 digests.append(self._digest_code(self._makers[name]))

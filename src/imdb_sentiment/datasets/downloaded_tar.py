@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pooch
-from requests.exceptions import RequestException
-
 from imdb_sentiment.datasets.base import LoadOnlyDataset, Stream, require_local
 from imdb_sentiment.errors import InputError
 
@@ -56,6 +53,9 @@ class DownloadedTarDataset(LoadOnlyDataset[Stream[tuple[str, str]]]):
 
     def _downloaded(self) -> Path:
         """Return the archive's path; pooch renames a download to it once the checksum is right."""
+        import pooch
+        from requests.exceptions import RequestException
+
         store = pooch.create(
             path=self._filepath.parent,
             base_url="",

@@ -1,14 +1,18 @@
-"""The database in which Optuna studies live and survive a crash."""
+"""The database in which Optuna studies live and survive a crash.
+
+Optuna and SQLAlchemy are imported where the database is opened.
+"""
 
 import time
 import warnings
-from typing import Any
-
-import optuna
-import sqlalchemy
+from typing import TYPE_CHECKING, Any
 
 from imdb_sentiment.datasets.base import LoadOnlyDataset, require_local
 from imdb_sentiment.errors import InputError
+
+if TYPE_CHECKING:
+    import sqlalchemy
+    from optuna.storages import RDBStorage
 
 # Seconds between signs of life; a trial without one for twice this time counts as dead.
 HEARTBEAT_INTERVAL = 60
@@ -16,10 +20,9 @@ HEARTBEAT_INTERVAL = 60
 LOCK_TIMEOUT = 60
 # Attempts, a second apart, to open a database in which another run is creating the tables.
 ATTEMPTS = 10
-CREATED_TWICE = (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError)
 
 
-class OptunaStorageDataset(LoadOnlyDataset[optuna.storages.RDBStorage]):
+class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
     """A database of studies: a resource that a node opens, not a value that it returns.
 
     Every trial is written to it as it ends, so a killed search can continue.
@@ -48,17 +51,25 @@ class OptunaStorageDataset(LoadOnlyDataset[optuna.storages.RDBStorage]):
         if (filepath is None) == (url is None):
             raise ValueError("give either filepath or url")
         self._filepath = require_local(filepath).absolute() if filepath else None
-        plain_url = sqlalchemy.make_url(url or f"sqlite:///{self._filepath}")
-        self._url = plain_url.set(**(credentials or {}))
+        self._plain_url = url or f"sqlite:///{self._filepath}"
+        self._credentials = credentials or {}
         self.metadata = metadata
 
-    def load(self) -> optuna.storages.RDBStorage:
+    @property
+    def _url(self) -> "sqlalchemy.URL":
+        import sqlalchemy
+
+        return sqlalchemy.make_url(self._plain_url).set(**self._credentials)
+
+    def load(self) -> "RDBStorage":
         """Open the storage.
 
         Raises:
             InputError: If there is no such database, or it refuses the connection.
 
         """
+        from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+
         arguments: dict[str, Any] = {"pool_pre_ping": True}
         if self._filepath is not None:
             self._filepath.parent.mkdir(parents=True, exist_ok=True)
@@ -66,9 +77,10 @@ class OptunaStorageDataset(LoadOnlyDataset[optuna.storages.RDBStorage]):
         for _ in range(ATTEMPTS):
             try:
                 return self._open(arguments)
-            except (ImportError, sqlalchemy.exc.SQLAlchemyError) as error:
+            except (ImportError, SQLAlchemyError) as error:
                 problem = error
-                if not isinstance(error, CREATED_TWICE) and "already exists" not in str(error):
+                created_twice = isinstance(error, IntegrityError | ProgrammingError)
+                if not created_twice and "already exists" not in str(error):
                     break
                 time.sleep(1)
         raise InputError(
@@ -76,7 +88,10 @@ class OptunaStorageDataset(LoadOnlyDataset[optuna.storages.RDBStorage]):
             f"{getattr(problem, 'orig', problem)}"
         ) from problem
 
-    def _open(self, arguments: dict[str, Any]) -> optuna.storages.RDBStorage:
+    def _open(self, arguments: dict[str, Any]) -> "RDBStorage":
+        import optuna
+        import sqlalchemy
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = optuna.storages.RDBStorage(
@@ -89,10 +104,12 @@ class OptunaStorageDataset(LoadOnlyDataset[optuna.storages.RDBStorage]):
         return storage
 
     def _describe(self) -> dict[str, Any]:
+        if self._filepath is not None:
+            return {"filepath": str(self._filepath)}
         return {"url": str(self._url)}  # SQLAlchemy hides the password
 
 
-def _lock_file(connection: sqlalchemy.Connection) -> None:
+def _lock_file(connection: "sqlalchemy.Connection") -> None:
     """Lock the SQLite file at the beginning of a transaction, not at its first write.
 
     Otherwise two runs could both read that a trial is waiting, and both take it. The recipe, to

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils.class_weight import compute_class_weight
 
 from imdb_sentiment.evaluation.objectives import Metric, find_label
 from imdb_sentiment.evaluation.probabilities import DecisionRule
@@ -44,6 +43,8 @@ def compute_label_weights(
     if class_weight is None:
         return None
     if class_weight == "balanced":
+        from sklearn.utils.class_weight import compute_class_weight
+
         balanced: LabelWeights = compute_class_weight(
             "balanced", classes=np.arange(len(labels)), y=codes
         )

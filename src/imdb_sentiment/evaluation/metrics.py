@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn import metrics
 
 from imdb_sentiment.evaluation.calibration import measure_calibration
 from imdb_sentiment.evaluation.objectives import make_metric
@@ -46,6 +45,8 @@ def score_predictions(
         `mean_absolute_error`, in steps of the order, and `quadratic_kappa`.
 
     """
+    from sklearn import metrics
+
     truth, probabilities = get_codes(predictions, labels), get_probabilities(predictions, labels)
     predicted = get_predicted_codes(predictions, labels)
     codes = list(range(len(labels)))
@@ -96,6 +97,8 @@ def describe_labels(
         reviews instead (None if there is none).
 
     """
+    from sklearn import metrics
+
     matrix = metrics.confusion_matrix(
         get_codes(predictions, labels),
         get_predicted_codes(predictions, labels),

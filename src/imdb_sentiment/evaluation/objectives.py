@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn import metrics
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.probabilities import DecisionRule
@@ -73,6 +72,8 @@ class Metric:
                 ones, or if the metric counts errors by their distance, for the medians.
 
         """
+        from sklearn import metrics
+
         labels = list(range(self.n_labels))
         if self.name == "roc_auc":
             scores = probabilities[:, 1] if self.n_labels == 2 else probabilities  # noqa: PLR2004

@@ -12,8 +12,6 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-import scipy.optimize
-import scipy.special
 
 Logits = npt.NDArray[np.float64]
 
@@ -122,7 +120,9 @@ def to_logits(probabilities: npt.NDArray[np.float64]) -> Logits:
 
 def to_probabilities(logits: Logits) -> npt.NDArray[np.float64]:
     """Return the probability of every label, shape (reviews, labels): undo `to_logits`."""
-    probabilities: npt.NDArray[np.float64] = scipy.special.softmax(_complete(logits), axis=1)
+    from scipy.special import softmax
+
+    probabilities: npt.NDArray[np.float64] = softmax(_complete(logits), axis=1)
     return probabilities
 
 
@@ -151,6 +151,9 @@ def fit_weights(
         towards what undoes the weights of the labels.
 
     """
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
     if ngrams is None:
         ngrams, share = np.zeros_like(network), 0.0
     models = [network, ngrams] if share is None else [(1 - share) * network + share * ngrams]
@@ -164,7 +167,7 @@ def fit_weights(
     def loss(numbers: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         weights, bias = numbers[:n_models], numbers[n_models:]
         logits = np.tensordot(weights, stacked, axes=1) + (bias if len(bias) else 0.0)
-        logarithms = scipy.special.log_softmax(logits, axis=1)
+        logarithms = log_softmax(logits, axis=1)
         residuals = np.exp(logarithms)
         residuals[rows, codes] -= 1
         gradient = (stacked * residuals).sum(axis=(1, 2))
@@ -177,7 +180,7 @@ def fit_weights(
     start = expected.copy()
     start[:n_models] = 1 / n_models
     bounds = [(0.0, MAX_WEIGHT)] * n_models + [(-np.inf, np.inf)] * (len(start) - n_models)
-    fitted = scipy.optimize.minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    fitted = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
     found = fitted[:n_models]
     total = float(found.sum())
     if share is None:  # if both predict worse than chance, both have the weight 0

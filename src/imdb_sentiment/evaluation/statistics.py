@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import scipy.stats
 
 PRIOR_TOKENS = 1000  # weight of the prior in `compare_words`: as if so many tokens had been seen
 
@@ -25,7 +24,9 @@ def estimate_accuracy_interval(
         Lower and upper end of the interval.
 
     """
-    test = scipy.stats.binomtest(int(correct.sum()), len(correct))
+    from scipy.stats import binomtest
+
+    test = binomtest(int(correct.sum()), len(correct))
     interval = test.proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -84,10 +85,12 @@ def compare_models(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) 
         second: The same for the second model, on the same reviews in the same order.
 
     """
+    from scipy.stats import binomtest
+
     only_first = int((first & ~second).sum())
     only_second = int((~first & second).sum())
     n = only_first + only_second
-    p_value = float(scipy.stats.binomtest(only_first, n).pvalue) if n else 1.0
+    p_value = float(binomtest(only_first, n).pvalue) if n else 1.0
     return McNemar(only_first, only_second, p_value)
 
 

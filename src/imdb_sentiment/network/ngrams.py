@@ -9,18 +9,19 @@ workshop).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from sklearn.linear_model import LogisticRegression
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.stacking import Logits, count_outputs
 from imdb_sentiment.parameters import NgramsParameters
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
 from imdb_sentiment.text.words import Script
+
+# A `scipy.sparse.csr_array`. SciPy and scikit-learn are imported where they are used.
+SparseArray: TypeAlias = Any
 
 PSEUDO_COUNT = 1.0  # added to the number of reviews with an n-gram, for each label
 
@@ -121,6 +122,8 @@ def fit_ngram_model(
         InputError: No n-gram occurs in enough reviews.
 
     """
+    from scipy import sparse
+
     hashes, counts = np.unique(np.concatenate(reviews), return_counts=True)
     kept = np.argsort(-counts, kind="stable")[: parameters.max_features]
     kept = np.sort(kept[counts[kept] >= parameters.min_document_frequency])
@@ -152,8 +155,8 @@ def fit_ngram_model(
 
 
 def _fit_label(
-    found: sparse.csr_array,
-    tf_idf: sparse.csr_array,
+    found: SparseArray,
+    tf_idf: SparseArray,
     has_label: npt.NDArray[np.bool_],
     inverse_regularisation: float,
     row_weights: npt.NDArray[np.float64] | None,
@@ -171,6 +174,9 @@ def _fit_label(
         Weight of the TF-IDF of each n-gram, shape (n-grams,), and the intercept.
 
     """
+    from scipy import sparse
+    from sklearn.linear_model import LogisticRegression
+
     shares = []
     for rows in (has_label, ~has_label):
         counts = PSEUDO_COUNT + rows.astype(np.float64) @ found
@@ -184,7 +190,7 @@ def _fit_label(
     return log_ratios * model.coef_[0], float(model.intercept_[0])
 
 
-def _indicate(reviews: Sequence[Hashes], hashes: Hashes) -> sparse.csr_array:
+def _indicate(reviews: Sequence[Hashes], hashes: Hashes) -> SparseArray:
     """Return 1 where a review has an n-gram.
 
     Args:
@@ -195,6 +201,8 @@ def _indicate(reviews: Sequence[Hashes], hashes: Hashes) -> sparse.csr_array:
         Matrix of shape (reviews, n-grams), dtype float64.
 
     """
+    from scipy import sparse
+
     all_hashes = np.concatenate(reviews)
     columns = np.minimum(np.searchsorted(hashes, all_hashes), len(hashes) - 1)
     is_known = hashes[columns] == all_hashes

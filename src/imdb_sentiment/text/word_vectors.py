@@ -7,15 +7,17 @@ Word Embeddings" (TACL 3, 2015).
 """
 
 from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from imdb_sentiment.parameters import WordVectorsParameters
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID, TokenIds
+
+# A `scipy.sparse.csr_array`. SciPy and scikit-learn are imported where they are used.
+SparseArray: TypeAlias = Any
 
 CONTEXT_SMOOTHING = 0.75  # power of the frequencies of the context, so that rare ones weigh less
 SINGULAR_VALUE_POWER = 0.5  # 1 would make the first dimensions too large
@@ -41,6 +43,8 @@ def train_word_vectors(
         method `none`, the shape is (0, size).
 
     """
+    from sklearn.utils.extmath import randomized_svd
+
     if parameters.method == "none":
         return np.zeros((0, parameters.size), np.float32)
     vectors = np.zeros((vocabulary_size, parameters.size), np.float32)
@@ -61,9 +65,7 @@ def train_word_vectors(
     return vectors
 
 
-def _count_neighbours(
-    texts: Iterable[Joined], vocabulary_size: int, window: int
-) -> sparse.csr_array:
+def _count_neighbours(texts: Iterable[Joined], vocabulary_size: int, window: int) -> SparseArray:
     """Return how often each known token occurs near each other one.
 
     Nearer pairs count more, down to 1 / `window` for the most distant, as in word2vec.
@@ -77,6 +79,8 @@ def _count_neighbours(
         Symmetric matrix of shape (vocabulary, vocabulary), dtype float32.
 
     """
+    from scipy import sparse
+
     shape = (vocabulary_size, vocabulary_size)
     counts = sparse.csr_array(shape, dtype=np.int64)
     for ids, lengths in texts:
@@ -102,7 +106,7 @@ def _space(ids: TokenIds, lengths: npt.NDArray[np.int64], window: int) -> TokenI
     return spaced
 
 
-def _compute_information(counts: sparse.csr_array) -> sparse.csr_array:
+def _compute_information(counts: SparseArray) -> SparseArray:
     """Return the positive pointwise mutual information of each pair of tokens.
 
     Args:
@@ -112,6 +116,8 @@ def _compute_information(counts: sparse.csr_array) -> sparse.csr_array:
         Matrix of the same shape and dtype; pairs that occur less often than by chance have 0.
 
     """
+    from scipy import sparse
+
     totals = counts.sum(axis=1)
     smoothed = totals**CONTEXT_SMOOTHING
     pairs = counts.tocoo()

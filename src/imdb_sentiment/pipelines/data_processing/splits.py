@@ -6,7 +6,6 @@ from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import SplitParameters
@@ -68,6 +67,8 @@ def _draw(
     seed: int,
 ) -> npt.NDArray[np.int64]:
     """Return a random `fraction` of `rows`, stratified by label; whole groups, if there are any."""
+    from sklearn.model_selection import train_test_split
+
     try:
         if groups is not None:
             return _draw_groups(rows, codes[rows], groups[rows], fraction, seed)
@@ -88,6 +89,8 @@ def _draw_groups(
     seed: int,
 ) -> npt.NDArray[np.int64]:
     """Divide the rows into folds of whole groups and return the rows of `fraction` of the folds."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
     share = _approximate(fraction)
     n_groups = len(np.unique(groups))
     if n_groups < share.denominator:

@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import sparse
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.stacking import (
@@ -96,6 +94,8 @@ def _divide(
     label_check: LabelCheckParameters,
 ) -> Iterable[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
     """Return the places that are learnt from and those that are held out, for each fold."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     folds = kind(label_check.folds, shuffle=True, random_state=label_check.seed)
     try:
@@ -251,6 +251,8 @@ def _skip_near_duplicates(texts: list[Hashes], n: int) -> list[int]:
         n: Number of texts to choose.
 
     """
+    from scipy import sparse
+
     if not texts:
         return []
     columns = pd.factorize(np.concatenate(texts))[0]

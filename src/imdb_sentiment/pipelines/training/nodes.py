@@ -11,10 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import sklearn.pipeline
-from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer
 
@@ -476,7 +472,7 @@ def fit_baseline(
     training: TrainingParameters,
     reviews: ReviewsParameters,
     script: Script,
-) -> tuple[sklearn.pipeline.Pipeline, dict[str, Any]]:
+) -> tuple[Any, dict[str, Any]]:
     """Fit TF-IDF and logistic regression to the rows that the network learns from.
 
     Words are those that scikit-learn finds by default, of two or more letters. Where letters are
@@ -500,6 +496,11 @@ def fit_baseline(
         InputError: No n-gram occurs in enough reviews.
 
     """
+    from sklearn.feature_extraction.text import TfidfTransformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+
     splits = ["train", "validation"] if training.use_validation_rows else ["train"]
     rows = pd.concat(
         chunk.loc[chunk["split"].isin(splits), ["text", "code"]] for chunk in clean_reviews
@@ -507,7 +508,7 @@ def fit_baseline(
     label_weights = compute_label_weights(
         training.class_weight, rows["code"].to_numpy(np.intp), reviews.labels
     )
-    model = sklearn.pipeline.make_pipeline(
+    model = make_pipeline(
         TermCounter(script, baseline.max_ngram, baseline.min_document_frequency),
         TfidfTransformer(sublinear_tf=True),
         # The default solver is slower, and with its default tolerance ends far from the optimum:

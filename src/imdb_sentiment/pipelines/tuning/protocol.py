@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import optuna
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import SplitParameters, TuningParameters
@@ -72,6 +71,8 @@ def _divide(
     pool: EncodedReviews, folds: int, tuning: TuningParameters, split: SplitParameters
 ) -> list[HeldOutSet] | None:
     """Return one pair per fold and repeat, or None if a label would be missing in one."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     kind = StratifiedGroupKFold if split.group_column else StratifiedKFold
     groups = pool.groups if split.group_column else None
     n_labels = len(np.unique(pool.codes))

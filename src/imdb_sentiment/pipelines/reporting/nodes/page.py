@@ -11,7 +11,6 @@ import plotly.graph_objects as go
 import yaml
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
-from scipy.special import logit
 
 from imdb_sentiment.errors import make_printable
 from imdb_sentiment.parameters import CustomReviewsParameters, ReviewsParameters
@@ -122,6 +121,8 @@ def mark_words(
         word changes a probability that is almost 1.
 
     """
+    from scipy.special import logit
+
     before = np.array(np.nan if probability is None else probability)
     after = before - np.array([effect for _, effect in segments], float)  # None becomes NaN
     log_odds = [logit(p.clip(PROBABILITY_STEP, 1 - PROBABILITY_STEP)) for p in (before, after)]

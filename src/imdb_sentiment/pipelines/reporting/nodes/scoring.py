@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 import pandas as pd
-import sklearn.pipeline
 
 from imdb_sentiment.errors import make_printable
 from imdb_sentiment.evaluation.metrics import describe_labels, score_predictions
@@ -90,7 +89,7 @@ def score_test_reviews(
 
 
 def score_baseline(
-    baseline: sklearn.pipeline.Pipeline,
+    baseline: Any,
     baseline_decision: dict[str, Any],
     clean_reviews: Iterable[pd.DataFrame],
     reviews: ReviewsParameters,
@@ -98,7 +97,7 @@ def score_baseline(
     """Score the test reviews with the linear baseline.
 
     Args:
-        baseline: Output of the pipeline training.
+        baseline: Output of the pipeline training, a scikit-learn pipeline.
         baseline_decision: Output of the pipeline training: how its probabilities become a label.
         clean_reviews: Chunks with `row`, `text`, `code` and `split`.
         reviews: The labels.

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
-from sklearn import metrics
 
 from imdb_sentiment.evaluation.metrics import tabulate_thresholds
 from imdb_sentiment.evaluation.predictions import choose_positive_labels
@@ -29,6 +28,8 @@ def plot_roc_curves(
         One curve per model or label, and the diagonal.
 
     """
+    from sklearn import metrics
+
     figure = style.create_figure(
         "ROC curve of the test set", "false positive rate", "true positive rate"
     )
@@ -55,6 +56,8 @@ def plot_precision_recall_curves(
         One curve per model or label.
 
     """
+    from sklearn import metrics
+
     figure = style.create_figure("Precision and recall of the test set", "recall", "precision")
     curves = _select_curves(test_predictions, baseline_predictions, reviews)
     for model_or_label, truth, probability, line in curves:

@@ -94,7 +94,7 @@ def plot_distinctive_words(data_description: dict[str, Any]) -> go.Figure:
     figure.update_yaxes(autorange="reversed", type="category", dtick=1)
     figure.update_xaxes(title="log-odds ratio, standard deviations", row=n_labels, col=1)
     return figure.update_layout(
-        template=style.TEMPLATE,
+        template=style.make_template(),
         title="Most distinctive words per label",
         height=80 + 22 * sum(map(len, words_by_label.values())) + 60 * n_labels,
     )

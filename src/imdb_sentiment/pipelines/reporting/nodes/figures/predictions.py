@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from sklearn import metrics
 from tokenizers import Tokenizer
 
 from imdb_sentiment.evaluation.calibration import measure_calibration, rescale_probabilities
@@ -38,6 +37,8 @@ def plot_confusion_matrix(test_predictions: pd.DataFrame, reviews: ReviewsParame
         A heat map; actual labels are rows, predicted labels are columns.
 
     """
+    from sklearn import metrics
+
     truth, predicted = test_predictions["sentiment"], test_predictions["predicted_sentiment"]
     counts = metrics.confusion_matrix(truth, predicted, labels=list(reviews.labels))
     names = [style.escape_markup(label) for label in reviews.labels]

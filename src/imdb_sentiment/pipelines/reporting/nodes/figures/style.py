@@ -1,6 +1,7 @@
 """What the figures share: colours, axes, legends, lines."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -15,30 +16,38 @@ REFERENCE_LINE = {"dash": "dot", "color": "#8a8a8a"}
 LEGEND_LINES = 5  # for which a figure of the usual height has room
 
 _AXIS = {"gridcolor": "#dddddd", "linecolor": "#999999", "zeroline": False, "automargin": True}
-TEMPLATE = go.layout.Template(
-    layout={
-        "colorway": COLOURS,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "xaxis": _AXIS,
-        "yaxis": _AXIS,
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        "margin": {"t": 60, "r": 20, "b": 50, "l": 60},
-        "hovermode": "closest",
-    }
-)
+
+
+@cache
+def make_template() -> go.layout.Template:
+    """Return what all figures have in common.
+
+    It is made with the first figure, since plotly then reads what each part of a figure may be.
+    """
+    return go.layout.Template(
+        layout={
+            "colorway": COLOURS,
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "xaxis": _AXIS,
+            "yaxis": _AXIS,
+            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+            "margin": {"t": 60, "r": 20, "b": 50, "l": 60},
+            "hovermode": "closest",
+        }
+    )
 
 
 def create_figure(title: str, x: str, y: str) -> go.Figure:
     """Return an empty figure with a legend and titles of the axes."""
     return go.Figure().update_layout(
-        template=TEMPLATE, title=title, showlegend=True, xaxis_title=x, yaxis_title=y
+        template=make_template(), title=title, showlegend=True, xaxis_title=x, yaxis_title=y
     )
 
 
 def create_message(title: str, message: str) -> go.Figure:
     """Return a figure that says in words why there is nothing to draw."""
-    figure = go.Figure(layout={"template": TEMPLATE, "title": title})
+    figure = go.Figure(layout={"template": make_template(), "title": title})
     figure.add_annotation(text=message, showarrow=False)
     return figure.update_xaxes(visible=False).update_yaxes(visible=False)
 

@@ -31,7 +31,9 @@ def plot_optimization_history(study: optuna.Study) -> go.Figure:
     """
     figure = optuna.visualization.plot_optimization_history(study, target_name=_name_target(study))
     axis = style.make_integer_axis(len(study.trials)) | {"title": "trial"}
-    return figure.update_layout(template=style.TEMPLATE, title="Values of the trials", xaxis=axis)
+    return figure.update_layout(
+        template=style.make_template(), title="Values of the trials", xaxis=axis
+    )
 
 
 def plot_parameter_importances(study: optuna.Study) -> go.Figure:
@@ -51,7 +53,10 @@ def plot_parameter_importances(study: optuna.Study) -> go.Figure:
         )
     figure = optuna.visualization.plot_param_importances(study)
     return figure.update_layout(
-        template=style.TEMPLATE, title=title, xaxis_title="share of the variance", yaxis_title=None
+        template=style.make_template(),
+        title=title,
+        xaxis_title="share of the variance",
+        yaxis_title=None,
     )
 
 
@@ -75,7 +80,7 @@ def plot_parallel_coordinates(study: optuna.Study) -> go.Figure:
     for name, kind in sorted(searched.items()):
         chosen = [trial.params.get(name) for trial in finished]
         axes.append({"label": name, **_make_axis(chosen, log=getattr(kind, "log", False))})
-    figure = go.Figure(layout={"template": style.TEMPLATE, "title": title})
+    figure = go.Figure(layout={"template": style.make_template(), "title": title})
     figure.add_parcoords(
         dimensions=axes,
         line={

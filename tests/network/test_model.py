@@ -11,7 +11,7 @@ from helpers import make_encoded, make_network, small_hyperparameters
 from imdb_sentiment.datasets import KerasModelDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.network.averaging import average_networks
-from imdb_sentiment.network.model import build_model, score_logits, score_sequences
+from imdb_sentiment.network.model import build_model, compile_scorer, score_logits, score_sequences
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import Hyperparameters
 
@@ -68,6 +68,18 @@ def test_logits_are_exact_where_the_network_is_certain(n_networks: int, n_labels
     np.testing.assert_allclose(probabilities[:, -1], output[:, -1], atol=1e-6)
     model.layers[-1].set_weights([kernel, bias + 20])
     np.testing.assert_allclose(score_logits(model, reviews.sequences), before + 20, atol=1e-5)
+
+
+def test_a_scorer_follows_the_training_of_its_network() -> None:
+    reviews = make_encoded(9)
+    model = build_model(small_hyperparameters(), 30, 2)
+    score = compile_scorer(model)
+    before = score(reviews.sequences)
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=weights.shape) for weights in model.get_weights()])
+    after = score(reviews.sequences)
+    np.testing.assert_array_equal(after, score_logits(model, reviews.sequences))
+    assert (before != after).all()
 
 
 def test_a_network_that_has_been_scored_is_not_kept() -> None:

@@ -3,7 +3,7 @@
 TensorFlow is imported inside the functions that need it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -259,22 +259,33 @@ def score_logits(model: KerasModel, sequences: npt.NDArray[np.unsignedinteger]) 
         Array of shape (reviews, 1) for two labels, otherwise (reviews, labels), dtype float64.
 
     """
+    return compile_scorer(model)(sequences)
+
+
+def compile_scorer(model: KerasModel) -> Callable[[npt.NDArray[np.unsignedinteger]], Logits]:
+    """Return `score_logits` of a network for repeated calls.
+
+    The network is compiled once, and may be trained between the calls.
+    """
     with tensorflow_setup():
         import tensorflow as tf
 
-    kernel, bias = (weights.astype(np.float64) for weights in model.layers[-1].get_weights())
-    features = _without_last_layer(model)
     # Keras's own `predict` traces the network for up to three shapes.
-    score = tf.function(
-        partial(features, training=False),
+    compute_features = tf.function(
+        partial(_without_last_layer(model), training=False),
         input_signature=[tf.TensorSpec((None, None), tf.int32)],
         autograph=False,
     )
-    logits = np.empty((len(sequences), len(bias)))
-    for rows in group_by_length(count_tokens(sequences), PREDICTION_BATCH_SIZE):
-        batch = cut_padding(sequences[rows]).astype(np.int32)
-        logits[rows] = score(batch).numpy() @ kernel + bias
-    return logits
+
+    def score(sequences: npt.NDArray[np.unsignedinteger]) -> Logits:
+        kernel, bias = (weights.astype(np.float64) for weights in model.layers[-1].get_weights())
+        logits = np.empty((len(sequences), len(bias)))
+        for rows in group_by_length(count_tokens(sequences), PREDICTION_BATCH_SIZE):
+            batch = cut_padding(sequences[rows]).astype(np.int32)
+            logits[rows] = compute_features(batch).numpy() @ kernel + bias
+        return logits
+
+    return score
 
 
 def _without_last_layer(model: KerasModel) -> KerasModel:

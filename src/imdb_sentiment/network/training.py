@@ -15,9 +15,9 @@ from imdb_sentiment.network.model import (
     KerasModel,
     PretrainedWeights,
     build_model,
+    compile_scorer,
     require_pretrained_shape,
     require_word_vectors,
-    score_logits,
     set_lstm_weights,
 )
 from imdb_sentiment.network.naive_bayes import FULL_SCALE_ROWS, compute_log_count_ratios
@@ -150,8 +150,10 @@ def _make_scorer(model: KerasModel, validation: EncodedReviews, metric: Metric) 
     """
     import keras
 
+    score_logits = compile_scorer(model)
+
     def score(_: int, logs: dict[str, float]) -> None:
-        probabilities = to_probabilities(score_logits(model, validation.sequences))
+        probabilities = to_probabilities(score_logits(validation.sequences))
         logs[f"val_{metric.name}"] = metric.measure(validation.codes, probabilities)
 
     return keras.callbacks.LambdaCallback(on_epoch_end=score)

@@ -46,7 +46,6 @@ from imdb_sentiment.pipelines.tuning.protocol import divide_reviews, select_firs
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
-from imdb_sentiment.text.term_counts import TermCounter
 from imdb_sentiment.text.user_tables import choose_texts, gather_rows
 from imdb_sentiment.text.words import Script
 
@@ -500,6 +499,8 @@ def fit_baseline(
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
+
+    from imdb_sentiment.text.term_counts import TermCounter
 
     splits = ["train", "validation"] if training.use_validation_rows else ["train"]
     rows = pd.concat(

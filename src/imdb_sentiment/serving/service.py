@@ -100,10 +100,8 @@ class _ScoredResponse(StreamingResponse):
 
 
 def _get_asker(request: Request) -> _Asker:
+    """Return who has sent a request; as a dependency, it would cost a change of threads."""
     return cast(_Asker, request.state.asker)
-
-
-Asker = Annotated[_Asker, Depends(_get_asker)]
 
 
 def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings) -> FastAPI:
@@ -154,17 +152,17 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
     texts_to_score, text_to_explain = PredictRequest.limit(settings), ExplainRequest.limit(settings)
 
     @guarded.post("/predict", operation_id="predict", responses=PROBLEMS)
-    async def predict(request: texts_to_score, asker: Asker) -> PredictResponse:  # type: ignore[valid-type]
+    async def predict(body: texts_to_score, request: Request) -> PredictResponse:  # type: ignore[valid-type]
         """Predict the sentiment of one or more texts."""
-        texts = cast(PredictRequest, request).texts
+        texts, asker = cast(PredictRequest, body).texts, _get_asker(request)
         predictions = await jobs.run(asker.client, _predict, predictor, texts)
         observation.texts.labels(asker.owner).inc(len(texts))
         return PredictResponse(predictions=predictions)
 
     @guarded.post("/explain", operation_id="explain", responses=PROBLEMS)
-    async def explain_text(request: text_to_explain, asker: Asker) -> ExplainResponse:  # type: ignore[valid-type]
+    async def explain_text(body: text_to_explain, request: Request) -> ExplainResponse:  # type: ignore[valid-type]
         """Predict the sentiment of a text, and the effect of each word ("leave-one-out")."""
-        text = cast(ExplainRequest, request).text
+        text, asker = cast(ExplainRequest, body).text, _get_asker(request)
         answer = await jobs.run(asker.client, _explain, predictor, text)
         observation.texts.labels(asker.owner).inc()
         return answer
@@ -182,13 +180,13 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
     )
     async def score(
         request: Request,
-        asker: Asker,
         text_column: Annotated[str, Query(description="name of the text column")] = "review",
     ) -> Response:
         """Add predictions to each row of a CSV (UTF-8, with a header) in the body."""
         if request.headers.get("content-type", "").partition(";")[0].strip() != "text/csv":
             # Browsers let pages of other sites send this type only if CORS allows it.
             raise HTTPException(415, "the body must be a CSV: Content-Type: text/csv")
+        asker = _get_asker(request)
         scored, rows = await uploads.score(
             asker.client, request.stream(), request.is_disconnected, text_column
         )

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,16 +19,16 @@ NO_PRUNER = "tuning.pruner.name=NopPruner,tuning.pruner.arguments=null"
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def make_project(folder: Path) -> Path:
-    """Copy the project's code and configuration into `folder`, with an empty data folder."""
+def make_project(folder: Path, source: Path = ROOT) -> Path:
+    """Copy a project's code and configuration into `folder`, with an empty data folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("pyproject.toml", ".telemetry"):
-        shutil.copy(ROOT / name, folder)
+        shutil.copy(source / name, folder)
     for name in ("conf", "src"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("local"))
+        shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("local"))
     (folder / "conf/local").mkdir()
     (folder / "data/01_raw").mkdir(parents=True)
-    shutil.copy(ROOT / "data/01_raw/custom_reviews.csv", folder / "data/01_raw")
+    shutil.copy(source / "data/01_raw/custom_reviews.csv", folder / "data/01_raw")
     return folder
 
 
@@ -61,11 +62,14 @@ class Usage:
     cpu_seconds: float
 
 
-def measure(command: list[str], folder: Path) -> Usage:
+def measure(command: list[str], folder: Path, variables: Mapping[str, str] | None = None) -> Usage:
     """Run a Python command such as `["-m", "kedro", "run"]`; if it fails, exit with its log."""
+    environment = os.environ | (variables or {})
     start = time.perf_counter()
     with (folder / "log").open("w+", encoding="utf-8") as log:
-        process = subprocess.Popen([sys.executable, *command], cwd=folder, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=folder, stdout=log, stderr=log, env=environment
+        )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         if status != 0:

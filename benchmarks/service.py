@@ -31,15 +31,25 @@ class Service:
 
 
 @contextmanager
-def run_service(model: Path, log: Path = Path(os.devnull)) -> Iterator[Service]:
-    """Start the service and wait until it is ready; stop it at the end."""
+def run_service(
+    model: Path, log: Path = Path(os.devnull), source: Path | None = None
+) -> Iterator[Service]:
+    """Start the service and wait until it is ready; stop it at the end.
+
+    Args:
+        model: File of the exported model.
+        log: File for what the service logs.
+        source: Folder of the package, if it is another version than the installed one.
+
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     start = time.perf_counter()
     command = ["-m", "imdb_sentiment", "serve", "--model", str(model), "--port", str(port)]
+    environment = os.environ | ({"PYTHONPATH": str(source)} if source else {})
     with log.open("wb") as errors:
-        process = subprocess.Popen([sys.executable, *command], stderr=errors)
+        process = subprocess.Popen([sys.executable, *command], stderr=errors, env=environment)
     try:
         while True:
             try:

@@ -192,8 +192,8 @@ def test_a_model_may_give_no_answer(exported: bytes, monkeypatch: pytest.MonkeyP
     """The probabilities are still there, for whoever wants to decide otherwise."""
 
     class Unsure(Predictor):
-        def __init__(self, model: bytes) -> None:
-            super().__init__(model)
+        def __init__(self, model: bytes, threads: int | None = None) -> None:
+            super().__init__(model, threads)
             self.rule = replace(self.rule, min_confidence=1.1)
 
     monkeypatch.setattr("imdb_sentiment.pipelines.inference.nodes.Predictor", Unsure)

@@ -1,8 +1,11 @@
 """Scoring reviews in chunks, so that memory does not grow with the file."""
 
 import logging
+import os
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -45,7 +48,7 @@ def score_reviews(
             later chunk without the column, as of another file of JSON Lines, have no text.
 
     """
-    predictor = Predictor(onnx_model)
+    predictor = Predictor(onnx_model, threads=1)
     logger.info("The model is %s", predictor.describe())
     return _report_progress(_score_chunks(predictor, number_rows(input_reviews), inference))
 
@@ -53,16 +56,24 @@ def score_reviews(
 def _score_chunks(
     predictor: Predictor, chunks: Iterable[pd.DataFrame], inference: InferenceParameters
 ) -> Iterator[pd.DataFrame]:
+    """Score several chunks at a time: while one thread cuts texts, the network runs in others."""
     column = ""
-    for chunk in chunks:
-        column = column or choose_text_column(
-            chunk,
-            inference.text_column,
-            predictor.facts.get("text_column"),
-            FILE,
-            "inference.text_column",
-        )
-        yield _score_chunk(predictor, chunk, column)
+    threads = os.cpu_count() or 1
+    scored: deque[Future[pd.DataFrame]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for chunk in chunks:
+            column = column or choose_text_column(
+                chunk,
+                inference.text_column,
+                predictor.facts.get("text_column"),
+                FILE,
+                "inference.text_column",
+            )
+            scored.append(pool.submit(_score_chunk, predictor, chunk, column))
+            if len(scored) > threads:
+                yield scored.popleft().result()
+        while scored:
+            yield scored.popleft().result()
 
 
 def _score_chunk(predictor: Predictor, chunk: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -23,7 +23,7 @@ def complete_probabilities(output: npt.NDArray[np.float32]) -> npt.NDArray[np.fl
     """
     probabilities = output.astype(np.float64)
     if probabilities.shape[1] == 1:
-        return np.hstack([1 - probabilities, probabilities])
+        return np.concatenate([1 - probabilities, probabilities], axis=1)
     total: npt.NDArray[np.float64] = probabilities.sum(axis=1, keepdims=True)
     return probabilities / total
 

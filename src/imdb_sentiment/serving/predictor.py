@@ -12,11 +12,7 @@ import numpy.typing as npt
 import onnxruntime
 from tokenizers import Tokenizer
 
-from imdb_sentiment.evaluation.probabilities import (
-    DecisionRule,
-    complete_probabilities,
-)
-from imdb_sentiment.text.batching import count_tokens
+from imdb_sentiment.evaluation.probabilities import DecisionRule, complete_probabilities
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
 from imdb_sentiment.text.tokenizer import TextEncoder
@@ -25,6 +21,8 @@ from imdb_sentiment.text.words import get_rule
 # Per call of the network; larger calls need more memory and are no faster.
 MAX_TOKENS = 4096
 MAX_NGRAMS = 50_000  # with padding; a single text may have more
+
+Tokens = Sequence[int] | npt.NDArray[np.unsignedinteger]
 
 # An exported model ends in the last entry of its metadata: `sha256`, with the digest of all bytes
 # before that entry as 64 hexadecimal digits.
@@ -183,12 +181,12 @@ class Predictor:
         """Return the prediction for a cleaned text from its probabilities, shape (labels,)."""
         if np.isnan(probabilities[0]):
             return Prediction(None, {}, self.explain_silence(cleaned, is_scored=False))
-        code = self.choose_label(probabilities)
         by_label = dict(zip(self.labels, probabilities.tolist(), strict=True))
-        (confidence,) = self.rule.measure_confidence(probabilities[np.newaxis])
-        if confidence < self.rule.min_confidence:
-            return Prediction(None, by_label, self.explain_silence(cleaned, is_scored=True))
-        return Prediction(self.labels[code], by_label)
+        if self.rule.min_confidence:
+            (confidence,) = self.rule.measure_confidence(probabilities[np.newaxis])
+            if confidence < self.rule.min_confidence:
+                return Prediction(None, by_label, self.explain_silence(cleaned, is_scored=True))
+        return Prediction(self.labels[self.choose_label(probabilities)], by_label)
 
     def explain_silence(self, cleaned: str, *, is_scored: bool) -> str:
         """Return the reason why there is no label for a cleaned text that has none."""
@@ -226,7 +224,7 @@ class Predictor:
         ngrams = None
         if self.max_ngram:
             ngrams = [hash_ngrams(text, self.max_ngram, self.script) for text in texts]
-        return self.score_sequences(self._encoder.encode(texts), ngrams)
+        return self._score(list(self._encoder.encode_known(texts)), ngrams)
 
     def score_sequences(
         self,
@@ -234,8 +232,6 @@ class Predictor:
         ngrams: Sequence[Hashes] | None = None,
     ) -> npt.NDArray[np.float64]:
         """Return the probability of every label for each encoded review.
-
-        The exported network has no mask for padding, so reviews of one length are scored together.
 
         Args:
             sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
@@ -247,31 +243,40 @@ class Predictor:
             review has no token.
 
         """
-        lengths = count_tokens(sequences)
-        probabilities = np.full((len(sequences), len(self.labels)), np.nan)
-        for length in sorted(set(lengths.tolist()) - {0}):
-            size = max(1, MAX_TOKENS // length)
-            for rows in _divide(np.flatnonzero(lengths == length), size, ngrams):
+        return self._score([sequence[sequence > 0] for sequence in sequences], ngrams)
+
+    def _score(
+        self, reviews: Sequence[Tokens], ngrams: Sequence[Hashes] | None
+    ) -> npt.NDArray[np.float64]:
+        """Score reviews, given as token ids without padding.
+
+        The exported network has no mask for padding, so reviews of one length are scored together.
+        """
+        by_length: dict[int, list[int]] = {}
+        for row, tokens in enumerate(reviews):
+            by_length.setdefault(len(tokens), []).append(row)
+        by_length.pop(0, None)
+        probabilities = np.full((len(reviews), len(self.labels)), np.nan)
+        for length, alike in by_length.items():
+            for rows in _divide(alike, max(1, MAX_TOKENS // length), ngrams):
                 inputs: dict[str, npt.NDArray[np.signedinteger]] = {
-                    "token_ids": sequences[rows, -length:].astype(np.int32)
+                    "token_ids": np.array([reviews[row] for row in rows], np.int32)
                 }
                 if ngrams is not None:
                     inputs["ngrams"] = _pad([ngrams[row] for row in rows])
-                (output,) = self._session.run(None, inputs)
+                (output,) = self._session.run(["probabilities"], inputs)
                 probabilities[rows] = complete_probabilities(output)
         return probabilities
 
 
-def _divide(
-    rows: npt.NDArray[np.intp], size: int, ngrams: Sequence[Hashes] | None
-) -> Iterator[npt.NDArray[np.intp]]:
+def _divide(rows: list[int], size: int, ngrams: Sequence[Hashes] | None) -> Iterator[list[int]]:
     """Yield the rows of each call: at most `size`, and fewer if they have many n-grams."""
     if len(rows) == 1:  # the usual call of an application, whose time counts
         yield rows
         return
     counts = np.array([len(ngrams[row]) for row in rows] if ngrams else [0] * len(rows))
     order = np.argsort(counts, kind="stable")
-    rows, counts = rows[order], counts[order]
+    rows, counts = [rows[place] for place in order], counts[order]
     start = 0
     while start < len(rows):
         some = counts[start : start + size]
@@ -283,6 +288,8 @@ def _divide(
 
 def _pad(reviews: list[Hashes]) -> Hashes:
     """Return the n-grams of reviews as one array, shape (reviews, most n-grams), padded with 0."""
+    if len(reviews) == 1:
+        return reviews[0][np.newaxis]
     padded = np.zeros((len(reviews), max(map(len, reviews))), np.int64)
     for row, hashes in zip(padded, reviews, strict=True):
         row[: len(hashes)] = hashes

@@ -1,6 +1,7 @@
 """Words, punctuation marks and the n-grams of a whole text, as hashes."""
 
 import re
+import string
 from zlib import crc32
 
 import numpy as np
@@ -9,9 +10,12 @@ import numpy.typing as npt
 from imdb_sentiment.text.words import Script, get_rule
 
 # The tokens of ASCII, in bytes: words, whose apostrophes are part of them, and single marks.
-_ASCII_TOKEN = re.compile(rb"\w+(?:'\w+)*|[^\w\s\x1c-\x1f]")
+_TOKEN = re.compile(rb"\w++(?:'\w++)*+|[^\w\s]")
+_APOSTROPHE_AT_AN_END = re.compile(rb"'(?:(?<!\w')|(?!\w))")
+_MARKS = {mark.encode(): f" {mark} ".encode() for mark in string.punctuation if mark not in "'_"}
 
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ divided by the golden ratio (Knuth, TAOCP 6.4)
+_ONE, _HALF = np.uint64(1), np.uint64(32)  # the second is half of the bits
 
 Hashes = npt.NDArray[np.int64]
 
@@ -41,11 +45,22 @@ def hash_tokens(text: str, script: Script = "auto") -> npt.NDArray[np.uint64]:
         Hashes, shape (tokens,), dtype uint64.
 
     """
-    if text.isascii():  # in bytes, it takes two thirds of the time
-        found = _ASCII_TOKEN.findall(text.lower().encode())
+    if text.isascii():
+        found = _split_ascii(text.lower().encode())
     else:
         found = [token.encode() for token in get_rule(script).split_tokens(text)]
-    return np.array([crc32(token) for token in found], np.uint64)
+    return np.fromiter(map(crc32, found), np.uint64, len(found))
+
+
+def _split_ascii(text: bytes) -> list[bytes]:
+    """Return the tokens of a cleaned text of ASCII; this takes half the time of the pattern."""
+    apart = text
+    for mark, mark_apart in _MARKS.items():
+        if mark in apart:
+            apart = apart.replace(mark, mark_apart)
+    if _APOSTROPHE_AT_AN_END.search(apart):
+        return _TOKEN.findall(text)
+    return apart.split()
 
 
 def combine_hashes(tokens: npt.NDArray[np.uint64], max_ngram: int) -> Hashes:
@@ -59,13 +74,17 @@ def combine_hashes(tokens: npt.NDArray[np.uint64], max_ngram: int) -> Hashes:
         Hashes, sorted, none of them 0, shape (n-grams,), dtype int64.
 
     """
-    hashes = (tokens + np.uint64(1)) * _FACTOR
-    found = [hashes]
+    numbers = tokens + _ONE
+    found = [numbers * _FACTOR]
     for n in range(1, min(max_ngram, len(tokens))):
-        mixed = hashes[:-1] ^ (hashes[:-1] >> np.uint64(32))  # a product mixes the upper bits best
-        hashes = (mixed + tokens[n:] + np.uint64(1)) * _FACTOR
+        shorter = found[-1][:-1]
+        hashes = shorter >> _HALF  # a product mixes the upper bits best
+        hashes ^= shorter
+        hashes += numbers[n:]
+        hashes *= _FACTOR
         found.append(hashes)
-    every = np.sort(np.concatenate(found).view(np.int64))
+    every = np.concatenate(found).view(np.int64)
+    every.sort()
     is_kept = every != 0
     is_kept[1:] &= every[1:] != every[:-1]  # as np.unique, which takes three times as long
     kept: Hashes = every[is_kept]

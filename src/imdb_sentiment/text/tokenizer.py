@@ -148,6 +148,9 @@ class TextEncoder:
         self._ids = self._split = None
         if has_whole_words(tokenizer):
             self._ids, self._split = tokenizer.get_vocab(), find_rule(tokenizer).split
+            self._known = {
+                word: number for word, number in self._ids.items() if number > UNKNOWN_ID
+            }
         self._dtype = find_dtype(tokenizer)
 
     def encode_whole(self, texts: Iterable[str]) -> Iterator[list[int]]:
@@ -186,6 +189,28 @@ class TextEncoder:
         ids = np.fromiter(chain.from_iterable(encoded), self._dtype, lengths.sum())
         return ids, lengths
 
+    def encode_known(self, texts: Iterable[str]) -> Iterator[list[int]]:
+        """Yield the token ids that the network reads of each text: the last known ones.
+
+        Args:
+            texts: Cleaned texts.
+
+        Yields:
+            Token ids of one text, as many as the sequence length at most.
+
+        Raises:
+            ValueError: The tokenizer has no sequence length.
+
+        """
+        start = -find_sequence_length(self._tokenizer)
+        if self._split is None:
+            for ids in self.encode_whole(texts):
+                yield [number for number in ids if number > UNKNOWN_ID][start:]
+            return
+        get, split = self._known.get, self._split
+        for text in texts:
+            yield list(filter(None, map(get, split(text))))[start:]
+
     def encode(self, texts: Sequence[str]) -> TokenIds:
         """Convert texts to sequences of one length.
 
@@ -204,9 +229,8 @@ class TextEncoder:
         """
         length = find_sequence_length(self._tokenizer)
         sequences = np.zeros((len(texts), length), self._dtype)
-        for sequence, ids in zip(sequences, self.encode_whole(texts), strict=True):
-            known = [number for number in ids if number > UNKNOWN_ID][-length:]
-            sequence[length - len(known) :] = known
+        for sequence, ids in zip(sequences, self.encode_known(texts), strict=True):
+            sequence[length - len(ids) :] = ids
         return sequences
 
 

@@ -147,22 +147,37 @@ def test_the_log_is_json_without_the_texts(service: Service) -> None:
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        ({"texts": []}, "texts: "),
-        ({"texts": "one"}, "texts: "),
-        ({"texts": [1]}, "texts.0: "),
-        ({"texts": ["w1"] * 65}, "texts: List should have at most 64 items"),
-        ({"texts": ["x" * 20_001]}, "texts.0: String should have at most 20000 characters"),
-        ({}, "texts: Field required"),
+        ({"texts": []}, "there is no text"),
+        ({"texts": "one"}, "'texts' must be a list of strings"),
+        ({"texts": ["w1", 1]}, "text 2 is not a string"),
+        ({"texts": ["w1"] * 65}, "there are more than 64 texts: divide them among requests"),
+        ({"texts": ["x" * 20_001]}, "text 1 has more than 20,000 characters"),
+        ({}, "the field 'texts' is missing"),
         ({"text": "w1"}, "text is not a known field; known: texts"),
-        ({"texts": ["w1"], "more": 1}, "more is not a known field"),
-        ({"texts": ["w1 \ud800"]}, "texts.0: Input should be a valid string"),
-        (["w1"], ""),
+        ({"texts": ["w1"], "more": 1}, "more is not a known field; known: texts"),
+        ({"texts": ["w1 \ud800"]}, "the body is not JSON in UTF-8: "),
+        (["w1"], "the body must be a JSON object"),
     ],
 )
 def test_what_is_wrong_is_told(service: Service, body: Any, problem: str) -> None:
     answer = post(service, "/predict", body)
     assert answer.status_code == 422
     assert answer.json()["detail"].startswith(problem)
+
+
+def test_json_must_be_named_and_be_json(service: Service) -> None:
+    for content, type_, status in (
+        (b'{"text": "w1"}', "application/json; charset=utf-8", 200),
+        (b'{"text": "w1"}', "text/plain", 415),  # which any page of another site could send
+        (b'{"text": "w1"', "application/json", 422),
+        (b"", "application/json", 422),
+    ):
+        answer = httpx.post(
+            f"{service.url}/explain", content=content, headers={"Content-Type": type_}, timeout=60
+        )
+        assert answer.status_code == status
+    answer = post(service, "/explain", {"text": "x" * 20_001})
+    assert answer.json()["detail"] == "the text has more than 20,000 characters"
 
 
 def make_hostile(rng: random.Random) -> tuple[str, bytes, dict[str, str]]:

@@ -20,6 +20,11 @@ class _Job(NamedTuple):
     call: Callable[[], Any]
     result: "asyncio.Future[Any]"
 
+    def expire(self) -> None:
+        """End the job, if it has not ended, with a `TimeoutError`."""
+        if not self.result.done():
+            self.result.set_exception(TimeoutError())
+
 
 class JobQueue:
     """A thread pool for an event loop, with a limited number of waiting jobs.
@@ -75,14 +80,15 @@ class JobQueue:
 
         """
         self._make_room(client)
-        waiting = _Job(
-            functools.partial(job, *args, **kwargs), asyncio.get_running_loop().create_future()
-        )
+        loop = asyncio.get_running_loop()
+        waiting = _Job(functools.partial(job, *args, **kwargs), loop.create_future())
         self._waiting.setdefault(client, deque()).append(waiting)
         self._start_jobs()
+        due = loop.call_later(self._timeout, waiting.expire)
         try:
-            result: Result = await asyncio.wait_for(waiting.result, self._timeout)
+            result: Result = await waiting.result
         finally:
+            due.cancel()
             if waiting in self._waiting.get(client, ()):  # it timed out, or its client has gone
                 self._remove(client, waiting)
         return result

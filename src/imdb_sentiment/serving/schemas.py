@@ -1,5 +1,6 @@
 """Types of the JSON requests and responses of the service."""
 
+from collections.abc import Mapping
 from types import GenericAlias
 from typing import Annotated, Any, Self
 
@@ -8,6 +9,20 @@ from pydantic_core import PydanticCustomError
 
 from imdb_sentiment.serving.predictor import Prediction
 from imdb_sentiment.serving.settings import ServiceSettings
+
+
+# What is wrong with a request, by the type of pydantic's error.
+CLAUSES = {
+    "json_invalid": "the body is not JSON in UTF-8: {error}",
+    "model_type": "the body must be a JSON object",
+    "missing": "the field {field!r} is missing",
+    "list_type": "{field!r} must be a list of strings",
+    "too_short": "there is no text",
+    "too_long": "there are more than {max_length} texts: divide them among requests",
+    "string_too_long": "{which} has more than {max_length:,} characters",
+    "string_type": "{which} is not a string",
+    "string_unicode": "{which} has characters that UTF-8 does not have",
+}
 
 
 class _Request(BaseModel):
@@ -31,6 +46,19 @@ class _Request(BaseModel):
     def _with_field(cls, **field: Any) -> type[Self]:
         """Return the model with this field, which the OpenAPI description shows."""
         return create_model(cls.__name__, __base__=cls, __doc__=cls.__doc__, **field)
+
+
+def explain_error(error: Mapping[str, Any]) -> str:
+    """Return what pydantic has found wrong with a request, as a clause for people.
+
+    Args:
+        error: One of the errors of a `ValidationError`.
+
+    """
+    field, *places = [part for part in error["loc"] if part != "body"] or [None]
+    known = {"which": f"text {places[0] + 1}" if places else "the text", "field": field}
+    clause = CLAUSES.get(error["type"])
+    return clause.format(**known, **error.get("ctx", {})) if clause else str(error["msg"])
 
 
 class PredictRequest(_Request):

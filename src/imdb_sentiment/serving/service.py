@@ -12,6 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
@@ -22,7 +23,7 @@ from imdb_sentiment.serving.csv_scorer import ScorerError
 from imdb_sentiment.serving.explanation import explain, find_explained_label
 from imdb_sentiment.serving.hosts import RequireHost
 from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError
-from imdb_sentiment.serving.json_body import JsonRequest
+from imdb_sentiment.serving.json_body import JsonRequest, read_json
 from imdb_sentiment.serving.limits import BodyLimit, LimitBodies
 from imdb_sentiment.serving.observation import Observation
 from imdb_sentiment.serving.predictor import Predictor
@@ -35,6 +36,7 @@ from imdb_sentiment.serving.schemas import (
     PredictResponse,
     Problem,
     SegmentResponse,
+    explain_error,
 )
 from imdb_sentiment.serving.scored_csv import CsvError
 from imdb_sentiment.serving.settings import ServiceSettings
@@ -42,6 +44,9 @@ from imdb_sentiment.serving.upload import SharedFile, Uploads
 
 PAGE = Path(__file__).parent / "page"
 KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
+NEED_KEY = [
+    Depends(KEY_HEADER)
+]  # only for the OpenAPI description; `GuardedRoute` looks at the key
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
     for status, description in {
@@ -49,7 +54,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         401: "The API key is missing or wrong.",
         408: "The body did not arrive in time.",
         413: "The body is too large.",
-        415: "The Content-Type of the body is not text/csv.",
+        415: "The Content-Type of the body is not the one of this description.",
         421: "The host is not a name of the service.",
         422: "The request does not match this description.",
         429: "Too many requests: retry after the number of seconds in Retry-After.",
@@ -100,7 +105,6 @@ class _ScoredResponse(StreamingResponse):
 
 
 def _get_asker(request: Request) -> _Asker:
-    """Return who has sent a request; as a dependency, it would cost a change of threads."""
     return cast(_Asker, request.state.asker)
 
 
@@ -137,21 +141,16 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
         lifespan=lifespan,
         docs_url=None,  # these pages load files from other sites; /openapi.json has the description
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # see `Observation`
     )
     observation = Observation(lambda: jobs.pending + uploads.active)
     _add_middleware(app, settings, observation)
-    guarded = APIRouter(
-        route_class=_make_guarded_route(keys, settings),
-        dependencies=[Depends(KEY_HEADER)],  # only for the OpenAPI description
-        responses={401: PROBLEMS[401]},
-    )
-
     _add_error_handlers(app)
-    _add_status_routes(app, jobs, observation)
+    app.router.route_class = _make_guarded_route(keys, settings)
 
     texts_to_score, text_to_explain = PredictRequest.limit(settings), ExplainRequest.limit(settings)
 
-    @guarded.post("/predict", operation_id="predict", responses=PROBLEMS)
+    @app.post("/predict", operation_id="predict", responses=PROBLEMS, dependencies=NEED_KEY)
     async def predict(body: texts_to_score, request: Request) -> PredictResponse:  # type: ignore[valid-type]
         """Predict the sentiment of one or more texts."""
         texts, asker = cast(PredictRequest, body).texts, _get_asker(request)
@@ -159,7 +158,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
         observation.texts.labels(asker.owner).inc(len(texts))
         return PredictResponse(predictions=predictions)
 
-    @guarded.post("/explain", operation_id="explain", responses=PROBLEMS)
+    @app.post("/explain", operation_id="explain", responses=PROBLEMS, dependencies=NEED_KEY)
     async def explain_text(body: text_to_explain, request: Request) -> ExplainResponse:  # type: ignore[valid-type]
         """Predict the sentiment of a text, and the effect of each word ("leave-one-out")."""
         text, asker = cast(ExplainRequest, body).text, _get_asker(request)
@@ -167,8 +166,9 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
         observation.texts.labels(asker.owner).inc()
         return answer
 
-    @guarded.post(
+    @app.post(
         "/score",
+        dependencies=NEED_KEY,
         response_class=Response,
         responses=PROBLEMS | {200: {"content": {"text/csv": {}}, "description": "The scored CSV."}},
         openapi_extra={
@@ -193,7 +193,11 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
         observation.texts.labels(asker.owner).inc(rows)
         return _ScoredResponse(scored)
 
-    @guarded.get("/model", responses={200: {"links": EXAMPLE_LINKS}})
+    @app.get(
+        "/model",
+        responses={200: {"links": EXAMPLE_LINKS}, 401: PROBLEMS[401]},
+        dependencies=NEED_KEY,
+    )
     async def model() -> ModelResponse:
         """Return the labels, the examples and the facts of the model."""
         return ModelResponse(
@@ -202,12 +206,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
             facts=predictor.facts,
         )
 
-    app.include_router(guarded)
-
-    @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(PAGE / "index.html")
-
+    app.include_router(_make_open_routes(jobs, observation))
     app.mount("/page", StaticFiles(directory=PAGE))
     return app
 
@@ -233,24 +232,31 @@ def _add_middleware(app: FastAPI, settings: ServiceSettings, observation: Observ
     app.add_middleware(observation.middleware)
 
 
-def _add_status_routes(app: FastAPI, jobs: JobQueue, observation: Observation) -> None:
-    """Add the routes for operating the service: health, readiness and metrics."""
+def _make_open_routes(jobs: JobQueue, observation: Observation) -> APIRouter:
+    """Return the routes that need no key: the page, and those for operating the service."""
+    routes = APIRouter()
 
-    @app.get("/health")
+    @routes.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(PAGE / "index.html")
+
+    @routes.get("/health")
     async def health() -> dict[str, str]:
         """Report that the process is alive."""
         return {"status": "alive"}
 
-    @app.get("/ready", responses={503: PROBLEMS[503]})
+    @routes.get("/ready", responses={503: PROBLEMS[503]})
     async def ready() -> dict[str, str]:
         """Report whether the service would accept a request now."""
         jobs.require_room()
         return {"status": "ready"}
 
-    @app.get("/metrics", response_class=Response)
+    @routes.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Return counts and times in the text format of Prometheus."""
         return observation.expose()
+
+    return routes
 
 
 def _add_error_handlers(app: FastAPI) -> None:
@@ -259,10 +265,7 @@ def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def refuse_request(_: Request, error: RequestValidationError) -> JSONResponse:
         # The response does not repeat the input, which may be long or not even text.
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part != "body")
-        detail = f"{place}: {first['msg']}" if place else first["msg"]
-        return JSONResponse({"detail": detail}, 422)
+        return JSONResponse({"detail": explain_error(error.errors()[0])}, 422)
 
     @app.exception_handler(QueueFullError)
     async def refuse_when_full(_: Request, error: QueueFullError) -> JSONResponse:
@@ -287,12 +290,16 @@ def _add_error_handlers(app: FastAPI) -> None:
 
 
 def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRoute]:
-    """Return a route class that checks API key and rate, if any, before the body is read."""
+    """Return a route class that checks API key and rate, if any, before the body is read.
+
+    JSON is parsed, checked and written by pydantic alone. With FastAPI's dependencies and its other
+    steps, a request takes a tenth longer.
+    """
     rate = RateLimit(settings.rate, settings.burst) if settings.rate else None
 
     class GuardedRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
+            handle = self._answer_json if self.body_field else super().get_route_handler()
 
             async def require_key(request: Request) -> Response:
                 # A dependency would run only after the body has been read and parsed.
@@ -308,6 +315,11 @@ def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRou
                 return await handle(JsonRequest(request.scope, request.receive, settings.max_texts))
 
             return require_key
+
+        async def _answer_json(self, request: Request) -> Response:
+            model = cast(Any, self.body_field).field_info.annotation
+            answer: BaseModel = await self.endpoint(await read_json(request, model), request)
+            return Response(answer.model_dump_json(), media_type="application/json")
 
     return GuardedRoute
 

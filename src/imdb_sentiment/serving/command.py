@@ -1,8 +1,8 @@
 """The command `imdb-sentiment serve`."""
 
+import contextlib
 import gc
-import logging.config
-import math
+import logging
 import os
 import sys
 from pathlib import Path
@@ -10,20 +10,7 @@ from typing import Any
 
 import click
 
-IDLE_TIMEOUT = 65  # seconds until an idle connection is closed; proxies commonly close after 60
 SECONDS = click.FloatRange(min=0, min_open=True)
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "json": {
-            "class": "pythonjsonlogger.json.JsonFormatter",
-            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
-        }
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-    "root": {"level": "INFO", "handlers": ["stderr"]},
-}
 
 
 @click.command()
@@ -49,6 +36,19 @@ LOGGING: dict[str, Any] = {
     type=click.Path(path_type=Path),
     help="File with a name and an API key per line; it may change while the service runs.",
 )
+@click.option(
+    "--records",
+    type=click.Path(path_type=Path),
+    help="Folder with the records of evaluated models, which say how good this one is.  [default: "
+    "data/08_reporting/runs]",
+)
+@click.option(
+    "--log",
+    type=click.Choice(["auto", "json", "plain"]),
+    default="auto",
+    show_default=True,
+    help="Form of the log on stderr: plain lines on a terminal, and otherwise JSON.",
+)
 @click.option("--timeout", type=SECONDS, help="Maximum seconds per request.")
 @click.option("--upload-timeout", type=SECONDS, help="Maximum seconds per upload.")
 @click.option(
@@ -66,16 +66,14 @@ LOGGING: dict[str, Any] = {
     help="Name under which the service may be called, * for any; can be repeated. localhost and IP "
     "addresses are always accepted.",
 )
-def serve(model: Path, host: str, port: int, **limits: Any) -> None:
+def serve(model: Path, host: str, port: int, log: str, **limits: Any) -> None:
     """Serve the model over HTTP, with a web page to try it at /.
 
     If the environment variable IMDB_SENTIMENT_API_KEY is set, clients must send its value in the
     header X-API-Key. With --api-keys, each client has a key of its own.
     """
     try:
-        import uvicorn
-
-        from imdb_sentiment.serving.connections import allow_connections, make_protocol
+        from imdb_sentiment.serving.server import Server, set_up_logging
         from imdb_sentiment.serving.service import create_app
     except ImportError as error:
         raise click.ClickException(
@@ -110,18 +108,13 @@ def serve(model: Path, host: str, port: int, **limits: Any) -> None:
     # Otherwise, a flood of connections has the libraries' objects searched for garbage: 50 ms each.
     gc.collect()
     gc.freeze()
-    logging.config.dictConfig(LOGGING)
-    logging.getLogger(__name__).info("the model is %s", predictor.describe())
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        access_log=False,  # our own log also has the duration
-        http=make_protocol(settings.timeout, settings.upload_timeout, allow_connections()),
-        ws="none",
-        log_config=None,
-        server_header=False,
-        timeout_keep_alive=IDLE_TIMEOUT,
-        # Accepted requests may take this long.
-        timeout_graceful_shutdown=math.ceil(max(settings.timeout, settings.upload_timeout)),
-    )
+    is_json = log == "json" or (log == "auto" and not sys.stderr.isatty())
+    set_up_logging(is_json=is_json)
+    greeting = f"The model is {predictor.describe()}."
+    if is_json:
+        logging.getLogger(__name__).info("the model is %s", predictor.describe())
+    server = Server(app, host, port, settings, None if is_json else greeting)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(1)

@@ -1,0 +1,67 @@
+import json
+import logging
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from helpers import find_free_port
+from imdb_sentiment.serving.server import PlainFormatter, describe_address
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),  # nobody can open 0.0.0.0
+        ("::", "http://[::1]:8000"),
+        ("2001:db8::1", "http://[2001:db8::1]:8000"),
+    ],
+)
+def test_the_address_is_one_that_can_be_opened(host: str, url: str) -> None:
+    said = describe_address(host, 8000, "The model is new.").splitlines()
+    assert said[0].startswith(f"The service is ready: open {url} in a browser.")
+    assert said[1:] == ["The model is new.", "Press Ctrl-C to stop it."]
+
+
+def test_people_read_a_request_in_one_line() -> None:
+    record = logging.makeLogRecord({"msg": "request", "created": 0.0})
+    vars(record).update(method="POST", path="/predict", status=200, ms=1.25)
+    assert PlainFormatter().format(record).split(" ", 1)[1] == "POST /predict: 200, 1.2 ms"
+    record = logging.makeLogRecord({"msg": "a %s", "args": ("word",), "created": 0.0})
+    assert PlainFormatter().format(record).split(" ", 1)[1] == "a word"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("log", ["auto", "json"])
+def test_a_terminal_is_greeted_unless_json_is_asked_for(model_file: Path, log: str) -> None:
+    controller, terminal = pty.openpty()
+    port = find_free_port()
+    options = ["--model", str(model_file), "--port", str(port), "--log", log]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "imdb_sentiment", "serve", *options],
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    expected = "Ctrl-C to stop it" if log == "auto" else "Uvicorn running"
+    said = ""
+    while expected not in said:
+        said += os.read(controller, 4096).decode()
+    assert httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+    while "/health" not in said:
+        said += os.read(controller, 4096).decode()
+    process.terminate()
+    process.wait(60)
+    os.close(controller)
+    lines = [line for line in said.splitlines() if line]
+    if log == "json":
+        assert all("message" in json.loads(line) for line in lines)
+    else:
+        assert lines[0].startswith(f"The service is ready: open http://127.0.0.1:{port} in")
+        assert lines[1].startswith("The model is of today, trained on unknown")
+        assert "GET /health: 200" in lines[3]

@@ -13,6 +13,7 @@ COPY src ./src
 RUN python -m pip install --no-cache-dir --no-deps --no-build-isolation .
 
 COPY data/06_models/model.onnx ./
+COPY data/08_reporting/runs ./data/08_reporting/runs
 
 RUN useradd --system imdb-sentiment
 USER imdb-sentiment

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from helpers import PROJECT
-from services import run_service
+from services import run_service, write_record
 
 pytestmark = pytest.mark.slow  # it installs packages
 
@@ -21,13 +21,17 @@ TOO_HEAVY = ("tensorflow", "keras", "kedro", "pandas", "sklearn", "optuna")
 def python(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Create the content of the image's /app and an environment; return its Python."""
     app = tmp_path_factory.mktemp("app")
+    made = {
+        "data/06_models/model.onnx": model_file,
+        "data/08_reporting/runs": write_record(app.with_name("runs"), model_file.read_bytes()),
+    }
     python = app / "env/bin/python"
     subprocess.run([sys.executable, "-m", "venv", app / "env"], check=True)
     for line in (PROJECT / "Dockerfile").read_text().splitlines():
         instruction, _, words = line.partition(" ")
         if instruction == "COPY":
-            *sources, target = words.replace("data/06_models/model.onnx", str(model_file)).split()
-            for source in map(PROJECT.joinpath, sources):
+            *sources, target = words.split()
+            for source in (made.get(name, PROJECT / name) for name in sources):
                 if source.is_dir():
                     ignored = shutil.ignore_patterns("__pycache__")
                     shutil.copytree(source, app / target, ignore=ignored)
@@ -41,10 +45,13 @@ def python(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_serves_without_what_trained_the_model(python: Path, tmp_path: Path) -> None:
     app = python.parents[2]
-    with run_service(app / "model.onnx", tmp_path, python=python) as service:
+    records = ("--records", str(app / "data/08_reporting/runs"))  # the default, if run from /app
+    with run_service(app / "model.onnx", tmp_path, *records, python=python) as service:
         answer = httpx.post(f"{service.url}/predict", json={"texts": ["w1 w2"]})
         assert answer.json()["predictions"][0]["label"] in ("negative", "positive")
         assert "<title>" in httpx.get(service.url).text
+        assert httpx.get(f"{service.url}/swagger/swagger-ui.css").status_code == 200
+        assert httpx.get(f"{service.url}/model").json()["test"]["reviews"] == 1000
     found = "import importlib.util as u, sys; print([n for n in sys.argv[1:] if u.find_spec(n)])"
     done = subprocess.run(
         [python, "-c", found, *TOO_HEAVY], cwd=tmp_path, capture_output=True, text=True, check=True

@@ -1,6 +1,8 @@
 """The page of the service in a browser."""
 
 import contextlib
+import csv
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from browser import run_browser
-from services import EXAMPLES, Service, run_service
+from services import EXAMPLES, Service, run_service, write_record
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,10 @@ def page(browser: Browser, service: Service) -> Iterator[Page]:
 
 def test_the_verdict_comes_as_one_types(page: Page) -> None:
     page.keyboard.type("w1 and w2", delay=5)  # the field has the focus
-    expect(page.locator("#said")).to_have_text(re.compile(r"^(negative|positive), \d+\.\d%$"))
+    said = page.locator("#said")
+    expect(said).to_have_text(re.compile(r"(negative|positive),? \d+\.\d%"))
+    expect(page.locator("#spoken")).to_have_text(said.text_content() or "")
+    expect(page.locator("#read")).to_be_hidden()
     expect(page.locator("#text")).to_have_text("w1 and w2")
     expect(page.locator("#probabilities li")).to_have_count(2)
     page.get_by_label("Type or paste a review").fill("never heard")
@@ -95,8 +100,9 @@ def test_only_the_last_answer_is_shown(page: Page, service: Service) -> None:
 
 
 def test_examples_can_be_clicked_or_reached_by_keyboard(page: Page) -> None:
-    buttons = page.locator("#examples button")
+    buttons = page.locator("#examples li button")
     expect(buttons).to_have_text(list(EXAMPLES))
+    expect(page.get_by_role("button", name="More")).to_be_hidden()  # there are only two
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator("#text")).to_have_text(EXAMPLES[0])
@@ -113,10 +119,11 @@ def test_markup_stays_text(page: Page) -> None:
 def test_a_file_comes_back_scored(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("id,text\n1,w1 w2\n2,\n")
+    column = page.get_by_label("Column with the text")
+    expect(column).to_be_disabled()
     page.get_by_label("CSV").set_input_files(path)
-    page.get_by_role("button", name="Score the file").click()
-    expect(page.locator("#upload-said")).to_contain_text("there is no column 'review'")
-    page.get_by_label("Column with the text").fill("text")
+    expect(column).to_have_value("text")
+    expect(column.locator("option")).to_have_text(["id", "text"])
     with page.expect_download() as download:
         page.get_by_role("button", name="Score the file").click()
     assert download.value.suggested_filename == "mine_scored.csv"
@@ -124,6 +131,130 @@ def test_a_file_comes_back_scored(page: Page, tmp_path: Path) -> None:
     assert rows[0].startswith('"id","text","predicted_sentiment"')
     assert len(rows) == 3
     expect(page.locator("#upload-said")).to_contain_text("Downloaded as mine_scored.csv")
+    label = rows[1].split(",")[2].strip('"')
+    counts = {"negative": 0, "positive": 0} | {label: 1, "(no prediction)": 1}
+    expect(page.locator("#counts .name")).to_have_text(list(counts))
+    expect(page.locator("#counts .number")).to_have_text(
+        [f"{number} ({50 * number:.1f}%)" for number in counts.values()]
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "chosen"),
+    [
+        ('id,"a ""b"", c","two\r\nlines"\r\n1,"long, ""longer""","x\ny"\r\n', None, 'a "b", c'),
+        ("\ufefftitle,review,x\na much longer text,b,c\n", None, "review"),
+        ("a,,b\n1,2,333\n", ["a", "unnamed_1", "b"], "b"),
+        ("only", None, "only"),
+    ],
+)
+def test_the_columns_of_a_file_are_offered(
+    page: Page, tmp_path: Path, content: str, columns: list[str] | None, chosen: str
+) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(content, newline="")
+    page.get_by_label("CSV").set_input_files(path)
+    column = page.get_by_label("Column with the text")
+    expect(column).to_have_value(chosen)
+    expected = columns or next(csv.reader(io.StringIO(content.removeprefix("\ufeff"), newline="")))
+    found = column.evaluate("select => [...select.options].map((option) => option.value)")
+    assert found == expected
+
+
+def test_a_file_without_commas_is_noticed(page: Page, tmp_path: Path) -> None:
+    files = {
+        "semicolons.csv": ("a;b\n1;2\n", "separated by something else than commas"),
+        "empty.csv": ("", "is empty"),
+    }
+    for name, (content, problem) in files.items():
+        path = tmp_path / name
+        path.write_text(content)
+        page.get_by_label("CSV").set_input_files(path)
+        expect(page.locator("#upload-said")).to_contain_text(problem)
+
+
+def answer(page: Page, probabilities: dict[str, float], label: str, words: list[int]) -> None:
+    """Let the service answer this, whatever the text."""
+    prediction = {"label": label, "probability": probabilities[label], "reason": None}
+    body = {
+        "prediction": prediction | {"probabilities": probabilities},
+        "explained_label": label,
+        "words": dict(zip(("total", "known", "read"), words, strict=True)),
+        "segments": [{"text": "some text", "effect": None}],
+    }
+    page.route("**/explain", lambda route: route.fulfill(json=body))
+    page.get_by_label("Type or paste a review").fill("some text")
+
+
+@pytest.mark.parametrize(
+    ("shares", "label", "said", "doubt"),
+    [
+        ([0.46, 0.54], "b", "Undecided: b 54.0%, a 46.0%", "only about 5 are right"),
+        ([0.3, 0.7], "b", "Probably b, 70.0%", ""),
+        ([0.1, 0.9], "b", "b, 90.0%", ""),
+        ([0.4, 0.6], "a", "a, 40.0%", "“b” is more probable"),
+    ],
+)
+def test_a_doubt_is_put_into_words(
+    page: Page, shares: list[float], label: str, said: str, doubt: str
+) -> None:
+    answer(page, dict(zip("ab", shares, strict=True)), label, [2, 2, 2])
+    expect(page.locator("#said")).to_have_text(said)
+    expect(page.locator("#doubt")).to_contain_text(doubt)
+
+
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        ([11, 2, 2], "Only 2 of the 11 words are in the vocabulary"),
+        ([3, 1, 1], "Only 1 of the 3 words is in the vocabulary"),
+        ([900, 812, 200], "The LSTM has read the last 200 of the 812 words that it knows"),
+        ([11, 9, 9], ""),
+    ],
+)
+def test_it_says_how_much_of_the_text_was_read(page: Page, words: list[int], read: str) -> None:
+    answer(page, {"a": 0.9, "b": 0.1}, "a", words)
+    expect(page.locator("#said")).to_have_text("a, 90.0%")
+    expect(page.locator("#read")).to_contain_text(read)
+
+
+def test_it_says_what_to_expect_of_the_model(
+    browser: Browser, page: Page, model_file: Path, tmp_path: Path
+) -> None:
+    expect(page.locator("#about")).to_contain_text("How good it is, is not known here")
+    expect(page.locator("#limits")).to_contain_text("It knows 28 words")
+    records = write_record(tmp_path / "runs", model_file.read_bytes())
+    with run_service(model_file, tmp_path, "--records", str(records)) as service:
+        other = browser.new_page()
+        other.goto(service.url)
+        expect(other.locator("#about")).to_contain_text(
+            "It is right on 80.0% of 1,000 reviews that it had not learnt from (95% interval: "
+            "77.4% to 82.4%); always giving the same answer would be right on 60.0%."
+        )
+        expect(other.locator("#limits")).to_contain_text("it finds: negative 70.0%, positive 90.0%")
+        other.close()
+
+
+def test_the_api_is_described_without_other_sites(page: Page, service: Service) -> None:
+    page.get_by_role("link", name="how to call this service").click()
+    expect(page.get_by_text("/predict")).to_be_visible()
+    assert page.url == f"{service.url}/docs"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_rule_of_accessibility_is_broken(
+    browser: Browser, service: Service, scheme: str
+) -> None:
+    """WCAG 2.2 AA and good practice, as far as axe-core can tell."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(service.url)
+    page.get_by_label("Type or paste a review").fill("w1 w2 w3 and more" * 200)
+    expect(page.locator("#words")).to_be_visible()
+    levels = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice")
+    found = axe.run(page, options={"runOnly": {"type": "tag", "values": list(levels)}})
+    assert found.violations_count == 0, found.generate_report()
+    page.close()
 
 
 def test_a_key_is_asked_for(browser: Browser, model_file: Path, tmp_path: Path) -> None:
@@ -131,7 +262,7 @@ def test_a_key_is_asked_for(browser: Browser, model_file: Path, tmp_path: Path) 
         page = browser.new_page()
         page.goto(service.url)
         page.get_by_label("Type or paste a review").fill("w1")
-        expect(page.get_by_role("alert")).to_contain_text("the API key is missing or wrong")
+        expect(page.get_by_role("alert")).to_contain_text("This service needs an API key")
         page.get_by_label("API key").fill("s3cret")
         page.get_by_role("button", name="Use this key").click()
         expect(page.locator("#text")).to_have_text("w1")

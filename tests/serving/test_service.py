@@ -80,6 +80,7 @@ def test_an_explanation_marks_the_words(service: Service) -> None:
     assert marked == ["w1", "w2"]
     assert answer["prediction"]["label"] in ("negative", "positive")
     assert answer["explained_label"] == answer["prediction"]["label"]
+    assert answer["words"] == {"total": 2, "known": 2, "read": 2}
     unheard = post(service, "/explain", {"text": "never heard"}).json()
     assert unheard["explained_label"] is None
 
@@ -113,6 +114,8 @@ def test_it_tells_how_it_is(service: Service) -> None:
     assert model["labels"] == ["negative", "positive"]
     assert model["examples"] == list(EXAMPLES)
     assert model["facts"]["fact"] == "true"
+    assert (model["vocabulary_size"], model["sequence_length"], model["max_ngram"]) == (28, 6, 3)
+    assert model["test"] is None  # see test_evaluation_record.py and test_page.py
     document = httpx.get(f"{service.url}/openapi.json", timeout=60).json()
     assert {"/predict", "/explain", "/score", "/health", "/ready"} <= set(document["paths"])
     schemas = document["components"]["schemas"]

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, trainers
 
@@ -14,6 +14,7 @@ from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.tokenizer import (
     TextEncoder,
+    count_words,
     find_rule,
     locate_known_words,
     train_tokenizer,
@@ -206,3 +207,16 @@ def test_lower_case_is_that_of_the_library(text: str) -> None:
     (ids,) = TextEncoder(tokenizer).encode_whole([text])
     assert sorted(ids) == sorted(number for number in tokenizer.encode(text).ids if number)
     assert 1 not in ids
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.sampled_from(["a", "b", "c", "other", "X"]), max_size=12))
+def test_the_words_that_are_known_and_read_are_counted(words: list[str]) -> None:
+    for kind in ("words", "bpe"):
+        parameters = TokenizerParameters(
+            kind=kind, vocabulary_size=3, sequence_length=5, script="auto"
+        )
+        tokenizer = train_tokenizer(["a b c"], parameters)
+        known = sum(word in ("a", "b", "c") for word in words)
+        counts = count_words(tokenizer, " ".join(words))
+        assert counts == (len(words), known, min(known, 5))

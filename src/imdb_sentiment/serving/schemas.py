@@ -10,7 +10,6 @@ from pydantic_core import PydanticCustomError
 from imdb_sentiment.serving.predictor import Prediction
 from imdb_sentiment.serving.settings import ServiceSettings
 
-
 # What is wrong with a request, by the type of pydantic's error.
 CLAUSES = {
     "json_invalid": "the body is not JSON in UTF-8: {error}",
@@ -55,8 +54,10 @@ def explain_error(error: Mapping[str, Any]) -> str:
         error: One of the errors of a `ValidationError`.
 
     """
-    field, *places = [part for part in error["loc"] if part != "body"] or [None]
-    known = {"which": f"text {places[0] + 1}" if places else "the text", "field": field}
+    names = [part for part in error["loc"] if isinstance(part, str)]
+    numbers = [part for part in error["loc"] if isinstance(part, int)]
+    which = f"text {numbers[0] + 1}" if numbers else "the text"
+    known = {"which": which, "field": names[-1] if names else ""}
     clause = CLAUSES.get(error["type"])
     return clause.format(**known, **error.get("ctx", {})) if clause else str(error["msg"])
 
@@ -134,6 +135,14 @@ class SegmentResponse(BaseModel):
     )
 
 
+class WordCountsResponse(BaseModel):
+    """How much of the text the model's LSTM has read; its n-grams are those of the whole text."""
+
+    total: int = Field(description="number of words")
+    known: int = Field(description="number of words in the vocabulary")
+    read: int = Field(description="number of words that the LSTM has read: the last known ones")
+
+
 class ExplainResponse(BaseModel):
     """The prediction, and the segments that together form the cleaned text."""
 
@@ -143,7 +152,28 @@ class ExplainResponse(BaseModel):
         "would be predicted if it were probable enough; null if the text has no word that the "
         "model knows"
     )
+    words: WordCountsResponse
     segments: list[SegmentResponse]
+
+
+class TestScores(BaseModel):
+    """How good the model was on its test set."""
+
+    __test__ = False  # for pytest
+
+    reviews: int = Field(description="number of test reviews")
+    accuracy: float = Field(description="share of them whose label the model predicted")
+    accuracy_low: float = Field(description="lower end of the 95% interval of the accuracy")
+    accuracy_high: float = Field(description="upper end of the 95% interval of the accuracy")
+    majority_accuracy: float = Field(description="accuracy of always predicting the same label")
+    recall: dict[str, float | None] = Field(
+        description="share of the test reviews of each label that the model found; null for a "
+        "label without any"
+    )
+    is_unseen: bool = Field(
+        description="false if the test reviews were also used to choose the hyperparameters, so "
+        "that the accuracy is too high"
+    )
 
 
 class ModelResponse(BaseModel):
@@ -151,6 +181,12 @@ class ModelResponse(BaseModel):
 
     labels: list[str]
     examples: list[str] = Field(description="texts to try the model with")
+    vocabulary_size: int = Field(description="number of words, or subwords, that the model knows")
+    sequence_length: int = Field(description="number of them that its LSTM reads of a text at most")
+    max_ngram: int = Field(description="length of the longest n-grams that it reads; 0 for none")
+    test: TestScores | None = Field(
+        description="how good the model was on its test set; null if no record of it is here"
+    )
     facts: dict[str, str]
 
 

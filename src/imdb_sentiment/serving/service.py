@@ -20,7 +20,8 @@ from starlette.types import Receive, Scope, Send
 from imdb_sentiment import __version__
 from imdb_sentiment.serving.clients import ANONYMOUS, ONLY_KEY, ApiKeys, RateLimit
 from imdb_sentiment.serving.csv_scorer import ScorerError
-from imdb_sentiment.serving.explanation import explain, find_explained_label
+from imdb_sentiment.serving.evaluation_record import find_test_scores
+from imdb_sentiment.serving.explanation import explain_cleaned, find_explained_label
 from imdb_sentiment.serving.hosts import RequireHost
 from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError
 from imdb_sentiment.serving.json_body import JsonRequest, read_json
@@ -36,13 +37,21 @@ from imdb_sentiment.serving.schemas import (
     PredictResponse,
     Problem,
     SegmentResponse,
+    TestScores,
+    WordCountsResponse,
     explain_error,
 )
 from imdb_sentiment.serving.scored_csv import CsvError
 from imdb_sentiment.serving.settings import ServiceSettings
 from imdb_sentiment.serving.upload import SharedFile, Uploads
+from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.tokenizer import N_SPECIAL, count_words, get_sequence_length
 
 PAGE = Path(__file__).parent / "page"
+SWAGGER = ("fastapi_swagger", "resources")  # package and folder with the files of Swagger UI
+# What the pages may load: only what comes from here. Swagger UI styles its elements itself.
+POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+DOCS_POLICY = f"{POLICY}; style-src 'self' 'unsafe-inline'"
 KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
 NEED_KEY = [
     Depends(KEY_HEADER)
@@ -127,6 +136,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
     key = settings.api_key
     keys = ApiKeys({ONLY_KEY: key.get_secret_value()} if key else {}, settings.api_keys_file)
     uploads = Uploads(exported, settings)
+    described = _describe_model(predictor, find_test_scores(settings.records, exported))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -139,7 +149,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
         description="Predicts the sentiment of reviews.",
         version=__version__,
         lifespan=lifespan,
-        docs_url=None,  # these pages load files from other sites; /openapi.json has the description
+        docs_url=None,  # FastAPI's own pages load files from other sites
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # see `Observation`
     )
@@ -199,15 +209,12 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
         dependencies=NEED_KEY,
     )
     async def model() -> ModelResponse:
-        """Return the labels, the examples and the facts of the model."""
-        return ModelResponse(
-            labels=list(predictor.labels),
-            examples=list(predictor.examples),
-            facts=predictor.facts,
-        )
+        """Return what is known about the model, and examples to try it with."""
+        return described
 
     app.include_router(_make_open_routes(jobs, observation))
     app.mount("/page", StaticFiles(directory=PAGE))
+    app.mount("/swagger", StaticFiles(packages=[SWAGGER]))
     return app
 
 
@@ -238,7 +245,11 @@ def _make_open_routes(jobs: JobQueue, observation: Observation) -> APIRouter:
 
     @routes.get("/", include_in_schema=False)
     async def page() -> FileResponse:
-        return FileResponse(PAGE / "index.html")
+        return FileResponse(PAGE / "index.html", headers={"Content-Security-Policy": POLICY})
+
+    @routes.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(PAGE / "docs.html", headers={"Content-Security-Policy": DOCS_POLICY})
 
     @routes.get("/health")
     async def health() -> dict[str, str]:
@@ -328,11 +339,25 @@ def _predict(predictor: Predictor, texts: list[str]) -> list[PredictionResponse]
     return list(map(PredictionResponse.describe, predictor.predict(texts)))
 
 
+def _describe_model(predictor: Predictor, test: TestScores | None) -> ModelResponse:
+    return ModelResponse(
+        labels=list(predictor.labels),
+        examples=list(predictor.examples),
+        vocabulary_size=predictor.tokenizer.get_vocab_size() - N_SPECIAL,
+        sequence_length=get_sequence_length(predictor.tokenizer),
+        max_ngram=predictor.max_ngram,
+        test=test,
+        facts=predictor.facts,
+    )
+
+
 def _explain(predictor: Predictor, text: str) -> ExplainResponse:
-    prediction, segments = explain(predictor, text)
+    cleaned = clean_text(text)
+    prediction, segments = explain_cleaned(predictor, cleaned)
     return ExplainResponse(
         prediction=PredictionResponse.describe(prediction),
         explained_label=find_explained_label(predictor, prediction),
+        words=WordCountsResponse(**count_words(predictor.tokenizer, cleaned)._asdict()),
         segments=[
             SegmentResponse(text=segment.text, effect=segment.effect) for segment in segments
         ],

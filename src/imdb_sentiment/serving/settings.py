@@ -27,6 +27,8 @@ class ServiceSettings(BaseModel):
         rate: Maximum number of requests per second and client, on average; None for no limit. A
             client is the owner of a key in that file, or otherwise an IP address.
         burst: Number of requests that a client may send at once after a pause.
+        records: Folder with the records of evaluated models; that of this model, if there is one,
+            says how good it is.
 
     """
 
@@ -45,6 +47,7 @@ class ServiceSettings(BaseModel):
     api_keys_file: Path | None = None
     rate: Annotated[float, Field(gt=0)] | None = None
     burst: Annotated[int, Field(ge=1)] = 20
+    records: Path = Path("data/08_reporting/runs")
 
     @property
     def max_text_body(self) -> int:

@@ -12,7 +12,7 @@ from imdb_sentiment.text.tokenizer import (
     TextEncoder,
     TokenIds,
     find_dtype,
-    find_sequence_length,
+    get_sequence_length,
     has_whole_words,
     pad_sequences,
 )
@@ -30,7 +30,7 @@ class ReviewEncoder:
     """
 
     def __init__(self, tokenizer: Tokenizer, words: Sequence[str]) -> None:
-        self._sequence_length = find_sequence_length(tokenizer)
+        self._sequence_length = get_sequence_length(tokenizer)
         self._texts = TextEncoder(tokenizer)
         self._ids: TokenIds | None = None
         if has_whole_words(tokenizer):

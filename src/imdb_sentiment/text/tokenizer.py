@@ -7,7 +7,7 @@ found in Python (see `words.py`), with the same ids in a sixth of the time.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ UNKNOWN_ID = 1
 TokenIds = npt.NDArray[np.unsignedinteger]
 
 _SPECIAL: list[str | AddedToken] = [PADDING, UNKNOWN]
+N_SPECIAL = len(_SPECIAL)
 
 # Limits of a batch: an encoding takes far more memory than the ids kept from it.
 _BATCH, _BATCH_CHARACTERS = 500, 1_000_000
@@ -202,7 +203,7 @@ class TextEncoder:
             ValueError: The tokenizer has no sequence length.
 
         """
-        start = -find_sequence_length(self._tokenizer)
+        start = -get_sequence_length(self._tokenizer)
         if self._split is None:
             for ids in self.encode_whole(texts):
                 yield [number for number in ids if number > UNKNOWN_ID][start:]
@@ -227,7 +228,7 @@ class TextEncoder:
             ValueError: The tokenizer has no sequence length.
 
         """
-        length = find_sequence_length(self._tokenizer)
+        length = get_sequence_length(self._tokenizer)
         sequences = np.zeros((len(texts), length), self._dtype)
         for sequence, ids in zip(sequences, self.encode_known(texts), strict=True):
             sequence[length - len(ids) :] = ids
@@ -302,9 +303,8 @@ def locate_known_words(
         ValueError: The tokenizer has no sequence length.
 
     """
-    length = find_sequence_length(tokenizer)
-    tokens = _locate_words if has_whole_words(tokenizer) else _locate_subwords
-    known = [found for found in tokens(tokenizer, text) if found[0] > UNKNOWN_ID][-length:]
+    length = get_sequence_length(tokenizer)
+    known = [found for found in _locate(tokenizer, text) if found[0] > UNKNOWN_ID][-length:]
     places: dict[int | None, tuple[int, int]] = {}
     for _, word, (start, stop) in known:
         places[word] = (places.get(word, (start, stop))[0], stop)
@@ -316,9 +316,45 @@ def locate_known_words(
     )
 
 
+class WordCounts(NamedTuple):
+    """How many words of a text the network knows and reads.
+
+    Attributes:
+        total: Number of words of the text.
+        known: Number of words in the vocabulary. With subwords, a word counts if one of its tokens
+            is known.
+        read: Number of words that the network reads: the last known ones.
+
+    """
+
+    total: int
+    known: int
+    read: int
+
+
+def count_words(tokenizer: Tokenizer, text: str) -> WordCounts:
+    """Count the words of a text.
+
+    Args:
+        tokenizer: Tokenizer from `train_tokenizer`.
+        text: Cleaned text.
+
+    """
+    is_known: dict[int | None, bool] = {}
+    for number, word, _ in _locate(tokenizer, text):
+        is_known[word] = is_known.get(word, False) or number > UNKNOWN_ID
+    read = len(locate_known_words(tokenizer, text)[2])
+    return WordCounts(len(is_known), sum(is_known.values()), read)
+
+
 _Located = Iterator[
     tuple[int, int | None, tuple[int, int]]
 ]  # token id, word number, start and stop
+
+
+def _locate(tokenizer: Tokenizer, text: str) -> _Located:
+    is_whole = isinstance(tokenizer.model, models.WordLevel)
+    return _locate_words(tokenizer, text) if is_whole else _locate_subwords(tokenizer, text)
 
 
 def _locate_words(tokenizer: Tokenizer, text: str) -> _Located:
@@ -329,11 +365,18 @@ def _locate_words(tokenizer: Tokenizer, text: str) -> _Located:
 
 def _locate_subwords(tokenizer: Tokenizer, text: str) -> _Located:
     encoding = tokenizer.encode(text)
-    yield from zip(encoding.ids, encoding.word_ids, encoding.offsets, strict=True)
+    for located in zip(encoding.ids, encoding.word_ids, encoding.offsets, strict=True):
+        if located[0]:  # no padding
+            yield located
 
 
-def find_sequence_length(tokenizer: Tokenizer) -> int:
-    """Return the length of the sequences; `ValueError` if the tokenizer has none."""
+def get_sequence_length(tokenizer: Tokenizer) -> int:
+    """Return how many tokens of a text the network reads at most.
+
+    Raises:
+        ValueError: The tokenizer has no sequence length.
+
+    """
     if tokenizer.padding is None:
         raise ValueError("the tokenizer has no sequence length: it was not made by train_tokenizer")
     return int(tokenizer.padding["length"])

@@ -1,11 +1,23 @@
+import { readRows } from "./csv.js";
+
 const PAUSE = 250; // milliseconds after the last key press until a prediction is requested
 const FAINTEST = 0.001; // smaller effects, below a tenth of a point, are not marked
 const STRONGEST = 5; // number of words in the sentence below the text
+const FEW = 3; // examples that are shown at first
+const UNDECIDED = 0.6; // share of the better of two labels below which the model is undecided
+const PROBABLE = 0.8; // … and from which on it needs no "probably"
+const SAMPLE = 1 << 18; // bytes at the beginning of a file that are looked at for its columns
+const SAMPLE_ROWS = 20;
 
 const find = (id) => document.getElementById(id);
 const review = find("review");
 const percent = (share) => `${(100 * share).toFixed(1)}%`;
 const points = (share) => `${share > 0 ? "+" : "−"}${(100 * Math.abs(share)).toFixed(1)}`;
+const count = (number) => number.toLocaleString("en");
+const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+const sentence = (clause) => `${clause[0].toUpperCase()}${clause.slice(1)}.`;
+
+let model; // as /model describes it
 
 function make(tag, content, className = "") {
   const element = document.createElement(tag);
@@ -28,14 +40,26 @@ async function ask(path, options = {}) {
   if (response.status === 401) {
     find("key-form").hidden = false;
     find("key").focus();
+    throw new Error(
+      key ? "This API key is wrong." : "This service needs an API key: enter yours below.",
+    );
+  }
+  if (response.status === 429 || response.status === 503) {
+    const seconds = response.headers.get("Retry-After") ?? "1";
+    throw new Error(`The service is busy. Try again in ${plural(Number(seconds), "second")}.`);
   }
   const problem = await response.json().catch(() => ({}));
-  throw new Error(`Error from the service: ${problem.detail ?? response.statusText}.`);
+  throw new Error(sentence(String(problem.detail || "the service has failed")));
 }
 
 function hideVerdict() {
   find("verdict").hidden = true;
-  find("said").textContent = "";
+  say("");
+}
+
+function say(verdict) {
+  find("said").textContent = verdict;
+  find("spoken").textContent = verdict; // never hidden, so that screen readers notice the change
 }
 
 function showProblem(error) {
@@ -43,39 +67,101 @@ function showProblem(error) {
   find("problem").hidden = !error;
 }
 
-function showVerdict({ prediction, explained_label: explained, segments }) {
-  const { label, probability, probabilities, reason } = prediction;
-  find("said").textContent =
-    label === null ? `No prediction: ${reason}.` : `${label}, ${percent(probability)}`;
-  find("probabilities").replaceChildren(
-    ...Object.entries(probabilities).map(([name, share]) => {
+/** Fills a list with a bar for each [name, share, number]. */
+function drawBars(list, rows) {
+  list.replaceChildren(
+    ...rows.map(([name, share, number]) => {
       const item = document.createElement("li");
       const bar = make("span", "", "bar");
       const filled = make("span", "");
       filled.style.width = percent(share);
       bar.append(filled);
-      item.append(make("span", name, "name"), bar, make("span", percent(share), "number"));
+      item.append(make("span", name, "name"), bar, make("span", number, "number"));
       return item;
     }),
   );
+}
+
+function showVerdict({ prediction, explained_label: explained, words, segments }) {
+  const { label, probabilities, reason } = prediction;
+  say(label === null ? `No prediction: ${reason}.` : name(prediction));
+  setText("doubt", label === null ? "" : doubt(prediction));
+  drawBars(
+    find("probabilities"),
+    Object.entries(probabilities).map(([name, share]) => [name, share, percent(share)]),
+  );
+  setText("read", describeReading(words));
   find("explained").textContent = explained;
   showWords(segments);
   find("verdict").hidden = false;
   find("verdict").classList.remove("stale");
 }
 
+function setText(id, text) {
+  find(id).textContent = text;
+  find(id).hidden = !text;
+}
+
+/** Returns the two labels that are most probable, the first one first. */
+function findBest({ probabilities }) {
+  return Object.entries(probabilities).sort((one, other) => other[1] - one[1]);
+}
+
+function name(prediction) {
+  const { label, probability } = prediction;
+  const [[first, high], [second, low]] = findBest(prediction);
+  const share = high / (high + low);
+  if (label !== first || share >= PROBABLE) return `${label}, ${percent(probability)}`;
+  if (share >= UNDECIDED) return `Probably ${label}, ${percent(probability)}`;
+  return `Undecided: ${first} ${percent(high)}, ${second} ${percent(low)}`;
+}
+
+function doubt(prediction) {
+  const { label } = prediction;
+  const [[first, high], [second, low]] = findBest(prediction);
+  if (label !== first) {
+    return `“${first}” is more probable, but this model is set to predict “${label}” already at a lower probability.`;
+  }
+  if (high / (high + low) < UNDECIDED) {
+    const right = Math.round(10 * high);
+    return `The answer of the service is “${label}”, but of ten such answers, only about ${right} are right. Let a person decide between “${first}” and “${second}”.`;
+  }
+  return "";
+}
+
+function describeReading({ total, known, read }) {
+  const sentences = [];
+  if (known > 0 && 2 * known < total) {
+    sentences.push(
+      `Only ${count(known)} of the ${plural(total, "word")} ${known === 1 ? "is" : "are"} in the vocabulary of the model, so it may well be wrong.`,
+    );
+  }
+  if (read < known) {
+    const rest = model?.max_ngram ? ", and short sequences of words of the whole text" : "";
+    sentences.push(
+      `The LSTM has read the last ${count(read)} of the ${count(known)} words that it knows${rest}.`,
+    );
+  }
+  return sentences.join(" ");
+}
+
 function showWords(segments) {
   const words = segments.filter(({ effect }) => effect !== null);
   const most = Math.max(...words.map(({ effect }) => Math.abs(effect)), FAINTEST);
+  let strongestMark;
   find("text").replaceChildren(
     ...segments.map(({ text, effect }) => {
       if (effect === null || Math.abs(effect) < FAINTEST) return document.createTextNode(text);
       const mark = make("mark", text, effect > 0 ? "for" : "against");
       mark.style.setProperty("--strength", (0.6 * Math.abs(effect)) / most);
       mark.title = `${points(effect)} points`;
+      if (Math.abs(effect) === most) strongestMark = mark;
       return mark;
     }),
   );
+  find("words").hidden = !words.length;
+  // A long text opens where its strongest word is.
+  if (strongestMark) find("text").scrollTop = strongestMark.offsetTop - find("text").offsetTop;
   const strongest = words
     .filter(({ effect }) => Math.abs(effect) >= FAINTEST)
     .sort((one, other) => Math.abs(other.effect) - Math.abs(one.effect))
@@ -84,7 +170,6 @@ function showWords(segments) {
   find("strongest").textContent = strongest.length
     ? `Strongest effects, in percentage points: ${strongest.join(", ")}.`
     : "No single word changes the probability by a tenth of a point.";
-  find("words").hidden = !words.length;
 }
 
 let timer;
@@ -126,8 +211,48 @@ find("key-form").addEventListener("submit", (event) => {
   sessionStorage.setItem("key", find("key").value);
   find("key-form").hidden = true;
   showProblem(null);
-  offerExamples().catch(showProblem);
+  introduce().catch(showProblem);
   judge();
+});
+
+/** Offers the columns of a file, the likely one first: known by its name, or by its long texts. */
+async function offerColumns() {
+  const [file] = find("file").files;
+  const column = find("column");
+  find("counts").hidden = true;
+  find("upload-said").textContent = "";
+  column.disabled = true;
+  column.replaceChildren(new Option("Choose a file first", ""));
+  if (!file) return;
+  const rows = [];
+  for await (const row of readRows(file.slice(0, SAMPLE))) {
+    rows.push(row);
+    if (rows.length > SAMPLE_ROWS) break;
+  }
+  const header = (rows.shift() ?? []).map((name, place) => name.trim() || `unnamed_${place}`);
+  if (!header.length) {
+    find("upload-said").textContent = "The file is empty: it must begin with a header.";
+    return;
+  }
+  if (header.length === 1 && /[;\t|]/.test(header[0])) {
+    find("upload-said").textContent =
+      "This file seems to be separated by something else than commas: save it as CSV (UTF-8) with commas.";
+  }
+  const lengths = header.map((_, place) =>
+    rows.reduce((sum, row) => sum + (row[place] ?? "").length, 0),
+  );
+  const named = [model?.facts.text_column, "review", "text"].find((name) => header.includes(name));
+  const likely = named ?? header[lengths.indexOf(Math.max(...lengths))];
+  column.replaceChildren(
+    ...header.map((name) => new Option(name, name, name === likely, name === likely)),
+  );
+  column.disabled = false;
+}
+
+find("file").addEventListener("change", () => {
+  offerColumns().catch((error) => {
+    find("upload-said").textContent = `The file can't be read: ${error.message}.`;
+  });
 });
 
 find("upload").addEventListener("submit", async (event) => {
@@ -136,6 +261,7 @@ find("upload").addEventListener("submit", async (event) => {
   const button = event.submitter;
   const said = find("upload-said");
   button.disabled = true;
+  find("counts").hidden = true;
   said.textContent = `Scoring ${file.name} …`;
   try {
     const column = encodeURIComponent(find("column").value);
@@ -144,12 +270,14 @@ find("upload").addEventListener("submit", async (event) => {
       headers: { "Content-Type": "text/csv" },
       body: file,
     });
+    const scored = await response.blob();
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(await response.blob());
+    link.href = URL.createObjectURL(scored);
     link.download = file.name.replace(/(\.csv)?$/i, "_scored.csv");
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
     said.textContent = `Downloaded as ${link.download}.`;
+    await showCounts(scored);
   } catch (error) {
     said.textContent = error.message;
   } finally {
@@ -157,25 +285,97 @@ find("upload").addEventListener("submit", async (event) => {
   }
 });
 
-async function offerExamples() {
-  const { examples } = await (await ask("model")).json();
-  find("examples")
-    .querySelector("ul")
-    .replaceChildren(
-      ...examples.map((text) => {
-        const item = document.createElement("li");
-        const button = make("button", text);
-        button.type = "button";
-        button.addEventListener("click", () => {
-          review.value = text;
-          scrollTo({ top: 0 });
-          judge();
-        });
-        item.append(button);
-        return item;
-      }),
-    );
+async function showCounts(scored) {
+  const counts = new Map(model?.labels.map((label) => [label, 0]));
+  let place = -1;
+  let total = 0;
+  for await (const row of readRows(scored)) {
+    if (place < 0) {
+      place = row.indexOf("predicted_sentiment");
+      continue;
+    }
+    const label = row[place] || "(no prediction)";
+    counts.set(label, (counts.get(label) ?? 0) + 1);
+    total += 1;
+  }
+  if (!total) return;
+  drawBars(
+    find("counts").querySelector("ul"),
+    [...counts].map(([label, number]) => [
+      label,
+      number / total,
+      `${count(number)} (${percent(number / total)})`,
+    ]),
+  );
+  find("counts").hidden = false;
+}
+
+/** Says which model this is, how good it is and what it can't do, and offers examples. */
+async function introduce() {
+  model = await (await ask("model")).json();
+  find("about").textContent = describeModel(model);
+  find("limits").replaceChildren(...describeLimits(model).map((limit) => make("li", limit)));
+  find("model").hidden = false;
+  offerExamples(model.examples);
+}
+
+function describeModel({ test, facts }) {
+  const file = facts.reviews_file ?? "an unknown file";
+  const made = facts.made ? `, ${facts.made}` : "";
+  if (!test) {
+    return `A model trained on ${file}${made}. How good it is, is not known here: the record of its evaluation is missing.`;
+  }
+  const interval = `95% interval: ${percent(test.accuracy_low)} to ${percent(test.accuracy_high)}`;
+  return (
+    `A model trained on ${file}${made}. It is right on ${percent(test.accuracy)} of ` +
+    `${plural(test.reviews, "review")} that it had not learnt from (${interval}); always giving ` +
+    `the same answer would be right on ${percent(test.majority_accuracy)}.` +
+    (test.is_unseen
+      ? ""
+      : " But these reviews were also used to choose its settings, so this is too good.")
+  );
+}
+
+function describeLimits({ labels, test, facts, vocabulary_size, sequence_length, max_ngram }) {
+  const limits = [
+    `It gives every text one of these labels: ${labels.join(", ")}. It does not notice that a text is about something else, or ironic.`,
+    `It has learnt from ${facts.reviews_file ?? "one file"} alone. Texts of another kind, on another subject or in another language are judged worse than its test reviews, or at random.`,
+    `It knows ${plural(vocabulary_size, "word")}. Its LSTM reads the last ${count(sequence_length)} of them in a text` +
+      (max_ngram
+        ? `, and a second part reads sequences of up to ${max_ngram} words and marks of the whole text.`
+        : "."),
+  ];
+  const found = Object.entries(test?.recall ?? {}).filter(([, share]) => share !== null);
+  if (found.length) {
+    const shares = found.map(([label, share]) => `${label} ${percent(share)}`);
+    limits.push(`Of the test reviews of each label, it finds: ${shares.join(", ")}.`);
+  }
+  return limits;
+}
+
+function offerExamples(examples) {
+  const list = find("examples").querySelector("ul");
+  list.replaceChildren(
+    ...examples.map((text, place) => {
+      const item = document.createElement("li");
+      const button = make("button", text);
+      button.type = "button";
+      button.addEventListener("click", () => {
+        review.value = text;
+        judge();
+      });
+      item.hidden = place >= FEW;
+      item.append(button);
+      return item;
+    }),
+  );
+  find("more-examples").hidden = examples.length <= FEW;
   find("examples").hidden = !examples.length;
 }
 
-offerExamples().catch(showProblem);
+find("more-examples").addEventListener("click", ({ target }) => {
+  for (const item of find("examples").querySelectorAll("li")) item.hidden = false;
+  target.hidden = true;
+});
+
+introduce().catch(showProblem);

@@ -1,36 +1,45 @@
-"""What the time of training depends on: padding, batch size, threads, memory, start-up.
+r"""What the time of training depends on: padding, batch size, threads, memory, start-up.
 
     .venv/bin/python benchmarks/training.py data/05_model_input/train.pkl
     .venv/bin/python benchmarks/training.py data/05_model_input/train.pkl --network best
+    .venv/bin/python benchmarks/training.py data/05_model_input/train.pkl \
+        --variants before fused --batch-sizes 64 128 --before REVISION
 
-One network is trained on the first rows of an encoded set, in a separate process for each variant
-and round:
+One network is trained on evenly spaced rows of an encoded set, in a separate process for each
+variant and round:
 
 - "padded": Keras's plain `fit` on sequences of full length.
 - "cut": batches of reviews of similar length, cut to their longest review.
 - "fused": `train_model` as it is: like "cut", with the LSTM as a single fused operation.
 - "freed": like "fused", except that glibc returns the memory that a step has freed to the system,
   as it does in "padded".
+- "before": `train_model` as it was in an earlier revision of the project.
 
 The table has the quickest epoch, which is what the machine can do without other load, the median
-epoch, and the time that a process took before its first epoch. The first epoch also builds the
-graph and is not counted.
+epoch, the time that a process took before its first epoch, and the loss of the last epoch. The
+first epoch also builds the graph and is not counted. The processor time of a step depends less on
+other load than the others.
 """
 
 import argparse
 import contextlib
 import dataclasses
+import io
 import itertools
+import json
 import os
 import pickle
 import statistics
 import subprocess
 import sys
+import tarfile
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import yaml
 from project import ROOT, describe_machine
 
@@ -38,7 +47,9 @@ from imdb_sentiment.network.model import build_model
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import Hyperparameters
 
-WAYS = {
+Way = tuple[str, int, int]  # variant, batch size, threads
+
+WAYS: dict[str, list[Way]] = {
     "base": [
         *itertools.product(("padded", "cut", "freed", "fused"), (32, 64, 128), (2,)),
         *itertools.product(("padded", "cut", "freed", "fused"), (128,), (1,)),
@@ -63,42 +74,45 @@ def choose_hyperparameters(network: str, **changes: int) -> Hyperparameters:
 
 
 def run_epochs(path: Path, way: str, rows: int, hyperparameters: Hyperparameters) -> None:
-    """Train a network; print the times when training started and each epoch ended."""
+    """Train a network; print when training started and each epoch ended, and the losses."""
     import keras
 
     with path.open("rb") as file:
         whole = pickle.load(file)
-    parts = {name: getattr(whole, name)[:rows] for name in ("sequences", "codes", "rows")}
-    train = dataclasses.replace(whole, **parts)
-    moments = [time.time()]
+    chosen = np.linspace(0, len(whole) - 1, min(rows, len(whole))).round().astype(int)
+    names = ("sequences", "codes", "rows", "groups")
+    train = dataclasses.replace(whole, **{name: getattr(whole, name)[chosen] for name in names})
+    moments, used = [time.time()], [time.process_time()]
 
     class Clock(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: object = None) -> None:
             moments.append(time.time())
+            used.append(time.process_time())
 
     freed = mock.patch("imdb_sentiment.network.tensorflow_setup._keep_freed_memory")
     # With a GPU, `train_model` doesn't fuse the LSTM.
     cut = mock.patch("tensorflow.config.list_physical_devices", lambda *kind: list(kind))
     changes: dict[str, contextlib.AbstractContextManager[object]] = {
         "fused": contextlib.nullcontext(),
+        "before": contextlib.nullcontext(),
         "freed": freed,
         "cut": cut,
     }
     if way in changes:
         with changes[way]:
-            train_model(train, hyperparameters, 0, callbacks=[Clock()])
+            _, history = train_model(train, hyperparameters, 0, callbacks=[Clock()])
     else:
         with freed:
             model = build_model(hyperparameters, train.vocabulary_size, len(train.labels))
-        model.fit(
+        history = model.fit(
             train.sequences,
             train.codes,
             batch_size=hyperparameters.batch_size,
             epochs=hyperparameters.epochs,
             callbacks=[Clock()],
             verbose=0,
-        )
-    print(*moments)
+        ).history
+    print(json.dumps({"moments": moments, "used": used, "losses": history["loss"]}))
 
 
 def main() -> None:
@@ -106,6 +120,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("train", type=Path, help="an encoded set")
     parser.add_argument("--network", choices=list(WAYS), default="base", help="preset to use")
+    parser.add_argument("--variants", nargs="+", help="which variants; all by default")
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[64])
+    parser.add_argument("--threads", type=int, nargs="+", default=[2])
+    parser.add_argument("--before", default="HEAD", metavar="REVISION", help='of "before"')
     parser.add_argument("--rows", type=int, default=6400)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
@@ -118,41 +136,76 @@ def main() -> None:
         )
         run_epochs(arguments.train, way, arguments.rows, chosen)
         return
-    ways = WAYS[arguments.network]
-    starts: dict[tuple[str, int, int], list[float]] = {way: [] for way in ways}
-    epochs: dict[tuple[str, int, int], list[float]] = {way: [] for way in ways}
-    # The speed of the machine may change over time, so each round has all variants.
-    for _, way in itertools.product(range(arguments.rounds), ways):
-        start = time.time()
-        moments = measure_once(*way)
-        starts[way].append(moments[0] - start)
-        epochs[way] += [after - before for before, after in itertools.pairwise(moments[1:])]
+    ways: list[Way] = WAYS[arguments.network]
+    if arguments.variants:
+        ways = [*itertools.product(arguments.variants, arguments.batch_sizes, arguments.threads)]
+    runs: dict[Way, list[Run]] = {way: [] for way in ways}
+    with tempfile.TemporaryDirectory() as earlier:
+        if any(variant == "before" for variant, _, _ in ways):
+            extract_sources(arguments.before, Path(earlier))
+        # The speed of the machine may change over time, so each round has all variants.
+        for _, way in itertools.product(range(arguments.rounds), ways):
+            runs[way].append(measure_once(*way, Path(earlier)))
     print(describe_machine())
-    print("| variant | batch size | threads | start-up s | quickest epoch s | median s | step ms |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for way, size, threads in ways:
-        start, taken = statistics.median(starts[way, size, threads]), epochs[way, size, threads]
-        step = min(taken) / -(-arguments.rows // size)
+    print(
+        "| variant | batch size | threads | start-up s | quickest epoch s | median s | step ms "
+        "| processor ms | loss |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for (way, size, threads), of_way in runs.items():
+        start = statistics.median(run.start for run in of_way)
+        epochs = [seconds for run in of_way for seconds in run.epochs]
+        used = [seconds for run in of_way for seconds in run.processor]
+        steps = -(-arguments.rows // size)
         print(
-            f"| {way} | {size} | {threads} | {start:.1f} | {min(taken):.2f} "
-            f"| {statistics.median(taken):.2f} | {1000 * step:.0f} |"
+            f"| {way} | {size} | {threads} | {start:.1f} | {min(epochs):.2f} "
+            f"| {statistics.median(epochs):.2f} | {1000 * min(epochs) / steps:.1f} "
+            f"| {1000 * statistics.median(used) / steps:.1f} | {of_way[0].loss:.4f} |"
         )
 
 
-def measure_once(way: str, size: int, threads: int) -> list[float]:
-    """Return the times when a process started training and ended each epoch."""
-    limits = {"TF_NUM_INTEROP_THREADS": str(threads)}
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One process: seconds before the first epoch, of all further ones, and the last loss."""
+
+    start: float
+    epochs: list[float]
+    processor: list[float]
+    loss: float
+
+
+def extract_sources(revision: str, folder: Path) -> None:
+    """Write the project's sources as they were in a revision into a folder."""
+    archive = subprocess.run(
+        ["git", "archive", revision, "src"], cwd=ROOT, stdout=subprocess.PIPE, check=True
+    ).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(folder, filter="data")
+
+
+def measure_once(way: str, size: int, threads: int, earlier: Path) -> Run:
+    """Train a network in a process of its own; `earlier` has the sources of "before"."""
+    environment = os.environ | {"TF_NUM_INTEROP_THREADS": str(threads)}
     if way == "padded":  # TensorFlow's own default
-        limits["TF_NUM_INTRAOP_THREADS"] = str(threads)
+        environment["TF_NUM_INTRAOP_THREADS"] = str(threads)
+    if way == "before":
+        environment["PYTHONPATH"] = str(earlier / "src")
+    start = time.time()
     done = subprocess.run(
         [sys.executable, *sys.argv, "--one", way, str(size)],
-        env=os.environ | limits,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         check=True,
         text=True,
     )
-    return [float(moment) for moment in done.stdout.splitlines()[-1].split()]
+    found = json.loads(done.stdout.splitlines()[-1])
+
+    def difference(values: list[float]) -> list[float]:
+        return [after - before for before, after in itertools.pairwise(values[1:])]
+
+    moments, used = found["moments"], found["used"]
+    return Run(moments[0] - start, difference(moments), difference(used), found["losses"][-1])
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
-"""The network's LSTM as one TensorFlow operation, for training on CPUs.
+"""A network's layers up to its pooling, for training on CPUs: one part of the batch per core.
 
 On a CPU, Keras runs an LSTM as a loop of many small operations. TensorFlow's `BlockLSTM` computes
 all steps in one operation. It has no mask, but padding on the left needs none: an extra input,
 which is 1 in the padding, closes the input gate there, so the state stays 0 until the first word.
+
+An operation runs on one thread. So a batch is divided into parts, which TensorFlow computes in
+parallel, from the token ids to the pooled outputs and back to the gradients of the word vectors.
 
 This module imports TensorFlow, so it is imported where a network is trained. (`BlockLSTMV2` has
 Keras's order of the gates, but TensorFlow 2.21 registers the first version's gradient for it.)
 """
 
 import itertools
-from typing import Any
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -17,100 +20,91 @@ import tensorflow as tf
 CLOSED_GATE = -1e9  # logit of a closed gate: its sigmoid is 0, and so is the gradient
 
 
-class FusedLSTM(keras.layers.Layer):
-    """A Keras LSTM computed by `BlockLSTM`, for reviews padded on the left.
+class FusedEncoder(keras.layers.Layer):
+    """The embedding, the LSTMs and the pooling of a network, for reviews padded on the left.
 
-    The layer shares the weights of the given one and has the same outputs for words. Its outputs
-    for padding differ, but the mask hides these.
-
-    An operation runs on one thread. So a batch is divided into parts, which run in parallel, and so
-    do the two directions of a bidirectional layer.
+    It shares the weights of the given layers, and its outputs are those that they have one after
+    the other, except those for padding. The number of parts changes nothing but the rounding.
 
     Args:
-        layer: A `keras.layers.LSTM` with Keras's default activations, or a `Bidirectional` of one.
-        parts: Number of parallel operations per batch, for all directions together.
+        layers: A `keras.layers.Embedding`, possibly a `SpatialDropout1D`, one or several
+            `keras.layers.LSTM` with Keras's default activations or `Bidirectional` of one, and
+            possibly a pooling layer.
+        parts: Number of parallel operations per batch, for both directions together.
 
     """
 
-    def __init__(self, layer: keras.layers.Layer, parts: int) -> None:
-        super().__init__(name=f"fused_{layer.name}")
+    def __init__(self, layers: Sequence[keras.layers.Layer], parts: int) -> None:
+        super().__init__()
         self.supports_jit = False  # XLA does not know the operation
-        self.supports_masking = True
-        both = isinstance(layer, keras.layers.Bidirectional)
-        self._directions = [layer.forward_layer, layer.backward_layer] if both else [layer]
-        self._parts = max(1, parts // len(self._directions))
-        self._return_sequences = layer.return_sequences
+        self._embedding, *others = layers
+        self._dropout, *others = others if _is_dropout(others[0]) else [None, *others]
+        self._lstms = list(itertools.takewhile(_is_lstm, others))
+        self._pooling = [*others[len(self._lstms) :], None][0]
+        self._parts = max(1, parts // len(_directions(self._lstms[0])))
 
-    def call(self, sequences: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the outputs for all words, or the last one, as the given layer would.
+    def call(self, token_ids: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Return what the last of the layers returns.
 
         Args:
-            sequences: Word vectors, float32 of shape (B, T, E).
-            mask: False where there is padding, bool of shape (B, T); None without padding.
+            token_ids: int32 of shape (B, T), padded with 0 on the left.
+            training: Whether to drop dimensions of the word vectors.
 
         Returns:
-            float32 of shape (B, T, H) or (B, H). H is the number of units, doubled if the layer is
-            bidirectional.
+            float32 of shape (B, H), or (B, T, H) if the last layer is an LSTM that returns
+            sequences. H is the width of its outputs.
 
         """
-        if mask is None:
-            mask = tf.ones(tf.shape(sequences)[:2], tf.bool)
-        is_padding = tf.cast(~mask[:, :, tf.newaxis], sequences.dtype)  # (B, T, 1)
-        inputs = tf.concat([sequences, is_padding], axis=2)  # (B, T, E + 1)
-        outputs = [
-            self._run_direction(lstm, inputs, mask, backwards=number == 1)
-            for number, lstm in enumerate(self._directions)
-        ]
-        return tf.concat(outputs, axis=-1)
-
-    def _run_direction(
-        self, lstm: keras.layers.LSTM, inputs: tf.Tensor, mask: tf.Tensor, *, backwards: bool
-    ) -> tf.Tensor:
-        """Return the outputs of one LSTM, shape (B, T, units) or (B, units)."""
-        weights, bias = _convert_weights(lstm)
-        inputs = inputs[:, ::-1] if backwards else inputs
-        n = tf.shape(inputs)[0]
-        # For a part without rows, the operation's gradient is undefined. So rows of zeros are added
-        # where there are fewer rows than parts; their outputs are cut off below.
+        n = tf.shape(token_ids)[0]
+        scale = tf.ones((n, 1, self._embedding.output_dim))
+        if self._dropout:  # for the whole batch, so that the parts draw what the batch would draw
+            scale = self._dropout(scale, training=training)
+        # For a part without rows, the operation's gradient is undefined. So rows of padding are
+        # added where there are fewer rows than parts; their outputs are cut off below.
         added = tf.maximum(self._parts - n, 0)
-        inputs = tf.pad(inputs, ((0, added), (0, 0), (0, 0)))
+        token_ids = tf.pad(token_ids, ((0, added), (0, 0)))
+        scale = tf.pad(scale, ((0, added), (0, 0), (0, 0)))
         bounds = [(n + added) * part // self._parts for part in range(self._parts + 1)]
-        parts = [_block_lstm(inputs[i:j], weights, bias) for i, j in itertools.pairwise(bounds)]
-        outputs = tf.concat(parts, axis=1)[:, :n]  # (T, B, units)
-        if self._return_sequences:
-            return tf.transpose(outputs[::-1] if backwards else outputs, (1, 0, 2))
-        if not backwards:
-            return outputs[-1]
-        first_word = tf.maximum(tf.math.count_nonzero(mask, axis=1, dtype=tf.int32) - 1, 0)
-        return tf.gather_nd(outputs, tf.stack([first_word, tf.range(n)], axis=1))  # from the end
+        parts = [self._encode(token_ids[i:j], scale[i:j]) for i, j in itertools.pairwise(bounds)]
+        return tf.concat(parts, axis=0)[:n]
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        """Return the mask if the output still has a word axis."""
-        return previous_mask if self._return_sequences else None
+    def _encode(self, token_ids: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+        """Return the outputs of one part; `scale` multiplies each review's word vectors."""
+        is_word = token_ids != 0  # (B, T)
+        # For the operation, words come before reviews.
+        words = self._embedding(tf.transpose(token_ids))  # (T, B, E)
+        outputs = words * tf.transpose(scale, (1, 0, 2))
+        for lstm in self._lstms:
+            outputs = run_lstm(lstm, outputs, is_word)
+        if not lstm.return_sequences:
+            return outputs
+        outputs = tf.transpose(outputs, (1, 0, 2))  # (B, T, H)
+        return self._pooling(outputs, mask=is_word) if self._pooling else outputs
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the outputs."""
-        size = sum(lstm.units for lstm in self._directions)
-        return (*input_shape[:2], size) if self._return_sequences else (input_shape[0], size)
+        shape: tuple[int | None, ...] = (*input_shape, self._embedding.output_dim)
+        for layer in (*self._lstms, self._pooling):
+            shape = layer.compute_output_shape(shape) if layer else shape
+        return shape
 
 
 def make_fused_twin(model: keras.Sequential, parts: int) -> keras.Model:
-    """Return a model that shares layers and weights with the given one, but has fused LSTMs.
+    """Return a model that shares layers and weights with the given one, but trains faster on CPUs.
 
-    Training the twin trains the given model. An LSTM with recurrent dropout stays as it is, since
-    the operation has none.
+    Training the twin trains the given model.
 
     Args:
-        model: A compiled network from `build_model`.
+        model: A compiled network from `build_model`, without recurrent dropout, which the fused
+            operation does not have.
         parts: Number of parallel operations per batch.
 
     Returns:
         The twin, compiled with the same optimizer and loss.
 
     """
-    outputs = model.inputs[0]
-    for layer in model.layers:
-        outputs = (FusedLSTM(layer, parts) if _can_be_fused(layer) else layer)(outputs)
+    *encoder, dropout, dense = model.layers
+    outputs = dense(dropout(FusedEncoder(encoder, parts)(model.inputs[0])))
     twin = keras.Model(model.inputs[0], outputs)
     twin.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"])
     # If the variables of the optimizer and of the metrics exist, TensorFlow traces the training
@@ -120,17 +114,68 @@ def make_fused_twin(model: keras.Sequential, parts: int) -> keras.Model:
     return twin
 
 
-def _can_be_fused(layer: keras.layers.Layer) -> bool:
-    inner = layer.forward_layer if isinstance(layer, keras.layers.Bidirectional) else layer
-    return isinstance(inner, keras.layers.LSTM) and not inner.cell.recurrent_dropout
+def _is_dropout(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.layers.SpatialDropout1D)
 
 
-def _convert_weights(lstm: keras.layers.LSTM) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return weights of shape (E + 1 + units, 4 units) and a bias of shape (4 units,)."""
+def _is_lstm(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.layers.LSTM | keras.layers.Bidirectional)
+
+
+def _directions(layer: keras.layers.Layer) -> list[keras.layers.LSTM]:
+    is_both = isinstance(layer, keras.layers.Bidirectional)
+    return [layer.forward_layer, layer.backward_layer] if is_both else [layer]
+
+
+def run_lstm(layer: keras.layers.Layer, inputs: tf.Tensor, is_word: tf.Tensor) -> tf.Tensor:
+    """Return the outputs of an LSTM, or of both directions of one.
+
+    Args:
+        layer: The LSTM or `Bidirectional`.
+        inputs: float32 of shape (T, B, E).
+        is_word: False where there is padding, bool of shape (B, T).
+
+    Returns:
+        float32 of shape (T, B, H), or (B, H) if the layer returns the last output only.
+
+    """
+    is_padding = tf.cast(~tf.transpose(is_word)[:, :, tf.newaxis], inputs.dtype)
+    inputs = tf.concat([inputs, is_padding], axis=2)  # (T, B, E + 1)
+    forward, *backward = _directions(layer)
+    outputs = [_block_lstm(forward, inputs)]
+    outputs += [_block_lstm(lstm, inputs[::-1])[::-1] for lstm in backward]
+    if not layer.return_sequences:
+        outputs[0] = outputs[0][-1]
+        if backward:  # it ends with the first word
+            lengths = tf.math.count_nonzero(is_word, axis=1, dtype=tf.int32)
+            first = tf.minimum(tf.shape(is_word)[1] - lengths, tf.shape(is_word)[1] - 1)
+            indices = tf.stack([first, tf.range(tf.size(first))], axis=1)
+            outputs[1] = tf.gather_nd(outputs[1], indices)
+    return tf.concat(outputs, axis=-1)
+
+
+def _block_lstm(lstm: keras.layers.LSTM, inputs: tf.Tensor) -> tf.Tensor:
+    """Run an LSTM over inputs of shape (T, B, E + 1); the outputs have shape (T, B, units)."""
     units, cell = lstm.units, lstm.cell
     in_padding = tf.concat([tf.fill((1, units), CLOSED_GATE), tf.zeros((1, 3 * units))], axis=1)
     weights = [_reorder_gates(cell.kernel), in_padding, _reorder_gates(cell.recurrent_kernel)]
-    return tf.concat(weights, axis=0), _reorder_gates(cell.bias)
+    no_state = tf.zeros((tf.shape(inputs)[1], units))
+    no_peephole = tf.zeros((units,))
+    outputs = tf.raw_ops.BlockLSTM(
+        seq_len_max=tf.cast(tf.shape(inputs)[0], tf.int64),
+        x=inputs,
+        cs_prev=no_state,
+        h_prev=no_state,
+        w=tf.concat(weights, axis=0),
+        wci=no_peephole,
+        wcf=no_peephole,
+        wco=no_peephole,
+        b=_reorder_gates(cell.bias),
+        forget_bias=0,
+        cell_clip=-1,  # no clipping
+        use_peephole=False,
+    )
+    return outputs.h
 
 
 def _reorder_gates(weights: tf.Tensor) -> tf.Tensor:
@@ -139,26 +184,3 @@ def _reorder_gates(weights: tf.Tensor) -> tf.Tensor:
         tf.convert_to_tensor(weights), 4, axis=-1
     )
     return tf.concat([input_gate, candidate, forget_gate, output_gate], axis=-1)
-
-
-def _block_lstm(inputs: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """Run an LSTM over inputs of shape (B, T, E + 1); the outputs have shape (T, B, units)."""
-    by_word = tf.transpose(inputs, (1, 0, 2))
-    units = bias.shape[0] // 4
-    no_state = tf.zeros((tf.shape(inputs)[0], units))
-    no_peephole = tf.zeros((units,))
-    outputs = tf.raw_ops.BlockLSTM(
-        seq_len_max=tf.cast(tf.shape(by_word)[0], tf.int64),
-        x=by_word,
-        cs_prev=no_state,
-        h_prev=no_state,
-        w=weights,
-        wci=no_peephole,
-        wcf=no_peephole,
-        wco=no_peephole,
-        b=bias,
-        forget_bias=0,
-        cell_clip=-1,  # no clipping
-        use_peephole=False,
-    )
-    return outputs.h

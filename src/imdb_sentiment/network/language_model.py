@@ -93,7 +93,7 @@ def pretrain_lstm(
             keras.optimizers.schedules.CosineDecay(parameters.learning_rate, steps),
             global_clipnorm=GRADIENT_CLIP_NORM,
         ),
-        jit_compile=False,  # XLA does not know the fused LSTM
+        jit_compile=False,  # XLA does not know the fused operation
     )
     model.fit(
         batches,
@@ -136,11 +136,13 @@ def _make_language_model(
     import keras
     import tensorflow as tf
 
-    reader = lstm
+    layers = [embedding, keras.layers.SpatialDropout1D(SPATIAL_DROPOUT_RATE), lstm]
     if can_fuse():
-        from imdb_sentiment.network.fused_lstm import FusedLSTM
+        from imdb_sentiment.network.fused_lstm import FusedEncoder
 
-        reader = FusedLSTM(lstm, parts)
+        reader = FusedEncoder(layers, parts)
+    else:
+        reader = keras.Sequential(layers)
     vocabulary_size = len(is_predicted)
     may_be_target = tf.constant(is_predicted)
 
@@ -148,7 +150,6 @@ def _make_language_model(
         def __init__(self) -> None:
             super().__init__()
             self.embedding = embedding
-            self.dropout = keras.layers.SpatialDropout1D(SPATIAL_DROPOUT_RATE)
             self.lstm = lstm
             directions = 2 if isinstance(lstm, keras.layers.Bidirectional) else 1
             # As logits, 0 would mean that any token is as likely to follow as not.
@@ -168,8 +169,7 @@ def _make_language_model(
             ids = data[0]
             with tf.GradientTape() as tape:
                 is_token = tf.not_equal(ids, 0)  # (B, T)
-                words = self.dropout(self.embedding(ids), training=True)
-                outputs = tf.split(reader(words, mask=is_token), len(self.vectors), axis=2)
+                outputs = tf.split(reader(ids, training=True), len(self.vectors), axis=2)
                 loss = sum(
                     self._score(direction, output, is_token, data)
                     for direction, output in enumerate(outputs)

@@ -126,7 +126,7 @@ def train_model(
         )
 
     fitted = model
-    if can_fuse():
+    if can_fuse() and not hp.recurrent_dropout_rate:
         from imdb_sentiment.network.fused_lstm import make_fused_twin
 
         fitted = make_fused_twin(model, count_parts(hp.batch_size))  # it shares the model's weights

@@ -54,7 +54,10 @@ def test_the_description_is_what_one_counts(
         assert split["median_tokens"] == np.median(lengths)
         assert split["share_cut"] == np.mean([length > 4 for length in lengths])
         assert split["share_unknown"] == np.mean([word not in known for word in words])
-        assert sum(found["lengths"]["counts"][name]) == len(pairs)
+        counts, edges = found["lengths"]["counts"][name], found["lengths"]["edges"]
+        assert set(np.diff(edges)) == {1}  # no bin without a whole number in it
+        shown = np.minimum(lengths, edges[-2])
+        assert counts == [int((shown == edge).sum()) for edge in edges[:-1]]
     for label, code in (("negative", 0), ("positive", 1)):
         here = Counter(w for t, c in TEXTS["train"] if c == code for w in t.split())
         elsewhere = Counter(w for t, c in TEXTS["train"] if c != code for w in t.split())

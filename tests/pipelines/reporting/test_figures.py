@@ -46,7 +46,7 @@ from imdb_sentiment.pipelines.reporting.nodes.figures.trials import (
     plot_parameter_importances,
     plot_trial_times,
 )
-from services import make_tokenizer
+from services import EVEN, make_tokenizer
 
 DESCRIPTION: dict[str, Any] = {
     "labels": ["negative", "positive"],
@@ -76,6 +76,9 @@ def test_the_data_are_drawn_as_counted() -> None:
         "test": [0, 0, 0],  # empty groups, without a division by 0
     }
     assert lengths.layout.shapes[0].x0 == 20
+    short = plot_review_lengths(DESCRIPTION | {"sequence_length": 200})
+    assert not short.layout.shapes  # which would stretch the axis
+    assert short.layout.xaxis.title.text == "known tokens<br>(limit: 200)"
     words = plot_distinctive_words(DESCRIPTION)
     assert [(bar.y[0], bar.x[0]) for bar in words.data] == [("bad", 3), ("good", 2)]
 
@@ -91,32 +94,51 @@ def test_the_confusion_matrix_counts(reviews: ReviewsParameters) -> None:
 
 def test_curves_have_the_areas_that_they_claim(reviews: ReviewsParameters) -> None:
     frame, other = (make_predictions(200, reviews.labels, seed) for seed in (0, 1))
-    for curve, predictions in zip(
-        plot_roc_curves(frame, other, reviews).data, (frame, other), strict=False
-    ):
+    roc = plot_roc_curves(frame, other, reviews)
+    areas = []
+    for curve, predictions in zip(roc.data, (frame, other), strict=False):
         score = predictions["probability_positive"].to_numpy()
         good = (predictions["sentiment"] == "positive").to_numpy()
-        assert f"AUC {rank_auc(score[good], score[~good]):.3f}" in curve.name
-        assert np.trapezoid(curve.y, curve.x) == pytest.approx(
-            rank_auc(score[good], score[~good]), abs=1e-3
-        )
-    curves = plot_precision_recall_curves(frame, other, reviews).data
-    for curve, predictions in zip(curves, (frame, other), strict=True):
-        area = average_precision_score(
+        areas.append(rank_auc(score[good], score[~good]))
+        assert np.trapezoid(curve.y, curve.x) == pytest.approx(areas[-1], abs=1e-3)
+    expected = f"positive<br>AUC {areas[0]:.3f}<br>baseline {areas[1]:.3f}"
+    assert [title.text for title in roc.layout.annotations] == [expected]
+    curves = plot_precision_recall_curves(frame, other, reviews)
+    first, second = (
+        average_precision_score(
             predictions["sentiment"] == "positive", predictions["probability_positive"]
         )
-        assert f"average precision {area:.3f}" in curve.name
-    assert [curve.name.split()[0] for curve in curves] == ["model", "baseline"]
+        for predictions in (frame, other)
+    )
+    expected = f"positive<br>average precision {first:.3f}<br>baseline {second:.3f}"
+    assert [title.text for title in curves.layout.annotations] == [expected]
+    assert [curve.name for curve in curves.data] == ["model", "baseline"]
 
 
-def test_several_labels_get_a_curve_each(reviews: ReviewsParameters) -> None:
-    labels = ("bad", "good", "so-so")
+def test_several_labels_get_a_panel_each(reviews: ReviewsParameters) -> None:
+    labels = ("bad", "<i>a rather long name</i>", "so-so")
     named = reviews.model_copy(update={"labels": labels})
     frame = make_predictions(200, labels)
     roc = plot_roc_curves(frame, frame, named)
-    assert [curve.name.split()[0] for curve in roc.data] == [*labels, "chance"]
-    assert len(plot_precision_recall_curves(frame, frame, named).data) == 3
-    assert len(plot_thresholds(frame, named).data) == 6
+    recall = plot_precision_recall_curves(frame, frame, named)
+    thresholds = plot_thresholds(frame, EVEN | {"threshold": None}, named)
+    for figure in (roc, recall, thresholds):
+        titles = [title.text.split("<br>")[0] for title in figure.layout.annotations]
+        assert titles == ["bad", "&lt;i>a rather long na…", "so-so"]
+        shown = [line.name for line in figure.data if line.showlegend]
+        assert shown == list(dict.fromkeys(line.name for line in figure.data))  # each once
+    places = [(line.name, line.xaxis) for line in roc.data]
+    names = ("model", "baseline", "chance")
+    assert sorted(places) == sorted((name, axis) for name in names for axis in ("x", "x2", "x3"))
+    assert [line.xaxis for line in recall.data] == ["x", "x", "x2", "x2", "x3", "x3"]
+    assert not thresholds.layout.shapes
+
+
+def test_the_threshold_of_the_model_is_marked(reviews: ReviewsParameters) -> None:
+    frame = make_predictions(200, reviews.labels)
+    figure = plot_thresholds(frame, EVEN | {"threshold": 0.3}, reviews)
+    assert [line.name for line in figure.data] == ["precision", "recall"]
+    assert [line.x0 for line in figure.layout.shapes] == [0.3]
 
 
 def test_reliability_shows_before_and_after(
@@ -167,13 +189,18 @@ def test_accuracy_by_length_is_that_of_equal_groups(
     assert line.error_y.arrayminus[0] == pytest.approx(p - low, abs=1e-4)
 
 
-@pytest.mark.parametrize(("n", "groups"), [(50, 10), (3, 3), (1, 1)])
-def test_reviews_of_one_length_are_groups_too(
-    n: int, groups: int, reviews: ReviewsParameters, report: ReportParameters
+@pytest.mark.parametrize(
+    ("lengths", "medians"),
+    [([2] * 50, [2]), ([1, 2, 3], [1, 2, 3]), ([4], [4]), ([1] * 20 + [5] * 80, [1, 5])],
+)
+def test_reviews_of_one_length_are_one_group(
+    lengths: list[int], medians: list[int], reviews: ReviewsParameters, report: ReportParameters
 ) -> None:
-    frame = make_predictions(n, reviews.labels).assign(review="w1 w2")
+    texts = [" ".join(["w1"] * n) for n in lengths]
+    frame = make_predictions(len(texts), reviews.labels).assign(review=texts)
     figure = plot_accuracy_by_length(frame, frame, make_tokenizer(), DESCRIPTION, report)
-    assert len(figure.data[0].x) == groups
+    assert list(figure.data[0].x) == medians
+    assert figure.layout.xaxis.title.text.endswith("(limit: 20)")
 
 
 def test_a_label_is_drawn_letter_by_letter(reviews: ReviewsParameters) -> None:
@@ -183,17 +210,19 @@ def test_a_label_is_drawn_letter_by_letter(reviews: ReviewsParameters) -> None:
     assert list(matrix.data[0].x) == ["&lt;b>bad&lt;/b>", "R&amp;B"]
 
 
-def test_many_labels_are_told_apart(reviews: ReviewsParameters) -> None:
-    labels = tuple(f"label {n}" for n in range(20))
+def test_of_many_labels_the_most_frequent_get_a_panel(reviews: ReviewsParameters) -> None:
+    labels = tuple(f"label {n}" for n in range(22))
     named = reviews.model_copy(update={"labels": labels})
-    frame = make_predictions(900, labels)
+    frame = make_predictions(300, labels)
+    frame = frame[~frame["sentiment"].isin(["label 3", "label 20"])]
     for figure in (
         plot_roc_curves(frame, frame, named),
         plot_precision_recall_curves(frame, frame, named),
+        plot_thresholds(frame, EVEN | {"threshold": None}, named),
     ):
-        styles = {(line.line.color, line.line.dash) for line in figure.data[:20]}
-        assert len(styles) == 20
-        assert figure.layout.height > 700
+        titles = [title.text.split("<br>")[0] for title in figure.layout.annotations]
+        assert titles == [label for label in labels if label not in ("label 3", "label 20")]
+        assert figure.layout.height > 2000
 
 
 def test_the_surest_predictions_come_first(reviews: ReviewsParameters) -> None:
@@ -259,10 +288,29 @@ def test_trials_say_on_what_they_were_scored() -> None:
 
 
 def test_comparing_trials_needs_trials_that_differ() -> None:
-    for plot in (plot_parameter_importances, plot_parallel_coordinates):
-        none = plot(make_study(n_trials=1))
-        assert "need two finished trials" in none.layout.annotations[0].text
-        assert len(plot(make_study(n_trials=4)).data) == 1
+    none = plot_parallel_coordinates(make_study(n_trials=1))
+    assert "need two finished trials" in none.layout.annotations[0].text
+    assert len(plot_parallel_coordinates(make_study(n_trials=4)).data) == 1
+
+
+def test_importances_need_enough_trials() -> None:
+    few = plot_parameter_importances(make_study(n_trials=9))
+    assert not few.data
+    assert "there are 9" in few.layout.annotations[0].text
+
+
+def test_importances_are_shares_of_the_variance() -> None:
+    study = optuna.create_study(direction="maximize")
+    study.set_user_attr("protocol", {"evaluate_on": "validation"})
+    space = {name: optuna.distributions.FloatDistribution(0, 1) for name in ("first", "second")}
+    rng = np.random.default_rng(0)
+    for first, second in rng.uniform(size=(60, 2)):
+        value = 3 * first + second  # a linear function, whose variances are in the ratio 9 to 1
+        params = {"first": first, "second": second}
+        study.add_trial(optuna.create_trial(value=value, params=params, distributions=space))
+    (bars,) = plot_parameter_importances(study).data
+    assert list(bars.y) == ["second", "first"]
+    assert list(bars.x) == pytest.approx([0.1, 0.9], abs=0.05)
 
 
 def test_trials_that_failed_or_were_pruned_are_drawn() -> None:
@@ -289,7 +337,7 @@ def test_trials_that_failed_or_were_pruned_are_drawn() -> None:
         "failed": [3],
     }
     assert plot_trial_times(study).data[1].y[0] == 24 * 3600
-    for plot in (plot_optimization_history, plot_parameter_importances, plot_parallel_coordinates):
+    for plot in (plot_optimization_history, plot_parallel_coordinates):
         assert plot(study).data
 
 

@@ -32,7 +32,7 @@ _FIGURES: dict[Callable[..., Any], list[str]] = {
     predictions.plot_confusion_matrix: ["test_predictions", "review_settings"],
     curves.plot_roc_curves: [*_BOTH, "review_settings"],
     curves.plot_precision_recall_curves: [*_BOTH, "review_settings"],
-    curves.plot_thresholds: ["test_predictions", "review_settings"],
+    curves.plot_thresholds: ["test_predictions", "decision", "review_settings"],
     predictions.plot_reliability: [
         "test_predictions",
         "calibration",

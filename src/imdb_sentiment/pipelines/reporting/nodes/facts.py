@@ -237,12 +237,13 @@ def find_neglected_labels(metrics: dict[str, Any]) -> list[str]:
 
 def _count_lengths(lengths: dict[str, npt.NDArray[np.int64]]) -> Facts:
     """Return a histogram for each split; the last bin holds the longest 1% of all reviews."""
-    longest = float(np.quantile(np.concatenate(list(lengths.values())), 0.99))
-    edges = np.linspace(0, max(1.0, longest), LENGTH_BINS + 1)
+    longest = int(np.quantile(np.concatenate(list(lengths.values())), 0.99))
+    width = longest // LENGTH_BINS + 1  # a whole number, so that all bins have equally many lengths
+    edges = np.arange(0, longest + width + 1, width)
     return {
-        "edges": [round(float(edge), 2) for edge in edges],
+        "edges": edges.tolist(),
         "counts": {
-            name: np.histogram(values.clip(max=edges[-1]), edges)[0].tolist()
+            name: np.histogram(values.clip(max=longest), edges)[0].tolist()
             for name, values in lengths.items()
         },
     }

@@ -166,10 +166,11 @@ def _render(template: str, **values: Any) -> str:
 
 
 def _embed(figure: go.Figure) -> dict[str, Any]:
-    """Return a figure's title, height and JSON, safe inside a script element."""
+    """Return a figure's title, size and JSON, safe inside a script element."""
     return {
         "title": figure.layout.title.text,
         "height": figure.layout.height or 400,
+        "min_width": (figure.layout.meta or {}).get("min_width", 0),
         "json": Markup(figure.to_json().replace("<", "\\u003c")),  # no markup is left
     }
 

@@ -46,7 +46,7 @@ def plot_confusion_matrix(test_predictions: pd.DataFrame, reviews: ReviewsParame
         y=names,
         texttemplate="%{z:,}",
         colorscale="Blues",
-        colorbar_title="reviews",
+        showscale=False,
     )
     figure.update_xaxes(type="category")
     return figure.update_yaxes(type="category", autorange="reversed")
@@ -112,15 +112,17 @@ def plot_accuracy_by_length(
         baseline_predictions: Output of `score_baseline`, for the same rows.
         tokenizer: Output of the pipeline data_processing.
         data_description: Output of `describe_data`.
-        report: Number of groups, which hold the same number of reviews each.
+        report: Number of groups, which hold about the same number of reviews each. If many reviews
+            have the same length, there are fewer groups.
 
     Returns:
-        One line per model, and the length limit.
+        One line per model, and the length limit if a group is as long.
 
     """
     encoded = TextEncoder(tokenizer).encode_whole(test_predictions["review"])
     lengths = pd.Series([sum(number > UNKNOWN_ID for number in ids) for ids in encoded])
-    groups = pd.qcut(lengths.rank(method="first"), min(report.groups, len(lengths)), labels=False)
+    limits = lengths.quantile(np.arange(1, report.groups) / report.groups).unique()
+    groups = np.searchsorted(limits, lengths)  # reviews of one length are in one group
     medians = lengths.groupby(groups).median()
     figure = style.create_figure(
         "Accuracy by length", "known tokens, median of the group", "accuracy"
@@ -130,7 +132,7 @@ def plot_accuracy_by_length(
         ("model", test_predictions, "solid", "circle"),
         ("baseline", baseline, "dash", "square"),
     ):
-        table = tabulate_accuracy_by_group(is_correct(frame), groups.to_numpy())
+        table = tabulate_accuracy_by_group(is_correct(frame), groups)
         style.add_line(
             figure,
             medians,
@@ -141,7 +143,7 @@ def plot_accuracy_by_length(
             line_dash=dash,
             marker_symbol=symbol,
         )
-    return style.add_vertical_line(figure, data_description["sequence_length"], "limit")
+    return style.mark_limit(figure, data_description["sequence_length"], medians.max())
 
 
 def plot_accuracy_by_confidence(

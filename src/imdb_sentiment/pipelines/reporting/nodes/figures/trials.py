@@ -12,6 +12,9 @@ from imdb_sentiment.pipelines.reporting.nodes.figures import style
 from imdb_sentiment.pipelines.tuning.protocol import count_folds, name_metric
 from imdb_sentiment.search import measure_seconds
 
+MIN_TRIALS = 10  # with fewer, the importance of a hyperparameter is chance
+AXIS_WIDTH = 80  # of parallel coordinates, in pixels
+
 STATES = {  # of trials that have ended: name in the legend, colour
     TrialState.COMPLETE: ("complete", style.BLUE),
     TrialState.PRUNED: ("pruned", style.YELLOW),
@@ -37,19 +40,27 @@ def plot_optimization_history(study: optuna.Study) -> go.Figure:
 def plot_parameter_importances(study: optuna.Study) -> go.Figure:
     """Draw the share of the variance between trials that each hyperparameter explains.
 
+    The shares are those of fANOVA (Hutter, Hoos and Leyton-Brown, "An Efficient Approach for
+    Assessing Hyperparameter Importance", ICML 2014).
+
     Args:
         study: Output of the pipeline tuning.
 
     Returns:
-        One bar per hyperparameter, or a message if no two trials differ in their value.
+        One bar per hyperparameter, or a message if there are too few trials.
 
     """
     title = "Importance of the hyperparameters"
-    if not _has_different_trials(study):
+    n_finished = len(_get_finished_trials(study))
+    if n_finished < MIN_TRIALS or not _has_different_trials(study):
         return style.create_message(
-            title, "Importances need two finished trials with different values"
+            title,
+            f"Too few trials: importances need {MIN_TRIALS} finished ones<br>"
+            f"with different values, and there are {n_finished}",
         )
-    figure = optuna.visualization.plot_param_importances(study)
+    figure = optuna.visualization.plot_param_importances(
+        study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
+    )
     return figure.update_layout(
         template=style.TEMPLATE, title=title, xaxis_title="share of the variance", yaxis_title=None
     )
@@ -67,7 +78,9 @@ def plot_parallel_coordinates(study: optuna.Study) -> go.Figure:
     """
     title = "Hyperparameters of the trials"
     if not _has_different_trials(study):
-        return style.create_message(title, "Lines need two finished trials with different values")
+        return style.create_message(
+            title, "Lines need two finished trials<br>with different values"
+        )
     finished = _get_finished_trials(study)
     values = [trial.value for trial in finished]
     axes = [{"label": _name_target(study), "values": values}]
@@ -84,10 +97,12 @@ def plot_parallel_coordinates(study: optuna.Study) -> go.Figure:
             "reversescale": study.direction == StudyDirection.MINIMIZE,  # the best are yellow
             "showscale": False,
         },
-        labelangle=-15,
+        labelangle=-20,
         rangefont={"color": "rgba(0,0,0,0)"},  # hides the ends, which would overlap the names
     )
-    return figure.update_layout(margin={"t": 90, "b": 20, "l": 80, "r": 80})
+    return figure.update_layout(
+        margin={"t": 90, "b": 20, "l": 60, "r": 40}, meta={"min_width": AXIS_WIDTH * len(axes)}
+    )
 
 
 def plot_trial_times(study: optuna.Study) -> go.Figure:

@@ -88,6 +88,14 @@ def test_a_page_without_any_example_says_so(finished: tuple[Path, str]) -> None:
     assert "The first 0 of 10." in html
 
 
+ROW = {
+    "rows": 10,
+    "predicted": 8,
+    "precision": 0.5,
+    "recall": 0.5,
+    "f1": 0.5,
+    "confused_with": None,
+}
 SCORES = {
     f"{prefix}test_{score}": accuracy
     for accuracy, prefix in ((0.91, ""), (0.82, "lstm_"), (0.87, "ngrams_"), (0.85, "baseline_"))
@@ -207,9 +215,6 @@ def test_an_accuracy_that_hides_a_label_is_followed_by_what_helps(
     facts["neglected_labels"] = ["negative"]
     page = " ".join(render(finished, facts).split())
     assert "The accuracy hides that negative is found 1 time in 6." in page
-    assert "--params tuning.metric=f1_macro,tuning.study_name=f1_macro" in page
-    facts["model"]["training"]["class_weight"] = "balanced"
-    assert "tuning.metric=f1_macro" not in render(finished, facts)
     assert "| negative | 60 | 15 | 50.0% | 16.0% |" in write_model_card(facts)
 
 
@@ -257,6 +262,32 @@ def test_by_another_metric_the_verdict_has_its_interval(finished: tuple[Path, st
     says = "(macro F1: 0.0200 worse, 95% interval -0.0500 to +0.0100)"
     assert says in " ".join(render(finished, facts).split())
     assert says in write_model_card(facts)
+
+
+def test_the_threshold_of_two_labels_is_said_in_words(finished: tuple[Path, str]) -> None:
+    facts = load_facts(finished, test_by_label={"bad": ROW, "good": ROW | {"precision": 0.75}})
+    facts["data"]["labels"] = ["bad", "good"]
+    facts["decision"] |= {"threshold": 0.3, "label_weights": {"bad": 0.6, "good": 1.4}}
+    says = (
+        "The model predicts good from 0.3 on: 75.0% of these predictions are right. 50.0% of the "
+        "reviews that are good are found."
+    )
+    assert says in " ".join(render(finished, facts).split())
+    facts["threshold_step"] = "kedro run --params 'wanted=<b>'"
+    assert "kedro run --params &#39;wanted=&lt;b&gt;&#39;</pre>" in render(finished, facts)
+    facts["decision"] |= {"aim": "recall of good", "before": 0.8, "after": 0.9}  # there is one
+    assert "wanted=" not in render(finished, facts)
+
+
+@pytest.mark.parametrize(("share", "says"), [(1, "A linear model"), (0, "An LSTM that")])
+def test_the_model_is_called_what_it_is(
+    share: float, says: str, finished: tuple[Path, str]
+) -> None:
+    facts = load_facts(finished, ngram_share=share)
+    page = render(finished, facts)
+    assert says in page
+    assert ("The LSTM reads the last 12 known" in page) == (share == 0)
+    assert ("A linear classifier of texts" in write_model_card(facts)) == (share == 1)
 
 
 @pytest.mark.parametrize(

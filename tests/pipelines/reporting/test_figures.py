@@ -17,6 +17,7 @@ from helpers import make_predictions, make_study, rank_auc, small_hyperparameter
 from imdb_sentiment.evaluation.calibration import measure_calibration
 from imdb_sentiment.evaluation.predictions import get_codes
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
+from imdb_sentiment.pipelines.reporting.nodes.figures import style
 from imdb_sentiment.pipelines.reporting.nodes.figures.curves import (
     plot_precision_recall_curves,
     plot_roc_curves,
@@ -38,6 +39,7 @@ from imdb_sentiment.pipelines.reporting.nodes.figures.predictions import (
     plot_reliability,
 )
 from imdb_sentiment.pipelines.reporting.nodes.figures.runs import (
+    plot_run_changes,
     plot_run_history,
 )
 from imdb_sentiment.pipelines.reporting.nodes.figures.trials import (
@@ -406,6 +408,42 @@ def test_models_are_drawn_in_order_and_by_test_set() -> None:
     assert figure.data[0].error_y.array == pytest.approx([0.01, 0.01])
     assert figure.data[0].error_y.arrayminus == pytest.approx([0.02, 0.02])
     assert "learning_rate: 0.001234" in figure.data[0].customdata[0]
+
+
+def test_changes_are_those_since_the_last_model_on_the_same_reviews() -> None:
+    first, other, last = (make_record(*of) for of in ((0.7, "a"), (0.9, "b"), (0.75, "a")))
+    first["metrics"]["test_log_loss"] = 0.5
+    last["metrics"]["test_log_loss"] = 0.6
+    recalls = {"bad": (0.5, 0.5), "<good>": (0.8, 0.9), "new": (None, 0.4)}
+    for number, record in enumerate((first, last)):
+        by_label = {label: {"recall": both[number]} for label, both in recalls.items()}
+        record["metrics"]["test_by_label"] = by_label
+    last["best_hyperparameters"] |= {"units": 100, "optimizer": "adam"}
+    first["model"]["training"] = {"seed": 1, "class_weight": None, "ngrams": {"share": "auto"}}
+    last["model"]["training"] = {"seed": 1, "class_weight": {"bad": 5}, "ngrams": {"share": 1}}
+    figure = plot_run_changes(
+        {f"{n}/record": lambda r=r: r for n, r in enumerate((first, other, last))}
+    )
+    drawn = {
+        title.text: (*line.y, line.line.color)
+        for title, line in zip(figure.layout.annotations, figure.data, strict=True)
+    }
+    assert drawn == {
+        "accuracy": (0.7, 0.75, style.BLUE),
+        "log loss": (0.5, 0.6, style.ORANGE),
+        "recall of bad": (0.5, 0.5, style.GREY),
+        "recall of &lt;good>": (0.8, 0.9, style.BLUE),
+        "units": (64, 100, style.GREY),
+        "training.class_weight": ("None", "{'bad': 5}", style.GREY),
+        "training.ngrams.share": ("auto", "1.0", style.GREY),
+    }
+
+
+def test_without_an_earlier_model_nothing_has_changed() -> None:
+    for records in ({}, {"1": make_record(0.7, "a"), "2": make_record(0.8, "b")}):
+        figure = plot_run_changes({name: lambda r=record: r for name, record in records.items()})
+        assert not figure.data
+        assert "No earlier model" in figure.layout.annotations[0].text
 
 
 def test_a_model_that_is_reported_again_is_drawn_once() -> None:

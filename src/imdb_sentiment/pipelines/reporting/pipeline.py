@@ -43,6 +43,7 @@ _FIGURES: dict[Callable[..., Any], list[str]] = {
     predictions.plot_accuracy_by_confidence: _BOTH,
     # `record_run` saves one record; this view of the same folder loads all of them.
     runs.plot_run_history: ["run_record@all"],
+    runs.plot_run_changes: ["run_record@all"],
 }
 
 

@@ -15,6 +15,7 @@ from imdb_sentiment.parameters import ReviewsParameters
 from imdb_sentiment.pipelines.reporting.nodes.figures import style
 
 MAX_PANELS = 20  # of labels; of more, the most frequent ones
+PANEL_HEIGHT = 220  # in pixels
 LINES = ({"color": style.BLUE, "dash": "solid"}, {"color": style.ORANGE, "dash": "dash"})
 
 Truth = npt.NDArray[np.bool_]
@@ -112,11 +113,8 @@ def plot_thresholds(
 
     """
     labels = _choose_labels(test_predictions, reviews)
-    figure = style.create_panels(
-        "Precision and recall by threshold",
-        list(map(style.shorten_name, labels)),
-        "probability threshold",
-        "share",
+    figure = _create_panels(
+        "Precision and recall by threshold", _name_panels(labels), "probability threshold", "share"
     )
     for number, label in enumerate(labels):
         table = tabulate_thresholds(test_predictions, label)
@@ -133,6 +131,16 @@ def plot_thresholds(
             )
     if decision["threshold"] is not None:
         style.add_vertical_line(figure, decision["threshold"], "the model's threshold")
+    return figure
+
+
+def _create_panels(title: str, names: list[str], x: str, y: str) -> go.Figure:
+    """Return an empty figure with one panel per name, whose axes go from 0 to 1."""
+    figure = style.create_panels(title, names, PANEL_HEIGHT)
+    figure.update_xaxes(title=x, range=[0, 1])
+    figure.update_yaxes(range=[0, 1.02]).update_yaxes(title=y, col=1)
+    if len(names) > 1:  # on a phone, there is no room for more numbers
+        figure.update_xaxes(dtick=0.5).update_yaxes(dtick=0.5)
     return figure
 
 
@@ -161,10 +169,10 @@ def _draw_both(
         for label in labels
     ]
     names = [
-        f"{style.shorten_name(label)}<br>{area} {model[2]:.3f}<br>baseline {baseline[2]:.3f}"
-        for label, (model, baseline) in zip(labels, curves, strict=True)
+        f"{name}<br>{area} {model[2]:.3f}<br>baseline {baseline[2]:.3f}"
+        for name, (model, baseline) in zip(_name_panels(labels), curves, strict=True)
     ]
-    figure = style.create_panels(title, names, *axes)
+    figure = _create_panels(title, names, *axes)
     for number, both in enumerate(curves):
         for name, (x, y, _), line in zip(("model", "baseline"), both, LINES, strict=True):
             style.add_line(
@@ -185,3 +193,7 @@ def _choose_labels(predictions: pd.DataFrame, reviews: ReviewsParameters) -> tup
     labels = choose_positive_labels(reviews.labels)
     frequent = set(predictions["sentiment"].value_counts().index[:MAX_PANELS])
     return labels if len(labels) <= MAX_PANELS else tuple(x for x in labels if x in frequent)
+
+
+def _name_panels(labels: tuple[str, ...]) -> list[str]:
+    return [style.escape_markup(style.shorten(label)) for label in labels]

@@ -1,7 +1,8 @@
 """Figures of the runs so far."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
@@ -13,6 +14,16 @@ from imdb_sentiment.pipelines.reporting.nodes.figures import style
 logger = logging.getLogger(__name__)
 
 MAX_MODELS = 50  # in the figure: the latest ones
+PANEL_HEIGHT = 90  # in pixels
+MAX_LABELS = 10  # whose recall has a panel
+
+SCORES = {  # whose change is drawn, and their names
+    "accuracy": "accuracy",
+    "f1_macro": "macro F1",
+    "log_loss": "log loss",
+    "calibration_error": "calibration error",
+}
+LOSSES = {"log_loss", "calibration_error"}  # lower is better
 
 Record = dict[str, Any]  # what `record_run` returns
 
@@ -58,6 +69,100 @@ def plot_run_history(run_record: dict[str, Callable[[], Record]]) -> go.Figure:
                 marker_symbol=symbol if name == "model" else f"{symbol}-open",
             )
     return style.fit_height_to_legend(figure).update_xaxes(**style.make_integer_axis(len(numbered)))
+
+
+def plot_run_changes(run_record: dict[str, Callable[[], Record]]) -> go.Figure:
+    """Draw what changed between the last model and the one tested before on the same reviews.
+
+    Args:
+        run_record: Functions that load the record of a run, by names that begin with its time.
+
+    Returns:
+        One panel per score, and per setting that changed; a message if there is no earlier model
+        with the same test reviews.
+
+    """
+    title = "What changed since the model before"
+    records = _load_records(run_record)
+    same = [r for r in records if r["test_reviews_sha256"] == records[-1]["test_reviews_sha256"]]
+    if len(same) < 2:  # noqa: PLR2004
+        return style.create_message(title, "No earlier model was tested<br>on the same reviews")
+    before, now = same[-2:]
+    changes = [*_compare_scores(before["metrics"], now["metrics"]), *_compare_settings(before, now)]
+    names = [style.escape_markup(change.name) for change in changes]
+    figure = style.create_panels(title, names, PANEL_HEIGHT)
+    for number, change in enumerate(changes):
+        values = [change.before, change.now]
+        if not all(isinstance(value, float) for value in values):
+            values = [style.escape_markup(style.shorten(str(value))) for value in values]
+        figure.add_scatter(
+            x=["before", "now"],
+            y=values,
+            texttemplate="%{y:.4~g}" if isinstance(values[0], float) else "%{y}",
+            textposition="top center",
+            mode="lines+markers+text",
+            cliponaxis=False,
+            hoverinfo="skip",
+            line_color=change.colour,
+            **style.locate_panel(number),
+        )
+    figure.update_xaxes(range=[-0.4, 1.4]).update_yaxes(visible=False)
+    return figure.update_layout(showlegend=False)
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A score or a setting of two models; numbers are floats."""
+
+    name: str
+    before: Any
+    now: Any
+    colour: str
+
+
+def _compare_scores(before: dict[str, Any], now: dict[str, Any]) -> Iterator[_Change]:
+    """Yield the scores that both records have, coloured by whether they are better now."""
+
+    def compare(name: str, scores: tuple[float, float], *, is_loss: bool = False) -> _Change:
+        gain = (scores[0] - scores[1]) if is_loss else (scores[1] - scores[0])
+        colour = style.BLUE if gain > 0 else style.ORANGE if gain < 0 else style.GREY
+        return _Change(name, *scores, colour)
+
+    for key, name in SCORES.items():
+        both = tuple(metrics.get(f"test_{key}") for metrics in (before, now))
+        if None not in both:
+            yield compare(name, both, is_loss=key in LOSSES)
+    by_label = [metrics.get("test_by_label", {}) for metrics in (before, now)]
+    for label in by_label[1] if len(by_label[1]) <= MAX_LABELS else ():
+        recalls = tuple(rows.get(label, {}).get("recall") for rows in by_label)
+        if None not in recalls:
+            yield compare(f"recall of {style.shorten(label)}", recalls)
+
+
+def _compare_settings(before: Record, now: Record) -> Iterator[_Change]:
+    """Yield the settings that differ."""
+    old, new = _list_settings(before), _list_settings(now)
+    for name, value in old.items():
+        if name in new and value != new[name]:
+            yield _Change(name, value, new[name], style.GREY)
+
+
+def _list_settings(record: Record) -> dict[str, Any]:
+    """Return hyperparameters, parameters of the training and fitted weights by their names."""
+    training = record["model"].get("training", {})
+    ngrams = training.get("ngrams", {})
+    settings = {
+        **record["best_hyperparameters"],
+        **{f"training.{name}": value for name, value in training.items() if name != "ngrams"},
+        **{f"training.ngrams.{name}": value for name, value in ngrams.items()},
+        "temperature": record["metrics"].get("temperature"),
+        "share of the n-grams": record["metrics"].get("ngram_share"),
+        "training reviews": record["model"].get("training_data_sha256", "")[:6],
+    }
+    return {
+        name: float(value) if type(value) in (int, float) else value
+        for name, value in settings.items()
+    }
 
 
 def _load_records(run_record: dict[str, Callable[[], Record]]) -> list[Record]:

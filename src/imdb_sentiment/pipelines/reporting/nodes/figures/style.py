@@ -12,10 +12,11 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = COLOURS
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up", "star")
-REFERENCE_LINE = {"dash": "dot", "color": "#8a8a8a"}
+GREY = "#8a8a8a"
+REFERENCE_LINE = {"dash": "dot", "color": GREY}
 LEGEND_LINES = 5  # for which a figure of the usual height has room
 PANEL_COLUMNS = 2
-PANEL_HEIGHT, PANEL_GAP = 220, 70  # in pixels; the gap has the numbers and the title of an axis
+PANEL_GAP = 70  # between two rows of panels, in pixels, for the numbers and the title of an axis
 LONGEST_NAME = 20  # of a label in the title of a panel, which is narrow on a phone
 
 _AXIS = {
@@ -46,45 +47,38 @@ def create_figure(title: str, x: str, y: str) -> go.Figure:
     )
 
 
-def create_panels(title: str, names: Sequence[str], x: str, y: str) -> go.Figure:
-    """Return an empty figure with one panel per name, whose axes go from 0 to 1.
+def create_panels(title: str, names: Sequence[str], panel_height: int) -> go.Figure:
+    """Return an empty figure with one panel per name ("small multiples", Tufte, 1983).
 
-    Many lines can only be told apart in "small multiples" (Tufte, 1983). The panels are numbered
-    from 0, row by row; `locate_panel` returns their places.
+    The panels are numbered from 0, row by row; `locate_panel` returns their places.
 
     Args:
         title: Title of the figure.
         names: Title of each panel, as plotly reads it.
-        x: Title of the horizontal axes.
-        y: Title of the vertical axes.
+        panel_height: Height of each panel in pixels, without titles and axes.
 
     """
     n_columns = min(len(names), PANEL_COLUMNS)
     n_rows = -(-len(names) // n_columns)
-    n_missing = n_rows * n_columns - len(names)
     title_height = 16 * (1 + max(name.count("<br>") for name in names))
-    height = n_rows * PANEL_HEIGHT + (n_rows - 1) * (PANEL_GAP + title_height)
+    gap = PANEL_GAP + title_height
+    height = n_rows * (panel_height + gap) - gap
+    places = iter(names)
     figure = make_subplots(
         rows=n_rows,
         cols=n_columns,
         subplot_titles=names,
         horizontal_spacing=0.14,
-        vertical_spacing=(PANEL_GAP + title_height) / height,
+        vertical_spacing=gap / height,
         specs=[
-            [
-                {} if row < n_rows - 1 or column < n_columns - n_missing else None
-                for column in range(n_columns)
-            ]
-            for row in range(n_rows)
+            [{} if next(places, None) is not None else None for _ in range(n_columns)]
+            for _ in range(n_rows)
         ],
     )
     figure.update_annotations(font_size=12)
-    figure.update_xaxes(title=x, range=[0, 1]).update_yaxes(range=[0, 1.02])
-    figure.update_yaxes(title=y, col=1)
-    if n_columns > 1:  # on a phone, there is no room for more
-        figure.update_xaxes(dtick=0.5).update_yaxes(dtick=0.5)
-    figure.update_layout(template=TEMPLATE, title=title)
     return figure.update_layout(
+        template=TEMPLATE,
+        title=title,
         height=height + title_height + 150,
         legend_y=1 + (title_height + 8) / height,
         margin_t=title_height + 90,
@@ -150,10 +144,9 @@ def escape_markup(label: str) -> str:
     return label.replace("&", "&amp;").replace("<", "&lt;")
 
 
-def shorten_name(label: str) -> str:
-    """Return a label that fits above a panel, for plotly to show literally."""
-    is_long = len(label) > LONGEST_NAME
-    return escape_markup(f"{label[: LONGEST_NAME - 1]}…" if is_long else label)
+def shorten(label: str) -> str:
+    """Return a label that fits above a panel."""
+    return f"{label[: LONGEST_NAME - 1]}…" if len(label) > LONGEST_NAME else label
 
 
 def round_values(values: Iterable[float]) -> list[float]:

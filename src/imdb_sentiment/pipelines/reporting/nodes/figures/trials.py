@@ -55,8 +55,8 @@ def plot_parameter_importances(study: optuna.Study) -> go.Figure:
     if n_finished < MIN_TRIALS or not _has_different_trials(study):
         return style.create_message(
             title,
-            f"Too few trials: importances need {MIN_TRIALS} finished ones<br>"
-            f"with different values, and there are {n_finished}",
+            f"Too few trials: {MIN_TRIALS} have to finish<br>"
+            f"with different values, there are {n_finished}",
         )
     figure = optuna.visualization.plot_param_importances(
         study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)

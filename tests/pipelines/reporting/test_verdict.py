@@ -114,6 +114,8 @@ def test_the_suggested_commands_do_what_is_said(copy_of_finished: Path) -> None:
     facts = json.loads(facts_file.read_text())
     assert facts["decision"]["aim"] == "recall of negative of at least 0.9"
     assert facts["decision"]["after"] >= 0.9
+    run_shell(copy_of_finished, "kedro run --pipelines reporting")  # with the same parameters
+    assert json.loads(facts_file.read_text())["decision"] == facts["decision"]
 
     run_shell(copy_of_finished, FIND_RARE_LABELS)
     facts = json.loads(facts_file.read_text())

@@ -159,7 +159,7 @@ class TextEncoder:
             ValueError: The tokenizer has no sequence length.
 
         """
-        length = _sequence_length(self._tokenizer)
+        length = get_sequence_length(self._tokenizer)
         sequences = np.zeros((len(texts), length), self._dtype)
         for sequence, ids in zip(sequences, self.encode_whole(texts), strict=True):
             known = [number for number in ids if number > UNKNOWN_ID][-length:]
@@ -198,7 +198,7 @@ def locate_known_words(
         ValueError: The tokenizer has no sequence length.
 
     """
-    length = _sequence_length(tokenizer)
+    length = get_sequence_length(tokenizer)
     tokens = _locate_words if isinstance(tokenizer.model, models.WordLevel) else _locate_subwords
     known = [found for found in tokens(tokenizer, text) if found[0] > UNKNOWN_ID][-length:]
     places: dict[int | None, tuple[int, int]] = {}
@@ -228,7 +228,13 @@ def _locate_subwords(tokenizer: Tokenizer, text: str) -> _Located:
     yield from zip(encoding.ids, encoding.word_ids, encoding.offsets, strict=True)
 
 
-def _sequence_length(tokenizer: Tokenizer) -> int:
+def get_sequence_length(tokenizer: Tokenizer) -> int:
+    """Return the length of the sequences that `TextEncoder.encode` returns.
+
+    Raises:
+        ValueError: The tokenizer has none.
+
+    """
     if tokenizer.padding is None:
         raise ValueError("the tokenizer has no sequence length: it was not made by train_tokenizer")
     return int(tokenizer.padding["length"])

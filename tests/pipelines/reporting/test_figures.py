@@ -4,7 +4,7 @@ import json
 import math
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -285,14 +285,14 @@ def test_trials_say_on_what_they_were_scored() -> None:
         (make_study("test"), "test accuracy"),
         (make_cross_validated_study(), "cross-validation accuracy"),
     ):
-        assert plot_parallel_coordinates(study).data[0].dimensions[0].label == name
+        assert plot_parallel_coordinates(study).layout.xaxis.ticktext[0] == name
         assert plot_optimization_history(study).layout.yaxis.title.text == name
 
 
 def test_comparing_trials_needs_trials_that_differ() -> None:
     none = plot_parallel_coordinates(make_study(n_trials=1))
     assert "need two finished trials" in none.layout.annotations[0].text
-    assert len(plot_parallel_coordinates(make_study(n_trials=4)).data) == 1
+    assert len(plot_parallel_coordinates(make_study(n_trials=4)).data) == 4  # colours
 
 
 def test_importances_need_enough_trials() -> None:
@@ -304,7 +304,9 @@ def test_importances_need_enough_trials() -> None:
 def test_importances_are_shares_of_the_variance() -> None:
     study = optuna.create_study(direction="maximize")
     study.set_user_attr("protocol", {"evaluate_on": "validation"})
-    space = {name: optuna.distributions.FloatDistribution(0, 1) for name in ("first", "second")}
+    space: dict[str, optuna.distributions.BaseDistribution] = dict.fromkeys(
+        ("first", "second"), optuna.distributions.FloatDistribution(0, 1)
+    )
     rng = np.random.default_rng(0)
     for first, second in rng.uniform(size=(60, 2)):
         value = 3 * first + second  # a linear function, whose variances are in the ratio 9 to 1
@@ -356,24 +358,52 @@ def test_what_is_searched_by_orders_of_magnitude_is_drawn_so() -> None:
     log_only = optuna.create_study(direction="maximize")
     log_only.set_user_attr("protocol", {"evaluate_on": "validation"})
     log_only.add_trials(study.trials[2:])
-    axis = plot_parallel_coordinates(log_only).data[0].dimensions[1]
-    assert list(axis.values) == pytest.approx([math.log10(0.0004), math.log10(0.03)])
-    labels = dict(zip(axis.ticktext, axis.tickvals, strict=True))
-    assert list(labels) == ["0.0005", "0.001", "0.002", "0.005", "0.01", "0.02"]
-    assert labels["0.001"] == pytest.approx(-3)
-    assert labels["0.02"] == pytest.approx(math.log10(0.02))
+    figure = plot_parallel_coordinates(log_only)
+    ticks = {tick.text: tick.y for tick in figure.layout.annotations if tick.x == 1}
+    assert list(ticks) == ["0.0005", "0.001", "0.002", "0.005", "0.01", "0.02"]
+    width = math.log10(0.03 / 0.0004)
+    assert ticks["0.001"] == pytest.approx(math.log10(0.001 / 0.0004) / width)
+    assert ticks["0.02"] == pytest.approx(math.log10(0.02 / 0.0004) / width)
+    assert [line.y[1] for line in figure.data] == [0, 1]
 
 
 def test_every_trial_is_drawn() -> None:
     study = make_study(n_trials=4)
-    axes = plot_parallel_coordinates(study).data[0].dimensions
-    assert [axis.label for axis in axes] == ["validation accuracy", "units"]
-    assert list(axes[0].values) == [trial.value for trial in study.trials]
-    assert list(axes[1].values) == [trial.params["units"] for trial in study.trials]
+    figure = plot_parallel_coordinates(study)
+    assert list(figure.layout.xaxis.ticktext) == ["validation accuracy", "units"]
+    units = [trial.params["units"] for trial in study.trials]  # the values rise by number
+    low, high = min(units), max(units)
+    lines = [(line.y[0], line.y[1]) for line in figure.data]
+    expected = [(n / 3, (chosen - low) / (high - low)) for n, chosen in enumerate(units)]
+    assert lines == [pytest.approx(line) for line in expected]
+    assert figure.data[3].line.color == "rgb(230, 159, 0)"
+    assert figure.data[3].text[0] == f"trial 3: 0.9000<br>units {units[3]}"
     times = plot_trial_times(study)
     assert [bar.name for bar in times.data] == ["complete"]
     assert list(times.data[0].x) == [0, 1, 2, 3]
     assert list(plot_optimization_history(study).data[0].y) == [t.value for t in study.trials]
+
+
+@pytest.mark.parametrize(("direction", "best"), [("maximize", 0.9), ("minimize", 0.1)])
+def test_the_best_trials_are_yellow_and_on_top(
+    direction: Literal["maximize", "minimize"], best: float
+) -> None:
+    study = optuna.create_study(direction=direction)
+    study.set_user_attr("protocol", {"evaluate_on": "validation"})
+    kinds: dict[str, optuna.distributions.BaseDistribution] = {
+        "rate": optuna.distributions.FloatDistribution(0, 1),
+        "name": optuna.distributions.CategoricalDistribution(["<b>", "a", True]),
+    }
+    for value, name in ((0.1, "<b>"), (0.5, "a"), (0.5, "a"), (0.9, True)):
+        params = {"rate": 0.3, "name": name}
+        study.add_trial(optuna.create_trial(value=value, params=params, distributions=kinds))
+    figure = plot_parallel_coordinates(study)
+    assert [line.text[0].split("<br>")[0][-6:] for line in figure.data][-1] == f"{best:.4f}"
+    assert figure.data[-1].line.color == "rgb(230, 159, 0)"
+    assert figure.data[0].line.color == "rgb(0, 114, 178)"
+    assert [list(line.x) for line in figure.data][1] == [0, 1, 2, None] * 2  # both of 0.5
+    ticks = [(tick.x, tick.text) for tick in figure.layout.annotations]
+    assert ticks[3:] == [(1, "&lt;b>"), (1, "True"), (1, "a"), (2, "0.3")]
 
 
 def make_record(accuracy: float, test_set: str, model: str = "") -> dict[str, Any]:
@@ -422,7 +452,7 @@ def test_changes_are_those_since_the_last_model_on_the_same_reviews() -> None:
     first["model"]["training"] = {"seed": 1, "class_weight": None, "ngrams": {"share": "auto"}}
     last["model"]["training"] = {"seed": 1, "class_weight": {"bad": 5}, "ngrams": {"share": 1}}
     figure = plot_run_changes(
-        {f"{n}/record": lambda r=r: r for n, r in enumerate((first, other, last))}
+        {f"{n}/record": partial(dict, r) for n, r in enumerate((first, other, last))}
     )
     drawn = {
         title.text: (*line.y, line.line.color)
@@ -434,14 +464,17 @@ def test_changes_are_those_since_the_last_model_on_the_same_reviews() -> None:
         "recall of bad": (0.5, 0.5, style.GREY),
         "recall of &lt;good>": (0.8, 0.9, style.BLUE),
         "units": (64, 100, style.GREY),
-        "training.class_weight": ("None", "{'bad': 5}", style.GREY),
-        "training.ngrams.share": ("auto", "1.0", style.GREY),
+        "class_weight": ("None", "{'bad': 5}", style.GREY),
+        "ngrams.share": ("auto", "1.0", style.GREY),
     }
+    kinds = [axis.type for axis in figure.select_yaxes()]
+    assert kinds == [None] * 5 + ["category"] * 2
 
 
 def test_without_an_earlier_model_nothing_has_changed() -> None:
-    for records in ({}, {"1": make_record(0.7, "a"), "2": make_record(0.8, "b")}):
-        figure = plot_run_changes({name: lambda r=record: r for name, record in records.items()})
+    different = {"1": make_record(0.7, "a"), "2": make_record(0.8, "b")}
+    for records in (different, {}):
+        figure = plot_run_changes({name: partial(dict, record) for name, record in records.items()})
         assert not figure.data
         assert "No earlier model" in figure.layout.annotations[0].text
 

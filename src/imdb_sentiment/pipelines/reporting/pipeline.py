@@ -5,7 +5,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from imdb_sentiment.pipelines.reporting.nodes import examples, facts, page, scoring
+from imdb_sentiment.pipelines.reporting.nodes import embedding, examples, facts, page, scoring
 from imdb_sentiment.pipelines.reporting.nodes.figures import (
     curves,
     data,
@@ -165,7 +165,13 @@ def _explain_examples() -> list[Node]:
 
 
 def _write_page() -> list[Node]:
-    texts = {name: name for name in ("facts", "mistakes", "disagreements", "custom_examples")}
+    texts = {
+        name: name
+        for name in (
+            *("facts", "embedded_model", "mistakes", "disagreements", "custom_examples"),
+            "doubtful_examples",
+        )
+    }
     figures = {figure.removesuffix("_figure"): figure for figure in map(_name_figure, _FIGURES)}
     return [
         _node(
@@ -173,11 +179,8 @@ def _write_page() -> list[Node]:
             ["last_label_check", "clean_reviews", "params:report"],
             "doubtful_examples",
         ),
-        _node(
-            page.render_report,
-            {**texts, "doubtful_examples": "doubtful_examples", **figures},
-            "report",
-        ),
+        _node(embedding.embed_model, ["onnx_model", "params:report"], "embedded_model"),
+        _node(page.render_report, {**texts, **figures}, "report"),
         _node(page.write_model_card, "facts", "model_card"),
         _node(
             page.summarise_run,

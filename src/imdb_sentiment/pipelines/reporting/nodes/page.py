@@ -1,5 +1,6 @@
 """What people read: the page, the model card and the summary, each from a template."""
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -15,6 +16,7 @@ from scipy.special import logit
 
 from imdb_sentiment.errors import make_printable
 from imdb_sentiment.parameters import CustomReviewsParameters, ReviewsParameters
+from imdb_sentiment.pipelines.reporting.nodes.embedding import Embedded
 from imdb_sentiment.pipelines.reporting.nodes.examples import Example
 from imdb_sentiment.pipelines.reporting.nodes.facts import Facts
 from imdb_sentiment.text.user_tables import choose_texts, gather_rows
@@ -28,6 +30,7 @@ PROBABILITY_STEP = 1e-7  # about the resolution near 1 of the exported model's p
 def render_report(
     *,
     facts: Facts,
+    embedded_model: Embedded,
     mistakes: list[Example],
     disagreements: list[Example],
     custom_examples: list[Example],
@@ -38,6 +41,7 @@ def render_report(
 
     Args:
         facts: Output of `collect_facts`.
+        embedded_model: Output of `embed_model`.
         mistakes: Output of `explain_mistakes`.
         disagreements: Output of `explain_disagreements`.
         custom_examples: Output of `explain_custom_reviews`.
@@ -51,6 +55,7 @@ def render_report(
     return _render(
         "report.html.jinja",
         facts=facts,
+        embedded=embedded_model,
         mistakes=mistakes,
         disagreements=disagreements,
         custom_examples=custom_examples,
@@ -161,6 +166,7 @@ def _render(template: str, **values: Any) -> str:
         "marks": mark_words,
         "yaml": lambda values: yaml.safe_dump(values, sort_keys=False, allow_unicode=True),
         "line": escape_markdown,
+        "json": lambda values: Markup(json.dumps(values).replace("<", "\\u003c")),
     }
     return environment.get_template(template).render(values)
 

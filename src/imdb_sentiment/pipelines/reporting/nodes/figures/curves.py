@@ -130,7 +130,8 @@ def plot_thresholds(
                 **style.locate_panel(number),
             )
     if decision["threshold"] is not None:
-        style.add_vertical_line(figure, decision["threshold"], "the model's threshold")
+        side = "right" if decision["threshold"] > 0.5 else "left"  # noqa: PLR2004
+        style.add_vertical_line(figure, decision["threshold"], "the model's", xanchor=side)
     return figure
 
 

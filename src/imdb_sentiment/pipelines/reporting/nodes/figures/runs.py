@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 MAX_MODELS = 50  # in the figure: the latest ones
 PANEL_HEIGHT = 90  # in pixels
 MAX_LABELS = 10  # whose recall has a panel
+LONGEST_VALUE = 12  # characters of a setting
 
 SCORES = {  # whose change is drawn, and their names
     "accuracy": "accuracy",
@@ -89,25 +90,29 @@ def plot_run_changes(run_record: dict[str, Callable[[], Record]]) -> go.Figure:
         return style.create_message(title, "No earlier model was tested<br>on the same reviews")
     before, now = same[-2:]
     changes = [*_compare_scores(before["metrics"], now["metrics"]), *_compare_settings(before, now)]
-    names = [style.escape_markup(change.name) for change in changes]
-    figure = style.create_panels(title, names, PANEL_HEIGHT)
+    names = [style.escape_markup(style.shorten(change.name)) for change in changes]
+    figure = style.create_panels(title, names, PANEL_HEIGHT, legend=False)
     for number, change in enumerate(changes):
-        values = [change.before, change.now]
-        if not all(isinstance(value, float) for value in values):
-            values = [style.escape_markup(style.shorten(str(value))) for value in values]
+        values, place = [change.before, change.now], style.locate_panel(number)
+        are_numbers = all(isinstance(value, float) for value in values)
+        if not are_numbers:
+            short = [style.shorten(str(value), LONGEST_VALUE) for value in values]
+            values = list(map(style.escape_markup, short))
+            figure.update_yaxes(type="category", **place)
         figure.add_scatter(
             x=["before", "now"],
             y=values,
-            texttemplate="%{y:.4~g}" if isinstance(values[0], float) else "%{y}",
+            texttemplate="%{y:.4~g}" if are_numbers else "%{y}",
             textposition="top center",
             mode="lines+markers+text",
-            cliponaxis=False,
             hoverinfo="skip",
             line_color=change.colour,
-            **style.locate_panel(number),
+            **place,
         )
-    figure.update_xaxes(range=[-0.4, 1.4]).update_yaxes(visible=False)
-    return figure.update_layout(showlegend=False)
+        low, high = (min(values), max(values)) if are_numbers else (0, 1)
+        room = (high - low) or 1  # for the text above the higher point
+        figure.update_yaxes(range=[low - 0.3 * room, high + 0.7 * room], **place)
+    return figure.update_xaxes(range=[-0.6, 1.6]).update_yaxes(visible=False)
 
 
 @dataclass(frozen=True)
@@ -123,20 +128,20 @@ class _Change:
 def _compare_scores(before: dict[str, Any], now: dict[str, Any]) -> Iterator[_Change]:
     """Yield the scores that both records have, coloured by whether they are better now."""
 
-    def compare(name: str, scores: tuple[float, float], *, is_loss: bool = False) -> _Change:
-        gain = (scores[0] - scores[1]) if is_loss else (scores[1] - scores[0])
+    def compare(name: str, old: float, new: float, *, is_loss: bool = False) -> _Change:
+        gain = old - new if is_loss else new - old
         colour = style.BLUE if gain > 0 else style.ORANGE if gain < 0 else style.GREY
-        return _Change(name, *scores, colour)
+        return _Change(name, old, new, colour)
 
     for key, name in SCORES.items():
-        both = tuple(metrics.get(f"test_{key}") for metrics in (before, now))
-        if None not in both:
-            yield compare(name, both, is_loss=key in LOSSES)
-    by_label = [metrics.get("test_by_label", {}) for metrics in (before, now)]
-    for label in by_label[1] if len(by_label[1]) <= MAX_LABELS else ():
-        recalls = tuple(rows.get(label, {}).get("recall") for rows in by_label)
-        if None not in recalls:
-            yield compare(f"recall of {style.shorten(label)}", recalls)
+        old, new = (metrics.get(f"test_{key}") for metrics in (before, now))
+        if old is not None and new is not None:
+            yield compare(name, old, new, is_loss=key in LOSSES)
+    old_labels, new_labels = (metrics.get("test_by_label", {}) for metrics in (before, now))
+    for label in new_labels if len(new_labels) <= MAX_LABELS else ():
+        old, new = (rows.get(label, {}).get("recall") for rows in (old_labels, new_labels))
+        if old is not None and new is not None:
+            yield compare(f"recall of {label}", old, new)
 
 
 def _compare_settings(before: Record, now: Record) -> Iterator[_Change]:
@@ -153,8 +158,8 @@ def _list_settings(record: Record) -> dict[str, Any]:
     ngrams = training.get("ngrams", {})
     settings = {
         **record["best_hyperparameters"],
-        **{f"training.{name}": value for name, value in training.items() if name != "ngrams"},
-        **{f"training.ngrams.{name}": value for name, value in ngrams.items()},
+        **{name: value for name, value in training.items() if name != "ngrams"},
+        **{f"ngrams.{name}": value for name, value in ngrams.items()},
         "temperature": record["metrics"].get("temperature"),
         "share of the n-grams": record["metrics"].get("ngram_share"),
         "training reviews": record["model"].get("training_data_sha256", "")[:6],

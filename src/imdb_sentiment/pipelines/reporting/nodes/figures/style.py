@@ -47,7 +47,9 @@ def create_figure(title: str, x: str, y: str) -> go.Figure:
     )
 
 
-def create_panels(title: str, names: Sequence[str], panel_height: int) -> go.Figure:
+def create_panels(
+    title: str, names: Sequence[str], panel_height: int, *, legend: bool = True
+) -> go.Figure:
     """Return an empty figure with one panel per name ("small multiples", Tufte, 1983).
 
     The panels are numbered from 0, row by row; `locate_panel` returns their places.
@@ -56,6 +58,7 @@ def create_panels(title: str, names: Sequence[str], panel_height: int) -> go.Fig
         title: Title of the figure.
         names: Title of each panel, as plotly reads it.
         panel_height: Height of each panel in pixels, without titles and axes.
+        legend: Whether there is a legend above the panels.
 
     """
     n_columns = min(len(names), PANEL_COLUMNS)
@@ -76,12 +79,14 @@ def create_panels(title: str, names: Sequence[str], panel_height: int) -> go.Fig
         ],
     )
     figure.update_annotations(font_size=12)
+    top = title_height + (90 if legend else 20)
     return figure.update_layout(
         template=TEMPLATE,
         title=title,
-        height=height + title_height + 150,
+        height=height + top + 60,
+        margin_t=top,
+        showlegend=legend,
         legend_y=1 + (title_height + 8) / height,
-        margin_t=title_height + 90,
     )
 
 
@@ -144,9 +149,9 @@ def escape_markup(label: str) -> str:
     return label.replace("&", "&amp;").replace("<", "&lt;")
 
 
-def shorten(label: str) -> str:
-    """Return a label that fits above a panel."""
-    return f"{label[: LONGEST_NAME - 1]}…" if len(label) > LONGEST_NAME else label
+def shorten(label: str, longest: int = LONGEST_NAME) -> str:
+    """Return a label that fits above a panel, or into it."""
+    return f"{label[: longest - 1]}…" if len(label) > longest else label
 
 
 def round_values(values: Iterable[float]) -> list[float]:

@@ -141,6 +141,22 @@ def test_weights_without_ngrams_divide_the_logits(n_labels: int, tokenizer: Toke
     np.testing.assert_allclose(predictor.score_sequences(encoded.sequences), expected, atol=1e-6)
 
 
+def test_ngrams_alone_need_no_network(tokenizer: Tokenizer) -> None:
+    encoded = make_encoded(60)
+    model = build_model(small_hyperparameters(), 30, 2)
+    ngram_model = make_ngram_model(encoded)
+    weights = Weights.from_share(1, temperature=0.5)
+    exported = convert_to_onnx(
+        model, tokenizer, encoded.labels, ngram_model=ngram_model, weights=weights
+    )
+    operators = {node.op_type for node in onnx.load_from_string(exported).graph.node}
+    assert "LSTM" not in operators
+    texts = make_texts(encoded)
+    scores = ngram_model.score_texts(texts)
+    expected = weights.average(np.zeros_like(scores), scores)
+    np.testing.assert_allclose(Predictor(exported).score_cleaned(texts), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("n_labels", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_an_average_of_networks_exports_as_well(n_labels: int, tokenizer: Tokenizer) -> None:
     import keras

@@ -176,8 +176,8 @@ def test_with_no_ngram_often_enough_the_error_says_what_to_change(texts: list[st
         fit(texts, np.array([0, 1]), min_document_frequency=2)
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.0, "much"])
-def test_a_share_leaves_something_to_the_network(share: object) -> None:
+@pytest.mark.parametrize("share", [-0.1, 1.1, "much"])
+def test_a_share_is_at_most_the_whole(share: object) -> None:
     with pytest.raises(ValidationError, match="share"):
         make_ngrams_parameters(share=share)
 

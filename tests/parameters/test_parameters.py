@@ -200,3 +200,20 @@ def test_with_few_rows_training_takes_more_epochs(
 )
 def test_a_number_is_one_label_however_it_is_written(label: str, same: str) -> None:
     assert normalise_label(label) == same
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("reviews.csv", "reviews.csv"),
+        ("/home/me/my reviews.csv", "my reviews.csv"),
+        ("folder/of/parts/", "parts"),
+        ("s3://bucket/part-?.csv", "part-?.csv"),
+        ("https://example.org/reviews.csv?key=secret", "reviews.csv"),
+        ("/", "/"),
+    ],
+)
+def test_a_title_has_the_name_of_the_file_alone(
+    file: str, name: str, reviews: ReviewsParameters
+) -> None:
+    assert reviews.model_copy(update={"file": file}).file_name == name

@@ -153,7 +153,9 @@ def _merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
         *groups, last = key.split(".")
         place: Any = merged
         for group in groups:
-            place = place.setdefault(group, {}) if isinstance(place, dict) else None
+            if isinstance(place, dict) and place.get(group) is None:
+                place[group] = {}  # null in conf/, or not there
+            place = place[group] if isinstance(place, dict) else None
         if isinstance(place, dict):  # otherwise the group is gone, which a comparison will show
             place[last] = value
     return merged

@@ -58,7 +58,8 @@ def convert_to_onnx(
         tokenizer: The tokenizer of the training.
         labels: Names of the labels in the order of their codes.
         ngram_model: Linear model of n-grams to average with the network; None for none.
-        weights: Weights of both in the average, and what is added to its logits.
+        weights: Weights of both in the average, and what is added to its logits. A network without
+            weight is left out; the inputs are the same.
         decision: `label_weights`, `is_median` and `min_confidence`, see `fit_decision`; None for
             the most probable label, always.
         examples: Texts for people to try the model with.
@@ -83,17 +84,19 @@ def convert_to_onnx(
     from onnx import TensorProto, helper
 
     graph = _Graph()
-    network = _add_network(graph, model)
-    logits = graph.add("Mul", network, graph.constant(np.float32(weights.network)))
+    scores = []
     inputs = [helper.make_tensor_value_info("token_ids", TensorProto.INT32, ["batch", "words"])]
+    if weights.network:
+        scores.append((_add_network(graph, model), weights.network))
     if ngram_model:
-        score = graph.add(
-            "Mul", _add_ngrams(graph, ngram_model), graph.constant(np.float32(weights.ngrams))
-        )
-        logits = graph.add("Add", logits, score)
+        scores.append((_add_ngrams(graph, ngram_model), weights.ngrams))
         inputs.append(
             helper.make_tensor_value_info("ngrams", TensorProto.INT64, ["batch", "ngrams"])
         )
+    weighted = [
+        graph.add("Mul", score, graph.constant(np.float32(weight))) for score, weight in scores
+    ]
+    logits = weighted[0] if len(weighted) == 1 else graph.add("Add", *weighted)
     if weights.bias:
         logits = graph.add("Add", logits, graph.constant(np.array(weights.bias, np.float32)))
     binary = len(labels) == 2  # noqa: PLR2004

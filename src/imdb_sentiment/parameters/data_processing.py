@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -78,6 +79,12 @@ class ReviewsParameters(ReviewsOptions):
     """
 
     labels: Annotated[tuple[Label, ...], Field(min_length=2)]
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file, for titles: without its folders, and without the query of a URL."""
+        is_url = self.file.startswith(("http://", "https://"))
+        return PurePath(self.file.split("?")[0] if is_url else self.file).name or self.file
 
 
 class SplitParameters(Parameters):

@@ -18,6 +18,8 @@ class ReportParameters(Parameters):
         words: Number of distinctive words shown per label.
         examples: Number of reviews in each list of mistakes.
         custom_reviews: Maximum number of custom reviews shown.
+        model_megabytes: Largest size that the model may take inside the report, for people to try
+            it there; 0 for a report without it.
 
     """
 
@@ -28,6 +30,7 @@ class ReportParameters(Parameters):
     words: Annotated[int, Field(ge=1)]
     examples: Annotated[int, Field(ge=0)]
     custom_reviews: Annotated[int, Field(ge=0)]
+    model_megabytes: Annotated[float, Field(ge=0)]
 
 
 class CustomReviewsParameters(Parameters):

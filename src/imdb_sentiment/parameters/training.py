@@ -15,7 +15,8 @@ class NgramsParameters(Parameters):
 
     Attributes:
         share: Share of the linear model in the average; the networks share the rest equally. `auto`
-            to fit it to held-out reviews, 0 for no linear model.
+            to fit it to held-out reviews, 0 for no linear model, 1 to export it without the
+            networks.
         max_ngram: Maximum number of words and punctuation marks in an n-gram.
         min_document_frequency: Minimum number of training reviews that contain the n-gram.
         max_features: Maximum number of n-grams in the model: the most frequent ones.
@@ -23,7 +24,7 @@ class NgramsParameters(Parameters):
 
     """
 
-    share: Literal["auto"] | Annotated[float, Field(ge=0, lt=1)]
+    share: Literal["auto"] | Annotated[float, Field(ge=0, le=1)]
     max_ngram: Annotated[int, Field(ge=1)]
     min_document_frequency: Annotated[int, Field(ge=1)]
     max_features: Annotated[int, Field(ge=1)]

@@ -144,6 +144,7 @@ class Rule:
             letters or digits; and of single letters, emoji and flags that are words.
         letters: Inside of a regular expression's [] for what `words` consist of, except what is a
             word of its own.
+        single: Pattern of what is a word of its own.
 
     Raises:
         ValueError: There is no such rule.
@@ -172,7 +173,7 @@ class Rule:
             tokens = rf"{joined}|{single}|[^\s{ignored}]"
             terms = f"[_{letters}][_{letters}{ignored}]+|{single}"
         self.words, self.tokens, self.terms = map(re.compile, (words, tokens, terms))
-        self._single = re.compile(single)
+        self.single = re.compile(single)
 
     def split(self, text: str) -> list[str]:
         """Return the words of a text, folded, in their order and with repetitions."""
@@ -191,11 +192,11 @@ class Rule:
         if text.isascii():
             return _split_ascii_terms(text.lower())
         found = self._cut(text, self.terms, _split_ascii_terms)
-        return [term for term in found if len(term) > 1 or self._single.match(term)]
+        return [term for term in found if len(term) > 1 or self.single.match(term)]
 
     def has_word(self, token: str) -> bool:
         """Return whether a match of `tokens` is a word or an emoji, and no other mark."""
-        return any(map(str.isalnum, token)) or self._single.match(token) is not None
+        return any(map(str.isalnum, token)) or self.single.match(token) is not None
 
     def __reduce__(self) -> tuple[Callable[[Script], "Rule"], tuple[Script]]:
         return get_rule, (self.script,)

@@ -3,18 +3,14 @@
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from helpers import make_predictions, with_words
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters, TokenizerParameters
 from imdb_sentiment.pipelines.reporting.nodes.facts import (
     describe_data,
-    find_neglected_labels,
-    judge,
     record_run,
 )
 from imdb_sentiment.text.tokenizer import train_tokenizer
@@ -62,7 +58,10 @@ def test_the_description_is_what_one_counts(
         assert split["median_tokens"] == np.median(lengths)
         assert split["share_cut"] == np.mean([length > 4 for length in lengths])
         assert split["share_unknown"] == np.mean([word not in known for word in used])
-        assert sum(found["lengths"]["counts"][name]) == len(pairs)
+        counts, edges = found["lengths"]["counts"][name], found["lengths"]["edges"]
+        assert set(np.diff(edges)) == {1}  # no bin without a whole number in it
+        shown = np.minimum(lengths, edges[-2])
+        assert counts == [int((shown == edge).sum()) for edge in edges[:-1]]
     for label, code in (("negative", 0), ("positive", 1)):
         here = Counter(w for t, c in TEXTS["train"] if c == code for w in t.split())
         elsewhere = Counter(w for t, c in TEXTS["train"] if c != code for w in t.split())
@@ -72,43 +71,6 @@ def test_the_description_is_what_one_counts(
             assert word["count"] == here[word["word"]]
             assert word["elsewhere"] == elsewhere[word["word"]]
             assert word["z"] > 0
-
-
-def make_metrics(model: float, baseline: float, p_value: float) -> dict[str, Any]:
-    return {
-        "test_accuracy": model,
-        "baseline_test_accuracy": baseline,
-        "mcnemar_p_value": p_value,
-    }
-
-
-def test_the_verdict_follows_the_test() -> None:
-    assert judge(make_metrics(0.9, 0.8, 0.01)) == "model"
-    assert judge(make_metrics(0.8, 0.9, 0.01)) == "baseline"
-    assert judge(make_metrics(0.9, 0.8, 0.2)) == "neither"
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [
-        (0.1, 0.2, "model"),
-        (-0.2, -0.1, "baseline"),
-        (-0.1, 0.2, "neither"),
-        (np.nan, np.nan, "neither"),
-    ],
-)
-def test_by_another_metric_the_verdict_follows_its_interval(
-    low: float, high: float, verdict: str
-) -> None:
-    gain = {"metric_gain": (low + high) / 2, "metric_gain_low": low, "metric_gain_high": high}
-    for p_value in (0.01, 0.9):
-        assert judge(make_metrics(0.8, 0.9, p_value) | gain) == verdict
-
-
-def test_labels_are_neglected_if_less_than_half_is_found() -> None:
-    recalls = {"a": 0.49, "b": 0.5, "c": 0.0, "d": None}
-    by_label = {label: {"recall": recall} for label, recall in recalls.items()}
-    assert find_neglected_labels({"test_by_label": by_label}) == ["c", "a"]
 
 
 def test_runs_of_the_same_test_reviews_are_told_by_a_fingerprint(

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -19,6 +19,7 @@ from helpers import make_predictions, make_study, rank_auc, small_hyperparameter
 from imdb_sentiment.evaluation.calibration import measure_calibration
 from imdb_sentiment.evaluation.predictions import get_codes
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
+from imdb_sentiment.pipelines.reporting.nodes.figures import style
 from imdb_sentiment.pipelines.reporting.nodes.figures.curves import (
     plot_precision_recall_curves,
     plot_roc_curves,
@@ -40,6 +41,7 @@ from imdb_sentiment.pipelines.reporting.nodes.figures.predictions import (
     plot_reliability,
 )
 from imdb_sentiment.pipelines.reporting.nodes.figures.runs import (
+    plot_run_changes,
     plot_run_history,
 )
 from imdb_sentiment.pipelines.reporting.nodes.figures.trials import (
@@ -48,7 +50,7 @@ from imdb_sentiment.pipelines.reporting.nodes.figures.trials import (
     plot_parameter_importances,
     plot_trial_times,
 )
-from services import make_tokenizer
+from services import EVEN, make_tokenizer
 
 DESCRIPTION: dict[str, Any] = {
     "labels": ["negative", "positive"],
@@ -78,6 +80,9 @@ def test_the_data_are_drawn_as_counted() -> None:
         "test": [0, 0, 0],  # empty groups, without a division by 0
     }
     assert lengths.layout.shapes[0].x0 == 20
+    short = plot_review_lengths(DESCRIPTION | {"sequence_length": 200})
+    assert not short.layout.shapes  # which would stretch the axis
+    assert short.layout.xaxis.title.text == "known tokens<br>(limit: 200)"
     words = plot_distinctive_words(DESCRIPTION)
     assert [(bar.y[0], bar.x[0]) for bar in words.data] == [("bad", 3), ("good", 2)]
 
@@ -93,32 +98,51 @@ def test_the_confusion_matrix_counts(reviews: ReviewsParameters) -> None:
 
 def test_curves_have_the_areas_that_they_claim(reviews: ReviewsParameters) -> None:
     frame, other = (make_predictions(200, reviews.labels, seed) for seed in (0, 1))
-    for curve, predictions in zip(
-        plot_roc_curves(frame, other, reviews).data, (frame, other), strict=False
-    ):
+    roc = plot_roc_curves(frame, other, reviews)
+    areas = []
+    for curve, predictions in zip(roc.data, (frame, other), strict=False):
         score = predictions["probability_positive"].to_numpy()
         good = (predictions["sentiment"] == "positive").to_numpy()
-        assert f"AUC {rank_auc(score[good], score[~good]):.3f}" in curve.name
-        assert np.trapezoid(curve.y, curve.x) == pytest.approx(
-            rank_auc(score[good], score[~good]), abs=1e-3
-        )
-    curves = plot_precision_recall_curves(frame, other, reviews).data
-    for curve, predictions in zip(curves, (frame, other), strict=True):
-        area = average_precision_score(
+        areas.append(rank_auc(score[good], score[~good]))
+        assert np.trapezoid(curve.y, curve.x) == pytest.approx(areas[-1], abs=1e-3)
+    expected = f"positive<br>AUC {areas[0]:.3f}<br>baseline {areas[1]:.3f}"
+    assert [title.text for title in roc.layout.annotations] == [expected]
+    curves = plot_precision_recall_curves(frame, other, reviews)
+    first, second = (
+        average_precision_score(
             predictions["sentiment"] == "positive", predictions["probability_positive"]
         )
-        assert f"average precision {area:.3f}" in curve.name
-    assert [curve.name.split()[0] for curve in curves] == ["model", "baseline"]
+        for predictions in (frame, other)
+    )
+    expected = f"positive<br>average precision {first:.3f}<br>baseline {second:.3f}"
+    assert [title.text for title in curves.layout.annotations] == [expected]
+    assert [curve.name for curve in curves.data] == ["model", "baseline"]
 
 
-def test_several_labels_get_a_curve_each(reviews: ReviewsParameters) -> None:
-    labels = ("bad", "good", "so-so")
+def test_several_labels_get_a_panel_each(reviews: ReviewsParameters) -> None:
+    labels = ("bad", "<i>a rather long name</i>", "so-so")
     named = reviews.model_copy(update={"labels": labels})
     frame = make_predictions(200, labels)
     roc = plot_roc_curves(frame, frame, named)
-    assert [curve.name.split()[0] for curve in roc.data] == [*labels, "chance"]
-    assert len(plot_precision_recall_curves(frame, frame, named).data) == 3
-    assert len(plot_thresholds(frame, named).data) == 6
+    recall = plot_precision_recall_curves(frame, frame, named)
+    thresholds = plot_thresholds(frame, EVEN | {"threshold": None}, named)
+    for figure in (roc, recall, thresholds):
+        titles = [title.text.split("<br>")[0] for title in figure.layout.annotations]
+        assert titles == ["bad", "&lt;i>a rather long na…", "so-so"]
+        shown = [line.name for line in figure.data if line.showlegend]
+        assert shown == list(dict.fromkeys(line.name for line in figure.data))  # each once
+    places = [(line.name, line.xaxis) for line in roc.data]
+    names = ("model", "baseline", "chance")
+    assert sorted(places) == sorted((name, axis) for name in names for axis in ("x", "x2", "x3"))
+    assert [line.xaxis for line in recall.data] == ["x", "x", "x2", "x2", "x3", "x3"]
+    assert not thresholds.layout.shapes
+
+
+def test_the_threshold_of_the_model_is_marked(reviews: ReviewsParameters) -> None:
+    frame = make_predictions(200, reviews.labels)
+    figure = plot_thresholds(frame, EVEN | {"threshold": 0.3}, reviews)
+    assert [line.name for line in figure.data] == ["precision", "recall"]
+    assert [line.x0 for line in figure.layout.shapes] == [0.3]
 
 
 def test_reliability_shows_before_and_after(
@@ -187,13 +211,18 @@ def test_accuracy_by_length_is_that_of_equal_groups(
     assert line.error_y.arrayminus[0] == pytest.approx(p - low, abs=1e-4)
 
 
-@pytest.mark.parametrize(("n", "groups"), [(50, 10), (3, 3), (1, 1)])
-def test_reviews_of_one_length_are_groups_too(
-    n: int, groups: int, reviews: ReviewsParameters, report: ReportParameters
+@pytest.mark.parametrize(
+    ("lengths", "medians"),
+    [([2] * 50, [2]), ([1, 2, 3], [1, 2, 3]), ([4], [4]), ([1] * 20 + [5] * 80, [1, 5])],
+)
+def test_reviews_of_one_length_are_one_group(
+    lengths: list[int], medians: list[int], reviews: ReviewsParameters, report: ReportParameters
 ) -> None:
-    frame = make_predictions(n, reviews.labels)
-    figure = draw_accuracy_by_length(frame, frame, ["w1 w2"] * n, report)
-    assert len(figure.data[0].x) == groups
+    texts = [" ".join(["w1"] * n) for n in lengths]
+    frame = make_predictions(len(texts), reviews.labels)
+    figure = draw_accuracy_by_length(frame, frame, texts, report)
+    assert list(figure.data[0].x) == medians
+    assert figure.layout.xaxis.title.text.endswith("(limit: 20)")
 
 
 def test_a_label_is_drawn_letter_by_letter(reviews: ReviewsParameters) -> None:
@@ -203,17 +232,19 @@ def test_a_label_is_drawn_letter_by_letter(reviews: ReviewsParameters) -> None:
     assert list(matrix.data[0].x) == ["&lt;b>bad&lt;/b>", "R&amp;B"]
 
 
-def test_many_labels_are_told_apart(reviews: ReviewsParameters) -> None:
-    labels = tuple(f"label {n}" for n in range(20))
+def test_of_many_labels_the_most_frequent_get_a_panel(reviews: ReviewsParameters) -> None:
+    labels = tuple(f"label {n}" for n in range(22))
     named = reviews.model_copy(update={"labels": labels})
-    frame = make_predictions(900, labels)
+    frame = make_predictions(300, labels)
+    frame = frame[~frame["sentiment"].isin(["label 3", "label 20"])]
     for figure in (
         plot_roc_curves(frame, frame, named),
         plot_precision_recall_curves(frame, frame, named),
+        plot_thresholds(frame, EVEN | {"threshold": None}, named),
     ):
-        styles = {(line.line.color, line.line.dash) for line in figure.data[:20]}
-        assert len(styles) == 20
-        assert figure.layout.height > 700
+        titles = [title.text.split("<br>")[0] for title in figure.layout.annotations]
+        assert titles == [label for label in labels if label not in ("label 3", "label 20")]
+        assert figure.layout.height > 2000
 
 
 def test_the_surest_predictions_come_first(reviews: ReviewsParameters) -> None:
@@ -274,15 +305,36 @@ def test_trials_say_on_what_they_were_scored() -> None:
         (make_study("test"), "test accuracy"),
         (make_cross_validated_study(), "cross-validation accuracy"),
     ):
-        assert plot_parallel_coordinates(study).data[0].dimensions[0].label == name
+        assert plot_parallel_coordinates(study).layout.xaxis.ticktext[0] == name
         assert plot_optimization_history(study).layout.yaxis.title.text == name
 
 
 def test_comparing_trials_needs_trials_that_differ() -> None:
-    for plot in (plot_parameter_importances, plot_parallel_coordinates):
-        none = plot(make_study(n_trials=1))
-        assert "need two finished trials" in none.layout.annotations[0].text
-        assert len(plot(make_study(n_trials=4)).data) == 1
+    none = plot_parallel_coordinates(make_study(n_trials=1))
+    assert "need two finished trials" in none.layout.annotations[0].text
+    assert len(plot_parallel_coordinates(make_study(n_trials=4)).data) == 4  # colours
+
+
+def test_importances_need_enough_trials() -> None:
+    few = plot_parameter_importances(make_study(n_trials=9))
+    assert not few.data
+    assert "there are 9" in few.layout.annotations[0].text
+
+
+def test_importances_are_shares_of_the_variance() -> None:
+    study = optuna.create_study(direction="maximize")
+    study.set_user_attr("protocol", {"evaluate_on": "validation"})
+    space: dict[str, optuna.distributions.BaseDistribution] = dict.fromkeys(
+        ("first", "second"), optuna.distributions.FloatDistribution(0, 1)
+    )
+    rng = np.random.default_rng(0)
+    for first, second in rng.uniform(size=(60, 2)):
+        value = 3 * first + second  # a linear function, whose variances are in the ratio 9 to 1
+        params = {"first": first, "second": second}
+        study.add_trial(optuna.create_trial(value=value, params=params, distributions=space))
+    (bars,) = plot_parameter_importances(study).data
+    assert list(bars.y) == ["second", "first"]
+    assert list(bars.x) == pytest.approx([0.1, 0.9], abs=0.05)
 
 
 def test_trials_that_failed_or_were_pruned_are_drawn() -> None:
@@ -309,7 +361,7 @@ def test_trials_that_failed_or_were_pruned_are_drawn() -> None:
         "failed": [3],
     }
     assert plot_trial_times(study).data[1].y[0] == 24 * 3600
-    for plot in (plot_optimization_history, plot_parameter_importances, plot_parallel_coordinates):
+    for plot in (plot_optimization_history, plot_parallel_coordinates):
         assert plot(study).data
 
 
@@ -326,24 +378,52 @@ def test_what_is_searched_by_orders_of_magnitude_is_drawn_so() -> None:
     log_only = optuna.create_study(direction="maximize")
     log_only.set_user_attr("protocol", {"evaluate_on": "validation"})
     log_only.add_trials(study.trials[2:])
-    axis = plot_parallel_coordinates(log_only).data[0].dimensions[1]
-    assert list(axis.values) == pytest.approx([math.log10(0.0004), math.log10(0.03)])
-    labels = dict(zip(axis.ticktext, axis.tickvals, strict=True))
-    assert list(labels) == ["0.0005", "0.001", "0.002", "0.005", "0.01", "0.02"]
-    assert labels["0.001"] == pytest.approx(-3)
-    assert labels["0.02"] == pytest.approx(math.log10(0.02))
+    figure = plot_parallel_coordinates(log_only)
+    ticks = {tick.text: tick.y for tick in figure.layout.annotations if tick.x == 1}
+    assert list(ticks) == ["0.0005", "0.001", "0.002", "0.005", "0.01", "0.02"]
+    width = math.log10(0.03 / 0.0004)
+    assert ticks["0.001"] == pytest.approx(math.log10(0.001 / 0.0004) / width)
+    assert ticks["0.02"] == pytest.approx(math.log10(0.02 / 0.0004) / width)
+    assert [line.y[1] for line in figure.data] == [0, 1]
 
 
 def test_every_trial_is_drawn() -> None:
     study = make_study(n_trials=4)
-    axes = plot_parallel_coordinates(study).data[0].dimensions
-    assert [axis.label for axis in axes] == ["validation accuracy", "units"]
-    assert list(axes[0].values) == [trial.value for trial in study.trials]
-    assert list(axes[1].values) == [trial.params["units"] for trial in study.trials]
+    figure = plot_parallel_coordinates(study)
+    assert list(figure.layout.xaxis.ticktext) == ["validation accuracy", "units"]
+    units = [trial.params["units"] for trial in study.trials]  # the values rise by number
+    low, high = min(units), max(units)
+    lines = [(line.y[0], line.y[1]) for line in figure.data]
+    expected = [(n / 3, (chosen - low) / (high - low)) for n, chosen in enumerate(units)]
+    assert lines == [pytest.approx(line) for line in expected]
+    assert figure.data[3].line.color == "rgb(230, 159, 0)"
+    assert figure.data[3].text[0] == f"trial 3: 0.9000<br>units {units[3]}"
     times = plot_trial_times(study)
     assert [bar.name for bar in times.data] == ["complete"]
     assert list(times.data[0].x) == [0, 1, 2, 3]
     assert list(plot_optimization_history(study).data[0].y) == [t.value for t in study.trials]
+
+
+@pytest.mark.parametrize(("direction", "best"), [("maximize", 0.9), ("minimize", 0.1)])
+def test_the_best_trials_are_yellow_and_on_top(
+    direction: Literal["maximize", "minimize"], best: float
+) -> None:
+    study = optuna.create_study(direction=direction)
+    study.set_user_attr("protocol", {"evaluate_on": "validation"})
+    kinds: dict[str, optuna.distributions.BaseDistribution] = {
+        "rate": optuna.distributions.FloatDistribution(0, 1),
+        "name": optuna.distributions.CategoricalDistribution(["<b>", "a", True]),
+    }
+    for value, name in ((0.1, "<b>"), (0.5, "a"), (0.5, "a"), (0.9, True)):
+        params = {"rate": 0.3, "name": name}
+        study.add_trial(optuna.create_trial(value=value, params=params, distributions=kinds))
+    figure = plot_parallel_coordinates(study)
+    assert [line.text[0].split("<br>")[0][-6:] for line in figure.data][-1] == f"{best:.4f}"
+    assert figure.data[-1].line.color == "rgb(230, 159, 0)"
+    assert figure.data[0].line.color == "rgb(0, 114, 178)"
+    assert [list(line.x) for line in figure.data][1] == [0, 1, 2, None] * 2  # both of 0.5
+    ticks = [(tick.x, tick.text) for tick in figure.layout.annotations]
+    assert ticks[3:] == [(1, "&lt;b>"), (1, "True"), (1, "a"), (2, "0.3")]
 
 
 def make_record(accuracy: float, test_set: str, model: str = "") -> dict[str, Any]:
@@ -378,6 +458,45 @@ def test_models_are_drawn_in_order_and_by_test_set() -> None:
     assert figure.data[0].error_y.array == pytest.approx([0.01, 0.01])
     assert figure.data[0].error_y.arrayminus == pytest.approx([0.02, 0.02])
     assert "learning_rate: 0.001234" in figure.data[0].customdata[0]
+
+
+def test_changes_are_those_since_the_last_model_on_the_same_reviews() -> None:
+    first, other, last = (make_record(*of) for of in ((0.7, "a"), (0.9, "b"), (0.75, "a")))
+    first["metrics"]["test_log_loss"] = 0.5
+    last["metrics"]["test_log_loss"] = 0.6
+    recalls = {"bad": (0.5, 0.5), "<good>": (0.8, 0.9), "new": (None, 0.4)}
+    for number, record in enumerate((first, last)):
+        by_label = {label: {"recall": both[number]} for label, both in recalls.items()}
+        record["metrics"]["test_by_label"] = by_label
+    last["best_hyperparameters"] |= {"units": 100, "optimizer": "adam"}
+    first["model"]["training"] = {"seed": 1, "class_weight": None, "ngrams": {"share": "auto"}}
+    last["model"]["training"] = {"seed": 1, "class_weight": {"bad": 5}, "ngrams": {"share": 1}}
+    figure = plot_run_changes(
+        {f"{n}/record": partial(dict, r) for n, r in enumerate((first, other, last))}
+    )
+    drawn = {
+        title.text: (*line.y, line.line.color)
+        for title, line in zip(figure.layout.annotations, figure.data, strict=True)
+    }
+    assert drawn == {
+        "accuracy": (0.7, 0.75, style.BLUE),
+        "log loss": (0.5, 0.6, style.ORANGE),
+        "recall of bad": (0.5, 0.5, style.GREY),
+        "recall of &lt;good>": (0.8, 0.9, style.BLUE),
+        "units": (64, 100, style.GREY),
+        "class_weight": ("None", "{'bad': 5}", style.GREY),
+        "ngrams.share": ("auto", "1.0", style.GREY),
+    }
+    kinds = [axis.type for axis in figure.select_yaxes()]
+    assert kinds == [None] * 5 + ["category"] * 2
+
+
+def test_without_an_earlier_model_nothing_has_changed() -> None:
+    different = {"1": make_record(0.7, "a"), "2": make_record(0.8, "b")}
+    for records in (different, {}):
+        figure = plot_run_changes({name: partial(dict, record) for name, record in records.items()})
+        assert not figure.data
+        assert "No earlier model" in figure.layout.annotations[0].text
 
 
 def test_a_model_that_is_reported_again_is_drawn_once() -> None:

@@ -119,7 +119,7 @@ def test_the_pipeline_makes_every_report(
     )
     outputs = SequentialRunner().run(create_pipeline(), catalog)
     page = outputs["report"].load()
-    assert page.count('<div class="figure"') == 16
+    assert page.count('<div class="figure"') == 17
     assert "# Model card" in outputs["model_card"].load()
     for page in ("model_card", "report"):
         assert "Letters of the accepted reviews: Latin 90.0%, Han 10.0%." in outputs[page].load()

@@ -11,6 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 import plotly.io
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from rich.console import Console
 from rich.markdown import Markdown
@@ -25,6 +26,8 @@ from imdb_sentiment.pipelines.reporting.nodes.page import (
     write_model_card,
 )
 from imdb_sentiment.pipelines.training.nodes import UncalibratedReason
+from imdb_sentiment.serving import Predictor
+from imdb_sentiment.serving.explanation import explain
 
 NASTY = "<script>document.title = 'taken'</script> w1 <b>w2</b> & w3"
 MAX_BYTES = 8_000_000
@@ -54,6 +57,7 @@ def render(finished: tuple[Path, str], facts: dict[str, Any]) -> str:
     """Return the report of the finished run without examples, as if it had these facts."""
     return render_report(
         facts=facts,
+        embedded_model={},
         mistakes=[],
         disagreements=[],
         custom_examples=[],
@@ -88,6 +92,14 @@ def test_a_page_without_any_example_says_so(finished: tuple[Path, str]) -> None:
     assert "The first 0 of 10." in html
 
 
+ROW = {
+    "rows": 10,
+    "predicted": 8,
+    "precision": 0.5,
+    "recall": 0.5,
+    "f1": 0.5,
+    "confused_with": None,
+}
 SCORES = {
     f"{prefix}test_{score}": accuracy
     for accuracy, prefix in ((0.91, ""), (0.82, "lstm_"), (0.87, "ngrams_"), (0.85, "baseline_"))
@@ -207,9 +219,6 @@ def test_an_accuracy_that_hides_a_label_is_followed_by_what_helps(
     facts["neglected_labels"] = ["negative"]
     page = " ".join(render(finished, facts).split())
     assert "The accuracy hides that negative is found 1 time in 6." in page
-    assert "--params tuning.metric=f1_macro,tuning.study_name=f1_macro" in page
-    facts["model"]["training"]["class_weight"] = "balanced"
-    assert "tuning.metric=f1_macro" not in render(finished, facts)
     assert "| negative | 60 | 15 | 50.0% | 16.0% |" in write_model_card(facts)
 
 
@@ -264,6 +273,32 @@ def test_by_another_metric_the_verdict_has_its_interval(finished: tuple[Path, st
     assert says in write_model_card(facts)
 
 
+def test_the_threshold_of_two_labels_is_said_in_words(finished: tuple[Path, str]) -> None:
+    facts = load_facts(finished, test_by_label={"bad": ROW, "good": ROW | {"precision": 0.75}})
+    facts["data"]["labels"] = ["bad", "good"]
+    facts["decision"] |= {"threshold": 0.3, "label_weights": {"bad": 0.6, "good": 1.4}}
+    says = (
+        "The model predicts good from 0.3 on: 75.0% of these predictions are right. 50.0% of the "
+        "reviews that are good are found."
+    )
+    assert says in " ".join(render(finished, facts).split())
+    facts["threshold_step"] = "kedro run --params 'wanted=<b>'"
+    assert "kedro run --params &#39;wanted=&lt;b&gt;&#39;</pre>" in render(finished, facts)
+    facts["decision"] |= {"aim": "recall of good", "before": 0.8, "after": 0.9}  # there is one
+    assert "wanted=" not in render(finished, facts)
+
+
+@pytest.mark.parametrize(("share", "says"), [(1, "A linear model"), (0, "An LSTM that")])
+def test_the_model_is_called_what_it_is(
+    share: float, says: str, finished: tuple[Path, str]
+) -> None:
+    facts = load_facts(finished, ngram_share=share)
+    page = render(finished, facts)
+    assert says in page
+    assert ("The LSTM reads the last 12 known" in page) == (share == 0)
+    assert ("A linear classifier of texts" in write_model_card(facts)) == (share == 1)
+
+
 @pytest.mark.parametrize(
     ("verdict", "says"),
     [
@@ -305,8 +340,8 @@ def page(browser: Browser, report_file: Path, request: pytest.FixtureRequest) ->
 
 def test_every_figure_is_drawn_inside_the_page(page: Page) -> None:
     figures = page.locator(".figure")
-    assert figures.count() == 16
-    assert figures.locator(".plot-container").count() == 16
+    assert figures.count() == 17
+    assert figures.locator(".plot-container").count() == 17
     wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert wider <= 0
     for figure in figures.all():
@@ -353,13 +388,119 @@ def test_the_report_says_what_the_metrics_say(page: Page, finished: tuple[Path, 
     expect(page.locator("#made pre")).to_contain_text("n_trials: 2")
 
 
+def test_the_model_can_be_tried(page: Page, finished: tuple[Path, str]) -> None:
+    predictor = Predictor.load(finished[0] / "data/06_models/model.onnx")
+    typed = page.get_by_label("Type or paste a review")
+    text = "A lovely, brilliant <b>film</b> <img src=x onerror=\"document.title = 'taken'\"> & more"
+    typed.fill(text)
+    prediction, segments = explain(predictor, text)
+    assert prediction.probability is not None
+    says = f"{prediction.label}, {100 * prediction.probability:.1f}%"
+    expect(page.locator("#said")).to_have_text(says)
+    expect(page.locator("#chances li")).to_have_count(3)
+    expect(page.locator("#strongest")).to_contain_text("The strongest effects")
+    expect(page.locator("#read")).to_have_text("".join(part.text for part in segments))
+    words = mark_words([(part.text, part.effect) for part in segments], prediction.probability)
+    expected = [word for word in words if word["strength"]]
+    marks = page.locator("#read mark")
+    expect(marks).to_have_text([word["text"] for word in expected])
+    for mark, word in zip(marks.all(), expected, strict=True):
+        expect(mark).to_have_class("for" if word["effect"] > 0 else "against")
+    assert page.locator("#read img").count() == 0
+    typed.fill("unheard of")
+    expect(page.locator("#said")).to_have_text("No prediction: no word that the model knows")
+    expect(marks).to_have_count(0)
+    typed.fill("  ")
+    expect(page.locator("#said")).to_be_hidden()
+    assert "taken" not in page.title()
+
+
+def test_only_the_last_text_is_shown(page: Page) -> None:
+    typed = page.get_by_label("Type or paste a review")
+    typed.fill("lovely brilliant film " * 300)  # takes a while
+    expect(page.locator("#strongest")).to_contain_text("So far")
+    typed.fill("awful")
+    expect(page.locator("#read")).to_have_text("awful")
+    expect(page.locator("#strongest")).to_contain_text("The strongest effects")
+    page.wait_for_timeout(300)
+    expect(page.locator("#read")).to_have_text("awful")
+
+
+def test_nothing_leaves_the_page(page: Page) -> None:
+    """Scripts that got into the page could not send what is typed."""
+    failed = page.evaluate("fetch('https://example.org').then(() => '', String)")
+    assert "Failed to fetch" in failed
+    policy = page.locator("meta[http-equiv=Content-Security-Policy]").get_attribute("content")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; ")
+
+
+def test_the_page_is_accessible(page: Page) -> None:
+    """WCAG 2.2 AA and good practice, as far as axe-core can tell."""
+    page.get_by_label("Type or paste a review").fill("A lovely, brilliant film, but tedious")
+    expect(page.locator("#strongest")).to_contain_text("The strongest effects")
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    levels = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice")
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": list(levels)}})
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_a_long_review_opens_at_its_strongest_word(
+    browser: Browser, finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    facts = load_facts(finished)
+    segments = [(f"word{n} ", 0.2 if n == 700 else 0.01) for n in range(900)]
+    long = {"row": 1, "sentiment": "negative", "predicted_sentiment": "positive"}
+    long |= {"probability": 0.5, "segments": segments}
+    path = tmp_path / "report.html"
+    html = render_report(
+        facts=facts,
+        embedded_model={},
+        mistakes=[long, long | {"segments": segments[:9]}],
+        disagreements=[],
+        custom_examples=[],
+        doubtful_examples={},
+        **load_figures(finished[0] / "data/08_reporting"),
+    )
+    path.write_text(html)
+    page = browser.new_page(viewport={"width": 700, "height": 900})
+    page.goto(path.as_uri())
+    box = page.get_by_role("group", name="Text of the review")
+    expect(box).to_have_count(1)  # the short one needs none
+    expect(page.locator("#mistakes .excerpt").first).to_have_class("excerpt above below")
+    word = page.locator("mark", has_text="word700")
+
+    def is_in_sight() -> bool:
+        inner, outer = word.bounding_box(), box.bounding_box()
+        assert inner
+        assert outer
+        bottom = outer["y"] + outer["height"]
+        return outer["y"] <= inner["y"] and inner["y"] + inner["height"] <= bottom
+
+    assert is_in_sight()
+    box.press("Home")
+    expect(page.locator("#mistakes .excerpt").first).to_have_class("excerpt below")
+    assert not is_in_sight()
+    folded = box.bounding_box()
+    page.get_by_role("button", name="Show all").click()
+    assert is_in_sight()
+    whole = box.bounding_box()
+    assert folded
+    assert whole
+    assert whole["height"] > 2 * folded["height"]
+    expect(page.locator("#mistakes .excerpt").first).to_have_class("excerpt whole")
+    page.get_by_role("button", name="Show less").click()
+    expect(page.get_by_role("button", name="Show all")).to_be_visible()
+    page.close()
+
+
 def test_the_report_is_one_small_file(report_file: Path) -> None:
     assert report_file.stat().st_size < MAX_BYTES
     text = report_file.read_text()
     assert text.count("plotly.js v") == 1
-    own = text[: text.index("plotly.js v")]
+    own = text[: text.index("plotly.js v")] + text[text.rindex("<script>") :]
     assert "src=" not in own
-    assert "http" not in own
+    assert not re.search("https?:", own)
 
 
 def test_a_review_with_a_script_stays_text(
@@ -381,6 +522,7 @@ def test_a_review_with_a_script_stays_text(
     other = nasty | {"baseline_sentiment": NASTY, "baseline_probability": 0.4}
     html = render_report(
         facts=facts,
+        embedded_model={"reason": NASTY},
         mistakes=[nasty],
         disagreements=[other],
         custom_examples=[nasty],
@@ -409,6 +551,7 @@ def test_a_review_with_a_script_stays_text(
     assert page.locator("main script:not([type])").count() == 0
     expect(page.locator("#mistakes article").first).to_contain_text(NASTY)
     expect(page.locator("#labels article")).to_contain_text(NASTY)
+    expect(page.locator("#try")).to_contain_text(f"can't be tried here: {NASTY}")
     page.close()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from imdb_sentiment.pipelines.reporting.nodes import examples, facts, page, scoring
+from imdb_sentiment.pipelines.reporting.nodes import embedding, examples, facts, page, scoring
 from imdb_sentiment.pipelines.reporting.nodes.figures import (
     curves,
     data,
@@ -32,7 +32,7 @@ _FIGURES: dict[Callable[..., Any], list[str] | dict[str, str]] = {
     predictions.plot_confusion_matrix: ["test_predictions", "review_settings"],
     curves.plot_roc_curves: [*_BOTH, "review_settings"],
     curves.plot_precision_recall_curves: [*_BOTH, "review_settings"],
-    curves.plot_thresholds: ["test_predictions", "review_settings"],
+    curves.plot_thresholds: ["test_predictions", "decision", "review_settings"],
     predictions.plot_reliability: [
         "test_predictions",
         "calibration",
@@ -47,6 +47,7 @@ _FIGURES: dict[Callable[..., Any], list[str] | dict[str, str]] = {
     predictions.plot_accuracy_by_confidence: _BOTH,
     # `record_run` saves one record; this view of the same folder loads all of them.
     runs.plot_run_history: ["run_record@all"],
+    runs.plot_run_changes: ["run_record@all"],
 }
 
 
@@ -178,7 +179,13 @@ def _explain_examples() -> list[Node]:
 
 
 def _write_page() -> list[Node]:
-    texts = {name: name for name in ("facts", "mistakes", "disagreements", "custom_examples")}
+    texts = {
+        name: name
+        for name in (
+            *("facts", "embedded_model", "mistakes", "disagreements", "custom_examples"),
+            "doubtful_examples",
+        )
+    }
     figures = {figure.removesuffix("_figure"): figure for figure in map(_name_figure, _FIGURES)}
     return [
         _node(
@@ -186,11 +193,8 @@ def _write_page() -> list[Node]:
             ["last_label_check", "clean_reviews", "params:report"],
             "doubtful_examples",
         ),
-        _node(
-            page.render_report,
-            {**texts, "doubtful_examples": "doubtful_examples", **figures},
-            "report",
-        ),
+        _node(embedding.embed_model, ["onnx_model", "params:report"], "embedded_model"),
+        _node(page.render_report, {**texts, **figures}, "report"),
         _node(page.write_model_card, "facts", "model_card"),
         _node(
             page.summarise_run,

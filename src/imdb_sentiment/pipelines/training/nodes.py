@@ -5,7 +5,6 @@ import logging
 from collections.abc import Iterable
 from dataclasses import asdict
 from enum import StrEnum
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -435,7 +434,7 @@ def export_model(
         examples=list(filter(None, examples))[:MAX_EXAMPLES],
         facts={
             "made": run_facts["time"],
-            "reviews_file": PurePath(reviews.file).name,
+            "reviews_file": reviews.file_name,
             "text_column": reviews.text_column,
             "split": split.model_dump_json(),
             "training": training.model_dump_json(),

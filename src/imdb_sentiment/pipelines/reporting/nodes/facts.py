@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Hashable, Iterable, Sequence
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,12 @@ from imdb_sentiment.parameters import (
     TokenizerParameters,
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
+from imdb_sentiment.pipelines.reporting.nodes.verdict import (
+    find_neglected_labels,
+    judge,
+    suggest_next_steps,
+    suggest_threshold,
+)
 from imdb_sentiment.search import measure_seconds
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
@@ -30,17 +35,8 @@ from imdb_sentiment.text.review_encoder import ReviewEncoder
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID, count_known
 
 LENGTH_BINS = 40
-SIGNIFICANCE_LEVEL = 0.05
 
 Facts = dict[str, Any]
-
-
-class Verdict(StrEnum):
-    """Which of the two models the test shows to be better."""
-
-    MODEL = "model"
-    BASELINE = "baseline"
-    NEITHER = "neither"
 
 
 def describe_data(
@@ -153,6 +149,10 @@ def collect_facts(
 
     """
     made_with = Predictor(onnx_model).facts
+    trained = json.loads(made_with["training"])
+    verdict, neglected = judge(metrics), find_neglected_labels(metrics)
+    is_for_accuracy = metrics["tuning_metric"] == "accuracy" and trained["class_weight"] is None
+    hides_labels = bool(neglected) and is_for_accuracy
     states = [trial.state.name.lower() for trial in study.trials]
     return {
         "metrics": metrics,
@@ -160,8 +160,10 @@ def collect_facts(
         "data": data_description,
         "calibration": calibration,
         "decision": decision,
-        "verdict": judge(metrics),
-        "neglected_labels": find_neglected_labels(metrics),
+        "verdict": verdict,
+        "neglected_labels": neglected,
+        "next_steps": suggest_next_steps(metrics, verdict, hides_labels=hides_labels),
+        "threshold_step": suggest_threshold((*neglected, *reviews.labels)[0]),
         "best_hyperparameters": best_hyperparameters.model_dump(),
         "searched": sorted(study.best_params),
         "trials": {state: states.count(state) for state in sorted(set(states))},
@@ -169,8 +171,8 @@ def collect_facts(
         "model": {
             "versions": json.loads(made_with["versions"]),
             "made": made_with["made"],
-            "training": json.loads(made_with["training"]),
-            "classifier": "LSTM and n-grams" if metrics["ngram_share"] else "LSTM",
+            "training": trained,
+            "classifier": _name_classifier(metrics["ngram_share"]),
             "training_data_sha256": made_with["training_data_sha256"],
             "lineage": json.loads(made_with.get("lineage", "[]")),
         },
@@ -207,47 +209,21 @@ def record_run(facts: Facts, test_predictions: pd.DataFrame, onnx_model: bytes) 
     }
 
 
-def judge(metrics: dict[str, Any]) -> Verdict:
-    """Return which model the test reviews show to be better, at a significance level of 5%.
-
-    By accuracy, McNemar's test says it; by another metric, the interval of the difference.
-
-    Args:
-        metrics: Output of `compute_metrics`.
-
-    """
-    if "metric_gain" in metrics:
-        if metrics["metric_gain_low"] > 0:
-            return Verdict.MODEL
-        return Verdict.BASELINE if metrics["metric_gain_high"] < 0 else Verdict.NEITHER
-    if metrics["mcnemar_p_value"] >= SIGNIFICANCE_LEVEL:
-        return Verdict.NEITHER
-    better = metrics["test_accuracy"] > metrics["baseline_test_accuracy"]
-    return Verdict.MODEL if better else Verdict.BASELINE
-
-
-def find_neglected_labels(metrics: dict[str, Any]) -> list[str]:
-    """Return the labels of which less than half of the test reviews are found, worst first.
-
-    The accuracy hides them if they are rare.
-
-    Args:
-        metrics: Output of `compute_metrics`.
-
-    """
-    recalls = {label: row["recall"] for label, row in metrics["test_by_label"].items()}
-    neglected = [label for label, recall in recalls.items() if recall is not None and recall < 0.5]  # noqa: PLR2004
-    return sorted(neglected, key=lambda label: recalls[label])
+def _name_classifier(ngram_share: float) -> str:
+    if ngram_share == 1:
+        return "n-grams"
+    return "LSTM and n-grams" if ngram_share else "LSTM"
 
 
 def _count_lengths(lengths: dict[str, npt.NDArray[np.int64]]) -> Facts:
     """Return a histogram for each split; the last bin holds the longest 1% of all reviews."""
-    longest = float(np.quantile(np.concatenate(list(lengths.values())), 0.99))
-    edges = np.linspace(0, max(1.0, longest), LENGTH_BINS + 1)
+    longest = int(np.quantile(np.concatenate(list(lengths.values())), 0.99))
+    width = longest // LENGTH_BINS + 1  # a whole number, so that all bins have equally many lengths
+    edges = np.arange(0, longest + width + 1, width)
     return {
-        "edges": [round(float(edge), 2) for edge in edges],
+        "edges": edges.tolist(),
         "counts": {
-            name: np.histogram(values.clip(max=edges[-1]), edges)[0].tolist()
+            name: np.histogram(values.clip(max=longest), edges)[0].tolist()
             for name, values in lengths.items()
         },
     }

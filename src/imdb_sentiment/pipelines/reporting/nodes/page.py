@@ -1,5 +1,6 @@
 """What people read: the page, the model card and the summary, each from a template."""
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from imdb_sentiment.errors import make_printable
 from imdb_sentiment.parameters import CustomReviewsParameters, ReviewsParameters
+from imdb_sentiment.pipelines.reporting.nodes.embedding import Embedded
 from imdb_sentiment.pipelines.reporting.nodes.examples import Example
 from imdb_sentiment.pipelines.reporting.nodes.facts import Facts
 from imdb_sentiment.text.user_tables import choose_texts, gather_rows
@@ -27,6 +29,7 @@ PROBABILITY_STEP = 1e-7  # about the resolution near 1 of the exported model's p
 def render_report(
     *,
     facts: Facts,
+    embedded_model: Embedded,
     mistakes: list[Example],
     disagreements: list[Example],
     custom_examples: list[Example],
@@ -37,6 +40,7 @@ def render_report(
 
     Args:
         facts: Output of `collect_facts`.
+        embedded_model: Output of `embed_model`.
         mistakes: Output of `explain_mistakes`.
         disagreements: Output of `explain_disagreements`.
         custom_examples: Output of `explain_custom_reviews`.
@@ -50,6 +54,7 @@ def render_report(
     return _render(
         "report.html.jinja",
         facts=facts,
+        embedded=embedded_model,
         mistakes=mistakes,
         disagreements=disagreements,
         custom_examples=custom_examples,
@@ -162,15 +167,17 @@ def _render(template: str, **values: Any) -> str:
         "marks": mark_words,
         "yaml": lambda values: yaml.safe_dump(values, sort_keys=False, allow_unicode=True),
         "line": escape_markdown,
+        "json": lambda values: Markup(json.dumps(values).replace("<", "\\u003c")),
     }
     return environment.get_template(template).render(values)
 
 
 def _embed(figure: go.Figure) -> dict[str, Any]:
-    """Return a figure's title, height and JSON, safe inside a script element."""
+    """Return a figure's title, size and JSON, safe inside a script element."""
     return {
         "title": figure.layout.title.text,
         "height": figure.layout.height or 400,
+        "min_width": (figure.layout.meta or {}).get("min_width", 0),
         "json": Markup(figure.to_json().replace("<", "\\u003c")),  # no markup is left
     }
 

@@ -205,7 +205,7 @@ def compute_metrics(
         )
     label_shares = test_predictions["sentiment"].value_counts(normalize=True)
     return {
-        "file": reviews.file,
+        "file": reviews.file_name,
         "test_rows": len(test_predictions),
         **{
             f"{prefix}test_{name}": value

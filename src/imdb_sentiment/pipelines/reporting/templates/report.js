@@ -30,6 +30,7 @@ async function drawAll() {
     await draw(place);
     await new Promise((resolve) => setTimeout(resolve)); // lets the reader scroll between two figures
   }
+  updateScrollers();
   document.documentElement.dataset.drawn = "all";
 }
 

@@ -40,7 +40,7 @@ def plot_review_lengths(data_description: dict[str, Any]) -> go.Figure:
         data_description: Output of `describe_data`.
 
     Returns:
-        One histogram per split, drawn as a line.
+        One histogram per split, drawn as a line; the limit only if there are reviews as long.
 
     """
     figure = style.create_figure("Length of the reviews", "known tokens", "share of the reviews")
@@ -53,7 +53,7 @@ def plot_review_lengths(data_description: dict[str, Any]) -> go.Figure:
             name=split,
             line={"shape": "hv", "dash": dash},
         )
-    style.add_vertical_line(figure, data_description["sequence_length"], "limit")
+    style.mark_limit(figure, data_description["sequence_length"], lengths["edges"][-1])
     return figure.update_yaxes(tickformat=".0%")
 
 

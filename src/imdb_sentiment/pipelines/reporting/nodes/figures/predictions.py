@@ -49,7 +49,7 @@ def plot_confusion_matrix(test_predictions: pd.DataFrame, reviews: ReviewsParame
         y=names,
         texttemplate="%{z:,}",
         colorscale="Blues",
-        colorbar_title="reviews",
+        showscale=False,
     )
     figure.update_xaxes(type="category")
     return figure.update_yaxes(type="category", autorange="reversed")
@@ -120,10 +120,11 @@ def plot_accuracy_by_length(
         tokenizer: Output of the pipeline data_processing.
         words: Output of the pipeline data_processing: what the numbers in `words` stand for.
         data_description: Output of `describe_data`.
-        report: Number of groups, which hold the same number of reviews each.
+        report: Number of groups, which hold about the same number of reviews each. If many reviews
+            have the same length, there are fewer groups.
 
     Returns:
-        One line per model, and the length limit.
+        One line per model, and the length limit if a group is as long.
 
     """
     encoder = ReviewEncoder(tokenizer, words)
@@ -132,7 +133,8 @@ def plot_accuracy_by_length(
         pd.Series(count_known(*encoder.encode_joined(chunk)), chunk["row"]) for chunk in test
     )
     lengths = by_row.reindex(pd.Index(test_predictions["row"])).reset_index(drop=True)
-    groups = pd.qcut(lengths.rank(method="first"), min(report.groups, len(lengths)), labels=False)
+    limits = lengths.quantile(np.arange(1, report.groups) / report.groups).unique()
+    groups = np.searchsorted(limits, lengths)  # reviews of one length are in one group
     medians = lengths.groupby(groups).median()
     figure = style.create_figure(
         "Accuracy by length", "known tokens, median of the group", "accuracy"
@@ -142,7 +144,7 @@ def plot_accuracy_by_length(
         ("model", test_predictions, "solid", "circle"),
         ("baseline", baseline, "dash", "square"),
     ):
-        table = tabulate_accuracy_by_group(is_correct(frame), groups.to_numpy())
+        table = tabulate_accuracy_by_group(is_correct(frame), groups)
         style.add_line(
             figure,
             medians,
@@ -153,7 +155,7 @@ def plot_accuracy_by_length(
             line_dash=dash,
             marker_symbol=symbol,
         )
-    return style.add_vertical_line(figure, data_description["sequence_length"], "limit")
+    return style.mark_limit(figure, data_description["sequence_length"], medians.max())
 
 
 def plot_accuracy_by_confidence(

@@ -1,7 +1,8 @@
 """Figures of the runs so far."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
@@ -13,6 +14,17 @@ from imdb_sentiment.pipelines.reporting.nodes.figures import style
 logger = logging.getLogger(__name__)
 
 MAX_MODELS = 50  # in the figure: the latest ones
+PANEL_HEIGHT = 90  # in pixels
+MAX_LABELS = 10  # whose recall has a panel
+LONGEST_VALUE = 12  # characters of a setting
+
+SCORES = {  # whose change is drawn, and their names
+    "accuracy": "accuracy",
+    "f1_macro": "macro F1",
+    "log_loss": "log loss",
+    "calibration_error": "calibration error",
+}
+LOSSES = {"log_loss", "calibration_error"}  # lower is better
 
 Record = dict[str, Any]  # what `record_run` returns
 
@@ -58,6 +70,104 @@ def plot_run_history(run_record: dict[str, Callable[[], Record]]) -> go.Figure:
                 marker_symbol=symbol if name == "model" else f"{symbol}-open",
             )
     return style.fit_height_to_legend(figure).update_xaxes(**style.make_integer_axis(len(numbered)))
+
+
+def plot_run_changes(run_record: dict[str, Callable[[], Record]]) -> go.Figure:
+    """Draw what changed between the last model and the one tested before on the same reviews.
+
+    Args:
+        run_record: Functions that load the record of a run, by names that begin with its time.
+
+    Returns:
+        One panel per score, and per setting that changed; a message if there is no earlier model
+        with the same test reviews.
+
+    """
+    title = "What changed since the model before"
+    records = _load_records(run_record)
+    same = [r for r in records if r["test_reviews_sha256"] == records[-1]["test_reviews_sha256"]]
+    if len(same) < 2:  # noqa: PLR2004
+        return style.create_message(title, "No earlier model was tested<br>on the same reviews")
+    before, now = same[-2:]
+    changes = [*_compare_scores(before["metrics"], now["metrics"]), *_compare_settings(before, now)]
+    names = [style.escape_markup(style.shorten(change.name)) for change in changes]
+    figure = style.create_panels(title, names, PANEL_HEIGHT, legend=False)
+    for number, change in enumerate(changes):
+        values, place = [change.before, change.now], style.locate_panel(number)
+        are_numbers = all(isinstance(value, float) for value in values)
+        if not are_numbers:
+            short = [style.shorten(str(value), LONGEST_VALUE) for value in values]
+            values = list(map(style.escape_markup, short))
+            figure.update_yaxes(type="category", **place)
+        figure.add_scatter(
+            x=["before", "now"],
+            y=values,
+            texttemplate="%{y:.4~g}" if are_numbers else "%{y}",
+            textposition="top center",
+            mode="lines+markers+text",
+            hoverinfo="skip",
+            line_color=change.colour,
+            **place,
+        )
+        low, high = (min(values), max(values)) if are_numbers else (0, 1)
+        room = (high - low) or 1  # for the text above the higher point
+        figure.update_yaxes(range=[low - 0.3 * room, high + 0.7 * room], **place)
+    return figure.update_xaxes(range=[-0.6, 1.6]).update_yaxes(visible=False)
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A score or a setting of two models; numbers are floats."""
+
+    name: str
+    before: Any
+    now: Any
+    colour: str
+
+
+def _compare_scores(before: dict[str, Any], now: dict[str, Any]) -> Iterator[_Change]:
+    """Yield the scores that both records have, coloured by whether they are better now."""
+
+    def compare(name: str, old: float, new: float, *, is_loss: bool = False) -> _Change:
+        gain = old - new if is_loss else new - old
+        colour = style.BLUE if gain > 0 else style.ORANGE if gain < 0 else style.GREY
+        return _Change(name, old, new, colour)
+
+    for key, name in SCORES.items():
+        old, new = (metrics.get(f"test_{key}") for metrics in (before, now))
+        if old is not None and new is not None:
+            yield compare(name, old, new, is_loss=key in LOSSES)
+    old_labels, new_labels = (metrics.get("test_by_label", {}) for metrics in (before, now))
+    for label in new_labels if len(new_labels) <= MAX_LABELS else ():
+        old, new = (rows.get(label, {}).get("recall") for rows in (old_labels, new_labels))
+        if old is not None and new is not None:
+            yield compare(f"recall of {label}", old, new)
+
+
+def _compare_settings(before: Record, now: Record) -> Iterator[_Change]:
+    """Yield the settings that differ."""
+    old, new = _list_settings(before), _list_settings(now)
+    for name, value in old.items():
+        if name in new and value != new[name]:
+            yield _Change(name, value, new[name], style.GREY)
+
+
+def _list_settings(record: Record) -> dict[str, Any]:
+    """Return hyperparameters, parameters of the training and fitted weights by their names."""
+    training = record["model"].get("training", {})
+    ngrams = training.get("ngrams", {})
+    settings = {
+        **record["best_hyperparameters"],
+        **{name: value for name, value in training.items() if name != "ngrams"},
+        **{f"ngrams.{name}": value for name, value in ngrams.items()},
+        "temperature": record["metrics"].get("temperature"),
+        "share of the n-grams": record["metrics"].get("ngram_share"),
+        "training reviews": record["model"].get("training_data_sha256", "")[:6],
+    }
+    return {
+        name: float(value) if type(value) in (int, float) else value
+        for name, value in settings.items()
+    }
 
 
 def _load_records(run_record: dict[str, Callable[[], Record]]) -> list[Record]:

@@ -1,21 +1,32 @@
-"""What the figures share: colours, axes, legends, lines."""
+"""What the figures share: colours, axes, legends, lines, panels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 # Palette of Okabe and Ito, "Color Universal Design" (2008), for readers with any colour vision.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = COLOURS
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up", "star")
-REFERENCE_LINE = {"dash": "dot", "color": "#8a8a8a"}
+GREY = "#8a8a8a"
+REFERENCE_LINE = {"dash": "dot", "color": GREY}
 LEGEND_LINES = 5  # for which a figure of the usual height has room
+PANEL_COLUMNS = 2
+PANEL_GAP = 70  # between two rows of panels, in pixels, for the numbers and the title of an axis
+LONGEST_NAME = 20  # of a label in the title of a panel, which is narrow on a phone
 
-_AXIS = {"gridcolor": "#dddddd", "linecolor": "#999999", "zeroline": False, "automargin": True}
+_AXIS = {
+    "gridcolor": "#dddddd",
+    "linecolor": "#999999",
+    "zeroline": False,
+    "automargin": True,
+    "title": {"standoff": 10},  # without it, the title may stand on the ticks' names
+}
 
 
 @cache
@@ -45,9 +56,58 @@ def create_figure(title: str, x: str, y: str) -> go.Figure:
     )
 
 
+def create_panels(
+    title: str, names: Sequence[str], panel_height: int, *, legend: bool = True
+) -> go.Figure:
+    """Return an empty figure with one panel per name ("small multiples", Tufte, 1983).
+
+    The panels are numbered from 0, row by row; `locate_panel` returns their places.
+
+    Args:
+        title: Title of the figure.
+        names: Title of each panel, as plotly reads it.
+        panel_height: Height of each panel in pixels, without titles and axes.
+        legend: Whether there is a legend above the panels.
+
+    """
+    n_columns = min(len(names), PANEL_COLUMNS)
+    n_rows = -(-len(names) // n_columns)
+    title_height = 16 * (1 + max(name.count("<br>") for name in names))
+    gap = PANEL_GAP + title_height
+    height = n_rows * (panel_height + gap) - gap
+    places = iter(names)
+    figure = make_subplots(
+        rows=n_rows,
+        cols=n_columns,
+        subplot_titles=names,
+        horizontal_spacing=0.14,
+        vertical_spacing=gap / height,
+        specs=[
+            [{} if next(places, None) is not None else None for _ in range(n_columns)]
+            for _ in range(n_rows)
+        ],
+    )
+    figure.update_annotations(font_size=12)
+    top = title_height + (90 if legend else 20)
+    return figure.update_layout(
+        template=make_template(),
+        title=title,
+        height=height + top + 60,
+        margin_t=top,
+        showlegend=legend,
+        legend_y=1 + (title_height + 8) / height,
+    )
+
+
+def locate_panel(number: int) -> dict[str, int]:
+    """Return the place of a panel of `create_panels`, as arguments of `add_line`."""
+    row, column = divmod(number, PANEL_COLUMNS)
+    return {"row": row + 1, "col": column + 1}
+
+
 def create_message(title: str, message: str) -> go.Figure:
     """Return a figure that says in words why there is nothing to draw."""
-    figure = go.Figure(layout={"template": make_template(), "title": title})
+    figure = go.Figure(layout={"template": make_template(), "title": title, "height": 120})
     figure.add_annotation(text=message, showarrow=False)
     return figure.update_xaxes(visible=False).update_yaxes(visible=False)
 
@@ -65,6 +125,17 @@ def add_vertical_line(figure: go.Figure, x: float, text: str, **annotation: str)
     return figure.add_vline(
         x=x, line=REFERENCE_LINE, annotation={"text": text, "textangle": 0, **annotation}
     )
+
+
+def mark_limit(figure: go.Figure, limit: int, longest: float) -> go.Figure:
+    """Mark the length that reviews are cut to, if the figure has such lengths.
+
+    Otherwise the axis names it: an axis up to the mark would leave short reviews a narrow strip.
+    """
+    if longest >= limit:
+        return add_vertical_line(figure, limit, "limit")
+    (axis,) = figure.select_xaxes()
+    return figure.update_xaxes(title=f"{axis.title.text}<br>(limit: {limit})")
 
 
 def fit_height_to_legend(figure: go.Figure) -> go.Figure:
@@ -85,6 +156,11 @@ def make_error_bars(values: pd.Series, low: pd.Series, high: pd.Series) -> dict[
 def escape_markup(label: str) -> str:
     """Return a label that plotly shows literally, instead of reading markup in it."""
     return label.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def shorten(label: str, longest: int = LONGEST_NAME) -> str:
+    """Return a label that fits above a panel, or into it."""
+    return f"{label[: longest - 1]}…" if len(label) > longest else label
 
 
 def round_values(values: Iterable[float]) -> list[float]:

@@ -1,0 +1,152 @@
+"""The exported model as text, inside a page that runs it: `templates/predictor.js` reads it."""
+
+import base64
+import gzip
+import json
+import sys
+import unicodedata
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import models
+
+from imdb_sentiment.parameters import ReportParameters
+from imdb_sentiment.serving import Predictor
+from imdb_sentiment.text.tokenizer import find_rule, get_sequence_length
+from imdb_sentiment.text.words import SAME_LETTERS, character_classes, get_rule
+
+MEGABYTE = 1_000_000
+
+Embedded = dict[str, str]
+Array = npt.NDArray[Any]
+
+
+def embed_model(onnx_model: bytes, report: ReportParameters) -> Embedded:
+    """Return the exported model as text, for a page that predicts what somebody types into it.
+
+    Args:
+        onnx_model: Output of the pipeline training.
+        report: The largest size of the text; 0 for none.
+
+    Returns:
+        `description`, JSON with the operators of the model's graph and all that leads from a text
+        to their inputs, and `constants`, the weights, both compressed (gzip) and in base64; or
+        `reason`, a sentence that says why they are not there; empty if the largest size is 0.
+
+    """
+    if not report.model_megabytes:
+        return {}
+    predictor = Predictor(onnx_model)
+    if not isinstance(predictor.tokenizer.model, models.WordLevel):
+        return {"reason": "the model reads subwords, and this page can only cut texts into words"}
+    if find_rule(predictor.tokenizer).script == "ascii":
+        return {"reason": "the model is of an earlier version: train it again"}
+    operators, constants = _read_graph(onnx_model)
+    packed = [_pack_numbers(array) for array in constants.values()]
+    description = {
+        "labels": predictor.labels,
+        "label_weights": predictor.rule.weights.tolist(),
+        "is_median": predictor.rule.is_median,
+        "min_confidence": predictor.rule.min_confidence,
+        "vocabulary": _list_words(predictor.tokenizer.get_vocab()),
+        "sequence_length": get_sequence_length(predictor.tokenizer),
+        "max_ngram": predictor.max_ngram,
+        **_describe_words(predictor),
+        "operators": operators,
+        "constants": [
+            {"name": name, "type": array.dtype.name, "shape": array.shape}
+            for name, array in constants.items()
+        ],
+    }
+    text = json.dumps(description, ensure_ascii=False, default=list)
+    embedded = {
+        "description": _compress(text.encode("utf-8")),
+        "constants": _compress(b"".join(packed)),
+    }
+    size = sum(map(len, embedded.values())) / MEGABYTE
+    if size > report.model_megabytes:
+        return {
+            "reason": f"the model would take {size:.1f} MB here, and report.model_megabytes "
+            f"allows {report.model_megabytes:g}"
+        }
+    return embedded
+
+
+def _read_graph(onnx_model: bytes) -> tuple[list[dict[str, Any]], dict[str, Array]]:
+    """Return the operators of an exported model in their order, and all constants by their names.
+
+    Attributes that are tensors become constants, which `tensors` of the operator names.
+    """
+    import onnx
+
+    graph = onnx.load_from_string(onnx_model).graph
+    constants = {found.name: onnx.numpy_helper.to_array(found) for found in graph.initializer}
+    operators = []
+    for number, node in enumerate(graph.node):
+        attributes = {}
+        for attribute in node.attribute:
+            value = onnx.helper.get_attribute_value(attribute)
+            if isinstance(value, onnx.TensorProto):
+                name = f"{attribute.name}_{number}"
+                constants[name] = onnx.numpy_helper.to_array(value)
+                value = name
+            attributes[attribute.name] = value.decode() if isinstance(value, bytes) else value
+        inputs, outputs = list(node.input), list(node.output)
+        operators.append(
+            {"type": node.op_type, "inputs": inputs, "outputs": outputs, "attributes": attributes}
+        )
+    return operators, {name: _shorten(array) for name, array in constants.items()}
+
+
+def _shorten(array: Array) -> Array:
+    """Return the same numbers with fewer bits, as far as predictions stay the same.
+
+    Weights are rounded to 16 significant bits, by less than 0.001%. Counts become int32; hashes
+    need all of their 64 bits.
+    """
+    if array.dtype == np.float32:
+        bits = (array.view(np.uint32) + np.uint32(0x80)) & np.uint32(0xFFFFFF00)
+        return bits.view(np.float32)
+    fits = np.abs(array).max(initial=0) < 2**31
+    return array.astype(np.int32) if fits else array
+
+
+def _pack_numbers(array: Array) -> bytes:
+    """Return the first bytes of all numbers, then the second bytes, and so on.
+
+    Bytes of one place are alike, so they are compressed better ("shuffle" of Blosc and HDF5).
+    """
+    little = array.astype(array.dtype.newbyteorder("<"))
+    return np.frombuffer(little.tobytes(), np.uint8).reshape(-1, array.itemsize).T.tobytes()
+
+
+def _compress(content: bytes) -> str:
+    return base64.b64encode(gzip.compress(content, mtime=0)).decode("ascii")
+
+
+def _list_words(vocabulary: dict[str, int]) -> list[str]:
+    """Return the words of a vocabulary in the order of their ids, which have no gaps."""
+    return sorted(vocabulary, key=lambda word: vocabulary[word])
+
+
+def _describe_words(predictor: Predictor) -> dict[str, Any]:
+    """Return how texts are cut into words, whose patterns JavaScript reads as well.
+
+    The classes of characters in them are those of Python's version of Unicode.
+    """
+    rule = get_rule(predictor.script)
+    return {
+        "words": find_rule(predictor.tokenizer).words.pattern,
+        "tokens": rule.tokens.pattern,
+        "single": rule.single.pattern,
+        "ignored": f"[{character_classes()['ignored']}]+",
+        "same_letters": SAME_LETTERS,
+        "marks": _find_marks(),
+    }
+
+
+def _find_marks() -> str:
+    """Return what stands between [ and ] in a pattern of all combining marks."""
+    marks = (chr(code) for code in range(sys.maxunicode + 1) if unicodedata.combining(chr(code)))
+    return "".join(marks)

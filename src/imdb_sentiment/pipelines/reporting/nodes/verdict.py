@@ -1,0 +1,113 @@
+"""What the scores say: which model is better, what they hide, and what to do next."""
+
+import shlex
+from enum import StrEnum
+from typing import Any
+
+SIGNIFICANCE_LEVEL = 0.05
+
+# What to type next. Runs in parts repeat the other parameters of the run that made their inputs.
+SERVE = "imdb-sentiment serve"
+SCORE_A_FILE = (
+    "kedro run --pipelines inference --params input_file=reviews.csv,output_file=scored.csv"
+)
+EXPORT_NGRAMS = "kedro run --pipelines training,reporting --params training.ngrams.share=1"
+FIND_RARE_LABELS = (
+    "kedro run --pipelines tuning,training,reporting "
+    "--params tuning.metric=f1_macro,tuning.study_name=f1_macro"
+)
+RECALL = 0.9  # in the example of a wanted recall
+
+
+class Verdict(StrEnum):
+    """Which of the two models the test shows to be better."""
+
+    MODEL = "model"
+    BASELINE = "baseline"
+    NEITHER = "neither"
+
+
+def judge(metrics: dict[str, Any]) -> Verdict:
+    """Return which model the test reviews show to be better, at a significance level of 5%.
+
+    By accuracy, McNemar's test says it; by another metric, the interval of the difference.
+
+    Args:
+        metrics: Output of `compute_metrics`.
+
+    """
+    if "metric_gain" in metrics:
+        if metrics["metric_gain_low"] > 0:
+            return Verdict.MODEL
+        return Verdict.BASELINE if metrics["metric_gain_high"] < 0 else Verdict.NEITHER
+    if metrics["mcnemar_p_value"] >= SIGNIFICANCE_LEVEL:
+        return Verdict.NEITHER
+    better = metrics["test_accuracy"] > metrics["baseline_test_accuracy"]
+    return Verdict.MODEL if better else Verdict.BASELINE
+
+
+def find_neglected_labels(metrics: dict[str, Any]) -> list[str]:
+    """Return the labels of which less than half of the test reviews are found, worst first.
+
+    The accuracy hides them if they are rare.
+
+    Args:
+        metrics: Output of `compute_metrics`.
+
+    """
+    recalls = {label: row["recall"] for label, row in metrics["test_by_label"].items()}
+    neglected = [label for label, recall in recalls.items() if recall is not None and recall < 0.5]  # noqa: PLR2004
+    return sorted(neglected, key=lambda label: recalls[label])
+
+
+def suggest_next_steps(
+    metrics: dict[str, Any], verdict: Verdict, *, hides_labels: bool
+) -> list[dict[str, Any]]:
+    """Return what to do with the model, the most useful first.
+
+    Args:
+        metrics: Output of `compute_metrics`.
+        verdict: Which model is better.
+        hides_labels: Whether there are labels that the accuracy hides, which the search and the
+            training have not been told to find.
+
+    Returns:
+        For each step, what it is good for (`says`), and its `commands`.
+
+    """
+    share = metrics["ngram_share"]
+    use = ("Use the model, as a service with a page, or for a file:", [SERVE, SCORE_A_FILE])
+    if verdict == Verdict.MODEL or share == 1:
+        steps = [use]
+    else:
+        alone = "the n-grams alone, without the LSTM: they are a linear model like the baseline"
+        if share:
+            accuracy = metrics["ngrams_test_accuracy"]
+            alone += f", and got {accuracy:.1%} of the test reviews right"
+        commands = [EXPORT_NGRAMS, SERVE]
+        if verdict == Verdict.BASELINE:
+            steps = [(f"Use {alone}.", commands)]
+        else:
+            steps = [use, (f"Or use {alone}.", commands)]
+    if hides_labels:
+        says = "Find such labels more often, at the cost of some accuracy:"
+        steps.append((says, [FIND_RARE_LABELS]))
+    return [{"says": says, "commands": commands} for says, commands in steps]
+
+
+def suggest_threshold(label: str) -> str | None:
+    """Return the command that chooses thresholds for a recall of a label.
+
+    Args:
+        label: The label.
+
+    Returns:
+        The command; None if the label can't be part of one, since Kedro divides parameters at
+        commas and removes spaces at their ends.
+
+    """
+    if "," in label or label != label.strip():
+        return None
+    target = "training.decision_target"
+    wanted = shlex.quote(f"{target}.label={label},{target}.recall={RECALL}")
+    return f"kedro run --pipelines training,reporting --params {wanted}"

@@ -1,0 +1,423 @@
+// The exported model in JavaScript: from a text to probabilities, exactly as
+// `imdb_sentiment.serving.Predictor` does it. Names and steps are those of the Python modules.
+
+// --- Arrays: `shape`, and `data` in the order of NumPy. -----------------------------------------
+
+const size = (shape) => shape.reduce((product, n) => product * n, 1);
+const tensor = (shape, data = new Float32Array(size(shape))) => ({ shape, data });
+
+function strides(shape) {
+  const steps = shape.map(() => 1);
+  for (let axis = shape.length - 2; axis >= 0; axis--) steps[axis] = steps[axis + 1] * shape[axis + 1];
+  return steps;
+}
+
+// For each element of an array of this shape, the sum of its indices times the steps of their axes.
+function locate(shape, steps) {
+  const places = new Int32Array(size(shape));
+  let inner = places.length;
+  shape.forEach((n, axis) => {
+    inner /= n;
+    if (!steps[axis]) return;
+    for (let i = 0; i < places.length; i++) places[i] += (Math.floor(i / inner) % n) * steps[axis];
+  });
+  return places;
+}
+
+// Steps through an array that is broadcast to more axes, or along axes of length 1.
+function broadcast(shape, n_axes) {
+  const missing = Array(n_axes - shape.length).fill(0);
+  return [...missing, ...strides(shape).map((step, axis) => (shape[axis] === 1 ? 0 : step))];
+}
+
+function dot(a, i, b, j, n) {
+  let [s, t, u, v] = [0, 0, 0, 0]; // independent sums, which the processor adds at the same time
+  let k = 0;
+  for (; k + 3 < n; k += 4) {
+    s += a[i + k] * b[j + k];
+    t += a[i + k + 1] * b[j + k + 1];
+    u += a[i + k + 2] * b[j + k + 2];
+    v += a[i + k + 3] * b[j + k + 3];
+  }
+  for (; k < n; k++) s += a[i + k] * b[j + k];
+  return s + t + u + v;
+}
+
+// --- Operators of ONNX, as far as `network/export.py` uses them. --------------------------------
+
+const sigmoid = (x) => 1 / (1 + Math.exp(-x));
+
+const elementwise = (compute) => (x) => tensor(x.shape, x.data.map(compute));
+
+const pairwise = (compute) => (a, b) => {
+  const n_axes = Math.max(a.shape.length, b.shape.length);
+  const [one, other] = [a, b].map(({ shape }) => [...Array(n_axes - shape.length).fill(1), ...shape]);
+  const result = tensor(one.map((n, axis) => (n === 1 ? other[axis] : n)));
+  const [i, j] = [a, b].map(({ shape }) => locate(result.shape, broadcast(shape, n_axes)));
+  result.data.forEach((_, k) => (result.data[k] = compute(a.data[i[k]], b.data[j[k]])));
+  return result;
+};
+
+// Combines all elements that differ in their indices of some axes alone.
+function reduce(x, axes, start, combine) {
+  const along = axes.map((axis) => (axis + x.shape.length) % x.shape.length);
+  const kept = x.shape.filter((_, axis) => !along.includes(axis));
+  const steps = strides(kept);
+  const places = locate(x.shape, x.shape.map((_, axis) => (along.includes(axis) ? 0 : steps.shift())));
+  const result = tensor(kept, new Float32Array(size(kept)).fill(start));
+  x.data.forEach((value, i) => (result.data[places[i]] = combine(result.data[places[i]], value)));
+  return { result, places };
+}
+
+const add = (a, b) => a + b;
+
+function softmax(x, axis) {
+  const { result: most, places } = reduce(x, [axis], -Infinity, Math.max);
+  const powers = tensor(x.shape, x.data.map((value, i) => Math.exp(value - most.data[places[i]])));
+  const { result: total } = reduce(powers, [axis], 0, add);
+  return tensor(x.shape, powers.data.map((value, i) => value / total.data[places[i]]));
+}
+
+// Gates in ONNX's order: input, output, forget, candidate. Returns all outputs, and the last ones.
+function lstm(x, kernel, recurrent, bias, n_units) {
+  const [n_steps, n_texts, width] = x.shape;
+  const n_directions = kernel.shape[0];
+  const all = tensor([n_steps, n_directions, n_texts, n_units]);
+  const last = tensor([n_directions, n_texts, n_units]);
+  const gates = new Float64Array(4 * n_units);
+  for (let direction = 0; direction < n_directions; direction++) {
+    for (let text = 0; text < n_texts; text++) {
+      const [output, memory] = [new Float32Array(n_units), new Float32Array(n_units)];
+      for (let step = 0; step < n_steps; step++) {
+        const word = direction ? n_steps - 1 - step : step;
+        for (let row = 0; row < gates.length; row++) {
+          const at = direction * gates.length + row;
+          gates[row] =
+            dot(kernel.data, at * width, x.data, (word * n_texts + text) * width, width) +
+            dot(recurrent.data, at * n_units, output, 0, n_units) +
+            bias.data[direction * gates.length * 2 + row] +
+            bias.data[direction * gates.length * 2 + gates.length + row];
+        }
+        for (let unit = 0; unit < n_units; unit++) {
+          const [input, open, forget] = [0, 1, 2].map((gate) => sigmoid(gates[gate * n_units + unit]));
+          memory[unit] = forget * memory[unit] + input * Math.tanh(gates[3 * n_units + unit]);
+          output[unit] = open * Math.tanh(memory[unit]);
+        }
+        all.data.set(output, ((word * n_directions + direction) * n_texts + text) * n_units);
+      }
+      last.data.set(output, (direction * n_texts + text) * n_units);
+    }
+  }
+  return [all, last];
+}
+
+// The position of each value in a sorted array, counted from 1; 0 if it is not there.
+function search(values, sorted) {
+  return Int32Array.from(values, (value) => {
+    let [low, high] = [0, sorted.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (sorted[middle] < value) low = middle + 1;
+      else high = middle;
+    }
+    return sorted[low] === value ? low + 1 : 0;
+  });
+}
+
+const OPERATORS = {
+  Add: pairwise(add),
+  Mul: pairwise((a, b) => a * b),
+  Div: pairwise((a, b) => a / b),
+  Max: pairwise(Math.max),
+  Tanh: elementwise(Math.tanh),
+  Sqrt: elementwise(Math.sqrt),
+  Sigmoid: elementwise(sigmoid),
+  Softmax: (x, { axis = -1 }) => softmax(x, axis),
+  ReduceSum: (x, axes) => reduce(x, [...axes.data], 0, add).result,
+  ReduceMax: (x, { axes }) => reduce(x, axes, -Infinity, Math.max).result,
+  ReduceMean(x, { axes }) {
+    const { result } = reduce(x, axes, 0, add);
+    return tensor(result.shape, result.data.map((sum) => (sum * result.data.length) / x.data.length));
+  },
+  MatMul(a, b) {
+    const [n_inner, n_columns] = b.shape;
+    const result = tensor([...a.shape.slice(0, -1), n_columns]);
+    result.data.forEach((_, i) => {
+      const row = Math.floor(i / n_columns) * n_inner;
+      let sum = 0;
+      for (let k = 0; k < n_inner; k++) sum += a.data[row + k] * b.data[k * n_columns + (i % n_columns)];
+      result.data[i] = sum;
+    });
+    return result;
+  },
+  Gather(x, indices, { axis = 0 }) {
+    const [before, after] = [x.shape.slice(0, axis), x.shape.slice(axis + 1)];
+    const [n_before, n_after, n] = [size(before), size(after), indices.data.length];
+    const result = tensor([...before, ...indices.shape, ...after]);
+    for (let i = 0; i < n_before; i++) {
+      for (let j = 0; j < n; j++) {
+        const from = (i * x.shape[axis] + indices.data[j]) * n_after;
+        result.data.set(x.data.subarray(from, from + n_after), (i * n + j) * n_after);
+      }
+    }
+    return result;
+  },
+  Transpose(x, { perm }) {
+    const shape = perm.map((axis) => x.shape[axis]);
+    const steps = strides(x.shape);
+    const places = locate(shape, perm.map((axis) => steps[axis]));
+    return tensor(shape, x.data.map((_, i) => x.data[places[i]]));
+  },
+  Reshape(x, wanted) {
+    const shape = [...wanted.data].map((n, axis) => n || x.shape[axis]); // 0: as it was
+    const known = shape.filter((n) => n > 0);
+    return tensor(shape.map((n) => (n < 0 ? x.data.length / size(known) : n)), x.data);
+  },
+  Concat(...given) {
+    const parts = given.slice(0, -1); // along the last axis, which is the only use here
+    const widths = parts.map(({ shape }) => shape.at(-1));
+    const rows = size(parts[0].shape.slice(0, -1));
+    const result = tensor([...parts[0].shape.slice(0, -1), widths.reduce(add)]);
+    let at = 0;
+    for (let row = 0; row < rows; row++) {
+      parts.forEach(({ data }, i) => {
+        result.data.set(data.subarray(row * widths[i], (row + 1) * widths[i]), at);
+        at += widths[i];
+      });
+    }
+    return result;
+  },
+  LSTM: (x, w, r, b, { hidden_size }) => lstm(x, w, r, b, hidden_size),
+};
+
+// --- The file: JSON and weights, compressed. ----------------------------------------------------
+
+async function decompress(base64) {
+  const text = atob(base64);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).arrayBuffer();
+}
+
+const TYPES = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array };
+
+// The bytes of all constants: of each one the first bytes of its numbers, then the second bytes, …
+function unpackConstants(buffer, constants) {
+  const bytes = new Uint8Array(buffer);
+  const found = new Map();
+  let start = 0;
+  for (const { name, type, shape } of constants) {
+    const n = size(shape);
+    const width = TYPES[type].BYTES_PER_ELEMENT;
+    const ordered = new Uint8Array(n * width);
+    for (let place = 0; place < width; place++) {
+      for (let i = 0; i < n; i++) ordered[i * width + place] = bytes[start++];
+    }
+    found.set(name, tensor(shape, new TYPES[type](ordered.buffer)));
+  }
+  return found;
+}
+
+// --- Texts: `text/cleaning.py`, `text/words.py`, `text/ngrams.py`. ------------------------------
+
+const isAscii = (text) => /^[\0-\x7f]*$/.test(text);
+const SPACES = /[\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/u; // Python's
+const cutAtSpaces = (text) => text.split(SPACES).filter(Boolean);
+const lower = (text) => text.replaceAll("\u03a3", "\u03c3").toLowerCase();
+
+const ENTITY = /&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]*);/gi;
+const MARKUP =
+  /<\/?(?:a|b|br|div|em|font|h[1-6]|hr|i|img|li|ol|p|script|span|strong|style|u|ul)(?:\s+[\p{L}\p{N}_-]+\s*=[^<>]*|\s*\/?)>/giu;
+const INVISIBLE = /[\0-\x1f\x7f-\x9f\u200b\ufeff\ud800-\udfff]/gu;
+
+// As Python's `html.unescape`, which drops code points that HTML forbids; the browser keeps them.
+function decodeEntity(entity) {
+  const [, hexadecimal, decimal] = /^&#(?:x([^;]+)|([^;]+));$/i.exec(entity) ?? [];
+  const code = hexadecimal ? parseInt(hexadecimal, 16) : Number(decimal ?? 32);
+  const isControl = (code > 0 && code < 9) || code === 11 || (code > 13 && code < 32) || code === 127;
+  const isNone = (code >= 0xfdd0 && code <= 0xfdef) || ((code & 0xfffe) === 0xfffe && code < 0x110000);
+  if (isControl || isNone) return "";
+  const { body } = new DOMParser().parseFromString(`<body>.${entity}`, "text/html");
+  return body.textContent.slice(1);
+}
+
+const ASCII_MARKS = /[!"#$%&()*+,\-./:;<=>?@[\\\]^_`{|}~\s]+/;
+const ASCII_TOKEN = /\w+(?:'\w+)*|[^\w\s]/g;
+
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
+  for (let bit = 0; bit < 8; bit++) byte = byte & 1 ? 0xedb88320 ^ (byte >>> 1) : byte >>> 1;
+  return byte;
+});
+
+function crc32(text) {
+  let crc = ~0;
+  for (const byte of new TextEncoder().encode(text)) crc = CRC_TABLE[(crc ^ byte) & 255] ^ (crc >>> 8);
+  return ~crc >>> 0;
+}
+
+const FACTOR = 0x9e3779b97f4a7c15n;
+const to64Bits = (number) => BigInt.asUintN(64, number);
+
+function combineHashes(tokens, max_ngram) {
+  let hashes = tokens.map((token) => to64Bits((token + 1n) * FACTOR));
+  const found = new Set(hashes);
+  for (let n = 1; n < Math.min(max_ngram, tokens.length); n++) {
+    hashes = hashes
+      .slice(0, -1)
+      .map((hash, i) => to64Bits(((hash ^ (hash >> 32n)) + tokens[i + n] + 1n) * FACTOR));
+    hashes.forEach((hash) => found.add(hash));
+  }
+  found.delete(0n);
+  return BigInt64Array.from(found, (hash) => BigInt.asIntN(64, hash));
+}
+
+// --- The model: `serving/predictor.py`, `serving/explanation.py`. -------------------------------
+
+const MAX_WORDS = 500; // that get an effect
+const UNKNOWN_ID = 1;
+
+class Predictor {
+  // Reads what `embed_model` has written.
+  static async load({ description, constants }) {
+    const text = new TextDecoder().decode(await decompress(description));
+    const model = new Predictor(JSON.parse(text));
+    model.constants = unpackConstants(await decompress(constants), model.description.constants);
+    return model;
+  }
+
+  constructor(description) {
+    const { labels, label_weights, vocabulary, words, tokens, single, ignored, marks } = description;
+    this.description = description;
+    this.labels = labels;
+    this.label_weights = label_weights;
+    this.ids = new Map(vocabulary.map((word, id) => [word, id]));
+    this.words = new RegExp(words, "gu");
+    this.tokens = new RegExp(tokens, "gu");
+    this.single = new RegExp(`^(?:${single})`, "u");
+    this.ignored = new RegExp(ignored, "gu");
+    this.manyMarks = new RegExp(`([${marks}]{30})[${marks}]+`, "gu");
+  }
+
+  clean(text) {
+    const plain = text.replace(ENTITY, decodeEntity).replace(MARKUP, " ").replace(INVISIBLE, " ");
+    return cutAtSpaces(plain.replace(this.manyMarks, "$1").normalize("NFC")).join(" ");
+  }
+
+  fold(word) {
+    if (isAscii(word)) return word.toLowerCase();
+    let folded = lower(word.normalize("NFKC")).replace(this.ignored, "");
+    for (const [found, same] of this.description.same_letters) folded = folded.replaceAll(found, same);
+    return cutAtSpaces(folded).join(" ");
+  }
+
+  // What a pattern finds, folded. Pieces in ASCII are cut as if there were no other characters.
+  cut(text, pattern, cutAscii) {
+    return text.split(" ").flatMap((piece) => {
+      if (isAscii(piece)) return cutAscii(piece.toLowerCase());
+      return (piece.match(pattern) ?? []).map((word) => this.fold(word));
+    });
+  }
+
+  // Ids, starts and stops of the words that the network reads.
+  findWords(text) {
+    const found = [...text.matchAll(this.words)].map(({ 0: word, index }) => ({
+      id: this.ids.get(this.fold(word)) ?? UNKNOWN_ID,
+      start: index,
+      stop: index + word.length,
+    }));
+    return found.filter(({ id }) => id > UNKNOWN_ID).slice(-this.description.sequence_length);
+  }
+
+  // Hashes, starts and stops of words and punctuation marks, and whether they are words.
+  findTokens(text) {
+    if (!this.description.max_ngram) return [];
+    const tokens = this.cut(text, this.tokens, (piece) => piece.match(ASCII_TOKEN) ?? []);
+    return [...text.matchAll(this.tokens)].map(({ 0: token, index }, i) => ({
+      hash: BigInt(crc32(tokens[i])),
+      start: index,
+      stop: index + token.length,
+      isWord: /[\p{L}\p{N}]/u.test(token) || this.single.test(token),
+    }));
+  }
+
+  // The probability of each label, or null if there is no word that the network knows. `steps` has
+  // the results of all operators by their outputs; those of `earlier` are kept if their inputs are
+  // the same arrays.
+  run(ids, tokens, earlier) {
+    if (!ids.shape[1]) return { probabilities: null };
+    const ngrams = combineHashes(tokens.map(({ hash }) => hash), this.description.max_ngram);
+    const inputs = { token_ids: ids, ngrams: tensor([1, ngrams.length], ngrams) };
+    const steps = new Map([...this.constants, ...Object.entries(inputs)]);
+    for (const { type, inputs, outputs, attributes } of this.description.operators) {
+      const given = inputs.map((name) => steps.get(name));
+      const isSame = earlier && inputs.every((name, i) => earlier.get(name) === given[i]);
+      const results = isSame
+        ? outputs.map((name) => earlier.get(name))
+        : [this.compute(type, given, attributes)].flat();
+      outputs.forEach((name, i) => steps.set(name, results[i]));
+    }
+    const output = [...steps.get("probabilities").data];
+    const all = output.length === 1 ? [1 - output[0], output[0]] : output;
+    const total = all.reduce(add);
+    return { probabilities: all.map((p) => p / total), steps };
+  }
+
+  compute(type, given, attributes) {
+    if (type === "LabelEncoder") {
+      const keys = this.constants.get(attributes.keys_tensor).data;
+      return tensor(given[0].shape, search(given[0].data, keys));
+    }
+    return OPERATORS[type](...given, attributes);
+  }
+
+  // The label with the largest product of probability and weight, or the median; and why there is
+  // none if so.
+  decide(cleaned, probabilities) {
+    if (!probabilities) {
+      return { label: null, reason: cleaned ? "no word that the model knows" : "no text" };
+    }
+    const products = probabilities.map((p, code) => p * this.label_weights[code]);
+    const total = products.reduce(add);
+    const { is_median, min_confidence } = this.description;
+    let [code, reached] = [products.indexOf(Math.max(...products)), products[0]];
+    if (is_median) {
+      for (code = 0; reached < total / 2; reached += products[code]) code += 1;
+    }
+    const isSure = products[code] / total >= min_confidence;
+    const reason = isSure ? null : `a confidence below ${min_confidence}`;
+    return { label: isSure ? this.labels[code] : null, code, reason };
+  }
+
+  predict(text) {
+    return this.explain(text).next().value;
+  }
+
+  // Yields the prediction first, and then again and again with more words in `effects`: by how much
+  // the probability of the label falls if one word is left out.
+  *explain(text) {
+    const cleaned = this.clean(text);
+    const [known, tokens] = [this.findWords(cleaned), this.findTokens(cleaned)];
+    const asInput = (found) => tensor([1, found.length], Int32Array.from(found, ({ id }) => id));
+    const ids = asInput(known);
+    const { probabilities, steps } = this.run(ids, tokens);
+    const decision = this.decide(cleaned, probabilities);
+    const effects = [];
+    const words = tokens.length ? tokens.filter(({ isWord }) => isWord).slice(-MAX_WORDS) : known;
+    const prediction = { ...decision, probabilities, cleaned, effects, words: words.length };
+    yield prediction;
+    if (!probabilities) return;
+    for (const { start, stop } of words) {
+      const isKept = (found) => found.stop <= start || found.start >= stop;
+      const kept = known.filter(isKept);
+      const without = this.run(
+        kept.length === known.length ? ids : asInput(kept),
+        tokens.filter(isKept),
+        steps,
+      ).probabilities;
+      const other = without ? without[decision.code] : 1 / this.labels.length;
+      effects.push({ start, stop, effect: probabilities[decision.code] - other });
+      yield prediction;
+    }
+  }
+}

@@ -1,0 +1,126 @@
+"""What the scores say, and the commands that follow from it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers import run_shell
+from imdb_sentiment.pipelines.reporting.nodes.verdict import (
+    EXPORT_NGRAMS,
+    FIND_RARE_LABELS,
+    SCORE_A_FILE,
+    SERVE,
+    Verdict,
+    find_neglected_labels,
+    judge,
+    suggest_next_steps,
+    suggest_threshold,
+)
+from imdb_sentiment.serving import Predictor
+
+
+def make_metrics(model: float, baseline: float, p_value: float) -> dict[str, Any]:
+    return {
+        "test_accuracy": model,
+        "baseline_test_accuracy": baseline,
+        "mcnemar_p_value": p_value,
+    }
+
+
+def test_the_verdict_follows_the_test() -> None:
+    assert judge(make_metrics(0.9, 0.8, 0.01)) == "model"
+    assert judge(make_metrics(0.8, 0.9, 0.01)) == "baseline"
+    assert judge(make_metrics(0.9, 0.8, 0.2)) == "neither"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.1, 0.2, "model"),
+        (-0.2, -0.1, "baseline"),
+        (-0.1, 0.2, "neither"),
+        (np.nan, np.nan, "neither"),
+    ],
+)
+def test_by_another_metric_the_verdict_follows_its_interval(
+    low: float, high: float, verdict: str
+) -> None:
+    gain = {"metric_gain": (low + high) / 2, "metric_gain_low": low, "metric_gain_high": high}
+    for p_value in (0.01, 0.9):
+        assert judge(make_metrics(0.8, 0.9, p_value) | gain) == verdict
+
+
+def test_labels_are_neglected_if_less_than_half_is_found() -> None:
+    recalls = {"a": 0.49, "b": 0.5, "c": 0.0, "d": None}
+    by_label = {label: {"recall": recall} for label, recall in recalls.items()}
+    assert find_neglected_labels({"test_by_label": by_label}) == ["c", "a"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "share", "commands"),
+    [
+        (Verdict.MODEL, 0.5, [[SERVE, SCORE_A_FILE]]),
+        (Verdict.BASELINE, 0.5, [[EXPORT_NGRAMS, SERVE]]),
+        (Verdict.BASELINE, 0.0, [[EXPORT_NGRAMS, SERVE]]),
+        (Verdict.BASELINE, 1.0, [[SERVE, SCORE_A_FILE]]),  # it is linear already
+        (Verdict.NEITHER, 0.5, [[SERVE, SCORE_A_FILE], [EXPORT_NGRAMS, SERVE]]),
+    ],
+)
+def test_every_verdict_leads_to_commands(
+    verdict: Verdict, share: float, commands: list[list[str]]
+) -> None:
+    metrics = {"ngram_share": share} | ({"ngrams_test_accuracy": 0.876} if share else {})
+    steps = suggest_next_steps(metrics, verdict, hides_labels=False)
+    assert [step["commands"] for step in steps] == commands
+    says = " ".join(step["says"] for step in steps)
+    assert ("got 87.6% of the test reviews right" in says) == (
+        0 < share < 1 and verdict != Verdict.MODEL
+    )
+    more = suggest_next_steps(metrics, verdict, hides_labels=True)
+    assert more[:-1] == steps
+    assert more[-1]["commands"] == [FIND_RARE_LABELS]
+
+
+def test_a_threshold_is_suggested_for_labels_that_can_be_typed() -> None:
+    assert suggest_threshold("so, so") is None
+    assert suggest_threshold(" bad") is None
+    command = suggest_threshold("not bad")
+    assert command is not None
+    assert command.endswith(
+        " 'training.decision_target.label=not bad,training.decision_target.recall=0.9'"
+    )
+
+
+@pytest.mark.slow
+def test_the_suggested_commands_do_what_is_said(copy_of_finished: Path) -> None:
+    """Run them one after the other, as a reader would."""
+    model_file = copy_of_finished / "data/06_models/model.onnx"
+    facts_file = copy_of_finished / "data/08_reporting/facts.json"
+    before = json.loads(facts_file.read_text())
+    threshold = suggest_threshold("negative")
+    assert threshold
+    run_shell(copy_of_finished, EXPORT_NGRAMS)
+    predictor, facts = Predictor(model_file.read_bytes()), json.loads(facts_file.read_text())
+    assert facts["metrics"]["ngram_share"] == 1
+    assert facts["metrics"]["test_accuracy"] == before["metrics"]["ngrams_test_accuracy"]
+    assert facts["model"]["classifier"] == "n-grams"
+    assert predictor.predict("lovely brilliant film").label == "positive"
+    assert "A linear model of n-grams that classifies" in report_of(copy_of_finished)
+
+    run_shell(copy_of_finished, threshold)
+    facts = json.loads(facts_file.read_text())
+    assert facts["decision"]["aim"] == "recall of negative of at least 0.9"
+    assert facts["decision"]["after"] >= 0.9
+    run_shell(copy_of_finished, "kedro run --pipelines reporting")  # with the same parameters
+    assert json.loads(facts_file.read_text())["decision"] == facts["decision"]
+
+    run_shell(copy_of_finished, FIND_RARE_LABELS)
+    facts = json.loads(facts_file.read_text())
+    assert facts["metrics"]["tuning_metric"] == "macro F1"
+
+
+def report_of(project: Path) -> str:
+    return " ".join((project / "data/08_reporting/report.html").read_text("utf-8").split())

@@ -114,7 +114,7 @@ def test_curves_have_the_areas_that_they_claim(reviews: ReviewsParameters) -> No
         )
         for predictions in (frame, other)
     )
-    expected = f"positive<br>average precision {first:.3f}<br>baseline {second:.3f}"
+    expected = f"positive<br>AP {first:.3f}<br>baseline {second:.3f}"
     assert [title.text for title in curves.layout.annotations] == [expected]
     assert [curve.name for curve in curves.data] == ["model", "baseline"]
 

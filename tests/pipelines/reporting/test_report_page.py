@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from browser import run_browser
-from helpers import base_parameters, make_predictions
+from helpers import base_parameters, make_predictions, run_benchmark
 from imdb_sentiment.parameters import CustomReviewsParameters, ReviewsParameters
 from imdb_sentiment.pipelines.reporting.nodes.page import (
     mark_words,
@@ -410,6 +410,7 @@ def test_the_model_can_be_tried(page: Page, finished: tuple[Path, str]) -> None:
     typed.fill("unheard of")
     expect(page.locator("#said")).to_have_text("No prediction: no word that the model knows")
     expect(marks).to_have_count(0)
+    expect(page.locator("#marks")).to_be_hidden()
     typed.fill("  ")
     expect(page.locator("#said")).to_be_hidden()
     assert "taken" not in page.title()
@@ -418,7 +419,7 @@ def test_the_model_can_be_tried(page: Page, finished: tuple[Path, str]) -> None:
 def test_only_the_last_text_is_shown(page: Page) -> None:
     typed = page.get_by_label("Type or paste a review")
     typed.fill("lovely brilliant film " * 300)  # takes a while
-    expect(page.locator("#strongest")).to_contain_text("So far")
+    expect(page.locator("#strongest")).to_contain_text("words are tried")
     typed.fill("awful")
     expect(page.locator("#read")).to_have_text("awful")
     expect(page.locator("#strongest")).to_contain_text("The strongest effects")
@@ -492,6 +493,17 @@ def test_a_long_review_opens_at_its_strongest_word(
     page.get_by_role("button", name="Show less").click()
     expect(page.get_by_role("button", name="Show all")).to_be_visible()
     page.close()
+
+
+@pytest.mark.browser
+def test_the_benchmark_measures_each_step(report_file: Path) -> None:
+    table = run_benchmark("report_in_browser.py", str(report_file), "--runs", "1")
+    rows = re.findall(r"^\| ([^|]+) \| ([0-9.]+) \|$", table, re.M)
+    assert [name for name, _ in rows] == [
+        *("text", "figures", "busy", "10 words: verdict", "10 words: words"),
+        *("231 words: verdict", "231 words: words"),
+    ]
+    assert all(float(seconds) > 0 for _, seconds in rows)
 
 
 def test_the_report_is_one_small_file(report_file: Path) -> None:

@@ -3,7 +3,6 @@
 import base64
 import gzip
 import json
-import sys
 import unicodedata
 from typing import Any
 
@@ -122,7 +121,7 @@ def _pack_numbers(array: Array) -> bytes:
 
 
 def _compress(content: bytes) -> str:
-    return base64.b64encode(gzip.compress(content, mtime=0)).decode("ascii")
+    return base64.b64encode(gzip.compress(content, compresslevel=6, mtime=0)).decode("ascii")
 
 
 def _list_words(vocabulary: dict[str, int]) -> list[str]:
@@ -148,5 +147,5 @@ def _describe_words(predictor: Predictor) -> dict[str, Any]:
 
 def _find_marks() -> str:
     """Return what stands between [ and ] in a pattern of all combining marks."""
-    marks = (chr(code) for code in range(sys.maxunicode + 1) if unicodedata.combining(chr(code)))
-    return "".join(marks)
+    characters = map(chr, range(0x20000))  # beyond which there are none
+    return "".join(filter(unicodedata.combining, characters))

@@ -44,7 +44,8 @@ function showPrediction({ label, code, reason, probabilities }, labels) {
   );
 }
 
-function showWords({ cleaned, code, probabilities, effects, words }) {
+function showWords({ cleaned, code, probabilities, effects, n_words }) {
+  find("marks").hidden = !n_words;
   const before = logOdds(probabilities?.[code]);
   const changes = effects.map((word) => {
     return { ...word, change: before - logOdds(probabilities[code] - word.effect) };
@@ -62,16 +63,17 @@ function showWords({ cleaned, code, probabilities, effects, words }) {
     end = stop;
   }
   find("read").replaceChildren(...parts, cleaned.slice(end));
+  if (effects.length < n_words) {
+    find("strongest").textContent = `So far, ${effects.length} of ${n_words} words are tried …`;
+    return;
+  }
   const strongest = marked
     .sort((one, other) => Math.abs(other.change) - Math.abs(one.change))
     .slice(0, N_STRONGEST)
     .map(({ start, stop, change }) => `${cleaned.slice(start, stop)} (${signed(change)})`);
-  const isRunning = effects.length < words;
-  find("strongest").textContent = isRunning
-    ? `So far, the effect of ${effects.length} of ${words} words is known …`
-    : strongest.length
-      ? `The strongest effects, in log-odds: ${strongest.join(", ")}.`
-      : "";
+  find("strongest").textContent = strongest.length
+    ? `The strongest effects, in log-odds: ${strongest.join(", ")}.`
+    : "No single word changes the prediction much.";
 }
 
 let latest = 0; // number of the last text, which ends the work on all earlier ones
@@ -83,11 +85,12 @@ async function judge() {
   if (!text.trim()) return;
   try {
     const model = await loadModel();
+    if (number !== latest) return;
     let began = performance.now();
     let isFirst = true;
     for (const prediction of model.explain(text)) {
       if (isFirst) showPrediction(prediction, model.labels);
-      const isDone = prediction.effects.length === prediction.words || !prediction.probabilities;
+      const isDone = prediction.effects.length === prediction.n_words;
       if (isFirst || isDone || performance.now() - began > SLICE) {
         showWords(prediction);
         await new Promise((resolve) => setTimeout(resolve));
@@ -102,7 +105,7 @@ async function judge() {
 }
 
 let timer;
-find("typed").addEventListener("focus", loadModel, { once: true });
+find("typed").addEventListener("focus", () => loadModel().catch(() => {}), { once: true });
 find("typed").addEventListener("input", () => {
   clearTimeout(timer);
   timer = setTimeout(judge, PAUSE);

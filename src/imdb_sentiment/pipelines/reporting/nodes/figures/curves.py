@@ -94,7 +94,7 @@ def plot_precision_recall_curves(
         draw,
         title="Precision and recall of the test set",
         axes=("recall", "precision"),
-        area="average precision",
+        area="AP",
     )
 
 
@@ -115,7 +115,7 @@ def plot_thresholds(
     """
     labels = _choose_labels(test_predictions, reviews)
     figure = _create_panels(
-        "Precision and recall by threshold", _name_panels(labels), "probability threshold", "share"
+        "Precision and recall by threshold", _name_panels(labels), "threshold", "share"
     )
     for number, label in enumerate(labels):
         table = tabulate_thresholds(test_predictions, label)

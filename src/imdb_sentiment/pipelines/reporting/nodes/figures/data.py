@@ -92,7 +92,7 @@ def plot_distinctive_words(data_description: dict[str, Any]) -> go.Figure:
             col=1,
         )
     figure.update_yaxes(autorange="reversed", type="category", dtick=1)
-    figure.update_xaxes(title="log-odds ratio, standard deviations", row=n_labels, col=1)
+    figure.update_xaxes(title="log-odds ratio, z-score", row=n_labels, col=1)
     return figure.update_layout(
         template=style.make_template(),
         title="Most distinctive words per label",

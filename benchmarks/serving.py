@@ -30,7 +30,7 @@ from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.batching import cut_padding
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import hash_ngrams
-from imdb_sentiment.text.tokenizer import TextEncoder
+from imdb_sentiment.text.tokenizer import UNKNOWN_ID, TextEncoder
 
 MODELS = ROOT / "data/06_models"
 Texts = list[str]
@@ -41,12 +41,12 @@ def percentiles(seconds: list[float]) -> tuple[float, float]:
     return 1000 * statistics.median(seconds), 1000 * statistics.quantiles(seconds, n=100)[98]
 
 
-def time_each(predict: Callable[[str], Any], texts: Texts, warm: int = 20) -> list[float]:
+def time_each(run: Callable[[Any], Any], arguments: list[Any], warm: int = 20) -> list[float]:
     """Return the seconds of each call; the first calls are not counted."""
     seconds = []
-    for number, text in enumerate(texts[:warm] + texts):
+    for number, argument in enumerate(arguments[:warm] + arguments):
         start = time.perf_counter()
-        predict(text)
+        run(argument)
         if number >= warm:
             seconds.append(time.perf_counter() - start)
     return seconds
@@ -81,6 +81,9 @@ def measure_one_review(texts: Texts) -> None:
         p50, p99 = percentiles(time_each(predict, some))
         print(f"| {name} | {p50:.2f} | {p99:.2f} |", flush=True)
 
+    if predictor.max_ngram:
+        measure_parts(predictor, texts)
+
     print("\n| many reviews, already tokenised | reviews per second |\n| --- | ---: |")
     cleaned = [clean_text(text) for text in texts]
     sequences = encoder.encode(cleaned)
@@ -109,6 +112,40 @@ def measure_one_review(texts: Texts) -> None:
         calls = [texts[start : start + size] for start in range(0, len(texts), size)]
         taken = min(_time(partial(_predict_each, predictor, calls)) for _ in range(3))
         print(f"| {size} | {1000 * taken / len(texts):.2f} |", flush=True)
+
+
+def measure_parts(predictor: Predictor, texts: Texts) -> None:
+    """Measure the steps of a prediction, and how long the network takes for less."""
+    encoder = TextEncoder(predictor.tokenizer)
+    cleaned = [clean_text(text) for text in texts]
+    inputs = [
+        {
+            "token_ids": np.array([ids or [UNKNOWN_ID]], np.int32),
+            "ngrams": hash_ngrams(text, predictor.max_ngram, predictor.script)[np.newaxis],
+        }
+        for ids, text in zip(encoder.encode_known(cleaned), cleaned, strict=True)
+    ]
+    parts: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
+        "cleaning": (clean_text, texts),
+        "words of the LSTM": (lambda text: list(encoder.encode_known([text])), cleaned),
+        "hashes of n-grams": (
+            lambda text: hash_ngrams(text, predictor.max_ngram, predictor.script),
+            cleaned,
+        ),
+        "the exported model": (partial(predictor._session.run, None), inputs),
+        "the same with one word": (
+            partial(predictor._session.run, None),
+            [given | {"token_ids": given["token_ids"][:, :1]} for given in inputs],
+        ),
+        "the same with one word and one n-gram": (
+            partial(predictor._session.run, None),
+            [{name: values[:, :1] for name, values in given.items()} for given in inputs],
+        ),
+    }
+    print("\n| one review, part by part | p50 \u00b5s |\n| --- | ---: |")
+    for name, (run, arguments) in parts.items():
+        p50, _ = percentiles(time_each(run, arguments))
+        print(f"| {name} | {1000 * p50:.0f} |", flush=True)
 
 
 def _predict_each(predictor: Predictor, calls: list[Texts]) -> None:

@@ -354,10 +354,11 @@ def _describe_model(predictor: Predictor, test: TestScores | None) -> ModelRespo
 def _explain(predictor: Predictor, text: str) -> ExplainResponse:
     cleaned = clean_text(text)
     prediction, segments = explain_cleaned(predictor, cleaned)
+    counts = count_words(predictor.tokenizer, cleaned)
     return ExplainResponse(
         prediction=PredictionResponse.describe(prediction),
         explained_label=find_explained_label(predictor, prediction),
-        words=WordCountsResponse(**count_words(predictor.tokenizer, cleaned)._asdict()),
+        words=WordCountsResponse(total=counts.total, known=counts.known, read=counts.read),
         segments=[
             SegmentResponse(text=segment.text, effect=segment.effect) for segment in segments
         ],

@@ -120,7 +120,7 @@ function doubt(prediction) {
   const { label } = prediction;
   const [[first, high], [second, low]] = findBest(prediction);
   if (label !== first) {
-    return `“${first}” is more probable, but this model is set to predict “${label}” already at a lower probability.`;
+    return `“${first}” is more probable, but the rule by which this model decides chooses “${label}”.`;
   }
   if (high / (high + low) < UNDECIDED) {
     const right = Math.round(10 * high);

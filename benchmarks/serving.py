@@ -118,7 +118,7 @@ def measure_parts(predictor: Predictor, texts: Texts) -> None:
     """Measure the steps of a prediction, and how long the network takes for less."""
     encoder = TextEncoder(predictor.tokenizer)
     cleaned = [clean_text(text) for text in texts]
-    inputs = [
+    inputs: list[dict[str, Any]] = [
         {
             "token_ids": np.array([ids or [UNKNOWN_ID]], np.int32),
             "ngrams": hash_ngrams(text, predictor.max_ngram, predictor.script)[np.newaxis],

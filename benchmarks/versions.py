@@ -72,7 +72,9 @@ def compare(name: str, turns: int, before: Callable[[], float], now: Callable[[]
     pairs = [(before(), now()) for _ in range(turns)]
     medians = [statistics.median(column) for column in zip(*pairs, strict=True)]
     ratio = statistics.median(after / earlier for earlier, after in pairs)
-    print(f"| {name} | {medians[0]:,.3g} | {medians[1]:,.3g} | {ratio:.2f} |", flush=True)
+    digits = 3 if medians[0] < 1 else 0
+    shown = " | ".join(f"{median:,.{digits}f}" for median in medians)
+    print(f"| {name} | {shown} | {ratio:.2f} |", flush=True)
 
 
 def main() -> None:

@@ -116,6 +116,9 @@ def test_it_tells_how_it_is(service: Service) -> None:
     assert model["facts"]["fact"] == "true"
     assert (model["vocabulary_size"], model["sequence_length"], model["max_ngram"]) == (28, 6, 3)
     assert model["test"] is None  # see test_evaluation_record.py and test_page.py
+    for path in ("/", "/docs"):
+        policy = httpx.get(service.url + path, timeout=60).headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'self';")
     document = httpx.get(f"{service.url}/openapi.json", timeout=60).json()
     assert {"/predict", "/explain", "/score", "/health", "/ready"} <= set(document["paths"])
     schemas = document["components"]["schemas"]

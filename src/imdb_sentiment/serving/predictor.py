@@ -264,7 +264,7 @@ class Predictor:
                 }
                 if ngrams is not None:
                     inputs["ngrams"] = _pad([ngrams[row] for row in rows])
-                (output,) = self._session.run(["probabilities"], inputs)
+                (output,) = self._session.run(None, inputs)
                 probabilities[rows] = complete_probabilities(output)
         return probabilities
 

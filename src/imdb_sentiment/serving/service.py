@@ -53,9 +53,8 @@ SWAGGER = ("fastapi_swagger", "resources")  # package and folder with the files 
 POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
 DOCS_POLICY = f"{POLICY}; style-src 'self' 'unsafe-inline'"
 KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
-NEED_KEY = [
-    Depends(KEY_HEADER)
-]  # only for the OpenAPI description; `GuardedRoute` looks at the key
+# This is only for the OpenAPI description: `GuardedRoute` looks at the key.
+NEED_KEY = [Depends(KEY_HEADER)]
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
     for status, description in {

@@ -208,7 +208,10 @@ FIGURES = {
 
 @pytest.mark.parametrize(
     ("tag", "written"),
-    [("figures", FIGURES), ("page", {"report.html", "model_card.md", "summary.md"})],
+    [
+        ("figures", FIGURES),
+        ("page", {"embedded_model.json", "report.html", "model_card.md", "summary.md"}),
+    ],
 )
 def test_a_tag_writes_one_part_of_the_report_again(
     tag: str, written: set[str], copy_of_finished: Path

@@ -28,7 +28,7 @@ EXTRAS = [
     for extra in tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"][
         "optional-dependencies"
     ]
-    if extra != "mlflow"
+    if extra not in ("mlflow", "peers")  # which requirements.txt does not have
 ]
 
 

@@ -98,10 +98,11 @@ class PickleStreamDataset(FileDataset):
     def preview(self, nrows: int = 5) -> TablePreview:
         """Return the first rows of a stream of data frames, for Kedro-Viz.
 
-        Columns of other objects than strings and numbers, which JSON may not have, are left out.
+        Columns of bytes, which JSON can't have, are left out.
         """
-        first = next(self._chunks(), pd.DataFrame()).select_dtypes(exclude="object")
-        return TablePreview(first.head(nrows).to_dict(orient="split"))
+        first = next(self._chunks(), pd.DataFrame()).head(nrows)
+        readable = [name for name, cells in first.items() if not _are_bytes(cells)]
+        return TablePreview(first[readable].to_dict(orient="split"))
 
     def _chunks(self) -> Iterator[Any]:
         with self._reading() as path, path.open("rb") as file:
@@ -112,6 +113,10 @@ class PickleStreamDataset(FileDataset):
         with path.open("wb") as file:
             for chunk in data:
                 pickle.dump(chunk, file, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def _are_bytes(cells: pd.Series) -> bool:
+    return any(isinstance(cell, bytes) for cell in cells)
 
 
 class OptionalJSONDataset(LoadOnlyDataset[dict[str, Any]]):

@@ -113,6 +113,20 @@ def test_figures_of_the_run_are_previewed(name: str, words: str, page: Page) -> 
 
 
 @pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("summary", "Best hyperparameters"),
+        ("model_card", "Intended use"),
+        ("report", "How good is the model trained on IMDB Dataset.csv?"),
+    ],
+)
+def test_documents_are_previewed(name: str, words: str, page: Page) -> None:
+    open_node(page, name)
+    text = page.locator(".pipeline-text-renderer__content", has_text=words)
+    expect(text).to_be_visible()
+
+
+@pytest.mark.parametrize(
     "name",
     sorted(create_pipeline().only_nodes_with_tags("figures").all_outputs()),
 )

@@ -6,6 +6,7 @@ None of them imports TensorFlow before it is used.
 from imdb_sentiment.datasets.atomic import AtomicDataset
 from imdb_sentiment.datasets.downloaded_tar import DownloadedTarDataset
 from imdb_sentiment.datasets.files import (
+    DocumentDataset,
     KerasModelDataset,
     LinesDataset,
     OnnxModelDataset,
@@ -21,6 +22,7 @@ from imdb_sentiment.datasets.table import TableDataset
 
 __all__ = [
     "AtomicDataset",
+    "DocumentDataset",
     "DownloadedTarDataset",
     "KerasModelDataset",
     "LineageDataset",

@@ -1,11 +1,12 @@
-"""Datasets that are one file: models, a tokenizer, streams, settings."""
+"""Datasets that are one file: models, a tokenizer, streams, settings, documents."""
 
 import json
 import pickle
 import pkgutil
 from collections.abc import Iterable, Iterator
+from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, NewType
 
 import pandas as pd
 from kedro_datasets._typing import JSONPreview, TablePreview
@@ -15,6 +16,9 @@ from tokenizers import Tokenizer
 from imdb_sentiment.datasets.base import FileDataset, LoadOnlyDataset, Stream, require_local
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
+
+# Kedro-Viz draws a preview by the name of its type; kedro-datasets has none for texts.
+TextPreview = NewType("TextPreview", str)
 
 
 class KerasModelDataset(FileDataset):
@@ -186,3 +190,59 @@ class TypedJSONDataset(FileDataset):
 
     def _write(self, path: Path, data: BaseModel) -> None:
         path.write_text(json.dumps(data.model_dump(mode="json"), indent=2), encoding="utf-8")
+
+
+class DocumentDataset(FileDataset):
+    """A document for people, in Markdown or HTML, as a string in UTF-8."""
+
+    def load(self) -> str:
+        """Read the document."""
+        with self._reading() as path:
+            return path.read_text(encoding="utf-8")
+
+    def preview(self) -> TextPreview:
+        """Return the document for Kedro-Viz: Markdown as it is, the text of a page."""
+        document = self.load()
+        is_page = self._filepath.suffix == ".html"
+        return TextPreview(_PageText(document).text if is_page else document)
+
+    def _write(self, path: Path, data: str) -> None:
+        path.write_text(data, encoding="utf-8")
+
+
+class _PageText(HTMLParser):
+    """The text of a page that people read: no script, style or menu, and a line per block."""
+
+    _SKIPPED = frozenset({"button", "head", "nav", "script", "style", "svg", "textarea"})
+    _WORDS = frozenset({"a", "b", "code", "em", "i", "mark", "strong"})
+    _CELLS = frozenset({"span", "td", "th"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self._parts: list[str] = []
+        self._open: list[str] = []  # elements that are skipped or preformatted
+        self.feed(page)
+        self.close()
+        lines = (" ".join(line.split()) for line in "".join(self._parts).split("\n"))
+        self.text = "\n".join(filter(None, lines))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Begin an element."""
+        if tag == "pre" or tag in self._SKIPPED:
+            self._open.append(tag)
+        self._separate(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """End an element."""
+        if tag in self._open:
+            self._open.remove(tag)
+        self._separate(tag)
+
+    def handle_data(self, data: str) -> None:
+        """Keep a text; its line breaks mean nothing unless it is preformatted."""
+        if self._SKIPPED.isdisjoint(self._open):
+            self._parts.append(data if self._open else data.replace("\n", " "))
+
+    def _separate(self, tag: str) -> None:
+        if tag not in self._WORDS:
+            self._parts.append(" " if tag in self._CELLS else "\n")

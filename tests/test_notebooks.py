@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import httpx
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 
 from helpers import PROJECT, run_server
 
@@ -13,24 +15,42 @@ NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.slow
+@pytest.mark.browser  # it draws the images
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run_on_a_finished_project(path: Path, copy_of_finished: Path) -> None:
     folder = copy_of_finished / "notebooks"
     folder.mkdir()
     notebook = nbformat.read(shutil.copy(path, folder), as_version=4)  # type: ignore[no-untyped-call]
     NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     ).execute()
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
     for cell in code[3:]:
         assert cell.outputs, cell.source
 
+    # The cells show results, and neither logs nor warnings.
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output.text for output in outputs if output.output_type == "stream"]
+    assert not [data for output in outputs if "WARNING" in (data := str(output.data))]
+
+    # Each figure can be interacted with, and is an image where no script runs.
+    plotly = "application/vnd.plotly.v1+json"
+    figures = [output.data for output in outputs if plotly in output.data]
+    assert figures
+    assert all(set(figure) == {plotly, "image/png"} for figure in figures)
+    page, _ = HTMLExporter().from_notebook_node(notebook)  # type: ignore[no-untyped-call]
+    assert len(re.findall('<img [^>]*src="data:image/png', page)) == len(figures)
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
-    ["jupyter lab notebooks/explore.ipynb", "jupyter lab notebooks/report.ipynb"],
+    [
+        "jupyter lab notebooks/explore.ipynb",
+        "jupyter lab notebooks/from_csv_to_decision.ipynb",
+        "jupyter lab notebooks/report.ipynb",
+    ],
 )
 def test_jupyter_opens_them(command: str, copy_of_finished: Path, tmp_path: Path) -> None:
     shutil.copytree(PROJECT / "notebooks", copy_of_finished / "notebooks")

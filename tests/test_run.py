@@ -251,7 +251,8 @@ def test_a_command_starts_without_what_it_does_not_need(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_telemetry_is_off() -> None:
+def test_telemetry_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KEDRO_DISABLE_TELEMETRY", raising=False)  # settings.py has set it
     assert _check_for_telemetry_consent(PROJECT) is False
 
 

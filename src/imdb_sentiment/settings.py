@@ -30,7 +30,9 @@ HOOKS: list[Any] = [
 ]
 SESSION_CLASS = PlainErrorsSession
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # as Kedro's is
+# For Kedro, .telemetry says the same, but only in the project's own folder.
+os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 if os.environ.get("MLFLOW_TRACKING_URI"):
     if importlib.util.find_spec("mlflow"):
         from imdb_sentiment.framework.tracking import TrackRun

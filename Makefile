@@ -2,6 +2,7 @@
 # make test     set up and run the fast tests
 # make test-all set up and run all tests; needs Chromium, PostgreSQL, curl and the internet
 # make lint     set up and check style and types
+# make docs     set up and build the site of docs/ into site/; fails on dead links
 # make lock     update requirements*.txt and their SBOMs from pyproject.toml
 # make mlflow   set up and add MLflow
 # make clean    remove .venv
@@ -12,7 +13,7 @@ READY := .venv/.ready
 INSTALL = $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode --quiet
 
 .DEFAULT_GOAL := run
-.PHONY: run test test-all lint mlflow lock clean
+.PHONY: run test test-all lint docs mlflow lock clean
 
 run: $(READY)
 	$(BIN)/kedro run
@@ -27,6 +28,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(READY)
+	$(BIN)/zensical build --strict --clean
 
 # pip would take four minutes where uv takes one, so pip installs only uv, as pinned.
 # The stamp is written last, so an interrupted set-up starts over. A change of the pins creates a new

@@ -27,7 +27,7 @@ from service import Connection, run_service
 
 from imdb_sentiment.network.model import score_sequences
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.text.batching import cut_padding
+from imdb_sentiment.text.batching import pad_right
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import hash_ngrams
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID, TextEncoder
@@ -65,7 +65,7 @@ def measure_one_review(texts: Texts) -> None:
     encoder = TextEncoder(predictor.tokenizer)
 
     def encode(text: str) -> Any:
-        return cut_padding(encoder.encode([clean_text(text)])).astype(np.int32)
+        return pad_right(encoder.encode([clean_text(text)])).astype(np.int32)
 
     signature = [tf.TensorSpec((None, None), tf.int32)]
     compiled = tf.function(lambda tokens: model(tokens, training=False), input_signature=signature)

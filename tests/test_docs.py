@@ -22,13 +22,12 @@ SNIPPETS = [
     )
 ]
 
-# MLflow alone is not in requirements.txt.
 EXTRAS = [
     f'pip install -e ".[{extra}]"'
     for extra in tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"][
         "optional-dependencies"
     ]
-    if extra not in ("mlflow", "peers")  # which requirements.txt does not have
+    if extra not in ("gpu", "mlflow", "peers")  # which requirements.txt does not have
 ]
 
 

@@ -14,6 +14,7 @@ from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, compile_scorer, score_logits, score_sequences
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import Hyperparameters
+from imdb_sentiment.text.batching import pad_right
 
 
 def sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -137,6 +138,36 @@ def test_a_prediction_depends_on_neither_padding_nor_batch(shape: dict[str, Any]
     alone = [score_sequences(model, tokens[np.newaxis, tokens > 0]) for tokens in encoded.sequences]
     np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-6)
     np.testing.assert_allclose(together, score_sequences(model, more_padding), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        pytest.param({"bidirectional": True}, marks=pytest.mark.slow),
+        {"bidirectional": True, "pooling": "max_mean", "lstm_layers": 2},
+        pytest.param({"pooling": "attention"}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_outputs_and_gradients_do_not_depend_on_the_side_of_the_padding(
+    shape: dict[str, Any],
+) -> None:
+    """On a GPU, the padding must be on the right."""
+    import tensorflow as tf
+
+    encoded = make_encoded(9, length=8)
+    model = make_network(dropout_rate=0.0, **shape)
+
+    def run(tokens: npt.NDArray[np.unsignedinteger]) -> list[npt.NDArray[np.float32]]:
+        with tf.GradientTape() as tape:
+            outputs = model(tokens.astype(np.int32), training=True)
+            loss = model.compute_loss(y=encoded.codes.astype(np.int32), y_pred=outputs)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        return [np.asarray(tf.convert_to_tensor(array)) for array in (outputs, *gradients)]
+
+    for left, right in zip(run(encoded.sequences), run(pad_right(encoded.sequences)), strict=True):
+        np.testing.assert_allclose(right, left, atol=1e-6 * max(1, np.abs(left).max()))
 
 
 def test_a_seed_gives_one_network(hyperparameters: Hyperparameters) -> None:

@@ -1,13 +1,13 @@
 import itertools
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from helpers import make_encoded
-from imdb_sentiment.text.batching import count_tokens, cut_padding, group_by_length
+from imdb_sentiment.text.batching import count_tokens, group_by_length, pad_right
+from imdb_sentiment.text.tokenizer import UNKNOWN_ID
 
 LENGTHS = hnp.arrays(np.int64, st.integers(0, 60), elements=st.integers(0, 9))
 
@@ -36,15 +36,29 @@ def test_each_epoch_draws_anew_and_each_seed_the_same() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
-def test_only_padding_is_cut() -> None:
+def test_padding_moves_to_the_right_and_is_cut() -> None:
     sequences = np.array([[0, 0, 0, 4, 5], [0, 0, 6, 7, 8]], np.uint8)
     assert count_tokens(sequences).tolist() == [2, 3]
-    assert cut_padding(sequences).tolist() == [[0, 4, 5], [6, 7, 8]]
+    padded = pad_right(sequences)
+    assert padded.tolist() == [[4, 5, 0], [6, 7, 8]]
+    assert padded.dtype == np.uint8
 
 
-@pytest.mark.parametrize("rows", [0, 3])
-def test_reviews_without_a_known_word_keep_a_column(rows: int) -> None:
-    assert cut_padding(np.zeros((rows, 4), np.uint8)).shape == (rows, 1)
+@settings(deadline=None)
+@given(hnp.arrays(np.int64, st.integers(1, 9), elements=st.integers(1, 7)))
+def test_tokens_keep_their_order(lengths: np.ndarray) -> None:
+    rows = [list(range(2, 2 + n)) for n in lengths]
+    left = np.array([[0] * (7 - len(row)) + row for row in rows])
+    right = pad_right(left)
+    assert right.shape == (len(rows), lengths.max())
+    assert [row[:n].tolist() for row, n in zip(right, lengths, strict=True)] == rows
+    assert count_tokens(right).tolist() == lengths.tolist()
+
+
+def test_a_review_without_a_known_word_has_the_unknown_one() -> None:
+    assert pad_right(np.zeros((3, 4), np.uint8)).tolist() == [[UNKNOWN_ID]] * 3
+    assert pad_right(np.zeros((0, 4), np.uint8)).shape == (0, 1)
+    assert pad_right(np.array([[0, 0], [4, 5]])).tolist() == [[UNKNOWN_ID, 0], [4, 5]]
 
 
 def test_lengths_of_encoded_reviews() -> None:

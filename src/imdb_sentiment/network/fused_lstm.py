@@ -1,8 +1,9 @@
 """A network's layers up to its pooling, for training on CPUs: one part of the batch per core.
 
 On a CPU, Keras runs an LSTM as a loop of many small operations. TensorFlow's `BlockLSTM` computes
-all steps in one operation. It has no mask, but padding on the left needs none: an extra input,
-which is 1 in the padding, closes the input gate there, so the state stays 0 until the first word.
+all steps in one operation. It has no mask, but padding after the words needs none. Backwards, the
+padding comes first: an extra input, which is 1 there, closes the input gate, so the state stays 0
+until the last word.
 
 An operation runs on one thread. So a batch is divided into parts, which TensorFlow computes in
 parallel, from the token ids to the pooled outputs and back to the gradients of the word vectors.
@@ -21,7 +22,7 @@ CLOSED_GATE = -1e9  # logit of a closed gate: its sigmoid is 0, and so is the gr
 
 
 class FusedEncoder(keras.layers.Layer):
-    """The embedding, the LSTMs and the pooling of a network, for reviews padded on the left.
+    """The embedding, the LSTMs and the pooling of a network, for reviews padded on the right.
 
     It shares the weights of the given layers, and its outputs are those that they have one after
     the other, except those for padding. The number of parts changes nothing but the rounding.
@@ -47,7 +48,7 @@ class FusedEncoder(keras.layers.Layer):
         """Return what the last of the layers returns.
 
         Args:
-            token_ids: int32 of shape (B, T), padded with 0 on the left.
+            token_ids: int32 of shape (B, T), padded with 0 on the right; at least one token each.
             training: Whether to drop dimensions of the word vectors.
 
         Returns:
@@ -145,12 +146,11 @@ def run_lstm(layer: keras.layers.Layer, inputs: tf.Tensor, is_word: tf.Tensor) -
     outputs = [_block_lstm(forward, inputs)]
     outputs += [_block_lstm(lstm, inputs[::-1])[::-1] for lstm in backward]
     if not layer.return_sequences:
-        outputs[0] = outputs[0][-1]
-        if backward:  # it ends with the first word
-            lengths = tf.math.count_nonzero(is_word, axis=1, dtype=tf.int32)
-            first = tf.minimum(tf.shape(is_word)[1] - lengths, tf.shape(is_word)[1] - 1)
-            indices = tf.stack([first, tf.range(tf.size(first))], axis=1)
-            outputs[1] = tf.gather_nd(outputs[1], indices)
+        last = tf.math.count_nonzero(is_word, axis=1, dtype=tf.int32) - 1
+        ends = tf.stack([last, tf.range(tf.size(last))], axis=1)
+        # A row of padding, which was added to have one in each part, has no last word.
+        outputs[0] = tf.gather_nd(outputs[0], tf.maximum(ends, 0))
+        outputs[1:] = [output[0] for output in outputs[1:]]  # backwards, the first word is the last
     return tf.concat(outputs, axis=-1)
 
 

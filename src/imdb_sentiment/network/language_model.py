@@ -21,7 +21,7 @@ from imdb_sentiment.network.model import initialize_gates, make_lstm, require_wo
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import can_fuse, count_parts, make_dataset
 from imdb_sentiment.parameters import LanguageModelParameters
-from imdb_sentiment.text.batching import count_tokens, cut_padding, group_by_length
+from imdb_sentiment.text.batching import count_tokens, group_by_length, pad_right
 
 logger = logging.getLogger(__name__)
 
@@ -242,7 +242,7 @@ def _make_batches(
 
     def generate() -> Iterator[Batch]:
         for rows in group_by_length(lengths, parameters.batch_size, rng):
-            ids = cut_padding(sequences[rows]).astype(np.int32)
+            ids = pad_right(sequences[rows]).astype(np.int32)
             drawn = np.searchsorted(cumulated, rng.random(NEGATIVES) * cumulated[-1], side="right")
             distances = np.minimum(1 + rng.permutation(WINDOW)[:DISTANCES], ids.shape[1])
             yield ids, drawn.astype(np.int32), distances.astype(np.int32)

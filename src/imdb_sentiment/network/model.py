@@ -14,7 +14,7 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.stacking import Logits, to_probabilities
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.parameters import Hyperparameters
-from imdb_sentiment.text.batching import count_tokens, cut_padding, group_by_length
+from imdb_sentiment.text.batching import count_tokens, group_by_length, pad_right
 
 # A `keras.Model`. Kedro resolves annotations when a run begins, before TensorFlow is imported.
 KerasModel: TypeAlias = Any
@@ -33,8 +33,10 @@ def build_model(
 ) -> KerasModel:
     """Return the compiled network: embedding, LSTM, pooling, dropout and a dense layer.
 
-    The embedding masks the padding, so a prediction depends neither on the amount of padding nor on
-    the other reviews of a batch. Two labels end in one sigmoid unit, more labels in a softmax.
+    The embedding masks the padding, so a prediction depends neither on the padding nor on the other
+    reviews of a batch. On a GPU, Keras runs an LSTM without recurrent dropout as one kernel of
+    cuDNN, which needs reviews from `pad_right`. Two labels end in one sigmoid unit, more labels in
+    a softmax.
 
     Args:
         hyperparameters: Shape of the network, optimizer and learning rate, which `train_model`
@@ -122,10 +124,7 @@ def make_lstm(
     from keras import layers
 
     lstm = layers.LSTM(
-        units,
-        recurrent_dropout=recurrent_dropout_rate,
-        return_sequences=return_sequences,
-        use_cudnn=False,  # cuDNN supports padding on the right only
+        units, recurrent_dropout=recurrent_dropout_rate, return_sequences=return_sequences
     )
     return layers.Bidirectional(lstm) if bidirectional else lstm
 
@@ -281,7 +280,7 @@ def compile_scorer(model: KerasModel) -> Callable[[npt.NDArray[np.unsignedintege
         kernel, bias = (weights.astype(np.float64) for weights in model.layers[-1].get_weights())
         logits = np.empty((len(sequences), len(bias)))
         for rows in group_by_length(count_tokens(sequences), PREDICTION_BATCH_SIZE):
-            batch = cut_padding(sequences[rows]).astype(np.int32)
+            batch = pad_right(sequences[rows]).astype(np.int32)
             logits[rows] = compute_features(batch).numpy() @ kernel + bias
         return logits
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from imdb_sentiment.network.model import (
 from imdb_sentiment.network.naive_bayes import FULL_SCALE_ROWS, compute_log_count_ratios
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.parameters import Hyperparameters
-from imdb_sentiment.text.batching import cut_padding, group_by_length
+from imdb_sentiment.text.batching import group_by_length, pad_right
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 ROWS_PER_THREAD = 32  # of a training batch; with fewer rows, another thread does not help
@@ -130,16 +131,36 @@ def train_model(
         from imdb_sentiment.network.fused_lstm import make_fused_twin
 
         fitted = make_fused_twin(model, count_parts(hp.batch_size))  # it shares the model's weights
-    history = fitted.fit(
-        batches,
-        validation_data=_make_batches(validation, PREDICTION_BATCH_SIZE) if validation else None,
-        shuffle=False,  # the batches are shuffled already
-        epochs=epochs,
-        class_weight=None if label_weights is None else dict(enumerate(label_weights.tolist())),
-        callbacks=[*used_callbacks, *callbacks],
-        verbose=0,
-    ).history
+    scored = _make_batches(validation, PREDICTION_BATCH_SIZE) if validation else None
+    is_mixed = hp.mixed_precision and not can_fuse()
+    with _in_bfloat16(model) if is_mixed else nullcontext():
+        history = fitted.fit(
+            batches,
+            validation_data=scored,
+            shuffle=False,  # the batches are shuffled already
+            epochs=epochs,
+            class_weight=None if label_weights is None else dict(enumerate(label_weights.tolist())),
+            callbacks=[*used_callbacks, *callbacks],
+            verbose=0,
+        ).history
     return model, {name: [float(value) for value in values] for name, values in history.items()}
+
+
+@contextmanager
+def _in_bfloat16(model: KerasModel) -> Iterator[None]:
+    """Let the LSTMs of a network compute in bfloat16, with weights in float32."""
+    from keras import layers
+
+    lstms = [x for x in model.layers if isinstance(x, layers.LSTM | layers.Bidirectional)]
+    inner = [getattr(x, name, x) for x in lstms for name in ("forward_layer", "backward_layer")]
+    before = {x: x.dtype_policy for x in (*lstms, *inner, *(lstm.cell for lstm in inner))}
+    try:
+        for layer in before:
+            layer.dtype_policy = "mixed_bfloat16"
+        yield
+    finally:
+        for layer, policy in before.items():
+            layer.dtype_policy = policy
 
 
 def _make_scorer(model: KerasModel, validation: EncodedReviews, metric: Metric) -> Any:
@@ -225,7 +246,7 @@ def _make_batches(
 
     def generate() -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
         for rows in group_by_length(lengths, batch_size, rng):
-            yield cut_padding(sequences[rows]).astype(np.int32), codes[rows]
+            yield pad_right(sequences[rows]).astype(np.int32), codes[rows]
 
     signature = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32))
     return make_dataset(generate, signature, n_batches=-(-len(lengths) // batch_size))

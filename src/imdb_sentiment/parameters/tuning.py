@@ -92,6 +92,7 @@ class Hyperparameters(Parameters):
     epochs: Annotated[int, Field(ge=1)]
     min_steps: Annotated[int, Field(ge=0)]
     early_stopping_patience: Annotated[int, Field(ge=0)]
+    mixed_precision: bool = False  # as in files and studies made before there was a choice
 
     def count_epochs(self, n_rows: int) -> int:
         """Return the number of passes over a training set of `n_rows` rows."""

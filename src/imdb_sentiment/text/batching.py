@@ -1,4 +1,4 @@
-"""Batches of reviews of similar length, cut to their longest review.
+"""Batches of reviews of similar length, padded on the right to their longest review.
 
 A recurrent network takes one step per column of a batch, including the padding. Masked padding does
 not change the result, so columns that are padding in every review of a batch can be cut. Grouping
@@ -7,6 +7,8 @@ reviews by length makes most of the padding such columns.
 
 import numpy as np
 import numpy.typing as npt
+
+from imdb_sentiment.text.tokenizer import UNKNOWN_ID
 
 Batches = list[npt.NDArray[np.intp]]
 Sequences = npt.NDArray[np.unsignedinteger]
@@ -26,18 +28,27 @@ def count_tokens(sequences: Sequences) -> npt.NDArray[np.intp]:
     return lengths
 
 
-def cut_padding(sequences: Sequences) -> Sequences:
-    """Cut the columns on the left that are padding in every sequence.
+def pad_right(sequences: Sequences) -> Sequences:
+    """Move the padding of each review to the right, and cut what is padding in all of them.
+
+    The network masks padding, so it changes nothing where it is. On a GPU, the kernel of an LSTM
+    needs it on the right, and at least one token per review: a review without a known word gets
+    the unknown word.
 
     Args:
         sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
 
     Returns:
-        View of the sequences, shape (reviews, length of the longest review or 1), same dtype.
+        Token ids, shape (reviews, length of the longest review or 1), same dtype.
 
     """
-    longest = int(count_tokens(sequences).max(initial=1))
-    return sequences[:, sequences.shape[1] - longest :]
+    lengths = count_tokens(sequences)[:, np.newaxis]
+    columns = np.arange(max(1, lengths.max(initial=0)))  # of the result
+    length = sequences.shape[1]
+    moved = np.take_along_axis(sequences, (length - lengths + columns) % length, axis=1)
+    moved[columns >= lengths] = 0
+    moved[:, :1][lengths == 0] = UNKNOWN_ID
+    return moved
 
 
 def group_by_length(

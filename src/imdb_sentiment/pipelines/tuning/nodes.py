@@ -480,7 +480,8 @@ def _describe_origin(
 
     `initial` has the pretrained weights, or the word vectors alone.
     """
-    fixed = hyperparameters.model_dump(exclude=set(tuning.search_space))
+    # Studies made before a hyperparameter had a choice continue if it has its default.
+    fixed = hyperparameters.model_dump(exclude=set(tuning.search_space), exclude_defaults=True)
     data = [reviews.fingerprint() for pair in held_out_sets for reviews in pair]
     if _may_be_on("pretrained_embedding", hyperparameters, tuning):
         data.append(compute_fingerprint(*initial))

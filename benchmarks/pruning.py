@@ -1,17 +1,24 @@
 """A search with pruning and the same search without, for several seeds.
 
     .venv/bin/python benchmarks/pruning.py data/01_raw/imdb_reviews.csv --rows 10000
+    .venv/bin/python benchmarks/pruning.py data/01_raw/imdb_reviews.csv --rows 10000 --pairs
 
 Both run `kedro run --env imdb --pipelines tuning` in separate processes, one after the other, on
 the same randomly split data. The search with pruning uses the pruner of conf/imdb. The speed of the
 machine may change between the two; the number of trained epochs does not depend on it.
+
+With `--pairs`, there are only searches without pruning. Any two of their trials, in both orders,
+are then taken as a search of two trials, in which the second one ends if it is behind the first
+after a certain epoch.
 """
 
 import argparse
+import itertools
 import statistics
 import tempfile
 from pathlib import Path
 
+import optuna
 import pandas as pd
 from project import NO_PRUNER, Search, describe_machine
 
@@ -25,8 +32,14 @@ def main() -> None:
     )
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--pairs", action="store_true", help="replay searches of two trials")
     arguments = parser.parse_args()
     print(describe_machine())
+    if arguments.pairs:
+        with tempfile.TemporaryDirectory() as temporary:
+            search = Search(Path(temporary), arguments.csv, arguments.rows)
+            replay_pairs([learn_curves(search, arguments.trials, x) for x in arguments.seeds])
+        return
     print(
         "| seed | without s | with s | ratio | epochs without | epochs with | best without "
         "| best with | pruned |"
@@ -49,6 +62,41 @@ def main() -> None:
             rows.append(row)
             print(_format(str(seed), row), flush=True)
     print(_format("mean", tuple(statistics.mean(column) for column in zip(*rows, strict=True))))
+
+
+def learn_curves(search: Search, n_trials: int, seed: int) -> list[list[float]]:
+    """Return the values of each epoch of all trials of a search without pruning."""
+    study = f"pairs{seed}"
+    search.measure(study, n_trials, f"tuning.seed={seed},{NO_PRUNER}")
+    storage = f"sqlite:///{search.project / 'data/06_models/study.db'}"
+    trials = optuna.load_study(study_name=study, storage=storage).trials
+    return [list(trial.intermediate_values.values()) for trial in trials]
+
+
+def replay_pairs(searches: list[list[list[float]]]) -> None:
+    """Print what it costs and saves to end the second of two trials once it is behind.
+
+    Args:
+        searches: For each search and trial, the values of all epochs; larger ones are better.
+
+    """
+    pairs = [pair for curves in searches for pair in itertools.permutations(curves, 2)]
+    gain = statistics.mean(max(first[-1], second[-1]) - first[-1] for first, second in pairs)
+    print(f"{len(pairs)} pairs; the second trial adds {100 * gain:.2f} points to the best value")
+    print("| ended after epoch | of the pairs | epochs saved | points lost | at most |")
+    print("| ---: | ---: | ---: | ---: | ---: |")
+    epochs = len(pairs[0][0])
+    for epoch in range(1, epochs):
+        ended = [second[epoch - 1] < first[epoch - 1] for first, second in pairs]
+        lost = [
+            100 * max(0.0, second[-1] - first[-1]) * is_ended
+            for (first, second), is_ended in zip(pairs, ended, strict=True)
+        ]
+        share = statistics.mean(ended)
+        print(
+            f"| {epoch} | {share:.2f} | {share * (epochs - epoch) / (2 * epochs):.2f} "
+            f"| {statistics.mean(lost):.3f} | {max(lost):.2f} |"
+        )
 
 
 def _format(name: str, row: tuple[float, ...]) -> str:

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import unicodedata
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,12 @@ def embed_model(onnx_model: bytes, report: ReportParameters) -> Embedded:
     packed = [_pack_numbers(array) for array in constants.values()]
     description = {
         "labels": predictor.labels,
-        "label_weights": predictor.rule.weights.tolist(),
-        "is_median": predictor.rule.is_median,
-        "min_confidence": predictor.rule.min_confidence,
+        "rule": asdict(predictor.rule) | {"weights": predictor.rule.weights.tolist()},
+        "reasons": {
+            "empty": predictor.explain_silence("", is_scored=False),
+            "unknown": predictor.explain_silence("?", is_scored=False),
+            "unsure": predictor.explain_silence("?", is_scored=True),
+        },
         "vocabulary": _list_words(predictor.tokenizer.get_vocab()),
         "sequence_length": get_sequence_length(predictor.tokenizer),
         "max_ngram": predictor.max_ngram,

@@ -293,10 +293,9 @@ class Predictor {
   }
 
   constructor(description) {
-    const { labels, label_weights, vocabulary, words, tokens, single, ignored, marks } = description;
+    const { labels, vocabulary, words, tokens, single, ignored, marks } = description;
     this.description = description;
     this.labels = labels;
-    this.label_weights = label_weights;
     this.ids = new Map(vocabulary.map((word, id) => [word, id]));
     this.words = new RegExp(words, "gu");
     this.tokens = new RegExp(tokens, "gu");
@@ -377,22 +376,20 @@ class Predictor {
     return OPERATORS[type](...given, attributes);
   }
 
-  // The label with the largest product of probability and weight, or the median; and why there is
-  // none if so.
+  // The code of the label by the rule of `evaluation/probabilities.py`, and the label itself, or the
+  // reason why there is none.
   decide(cleaned, probabilities) {
-    if (!probabilities) {
-      return { label: null, reason: cleaned ? "no word that the model knows" : "no text" };
-    }
-    const products = probabilities.map((p, code) => p * this.label_weights[code]);
+    const { rule, reasons } = this.description;
+    if (!probabilities) return { label: null, reason: cleaned ? reasons.unknown : reasons.empty };
+    const products = probabilities.map((p, code) => p * rule.weights[code]);
     const total = products.reduce(add);
-    const { is_median, min_confidence } = this.description;
-    let [code, reached] = [products.indexOf(Math.max(...products)), products[0]];
-    if (is_median) {
-      for (code = 0; reached < total / 2; reached += products[code]) code += 1;
+    let code = products.indexOf(Math.max(...products));
+    if (rule.is_median) {
+      let reached = 0;
+      code = products.findIndex((product) => (reached += product) >= total / 2);
     }
-    const isSure = products[code] / total >= min_confidence;
-    const reason = isSure ? null : `a confidence below ${min_confidence}`;
-    return { label: isSure ? this.labels[code] : null, code, reason };
+    const isSure = products[code] / total >= rule.min_confidence;
+    return { label: isSure ? this.labels[code] : null, code, reason: isSure ? null : reasons.unsure };
   }
 
   predict(text) {

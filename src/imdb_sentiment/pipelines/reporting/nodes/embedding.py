@@ -62,7 +62,7 @@ def embed_model(onnx_model: bytes, report: ReportParameters) -> Embedded:
             for name, array in constants.items()
         ],
     }
-    text = json.dumps(description, ensure_ascii=False, default=list)
+    text = json.dumps(description, ensure_ascii=False)
     embedded = {
         "description": _compress(text.encode("utf-8")),
         "constants": _compress(b"".join(packed)),
@@ -79,7 +79,7 @@ def embed_model(onnx_model: bytes, report: ReportParameters) -> Embedded:
 def _read_graph(onnx_model: bytes) -> tuple[list[dict[str, Any]], dict[str, Array]]:
     """Return the operators of an exported model in their order, and all constants by their names.
 
-    Attributes that are tensors become constants, which `tensors` of the operator names.
+    Attributes that are tensors become constants, whose names they have then.
     """
     import onnx
 

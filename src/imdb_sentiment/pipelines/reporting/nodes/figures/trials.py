@@ -195,5 +195,8 @@ def _make_axis(values: list[Any], *, log: bool) -> tuple[list[float], dict[float
 
 
 def _describe_trial(trial: optuna.trial.FrozenTrial) -> str:
-    params = {name: style.escape_markup(str(value)) for name, value in trial.params.items()}
+    params = {
+        name: style.escape_markup(value) if isinstance(value, str) else value
+        for name, value in trial.params.items()
+    }
     return f"trial {trial.number}: {trial.value:.4f}<br>{format_values(params)}"

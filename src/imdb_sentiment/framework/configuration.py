@@ -91,12 +91,14 @@ class Configuration:
         chosen |= {
             key: value for key, value in self._runtime_params.items() if key in CATALOG_PARAMETERS
         }
-        usual = dict(flatten(self._load(env, {})))
+        without_params = self._load(env, {})
+        usual = dict(flatten(without_params))
         file = {key: value for key, value in chosen.items() if key == FILE_SETTING}
         is_own = env == own_env and file.keys() <= self.named
         of_inputs = None if is_own else self._load(env, {**self._runtime_params, **file})
-        # Last, as loaders share their resolver of globals.
-        own = self._load(own_env, self._runtime_params)
+        own = without_params
+        if self._runtime_params or not is_own:  # last, as loaders share their resolver of globals
+            own = self._load(own_env, self._runtime_params)
         values = _merge(own if of_inputs is None else of_inputs, earlier)
         now = dict(flatten(own))
         found = dict(flatten(values))

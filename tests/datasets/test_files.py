@@ -1,6 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import fsspec
 import pandas as pd
@@ -105,6 +105,31 @@ def test_a_file_may_lie_elsewhere(
     assert dataset.exists()
     path = f"/{is_versioned}/{name}" + (f"/one/{name}" if is_versioned else "")
     assert fsspec.filesystem("memory").isfile(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("protocol", "path"),
+    [("gs", "bucket/out/a.csv"), ("abfs", "container@account.dfs.core.windows.net/out/a.csv")],
+)
+def test_other_clouds_get_the_path_as_their_file_systems_expect_it(
+    protocol: str, path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without an account, only what the project hands over can be tested, not the cloud."""
+
+    class Cloud(MemoryFileSystem):
+        store: ClassVar[dict[str, Any]] = {}
+        pseudo_dirs: ClassVar[list[str]] = [""]
+
+    Cloud.protocol = protocol
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "fsspec.filesystem", lambda name, **_: {protocol: Cloud}[name](skip_instance_cache=True)
+    )
+    table = TableDataset(filepath=f"{protocol}://{path}")
+    table.save([pd.DataFrame({"a": ["ü"]})])
+    assert list(Cloud.store) == [f"/{path}"]
+    assert unpack(table.load()) == ["ü"]
     assert list(tmp_path.iterdir()) == []
 
 

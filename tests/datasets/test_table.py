@@ -295,6 +295,14 @@ def test_stray_quotation_marks_of_a_tsv_lose_no_rows(
     assert set(rows["label"]) == {"1"}
 
 
+def test_a_stray_quotation_mark_far_below_loses_no_rows(tmp_path: Path) -> None:
+    """The first lines tell that nothing is quoted, although no field begins with a mark."""
+    texts = ['a 5" screen', "plain"] * 9999 + ['"Great" film', '"never closed', "the last"]
+    content = "\n".join(["text\tlabel", *(f"{text}\t1" for text in texts)])
+    rows = pd.concat(read(tmp_path / "a.tsv", content.encode()))
+    assert rows["text"].tolist() == texts
+
+
 def test_quoted_fields_of_a_tsv_are_read(tmp_path: Path) -> None:
     for text in ("two\nlines", "a\ttab", 'a "word"', '"'):
         for n in (1, 9999):

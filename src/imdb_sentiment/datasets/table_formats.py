@@ -60,6 +60,7 @@ MAGIC = {
 
 # The line before the header that tells Excel the delimiter.
 _DELIMITER_LINE = re.compile(r'"?sep=([^\r\n])"?(\r\n?|\n|$)', re.IGNORECASE)
+_QUOTED_FIELD = re.compile(r'"([^"]|"")*"')
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
 
 # The header is read as a record: pandas then compares the number of fields of every other record
@@ -278,18 +279,24 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
 def _has_literal_quotes(sample: str, *, is_complete: bool) -> bool:
     """Return whether the quotation marks of a TSV are part of its texts, and quote nothing.
 
-    Without quoting, each line then has as many fields as the header; with it, quotation marks at
-    the beginning of a field join such lines, or fields of them.
+    Without quoting, each line then has as many fields as the header, and there are fields with
+    quotation marks that a writer that quotes would have quoted or doubled.
     """
-    plain, quoted = (
-        [record for record in csv.reader(_as_lines(sample), "excel-tab", quoting=how) if record]
-        for how in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL)
-    )
-    end = None if is_complete else -1  # the last record may be cut
-    widths = {len(record) for record in plain[:end]}
+    records = [
+        record
+        for record in csv.reader(_as_lines(sample), "excel-tab", quoting=csv.QUOTE_NONE)
+        if record
+    ]
+    if not is_complete:
+        records.pop()  # it may be cut
+    widths = {len(record) for record in records}
     if len(widths) != 1 or widths == {1}:
         return False
-    return len(quoted) != len(plain) or {len(record) for record in quoted[:end]} != widths
+    return any(
+        '"' in field and not _QUOTED_FIELD.fullmatch(field)
+        for record in records
+        for field in record
+    )
 
 
 def _as_lines(sample: str) -> IO[str]:

@@ -20,13 +20,14 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.search.liveness import Heartbeats, describe_this_process, is_dead, is_silent
+from imdb_sentiment.search.notes import describe_trial, has_note, save_note
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +113,9 @@ class SharedStudy:
         first: Hyperparameters of the first slots; the sampler suggests what they leave open, and
             those of all other slots.
         direction: Whether the objective's values are to be maximised or minimised.
+        metric: Name of the objective's values, for Optuna's dashboard.
+        step: What a trial reports a value after, such as an epoch, for the same.
+        note: Markdown that says more of the study, for the same.
 
     Attributes:
         storage, name, n_trials, max_retries: As given.
@@ -134,6 +138,9 @@ class SharedStudy:
         pruner: optuna.pruners.BasePruner,
         first: Sequence[Mapping[str, Any]] = (),
         direction: Literal["maximize", "minimize"] = "maximize",
+        metric: str = "value",
+        step: str = "step",
+        note: str = "",
     ) -> None:
         self.optuna_study = optuna.create_study(
             storage=storage,
@@ -148,6 +155,7 @@ class SharedStudy:
         self.is_leaving = False
         self._study_id = storage.get_study_id_from_name(name)
         self._direction = direction
+        self._metric, self._step, self._note = metric, step, note
         self._space = space
         self._origin = origin
         self._origin_digest = _digest(origin)
@@ -237,6 +245,7 @@ class SharedStudy:
             for name, value in self._origin.items():
                 if recorded.get(name) != value:
                     self.optuna_study.set_user_attr(name, value)
+            self._describe()
             # A trial of a run that has lost is of no use, and that run ends it.
             return
         for name, value in self._origin.items() if recorded else ():
@@ -254,6 +263,14 @@ class SharedStudy:
                 f"another run has begun the study {self.name!r} with other data, another search "
                 "space or another protocol: begin a new study with --params tuning.study_name=NAME"
             )
+
+    def _describe(self) -> None:
+        """Tell Optuna's dashboard what the study is about."""
+        if self.optuna_study.metric_names != [self._metric]:
+            with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+                self.optuna_study.set_metric_names([self._metric])
+        if self._note and not has_note(self.storage, self._study_id):
+            save_note(self.storage, self._study_id, self._note)
 
     def _propose(self, changed: str) -> str:
         """Return how to begin a study that follows this one."""
@@ -307,6 +324,9 @@ class SharedStudy:
             if error is not None:
                 self.storage.set_trial_user_attr(self._get_id(number), ERROR, error)
             self.optuna_study.tell(number, value, state, skip_if_finished=True)
+        trial = self.storage.get_trial(self._get_id(number))
+        note = describe_trial(trial, self._metric, self._step)
+        save_note(self.storage, self._study_id, note, self._get_id(number))
 
     @_retry_during_outages
     def give_back(self, number: int) -> None:

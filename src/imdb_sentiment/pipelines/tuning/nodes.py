@@ -159,7 +159,7 @@ def tune_hyperparameters(
             metric=metric,
             class_weight=class_weight,
         )
-        study = _open_study(storage, origin, tuning, metric)
+        study = _open_study(storage, origin, tuning, metric, len(held_out_sets))
         try:
             run_trials(
                 study,
@@ -400,6 +400,7 @@ def _open_study(
     origin: dict[str, Any],
     tuning: TuningParameters,
     metric: Metric,
+    folds: int,
 ) -> SharedStudy:
     space = {name: searched.to_optuna() for name, searched in tuning.search_space.items()}
     first: list[dict[str, Any]] = []
@@ -430,6 +431,22 @@ def _open_study(
         pruner=make_pruner(**tuning.pruner.model_dump()),
         first=first,
         direction="minimize" if metric.is_loss else "maximize",
+        metric=metric.title,
+        step="epoch" if folds == 1 else "fold",
+        note=_describe_study(tuning, metric, folds),
+    )
+
+
+def _describe_study(tuning: TuningParameters, metric: Metric, folds: int) -> str:
+    """Return what the values of the trials mean, as Markdown."""
+    verb = "minimises" if metric.is_loss else "maximises"
+    scored = f"the {tuning.evaluate_on} reviews"
+    if folds > 1:
+        scored = f"reviews that it has not learnt from, in a cross-validation with {folds} folds"
+    return (
+        f"The search {verb} the {metric.title} of the LSTM on {scored}. "
+        f"The intermediate values are those after each {'epoch' if folds == 1 else 'fold'}. "
+        "The note of each trial has its hyperparameters beside these values."
     )
 
 

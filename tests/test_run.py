@@ -129,24 +129,40 @@ def test_rows_add_up(finished: tuple[Path, str]) -> None:
     ]
 
 
-def test_custom_reviews_keep_their_columns(finished: tuple[Path, str]) -> None:
+def test_with_other_labels_test_reviews_take_the_place_of_the_custom_ones(
+    finished: tuple[Path, str],
+) -> None:
     project, _ = finished
-    given = pd.read_csv(PROJECT / "data/01_raw/custom_reviews.csv")
-    path = project / "data/07_model_output/custom_reviews_with_predictions.csv"
-    scored = pd.read_csv(path)
-    assert len(scored) == 10
-    pd.testing.assert_frame_equal(scored[given.columns], given)
-    assert scored.columns.tolist()[2:] == [
-        "predicted_sentiment",
-        "probability",
+    test = pd.read_csv(project / "data/07_model_output/test_predictions.csv").set_index("row")
+    shown = pd.read_csv(project / "data/07_model_output/custom_reviews_with_predictions.csv")
+    assert shown.columns.tolist() == [
+        *("row", "review", "expected_sentiment", "predicted_sentiment", "probability"),
         *(f"probability_{label}" for label in THREE_LABELS),
     ]
+    assert len(shown) == 10
+    assert set(shown["expected_sentiment"]) == set(THREE_LABELS)
+    scored = test.loc[shown["row"]].reset_index()
+    for name, shown_name in (("review", "review"), ("sentiment", "expected_sentiment")):
+        assert scored[name].tolist() == shown[shown_name].tolist()
+    assert scored["predicted_sentiment"].tolist() == shown["predicted_sentiment"].tolist()
+    right = int((shown["expected_sentiment"] == shown["predicted_sentiment"]).sum())
+    summary = (project / "data/08_reporting/summary.md").read_text(encoding="utf-8")
+    assert summary.count("| ✓ |") == right
+    report = (project / "data/08_reporting/report.html").read_text(encoding="utf-8")
+    assert report.count("✓ right: ") == right
+    assert f"{right} of 10 are predicted as labelled." in report
+    # None of them is learnt from, and neither are the examples of the exported model.
+    rows = pd.read_pickle(project / "data/05_model_input/train.pkl").rows
+    assert not set(shown["row"]) & set(rows)
+    examples = Predictor.load(project / "data/06_models/model.onnx").examples
+    assert len(examples) == 10
+    assert set(examples) <= set(test["review"])
 
 
 def test_the_console_ends_with_the_summary_and_stays_clean(finished: tuple[Path, str]) -> None:
     _, output = finished
     end = output[output.index("Pipeline execution completed") :]
-    for words in ("Best hyperparameters", "units", "LSTM", "TF-IDF", "Custom reviews", "Avoid."):
+    for words in ("Best hyperparameters", "units", "LSTM", "TF-IDF", "Some test reviews", "✓"):
         assert words in end
     for noise in ("WARNING", "I0000", "oneDNN", "cuda", "Warning"):
         assert noise not in output

@@ -5,8 +5,9 @@ import json
 import pandas as pd
 
 from helpers import make_predictions
-from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters, ReviewsParameters
+from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
 from imdb_sentiment.pipelines.label_check.nodes import fingerprint_reviews
+from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
 from imdb_sentiment.pipelines.reporting.nodes.examples import (
     Example,
     explain_custom_reviews,
@@ -79,15 +80,17 @@ def test_disagreements_take_turns(
 
 
 def test_custom_reviews_without_a_known_word_are_said_to_be_so(
-    exported: bytes, custom: CustomReviewsParameters, report: ReportParameters
+    exported: bytes, report: ReportParameters
 ) -> None:
-    table = pd.DataFrame({"review": ["w1", None, "unheard of"]})
-    known, empty, unknown = explain_custom_reviews(exported, table, custom, report)
+    texts, expected = ["w1", "", "unheard of"], ["positive", None, "negative"]
+    custom = CustomReviews(pd.DataFrame({"review": texts}), texts, expected, are_test_reviews=False)
+    known, empty, unknown = explain_custom_reviews(exported, custom, report)
     assert known["predicted_sentiment"] in ("negative", "positive")
+    assert known["expected_sentiment"] == "positive"
     nothing: Example = {"predicted_sentiment": None, "probability": None, "segments": []}
-    assert empty == nothing | {"reason": "no text"}
+    assert empty == nothing | {"reason": "no text", "expected_sentiment": None}
     assert unknown["predicted_sentiment"] is None
     assert unknown["reason"] == "no word that the model knows"
     assert unknown["segments"] == [("unheard of", None)]
     few = report.model_copy(update={"custom_reviews": 1})
-    assert explain_custom_reviews(exported, table, custom, few) == [known]
+    assert explain_custom_reviews(exported, custom, few) == [known]

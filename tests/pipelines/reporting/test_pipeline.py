@@ -127,12 +127,13 @@ def test_the_pipeline_makes_every_report(
     summary = outputs["summary"].load()
     for name, prefix in (
         ("LSTM and n-grams", ""),
-        ("the LSTM alone", "lstm_"),
-        ("the n-grams alone", "ngrams_"),
         ("TF-IDF and logistic regression", "baseline_"),
     ):
-        scores = (metrics[f"{prefix}test_{score}"] for score in ("accuracy", "f1_macro"))
-        assert " | ".join([f"| {name}", *(f"{score:.4f}" for score in scores)]) in summary
+        low, high = (metrics[f"{prefix}test_accuracy_{end}"] for end in ("low", "high"))
+        accuracy, f1 = (metrics[f"{prefix}test_{score}"] for score in ("accuracy", "f1_macro"))
+        assert f"| {name} | {accuracy:.4f} | {low:.4f} to {high:.4f} | {f1:.4f} |" in summary
+    lstm, ngrams = (metrics[f"{part}_test_accuracy"] for part in ("lstm", "ngrams"))
+    assert f"The LSTM alone reaches {lstm:.4f}, the n-grams alone {ngrams:.4f}." in summary
     assert metrics["ngrams_test_accuracy"] == 1  # the word tells the labels apart
 
 

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from browser import run_browser
-from helpers import base_parameters, make_predictions, run_benchmark
-from imdb_sentiment.parameters import CustomReviewsParameters, ReviewsParameters
+from helpers import make_predictions, run_benchmark
+from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
 from imdb_sentiment.pipelines.reporting.nodes.page import (
     mark_words,
     render_report,
@@ -523,7 +523,6 @@ def test_a_review_with_a_script_stays_text(
     browser: Browser,
     finished: tuple[Path, str],
     exported: bytes,
-    custom: CustomReviewsParameters,
     tmp_path: Path,
 ) -> None:
     folder = finished[0] / "data/08_reporting"
@@ -531,6 +530,7 @@ def test_a_review_with_a_script_stays_text(
     facts["metrics"]["file"] = "</title><script>document.title = 'taken'</script>.csv"
     nasty = {"row": 1, "sentiment": NASTY, "predicted_sentiment": NASTY, "probability": 0.5}
     nasty["segments"] = [[NASTY, 0.5], [NASTY, None]]
+    nasty["expected_sentiment"] = NASTY + "!"
     figures = load_figures(folder)
     for figure in figures.values():
         figure.update_layout(title=NASTY)
@@ -598,8 +598,8 @@ def test_the_card_shows_names_as_they_are(finished: tuple[Path, str]) -> None:
 
 def summarise(
     review: str,
-    custom: CustomReviewsParameters,
     *,
+    expected: str | None = None,
     unseen: bool = True,
     known: bool = True,
     ngram_share: float = 0.0,
@@ -608,18 +608,16 @@ def summarise(
     neglected: tuple[str, ...] = (),
 ) -> str:
     """Return the summary of a run with one custom review."""
+    scores = {"": 0.9, "lstm_": 0.8, "ngrams_": 0.85, "baseline_": 0.87654}
     metrics = {
         "file": file,
         "test_rows": 1234,
         "ngram_share": ngram_share,
-        "test_accuracy": 0.9,
-        "test_f1_macro": 0.91,
-        "lstm_test_accuracy": 0.8,
-        "lstm_test_f1_macro": 0.81,
-        "ngrams_test_accuracy": 0.85,
-        "ngrams_test_f1_macro": 0.86,
-        "baseline_test_accuracy": 0.87654,
-        "baseline_test_f1_macro": 0.75,
+        **{f"{prefix}test_accuracy": score for prefix, score in scores.items()},
+        **{f"{prefix}test_accuracy_low": score - 0.02 for prefix, score in scores.items()},
+        **{f"{prefix}test_accuracy_high": score + 0.02 for prefix, score in scores.items()},
+        **{f"{prefix}test_f1_macro": score + 0.01 for prefix, score in scores.items()},
+        "mcnemar_p_value": 0.25,
         "test_by_label": {
             "bad": {"rows": 60, "predicted": 10, "recall": 1 / 6},
             "good": {"rows": 9, "predicted": 0, "recall": 0.0},
@@ -627,73 +625,97 @@ def summarise(
         "majority_test_accuracy": 0.5,
         "test_set_unseen_in_tuning": unseen,
     }
+    is_right = expected == label and known
     facts = {
         "metrics": metrics,
         "best_hyperparameters": {"units": 60, "dropout_rate": 0.123456, "epochs": 5},
         "searched": ["dropout_rate", "units"],
         "model": {"classifier": "LSTM"},
+        "verdict": "neither",
         "neglected_labels": list(neglected),
+        "custom_reviews": {
+            "reviews": 1,
+            "are_test_reviews": False,
+            "judged": int(expected is not None),
+            "right": int(is_right),
+        },
     }
     frame = make_predictions(1, ("bad", "good")).assign(review=review, probability=0.98765)
     frame["predicted_sentiment"] = label if known else None
-    reviews = ReviewsParameters(**base_parameters()["reviews"] | {"labels": ("bad", "good")})
-    return summarise_run(facts, frame, frame, custom, reviews)
+    custom = CustomReviews(frame, [review], [expected], are_test_reviews=False)
+    return summarise_run(facts, custom, frame)
 
 
-def test_the_summary_has_three_parts(custom: CustomReviewsParameters) -> None:
-    assert summarise("w " * 40, custom) == (
-        "## Best hyperparameters\n"
-        "\n"
-        "- units: 60\n"
-        "- dropout_rate: 0.1235\n"
-        "\n"
-        "## Scores on 1,234 test reviews of f\n"
-        "\n"
-        "| model | accuracy | macro F1 |\n"
-        "| --- | ---: | ---: |\n"
-        "| LSTM | 0.9000 | 0.9100 |\n"
-        "| TF-IDF and logistic regression | 0.8765 | 0.7500 |\n"
-        "| always the most frequent label | 0.5000 | |\n"
-        "\n"
+def test_the_summary_has_two_parts() -> None:
+    assert summarise("w " * 40) == (
         "## Custom reviews\n"
         "\n"
         "| review | predicted | probability |\n"
         "| --- | --- | ---: |\n"
-        f"| {'w ' * 29}w… | good | 0.988 |\n"
+        f"| {'w ' * 23}w… | good | 0.988 |\n"
+        "\n"
+        "## Result\n"
+        "\n"
+        "**The model and the linear baseline do not differ significantly** "
+        "(McNemar's exact test, p = 0.25).\n"
+        "\n"
+        "| 1,234 test reviews of f | accuracy | 95% interval | macro F1 |\n"
+        "| --- | ---: | --- | ---: |\n"
+        "| LSTM | 0.9000 | 0.8800 to 0.9200 | 0.9100 |\n"
+        "| TF-IDF and logistic regression | 0.8765 | 0.8565 to 0.8965 | 0.8865 |\n"
+        "| always the most frequent label | 0.5000 | | |\n"
+        "\n"
+        "Best hyperparameters: dropout_rate 0.1235, units 60.\n"
     )
 
 
-def test_labels_and_files_do_not_change_the_summary(custom: CustomReviewsParameters) -> None:
-    summary = summarise("text", custom, label="\x1b[31m| **bad** |", file="<b>f</b>\r\n# g")
+@pytest.mark.parametrize(
+    ("expected", "known", "row", "sentence"),
+    [
+        ("good", True, "| ✓ | w | good | 0.988 |", "1 of 1 is predicted as expected."),
+        ("bad", True, "| ✗ | w | good, not bad | 0.988 |", "0 of 1 are predicted as expected."),
+        ("bad", False, "| ✗ | w | no prediction, not bad |  |", "0 of 1 are predicted"),
+    ],
+)
+def test_the_summary_marks_what_is_right(
+    expected: str, known: bool, row: str, sentence: str
+) -> None:
+    summary = summarise("w", expected=expected, known=known)
+    assert f"| | review | predicted | probability |\n| --- | --- | --- | ---: |\n{row}\n" in summary
+    assert sentence in summary
+
+
+def test_labels_and_files_do_not_change_the_summary() -> None:
+    summary = summarise("text", label="\x1b[31m| **bad** |", file="<b>f</b>\r\n# g")
     assert r"| text | \\x1b\[31m\| \*\*bad\*\* \| | 0.988 |" in summary
     assert r"test reviews of \<b\>f\</b\> \# g" in summary
     assert "\x1b" not in summary
 
 
-def test_the_summary_has_the_parts_of_an_average(custom: CustomReviewsParameters) -> None:
-    rows = "| the LSTM alone | 0.8000 | 0.8100 |\n| the n-grams alone | 0.8500 | 0.8600 |\n| TF-IDF"
-    assert rows in summarise("text", custom, ngram_share=0.25)
+def test_the_summary_has_the_parts_of_an_average() -> None:
+    parts = "The LSTM alone reaches 0.8000, the n-grams alone 0.8500.\n"
+    assert parts in summarise("text", ngram_share=0.25)
 
 
-def test_the_summary_names_labels_that_the_accuracy_hides(custom: CustomReviewsParameters) -> None:
-    summary = summarise("text", custom, neglected=("good", "bad"))
-    assert "\n\ngood is never predicted.\nbad is found 1 time in 6.\n\n" in summary
+def test_the_summary_names_labels_that_the_accuracy_hides() -> None:
+    summary = summarise("text", neglected=("good", "bad"))
+    assert ".\ngood is never predicted.\nbad is found 1 time in 6.\n\n" in summary
 
 
-def test_the_summary_warns_of_tuning_on_the_test_set(custom: CustomReviewsParameters) -> None:
+def test_the_summary_warns_of_tuning_on_the_test_set() -> None:
     warning = (
-        "\n\nThe hyperparameters were chosen on the test set: this accuracy is too optimistic.\n\n#"
+        "**The hyperparameters were chosen on the test set: this accuracy is too optimistic.**"
     )
-    assert "too optimistic" not in summarise("text", custom)
-    assert warning in summarise("text", custom, unseen=False)
+    assert "too optimistic" not in summarise("text")
+    assert warning in summarise("text", unseen=False)
 
 
-def test_the_summary_names_reviews_without_a_known_word(custom: CustomReviewsParameters) -> None:
-    assert summarise("?", custom, known=False).endswith("| ? | no prediction |  |\n")
+def test_the_summary_names_reviews_without_a_known_word() -> None:
+    assert "| ? | no prediction |  |\n" in summarise("?", known=False)
 
 
-def test_the_summary_shows_reviews_as_they_are(custom: CustomReviewsParameters) -> None:
-    summary = summarise("2*3*4 | <b> [x](y) `z`", custom)
+def test_the_summary_shows_reviews_as_they_are() -> None:
+    summary = summarise("2*3*4 | <b> [x](y) `z`")
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(Markdown(summary))
     assert "2*3*4 | <b> [x](y) `z`" in console.export_text()

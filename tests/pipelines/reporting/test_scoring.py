@@ -20,21 +20,18 @@ from helpers import (
     rank_auc,
     small_hyperparameters,
 )
-from imdb_sentiment.datasets import AtomicDataset, TableDataset
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.datasets import AtomicDataset
 from imdb_sentiment.evaluation.calibration import measure_calibration
 from imdb_sentiment.network.model import KerasModel
 from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (
-    CustomReviewsParameters,
     ReportParameters,
     ReviewsParameters,
     TuningParameters,
 )
 from imdb_sentiment.pipelines.reporting.nodes.scoring import (
     compute_metrics,
-    score_custom_reviews,
     score_test_reviews,
 )
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
@@ -330,64 +327,6 @@ def test_ngrams_without_weight_are_not_scored(model: KerasModel, encoded: Encode
     positive = 1 / (1 + np.exp(-predict_log_odds(model, encoded) / 2))
     np.testing.assert_allclose(frame["probability_positive"], positive, atol=1e-5)
     np.testing.assert_array_equal(parts["predicted_sentiment"], frame["predicted_sentiment"])
-
-
-def test_custom_reviews_keep_their_columns_and_gaps(
-    exported: bytes, custom: CustomReviewsParameters
-) -> None:
-    texts = ["w1 w2", None, " <br> ", "unheard of"]
-    table = pd.DataFrame({"id": [7, 8, 9, 10], "review": texts}, index=[3, 4, 5, 6])
-    scored = score_custom_reviews(exported, table, custom)
-    assert scored.columns.tolist() == [
-        "id",
-        "review",
-        "predicted_sentiment",
-        "probability",
-        "probability_negative",
-        "probability_positive",
-    ]
-    assert scored["id"].tolist() == [7, 8, 9, 10]
-    assert scored.index.tolist() == table.index.tolist()
-    for column in scored.columns[2:]:
-        assert scored[column].notna().tolist() == [True, False, False, False]
-    named = CustomReviewsParameters(text_column="review")
-    with pytest.raises(InputError, match=r"no column 'review'; it has: text"):
-        score_custom_reviews(exported, pd.DataFrame({"text": []}), named)
-
-
-def test_custom_reviews_may_be_any_table(
-    exported: bytes,
-    custom: CustomReviewsParameters,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    path = tmp_path / "mine.jsonl"
-    path.write_text('{"n": 1, "body": "w1 w2 \\ud83d"}\n{"n": 2\n{"n": 3, "body": "w2"}\n')
-    chunks = TableDataset(filepath=str(path), load_args={"chunksize": 1}).load()
-    scored = score_custom_reviews(exported, chunks, custom)
-    assert scored.columns.tolist()[:3] == ["n", "body", "predicted_sentiment"]
-    assert scored["body"].fillna("").tolist() == ["w1 w2 \ufffd", "", "w2"]
-    assert scored["probability"].notna().tolist() == [True, False, True]
-    assert "Row 2 of the file of custom reviews can't be read" in caplog.text
-
-
-def test_the_custom_reviews_of_the_project_are_written_as_a_csv_reader_reads_them(
-    exported: bytes, custom: CustomReviewsParameters
-) -> None:
-    path = PROJECT / "data/01_raw/custom_reviews.csv"
-    scored = score_custom_reviews(exported, TableDataset(filepath=str(path)).load(), custom)
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
-    expected = score_custom_reviews(exported, frame, custom)
-    options: Any = {"index": False, "quoting": 2}
-    assert scored.to_csv(**options) == expected.to_csv(**options)
-
-
-def test_predictions_of_an_earlier_run_are_replaced(
-    exported: bytes, custom: CustomReviewsParameters
-) -> None:
-    once = score_custom_reviews(exported, pd.DataFrame({"review": ["w1", "w2 w3"]}), custom)
-    again = score_custom_reviews(exported, once.assign(probability="?"), custom)
-    pd.testing.assert_frame_equal(once, again)
 
 
 @pytest.mark.parametrize("labels", [("0", "1"), ("NA", "null"), ("true", "false"), ("007", "7")])

@@ -5,7 +5,14 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from imdb_sentiment.pipelines.reporting.nodes import embedding, examples, facts, page, scoring
+from imdb_sentiment.pipelines.reporting.nodes import (
+    custom,
+    embedding,
+    examples,
+    facts,
+    page,
+    scoring,
+)
 from imdb_sentiment.pipelines.reporting.nodes.figures import (
     curves,
     data,
@@ -17,7 +24,6 @@ from imdb_sentiment.pipelines.reporting.nodes.figures import (
 
 # Inputs that several functions take together.
 _BOTH = ["test_predictions", "baseline_predictions"]
-_CUSTOM = ["custom_reviews", "params:custom_reviews"]
 
 # The functions that draw the figures, with their inputs: `plot_NAME` draws `NAME_figure`.
 _FIGURES: dict[Callable[..., Any], list[str] | dict[str, str]] = {
@@ -102,7 +108,22 @@ def _score() -> list[Node]:
             ["baseline", "baseline_decision", "clean_reviews", "review_settings"],
             "baseline_predictions",
         ),
-        _node(scoring.score_custom_reviews, ["onnx_model", *_CUSTOM], "custom_predictions"),
+        _node(
+            custom.choose_custom_reviews,
+            {
+                "custom_reviews": "custom_reviews",
+                "test_predictions": "test_predictions",
+                "tokenizer": "tokenizer",
+                "reviews": "review_settings",
+                "custom": "params:custom_reviews",
+            },
+            "chosen_custom_reviews",
+        ),
+        _node(
+            scoring.score_custom_reviews,
+            ["onnx_model", "chosen_custom_reviews"],
+            "custom_predictions",
+        ),
         _node(
             scoring.compute_metrics,
             {
@@ -149,6 +170,7 @@ def _collect_facts() -> list[Node]:
                 "onnx_model": "onnx_model",
                 "test": "test",
                 "test_predictions": "test_predictions",
+                "custom_reviews": "chosen_custom_reviews",
                 "custom_predictions": "custom_predictions",
                 "run_facts": "run_facts",
                 "parameters": "parameters",
@@ -172,7 +194,7 @@ def _explain_examples() -> list[Node]:
         ),
         _node(
             examples.explain_custom_reviews,
-            ["onnx_model", *_CUSTOM, "params:report"],
+            ["onnx_model", "chosen_custom_reviews", "params:report"],
             "custom_examples",
         ),
     ]
@@ -198,7 +220,7 @@ def _write_page() -> list[Node]:
         _node(page.write_model_card, "facts", "model_card"),
         _node(
             page.summarise_run,
-            ["facts", "custom_predictions", *_CUSTOM, "review_settings"],
+            ["facts", "chosen_custom_reviews", "custom_predictions"],
             "summary",
         ),
     ]

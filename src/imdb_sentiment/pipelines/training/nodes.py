@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import compute_label_weights
+from imdb_sentiment.evaluation.examples import choose_diverse
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.stacking import (
@@ -45,6 +46,7 @@ from imdb_sentiment.pipelines.tuning.protocol import divide_reviews, select_firs
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
+from imdb_sentiment.text.sample_reviews import suits
 from imdb_sentiment.text.user_tables import choose_texts, gather_rows
 from imdb_sentiment.text.words import Script
 
@@ -404,8 +406,9 @@ def export_model(
         tokenizer: The tokenizer of the training.
         train: Reviews that the models have learnt from, for their fingerprint.
         validation: Reviews to compare the probabilities on, encoded.
-        clean_reviews: Chunks with the columns `row`, `text` and `split`: their texts.
-        custom_reviews: The first ten are stored in the file, for people to try the model with.
+        clean_reviews: Chunks with the columns `row`, `text`, `code` and `split`: their texts.
+        custom_reviews: The first ten are stored in the file, for people to try the model with. If
+            they are the samples of the project and do not suit the data, ten test reviews are.
         run_facts: Time of the run.
         lineage: File, digest and time of what the model was made from, by the name of the dataset.
         reviews: Names of the table that the model has learnt from, and of its text column.
@@ -423,7 +426,9 @@ def export_model(
     """
     training_set, _ = _choose_training_set(train, validation, training)
     weights = Weights(**calibration["weights"])
-    examples = choose_texts(gather_rows(custom_reviews), custom, reviews.text_column)
+    examples = _choose_examples(
+        gather_rows(custom_reviews), clean_reviews, tokenizer, reviews, custom
+    )
     exported = convert_to_onnx(
         model,
         tokenizer,
@@ -431,7 +436,7 @@ def export_model(
         ngram_model=ngram_model if weights.ngrams else None,
         weights=weights,
         decision=decision,
-        examples=list(filter(None, examples))[:MAX_EXAMPLES],
+        examples=examples,
         facts={
             "made": run_facts["time"],
             "reviews_file": reviews.file_name,
@@ -460,6 +465,32 @@ def export_model(
             f"the exported model's probabilities differ from the network's by up to {difference:g}"
         )
     return exported, {"largest_probability_difference": difference}
+
+
+def _choose_examples(
+    custom_reviews: pd.DataFrame,
+    clean_reviews: Iterable[pd.DataFrame],
+    tokenizer: Tokenizer,
+    reviews: ReviewsParameters,
+    custom: CustomReviewsParameters,
+) -> list[str]:
+    """Return the texts for people to try the model with: none of them is learnt from."""
+    if suits(custom_reviews, reviews.labels, tokenizer):
+        texts = choose_texts(custom_reviews, custom, reviews.text_column)
+        return list(filter(None, texts))[:MAX_EXAMPLES]
+    test = pd.concat(
+        pd.DataFrame(
+            {"row": chunk["row"], "code": chunk["code"], "length": chunk["text"].str.len()}
+        )
+        for chunk in (chunk[chunk["split"] == "test"] for chunk in clean_reviews)
+    )
+    chosen = choose_diverse(test["code"].tolist(), test["length"].tolist(), MAX_EXAMPLES)
+    rows = set(test["row"].iloc[chosen])
+    return [
+        text
+        for chunk in clean_reviews
+        for text in chunk.loc[chunk["row"].isin(rows), "text"].tolist()
+    ]
 
 
 def fit_baseline(

@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 
 from imdb_sentiment.evaluation.predictions import align_rows, is_correct
-from imdb_sentiment.parameters import CustomReviewsParameters, ReportParameters
+from imdb_sentiment.parameters import ReportParameters
 from imdb_sentiment.pipelines.label_check.nodes import fingerprint_reviews
+from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.serving.explanation import explain, explain_cleaned
-from imdb_sentiment.text.user_tables import choose_texts, gather_rows
+from imdb_sentiment.serving.explanation import explain_cleaned
 
 Example = dict[str, Any]  # plain JSON values; `segments` are pairs of a text and its effect
 
@@ -71,35 +71,29 @@ def explain_disagreements(
 
 
 def explain_custom_reviews(
-    onnx_model: bytes,
-    custom_reviews: pd.DataFrame | Iterable[pd.DataFrame],
-    custom: CustomReviewsParameters,
-    report: ReportParameters,
+    onnx_model: bytes, custom_reviews: CustomReviews, report: ReportParameters
 ) -> list[Example]:
-    """Explain the predictions for the user's own reviews, the first ones if there are many.
+    """Explain the predictions for the custom reviews, the first ones if there are many.
 
     Args:
         onnx_model: Output of the pipeline training.
-        custom_reviews: The user's table, whole or in chunks.
-        custom: Name of the column with the text, or `auto`.
+        custom_reviews: Output of `choose_custom_reviews`.
         report: Number of examples.
 
     Returns:
-        `predicted_sentiment` and its `probability`, both None without a prediction, the `reason`
-        for that (else None), and `segments`, as in `explain_mistakes`.
-
-    Raises:
-        InputError: The column is missing, or can't be found without doubt.
+        `expected_sentiment`, None where the user does not say; `predicted_sentiment` and its
+        `probability`, both None without a prediction, the `reason` for that (else None), and
+        `segments`, as in `explain_mistakes`.
 
     """
     predictor = Predictor(onnx_model)
     examples = []
-    learnt = predictor.facts.get("text_column")
-    texts = choose_texts(gather_rows(custom_reviews), custom, learnt)
-    for text in texts[: report.custom_reviews]:
-        prediction, segments = explain(predictor, text)
+    pairs = list(zip(custom_reviews.texts, custom_reviews.expected, strict=True))
+    for text, expected in pairs[: report.custom_reviews]:
+        prediction, segments = explain_cleaned(predictor, text)
         examples.append(
             {
+                "expected_sentiment": expected,
                 "predicted_sentiment": prediction.label,
                 "probability": prediction.probability,
                 "reason": prediction.reason,

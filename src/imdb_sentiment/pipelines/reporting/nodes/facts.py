@@ -22,6 +22,7 @@ from imdb_sentiment.parameters import (
     TokenizerParameters,
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
+from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews, count_right
 from imdb_sentiment.pipelines.reporting.nodes.verdict import (
     find_neglected_labels,
     judge,
@@ -121,6 +122,7 @@ def collect_facts(
     onnx_model: bytes,
     test: EncodedReviews,
     test_predictions: pd.DataFrame,
+    custom_reviews: CustomReviews,
     custom_predictions: pd.DataFrame,
     run_facts: dict[str, Any],
     parameters: dict[str, Any],
@@ -139,6 +141,7 @@ def collect_facts(
         onnx_model: Output of the pipeline training; it contains facts about its training.
         test: The encoded test reviews, for their fingerprint.
         test_predictions: Output of `score_test_reviews`.
+        custom_reviews: Output of `choose_custom_reviews`.
         custom_predictions: Output of `score_custom_reviews`.
         run_facts: Time and software versions of this run.
         parameters: The whole configuration.
@@ -153,6 +156,9 @@ def collect_facts(
     verdict, neglected = judge(metrics), find_neglected_labels(metrics)
     is_for_accuracy = metrics["tuning_metric"] == "accuracy" and trained["class_weight"] is None
     hides_labels = bool(neglected) and is_for_accuracy
+    right, judged = count_right(
+        custom_reviews.expected, custom_predictions["predicted_sentiment"].tolist()
+    )
     states = [trial.state.name.lower() for trial in study.trials]
     return {
         "metrics": metrics,
@@ -176,7 +182,12 @@ def collect_facts(
             "training_data_sha256": made_with["training_data_sha256"],
             "lineage": json.loads(made_with.get("lineage", "[]")),
         },
-        "custom_reviews": len(custom_predictions),
+        "custom_reviews": {
+            "reviews": len(custom_predictions),
+            "are_test_reviews": custom_reviews.are_test_reviews,
+            "judged": judged,
+            "right": right,
+        },
         "test_data_sha256": test.fingerprint(),
         "thresholds": {
             label: _list_thresholds(tabulate_thresholds(test_predictions, label))

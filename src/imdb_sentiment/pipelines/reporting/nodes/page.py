@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import jinja2
@@ -14,11 +13,10 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from imdb_sentiment.errors import make_printable
-from imdb_sentiment.parameters import CustomReviewsParameters, ReviewsParameters
+from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
 from imdb_sentiment.pipelines.reporting.nodes.embedding import Embedded
 from imdb_sentiment.pipelines.reporting.nodes.examples import Example
 from imdb_sentiment.pipelines.reporting.nodes.facts import Facts
-from imdb_sentiment.text.user_tables import choose_texts, gather_rows
 
 MIN_EFFECT = 0.01  # in log-odds; words with a smaller effect are not marked,
 MIN_RELATIVE_EFFECT = 0.1  # nor words with a smaller share of the strongest effect
@@ -80,33 +78,32 @@ def write_model_card(facts: Facts) -> str:
 
 
 def summarise_run(
-    facts: Facts,
-    custom_predictions: pd.DataFrame,
-    custom_reviews: pd.DataFrame | Iterable[pd.DataFrame],
-    custom: CustomReviewsParameters,
-    reviews: ReviewsParameters,
+    facts: Facts, custom_reviews: CustomReviews, custom_predictions: pd.DataFrame
 ) -> str:
-    """Write the summary that ends a run: best hyperparameters, test accuracy, predictions.
+    """Write the summary that ends a run: predictions, best hyperparameters, test accuracy.
 
     Args:
         facts: Output of `collect_facts`.
+        custom_reviews: Output of `choose_custom_reviews`.
         custom_predictions: Output of `score_custom_reviews`.
-        custom_reviews: The table that was scored, whole or in chunks.
-        custom: Name of the column with the text, or `auto`.
-        reviews: Name of that column in the training data.
 
     Returns:
         Markdown.
 
     """
-    texts = choose_texts(gather_rows(custom_reviews), custom, reviews.text_column)
     columns = custom_predictions[["predicted_sentiment", "probability"]]
+    predicted = zip(custom_reviews.texts, custom_reviews.expected, columns.to_numpy(), strict=True)
     return _render(
         "summary.md.jinja",
         facts=facts,
         predictions=[
-            {"review": text, "label": None if pd.isna(label) else label, "probability": p}
-            for text, (label, p) in zip(texts, columns.itertuples(index=False), strict=True)
+            {
+                "review": text,
+                "expected": expected,
+                "label": None if pd.isna(label) else label,
+                "probability": probability,
+            }
+            for text, expected, (label, probability) in predicted
         ],
     )
 

@@ -28,15 +28,14 @@ from imdb_sentiment.evaluation.statistics import compare_models, estimate_differ
 from imdb_sentiment.network.model import KerasModel, score_logits
 from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.parameters import (
-    CustomReviewsParameters,
     ReportParameters,
     ReviewsParameters,
     TuningParameters,
 )
+from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
 from imdb_sentiment.pipelines.tuning.protocol import count_folds
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
-from imdb_sentiment.text.user_tables import choose_texts, gather_rows
 
 logger = logging.getLogger(__name__)
 
@@ -117,17 +116,12 @@ def score_baseline(
     return pd.concat([known, predictions], axis="columns")
 
 
-def score_custom_reviews(
-    onnx_model: bytes,
-    custom_reviews: pd.DataFrame | Iterable[pd.DataFrame],
-    custom: CustomReviewsParameters,
-) -> pd.DataFrame:
-    """Score the user's own reviews with the exported model, as it will be deployed.
+def score_custom_reviews(onnx_model: bytes, custom_reviews: CustomReviews) -> pd.DataFrame:
+    """Score the custom reviews with the exported model, as it will be deployed.
 
     Args:
         onnx_model: Output of the pipeline training.
-        custom_reviews: The user's table, whole or in chunks.
-        custom: Name of the column with the text, or `auto`.
+        custom_reviews: Output of `choose_custom_reviews`.
 
     Returns:
         The table with `predicted_sentiment`, `probability` and `probability_LABEL` added; they are
@@ -135,16 +129,11 @@ def score_custom_reviews(
         label is as probable as `training.min_confidence`. Columns that have these names already are
         replaced.
 
-    Raises:
-        InputError: The column is missing, or can't be found without doubt.
-
     """
     predictor = Predictor(onnx_model)
-    table = gather_rows(custom_reviews)
-    texts = choose_texts(table, custom, predictor.facts.get("text_column"))
-    probabilities = predictor.predict_probabilities(texts)
+    probabilities = predictor.score_cleaned(custom_reviews.texts)
     predictions = tabulate_predictions(probabilities, predictor.labels, predictor.rule)
-    return add_predictions(table, predictions)
+    return add_predictions(custom_reviews.table, predictions)
 
 
 def compute_metrics(

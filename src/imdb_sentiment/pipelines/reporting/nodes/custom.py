@@ -1,0 +1,112 @@
+"""The custom reviews: those of the user's file, or a few test reviews instead."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from tokenizers import Tokenizer
+
+from imdb_sentiment.errors import make_printable
+from imdb_sentiment.evaluation.examples import choose_diverse
+from imdb_sentiment.parameters import (
+    AUTO,
+    CustomReviewsParameters,
+    ReviewsParameters,
+    normalise_label,
+)
+from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.sample_reviews import suits
+from imdb_sentiment.text.tables import to_strings
+from imdb_sentiment.text.user_tables import choose_texts, gather_rows
+
+logger = logging.getLogger(__name__)
+
+EXPECTED = "expected_sentiment"  # column of the label that the user expects
+N_TEST_REVIEWS = 10  # to use instead of custom reviews
+
+
+@dataclass(frozen=True)
+class CustomReviews:
+    """The custom reviews of a run.
+
+    Attributes:
+        table: One row per review, with all its columns.
+        texts: The cleaned text of each review, empty where there is none.
+        expected: The label that each review should get, None where the user does not say.
+        are_test_reviews: Whether they are test reviews instead of a file of the user's own.
+
+    """
+
+    table: pd.DataFrame
+    texts: list[str]
+    expected: list[str | None]
+    are_test_reviews: bool
+
+
+def choose_custom_reviews(
+    custom_reviews: pd.DataFrame | Iterable[pd.DataFrame],
+    test_predictions: pd.DataFrame,
+    tokenizer: Tokenizer,
+    reviews: ReviewsParameters,
+    custom: CustomReviewsParameters,
+) -> CustomReviews:
+    """Return the user's own reviews, or test reviews if there is only an unsuitable sample.
+
+    The test reviews differ in label, length and the confidence of the model. The choice does not
+    depend on whether a prediction is right.
+
+    Args:
+        custom_reviews: The user's table, whole or in chunks.
+        test_predictions: Output of `score_test_reviews`.
+        tokenizer: Output of the pipeline data_processing.
+        reviews: The labels, and the names of the columns in the training data.
+        custom: Name of the column with the text, or `auto`.
+
+    Raises:
+        InputError: The column is missing, or can't be found without doubt.
+
+    """
+    table = gather_rows(custom_reviews)
+    if suits(table, reviews.labels, tokenizer):
+        texts = choose_texts(table, custom, reviews.text_column)
+        expected = _find_expected(table, reviews)
+        return CustomReviews(table, list(map(clean_text, texts)), expected, are_test_reviews=False)
+    logger.info(
+        "The table has other labels than the custom reviews of the project, or another language: "
+        "%d of its test reviews are shown instead. custom_reviews_file names your own.",
+        min(N_TEST_REVIEWS, len(test_predictions)),
+    )
+    labels, texts = test_predictions["sentiment"].tolist(), test_predictions["review"].tolist()
+    confidence = test_predictions["probability"].tolist()
+    rows = choose_diverse(labels, list(map(len, texts)), N_TEST_REVIEWS, confidence)
+    chosen = test_predictions.iloc[rows]
+    column = reviews.text_column if custom.text_column == AUTO else custom.text_column
+    shown = chosen[["row", "review", "sentiment"]].set_axis(["row", column, EXPECTED], axis=1)
+    return CustomReviews(
+        shown.reset_index(drop=True),
+        chosen["review"].tolist(),
+        chosen["sentiment"].tolist(),
+        are_test_reviews=True,
+    )
+
+
+def _find_expected(table: pd.DataFrame, reviews: ReviewsParameters) -> list[str | None]:
+    """Return the expected label of each row, from a column for it or named as in the training."""
+    names = {normalise_label(label): label for label in reviews.labels}
+    column = next((name for name in (EXPECTED, reviews.label_column) if name in table), None)
+    given = [""] * len(table) if column is None else to_strings(table[column])
+    unknown = sorted({label for label in given if label and normalise_label(label) not in names})
+    if unknown:
+        logger.warning(
+            "The custom reviews expect labels that the model does not have, and are not judged by "
+            "them: %s",
+            ", ".join(map(make_printable, unknown[:N_TEST_REVIEWS])),
+        )
+    return [names.get(normalise_label(label)) for label in given]
+
+
+def count_right(expected: Sequence[str | None], predicted: Sequence[str | None]) -> tuple[int, int]:
+    """Return how many reviews are predicted as expected, and of how many something is expected."""
+    pairs = [(e, p) for e, p in zip(expected, predicted, strict=True) if e is not None]
+    return sum(e == p for e, p in pairs), len(pairs)

@@ -253,7 +253,7 @@ def make_project(folder: Path, parameters: dict[str, Any] | None = None) -> Path
 
 
 # `python -m kedro` that reacts to Ctrl-C even in a background job of a shell, where it is ignored.
-_KEDRO = """
+KEDRO = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.argv[0] = "kedro"
@@ -264,7 +264,7 @@ main()
 
 def start_kedro(project: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start `kedro ARGUMENTS` in its own process group; stderr goes to stdout."""
-    return _start(project, [sys.executable, "-c", _KEDRO, *arguments], subprocess.PIPE)
+    return _start(project, [sys.executable, "-c", KEDRO, *arguments], subprocess.PIPE)
 
 
 def kedro(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -426,15 +426,18 @@ def _start(
     )
 
 
-def wait_for(process: subprocess.Popen[str], text: str) -> str:
-    """Read the process's output until `text` appears; fail if it ends first."""
-    assert process.stdout is not None
-    seen = ""
-    for line in process.stdout:
-        seen += line
-        if text in line:
-            return seen
-    raise AssertionError(f"{text!r} never appeared in:\n{seen}")
+def read_log(project: Path) -> str:
+    """Return the log of the last run; empty if there is none yet."""
+    logs = sorted((project / "logs").glob("*.log"))
+    return logs[-1].read_text(encoding="utf-8") if logs else ""
+
+
+def wait_for_log(process: subprocess.Popen[str], project: Path, text: str) -> str:
+    """Wait until `text` appears in the log of a run; fail if the run ends first."""
+    while text not in (log := read_log(project)):
+        assert process.poll() is None, f"{text!r} never appeared in:\n{log}"
+        time.sleep(0.02)
+    return log
 
 
 THREE_LABELS = ("negative", "positive", "neutral")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from helpers import (
     make_once,
     make_project,
     make_reviews,
+    read_log,
     run_kedro,
     run_session,
     three_label_run,
@@ -160,12 +162,36 @@ def test_with_other_labels_test_reviews_take_the_place_of_the_custom_ones(
 
 
 def test_the_console_ends_with_the_summary_and_stays_clean(finished: tuple[Path, str]) -> None:
-    _, output = finished
-    end = output[output.index("Pipeline execution completed") :]
+    project, output = finished
+    end = output[output.index("Done in ") :]
     for words in ("Best hyperparameters", "units", "LSTM", "TF-IDF", "Some test reviews", "✓"):
         assert words in end
+    last = [line.strip() for line in end.splitlines()[-4:]]
+    facts = json.loads((project / "data/08_reporting/facts.json").read_text())
+    assert last == [
+        "Report  data/08_reporting/report.html",
+        "Next    kedro run --env best --params 'reviews_file=IMDB Dataset.csv'",
+        *(f"Next    {command}" for command in facts["next_steps"][0]["commands"]),
+    ]
     for noise in ("WARNING", "I0000", "oneDNN", "cuda", "Warning"):
         assert noise not in output
+
+
+def generalise(line: str) -> str:
+    """Return a line of the console without what differs between two runs."""
+    words = re.sub(r" \([\dminsh ]+\)$|^[\d:]{8} ", "", line)
+    return re.sub(r"[\d,.]+(e-\d+)?|adam|rmsprop", "…", re.sub(r"[ ─]+", " ", words)).strip()
+
+
+def test_the_excerpt_in_the_readme_is_what_the_console_shows(finished: tuple[Path, str]) -> None:
+    """Lines about the data and the verdict differ, as this run has another table."""
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    excerpt = readme.split("```text\n")[1].split("```")[0].splitlines()
+    output = finished[1].replace("IMDB Dataset.csv", "sample_reviews.csv")
+    shown = {generalise(line) for line in output.splitlines()}
+    other = [line for line in excerpt if line and generalise(line) not in shown]
+    assert {line.split()[0] for line in other} <= {"✓", "The", "Next"}
+    assert "Next    kedro run --env best --params 'reviews_file=sample_reviews.csv'\n" in output
 
 
 @pytest.mark.slow
@@ -182,7 +208,8 @@ def test_the_same_seed_gives_the_same_results(finished: tuple[Path, str], tmp_pa
 
 
 def test_a_finished_study_is_not_searched_again(copy_of_finished: Path) -> None:
-    again = run_kedro(copy_of_finished, "kedro run --pipelines tuning")
+    run_kedro(copy_of_finished, "kedro run --pipelines tuning")
+    again = read_log(copy_of_finished)
     assert "Running node: tune_hyperparameters" in again
     assert "epoch 1" not in again
 

@@ -7,8 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from imdb_sentiment.framework.console import ShowRun
 from imdb_sentiment.framework.hooks import (
-    PrintSummary,
     RefuseUnknownParameters,
     RequireInputs,
     ValidateGroups,
@@ -26,7 +26,7 @@ HOOKS: list[Any] = [
     RefuseUnknownParameters(),
     RequireInputs(),
     ValidateGroups(),
-    PrintSummary(),
+    ShowRun(),
 ]
 SESSION_CLASS = PlainErrorsSession
 

@@ -3,9 +3,12 @@ import gzip
 import io
 import json
 import lzma
+import random
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -16,9 +19,11 @@ from hypothesis import strategies as st
 from kedro.io.core import Version
 from pyarrow import parquet
 
-from imdb_sentiment.datasets import TableDataset
+from imdb_sentiment import progress
+from imdb_sentiment.datasets import PickleStreamDataset, TableDataset
 from imdb_sentiment.datasets.table_formats import recognise_delimiter
 from imdb_sentiment.errors import InputError, find_input_error
+from imdb_sentiment.progress import get_progress
 from imdb_sentiment.text.tables import MALFORMED
 
 ROWS = [("good, really", "1"), ("bad\nfilm", "0"), ("“quoted” 电影", "1")]
@@ -66,6 +71,35 @@ def test_iterates_more_than_once(path: Path) -> None:
     stream = TableDataset(filepath=str(path)).load()
     first, second = (pd.concat(stream) for _ in range(2))
     pd.testing.assert_frame_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    "dataset", [partial(TableDataset, load_args={"chunksize": 500}), PickleStreamDataset]
+)
+@pytest.mark.parametrize("name", ["reviews.csv", "reviews.csv.gz"])
+def test_reading_tells_how_much_of_the_file_has_been_read(
+    dataset: Any,
+    name: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "PAUSE", 0)
+    caplog.set_level("DEBUG", "imdb_sentiment")
+    rng = random.Random(0)
+    frame = pd.DataFrame({"text": [rng.randbytes(100).hex() for _ in range(5000)]})
+    path = tmp_path / name
+    dataset(filepath=str(path)).save([frame[place : place + 500] for place in range(0, 5000, 500)])
+    for _ in dataset(filepath=str(path)).load():
+        pass
+    told = [found for record in caplog.records if (found := get_progress(record))]
+    size = path.stat().st_size / 1e6
+    assert {(found["task"], found["total"]) for found in told} == {(f"Reading {name}", size)}
+    shares = [found["done"] / size for found in told]
+    assert shares == sorted(shares)
+    assert shares[1] < 0.6
+    assert shares[-1] > 0.8
+    assert [found["ended"] for found in told] == [False] * (len(told) - 1) + [True]
 
 
 @pytest.mark.parametrize("chunksize", [1, 2, 3, 100])

@@ -17,13 +17,14 @@ from helpers import (
     kedro,
     make_project,
     make_reviews,
+    read_log,
     run_kedro,
     run_session,
     start_kedro,
     wait_until,
     write_csv,
 )
-from imdb_sentiment.framework.configuration import _quote
+from imdb_sentiment.framework.configuration import quote_value
 from imdb_sentiment.framework.lineage import Lineage
 from imdb_sentiment.serving import Predictor
 
@@ -205,7 +206,8 @@ def test_the_command_that_mends_has_the_parameters_of_the_run(copy_of_finished: 
     """It runs everything, so nothing is left to take the name of the file from."""
     with pytest.raises(ClickException) as error:
         run_session(copy_of_finished, "reporting", split={"seed": 7})
-    assert "Running node: fit_best_model" in run_kedro(copy_of_finished, find_command(error))
+    run_kedro(copy_of_finished, find_command(error))
+    assert "Running node: fit_best_model" in read_log(copy_of_finished)
     assert read(copy_of_finished, "08_reporting/metrics.json")["file"] == "IMDB Dataset.csv"
     assert Lineage(copy_of_finished).read()["clean_reviews"].parameters["split"]["seed"] == 7
 
@@ -245,7 +247,7 @@ def test_the_command_that_mends_has_the_files_of_the_run(copy_of_finished: Path)
     ],
 )
 def test_values_are_quoted_for_kedro(value: Any, text: str | None) -> None:
-    assert _quote(value) == text
+    assert quote_value(value) == text
     if text is not None:
         assert _split_params(Context(Command("run")), None, f"key={text},other.key=1") == {
             "key": value,
@@ -283,7 +285,7 @@ def test_only_what_is_missing_or_stale_is_made_again(copy_of_finished: Path) -> 
     (project / "data/05_model_input/test.pkl").write_bytes(b"half")
     output = run_kedro(project, command)
     assert "data_processing.encode_reviews runs again" in output
-    assert "Running node: fit_tokenizer" not in output
+    assert "Running node: fit_tokenizer" not in read_log(project)
     assert (project / "data/08_reporting/report.html").exists()
     made = find_digests(project)
     same = ("train", "test", "best_hyperparameters", "metrics", "test_predictions")

@@ -18,7 +18,7 @@ from helpers import (
     run_server,
     run_shell,
     start_kedro,
-    wait_for,
+    wait_for_log,
     write_csv,
 )
 
@@ -103,7 +103,7 @@ def test_a_run_that_may_not_begin_or_is_killed_does_not_count_as_finished(
 
     assert kedro(project, "run", "--pipelines", "reporting").returncode == 1
     search = start_kedro(project, "run", "--params", "tuning.n_trials=500")
-    wait_for(search, "Trial 1")
+    wait_for_log(search, project, "Trial 1")
     os.killpg(search.pid, signal.SIGINT)
     search.communicate(timeout=60)
     assert [run.info.status for run in find_runs(MlflowClient(store))] == ["KILLED"]

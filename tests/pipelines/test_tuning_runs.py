@@ -18,11 +18,12 @@ from helpers import (
     make_once,
     make_project,
     make_reviews,
+    read_log,
     run_kedro,
     run_server,
     run_session,
     start_kedro,
-    wait_for,
+    wait_for_log,
     wait_until,
     write_csv,
 )
@@ -48,12 +49,12 @@ def test_a_search_that_is_ended_goes_on_as_if_it_had_not_been(ready: Path) -> No
     tune = ("run", "--pipelines", "tuning", "--params")
 
     killed = start_kedro(ready, *tune, SLOW)
-    wait_for(killed, "Trial 1, epoch 1 of 3")
+    wait_for_log(killed, ready, "Trial 1, epoch 1 of 3")
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate(timeout=60)
 
     interrupted = start_kedro(ready, *tune, SLOW)
-    seen = wait_for(interrupted, "Trial 3, epoch 1 of 3")
+    seen = wait_for_log(interrupted, ready, "Trial 3, epoch 1 of 3")
     assert "Trial 0," not in seen
     os.killpg(interrupted.pid, signal.SIGINT)
     output, _ = interrupted.communicate(timeout=60)
@@ -62,7 +63,8 @@ def test_a_search_that_is_ended_goes_on_as_if_it_had_not_been(ready: Path) -> No
     assert "Traceback" not in output
     assert not (ready / "data/06_models/best_hyperparameters.json").exists()
 
-    resumed = run_kedro(ready, f"kedro run --pipelines tuning --params {SLOW}")
+    run_kedro(ready, f"kedro run --pipelines tuning --params {SLOW}")
+    resumed = read_log(ready)
     assert "Trial 4, epoch 3 of 3" in resumed
     assert "Trial 2," not in resumed
     table = read_trials(ready)
@@ -82,7 +84,7 @@ def test_a_search_that_is_ended_goes_on_as_if_it_had_not_been(ready: Path) -> No
 def test_a_worker_that_dies_costs_a_retry_and_not_the_run(ready: Path) -> None:
     parameters = f"{SLOW},tuning.workers=2"
     run = start_kedro(ready, "run", "--pipelines", "tuning", "--params", parameters)
-    seen = wait_for(run, "Trial 1:")
+    seen = wait_for_log(run, ready, "Trial 1:")
     assert "Dask's dashboard: http://127.0.0.1" in seen
     workers = [
         process
@@ -125,7 +127,7 @@ def test_with_more_rows_the_search_goes_on_as_the_run_says(ready: Path) -> None:
 def test_ctrl_c_ends_a_search_with_workers_in_plain_words(ready: Path) -> None:
     parameters = f"{SLOW},tuning.workers=2"
     run = start_kedro(ready, "run", "--pipelines", "tuning", "--params", parameters)
-    wait_for(run, "Trial 1:")
+    wait_for_log(run, ready, "Trial 1:")
     os.killpg(run.pid, signal.SIGINT)
     output, _ = run.communicate(timeout=60)
     assert run.returncode != 0

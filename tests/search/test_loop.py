@@ -454,7 +454,7 @@ def test_a_resumed_search_shows_the_best_value_at_once(monkeypatch: pytest.Monke
     search(make_study(storage, 2), report_twice)
     shown: list[tuple[int, float | None]] = []
 
-    def update(_: SearchProgress, done: int, best: float | None, running: int) -> str:
+    def update(_: SearchProgress, done: int, best: float | None) -> str:
         shown.append((done, best))
         return ""
 

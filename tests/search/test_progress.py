@@ -1,38 +1,68 @@
-import io
+import logging
 from types import SimpleNamespace
 
 import pytest
-import rich
-from rich.console import Console
-from rich.text import Text
 
-from imdb_sentiment.search.progress import SearchProgress
+from imdb_sentiment.progress import get_progress
+from imdb_sentiment.search.progress import SearchProgress, follow_trial
 
 
-def test_a_terminal_shows_trials_best_value_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = io.StringIO()
-    screen = Console(file=stream, force_terminal=True, width=100)
-    monkeypatch.setattr(rich, "get_console", lambda: screen)
-    now = 1000.0
-    clock = SimpleNamespace(monotonic=lambda: now)
-    monkeypatch.setattr("imdb_sentiment.search.progress.time", clock)
-    with SearchProgress(done=2, total=10) as progress:
-        assert progress.update(2, None, 1) == "nothing completed yet"
-        now += 600
-        # Four trials took ten minutes, so the other four will take as long.
-        assert progress.update(6, 0.87654, 0) == "best 0.8765, about 10 min left"
-        # If two of those are running and half done, five count as done and three are to come.
-        assert progress.update(6, 0.87654, 2) == "best 0.8765, about 6 min left"
-        now += 3600 * 3
-        assert progress.update(9, 0.9, 0) == "best 0.9000, about 27 min left"
-        assert progress.update(10, 0.9, 0) == "best 0.9000"
-    assert "10/10 best 0.9000" in Text.from_ansi(stream.getvalue()).plain
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        clock = SimpleNamespace(monotonic=lambda: self.now)
+        for module in ("progress", "search.progress"):
+            monkeypatch.setattr(f"imdb_sentiment.{module}.time", clock)
 
 
-def test_a_file_gets_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = io.StringIO()
-    page = Console(file=stream)
-    monkeypatch.setattr(rich, "get_console", lambda: page)
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_the_time_left_follows_from_the_trials_that_have_ended(clock: Clock) -> None:
+    with SearchProgress(done=2, total=6) as progress:
+        assert progress.update(2, None) == "2 of 6 trials"
+        progress.begin(2)
+        clock.now += 600
+        assert progress.end(2) == 600
+        assert progress.update(3, 0.87654) == "3 of 6 trials, about 30 min left, best 0.8765"
+        # Two in parallel, of which one has begun five minutes later: five minutes are left of the
+        # one, ten of the other, and another one may take five of each worker.
+        progress.begin(3)
+        clock.now += 300
+        progress.begin(4)
+        assert progress.update(3, 0.9) == "3 of 6 trials, about 15 min left, best 0.9000"
+        progress.end(3)
+        progress.end(4)
+        assert progress.update(6, 0.9) == "6 of 6 trials, best 0.9000"
+
+
+def test_epochs_tell_the_time_before_a_trial_has_ended(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "imdb_sentiment")
     with SearchProgress(done=0, total=2) as progress:
-        progress.update(1, 0.5, 0)
-    assert stream.getvalue() == ""
+        progress.begin(0)
+        with follow_trial(0, 10, "epochs") as trial:
+            clock.now += 100  # until the network is compiled
+            trial.update(1)
+            clock.now += 10
+            trial.update(2)
+        # This trial takes 100 s and 9 times 10 s, of which 80 s are left; so does the next.
+        told = [get_progress(record) for record in caplog.records]
+        searches = [found for found in told if found and found["task"] == "Search"]
+        assert searches[-2]["seconds_left"] is None
+        assert searches[-1]["done"] == pytest.approx(0.2)
+        assert searches[-1]["seconds_left"] == pytest.approx(80 + 190)
+
+
+def test_reports_of_other_trials_and_after_the_end_do_no_harm(clock: Clock) -> None:
+    with SearchProgress(done=0, total=2) as progress, follow_trial(7, 10, "epochs") as trial:
+        trial.update(5)
+    clock.now += 1
+    trial.update(6)
+    assert progress.update(1, None) == "1 of 2 trials"
+    assert progress not in logging.getLogger("imdb_sentiment").handlers

@@ -15,6 +15,8 @@ from kedro.io.core import AbstractVersionedDataset, Version, get_protocol_and_pa
 from imdb_sentiment.datasets.atomic import atomic_write
 from imdb_sentiment.errors import InputError
 
+MEGABYTE = 1e6  # in which progress is counted
+
 T = TypeVar("T")
 
 

@@ -13,9 +13,16 @@ from kedro_datasets._typing import JSONPreview, TablePreview
 from pydantic import BaseModel, ValidationError
 from tokenizers import Tokenizer
 
-from imdb_sentiment.datasets.base import FileDataset, LoadOnlyDataset, Stream, require_local
+from imdb_sentiment.datasets.base import (
+    MEGABYTE,
+    FileDataset,
+    LoadOnlyDataset,
+    Stream,
+    require_local,
+)
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
+from imdb_sentiment.progress import Task
 
 # Kedro-Viz draws a preview by the name of its type; kedro-datasets has none for texts.
 TextPreview = NewType("TextPreview", str)
@@ -110,8 +117,11 @@ class PickleStreamDataset(FileDataset):
 
     def _chunks(self) -> Iterator[Any]:
         with self._reading() as path, path.open("rb") as file:
-            while file.peek(1):
-                yield pickle.load(file)
+            size = path.stat().st_size / MEGABYTE
+            with Task(f"Reading {self._filepath.name}", size, "MB") as task:
+                while file.peek(1):
+                    task.update(file.tell() / MEGABYTE)
+                    yield pickle.load(file)
 
     def _write(self, path: Path, data: Iterable[Any]) -> None:
         with path.open("wb") as file:

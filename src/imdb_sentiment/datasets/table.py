@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import fsspec
 import pandas as pd
@@ -12,9 +12,10 @@ from fsspec.core import has_magic
 from kedro.io.core import Version
 from kedro_datasets._typing import TablePreview
 
-from imdb_sentiment.datasets.base import FileDataset, Stream
+from imdb_sentiment.datasets.base import MEGABYTE, FileDataset, Stream
 from imdb_sentiment.datasets.table_formats import (
     JSON_LINES,
+    PARQUET,
     FileToRead,
     find_format,
     open_decompressed,
@@ -22,6 +23,7 @@ from imdb_sentiment.datasets.table_formats import (
     write_table,
 )
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.progress import Task
 from imdb_sentiment.text.tables import MALFORMED
 
 logger = logging.getLogger(__name__)
@@ -120,20 +122,32 @@ class TableDataset(FileDataset):
         columns: list[str] = []
         for path in files:
             name, last_row = self._name(path), 0
-            file = FileToRead(name, self._opener(path))
-            with self._explaining(path):
+            opened: list[IO[bytes]] = []  # it is opened first to look at its beginning
+            file = FileToRead(name, self._opener(path, opened.append))
+            task = f"Reading {PurePosixPath(path).name}"
+            with self._explaining(path), Task(task, self._measure(path), "MB") as progress:
                 for chunk in read_table(file, self._load_args):
+                    progress.update(opened[-1].tell() / MEGABYTE)
                     columns = columns or list(chunk.columns)
                     if find_format(name) != JSON_LINES:
                         _require_columns(chunk, columns, name, self._name(files[0]))
                     last_row = max([last_row, *chunk.index[-1:]])
                     yield chunk.set_axis(chunk.index + rows_before)
             if len(files) > 1:
-                logger.info("Rows %d to %d: %s", rows_before + 1, rows_before + last_row, name)
+                logger.debug("Rows %d to %d: %s", rows_before + 1, rows_before + last_row, name)
             rows_before += last_row
 
-    def _opener(self, path: str) -> Callable[[], Any]:
-        return partial(open_decompressed, self._filesystem, path, self._name(path))
+    def _opener(self, path: str, on_open: Callable[[IO[bytes]], None]) -> Callable[[], Any]:
+        return partial(open_decompressed, self._filesystem, path, self._name(path), on_open)
+
+    def _measure(self, path: str) -> float:
+        """Return the size of a file in MB; 0 if a server does not tell, or it says nothing.
+
+        The position in a Parquet file is not that of its rows.
+        """
+        if self._protocol in WEB or find_format(path) == PARQUET:
+            return 0
+        return (self._filesystem.size(path) or 0) / MEGABYTE
 
     def _write(self, path: Path, data: Iterable[pd.DataFrame]) -> None:
         write_table(data, path, self._name(self._filepath), self._save_args)

@@ -102,7 +102,10 @@ def find_compression(name: str) -> str | None:
 
 @contextmanager
 def open_decompressed(
-    filesystem: fsspec.AbstractFileSystem, path: str, name: str
+    filesystem: fsspec.AbstractFileSystem,
+    path: str,
+    name: str,
+    on_open: Callable[[IO[bytes]], None] = lambda _: None,
 ) -> Iterator[IO[bytes]]:
     """Open a file to read it, decompressed.
 
@@ -110,6 +113,7 @@ def open_decompressed(
         filesystem: The file system that it lies in.
         path: Its path there, whose last suffix tells the compression.
         name: Its path or URL, for messages.
+        on_open: Called with the file as it is, whose position tells how much has been read.
 
     Raises:
         InputError: It is a ZIP of no file, or of several.
@@ -117,7 +121,9 @@ def open_decompressed(
     """
     compression = find_compression(path)
     if compression != ZIP:
-        with OpenFile(filesystem, path, "rb", compression=compression) as file:
+        opened = OpenFile(filesystem, path, "rb", compression=compression)
+        with opened as file:
+            on_open(opened.fobjects[0])
             yield file
         return
     with (
@@ -125,6 +131,7 @@ def open_decompressed(
         zipfile.ZipFile(file) as archive,
         archive.open(_find_member(archive, name)) as member,
     ):
+        on_open(file)
         yield member
 
 

@@ -127,7 +127,7 @@ class Configuration:
             is_changed = key in parameters.given or key in changes
             if is_changed and not is_setting and usual.get(key, MISSING) != values[key]:
                 given[key] = values[key]
-        listed = {key: _quote(value) for key, value in given.items()}
+        listed = {key: quote_value(value) for key, value in given.items()}
         options = ""
         if self._project / settings.CONF_SOURCE != Path(self._loader.conf_source):
             options += f" --conf-source {shlex.quote(str(self._loader.conf_source))}"
@@ -163,7 +163,7 @@ def _merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-def _quote(value: Any) -> str | None:
+def quote_value(value: Any) -> str | None:
     """Return a value as Kedro's `--params` reads it, or None if it can't be given there."""
     if isinstance(value, list | dict):
         return None

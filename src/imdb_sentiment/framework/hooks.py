@@ -11,8 +11,6 @@ from kedro.io import AbstractDataset, DataCatalog
 from kedro.pipeline import Pipeline
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
-from rich.console import Console
-from rich.markdown import Markdown
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import (
@@ -129,16 +127,6 @@ def _is_missing(catalog: DataCatalog, name: str) -> bool:
     dataset: Any = catalog.get(name, fallback_to_runtime_pattern=True)
     can_tell = type(dataset)._exists is not AbstractDataset._exists  # a query in SQL can't
     return can_tell and not catalog.exists(name)
-
-
-class PrintSummary:
-    """Prints the summary at the end of a run that made one."""
-
-    @hook_impl
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Print the dataset `summary` if this run has made it."""
-        if "summary" in pipeline.all_outputs():
-            Console().print(Markdown(str(catalog.load("summary"))))
 
 
 def find_path(catalog: DataCatalog, name: str) -> str:

@@ -21,6 +21,7 @@ from imdb_sentiment.network.model import initialize_gates, make_lstm, require_wo
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import can_fuse, count_parts, make_dataset
 from imdb_sentiment.parameters import LanguageModelParameters
+from imdb_sentiment.progress import Task
 from imdb_sentiment.text.batching import count_tokens, group_by_length, pad_right
 
 logger = logging.getLogger(__name__)
@@ -95,27 +96,30 @@ def pretrain_lstm(
         ),
         jit_compile=False,  # XLA does not know the fused operation
     )
-    model.fit(
-        batches,
-        epochs=parameters.passes,
-        shuffle=False,  # the batches are shuffled already
-        callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=_log_progress(steps))],
-        verbose=0,
-    )
+    with Task("Language model", steps, "steps") as progress:
+        log = keras.callbacks.LambdaCallback(on_train_batch_end=_log_progress(steps, progress))
+        model.fit(
+            batches,
+            epochs=parameters.passes,
+            shuffle=False,  # the batches are shuffled already
+            callbacks=[log],
+            verbose=0,
+        )
     weights = (embedding.get_weights()[0], *lstm.get_weights())
     if not all(np.isfinite(array).all() for array in weights):
         raise InputError("the language model has diverged: lower language_model.learning_rate")
     return weights
 
 
-def _log_progress(steps: int) -> Any:
+def _log_progress(steps: int, progress: Task) -> Any:
     done = 0
 
     def log(batch: int, logs: dict[str, float]) -> None:
         nonlocal done
         done += 1
+        progress.update(done)
         if done % STEPS_PER_LOG == 0 or done == steps:
-            logger.info("Language model, step %d of %d: loss %.3f", done, steps, logs["loss"])
+            logger.debug("Language model, step %d of %d: loss %.3f", done, steps, logs["loss"])
 
     return log
 

@@ -1,5 +1,6 @@
 """How the network is trained. TensorFlow is imported inside the functions that need it."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -36,6 +37,7 @@ NO_ROWS_TO_WATCH = (
 
 History = dict[str, list[float]]
 EpochCallback = Callable[[int, int, dict[str, float]], None]
+ProgressCallback = Callable[[float], None]
 
 
 def train_model(
@@ -49,6 +51,7 @@ def train_model(
     pretrained: PretrainedWeights = (),
     label_weights: npt.NDArray[np.float64] | None = None,
     metric: Metric | None = None,
+    on_progress: ProgressCallback | None = None,
     callbacks: Sequence[Any] = (),
 ) -> tuple[KerasModel, History]:
     """Build a network and train it.
@@ -67,6 +70,7 @@ def train_model(
             LSTM start instead; empty for none.
         label_weights: Weight of each label in the loss, shape (labels,); None for equal weights.
         metric: Metric of the validation reviews that early stopping watches; None for the accuracy.
+        on_progress: Called after each batch with the share of the training that is done, up to 1.
         callbacks: Further instances of `keras.callbacks.Callback`.
 
     Returns:
@@ -123,6 +127,14 @@ def train_model(
         used_callbacks.append(
             keras.callbacks.LambdaCallback(
                 on_epoch_end=lambda epoch, logs: on_epoch_end(epoch + 1, epochs, dict(logs))
+            )
+        )
+    if on_progress:
+        steps = itertools.count(1)
+        total = epochs * int(batches.cardinality())
+        used_callbacks.append(
+            keras.callbacks.LambdaCallback(
+                on_train_batch_end=lambda _, logs: on_progress(next(steps) / total)
             )
         )
 

@@ -15,6 +15,7 @@ encryption or login, and has no heartbeats either.
 """
 
 from imdb_sentiment.search.loop import format_values, run_trials
+from imdb_sentiment.search.progress import follow_trial
 from imdb_sentiment.search.samplers_and_pruners import make_pruner, make_sampler
 from imdb_sentiment.search.study import (
     RETRIED_TRIAL,
@@ -31,6 +32,7 @@ __all__ = [
     "SharedStudy",
     "choose_best_trials",
     "explain_failure",
+    "follow_trial",
     "format_values",
     "has_died",
     "make_pruner",

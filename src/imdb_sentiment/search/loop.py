@@ -11,6 +11,7 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.progress import format_seconds
 from imdb_sentiment.search.progress import SearchProgress
 from imdb_sentiment.search.study import SharedStudy
 from imdb_sentiment.search.workers import WorkerDied, Workers
@@ -56,7 +57,7 @@ def run_trials(
     """
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     shared = workers.share(data)
-    running: dict[int, optuna.Trial] = {}
+    running: dict[int, str] = {}  # the hyperparameters of the trials, by their number
     waiting = False
 
     def find_reason_to_stop() -> str | None:
@@ -80,20 +81,21 @@ def run_trials(
                     trial = study.begin_trial()
                     if trial is None:
                         break
-                    running[trial.number] = trial
-                    logger.info("Trial %d: %s", trial.number, format_values(trial.params))
+                    running[trial.number] = format_values(trial.params)
+                    progress.begin(trial.number)
+                    logger.debug("Trial %d: %s", trial.number, running[trial.number])
                     workers.start(worker, trial.number, _call_objective, objective, trial, shared)
                 if reason is None and not running and not waiting:
                     waiting = True
                     logger.info("No trial to start now: waiting for workers or other runs.")
                 for number, outcome in workers.collect(POLL_INTERVAL).items():
-                    del running[number]
-                    _record_outcome(study, number, outcome, progress)
+                    _record_outcome(study, number, running.pop(number), outcome, progress)
         except BaseException:
             study.leave(running)
             raise
     study.require_origin()  # all trials may be those of another run, which began it
-    logger.info("Search ended: %s.", reason)
+    level = logging.DEBUG if len(study.counted()) >= study.n_trials else logging.INFO
+    logger.log(level, "Search ended: %s.", reason)
 
 
 def format_values(values: dict[str, Any]) -> str:
@@ -130,8 +132,9 @@ def _call_objective(objective: Objective, trial: optuna.Trial, data: Any) -> _Ou
 
 
 def _record_outcome(
-    study: SharedStudy, number: int, outcome: Any, progress: SearchProgress
+    study: SharedStudy, number: int, chosen: str, outcome: Any, progress: SearchProgress
 ) -> None:
+    seconds = format_seconds(progress.end(number))
     if isinstance(outcome, WorkerDied):
         study.record_death(number)
         logger.warning(
@@ -152,14 +155,14 @@ def _record_outcome(
     study.finish_trial(number, *outcome)
     so_far = _update_progress(study, progress)
     if outcome.state == TrialState.COMPLETE:
-        logger.info("Trial %d: %.4f (%s)", number, outcome.value, so_far)
+        value = f"{outcome.value:.4f}"
+        logger.info("Trial %d: %s with %s, in %s (%s)", number, value, chosen, seconds, so_far)
     elif outcome.state == TrialState.PRUNED:
-        logger.info("Trial %d: pruned (%s)", number, so_far)
+        logger.info("Trial %d: pruned, %s, after %s (%s)", number, chosen, seconds, so_far)
     else:
         logger.warning("Trial %d failed: %s (%s)", number, outcome.error, so_far)
 
 
 def _update_progress(study: SharedStudy, progress: SearchProgress) -> str:
     best = study.best()
-    running = len(study.trials(TrialState.RUNNING))
-    return progress.update(len(study.counted()), best.value if best else None, running)
+    return progress.update(len(study.counted()), best.value if best else None)

@@ -1,16 +1,35 @@
-"""What a search shows while it runs."""
+"""How far a search has got: its finished trials, the best value and the time left."""
 
+import logging
+import re
 import time
+from threading import RLock
+from types import TracebackType
 from typing import Self
 
-import rich
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from imdb_sentiment.progress import Estimate, Progress, Task, describe, get_progress
+
+PACKAGE = __name__.partition(".")[0]
+
+_TRIAL = re.compile(r"Trial (\d+)")
 
 
-class SearchProgress:
-    """A progress bar with the finished trials, the best value and the time left.
+def follow_trial(number: int, total: float, unit: str) -> Task:
+    """Return the task of a trial, whose reports let the search estimate the time left.
 
-    It is shown on a terminal only.
+    Args:
+        number: Number of the trial.
+        total: How much the trial has to do.
+        unit: What is counted, such as epochs.
+
+    """
+    return Task(f"Trial {number}", total, unit)
+
+
+class SearchProgress(logging.Handler):
+    """Reports the progress of a search, which follows from that of its trials.
+
+    Trials report theirs by the log, also those in other processes.
 
     Args:
         done: Number of trials that had finished before.
@@ -19,51 +38,100 @@ class SearchProgress:
     """
 
     def __init__(self, done: int, total: int) -> None:
-        self._done_before = done
-        self._total = total
-        self._start = time.monotonic()
-        console = rich.get_console()  # shared with the log, so that its lines appear above the bar
-        self._bar = Progress(
-            TextColumn("Trials"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task("", total=total, completed=done)
+        super().__init__(logging.DEBUG)
+        self.addFilter(lambda record: get_progress(record) is not None)
+        self._changing = RLock()  # trials in other processes report in another thread
+        self._done, self._total = done, total
+        self._best = ""
+        self._task = Task("Search", total, "trials", done)
+        self._running: dict[int, tuple[Estimate, float]] = {}  # and the share that is done
+        self._durations: list[float] = []
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        logging.getLogger(PACKAGE).addHandler(self)
+        self._task.__enter__()
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._task.__exit__(kind, error, traceback)
+        logging.getLogger(PACKAGE).removeHandler(self)
 
-    def update(self, done: int, best: float | None, running: int) -> str:
-        """Show the progress of the search.
+    def begin(self, number: int) -> None:
+        """Take note of a trial that begins."""
+        with self._changing:
+            self._running[number] = Estimate(), 0.0
 
-        Args:
-            done: Number of finished trials.
-            best: Best value so far; None if no trial has completed.
-            running: Number of running trials; for the time left, each counts as half finished.
+    def end(self, number: int) -> float:
+        """Take note of a trial that has ended; return its seconds."""
+        with self._changing:
+            estimate, _ = self._running.pop(number)
+            seconds = time.monotonic() - estimate.started
+            self._durations.append(seconds)
+            return seconds
+
+    def update(self, done: int, best: float | None) -> str:
+        """Report the number of finished trials and the best value so far, None if there is none.
 
         Returns:
-            The best value and the time left, in words.
+            The same and the time left, in words.
 
         """
-        words = "nothing completed yet" if best is None else f"best {best:.4f}"
-        done_now = done - self._done_before
-        left = self._total - done
-        if done_now > 0 and left > 0:
-            pace = (time.monotonic() - self._start) / (done_now + running / 2)
-            words += f", about {_format_time(pace * max(0.0, left - running / 2))} left"
-        self._bar.update(self._task, completed=done, description=words)
-        return words
+        with self._changing:
+            self._done = done
+            self._best = "" if best is None else f"best {best:.4f}"
+            return self._report()
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take note of what a trial reports."""
+        progress = get_progress(record)
+        found = _TRIAL.fullmatch(progress["task"]) if progress else None
+        if not progress or not found:
+            return
+        number = int(found[1])
+        with self._changing:
+            if number in self._running:
+                estimate, _ = self._running[number]
+                share = progress["done"] / progress["total"]
+                estimate.update(share)
+                self._running[number] = estimate, share
+                self._report()
 
-def _format_time(seconds: float) -> str:
-    hours, minutes = divmod(round(seconds / 60), 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
+    def _report(self) -> str:
+        shares = sum(share for _, share in self._running.values())
+        left = self._estimate_seconds_left()
+        self._task.update(min(self._total, self._done + shares), self._best, left)
+        words: Progress = {
+            "task": "",
+            "done": self._done,
+            "total": self._total,
+            "unit": "trials",
+            "note": self._best,
+            "seconds_left": left,
+            "ended": False,
+        }
+        return describe(words)
+
+    def _estimate_seconds_left(self) -> float | None:
+        """Return the seconds left, or None if no trial has ended or reported enough."""
+        now = time.monotonic()
+        lefts = [estimate.seconds_left() for estimate, _ in self._running.values()]
+        whole = [
+            now - estimate.started + left
+            for (estimate, _), left in zip(self._running.values(), lefts, strict=True)
+            if left is not None
+        ]
+        durations = self._durations or whole
+        if not durations:
+            return None
+        usual = sum(durations) / len(durations)
+        running = [
+            max(0.0, usual - (now - estimate.started)) if left is None else left
+            for (estimate, _), left in zip(self._running.values(), lefts, strict=True)
+        ]
+        waiting = max(0, self._total - self._done - len(self._running))
+        return max(running, default=0.0) + waiting * usual / max(1, len(self._running))

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 10.0  # seconds to connect to a scheduler, or to receive a result
 
+PACKAGE = __name__.partition(".")[0]
 WORKER_LOGGING = Path(__file__).with_name("worker_logging.yml")
 
 # Kedro sets up logging when it is imported. A worker imports it at its start: with the first trial,
@@ -239,7 +240,7 @@ def _connect(workers: int, scheduler_address: str | None, stack: contextlib.Exit
             "networks in one process: start them with --nthreads 1"
         )
     if scheduler_address is None:
-        client.forward_logging("imdb_sentiment")
+        client.forward_logging(PACKAGE, logging.getLogger(PACKAGE).getEffectiveLevel())
     return client
 
 

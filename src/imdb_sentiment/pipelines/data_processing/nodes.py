@@ -167,8 +167,6 @@ def audit_reviews(
         "words_per_review": _describe_counts(words),
         "scripts": measure_scripts(letters),
     }
-    scripts = ", ".join(f"{name} {share:.1%}" for name, share in audit["scripts"].items())
-    logger.info("Letters of the accepted reviews: %s", scripts or "none")
     rejected_reviews = (
         chunk.loc[chunk["status"] == REJECTED, ["row", "reason", "text", "sentiment"]]
         for chunk in checked_reviews
@@ -367,7 +365,7 @@ def clean_unlabelled_reviews(
             is_new.append(bool(text) and key not in seen)
             seen.add(key)
         new = cleaned[is_new]
-        logger.info("%d of %d unlabelled reviews are new", len(new), len(chunk))
+        logger.debug("%d of %d unlabelled reviews are new", len(new), len(chunk))
         own_numbers, lengths, own_words = number_words(new, get_rule(script).split)
         numbers = np.array([known.get(word, len(words)) for word in own_words], np.int32)
         return pd.DataFrame(

@@ -113,6 +113,6 @@ def _report_progress(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         rows += len(chunk)
         now = time.monotonic()
         if now - reported > SECONDS_BETWEEN_REPORTS:
-            logger.info("%s rows scored, %.0f per second", f"{rows:,}", rows / (now - start))
+            logger.debug("%s rows scored, %.0f per second", f"{rows:,}", rows / (now - start))
             reported = now
     logger.info("%s rows scored in %.1f s", f"{rows:,}", time.monotonic() - start)

@@ -28,6 +28,7 @@ from imdb_sentiment.parameters import (
     SplitParameters,
     TrainingParameters,
 )
+from imdb_sentiment.progress import track
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
 from imdb_sentiment.text.words import Script
 
@@ -69,7 +70,7 @@ def score_held_out(
     n_labels = len(reviews.labels)
     logits = np.zeros((len(rows), count_outputs(n_labels)))
     folds = _divide(codes, groups if split.group_column else None, label_check)
-    for number, (learnt, held_out) in enumerate(folds, start=1):
+    for learnt, held_out in track(folds, "Label check", "folds"):
         if len(np.unique(codes[learnt])) < n_labels:
             raise InputError(
                 "in a fold of label_check, all rows of one label would be held out: set "
@@ -83,7 +84,6 @@ def score_held_out(
             script=script,
         )
         logits[held_out] = model.score([hashes[place] for place in held_out])
-        logger.info("Scored fold %d of %d", number, label_check.folds)
     # The logits of a regularised linear model are too small, or too large where texts repeat.
     return HeldOutLogits(rows, fit_weights(logits, None, codes, None).network * logits)
 
@@ -92,7 +92,7 @@ def _divide(
     codes: npt.NDArray[np.int64],
     groups: npt.NDArray[np.int64] | None,
     label_check: LabelCheckParameters,
-) -> Iterable[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
     """Return the places that are learnt from and those that are held out, for each fold."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 

@@ -43,6 +43,7 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.pipelines.training.decision import Choice, choose_rule, find_method
 from imdb_sentiment.pipelines.tuning.protocol import divide_reviews, select_first_repeat
+from imdb_sentiment.progress import Task
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
@@ -187,28 +188,30 @@ def fit_best_model(
     labels = train.labels
     metric = make_metric(tuning.metric, tuning.metric_label, labels, are_ordered=are_ordered)
     label_weights = compute_label_weights(training.class_weight, training_set.codes, labels)
+    epochs = training.networks * best_hyperparameters.count_epochs(len(training_set))
     networks, histories = [], []
-    for number in range(training.networks):
-        if training.networks > 1:
-            logger.info("Network %d of %d", number + 1, training.networks)
-        network, history = train_model(
-            training_set,
-            best_hyperparameters,
-            training.seed + number,
-            held_out,
-            _log_epoch,
-            word_vectors=word_vectors,
-            pretrained=pretrained_weights,
-            label_weights=label_weights,
-            metric=metric,
-        )
-        networks.append(network)
-        histories.append(history)
+    with Task("Final training", epochs, "epochs") as progress:
+        for number in range(training.networks):
+            logger.debug("Network %d of %d", number + 1, training.networks)
+            network, history = train_model(
+                training_set,
+                best_hyperparameters,
+                training.seed + number,
+                held_out,
+                _log_epoch,
+                word_vectors=word_vectors,
+                pretrained=pretrained_weights,
+                label_weights=label_weights,
+                metric=metric,
+                on_progress=progress.follow_part(number, training.networks),
+            )
+            networks.append(network)
+            histories.append(history)
     return average_networks(networks), histories[0]
 
 
 def _log_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
-    logger.info("Epoch %d of %d: %s", epoch, epochs, format_metrics(figures))
+    logger.debug("Epoch %d of %d: %s", epoch, epochs, format_metrics(figures))
 
 
 def _choose_training_set(

@@ -48,6 +48,7 @@ from imdb_sentiment.search import (
     SharedStudy,
     choose_best_trials,
     explain_failure,
+    follow_trial,
     format_values,
     has_died,
     make_pruner,
@@ -189,7 +190,7 @@ def tune_hyperparameters(
             "Best of %d trials: number %d, %s %s %.4f with %s",
             len(study.counted()),
             best.number,
-            tuning.evaluate_on,
+            tuning.evaluate_on if len(held_out_sets) == 1 else "held-out",
             metric.title,
             best.value,
             format_values(best.params),
@@ -234,10 +235,10 @@ def train_candidate(
     """
     held_out_sets, word_vectors, pretrained = data
 
-    def report_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
+    def log_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
         scored_on = tuning.evaluate_on if len(held_out_sets) == 1 else "held-out"
         named = {name.replace("val_", f"{scored_on} "): value for name, value in figures.items()}
-        logger.info(
+        logger.debug(
             "Trial %d, epoch %d of %d: %s", trial.number, epoch, epochs, format_metrics(named)
         )
         if len(held_out_sets) == 1:
@@ -249,7 +250,8 @@ def train_candidate(
     folds = len(select_first_repeat(held_out_sets))
     scored: list[Logits] = []
     codes: list[npt.NDArray[np.unsignedinteger]] = []
-    with _freeing_memory():
+    epochs = len(held_out_sets) * candidate.count_epochs(len(held_out_sets[0][0]))
+    with _freeing_memory(), follow_trial(trial.number, epochs, "epochs") as progress:
         for fold, (learnt, held_out) in enumerate(held_out_sets, start=1):
             # In a cross-validation, folds are reported instead of epochs, so epochs are not scored.
             is_watched = len(held_out_sets) == 1 or candidate.early_stopping_patience > 0
@@ -258,7 +260,8 @@ def train_candidate(
                 candidate,
                 tuning.seed + (fold - 1) // folds,  # each repeat has a seed of its own
                 held_out if is_watched else None,
-                report_epoch,
+                log_epoch,
+                on_progress=progress.follow_part(fold - 1, len(held_out_sets)),
                 word_vectors=word_vectors,
                 pretrained=pretrained,
                 label_weights=compute_label_weights(class_weight, learnt.codes, learnt.labels),
@@ -268,7 +271,7 @@ def train_candidate(
             codes.append(held_out.codes)
             value = _measure(metric, scored, codes)
             if len(held_out_sets) > 1:
-                logger.info(
+                logger.debug(
                     "Trial %d, fold %d of %d: %s %.4f so far",
                     trial.number,
                     fold,

@@ -10,6 +10,7 @@ from imdb_sentiment.evaluation.predictions import align_rows, is_correct
 from imdb_sentiment.parameters import ReportParameters
 from imdb_sentiment.pipelines.label_check.nodes import fingerprint_reviews
 from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
+from imdb_sentiment.progress import track
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.serving.explanation import explain_cleaned
 
@@ -89,7 +90,7 @@ def explain_custom_reviews(
     predictor = Predictor(onnx_model)
     examples = []
     pairs = list(zip(custom_reviews.texts, custom_reviews.expected, strict=True))
-    for text, expected in pairs[: report.custom_reviews]:
+    for text, expected in track(pairs[: report.custom_reviews], "Explaining", "custom reviews"):
         prediction, segments = explain_cleaned(predictor, text)
         examples.append(
             {
@@ -134,7 +135,7 @@ def _explain_test_reviews(
     predictor = Predictor(onnx_model)
     names = ["row", "sentiment", "predicted_sentiment", "probability", *extra_columns]
     examples = []
-    for row in predictions.to_dict("records"):
+    for row in track(predictions.to_dict("records"), "Explaining", "test reviews"):
         _, segments = explain_cleaned(predictor, row["review"])
         examples.append(
             {name: row[name] for name in names} | {"segments": list(map(astuple, segments))}

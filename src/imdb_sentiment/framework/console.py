@@ -1,0 +1,383 @@
+"""What a run shows on the console: the outcome of each step, progress, and the final summary.
+
+Everything that is logged goes into a file in `logs/`, one per run. On the console, the handlers of
+conf/logging.yml show warnings and errors. Handlers of this module show the project's own messages
+of the level INFO, unless a handler of conf/logging.yml shows them already.
+"""
+
+import atexit
+import contextlib
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import rich
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+)
+from rich.progress import Task as Row
+from rich.table import Column
+from rich.text import Text
+
+from imdb_sentiment.framework.configuration import quote_value
+from imdb_sentiment.framework.hooks import find_path
+from imdb_sentiment.framework.lineage import flatten
+from imdb_sentiment.framework.outcomes import describe_outcome
+from imdb_sentiment.progress import Estimate, describe, format_seconds, get_progress
+
+logger = logging.getLogger(__name__)
+
+PACKAGE = __name__.partition(".")[0]
+FOLDER = "logs"
+MAX_LOGS = 50  # files that are kept, the newest ones
+LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+TIME_FORMAT = "%H:%M:%S"
+
+MIN_SECONDS_TOLD = 1.0  # duration of a node from which on its line says it
+MIN_SECONDS_SHOWN = 0.5  # duration of a task from which on it gets a bar
+SECONDS_TO_LINE, SECONDS_BETWEEN_LINES = 10.0, 30.0  # of progress without a terminal
+MIN_WIDTH = 70  # columns of a terminal that has room for bars
+MAX_NAME = 14  # characters of the name of a task on a narrower one
+
+# Prefixes of parameters that say which data to use: the proposed next run gets them, too.
+ABOUT_DATA = ("reviews.", "reviews_", "split.", "unlabelled_")
+
+
+class ShowRun:
+    """Shows what a run does, and keeps its log."""
+
+    def __init__(self) -> None:
+        self._handlers: list[tuple[logging.Logger, logging.Handler]] = []
+        self._log: _Log | None = None
+        self._bars: _Bars | None = None
+        self._started: dict[str, float] = {}  # of the nodes, by their name
+        self._begun = 0
+        self._n_nodes: int | None = None
+        self._run_started = 0.0
+        self._project = Path()
+        atexit.register(self.close)  # Kedro calls no hook after Ctrl-C
+
+    @hook_impl(wrapper=True)
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline
+    ) -> Generator[None, Any, Any]:
+        """Open the log and the display, before other hooks look at the run."""
+        self.close()  # what an interrupted run of this process has left
+        self._run_started = time.monotonic()
+        self._started.clear()
+        # Hooks do not learn which nodes Kedro leaves out.
+        self._n_nodes = None if run_params["only_missing_outputs"] else len(pipeline.nodes)
+        self._begun = 0
+        self._open(run_params)
+        try:
+            return (yield)
+        except BaseException as error:
+            self._note(error)
+            self.close()
+            raise
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Show which node runs."""
+        self._started[node.name] = time.monotonic()
+        self._begun += 1
+        if self._bars:
+            words = node.name.rpartition(".")[2].replace("_", " ")
+            self._bars.show_step(self._begun, self._n_nodes, words)
+
+    @hook_impl
+    def after_node_run(self, node: Node, outputs: dict[str, Any]) -> None:
+        """Log the outcome of a node, and how long it took if that was long."""
+        seconds = time.monotonic() - self._started.pop(node.name)
+        try:
+            words = describe_outcome(node.name.rpartition(".")[2], outputs)
+        except Exception:  # a run must not fail because of a message
+            logger.debug("The outcome of %s can't be described", node.name, exc_info=True)
+            return
+        if words:
+            took = f" ({format_seconds(seconds)})" if seconds >= MIN_SECONDS_TOLD else ""
+            logger.info("%s%s", words, took)
+
+    @hook_impl(wrapper=True)
+    def after_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> Generator[None, Any, Any]:
+        """Show the summary, where everything is, and what to do next, after all other hooks."""
+        try:
+            result = yield
+            if self._bars:
+                self._bars.close()
+            duration = format_seconds(time.monotonic() - self._run_started)
+            log = f"; full log: {self._name(self._log.baseFilename)}" if self._log else ""
+            logger.info("Done in %s%s", duration, log)
+            if "summary" in pipeline.all_outputs():
+                summary = str(catalog.load("summary"))
+                logger.debug("%s", summary)
+                if logger.isEnabledFor(logging.INFO):
+                    step, *_ = catalog.load("facts")["next_steps"]
+                    commands = [*_propose_best(run_params, pipeline), *step["commands"]]
+                    _print_end(summary, self._name(find_path(catalog, "report")), commands)
+            return result
+        finally:
+            self.close()
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Note the error in the log, with its traceback."""
+        self._note(error)
+        self.close()
+
+    def close(self) -> None:
+        """End the display and the log."""
+        for owner, handler in self._handlers:
+            owner.removeHandler(handler)
+            with contextlib.suppress(OSError):  # the disk is full
+                handler.close()
+        self._handlers.clear()
+        self._log = self._bars = None
+
+    def _open(self, run_params: dict[str, Any]) -> None:
+        ours, root = logging.getLogger(PACKAGE), logging.getLogger()
+        self._project = Path(run_params["project_path"]).resolve()
+        self._log = _open_log(self._project, str(run_params["run_id"]))
+        if self._log:
+            for owner in (root, *_list_cut_off()):
+                self._add(owner, self._log)
+        is_quiet = not ours.isEnabledFor(logging.INFO)
+        if is_quiet or any(map(_shows_info, [*ours.handlers, *root.handlers])):
+            return
+        console = rich.get_console()
+        if _is_interactive(console):
+            self._bars = _Bars(console)
+            self._add(ours, self._bars)
+            messages: logging.Handler = RichHandler(
+                console=console,
+                show_level=False,
+                show_path=False,
+                log_time_format=TIME_FORMAT,
+                keywords=[],
+            )
+        else:
+            self._add(ours, _Lines())
+            messages = logging.StreamHandler(sys.stdout)
+            messages.setFormatter(logging.Formatter("%(asctime)s %(message)s", TIME_FORMAT))
+        messages.setLevel(logging.INFO)
+        messages.addFilter(_is_shown)
+        self._add(ours, messages)
+        self._add(logging.getLogger("kedro.runner"), messages)
+
+    def _add(self, owner: logging.Logger, handler: logging.Handler) -> None:
+        owner.addHandler(handler)
+        self._handlers.append((owner, handler))
+
+    def _name(self, path: str) -> str:
+        """Return the path of a file relative to the project's folder, where commands are run."""
+        place = Path(path)
+        is_inside = place.is_relative_to(self._project)
+        return place.relative_to(self._project).as_posix() if is_inside else path
+
+    def _note(self, error: BaseException) -> None:
+        if self._log:
+            raised = (type(error), error, error.__traceback__)
+            record = (__name__, logging.ERROR, __file__, 0, "The run has failed", (), raised)
+            self._log.emit(logging.LogRecord(*record))
+
+
+class _Log(logging.FileHandler):
+    """The log of a run. If it can't be written any more, the run goes on without it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Do nothing: on a full disk, the first file that can't be saved ends the run."""
+
+
+def _open_log(project: Path, run_id: str) -> _Log | None:
+    """Return the handler that writes a run's log; None where nothing can be written."""
+    folder = project / FOLDER
+    try:
+        folder.mkdir(exist_ok=True)
+        log = _Log(folder / f"{run_id.replace(':', '.')}.log", encoding="utf-8")
+        for old in sorted(folder.glob("*.log"))[:-MAX_LOGS]:
+            old.unlink(missing_ok=True)  # another run may do the same
+    except OSError:
+        return None
+    log.setFormatter(logging.Formatter(LOG_FORMAT))
+    log.addFilter(lambda record: get_progress(record) is None)
+    return log
+
+
+def _list_cut_off() -> list[logging.Logger]:
+    """Return the loggers of Kedro whose records do not reach the root logger."""
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("kedro")]
+    return [found for name in names if not (found := logging.getLogger(name)).propagate]
+
+
+def _shows_info(handler: logging.Handler) -> bool:
+    """Return whether a handler shows records of the level INFO on the console."""
+    streams = (sys.stdout, sys.stderr)
+    is_console = isinstance(handler, RichHandler) or getattr(handler, "stream", None) in streams
+    return is_console and handler.level <= logging.INFO
+
+
+def _is_shown(record: logging.LogRecord) -> bool:
+    """Return whether to show a record; warnings have another handler.
+
+    Of the messages of Kedro's runner, only the number of nodes that run is shown.
+    """
+    is_ours = record.name.partition(".")[0] == PACKAGE
+    is_number_of_nodes = record.getMessage().startswith(("Skipping all", "Running"))
+    return record.levelno < logging.WARNING and (is_ours or is_number_of_nodes)
+
+
+def _is_interactive(console: Console) -> bool:
+    """Return whether a console is a terminal on which lines can be drawn again.
+
+    With FORCE_COLOR, as in many CI systems, Rich alone would take a file for one.
+    """
+    return console.is_interactive and console.file.isatty()
+
+
+class _Bars(logging.Handler):
+    """Draws the progress of each task below the log, and which node runs.
+
+    Args:
+        console: A terminal.
+
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.DEBUG)
+        is_wide = console.width >= MIN_WIDTH
+        bar = [BarColumn(20)] if is_wide else []
+        self._display = Progress(
+            SpinnerColumn(),
+            TextColumn(
+                "{task.description}",
+                markup=False,
+                table_column=_one_line(None if is_wide else MAX_NAME),
+            ),
+            *bar,
+            _Words(table_column=_one_line()),
+            console=console,
+            transient=True,
+            refresh_per_second=4,
+        )
+        self._step = self._display.add_task("Step", total=None, words="")
+        self._rows: dict[str, tuple[Estimate, TaskID | None]] = {}
+        self.addFilter(lambda record: get_progress(record) is not None)
+
+    def show_step(self, number: int, total: int | None, words: str) -> None:
+        """Show which node runs, and the number of nodes that have begun with it."""
+        of_total = f" of {total}" if total else ""
+        self._display.reset(
+            self._step, total=total, completed=number - 1, words=f"{number}{of_total}, {words}"
+        )
+        self._display.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        progress = get_progress(record)
+        if not progress:
+            return
+        estimate, row = self._rows.get(progress["task"], (None, None))
+        estimate = estimate or Estimate()
+        if progress["total"]:
+            estimate.update(progress["done"] / progress["total"])
+        if progress["ended"]:
+            self._rows.pop(progress["task"], None)
+            if row is not None:
+                self._display.remove_task(row)
+            return
+        if row is None and time.monotonic() - estimate.started >= MIN_SECONDS_SHOWN:
+            row = self._display.add_task(progress["task"], progress=progress, estimate=estimate)
+        self._rows[progress["task"]] = estimate, row
+        if row is not None:
+            self._display.update(
+                row,
+                completed=progress["done"],
+                total=progress["total"] or None,
+                progress=progress,
+            )
+
+    def close(self) -> None:
+        self._display.stop()
+        super().close()
+
+
+def _one_line(max_width: int | None = None) -> Column:
+    return Column(no_wrap=True, overflow="ellipsis", max_width=max_width)
+
+
+class _Words(ProgressColumn):
+    """Progress in words; for a node, the time since it began."""
+
+    def render(self, row: Row) -> Text:
+        progress = row.fields.get("progress")
+        if progress is None:
+            return Text(f"{row.fields['words']}, {format_seconds(row.elapsed or 0)}")
+        left = row.fields["estimate"].seconds_left()
+        return Text(describe(progress, left), style="progress.remaining")
+
+
+class _Lines(logging.Handler):
+    """Logs the progress of long tasks in a line now and then, where no bars can be drawn."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self._tasks: dict[str, tuple[Estimate, str]] = {}
+        self._next_line = 0.0
+        self.addFilter(lambda record: get_progress(record) is not None)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        progress = get_progress(record)
+        if not progress:
+            return
+        if progress["ended"] or progress["done"] >= progress["total"] > 0:
+            self._tasks.pop(progress["task"], None)
+            return
+        estimate, _ = self._tasks.get(progress["task"], (Estimate(), ""))
+        if progress["total"]:
+            estimate.update(progress["done"] / progress["total"])
+        words = f"{progress['task']}: {describe(progress, estimate.seconds_left())}"
+        self._tasks[progress["task"]] = estimate, words
+        now = time.monotonic()
+        long = [w for e, w in self._tasks.values() if now - e.started >= SECONDS_TO_LINE]
+        if long and now >= self._next_line:
+            self._next_line = now + SECONDS_BETWEEN_LINES
+            logger.info("%s", "; ".join(long))
+
+
+def _print_end(summary: str, report: str, commands: list[str]) -> None:
+    from rich.markdown import Markdown
+
+    console = Console()
+    console.print("", Markdown(summary), "", sep="\n")
+    for title, text in [("Report", report), *(("Next", command) for command in commands)]:
+        console.print(Text.assemble((f"{title:<8}", "bold"), text), soft_wrap=True)
+
+
+def _propose_best(run_params: dict[str, Any], pipeline: Pipeline) -> list[str]:
+    """Return the command for the best quality on the same data, unless it was this one."""
+    presets = [name for name in (run_params["env"] or "").split(",") if name not in ("", "local")]
+    given = dict(flatten(run_params["runtime_params"]))
+    data = {key: quote_value(value) for key, value in given.items() if key.startswith(ABOUT_DATA)}
+    if "best" in presets or "raw_reviews" not in pipeline.inputs() or not all(data.values()):
+        return []
+    command = f"kedro run --env {shlex.quote(','.join([*presets, 'best']))}"
+    if data:
+        listed = ",".join(f"{key}={text}" for key, text in data.items())
+        command += f" --params {shlex.quote(listed)}"
+    return [command]

@@ -1,0 +1,135 @@
+"""The outcome of a node in one line, for the console."""
+
+from collections.abc import Callable
+from typing import Any
+
+Values = dict[str, Any]  # outputs of a node, by the name of the dataset
+
+
+def describe_outcome(node: str, outputs: Values) -> str | None:
+    """Return what a node has made in words, or None if it is not worth a line.
+
+    Args:
+        node: Name of the node, without its namespace.
+        outputs: What it has returned, by the name of the dataset.
+
+    """
+    describe = DESCRIPTIONS.get(node)
+    return describe(outputs) if describe else None
+
+
+def _describe_audit(made: Values) -> str:
+    audit = made["audit"]
+    scripts = ", ".join(f"{name} {share:.0%}" for name, share in audit["scripts"].items())
+    return (
+        f"{audit['accepted']:,} reviews, {audit['duplicates']:,} duplicates, "
+        f"{audit['rejected']:,} rejected" + (f"; letters: {scripts}" if scripts else "")
+    )
+
+
+def _describe_splits(made: Values) -> str:
+    train, validation, test = (len(made[name]) for name in ("train", "validation", "test"))
+    return f"{train:,} reviews for training, {validation:,} for validation, {test:,} for the test"
+
+
+def _describe_vocabulary(made: Values) -> str:
+    from tokenizers.models import WordLevel
+
+    tokenizer, special = made["tokenizer"], 2  # the padding and the unknown word
+    kind = "words" if isinstance(tokenizer.model, WordLevel) else "words and parts of words"
+    return f"Vocabulary: {tokenizer.get_vocab_size() - special:,} {kind}"
+
+
+def _describe_known_words(made: Values) -> str:
+    unknown = made["data_description"]["splits"]["test"]["share_unknown"]
+    return f"{1 - unknown:.1%} of the words of the test reviews are in the vocabulary"
+
+
+def _describe_vectors(made: Values) -> str | None:
+    words, size = made["word_vectors"].shape
+    return f"Word vectors: {words:,} of {size} numbers" if words else None
+
+
+def _describe_pretraining(made: Values) -> str | None:
+    return "The LSTM is pretrained as a language model" if made["pretrained_weights"] else None
+
+
+def _describe_baseline(made: Values) -> str:
+    terms = made["baseline"][-1].n_features_in_
+    return f"Baseline: TF-IDF of {terms:,} terms and logistic regression"
+
+
+def _describe_ngrams(made: Values) -> str | None:
+    n = len(made["ngram_model"].hashes)
+    return f"N-grams: {n:,} of up to {made['ngram_model'].max_ngram} words" if n else None
+
+
+def _describe_training(made: Values) -> str:
+    history = made["history"]
+    epochs = len(history["loss"])
+    words = f"Final training: {epochs} epochs"
+    if "val_accuracy" in history:
+        return f"{words}, accuracy {history['val_accuracy'][-1]:.4f} on the validation reviews"
+    return f"{words}, accuracy {history['accuracy'][-1]:.4f} on the training reviews themselves"
+
+
+def _describe_average(made: Values) -> str:
+    found = made["calibration"]
+    words = f"Average: {1 - found['ngram_share']:.0%} LSTM, {found['ngram_share']:.0%} n-grams"
+    if found["uncalibrated_reason"]:
+        return f"{words}; the probabilities are not calibrated, the model card says why"
+    return (
+        f"{words}; temperature {found['temperature']:.2f}, "
+        f"fitted to {found['held_out_rows']:,} held-out reviews"
+    )
+
+
+def _describe_decision(made: Values) -> str | None:
+    found = made["decision"]
+    if found["aim"] is None:
+        return None
+    return (
+        f"Decision: {found['aim']} {found['after']:.4f} on held-out reviews, "
+        f"{found['before']:.4f} without thresholds"
+    )
+
+
+def _describe_export(made: Values) -> str:
+    difference = made["export_check"]["largest_probability_difference"]
+    return (
+        f"Export: {len(made['onnx_model']) / 1e6:.1f} MB; "
+        f"its probabilities differ from the models' by {difference:.0e} at most"
+    )
+
+
+def _describe_scores(made: Values) -> str:
+    metrics = made["metrics"]
+    return f"Test: {metrics['test_rows']:,} reviews scored, accuracy {metrics['test_accuracy']:.4f}"
+
+
+def _describe_explained(made: Values) -> str:
+    (examples,) = made.values()
+    kinds = {"custom_examples": "custom reviews", "mistakes": "mistakes"}
+    kind = kinds.get(next(iter(made)), "disagreements with the baseline")
+    return f"Explained: {len(examples)} {kind}"
+
+
+# By the name of the node, without its namespace.
+DESCRIPTIONS: dict[str, Callable[[Values], str | None]] = {
+    "audit_reviews": _describe_audit,
+    "encode_reviews": _describe_splits,
+    "fit_tokenizer": _describe_vocabulary,
+    "describe_data": _describe_known_words,
+    "fit_word_vectors": _describe_vectors,
+    "pretrain_network": _describe_pretraining,
+    "fit_baseline": _describe_baseline,
+    "fit_ngrams": _describe_ngrams,
+    "fit_best_model": _describe_training,
+    "fit_average": _describe_average,
+    "fit_decision": _describe_decision,
+    "export_model": _describe_export,
+    "compute_metrics": _describe_scores,
+    "explain_mistakes": _describe_explained,
+    "explain_disagreements": _describe_explained,
+    "explain_custom_reviews": _describe_explained,
+}

@@ -51,12 +51,13 @@ class Task:
         done: How much was done before.
 
     Attributes:
+        total: As given; it may be set later.
         done: How much is done.
 
     """
 
     def __init__(self, name: str, total: float, unit: str, done: float = 0) -> None:
-        self._name, self._total, self._unit, self.done = name, total, unit, done
+        self._name, self.total, self._unit, self.done = name, total, unit, done
         self._next_report = 0.0
 
     def __enter__(self) -> Self:
@@ -85,7 +86,7 @@ class Task:
             parts: Number of parts.
 
         """
-        return lambda share: self.update(self._total * (number + share) / parts)
+        return lambda share: self.update(self.total * (number + share) / parts)
 
     def _report(
         self, note: str = "", seconds_left: float | None = None, *, ended: bool = False
@@ -96,7 +97,7 @@ class Task:
         progress: Progress = {
             "task": self._name,
             "done": self.done,
-            "total": self._total,
+            "total": self.total,
             "unit": self._unit,
             "note": note,
             "seconds_left": seconds_left,

@@ -15,6 +15,7 @@ from imdb_sentiment.datasets import DownloadedTarDataset, TableDataset
 from imdb_sentiment.errors import find_input_error
 from imdb_sentiment.pipelines.imdb_download import create_pipeline
 from imdb_sentiment.pipelines.imdb_download.nodes import collect_reviews
+from imdb_sentiment.progress import get_progress
 
 
 def make_archive(members: dict[str, str]) -> bytes:
@@ -122,8 +123,9 @@ def run(folder: Path, dataset: DownloadedTarDataset) -> Path:
 
 @pytest.mark.parametrize("breaks", [0, 1, 2])
 def test_a_broken_transfer_is_begun_again(
-    breaks: int, serve: type[Server], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    breaks: int, serve: type[Server], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("DEBUG", "imdb_sentiment")
     server = serve(breaks)
     frame = pd.read_csv(run(tmp_path, archive_dataset(tmp_path, server.url)))
     assert server.requests == breaks + 1
@@ -137,7 +139,10 @@ def test_a_broken_transfer_is_begun_again(
         }
         for name, text in REVIEWS.items()
     ]
-    assert "100%" in capfd.readouterr().err
+    reported = [found for record in caplog.records if (found := get_progress(record))]
+    first, *_ = (found for found in reported if found["ended"])
+    assert first["task"] == "Downloading aclImdb_v1.tar.gz"
+    assert first["done"] == first["total"] == pytest.approx(len(ARCHIVE) / 1e6)
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
         "aclImdb_v1.tar.gz",
         "imdb_reviews.csv",

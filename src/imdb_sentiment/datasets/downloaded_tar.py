@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from imdb_sentiment.datasets.base import LoadOnlyDataset, Stream, require_local
+from imdb_sentiment.datasets.base import MEGABYTE, LoadOnlyDataset, Stream, require_local
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.progress import Task
 
 
 class DownloadedTarDataset(LoadOnlyDataset[Stream[tuple[str, str]]]):
@@ -63,8 +64,10 @@ class DownloadedTarDataset(LoadOnlyDataset[Stream[tuple[str, str]]]):
             urls={self._filepath.name: self._url},
             retry_if_failed=2,
         )
+        name = self._filepath.name
         try:
-            return Path(store.fetch(self._filepath.name, progressbar=True))
+            with Task(f"Downloading {name}", 0, "MB") as task:
+                return Path(store.fetch(name, progressbar=_DownloadProgress(task)))
         except (RequestException, OSError, ValueError) as error:
             raise InputError(
                 f"could not fetch {self._url} ({_first_line(error)}): check the connection and "
@@ -74,6 +77,30 @@ class DownloadedTarDataset(LoadOnlyDataset[Stream[tuple[str, str]]]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._own_archive or self._filepath), "url": self._url}
+
+
+class _DownloadProgress:
+    """The progress bar that pooch updates: it reports to a task."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._bytes = 0
+
+    def _begin(self, total: int) -> None:
+        self._bytes = 0
+        self._task.total = total / MEGABYTE
+
+    total = property(None, _begin)  # which pooch sets at the beginning of each transfer
+
+    def update(self, more: int) -> None:
+        self._bytes += more
+        self._task.update(self._bytes / MEGABYTE)
+
+    def reset(self) -> None:
+        self._bytes = 0
+
+    def close(self) -> None:
+        """Do nothing: the task ends with its block."""
 
 
 def _members(archive: Path) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,8 @@ from imdb_sentiment.text.tables import CHUNK, MALFORMED, list_columns, to_string
 
 logger = logging.getLogger(__name__)
 
-CUSTOM_REVIEWS = "the file of custom reviews"  # for messages
+# For messages: the file, and the parameter that names its column of texts.
+CUSTOM_REVIEWS, CUSTOM_COLUMN = "the file of custom reviews", "custom_reviews.text_column"
 # Half of a surrogate pair, as in an emoji that was cut in two: JSON can have it, UTF-8 can't.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -75,7 +76,7 @@ def choose_texts(
         custom.text_column,
         learnt,
         CUSTOM_REVIEWS,
-        "custom_reviews.text_column",
+        CUSTOM_COLUMN,
     )
     return to_strings(custom_reviews[column])
 

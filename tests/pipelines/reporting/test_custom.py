@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from kedro.framework.project import configure_project
 
 from helpers import PROJECT, make_predictions
 from imdb_sentiment.datasets import TableDataset
@@ -14,12 +15,15 @@ from imdb_sentiment.parameters import (
     ReviewsParameters,
     TokenizerParameters,
 )
+from imdb_sentiment.pipeline_registry import register_pipelines
 from imdb_sentiment.pipelines.reporting.nodes.custom import (
     CustomReviews,
     choose_custom_reviews,
     count_right,
+    find_custom_texts,
 )
 from imdb_sentiment.pipelines.reporting.nodes.scoring import score_custom_reviews
+from imdb_sentiment.pipelines.tuning.nodes import tune_hyperparameters
 from imdb_sentiment.text.sample_reviews import are_samples
 from imdb_sentiment.text.tokenizer import train_tokenizer
 from services import make_tokenizer
@@ -33,7 +37,8 @@ def choose(
     """Return the custom reviews of a model whose vocabulary is of another language."""
     predictions = make_predictions(60, reviews.labels)
     predictions["review"] = [f"w{n % 28} " * (1 + n % 7) for n in range(60)]
-    return choose_custom_reviews(table, predictions, make_tokenizer(), reviews, custom)
+    found = find_custom_texts(table, reviews, custom)
+    return choose_custom_reviews(table, predictions, make_tokenizer(), reviews, found)
 
 
 def test_custom_reviews_keep_their_columns_and_gaps(
@@ -120,7 +125,8 @@ def test_the_samples_are_shown_for_their_labels_in_their_language(
     options = {"vocabulary_size": 2000, "sequence_length": 50, "script": "auto"}
     tokenizer = train_tokenizer(english, TokenizerParameters(kind=kind, **options))
     predictions = make_predictions(60, reviews.labels).assign(review="w1 w2")
-    found = choose_custom_reviews(read_samples(), predictions, tokenizer, reviews, custom)
+    settings = find_custom_texts(read_samples(), reviews, custom)
+    found = choose_custom_reviews(read_samples(), predictions, tokenizer, reviews, settings)
     assert not found.are_test_reviews
     assert found.expected == ["positive"] * 5 + ["negative"] * 5
     assert len(found.table) == 10
@@ -144,3 +150,9 @@ def test_otherwise_test_reviews_of_all_labels_lengths_and_confidences_are(
     assert confidence.max() > predictions["probability"].quantile(0.8)
     again = choose(read_samples(), other, custom)
     pd.testing.assert_frame_equal(again.table, found.table)
+
+
+def test_a_file_that_cannot_be_used_ends_a_run_before_the_search() -> None:
+    configure_project("imdb_sentiment")
+    order = [node.func for node in register_pipelines()["__default__"].nodes]
+    assert order.index(find_custom_texts) < order.index(tune_hyperparameters)

@@ -109,13 +109,18 @@ def _score() -> list[Node]:
             "baseline_predictions",
         ),
         _node(
+            custom.find_custom_texts,
+            ["custom_reviews", "review_settings", "params:custom_reviews"],
+            "custom_settings",
+        ),
+        _node(
             custom.choose_custom_reviews,
             {
                 "custom_reviews": "custom_reviews",
                 "test_predictions": "test_predictions",
                 "tokenizer": "tokenizer",
                 "reviews": "review_settings",
-                "custom": "params:custom_reviews",
+                "custom": "custom_settings",
             },
             "chosen_custom_reviews",
         ),

@@ -16,9 +16,14 @@ from imdb_sentiment.parameters import (
     normalise_label,
 )
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.sample_reviews import suits
-from imdb_sentiment.text.tables import to_strings
-from imdb_sentiment.text.user_tables import choose_texts, gather_rows
+from imdb_sentiment.text.sample_reviews import SAMPLE_COLUMN, are_samples, suits
+from imdb_sentiment.text.tables import CHUNK, to_strings
+from imdb_sentiment.text.user_tables import (
+    CUSTOM_COLUMN,
+    CUSTOM_REVIEWS,
+    choose_text_column,
+    gather_rows,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +49,38 @@ class CustomReviews:
     are_test_reviews: bool
 
 
+def find_custom_texts(
+    custom_reviews: pd.DataFrame | Iterable[pd.DataFrame],
+    reviews: ReviewsParameters,
+    custom: CustomReviewsParameters,
+) -> CustomReviewsParameters:
+    """Find the column with the texts of the custom reviews.
+
+    A node of its own, since it needs no model: in a run of all pipelines, a file that can't be used
+    ends the run before the search.
+
+    Args:
+        custom_reviews: The user's table, whole or in chunks.
+        reviews: The names of the columns in the training data.
+        custom: Name of the column with the text, or `auto`.
+
+    Returns:
+        The name of the column.
+
+    Raises:
+        InputError: The column is missing, or can't be found without doubt.
+
+    """
+    chunks = [custom_reviews] if isinstance(custom_reviews, pd.DataFrame) else custom_reviews
+    rows = next(iter(chunks), pd.DataFrame())
+    if custom.text_column == AUTO and are_samples(rows):
+        return CustomReviewsParameters(text_column=SAMPLE_COLUMN)
+    column = choose_text_column(
+        rows.head(CHUNK), custom.text_column, reviews.text_column, CUSTOM_REVIEWS, CUSTOM_COLUMN
+    )
+    return CustomReviewsParameters(text_column=column)
+
+
 def choose_custom_reviews(
     custom_reviews: pd.DataFrame | Iterable[pd.DataFrame],
     test_predictions: pd.DataFrame,
@@ -61,15 +98,12 @@ def choose_custom_reviews(
         test_predictions: Output of `score_test_reviews`.
         tokenizer: Output of the pipeline data_processing.
         reviews: The labels, and the names of the columns in the training data.
-        custom: Name of the column with the text, or `auto`.
-
-    Raises:
-        InputError: The column is missing, or can't be found without doubt.
+        custom: Output of `find_custom_texts`.
 
     """
     table = gather_rows(custom_reviews)
     if suits(table, reviews.labels, tokenizer):
-        texts = choose_texts(table, custom, reviews.text_column)
+        texts = to_strings(table[custom.text_column])
         expected = _find_expected(table, reviews)
         return CustomReviews(table, list(map(clean_text, texts)), expected, are_test_reviews=False)
     logger.info(
@@ -81,8 +115,8 @@ def choose_custom_reviews(
     confidence = test_predictions["probability"].tolist()
     rows = choose_diverse(labels, list(map(len, texts)), N_TEST_REVIEWS, confidence)
     chosen = test_predictions.iloc[rows]
-    column = reviews.text_column if custom.text_column == AUTO else custom.text_column
-    shown = chosen[["row", "review", "sentiment"]].set_axis(["row", column, EXPECTED], axis=1)
+    names = ["row", reviews.text_column, EXPECTED]
+    shown = chosen[["row", "review", "sentiment"]].set_axis(names, axis=1)
     return CustomReviews(
         shown.reset_index(drop=True),
         chosen["review"].tolist(),

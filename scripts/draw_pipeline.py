@@ -1,4 +1,4 @@
-"""Take the picture of a pipeline in Kedro-Viz that the README shows; needs Chromium.
+"""Take the picture of a pipeline in Kedro-Viz for README.md and docs/; needs Chromium.
 
 .venv/bin/python scripts/draw_pipeline.py
 """

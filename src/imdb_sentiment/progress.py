@@ -8,7 +8,6 @@ conf/logging.yml, and comes from other processes in the way that other messages 
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator
-from types import TracebackType
 from typing import Self, TypedDict, TypeVar
 
 logger = logging.getLogger(__name__)
@@ -64,12 +63,7 @@ class Task:
         self._report()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._report(ended=True)
 
     def update(self, done: float, note: str = "", seconds_left: float | None = None) -> None:

@@ -337,6 +337,13 @@ def test_a_stray_quotation_mark_far_below_loses_no_rows(tmp_path: Path) -> None:
     assert rows["text"].tolist() == texts
 
 
+def test_one_stray_mark_in_a_quoted_tsv_changes_no_other_row(tmp_path: Path) -> None:
+    lines = ['"text"\t"label"', '"Great, film"\t"1"', 'A 5" disk\t"0"', '"Fine"\t"1"']
+    rows = pd.concat(read(tmp_path / "a.tsv", "\n".join(lines).encode()))
+    assert rows["text"].tolist() == ["Great, film", 'A 5" disk', "Fine"]
+    assert rows["label"].tolist() == ["1", "0", "1"]
+
+
 def test_quoted_fields_of_a_tsv_are_read(tmp_path: Path) -> None:
     for text in ("two\nlines", "a\ttab", 'a "word"', '"'):
         for n in (1, 9999):

@@ -10,7 +10,6 @@ import select
 import signal
 import struct
 import sys
-import time
 from collections.abc import Callable, Iterator
 from fcntl import ioctl
 from importlib import import_module
@@ -119,7 +118,8 @@ def test_a_terminal_shows_steps_tasks_and_the_time_left(
         for done in (1, 2):
             clock.now += 4
             task.update(done)
-        time.sleep(0.4)  # until it is drawn again
+        assert run.hooks._bars
+        run.hooks._bars._display.refresh()
     clock.now += 2
     run.hooks.after_node_run(NODE, {"tokenizer": fit_tokenizer(1236)})
     run.end()
@@ -214,6 +214,53 @@ def test_what_another_handler_shows_is_not_told_twice(
     assert capsys.readouterr().out.count("told") == 1
 
 
+def test_a_task_of_unknown_size_has_no_share(
+    run: Run, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show(monkeypatch, 80)
+    run.begin()
+    with Task("Reading", 0, "MB") as task:
+        for done in (1, 30, 150):
+            clock.now += 4
+            task.update(done)
+        assert run.hooks._bars
+        *_, row = run.hooks._bars._display.tasks
+        assert (row.total, row.percentage, row.finished) == (None, 0, False)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_characters_that_the_console_does_not_have_end_no_run(
+    encoding: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding))
+    run.begin()
+    logger.info("映画")
+    console._print_end("✓ 映画", "report.html", [])
+    run.end()
+    sys.stdout.flush()
+    shown = written.getvalue().decode(encoding)
+    assert " ??" in shown
+    assert "Report  report.html" in shown
+
+
+@pytest.mark.parametrize("is_project", [True, False])
+@pytest.mark.parametrize("conf_source", ["conf", "else where"])
+def test_commands_are_those_of_the_place(is_project: bool, conf_source: str, run: Run) -> None:
+    if is_project:
+        (run.project / "pyproject.toml").touch()
+    context: Any = SimpleNamespace(
+        project_path=run.project,
+        config_loader=SimpleNamespace(conf_source=str(run.project / conf_source)),
+    )
+    run.hooks.after_context_created(context)
+    run.begin()
+    elsewhere = f" --conf-source '{run.project / conf_source}'" if " " in conf_source else ""
+    start = "kedro run" if is_project else "imdb-sentiment"
+    assert run.hooks._adapt("kedro run --env best") == f"{start}{elsewhere} --env best"
+    assert run.hooks._adapt("imdb-sentiment serve") == "imdb-sentiment serve"
+
+
 def test_the_log_has_everything_and_the_error(run: Run) -> None:
     run.begin()
     logger.debug("a detail")
@@ -256,12 +303,20 @@ def test_old_logs_are_removed_and_no_log_is_no_error(
     folder = run.project / "logs"
     folder.mkdir()
     for day in range(1, 6):
-        (folder / f"2025-01-0{day}.log").touch()
-    (folder / "mine.txt").touch()
+        (folder / f"2025-01-0{day}T01.02.03.004Z.log").touch()
+    for name in ("mine.txt", "app.log", "2025-01-01.log"):
+        (folder / name).touch()
     run.begin()
     run.end()
     kept = sorted(path.name for path in folder.iterdir())
-    assert kept == ["2025-01-04.log", "2025-01-05.log", "2026-01-02T03.04.05.678Z.log", "mine.txt"]
+    assert kept == [
+        "2025-01-01.log",
+        "2025-01-04T01.02.03.004Z.log",
+        "2025-01-05T01.02.03.004Z.log",
+        "2026-01-02T03.04.05.678Z.log",
+        "app.log",
+        "mine.txt",
+    ]
     monkeypatch.setattr(logging.FileHandler, "flush", fill_disk)
     run.begin()
     logger.info("told")
@@ -294,6 +349,11 @@ def test_every_described_node_exists() -> None:
             None,
             {"reviews_file": "my file.csv", "split": {"method": "column"}},
             "kedro run --env best --params 'reviews_file=my file.csv,split.method=column'",
+        ),
+        (
+            None,
+            {"reviews_file": "a.csv", "custom_reviews_file": "b.csv"},
+            "kedro run --env best --params reviews_file=a.csv,custom_reviews_file=b.csv",
         ),
         (None, {"reviews_file": "a,b.csv"}, None),  # which --params can't express
         ("imdb,best", {}, None),

@@ -2,28 +2,31 @@ import optuna
 import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
-from optuna_dashboard import get_note
+from optuna_dashboard import get_note, save_note
 
-from imdb_sentiment.search.notes import MAX_LENGTH, describe_trial, has_note, save_note
+from imdb_sentiment.search.notes import MAX_LENGTH, add_note, describe_trial
 
 
-def test_the_dashboard_reads_the_notes_and_can_change_them() -> None:
-    from optuna_dashboard import save_note as save_in_the_dashboard
+def test_the_dashboard_reads_the_notes_and_its_own_are_kept() -> None:
 
     storage = InMemoryStorage()
     study = optuna.create_study(storage=storage)
     study_id = storage.get_study_id_from_name(study.study_name)
     trial = study.ask()
     trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
-    assert not has_note(storage, study_id)
-    for text in ("short", "x" * 3000, "again"):
-        save_note(storage, study_id, f"study {text}")
-        save_note(storage, study_id, f"trial {text}", trial_id)
-        assert get_note(study) == f"study {text}"[:MAX_LENGTH]
-        assert get_note(trial) == f"trial {text}"[:MAX_LENGTH]
-    assert has_note(storage, study_id)
-    save_in_the_dashboard(trial, "by a user")
-    assert get_note(trial) == "by a user"
+    lines = "\n".join(["a line of 21 letters."] * 200)
+    add_note(storage, study_id, "of the study")
+    add_note(storage, study_id, lines, trial_id)
+    assert get_note(study) == "of the study"
+    assert get_note(trial) == lines[: (MAX_LENGTH + 1) // 22 * 22 - 1]
+    other = study.ask()
+    for subject in (trial, other):
+        save_note(subject, "by a user" * 300)
+    add_note(storage, study_id, "again")
+    add_note(storage, study_id, "again", trial_id)
+    add_note(storage, study_id, "late", trial_id + 1)
+    assert get_note(study) == "of the study"
+    assert get_note(trial) == get_note(other) == "by a user" * 300
 
 
 @pytest.mark.parametrize(

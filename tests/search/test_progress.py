@@ -1,4 +1,5 @@
 import logging
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -66,3 +67,29 @@ def test_reports_of_other_trials_and_after_the_end_do_no_harm(clock: Clock) -> N
     trial.update(6)
     assert progress.update(1, None) == "1 of 2 trials"
     assert progress not in logging.getLogger("imdb_sentiment").handlers
+
+
+def test_trials_in_another_thread_do_not_wait_for_the_search(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each thread reports while the other one does, which two locks would not survive."""
+    caplog.set_level("DEBUG", "imdb_sentiment")
+    monkeypatch.setattr("imdb_sentiment.progress.PAUSE", 0)
+
+    def report() -> None:
+        with follow_trial(0, 2000, "epochs") as trial:
+            for epoch in range(2000):
+                trial.update(epoch)
+
+    def update() -> None:
+        for _ in range(2000):
+            progress.update(0, 0.5)
+
+    with SearchProgress(done=0, total=9) as progress:
+        progress.begin(0)
+        threads = [threading.Thread(target=work, daemon=True) for work in (report, update)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert not any(thread.is_alive() for thread in threads)

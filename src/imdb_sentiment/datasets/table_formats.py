@@ -286,18 +286,18 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
 def _has_literal_quotes(sample: str, *, is_complete: bool) -> bool:
     """Return whether the quotation marks of a TSV are part of its texts, and quote nothing.
 
-    Without quoting, each line then has as many fields as the header, and there are fields with
-    quotation marks that a writer that quotes would have quoted or doubled.
+    Without quoting, each line then has as many fields as the header, none of which is quoted, and
+    there are fields with quotation marks that a writer that quotes would have quoted or doubled.
     """
     records = [
         record
         for record in csv.reader(_as_lines(sample), "excel-tab", quoting=csv.QUOTE_NONE)
         if record
     ]
-    if not is_complete:
+    if records and not is_complete:
         records.pop()  # it may be cut
     widths = {len(record) for record in records}
-    if len(widths) != 1 or widths == {1}:
+    if len(widths) != 1 or widths == {1} or any(map(_QUOTED_FIELD.fullmatch, records[0])):
         return False
     return any(
         '"' in field and not _QUOTED_FIELD.fullmatch(field)

@@ -20,7 +20,8 @@ def choose_diverse(
 
     Args:
         labels: Label of each review.
-        lengths: Length of each review. The longest tenth of each label is not chosen.
+        lengths: Length of each review. The longest tenth of each label is chosen only if there are
+            not enough others.
         n: How many to choose, at most.
         *further: Further measures, such as the confidence of a prediction.
 
@@ -33,30 +34,33 @@ def choose_diverse(
         return np.zeros(0, np.intp)
     ranks = [np.unique(measure, return_inverse=True)[1] for measure in (lengths, *further)]
     places = np.stack([rank / max(1, rank.max()) for rank in ranks], axis=1)
-    left = {code: _leave_out_longest(codes == code, lengths) for code in range(len(names))}
-    order = sorted(left, key=lambda code: (-counts[code], code))
+    is_long = _find_longest(codes, np.array(lengths))
+    order = np.lexsort([np.arange(len(names)), -counts])
     chosen: list[int] = []
     distances = np.full(len(codes), np.inf)
-    while len(chosen) < n and any(map(len, left.values())):
-        for code in order:
-            candidates = left[code]
-            if len(candidates) and len(chosen) < n:
-                if chosen:
-                    best = int(candidates[distances[candidates].argmax()])
-                else:
-                    to_middle = np.linalg.norm(places[candidates] - 0.5, axis=1)
-                    best = int(candidates[to_middle.argmin()])
-                chosen.append(best)
-                left[code] = candidates[candidates != best]
-                to_best = np.linalg.norm(places - places[best], axis=1)
-                distances = np.minimum(distances, to_best)
+    for is_candidate in (~is_long, is_long):
+        left = {code: np.flatnonzero(is_candidate & (codes == code)) for code in order}
+        while len(chosen) < n and any(map(len, left.values())):
+            for code, candidates in left.items():
+                if len(candidates) and len(chosen) < n:
+                    if chosen:
+                        best = int(candidates[distances[candidates].argmax()])
+                    else:
+                        to_middle = np.linalg.norm(places[candidates] - 0.5, axis=1)
+                        best = int(candidates[to_middle.argmin()])
+                    chosen.append(best)
+                    left[code] = candidates[candidates != best]
+                    to_best = np.linalg.norm(places - places[best], axis=1)
+                    distances = np.minimum(distances, to_best)
     return np.array(sorted(chosen), np.intp)
 
 
-def _leave_out_longest(
-    is_member: npt.NDArray[np.bool_], lengths: Sequence[float]
-) -> npt.NDArray[np.intp]:
-    members = np.flatnonzero(is_member)
-    own = np.array(lengths)[members]
-    is_short: npt.NDArray[np.bool_] = own <= np.quantile(own, MAX_LENGTH_QUANTILE)
-    return members[is_short]
+def _find_longest(
+    codes: npt.NDArray[np.intp], lengths: npt.NDArray[np.number]
+) -> npt.NDArray[np.bool_]:
+    """Return whether each review is among the longest of its label."""
+    is_long = np.zeros(len(codes), np.bool_)
+    for code in np.unique(codes):
+        own = codes == code
+        is_long[own] = lengths[own] > np.quantile(lengths[own], MAX_LENGTH_QUANTILE)
+    return is_long

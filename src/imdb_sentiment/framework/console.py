@@ -7,6 +7,7 @@ of the level INFO, unless a handler of conf/logging.yml shows them already.
 
 import atexit
 import contextlib
+import io
 import logging
 import shlex
 import sys
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import rich
+from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import settings
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
@@ -44,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 PACKAGE = __name__.partition(".")[0]
 FOLDER = "logs"
+LOG_NAMES = "[0-9]*-[0-9]*-[0-9]*T*Z.log"  # ids of runs; other files in the folder are left alone
 MAX_LOGS = 50  # files that are kept, the newest ones
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 TIME_FORMAT = "%H:%M:%S"
@@ -54,8 +58,9 @@ SECONDS_TO_LINE, SECONDS_BETWEEN_LINES = 10.0, 30.0  # of progress without a ter
 MIN_WIDTH = 70  # columns of a terminal that has room for bars
 MAX_NAME = 14  # characters of the name of a task on a narrower one
 
+RUN = "kedro run"
 # Prefixes of parameters that say which data to use: the proposed next run gets them, too.
-ABOUT_DATA = ("reviews.", "reviews_", "split.", "unlabelled_")
+ABOUT_DATA = ("reviews.", "reviews_", "split.", "unlabelled_", "custom_reviews")
 
 
 class ShowRun:
@@ -70,7 +75,15 @@ class ShowRun:
         self._n_nodes: int | None = None
         self._run_started = 0.0
         self._project = Path()
+        self._conf_source = ""
         atexit.register(self.close)  # Kedro calls no hook after Ctrl-C
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Take note of where the configuration is, for the commands to type next."""
+        given = Path(context.config_loader.conf_source)
+        is_usual = given == context.project_path / settings.CONF_SOURCE
+        self._conf_source = "" if is_usual else f" --conf-source {shlex.quote(str(given))}"
 
     @hook_impl(wrapper=True)
     def before_pipeline_run(
@@ -127,11 +140,11 @@ class ShowRun:
             logger.info("Done in %s%s", duration, log)
             if "summary" in pipeline.all_outputs():
                 summary = str(catalog.load("summary"))
-                logger.debug("%s", summary)
                 if logger.isEnabledFor(logging.INFO):
                     step, *_ = catalog.load("facts")["next_steps"]
                     commands = [*_propose_best(run_params, pipeline), *step["commands"]]
-                    _print_end(summary, self._name(find_path(catalog, "report")), commands)
+                    report = self._name(find_path(catalog, "report"))
+                    _print_end(summary, report, [*map(self._adapt, commands)])
             return result
         finally:
             self.close()
@@ -158,6 +171,9 @@ class ShowRun:
         if self._log:
             for owner in (root, *_list_cut_off()):
                 self._add(owner, self._log)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # Not every encoding has all characters of reviews and of the summary.
+            sys.stdout.reconfigure(errors="replace")
         is_quiet = not ours.isEnabledFor(logging.INFO)
         if is_quiet or any(map(_shows_info, [*ours.handlers, *root.handlers])):
             return
@@ -191,6 +207,14 @@ class ShowRun:
         is_inside = place.is_relative_to(self._project)
         return place.relative_to(self._project).as_posix() if is_inside else path
 
+    def _adapt(self, command: str) -> str:
+        """Return a command as it is typed here: without a project, the package has its own."""
+        if not command.startswith(RUN):
+            return command
+        is_project = (self._project / "pyproject.toml").is_file()
+        start = RUN if is_project else "imdb-sentiment"
+        return f"{start}{self._conf_source}{command.removeprefix(RUN)}"
+
     def _note(self, error: BaseException) -> None:
         if self._log:
             raised = (type(error), error, error.__traceback__)
@@ -211,10 +235,11 @@ def _open_log(project: Path, run_id: str) -> _Log | None:
     try:
         folder.mkdir(exist_ok=True)
         log = _Log(folder / f"{run_id.replace(':', '.')}.log", encoding="utf-8")
-        for old in sorted(folder.glob("*.log"))[:-MAX_LOGS]:
-            old.unlink(missing_ok=True)  # another run may do the same
     except OSError:
         return None
+    for old in sorted(folder.glob(LOG_NAMES))[:-MAX_LOGS]:
+        with contextlib.suppress(OSError):  # another run removes it, too, or has it open
+            old.unlink()
     log.setFormatter(logging.Formatter(LOG_FORMAT))
     log.addFilter(lambda record: get_progress(record) is None)
     return log
@@ -302,7 +327,9 @@ class _Bars(logging.Handler):
                 self._display.remove_task(row)
             return
         if row is None and time.monotonic() - estimate.started >= MIN_SECONDS_SHOWN:
-            row = self._display.add_task(progress["task"], progress=progress, estimate=estimate)
+            row = self._display.add_task(
+                progress["task"], total=None, progress=progress, estimate=estimate
+            )
         self._rows[progress["task"]] = estimate, row
         if row is not None:
             self._display.update(
@@ -376,7 +403,7 @@ def _propose_best(run_params: dict[str, Any], pipeline: Pipeline) -> list[str]:
     data = {key: quote_value(value) for key, value in given.items() if key.startswith(ABOUT_DATA)}
     if "best" in presets or "raw_reviews" not in pipeline.inputs() or not all(data.values()):
         return []
-    command = f"kedro run --env {shlex.quote(','.join([*presets, 'best']))}"
+    command = f"{RUN} --env {shlex.quote(','.join([*presets, 'best']))}"
     if data:
         listed = ",".join(f"{key}={text}" for key, text in data.items())
         command += f" --params {shlex.quote(listed)}"

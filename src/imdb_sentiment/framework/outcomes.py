@@ -47,7 +47,7 @@ def _describe_known_words(made: Values) -> str:
 
 def _describe_vectors(made: Values) -> str | None:
     words, size = made["word_vectors"].shape
-    return f"Word vectors: {words:,} of {size} numbers" if words else None
+    return f"Word vectors: {words:,} of length {size}" if words else None
 
 
 def _describe_pretraining(made: Values) -> str | None:
@@ -111,7 +111,7 @@ def _describe_explained(made: Values) -> str:
     (examples,) = made.values()
     kinds = {"custom_examples": "custom reviews", "mistakes": "mistakes"}
     kind = kinds.get(next(iter(made)), "disagreements with the baseline")
-    return f"Explained: {len(examples)} {kind}"
+    return f"Explained {kind}: {len(examples)}"
 
 
 # By the name of the node, without its namespace.

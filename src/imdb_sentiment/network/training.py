@@ -1,6 +1,7 @@
 """How the network is trained. TensorFlow is imported inside the functions that need it."""
 
 import itertools
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -27,6 +28,8 @@ from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.text.batching import group_by_length, pad_right
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
+
+logger = logging.getLogger(__name__)
 
 ROWS_PER_THREAD = 32  # of a training batch; with fewer rows, another thread does not help
 
@@ -101,6 +104,7 @@ def train_model(
     model = build_model(hp, train.vocabulary_size, len(train.labels), word_vectors)
     if hp.pretrained_embedding and pretrained:
         set_lstm_weights(model, pretrained)
+    logger.debug("%d weights are trained on %s", model.count_params(), _name_device())
     epochs = hp.count_epochs(len(train))
     batches = _make_batches(train, hp.batch_size, np.random.default_rng(seed))
     if hp.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
@@ -213,6 +217,12 @@ def _add_ratios(
 def format_metrics(metrics: dict[str, float]) -> str:
     """Return the metrics of an epoch as text for a log."""
     return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+
+
+def _name_device() -> str:
+    import tensorflow as tf
+
+    return ", ".join(device.name for device in tf.config.list_physical_devices("GPU")) or "the CPU"
 
 
 def can_fuse() -> bool:

@@ -10,24 +10,23 @@ from optuna.trial import FrozenTrial
 MAX_LENGTH = 2045  # characters of an attribute
 
 
-def has_note(storage: BaseStorage, study_id: int) -> bool:
-    """Return whether a study has a note, by this project or by somebody else."""
-    return _key(None, "note_ver") in storage.get_study_system_attrs(study_id)
-
-
-def save_note(storage: BaseStorage, study_id: int, text: str, trial_id: int | None = None) -> None:
-    """Save a note, which replaces an earlier one.
+def add_note(storage: BaseStorage, study_id: int, text: str, trial_id: int | None = None) -> None:
+    """Save a note, unless there is one already, which may be somebody's own.
 
     Args:
         storage: Storage of the study.
         study_id: Id of the study in it.
-        text: Markdown; what exceeds 2,045 characters is cut off.
+        text: Markdown; lines beyond 2,045 characters are cut off.
         trial_id: Id of the trial that the note is on; None for one on the study.
 
     """
-    version = storage.get_study_system_attrs(study_id).get(_key(trial_id, "note_ver"), 0)
-    storage.set_study_system_attr(study_id, _key(trial_id, "note_str:0"), text[:MAX_LENGTH])
-    storage.set_study_system_attr(study_id, _key(trial_id, "note_ver"), version + 1)
+    version = _key(trial_id, "note_ver")
+    if version in storage.get_study_system_attrs(study_id):
+        return
+    if len(text) > MAX_LENGTH:
+        text = text[: MAX_LENGTH + 1].rpartition("\n")[0]
+    storage.set_study_system_attr(study_id, _key(trial_id, "note_str:0"), text)
+    storage.set_study_system_attr(study_id, version, 1)
 
 
 def describe_trial(trial: FrozenTrial, metric: str, step: str) -> str:

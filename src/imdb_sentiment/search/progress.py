@@ -3,8 +3,6 @@
 import logging
 import re
 import time
-from threading import RLock
-from types import TracebackType
 from typing import Self
 
 from imdb_sentiment.progress import Estimate, Progress, Task, describe, get_progress
@@ -29,7 +27,8 @@ def follow_trial(number: int, total: float, unit: str) -> Task:
 class SearchProgress(logging.Handler):
     """Reports the progress of a search, which follows from that of its trials.
 
-    Trials report theirs by the log, also those in other processes.
+    Trials report theirs by the log; those in other processes do so in another thread. The lock that
+    every handler has guards the rest, too: with two locks, two threads could wait for each other.
 
     Args:
         done: Number of trials that had finished before.
@@ -39,8 +38,9 @@ class SearchProgress(logging.Handler):
 
     def __init__(self, done: int, total: int) -> None:
         super().__init__(logging.DEBUG)
+        assert self.lock  # from the line above
+        self._lock = self.lock
         self.addFilter(lambda record: get_progress(record) is not None)
-        self._changing = RLock()  # trials in other processes report in another thread
         self._done, self._total = done, total
         self._best = ""
         self._task = Task("Search", total, "trials", done)
@@ -52,23 +52,18 @@ class SearchProgress(logging.Handler):
         self._task.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._task.__exit__(kind, error, traceback)
+    def __exit__(self, *error: object) -> None:
+        self._task.__exit__(*error)
         logging.getLogger(PACKAGE).removeHandler(self)
 
     def begin(self, number: int) -> None:
         """Take note of a trial that begins."""
-        with self._changing:
+        with self._lock:
             self._running[number] = Estimate(), 0.0
 
     def end(self, number: int) -> float:
         """Take note of a trial that has ended; return its seconds."""
-        with self._changing:
+        with self._lock:
             estimate, _ = self._running.pop(number)
             seconds = time.monotonic() - estimate.started
             self._durations.append(seconds)
@@ -81,7 +76,7 @@ class SearchProgress(logging.Handler):
             The same and the time left, in words.
 
         """
-        with self._changing:
+        with self._lock:
             self._done = done
             self._best = "" if best is None else f"best {best:.4f}"
             return self._report()
@@ -93,7 +88,7 @@ class SearchProgress(logging.Handler):
         if not progress or not found:
             return
         number = int(found[1])
-        with self._changing:
+        with self._lock:
             if number in self._running:
                 estimate, _ = self._running[number]
                 share = progress["done"] / progress["total"]

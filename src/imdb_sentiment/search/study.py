@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.search.liveness import Heartbeats, describe_this_process, is_dead, is_silent
-from imdb_sentiment.search.notes import describe_trial, has_note, save_note
+from imdb_sentiment.search.notes import add_note, describe_trial
 
 logger = logging.getLogger(__name__)
 
@@ -269,8 +269,8 @@ class SharedStudy:
         if self.optuna_study.metric_names != [self._metric]:
             with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
                 self.optuna_study.set_metric_names([self._metric])
-        if self._note and not has_note(self.storage, self._study_id):
-            save_note(self.storage, self._study_id, self._note)
+        if self._note:
+            add_note(self.storage, self._study_id, self._note)
 
     def _propose(self, changed: str) -> str:
         """Return how to begin a study that follows this one."""
@@ -326,7 +326,7 @@ class SharedStudy:
             self.optuna_study.tell(number, value, state, skip_if_finished=True)
         trial = self.storage.get_trial(self._get_id(number))
         note = describe_trial(trial, self._metric, self._step)
-        save_note(self.storage, self._study_id, note, self._get_id(number))
+        add_note(self.storage, self._study_id, note, self._get_id(number))
 
     @_retry_during_outages
     def give_back(self, number: int) -> None:

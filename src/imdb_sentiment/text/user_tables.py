@@ -10,12 +10,11 @@ import pandas as pd
 from imdb_sentiment.errors import InputError, list_names, make_printable, require_column
 from imdb_sentiment.parameters import AUTO, CustomReviewsParameters
 from imdb_sentiment.text.columns import find_text_column
-from imdb_sentiment.text.tables import CHUNK, MALFORMED, list_columns, to_strings
+from imdb_sentiment.text.sample_reviews import SAMPLE_COLUMN, are_samples
+from imdb_sentiment.text.tables import CHUNK, MALFORMED, list_columns
 
 logger = logging.getLogger(__name__)
 
-# For messages: the file, and the parameter that names its column of texts.
-CUSTOM_REVIEWS, CUSTOM_COLUMN = "the file of custom reviews", "custom_reviews.text_column"
 # Half of a surrogate pair, as in an emoji that was cut in two: JSON can have it, UTF-8 can't.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -57,28 +56,27 @@ def choose_text_column(
     return found.column
 
 
-def choose_texts(
-    custom_reviews: pd.DataFrame, custom: CustomReviewsParameters, learnt: str | None
-) -> list[str]:
-    """Return the text of each custom review, empty where there is none.
+def choose_custom_column(rows: pd.DataFrame, custom: CustomReviewsParameters, learnt: str) -> str:
+    """Return the name of the column with the texts of the custom reviews.
 
     Args:
-        custom_reviews: From `gather_rows`.
-        custom: Name of the column with the text, or `auto`.
-        learnt: Name of that column in the training data; None if it is not known.
+        rows: The first rows of their table.
+        custom: Name of the column, or `auto`.
+        learnt: Name of that column in the training data.
 
     Raises:
         InputError: The column is missing, or can't be found without doubt.
 
     """
-    column = choose_text_column(
-        custom_reviews.head(CHUNK),
+    if custom.text_column == AUTO and are_samples(rows):
+        return SAMPLE_COLUMN
+    return choose_text_column(
+        rows.head(CHUNK),
         custom.text_column,
         learnt,
-        CUSTOM_REVIEWS,
-        CUSTOM_COLUMN,
+        "the file of custom reviews",
+        "custom_reviews.text_column",
     )
-    return to_strings(custom_reviews[column])
 
 
 def gather_rows(table: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -94,7 +92,7 @@ def gather_rows(table: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
     whole = pd.concat(chunks) if chunks else pd.DataFrame()
     if MALFORMED in whole:
         for row, problem in whole.loc[whole[MALFORMED] != "", MALFORMED].items():
-            logger.warning("Row %s of %s can't be read: %s", row, CUSTOM_REVIEWS, problem)
+            logger.warning("Row %s of the file of custom reviews can't be read: %s", row, problem)
         whole = whole.drop(columns=MALFORMED)
     return replace_surrogates(whole)
 

@@ -48,7 +48,8 @@ from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
 from imdb_sentiment.text.sample_reviews import suits
-from imdb_sentiment.text.user_tables import choose_texts, gather_rows
+from imdb_sentiment.text.tables import to_strings
+from imdb_sentiment.text.user_tables import choose_custom_column, gather_rows
 from imdb_sentiment.text.words import Script
 
 logger = logging.getLogger(__name__)
@@ -479,8 +480,8 @@ def _choose_examples(
 ) -> list[str]:
     """Return the texts for people to try the model with: none of them is learnt from."""
     if suits(custom_reviews, reviews.labels, tokenizer):
-        texts = choose_texts(custom_reviews, custom, reviews.text_column)
-        return list(filter(None, texts))[:MAX_EXAMPLES]
+        column = choose_custom_column(custom_reviews, custom, reviews.text_column)
+        return list(filter(None, to_strings(custom_reviews[column])))[:MAX_EXAMPLES]
     test = pd.concat(
         pd.DataFrame(
             {"row": chunk["row"], "code": chunk["code"], "length": chunk["text"].str.len()}

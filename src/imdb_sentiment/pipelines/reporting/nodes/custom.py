@@ -10,20 +10,14 @@ from tokenizers import Tokenizer
 from imdb_sentiment.errors import make_printable
 from imdb_sentiment.evaluation.examples import choose_diverse
 from imdb_sentiment.parameters import (
-    AUTO,
     CustomReviewsParameters,
     ReviewsParameters,
     normalise_label,
 )
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.sample_reviews import SAMPLE_COLUMN, are_samples, suits
-from imdb_sentiment.text.tables import CHUNK, to_strings
-from imdb_sentiment.text.user_tables import (
-    CUSTOM_COLUMN,
-    CUSTOM_REVIEWS,
-    choose_text_column,
-    gather_rows,
-)
+from imdb_sentiment.text.sample_reviews import suits
+from imdb_sentiment.text.tables import to_strings
+from imdb_sentiment.text.user_tables import choose_custom_column, gather_rows
 
 logger = logging.getLogger(__name__)
 
@@ -73,11 +67,7 @@ def find_custom_texts(
     """
     chunks = [custom_reviews] if isinstance(custom_reviews, pd.DataFrame) else custom_reviews
     rows = next(iter(chunks), pd.DataFrame())
-    if custom.text_column == AUTO and are_samples(rows):
-        return CustomReviewsParameters(text_column=SAMPLE_COLUMN)
-    column = choose_text_column(
-        rows.head(CHUNK), custom.text_column, reviews.text_column, CUSTOM_REVIEWS, CUSTOM_COLUMN
-    )
+    column = choose_custom_column(rows, custom, reviews.text_column)
     return CustomReviewsParameters(text_column=column)
 
 
@@ -106,14 +96,14 @@ def choose_custom_reviews(
         texts = to_strings(table[custom.text_column])
         expected = _find_expected(table, reviews)
         return CustomReviews(table, list(map(clean_text, texts)), expected, are_test_reviews=False)
-    logger.info(
-        "The table has other labels than the custom reviews of the project, or another language: "
-        "%d of its test reviews are shown instead. custom_reviews_file names your own.",
-        min(N_TEST_REVIEWS, len(test_predictions)),
-    )
     labels, texts = test_predictions["sentiment"].tolist(), test_predictions["review"].tolist()
     confidence = test_predictions["probability"].tolist()
     rows = choose_diverse(labels, list(map(len, texts)), N_TEST_REVIEWS, confidence)
+    logger.info(
+        "The table has other labels than the custom reviews of the project, or another language: "
+        "%d of its test reviews are shown instead. custom_reviews_file names your own.",
+        len(rows),
+    )
     chosen = test_predictions.iloc[rows]
     names = ["row", reviews.text_column, EXPECTED]
     shown = chosen[["row", "review", "sentiment"]].set_axis(names, axis=1)

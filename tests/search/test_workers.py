@@ -276,7 +276,7 @@ def test_a_dead_scheduler_ends_the_run_and_loses_nothing(
     run(2)
     (tmp_path / "go").unlink()
     strike = when_it_hangs(tmp_path, 3, cluster.scheduler.kill)
-    with pytest.raises(InputError, match=r"scheduler is gone.*Finished trials are kept"):
+    with pytest.raises(InputError, match=r"scheduler is gone.*finished trials are kept"):
         run(4)
     strike.result(60)
     study = make_study(storage, 4)
@@ -313,7 +313,7 @@ def test_workers_may_leave_and_join(
 
 
 def test_no_scheduler_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imdb_sentiment.search.workers.CONNECT_TIMEOUT", 0.5)
+    monkeypatch.setattr("imdb_sentiment.engine.cluster.CONNECT_TIMEOUT", 0.5)
     with (
         pytest.raises(InputError, match="no Dask scheduler at tcp"),
         open_workers(1, "tcp://127.0.0.1:9"),

@@ -1,0 +1,218 @@
+"""Opening a cluster of Dask: processes on this machine, or those of a running scheduler."""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from imdb_sentiment.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+PACKAGE = __name__.partition(".")[0]
+CONNECT_TIMEOUT = 10.0  # seconds to connect to a scheduler, or to receive a result
+INSTALL_DASK = 'pip install -e ".[dask]"'
+
+WORKER_LOGGING = Path(__file__).with_name("worker_logging.yml")
+
+# Kedro sets up logging when it is imported. A worker imports it at its start: with the first call,
+# it would undo the forwarding of the log.
+_WORKER_PRELOAD = "import kedro.framework.project"
+
+
+@contextlib.contextmanager
+def open_client(
+    workers: int, scheduler_address: str | None, group: str, advice: str
+) -> Iterator[Any]:
+    """Start workers, or connect to those of a running cluster, until the block ends.
+
+    Args:
+        workers: Number of workers on this machine, each with its share of the cores; a single one
+            is this process.
+        scheduler_address: Address of the scheduler of a running cluster, which is used instead.
+        group: The parameters that these two belong to, for messages.
+        advice: What to do if the connection to the scheduler is lost.
+
+    Yields:
+        Dask's client; None if all is to be done in this process, without Dask.
+
+    Raises:
+        InputError: Dask is not installed, there is no scheduler at that address, or the connection
+            to it was lost.
+
+    """
+    if workers == 1 and scheduler_address is None:
+        yield None
+        return
+    _import_distributed(group)
+    stack = contextlib.ExitStack()
+    try:
+        with delayed_ctrl_c():
+            client = _connect(workers, scheduler_address, group, stack)
+        logger.info("Dask's dashboard: %s", client.dashboard_link)
+        try:
+            yield client
+        except InputError:
+            raise
+        except Exception as error:
+            # What the scheduler held may raise anything when the scheduler is gone.
+            if client.status != "running" or type(error).__module__.startswith("distributed."):
+                raise lost_scheduler(advice) from error
+            raise
+    finally:
+        with delayed_ctrl_c():
+            stack.close()
+
+
+def lost_scheduler(advice: str) -> InputError:
+    """Return the error of a lost connection; `advice` says what to do."""
+    return InputError(f"the Dask scheduler is gone, or the connection to it: {advice}")
+
+
+def submit(client: Any, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Let a worker call a function, and return the future of its result."""
+    import dask
+
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
+        return client.submit(function, *arguments, pure=False, **options)
+
+
+def share(client: Any, value: Any) -> Any:
+    """Return an argument for `submit` that stands for a large value, and is sent only once."""
+    # A task instead of scattered data, which would be lost with the workers that hold it.
+    return submit(client, _identity, value)
+
+
+def _connect(
+    workers: int, scheduler_address: str | None, group: str, stack: contextlib.ExitStack
+) -> Any:
+    """Return a client of the cluster at that address, or of a new one on this machine."""
+    import distributed
+
+    address = scheduler_address or _start_cluster(workers, stack)
+    try:
+        client = stack.enter_context(distributed.Client(address, timeout=CONNECT_TIMEOUT))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"there is no Dask scheduler at {address}: start one with `dask scheduler`, or set "
+            f"{group}.scheduler_address to its address"
+        ) from error
+    if scheduler_address is None:
+        client.forward_logging(PACKAGE, logging.getLogger(PACKAGE).getEffectiveLevel())
+    return client
+
+
+@contextlib.contextmanager
+def delayed_ctrl_c() -> Iterator[None]:
+    """Delay Ctrl-C until the block ends; a second Ctrl-C takes effect immediately.
+
+    While Dask waits, Ctrl-C may end in a traceback: `distributed.utils.sync` can try to cancel what
+    has not begun.
+    """
+    usual = signal.default_int_handler
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not usual:  # somebody else handles it
+        yield
+        return
+    pressed = False
+
+    def press(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if pressed:
+        raise KeyboardInterrupt
+
+
+def _import_distributed(group: str) -> None:
+    """Import Dask without letting it override the log levels of conf/logging.yml."""
+    before = {name: logging.getLogger(name).level for name in _list_dask_loggers()}
+    try:
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"{group}.workers and {group}.scheduler_address need Dask: {INSTALL_DASK}"
+        ) from error
+    for name in _list_dask_loggers():
+        logging.getLogger(name).setLevel(before.get(name, logging.NOTSET))
+
+
+def _list_dask_loggers() -> list[str]:
+    return [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
+
+
+def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
+    import dask
+    import distributed
+    from dask.system import CPU_COUNT
+
+    threads = str(max(1, CPU_COUNT // workers))
+    # Until the cluster ends, since it may start another worker in place of a dead one.
+    stack.enter_context(
+        _environment(KEDRO_LOGGING_CONFIG=str(WORKER_LOGGING), DASK_LOGGING__DISTRIBUTED="critical")
+    )
+    # Otherwise Dask would remove the shared data from idle workers.
+    settings = {"distributed.scheduler.active-memory-manager.start": False}
+    with dask.config.set(settings), _blocked_ctrl_c(), warnings.catch_warnings():
+        # The log has the address of the dashboard, which differs if another run uses its port.
+        warnings.filterwarnings("ignore", r"Port \d+ is already in use", UserWarning)
+        cluster = stack.enter_context(
+            distributed.LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,  # Dask's threads: one trial at a time
+                memory_limit=0,  # a limit would pause workers forever
+                dashboard_address="127.0.0.1:8787",  # it asks for no password
+                preload=_WORKER_PRELOAD,
+                env={"TF_NUM_INTEROP_THREADS": threads},
+                silence_logs=False,  # conf/logging.yml has the level of Dask's log
+            )
+        )
+    return str(cluster.scheduler_address)
+
+
+@contextlib.contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Set environment variables, and undo that and what Dask sets when the block ends."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _blocked_ctrl_c() -> Iterator[None]:
+    """Let processes and threads that are started in the block ignore Ctrl-C.
+
+    A terminal sends it to all its processes, and the run ends its workers itself.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # started with the first process, it would unblock Ctrl-C
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _identity(value: Any) -> Any:
+    return value

@@ -27,6 +27,7 @@ from project import ROOT, describe_machine, make_project, measure
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import StratifiedKFold
 
+from imdb_sentiment.datasets import EncodedReviewsDataset
 from imdb_sentiment.evaluation.stacking import fit_weights
 
 NOT_SEARCHED = ",".join(
@@ -119,7 +120,11 @@ def score(project: Path, seed: int) -> list[tuple[float, float]]:
         return pickle.loads((project / "data" / path).read_bytes())
 
     network, ngrams = load("06_models/network_held_out.pkl"), load("06_models/ngrams_held_out.pkl")
-    reviews = load("05_model_input/train.pkl") + load("05_model_input/validation.pkl")
+    train, validation = (
+        EncodedReviewsDataset(filepath=str(project / f"data/05_model_input/{name}.npy")).load()
+        for name in ("train", "validation")
+    )
+    reviews = train + validation
     if not len(network) or not len(ngrams):
         sys.exit("no held-out predictions: the trial diverged, or there are no n-grams")
     codes = pd.Series(reviews.codes, reviews.rows)[network.rows].to_numpy(np.intp)

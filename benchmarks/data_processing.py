@@ -4,29 +4,16 @@
 
 Each run is a separate process of `kedro run --pipelines data_processing` in a temporary copy of the
 project, so data/ is not changed. The longer CSV repeats the rows of the original and appends a word
-to each text, different for each repetition, so that no row is dropped as a duplicate. Only the
-encoded sets may grow with the file, by 400 bytes per review at the default sequence length. The
-table lists their size separately.
+to each text, different for each repetition, so that no row is dropped as a duplicate. Only what is
+kept of each row, such as the hash of its text, may grow with the file.
 """
 
 import argparse
-import pickle
 import statistics
 import tempfile
 from pathlib import Path
 
 from project import describe_machine, make_project, measure, repeat_csv
-
-MIB = 1024 * 1024
-
-
-def encoded_bytes(project: Path) -> int:
-    """Return the size of the encoded sets in bytes."""
-    size = 0
-    for name in ("train", "validation", "test"):
-        with (project / f"data/05_model_input/{name}.pkl").open("rb") as file:
-            size += pickle.load(file).sequences.nbytes
-    return size
 
 
 def main() -> None:
@@ -37,9 +24,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="runs per CSV; prints the median")
     arguments = parser.parse_args()
     print(describe_machine())
-    print("| CSV | size | seconds | peak memory | encoded sets | peak without them |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    rest = []
+    print("| CSV | size | seconds | peak memory |")
+    print("| --- | ---: | ---: | ---: |")
+    peaks = []
     with tempfile.TemporaryDirectory() as temporary:
         project = make_project(Path(temporary))
         longer = project / "data/01_raw/longer.csv"
@@ -51,15 +38,10 @@ def main() -> None:
             command += ["--params", f"reviews_file={path}"]
             runs = [measure(command, project) for _ in range(arguments.runs)]
             seconds = statistics.median(run.seconds for run in runs)
-            peak = statistics.median(run.peak_mib for run in runs)
-            encoded = encoded_bytes(project) / MIB
-            rest.append(peak - encoded)
-            print(
-                f"| {name} | {path.stat().st_size / 1e6:.0f} MB | {seconds:.1f} | {peak:.0f} MiB "
-                f"| {encoded:.0f} MiB | {rest[-1]:.0f} MiB |",
-                flush=True,
-            )
-    print(f"Ratio of the peaks without the encoded sets: {rest[1] / rest[0]:.2f}")
+            peaks.append(statistics.median(run.peak_mib for run in runs))
+            size = path.stat().st_size / 1e6
+            print(f"| {name} | {size:.0f} MB | {seconds:.1f} | {peaks[-1]:.0f} MiB |", flush=True)
+    print(f"Ratio of the peaks: {peaks[1] / peaks[0]:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 r"""What the time of training depends on: padding, batch size, threads, memory, start-up.
 
-    .venv/bin/python benchmarks/training.py data/05_model_input/train.pkl
-    .venv/bin/python benchmarks/training.py data/05_model_input/train.pkl --network best
-    .venv/bin/python benchmarks/training.py data/05_model_input/train.pkl \
+    .venv/bin/python benchmarks/training.py data/05_model_input/train.npy
+    .venv/bin/python benchmarks/training.py data/05_model_input/train.npy --network best
+    .venv/bin/python benchmarks/training.py data/05_model_input/train.npy \
         --variants before fused --batch-sizes 64 128 --before REVISION
 
 One network is trained on evenly spaced rows of an encoded set, in a separate process for each
@@ -43,9 +43,11 @@ import numpy as np
 import yaml
 from project import ROOT, describe_machine
 
+from imdb_sentiment.datasets import EncodedReviewsDataset
 from imdb_sentiment.network.model import build_model
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import Hyperparameters
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 Way = tuple[str, int, int]  # variant, batch size, threads
 
@@ -73,15 +75,11 @@ def choose_hyperparameters(network: str, **changes: int) -> Hyperparameters:
     return Hyperparameters(**values | changes)
 
 
-def run_epochs(path: Path, way: str, rows: int, hyperparameters: Hyperparameters) -> None:
+def run_epochs(file: Path, way: str, hyperparameters: Hyperparameters) -> None:
     """Train a network; print when training started and each epoch ended, and the losses."""
     import keras
 
-    with path.open("rb") as file:
-        whole = pickle.load(file)
-    chosen = np.linspace(0, len(whole) - 1, min(rows, len(whole))).round().astype(int)
-    names = ("sequences", "codes", "rows", "groups")
-    train = dataclasses.replace(whole, **{name: getattr(whole, name)[chosen] for name in names})
+    train = pickle.loads(file.read_bytes())
     moments, used = [time.time()], [time.process_time()]
 
     class Clock(keras.callbacks.Callback):
@@ -127,25 +125,28 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=6400)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--one", nargs=2, metavar=("WAY", "BATCH"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=3, metavar=("WAY", "BATCH", "FILE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        way, size = arguments.one
+        way, size, file = arguments.one
         chosen = choose_hyperparameters(
             arguments.network, batch_size=int(size), epochs=arguments.epochs
         )
-        run_epochs(arguments.train, way, arguments.rows, chosen)
+        run_epochs(Path(file), way, chosen)
         return
     ways: list[Way] = WAYS[arguments.network]
     if arguments.variants:
         ways = [*itertools.product(arguments.variants, arguments.batch_sizes, arguments.threads)]
     runs: dict[Way, list[Run]] = {way: [] for way in ways}
-    with tempfile.TemporaryDirectory() as earlier:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        # Pickled, since an earlier revision may not know the format of the set.
+        (folder / "rows.pkl").write_bytes(pickle.dumps(take_rows(arguments.train, arguments.rows)))
         if any(variant == "before" for variant, _, _ in ways):
-            extract_sources(arguments.before, Path(earlier))
+            extract_sources(arguments.before, folder)
         # The speed of the machine may change over time, so each round has all variants.
         for _, way in itertools.product(range(arguments.rounds), ways):
-            runs[way].append(measure_once(*way, Path(earlier)))
+            runs[way].append(measure_once(*way, folder))
     print(describe_machine())
     print(
         "| variant | batch size | threads | start-up s | quickest epoch s | median s | step ms "
@@ -174,6 +175,12 @@ class Run:
     loss: float
 
 
+def take_rows(path: Path, rows: int) -> EncodedReviews:
+    """Return evenly spaced rows of an encoded set."""
+    whole = EncodedReviewsDataset(filepath=str(path)).load()
+    return whole.take(np.linspace(0, len(whole) - 1, min(rows, len(whole))).round().astype(int))
+
+
 def extract_sources(revision: str, folder: Path) -> None:
     """Write the project's sources as they were in a revision into a folder."""
     archive = subprocess.run(
@@ -183,16 +190,16 @@ def extract_sources(revision: str, folder: Path) -> None:
         files.extractall(folder, filter="data")
 
 
-def measure_once(way: str, size: int, threads: int, earlier: Path) -> Run:
-    """Train a network in a process of its own; `earlier` has the sources of "before"."""
+def measure_once(way: str, size: int, threads: int, folder: Path) -> Run:
+    """Train a network in a process of its own; `folder` has the rows and the earlier sources."""
     environment = os.environ | {"TF_NUM_INTEROP_THREADS": str(threads)}
     if way == "padded":  # TensorFlow's own default
         environment["TF_NUM_INTRAOP_THREADS"] = str(threads)
     if way == "before":
-        environment["PYTHONPATH"] = str(earlier / "src")
+        environment["PYTHONPATH"] = str(folder / "src")
     start = time.time()
     done = subprocess.run(
-        [sys.executable, *sys.argv, "--one", way, str(size)],
+        [sys.executable, *sys.argv, "--one", way, str(size), str(folder / "rows.pkl")],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -1,7 +1,9 @@
 """Reviews in eleven scripts, mixed in one file: the model learns all of them."""
 
 import logging
+from functools import reduce
 from itertools import product
+from operator import add
 
 import numpy as np
 import pandas as pd
@@ -124,7 +126,9 @@ def encode(
     numbers, lengths, words = number_words(reviews["text"], get_rule(parameters.script).split)
     chunk = reviews.assign(words=pack_numbers(numbers, lengths))
     tokenizer = fit_tokenizer([chunk], words, parameters)
-    return tokenizer, encode_reviews([chunk], tokenizer, words, labels, parameters)[0]
+    sets = encode_reviews([chunk], tokenizer, words, labels, parameters)
+    train, *_ = (reduce(add, parts) for parts in sets)
+    return tokenizer, train
 
 
 def make_parameters(script: str) -> TokenizerParameters:

@@ -31,9 +31,10 @@ from helpers import (
     three_label_run,
     write_csv,
 )
-from imdb_sentiment.datasets import PickleStreamDataset
+from imdb_sentiment.datasets import EncodedReviewsDataset, PickleStreamDataset
 from imdb_sentiment.pipelines.reporting import create_pipeline
 from imdb_sentiment.serving import Predictor
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 SMALL_BEST = {
     "hyperparameters": {"units": 8, "batch_size": 16, "min_steps": 200},
@@ -45,7 +46,7 @@ OUTPUTS = [
     "data/02_intermediate/audit.json",
     "data/02_intermediate/rejected_reviews.csv",
     "data/04_feature/tokenizer.json",
-    "data/05_model_input/test.pkl",
+    "data/05_model_input/test.npy",
     "data/06_models/best_hyperparameters.json",
     "data/06_models/calibration.json",
     "data/06_models/model.keras",
@@ -69,6 +70,11 @@ OUTPUTS = [
     "data/08_reporting/summary.md",
     "data/08_reporting/trials.csv",
 ]
+
+
+def load_encoded(project: Path, name: str) -> EncodedReviews:
+    filepath = str(project / f"data/05_model_input/{name}.npy")
+    return EncodedReviewsDataset(filepath=filepath).load()
 
 
 def test_every_output_is_there_and_whole(finished: tuple[Path, str]) -> None:
@@ -99,8 +105,7 @@ def test_the_average_is_fitted_to_the_reviews_of_a_cross_validation(
 ) -> None:
     models = finished[0] / "data/06_models"
     train, validation = (
-        pd.read_pickle(finished[0] / f"data/05_model_input/{name}.pkl").rows.tolist()
-        for name in ("train", "validation")
+        load_encoded(finished[0], name).rows.tolist() for name in ("train", "validation")
     )
     for name in ("network_held_out", "ngrams_held_out"):
         held_out = pd.read_pickle(models / f"{name}.pkl")
@@ -518,10 +523,8 @@ def test_the_presets_do_the_whole_job(commands: list[str], test_rows: int, imdb:
         assert bool(pretrained) == ("unlabelled_file" in commands[0])
     if "split.group_column=block" in commands[0]:
         blocks = pd.read_csv(imdb / "data/01_raw/imdb_reviews.csv")["block"]
-        folder = imdb / "data/05_model_input"
         train, validation = (
-            set(blocks[pd.read_pickle(folder / f"{name}.pkl").rows - 1])
-            for name in ("train", "validation")
+            set(blocks[load_encoded(imdb, name).rows - 1]) for name in ("train", "validation")
         )
         assert train
         assert validation

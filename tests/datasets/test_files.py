@@ -11,9 +11,10 @@ from kedro.io.core import Version
 from pydantic import BaseModel
 from tokenizers import Tokenizer
 
-from helpers import make_network
+from helpers import make_encoded, make_network
 from imdb_sentiment.datasets import (
     DownloadedTarDataset,
+    EncodedReviewsDataset,
     KerasModelDataset,
     LineageDataset,
     LinesDataset,
@@ -28,6 +29,7 @@ from imdb_sentiment.datasets import (
 )
 from imdb_sentiment.datasets.base import Stream
 from imdb_sentiment.errors import InputError, find_input_error
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from services import make_tokenizer
 
 URL = "s3://bucket/file"
@@ -63,6 +65,7 @@ DATASETS: list[tuple[Callable[..., AbstractDataset[Any, Any]], str, Any]] = [
     (OnnxModelDataset, "model.onnx", b"bytes"),
     (KerasModelDataset, "model.keras", make_network()),
     (TokenizerDataset, "tokenizer.json", make_tokenizer()),
+    (EncodedReviewsDataset, "train.npy", make_encoded(5)),
     (LinesDataset, "words.txt", ["a", "", "\u2028 \xfc\r"]),
     (PickleStreamDataset, "stream.pkl", [pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [2, 3]})]),
     (make_typed_json, "settings.json", Settings(text="ü")),
@@ -74,6 +77,8 @@ def unpack(content: Any) -> Any:
     """Return what a dataset has loaded as values that can be compared."""
     if isinstance(content, Stream | list) and isinstance(next(iter(content)), pd.DataFrame):
         return pd.concat(content)["a"].tolist()
+    if isinstance(content, EncodedReviews):
+        return content.fingerprint(), content.rows.tolist(), content.groups.tolist()
     if isinstance(content, Tokenizer):
         return content.to_str()
     if hasattr(content, "get_weights"):

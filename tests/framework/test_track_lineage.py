@@ -282,7 +282,7 @@ def test_only_what_is_missing_or_stale_is_made_again(copy_of_finished: Path) -> 
     whole = find_digests(project)
     assert "Skipping all 52 nodes" in run_kedro(project, command)
     (project / "data/08_reporting/report.html").unlink()
-    (project / "data/05_model_input/test.pkl").write_bytes(b"half")
+    (project / "data/05_model_input/test.npy").write_bytes(b"half")
     output = run_kedro(project, command)
     assert "data_processing.encode_reviews runs again" in output
     assert "Running node: fit_tokenizer" not in read_log(project)

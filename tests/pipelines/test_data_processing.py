@@ -1,6 +1,9 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from functools import reduce
+from itertools import chain
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from kedro.runner import SequentialRunner
 from helpers import make_encoded, make_reviews, with_words, write_csv
 from imdb_sentiment.datasets import (
     AtomicDataset,
+    EncodedReviewsDataset,
     LinesDataset,
     PickleStreamDataset,
     TableDataset,
@@ -723,7 +727,7 @@ def test_encoded_sets_know_the_group_of_each_row(
     sets = encode_reviews([cleaned], tokenizer, words, reviews, tokenizer_parameters)
     found = {
         (films[row - 1], group)
-        for part in sets
+        for part in chain(*sets)
         for row, group in zip(part.rows.tolist(), part.groups.tolist(), strict=True)
     }
     assert len(found) == len({group for _, group in found}) == 12  # one group for each film
@@ -739,11 +743,9 @@ def test_encoded_sets_hold_each_row_in_order(
     )
     tokenizer = fit_tokenizer(chunks, distinct, parameters)
     words = {number: word for word, number in tokenizer.get_vocab().items()}
-    for name, part in zip(
-        ("train", "validation", "test"),
-        encode_reviews(chunks, tokenizer, distinct, reviews, parameters),
-        strict=True,
-    ):
+    sets = encode_reviews(chunks, tokenizer, distinct, reviews, parameters)
+    for name, parts in zip(("train", "validation", "test"), sets, strict=True):
+        part = reduce(add, parts)
         expected = cleaned[cleaned["split"] == name]
         assert part.rows.tolist() == expected["row"].tolist()
         assert part.codes.tolist() == expected["code"].tolist()
@@ -782,12 +784,10 @@ def test_the_pipeline_runs_on_a_few_rows(
             "audit": AtomicDataset(
                 filepath=str(tmp_path / "audit.json"), dataset="json.JSONDataset"
             ),
-            "train": AtomicDataset(
-                filepath=str(tmp_path / "train.pkl"), dataset="pickle.PickleDataset"
-            ),
-            "test": AtomicDataset(
-                filepath=str(tmp_path / "test.pkl"), dataset="pickle.PickleDataset"
-            ),
+            **{
+                name: EncodedReviewsDataset(filepath=str(tmp_path / f"{name}.npy"))
+                for name in ("train", "validation", "test")
+            },
             "params:reviews": MemoryDataset(reviews),
             "params:split": MemoryDataset(split),
             "params:tokenizer": MemoryDataset(tokenizer_parameters),

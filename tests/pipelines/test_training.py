@@ -1,6 +1,8 @@
 import json
 import re
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +103,8 @@ def make_data(n: int = 300, n_labels: int = 2) -> Data:
     )
     tokenizer = fit_tokenizer(chunks, words, parameters)
     reviews = ReviewsParameters(**base_parameters()["reviews"] | {"labels": labels})
-    train, validation, _ = encode_reviews(chunks, tokenizer, words, reviews, parameters)
+    sets = encode_reviews(chunks, tokenizer, words, reviews, parameters)
+    train, validation, _ = (reduce(add, parts) for parts in sets)
     return Data(chunks, tokenizer, train, validation)
 
 

@@ -5,6 +5,7 @@ None of them imports TensorFlow before it is used.
 
 from imdb_sentiment.datasets.atomic import AtomicDataset
 from imdb_sentiment.datasets.downloaded_tar import DownloadedTarDataset
+from imdb_sentiment.datasets.encoded_reviews import EncodedReviewsDataset
 from imdb_sentiment.datasets.files import (
     DocumentDataset,
     KerasModelDataset,
@@ -24,6 +25,7 @@ __all__ = [
     "AtomicDataset",
     "DocumentDataset",
     "DownloadedTarDataset",
+    "EncodedReviewsDataset",
     "KerasModelDataset",
     "LineageDataset",
     "LinesDataset",

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID
 
+ROWS_AT_A_TIME = 1 << 16  # NumPy makes a temporary array of the size of the sequences
+
 Batches = list[npt.NDArray[np.intp]]
 Sequences = npt.NDArray[np.unsignedinteger]
 
@@ -24,7 +26,10 @@ def count_tokens(sequences: Sequences) -> npt.NDArray[np.intp]:
         Number of tokens per review, shape (reviews,), dtype intp.
 
     """
-    lengths: npt.NDArray[np.intp] = np.count_nonzero(sequences, axis=1)  # only padding is 0
+    lengths = np.zeros(len(sequences), np.intp)
+    for start in range(0, len(sequences), ROWS_AT_A_TIME):
+        part = slice(start, start + ROWS_AT_A_TIME)
+        lengths[part] = np.count_nonzero(sequences[part], axis=1)  # only padding is 0
     return lengths
 
 

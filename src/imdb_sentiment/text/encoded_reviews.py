@@ -1,13 +1,14 @@
 """Reviews as token ids, with their labels; `tokenizer.py` encodes them."""
 
 import hashlib
+import tempfile
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from imdb_sentiment.text.batching import count_tokens
+from imdb_sentiment.text.batching import Sequences, count_tokens
 
 
 def compute_fingerprint(*arrays: npt.NDArray[Any], about: str = "") -> str:
@@ -17,6 +18,19 @@ def compute_fingerprint(*arrays: npt.NDArray[Any], about: str = "") -> str:
         digest.update(repr((array.shape, str(array.dtype))).encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def _join(first: Sequences, second: Sequences) -> Sequences:
+    """Return both arrays as one, which is mapped from a temporary file if `first` is mapped."""
+    if not isinstance(first, np.memmap):
+        return np.concatenate([first, second])
+    if first.shape[1:] != second.shape[1:]:
+        raise ValueError(f"the dimensions differ: {first.shape} and {second.shape}")
+    shape = (len(first) + len(second), *first.shape[1:])
+    with tempfile.TemporaryFile() as file:  # it lives as long as the array
+        joined: Sequences = np.memmap(file, first.dtype, "w+", shape=shape)
+    joined[: len(first)], joined[len(first) :] = first, second
+    return joined
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,8 @@ class EncodedReviews:
                 same length.
 
         Returns:
-            A new set of len(self) + len(other) reviews; neither operand is changed.
+            A new set of len(self) + len(other) reviews; neither operand is changed. If the
+            sequences of `self` are mapped from a file, so are its own.
 
         Raises:
             ValueError: The sets differ in their labels, the size of their vocabulary or the length
@@ -67,7 +82,7 @@ class EncodedReviews:
         if (self.labels, self.vocabulary_size) != (other.labels, other.vocabulary_size):
             raise ValueError("the sets were encoded with other labels or another vocabulary")
         return EncodedReviews(
-            sequences=np.concatenate([self.sequences, other.sequences]),
+            sequences=_join(self.sequences, other.sequences),
             codes=np.concatenate([self.codes, other.codes]),
             rows=np.concatenate([self.rows, other.rows]),
             labels=self.labels,

@@ -45,7 +45,7 @@ from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.review_encoder import ReviewEncoder
 from imdb_sentiment.text.scripts import count_letters, measure_scripts
 from imdb_sentiment.text.tables import list_columns, number_rows, to_strings
-from imdb_sentiment.text.tokenizer import find_dtype, make_word_tokenizer, train_tokenizer
+from imdb_sentiment.text.tokenizer import make_word_tokenizer, train_tokenizer
 from imdb_sentiment.text.word_numbers import WORDS, number_words, pack_numbers, unpack_numbers
 from imdb_sentiment.text.word_vectors import train_word_vectors
 from imdb_sentiment.text.words import Script, get_rule
@@ -461,53 +461,44 @@ def encode_reviews(
     words: Sequence[str],
     reviews: ReviewsParameters,
     tokens: TokenizerParameters,
-) -> tuple[EncodedReviews, EncodedReviews, EncodedReviews]:
+) -> tuple[Iterator[EncodedReviews], Iterator[EncodedReviews], Iterator[EncodedReviews]]:
     """Encode texts as padded sequences of token ids; warn if many have no known token.
 
     Args:
-        clean_reviews: From `split_reviews`.
+        clean_reviews: From `split_reviews`; iterated three times.
         tokenizer: From `fit_tokenizer`.
         words: From `check_reviews`.
         reviews: Labels, in the order of their codes.
         tokens: How the tokenizer was made, for the warning.
 
     Returns:
-        The training, validation and test set, each in the order of the table.
+        The training, validation and test set, each in portions and in the order of the table.
 
     """
     encoder = ReviewEncoder(tokenizer, words)
-    sizes: Counter[str] = Counter()
-    for chunk in clean_reviews:
-        sizes.update(chunk["split"])
-    sets = {
-        name: EncodedReviews(
-            sequences=np.empty((sizes[name], tokens.sequence_length), find_dtype(tokenizer)),
-            codes=np.empty(sizes[name], np.min_scalar_type(len(reviews.labels) - 1)),
-            rows=np.empty(sizes[name], np.int64),
-            labels=reviews.labels,
-            vocabulary_size=tokenizer.get_vocab_size(),
-            groups=np.empty(sizes[name], np.uint64),
-        )
-        for name in SPLITS
-    }
-    filled = dict.fromkeys(SPLITS, 0)
-    for chunk in clean_reviews:
-        sequences, groups = encoder.encode(chunk), hash_groups(chunk["group"])
-        for name, encoded in sets.items():
-            chosen = (chunk["split"] == name).to_numpy()
-            place = slice(filled[name], filled[name] + int(chosen.sum()))
-            encoded.sequences[place] = sequences[chosen]
-            encoded.codes[place] = chunk["code"].to_numpy()[chosen]
-            encoded.rows[place] = chunk["row"].to_numpy()[chosen]
-            encoded.groups[place] = groups[chosen]
-            filled[name] = place.stop
-    _warn_of_unreadable([*sets.values()], tokens)
-    return sets["train"], sets["validation"], sets["test"]
+    code_type = np.min_scalar_type(len(reviews.labels) - 1)
+    lengths: Counter[bool] = Counter()  # whether they are 0
+
+    def encode(name: str) -> Iterator[EncodedReviews]:
+        for chunk in clean_reviews:
+            part = chunk[chunk["split"] == name]
+            encoded = EncodedReviews(
+                sequences=encoder.encode(part),
+                codes=part["code"].to_numpy(code_type),
+                rows=part["row"].to_numpy(np.int64),
+                labels=reviews.labels,
+                vocabulary_size=tokenizer.get_vocab_size(),
+                groups=hash_groups(part["group"]),
+            )
+            lengths.update((encoded.lengths == 0).tolist())
+            yield encoded
+        if name == "test":  # the last one
+            _warn_of_unreadable(lengths[True], lengths.total(), tokens)
+
+    return encode("train"), encode("validation"), encode("test")
 
 
-def _warn_of_unreadable(sets: list[EncodedReviews], tokens: TokenizerParameters) -> None:
-    unreadable = sum(int((encoded.lengths == 0).sum()) for encoded in sets)
-    rows = sum(map(len, sets))
+def _warn_of_unreadable(unreadable: int, rows: int, tokens: TokenizerParameters) -> None:
     if unreadable <= MAX_UNREADABLE * rows:
         return
     advice = "raise tokenizer.vocabulary_size"

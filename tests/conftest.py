@@ -211,6 +211,17 @@ def exported(model_file: Path) -> bytes:
 
 
 @pytest.fixture(scope="session")
+def thread_cluster() -> Iterator[str]:
+    """Yield the address of a Dask cluster of two threads, which is up in a moment."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture(scope="session")
 def service(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with run_service(model_file, tmp_path_factory.mktemp("service")) as running:
         yield running

@@ -270,8 +270,9 @@ def test_other_custom_reviews_are_scored_with_the_same_model(copy_of_finished: P
     assert model.examples == ("w1 w2",)
 
 
-def test_how_a_search_is_carried_out_makes_nothing_stale(copy_of_finished: Path) -> None:
+def test_who_does_the_work_makes_nothing_stale(copy_of_finished: Path) -> None:
     change_conf(copy_of_finished, lambda conf: conf["tuning"].update(workers=2, max_retries=9))
+    change_conf(copy_of_finished, lambda conf: conf.update(processing={"workers": 2}))
     run_session(copy_of_finished, "reporting")
 
 

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from helpers import make_ngrams_parameters
 from imdb_sentiment.parameters import (
     Hyperparameters,
+    ProcessingParameters,
     ReviewsParameters,
     TrainingParameters,
     TuningParameters,
@@ -111,6 +112,12 @@ def test_two_workers_or_a_cluster_are_parallel(conf: dict[str, Any]) -> None:
     changes: list[dict[str, Any]] = [{}, {"workers": 2}, {"scheduler_address": "tcp://HOST:8786"}]
     several = [TuningParameters(**conf["tuning"] | change) for change in changes]
     assert [tuning.is_parallel for tuning in several] == [False, True, True]
+
+
+def test_processing_needs_a_worker(conf: dict[str, Any]) -> None:
+    assert ProcessingParameters(**conf["processing"]).workers == 1
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        ProcessingParameters(**conf["processing"] | {"workers": 0})
 
 
 def test_null_takes_a_hyperparameter_out_of_the_search(conf: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ from imdb_sentiment.datasets import (
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import (
     LanguageModelParameters,
+    ProcessingParameters,
     ReviewsOptions,
     ReviewsParameters,
     SplitParameters,
@@ -50,6 +51,8 @@ from imdb_sentiment.text.tokenizer import train_tokenizer
 from imdb_sentiment.text.word_numbers import pack_numbers, unpack_numbers
 from imdb_sentiment.text.words import Script
 
+HERE = ProcessingParameters(workers=1, scheduler_address=None)
+
 
 def as_chunks(
     rows: Sequence[tuple[str, ...]],
@@ -65,7 +68,7 @@ def as_chunks(
 def check_all(
     table: pd.DataFrame | Iterable[pd.DataFrame], reviews: ReviewsParameters, split: SplitParameters
 ) -> list[pd.DataFrame]:
-    return list(check_reviews(table, reviews, split, "auto")[0])
+    return list(check_reviews(table, reviews, split, "auto", HERE)[0])
 
 
 def check(
@@ -128,7 +131,7 @@ def test_the_words_are_known_when_all_rows_have_been_read(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
     rows = [("B a!", "positive"), ("", "positive"), ("b A", "positive"), ("c b", "meh")]
-    chunks, words = check_reviews(as_chunks(rows, size=2), reviews, split, "auto")
+    chunks, words = check_reviews(as_chunks(rows, size=2), reviews, split, "auto", HERE)
     cells = [cell for chunk in chunks for cell in chunk["words"]]
     assert list(words) == ["b", "a", "c"]
     assert [unpack_numbers([cell])[0].tolist() for cell in cells] == [[0, 1], [], [0, 1], [2, 0]]
@@ -137,7 +140,7 @@ def test_the_words_are_known_when_all_rows_have_been_read(
 def test_words_are_not_given_out_if_the_rows_end_early(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
-    chunks, words = check_reviews(as_chunks(make_reviews(9)), reviews, split, "auto")
+    chunks, words = check_reviews(as_chunks(make_reviews(9)), reviews, split, "auto", HERE)
     next(chunks)
     del chunks  # as the save of a full disk leaves them
     with pytest.raises(RuntimeError, match="the words are not complete"):
@@ -150,7 +153,7 @@ def test_duplicates_have_the_same_words_by_the_rule_of_the_tokenizer(
     rows = as_chunks([("\u597d \u770b", "positive"), ("\u597d\u770b", "positive")])
     cases: list[tuple[Script, str]] = [("auto", "duplicate"), ("spaces", "accepted")]
     for script, status in cases:
-        (checked,) = check_reviews(rows, reviews, split, script)[0]
+        (checked,) = check_reviews(rows, reviews, split, script, HERE)[0]
         assert checked["status"].tolist() == ["accepted", status]
 
 
@@ -580,7 +583,15 @@ def test_unlabelled_reviews_bring_back_nothing_that_is_held_out(
     words = ["one"]
 
     def clean_more(more: list[pd.DataFrame]) -> list[pd.DataFrame]:
-        return list(clean_unlabelled_reviews(more, [cleaned], words, reviews, "auto"))
+        found = clean_unlabelled_reviews(
+            unlabelled_reviews=more,
+            clean_reviews=[cleaned],
+            words=words,
+            reviews=reviews,
+            script="auto",
+            processing=HERE,
+        )
+        return list(found)
 
     found = pd.concat(clean_more(chunks))
     assert found["text"].tolist() == ["new one", "another"]
@@ -792,6 +803,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "params:split": MemoryDataset(split),
             "params:tokenizer": MemoryDataset(tokenizer_parameters),
             "params:tokenizer.script": MemoryDataset("auto"),
+            "params:processing": MemoryDataset(HERE),
             "params:word_vectors": MemoryDataset(WordVectorsParameters(**conf["word_vectors"])),
             **{
                 f"params:hyperparameters.{name}": MemoryDataset(value)

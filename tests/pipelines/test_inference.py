@@ -15,13 +15,14 @@ from imdb_sentiment.datasets import OnnxModelDataset, TableDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.probabilities import REASON_COLUMN
 from imdb_sentiment.network.export import convert_to_onnx
-from imdb_sentiment.parameters import InferenceParameters
+from imdb_sentiment.parameters import InferenceParameters, ProcessingParameters
 from imdb_sentiment.pipelines.inference import create_pipeline
 from imdb_sentiment.pipelines.inference.nodes import score_reviews
 from imdb_sentiment.serving import Predictor
 from services import WORDS, make_tokenizer
 
 INFERENCE = InferenceParameters(text_column="review")
+HERE = ProcessingParameters(workers=1, scheduler_address=None)
 
 
 def score_file(exported: bytes, source: Path, target: Path, chunksize: int) -> pd.DataFrame:
@@ -31,6 +32,7 @@ def score_file(exported: bytes, source: Path, target: Path, chunksize: int) -> p
             "input_reviews": TableDataset(filepath=str(source), load_args={"chunksize": chunksize}),
             "scored_reviews": TableDataset(filepath=str(target)),
             "params:inference": MemoryDataset(INFERENCE),
+            "params:processing": MemoryDataset(HERE),
         }
     )
     SequentialRunner().run(create_pipeline(), catalog)
@@ -98,7 +100,7 @@ def test_an_earlier_scoring_is_replaced(exported: bytes, tmp_path: Path) -> None
 def test_a_missing_column_is_told(exported: bytes) -> None:
     chunk = pd.DataFrame({"text": ["w1"], "_malformed": [""]})
     with pytest.raises(InputError, match=r"no column 'review'; it has: text\."):
-        next(score_reviews(exported, [chunk], INFERENCE))
+        score_reviews(exported, [chunk], INFERENCE, HERE)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
@@ -109,7 +111,7 @@ def test_half_an_emoji_costs_no_other_row(exported: bytes, tmp_path: Path, suffi
         '{"review": "w2 \\ud83d\\ude00", "more": null}\n'
     )
     chunks = TableDataset(filepath=str(source)).load()
-    TableDataset(filepath=str(target)).save(score_reviews(exported, chunks, INFERENCE))
+    TableDataset(filepath=str(target)).save(score_reviews(exported, chunks, INFERENCE, HERE))
     (scored,) = TableDataset(filepath=str(target)).load()
     assert scored["review"].tolist() == ["w1 \ufffd", "w2 \U0001f600"]
     more = scored["more"].iloc[0]
@@ -132,7 +134,7 @@ def test_a_later_file_without_the_column_gets_no_predictions(
     assert scored[REASON_COLUMN].tolist() == ["", "no text", "no text"]
     assert "Rows 2 to 3 have no column 'review'" in caplog.text
     tables = [pd.DataFrame({"review": ["w1"]}), pd.DataFrame({"id": []})]
-    assert [len(frame) for frame in score_reviews(exported, tables, INFERENCE)] == [1, 0]
+    assert [len(frame) for frame in score_reviews(exported, tables, INFERENCE, HERE)] == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +150,8 @@ def test_the_text_column_travels_with_the_model(
 ) -> None:
     facts = {"text_column": learnt} if learnt else {}
     model = convert_to_onnx(make_network(), make_tokenizer(), ("bad", "good"), facts=facts)
-    (scored,) = score_reviews(model, pd.DataFrame(table), InferenceParameters(text_column="auto"))
+    automatic = InferenceParameters(text_column="auto")
+    (scored,) = score_reviews(model, pd.DataFrame(table), automatic, HERE)
     expected = Predictor(model).predict(str(table[read][0]))
     assert scored["probability"].tolist() == [expected.probability]
     assert scored["predicted_sentiment"].tolist() == [expected.label]
@@ -158,7 +161,7 @@ def test_doubt_about_the_text_column_is_told(exported: bytes) -> None:
     table = pd.DataFrame({"text": ["a b c d e f g"], "comment": ["a b c d e f g h"]})
     message = r"'review'.*may be in 'text' or 'comment'; it has: text, comment\. Name the right"
     with pytest.raises(InputError, match=message):
-        next(score_reviews(exported, table, InferenceParameters(text_column="auto")))
+        score_reviews(exported, table, InferenceParameters(text_column="auto"), HERE)
 
 
 def test_the_command_scores_a_file_and_leaves_nothing_half_written(
@@ -198,7 +201,7 @@ def test_a_model_may_give_no_answer(exported: bytes, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("imdb_sentiment.pipelines.inference.nodes.Predictor", Unsure)
     chunk = pd.DataFrame({"review": ["w1 w2", "unheard"], "_malformed": ["", ""]})
-    (scored,) = score_reviews(exported, [chunk], INFERENCE)
+    (scored,) = score_reviews(exported, [chunk], INFERENCE, HERE)
     assert scored["predicted_sentiment"].isna().all()
     assert scored["probability"].isna().all()
     assert scored["probability_positive"].notna().tolist() == [True, False]

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from imdb_sentiment.datasets import TableDataset
-from imdb_sentiment.parameters import InferenceParameters
+from imdb_sentiment.parameters import InferenceParameters, ProcessingParameters
 from imdb_sentiment.pipelines.inference.nodes import score_reviews
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.serving.scored_csv import CsvError, score_csv
@@ -27,7 +27,9 @@ def score(exported: bytes, text: str, column: str = "review") -> str:
 
 def score_by_pipeline(exported: bytes, source: Path) -> pd.DataFrame:
     chunks = TableDataset(filepath=str(source)).load()
-    return pd.concat(score_reviews(exported, chunks, InferenceParameters(text_column="review")))
+    inference = InferenceParameters(text_column="review")
+    here = ProcessingParameters(workers=1, scheduler_address=None)
+    return pd.concat(score_reviews(exported, chunks, inference, here))
 
 
 @pytest.mark.parametrize("row", ['"w1" w2', 'w1 "w2"', '"w1 ""w2"" w3"', 'w1"', '"w1\nw2"'])

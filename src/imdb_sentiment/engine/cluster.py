@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 PACKAGE = __name__.partition(".")[0]
 CONNECT_TIMEOUT = 10.0  # seconds to connect to a scheduler, or to receive a result
+START_ATTEMPTS = 3
 INSTALL_DASK = 'pip install -e ".[dask]"'
 
 WORKER_LOGGING = Path(__file__).with_name("worker_logging.yml")
@@ -44,8 +45,8 @@ def open_client(
         Dask's client; None if all is to be done in this process, without Dask.
 
     Raises:
-        InputError: Dask is not installed, there is no scheduler at that address, or the connection
-            to it was lost.
+        InputError: Dask is not installed, there is no scheduler at that address, the connection to
+            it was lost, or workers die while they start.
 
     """
     if workers == 1 and scheduler_address is None:
@@ -170,18 +171,23 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
     with dask.config.set(settings), _blocked_ctrl_c(), warnings.catch_warnings():
         # The log has the address of the dashboard, which differs if another run uses its port.
         warnings.filterwarnings("ignore", r"Port \d+ is already in use", UserWarning)
-        cluster = stack.enter_context(
-            distributed.LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,  # Dask's threads: one trial at a time
-                memory_limit=0,  # a limit would pause workers forever
-                dashboard_address="127.0.0.1:8787",  # it asks for no password
-                preload=_WORKER_PRELOAD,
-                env={"TF_NUM_INTEROP_THREADS": threads},
-                silence_logs=False,  # conf/logging.yml has the level of Dask's log
-            )
-        )
-    return str(cluster.scheduler_address)
+        for _ in range(START_ATTEMPTS):
+            # A worker that dies while it starts ends the start of all.
+            with contextlib.suppress(RuntimeError):
+                cluster = distributed.LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,  # Dask's threads: one trial at a time
+                    memory_limit=0,  # a limit would pause workers forever
+                    dashboard_address="127.0.0.1:8787",  # it asks for no password
+                    preload=_WORKER_PRELOAD,
+                    env={"TF_NUM_INTEROP_THREADS": threads},
+                    silence_logs=False,  # conf/logging.yml has the level of Dask's log
+                )
+                return str(stack.enter_context(cluster).scheduler_address)
+    raise InputError(
+        f"the workers die while they start, {START_ATTEMPTS} times in a row: start fewer, or give "
+        "them more memory"
+    )
 
 
 @contextlib.contextmanager

@@ -52,6 +52,8 @@ RAW_REVIEWS = "raw_reviews"  # the dataset whose file is a parameter
 MAY_HAVE_CHANGED = {("onnx_model", "custom_reviews"), ("export_check", "custom_reviews")}
 # Parameters that do not decide whether something may be used: how a search is carried out.
 NOT_COMPARED = {
+    "processing.scheduler_address",
+    "processing.workers",
     "tuning.dask_storage",
     "tuning.max_retries",
     "tuning.scheduler_address",

@@ -8,6 +8,7 @@ from imdb_sentiment.parameters.base import Parameters
 from imdb_sentiment.parameters.data_processing import (
     AUTO,
     LanguageModelParameters,
+    ProcessingParameters,
     ReviewsOptions,
     ReviewsParameters,
     SplitParameters,
@@ -41,6 +42,7 @@ __all__ = [
     "MetricName",
     "NgramsParameters",
     "Parameters",
+    "ProcessingParameters",
     "ReportParameters",
     "ReviewsOptions",
     "ReviewsParameters",

@@ -151,6 +151,21 @@ class WordVectorsParameters(Parameters):
     seed: int
 
 
+class ProcessingParameters(Parameters):
+    """Which processes clean and cut the texts of a table, and score those of inference.
+
+    Attributes:
+        workers: Number of processes on this machine that share the chunks of a table; 1 for none
+            besides the run itself.
+        scheduler_address: Address of the scheduler of a Dask cluster, such as
+            `tcp://127.0.0.1:8786`, whose workers are used instead; null for none.
+
+    """
+
+    workers: Annotated[int, Field(ge=1)]
+    scheduler_address: str | None
+
+
 class LanguageModelParameters(Parameters):
     """How the LSTM is pretrained as a language model if there are unlabelled reviews.
 

@@ -95,6 +95,7 @@ class Predictor:
 
     def __init__(self, model: bytes, threads: int | None = None) -> None:
         _check_digest(model)
+        self._arguments = (model, threads)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         try:
@@ -148,6 +149,10 @@ class Predictor:
             return cls(Path(path).read_bytes(), threads)
         except ModelError as error:
             raise ModelError(f"{path} can't be used: {error}") from error
+
+    def __reduce__(self) -> tuple[type[Self], tuple[bytes, int | None]]:
+        """Let another process load the same model when it receives the predictor."""
+        return type(self), self._arguments
 
     def describe(self) -> str:
         """Return when the model was made, of which file, and the file's SHA-256 if it is known."""

@@ -7,6 +7,7 @@ A node that produces a stream returns an iterator; its dataset consumes it.
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -15,10 +16,12 @@ import numpy.typing as npt
 import pandas as pd
 from tokenizers import Tokenizer
 
-from imdb_sentiment.errors import InputError, make_printable, require_column
+from imdb_sentiment.engine.mapping import map_in_order
+from imdb_sentiment.errors import InputError, make_printable
 from imdb_sentiment.network.language_model import pretrain_lstm
 from imdb_sentiment.parameters import (
     LanguageModelParameters,
+    ProcessingParameters,
     ReviewsOptions,
     ReviewsParameters,
     SplitParameters,
@@ -32,23 +35,25 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
     DUPLICATE,
     REJECTED,
     UNKNOWN_LABEL,
+    ReadRows,
     RowJudge,
     hash_bytes,
     hash_groups,
+    make_frame,
     read_chunk,
+    read_unlabelled_chunk,
     select_accepted,
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS, assign_splits
-from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.columns import MAX_LABELS, Labels, find_labels
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.review_encoder import ReviewEncoder
 from imdb_sentiment.text.scripts import count_letters, measure_scripts
-from imdb_sentiment.text.tables import list_columns, number_rows, to_strings
+from imdb_sentiment.text.tables import number_rows
 from imdb_sentiment.text.tokenizer import make_word_tokenizer, train_tokenizer
-from imdb_sentiment.text.word_numbers import WORDS, number_words, pack_numbers, unpack_numbers
+from imdb_sentiment.text.word_numbers import WORDS, pack_numbers, unpack_numbers
 from imdb_sentiment.text.word_vectors import train_word_vectors
-from imdb_sentiment.text.words import Script, get_rule
+from imdb_sentiment.text.words import Script
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +92,7 @@ def check_reviews(
     reviews: ReviewsParameters,
     split: SplitParameters,
     script: Script,
+    processing: ProcessingParameters,
 ) -> tuple[Iterator[pd.DataFrame], Iterator[str]]:
     """Clean every row, cut its text into words, and decide whether it can be used.
 
@@ -96,6 +102,7 @@ def check_reviews(
         reviews: Names of columns and labels.
         split: Whether and where the table has its own splits, and groups of rows.
         script: How texts are cut into words.
+        processing: Which processes clean and cut the texts; the result does not depend on it.
 
     Returns:
         Chunks of the same rows with the columns `row` (int64), `text` (cleaned), `sentiment` (the
@@ -110,7 +117,11 @@ def check_reviews(
 
     """
     judge = RowJudge()
-    chunks = (read_chunk(chunk, reviews, split, script) for chunk in number_rows(raw_reviews))
+    chunks = map_in_order(
+        partial(read_chunk, reviews=reviews, split=split, script=script),
+        number_rows(raw_reviews),
+        **processing.model_dump(),
+    )
     return judge.judge(chunks), judge.list_words()
 
 
@@ -321,11 +332,13 @@ def fit_tokenizer(
 
 
 def clean_unlabelled_reviews(
+    *,
     unlabelled_reviews: pd.DataFrame | Iterable[pd.DataFrame],
     clean_reviews: Iterable[pd.DataFrame],
     words: Sequence[str],
     reviews: ReviewsParameters,
     script: Script,
+    processing: ProcessingParameters,
 ) -> Iterator[pd.DataFrame]:
     """Clean unlabelled reviews and remove those that are among the labelled ones.
 
@@ -338,6 +351,7 @@ def clean_unlabelled_reviews(
         words: From `check_reviews`.
         reviews: Name of the text column.
         script: How texts are cut into words.
+        processing: Which processes clean and cut them; the result does not depend on it.
 
     Returns:
         Chunks with the columns `row` (int64), `text`, and `words`: distinct texts, none of them
@@ -350,33 +364,27 @@ def clean_unlabelled_reviews(
     seen: set[int] = set()
     known: dict[str, int] = {}
 
-    def select_new(chunk: pd.DataFrame) -> pd.DataFrame:
-        names = list_columns(chunk)
-        require_column(reviews.text_column, names, "unlabelled_file", "reviews.text_column")
+    def select_new(read: ReadRows) -> pd.DataFrame:
         if not seen:  # read only now: without unlabelled reviews, there is no need
             known.update((word, number) for number, word in enumerate(words))
             for labelled in clean_reviews:
                 seen.update(hash_bytes(text.encode()) for text in labelled["text"])
-        texts = [clean_text(text) for text in to_strings(chunk[reviews.text_column])]
-        cleaned = pd.Series(texts, chunk.index, dtype="str")
-        is_new = []
-        for text in texts:
-            key = hash_bytes(text.encode())
-            is_new.append(bool(text) and key not in seen)
+        is_new: list[bool] = []
+        for problem, key in zip(read.problems, read.hashes, strict=True):
+            is_new.append(not problem and key not in seen)
             seen.add(key)
-        new = cleaned[is_new]
-        logger.debug("%d of %d unlabelled reviews are new", len(new), len(chunk))
-        own_numbers, lengths, own_words = number_words(new, get_rule(script).split)
-        numbers = np.array([known.get(word, len(words)) for word in own_words], np.int32)
-        return pd.DataFrame(
-            {
-                "row": new.index.to_numpy(np.int64),
-                "text": new.to_numpy("str"),
-                WORDS: pd.Series(pack_numbers(numbers[own_numbers], lengths), dtype=object),
-            }
-        )
+        logger.debug("%d of %d unlabelled reviews are new", sum(is_new), len(is_new))
+        numbers = np.array([known.get(word, len(words)) for word in read.words], np.int32)
+        cells = pack_numbers(numbers[read.numbers], read.lengths)
+        rows = make_frame({**read.rows, WORDS: cells})
+        return rows[np.array(is_new, bool)].reset_index(drop=True)
 
-    return map(select_new, number_rows(unlabelled_reviews))
+    chunks = map_in_order(
+        partial(read_unlabelled_chunk, text_column=reviews.text_column, script=script),
+        number_rows(unlabelled_reviews),
+        **processing.model_dump(),
+    )
+    return map(select_new, chunks)
 
 
 def fit_word_vectors(

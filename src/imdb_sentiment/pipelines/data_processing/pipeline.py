@@ -32,6 +32,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "review_settings",
                     "params:split",
                     "params:tokenizer.script",
+                    "params:processing",
                 ],
                 # In this order: the words are complete when the reviews have been saved.
                 outputs=["checked_reviews", "words"],
@@ -57,13 +58,14 @@ def create_pipeline(**kwargs: object) -> Pipeline:
             ),
             Node(
                 func=clean_unlabelled_reviews,
-                inputs=[
-                    "unlabelled_reviews",
-                    "clean_reviews",
-                    "words",
-                    "review_settings",
-                    "params:tokenizer.script",
-                ],
+                inputs={
+                    "unlabelled_reviews": "unlabelled_reviews",
+                    "clean_reviews": "clean_reviews",
+                    "words": "words",
+                    "reviews": "review_settings",
+                    "script": "params:tokenizer.script",
+                    "processing": "params:processing",
+                },
                 outputs="clean_unlabelled_reviews",
                 name="clean_unlabelled_reviews",
             ),

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from threading import Event
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +41,10 @@ class ReadRows(NamedTuple):
     """Rows that have been read, but not compared with earlier ones.
 
     Attributes:
-        rows: The columns of `check_reviews` from `row` to `group`, and `problem`: the reason why a
-            row can't be used, empty if it can.
+        rows: The columns of `check_reviews` from `row` to `group`, by name; of unlabelled reviews,
+            only `row` and `text`. They are no data frame, since the pickle of one that has come
+            from another process differs in a few bytes.
+        problems: Reason why a row can't be used; empty if it can.
         hashes: Hash of each text, from `hash_bytes`.
         numbers: Number of each word of all texts, in `words`.
         lengths: How many words each text has.
@@ -50,7 +52,8 @@ class ReadRows(NamedTuple):
 
     """
 
-    rows: pd.DataFrame
+    rows: dict[str, Any]
+    problems: list[str]
     hashes: list[int]
     numbers: Numbers
     lengths: Lengths
@@ -70,7 +73,6 @@ def read_chunk(
 
     """
     _require_columns(chunk, reviews, split)
-    texts = [clean_text(text) for text in to_strings(chunk[reviews.text_column])]
     labels = to_strings(chunk[reviews.label_column])
     known = {normalise_label(label): code for code, label in enumerate(reviews.labels)}
     codes = {label: known.get(normalise_label(label), -1) for label in set(labels)}
@@ -81,22 +83,42 @@ def read_chunk(
         splits = [names[name] for name in found]
     if split.group_column:
         groups = [group.strip() for group in to_strings(chunk[split.group_column])]
-    rows = pd.DataFrame(
-        {
-            "row": chunk.index.to_numpy(np.int64),
-            "text": texts,
-            "sentiment": labels,
-            "code": np.array([codes[label] for label in labels], np.int64),
-            "split": splits,
-            "group": groups,
-        }
-    ).astype(dict.fromkeys(("text", "sentiment", "split", "group"), "str"))
-    problems = _find_problems(rows, chunk[MALFORMED].reset_index(drop=True), split)
-    return ReadRows(
-        rows.assign(problem=problems),
-        [hash_bytes(text.encode()) for text in texts],
-        *number_words(texts, get_rule(script).split),
-    )
+    rows = {
+        "row": chunk.index.to_numpy(np.int64),
+        "text": [clean_text(text) for text in to_strings(chunk[reviews.text_column])],
+        "sentiment": labels,
+        "code": np.array([codes[label] for label in labels], np.int64),
+        "split": splits,
+        "group": groups,
+    }
+    problems = _find_problems(make_frame(rows), chunk[MALFORMED].reset_index(drop=True), split)
+    return _cut_texts(rows, problems.tolist(), script)
+
+
+def read_unlabelled_chunk(chunk: pd.DataFrame, text_column: str, script: Script) -> ReadRows:
+    """Clean the texts of a chunk and cut them into words.
+
+    Args:
+        chunk: Chunk from `number_rows`.
+        text_column: Name of the column of texts.
+        script: How texts are cut into words.
+
+    """
+    require_column(text_column, list_columns(chunk), "unlabelled_file", "reviews.text_column")
+    texts = [clean_text(text) for text in to_strings(chunk[text_column])]
+    problems = ["" if text else "no text" for text in texts]
+    return _cut_texts({"row": chunk.index.to_numpy(np.int64), "text": texts}, problems, script)
+
+
+def _cut_texts(rows: dict[str, Any], problems: list[str], script: Script) -> ReadRows:
+    hashes = [hash_bytes(text.encode()) for text in rows["text"]]
+    return ReadRows(rows, problems, hashes, *number_words(rows["text"], get_rule(script).split))
+
+
+def make_frame(columns: dict[str, Any]) -> pd.DataFrame:
+    """Return columns as a data frame; the dtype of none of them depends on its content."""
+    others = {"row": np.int64, "code": np.int64, WORDS: object}
+    return pd.DataFrame(columns).astype({name: others.get(name, "str") for name in columns})
 
 
 class RowJudge:
@@ -138,16 +160,13 @@ class RowJudge:
     def _judge_chunk(self, read: ReadRows) -> pd.DataFrame:
         numbers = self._words.number(read.words)[read.numbers]
         words = pack_numbers(numbers, read.lengths)
-        problems, codes = read.rows["problem"].tolist(), read.rows["code"].tolist()
+        codes = read.rows["code"].tolist()
         statuses, reasons = [], []
-        for problem, key, code, cell in zip(problems, read.hashes, codes, words, strict=True):
+        for problem, key, code, cell in zip(read.problems, read.hashes, codes, words, strict=True):
             status, reason = (REJECTED, problem) if problem else self._compare(key, code, cell)
             statuses.append(status)
             reasons.append(reason)
-        rows = read.rows.drop(columns="problem").assign(
-            **{WORDS: words}, status=statuses, reason=reasons
-        )
-        return rows.astype({"status": "str", "reason": "str", WORDS: object})
+        return make_frame({**read.rows, WORDS: words, "status": statuses, "reason": reasons})
 
     def _compare(self, key: int, code: int, words: bytes) -> tuple[str, str]:
         """Return the status of a usable row and the reason for it.

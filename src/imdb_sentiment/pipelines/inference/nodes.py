@@ -3,17 +3,18 @@
 import logging
 import os
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 
+from imdb_sentiment.engine.mapping import map_in_order
 from imdb_sentiment.errors import make_printable
 from imdb_sentiment.evaluation.predictions import add_predictions, tabulate_predictions
 from imdb_sentiment.evaluation.probabilities import REASON_COLUMN
-from imdb_sentiment.parameters import InferenceParameters
+from imdb_sentiment.parameters import InferenceParameters, ProcessingParameters
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.tables import MALFORMED, number_rows, to_strings
@@ -29,6 +30,7 @@ def score_reviews(
     onnx_model: bytes,
     input_reviews: pd.DataFrame | Iterable[pd.DataFrame],
     inference: InferenceParameters,
+    processing: ProcessingParameters,
 ) -> Iterator[pd.DataFrame]:
     """Add the model's predictions to each row.
 
@@ -36,6 +38,7 @@ def score_reviews(
         onnx_model: The exported model, from the pipeline training.
         input_reviews: A table with a column of texts, whole or in chunks; see `number_rows`.
         inference: Name of the column of texts, or `auto`.
+        processing: How many processes score the chunks.
 
     Returns:
         Chunks of the same rows in the same order, with all their columns, then
@@ -50,33 +53,29 @@ def score_reviews(
     """
     predictor = Predictor(onnx_model, threads=1)
     logger.info("The model is %s", predictor.describe())
-    return _report_progress(_score_chunks(predictor, number_rows(input_reviews), inference))
+    chunks = number_rows(input_reviews)
+    first = next(chunks, None)
+    if first is None:
+        return iter(())
+    column = choose_text_column(
+        first,
+        inference.text_column,
+        predictor.facts.get("text_column"),
+        FILE,
+        "inference.text_column",
+    )
+    scored = map_in_order(
+        partial(_score_chunk, column=column),
+        chain([first], chunks),
+        predictor,
+        # In this process, the network runs in some threads while another one cuts texts.
+        threads=os.cpu_count() or 1,
+        **processing.model_dump(),
+    )
+    return _report_progress(scored)
 
 
-def _score_chunks(
-    predictor: Predictor, chunks: Iterable[pd.DataFrame], inference: InferenceParameters
-) -> Iterator[pd.DataFrame]:
-    """Score several chunks at a time: while one thread cuts texts, the network runs in others."""
-    column = ""
-    threads = os.cpu_count() or 1
-    scored: deque[Future[pd.DataFrame]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for chunk in chunks:
-            column = column or choose_text_column(
-                chunk,
-                inference.text_column,
-                predictor.facts.get("text_column"),
-                FILE,
-                "inference.text_column",
-            )
-            scored.append(pool.submit(_score_chunk, predictor, chunk, column))
-            if len(scored) > threads:
-                yield scored.popleft().result()
-        while scored:
-            yield scored.popleft().result()
-
-
-def _score_chunk(predictor: Predictor, chunk: pd.DataFrame, column: str) -> pd.DataFrame:
+def _score_chunk(chunk: pd.DataFrame, predictor: Predictor, column: str) -> pd.DataFrame:
     texts = [""] * len(chunk)
     if column in chunk:
         texts = [clean_text(text) for text in to_strings(chunk[column])]

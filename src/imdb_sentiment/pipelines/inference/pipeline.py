@@ -11,7 +11,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         [
             Node(
                 func=score_reviews,
-                inputs=["onnx_model", "input_reviews", "params:inference"],
+                inputs=["onnx_model", "input_reviews", "params:inference", "params:processing"],
                 outputs="scored_reviews",
                 name="score_reviews",
             ),

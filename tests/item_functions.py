@@ -1,0 +1,36 @@
+"""Functions of items for tests of the engine, in a module that workers can import."""
+
+import os
+import time
+from pathlib import Path
+
+from imdb_sentiment.errors import InputError
+
+
+def add_slowly(item: int, one: int) -> int:
+    time.sleep(0.2 if item == 0 else 0)
+    return item + one
+
+
+def refuse(item: int) -> int:
+    if item == 3:
+        raise InputError("there is no column 'review'", "reviews:\n  text_column: ?")
+    return item
+
+
+def hang_once(item: int, folder: Path) -> tuple[int, int]:
+    """Write the process id and wait for ever, if item 0 is called for the first time."""
+    file = folder / "pid"
+    if item == 0 and not file.exists():
+        file.write_text(str(os.getpid()))
+        time.sleep(999)
+    return item, os.getpid()
+
+
+def die(item: int) -> None:
+    os._exit(1)
+
+
+def wait_for_ever(item: int, folder: Path) -> None:
+    (folder / "begun").touch()
+    time.sleep(999)

@@ -1,26 +1,42 @@
 """Time of data_processing, beside a loop that only reads, splits and looks up the words.
 
     .venv/bin/python benchmarks/data_path.py data/01_raw/imdb_reviews.csv
+    .venv/bin/python benchmarks/data_path.py data/01_raw/imdb_reviews.csv --workers 1 2
+    .venv/bin/python benchmarks/data_path.py data/01_raw/imdb_reviews.csv --simulate
 
 The loop is what a notebook would contain: csv.DictReader, lower case, str.translate, split, Counter
 and a dictionary. It and `kedro run --pipelines data_processing`, imports included, run alternately,
 in a temporary copy of the project. After them come the nodes that describe the data and fit and
-score the baseline; their seconds are those that Kedro logs, without the start.
+score the baseline; their seconds are those that Kedro logs, without the start. With `--workers`,
+data_processing alone runs with each of these values of `processing.workers`, beside the loop.
+
+With `--simulate`, the workers receive chunks and return what `read_chunk` makes of them, but sleep
+for as long as it takes on one core instead of doing the work. So any number of workers can be tried
+on a few cores. Efficiency is the time of the sleeps alone divided by the time of the whole.
 """
 
 import argparse
 import csv
+import itertools
 import re
 import statistics
 import string
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
-from project import describe_machine, make_project, measure, repeat_csv
+import pandas as pd
+from project import describe_machine, make_project, measure, repeat_csv, run_cluster
+
+from imdb_sentiment.engine.mapping import map_in_order
+from imdb_sentiment.parameters import ReviewsParameters, SplitParameters
+from imdb_sentiment.pipelines.data_processing.row_checks import ReadRows, read_chunk
+from imdb_sentiment.text.tables import CHUNK, number_rows
 
 VOCABULARY, LENGTH = 5000, 200
 LOOP = "the bare loop"
+CHUNKS = 6  # simulated ones, per worker
 COMMANDS = {
     "data_processing": ["--pipelines", "data_processing"],
     "describe_data, fit_baseline, score_baseline": [
@@ -51,37 +67,113 @@ def read_seconds(log: Path) -> float:
     return float(found[1]) if found else float("nan")
 
 
+def sleep(item: tuple[pd.DataFrame, float], read: ReadRows) -> ReadRows:
+    """Simulate `read_chunk`."""
+    _, seconds = item
+    time.sleep(seconds)
+    return read
+
+
+def simulate(path: Path, counts: list[int], slowdown: float) -> None:
+    """Measure the engine with workers that sleep, and print a table."""
+    chunk = next(number_rows(pd.read_csv(path, dtype=str, nrows=CHUNK)))
+    reviews = ReviewsParameters(
+        file=path.name,
+        text_column="review",
+        label_column="sentiment",
+        labels=("negative", "positive"),
+        ordered=False,
+        max_rejected_fraction=1,
+    )
+    split = SplitParameters(
+        method="random",
+        column="split",
+        group_column=None,
+        seed=0,
+        test_fraction=0.2,
+        validation_fraction=0.1,
+    )
+    start = time.process_time()
+    read = read_chunk(chunk, reviews, split, "auto")
+    seconds = slowdown * (time.process_time() - start)
+    print(f"Chunks of {len(chunk):,} rows, {CHUNKS} per worker, {seconds:.2f} s each")
+    print("| workers | seconds | rows per second | efficiency |")
+    print("| ---: | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory() as temporary:
+        for workers in counts:
+            with run_cluster(Path(temporary), workers) as address:
+
+                def run(rounds: int, wait: float, workers: int = workers, at: str = address) -> int:
+                    items = itertools.repeat((chunk, wait), rounds * workers)
+                    done = map_in_order(sleep, items, read, workers=1, scheduler_address=at)
+                    return sum(len(result.hashes) for result in done)
+
+                run(1, 0.1)  # to import everything
+                start = time.perf_counter()
+                rows = run(CHUNKS, seconds)
+                took = time.perf_counter() - start
+            print(
+                f"| {workers} | {took:.1f} | {rows / took:,.0f} | {CHUNKS * seconds / took:.3f} |",
+                flush=True,
+            )
+
+
 def main() -> None:
     """Run the measurements and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("csv", type=Path, help="a CSV with the columns review and sentiment")
     parser.add_argument("--params", default="split.method=column", help="further --params")
     parser.add_argument("--runs", type=int, default=3, help="runs of each; prints the medians")
+    parser.add_argument("--workers", type=int, nargs="+", help="values of processing.workers")
+    parser.add_argument("--simulate", action="store_true", help="let 1 to 16 workers sleep")
+    parser.add_argument("--slowdown", type=float, default=1, help="factor of the simulated time")
     parser.add_argument("--bare", action="store_true", help="run the loop alone, in this process")
     arguments = parser.parse_args()
     if arguments.bare:
         encode_plainly(arguments.csv)
         return
     print(describe_machine())
-    found: dict[str, list[tuple[float, float, float]]] = {}
+    if arguments.simulate:
+        simulate(arguments.csv, arguments.workers or [1, 2, 4, 8, 16], arguments.slowdown)
+        return
+    commands = {name: (options, "") for name, options in COMMANDS.items()}
+    if arguments.workers:
+        commands = {
+            f"data_processing, {workers} worker{'s' * (workers > 1)}": (
+                COMMANDS["data_processing"],
+                f",processing.workers={workers}",
+            )
+            for workers in arguments.workers
+        }
+    found: dict[str, list[tuple[float, ...]]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         project = make_project(Path(temporary))
         path = project / "data/01_raw/reviews.csv"
         repeat_csv(arguments.csv.resolve(), path, 1)
         for _ in range(arguments.runs):
             usage = measure([str(Path(__file__).resolve()), "--bare", str(path)], project)
-            found.setdefault(LOOP, []).append((usage.seconds, usage.seconds, usage.cpu_seconds))
-            for name, options in COMMANDS.items():
+            found.setdefault(LOOP, []).append(
+                (usage.seconds, usage.seconds, usage.cpu_seconds, usage.peak_mib)
+            )
+            for name, (options, further) in commands.items():
                 command = ["-m", "kedro", "run", *options, "--params"]
-                usage = measure([*command, f"reviews_file={path},{arguments.params}"], project)
+                parameters = f"reviews_file={path},{arguments.params}{further}"
+                usage = measure([*command, parameters], project)
                 seconds = read_seconds(project / "log")
-                found.setdefault(name, []).append((usage.seconds, seconds, usage.cpu_seconds))
-    print("| | seconds | without the start | of processor time | times the loop |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    loop = statistics.median(seconds for seconds, _, _ in found[LOOP])
+                found.setdefault(name, []).append(
+                    (usage.seconds, seconds, usage.cpu_seconds, usage.peak_mib)
+                )
+    print(
+        "| | seconds | without the start | of processor time | times the loop | largest process |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    loop = statistics.median(run[0] for run in found[LOOP])
     for name, runs in found.items():
-        seconds, nodes, cpu = (statistics.median(values) for values in zip(*runs, strict=True))
-        print(f"| {name} | {seconds:.1f} | {nodes:.1f} | {cpu:.1f} | {seconds / loop:.2f} |")
+        seconds, nodes, cpu, peak = map(statistics.median, zip(*runs, strict=True))
+        print(
+            f"| {name} | {seconds:.1f} | {nodes:.1f} | {cpu:.1f} | {seconds / loop:.2f} "
+            f"| {peak:.0f} MiB |"
+        )
 
 
 if __name__ == "__main__":

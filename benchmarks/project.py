@@ -1,17 +1,21 @@
 """A temporary copy of the project for each measurement, so that data/ is not changed."""
 
+import contextlib
 import csv
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import psutil
 
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # measurements do not belong among the tracked runs
 
@@ -55,11 +59,16 @@ def describe_machine() -> str:
 
 @dataclass(frozen=True)
 class Usage:
-    """Wall-clock seconds, peak resident memory in MiB and processor time of a process."""
+    """Wall-clock seconds, peak resident memory in MiB and processor time of a process.
+
+    `peak_mib` is that of the largest process, and `workers_mib` that of the largest one that it has
+    started, seen ten times a second. The processor time is that of all.
+    """
 
     seconds: float
     peak_mib: float
     cpu_seconds: float
+    workers_mib: float
 
 
 def measure(command: list[str], folder: Path, variables: Mapping[str, str] | None = None) -> Usage:
@@ -70,12 +79,27 @@ def measure(command: list[str], folder: Path, variables: Mapping[str, str] | Non
         process = subprocess.Popen(
             [sys.executable, *command], cwd=folder, stdout=log, stderr=log, env=environment
         )
+        workers_mib = 0.0
+        has_ended = threading.Event()
+
+        def watch() -> None:
+            nonlocal workers_mib
+            while not has_ended.wait(0.1):
+                with contextlib.suppress(psutil.Error):
+                    for child in psutil.Process(process.pid).children(recursive=True):
+                        workers_mib = max(workers_mib, child.memory_info().rss / 1024**2)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
+        has_ended.set()
+        watcher.join()
         if status != 0:
             log.seek(0)
             sys.exit(log.read())
-    return Usage(seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
+    cpu_seconds = usage.ru_utime + usage.ru_stime
+    return Usage(seconds, usage.ru_maxrss / 1024, cpu_seconds, workers_mib)
 
 
 class Search:
@@ -104,3 +128,29 @@ class Search:
     def _run(self, pipeline: str, parameters: str) -> Usage:
         command = ["-m", "kedro", "run", "--env", "imdb", "--pipelines", pipeline]
         return measure([*command, "--params", parameters], self.project)
+
+
+@contextmanager
+def run_cluster(folder: Path, workers: int) -> Iterator[str]:
+    """Start a scheduler and workers in separate processes; yield the scheduler's address."""
+    import distributed
+
+    file = folder / f"scheduler{workers}.json"
+    dask = [sys.executable, "-m", "dask"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    common = ["--scheduler-file", str(file), "--no-dashboard"]
+    processes = [
+        subprocess.Popen([*dask, "scheduler", "--port", "0", *common], **quiet)  # type: ignore[call-overload]
+    ]
+    for _ in range(workers):
+        command = [*dask, "worker", "--nthreads", "1", "--no-nanny", *common]
+        processes.append(subprocess.Popen(command, **quiet))  # type: ignore[call-overload]
+    try:
+        with distributed.Client(scheduler_file=str(file), timeout=120) as client:
+            client.wait_for_workers(workers, timeout=120)
+            yield client.scheduler.address
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()

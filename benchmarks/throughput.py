@@ -10,18 +10,12 @@ sleeps alone would take with that many workers, divided by the time of the searc
 
 import argparse
 import itertools
-import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import distributed
 import optuna
-from project import NO_PRUNER, Search, describe_machine
+from project import NO_PRUNER, Search, describe_machine, run_cluster
 
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.search import SharedStudy, open_workers, run_trials
@@ -36,30 +30,6 @@ def sleep(trial: optuna.Trial, seconds: float) -> float:
         trial.report(epoch / EPOCHS, epoch)
         trial.should_prune()
     return float(trial.params["x"])
-
-
-@contextmanager
-def run_cluster(folder: Path, workers: int) -> Iterator[str]:
-    """Start a scheduler and workers in separate processes; yield the scheduler's address."""
-    file = folder / f"scheduler{workers}.json"
-    dask = [sys.executable, "-m", "dask"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    common = ["--scheduler-file", str(file), "--no-dashboard"]
-    processes = [
-        subprocess.Popen([*dask, "scheduler", "--port", "0", *common], **quiet)  # type: ignore[call-overload]
-    ]
-    for _ in range(workers):
-        command = [*dask, "worker", "--nthreads", "1", "--no-nanny", *common]
-        processes.append(subprocess.Popen(command, **quiet))  # type: ignore[call-overload]
-    try:
-        with distributed.Client(scheduler_file=str(file), timeout=120) as client:
-            client.wait_for_workers(workers, timeout=120)
-            yield client.scheduler.address
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
 
 
 def search(folder: Path, address: str, workers: int, trials: int, seconds: float) -> float:

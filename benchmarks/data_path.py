@@ -159,7 +159,7 @@ def main() -> None:
                 command = ["-m", "kedro", "run", *options, "--params"]
                 parameters = f"reviews_file={path},{arguments.params}{further}"
                 usage = measure([*command, parameters], project)
-                seconds = read_seconds(project / "log")
+                seconds = read_seconds(max((project / "logs").glob("*.log")))
                 found.setdefault(name, []).append(
                     (usage.seconds, seconds, usage.cpu_seconds, usage.peak_mib)
                 )

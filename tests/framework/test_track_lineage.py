@@ -305,7 +305,7 @@ def test_only_what_uses_the_code_that_has_changed_runs_again(copy_of_finished: P
         (nodes / file).write_text(content.replace(old, new), encoding="utf-8")
         done = kedro(project, "run", "--only-missing-outputs")
         assert done.returncode == 0, done.stdout
-        return re.findall(r"Running node: (\w+)", done.stdout)
+        return re.findall(r"Running node: (\w+)", read_log(project))
 
     page = ["select_doubtful_labels", "render_report"]  # the first one's output is in memory
     figure = "reporting/nodes/figures/curves.py"

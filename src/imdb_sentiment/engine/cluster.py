@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 PACKAGE = __name__.partition(".")[0]
 CONNECT_TIMEOUT = 10.0  # seconds to connect to a scheduler, or to receive a result
 START_ATTEMPTS = 3
+ALLOWED_FAILURES = 10  # deaths of workers that a call outlives
 INSTALL_DASK = 'pip install -e ".[dask]"'
 
 WORKER_LOGGING = Path(__file__).with_name("worker_logging.yml")
@@ -166,8 +167,12 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
     stack.enter_context(
         _environment(KEDRO_LOGGING_CONFIG=str(WORKER_LOGGING), DASK_LOGGING__DISTRIBUTED="critical")
     )
-    # Otherwise Dask would remove the shared data from idle workers.
-    settings = {"distributed.scheduler.active-memory-manager.start": False}
+    settings = {
+        # Otherwise Dask would remove the shared data from idle workers.
+        "distributed.scheduler.active-memory-manager.start": False,
+        # It also counts against a call that it merely waited for a worker that died.
+        "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
+    }
     with dask.config.set(settings), _blocked_ctrl_c(), warnings.catch_warnings():
         # The log has the address of the dashboard, which differs if another run uses its port.
         warnings.filterwarnings("ignore", r"Port \d+ is already in use", UserWarning)

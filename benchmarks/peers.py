@@ -89,9 +89,11 @@ def learn(project: Path, name: str) -> dict[str, float]:
         seconds.append(time.perf_counter() - before)
     from sklearn.metrics import accuracy_score, f1_score
 
+    labels = sorted(set(test["label"]))  # not "", of texts without a word that our model knows
+
     return {
         "accuracy": float(accuracy_score(test["label"], predicted)),
-        "f1_macro": float(f1_score(test["label"], predicted, average="macro")),
+        "f1_macro": float(f1_score(test["label"], predicted, labels=labels, average="macro")),
         "seconds_of_scoring": elapsed + sum(seconds),
         "bytes": size,
         "ms": 1000 * statistics.median(seconds),

@@ -127,6 +127,11 @@ def test_a_snippet_runs(snippet: str, model_file: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, check=True, timeout=60)
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_nothing_is_left_to_be_filled_in(path: Path) -> None:
+    assert not re.search(r"TODO|FIXME|XXX|<<<<<<<", path.read_text("utf-8"))
+
+
 def test_there_are_snippets() -> None:
     assert len(SNIPPETS) >= 2
 

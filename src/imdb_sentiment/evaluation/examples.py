@@ -33,7 +33,7 @@ def choose_diverse(
     if not len(codes):
         return np.zeros(0, np.intp)
     ranks = [np.unique(measure, return_inverse=True)[1] for measure in (lengths, *further)]
-    places = np.stack([rank / max(1, rank.max()) for rank in ranks], axis=1)
+    places = np.stack([rank / max(1, int(rank.max())) for rank in ranks], axis=1)
     is_long = _find_longest(codes, np.array(lengths))
     order = np.lexsort([np.arange(len(names)), -counts])
     chosen: list[int] = []

@@ -159,7 +159,8 @@ def test_with_other_labels_test_reviews_take_the_place_of_the_custom_ones(
     assert report.count("✓ right: ") == right
     assert f"{right} of 10 are predicted as labelled." in report
     # None of them is learnt from, and neither are the examples of the exported model.
-    rows = pd.read_pickle(project / "data/05_model_input/train.pkl").rows
+    path = project / "data/05_model_input/train.npy"
+    rows = EncodedReviewsDataset(filepath=str(path)).load().rows
     assert not set(shown["row"]) & set(rows)
     examples = Predictor.load(project / "data/06_models/model.onnx").examples
     assert len(examples) == 10

@@ -104,7 +104,8 @@ def train_model(
     model = build_model(hp, train.vocabulary_size, len(train.labels), word_vectors)
     if hp.pretrained_embedding and pretrained:
         set_lstm_weights(model, pretrained)
-    logger.debug("%d weights are trained on %s", model.count_params(), _name_device())
+    device = "the CPU" if can_fuse() else "a GPU"
+    logger.debug("%d weights are trained on %s", model.count_params(), device)
     epochs = hp.count_epochs(len(train))
     batches = _make_batches(train, hp.batch_size, np.random.default_rng(seed))
     if hp.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
@@ -217,12 +218,6 @@ def _add_ratios(
 def format_metrics(metrics: dict[str, float]) -> str:
     """Return the metrics of an epoch as text for a log."""
     return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-
-
-def _name_device() -> str:
-    import tensorflow as tf
-
-    return ", ".join(device.name for device in tf.config.list_physical_devices("GPU")) or "the CPU"
 
 
 def can_fuse() -> bool:

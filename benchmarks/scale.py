@@ -90,7 +90,7 @@ def main() -> None:
     checked, words = check_reviews(
         maker.make(arguments.rows),
         reviews,
-        SplitParameters(**split),
+        SplitParameters(**split | {"seed": 0}),  # unused here
         "auto",
         ProcessingParameters(workers=arguments.workers, scheduler_address=None),
     )

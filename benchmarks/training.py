@@ -43,7 +43,6 @@ import numpy as np
 import yaml
 from project import ROOT, describe_machine
 
-from imdb_sentiment.datasets import EncodedReviewsDataset
 from imdb_sentiment.network.model import build_model
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import Hyperparameters
@@ -72,7 +71,8 @@ def choose_hyperparameters(network: str, **changes: int) -> Hyperparameters:
         values |= read("best/parameters_tuning.yml")["hyperparameters"]
     size = read(f"{network}/parameters_data_processing.yml")["word_vectors"]["size"]
     values |= {"pretrained_embedding": False, "embedding_size": size, "min_steps": 0}
-    return Hyperparameters(**values | changes)
+    known = Hyperparameters.model_fields  # an earlier revision has fewer
+    return Hyperparameters(**{k: v for k, v in (values | changes).items() if k in known})
 
 
 def run_epochs(file: Path, way: str, hyperparameters: Hyperparameters) -> None:
@@ -177,6 +177,8 @@ class Run:
 
 def take_rows(path: Path, rows: int) -> EncodedReviews:
     """Return evenly spaced rows of an encoded set."""
+    from imdb_sentiment.datasets import EncodedReviewsDataset  # unknown to earlier revisions
+
     whole = EncodedReviewsDataset(filepath=str(path)).load()
     return whole.take(np.linspace(0, len(whole) - 1, min(rows, len(whole))).round().astype(int))
 

@@ -354,6 +354,11 @@ def test_what_a_user_can_mend_is_one_line(
         run_session(project, "data_processing", **parameters)
 
 
+def test_a_misspelt_pipeline_is_refused(project: Path) -> None:
+    with pytest.raises(ClickException, match=r"no pipeline 'tunning': did you mean tuning\?"):
+        run_session(project, "tunning")
+
+
 def test_a_misspelt_group_of_parameters_is_refused(project: Path) -> None:
     path = project / "conf/local/parameters_more.yml"
     path.write_text("tunning: {n_trials: 3}")
@@ -365,7 +370,7 @@ def test_a_misspelt_group_of_parameters_is_refused(project: Path) -> None:
 
 
 def test_a_run_that_lacks_its_inputs_does_not_begin(project: Path) -> None:
-    with pytest.raises(ClickException, match=r"baseline\.pkl does not exist.*run the pipeline"):
+    with pytest.raises(ClickException, match=r"\.(json|pkl) does not exist.*run the pipeline"):
         run_session(project, "reporting")
 
 

@@ -177,6 +177,8 @@ def test_unreadable_files_are_explained(
         ("a.json", b'[{"text": "a"}, {"te', "a.json is not a complete JSON array"),
         ("a.parquet", b"review,sentiment\n", "a.parquet is not a complete Parquet file"),
         ("a.csv", b"PAR1....", r"a.csv is not text: a file that begins like this is named .parq"),
+        ("a.csv", bytes(range(256)) * 99, "a.csv is not text, or .*: it has null bytes"),
+        ("a.csv", ("a,b\n1,2\n" * 999).encode("utf-16-le"), "UTF-16 without a byte order mark"),
         ("a.jsonl", gzip.compress(b"{}", mtime=0), r"a.jsonl is not text: .* is named .gz"),
         (
             "a.csv",

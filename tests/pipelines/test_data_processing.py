@@ -691,6 +691,28 @@ def test_unusable_data_stop_the_run(
         list(split_reviews(checked, audit, reviews, split))
 
 
+@pytest.mark.parametrize(
+    ("refused", "told"),
+    [
+        ([("", "positive")] * 2, {"max_rejected_fraction": 0.04}),
+        ([("text", "meh")] * 3, {"labels": ["negative", "positive", "meh"]}),
+    ],
+)
+def test_the_lines_to_paste_are_those_that_help(
+    refused: list[tuple[str, str]],
+    told: dict[str, Any],
+    reviews: ReviewsParameters,
+    split: SplitParameters,
+) -> None:
+    checked = check_all(as_chunks(make_reviews(50) + refused), reviews, split)
+    audit, _ = audit_reviews(checked, reviews)
+    with pytest.raises(InputError, match=r"data/02_intermediate/rejected_reviews\.csv") as error:
+        list(split_reviews(checked, audit, reviews, split))
+    assert told.items() <= read_block(error).items()
+    assert ("reviews.labels" in str(error.value)) == ("labels" in told)
+    assert f"max_rejected_fraction: 0.0{2 * len(refused)}" in str(error.value)
+
+
 def test_a_missing_column_is_named(reviews: ReviewsParameters, split: SplitParameters) -> None:
     with pytest.raises(
         InputError, match=r"no column 'sentiment'; it has: review, label.*reviews\.label_column"

@@ -169,6 +169,11 @@ def test_one_text_or_several(exported: bytes) -> None:
     assert {"keras", "tensorflow", "tokenizers"} < versions.keys()
 
 
+def test_a_missing_value_is_no_text(exported: bytes) -> None:
+    with pytest.raises(TypeError, match="text 1 is nan, not a string: pass '' for a missing one"):
+        Predictor(exported).predict(["a", float("nan")])  # type: ignore[list-item]
+
+
 def test_threads_share_it(exported: bytes) -> None:
     predictor = Predictor(exported, threads=1)
     texts = [f"w{i} w{i % 5} w{i % 3}" for i in range(28)] * 20

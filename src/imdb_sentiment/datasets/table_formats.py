@@ -59,6 +59,8 @@ MAGIC = {
 }
 
 # The line before the header that tells Excel the delimiter.
+# A text has at most this share of null bytes, which may be strays; short files are not judged.
+MAX_NULLS, MIN_BYTES = 0.002, 10_000
 _DELIMITER_LINE = re.compile(r'"?sep=([^\r\n])"?(\r\n?|\n|$)', re.IGNORECASE)
 _QUOTED_FIELD = re.compile(r'"([^"]|"")*"')
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
@@ -314,6 +316,12 @@ def _require_text(sample: bytes, name: str) -> None:
     for magic, suffix in MAGIC.items():
         if sample.startswith(magic):
             raise InputError(f"{name} is not text: a file that begins like this is named {suffix}")
+    is_utf_16 = sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    has_nulls = len(sample) > MIN_BYTES and sample.count(b"\0") > MAX_NULLS * len(sample)
+    if has_nulls and not is_utf_16:
+        raise InputError(
+            f"{name} is not text, or text in UTF-16 without a byte order mark: it has null bytes"
+        )
 
 
 def _find_encoding(sample: bytes, encoding: str, name: str) -> str:

@@ -1,5 +1,7 @@
 """The Kedro session of the project: it reports errors that users can fix in one line."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 from click import ClickException
@@ -9,6 +11,7 @@ from kedro.validation.exceptions import ParameterValidationError
 
 from imdb_sentiment.errors import find_input_error
 from imdb_sentiment.framework.runner import IncrementalSequentialRunner
+from imdb_sentiment.pipeline_registry import list_names
 
 
 class PlainErrorsSession(KedroSession):
@@ -20,6 +23,7 @@ class PlainErrorsSession(KedroSession):
 
     def run(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Run a pipeline; see `KedroSession.run`."""
+        _require_pipelines(kwargs.get("pipeline_names") or ())
         if kwargs.get("only_missing_outputs"):
             runner = kwargs.get("runner") or SequentialRunner()
             if type(runner) is SequentialRunner:
@@ -32,3 +36,13 @@ class PlainErrorsSession(KedroSession):
             if fixable is None:
                 raise
             raise ClickException(str(fixable)) from error
+
+
+def _require_pipelines(names: Iterable[str]) -> None:
+    """Refuse a name that is none of a pipeline, which Kedro would try to import."""
+    known = list_names()
+    for name in names:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            raise ClickException(f"there is no pipeline {name!r}: {hint}")

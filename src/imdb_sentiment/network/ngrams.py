@@ -184,7 +184,7 @@ def _fit_label(
     log_ratios = np.log(shares[0] / shares[1])
     # Coordinate descent on the dual problem is the fastest for so many features.
     model = LogisticRegression(
-        C=inverse_regularisation, solver="liblinear", dual=True, random_state=0
+        C=inverse_regularisation, solver="liblinear", dual=True, max_iter=1000, random_state=0
     )
     model.fit(tf_idf @ sparse.diags_array(log_ratios), has_label, row_weights)
     return log_ratios * model.coef_[0], float(model.intercept_[0])

@@ -176,9 +176,17 @@ class Predictor:
         Returns:
             One prediction for a single text, a list of them for a list.
 
+        Raises:
+            TypeError: One of them is not a string, such as a missing value of pandas.
+
         """
         if isinstance(texts, str):
             return self.predict([texts])[0]
+        for position, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise TypeError(
+                    f"text {position} is {text!r}, not a string: pass '' for a missing one"
+                )
         cleaned = [clean_text(text) for text in texts]
         return list(map(self.name_label, cleaned, self.score_cleaned(cleaned)))
 

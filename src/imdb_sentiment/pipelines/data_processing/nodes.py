@@ -5,6 +5,7 @@ A node that produces a stream returns an iterator; its dataset consumes it.
 """
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -261,10 +262,15 @@ def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
         raise InputError(
             f"{reviews.file}: {rejected:,} of {rows:,} rows can't be used ({reasons}), more than "
             f"reviews.max_rejected_fraction = {reviews.max_rejected_fraction:g} allows. First: "
-            f"{'; '.join(audit['rejected_examples'])}. All are in rejected_reviews.csv: fix them, "
-            f"set reviews.labels (now {', '.join(reviews.labels)}), or allow more"
-            + (". In conf/local/parameters.yml:" if audit["unknown_labels"] else ""),
-            _propose_labels(audit, reviews) if audit["unknown_labels"] else "",
+            f"{'; '.join(audit['rejected_examples'])}. All are in "
+            "data/02_intermediate/rejected_reviews.csv: fix them, "
+            + (
+                f"set reviews.labels (now {', '.join(reviews.labels)}), "
+                if audit["unknown_labels"]
+                else ""
+            )
+            + "or allow as many. In conf/local/parameters.yml:",
+            _propose_settings(audit, reviews),
         )
     scarce = {label: n for label, n in audit["accepted_by_label"].items() if n < len(SPLITS)}
     if scarce:
@@ -274,6 +280,19 @@ def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
             f"{len(SPLITS)} are needed, one for each of {', '.join(SPLITS)}: add reviews, or take "
             "it out of reviews.labels"
         )
+
+
+def _propose_settings(audit: dict[str, Any], reviews: ReviewsParameters) -> str:
+    """Return lines for conf/local/parameters.yml with which the rejected rows end no run.
+
+    With unknown labels, these are the labels that the table has, and as a comment, the fraction of
+    rejected rows that would be allowed instead.
+    """
+    fraction = math.ceil(100 * audit["rejected"] / audit["rows_read"]) / 100
+    allowed = f"max_rejected_fraction: {fraction:g}"
+    if not audit["unknown_labels"]:
+        return f"reviews:\n  {allowed}"
+    return f"{_propose_labels(audit, reviews)}\n  # or without these rows: {allowed}"
 
 
 def _propose_labels(audit: dict[str, Any], reviews: ReviewsParameters) -> str:

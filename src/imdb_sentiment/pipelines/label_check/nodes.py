@@ -151,7 +151,8 @@ def find_doubtful_labels(
         }
     )
     logger.info(
-        "%d of %d labels are doubtful: see doubtful_labels.csv, the most doubtful first",
+        "%d of %d labels are doubtful: see data/08_reporting/doubtful_labels.csv, the most "
+        "doubtful first",
         len(doubtful),
         len(table),
     )

@@ -186,6 +186,21 @@ def read_block(error: pytest.ExceptionInfo[InputError]) -> dict[str, Any]:
     return dict(yaml.safe_load(block)["reviews"])
 
 
+def test_a_label_that_may_be_misspelt_is_told(
+    split: SplitParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    labels = ["media"] * 100 + ["alta"] * 90 + ["meida"] * 5 + ["alto"] * 5 + ["medium"] * 9
+    rows = [(f"text {number}", label) for number, label in enumerate(labels)]
+    find(as_chunks(rows, ("body", "stars")), split)
+    assert "'meida' may be 'media' misspelt. " in caplog.text
+    assert caplog.text.count("misspelt") == 1
+    with pytest.raises(InputError) as error:
+        find(as_chunks(rows, ("body", "stars")), split, ordered=True)
+    assert '# "meida" may be "media" misspelt' in str(error.value)
+    assert len(read_block(error)["labels"]) == 5
+
+
 def test_columns_and_labels_are_found_and_told(
     split: SplitParameters, caplog: pytest.LogCaptureFixture
 ) -> None:

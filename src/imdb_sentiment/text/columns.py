@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import pandas as pd
 
@@ -56,6 +57,8 @@ _STARS = re.compile(r"\s*stars?$")
 
 FLAGS = ({"false", "true"}, {"0", "1"})
 
+# A label may be another one misspelt if that has 20 times its rows, and is as like it by difflib.
+MAX_SLIPS, MIN_LIKENESS = 0.05, 0.8
 MIN_ROWS = 3  # per label: one for each of training, validation and test
 MAX_LABELS = 20
 MOST = 0.9  # share of rows that have a label, or of texts that differ
@@ -237,6 +240,19 @@ class Labels:
         """Those that may stand for a missing label."""
         return [label for label in self.counts if normalise_label(label) in PLACEHOLDERS]
 
+    @property
+    def slips(self) -> list[tuple[str, str]]:
+        """Pairs of a label with few rows, and a far more frequent one that it may be meant to be.
+
+        Words alone are compared: in `level 1` and `level 2`, the difference is no slip.
+        """
+        words = {label: n for label, n in self.counts.items() if n and label.isalpha()}
+        return [
+            (label, close[0])
+            for label, n in words.items()
+            if (close := get_close_matches(label, _list_frequent(words, n), 1, MIN_LIKENESS))
+        ]
+
 
 def find_labels(values: Mapping[str, int]) -> Labels:
     """Find the labels among the values of a column.
@@ -261,6 +277,11 @@ def find_labels(values: Mapping[str, int]) -> Labels:
         dict(sorted(rare.items(), key=lambda item: -item[1])),
         is_known,
     )
+
+
+def _list_frequent(counts: Mapping[str, int], n: int) -> list[str]:
+    """Return the labels with far more rows than `n`."""
+    return [label for label, rows in counts.items() if n <= MAX_SLIPS * rows]
 
 
 def _choose_spelling(label: str, spellings: Counter[str]) -> str:

@@ -191,6 +191,10 @@ def format_settings(texts: Iterable[str], labels_in: Iterable[str], labels: Labe
     comment = f"  # {'; '.join(comments)}" if comments else ""
     listed = ", ".join(_quote(_shorten(label)) for label in shown)
     lines.append(f"  labels: [{listed}]{comment}")
+    lines += [
+        f"  # {_quote(_shorten(label))} may be {_quote(_shorten(other))} misspelt"
+        for label, other in labels.slips
+    ]
     if labels.rare:
         rare = ", ".join(_quote(_shorten(name)) for name in [*labels.rare][:MAX_LABELS])
         lines.append(f"  # left out, with fewer than {MIN_ROWS} rows each: {rare}")
@@ -225,6 +229,10 @@ def _report(found: ReviewsParameters, labels: Labels | None) -> None:
         make_printable(
             f"{found.file}: texts in the column {found.text_column!r}, labels in "
             f"{found.label_column!r}: {listed}."
+            + "".join(
+                f" {_shorten(label)!r} may be {_shorten(other)!r} misspelt."
+                for label, other in (labels.slips if labels else ())
+            )
             + (f" Not a label, in fewer than {MIN_ROWS} rows each: {rare}." if rare else "")
             + " To change this, set text_column, label_column and labels of `reviews` in "
             "conf/local/parameters.yml"

@@ -322,8 +322,8 @@ def _require_every_label(
         if missing:
             labels = ", ".join(reviews.labels[code] for code in sorted(missing))
             raise InputError(
-                f"{reviews.file}: no {name} row has the label {labels}: add reviews of it, or "
-                "change the fractions in `split`"
+                f"{reviews.file}: no {name} row has the label {labels}: add reviews of it, "
+                "leave it out of reviews.labels, or change the fractions in `split`"
             )
 
 

@@ -2,7 +2,8 @@
 
 import errno
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from difflib import get_close_matches
 
 # What keeps a file from being written or read, and lies outside this project.
 _DISK_ERRORS = {
@@ -62,6 +63,12 @@ def require_column(column: str, found: Iterable[str], file: str, parameter: str)
             f"{file} has no column {column!r}; it has: {list_names(names)}. Name the right one "
             f"with --params {parameter}=NAME"
         )
+
+
+def propose(name: str, known: Collection[str]) -> str:
+    """Return what a message says after a name that there is not: the closest one, or all."""
+    close = get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
 
 
 def list_names(names: Sequence[str]) -> str:

@@ -20,6 +20,6 @@ def register_pipelines() -> dict[str, Pipeline]:
     return found
 
 
-def list_names() -> list[str]:
+def list_pipelines() -> list[str]:
     """Return the names of all pipelines, without importing them."""
     return ["__default__", *sorted(module.name for module in iter_modules(pipelines.__path__))]

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 from kedro.framework.context import KedroContext
@@ -12,7 +11,7 @@ from kedro.pipeline import Pipeline
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import InputError, propose
 from imdb_sentiment.parameters import (
     Hyperparameters,
     Parameters,
@@ -70,9 +69,7 @@ class RefuseUnknownParameters:
 
 def _require_known(names: Iterable[str], known: set[str], place: str) -> None:
     for name in sorted(set(names) - known):
-        close = get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
-        raise InputError(f"there is no parameter {name!r} {place}: {hint}")
+        raise InputError(f"there is no parameter {name!r} {place}: {propose(name, known)}")
 
 
 class ValidateGroups:

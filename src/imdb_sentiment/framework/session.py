@@ -1,7 +1,6 @@
 """The Kedro session of the project: it reports errors that users can fix in one line."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 from click import ClickException
@@ -9,9 +8,9 @@ from kedro.framework.session import KedroSession
 from kedro.runner import SequentialRunner
 from kedro.validation.exceptions import ParameterValidationError
 
-from imdb_sentiment.errors import find_input_error
+from imdb_sentiment.errors import find_input_error, propose
 from imdb_sentiment.framework.runner import IncrementalSequentialRunner
-from imdb_sentiment.pipeline_registry import list_names
+from imdb_sentiment.pipeline_registry import list_pipelines
 
 
 class PlainErrorsSession(KedroSession):
@@ -40,9 +39,7 @@ class PlainErrorsSession(KedroSession):
 
 def _require_pipelines(names: Iterable[str]) -> None:
     """Refuse a name that is none of a pipeline, which Kedro would try to import."""
-    known = list_names()
+    known = list_pipelines()
     for name in names:
         if name not in known:
-            close = get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-            raise ClickException(f"there is no pipeline {name!r}: {hint}")
+            raise ClickException(f"there is no pipeline {name!r}: {propose(name, known)}")

@@ -9,6 +9,7 @@ from helpers import make_reviews
 from imdb_sentiment.text.columns import (
     LABEL_NAMES,
     MAX_LABELS,
+    MAX_UNNAMED,
     ORDERS,
     TEXT_NAMES,
     find_label_column,
@@ -141,4 +142,14 @@ def test_what_may_be_no_label_is_told() -> None:
 
 def test_the_own_names_come_first() -> None:
     assert (TEXT_NAMES[0], LABEL_NAMES[0]) == ("review", "sentiment")
-    assert MAX_LABELS == 20
+
+
+def test_many_labels_need_a_name() -> None:
+    for n in (MAX_UNNAMED, MAX_UNNAMED + 1, MAX_LABELS, MAX_LABELS + 1):
+        columns = {"text": TEXTS[:1] * 3 * n, "z": [f"value {k % n}" for k in range(3 * n)]}
+        rows = pd.DataFrame(columns)
+        unnamed = find_label_column(rows, ["text"]).column
+        assert unnamed == ("z" if n <= MAX_UNNAMED else None)
+        # A well-known name beside another column that fits.
+        named = rows.assign(topic=rows["z"], z=["a", "b", "c"] * n)
+        assert find_label_column(named, ["text"]).column == ("topic" if n <= MAX_LABELS else None)

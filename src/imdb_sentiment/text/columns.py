@@ -48,6 +48,8 @@ LABEL_NAMES = (
     "category",
     "target",
     "polarity",
+    "topic",
+    "intent",
 )
 SPLIT_NAMES = {"train", "training", "validation", "valid", "val", "dev", "test"}
 # Cells that say that there is no label.
@@ -60,7 +62,8 @@ FLAGS = ({"false", "true"}, {"0", "1"})
 # A label may be another one misspelt if that has 20 times its rows, and is as like it by difflib.
 MAX_SLIPS, MIN_LIKENESS = 0.05, 0.8
 MIN_ROWS = 3  # per label: one for each of training, validation and test
-MAX_LABELS = 20
+MAX_LABELS = 200
+MAX_UNNAMED = 20  # in a column that is not named like one of labels
 MOST = 0.9  # share of rows that have a label, or of texts that differ
 MIN_CHARACTERS = 12  # median length of a text
 TIMES_LONGER = 3  # than those of any other column are the texts of the one that is meant
@@ -137,7 +140,15 @@ def find_label_column(
     """
     columns, nested = _list_candidates(rows, apart_from)
     values = {name: _count_values(to_strings(rows[name])) for name in columns}
-    fitting = [name for name in columns if _has_labels(values[name], len(rows))]
+    fitting = [
+        name
+        for name in columns
+        if _has_labels(
+            values[name],
+            len(rows),
+            MAX_UNNAMED if _rank(name, LABEL_NAMES) is None else MAX_LABELS,
+        )
+    ]
     constant = [name for name in columns if _is_constant(values[name], len(rows))]
     if is_whole:
         constant = []
@@ -201,12 +212,12 @@ def _count_values(cells: list[str]) -> Counter[str]:
     return Counter(value for cell in cells if (value := normalise_label(cell)))
 
 
-def _has_labels(values: Counter[str], n_rows: int) -> bool:
+def _has_labels(values: Counter[str], n_rows: int, limit: int) -> bool:
     labels = {value: n for value, n in values.items() if n >= MIN_ROWS}
     is_split = values.keys() <= SPLIT_NAMES
     return (
         not is_split
-        and 2 <= len(labels) <= MAX_LABELS  # noqa: PLR2004
+        and 2 <= len(labels) <= limit  # noqa: PLR2004
         and sum(labels.values()) >= MOST * n_rows
     )
 

@@ -182,21 +182,22 @@ def format_settings(texts: Iterable[str], labels_in: Iterable[str], labels: Labe
         first = _quote(first if len(first) <= MAX_TO_PASTE else "?")
         others = [_quote(_shorten(name)) for name in others]
         lines.append(f"  {parameter}: {first}" + (f"  # or {', '.join(others)}" if others else ""))
-    if labels is None or not labels.counts or len(labels.rare) > MAX_VALUES / 2:
+    n = len(labels.counts) if labels else 0
+    if labels is None or not 0 < n <= MAX_LABELS or len(labels.rare) > MAX_VALUES / 2:
         return "\n".join([*lines, '  labels: ["?", "?"]  # in the order of their codes 0, 1, …'])
-    shown = dict(itertools.islice(labels.counts.items(), MAX_LABELS))
-    comments = [f"rows: {counts}"] if (counts := _list_counts(shown.values())) else []
-    if any(len(label) > MAX_NAME for label in shown):
+    counts = _list_counts(labels.counts.values())
+    comments = [f"rows: {counts}"] if counts else []
+    if any(len(label) > MAX_NAME for label in labels.counts):
         comments.append(f"write out those that are cut to {MAX_NAME} characters")
     comment = f"  # {'; '.join(comments)}" if comments else ""
-    listed = ", ".join(_quote(_shorten(label)) for label in shown)
+    listed = ", ".join(_quote(_shorten(label)) for label in labels.counts)
     lines.append(f"  labels: [{listed}]{comment}")
     lines += [
         f"  # {_quote(_shorten(label))} may be {_quote(_shorten(other))} misspelt"
         for label, other in labels.slips
     ]
     if labels.rare:
-        rare = ", ".join(_quote(_shorten(name)) for name in [*labels.rare][:MAX_LABELS])
+        rare = ", ".join(_quote(_shorten(name)) for name in [*labels.rare][:MAX_NAMES])
         lines.append(f"  # left out, with fewer than {MIN_ROWS} rows each: {rare}")
     return "\n".join(lines)
 
@@ -217,11 +218,14 @@ def _quote(text: str) -> str:
 
 def _report(found: ReviewsParameters, labels: Labels | None) -> None:
     """Say what has been found, and how to change it."""
-    listed, rare = ", ".join(map(_shorten, found.labels)), ""
+    counts, rare = labels.counts if labels else dict.fromkeys(found.labels), ""
+    named = [_shorten(label) + (f" ({n:,})" if n else "") for label, n in counts.items()]
+    listed = ", ".join(named[:MAX_NAMES])
+    if len(named) > MAX_NAMES:
+        listed += f" and {len(named) - MAX_NAMES} more"
     if labels:
-        listed = ", ".join(f"{_shorten(label)} ({n:,})" for label, n in labels.counts.items())
         listed += "" if labels.is_order_known else ", in the order of the alphabet"
-        rare = ", ".join(map(_shorten, itertools.islice(labels.rare, MAX_LABELS)))
+        rare = ", ".join(map(_shorten, itertools.islice(labels.rare, MAX_NAMES)))
     if len(found.labels) == 2:  # noqa: PLR2004
         listed += f"; positive class: {_shorten(found.labels[1])!r}"
     logger.info(

@@ -18,7 +18,7 @@ import pandas as pd
 from tokenizers import Tokenizer
 
 from imdb_sentiment.engine.mapping import map_in_order
-from imdb_sentiment.errors import InputError, make_printable
+from imdb_sentiment.errors import MAX_NAMES, InputError, make_printable
 from imdb_sentiment.network.language_model import pretrain_lstm
 from imdb_sentiment.parameters import (
     LanguageModelParameters,
@@ -46,7 +46,7 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
     select_accepted,
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS, assign_splits
-from imdb_sentiment.text.columns import MAX_LABELS, Labels, find_labels
+from imdb_sentiment.text.columns import Labels, find_labels
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.review_encoder import ReviewEncoder
 from imdb_sentiment.text.scripts import count_letters, measure_scripts
@@ -173,7 +173,7 @@ def audit_reviews(
         "duplicates_with_another_label": conflicts,
         "rejected_by_reason": dict(reasons.most_common()),
         "rejected_examples": examples,
-        "unknown_labels": dict(unknown_labels.most_common(MAX_LABELS)),
+        "unknown_labels": dict(unknown_labels.most_common(MAX_NAMES)),
         "accepted_by_label": dict(labels),
         "accepted_by_own_split": {name: splits[name] for name in SPLITS if splits[name]},
         "words_per_review": _describe_counts(words),

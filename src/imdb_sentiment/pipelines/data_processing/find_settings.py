@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -27,7 +28,7 @@ from imdb_sentiment.text.columns import (
     find_labels,
     find_text_column,
 )
-from imdb_sentiment.text.tables import MALFORMED, is_nested, list_columns, to_strings
+from imdb_sentiment.text.tables import MALFORMED, find_empty, is_nested, list_columns, to_strings
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def find_settings(
     chunks: Iterator[pd.DataFrame], reviews: ReviewsOptions, split: SplitParameters
 ) -> ReviewsParameters:
     """Return the columns and labels of a table; see `find_columns`."""
+    chunks = (chunk[~find_empty(chunk)] for chunk in chunks)
     first = next((chunk for chunk in chunks if len(chunk)), None)
     if first is None:
         raise InputError(f"{reviews.file} has a header but no rows: add reviews to it")
@@ -77,8 +79,10 @@ def find_settings(
             format_settings(
                 text.candidates,
                 label.candidates,
-                labels if reviews.labels == AUTO else Labels(dict.fromkeys(reviews.labels), {}),
-            ),
+                labels if reviews.labels == AUTO else Labels(dict.fromkeys(reviews.labels)),
+                reviews,
+            )
+            + _allow_others(labels, reviews),
         )
     found = ReviewsParameters.model_validate(
         reviews.model_dump()
@@ -126,11 +130,16 @@ def _count_labels(chunks: Iterable[pd.DataFrame], column: str) -> Labels:
     return find_labels(values)
 
 
+def _are_few(labels: Labels) -> bool:
+    """Return whether a column has so few different values that some may be labels."""
+    return len(labels.others) <= MAX_VALUES / 2
+
+
 def _judge_labels(labels: Labels, column: str, *, must_be_ordered: bool) -> list[str]:
     """Return why the values of a column can't be taken as labels as they are."""
     n = len(labels.counts)
-    if n > MAX_LABELS or len(labels.rare) > MAX_VALUES / 2:
-        return [f"the column {column!r} has {n + len(labels.rare):,} different values or more"]
+    if n > MAX_LABELS or not _are_few(labels):
+        return [f"the column {column!r} has {n + len(labels.others):,} different values or more"]
     if n < 2:  # noqa: PLR2004
         has = f"only {_shorten(next(iter(labels.counts)))!r}" if n else "no label"
         return [f"the column {column!r} has {has} in {MIN_ROWS} rows or more"]
@@ -167,13 +176,21 @@ def _judge_header(
     ]
 
 
-def format_settings(texts: Iterable[str], labels_in: Iterable[str], labels: Labels | None) -> str:
+def format_settings(
+    texts: Iterable[str],
+    labels_in: Iterable[str],
+    labels: Labels | None,
+    reviews: ReviewsOptions,
+) -> str:
     """Return lines for conf/local/parameters.yml.
+
+    What may be no label, or one misspelt, is left out of the labels, unless conf/ names it.
 
     Args:
         texts: Columns that may be that of the texts, the likeliest first.
         labels_in: Columns that may be that of the labels, the likeliest first.
         labels: The labels in the likeliest one; None if they are not known.
+        reviews: The settings until now.
 
     """
     lines = ["reviews:"]
@@ -182,23 +199,54 @@ def format_settings(texts: Iterable[str], labels_in: Iterable[str], labels: Labe
         first = _quote(first if len(first) <= MAX_TO_PASTE else "?")
         others = [_quote(_shorten(name)) for name in others]
         lines.append(f"  {parameter}: {first}" + (f"  # or {', '.join(others)}" if others else ""))
-    if labels is None or not labels.counts or len(labels.rare) > MAX_VALUES / 2:
+    if labels is None or not labels.counts or not _are_few(labels):
         return "\n".join([*lines, '  labels: ["?", "?"]  # in the order of their codes 0, 1, …'])
-    shown = dict(itertools.islice(labels.counts.items(), MAX_LABELS))
+    no_labels = [label for label in labels.placeholders if label not in reviews.labels]
+    kept = {label: n for label, n in labels.counts.items() if label not in no_labels}
+    shown = dict(itertools.islice(kept.items(), MAX_LABELS))
     comments = [f"rows: {counts}"] if (counts := _list_counts(shown.values())) else []
     if any(len(label) > MAX_NAME for label in shown):
         comments.append(f"write out those that are cut to {MAX_NAME} characters")
     comment = f"  # {'; '.join(comments)}" if comments else ""
     listed = ", ".join(_quote(_shorten(label)) for label in shown)
     lines.append(f"  labels: [{listed}]{comment}")
-    lines += [
-        f"  # {_quote(_shorten(label))} may be {_quote(_shorten(other))} misspelt"
-        for label, other in labels.slips
-    ]
-    if labels.rare:
-        rare = ", ".join(_quote(_shorten(name)) for name in [*labels.rare][:MAX_LABELS])
-        lines.append(f"  # left out, with fewer than {MIN_ROWS} rows each: {rare}")
-    return "\n".join(lines)
+    if no_labels:
+        listed = ", ".join(_quote(_shorten(label)) for label in no_labels)
+        lines.append(f"  # left out, since they may be no labels: {listed}")
+    return "\n".join([*lines, *format_others(labels)])
+
+
+def format_others(labels: Labels) -> list[str]:
+    """Return the line, a comment, with the values that are no labels; none if there are none."""
+    return [f"  # left out: {_list_others(labels, _quote)}"] if labels.others else []
+
+
+def _allow_others(labels: Labels | None, reviews: ReviewsOptions) -> str:
+    """Return the line that allows rows whose values are no labels, after a line break."""
+    if labels is None or not _are_few(labels):
+        return ""
+    rejected = sum(labels.others.values())
+    rejected += sum(labels.counts[label] or 0 for label in labels.placeholders)
+    rows = sum(labels.others.values()) + sum(n or 0 for n in labels.counts.values())
+    return "".join(f"\n{line}" for line in format_allowance(rejected, rows, reviews))
+
+
+def format_allowance(rejected: int, rows: int, reviews: ReviewsOptions) -> list[str]:
+    """Return the line that allows as many rejected rows, if more than now must be allowed."""
+    if rejected <= reviews.max_rejected_fraction * rows:
+        return []
+    return [f"  max_rejected_fraction: {math.ceil(100 * rejected / rows) / 100:g}"]
+
+
+def _list_others(labels: Labels, quote: Callable[[str], str]) -> str:
+    """Return the values that are no labels, with their numbers of rows and what they may be."""
+    listed = []
+    for value, n in itertools.islice(labels.others.items(), MAX_LABELS):
+        words = f"{quote(_shorten(value))} ({n:,} row{'s' * (n != 1)}"
+        if value in labels.slips:
+            words += f"; {quote(_shorten(labels.slips[value]))} misspelt?"
+        listed.append(f"{words})")
+    return ", ".join(listed)
 
 
 def _list_counts(counts: Iterable[int | None]) -> str:
@@ -217,11 +265,11 @@ def _quote(text: str) -> str:
 
 def _report(found: ReviewsParameters, labels: Labels | None) -> None:
     """Say what has been found, and how to change it."""
-    listed, rare = ", ".join(map(_shorten, found.labels)), ""
+    listed, others = ", ".join(map(_shorten, found.labels)), ""
     if labels:
         listed = ", ".join(f"{_shorten(label)} ({n:,})" for label, n in labels.counts.items())
         listed += "" if labels.is_order_known else ", in the order of the alphabet"
-        rare = ", ".join(map(_shorten, itertools.islice(labels.rare, MAX_LABELS)))
+        others = _list_others(labels, repr)
     if len(found.labels) == 2:  # noqa: PLR2004
         listed += f"; positive class: {_shorten(found.labels[1])!r}"
     logger.info(
@@ -229,11 +277,7 @@ def _report(found: ReviewsParameters, labels: Labels | None) -> None:
         make_printable(
             f"{found.file}: texts in the column {found.text_column!r}, labels in "
             f"{found.label_column!r}: {listed}."
-            + "".join(
-                f" {_shorten(label)!r} may be {_shorten(other)!r} misspelt."
-                for label, other in (labels.slips if labels else ())
-            )
-            + (f" Not a label, in fewer than {MIN_ROWS} rows each: {rare}." if rare else "")
+            + (f" Not labels, so these rows are rejected: {others}." if others else "")
             + " To change this, set text_column, label_column and labels of `reviews` in "
             "conf/local/parameters.yml"
         ),

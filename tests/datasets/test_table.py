@@ -14,14 +14,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import zstandard
-from hypothesis import given
-from hypothesis import strategies as st
 from kedro.io.core import Version
 from pyarrow import parquet
 
 from imdb_sentiment import progress
 from imdb_sentiment.datasets import PickleStreamDataset, TableDataset
-from imdb_sentiment.datasets.table_formats import recognise_delimiter
 from imdb_sentiment.errors import InputError, find_input_error
 from imdb_sentiment.progress import get_progress
 from imdb_sentiment.text.tables import MALFORMED
@@ -261,25 +258,6 @@ def test_a_zip_names_its_file(tmp_path: Path) -> None:
     assert rows["text"].tolist() == [text for text, _ in ROWS]
 
 
-@pytest.mark.parametrize(
-    ("sample", "delimiter"),
-    [
-        ("review", ","),
-        ("review\na; b\nc; d; e\n", ","),
-        ("a;b\n1,5;2,5\n3,5;4\n", ";"),
-        ("a,b\nx;y,z\nv;w,u\n", ","),
-        ("id;text, long;label\n" + "a;b;c\n" * 9, ";"),
-        ('"a;b",c\n"1;2",3\n', ","),
-        ("", ","),
-        ("a\tb\n1\t2\n", "\t"),
-    ],
-)
-def test_the_comma_is_the_delimiter_unless_another_clearly_fits(
-    sample: str, delimiter: str
-) -> None:
-    assert recognise_delimiter(sample) == delimiter
-
-
 def test_two_delimiters_that_fit_are_in_doubt(path: Path) -> None:
     content = b"Text, Kommentar;Note\n" + b"Gut, sehr gut;5\n" * 9
     with pytest.raises(InputError, match=r"reviews.csv: .* a comma or a semicolon: name it"):
@@ -293,22 +271,6 @@ def test_a_record_that_is_cut_is_not_counted(path: Path) -> None:
     long = "价" * 20_000  # three bytes each: the sample has one record and a part of the next
     (rows,) = read(path, f"text;label\n{long};1\n{long};0\n".encode())
     assert rows["label"].tolist() == ["1", "0"]
-
-
-@given(
-    st.lists(
-        st.tuples(*[st.text(st.sampled_from('ab ;,|\t"\n'), max_size=9)] * 3),
-        min_size=1,
-        max_size=9,
-    ),
-    st.sampled_from(",;|\t"),
-)
-def test_a_quoted_csv_is_read_back_with_any_delimiter(
-    rows: list[tuple[str, ...]], delimiter: str
-) -> None:
-    frame = pd.DataFrame(rows, columns=["text", "label", "note"])
-    content = frame.to_csv(index=False, sep=delimiter, quoting=1)
-    assert recognise_delimiter(content) == delimiter
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.txt"])

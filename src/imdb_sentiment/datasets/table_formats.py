@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import fsspec
 import pandas as pd
@@ -26,6 +26,7 @@ from fsspec.core import OpenFile
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
 from imdb_sentiment.errors import InputError, list_names
+from imdb_sentiment.text.delimiters import AUTO, UnclearDelimiterError, recognise_dialect
 from imdb_sentiment.text.tables import CHUNK, MALFORMED, to_strings
 
 CSV, JSON_LINES, PARQUET = "CSV", "JSON Lines", "Parquet"
@@ -41,15 +42,10 @@ OTHERS = {".xls": "Excel", ".xlsx": "Excel", ".ods": "OpenDocument", ".feather":
 ZIP = "zip"
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": ZIP, ".zst": "zstd"}
 TABS = (".tsv", ".tab")
-AUTO = "auto"
-# Delimiters by the names that a command line can have without quoting.
-DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 WESTERN = "cp1252"
 # Encodings of one byte per character that are recognised by their letters; others are guesses.
 DISTINCT = {"cp1251", "cp1253", "cp1255", "cp1256"}
 SAMPLE = 1 << 16  # characters or bytes at the beginning of a file that are looked at
-RECORDS = 100  # of them, at most
-MOST, FEW = 0.9, 0.5  # share of records that have as many fields as the header
 # How the files of other formats begin, and what their names end with.
 MAGIC = {
     b"PAR1": ".parquet",
@@ -58,11 +54,8 @@ MAGIC = {
     b"\x28\xb5\x2f\xfd": ".zst",
 }
 
-# The line before the header that tells Excel the delimiter.
 # A text has at most this share of null bytes, which may be strays; short files are not judged.
 MAX_NULLS, MIN_BYTES = 0.002, 10_000
-_DELIMITER_LINE = re.compile(r'"?sep=([^\r\n])"?(\r\n?|\n|$)', re.IGNORECASE)
-_QUOTED_FIELD = re.compile(r'"([^"]|"")*"')
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
 
 # The header is read as a record: pandas then compares the number of fields of every other record
@@ -267,49 +260,22 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
         sample = source.read(SAMPLE)
     _require_text(sample, file.name)
     encoding = _find_encoding(sample, options["encoding"], file.name)
-    text, is_complete = sample.decode(encoding, errors="replace"), len(sample) < SAMPLE
-    delimiter = {r"\t": "\t", **DELIMITERS}.get(options["sep"], options["sep"])
-    if told := _DELIMITER_LINE.match(text):
-        text = text[told.end() :]
-        delimiter = told[1] if delimiter == AUTO else delimiter
-        options = {"skiprows": 1} | options
-    if delimiter == AUTO and _find_suffix(file.name) in TABS:
-        delimiter = "\t"
-    if delimiter == AUTO:
-        if text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
-            raise InputError(f"{file.name} is not a CSV but JSON Lines: name it .jsonl")
-        delimiter = recognise_delimiter(text, is_complete=is_complete, name=file.name)
-    found = options | {"encoding": encoding, "sep": delimiter}
-    if delimiter == "\t" and _has_literal_quotes(text, is_complete=is_complete):
-        found = {"quoting": csv.QUOTE_NONE} | found
-    return found
-
-
-def _has_literal_quotes(sample: str, *, is_complete: bool) -> bool:
-    """Return whether the quotation marks of a TSV are part of its texts, and quote nothing.
-
-    Without quoting, each line then has as many fields as the header, none of which is quoted, and
-    there are fields with quotation marks that a writer that quotes would have quoted or doubled.
-    """
-    records = [
-        record
-        for record in csv.reader(_as_lines(sample), "excel-tab", quoting=csv.QUOTE_NONE)
-        if record
-    ]
-    if records and not is_complete:
-        records.pop()  # it may be cut
-    widths = {len(record) for record in records}
-    if len(widths) != 1 or widths == {1} or any(map(_QUOTED_FIELD.fullmatch, records[0])):
-        return False
-    return any(
-        '"' in field and not _QUOTED_FIELD.fullmatch(field)
-        for record in records
-        for field in record
-    )
-
-
-def _as_lines(sample: str) -> IO[str]:
-    return io.StringIO(sample, newline="")
+    text, given = sample.decode(encoding, errors="replace"), options["sep"]
+    if given == AUTO and text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
+        raise InputError(f"{file.name} is not a CSV but JSON Lines: name it .jsonl")
+    is_complete, is_tsv = len(sample) < SAMPLE, _find_suffix(file.name) in TABS
+    try:
+        dialect = recognise_dialect(text, given, is_tsv=is_tsv, is_complete=is_complete)
+    except UnclearDelimiterError as doubt:
+        comma, other = doubt.names
+        raise InputError(
+            f"{file.name}: {doubt}: name it with --params reviews_delimiter={comma} or "
+            f"reviews_delimiter={other} (input_delimiter for inference)"
+        ) from None
+    told: dict[str, Any] = {"skiprows": 1} if dialect.has_delimiter_line else {}
+    if dialect.has_literal_quotes:
+        told["quoting"] = csv.QUOTE_NONE
+    return told | options | {"encoding": encoding, "sep": dialect.delimiter}
 
 
 def _require_text(sample: bytes, name: str) -> None:
@@ -356,63 +322,6 @@ def _is_utf8(sample: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def recognise_delimiter(sample: str, *, is_complete: bool = True, name: str = "the table") -> str:
-    r"""Return the delimiter of a CSV: a comma, unless another one clearly fits better.
-
-    Args:
-        sample: The beginning of the CSV.
-        is_complete: Whether it ends with the last record, so that this is no part of one.
-        name: Name of the file, for messages.
-
-    Returns:
-        One of `,`, `;`, `|` and a tab. Another than the comma divides the header, and nearly all
-        records into as many fields, while the comma does not.
-
-    Raises:
-        InputError: Both the comma and another one fit.
-
-    Example:
-        >>> recognise_delimiter("text;label\nGood, really;positive\n")
-        ';'
-
-    """
-    fits = {
-        delimiter: _measure_fit(sample, delimiter, is_complete) for delimiter in DELIMITERS.values()
-    }
-    plain = _measure_fit(sample, "\t", is_complete, csv.QUOTE_NONE)  # as the texts of some TSVs are
-    fits["\t"] = max(fits["\t"], plain, key=lambda fit: fit[1])
-    width, share = fits.pop(",")
-    divided = {d: found for d, (n, found) in fits.items() if n > 1 and found >= MOST}
-    other = max(divided, key=divided.__getitem__, default=",")
-    if width == 1 or share < FEW:
-        return other
-    if other != ",":
-        names = {delimiter: name for name, delimiter in DELIMITERS.items()}
-        raise InputError(
-            f"{name}: the delimiter may be a comma or a {names[other]}: name it with --params "
-            f"reviews_delimiter=comma or reviews_delimiter={names[other]} (input_delimiter for "
-            "inference)"
-        )
-    return ","
-
-
-def _measure_fit(
-    sample: str, delimiter: str, is_complete: bool, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
-) -> tuple[int, float]:
-    """Return the number of fields of the header, and the share of records with as many."""
-    reader = csv.reader(_as_lines(sample), delimiter=delimiter, quoting=quoting)
-    try:
-        records = list(itertools.islice(reader, RECORDS + 1))
-    except csv.Error:  # a field that is too long
-        return 1, 0.0
-    header, *rows = [record for record in records if record] or [[]]
-    if not is_complete and len(records) <= RECORDS:
-        rows = rows[:-1]
-    if not rows:
-        return len(header), 1.0
-    return len(header), sum(len(row) == len(header) for row in rows) / len(rows)
 
 
 def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError, row: int) -> InputError:

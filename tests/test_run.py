@@ -32,6 +32,7 @@ from helpers import (
     write_csv,
 )
 from imdb_sentiment.datasets import EncodedReviewsDataset, PickleStreamDataset
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.pipelines.reporting import create_pipeline
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
@@ -332,7 +333,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"reviews_file": "columns.csv"}, "texts may be 'text' or 'comment'.*text, comment, stars"),
         (
             {"reviews_file": "labels.csv", "reviews": {"labels": ["negative", "positive"]}},
-            r"150 of 150 rows can't be used \(unknown label: 150\)",
+            "the column 'sentiment' has none of the labels of reviews.labels",
+        ),
+        (
+            {"reviews_file": "labels.csv", "reviews": {"labels": ["bad", "positive"]}},
+            r"75 of 150 rows can't be used \(unknown label: 75\)",
         ),
         ({"reviews_file": "once.csv"}, "'sentiment' has only 'positive' in 3 rows or more"),
         (
@@ -419,9 +424,12 @@ def test_the_command_line_shows_that_line_and_no_traceback(project: Path) -> Non
     done = kedro(project, "run", "--params", "reviews_file=columns.csv")
     assert done.returncode == 1
     assert "Traceback" not in done.stdout
-    last = done.stdout.strip().splitlines()[-5:]
+    last = done.stdout.strip().splitlines()[-6:]
     assert last[0].startswith("Error: columns.csv can't be used yet: the column with the texts may")
-    settings = yaml.safe_load("\n".join(last[1:]))
+    assert last[5] == (
+        "As a command: kedro run --params reviews_file=columns.csv,reviews.text_column=text"
+    )
+    settings = yaml.safe_load("\n".join(last[1:5]))
     assert settings == {
         "reviews": {"text_column": "text", "label_column": "stars", "labels": ["1", "2", "3"]}
     }
@@ -429,11 +437,32 @@ def test_the_command_line_shows_that_line_and_no_traceback(project: Path) -> Non
 
 
 def test_rejected_rows_can_be_looked_at_when_they_stop_the_run(project: Path) -> None:
-    labels = {"labels": ["negative", "positive"]}
+    labels = {"labels": ["good", "positive"]}
     with pytest.raises(ClickException, match="row 1: unknown label: bad"):
         run_session(project, "data_processing", reviews_file="labels.csv", reviews=labels)
     refused = pd.read_csv(project / "data/02_intermediate/rejected_reviews.csv")
-    assert len(refused) == 150
+    assert len(refused) == 75
+
+
+def test_the_file_with_the_settings_of_another_table_is_named(project: Path) -> None:
+    path = project / "conf/local/parameters_table.yml"
+    settings = {"text_column": "body", "labels": ["1", "2"]}
+    path.write_text(yaml.safe_dump({"reviews": settings, "split": {"group_column": "film"}}))
+    try:
+        with pytest.raises(ClickException) as error:
+            run_session(project, "data_processing")
+    finally:
+        path.unlink()
+    message, *block, where = error.value.message.splitlines()
+    assert "into these lines, unless those there are for another table:" in message
+    assert yaml.safe_load("\n".join(block))["reviews"]["labels"] == ["negative", "positive"]
+    assert where == (
+        "conf/local/parameters_table.yml sets reviews.text_column, reviews.labels, "
+        "split.group_column."
+    )
+    parameters = {"reviews.text_column": "review", "reviews.labels": "auto"}
+    assert isinstance(error.value.__cause__, InputError)
+    assert error.value.__cause__.parameters == {**parameters, "split.group_column": None}
 
 
 def test_columns_labels_and_paths_are_parameters(project: Path, tmp_path: Path) -> None:

@@ -362,10 +362,38 @@ def test_a_named_delimiter_is_taken(path: Path) -> None:
 )
 def test_the_likely_encoding_is_named(path: Path, text: str, encoding: str, likely: str) -> None:
     content = f"text,label\n{text},1\n{text},0\n".encode(encoding)
-    with pytest.raises(InputError, match=f"such as .*{likely}"):
+    with pytest.raises(InputError, match=f"encoding: {likely}}}") as error:
         read(path, content)
+    assert error.value.parameters == {}  # the dataset has no parameters
     (rows,) = read(path, content, encoding=likely)
     assert rows["text"].tolist() == [text, text]
+
+
+@pytest.mark.parametrize(
+    ("content", "failed", "likely"),
+    [
+        (b"text,label\n\x81caf\xe9,1\n", "utf-8", None),  # neither cp1252 nor cp1250
+        (b"text,label\ncaf\x81,1\n", "cp1252", None),
+        ("text,label\ncaf\xe9,1\n".encode(), "ascii", "utf-8"),
+        (b"text,label\na,1\n", "utf-16", None),
+        (b"text,label\n" + b"a,1\n" * 99_999 + b"caf\xe9,1\n", "utf-8", "cp1252"),
+    ],
+)
+def test_an_encoding_that_is_named_decodes_the_beginning(
+    path: Path, content: bytes, failed: str, likely: str | None
+) -> None:
+    path.write_bytes(content)
+
+    def load(encoding: str) -> None:
+        options = {"encoding": encoding}
+        list(TableDataset(filepath=str(path), load_args=options, prefix="input").load())
+
+    with pytest.raises(InputError, match="--params input_encoding=") as error:
+        load(failed)
+    named = error.value.parameters["input_encoding"]
+    assert named is not None
+    assert likely in (None, named)
+    load(named)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -382,7 +410,7 @@ def test_utf8_is_not_taken_for_an_encoding_of_one_byte(
 ) -> None:
     content = '{"text": "é", "label": 1}\n' if name == "a.jsonl" else "text,label\né,1\n"
     for text in (content, content * 9999 + "x"):  # which cuts the sample in a character or not
-        with pytest.raises(InputError, match=f"is UTF-8 text, and not {named}: leave out"):
+        with pytest.raises(InputError, match=f"is UTF-8 text, and not {named}: name that"):
             read(tmp_path / name, text.encode(), encoding=named)
     if named == "cp1252":  # ASCII is both, and what is no UTF-8 may be anything
         assert len(read(tmp_path / name, content.replace("é", "e").encode(), encoding=named)) == 1

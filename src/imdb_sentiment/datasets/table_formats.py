@@ -83,11 +83,25 @@ class FileToRead:
     Attributes:
         name: Its path or URL, for messages; its suffixes tell the format.
         open: Function that opens the file as a context manager of a binary file, decompressed.
+        prefix: Start of the names of the parameters that give its encoding and delimiter; None if
+            there are none.
 
     """
 
     name: str
     open: Callable[[], Any]
+    prefix: str | None = None
+
+    def describe_setting(self, name: str, *values: str) -> str:
+        """Return what gives the encoding or the delimiter one of some values, for messages."""
+        if self.prefix is None:
+            key = "sep" if name == "delimiter" else name
+            return f"load_args: {{{key}: {' or '.join(values)}}} in conf/local/catalog.yml"
+        return "--params " + " or ".join(f"{self.prefix}_{name}={value}" for value in values)
+
+    def set(self, name: str, value: str) -> dict[str, str]:
+        """Return the parameter that gives the encoding or the delimiter, if there is one."""
+        return {} if self.prefix is None else {f"{self.prefix}_{name}": value}
 
 
 def find_compression(name: str) -> str | None:
@@ -259,7 +273,7 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
     with file.open() as source:
         sample = source.read(SAMPLE)
     _require_text(sample, file.name)
-    encoding = _find_encoding(sample, options["encoding"], file.name)
+    encoding = _find_encoding(sample, options["encoding"], file)
     text, given = sample.decode(encoding, errors="replace"), options["sep"]
     if given == AUTO and text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
         raise InputError(f"{file.name} is not a CSV but JSON Lines: name it .jsonl")
@@ -267,11 +281,8 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
     try:
         dialect = recognise_dialect(text, given, is_tsv=is_tsv, is_complete=is_complete)
     except UnclearDelimiterError as doubt:
-        comma, other = doubt.names
-        raise InputError(
-            f"{file.name}: {doubt}: name it with --params reviews_delimiter={comma} or "
-            f"reviews_delimiter={other} (input_delimiter for inference)"
-        ) from None
+        how = file.describe_setting("delimiter", *doubt.names)
+        raise InputError(f"{file.name}: {doubt}: name it with {how}") from None
     told: dict[str, Any] = {"skiprows": 1} if dialect.has_delimiter_line else {}
     if dialect.has_literal_quotes:
         told["quoting"] = csv.QUOTE_NONE
@@ -290,7 +301,7 @@ def _require_text(sample: bytes, name: str) -> None:
         )
 
 
-def _find_encoding(sample: bytes, encoding: str, name: str) -> str:
+def _find_encoding(sample: bytes, encoding: str, file: FileToRead) -> str:
     """Return the encoding of which a file has the byte order mark, or else the one named.
 
     Raises:
@@ -304,8 +315,9 @@ def _find_encoding(sample: bytes, encoding: str, name: str) -> str:
         return "utf-16"
     if not sample.isascii() and _is_one_byte(encoding) and _is_utf8(sample):
         raise InputError(
-            f"{name} is UTF-8 text, and not {encoding}: leave out its encoding (reviews_encoding, "
-            "unlabelled_encoding, or input_encoding for inference)"
+            f"{file.name} is UTF-8 text, and not {encoding}: name that with "
+            f"{file.describe_setting('encoding', 'utf-8')}",
+            parameters=file.set("encoding", "utf-8"),
         )
     return encoding
 
@@ -316,10 +328,14 @@ def _is_one_byte(encoding: str) -> bool:
 
 
 def _is_utf8(sample: bytes) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    return _can_decode(sample, "utf-8")
+
+
+def _can_decode(sample: bytes, encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
     try:
         decoder.decode(sample, final=len(sample) < SAMPLE)
-    except UnicodeDecodeError:
+    except UnicodeError:
         return False
     return True
 
@@ -329,16 +345,41 @@ def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError, row:
     with file.open() as source:
         sample = source.read(SAMPLE)
     if sample.isascii() and isinstance(error, UnicodeDecodeError):
-        sample = error.object[:SAMPLE]
-    guesses = [match.encoding for match in from_bytes(sample)][:2] or [WESTERN]
-    likely = " or ".join(guesses)
-    if guesses[0].startswith(("cp125", "iso8859", "latin")) and guesses[0] not in DISTINCT:
-        likely = f"{WESTERN} (Western European Excel) or cp1250 (Central European)"
+        line = error.object.rfind(b"\n", 0, error.start) + 1  # the odd character is further below
+        sample += error.object[line : line + SAMPLE]
+    likely, *others = _find_likely_encodings(sample, encoding)
+    hint = f" (or {others[0]})" if others else ""
+    if likely == WESTERN:
+        hint = " (or cp1250, for Excel in Central Europe)"
     return InputError(
         f"{file.name} is not {encoding} text ({error}, after row {row}): save it as UTF-8, or name "
-        f"its encoding, such as {likely}, with --params reviews_encoding=NAME "
-        "(unlabelled_encoding for the unlabelled_file, input_encoding for inference)"
+        f"its encoding with {file.describe_setting('encoding', likely)}{hint}",
+        parameters=file.set("encoding", likely),
     )
+
+
+def _find_likely_encodings(sample: bytes, failed: str) -> list[str]:
+    """Return encodings other than `failed` that decode a text, the likeliest first."""
+    guesses = [match.encoding for match in from_bytes(sample)]
+    guesses.sort(key=lambda name: not _has_kana(sample.decode(name, errors="replace")))
+    is_western = not guesses or guesses[0].startswith(("cp125", "iso8859", "latin"))
+    if is_western and guesses[:1] not in ([name] for name in DISTINCT):
+        guesses = [WESTERN, "cp1250", *guesses]
+    if _is_utf8(sample):
+        guesses = ["utf-8", *guesses]
+    return [
+        name
+        for name in [*guesses, "latin-1"]  # which decodes anything
+        if codecs.lookup(name).name != codecs.lookup(failed).name
+        and not name.startswith(("utf_16", "utf_32"))  # they have marks, or null bytes
+        and _can_decode(sample, name)
+    ]
+
+
+def _has_kana(text: str) -> bool:
+    """Return whether a text has as many of the Japanese syllables as only Japanese has."""
+    others = [character for character in text if not character.isascii()]
+    return sum("\u3040" <= character <= "\u30ff" for character in others) > len(others) / 5
 
 
 def _check_header(record: pd.Series, name: str) -> list[str]:
@@ -396,7 +437,7 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
     with file.open() as source:
         sample = source.read(SAMPLE)
     _require_text(sample, file.name)
-    encoding = _find_encoding(sample, options["encoding"], file.name)
+    encoding = _find_encoding(sample, options["encoding"], file)
     is_array = sample.decode(encoding, errors="replace").lstrip().startswith("[")
     is_array = is_array and _find_suffix(file.name) == ".json"
     columns: dict[str, None] = {}  # in the order in which they appear

@@ -29,6 +29,7 @@ CATALOG_PARAMETERS = (
     "reviews_delimiter",
     "reviews_encoding",
     "reviews_file",
+    "unlabelled_delimiter",
     "unlabelled_encoding",
     "unlabelled_file",
 )

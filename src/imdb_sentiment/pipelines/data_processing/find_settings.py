@@ -49,40 +49,43 @@ def find_settings(
     chunks = itertools.chain([first], () if second is None else [second], chunks)
     names, rows = list_columns(first), first[first[MALFORMED] == ""]
     required = list_required_columns(reviews, split)
-    problems = [
-        f"there is no column {column!r} ({parameter})"
-        for parameter, column in required.items()
-        if column not in (*names, AUTO)
-    ]
+    missing = {
+        parameter: column for parameter, column in required.items() if column not in (*names, AUTO)
+    }
+    problems = [f"there is no column {column!r} ({name})" for name, column in missing.items()]
     known = set(required.values())
     text = _find_column(reviews.text_column, find_text_column, rows, known)
     find_label = partial(find_label_column, is_whole=second is None)
     label = _find_column(reviews.label_column, find_label, rows, {*known, text.column})
-    for column in (reviews.text_column, reviews.label_column):
-        if column in rows and is_nested(rows[column]):
-            problems.append(_explain_nested([column]))
     if reviews.text_column == AUTO and not text.column:
         problems.append(_explain_doubt("texts", text))
     if reviews.label_column == AUTO and not label.column:
         problems.append(_explain_doubt("labels", label))
-    labels = None
     likely = next(iter(label.candidates), None)
-    if likely and reviews.labels == AUTO:
+    are_given = reviews.labels != AUTO
+    are_foreign = bool(likely and are_given and _are_foreign(reviews.labels, rows[likely]))
+    if are_foreign:
+        problems.append(f"the column {likely!r} has none of the labels of reviews.labels")
+    labels = None
+    further = [  # problems that naming another column does not solve
+        _explain_nested([column])
+        for column in (reviews.text_column, reviews.label_column)
+        if column in rows and is_nested(rows[column])
+    ]
+    if likely and (are_foreign or not are_given):
         labels = _count_labels(chunks, likely)
-        problems += _judge_labels(labels, likely, must_be_ordered=reviews.ordered)
-    problems += _judge_header(reviews, text, label, labels)
-    if problems:
+        further += _judge_labels(labels, likely, must_be_ordered=reviews.ordered)
+    further += _judge_header(reviews, text, label, labels)
+    if problems or further:
+        limit = ", unless those there are for another table" if missing or are_foreign else ""
+        given = Labels(dict.fromkeys(reviews.labels)) if are_given else None
         raise InputError(
-            f"{reviews.file} can't be used yet: {'; '.join(problems)}. Its columns are: "
-            f"{list_names(names)}. In conf/local/parameters.yml, put the right ones into these "
-            "lines:",
-            format_settings(
-                text.candidates,
-                label.candidates,
-                labels if reviews.labels == AUTO else Labels(dict.fromkeys(reviews.labels)),
-                reviews,
-            )
+            f"{reviews.file} can't be used yet: {'; '.join([*problems, *further])}. Its columns "
+            f"are: {list_names(names)}. In conf/local/parameters.yml, put the right ones into "
+            f"these lines{limit}:",
+            format_settings(text.candidates, label.candidates, labels or given, reviews)
             + _allow_others(labels, reviews),
+            {} if further else _find_remedies(missing, text, label, are_foreign=are_foreign),
         )
     found = ReviewsParameters.model_validate(
         reviews.model_dump()
@@ -107,11 +110,38 @@ def _find_column(
     return found if given == AUTO else Finding(None, found.candidates)
 
 
+def _are_foreign(labels: Iterable[str], cells: pd.Series) -> bool:
+    """Return whether cells have labels, but none of those given."""
+    found = {normalise_label(cell) for cell in to_strings(cells)} - {""}
+    return bool(found) and found.isdisjoint(map(normalise_label, labels))
+
+
+def _find_remedies(
+    missing: Iterable[str], text: Finding, label: Finding, *, are_foreign: bool
+) -> dict[str, str | None]:
+    """Return values of parameters, in place of those that name no column or foreign labels."""
+    remedies: dict[str, str | None] = {}
+    for name, found in (("reviews.text_column", text), ("reviews.label_column", label)):
+        if not found.candidates:
+            return {}
+        if not found.column:
+            remedies[name] = found.candidates[0]
+    if are_foreign:
+        remedies["reviews.labels"] = AUTO
+    if "split.column" in missing:
+        remedies["split.method"] = "random"
+    if "split.group_column" in missing:
+        remedies["split.group_column"] = None
+    return remedies
+
+
 def _explain_doubt(what: str, found: Finding) -> str:
     doubt = f"no column looks like {what}"
     if found.candidates:
         listed = " or ".join(repr(_shorten(name)) for name in found.candidates[:MAX_NAMES])
-        doubt = f"the column with the {what} may be {listed}"
+        is_alone = len(found.candidates) == 1
+        hint = ", but its name does not say so" if is_alone else ""
+        doubt = f"the column with the {what} may be {listed}{hint}"
     return f"{doubt}; {_explain_nested(found.nested)}" if found.nested else doubt
 
 

@@ -326,7 +326,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"reviews_file": "missing.csv"}, "missing.csv does not exist"),
+        (
+            {"reviews_file": "lables.csv"},
+            r"lables.csv does not exist.*: in .*/data/01_raw, there is labels.csv. Put the file",
+        ),
+        ({"reviews_file": "missing.csv"}, "there are columns.csv, cp1252.csv, custom_reviews.csv,"),
+        ({"reviews_file": "no/missing.csv"}, "there is no folder .*/data/01_raw/no"),
         ({"reviews_file": "empty.csv"}, "empty.csv is empty"),
         ({"reviews_file": "cp1252.csv"}, "save it as UTF-8"),
         ({"reviews_file": "quote.csv"}, "row 1 is never closed"),
@@ -375,7 +380,7 @@ def test_a_misspelt_group_of_parameters_is_refused(project: Path) -> None:
 
 
 def test_a_run_that_lacks_its_inputs_does_not_begin(project: Path) -> None:
-    with pytest.raises(ClickException, match=r"\.(json|pkl) does not exist.*run the pipeline"):
+    with pytest.raises(ClickException, match=r"\.(json|pkl) does not exist.*--pipelines training"):
         run_session(project, "reporting")
 
 

@@ -176,6 +176,11 @@ def _open_compressed(path: Path, name: str) -> Iterator[IO[bytes]]:
         yield file
 
 
+def has_table_suffix(name: str) -> bool:
+    """Return whether the end of a file's name says that it is a table, or a compressed one."""
+    return _find_suffix(name) in {".csv", ".txt", *TABS, *FORMATS}
+
+
 def find_format(name: str) -> str:
     """Return the format that a file's name tells.
 

@@ -131,7 +131,7 @@ def test_rows_add_up(finished: tuple[Path, str]) -> None:
         {
             "row": 303,
             "reason": "unknown label: unheard of",
-            "text": "refused",
+            "review": "refused",
             "sentiment": "unheard of",
         }
     ]

@@ -504,9 +504,13 @@ def test_the_audit_counts_every_row(reviews: ReviewsParameters, split: SplitPara
         "scripts": {"Latin": 1.0},
     }
     assert pd.concat(refused).to_dict("records") == [
-        {"row": 4, "reason": "no text", "text": "", "sentiment": "positive"},
-        {"row": 5, "reason": "unknown label: meh", "text": "x", "sentiment": "meh"},
+        {"row": 4, "reason": "no text", "review": "", "sentiment": "positive"},
+        {"row": 5, "reason": "unknown label: meh", "review": "x", "sentiment": "meh"},
     ]
+    for text, label in (("body", "row"), ("reason", "stars")):  # names that are taken
+        other = reviews.model_copy(update={"text_column": text, "label_column": label})
+        _, refused = audit_reviews(checked, other)
+        assert list(next(refused)) == ["row", "reason", "text", "sentiment"]
 
 
 def test_empty_rows_are_counted_and_stop_no_run(

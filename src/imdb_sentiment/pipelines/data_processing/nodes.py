@@ -142,7 +142,8 @@ def audit_reviews(
 
     Returns:
         The audit, in which `accepted` + `rejected` + `duplicates` = `rows_read`, and chunks of the
-        rejected rows with the columns `row` (int64), `reason`, `text` and `sentiment`.
+        rejected rows with the columns `row` (int64), `reason`, and those of the cleaned text and of
+        the label, named as in the table.
 
     """
     statuses: Counter[str] = Counter()
@@ -185,8 +186,13 @@ def audit_reviews(
         "words_per_review": _describe_counts(words),
         "scripts": measure_scripts(letters),
     }
+    names = {"text": reviews.text_column, "sentiment": reviews.label_column}
+    if not {"row", "reason"}.isdisjoint(names.values()):
+        names = {}
     rejected_reviews = (
-        chunk.loc[chunk["status"] == REJECTED, ["row", "reason", "text", "sentiment"]]
+        chunk.loc[chunk["status"] == REJECTED, ["row", "reason", "text", "sentiment"]].rename(
+            columns=names
+        )
         for chunk in checked_reviews
     )
     return audit, rejected_reviews

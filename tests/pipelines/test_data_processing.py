@@ -352,7 +352,7 @@ def test_nested_columns_are_told(split: SplitParameters) -> None:
     rows = [({"text": text}, label) for text, label in make_reviews(60)]
     table = pd.DataFrame(rows, columns=["review", "sentiment"])
     for options in ({}, {"text_column": "review"}):
-        with pytest.raises(InputError, match=r"nested, .*: review \(flatten the table\)"):
+        with pytest.raises(InputError, match=r"nested, .*: review \(docs/data.md says"):
             find(table, split, **options)
 
 

@@ -181,7 +181,7 @@ def _rank(column: str, names: tuple[str, ...]) -> int | None:
 
 
 def _simplify(column: str) -> str:
-    return re.sub(r"[\s-]+", "_", column.strip().casefold())
+    return re.sub(r"[\s.-]+", "_", column.strip().casefold())
 
 
 def _measure_texts(cells: list[str]) -> float:

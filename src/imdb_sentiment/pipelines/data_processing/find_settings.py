@@ -146,7 +146,8 @@ def _explain_doubt(what: str, found: Finding) -> str:
 
 
 def _explain_nested(columns: Sequence[str]) -> str:
-    return f"nested, with objects or lists as cells: {list_names(columns)} (flatten the table)"
+    listed = list_names(columns)
+    return f"nested, with objects or lists as cells: {listed} (docs/data.md says how to flatten it)"
 
 
 def _count_labels(chunks: Iterable[pd.DataFrame], column: str) -> Labels:

@@ -258,6 +258,15 @@ def test_a_zip_names_its_file(tmp_path: Path) -> None:
     assert rows["text"].tolist() == [text for text, _ in ROWS]
 
 
+@pytest.mark.parametrize("above", ["Export of reviews\n", "\nReviews\nMay\n\n"])
+def test_lines_above_the_header_are_noticed(path: Path, above: str) -> None:
+    content = f"{above}id;text;label\n" + "1;Good, really;5\n" * 30
+    with pytest.raises(InputError, match="does not begin with its header: remove the lines"):
+        read(path, content.encode())
+    (rows,) = read(path, content.encode(), skiprows=above.count("\n"))
+    assert rows.columns.tolist() == ["id", "text", "label", MALFORMED]
+
+
 def test_two_delimiters_that_fit_are_in_doubt(path: Path) -> None:
     content = b"Text, Kommentar;Note\n" + b"Gut, sehr gut;5\n" * 9
     with pytest.raises(InputError, match=r"reviews.csv: .* a comma or a semicolon: name it"):

@@ -26,7 +26,12 @@ from fsspec.core import OpenFile
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
 from imdb_sentiment.errors import InputError, list_names
-from imdb_sentiment.text.delimiters import AUTO, UnclearDelimiterError, recognise_dialect
+from imdb_sentiment.text.delimiters import (
+    AUTO,
+    UnclearDelimiterError,
+    has_lines_above,
+    recognise_dialect,
+)
 from imdb_sentiment.text.tables import CHUNK, MALFORMED, to_strings
 
 CSV, JSON_LINES, PARQUET = "CSV", "JSON Lines", "Parquet"
@@ -226,7 +231,9 @@ def read_table(file: FileToRead, load_args: dict[str, Any]) -> Iterator[pd.DataF
     try:
         for chunk in chunks:
             if repeated := chunk.columns[chunk.columns.duplicated()].tolist():
-                raise InputError(f"{file.name}: two columns have the same name: {repeated[0]}")
+                raise InputError(
+                    f"{file.name}: two columns have the same name: {repeated[0]}; rename one"
+                )
             yield chunk
     except InputError:
         raise
@@ -282,12 +289,20 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
     text, given = sample.decode(encoding, errors="replace"), options["sep"]
     if given == AUTO and text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
         raise InputError(f"{file.name} is not a CSV but JSON Lines: name it .jsonl")
+    if isinstance(skipped := options.get("skiprows"), int):
+        text = "".join(list(io.StringIO(text, newline=""))[skipped:])
     is_complete, is_tsv = len(sample) < SAMPLE, _find_suffix(file.name) in TABS
     try:
         dialect = recognise_dialect(text, given, is_tsv=is_tsv, is_complete=is_complete)
     except UnclearDelimiterError as doubt:
         how = file.describe_setting("delimiter", *doubt.names)
         raise InputError(f"{file.name}: {doubt}: name it with {how}") from None
+    has_title = has_lines_above(text, dialect.delimiter, is_complete=is_complete)
+    if has_title and not dialect.has_delimiter_line:
+        raise InputError(
+            f"{file.name} does not begin with its header: remove the lines above it, or skip them "
+            "with load_args: {skiprows: NUMBER} in conf/local/catalog.yml"
+        )
     told: dict[str, Any] = {"skiprows": 1} if dialect.has_delimiter_line else {}
     if dialect.has_literal_quotes:
         told["quoting"] = csv.QUOTE_NONE
@@ -391,7 +406,7 @@ def _check_header(record: pd.Series, name: str) -> list[str]:
     # Spreadsheets leave empty columns behind; they get a name of their own.
     header = [name.strip() or f"unnamed_{place}" for place, name in enumerate(record)]
     if len(set(header)) < len(header):
-        raise InputError(f"{name}: two columns have the same name: {header}")
+        raise InputError(f"{name}: two columns have the same name: {header}; rename one")
     _require_free(header, name)
     return header
 

@@ -25,7 +25,7 @@ def _describe_audit(made: Values) -> str:
     return (
         f"{audit['accepted']:,} reviews, {audit['duplicates']:,} duplicates, "
         f"{audit['rejected'] - empty:,} rejected"
-        + (f", {empty:,} empty rows" if empty else "")
+        + (f", {empty:,} empty row{'s' * (empty != 1)}" if empty else "")
         + (f"; letters: {scripts}" if scripts else "")
     )
 

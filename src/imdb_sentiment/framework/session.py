@@ -76,8 +76,8 @@ def repeat_command(words: Sequence[str], parameters: Mapping[str, str | None]) -
         The words, quoted for a shell; None if `--params` can't express the values.
 
     Example:
-        >>> repeat_command(["run", "--params", "reviews_file=a.csv"], {"seed": "1"})
-        'run --params reviews_file=a.csv,seed=1'
+        >>> repeat_command(["run", "--params", "split.seed=1"], {"reviews_encoding": "cp1252"})
+        'run --params split.seed=1,reviews_encoding=cp1252'
 
     """
     values = {name: quote_value(value) for name, value in parameters.items()}

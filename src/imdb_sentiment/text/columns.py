@@ -298,8 +298,9 @@ def _choose_spelling(label: str, spellings: Counter[str]) -> str:
 def order_labels(labels: Iterable[str]) -> tuple[list[str], bool]:
     """Return labels in the order of their codes, and whether that order is known.
 
-    Numbers, also those of stars, are in their order, well-known scales from negative to positive,
-    and all else is in the order of the alphabet, which need not mean anything.
+    Numbers, also those of stars and with decimal commas, are in their order, well-known scales from
+    negative to positive, and all else is in the order of the alphabet, which need not mean
+    anything.
 
     Example:
         >>> order_labels(["5 stars", "1 star"])
@@ -309,7 +310,8 @@ def order_labels(labels: Iterable[str]) -> tuple[list[str], bool]:
 
     """
     found = sorted(labels, key=str.casefold)
-    numbers = {label: parse_number(_STARS.sub("", normalise_label(label))) for label in found}
+    texts = {label: _STARS.sub("", normalise_label(label)) for label in found}
+    numbers = {label: parse_number(text.replace(",", ".")) for label, text in texts.items()}
     known = {label: number for label, number in numbers.items() if number is not None}
     if len(known) == len(found):
         return sorted(found, key=known.__getitem__), True

@@ -10,7 +10,7 @@ from typing import IO, Literal
 AUTO = "auto"
 # Delimiters by the names that a command line can have without quoting.
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
-RECORDS = 100  # that are looked at, at most
+RECORDS, MIN_RECORDS = 100, 10  # that are looked at, at most; that lines above a header need
 MOST, FEW = 0.9, 0.5  # share of records that have as many fields as the header
 
 # The line before the header that tells Excel the delimiter.
@@ -111,6 +111,38 @@ def recognise_delimiter(sample: str, *, is_complete: bool = True) -> str:
         names = {delimiter: name for name, delimiter in DELIMITERS.items()}
         raise UnclearDelimiterError("comma", names[other])
     return ","
+
+
+def has_lines_above(sample: str, delimiter: str, *, is_complete: bool = True) -> bool:
+    r"""Return whether there seem to be lines above the header, such as the title of an export.
+
+    Then the delimiter was not recognised, since the first record has a single field, and with some
+    delimiter, nearly all records have as many, more than one.
+
+    Args:
+        sample: The beginning of the CSV.
+        delimiter: The delimiter that was recognised.
+        is_complete: Whether the sample ends with the last record, so that this is no part of one.
+
+    Example:
+        >>> has_lines_above("Reviews of May\n\ntext;label\n" + "Good, really;positive\n" * 20, ",")
+        True
+
+    """
+
+    def has(tried: str) -> bool:
+        reader = csv.reader(_as_lines(sample), delimiter=tried)
+        try:
+            records = [record for record in itertools.islice(reader, RECORDS) if record]
+        except csv.Error:  # a field that is too long
+            return False
+        widths = [len(record) for record in (records if is_complete else records[:-1])]
+        usual = max(set(widths), key=widths.count, default=1)
+        is_usual = widths.count(usual) >= max(MOST * len(widths), MIN_RECORDS)
+        return is_usual and widths[0] == 1 < usual
+
+    header = next(filter(None, csv.reader(_as_lines(sample), delimiter=delimiter)), [])
+    return len(header) == 1 and any(map(has, DELIMITERS.values()))
 
 
 def _measure_fit(

@@ -1,5 +1,6 @@
 """The commands and the code in the documents, run as they are."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 
 from commands import DOCUMENTS, find_commands, find_documented_commands
 from helpers import PROJECT, run_shell
+from imdb_sentiment.datasets import TableDataset
+from imdb_sentiment.text.columns import find_label_column, find_text_column
 
 SNIPPETS = [
     pytest.param(snippet, id=f"{path.name}, {number}")
@@ -125,6 +128,21 @@ def test_a_snippet_runs(snippet: str, model_file: Path, tmp_path: Path) -> None:
     (tmp_path / "data/06_models").mkdir(parents=True)
     shutil.copy(model_file, tmp_path / "data/06_models/model.onnx")
     subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, check=True, timeout=60)
+
+
+def test_a_nested_table_is_flattened_as_the_document_has_it(tmp_path: Path) -> None:
+    text = (PROJECT / "docs/data.md").read_text("utf-8")
+    (snippet,) = re.findall(r"```py\n(.*?)```", text, re.S)
+    (tmp_path / "data/01_raw").mkdir(parents=True)
+    lines = [
+        {"review": {"body": f"ein schöner Film {n}"}, "meta": {"rating": n % 2}} for n in range(9)
+    ]
+    nested = "".join(f"{json.dumps(line)}\n" for line in lines)
+    (tmp_path / "data/01_raw/nested.jsonl").write_text(nested, encoding="utf-8")
+    subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, check=True, timeout=60)
+    (rows,) = TableDataset(filepath=str(tmp_path / "data/01_raw/flat.jsonl")).load()
+    assert find_text_column(rows).column == "review.body"
+    assert find_label_column(rows, ["review.body"]).column == "meta.rating"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

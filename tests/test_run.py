@@ -32,6 +32,7 @@ from helpers import (
     write_csv,
 )
 from imdb_sentiment.datasets import EncodedReviewsDataset, PickleStreamDataset
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.pipelines.reporting import create_pipeline
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
@@ -130,7 +131,7 @@ def test_rows_add_up(finished: tuple[Path, str]) -> None:
         {
             "row": 303,
             "reason": "unknown label: unheard of",
-            "text": "refused",
+            "review": "refused",
             "sentiment": "unheard of",
         }
     ]
@@ -325,14 +326,23 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"reviews_file": "missing.csv"}, "missing.csv does not exist"),
+        (
+            {"reviews_file": "lables.csv"},
+            r"lables.csv does not exist.*: in .*/data/01_raw, there is labels.csv. Put the file",
+        ),
+        ({"reviews_file": "missing.csv"}, "there are columns.csv, cp1252.csv, custom_reviews.csv,"),
+        ({"reviews_file": "no/missing.csv"}, "there is no folder .*/data/01_raw/no"),
         ({"reviews_file": "empty.csv"}, "empty.csv is empty"),
         ({"reviews_file": "cp1252.csv"}, "save it as UTF-8"),
         ({"reviews_file": "quote.csv"}, "row 1 is never closed"),
         ({"reviews_file": "columns.csv"}, "texts may be 'text' or 'comment'.*text, comment, stars"),
         (
             {"reviews_file": "labels.csv", "reviews": {"labels": ["negative", "positive"]}},
-            r"150 of 150 rows can't be used \(unknown label: 150\)",
+            "the column 'sentiment' has none of the labels of reviews.labels",
+        ),
+        (
+            {"reviews_file": "labels.csv", "reviews": {"labels": ["bad", "positive"]}},
+            r"75 of 150 rows can't be used \(unknown label: 75\)",
         ),
         ({"reviews_file": "once.csv"}, "'sentiment' has only 'positive' in 3 rows or more"),
         (
@@ -370,7 +380,7 @@ def test_a_misspelt_group_of_parameters_is_refused(project: Path) -> None:
 
 
 def test_a_run_that_lacks_its_inputs_does_not_begin(project: Path) -> None:
-    with pytest.raises(ClickException, match=r"\.(json|pkl) does not exist.*run the pipeline"):
+    with pytest.raises(ClickException, match=r"\.(json|pkl) does not exist.*--pipelines training"):
         run_session(project, "reporting")
 
 
@@ -419,9 +429,12 @@ def test_the_command_line_shows_that_line_and_no_traceback(project: Path) -> Non
     done = kedro(project, "run", "--params", "reviews_file=columns.csv")
     assert done.returncode == 1
     assert "Traceback" not in done.stdout
-    last = done.stdout.strip().splitlines()[-5:]
+    last = done.stdout.strip().splitlines()[-6:]
     assert last[0].startswith("Error: columns.csv can't be used yet: the column with the texts may")
-    settings = yaml.safe_load("\n".join(last[1:]))
+    assert last[5] == (
+        "As a command: kedro run --params reviews_file=columns.csv,reviews.text_column=text"
+    )
+    settings = yaml.safe_load("\n".join(last[1:5]))
     assert settings == {
         "reviews": {"text_column": "text", "label_column": "stars", "labels": ["1", "2", "3"]}
     }
@@ -429,11 +442,32 @@ def test_the_command_line_shows_that_line_and_no_traceback(project: Path) -> Non
 
 
 def test_rejected_rows_can_be_looked_at_when_they_stop_the_run(project: Path) -> None:
-    labels = {"labels": ["negative", "positive"]}
+    labels = {"labels": ["good", "positive"]}
     with pytest.raises(ClickException, match="row 1: unknown label: bad"):
         run_session(project, "data_processing", reviews_file="labels.csv", reviews=labels)
     refused = pd.read_csv(project / "data/02_intermediate/rejected_reviews.csv")
-    assert len(refused) == 150
+    assert len(refused) == 75
+
+
+def test_the_file_with_the_settings_of_another_table_is_named(project: Path) -> None:
+    path = project / "conf/local/parameters_table.yml"
+    settings = {"text_column": "body", "labels": ["1", "2"]}
+    path.write_text(yaml.safe_dump({"reviews": settings, "split": {"group_column": "film"}}))
+    try:
+        with pytest.raises(ClickException) as error:
+            run_session(project, "data_processing")
+    finally:
+        path.unlink()
+    message, *block, where = error.value.message.splitlines()
+    assert "into these lines, unless those there are for another table:" in message
+    assert yaml.safe_load("\n".join(block))["reviews"]["labels"] == ["negative", "positive"]
+    assert where == (
+        "conf/local/parameters_table.yml sets reviews.text_column, reviews.labels, "
+        "split.group_column."
+    )
+    parameters = {"reviews.text_column": "review", "reviews.labels": "auto"}
+    assert isinstance(error.value.__cause__, InputError)
+    assert error.value.__cause__.parameters == {**parameters, "split.group_column": None}
 
 
 def test_columns_labels_and_paths_are_parameters(project: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import errno
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 # What keeps a file from being written or read, and lies outside this project.
@@ -31,10 +31,15 @@ class InputError(ValueError):
     Args:
         message: The message. It may contain names and labels from a file.
         block: Lines to paste into a file of conf/, which follow the message.
+        parameters: Values of parameters, by dotted name, with which the run would begin; the
+            session then shows the command.
 
     """
 
-    def __init__(self, message: str, block: str = "") -> None:
+    def __init__(
+        self, message: str, block: str = "", parameters: Mapping[str, str | None] | None = None
+    ) -> None:
+        self.parameters = dict(parameters or {})
         lines = [message, *(block.split("\n") if block else ())]
         super().__init__("\n".join(map(make_printable, lines)))
 

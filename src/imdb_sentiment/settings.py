@@ -45,11 +45,25 @@ if os.environ.get("MLFLOW_TRACKING_URI"):
 
 
 def _join_path(folder: str, name: Any) -> str | None:
-    """Return `name` inside `folder`; an absolute `name`, a URL or None (no name) unchanged."""
-    if name is None:
-        return None
-    is_url = "://" in str(name)
-    return str(name) if is_url else (Path(folder) / Path(str(name)).expanduser()).as_posix()
+    """Return `name` inside `folder`; an absolute `name`, a URL or None (no name) unchanged.
+
+    What is not there, but at `name` itself, is meant to be the latter.
+    """
+    if name is None or "://" in str(name):
+        return name if name is None else str(name)
+    path = Path(str(name)).expanduser()
+    joined = Path(folder) / path
+    if path.is_relative_to(folder):
+        return path.as_posix()
+    is_elsewhere = path.exists() and not joined.exists()
+    return (path.absolute() if is_elsewhere else joined).as_posix()
+
+
+def _find_path(folder: str, name: Any) -> str:
+    """Return `name`, or if there is nothing but in `folder`, `name` inside that."""
+    is_found = "://" in str(name) or Path(str(name)).expanduser().exists()
+    joined = Path(folder) / str(name)
+    return joined.as_posix() if joined.exists() and not is_found else str(name)
 
 
 CONFIG_LOADER_CLASS = PresetsConfigLoader
@@ -58,5 +72,5 @@ CONFIG_LOADER_ARGS: dict[str, Any] = {
     "default_run_env": "local",
     # An environment overrides single parameters, not whole groups.
     "merge_strategy": {"parameters": "soft"},
-    "custom_resolvers": {"join_path": _join_path},
+    "custom_resolvers": {"find_path": _find_path, "join_path": _join_path},
 }

@@ -1,6 +1,7 @@
 """The catalog of conf/base."""
 
 import re
+from pathlib import Path
 
 import pytest
 from kedro.config import OmegaConfigLoader
@@ -36,6 +37,29 @@ def test_unlabelled_reviews_have_an_encoding_of_their_own() -> None:
         assert entries["raw_reviews"]["load_args"]["encoding"] == "cp1252"
         expected = given.get("unlabelled_encoding", "utf-8")
         assert entries["unlabelled_reviews"]["load_args"]["encoding"] == expected
+
+
+def test_tables_are_found_in_their_folder_and_by_their_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/01_raw").mkdir(parents=True)
+    for name in ("data/01_raw/both.csv", "both.csv", "data/01_raw/raw.csv", "root.csv"):
+        (tmp_path / name).touch()
+    here, raw, url = f"{tmp_path}/root.csv", "data/01_raw/raw.csv", "s3://bucket/root.csv"
+    expected = {  # the paths of reviews_file and of input_file
+        "both.csv": ("data/01_raw/both.csv", "both.csv"),
+        "raw.csv": (raw, raw),
+        raw: (raw, raw),
+        "root.csv": (here, "root.csv"),
+        here: (here, here),
+        "none.csv": ("data/01_raw/none.csv", "none.csv"),
+        url: (url, url),
+    }
+    for name, paths in expected.items():
+        entries = make_loader(reviews_file=name, input_file=name)["catalog"]
+        found = entries["raw_reviews"]["filepath"], entries["input_reviews"]["filepath"]
+        assert found == paths
 
 
 def test_one_entry_is_for_all_figures_and_nothing_else(catalog: DataCatalog) -> None:

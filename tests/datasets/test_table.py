@@ -14,14 +14,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import zstandard
-from hypothesis import given
-from hypothesis import strategies as st
 from kedro.io.core import Version
 from pyarrow import parquet
 
 from imdb_sentiment import progress
 from imdb_sentiment.datasets import PickleStreamDataset, TableDataset
-from imdb_sentiment.datasets.table_formats import recognise_delimiter
 from imdb_sentiment.errors import InputError, find_input_error
 from imdb_sentiment.progress import get_progress
 from imdb_sentiment.text.tables import MALFORMED
@@ -261,23 +258,13 @@ def test_a_zip_names_its_file(tmp_path: Path) -> None:
     assert rows["text"].tolist() == [text for text, _ in ROWS]
 
 
-@pytest.mark.parametrize(
-    ("sample", "delimiter"),
-    [
-        ("review", ","),
-        ("review\na; b\nc; d; e\n", ","),
-        ("a;b\n1,5;2,5\n3,5;4\n", ";"),
-        ("a,b\nx;y,z\nv;w,u\n", ","),
-        ("id;text, long;label\n" + "a;b;c\n" * 9, ";"),
-        ('"a;b",c\n"1;2",3\n', ","),
-        ("", ","),
-        ("a\tb\n1\t2\n", "\t"),
-    ],
-)
-def test_the_comma_is_the_delimiter_unless_another_clearly_fits(
-    sample: str, delimiter: str
-) -> None:
-    assert recognise_delimiter(sample) == delimiter
+@pytest.mark.parametrize("above", ["Export of reviews\n", "\nReviews\nMay\n\n"])
+def test_lines_above_the_header_are_noticed(path: Path, above: str) -> None:
+    content = f"{above}id;text;label\n" + "1;Good, really;5\n" * 30
+    with pytest.raises(InputError, match="does not begin with its header: remove the lines"):
+        read(path, content.encode())
+    (rows,) = read(path, content.encode(), skiprows=above.count("\n"))
+    assert rows.columns.tolist() == ["id", "text", "label", MALFORMED]
 
 
 def test_two_delimiters_that_fit_are_in_doubt(path: Path) -> None:
@@ -293,22 +280,6 @@ def test_a_record_that_is_cut_is_not_counted(path: Path) -> None:
     long = "价" * 20_000  # three bytes each: the sample has one record and a part of the next
     (rows,) = read(path, f"text;label\n{long};1\n{long};0\n".encode())
     assert rows["label"].tolist() == ["1", "0"]
-
-
-@given(
-    st.lists(
-        st.tuples(*[st.text(st.sampled_from('ab ;,|\t"\n'), max_size=9)] * 3),
-        min_size=1,
-        max_size=9,
-    ),
-    st.sampled_from(",;|\t"),
-)
-def test_a_quoted_csv_is_read_back_with_any_delimiter(
-    rows: list[tuple[str, ...]], delimiter: str
-) -> None:
-    frame = pd.DataFrame(rows, columns=["text", "label", "note"])
-    content = frame.to_csv(index=False, sep=delimiter, quoting=1)
-    assert recognise_delimiter(content) == delimiter
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.txt"])
@@ -400,10 +371,38 @@ def test_a_named_delimiter_is_taken(path: Path) -> None:
 )
 def test_the_likely_encoding_is_named(path: Path, text: str, encoding: str, likely: str) -> None:
     content = f"text,label\n{text},1\n{text},0\n".encode(encoding)
-    with pytest.raises(InputError, match=f"such as .*{likely}"):
+    with pytest.raises(InputError, match=f"encoding: {likely}}}") as error:
         read(path, content)
+    assert error.value.parameters == {}  # the dataset has no parameters
     (rows,) = read(path, content, encoding=likely)
     assert rows["text"].tolist() == [text, text]
+
+
+@pytest.mark.parametrize(
+    ("content", "failed", "likely"),
+    [
+        (b"text,label\n\x81caf\xe9,1\n", "utf-8", None),  # neither cp1252 nor cp1250
+        (b"text,label\ncaf\x81,1\n", "cp1252", None),
+        ("text,label\ncaf\xe9,1\n".encode(), "ascii", "utf-8"),
+        (b"text,label\na,1\n", "utf-16", None),
+        (b"text,label\n" + b"a,1\n" * 99_999 + b"caf\xe9,1\n", "utf-8", "cp1252"),
+    ],
+)
+def test_an_encoding_that_is_named_decodes_the_beginning(
+    path: Path, content: bytes, failed: str, likely: str | None
+) -> None:
+    path.write_bytes(content)
+
+    def load(encoding: str) -> None:
+        options = {"encoding": encoding}
+        list(TableDataset(filepath=str(path), load_args=options, prefix="input").load())
+
+    with pytest.raises(InputError, match="--params input_encoding=") as error:
+        load(failed)
+    named = error.value.parameters["input_encoding"]
+    assert named is not None
+    assert likely in (None, named)
+    load(named)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -420,7 +419,7 @@ def test_utf8_is_not_taken_for_an_encoding_of_one_byte(
 ) -> None:
     content = '{"text": "é", "label": 1}\n' if name == "a.jsonl" else "text,label\né,1\n"
     for text in (content, content * 9999 + "x"):  # which cuts the sample in a character or not
-        with pytest.raises(InputError, match=f"is UTF-8 text, and not {named}: leave out"):
+        with pytest.raises(InputError, match=f"is UTF-8 text, and not {named}: name that"):
             read(tmp_path / name, text.encode(), encoding=named)
     if named == "cp1252":  # ASCII is both, and what is no UTF-8 may be anything
         assert len(read(tmp_path / name, content.replace("é", "e").encode(), encoding=named)) == 1

@@ -186,19 +186,55 @@ def read_block(error: pytest.ExceptionInfo[InputError]) -> dict[str, Any]:
     return dict(yaml.safe_load(block)["reviews"])
 
 
-def test_a_label_that_may_be_misspelt_is_told(
+def test_a_misspelt_label_is_no_label(
     split: SplitParameters, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    labels = ["media"] * 100 + ["alta"] * 90 + ["meida"] * 5 + ["alto"] * 5 + ["medium"] * 9
+    labels = ["happy"] * 300 + ["Unhappy"] * 9 + ["Hapy"] * 3 + ["level 1"] * 9 + ["level 2"] * 300
     rows = [(f"text {number}", label) for number, label in enumerate(labels)]
-    find(as_chunks(rows, ("body", "stars")), split)
-    assert "'meida' may be 'media' misspelt. " in caplog.text
-    assert caplog.text.count("misspelt") == 1
+    found = find(as_chunks(rows, ("body", "label")), split)
+    assert found.labels == ("happy", "level 1", "level 2", "Unhappy")
+    told = "Not labels, so these rows are rejected: 'Hapy' (3 rows; 'happy' misspelt?). "
+    assert told in caplog.text
+    checked = check_all(as_chunks(rows, ("body", "label")), found, split)
+    audit, _ = audit_reviews(checked, found)
+    assert audit["unknown_labels"] == {"Hapy": 3}
+    assert sum(map(len, split_reviews(checked, audit, found, split))) == 618
+
+
+@pytest.mark.parametrize(
+    ("labels", "given", "told"),
+    [
+        (["bad", "goood"], "auto", {"max_rejected_fraction": 0.03}),
+        (["bad", "goood", "N/A"], "auto", {"labels": ["bad", "good"]}),
+        (["bad", "goood", "fair"], ["bad", "good"], {"labels": ["bad", "good", "fair"]}),
+        (["bad", "once", "twice"], ["good", "bad"], {"max_rejected_fraction": 0.02}),
+        (["bad", "rare"], ["bad", "good", "rare"], {"labels": ["bad", "good"]}),
+        (["good", "goood"], "auto", {"labels": ["good"]}),  # there is no second label
+    ],
+)
+def test_the_lines_to_paste_lead_to_a_run(
+    labels: list[str], given: Any, told: dict[str, Any], split: SplitParameters
+) -> None:
+    """Of each label but the first, and "good", there are four rows or fewer."""
+    n_rows = {"bad": 60, "goood": 4, "N/A": 4, "fair": 30, "rare": 4, "once": 1}
+    cells = ["good"] * 90 + [label for label in labels for _ in range(n_rows.get(label, 2))]
+    rows = [(f"text {number}", label) for number, label in enumerate(cells)]
+    chunks = as_chunks(rows, ("text", "label"))
+    options: dict[str, Any] = {"labels": given}
+
+    def run() -> pd.DataFrame:
+        found = find(chunks, split, **options)
+        checked = check_all(chunks, found, split)
+        audit, _ = audit_reviews(checked, found)
+        return pd.concat(split_reviews(checked, audit, found, split))
+
     with pytest.raises(InputError) as error:
-        find(as_chunks(rows, ("body", "stars")), split, ordered=True)
-    assert '# "meida" may be "media" misspelt' in str(error.value)
-    assert len(read_block(error)["labels"]) == 5
+        run()
+    assert told.items() <= read_block(error).items()
+    options |= read_block(error)
+    if labels != ["good", "goood"]:
+        assert len(run()) >= 150
 
 
 def test_columns_and_labels_are_found_and_told(
@@ -211,7 +247,7 @@ def test_columns_and_labels_are_found_and_told(
     assert found.labels == ("NEGATIVE", "POSITIVE")
     assert (
         "mine.csv: texts in the column 'body', labels in 'stars': NEGATIVE (20), POSITIVE (20); "
-        "positive class: 'POSITIVE'. Not a label, in fewer than 3 rows each: slip. "
+        "positive class: 'POSITIVE'. Not labels, so these rows are rejected: 'slip' (1 row). "
         "To change this, set text_column"
     ) in caplog.text
 
@@ -250,7 +286,7 @@ def test_what_is_given_is_taken_as_it_is(
     split: SplitParameters, caplog: pytest.LogCaptureFixture
 ) -> None:
     given = {"text_column": "b", "label_column": "c", "labels": ["x", "y"]}
-    chunks = as_chunks([("a", "b", "c")], ("review", "b", "c"))
+    chunks = as_chunks([("a", "b", "x")], ("review", "b", "c"))
     found = find(chunks, split, **given)
     assert found.model_dump(include={*given}) == given | {"labels": ("x", "y")}
     assert caplog.text == ""
@@ -316,7 +352,7 @@ def test_nested_columns_are_told(split: SplitParameters) -> None:
     rows = [({"text": text}, label) for text, label in make_reviews(60)]
     table = pd.DataFrame(rows, columns=["review", "sentiment"])
     for options in ({}, {"text_column": "review"}):
-        with pytest.raises(InputError, match=r"nested, .*: review \(flatten the table\)"):
+        with pytest.raises(InputError, match=r"nested, .*: review \(docs/data.md says"):
             find(table, split, **options)
 
 
@@ -354,7 +390,7 @@ def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> No
 @pytest.mark.parametrize(
     ("cells", "message", "labels"),
     [
-        (["yes", "no", "N/A"], "'N/A' in the column 'label' may be no label", ["N/A", "no", "yes"]),
+        (["yes", "no", "N/A"], "'N/A' in the column 'label' may be no label", ["no", "yes"]),
         (["only"], "the column 'label' has only 'only' in 3 rows or more", ["only"]),
         (["", " "], "the column 'label' has no label in 3 rows or more", ["?", "?"]),
         ([f"{n}" for n in range(75)], "'label' has no label in 3 rows or more", ["?", "?"]),
@@ -438,7 +474,7 @@ def test_the_lines_to_paste_keep_the_order_of_the_labels(
     with pytest.raises(InputError, match="unknown label: 50") as error:
         split_reviews(checked, audit, given, split)
     assert read_block(error)["labels"] == ["good", "bad", "awful"]
-    assert "  # left out, since they may be no labels: n/a" in str(error.value).splitlines()
+    assert '  # left out, since they may be no labels: "n/a"' in str(error.value).splitlines()
 
 
 def test_the_audit_counts_every_row(reviews: ReviewsParameters, split: SplitParameters) -> None:
@@ -459,6 +495,7 @@ def test_the_audit_counts_every_row(reviews: ReviewsParameters, split: SplitPara
         "duplicates": 1,
         "duplicates_with_another_label": 1,
         "rejected_by_reason": {"no text": 1, "unknown label": 1},
+        "empty_rows": 0,
         "rejected_examples": ["row 4: no text", "row 5: unknown label: meh"],
         "unknown_labels": {"meh": 1},
         "accepted_by_label": {"negative": 1, "positive": 1},
@@ -467,9 +504,41 @@ def test_the_audit_counts_every_row(reviews: ReviewsParameters, split: SplitPara
         "scripts": {"Latin": 1.0},
     }
     assert pd.concat(refused).to_dict("records") == [
-        {"row": 4, "reason": "no text", "text": "", "sentiment": "positive"},
-        {"row": 5, "reason": "unknown label: meh", "text": "x", "sentiment": "meh"},
+        {"row": 4, "reason": "no text", "review": "", "sentiment": "positive"},
+        {"row": 5, "reason": "unknown label: meh", "review": "x", "sentiment": "meh"},
     ]
+    for text, label in (("body", "row"), ("reason", "stars")):  # names that are taken
+        other = reviews.model_copy(update={"text_column": text, "label_column": label})
+        _, refused = audit_reviews(checked, other)
+        assert list(next(refused)) == ["row", "reason", "text", "sentiment"]
+
+
+def test_empty_rows_are_counted_and_stop_no_run(
+    tmp_path: Path, reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    """Excel leaves them behind, with a delimiter for each column."""
+    lines = [
+        "id;review;sentiment;",
+        *(f"{n};{t};{x};" for n, (t, x) in enumerate(make_reviews(60))),
+    ]
+    lines += [";;;", " ; ;;", "", "7;;;"] + [";;;"] * 200
+    path = tmp_path / "excel.csv"
+    path.write_text("\n".join(lines) + "\n")
+    table = TableDataset(filepath=str(path)).load()
+    found = find(list(table), split, max_rejected_fraction=0.02)
+    assert found.labels == ("negative", "positive")
+    checked = check_all(table, found, split)
+    audit, rejected = audit_reviews(checked, found)
+    assert (audit["rows_read"], audit["accepted"], audit["rejected"]) == (264, 60, 204)
+    assert audit["rejected_by_reason"] == {"empty row": 203, "no text": 1}
+    assert audit["empty_rows"] == 203
+    assert audit["rejected_examples"] == ["row 64: no text"]
+    assert len(pd.concat(rejected)) == 204
+    assert len(pd.concat(split_reviews(checked, audit, found, split))) == 60
+    strict = found.model_copy(update={"max_rejected_fraction": 0.01})
+    with pytest.raises(InputError, match=r": 1 of 61 rows can't be used \(no text: 1\)") as error:
+        split_reviews(checked, audit, strict, split)
+    assert read_block(error) == {"max_rejected_fraction": 0.02}
 
 
 def test_random_splits_are_stratified_and_whole(

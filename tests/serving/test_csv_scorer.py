@@ -15,7 +15,7 @@ from imdb_sentiment.serving.csv_scorer import CsvScorer, ScorerError
 def score(scorer: CsvScorer, csv: int = 0) -> int:
     """Return the number of rows of a small CSV that was scored."""
     source = io.BytesIO(b"review\nw1\nw2\n")
-    scorer.begin(csv, source, "review", max_characters=100, deadline=math.inf)
+    scorer.begin(csv, source, "review", "auto", max_characters=100, deadline=math.inf)
     rows = 0
     while chunk := scorer.score_chunk(csv):
         rows += chunk[0]

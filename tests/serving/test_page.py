@@ -161,16 +161,23 @@ def test_the_columns_of_a_file_are_offered(
     assert found == expected
 
 
-def test_a_file_without_commas_is_noticed(page: Page, tmp_path: Path) -> None:
-    files = {
-        "semicolons.csv": ("a;b\n1;2\n", "separated by something else than commas"),
-        "empty.csv": ("", "is empty"),
-    }
-    for name, (content, problem) in files.items():
-        path = tmp_path / name
-        path.write_text(content)
-        page.get_by_label("CSV").set_input_files(path)
-        expect(page.locator("#upload-said")).to_contain_text(problem)
+def test_an_empty_file_is_noticed(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").touch()
+    page.get_by_label("CSV").set_input_files(tmp_path / "empty.csv")
+    expect(page.locator("#upload-said")).to_contain_text("is empty")
+
+
+def test_another_delimiter_is_recognised_and_kept(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "excel.csv"
+    path.write_text("\ufeffsep=;\r\nid;text, short or not\r\n1;w1 w2, w3\r\n")
+    page.get_by_label("CSV").set_input_files(path)
+    expect(page.get_by_label("Column with the text")).to_have_value("text, short or not")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Score the file").click()
+    rows = download.value.path().read_text().splitlines()
+    assert rows[0].startswith('"id";"text, short or not";"predicted_sentiment"')
+    assert rows[1].startswith('"1";"w1 w2, w3";')
+    expect(page.locator("#counts .number").first).to_contain_text("%")
 
 
 def answer(page: Page, probabilities: dict[str, float], label: str, words: list[int]) -> None:

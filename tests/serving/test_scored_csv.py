@@ -44,6 +44,26 @@ def test_stray_quotation_marks_are_read_as_pandas_does(
     assert len(found) == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "header", "row"),
+    [
+        ("id;review\n1;w1, w2\n", '"id";"review";', '"1";"w1, w2";'),
+        ("sep=|\r\nid|review\r\n1|w1, w2\r\n", '"id"|"review"|', '"1"|"w1, w2"|'),
+        ('id\treview\n1\ta "w1" w2\n2\t"w3\n', '"id"\t"review"\t', '"1"\t"a ""w1"" w2"\t'),
+    ],
+)
+def test_the_delimiter_is_recognised_and_kept(
+    text: str, header: str, row: str, exported: bytes, tmp_path: Path
+) -> None:
+    lines = score(exported, text).splitlines()
+    assert lines[0].startswith(header)
+    assert lines[1].startswith(row)
+    (tmp_path / "in.csv").write_text(text, newline="")
+    expected = score_by_pipeline(exported, tmp_path / "in.csv")
+    found = [line.split(lines[0][4])[2].strip('"') for line in lines[1:]]
+    assert found == expected["predicted_sentiment"].tolist()
+
+
 def test_a_deadline_is_kept(exported: bytes) -> None:
     with pytest.raises(TimeoutError):
         next(
@@ -92,7 +112,11 @@ def test_it_says_what_the_pipeline_inference_says(
         ("id,text\n1,a\n", "there is no column 'review'; there are: id, text"),
         ("review,review\na,b\n", "two columns have the same name"),
         ('review\n"never closed\n', "a quotation mark is never closed"),
-        ("review\n" + "," * 200_001, "more than 200,000 commas"),
+        (
+            "review, a;b\n" + "w1, w2;w3\n" * 9,
+            "may be a comma or a semicolon: name it",
+        ),
+        ("review\n" + "," * 200_001, "more than 200,000 delimiters"),
     ],
 )
 def test_what_can_not_be_scored_says_why(exported: bytes, text: str, problem: str) -> None:

@@ -102,6 +102,10 @@ def test_a_csv_comes_back_scored(service: Service) -> None:
         422,
         "there is no column 'text'; there are: id, review",
     )
+    for query, status in (("delimiter=semicolon", 200), ("delimiter=comma", 422)):
+        content = "a,b;review\n1,2;w1\n"
+        url = f"{service.url}/score?{query}"
+        assert httpx.post(url, content=content, headers=CSV, timeout=60).status_code == status
     answer = httpx.post(f"{service.url}/score", content=b"review\n\xff\n", headers=CSV, timeout=60)
     assert answer.status_code == 422
     assert "not UTF-8" in answer.json()["detail"]

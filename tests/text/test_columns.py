@@ -114,6 +114,7 @@ def test_known_scales_are_in_their_order(order: tuple[str, ...]) -> None:
         (["10", "9", "-1"], ["-1", "9", "10"], True),
         (["2.5", "1", "2"], ["1", "2", "2.5"], True),
         (["5 stars", "10 Stars", "1 star"], ["1 star", "5 stars", "10 Stars"], True),
+        (["10,0", "2,5", "1,5"], ["1,5", "2,5", "10,0"], True),
         (["True", "False"], ["False", "True"], True),
         (["inf", "2", "10"], ["10", "2", "inf"], False),  # no numbers
         (["1_0", "2"], ["1_0", "2"], False),
@@ -131,7 +132,7 @@ def test_other_labels_are_in_the_order_of_numbers_or_letters(
 def test_spellings_of_a_label_are_one() -> None:
     found = find_labels({"Good": 5, " good": 9, "GOOD": 1, "bad": 3, "": 7, "  ": 1, "goood": 2})
     assert found.counts == {"bad": 3, "good": 15}
-    assert found.rare == {"goood": 2}
+    assert found.others == {"goood": 2}
     numbers = find_labels({"1.0": 4, "1": 1, "2.0": 3, "2.5": 3, "2.50": 2, "10": 3})
     assert numbers.counts == {"1": 5, "2": 3, "2.5": 5, "10": 3}
 

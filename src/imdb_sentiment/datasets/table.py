@@ -56,6 +56,8 @@ class TableDataset(FileDataset):
         credentials: Options of the file system that the file lies in.
         fs_args: Further options of the file system.
         version: Version to load and to save; Kedro makes it from `versioned: true`.
+        prefix: Start of the names of the parameters that give encoding and delimiter, such as
+            `reviews` for `reviews_encoding` and `reviews_delimiter`, for messages; None without.
         metadata: Metadata for plugins; ignored by Kedro.
 
     Loading or iterating raises:
@@ -73,6 +75,7 @@ class TableDataset(FileDataset):
         credentials: dict[str, Any] | None = None,
         fs_args: dict[str, Any] | None = None,
         version: Version | None = None,
+        prefix: str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
@@ -85,6 +88,7 @@ class TableDataset(FileDataset):
         self._is_named = filepath is not None
         self._load_args = load_args or {}
         self._save_args = save_args or {}
+        self._prefix = prefix
 
     def load(self) -> Stream[pd.DataFrame]:
         """Return the stream of chunks."""
@@ -123,7 +127,7 @@ class TableDataset(FileDataset):
         for path in files:
             name, last_row = self._name(path), 0
             opened: list[IO[bytes]] = []  # it is opened first to look at its beginning
-            file = FileToRead(name, self._opener(path, opened.append))
+            file = FileToRead(name, self._opener(path, opened.append), self._prefix)
             task = f"Reading {PurePosixPath(path).name}"
             with self._explaining(path), Task(task, self._measure(path), "MB") as progress:
                 for chunk in read_table(file, self._load_args):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import fsspec
 import pandas as pd
@@ -26,6 +26,12 @@ from fsspec.core import OpenFile
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
 from imdb_sentiment.errors import InputError, list_names
+from imdb_sentiment.text.delimiters import (
+    AUTO,
+    UnclearDelimiterError,
+    has_lines_above,
+    recognise_dialect,
+)
 from imdb_sentiment.text.tables import CHUNK, MALFORMED, to_strings
 
 CSV, JSON_LINES, PARQUET = "CSV", "JSON Lines", "Parquet"
@@ -41,15 +47,10 @@ OTHERS = {".xls": "Excel", ".xlsx": "Excel", ".ods": "OpenDocument", ".feather":
 ZIP = "zip"
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": ZIP, ".zst": "zstd"}
 TABS = (".tsv", ".tab")
-AUTO = "auto"
-# Delimiters by the names that a command line can have without quoting.
-DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 WESTERN = "cp1252"
 # Encodings of one byte per character that are recognised by their letters; others are guesses.
 DISTINCT = {"cp1251", "cp1253", "cp1255", "cp1256"}
 SAMPLE = 1 << 16  # characters or bytes at the beginning of a file that are looked at
-RECORDS = 100  # of them, at most
-MOST, FEW = 0.9, 0.5  # share of records that have as many fields as the header
 # How the files of other formats begin, and what their names end with.
 MAGIC = {
     b"PAR1": ".parquet",
@@ -58,11 +59,8 @@ MAGIC = {
     b"\x28\xb5\x2f\xfd": ".zst",
 }
 
-# The line before the header that tells Excel the delimiter.
 # A text has at most this share of null bytes, which may be strays; short files are not judged.
 MAX_NULLS, MIN_BYTES = 0.002, 10_000
-_DELIMITER_LINE = re.compile(r'"?sep=([^\r\n])"?(\r\n?|\n|$)', re.IGNORECASE)
-_QUOTED_FIELD = re.compile(r'"([^"]|"")*"')
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
 
 # The header is read as a record: pandas then compares the number of fields of every other record
@@ -90,11 +88,25 @@ class FileToRead:
     Attributes:
         name: Its path or URL, for messages; its suffixes tell the format.
         open: Function that opens the file as a context manager of a binary file, decompressed.
+        prefix: Start of the names of the parameters that give its encoding and delimiter; None if
+            there are none.
 
     """
 
     name: str
     open: Callable[[], Any]
+    prefix: str | None = None
+
+    def describe_setting(self, name: str, *values: str) -> str:
+        """Return what gives the encoding or the delimiter one of some values, for messages."""
+        if self.prefix is None:
+            key = "sep" if name == "delimiter" else name
+            return f"load_args: {{{key}: {' or '.join(values)}}} in conf/local/catalog.yml"
+        return "--params " + " or ".join(f"{self.prefix}_{name}={value}" for value in values)
+
+    def set(self, name: str, value: str) -> dict[str, str]:
+        """Return the parameter that gives the encoding or the delimiter, if there is one."""
+        return {} if self.prefix is None else {f"{self.prefix}_{name}": value}
 
 
 def find_compression(name: str) -> str | None:
@@ -169,6 +181,11 @@ def _open_compressed(path: Path, name: str) -> Iterator[IO[bytes]]:
         yield file
 
 
+def has_table_suffix(name: str) -> bool:
+    """Return whether the end of a file's name says that it is a table, or a compressed one."""
+    return _find_suffix(name) in {".csv", ".txt", *TABS, *FORMATS}
+
+
 def find_format(name: str) -> str:
     """Return the format that a file's name tells.
 
@@ -214,7 +231,9 @@ def read_table(file: FileToRead, load_args: dict[str, Any]) -> Iterator[pd.DataF
     try:
         for chunk in chunks:
             if repeated := chunk.columns[chunk.columns.duplicated()].tolist():
-                raise InputError(f"{file.name}: two columns have the same name: {repeated[0]}")
+                raise InputError(
+                    f"{file.name}: two columns have the same name: {repeated[0]}; rename one"
+                )
             yield chunk
     except InputError:
         raise
@@ -266,50 +285,28 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
     with file.open() as source:
         sample = source.read(SAMPLE)
     _require_text(sample, file.name)
-    encoding = _find_encoding(sample, options["encoding"], file.name)
-    text, is_complete = sample.decode(encoding, errors="replace"), len(sample) < SAMPLE
-    delimiter = {r"\t": "\t", **DELIMITERS}.get(options["sep"], options["sep"])
-    if told := _DELIMITER_LINE.match(text):
-        text = text[told.end() :]
-        delimiter = told[1] if delimiter == AUTO else delimiter
-        options = {"skiprows": 1} | options
-    if delimiter == AUTO and _find_suffix(file.name) in TABS:
-        delimiter = "\t"
-    if delimiter == AUTO:
-        if text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
-            raise InputError(f"{file.name} is not a CSV but JSON Lines: name it .jsonl")
-        delimiter = recognise_delimiter(text, is_complete=is_complete, name=file.name)
-    found = options | {"encoding": encoding, "sep": delimiter}
-    if delimiter == "\t" and _has_literal_quotes(text, is_complete=is_complete):
-        found = {"quoting": csv.QUOTE_NONE} | found
-    return found
-
-
-def _has_literal_quotes(sample: str, *, is_complete: bool) -> bool:
-    """Return whether the quotation marks of a TSV are part of its texts, and quote nothing.
-
-    Without quoting, each line then has as many fields as the header, none of which is quoted, and
-    there are fields with quotation marks that a writer that quotes would have quoted or doubled.
-    """
-    records = [
-        record
-        for record in csv.reader(_as_lines(sample), "excel-tab", quoting=csv.QUOTE_NONE)
-        if record
-    ]
-    if records and not is_complete:
-        records.pop()  # it may be cut
-    widths = {len(record) for record in records}
-    if len(widths) != 1 or widths == {1} or any(map(_QUOTED_FIELD.fullmatch, records[0])):
-        return False
-    return any(
-        '"' in field and not _QUOTED_FIELD.fullmatch(field)
-        for record in records
-        for field in record
-    )
-
-
-def _as_lines(sample: str) -> IO[str]:
-    return io.StringIO(sample, newline="")
+    encoding = _find_encoding(sample, options["encoding"], file)
+    text, given = sample.decode(encoding, errors="replace"), options["sep"]
+    if given == AUTO and text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
+        raise InputError(f"{file.name} is not a CSV but JSON Lines: name it .jsonl")
+    if isinstance(skipped := options.get("skiprows"), int):
+        text = "".join(list(io.StringIO(text, newline=""))[skipped:])
+    is_complete, is_tsv = len(sample) < SAMPLE, _find_suffix(file.name) in TABS
+    try:
+        dialect = recognise_dialect(text, given, is_tsv=is_tsv, is_complete=is_complete)
+    except UnclearDelimiterError as doubt:
+        how = file.describe_setting("delimiter", *doubt.names)
+        raise InputError(f"{file.name}: {doubt}: name it with {how}") from None
+    has_title = has_lines_above(text, dialect.delimiter, is_complete=is_complete)
+    if has_title and not dialect.has_delimiter_line:
+        raise InputError(
+            f"{file.name} does not begin with its header: remove the lines above it, or skip them "
+            "with load_args: {skiprows: NUMBER} in conf/local/catalog.yml"
+        )
+    told: dict[str, Any] = {"skiprows": 1} if dialect.has_delimiter_line else {}
+    if dialect.has_literal_quotes:
+        told["quoting"] = csv.QUOTE_NONE
+    return told | options | {"encoding": encoding, "sep": dialect.delimiter}
 
 
 def _require_text(sample: bytes, name: str) -> None:
@@ -324,7 +321,7 @@ def _require_text(sample: bytes, name: str) -> None:
         )
 
 
-def _find_encoding(sample: bytes, encoding: str, name: str) -> str:
+def _find_encoding(sample: bytes, encoding: str, file: FileToRead) -> str:
     """Return the encoding of which a file has the byte order mark, or else the one named.
 
     Raises:
@@ -338,8 +335,9 @@ def _find_encoding(sample: bytes, encoding: str, name: str) -> str:
         return "utf-16"
     if not sample.isascii() and _is_one_byte(encoding) and _is_utf8(sample):
         raise InputError(
-            f"{name} is UTF-8 text, and not {encoding}: leave out its encoding (reviews_encoding, "
-            "unlabelled_encoding, or input_encoding for inference)"
+            f"{file.name} is UTF-8 text, and not {encoding}: name that with "
+            f"{file.describe_setting('encoding', 'utf-8')}",
+            parameters=file.set("encoding", "utf-8"),
         )
     return encoding
 
@@ -350,69 +348,16 @@ def _is_one_byte(encoding: str) -> bool:
 
 
 def _is_utf8(sample: bytes) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    return _can_decode(sample, "utf-8")
+
+
+def _can_decode(sample: bytes, encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
     try:
         decoder.decode(sample, final=len(sample) < SAMPLE)
-    except UnicodeDecodeError:
+    except UnicodeError:
         return False
     return True
-
-
-def recognise_delimiter(sample: str, *, is_complete: bool = True, name: str = "the table") -> str:
-    r"""Return the delimiter of a CSV: a comma, unless another one clearly fits better.
-
-    Args:
-        sample: The beginning of the CSV.
-        is_complete: Whether it ends with the last record, so that this is no part of one.
-        name: Name of the file, for messages.
-
-    Returns:
-        One of `,`, `;`, `|` and a tab. Another than the comma divides the header, and nearly all
-        records into as many fields, while the comma does not.
-
-    Raises:
-        InputError: Both the comma and another one fit.
-
-    Example:
-        >>> recognise_delimiter("text;label\nGood, really;positive\n")
-        ';'
-
-    """
-    fits = {
-        delimiter: _measure_fit(sample, delimiter, is_complete) for delimiter in DELIMITERS.values()
-    }
-    plain = _measure_fit(sample, "\t", is_complete, csv.QUOTE_NONE)  # as the texts of some TSVs are
-    fits["\t"] = max(fits["\t"], plain, key=lambda fit: fit[1])
-    width, share = fits.pop(",")
-    divided = {d: found for d, (n, found) in fits.items() if n > 1 and found >= MOST}
-    other = max(divided, key=divided.__getitem__, default=",")
-    if width == 1 or share < FEW:
-        return other
-    if other != ",":
-        names = {delimiter: name for name, delimiter in DELIMITERS.items()}
-        raise InputError(
-            f"{name}: the delimiter may be a comma or a {names[other]}: name it with --params "
-            f"reviews_delimiter=comma or reviews_delimiter={names[other]} (input_delimiter for "
-            "inference)"
-        )
-    return ","
-
-
-def _measure_fit(
-    sample: str, delimiter: str, is_complete: bool, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
-) -> tuple[int, float]:
-    """Return the number of fields of the header, and the share of records with as many."""
-    reader = csv.reader(_as_lines(sample), delimiter=delimiter, quoting=quoting)
-    try:
-        records = list(itertools.islice(reader, RECORDS + 1))
-    except csv.Error:  # a field that is too long
-        return 1, 0.0
-    header, *rows = [record for record in records if record] or [[]]
-    if not is_complete and len(records) <= RECORDS:
-        rows = rows[:-1]
-    if not rows:
-        return len(header), 1.0
-    return len(header), sum(len(row) == len(header) for row in rows) / len(rows)
 
 
 def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError, row: int) -> InputError:
@@ -420,23 +365,48 @@ def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError, row:
     with file.open() as source:
         sample = source.read(SAMPLE)
     if sample.isascii() and isinstance(error, UnicodeDecodeError):
-        sample = error.object[:SAMPLE]
-    guesses = [match.encoding for match in from_bytes(sample)][:2] or [WESTERN]
-    likely = " or ".join(guesses)
-    if guesses[0].startswith(("cp125", "iso8859", "latin")) and guesses[0] not in DISTINCT:
-        likely = f"{WESTERN} (Western European Excel) or cp1250 (Central European)"
+        line = error.object.rfind(b"\n", 0, error.start) + 1  # the odd character is further below
+        sample += error.object[line : line + SAMPLE]
+    likely, *others = _find_likely_encodings(sample, encoding)
+    hint = f" (or {others[0]})" if others else ""
+    if likely == WESTERN:
+        hint = " (or cp1250, for Excel in Central Europe)"
     return InputError(
         f"{file.name} is not {encoding} text ({error}, after row {row}): save it as UTF-8, or name "
-        f"its encoding, such as {likely}, with --params reviews_encoding=NAME "
-        "(unlabelled_encoding for the unlabelled_file, input_encoding for inference)"
+        f"its encoding with {file.describe_setting('encoding', likely)}{hint}",
+        parameters=file.set("encoding", likely),
     )
+
+
+def _find_likely_encodings(sample: bytes, failed: str) -> list[str]:
+    """Return encodings other than `failed` that decode a text, the likeliest first."""
+    guesses = [match.encoding for match in from_bytes(sample)]
+    guesses.sort(key=lambda name: not _has_kana(sample.decode(name, errors="replace")))
+    is_western = not guesses or guesses[0].startswith(("cp125", "iso8859", "latin"))
+    if is_western and guesses[:1] not in ([name] for name in DISTINCT):
+        guesses = [WESTERN, "cp1250", *guesses]
+    if _is_utf8(sample):
+        guesses = ["utf-8", *guesses]
+    return [
+        name
+        for name in [*guesses, "latin-1"]  # which decodes anything
+        if codecs.lookup(name).name != codecs.lookup(failed).name
+        and not name.startswith(("utf_16", "utf_32"))  # they have marks, or null bytes
+        and _can_decode(sample, name)
+    ]
+
+
+def _has_kana(text: str) -> bool:
+    """Return whether a text has as many of the Japanese syllables as only Japanese has."""
+    others = [character for character in text if not character.isascii()]
+    return sum("\u3040" <= character <= "\u30ff" for character in others) > len(others) / 5
 
 
 def _check_header(record: pd.Series, name: str) -> list[str]:
     # Spreadsheets leave empty columns behind; they get a name of their own.
     header = [name.strip() or f"unnamed_{place}" for place, name in enumerate(record)]
     if len(set(header)) < len(header):
-        raise InputError(f"{name}: two columns have the same name: {header}")
+        raise InputError(f"{name}: two columns have the same name: {header}; rename one")
     _require_free(header, name)
     return header
 
@@ -487,7 +457,7 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
     with file.open() as source:
         sample = source.read(SAMPLE)
     _require_text(sample, file.name)
-    encoding = _find_encoding(sample, options["encoding"], file.name)
+    encoding = _find_encoding(sample, options["encoding"], file)
     is_array = sample.decode(encoding, errors="replace").lstrip().startswith("[")
     is_array = is_array and _find_suffix(file.name) == ".json"
     columns: dict[str, None] = {}  # in the order in which they appear

@@ -1,7 +1,10 @@
 """What the project adds to every Kedro run, whichever session starts it."""
 
 import copy
+import importlib
 from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
@@ -11,13 +14,15 @@ from kedro.pipeline import Pipeline
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
-from imdb_sentiment.errors import InputError, propose
+from imdb_sentiment.datasets.table_formats import has_table_suffix
+from imdb_sentiment.errors import InputError, list_names, propose
 from imdb_sentiment.parameters import (
     Hyperparameters,
     Parameters,
     ReviewsOptions,
     TrainingParameters,
 )
+from imdb_sentiment.pipeline_registry import list_pipelines
 
 # Read by the catalog with `runtime_params`, so they are not parameters of a node.
 CATALOG_PARAMETERS = (
@@ -29,10 +34,12 @@ CATALOG_PARAMETERS = (
     "reviews_delimiter",
     "reviews_encoding",
     "reviews_file",
+    "unlabelled_delimiter",
     "unlabelled_encoding",
     "unlabelled_file",
 )
 
+MAX_SIMILAR = 5  # files that a message names
 
 # The groups of which a node reads single parameters.
 MODELS: dict[str, type[Parameters]] = {
@@ -113,10 +120,15 @@ class RequireInputs:
         """
         for name in sorted(pipeline.inputs()):
             if not name.startswith("params:") and _is_missing(catalog, name):
+                path = find_path(catalog, name)
+                maker = _find_maker(catalog, path)
                 raise InputError(
-                    f"{find_path(catalog, name)} does not exist, and this run needs it as "
-                    f"{name!r}: put the file there, name another one, or run the pipeline that "
-                    "makes it first"
+                    f"{path} does not exist, and this run needs it as {name!r}: "
+                    + (
+                        f"run the pipeline that makes it first (kedro run --pipelines {maker})"
+                        if maker
+                        else _list_similar(path)
+                    )
                 )
 
 
@@ -124,6 +136,32 @@ def _is_missing(catalog: DataCatalog, name: str) -> bool:
     dataset: Any = catalog.get(name, fallback_to_runtime_pattern=True)
     can_tell = type(dataset)._exists is not AbstractDataset._exists  # a query in SQL can't
     return can_tell and not catalog.exists(name)
+
+
+def _find_maker(catalog: DataCatalog, path: str) -> str | None:
+    """Return the name of the pipeline that makes a file; None if it is a file of the user."""
+    for name in list_pipelines()[1:]:  # Kedro's registry has only the pipelines that are to run
+        module = importlib.import_module(f"imdb_sentiment.pipelines.{name}")
+        if path in (find_path(catalog, made) for made in module.create_pipeline().all_outputs()):
+            return name
+    return None
+
+
+def _list_similar(path: str) -> str:
+    """Return what to do about a file that does not exist, with those that its folder has."""
+    if "://" in path:
+        return "check the address"
+    folder = Path(path).parent
+    if not folder.is_dir():
+        return f"there is no folder {folder}"
+    names = sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
+    by_case = {name.casefold(): name for name in names}
+    close = get_close_matches(Path(path).name.casefold(), by_case, MAX_SIMILAR)
+    listed = [by_case[name] for name in close] or [name for name in names if has_table_suffix(name)]
+    return (
+        f"in {folder}, there {'is' if len(listed) == 1 else 'are'} "
+        f"{list_names(listed) or 'no tables'}. Put the file there, or give its path"
+    )
 
 
 def find_path(catalog: DataCatalog, name: str) -> str:

@@ -6,6 +6,7 @@ from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.framework.lineage import flatten
 
 # Files of conf/base and of another folder, the paths of both, and all files that were read.
 Files = tuple[dict[Path, DictConfig], dict[Path, DictConfig], str, str, set[Path]]
@@ -47,6 +48,16 @@ class PresetsConfigLoader(OmegaConfigLoader):
         _leave_out_arguments([base, *folders])
         later = {file: content for files in folders for file, content in files.items()}
         return base, later, base_path, path, read
+
+    def find_file(self, parameter: str) -> Path | None:
+        """Return the file that sets a parameter, by its dotted name, and is not in conf/base."""
+        _, later, *_ = self._read_raw_config("parameters")
+        found = [
+            path
+            for path, content in later.items()
+            if parameter in dict(flatten(OmegaConf.to_container(content)))
+        ]
+        return found[-1] if found else None
 
     def _read(self, key: str, env: str | None) -> Files:
         given, self.env = self.env, env

@@ -1,14 +1,18 @@
 """The Kedro session of the project: it reports errors that users can fix in one line."""
 
-from collections.abc import Iterable
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from click import ClickException
+from click import ClickException, get_current_context
 from kedro.framework.session import KedroSession
 from kedro.runner import SequentialRunner
 from kedro.validation.exceptions import ParameterValidationError
 
-from imdb_sentiment.errors import find_input_error, propose
+from imdb_sentiment.errors import InputError, find_input_error, make_printable, propose
+from imdb_sentiment.framework.configuration import quote_value
 from imdb_sentiment.framework.runner import IncrementalSequentialRunner
 from imdb_sentiment.pipeline_registry import list_pipelines
 
@@ -34,7 +38,63 @@ class PlainErrorsSession(KedroSession):
             fixable = error if invalid else find_input_error(error)
             if fixable is None:
                 raise
-            raise ClickException(str(fixable)) from error
+            message = str(fixable)
+            if isinstance(fixable, InputError) and fixable.parameters:
+                message += self._explain_parameters(fixable.parameters)
+            raise ClickException(message) from error
+
+    def _explain_parameters(self, parameters: Mapping[str, str | None]) -> str:
+        """Return lines on what sets parameters now, and the command that sets them otherwise."""
+        loader: Any = self._get_config_loader()
+        files: dict[str, list[str]] = {}
+        for name in parameters:
+            if path := loader.find_file(name):
+                files.setdefault(_name(path, self._project_path), []).append(name)
+        lines = [f"{file} sets {', '.join(names)}." for file, names in files.items()]
+        command = repeat_command(sys.argv[1:], parameters)
+        if command and get_current_context(silent=True):
+            is_project = (self._project_path / "pyproject.toml").is_file()
+            start = "kedro" if is_project else "imdb-sentiment"
+            why = "To override that for this run alone" if lines else "As a command"
+            lines.append(f"{why}: {start} {command}")
+        return "".join(f"\n{make_printable(line)}" for line in lines)
+
+
+def _name(path: Path, project: Path) -> str:
+    path = path.resolve()
+    return (path.relative_to(project) if path.is_relative_to(project) else path).as_posix()
+
+
+def repeat_command(words: Sequence[str], parameters: Mapping[str, str | None]) -> str | None:
+    """Return the words of a command with other values of some parameters.
+
+    Args:
+        words: What was typed after the name of the program.
+        parameters: The values, by dotted name.
+
+    Returns:
+        The words, quoted for a shell; None if `--params` can't express the values.
+
+    Example:
+        >>> repeat_command(["run", "--params", "split.seed=1"], {"reviews_encoding": "cp1252"})
+        'run --params split.seed=1,reviews_encoding=cp1252'
+
+    """
+    values = {name: quote_value(value) for name, value in parameters.items()}
+    if not all(values.values()):
+        return None
+    others: list[str] = []
+    given: list[str] = []
+    remaining = iter(words)
+    for word in remaining:
+        option, is_one_word, value = word.partition("=")
+        if option == "--params":
+            given += (value if is_one_word else next(remaining, "")).split(",")
+        else:
+            others.append(word)
+    kept = [part for part in given if part and part.partition("=")[0].strip() not in values]
+    listed = ",".join([*kept, *(f"{name}={value}" for name, value in values.items())])
+    return shlex.join([*others, "--params", listed])
 
 
 def _require_pipelines(names: Iterable[str]) -> None:

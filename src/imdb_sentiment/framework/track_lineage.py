@@ -220,7 +220,7 @@ class _Files:
     def describe_options(self, name: str) -> str:
         """Return the digest of a dataset's entry in the catalog, except for its file."""
         entry = self._find_entry(name) or self.catalog.config_resolver.resolve_pattern(name)
-        skipped = ("filepath", "path", "metadata", "credentials")
+        skipped = ("filepath", "path", "metadata", "credentials", "prefix")
         return digest_value(
             {key: repr(value) for key, value in entry.items() if key not in skipped}
         )

@@ -64,7 +64,14 @@ class CsvScorer:
         return self._process.poll() is not None
 
     def begin(
-        self, csv: int, source: IO[bytes], text_column: str, *, max_characters: int, deadline: float
+        self,
+        csv: int,
+        source: IO[bytes],
+        text_column: str,
+        delimiter: str,
+        *,
+        max_characters: int,
+        deadline: float,
     ) -> None:
         """Hand over a CSV.
 
@@ -72,6 +79,7 @@ class CsvScorer:
             csv: Number of the CSV.
             source: Its content.
             text_column: See `score_csv`.
+            delimiter: See `score_csv`.
             max_characters: See `score_csv`.
             deadline: See `score_csv`; all processes of a machine have the same clock.
 
@@ -83,7 +91,7 @@ class CsvScorer:
             source.seek(0)
             while part := source.read(PART):
                 self._call("receive", csv, part)
-            self._call("begin", csv, text_column, max_characters, deadline)
+            self._call("begin", csv, text_column, delimiter, max_characters, deadline)
 
     def score_chunk(self, csv: int) -> tuple[int, bytes] | None:
         """Score the next rows of a CSV.
@@ -160,15 +168,19 @@ class _Csvs:
             self._sources[csv] = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115
         self._sources[csv].write(part)
 
-    def begin(self, csv: int, text_column: str, max_characters: int, deadline: float) -> None:
+    def begin(self, csv: int, text_column: str, delimiter: str, *limits: Any) -> None:
         source = self._sources.setdefault(csv, io.BytesIO())
         source.seek(0)
-        self._chunks[csv] = self._score(
-            io.TextIOWrapper(source, "utf-8-sig", newline=""), text_column, max_characters, deadline
-        )
+        text = io.TextIOWrapper(source, "utf-8-sig", newline="")
+        self._chunks[csv] = self._score(text, text_column, delimiter, *limits)
 
     def _score(
-        self, source: IO[str], text_column: str, max_characters: int, deadline: float
+        self,
+        source: IO[str],
+        text_column: str,
+        delimiter: str,
+        max_characters: int,
+        deadline: float,
     ) -> Iterator[tuple[int, bytes]]:
         target = io.StringIO(newline="")
         chunks = score_csv(
@@ -176,6 +188,7 @@ class _Csvs:
             source,
             target,
             text_column,
+            delimiter=delimiter,
             max_characters=max_characters,
             deadline=deadline,
         )

@@ -7,16 +7,18 @@ import sys
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from typing import IO
+from typing import IO, Literal
 
 from imdb_sentiment.evaluation.probabilities import REASON_COLUMN, prediction_columns
 from imdb_sentiment.serving.predictor import Prediction, Predictor
+from imdb_sentiment.text.delimiters import AUTO, Dialect, UnclearDelimiterError, recognise_dialect
 
 ROWS_AT_A_TIME = 1000
+SAMPLE = 1 << 16  # characters at the beginning that tell the delimiter
 # A line of one byte becomes a row with all columns, so the columns and the output are limited. A
-# comma may become a field, which takes fifty times its memory, so commas are limited too.
+# delimiter may begin a field, which takes fifty times its memory, so they are limited too.
 MAX_COLUMNS = 1000
-MAX_COMMAS = 200_000  # per row
+MAX_DELIMITERS = 200_000  # per row
 MAX_OUTPUT = 1_000_000_000  # characters
 
 
@@ -26,10 +28,11 @@ class CsvError(ValueError):
 
 def score_csv(
     predictor: Predictor,
-    source: Iterable[str],
+    source: IO[str],
     target: IO[str],
     text_column: str,
     *,
+    delimiter: str = AUTO,
     max_characters: int = sys.maxsize,
     deadline: float = math.inf,
 ) -> Iterator[int]:
@@ -37,10 +40,12 @@ def score_csv(
 
     Args:
         predictor: Exported model.
-        source: Lines of a CSV with a header.
+        source: CSV with a header.
         target: Text file to which the rows are written, in the same order, with the columns of
-            `imdb_sentiment.evaluation.probabilities` added; it may be emptied after each chunk.
+            `imdb_sentiment.evaluation.probabilities` added and with the same delimiter; it may be
+            emptied after each chunk.
         text_column: Name of the column with the text.
+        delimiter: Name of the delimiter, or `auto` to recognise it.
         max_characters: Maximum length of a text; longer texts get no prediction.
         deadline: Time at which to stop, on the clock of `time.monotonic`.
 
@@ -49,14 +54,17 @@ def score_csv(
 
     Raises:
         CsvError: The CSV has no header, lacks the text column, has two columns with the same name
-            or too many columns, has a quotation mark that is never closed, or its output would be
-            larger than a gigabyte.
+            or too many columns, may have one delimiter or another, has a quotation mark that is
+            never closed, or its output would be larger than a gigabyte.
         TimeoutError: The deadline has passed.
 
     """
     csv.field_size_limit(1 << 30)  # the size of the body is limited elsewhere
-    reader = _read_rows(source)
-    writer = csv.writer(target, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    dialect = _recognise(source, delimiter)
+    reader = _read_rows(source, dialect)
+    writer = csv.writer(
+        target, delimiter=dialect.delimiter, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n"
+    )
     try:
         header = _read_header(reader, text_column)
         width, place = len(header), header.index(text_column)
@@ -82,25 +90,38 @@ def score_csv(
         raise CsvError(f"this is not a complete CSV: {error}") from error
 
 
-def _read_rows(source: Iterable[str]) -> Iterator[list[str]]:
+def _recognise(source: IO[str], delimiter: str) -> Dialect:
+    """Return how a CSV is written, by its beginning."""
+    sample = source.read(SAMPLE)
+    source.seek(0)
+    try:
+        return recognise_dialect(sample, delimiter, is_complete=len(sample) < SAMPLE)
+    except UnclearDelimiterError as doubt:
+        one, two = doubt.names
+        raise CsvError(
+            f"{doubt}: name it with the parameter delimiter={one} or delimiter={two}"
+        ) from None
+
+
+def _read_rows(source: Iterable[str], dialect: Dialect) -> Iterator[list[str]]:
     """Yield the rows of a CSV; stray quotation marks are tolerated, as in pandas."""
     end = uuid.uuid4().hex
-    commas = 0
+    delimiters = 0
 
     def lines() -> Iterator[str]:
-        nonlocal commas
-        for line in source:
-            commas += line.count(",")
-            if commas > MAX_COMMAS:
-                raise CsvError(f"a row has more than {MAX_COMMAS:,} commas")
+        nonlocal delimiters
+        for line in itertools.islice(source, int(dialect.has_delimiter_line), None):
+            delimiters += line.count(dialect.delimiter)
+            if delimiters > MAX_DELIMITERS:
+                raise CsvError(f"a row has more than {MAX_DELIMITERS:,} delimiters")
             yield line
         yield end  # becomes a row of its own, unless a quotation mark is still open
 
-    reader = csv.reader(lines())
-    for row in reader:
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if dialect.has_literal_quotes else csv.QUOTE_MINIMAL
+    for row in csv.reader(lines(), delimiter=dialect.delimiter, quoting=quoting):
         if row == [end]:
             return
-        commas = 0
+        delimiters = 0
         yield row
     raise CsvError("this is not a complete CSV: a quotation mark is never closed")
 

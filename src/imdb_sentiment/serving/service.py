@@ -4,7 +4,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -135,6 +135,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
     key = settings.api_key
     keys = ApiKeys({ONLY_KEY: key.get_secret_value()} if key else {}, settings.api_keys_file)
     uploads = Uploads(exported, settings)
+    learnt_column = predictor.facts.get("text_column", "review")
     described = _describe_model(predictor, find_test_scores(settings.records, exported))
 
     @asynccontextmanager
@@ -189,15 +190,23 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
     )
     async def score(
         request: Request,
-        text_column: Annotated[str, Query(description="name of the text column")] = "review",
+        text_column: Annotated[str, Query(description="name of the text column")] = learnt_column,
+        delimiter: Annotated[
+            Literal["auto", "comma", "semicolon", "tab", "bar"],
+            Query(description="of the CSV; by default it is recognised"),
+        ] = "auto",
     ) -> Response:
-        """Add predictions to each row of a CSV (UTF-8, with a header) in the body."""
+        """Add predictions to each row of a CSV (UTF-8, with a header) in the body.
+
+        The text column is by default the one that the model has learnt from. The scored CSV has the
+        same delimiter.
+        """
         if request.headers.get("content-type", "").partition(";")[0].strip() != "text/csv":
             # Browsers let pages of other sites send this type only if CORS allows it.
             raise HTTPException(415, "the body must be a CSV: Content-Type: text/csv")
         asker = _get_asker(request)
         scored, rows = await uploads.score(
-            asker.client, request.stream(), request.is_disconnected, text_column
+            asker.client, request.stream(), request.is_disconnected, text_column, delimiter
         )
         observation.texts.labels(asker.owner).inc(rows)
         return _ScoredResponse(scored)

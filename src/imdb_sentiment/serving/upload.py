@@ -101,6 +101,7 @@ class Uploads:
         parts: AsyncIterable[bytes],
         is_disconnected: Callable[[], Awaitable[bool]],
         text_column: str,
+        delimiter: str,
     ) -> tuple[SharedFile, int]:
         """Receive a CSV and score it.
 
@@ -109,6 +110,7 @@ class Uploads:
             parts: The CSV as it arrives.
             is_disconnected: Returns whether the client has gone.
             text_column: Name of the column with the text.
+            delimiter: Name of the delimiter, or `auto`.
 
         Returns:
             The scored copy, to be read and closed, and its number of rows.
@@ -128,7 +130,8 @@ class Uploads:
                 async for part in parts:
                     await source.write(part)
                 with self._active.hold(client):
-                    async with self._begin(client, source, text_column) as score_chunk:
+                    begun = self._begin(client, source, text_column, delimiter)
+                    async with begun as score_chunk:
                         while (chunk := await score_chunk()) is not None:
                             await self._keep(scored, chunk[1])
                             rows += chunk[0]
@@ -141,7 +144,7 @@ class Uploads:
 
     @asynccontextmanager
     async def _begin(
-        self, client: str, source: SharedFile, text_column: str
+        self, client: str, source: SharedFile, text_column: str, delimiter: str
     ) -> AsyncIterator[Callable[[], Awaitable[tuple[int, bytes] | None]]]:
         """Hand a CSV over to the process that scores it, and return how to score a chunk."""
         scorer = await self._turns.run(client, self._find_scorer)
@@ -153,6 +156,7 @@ class Uploads:
                 number,
                 source.file,
                 text_column,
+                delimiter,
                 max_characters=self._settings.max_characters,
                 deadline=time.monotonic() + self._settings.upload_timeout,
             )

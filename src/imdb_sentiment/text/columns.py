@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 import pandas as pd
@@ -59,7 +59,7 @@ _STARS = re.compile(r"\s*stars?$")
 
 FLAGS = ({"false", "true"}, {"0", "1"})
 
-# A label may be another one misspelt if that has 20 times its rows, and is as like it by difflib.
+# A value may be a label misspelt if that has 20 times its rows, and is as like it by difflib.
 MAX_SLIPS, MIN_LIKENESS = 0.05, 0.8
 MIN_ROWS = 3  # per label: one for each of training, validation and test
 MAX_LABELS = 200
@@ -192,7 +192,7 @@ def _rank(column: str, names: tuple[str, ...]) -> int | None:
 
 
 def _simplify(column: str) -> str:
-    return re.sub(r"[\s-]+", "_", column.strip().casefold())
+    return re.sub(r"[\s.-]+", "_", column.strip().casefold())
 
 
 def _measure_texts(cells: list[str]) -> float:
@@ -237,39 +237,29 @@ class Labels:
 
     Attributes:
         counts: Number of rows of each label, in the order of their codes; None if not counted.
-        rare: Number of rows of each other value, most frequent first.
+        others: Number of rows of each other value, most frequent first.
         is_order_known: Whether the order means something; otherwise it is that of the alphabet.
+        slips: Of the other values, those that may be a label misspelt, with that label.
 
     """
 
     counts: dict[str, int | None]
-    rare: dict[str, int]
+    others: dict[str, int] = field(default_factory=dict)
     is_order_known: bool = True
+    slips: dict[str, str] = field(default_factory=dict)
 
     @property
     def placeholders(self) -> list[str]:
         """Those that may stand for a missing label."""
         return [label for label in self.counts if normalise_label(label) in PLACEHOLDERS]
 
-    @property
-    def slips(self) -> list[tuple[str, str]]:
-        """Pairs of a label with few rows, and a far more frequent one that it may be meant to be.
-
-        Words alone are compared: in `level 1` and `level 2`, the difference is no slip.
-        """
-        words = {label: n for label, n in self.counts.items() if n and label.isalpha()}
-        return [
-            (label, close[0])
-            for label, n in words.items()
-            if (close := get_close_matches(label, _list_frequent(words, n), 1, MIN_LIKENESS))
-        ]
-
 
 def find_labels(values: Mapping[str, int]) -> Labels:
     """Find the labels among the values of a column.
 
     Values that differ in case or white space only are one label, in the most frequent spelling. A
-    value with fewer than three rows can't be learnt, and may be a slip.
+    value with fewer than three rows can't be learnt. Neither should one be that is nearly the same
+    word as a far more frequent one: it may be that one misspelt.
 
     Args:
         values: Number of rows of each value; empty values are left out.
@@ -280,19 +270,36 @@ def find_labels(values: Mapping[str, int]) -> Labels:
         if value.strip():
             spellings.setdefault(normalise_label(value), Counter())[value.strip()] += n
     counts = {_choose_spelling(label, found): found.total() for label, found in spellings.items()}
-    labels = {label: n for label, n in counts.items() if n >= MIN_ROWS}
-    rare = {label: n for label, n in counts.items() if n < MIN_ROWS}
+    slips = _find_slips(counts)
+    labels = {label: n for label, n in counts.items() if n >= MIN_ROWS and label not in slips}
+    others = {label: n for label, n in counts.items() if label not in labels}
     ordered, is_known = order_labels(labels)
     return Labels(
         {label: labels[label] for label in ordered},
-        dict(sorted(rare.items(), key=lambda item: -item[1])),
+        dict(sorted(others.items(), key=lambda item: -item[1])),
         is_known,
+        slips,
     )
 
 
-def _list_frequent(counts: Mapping[str, int], n: int) -> list[str]:
-    """Return the labels with far more rows than `n`."""
-    return [label for label, rows in counts.items() if n <= MAX_SLIPS * rows]
+def _find_slips(counts: Mapping[str, int]) -> dict[str, str]:
+    """Return the values that may be a far more frequent one misspelt, with that one.
+
+    Words alone are compared: in `level 1` and `level 2`, the difference is no slip. Neither are
+    letters before a word, as in `unhappy`.
+    """
+    words = {value.casefold(): value for value in counts if value.isalpha()}
+    slips = {}
+    for word, value in words.items():
+        frequent = [
+            other
+            for other, label in words.items()
+            if counts[value] <= MAX_SLIPS * counts[label]
+            and not (word.endswith(other) or other.endswith(word))
+        ]
+        if close := get_close_matches(word, frequent, 1, MIN_LIKENESS):
+            slips[value] = words[close[0]]
+    return slips
 
 
 def _choose_spelling(label: str, spellings: Counter[str]) -> str:
@@ -302,8 +309,9 @@ def _choose_spelling(label: str, spellings: Counter[str]) -> str:
 def order_labels(labels: Iterable[str]) -> tuple[list[str], bool]:
     """Return labels in the order of their codes, and whether that order is known.
 
-    Numbers, also those of stars, are in their order, well-known scales from negative to positive,
-    and all else is in the order of the alphabet, which need not mean anything.
+    Numbers, also those of stars and with decimal commas, are in their order, well-known scales from
+    negative to positive, and all else is in the order of the alphabet, which need not mean
+    anything.
 
     Example:
         >>> order_labels(["5 stars", "1 star"])
@@ -313,7 +321,8 @@ def order_labels(labels: Iterable[str]) -> tuple[list[str], bool]:
 
     """
     found = sorted(labels, key=str.casefold)
-    numbers = {label: parse_number(_STARS.sub("", normalise_label(label))) for label in found}
+    texts = {label: _STARS.sub("", normalise_label(label)) for label in found}
+    numbers = {label: parse_number(text.replace(",", ".")) for label, text in texts.items()}
     known = {label: number for label, number in numbers.items() if number is not None}
     if len(known) == len(found):
         return sorted(found, key=known.__getitem__), True

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 MALFORMED = "_malformed"  # column that says what is wrong with a row; empty for a well-formed one
@@ -40,6 +41,21 @@ def number_rows(table: pd.DataFrame | Iterable[pd.DataFrame]) -> Iterator[pd.Dat
 def list_columns(frame: pd.DataFrame) -> list[str]:
     """Return the names of the columns of the table itself."""
     return [name for name in map(str, frame.columns) if name != MALFORMED]
+
+
+def find_empty(chunk: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Return which rows are wholly empty, as spreadsheets leave them at the end of a table.
+
+    Args:
+        chunk: Chunk from `number_rows`; a malformed row is not empty.
+
+    """
+    is_empty = np.ones(len(chunk), bool)
+    for name in chunk:
+        (places,) = np.nonzero(is_empty)  # hardly any row gets beyond the first column
+        cells = to_strings(chunk[name].iloc[places])
+        is_empty[places] = [not cell.strip() for cell in cells]
+    return is_empty
 
 
 def to_strings(cells: pd.Series) -> list[str]:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -27,7 +28,7 @@ from imdb_sentiment.text.columns import (
     find_labels,
     find_text_column,
 )
-from imdb_sentiment.text.tables import MALFORMED, is_nested, list_columns, to_strings
+from imdb_sentiment.text.tables import MALFORMED, find_empty, is_nested, list_columns, to_strings
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def find_settings(
     chunks: Iterator[pd.DataFrame], reviews: ReviewsOptions, split: SplitParameters
 ) -> ReviewsParameters:
     """Return the columns and labels of a table; see `find_columns`."""
+    chunks = (chunk[~find_empty(chunk)] for chunk in chunks)
     first = next((chunk for chunk in chunks if len(chunk)), None)
     if first is None:
         raise InputError(f"{reviews.file} has a header but no rows: add reviews to it")
@@ -47,38 +49,43 @@ def find_settings(
     chunks = itertools.chain([first], () if second is None else [second], chunks)
     names, rows = list_columns(first), first[first[MALFORMED] == ""]
     required = list_required_columns(reviews, split)
-    problems = [
-        f"there is no column {column!r} ({parameter})"
-        for parameter, column in required.items()
-        if column not in (*names, AUTO)
-    ]
+    missing = {
+        parameter: column for parameter, column in required.items() if column not in (*names, AUTO)
+    }
+    problems = [f"there is no column {column!r} ({name})" for name, column in missing.items()]
     known = set(required.values())
     text = _find_column(reviews.text_column, find_text_column, rows, known)
     find_label = partial(find_label_column, is_whole=second is None)
     label = _find_column(reviews.label_column, find_label, rows, {*known, text.column})
-    for column in (reviews.text_column, reviews.label_column):
-        if column in rows and is_nested(rows[column]):
-            problems.append(_explain_nested([column]))
     if reviews.text_column == AUTO and not text.column:
         problems.append(_explain_doubt("texts", text))
     if reviews.label_column == AUTO and not label.column:
         problems.append(_explain_doubt("labels", label))
-    labels = None
     likely = next(iter(label.candidates), None)
-    if likely and reviews.labels == AUTO:
+    are_given = reviews.labels != AUTO
+    are_foreign = bool(likely and are_given and _are_foreign(reviews.labels, rows[likely]))
+    if are_foreign:
+        problems.append(f"the column {likely!r} has none of the labels of reviews.labels")
+    labels = None
+    further = [  # problems that naming another column does not solve
+        _explain_nested([column])
+        for column in (reviews.text_column, reviews.label_column)
+        if column in rows and is_nested(rows[column])
+    ]
+    if likely and (are_foreign or not are_given):
         labels = _count_labels(chunks, likely)
-        problems += _judge_labels(labels, likely, must_be_ordered=reviews.ordered)
-    problems += _judge_header(reviews, text, label, labels)
-    if problems:
+        further += _judge_labels(labels, likely, must_be_ordered=reviews.ordered)
+    further += _judge_header(reviews, text, label, labels)
+    if problems or further:
+        limit = ", unless those there are for another table" if missing or are_foreign else ""
+        given = Labels(dict.fromkeys(reviews.labels)) if are_given else None
         raise InputError(
-            f"{reviews.file} can't be used yet: {'; '.join(problems)}. Its columns are: "
-            f"{list_names(names)}. In conf/local/parameters.yml, put the right ones into these "
-            "lines:",
-            format_settings(
-                text.candidates,
-                label.candidates,
-                labels if reviews.labels == AUTO else Labels(dict.fromkeys(reviews.labels), {}),
-            ),
+            f"{reviews.file} can't be used yet: {'; '.join([*problems, *further])}. Its columns "
+            f"are: {list_names(names)}. In conf/local/parameters.yml, put the right ones into "
+            f"these lines{limit}:",
+            format_settings(text.candidates, label.candidates, labels or given, reviews)
+            + _allow_others(labels, reviews),
+            {} if further else _find_remedies(missing, text, label, are_foreign=are_foreign),
         )
     found = ReviewsParameters.model_validate(
         reviews.model_dump()
@@ -103,16 +110,44 @@ def _find_column(
     return found if given == AUTO else Finding(None, found.candidates)
 
 
+def _are_foreign(labels: Iterable[str], cells: pd.Series) -> bool:
+    """Return whether cells have labels, but none of those given."""
+    found = {normalise_label(cell) for cell in to_strings(cells)} - {""}
+    return bool(found) and found.isdisjoint(map(normalise_label, labels))
+
+
+def _find_remedies(
+    missing: Iterable[str], text: Finding, label: Finding, *, are_foreign: bool
+) -> dict[str, str | None]:
+    """Return values of parameters, in place of those that name no column or foreign labels."""
+    remedies: dict[str, str | None] = {}
+    for name, found in (("reviews.text_column", text), ("reviews.label_column", label)):
+        if not found.candidates:
+            return {}
+        if not found.column:
+            remedies[name] = found.candidates[0]
+    if are_foreign:
+        remedies["reviews.labels"] = AUTO
+    if "split.column" in missing:
+        remedies["split.method"] = "random"
+    if "split.group_column" in missing:
+        remedies["split.group_column"] = None
+    return remedies
+
+
 def _explain_doubt(what: str, found: Finding) -> str:
     doubt = f"no column looks like {what}"
     if found.candidates:
         listed = " or ".join(repr(_shorten(name)) for name in found.candidates[:MAX_NAMES])
-        doubt = f"the column with the {what} may be {listed}"
+        is_alone = len(found.candidates) == 1
+        hint = ", but its name does not say so" if is_alone else ""
+        doubt = f"the column with the {what} may be {listed}{hint}"
     return f"{doubt}; {_explain_nested(found.nested)}" if found.nested else doubt
 
 
 def _explain_nested(columns: Sequence[str]) -> str:
-    return f"nested, with objects or lists as cells: {list_names(columns)} (flatten the table)"
+    listed = list_names(columns)
+    return f"nested, with objects or lists as cells: {listed} (docs/data.md says how to flatten it)"
 
 
 def _count_labels(chunks: Iterable[pd.DataFrame], column: str) -> Labels:
@@ -126,11 +161,16 @@ def _count_labels(chunks: Iterable[pd.DataFrame], column: str) -> Labels:
     return find_labels(values)
 
 
+def _are_few(labels: Labels) -> bool:
+    """Return whether a column has so few different values that some may be labels."""
+    return len(labels.others) <= MAX_VALUES / 2
+
+
 def _judge_labels(labels: Labels, column: str, *, must_be_ordered: bool) -> list[str]:
     """Return why the values of a column can't be taken as labels as they are."""
     n = len(labels.counts)
-    if n > MAX_LABELS or len(labels.rare) > MAX_VALUES / 2:
-        return [f"the column {column!r} has {n + len(labels.rare):,} different values or more"]
+    if n > MAX_LABELS or not _are_few(labels):
+        return [f"the column {column!r} has {n + len(labels.others):,} different values or more"]
     if n < 2:  # noqa: PLR2004
         has = f"only {_shorten(next(iter(labels.counts)))!r}" if n else "no label"
         return [f"the column {column!r} has {has} in {MIN_ROWS} rows or more"]
@@ -167,13 +207,21 @@ def _judge_header(
     ]
 
 
-def format_settings(texts: Iterable[str], labels_in: Iterable[str], labels: Labels | None) -> str:
+def format_settings(
+    texts: Iterable[str],
+    labels_in: Iterable[str],
+    labels: Labels | None,
+    reviews: ReviewsOptions,
+) -> str:
     """Return lines for conf/local/parameters.yml.
+
+    What may be no label, or one misspelt, is left out of the labels, unless conf/ names it.
 
     Args:
         texts: Columns that may be that of the texts, the likeliest first.
         labels_in: Columns that may be that of the labels, the likeliest first.
         labels: The labels in the likeliest one; None if they are not known.
+        reviews: The settings until now.
 
     """
     lines = ["reviews:"]
@@ -182,24 +230,53 @@ def format_settings(texts: Iterable[str], labels_in: Iterable[str], labels: Labe
         first = _quote(first if len(first) <= MAX_TO_PASTE else "?")
         others = [_quote(_shorten(name)) for name in others]
         lines.append(f"  {parameter}: {first}" + (f"  # or {', '.join(others)}" if others else ""))
-    n = len(labels.counts) if labels else 0
-    if labels is None or not 0 < n <= MAX_LABELS or len(labels.rare) > MAX_VALUES / 2:
+    if labels is None or not 0 < len(labels.counts) <= MAX_LABELS or not _are_few(labels):
         return "\n".join([*lines, '  labels: ["?", "?"]  # in the order of their codes 0, 1, …'])
-    counts = _list_counts(labels.counts.values())
-    comments = [f"rows: {counts}"] if counts else []
-    if any(len(label) > MAX_NAME for label in labels.counts):
+    no_labels = [label for label in labels.placeholders if label not in reviews.labels]
+    kept = {label: n for label, n in labels.counts.items() if label not in no_labels}
+    comments = [f"rows: {counts}"] if (counts := _list_counts(kept.values())) else []
+    if any(len(label) > MAX_NAME for label in kept):
         comments.append(f"write out those that are cut to {MAX_NAME} characters")
     comment = f"  # {'; '.join(comments)}" if comments else ""
-    listed = ", ".join(_quote(_shorten(label)) for label in labels.counts)
+    listed = ", ".join(_quote(_shorten(label)) for label in kept)
     lines.append(f"  labels: [{listed}]{comment}")
-    lines += [
-        f"  # {_quote(_shorten(label))} may be {_quote(_shorten(other))} misspelt"
-        for label, other in labels.slips
-    ]
-    if labels.rare:
-        rare = ", ".join(_quote(_shorten(name)) for name in [*labels.rare][:MAX_NAMES])
-        lines.append(f"  # left out, with fewer than {MIN_ROWS} rows each: {rare}")
-    return "\n".join(lines)
+    if no_labels:
+        listed = ", ".join(_quote(_shorten(label)) for label in no_labels)
+        lines.append(f"  # left out, since they may be no labels: {listed}")
+    return "\n".join([*lines, *format_others(labels)])
+
+
+def format_others(labels: Labels) -> list[str]:
+    """Return the line, a comment, with the values that are no labels; none if there are none."""
+    return [f"  # left out: {_list_others(labels, _quote)}"] if labels.others else []
+
+
+def _allow_others(labels: Labels | None, reviews: ReviewsOptions) -> str:
+    """Return the line that allows rows whose values are no labels, after a line break."""
+    if labels is None or not _are_few(labels):
+        return ""
+    rejected = sum(labels.others.values())
+    rejected += sum(labels.counts[label] or 0 for label in labels.placeholders)
+    rows = sum(labels.others.values()) + sum(n or 0 for n in labels.counts.values())
+    return "".join(f"\n{line}" for line in format_allowance(rejected, rows, reviews))
+
+
+def format_allowance(rejected: int, rows: int, reviews: ReviewsOptions) -> list[str]:
+    """Return the line that allows as many rejected rows, if more than now must be allowed."""
+    if rejected <= reviews.max_rejected_fraction * rows:
+        return []
+    return [f"  max_rejected_fraction: {math.ceil(100 * rejected / rows) / 100:g}"]
+
+
+def _list_others(labels: Labels, quote: Callable[[str], str]) -> str:
+    """Return the values that are no labels, with their numbers of rows and what they may be."""
+    listed = []
+    for value, n in itertools.islice(labels.others.items(), MAX_NAMES):
+        words = f"{quote(_shorten(value))} ({n:,} row{'s' * (n != 1)}"
+        if value in labels.slips:
+            words += f"; {quote(_shorten(labels.slips[value]))} misspelt?"
+        listed.append(f"{words})")
+    return ", ".join(listed)
 
 
 def _list_counts(counts: Iterable[int | None]) -> str:
@@ -218,14 +295,14 @@ def _quote(text: str) -> str:
 
 def _report(found: ReviewsParameters, labels: Labels | None) -> None:
     """Say what has been found, and how to change it."""
-    counts, rare = labels.counts if labels else dict.fromkeys(found.labels), ""
+    counts, others = labels.counts if labels else dict.fromkeys(found.labels), ""
     named = [_shorten(label) + (f" ({n:,})" if n else "") for label, n in counts.items()]
     listed = ", ".join(named[:MAX_NAMES])
     if len(named) > MAX_NAMES:
         listed += f" and {len(named) - MAX_NAMES} more"
     if labels:
         listed += "" if labels.is_order_known else ", in the order of the alphabet"
-        rare = ", ".join(map(_shorten, itertools.islice(labels.rare, MAX_NAMES)))
+        others = _list_others(labels, repr)
     if len(found.labels) == 2:  # noqa: PLR2004
         listed += f"; positive class: {_shorten(found.labels[1])!r}"
     logger.info(
@@ -233,11 +310,7 @@ def _report(found: ReviewsParameters, labels: Labels | None) -> None:
         make_printable(
             f"{found.file}: texts in the column {found.text_column!r}, labels in "
             f"{found.label_column!r}: {listed}."
-            + "".join(
-                f" {_shorten(label)!r} may be {_shorten(other)!r} misspelt."
-                for label, other in (labels.slips if labels else ())
-            )
-            + (f" Not a label, in fewer than {MIN_ROWS} rows each: {rare}." if rare else "")
+            + (f" Not labels, so these rows are rejected: {others}." if others else "")
             + " To change this, set text_column, label_column and labels of `reviews` in "
             "conf/local/parameters.yml"
         ),

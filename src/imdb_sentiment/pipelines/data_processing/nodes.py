@@ -5,9 +5,8 @@ A node that produces a stream returns an iterator; its dataset consumes it.
 """
 
 import logging
-import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -18,7 +17,7 @@ import pandas as pd
 from tokenizers import Tokenizer
 
 from imdb_sentiment.engine.mapping import map_in_order
-from imdb_sentiment.errors import MAX_NAMES, InputError, make_printable
+from imdb_sentiment.errors import MAX_NAMES, InputError
 from imdb_sentiment.network.language_model import pretrain_lstm
 from imdb_sentiment.parameters import (
     LanguageModelParameters,
@@ -29,11 +28,17 @@ from imdb_sentiment.parameters import (
     TokenizerParameters,
     WordVectorsParameters,
 )
-from imdb_sentiment.pipelines.data_processing.find_settings import find_settings, format_settings
+from imdb_sentiment.pipelines.data_processing.find_settings import (
+    find_settings,
+    format_allowance,
+    format_others,
+    format_settings,
+)
 from imdb_sentiment.pipelines.data_processing.row_checks import (
     ACCEPTED,
     ANOTHER_LABEL,
     DUPLICATE,
+    EMPTY_ROW,
     REJECTED,
     UNKNOWN_LABEL,
     ReadRows,
@@ -137,7 +142,8 @@ def audit_reviews(
 
     Returns:
         The audit, in which `accepted` + `rejected` + `duplicates` = `rows_read`, and chunks of the
-        rejected rows with the columns `row` (int64), `reason`, `text` and `sentiment`.
+        rejected rows with the columns `row` (int64), `reason`, and those of the cleaned text and of
+        the label, named as in the table.
 
     """
     statuses: Counter[str] = Counter()
@@ -161,7 +167,7 @@ def audit_reviews(
         is_unknown = rejected["reason"].str.startswith(UNKNOWN_LABEL)
         unknown_labels.update(rejected.loc[is_unknown, "sentiment"].str.strip())
         for row, reason in zip(rejected["row"], rejected["reason"], strict=True):
-            if len(examples) < EXAMPLES:
+            if len(examples) < EXAMPLES and reason != EMPTY_ROW:
                 examples.append(f"row {row}: {reason[:80]}")
         conflicts += int((chunk["reason"] == ANOTHER_LABEL).sum())
     audit: dict[str, Any] = {
@@ -172,6 +178,7 @@ def audit_reviews(
         "duplicates": statuses[DUPLICATE],
         "duplicates_with_another_label": conflicts,
         "rejected_by_reason": dict(reasons.most_common()),
+        "empty_rows": reasons[EMPTY_ROW],
         "rejected_examples": examples,
         "unknown_labels": dict(unknown_labels.most_common(MAX_NAMES)),
         "accepted_by_label": dict(labels),
@@ -179,8 +186,13 @@ def audit_reviews(
         "words_per_review": _describe_counts(words),
         "scripts": measure_scripts(letters),
     }
+    names = {"text": reviews.text_column, "sentiment": reviews.label_column}
+    if not {"row", "reason"}.isdisjoint(names.values()):
+        names = {}
     rejected_reviews = (
-        chunk.loc[chunk["status"] == REJECTED, ["row", "reason", "text", "sentiment"]]
+        chunk.loc[chunk["status"] == REJECTED, ["row", "reason", "text", "sentiment"]].rename(
+            columns=names
+        )
         for chunk in checked_reviews
     )
     return audit, rejected_reviews
@@ -239,7 +251,7 @@ def split_reviews(
     assigned = assign_splits(
         codes, own_splits, groups if split.group_column else None, split, reviews.file
     )
-    _require_every_label(assigned, codes, reviews)
+    _require_every_label(assigned, codes, audit, reviews)
     return _add_splits(checked_reviews, assigned)
 
 
@@ -254,76 +266,110 @@ def _add_splits(
 
 
 def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
-    rows, rejected = audit["rows_read"], audit["rejected"]
+    rows, rejected = _count_filled(audit)
     if rows == 0:
         raise InputError(f"{reviews.file} has a header but no rows: add reviews to it")
     if rejected > reviews.max_rejected_fraction * rows:
-        reasons = ", ".join(f"{why}: {n:,}" for why, n in audit["rejected_by_reason"].items())
+        reasons = ", ".join(
+            f"{why}: {n:,}" for why, n in audit["rejected_by_reason"].items() if why != EMPTY_ROW
+        )
+        labels = _find_more_labels(audit, reviews)
+        more = [n for n in labels.counts if n not in (*reviews.labels, *labels.placeholders)]
         raise InputError(
             f"{reviews.file}: {rejected:,} of {rows:,} rows can't be used ({reasons}), more than "
             f"reviews.max_rejected_fraction = {reviews.max_rejected_fraction:g} allows. First: "
             f"{'; '.join(audit['rejected_examples'])}. All are in "
             "data/02_intermediate/rejected_reviews.csv: fix them, "
-            + (
-                f"set reviews.labels (now {', '.join(reviews.labels)}), "
-                if audit["unknown_labels"]
-                else ""
-            )
+            + (f"set reviews.labels (now {', '.join(reviews.labels)}), " if more else "")
             + "or allow as many. In conf/local/parameters.yml:",
-            _propose_settings(audit, reviews),
+            _propose_settings(audit, reviews, labels, more),
         )
-    scarce = {label: n for label, n in audit["accepted_by_label"].items() if n < len(SPLITS)}
+    scarce = [label for label, n in audit["accepted_by_label"].items() if n < len(SPLITS)]
     if scarce:
-        label, n = next(iter(scarce.items()))
+        n = audit["accepted_by_label"][scarce[0]]
         raise InputError(
-            f"{reviews.file}: the label {label!r} occurs in {n} usable row{'s' * (n != 1)}, and "
-            f"{len(SPLITS)} are needed, one for each of {', '.join(SPLITS)}: add reviews, or take "
-            "it out of reviews.labels"
+            f"{reviews.file}: the label {scarce[0]!r} occurs in {n} usable row{'s' * (n != 1)}, "
+            f"and {len(SPLITS)} are needed, one for each of {', '.join(SPLITS)}: add reviews, or "
+            "take it out of reviews.labels. In conf/local/parameters.yml:",
+            _propose_without(scarce, audit, reviews),
         )
 
 
-def _propose_settings(audit: dict[str, Any], reviews: ReviewsParameters) -> str:
+def _count_filled(audit: dict[str, Any]) -> tuple[int, int]:
+    """Return the number of rows that are not empty, and how many of them are rejected."""
+    return audit["rows_read"] - audit["empty_rows"], audit["rejected"] - audit["empty_rows"]
+
+
+def _find_more_labels(audit: dict[str, Any], reviews: ReviewsParameters) -> Labels:
+    """Return the present labels in their order, then further ones that the table has."""
+    found = find_labels({**audit["accepted_by_label"], **audit["unknown_labels"]})
+    counts = {
+        label: n
+        for label, n in audit["accepted_by_label"].items()
+        if label in found.counts or label in found.slips
+    } | found.counts
+    others = {value: n for value, n in found.others.items() if value not in reviews.labels}
+    return Labels(counts, others, slips=found.slips)
+
+
+def _propose_settings(
+    audit: dict[str, Any], reviews: ReviewsParameters, labels: Labels, more: list[str]
+) -> str:
     """Return lines for conf/local/parameters.yml with which the rejected rows end no run.
 
-    With unknown labels, these are the labels that the table has, and as a comment, the fraction of
-    rejected rows that would be allowed instead.
+    Args:
+        audit: From `audit_reviews`.
+        reviews: The present settings.
+        labels: From `_find_more_labels`.
+        more: Those of them to be added. As a comment, the lines then have the fraction of rejected
+            rows that would be allowed instead.
+
     """
-    fraction = math.ceil(100 * audit["rejected"] / audit["rows_read"]) / 100
-    allowed = f"max_rejected_fraction: {fraction:g}"
-    if not audit["unknown_labels"]:
-        return f"reviews:\n  {allowed}"
-    return f"{_propose_labels(audit, reviews)}\n  # or without these rows: {allowed}"
-
-
-def _propose_labels(audit: dict[str, Any], reviews: ReviewsParameters) -> str:
-    """Return lines for conf/local/parameters.yml with the labels that the table has.
-
-    The present labels stay in their order; new ones follow, except what may say that there is none.
-    """
-    found = find_labels({**audit["accepted_by_label"], **audit["unknown_labels"]})
-    doubtful = set(found.placeholders) - set(reviews.labels)
-    present = [label for label in reviews.labels if label in found.counts]
-    order = dict.fromkeys([*present, *found.counts])
-    counts = {label: found.counts[label] for label in order if label not in doubtful}
-    lines = format_settings(
-        [reviews.text_column], [reviews.label_column], Labels(counts, found.rare)
+    rows, rejected = _count_filled(audit)
+    allowance = format_allowance(rejected, rows, reviews)
+    if not more:
+        return "\n".join(["reviews:", *allowance, *format_others(labels)])
+    left = rejected - sum(labels.counts[label] or 0 for label in more)
+    return "\n".join(
+        [
+            format_settings([reviews.text_column], [reviews.label_column], labels, reviews),
+            *format_allowance(left, rows, reviews),
+            f"  # or without the further labels: {allowance[0].strip()}",
+        ]
     )
-    if doubtful:
-        listed = ", ".join(label for label in found.counts if label in doubtful)
-        lines += f"\n  # left out, since they may be no labels: {make_printable(listed)}"
-    return lines
+
+
+def _propose_without(
+    labels: Collection[str], audit: dict[str, Any], reviews: ReviewsParameters
+) -> str:
+    """Return lines for conf/local/parameters.yml that leave out labels with too few rows."""
+    counts = audit["accepted_by_label"]
+    kept = {label: n for label, n in counts.items() if label not in labels}
+    rows, rejected = _count_filled(audit)
+    rejected += sum(counts[label] for label in labels)
+    return "\n".join(
+        [
+            format_settings([reviews.text_column], [reviews.label_column], Labels(kept), reviews),
+            *format_allowance(rejected, rows, reviews),
+        ]
+    )
 
 
 def _require_every_label(
-    assigned: npt.NDArray[np.int8], codes: npt.NDArray[np.int16], reviews: ReviewsParameters
+    assigned: npt.NDArray[np.int8],
+    codes: npt.NDArray[np.int16],
+    audit: dict[str, Any],
+    reviews: ReviewsParameters,
 ) -> None:
     for number, name in enumerate(SPLITS):
-        missing = set(range(len(reviews.labels))) - set(codes[assigned == number].tolist())
-        if missing:
-            labels = ", ".join(reviews.labels[code] for code in sorted(missing))
+        absent = set(range(len(reviews.labels))) - set(codes[assigned == number].tolist())
+        if absent:
+            labels = [reviews.labels[code] for code in sorted(absent)]
             raise InputError(
-                f"{reviews.file}: no {name} row has the label {labels}: add reviews of it, "
-                "leave it out of reviews.labels, or change the fractions in `split`"
+                f"{reviews.file}: no {name} row has the label {', '.join(labels)}: add reviews of "
+                "it, change the fractions in `split`, or leave it out of reviews.labels. In "
+                "conf/local/parameters.yml:",
+                _propose_without(labels, audit, reviews),
             )
 
 

@@ -18,7 +18,7 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.tables import MALFORMED, list_columns, to_strings
+from imdb_sentiment.text.tables import MALFORMED, find_empty, list_columns, to_strings
 from imdb_sentiment.text.word_numbers import (
     WORDS,
     Lengths,
@@ -33,6 +33,7 @@ ACCEPTED, REJECTED, DUPLICATE = "accepted", "rejected", "duplicate"  # the statu
 # The reason of a duplicate.
 SAME_LABEL, ANOTHER_LABEL = "same text and label", "same text under another label"
 UNKNOWN_LABEL = "unknown label"
+EMPTY_ROW = "empty row"  # which no limit of rejected rows counts
 NO_SPLIT = "none"  # the split of a row, if the table has no splits of its own
 NO_GROUP = ""  # the group of a row, if the table has no groups
 
@@ -91,7 +92,8 @@ def read_chunk(
         "split": splits,
         "group": groups,
     }
-    problems = _find_problems(make_frame(rows), chunk[MALFORMED].reset_index(drop=True), split)
+    malformed = chunk[MALFORMED].reset_index(drop=True)
+    problems = _find_problems(make_frame(rows), malformed, find_empty(chunk), split)
     return _cut_texts(rows, problems.tolist(), script)
 
 
@@ -210,13 +212,17 @@ def list_required_columns(reviews: ReviewsOptions, split: SplitParameters) -> di
 
 
 def _find_problems(
-    rows: pd.DataFrame, malformed: pd.Series, split: SplitParameters
+    rows: pd.DataFrame,
+    malformed: pd.Series,
+    is_empty: npt.NDArray[np.bool_],
+    split: SplitParameters,
 ) -> npt.NDArray[np.object_]:
     """Return the first reason why each row can't be used; empty if it can."""
     labels = rows["sentiment"].str.strip()
     is_unknown_split = (split.method == "column") & ~rows["split"].isin(SPLITS)
     problems = [
         (malformed != "", "malformed line: " + malformed),
+        (is_empty, EMPTY_ROW),
         (rows["text"] == "", "no text"),
         (labels == "", "no label"),
         (rows["code"] < 0, f"{UNKNOWN_LABEL}: " + labels),

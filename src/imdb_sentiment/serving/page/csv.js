@@ -2,9 +2,10 @@
  * Yields the rows of a CSV, as lists of strings, while it is read. Quotation marks are tolerated
  * anywhere, as in Python's csv module; a row may be cut at the end of the blob.
  *
- * @param {Blob} blob - a CSV in UTF-8, separated by commas
+ * @param {Blob} blob - a CSV in UTF-8
+ * @param {string} delimiter - what separates its fields
  */
-export async function* readRows(blob) {
+export async function* readRows(blob, delimiter) {
   let row = [];
   let field = "";
   let isQuoted = false; // between quotation marks
@@ -24,7 +25,7 @@ export async function* readRows(blob) {
         if (hasQuote) field += '"';
         isQuoted = true;
         hasQuote = false;
-      } else if (character === ",") {
+      } else if (character === delimiter) {
         row.push(field);
         field = "";
         isQuoted = hasQuote = false;
@@ -41,6 +42,31 @@ export async function* readRows(blob) {
     }
   }
   if (row.length || field) yield [...row, field];
+}
+
+/**
+ * Returns the first rows of a CSV with the delimiter that fits best: with which most rows have as
+ * many fields as the header, more than one. A line such as `sep=;`, for Excel, tells it.
+ *
+ * @param {Blob} blob - the beginning of a CSV in UTF-8
+ * @param {number} number - how many rows, at most
+ * @returns {Promise<{rows: string[][], delimiter: string}>} the header is the first row
+ */
+export async function readFirstRows(blob, number) {
+  const [, told] = /^"?sep=([;,|\t])"?(?:\r\n?|\n|$)/i.exec(await blob.text()) ?? [];
+  let best = { rows: [], delimiter: ",", fit: -1 };
+  for (const delimiter of told ? [told] : [",", ";", "\t", "|"]) {
+    const rows = [];
+    for await (const row of readRows(blob, delimiter)) {
+      rows.push(row);
+      if (rows.length > number) break;
+    }
+    if (told) rows.shift();
+    const width = rows[0]?.length ?? 0;
+    const fit = width > 1 ? rows.filter((row) => row.length === width).length / rows.length : 0;
+    if (fit > best.fit) best = { rows, delimiter, fit };
+  }
+  return best;
 }
 
 async function* decode(blob) {

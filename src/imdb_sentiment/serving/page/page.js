@@ -1,4 +1,4 @@
-import { readRows } from "./csv.js";
+import { readFirstRows, readRows } from "./csv.js";
 
 const PAUSE = 250; // milliseconds after the last key press until a prediction is requested
 const FAINTEST = 0.001; // smaller effects, below a tenth of a point, are not marked
@@ -8,6 +8,7 @@ const UNDECIDED = 0.6; // share of the better of two labels below which the mode
 const PROBABLE = 0.8; // … and from which on it needs no "probably"
 const SAMPLE = 1 << 18; // bytes at the beginning of a file that are looked at for its columns
 const SAMPLE_ROWS = 20;
+const DELIMITERS = { ",": "comma", ";": "semicolon", "\t": "tab", "|": "bar" };
 
 const find = (id) => document.getElementById(id);
 const review = find("review");
@@ -224,20 +225,13 @@ async function offerColumns() {
   column.disabled = true;
   column.replaceChildren(new Option("Choose a file first", ""));
   if (!file) return;
-  const rows = [];
-  for await (const row of readRows(file.slice(0, SAMPLE))) {
-    rows.push(row);
-    if (rows.length > SAMPLE_ROWS) break;
-  }
+  const { rows, delimiter } = await readFirstRows(file.slice(0, SAMPLE), SAMPLE_ROWS);
   const header = (rows.shift() ?? []).map((name, place) => name.trim() || `unnamed_${place}`);
   if (!header.length) {
     find("upload-said").textContent = "The file is empty: it must begin with a header.";
     return;
   }
-  if (header.length === 1 && /[;\t|]/.test(header[0])) {
-    find("upload-said").textContent =
-      "This file seems to be separated by something else than commas: save it as CSV (UTF-8) with commas.";
-  }
+  column.dataset.delimiter = delimiter;
   const lengths = header.map((_, place) =>
     rows.reduce((sum, row) => sum + (row[place] ?? "").length, 0),
   );
@@ -264,8 +258,12 @@ find("upload").addEventListener("submit", async (event) => {
   find("counts").hidden = true;
   said.textContent = `Scoring ${file.name} …`;
   try {
-    const column = encodeURIComponent(find("column").value);
-    const response = await ask(`score?text_column=${column}`, {
+    const { value, dataset } = find("column");
+    const query = new URLSearchParams({
+      text_column: value,
+      delimiter: DELIMITERS[dataset.delimiter],
+    });
+    const response = await ask(`score?${query}`, {
       method: "POST",
       headers: { "Content-Type": "text/csv" },
       body: file,
@@ -277,7 +275,7 @@ find("upload").addEventListener("submit", async (event) => {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
     said.textContent = `Downloaded as ${link.download}.`;
-    await showCounts(scored);
+    await showCounts(scored, dataset.delimiter);
   } catch (error) {
     said.textContent = error.message;
   } finally {
@@ -285,11 +283,11 @@ find("upload").addEventListener("submit", async (event) => {
   }
 });
 
-async function showCounts(scored) {
+async function showCounts(scored, delimiter) {
   const counts = new Map(model?.labels.map((label) => [label, 0]));
   let place = -1;
   let total = 0;
-  for await (const row of readRows(scored)) {
+  for await (const row of readRows(scored, delimiter)) {
     if (place < 0) {
       place = row.indexOf("predicted_sentiment");
       continue;

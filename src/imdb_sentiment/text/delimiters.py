@@ -1,0 +1,189 @@
+"""How a CSV is written, as its beginning tells: the delimiter, and what quotation marks mean."""
+
+import csv
+import io
+import itertools
+import re
+from dataclasses import dataclass
+from typing import IO, Literal
+
+AUTO = "auto"
+# Delimiters by the names that a command line can have without quoting.
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
+RECORDS, MIN_RECORDS = 100, 10  # that are looked at, at most; that lines above a header need
+MOST, FEW = 0.9, 0.5  # share of records that have as many fields as the header
+
+# The line before the header that tells Excel the delimiter.
+_DELIMITER_LINE = re.compile(r'"?sep=([!#-/:-@\[-`{-~\t])"?(\r\n?|\n|$)', re.IGNORECASE)
+_QUOTED_FIELD = re.compile(r'"([^"]|"")*"')
+
+
+class UnclearDelimiterError(ValueError):
+    """Both the comma and another delimiter fit.
+
+    Args:
+        names: Their names.
+
+    """
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(f"the delimiter may be a {' or a '.join(names)}")
+        self.names = names
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a CSV is written.
+
+    Attributes:
+        delimiter: What separates its fields.
+        has_delimiter_line: Whether a line such as `sep=;`, for Excel, precedes the header.
+        has_literal_quotes: Whether quotation marks are part of the texts, and quote nothing.
+
+    """
+
+    delimiter: str
+    has_delimiter_line: bool = False
+    has_literal_quotes: bool = False
+
+
+def recognise_dialect(
+    sample: str, given: str = AUTO, *, is_tsv: bool = False, is_complete: bool = True
+) -> Dialect:
+    r"""Return how a CSV is written.
+
+    Args:
+        sample: The beginning of the CSV.
+        given: The delimiter, or its name, or `auto` to recognise it.
+        is_tsv: Whether tabs are expected, as the name of a file may tell.
+        is_complete: Whether the sample ends with the last record, so that this is no part of one.
+
+    Raises:
+        UnclearDelimiterError: Both the comma and another one fit.
+
+    Example:
+        >>> recognise_dialect("sep=|\ntext|label\nGood, really|positive\n").delimiter
+        '|'
+
+    """
+    delimiter = {r"\t": "\t", **DELIMITERS}.get(given, given)
+    if told := _DELIMITER_LINE.match(sample):
+        sample = sample[told.end() :]
+        delimiter = told[1] if delimiter == AUTO else delimiter
+    if delimiter == AUTO and is_tsv:
+        delimiter = "\t"
+    if delimiter == AUTO:
+        delimiter = recognise_delimiter(sample, is_complete=is_complete)
+    is_literal = delimiter == "\t" and _has_literal_quotes(sample, is_complete=is_complete)
+    return Dialect(delimiter, bool(told), is_literal)
+
+
+def recognise_delimiter(sample: str, *, is_complete: bool = True) -> str:
+    r"""Return the delimiter of a CSV: a comma, unless another one clearly fits better.
+
+    Args:
+        sample: The CSV from its header on, or the beginning of that.
+        is_complete: Whether the sample ends with the last record, so that this is no part of one.
+
+    Returns:
+        One of `,`, `;`, `|` and a tab. Another than the comma divides the header, and nearly all
+        records into as many fields, while the comma does not.
+
+    Raises:
+        UnclearDelimiterError: Both the comma and another one fit.
+
+    Example:
+        >>> recognise_delimiter("text;label\nGood, really;positive\n")
+        ';'
+
+    """
+    fits = {
+        delimiter: _measure_fit(sample, delimiter, is_complete) for delimiter in DELIMITERS.values()
+    }
+    plain = _measure_fit(sample, "\t", is_complete, csv.QUOTE_NONE)  # as the texts of some TSVs are
+    fits["\t"] = max(fits["\t"], plain, key=lambda fit: fit[1])
+    width, share = fits.pop(",")
+    divided = {d: found for d, (n, found) in fits.items() if n > 1 and found >= MOST}
+    other = max(divided, key=divided.__getitem__, default=",")
+    if width == 1 or share < FEW:
+        return other
+    if other != ",":
+        names = {delimiter: name for name, delimiter in DELIMITERS.items()}
+        raise UnclearDelimiterError("comma", names[other])
+    return ","
+
+
+def has_lines_above(sample: str, delimiter: str, *, is_complete: bool = True) -> bool:
+    r"""Return whether there seem to be lines above the header, such as the title of an export.
+
+    Then the delimiter was not recognised, since the first record has a single field, and with some
+    delimiter, nearly all records have as many, more than one.
+
+    Args:
+        sample: The beginning of the CSV.
+        delimiter: The delimiter that was recognised.
+        is_complete: Whether the sample ends with the last record, so that this is no part of one.
+
+    Example:
+        >>> has_lines_above("Reviews of May\n\ntext;label\n" + "Good, really;positive\n" * 20, ",")
+        True
+
+    """
+
+    def has(tried: str) -> bool:
+        reader = csv.reader(_as_lines(sample), delimiter=tried)
+        try:
+            records = [record for record in itertools.islice(reader, RECORDS) if record]
+        except csv.Error:  # a field that is too long
+            return False
+        widths = [len(record) for record in (records if is_complete else records[:-1])]
+        usual = max(set(widths), key=widths.count, default=1)
+        is_usual = widths.count(usual) >= max(MOST * len(widths), MIN_RECORDS)
+        return is_usual and widths[0] == 1 < usual
+
+    header = next(filter(None, csv.reader(_as_lines(sample), delimiter=delimiter)), [])
+    return len(header) == 1 and any(map(has, DELIMITERS.values()))
+
+
+def _measure_fit(
+    sample: str, delimiter: str, is_complete: bool, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
+) -> tuple[int, float]:
+    """Return the number of fields of the header, and the share of records with as many."""
+    reader = csv.reader(_as_lines(sample), delimiter=delimiter, quoting=quoting)
+    try:
+        records = list(itertools.islice(reader, RECORDS + 1))
+    except csv.Error:  # a field that is too long
+        return 1, 0.0
+    header, *rows = [record for record in records if record] or [[]]
+    if not is_complete and len(records) <= RECORDS:
+        rows = rows[:-1]
+    if not rows:
+        return len(header), 1.0
+    return len(header), sum(len(row) == len(header) for row in rows) / len(rows)
+
+
+def _has_literal_quotes(sample: str, *, is_complete: bool) -> bool:
+    """Return whether the quotation marks of a TSV are part of its texts, and quote nothing.
+
+    Without quoting, each line then has as many fields as the header, none of which is quoted, and
+    there are fields with quotation marks that a writer that quotes would have quoted or doubled.
+    """
+    records = [
+        record
+        for record in csv.reader(_as_lines(sample), "excel-tab", quoting=csv.QUOTE_NONE)
+        if record
+    ]
+    if records and not is_complete:
+        records.pop()  # it may be cut
+    widths = {len(record) for record in records}
+    if len(widths) != 1 or widths == {1} or any(map(_QUOTED_FIELD.fullmatch, records[0])):
+        return False
+    return any(
+        '"' in field and not _QUOTED_FIELD.fullmatch(field)
+        for record in records
+        for field in record
+    )
+
+
+def _as_lines(sample: str) -> IO[str]:
+    return io.StringIO(sample, newline="")

@@ -1,0 +1,47 @@
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imdb_sentiment.text.delimiters import recognise_delimiter, recognise_dialect
+
+
+@pytest.mark.parametrize(
+    ("sample", "delimiter"),
+    [
+        ("review", ","),
+        ("review\na; b\nc; d; e\n", ","),
+        ("a;b\n1,5;2,5\n3,5;4\n", ";"),
+        ("a,b\nx;y,z\nv;w,u\n", ","),
+        ("id;text, long;label\n" + "a;b;c\n" * 9, ";"),
+        ('"a;b",c\n"1;2",3\n', ","),
+        ("", ","),
+        ("a\tb\n1\t2\n", "\t"),
+    ],
+)
+def test_the_comma_is_the_delimiter_unless_another_clearly_fits(
+    sample: str, delimiter: str
+) -> None:
+    assert recognise_delimiter(sample) == delimiter
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.text(st.sampled_from('ab ;,|\t"\n'), max_size=9)] * 3),
+        min_size=1,
+        max_size=9,
+    ),
+    st.sampled_from(",;|\t"),
+)
+def test_a_quoted_csv_is_read_back_with_any_delimiter(
+    rows: list[tuple[str, ...]], delimiter: str
+) -> None:
+    frame = pd.DataFrame(rows, columns=["text", "label", "note"])
+    content = frame.to_csv(index=False, sep=delimiter, quoting=1)
+    assert recognise_delimiter(content) == delimiter
+
+
+@pytest.mark.parametrize("line", ['sep=""', "sep=a", "sep= ", "sep=;;"])
+def test_only_a_mark_can_be_told_as_the_delimiter(line: str) -> None:
+    dialect = recognise_dialect(f"{line}\na;b\n1;2\n")
+    assert not dialect.has_delimiter_line

@@ -38,7 +38,7 @@ PRIVATE = [
     (
         KedroSession,
         "_get_config_loader",
-        "the session finds the file with it that sets a parameter",
+        "the session asks it which file sets a parameter",
     ),
     (OmegaConfigLoader, "_read_raw_config", "the loader of presets reads each folder with it"),
     (_VERSIONED, "_filepath", "AtomicDataset prints it and makes its nested dataset with it"),

@@ -29,6 +29,14 @@ def test_a_message_does_not_steer_the_terminal() -> None:
     )
 
 
+def test_the_nearest_column_is_proposed() -> None:
+    with pytest.raises(InputError, match="no column 'reviw'") as error:
+        require_column("reviw", ["id", "review"], "mine.csv", "inference.text_column")
+    assert error.value.parameters == {"inference.text_column": "review"}
+    copy = pickle.loads(pickle.dumps(error.value))  # as from a worker
+    assert (str(copy), copy.parameters) == (str(error.value), error.value.parameters)
+
+
 def test_a_missing_column_among_many_is_one_short_line() -> None:
     names = [f"column {number} {'x' * 200}" for number in range(10_000)]
     with pytest.raises(InputError) as error:

@@ -66,7 +66,10 @@ def require_column(column: str, found: Iterable[str], file: str, parameter: str)
     if column not in names:
         raise InputError(
             f"{file} has no column {column!r}; it has: {list_names(names)}. Name the right one "
-            f"with --params {parameter}=NAME"
+            f"with --params {parameter}=NAME",
+            parameters={parameter: close[0]}
+            if (close := get_close_matches(column, names, 1))
+            else {},
         )
 
 

@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 import uvicorn._types
 from kedro.config import OmegaConfigLoader
+from kedro.framework.session import KedroSession
 from kedro.io import AbstractDataset
 from kedro.io.core import AbstractVersionedDataset
 from kedro.runner import SequentialRunner
@@ -34,6 +35,11 @@ PRIVATE = [
     (SequentialRunner, "_release_datasets", "IncrementalSequentialRunner frees memory with it"),
     (SequentialRunner, "_run", "IncrementalSequentialRunner decides in it which nodes run"),
     (SequentialRunner(), "_is_async", "IncrementalSequentialRunner loads and saves likewise"),
+    (
+        KedroSession,
+        "_get_config_loader",
+        "the session asks it which file sets a parameter",
+    ),
     (OmegaConfigLoader, "_read_raw_config", "the loader of presets reads each folder with it"),
     (_VERSIONED, "_filepath", "AtomicDataset prints it and makes its nested dataset with it"),
     (_TAR, "members", "DownloadedTarDataset empties it"),

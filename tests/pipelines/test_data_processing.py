@@ -210,7 +210,7 @@ def test_a_misspelt_label_is_no_label(
         (["bad", "goood", "fair"], ["bad", "good"], {"labels": ["bad", "good", "fair"]}),
         (["bad", "once", "twice"], ["good", "bad"], {"max_rejected_fraction": 0.02}),
         (["bad", "rare"], ["bad", "good", "rare"], {"labels": ["bad", "good"]}),
-        (["good", "goood"], "auto", {"labels": ["good"]}),  # there is no second label
+        (["good", "goood"], "auto", {"labels": ["good", "?"]}),  # there is no second one
     ],
 )
 def test_the_lines_to_paste_lead_to_a_run(
@@ -286,7 +286,7 @@ def test_what_is_given_is_taken_as_it_is(
     split: SplitParameters, caplog: pytest.LogCaptureFixture
 ) -> None:
     given = {"text_column": "b", "label_column": "c", "labels": ["x", "y"]}
-    chunks = as_chunks([("a", "b", "x")], ("review", "b", "c"))
+    chunks = as_chunks([("a", "b", "X")], ("review", "b", "c"))
     found = find(chunks, split, **given)
     assert found.model_dump(include={*given}) == given | {"labels": ("x", "y")}
     assert caplog.text == ""
@@ -391,7 +391,7 @@ def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> No
     ("cells", "message", "labels"),
     [
         (["yes", "no", "N/A"], "'N/A' in the column 'label' may be no label", ["no", "yes"]),
-        (["only"], "the column 'label' has only 'only' in 3 rows or more", ["only"]),
+        (["only"], "the column 'label' has only 'only' in 3 rows or more", ["only", "?"]),
         (["", " "], "the column 'label' has no label in 3 rows or more", ["?", "?"]),
         ([f"{n}" for n in range(75)], "'label' has no label in 3 rows or more", ["?", "?"]),
         ([str(n) for n in range(201)] * 3, "'label' has 201 different values", ["?", "?"]),

@@ -5,7 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imdb_sentiment.text.tables import CHUNK, MALFORMED, list_columns, number_rows, to_strings
+from imdb_sentiment.text.tables import (
+    CHUNK,
+    MALFORMED,
+    find_empty,
+    list_columns,
+    number_rows,
+    to_strings,
+)
 
 
 def test_a_whole_table_comes_in_numbered_chunks() -> None:
@@ -29,6 +36,19 @@ def test_numbered_rows_stay_as_they_are() -> None:
     chunk = pd.DataFrame({"a": ["", "x"], MALFORMED: ["3 fields", ""]}, index=[4, 9])
     (found,) = number_rows([chunk])
     pd.testing.assert_frame_equal(found, chunk)
+
+
+def test_wholly_empty_rows_are_found() -> None:
+    columns = {
+        "a": ["", " \t", None, "x", "", float("nan"), [], {"b": 1}],
+        "b": [None, "", pd.NaT, "", 0, False, {}, None],
+        MALFORMED: ["", "", "", "", "", "", "", ""],
+    }
+    table = pd.DataFrame(columns, dtype=object)
+    assert np.flatnonzero(find_empty(table)).tolist() == [0, 1, 2, 6]
+    table.loc[1, MALFORMED] = "3 fields"
+    assert np.flatnonzero(find_empty(table)).tolist() == [0, 2, 6]
+    assert find_empty(table[:0]).tolist() == []
 
 
 def test_without_rows_there_are_still_columns() -> None:

@@ -53,9 +53,17 @@ def find_empty(chunk: pd.DataFrame) -> npt.NDArray[np.bool_]:
     is_empty = np.ones(len(chunk), bool)
     for name in chunk:
         (places,) = np.nonzero(is_empty)  # hardly any row gets beyond the first column
-        cells = to_strings(chunk[name].iloc[places])
-        is_empty[places] = [not cell.strip() for cell in cells]
+        is_empty[places] = [_is_blank(cell) for cell in chunk[name].iloc[places].tolist()]
     return is_empty
+
+
+def _is_blank(cell: Any) -> bool:
+    match cell:
+        case str():
+            return not cell.strip()
+        case dict() | list() | np.ndarray():
+            return len(cell) == 0
+    return bool(pd.isna(cell))
 
 
 def to_strings(cells: pd.Series) -> list[str]:

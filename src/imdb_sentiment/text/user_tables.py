@@ -44,10 +44,13 @@ def choose_text_column(
         return learnt
     found = find_text_column(rows)
     if found.column is None:
+        nested = f" (nested: {list_names(found.nested)}; docs/data.md says how to flatten it)"
         raise InputError(
             f"{file} has no column {learnt or 'review'!r}, and its texts may be in "
             f"{' or '.join(map(repr, found.candidates)) or 'any column'}; it has: "
-            f"{list_names(names)}. Name the right one with --params {parameter}=NAME"
+            f"{list_names(names)}{nested if found.nested else ''}. Name the right one with "
+            f"--params {parameter}=NAME",
+            parameters={parameter: found.candidates[0]} if found.candidates else {},
         )
     logger.info(
         "The texts of %s are in the column %r; to change this, --params %s=NAME",

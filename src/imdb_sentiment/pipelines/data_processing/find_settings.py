@@ -238,7 +238,8 @@ def format_settings(
     if any(len(label) > MAX_NAME for label in kept):
         comments.append(f"write out those that are cut to {MAX_NAME} characters")
     comment = f"  # {'; '.join(comments)}" if comments else ""
-    listed = ", ".join(_quote(_shorten(label)) for label in kept)
+    names = [*kept, *["?"] * (2 - len(kept))]  # fewer than two can't be told apart
+    listed = ", ".join(_quote(_shorten(label)) for label in names)
     lines.append(f"  labels: [{listed}]{comment}")
     if no_labels:
         listed = ", ".join(_quote(_shorten(label)) for label in no_labels)
@@ -253,7 +254,7 @@ def format_others(labels: Labels) -> list[str]:
 
 def _allow_others(labels: Labels | None, reviews: ReviewsOptions) -> str:
     """Return the line that allows rows whose values are no labels, after a line break."""
-    if labels is None or not _are_few(labels):
+    if labels is None or not labels.counts or not _are_few(labels):
         return ""
     rejected = sum(labels.others.values())
     rejected += sum(labels.counts[label] or 0 for label in labels.placeholders)

@@ -287,11 +287,12 @@ def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
     scarce = [label for label, n in audit["accepted_by_label"].items() if n < len(SPLITS)]
     if scarce:
         n = audit["accepted_by_label"][scarce[0]]
-        raise InputError(
-            f"{reviews.file}: the label {scarce[0]!r} occurs in {n} usable row{'s' * (n != 1)}, "
-            f"and {len(SPLITS)} are needed, one for each of {', '.join(SPLITS)}: add reviews, or "
-            "take it out of reviews.labels. In conf/local/parameters.yml:",
-            _propose_without(scarce, audit, reviews),
+        raise _explain_missing(
+            f"the label {scarce[0]!r} occurs in {n} usable row{'s' * (n != 1)}, and {len(SPLITS)} "
+            f"are needed, one for each of {', '.join(SPLITS)}: add reviews",
+            scarce,
+            audit,
+            reviews,
         )
 
 
@@ -339,19 +340,27 @@ def _propose_settings(
     )
 
 
-def _propose_without(
-    labels: Collection[str], audit: dict[str, Any], reviews: ReviewsParameters
-) -> str:
-    """Return lines for conf/local/parameters.yml that leave out labels with too few rows."""
+def _explain_missing(
+    problem: str, labels: Collection[str], audit: dict[str, Any], reviews: ReviewsParameters
+) -> InputError:
+    """Return the error of labels with too few rows, with lines that leave these labels out."""
     counts = audit["accepted_by_label"]
     kept = {label: n for label, n in counts.items() if label not in labels}
+    if len(kept) < 2:  # noqa: PLR2004
+        return InputError(f"{reviews.file}: {problem}")
     rows, rejected = _count_filled(audit)
     rejected += sum(counts[label] for label in labels)
-    return "\n".join(
-        [
-            format_settings([reviews.text_column], [reviews.label_column], Labels(kept), reviews),
-            *format_allowance(rejected, rows, reviews),
-        ]
+    return InputError(
+        f"{reviews.file}: {problem}, or leave it out of reviews.labels. In "
+        "conf/local/parameters.yml:",
+        "\n".join(
+            [
+                format_settings(
+                    [reviews.text_column], [reviews.label_column], Labels(kept), reviews
+                ),
+                *format_allowance(rejected, rows, reviews),
+            ]
+        ),
     )
 
 
@@ -365,11 +374,12 @@ def _require_every_label(
         absent = set(range(len(reviews.labels))) - set(codes[assigned == number].tolist())
         if absent:
             labels = [reviews.labels[code] for code in sorted(absent)]
-            raise InputError(
-                f"{reviews.file}: no {name} row has the label {', '.join(labels)}: add reviews of "
-                "it, change the fractions in `split`, or leave it out of reviews.labels. In "
-                "conf/local/parameters.yml:",
-                _propose_without(labels, audit, reviews),
+            raise _explain_missing(
+                f"no {name} row has the label {', '.join(labels)}: add reviews of it, change the "
+                "fractions in `split`",
+                labels,
+                audit,
+                reviews,
             )
 
 

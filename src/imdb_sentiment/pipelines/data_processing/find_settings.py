@@ -227,14 +227,15 @@ def _report(found: ReviewsParameters, labels: Labels | None) -> None:
     logger.info(
         "%s",
         make_printable(
-            f"{found.file}: texts in the column {found.text_column!r}, labels in "
-            f"{found.label_column!r}: {listed}."
+            f"{found.file}: texts in {found.text_column!r}, labels in {found.label_column!r}: "
+            f"{listed}."
             + "".join(
                 f" {_shorten(label)!r} may be {_shorten(other)!r} misspelt."
                 for label, other in (labels.slips if labels else ())
             )
             + (f" Not a label, in fewer than {MIN_ROWS} rows each: {rare}." if rare else "")
-            + " To change this, set text_column, label_column and labels of `reviews` in "
-            "conf/local/parameters.yml"
         ),
+    )
+    logger.info(
+        "To change this: text_column, label_column, labels of reviews in conf/local/parameters.yml"
     )

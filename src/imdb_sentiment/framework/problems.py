@@ -45,9 +45,8 @@ def _explain(problem: Mapping[str, Any], group: str, schema: dict[str, Any]) -> 
     name = ".".join([group, *names])
     match problem["type"]:
         case "extra_forbidden":
-            known = [
-                key for one in _list_types(allowed, schema) for key in one.get("properties", ())
-            ]
+            types = _list_types(allowed, schema)
+            known = [key for one in types for key in one.get("properties", ())]
             return f"there is no parameter '{name}.{place[-1]}': {propose(place[-1], known)}"
         case "missing":
             return f"{name} is missing"

@@ -512,13 +512,20 @@ def test_a_record_that_is_no_use_is_left_out(caplog: pytest.LogCaptureFixture) -
     records = {
         "2026-01/record": lambda: json.loads("{"),
         "2026-02/record": lambda: {"of": "another time"},
-        "2026-03/record": lambda: make_record(0.5, "a"),
+        "2026-03/record": lambda: make_record(0.5, "a", "first"),
+        "2026-04/record": lambda: make_record(0.6, "a", "second"),
     }
-    assert list(plot_run_history(records).data[0].y) == [0.5]
+    assert list(plot_run_history(records).data[0].y) == [0.5, 0.6]
     assert [message.split()[2] for message in caplog.messages] == [
         "2026-01/record",
         "2026-02/record",
     ]
+
+
+def test_the_first_model_has_nothing_to_be_compared_with() -> None:
+    figure = plot_run_history({"2026-01/record": partial(make_record, 0.5, "a")})
+    assert not figure.data
+    assert figure.layout.annotations[0].text == "This is the first model"
 
 
 def test_the_latest_of_many_models_are_drawn() -> None:

@@ -73,7 +73,8 @@ def plot_distinctive_words(data_description: dict[str, Any]) -> go.Figure:
         rows=n_labels,
         cols=1,
         subplot_titles=[
-            f"{style.escape_markup(label)} against the rest" for label in words_by_label
+            f"{style.escape_markup(style.shorten(label))} against the rest"
+            for label in words_by_label
         ],
         vertical_spacing=0.25 / n_labels,
     )

@@ -37,11 +37,14 @@ def plot_run_history(run_record: dict[str, Callable[[], Record]]) -> go.Figure:
 
     Returns:
         Two lines per test set, of the models and of their baselines, since only accuracies on the
-        same test set can be compared. The latest 50 models are drawn.
+        same test set can be compared. The latest 50 models are drawn; a message if there is one.
 
     """
-    figure = style.create_figure("Test accuracy of the models so far", "model", "accuracy")
+    title = "Test accuracy of the models so far"
     numbered = list(enumerate(_load_records(run_record), start=1))[-MAX_MODELS:]
+    if len(numbered) < 2:  # noqa: PLR2004
+        return style.create_message(title, "This is the first model")
+    figure = style.create_figure(title, "model", "accuracy")
     by_test_set: dict[str, dict[int, Record]] = {}
     for number, record in numbered:
         by_test_set.setdefault(record["test_reviews_sha256"], {})[number] = record

@@ -107,7 +107,8 @@ def locate_panel(number: int) -> dict[str, int]:
 
 def create_message(title: str, message: str) -> go.Figure:
     """Return a figure that says in words why there is nothing to draw."""
-    figure = go.Figure(layout={"template": make_template(), "title": title, "height": 120})
+    layout = {"template": make_template(), "title": title, "height": 120}
+    figure = go.Figure(layout=layout | {"meta": {"is_message": True}})
     figure.add_annotation(text=message, showarrow=False)
     return figure.update_xaxes(visible=False).update_yaxes(visible=False)
 

@@ -317,7 +317,7 @@ class _Run:
             return
         is_sample = self._files.find_path(RAW_REVIEWS) == SAMPLE
         if self._configuration.names_table or not is_sample:
-            logger.info("This run replaces the results of %s with those of %s", then, now)
+            logger.info("The results of %s will be replaced with those of %s", then, now)
             return
         # With the other settings of that run, such as the encoding of the table.
         kept = self._configuration.adopt([record], reads_file=False)

@@ -118,7 +118,7 @@ def plot_parallel_coordinates(study: optuna.Study) -> go.Figure:
     for number, (_, ticks) in enumerate(axes.values()):
         for place, text in ticks.items():
             # A line between two ends of axes would strike through a text beside them.
-            aside = {0: -8, 1: 8}.get(place, 0)
+            aside = {0.0: -8, 1.0: 8}.get(place, 0)
             figure.add_annotation(
                 x=number,
                 y=place,

@@ -156,9 +156,7 @@ def test_the_results_of_a_table_are_not_replaced_by_accident(
     run_session(project, "label_check")  # which does not read the table
     with caplog.at_level("INFO", "imdb_sentiment"):
         run_session(project, "data_processing", reviews_file="sample_reviews.csv")
-    assert (
-        "results of my table.csv will be replaced with those of sample_reviews.csv" in caplog.text
-    )
+    assert "my table.csv will be replaced with those of sample_reviews.csv" in caplog.text
     run_session(project, "data_processing")
 
 

@@ -23,8 +23,10 @@ class _DescribedImage(MimetypeRenderer):
 
     def to_mimebundle(self, fig_dict: dict[str, Any]) -> dict[str, str]:
         """Return the image, alone and in HTML."""
-        bundle: dict[str, str] = pio.renderers["png"].to_mimebundle(fig_dict)
-        described = html.escape(_describe(fig_dict.get("layout", {})))
+        layout = fig_dict.get("layout", {})
+        opaque = {**fig_dict, "layout": {**layout, "paper_bgcolor": "white"}}  # also in the dark
+        bundle: dict[str, str] = pio.renderers["png"].to_mimebundle(opaque)
+        described = html.escape(_describe(layout))
         source = f"data:image/png;base64,{bundle['image/png']}"
         image = f'<img src="{source}" alt="{described}" style="max-width: 100%">'
         return {**bundle, "text/html": image}

@@ -308,8 +308,9 @@ class _Run:
 
         """
         record = self._records.get(FIRST_MADE)
-        reads_it = RAW_REVIEWS in self._pipeline.inputs()
-        if record is None or not reads_it or not self._files.exists(FIRST_MADE):
+        if record is None or RAW_REVIEWS not in self._pipeline.inputs():
+            return
+        if not any(map(self._files.exists, self._makers.keys() & self._records.keys())):
             return
         then = record.parameters.get("reviews", {}).get("file")
         now = self._parameters.get(FILE)
@@ -330,7 +331,7 @@ class _Run:
 
     def _format_run(self, run_params: dict[str, Any], parameters: Parameters, file: str) -> str:
         """Return the command of this run with other parameters and for a certain table."""
-        chosen = {option: run_params[name] for name, option in SELECTIONS.items()}
+        chosen = {option: run_params.get(name) for name, option in SELECTIONS.items()}
         parts = "".join(
             f" {option} {shlex.quote(','.join(names))}" for option, names in chosen.items() if names
         )

@@ -128,50 +128,55 @@ def test_parameters_that_contradict_the_inputs_are_refused(
     assert find_digests(copy_of_finished) == before
 
 
-def test_the_results_of_a_table_are_not_replaced_by_accident(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    project = make_project(tmp_path)
-    for name in ("my table.csv", "sample_reviews.csv"):
-        write_csv(project / "data/01_raw" / name, make_reviews(150))
-    run_session(project, "data_processing", reviews_file="my table.csv")
+def test_the_results_of_a_table_are_not_replaced_by_accident(copy_of_finished: Path) -> None:
+    project = copy_of_finished
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
     before = find_digests(project)
 
     def refuse(*pipelines: str, **parameters: Any) -> list[str]:
-        with pytest.raises(ClickException, match=r"data/ has the results of my table") as error:
+        with pytest.raises(ClickException, match=r"data/ has the results of IMDB Da") as error:
             run_session(project, *pipelines, **parameters)
         assert find_digests(project) == before
         return re.findall(r"kedro run .*?(?=\. To run|$)", str(error.value))
 
-    mine, sample = "--params 'reviews_file=my table.csv", "--params reviews_file=sample_reviews.csv"
+    mine = "--params 'reviews_file=IMDB Dataset.csv"
+    sample = "--params reviews_file=sample_reviews.csv"
     assert refuse() == [f"kedro run {mine}'", f"kedro run {sample}"]
     assert refuse("data_processing", "tuning", tuning={"n_trials": 3}) == [
         f"kedro run --pipelines data_processing,tuning {mine},tuning.n_trials=3'",
         f"kedro run --pipelines data_processing,tuning {sample},tuning.n_trials=3",
     ]
-    node = "data_processing.split_reviews"
-    refused = kedro(project, "run", "--only-missing-outputs", "--to-nodes", node)
-    assert refused.returncode == 1
-    assert f"kedro run --to-nodes {node} {mine}' --only-missing-outputs." in refused.stdout
-    run_session(project, "label_check")  # which does not read the table
-    with caplog.at_level("INFO", "imdb_sentiment"):
-        run_session(project, "data_processing", reviews_file="sample_reviews.csv")
-    assert "my table.csv will be replaced with those of sample_reviews.csv" in caplog.text
-    run_session(project, "data_processing")
 
 
-def test_a_preset_or_conf_local_names_the_table_too(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_who_names_a_table_may_replace_the_results_of_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     project = make_project(tmp_path)
     for name in ("mine.csv", "sample_reviews.csv"):
         write_csv(project / "data/01_raw" / name, make_reviews(150))
     run_session(project, "data_processing", reviews_file="mine.csv")
+    node = "data_processing.split_reviews"
+    refused = kedro(project, "run", "--only-missing-outputs", "--to-nodes", node)
+    assert refused.returncode == 1
+    command = f"kedro run --to-nodes {node} --params reviews_file=mine.csv --only-missing-outputs"
+    assert command in refused.stdout
+    run_session(project, "label_check")  # which does not read the table
+    with caplog.at_level("INFO", "imdb_sentiment"):
+        run_session(project, "data_processing", reviews_file="sample_reviews.csv")
+    assert "mine.csv will be replaced with those of sample_reviews.csv" in caplog.text
+    run_session(project, "data_processing")
     for folder, env in (("local", None), ("other", "other")):
+        run_session(project, "data_processing", reviews_file="mine.csv")
         path = project / "conf" / folder / "globals.yml"
         path.parent.mkdir(exist_ok=True)
         path.write_text("reviews_file: sample_reviews.csv\n", encoding="utf-8")
         run_session(project, "data_processing", env=env)
         path.unlink()
-        run_session(project, "data_processing", reviews_file="mine.csv")
+    run_session(project, "data_processing", reviews_file="mine.csv")
+    for folder in (project / "data").glob("0[2-8]*"):
+        shutil.rmtree(folder)
+    run_session(project, "data_processing")  # nothing is left to be replaced
 
 
 @pytest.mark.parametrize(

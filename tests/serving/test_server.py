@@ -49,6 +49,7 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(model_file: Path) -> None:
     assert "Error: the service can't listen on port 8000 of 203.0.113.1 (" in done.output
 
 
+@pytest.mark.slow  # a process of its own
 def test_the_command_says_that_it_serves_too() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "imdb_sentiment", "--help"],

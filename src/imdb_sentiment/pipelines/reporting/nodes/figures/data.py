@@ -92,6 +92,7 @@ def plot_distinctive_words(data_description: dict[str, Any]) -> go.Figure:
             row=row,
             col=1,
         )
+    figure.update_annotations(font_size=12)  # the titles, which have to fit on a phone
     figure.update_yaxes(autorange="reversed", type="category", dtick=1)
     figure.update_xaxes(title="log-odds ratio, z-score", row=n_labels, col=1)
     return figure.update_layout(

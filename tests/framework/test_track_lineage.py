@@ -174,8 +174,8 @@ def test_who_names_a_table_may_replace_the_results_of_another(
         run_session(project, "data_processing", env=env)
         path.unlink()
     run_session(project, "data_processing", reviews_file="mine.csv")
-    for folder in (project / "data").glob("0[2-8]*"):
-        shutil.rmtree(folder)
+    for made in (project / "data").glob("0[2-8]*"):
+        shutil.rmtree(made)
     run_session(project, "data_processing")  # nothing is left to be replaced
 
 

@@ -38,9 +38,11 @@ def test_notebooks_run_on_a_finished_project(path: Path, copy_of_finished: Path)
     plotly = "application/vnd.plotly.v1+json"
     figures = [output.data for output in outputs if plotly in output.data]
     assert figures
-    assert all(set(figure) == {plotly, "image/png"} for figure in figures)
+    assert all(set(figure) == {plotly, "image/png", "text/html"} for figure in figures)
     page, _ = HTMLExporter().from_notebook_node(notebook)  # type: ignore[no-untyped-call]
-    assert len(re.findall('<img [^>]*src="data:image/png', page)) == len(figures)
+    described = re.findall('<img [^>]*src="data:image/png[^>]* alt="([^"]+)"', page)
+    assert len(described) == len(figures)
+    assert not {"Figure", "No description has been provided for this image"} & set(described)
 
 
 @pytest.mark.slow

@@ -353,8 +353,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"review_file": "labels.csv"},
             "no parameter 'review_file' in --params: did you mean reviews_file",
         ),
-        ({"split": {"test_fraction": 2}}, "test_fraction"),
-        ({"split": {"test_fractoin": 0.1}}, "test_fractoin"),
+        ({"split": {"test_fractoin": 0.1}}, "'split.test_fractoin': did you mean test_fraction"),
+        # Of a group that this pipeline does not read.
+        ({"tuning": {"n_trials": "many"}}, "is 'many': it must be a whole number of at least 1$"),
     ],
 )
 def test_what_a_user_can_mend_is_one_line(
@@ -410,7 +411,7 @@ def test_an_unknown_table_runs_end_to_end_by_its_name(tmp_path: Path) -> None:
     parameters = "tickets.csv,tuning.n_trials=1,hyperparameters.epochs=6"
     command = "kedro run --params reviews_file=tickets.csv"
     output = run_kedro(project, command, {"tickets.csv": parameters})
-    assert "texts in the column 'body', labels in 'stars': 1 (100), 2 (100)" in output
+    assert "texts in 'body', labels in 'stars': 1 (100), 2 (100)" in output
     metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
     assert metrics["test_accuracy"] > 0.5
     assert metrics["test_roc_auc"] > 0.7

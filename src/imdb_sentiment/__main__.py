@@ -17,7 +17,12 @@ def main(*args: Any, **kwargs: Any) -> Any:
     package_name = Path(__file__).parent.name
     configure_project(package_name)
     kwargs["standalone_mode"] = not hasattr(sys, "ps1")
-    return find_run_command(package_name)(*args, **kwargs)
+    run: Any = find_run_command(package_name)
+    run.help = (
+        "Run pipelines, all four of the main job by default.\n\n`imdb-sentiment serve` serves the "
+        "trained model over HTTP instead, with a page; see imdb-sentiment serve --help."
+    )
+    return run(*args, **kwargs)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imdb_sentiment.framework.console import ShowRun
-from imdb_sentiment.framework.hooks import (
-    RefuseUnknownParameters,
-    RequireInputs,
-    ValidateGroups,
-)
+from imdb_sentiment.framework.hooks import RequireInputs, ValidateParameters
 from imdb_sentiment.framework.presets import PresetsConfigLoader
 from imdb_sentiment.framework.session import PlainErrorsSession
 from imdb_sentiment.framework.track_lineage import TrackLineage
@@ -23,9 +19,8 @@ warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is depreca
 # Kedro calls them from the last to the first.
 HOOKS: list[Any] = [
     TrackLineage(),
-    RefuseUnknownParameters(),
+    ValidateParameters(),
     RequireInputs(),
-    ValidateGroups(),
     ShowRun(),
 ]
 SESSION_CLASS = PlainErrorsSession

@@ -29,7 +29,7 @@ from tokenizers.models import WordLevel
 
 from helpers import KEDRO, make_project, make_reviews, read_log, write_csv
 from imdb_sentiment.framework import console, outcomes
-from imdb_sentiment.framework.console import ShowRun, _propose_best
+from imdb_sentiment.framework.console import ShowRun, _propose_best, _propose_rest
 from imdb_sentiment.pipeline_registry import DEFAULT
 from imdb_sentiment.progress import Task
 
@@ -72,6 +72,7 @@ class Run:
             "run_id": "2026-01-02T03:04:05.678Z",
             "env": None,
             "runtime_params": {},
+            "pipeline_names": None,
             "only_missing_outputs": False,
         }
         self.hooks = ShowRun()
@@ -236,7 +237,7 @@ def test_characters_that_the_console_does_not_have_end_no_run(
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding))
     run.begin()
     logger.info("映画")
-    console._print_end("✓ 映画", "report.html", [])
+    console._print_end("✓ 映画", [("Report", "report.html")], [])
     run.end()
     sys.stdout.flush()
     shown = written.getvalue().decode(encoding)
@@ -366,6 +367,26 @@ def test_the_next_command_has_the_same_data(
     run_params = {"env": env, "runtime_params": params}
     assert _propose_best(run_params, whole) == ([command] if command else [])
     assert _propose_best(run_params, PIPELINE) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "has_report", "command"),
+    [
+        (["data_processing"], False, "kedro run --pipelines tuning,training,reporting"),
+        (["tuning", "data_processing"], True, "kedro run --pipelines training,reporting"),
+        (["training"], True, "kedro run --pipelines reporting"),
+        (["imdb_download"], False, "kedro run --env imdb"),
+        (["label_check"], True, "kedro run --pipelines reporting"),
+        (["label_check"], False, None),
+        (["inference"], True, None),
+        (["reporting"], True, None),  # a part of it that makes no summary
+        ([], True, None),
+    ],
+)
+def test_a_part_of_the_job_is_followed_by_the_rest(
+    names: list[str], has_report: bool, command: str | None
+) -> None:
+    assert _propose_rest(names, has_report=has_report) == ([command] if command else [])
 
 
 def run_in_terminal(project: Path, width: int, until: str | None, *arguments: str) -> str:

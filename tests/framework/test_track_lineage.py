@@ -111,7 +111,11 @@ def test_a_search_goes_on_with_the_file_and_the_study_of_its_inputs(
         ("training", {"hyperparameters": {"epochs": 1}}, r"hyperparameters\.epochs=2, which is 1"),
         ("tuning,training", {"tokenizer": {"vocabulary_size": 9}}, "tokenizer.vocabulary_size=50"),
         # The search was made with the other file.
-        ("data_processing,training,reporting", {}, r"reviews\.file="),
+        (
+            "data_processing,training,reporting",
+            {"reviews_file": "sample_reviews.csv"},
+            r"reviews\.file=",
+        ),
     ],
 )
 def test_parameters_that_contradict_the_inputs_are_refused(
@@ -122,6 +126,57 @@ def test_parameters_that_contradict_the_inputs_are_refused(
     with pytest.raises(ClickException, match=f"{message}.*make what is stale again with kedro run"):
         run_session(copy_of_finished, *pipelines.split(","), **parameters)
     assert find_digests(copy_of_finished) == before
+
+
+def test_the_results_of_a_table_are_not_replaced_by_accident(copy_of_finished: Path) -> None:
+    project = copy_of_finished
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
+    before = find_digests(project)
+
+    def refuse(*pipelines: str, **parameters: Any) -> list[str]:
+        with pytest.raises(ClickException, match=r"data/ has the results of IMDB Da") as error:
+            run_session(project, *pipelines, **parameters)
+        assert find_digests(project) == before
+        return re.findall(r"kedro run .*?(?=\. To run|$)", str(error.value))
+
+    mine = "--params 'reviews_file=IMDB Dataset.csv"
+    sample = "--params reviews_file=sample_reviews.csv"
+    assert refuse() == [f"kedro run {mine}'", f"kedro run {sample}"]
+    assert refuse("data_processing", "tuning", tuning={"n_trials": 3}) == [
+        f"kedro run --pipelines data_processing,tuning {mine},tuning.n_trials=3'",
+        f"kedro run --pipelines data_processing,tuning {sample},tuning.n_trials=3",
+    ]
+
+
+@pytest.mark.slow
+def test_who_names_a_table_may_replace_the_results_of_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = make_project(tmp_path)
+    for name in ("mine.csv", "sample_reviews.csv"):
+        write_csv(project / "data/01_raw" / name, make_reviews(150))
+    run_session(project, "data_processing", reviews_file="mine.csv")
+    node = "data_processing.split_reviews"
+    refused = kedro(project, "run", "--only-missing-outputs", "--to-nodes", node)
+    assert refused.returncode == 1
+    command = f"kedro run --to-nodes {node} --params reviews_file=mine.csv --only-missing-outputs"
+    assert command in refused.stdout
+    run_session(project, "label_check")  # which does not read the table
+    with caplog.at_level("INFO", "imdb_sentiment"):
+        run_session(project, "data_processing", reviews_file="sample_reviews.csv")
+    assert "mine.csv will be replaced with those of sample_reviews.csv" in caplog.text
+    run_session(project, "data_processing")
+    for folder, env in (("local", None), ("other", "other")):
+        run_session(project, "data_processing", reviews_file="mine.csv")
+        path = project / "conf" / folder / "globals.yml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("reviews_file: sample_reviews.csv\n", encoding="utf-8")
+        run_session(project, "data_processing", env=env)
+        path.unlink()
+    run_session(project, "data_processing", reviews_file="mine.csv")
+    for made in (project / "data").glob("0[2-8]*"):
+        shutil.rmtree(made)
+    run_session(project, "data_processing")  # nothing is left to be replaced
 
 
 @pytest.mark.parametrize(
@@ -388,7 +443,7 @@ def test_a_file_that_is_named_now_must_be_that_of_the_inputs(copy_of_finished: P
 def test_a_misspelt_name_in_a_group_is_refused_though_its_nodes_read_single_ones(
     copy_of_finished: Path,
 ) -> None:
-    with pytest.raises(ClickException, match=r"hyperparameters\.unit: Extra inputs"):
+    with pytest.raises(ClickException, match=r"'hyperparameters\.unit': did you mean units"):
         run_session(copy_of_finished, "data_processing", hyperparameters={"unit": 3})
 
 

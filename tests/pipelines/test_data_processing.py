@@ -194,7 +194,7 @@ def test_a_misspelt_label_is_no_label(
     rows = [(f"text {number}", label) for number, label in enumerate(labels)]
     found = find(as_chunks(rows, ("body", "label")), split)
     assert found.labels == ("happy", "level 1", "level 2", "Unhappy")
-    told = "Not labels, so these rows are rejected: 'Hapy' (3 rows; 'happy' misspelt?). "
+    told = "Not labels, so these rows are rejected: 'Hapy' (3 rows; 'happy' misspelt?)."
     assert told in caplog.text
     checked = check_all(as_chunks(rows, ("body", "label")), found, split)
     audit, _ = audit_reviews(checked, found)
@@ -246,10 +246,10 @@ def test_columns_and_labels_are_found_and_told(
     assert (found.text_column, found.label_column) == ("body", "stars")
     assert found.labels == ("NEGATIVE", "POSITIVE")
     assert (
-        "mine.csv: texts in the column 'body', labels in 'stars': NEGATIVE (20), POSITIVE (20); "
-        "positive class: 'POSITIVE'. Not labels, so these rows are rejected: 'slip' (1 row). "
-        "To change this, set text_column"
+        "mine.csv: texts in 'body', labels in 'stars': NEGATIVE (20), POSITIVE (20); "
+        "positive class: 'POSITIVE'. Not labels, so these rows are rejected: 'slip' (1 row)."
     ) in caplog.text
+    assert "To change this: text_column" in caplog.text
 
 
 def test_an_order_that_is_not_known_is_told(

@@ -2,14 +2,17 @@ import json
 import logging
 import os
 import pty
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from helpers import find_free_port
+from imdb_sentiment.serving.command import serve
 from imdb_sentiment.serving.server import PlainFormatter, describe_address
 
 
@@ -34,6 +37,27 @@ def test_people_read_a_request_in_one_line() -> None:
     assert PlainFormatter().format(record).split(" ", 1)[1] == "POST /predict: 200, 1.2 ms"
     record = logging.makeLogRecord({"msg": "a %s", "args": ("word",), "created": 0.0})
     assert PlainFormatter().format(record).split(" ", 1)[1] == "a word"
+
+
+def test_a_port_that_is_taken_is_said_in_a_sentence(model_file: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = CliRunner().invoke(serve, ["--model", str(model_file), "--port", str(port)])
+    assert done.exit_code == 1
+    assert f"Error: port {port} of 127.0.0.1 is taken, perhaps by another imdb" in done.output
+    done = CliRunner().invoke(serve, ["--model", str(model_file), "--host", "203.0.113.1"])
+    assert "Error: the service can't listen on port 8000 of 203.0.113.1 (" in done.output
+
+
+@pytest.mark.slow  # a process of its own
+def test_the_command_says_that_it_serves_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "imdb_sentiment", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "imdb-sentiment serve" in done.stdout
 
 
 @pytest.mark.slow

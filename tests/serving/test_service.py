@@ -486,6 +486,7 @@ def test_what_takes_too_long_is_given_up(model_file: Path, tmp_path: Path) -> No
         body = b"review\n" + b"w1 w2\n" * 400_000
         answer = httpx.post(f"{service.url}/score", content=body, headers=CSV, timeout=60)
         assert (answer.status_code, answer.json()) == (504, {"detail": "no answer in time"})
+        assert answer.headers["Connection"] == "close"
         # The job was cancelled too, so the next one can run.
         wait_until(lambda: count(service, "imdb_sentiment_pending") == 0)
 

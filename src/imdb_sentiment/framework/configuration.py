@@ -64,6 +64,11 @@ class Configuration:
         self._runtime_params: dict[str, Any] = loader.runtime_params or {}
         self.named = {key for key, _ in flatten(self._runtime_params)}  # in `--params`
 
+    @property
+    def names_table(self) -> bool:
+        """Whether `--params`, a preset or conf/local says which table to use."""
+        return FILE_SETTING in self.named or self._loader.overrides("globals", FILE_SETTING)
+
     def adopt(self, sources: Iterable[Record], *, reads_file: bool) -> Parameters:
         """Return the parameters of a run.
 

@@ -12,7 +12,7 @@ import logging
 import shlex
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from imdb_sentiment.framework.configuration import quote_value
 from imdb_sentiment.framework.hooks import find_path
 from imdb_sentiment.framework.lineage import flatten
 from imdb_sentiment.framework.outcomes import describe_outcome
+from imdb_sentiment.pipeline_registry import DEFAULT
 from imdb_sentiment.progress import Estimate, describe, format_seconds, get_progress
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,13 @@ MIN_WIDTH = 70  # columns of a terminal that has room for bars
 MAX_NAME = 14  # characters of the name of a task on a narrower one
 
 RUN = "kedro run"
+# What the end of a run names, by its dataset: a word for it.
+RESULTS = {
+    "report": "Report",
+    "scored_reviews": "Scored",
+    "doubtful_labels": "Labels",
+    "imdb_reviews": "Table",
+}
 # Prefixes of parameters that say which data to use: the proposed next run gets them, too.
 ABOUT_DATA = ("reviews.", "reviews_", "split.", "unlabelled_", "custom_reviews")
 
@@ -138,13 +146,8 @@ class ShowRun:
             duration = format_seconds(time.monotonic() - self._run_started)
             log = f"; full log: {self._name(self._log.baseFilename)}" if self._log else ""
             logger.info("Done in %s%s", duration, log)
-            if "summary" in pipeline.all_outputs():
-                summary = str(catalog.load("summary"))
-                if logger.isEnabledFor(logging.INFO):
-                    step, *_ = catalog.load("facts")["next_steps"]
-                    commands = [*_propose_best(run_params, pipeline), *step["commands"]]
-                    report = self._name(find_path(catalog, "report"))
-                    _print_end(summary, report, [*map(self._adapt, commands)])
+            if logger.isEnabledFor(logging.INFO):
+                self._show_end(run_params, pipeline, catalog)
             return result
         finally:
             self.close()
@@ -196,6 +199,27 @@ class ShowRun:
         messages.addFilter(_is_shown)
         self._add(ours, messages)
         self._add(logging.getLogger("kedro.runner"), messages)
+
+    def _show_end(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """Print the summary, if the run has made one, its results, and what to type next."""
+        made = pipeline.all_outputs()
+        summary = None
+        if "summary" in made:
+            summary = str(catalog.load("summary"))
+            step, *_ = catalog.load("facts")["next_steps"]
+            commands = [*_propose_best(run_params, pipeline), *step["commands"]]
+        else:
+            has_report = catalog.exists("report")
+            names = list(run_params["pipeline_names"] or ())
+            commands = _propose_rest(names, has_report=has_report)
+        files = [
+            (title, self._name(find_path(catalog, name)))
+            for name, title in RESULTS.items()
+            if name in made
+        ]
+        _print_end(summary, files, [*map(self._adapt, commands)])
 
     def _add(self, owner: logging.Logger, handler: logging.Handler) -> None:
         owner.addHandler(handler)
@@ -387,13 +411,31 @@ class _Lines(logging.Handler):
             logger.info("%s", "; ".join(long))
 
 
-def _print_end(summary: str, report: str, commands: list[str]) -> None:
+def _print_end(summary: str | None, files: list[tuple[str, str]], commands: list[str]) -> None:
     from rich.markdown import Markdown
 
     console = Console()
-    console.print("", Markdown(summary), "", sep="\n")
-    for title, text in [("Report", report), *(("Next", command) for command in commands)]:
+    if summary:
+        console.print("", Markdown(summary), "", sep="\n")
+    for title, text in [*files, *(("Next", command) for command in commands)]:
         console.print(Text.assemble((f"{title:<8}", "bold"), text), soft_wrap=True)
+
+
+def _propose_rest(names: Sequence[str], *, has_report: bool) -> list[str]:
+    """Return the command that follows on a run without a summary, if there is one.
+
+    Args:
+        names: The pipelines of the run.
+        has_report: Whether there is a report already.
+
+    """
+    if "imdb_download" in names:
+        return [f"{RUN} --env imdb"]
+    if names == ["label_check"] and has_report:  # which shows the doubtful labels
+        return [f"{RUN} --pipelines reporting"]
+    last = max((DEFAULT.index(name) for name in names if name in DEFAULT), default=len(DEFAULT))
+    rest = ",".join(DEFAULT[last + 1 :])
+    return [f"{RUN} --pipelines {rest}"] if rest else []
 
 
 def _propose_best(run_params: dict[str, Any], pipeline: Pipeline) -> list[str]:

@@ -12,15 +12,26 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractDataset, DataCatalog
 from kedro.pipeline import Pipeline
 from pydantic import ValidationError
-from pydantic_core import to_jsonable_python
 
 from imdb_sentiment.datasets.table_formats import has_table_suffix
 from imdb_sentiment.errors import InputError, list_names, propose
+from imdb_sentiment.framework.problems import explain_problems
 from imdb_sentiment.parameters import (
+    BaselineParameters,
+    CustomReviewsParameters,
     Hyperparameters,
+    InferenceParameters,
+    LabelCheckParameters,
+    LanguageModelParameters,
     Parameters,
+    ProcessingParameters,
+    ReportParameters,
     ReviewsOptions,
+    SplitParameters,
+    TokenizerParameters,
     TrainingParameters,
+    TuningParameters,
+    WordVectorsParameters,
 )
 from imdb_sentiment.pipeline_registry import list_pipelines
 
@@ -41,70 +52,65 @@ CATALOG_PARAMETERS = (
 
 MAX_SIMILAR = 5  # files that a message names
 
-# The groups of which a node reads single parameters.
+# The models of the groups of parameters in conf/.
 MODELS: dict[str, type[Parameters]] = {
+    "baseline": BaselineParameters,
+    "custom_reviews": CustomReviewsParameters,
     "hyperparameters": Hyperparameters,
+    "inference": InferenceParameters,
+    "label_check": LabelCheckParameters,
+    "language_model": LanguageModelParameters,
+    "processing": ProcessingParameters,
+    "report": ReportParameters,
     "reviews": ReviewsOptions,
+    "split": SplitParameters,
+    "tokenizer": TokenizerParameters,
     "training": TrainingParameters,
+    "tuning": TuningParameters,
+    "word_vectors": WordVectorsParameters,
 }
 
 
-class RefuseUnknownParameters:
-    """Refuses parameters that conf/base does not have; Kedro would accept a misspelt name."""
+class ValidateParameters:
+    """Refuses parameters that conf/base does not have, and values that can't be used.
+
+    Kedro would accept a misspelt group, and single parameters of a group that a node reads without
+    the rest. For the others, it would show what pydantic says.
+    """
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Compare the names of all parameters with those of conf/base.
+        """Compare the names of all parameters with those of conf/base, and validate the groups.
 
         Raises:
-            InputError: If a name is not in conf/base.
+            InputError: If a name is not in conf/base, or a value is not valid.
 
         """
         # A copy, as other settings of the loader itself would stay with the run. (A new loader
         # would register its own globals for the whole process.)
         loader: Any = copy.copy(context.config_loader)
         given = set(loader.runtime_params or {})
+        values = loader["parameters"]
         loader.runtime_params = {}
         configured = set(loader["parameters"])
         loader.env = loader.base_env
-        known = set(loader["parameters"])
+        base = loader["parameters"]
+        known = set(base)
         _require_known(given, known | set(CATALOG_PARAMETERS), "in --params")
         _require_known(
             configured, known, "in conf/ (settings such as reviews_file belong in globals.yml)"
         )
+        for group in sorted(values.keys() & MODELS.keys()):
+            try:
+                MODELS[group].model_validate(values[group])
+            except ValidationError as error:
+                problems = explain_problems(error, group, MODELS[group])
+                raise InputError(problems) from error
 
 
 def _require_known(names: Iterable[str], known: set[str], place: str) -> None:
     for name in sorted(set(names) - known):
         raise InputError(f"there is no parameter {name!r} {place}: {propose(name, known)}")
-
-
-class ValidateGroups:
-    """Validates whole groups of parameters of which a node reads single ones.
-
-    Kedro validates a group only if a node reads it as a whole.
-    """
-
-    @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Validate the groups.
-
-        Raises:
-            InputError: If a value or a name in one is not valid.
-
-        """
-        names = (name.removeprefix("params:") for name in pipeline.inputs())
-        groups = {group for group, dot, _ in (name.partition(".") for name in names) if dot}
-        for group in sorted(groups & MODELS.keys()):
-            value: Any = catalog.load(f"params:{group}")
-            try:
-                MODELS[group].model_validate(to_jsonable_python(value))
-            except ValidationError as error:
-                problems = (
-                    f"{'.'.join([group, *map(str, problem['loc'])])}: {problem['msg']}"
-                    for problem in error.errors()
-                )
-                raise InputError("; ".join(problems)) from error
 
 
 class RequireInputs:

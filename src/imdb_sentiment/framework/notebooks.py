@@ -1,15 +1,42 @@
 """Notebooks whose cells show results only, in a form that viewers without scripts can show."""
 
+import html
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import plotly.io as pio
+from plotly.io.base_renderers import MimetypeRenderer
 
 # Figures to interact with, drawn by a script.
 SCRIPTS = "plotly_mimetype+notebook"
 # The same, and an image of each, which nbconvert and viewers without scripts show.
-IMAGES = "plotly_mimetype+png"
+IMAGES = "plotly_mimetype+described_image"
+
+
+class _DescribedImage(MimetypeRenderer):
+    """Image of a figure; in HTML, with its title for people who do not see it.
+
+    Pages made by nbconvert take the HTML, since they would have the image without a description.
+    """
+
+    def to_mimebundle(self, fig_dict: dict[str, Any]) -> dict[str, str]:
+        """Return the image, alone and in HTML."""
+        layout = fig_dict.get("layout", {})
+        opaque = {**fig_dict, "layout": {**layout, "paper_bgcolor": "white"}}  # also in the dark
+        bundle: dict[str, str] = pio.renderers["png"].to_mimebundle(opaque)
+        described = html.escape(_describe(layout))
+        source = f"data:image/png;base64,{bundle['image/png']}"
+        image = f'<img src="{source}" alt="{described}" style="max-width: 100%">'
+        return {**bundle, "text/html": image}
+
+
+def _describe(layout: dict[str, Any]) -> str:
+    """Return the title of a figure, or what its axes are of."""
+    places = (layout, layout.get("yaxis", {}), layout.get("xaxis", {}))
+    title, *axes = (place.get("title", {}).get("text", "") for place in places)
+    return title or " by ".join(filter(None, axes)) or "Figure"
 
 
 def set_up_notebook() -> None:
@@ -38,4 +65,5 @@ def _start_drawing() -> bool:
     kaleido.start_sync_server(mathjax=False, silence_warnings=True)
     pio.defaults.headers = {}  # the server has options of its own, and warns of others
     pio.renderers["png"].scale = 2
+    pio.renderers["described_image"] = _DescribedImage()
     return True

@@ -23,6 +23,11 @@ class PresetsConfigLoader(OmegaConfigLoader):
     the earlier one do not. Kedro would read conf/base and one other folder.
     """
 
+    def overrides(self, key: str, name: str) -> bool:
+        """Return whether a folder other than conf/base sets a value, such as one of `globals`."""
+        _, later, *_ = self._read_raw_config(key)
+        return any(name in content for content in later.values())
+
     def _read_raw_config(self, key: str) -> Files:
         """Return the files of conf/base and, in their order, those of all other folders."""
         if self.env in (None, self.base_env, self.default_run_env):

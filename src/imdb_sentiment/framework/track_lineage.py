@@ -1,7 +1,9 @@
 """Keeps the lineage of what runs save, and refuses runs whose inputs do not belong together."""
 
+import dataclasses
 import importlib
 import logging
+import shlex
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -24,7 +26,7 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework import claims
 from imdb_sentiment.framework.claims import Claim, ClaimRegistry, HeldClaim
 from imdb_sentiment.framework.code import PackageCode
-from imdb_sentiment.framework.configuration import Configuration
+from imdb_sentiment.framework.configuration import FILE, FILE_SETTING, Configuration, Parameters
 from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
 from imdb_sentiment.framework.lineage import (
     Input,
@@ -47,6 +49,19 @@ SHARED = "tuning"
 # It needs nothing but the exported model, which has a digest of its own.
 SEALED = "inference"
 RAW_REVIEWS = "raw_reviews"  # the dataset whose file is a parameter
+FIRST_MADE = "review_settings"  # what is made from it first, and knows its name
+SAMPLE = "data/01_raw/sample_reviews.csv"  # the table of a run that names none
+# Options that choose what a run does, by their names in `run_params`.
+SELECTIONS = {
+    "pipeline_names": "--pipelines",
+    "namespaces": "--namespaces",
+    "tags": "--tags",
+    "node_names": "--nodes",
+    "from_nodes": "--from-nodes",
+    "to_nodes": "--to-nodes",
+    "from_inputs": "--from-inputs",
+    "to_outputs": "--to-outputs",
+}
 # What may have changed since a dataset was made from it: the exported model has examples for people
 # to try, and with other ones its predictions are the same.
 MAY_HAVE_CHANGED = {("onnx_model", "custom_reviews"), ("export_check", "custom_reviews")}
@@ -95,8 +110,9 @@ class TrackLineage:
         Parameters that made the inputs, and were given only then, are used again.
 
         Raises:
-            InputError: The inputs do not belong together or do not fit the parameters, or another
-                run uses the files.
+            InputError: The inputs do not belong together or do not fit the parameters, another run
+                uses the files, or they are results of another table than the sample, and this run
+                names no table.
 
         """
         if isinstance(catalog, SharedMemoryDataCatalog):
@@ -131,6 +147,7 @@ class TrackLineage:
             return
         try:
             run = _Run(run_id, files, lineage, pipeline, self._configuration)
+            run.compare_tables(run_params)
             run.compare_inputs()
             run.set_parameters()
             if run_params["only_missing_outputs"]:
@@ -281,6 +298,50 @@ class _Run:
         sources = self._find_upstream(_strip(pipeline.inputs()))
         self._parameters = configuration.adopt(sources, reads_file=RAW_REVIEWS in pipeline.inputs())
         self._codes = {node.name: self._digest_code(node) for node in pipeline.nodes}
+
+    def compare_tables(self, run_params: dict[str, Any]) -> None:
+        """Compare the table of the run with the one that the present results are of.
+
+        Raises:
+            InputError: This run would replace the results of another table with those of the sample
+                only because it names no table.
+
+        """
+        record = self._records.get(FIRST_MADE)
+        if record is None or RAW_REVIEWS not in self._pipeline.inputs():
+            return
+        if not any(map(self._files.exists, self._makers.keys() & self._records.keys())):
+            return
+        then = record.parameters.get("reviews", {}).get("file")
+        now = self._parameters.get(FILE)
+        if then in (None, now):
+            return
+        is_sample = self._files.find_path(RAW_REVIEWS) == SAMPLE
+        if self._configuration.names_table or not is_sample:
+            logger.info("The results of %s will be replaced with those of %s", then, now)
+            return
+        # With the other settings of that run, such as the encoding of the table.
+        kept = self._configuration.adopt([record], reads_file=False)
+        raise InputError(
+            f"data/ has the results of {then}, and this run names no table, so that it would "
+            f"replace them with those of the sample. To go on with {then}: "
+            f"{self._format_run(run_params, kept, then)}. To run the sample: "
+            f"{self._format_run(run_params, self._parameters, now)}"
+        )
+
+    def _format_run(self, run_params: dict[str, Any], parameters: Parameters, file: str) -> str:
+        """Return the command of this run with other parameters and for a certain table."""
+        chosen = {option: run_params.get(name) for name, option in SELECTIONS.items()}
+        parts = "".join(
+            f" {option} {shlex.quote(','.join(names))}" for option, names in chosen.items() if names
+        )
+        settings = parameters.settings | {FILE_SETTING: file}
+        options, rest = self._configuration.format_options(
+            dataclasses.replace(parameters, settings=settings), {}
+        )
+        missing = " --only-missing-outputs" if run_params["only_missing_outputs"] else ""
+        in_conf = f" (with {rest} in conf/)" if rest else ""
+        return f"kedro run{parts}{options}{missing}{in_conf}"
 
     def compare_inputs(self) -> None:
         """Raise `InputError` if an input of the run has no record, or is stale."""

@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from imdb_sentiment.errors import propose
 from imdb_sentiment.parameters.base import Parameters
 
 if TYPE_CHECKING:
@@ -276,8 +277,8 @@ class TuningParameters(Parameters):
         for name, searched in self.search_space.items():
             field = Hyperparameters.model_fields.get(name)
             if field is None:
-                known = ", ".join(Hyperparameters.model_fields)
-                raise ValueError(f"search_space: unknown hyperparameter {name!r}; known: {known}")
+                proposal = propose(name, Hyperparameters.model_fields)
+                raise ValueError(f"search_space: unknown hyperparameter {name!r}: {proposal}")
             annotated: Any = Annotated[field.annotation, field]
             adapter: TypeAdapter[Any] = TypeAdapter(annotated)
             for value in searched.values():

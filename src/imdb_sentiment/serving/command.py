@@ -1,9 +1,11 @@
 """The command `imdb-sentiment serve`."""
 
 import contextlib
+import errno
 import gc
 import logging
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,13 @@ SECONDS = click.FloatRange(min=0, min_open=True)
     help="File of the exported model.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for all interfaces.")
-@click.option("--port", default=8000, show_default=True, help="Port to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; 0 for any free one.",
+)
 @click.option("--threads", type=click.IntRange(1), help="Parallel requests; all cores by default.")
 @click.option("--queue-size", type=click.IntRange(0), help="Maximum number of waiting requests.")
 @click.option("--max-texts", type=click.IntRange(1), help="Maximum number of texts per request.")
@@ -94,6 +102,7 @@ def serve(model: Path, host: str, port: int, log: str, **limits: Any) -> None:
         settings = ServiceSettings(api_key=key, **given)
         content = model.read_bytes()
         predictor = Predictor(content, threads=1)
+        _require_free(host, port)
         app = create_app(predictor, content, settings)
     except FileNotFoundError:
         raise click.ClickException(
@@ -118,3 +127,20 @@ def serve(model: Path, host: str, port: int, log: str, **limits: Any) -> None:
         server.run()
     if not server.started:
         sys.exit(1)
+
+
+def _require_free(host: str, port: int) -> None:
+    """Refuse an address that can't be listened on; uvicorn would only log it."""
+    try:
+        for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise click.ClickException(
+                f"port {port} of {host} is taken, perhaps by another imdb-sentiment serve: stop "
+                f"that, or choose another port, such as --port {port + 1}"
+            ) from error
+        raise click.ClickException(
+            f"the service can't listen on port {port} of {host} ({error.strerror}): choose others "
+            "with --host and --port"
+        ) from error

@@ -297,7 +297,8 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(TimeoutError)
     async def report_timeout(_: Request, error: TimeoutError) -> JSONResponse:
-        return JSONResponse({"detail": "no answer in time"}, 504)
+        close = {"Connection": "close"}  # its client may have gone
+        return JSONResponse({"detail": "no answer in time"}, 504, close)
 
     @app.exception_handler(ClientDisconnect)
     async def log_disconnect(_: Request, error: ClientDisconnect) -> Response:

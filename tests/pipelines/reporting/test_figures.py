@@ -450,10 +450,10 @@ def test_models_are_drawn_in_order_and_by_test_set() -> None:
     figure = plot_run_history(records)
     drawn = [(line.name, list(line.x), list(line.y)) for line in figure.data]
     assert drawn == [
-        ("model, 1,000 reviews of &lt;a>.csv (a)", [1, 3], [0.5, 0.7]),
-        ("baseline, 1,000 reviews of &lt;a>.csv (a)", [1, 3], [0.55, 0.75]),
-        ("model, 1,000 reviews of &lt;a>.csv (b)", [2], [0.6]),
-        ("baseline, 1,000 reviews of &lt;a>.csv (b)", [2], [0.65]),
+        ("model, &lt;a>.csv (a)", [1, 3], [0.5, 0.7]),
+        ("baseline, &lt;a>.csv (a)", [1, 3], [0.55, 0.75]),
+        ("model, &lt;a>.csv (b)", [2], [0.6]),
+        ("baseline, &lt;a>.csv (b)", [2], [0.65]),
     ]
     assert figure.data[0].error_y.array == pytest.approx([0.01, 0.01])
     assert figure.data[0].error_y.arrayminus == pytest.approx([0.02, 0.02])
@@ -505,20 +505,29 @@ def test_a_model_that_is_reported_again_is_drawn_once() -> None:
         "2026-02/record": lambda: make_record(0.6, "a", "second"),
         "2026-03/record": lambda: make_record(0.5, "a", "first"),
     }
-    assert list(plot_run_history(records).data[0].y) == [0.6, 0.5]
+    line, *_ = plot_run_history(records).data
+    assert list(line.y) == [0.6, 0.5]
+    assert line.name == "model, &lt;a>.csv (1,000 reviews)"
 
 
 def test_a_record_that_is_no_use_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     records = {
         "2026-01/record": lambda: json.loads("{"),
         "2026-02/record": lambda: {"of": "another time"},
-        "2026-03/record": lambda: make_record(0.5, "a"),
+        "2026-03/record": lambda: make_record(0.5, "a", "first"),
+        "2026-04/record": lambda: make_record(0.6, "a", "second"),
     }
-    assert list(plot_run_history(records).data[0].y) == [0.5]
+    assert list(plot_run_history(records).data[0].y) == [0.5, 0.6]
     assert [message.split()[2] for message in caplog.messages] == [
         "2026-01/record",
         "2026-02/record",
     ]
+
+
+def test_the_first_model_has_nothing_to_be_compared_with() -> None:
+    figure = plot_run_history({"2026-01/record": partial(make_record, 0.5, "a")})
+    assert not figure.data
+    assert figure.layout.annotations[0].text == "This is the first model"
 
 
 def test_the_latest_of_many_models_are_drawn() -> None:

@@ -309,10 +309,10 @@ def _report(found: ReviewsParameters, labels: Labels | None) -> None:
     logger.info(
         "%s",
         make_printable(
-            f"{found.file}: texts in the column {found.text_column!r}, labels in "
-            f"{found.label_column!r}: {listed}."
-            + (f" Not labels, so these rows are rejected: {others}." if others else "")
-            + " To change this, set text_column, label_column and labels of `reviews` in "
-            "conf/local/parameters.yml"
+            f"{found.file}: texts in {found.text_column!r}, labels in {found.label_column!r}: "
+            f"{listed}." + (f" Not labels, so these rows are rejected: {others}." if others else "")
         ),
+    )
+    logger.info(
+        "To change this: text_column, label_column, labels of reviews in conf/local/parameters.yml"
     )

@@ -225,7 +225,7 @@ def _write_page() -> list[Node]:
         _node(page.write_model_card, "facts", "model_card"),
         _node(
             page.summarise_run,
-            ["facts", "chosen_custom_reviews", "custom_predictions"],
+            ["facts", "chosen_custom_reviews", "custom_predictions", "custom_examples"],
             "summary",
         ),
     ]

@@ -169,7 +169,9 @@ def collect_facts(
         "verdict": verdict,
         "neglected_labels": neglected,
         "next_steps": suggest_next_steps(metrics, verdict, hides_labels=hides_labels),
-        "threshold_step": suggest_threshold((*neglected, *reviews.labels)[0]),
+        "threshold_step": suggest_threshold(
+            (*neglected, *choose_positive_labels(reviews.labels))[0]
+        ),
         "best_hyperparameters": best_hyperparameters.model_dump(),
         "searched": sorted(study.best_params),
         "trials": {state: states.count(state) for state in sorted(set(states))},
@@ -227,8 +229,13 @@ def _name_classifier(ngram_share: float) -> str:
 
 
 def _count_lengths(lengths: dict[str, npt.NDArray[np.int64]]) -> Facts:
-    """Return a histogram for each split; the last bin holds the longest 1% of all reviews."""
-    longest = int(np.quantile(np.concatenate(list(lengths.values())), 0.99))
+    """Return a histogram for each split; the last bin also holds all longer reviews.
+
+    It begins at the longest 1% of all, or in front of a long tail: at Tukey's outer fence.
+    """
+    everything = np.concatenate(list(lengths.values()))
+    low, high, highest = np.quantile(everything, (0.25, 0.75, 0.99))
+    longest = int(min(highest, high + 3 * (high - low)))
     width = longest // LENGTH_BINS + 1  # a whole number, so that all bins have equally many lengths
     edges = np.arange(0, longest + width + 1, width)
     return {

@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import zip_longest
 from typing import Any
 
 import jinja2
@@ -78,7 +79,10 @@ def write_model_card(facts: Facts) -> str:
 
 
 def summarise_run(
-    facts: Facts, custom_reviews: CustomReviews, custom_predictions: pd.DataFrame
+    facts: Facts,
+    custom_reviews: CustomReviews,
+    custom_predictions: pd.DataFrame,
+    custom_examples: list[Example],
 ) -> str:
     """Write the summary that ends a run: predictions, best hyperparameters, test accuracy.
 
@@ -86,13 +90,18 @@ def summarise_run(
         facts: Output of `collect_facts`.
         custom_reviews: Output of `choose_custom_reviews`.
         custom_predictions: Output of `score_custom_reviews`.
+        custom_examples: Output of `explain_custom_reviews`, for the reasons why there is no
+            prediction; of many reviews, only of the first ones.
 
     Returns:
         Markdown.
 
     """
     columns = custom_predictions[["predicted_sentiment", "probability"]]
-    predicted = zip(custom_reviews.texts, custom_reviews.expected, columns.to_numpy(), strict=True)
+    reasons = [example["reason"] for example in custom_examples]
+    predicted = zip_longest(
+        custom_reviews.texts, custom_reviews.expected, columns.to_numpy(), reasons
+    )
     return _render(
         "summary.md.jinja",
         facts=facts,
@@ -102,8 +111,9 @@ def summarise_run(
                 "expected": expected,
                 "label": None if pd.isna(label) else label,
                 "probability": probability,
+                "reason": reason,
             }
-            for text, expected, (label, probability) in predicted
+            for text, expected, (label, probability), reason in predicted
         ],
     )
 
@@ -171,10 +181,12 @@ def _render(template: str, **values: Any) -> str:
 
 def _embed(figure: go.Figure) -> dict[str, Any]:
     """Return a figure's title, size and JSON, safe inside a script element."""
+    meta = figure.layout.meta or {}
     return {
+        "is_message": "is_message" in meta,
         "title": figure.layout.title.text,
         "height": figure.layout.height or 400,
-        "min_width": (figure.layout.meta or {}).get("min_width", 0),
+        "min_width": meta.get("min_width", 0),
         "json": Markup(figure.to_json().replace("<", "\\u003c")),  # no markup is left
     }
 

@@ -73,7 +73,8 @@ def plot_distinctive_words(data_description: dict[str, Any]) -> go.Figure:
         rows=n_labels,
         cols=1,
         subplot_titles=[
-            f"{style.escape_markup(label)} against the rest" for label in words_by_label
+            f"{style.escape_markup(style.shorten(label))} against the rest"
+            for label in words_by_label
         ],
         vertical_spacing=0.25 / n_labels,
     )
@@ -91,6 +92,7 @@ def plot_distinctive_words(data_description: dict[str, Any]) -> go.Figure:
             row=row,
             col=1,
         )
+    figure.update_annotations(font_size=12)  # the titles, which have to fit on a phone
     figure.update_yaxes(autorange="reversed", type="category", dtick=1)
     figure.update_xaxes(title="log-odds ratio, z-score", row=n_labels, col=1)
     return figure.update_layout(

@@ -70,7 +70,8 @@ def plot_reliability(
         report: Number of bins.
 
     Returns:
-        One line, two if a temperature was applied (without and with it), and the diagonal.
+        One line, two if a temperature was applied (without and with it), and the diagonal. The
+        area of a point grows with the number of its reviews.
 
     """
     codes = get_codes(test_predictions, reviews.labels)
@@ -94,6 +95,7 @@ def plot_reliability(
             mode="lines+markers",
             line_dash=dash,
             marker_symbol=symbol,
+            marker_size=(4 + 10 * np.sqrt(found.count / found.count.max())).round(1).tolist(),
         )
     diagonal = [1 / len(reviews.labels), 1]
     return figure.add_scatter(
@@ -111,7 +113,7 @@ def plot_accuracy_by_length(
     data_description: dict[str, Any],
     report: ReportParameters,
 ) -> go.Figure:
-    """Draw the accuracy of short and of long reviews, with Wilson's 95% intervals.
+    """Draw the accuracy of short and of long reviews, with Wilson's 95% intervals of the model.
 
     Args:
         test_predictions: Output of `score_test_reviews`.
@@ -145,12 +147,13 @@ def plot_accuracy_by_length(
         ("baseline", baseline, "dash", "square"),
     ):
         table = tabulate_accuracy_by_group(is_correct(frame), groups)
+        bars = style.make_error_bars(table["accuracy"], table["low"], table["high"])
         style.add_line(
             figure,
             medians,
             table["accuracy"],
             name,
-            error_y=style.make_error_bars(table["accuracy"], table["low"], table["high"]),
+            error_y=bars if name == "model" else None,
             mode="lines+markers",
             line_dash=dash,
             marker_symbol=symbol,

@@ -37,23 +37,27 @@ def plot_run_history(run_record: dict[str, Callable[[], Record]]) -> go.Figure:
 
     Returns:
         Two lines per test set, of the models and of their baselines, since only accuracies on the
-        same test set can be compared. The latest 50 models are drawn.
+        same test set can be compared. The latest 50 models are drawn; a message if there is one.
 
     """
-    figure = style.create_figure("Test accuracy of the models so far", "model", "accuracy")
+    title = "Test accuracy of the models so far"
     numbered = list(enumerate(_load_records(run_record), start=1))[-MAX_MODELS:]
+    if len(numbered) < 2:  # noqa: PLR2004
+        return style.create_message(title, "This is the first model")
+    figure = style.create_figure(title, "model", "accuracy")
     by_test_set: dict[str, dict[int, Record]] = {}
     for number, record in numbered:
         by_test_set.setdefault(record["test_reviews_sha256"], {})[number] = record
+    firsts = [next(iter(records.values())) for records in by_test_set.values()]
     # Five symbols and six colours make 30 different pairs.
     for (test_set, records), colour, symbol in zip(
         by_test_set.items(), cycle(style.COLOURS), cycle(style.SYMBOLS[:5]), strict=False
     ):
         metrics = pd.DataFrame([record["metrics"] for record in records.values()])
-        file = style.escape_markup(metrics["file"].iloc[0])
-        reviews = f"{metrics['test_rows'].iloc[0]:,} reviews of {file}"
-        if len(by_test_set) > 1:
-            reviews += f" ({test_set[:6]})"
+        file = metrics["file"].iloc[0]
+        is_alone = sum(file == record["metrics"]["file"] for record in firsts) == 1
+        which = f"{metrics['test_rows'].iloc[0]:,} reviews" if is_alone else test_set[:6]
+        reviews = f"{style.escape_markup(style.shorten(file))} ({which})"
         for name, prefix, dash in (("model", "", "solid"), ("baseline", "baseline_", "dot")):
             accuracy, low, high = (
                 metrics[f"{prefix}test_accuracy{end}"] for end in ("", "_low", "_high")

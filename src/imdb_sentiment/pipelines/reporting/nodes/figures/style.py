@@ -42,8 +42,10 @@ def make_template() -> go.layout.Template:
             "plot_bgcolor": "rgba(0,0,0,0)",
             "xaxis": _AXIS,
             "yaxis": _AXIS,
+            # The title lies above a legend of up to three lines; the report shows it elsewhere.
+            "title": {"yref": "container", "y": 1, "yanchor": "top", "pad": {"t": 10}},
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-            "margin": {"t": 60, "r": 20, "b": 50, "l": 60},
+            "margin": {"t": 90, "r": 20, "b": 50, "l": 60},
             "hovermode": "closest",
         }
     )
@@ -107,7 +109,8 @@ def locate_panel(number: int) -> dict[str, int]:
 
 def create_message(title: str, message: str) -> go.Figure:
     """Return a figure that says in words why there is nothing to draw."""
-    figure = go.Figure(layout={"template": make_template(), "title": title, "height": 120})
+    layout = {"template": make_template(), "title": title, "height": 120}
+    figure = go.Figure(layout=layout | {"margin": {"t": 50, "b": 20}, "meta": {"is_message": True}})
     figure.add_annotation(text=message, showarrow=False)
     return figure.update_xaxes(visible=False).update_yaxes(visible=False)
 

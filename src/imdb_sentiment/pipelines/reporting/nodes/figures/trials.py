@@ -117,8 +117,16 @@ def plot_parallel_coordinates(study: optuna.Study) -> go.Figure:
         figure.add_scatter(**lines, mode="lines+markers", line_color=colour, hoverinfo="text")
     for number, (_, ticks) in enumerate(axes.values()):
         for place, text in ticks.items():
+            # A line between two ends of axes would strike through a text beside them.
+            aside = {0.0: -8, 1.0: 8}.get(place, 0)
             figure.add_annotation(
-                x=number, y=place, text=text, xanchor="right", xshift=-4, showarrow=False
+                x=number,
+                y=place,
+                text=text,
+                xanchor="right",
+                xshift=-4,
+                yshift=aside,
+                showarrow=False,
             )
     figure.update_annotations(font_size=11)
     figure.update_yaxes(visible=False, range=[-0.05, 1.05])

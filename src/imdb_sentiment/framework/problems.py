@@ -1,0 +1,121 @@
+"""What is wrong with the parameters of a group, in words for the people who have set them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from imdb_sentiment.errors import propose
+
+MAX_VALUE = 50  # characters of a value that a message shows
+NAMES = {  # of the types in a JSON Schema
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "object": "a group of parameters",
+    "string": "text",
+}
+# Bounds of numbers in a JSON Schema.
+BOUNDS = {
+    "minimum": "of at least {}",
+    "exclusiveMinimum": "greater than {}",
+    "maximum": "of at most {}",
+    "exclusiveMaximum": "less than {}",
+}
+
+
+def explain_problems(error: ValidationError, group: str, model: type[BaseModel]) -> str:
+    """Return what is wrong with a group of parameters, in one line.
+
+    Args:
+        error: What the model of the group has raised.
+        group: Name of the group, such as `tuning`.
+        model: Its model.
+
+    """
+    schema = model.model_json_schema()
+    found = (_explain(problem, group, schema) for problem in error.errors())
+    return "; ".join(dict.fromkeys(found))  # one for each type that a value might have had
+
+
+def _explain(problem: Mapping[str, Any], group: str, schema: dict[str, Any]) -> str:
+    place = problem["loc"]
+    names, allowed = _find_schema(schema, place)
+    name = ".".join([group, *names])
+    match problem["type"]:
+        case "extra_forbidden":
+            types = _list_types(allowed, schema)
+            known = [key for one in types for key in one.get("properties", ())]
+            return f"there is no parameter '{name}.{place[-1]}': {propose(place[-1], known)}"
+        case "missing":
+            return f"{name} is missing"
+        case "value_error":  # of the project's own validators
+            return f"{name}: {problem['msg'].removeprefix('Value error, ')}"
+    value = problem["input"]
+    shown = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
+    words = _join(list(dict.fromkeys(_describe(allowed, schema))))
+    return f"{name} is {shown[:MAX_VALUE]}: it must be {words}"
+
+
+def _find_schema(
+    schema: dict[str, Any], place: Sequence[int | str]
+) -> tuple[list[str], dict[str, Any]]:
+    """Return the names in a place of pydantic's that are those of parameters, and the schema there.
+
+    Other names in it say which of several types pydantic has tried.
+    """
+    names: list[str] = []
+    here = schema
+    for part in place:
+        if "[" in str(part):  # as in `dict[str,float]`
+            continue
+        tags = here.get("discriminator", {}).get("mapping", {})
+        if part in tags:
+            here = _resolve({"$ref": tags[part]}, schema)
+            continue
+        inner = (
+            one.get("properties", {}).get(part) or one.get("additionalProperties")
+            for one in _list_types(here, schema)
+        )
+        following = next(filter(None, inner), None)
+        if following is None:
+            break
+        names.append(str(part))
+        here = _resolve(following, schema)
+    return names, here
+
+
+def _list_types(part: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any]]:
+    return [_resolve(one, schema) for one in part.get("anyOf", [part])]
+
+
+def _resolve(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    name = part.get("$ref", "").rpartition("/")[2]
+    return dict(schema["$defs"][name]) if name else part
+
+
+def _describe(part: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
+    """Yield the kinds of values that a schema allows, in words."""
+    part = _resolve(part, schema)
+    kind = part.get("type")
+    if "discriminator" in part:
+        found = part["discriminator"]
+        yield f"a group whose {found['propertyName']} is {_join(list(found['mapping']))}"
+    elif "anyOf" in part:
+        for option in part["anyOf"]:
+            yield from _describe(option, schema)
+    elif "const" in part or "enum" in part:
+        yield from part.get("enum", [part.get("const")])
+    elif kind in ("integer", "number"):
+        bounds = [words.format(part[key]) for key, words in BOUNDS.items() if key in part]
+        yield " ".join([NAMES[kind], " and ".join(bounds)]).strip()
+    elif kind == "array":
+        least = part.get("minItems")
+        yield f"a list of at least {least} values" if least else "a list"
+    else:
+        yield NAMES.get(str(kind), str(kind))
+
+
+def _join(words: list[str]) -> str:
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

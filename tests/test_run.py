@@ -278,9 +278,10 @@ HEAVY = {"keras", "onnxruntime", "optuna", "plotly", "scipy", "sklearn", "sqlalc
 @pytest.mark.parametrize(
     ("command", "needed"),
     [
-        # Optuna and plotly are part of signatures, and take little time.
+        # Optuna and plotly are part of signatures, and take little time; Optuna also validates the
+        # search space before any run.
         ("registry list", {"onnxruntime", "optuna", "plotly"}),
-        ("run --pipelines data_processing", {"scipy", "sklearn"}),
+        ("run --pipelines data_processing", {"optuna", "scipy", "sklearn"}),
         pytest.param("viz build", {"optuna", "onnxruntime", "plotly"}, marks=pytest.mark.slow),
     ],
 )

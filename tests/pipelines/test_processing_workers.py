@@ -18,6 +18,7 @@ from kedro.runner import SequentialRunner
 
 from helpers import (
     THREE_LABELS,
+    find_workers,
     make_project,
     make_reviews,
     nest,
@@ -120,8 +121,8 @@ def killing(has_begun: Callable[[], bool], has_ended: Callable[[], bool]) -> Ite
     killed: list[int] = []
 
     def kill_one() -> None:
-        for process in psutil.Process().children(recursive=True):
-            if process.pid not in killed and "spawn_main" in " ".join(process.cmdline()):
+        for process in find_workers(psutil.Process()):
+            if process.pid not in killed:
                 process.kill()
                 assert not has_ended()
                 killed.append(process.pid)

@@ -10,33 +10,45 @@ in a temporary copy of the project. After them come the nodes that describe the 
 score the baseline; their seconds are those that Kedro logs, without the start. With `--workers`,
 data_processing alone runs with each of these values of `processing.workers`, beside the loop.
 
-With `--simulate`, the workers receive chunks and return what `read_chunk` makes of them, but sleep
-for as long as it takes on one core instead of doing the work. So any number of workers can be tried
-on a few cores. Efficiency is the time of the sleeps alone divided by the time of the whole.
+With `--simulate`, the workers sleep for as long as it takes on one core to read, clean and cut the
+rows of a part and to write the result, instead of doing so. What the run does is real: for each
+part, it receives the keys of all rows and all distinct words, judges the rows, none of which are
+duplicates, sends its verdicts, and copies as many bytes as a result has. So any number of workers
+can be tried on a few cores. Efficiency is the time of the sleeps alone divided by the whole time.
 """
 
 import argparse
 import csv
-import itertools
+import pickle
 import re
+import shutil
 import statistics
 import string
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 from project import describe_machine, make_project, measure, repeat_csv, run_cluster
+from simulated_worker import finish, sleep
 
-from imdb_sentiment.engine.mapping import map_in_order
+from imdb_sentiment.datasets import TableDataset
+from imdb_sentiment.engine.mapping import map_in_two_steps
 from imdb_sentiment.parameters import ReviewsParameters, SplitParameters
-from imdb_sentiment.pipelines.data_processing.row_checks import ReadRows, read_chunk
-from imdb_sentiment.text.tables import CHUNK, number_rows
+from imdb_sentiment.pipelines.data_processing.row_checks import (
+    RowJudge,
+    RowKeys,
+    Verdicts,
+    finish_chunk,
+    read_chunk,
+)
+from imdb_sentiment.text.tables import list_parts
 
 VOCABULARY, LENGTH = 5000, 200
 LOOP = "the bare loop"
-CHUNKS = 6  # simulated ones, per worker
+CHUNKS = 10  # simulated ones, per worker
 COMMANDS = {
     "data_processing": ["--pipelines", "data_processing"],
     "describe_data, fit_baseline, score_baseline": [
@@ -67,16 +79,8 @@ def read_seconds(log: Path) -> float:
     return float(found[1]) if found else float("nan")
 
 
-def sleep(item: tuple[pd.DataFrame, float], read: ReadRows) -> ReadRows:
-    """Simulate `read_chunk`."""
-    _, seconds = item
-    time.sleep(seconds)
-    return read
-
-
 def simulate(path: Path, counts: list[int], slowdown: float) -> None:
     """Measure the engine with workers that sleep, and print a table."""
-    chunk = next(number_rows(pd.read_csv(path, dtype=str, nrows=CHUNK)))
     reviews = ReviewsParameters(
         file=path.name,
         text_column="review",
@@ -93,24 +97,52 @@ def simulate(path: Path, counts: list[int], slowdown: float) -> None:
         test_fraction=0.2,
         validation_fraction=0.1,
     )
+    part = next(list_parts(TableDataset(filepath=str(path.resolve())).load()))
+    assert callable(part)
+    judge = RowJudge()
     start = time.process_time()
-    read = read_chunk(chunk, reviews, split, "auto")
-    seconds = slowdown * (time.process_time() - start)
-    print(f"Chunks of {len(chunk):,} rows, {CHUNKS} per worker, {seconds:.2f} s each")
+    read, keys = read_chunk(part(), reviews, split, "auto")
+    first_seconds = slowdown * (time.process_time() - start)
+    verdicts = judge.judge(keys)
+    start = time.process_time()
+    result = pickle.dumps(finish_chunk(read, verdicts), protocol=pickle.HIGHEST_PROTOCOL)
+    second_seconds = slowdown * (time.process_time() - start)
+    seconds = first_seconds + second_seconds
+    print(f"Parts of {len(keys.keys):,} rows, {CHUNKS} per worker, {seconds:.2f} s each")
     print("| workers | seconds | rows per second | efficiency |")
     print("| ---: | ---: | ---: | ---: |")
-    with tempfile.TemporaryDirectory() as temporary:
-        for workers in counts:
-            with run_cluster(Path(temporary), workers) as address:
+    rng = np.random.default_rng(0)
 
-                def run(rounds: int, wait: float, workers: int = workers, at: str = address) -> int:
-                    items = itertools.repeat((chunk, wait), rounds * workers)
-                    done = map_in_order(sleep, items, read, workers=1, scheduler_address=at)
-                    return sum(len(result.hashes) for result in done)
+    def judge_as_new(keys: RowKeys) -> Verdicts:
+        return judge.judge(keys._replace(keys=keys.keys ^ rng.integers(1 << 63, dtype=np.uint64)))
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "keys").write_bytes(pickle.dumps(keys))
+        (folder / "result").write_bytes(result)
+        for workers in counts:
+            with run_cluster(folder, workers) as address:
+
+                def run(
+                    rounds: int, share: float, workers: int = workers, at: str = address
+                ) -> int:
+                    results = map_in_two_steps(
+                        partial(sleep, seconds=share * first_seconds, keys=folder / "keys"),
+                        judge_as_new,
+                        partial(finish, seconds=share * second_seconds),
+                        (partial(int, number) for number in range(rounds * workers)),
+                        workers=1,
+                        scheduler_address=at,
+                    )
+                    rows = 0
+                    for _ in results:
+                        shutil.copy(folder / "result", folder / "copy")
+                        rows += len(keys.keys)
+                    return rows
 
                 run(1, 0.1)  # to import everything
                 start = time.perf_counter()
-                rows = run(CHUNKS, seconds)
+                rows = run(CHUNKS, 1)
                 took = time.perf_counter() - start
             print(
                 f"| {workers} | {took:.1f} | {rows / took:,.0f} | {CHUNKS * seconds / took:.3f} |",

@@ -62,7 +62,8 @@ class Usage:
     """Wall-clock seconds, peak resident memory in MiB and processor time of a process.
 
     `peak_mib` is that of the largest process, and `workers_mib` that of the largest one that it has
-    started, seen ten times a second. The processor time is that of all.
+    started, seen ten times a second. The processor time is that of all, of which that of forked
+    workers is seen as often.
     """
 
     seconds: float
@@ -80,6 +81,7 @@ def measure(command: list[str], folder: Path, variables: Mapping[str, str] | Non
             [sys.executable, *command], cwd=folder, stdout=log, stderr=log, env=environment
         )
         workers_mib = 0.0
+        forked: dict[int, float] = {}  # processor time of processes that this one does not wait for
         has_ended = threading.Event()
 
         def watch() -> None:
@@ -88,6 +90,9 @@ def measure(command: list[str], folder: Path, variables: Mapping[str, str] | Non
                 with contextlib.suppress(psutil.Error):
                     for child in psutil.Process(process.pid).children(recursive=True):
                         workers_mib = max(workers_mib, child.memory_info().rss / 1024**2)
+                        if "multiprocessing.forkserver" in " ".join(child.cmdline()):
+                            times = child.cpu_times()
+                            forked[child.pid] = times.user + times.system
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -98,7 +103,7 @@ def measure(command: list[str], folder: Path, variables: Mapping[str, str] | Non
         if status != 0:
             log.seek(0)
             sys.exit(log.read())
-    cpu_seconds = usage.ru_utime + usage.ru_stime
+    cpu_seconds = usage.ru_utime + usage.ru_stime + sum(forked.values())
     return Usage(seconds, usage.ru_maxrss / 1024, cpu_seconds, workers_mib)
 
 
@@ -137,7 +142,11 @@ def run_cluster(folder: Path, workers: int) -> Iterator[str]:
 
     file = folder / f"scheduler{workers}.json"
     dask = [sys.executable, "-m", "dask"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        # Many workers share the cores here, and each would look at itself a hundred times a second.
+        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    }
     quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     common = ["--scheduler-file", str(file), "--no-dashboard"]
     processes = [

@@ -25,6 +25,7 @@ import yaml
 from project import ROOT, describe_machine
 
 from imdb_sentiment.datasets import TableDataset, TokenizerDataset
+from imdb_sentiment.engine.mapping import PickledResult
 from imdb_sentiment.parameters import ProcessingParameters, ReviewsParameters, SplitParameters
 from imdb_sentiment.pipelines.data_processing.nodes import check_reviews
 from imdb_sentiment.pipelines.data_processing.row_checks import hash_groups, select_accepted
@@ -98,7 +99,8 @@ def main() -> None:
     kept: list[pd.DataFrame] = []
     codes, groups = [], []
     rows = accepted_rows = 0
-    for chunk in checked:
+    for result in checked:
+        chunk = result.load() if isinstance(result, PickledResult) else result
         accepted = select_accepted(chunk)
         numbers, _ = unpack_numbers(accepted[WORDS])
         counts.resize(max(len(counts), int(numbers.max(initial=-1)) + 1))

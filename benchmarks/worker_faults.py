@@ -58,12 +58,12 @@ def run(project: Path, pipeline: str, workers: int, kill_every: float, rng: rand
 
 
 def find_workers(number: int) -> list[psutil.Process]:
-    """Return the processes of Dask's workers that a process has started, and that have begun."""
+    """Return Dask's workers, forks of one process of a run, that have begun."""
     try:
         return [
             child
             for child in psutil.Process(number).children(recursive=True)
-            if "spawn_main" in " ".join(child.cmdline())
+            if "multiprocessing.forkserver" in " ".join(child.parent().cmdline())
             and time.time() - child.create_time() > START
         ]
     except psutil.Error:  # it has ended

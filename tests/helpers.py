@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 import pandas as pd
+import psutil
 import pytest
 import rich
 import yaml
@@ -467,6 +468,15 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def find_workers(run: psutil.Process) -> list[psutil.Process]:
+    """Return the workers of the cluster that a run has started: forks of one of its processes."""
+    return [
+        process
+        for process in run.children(recursive=True)
+        if "multiprocessing.forkserver" in " ".join(process.parent().cmdline())
+    ]
 
 
 class Cluster:

@@ -34,3 +34,21 @@ def die(item: int) -> None:
 def wait_for_ever(item: int, folder: Path) -> None:
     (folder / "begun").touch()
     time.sleep(999)
+
+
+def double(item: int) -> tuple[int, int]:
+    return 2 * item, item
+
+
+def append(kept: int, decision: int) -> tuple[int, int, int]:
+    return kept, decision, os.getpid()
+
+
+def hang_once_then_double(item: int, folder: Path) -> tuple[int, int]:
+    """Do as `hang_once`, and return what `double` does."""
+    hang_once(item, folder)
+    return double(item)
+
+
+def give(item: int) -> int:
+    return item

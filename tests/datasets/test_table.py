@@ -3,9 +3,10 @@ import gzip
 import io
 import json
 import lzma
+import pickle
 import random
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,17 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from kedro.io.core import Version
 from pyarrow import parquet
 
 from imdb_sentiment import progress
 from imdb_sentiment.datasets import PickleStreamDataset, TableDataset
+from imdb_sentiment.datasets.table_formats import FileToRead, read_table
 from imdb_sentiment.errors import InputError, find_input_error
 from imdb_sentiment.progress import get_progress
-from imdb_sentiment.text.tables import MALFORMED
+from imdb_sentiment.text.tables import MALFORMED, list_parts
 
 ROWS = [("good, really", "1"), ("bad\nfilm", "0"), ("“quoted” 电影", "1")]
 
@@ -59,8 +63,81 @@ def path(tmp_path: Path) -> Path:
 
 def test_rows_are_numbered_across_chunks(path: Path) -> None:
     chunks = read(path, b"review,sentiment\n" + b"good,positive\n" * 7, chunksize=3)
-    assert [chunk.index.tolist() for chunk in chunks] == [[1, 2], [3, 4, 5], [6, 7]]
+    assert [chunk.index.tolist() for chunk in chunks] == [[1, 2, 3], [4, 5, 6], [7]]
     assert all(chunk.columns.tolist() == ["review", "sentiment", "_malformed"] for chunk in chunks)
+
+
+# Of valid fields, from which records can be told by their bytes, and of any others.
+QUOTED = st.lists(st.sampled_from(["a", "é", ",", "\n", "\r\n", "\r", '""', ";"]), max_size=5)
+FIELD = st.one_of(
+    st.sampled_from(["", "a", "é b"]), QUOTED.map(lambda cells: f'"{"".join(cells)}"')
+)
+ANY_FIELD = st.one_of(FIELD, st.text('a",\n\r \0', max_size=3))
+
+
+@settings(deadline=None)
+@given(
+    records=st.sampled_from([FIELD, ANY_FIELD]).flatmap(
+        lambda field: st.lists(st.lists(field, min_size=1, max_size=3), max_size=12)
+    ),
+    header=st.sampled_from(["x,y", '"x","y"', "\ufeffx,y", '\ufeff"x",y', '"sep=,"\nx,y']),
+    end=st.sampled_from(["\n", "\r\n"]),
+    last_end=st.sampled_from(["", "\n", "\r\n", "\n\n"]),
+    block=st.sampled_from([1, 2, 5, 1 << 20]),
+    size=st.integers(1, 4),
+)
+def test_parts_are_read_like_the_whole(
+    *,
+    records: list[list[str]],
+    header: str,
+    end: str,
+    last_end: str,
+    block: int,
+    size: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = tmp_path_factory.mktemp("parts") / "table.csv"
+    path.write_bytes((end.join([header, *map(",".join, records)]) + last_end).encode())
+    load_args = {"chunksize": size, "sep": ","}
+
+    def collect(chunks: Callable[[], Iterable[pd.DataFrame]]) -> object:
+        try:
+            return pd.concat(chunks()).reset_index().to_dict("list")
+        except InputError:
+            return InputError
+
+    whole = FileToRead(str(path), lambda: path.open("rb"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("imdb_sentiment.datasets.csv_parts.BLOCK", block)
+        found = collect(TableDataset(filepath=str(path), load_args=load_args).load)
+    assert found == collect(lambda: read_table(whole, load_args))
+
+
+def test_other_processes_can_read_parts(path: Path) -> None:
+    path.write_bytes(b"review,sentiment\n" + b'"good, or\nnot",positive\n' * 7)
+    dataset = TableDataset(filepath=str(path), load_args={"chunksize": 3})
+    parts = pickle.loads(pickle.dumps(list(list_parts(dataset.load()))))
+    assert all(map(callable, parts))
+    assert [part().index.tolist() for part in parts] == [[1, 2, 3], [4, 5, 6], [7]]
+
+
+@pytest.mark.parametrize(
+    ("content", "load_args"),
+    [
+        (b'review,sentiment\na 5" screen,positive\n', {}),
+        (b"review,sentiment\rgood,positive\r", {}),
+        ("review,sentiment\ngood,positive\n".encode("utf-16"), {}),
+        (b"review,sentiment\ngood,positive\n", {"comment": "#"}),
+    ],
+)
+def test_the_run_reads_what_it_cannot_divide(
+    content: bytes, load_args: dict[str, object], path: Path
+) -> None:
+    path.write_bytes(content)
+    stream = TableDataset(filepath=str(path), load_args=load_args).load()
+    (part,) = (part for part in list_parts(stream) if callable(part) or len(part))
+    assert isinstance(part, pd.DataFrame)
+    assert part["sentiment"].tolist() == ["positive"]
 
 
 def test_iterates_more_than_once(path: Path) -> None:

@@ -1,8 +1,10 @@
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,26 @@ import pytest
 from distributed import Client, LocalCluster
 
 from helpers import Cluster, wait_until
-from imdb_sentiment.engine.mapping import IN_FLIGHT, map_in_order
+from imdb_sentiment.engine import mapping
+from imdb_sentiment.engine.mapping import (
+    FOLDER,
+    IN_FLIGHT,
+    PickledResult,
+    map_in_order,
+    map_in_two_steps,
+)
 from imdb_sentiment.errors import InputError
-from item_functions import add_slowly, die, hang_once, refuse, wait_for_ever
+from item_functions import (
+    add_slowly,
+    append,
+    die,
+    double,
+    give,
+    hang_once,
+    hang_once_then_double,
+    refuse,
+    wait_for_ever,
+)
 
 
 @pytest.fixture
@@ -60,6 +79,81 @@ def test_an_error_stays_what_it_is(*, is_parallel: bool, thread_cluster: str) ->
     assert str(error.value) == "there is no column 'review'\nreviews:\n  text_column: ?"
 
 
+def map_twice(
+    address: str | None, first: Any, items: Any, workers: int = 1
+) -> Iterator[tuple[int, int, int]]:
+    """Map in two steps, of which the decision is the sum of the items so far."""
+    total = 0
+
+    def add(item: int) -> int:
+        nonlocal total
+        total += item
+        return total
+
+    results = map_in_two_steps(
+        first, add, append, items, workers=workers, scheduler_address=address
+    )
+    return (result.load() if isinstance(result, PickledResult) else result for result in results)
+
+
+@pytest.mark.parametrize("is_parallel", [False, True])
+def test_decisions_are_made_in_the_order_of_the_items(
+    *, is_parallel: bool, thread_cluster: str
+) -> None:
+    address = thread_cluster if is_parallel else None
+    items = (partial(give, item) if item % 2 else item for item in range(20))
+    found = [result[:2] for result in map_twice(address, double, items)]
+    assert found == [(2 * item, item * (item + 1) // 2) for item in range(20)]
+    assert list(map_twice(address, double, [])) == []
+
+
+def test_results_are_in_temporary_files_until_they_are_taken(
+    thread_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left, young = (tmp_path / f"{FOLDER}{name}" for name in ("left", "young"))
+    left.mkdir()
+    (left / "result").touch()
+    os.utime(left, (0, 0))
+    young.mkdir()
+    results = map_in_two_steps(
+        double, give, append, range(9), workers=1, scheduler_address=thread_cluster
+    )
+    target = tmp_path / "target"
+    with target.open("wb") as file:
+        for result in results:
+            assert isinstance(result, PickledResult)
+            assert isinstance(result.source, str)
+            assert Path(result.source).parent.parent == tmp_path
+            result.move_to(file)
+            assert not Path(result.source).exists()
+    assert set(tmp_path.iterdir()) == {young, target}
+    with target.open("rb") as file:
+        assert [pickle.load(file)[:2] for _ in range(9)] == [(2 * n, n) for n in range(9)]
+
+
+def test_workers_that_do_not_see_the_files_are_sent_what_they_need(
+    thread_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = str(tmp_path / "elsewhere")
+    monkeypatch.setattr(mapping, "_open_folder", lambda: nullcontext(elsewhere))
+    read: list[int] = []
+
+    def note(item: int) -> int:
+        read.append(item)
+        return -item
+
+    items = (partial(give, item) for item in range(9))
+    results = list(
+        map_in_two_steps(double, note, append, items, workers=1, scheduler_address=thread_cluster)
+    )
+    assert read == list(range(9))
+    for item, result in enumerate(results):
+        assert isinstance(result, PickledResult)
+        assert isinstance(result.source, bytes)
+        assert result.load()[:2] == (2 * item, -item)
+
+
 def test_one_worker_is_this_process_and_needs_no_dask() -> None:
     code = (
         "import os, sys\n"
@@ -92,6 +186,21 @@ def test_a_killed_worker_costs_no_item(tmp_path: Path) -> None:
     found = list(map_in_order(hang_once, range(12), tmp_path, workers=2, scheduler_address=None))
     assert [item for item, _ in found] == list(range(12))
     assert found[0][1] not in (killed.result(), os.getpid())
+
+
+@pytest.mark.cluster
+def test_a_worker_killed_between_the_steps_costs_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+
+    def kill() -> None:
+        wait_until(lambda: file.exists() and file.read_text() != "")
+        psutil.Process(int(file.read_text())).kill()
+
+    killed = ThreadPoolExecutor(1).submit(kill)
+    first = partial(hang_once_then_double, folder=tmp_path)
+    found = [result[:2] for result in map_twice(None, first, range(12), workers=2)]
+    assert found == [(2 * item, item * (item + 1) // 2) for item in range(12)]
+    killed.result()
 
 
 @pytest.mark.cluster

@@ -18,6 +18,7 @@ from kedro.runner import SequentialRunner
 
 from helpers import (
     THREE_LABELS,
+    find_workers,
     make_project,
     make_reviews,
     nest,
@@ -27,6 +28,7 @@ from helpers import (
     write_csv,
 )
 from imdb_sentiment.datasets import TableDataset
+from imdb_sentiment.engine.mapping import PickledResult
 from imdb_sentiment.parameters import (
     InferenceParameters,
     ProcessingParameters,
@@ -114,14 +116,21 @@ def score(
     return pd.concat(TableDataset(filepath=str(target)).load())
 
 
+def load(chunk: pd.DataFrame | PickledResult) -> pd.DataFrame:
+    """Return a chunk as a data frame."""
+    found = chunk.load() if isinstance(chunk, PickledResult) else chunk
+    assert isinstance(found, pd.DataFrame)
+    return found
+
+
 @contextmanager
 def killing(has_begun: Callable[[], bool], has_ended: Callable[[], bool]) -> Iterator[list[int]]:
     """Kill two workers of this process, one after the other; yield the list of those killed."""
     killed: list[int] = []
 
     def kill_one() -> None:
-        for process in psutil.Process().children(recursive=True):
-            if process.pid not in killed and "spawn_main" in " ".join(process.cmdline()):
+        for process in find_workers(psutil.Process()):
+            if process.pid not in killed:
                 process.kill()
                 assert not has_ended()
                 killed.append(process.pid)
@@ -149,7 +158,8 @@ def test_rows_are_checked_alike_on_a_cluster(
     for address in (None, thread_cluster):
         processing = ProcessingParameters(workers=1, scheduler_address=address)
         checked, words = check_reviews(chunks, reviews, grouped, "auto", processing)
-        found.append((pd.concat(checked), list(words)))
+        frames = [load(chunk) for chunk in checked]
+        found.append((pd.concat(frames), list(words)))
     (here, words_here), (there, words_there) = found
     pd.testing.assert_frame_equal(here, there)
     assert words_here == words_there

@@ -14,6 +14,7 @@ from click import ClickException
 
 from helpers import (
     SMALL,
+    find_workers,
     lay_over,
     make_once,
     make_project,
@@ -86,11 +87,7 @@ def test_a_worker_that_dies_costs_a_retry_and_not_the_run(ready: Path) -> None:
     run = start_kedro(ready, "run", "--pipelines", "tuning", "--params", parameters)
     seen = wait_for_log(run, ready, "Trial 1:")
     assert "Dask's dashboard: http://127.0.0.1" in seen
-    workers = [
-        process
-        for process in psutil.Process(run.pid).children(recursive=True)
-        if "spawn_main" in " ".join(process.cmdline())
-    ]
+    workers = find_workers(psutil.Process(run.pid))
     assert len(workers) == 2
     workers[0].kill()
     output, _ = run.communicate(timeout=120)

@@ -20,6 +20,7 @@ from imdb_sentiment.datasets.base import (
     Stream,
     require_local,
 )
+from imdb_sentiment.engine.mapping import PickledResult
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.progress import Task
@@ -126,7 +127,10 @@ class PickleStreamDataset(FileDataset):
     def _write(self, path: Path, data: Iterable[Any]) -> None:
         with path.open("wb") as file:
             for chunk in data:
-                pickle.dump(chunk, file, protocol=pickle.HIGHEST_PROTOCOL)
+                if isinstance(chunk, PickledResult):
+                    chunk.move_to(file)
+                else:
+                    pickle.dump(chunk, file, protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def _are_bytes(cells: pd.Series) -> bool:

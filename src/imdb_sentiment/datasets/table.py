@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -13,11 +14,15 @@ from kedro.io.core import Version
 from kedro_datasets._typing import TablePreview
 
 from imdb_sentiment.datasets.base import MEGABYTE, FileDataset, Stream
+from imdb_sentiment.datasets.csv_parts import CsvPart, can_divide, divide_csv
 from imdb_sentiment.datasets.table_formats import (
+    CSV,
     JSON_LINES,
     PARQUET,
     FileToRead,
+    find_compression,
     find_format,
+    find_options,
     open_decompressed,
     read_table,
     write_table,
@@ -29,6 +34,25 @@ from imdb_sentiment.text.tables import MALFORMED
 logger = logging.getLogger(__name__)
 
 WEB = ("http", "https")
+
+
+class TableStream(Stream[pd.DataFrame]):
+    """A stream of data frames, some of which other processes can read.
+
+    Args:
+        open_parts: Function that returns a new iterator of data frames and of functions that read
+            one.
+
+    Attributes:
+        parts: The same function.
+
+    """
+
+    def __init__(self, open_parts: Callable[[], Iterator[pd.DataFrame | CsvPart]]) -> None:
+        super().__init__(
+            lambda: (part() if isinstance(part, CsvPart) else part for part in open_parts())
+        )
+        self.parts = open_parts
 
 
 class TableDataset(FileDataset):
@@ -100,7 +124,7 @@ class TableDataset(FileDataset):
                 f"{self._name(self._get_load_path())} does not exist: put the file there, or name "
                 "another one that is in data/01_raw, its full path, or its URL"
             )
-        return Stream(lambda: self._read(files))
+        return TableStream(lambda: self._divide(files))
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Return the first rows, for Kedro-Viz."""
@@ -121,25 +145,43 @@ class TableDataset(FileDataset):
             found = filesystem.find(path) if is_folder else filesystem.glob(path)
         return sorted(path for path in map(str, found) if _is_table(path, filesystem))
 
-    def _read(self, files: list[str]) -> Iterator[pd.DataFrame]:
+    def _divide(self, files: list[str]) -> Iterator[pd.DataFrame | CsvPart]:
+        """Yield the rows: read, or as parts of a CSV that can be read anywhere."""
         rows_before = 0
         columns: list[str] = []
+        moved: pd.DataFrame | CsvPart
         for path in files:
             name, last_row = self._name(path), 0
             opened: list[IO[bytes]] = []  # it is opened first to look at its beginning
             file = FileToRead(name, self._opener(path, opened.append), self._prefix)
             task = f"Reading {PurePosixPath(path).name}"
             with self._explaining(path), Task(task, self._measure(path), "MB") as progress:
-                for chunk in read_table(file, self._load_args):
-                    progress.update(opened[-1].tell() / MEGABYTE)
-                    columns = columns or list(chunk.columns)
+                for chunk in self._open(path, file):
+                    if isinstance(chunk, CsvPart):
+                        progress.update(chunk.start / MEGABYTE)
+                        found = columns if last_row else chunk.read_columns()
+                        last_row = chunk.before + chunk.rows
+                        moved = replace(chunk, before=chunk.before + rows_before)
+                    else:
+                        if not opened[-1].closed:  # else this is the rest of a CSV in parts
+                            progress.update(opened[-1].tell() / MEGABYTE)
+                        found = list(chunk.columns)
+                        last_row = max([last_row, *chunk.index[-1:]])
+                        moved = chunk.set_axis(chunk.index + rows_before)
+                    columns = columns or found
                     if find_format(name) != JSON_LINES:
-                        _require_columns(chunk, columns, name, self._name(files[0]))
-                    last_row = max([last_row, *chunk.index[-1:]])
-                    yield chunk.set_axis(chunk.index + rows_before)
+                        _require_columns(found, columns, name, self._name(files[0]))
+                    yield moved
             if len(files) > 1:
                 logger.debug("Rows %d to %d: %s", rows_before + 1, rows_before + last_row, name)
             rows_before += last_row
+
+    def _open(self, path: str, file: FileToRead) -> Iterator[pd.DataFrame | CsvPart]:
+        """Return the rows of one file."""
+        is_plain = self._is_local and find_format(path) == CSV and not find_compression(path)
+        if is_plain and can_divide(self._load_args, options := find_options(file, self._load_args)):
+            return divide_csv(path, options)
+        return read_table(file, self._load_args)
 
     def _opener(self, path: str, on_open: Callable[[IO[bytes]], None]) -> Callable[[], Any]:
         return partial(open_decompressed, self._filesystem, path, self._name(path), on_open)
@@ -168,10 +210,9 @@ def _is_table(path: str, filesystem: fsspec.AbstractFileSystem) -> bool:
     return not PurePosixPath(path).name.startswith((".", "_")) and bool(filesystem.isfile(path))
 
 
-def _require_columns(chunk: pd.DataFrame, columns: list[str], name: str, first: str) -> None:
+def _require_columns(found: list[str], columns: list[str], name: str, first: str) -> None:
     """Raise `InputError` if a file has other columns than the first one."""
-    found = set(map(str, chunk.columns))
-    missing, further = sorted(set(columns) - found), sorted(found - set(columns))
+    missing, further = sorted(set(columns) - set(found)), sorted(set(found) - set(columns))
     if missing or further:
         raise InputError(
             f"{name} has other columns than {first}"

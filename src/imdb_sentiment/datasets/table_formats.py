@@ -220,12 +220,8 @@ def read_table(file: FileToRead, load_args: dict[str, Any]) -> Iterator[pd.DataF
         load_args: As of `imdb_sentiment.datasets.TableDataset`.
 
     """
-    options = LOAD_ARGS | load_args
+    options = _complete(load_args)
     _require_compression(file.name)
-    try:
-        codecs.lookup(options["encoding"])
-    except LookupError as error:
-        raise InputError(f"{error}: name an encoding that Python knows") from None
     readers = {CSV: _read_csv, JSON_LINES: _read_json, PARQUET: _read_parquet}
     chunks = readers[find_format(file.name)](file, options)
     try:
@@ -243,6 +239,21 @@ def read_table(file: FileToRead, load_args: dict[str, Any]) -> Iterator[pd.DataF
         raise InputError(f"{file.name} is damaged or not complete ({error})") from error
 
 
+def find_options(file: FileToRead, load_args: dict[str, Any]) -> dict[str, Any]:
+    """Return the options to read a CSV with: those given, and what its beginning tells."""
+    return _recognise(file, _complete(load_args))
+
+
+def _complete(load_args: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a table with the defaults of those that are not given."""
+    options = LOAD_ARGS | load_args
+    try:
+        codecs.lookup(options["encoding"])
+    except LookupError as error:
+        raise InputError(f"{error}: name an encoding that Python knows") from None
+    return options
+
+
 def _require_compression(name: str) -> None:
     compression = find_compression(name)
     if compression and compression not in compr:
@@ -253,9 +264,22 @@ def _require_compression(name: str) -> None:
 
 
 def _read_csv(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFrame]:
+    yield from read_records(file, _recognise(file, options))
+
+
+def read_records(
+    file: FileToRead, options: dict[str, Any], before: int = 0
+) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a CSV.
+
+    Args:
+        file: The file, or its header with some of its records.
+        options: From `find_options`.
+        before: How many rows of the file come before, in messages and as `read_table` counts them.
+
+    """
     header: list[str] | None = None
     next_row = 0  # the header is record 0
-    options = _recognise(file, options)
     skipped = options.get("skiprows", 0)
     skipped = skipped if isinstance(skipped, int) else 0
     try:
@@ -267,21 +291,23 @@ def _read_csv(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFram
                 if header is None:
                     header = _check_header(records.iloc[0], file.name)
                 chunk = _number_records(records, problems, header, next_row)
+                rows = chunk if next_row else chunk.iloc[1:]
                 next_row += len(chunk)
-                yield chunk.drop(index=0, errors="ignore")
+                yield rows.set_axis(rows.index + before)
     except EmptyDataError:
         raise InputError(f"{file.name} is empty: it must begin with a header") from None
     except UnicodeError as error:
-        raise _explain_encoding(file, options["encoding"], error, max(next_row - 1, 0)) from None
+        raise _explain_encoding(
+            file, options["encoding"], error, before + max(next_row - 1, 0)
+        ) from None
     except ParserError as error:
         opened = re.search(r"EOF inside string starting at row (\d+)", str(error))
-        row = int(opened[1]) - skipped if opened else 0
+        row = before + int(opened[1]) - skipped if opened else 0
         why = f"a quotation mark opened in row {row} is never closed" if opened else error
         raise InputError(f"{file.name} is not a complete CSV: {why}") from None
 
 
 def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options to read a CSV with: those given, and what its beginning tells."""
     with file.open() as source:
         sample = source.read(SAMPLE)
     _require_text(sample, file.name)
@@ -333,7 +359,7 @@ def _find_encoding(sample: bytes, encoding: str, file: FileToRead) -> str:
         return "utf-8-sig"
     if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    if not sample.isascii() and _is_one_byte(encoding) and _is_utf8(sample):
+    if not sample.isascii() and is_one_byte(encoding) and _is_utf8(sample):
         raise InputError(
             f"{file.name} is UTF-8 text, and not {encoding}: name that with "
             f"{file.describe_setting('encoding', 'utf-8')}",
@@ -342,7 +368,7 @@ def _find_encoding(sample: bytes, encoding: str, file: FileToRead) -> str:
     return encoding
 
 
-def _is_one_byte(encoding: str) -> bool:
+def is_one_byte(encoding: str) -> bool:
     """Return whether an encoding has one byte per character, and so none for most of them."""
     return len("中".encode(encoding, errors="ignore")) == 0
 

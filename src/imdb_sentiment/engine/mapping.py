@@ -2,12 +2,17 @@
 
 import contextlib
 import pickle
+import shutil
+import tempfile
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 from imdb_sentiment.engine.cluster import (
     CONNECT_TIMEOUT,
@@ -20,12 +25,17 @@ from imdb_sentiment.engine.cluster import (
 from imdb_sentiment.errors import InputError
 
 R = TypeVar("R")
+Kept = TypeVar("Kept")
+Summary = TypeVar("Summary")
+Decision = TypeVar("Decision")
 
 PROTOCOL = pickle.HIGHEST_PROTOCOL
 PATIENCE = 120.0  # seconds that a call waits while there is no worker at all
 POLL_INTERVAL = 1.0  # seconds after which Ctrl-C takes effect
 # Items per worker that are being worked on or wait, so that no worker waits for the next one.
 IN_FLIGHT = 2
+FOLDER = "imdb_sentiment_"  # how the names of folders with results of workers begin
+MAX_AGE = 24 * 60 * 60  # seconds after which such a folder is what a killed run has left
 ADVICE = "restart the scheduler if necessary, and repeat the command with --only-missing-outputs"
 
 
@@ -74,6 +84,175 @@ def map_in_order(
             if not calls:
                 return
             yield pickle.loads(_receive(client, calls.popleft()))
+
+
+@dataclass(frozen=True)
+class PickledResult:
+    """A result that a worker has pickled, for a file; this process need not look into it.
+
+    Attributes:
+        source: The pickle, or the path of a file that contains it.
+
+    """
+
+    source: bytes | str
+
+    def load(self) -> Any:
+        """Return the result."""
+        if isinstance(self.source, bytes):
+            return pickle.loads(self.source)
+        return pickle.loads(Path(self.source).read_bytes())
+
+    def move_to(self, file: IO[bytes]) -> None:
+        """Append the pickle to a file; can be called once."""
+        if isinstance(self.source, bytes):
+            file.write(self.source)
+            return
+        path = Path(self.source)
+        with path.open("rb") as pickled:
+            shutil.copyfileobj(pickled, file)
+        path.unlink()
+
+
+def map_in_two_steps(
+    first: Callable[[Any], tuple[Kept, Summary]],
+    decide: Callable[[Summary], Decision],
+    second: Callable[[Kept, Decision], R],
+    items: Iterable[Any],
+    *,
+    workers: int,
+    scheduler_address: str | None,
+) -> Iterator[Any]:
+    """Yield results that depend on all items before, most of whose work does not.
+
+    Of each item, `first` makes something large that is kept where it is, and a summary of it. From
+    the summaries, one after the other in the order of the items, `decide` finds in this process
+    what depends on earlier items. With that, `second` makes the result of what was kept. So
+    nothing large passes through this process, if the workers see its files: they leave their
+    results in a folder for temporary files (`tempfile.gettempdir`) until the caller takes them.
+
+    Args:
+        first: Function of an item.
+        decide: Function of a summary.
+        second: Function of what was kept and the decision on it.
+        items: The items, none of them None. Workers that see the files of this process call those
+            that are functions without arguments, and use what they return.
+        workers: As of `map_in_order`.
+        scheduler_address: As of `map_in_order`.
+
+    Yields:
+        The results in the order of the items, from workers each as a `PickledResult`, which has to
+        be used before the next one is taken.
+
+    Raises:
+        InputError: As `map_in_order` does.
+
+    """
+    remaining = iter(items)
+    start = next(remaining, None)
+    if start is None:  # no worker is started for nothing
+        return
+    remaining = chain([start], remaining)
+    with open_client(workers, scheduler_address, "processing", ADVICE) as client:
+        if client is None:
+            for item in remaining:
+                yield _call_both(first, decide, second, item)
+            return
+        with _open_folder() as folder:
+            yield from _map_there(client, folder, (first, decide, second), remaining)
+
+
+def _call_both(
+    first: Callable[[Any], tuple[Kept, Summary]],
+    decide: Callable[[Summary], Decision],
+    second: Callable[[Kept, Decision], R],
+    item: Any,
+) -> R:
+    kept, summary = first(_read(item))
+    return second(kept, decide(summary))
+
+
+def _map_there(
+    client: Any,
+    folder: str,
+    functions: tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]],
+    items: Iterator[Any],
+) -> Iterator[PickledResult]:
+    """Do as `map_in_two_steps` on the workers of a cluster."""
+    first, decide, second = functions
+
+    def begin(item: Any) -> tuple[Any, Any, Any]:
+        data = pickle.dumps(item, protocol=PROTOCOL)
+        kept = submit(client, _call_first, first, data, folder)
+        return item, kept, submit(client, _take_summary, kept, priority=1)
+
+    begun: deque[tuple[Any, Any, Any]] = deque()
+    ending: deque[Any] = deque()
+    do_workers_read = True
+    while True:
+        n_workers = max(1, len(client.nthreads()))
+        for item in islice(items, max(0, IN_FLIGHT * n_workers - len(begun) - len(ending))):
+            begun.append(begin(item if do_workers_read else _read(item)))
+        if begun:
+            item, kept, summary = begun.popleft()
+            found = _receive(client, summary)
+            if found is None:  # the worker does not see the file
+                do_workers_read = False
+                _, kept, summary = begin(_read(item))
+                found = _receive(client, summary)
+            decision = pickle.dumps(decide(pickle.loads(found)), protocol=PROTOCOL)
+            ending.append(submit(client, _call_second, second, kept, decision, folder, priority=2))
+        if ending and (len(ending) > n_workers or not begun):
+            yield PickledResult(_receive(client, ending.popleft()))
+        elif not begun:
+            return
+
+
+def _call_first(
+    first: Callable[[Any], tuple[Any, Any]], data: bytes, folder: str
+) -> tuple[Any, bytes | None]:
+    """Call the first function in a worker, unless that does not see the files of the run."""
+    item = pickle.loads(data)
+    try:
+        if callable(item):
+            Path(folder).stat()
+        item = _read(item)
+    except FileNotFoundError:
+        return None, None
+    kept, summary = first(item)
+    return kept, pickle.dumps(summary, protocol=PROTOCOL)
+
+
+def _take_summary(result: tuple[Any, bytes | None]) -> bytes | None:
+    return result[1]
+
+
+def _call_second(
+    second: Callable[[Any, Any], Any], result: tuple[Any, bytes], decision: bytes, folder: str
+) -> bytes | str:
+    """Call the second function in a worker; return the path of a file with the result, or it."""
+    made = second(result[0], pickle.loads(decision))
+    path = Path(folder) / uuid.uuid4().hex  # another one if a call is repeated
+    with contextlib.suppress(OSError):  # the folder is not there, or its disk is full
+        with path.open("wb") as file:
+            pickle.dump(made, file, protocol=PROTOCOL)
+        return str(path)
+    return pickle.dumps(made, protocol=PROTOCOL)
+
+
+def _read(item: Any) -> Any:
+    return item() if callable(item) else item
+
+
+@contextlib.contextmanager
+def _open_folder() -> Iterator[str]:
+    """Yield the path of a temporary folder, and remove those of runs that were killed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        with contextlib.suppress(OSError):  # gone already
+            if time.time() - left.stat().st_mtime > MAX_AGE:
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=FOLDER, ignore_cleanup_errors=True) as folder:
+        yield folder
 
 
 def _map_here(

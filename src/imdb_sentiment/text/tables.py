@@ -1,7 +1,7 @@
 """Tables of texts, whatever has read them: chunks of numbered rows, and cells as strings."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,23 @@ def number_rows(table: pd.DataFrame | Iterable[pd.DataFrame]) -> Iterator[pd.Dat
             chunk = chunk.set_axis(rows).set_axis(chunk.columns.map(str), axis="columns")
             yield chunk.assign(**{MALFORMED: ""})
             next_row += len(chunk)
+
+
+def list_parts(
+    table: pd.DataFrame | Iterable[pd.DataFrame],
+) -> Iterator[pd.DataFrame | Callable[[], pd.DataFrame]]:
+    """Yield a table as `number_rows` does, without reading it as far as other processes can.
+
+    Args:
+        table: As of `number_rows`; one that has a method `parts` can be read in parts, like that of
+            `imdb_sentiment.datasets.TableDataset`.
+
+    Yields:
+        The frames, or functions that read and return one, which may be sent to another process.
+
+    """
+    list_own = None if isinstance(table, pd.DataFrame) else getattr(table, "parts", None)
+    yield from number_rows(table) if list_own is None else list_own()
 
 
 def list_columns(frame: pd.DataFrame) -> list[str]:

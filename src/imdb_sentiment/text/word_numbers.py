@@ -68,7 +68,8 @@ class WordList:
         return iter(self._numbers)
 
     def number(self, words: list[str]) -> Numbers:
-        """Return the numbers of words, shape (words,); new words get the next ones."""
+        """Return the numbers of distinct words, shape (words,); new words get the next ones."""
         numbers = self._numbers
-        found = (numbers.setdefault(word, len(numbers)) for word in words)
-        return np.fromiter(found, np.int32, len(words))
+        new = [word for word in words if word not in numbers]
+        numbers.update(zip(new, count(len(numbers)), strict=False))
+        return np.fromiter(map(numbers.__getitem__, words), np.int32, len(words))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from tokenizers import Tokenizer
 
-from imdb_sentiment.engine.mapping import map_in_order
+from imdb_sentiment.engine.mapping import map_in_two_steps
 from imdb_sentiment.errors import MAX_NAMES, InputError
 from imdb_sentiment.network.language_model import pretrain_lstm
 from imdb_sentiment.parameters import (
@@ -28,6 +28,7 @@ from imdb_sentiment.parameters import (
     TokenizerParameters,
     WordVectorsParameters,
 )
+from imdb_sentiment.pipelines.data_processing.duplicates import KeyIndex
 from imdb_sentiment.pipelines.data_processing.find_settings import (
     find_settings,
     format_allowance,
@@ -41,11 +42,13 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
     EMPTY_ROW,
     REJECTED,
     UNKNOWN_LABEL,
-    ReadRows,
     RowJudge,
+    RowKeys,
+    Verdicts,
+    finish_chunk,
+    finish_unlabelled_chunk,
     hash_bytes,
     hash_groups,
-    make_frame,
     read_chunk,
     read_unlabelled_chunk,
     select_accepted,
@@ -55,9 +58,9 @@ from imdb_sentiment.text.columns import Labels, find_labels
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.review_encoder import ReviewEncoder
 from imdb_sentiment.text.scripts import count_letters, measure_scripts
-from imdb_sentiment.text.tables import number_rows
+from imdb_sentiment.text.tables import list_parts, number_rows
 from imdb_sentiment.text.tokenizer import make_word_tokenizer, train_tokenizer
-from imdb_sentiment.text.word_numbers import WORDS, pack_numbers, unpack_numbers
+from imdb_sentiment.text.word_numbers import WORDS, unpack_numbers
 from imdb_sentiment.text.word_vectors import train_word_vectors
 from imdb_sentiment.text.words import Script
 
@@ -115,20 +118,23 @@ def check_reviews(
         label as in the table), `code` (int64; -1 for an unknown label), `split` (`none` unless the
         table has its own), `group` (empty unless it has groups), `words` (the numbers of the words;
         see `imdb_sentiment.text.word_numbers`), `status` (accepted, rejected or duplicate) and
-        `reason` (empty if accepted); and all distinct words in the order of their numbers, which
-        are known when the chunks have been read.
+        `reason` (empty if accepted), each as a `PickledResult` if other processes have made it;
+        and all distinct words in the order of their numbers, which are known when the chunks have
+        been read.
 
     Raises:
         InputError: A column is missing; raised with the first chunk.
 
     """
     judge = RowJudge()
-    chunks = map_in_order(
+    chunks = map_in_two_steps(
         partial(read_chunk, reviews=reviews, split=split, script=script),
-        number_rows(raw_reviews),
+        judge.judge,
+        finish_chunk,
+        list_parts(raw_reviews),
         **processing.model_dump(),
     )
-    return judge.judge(chunks), judge.list_words()
+    return judge.follow(chunks), judge.list_words()
 
 
 def audit_reviews(
@@ -430,36 +436,34 @@ def clean_unlabelled_reviews(
 
     Returns:
         Chunks with the columns `row` (int64), `text`, and `words`: distinct texts, none of them
-        empty. A word that no labelled review has gets the number `len(words)`.
+        empty. A word that no labelled review has gets the number `len(words)`. Chunks that other
+        processes have made are each a `PickledResult`.
 
     Raises:
         InputError: The text column is missing; raised with the first chunk.
 
     """
-    seen: set[int] = set()
+    seen = KeyIndex()
     known: dict[str, int] = {}
 
-    def select_new(read: ReadRows) -> pd.DataFrame:
-        if not seen:  # read only now: without unlabelled reviews, there is no need
+    def select_new(rows: RowKeys) -> Verdicts:
+        if not known:  # read only now: without unlabelled reviews, there is no need
             known.update((word, number) for number, word in enumerate(words))
             for labelled in clean_reviews:
-                seen.update(hash_bytes(text.encode()) for text in labelled["text"])
-        is_new: list[bool] = []
-        for problem, key in zip(read.problems, read.hashes, strict=True):
-            is_new.append(not problem and key not in seen)
-            seen.add(key)
-        logger.debug("%d of %d unlabelled reviews are new", sum(is_new), len(is_new))
-        numbers = np.array([known.get(word, len(words)) for word in read.words], np.int32)
-        cells = pack_numbers(numbers[read.numbers], read.lengths)
-        rows = make_frame({**read.rows, WORDS: cells})
-        return rows[np.array(is_new, bool)].reset_index(drop=True)
+                hashes = [[hash_bytes(text.encode())] for text in labelled["text"]]
+                seen.claim(np.array(hashes, np.uint64).reshape(-1, 1))
+        is_new = rows.is_usable & (seen.claim(rows.keys, rows.codes, rows.is_usable) < 0)
+        logger.debug("%d of %d unlabelled reviews are new", is_new.sum(), len(is_new))
+        numbers = np.array([known.get(word, len(words)) for word in rows.words], np.int32)
+        return Verdicts((~is_new).astype(np.int8), numbers)
 
-    chunks = map_in_order(
+    return map_in_two_steps(
         partial(read_unlabelled_chunk, text_column=reviews.text_column, script=script),
-        number_rows(unlabelled_reviews),
+        select_new,
+        finish_unlabelled_chunk,
+        list_parts(unlabelled_reviews),
         **processing.model_dump(),
     )
-    return map(select_new, chunks)
 
 
 def fit_word_vectors(

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from threading import Event
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from imdb_sentiment.parameters import (
     SplitParameters,
     normalise_label,
 )
+from imdb_sentiment.pipelines.data_processing.duplicates import KeyIndex, Keys
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.tables import MALFORMED, find_empty, list_columns, to_strings
@@ -32,10 +33,15 @@ from imdb_sentiment.text.words import Script, get_rule
 ACCEPTED, REJECTED, DUPLICATE = "accepted", "rejected", "duplicate"  # the status of a row
 # The reason of a duplicate.
 SAME_LABEL, ANOTHER_LABEL = "same text and label", "same text under another label"
+# Status and reason of a row by its verdict; that of a rejected row has a reason of its own.
+VERDICTS = ((ACCEPTED, ""), (REJECTED, ""), (DUPLICATE, SAME_LABEL), (DUPLICATE, ANOTHER_LABEL))
 UNKNOWN_LABEL = "unknown label"
 EMPTY_ROW = "empty row"  # which no limit of rejected rows counts
 NO_SPLIT = "none"  # the split of a row, if the table has no splits of its own
 NO_GROUP = ""  # the group of a row, if the table has no groups
+
+
+T = TypeVar("T")
 
 
 class ReadRows(NamedTuple):
@@ -46,24 +52,51 @@ class ReadRows(NamedTuple):
             only `row` and `text`. They are no data frame, since the pickle of one that has come
             from another process differs in a few bytes.
         problems: Reason why a row can't be used; empty if it can.
-        hashes: Hash of each text, from `hash_bytes`.
-        numbers: Number of each word of all texts, in `words`.
+        numbers: Number of each word of all texts, in the `words` of the `RowKeys`.
         lengths: How many words each text has.
-        words: The distinct words of these texts.
 
     """
 
     rows: dict[str, Any]
     problems: list[str]
-    hashes: list[int]
     numbers: Numbers
     lengths: Lengths
+
+
+class RowKeys(NamedTuple):
+    """What has to be known of the same rows to compare them with others: no texts.
+
+    Attributes:
+        is_usable: Whether a row has no problem of its own, shape (rows,).
+        keys: Hash of each text, and that of its label's code and its words, which is the same hash
+            again if it has none; shape (rows, 2). Of unlabelled reviews, only the first.
+        codes: Code of each row's label, shape (rows,); none of unlabelled reviews.
+        words: The distinct words of these texts.
+
+    """
+
+    is_usable: npt.NDArray[np.bool_]
+    keys: Keys
+    codes: npt.NDArray[np.int64]
     words: list[str]
+
+
+class Verdicts(NamedTuple):
+    """What has been decided on the same rows.
+
+    Attributes:
+        verdicts: Index in `VERDICTS` for each row, shape (rows,).
+        numbers: Number of each of the `words` of the `RowKeys`, among all words of the table.
+
+    """
+
+    verdicts: npt.NDArray[np.int8]
+    numbers: Numbers
 
 
 def read_chunk(
     chunk: pd.DataFrame, reviews: ReviewsParameters, split: SplitParameters, script: Script
-) -> ReadRows:
+) -> tuple[ReadRows, RowKeys]:
     """Clean the rows of a chunk, cut their texts into words, and find problems of single rows.
 
     Args:
@@ -84,7 +117,7 @@ def read_chunk(
         splits = [names[name] for name in found]
     if split.group_column:
         groups = [group.strip() for group in to_strings(chunk[split.group_column])]
-    rows = {
+    rows: dict[str, Any] = {
         "row": chunk.index.to_numpy(np.int64),
         "text": [clean_text(text) for text in to_strings(chunk[reviews.text_column])],
         "sentiment": labels,
@@ -94,10 +127,12 @@ def read_chunk(
     }
     malformed = chunk[MALFORMED].reset_index(drop=True)
     problems = _find_problems(make_frame(rows), malformed, find_empty(chunk), split)
-    return _cut_texts(rows, problems.tolist(), script)
+    return _cut_texts(rows, problems.tolist(), script, rows["code"])
 
 
-def read_unlabelled_chunk(chunk: pd.DataFrame, text_column: str, script: Script) -> ReadRows:
+def read_unlabelled_chunk(
+    chunk: pd.DataFrame, text_column: str, script: Script
+) -> tuple[ReadRows, RowKeys]:
     """Clean the texts of a chunk and cut them into words.
 
     Args:
@@ -112,9 +147,38 @@ def read_unlabelled_chunk(chunk: pd.DataFrame, text_column: str, script: Script)
     return _cut_texts({"row": chunk.index.to_numpy(np.int64), "text": texts}, problems, script)
 
 
-def _cut_texts(rows: dict[str, Any], problems: list[str], script: Script) -> ReadRows:
-    hashes = [hash_bytes(text.encode()) for text in rows["text"]]
-    return ReadRows(rows, problems, hashes, *number_words(rows["text"], get_rule(script).split))
+def _cut_texts(
+    rows: dict[str, Any],
+    problems: list[str],
+    script: Script,
+    codes: npt.NDArray[np.int64] | None = None,
+) -> tuple[ReadRows, RowKeys]:
+    """Cut texts into words, and hash them; with the codes of their labels, also hash the words."""
+    split = get_rule(script).split
+    keys = [[hash_bytes(text.encode()) for text in rows["text"]]]
+    if codes is None:
+        numbers, lengths, words = number_words(rows["text"], split)
+    else:
+        hashes: list[int] = []
+
+        def split_and_hash(text: str) -> list[str]:
+            found = split(text)
+            same = f"{codes[len(hashes)]} {' '.join(found)}"
+            hashes.append(hash_bytes(same.encode()) if found else keys[0][len(hashes)])
+            return found
+
+        numbers, lengths, words = number_words(rows["text"], split_and_hash)
+        keys.append(hashes)
+    is_usable = np.array([not problem for problem in problems], bool)
+    return (
+        ReadRows(rows, problems, numbers, lengths),
+        RowKeys(
+            is_usable,
+            np.array(keys, np.uint64).T,
+            np.zeros(len(problems), np.int64) if codes is None else codes,
+            words,
+        ),
+    )
 
 
 def make_frame(columns: dict[str, Any]) -> pd.DataFrame:
@@ -123,72 +187,76 @@ def make_frame(columns: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(columns).astype({name: others.get(name, "str") for name in columns})
 
 
+def finish_chunk(read: ReadRows, decided: Verdicts) -> pd.DataFrame:
+    """Return the chunk that `check_reviews` returns, of rows that have been judged."""
+    found = [VERDICTS[verdict] for verdict in decided.verdicts.tolist()]
+    return make_frame(
+        {
+            **read.rows,
+            WORDS: pack_numbers(decided.numbers[read.numbers], read.lengths),
+            "status": [status for status, _ in found],
+            "reason": [
+                problem or reason for problem, (_, reason) in zip(read.problems, found, strict=True)
+            ],
+        }
+    )
+
+
+def finish_unlabelled_chunk(read: ReadRows, decided: Verdicts) -> pd.DataFrame:
+    """Return the chunk that `clean_unlabelled_reviews` returns, of rows that have been judged."""
+    cells = pack_numbers(decided.numbers[read.numbers], read.lengths)
+    rows = make_frame({**read.rows, WORDS: cells})
+    is_new: npt.NDArray[np.bool_] = decided.verdicts == 0
+    return rows[is_new].reset_index(drop=True)
+
+
 class RowJudge:
     """Decides row by row, in the order of the table, which ones are accepted.
 
     Only this needs to know all earlier rows. It keeps two hashes and the code of each accepted one,
-    about 190 bytes, and the distinct words.
+    20 bytes, and the distinct words.
     """
 
     def __init__(self) -> None:
         self._words = WordList()
-        self._codes: dict[int, int] = {}  # of the first row with each text or words, by the hash
+        self._known = KeyIndex()
         self._is_complete = False
         self._has_ended = Event()
 
-    def judge(self, chunks: Iterable[ReadRows]) -> Iterator[pd.DataFrame]:
-        """Yield the chunks that `check_reviews` returns; can be called once."""
+    def judge(self, keys: RowKeys) -> Verdicts:
+        """Decide on the next chunk of rows.
+
+        Texts that differ only in case, punctuation and white space have the same words: the LSTM
+        can't tell them apart. If their labels differ, the difference may be what matters, as in
+        ":)". Of texts without words, only the text is compared.
+        """
+        found = self._known.claim(keys.keys, keys.codes, keys.is_usable)
+        is_known = [~keys.is_usable, found == keys.codes, found >= 0]
+        verdicts = np.select(is_known, [1, 2, 3], 0).astype(np.int8)
+        return Verdicts(verdicts, self._words.number(keys.words))
+
+    def follow(self, chunks: Iterable[T]) -> Iterator[T]:
+        """Yield the chunks of all rows, and note whether they have come to their end."""
         try:
-            yield from map(self._judge_chunk, chunks)
+            yield from chunks
             self._is_complete = True
         finally:
             self._has_ended.set()
 
     def list_words(self) -> Iterator[str]:
-        """Yield all distinct words in the order of their numbers, after `judge` has ended.
+        """Yield all distinct words in the order of their numbers, after `follow` has ended.
 
         Both are outputs of one node: Kedro saves them one after the other, or with `--async` in two
         threads, of which this one waits.
 
         Raises:
-            RuntimeError: `judge` has not come to its end.
+            RuntimeError: `follow` has not come to its end.
 
         """
         self._has_ended.wait()
         if not self._is_complete:
             raise RuntimeError("the words are not complete, since not all rows were read")
         yield from self._words
-
-    def _judge_chunk(self, read: ReadRows) -> pd.DataFrame:
-        numbers = self._words.number(read.words)[read.numbers]
-        words = pack_numbers(numbers, read.lengths)
-        codes = read.rows["code"].tolist()
-        statuses, reasons = [], []
-        for problem, key, code, cell in zip(read.problems, read.hashes, codes, words, strict=True):
-            status, reason = (REJECTED, problem) if problem else self._compare(key, code, cell)
-            statuses.append(status)
-            reasons.append(reason)
-        return make_frame({**read.rows, WORDS: words, "status": statuses, "reason": reasons})
-
-    def _compare(self, key: int, code: int, words: bytes) -> tuple[str, str]:
-        """Return the status of a usable row and the reason for it.
-
-        Texts that differ only in case, punctuation and white space have the same words: the LSTM
-        can't tell them apart. If their labels differ, the difference may be what matters, as in
-        ":)".
-
-        Args:
-            key: Hash of the text.
-            code: Code of its label.
-            words: Numbers of its words; if it has none, only the text is compared.
-
-        """
-        keys = [key, hash_bytes(b"%d " % code + words)] if words else [key]
-        before = [self._codes[key] for key in keys if key in self._codes]
-        if before:
-            return DUPLICATE, SAME_LABEL if before[0] == code else ANOTHER_LABEL
-        self._codes.update(dict.fromkeys(keys, code))
-        return ACCEPTED, ""
 
 
 def _require_columns(

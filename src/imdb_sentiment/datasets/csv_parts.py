@@ -1,0 +1,182 @@
+"""Parts of a CSV that any process can read without reading what comes before them."""
+
+import codecs
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from imdb_sentiment.datasets.table_formats import FileToRead, is_one_byte, read_records
+
+BLOCK = 1 << 20  # bytes that are looked at at once
+# Arguments of `pandas.read_csv` with which it is known where a record ends.
+KNOWN = {"chunksize", "encoding", "sep"}
+_LINE_FEED, _RETURN, _QUOTE = b'\n\r"'
+_BOM = b"\xef\xbb\xbf"
+
+Places = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class CsvPart:
+    """Some records of a CSV on this machine; a call returns them as a data frame.
+
+    Attributes:
+        path: Path of the file.
+        options: From `find_options`.
+        header: Size of the header in bytes.
+        start: Place of the first record in the file.
+        size: Size of the records in bytes; None for all to the end of the file.
+        before: How many rows come before, of this file and of others.
+        rows: How many records there are; not known if `size` is None.
+
+    """
+
+    path: str
+    options: dict[str, Any]
+    header: int
+    start: int
+    size: int | None
+    before: int
+    rows: int
+
+    def __call__(self) -> pd.DataFrame:
+        """Return the records of a part of known size."""
+        options = self.options | {"chunksize": self.rows + 1}  # the header is one, too
+        (rows,) = read_records(FileToRead(self.path, self._open), options, self.before)
+        return rows
+
+    def read_columns(self) -> list[str]:
+        """Return the names of the columns."""
+        return list(replace(self, size=0, rows=0)().columns)
+
+    def read_all(self) -> Iterator[pd.DataFrame]:
+        """Yield the records, `chunksize` at a time."""
+        return read_records(FileToRead(self.path, self._open), self.options, self.before)
+
+    def _open(self) -> io.BufferedIOBase:
+        with Path(self.path).open("rb") as file:
+            header = file.read(self.header)
+            if self.size is not None:
+                file.seek(self.start)
+                return io.BytesIO(header + file.read(self.size))
+        return io.BufferedReader(_HeaderAndRest(header, self.path, self.start))
+
+
+class _HeaderAndRest(io.RawIOBase):
+    """The header of a file, followed by what begins at some place in it."""
+
+    def __init__(self, header: bytes, path: str, start: int) -> None:
+        self._header = io.BytesIO(header)
+        self._file = Path(path).open("rb")  # noqa: SIM115  (closed with this one)
+        self._file.seek(start)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._header.readinto(buffer) or self._file.readinto(buffer)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def can_divide(load_args: dict[str, Any], options: dict[str, Any]) -> bool:
+    """Return whether the records of a CSV can be told by their bytes.
+
+    Args:
+        load_args: Of the dataset.
+        options: What `find_options` has made of them.
+
+    """
+    encoding = codecs.lookup(options["encoding"]).name
+    ascii_bytes = bytes(range(128))
+    return (
+        load_args.keys() <= KNOWN
+        and len(options["sep"]) == 1
+        and options["sep"].isascii()
+        and (encoding in ("utf-8", "utf-8-sig") or is_one_byte(encoding))
+        and ascii_bytes.decode(encoding, "replace") == ascii_bytes.decode("ascii")
+    )
+
+
+def divide_csv(path: str, options: dict[str, Any]) -> Iterator[CsvPart | pd.DataFrame]:
+    """Divide the records of a CSV into parts of `chunksize` each.
+
+    Only the ends of records are looked for, which takes a small part of the time of reading them.
+    From where they can't be told, as with stray quotation marks, the rest is read.
+
+    Args:
+        path: Path of the file.
+        options: From `find_options`, for a CSV that `can_divide` tells of.
+
+    """
+    rows = options["chunksize"]
+    head = 1 + options.get("skiprows", 0)
+    path = str(Path(path).absolute())
+    make = partial(CsvPart, path, options)
+    header = start = before = 0
+    ends: Places = np.zeros(0, np.intp)
+    is_certain = False
+    for found, is_known in _find_ends(path, ord(options["sep"]), "quoting" not in options):
+        ends, is_certain = np.concatenate([ends, found]), is_known
+        if not header and len(ends) >= head:
+            header = start = int(ends[head - 1])
+            ends = ends[head:]
+        while header and len(ends) > rows:
+            end = int(ends[rows - 1])
+            yield make(header, start, end - start, before, rows)
+            start, before, ends = end, before + rows, ends[rows:]
+    size = Path(path).stat().st_size - start
+    if not header or not is_certain:
+        rest = make(header, start, None, before, 0)
+        yield from rest.read_all()
+    elif size or not before:
+        has_open_end = start + size > (ends[-1] if len(ends) else start)
+        yield make(header, start, size, before, len(ends) + has_open_end)
+
+
+def _find_ends(path: str, delimiter: int, has_quotes: bool) -> Iterator[tuple[Places, bool]]:
+    """Yield where records end, and whether that is certain of all that follow until now.
+
+    Each quotation mark must open a field, close one, or be one of a pair in a quoted field. So all
+    that is needed is to count them.
+    """
+    place, is_inside, last = 0, 0, _LINE_FEED
+    with Path(path).open("rb") as file:
+        while block := file.read(BLOCK):
+            while block[-1] in (_QUOTE, _RETURN) and (following := file.read(1)):
+                block += following
+            if not place and block.startswith(_BOM):
+                block = bytes([delimiter]) * len(_BOM) + block[len(_BOM) :]
+            data = np.frombuffer(block, np.uint8)
+            marks = np.flatnonzero(data == _QUOTE) if has_quotes else np.zeros(0, np.intp)
+            opening, closing = marks[is_inside::2], marks[1 - is_inside :: 2]
+            around = np.frombuffer(bytes([last]) + block + b"\n", np.uint8)  # by one place later
+            breaks = np.flatnonzero(data == _LINE_FEED)
+            returns = np.flatnonzero(data == _RETURN)
+            lone = returns[around[returns + 2] != _LINE_FEED]
+            if (
+                not np.isin(around[opening], [delimiter, _LINE_FEED, _QUOTE]).all()
+                or not np.isin(around[closing + 2], [delimiter, *b'\n\r"']).all()
+                or not _are_inside(lone, marks, is_inside).all()
+            ):
+                yield np.zeros(0, np.intp), False
+                return
+            outside = breaks[_are_inside(breaks, marks, is_inside) == 0]
+            is_inside = (is_inside + len(marks)) % 2
+            yield place + outside + 1, not is_inside
+            place += len(block)
+            last = block[-1]
+
+
+def _are_inside(places: Places, marks: Places, is_inside: int) -> Places:
+    """Return 1 for places within quotation marks, and 0 for others."""
+    return (np.searchsorted(marks, places) + is_inside) % 2

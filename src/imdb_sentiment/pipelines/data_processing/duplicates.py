@@ -1,0 +1,78 @@
+"""Finding rows that have occurred before, in little memory."""
+
+import numpy as np
+import numpy.typing as npt
+
+Keys = npt.NDArray[np.uint64]
+Codes = npt.NDArray[np.int64]
+
+
+class KeyIndex:
+    """The keys of all rows so far that were new, each with the code of its row.
+
+    A key takes 10 bytes. They are in sorted arrays, of which each is at least twice as long as the
+    next one, as in a log-structured merge-tree (O'Neil et al., 1996): so there are few arrays, and
+    a key is seldom moved.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[tuple[Keys, npt.NDArray[np.int16]]] = []
+
+    def claim(
+        self,
+        keys: Keys,
+        codes: Codes | None = None,
+        is_usable: npt.NDArray[np.bool_] | None = None,
+    ) -> Codes:
+        """Look up rows, one after the other, and keep the keys of those that are new.
+
+        A row is new if no earlier row that was new has any of its keys.
+
+        Args:
+            keys: The keys of each row, shape (rows, keys per row).
+            codes: A number from 0 to 32767 for each row, shape (rows,); None for 0.
+            is_usable: Whether to look a row up at all, shape (rows,); None for all.
+
+        Returns:
+            The code of the earlier row that has a key of this one, the first key coming first; -1
+            for rows that are new, or not usable. Shape (rows,).
+
+        """
+        codes = np.zeros(len(keys), np.int64) if codes is None else codes
+        is_usable = np.ones(len(keys), bool) if is_usable is None else is_usable
+        distinct, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
+        places = places.reshape(keys.shape)
+        before = self._find(distinct)[places]
+        found = np.full(len(keys), -1, np.int64)
+        is_doubtful = is_usable & ((before >= 0) | (counts[places] > 1)).any(axis=1)
+        seen: dict[int, int] = {}  # of these rows alone, since the others share no key with any
+        for row in np.flatnonzero(is_doubtful).tolist():
+            own = keys[row].tolist()
+            earlier = [
+                seen.get(key, known) for key, known in zip(own, before[row].tolist(), strict=True)
+            ]
+            found[row] = next((code for code in earlier if code >= 0), -1)
+            if found[row] < 0:
+                seen.update(dict.fromkeys(own, int(codes[row])))
+        is_new = is_usable & (found < 0)
+        self._add(keys[is_new].ravel(), np.repeat(codes[is_new], keys.shape[1]))
+        return found
+
+    def _find(self, keys: Keys) -> Codes:
+        """Return the code of each of these sorted keys, or -1 if it is not known."""
+        found = np.full(len(keys), -1, np.int64)
+        for known, codes in self._runs:
+            places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+            is_known = known[places] == keys
+            found[is_known] = codes[places[is_known]]
+        return found
+
+    def _add(self, keys: Keys, codes: Codes) -> None:
+        order = np.argsort(keys)
+        keys, short = keys[order], codes[order].astype(np.int16)
+        while self._runs and len(self._runs[-1][0]) < 2 * len(keys):
+            known, known_codes = self._runs.pop()
+            places = np.searchsorted(known, keys)
+            keys, short = np.insert(known, places, keys), np.insert(known_codes, places, short)
+        if len(keys):
+            self._runs.append((keys, short))

@@ -182,6 +182,13 @@ def test_the_console_ends_with_the_summary_and_stays_clean(finished: tuple[Path,
     ]
     for noise in ("WARNING", "I0000", "oneDNN", "cuda", "Warning"):
         assert noise not in output
+    train, validation, test = (
+        len(EncodedReviewsDataset(filepath=f"{project}/data/05_model_input/{name}.npy").load())
+        for name in ("train", "validation", "test")
+    )
+    sizes = f"{train} reviews for training, {validation} for validation, {test} for the test"
+    assert sizes in output
+    assert "can't be described" not in read_log(project)
 
 
 def generalise(line: str) -> str:

@@ -35,6 +35,7 @@ class CsvPart:
         size: Size of the records in bytes; None for all to the end of the file.
         before: How many rows come before, of this file and of others.
         rows: How many records there are; not known if `size` is None.
+        prefix: As of `FileToRead`, for messages.
 
     """
 
@@ -45,11 +46,12 @@ class CsvPart:
     size: int | None
     before: int
     rows: int
+    prefix: str | None = None
 
     def __call__(self) -> pd.DataFrame:
         """Return the records of a part of known size."""
         options = self.options | {"chunksize": self.rows + 1}  # the header is one, too
-        (rows,) = read_records(FileToRead(self.path, self._open), options, self.before)
+        (rows,) = read_records(self._file, options, self.before)
         return rows
 
     def read_columns(self) -> list[str]:
@@ -58,7 +60,11 @@ class CsvPart:
 
     def read_all(self) -> Iterator[pd.DataFrame]:
         """Yield the records, `chunksize` at a time."""
-        return read_records(FileToRead(self.path, self._open), self.options, self.before)
+        return read_records(self._file, self.options, self.before)
+
+    @property
+    def _file(self) -> FileToRead:
+        return FileToRead(self.path, self._open, self.prefix)
 
     def _open(self) -> io.BufferedIOBase:
         with Path(self.path).open("rb") as file:
@@ -107,7 +113,9 @@ def can_divide(load_args: dict[str, Any], options: dict[str, Any]) -> bool:
     )
 
 
-def divide_csv(path: str, options: dict[str, Any]) -> Iterator[CsvPart | pd.DataFrame]:
+def divide_csv(
+    path: str, options: dict[str, Any], prefix: str | None
+) -> Iterator[CsvPart | pd.DataFrame]:
     """Divide the records of a CSV into parts of `chunksize` each.
 
     Only the ends of records are looked for, which takes a small part of the time of reading them.
@@ -116,12 +124,13 @@ def divide_csv(path: str, options: dict[str, Any]) -> Iterator[CsvPart | pd.Data
     Args:
         path: Path of the file.
         options: From `find_options`, for a CSV that `can_divide` tells of.
+        prefix: As of `FileToRead`, for messages.
 
     """
     rows = options["chunksize"]
     head = 1 + options.get("skiprows", 0)
     path = str(Path(path).absolute())
-    make = partial(CsvPart, path, options)
+    make = partial(CsvPart, path, options, prefix=prefix)
     header = start = before = 0
     ends: Places = np.zeros(0, np.intp)
     is_certain = False

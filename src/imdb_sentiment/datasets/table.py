@@ -180,7 +180,7 @@ class TableDataset(FileDataset):
         """Return the rows of one file."""
         is_plain = self._is_local and find_format(path) == CSV and not find_compression(path)
         if is_plain and can_divide(self._load_args, options := find_options(file, self._load_args)):
-            return divide_csv(path, options)
+            return divide_csv(path, options, self._prefix)
         return read_table(file, self._load_args)
 
     def _opener(self, path: str, on_open: Callable[[IO[bytes]], None]) -> Callable[[], Any]:

@@ -30,11 +30,6 @@ def _describe_audit(made: Values) -> str:
     )
 
 
-def _describe_splits(made: Values) -> str:
-    train, validation, test = (len(made[name]) for name in ("train", "validation", "test"))
-    return f"{train:,} reviews for training, {validation:,} for validation, {test:,} for the test"
-
-
 def _describe_vocabulary(made: Values) -> str:
     from tokenizers.models import WordLevel
 
@@ -120,7 +115,6 @@ def _describe_explained(made: Values) -> str:
 # By the name of the node, without its namespace.
 DESCRIPTIONS: dict[str, Callable[[Values], str | None]] = {
     "audit_reviews": _describe_audit,
-    "encode_reviews": _describe_splits,
     "fit_tokenizer": _describe_vocabulary,
     "describe_data": _describe_known_words,
     "fit_word_vectors": _describe_vectors,

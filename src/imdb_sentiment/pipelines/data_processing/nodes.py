@@ -565,6 +565,7 @@ def encode_reviews(
     encoder = ReviewEncoder(tokenizer, words)
     code_type = np.min_scalar_type(len(reviews.labels) - 1)
     lengths: Counter[bool] = Counter()  # whether they are 0
+    sizes: Counter[str] = Counter()
 
     def encode(name: str) -> Iterator[EncodedReviews]:
         for chunk in clean_reviews:
@@ -578,8 +579,13 @@ def encode_reviews(
                 groups=hash_groups(part["group"]),
             )
             lengths.update((encoded.lengths == 0).tolist())
+            sizes[name] += len(encoded)
             yield encoded
         if name == "test":  # the last one
+            logger.info(
+                "%s reviews for training, %s for validation, %s for the test",
+                *(f"{sizes[split]:,}" for split in SPLITS),
+            )
             _warn_of_unreadable(lengths[True], lengths.total(), tokens)
 
     return encode("train"), encode("validation"), encode("test")

@@ -52,3 +52,14 @@ def hang_once_then_double(item: int, folder: Path) -> tuple[int, int]:
 
 def give(item: int) -> int:
     return item
+
+
+def finish_before_death(item: int, folder: Path) -> int:
+    """Item 0 ends after another worker was killed, whose results take long to be made again."""
+    killed = folder / "killed"
+    while not item and not killed.exists():
+        time.sleep(0.05)
+    if item:
+        time.sleep(2.5 if killed.exists() else 0)
+        (folder / str(item)).write_text(str(os.getpid()))
+    return item

@@ -2,6 +2,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -28,6 +29,7 @@ from item_functions import (
     append,
     die,
     double,
+    finish_before_death,
     give,
     hang_once,
     hang_once_then_double,
@@ -186,6 +188,23 @@ def test_a_killed_worker_costs_no_item(tmp_path: Path) -> None:
     found = list(map_in_order(hang_once, range(12), tmp_path, workers=2, scheduler_address=None))
     assert [item for item, _ in found] == list(range(12))
     assert found[0][1] not in (killed.result(), os.getpid())
+
+
+@pytest.mark.cluster
+def test_a_result_that_is_lost_with_its_worker_is_made_again(tmp_path: Path) -> None:
+    file = tmp_path / "1"
+
+    def kill() -> None:
+        wait_until(lambda: file.exists() and file.read_text() != "")
+        time.sleep(0.5)  # until the scheduler knows of the result
+        psutil.Process(int(file.read_text())).kill()
+        (tmp_path / "killed").touch()
+
+    killed = ThreadPoolExecutor(1).submit(kill)
+    function = partial(finish_before_death, folder=tmp_path)
+    found = list(map_in_order(function, range(4), workers=2, scheduler_address=None))
+    assert found == [0, 1, 2, 3]
+    killed.result()
 
 
 @pytest.mark.cluster

@@ -296,7 +296,7 @@ def _receive(client: Any, future: Any) -> Any:
         with delayed_ctrl_c(), contextlib.suppress(*lost):
             if client.nthreads():
                 has_worker_at = time.monotonic()
-        if future.status in ("cancelled", "lost"):
+        if future.status == "cancelled":  # one that is "lost" with its worker is made again
             raise lost_scheduler(ADVICE)
         if time.monotonic() - has_worker_at > PATIENCE:
             raise InputError(

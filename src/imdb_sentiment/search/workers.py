@@ -127,13 +127,13 @@ class _DaskWorkers(Workers):
         workers = self._list_workers()
         results: dict[int, Any] = {}
         for key, (future, worker) in list(self._calls.items()):
-            if future.status in ("cancelled", "lost"):
+            if future.status == "cancelled":
                 raise lost_scheduler(ADVICE)
             if future.status == "error":
                 error = future.exception()
                 killed = isinstance(error, distributed.KilledWorker)
                 results[key] = WorkerDied() if killed else error
-            elif worker not in workers and future.status == "pending":
+            elif worker not in workers and future.status in ("pending", "lost"):
                 results[key] = WorkerDied()
             elif future.status == "finished":
                 # If its worker dies before the result has arrived, the call is pending again.

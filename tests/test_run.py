@@ -496,6 +496,19 @@ def test_another_encoding_is_a_parameter(project: Path) -> None:
     assert "café" in tokenizer["model"]["vocab"]
 
 
+def test_the_file_with_an_encoding_that_does_not_fit_is_named(project: Path) -> None:
+    path = project / "data/01_raw/utf8.csv"
+    path.write_text("review,sentiment\n" + "café,good\nnaïve,bad\n" * 60, encoding="utf-8")
+    config = project / "conf/local/globals.yml"
+    config.write_text("reviews_encoding: cp1252\n")
+    try:
+        with pytest.raises(ClickException, match="is UTF-8 text, and not cp1252") as error:
+            run_session(project, "data_processing", reviews_file="utf8.csv")
+    finally:
+        config.unlink()
+    assert "conf/local/globals.yml sets reviews_encoding." in error.value.message
+
+
 def test_the_env_imdb_takes_the_official_split(project: Path) -> None:
     run_session(project, "data_processing", env="imdb")
     audit = json.loads((project / "data/02_intermediate/audit.json").read_text())

@@ -344,6 +344,26 @@ def test_lines_above_the_header_are_noticed(path: Path, above: str) -> None:
     assert rows.columns.tolist() == ["id", "text", "label", MALFORMED]
 
 
+@pytest.mark.parametrize("text", ["User: film 1 | Bot: indeed", "Film 1; great fun"])
+def test_a_single_column_may_have_delimiters_in_its_texts(path: Path, text: str) -> None:
+    (rows,) = read(path, f"review\n{text}\n".encode() + f"{text}\n".encode() * 40)
+    assert rows.columns.tolist() == ["review", MALFORMED]
+    (rows,) = read(path, b"a::b\n" + b"Good;1::2\n" * 9, sep="::")
+    assert rows["a"].tolist() == ["Good;1"] * 9
+
+
+def test_a_csv_that_changes_while_it_is_read_is_refused(path: Path) -> None:
+    path.write_bytes(as_csv())
+    dataset = TableDataset(filepath=str(path), load_args={"chunksize": 1})
+    first, second, *_ = list_parts(dataset.load())
+    assert callable(first)
+    assert callable(second)
+    first()
+    path.write_bytes(as_csv() + b"more,1\n")
+    with pytest.raises(InputError, match="has changed while it was read"):
+        second()
+
+
 def test_two_delimiters_that_fit_are_in_doubt(path: Path) -> None:
     content = b"Text, Kommentar;Note\n" + b"Gut, sehr gut;5\n" * 9
     with pytest.raises(InputError, match=r"reviews.csv: .* a comma or a semicolon: name it"):

@@ -154,3 +154,10 @@ def test_many_labels_need_a_name() -> None:
         # A well-known name beside another column that fits.
         named = rows.assign(topic=rows["z"], z=["a", "b", "c"] * n)
         assert find_label_column(named, ["text"]).column == ("topic" if n <= MAX_LABELS else None)
+
+
+def test_a_likely_label_is_none_misspelt() -> None:
+    found = find_labels({"Australia": 1000, "Austria": 12, "Germany": 300, "Germny": 9})
+    assert list(found.counts) == ["Australia", "Austria", "Germany"]
+    assert found.others == {"Germny": 9}
+    assert found.slips == {"Austria": "Australia", "Germny": "Germany"}

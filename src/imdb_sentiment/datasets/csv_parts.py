@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from imdb_sentiment.datasets.table_formats import FileToRead, is_one_byte, read_records
+from imdb_sentiment.errors import InputError
 
 BLOCK = 1 << 20  # bytes that are looked at at once
 # Arguments of `pandas.read_csv` with which it is known where a record ends.
@@ -35,6 +37,7 @@ class CsvPart:
         size: Size of the records in bytes; None for all to the end of the file.
         before: How many rows come before, of this file and of others.
         rows: How many records there are; not known if `size` is None.
+        state: From `_find_state`, to notice that another file has taken its place.
         prefix: As of `FileToRead`, for messages.
 
     """
@@ -46,6 +49,7 @@ class CsvPart:
     size: int | None
     before: int
     rows: int
+    state: tuple[int, int]
     prefix: str | None = None
 
     def __call__(self) -> pd.DataFrame:
@@ -68,11 +72,21 @@ class CsvPart:
 
     def _open(self) -> io.BufferedIOBase:
         with Path(self.path).open("rb") as file:
+            if _find_state(os.fstat(file.fileno())) != self.state:
+                raise InputError(
+                    f"{self.path} has changed while it was read: repeat the command when nothing "
+                    "writes to it any more"
+                )
             header = file.read(self.header)
             if self.size is not None:
                 file.seek(self.start)
                 return io.BytesIO(header + file.read(self.size))
         return io.BufferedReader(_HeaderAndRest(header, self.path, self.start))
+
+
+def _find_state(found: os.stat_result) -> tuple[int, int]:
+    """Return the size of a file and when it was written."""
+    return found.st_size, found.st_mtime_ns
 
 
 class _HeaderAndRest(io.RawIOBase):
@@ -106,6 +120,7 @@ def can_divide(load_args: dict[str, Any], options: dict[str, Any]) -> bool:
     ascii_bytes = bytes(range(128))
     return (
         load_args.keys() <= KNOWN
+        and isinstance(options["sep"], str)
         and len(options["sep"]) == 1
         and options["sep"].isascii()
         and (encoding in ("utf-8", "utf-8-sig") or is_one_byte(encoding))
@@ -130,7 +145,8 @@ def divide_csv(
     rows = options["chunksize"]
     head = 1 + options.get("skiprows", 0)
     path = str(Path(path).absolute())
-    make = partial(CsvPart, path, options, prefix=prefix)
+    state = _find_state(Path(path).stat())
+    make = partial(CsvPart, path, options, state=state, prefix=prefix)
     header = start = before = 0
     ends: Places = np.zeros(0, np.intp)
     is_certain = False
@@ -143,7 +159,7 @@ def divide_csv(
             end = int(ends[rows - 1])
             yield make(header, start, end - start, before, rows)
             start, before, ends = end, before + rows, ends[rows:]
-    size = Path(path).stat().st_size - start
+    size = state[0] - start
     if not header or not is_certain:
         rest = make(header, start, None, before, 0)
         yield from rest.read_all()
@@ -161,8 +177,10 @@ def _find_ends(path: str, delimiter: int, has_quotes: bool) -> Iterator[tuple[Pl
     place, is_inside, last = 0, 0, _LINE_FEED
     with Path(path).open("rb") as file:
         while block := file.read(BLOCK):
-            while block[-1] in (_QUOTE, _RETURN) and (following := file.read(1)):
-                block += following
+            further = bytearray()
+            while (further or block)[-1] in (_QUOTE, _RETURN) and (following := file.read(1)):
+                further += following
+            block += further
             if not place and block.startswith(_BOM):
                 block = bytes([delimiter]) * len(_BOM) + block[len(_BOM) :]
             data = np.frombuffer(block, np.uint8)

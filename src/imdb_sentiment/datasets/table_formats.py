@@ -28,6 +28,7 @@ from pandas.errors import EmptyDataError, ParserError, ParserWarning
 from imdb_sentiment.errors import InputError, list_names
 from imdb_sentiment.text.delimiters import (
     AUTO,
+    DELIMITERS,
     UnclearDelimiterError,
     has_lines_above,
     recognise_dialect,
@@ -323,11 +324,12 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
     except UnclearDelimiterError as doubt:
         how = file.describe_setting("delimiter", *doubt.names)
         raise InputError(f"{file.name}: {doubt}: name it with {how}") from None
-    has_title = has_lines_above(text, dialect.delimiter, is_complete=is_complete)
-    if has_title and not dialect.has_delimiter_line:
+    is_found = given == AUTO and not dialect.has_delimiter_line
+    if is_found and has_lines_above(text, dialect.delimiter, is_complete=is_complete):
+        how = file.describe_setting("delimiter", *DELIMITERS)
         raise InputError(
-            f"{file.name} does not begin with its header: remove the lines above it, or skip them "
-            "with load_args: {skiprows: NUMBER} in conf/local/catalog.yml"
+            f"{file.name} does not begin with its header: remove the lines above it. If its first "
+            f"line is the header, name the delimiter with {how}"
         )
     told: dict[str, Any] = {"skiprows": 1} if dialect.has_delimiter_line else {}
     if dialect.has_literal_quotes:

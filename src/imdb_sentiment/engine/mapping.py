@@ -34,7 +34,7 @@ PATIENCE = 120.0  # seconds that a call waits while there is no worker at all
 POLL_INTERVAL = 1.0  # seconds after which Ctrl-C takes effect
 # Items per worker that are being worked on or wait, so that no worker waits for the next one.
 IN_FLIGHT = 2
-FOLDER = "imdb_sentiment_"  # how the names of folders with results of workers begin
+FOLDER = "imdb_sentiment-results-of-workers-"  # how the names of their folders begin
 MAX_AGE = 24 * 60 * 60  # seconds after which such a folder is what a killed run has left
 ADVICE = "restart the scheduler if necessary, and repeat the command with --only-missing-outputs"
 

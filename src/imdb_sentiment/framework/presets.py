@@ -56,10 +56,10 @@ class PresetsConfigLoader(OmegaConfigLoader):
 
     def find_file(self, parameter: str) -> Path | None:
         """Return the file that sets a parameter, by its dotted name, and is not in conf/base."""
-        _, later, *_ = self._read_raw_config("parameters")
         found = [
             path
-            for path, content in later.items()
+            for kind in ("parameters", "globals")
+            for path, content in self._read_raw_config(kind)[1].items()
             if parameter in dict(flatten(OmegaConf.to_container(content)))
         ]
         return found[-1] if found else None

@@ -53,8 +53,7 @@ class PlainErrorsSession(KedroSession):
         lines = [f"{file} sets {', '.join(names)}." for file, names in files.items()]
         command = repeat_command(sys.argv[1:], parameters)
         if command and get_current_context(silent=True):
-            is_project = (self._project_path / "pyproject.toml").is_file()
-            start = "kedro" if is_project else "imdb-sentiment"
+            start = "kedro" if "run" in sys.argv else "imdb-sentiment"
             why = "To override that for this run alone" if lines else "As a command"
             lines.append(f"{why}: {start} {command}")
         return "".join(f"\n{make_printable(line)}" for line in lines)

@@ -314,7 +314,8 @@ class _Run:
             return
         then = record.parameters.get("reviews", {}).get("file")
         now = self._parameters.get(FILE)
-        if then in (None, now):
+        is_same_file = record.inputs[RAW_REVIEWS].path == self._files.find_path(RAW_REVIEWS)
+        if then in (None, now) or is_same_file:
             return
         is_sample = self._files.find_path(RAW_REVIEWS) == SAMPLE
         if self._configuration.names_table or not is_sample:

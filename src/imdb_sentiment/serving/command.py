@@ -138,7 +138,7 @@ def _require_free(host: str, port: int) -> None:
         if error.errno == errno.EADDRINUSE:
             raise click.ClickException(
                 f"port {port} of {host} is taken, perhaps by another imdb-sentiment serve: stop "
-                f"that, or choose another port, such as --port {port + 1}"
+                "that, or choose another --port"
             ) from error
         raise click.ClickException(
             f"the service can't listen on port {port} of {host} ({error.strerror}): choose others "

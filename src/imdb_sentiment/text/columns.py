@@ -61,6 +61,8 @@ FLAGS = ({"false", "true"}, {"0", "1"})
 
 # A value may be a label misspelt if that has 20 times its rows, and is as like it by difflib.
 MAX_SLIPS, MIN_LIKENESS = 0.05, 0.8
+LIKELY_LABEL = 10  # rows of a label that may be a slip, but probably is none
+MAX_COMPARED = 1000  # values of a column
 MIN_ROWS = 3  # per label: one for each of training, validation and test
 MAX_LABELS = 200
 MAX_UNNAMED = 20  # in a column that is not named like one of labels
@@ -239,7 +241,8 @@ class Labels:
         counts: Number of rows of each label, in the order of their codes; None if not counted.
         others: Number of rows of each other value, most frequent first.
         is_order_known: Whether the order means something; otherwise it is that of the alphabet.
-        slips: Of the other values, those that may be a label misspelt, with that label.
+        slips: Those that may be a far more frequent label misspelt, with that label. Those with ten
+            rows or more are labels nevertheless, like Austria beside Australia.
 
     """
 
@@ -258,8 +261,8 @@ def find_labels(values: Mapping[str, int]) -> Labels:
     """Find the labels among the values of a column.
 
     Values that differ in case or white space only are one label, in the most frequent spelling. A
-    value with fewer than three rows can't be learnt. Neither should one be that is nearly the same
-    word as a far more frequent one: it may be that one misspelt.
+    value with fewer than three rows can't be learnt. Neither should one be that has a few rows and
+    is nearly the same word as a far more frequent one: it may be that one misspelt.
 
     Args:
         values: Number of rows of each value; empty values are left out.
@@ -271,7 +274,11 @@ def find_labels(values: Mapping[str, int]) -> Labels:
             spellings.setdefault(normalise_label(value), Counter())[value.strip()] += n
     counts = {_choose_spelling(label, found): found.total() for label, found in spellings.items()}
     slips = _find_slips(counts)
-    labels = {label: n for label, n in counts.items() if n >= MIN_ROWS and label not in slips}
+    labels = {
+        label: n
+        for label, n in counts.items()
+        if n >= (LIKELY_LABEL if label in slips else MIN_ROWS)
+    }
     others = {label: n for label, n in counts.items() if label not in labels}
     ordered, is_known = order_labels(labels)
     return Labels(
@@ -289,7 +296,9 @@ def _find_slips(counts: Mapping[str, int]) -> dict[str, str]:
     letters before a word, as in `unhappy`.
     """
     words = {value.casefold(): value for value in counts if value.isalpha()}
-    slips = {}
+    slips: dict[str, str] = {}
+    if len(counts) > MAX_COMPARED:  # these are no labels, and there are too many pairs
+        return slips
     for word, value in words.items():
         frequent = [
             other

@@ -117,7 +117,8 @@ def has_lines_above(sample: str, delimiter: str, *, is_complete: bool = True) ->
     r"""Return whether there seem to be lines above the header, such as the title of an export.
 
     Then the delimiter was not recognised, since the first record has a single field, and with some
-    delimiter, nearly all records have as many, more than one.
+    delimiter, nearly all records have as many, more than one. A single line above records of two
+    fields is no such line, but may be the header of a single column of texts.
 
     Args:
         sample: The beginning of the CSV.
@@ -133,13 +134,14 @@ def has_lines_above(sample: str, delimiter: str, *, is_complete: bool = True) ->
     def has(tried: str) -> bool:
         reader = csv.reader(_as_lines(sample), delimiter=tried)
         try:
-            records = [record for record in itertools.islice(reader, RECORDS) if record]
+            lines = [len(record) for record in itertools.islice(reader, RECORDS)]
         except csv.Error:  # a field that is too long
             return False
-        widths = [len(record) for record in (records if is_complete else records[:-1])]
+        lines = lines if is_complete else lines[:-1]
+        widths = list(filter(None, lines))
         usual = max(set(widths), key=widths.count, default=1)
         is_usual = widths.count(usual) >= max(MOST * len(widths), MIN_RECORDS)
-        return is_usual and widths[0] == 1 < usual
+        return is_usual and widths[0] == 1 < usual and lines.index(usual) > (usual == 2)  # noqa: PLR2004
 
     header = next(filter(None, csv.reader(_as_lines(sample), delimiter=delimiter)), [])
     return len(header) == 1 and any(map(has, DELIMITERS.values()))

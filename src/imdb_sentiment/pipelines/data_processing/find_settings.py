@@ -244,6 +244,7 @@ def format_settings(
     if no_labels:
         listed = ", ".join(_quote(_shorten(label)) for label in no_labels)
         lines.append(f"  # left out, since they may be no labels: {listed}")
+    lines += [f"  # {doubt}" for doubt in _list_doubts(labels, _quote)]
     return "\n".join([*lines, *format_others(labels)])
 
 
@@ -267,6 +268,15 @@ def format_allowance(rejected: int, rows: int, reviews: ReviewsOptions) -> list[
     if rejected <= reviews.max_rejected_fraction * rows:
         return []
     return [f"  max_rejected_fraction: {math.ceil(100 * rejected / rows) / 100:g}"]
+
+
+def _list_doubts(labels: Labels, quote: Callable[[str], str]) -> list[str]:
+    """Return which labels may be another one misspelt."""
+    return [
+        f"{quote(_shorten(label))} may be {quote(_shorten(other))} misspelt"
+        for label, other in labels.slips.items()
+        if label in labels.counts
+    ]
 
 
 def _list_others(labels: Labels, quote: Callable[[str], str]) -> str:
@@ -310,7 +320,9 @@ def _report(found: ReviewsParameters, labels: Labels | None) -> None:
         "%s",
         make_printable(
             f"{found.file}: texts in {found.text_column!r}, labels in {found.label_column!r}: "
-            f"{listed}." + (f" Not labels, so these rows are rejected: {others}." if others else "")
+            f"{listed}."
+            + "".join(f" {doubt}." for doubt in (_list_doubts(labels, repr) if labels else ()))
+            + (f" Not labels, so these rows are rejected: {others}." if others else "")
         ),
     )
     logger.info(

@@ -78,3 +78,11 @@ def test_a_missing_parameter_is_named() -> None:
     values = base_parameters()["split"]
     del values["seed"]
     assert explain("split", values) == "split.seed is missing"
+
+
+def test_one_wrong_value_is_one_problem() -> None:
+    """Not one for each type that its list or group might have had."""
+    said = explain("reviews.labels", ["a", None])
+    assert said == "reviews.labels.1 is null: it must be text"
+    said = explain("training.class_weight", {"a": "x"})
+    assert said == "training.class_weight.a is 'x': it must be a number greater than 0"

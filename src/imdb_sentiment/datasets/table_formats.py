@@ -249,7 +249,7 @@ def _complete(load_args: dict[str, Any]) -> dict[str, Any]:
     """Return the options of a table with the defaults of those that are not given."""
     options = LOAD_ARGS | load_args
     try:
-        codecs.lookup(options["encoding"])
+        "".encode(options["encoding"])  # which not all of the codecs that Python knows can
     except LookupError as error:
         raise InputError(f"{error}: name an encoding that Python knows") from None
     return options

@@ -35,8 +35,19 @@ def explain_problems(error: ValidationError, group: str, model: type[BaseModel])
 
     """
     schema = model.model_json_schema()
-    found = (_explain(problem, group, schema) for problem in error.errors())
-    return "; ".join(dict.fromkeys(found))  # one for each type that a value might have had
+    problems = error.errors()  # one for each type that a value might have had
+    places = {id(problem): _find_schema(schema, problem["loc"])[0] for problem in problems}
+    deepest = [
+        problem
+        for problem in problems
+        if problem["type"] == "extra_forbidden"
+        or not any(_is_within(place, places[id(problem)]) for place in places.values())
+    ]
+    return "; ".join(dict.fromkeys(_explain(problem, group, schema) for problem in deepest))
+
+
+def _is_within(names: Sequence[str], outer: Sequence[str]) -> bool:
+    return len(names) > len(outer) and names[: len(outer)] == outer
 
 
 def _explain(problem: Mapping[str, Any], group: str, schema: dict[str, Any]) -> str:
@@ -75,7 +86,8 @@ def _find_schema(
             here = _resolve({"$ref": tags[part]}, schema)
             continue
         inner = (
-            one.get("properties", {}).get(part) or one.get("additionalProperties")
+            one.get("properties", {}).get(part)
+            or one.get("items" if isinstance(part, int) else "additionalProperties")
             for one in _list_types(here, schema)
         )
         following = next(filter(None, inner), None)

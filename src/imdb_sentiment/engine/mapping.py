@@ -65,11 +65,9 @@ def map_in_order(
             of one item, or there has been no worker for two minutes.
 
     """
-    remaining = iter(items)
-    first = next(remaining, None)
-    if first is None:  # no worker is started for nothing
+    remaining = _begin(items)
+    if remaining is None:  # no worker is started for nothing
         return
-    remaining = chain([first], remaining)
     with open_client(workers, scheduler_address, "processing", ADVICE) as client:
         if client is None:
             yield from _map_here(function, remaining, *shared, threads=threads)
@@ -148,11 +146,9 @@ def map_in_two_steps(
         InputError: As `map_in_order` does.
 
     """
-    remaining = iter(items)
-    start = next(remaining, None)
-    if start is None:  # no worker is started for nothing
+    remaining = _begin(items)
+    if remaining is None:  # no worker is started for nothing
         return
-    remaining = chain([start], remaining)
     with open_client(workers, scheduler_address, "processing", ADVICE) as client:
         if client is None:
             for item in remaining:
@@ -160,6 +156,13 @@ def map_in_two_steps(
             return
         with _open_folder() as folder:
             yield from _map_there(client, folder, (first, decide, second), remaining)
+
+
+def _begin(items: Iterable[Any]) -> Iterator[Any] | None:
+    """Return an iterator whose first item has been read; None if there is none."""
+    remaining = iter(items)
+    first = next(remaining, None)
+    return None if first is None else chain([first], remaining)
 
 
 def _call_both(

@@ -314,11 +314,11 @@ class _Run:
             return
         then = record.parameters.get("reviews", {}).get("file")
         now = self._parameters.get(FILE)
-        is_same_file = record.inputs[RAW_REVIEWS].path == self._files.find_path(RAW_REVIEWS)
+        path = self._files.find_path(RAW_REVIEWS)
+        is_same_file = path is not None and path == record.inputs[RAW_REVIEWS].path
         if then in (None, now) or is_same_file:
             return
-        is_sample = self._files.find_path(RAW_REVIEWS) == SAMPLE
-        if self._configuration.names_table or not is_sample:
+        if self._configuration.names_table or path != SAMPLE:
             logger.info("The results of %s will be replaced with those of %s", then, now)
             return
         # With the other settings of that run, such as the encoding of the table.

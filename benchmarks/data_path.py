@@ -12,13 +12,15 @@ data_processing alone runs with each of these values of `processing.workers`, be
 
 With `--simulate`, the workers sleep for as long as it takes on one core to read, clean and cut the
 rows of a part and to write the result, instead of doing so. What the run does is real: for each
-part, it receives the keys of all rows and all distinct words, judges the rows, none of which are
+part, it finds where a CSV's records end, or reads the rows of another table and leaves them in a
+file, receives the keys of all rows and all distinct words, judges the rows, none of which are
 duplicates, sends its verdicts, and copies as many bytes as a result has. So any number of workers
 can be tried on a few cores. Efficiency is the time of the sleeps alone divided by the whole time.
 """
 
 import argparse
 import csv
+import itertools
 import pickle
 import re
 import shutil
@@ -27,8 +29,10 @@ import string
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from project import describe_machine, make_project, measure, repeat_csv, run_cluster
@@ -97,11 +101,12 @@ def simulate(path: Path, counts: list[int], slowdown: float) -> None:
         test_fraction=0.2,
         validation_fraction=0.1,
     )
-    part = next(list_parts(TableDataset(filepath=str(path.resolve())).load()))
-    assert callable(part)
+    table = TableDataset(filepath=str(path.resolve())).load()
+    part = next(list_parts(table))
     judge = RowJudge()
     start = time.process_time()
-    read, keys = read_chunk(part(), reviews, split, "auto")
+    chunk = part() if callable(part) else part
+    read, keys = read_chunk(chunk, reviews, split, "auto")
     first_seconds = slowdown * (time.process_time() - start)
     verdicts = judge.judge(keys)
     start = time.process_time()
@@ -112,6 +117,12 @@ def simulate(path: Path, counts: list[int], slowdown: float) -> None:
     print("| workers | seconds | rows per second | efficiency |")
     print("| ---: | ---: | ---: | ---: |")
     rng = np.random.default_rng(0)
+
+    def list_items(number: int) -> Iterator[Any]:
+        """Yield parts that no worker needs to read, or rows that the run has read."""
+        parts = itertools.chain.from_iterable(map(list_parts, itertools.repeat(table)))
+        for part in itertools.islice(parts, number):
+            yield partial(int, 0) if callable(part) else part
 
     def judge_as_new(keys: RowKeys) -> Verdicts:
         return judge.judge(keys._replace(keys=keys.keys ^ rng.integers(1 << 63, dtype=np.uint64)))
@@ -130,7 +141,7 @@ def simulate(path: Path, counts: list[int], slowdown: float) -> None:
                         partial(sleep, seconds=share * first_seconds, keys=folder / "keys"),
                         judge_as_new,
                         partial(finish, seconds=share * second_seconds),
-                        (partial(int, number) for number in range(rounds * workers)),
+                        list_items(rounds * workers),
                         workers=1,
                         scheduler_address=at,
                     )

@@ -8,10 +8,10 @@ from pathlib import Path
 from imdb_sentiment.pipelines.data_processing.row_checks import RowKeys
 
 
-def sleep(number: int, seconds: float, keys: Path) -> tuple[int, RowKeys]:
-    """Simulate `read_chunk`, and the reading of the part: return the same keys."""
+def sleep(part: object, seconds: float, keys: Path) -> tuple[int, RowKeys]:
+    """Simulate `read_chunk`, and the reading of the part: return the same keys for any part."""
     time.sleep(seconds)
-    return number, read_keys(keys)
+    return 0, read_keys(keys)
 
 
 @functools.cache
@@ -21,7 +21,7 @@ def read_keys(path: Path) -> RowKeys:
     return found
 
 
-def finish(number: int, decided: object, seconds: float) -> int:
+def finish(kept: int, decided: object, seconds: float) -> int:
     """Simulate `finish_chunk`, and the writing of its result."""
     time.sleep(seconds)
-    return number
+    return kept

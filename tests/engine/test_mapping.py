@@ -2,6 +2,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,12 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     cluster.stop()
 
 
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the workers not see the files of the run."""
+    monkeypatch.setattr(mapping, "_open_folder", lambda: nullcontext(str(tmp_path / "elsewhere")))
+
+
 def map_at(address: str | None, function: Any, items: Any, *shared: Any) -> Iterator[Any]:
     return map_in_order(function, items, *shared, workers=1, scheduler_address=address)
 
@@ -52,7 +59,8 @@ def map_at(address: str | None, function: Any, items: Any, *shared: Any) -> Iter
 @pytest.mark.parametrize("is_parallel", [False, True])
 def test_results_are_in_the_order_of_the_items(*, is_parallel: bool, thread_cluster: str) -> None:
     address = thread_cluster if is_parallel else None
-    assert list(map_at(address, add_slowly, iter(range(20)), 1)) == list(range(1, 21))
+    items = (partial(give, item) if item % 2 else item for item in range(20))
+    assert list(map_at(address, add_slowly, items, 1)) == list(range(1, 21))
     assert list(map_at(address, add_slowly, [], 1)) == []
 
 
@@ -109,7 +117,7 @@ def test_decisions_are_made_in_the_order_of_the_items(
     assert list(map_twice(address, double, [])) == []
 
 
-def test_results_are_in_temporary_files_until_they_are_taken(
+def test_items_and_results_are_in_temporary_files_until_they_are_taken(
     thread_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -119,7 +127,7 @@ def test_results_are_in_temporary_files_until_they_are_taken(
     os.utime(left, (0, 0))
     young.mkdir()
     results = map_in_two_steps(
-        double, give, append, range(9), workers=1, scheduler_address=thread_cluster
+        double, give, append, range(30), workers=1, scheduler_address=thread_cluster
     )
     target = tmp_path / "target"
     with target.open("wb") as file:
@@ -129,16 +137,21 @@ def test_results_are_in_temporary_files_until_they_are_taken(
             assert Path(result.source).parent.parent == tmp_path
             result.move_to(file)
             assert not Path(result.source).exists()
+            # What the two workers have in hand, and its results.
+            assert len(list(Path(result.source).parent.iterdir())) <= 2 * 2 * IN_FLIGHT
     assert set(tmp_path.iterdir()) == {young, target}
     with target.open("rb") as file:
-        assert [pickle.load(file)[:2] for _ in range(9)] == [(2 * n, n) for n in range(9)]
+        assert [pickle.load(file)[:2] for _ in range(30)] == [(2 * n, n) for n in range(30)]
 
 
-def test_workers_that_do_not_see_the_files_are_sent_what_they_need(
-    thread_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    elsewhere = str(tmp_path / "elsewhere")
-    monkeypatch.setattr(mapping, "_open_folder", lambda: nullcontext(elsewhere))
+@pytest.mark.usefixtures("elsewhere")
+def test_workers_that_do_not_see_the_files_are_sent_the_items(thread_cluster: str) -> None:
+    read_in = list(map_at(thread_cluster, add_slowly, [threading.get_ident] * 9, 0))
+    assert read_in == [threading.get_ident()] * 9
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_workers_that_do_not_see_the_files_are_sent_what_they_need(thread_cluster: str) -> None:
     read: list[int] = []
 
     def note(item: int) -> int:

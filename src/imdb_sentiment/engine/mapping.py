@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -35,6 +36,7 @@ POLL_INTERVAL = 1.0  # seconds after which Ctrl-C takes effect
 # Items per worker that are being worked on or wait, so that no worker waits for the next one.
 IN_FLIGHT = 2
 FOLDER = "imdb_sentiment-results-of-workers-"  # how the names of their folders begin
+COPY_BUFFER = 1 << 20  # bytes
 MAX_AGE = 24 * 60 * 60  # seconds after which such a folder is what a killed run has left
 ADVICE = "restart the scheduler if necessary, and repeat the command with --only-missing-outputs"
 
@@ -54,7 +56,9 @@ def map_in_order(
 
     Args:
         function: Function of an item and of all of `shared`.
-        items: The items, none of them None, which this process reads.
+        items: The items, none of them None. What calls the function calls those that are functions
+            without arguments, and uses what they return; this process does it for workers that
+            don't see its files.
         shared: Further arguments, which are sent to each worker once.
         workers: Number of workers on this machine; a single one is this process, without Dask.
         scheduler_address: Address of the scheduler of a running cluster, which is used instead.
@@ -72,16 +76,9 @@ def map_in_order(
         if client is None:
             yield from _map_here(function, remaining, *shared, threads=threads)
             return
-        stand_ins = [share(client, value) for value in shared]
-        calls: deque[Any] = deque()
-        while True:
-            free = IN_FLIGHT * max(1, len(client.nthreads())) - len(calls)
-            for item in islice(remaining, max(0, free)):
-                data = pickle.dumps(item, protocol=PROTOCOL)
-                calls.append(submit(client, _call, function, data, *stand_ins))
-            if not calls:
-                return
-            yield pickle.loads(_receive(client, calls.popleft()))
+        with _open_folder() as folder:
+            stand_ins = [share(client, value) for value in shared]
+            yield from _map_in_order_there(client, folder, function, remaining, stand_ins)
 
 
 @dataclass(frozen=True)
@@ -96,10 +93,14 @@ class PickledResult:
     source: bytes | str
 
     def load(self) -> Any:
-        """Return the result."""
+        """Return the result; can be called once."""
         if isinstance(self.source, bytes):
             return pickle.loads(self.source)
-        return pickle.loads(Path(self.source).read_bytes())
+        path = Path(self.source)
+        with path.open("rb") as pickled:
+            result = pickle.load(pickled)
+        path.unlink()
+        return result
 
     def move_to(self, file: IO[bytes]) -> None:
         """Append the pickle to a file; can be called once."""
@@ -108,7 +109,7 @@ class PickledResult:
             return
         path = Path(self.source)
         with path.open("rb") as pickled:
-            shutil.copyfileobj(pickled, file)
+            shutil.copyfileobj(pickled, file, COPY_BUFFER)
         path.unlink()
 
 
@@ -175,6 +176,35 @@ def _call_both(
     return second(kept, decide(summary))
 
 
+def _map_in_order_there(
+    client: Any,
+    folder: str,
+    function: Callable[..., Any],
+    items: Iterator[Any],
+    stand_ins: list[Any],
+) -> Iterator[Any]:
+    """Do as `map_in_order` on the workers of a cluster."""
+
+    def begin(item: Any) -> tuple[Any, Any]:
+        data = pickle.dumps(item, protocol=PROTOCOL)
+        return item, submit(client, _call, function, data, folder, *stand_ins)
+
+    calls: deque[tuple[Any, Any]] = deque()
+    prepare: Callable[[Any], Any] = partial(_leave_item, folder=folder)
+    while True:
+        free = IN_FLIGHT * max(1, len(client.nthreads())) - len(calls)
+        calls.extend(begin(prepare(item)) for item in islice(items, max(0, free)))
+        if not calls:
+            return
+        item, call = calls.popleft()
+        found = _receive(client, call)
+        if found is None:  # the worker does not see the file
+            prepare = _read
+            found = _receive(client, begin(_read(item))[1])
+        _remove_item(item)
+        yield PickledResult(found).load()
+
+
 def _map_there(
     client: Any,
     folder: str,
@@ -190,40 +220,73 @@ def _map_there(
         return item, kept, submit(client, _take_summary, kept, priority=1)
 
     begun: deque[tuple[Any, Any, Any]] = deque()
-    ending: deque[Any] = deque()
-    do_workers_read = True
+    ending: deque[tuple[Any, Any]] = deque()
+    prepare: Callable[[Any], Any] = partial(_leave_item, folder=folder)
     while True:
         n_workers = max(1, len(client.nthreads()))
-        for item in islice(items, max(0, IN_FLIGHT * n_workers - len(begun) - len(ending))):
-            begun.append(begin(item if do_workers_read else _read(item)))
+        free = IN_FLIGHT * n_workers - len(begun) - len(ending)
+        begun.extend(begin(prepare(item)) for item in islice(items, max(0, free)))
         if begun:
             item, kept, summary = begun.popleft()
             found = _receive(client, summary)
             if found is None:  # the worker does not see the file
-                do_workers_read = False
-                _, kept, summary = begin(_read(item))
+                prepare = _read
+                item, kept, summary = begin(_read(item))
                 found = _receive(client, summary)
             decision = pickle.dumps(decide(pickle.loads(found)), protocol=PROTOCOL)
-            ending.append(submit(client, _call_second, second, kept, decision, folder, priority=2))
+            call = submit(client, _call_second, second, kept, decision, folder, priority=2)
+            ending.append((item, call))
         if ending and (len(ending) > n_workers or not begun):
-            yield PickledResult(_receive(client, ending.popleft()))
+            item, call = ending.popleft()
+            found = _receive(client, call)
+            _remove_item(item)  # until now, the first step may be repeated
+            yield PickledResult(found)
         elif not begun:
             return
+
+
+@dataclass(frozen=True)
+class _LeftItem:
+    """An item in a file that the run has left for workers; a call returns it."""
+
+    path: str
+
+    def __call__(self) -> Any:
+        return pickle.loads(Path(self.path).read_bytes())
+
+
+def _leave_item(item: Any, folder: str) -> Any:
+    """Return an item that workers who see the files of the run can read."""
+    if callable(item):
+        return item
+    left = _leave(item, folder)
+    return _LeftItem(left) if isinstance(left, str) else item
+
+
+def _remove_item(item: Any) -> None:
+    if isinstance(item, _LeftItem):
+        Path(item.path).unlink(missing_ok=True)
 
 
 def _call_first(
     first: Callable[[Any], tuple[Any, Any]], data: bytes, folder: str
 ) -> tuple[Any, bytes | None]:
     """Call the first function in a worker, unless that does not see the files of the run."""
-    item = pickle.loads(data)
-    try:
-        if callable(item):
-            Path(folder).stat()
-        item = _read(item)
-    except FileNotFoundError:
+    item = _read_there(pickle.loads(data), folder)
+    if item is None:
         return None, None
     kept, summary = first(item)
     return kept, pickle.dumps(summary, protocol=PROTOCOL)
+
+
+def _read_there(item: Any, folder: str) -> Any:
+    """Return an item in a worker; None if that does not see the files of the run."""
+    try:
+        if callable(item):
+            Path(folder).stat()
+        return _read(item)
+    except FileNotFoundError:
+        return None
 
 
 def _take_summary(result: tuple[Any, bytes | None]) -> bytes | None:
@@ -233,14 +296,18 @@ def _take_summary(result: tuple[Any, bytes | None]) -> bytes | None:
 def _call_second(
     second: Callable[[Any, Any], Any], result: tuple[Any, bytes], decision: bytes, folder: str
 ) -> bytes | str:
-    """Call the second function in a worker; return the path of a file with the result, or it."""
-    made = second(result[0], pickle.loads(decision))
+    """Call the second function in a worker."""
+    return _leave(second(result[0], pickle.loads(decision)), folder)
+
+
+def _leave(value: Any, folder: str) -> bytes | str:
+    """Return the path of a file with what another process is to read, or its pickle."""
     path = Path(folder) / uuid.uuid4().hex  # another one if a call is repeated
     with contextlib.suppress(OSError):  # the folder is not there, or its disk is full
         with path.open("wb") as file:
-            pickle.dump(made, file, protocol=PROTOCOL)
+            pickle.dump(value, file, protocol=PROTOCOL)
         return str(path)
-    return pickle.dumps(made, protocol=PROTOCOL)
+    return pickle.dumps(value, protocol=PROTOCOL)
 
 
 def _read(item: Any) -> Any:
@@ -261,26 +328,31 @@ def _open_folder() -> Iterator[str]:
 def _map_here(
     function: Callable[..., R], items: Iterable[Any], *shared: Any, threads: int
 ) -> Iterator[R]:
+    def call(item: Any) -> R:
+        return function(_read(item), *shared)
+
     if threads == 1:
-        for item in items:
-            yield function(item, *shared)
+        yield from map(call, items)
         return
     calls: deque[Future[R]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for item in items:
-            calls.append(pool.submit(function, item, *shared))
+            calls.append(pool.submit(call, item))
             if len(calls) > threads:
                 yield calls.popleft().result()
         while calls:
             yield calls.popleft().result()
 
 
-def _call(function: Callable[..., Any], data: bytes, *shared: Any) -> bytes:
-    """Call a function in a worker.
+def _call(
+    function: Callable[..., Any], data: bytes, folder: str, *shared: Any
+) -> bytes | str | None:
+    """Call a function in a worker, unless that does not see the files of the run.
 
-    Items and results travel as bytes: Dask would pickle objects again at each station.
+    What travels, travels as bytes: Dask would pickle objects again at each station.
     """
-    return pickle.dumps(function(pickle.loads(data), *shared), protocol=PROTOCOL)
+    item = _read_there(pickle.loads(data), folder)
+    return None if item is None else _leave(function(item, *shared), folder)
 
 
 def _receive(client: Any, future: Any) -> Any:

@@ -62,14 +62,11 @@ class WordList:
     """The distinct words so far, each with a number that it keeps."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
+        self._numbers: defaultdict[str, int] = defaultdict(count().__next__)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._numbers)
 
     def number(self, words: list[str]) -> Numbers:
         """Return the numbers of distinct words, shape (words,); new words get the next ones."""
-        numbers = self._numbers
-        new = [word for word in words if word not in numbers]
-        numbers.update(zip(new, count(len(numbers)), strict=False))
-        return np.fromiter(map(numbers.__getitem__, words), np.int32, len(words))
+        return np.fromiter(map(self._numbers.__getitem__, words), np.int32, len(words))

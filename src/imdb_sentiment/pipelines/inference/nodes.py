@@ -17,7 +17,7 @@ from imdb_sentiment.evaluation.probabilities import REASON_COLUMN
 from imdb_sentiment.parameters import InferenceParameters, ProcessingParameters
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.tables import MALFORMED, number_rows, to_strings
+from imdb_sentiment.text.tables import MALFORMED, list_parts, to_strings
 from imdb_sentiment.text.user_tables import choose_text_column, replace_surrogates
 
 logger = logging.getLogger(__name__)
@@ -36,9 +36,9 @@ def score_reviews(
 
     Args:
         onnx_model: The exported model, from the pipeline training.
-        input_reviews: A table with a column of texts, whole or in chunks; see `number_rows`.
+        input_reviews: A table with a column of texts, whole or in chunks; see `list_parts`.
         inference: Name of the column of texts, or `auto`.
-        processing: How many processes score the chunks.
+        processing: Which processes read the rows, if they can, and score them.
 
     Returns:
         Chunks of the same rows in the same order, with all their columns, then
@@ -53,12 +53,12 @@ def score_reviews(
     """
     predictor = Predictor(onnx_model, threads=1)
     logger.info("The model is %s", predictor.describe())
-    chunks = number_rows(input_reviews)
-    first = next(chunks, None)
+    parts = list_parts(input_reviews)
+    first = next(parts, None)
     if first is None:
         return iter(())
     column = choose_text_column(
-        first,
+        first() if callable(first) else first,
         inference.text_column,
         predictor.facts.get("text_column"),
         FILE,
@@ -66,7 +66,7 @@ def score_reviews(
     )
     scored = map_in_order(
         partial(_score_chunk, column=column),
-        chain([first], chunks),
+        chain([first], parts),
         predictor,
         # In this process, the network runs in some threads while another one cuts texts.
         threads=os.cpu_count() or 1,

@@ -39,7 +39,7 @@ IN_BOTH = {
     "no spatial dropout": "hyperparameters.spatial_dropout_rate=0.0",
     "no dropout": "hyperparameters.dropout_rate=0.0",
     "a constant learning rate": "hyperparameters.learning_rate_schedule=constant",
-    "no minimum of steps": "hyperparameters.min_steps=0",
+    "no minimum of steps": "hyperparameters.min_steps=0,hyperparameters.min_steps_per_label=0",
 }
 SIZE = yaml.safe_load((ROOT / "conf/best/parameters_data_processing.yml").read_text())[
     "word_vectors"

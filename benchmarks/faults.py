@@ -34,7 +34,7 @@ MAX_DELAY = 25  # seconds between the first new trial and a kill; a trial takes 
 PARAMETERS: dict[str, Any] = {
     "tokenizer": {"vocabulary_size": 50, "sequence_length": 12},
     "word_vectors": {"size": 4},
-    "hyperparameters": {"epochs": 3, "batch_size": 8, "min_steps": 0},
+    "hyperparameters": {"epochs": 3, "batch_size": 8, "min_steps": 0, "min_steps_per_label": 0},
     "tuning": {
         "study_name": STUDY,
         "folds": 1,

@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=100)
     arguments = parser.parse_args()
     values = yaml.safe_load((ROOT / "conf/base/parameters_tuning.yml").read_text())
-    changes = {"epochs": 1, "min_steps": 0, "pretrained_embedding": False}
+    changes = {"epochs": 1, "min_steps": 0, "min_steps_per_label": 0, "pretrained_embedding": False}
     hyperparameters = Hyperparameters(**values["hyperparameters"] | changes)
     settings = {"study_name": "memory", "seed": 0, "n_trials": arguments.trials}
     tuning = TuningParameters(**values["tuning"] | settings)

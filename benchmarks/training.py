@@ -70,7 +70,12 @@ def choose_hyperparameters(network: str, **changes: int) -> Hyperparameters:
     if network == "best":
         values |= read("best/parameters_tuning.yml")["hyperparameters"]
     size = read(f"{network}/parameters_data_processing.yml")["word_vectors"]["size"]
-    values |= {"pretrained_embedding": False, "embedding_size": size, "min_steps": 0}
+    values |= {
+        "pretrained_embedding": False,
+        "embedding_size": size,
+        "min_steps": 0,
+        "min_steps_per_label": 0,
+    }
     known = Hyperparameters.model_fields  # an earlier revision has fewer
     return Hyperparameters(**{k: v for k, v in (values | changes).items() if k in known})
 

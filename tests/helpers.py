@@ -47,7 +47,13 @@ PROJECT = Path(__file__).parents[1]
 SMALL: dict[str, Any] = {
     "tokenizer": {"vocabulary_size": 50, "sequence_length": 12},
     "word_vectors": {"size": 4},
-    "hyperparameters": {"epochs": 2, "learning_rate": 0.02, "batch_size": 16, "min_steps": 0},
+    "hyperparameters": {
+        "epochs": 2,
+        "learning_rate": 0.02,
+        "batch_size": 16,
+        "min_steps": 0,
+        "min_steps_per_label": 0,
+    },
     "tuning": {
         "folds": 1,
         "search_space": {
@@ -95,6 +101,7 @@ _SMALL_NETWORK = {
     "batch_size": 16,
     "epochs": 2,
     "min_steps": 0,
+    "min_steps_per_label": 0,
 }
 
 

@@ -521,7 +521,7 @@ def test_the_env_imdb_takes_the_official_split(project: Path) -> None:
 def make_imdb(folder: Path) -> None:
     project = make_project(folder, {})
     lay_over(project, "imdb", {**SMALL, "tuning": {**SMALL["tuning"], "patience": 2}})
-    quick = {**SMALL_BEST["hyperparameters"], "min_steps": 0}
+    quick = {**SMALL_BEST["hyperparameters"], "min_steps": 0, "min_steps_per_label": 0}
     lay_over(project, "best", SMALL_BEST | {"hyperparameters": quick})
     with tarfile.open(project / "archive.tar.gz", "w:gz") as tar:
         for i, (text, label) in enumerate(make_reviews(321)):

@@ -417,10 +417,10 @@ def test_training_ends_early_with_the_best_epoch(ema_momentum: float) -> None:
 
 def test_few_rows_are_passed_over_until_there_are_steps_enough() -> None:
     few = small_hyperparameters(batch_size=16, epochs=2, min_steps=9)
-    assert few.count_epochs(33) == 3  # with three steps each
-    assert few.count_epochs(16) == 9
-    assert few.count_epochs(16 * 9) == 2
-    assert small_hyperparameters(epochs=2).count_epochs(1) == 2
+    assert few.count_epochs(33, 2) == 3  # with three steps each
+    assert few.count_epochs(16, 2) == 9
+    assert few.count_epochs(16 * 9, 2) == 2
+    assert small_hyperparameters(epochs=2).count_epochs(1, 2) == 2
     _, history = train_model(make_encoded(33), few, 0)
     assert len(history["loss"]) == 3
 

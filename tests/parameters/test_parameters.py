@@ -175,13 +175,18 @@ def test_word_vectors_of_another_kind_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "epochs"), [(1, 90), (64, 90), (65, 45), (640, 9), (1088, 6), (1089, 5), (25_000, 5)]
+    ("n_rows", "n_labels", "epochs"),
+    [
+        *((1, 2, 90), (64, 2, 90), (65, 2, 45), (640, 2, 9), (1088, 2, 6), (1089, 2, 5)),
+        *((25_000, 2, 5), (64, 5, 90), (64, 6, 108), (640, 77, 139), (25_000, 77, 5)),
+    ],
 )
-def test_with_few_rows_training_takes_more_epochs(
-    n_rows: int, epochs: int, conf: dict[str, Any]
+def test_with_few_rows_or_many_labels_training_takes_more_epochs(
+    n_rows: int, n_labels: int, epochs: int, conf: dict[str, Any]
 ) -> None:
-    """At least 90 steps of 64 reviews, and five epochs."""
-    assert Hyperparameters(**conf["hyperparameters"]).count_epochs(n_rows) == epochs
+    """At least 90 steps of 64 reviews, 18 steps per label, and five epochs."""
+    chosen = Hyperparameters(**conf["hyperparameters"])
+    assert chosen.count_epochs(n_rows, n_labels) == epochs
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def train_model(
         set_lstm_weights(model, pretrained)
     device = "the CPU" if can_fuse() else "a GPU"
     logger.debug("%d weights are trained on %s", model.count_params(), device)
-    epochs = hp.count_epochs(len(train))
+    epochs = hp.count_epochs(len(train), len(train.labels))
     batches = _make_batches(train, hp.batch_size, np.random.default_rng(seed))
     if hp.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
         model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(

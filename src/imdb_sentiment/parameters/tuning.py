@@ -67,9 +67,11 @@ class Hyperparameters(Parameters):
         epochs: Number of passes over the training rows.
         min_steps: Minimum number of gradient steps; with few rows, training takes more passes than
             `epochs` to reach it. 0 for no minimum.
+        min_steps_per_label: The same for each label of the table.
         early_stopping_patience: Number of epochs without a better `tuning.metric` on held-out rows
             after which training stops and restores the best epoch's weights; 0 to train for all
             epochs and keep the last weights.
+        mixed_precision: Whether to train LSTMs in bfloat16 on a GPU.
 
     """
 
@@ -93,12 +95,15 @@ class Hyperparameters(Parameters):
     epochs: Annotated[int, Field(ge=1)]
     min_steps: Annotated[int, Field(ge=0)]
     early_stopping_patience: Annotated[int, Field(ge=0)]
-    mixed_precision: bool = False  # as in files and studies made before there was a choice
+    # As in files and studies made before there was a choice.
+    mixed_precision: bool = False
+    min_steps_per_label: Annotated[int, Field(ge=0)] = 0
 
-    def count_epochs(self, n_rows: int) -> int:
-        """Return the number of passes over a training set of `n_rows` rows."""
+    def count_epochs(self, n_rows: int, n_labels: int) -> int:
+        """Return the number of passes over a training set of `n_rows` rows with `n_labels`."""
         steps = math.ceil(n_rows / self.batch_size)
-        return max(self.epochs, math.ceil(self.min_steps / steps))
+        min_steps = max(self.min_steps, self.min_steps_per_label * n_labels)
+        return max(self.epochs, math.ceil(min_steps / steps))
 
 
 class _Range(Parameters):

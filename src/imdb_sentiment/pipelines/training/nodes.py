@@ -189,7 +189,7 @@ def fit_best_model(
     labels = train.labels
     metric = make_metric(tuning.metric, tuning.metric_label, labels, are_ordered=are_ordered)
     label_weights = compute_label_weights(training.class_weight, training_set.codes, labels)
-    epochs = training.networks * best_hyperparameters.count_epochs(len(training_set))
+    epochs = training.networks * best_hyperparameters.count_epochs(len(training_set), len(labels))
     networks, histories = [], []
     with Task("Final training", epochs, "epochs") as progress:
         for number in range(training.networks):

@@ -260,7 +260,7 @@ def test_workers_that_die_at_the_start_are_started_again(
 @pytest.mark.cluster
 def test_an_item_that_kills_every_worker_is_told() -> None:
     results = map_in_order(die, [1], workers=2, scheduler_address=None)
-    with pytest.raises(InputError, match="several workers have died, one after the other"):
+    with pytest.raises(InputError, match="several workers have died while they processed"):
         list(results)
 
 
@@ -273,7 +273,7 @@ def test_a_cluster_without_workers_is_told(
         worker.kill()
     with Client(cluster.address) as client:
         wait_until(lambda: not client.nthreads())
-    with pytest.raises(InputError, match="no Dask worker any more"):
+    with pytest.raises(InputError, match="no Dask worker has been available"):
         list(map_at(cluster.address, add_slowly, [1], 1))
 
 
@@ -285,5 +285,5 @@ def test_a_dead_scheduler_is_told(cluster: Cluster, tmp_path: Path) -> None:
         cluster.scheduler.kill()
 
     results = map_at(cluster.address, partial(wait_for_ever, folder=tmp_path), items())
-    with pytest.raises(InputError, match=r"scheduler is gone.*--only-missing-outputs"):
+    with pytest.raises(InputError, match=r"scheduler is gone.*repeat the command$"):
         list(results)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 from imdb_sentiment.engine.cluster import (
     CONNECT_TIMEOUT,
@@ -38,7 +38,9 @@ IN_FLIGHT = 2
 FOLDER = "imdb_sentiment-results-of-workers-"  # how the names of their folders begin
 COPY_BUFFER = 1 << 20  # bytes
 MAX_AGE = 24 * 60 * 60  # seconds after which such a folder is what a killed run has left
-ADVICE = "restart the scheduler if necessary, and repeat the command with --only-missing-outputs"
+RESTART = "restart the scheduler if necessary, and "
+ADVICE = f"{RESTART}repeat the command"
+ADVICE_IN_STEPS = f"{ADVICE} with --only-missing-outputs"
 
 
 def map_in_order(
@@ -56,9 +58,9 @@ def map_in_order(
 
     Args:
         function: Function of an item and of all of `shared`.
-        items: The items, none of them None. What calls the function calls those that are functions
-            without arguments, and uses what they return; this process does it for workers that
-            don't see its files.
+        items: The items, none of them None. An item may be a function without arguments that reads
+            and returns the item itself: the worker calls it, or this process, if the worker can't
+            see its files.
         shared: Further arguments, which are sent to each worker once.
         workers: Number of workers on this machine; a single one is this process, without Dask.
         scheduler_address: Address of the scheduler of a running cluster, which is used instead.
@@ -78,7 +80,13 @@ def map_in_order(
             return
         with _open_folder() as folder:
             stand_ins = [share(client, value) for value in shared]
-            yield from _map_in_order_there(client, folder, function, remaining, stand_ins)
+
+            def begin(data: bytes) -> tuple[Any, Any]:
+                return None, submit(client, _call, function, data, folder, *stand_ins)
+
+            calls = _Calls(client, folder, ADVICE, begin)
+            while calls.fill(remaining):
+                yield PickledResult(calls.take().found).load()
 
 
 @dataclass(frozen=True)
@@ -134,8 +142,7 @@ def map_in_two_steps(
         first: Function of an item.
         decide: Function of a summary.
         second: Function of what was kept and the decision on it.
-        items: The items, none of them None. Workers that see the files of this process call those
-            that are functions without arguments, and use what they return.
+        items: As of `map_in_order`.
         workers: As of `map_in_order`.
         scheduler_address: As of `map_in_order`.
 
@@ -150,7 +157,7 @@ def map_in_two_steps(
     remaining = _begin(items)
     if remaining is None:  # no worker is started for nothing
         return
-    with open_client(workers, scheduler_address, "processing", ADVICE) as client:
+    with open_client(workers, scheduler_address, "processing", ADVICE_IN_STEPS) as client:
         if client is None:
             for item in remaining:
                 yield _call_both(first, decide, second, item)
@@ -176,33 +183,83 @@ def _call_both(
     return second(kept, decide(summary))
 
 
-def _map_in_order_there(
-    client: Any,
-    folder: str,
-    function: Callable[..., Any],
-    items: Iterator[Any],
-    stand_ins: list[Any],
-) -> Iterator[Any]:
-    """Do as `map_in_order` on the workers of a cluster."""
+class _Call(NamedTuple):
+    """A call of the first, or only, function on a worker.
 
-    def begin(item: Any) -> tuple[Any, Any]:
-        data = pickle.dumps(item, protocol=PROTOCOL)
-        return item, submit(client, _call, function, data, folder, *stand_ins)
+    Attributes:
+        item: The item as the worker received it.
+        kept: The future of what it keeps, if there is a second function.
+        found: What it has returned.
 
-    calls: deque[tuple[Any, Any]] = deque()
-    prepare: Callable[[Any], Any] = partial(_leave_item, folder=folder)
-    while True:
-        free = IN_FLIGHT * max(1, len(client.nthreads())) - len(calls)
-        calls.extend(begin(prepare(item)) for item in islice(items, max(0, free)))
-        if not calls:
-            return
-        item, call = calls.popleft()
-        found = _receive(client, call)
-        if found is None:  # the worker does not see the file
-            prepare = _read
-            found = _receive(client, begin(_read(item))[1])
-        _remove_item(item)
-        yield PickledResult(found).load()
+    """
+
+    item: Any
+    kept: Any
+    found: Any
+
+
+class _Calls:
+    """The calls of the first, or only, function on workers, in the order of the items.
+
+    Args:
+        client: Dask's client.
+        folder: From `_open_folder`.
+        advice: What to do if the scheduler is gone, for messages.
+        begin: Function that calls the function for a pickled item; returns the future of what the
+            worker keeps, and that of what it returns: None if it can't see the files of the run.
+
+    """
+
+    def __init__(
+        self, client: Any, folder: str, advice: str, begin: Callable[[bytes], tuple[Any, Any]]
+    ) -> None:
+        self._client = client
+        self._advice = advice
+        self._begin = begin
+        self._prepare: Callable[[Any], Any] = partial(_leave_item, folder=folder)
+        self._begun: deque[_Call] = deque()
+
+    def __len__(self) -> int:
+        return len(self._begun)
+
+    @property
+    def n_workers(self) -> int:
+        """How many workers there are; at least 1, since new ones may come."""
+        return max(1, len(self._client.nthreads()))
+
+    def fill(self, items: Iterator[Any], n_others: int = 0) -> int:
+        """Begin as many calls as workers can do with; return how many are under way.
+
+        Args:
+            items: The items, of which as many are taken.
+            n_others: How many other calls are under way.
+
+        """
+        free = IN_FLIGHT * self.n_workers - len(self) - n_others
+        for item in islice(items, max(0, free)):
+            self._begun.append(self._call(self._prepare(item)))
+        return len(self)
+
+    def take(self, *, keep_item: bool = False) -> _Call:
+        """Wait for the first of the calls; if it may be repeated later, its item must be kept."""
+        call = self._begun.popleft()
+        found = self.receive(call.found)
+        if found is None:  # so other workers can't see the files either
+            self._prepare = _read
+            read = _read(call.item)
+            _remove_item(call.item)
+            call = self._call(read)
+            found = self.receive(call.found)
+        if not keep_item:
+            _remove_item(call.item)
+        return call._replace(found=found)
+
+    def receive(self, future: Any) -> Any:
+        """Return the result of a call, or raise its exception."""
+        return _receive(self._client, future, self._advice)
+
+    def _call(self, item: Any) -> _Call:
+        return _Call(item, *self._begin(pickle.dumps(item, protocol=PROTOCOL)))
 
 
 def _map_there(
@@ -214,35 +271,23 @@ def _map_there(
     """Do as `map_in_two_steps` on the workers of a cluster."""
     first, decide, second = functions
 
-    def begin(item: Any) -> tuple[Any, Any, Any]:
-        data = pickle.dumps(item, protocol=PROTOCOL)
+    def begin(data: bytes) -> tuple[Any, Any]:
         kept = submit(client, _call_first, first, data, folder)
-        return item, kept, submit(client, _take_summary, kept, priority=1)
+        return kept, submit(client, _take_summary, kept, priority=1)
 
-    begun: deque[tuple[Any, Any, Any]] = deque()
+    calls = _Calls(client, folder, ADVICE_IN_STEPS, begin)
     ending: deque[tuple[Any, Any]] = deque()
-    prepare: Callable[[Any], Any] = partial(_leave_item, folder=folder)
-    while True:
-        n_workers = max(1, len(client.nthreads()))
-        free = IN_FLIGHT * n_workers - len(begun) - len(ending)
-        begun.extend(begin(prepare(item)) for item in islice(items, max(0, free)))
-        if begun:
-            item, kept, summary = begun.popleft()
-            found = _receive(client, summary)
-            if found is None:  # the worker does not see the file
-                prepare = _read
-                item, kept, summary = begin(_read(item))
-                found = _receive(client, summary)
-            decision = pickle.dumps(decide(pickle.loads(found)), protocol=PROTOCOL)
-            call = submit(client, _call_second, second, kept, decision, folder, priority=2)
-            ending.append((item, call))
-        if ending and (len(ending) > n_workers or not begun):
-            item, call = ending.popleft()
-            found = _receive(client, call)
-            _remove_item(item)  # until now, the first step may be repeated
+    while calls.fill(items, len(ending)) or ending:
+        if calls:
+            call = calls.take(keep_item=True)
+            decision = pickle.dumps(decide(pickle.loads(call.found)), protocol=PROTOCOL)
+            end = submit(client, _call_second, second, call.kept, decision, folder, priority=2)
+            ending.append((call.item, end))
+        if ending and (len(ending) > calls.n_workers or not calls):
+            item, end = ending.popleft()
+            found = calls.receive(end)
+            _remove_item(item)  # until now, the first call may have been repeated
             yield PickledResult(found)
-        elif not begun:
-            return
 
 
 @dataclass(frozen=True)
@@ -303,11 +348,14 @@ def _call_second(
 def _leave(value: Any, folder: str) -> bytes | str:
     """Return the path of a file with what another process is to read, or its pickle."""
     path = Path(folder) / uuid.uuid4().hex  # another one if a call is repeated
-    with contextlib.suppress(OSError):  # the folder is not there, or its disk is full
+    try:
         with path.open("wb") as file:
             pickle.dump(value, file, protocol=PROTOCOL)
-        return str(path)
-    return pickle.dumps(value, protocol=PROTOCOL)
+    except OSError:  # the folder is not there, or its disk is full
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        return pickle.dumps(value, protocol=PROTOCOL)
+    return str(path)
 
 
 def _read(item: Any) -> Any:
@@ -355,34 +403,36 @@ def _call(
     return None if item is None else _leave(function(item, *shared), folder)
 
 
-def _receive(client: Any, future: Any) -> Any:
-    """Return the result of a call, or raise its exception."""
+def _receive(client: Any, future: Any, advice: str) -> Any:
     import distributed
 
     # What is raised if the connection is lost; the status tells it, below.
     lost = (OSError, ValueError, distributed.CancelledError)
     has_worker_at = time.monotonic()
+    timeout = CONNECT_TIMEOUT
     while True:
         with delayed_ctrl_c(), contextlib.suppress(TimeoutError, *lost):
             distributed.wait(future, POLL_INTERVAL)
             if future.status == "finished":
-                # If its worker dies before the result has arrived, the call is pending again.
-                return future.result(timeout=CONNECT_TIMEOUT)
+                # If its worker dies before the result has arrived, the call is pending again; if
+                # the network is slow, there is more time at the next attempt.
+                timeout *= 2
+                return future.result(timeout=timeout)
         with delayed_ctrl_c(), contextlib.suppress(*lost):
             if client.nthreads():
                 has_worker_at = time.monotonic()
         if future.status == "cancelled":  # one that is "lost" with its worker is made again
-            raise lost_scheduler(ADVICE)
+            raise lost_scheduler(advice)
         if time.monotonic() - has_worker_at > PATIENCE:
             raise InputError(
-                "there is no Dask worker any more that could do the work: start some (with "
-                "processing.workers, repeat the command with --only-missing-outputs)"
+                f"no Dask worker has been available for {PATIENCE / 60:g} minutes: start some "
+                f"(with processing.workers, {advice.removeprefix(RESTART)})"
             )
         if future.status == "error":
             error = future.exception()
             if isinstance(error, distributed.KilledWorker):
                 raise InputError(
-                    "several workers have died, one after the other, of the same rows: give them "
-                    "more memory, or read fewer rows at a time (chunksize in the catalog)"
+                    "several workers have died while they processed the same rows: give them more "
+                    "memory, or read fewer rows at a time (chunksize in the catalog)"
                 ) from error
             raise error

@@ -85,6 +85,11 @@ def list_names(names: Sequence[str]) -> str:
     return listed + (f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else "")
 
 
+def is_disk_error(error: BaseException) -> bool:
+    """Return whether the place of a file keeps it from being written or read."""
+    return isinstance(error, OSError) and error.errno in _DISK_ERRORS
+
+
 def find_input_error(error: BaseException) -> InputError | None:
     """Return what the user can fix among the causes of `error`; Kedro wraps what datasets raise."""
     cause: BaseException | None = error

@@ -353,8 +353,8 @@ def test_every_described_node_exists() -> None:
         ),
         (
             None,
-            {"reviews_file": "a.csv", "custom_reviews_file": "b.csv"},
-            "kedro run --env best --params reviews_file=a.csv,custom_reviews_file=b.csv",
+            {"reviews_file": "a.csv", "unlabelled_file": "b.csv"},
+            "kedro run --env best --params reviews_file=a.csv,unlabelled_file=b.csv",
         ),
         (None, {"reviews_file": "a,b.csv"}, None),  # which --params can't express
         ("imdb,best", {}, None),

@@ -56,6 +56,13 @@ def test_kedro_server_refuses_them(project: Path) -> None:
     assert "did you mean tuning?" in answer.json()["error"]["message"]
 
 
+def test_settings_for_files_alone_are_refused_as_parameters(project: Path) -> None:
+    done = kedro(project, "run", "--params", "custom_reviews_file=mine.csv")
+    assert done.returncode == 1
+    told = " ".join(done.stdout.split())
+    assert "--params can't set custom_reviews_file: put it into conf/local/globals.yml" in told
+
+
 def test_the_command_line_refuses_them_in_one_line(project: Path) -> None:
     done = kedro(project, "run", "--params", "tunning.n_trials=3")
     assert done.returncode == 1

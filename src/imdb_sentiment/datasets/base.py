@@ -139,11 +139,16 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
 
     @contextmanager
     def _explaining(self, path: PurePath | str) -> Iterator[None]:
-        """Turn what goes wrong on the way to another machine into one line."""
+        """Turn what goes wrong on the way to another machine into one line.
+
+        Each file system has errors of its own, so all are that but a few of this machine's.
+        """
         try:
             yield
+        except (InputError, MemoryError, LookupError, TypeError, AttributeError):
+            raise
         except Exception as error:
-            if self._is_local or isinstance(error, InputError):
+            if self._is_local:
                 raise
             if isinstance(error, FileNotFoundError):
                 message = f"{self._name(path)}, or the place that it lies in, does not exist"

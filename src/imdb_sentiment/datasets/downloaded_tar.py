@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imdb_sentiment.datasets.base import MEGABYTE, LoadOnlyDataset, Stream, require_local
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import InputError, is_disk_error
 from imdb_sentiment.progress import Task
 
 
@@ -69,6 +69,8 @@ class DownloadedTarDataset(LoadOnlyDataset[Stream[tuple[str, str]]]):
             with Task(f"Downloading {name}", 0, "MB") as task:
                 return Path(store.fetch(name, progressbar=_DownloadProgress(task)))
         except (RequestException, OSError, ValueError) as error:
+            if is_disk_error(error):
+                raise
             raise InputError(
                 f"could not fetch {self._url} ({_first_line(error)}): check the connection and "
                 "run again, or fetch the file by other means and name it with "

@@ -102,7 +102,8 @@ class FileToRead:
         """Return what gives the encoding or the delimiter one of some values, for messages."""
         if self.prefix is None:
             key = "sep" if name == "delimiter" else name
-            return f"load_args: {{{key}: {' or '.join(values)}}} in conf/local/catalog.yml"
+            given = f"load_args: {{{key}: {' or '.join(values)}}}"
+            return f"{given} in a copy of its whole entry in conf/local/catalog.yml"
         return "--params " + " or ".join(f"{self.prefix}_{name}={value}" for value in values)
 
     def set(self, name: str, value: str) -> dict[str, str]:

@@ -185,9 +185,8 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
     with dask.config.set(settings), _blocked_ctrl_c(), warnings.catch_warnings():
         # The log has the address of the dashboard, which differs if another run uses its port.
         warnings.filterwarnings("ignore", r"Port \d+ is already in use", UserWarning)
-        for _ in range(START_ATTEMPTS):
-            # A worker that dies while it starts ends the start of all.
-            with contextlib.suppress(RuntimeError):
+        for attempt in range(1, START_ATTEMPTS + 1):
+            try:
                 cluster = distributed.LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,  # Dask's threads: one trial at a time
@@ -198,10 +197,15 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
                     silence_logs=False,  # conf/logging.yml has the level of Dask's log
                 )
                 return str(stack.enter_context(cluster).scheduler_address)
-    raise InputError(
-        f"the workers die while they start, {START_ATTEMPTS} times in a row: start fewer, or give "
-        "them more memory"
-    )
+            except RuntimeError as error:  # a worker that dies while it starts ends that of all
+                logger.debug("The workers have not started", exc_info=True)
+                if attempt == START_ATTEMPTS:
+                    raise InputError(
+                        f"the workers die while they start, {attempt} times in a row (the last "
+                        f"time: {error}): start fewer, or give them more memory; the log in logs/ "
+                        "says more"
+                    ) from error
+    raise AssertionError  # the loop has ended above
 
 
 @contextlib.contextmanager

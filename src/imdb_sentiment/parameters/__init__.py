@@ -1,7 +1,7 @@
 """The typed parameters of the project: one pydantic model per top-level key of conf/.
 
 Nodes name these models in their signatures, so Kedro builds and validates them before anything
-runs. Default values are in conf/base only, and an unknown key is an error.
+runs. Default values are in conf/base, and an unknown key is an error.
 """
 
 from imdb_sentiment.parameters.base import Parameters

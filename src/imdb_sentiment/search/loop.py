@@ -125,6 +125,7 @@ def _call_objective(objective: Objective, trial: optuna.Trial, data: Any) -> _Ou
     except Exception as error:
         if type(error).__module__.startswith("distributed."):
             return None  # no Dask scheduler
+        logger.debug("Trial %d has failed", trial.number, exc_info=True)
         return _Outcome(TrialState.FAIL, error=f"{type(error).__name__}: {error}")
     if not math.isfinite(value):
         return _Outcome(TrialState.FAIL, error=f"the objective's value is {value}")

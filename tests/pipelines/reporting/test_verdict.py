@@ -10,11 +10,11 @@ import pytest
 from helpers import run_shell
 from imdb_sentiment.pipelines.reporting.nodes.verdict import (
     EXPORT_NGRAMS,
-    FIND_RARE_LABELS,
     SCORE_A_FILE,
     SERVE,
     Verdict,
     find_neglected_labels,
+    find_rare_labels,
     judge,
     suggest_next_steps,
     suggest_threshold,
@@ -73,15 +73,15 @@ def test_every_verdict_leads_to_commands(
     verdict: Verdict, share: float, commands: list[list[str]]
 ) -> None:
     metrics = {"ngram_share": share} | ({"ngrams_test_accuracy": 0.876} if share else {})
-    steps = suggest_next_steps(metrics, verdict, hides_labels=False)
+    steps = suggest_next_steps(metrics, verdict, "my.csv", hides_labels=False)
     assert [step["commands"] for step in steps] == commands
     says = " ".join(step["says"] for step in steps)
     assert ("got 87.6% of the test reviews right" in says) == (
         0 < share < 1 and verdict != Verdict.MODEL
     )
-    more = suggest_next_steps(metrics, verdict, hides_labels=True)
+    more = suggest_next_steps(metrics, verdict, "my.csv", hides_labels=True)
     assert more[:-1] == steps
-    assert more[-1]["commands"] == [FIND_RARE_LABELS]
+    assert more[-1]["commands"] == [find_rare_labels("my.csv")]
 
 
 def test_a_threshold_is_suggested_for_labels_that_can_be_typed() -> None:
@@ -117,7 +117,10 @@ def test_the_suggested_commands_do_what_is_said(copy_of_finished: Path) -> None:
     run_shell(copy_of_finished, "kedro run --pipelines reporting")  # with the same parameters
     assert json.loads(facts_file.read_text())["decision"] == facts["decision"]
 
-    run_shell(copy_of_finished, FIND_RARE_LABELS)
+    steps = suggest_next_steps(
+        facts["metrics"], Verdict.MODEL, "sample_reviews.csv", hides_labels=True
+    )
+    run_shell(copy_of_finished, steps[-1]["commands"][0])
     facts = json.loads(facts_file.read_text())
     assert facts["metrics"]["tuning_metric"] == "macro F1"
 

@@ -202,8 +202,8 @@ def choose_rows_to_label(
         script: How texts are cut into words.
 
     Returns:
-        One row per unlabelled review, the most uncertain first: `row`, `text`, `likely_label`, and
-        `margin` between the probabilities, 0 to 1, which are not calibrated.
+        The unlabelled reviews proposed for labelling, the most uncertain first: `row`, `text`,
+        `likely_label`, and `margin` between the probabilities, 0 to 1, which are not calibrated.
 
     """
     candidates = pd.DataFrame(columns=["row", "text", "likely_label", "margin"])

@@ -101,7 +101,8 @@ def choose_custom_reviews(
     rows = choose_diverse(labels, list(map(len, texts)), N_TEST_REVIEWS, confidence)
     logger.info(
         "The table has other labels than the custom reviews of the project, or another language: "
-        "%d of its test reviews are shown instead. custom_reviews_file names your own.",
+        "%d of its test reviews are shown instead. custom_reviews_file in conf/local/globals.yml "
+        "names your own.",
         len(rows),
     )
     chosen = test_predictions.iloc[rows]

@@ -168,7 +168,9 @@ def collect_facts(
         "decision": decision,
         "verdict": verdict,
         "neglected_labels": neglected,
-        "next_steps": suggest_next_steps(metrics, verdict, hides_labels=hides_labels),
+        "next_steps": suggest_next_steps(
+            metrics, verdict, study.study_name, hides_labels=hides_labels
+        ),
         "threshold_step": suggest_threshold(
             (*neglected, *choose_positive_labels(reviews.labels))[0]
         ),

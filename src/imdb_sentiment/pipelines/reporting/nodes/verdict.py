@@ -12,10 +12,6 @@ SCORE_A_FILE = (
     "kedro run --pipelines inference --params input_file=reviews.csv,output_file=scored.csv"
 )
 EXPORT_NGRAMS = "kedro run --pipelines training,reporting --params training.ngrams.share=1"
-FIND_RARE_LABELS = (
-    "kedro run --pipelines tuning,training,reporting "
-    "--params tuning.metric=f1_macro,tuning.study_name=f1_macro"
-)
 RECALL = 0.9  # in the example of a wanted recall
 
 
@@ -61,13 +57,14 @@ def find_neglected_labels(metrics: dict[str, Any]) -> list[str]:
 
 
 def suggest_next_steps(
-    metrics: dict[str, Any], verdict: Verdict, *, hides_labels: bool
+    metrics: dict[str, Any], verdict: Verdict, study_name: str, *, hides_labels: bool
 ) -> list[dict[str, Any]]:
     """Return what to do with the model, the most useful first.
 
     Args:
         metrics: Output of `compute_metrics`.
         verdict: Which model is better.
+        study_name: Name of the study of the model's search.
         hides_labels: Whether there are labels that the accuracy hides, which the search and the
             training have not been told to find.
 
@@ -91,8 +88,15 @@ def suggest_next_steps(
             steps = [use, (f"Or use {alone}.", commands)]
     if hides_labels:
         says = "Find such labels more often, at the cost of some accuracy:"
-        steps.append((says, [FIND_RARE_LABELS]))
+        steps.append((says, [find_rare_labels(study_name)]))
     return [{"says": says, "commands": commands} for says, commands in steps]
+
+
+def find_rare_labels(study_name: str) -> str:
+    """Return the command of a search for the macro F1, with a study of its own beside another."""
+    name = f"{study_name} f1_macro" if "," not in study_name else "f1_macro"
+    params = shlex.quote(f"tuning.metric=f1_macro,tuning.study_name={name}")
+    return f"kedro run --pipelines tuning,training,reporting --params {params}"
 
 
 def suggest_threshold(label: str) -> str | None:

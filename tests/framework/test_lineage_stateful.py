@@ -31,7 +31,7 @@ from kedro.runner import SequentialRunner
 
 from helpers import nest
 from imdb_sentiment.errors import InputError, find_input_error
-from imdb_sentiment.framework import track_lineage
+from imdb_sentiment.framework import run_files, run_lineage
 from imdb_sentiment.framework.runner import IncrementalSequentialRunner
 from imdb_sentiment.framework.track_lineage import TrackLineage
 from imdb_sentiment.pipeline_registry import DEFAULT
@@ -164,7 +164,7 @@ def run(project: Path, names: list[str], given: dict[str, Any], *, only_missing:
     loader = OmegaConfigLoader(
         str(project / "conf"), runtime_params=nest(given), **CONFIG_LOADER_ARGS
     )
-    track_lineage.list_outputs = lambda: frozenset(OUTPUTS)  # type: ignore[assignment]
+    run_files.list_outputs = lambda: frozenset(OUTPUTS)  # type: ignore[assignment]
     hooks = _create_hook_manager()
     hooks.register(TrackLineage())
     ran = ListNodes()
@@ -412,7 +412,7 @@ def test_code_that_has_changed_runs_again_and_what_depends_on_its_result(
     whole = list(DEFAULT)
     digests: dict[str, str] = {}
     monkeypatch.setattr(
-        track_lineage, "CODE", SimpleNamespace(digest=lambda _, name: digests.get(name, ""))
+        run_lineage, "CODE", SimpleNamespace(digest=lambda _, name: digests.get(name, ""))
     )
     run(tmp_path, whole, {}, only_missing=False)
     digests["clean"] = "new"

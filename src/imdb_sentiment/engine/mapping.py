@@ -252,7 +252,7 @@ class _Calls:
             found = self.receive(call.found)
         if not keep_item:
             _remove_item(call.item)
-        return call._replace(found=found)
+        return _Call(call.item, call.kept, found)
 
     def receive(self, future: Any) -> Any:
         """Return the result of a call, or raise its exception."""

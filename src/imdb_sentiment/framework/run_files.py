@@ -1,0 +1,97 @@
+"""The files of the datasets that a run reads and writes."""
+
+import importlib
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from kedro.io import DataCatalog
+
+from imdb_sentiment.datasets.base import LoadOnlyDataset
+from imdb_sentiment.framework.lineage import Lineage, digest_value
+from imdb_sentiment.pipeline_registry import DEFAULT
+
+
+class RunFiles:
+    """The files of the datasets in a catalog.
+
+    Args:
+        catalog: The catalog of the run.
+        lineage: Names paths as the records do.
+
+    """
+
+    def __init__(self, catalog: DataCatalog, lineage: Lineage) -> None:
+        self.catalog = catalog
+        self._lineage = lineage
+
+    def find_path(self, name: str) -> str | None:
+        """Return the path of a dataset's file as in the records; None if it has none."""
+        entry = self._find_entry(name)
+        path = entry.get("filepath") or entry.get("path")
+        return self._lineage.name_path(path) if path else None
+
+    def list_paths(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the sorted paths of the files of several datasets, without `is_resource`."""
+        names = (name for name in names if not is_parameter(name) and not self.is_resource(name))
+        return tuple(
+            sorted({path for name in strip_names(names) if (path := self.find_path(name))})
+        )
+
+    def has_no_file(self, name: str) -> bool:
+        """Return whether a dataset is only kept in memory, or in a database."""
+        return self.find_path(name) is None
+
+    def is_raw(self, name: str) -> bool:
+        """Return whether a dataset is a file of the user, which no node of the main job makes."""
+        metadata = self._find_entry(name).get("metadata") or {}
+        is_marked = metadata.get("kedro-viz", {}).get("layer") == "01_raw"
+        return is_marked or name not in list_outputs()
+
+    def describe_options(self, name: str) -> str:
+        """Return the digest of a dataset's entry in the catalog, except for its file."""
+        entry = self._find_entry(name) or self.catalog.config_resolver.resolve_pattern(name)
+        skipped = ("filepath", "path", "metadata", "credentials", "prefix")
+        return digest_value(
+            {key: repr(value) for key, value in entry.items() if key not in skipped}
+        )
+
+    def is_resource(self, name: str) -> bool:
+        """Return whether a dataset can only be loaded, so that it has no content of its own."""
+        return isinstance(self.get(name), LoadOnlyDataset)
+
+    def exists(self, name: str) -> bool:
+        """Return whether the file of a dataset exists, though it may be hidden from the runner."""
+        names = (full for full in (name, f"{name}@one") if full in self.catalog)
+        datasets = map(self.get, names)
+        return any(type(dataset).exists(dataset) for dataset in datasets)
+
+    def get(self, name: str) -> Any:
+        """Return a dataset."""
+        return self.catalog.get(name, fallback_to_runtime_pattern=True)
+
+    def _find_entry(self, name: str) -> dict[str, Any]:
+        """Return the catalog's entry of a dataset that has a file."""
+        resolve = self.catalog.config_resolver.resolve_pattern
+        entries = (resolve(full) for full in (name, f"{name}@one"))
+        return next((entry for entry in entries if {"filepath", "path"} & entry.keys()), {})
+
+
+def is_parameter(name: str) -> bool:
+    """Return whether an input of a node is parameters, and no dataset."""
+    return name == "parameters" or name.startswith("params:")
+
+
+def strip_names(names: Iterable[str]) -> set[str]:
+    """Return the names of datasets, without parameters and without the `@…` of transcoding."""
+    return {name.partition("@")[0] for name in names if not is_parameter(name)}
+
+
+@cache
+def list_outputs() -> frozenset[str]:
+    """Return the names of all datasets that the main job makes."""
+    # Kedro's registry has only the pipelines that are to run.
+    modules = (importlib.import_module(f"imdb_sentiment.pipelines.{name}") for name in DEFAULT)
+    return frozenset().union(
+        *(strip_names(module.create_pipeline().all_outputs()) for module in modules)
+    )

@@ -1,0 +1,442 @@
+"""The lineage of one run: whether its inputs belong together, and the records of its outputs."""
+
+import dataclasses
+import logging
+import shlex
+import threading
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from kedro.io import MemoryDataset
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from pydantic import BaseModel, ValidationError
+
+from imdb_sentiment.datasets.run_facts import PACKAGES
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.framework.code import PackageCode
+from imdb_sentiment.framework.configuration import FILE, FILE_SETTING, Configuration, Parameters
+from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
+from imdb_sentiment.framework.lineage import (
+    Input,
+    Lineage,
+    Reason,
+    Record,
+    Staleness,
+    digest_value,
+    flatten,
+)
+from imdb_sentiment.framework.run_files import RunFiles, is_parameter, strip_names
+from imdb_sentiment.pipeline_registry import DEFAULT
+
+logger = logging.getLogger(__name__)
+
+# Read once, since the code that runs is the one that this process has loaded.
+CODE = PackageCode(Path(__file__).parents[1])
+
+# Two runs of this pipeline may share a folder: they work on one study.
+SHARED = "tuning"
+RAW_REVIEWS = "raw_reviews"  # the dataset whose file is a parameter
+FIRST_MADE = "review_settings"  # what is made from it first, and knows its name
+SAMPLE = "data/01_raw/sample_reviews.csv"  # the table of a run that names none
+# Options that choose what a run does, by their names in `run_params`.
+SELECTIONS = {
+    "pipeline_names": "--pipelines",
+    "namespaces": "--namespaces",
+    "tags": "--tags",
+    "node_names": "--nodes",
+    "from_nodes": "--from-nodes",
+    "to_nodes": "--to-nodes",
+    "from_inputs": "--from-inputs",
+    "to_outputs": "--to-outputs",
+}
+# What may have changed since a dataset was made from it: the exported model has examples for people
+# to try, and with other ones its predictions are the same.
+MAY_HAVE_CHANGED = {("onnx_model", "custom_reviews"), ("export_check", "custom_reviews")}
+# Parameters that do not decide whether something may be used: how a search is carried out.
+NOT_COMPARED = {
+    "processing.scheduler_address",
+    "processing.workers",
+    "tuning.dask_storage",
+    "tuning.max_retries",
+    "tuning.scheduler_address",
+    "tuning.workers",
+}
+
+# A search goes on with its study if one of these has changed.
+GOES_ON = (
+    "tuning.n_trials",
+    "tuning.patience",
+    "tuning.pruner",
+    "tuning.sampler",
+    "tuning.start_from",
+    "tuning.timeout",
+)
+# Datasets whose file a setting names.
+FILES = {"imdb_archive": "imdb_archive", "unlabelled_file": "unlabelled_reviews"}
+
+
+class RunLineage:
+    """The lineage of a run that is going on.
+
+    Args:
+        run_id: Id of the run.
+        files: The files of its datasets.
+        lineage: The records of earlier runs.
+        pipeline: What it runs.
+        configuration: Its parameters.
+
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        files: RunFiles,
+        lineage: Lineage,
+        pipeline: Pipeline,
+        configuration: Configuration,
+    ) -> None:
+        self.saving: FileLock | None = None  # held while a node's outputs are saved
+        self._id = run_id
+        self._configuration = configuration
+        self._files = files
+        self._lineage = lineage
+        self._pipeline = pipeline
+        self._records = {name: _leave_out_of(record) for name, record in lineage.read().items()}
+        self._versions = {name: version(name) for name in PACKAGES}
+        self._makers = {name: node for node in pipeline.nodes for name in strip_names(node.outputs)}
+        self._lock = threading.Lock()  # nodes may run in threads
+        self._inputs: dict[str, dict[str, Input]] = {}  # by the name of the node
+        self._unsaved: dict[str, set[str]] = {}  # outputs, by the name of the node
+        sources = self._find_upstream(strip_names(pipeline.inputs()))
+        self._parameters = configuration.adopt(sources, reads_file=RAW_REVIEWS in pipeline.inputs())
+        self._codes = {node.name: self._digest_code(node) for node in pipeline.nodes}
+
+    def compare_tables(self, run_params: dict[str, Any]) -> None:
+        """Compare the table of the run with the one that the present results are of.
+
+        Raises:
+            InputError: This run would replace the results of another table with those of the sample
+                only because it names no table.
+
+        """
+        record = self._records.get(FIRST_MADE)
+        if record is None or RAW_REVIEWS not in self._pipeline.inputs():
+            return
+        if not any(map(self._files.exists, self._makers.keys() & self._records.keys())):
+            return
+        then = record.parameters.get("reviews", {}).get("file")
+        now = self._parameters.get(FILE)
+        path = self._files.find_path(RAW_REVIEWS)
+        is_same_file = path is not None and path == record.inputs[RAW_REVIEWS].path
+        if then in (None, now) or is_same_file:
+            return
+        if self._configuration.names_table or path != SAMPLE:
+            logger.info("The results of %s will be replaced with those of %s", then, now)
+            return
+        # With the other settings of that run, such as the encoding of the table.
+        kept = self._configuration.adopt([record], reads_file=False)
+        raise InputError(
+            f"data/ has the results of {then}, and this run names no table, so that it would "
+            f"replace them with those of the sample. To go on with {then}: "
+            f"{self._format_run(run_params, kept, then)}. To run the sample: "
+            f"{self._format_run(run_params, self._parameters, now)}"
+        )
+
+    def _format_run(self, run_params: dict[str, Any], parameters: Parameters, file: str) -> str:
+        """Return the command of this run with other parameters and for a certain table."""
+        chosen = {option: run_params.get(name) for name, option in SELECTIONS.items()}
+        parts = "".join(
+            f" {option} {shlex.quote(','.join(names))}" for option, names in chosen.items() if names
+        )
+        settings = parameters.settings | {FILE_SETTING: file}
+        options, rest = self._configuration.format_options(
+            dataclasses.replace(parameters, settings=settings), {}
+        )
+        missing = " --only-missing-outputs" if run_params["only_missing_outputs"] else ""
+        in_conf = f" (with {rest} in conf/)" if rest else ""
+        return f"kedro run{parts}{options}{missing}{in_conf}"
+
+    def compare_inputs(self) -> None:
+        """Raise `InputError` if an input of the run has no record, or is stale."""
+        names = sorted(strip_names(self._pipeline.inputs()))
+        for name in names:
+            path = self._files.find_path(name)
+            is_known = name in self._records and self._records[name].path == path
+            if not (is_known or self._files.is_resource(name) or self._files.is_raw(name)):
+                raise InputError(
+                    f"nothing is known of the origin of {path}: run everything again with kedro run"
+                )
+        self._require_current(names)
+        self._compare_named_files(names)
+
+    def _compare_named_files(self, names: Iterable[str]) -> None:
+        """Compare the files that `--params` names with those that the inputs were made from."""
+        # The name of the table is also a parameter, and compared as such.
+        named = {FILES[name] for name in FILES.keys() & self._configuration.named}
+        for record in self._find_upstream(names) if named else ():
+            for name in sorted(named & record.inputs.keys()):
+                path, then = self._files.find_path(name), record.inputs[name].path
+                if path != then:
+                    raise InputError(
+                        f"{record.path} was made from {then or 'no file'}, not from {path}: "
+                        "run everything again with kedro run, or leave out the name of the file"
+                    )
+
+    def _require_current(self, names: Iterable[str]) -> None:
+        staleness = self._judge()
+        known = (name for name in names if name in self._records)
+        reasons = [reason for name in known if (reason := staleness.explain(name))]
+        if reasons:
+            raise InputError(self._advise(reasons))
+
+    def _advise(self, reasons: list[Reason]) -> str:
+        """Return why the run is refused, with the command that makes anew what is stale."""
+        first = min(reasons, key=lambda reason: _find_place(reason.record.node))
+        # A pipeline outside the main job needs no more of it than what makes its inputs.
+        makers = [
+            self._records[name].node
+            for name in strip_names(self._pipeline.inputs())
+            if name in self._records
+        ]
+        last = max(_find_place(node) for node in [*makers, *(n.name for n in self._pipeline.nodes)])
+        names = DEFAULT[_find_place(first.record.node) : last + 1]
+        part = "" if len(names) == len(DEFAULT) else f" --pipelines {','.join(names)}"
+        changes = self._rename_study(first) if SHARED in names else {}
+        options, rest = self._configuration.format_options(self._parameters, changes)
+        in_conf = f" (with {rest} in conf/)" if rest else ""
+        return (
+            f"{first.text}: make what is stale again with kedro run{part}{options} "
+            f"--only-missing-outputs{in_conf}, or repeat the parameters of that run"
+        )
+
+    def _rename_study(self, reason: Reason) -> dict[str, Any]:
+        """Return a new name for the study if the present one has trials of other data."""
+        name = self._parameters.get("tuning.study_name")
+        made = self._records.get("best_hyperparameters")
+        was = made.parameters.get("tuning", {}).get("study_name") if made else None
+        goes_on = reason.is_by_hand or reason.parameter.startswith(GOES_ON)
+        if goes_on or was != name:
+            return {}
+        new = {"tuning.study_name": f"{name} {datetime.now(UTC):%Y-%m-%d %H.%M}"}
+        return new if reason.parameter else new | {"tuning.start_from": name}
+
+    def _judge(self) -> Staleness:
+        return Staleness(
+            self._records,
+            self._lineage.digest,
+            self._lineage.digest_output,
+            self._get_parameter,
+            tolerated=MAY_HAVE_CHANGED,
+        )
+
+    def _get_parameter(self, name: str) -> Any:
+        """Return the value of a parameter as it is recorded."""
+        name = name.removeprefix("params:")
+        return _leave_out(self._parameters.get(name), name)
+
+    def set_parameters(self) -> None:
+        """Put the parameters that this run adopts into the catalog.
+
+        Raises:
+            InputError: They are not valid in this version of the project.
+
+        """
+        if not self._parameters.adopted:
+            return
+        logger.info(
+            "Parameters as when the inputs were made: %s",
+            ", ".join(f"{key}={value}" for key, value in self._parameters.adopted.items()),
+        )
+        for name in filter(is_parameter, self._pipeline.inputs()):
+            dataset = self._files.get(name)
+            try:
+                now = dataset.load()
+                value = _convert(self._parameters.get(name), now)
+                if value is None and now is not None:
+                    self._files.catalog[name] = MemoryDataset(None)  # None can't be saved
+                elif value != now:
+                    dataset.save(value)
+            except ValidationError as error:
+                raise InputError(
+                    f"{name} is no longer valid as it was when the inputs were made "
+                    f"({error.errors()[0]['msg']}): run everything again with kedro run"
+                ) from error
+
+    def hide_stale_outputs(self) -> None:
+        """Let the runner take all outputs for missing that are stale, or may become so."""
+        staleness = self._judge()
+        stale: set[str] = set()
+        for node in self._pipeline.nodes:
+            if not stale.isdisjoint(strip_names(node.inputs)) or self.find_change(node, staleness):
+                stale |= strip_names(node.outputs)
+                for name in node.outputs:
+                    self._files.get(name).exists = lambda: False
+
+    def find_change(self, node: Node, staleness: Staleness | None = None) -> str | None:
+        """Return why a node has to run again, or None if it need not."""
+        if not node.outputs:
+            return "it has no outputs"
+        staleness = staleness or self._judge()
+        changes = (self._find_change(name, node, staleness) for name in sorted(node.outputs))
+        return next(filter(None, changes), None)
+
+    def _find_change(self, output: str, node: Node, staleness: Staleness) -> str | None:
+        """Return why an output of a node has to be made again, or None if it need not."""
+        (name,) = strip_names([output])
+        if self._files.has_no_file(name):  # a database is missing if it is hidden
+            dataset = self._files.get(output)
+            is_there = isinstance(dataset, MemoryDataset) or dataset.exists()
+            return None if is_there else f"{name} is missing"
+        record = self._records.get(name)
+        if record is None or not self._files.exists(name):
+            return f"{name} is missing"
+        reasons = {
+            "its file has another path": record.path != self._files.find_path(name),
+            "its code has changed": record.code != self._codes[node.name],
+            "an input has changed": record.inputs != self._list_inputs(node),
+            "a parameter has changed": record.parameters != self._list_parameters(node),
+        }
+        reason = staleness.explain(name)
+        return next(filter(reasons.get, reasons), reason.text if reason else None)
+
+    def begin(self, node: Node) -> None:
+        """Look at what a node reads, before it does.
+
+        Raises:
+            InputError: An input that this run has not made is stale, by what it has made.
+
+        """
+        if node.name not in self._inputs:
+            self._require_current(sorted(strip_names(node.inputs) - self._makers.keys()))
+            self._inputs[node.name] = self._list_inputs(node)
+
+    def begin_saving(self, node: Node) -> None:
+        """Let no other run save outputs of the same node until all of this one are saved."""
+        outputs = strip_names(node.outputs)
+        self._unsaved[node.name] = {name for name in outputs if not self._files.has_no_file(name)}
+        if self.saving and self._unsaved[node.name]:
+            self.saving.acquire()
+
+    def end_saving(self) -> None:
+        """Let other runs save."""
+        if self.saving:
+            self.saving.release(force=True)
+
+    def record(self, name: str, node: Node) -> None:
+        """Write the record of a dataset that has been saved."""
+        (name,) = strip_names([name])
+        path = self._files.find_path(name)
+        if path is None:
+            return
+        inputs = self._inputs[node.name]
+        parameters = self._list_parameters(node)
+        keys = {key for key, _ in flatten(parameters)} & self._parameters.given
+        with self._lock:
+            record = Record(
+                path=path,
+                # The content of a file elsewhere is known by the run that has saved it.
+                digest=self._lineage.digest(path) or digest_value([self._id, name]),
+                node=node.name,
+                outputs=tuple(sorted(strip_names(node.outputs))),
+                inputs=inputs,
+                parameters=parameters,
+                given=tuple(sorted(keys)),
+                settings=self._parameters.settings,
+                env=self._parameters.env,
+                code=self._codes[node.name],
+                run=self._id,
+                time=datetime.now(UTC).isoformat(),
+            )
+            self._lineage.add(name, record, self._versions)
+            self._records[name] = record
+            self._unsaved[node.name].discard(name)
+            if not self._unsaved[node.name]:
+                self.end_saving()
+
+    def _find_upstream(self, names: Iterable[str]) -> list[Record]:
+        """Return the records of datasets and of all that they were made from."""
+        found: dict[str, Record] = {}
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name in self._records and name not in found:
+                found[name] = self._records[name]
+                waiting += found[name].inputs
+        return list(found.values())
+
+    def _list_inputs(self, node: Node) -> dict[str, Input]:
+        """Return what a node reads; for data in memory, what the node before it has read."""
+        found: dict[str, Input] = {}
+        for name in sorted(strip_names(node.inputs)):
+            path = self._files.find_path(name)
+            if name in self._makers and self._files.has_no_file(name):
+                found |= self._list_inputs(self._makers[name])
+            elif name in self._records:
+                found[name] = Input(path=path, digest=self._records[name].digest)
+            elif not self._files.is_resource(name):
+                digest = self._lineage.digest(path) or ""
+                options = self._files.describe_options(name)
+                found[name] = Input(path=path, digest=digest, options=options)
+        return found
+
+    def _list_parameters(self, node: Node) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name in node.inputs:
+            if name.startswith("params:"):
+                found[name.removeprefix("params:")] = self._get_parameter(name)
+            elif name == "parameters":
+                groups = self._parameters.values.keys() - CATALOG_PARAMETERS
+                found |= {group: self._get_parameter(group) for group in sorted(groups)}
+            elif name in self._makers and self._files.has_no_file(name):
+                found |= self._list_parameters(self._makers[name])
+        return found
+
+    def _digest_code(self, node: Node) -> str:
+        """Return the digest of a node's code and that of its datasets."""
+        func: Any = node.func.func if isinstance(node.func, partial) else node.func
+        used = [func, *(type(self._files.get(name)) for name in (*node.inputs, *node.outputs))]
+        names = {(part.__module__, part.__qualname__.partition(".")[0]) for part in used}
+        digests = [CODE.digest(*name) for name in sorted(names)]
+        for name in sorted(strip_names(node.inputs)):
+            if name in self._makers and self._files.has_no_file(name):
+                digests.append(self._digest_code(self._makers[name]))
+        return digest_value(digests)
+
+
+def _find_place(node: str) -> int:
+    """Return the place of a node's pipeline in the main job; the first for any other pipeline."""
+    name = node.partition(".")[0]
+    return DEFAULT.index(name) if name in DEFAULT else 0
+
+
+def _convert(value: Any, present: Any) -> Any:
+    """Return a parameter in the type of the present one."""
+    if isinstance(present, BaseModel):
+        return type(present).model_validate(value)
+    if isinstance(present, dict):
+        return {key: _convert(part, present.get(key)) for key, part in value.items()}
+    return value
+
+
+def _leave_out(value: Any, name: str) -> Any:
+    """Return the value of a parameter without the parts that are not compared."""
+    if not isinstance(value, dict):
+        return value
+    parts = {key: (f"{name}.{key}", part) for key, part in value.items()}
+    return {
+        key: _leave_out(part, full)
+        for key, (full, part) in parts.items()
+        if full not in NOT_COMPARED
+    }
+
+
+def _leave_out_of(record: Record) -> Record:
+    """Return a record of any version without the parameters that are not compared."""
+    compared = {name: _leave_out(value, name) for name, value in record.parameters.items()}
+    return record.model_copy(update={"parameters": compared})

@@ -30,7 +30,9 @@ from imdb_sentiment.text.delimiters import (
     AUTO,
     DELIMITERS,
     UnclearDelimiterError,
+    describe_surplus,
     has_lines_above,
+    name_columns,
     recognise_dialect,
 )
 from imdb_sentiment.text.tables import CHUNK, MALFORMED, to_strings
@@ -432,8 +434,7 @@ def _has_kana(text: str) -> bool:
 
 
 def _check_header(record: pd.Series, name: str) -> list[str]:
-    # Spreadsheets leave empty columns behind; they get a name of their own.
-    header = [name.strip() or f"unnamed_{place}" for place, name in enumerate(record)]
+    header = name_columns(record)
     if len(set(header)) < len(header):
         raise InputError(f"{name}: two columns have the same name: {header}; rename one")
     _require_free(header, name)
@@ -460,7 +461,7 @@ def _next_records(reader: Any, skipped: int) -> tuple[pd.DataFrame, dict[int, st
         warnings.simplefilter("always", ParserWarning)
         records = next(reader, pd.DataFrame())
     problems = {
-        int(line) - 1 - skipped: f"{saw} fields where the header has {expected}"
+        int(line) - 1 - skipped: describe_surplus(int(saw), int(expected))
         for warning in caught
         for line, expected, saw in _SKIPPED.findall(str(warning.message))
     }

@@ -11,7 +11,14 @@ from typing import IO, Literal
 
 from imdb_sentiment.evaluation.probabilities import REASON_COLUMN, prediction_columns
 from imdb_sentiment.serving.predictor import Prediction, Predictor
-from imdb_sentiment.text.delimiters import AUTO, Dialect, UnclearDelimiterError, recognise_dialect
+from imdb_sentiment.text.delimiters import (
+    AUTO,
+    Dialect,
+    UnclearDelimiterError,
+    describe_surplus,
+    name_columns,
+    recognise_dialect,
+)
 
 ROWS_AT_A_TIME = 1000
 SAMPLE = 1 << 16  # characters at the beginning that tell the delimiter
@@ -132,7 +139,7 @@ def _read_header(reader: Iterator[list[str]], text_column: str) -> list[str]:
         raise CsvError("the file is empty: it must begin with a header")
     if len(found) > MAX_COLUMNS:
         raise CsvError(f"there are {len(found):,} columns, and at most {MAX_COLUMNS:,} are allowed")
-    header = [name.strip() or f"unnamed_{place}" for place, name in enumerate(found)]
+    header = name_columns(found)
     if len(set(header)) < len(header):
         raise CsvError(f"two columns have the same name: {_shorten(header)}")
     if text_column not in header:
@@ -159,7 +166,7 @@ def _explain_gap(
     if prediction.label is not None:
         return ""
     if len(row) > width:
-        return f"malformed line: {len(row)} fields where the header has {width}"
+        return f"malformed line: {describe_surplus(len(row), width)}"
     if len(text) > max_characters:
         return f"longer than {max_characters:,} characters"
     return prediction.reason or ""

@@ -1,9 +1,10 @@
-"""How a CSV is written, as its beginning tells: the delimiter, and what quotation marks mean."""
+"""How a CSV is written, as its beginning tells: the delimiter, quotation marks, and the header."""
 
 import csv
 import io
 import itertools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import IO, Literal
 
@@ -189,3 +190,16 @@ def _has_literal_quotes(sample: str, *, is_complete: bool) -> bool:
 
 def _as_lines(sample: str) -> IO[str]:
     return io.StringIO(sample, newline="")
+
+
+def name_columns(cells: Iterable[str]) -> list[str]:
+    """Return the names of the columns from the cells of a header.
+
+    Spreadsheets leave empty columns behind; these get a name of their own.
+    """
+    return [cell.strip() or f"unnamed_{place}" for place, cell in enumerate(cells)]
+
+
+def describe_surplus(n_fields: int, n_columns: int) -> str:
+    """Return what is wrong with a record that has more fields than there are columns."""
+    return f"{n_fields} fields where the header has {n_columns}"

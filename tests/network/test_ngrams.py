@@ -63,15 +63,16 @@ def expect_scores(
     counts = vectorizer.fit_transform(train)
     weighting = TfidfTransformer().fit(counts)
     inside, outside = (
-        1 + np.asarray(counts[np.flatnonzero(rows)].sum(axis=0)).ravel()
+        2 * sum(rows) / len(rows) + np.asarray(counts[np.flatnonzero(rows)].sum(axis=0)).ravel()
         for rows in (is_label, ~is_label)
     )
     ratio = np.log((inside / inside.sum()) / (outside / outside.sum()))
+    scale = abs(ratio) + np.mean(abs(ratio))
     regression = LogisticRegression(
-        C=inverse_regularisation, solver="liblinear", dual=True, random_state=0
+        C=inverse_regularisation, solver="liblinear", dual=True, max_iter=1000, random_state=0
     )
-    regression.fit(weighting.transform(counts).multiply(ratio).tocsr(), is_label)
-    tested = weighting.transform(vectorizer.transform(test)).multiply(ratio).tocsr()
+    regression.fit(weighting.transform(counts).multiply(scale).tocsr(), is_label)
+    tested = weighting.transform(vectorizer.transform(test)).multiply(scale).tocsr()
     return np.asarray(regression.decision_function(tested))
 
 

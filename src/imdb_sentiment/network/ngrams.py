@@ -2,9 +2,10 @@
 
 After Wang and Manning, "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification"
 (ACL 2012), with TF-IDF instead of indicators and logistic regression instead of their support
-vector machine. Averaging such a model with a recurrent network follows Mesnil et al., "Ensemble of
-Generative and Discriminative Techniques for Sentiment Analysis of Movie Reviews" (ICLR 2015,
-workshop).
+vector machine. They interpolate between the fitted weights and their mean magnitude; here, the mean
+magnitude of the ratios is added to each of them, so that n-grams with a ratio near 0 count, too.
+Averaging such a model with a recurrent network follows Mesnil et al., "Ensemble of Generative and
+Discriminative Techniques for Sentiment Analysis of Movie Reviews" (ICLR 2015, workshop).
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +24,9 @@ from imdb_sentiment.text.words import Script
 # A `scipy.sparse.csr_array`. SciPy and scikit-learn are imported where they are used.
 SparseArray: TypeAlias = Any
 
-PSEUDO_COUNT = 1.0  # added to the number of reviews with an n-gram, for each label
+# Added to the numbers of reviews with an n-gram: for a label with half of the reviews, and for one
+# with a smaller share in proportion to it, so that n-grams without the label have no high ratio.
+PSEUDO_COUNT = 1.0
 
 
 @dataclass(frozen=True)
@@ -179,15 +182,16 @@ def _fit_label(
 
     shares = []
     for rows in (has_label, ~has_label):
-        counts = PSEUDO_COUNT + rows.astype(np.float64) @ found
+        counts = 2 * PSEUDO_COUNT * rows.mean() + rows.astype(np.float64) @ found
         shares.append(counts / counts.sum())
-    log_ratios = np.log(shares[0] / shares[1])
+    log_ratios = np.abs(np.log(shares[0] / shares[1]))  # their signs make no difference
+    scale = log_ratios + log_ratios.mean()
     # Coordinate descent on the dual problem is the fastest for so many features.
     model = LogisticRegression(
         C=inverse_regularisation, solver="liblinear", dual=True, max_iter=1000, random_state=0
     )
-    model.fit(tf_idf @ sparse.diags_array(log_ratios), has_label, row_weights)
-    return log_ratios * model.coef_[0], float(model.intercept_[0])
+    model.fit(tf_idf @ sparse.diags_array(scale), has_label, row_weights)
+    return scale * model.coef_[0], float(model.intercept_[0])
 
 
 def _indicate(reviews: Sequence[Hashes], hashes: Hashes) -> SparseArray:

@@ -2,8 +2,11 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from imdb_sentiment.engine.mapping import _call_second
 from imdb_sentiment.errors import InputError
 
 
@@ -63,3 +66,14 @@ def finish_before_death(item: int, folder: Path) -> int:
         time.sleep(2.5 if killed.exists() else 0)
         (folder / str(item)).write_text(str(os.getpid()))
     return item
+
+
+def call_second_blindly_once(
+    second: Callable[[Any, Any], Any], result: tuple[Any, bytes], decision: bytes, folder: str
+) -> bytes | str | None:
+    """Do once as if the first step had been repeated by a worker that can't read the files."""
+    flag = Path(folder) / "has been blind"
+    if flag.exists():
+        return _call_second(second, result, decision, folder)
+    flag.touch()
+    return _call_second(second, (None, None), decision, folder)

@@ -7,6 +7,7 @@ import pickle
 import random
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,18 @@ def test_other_processes_can_read_parts(path: Path) -> None:
     parts = pickle.loads(pickle.dumps(list(list_parts(dataset.load()))))
     assert all(map(callable, parts))
     assert [part().index.tolist() for part in parts] == [[1, 2, 3], [4, 5, 6], [7]]
+
+
+def test_parts_can_be_read_in_several_threads(path: Path) -> None:
+    """Each has its own malformed row, of which pandas only tells the whole process."""
+    path.write_bytes(b"review,sentiment\n" + (b"good,positive\n" * 4 + b"a,b,c\n") * 300)
+    dataset = TableDataset(filepath=str(path), load_args={"chunksize": 5})
+    parts = list(list_parts(dataset.load()))
+    with ThreadPoolExecutor(8) as pool:
+        frames = list(pool.map(lambda part: part() if callable(part) else part, parts))
+    assert len(frames) == 300
+    for frame in frames:
+        assert (frame[MALFORMED] != "").tolist() == [False] * 4 + [True]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from imdb_sentiment.errors import InputError
 from item_functions import (
     add_slowly,
     append,
+    call_second_blindly_once,
     die,
     double,
     finish_before_death,
@@ -46,10 +47,16 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     cluster.stop()
 
 
-@pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(params=["not there", "not readable"])
+def elsewhere(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Let the workers not see the files of the run."""
-    monkeypatch.setattr(mapping, "_open_folder", lambda: nullcontext(str(tmp_path / "elsewhere")))
+    folder = tmp_path / "elsewhere"
+    if request.param == "not readable":
+        folder.touch()
+        folder /= "folder"
+    monkeypatch.setattr(mapping, "_open_folder", lambda: nullcontext(str(folder)))
 
 
 def map_at(address: str | None, function: Any, items: Any, *shared: Any) -> Iterator[Any]:
@@ -167,6 +174,15 @@ def test_workers_that_do_not_see_the_files_are_sent_what_they_need(thread_cluste
         assert isinstance(result, PickledResult)
         assert isinstance(result.source, bytes)
         assert result.load()[:2] == (2 * item, -item)
+
+
+def test_a_first_step_that_is_repeated_where_the_files_are_not_seen_is_made_again(
+    thread_cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapping, "_call_second", call_second_blindly_once)
+    items = (partial(give, item) if item % 2 else item for item in range(12))
+    found = [result[:2] for result in map_twice(thread_cluster, double, items)]
+    assert found == [(2 * item, item * (item + 1) // 2) for item in range(12)]
 
 
 def test_one_worker_is_this_process_and_needs_no_dask() -> None:

@@ -141,7 +141,8 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
     def _explaining(self, path: PurePath | str) -> Iterator[None]:
         """Turn what goes wrong on the way to another machine into one line.
 
-        Each file system has errors of its own, so all are that but a few of this machine's.
+        Each file system has errors of its own, so every exception counts as one of them, except a
+        few that can only come from this program.
         """
         try:
             yield

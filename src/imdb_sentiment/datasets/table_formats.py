@@ -10,6 +10,7 @@ import io
 import itertools
 import json
 import re
+import threading
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -64,6 +65,7 @@ MAGIC = {
 
 # A text has at most this share of null bytes, which may be strays; short files are not judged.
 MAX_NULLS, MIN_BYTES = 0.002, 10_000
+_CATCHING = threading.Lock()
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
 
 # The header is read as a record: pandas then compares the number of fields of every other record
@@ -457,7 +459,8 @@ def _next_records(reader: Any, skipped: int) -> tuple[pd.DataFrame, dict[int, st
         skipped: Number of records before the header.
 
     """
-    with warnings.catch_warnings(record=True) as caught:
+    # Warnings are caught in the whole process, while another thread may read as well.
+    with _CATCHING, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ParserWarning)
         records = next(reader, pd.DataFrame())
     problems = {

@@ -32,7 +32,7 @@ Decision = TypeVar("Decision")
 
 PROTOCOL = pickle.HIGHEST_PROTOCOL
 PATIENCE = 120.0  # seconds that a call waits while there is no worker at all
-POLL_INTERVAL = 1.0  # seconds after which Ctrl-C takes effect
+POLL_INTERVAL = 1.0  # seconds after which Ctrl-C takes effect while a call runs
 # Items per worker that are being worked on or wait, so that no worker waits for the next one.
 IN_FLIGHT = 2
 FOLDER = "imdb_sentiment-results-of-workers-"  # how the names of their folders begin
@@ -74,19 +74,18 @@ def map_in_order(
     remaining = _begin(items)
     if remaining is None:  # no worker is started for nothing
         return
-    with open_client(workers, scheduler_address, "processing", ADVICE) as client:
+    with _open_workers(workers, scheduler_address, ADVICE) as (client, folder):
         if client is None:
             yield from _map_here(function, remaining, *shared, threads=threads)
             return
-        with _open_folder() as folder:
-            stand_ins = [share(client, value) for value in shared]
+        stand_ins = [share(client, value) for value in shared]
 
-            def begin(data: bytes) -> tuple[Any, Any]:
-                return None, submit(client, _call, function, data, folder, *stand_ins)
+        def begin(data: bytes) -> tuple[Any, Any]:
+            return None, submit(client, _call, function, data, folder, *stand_ins)
 
-            calls = _Calls(client, folder, ADVICE, begin)
-            while calls.fill(remaining):
-                yield PickledResult(calls.take().found).load()
+        calls = _Calls(client, folder, ADVICE, begin)
+        while calls.fill(remaining):
+            yield PickledResult(calls.take().found).load()
 
 
 @dataclass(frozen=True)
@@ -157,13 +156,12 @@ def map_in_two_steps(
     remaining = _begin(items)
     if remaining is None:  # no worker is started for nothing
         return
-    with open_client(workers, scheduler_address, "processing", ADVICE_IN_STEPS) as client:
+    with _open_workers(workers, scheduler_address, ADVICE_IN_STEPS) as (client, folder):
         if client is None:
             for item in remaining:
                 yield _call_both(first, decide, second, item)
             return
-        with _open_folder() as folder:
-            yield from _map_there(client, folder, (first, decide, second), remaining)
+        yield from _map_there(client, folder, (first, decide, second), remaining)
 
 
 def _begin(items: Iterable[Any]) -> Iterator[Any] | None:
@@ -244,15 +242,24 @@ class _Calls:
         """Wait for the first of the calls; if it may be repeated later, its item must be kept."""
         call = self._begun.popleft()
         found = self.receive(call.found)
-        if found is None:  # so other workers can't see the files either
-            self._prepare = _read
-            read = _read(call.item)
-            _remove_item(call.item)
-            call = self._call(read)
+        if found is None:
+            call = self.call_again(call.item)
             found = self.receive(call.found)
         if not keep_item:
             _remove_item(call.item)
         return _Call(call.item, call.kept, found)
+
+    def call_again(self, item: Any) -> _Call:
+        """Begin a call whose worker could not read the files, as others may not be able to either.
+
+        Args:
+            item: The item, which this process reads now, like all later ones.
+
+        """
+        self._prepare = _read
+        read = _read(item)
+        _remove_item(item)
+        return self._call(read)
 
     def receive(self, future: Any) -> Any:
         """Return the result of a call, or raise its exception."""
@@ -275,17 +282,21 @@ def _map_there(
         kept = submit(client, _call_first, first, data, folder)
         return kept, submit(client, _take_summary, kept, priority=1)
 
+    def end(kept: Any, decision: bytes) -> Any:
+        return submit(client, _call_second, second, kept, decision, folder, priority=2)
+
     calls = _Calls(client, folder, ADVICE_IN_STEPS, begin)
-    ending: deque[tuple[Any, Any]] = deque()
+    ending: deque[tuple[Any, bytes, Any]] = deque()
     while calls.fill(items, len(ending)) or ending:
         if calls:
             call = calls.take(keep_item=True)
             decision = pickle.dumps(decide(pickle.loads(call.found)), protocol=PROTOCOL)
-            end = submit(client, _call_second, second, call.kept, decision, folder, priority=2)
-            ending.append((call.item, end))
+            ending.append((call.item, decision, end(call.kept, decision)))
         if ending and (len(ending) > calls.n_workers or not calls):
-            item, end = ending.popleft()
-            found = calls.receive(end)
+            item, decision, result = ending.popleft()
+            found = calls.receive(result)
+            if found is None:  # the worker has died that could read the files
+                found = calls.receive(end(calls.call_again(item).kept, decision))
             _remove_item(item)  # until now, the first call may have been repeated
             yield PickledResult(found)
 
@@ -325,12 +336,13 @@ def _call_first(
 
 
 def _read_there(item: Any, folder: str) -> Any:
-    """Return an item in a worker; None if that does not see the files of the run."""
+    """Return an item in a worker; None if that can't read the files of the run."""
+    if not callable(item):
+        return item
     try:
-        if callable(item):
-            Path(folder).stat()
-        return _read(item)
-    except FileNotFoundError:
+        Path(folder).stat()
+        return item()
+    except OSError:  # also if the file itself can't be read: the run finds out why
         return None
 
 
@@ -339,9 +351,14 @@ def _take_summary(result: tuple[Any, bytes | None]) -> bytes | None:
 
 
 def _call_second(
-    second: Callable[[Any, Any], Any], result: tuple[Any, bytes], decision: bytes, folder: str
-) -> bytes | str:
-    """Call the second function in a worker."""
+    second: Callable[[Any, Any], Any],
+    result: tuple[Any, bytes | None],
+    decision: bytes,
+    folder: str,
+) -> bytes | str | None:
+    """Call the second function in a worker, unless the first was repeated where it can't read."""
+    if result[1] is None:
+        return None
     return _leave(second(result[0], pickle.loads(decision)), folder)
 
 
@@ -363,6 +380,22 @@ def _read(item: Any) -> Any:
 
 
 @contextlib.contextmanager
+def _open_workers(
+    workers: int, scheduler_address: str | None, advice: str
+) -> Iterator[tuple[Any, str]]:
+    """Yield Dask's client, or None without workers, and the path of the folder of their files."""
+    with contextlib.ExitStack() as stack:
+        folder = ""
+        if workers > 1 or scheduler_address is not None:
+            # First, so that it is removed when the workers of this machine have ended.
+            folder = stack.enter_context(_open_folder())
+        yield (
+            stack.enter_context(open_client(workers, scheduler_address, "processing", advice)),
+            folder,
+        )
+
+
+@contextlib.contextmanager
 def _open_folder() -> Iterator[str]:
     """Yield the path of a temporary folder, and remove those of runs that were killed."""
     for left in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
@@ -376,16 +409,14 @@ def _open_folder() -> Iterator[str]:
 def _map_here(
     function: Callable[..., R], items: Iterable[Any], *shared: Any, threads: int
 ) -> Iterator[R]:
-    def call(item: Any) -> R:
-        return function(_read(item), *shared)
-
+    read = map(_read, items)
     if threads == 1:
-        yield from map(call, items)
+        yield from (function(item, *shared) for item in read)
         return
     calls: deque[Future[R]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        for item in items:
-            calls.append(pool.submit(call, item))
+        for item in read:
+            calls.append(pool.submit(function, item, *shared))
             if len(calls) > threads:
                 yield calls.popleft().result()
         while calls:
@@ -416,8 +447,8 @@ def _receive(client: Any, future: Any, advice: str) -> Any:
             if future.status == "finished":
                 # If its worker dies before the result has arrived, the call is pending again; if
                 # the network is slow, there is more time at the next attempt.
-                timeout *= 2
-                return future.result(timeout=timeout)
+                now, timeout = timeout, min(2 * timeout, PATIENCE)
+                return future.result(timeout=now)
         with delayed_ctrl_c(), contextlib.suppress(*lost):
             if client.nthreads():
                 has_worker_at = time.monotonic()

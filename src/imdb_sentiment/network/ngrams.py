@@ -3,9 +3,10 @@
 After Wang and Manning, "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification"
 (ACL 2012), with TF-IDF instead of indicators and logistic regression instead of their support
 vector machine. They interpolate between the fitted weights and their mean magnitude; here, the mean
-magnitude of the ratios is added to each of them, so that n-grams with a ratio near 0 count, too.
-Averaging such a model with a recurrent network follows Mesnil et al., "Ensemble of Generative and
-Discriminative Techniques for Sentiment Analysis of Movie Reviews" (ICLR 2015, workshop).
+magnitude of the ratios is added to the magnitude of each, so that n-grams with a ratio near 0
+count, too. Averaging such a model with a recurrent network follows Mesnil et al., "Ensemble of
+Generative and Discriminative Techniques for Sentiment Analysis of Movie Reviews" (ICLR 2015,
+workshop).
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,8 +25,8 @@ from imdb_sentiment.text.words import Script
 # A `scipy.sparse.csr_array`. SciPy and scikit-learn are imported where they are used.
 SparseArray: TypeAlias = Any
 
-# Added to the numbers of reviews with an n-gram: for a label with half of the reviews, and for one
-# with a smaller share in proportion to it, so that n-grams without the label have no high ratio.
+# Added to the number of reviews with an n-gram, for a label with half of all reviews; for others in
+# proportion to their share, so that n-grams that a rare label lacks have no high ratio.
 PSEUDO_COUNT = 1.0
 
 
@@ -104,7 +105,7 @@ def fit_ngram_model(
     script: Script = "auto",
     label_weights: npt.NDArray[np.float64] | None = None,
 ) -> NgramModel:
-    """Fit logistic regression to TF-IDF of n-grams, scaled by their naive Bayes log-count ratios.
+    """Fit logistic regression to TF-IDF of n-grams, scaled by naive Bayes log-count ratios.
 
     An n-gram counts once per review. With more than two labels, one such model is fitted per label,
     against all others.

@@ -141,12 +141,12 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
     def _explaining(self, path: PurePath | str) -> Iterator[None]:
         """Turn what goes wrong on the way to another machine into one line.
 
-        Each file system has errors of its own, so every exception counts as one of them, except a
-        few that can only come from this program.
+        Each file system has errors of its own, so every exception counts as one of them (also a
+        TypeError, by a misspelt credential), except a few that can only come from this program.
         """
         try:
             yield
-        except (InputError, MemoryError, LookupError, TypeError, AttributeError):
+        except (InputError, MemoryError, LookupError, AttributeError):
             raise
         except Exception as error:
             if self._is_local:

@@ -96,8 +96,9 @@ class ValidateParameters:
         loader.env = loader.base_env
         base = loader["parameters"]
         known = set(base)
-        for name in sorted(given & set(loader["globals"]) - set(CATALOG_PARAMETERS)):
-            raise InputError(f"--params can't set {name}: put it into conf/local/globals.yml")
+        for name in sorted(given - known - set(CATALOG_PARAMETERS)):
+            if name in loader["globals"]:
+                raise InputError(f"--params can't set {name}: put it into conf/local/globals.yml")
         _require_known(given, known | set(CATALOG_PARAMETERS), "in --params")
         _require_known(
             configured, known, "in conf/ (settings such as reviews_file belong in globals.yml)"

@@ -250,8 +250,8 @@ def train_candidate(
     folds = len(select_first_repeat(held_out_sets))
     scored: list[Logits] = []
     codes: list[npt.NDArray[np.unsignedinteger]] = []
-    learnt = held_out_sets[0][0]
-    epochs = len(held_out_sets) * candidate.count_epochs(len(learnt), len(learnt.labels))
+    first, _ = held_out_sets[0]
+    epochs = len(held_out_sets) * candidate.count_epochs(len(first), len(first.labels))
     with _freeing_memory(), follow_trial(trial.number, epochs, "epochs") as progress:
         for fold, (learnt, held_out) in enumerate(held_out_sets, start=1):
             # In a cross-validation, folds are reported instead of epochs, so epochs are not scored.

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -23,6 +24,7 @@ from pyarrow import parquet
 
 from imdb_sentiment import progress
 from imdb_sentiment.datasets import PickleStreamDataset, TableDataset
+from imdb_sentiment.datasets.parquet_parts import MAX_PARTS_PER_GROUP
 from imdb_sentiment.datasets.table_formats import FileToRead, read_table
 from imdb_sentiment.errors import InputError, find_input_error
 from imdb_sentiment.progress import get_progress
@@ -559,6 +561,59 @@ def test_parquet_keeps_its_types(tmp_path: Path, chunksize: int) -> None:
     assert pd.concat(chunks).index.tolist() == [1, 2, 3]
     save(tmp_path / "b.parquet", *(chunk.drop(columns=MALFORMED) for chunk in dataset.load()))
     assert parquet.read_table(tmp_path / "b.parquet").equals(table)
+
+
+@settings(deadline=None)
+@given(sizes=st.lists(st.integers(0, 9), max_size=5), rows=st.integers(1, 4))
+def test_parts_of_a_parquet_file_are_read_like_the_whole(
+    *, sizes: list[int], rows: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("parts") / "table.parquet"
+    texts = [f"text {number}" for number in range(sum(sizes))]
+    table = pa.table({"text": pa.array(texts, pa.string())})
+    with parquet.ParquetWriter(path, table.schema) as writer:
+        for start, size in zip(np.cumsum([0, *sizes]), sizes, strict=False):
+            writer.write_table(table.slice(start, size), row_group_size=max(size, 1))
+    stream = TableDataset(filepath=str(path), load_args={"chunksize": rows}).load()
+    parts = pickle.loads(pickle.dumps(list(list_parts(stream))))
+    are_divided = 0 < max(sizes, default=0) <= MAX_PARTS_PER_GROUP * rows
+    assert [callable(part) for part in parts] == [are_divided] * len(parts)
+    for frames in ([part() for part in parts] if are_divided else parts), list(stream):
+        whole = pd.concat(frames)
+        assert whole["text"].tolist() == texts
+        assert whole.index.tolist() == list(range(1, len(texts) + 1))
+        assert all(len(frame) <= rows for frame in frames)
+
+
+def test_a_parquet_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    for numbers in ([1, 2], [1, 2, 3]):
+        table = pa.table({"n": numbers})
+        parquet.write_table(table, tmp_path / f"{len(numbers)}.parquet")
+    stream = TableDataset(filepath=str(tmp_path / "2.parquet"), load_args={"chunksize": 1}).load()
+    first, second = list_parts(stream)
+    assert callable(first)
+    assert callable(second)
+    first()
+    (tmp_path / "3.parquet").replace(tmp_path / "2.parquet")
+    with pytest.raises(InputError, match="has changed while it was read"):
+        second()
+
+
+def test_a_damaged_row_group_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"text": ["good " * 99, "bad " * 99]}), path, compression="gzip")
+    content = bytearray(path.read_bytes())
+    content[10:60] = b"?" * 50
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.parquet is not a complete Parquet file"):
+        list(TableDataset(filepath=str(path)).load())
+
+
+def test_two_columns_of_one_name_are_refused_in_parquet(tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="two columns have the same name: 'text'"):
+        list(TableDataset(filepath=str(tmp_path / "a.parquet")).load())
 
 
 def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def write_files(table: pd.DataFrame, folder: Path, kind: str) -> Path:
         if kind == "csv":
             part.to_csv(file, index=False)
         else:
-            part.to_parquet(file, index=False)
+            part.to_parquet(file, index=False, row_group_size=20)
     return path
 
 

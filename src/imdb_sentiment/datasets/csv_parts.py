@@ -2,10 +2,8 @@
 
 import codecs
 import io
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from imdb_sentiment.datasets.parts import Part, find_state
 from imdb_sentiment.datasets.table_formats import FileToRead, is_one_byte, read_records
-from imdb_sentiment.errors import InputError
 
 BLOCK = 1 << 20  # bytes that are looked at at once
 # Arguments of `pandas.read_csv` with which it is known where a record ends.
@@ -25,31 +23,24 @@ _BOM = b"\xef\xbb\xbf"
 Places = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True)
-class CsvPart:
-    """Some records of a CSV on this machine; a call returns them as a data frame.
+@dataclass(frozen=True, kw_only=True)
+class CsvPart(Part):
+    """Some records of a CSV.
 
     Attributes:
-        path: Path of the file.
         options: From `find_options`.
         header: Size of the header in bytes.
         start: Place of the first record in the file.
-        size: Size of the records in bytes; None for all to the end of the file.
-        before: How many rows come before, of this file and of others.
-        rows: How many records there are; not known if `size` is None.
-        state: From `_find_state`, to notice that another file has taken its place.
+        size: Size of the records in bytes; None for all to the end of the file, whose number, in
+            `rows`, is not known.
         prefix: As of `FileToRead`, for messages.
 
     """
 
-    path: str
     options: dict[str, Any]
     header: int
     start: int
     size: int | None
-    before: int
-    rows: int
-    state: tuple[int, int]
     prefix: str | None = None
 
     def __call__(self) -> pd.DataFrame:
@@ -67,26 +58,21 @@ class CsvPart:
         return read_records(self._file, self.options, self.before)
 
     @property
-    def _file(self) -> FileToRead:
-        return FileToRead(self.path, self._open, self.prefix)
+    def position(self) -> int:
+        """Bytes of the file that come before."""
+        return self.start
 
-    def _open(self) -> io.BufferedIOBase:
-        with Path(self.path).open("rb") as file:
-            if _find_state(os.fstat(file.fileno())) != self.state:
-                raise InputError(
-                    f"{self.path} has changed while it was read: repeat the command when nothing "
-                    "writes to it any more"
-                )
+    @property
+    def _file(self) -> FileToRead:
+        return FileToRead(self.path, self._open_records, self.prefix)
+
+    def _open_records(self) -> io.BufferedIOBase:
+        with self._open() as file:
             header = file.read(self.header)
             if self.size is not None:
                 file.seek(self.start)
                 return io.BytesIO(header + file.read(self.size))
         return io.BufferedReader(_HeaderAndRest(header, self.path, self.start))
-
-
-def _find_state(found: os.stat_result) -> tuple[int, int]:
-    """Return the size of a file and when it was written."""
-    return found.st_size, found.st_mtime_ns
 
 
 class _HeaderAndRest(io.RawIOBase):
@@ -145,8 +131,21 @@ def divide_csv(
     rows = options["chunksize"]
     head = 1 + options.get("skiprows", 0)
     path = str(Path(path).absolute())
-    state = _find_state(Path(path).stat())
-    make = partial(CsvPart, path, options, state=state, prefix=prefix)
+    state = find_state(Path(path).stat())
+
+    def make(start: int, size: int | None, before: int, rows: int) -> CsvPart:
+        return CsvPart(
+            path=path,
+            state=state,
+            before=before,
+            rows=rows,
+            options=options,
+            header=header,
+            start=start,
+            size=size,
+            prefix=prefix,
+        )
+
     header = start = before = 0
     ends: Places = np.zeros(0, np.intp)
     is_certain = False
@@ -157,15 +156,15 @@ def divide_csv(
             ends = ends[head:]
         while header and len(ends) > rows:
             end = int(ends[rows - 1])
-            yield make(header, start, end - start, before, rows)
+            yield make(start, end - start, before, rows)
             start, before, ends = end, before + rows, ends[rows:]
     size = state[0] - start
     if not header or not is_certain:
-        rest = make(header, start, None, before, 0)
+        rest = make(start, None, before, 0)
         yield from rest.read_all()
     elif size or not before:
         has_open_end = start + size > (ends[-1] if len(ends) else start)
-        yield make(header, start, size, before, len(ends) + has_open_end)
+        yield make(start, size, before, len(ends) + has_open_end)
 
 
 def _find_ends(path: str, delimiter: int, has_quotes: bool) -> Iterator[tuple[Places, bool]]:

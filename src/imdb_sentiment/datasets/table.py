@@ -14,12 +14,15 @@ from kedro.io.core import Version
 from kedro_datasets._typing import TablePreview
 
 from imdb_sentiment.datasets.base import MEGABYTE, FileDataset, Stream
-from imdb_sentiment.datasets.csv_parts import CsvPart, can_divide, divide_csv
+from imdb_sentiment.datasets.csv_parts import can_divide, divide_csv
+from imdb_sentiment.datasets.parquet_parts import divide_parquet
+from imdb_sentiment.datasets.parts import Part
 from imdb_sentiment.datasets.table_formats import (
     CSV,
     JSON_LINES,
     PARQUET,
     FileToRead,
+    complete_options,
     find_compression,
     find_format,
     find_options,
@@ -48,9 +51,9 @@ class TableStream(Stream[pd.DataFrame]):
 
     """
 
-    def __init__(self, open_parts: Callable[[], Iterator[pd.DataFrame | CsvPart]]) -> None:
+    def __init__(self, open_parts: Callable[[], Iterator[pd.DataFrame | Part]]) -> None:
         super().__init__(
-            lambda: (part() if isinstance(part, CsvPart) else part for part in open_parts())
+            lambda: (part() if isinstance(part, Part) else part for part in open_parts())
         )
         self.parts = open_parts
 
@@ -145,11 +148,11 @@ class TableDataset(FileDataset):
             found = filesystem.find(path) if is_folder else filesystem.glob(path)
         return sorted(path for path in map(str, found) if _is_table(path, filesystem))
 
-    def _divide(self, files: list[str]) -> Iterator[pd.DataFrame | CsvPart]:
-        """Yield the rows: read, or as parts of a CSV that can be read anywhere."""
+    def _divide(self, files: list[str]) -> Iterator[pd.DataFrame | Part]:
+        """Yield the rows: read, or as parts that can be read anywhere."""
         rows_before = 0
         columns: list[str] = []
-        moved: pd.DataFrame | CsvPart
+        moved: pd.DataFrame | Part
         for path in files:
             name, last_row = self._name(path), 0
             opened: list[IO[bytes]] = []  # it is opened first to look at its beginning
@@ -157,8 +160,8 @@ class TableDataset(FileDataset):
             task = f"Reading {PurePosixPath(path).name}"
             with self._explaining(path), Task(task, self._measure(path), "MB") as progress:
                 for chunk in self._open(path, file):
-                    if isinstance(chunk, CsvPart):
-                        progress.update(chunk.start / MEGABYTE)
+                    if isinstance(chunk, Part):
+                        progress.update(chunk.position / MEGABYTE)
                         found = columns if last_row else chunk.read_columns()
                         last_row = chunk.before + chunk.rows
                         moved = replace(chunk, before=chunk.before + rows_before)
@@ -176,11 +179,17 @@ class TableDataset(FileDataset):
                 logger.debug("Rows %d to %d: %s", rows_before + 1, rows_before + last_row, name)
             rows_before += last_row
 
-    def _open(self, path: str, file: FileToRead) -> Iterator[pd.DataFrame | CsvPart]:
+    def _open(self, path: str, file: FileToRead) -> Iterator[pd.DataFrame | Part]:
         """Return the rows of one file."""
-        is_plain = self._is_local and find_format(path) == CSV and not find_compression(path)
-        if is_plain and can_divide(self._load_args, options := find_options(file, self._load_args)):
-            return divide_csv(path, options, self._prefix)
+        is_plain = self._is_local and not find_compression(path)
+        if is_plain and find_format(path) == CSV:
+            options = find_options(file, self._load_args)
+            if can_divide(self._load_args, options):
+                return divide_csv(path, options, self._prefix)
+        if is_plain and find_format(path) == PARQUET:
+            parts = divide_parquet(path, complete_options(self._load_args)["chunksize"])
+            if parts is not None:
+                return parts
         return read_table(file, self._load_args)
 
     def _opener(self, path: str, on_open: Callable[[IO[bytes]], None]) -> Callable[[], Any]:

@@ -13,6 +13,7 @@ import re
 import threading
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -226,17 +227,12 @@ def read_table(file: FileToRead, load_args: dict[str, Any]) -> Iterator[pd.DataF
         load_args: As of `imdb_sentiment.datasets.TableDataset`.
 
     """
-    options = _complete(load_args)
+    options = complete_options(load_args)
     _require_compression(file.name)
     readers = {CSV: _read_csv, JSON_LINES: _read_json, PARQUET: _read_parquet}
     chunks = readers[find_format(file.name)](file, options)
     try:
-        for chunk in chunks:
-            if repeated := chunk.columns[chunk.columns.duplicated()].tolist():
-                raise InputError(
-                    f"{file.name}: two columns have the same name: {repeated[0]}; rename one"
-                )
-            yield chunk
+        yield from chunks
     except InputError:
         raise
     except Exception as error:  # each library has its own
@@ -247,10 +243,10 @@ def read_table(file: FileToRead, load_args: dict[str, Any]) -> Iterator[pd.DataF
 
 def find_options(file: FileToRead, load_args: dict[str, Any]) -> dict[str, Any]:
     """Return the options to read a CSV with: those given, and what its beginning tells."""
-    return _recognise(file, _complete(load_args))
+    return _recognise(file, complete_options(load_args))
 
 
-def _complete(load_args: dict[str, Any]) -> dict[str, Any]:
+def complete_options(load_args: dict[str, Any]) -> dict[str, Any]:
     """Return the options of a table with the defaults of those that are not given."""
     options = LOAD_ARGS | load_args
     try:
@@ -437,10 +433,15 @@ def _has_kana(text: str) -> bool:
 
 def _check_header(record: pd.Series, name: str) -> list[str]:
     header = name_columns(record)
-    if len(set(header)) < len(header):
-        raise InputError(f"{name}: two columns have the same name: {header}; rename one")
+    _require_distinct(header, name)
     _require_free(header, name)
     return header
+
+
+def _require_distinct(names: list[str], file: str) -> None:
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        raise InputError(f"{file}: two columns have the same name: {repeated[0]!r}; rename one")
 
 
 def _require_free(names: Iterable[str], file: str) -> None:
@@ -545,22 +546,52 @@ def _check_object(number: int, found: Any) -> Row:
 
 
 def _read_parquet(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFrame]:
-    pyarrow, parquet = _import_pyarrow(file.name)
+    with file.open() as source, open_parquet(source, file.name) as table:
+        batches: Iterable[Any] = table.iter_batches(batch_size=options["chunksize"])
+        if not table.metadata.num_rows:
+            batches = [table.schema_arrow.empty_table()]
+        before = 0
+        for batch in batches:
+            yield make_frame(batch, before)
+            before += batch.num_rows
+
+
+@contextmanager
+def open_parquet(source: IO[bytes], name: str) -> Iterator[Any]:
+    """Open a Parquet file as pyarrow's `ParquetFile`.
+
+    Args:
+        source: The file.
+        name: Its name, for messages.
+
+    Raises:
+        InputError: It is no complete Parquet file, also if that is found out later.
+
+    """
+    pyarrow, parquet = _import_pyarrow(name)
     try:
-        with file.open() as source, parquet.ParquetFile(source) as table:
-            _require_free(table.schema_arrow.names, file.name)
-            batches: Iterable[Any] = table.iter_batches(batch_size=options["chunksize"])
-            if not table.metadata.num_rows:
-                batches = [table.schema_arrow.empty_table()]
-            row = 1
-            for batch in batches:
-                frame = batch.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
-                frame = frame.set_axis(pd.RangeIndex(row, row + len(frame)))
-                row += len(frame)
-                yield frame.assign(**{MALFORMED: ""})
-    except pyarrow.ArrowInvalid as error:
+        with parquet.ParquetFile(source) as table:
+            _require_distinct(table.schema_arrow.names, name)
+            _require_free(table.schema_arrow.names, name)
+            yield table
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+            raise  # the file can't be read; if its content is damaged, there is no such number
         reason = str(error).splitlines()[0]
-        raise InputError(f"{file.name} is not a complete Parquet file: {reason}") from None
+        raise InputError(f"{name} is not a complete Parquet file: {reason}") from None
+
+
+def make_frame(found: Any, before: int = 0) -> pd.DataFrame:
+    """Return rows of a Parquet file as a data frame.
+
+    Args:
+        found: The rows, in a record batch or a table of pyarrow.
+        before: How many rows come before.
+
+    """
+    frame: pd.DataFrame = found.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+    frame = frame.set_axis(pd.RangeIndex(before + 1, before + len(frame) + 1))
+    return frame.assign(**{MALFORMED: ""})
 
 
 def _import_pyarrow(name: str) -> tuple[Any, Any]:

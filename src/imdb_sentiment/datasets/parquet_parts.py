@@ -1,0 +1,92 @@
+"""Parts of a Parquet file that any process can read without reading what comes before them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from imdb_sentiment.datasets.parts import Part, find_state
+from imdb_sentiment.datasets.table_formats import make_frame, open_parquet
+
+# A row group can only be read whole: of a larger one, each part would read too much in vain.
+MAX_PARTS_PER_GROUP = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParquetPart(Part):
+    """Some rows of a Parquet file.
+
+    Attributes:
+        groups: Numbers of the row groups that have them.
+        skipped: How many rows of these groups come before.
+
+    """
+
+    groups: tuple[int, ...]
+    skipped: int
+
+    def __call__(self) -> pd.DataFrame:
+        """Return the rows."""
+        with self._open() as source, open_parquet(source, self.path) as table:
+            found = table.read_row_groups(list(self.groups))
+            return make_frame(found.slice(self.skipped, self.rows), self.before)
+
+    def read_columns(self) -> list[str]:
+        """Return the names of the columns."""
+        with self._open() as source, open_parquet(source, self.path) as table:
+            return list(make_frame(table.schema_arrow.empty_table()).columns)
+
+    @property
+    def position(self) -> int:
+        """Not known, since a file has column after column."""
+        return 0
+
+
+def divide_parquet(path: str, rows: int) -> Iterator[ParquetPart] | None:
+    """Divide a Parquet file into parts of at most `rows` rows each; only its footer is read.
+
+    Args:
+        path: Path of the file.
+        rows: How many rows a data frame should have at most.
+
+    Returns:
+        The parts; None for a file that is better read as a whole, since it has no rows, or row
+        groups that are much larger.
+
+    """
+    path = str(Path(path).absolute())
+    with Path(path).open("rb") as source, open_parquet(source, path) as table:
+        metadata = table.metadata
+        sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    if max(sizes, default=0) > MAX_PARTS_PER_GROUP * rows or not sum(sizes):
+        return None
+    return _make_parts(path, sizes, rows)
+
+
+def _make_parts(path: str, sizes: Sequence[int], rows: int) -> Iterator[ParquetPart]:
+    state = find_state(Path(path).stat())
+    before = 0
+    for groups, skipped, found in _plan(sizes, rows):
+        yield ParquetPart(
+            path=path, state=state, before=before, rows=found, groups=groups, skipped=skipped
+        )
+        before += found
+
+
+def _plan(sizes: Sequence[int], rows: int) -> Iterator[tuple[tuple[int, ...], int, int]]:
+    """Yield which row groups a part has, how many of their rows it skips, and how many it takes."""
+    groups: list[int] = []
+    found = 0
+    for group, size in enumerate(sizes):
+        if groups and found + size > rows:
+            yield tuple(groups), 0, found
+            groups, found = [], 0
+        if size > rows:
+            for start in range(0, size, rows):
+                yield (group,), start, min(rows, size - start)
+        else:
+            groups.append(group)
+            found += size
+    if found:
+        yield tuple(groups), 0, found

@@ -1,0 +1,58 @@
+"""Parts of a table that any process can read without reading what comes before them."""
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import pandas as pd
+
+from imdb_sentiment.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part(ABC):
+    """Some rows of a file on this machine; a call returns them as a data frame.
+
+    Attributes:
+        path: Path of the file.
+        state: From `find_state`, to notice that another file has taken its place.
+        before: How many rows come before, of this file and of others.
+        rows: How many rows there are.
+
+    """
+
+    path: str
+    state: tuple[int, int]
+    before: int
+    rows: int
+
+    @abstractmethod
+    def __call__(self) -> pd.DataFrame:
+        """Return the rows."""
+
+    @abstractmethod
+    def read_columns(self) -> list[str]:
+        """Return the names of the columns."""
+
+    @property
+    @abstractmethod
+    def position(self) -> int:
+        """Bytes of the file that come before, as far as that is known."""
+
+    def _open(self) -> BinaryIO:
+        """Open the file, unless it has changed."""
+        file = Path(self.path).open("rb")  # noqa: SIM115  (the caller closes it)
+        if find_state(os.fstat(file.fileno())) != self.state:
+            file.close()
+            raise InputError(
+                f"{self.path} has changed while it was read: repeat the command when nothing "
+                "writes to it any more"
+            )
+        return file
+
+
+def find_state(found: os.stat_result) -> tuple[int, int]:
+    """Return the size of a file and when it was written."""
+    return found.st_size, found.st_mtime_ns

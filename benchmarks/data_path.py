@@ -48,7 +48,7 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
     finish_chunk,
     read_chunk,
 )
-from imdb_sentiment.text.tables import list_parts
+from imdb_sentiment.text.tables import CHUNK, list_parts
 
 VOCABULARY, LENGTH = 5000, 200
 LOOP = "the bare loop"
@@ -83,7 +83,7 @@ def read_seconds(log: Path) -> float:
     return float(found[1]) if found else float("nan")
 
 
-def simulate(path: Path, counts: list[int], slowdown: float) -> None:
+def simulate(path: Path, counts: list[int], chunksize: int, slowdown: float) -> None:
     """Measure the engine with workers that sleep, and print a table."""
     reviews = ReviewsParameters(
         file=path.name,
@@ -101,7 +101,7 @@ def simulate(path: Path, counts: list[int], slowdown: float) -> None:
         test_fraction=0.2,
         validation_fraction=0.1,
     )
-    table = TableDataset(filepath=str(path.resolve())).load()
+    table = TableDataset(filepath=str(path.resolve()), load_args={"chunksize": chunksize}).load()
     part = next(list_parts(table))
     judge = RowJudge()
     start = time.process_time()
@@ -114,8 +114,10 @@ def simulate(path: Path, counts: list[int], slowdown: float) -> None:
     second_seconds = slowdown * (time.process_time() - start)
     seconds = first_seconds + second_seconds
     print(f"Parts of {len(keys.keys):,} rows, {CHUNKS} per worker, {seconds:.2f} s each")
-    print("| workers | seconds | rows per second | efficiency |")
-    print("| ---: | ---: | ---: | ---: |")
+    print(
+        "| workers | seconds | rows per second | efficiency | run: CPU ms per part |"
+    )
+    print("| ---: | ---: | ---: | ---: | ---: |")
     rng = np.random.default_rng(0)
 
     def list_items(number: int) -> Iterator[Any]:
@@ -152,11 +154,12 @@ def simulate(path: Path, counts: list[int], slowdown: float) -> None:
                     return rows
 
                 run(1, 0.1)  # to import everything
-                start = time.perf_counter()
+                start, busy = time.perf_counter(), time.process_time()
                 rows = run(CHUNKS, 1)
-                took = time.perf_counter() - start
+                took, busy = time.perf_counter() - start, time.process_time() - busy
             print(
-                f"| {workers} | {took:.1f} | {rows / took:,.0f} | {CHUNKS * seconds / took:.3f} |",
+                f"| {workers} | {took:.1f} | {rows / took:,.0f} | {CHUNKS * seconds / took:.3f} "
+                f"| {1000 * busy / (CHUNKS * workers):.0f} |",
                 flush=True,
             )
 
@@ -169,6 +172,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="runs of each; prints the medians")
     parser.add_argument("--workers", type=int, nargs="+", help="values of processing.workers")
     parser.add_argument("--simulate", action="store_true", help="let 1 to 16 workers sleep")
+    parser.add_argument("--chunksize", type=int, default=CHUNK, help="rows of a simulated part")
     parser.add_argument("--slowdown", type=float, default=1, help="factor of the simulated time")
     parser.add_argument("--bare", action="store_true", help="run the loop alone, in this process")
     arguments = parser.parse_args()
@@ -177,7 +181,8 @@ def main() -> None:
         return
     print(describe_machine())
     if arguments.simulate:
-        simulate(arguments.csv, arguments.workers or [1, 2, 4, 8, 16], arguments.slowdown)
+        counts = arguments.workers or [1, 2, 4, 8, 16]
+        simulate(arguments.csv, counts, arguments.chunksize, arguments.slowdown)
         return
     commands = {name: (options, "") for name, options in COMMANDS.items()}
     if arguments.workers:

@@ -2,7 +2,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.word_numbers import WordList, number_words, pack_numbers, unpack_numbers
+from imdb_sentiment.text.word_numbers import (
+    WordList,
+    number_words,
+    pack_numbers,
+    pack_words,
+    unpack_numbers,
+)
 from imdb_sentiment.text.words import get_rule
 
 TEXTS = st.lists(st.text(st.sampled_from("ab ',.é’中👍"), max_size=12).map(clean_text), max_size=6)
@@ -30,6 +36,18 @@ def test_words_are_numbered_in_the_order_of_their_first_occurrence() -> None:
 
 def test_words_keep_their_numbers() -> None:
     words = WordList()
-    assert words.number(["b", "a"]).tolist() == [0, 1]
-    assert words.number(["c", "a", "d", "b"]).tolist() == [2, 1, 3, 0]
+    assert words.number(pack_words(["b", "a"])).tolist() == [0, 1]
+    assert words.number(pack_words(["c", "a", "d", "b"])).tolist() == [2, 1, 3, 0]
+    assert words.number(pack_words([])).tolist() == []
+    assert words.find(pack_words(["d", "e", "a"])).tolist() == [3, -1, 1]
     assert list(words) == ["b", "a", "c", "d"]
+
+
+@given(st.lists(st.lists(st.text(st.sampled_from("abé中👍"), min_size=1, max_size=3), unique=True)))
+def test_words_are_numbered_as_in_a_dictionary(parts: list[list[str]]) -> None:
+    words = WordList()
+    expected: dict[str, int] = {}
+    for part in parts:
+        numbers = [expected.setdefault(word, len(expected)) for word in part]
+        assert words.number(pack_words(part)).tolist() == numbers
+    assert list(words) == list(expected)

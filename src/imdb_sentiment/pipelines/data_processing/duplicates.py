@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from imdb_sentiment.text.hash_index import HashIndex
+
 Keys = npt.NDArray[np.uint64]
 Codes = npt.NDArray[np.int64]
 
@@ -10,13 +12,11 @@ Codes = npt.NDArray[np.int64]
 class KeyIndex:
     """The keys of all rows so far that were new, each with the code of its row.
 
-    A key takes 10 bytes. They are in sorted arrays, of which each is at least twice as long as the
-    next one, as in a log-structured merge-tree (O'Neil et al., 1996): so there are few arrays, and
-    a key is seldom moved.
+    A key takes 10 bytes.
     """
 
     def __init__(self) -> None:
-        self._runs: list[tuple[Keys, npt.NDArray[np.int16]]] = []
+        self._index = HashIndex(np.int16)
 
     def claim(
         self,
@@ -42,7 +42,7 @@ class KeyIndex:
         is_usable = np.ones(len(keys), bool) if is_usable is None else is_usable
         distinct, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
         places = places.reshape(keys.shape)
-        before = self._find(distinct)[places]
+        before = self._index.find(distinct)[places]
         found = np.full(len(keys), -1, np.int64)
         is_doubtful = is_usable & ((before >= 0) | (counts[places] > 1)).any(axis=1)
         seen: dict[int, int] = {}  # of these rows alone, since the others share no key with any
@@ -55,24 +55,5 @@ class KeyIndex:
             if found[row] < 0:
                 seen.update(dict.fromkeys(own, int(codes[row])))
         is_new = is_usable & (found < 0)
-        self._add(keys[is_new].ravel(), np.repeat(codes[is_new], keys.shape[1]))
+        self._index.add(keys[is_new].ravel(), np.repeat(codes[is_new], keys.shape[1]))
         return found
-
-    def _find(self, keys: Keys) -> Codes:
-        """Return the code of each of these sorted keys, or -1 if it is not known."""
-        found = np.full(len(keys), -1, np.int64)
-        for known, codes in self._runs:
-            places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-            is_known = known[places] == keys
-            found[is_known] = codes[places[is_known]]
-        return found
-
-    def _add(self, keys: Keys, codes: Codes) -> None:
-        order = np.argsort(keys)
-        keys, short = keys[order], codes[order].astype(np.int16)
-        while self._runs and len(self._runs[-1][0]) < 2 * len(keys):
-            known, known_codes = self._runs.pop()
-            places = np.searchsorted(known, keys)
-            keys, short = np.insert(known, places, keys), np.insert(known_codes, places, short)
-        if len(keys):
-            self._runs.append((keys, short))

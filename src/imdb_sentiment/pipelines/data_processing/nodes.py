@@ -60,7 +60,7 @@ from imdb_sentiment.text.review_encoder import ReviewEncoder
 from imdb_sentiment.text.scripts import count_letters, measure_scripts
 from imdb_sentiment.text.tables import list_parts, number_rows
 from imdb_sentiment.text.tokenizer import make_word_tokenizer, train_tokenizer
-from imdb_sentiment.text.word_numbers import WORDS, unpack_numbers
+from imdb_sentiment.text.word_numbers import WORDS, WordList, pack_words, unpack_numbers
 from imdb_sentiment.text.word_vectors import train_word_vectors
 from imdb_sentiment.text.words import Script
 
@@ -444,18 +444,20 @@ def clean_unlabelled_reviews(
 
     """
     seen = KeyIndex()
-    known: dict[str, int] = {}
+    known = WordList()
 
     def select_new(rows: RowKeys) -> Verdicts:
-        if not known:  # read only now: without unlabelled reviews, there is no need
-            known.update((word, number) for number, word in enumerate(words))
+        if not len(known):  # read only now: without unlabelled reviews, there is no need
+            known.number(pack_words(list(words)))
             for labelled in clean_reviews:
                 hashes = [[hash_bytes(text.encode())] for text in labelled["text"]]
                 seen.claim(np.array(hashes, np.uint64).reshape(-1, 1))
         is_new = rows.is_usable & (seen.claim(rows.keys, rows.codes, rows.is_usable) < 0)
         logger.debug("%d of %d unlabelled reviews are new", is_new.sum(), len(is_new))
-        numbers = np.array([known.get(word, len(words)) for word in rows.words], np.int32)
-        return Verdicts((~is_new).astype(np.int8), numbers)
+        numbers = known.find(rows.words)
+        return Verdicts(
+            (~is_new).astype(np.int8), np.where(numbers < 0, np.int32(len(words)), numbers)
+        )
 
     return map_in_two_steps(
         partial(read_unlabelled_chunk, text_column=reviews.text_column, script=script),

@@ -24,9 +24,11 @@ from imdb_sentiment.text.word_numbers import (
     WORDS,
     Lengths,
     Numbers,
+    PackedWords,
     WordList,
     number_words,
     pack_numbers,
+    pack_words,
 )
 from imdb_sentiment.text.words import Script, get_rule
 
@@ -78,7 +80,7 @@ class RowKeys(NamedTuple):
     is_usable: npt.NDArray[np.bool_]
     keys: Keys
     codes: npt.NDArray[np.int64]
-    words: list[str]
+    words: PackedWords
 
 
 class Verdicts(NamedTuple):
@@ -176,7 +178,7 @@ def _cut_texts(
             is_usable,
             np.array(keys, np.uint64).T,
             np.zeros(len(problems), np.int64) if codes is None else codes,
-            words,
+            pack_words(words),
         ),
     )
 

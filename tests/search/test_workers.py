@@ -321,6 +321,23 @@ def test_no_scheduler_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    ("preload", "reason"),
+    [
+        ("import os; os._exit(1)", "Nanny failed to start worker process"),
+        ("import no_such_module", "No module named 'no_such_module'"),
+    ],
+)
+def test_workers_that_die_while_they_start_are_told(
+    preload: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imdb_sentiment.engine.cluster._WORKER_PRELOAD", preload)
+    told = rf"the workers die while they start, 3 times in a row \(the last time: {reason}\)"
+    with pytest.raises(InputError, match=told), open_workers(2, None):
+        pass
+
+
 def test_threads_of_this_process_can_be_workers() -> None:
     """A cluster without processes of its own, which is up in a moment."""
     here = make_study(optuna.storages.InMemoryStorage(), 6)

@@ -162,9 +162,11 @@ def test_what_workers_log_comes_by_way_of_the_run(
     ours = logging.getLogger("imdb_sentiment")
     monkeypatch.setattr(ours, "handlers", [caplog.handler])
     monkeypatch.setattr(ours, "propagate", False)
-    with caplog.at_level(logging.INFO, "imdb_sentiment"), open_workers(2, None) as workers:
+    with caplog.at_level(logging.DEBUG, "imdb_sentiment"), open_workers(2, None) as workers:
         call(workers, log_a_line)
         wait_until(lambda: "an epoch of" in caplog.text)
+        search(make_study(optuna.storages.InMemoryStorage(), 9), raise_below_half, workers=workers)
+        wait_until(lambda: 'raise ValueError(f"{x:.3f} is too low")' in caplog.text)
     (line,) = (r.getMessage() for r in caplog.records if r.name == "imdb_sentiment.objectives")
     assert line != f"an epoch of {os.getpid()}"
     # Workers share the run's terminal, where they would break the progress bar.

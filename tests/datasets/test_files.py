@@ -143,8 +143,27 @@ def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ImportError(f"Install {protocol}fs")
 
     monkeypatch.setattr("fsspec.filesystem", fail)
-    with pytest.raises(DatasetError, match=r"s3://bucket/file can't be reached \(Install s3fs\)"):
+    with pytest.raises(DatasetError) as caught:
         OnnxModelDataset(filepath=URL).save(b"")
+    assert str(find_input_error(caught.value)) == (
+        "s3://bucket/file can't be reached (Install s3fs): install that package, for S3 with "
+        'pip install -e ".[s3]"'
+    )
+
+
+@pytest.mark.parametrize("error", [KeyError("code"), AttributeError("code"), MemoryError()])
+def test_a_fault_of_the_program_is_not_blamed_on_the_place(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Faulty(MemoryFileSystem):
+        def put_file(self, *_: Any, **options: Any) -> None:
+            raise error
+
+    monkeypatch.setattr("fsspec.filesystem", lambda name, **_: Faulty())
+    with pytest.raises(DatasetError) as caught:
+        OnnxModelDataset(filepath=URL).save(b"")
+    assert caught.value.__cause__ is error
+    assert find_input_error(caught.value) is None
 
 
 def test_credentials_reach_the_file_system(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,6 +146,10 @@ def test_the_results_of_a_table_are_not_replaced_by_accident(copy_of_finished: P
         f"kedro run --pipelines data_processing,tuning {mine},tuning.n_trials=3'",
         f"kedro run --pipelines data_processing,tuning {sample},tuning.n_trials=3",
     ]
+    options = "--runner ThreadRunner --runner-params max_workers=2 --async --only-missing-outputs"
+    done = kedro(project, "run", *options.split())
+    assert f"kedro run {mine}' {options}. To run" in done.stdout
+    assert f"kedro run {sample} {options}\n" in done.stdout
 
 
 @pytest.mark.slow

@@ -391,7 +391,7 @@ def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> No
     ("cells", "message", "labels"),
     [
         (["yes", "no", "N/A"], "'N/A' in the column 'label' may be no label", ["no", "yes"]),
-        (["only"], "the column 'label' has only 'only' in 3 rows or more", ["only", "?"]),
+        (["N/A", "only"], "'N/A' in the column 'label' may be no label", ["only", "?"]),
         (["", " "], "the column 'label' has no label in 3 rows or more", ["?", "?"]),
         ([f"{n}" for n in range(75)], "'label' has no label in 3 rows or more", ["?", "?"]),
         ([str(n) for n in range(201)] * 3, "'label' has 201 different values", ["?", "?"]),
@@ -412,6 +412,25 @@ def test_doubtful_labels_are_told(
     block = read_block(error)
     assert block["label_column"] == "label"
     assert block["labels"] == labels
+
+
+def test_a_table_with_one_label_is_told(split: SplitParameters) -> None:
+    """The lines to paste lead to a run as soon as there are other reviews, or another column."""
+    rows = [(f"text {number}", "good", "low" if number % 2 else "high") for number in range(90)]
+    names = ("text", "label", "level")
+    one = r"only 'good' in 3 rows or more \(add reviews with another label, or name another column"
+    with pytest.raises(InputError, match=one) as error:
+        find(as_chunks([*rows, ("odd", "slip", "low")], names), split)
+    assert 'labels: auto  # now only "good"\n  # left out: "slip" (1 row)' in str(error.value)
+    options = read_block(error)
+    more = [(f"bad {number}", "bad", "low") for number in range(9)]
+    assert find(as_chunks(rows + more, names), split, **options).labels == ("bad", "good")
+    options["label_column"] = "level"
+    assert find(as_chunks(rows, names), split, **options).labels == ("low", "high")
+    misspelt = [(f"bad {number}", "goood", "low") for number in range(4)]
+    with pytest.raises(InputError, match=one) as error:
+        find(as_chunks(rows + misspelt, names), split)
+    assert 'labels: ["good", "?"]  # rows: 90; instead of "?", what is left' in str(error.value)
 
 
 def test_long_names_and_labels_do_not_fill_the_message(

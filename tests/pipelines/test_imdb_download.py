@@ -1,6 +1,7 @@
 import hashlib
 import http.server
 import io
+import resource
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -187,6 +188,23 @@ def test_without_a_network_the_way_out_is_named(tmp_path: Path) -> None:
 def test_another_file_than_the_official_one_is_refused(serve: type[Server], tmp_path: Path) -> None:
     dataset = archive_dataset(tmp_path, serve(0).url, content=b"official")
     assert "hash" in refusal(tmp_path, dataset)
+    assert not list((tmp_path / "raw").iterdir())
+
+
+def test_a_disk_that_takes_no_more_is_no_broken_connection(
+    serve: type[Server], tmp_path: Path
+) -> None:
+    """A limit of the size of files stands for the full disk: writing fails half-way, too."""
+    server = serve(0)
+    before, highest = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(ARCHIVE) // 2, highest))
+    try:
+        message = refusal(tmp_path, archive_dataset(tmp_path, server.url))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, highest))
+    assert "can't be used: the file exceeds the size limit" in message
+    assert server.url not in message
+    assert server.requests == 1
     assert not list((tmp_path / "raw").iterdir())
 
 

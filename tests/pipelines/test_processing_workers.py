@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from kedro.io import DataCatalog, MemoryDataset
+from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.runner import SequentialRunner
 
 from helpers import (
@@ -29,6 +30,7 @@ from helpers import (
 )
 from imdb_sentiment.datasets import TableDataset
 from imdb_sentiment.engine.mapping import PickledResult
+from imdb_sentiment.evaluation.probabilities import REASON_COLUMN
 from imdb_sentiment.parameters import (
     InferenceParameters,
     ProcessingParameters,
@@ -37,6 +39,7 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.pipelines.data_processing.nodes import check_reviews
 from imdb_sentiment.pipelines.inference import create_pipeline
+from imdb_sentiment.text.tables import list_parts
 
 COLUMNS = ["review", "sentiment", "film", "split"]
 
@@ -209,6 +212,52 @@ def test_inference_makes_the_same_bytes(kind: str, exported: bytes, tmp_path: Pa
     }
     assert found[3]["review"].tolist() == table["review"].tolist()
     assert targets[1].read_bytes() == targets[2].read_bytes() == targets[3].read_bytes()
+
+
+def write_malformed(path: Path, middle: list[str]) -> list[str]:
+    """Write a CSV in which each fifth row has too many fields, with other rows in its middle."""
+    rows = [f"{n},w{n % 28}" + ",too,many" * (n % 5 == 3) for n in range(90)]
+    rows[61:64] = middle
+    path.write_text("\n".join(["id,review", *rows, ""]))
+    return rows
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    "middle",
+    [
+        ["61,w1", "62,w2", "63,w3"],
+        ["61,w1", '62,"w2" and "so on', "63,w3"],  # the rest can't be divided
+        ['61,"w1\n62,w2\n63,w3"'],  # one row for all that read CSVs
+    ],
+)
+def test_inference_keeps_malformed_rows_in_their_places(
+    middle: list[str], exported: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imdb_sentiment.datasets.csv_parts.BLOCK", 100)
+    source, here, there = (tmp_path / f"{name}.csv" for name in ("in", "here", "there"))
+    rows = write_malformed(source, middle)
+    parts = list_parts(TableDataset(filepath=str(source), load_args={"chunksize": 7}).load())
+    assert sum(map(callable, parts)) >= 8  # which the workers read
+    score(exported, source, here, workers=1)
+    scored = score(exported, source, there, workers=2)
+    assert there.read_bytes() == here.read_bytes()
+    is_long = ["many" in row for row in rows]
+    numbers = [row.partition(",")[0] for row in rows]
+    assert scored["id"].where(~np.array(is_long), numbers).tolist() == numbers
+    assert scored[REASON_COLUMN].str.startswith("malformed line: 4 fields").tolist() == is_long
+
+
+@pytest.mark.cluster
+def test_with_workers_too_an_open_quotation_mark_is_told(
+    exported: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imdb_sentiment.datasets.csv_parts.BLOCK", 100)
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    write_malformed(source, ["61,w1", '62,"w2', "63,w3"])
+    with pytest.raises(DatasetError, match="opened in row 63 is never closed"):
+        score(exported, source, target, workers=2)
+    assert not target.exists()
 
 
 @pytest.mark.cluster

@@ -65,6 +65,17 @@ def test_a_trial_that_raises_counts_and_does_not_end_the_study() -> None:
     assert {"FAIL", "COMPLETE"} == set(states(study))
 
 
+def test_the_log_says_where_a_trial_has_raised(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "imdb_sentiment")
+    study = make_study(memory(), 10)
+    search(study, raise_below_half)
+    failed = [f"Trial {trial.number} has failed" for trial in study.trials(TrialState.FAIL)]
+    (level,) = {record.levelname for record in caplog.records if record.exc_info}
+    assert level == "DEBUG"  # for the file, as the console has a line on each failure
+    assert [record.message for record in caplog.records if record.exc_info] == failed
+    assert caplog.text.count('raise ValueError(f"{x:.3f} is too low")') == len(failed)
+
+
 def test_a_value_that_is_no_number_is_a_failure() -> None:
     study = make_study(memory(), 1)
     search(study, lambda trial, data: math.nan)

@@ -162,9 +162,11 @@ def test_what_workers_log_comes_by_way_of_the_run(
     ours = logging.getLogger("imdb_sentiment")
     monkeypatch.setattr(ours, "handlers", [caplog.handler])
     monkeypatch.setattr(ours, "propagate", False)
-    with caplog.at_level(logging.INFO, "imdb_sentiment"), open_workers(2, None) as workers:
+    with caplog.at_level(logging.DEBUG, "imdb_sentiment"), open_workers(2, None) as workers:
         call(workers, log_a_line)
         wait_until(lambda: "an epoch of" in caplog.text)
+        search(make_study(optuna.storages.InMemoryStorage(), 9), raise_below_half, workers=workers)
+        wait_until(lambda: 'raise ValueError(f"{x:.3f} is too low")' in caplog.text)
     (line,) = (r.getMessage() for r in caplog.records if r.name == "imdb_sentiment.objectives")
     assert line != f"an epoch of {os.getpid()}"
     # Workers share the run's terminal, where they would break the progress bar.
@@ -318,6 +320,23 @@ def test_no_scheduler_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.raises(InputError, match="no Dask scheduler at tcp"),
         open_workers(1, "tcp://127.0.0.1:9"),
     ):
+        pass
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    ("preload", "reason"),
+    [
+        ("import os; os._exit(1)", "Nanny failed to start worker process"),
+        ("import no_such_module", "No module named 'no_such_module'"),
+    ],
+)
+def test_workers_that_die_while_they_start_are_told(
+    preload: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imdb_sentiment.engine.cluster._WORKER_PRELOAD", preload)
+    told = rf"the workers die while they start, 3 times in a row \(the last time: {reason}\)"
+    with pytest.raises(InputError, match=told), open_workers(2, None):
         pass
 
 

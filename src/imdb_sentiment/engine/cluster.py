@@ -202,8 +202,8 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
                 if attempt == START_ATTEMPTS:
                     raise InputError(
                         f"the workers die while they start, {attempt} times in a row (the last "
-                        f"time: {error}): start fewer, or give them more memory; the log in logs/ "
-                        "says more"
+                        f"time: {error.__cause__ or error}): start fewer, or give them more "
+                        "memory; the log in logs/ says more"
                     ) from error
     raise AssertionError  # the loop has ended above
 

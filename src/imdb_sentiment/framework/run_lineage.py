@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from click import get_current_context
 from filelock import FileLock
 from kedro.io import MemoryDataset
 from kedro.pipeline import Pipeline
@@ -20,7 +21,13 @@ from pydantic import BaseModel, ValidationError
 from imdb_sentiment.datasets.run_facts import PACKAGES
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.code import PackageCode
-from imdb_sentiment.framework.configuration import FILE, FILE_SETTING, Configuration, Parameters
+from imdb_sentiment.framework.configuration import (
+    FILE,
+    FILE_SETTING,
+    Configuration,
+    Parameters,
+    quote_value,
+)
 from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
 from imdb_sentiment.framework.lineage import (
     Input,
@@ -160,7 +167,7 @@ class RunLineage:
         )
         missing = " --only-missing-outputs" if run_params["only_missing_outputs"] else ""
         in_conf = f" (with {rest} in conf/)" if rest else ""
-        return f"kedro run{parts}{options}{missing}{in_conf}"
+        return f"kedro run{parts}{options}{_repeat_runner()}{missing}{in_conf}"
 
     def compare_inputs(self) -> None:
         """Raise `InputError` if an input of the run has no record, or is stale."""
@@ -407,6 +414,17 @@ class RunLineage:
             if name in self._makers and self._files.has_no_file(name):
                 digests.append(self._digest_code(self._makers[name]))
         return digest_value(digests)
+
+
+def _repeat_runner() -> str:
+    """Return the options of the present command that choose its runner, each after a space."""
+    context = get_current_context(silent=True)  # there is none in a notebook
+    given = context.params if context else {}
+    options = f" --runner {shlex.quote(given['runner'])}" if given.get("runner") else ""
+    if settings := dict(flatten(given.get("runner_params") or {})):
+        listed = ",".join(f"{name}={quote_value(value)}" for name, value in settings.items())
+        options += f" --runner-params {shlex.quote(listed)}"
+    return f"{options} --async" if given.get("is_async") else options
 
 
 def _find_place(node: str) -> int:

@@ -173,7 +173,8 @@ def _judge_labels(labels: Labels, column: str, *, must_be_ordered: bool) -> list
         return [f"the column {column!r} has {n + len(labels.others):,} different values or more"]
     if n < 2:  # noqa: PLR2004
         has = f"only {_shorten(next(iter(labels.counts)))!r}" if n else "no label"
-        return [f"the column {column!r} has {has} in {MIN_ROWS} rows or more"]
+        how = " (add reviews with another label, or name another column)" if n else ""
+        return [f"the column {column!r} has {has} in {MIN_ROWS} rows or more{how}"]
     if labels.placeholders:
         listed = ", ".join(map(repr, labels.placeholders))
         return [f"{listed} in the column {column!r} may be no label"]
@@ -234,7 +235,14 @@ def format_settings(
         return "\n".join([*lines, '  labels: ["?", "?"]  # in the order of their codes 0, 1, …'])
     no_labels = [label for label in labels.placeholders if label not in reviews.labels]
     kept = {label: n for label, n in labels.counts.items() if label not in no_labels}
+    slips = [label for label in labels.slips if labels.others.get(label, 0) >= MIN_ROWS]
+    is_too_few = len(kept) < 2  # noqa: PLR2004
+    if is_too_few and not no_labels and not slips:  # no value of the table may be the second one
+        listed = _quote(_shorten(next(iter(kept))))
+        return "\n".join([*lines, f"  labels: {AUTO}  # now only {listed}", *format_others(labels)])
     comments = [f"rows: {counts}"] if (counts := _list_counts(kept.values())) else []
+    if is_too_few:
+        comments.append('instead of "?", what is left out below, if it is a label')
     if any(len(label) > MAX_NAME for label in kept):
         comments.append(f"write out those that are cut to {MAX_NAME} characters")
     comment = f"  # {'; '.join(comments)}" if comments else ""

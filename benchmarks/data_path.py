@@ -114,9 +114,7 @@ def simulate(path: Path, counts: list[int], chunksize: int, slowdown: float) -> 
     second_seconds = slowdown * (time.process_time() - start)
     seconds = first_seconds + second_seconds
     print(f"Parts of {len(keys.keys):,} rows, {CHUNKS} per worker, {seconds:.2f} s each")
-    print(
-        "| workers | seconds | rows per second | efficiency | run: CPU ms per part |"
-    )
+    print("| workers | seconds | rows per second | efficiency | run: CPU ms per part |")
     print("| ---: | ---: | ---: | ---: | ---: |")
     rng = np.random.default_rng(0)
 

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.stacking import Logits, count_outputs
@@ -126,8 +127,6 @@ def fit_ngram_model(
         InputError: No n-gram occurs in enough reviews.
 
     """
-    from scipy import sparse
-
     hashes, counts = np.unique(np.concatenate(reviews), return_counts=True)
     kept = np.argsort(-counts, kind="stable")[: parameters.max_features]
     kept = np.sort(kept[counts[kept] >= parameters.min_document_frequency])
@@ -138,9 +137,9 @@ def fit_ngram_model(
         )
     found = _indicate(reviews, hashes)
     idf = 1 + np.log((1 + len(reviews)) / (1 + counts))  # as in scikit-learn
-    norms = np.sqrt(found @ idf**2)
-    norms[norms == 0] = 1  # a review without any of the n-grams
-    tf_idf = (sparse.diags_array(1 / norms) @ found @ sparse.diags_array(idf)).tocsr()
+    norms = np.sqrt(found @ idf**2)  # 0 for a review without any of the n-grams
+    tf_idf = found.copy()
+    tf_idf.data = idf[found.indices] / np.repeat(norms, np.diff(found.indptr))
     row_weights = None if label_weights is None else label_weights[codes]
     fits = [
         _fit_label(found, tf_idf, codes == code, parameters.inverse_regularisation, row_weights)
@@ -178,7 +177,6 @@ def _fit_label(
         Weight of the TF-IDF of each n-gram, shape (n-grams,), and the intercept.
 
     """
-    from scipy import sparse
     from sklearn.linear_model import LogisticRegression
 
     shares = []
@@ -191,7 +189,9 @@ def _fit_label(
     model = LogisticRegression(
         C=inverse_regularisation, solver="liblinear", dual=True, max_iter=1000, random_state=0
     )
-    model.fit(tf_idf @ sparse.diags_array(scale), has_label, row_weights)
+    scaled = tf_idf.copy()
+    scaled.data *= scale[tf_idf.indices]
+    model.fit(scaled, has_label, row_weights)
     return scale * model.coef_[0], float(model.intercept_[0])
 
 
@@ -208,12 +208,10 @@ def _indicate(reviews: Sequence[Hashes], hashes: Hashes) -> SparseArray:
     """
     from scipy import sparse
 
-    all_hashes = np.concatenate(reviews)
-    columns = np.minimum(np.searchsorted(hashes, all_hashes), len(hashes) - 1)
-    is_known = hashes[columns] == all_hashes
-    ends = np.cumsum([0, *map(len, reviews)])
-    known_before = np.concatenate([[0], np.cumsum(is_known)])
-    indices, pointers = columns[is_known], known_before[ends]
+    columns = pd.Index(hashes).get_indexer(pd.Index(np.concatenate(reviews)))
+    known = np.flatnonzero(columns >= 0)
+    indices = columns[known]
+    pointers = np.searchsorted(known, np.cumsum([0, *map(len, reviews)]))
     if len(indices) <= np.iinfo(np.int32).max:  # otherwise SciPy needs int64
         indices, pointers = indices.astype(np.int32), pointers.astype(np.int32)
     return sparse.csr_array(

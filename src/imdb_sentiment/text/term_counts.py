@@ -30,9 +30,10 @@ class TermCounter(TransformerMixin, BaseEstimator):
 
     Attributes:
         terms_: The terms, in the order of their columns.
-        ngrams_: For each length from 2 on, a code for each n-gram, sorted; their columns follow
-            those of the shorter ones. The code is c · T + t for T terms, if the one without its
-            last term is in column c among those of its length, and the last term in column t.
+        ngrams_: For each length from 2 on, a code for each n-gram, in the order of their columns,
+            which follow those of the shorter ones. The code is c · T + t for T terms, if the one
+            without its last term is in column c among those of its length, and the last term in
+            column t.
 
     """
 
@@ -69,53 +70,70 @@ class TermCounter(TransformerMixin, BaseEstimator):
         return self._count(texts, learn=False)
 
     def _count(self, texts: Iterable[str], *, learn: bool) -> sparse.csr_array:
-        numbers, lengths, found = number_words(texts, get_rule(self.script).split_terms)
-        n_texts = len(lengths)
-        text_of = np.repeat(np.arange(n_texts), lengths)
+        numbers, lengths, words = number_words(texts, get_rule(self.script).split_terms)
+        text_of = np.repeat(np.arange(len(lengths)), lengths)
         if learn:
-            kept = _find_frequent(
-                numbers.astype(np.int64), text_of, n_texts, self.min_document_frequency
-            )
+            kept, columns, counts = self._keep_frequent(numbers, text_of, len(lengths), len(words))
             if not len(kept):
                 raise ValueError("no term occurs in enough texts")
-            self.terms_, self.ngrams_ = [found[number] for number in kept], []
-        columns = dict(zip(self.terms_, range(len(self.terms_)), strict=True))
-        terms = np.array([columns.get(term, NONE) for term in found], np.int64)[numbers]
-        counts = [_tabulate(terms, text_of, (n_texts, len(columns)))]
-        ngrams = terms  # the column of the n-gram that starts with each term
+            self.terms_, self.ngrams_ = [words[number] for number in kept], []
+        else:
+            known = dict(zip(self.terms_, range(len(self.terms_)), strict=True))
+            columns = np.array([known.get(word, NONE) for word in words], np.int64)[numbers]
+            counts = _tabulate(columns, text_of, len(lengths), len(known))
+        terms = ngrams = columns  # the columns of the term, and of the n-gram, that start there
+        tables = [counts]
         for n in range(1, self.max_ngram):
             starts = np.flatnonzero(
                 (ngrams[:-n] != NONE) & (terms[n:] != NONE) & (text_of[:-n] == text_of[n:])
             )
-            codes = ngrams[starts] * len(columns) + terms[starts + n]
+            codes = ngrams[starts] * len(self.terms_) + terms[starts + n]
             if learn:
-                self.ngrams_.append(
-                    _find_frequent(codes, text_of[starts], n_texts, self.min_document_frequency)
+                places, distinct = pd.factorize(codes)
+                kept, columns, counts = self._keep_frequent(
+                    places, text_of[starts], len(lengths), len(distinct)
                 )
-            kept = self.ngrams_[n - 1]
+                self.ngrams_.append(distinct[kept])
+            else:
+                ngrams_known = pd.Index(self.ngrams_[n - 1])
+                columns = ngrams_known.get_indexer(pd.Index(codes))
+                counts = _tabulate(columns, text_of[starts], len(lengths), len(ngrams_known))
             ngrams = np.full(len(terms), NONE)
-            ngrams[starts] = pd.Index(kept).get_indexer(pd.Index(codes))
-            counts.append(_tabulate(ngrams, text_of, (n_texts, len(kept))))
-        return sparse.hstack(counts, format="csr")
+            ngrams[starts] = columns
+            tables.append(counts)
+        return sparse.hstack(tables, format="csr")
+
+    def _keep_frequent(
+        self, numbers: npt.NDArray[np.integer], text_of: Codes, n_texts: int, n_distinct: int
+    ) -> tuple[Codes, Codes, sparse.csr_array]:
+        """Choose the n-grams that occur in enough texts, and give each a column.
+
+        Args:
+            numbers: Number of the n-gram at each place.
+            text_of: The text of each place.
+            n_texts: How many texts there are.
+            n_distinct: How many n-grams there are.
+
+        Returns:
+            The numbers of the n-grams that are kept, in the order of their columns; the column at
+            each place; and how often each of them occurs in each text.
+
+        """
+        counts = _tabulate(numbers, text_of, n_texts, n_distinct)
+        frequencies = np.bincount(counts.indices, minlength=n_distinct)
+        kept = np.flatnonzero(frequencies >= self.min_document_frequency)
+        column_of = np.full(n_distinct, NONE)
+        column_of[kept] = np.arange(len(kept))
+        return kept, column_of[numbers], counts[:, kept]
 
 
-def _find_frequent(codes: Codes, text_of: Codes, n_texts: int, minimum: int) -> Codes:
-    """Return the codes that occur in a minimum of texts, sorted."""
-    pairs, _ = _count_equal(np.sort(codes * np.int64(n_texts) + text_of))
-    distinct, frequencies = _count_equal(pairs // n_texts)
-    return distinct[frequencies >= minimum]
-
-
-def _tabulate(columns: Codes, text_of: Codes, shape: tuple[int, int]) -> sparse.csr_array:
+def _tabulate(
+    columns: npt.NDArray[np.integer], text_of: Codes, n_texts: int, n_columns: int
+) -> sparse.csr_array:
     """Return how often each column is named in each text."""
-    is_known = columns != NONE
-    pairs, counts = _count_equal(np.sort(text_of[is_known] * shape[1] + columns[is_known]))
-    rows, places = np.divmod(pairs, shape[1])
-    pointers = np.searchsorted(rows, np.arange(shape[0] + 1)).astype(np.int32)
-    return sparse.csr_array((counts.astype(np.float64), places.astype(np.int32), pointers), shape)
-
-
-def _count_equal(values: Codes) -> tuple[Codes, Codes]:
-    """Return the distinct ones of sorted values, and how often each occurs."""
-    ends = np.flatnonzero(np.diff(values, append=np.iinfo(np.int64).max))
-    return values[ends], np.diff(ends, prepend=-1)
+    known = np.flatnonzero(columns != NONE)
+    pointers = np.searchsorted(text_of[known], np.arange(n_texts + 1)).astype(np.int32)
+    places = columns[known].astype(np.int32)
+    counts = sparse.csr_array((np.ones(len(known)), places, pointers), (n_texts, n_columns))
+    counts.sum_duplicates()
+    return counts

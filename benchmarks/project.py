@@ -144,8 +144,10 @@ def run_cluster(folder: Path, workers: int) -> Iterator[str]:
     dask = [sys.executable, "-m", "dask"]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(sys.path),
-        # Many workers share the cores here, and each would look at itself a hundred times a second.
+        # Many workers share the cores here, and each would look at itself many times a second.
         "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+        "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+        "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "10s",
     }
     quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     common = ["--scheduler-file", str(file), "--no-dashboard"]

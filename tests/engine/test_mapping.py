@@ -20,6 +20,7 @@ from imdb_sentiment.engine import mapping
 from imdb_sentiment.engine.mapping import (
     FOLDER,
     IN_FLIGHT,
+    RECEIVER,
     PickledResult,
     map_in_order,
     map_in_two_steps,
@@ -84,7 +85,9 @@ def test_items_are_read_when_they_are_needed(thread_cluster: str) -> None:
     for expected in range(3):
         assert next(results) == expected
         assert len(read) <= expected + 2 * IN_FLIGHT + 1
+    assert any(thread.name.startswith(RECEIVER) for thread in threading.enumerate())
     results.close()
+    wait_until(lambda: not any(x.name.startswith(RECEIVER) for x in threading.enumerate()))
 
 
 @pytest.mark.parametrize("is_parallel", [False, True])

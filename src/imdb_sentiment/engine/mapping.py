@@ -1,6 +1,7 @@
 """A function of the items of a stream, called in this process or on the workers of a cluster."""
 
 import contextlib
+import math
 import pickle
 import shutil
 import tempfile
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, Self, TypeVar
 
 from imdb_sentiment.engine.cluster import (
     CONNECT_TIMEOUT,
@@ -34,9 +35,10 @@ PROTOCOL = pickle.HIGHEST_PROTOCOL
 PATIENCE = 120.0  # seconds that a call waits while there is no worker at all
 POLL_INTERVAL = 1.0  # seconds after which Ctrl-C takes effect while a call runs
 # Items per worker that are being worked on or wait, so that no worker waits for the next one.
-IN_FLIGHT = 2
+IN_FLIGHT = 3
 FOLDER = "imdb_sentiment-results-of-workers-"  # how the names of their folders begin
 COPY_BUFFER = 1 << 20  # bytes
+RECEIVER = "imdb_sentiment-receiver"  # how the names of threads begin that receive results
 MAX_AGE = 24 * 60 * 60  # seconds after which such a folder is what a killed run has left
 RESTART = "restart the scheduler if necessary, and "
 ADVICE = f"{RESTART}repeat the command"
@@ -83,9 +85,10 @@ def map_in_order(
         def begin(data: bytes) -> tuple[Any, Any]:
             return None, submit(client, _call, function, data, folder, *stand_ins)
 
-        calls = _Calls(client, folder, ADVICE, begin)
-        while calls.fill(remaining):
-            yield PickledResult(calls.take().found).load()
+        with _Receiver(client, ADVICE) as receiver:
+            calls = _Calls(client, folder, receiver, begin)
+            while calls.fill(remaining):
+                yield PickledResult(calls.take().found).load()
 
 
 @dataclass(frozen=True)
@@ -186,8 +189,8 @@ class _Call(NamedTuple):
 
     Attributes:
         item: The item as the worker received it.
-        kept: The future of what it keeps, if there is a second function.
-        found: What it has returned.
+        kept: Dask's future of what the worker keeps, if there is a second function.
+        found: What it has returned, or until that is taken the future from `_Receiver`.
 
     """
 
@@ -196,34 +199,72 @@ class _Call(NamedTuple):
     found: Any
 
 
+class _Receiver:
+    """Receives results in a thread of its own, so that they are here when they are needed.
+
+    Results are received one after the other, in the order in which they have been asked for. While
+    one travels, this process decides on another, which takes as long.
+
+    Args:
+        client: Dask's client.
+        advice: What to do if the scheduler is gone, for messages.
+
+    """
+
+    def __init__(self, client: Any, advice: str) -> None:
+        self._client = client
+        self._advice = advice
+        self._pool = ThreadPoolExecutor(1, RECEIVER)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The one that is being received ends when the client is closed.
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def receive(self, future: Any) -> Future[Any]:
+        """Return a future of a call's result, or of its exception."""
+        return self._pool.submit(_receive, self._client, future, self._advice)
+
+
 class _Calls:
     """The calls of the first, or only, function on workers, in the order of the items.
 
     Args:
         client: Dask's client.
         folder: From `_open_folder`.
-        advice: What to do if the scheduler is gone, for messages.
+        receiver: Of what the calls return.
         begin: Function that calls the function for a pickled item; returns the future of what the
             worker keeps, and that of what it returns: None if it can't see the files of the run.
 
     """
 
     def __init__(
-        self, client: Any, folder: str, advice: str, begin: Callable[[bytes], tuple[Any, Any]]
+        self,
+        client: Any,
+        folder: str,
+        receiver: _Receiver,
+        begin: Callable[[bytes], tuple[Any, Any]],
     ) -> None:
         self._client = client
-        self._advice = advice
+        self._receiver = receiver
         self._begin = begin
         self._prepare: Callable[[Any], Any] = partial(_leave_item, folder=folder)
         self._begun: deque[_Call] = deque()
+        self._n_workers = 1
+        self._counted_at = -math.inf
 
     def __len__(self) -> int:
         return len(self._begun)
 
     @property
     def n_workers(self) -> int:
-        """How many workers there are; at least 1, since new ones may come."""
-        return max(1, len(self._client.nthreads()))
+        """How many workers there are, counted once a second; at least 1, since some may come."""
+        if time.monotonic() - self._counted_at > POLL_INTERVAL:
+            self._n_workers = max(1, len(self._client.nthreads()))
+            self._counted_at = time.monotonic()
+        return self._n_workers
 
     def fill(self, items: Iterator[Any], n_others: int = 0) -> int:
         """Begin as many calls as workers can do with; return how many are under way.
@@ -241,10 +282,10 @@ class _Calls:
     def take(self, *, keep_item: bool = False) -> _Call:
         """Wait for the first of the calls; if it may be repeated later, its item must be kept."""
         call = self._begun.popleft()
-        found = self.receive(call.found)
+        found = call.found.result()
         if found is None:
             call = self.call_again(call.item)
-            found = self.receive(call.found)
+            found = call.found.result()
         if not keep_item:
             _remove_item(call.item)
         return _Call(call.item, call.kept, found)
@@ -261,12 +302,9 @@ class _Calls:
         _remove_item(item)
         return self._call(read)
 
-    def receive(self, future: Any) -> Any:
-        """Return the result of a call, or raise its exception."""
-        return _receive(self._client, future, self._advice)
-
     def _call(self, item: Any) -> _Call:
-        return _Call(item, *self._begin(pickle.dumps(item, protocol=PROTOCOL)))
+        kept, found = self._begin(pickle.dumps(item, protocol=PROTOCOL))
+        return _Call(item, kept, self._receiver.receive(found))
 
 
 def _map_there(
@@ -285,20 +323,25 @@ def _map_there(
     def end(kept: Any, decision: bytes) -> Any:
         return submit(client, _call_second, second, kept, decision, folder, priority=2)
 
-    calls = _Calls(client, folder, ADVICE_IN_STEPS, begin)
-    ending: deque[tuple[Any, bytes, Any]] = deque()
-    while calls.fill(items, len(ending)) or ending:
-        if calls:
-            call = calls.take(keep_item=True)
-            decision = pickle.dumps(decide(pickle.loads(call.found)), protocol=PROTOCOL)
-            ending.append((call.item, decision, end(call.kept, decision)))
-        if ending and (len(ending) > calls.n_workers or not calls):
-            item, decision, result = ending.popleft()
-            found = calls.receive(result)
-            if found is None:  # the worker has died that could read the files
-                found = calls.receive(end(calls.call_again(item).kept, decision))
-            _remove_item(item)  # until now, the first call may have been repeated
-            yield PickledResult(found)
+    with (
+        _Receiver(client, ADVICE_IN_STEPS) as summaries,
+        _Receiver(client, ADVICE_IN_STEPS) as results,
+    ):
+        calls = _Calls(client, folder, summaries, begin)
+        ending: deque[tuple[Any, bytes, Future[Any]]] = deque()
+        while calls.fill(items, len(ending)) or ending:
+            if calls:
+                call = calls.take(keep_item=True)
+                decision = pickle.dumps(decide(pickle.loads(call.found)), protocol=PROTOCOL)
+                ending.append((call.item, decision, results.receive(end(call.kept, decision))))
+            if ending and (len(ending) > calls.n_workers or not calls):
+                item, decision, result = ending.popleft()
+                found = result.result()
+                if found is None:  # the worker has died that could read the files
+                    again = end(calls.call_again(item).kept, decision)
+                    found = _receive(client, again, ADVICE_IN_STEPS)
+                _remove_item(item)  # until now, the first call may have been repeated
+                yield PickledResult(found)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@
 
 Both use the same random 80/20 split and train two trials of five epochs and a final model of five
 epochs. They run as separate processes, one after the other on the same cores. The notebook uses
-batches of 64 and a constant learning rate. The Kedro run uses the settings of conf/imdb, batches of
-128 and a cosine schedule, and trains its two trials in parallel, each on half of the cores. It also
+batches of 64 and a constant learning rate. The Kedro run uses the settings of conf/imdb: batches of
+128, and a cosine schedule. It also
 audits the CSV, learns word vectors, fits the n-grams and the linear baseline, and writes the
 report. On the other hand, it trains on slightly fewer rows: it drops duplicate texts, and its
 trials hold out a tenth of the training rows for validation, where the notebook validates on the
@@ -27,7 +27,7 @@ def main() -> None:
     """Run the measurements and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("csv", type=Path, help="a CSV with the columns review and sentiment")
-    parser.add_argument("--workers", type=int, default=2, help="parallel trials of Kedro")
+    parser.add_argument("--workers", type=int, default=1, help="parallel trials of Kedro")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
     reviews = pd.read_csv(arguments.csv)[["review", "sentiment"]]

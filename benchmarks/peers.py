@@ -45,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("csv", type=Path, help="a table of labelled reviews")
     parser.add_argument("--params", default="", help="further parameters of kedro run")
+    parser.add_argument("--only", default="", help="measure models whose name contains this")
     parser.add_argument("--learn", choices=PEERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.learn:
@@ -58,7 +59,7 @@ def main() -> None:
         parameters = f"reviews_file={arguments.csv.resolve()}"
         parameters += f",{arguments.params}" if arguments.params else ""
         run = measure(["-m", "kedro", "run", "--params", parameters], project)
-        for name in PEERS:
+        for name in (name for name in PEERS if arguments.only in name):
             seconds = measure([__file__, str(project), "--learn", name], project).seconds
             found = json.loads((project / "log").read_text().splitlines()[-1])
             training = run.seconds if name == OURS else seconds - found["seconds_of_scoring"]

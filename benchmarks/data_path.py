@@ -14,8 +14,9 @@ With `--simulate`, the workers sleep for as long as it takes on one core to read
 rows of a part and to write the result, instead of doing so. What the run does is real: for each
 part, it finds where a CSV's records end, or reads the rows of another table and leaves them in a
 file, receives the keys of all rows and all distinct words, judges the rows, none of which are
-duplicates, sends its verdicts, and copies as many bytes as a result has. So any number of workers
-can be tried on a few cores. Efficiency is the time of the sleeps alone divided by the whole time.
+duplicates, sends its verdicts, and copies as many bytes as a result has. No word is new, as in a
+long table few are; a new one costs about 0.3 µs more. So any number of workers can be tried on a
+few cores. Efficiency is the time of the sleeps alone divided by the whole time.
 """
 
 import argparse

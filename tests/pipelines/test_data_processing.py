@@ -430,7 +430,7 @@ def test_a_table_with_one_label_is_told(split: SplitParameters) -> None:
     misspelt = [(f"bad {number}", "goood", "low") for number in range(4)]
     with pytest.raises(InputError, match=one) as error:
         find(as_chunks(rows + misspelt, names), split)
-    assert 'labels: ["good", "?"]  # rows: 90; instead of "?", what is left' in str(error.value)
+    assert 'labels: ["good", "?"]  # rows: 90; replace "?" with a value left' in str(error.value)
 
 
 def test_long_names_and_labels_do_not_fill_the_message(

@@ -1,12 +1,13 @@
 """Parts of a Parquet file that any process can read without reading what comes before them."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from imdb_sentiment.datasets.parts import Part, find_state
+from imdb_sentiment.datasets.parts import Part, State, find_state
 from imdb_sentiment.datasets.table_formats import make_frame, open_parquet
 
 # A row group can only be read whole: of a larger one, each part would read too much in vain.
@@ -39,7 +40,7 @@ class ParquetPart(Part):
 
     @property
     def position(self) -> int:
-        """Not known, since a file has column after column."""
+        """Unknown, since a file stores one column after the other."""
         return 0
 
 
@@ -59,13 +60,13 @@ def divide_parquet(path: str, rows: int) -> Iterator[ParquetPart] | None:
     with Path(path).open("rb") as source, open_parquet(source, path) as table:
         metadata = table.metadata
         sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        state = find_state(os.fstat(source.fileno()))
     if max(sizes, default=0) > MAX_PARTS_PER_GROUP * rows or not sum(sizes):
         return None
-    return _make_parts(path, sizes, rows)
+    return _make_parts(path, state, sizes, rows)
 
 
-def _make_parts(path: str, sizes: Sequence[int], rows: int) -> Iterator[ParquetPart]:
-    state = find_state(Path(path).stat())
+def _make_parts(path: str, state: State, sizes: Sequence[int], rows: int) -> Iterator[ParquetPart]:
     before = 0
     for groups, skipped, found in _plan(sizes, rows):
         yield ParquetPart(
@@ -79,7 +80,7 @@ def _plan(sizes: Sequence[int], rows: int) -> Iterator[tuple[tuple[int, ...], in
     groups: list[int] = []
     found = 0
     for group, size in enumerate(sizes):
-        if groups and found + size > rows:
+        if found and found + size > rows:
             yield tuple(groups), 0, found
             groups, found = [], 0
         if size > rows:

@@ -10,6 +10,8 @@ import pandas as pd
 
 from imdb_sentiment.errors import InputError
 
+State = tuple[int, int]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part(ABC):
@@ -24,7 +26,7 @@ class Part(ABC):
     """
 
     path: str
-    state: tuple[int, int]
+    state: State
     before: int
     rows: int
 
@@ -53,6 +55,6 @@ class Part(ABC):
         return file
 
 
-def find_state(found: os.stat_result) -> tuple[int, int]:
+def find_state(found: os.stat_result) -> State:
     """Return the size of a file and when it was written."""
     return found.st_size, found.st_mtime_ns

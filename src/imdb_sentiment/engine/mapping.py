@@ -9,11 +9,12 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from threading import Event
 from typing import IO, Any, NamedTuple, Self, TypeVar
 
 from imdb_sentiment.engine.cluster import (
@@ -33,12 +34,12 @@ Decision = TypeVar("Decision")
 
 PROTOCOL = pickle.HIGHEST_PROTOCOL
 PATIENCE = 120.0  # seconds that a call waits while there is no worker at all
-POLL_INTERVAL = 1.0  # seconds after which Ctrl-C takes effect while a call runs
+POLL_INTERVAL = 1.0  # seconds between two looks at a call, and at the number of workers
 # Items per worker that are being worked on or wait, so that no worker waits for the next one.
 IN_FLIGHT = 3
 FOLDER = "imdb_sentiment-results-of-workers-"  # how the names of their folders begin
 COPY_BUFFER = 1 << 20  # bytes
-RECEIVER = "imdb_sentiment-receiver"  # how the names of threads begin that receive results
+RECEIVER = "imdb_sentiment-receiver"  # prefix of the names of the threads that receive results
 MAX_AGE = 24 * 60 * 60  # seconds after which such a folder is what a killed run has left
 RESTART = "restart the scheduler if necessary, and "
 ADVICE = f"{RESTART}repeat the command"
@@ -203,7 +204,7 @@ class _Receiver:
     """Receives results in a thread of its own, so that they are here when they are needed.
 
     Results are received one after the other, in the order in which they have been asked for. While
-    one travels, this process decides on another, which takes as long.
+    one travels, this process decides on another, so that neither waits for the other.
 
     Args:
         client: Dask's client.
@@ -214,18 +215,32 @@ class _Receiver:
     def __init__(self, client: Any, advice: str) -> None:
         self._client = client
         self._advice = advice
+        self._has_ended = Event()
         self._pool = ThreadPoolExecutor(1, RECEIVER)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The one that is being received ends when the client is closed.
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._has_ended.set()
+        self._pool.shutdown(cancel_futures=True)  # before the client is closed
 
-    def receive(self, future: Any) -> Future[Any]:
-        """Return a future of a call's result, or of its exception."""
-        return self._pool.submit(_receive, self._client, future, self._advice)
+    def ask_for(self, future: Any) -> Future[Any]:
+        """Return a future of a call's result, or of its exception; `future` is Dask's."""
+        return self._pool.submit(
+            _receive, self._client, future, self._advice, self._has_ended.is_set
+        )
+
+    def receive(self, future: Any) -> Any:
+        """Return a call's result before those that have been asked for; `future` is Dask's."""
+        return _receive(self._client, future, self._advice)
+
+
+def _wait_for(result: Future[Any]) -> Any:
+    """Return a result, or raise its exception; Ctrl-C takes effect, on Windows too."""
+    while not result.done():
+        wait([result], POLL_INTERVAL)
+    return result.result()
 
 
 class _Calls:
@@ -260,7 +275,7 @@ class _Calls:
 
     @property
     def n_workers(self) -> int:
-        """How many workers there are, counted once a second; at least 1, since some may come."""
+        """How many workers there are, counted at most once a second; at least 1: some may come."""
         if time.monotonic() - self._counted_at > POLL_INTERVAL:
             self._n_workers = max(1, len(self._client.nthreads()))
             self._counted_at = time.monotonic()
@@ -281,30 +296,33 @@ class _Calls:
 
     def take(self, *, keep_item: bool = False) -> _Call:
         """Wait for the first of the calls; if it may be repeated later, its item must be kept."""
-        call = self._begun.popleft()
-        found = call.found.result()
+        item, kept, asked_for = self._begun.popleft()
+        found = _wait_for(asked_for)
         if found is None:
-            call = self.call_again(call.item)
-            found = call.found.result()
+            item, kept, again = self.call_again(item)
+            found = self._receiver.receive(again)
         if not keep_item:
-            _remove_item(call.item)
-        return _Call(call.item, call.kept, found)
+            _remove_item(item)
+        return _Call(item, kept, found)
 
-    def call_again(self, item: Any) -> _Call:
+    def call_again(self, item: Any) -> tuple[Any, Any, Any]:
         """Begin a call whose worker could not read the files, as others may not be able to either.
 
         Args:
             item: The item, which this process reads now, like all later ones.
 
+        Returns:
+            The item as a worker receives it, and what `begin` returns.
+
         """
         self._prepare = _read
         read = _read(item)
         _remove_item(item)
-        return self._call(read)
+        return read, *self._begin(pickle.dumps(read, protocol=PROTOCOL))
 
     def _call(self, item: Any) -> _Call:
         kept, found = self._begin(pickle.dumps(item, protocol=PROTOCOL))
-        return _Call(item, kept, self._receiver.receive(found))
+        return _Call(item, kept, self._receiver.ask_for(found))
 
 
 def _map_there(
@@ -333,13 +351,13 @@ def _map_there(
             if calls:
                 call = calls.take(keep_item=True)
                 decision = pickle.dumps(decide(pickle.loads(call.found)), protocol=PROTOCOL)
-                ending.append((call.item, decision, results.receive(end(call.kept, decision))))
+                ending.append((call.item, decision, results.ask_for(end(call.kept, decision))))
             if ending and (len(ending) > calls.n_workers or not calls):
-                item, decision, result = ending.popleft()
-                found = result.result()
+                item, decision, asked_for = ending.popleft()
+                found = _wait_for(asked_for)
                 if found is None:  # the worker has died that could read the files
-                    again = end(calls.call_again(item).kept, decision)
-                    found = _receive(client, again, ADVICE_IN_STEPS)
+                    item, kept, _ = calls.call_again(item)
+                    found = results.receive(end(kept, decision))
                 _remove_item(item)  # until now, the first call may have been repeated
                 yield PickledResult(found)
 
@@ -477,7 +495,9 @@ def _call(
     return None if item is None else _leave(function(item, *shared), folder)
 
 
-def _receive(client: Any, future: Any, advice: str) -> Any:
+def _receive(
+    client: Any, future: Any, advice: str, has_ended: Callable[[], bool] = lambda: False
+) -> Any:
     import distributed
 
     # What is raised if the connection is lost; the status tells it, below.
@@ -485,18 +505,20 @@ def _receive(client: Any, future: Any, advice: str) -> Any:
     has_worker_at = time.monotonic()
     timeout = CONNECT_TIMEOUT
     while True:
-        with delayed_ctrl_c(), contextlib.suppress(TimeoutError, *lost):
+        with delayed_ctrl_c(), client.as_current(), contextlib.suppress(TimeoutError, *lost):
             distributed.wait(future, POLL_INTERVAL)
             if future.status == "finished":
                 # If its worker dies before the result has arrived, the call is pending again; if
                 # the network is slow, there is more time at the next attempt.
                 now, timeout = timeout, min(2 * timeout, PATIENCE)
                 return future.result(timeout=now)
+        if has_ended():  # nobody needs the result any more
+            return None
+        if future.status == "cancelled":  # one that is "lost" with its worker is made again
+            raise lost_scheduler(advice)
         with delayed_ctrl_c(), contextlib.suppress(*lost):
             if client.nthreads():
                 has_worker_at = time.monotonic()
-        if future.status == "cancelled":  # one that is "lost" with its worker is made again
-            raise lost_scheduler(advice)
         if time.monotonic() - has_worker_at > PATIENCE:
             raise InputError(
                 f"no Dask worker has been available for {PATIENCE / 60:g} minutes: start some "

@@ -421,8 +421,9 @@ def _repeat_runner() -> str:
     context = get_current_context(silent=True)  # there is none in a notebook
     given = context.params if context else {}
     options = f" --runner {shlex.quote(given['runner'])}" if given.get("runner") else ""
-    if settings := dict(flatten(given.get("runner_params") or {})):
-        listed = ",".join(f"{name}={quote_value(value)}" for name, value in settings.items())
+    settings = dict(flatten(given.get("runner_params") or {}))
+    quoted = {name: quote_value(value) for name, value in settings.items()}
+    if listed := ",".join(f"{name}={text}" for name, text in quoted.items() if text is not None):
         options += f" --runner-params {shlex.quote(listed)}"
     return f"{options} --async" if given.get("is_async") else options
 

@@ -132,8 +132,10 @@ def _tabulate(
 ) -> sparse.csr_array:
     """Return how often each column is named in each text."""
     known = np.flatnonzero(columns != NONE)
-    pointers = np.searchsorted(text_of[known], np.arange(n_texts + 1)).astype(np.int32)
-    places = columns[known].astype(np.int32)
+    pointers = np.searchsorted(text_of[known], np.arange(n_texts + 1))
+    places = columns[known]
+    if len(known) <= np.iinfo(np.int32).max:  # otherwise SciPy needs int64
+        pointers, places = pointers.astype(np.int32), places.astype(np.int32)
     counts = sparse.csr_array((np.ones(len(known)), places, pointers), (n_texts, n_columns))
     counts.sum_duplicates()
     return counts

@@ -236,13 +236,13 @@ def format_settings(
     no_labels = [label for label in labels.placeholders if label not in reviews.labels]
     kept = {label: n for label, n in labels.counts.items() if label not in no_labels}
     slips = [label for label in labels.slips if labels.others.get(label, 0) >= MIN_ROWS]
-    is_too_few = len(kept) < 2  # noqa: PLR2004
-    if is_too_few and not no_labels and not slips:  # no value of the table may be the second one
+    are_too_few = len(kept) < 2  # noqa: PLR2004
+    if are_too_few and not no_labels and not slips:  # no value of the table could be the second one
         listed = _quote(_shorten(next(iter(kept))))
         return "\n".join([*lines, f"  labels: {AUTO}  # now only {listed}", *format_others(labels)])
     comments = [f"rows: {counts}"] if (counts := _list_counts(kept.values())) else []
-    if is_too_few:
-        comments.append('instead of "?", what is left out below, if it is a label')
+    if are_too_few:
+        comments.append('replace "?" with a value left out below, if it is a label')
     if any(len(label) > MAX_NAME for label in kept):
         comments.append(f"write out those that are cut to {MAX_NAME} characters")
     comment = f"  # {'; '.join(comments)}" if comments else ""

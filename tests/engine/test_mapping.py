@@ -1,5 +1,6 @@
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -294,6 +295,24 @@ def test_a_cluster_without_workers_is_told(
         wait_until(lambda: not client.nthreads())
     with pytest.raises(InputError, match="no Dask worker has been available"):
         list(map_at(cluster.address, add_slowly, [1], 1))
+
+
+@pytest.mark.cluster
+def test_ctrl_c_ends_the_wait_for_a_worker(cluster: Cluster, tmp_path: Path) -> None:
+    def press() -> None:
+        wait_until((tmp_path / "begun").exists)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    results = map_at(cluster.address, partial(wait_for_ever, folder=tmp_path), range(9))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
+    try:
+        pressed = ThreadPoolExecutor(1).submit(press)
+        with pytest.raises(KeyboardInterrupt):
+            next(results)
+        pressed.result()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not any(thread.name.startswith(RECEIVER) for thread in threading.enumerate())
 
 
 @pytest.mark.cluster

@@ -105,19 +105,19 @@ def simulate(path: Path, counts: list[int], chunksize: int, slowdown: float) -> 
     )
     table = TableDataset(filepath=str(path.resolve()), load_args={"chunksize": chunksize}).load()
     judge = RowJudge()
-    seconds_of_first: list[float] = []
-    seconds_of_second: list[float] = []
+    seconds_of_reading: list[float] = []
+    seconds_of_finishing: list[float] = []
     for part in itertools.islice(list_parts(table), TIMED):
         start = time.process_time()
         chunk = part() if callable(part) else part
         read, keys = read_chunk(chunk, reviews, split, "auto")
-        seconds_of_first.append(time.process_time() - start)
+        seconds_of_reading.append(time.process_time() - start)
         verdicts = judge.judge(keys)
         start = time.process_time()
         result = pickle.dumps(finish_chunk(read, verdicts), protocol=pickle.HIGHEST_PROTOCOL)
-        seconds_of_second.append(time.process_time() - start)
+        seconds_of_finishing.append(time.process_time() - start)
     first_seconds, second_seconds = (
-        slowdown * statistics.median(x) for x in (seconds_of_first, seconds_of_second)
+        slowdown * statistics.median(x) for x in (seconds_of_reading, seconds_of_finishing)
     )
     seconds = first_seconds + second_seconds
     print(f"Parts of {len(keys.keys):,} rows, {CHUNKS} per worker, {seconds:.2f} s each")

@@ -14,7 +14,8 @@ from typing import Any
 
 import psutil
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Status
+from distributed.nanny import WorkerProcess
 
 from helpers import Cluster, wait_until
 from imdb_sentiment.engine import mapping
@@ -282,6 +283,31 @@ def test_an_item_that_kills_every_worker_is_told() -> None:
     results = map_in_order(die, [1], workers=2, scheduler_address=None)
     with pytest.raises(InputError, match="several workers have died while they processed"):
         list(results)
+
+
+@pytest.mark.cluster
+def test_workers_that_start_when_all_is_done_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Now and then, this happens in the test above. Here, it happens to both workers, once each.
+    kill, failed, servers = WorkerProcess.kill, [], []
+
+    def start(**options: Any) -> LocalCluster:
+        cluster = LocalCluster(**options)
+        servers.extend([cluster, cluster.scheduler, *cluster.workers.values()])
+        return cluster
+
+    async def fail_once(process: WorkerProcess, **options: Any) -> None:
+        if process not in failed:
+            failed.append(process)
+            raise AssertionError("can only join a started process")
+        await kill(process, **options)
+
+    monkeypatch.setattr("distributed.LocalCluster", start)
+
+    monkeypatch.setattr(WorkerProcess, "kill", fail_once)
+    results = map_in_order(add_slowly, range(3), 1, workers=2, scheduler_address=None)
+    assert list(results) == [1, 2, 3]
+    assert len(failed) == 2
+    assert [server.status for server in servers] == [Status.closed] * 4
 
 
 @pytest.mark.cluster

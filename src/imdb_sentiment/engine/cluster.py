@@ -158,7 +158,8 @@ def _import_distributed(group: str) -> None:
 
 
 def _list_dask_loggers() -> list[str]:
-    return [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
+    packages = ("distributed", "tornado")  # the second one has its event loop
+    return [name for name in logging.root.manager.loggerDict if name.startswith(packages)]
 
 
 def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
@@ -196,7 +197,8 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
                     env={"TF_NUM_INTEROP_THREADS": threads},
                     silence_logs=False,  # conf/logging.yml has the level of Dask's log
                 )
-                return str(stack.enter_context(cluster).scheduler_address)
+                stack.callback(_close, cluster)
+                return str(cluster.scheduler_address)
             except RuntimeError as error:  # a worker that dies while it starts ends that of all
                 logger.debug("The workers have not started", exc_info=True)
                 if attempt == START_ATTEMPTS:
@@ -206,6 +208,22 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
                         "memory; the log in logs/ says more"
                     ) from error
     raise AssertionError  # the loop has ended above
+
+
+def _close(cluster: Any) -> None:
+    """Close a cluster of this machine, even while it starts workers in place of dead ones.
+
+    If a worker has died as soon as it had started, Dask takes the one after it for running before
+    it has a process, which fails an assertion that ends the closing halfway.
+    """
+    import distributed
+
+    try:
+        cluster.close()
+    except AssertionError:
+        logger.debug("Dask could not close a worker that was starting", exc_info=True)
+        cluster.status = distributed.Status.failed  # otherwise it would wait for the first closing
+        cluster.close()
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
 from types import FrameType
@@ -158,8 +158,7 @@ def _import_distributed(group: str) -> None:
 
 
 def _list_dask_loggers() -> list[str]:
-    packages = ("distributed", "tornado")  # the second one has its event loop
-    return [name for name in logging.root.manager.loggerDict if name.startswith(packages)]
+    return [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
 
 
 def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
@@ -186,6 +185,7 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
     with dask.config.set(settings), _blocked_ctrl_c(), warnings.catch_warnings():
         # The log has the address of the dashboard, which differs if another run uses its port.
         warnings.filterwarnings("ignore", r"Port \d+ is already in use", UserWarning)
+        others = multiprocessing.active_children()
         for attempt in range(1, START_ATTEMPTS + 1):
             try:
                 cluster = distributed.LocalCluster(
@@ -197,7 +197,7 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
                     env={"TF_NUM_INTEROP_THREADS": threads},
                     silence_logs=False,  # conf/logging.yml has the level of Dask's log
                 )
-                stack.callback(_close, cluster)
+                stack.callback(_close, cluster, others)
                 return str(cluster.scheduler_address)
             except RuntimeError as error:  # a worker that dies while it starts ends that of all
                 logger.debug("The workers have not started", exc_info=True)
@@ -210,20 +210,33 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
     raise AssertionError  # the loop has ended above
 
 
-def _close(cluster: Any) -> None:
+def _close(cluster: Any, others: Collection[Any]) -> None:
     """Close a cluster of this machine, even while it starts workers in place of dead ones.
 
-    If a worker has died as soon as it had started, Dask takes the one after it for running before
-    it has a process, which fails an assertion that ends the closing halfway.
+    If a worker has died as soon as it had started, Dask (seen in 2026.8.0) takes the one after it
+    for running before it has a process. That fails an assertion, which ends the closing halfway.
+
+    Args:
+        cluster: The cluster.
+        others: Child processes that existed before the cluster.
+
     """
     import distributed
 
+    event_loop = logging.getLogger("tornado.application")  # which reports the assertion, too
+    was_disabled, event_loop.disabled = event_loop.disabled, True
     try:
         cluster.close()
     except AssertionError:
         logger.debug("Dask could not close a worker that was starting", exc_info=True)
         cluster.status = distributed.Status.failed  # otherwise it would wait for the first closing
-        cluster.close()
+        with contextlib.suppress(AssertionError):  # of a worker that was closed even earlier
+            cluster.close()
+        for worker in set(multiprocessing.active_children()) - set(others):
+            worker.kill()
+            worker.join(CONNECT_TIMEOUT)
+    finally:
+        event_loop.disabled = was_disabled
 
 
 @contextlib.contextmanager

@@ -44,6 +44,11 @@ def test_a_misspelt_name_gets_the_nearest_one(name: str, proposal: str) -> None:
     [
         ("tuning.n_trials", "many", "'many': it must be a whole number of at least 1"),
         ("tuning.n_trials", 2.5, "2.5: it must be a whole number of at least 1"),
+        (
+            "training.ngrams.character_ngram",
+            2,
+            "2: it must be 0 or a whole number of at least 3 and of at most 20",
+        ),
         ("tuning.timeout", -1, "-1: it must be a number greater than 0 or null"),
         ("tuning.folds", 0, "0: it must be auto or a whole number of at least 1"),
         (

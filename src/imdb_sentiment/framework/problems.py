@@ -118,7 +118,7 @@ def _describe(part: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
         for option in part["anyOf"]:
             yield from _describe(option, schema)
     elif "const" in part or "enum" in part:
-        yield from part.get("enum", [part.get("const")])
+        yield from map(str, part.get("enum", [part.get("const")]))
     elif kind in ("integer", "number"):
         bounds = [words.format(part[key]) for key, words in BOUNDS.items() if key in part]
         yield " ".join([NAMES[kind], " and ".join(bounds)]).strip()

@@ -44,7 +44,7 @@ from imdb_sentiment.pipelines.label_check.nodes import (
     score_held_out,
 )
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.ngrams import hash_ngrams
+from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
 
 
 def read(name: str) -> dict[str, Any]:
@@ -141,8 +141,7 @@ def measure(
     if arguments.lstm:
         logits = add_network(noisy, held_out.logits, reviews.labels)
         checks.append((HeldOutLogits(held_out.rows, logits), time.perf_counter() - start))
-    hashes = [hash_ngrams(text, NGRAMS.max_ngram) for text in train["text"]]
-    test_hashes = [hash_ngrams(text, NGRAMS.max_ngram) for text in test["text"]]
+    hashes, test_hashes = list(map(_hash, train["text"])), list(map(_hash, test["text"]))
 
     def score(codes: npt.NDArray[np.intp], kept: npt.NDArray[np.intp]) -> float:
         model = fit_ngram_model([hashes[i] for i in kept], codes[kept], n_labels, NGRAMS)
@@ -252,11 +251,13 @@ def compare_queues(
 
 def learn_and_score(learnt: pd.DataFrame, test: pd.DataFrame, reviews: ReviewsParameters) -> float:
     """Return the accuracy of the n-grams on test rows."""
-    known, unknown = (
-        [hash_ngrams(text, NGRAMS.max_ngram) for text in part["text"]] for part in (learnt, test)
-    )
+    known, unknown = (list(map(_hash, part["text"])) for part in (learnt, test))
     model = fit_ngram_model(known, learnt["code"].to_numpy(), len(reviews.labels), NGRAMS)
     return accuracy(model.score(unknown), test["code"].to_numpy())
+
+
+def _hash(text: str) -> Hashes:
+    return hash_ngrams(text, NGRAMS.max_ngram, character_ngram=NGRAMS.character_ngram)
 
 
 def print_table(table: pd.DataFrame) -> None:

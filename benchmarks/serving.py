@@ -29,7 +29,6 @@ from imdb_sentiment.network.model import score_sequences
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.batching import pad_right
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.ngrams import hash_ngrams
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID, TextEncoder
 
 MODELS = ROOT / "data/06_models"
@@ -87,7 +86,7 @@ def measure_one_review(texts: Texts) -> None:
     print("\n| many reviews, already tokenised | reviews per second |\n| --- | ---: |")
     cleaned = [clean_text(text) for text in texts]
     sequences = encoder.encode(cleaned)
-    ngrams = [hash_ngrams(text, predictor.max_ngram, predictor.script) for text in cleaned]
+    ngrams = list(map(predictor.hash_ngrams, cleaned))
     every_core = Predictor.load(MODELS / "model.onnx")
     runs: dict[str, Callable[[], Any]] = {
         "Predictor": lambda: every_core.score_sequences(
@@ -121,23 +120,20 @@ def measure_parts(predictor: Predictor, texts: Texts) -> None:
     inputs: list[dict[str, Any]] = [
         {
             "token_ids": np.array([ids or [UNKNOWN_ID]], np.int32),
-            "ngrams": hash_ngrams(text, predictor.max_ngram, predictor.script)[np.newaxis],
+            **predictor._make_inputs([predictor.hash_ngrams(text)]),
         }
         for ids, text in zip(encoder.encode_known(cleaned), cleaned, strict=True)
     ]
     parts: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
         "cleaning": (clean_text, texts),
         "words of the LSTM": (lambda text: list(encoder.encode_known([text])), cleaned),
-        "hashes of n-grams": (
-            lambda text: hash_ngrams(text, predictor.max_ngram, predictor.script),
-            cleaned,
-        ),
+        "hashes of n-grams": (predictor.hash_ngrams, cleaned),
         "the exported model": (partial(predictor._session.run, None), inputs),
         "the same with one word": (
             partial(predictor._session.run, None),
             [given | {"token_ids": given["token_ids"][:, :1]} for given in inputs],
         ),
-        "the same with one word and one n-gram": (
+        "the same with one word and one n-gram of each kind": (
             partial(predictor._session.run, None),
             [{name: values[:, :1] for name, values in given.items()} for given in inputs],
         ),

@@ -82,7 +82,9 @@ GOOD = NgramModel(
 def make_ngram_model(reviews: EncodedReviews, **changes: Any) -> NgramModel:
     """Return a model of the n-grams of `make_texts`; `changes` are of the parameters."""
     parameters = make_ngrams_parameters(**changes)
-    hashes = [hash_ngrams(text, parameters.max_ngram) for text in make_texts(reviews)]
+    texts = make_texts(reviews)
+    length = parameters.character_ngram
+    hashes = [hash_ngrams(text, parameters.max_ngram, character_ngram=length) for text in texts]
     return fit_ngram_model(hashes, reviews.codes, len(reviews.labels), parameters)
 
 

@@ -143,7 +143,10 @@ def predictors(reviews: pd.DataFrame) -> dict[str, Predictor]:
     network, _ = train_model(train, small_hyperparameters(units=8, embedding_size=8, epochs=8), 1)
     texts = reviews.loc[reviews["split"] == "train", "text"]
     ngrams = fit_ngram_model(
-        [hash_ngrams(text, 3) for text in texts], train.codes, 2, make_ngrams_parameters()
+        [hash_ngrams(text, 3, character_ngram=4) for text in texts],
+        train.codes,
+        2,
+        make_ngrams_parameters(),
     )
     names = ("negative", "positive")
     return {

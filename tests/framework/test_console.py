@@ -18,6 +18,7 @@ from termios import TIOCSWINSZ
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import rich
 from kedro.io import DataCatalog
@@ -27,11 +28,20 @@ from rich.logging import RichHandler
 from rich.text import Text
 from tokenizers.models import WordLevel
 
-from helpers import KEDRO, make_project, make_reviews, read_log, write_csv
+from helpers import (
+    KEDRO,
+    make_ngrams_parameters,
+    make_project,
+    make_reviews,
+    read_log,
+    write_csv,
+)
 from imdb_sentiment.framework import console, outcomes
 from imdb_sentiment.framework.console import ShowRun, _propose_best, _propose_rest
+from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
 from imdb_sentiment.pipeline_registry import DEFAULT
 from imdb_sentiment.progress import Task
+from imdb_sentiment.text.ngrams import hash_ngrams
 
 logger = logging.getLogger("imdb_sentiment.test")
 
@@ -338,6 +348,27 @@ def test_every_described_node_exists() -> None:
     nodes = {node.name.rpartition(".")[2] for pipeline in pipelines for node in pipeline.nodes}
     assert outcomes.DESCRIPTIONS.keys() <= nodes
     assert outcomes.describe_outcome("plot_roc_curves", {}) is None
+
+
+def test_the_outcome_of_the_ngrams_names_both_kinds_and_the_weight() -> None:
+    texts, codes = (
+        ["wonderful", "wonderful day", "terrible", "terrible day"],
+        np.array([1, 1, 0, 0]),
+    )
+
+    def describe(**changes: Any) -> str | None:
+        parameters = make_ngrams_parameters(max_ngram=1, **changes)
+        hashes = [hash_ngrams(text, 1, "auto", parameters.character_ngram) for text in texts]
+        model = fit_ngram_model(hashes, codes, 2, parameters)
+        return outcomes.describe_outcome("fit_ngrams", {"ngram_model": model})
+
+    characters = (
+        "17 of 4 characters, with a weight of 0.25"  # 8 of wonderful, 7 of terrible, 2 of day
+    )
+    assert describe(character_weight=0.25) == f"N-grams: 3 of up to 1 words; {characters}"
+    assert describe(character_weight=0) == "N-grams: 3 of up to 1 words"
+    empty = {"ngram_model": NgramModel.empty(2)}
+    assert outcomes.describe_outcome("fit_ngrams", empty) is None
 
 
 @pytest.mark.parametrize(

@@ -87,12 +87,15 @@ def test_the_average_with_ngrams_is_one_graph(n_labels: int, tokenizer: Tokenize
     # counts for nothing, nor do the n-grams that the model does not know.
     pair = ["w1 w2", "w1 w1", "w1, w2!", "w1 never seen and never heard w2", "W2 … w1"]
     known = set(ngram_model.hashes.tolist())
-    unread = next(word for word in WORDS if not known & set(hash_ngrams(word, 1).tolist()))
+    max_ngram, characters = ngram_model.max_ngram, ngram_model.character_ngram
+
+    def find_known(text: str) -> set[int]:
+        return known & set(hash_ngrams(text, max_ngram, character_ngram=characters).tolist())
+
+    unread = next(word for word in WORDS if not find_known(word))
     short = make_texts(make_encoded(9, n_labels, length=1))
     texts = [unread, *make_texts(encoded), *pair, *short]
-    numbers = [
-        len(known & set(hash_ngrams(text, ngram_model.max_ngram).tolist())) for text in texts
-    ]
+    numbers = [len(find_known(text)) for text in texts]
     assert numbers[0] == 0
     assert len(set(numbers)) > 5
     network = score_logits(model, TextEncoder(tokenizer).encode(texts))

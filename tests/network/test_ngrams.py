@@ -7,13 +7,21 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from pydantic import ValidationError
+from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 
 from helpers import make_encoded, make_ngrams_parameters
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
-from imdb_sentiment.text.ngrams import hash_ngrams, hash_tokens
+from imdb_sentiment.network.ngrams import (
+    CHARACTER_WEIGHTS,
+    TOLERANCE,
+    NgramModel,
+    divide_kinds,
+    fit_ngram_model,
+    fit_ngram_models,
+)
+from imdb_sentiment.text.ngrams import hash_ngrams, split_tokens
 from services import make_texts
 
 Codes = npt.NDArray[np.integer[Any]]
@@ -30,15 +38,31 @@ def make_noisy(n_labels: int) -> tuple[list[str], Codes]:
 
 def fit(texts: list[str], codes: Codes, n_labels: int = 2, **changes: Any) -> NgramModel:
     parameters = make_ngrams_parameters(**changes)
-    hashes = [hash_ngrams(text, parameters.max_ngram) for text in texts]
+    length = parameters.character_ngram
+    hashes = [hash_ngrams(text, parameters.max_ngram, character_ngram=length) for text in texts]
     return fit_ngram_model(hashes, codes, n_labels, parameters)
 
 
-def list_ngrams(text: str, max_ngram: int) -> list[str]:
-    """Return the n-grams of a text of `make_texts`, whose only mark is at its end."""
+def list_tokens(text: str) -> list[str]:
+    """Return the tokens of a text of `make_texts`, whose only mark is at its end."""
     tokens = text.split()
     if tokens and tokens[-1][-1] in "!?…":
         tokens[-1:] = [tokens[-1][:-1], tokens[-1][-1]]
+    return tokens
+
+
+def list_characters(text: str, length: int) -> list[str]:
+    words = [f" {token} ".replace("…", "...") for token in list_tokens(text)]
+    return [
+        word[start : start + length]
+        for word in words
+        for start in range(len(word) - length + 1)
+        if len(word) > length
+    ]
+
+
+def list_ngrams(text: str, max_ngram: int) -> list[str]:
+    tokens = list_tokens(text)
     return [
         " ".join(tokens[start : start + n])
         for n in range(1, max_ngram + 1)
@@ -54,26 +78,32 @@ def expect_scores(
     max_ngram: int,
     min_document_frequency: int,
     inverse_regularisation: float,
+    character_ngram: int = 0,
+    character_weight: float = 0.5,
 ) -> npt.NDArray[np.float64]:
-    vectorizer = CountVectorizer(
-        binary=True,
-        min_df=min_document_frequency,
-        analyzer=lambda text: list_ngrams(text, max_ngram),
-    )
-    counts = vectorizer.fit_transform(train)
-    weighting = TfidfTransformer().fit(counts)
-    inside, outside = (
-        2 * sum(rows) / len(rows) + np.asarray(counts[np.flatnonzero(rows)].sum(axis=0)).ravel()
-        for rows in (is_label, ~is_label)
-    )
-    ratio = np.log((inside / inside.sum()) / (outside / outside.sum()))
-    scale = abs(ratio) + np.mean(abs(ratio))
+    analyzers = [(lambda text: list_ngrams(text, max_ngram), 1.0)]
+    if character_ngram:
+        analyzers.append((lambda text: list_characters(text, character_ngram), character_weight))
+    learnt, tested = [], []
+    for analyzer, weight in analyzers:
+        vectorizer = CountVectorizer(
+            binary=True, min_df=min_document_frequency, analyzer=analyzer, lowercase=False
+        )
+        counts = vectorizer.fit_transform(train)
+        weighting = TfidfTransformer().fit(counts)
+        inside, outside = (
+            2 * sum(rows) / len(rows) + np.asarray(counts[np.flatnonzero(rows)].sum(axis=0)).ravel()
+            for rows in (is_label, ~is_label)
+        )
+        ratio = np.log((inside / inside.sum()) / (outside / outside.sum()))
+        scale = weight * (abs(ratio) + np.mean(abs(ratio)))
+        learnt.append(weighting.transform(counts).multiply(scale))
+        tested.append(weighting.transform(vectorizer.transform(test)).multiply(scale))
     regression = LogisticRegression(
-        C=inverse_regularisation, solver="liblinear", dual=True, max_iter=1000, random_state=0
+        C=inverse_regularisation, solver="liblinear", dual=True, tol=TOLERANCE, random_state=0
     )
-    regression.fit(weighting.transform(counts).multiply(scale).tocsr(), is_label)
-    tested = weighting.transform(vectorizer.transform(test)).multiply(scale).tocsr()
-    return np.asarray(regression.decision_function(tested))
+    regression.fit(sparse.hstack(learnt).tocsr(), is_label)
+    return np.asarray(regression.decision_function(sparse.hstack(tested).tocsr()))
 
 
 @pytest.mark.parametrize("n_labels", [2, 3, 4])
@@ -83,16 +113,67 @@ def expect_scores(
         {"max_ngram": 1, "min_document_frequency": 3, "inverse_regularisation": 0.5},
         {"max_ngram": 2, "min_document_frequency": 1, "inverse_regularisation": 10},
         {"max_ngram": 3, "min_document_frequency": 2, "inverse_regularisation": 5},
+        {
+            "max_ngram": 2,
+            "min_document_frequency": 2,
+            "inverse_regularisation": 5,
+            "character_ngram": 4,
+        },
+        {
+            "max_ngram": 1,
+            "min_document_frequency": 1,
+            "inverse_regularisation": 1,
+            "character_ngram": 3,
+            "character_weight": 1.5,
+        },
     ],
     ids=str,
 )
 def test_scores_are_those_of_scikit_learn(n_labels: int, chosen: dict[str, Any]) -> None:
     train, codes = make_noisy(n_labels)
     test = [*make_texts(make_encoded(50, n_labels, length=9, seed=5)), "", "w1 never seen"]
-    found = fit(train, codes, n_labels, **chosen).score_texts(test)
+    found = fit(train, codes, n_labels, **{"character_ngram": 0, **chosen}).score_texts(test)
     columns = [1] if n_labels == 2 else range(n_labels)
     expected = [expect_scores(train, test, codes == code, **chosen) for code in columns]
     np.testing.assert_allclose(found, np.transpose(expected), atol=1e-5)
+
+
+def test_most_frequent_ngrams_of_characters_are_kept_as_well() -> None:
+    texts, codes = make_noisy(2)
+    whole = fit(texts, codes, max_features=10**6, character_ngram=3)
+    some = fit(texts, codes, max_features=9, character_ngram=3)
+    assert [kind.sum() for kind in divide_kinds(some.is_of_characters)] == [9, 9]
+    assert all(kind.sum() > 9 for kind in divide_kinds(whole.is_of_characters))
+    assert set(some.hashes) < set(whole.hashes)
+
+
+def test_several_models_are_those_that_are_fitted_alone() -> None:
+    texts, codes = make_noisy(3)
+    parameters = make_ngrams_parameters(character_ngram=3)
+    hashes = [hash_ngrams(text, 3, character_ngram=3) for text in texts]
+    found = fit_ngram_models(hashes, codes, 3, parameters, CHARACTER_WEIGHTS)
+    for model, weight in zip(found, CHARACTER_WEIGHTS, strict=True):
+        length = 3 if weight else 0
+        alone = fit(texts, codes, 3, character_ngram=length, character_weight=weight)
+        assert (model.character_weight, model.character_ngram) == (weight, length)
+        np.testing.assert_array_equal(model.hashes, alone.hashes)
+        np.testing.assert_allclose(model.score_texts(texts), alone.score_texts(texts), atol=1e-6)
+
+
+def test_misspelt_words_are_known_by_their_characters() -> None:
+    texts = ["a wonderful film", "a wonderful day", "a terrible film", "a terrible day"] * 5
+    codes = np.array([1, 1, 0, 0] * 5)
+    known, unknown = (fit(texts, codes, character_ngram=length) for length in (4, 0))
+    misspelt = ["wunderful", "terribel"]
+    good, bad = known.score_texts(misspelt)[:, 0]
+    assert good > 0 > bad
+    assert np.ptp(unknown.score_texts(misspelt)) == 0
+
+
+def test_without_words_long_enough_there_are_no_characters() -> None:
+    model = fit(["so so", "no no"] * 5, np.array([0, 1] * 5), character_ngram=4)
+    assert (model.character_ngram, model.character_weight) == (0, 0)
+    assert not model.is_of_characters.any()
 
 
 def test_it_learns_from_what_the_network_does_not_read() -> None:
@@ -105,11 +186,11 @@ def test_it_learns_from_what_the_network_does_not_read() -> None:
 
 def test_the_most_frequent_ngrams_are_kept() -> None:
     texts, codes = make_noisy(3)
-    whole = fit(texts, codes, 3, max_features=10**6)
+    whole = fit(texts, codes, 3, max_features=10**6, character_ngram=0)
     found = Counter(number for text in texts for number in hash_ngrams(text, whole.max_ngram))
     counts = sorted(found.values(), reverse=True)
     size = next(n for n in range(20, len(counts)) if counts[n - 1] > counts[n])
-    some = fit(texts, codes, 3, max_features=size)
+    some = fit(texts, codes, 3, max_features=size, character_ngram=0)
     assert set(some.hashes) == {number for number, _ in found.most_common(size)}
     assert len(some.hashes) == size < len(whole.hashes)
     np.testing.assert_array_equal(some.idf, whole.idf[np.isin(whole.hashes, some.hashes)])
@@ -189,7 +270,7 @@ def test_only_the_ngrams_of_the_given_length_count() -> None:
     words, pairs = (fit(texts, codes, max_ngram=n).score_texts(texts[:2]) for n in (1, 2))
     assert words[0] == pytest.approx(words[1])
     assert pairs[0] < 0 < pairs[1]
-    assert len(hash_tokens(texts[0])) == 3
+    assert len(split_tokens(texts[0])) == 3
 
 
 @pytest.mark.parametrize("n_labels", [2, 3])

@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import pytest
@@ -151,6 +152,18 @@ def test_labels_may_be_numbers(conf: dict[str, Any]) -> None:
 def test_a_share_of_the_ngrams_is_between_0_and_1(share: Any) -> None:
     with pytest.raises(ValidationError, match="share"):
         make_ngrams_parameters(share=share)
+
+
+@pytest.mark.parametrize("length", [-1, 1, 2, 21, 4.5, "auto"])
+def test_character_ngrams_have_a_sensible_length(length: Any) -> None:
+    with pytest.raises(ValidationError, match="character_ngram"):
+        make_ngrams_parameters(character_ngram=length)
+
+
+@pytest.mark.parametrize("weight", [-0.1, 101, math.inf, math.nan, "all", None])
+def test_the_weight_of_character_ngrams_is_finite(weight: Any) -> None:
+    with pytest.raises(ValidationError, match="character_weight"):
+        make_ngrams_parameters(character_weight=weight)
 
 
 @pytest.mark.parametrize("share", ["auto", 0, 0.99, 1])

@@ -1,5 +1,6 @@
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from scipy.special import expit, softmax
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score, mean_absolute_error
+from sklearn.metrics import f1_score, log_loss, mean_absolute_error
 from tokenizers import Tokenizer
 
 from helpers import (
@@ -33,12 +34,13 @@ from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.stacking import HeldOutLogits, Weights, fit_weights
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, score_sequences
-from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
+from imdb_sentiment.network.ngrams import CHARACTER_WEIGHTS, NgramModel, fit_ngram_model
 from imdb_sentiment.network.training import History, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
     Hyperparameters,
+    NgramsParameters,
     ReviewsParameters,
     SplitParameters,
     TokenizerParameters,
@@ -83,8 +85,12 @@ class Data:
     def rows(self) -> pd.DataFrame:
         return pd.concat(self.chunks).set_index("row")
 
-    def hash_texts(self, reviews: EncodedReviews, max_ngram: int) -> list[npt.NDArray[np.int64]]:
-        return [hash_ngrams(text, max_ngram) for text in self.rows["text"][reviews.rows]]
+    def hash_texts(
+        self, reviews: EncodedReviews, ngrams: NgramsParameters
+    ) -> list[npt.NDArray[np.int64]]:
+        texts = self.rows["text"][reviews.rows]
+        length = ngrams.character_ngram
+        return [hash_ngrams(text, ngrams.max_ngram, character_ngram=length) for text in texts]
 
 
 def make_data(n: int = 300, n_labels: int = 2) -> Data:
@@ -264,7 +270,7 @@ def test_the_ngrams_learn_from_the_rows_of_the_networks(
     training: TrainingParameters,
 ) -> None:
     """The final model from those of the final network, the others from those of the best trial."""
-    timid = with_ngrams(training, inverse_regularisation=0.1)
+    timid = with_ngrams(training, inverse_regularisation=0.1, character_weight=0.8)
     chosen = timid.model_copy(update={"use_validation_rows": use_validation_rows})
     cross_validated = tuning.model_copy(update={"folds": folds})
     model, held_out = fit_ngrams(
@@ -278,7 +284,7 @@ def test_the_ngrams_learn_from_the_rows_of_the_networks(
     )
 
     def fit_without_folds(reviews: EncodedReviews) -> NgramModel:
-        hashes = data.hash_texts(reviews, timid.ngrams.max_ngram)
+        hashes = data.hash_texts(reviews, timid.ngrams)
         return fit_ngram_model(hashes, reviews.codes, 2, timid.ngrams)
 
     logits: dict[int, float] = {}
@@ -302,6 +308,106 @@ def test_the_ngrams_learn_from_the_rows_of_the_networks(
         rtol=1e-3,
         atol=1e-5,
     )
+
+
+def test_characters_are_read_if_that_is_better_for_unseen_reviews(
+    data: Data, tuning: TuningParameters, split: SplitParameters, training: TrainingParameters
+) -> None:
+    rng = np.random.default_rng(0)
+
+    def fit(make_text: Callable[[int], str]) -> NgramModel:
+        rows = data.rows.reset_index()
+        model, held_out = fit_ngrams(
+            [rows.assign(text=rows["code"].map(make_text))],
+            data.train,
+            data.validation,
+            tuning=tuning.model_copy(update={"folds": 2}),
+            split=split,
+            training=training,
+            script="auto",
+        )
+        right = (held_out.logits[:, 0] > 0) == data.rows["code"][held_out.rows]
+        assert right.mean() > 0.9
+        return model
+
+    def inflect(code: int) -> str:
+        return " ".join(f"{stem}{['ing', 'est'][code]}" for stem in rng.integers(1000, size=4))
+
+    def reverse(code: int) -> str:
+        number = rng.integers(10**6)
+        return f"{number} {['not good', 'good not'][code]} {number}"
+
+    assert fit(inflect).character_ngram == 4
+    assert fit(reverse).character_ngram == 0
+
+
+@pytest.mark.parametrize(("n_held_out", "weight"), [(99, 0.5), (100, 1)])
+def test_with_few_held_out_rows_no_weight_is_chosen(
+    n_held_out: int,
+    weight: float,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
+) -> None:
+    data = make_data(300)
+    rows = data.rows.reset_index()
+    endings = ["ing", "est"]
+    rows["text"] = [f"{row} so {row}{endings[code]}" for row, code in enumerate(rows["code"])]
+    held_out = data.train.take(np.arange(n_held_out))
+    model, _ = fit_ngrams(
+        [rows],
+        data.validation,
+        held_out,
+        tuning=tuning.model_copy(update={"folds": 1}),
+        split=split,
+        training=training,
+        script="auto",
+    )
+    assert model.character_weight == weight
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+@pytest.mark.parametrize("noise", [0, 1, 4])
+def test_the_chosen_weight_has_the_lowest_log_loss(
+    noise: int,
+    n_labels: int,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
+) -> None:
+    data = make_data(450, n_labels)
+    rng = np.random.default_rng(noise)
+    rows = data.rows.reset_index()
+    endings = np.array(["ing", "est", "ful"])
+    rows["text"] = [
+        f"{text} {rng.integers(60)}{endings[code if rng.random() > noise / 4 else 0]}"
+        for text, code in zip(rows["text"], rows["code"], strict=True)
+    ]
+    data = replace(data, chunks=[rows])
+    one_fold = tuning.model_copy(update={"folds": 1, "evaluate_on": "validation"})
+    validation = data.train  # more of them
+    losses = {}
+    for weight in CHARACTER_WEIGHTS:
+        given = training.ngrams.model_copy(update={"character_weight": weight})
+        hashes = data.hash_texts(data.validation, given)
+        model = fit_ngram_model(hashes, data.validation.codes, n_labels, given)
+        logits = model.score(data.hash_texts(validation, given))
+        if n_labels == 2:
+            logits = np.hstack([np.zeros_like(logits), logits])
+        losses[weight] = min(
+            log_loss(validation.codes, softmax(scale * logits, axis=1))
+            for scale in np.geomspace(0.1, 10, 300)
+        )
+    model, _ = fit_ngrams(
+        data.chunks,
+        data.validation,
+        validation,
+        tuning=one_fold,
+        split=split,
+        training=training,
+        script="auto",
+    )
+    assert model.character_weight == min(losses, key=lambda weight: losses[weight])
 
 
 def test_held_out_logits_know_nothing_of_their_rows(
@@ -344,9 +450,10 @@ def test_without_unseen_rows_the_ngrams_are_not_scaled(
         script="auto",
     )
     pool = data.train + data.validation
-    hashes = data.hash_texts(pool, training.ngrams.max_ngram)
+    hashes = data.hash_texts(pool, training.ngrams)
     expected = fit_ngram_model(hashes, pool.codes, n_labels, training.ngrams)
     np.testing.assert_array_equal(model.score(hashes), expected.score(hashes))
+    assert model.character_weight == 0.5
     assert held_out.rows.shape == (0,)
     assert held_out.logits.shape == (0, {2: 1, 3: 3}[n_labels])
 

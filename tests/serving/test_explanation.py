@@ -13,7 +13,6 @@ from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.serving import Prediction, Predictor
 from imdb_sentiment.serving.explanation import Segment, explain, find_explained_label
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.ngrams import hash_ngrams
 from imdb_sentiment.text.tokenizer import TextEncoder, train_tokenizer
 from services import make_tokenizer
 
@@ -88,7 +87,7 @@ def test_ngrams_are_read_in_the_whole_text(exported: bytes) -> None:
     tokens = TextEncoder(predictor.tokenizer).encode([" ".join(words)])
     for place, (word, effect) in enumerate(effects):
         kept = tokens[tokens != predictor.tokenizer.token_to_id(word)]
-        ngrams = hash_ngrams(" ".join(words[:place] + words[place + 1 :]), predictor.max_ngram)
+        ngrams = predictor.hash_ngrams(" ".join(words[:place] + words[place + 1 :]))
         (without,) = predictor.score_sequences(kept[np.newaxis], [ngrams])
         left = prediction.probabilities[predictor.labels[label]] - without[label]
         assert effect == pytest.approx(left, abs=1e-6)
@@ -111,7 +110,7 @@ def test_the_last_500_words_have_an_effect(exported: bytes) -> None:
         parts[place] = ""  # the commas stay
         text = ", ".join(parts) + "!"
         if place >= 514:  # the network would read one word more
-            ngrams = [hash_ngrams(text, predictor.max_ngram)]
+            ngrams = [predictor.hash_ngrams(text)]
             tokens = TextEncoder(predictor.tokenizer).encode([text])[:, 1:]
             probabilities = predictor.name_label(text, predictor.score_sequences(tokens, ngrams)[0])
         else:

@@ -230,6 +230,9 @@ def test_it_says_what_to_expect_of_the_model(
 ) -> None:
     expect(page.locator("#about")).to_contain_text("How good it is, is not known here")
     expect(page.locator("#limits")).to_contain_text("It knows 28 words")
+    expect(page.locator("#limits")).to_contain_text(
+        "the whole text: sequences of up to 3 words and marks, and of 4 characters within words."
+    )
     records = write_record(tmp_path / "runs", model_file.read_bytes())
     with run_service(model_file, tmp_path, "--records", str(records)) as service:
         other = browser.new_page()

@@ -94,7 +94,9 @@ def test_it_answers_as_the_trained_models(
 
 
 def test_it_says_which_ngrams_it_reads(both: Trained) -> None:
-    assert Predictor(both.exported).max_ngram == (both.ngrams.max_ngram if both.ngrams else 0)
+    predictor, ngrams = Predictor(both.exported), both.ngrams
+    assert predictor.max_ngram == (ngrams.max_ngram if ngrams else 0)
+    assert predictor.character_ngram == (ngrams.character_ngram if ngrams else 0)
 
 
 def test_it_decides_by_weights_and_only_if_it_is_sure(both: Trained) -> None:
@@ -356,6 +358,9 @@ def test_a_text_with_many_ngrams_is_scored_on_its_own(
     shapes = [shape["ngrams"] for shape in recorder.shapes]
     assert shapes[-1] == (1, 303)
     assert all(rows * ngrams <= 60 for rows, ngrams in shapes[:-1])
+    of_characters = [shape["characters"] for shape in recorder.shapes]
+    assert of_characters[-1][1] > 60
+    assert all(rows * ngrams <= 60 for rows, ngrams in of_characters[:-1])
     assert shapes[0] == (20, 3)
     assert sum(rows for rows, _ in shapes) == len(texts)
     assert all(

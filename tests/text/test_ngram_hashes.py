@@ -4,7 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.ngrams import combine_hashes, hash_ngrams, hash_tokens, locate_tokens
+from imdb_sentiment.text.ngrams import (
+    hash_ngrams,
+    hash_parts,
+    locate_characters,
+    locate_tokens,
+    sort_hashes,
+    split_tokens,
+)
 from imdb_sentiment.text.words import get_rule
 
 PIECES = ["good", "Good", "GOOD", "bad", "!", "…", "isn't", "l\u2019été", "10", "_so_", "😀"]
@@ -33,6 +40,30 @@ def test_each_ngram_of_a_text_is_hashed_once(text: str, max_ngram: int) -> None:
     assert len(set(found.tolist())) == len(expected)
 
 
+@given(TEXTS, st.integers(2, 5))
+def test_each_ngram_of_characters_within_a_word_is_hashed_once(text: str, length: int) -> None:
+    words = [f" {token.decode()} " for token in split_tokens(text)]
+    expected = {
+        word[start : start + length]
+        for word in words
+        for start in range(len(word) - length + 1)
+        if len(word) > length
+    }
+    found = hash_ngrams(text, 3, character_ngram=length)
+    of_characters = locate_characters(found)
+    assert found.dtype == np.int64
+    assert found[of_characters].tolist() == sorted(map(hash_characters, expected))
+    assert np.delete(found, of_characters).tolist() == hash_ngrams(text, 3).tolist()
+
+
+def hash_characters(ngram: str) -> int:
+    """Return the hash of an n-gram, computed with Python's integers."""
+    number = 0
+    for character in ngram:
+        number = (number + ord(character)) * 0x9E3779B97F4A7C15 % 2**64
+    return (number >> 32) + 1
+
+
 @pytest.mark.parametrize(
     ("text", "tokens"),
     [
@@ -53,8 +84,8 @@ def test_each_ngram_of_a_text_is_hashed_once(text: str, max_ngram: int) -> None:
 )
 def test_words_and_marks_are_tokens(text: str, tokens: list[str]) -> None:
     assert [text[start:stop] for start, stop in locate_tokens(text)] == tokens
-    np.testing.assert_array_equal(hash_tokens(text), hash_tokens(" ".join(tokens)))
-    assert len(hash_tokens(text)) == len(tokens)
+    assert split_tokens(text) == split_tokens(" ".join(tokens))
+    assert len(split_tokens(text)) == len(tokens)
 
 
 def test_case_is_ignored_and_order_is_not() -> None:
@@ -68,7 +99,7 @@ def test_case_is_ignored_and_order_is_not() -> None:
 def test_any_text_has_a_hash_for_each_token(text: str) -> None:
     """Some letters have another length in lower case."""
     places = locate_tokens(text)
-    assert len(hash_tokens(text)) == len(places)
+    assert len(split_tokens(text)) == len(places)
     assert all(start < stop for start, stop in places)
     covered = {place for start, stop in places for place in range(start, stop)}
     left = {character for place, character in enumerate(text) if place not in covered}
@@ -76,8 +107,8 @@ def test_any_text_has_a_hash_for_each_token(text: str) -> None:
 
 
 @given(st.one_of(st.text("aB'_. ,0"), st.text(st.characters(codec="ascii"))).map(clean_text))
-def test_a_hash_does_not_depend_on_the_letters_of_other_tokens(text: str) -> None:
-    assert hash_tokens(text).tolist() == hash_tokens(f"{text} \u00e9").tolist()[:-1]
+def test_a_token_does_not_depend_on_the_letters_of_others(text: str) -> None:
+    assert split_tokens(text) == split_tokens(f"{text} \u00e9")[:-1]
 
 
 def test_a_text_without_tokens_has_no_ngrams() -> None:
@@ -93,12 +124,40 @@ def test_a_short_text_has_no_long_ngrams() -> None:
 
 
 def test_the_number_for_padding_is_never_a_hash() -> None:
-    zero = np.array([2**64 - 1], np.uint64)  # its hash would be 0
-    assert combine_hashes(zero, 1).tolist() == []
-    assert len(combine_hashes(np.concatenate([zero, hash_tokens("good")]), 1)) == 1
+    assert sort_hashes(np.array([2, 0, 1, 0, 2], np.uint64)).tolist() == [1, 2]
+    assert sort_hashes(np.array([0], np.uint64)).tolist() == []
+
+
+def test_a_part_of_a_text_has_the_ngrams_of_its_tokens_alone() -> None:
+    text = "Unforgettable, l\u2019été 👍🏽 so-so films"
+    tokens = split_tokens(text)
+    parts = [np.arange(len(tokens)) != place for place in range(len(tokens))]
+    for place, found in enumerate(hash_parts(tokens, parts, 3, 4)):
+        rest = b" ".join(tokens[:place] + tokens[place + 1 :]).decode()
+        assert split_tokens(rest) == tokens[:place] + tokens[place + 1 :]
+        np.testing.assert_array_equal(found, hash_ngrams(rest, 3, character_ngram=4))
+    (whole,) = hash_parts(tokens, [np.ones(len(tokens), np.bool_)], 3, 4)
+    np.testing.assert_array_equal(whole, hash_ngrams(text, 3, character_ngram=4))
+    one, two = hash_parts(split_tokens("\ufdfa films"), ~np.eye(2, dtype=np.bool_), 3, 4)
+    np.testing.assert_array_equal(one, hash_ngrams("films", 3, character_ngram=4))
+    np.testing.assert_array_equal(two, hash_ngrams("\ufdfa", 3, character_ngram=4))
+    (none,) = hash_parts([], [np.zeros(0, np.bool_)], 3, 4)
+    assert none.shape == (0,)
 
 
 def test_the_hashes_of_exported_models_never_change() -> None:
+    found = hash_ngrams("Films été 𝒳abc", 1, character_ngram=4)
+    assert found[locate_characters(found)].tolist() == [
+        1296899434,
+        1543791537,
+        1968815479,
+        2646331030,
+        3131521335,
+        3630915531,
+        3740670130,
+        4152182879,
+        4216416924,
+    ]
     assert hash_ngrams("Good, isn't it?", 2).tolist() == [
         -7351538705283625147,
         -4158378206490548721,

@@ -58,8 +58,15 @@ def _describe_baseline(made: Values) -> str:
 
 
 def _describe_ngrams(made: Values) -> str | None:
-    n = len(made["ngram_model"].hashes)
-    return f"N-grams: {n:,} of up to {made['ngram_model'].max_ngram} words" if n else None
+    model = made["ngram_model"]
+    if not len(model.hashes):
+        return None
+    n_characters = int(model.is_of_characters.sum())
+    words = f"{len(model.hashes) - n_characters:,} of up to {model.max_ngram} words"
+    if not n_characters:
+        return f"N-grams: {words}"
+    length, weight = model.character_ngram, model.character_weight
+    return f"N-grams: {words}; {n_characters:,} of {length} characters, with a weight of {weight:g}"
 
 
 def _describe_training(made: Values) -> str:

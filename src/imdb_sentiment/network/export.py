@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.network.model import KerasModel, count_known_tokens
-from imdb_sentiment.network.ngrams import NgramModel
+from imdb_sentiment.network.ngrams import Mask, NgramModel, divide_kinds
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 
 NETWORK_ALONE = Weights(network=1, ngrams=0)
@@ -67,7 +67,8 @@ def convert_to_onnx(
 
     Returns:
         A serialised model from `token_ids`, int32 of shape (batch, words), and with an n-gram model
-        also `ngrams`, their hashes, int64 of shape (batch, n-grams), padded with 0, to
+        also `ngrams`, the hashes of word n-grams, int64 of shape (batch, n-grams), padded with 0,
+        and if the model knows any, `characters`, those of character n-grams likewise, to
         probabilities, float32 of shape (batch, 1) for two labels, (batch, labels) for more.
 
     Raises:
@@ -89,10 +90,12 @@ def convert_to_onnx(
     if weights.network:
         scores.append((_add_network(graph, model), weights.network))
     if ngram_model:
-        scores.append((_add_ngrams(graph, ngram_model), weights.ngrams))
-        inputs.append(
-            helper.make_tensor_value_info("ngrams", TensorProto.INT64, ["batch", "ngrams"])
-        )
+        names = ["ngrams", "characters"] if ngram_model.character_ngram else ["ngrams"]
+        scores.append((_add_ngrams(graph, ngram_model, names), weights.ngrams))
+        inputs += [
+            helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", name])
+            for name in names
+        ]
     weighted = [
         graph.add("Mul", score, graph.constant(np.float32(weight))) for score, weight in scores
     ]
@@ -139,7 +142,12 @@ def _describe_ngrams(ngram_model: NgramModel | None) -> dict[str, str]:
     """Return what leads from a text to the n-grams of a model, if there is one."""
     if ngram_model is None:
         return {}
-    return {"max_ngram": str(ngram_model.max_ngram), "script": ngram_model.script}
+    return {
+        "max_ngram": str(ngram_model.max_ngram),
+        "character_ngram": str(ngram_model.character_ngram),
+        "character_weight": f"{ngram_model.character_weight:g}",
+        "script": ngram_model.script,
+    }
 
 
 class _Graph:
@@ -279,21 +287,33 @@ def _add_pooling(graph: _Graph, sequences: str, layer: Any) -> str:
     return pooled[0] if len(pooled) == 1 else graph.add("Concat", *pooled, axis=-1)
 
 
-def _add_ngrams(graph: _Graph, ngram_model: NgramModel) -> str:
-    """Add the linear model of n-grams up to its logits, and return their name."""
+def _add_ngrams(graph: _Graph, ngram_model: NgramModel, inputs: list[str]) -> str:
+    """Add the linear model of n-grams up to its logits, and return their name.
+
+    The inputs are the names of those for word n-grams, and for character n-grams if there are any.
+    """
+    scores = graph.constant(ngram_model.bias)
+    for name, kind in zip(inputs, divide_kinds(ngram_model.is_of_characters), strict=True):
+        scores = graph.add("Add", scores, _add_kind(graph, ngram_model, name, kind))
+    return scores
+
+
+def _add_kind(graph: _Graph, ngram_model: NgramModel, name: str, kind: Mask) -> str:
+    """Add the n-grams of one kind and return the name of their part of the logits."""
     from onnx import numpy_helper
 
+    hashes = ngram_model.hashes[kind]
     n_outputs = len(ngram_model.bias)
     # Row 0 is for the padding and for n-grams that the model does not know. The last column adds up
     # to the squared length of the vector of TF-IDF.
-    table = np.column_stack([ngram_model.weights, ngram_model.idf**2])
+    table = np.column_stack([ngram_model.weights[kind], ngram_model.idf[kind] ** 2])
     table = np.vstack([np.zeros_like(table[:1]), table])
     rows = graph.add(
         "LabelEncoder",
-        "ngrams",
+        name,
         domain="ai.onnx.ml",
-        keys_tensor=numpy_helper.from_array(ngram_model.hashes),
-        values_tensor=numpy_helper.from_array(np.arange(1, len(ngram_model.hashes) + 1)),
+        keys_tensor=numpy_helper.from_array(hashes),
+        values_tensor=numpy_helper.from_array(np.arange(1, len(hashes) + 1)),
         default_tensor=numpy_helper.from_array(np.array([0])),
     )
     found = graph.add("Gather", graph.constant(table), rows)
@@ -301,7 +321,7 @@ def _add_ngrams(graph: _Graph, ngram_model: NgramModel) -> str:
     score = graph.add("Gather", sums, graph.constant(np.arange(n_outputs)), axis=1)
     square = graph.add("Gather", sums, graph.constant(np.array([n_outputs])), axis=1)
     length = graph.add("Max", graph.add("Sqrt", square), graph.constant(np.float32(1e-30)))
-    return graph.add("Add", graph.add("Div", score, length), graph.constant(ngram_model.bias))
+    return graph.add("Div", score, length)
 
 
 def seal(model: bytes) -> bytes:

@@ -11,7 +11,7 @@ ClassWeight = Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | N
 
 
 class NgramsParameters(Parameters):
-    """A linear model on n-grams of words and punctuation marks, averaged with the networks.
+    """A linear model on word and character n-grams, averaged with the networks.
 
     Attributes:
         share: Share of the linear model in the average; the networks share the rest equally. `auto`
@@ -19,7 +19,11 @@ class NgramsParameters(Parameters):
             networks.
         max_ngram: Maximum number of words and punctuation marks in an n-gram.
         min_document_frequency: Minimum number of training reviews that contain the n-gram.
-        max_features: Maximum number of n-grams in the model: the most frequent ones.
+        max_features: Maximum number of word n-grams, and of character n-grams, in the model: the
+            most frequent ones.
+        character_ngram: Length of the character n-grams within words; 0 for none.
+        character_weight: Norm of a review's TF-IDF vector of character n-grams; that of its word
+            n-grams has a norm of 1. `auto` to choose it by held-out reviews.
         inverse_regularisation: `C` of the logistic regression.
 
     """
@@ -28,6 +32,8 @@ class NgramsParameters(Parameters):
     max_ngram: Annotated[int, Field(ge=1)]
     min_document_frequency: Annotated[int, Field(ge=1)]
     max_features: Annotated[int, Field(ge=1)]
+    character_ngram: Literal[0] | Annotated[int, Field(ge=3, le=20)]
+    character_weight: Literal["auto"] | Annotated[float, Field(ge=0, le=100)]
     inverse_regularisation: Annotated[float, Field(gt=0)]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from imdb_sentiment.serving.predictor import Prediction, Predictor
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.ngrams import Hashes, combine_hashes, hash_tokens, locate_tokens
+from imdb_sentiment.text.ngrams import Hashes, hash_parts, locate_tokens, split_tokens
 from imdb_sentiment.text.tokenizer import locate_known_words
 from imdb_sentiment.text.words import Script, get_rule
 
@@ -124,7 +124,7 @@ def _leave_words_out(
     text: str, places: list[tuple[int, int]], predictor: Predictor
 ) -> Iterator[Hashes]:
     """Yield the n-grams of a text without each of the words at `places`."""
-    hashes = hash_tokens(text, predictor.script)
+    tokens = split_tokens(text, predictor.script)
     starts, stops = np.array(locate_tokens(text, predictor.script)).T
-    for start, stop in places:
-        yield combine_hashes(hashes[(stops <= start) | (starts >= stop)], predictor.max_ngram)
+    parts = ((stops <= start) | (starts >= stop) for start, stop in places)
+    yield from hash_parts(tokens, parts, predictor.max_ngram, predictor.character_ngram)

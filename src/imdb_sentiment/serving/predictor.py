@@ -14,13 +14,13 @@ from tokenizers import Tokenizer
 
 from imdb_sentiment.evaluation.probabilities import DecisionRule, complete_probabilities
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
+from imdb_sentiment.text.ngrams import Hashes, hash_ngrams, locate_characters
 from imdb_sentiment.text.tokenizer import TextEncoder
 from imdb_sentiment.text.words import get_rule
 
 # Per call of the network; larger calls need more memory and are no faster.
 MAX_TOKENS = 4096
-MAX_NGRAMS = 50_000  # with padding; a single text may have more
+MAX_NGRAMS = 50_000  # of words, and of characters, with padding; a single text may have more
 
 Tokens = Sequence[int] | npt.NDArray[np.unsignedinteger]
 
@@ -80,8 +80,9 @@ class Predictor:
         labels: Names of the labels in the order of their codes.
         rule: How probabilities become a label, or no answer.
         tokenizer: The tokenizer of the training; see `imdb_sentiment.text.tokenizer`.
-        max_ngram: Length of the longest n-grams that the model reads, in words and punctuation
+        max_ngram: Length of the longest word n-grams that the model reads, in words and punctuation
             marks; 0 if it reads none.
+        character_ngram: Length of the character n-grams that the model reads; 0 if it reads none.
         script: How texts are cut into the words of n-grams, if the model reads any; see
             `imdb_sentiment.text.words.Rule`.
         examples: Texts for people to try the model with.
@@ -120,6 +121,7 @@ class Predictor:
         )
         self.tokenizer = Tokenizer.from_str(specification)
         self.max_ngram = int(self.facts.pop("max_ngram", 0))
+        self.character_ngram = int(self.facts.pop("character_ngram", 0))
         script = self.facts.pop("script", "ascii")  # older models do not name it
         try:
             self._encoder = TextEncoder(self.tokenizer)
@@ -236,8 +238,12 @@ class Predictor:
         """
         ngrams = None
         if self.max_ngram:
-            ngrams = [hash_ngrams(text, self.max_ngram, self.script) for text in texts]
+            ngrams = list(map(self.hash_ngrams, texts))
         return self._score(list(self._encoder.encode_known(texts)), ngrams)
+
+    def hash_ngrams(self, cleaned: str) -> Hashes:
+        """Return the hashes of the n-grams of a cleaned text that the model may know."""
+        return hash_ngrams(cleaned, self.max_ngram, self.script, self.character_ngram)
 
     def score_sequences(
         self,
@@ -248,7 +254,7 @@ class Predictor:
 
         Args:
             sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
-            ngrams: For each review, the hashes of its n-grams; see `hash_ngrams`. Required if
+            ngrams: For each review, the hashes of its n-grams, from `hash_ngrams`. Required if
                 `max_ngram` is not 0.
 
         Returns:
@@ -276,10 +282,20 @@ class Predictor:
                     "token_ids": np.array([reviews[row] for row in rows], np.int32)
                 }
                 if ngrams is not None:
-                    inputs["ngrams"] = _pad([ngrams[row] for row in rows])
+                    inputs |= self._make_inputs([ngrams[row] for row in rows])
                 (output,) = self._session.run(None, inputs)
                 probabilities[rows] = complete_probabilities(output)
         return probabilities
+
+    def _make_inputs(self, ngrams: list[Hashes]) -> dict[str, Hashes]:
+        """Return the inputs of the exported model for the n-grams of some reviews."""
+        if not self.character_ngram:
+            return {"ngrams": _pad(ngrams)}
+        places = list(map(locate_characters, ngrams))
+        return {
+            "ngrams": _pad([np.delete(*both) for both in zip(ngrams, places, strict=True)]),
+            "characters": _pad([found[place] for found, place in zip(ngrams, places, strict=True)]),
+        }
 
 
 def _divide(rows: list[int], size: int, ngrams: Sequence[Hashes] | None) -> Iterator[list[int]]:

@@ -183,7 +183,12 @@ class ModelResponse(BaseModel):
     examples: list[str] = Field(description="texts to try the model with")
     vocabulary_size: int = Field(description="number of words, or subwords, that the model knows")
     sequence_length: int = Field(description="number of them that its LSTM reads of a text at most")
-    max_ngram: int = Field(description="length of the longest n-grams that it reads; 0 for none")
+    max_ngram: int = Field(
+        description="length of the longest word n-grams that it reads; 0 for none"
+    )
+    character_ngram: int = Field(
+        description="length of the character n-grams that it reads; 0 for none"
+    )
     test: TestScores | None = Field(
         description="how good the model was on its test set; null if no record of it is here"
     )

@@ -355,6 +355,7 @@ def _describe_model(predictor: Predictor, test: TestScores | None) -> ModelRespo
         vocabulary_size=predictor.tokenizer.get_vocab_size() - N_SPECIAL,
         sequence_length=get_sequence_length(predictor.tokenizer),
         max_ngram=predictor.max_ngram,
+        character_ngram=predictor.character_ngram,
         test=test,
         facts=predictor.facts,
     )

@@ -29,7 +29,7 @@ from imdb_sentiment.pipelines.reporting.nodes.embedding import embed_model
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.serving.explanation import explain
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.ngrams import hash_ngrams
+from imdb_sentiment.text.ngrams import hash_ngrams, locate_characters
 from imdb_sentiment.text.tokenizer import train_tokenizer
 
 LABELS = ("bad", "good", "so-so")
@@ -118,7 +118,7 @@ def make_network(n_labels: int, seed: int = 0, **changes: Any) -> KerasModel:
 
 def make_ngrams(n_labels: int) -> NgramModel:
     """Return a linear model with random weights, of the n-grams of every third text."""
-    found = [hash_ngrams(clean_text(text), 3) for text in make_texts(1000)[::3]]
+    found = [hash_ngrams(clean_text(text), 3, character_ngram=4) for text in make_texts(1000)[::3]]
     hashes = np.unique(np.concatenate(found))
     outputs = 1 if n_labels == 2 else n_labels
     rng = np.random.default_rng(0)
@@ -129,6 +129,7 @@ def make_ngrams(n_labels: int) -> NgramModel:
         rng.normal(0, 9, (len(hashes), outputs)).astype(np.float32),
         rng.normal(0, 1, outputs).astype(np.float32),
         "auto",
+        4,
     )
 
 
@@ -313,13 +314,42 @@ def test_tokens_are_hashed_as_in_python(page: Page, roomy: ReportParameters) -> 
     texts = make_texts(1000)[::3]
     found = page.evaluate(
         """(texts) => texts.map((text) => {
-          const tokens = model.findTokens(model.clean(text)).map(({ hash }) => hash);
-          return [...combineHashes(tokens, 3)].map(String);
+          const tokens = model.findTokens(model.clean(text));
+          const ngrams = combineHashes(tokens.map(({ hash }) => hash), 3);
+          const characters = new Set(tokens.flatMap(({ characters }) => characters));
+          return [...ngrams, ...characters].map(String);
         })""",
         texts,
     )
     for text, hashes in zip(texts, found, strict=True):
-        assert sorted(map(int, hashes)) == hash_ngrams(clean_text(text), 3).tolist()
+        expected = hash_ngrams(clean_text(text), 3, character_ngram=4)
+        assert sorted(map(int, hashes)) == expected.tolist()
+
+
+def test_a_single_small_hash_of_characters_is_found(page: Page, roomy: ReportParameters) -> None:
+    found = hash_ngrams("movie", 1, character_ngram=4)
+    small = found[locate_characters(found)].min()
+    assert small < 2**31
+    ngrams = NgramModel(
+        1,
+        np.array(sorted([hash_ngrams("good", 1)[0], small])),
+        np.ones(2, np.float32),
+        np.array([[3], [3]], np.float32),
+        np.zeros(1, np.float32),
+        "auto",
+        4,
+    )
+    names = LABELS[:2]
+    weights = Weights.from_share(1)
+    exported = convert_to_onnx(
+        make_network(2), make_tokenizer(), names, ngram_model=ngrams, weights=weights
+    )
+    load(page, exported, roomy)
+    text = f"{make_texts(1)[0]} movie"
+    prediction = page.evaluate("(text) => model.predict(text)", text)
+    expected = Predictor(exported).predict(text)
+    assert prediction["probabilities"] == pytest.approx(list(expected.probabilities.values()))
+    assert expected.probabilities[names[1]] > 0.9
 
 
 def test_entities_are_decoded_as_in_python(page: Page, roomy: ReportParameters) -> None:

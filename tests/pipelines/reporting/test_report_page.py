@@ -202,6 +202,19 @@ def test_it_is_said_whether_probabilities_are_calibrated(
     assert says in render(finished, facts)
 
 
+def test_it_is_said_which_ngrams_the_model_reads(finished: tuple[Path, str]) -> None:
+    facts = load_facts(finished)
+    words = "n-grams of up to 3 words and punctuation marks"
+    for length, says in (
+        (4, f"{words}, and of 4 characters within words (with a weight of 0.5)"),
+        (0, words),
+    ):
+        facts["model"] |= {"max_ngram": 3, "character_ngram": length, "character_weight": "0.5"}
+        for page in (write_model_card(facts), render(finished, facts)):
+            assert says in page
+            assert ("characters within words" in page) == bool(length)
+
+
 def test_every_reason_has_a_sentence(finished: tuple[Path, str]) -> None:
     facts = load_facts(finished)
     for reason in UncalibratedReason:

@@ -24,6 +24,7 @@ from imdb_sentiment.evaluation.stacking import (
 from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
 from imdb_sentiment.parameters import (
     LabelCheckParameters,
+    NgramsParameters,
     ReviewsParameters,
     SplitParameters,
     TrainingParameters,
@@ -62,11 +63,11 @@ def score_held_out(
         Logits of all rows, calibrated on them, in the order of the file.
 
     Raises:
-        InputError: A label has too few rows or groups for the folds, or no n-gram occurs in enough
-            reviews.
+        InputError: A label has too few rows or groups for the folds, or no word n-gram occurs in
+            enough reviews.
 
     """
-    rows, codes, groups, hashes = _hash_reviews(clean_reviews, training.ngrams.max_ngram, script)
+    rows, codes, groups, hashes = _hash_reviews(clean_reviews, training.ngrams, script)
     n_labels = len(reviews.labels)
     logits = np.zeros((len(rows), count_outputs(n_labels)))
     folds = _divide(codes, groups if split.group_column else None, label_check)
@@ -191,7 +192,7 @@ def choose_rows_to_label(
 
     The uncertainty is the margin between the two most probable labels (Scheffer, Decomain and
     Wrobel, "Active Hidden Markov Models for Information Extraction", IDA 2001). A row is skipped if
-    at least half of all n-grams of it and of a row chosen before are common to both.
+    at least half of all word n-grams of it and of a row chosen before are common to both.
 
     Args:
         clean_unlabelled_reviews: Chunks with the columns `row` and `text`; possibly none.
@@ -211,7 +212,7 @@ def choose_rows_to_label(
     labels = np.array(reviews.labels, dtype=object)
     for chunk in clean_unlabelled_reviews:
         if model is None:  # learnt only now: without unlabelled reviews, there is no need
-            _, codes, _, hashes = _hash_reviews(clean_reviews, training.ngrams.max_ngram, script)
+            _, codes, _, hashes = _hash_reviews(clean_reviews, training.ngrams, script)
             model = fit_ngram_model(hashes, codes, len(labels), training.ngrams, script=script)
         probabilities = to_probabilities(model.score_texts(chunk["text"]))
         ordered = np.sort(probabilities, axis=1)
@@ -223,6 +224,7 @@ def choose_rows_to_label(
             CANDIDATES * label_check.rows_to_label, "margin"
         )
     chosen = _skip_near_duplicates(
+        # Word n-grams alone: texts that are not alike share character n-grams, too.
         [hash_ngrams(text, training.ngrams.max_ngram, script) for text in candidates["text"]],
         label_check.rows_to_label,
     )
@@ -230,7 +232,7 @@ def choose_rows_to_label(
 
 
 def _hash_reviews(
-    clean_reviews: Iterable[pd.DataFrame], max_ngram: int, script: Script
+    clean_reviews: Iterable[pd.DataFrame], ngrams: NgramsParameters, script: Script
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], list[Hashes]]:
     """Return the row, the code, the number of the group and the n-grams of each review."""
     rows, codes, groups = [], [], []
@@ -239,7 +241,8 @@ def _hash_reviews(
         rows.append(chunk["row"].to_numpy(np.int64))
         codes.append(chunk["code"].to_numpy(np.int64))
         groups.append(chunk["group"].to_numpy())
-        hashes += [hash_ngrams(text, max_ngram, script) for text in chunk["text"]]
+        for text in chunk["text"]:
+            hashes.append(hash_ngrams(text, ngrams.max_ngram, script, ngrams.character_ngram))
     numbers = pd.factorize(np.concatenate(groups))[0]
     return np.concatenate(rows), np.concatenate(codes), numbers.astype(np.int64), hashes
 

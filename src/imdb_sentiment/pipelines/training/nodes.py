@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
@@ -20,6 +20,7 @@ from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.stacking import (
     DEFAULT_SHARE,
+    MIN_PROBABILITY,
     HeldOutLogits,
     Logits,
     Weights,
@@ -30,12 +31,18 @@ from imdb_sentiment.evaluation.stacking import (
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.model import KerasModel, PretrainedWeights, score_logits
-from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
+from imdb_sentiment.network.ngrams import (
+    CHARACTER_WEIGHTS,
+    NgramModel,
+    default_weight,
+    fit_ngram_models,
+)
 from imdb_sentiment.network.training import History, format_metrics, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
     Hyperparameters,
+    NgramsParameters,
     ReviewsParameters,
     SplitParameters,
     TrainingParameters,
@@ -104,53 +111,83 @@ def fit_ngrams(
     Returns:
         The fitted model, and logits of the reviews that trials are scored on, from models that
         have learnt from the same reviews as the trials. Both are scaled to be calibrated on these
-        reviews. Both are empty if n-grams have no share in the final model; if trials are scored on
-        the test reviews, there are no logits and nothing is scaled.
+        reviews. If the weight of the character n-grams is to be chosen, it is the one with the
+        lowest log loss on them. Both are empty if n-grams have no share in the final model; if
+        trials are scored on the test reviews, there are no logits and nothing is scaled or chosen.
 
     Raises:
-        InputError: No n-gram occurs in enough reviews.
+        InputError: No word n-gram occurs in enough reviews.
 
     """
     n_labels = len(train.labels)
     nothing = HeldOutLogits(train.rows[:0], np.zeros((0, count_outputs(n_labels))))
-    if not training.ngrams.share:
+    ngrams = training.ngrams
+    if not ngrams.share:
         return NgramModel.empty(n_labels), nothing
     hashes: dict[int, Hashes] = {}
     for chunk in clean_reviews:
         learnable = chunk[chunk["split"] != "test"]
         for row, text in zip(learnable["row"], learnable["text"], strict=True):
-            hashes[row] = hash_ngrams(text, training.ngrams.max_ngram, script)
+            hashes[row] = hash_ngrams(text, ngrams.max_ngram, script, ngrams.character_ngram)
 
-    def fit(reviews: EncodedReviews) -> NgramModel:
-        learnt = [hashes[row] for row in reviews.rows]
-        label_weights = compute_label_weights(training.class_weight, reviews.codes, reviews.labels)
-        return fit_ngram_model(
-            learnt,
+    def fit(reviews: EncodedReviews, character_weights: Sequence[float]) -> list[NgramModel]:
+        return fit_ngram_models(
+            [hashes[row] for row in reviews.rows],
             reviews.codes,
             n_labels,
-            training.ngrams,
+            ngrams,
+            character_weights,
             script=script,
-            label_weights=label_weights,
+            label_weights=compute_label_weights(
+                training.class_weight, reviews.codes, reviews.labels
+            ),
         )
 
     training_set, _ = _choose_training_set(train, validation, training)
-    model = fit(training_set)
     if tuning.evaluate_on == "test":
-        return model, nothing
+        return fit(training_set, [default_weight(ngrams)])[0], nothing
     label_weights = compute_label_weights(training.class_weight, training_set.codes, train.labels)
     held_out = select_first_repeat(divide_reviews(train, validation, tuning, split))
     rows = np.concatenate([scored.rows for _, scored in held_out])
     codes = np.concatenate([scored.codes for _, scored in held_out])
-
-    def score(learnt: EncodedReviews, scored: EncodedReviews) -> Logits:
-        fitted = model if learnt is training_set else fit(learnt)
-        return fitted.score([hashes[row] for row in scored.rows])
-
-    logits = np.concatenate([score(learnt, scored) for learnt, scored in held_out])
-    # The logits of a regularised linear model are too small. Scaled, those of both parts of the
-    # average mean the same, and so does a share of 0.5.
-    factor = fit_weights(logits, None, codes, None, label_weights).network
+    candidates = _list_character_weights(ngrams, len(rows))
+    fitted = [fit(learnt, candidates) for learnt, _ in held_out]
+    compared = []
+    for number, character_weight in enumerate(candidates):
+        logits = np.concatenate(
+            [
+                models[number].score([hashes[row] for row in scored.rows])
+                for models, (_, scored) in zip(fitted, held_out, strict=True)
+            ]
+        )
+        # The logits of a regularised linear model are too small. Scaled, those of both parts of the
+        # average mean the same, and so does a share of 0.5.
+        weights = fit_weights(logits, None, codes, None, label_weights)
+        loss = _measure_log_loss(weights, logits, codes)
+        if len(candidates) > 1:
+            message = "Character n-grams with a weight of %g: log loss %.4f on held-out reviews"
+            logger.debug(message, character_weight, loss)
+        compared.append((weights.network, logits, loss))
+    best = int(np.argmin([loss for _, _, loss in compared]))
+    factor, logits, _ = compared[best]
+    if held_out[0][0] is training_set:
+        model = fitted[0][best]
+    else:
+        (model,) = fit(training_set, [candidates[best]])
     return model.scale(factor), HeldOutLogits(rows, factor * logits)
+
+
+def _list_character_weights(ngrams: NgramsParameters, n_held_out: int) -> Sequence[float]:
+    """Return the weights of the character n-grams that are compared on held-out reviews."""
+    is_chosen = ngrams.character_weight == "auto" and ngrams.character_ngram
+    is_possible = n_held_out >= MIN_HELD_OUT_ROWS
+    return CHARACTER_WEIGHTS if is_chosen and is_possible else [default_weight(ngrams)]
+
+
+def _measure_log_loss(weights: Weights, logits: Logits, codes: npt.NDArray[np.integer]) -> float:
+    """Return the mean log loss of the first of two averaged models if it stands alone."""
+    probabilities = weights.average(logits, np.zeros_like(logits))[np.arange(len(codes)), codes]
+    return float(-np.log(probabilities.clip(MIN_PROBABILITY)).mean())
 
 
 def fit_best_model(
@@ -526,7 +563,7 @@ def fit_baseline(
         chosen on held-out reviews, so are these, in a cross-validation of two folds.
 
     Raises:
-        InputError: No n-gram occurs in enough reviews.
+        InputError: No word n-gram occurs in enough reviews.
 
     """
     from sklearn.feature_extraction.text import TfidfTransformer

@@ -138,7 +138,8 @@ function describeReading({ total, known, read }) {
     );
   }
   if (read < known) {
-    const rest = model?.max_ngram ? ", and short sequences of words of the whole text" : "";
+    const parts = model?.character_ngram ? " and parts of words" : "";
+    const rest = model?.max_ngram ? `, and short sequences of words${parts} of the whole text` : "";
     sentences.push(
       `The LSTM has read the last ${count(read)} of the ${count(known)} words that it knows${rest}.`,
     );
@@ -334,13 +335,15 @@ function describeModel({ test, facts }) {
   );
 }
 
-function describeLimits({ labels, test, facts, vocabulary_size, sequence_length, max_ngram }) {
+function describeLimits(model) {
+  const { labels, test, facts, vocabulary_size, sequence_length, max_ngram, character_ngram } = model;
+  const inside = character_ngram ? `, and of ${character_ngram} characters within words` : "";
   const limits = [
     `It gives every text one of these labels: ${labels.join(", ")}. It does not notice that a text is about something else, or ironic.`,
     `It has learnt from ${facts.reviews_file ?? "one file"} alone. Texts of another kind, on another subject or in another language are judged worse than its test reviews, or at random.`,
     `It knows ${plural(vocabulary_size, "word")}. Its LSTM reads the last ${count(sequence_length)} of them in a text` +
       (max_ngram
-        ? `, and a second part reads sequences of up to ${max_ngram} words and marks of the whole text.`
+        ? `, and a second part reads the whole text: sequences of up to ${max_ngram} words and marks${inside}.`
         : "."),
   ];
   const found = Object.entries(test?.recall ?? {}).filter(([, share]) => share !== null);

@@ -55,6 +55,7 @@ def embed_model(onnx_model: bytes, report: ReportParameters) -> Embedded:
         "vocabulary": _list_words(predictor.tokenizer.get_vocab()),
         "sequence_length": get_sequence_length(predictor.tokenizer),
         "max_ngram": predictor.max_ngram,
+        "character_ngram": predictor.character_ngram,
         **_describe_words(predictor),
         "operators": operators,
         "constants": [
@@ -99,14 +100,17 @@ def _read_graph(onnx_model: bytes) -> tuple[list[dict[str, Any]], dict[str, Arra
         operators.append(
             {"type": node.op_type, "inputs": inputs, "outputs": outputs, "attributes": attributes}
         )
-    return operators, {name: _shorten(array) for name, array in constants.items()}
+    # JavaScript looks hashes up in 64 bits, however small they are.
+    return operators, {
+        name: array if name.startswith("keys_tensor") else _shorten(array)
+        for name, array in constants.items()
+    }
 
 
 def _shorten(array: Array) -> Array:
     """Return the same numbers with fewer bits, as far as predictions stay the same.
 
-    Weights are rounded to 16 significant bits, by less than 0.001%. Counts become int32; hashes
-    need all of their 64 bits.
+    Weights are rounded to 16 significant bits, by less than 0.001%. Counts become int32.
     """
     if array.dtype == np.float32:
         bits = (array.view(np.uint32) + np.uint32(0x80)) & np.uint32(0xFFFFFF00)

@@ -151,7 +151,8 @@ def collect_facts(
         Plain JSON values; the templates name each of them.
 
     """
-    made_with = Predictor(onnx_model).facts
+    predictor = Predictor(onnx_model)
+    made_with = predictor.facts
     trained = json.loads(made_with["training"])
     verdict, neglected = judge(metrics), find_neglected_labels(metrics)
     is_for_accuracy = metrics["tuning_metric"] == "accuracy" and trained["class_weight"] is None
@@ -183,6 +184,9 @@ def collect_facts(
             "made": made_with["made"],
             "training": trained,
             "classifier": _name_classifier(metrics["ngram_share"]),
+            "max_ngram": predictor.max_ngram,
+            "character_ngram": predictor.character_ngram,
+            "character_weight": made_with.get("character_weight"),
             "training_data_sha256": made_with["training_data_sha256"],
             "lineage": json.loads(made_with.get("lineage", "[]")),
         },

@@ -278,6 +278,21 @@ function combineHashes(tokens, max_ngram) {
   return BigInt64Array.from(found, (hash) => BigInt.asIntN(64, hash));
 }
 
+// The hashes of a word's character n-grams, which `text/ngrams.py` computes for all words at once.
+function hashCharacters(word, length) {
+  const codes = Array.from(` ${word} `, (character) => BigInt(character.codePointAt(0)));
+  const isSpace = codes.map((code) => code === 32n);
+  const found = [];
+  for (let start = 0; start + length <= codes.length; start++) {
+    const stop = start + length;
+    const isWhole = isSpace[start] && isSpace[stop - 1];
+    if (isWhole || isSpace.slice(start + 1, stop - 1).includes(true)) continue;
+    const hash = codes.slice(start, stop).reduce((sum, code) => to64Bits((sum + code) * FACTOR), 0n);
+    found.push(Number(hash >> 32n) + 1);
+  }
+  return found;
+}
+
 // --- The model: `serving/predictor.py`, `serving/explanation.py`. -------------------------------
 
 const MAX_WORDS = 500; // that get an effect
@@ -334,12 +349,15 @@ class Predictor {
     return found.filter(({ id }) => id > UNKNOWN_ID).slice(-this.description.sequence_length);
   }
 
-  // Hashes, starts and stops of words and punctuation marks, and whether they are words.
+  // Of words and punctuation marks: hashes, hashes of their character n-grams, starts and stops, and
+  // whether they are words.
   findTokens(text) {
-    if (!this.description.max_ngram) return [];
+    const { max_ngram, character_ngram } = this.description;
+    if (!max_ngram) return [];
     const tokens = this.cut(text, this.tokens, (piece) => piece.match(ASCII_TOKEN) ?? []);
     return [...text.matchAll(this.tokens)].map(({ 0: token, index }, i) => ({
       hash: BigInt(crc32(tokens[i])),
+      characters: character_ngram ? hashCharacters(tokens[i], character_ngram) : [],
       start: index,
       stop: index + token.length,
       isWord: /[\p{L}\p{N}]/u.test(token) || this.single.test(token),
@@ -352,7 +370,13 @@ class Predictor {
   run(ids, tokens, earlier) {
     if (!ids.shape[1]) return { probabilities: null };
     const ngrams = combineHashes(tokens.map(({ hash }) => hash), this.description.max_ngram);
-    const inputs = { token_ids: ids, ngrams: tensor([1, ngrams.length], ngrams) };
+    const numbers = new Set(tokens.flatMap(({ characters }) => characters));
+    const characters = BigInt64Array.from(numbers, BigInt);
+    const inputs = {
+      token_ids: ids,
+      ngrams: tensor([1, ngrams.length], ngrams),
+      characters: tensor([1, characters.length], characters),
+    };
     const steps = new Map([...this.constants, ...Object.entries(inputs)]);
     for (const { type, inputs, outputs, attributes } of this.description.operators) {
       const given = inputs.map((name) => steps.get(name));

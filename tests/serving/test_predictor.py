@@ -97,6 +97,7 @@ def test_it_says_which_ngrams_it_reads(both: Trained) -> None:
     predictor, ngrams = Predictor(both.exported), both.ngrams
     assert predictor.max_ngram == (ngrams.max_ngram if ngrams else 0)
     assert predictor.character_ngram == (ngrams.character_ngram if ngrams else 0)
+    assert predictor.character_weight == (ngrams.character_weight if ngrams else 0)
 
 
 def test_it_decides_by_weights_and_only_if_it_is_sure(both: Trained) -> None:

@@ -209,7 +209,7 @@ def test_it_is_said_which_ngrams_the_model_reads(finished: tuple[Path, str]) -> 
         (4, f"{words}, and of 4 characters within words (with a weight of 0.5)"),
         (0, words),
     ):
-        facts["model"] |= {"max_ngram": 3, "character_ngram": length, "character_weight": "0.5"}
+        facts["model"] |= {"max_ngram": 3, "character_ngram": length, "character_weight": 0.5}
         for page in (write_model_card(facts), render(finished, facts)):
             assert says in page
             assert ("characters within words" in page) == bool(length)

@@ -186,7 +186,7 @@ def collect_facts(
             "classifier": _name_classifier(metrics["ngram_share"]),
             "max_ngram": predictor.max_ngram,
             "character_ngram": predictor.character_ngram,
-            "character_weight": made_with.get("character_weight"),
+            "character_weight": predictor.character_weight,
             "training_data_sha256": made_with["training_data_sha256"],
             "lineage": json.loads(made_with.get("lineage", "[]")),
         },

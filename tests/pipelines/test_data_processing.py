@@ -701,8 +701,10 @@ def test_unlabelled_reviews_bring_back_nothing_that_is_held_out(
     assert found["row"].tolist() == [101, 104]
     assert unpack_numbers(found["words"])[0].tolist() == [1, 0, 1]
     assert clean_more([]) == []
-    with pytest.raises(InputError, match="unlabelled_file has no column 'review'"):
-        clean_more(as_chunks([("a",)], ("text",)))
+    only_column = pd.concat(clean_more(as_chunks([("some new",), ("words",)], ("comment",))))
+    assert only_column["text"].tolist() == ["some new", "words"]
+    with pytest.raises(InputError, match=r"no column 'review', .* it has: text, date\. Rename"):
+        clean_more(as_chunks([("a", "b")], ("text", "date")))
 
 
 def test_word_vectors_know_no_held_out_row(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from imdb_sentiment.errors import require_column
+from imdb_sentiment.errors import InputError, list_names, require_column
 from imdb_sentiment.parameters import (
     ReviewsOptions,
     ReviewsParameters,
@@ -139,11 +139,21 @@ def read_unlabelled_chunk(
 
     Args:
         chunk: Chunk from `number_rows`.
-        text_column: Name of the column of texts.
+        text_column: Name of the column of texts; an only column may have any name.
         script: How texts are cut into words.
 
+    Raises:
+        InputError: There is no such column, but several others.
+
     """
-    require_column(text_column, list_columns(chunk), "unlabelled_file", "reviews.text_column")
+    columns = list_columns(chunk)
+    if len(columns) == 1:
+        (text_column,) = columns
+    if text_column not in columns:
+        raise InputError(
+            f"unlabelled_file has no column {text_column!r}, where the labelled reviews have their "
+            f"texts; it has: {list_names(columns)}. Rename the one with the texts"
+        )
     texts = [clean_text(text) for text in to_strings(chunk[text_column])]
     problems = ["" if text else "no text" for text in texts]
     return _cut_texts({"row": chunk.index.to_numpy(np.int64), "text": texts}, problems, script)

@@ -524,7 +524,7 @@ def make_imdb(folder: Path) -> None:
     quick = {**SMALL_BEST["hyperparameters"], "min_steps": 0, "min_steps_per_label": 0}
     lay_over(project, "best", SMALL_BEST | {"hyperparameters": quick})
     with tarfile.open(project / "archive.tar.gz", "w:gz") as tar:
-        for i, (text, label) in enumerate(make_reviews(321)):
+        for i, (text, label) in enumerate(make_reviews(420)):
             half = "train" if i < 200 else "test"
             subfolder = f"{half}/{label[:3]}" if i < 320 else "train/unsup"
             info = tarfile.TarInfo(f"aclImdb/{subfolder}/{i * 100}_1.txt")
@@ -591,6 +591,22 @@ def test_the_presets_do_the_whole_job(commands: list[str], test_rows: int, imdb:
         assert train
         assert validation
         assert not train & validation
+
+
+@pytest.mark.slow
+def test_the_model_learns_from_unlabelled_reviews_and_says_so(imdb: Path) -> None:
+    few = {"training": {"ngrams": {"latent_dimensions": 20}}}
+    uncompared = {"tuning": {**SMALL["tuning"], "evaluate_on": "test"}}
+    lay_over(imdb, "local", {**SMALL, **few, **uncompared})
+    run_kedro(
+        imdb,
+        "kedro run --params "
+        "reviews_file=imdb_reviews.csv,unlabelled_file=imdb_unlabelled_reviews.csv",
+    )
+    model = pd.read_pickle(imdb / "data/06_models/ngram_model.pkl")
+    assert 20 <= model.unlabelled_reviews <= 100
+    words = f"learnt from {model.unlabelled_reviews} unlabelled reviews"
+    assert words in (imdb / "data/06_models/model_card.md").read_text()
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import signal
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fcntl import ioctl
 from importlib import import_module
 from pathlib import Path
@@ -367,6 +368,12 @@ def test_the_outcome_of_the_ngrams_names_both_kinds_and_the_weight() -> None:
     )
     assert describe(character_weight=0.25) == f"N-grams: 3 of up to 1 words; {characters}"
     assert describe(character_weight=0) == "N-grams: 3 of up to 1 words"
+    learnt = replace(NgramModel.empty(2), hashes=np.arange(3), latent_weight=0.5)
+    learnt = replace(learnt, unlabelled_reviews=2000, max_ngram=2)
+    assert outcomes.describe_outcome("fit_ngrams", {"ngram_model": learnt}) == (
+        "N-grams: 3 of up to 2 words; learnt from 2,000 unlabelled reviews as well, with a weight "
+        "of 0.5"
+    )
     empty = {"ngram_model": NgramModel.empty(2)}
     assert outcomes.describe_outcome("fit_ngrams", empty) is None
 

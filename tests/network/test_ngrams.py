@@ -13,13 +13,15 @@ from sklearn.linear_model import LogisticRegression
 
 from helpers import make_encoded, make_ngrams_parameters
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.network import ngrams
 from imdb_sentiment.network.ngrams import (
     CHARACTER_WEIGHTS,
     TOLERANCE,
     NgramModel,
+    NgramRegression,
+    NgramWeights,
     divide_kinds,
     fit_ngram_model,
-    fit_ngram_models,
 )
 from imdb_sentiment.text.ngrams import hash_ngrams, split_tokens
 from services import make_texts
@@ -147,17 +149,128 @@ def test_most_frequent_ngrams_of_characters_are_kept_as_well() -> None:
     assert set(some.hashes) < set(whole.hashes)
 
 
-def test_several_models_are_those_that_are_fitted_alone() -> None:
+def test_models_with_other_weights_are_those_that_are_fitted_alone() -> None:
     texts, codes = make_noisy(3)
     parameters = make_ngrams_parameters(character_ngram=3)
     hashes = [hash_ngrams(text, 3, character_ngram=3) for text in texts]
-    found = fit_ngram_models(hashes, codes, 3, parameters, CHARACTER_WEIGHTS)
-    for model, weight in zip(found, CHARACTER_WEIGHTS, strict=True):
+    regression = NgramRegression(hashes, codes, 3, parameters)
+    for weight in (*CHARACTER_WEIGHTS, CHARACTER_WEIGHTS[1]):
+        assert regression.limit(NgramWeights(weight, latent=1)) == NgramWeights(weight)
+        model = regression.fit(NgramWeights(weight, latent=1))
         length = 3 if weight else 0
         alone = fit(texts, codes, 3, character_ngram=length, character_weight=weight)
         assert (model.character_weight, model.character_ngram) == (weight, length)
+        assert model.latent_weight == 0  # there are no unlabelled reviews
         np.testing.assert_array_equal(model.hashes, alone.hashes)
         np.testing.assert_allclose(model.score_texts(texts), alone.score_texts(texts), atol=1e-6)
+
+
+@pytest.mark.parametrize("character_weight", [0, 0.5, 1])
+@pytest.mark.parametrize(("n_labels", "character_ngram"), [(2, 0), (3, 0), (2, 3), (3, 3)])
+def test_the_regression_reads_tf_idf_and_its_singular_vectors(
+    n_labels: int, character_ngram: int, character_weight: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that the fitted model reads is TF-IDF. The n-grams of both kinds of reviews are many."""
+    monkeypatch.setattr(ngrams, "POWER_ITERATIONS", 100)
+    monkeypatch.setattr(ngrams, "TOLERANCE", 1e-6)
+    train, codes = make_noisy(n_labels)
+    unlabelled = make_texts(make_encoded(90, n_labels, seed=7))
+    test = [*make_texts(make_encoded(50, n_labels, length=9, seed=5)), "", "w1 never seen"]
+    parameters = make_ngrams_parameters(
+        max_ngram=2, latent_dimensions=7, character_ngram=character_ngram
+    )
+    learnt, more, tested = (
+        [hash_ngrams(text, 2, character_ngram=character_ngram) for text in texts]
+        for texts in (train, unlabelled, test)
+    )
+    regression = NgramRegression(learnt, codes, n_labels, parameters, unlabelled=more)
+    model = regression.fit(NgramWeights(character_weight, latent=1.5))
+    assert (model.latent_weight, model.unlabelled_reviews) == (1.5, 90)
+
+    analyzers = [(lambda text: list_ngrams(text, 2), 1.0)]
+    if character_ngram and character_weight:
+        analyzers.append((lambda text: list_characters(text, character_ngram), character_weight))
+    parts, scales = [], []
+    for analyzer, weight in analyzers:
+        vectorizer = CountVectorizer(binary=True, min_df=2, analyzer=analyzer, lowercase=False)
+        counts = vectorizer.fit_transform([*train, *unlabelled])
+        tf_idf = TfidfTransformer().fit(counts)
+        counts = vectorizer.transform([*train, *unlabelled, *test])
+        parts.append(weight * tf_idf.transform(counts).toarray())
+        per_label = []
+        for code in [1] if n_labels == 2 else range(n_labels):
+            is_label = np.append(codes == code, np.zeros(len(counts.toarray()) - len(codes), bool))
+            is_other = np.append(codes != code, np.zeros(len(counts.toarray()) - len(codes), bool))
+            inside, outside = (
+                2 * sum(rows) / len(codes) + counts.toarray()[rows].sum(axis=0)
+                for rows in (is_label, is_other)
+            )
+            ratio = np.abs(np.log((inside / inside.sum()) / (outside / outside.sum())))
+            occurs = counts.toarray()[: len(codes)].any(axis=0)
+            per_label.append(ratio + ratio[occurs].mean())
+        scales.append(np.array(per_label))
+    vectors, scale = np.hstack(parts), np.hstack(scales)
+    shared = vectors * scale.mean(axis=0)
+    n_train = len(train)
+    _, _, directions = np.linalg.svd(shared[: n_train + len(unlabelled)], full_matrices=False)
+    latent = shared @ directions[:7].T
+
+    def measure_norm(rows: npt.NDArray[np.float64]) -> float:
+        return float(np.linalg.norm(rows[:n_train], axis=1).mean())
+
+    expected = []
+    for code, own in zip([1] if n_labels == 2 else range(n_labels), scale, strict=True):
+        scaled = vectors * own
+        factor = 1.5 * measure_norm(scaled) / measure_norm(latent)
+        features = np.hstack([scaled, factor * latent])
+        single = LogisticRegression(
+            C=parameters.inverse_regularisation,
+            solver="liblinear",
+            tol=1e-6,
+            max_iter=10_000,
+            dual=True,
+        )
+        single.fit(features[:n_train], codes == code)
+        expected.append(single.decision_function(features[n_train + len(unlabelled) :]))
+    np.testing.assert_allclose(model.score(tested), np.transpose(expected), atol=1e-3)
+
+
+def test_words_that_only_unlabelled_reviews_have_are_known_by_their_company() -> None:
+    texts = ["a wonderful film", "a terrible film"] * 10
+    unlabelled = ["a wonderful superb film", "a terrible boring film"] * 20
+    learnt, more = ([hash_ngrams(text, 1) for text in given] for given in (texts, unlabelled))
+    parameters = make_ngrams_parameters(max_ngram=1, character_ngram=0, latent_dimensions=2)
+    regression = NgramRegression(learnt, np.array([1, 0] * 10), 2, parameters, unlabelled=more)
+    for weight in (0, 1):
+        model = regression.fit(NgramWeights(character=0, latent=weight))
+        superb, boring = model.score_texts(["superb", "boring"])[:, 0]
+        assert (superb > boring + 0.2) == bool(weight)
+        assert model.latent_weight == weight
+
+
+def test_what_only_unlabelled_reviews_have_does_no_harm() -> None:
+    """No word of the labelled reviews is long enough for n-grams of characters."""
+    texts, unlabelled = ["so a", "so b"] * 5, ["so a wonderful", "so b terrible"] * 5
+    learnt, more = (
+        [hash_ngrams(text, 1, character_ngram=4) for text in some] for some in (texts, unlabelled)
+    )
+    parameters = make_ngrams_parameters(max_ngram=1, character_ngram=4, latent_dimensions=2)
+    regression = NgramRegression(learnt, np.array([1, 0] * 5), 2, parameters, unlabelled=more)
+    model = regression.fit(NgramWeights(character=1, latent=1))
+    assert model.is_of_characters.any()
+    good, bad = model.score_texts(["wonderful", "terrible"])[:, 0]
+    assert good > bad
+
+
+def test_unlabelled_reviews_do_not_displace_the_ngrams_of_labelled_ones() -> None:
+    texts, codes = make_noisy(2)
+    learnt = [hash_ngrams(text, 1) for text in texts]
+    more = [hash_ngrams(f"other{number} words{number}", 1) for number in range(50)] * 9
+    parameters = make_ngrams_parameters(max_ngram=1, character_ngram=0, max_features=20)
+    alone = NgramRegression(learnt, codes, 2, parameters).fit(NgramWeights(0))
+    both = NgramRegression(learnt, codes, 2, parameters, unlabelled=more).fit(NgramWeights(0, 1))
+    assert set(alone.hashes) <= set(both.hashes)
+    assert len(both.hashes) <= 2 * len(alone.hashes)
 
 
 def test_misspelt_words_are_known_by_their_characters() -> None:

@@ -166,6 +166,12 @@ def test_the_weight_of_character_ngrams_is_finite(weight: Any) -> None:
         make_ngrams_parameters(character_weight=weight)
 
 
+@pytest.mark.parametrize("dimensions", [-1, 1001, 0.5, "auto"])
+def test_latent_dimensions_are_a_moderate_number(dimensions: Any) -> None:
+    with pytest.raises(ValidationError, match="latent_dimensions"):
+        make_ngrams_parameters(latent_dimensions=dimensions)
+
+
 @pytest.mark.parametrize("share", ["auto", 0, 0.99, 1])
 def test_a_share_of_the_ngrams_may_be_left_to_be_fitted(share: Any) -> None:
     assert make_ngrams_parameters(share=share).share == share

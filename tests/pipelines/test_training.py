@@ -1,6 +1,6 @@
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -31,10 +31,23 @@ from helpers import (
 from imdb_sentiment.datasets import AtomicDataset, KerasModelDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.probabilities import DecisionRule
-from imdb_sentiment.evaluation.stacking import HeldOutLogits, Weights, fit_weights
+from imdb_sentiment.evaluation.stacking import (
+    DEFAULT_SHARE,
+    HeldOutLogits,
+    Weights,
+    fit_weights,
+)
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, score_sequences
-from imdb_sentiment.network.ngrams import CHARACTER_WEIGHTS, NgramModel, fit_ngram_model
+from imdb_sentiment.network.ngrams import (
+    CHARACTER_WEIGHTS,
+    DEFAULT_LATENT_WEIGHT,
+    LATENT_WEIGHTS,
+    NgramModel,
+    NgramRegression,
+    NgramWeights,
+    fit_ngram_model,
+)
 from imdb_sentiment.network.training import History, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
@@ -48,7 +61,7 @@ from imdb_sentiment.parameters import (
     TuningParameters,
 )
 from imdb_sentiment.pipelines.data_processing.nodes import encode_reviews, fit_tokenizer
-from imdb_sentiment.pipelines.training import create_pipeline
+from imdb_sentiment.pipelines.training import create_pipeline, nodes
 from imdb_sentiment.pipelines.training.nodes import (
     export_model,
     fit_average,
@@ -61,7 +74,7 @@ from imdb_sentiment.pipelines.tuning.protocol import divide_reviews
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.ngrams import hash_ngrams
-from services import EVEN
+from services import EVEN, make_texts
 
 LINEAGE = {
     "raw_reviews": {"file": "mine.csv", "sha256": "1a" * 32, "made": ""},
@@ -275,6 +288,7 @@ def test_the_ngrams_learn_from_the_rows_of_the_networks(
     cross_validated = tuning.model_copy(update={"folds": folds})
     model, held_out = fit_ngrams(
         iter(data.chunks),
+        iter([]),
         data.train,
         data.validation,
         tuning=cross_validated,
@@ -319,6 +333,7 @@ def test_characters_are_read_if_that_is_better_for_unseen_reviews(
         rows = data.rows.reset_index()
         model, held_out = fit_ngrams(
             [rows.assign(text=rows["code"].map(make_text))],
+            [],
             data.train,
             data.validation,
             tuning=tuning.model_copy(update={"folds": 2}),
@@ -356,6 +371,7 @@ def test_with_few_held_out_rows_no_weight_is_chosen(
     held_out = data.train.take(np.arange(n_held_out))
     model, _ = fit_ngrams(
         [rows],
+        [],
         data.validation,
         held_out,
         tuning=tuning.model_copy(update={"folds": 1}),
@@ -400,6 +416,7 @@ def test_the_chosen_weight_has_the_lowest_log_loss(
         )
     model, _ = fit_ngrams(
         data.chunks,
+        [],
         data.validation,
         validation,
         tuning=one_fold,
@@ -410,8 +427,177 @@ def test_the_chosen_weight_has_the_lowest_log_loss(
     assert model.character_weight == min(losses, key=lambda weight: losses[weight])
 
 
-def test_held_out_logits_know_nothing_of_their_rows(
+def make_synonyms(
+    rng: np.random.Generator, codes: Iterable[int], n_words: int, n_synonyms: int = 150
+) -> list[str]:
+    """Return texts of words that are all of one label, but of which each occurs rarely."""
+    return [
+        " ".join(f"w{code}x{number}" for number in rng.integers(n_synonyms, size=n_words))
+        for code in codes
+    ]
+
+
+def test_unlabelled_reviews_tell_which_words_mean_the_same(
     data: Data, tuning: TuningParameters, split: SplitParameters, training: TrainingParameters
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = data.rows.reset_index()
+    rows["text"] = make_synonyms(rng, rows["code"], 2)
+    texts = make_synonyms(rng, [0, 1] * 500, 12)
+    chunks = [pd.DataFrame({"text": texts[:300]}), pd.DataFrame({"text": texts[300:]})]
+    accuracies = []
+    for unlabelled, dimensions in [(chunks, 200), (chunks, 0), ([], 200)]:
+        model, held_out = fit_ngrams(
+            [rows],
+            iter(unlabelled),
+            data.train,
+            data.validation,
+            tuning=tuning.model_copy(update={"folds": 2}),
+            split=split,
+            training=with_ngrams(training, latent_dimensions=dimensions, character_ngram=0),
+            script="auto",
+        )
+        right = (held_out.logits[:, 0] > 0) == data.rows["code"][held_out.rows]
+        accuracies.append(right.mean())
+        assert (model.latent_weight > 0) == bool(unlabelled and dimensions)
+    assert accuracies[0] > 0.93
+    assert max(accuracies[1:]) < 0.9
+
+
+@pytest.mark.parametrize("is_telling", [True, False])
+def test_the_chosen_latent_weight_has_the_lowest_log_loss(
+    *,
+    is_telling: bool,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
+) -> None:
+    data = make_data(450)
+    rng = np.random.default_rng(0)
+    rows = data.rows.reset_index()
+    noisy = np.where(rng.random(len(rows)) < 0.2, 1 - rows["code"], rows["code"])
+    rows["text"] = make_synonyms(rng, noisy, 3, n_synonyms=50)
+    texts = make_synonyms(rng, [0, 1] * 200, 12, n_synonyms=50)
+    if not is_telling:
+        pairs = [f"w0x{number} w1x{number}" for number in range(50)]  # of opposite words
+        texts = [" ".join(rng.choice(pairs, 6, replace=False)) for _ in range(400)]
+    parameters = training.ngrams.model_copy(update={"character_ngram": 0})
+    by_row = rows.set_index("row")["text"]
+    learnt, scored, unlabelled = (
+        [hash_ngrams(text, parameters.max_ngram) for text in some]
+        for some in (by_row[data.validation.rows], by_row[data.train.rows], texts)
+    )
+    regression = NgramRegression(
+        learnt, data.validation.codes, 2, parameters, unlabelled=unlabelled
+    )
+    alone = NgramRegression(learnt, data.validation.codes, 2, parameters)
+    losses = {}
+    for weight in (0.0, *LATENT_WEIGHTS):
+        fitted = regression if weight else alone
+        logits = fitted.fit(NgramWeights(0, weight)).score(scored)[:, 0]
+        losses[weight] = min(
+            log_loss(data.train.codes, expit(scale * logits))
+            for scale in np.geomspace(0.1, 10, 300)
+        )
+    model, _ = fit_ngrams(
+        [rows],
+        [pd.DataFrame({"text": texts})],
+        data.validation,
+        data.train,  # more of them
+        tuning=tuning.model_copy(update={"folds": 1, "evaluate_on": "validation"}),
+        split=split,
+        training=training.model_copy(update={"ngrams": parameters}),
+        script="auto",
+    )
+    assert model.latent_weight == min(losses, key=lambda weight: losses[weight])
+    assert (model.latent_weight > 0) == is_telling
+    assert model.unlabelled_reviews == (400 if model.latent_weight else 0)
+
+
+def test_of_very_many_unlabelled_reviews_some_are_drawn(
+    data: Data,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of them has a word of its own, which the model knows if the review was drawn."""
+    monkeypatch.setattr(nodes, "MAX_UNLABELLED", 50)
+    words = [f"unlabelled{number}" for number in range(200)]
+    chunks = [pd.DataFrame({"text": words[:130]}), pd.DataFrame({"text": words[130:]})]
+
+    def draw(seed: int) -> set[str]:
+        chosen = with_ngrams(
+            training, min_document_frequency=1, character_ngram=0, latent_dimensions=50
+        )
+        model, _ = fit_ngrams(
+            data.chunks,
+            chunks,
+            data.train,
+            data.validation,
+            tuning=tuning.model_copy(update={"evaluate_on": "test"}),
+            split=split,
+            training=chosen.model_copy(update={"seed": seed}),
+            script="auto",
+        )
+        return {word for word in words if hash_ngrams(word, 1)[0] in model.hashes}
+
+    drawn = draw(0)
+    assert len(drawn) == 50
+    assert 5 < len(drawn & set(words[:50])) < 30
+    assert drawn & set(words[130:])
+    assert draw(0) == drawn != draw(1)
+
+
+@pytest.mark.parametrize(
+    ("n_held_out", "evaluate_on", "n_unlabelled", "max_labelled", "is_used"),
+    [
+        (99, "validation", 200, 1000, True),  # too few reviews to compare
+        (99, "test", 200, 1000, True),
+        (99, "validation", 199, 1000, False),  # fewer than dimensions
+        (99, "validation", 200, 170, True),
+        (99, "validation", 200, 158, False),  # fewer than labelled reviews
+    ],
+)
+def test_without_a_comparison_unlabelled_reviews_count_as_much_as_labelled_ones(
+    *,
+    n_held_out: int,
+    evaluate_on: str,
+    n_unlabelled: int,
+    max_labelled: int,
+    is_used: bool,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nodes, "MAX_LABELLED", max_labelled)
+    data = make_data(300, n_labels=3)
+    texts = make_synonyms(np.random.default_rng(0), [0, 1] * 100, 12)[:n_unlabelled]
+    held_out = data.train.take(np.arange(n_held_out))
+    learnt = len(data.validation) + n_held_out
+    assert 158 < learnt <= 170
+    model, _ = fit_ngrams(
+        data.chunks,
+        [pd.DataFrame({"text": texts})],
+        data.validation,
+        held_out,
+        tuning=tuning.model_copy(update={"folds": 1, "evaluate_on": evaluate_on}),
+        split=split,
+        training=training.model_copy(update={"class_weight": "balanced"}),
+        script="auto",
+    )
+    assert model.latent_weight == (DEFAULT_LATENT_WEIGHT if is_used else 0)
+    assert model.unlabelled_reviews == (200 if is_used else 0)
+
+
+@pytest.mark.parametrize("n_unlabelled", [0, 300])
+def test_held_out_logits_know_nothing_of_their_rows(
+    n_unlabelled: int,
+    data: Data,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
 ) -> None:
     """Each review has a word of its own, so a model can learn random labels by heart."""
     rng = np.random.default_rng(1)
@@ -419,9 +605,17 @@ def test_held_out_logits_know_nothing_of_their_rows(
         replace(part, codes=rng.integers(2, size=len(part), dtype=np.uint8))
         for part in (data.train, data.validation)
     )
+    texts = make_texts(make_encoded(n_unlabelled, seed=9)) if n_unlabelled else []
     by_heart = with_ngrams(training, min_document_frequency=1, inverse_regularisation=1000)
     model, held_out = fit_ngrams(
-        data.chunks, train, validation, tuning=tuning, split=split, training=by_heart, script="auto"
+        data.chunks,
+        [pd.DataFrame({"text": texts})],
+        train,
+        validation,
+        tuning=tuning,
+        split=split,
+        training=by_heart,
+        script="auto",
     )
     pool = train + validation
     codes = pd.Series(pool.codes, pool.rows)
@@ -442,6 +636,7 @@ def test_without_unseen_rows_the_ngrams_are_not_scaled(
     spoilt.loc[spoilt["split"] == "test", "text"] = None  # not read
     model, held_out = fit_ngrams(
         [spoilt],
+        [],
         data.train,
         data.validation,
         tuning=on_test,
@@ -465,6 +660,7 @@ def test_without_a_share_no_ngrams_are_learnt(
     reviews = make_encoded(40, n_labels)
     model, held_out = fit_ngrams(
         [],  # the texts are not read
+        [],
         reviews,
         reviews,
         tuning=tuning,
@@ -823,7 +1019,7 @@ def test_where_nothing_can_be_fitted_the_share_is_the_given_one_or_half(
     assert found["uncalibrated_reason"] == reason
     assert found["held_out_rows"] == rows
     if reason:
-        expected = {"auto": 0.5}.get(str(share), share)
+        expected = {"auto": DEFAULT_SHARE}.get(str(share), share)
         assert found["ngram_share"] == pytest.approx(expected)
         assert found["temperature"] == pytest.approx(1)
         assert found["weights"] == {
@@ -930,6 +1126,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "train": MemoryDataset(data.train),
             "validation": MemoryDataset(data.validation),
             "clean_reviews": MemoryDataset(data.chunks),
+            "clean_unlabelled_reviews": MemoryDataset([]),
             "word_vectors": MemoryDataset(VECTORS),
             "pretrained_weights": MemoryDataset(()),
             "tokenizer": MemoryDataset(data.tokenizer, copy_mode="assign"),

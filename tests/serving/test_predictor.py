@@ -59,6 +59,8 @@ def both(request: pytest.FixtureRequest) -> Trained:
     reviews = make_encoded(100, request.param)
     network, _ = train_model(reviews, small, seed=1)
     ngrams = make_ngram_model(reviews) if request.param == 2 else None
+    if ngrams:
+        ngrams = replace(ngrams, unlabelled_reviews=7)
     weights = Weights.from_share(0.4 if ngrams else 0, 0.8)
     exported = convert_to_onnx(
         network,
@@ -97,6 +99,7 @@ def test_it_says_which_ngrams_it_reads(both: Trained) -> None:
     predictor, ngrams = Predictor(both.exported), both.ngrams
     assert predictor.max_ngram == (ngrams.max_ngram if ngrams else 0)
     assert predictor.character_ngram == (ngrams.character_ngram if ngrams else 0)
+    assert predictor.unlabelled_reviews == (ngrams.unlabelled_reviews if ngrams else 0)
     assert predictor.character_weight == (ngrams.character_weight if ngrams else 0)
 
 

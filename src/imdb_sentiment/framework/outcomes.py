@@ -62,11 +62,14 @@ def _describe_ngrams(made: Values) -> str | None:
     if not len(model.hashes):
         return None
     n_characters = int(model.is_of_characters.sum())
-    words = f"{len(model.hashes) - n_characters:,} of up to {model.max_ngram} words"
-    if not n_characters:
-        return f"N-grams: {words}"
-    length, weight = model.character_ngram, model.character_weight
-    return f"N-grams: {words}; {n_characters:,} of {length} characters, with a weight of {weight:g}"
+    parts = [f"N-grams: {len(model.hashes) - n_characters:,} of up to {model.max_ngram} words"]
+    if n_characters:
+        length, weight = model.character_ngram, model.character_weight
+        parts.append(f"{n_characters:,} of {length} characters, with a weight of {weight:g}")
+    if model.unlabelled_reviews:
+        learnt = f"learnt from {model.unlabelled_reviews:,} unlabelled reviews as well"
+        parts.append(f"{learnt}, with a weight of {model.latent_weight:g}")
+    return "; ".join(parts)
 
 
 def _describe_training(made: Values) -> str:

@@ -146,6 +146,7 @@ def _describe_ngrams(ngram_model: NgramModel | None) -> dict[str, str]:
         "max_ngram": str(ngram_model.max_ngram),
         "character_ngram": str(ngram_model.character_ngram),
         "character_weight": f"{ngram_model.character_weight:g}",
+        "unlabelled_reviews": str(ngram_model.unlabelled_reviews),
         "script": ngram_model.script,
     }
 

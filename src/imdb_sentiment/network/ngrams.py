@@ -8,6 +8,12 @@ count, too. Character n-grams are what inflected, compound and misspelt words ha
 others. Averaging such a model with a recurrent network follows Mesnil et al., "Ensemble of
 Generative and Discriminative Techniques for Sentiment Analysis of Movie Reviews" (ICLR 2015,
 workshop).
+
+Unlabelled reviews say which n-grams occur in similar reviews, so that a weight learnt for one
+counts for the others: the regression also reads the reviews' coordinates in latent semantic
+analysis (Deerwester et al., "Indexing by Latent Semantic Analysis", Journal of the American Society
+for Information Science 41, 1990). These are linear in the TF-IDF vector, so in the fitted model,
+they are part of the weights of the n-grams and cost nothing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,6 +23,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.stacking import Logits, count_outputs
@@ -33,10 +40,35 @@ Mask = npt.NDArray[np.bool_]
 PSEUDO_COUNT = 1.0
 TOLERANCE = 0.01  # of the logistic regression
 
+# Of the latent semantic analysis:
+MAX_LATENT_NGRAMS = 100_000  # the most frequent word n-grams, and as many character n-grams
+POWER_ITERATIONS = 2  # of the randomized SVD
+MIN_NORM = 1e-9  # avoids a division by 0
+
 # Norms of a review's TF-IDF vector of character n-grams that are compared; that of its word n-grams
 # has a norm of 1. The more and the longer the reviews are, the less the character n-grams add.
 CHARACTER_WEIGHTS = (0.0, 0.5, 1.0)
 DEFAULT_CHARACTER_WEIGHT = 0.5  # if they can't be compared
+# Mean norms of the reviews' latent coordinates that are compared, where that of their scaled TF-IDF
+# vectors is 1. The fewer reviews are labelled, the more the unlabelled ones add.
+LATENT_WEIGHTS = (0.5, 1.0, 2.0)
+DEFAULT_LATENT_WEIGHT = 1.0
+
+
+@dataclass(frozen=True)
+class NgramWeights:
+    """How much the parts of a review count in the regression.
+
+    Attributes:
+        character: Norm of its TF-IDF vector of character n-grams, where that of its word n-grams is
+            1; 0 for a model without them.
+        latent: Mean norm of the reviews' latent coordinates, where that of their scaled TF-IDF
+            vectors is 1; 0 for a model without them.
+
+    """
+
+    character: float
+    latent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +88,9 @@ class NgramModel:
         script: How texts are cut into words; see `imdb_sentiment.text.words.Rule`.
         character_ngram: Length of the character n-grams; 0 if the model knows none.
         character_weight: Norm that their vectors had in the regression; the weights include it.
+        latent_weight: Mean norm that the latent coordinates had in the regression; the weights
+            include it, too.
+        unlabelled_reviews: Number of unlabelled reviews that it has learnt from.
 
     """
 
@@ -67,6 +102,8 @@ class NgramModel:
     script: Script = "ascii"  # of models that were pickled before there was a choice
     character_ngram: int = 0
     character_weight: float = 0.0
+    latent_weight: float = 0.0
+    unlabelled_reviews: int = 0
 
     @classmethod
     def empty(cls, n_labels: int) -> Self:
@@ -148,34 +185,45 @@ def fit_ngram_model(
     script: Script = "auto",
     label_weights: npt.NDArray[np.float64] | None = None,
 ) -> NgramModel:
-    """Fit one model with the weight of the character n-grams that `default_weight` returns.
+    """Fit a model of labelled reviews alone, with the weight of `default_character_weight`.
 
-    Arguments, result and errors are those of `fit_ngram_models`.
+    Arguments and errors are those of `NgramRegression`.
     """
-    weight = default_weight(parameters)
-    (model,) = fit_ngram_models(
-        reviews, codes, n_labels, parameters, [weight], script=script, label_weights=label_weights
+    regression = NgramRegression(
+        reviews, codes, n_labels, parameters, script=script, label_weights=label_weights
     )
-    return model
+    return regression.fit(NgramWeights(default_character_weight(parameters)))
 
 
-def default_weight(parameters: NgramsParameters) -> float:
+def default_character_weight(parameters: NgramsParameters) -> float:
     """Return the given weight of the character n-grams, or 0.5 if it is to be chosen."""
     given = parameters.character_weight
     return DEFAULT_CHARACTER_WEIGHT if given == "auto" else given
 
 
-def fit_ngram_models(
-    reviews: Sequence[Hashes],
-    codes: npt.NDArray[np.integer],
-    n_labels: int,
-    parameters: NgramsParameters,
-    character_weights: Sequence[float],
-    *,
-    script: Script = "auto",
-    label_weights: npt.NDArray[np.float64] | None = None,
-) -> list[NgramModel]:
-    """Fit logistic regression to TF-IDF of n-grams, scaled by naive Bayes log-count ratios.
+@dataclass(frozen=True)
+class _Latent:
+    """Latent coordinates of n-grams, and of the reviews: sums that are weighted by TF-IDF.
+
+    Attributes:
+        columns: Columns of the n-grams that have coordinates, shape (known,), dtype int64.
+        basis: Their coordinates, shape (known, dimensions), dtype float32.
+        coordinates: Those of the reviews, shape (reviews, dimensions), a sparse array.
+
+    """
+
+    columns: npt.NDArray[np.intp]
+    basis: npt.NDArray[np.float32]
+    coordinates: SparseArray
+
+    def scale(self, norm: float) -> Self:
+        """Return coordinates whose mean norm is the given one."""
+        factor = np.float32(norm / max(_measure_norm(self.coordinates), MIN_NORM))
+        return replace(self, basis=factor * self.basis, coordinates=factor * self.coordinates)
+
+
+class NgramRegression:
+    """Logistic regression on TF-IDF of n-grams, scaled by naive Bayes log-count ratios.
 
     An n-gram counts once per review. With more than two labels, one such model is fitted per label,
     against all others.
@@ -184,103 +232,224 @@ def fit_ngram_models(
         reviews: Hashes of the n-grams of each review, from `hash_ngrams`.
         codes: Code of the label of each review, shape (reviews,); each label must occur.
         n_labels: Number of labels, C; 2 or more.
-        parameters: Length, frequency and number of the n-grams, and the strength of the
-            regularisation.
-        character_weights: For each model, the norm of a review's TF-IDF vector of character
-            n-grams, where that of its word n-grams has a norm of 1; 0 for a model without character
-            n-grams.
+        parameters: Length, frequency and number of the n-grams, number of latent dimensions, and
+            the strength of the regularisation.
+        unlabelled: Hashes of the n-grams of each unlabelled review; none for a model without latent
+            coordinates.
         script: How the texts were cut into words.
         label_weights: Weight of each label in the loss, shape (labels,); None for equal weights.
 
-    Returns:
-        A fitted model for each of `character_weights`.
-
     Raises:
-        InputError: No word n-gram occurs in enough reviews.
+        InputError: No word n-gram occurs in enough labelled reviews.
 
     """
-    from scipy import sparse
-    from sklearn.linear_model import LogisticRegression
 
-    hashes, counts = _find_frequent(reviews, parameters)
-    found = _indicate(reviews, hashes)
-    idf = 1 + np.log((1 + len(reviews)) / (1 + counts))  # as in scikit-learn
-    is_of_characters = _find_characters(hashes, parameters.character_ngram)
-    kinds = divide_kinds(is_of_characters)
-    tf_idf = _compute_tf_idf(found, idf, kinds)
-    row_weights = None if label_weights is None else label_weights[codes]
-    # Coordinate descent on the dual problem is the fastest for so many features. The tolerance is
-    # wider than the default, which takes twice the time for log losses that differ by 0.00002.
-    regression = LogisticRegression(
-        C=parameters.inverse_regularisation,
-        solver="liblinear",
-        dual=True,
-        tol=TOLERANCE,
-        max_iter=1000,
-        random_state=0,
-    )
+    def __init__(
+        self,
+        reviews: Sequence[Hashes],
+        codes: npt.NDArray[np.integer],
+        n_labels: int,
+        parameters: NgramsParameters,
+        *,
+        unlabelled: Sequence[Hashes] = (),
+        script: Script = "auto",
+        label_weights: npt.NDArray[np.float64] | None = None,
+    ) -> None:
+        self._parameters = parameters
+        self._script = script
+        self._row_weights = None if label_weights is None else label_weights[codes]
+        outputs = [1] if n_labels == 2 else range(n_labels)  # noqa: PLR2004
+        self._targets = [codes == code for code in outputs]
+        self._unlabelled = unlabelled
+        hashes, counts = _count_reviews(reviews)
+        columns = _find_frequent(hashes, counts, parameters, parameters.max_features)
+        self._hashes, counts = hashes[columns], counts[columns]
+        self._shared = self._hashes[:0]
+        if unlabelled:
+            known, known_counts = _count_reviews([*reviews, *unlabelled])
+            limit = min(parameters.max_features, MAX_LATENT_NGRAMS)
+            self._shared = known[_find_frequent(known, known_counts, parameters, limit)]
+            self._hashes = np.union1d(self._hashes, self._shared)
+            counts = known_counts[np.searchsorted(known, self._hashes)]
+        n_reviews = len(reviews) + len(unlabelled)
+        self._idf = 1 + np.log((1 + n_reviews) / (1 + counts))  # as in scikit-learn
+        self._is_of_characters = _find_characters(self._hashes, parameters.character_ngram)
+        self._kinds = divide_kinds(self._is_of_characters)
+        self._found = _indicate(reviews, self._hashes)
+        self._tf_idf = _compute_tf_idf(self._found, self._idf, self._kinds)
+        self._latent: dict[float, _Latent] = {}  # by the weight of the character n-grams
 
-    def fit(character_weight: float) -> NgramModel:
-        factors = np.where(is_of_characters, character_weight, 1.0)
-        coefficients, bias = [], []
-        for code in [1] if n_labels == 2 else range(n_labels):  # noqa: PLR2004
-            scale = factors * _compute_ratios(found, kinds, codes == code)
-            scaled = sparse.csr_array(
-                (tf_idf * scale[found.indices], found.indices, found.indptr), shape=found.shape
-            )
-            if not character_weight and len(kinds) > 1:
-                scaled = scaled.copy()
-                scaled.eliminate_zeros()
-            regression.fit(scaled, codes == code, row_weights)
-            coefficients.append(scale * regression.coef_[0])
-            bias.append(regression.intercept_[0])
-        is_known = factors > 0
-        weights = idf[:, np.newaxis] * np.stack(coefficients, axis=1)
-        return NgramModel(
-            parameters.max_ngram,
-            hashes[is_known],
-            idf[is_known].astype(np.float32),
-            weights[is_known].astype(np.float32),
-            np.array(bias, np.float32),
-            script,
-            parameters.character_ngram if character_weight else 0,
-            character_weight,
+    def limit(self, weights: NgramWeights) -> NgramWeights:
+        """Return the weights without that of a part that the reviews do not have."""
+        return NgramWeights(
+            weights.character if len(self._kinds) > 1 else 0.0,
+            weights.latent if self._unlabelled else 0.0,
         )
 
-    # If no character n-gram is frequent enough, all models are the same.
-    effective = [weight if len(kinds) > 1 else 0.0 for weight in character_weights]
-    models = {weight: fit(weight) for weight in dict.fromkeys(effective)}
-    return [models[weight] for weight in effective]
+    def fit(self, weights: NgramWeights) -> NgramModel:
+        """Fit a model; the weight of a part that the reviews do not have has no effect."""
+        weights = self.limit(weights)
+        factors = self._weigh_kinds(weights.character)
+        latent = None
+        if weights.latent:
+            if weights.character not in self._latent:
+                self._latent[weights.character] = self._analyse(factors)
+            latent = self._latent[weights.character].scale(weights.latent)
+        fitted = [self._fit_target(target, factors, latent) for target in self._targets]
+        is_known = factors > 0
+        coefficients = np.stack([some for some, _ in fitted], axis=1)
+        per_ngram = self._idf[:, np.newaxis] * coefficients
+        return NgramModel(
+            self._parameters.max_ngram,
+            self._hashes[is_known],
+            self._idf[is_known].astype(np.float32),
+            per_ngram[is_known].astype(np.float32),
+            np.array([bias for _, bias in fitted], np.float32),
+            self._script,
+            self._parameters.character_ngram if weights.character else 0,
+            weights.character,
+            weights.latent,
+            len(self._unlabelled) if weights.latent else 0,
+        )
+
+    def _fit_target(
+        self,
+        target: npt.NDArray[np.bool_],
+        factors: npt.NDArray[np.float64],
+        latent: _Latent | None,
+    ) -> tuple[npt.NDArray[np.float64], float]:
+        """Fit the regression of one label.
+
+        Args:
+            target: Which reviews have the label, shape (reviews,).
+            factors: Factor of each n-gram in the reviews' vectors, shape (n-grams,).
+            latent: Latent coordinates, whose mean norm is their weight; None for none.
+
+        Returns:
+            Coefficient of each n-gram in a TF-IDF vector, shape (n-grams,), and the intercept.
+
+        """
+        from scipy import sparse
+        from sklearn.linear_model import LogisticRegression
+
+        # Coordinate descent on the dual problem is the fastest for so many features. The tolerance
+        # is wider than the default, which takes twice the time for log losses that differ by
+        # 0.00002.
+        regression = LogisticRegression(
+            C=self._parameters.inverse_regularisation,
+            solver="liblinear",
+            dual=True,
+            tol=TOLERANCE,
+            max_iter=1000,
+            random_state=0,
+        )
+        scale = factors * _compute_ratios(self._found, self._kinds, target)
+        features = _multiply(self._tf_idf, scale)
+        if not factors.all():
+            features = features.copy()  # with indices of its own
+            features.eliminate_zeros()
+        if latent is None:
+            regression.fit(features, target, self._row_weights)
+            return scale * regression.coef_[0], float(regression.intercept_[0])
+        norm = _measure_norm(features)
+        both = sparse.hstack([features, norm * latent.coordinates], format="csr")
+        regression.fit(both, target, self._row_weights)
+        own, shared = np.split(regression.coef_[0], [len(scale)])
+        coefficients = scale * own
+        coefficients[latent.columns] += latent.basis @ (norm * shared)
+        return coefficients, float(regression.intercept_[0])
+
+    def _weigh_kinds(self, character_weight: float) -> npt.NDArray[np.float64]:
+        """Return the factor of each n-gram, shape (n-grams,)."""
+        return np.where(self._is_of_characters, character_weight, 1.0)
+
+    def _analyse(self, factors: npt.NDArray[np.float64]) -> _Latent:
+        """Find the latent coordinates of the most frequent n-grams, and of the reviews.
+
+        The vectors are scaled by the labels' mean naive Bayes ratios, too: otherwise, the first
+        dimensions would be the topics of the reviews, whatever the labels are.
+
+        Args:
+            factors: Factor of each n-gram in the reviews' vectors, shape (n-grams,).
+
+        """
+        from scipy import sparse
+        from sklearn.utils.extmath import randomized_svd
+
+        ratios = np.zeros(len(self._hashes))
+        for target in self._targets:
+            ratios += _compute_ratios(self._found, self._kinds, target) / len(self._targets)
+        scale = factors * ratios
+        columns = np.searchsorted(self._hashes, self._shared)
+        columns = columns[factors[columns] > 0]
+        found = _indicate(self._unlabelled, self._hashes)
+        own, others = (
+            _multiply(tf_idf, scale).astype(np.float32)[:, columns]
+            for tf_idf in (self._tf_idf, _compute_tf_idf(found, self._idf, self._kinds))
+        )
+        vectors = sparse.vstack([own, others], format="csr")
+        size = min(self._parameters.latent_dimensions, *vectors.shape)
+        # Nearly all of the time is spent on sparse products, which have one thread.
+        with threadpool_limits(1, user_api="blas"):
+            _, _, directions = randomized_svd(
+                vectors,
+                size,
+                n_iter=POWER_ITERATIONS,
+                power_iteration_normalizer="QR",  # float32 needs it
+                random_state=0,
+            )
+        basis = scale[columns, np.newaxis].astype(np.float32) * directions.T
+        return _Latent(columns, basis, sparse.csr_array(own @ directions.T))
+
+
+def _count_reviews(reviews: Sequence[Hashes]) -> tuple[Hashes, npt.NDArray[np.intp]]:
+    """Return the sorted hashes of all n-grams and how many reviews have each."""
+    return np.unique(np.concatenate(reviews), return_counts=True)
 
 
 def _find_frequent(
-    reviews: Sequence[Hashes], parameters: NgramsParameters
-) -> tuple[Hashes, npt.NDArray[np.intp]]:
-    """Return the sorted hashes of frequent n-grams and how many reviews have each."""
-    hashes, counts = np.unique(np.concatenate(reviews), return_counts=True)
+    hashes: Hashes, counts: npt.NDArray[np.intp], parameters: NgramsParameters, limit: int
+) -> npt.NDArray[np.intp]:
+    """Return the places, sorted, of the most frequent n-grams, at most `limit` of each kind."""
     kept = []
     for kind in divide_kinds(_find_characters(hashes, parameters.character_ngram)):
         places = np.flatnonzero(kind & (counts >= parameters.min_document_frequency))
         by_count = np.argsort(-counts[places], kind="stable")
-        kept.append(places[by_count[: parameters.max_features]])
+        kept.append(places[by_count[:limit]])
     if not len(kept[0]):
         raise InputError(
             "no word n-gram occurs in enough reviews: lower training.ngrams.min_document_frequency"
         )
-    columns = np.sort(np.concatenate(kept))
-    return hashes[columns], counts[columns]
+    return np.sort(np.concatenate(kept))
 
 
 def _compute_tf_idf(
     found: SparseArray, idf: npt.NDArray[np.float64], kinds: Sequence[Mask]
-) -> npt.NDArray[np.float64]:
-    """Return the TF-IDF of each 1 in `found`, shape (ones,); a norm of 1 for each kind."""
+) -> SparseArray:
+    """Return the TF-IDF of n-grams instead of 1 in `found`; a norm of 1 for each kind."""
     tf_idf: npt.NDArray[np.float64] = idf[found.indices]
     row_sizes = np.diff(found.indptr)
     for kind in kinds:
         norms = np.repeat(np.sqrt(found @ np.where(kind, idf**2, 0)), row_sizes)
         np.divide(tf_idf, norms, out=tf_idf, where=kind[found.indices])
-    return tf_idf
+    return _replace(found, tf_idf)
+
+
+def _multiply(features: SparseArray, factors: npt.NDArray[np.float64]) -> SparseArray:
+    """Return features that are multiplied by a factor per column."""
+    return _replace(features, features.data * factors[features.indices])
+
+
+def _replace(matrix: SparseArray, values: npt.NDArray[np.float64]) -> SparseArray:
+    """Return a sparse matrix with other values at the same places."""
+    from scipy import sparse
+
+    return sparse.csr_array((values, matrix.indices, matrix.indptr), matrix.shape)
+
+
+def _measure_norm(features: SparseArray) -> float:
+    """Return the mean norm of the rows."""
+    return float(np.sqrt(features.multiply(features).sum(axis=1)).mean())
 
 
 def _compute_ratios(
@@ -295,18 +464,19 @@ def _compute_ratios(
 
     Returns:
         Magnitude of the log-count ratio of each n-gram, plus the mean magnitude of its kind, shape
-        (n-grams,).
+        (n-grams,). The mean is of those n-grams that occur.
 
     """
     counts = [
         2 * PSEUDO_COUNT * rows.mean() + rows.astype(np.float64) @ found
         for rows in (has_label, ~has_label)
     ]
+    occurs = found.sum(axis=0) > 0
     ratios = np.zeros(found.shape[1])
     for kind in kinds:
         with_label, without = (some[kind] / some[kind].sum() for some in counts)
         log_ratios = np.abs(np.log(with_label / without))  # their signs make no difference
-        ratios[kind] = log_ratios + log_ratios.mean()
+        ratios[kind] = log_ratios + log_ratios[occurs[kind]].sum() / max(occurs[kind].sum(), 1)
     return ratios
 
 

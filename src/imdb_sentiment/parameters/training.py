@@ -18,12 +18,15 @@ class NgramsParameters(Parameters):
             to fit it to held-out reviews, 0 for no linear model, 1 to export it without the
             networks.
         max_ngram: Maximum number of words and punctuation marks in an n-gram.
-        min_document_frequency: Minimum number of training reviews that contain the n-gram.
+        min_document_frequency: Minimum number of training and unlabelled reviews that contain the
+            n-gram.
         max_features: Maximum number of word n-grams, and of character n-grams, in the model: the
             most frequent ones.
         character_ngram: Length of the character n-grams within words; 0 for none.
         character_weight: Norm of a review's TF-IDF vector of character n-grams; that of its word
             n-grams has a norm of 1. `auto` to choose it by held-out reviews.
+        latent_dimensions: Number of dimensions of the latent semantic analysis by which the linear
+            model learns from unlabelled reviews; 0 for none. It has no effect without them.
         inverse_regularisation: `C` of the logistic regression.
 
     """
@@ -34,6 +37,7 @@ class NgramsParameters(Parameters):
     max_features: Annotated[int, Field(ge=1)]
     character_ngram: Literal[0] | Annotated[int, Field(ge=3, le=20)]
     character_weight: Literal["auto"] | Annotated[float, Field(ge=0, le=100)]
+    latent_dimensions: Annotated[int, Field(ge=0, le=1000)]
     inverse_regularisation: Annotated[float, Field(gt=0)]
 
 

@@ -85,6 +85,8 @@ class Predictor:
         character_ngram: Length of the character n-grams that the model reads; 0 if it reads none.
         character_weight: Norm of a text's TF-IDF vector of character n-grams in the training, where
             that of its word n-grams had a norm of 1; 0 if the model reads none.
+        unlabelled_reviews: Number of unlabelled reviews that the weights of the n-grams were learnt
+            from, beside labelled ones.
         script: How texts are cut into the words of n-grams, if the model reads any; see
             `imdb_sentiment.text.words.Rule`.
         examples: Texts for people to try the model with.
@@ -125,6 +127,7 @@ class Predictor:
         self.max_ngram = int(self.facts.pop("max_ngram", 0))
         self.character_ngram = int(self.facts.pop("character_ngram", 0))
         self.character_weight = float(self.facts.pop("character_weight", 0))
+        self.unlabelled_reviews = int(self.facts.pop("unlabelled_reviews", 0))
         script = self.facts.pop("script", "ascii")  # older models do not name it
         try:
             self._encoder = TextEncoder(self.tokenizer)

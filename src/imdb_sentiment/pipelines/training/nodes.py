@@ -2,9 +2,10 @@
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.stacking import (
     DEFAULT_SHARE,
-    MIN_PROBABILITY,
+    MIN_HELD_OUT_ROWS,
     HeldOutLogits,
     Logits,
     Weights,
@@ -32,10 +33,11 @@ from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.model import KerasModel, PretrainedWeights, score_logits
 from imdb_sentiment.network.ngrams import (
-    CHARACTER_WEIGHTS,
+    DEFAULT_LATENT_WEIGHT,
     NgramModel,
-    default_weight,
-    fit_ngram_models,
+    NgramRegression,
+    NgramWeights,
+    default_character_weight,
 )
 from imdb_sentiment.network.training import History, format_metrics, train_model
 from imdb_sentiment.parameters import (
@@ -49,6 +51,7 @@ from imdb_sentiment.parameters import (
     TuningParameters,
 )
 from imdb_sentiment.pipelines.training.decision import Choice, choose_rule, find_method
+from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
 from imdb_sentiment.pipelines.tuning.protocol import divide_reviews, select_first_repeat
 from imdb_sentiment.progress import Task
 from imdb_sentiment.serving import Predictor
@@ -63,7 +66,8 @@ logger = logging.getLogger(__name__)
 
 MAX_EXPORT_DIFFERENCE = 1e-4  # between probabilities; rounding alone stays far below
 MAX_COMPARED = 1000  # validation reviews whose probabilities are compared
-MIN_HELD_OUT_ROWS = 100  # with fewer, the weights depend too much on chance
+MAX_LABELLED = 15_000  # with more of them, unlabelled reviews add nothing to the n-grams
+MAX_UNLABELLED = 10_000  # that n-grams learn from: more take longer and add little
 MAX_EXAMPLES = 10  # custom reviews that are stored in the exported model
 # Of the model's lineage, what is stored there.
 CHAIN = (
@@ -89,6 +93,7 @@ class UncalibratedReason(StrEnum):
 
 def fit_ngrams(
     clean_reviews: Iterable[pd.DataFrame],
+    clean_unlabelled_reviews: Iterable[pd.DataFrame],
     train: EncodedReviews,
     validation: EncodedReviews,
     *,
@@ -101,19 +106,22 @@ def fit_ngrams(
 
     Args:
         clean_reviews: Chunks with the columns `row`, `text` and `split`: the texts.
+        clean_unlabelled_reviews: Chunks with the column `text`; possibly none.
         train: Reviews to learn from.
         validation: Reviews to learn from as well, or not.
         tuning: Which reviews the trials of the search were scored on.
         split: How the reviews were divided.
-        training: Says whether to learn from the validation reviews, and describes the n-grams.
+        training: Says whether to learn from the validation reviews, describes the n-grams, and has
+            the seed by which unlabelled reviews are drawn if there are very many.
         script: How texts are cut into words.
 
     Returns:
         The fitted model, and logits of the reviews that trials are scored on, from models that
         have learnt from the same reviews as the trials. Both are scaled to be calibrated on these
-        reviews. If the weight of the character n-grams is to be chosen, it is the one with the
-        lowest log loss on them. Both are empty if n-grams have no share in the final model; if
-        trials are scored on the test reviews, there are no logits and nothing is scaled or chosen.
+        reviews. The weights of the character n-grams and of the latent coordinates are those with
+        the lowest log loss on them, as far as they are to be chosen. Both are empty if n-grams have
+        no share in the final model; if trials are scored on the test reviews, there are no logits
+        and nothing is scaled or chosen.
 
     Raises:
         InputError: No word n-gram occurs in enough reviews.
@@ -127,67 +135,80 @@ def fit_ngrams(
     hashes: dict[int, Hashes] = {}
     for chunk in clean_reviews:
         learnable = chunk[chunk["split"] != "test"]
-        for row, text in zip(learnable["row"], learnable["text"], strict=True):
-            hashes[row] = hash_ngrams(text, ngrams.max_ngram, script, ngrams.character_ngram)
+        found = _hash_texts(learnable["text"], ngrams, script)
+        hashes |= dict(zip(learnable["row"], found, strict=True))
+    training_set, _ = _choose_training_set(train, validation, training)
+    unlabelled: list[Hashes] = []
+    if len(training_set) <= MAX_LABELLED:
+        unlabelled = _sample_unlabelled(clean_unlabelled_reviews, training, script)
 
-    def fit(reviews: EncodedReviews, character_weights: Sequence[float]) -> list[NgramModel]:
-        return fit_ngram_models(
+    def prepare(reviews: EncodedReviews, is_with_unlabelled: bool) -> NgramRegression:
+        return NgramRegression(
             [hashes[row] for row in reviews.rows],
             reviews.codes,
             n_labels,
             ngrams,
-            character_weights,
+            unlabelled=unlabelled if is_with_unlabelled else (),
             script=script,
             label_weights=compute_label_weights(
                 training.class_weight, reviews.codes, reviews.labels
             ),
         )
 
-    training_set, _ = _choose_training_set(train, validation, training)
     if tuning.evaluate_on == "test":
-        return fit(training_set, [default_weight(ngrams)])[0], nothing
-    label_weights = compute_label_weights(training.class_weight, training_set.codes, train.labels)
+        latent_weight = DEFAULT_LATENT_WEIGHT if unlabelled else 0.0
+        weights = NgramWeights(default_character_weight(ngrams), latent_weight)
+        return prepare(training_set, bool(unlabelled)).fit(weights), nothing
     held_out = select_first_repeat(divide_reviews(train, validation, tuning, split))
+    best = choose_ngram_weights(
+        [
+            Fold(partial(prepare, learnt), [hashes[row] for row in scored.rows], scored.codes)
+            for learnt, scored in held_out
+        ],
+        ngrams,
+        has_unlabelled=bool(unlabelled),
+        label_weights=compute_label_weights(
+            training.class_weight, training_set.codes, train.labels
+        ),
+    )
     rows = np.concatenate([scored.rows for _, scored in held_out])
-    codes = np.concatenate([scored.codes for _, scored in held_out])
-    candidates = _list_character_weights(ngrams, len(rows))
-    fitted = [fit(learnt, candidates) for learnt, _ in held_out]
-    compared = []
-    for number, character_weight in enumerate(candidates):
-        logits = np.concatenate(
-            [
-                models[number].score([hashes[row] for row in scored.rows])
-                for models, (_, scored) in zip(fitted, held_out, strict=True)
-            ]
-        )
-        # The logits of a regularised linear model are too small. Scaled, those of both parts of the
-        # average mean the same, and so does a share of 0.5.
-        weights = fit_weights(logits, None, codes, None, label_weights)
-        loss = _measure_log_loss(weights, logits, codes)
-        if len(candidates) > 1:
-            message = "Character n-grams with a weight of %g: log loss %.4f on held-out reviews"
-            logger.debug(message, character_weight, loss)
-        compared.append((weights.network, logits, loss))
-    best = int(np.argmin([loss for _, _, loss in compared]))
-    factor, logits, _ = compared[best]
     if held_out[0][0] is training_set:
-        model = fitted[0][best]
+        model = best.models[0]
     else:
-        (model,) = fit(training_set, [candidates[best]])
-    return model.scale(factor), HeldOutLogits(rows, factor * logits)
+        model = prepare(training_set, best.weights.latent > 0).fit(best.weights)
+    return model.scale(best.factor), HeldOutLogits(rows, best.factor * best.logits)
 
 
-def _list_character_weights(ngrams: NgramsParameters, n_held_out: int) -> Sequence[float]:
-    """Return the weights of the character n-grams that are compared on held-out reviews."""
-    is_chosen = ngrams.character_weight == "auto" and ngrams.character_ngram
-    is_possible = n_held_out >= MIN_HELD_OUT_ROWS
-    return CHARACTER_WEIGHTS if is_chosen and is_possible else [default_weight(ngrams)]
+def _hash_texts(texts: Iterable[str], ngrams: NgramsParameters, script: Script) -> list[Hashes]:
+    return [hash_ngrams(text, ngrams.max_ngram, script, ngrams.character_ngram) for text in texts]
 
 
-def _measure_log_loss(weights: Weights, logits: Logits, codes: npt.NDArray[np.integer]) -> float:
-    """Return the mean log loss of the first of two averaged models if it stands alone."""
-    probabilities = weights.average(logits, np.zeros_like(logits))[np.arange(len(codes)), codes]
-    return float(-np.log(probabilities.clip(MIN_PROBABILITY)).mean())
+def _sample_unlabelled(
+    chunks: Iterable[pd.DataFrame], training: TrainingParameters, script: Script
+) -> list[Hashes]:
+    """Return the n-grams of the unlabelled reviews, or of some of them if there are very many.
+
+    These are drawn at random (algorithm R of Vitter, "Random Sampling with a Reservoir", ACM
+    Transactions on Mathematical Software 11, 1985). If there are fewer than latent dimensions, they
+    say too little, and there are none.
+    """
+    dimensions = training.ngrams.latent_dimensions
+    if not dimensions:
+        return []
+    rng = np.random.default_rng(training.seed)
+    texts: list[str] = []
+    n_seen = 0
+    for chunk in chunks:
+        for text in chunk["text"]:
+            n_seen += 1
+            if n_seen <= MAX_UNLABELLED:
+                texts.append(text)
+            elif (place := int(rng.integers(n_seen))) < MAX_UNLABELLED:
+                texts[place] = text
+    if len(texts) < dimensions:
+        return []
+    logger.debug("N-grams learn from %d of %d unlabelled reviews", len(texts), n_seen)
+    return _hash_texts(texts, training.ngrams, script)
 
 
 def fit_best_model(

@@ -33,6 +33,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 func=fit_ngrams,
                 inputs={
                     "clean_reviews": "clean_reviews",
+                    "clean_unlabelled_reviews": "clean_unlabelled_reviews",
                     "train": "train",
                     "validation": "validation",
                     "tuning": "params:tuning",

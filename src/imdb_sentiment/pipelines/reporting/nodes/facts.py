@@ -187,6 +187,7 @@ def collect_facts(
             "max_ngram": predictor.max_ngram,
             "character_ngram": predictor.character_ngram,
             "character_weight": predictor.character_weight,
+            "unlabelled_reviews": predictor.unlabelled_reviews,
             "training_data_sha256": made_with["training_data_sha256"],
             "lineage": json.loads(made_with.get("lineage", "[]")),
         },

@@ -1,0 +1,136 @@
+"""Choice of how much the parts of a review count in the linear model of n-grams."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+import numpy as np
+import numpy.typing as npt
+
+from imdb_sentiment.evaluation.stacking import (
+    MIN_HELD_OUT_ROWS,
+    MIN_PROBABILITY,
+    Logits,
+    Weights,
+    fit_weights,
+)
+from imdb_sentiment.network.ngrams import (
+    CHARACTER_WEIGHTS,
+    DEFAULT_LATENT_WEIGHT,
+    LATENT_WEIGHTS,
+    NgramModel,
+    NgramRegression,
+    NgramWeights,
+    default_character_weight,
+)
+from imdb_sentiment.parameters import NgramsParameters
+from imdb_sentiment.text.ngrams import Hashes
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Reviews to learn from and reviews that are held out.
+
+    Attributes:
+        prepare: Returns the regression on the reviews to learn from, with or without the unlabelled
+            reviews.
+        hashes: Hashes of the n-grams of each review that is held out.
+        codes: Their label codes.
+
+    """
+
+    prepare: Callable[[bool], NgramRegression]
+    hashes: Sequence[Hashes]
+    codes: npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Models with the same weights, one per fold, and what held-out reviews say about them.
+
+    Attributes:
+        weights: How much the parts of a review count.
+        models: One per fold.
+        logits: Logits of the held-out reviews of all folds, not calibrated.
+        factor: By which they are multiplied to be calibrated.
+        loss: Their log loss, calibrated.
+
+    """
+
+    weights: NgramWeights
+    models: list[NgramModel]
+    logits: Logits
+    factor: float
+    loss: float
+
+
+def choose_ngram_weights(
+    folds: Sequence[Fold],
+    ngrams: NgramsParameters,
+    *,
+    has_unlabelled: bool,
+    label_weights: npt.NDArray[np.float64] | None,
+) -> Candidate:
+    """Choose the weights with the lowest log loss on held-out reviews.
+
+    First, models of the labelled reviews alone are compared, then those with the best of their
+    weights that learn from unlabelled reviews as well. With few held-out reviews, whose log loss
+    would be left to chance, the weights are the defaults.
+
+    Args:
+        folds: Reviews to learn from and to score.
+        ngrams: Says whether the weight of the character n-grams is given.
+        has_unlabelled: Whether there are unlabelled reviews.
+        label_weights: Weight of each label in the loss of the models, shape (labels,).
+
+    """
+    can_compare = sum(len(fold.codes) for fold in folds) >= MIN_HELD_OUT_ROWS
+    is_free = ngrams.character_weight == "auto" and ngrams.character_ngram > 0
+    characters = (
+        CHARACTER_WEIGHTS if can_compare and is_free else [default_character_weight(ngrams)]
+    )
+    tried = [NgramWeights(character) for character in characters]
+    best = _find_best(folds, tried, label_weights)
+    if not has_unlabelled:
+        return best
+    latent_weights = LATENT_WEIGHTS if can_compare else [DEFAULT_LATENT_WEIGHT]
+    tried = [NgramWeights(best.weights.character, latent) for latent in latent_weights]
+    other = _find_best(folds, tried, label_weights)
+    return min(best, other, key=attrgetter("loss")) if can_compare else other
+
+
+def _find_best(
+    folds: Sequence[Fold],
+    tried: Sequence[NgramWeights],
+    label_weights: npt.NDArray[np.float64] | None,
+) -> Candidate:
+    """Return the first of the candidates with the lowest log loss."""
+    models: list[list[NgramModel]] = []
+    for fold in folds:
+        regression = fold.prepare(tried[0].latent > 0)
+        effective = [regression.limit(weights) for weights in tried]
+        fitted = {weights: regression.fit(weights) for weights in dict.fromkeys(effective)}
+        models.append([fitted[weights] for weights in effective])
+    codes = np.concatenate([fold.codes for fold in folds])
+    candidates = []
+    for weights, same in zip(tried, zip(*models, strict=True), strict=True):
+        logits = np.concatenate(
+            [model.score(fold.hashes) for model, fold in zip(same, folds, strict=True)]
+        )
+        # The logits of a regularised linear model are too small. Scaled, those of both parts of the
+        # average mean the same, and so does their share.
+        calibrated = fit_weights(logits, None, codes, None, label_weights)
+        loss = _measure_log_loss(calibrated, logits, codes)
+        message = "N-grams, weights of characters %g, of latent coordinates %g: log loss %.4f"
+        logger.debug(message, same[0].character_weight, same[0].latent_weight, loss)
+        candidates.append(Candidate(weights, list(same), logits, calibrated.network, loss))
+    return min(candidates, key=attrgetter("loss"))
+
+
+def _measure_log_loss(weights: Weights, logits: Logits, codes: npt.NDArray[np.integer]) -> float:
+    """Return the mean log loss of the first of two averaged models if it stands alone."""
+    probabilities = weights.average(logits, np.zeros_like(logits))[np.arange(len(codes)), codes]
+    return float(-np.log(probabilities.clip(MIN_PROBABILITY)).mean())

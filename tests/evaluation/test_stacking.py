@@ -117,7 +117,7 @@ def test_models_that_are_worse_than_chance_are_all_but_ignored(n_labels: int) ->
     both = fit_weights(models[0], models[1], codes, None)
     given = fit_weights(models[0], models[1], codes, 0.3)
     alone = fit_weights(models[0], None, codes, None)
-    assert [both.share, given.share, alone.share] == pytest.approx([0.5, 0.3, 0])
+    assert [both.share, given.share, alone.share] == pytest.approx([0.75, 0.3, 0])
     for weights in (both, given, alone):
         assert weights.temperature == pytest.approx(20)
     assert np.ptp(both.average(models[0], models[1]), axis=1).mean() < 0.1

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import pytest
 from kedro.io import DatasetError
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from helpers import wait_until
 from imdb_sentiment.datasets import OptunaStorageDataset
@@ -133,6 +133,30 @@ def test_of_runs_with_other_data_that_begin_a_study_at_once_one_goes_on(
         counted = study.counted()
         assert [trial.state.name for trial in counted] == ["COMPLETE"] * 3
         assert len({trial.user_attrs["origin"] for trial in counted}) == 1
+
+
+def test_the_first_trial_of_a_run_with_other_data_is_not_taken_from_it(
+    database: Arguments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is queued after the other run has seen that there is no trial yet."""
+    first, late = (
+        make_study(OptunaStorageDataset(**database).load(), 2, origin={"data": data})
+        for data in ("first", "late")
+    )
+    monkeypatch.setattr(first, "_start", lambda number: pytest.fail(f"{number} is queued"))
+    list_trials = late.trials
+
+    def queue_before(*states: TrialState) -> list[FrozenTrial]:
+        if states == (TrialState.WAITING,) and not list_trials():
+            with pytest.raises(pytest.fail.Exception, match="0 is queued"):
+                first.begin_trial()
+        return list_trials(*states)
+
+    monkeypatch.setattr(late, "trials", queue_before)
+    with pytest.raises(InputError, match="made with another data"):
+        late.begin_trial()
+    assert states(first) == ["WAITING"]
+    first.require_origin()
 
 
 def test_a_run_whose_slots_others_have_filled_with_other_data_is_refused(

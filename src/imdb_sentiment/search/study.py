@@ -221,6 +221,8 @@ class SharedStudy:
                 self.optuna_study.enqueue_trial(chosen, user_attrs=attributes)
                 continue
             for trial in queued:
+                if trial.user_attrs.get(ORIGIN, self._origin_digest) != self._origin_digest:
+                    self.require_origin()  # another run may just have begun the study
                 if (started := self._start(trial.number)) is not None:
                     return started
 

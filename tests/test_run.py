@@ -598,14 +598,14 @@ def test_the_model_learns_from_unlabelled_reviews_and_says_so(imdb: Path) -> Non
     few = {"training": {"ngrams": {"latent_dimensions": 20}}}
     uncompared = {"tuning": {**SMALL["tuning"], "evaluate_on": "test"}}
     lay_over(imdb, "local", {**SMALL, **few, **uncompared})
-    run_kedro(
-        imdb,
-        "kedro run --params "
-        "reviews_file=imdb_reviews.csv,unlabelled_file=imdb_unlabelled_reviews.csv",
-    )
+    raw = imdb / "data/01_raw"
+    (raw / "imdb_reviews.csv").rename(raw / "tickets.csv")
+    (raw / "imdb_unlabelled_reviews.csv").rename(raw / "more_tickets.csv")
+    command = "kedro run --params reviews_file=tickets.csv,unlabelled_file=more_tickets.csv"
+    run_kedro(imdb, command)
     model = pd.read_pickle(imdb / "data/06_models/ngram_model.pkl")
     assert 20 <= model.unlabelled_reviews <= 100
-    words = f"learnt from {model.unlabelled_reviews} unlabelled reviews"
+    words = f"fitted with the help of {model.unlabelled_reviews} unlabelled reviews"
     assert words in (imdb / "data/06_models/model_card.md").read_text()
 
 

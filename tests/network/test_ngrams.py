@@ -155,7 +155,7 @@ def test_models_with_other_weights_are_those_that_are_fitted_alone() -> None:
     hashes = [hash_ngrams(text, 3, character_ngram=3) for text in texts]
     regression = NgramRegression(hashes, codes, 3, parameters)
     for weight in (*CHARACTER_WEIGHTS, CHARACTER_WEIGHTS[1]):
-        assert regression.limit(NgramWeights(weight, latent=1)) == NgramWeights(weight)
+        assert regression.drop_absent(NgramWeights(weight, latent=1)) == NgramWeights(weight)
         model = regression.fit(NgramWeights(weight, latent=1))
         length = 3 if weight else 0
         alone = fit(texts, codes, 3, character_ngram=length, character_weight=weight)
@@ -177,7 +177,10 @@ def test_the_regression_reads_tf_idf_and_its_singular_vectors(
     unlabelled = make_texts(make_encoded(90, n_labels, seed=7))
     test = [*make_texts(make_encoded(50, n_labels, length=9, seed=5)), "", "w1 never seen"]
     parameters = make_ngrams_parameters(
-        max_ngram=2, latent_dimensions=7, character_ngram=character_ngram
+        max_ngram=2,
+        latent_dimensions=7,
+        character_ngram=character_ngram,
+        inverse_regularisation=1,
     )
     learnt, more, tested = (
         [hash_ngrams(text, 2, character_ngram=character_ngram) for text in texts]
@@ -265,12 +268,12 @@ def test_what_only_unlabelled_reviews_have_does_no_harm() -> None:
 def test_unlabelled_reviews_do_not_displace_the_ngrams_of_labelled_ones() -> None:
     texts, codes = make_noisy(2)
     learnt = [hash_ngrams(text, 1) for text in texts]
-    more = [hash_ngrams(f"other{number} words{number}", 1) for number in range(50)] * 9
+    more = [hash_ngrams(f"other{number} words{number}", 1) for number in range(50)] * 90
     parameters = make_ngrams_parameters(max_ngram=1, character_ngram=0, max_features=20)
     alone = NgramRegression(learnt, codes, 2, parameters).fit(NgramWeights(0))
     both = NgramRegression(learnt, codes, 2, parameters, unlabelled=more).fit(NgramWeights(0, 1))
-    assert set(alone.hashes) <= set(both.hashes)
-    assert len(both.hashes) <= 2 * len(alone.hashes)
+    assert set(alone.hashes) < set(both.hashes)
+    assert len(both.hashes) == 40  # 20 of the labelled reviews, and 20 of all
 
 
 def test_misspelt_words_are_known_by_their_characters() -> None:
@@ -354,6 +357,17 @@ def test_the_same_reviews_give_the_same_model() -> None:
     one, same = (fit(texts, codes, 3) for _ in range(2))
     for name in ("hashes", "idf", "weights", "bias"):
         np.testing.assert_array_equal(getattr(one, name), getattr(same, name))
+
+
+def test_the_same_unlabelled_reviews_give_the_same_model() -> None:
+    texts, codes = make_noisy(3)
+    learnt, more = ([hash_ngrams(text, 2) for text in some] for some in (texts[:90], texts[90:]))
+    parameters = make_ngrams_parameters(character_ngram=0, latent_dimensions=9)
+    one, same = (
+        NgramRegression(learnt, codes[:90], 3, parameters, unlabelled=more).fit(NgramWeights(0, 1))
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(one.weights, same.weights)
 
 
 def test_what_is_stored_is_as_small_as_described() -> None:

@@ -705,6 +705,8 @@ def test_unlabelled_reviews_bring_back_nothing_that_is_held_out(
     assert only_column["text"].tolist() == ["some new", "words"]
     with pytest.raises(InputError, match=r"no column 'review', .* it has: text, date\. Rename"):
         clean_more(as_chunks([("a", "b")], ("text", "date")))
+    with pytest.raises(InputError, match=r"it has: text;date"):
+        clean_more(as_chunks([("a;b",)], ("text;date",)))
 
 
 def test_word_vectors_know_no_held_out_row(

@@ -32,7 +32,6 @@ from imdb_sentiment.datasets import AtomicDataset, KerasModelDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.stacking import (
-    DEFAULT_SHARE,
     HeldOutLogits,
     Weights,
     fit_weights,
@@ -556,10 +555,10 @@ def test_of_very_many_unlabelled_reviews_some_are_drawn(
         (99, "test", 200, 1000, True),
         (99, "validation", 199, 1000, False),  # fewer than dimensions
         (99, "validation", 200, 170, True),
-        (99, "validation", 200, 158, False),  # fewer than labelled reviews
+        (99, "validation", 200, 158, False),  # more labelled reviews than the limit
     ],
 )
-def test_without_a_comparison_unlabelled_reviews_count_as_much_as_labelled_ones(
+def test_without_a_comparison_the_latent_weight_is_the_default(
     *,
     n_held_out: int,
     evaluate_on: str,
@@ -996,7 +995,7 @@ def test_a_given_share_is_kept_and_the_temperature_fitted(
     ],
 )
 @pytest.mark.parametrize("share", ["auto", 0.3, 0])
-def test_where_nothing_can_be_fitted_the_share_is_the_given_one_or_half(
+def test_where_nothing_can_be_fitted_the_share_is_the_given_one_or_the_default(
     *,
     rows: int,
     evaluate_on: str,
@@ -1019,7 +1018,7 @@ def test_where_nothing_can_be_fitted_the_share_is_the_given_one_or_half(
     assert found["uncalibrated_reason"] == reason
     assert found["held_out_rows"] == rows
     if reason:
-        expected = {"auto": DEFAULT_SHARE}.get(str(share), share)
+        expected = {"auto": 0.75}.get(str(share), share)
         assert found["ngram_share"] == pytest.approx(expected)
         assert found["temperature"] == pytest.approx(1)
         assert found["weights"] == {

@@ -18,7 +18,7 @@ Logits = npt.NDArray[np.float64]
 MIN_PROBABILITY = 1e-12  # smaller probabilities are raised to it before a logarithm is taken
 MIN_HELD_OUT_ROWS = 100  # with fewer, fitted weights depend too much on chance
 MIN_WEIGHT, MAX_WEIGHT = 0.05, 20.0  # of both models together, and of each
-DEFAULT_SHARE = 0.75  # of the n-grams, if it can't be fitted: with few reviews, they are better
+DEFAULT_SHARE = 0.75  # of the n-grams, if it can't be fitted; with few reviews, they are better
 
 
 @dataclass(frozen=True)

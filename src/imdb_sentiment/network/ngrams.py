@@ -13,7 +13,7 @@ Unlabelled reviews say which n-grams occur in similar reviews, so that a weight 
 counts for the others: the regression also reads the reviews' coordinates in latent semantic
 analysis (Deerwester et al., "Indexing by Latent Semantic Analysis", Journal of the American Society
 for Information Science 41, 1990). These are linear in the TF-IDF vector, so in the fitted model,
-they are part of the weights of the n-grams and cost nothing.
+they become part of the weights of the n-grams.
 """
 
 from collections.abc import Iterable, Sequence
@@ -203,23 +203,20 @@ def default_character_weight(parameters: NgramsParameters) -> float:
 
 @dataclass(frozen=True)
 class _Latent:
-    """Latent coordinates of n-grams, and of the reviews: sums that are weighted by TF-IDF.
+    """Latent coordinates of the n-grams, and those of the reviews: their sums, weighted by TF-IDF.
 
     Attributes:
         columns: Columns of the n-grams that have coordinates, shape (known,), dtype int64.
         basis: Their coordinates, shape (known, dimensions), dtype float32.
         coordinates: Those of the reviews, shape (reviews, dimensions), a sparse array.
+        norm: Mean norm of the latter.
 
     """
 
     columns: npt.NDArray[np.intp]
     basis: npt.NDArray[np.float32]
     coordinates: SparseArray
-
-    def scale(self, norm: float) -> Self:
-        """Return coordinates whose mean norm is the given one."""
-        factor = np.float32(norm / max(_measure_norm(self.coordinates), MIN_NORM))
-        return replace(self, basis=factor * self.basis, coordinates=factor * self.coordinates)
+    norm: float
 
 
 class NgramRegression:
@@ -264,12 +261,12 @@ class NgramRegression:
         hashes, counts = _count_reviews(reviews)
         columns = _find_frequent(hashes, counts, parameters, parameters.max_features)
         self._hashes, counts = hashes[columns], counts[columns]
-        self._shared = self._hashes[:0]
+        self._latent_hashes = self._hashes[:0]
         if unlabelled:
             known, known_counts = _count_reviews([*reviews, *unlabelled])
             limit = min(parameters.max_features, MAX_LATENT_NGRAMS)
-            self._shared = known[_find_frequent(known, known_counts, parameters, limit)]
-            self._hashes = np.union1d(self._hashes, self._shared)
+            self._latent_hashes = known[_find_frequent(known, known_counts, parameters, limit)]
+            self._hashes = np.union1d(self._hashes, self._latent_hashes)
             counts = known_counts[np.searchsorted(known, self._hashes)]
         n_reviews = len(reviews) + len(unlabelled)
         self._idf = 1 + np.log((1 + n_reviews) / (1 + counts))  # as in scikit-learn
@@ -279,7 +276,7 @@ class NgramRegression:
         self._tf_idf = _compute_tf_idf(self._found, self._idf, self._kinds)
         self._latent: dict[float, _Latent] = {}  # by the weight of the character n-grams
 
-    def limit(self, weights: NgramWeights) -> NgramWeights:
+    def drop_absent(self, weights: NgramWeights) -> NgramWeights:
         """Return the weights without that of a part that the reviews do not have."""
         return NgramWeights(
             weights.character if len(self._kinds) > 1 else 0.0,
@@ -288,14 +285,16 @@ class NgramRegression:
 
     def fit(self, weights: NgramWeights) -> NgramModel:
         """Fit a model; the weight of a part that the reviews do not have has no effect."""
-        weights = self.limit(weights)
+        weights = self.drop_absent(weights)
         factors = self._weigh_kinds(weights.character)
         latent = None
         if weights.latent:
             if weights.character not in self._latent:
                 self._latent[weights.character] = self._analyse(factors)
-            latent = self._latent[weights.character].scale(weights.latent)
-        fitted = [self._fit_target(target, factors, latent) for target in self._targets]
+            latent = self._latent[weights.character]
+        fitted = [
+            self._fit_target(target, factors, latent, weights.latent) for target in self._targets
+        ]
         is_known = factors > 0
         coefficients = np.stack([some for some, _ in fitted], axis=1)
         per_ngram = self._idf[:, np.newaxis] * coefficients
@@ -317,13 +316,15 @@ class NgramRegression:
         target: npt.NDArray[np.bool_],
         factors: npt.NDArray[np.float64],
         latent: _Latent | None,
+        latent_weight: float,
     ) -> tuple[npt.NDArray[np.float64], float]:
         """Fit the regression of one label.
 
         Args:
             target: Which reviews have the label, shape (reviews,).
             factors: Factor of each n-gram in the reviews' vectors, shape (n-grams,).
-            latent: Latent coordinates, whose mean norm is their weight; None for none.
+            latent: Latent coordinates; None for none.
+            latent_weight: Their weight; see `NgramWeights`.
 
         Returns:
             Coefficient of each n-gram in a TF-IDF vector, shape (n-grams,), and the intercept.
@@ -351,12 +352,13 @@ class NgramRegression:
         if latent is None:
             regression.fit(features, target, self._row_weights)
             return scale * regression.coef_[0], float(regression.intercept_[0])
-        norm = _measure_norm(features)
-        both = sparse.hstack([features, norm * latent.coordinates], format="csr")
+        factor = latent_weight * _measure_norm(features) / max(latent.norm, MIN_NORM)
+        both = sparse.hstack([features, factor * latent.coordinates], format="csr")
         regression.fit(both, target, self._row_weights)
         own, shared = np.split(regression.coef_[0], [len(scale)])
         coefficients = scale * own
-        coefficients[latent.columns] += latent.basis @ (norm * shared)
+        with threadpool_limits(1, user_api="blas"):  # the same bits for any number of cores
+            coefficients[latent.columns] += latent.basis @ (factor * shared).astype(np.float32)
         return coefficients, float(regression.intercept_[0])
 
     def _weigh_kinds(self, character_weight: float) -> npt.NDArray[np.float64]:
@@ -380,7 +382,7 @@ class NgramRegression:
         for target in self._targets:
             ratios += _compute_ratios(self._found, self._kinds, target) / len(self._targets)
         scale = factors * ratios
-        columns = np.searchsorted(self._hashes, self._shared)
+        columns = np.searchsorted(self._hashes, self._latent_hashes)
         columns = columns[factors[columns] > 0]
         found = _indicate(self._unlabelled, self._hashes)
         own, others = (
@@ -389,7 +391,7 @@ class NgramRegression:
         )
         vectors = sparse.vstack([own, others], format="csr")
         size = min(self._parameters.latent_dimensions, *vectors.shape)
-        # Nearly all of the time is spent on sparse products, which have one thread.
+        # More threads gain nothing: nearly all of the time goes to sparse products, which have one.
         with threadpool_limits(1, user_api="blas"):
             _, _, directions = randomized_svd(
                 vectors,
@@ -399,7 +401,8 @@ class NgramRegression:
                 random_state=0,
             )
         basis = scale[columns, np.newaxis].astype(np.float32) * directions.T
-        return _Latent(columns, basis, sparse.csr_array(own @ directions.T))
+        coordinates = sparse.csr_array(own @ directions.T)
+        return _Latent(columns, basis, coordinates, _measure_norm(coordinates))
 
 
 def _count_reviews(reviews: Sequence[Hashes]) -> tuple[Hashes, npt.NDArray[np.intp]]:
@@ -432,15 +435,15 @@ def _compute_tf_idf(
     for kind in kinds:
         norms = np.repeat(np.sqrt(found @ np.where(kind, idf**2, 0)), row_sizes)
         np.divide(tf_idf, norms, out=tf_idf, where=kind[found.indices])
-    return _replace(found, tf_idf)
+    return _with_values(found, tf_idf)
 
 
 def _multiply(features: SparseArray, factors: npt.NDArray[np.float64]) -> SparseArray:
     """Return features that are multiplied by a factor per column."""
-    return _replace(features, features.data * factors[features.indices])
+    return _with_values(features, features.data * factors[features.indices])
 
 
-def _replace(matrix: SparseArray, values: npt.NDArray[np.float64]) -> SparseArray:
+def _with_values(matrix: SparseArray, values: npt.NDArray[np.float64]) -> SparseArray:
     """Return a sparse matrix with other values at the same places."""
     from scipy import sparse
 

@@ -18,10 +18,10 @@ class NgramsParameters(Parameters):
             to fit it to held-out reviews, 0 for no linear model, 1 to export it without the
             networks.
         max_ngram: Maximum number of words and punctuation marks in an n-gram.
-        min_document_frequency: Minimum number of training and unlabelled reviews that contain the
-            n-gram.
-        max_features: Maximum number of word n-grams, and of character n-grams, in the model: the
-            most frequent ones.
+        min_document_frequency: Minimum number of training reviews that contain an n-gram; with
+            unlabelled reviews, of both together.
+        max_features: Maximum number of word n-grams, and of character n-grams, of the labelled
+            reviews: the most frequent ones. Unlabelled reviews may add up to 100,000 of each.
         character_ngram: Length of the character n-grams within words; 0 for none.
         character_weight: Norm of a review's TF-IDF vector of character n-grams; that of its word
             n-grams has a norm of 1. `auto` to choose it by held-out reviews.

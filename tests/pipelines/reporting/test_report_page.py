@@ -216,7 +216,7 @@ def test_it_is_said_which_ngrams_the_model_reads(finished: tuple[Path, str]) -> 
             assert "unlabelled reviews" not in page
     facts["model"]["unlabelled_reviews"] = 2000
     for page in (write_model_card(facts), render(finished, facts)):
-        assert f"{words}; it has also learnt from 2,000 unlabelled reviews" in page
+        assert f"{words}, fitted with the help of 2,000 unlabelled reviews" in page
 
 
 def test_every_reason_has_a_sentence(finished: tuple[Path, str]) -> None:

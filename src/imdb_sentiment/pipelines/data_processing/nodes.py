@@ -427,7 +427,8 @@ def clean_unlabelled_reviews(
     known.
 
     Args:
-        unlabelled_reviews: A table with the text column, whole or in chunks; possibly no chunk.
+        unlabelled_reviews: A table with the text column or an only column, whole or in chunks;
+            possibly no chunk.
         clean_reviews: From `split_reviews`.
         words: From `check_reviews`.
         reviews: Name of the text column.

@@ -19,6 +19,7 @@ from imdb_sentiment.parameters import (
 from imdb_sentiment.pipelines.data_processing.duplicates import KeyIndex, Keys
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.delimiters import DELIMITERS
 from imdb_sentiment.text.tables import MALFORMED, find_empty, list_columns, to_strings
 from imdb_sentiment.text.word_numbers import (
     WORDS,
@@ -147,7 +148,8 @@ def read_unlabelled_chunk(
 
     """
     columns = list_columns(chunk)
-    if len(columns) == 1:
+    # With a delimiter in its name, an only column is several that were not divided.
+    if len(columns) == 1 and not any(mark in columns[0] for mark in DELIMITERS.values()):
         (text_column,) = columns
     if text_column not in columns:
         raise InputError(

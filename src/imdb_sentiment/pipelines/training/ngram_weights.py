@@ -98,8 +98,8 @@ def choose_ngram_weights(
         return best
     latent_weights = LATENT_WEIGHTS if can_compare else [DEFAULT_LATENT_WEIGHT]
     tried = [NgramWeights(best.weights.character, latent) for latent in latent_weights]
-    other = _find_best(folds, tried, label_weights)
-    return min(best, other, key=attrgetter("loss")) if can_compare else other
+    with_latent = _find_best(folds, tried, label_weights)
+    return min(best, with_latent, key=attrgetter("loss")) if can_compare else with_latent
 
 
 def _find_best(
@@ -111,22 +111,22 @@ def _find_best(
     models: list[list[NgramModel]] = []
     for fold in folds:
         regression = fold.prepare(tried[0].latent > 0)
-        effective = [regression.limit(weights) for weights in tried]
+        effective = [regression.drop_absent(weights) for weights in tried]
         fitted = {weights: regression.fit(weights) for weights in dict.fromkeys(effective)}
         models.append([fitted[weights] for weights in effective])
     codes = np.concatenate([fold.codes for fold in folds])
     candidates = []
-    for weights, same in zip(tried, zip(*models, strict=True), strict=True):
+    for weights, of_folds in zip(tried, zip(*models, strict=True), strict=True):
         logits = np.concatenate(
-            [model.score(fold.hashes) for model, fold in zip(same, folds, strict=True)]
+            [model.score(fold.hashes) for model, fold in zip(of_folds, folds, strict=True)]
         )
         # The logits of a regularised linear model are too small. Scaled, those of both parts of the
         # average mean the same, and so does their share.
         calibrated = fit_weights(logits, None, codes, None, label_weights)
         loss = _measure_log_loss(calibrated, logits, codes)
         message = "N-grams, weights of characters %g, of latent coordinates %g: log loss %.4f"
-        logger.debug(message, same[0].character_weight, same[0].latent_weight, loss)
-        candidates.append(Candidate(weights, list(same), logits, calibrated.network, loss))
+        logger.debug(message, of_folds[0].character_weight, of_folds[0].latent_weight, loss)
+        candidates.append(Candidate(weights, list(of_folds), logits, calibrated.network, loss))
     return min(candidates, key=attrgetter("loss"))
 
 

@@ -1,6 +1,7 @@
 """The linear model of n-grams against scikit-learn, with n-grams as text instead of hashes."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,26 @@ def list_ngrams(text: str, max_ngram: int) -> list[str]:
     ]
 
 
+def list_analyzers(
+    max_ngram: int, character_ngram: int, character_weight: float
+) -> list[tuple[Callable[[str], list[str]], float]]:
+    """Return how a text is divided into the n-grams of each kind, and the weight of the kind."""
+    analyzers: list[tuple[Callable[[str], list[str]], float]] = [
+        (lambda text: list_ngrams(text, max_ngram), 1.0)
+    ]
+    if character_ngram and character_weight:
+        analyzers.append((lambda text: list_characters(text, character_ngram), character_weight))
+    return analyzers
+
+
+def measure_scale(counts: Any, is_label: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Return the naive Bayes ratio of each n-gram from how often each text has it, 0 or 1."""
+    table = counts.toarray()
+    inside, outside = (2 * rows.mean() + table[rows].sum(axis=0) for rows in (is_label, ~is_label))
+    ratio = np.abs(np.log((inside / inside.sum()) / (outside / outside.sum())))
+    return np.asarray(ratio + ratio[table.any(axis=0)].mean())
+
+
 def expect_scores(
     train: list[str],
     test: list[str],
@@ -83,22 +104,14 @@ def expect_scores(
     character_ngram: int = 0,
     character_weight: float = 0.5,
 ) -> npt.NDArray[np.float64]:
-    analyzers = [(lambda text: list_ngrams(text, max_ngram), 1.0)]
-    if character_ngram:
-        analyzers.append((lambda text: list_characters(text, character_ngram), character_weight))
     learnt, tested = [], []
-    for analyzer, weight in analyzers:
+    for analyzer, weight in list_analyzers(max_ngram, character_ngram, character_weight):
         vectorizer = CountVectorizer(
             binary=True, min_df=min_document_frequency, analyzer=analyzer, lowercase=False
         )
         counts = vectorizer.fit_transform(train)
         weighting = TfidfTransformer().fit(counts)
-        inside, outside = (
-            2 * sum(rows) / len(rows) + np.asarray(counts[np.flatnonzero(rows)].sum(axis=0)).ravel()
-            for rows in (is_label, ~is_label)
-        )
-        ratio = np.log((inside / inside.sum()) / (outside / outside.sum()))
-        scale = weight * (abs(ratio) + np.mean(abs(ratio)))
+        scale = weight * measure_scale(counts, is_label)
         learnt.append(weighting.transform(counts).multiply(scale))
         tested.append(weighting.transform(vectorizer.transform(test)).multiply(scale))
     regression = LogisticRegression(
@@ -190,28 +203,14 @@ def test_the_regression_reads_tf_idf_and_its_singular_vectors(
     model = regression.fit(NgramWeights(character_weight, latent=1.5))
     assert (model.latent_weight, model.unlabelled_reviews) == (1.5, 90)
 
-    analyzers = [(lambda text: list_ngrams(text, 2), 1.0)]
-    if character_ngram and character_weight:
-        analyzers.append((lambda text: list_characters(text, character_ngram), character_weight))
+    codes_of_outputs = [1] if n_labels == 2 else list(range(n_labels))
     parts, scales = [], []
-    for analyzer, weight in analyzers:
+    for analyzer, weight in list_analyzers(2, character_ngram, character_weight):
         vectorizer = CountVectorizer(binary=True, min_df=2, analyzer=analyzer, lowercase=False)
-        counts = vectorizer.fit_transform([*train, *unlabelled])
-        tf_idf = TfidfTransformer().fit(counts)
+        tf_idf = TfidfTransformer().fit(vectorizer.fit_transform([*train, *unlabelled]))
         counts = vectorizer.transform([*train, *unlabelled, *test])
         parts.append(weight * tf_idf.transform(counts).toarray())
-        per_label = []
-        for code in [1] if n_labels == 2 else range(n_labels):
-            is_label = np.append(codes == code, np.zeros(len(counts.toarray()) - len(codes), bool))
-            is_other = np.append(codes != code, np.zeros(len(counts.toarray()) - len(codes), bool))
-            inside, outside = (
-                2 * sum(rows) / len(codes) + counts.toarray()[rows].sum(axis=0)
-                for rows in (is_label, is_other)
-            )
-            ratio = np.abs(np.log((inside / inside.sum()) / (outside / outside.sum())))
-            occurs = counts.toarray()[: len(codes)].any(axis=0)
-            per_label.append(ratio + ratio[occurs].mean())
-        scales.append(np.array(per_label))
+        scales.append([measure_scale(counts[: len(train)], codes == c) for c in codes_of_outputs])
     vectors, scale = np.hstack(parts), np.hstack(scales)
     shared = vectors * scale.mean(axis=0)
     n_train = len(train)
@@ -222,7 +221,7 @@ def test_the_regression_reads_tf_idf_and_its_singular_vectors(
         return float(np.linalg.norm(rows[:n_train], axis=1).mean())
 
     expected = []
-    for code, own in zip([1] if n_labels == 2 else range(n_labels), scale, strict=True):
+    for code, own in zip(codes_of_outputs, scale, strict=True):
         scaled = vectors * own
         factor = 1.5 * measure_norm(scaled) / measure_norm(latent)
         features = np.hstack([scaled, factor * latent])

@@ -185,20 +185,28 @@ def fit_ngram_model(
     script: Script = "auto",
     label_weights: npt.NDArray[np.float64] | None = None,
 ) -> NgramModel:
-    """Fit a model of labelled reviews alone, with the weight of `default_character_weight`.
+    """Fit a model of labelled reviews alone, with the weights that `default_weights` returns.
 
     Arguments and errors are those of `NgramRegression`.
     """
     regression = NgramRegression(
         reviews, codes, n_labels, parameters, script=script, label_weights=label_weights
     )
-    return regression.fit(NgramWeights(default_character_weight(parameters)))
+    return regression.fit(default_weights(parameters))
 
 
-def default_character_weight(parameters: NgramsParameters) -> float:
-    """Return the given weight of the character n-grams, or 0.5 if it is to be chosen."""
+def default_weights(parameters: NgramsParameters) -> NgramWeights:
+    """Return the weights of a model if none are chosen on held-out reviews."""
     given = parameters.character_weight
-    return DEFAULT_CHARACTER_WEIGHT if given == "auto" else given
+    return NgramWeights(
+        DEFAULT_CHARACTER_WEIGHT if given == "auto" else given, DEFAULT_LATENT_WEIGHT
+    )
+
+
+def hash_texts(texts: Iterable[str], parameters: NgramsParameters, script: Script) -> list[Hashes]:
+    """Return the hashes of the n-grams of each cleaned text that a model may know."""
+    length = parameters.character_ngram
+    return [hash_ngrams(text, parameters.max_ngram, script, length) for text in texts]
 
 
 @dataclass(frozen=True)
@@ -261,13 +269,14 @@ class NgramRegression:
         hashes, counts = _count_reviews(reviews)
         columns = _find_frequent(hashes, counts, parameters, parameters.max_features)
         self._hashes, counts = hashes[columns], counts[columns]
-        self._latent_hashes = self._hashes[:0]
+        latent_hashes = self._hashes[:0]
         if unlabelled:
             known, known_counts = _count_reviews([*reviews, *unlabelled])
             limit = min(parameters.max_features, MAX_LATENT_NGRAMS)
-            self._latent_hashes = known[_find_frequent(known, known_counts, parameters, limit)]
-            self._hashes = np.union1d(self._hashes, self._latent_hashes)
+            latent_hashes = known[_find_frequent(known, known_counts, parameters, limit)]
+            self._hashes = np.union1d(self._hashes, latent_hashes)
             counts = known_counts[np.searchsorted(known, self._hashes)]
+        self._latent_columns = np.searchsorted(self._hashes, latent_hashes)
         n_reviews = len(reviews) + len(unlabelled)
         self._idf = 1 + np.log((1 + n_reviews) / (1 + counts))  # as in scikit-learn
         self._is_of_characters = _find_characters(self._hashes, parameters.character_ngram)
@@ -382,8 +391,7 @@ class NgramRegression:
         for target in self._targets:
             ratios += _compute_ratios(self._found, self._kinds, target) / len(self._targets)
         scale = factors * ratios
-        columns = np.searchsorted(self._hashes, self._latent_hashes)
-        columns = columns[factors[columns] > 0]
+        columns = self._latent_columns[factors[self._latent_columns] > 0]
         found = _indicate(self._unlabelled, self._hashes)
         own, others = (
             _multiply(tf_idf, scale).astype(np.float32)[:, columns]
@@ -470,11 +478,12 @@ def _compute_ratios(
         (n-grams,). The mean is of those n-grams that occur.
 
     """
+    both = (has_label, ~has_label)
+    counts = [rows.astype(np.float64) @ found for rows in both]
+    occurs = counts[0] + counts[1] > 0
     counts = [
-        2 * PSEUDO_COUNT * rows.mean() + rows.astype(np.float64) @ found
-        for rows in (has_label, ~has_label)
+        2 * PSEUDO_COUNT * rows.mean() + count for rows, count in zip(both, counts, strict=True)
     ]
-    occurs = found.sum(axis=0) > 0
     ratios = np.zeros(found.shape[1])
     for kind in kinds:
         with_label, without = (some[kind] / some[kind].sum() for some in counts)

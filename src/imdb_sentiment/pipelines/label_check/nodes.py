@@ -21,7 +21,7 @@ from imdb_sentiment.evaluation.stacking import (
     fit_weights,
     to_probabilities,
 )
-from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
+from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model, hash_texts
 from imdb_sentiment.parameters import (
     LabelCheckParameters,
     NgramsParameters,
@@ -241,8 +241,7 @@ def _hash_reviews(
         rows.append(chunk["row"].to_numpy(np.int64))
         codes.append(chunk["code"].to_numpy(np.int64))
         groups.append(chunk["group"].to_numpy())
-        for text in chunk["text"]:
-            hashes.append(hash_ngrams(text, ngrams.max_ngram, script, ngrams.character_ngram))
+        hashes += hash_texts(chunk["text"], ngrams, script)
     numbers = pd.factorize(np.concatenate(groups))[0]
     return np.concatenate(rows), np.concatenate(codes), numbers.astype(np.int64), hashes
 

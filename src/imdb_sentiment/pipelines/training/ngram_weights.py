@@ -10,19 +10,16 @@ import numpy.typing as npt
 
 from imdb_sentiment.evaluation.stacking import (
     MIN_HELD_OUT_ROWS,
-    MIN_PROBABILITY,
     Logits,
-    Weights,
     fit_weights,
 )
 from imdb_sentiment.network.ngrams import (
     CHARACTER_WEIGHTS,
-    DEFAULT_LATENT_WEIGHT,
     LATENT_WEIGHTS,
     NgramModel,
     NgramRegression,
     NgramWeights,
-    default_character_weight,
+    default_weights,
 )
 from imdb_sentiment.parameters import NgramsParameters
 from imdb_sentiment.text.ngrams import Hashes
@@ -87,19 +84,17 @@ def choose_ngram_weights(
         label_weights: Weight of each label in the loss of the models, shape (labels,).
 
     """
-    can_compare = sum(len(fold.codes) for fold in folds) >= MIN_HELD_OUT_ROWS
+    default = default_weights(ngrams)
+    if sum(len(fold.codes) for fold in folds) < MIN_HELD_OUT_ROWS:
+        return _find_best(folds, [default], label_weights)
     is_free = ngrams.character_weight == "auto" and ngrams.character_ngram > 0
-    characters = (
-        CHARACTER_WEIGHTS if can_compare and is_free else [default_character_weight(ngrams)]
-    )
-    tried = [NgramWeights(character) for character in characters]
-    best = _find_best(folds, tried, label_weights)
+    characters = CHARACTER_WEIGHTS if is_free else [default.character]
+    of_labelled = [NgramWeights(character) for character in characters]
+    best = _find_best(folds, of_labelled, label_weights)
     if not has_unlabelled:
         return best
-    latent_weights = LATENT_WEIGHTS if can_compare else [DEFAULT_LATENT_WEIGHT]
-    tried = [NgramWeights(best.weights.character, latent) for latent in latent_weights]
-    with_latent = _find_best(folds, tried, label_weights)
-    return min(best, with_latent, key=attrgetter("loss")) if can_compare else with_latent
+    of_all = [NgramWeights(best.weights.character, latent) for latent in LATENT_WEIGHTS]
+    return min(best, _find_best(folds, of_all, label_weights), key=attrgetter("loss"))
 
 
 def _find_best(
@@ -108,6 +103,8 @@ def _find_best(
     label_weights: npt.NDArray[np.float64] | None,
 ) -> Candidate:
     """Return the first of the candidates with the lowest log loss."""
+    from sklearn.metrics import log_loss
+
     models: list[list[NgramModel]] = []
     for fold in folds:
         regression = fold.prepare(tried[0].latent > 0)
@@ -123,14 +120,9 @@ def _find_best(
         # The logits of a regularised linear model are too small. Scaled, those of both parts of the
         # average mean the same, and so does their share.
         calibrated = fit_weights(logits, None, codes, None, label_weights)
-        loss = _measure_log_loss(calibrated, logits, codes)
+        probabilities = calibrated.average(logits, np.zeros_like(logits))
+        loss = float(log_loss(codes, probabilities, labels=np.arange(probabilities.shape[1])))
         message = "N-grams, weights of characters %g, of latent coordinates %g: log loss %.4f"
         logger.debug(message, of_folds[0].character_weight, of_folds[0].latent_weight, loss)
         candidates.append(Candidate(weights, list(of_folds), logits, calibrated.network, loss))
     return min(candidates, key=attrgetter("loss"))
-
-
-def _measure_log_loss(weights: Weights, logits: Logits, codes: npt.NDArray[np.integer]) -> float:
-    """Return the mean log loss of the first of two averaged models if it stands alone."""
-    probabilities = weights.average(logits, np.zeros_like(logits))[np.arange(len(codes)), codes]
-    return float(-np.log(probabilities.clip(MIN_PROBABILITY)).mean())

@@ -33,18 +33,16 @@ from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.model import KerasModel, PretrainedWeights, score_logits
 from imdb_sentiment.network.ngrams import (
-    DEFAULT_LATENT_WEIGHT,
     NgramModel,
     NgramRegression,
-    NgramWeights,
-    default_character_weight,
+    default_weights,
+    hash_texts,
 )
 from imdb_sentiment.network.training import History, format_metrics, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
     Hyperparameters,
-    NgramsParameters,
     ReviewsParameters,
     SplitParameters,
     TrainingParameters,
@@ -56,7 +54,7 @@ from imdb_sentiment.pipelines.tuning.protocol import divide_reviews, select_firs
 from imdb_sentiment.progress import Task
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
-from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
+from imdb_sentiment.text.ngrams import Hashes
 from imdb_sentiment.text.sample_reviews import suits
 from imdb_sentiment.text.tables import to_strings
 from imdb_sentiment.text.user_tables import choose_custom_column, gather_rows
@@ -135,7 +133,7 @@ def fit_ngrams(
     hashes: dict[int, Hashes] = {}
     for chunk in clean_reviews:
         learnable = chunk[chunk["split"] != "test"]
-        found = _hash_texts(learnable["text"], ngrams, script)
+        found = hash_texts(learnable["text"], ngrams, script)
         hashes |= dict(zip(learnable["row"], found, strict=True))
     training_set, _ = _choose_training_set(train, validation, training)
     unlabelled = _sample_unlabelled(clean_unlabelled_reviews, len(training_set), training, script)
@@ -154,9 +152,7 @@ def fit_ngrams(
         )
 
     if tuning.evaluate_on == "test":
-        latent_weight = DEFAULT_LATENT_WEIGHT if unlabelled else 0.0
-        weights = NgramWeights(default_character_weight(ngrams), latent_weight)
-        return prepare(training_set, bool(unlabelled)).fit(weights), nothing
+        return prepare(training_set, True).fit(default_weights(ngrams)), nothing
     held_out = select_first_repeat(divide_reviews(train, validation, tuning, split))
     best = choose_ngram_weights(
         [
@@ -175,10 +171,6 @@ def fit_ngrams(
     else:
         model = prepare(training_set, best.weights.latent > 0).fit(best.weights)
     return model.scale(best.factor), HeldOutLogits(rows, best.factor * best.logits)
-
-
-def _hash_texts(texts: Iterable[str], ngrams: NgramsParameters, script: Script) -> list[Hashes]:
-    return [hash_ngrams(text, ngrams.max_ngram, script, ngrams.character_ngram) for text in texts]
 
 
 def _sample_unlabelled(
@@ -218,7 +210,7 @@ def _sample_unlabelled(
             )
         return []
     logger.debug("N-grams learn from %d of %d unlabelled reviews", len(texts), n_seen)
-    return _hash_texts(texts, training.ngrams, script)
+    return hash_texts(texts, training.ngrams, script)
 
 
 def fit_best_model(

@@ -398,13 +398,14 @@ def test_the_outcome_of_the_ngrams_names_both_kinds_and_the_weight() -> None:
         ("imdb,best", {}, None),
     ],
 )
-def test_the_next_command_has_the_same_data(
+def test_the_next_command_has_the_same_data_if_they_are_many(
     env: str | None, params: dict[str, Any], command: str | None
 ) -> None:
     whole = Pipeline([Node(lambda raw: raw, "raw_reviews", "summary", name="n")])
     run_params = {"env": env, "runtime_params": params}
-    assert _propose_best(run_params, whole) == ([command] if command else [])
-    assert _propose_best(run_params, PIPELINE) == []
+    assert _propose_best(run_params, whole, 10_000) == ([command] if command else [])
+    assert _propose_best(run_params, whole, 9_999) == []
+    assert _propose_best(run_params, PIPELINE, 10_000) == []
 
 
 @pytest.mark.parametrize(

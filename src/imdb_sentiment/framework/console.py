@@ -69,6 +69,7 @@ RESULTS = {
 }
 # Prefixes of parameters that say which data to use: the proposed next run gets them, too.
 ABOUT_DATA = ("reviews.", "reviews_", "split.", "unlabelled_", "custom_reviews")
+MIN_ROWS_FOR_BEST = 10_000  # training reviews; with fewer, `--env best` is often not better
 
 
 class ShowRun:
@@ -208,8 +209,10 @@ class ShowRun:
         summary = None
         if "summary" in made:
             summary = str(catalog.load("summary"))
-            step, *_ = catalog.load("facts")["next_steps"]
-            commands = [*_propose_best(run_params, pipeline), *step["commands"]]
+            facts = catalog.load("facts")
+            step, *_ = facts["next_steps"]
+            n_rows = facts["data"]["splits"]["train"]["reviews"]
+            commands = [*_propose_best(run_params, pipeline, n_rows), *step["commands"]]
         else:
             has_report = catalog.exists("report")
             names = list(run_params["pipeline_names"] or ())
@@ -438,12 +441,21 @@ def _propose_rest(names: Sequence[str], *, has_report: bool) -> list[str]:
     return [f"{RUN} --pipelines {rest}"] if rest else []
 
 
-def _propose_best(run_params: dict[str, Any], pipeline: Pipeline) -> list[str]:
-    """Return the command for the best quality on the same data, unless it was this one."""
+def _propose_best(run_params: dict[str, Any], pipeline: Pipeline, n_rows: int) -> list[str]:
+    """Return the command for the best quality on the same data, unless it was this one.
+
+    Args:
+        run_params: Of the run that ends.
+        pipeline: The nodes of this run.
+        n_rows: Number of training reviews; with few, the command is not worth its time.
+
+    """
     presets = [name for name in (run_params["env"] or "").split(",") if name not in ("", "local")]
     given = dict(flatten(run_params["runtime_params"]))
     data = {key: quote_value(value) for key, value in given.items() if key.startswith(ABOUT_DATA)}
     if "best" in presets or "raw_reviews" not in pipeline.inputs() or not all(data.values()):
+        return []
+    if n_rows < MIN_ROWS_FOR_BEST:
         return []
     command = f"{RUN} --env {shlex.quote(','.join([*presets, 'best']))}"
     if data:

@@ -674,9 +674,11 @@ def test_unequal_ordered_labels_from_the_csv_to_the_exported_decision(tmp_path: 
     }
     project = make_project(tmp_path, ordered)
     write_csv(project / "data/01_raw/sample_reviews.csv", kept)
+    run_kedro(project, "kedro run --pipelines data_processing")
     run_kedro(
         project,
-        "kedro run --params tuning.metric=f1_macro,tuning.study_name='my_reviews.csv f1_macro'",
+        "kedro run --pipelines tuning,training,reporting "
+        "--params tuning.metric=f1_macro,tuning.study_name='my_reviews.csv f1_macro'",
     )
     metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
     assert metrics["tuning_metric"] == "macro F1"

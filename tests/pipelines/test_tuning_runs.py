@@ -144,7 +144,10 @@ def group_exists(number: int) -> bool:
 @pytest.mark.parametrize(
     "command",
     [
-        pytest.param("kedro run --params tuning.n_trials=20", marks=pytest.mark.slow),
+        pytest.param(
+            "kedro run --pipelines tuning,training,reporting --params tuning.n_trials=20",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "kedro run --pipelines tuning --params tuning.n_trials=20", marks=pytest.mark.slow
         ),

@@ -293,7 +293,7 @@ def test_killed_workers_cost_inference_nothing(exported: bytes, tmp_path: Path) 
 
 
 @pytest.mark.cluster
-def test_the_documented_commands_use_workers(copy_of_finished: Path) -> None:
+def test_the_commands_use_workers(copy_of_finished: Path) -> None:
     rows = make_reviews(150, THREE_LABELS)
     write_csv(copy_of_finished / "data/01_raw/sample_reviews.csv", rows)
     (copy_of_finished / "conf/local/globals.yml").write_text("reviews_file: sample_reviews.csv\n")

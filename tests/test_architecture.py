@@ -5,6 +5,7 @@ import itertools
 import re
 import tomllib
 from collections import defaultdict
+from pathlib import Path
 
 from helpers import PROJECT
 
@@ -16,18 +17,36 @@ def find_names(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
+def find_imports(path: Path) -> set[str]:
+    """Return the names directly below the package that a module imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            # In `from imdb_sentiment import pipelines`, the room is the imported name.
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    parts = (name.split(".") for name in found)
+    return {below[0] for package, *below in parts if package == "imdb_sentiment" and below}
+
+
+def test_every_form_of_an_import_is_found(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(
+        "import numpy\nimport imdb_sentiment.text.words\nfrom imdb_sentiment import pipelines\n"
+        "def late():\n    from imdb_sentiment.network.layers import Layer\n"
+    )
+    assert find_imports(module) == {"text", "pipelines", "network"}
+
+
 def test_rooms_import_only_what_the_table_allows() -> None:
     section = TEXT.split("## Rooms")[1].split("## ")[0]
     rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
     rooms = {name.strip("/").removesuffix(".py") for row in rows for name in find_names(row[0])}
-    imported = defaultdict(set)
+    imported: defaultdict[str, set[str]] = defaultdict(set)
     for path in SOURCE.rglob("*.py"):
         room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                parts = node.module.split(".")
-                if parts[0] == "imdb_sentiment" and len(parts) > 1:
-                    imported[room].add(parts[1])
+        imported[room] |= find_imports(path) - {"__version__"}
     for row in rows:
         allowed = set(find_names(row[2]))
         if row[2].startswith("everything except"):

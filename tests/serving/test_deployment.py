@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from commands import RUN
 from helpers import PROJECT
 from services import run_service, write_record
 
@@ -40,6 +41,7 @@ def python(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         elif instruction == "RUN" and words.startswith("python "):
             options = ["--quiet", "--disable-pip-version-check", "--no-compile"]
             subprocess.run([python, *shlex.split(words)[1:], *options], cwd=app, check=True)
+            RUN.add(words.removeprefix("python -m ").replace(" --no-cache-dir", ""))
     return python
 
 

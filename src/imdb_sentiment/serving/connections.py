@@ -55,8 +55,9 @@ def make_protocol(
     - A connection is closed if its client sends an incomplete request or none, or does not read the
       response.
     - If there are too many connections, the one is closed that has been idle for longest. If none
-      is idle, it is the oldest of those that are new, that send a body or that wait for a response,
-      whichever are the most. So new clients get through, and a flood of one kind closes its own.
+      is idle, it is the oldest of those that are new, that send a body, that wait for a response or
+      that are to close, whichever are the most. So new clients get through, and a flood of one kind
+      closes its own.
 
     Args:
         headers_timeout: Maximum time from the connection, or from the first byte of a request, to
@@ -93,9 +94,6 @@ def make_protocol(
             kinds: dict[str, list[Self]] = {}
             for other in cast("set[Self]", self.connections - {self}):
                 kinds.setdefault(other.describe(), []).append(other)
-            kinds.pop("closing", None)
-            if not kinds:
-                return
             kind = "idle" if "idle" in kinds else max(kinds, key=lambda name: len(kinds[name]))
             # Looking at all takes time, which a flood of connections could use up.
             number = max(1, max_connections // 20) if kind in ("idle", "new") else 1
@@ -104,10 +102,12 @@ def make_protocol(
 
         def describe(self) -> str:
             """Return what the connection does."""
+            is_idle = self.loop.time() - self.since >= GRACE
+            # It closes when its client has read the rest of the response, which may be never.
             if self.transport.is_closing():
-                return "closing"
+                return "idle" if is_idle else "closing"
             if self.cycle is None or self.cycle.response_complete:
-                return "new" if self.loop.time() - self.since < GRACE else "idle"
+                return "idle" if is_idle else "new"
             return "sending a body" if self.cycle.more_body else "waiting for the response"
 
         def data_received(self, data: bytes) -> None:

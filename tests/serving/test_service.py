@@ -368,6 +368,40 @@ def test_headers_of_usual_sizes_are_read(service: Service) -> None:
             assert client.get("/health", headers={"X-Long": "x" * 60_000}).status_code == 200
 
 
+def test_exactly_as_many_headers_as_documented_are_read(service: Service) -> None:
+    for number, status in ((200, b"200 OK"), (201, b"431 Request Header")):
+        headers = b"".join(b"x%d: a\r\n" % place for place in range(number - 2))
+        request = REQUEST + headers + b"Connection: close\r\n\r\n"
+        assert send_raw(service, request).startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize("size", [1, 1000], ids=["byte by byte", "at once"])
+def test_an_upgrade_is_ignored(size: int, service: Service) -> None:
+    """Java's client offers HTTP/2 with each request."""
+    body = b'{"texts": ["w1"]}'
+    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAA\r\n"
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    whole = head + upgrade + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    chunked = head + upgrade + b"Transfer-Encoding: chunked\r\n\r\n"
+    chunked += b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    last = whole.replace(b"Upgrade, ", b"Upgrade, close, ")
+    host, port = service.url.removeprefix("http://").split(":")
+    for requests, number in (
+        (whole + chunked + REQUEST + upgrade + b"\r\n" + last, 4),
+        (whole.replace(b"HTTP/1.1", b"HTTP/1.0"), 1),
+    ):
+        received = b""
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            for start in range(0, len(requests), size):
+                connection.sendall(requests[start : start + size])
+            while part := connection.recv(65536):
+                received += part
+        assert received.count(b"HTTP/1.1 200 OK") == received.count(b"HTTP/1.1 ") == number
+    tunnel = b"CONNECT / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert b" 405 " in send_raw(service, tunnel).splitlines()[0]
+    assert "WebSocket" not in service.log.read_text()
+
+
 @contextlib.contextmanager
 def open_connections(service: Service, number: int, sent: bytes) -> Iterator[None]:
     """Open connections that send something, and then nothing more."""

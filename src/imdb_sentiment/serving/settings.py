@@ -56,3 +56,8 @@ class ServiceSettings(BaseModel):
         A character takes up to twelve bytes, as an escaped surrogate pair.
         """
         return 12 * self.max_characters + 1000
+
+    @property
+    def max_body(self) -> int:
+        """Maximum size in bytes of the JSON of a request."""
+        return self.max_texts * self.max_text_body

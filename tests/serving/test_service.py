@@ -829,6 +829,15 @@ def test_each_owner_has_a_key_and_a_rate(model_file: Path, tmp_path: Path) -> No
             assert f'imdb_sentiment_texts_total{{owner="{owner}"}} {texts}.0' in metrics
 
 
+def test_an_ipv6_network_is_one_client(model_file: Path, tmp_path: Path) -> None:
+    with run_service(model_file, tmp_path, "--rate", "0.001", "--burst", "2") as service:
+        statuses = [
+            post(service, "/predict", {"texts": ["w1"]}, {"X-Forwarded-For": address}).status_code
+            for address in ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1")
+        ]
+    assert statuses == [200, 200, 429, 200]
+
+
 def test_a_wrong_file_of_keys_is_an_error_in_one_line(model_file: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(
         serve, ["--model", str(model_file), "--api-keys", str(tmp_path / "none")]

@@ -18,7 +18,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from imdb_sentiment import __version__
-from imdb_sentiment.serving.clients import ANONYMOUS, ONLY_KEY, ApiKeys, RateLimit
+from imdb_sentiment.serving.clients import (
+    ANONYMOUS,
+    ONLY_KEY,
+    ApiKeys,
+    RateLimit,
+    find_network,
+)
 from imdb_sentiment.serving.csv_scorer import ScorerError
 from imdb_sentiment.serving.evaluation_record import find_test_scores
 from imdb_sentiment.serving.explanation import explain_cleaned, find_explained_label
@@ -93,7 +99,7 @@ class _Asker(NamedTuple):
     """Who has sent a request.
 
     Attributes:
-        client: Whose share it counts for: the owner of a key, or an IP address.
+        client: Whose share it counts for: the owner of a key, or an IP address or network.
         owner: Name of the owner of the key, for the metrics.
 
     """
@@ -335,7 +341,7 @@ def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRou
                 owner = keys.find_owner(await KEY_HEADER(request) or "")
                 if owner is None and keys.are_required:
                     raise HTTPException(401, "the API key is missing or wrong")
-                address = request.client.host if request.client else "unknown"
+                address = find_network(request.client.host) if request.client else "unknown"
                 client = address if owner in (None, ONLY_KEY) else f"the owner {owner}"
                 request.state.asker = _Asker(client, owner or ANONYMOUS)
                 if rate and (seconds := rate.spend(client)):

@@ -18,5 +18,6 @@ COPY data/08_reporting/runs ./data/08_reporting/runs
 RUN useradd --system imdb-sentiment
 USER imdb-sentiment
 EXPOSE 8000
-HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health')"]
+# Without a proxy, which the environment may name.
+HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:8000/health')"]
 CMD ["imdb-sentiment", "serve", "--model", "model.onnx", "--host", "0.0.0.0"]

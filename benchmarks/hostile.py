@@ -5,10 +5,10 @@
 Requires a finished run, because it uses data/06_models/model.onnx (or another one by --model). One
 client sends an honest request ten times per second, now on an open connection, now on a new one.
 Four others attack from a seeded grammar: headers without end, incomplete and malformed requests,
-bodies that arrive slowly or never, hundreds of idle connections, uploads whose client leaves,
-hostile JSON, other hosts. Each minute's line has the latency of the honest requests, how many of
-them failed, and memory and open files of the service. It ends with 1 if an honest request failed.
-The clients run on the same cores as the service.
+bodies that arrive slowly or never, hundreds of idle connections, responses that nobody reads,
+uploads whose client leaves, hostile JSON, other hosts. Each minute's line has the latency of the
+honest requests, how many of them failed, and memory and open files of the service. It ends with 1
+if an honest request failed. The clients run on the same cores as the service.
 """
 
 import argparse
@@ -43,6 +43,7 @@ TOKENS = (
     *(b'{"texts": [', b'"\\ud800"', b"[" * 500, b"1e999", b"review\n", b'"', b"," * 5000, b"a: b"),
     *PATHS,
 )
+LONG = b"GET /swagger/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CSV_HEAD = b"POST /score HTTP/1.1\r\n" + HEAD % b"text/csv"
 
 Attack = Callable[[socket.socket, random.Random], None]
@@ -81,6 +82,21 @@ def hold_idle(connection: socket.socket, rng: random.Random) -> None:
         time.sleep(rng.random())
 
 
+def leave_unread(connection: socket.socket, rng: random.Random) -> None:
+    """Open connections that the service wants to close, and read nothing of their responses."""
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(socket.socket()) for _ in range(rng.randint(10, 30))]
+        for other in others:
+            other.settimeout(5)
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            other.connect(connection.getpeername())
+        for data in (LONG, LONG, b"no request\r\n\r\n"):  # one response fits into the buffers
+            for other in others:
+                with contextlib.suppress(OSError):
+                    other.sendall(data)
+            time.sleep(1)
+
+
 def leave_upload(connection: socket.socket, rng: random.Random) -> None:
     """Send a CSV that takes long, and leave."""
     body = b"review\n" + b"\n" * rng.randint(1, 2_000_000)
@@ -102,6 +118,7 @@ ATTACKS: tuple[Attack, ...] = (
     send_endless_headers,
     send_half,
     hold_idle,
+    leave_unread,
     leave_upload,
     send_hostile_json,
 )

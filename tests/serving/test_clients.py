@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imdb_sentiment.serving import clients
-from imdb_sentiment.serving.clients import ONLY_KEY, ApiKeys, KeysError, RateLimit
+from imdb_sentiment.serving.clients import ONLY_KEY, ApiKeys, KeysError, RateLimit, find_network
 
 
 def test_a_key_has_an_owner() -> None:
@@ -53,6 +53,8 @@ def test_a_file_of_keys_may_change(tmp_path: Path, caplog: pytest.LogCaptureFixt
         ("anna k\u00e9y", "line 1"),
         ("anna key1\nben key1", "line 2 .* of an earlier line"),
         ("anna key1\nanna key2", "line 2 .* of an earlier line"),
+        ("anna key1\ndefault key2", "line 2 .* has the name default, which the service uses"),
+        ("anonymous key1", "line 1 .* has the name anonymous"),
     ],
 )
 def test_a_wrong_file_is_refused_at_the_start(text: str, message: str, tmp_path: Path) -> None:
@@ -62,6 +64,21 @@ def test_a_wrong_file_is_refused_at_the_start(text: str, message: str, tmp_path:
         ApiKeys({}, file)
     with pytest.raises(KeysError, match="can't be read"):
         ApiKeys({}, tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.1", "203.0.113.1"),
+        ("::ffff:203.0.113.1", "203.0.113.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unix", "unix"),
+    ],
+)
+def test_addresses_of_one_connection_are_one_client(address: str, network: str) -> None:
+    assert find_network(address) == network
 
 
 def test_a_client_may_ask_so_often(monkeypatch: pytest.MonkeyPatch) -> None:

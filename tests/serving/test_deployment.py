@@ -1,5 +1,7 @@
 """The steps of the Dockerfile, in a fresh environment instead of an image."""
 
+import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -11,11 +13,20 @@ import pytest
 
 from commands import RUN
 from helpers import PROJECT
-from services import run_service, write_record
-
-pytestmark = pytest.mark.slow  # it installs packages
+from services import Service, run_service, write_record
 
 TOO_HEAVY = ("tensorflow", "keras", "kedro", "pandas", "sklearn", "optuna")
+
+
+def test_the_health_check_asks_no_proxy(service: Service) -> None:
+    (line,) = (
+        line.removeprefix("HEALTHCHECK CMD ")
+        for line in (PROJECT / "Dockerfile").read_text().splitlines()
+        if line.startswith("HEALTHCHECK")
+    )
+    _, *options = json.loads(line.replace("http://127.0.0.1:8000", service.url))
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+    subprocess.run([sys.executable, *options], env=os.environ | proxy, check=True)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +56,7 @@ def python(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+@pytest.mark.slow  # it installs packages
 def test_it_serves_without_what_trained_the_model(python: Path, tmp_path: Path) -> None:
     app = python.parents[2]
     records = ("--records", str(app / "data/08_reporting/runs"))  # the default, if run from /app
@@ -61,6 +73,7 @@ def test_it_serves_without_what_trained_the_model(python: Path, tmp_path: Path) 
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_a_run_of_pipelines_says_what_is_missing(python: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [python, "-m", "imdb_sentiment"], cwd=tmp_path, capture_output=True, text=True, check=False

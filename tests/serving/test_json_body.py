@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 from starlette.types import Message
 
+from imdb_sentiment.serving.job_queue import QueueFullError, Shares
 from imdb_sentiment.serving.json_body import JsonRequest, SyntaxCounter
 
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -36,14 +37,18 @@ def test_only_what_is_outside_of_strings_counts(
     assert counter.count == len(STRING.sub('""', whole).encode())
 
 
-def receive(*parts: bytes) -> tuple[JsonRequest, list[bytes]]:
+def receive(
+    *parts: bytes, memory: Shares | None = None, client: str = "a"
+) -> tuple[JsonRequest, list[bytes]]:
     left = list(parts)
 
     async def receive_part() -> Message:
         part = left.pop(0)
         return {"type": "http.request", "body": part, "more_body": bool(left)}
 
-    return JsonRequest({"type": "http", "headers": []}, receive_part, max_texts=1), left
+    memory = memory or Shares(1_000_000, 1_000_000)
+    scope = {"type": "http", "headers": []}
+    return JsonRequest(scope, receive_part, max_texts=64, memory=memory, client=client), left
 
 
 def test_the_body_is_what_was_sent() -> None:
@@ -63,6 +68,7 @@ def test_too_much_syntax_is_refused_before_the_rest_arrives(syntax: bytes) -> No
     with pytest.raises(HTTPException) as raised:
         asyncio.run(request.body())
     assert raised.value.status_code == 422
+    assert raised.value.detail == "too much JSON for 64 texts: divide them among several requests"
     assert left == [b"never read"]
 
 
@@ -81,3 +87,18 @@ def test_a_long_text_is_not_syntax() -> None:
     body = json.dumps({"text": '\\"[,' * 100_000}).encode()
     request, _ = receive(body)
     assert asyncio.run(request.body()) == body
+
+
+def test_bodies_take_memory_until_they_are_given_back() -> None:
+    memory = Shares(25, 10)
+    first, _ = receive(b"12345", memory=memory)
+    asyncio.run(first.body())
+    second, left = receive(b"1234", b"56", b"never read", memory=memory)
+    with pytest.raises(QueueFullError):
+        asyncio.run(second.body())
+    assert left == [b"never read"]
+    other, _ = receive(b"1234567890", memory=memory, client="b")
+    asyncio.run(other.body())
+    for request in (first, second, other, other):
+        request.give_back()
+    assert memory.taken == 0

@@ -167,16 +167,18 @@ def test_an_empty_file_is_noticed(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#upload-said")).to_contain_text("is empty")
 
 
-def test_another_delimiter_is_recognised_and_kept(page: Page, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", [";", ":", "/"])
+def test_another_delimiter_is_recognised_and_kept(page: Page, tmp_path: Path, mark: str) -> None:
     path = tmp_path / "excel.csv"
-    path.write_text("\ufeffsep=;\r\nid;text, short or not\r\n1;w1 w2, w3\r\n")
+    content = "\ufeffsep=;\r\nid;text, short or not\r\n1;w1 w2, w3\r\n"
+    path.write_text(content.replace(";", mark))
     page.get_by_label("CSV").set_input_files(path)
     expect(page.get_by_label("Column with the text")).to_have_value("text, short or not")
     with page.expect_download() as download:
         page.get_by_role("button", name="Score the file").click()
     rows = download.value.path().read_text().splitlines()
-    assert rows[0].startswith('"id";"text, short or not";"predicted_sentiment"')
-    assert rows[1].startswith('"1";"w1 w2, w3";')
+    assert rows[0].startswith(f'"id"{mark}"text, short or not"{mark}"predicted_sentiment"')
+    assert rows[1].startswith(f'"1"{mark}"w1 w2, w3"{mark}')
     expect(page.locator("#counts .number").first).to_contain_text("%")
 
 
@@ -277,6 +279,29 @@ def test_a_key_is_asked_for(browser: Browser, model_file: Path, tmp_path: Path) 
         page.get_by_role("button", name="Use this key").click()
         expect(page.locator("#text")).to_have_text("w1")
         expect(page.get_by_role("alert")).to_be_hidden()
+        page.close()
+
+
+def test_a_key_that_no_header_can_hold_is_told(
+    browser: Browser, model_file: Path, tmp_path: Path
+) -> None:
+    """Copied keys may have a zero-width space or white space at their end."""
+    with run_service(model_file, tmp_path, api_key="s3cret key") as service:
+        page = browser.new_page()
+        page.goto(service.url)
+        field, button = page.get_by_label("API key"), page.get_by_role("button", name="Use this")
+        field.fill("s3cret key\u200b")
+        button.click()
+        assert field.evaluate("field => field.validity.patternMismatch")
+        page.evaluate("sessionStorage.setItem('key', 's3cret key\u200b')")
+        page.reload()
+        expect(page.get_by_role("alert")).to_have_text(
+            "This API key has characters that no key has."
+        )
+        field.fill(" s3cret key\t")
+        button.click()
+        expect(page.get_by_role("alert")).to_be_hidden()
+        expect(page.locator("#limits")).to_contain_text("It knows 28 words")
         page.close()
 
 

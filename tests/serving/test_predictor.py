@@ -251,6 +251,21 @@ def test_it_cuts_texts_as_the_training_did_or_refuses_to(exported: bytes) -> Non
         Predictor(name("syllables"))
 
 
+def test_names_from_a_model_steer_no_terminal(exported: bytes) -> None:
+    def give(kind: str = "", **properties: str) -> bytes:
+        model = onnx.load_from_string(exported)
+        model.graph.node[0].op_type += kind
+        kept = {entry.key: entry.value for entry in model.metadata_props} | properties
+        del kept["sha256"], model.metadata_props[:]
+        onnx.helper.set_model_props(model, kept)
+        return seal(model.SerializeToString())
+
+    described = Predictor(give(reviews_file="x.csv\x1b]0;taken\x07", made="\x9b2J")).describe()
+    assert described.startswith(r"of \x9b2J, trained on x.csv\x1b]0;taken\x07")
+    with pytest.raises(ModelError, match=r"it is not an ONNX model .*\\x1b\]0;"):
+        Predictor(give(kind="\x1b]0;"))
+
+
 def test_a_damaged_file_is_refused_by_name(exported: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     for content in (b"", b"no model", exported[: len(exported) // 2]):

@@ -49,6 +49,20 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(model_file: Path) -> None:
     assert "Error: the service can't listen on port 8000 of 203.0.113.1 (" in done.output
 
 
+def test_options_that_can_not_be_used_are_said_in_a_sentence(
+    model_file: Path, tmp_path: Path
+) -> None:
+    done = CliRunner().invoke(serve, ["--model", str(tmp_path)])
+    assert done.exit_code == 1
+    assert f"Error: {tmp_path} can't be read (Is a directory): pass the path" in done.output
+    done = CliRunner().invoke(serve, ["--model", str(tmp_path / "none")])
+    assert f"Error: {tmp_path}/none does not exist: train a model" in done.output
+    for option, value in (("--timeout", "nan"), ("--upload-timeout", "inf"), ("--rate", "NaN")):
+        done = CliRunner().invoke(serve, ["--model", str(model_file), option, value])
+        assert done.exit_code == 2
+        assert f"Invalid value for '{option}': {value} is not a finite number." in done.output
+
+
 @pytest.mark.slow  # a process of its own
 def test_the_command_says_that_it_serves_too() -> None:
     done = subprocess.run(

@@ -106,6 +106,13 @@ def test_a_csv_comes_back_scored(service: Service) -> None:
         content = "a,b;review\n1,2;w1\n"
         url = f"{service.url}/score?{query}"
         assert httpx.post(url, content=content, headers=CSV, timeout=60).status_code == status
+    answer = httpx.post(
+        f"{service.url}/score",
+        content=body,
+        headers={"Content-Type": "Text/CSV; charset=utf-8"},
+        timeout=60,
+    )
+    assert answer.status_code == 200
     answer = httpx.post(f"{service.url}/score", content=b"review\n\xff\n", headers=CSV, timeout=60)
     assert answer.status_code == 422
     assert "not UTF-8" in answer.json()["detail"]
@@ -166,7 +173,6 @@ def test_the_log_is_json_without_the_texts(service: Service) -> None:
         ({}, "the field 'texts' is missing"),
         ({"text": "w1"}, "text is not a known field; known: texts"),
         ({"texts": ["w1"], "more": 1}, "more is not a known field; known: texts"),
-        ({"texts": ["w1 \ud800"]}, "the body is not JSON in UTF-8: "),
         (["w1"], "the body must be a JSON object"),
     ],
 )
@@ -180,13 +186,17 @@ def test_json_must_be_named_and_be_json(service: Service) -> None:
     for content, type_, status in (
         (b'{"text": "w1"}', "application/json; charset=utf-8", 200),
         (b'{"text": "w1"}', "text/plain", 415),  # which any page of another site could send
-        (b'{"text": "w1"', "application/json", 422),
-        (b"", "application/json", 422),
+        (b'{"text": "w1"', "application/json", 400),
+        (b'{"text": "w1 \\ud800"}', "application/json", 400),
+        (b'{"text": "caf\xe9"}', "application/json", 400),
+        (b"", "application/json", 400),
     ):
         answer = httpx.post(
             f"{service.url}/explain", content=content, headers={"Content-Type": type_}, timeout=60
         )
         assert answer.status_code == status
+        if status == 400:
+            assert answer.json()["detail"].startswith("the body is not JSON in UTF-8: ")
     answer = post(service, "/explain", {"text": "x" * 20_001})
     assert answer.json()["detail"] == "the text has more than 20,000 characters"
 
@@ -368,6 +378,40 @@ def test_headers_of_usual_sizes_are_read(service: Service) -> None:
             assert client.get("/health", headers={"X-Long": "x" * 60_000}).status_code == 200
 
 
+def test_exactly_as_many_headers_as_documented_are_read(service: Service) -> None:
+    for number, status in ((200, b"200 OK"), (201, b"431 Request Header")):
+        headers = b"".join(b"x%d: a\r\n" % place for place in range(number - 2))
+        request = REQUEST + headers + b"Connection: close\r\n\r\n"
+        assert send_raw(service, request).startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize("size", [1, 1000], ids=["byte by byte", "at once"])
+def test_an_upgrade_is_ignored(size: int, service: Service) -> None:
+    """Java's client offers HTTP/2 with each request."""
+    body = b'{"texts": ["w1"]}'
+    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAA\r\n"
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    whole = head + upgrade + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    chunked = head + upgrade + b"Transfer-Encoding: chunked\r\n\r\n"
+    chunked += b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    last = whole.replace(b"Upgrade, ", b"Upgrade, close, ")
+    host, port = service.url.removeprefix("http://").split(":")
+    for requests, number in (
+        (whole + chunked + REQUEST + upgrade + b"\r\n" + last, 4),
+        (whole.replace(b"HTTP/1.1", b"HTTP/1.0"), 1),
+    ):
+        received = b""
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            for start in range(0, len(requests), size):
+                connection.sendall(requests[start : start + size])
+            while part := connection.recv(65536):
+                received += part
+        assert received.count(b"HTTP/1.1 200 OK") == received.count(b"HTTP/1.1 ") == number
+    tunnel = b"CONNECT / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert b" 405 " in send_raw(service, tunnel).splitlines()[0]
+    assert "WebSocket" not in service.log.read_text()
+
+
 @contextlib.contextmanager
 def open_connections(service: Service, number: int, sent: bytes) -> Iterator[None]:
     """Open connections that send something, and then nothing more."""
@@ -546,6 +590,23 @@ def test_a_client_can_not_upload_without_end(model_file: Path, tmp_path: Path) -
                 connection.sendall(head + b"Content-Length: 1000\r\n\r\n" + b"x" * 999)
             wait_until(lambda: ask_to_score(service) == 503)
         wait_until(lambda: ask_to_score(service) == 200)
+
+
+def test_a_client_can_not_take_all_memory(model_file: Path, tmp_path: Path) -> None:
+    with run_service(
+        model_file, tmp_path, "--max-texts", "1", "--max-characters", "100"
+    ) as service:
+        head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        host, port = service.url.removeprefix("http://").split(":")
+        body = {"texts": ["w1"]}
+        with contextlib.ExitStack() as stack:
+            for _ in range(5):  # one more than fits
+                connection = stack.enter_context(socket.create_connection((host, int(port))))
+                connection.sendall(head + b'Content-Length: 2201\r\n\r\n"' + b"x" * 2199)
+            wait_until(lambda: post(service, "/predict", body).status_code == 503)
+            other = {"X-Forwarded-For": "203.0.113.1"}
+            assert post(service, "/predict", body, headers=other).status_code == 200
+        wait_until(lambda: post(service, "/predict", body).status_code == 200)
 
 
 def test_scored_copies_count_as_disk_space(model_file: Path, tmp_path: Path) -> None:
@@ -766,6 +827,15 @@ def test_each_owner_has_a_key_and_a_rate(model_file: Path, tmp_path: Path) -> No
         metrics = httpx.get(f"{service.url}/metrics", timeout=60).text
         for owner, texts in (("anna", 6), ("ben", 2), ("carla", 2)):
             assert f'imdb_sentiment_texts_total{{owner="{owner}"}} {texts}.0' in metrics
+
+
+def test_an_ipv6_network_is_one_client(model_file: Path, tmp_path: Path) -> None:
+    with run_service(model_file, tmp_path, "--rate", "0.001", "--burst", "2") as service:
+        statuses = [
+            post(service, "/predict", {"texts": ["w1"]}, {"X-Forwarded-For": address}).status_code
+            for address in ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1")
+        ]
+    assert statuses == [200, 200, 429, 200]
 
 
 def test_a_wrong_file_of_keys_is_an_error_in_one_line(model_file: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Who asks: API keys with names, and how often each client may ask."""
 
 import hmac
+import ipaddress
 import logging
 import time
 from collections.abc import Mapping
@@ -74,7 +75,8 @@ def read_keys(file: Path) -> dict[str, str]:
     """Return the keys of a file by the name of their owner; see `ApiKeys`.
 
     Raises:
-        KeysError: There is no such file, it has no key, or a line is not a name and a key.
+        KeysError: There is no such file, it has no key, or a line is not a name and a key, or has a
+            name that the service uses itself.
 
     """
     keys: dict[str, str] = {}
@@ -89,12 +91,37 @@ def read_keys(file: Path) -> dict[str, str]:
         name, *rest = parts
         if len(rest) != 1 or not rest[0].isascii():
             raise KeysError(f"line {number} of {file} is not a name, a space and a key in ASCII")
+        if name in (ANONYMOUS, ONLY_KEY):
+            raise KeysError(
+                f"line {number} of {file} has the name {name}, which the service uses itself: "
+                "choose another one"
+            )
         if name in keys or rest[0] in keys.values():
             raise KeysError(f"line {number} of {file} has a name or a key of an earlier line")
         keys[name] = rest[0]
     if not keys:
         raise KeysError(f"{file} has no key")
     return keys
+
+
+def find_network(address: str) -> str:
+    """Return what counts as one client: an IPv4 address, or the first 64 bits of an IPv6 address.
+
+    The owner of an IPv6 connection usually has all addresses with the same 64 bits.
+
+    Args:
+        address: An IP address; anything else is returned as it is.
+
+    """
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return address
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return f"{ipaddress.IPv6Address(int(found) >> 64 << 64)}/64"
 
 
 class RateLimit:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import gc
 import logging
+import math
 import os
 import socket
 import sys
@@ -12,7 +13,21 @@ from typing import Any
 
 import click
 
-SECONDS = click.FloatRange(min=0, min_open=True)
+
+class _Positive(click.FloatRange):
+    """Positive numbers; click itself also takes `nan` and `inf`."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+POSITIVE = _Positive()
 
 
 @click.command()
@@ -36,7 +51,7 @@ SECONDS = click.FloatRange(min=0, min_open=True)
 @click.option("--max-texts", type=click.IntRange(1), help="Maximum number of texts per request.")
 @click.option("--max-characters", type=click.IntRange(1), help="Maximum length of a text.")
 @click.option("--max-upload", type=click.IntRange(1), help="Maximum size of a CSV in bytes.")
-@click.option("--rate", type=SECONDS, help="Maximum requests per second and client, on average.")
+@click.option("--rate", type=POSITIVE, help="Maximum requests per second and client, on average.")
 @click.option("--burst", type=click.IntRange(1), help="Requests at once after a pause.")
 @click.option(
     "--api-keys",
@@ -57,8 +72,8 @@ SECONDS = click.FloatRange(min=0, min_open=True)
     show_default=True,
     help="Form of the log on stderr: plain lines on a terminal, and otherwise JSON.",
 )
-@click.option("--timeout", type=SECONDS, help="Maximum seconds per request.")
-@click.option("--upload-timeout", type=SECONDS, help="Maximum seconds per upload.")
+@click.option("--timeout", type=POSITIVE, help="Maximum seconds per request.")
+@click.option("--upload-timeout", type=POSITIVE, help="Maximum seconds per upload.")
 @click.option(
     "--allow-origin",
     "allowed_origins",
@@ -100,14 +115,10 @@ def serve(model: Path, host: str, port: int, log: str, **limits: Any) -> None:
     given["allowed_hosts"] += (host,)
     try:
         settings = ServiceSettings(api_key=key, **given)
-        content = model.read_bytes()
+        content = _read_model(model)
         predictor = Predictor(content, threads=1)
         _require_free(host, port)
         app = create_app(predictor, content, settings)
-    except FileNotFoundError:
-        raise click.ClickException(
-            f"{model} does not exist: train a model with kedro run, or pass its path as --model"
-        ) from None
     except ModelError as error:
         raise click.ClickException(f"{model} can't be used: {error}") from error
     except KeysError as error:
@@ -127,6 +138,19 @@ def serve(model: Path, host: str, port: int, log: str, **limits: Any) -> None:
         server.run()
     if not server.started:
         sys.exit(1)
+
+
+def _read_model(model: Path) -> bytes:
+    try:
+        return model.read_bytes()
+    except FileNotFoundError:
+        raise click.ClickException(
+            f"{model} does not exist: train a model with kedro run, or pass its path as --model"
+        ) from None
+    except OSError as error:
+        raise click.ClickException(
+            f"{model} can't be read ({error.strerror}): pass the path of a model as --model"
+        ) from error
 
 
 def _require_free(host: str, port: int) -> None:

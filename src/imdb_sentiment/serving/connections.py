@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Self, cast
+from typing import Any, Self, cast
 
+import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -45,6 +46,55 @@ def allow_connections() -> int:
     return max(limit - OTHER_FILES, 1)
 
 
+class _Parser(httptools.HttpRequestParser):
+    """A parser of requests that ignores the header `Upgrade`, as RFC 9110 allows (section 7.8).
+
+    Clients such as Java's send it with ordinary requests. httptools drops the body of such a
+    request (MagicStack/httptools#124), so it is parsed again without this header.
+
+    Args:
+        protocol: What is told about the requests.
+
+    """
+
+    def __init__(self, protocol: HttpToolsProtocol) -> None:
+        self._protocol = protocol
+        self._start()
+
+    def _start(self) -> None:
+        super().__init__(self._protocol)
+        self.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+
+    @property
+    def is_upgrade(self) -> bool:
+        """Whether the request is one that will be parsed again."""
+        return self.should_upgrade() and self.get_method() != b"CONNECT"
+
+    def feed_data(self, data: Any) -> None:
+        """Parse the next bytes of the connection."""
+        rest = memoryview(data)
+        while True:
+            try:
+                super().feed_data(rest)
+            except httptools.HttpParserUpgrade as found:
+                if not self.is_upgrade:
+                    return
+                rest = rest[found.args[0] :]
+                head = self._write_head()
+                self._start()  # after the last request of a connection, it would parse no more
+                super().feed_data(head)
+            else:
+                return
+
+    def _write_head(self) -> bytes:
+        """Return the first line and the headers of the request, without `Upgrade`."""
+        protocol = self._protocol
+        version = self.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.get_method(), protocol.url, version)]
+        lines += [b"%b: %b" % header for header in protocol.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
+
 def make_protocol(
     headers_timeout: float, reader_timeout: float, max_connections: int = MAX_CONNECTIONS
 ) -> type[HttpToolsProtocol]:
@@ -55,8 +105,9 @@ def make_protocol(
     - A connection is closed if its client sends an incomplete request or none, or does not read the
       response.
     - If there are too many connections, the one is closed that has been idle for longest. If none
-      is idle, it is the oldest of those that are new, that send a body or that wait for a response,
-      whichever are the most. So new clients get through, and a flood of one kind closes its own.
+      is idle, it is the oldest of those that are new, that send a body, that wait for a response or
+      that are to close, whichever are the most. So new clients get through, and a flood of one kind
+      closes its own.
 
     Args:
         headers_timeout: Maximum time from the connection, or from the first byte of a request, to
@@ -71,6 +122,7 @@ def make_protocol(
     """
 
     class GuardedProtocol(HttpToolsProtocol):
+        parser: _Parser
         _headers_due: asyncio.TimerHandle | None = None
         _reader_due: asyncio.TimerHandle | None = None
         _current: RequestResponseCycle | None = None  # the request that is being answered
@@ -82,6 +134,7 @@ def make_protocol(
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            self.parser = _Parser(self)
             transport.set_write_buffer_limits(high=0)  # call pause_writing if anything is unread
             self.since = self.loop.time()
             self._expect_headers()
@@ -93,9 +146,6 @@ def make_protocol(
             kinds: dict[str, list[Self]] = {}
             for other in cast("set[Self]", self.connections - {self}):
                 kinds.setdefault(other.describe(), []).append(other)
-            kinds.pop("closing", None)
-            if not kinds:
-                return
             kind = "idle" if "idle" in kinds else max(kinds, key=lambda name: len(kinds[name]))
             # Looking at all takes time, which a flood of connections could use up.
             number = max(1, max_connections // 20) if kind in ("idle", "new") else 1
@@ -104,10 +154,12 @@ def make_protocol(
 
         def describe(self) -> str:
             """Return what the connection does."""
+            is_idle = self.loop.time() - self.since >= GRACE
+            # It closes when its client has read the rest of the response, which may be never.
             if self.transport.is_closing():
-                return "closing"
+                return "idle" if is_idle else "closing"
             if self.cycle is None or self.cycle.response_complete:
-                return "new" if self.loop.time() - self.since < GRACE else "idle"
+                return "idle" if is_idle else "new"
             return "sending a body" if self.cycle.more_body else "waiting for the response"
 
         def data_received(self, data: bytes) -> None:
@@ -131,17 +183,17 @@ def make_protocol(
             self._expect_headers()
 
         def on_url(self, url: bytes) -> None:
-            self._count(url)
+            self._count(len(url))
             super().on_url(url)
 
         def on_header(self, name: bytes, value: bytes) -> None:
-            self._count(name, value)
+            self._fields += 1
+            self._count(len(name) + len(value) + len(b": \r\n"))
             super().on_header(name, value)
 
-        def _count(self, *parts: bytes) -> None:
+        def _count(self, size: int) -> None:
             self._has_found = True
-            self._parsed += sum(map(len, parts)) + len(b": \r\n")
-            self._fields += 1
+            self._parsed += size
             if self._are_too_large():
                 raise HeadersTooLargeError  # the parser stops, and `send_400_response` is called
 
@@ -150,6 +202,8 @@ def make_protocol(
             return size > MAX_HEADERS or self._fields > MAX_FIELDS
 
         def on_headers_complete(self) -> None:
+            if self.parser.is_upgrade:
+                return
             self._awaits_headers = False
             self._has_found = True
             self.since = self.loop.time()
@@ -162,7 +216,8 @@ def make_protocol(
 
         def on_message_complete(self) -> None:
             self._has_found = True
-            super().on_message_complete()
+            if not self.parser.is_upgrade:
+                super().on_message_complete()
 
         def on_response_complete(self) -> None:
             self.since = self.loop.time()

@@ -1,4 +1,4 @@
-"""A limit on the syntax of JSON bodies, which is what takes time and memory.
+"""Limits on the syntax of JSON bodies, which takes time to parse, and on their memory.
 
 A body may have megabytes of text. The same number of brackets and commas would take seconds to
 parse, in which the service answers nobody.
@@ -15,10 +15,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Receive, Scope
 
+from imdb_sentiment.serving.job_queue import Shares
+
 Body = TypeVar("Body", bound=BaseModel)
 
 FIXED_SYNTAX = 10_000  # characters outside of strings, for spaces and names
 SYNTAX_PER_TEXT = 100
+# Memory for bodies, as a multiple of the largest one: of all clients, and of each.
+BODIES, BODIES_PER_CLIENT = 16, 4
 
 
 class SyntaxCounter:
@@ -57,28 +61,58 @@ class JsonRequest(Request):
         scope: Scope of the ASGI application.
         receive: Its function to receive the body.
         max_texts: Maximum number of texts per request.
+        memory: Bytes for the bodies of all clients.
+        client: Whose share the body counts for.
 
     """
 
-    def __init__(self, scope: Scope, receive: Receive, max_texts: int) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, max_texts: int, memory: Shares, client: str
+    ) -> None:
         super().__init__(scope, receive)
-        self._max_syntax = FIXED_SYNTAX + SYNTAX_PER_TEXT * max_texts
+        self._max_texts = max_texts
+        self._memory = memory
+        self._client = client
+        self._taken = 0
         self._content: bytes | None = None
 
     async def body(self) -> bytes:
-        """Return the body."""
+        """Return the body, which takes memory until `give_back` is called.
+
+        Raises:
+            HTTPException: It has too much syntax (422), or is not in UTF-8 (400).
+            QueueFullError: The memory for bodies is used up.
+
+        """
         if self._content is None:
             counter = SyntaxCounter()
+            max_syntax = FIXED_SYNTAX + SYNTAX_PER_TEXT * self._max_texts
             parts = []
             async for part in self.stream():
                 if b"\0" in part:
                     raise HTTPException(400, "the body is not JSON in UTF-8")
                 counter.add(part)
-                if counter.count > self._max_syntax:
-                    raise HTTPException(422, "the body is more than texts: see /openapi.json")
+                if counter.count > max_syntax:
+                    raise HTTPException(
+                        422,
+                        f"too much JSON for {self._max_texts:,} texts: divide them among several "
+                        "requests",
+                    )
+                self._memory.take(self._client, len(part))
+                self._taken += len(part)
                 parts.append(part)
             self._content = b"".join(parts)
         return self._content
+
+    def give_back(self) -> None:
+        """Give the memory of the body back."""
+        self._memory.give_back(self._client, self._taken)
+        self._taken = 0
+
+
+def find_media_type(request: Request) -> str:
+    """Return the media type of the body of a request, in lower case; empty if it is not named."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def read_json(request: Request, model: type[Body]) -> Body:
@@ -91,8 +125,7 @@ async def read_json(request: Request, model: type[Body]) -> Body:
 
     """
     body = await request.body()
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
+    if find_media_type(request) != "application/json":
         raise HTTPException(415, "the body must be JSON: Content-Type: application/json")
     try:
         return model.model_validate_json(body)

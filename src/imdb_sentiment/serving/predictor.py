@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnxruntime
 from tokenizers import Tokenizer
 
+from imdb_sentiment.errors import make_printable
 from imdb_sentiment.evaluation.probabilities import DecisionRule, complete_probabilities
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams, locate_characters
@@ -31,7 +32,15 @@ DIGEST_BYTES = 64
 
 
 class ModelError(ValueError):
-    """The file is not an exported model, or a damaged one; the message says which."""
+    """The file is not an exported model, or a damaged one; the message says which.
+
+    Args:
+        message: The message. It may contain text from the file.
+
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(make_printable(message))
 
 
 @dataclass(frozen=True)
@@ -163,11 +172,15 @@ class Predictor:
         return type(self), self._arguments
 
     def describe(self) -> str:
-        """Return when the model was made, of which file, and the file's SHA-256 if it is known."""
+        """Return when the model was made, of which file, and the file's SHA-256 if it is known.
+
+        Control characters are escaped.
+        """
         made, file = (self.facts.get(name, "unknown") for name in ("made", "reviews_file"))
         steps = {step["name"]: step for step in json.loads(self.facts.get("lineage", "[]"))}
         digest = steps.get("raw_reviews", {}).get("sha256", "")[:12]
-        return f"of {made}, trained on {file}" + (f" (SHA-256 {digest}…)" if digest else "")
+        described = f"of {made}, trained on {file}" + (f" (SHA-256 {digest}…)" if digest else "")
+        return make_printable(described)  # the model may be anybody's
 
     @overload
     def predict(self, texts: str) -> Prediction: ...

@@ -18,13 +18,25 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from imdb_sentiment import __version__
-from imdb_sentiment.serving.clients import ANONYMOUS, ONLY_KEY, ApiKeys, RateLimit
+from imdb_sentiment.serving.clients import (
+    ANONYMOUS,
+    ONLY_KEY,
+    ApiKeys,
+    RateLimit,
+    find_network,
+)
 from imdb_sentiment.serving.csv_scorer import ScorerError
 from imdb_sentiment.serving.evaluation_record import find_test_scores
 from imdb_sentiment.serving.explanation import explain_cleaned, find_explained_label
 from imdb_sentiment.serving.hosts import RequireHost
-from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError
-from imdb_sentiment.serving.json_body import JsonRequest, read_json
+from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError, Shares
+from imdb_sentiment.serving.json_body import (
+    BODIES,
+    BODIES_PER_CLIENT,
+    JsonRequest,
+    find_media_type,
+    read_json,
+)
 from imdb_sentiment.serving.limits import BodyLimit, LimitBodies
 from imdb_sentiment.serving.observation import Observation
 from imdb_sentiment.serving.predictor import Predictor
@@ -66,7 +78,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         421: "The host is not a name of the service.",
         422: "The request does not match this description.",
         429: "Too many requests: retry after the number of seconds in Retry-After.",
-        503: "The queue is full: retry after the number of seconds in Retry-After.",
+        503: "There is no room: retry after the number of seconds in Retry-After.",
         504: "The request took too long.",
     }.items()
 }
@@ -87,7 +99,7 @@ class _Asker(NamedTuple):
     """Who has sent a request.
 
     Attributes:
-        client: Whose share it counts for: the owner of a key, or an IP address.
+        client: Whose share it counts for: the owner of a key, or an IP address or network.
         owner: Name of the owner of the key, for the metrics.
 
     """
@@ -201,7 +213,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
         The text column is by default the one that the model has learnt from. The scored CSV has the
         same delimiter.
         """
-        if request.headers.get("content-type", "").partition(";")[0].strip() != "text/csv":
+        if find_media_type(request) != "text/csv":
             # Browsers let pages of other sites send this type only if CORS allows it.
             raise HTTPException(415, "the body must be a CSV: Content-Type: text/csv")
         asker = _get_asker(request)
@@ -231,7 +243,7 @@ def _add_middleware(app: FastAPI, settings: ServiceSettings, observation: Observ
     app.add_middleware(
         LimitBodies,
         limits={
-            "": BodyLimit(settings.max_texts * settings.max_text_body, settings.timeout),
+            "": BodyLimit(settings.max_body, settings.timeout),
             "/explain": BodyLimit(settings.max_text_body, settings.timeout),
             "/score": BodyLimit(settings.max_upload, settings.upload_timeout),
         },
@@ -284,7 +296,9 @@ def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def refuse_request(_: Request, error: RequestValidationError) -> JSONResponse:
         # The response does not repeat the input, which may be long or not even text.
-        return JSONResponse({"detail": explain_error(error.errors()[0])}, 422)
+        first = error.errors()[0]
+        status = 400 if first["type"] == "json_invalid" else 422
+        return JSONResponse({"detail": explain_error(first)}, status)
 
     @app.exception_handler(QueueFullError)
     async def refuse_when_full(_: Request, error: QueueFullError) -> JSONResponse:
@@ -316,6 +330,7 @@ def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRou
     steps, a request takes a tenth longer.
     """
     rate = RateLimit(settings.rate, settings.burst) if settings.rate else None
+    bodies = Shares(BODIES * settings.max_body, BODIES_PER_CLIENT * settings.max_body)
 
     class GuardedRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -326,13 +341,19 @@ def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRou
                 owner = keys.find_owner(await KEY_HEADER(request) or "")
                 if owner is None and keys.are_required:
                     raise HTTPException(401, "the API key is missing or wrong")
-                address = request.client.host if request.client else "unknown"
+                address = find_network(request.client.host) if request.client else "unknown"
                 client = address if owner in (None, ONLY_KEY) else f"the owner {owner}"
                 request.state.asker = _Asker(client, owner or ANONYMOUS)
                 if rate and (seconds := rate.spend(client)):
                     wait = {"Retry-After": str(math.ceil(seconds))}
                     raise HTTPException(429, "too many requests", wait)
-                return await handle(JsonRequest(request.scope, request.receive, settings.max_texts))
+                asked = JsonRequest(
+                    request.scope, request.receive, settings.max_texts, bodies, client
+                )
+                try:
+                    return await handle(asked)
+                finally:
+                    asked.give_back()
 
             return require_key
 

@@ -25,7 +25,8 @@ class ServiceSettings(BaseModel):
         api_key: Key that clients must send in the header `X-API-Key`; None to require no key.
         api_keys_file: File with further keys and the names of their owners; see `ApiKeys`.
         rate: Maximum number of requests per second and client, on average; None for no limit. A
-            client is the owner of a key in that file, or otherwise an IP address.
+            client is the owner of a key in that file, or otherwise an IP address; see
+            `find_network`.
         burst: Number of requests that a client may send at once after a pause.
         records: Folder with the records of evaluated models; that of this model, if there is one,
             says how good it is.
@@ -56,3 +57,8 @@ class ServiceSettings(BaseModel):
         A character takes up to twelve bytes, as an escaped surrogate pair.
         """
         return 12 * self.max_characters + 1000
+
+    @property
+    def max_body(self) -> int:
+        """Maximum size in bytes of the JSON of a request."""
+        return self.max_texts * self.max_text_body

@@ -53,7 +53,7 @@ export async function* readRows(blob, delimiter) {
  * @returns {Promise<{rows: string[][], delimiter: string}>} the header is the first row
  */
 export async function readFirstRows(blob, number) {
-  const [, told] = /^"?sep=([;,|\t])"?(?:\r\n?|\n|$)/i.exec(await blob.text()) ?? [];
+  const [, told] = /^"?sep=([!#-/:-@[-`{-~\t])"?(?:\r\n?|\n|$)/i.exec(await blob.text()) ?? [];
   let best = { rows: [], delimiter: ",", fit: -1 };
   for (const delimiter of told ? [told] : [",", ";", "\t", "|"]) {
     const rows = [];

@@ -8,7 +8,7 @@ const UNDECIDED = 0.6; // share of the better of two labels below which the mode
 const PROBABLE = 0.8; // … and from which on it needs no "probably"
 const SAMPLE = 1 << 18; // bytes at the beginning of a file that are looked at for its columns
 const SAMPLE_ROWS = 20;
-const DELIMITERS = { ",": "comma", ";": "semicolon", "\t": "tab", "|": "bar" };
+const DELIMITERS = { ",": "comma", ";": "semicolon", "\t": "tab", "|": "bar" }; // others: auto
 
 const find = (id) => document.getElementById(id);
 const review = find("review");
@@ -29,7 +29,12 @@ function make(tag, content, className = "") {
 
 async function ask(path, options = {}) {
   const key = sessionStorage.getItem("key");
-  const headers = { ...options.headers, ...(key && { "X-API-Key": key }) };
+  const headers = new Headers(options.headers);
+  try {
+    if (key) headers.set("X-API-Key", key);
+  } catch {
+    throw askForKey("This API key has characters that no key has.");
+  }
   let response;
   try {
     response = await fetch(path, { ...options, headers });
@@ -39,9 +44,7 @@ async function ask(path, options = {}) {
   }
   if (response.ok) return response;
   if (response.status === 401) {
-    find("key-form").hidden = false;
-    find("key").focus();
-    throw new Error(
+    throw askForKey(
       key ? "This API key is wrong." : "This service needs an API key: enter yours below.",
     );
   }
@@ -51,6 +54,13 @@ async function ask(path, options = {}) {
   }
   const problem = await response.json().catch(() => ({}));
   throw new Error(sentence(String(problem.detail || "the service has failed")));
+}
+
+/** Shows the field for the key, and returns an error that says why. */
+function askForKey(reason) {
+  find("key-form").hidden = false;
+  find("key").focus();
+  return new Error(reason);
 }
 
 function hideVerdict() {
@@ -210,7 +220,7 @@ review.addEventListener("input", () => {
 
 find("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem("key", find("key").value);
+  sessionStorage.setItem("key", find("key").value.trim());
   find("key-form").hidden = true;
   showProblem(null);
   introduce().catch(showProblem);
@@ -262,7 +272,7 @@ find("upload").addEventListener("submit", async (event) => {
     const { value, dataset } = find("column");
     const query = new URLSearchParams({
       text_column: value,
-      delimiter: DELIMITERS[dataset.delimiter],
+      delimiter: DELIMITERS[dataset.delimiter] ?? "auto",
     });
     const response = await ask(`score?${query}`, {
       method: "POST",

@@ -1,0 +1,78 @@
+"""Connections of a small application, without the rest of the service."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import uvicorn
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope, Send
+
+from helpers import find_free_port
+from imdb_sentiment.serving.connections import GRACE, make_protocol
+
+HEAD = b"%b HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
+LONG = b"x" * 16_000_000  # exceeds the buffers of the sockets
+
+
+async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with a long response, or with the body of the request."""
+    try:
+        body = LONG if scope["path"] == "/long" else await Request(scope, receive).body()
+    except ClientDisconnect:
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+@contextlib.asynccontextmanager
+async def run_application(max_connections: int) -> AsyncIterator[uvicorn.Server]:
+    protocol = make_protocol(60, 60, max_connections)
+    config = uvicorn.Config(
+        answer, port=find_free_port(), http=protocol, ws="none", lifespan="off", log_config=None
+    )
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield server
+    finally:
+        server.should_exit = server.force_exit = True
+        await running
+
+
+async def connect(server: uvicorn.Server) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", server.config.port))
+    return await asyncio.open_connection(sock=connection, limit=100)
+
+
+def test_responses_that_nobody_reads_shut_nobody_out() -> None:
+    async def attack_and_upload() -> bytes:
+        async with run_application(max_connections=20) as server:
+            attackers = [await connect(server) for _ in range(19)]
+            for reader, writer in attackers:
+                writer.write(HEAD % (b"GET /long", b""))
+                await reader.readexactly(1)
+                writer.write(b"no request\r\n\r\n")  # the service is to close, after the response
+            connections = server.server_state.connections
+            while not all(other.transport.is_closing() for other in connections):
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(GRACE)
+            reader, writer = await connect(server)
+            writer.write(HEAD % (b"POST /", b"Content-Length: 2\r\n") + b"w")
+            await writer.drain()
+            for _ in range(5):
+                other_reader, other_writer = await connect(server)
+                other_writer.write(HEAD % (b"GET /", b"Connection: close\r\n"))
+                assert b"200 OK" in await other_reader.readline()
+            writer.write(b"1")
+            for _, attacker in attackers:
+                attacker.transport.abort()
+            return await reader.readline()
+
+    assert asyncio.run(attack_and_upload()) == b"HTTP/1.1 200 OK\r\n"

@@ -361,6 +361,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"review_file": "labels.csv"},
             "no parameter 'review_file' in --params: did you mean reviews_file",
         ),
+        (
+            {"reviews": {"file": "labels.csv"}},
+            "the table is sample_reviews.csv: name the table with reviews_file=labels.csv instead",
+        ),
+        (
+            {"reviews_file": "labels.csv", "reviews": {"file": "once.csv"}},
+            "reviews.file is once.csv, but the table is labels.csv: name the table with reviews_f",
+        ),
         ({"split": {"test_fractoin": 0.1}}, "'split.test_fractoin': did you mean test_fraction"),
         # Of a group that this pipeline does not read.
         ({"tuning": {"n_trials": "many"}}, "is 'many': it must be a whole number of at least 1$"),

@@ -352,6 +352,14 @@ def test_only_what_is_missing_or_stale_is_made_again(copy_of_finished: Path) -> 
     assert {name: made[name] for name in same} == {name: whole[name] for name in same}
 
 
+def test_weights_of_labels_that_are_numbers_make_nothing_stale(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"training": {"class_weight": {1: 2.0, 5: 1.0}}})
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150, ("1", "5")))
+    run_session(project, "data_processing", "label_check")
+    missing = "kedro run --pipelines label_check --only-missing-outputs"
+    assert "Skipping all 3 nodes" in run_kedro(project, missing)
+
+
 @pytest.mark.slow
 def test_only_what_uses_the_code_that_has_changed_runs_again(copy_of_finished: Path) -> None:
     project = copy_of_finished

@@ -444,12 +444,15 @@ def _convert(value: Any, present: Any) -> Any:
 
 
 def _leave_out(value: Any, name: str) -> Any:
-    """Return the value of a parameter without the parts that are not compared."""
+    """Return the value of a parameter without the parts that are not compared.
+
+    A key is text, as in the records: in YAML, a label such as 5 is a number.
+    """
     if not isinstance(value, dict):
         return value
     parts = {key: (f"{name}.{key}", part) for key, part in value.items()}
     return {
-        key: _leave_out(part, full)
+        str(key): _leave_out(part, full)
         for key, (full, part) in parts.items()
         if full not in NOT_COMPARED
     }

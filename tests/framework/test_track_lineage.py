@@ -423,7 +423,11 @@ def test_inference_needs_the_exported_model_alone(
     (project / "data/06_models").mkdir()
     shutil.copy(finished[0] / "data/06_models/model.onnx", project / "data/06_models")
     run_session(project, "inference")
-    assert (project / "data/07_model_output/scored_reviews.csv").exists()
+    scored = project / "data/07_model_output/scored_reviews.csv"
+    (project / "data/01_raw/other.csv").write_text("review\nw1 w2\n", encoding="utf-8")
+    command = "kedro run --pipelines inference --only-missing-outputs"
+    run_kedro(project, f"{command} --params input_file=other.csv")
+    assert "w1 w2" in scored.read_text(encoding="utf-8")
 
 
 def test_the_environment_of_the_inputs_is_used_again_as_a_whole(

@@ -282,8 +282,7 @@ class RunLineage:
         for node in self._pipeline.nodes:
             if not stale.isdisjoint(strip_names(node.inputs)) or self.find_change(node, staleness):
                 stale |= strip_names(node.outputs)
-                for name in node.outputs:
-                    self._files.get(name).exists = lambda: False
+                self._files.hide(node.outputs)
 
     def find_change(self, node: Node, staleness: Staleness | None = None) -> str | None:
         """Return why a node has to run again, or None if it need not."""

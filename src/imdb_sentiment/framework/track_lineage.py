@@ -78,6 +78,8 @@ class TrackLineage:
             if not is_sealed:  # which may run where nothing can be written
                 raise
         if is_sealed:
+            # What `--only-missing-outputs` finds there has no record, and may be of another table.
+            files.hide(pipeline.all_outputs())
             return
         try:
             run = RunLineage(run_id, files, lineage, pipeline, self._configuration)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import re
 import shutil
 from collections.abc import Callable
@@ -485,6 +486,11 @@ def test_an_interrupted_run_does_not_lock_its_process_out(
         patch.setattr("kedro.runner.runner.Task.execute", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run_session(copy_of_finished, "reporting")
+    # In a notebook, the process lives on, and another run may need the files.
+    assert not list((copy_of_finished / "data/.runs").glob("[!.]*.json"))
+    logs = copy_of_finished / "logs"
+    open_files = [str(getattr(log, "baseFilename", "")) for log in logging.getLogger().handlers]
+    assert not [file for file in open_files if Path(file).is_relative_to(logs)]
     run_session(copy_of_finished, "reporting")
 
 

@@ -250,6 +250,8 @@ def test_the_report_shows_the_doubtful_labels_of_the_same_rows(copy_of_finished:
     doubtful = pd.read_csv(project / "data/08_reporting/doubtful_labels.csv")
     assert (checked["checked"], checked["doubtful"]) == (301, len(doubtful))
     assert len(pd.read_csv(project / "data/08_reporting/rows_to_label.csv")) == 0
+    run_kedro(project, "kedro run --pipelines reporting --only-missing-outputs")
+    assert "<h2>Doubtful labels</h2>" in report.read_text("utf-8")
     run_kedro(project, "kedro run --pipelines reporting --tags page")
     assert "<h2>Doubtful labels</h2>" in report.read_text("utf-8")
     # To the rest of the project, nothing is out of date.

@@ -64,7 +64,10 @@ class TrackLineage:
             files.list_paths(pipeline.all_outputs()),
         )
         if both := set(reads) & set(writes):
-            raise InputError(f"{min(both)} would be read and written: give another file")
+            raise InputError(
+                f"{min(both)} would be read and written: give another file, or run one pipeline "
+                "after the other"
+            )
         is_sealed = names == SEALED
         claim = Claim(
             reads=() if is_sealed else reads,

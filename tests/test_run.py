@@ -269,7 +269,13 @@ FIGURES = {
     ("tag", "written"),
     [
         ("figures", FIGURES),
-        ("page", {"embedded_model.json", "report.html", "model_card.md", "summary.md"}),
+        (
+            "page",
+            {
+                *("doubtful_examples.json", "embedded_model.json"),
+                *("report.html", "model_card.md", "summary.md"),
+            },
+        ),
     ],
 )
 def test_a_tag_writes_one_part_of_the_report_again(

@@ -375,7 +375,7 @@ def test_only_what_uses_the_code_that_has_changed_runs_again(copy_of_finished: P
         assert done.returncode == 0, done.stdout
         return re.findall(r"Running node: (\w+)", read_log(project))
 
-    page = ["select_doubtful_labels", "render_report"]  # the first one's output is in memory
+    page = ["render_report"]
     figure = "reporting/nodes/figures/curves.py"
     assert change(figure, '"ROC curve of', '"The ROC curve of') == ["plot_roc_curves", *page]
     template = "reporting/templates/report.css"

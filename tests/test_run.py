@@ -248,6 +248,8 @@ def test_the_report_shows_the_doubtful_labels_of_the_same_rows(copy_of_finished:
     doubtful = pd.read_csv(project / "data/08_reporting/doubtful_labels.csv")
     assert (checked["checked"], checked["doubtful"]) == (301, len(doubtful))
     assert len(pd.read_csv(project / "data/08_reporting/rows_to_label.csv")) == 0
+    run_kedro(project, "kedro run --pipelines reporting --only-missing-outputs")
+    assert "<h2>Doubtful labels</h2>" in report.read_text("utf-8")
     run_kedro(project, "kedro run --pipelines reporting --tags page")
     assert "<h2>Doubtful labels</h2>" in report.read_text("utf-8")
     # To the rest of the project, nothing is out of date.
@@ -265,7 +267,13 @@ FIGURES = {
     ("tag", "written"),
     [
         ("figures", FIGURES),
-        ("page", {"embedded_model.json", "report.html", "model_card.md", "summary.md"}),
+        (
+            "page",
+            {
+                *("doubtful_examples.json", "embedded_model.json"),
+                *("report.html", "model_card.md", "summary.md"),
+            },
+        ),
     ],
 )
 def test_a_tag_writes_one_part_of_the_report_again(
@@ -358,6 +366,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (
             {"review_file": "labels.csv"},
             "no parameter 'review_file' in --params: did you mean reviews_file",
+        ),
+        (
+            {"reviews": {"file": "labels.csv"}},
+            "the table is sample_reviews.csv: name the table with reviews_file=labels.csv instead",
+        ),
+        (
+            {"reviews_file": "labels.csv", "reviews": {"file": "once.csv"}},
+            "reviews.file is once.csv, but the table is labels.csv: name the table with reviews_f",
         ),
         ({"split": {"test_fractoin": 0.1}}, "'split.test_fractoin': did you mean test_fraction"),
         # Of a group that this pipeline does not read.

@@ -82,6 +82,15 @@ def test_one_entry_is_for_all_figures_and_nothing_else(catalog: DataCatalog) -> 
         assert name.removesuffix("_figure") + ".json" in str(dataset)
 
 
+def test_everything_between_two_nodes_is_an_entry(catalog: DataCatalog) -> None:
+    configure_project("imdb_sentiment")
+    pipelines.set_requested(None)
+    made = {name for pipeline in pipelines.values() for name in pipeline.all_outputs()}
+    find_type = catalog.config_resolver.resolve_pattern
+    in_memory = {name for name in made if find_type(name)["type"] == "kedro.io.MemoryDataset"}
+    assert in_memory == {"held_out_sets"}  # each of them has most of the reviews
+
+
 def test_all_parameters_of_the_catalog_are_known() -> None:
     text = "".join(path.read_text("utf-8") for path in (PROJECT / "conf").rglob("*.yml"))
     assert set(re.findall(r"\$\{runtime_params:\s*([\w.]+)", text)) == set(CATALOG_PARAMETERS)

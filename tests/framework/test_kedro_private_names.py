@@ -40,6 +40,11 @@ PRIVATE = [
         "_get_config_loader",
         "the session asks it which file sets a parameter",
     ),
+    (
+        KedroSession("", "imdb_sentiment"),
+        "_hook_manager",
+        "the session ends an interrupted run with it",
+    ),
     (OmegaConfigLoader, "_read_raw_config", "the loader of presets reads each folder with it"),
     (_VERSIONED, "_filepath", "AtomicDataset prints it and makes its nested dataset with it"),
     (_TAR, "members", "DownloadedTarDataset empties it"),

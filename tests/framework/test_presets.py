@@ -135,6 +135,16 @@ def test_an_unknown_preset_is_told(project: Path) -> None:
         run_session(project, "data_processing", env="bst")
 
 
+def test_a_label_that_is_a_number_and_text_is_refused_in_one_line(project: Path) -> None:
+    path = project / "conf/local/parameters.yml"
+    path.write_text("training: {class_weight: {1: 2.0, 5: 1.0}}", encoding="utf-8")
+    given = {"class_weight": {"1": 4}}  # as --params gives it
+    with pytest.raises(ClickException, match=r"class_weight\.1 is set in two .* as in '1': …"):
+        run_session(project, "data_processing", training=given)
+    path.write_text("training: {class_weight: {'1': 2.0, '5': 1.0}}", encoding="utf-8")
+    assert load(project, None, **{"training.class_weight.1": 4})["training.class_weight.1"] == 4
+
+
 def test_presets_and_the_users_own_settings_make_one_run(project: Path) -> None:
     write_csv(project / "data/01_raw/mine.csv", make_reviews(150, ("a", "b")), ("x", "y"))
     own = {"reviews.text_column": "x", "reviews.label_column": "y", "reviews.labels": ["b", "a"]}

@@ -83,7 +83,7 @@ def test_what_is_doubtful_are_the_changed_labels(
     assert doubtful["score"].is_monotonic_increasing
     assert (doubtful["probability"] > doubtful["score"]).all()
     assert check == {
-        "reviews_sha256": fingerprint_reviews([noisy]),
+        "reviews_sha256": fingerprint_reviews([noisy], named),
         "checked": 240,
         "doubtful": len(doubtful),
         "first": doubtful.to_dict("records"),
@@ -170,11 +170,12 @@ def test_a_label_in_a_single_group_is_refused(
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(st.integers(0, 40), max_size=4))
-def test_a_fingerprint_does_not_depend_on_the_chunks(ends: list[int]) -> None:
+@given(ends=st.lists(st.integers(0, 40), max_size=4))
+def test_a_fingerprint_does_not_depend_on_the_chunks(ends: list[int], conf: dict[str, Any]) -> None:
+    reviews = ReviewsParameters(**conf["reviews"])
     frame = make_clean(40)
     parts = [frame[a:b] for a, b in zip([0, *sorted(ends)], [*sorted(ends), 40], strict=True)]
-    assert fingerprint_reviews(parts) == fingerprint_reviews([frame])
+    assert fingerprint_reviews(parts, reviews) == fingerprint_reviews([frame], reviews)
 
 
 def test_uncertain_rows_are_chosen_but_no_two_alike(

@@ -87,12 +87,13 @@ class Configuration:
             env = sources[-1].env
         kept = self.named | ({FILE} if reads_file or FILE_SETTING in self.named else set())
         earlier: dict[str, Any] = {}
-        chosen: dict[str, Any] = {}
         for record in sources:
-            chosen |= {} if reads_file else record.settings
             for key, value in flatten(record.parameters):
                 if key in record.given and key not in kept:
                     earlier[key] = value
+                else:  # given for an earlier run only, perhaps with another table
+                    earlier.pop(key, None)
+        chosen = {} if reads_file or not sources else dict(sources[-1].settings)
         chosen |= {
             key: value for key, value in self._runtime_params.items() if key in CATALOG_PARAMETERS
         }

@@ -85,7 +85,7 @@ class ShowRun:
         self._run_started = 0.0
         self._project = Path()
         self._conf_source = ""
-        atexit.register(self.close)  # Kedro calls no hook after Ctrl-C
+        atexit.register(self.close)  # Kedro's own sessions call no hook after Ctrl-C
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:

@@ -83,7 +83,8 @@ class ValidateParameters:
         """Compare the names of all parameters with those of conf/base, and validate the groups.
 
         Raises:
-            InputError: If a name is not in conf/base, or a value is not valid.
+            InputError: If a name is not in conf/base, a value is not valid, or the parameters name
+                another table than the catalog reads.
 
         """
         # A copy, as other settings of the loader itself would stay with the run. (A new loader
@@ -91,6 +92,7 @@ class ValidateParameters:
         loader: Any = copy.copy(context.config_loader)
         given = set(loader.runtime_params or {})
         values = loader["parameters"]
+        table = {**loader["globals"], **(loader.runtime_params or {})}.get("reviews_file")
         loader.runtime_params = {}
         configured = set(loader["parameters"])
         loader.env = loader.base_env
@@ -109,6 +111,17 @@ class ValidateParameters:
             except ValidationError as error:
                 problems = explain_problems(error, group, MODELS[group])
                 raise InputError(problems) from error
+        _require_same_table(values, table)
+
+
+def _require_same_table(parameters: dict[str, Any], table: Any) -> None:
+    """Refuse a name of the table in messages and reports that is not the table that is read."""
+    named = parameters.get("reviews", {}).get("file", table)
+    if named != table:
+        raise InputError(
+            f"reviews.file is {named}, but the table is {table}: name the table with "
+            f"reviews_file={named} instead, in --params or in conf/local/globals.yml"
+        )
 
 
 def _require_known(names: Iterable[str], known: set[str], place: str) -> None:

@@ -1,9 +1,11 @@
 """The loader of conf/, with which presets can be combined, with each other and with conf/local."""
 
 from pathlib import Path
+from typing import Any
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import KeyValidationError
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.lineage import flatten
@@ -22,6 +24,23 @@ class PresetsConfigLoader(OmegaConfigLoader):
     parameter, that of the later folder counts; if it names a sampler or pruner, the arguments of
     the earlier one do not. Kedro would read conf/base and one other folder.
     """
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        """Return all files of one kind, merged; see `OmegaConfigLoader`.
+
+        Raises:
+            InputError: A name, such as that of a label, is a number in one place and text in
+                another, as always in `--params`.
+
+        """
+        try:
+            return super().__getitem__(key)
+        except KeyValidationError as error:
+            name = str(error.full_key).rpartition(".")[2]
+            raise InputError(
+                f"{error.full_key} is set in two places, and {name} is a number in one of them: "
+                f"put it into quotes in conf/, as in '{name}': …"
+            ) from error
 
     def overrides(self, key: str, name: str) -> bool:
         """Return whether a folder other than conf/base sets a value, such as one of `globals`."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from kedro.io import DataCatalog
 
+from imdb_sentiment.datasets import OptionalJSONDataset
 from imdb_sentiment.datasets.base import LoadOnlyDataset
 from imdb_sentiment.framework.lineage import Lineage, digest_value
 from imdb_sentiment.pipeline_registry import DEFAULT
@@ -57,14 +58,23 @@ class RunFiles:
         )
 
     def is_resource(self, name: str) -> bool:
-        """Return whether a dataset can only be loaded, so that it has no content of its own."""
-        return isinstance(self.get(name), LoadOnlyDataset)
+        """Return whether a dataset has no content of its own, such as the time of the run.
+
+        It can only be loaded; but so can a file that another pipeline may have made.
+        """
+        dataset = self.get(name)
+        return isinstance(dataset, LoadOnlyDataset) and not isinstance(dataset, OptionalJSONDataset)
 
     def exists(self, name: str) -> bool:
         """Return whether the file of a dataset exists, though it may be hidden from the runner."""
         names = (full for full in (name, f"{name}@one") if full in self.catalog)
         datasets = map(self.get, names)
         return any(type(dataset).exists(dataset) for dataset in datasets)
+
+    def hide(self, names: Iterable[str]) -> None:
+        """Let the runner take datasets for missing."""
+        for name in names:
+            self.get(name).exists = lambda: False
 
     def get(self, name: str) -> Any:
         """Return a dataset."""

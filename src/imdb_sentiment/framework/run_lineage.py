@@ -282,8 +282,7 @@ class RunLineage:
         for node in self._pipeline.nodes:
             if not stale.isdisjoint(strip_names(node.inputs)) or self.find_change(node, staleness):
                 stale |= strip_names(node.outputs)
-                for name in node.outputs:
-                    self._files.get(name).exists = lambda: False
+                self._files.hide(node.outputs)
 
     def find_change(self, node: Node, staleness: Staleness | None = None) -> str | None:
         """Return why a node has to run again, or None if it need not."""
@@ -444,12 +443,15 @@ def _convert(value: Any, present: Any) -> Any:
 
 
 def _leave_out(value: Any, name: str) -> Any:
-    """Return the value of a parameter without the parts that are not compared."""
+    """Return the value of a parameter without the parts that are not compared.
+
+    A key is text, as in the records: in YAML, a label such as 5 is a number.
+    """
     if not isinstance(value, dict):
         return value
     parts = {key: (f"{name}.{key}", part) for key, part in value.items()}
     return {
-        key: _leave_out(part, full)
+        str(key): _leave_out(part, full)
         for key, (full, part) in parts.items()
         if full not in NOT_COMPARED
     }

@@ -13,7 +13,9 @@ from kedro.validation.exceptions import ParameterValidationError
 
 from imdb_sentiment.errors import InputError, find_input_error, make_printable, propose
 from imdb_sentiment.framework.configuration import quote_value
+from imdb_sentiment.framework.console import ShowRun
 from imdb_sentiment.framework.runner import IncrementalSequentialRunner
+from imdb_sentiment.framework.track_lineage import TrackLineage
 from imdb_sentiment.pipeline_registry import list_pipelines
 
 
@@ -42,6 +44,15 @@ class PlainErrorsSession(KedroSession):
             if isinstance(fixable, InputError) and fixable.parameters:
                 message += self._explain_parameters(fixable.parameters)
             raise ClickException(message) from error
+        except BaseException:  # such as Ctrl-C, after which Kedro calls no hook
+            self._close_hooks()
+            raise
+
+    def _close_hooks(self) -> None:
+        """End the log of the run and its claim: in a notebook, the process goes on."""
+        for hook in self._hook_manager.get_plugins():
+            if isinstance(hook, ShowRun | TrackLineage):
+                hook.close()
 
     def _explain_parameters(self, parameters: Mapping[str, str | None]) -> str:
         """Return lines on what sets parameters now, and the command that sets them otherwise."""

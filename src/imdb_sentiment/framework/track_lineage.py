@@ -53,7 +53,7 @@ class TrackLineage:
             raise InputError(
                 "the processes of ParallelRunner can't keep the lineage: use ThreadRunner, or none"
             )
-        self._release()  # what an interrupted run of this process has left
+        self.close()  # what an interrupted run of this process has left
         lineage = Lineage(self._project)
         files = RunFiles(catalog, lineage)
         shares = all(_lies_in(node, SHARED) for node in pipeline.nodes)
@@ -64,7 +64,10 @@ class TrackLineage:
             files.list_paths(pipeline.all_outputs()),
         )
         if both := set(reads) & set(writes):
-            raise InputError(f"{min(both)} would be read and written: give another file")
+            raise InputError(
+                f"{min(both)} would be read and written: give another file, or run one pipeline "
+                "after the other"
+            )
         is_sealed = names == SEALED
         claim = Claim(
             reads=() if is_sealed else reads,
@@ -78,6 +81,8 @@ class TrackLineage:
             if not is_sealed:  # which may run where nothing can be written
                 raise
         if is_sealed:
+            # What `--only-missing-outputs` finds there has no record, and may be of another table.
+            files.hide(pipeline.all_outputs())
             return
         try:
             run = RunLineage(run_id, files, lineage, pipeline, self._configuration)
@@ -87,7 +92,7 @@ class TrackLineage:
             if run_params["only_missing_outputs"]:
                 run.hide_stale_outputs()
         except BaseException:  # Kedro calls `on_pipeline_error` only for what happens later
-            self._release()
+            self.close()
             raise
         if shares:
             run.saving = FileLock(self._project / claims.FOLDER / "saving.lock", thread_local=False)
@@ -118,14 +123,15 @@ class TrackLineage:
     @hook_impl
     def after_pipeline_run(self) -> None:
         """Give up the files of the run."""
-        self._release()
+        self.close()
 
     @hook_impl
     def on_pipeline_error(self) -> None:
         """Give up the files of the run."""
-        self._release()
+        self.close()
 
-    def _release(self) -> None:
+    def close(self) -> None:
+        """Give up the files of the run, if one is going on."""
         if self._run:
             self._run.end_saving()
             self._run = None

@@ -19,22 +19,27 @@ from imdb_sentiment.serving import Predictor
 from imdb_sentiment.serving.explanation import explain_cleaned
 
 
-def test_doubtful_labels_of_other_reviews_are_not_shown(report: ReportParameters) -> None:
+def test_doubtful_labels_of_other_reviews_are_not_shown(
+    report: ReportParameters, reviews: ReviewsParameters
+) -> None:
     clean_reviews = pd.DataFrame({"row": [1, 2], "text": ["fine", "dull"], "code": [1, 0]})
     check = {
-        "reviews_sha256": fingerprint_reviews([clean_reviews]),
+        "reviews_sha256": fingerprint_reviews([clean_reviews], reviews),
         "checked": 2,
         "doubtful": 2,
         "first": [{"row": 1}, {"row": 2}],
     }
     one = report.model_copy(update={"examples": 1})
-    shown = select_doubtful_labels(check, iter([clean_reviews[:1], clean_reviews[1:]]), one)
+    chunks = iter([clean_reviews[:1], clean_reviews[1:]])
+    shown = select_doubtful_labels(check, chunks, reviews, one)
     assert (shown["checked"], shown["doubtful"], shown["first"]) == (2, 2, [{"row": 1}])
     for column, value in (("row", [1, 3]), ("text", ["fine", "dul"]), ("code", [1, 1])):
         changed = clean_reviews.assign(**{column: value})
-        assert select_doubtful_labels(check, [changed], report) == {}
-    assert select_doubtful_labels(check, [clean_reviews[:1]], report) == {}
-    assert select_doubtful_labels({}, [clean_reviews], report) == {}
+        assert select_doubtful_labels(check, [changed], reviews, report) == {}
+    assert select_doubtful_labels(check, [clean_reviews[:1]], reviews, report) == {}
+    assert select_doubtful_labels({}, [clean_reviews], reviews, report) == {}
+    renamed = reviews.model_copy(update={"labels": ("bad", "good")})
+    assert select_doubtful_labels(check, [clean_reviews], renamed, report) == {}
 
 
 def test_the_surest_mistakes_are_explained(

@@ -510,6 +510,18 @@ def test_a_model_that_is_reported_again_is_drawn_once() -> None:
     assert line.name == "model, &lt;a>.csv (1,000 reviews)"
 
 
+def test_a_model_that_is_exported_again_is_drawn_once() -> None:
+    """The file has other examples for people to try, and the same model."""
+    lineage = [{"name": "model", "sha256": "1a"}, {"name": "tokenizer", "sha256": "2b"}]
+    records = [make_record(0.5, "a", f"file {number}") for number in range(4)]
+    for record in records:
+        record["model"] |= {"lineage": lineage, "training": {"decision": "auto"}}
+    records[2]["model"]["lineage"] = [{"name": "model", "sha256": "3c"}, lineage[1]]
+    records[3]["model"]["training"] = {"decision": "argmax"}
+    line, *_ = plot_run_history({f"{n}": partial(dict, r) for n, r in enumerate(records)}).data
+    assert len(line.x) == 3
+
+
 def test_a_record_that_is_no_use_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     records = {
         "2026-01/record": lambda: json.loads("{"),

@@ -158,24 +158,25 @@ def find_doubtful_labels(
         len(table),
     )
     return doubtful, {
-        "reviews_sha256": fingerprint_reviews(clean_reviews),
+        "reviews_sha256": fingerprint_reviews(clean_reviews, reviews),
         "checked": len(table),
         "doubtful": len(doubtful),
         "first": doubtful.head(MAX_SHOWN).to_dict("records"),
     }
 
 
-def fingerprint_reviews(clean_reviews: Iterable[pd.DataFrame]) -> str:
-    """Return the SHA-256 of the row number, text and label code of all reviews.
+def fingerprint_reviews(clean_reviews: Iterable[pd.DataFrame], reviews: ReviewsParameters) -> str:
+    """Return the SHA-256 of the row number, text and label of all reviews.
 
     Args:
         clean_reviews: Chunks with the columns `row`, `text` and `code`.
+        reviews: The labels, whose names another table with the same codes may not have.
 
     """
     digest = hashlib.sha256()
     for chunk in clean_reviews:
         for row, text, code in zip(chunk["row"], chunk["text"], chunk["code"], strict=True):
-            digest.update(f"{row}\0{code}\0{text}\n".encode())
+            digest.update(f"{row}\0{reviews.labels[code]}\0{text}\n".encode())
     return digest.hexdigest()
 
 

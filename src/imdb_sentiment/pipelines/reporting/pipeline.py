@@ -217,7 +217,7 @@ def _write_page() -> list[Node]:
     return [
         _node(
             examples.select_doubtful_labels,
-            ["last_label_check", "clean_reviews", "params:report"],
+            ["last_label_check", "clean_reviews", "review_settings", "params:report"],
             "doubtful_examples",
         ),
         _node(embedding.embed_model, ["onnx_model", "params:report"], "embedded_model"),

@@ -79,6 +79,7 @@ CHAIN = (
     "ngram_model",
     "calibration",
 )
+LEARNT = ("model", "ngram_model", "calibration")  # what is fitted to the reviews
 
 
 class UncalibratedReason(StrEnum):
@@ -473,7 +474,7 @@ def export_model(
         clean_reviews: Chunks with the columns `row`, `text`, `code` and `split`: their texts.
         custom_reviews: The first ten are stored in the file, for people to try the model with. If
             they are the samples of the project and do not suit the data, ten test reviews are.
-        run_facts: Time of the run.
+        run_facts: Time of the run, for a model without lineage.
         lineage: File, digest and time of what the model was made from, by the name of the dataset.
         reviews: Names of the table that the model has learnt from, and of its text column.
         split: How the table was split.
@@ -502,7 +503,11 @@ def export_model(
         decision=decision,
         examples=examples,
         facts={
-            "made": run_facts["time"],
+            # Not the time of the export, which may be repeated with the same model.
+            "made": max(
+                (lineage[name]["made"] for name in LEARNT if name in lineage),
+                default=run_facts["time"],
+            ),
             "reviews_file": reviews.file_name,
             "text_column": reviews.text_column,
             "split": split.model_dump_json(),

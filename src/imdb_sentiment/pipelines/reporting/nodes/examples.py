@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from imdb_sentiment.evaluation.predictions import align_rows, is_correct
-from imdb_sentiment.parameters import ReportParameters
+from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
 from imdb_sentiment.pipelines.label_check.nodes import fingerprint_reviews
 from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
 from imdb_sentiment.progress import track
@@ -107,6 +107,7 @@ def explain_custom_reviews(
 def select_doubtful_labels(
     last_label_check: dict[str, Any],
     clean_reviews: Iterable[pd.DataFrame],
+    reviews: ReviewsParameters,
     report: ReportParameters,
 ) -> dict[str, Any]:
     """Select the most doubtful labels, if they were found in the same reviews.
@@ -114,6 +115,7 @@ def select_doubtful_labels(
     Args:
         last_label_check: Output of the pipeline label_check; empty if it has never run.
         clean_reviews: Chunks with `row`, `text` and `code`.
+        reviews: The labels.
         report: Number of examples.
 
     Returns:
@@ -122,7 +124,7 @@ def select_doubtful_labels(
 
     """
     if not last_label_check or (
-        last_label_check["reviews_sha256"] != fingerprint_reviews(clean_reviews)
+        last_label_check["reviews_sha256"] != fingerprint_reviews(clean_reviews, reviews)
     ):
         return {}
     return {**last_label_check, "first": last_label_check["first"][: report.examples]}

@@ -1,5 +1,6 @@
 """Figures of the runs so far."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ SCORES = {  # whose change is drawn, and their names
     "log_loss": "log loss",
     "calibration_error": "calibration error",
 }
+LEARNT = ("model", "ngram_model", "calibration")  # parts of a model that are fitted to reviews
 LOSSES = {"log_loss", "calibration_error"}  # lower is better
 
 Record = dict[str, Any]  # what `record_run` returns
@@ -180,13 +182,23 @@ def _load_records(run_record: dict[str, Callable[[], Record]]) -> list[Record]:
     for name in sorted(run_record):
         try:
             record = run_record[name]()
-            key = (record["model_sha256"], record["test_reviews_sha256"])
+            key = (_identify_model(record), record["test_reviews_sha256"])
         except Exception:  # a damaged old record must not prevent a new report
             logger.warning("The record %s can't be read, and is left out.", name, exc_info=True)
             continue
         records.pop(key, None)
         records[key] = record
     return list(records.values())
+
+
+def _identify_model(record: Record) -> str:
+    """Return what differs from model to model, and not if one is only exported again."""
+    model = record["model"]
+    parts = {step["name"]: step["sha256"] for step in model.get("lineage", ())}
+    learnt = [parts.get(name) for name in LEARNT]
+    if not any(learnt):  # they lie in a bucket, whose files are not read
+        return str(record["model_sha256"])
+    return json.dumps([learnt, model["training"]], sort_keys=True)  # with the rule of the decision
 
 
 def _describe_model(record: Record) -> str:

@@ -1,0 +1,47 @@
+"""Which parameters of the runs that made its inputs a run uses again."""
+
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.project import settings
+from kedro.framework.startup import bootstrap_project
+
+from helpers import make_project, nest
+from imdb_sentiment.framework.configuration import Configuration
+from imdb_sentiment.framework.lineage import Record
+
+
+def make_record(
+    time: str, parameters: dict[str, Any], given: tuple[str, ...], **other: Any
+) -> Record:
+    values: dict[str, Any] = {
+        "path": f"data/{time}",
+        "digest": time,
+        "node": time,
+        "outputs": (time,),
+        "inputs": {},
+        "env": "local",
+        "code": "",
+        "run": time,
+    }
+    return Record(time=time, parameters=nest(parameters), given=given, **values | other)
+
+
+def test_what_was_given_for_an_older_table_is_not_used_again(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {})
+    bootstrap_project(project)
+    loader = settings.CONFIG_LOADER_CLASS(str(project / "conf"), **settings.CONFIG_LOADER_ARGS)
+    configuration = Configuration(loader, project)
+    older = make_record(
+        "2026-11-27",
+        {"training.seed": 7, "baseline.max_ngram": 1},
+        ("training.seed", "baseline.max_ngram"),
+        settings={"reviews_file": "a.csv", "reviews_encoding": "cp1252"},
+    )
+    newer = make_record("2026-11-28", {"training.seed": 42}, (), settings={"reviews_file": "b.csv"})
+    adopted = configuration.adopt([newer, older], reads_file=False)
+    assert adopted.settings == {"reviews_file": "b.csv"}
+    assert adopted.get("training.seed") == 42
+    assert adopted.get("baseline.max_ngram") == 1
+    assert adopted.get("reviews.file") == "b.csv"
+    assert configuration.adopt([older], reads_file=False).get("training.seed") == 7

@@ -636,7 +636,7 @@ def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
 
 
 @pytest.mark.usefixtures("no_training")
-def test_a_study_starts_from_the_best_half_of_an_earlier_one(
+def test_every_second_trial_is_the_next_best_of_an_earlier_study(
     one_epoch: Hyperparameters, tuning: TuningParameters, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -648,12 +648,31 @@ def test_a_study_starts_from_the_best_half_of_an_earlier_one(
     after, *_ = tune(storage, one_epoch, following, more_rows)
     ranked = sorted(before.trials, key=lambda trial: trial.value or 0, reverse=True)
     tried = [trial.params for trial in after.trials]
-    assert tried[:2] == [trial.params for trial in ranked[:2]]
-    assert all(trial.params not in tried[2:] for trial in before.trials)  # nothing twice
-    assert "hyperparameters of the 2 best of" in caplog.text
+    assert tried[::2] == [trial.params for trial in ranked[:2]]
+    assert all(trial.params not in tried[1::2] for trial in before.trials)  # nothing twice
+    assert "4 lie in the search space" in caplog.text
     unknown = four.model_copy(update={"study_name": "even more", "start_from": "none"})
     with pytest.raises(InputError, match=r"no study 'none', which tuning\.start_from names"):
         tune(storage, one_epoch, unknown, more_rows)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_an_increased_study_skips_no_trial_of_the_earlier_one(
+    one_epoch: Hyperparameters, tuning: TuningParameters
+) -> None:
+    storage = optuna.storages.InMemoryStorage()
+    tune(storage, one_epoch, tuning.model_copy(update={"n_trials": 6}))
+
+    def search(name: str, n_trials: int) -> list[tuple[Any, ...]]:
+        update = {"study_name": name, "start_from": tuning.study_name, "n_trials": n_trials}
+        following = tuning.model_copy(update=update)
+        tune(storage, one_epoch, following)
+        return trials(storage, following)
+
+    search("increased", 2)
+    search("increased", 5)
+    increased = search("increased", 8)
+    assert increased == search("in one piece", 8)
 
 
 @pytest.mark.usefixtures("no_training")

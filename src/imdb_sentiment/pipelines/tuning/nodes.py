@@ -2,7 +2,6 @@
 
 import base64
 import logging
-import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -407,18 +406,19 @@ def _open_study(
     folds: int,
 ) -> SharedStudy:
     space = {name: searched.to_optuna() for name, searched in tuning.search_space.items()}
-    first: list[dict[str, Any]] = []
+    given: dict[int, dict[str, Any]] = {}
     seed = tuning.seed
     if tuning.start_from is not None:
         # With the seeds of the earlier study, the sampler would begin with its suggestions again.
         seed += zlib.crc32(tuning.start_from.encode()) % 1_000_000
-        half = math.ceil(tuning.n_trials / 2)
-        first = choose_best_trials(storage, tuning.start_from, space, half)
+        # Slots that do not depend on `n_trials`, so that it can be increased later.
+        best = choose_best_trials(storage, tuning.start_from, space)
+        given = {2 * place: params for place, params in enumerate(best)}
         logger.info(
-            "The first trials have the hyperparameters of the %d best of %r that lie in the search "
-            "space",
-            len(first),
+            "Every second trial, beginning with the first, has the hyperparameters of a trial of "
+            "%r, the best first; %d lie in the search space",
             tuning.start_from,
+            len(best),
         )
     return SharedStudy(
         storage,
@@ -433,7 +433,7 @@ def _open_study(
             is_parallel=tuning.is_parallel,
         ),
         pruner=make_pruner(**tuning.pruner.model_dump()),
-        first=first,
+        given=given,
         direction="minimize" if metric.is_loss else "maximize",
         metric=metric.title,
         step="epoch" if folds == 1 else "fold",

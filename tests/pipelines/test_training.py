@@ -990,7 +990,6 @@ def test_a_given_share_is_kept_and_the_temperature_fitted(
     [
         (100, "validation", None, "are calibrated with a temperature of"),
         (99, "validation", "too_few_rows", "99 held-out reviews are too few"),
-        (0, "validation", "trial_without_logits", "best trial diverged"),
         (100, "test", "no_unseen_rows", "chosen on the test reviews"),
     ],
 )

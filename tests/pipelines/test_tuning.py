@@ -581,11 +581,11 @@ def test_the_logits_of_many_reviews_are_those_of_some_of_them(
     np.testing.assert_allclose(held_out.logits, expected, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize(("largest", "is_stored"), [(60_000.0, True), (70_000.0, False)])
-def test_logits_are_stored_if_they_fit_into_float16(
+@pytest.mark.parametrize(("largest", "stored"), [(60_000.0, 60_000.0), (1e30, 65_504.0)])
+def test_logits_are_stored_as_far_as_float16_reaches(
     *,
     largest: float,
-    is_stored: bool,
+    stored: float,
     one_epoch: Hyperparameters,
     tuning: TuningParameters,
     monkeypatch: pytest.MonkeyPatch,
@@ -597,18 +597,18 @@ def test_logits_are_stored_if_they_fit_into_float16(
     monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.score_logits", score)
     trial, _, held_out = tune_once(one_epoch, tuning)
     assert trial.state == TrialState.COMPLETE
-    assert set(held_out.logits[:, 0]) == ({40, -largest} if is_stored else set())
+    assert set(held_out.logits[:, 0]) == {40, -stored}
 
 
-def test_a_network_that_diverges_leaves_no_logits(
-    one_epoch: Hyperparameters, tuning: TuningParameters
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_a_trial_whose_network_diverges_has_failed(
+    metric: str, one_epoch: Hyperparameters, tuning: TuningParameters
 ) -> None:
     steep = one_epoch.model_copy(update={"learning_rate": 1e38, "epochs": 2})
-    trial, _, held_out = tune_once(steep, tuning)
-    assert trial.state == TrialState.COMPLETE
-    assert HELD_OUT_LOGITS not in trial.user_attrs
-    assert held_out.rows.shape == (0,)
-    assert held_out.logits.shape == (0, 1)
+    scored = TuningParameters(**tuning.model_dump() | {"metric": metric})
+    says = "no trial of the study .* completed: the first failed with .*network has diverged: lower"
+    with pytest.raises(InputError, match=says):
+        tune_once(steep, scored)
 
 
 @pytest.fixture

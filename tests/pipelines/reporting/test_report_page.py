@@ -189,7 +189,6 @@ def test_it_is_said_how_trials_were_scored(
             "not calibrated: 99 held-out reviews are too few.",
         ),
         ({"uncalibrated_reason": "no_unseen_rows"}, "so no unseen reviews are left."),
-        ({"uncalibrated_reason": "trial_without_logits"}, "the network of the best trial diverged"),
     ],
 )
 def test_it_is_said_whether_probabilities_are_calibrated(

@@ -86,7 +86,6 @@ class UncalibratedReason(StrEnum):
 
     TOO_FEW_ROWS = "too_few_rows"
     NO_UNSEEN_ROWS = "no_unseen_rows"
-    TRIAL_WITHOUT_LOGITS = "trial_without_logits"
 
 
 def fit_ngrams(
@@ -321,8 +320,6 @@ def fit_average(
     reason = None
     if tuning.evaluate_on == "test":
         reason = UncalibratedReason.NO_UNSEEN_ROWS
-    elif not len(network_held_out):
-        reason = UncalibratedReason.TRIAL_WITHOUT_LOGITS
     elif len(network_held_out) < MIN_HELD_OUT_ROWS:
         reason = UncalibratedReason.TOO_FEW_ROWS
     if reason:

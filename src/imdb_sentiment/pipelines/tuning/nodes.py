@@ -230,6 +230,7 @@ def train_candidate(
 
     Raises:
         TrialPruned: The pruner has ended the trial.
+        InputError: The network has diverged.
 
     """
     held_out_sets, word_vectors, pretrained = data
@@ -282,8 +283,7 @@ def train_candidate(
                 alone = _measure(metric, scored[-1:], codes[-1:]) if is_by_fold else value
                 _report(trial, alone, fold, f"pruned after fold {fold}")
     logits = np.concatenate(scored[:folds])  # one for each review
-    if (np.abs(logits) < np.finfo(np.float16).max).all():  # else the network has diverged
-        trial.set_user_attr(HELD_OUT_LOGITS, _encode_logits(logits))
+    trial.set_user_attr(HELD_OUT_LOGITS, _encode_logits(logits))
     return value
 
 
@@ -313,16 +313,15 @@ def _report(trial: optuna.Trial, value: float, step: int, reason: str) -> None:
 
 def _encode_logits(logits: Logits) -> str:
     """Return logits as text that fits into a database: float16, of at most 5,000 reviews."""
-    chosen = logits[_choose_evenly(len(logits), logits.shape[1])]
+    largest = np.finfo(np.float16).max
+    chosen = logits[_choose_evenly(len(logits), logits.shape[1])].clip(-largest, largest)
     return base64.b64encode(chosen.astype("<f2").tobytes()).decode()
 
 
 def _read_logits(trial: optuna.trial.FrozenTrial, held_out_sets: list[HeldOutSet]) -> HeldOutLogits:
-    """Return what `_encode_logits` has stored in a trial; nothing if the network diverged."""
+    """Return what `_encode_logits` has stored in a trial."""
     rows = np.concatenate([scored.rows for _, scored in select_first_repeat(held_out_sets)])
     outputs = count_outputs(len(held_out_sets[0][0].labels))
-    if HELD_OUT_LOGITS not in trial.user_attrs:
-        return HeldOutLogits(rows[:0], np.zeros((0, outputs)))
     stored = np.frombuffer(base64.b64decode(trial.user_attrs[HELD_OUT_LOGITS]), "<f2")
     return HeldOutLogits(
         rows[_choose_evenly(len(rows), outputs)],

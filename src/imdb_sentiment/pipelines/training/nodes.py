@@ -113,12 +113,12 @@ def fit_ngrams(
         script: How texts are cut into words.
 
     Returns:
-        The fitted model, and logits of the reviews that trials are scored on, from models that
-        have learnt from the same reviews as the trials. Both are scaled to be calibrated on these
-        reviews. The weights of the character n-grams and of the latent coordinates are those with
-        the lowest log loss on them, as far as they are to be chosen. Both are empty if n-grams have
-        no share in the final model; if trials are scored on the test reviews, there are no logits
-        and nothing is scaled or chosen.
+        The fitted model, and logits of the reviews that trials are scored on, from models that have
+        learnt from the same reviews as the trials. Both are scaled to be calibrated on these
+        reviews; if they are few, by a factor between 0.5 and 2. The weights of the character
+        n-grams and of the latent coordinates are those with the lowest log loss on them, as far as
+        they are to be chosen. Both are empty if n-grams have no share in the final model; if trials
+        are scored on the test reviews, there are no logits and nothing is scaled or chosen.
 
     Raises:
         InputError: No word n-gram occurs in enough reviews.

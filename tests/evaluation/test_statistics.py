@@ -1,8 +1,10 @@
 """Each statistic against another way to compute it."""
 
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import scipy.stats
 
@@ -11,6 +13,8 @@ from imdb_sentiment.evaluation.statistics import (
     compare_models,
     compare_words,
     estimate_accuracy_interval,
+    estimate_accuracy_interval_of_groups,
+    estimate_interval,
 )
 
 
@@ -34,11 +38,59 @@ def test_the_interval_contains_the_accuracy_in_nearly_all_of_its_share_of_sample
         assert 0.92 <= covered <= 0.98  # of 0.95
 
 
-def test_the_interval_is_narrower_with_less_confidence() -> None:
-    correct = np.arange(100) < 80
-    wide = estimate_accuracy_interval(correct)
-    narrow = estimate_accuracy_interval(correct, confidence=0.5)
-    assert wide[0] < narrow[0] < narrow[1] < wide[1]
+@pytest.mark.parametrize("n_groups", [12, 40])
+def test_intervals_of_groups_contain_the_accuracy_in_nearly_all_of_their_share_of_samples(
+    n_groups: int,
+) -> None:
+    """Each of two equally good models is right about some groups more often than about others."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(n_groups), 25)
+    rng.shuffle(groups)
+    covered, equal, naive = [], [], []
+    for seed in range(200):
+        shares = rng.beta(0.85 * 9, 0.15 * 9, size=(2, n_groups))  # a correlation of 0.1
+        one, other = rng.random((2, len(groups))) < shares[:, groups]
+
+        def gain(rows: npt.NDArray[np.intp], one: Any = one, other: Any = other) -> float:
+            return float(one[rows].mean() - other[rows].mean())
+
+        low, high = estimate_accuracy_interval_of_groups(one, groups, resamples=500, seed=seed)
+        covered.append(low <= 0.85 <= high)
+        low, high = estimate_interval(gain, len(one), groups=groups, resamples=500, seed=seed)
+        equal.append(low <= 0 <= high)
+        low, high = estimate_accuracy_interval(one)
+        naive.append(low <= 0.85 <= high)
+    assert 0.9 <= np.mean(covered) <= 0.98  # of 0.95
+    assert 0.9 <= np.mean(equal) <= 0.98
+    assert np.mean(naive) < 0.8
+
+
+def test_intervals_of_groups_resample_whole_groups() -> None:
+    groups = np.array([7, 3, 7, 5, 3, 7])
+    drawn: list[dict[int, set[int]]] = []
+
+    def measure(rows: npt.NDArray[np.intp]) -> float:
+        counts = np.bincount(rows, minlength=6)
+        drawn.append({group: set(counts[groups == group]) for group in (3, 5, 7)})
+        return 0.0
+
+    estimate_interval(measure, 6, groups=groups, resamples=100, seed=0)
+    assert all(len(counts) == 1 for resample in drawn for counts in resample.values())
+    assert all(sum(min(counts) for counts in resample.values()) == 3 for resample in drawn)
+
+
+def test_the_interval_of_groups_that_are_all_right_has_a_width() -> None:
+    correct = np.ones(40, np.bool_)
+    found = estimate_accuracy_interval_of_groups(correct, np.arange(40) % 8, resamples=100, seed=0)
+    assert found == estimate_accuracy_interval(correct)
+
+
+def test_without_groups_reviews_are_resampled_one_by_one() -> None:
+    values = np.random.default_rng(1).normal(size=50)
+    rng = np.random.default_rng(3)
+    means = [values[rng.integers(50, size=50)].mean() for _ in range(300)]
+    found = estimate_interval(lambda rows: float(values[rows].mean()), 50, resamples=300, seed=3)
+    assert found == tuple(np.quantile(means, [0.025, 0.975]))
 
 
 @pytest.mark.parametrize(("b", "c"), [(3, 10), (10, 3), (7, 7), (0, 6), (0, 0)])

@@ -1,6 +1,7 @@
 """Log-count ratios, against counting by hand, and where training starts from them."""
 
 import math
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +27,18 @@ def test_ratios_are_those_counted_by_hand(n_labels: int) -> None:
             other_share = sum(token in ids for ids in others) / len(others) + 10 / 37
             assert found[token, output] == pytest.approx(math.log(share / other_share), abs=1e-6)
     assert (found[:2] == 0).all()  # padding and unknown words
+
+
+def test_large_sets_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = make_encoded(500, 3).take(np.tile(np.arange(500), 100))
+    many = replace(few, sequences=np.repeat(few.sequences, 30, axis=1))
+    tracemalloc.start()
+    found = compute_log_count_ratios(many)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < many.sequences.nbytes
+    monkeypatch.setattr("imdb_sentiment.network.naive_bayes.ROWS_AT_A_TIME", len(many))
+    np.testing.assert_array_equal(compute_log_count_ratios(many), found)
 
 
 def test_tokens_that_say_nothing_have_ratios_of_0() -> None:

@@ -61,6 +61,7 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.pipelines.data_processing.nodes import encode_reviews, fit_tokenizer
 from imdb_sentiment.pipelines.training import create_pipeline, nodes
+from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
 from imdb_sentiment.pipelines.training.nodes import (
     export_model,
     fit_average,
@@ -379,6 +380,34 @@ def test_with_few_held_out_rows_no_weight_is_chosen(
         script="auto",
     )
     assert model.character_weight == weight
+
+
+@pytest.mark.parametrize(("n_held_out", "has_limits"), [(99, True), (100, False)])
+def test_with_few_held_out_rows_the_factor_of_the_ngrams_has_limits(
+    *,
+    n_held_out: int,
+    has_limits: bool,
+    training: TrainingParameters,
+) -> None:
+    data = make_data(300)
+    ngrams = training.ngrams.model_copy(update={"inverse_regularisation": 0.01})
+    held_out = data.train.take(np.arange(n_held_out))
+    learnt, scored = (data.hash_texts(reviews, ngrams) for reviews in (data.validation, held_out))
+
+    def find_factor(codes: npt.NDArray[np.integer]) -> float:
+        def prepare(_: bool) -> NgramRegression:
+            return NgramRegression(learnt, data.validation.codes, 2, ngrams)
+
+        return choose_ngram_weights(
+            [Fold(prepare, scored, codes)], ngrams, has_unlabelled=False, label_weights=None
+        ).factor
+
+    lowest, highest = find_factor(1 - held_out.codes), find_factor(held_out.codes)
+    if has_limits:
+        assert (lowest, highest) == (0.5, 2)
+    else:
+        assert lowest == pytest.approx(0.05)
+        assert highest > 2
 
 
 @pytest.mark.parametrize("n_labels", [2, 3])
@@ -990,7 +1019,6 @@ def test_a_given_share_is_kept_and_the_temperature_fitted(
     [
         (100, "validation", None, "are calibrated with a temperature of"),
         (99, "validation", "too_few_rows", "99 held-out reviews are too few"),
-        (0, "validation", "trial_without_logits", "best trial diverged"),
         (100, "test", "no_unseen_rows", "chosen on the test reviews"),
     ],
 )

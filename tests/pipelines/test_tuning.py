@@ -581,11 +581,11 @@ def test_the_logits_of_many_reviews_are_those_of_some_of_them(
     np.testing.assert_allclose(held_out.logits, expected, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize(("largest", "is_stored"), [(60_000.0, True), (70_000.0, False)])
-def test_logits_are_stored_if_they_fit_into_float16(
+@pytest.mark.parametrize(("largest", "stored"), [(60_000.0, 60_000.0), (1e30, 65_504.0)])
+def test_logits_are_stored_as_far_as_float16_reaches(
     *,
     largest: float,
-    is_stored: bool,
+    stored: float,
     one_epoch: Hyperparameters,
     tuning: TuningParameters,
     monkeypatch: pytest.MonkeyPatch,
@@ -597,18 +597,18 @@ def test_logits_are_stored_if_they_fit_into_float16(
     monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.score_logits", score)
     trial, _, held_out = tune_once(one_epoch, tuning)
     assert trial.state == TrialState.COMPLETE
-    assert set(held_out.logits[:, 0]) == ({40, -largest} if is_stored else set())
+    assert set(held_out.logits[:, 0]) == {40, -stored}
 
 
-def test_a_network_that_diverges_leaves_no_logits(
-    one_epoch: Hyperparameters, tuning: TuningParameters
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_a_trial_whose_network_diverges_has_failed(
+    metric: str, one_epoch: Hyperparameters, tuning: TuningParameters
 ) -> None:
     steep = one_epoch.model_copy(update={"learning_rate": 1e38, "epochs": 2})
-    trial, _, held_out = tune_once(steep, tuning)
-    assert trial.state == TrialState.COMPLETE
-    assert HELD_OUT_LOGITS not in trial.user_attrs
-    assert held_out.rows.shape == (0,)
-    assert held_out.logits.shape == (0, 1)
+    scored = TuningParameters(**tuning.model_dump() | {"metric": metric})
+    says = "no trial of the study .* completed: the first failed with .*network has diverged: lower"
+    with pytest.raises(InputError, match=says):
+        tune_once(steep, scored)
 
 
 @pytest.fixture
@@ -636,7 +636,7 @@ def test_a_trial_left_behind_by_a_crash_does_not_sway_the_next(
 
 
 @pytest.mark.usefixtures("no_training")
-def test_a_study_starts_from_the_best_half_of_an_earlier_one(
+def test_every_second_trial_is_the_next_best_of_an_earlier_study(
     one_epoch: Hyperparameters, tuning: TuningParameters, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -648,12 +648,31 @@ def test_a_study_starts_from_the_best_half_of_an_earlier_one(
     after, *_ = tune(storage, one_epoch, following, more_rows)
     ranked = sorted(before.trials, key=lambda trial: trial.value or 0, reverse=True)
     tried = [trial.params for trial in after.trials]
-    assert tried[:2] == [trial.params for trial in ranked[:2]]
-    assert all(trial.params not in tried[2:] for trial in before.trials)  # nothing twice
-    assert "hyperparameters of the 2 best of" in caplog.text
+    assert tried[::2] == [trial.params for trial in ranked[:2]]
+    assert all(trial.params not in tried[1::2] for trial in before.trials)  # nothing twice
+    assert "4 lie in the search space" in caplog.text
     unknown = four.model_copy(update={"study_name": "even more", "start_from": "none"})
     with pytest.raises(InputError, match=r"no study 'none', which tuning\.start_from names"):
         tune(storage, one_epoch, unknown, more_rows)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_an_increased_study_skips_no_trial_of_the_earlier_one(
+    one_epoch: Hyperparameters, tuning: TuningParameters
+) -> None:
+    storage = optuna.storages.InMemoryStorage()
+    tune(storage, one_epoch, tuning.model_copy(update={"n_trials": 6}))
+
+    def search(name: str, n_trials: int) -> list[tuple[Any, ...]]:
+        update = {"study_name": name, "start_from": tuning.study_name, "n_trials": n_trials}
+        following = tuning.model_copy(update=update)
+        tune(storage, one_epoch, following)
+        return trials(storage, following)
+
+    search("increased", 2)
+    search("increased", 5)
+    increased = search("increased", 8)
+    assert increased == search("in one piece", 8)
 
 
 @pytest.mark.usefixtures("no_training")

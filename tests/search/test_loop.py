@@ -319,31 +319,32 @@ def test_with_other_data_a_study_that_starts_from_the_best_trials_is_offered() -
     offer = r"add 'tuning\.study_name=a study 2,tuning\.start_from=a study' to --params"
     with pytest.raises(InputError, match=offer):
         search(others, raise_below_half)
-    best = choose_best_trials(storage, "a study", SPACE, 2)
+    best = choose_best_trials(storage, "a study", SPACE)
     values = sorted((trial.value for trial in others.trials() if trial.value), reverse=True)
-    assert best == [{"x": value} for value in values[:2]]
-    following = make_study(storage, 4, name="a study 2", origin={"data": "more rows"}, first=best)
+    assert best == [{"x": value} for value in values]
+    given = dict(enumerate(best[:2]))
+    following = make_study(storage, 4, name="a study 2", origin={"data": "more rows"}, given=given)
     search(following, lambda trial, data: trial.params["x"])
     tried = [trial.params for trial in following.trials()]
-    assert tried[:2] == best
+    assert tried[:2] == best[:2]
     assert len(tried) == 4
     with pytest.raises(InputError, match=r"study_name=a study 3,tuning\.start_from=a study'"):
         search(make_study(storage, 6, origin={"data": "even more rows"}), raise_below_half)
 
 
-def test_a_first_trial_that_was_interrupted_is_tried_again() -> None:
+def test_a_given_trial_that_was_interrupted_is_tried_again() -> None:
     def objective(trial: optuna.Trial, _: object) -> float:
         if trial.number == 0:
             raise KeyboardInterrupt
         return float(trial.params["x"])
 
     storage = memory()
-    first = [{"x": 0.25}, {"x": 0.75}]
+    given = {0: {"x": 0.25}, 2: {"x": 0.75}}
     with pytest.raises(KeyboardInterrupt):
-        search(make_study(storage, 3, first=first), objective)
-    study = make_study(storage, 3, first=first)
+        search(make_study(storage, 3, given=given), objective)
+    study = make_study(storage, 3, given=given)
     search(study, objective)
-    assert [trial.params for trial in study.counted()][:2] == first
+    assert [trial.params for trial in study.counted()][::2] == [*given.values()]
 
 
 @pytest.mark.parametrize(
@@ -372,9 +373,9 @@ def test_only_trials_of_the_present_search_space_are_chosen(
         params = {"n": n, "f": f, "c": c}
         trial = create_trial(params=params, distributions=everything, value=value)
         study.add_trial(trial)
-    assert choose_best_trials(storage, "old", space, 5) == chosen
+    assert choose_best_trials(storage, "old", space) == chosen
     with pytest.raises(InputError, match=r"no study 'none', which tuning\.start_from names"):
-        choose_best_trials(storage, "none", space, 5)
+        choose_best_trials(storage, "none", space)
 
 
 def test_a_run_that_ends_waits_for_no_database() -> None:

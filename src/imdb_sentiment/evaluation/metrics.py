@@ -14,7 +14,10 @@ from imdb_sentiment.evaluation.predictions import (
     get_probabilities,
     is_correct,
 )
-from imdb_sentiment.evaluation.statistics import estimate_accuracy_interval
+from imdb_sentiment.evaluation.statistics import (
+    estimate_accuracy_interval,
+    estimate_accuracy_interval_of_groups,
+)
 from imdb_sentiment.parameters import MetricName, ReportParameters
 
 ORDERED: tuple[MetricName, ...] = ("mean_absolute_error", "quadratic_kappa")
@@ -26,6 +29,7 @@ def score_predictions(
     report: ReportParameters,
     *,
     are_ordered: bool = False,
+    groups: npt.NDArray[np.integer] | None = None,
 ) -> dict[str, float]:
     """Compare predictions with the true labels.
 
@@ -34,11 +38,13 @@ def score_predictions(
             `probability_LABEL` for each label.
         labels: Names of the labels in the order of their codes; of two, the second is the positive
             class.
-        report: How the calibration is estimated.
+        report: How the calibration, and the interval with groups, are estimated.
         are_ordered: Whether the order of the labels means something.
+        groups: Group of each review, shape (reviews,); None if the reviews have no groups.
 
     Returns:
-        `accuracy` with the ends of its 95% interval by Wilson (`accuracy_low`, `accuracy_high`),
+        `accuracy` with the ends of its 95% interval (`accuracy_low`, `accuracy_high`; Wilson's, or
+        with groups that of a bootstrap of whole groups),
         `balanced_accuracy`, `precision`, `recall`, `f1`, `f1_macro`, `roc_auc`, `log_loss` (natural
         logarithm) and `calibration_error`. With more than two labels precision, recall, F1 and ROC
         AUC (one label against the rest) are macro-averaged. For labels in an order also
@@ -58,7 +64,12 @@ def score_predictions(
     roc_auc = metrics.roc_auc_score(
         truth, probabilities[:, 1] if binary else probabilities, multi_class="ovr", labels=codes
     )
-    low, high = estimate_accuracy_interval(predicted == truth)
+    if groups is None:
+        low, high = estimate_accuracy_interval(predicted == truth)
+    else:
+        low, high = estimate_accuracy_interval_of_groups(
+            predicted == truth, groups, resamples=report.resamples, seed=report.seed
+        )
     calibration = measure_calibration(probabilities, truth, report.calibration_bins)
 
     def measure(name: MetricName) -> float:

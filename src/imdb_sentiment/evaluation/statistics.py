@@ -6,19 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+CONFIDENCE = 0.95  # of all intervals
 PRIOR_TOKENS = 1000  # weight of the prior in `compare_words`: as if so many tokens had been seen
 
 
-def estimate_accuracy_interval(
-    correct: npt.NDArray[np.bool_], *, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Return the score interval of an accuracy (Wilson, 1927).
+def estimate_accuracy_interval(correct: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the 95% score interval of an accuracy (Wilson, 1927).
 
     It has a width even where all predictions are right, or none is.
 
     Args:
         correct: Whether each prediction is right, shape (reviews,).
-        confidence: Probability that the interval contains the accuracy on all reviews of this kind.
 
     Returns:
         Lower and upper end of the interval.
@@ -27,37 +25,91 @@ def estimate_accuracy_interval(
     from scipy.stats import binomtest
 
     test = binomtest(int(correct.sum()), len(correct))
-    interval = test.proportion_ci(confidence, method="wilson")
+    interval = test.proportion_ci(CONFIDENCE, method="wilson")
     return float(interval.low), float(interval.high)
 
 
-def estimate_difference(
-    measure: Callable[[npt.NDArray[np.intp]], float],
-    n: int,
+def estimate_accuracy_interval_of_groups(
+    correct: npt.NDArray[np.bool_],
+    groups: npt.NDArray[np.integer],
     *,
     resamples: int,
     seed: int,
-    confidence: float = 0.95,
 ) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of a number that two models differ by.
+    """Return the 95% interval of an accuracy on reviews that belong to groups.
 
-    Both models are measured on the same resampled reviews, since they make similar mistakes.
+    It is that of `estimate_interval`, or Wilson's where that reaches further: whole groups may be
+    right by chance, and an interval needs a width even where all are.
 
     Args:
-        measure: Function from the positions of reviews, shape (n,), with repetitions, to the
-            difference; NaN where it is not defined.
-        n: Number of reviews.
+        correct: Whether each prediction is right, shape (reviews,).
+        groups: As for `estimate_interval`.
         resamples: Number of resamples.
         seed: Seed of the resamples.
-        confidence: Share of the differences inside the interval.
 
     Returns:
         Lower and upper end of the interval.
 
     """
+    resampled = estimate_interval(
+        lambda rows: float(correct[rows].mean()),
+        len(correct),
+        groups=groups,
+        resamples=resamples,
+        seed=seed,
+    )
+    lows, highs = zip(resampled, estimate_accuracy_interval(correct), strict=True)
+    return min(lows), max(highs)
+
+
+def estimate_interval(
+    measure: Callable[[npt.NDArray[np.intp]], float],
+    n: int,
+    *,
+    resamples: int,
+    seed: int,
+    groups: npt.NDArray[np.integer] | None = None,
+) -> tuple[float, float]:
+    """Return the 95% percentile bootstrap interval of a number that is measured on reviews.
+
+    If this is the difference of two models, both are measured on the same resampled reviews, since
+    they make similar mistakes.
+
+    Reviews of one group are alike, so they say less than as many independent ones. With groups,
+    whole groups are resampled: the cluster bootstrap of Field and Welsh, "Bootstrapping Clustered
+    Data", Journal of the Royal Statistical Society B 69 (2007). Since they may be few, the
+    percentiles are expanded to what Student's distribution demands (Hesterberg, "What Teachers
+    Should Know About the Bootstrap", The American Statistician 69, 2015).
+
+    Args:
+        measure: Function from the positions of reviews, with repetitions, to the number; NaN where
+            it is not defined.
+        n: Number of reviews.
+        resamples: Number of resamples.
+        seed: Seed of the resamples.
+        groups: Group of each review, shape (n,), of at least two groups; None if the reviews are
+            independent of each other.
+
+    Returns:
+        Lower and upper end of the interval.
+
+    """
+    from scipy.stats import norm, t
+
     rng = np.random.default_rng(seed)
-    found = [measure(rng.integers(n, size=n)) for _ in range(resamples)]
-    low, high = np.nanquantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
+    tail = (1 - CONFIDENCE) / 2
+    if groups is None:
+        samples = (rng.integers(n, size=n) for _ in range(resamples))
+    else:
+        order = np.argsort(groups, kind="stable")
+        members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+        n_groups = len(members)
+        tail = float(norm.cdf((n_groups / (n_groups - 1)) ** 0.5 * t.ppf(tail, n_groups - 1)))
+        samples = (
+            np.concatenate([members[group] for group in rng.integers(n_groups, size=n_groups)])
+            for _ in range(resamples)
+        )
+    low, high = np.nanquantile([measure(rows) for rows in samples], [tail, 1 - tail])
     return float(low), float(high)
 
 

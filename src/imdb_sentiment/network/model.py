@@ -257,6 +257,9 @@ def score_logits(model: KerasModel, sequences: npt.NDArray[np.unsignedinteger]) 
     Returns:
         Array of shape (reviews, 1) for two labels, otherwise (reviews, labels), dtype float64.
 
+    Raises:
+        InputError: The network has diverged, so that logits are not finite.
+
     """
     return compile_scorer(model)(sequences)
 
@@ -282,6 +285,8 @@ def compile_scorer(model: KerasModel) -> Callable[[npt.NDArray[np.unsignedintege
         for rows in group_by_length(count_tokens(sequences), PREDICTION_BATCH_SIZE):
             batch = pad_right(sequences[rows]).astype(np.int32)
             logits[rows] = compute_features(batch).numpy() @ kernel + bias
+        if not np.isfinite(logits).all():
+            raise InputError("the network has diverged: lower its learning rate")
         return logits
 
     return score

@@ -9,6 +9,7 @@ from imdb_sentiment.text.tokenizer import UNKNOWN_ID
 
 # Up to this many reviews, the ratios help; tens of thousands teach the network more than they do.
 FULL_SCALE_ROWS = 2000
+ROWS_AT_A_TIME = 10_000  # NumPy makes temporary arrays several times as large as the sequences
 ADDED_REVIEWS = 10.0  # whose share of all reviews is added, so that rare tokens have ratios near 0
 
 
@@ -28,17 +29,19 @@ def compute_log_count_ratios(reviews: EncodedReviews) -> npt.NDArray[np.float32]
         and the unknown word have 0.
 
     """
-    ordered = np.sort(reviews.sequences, axis=1)  # the padding, 0, comes first
-    is_first = np.ones(ordered.shape, np.bool_)
-    is_first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     n_labels = len(reviews.labels)
     sizes = np.bincount(reviews.codes, minlength=n_labels)  # (C,)
-    counts = np.stack(  # (C, V): reviews of each label that have the token
-        [
-            np.bincount(ordered[rows][is_first[rows]], minlength=reviews.vocabulary_size)
-            for rows in (reviews.codes == code for code in range(n_labels))
-        ]
-    )
+    # Reviews of each label that have the token, (C, V).
+    counts = np.zeros((n_labels, reviews.vocabulary_size), np.int64)
+    for start in range(0, len(reviews), ROWS_AT_A_TIME):
+        part = slice(start, start + ROWS_AT_A_TIME)
+        ordered = np.sort(reviews.sequences[part], axis=1)  # the padding, 0, comes first
+        is_first = np.ones(ordered.shape, np.bool_)
+        is_first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+        for code in range(n_labels):
+            rows = reviews.codes[part] == code
+            tokens = ordered[rows][is_first[rows]]
+            counts[code] += np.bincount(tokens, minlength=reviews.vocabulary_size)
     added = ADDED_REVIEWS / len(reviews)
     ratios = np.zeros((reviews.vocabulary_size, count_outputs(n_labels)), np.float32)
     for output, code in enumerate([1] if count_outputs(n_labels) == 1 else range(n_labels)):

@@ -10,7 +10,7 @@ import logging
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import optuna
@@ -110,8 +110,8 @@ class SharedStudy:
         max_retries: How many times a trial may die before it counts as failed.
         make_sampler: Function from a slot, counted from 0, to a new sampler.
         pruner: Pruner of the study.
-        first: Hyperparameters of the first slots; the sampler suggests what they leave open, and
-            those of all other slots.
+        given: Hyperparameters of some slots, by slot; the sampler suggests what they leave open,
+            and those of all other slots.
         direction: Whether the objective's values are to be maximised or minimised.
         metric: Name of the objective's values, for Optuna's dashboard.
         step: What a trial reports a value after, such as an epoch, for the same.
@@ -136,7 +136,7 @@ class SharedStudy:
         max_retries: int,
         make_sampler: Callable[[int], optuna.samplers.BaseSampler],
         pruner: optuna.pruners.BasePruner,
-        first: Sequence[Mapping[str, Any]] = (),
+        given: Mapping[int, Mapping[str, Any]] | None = None,
         direction: Literal["maximize", "minimize"] = "maximize",
         metric: str = "value",
         step: str = "step",
@@ -160,7 +160,7 @@ class SharedStudy:
         self._origin = origin
         self._origin_digest = _digest(origin)
         self._make_sampler = make_sampler
-        self._first = dict(enumerate(first))
+        self._given = given or {}
         self.max_retries = max_retries
         self._owner = f"{describe_this_process()} {uuid.uuid4().hex}"
         with warnings.catch_warnings(action="ignore"):  # Optuna calls retries experimental
@@ -217,7 +217,7 @@ class SharedStudy:
                     OWNER: self._owner,
                     ORIGIN: self._origin_digest,
                 }
-                chosen = dict(self._first.get(slot, {}))
+                chosen = dict(self._given.get(slot, {}))
                 self.optuna_study.enqueue_trial(chosen, user_attrs=attributes)
                 continue
             for trial in queued:
@@ -463,16 +463,15 @@ def _suggest(trial: optuna.Trial, space: dict[str, BaseDistribution]) -> None:
 
 
 def choose_best_trials(
-    storage: BaseStorage, name: str, space: dict[str, BaseDistribution], limit: int
+    storage: BaseStorage, name: str, space: dict[str, BaseDistribution]
 ) -> list[dict[str, Any]]:
-    """Return the hyperparameters of the best trials of a study, for the first ones of another.
+    """Return the hyperparameters of a study's trials, the best first, for those of another.
 
     Args:
         storage: Storage of the study.
         name: Name of the study.
         space: Search space of the other study: trials that lie outside of it are left out, and so
             are hyperparameters that it does not search.
-        limit: Maximum number of trials.
 
     Raises:
         InputError: There is no such study.
@@ -489,7 +488,7 @@ def choose_best_trials(
         is_allowed = all(_allows(space[key], value) for key, value in params.items())
         if params and is_allowed and params not in chosen:
             chosen.append(params)
-    return chosen[:limit]
+    return chosen
 
 
 def _allows(distribution: BaseDistribution, value: Any) -> bool:

@@ -189,7 +189,6 @@ def test_it_is_said_how_trials_were_scored(
             "not calibrated: 99 held-out reviews are too few.",
         ),
         ({"uncalibrated_reason": "no_unseen_rows"}, "so no unseen reviews are left."),
-        ({"uncalibrated_reason": "trial_without_logits"}, "the network of the best trial diverged"),
     ],
 )
 def test_it_is_said_whether_probabilities_are_calibrated(
@@ -288,6 +287,23 @@ def test_by_another_metric_the_verdict_has_its_interval(finished: tuple[Path, st
     says = "(macro F1: 0.0200 worse, 95% interval -0.0500 to +0.0100)"
     assert says in " ".join(render(finished, facts).split())
     assert says in write_model_card(facts)
+
+
+def test_it_is_said_that_intervals_are_those_of_groups(finished: tuple[Path, str]) -> None:
+    without = load_facts(finished)
+    assert "The intervals are Wilson's" in render(finished, without)
+    assert "95% interval (Wilson)" in write_model_card(without)
+    gain = {"metric_gain": 0.02, "metric_gain_low": -0.01, "metric_gain_high": 0.05}
+    facts = load_facts(finished, **gain, tuning_metric="accuracy", test_groups=1200)
+    del facts["metrics"]["mcnemar_p_value"]
+    page, card = (
+        " ".join(text.split()) for text in (render(finished, facts), write_model_card(facts))
+    )
+    verdict = "95% interval -0.0100 to +0.0500 by a bootstrap of 1,200 groups of reviews)"
+    assert verdict in page
+    assert verdict in card
+    assert "a bootstrap of the 1,200 groups that the test reviews belong to" in page
+    assert "95% interval (bootstrap of 1,200 groups)" in card
 
 
 def test_the_threshold_of_two_labels_is_said_in_words(finished: tuple[Path, str]) -> None:

@@ -1,6 +1,7 @@
 """Scores and metrics, against counting by hand."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from imdb_sentiment.pipelines.reporting.nodes.scoring import (
     compute_metrics,
     score_test_reviews,
 )
+from imdb_sentiment.pipelines.reporting.nodes.verdict import judge
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from services import CALIBRATION, EVEN, GOOD
 
@@ -55,8 +57,10 @@ def measure(
     parts: pd.DataFrame | None = None,
     study: optuna.Study | None = None,
     decision: dict[str, Any] = EVEN,
+    groups: npt.NDArray[np.uint64] | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
+    no_groups = np.zeros(len(model), np.uint64)
     return compute_metrics(
         test_predictions=model,
         part_predictions=model.assign(model="lstm") if parts is None else parts,
@@ -65,6 +69,11 @@ def measure(
         calibration=CALIBRATION,
         decision=decision,
         export_check=CHECK,
+        test=replace(
+            make_encoded(len(model)),
+            rows=model["row"].to_numpy(),
+            groups=no_groups if groups is None else groups,
+        ),
         reviews=reviews,
         tuning=TuningParameters(**base_parameters()["tuning"] | changes),
         report=REPORT,
@@ -179,6 +188,32 @@ def test_another_metric_is_compared_on_the_same_resamples(
     backwards = measure(worse, good, reviews, metric=metric)
     assert backwards["metric_gain"] == pytest.approx(-expected)
     assert backwards["metric_gain_high"] < 0
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1_macro"])
+def test_with_groups_the_verdict_follows_an_interval_of_whole_groups(
+    metric: str, reviews: ReviewsParameters
+) -> None:
+    """The model is better in one of five groups, which is hardly evidence, but 40 reviews."""
+    good = make_predictions(300, reviews.labels)
+    good["predicted_sentiment"] = good["sentiment"]
+    worse = good.copy()
+    other = np.where(good["sentiment"] == "positive", "negative", "positive")
+    worse.loc[:39, "predicted_sentiment"] = other[:40]
+    shuffled = worse.sample(frac=1, random_state=0)
+    groups = (np.arange(300) // 60).astype(np.uint64)
+    rows = measure(good, shuffled, reviews, metric=metric)
+    grouped = measure(good, shuffled, reviews, metric=metric, groups=groups)
+    assert judge(rows) == "model"
+    assert "test_groups" not in rows
+    assert judge(grouped) == "neither"
+    assert grouped["test_groups"] == 5
+    assert "mcnemar_p_value" not in grouped
+    gain = grouped[f"test_{metric}"] - grouped[f"baseline_test_{metric}"]
+    assert grouped["metric_gain"] == pytest.approx(gain)
+    assert 0 == grouped["metric_gain_low"] < gain < grouped["metric_gain_high"]
+    assert grouped["baseline_test_accuracy_low"] < rows["baseline_test_accuracy_low"] - 0.1
+    assert grouped["test_accuracy_low"] == rows["test_accuracy_low"]  # all are right
 
 
 def test_the_coverage_of_a_minimum_of_confidence_is_measured(reviews: ReviewsParameters) -> None:

@@ -139,6 +139,7 @@ def _score() -> list[Node]:
                 "calibration": "calibration",
                 "decision": "decision",
                 "export_check": "export_check",
+                "test": "test",
                 "reviews": "review_settings",
                 "tuning": "params:tuning",
                 "report": "params:report",

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 import numpy as np
@@ -25,6 +25,11 @@ from imdb_sentiment.parameters import NgramsParameters
 from imdb_sentiment.text.ngrams import Hashes
 
 logger = logging.getLogger(__name__)
+
+# Limits of the factor with few held-out reviews. Between them, it still lowers the log loss of
+# other reviews; beyond, it is due to chance: from 12 reviews, it may be so low that the n-grams
+# count for nothing.
+MIN_FACTOR, MAX_FACTOR = 0.5, 2.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Candidate:
         models: One per fold.
         logits: Logits of the held-out reviews of all folds, not calibrated.
         factor: By which they are multiplied to be calibrated.
-        loss: Their log loss, calibrated.
+        loss: Their log loss, calibrated; with few held-out reviews, by a factor without limits.
 
     """
 
@@ -75,7 +80,7 @@ def choose_ngram_weights(
 
     First, models of the labelled reviews alone are compared, then those with the best of their
     weights that learn from unlabelled reviews as well. With few held-out reviews, whose log loss
-    would be left to chance, the weights are the defaults.
+    would be left to chance, the weights are the defaults, and the factor has limits.
 
     Args:
         folds: Reviews to learn from and to score.
@@ -86,7 +91,8 @@ def choose_ngram_weights(
     """
     default = default_weights(ngrams)
     if sum(len(fold.codes) for fold in folds) < MIN_HELD_OUT_ROWS:
-        return _find_best(folds, [default], label_weights)
+        only = _find_best(folds, [default], label_weights)
+        return replace(only, factor=min(max(only.factor, MIN_FACTOR), MAX_FACTOR))
     is_free = ngrams.character_weight == "auto" and ngrams.character_ngram > 0
     characters = CHARACTER_WEIGHTS if is_free else [default.character]
     of_labelled = [NgramWeights(character) for character in characters]

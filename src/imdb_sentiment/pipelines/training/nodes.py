@@ -87,7 +87,6 @@ class UncalibratedReason(StrEnum):
 
     TOO_FEW_ROWS = "too_few_rows"
     NO_UNSEEN_ROWS = "no_unseen_rows"
-    TRIAL_WITHOUT_LOGITS = "trial_without_logits"
 
 
 def fit_ngrams(
@@ -115,12 +114,12 @@ def fit_ngrams(
         script: How texts are cut into words.
 
     Returns:
-        The fitted model, and logits of the reviews that trials are scored on, from models that
-        have learnt from the same reviews as the trials. Both are scaled to be calibrated on these
-        reviews. The weights of the character n-grams and of the latent coordinates are those with
-        the lowest log loss on them, as far as they are to be chosen. Both are empty if n-grams have
-        no share in the final model; if trials are scored on the test reviews, there are no logits
-        and nothing is scaled or chosen.
+        The fitted model, and logits of the reviews that trials are scored on, from models that have
+        learnt from the same reviews as the trials. Both are scaled to be calibrated on these
+        reviews; if they are few, by a factor between 0.5 and 2. The weights of the character
+        n-grams and of the latent coordinates are those with the lowest log loss on them, as far as
+        they are to be chosen. Both are empty if n-grams have no share in the final model; if trials
+        are scored on the test reviews, there are no logits and nothing is scaled or chosen.
 
     Raises:
         InputError: No word n-gram occurs in enough reviews.
@@ -322,8 +321,6 @@ def fit_average(
     reason = None
     if tuning.evaluate_on == "test":
         reason = UncalibratedReason.NO_UNSEEN_ROWS
-    elif not len(network_held_out):
-        reason = UncalibratedReason.TRIAL_WITHOUT_LOGITS
     elif len(network_held_out) < MIN_HELD_OUT_ROWS:
         reason = UncalibratedReason.TOO_FEW_ROWS
     if reason:

@@ -2,7 +2,6 @@
 
 import base64
 import logging
-import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -231,6 +230,7 @@ def train_candidate(
 
     Raises:
         TrialPruned: The pruner has ended the trial.
+        InputError: The network has diverged.
 
     """
     held_out_sets, word_vectors, pretrained = data
@@ -283,8 +283,7 @@ def train_candidate(
                 alone = _measure(metric, scored[-1:], codes[-1:]) if is_by_fold else value
                 _report(trial, alone, fold, f"pruned after fold {fold}")
     logits = np.concatenate(scored[:folds])  # one for each review
-    if (np.abs(logits) < np.finfo(np.float16).max).all():  # else the network has diverged
-        trial.set_user_attr(HELD_OUT_LOGITS, _encode_logits(logits))
+    trial.set_user_attr(HELD_OUT_LOGITS, _encode_logits(logits))
     return value
 
 
@@ -314,16 +313,15 @@ def _report(trial: optuna.Trial, value: float, step: int, reason: str) -> None:
 
 def _encode_logits(logits: Logits) -> str:
     """Return logits as text that fits into a database: float16, of at most 5,000 reviews."""
-    chosen = logits[_choose_evenly(len(logits), logits.shape[1])]
+    largest = np.finfo(np.float16).max
+    chosen = logits[_choose_evenly(len(logits), logits.shape[1])].clip(-largest, largest)
     return base64.b64encode(chosen.astype("<f2").tobytes()).decode()
 
 
 def _read_logits(trial: optuna.trial.FrozenTrial, held_out_sets: list[HeldOutSet]) -> HeldOutLogits:
-    """Return what `_encode_logits` has stored in a trial; nothing if the network diverged."""
+    """Return what `_encode_logits` has stored in a trial."""
     rows = np.concatenate([scored.rows for _, scored in select_first_repeat(held_out_sets)])
     outputs = count_outputs(len(held_out_sets[0][0].labels))
-    if HELD_OUT_LOGITS not in trial.user_attrs:
-        return HeldOutLogits(rows[:0], np.zeros((0, outputs)))
     stored = np.frombuffer(base64.b64decode(trial.user_attrs[HELD_OUT_LOGITS]), "<f2")
     return HeldOutLogits(
         rows[_choose_evenly(len(rows), outputs)],
@@ -407,18 +405,19 @@ def _open_study(
     folds: int,
 ) -> SharedStudy:
     space = {name: searched.to_optuna() for name, searched in tuning.search_space.items()}
-    first: list[dict[str, Any]] = []
+    given: dict[int, dict[str, Any]] = {}
     seed = tuning.seed
     if tuning.start_from is not None:
         # With the seeds of the earlier study, the sampler would begin with its suggestions again.
         seed += zlib.crc32(tuning.start_from.encode()) % 1_000_000
-        half = math.ceil(tuning.n_trials / 2)
-        first = choose_best_trials(storage, tuning.start_from, space, half)
+        # Slots that do not depend on `n_trials`, so that it can be increased later.
+        best = choose_best_trials(storage, tuning.start_from, space)
+        given = {2 * place: params for place, params in enumerate(best)}
         logger.info(
-            "The first trials have the hyperparameters of the %d best of %r that lie in the search "
-            "space",
-            len(first),
+            "Every second trial, beginning with the first, has the hyperparameters of a trial of "
+            "%r, the best first; %d lie in the search space",
             tuning.start_from,
+            len(best),
         )
     return SharedStudy(
         storage,
@@ -433,7 +432,7 @@ def _open_study(
             is_parallel=tuning.is_parallel,
         ),
         pruner=make_pruner(**tuning.pruner.model_dump()),
-        first=first,
+        given=given,
         direction="minimize" if metric.is_loss else "maximize",
         metric=metric.title,
         step="epoch" if folds == 1 else "fold",

@@ -24,7 +24,7 @@ from imdb_sentiment.evaluation.predictions import (
 )
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.stacking import Weights, to_probabilities
-from imdb_sentiment.evaluation.statistics import compare_models, estimate_difference
+from imdb_sentiment.evaluation.statistics import compare_models, estimate_interval
 from imdb_sentiment.network.model import KerasModel, score_logits
 from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.parameters import (
@@ -145,6 +145,7 @@ def compute_metrics(
     calibration: dict[str, Any],
     decision: dict[str, Any],
     export_check: dict[str, float],
+    test: EncodedReviews,
     reviews: ReviewsParameters,
     tuning: TuningParameters,
     report: ReportParameters,
@@ -159,6 +160,7 @@ def compute_metrics(
         calibration: Output of the pipeline training, with the weights of the parts.
         decision: Output of the pipeline training: below which confidence there is no answer.
         export_check: Output of the pipeline training.
+        test: The encoded test reviews, for their groups.
         reviews: The labels; of two, the second is the positive class.
         tuning: The metric of the search.
         report: How intervals of differences and the calibration are estimated.
@@ -169,9 +171,16 @@ def compute_metrics(
         `baseline_test_`; `test_by_label`, those of each label (see `describe_labels`); McNemar's
         test of the model and the baseline; with another metric than the accuracy, by how much the
         model is better than the baseline (`metric_gain`) and the 95% interval of that; and what is
-        needed to interpret them.
+        needed to interpret them. If the test reviews belong to groups, their number is
+        `test_groups`. McNemar's test would take the reviews of a group for independent, so there
+        is `metric_gain` instead, also of the accuracy.
 
     """
+    by_row = _find_groups(test)
+
+    def get_groups(predictions: pd.DataFrame) -> npt.NDArray[np.uint64] | None:
+        return None if by_row is None else by_row.loc[predictions["row"]].to_numpy()
+
     evaluate_on = study.user_attrs["protocol"]["evaluate_on"]
     comparison = compare_models(
         is_correct(test_predictions), is_correct(align_rows(baseline_predictions, test_predictions))
@@ -200,17 +209,29 @@ def compute_metrics(
             f"{prefix}test_{name}": value
             for prefix, predictions in scored.items()
             for name, value in score_predictions(
-                predictions, reviews.labels, report, are_ordered=reviews.ordered
+                predictions,
+                reviews.labels,
+                report,
+                are_ordered=reviews.ordered,
+                groups=get_groups(predictions),
             ).items()
         },
         "test_by_label": by_label,
-        **_compare_by_metric(metric, test_predictions, baseline_predictions, reviews, report),
+        **({} if by_row is None else {"test_groups": by_row.nunique()}),
+        **_compare_by_metric(
+            metric,
+            test_predictions,
+            baseline_predictions,
+            reviews,
+            report,
+            groups=get_groups(test_predictions),
+        ),
         **_measure_coverage(test_predictions, decision, reviews.labels),
         "ngram_share": calibration["ngram_share"],
         "temperature": calibration["temperature"],
         "right_only_by_model": comparison.only_first,
         "right_only_by_baseline": comparison.only_second,
-        "mcnemar_p_value": comparison.p_value,
+        **({"mcnemar_p_value": comparison.p_value} if by_row is None else {}),
         "majority_test_accuracy": float(label_shares.max()),
         "tuned_on": evaluate_on,
         "tuning_folds": count_folds(study),
@@ -221,15 +242,24 @@ def compute_metrics(
     }
 
 
+def _find_groups(test: EncodedReviews) -> pd.Series | None:
+    """Return the group of each row; None if there are no groups, or all rows are in one."""
+    if len(np.unique(test.groups)) == 1:
+        return None
+    return pd.Series(test.groups, test.rows)
+
+
 def _compare_by_metric(
     metric: Metric,
     test_predictions: pd.DataFrame,
     baseline_predictions: pd.DataFrame,
     reviews: ReviewsParameters,
     report: ReportParameters,
+    *,
+    groups: npt.NDArray[np.uint64] | None,
 ) -> dict[str, float]:
     """Return by how much the model is better than the baseline, unless McNemar's test says it."""
-    if metric.name == "accuracy":
+    if metric.name == "accuracy" and groups is None:
         return {}
     aligned = align_rows(baseline_predictions, test_predictions)
     codes = get_codes(test_predictions, reviews.labels)
@@ -245,8 +275,8 @@ def _compare_by_metric(
         )
         return baseline - model if metric.is_loss else model - baseline
 
-    low, high = estimate_difference(
-        measure_gain, len(codes), resamples=report.resamples, seed=report.seed
+    low, high = estimate_interval(
+        measure_gain, len(codes), resamples=report.resamples, seed=report.seed, groups=groups
     )
     return {
         "metric_gain": measure_gain(np.arange(len(codes))),

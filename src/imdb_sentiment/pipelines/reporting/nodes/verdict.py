@@ -26,7 +26,8 @@ class Verdict(StrEnum):
 def judge(metrics: dict[str, Any]) -> Verdict:
     """Return which model the test reviews show to be better, at a significance level of 5%.
 
-    By accuracy, McNemar's test says it; by another metric, the interval of the difference.
+    By accuracy, McNemar's test says it; by another metric, or if the reviews belong to groups, the
+    interval of the difference.
 
     Args:
         metrics: Output of `compute_metrics`.

@@ -12,6 +12,7 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import (
     compute_label_weights,
     maximise_metric,
+    measure_maximised,
     reach_target,
 )
 from imdb_sentiment.evaluation.objectives import make_metric
@@ -82,6 +83,59 @@ def test_weights_that_are_the_best_already_are_kept() -> None:
     metric = make_metric("f1_macro", None, LABELS, are_ordered=False)
     start = np.array([0.5, 1.0, 1.5])
     np.testing.assert_allclose(maximise_metric(np.eye(3)[codes], codes, metric, start), start)
+
+
+def make_calibrated(
+    n_labels: int, n: int, seed: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Return codes drawn from probabilities, so that no weights but equal ones are right."""
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.full(n_labels, 0.1), size=n)
+    codes = (rng.random((n, 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
+    return codes.clip(max=n_labels - 1), probabilities
+
+
+def test_weights_of_many_labels_are_measured_on_reviews_they_were_not_chosen_on() -> None:
+    metric = make_metric("f1_macro", None, tuple("abcdefghijklmnop"), are_ordered=False)
+    codes, probabilities = make_calibrated(16, 200, seed=0)
+    new_codes, new_probabilities = make_calibrated(16, 20_000, seed=1)
+    plain = metric.measure(codes, probabilities)
+    rule = DecisionRule(maximise_metric(probabilities, codes, metric, np.ones(16)))
+    seen = metric.measure(codes, probabilities, rule.choose(probabilities))
+    new = metric.measure(new_codes, new_probabilities, rule.choose(new_probabilities))
+    assert seen > plain
+    assert new < metric.measure(new_codes, new_probabilities)  # they follow chance
+    unseen = measure_maximised(probabilities, codes, metric, np.ones(16), seed=0)
+    assert unseen < plain
+    assert unseen == measure_maximised(probabilities, codes, metric, np.ones(16), seed=0)
+    assert unseen != measure_maximised(probabilities, codes, metric, np.ones(16), seed=1)
+
+
+def test_a_threshold_that_helps_is_better_for_unseen_reviews_too() -> None:
+    codes, probabilities = make_rare(2, n=1000)
+    metric = make_metric("f1_macro", None, LABELS[:2], are_ordered=False)
+    weights = maximise_metric(probabilities, codes, metric, np.ones(2))
+    seen = metric.measure(codes, probabilities, DecisionRule(weights).choose(probabilities))
+    unseen = measure_maximised(probabilities, codes, metric, np.ones(2), seed=0)
+    assert metric.measure(codes, probabilities) < unseen < seen
+
+
+def test_both_halves_have_the_labels_that_occur_twice() -> None:
+    """Otherwise, the weight of a label would be chosen where none of its reviews is."""
+    codes = np.repeat(np.arange(3), [7, 2, 1])
+    halves: list[list[int]] = []
+
+    class Recorder:
+        is_loss = False
+
+        def measure(self, codes: npt.NDArray[np.intp], *_: object) -> float:
+            halves.append(sorted(codes.tolist()))
+            return 0.0
+
+    measure_maximised(np.eye(3)[codes], codes, Recorder(), np.ones(3), seed=0)  # type: ignore[arg-type]
+    for half in halves[:-1]:  # the last value is that of both
+        assert half in ([0, 0, 0, 0, 1], [0, 0, 0, 1, 2])
+    assert len({len(half) for half in halves[:-1]}) == 1
 
 
 @pytest.mark.parametrize("n_labels", [2, 3])

@@ -79,24 +79,61 @@ def maximise_metric(
     """
     sign = -1 if metric.is_loss else 1
 
-    def measure(weights: LabelWeights) -> float:
-        predicted = DecisionRule(weights).choose(probabilities)
+    def measure(predicted: npt.NDArray[np.integer]) -> float:
         return sign * metric.measure(codes, probabilities, predicted)
 
-    best, best_value = start.astype(np.float64), measure(start)
+    best = start.astype(np.float64)
+    best_value = measure(DecisionRule(best).choose(probabilities))
     changed = range(1, 2) if len(start) == 2 else range(len(start))  # noqa: PLR2004
     for _ in range(ROUNDS):
         value_before = best_value
         for code in changed:
+            others = _choose_other(probabilities, best, code)
             limits = _find_limits(probabilities, best, code)
             for weight in _list_candidates(limits, max(100, MAX_CANDIDATES // len(start))):
-                weights = best.copy()
-                weights[code] = weight
-                if (value := measure(weights)) > best_value:
-                    best, best_value = weights, value
+                # What `DecisionRule` would choose, without a product for each of many labels.
+                value = measure(np.where(limits < weight, code, others))
+                if value > best_value:
+                    best, best_value = best.copy(), value
+                    best[code] = weight
         if best_value == value_before:
             break
     return _scale(best)
+
+
+def measure_maximised(
+    probabilities: npt.NDArray[np.float64],
+    codes: npt.NDArray[np.integer],
+    metric: Metric,
+    start: LabelWeights,
+    seed: int,
+) -> float:
+    """Return the value of a metric with weights that were chosen on other reviews.
+
+    The reviews are divided into two halves with the same mix of labels. Each half is predicted with
+    the weights that `maximise_metric` chooses on the other one. On the reviews that weights were
+    chosen on, their value is always as good as that of `start`, even if there are many labels and
+    few reviews, so that they follow chance and are worse for others.
+
+    Args:
+        probabilities: As for `maximise_metric`.
+        codes: As for `maximise_metric`.
+        metric: As for `maximise_metric`.
+        start: As for `maximise_metric`.
+        seed: Seed of the division.
+
+    Returns:
+        The value of the predictions of all reviews.
+
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(codes))
+    by_label = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    halves = by_label[::2], by_label[1::2]
+    predicted = np.zeros(len(codes), dtype=np.intp)
+    for seen, unseen in (halves, halves[::-1]):
+        weights = maximise_metric(probabilities[seen], codes[seen], metric, start)
+        predicted[unseen] = DecisionRule(weights).choose(probabilities[unseen])
+    return metric.measure(codes, probabilities, predicted)
 
 
 def reach_target(
@@ -157,6 +194,16 @@ def _find_limits(
     others = np.delete(probabilities * weights, code, axis=1).max(axis=1)
     limits: npt.NDArray[np.float64] = others.clip(tiny) / probabilities[:, code].clip(1e-12)
     return limits
+
+
+def _choose_other(
+    probabilities: npt.NDArray[np.float64], weights: LabelWeights, code: int
+) -> npt.NDArray[np.intp]:
+    """Return the code of the label that each review gets instead of one, shape (reviews,)."""
+    products = probabilities * weights
+    products[:, code] = -1.0
+    chosen: npt.NDArray[np.intp] = products.argmax(axis=1)
+    return chosen
 
 
 def _list_candidates(limits: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.float64]:

@@ -825,7 +825,7 @@ def test_a_wanted_recall_is_reached(tuning: TuningParameters, training: Training
     chosen = TrainingParameters(**settings | {"decision_target": wanted})
     by_loss = tuning.model_copy(update={"metric": "log_loss"})
     decision = decide(network, ngrams, reviews, by_loss, chosen)
-    assert decision["before"] < 0.9 <= decision["after"] < 0.95
+    assert decision["before"] < 0.9 < decision["after"] < 1  # by a margin for new reviews
     assert decision["aim"] == "recall of positive of at least 0.9"
     missing = TrainingParameters(**settings | {"decision_target": wanted | {"label": "awful"}})
     with pytest.raises(InputError, match="decision_target names the label 'awful'"):

@@ -18,6 +18,8 @@ LabelWeights = npt.NDArray[np.float64]
 
 MAX_CANDIDATES = 1000  # weights that are tried, of all labels together; at least 100 of each
 ROUNDS = 3  # over the labels
+# Quantile of the normal distribution for 90%: how sure it must be that a target is reached.
+SURENESS = 1.2816
 
 
 def compute_label_weights(
@@ -147,7 +149,9 @@ def reach_target(
     """Return the weights with which the predictions of a label have a precision or a recall.
 
     Of all weights with that precision, those with the highest recall; of all with that recall,
-    those with the highest precision.
+    those with the highest precision. Weights that only just have it on these reviews would miss it
+    on half of all others, so it is the lower end of its interval that has to be as high: of the
+    one-sided score interval of 90% (Wilson, 1927).
 
     Args:
         probabilities: Probability of each label, shape (reviews, labels), for reviews that the
@@ -158,27 +162,40 @@ def reach_target(
         recall: Recall that is wanted; None for a wanted precision.
 
     Returns:
-        Weights, shape (labels,), scaled to a mean of 1; None if no weights reach the precision.
+        Weights, shape (labels,), scaled to a mean of 1; None if no weights have what is wanted, as
+        with few reviews.
 
     """
     limits = _find_limits(probabilities, np.ones(probabilities.shape[1]), code)
     order = np.argsort(limits, kind="stable")
-    limits, hits = limits[order], np.cumsum(is_label[order])
+    limits, hits = limits[order], np.cumsum(is_label[order], dtype=np.intp)
     is_last = np.append(limits[1:] > limits[:-1], True)  # of reviews that change sides together
-    precisions, recalls = hits / np.arange(1, len(hits) + 1), hits / hits[-1]
-    # Of equally good ones, the first predicts the label for the fewest reviews.
+    predicted = np.arange(1, len(hits) + 1)
     if precision is not None:
-        reached = np.flatnonzero(is_last & (precisions >= precision))
-        if not len(reached):
-            return None
-        last = reached[recalls[reached].argmax()]
+        is_sure = _find_lowest(hits, predicted) >= precision
     else:
-        reached = np.flatnonzero(is_last & (recalls >= (recall or 0)))
-        last = reached[precisions[reached].argmax()]
+        is_sure = _find_lowest(hits, hits[-1]) >= (recall or 0)
+    reached = np.flatnonzero(is_last & is_sure)
+    if not len(reached):
+        return None
+    # Of equally good ones, the first predicts the label for the fewest reviews.
+    others = (hits if precision is not None else hits / predicted)[reached]
+    last = reached[others.argmax()]
     weights = np.ones(probabilities.shape[1])
     above = limits[last + 1] if last + 1 < len(limits) else 2 * limits[last]
     weights[code] = np.sqrt(limits[last] * above)
     return _scale(weights)
+
+
+def _find_lowest(
+    hits: npt.NDArray[np.integer], n: npt.NDArray[np.integer]
+) -> npt.NDArray[np.float64]:
+    """Return the lower end of Wilson's one-sided interval of each share `hits / n`."""
+    square = SURENESS**2
+    share = hits / n
+    deviation = np.sqrt(share * (1 - share) / n + square / (4 * n**2))
+    lowest: npt.NDArray[np.float64] = share + square / (2 * n) - SURENESS * deviation
+    return lowest / (1 + square / n)
 
 
 def _scale(weights: LabelWeights) -> LabelWeights:

@@ -120,7 +120,10 @@ def choose_rule(
     reached = reach_target(probabilities, has_label, code, **wanted)
     if reached is None:
         logger.warning(
-            "No threshold reaches a %s on %d held-out reviews, so there is none.", aim, len(codes)
+            "No threshold reaches a %s on %d held-out reviews with enough certainty for new ones, "
+            "so there is none: lower the target, or add reviews.",
+            aim,
+            len(codes),
         )
     rule = start if reached is None else replace(start, weights=reached)
     before, after = (

@@ -12,10 +12,12 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import (
     compute_label_weights,
     maximise_metric,
+    measure_maximised,
     reach_target,
 )
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.probabilities import DecisionRule
+from imdb_sentiment.evaluation.statistics import estimate_accuracy_interval
 
 LABELS = ("a", "b", "c")
 
@@ -84,38 +86,116 @@ def test_weights_that_are_the_best_already_are_kept() -> None:
     np.testing.assert_allclose(maximise_metric(np.eye(3)[codes], codes, metric, start), start)
 
 
+def make_calibrated(
+    n_labels: int, n: int, seed: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Return codes drawn from probabilities, so that no weights but equal ones are right."""
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.full(n_labels, 0.1), size=n)
+    codes = (rng.random((n, 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
+    return codes.clip(max=n_labels - 1), probabilities
+
+
+def test_weights_of_many_labels_are_measured_on_reviews_they_were_not_chosen_on() -> None:
+    metric = make_metric("f1_macro", None, tuple("abcdefghijklmnop"), are_ordered=False)
+    codes, probabilities = make_calibrated(16, 200, seed=0)
+    new_codes, new_probabilities = make_calibrated(16, 20_000, seed=1)
+    plain = metric.measure(codes, probabilities)
+    rule = DecisionRule(maximise_metric(probabilities, codes, metric, np.ones(16)))
+    seen = metric.measure(codes, probabilities, rule.choose(probabilities))
+    new = metric.measure(new_codes, new_probabilities, rule.choose(new_probabilities))
+    assert seen > plain
+    assert new < metric.measure(new_codes, new_probabilities)  # they follow chance
+    unseen = measure_maximised(probabilities, codes, metric, np.ones(16), seed=0)
+    assert unseen < plain
+    assert unseen == measure_maximised(probabilities, codes, metric, np.ones(16), seed=0)
+    assert unseen != measure_maximised(probabilities, codes, metric, np.ones(16), seed=1)
+
+
+def test_a_threshold_that_helps_is_better_for_unseen_reviews_too() -> None:
+    codes, probabilities = make_rare(2, n=1000)
+    metric = make_metric("f1_macro", None, LABELS[:2], are_ordered=False)
+    weights = maximise_metric(probabilities, codes, metric, np.ones(2))
+    seen = metric.measure(codes, probabilities, DecisionRule(weights).choose(probabilities))
+    unseen = measure_maximised(probabilities, codes, metric, np.ones(2), seed=0)
+    assert metric.measure(codes, probabilities) < unseen < seen
+
+
+def test_both_halves_have_the_labels_that_occur_twice() -> None:
+    """Otherwise, the weight of a label would be chosen where none of its reviews is."""
+    codes = np.repeat(np.arange(3), [7, 2, 1])
+    halves: list[list[int]] = []
+
+    class Recorder:
+        is_loss = False
+
+        def measure(self, codes: npt.NDArray[np.intp], *_: object) -> float:
+            halves.append(sorted(codes.tolist()))
+            return 0.0
+
+    measure_maximised(np.eye(3)[codes], codes, Recorder(), np.ones(3), seed=0)  # type: ignore[arg-type]
+    for half in halves[:-1]:  # the last value is that of both
+        assert half in ([0, 0, 0, 0, 1], [0, 0, 0, 1, 2])
+    assert len({len(half) for half in halves[:-1]}) == 1
+
+
+def find_lowest(hits: int, n: int) -> float:
+    """Return the lower end of the one-sided interval of 90%, which the two-sided one of 80% has."""
+    return estimate_accuracy_interval(np.arange(n) < hits, confidence=0.8)[0]
+
+
 @pytest.mark.parametrize("n_labels", [2, 3])
-@pytest.mark.parametrize("wanted", [0.3, 0.5, 0.8])
+@pytest.mark.parametrize("wanted", [0.3, 0.5, 0.7])
 @pytest.mark.parametrize("kind", ["precision", "recall"])
 def test_a_target_is_reached_at_the_lowest_cost(n_labels: int, wanted: float, kind: str) -> None:
     codes, probabilities = make_rare(n_labels)
     code = n_labels - 1
     is_label = codes == code
     limits = np.delete(probabilities, code, axis=1).max(axis=1) / probabilities[:, code]
-    pairs = []
+    pairs = []  # what is wanted, and what it costs
     for weight in np.unique(limits):
         gets = limits <= weight
-        hits = (gets & is_label).sum()
-        pairs.append((hits / gets.sum(), hits / is_label.sum()))
-    if kind == "precision":
-        best = max((pair for pair in pairs if pair[0] >= wanted), key=lambda pair: pair[1])
-        weights = reach_target(probabilities, is_label, code, precision=wanted)
-    else:
-        best = max((pair for pair in pairs if pair[1] >= wanted), key=lambda pair: pair[0])
-        weights = reach_target(probabilities, is_label, code, recall=wanted)
+        hits = int((gets & is_label).sum())
+        n, other = (int(gets.sum()), int(is_label.sum()))[:: 1 if kind == "precision" else -1]
+        pairs.append((find_lowest(hits, n), hits / other))
+    best = max(cost for lowest, cost in pairs if lowest >= wanted)
+    weights = reach_target(probabilities, is_label, code, **{kind: wanted})
     assert weights is not None
     gets = DecisionRule(weights).choose(probabilities) == code
-    hits = (gets & is_label).sum()
-    found = (hits / gets.sum(), hits / is_label.sum())
-    assert found[0 if kind == "precision" else 1] >= wanted
-    assert found[1 if kind == "precision" else 0] == pytest.approx(best[kind == "precision"])
+    hits = int((gets & is_label).sum())
+    n, other = (int(gets.sum()), int(is_label.sum()))[:: 1 if kind == "precision" else -1]
+    assert find_lowest(hits, n) >= wanted
+    assert hits / other == pytest.approx(best)
 
 
-def test_a_precision_that_no_threshold_has_is_out_of_reach() -> None:
-    probabilities = np.array([[0.1, 0.9], [0.4, 0.6], [0.6, 0.4]])
-    is_label = np.array([False, True, True])
+@pytest.mark.parametrize("kind", ["precision", "recall"])
+def test_most_thresholds_reach_the_target_on_new_reviews_too(kind: str) -> None:
+    def draw(n: int, seed: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+        rng = np.random.default_rng(seed)
+        positive = rng.beta(0.6, 1, size=n)
+        return rng.random(n) < positive, np.column_stack([1 - positive, positive])
+
+    _, new = draw(50_000, seed=0)
+    found = []
+    for seed in range(1, 101):
+        is_label, probabilities = draw(1000, seed)
+        weights = reach_target(probabilities, is_label, 1, **{kind: 0.8})
+        assert weights is not None
+        gets = DecisionRule(weights).choose(new) == 1
+        hits = new[gets, 1].sum()  # as expected from the probabilities, which are right
+        found.append(hits / (gets.sum() if kind == "precision" else new[:, 1].sum()))
+    assert np.mean(np.array(found) >= 0.8) >= 0.8
+    assert np.mean(found) < 0.85  # and it costs no more than that needs
+
+
+def test_what_no_threshold_has_for_sure_is_out_of_reach() -> None:
+    probabilities = np.column_stack([1 - np.linspace(0.9, 0.1, 90), np.linspace(0.9, 0.1, 90)])
+    is_label = np.arange(90) % 3 > 0
     assert reach_target(probabilities, is_label, 1, precision=0.7) is None
-    assert reach_target(probabilities, is_label, 1, precision=0.6) is not None
+    assert reach_target(probabilities, is_label, 1, precision=0.59) is not None
+    few = np.arange(90) % 9 == 0
+    assert reach_target(probabilities, few, 1, recall=0.9) is None  # all 10 would be too few
+    assert reach_target(probabilities, few, 1, recall=0.8) is not None
 
 
 @given(st.integers(2, 6).flatmap(lambda n: arrays(float, (5, n), elements=st.floats(0.001, 1))))

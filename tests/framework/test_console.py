@@ -351,6 +351,19 @@ def test_every_described_node_exists() -> None:
     assert outcomes.describe_outcome("plot_roc_curves", {}) is None
 
 
+def test_the_outcome_of_the_decision_says_whether_thresholds_help() -> None:
+    decision = {"aim": "macro F1", "before": 0.5, "after": 0.6, "unfitted_reason": None}
+
+    def describe(**changes: Any) -> str | None:
+        return outcomes.describe_outcome("fit_decision", {"decision": decision | changes})
+
+    says = "Decision: macro F1 0.6000 on held-out reviews, 0.5000 without thresholds"
+    assert describe() == says
+    says = "Decision: without thresholds, which do not improve the macro F1"
+    assert describe(unfitted_reason="no_gain") == says
+    assert describe(aim=None) is None
+
+
 def test_the_outcome_of_the_ngrams_names_both_kinds_and_the_weight() -> None:
     texts, codes = (
         ["wonderful", "wonderful day", "terrible", "terrible day"],

@@ -541,7 +541,8 @@ def test_a_lost_trial_ends_after_a_fold(
 
 
 @pytest.mark.parametrize(
-    ("n_labels", "n_rows", "stored"), [(2, 5000, 5000), (2, 12_001, 5000), (8, 6000, 2500)]
+    ("n_labels", "n_rows", "stored"),
+    [(2, 5000, 5000), (2, 12_001, 5000), (8, 6000, 5000), (150, 1000, 1000), (201, 1500, 995)],
 )
 def test_the_logits_of_many_reviews_are_those_of_some_of_them(
     *,
@@ -568,7 +569,10 @@ def test_the_logits_of_many_reviews_are_those_of_some_of_them(
     trial, _, held_out = tune_once(one_epoch, tuning, [(learnt, held_out_set)])
 
     # MySQL, the tightest of the databases, has room for 65,535 bytes.
-    assert len(trial.user_attrs[HELD_OUT_LOGITS]) < 65_000
+    sizes = [
+        len(value) for name, value in trial.user_attrs.items() if name.startswith(HELD_OUT_LOGITS)
+    ]
+    assert max(sizes) < 65_000
     assert len(held_out) == stored
     positions = {row: position for position, row in enumerate(rows.tolist())}
     chosen = [positions[row] for row in held_out.rows.tolist()]
@@ -579,6 +583,30 @@ def test_the_logits_of_many_reviews_are_those_of_some_of_them(
     expected = score(None, held_out_set.sequences[chosen])
     assert len(np.unique(expected.round(3))) > 1000
     np.testing.assert_allclose(held_out.logits, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_logits_of_a_study_that_stored_fewer_are_still_read(
+    one_epoch: Hyperparameters, tuning: TuningParameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, a trial had a single attribute of 20,000 numbers, 99 rows for 201 labels."""
+    replace_training(monkeypatch, train_at_once)
+
+    def score(_: object, sequences: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.float64]:
+        return np.tile(np.arange(len(sequences))[:, np.newaxis], 201)
+
+    monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.score_logits", score)
+    names = tuple(f"label {code}" for code in range(201))
+    sets = [(replace(TRAIN, labels=names), replace(make_encoded(1500), labels=names))]
+    one, storage = tuning.model_copy(update={"n_trials": 1}), optuna.storages.InMemoryStorage()
+    with monkeypatch.context() as earlier:
+        earlier.setattr("imdb_sentiment.pipelines.tuning.nodes.MAX_STORED_NUMBERS", 20_000)
+        study, _, _ = tune(storage, one_epoch, one, sets)
+    assert HELD_OUT_LOGITS in study.best_trial.user_attrs
+    assert f"{HELD_OUT_LOGITS}_1" not in study.best_trial.user_attrs
+    _, _, held_out = tune(storage, one_epoch, one, sets)
+    chosen = np.linspace(0, 1499, 99).round().astype(int)
+    np.testing.assert_array_equal(held_out.rows, sets[0][1].rows[chosen])
+    np.testing.assert_allclose(held_out.logits[:, 0], chosen, rtol=1e-3)
 
 
 @pytest.mark.parametrize(("largest", "stored"), [(60_000.0, 60_000.0), (1e30, 65_504.0)])

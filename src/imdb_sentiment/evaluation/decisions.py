@@ -18,6 +18,8 @@ LabelWeights = npt.NDArray[np.float64]
 
 MAX_CANDIDATES = 1000  # weights that are tried, of all labels together; at least 100 of each
 ROUNDS = 3  # over the labels
+# Quantile of the normal distribution for 90%: how sure it must be that a target is reached.
+SURENESS = 1.2816
 
 
 def compute_label_weights(
@@ -79,24 +81,61 @@ def maximise_metric(
     """
     sign = -1 if metric.is_loss else 1
 
-    def measure(weights: LabelWeights) -> float:
-        predicted = DecisionRule(weights).choose(probabilities)
+    def measure(predicted: npt.NDArray[np.integer]) -> float:
         return sign * metric.measure(codes, probabilities, predicted)
 
-    best, best_value = start.astype(np.float64), measure(start)
+    best = start.astype(np.float64)
+    best_value = measure(DecisionRule(best).choose(probabilities))
     changed = range(1, 2) if len(start) == 2 else range(len(start))  # noqa: PLR2004
     for _ in range(ROUNDS):
         value_before = best_value
         for code in changed:
+            others = _choose_other(probabilities, best, code)
             limits = _find_limits(probabilities, best, code)
             for weight in _list_candidates(limits, max(100, MAX_CANDIDATES // len(start))):
-                weights = best.copy()
-                weights[code] = weight
-                if (value := measure(weights)) > best_value:
-                    best, best_value = weights, value
+                # What `DecisionRule` would choose, without a product for each of many labels.
+                value = measure(np.where(limits < weight, code, others))
+                if value > best_value:
+                    best, best_value = best.copy(), value
+                    best[code] = weight
         if best_value == value_before:
             break
     return _scale(best)
+
+
+def measure_maximised(
+    probabilities: npt.NDArray[np.float64],
+    codes: npt.NDArray[np.integer],
+    metric: Metric,
+    start: LabelWeights,
+    seed: int,
+) -> float:
+    """Return the value of a metric with weights that were chosen on other reviews.
+
+    The reviews are divided into two halves with the same mix of labels. Each half is predicted with
+    the weights that `maximise_metric` chooses on the other one. On the reviews that weights were
+    chosen on, their value is always as good as that of `start`, even if there are many labels and
+    few reviews, so that they follow chance and are worse for others.
+
+    Args:
+        probabilities: As for `maximise_metric`.
+        codes: As for `maximise_metric`.
+        metric: As for `maximise_metric`.
+        start: As for `maximise_metric`.
+        seed: Seed of the division.
+
+    Returns:
+        The value of the predictions of all reviews.
+
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(codes))
+    by_label = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    halves = by_label[::2], by_label[1::2]
+    predicted = np.zeros(len(codes), dtype=np.intp)
+    for seen, unseen in (halves, halves[::-1]):
+        weights = maximise_metric(probabilities[seen], codes[seen], metric, start)
+        predicted[unseen] = DecisionRule(weights).choose(probabilities[unseen])
+    return metric.measure(codes, probabilities, predicted)
 
 
 def reach_target(
@@ -110,7 +149,9 @@ def reach_target(
     """Return the weights with which the predictions of a label have a precision or a recall.
 
     Of all weights with that precision, those with the highest recall; of all with that recall,
-    those with the highest precision.
+    those with the highest precision. Weights that only just have it on these reviews would miss it
+    on half of all others, so it is the lower end of its interval that has to be as high: of the
+    one-sided score interval of 90% (Wilson, 1927).
 
     Args:
         probabilities: Probability of each label, shape (reviews, labels), for reviews that the
@@ -121,27 +162,40 @@ def reach_target(
         recall: Recall that is wanted; None for a wanted precision.
 
     Returns:
-        Weights, shape (labels,), scaled to a mean of 1; None if no weights reach the precision.
+        Weights, shape (labels,), scaled to a mean of 1; None if no weights have what is wanted, as
+        with few reviews.
 
     """
     limits = _find_limits(probabilities, np.ones(probabilities.shape[1]), code)
     order = np.argsort(limits, kind="stable")
-    limits, hits = limits[order], np.cumsum(is_label[order])
+    limits, hits = limits[order], np.cumsum(is_label[order], dtype=np.intp)
     is_last = np.append(limits[1:] > limits[:-1], True)  # of reviews that change sides together
-    precisions, recalls = hits / np.arange(1, len(hits) + 1), hits / hits[-1]
-    # Of equally good ones, the first predicts the label for the fewest reviews.
+    predicted = np.arange(1, len(hits) + 1)
     if precision is not None:
-        reached = np.flatnonzero(is_last & (precisions >= precision))
-        if not len(reached):
-            return None
-        last = reached[recalls[reached].argmax()]
+        is_sure = _find_lowest(hits, predicted) >= precision
     else:
-        reached = np.flatnonzero(is_last & (recalls >= (recall or 0)))
-        last = reached[precisions[reached].argmax()]
+        is_sure = _find_lowest(hits, hits[-1]) >= (recall or 0)
+    reached = np.flatnonzero(is_last & is_sure)
+    if not len(reached):
+        return None
+    # Of equally good ones, the first predicts the label for the fewest reviews.
+    others = (hits if precision is not None else hits / predicted)[reached]
+    last = reached[others.argmax()]
     weights = np.ones(probabilities.shape[1])
     above = limits[last + 1] if last + 1 < len(limits) else 2 * limits[last]
     weights[code] = np.sqrt(limits[last] * above)
     return _scale(weights)
+
+
+def _find_lowest(
+    hits: npt.NDArray[np.integer], n: npt.NDArray[np.integer]
+) -> npt.NDArray[np.float64]:
+    """Return the lower end of Wilson's one-sided interval of each share `hits / n`."""
+    square = SURENESS**2
+    share = hits / n
+    deviation = np.sqrt(share * (1 - share) / n + square / (4 * n**2))
+    lowest: npt.NDArray[np.float64] = share + square / (2 * n) - SURENESS * deviation
+    return lowest / (1 + square / n)
 
 
 def _scale(weights: LabelWeights) -> LabelWeights:
@@ -157,6 +211,16 @@ def _find_limits(
     others = np.delete(probabilities * weights, code, axis=1).max(axis=1)
     limits: npt.NDArray[np.float64] = others.clip(tiny) / probabilities[:, code].clip(1e-12)
     return limits
+
+
+def _choose_other(
+    probabilities: npt.NDArray[np.float64], weights: LabelWeights, code: int
+) -> npt.NDArray[np.intp]:
+    """Return the code of the label that each review gets instead of one, shape (reviews,)."""
+    products = probabilities * weights
+    products[:, code] = -1.0
+    chosen: npt.NDArray[np.intp] = products.argmax(axis=1)
+    return chosen
 
 
 def _list_candidates(limits: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.float64]:

@@ -96,6 +96,8 @@ def _describe_decision(made: Values) -> str | None:
     found = made["decision"]
     if found["aim"] is None:
         return None
+    if found["unfitted_reason"] == "no_gain":
+        return f"Decision: without thresholds, which do not improve the {found['aim']}"
     return (
         f"Decision: {found['aim']} {found['after']:.4f} on held-out reviews, "
         f"{found['before']:.4f} without thresholds"

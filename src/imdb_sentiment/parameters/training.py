@@ -44,6 +44,8 @@ class NgramsParameters(Parameters):
 class DecisionTarget(Parameters):
     """A precision or a recall that the predictions of a label should have.
 
+    The threshold leaves a margin, so that new reviews are likely to have it as well.
+
     Attributes:
         label: The label.
         precision: Share of its predictions that should be right; null if `recall` is given.

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.decisions import maximise_metric, reach_target
+from imdb_sentiment.evaluation.decisions import maximise_metric, measure_maximised, reach_target
 from imdb_sentiment.evaluation.objectives import Metric, find_label
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.parameters import TrainingParameters
@@ -20,8 +20,9 @@ MIN_ROWS = 10  # held-out reviews with the label of a target; with fewer, a thre
 
 
 class DecisionProblem(StrEnum):
-    """Why a threshold could not be chosen, although the probabilities are calibrated."""
+    """Why no threshold was chosen, although the probabilities are calibrated."""
 
+    NO_GAIN = "no_gain"
     OUT_OF_REACH = "out_of_reach"
     TOO_FEW_ROWS_OF_LABEL = "too_few_rows_of_label"
 
@@ -32,10 +33,11 @@ class Choice:
 
     Attributes:
         rule: How a label is chosen.
-        aim: What the rule was chosen for; None if it was not chosen.
+        aim: What the rule was to be chosen for; None if it was not to be chosen.
         before: Value of the aim for the most probable label, on the held-out reviews.
-        after: Value of the aim with the rule, on the same reviews.
-        problem: Why it could not be chosen; None if it was, or need not be.
+        after: Value of the aim with the rule, on the same reviews. If the rule was chosen for a
+            metric: with rules that were chosen in the same way, but on other reviews.
+        problem: Why it was not chosen; None if it was, or need not be.
 
     """
 
@@ -94,24 +96,15 @@ def choose_rule(
         codes: Codes of the true labels, shape (reviews,).
         labels: Names of the labels in the order of their codes.
         metric: A metric of predicted labels, unless there is a target.
-        training: The target.
-        start: Rule to begin with, which is kept if nothing else can be chosen, or if it is the
-            median.
+        training: The target, and the seed by which the reviews are divided to check the choice.
+        start: Rule to begin with, which is kept if nothing else can be chosen, if nothing else is
+            better for reviews that it was not chosen on, or if it is the median.
 
     """
-    plain = DecisionRule.plain(len(labels))
     target = training.decision_target
     if target is None:
-        rule = start
-        if not start.is_median:
-            rule = replace(
-                start, weights=maximise_metric(probabilities, codes, metric, start.weights)
-            )
-        before, after = (
-            metric.measure(codes, probabilities, chosen.choose(probabilities))
-            for chosen in (plain, rule)
-        )
-        return Choice(rule, metric.title, before, after)
+        return _choose_for_metric(probabilities, codes, metric, start, training.seed)
+    plain = DecisionRule.plain(len(labels))
     code = labels.index(target.label)
     has_label = codes == code
     if has_label.sum() < MIN_ROWS:
@@ -127,7 +120,10 @@ def choose_rule(
     reached = reach_target(probabilities, has_label, code, **wanted)
     if reached is None:
         logger.warning(
-            "No threshold reaches a %s on %d held-out reviews, so there is none.", aim, len(codes)
+            "No threshold reaches a %s on %d held-out reviews with enough certainty for new ones, "
+            "so there is none: lower the target, or add reviews.",
+            aim,
+            len(codes),
         )
     rule = start if reached is None else replace(start, weights=reached)
     before, after = (
@@ -136,6 +132,28 @@ def choose_rule(
     )
     problem = DecisionProblem.OUT_OF_REACH if reached is None else None
     return Choice(rule, aim, before, after, problem)
+
+
+def _choose_for_metric(
+    probabilities: npt.NDArray[np.float64],
+    codes: npt.NDArray[np.integer],
+    metric: Metric,
+    start: DecisionRule,
+    seed: int,
+) -> Choice:
+    if start.is_median and not metric.is_of_order:
+        return Choice(start)  # it is wished for, and does not aim at the metric
+    plain = DecisionRule.plain(probabilities.shape[1])
+    before, kept = (
+        metric.measure(codes, probabilities, rule.choose(probabilities)) for rule in (plain, start)
+    )
+    if start.is_median:
+        return Choice(start, metric.title, before, kept)
+    unseen = measure_maximised(probabilities, codes, metric, start.weights, seed)
+    if not (unseen < kept if metric.is_loss else unseen > kept):
+        return Choice(start, metric.title, before, kept, DecisionProblem.NO_GAIN)
+    weights = maximise_metric(probabilities, codes, metric, start.weights)
+    return Choice(replace(start, weights=weights), metric.title, before, unseen)
 
 
 def _measure_label(

@@ -399,10 +399,10 @@ def fit_decision(
         JSON values: `label_weights`, one per label: where nothing is chosen, those that undo the
         bias of the average, so that the decisions are those of the models as they were trained;
         `is_median`, see `DecisionRule`; the `threshold` of the second of two labels, None for more;
-        `aim`, what the rule was chosen for, and `before` and `after`, its value on the held-out
-        reviews for the most probable label and
-        with this rule, all None if nothing was chosen; `unfitted_reason`, if weights should have
-        been (else None); `min_confidence`.
+        `aim`, what the rule was to be chosen for, and `before` and `after`, its value on the
+        held-out reviews for the most probable label and with this rule (see `Choice`), all None if
+        nothing was to be chosen; `unfitted_reason`, why weights that were to be chosen were not
+        (else None); `min_confidence`.
 
     Raises:
         InputError: The metric is not one of predicted labels, or a parameter names a label that

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import count, takewhile
 from typing import Any
 
 import numpy as np
@@ -62,9 +63,10 @@ logger = logging.getLogger(__name__)
 
 # Hyperparameters that the pretrained weights determine.
 PRETRAINED = {"bidirectional", "chrono_initialization", "units"}
-HELD_OUT_LOGITS = "held_out_logits"  # name of the user attribute of a trial
+HELD_OUT_LOGITS = "held_out_logits"  # name of the first user attribute of a trial that has them
 MAX_STORED_ROWS = 5000
-MAX_STORED_NUMBERS = 20_000  # 53 kB of text: MySQL's limit for an attribute is 64 kB
+MAX_STORED_NUMBERS = 200_000  # so 1,000 rows for 200 labels; half a megabyte for each trial
+NUMBERS_PER_ATTRIBUTE = 20_000  # 53 kB of text: MySQL's limit for an attribute is 64 kB
 
 
 def hold_out_reviews(
@@ -283,7 +285,7 @@ def train_candidate(
                 alone = _measure(metric, scored[-1:], codes[-1:]) if is_by_fold else value
                 _report(trial, alone, fold, f"pruned after fold {fold}")
     logits = np.concatenate(scored[:folds])  # one for each review
-    trial.set_user_attr(HELD_OUT_LOGITS, _encode_logits(logits))
+    _store_logits(trial, logits)
     return value
 
 
@@ -311,27 +313,37 @@ def _report(trial: optuna.Trial, value: float, step: int, reason: str) -> None:
         raise optuna.TrialPruned(reason)
 
 
-def _encode_logits(logits: Logits) -> str:
-    """Return logits as text that fits into a database: float16, of at most 5,000 reviews."""
+def _store_logits(trial: optuna.Trial, logits: Logits) -> None:
+    """Store logits of at most 5,000 reviews in a trial, as float16.
+
+    Where there are many labels, they take several attributes: a database limits the size of one.
+    """
+    n_rows, outputs = logits.shape
+    n = min(n_rows, MAX_STORED_ROWS, MAX_STORED_NUMBERS // outputs)
     largest = np.finfo(np.float16).max
-    chosen = logits[_choose_evenly(len(logits), logits.shape[1])].clip(-largest, largest)
-    return base64.b64encode(chosen.astype("<f2").tobytes()).decode()
+    numbers = logits[_choose_evenly(n_rows, n)].clip(-largest, largest).astype("<f2").ravel()
+    for part, start in enumerate(range(0, len(numbers), NUMBERS_PER_ATTRIBUTE)):
+        stored = numbers[start : start + NUMBERS_PER_ATTRIBUTE].tobytes()
+        trial.set_user_attr(_name_attribute(part), base64.b64encode(stored).decode())
 
 
 def _read_logits(trial: optuna.trial.FrozenTrial, held_out_sets: list[HeldOutSet]) -> HeldOutLogits:
-    """Return what `_encode_logits` has stored in a trial."""
+    """Return what `_store_logits` has stored in a trial."""
     rows = np.concatenate([scored.rows for _, scored in select_first_repeat(held_out_sets)])
     outputs = count_outputs(len(held_out_sets[0][0].labels))
-    stored = np.frombuffer(base64.b64decode(trial.user_attrs[HELD_OUT_LOGITS]), "<f2")
-    return HeldOutLogits(
-        rows[_choose_evenly(len(rows), outputs)],
-        stored.reshape(-1, outputs).astype(np.float64),
-    )
+    attributes = trial.user_attrs
+    names = takewhile(attributes.__contains__, map(_name_attribute, count()))
+    numbers = np.frombuffer(b"".join(base64.b64decode(attributes[name]) for name in names), "<f2")
+    logits = numbers.reshape(-1, outputs).astype(np.float64)
+    return HeldOutLogits(rows[_choose_evenly(len(rows), len(logits))], logits)
 
 
-def _choose_evenly(n_rows: int, outputs: int) -> npt.NDArray[np.intp]:
-    """Return positions of rows, evenly spaced if there are more than can be stored."""
-    n = min(n_rows, MAX_STORED_ROWS, MAX_STORED_NUMBERS // outputs)
+def _name_attribute(part: int) -> str:
+    return f"{HELD_OUT_LOGITS}_{part}" if part else HELD_OUT_LOGITS
+
+
+def _choose_evenly(n_rows: int, n: int) -> npt.NDArray[np.intp]:
+    """Return positions of n rows, evenly spaced."""
     return np.linspace(0, n_rows - 1, n).round().astype(np.intp)
 
 

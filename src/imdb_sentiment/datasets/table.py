@@ -76,8 +76,9 @@ class TableDataset(FileDataset):
 
     Args:
         filepath: Path or URL of the file; None for an empty stream.
-        load_args: `chunksize`, the number of rows per frame; `encoding`; for a CSV also `sep`, the
-            delimiter or its name, or `auto` to recognise it, and other arguments of
+        load_args: `chunksize`, the number of rows per frame; `encoding`; `encoding_errors`, such as
+            `replace` for a damaged file; for a CSV also `sep`, the delimiter or its name, or `auto`
+            to recognise it, and `quotechar`, `quoting`, `escapechar` and `skipinitialspace` of
             `pandas.read_csv`.
         save_args: Arguments of `pandas.DataFrame.to_csv`, if the file is a CSV.
         credentials: Options of the file system that the file lies in.
@@ -89,7 +90,8 @@ class TableDataset(FileDataset):
 
     Loading or iterating raises:
         InputError: The file is missing or empty, in another format or encoding than it should be,
-            incomplete, or has two columns of the same name, or one named `_malformed`.
+            incomplete, or has two columns of the same name, or one named `_malformed`; or
+            `load_args` has anything else.
 
     """
 

@@ -33,6 +33,7 @@ from imdb_sentiment.text.delimiters import (
     DELIMITERS,
     UnclearDelimiterError,
     describe_surplus,
+    find_delimiter,
     has_lines_above,
     name_columns,
     recognise_dialect,
@@ -69,17 +70,23 @@ MAX_NULLS, MIN_BYTES = 0.002, 10_000
 _CATCHING = threading.Lock()
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
 
-# The header is read as a record: pandas then compares the number of fields of every other record
-# with the header's, the first record's too, and never takes a surplus field for an index.
+# What `load_args` may set of these and of further arguments of `pandas.read_csv`. With others, rows
+# would be lost or counted differently.
 LOAD_ARGS: dict[str, Any] = {
     "chunksize": CHUNK,
-    "dtype": str,
     "encoding": "utf-8",
+    "encoding_errors": "strict",
+    "sep": AUTO,
+}
+CSV_ARGS = {"escapechar", "quotechar", "quoting", "skipinitialspace"}
+# The header is read as a record: pandas then compares the number of fields of every other record
+# with the header's, the first record's too, and never takes a surplus field for an index.
+_FIXED_ARGS: dict[str, Any] = {
+    "dtype": str,
     "header": None,
     "index_col": False,
     "na_filter": False,
     "on_bad_lines": "warn",
-    "sep": AUTO,
     "skip_blank_lines": False,
 }
 # All text is quoted: the csv module leaves a lone carriage return unquoted, and readers end a row
@@ -247,8 +254,23 @@ def find_options(file: FileToRead, load_args: dict[str, Any]) -> dict[str, Any]:
 
 
 def complete_options(load_args: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a table with the defaults of those that are not given."""
+    """Return the options of a table with the defaults of those that are not given.
+
+    Raises:
+        InputError: An option is not known, or its value is no encoding or no delimiter.
+
+    """
+    known = {*LOAD_ARGS, *CSV_ARGS}
+    if unknown := sorted(load_args.keys() - known):
+        raise InputError(
+            f"load_args of a TableDataset can't have {', '.join(unknown)}, with which rows could "
+            f"be lost or counted differently: known are {', '.join(sorted(known))}"
+        )
     options = LOAD_ARGS | load_args
+    try:
+        options["sep"] = find_delimiter(str(options["sep"]))
+    except ValueError as error:
+        raise InputError(str(error)) from None
     try:
         "".encode(options["encoding"])  # which not all of the codecs that Python knows can
     except LookupError as error:
@@ -283,9 +305,8 @@ def read_records(
     header: list[str] | None = None
     next_row = 0  # the header is record 0
     skipped = options.get("skiprows", 0)
-    skipped = skipped if isinstance(skipped, int) else 0
     try:
-        with file.open() as source, pd.read_csv(source, **options) as reader:
+        with file.open() as source, pd.read_csv(source, **_FIXED_ARGS, **options) as reader:
             while True:
                 records, problems = _next_records(reader, skipped)
                 if records.empty and not problems:
@@ -312,13 +333,11 @@ def read_records(
 def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
     with file.open() as source:
         sample = source.read(SAMPLE)
-    _require_text(sample, file.name)
+    _require_text(sample, options["encoding"], file)
     encoding = _find_encoding(sample, options["encoding"], file)
     text, given = sample.decode(encoding, errors="replace"), options["sep"]
     if given == AUTO and text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
         raise InputError(f"{file.name} is not a CSV but JSON Lines: name it .jsonl")
-    if isinstance(skipped := options.get("skiprows"), int):
-        text = "".join(list(io.StringIO(text, newline=""))[skipped:])
     is_complete, is_tsv = len(sample) < SAMPLE, _find_suffix(file.name) in TABS
     try:
         dialect = recognise_dialect(text, given, is_tsv=is_tsv, is_complete=is_complete)
@@ -332,21 +351,29 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
             f"{file.name} does not begin with its header: remove the lines above it. If its first "
             f"line is the header, name the delimiter with {how}"
         )
+    lines = text.splitlines()[int(dialect.has_delimiter_line) :]
+    if text.strip() and lines and not lines[0].strip(f'{dialect.delimiter}" \t'):
+        raise InputError(f"{file.name} begins with an empty line: remove it")
     told: dict[str, Any] = {"skiprows": 1} if dialect.has_delimiter_line else {}
     if dialect.has_literal_quotes:
         told["quoting"] = csv.QUOTE_NONE
     return told | options | {"encoding": encoding, "sep": dialect.delimiter}
 
 
-def _require_text(sample: bytes, name: str) -> None:
+def _require_text(sample: bytes, encoding: str, file: FileToRead) -> None:
     for magic, suffix in MAGIC.items():
         if sample.startswith(magic):
-            raise InputError(f"{name} is not text: a file that begins like this is named {suffix}")
-    is_utf_16 = sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            raise InputError(
+                f"{file.name} is not text: a file that begins like this is named {suffix}"
+            )
+    is_wide = sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or codecs.lookup(
+        encoding
+    ).name.startswith(("utf-16", "utf-32"))
     has_nulls = len(sample) > MIN_BYTES and sample.count(b"\0") > MAX_NULLS * len(sample)
-    if has_nulls and not is_utf_16:
+    if has_nulls and not is_wide:
         raise InputError(
-            f"{name} is not text, or text in UTF-16 without a byte order mark: it has null bytes"
+            f"{file.name} is not text: it has null bytes. If it is text in UTF-16 without a byte "
+            f"order mark, name that with {file.describe_setting('encoding', 'utf-16-le')}"
         )
 
 
@@ -390,9 +417,17 @@ def _can_decode(sample: bytes, encoding: str) -> bool:
 
 
 def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError, row: int) -> InputError:
-    """Return the error of a file in another encoding, with the likely one."""
+    """Return the error of a file in another encoding, with the likely one, or of damaged UTF-8."""
     with file.open() as source:
         sample = source.read(SAMPLE)
+    if isinstance(error, UnicodeDecodeError) and _is_utf8_with_damage(sample, encoding, error):
+        line = error.object[: error.start].rpartition(b"\n")[2]
+        behind = f", behind {line.decode(errors='ignore')[-20:]!r}" if line else ""
+        return InputError(
+            f"{file.name} is UTF-8 text with a damaged character after row {row}{behind}: repair "
+            "it, or add encoding_errors: replace to its load_args, in a copy of its whole entry in "
+            "conf/local/catalog.yml"
+        )
     if sample.isascii() and isinstance(error, UnicodeDecodeError):
         line = error.object.rfind(b"\n", 0, error.start) + 1  # the odd character is further below
         sample += error.object[line : line + SAMPLE]
@@ -405,6 +440,15 @@ def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError, row:
         f"its encoding with {file.describe_setting('encoding', likely)}{hint}",
         parameters=file.set("encoding", likely),
     )
+
+
+def _is_utf8_with_damage(sample: bytes, encoding: str, error: UnicodeDecodeError) -> bool:
+    """Return whether most characters outside ASCII of a file that is read as UTF-8 are valid."""
+    if codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
+        return False
+    text = (error.object if sample.isascii() else sample).decode(errors="replace")
+    others = sum(not character.isascii() for character in text)
+    return others > 2 * text.count("\ufffd")
 
 
 def _find_likely_encodings(sample: bytes, failed: str) -> list[str]:
@@ -490,14 +534,14 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
     """Yield the objects of JSON Lines, or of one array; fields that a row lacks are missing."""
     with file.open() as source:
         sample = source.read(SAMPLE)
-    _require_text(sample, file.name)
-    encoding = _find_encoding(sample, options["encoding"], file)
+    _require_text(sample, options["encoding"], file)
+    encoding, errors = _find_encoding(sample, options["encoding"], file), options["encoding_errors"]
     is_array = sample.decode(encoding, errors="replace").lstrip().startswith("[")
     is_array = is_array and _find_suffix(file.name) == ".json"
     columns: dict[str, None] = {}  # in the order in which they appear
     row = 0
     try:
-        with file.open() as source, io.TextIOWrapper(source, encoding) as text:
+        with file.open() as source, io.TextIOWrapper(source, encoding, errors) as text:
             rows = _parse_array(text, file.name) if is_array else _parse_lines(text)
             while chunk := list(itertools.islice(rows, options["chunksize"])):
                 numbers, cells, problems = zip(*chunk, strict=True)

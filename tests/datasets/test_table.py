@@ -1,4 +1,5 @@
 import bz2
+import datetime
 import gzip
 import io
 import json
@@ -672,13 +673,16 @@ def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
     assert rows.columns.tolist() == ["text", MALFORMED]
 
 
-@pytest.mark.parametrize("place", ["parts", "parts/*.csv"])
+@pytest.mark.parametrize("place", ["parts", "parts/*.csv", "parts/**/*.csv", "*/*.csv"])
 def test_a_folder_is_one_table(tmp_path: Path, place: str) -> None:
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts/2.csv").write_text("label,text\n0,c\n1,d\n")
     (tmp_path / "parts/1.csv").write_text("text;label\na;0\nb;1\n")
     (tmp_path / "parts/_SUCCESS").touch()
     (tmp_path / "parts/.hidden.csv").write_text("nothing")
+    for folder in (".ipynb_checkpoints", "_temporary/0"):
+        (tmp_path / "parts" / folder).mkdir(parents=True)
+        (tmp_path / "parts" / folder / "1.csv").write_text("text;label\nz;0\n")
     rows = pd.concat(TableDataset(filepath=str(tmp_path / place)).load())
     assert rows["text"].to_dict() == {1: "a", 2: "b", 3: "c", 4: "d"}
     assert rows["label"].tolist() == ["0", "1", "0", "1"]
@@ -726,6 +730,41 @@ def test_nested_cells_are_json_where_a_format_has_no_types(tmp_path: Path) -> No
     save(tmp_path / "out.jsonl", frame)
     lines = (tmp_path / "out.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [{"a": {"b": "ü"}}, {"a": [1]}]
+
+
+def test_cells_of_parquet_are_kept_in_other_formats(tmp_path: Path) -> None:
+    time = pd.Timestamp("2020-01-01 12:34:56.789123456")
+    columns = {
+        "list": pa.array([[*map(float, range(1500))], None]),
+        "object": pa.array([{"a": [b"\xff"]}, None]),
+        "bytes": pa.array([b"caf\xc3\xa9", None]),
+        "day": pa.array([datetime.date(2020, 1, 1), None]),
+        "time": pa.array([time, None], pa.timestamp("ns")),
+        "second": pa.array([datetime.datetime(2020, 1, 1), None]),
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "a.parquet")
+    frames = [
+        frame.drop(columns=MALFORMED)
+        for frame in TableDataset(filepath=str(tmp_path / "a.parquet")).load()
+    ]
+    save(tmp_path / "out.csv", *frames)
+    row, empty = pd.read_csv(tmp_path / "out.csv", keep_default_na=False).to_dict("records")
+    assert json.loads(row["list"]) == [*range(1500)]
+    assert row["object"].startswith('{"a": [')
+    assert row["bytes"] == "caf\xe9"
+    assert row["time"] == "2020-01-01 12:34:56.789123456"
+    assert set(empty.values()) == {""}
+    save(tmp_path / "out.jsonl", *frames)
+    row, empty = map(json.loads, (tmp_path / "out.jsonl").read_text("utf-8").splitlines())
+    assert row == {
+        "list": [*range(1500)],
+        "object": {"a": ["\ufffd"]},
+        "bytes": "caf\xe9",
+        "day": "2020-01-01",
+        "time": "2020-01-01T12:34:56.789123456",
+        "second": "2020-01-01T00:00:00",
+    }
+    assert set(empty.values()) == {None}
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])

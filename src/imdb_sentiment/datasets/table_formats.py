@@ -6,6 +6,7 @@ Each reader yields data frames whose index counts the rows of the file from 1, w
 
 import codecs
 import csv
+import datetime
 import io
 import itertools
 import json
@@ -13,7 +14,6 @@ import re
 import threading
 import warnings
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ from imdb_sentiment.text.delimiters import (
     name_columns,
     recognise_dialect,
 )
-from imdb_sentiment.text.tables import CHUNK, MALFORMED, to_strings
+from imdb_sentiment.text.tables import CHUNK, MALFORMED, require_distinct, to_strings
 
 CSV, JSON_LINES, PARQUET = "CSV", "JSON Lines", "Parquet"
 FORMATS = {
@@ -477,15 +477,9 @@ def _has_kana(text: str) -> bool:
 
 def _check_header(record: pd.Series, name: str) -> list[str]:
     header = name_columns(record)
-    _require_distinct(header, name)
+    require_distinct(header, name)
     _require_free(header, name)
     return header
-
-
-def _require_distinct(names: list[str], file: str) -> None:
-    repeated = [name for name, times in Counter(names).items() if times > 1]
-    if repeated:
-        raise InputError(f"{file}: two columns have the same name: {repeated[0]!r}; rename one")
 
 
 def _require_free(names: Iterable[str], file: str) -> None:
@@ -615,7 +609,7 @@ def open_parquet(source: IO[bytes], name: str) -> Iterator[Any]:
     pyarrow, parquet = _import_pyarrow(name)
     try:
         with parquet.ParquetFile(source) as table:
-            _require_distinct(table.schema_arrow.names, name)
+            require_distinct(table.schema_arrow.names, name)
             _require_free(table.schema_arrow.names, name)
             yield table
     except (pyarrow.ArrowInvalid, OSError) as error:
@@ -668,14 +662,16 @@ def write_table(
         if form == JSON_LINES:
             _write_json_lines(chunks, file)
         elif form == PARQUET:
-            _write_parquet(_simplify(chunks, name), file, name)
+            _write_parquet(_simplify(chunks, name, _is_mixed), file, name)
         else:
             delimiter = {"sep": "\t"} if _find_suffix(name) in TABS else {}
-            _write_csv(_simplify(chunks, name), file, SAVE_ARGS | delimiter | save_args)
+            _write_csv(_simplify(chunks, name, _is_object), file, SAVE_ARGS | delimiter | save_args)
 
 
-def _simplify(chunks: Iterable[pd.DataFrame], name: str) -> Iterator[pd.DataFrame]:
-    """Yield chunks that all have the columns of the first, with strings where types may differ."""
+def _simplify(
+    chunks: Iterable[pd.DataFrame], name: str, needs_strings: Callable[[Any], bool]
+) -> Iterator[pd.DataFrame]:
+    """Yield chunks that all have the columns of the first, with strings in place of some types."""
     columns: list[str] | None = None
     for chunk in chunks:
         columns = columns or list(chunk.columns)
@@ -684,9 +680,19 @@ def _simplify(chunks: Iterable[pd.DataFrame], name: str) -> Iterator[pd.DataFram
                 f"{name} has no column for {surplus[0]!r}, which none of the first rows has (row "
                 f"{chunk.index[0]} or a later one does): name a file that ends with .jsonl"
             )
-        mixed = [name for name in columns if name in chunk and chunk[name].dtype == object]
-        strings = {column: _untype(chunk[column]) for column in mixed}
+        found = [name for name in columns if name in chunk and needs_strings(chunk[name].dtype)]
+        strings = {column: _untype(chunk[column]) for column in found}
         yield chunk.assign(**strings).reindex(columns=columns)
+
+
+def _is_mixed(dtype: Any) -> bool:
+    """Return whether the cells of a column may have different types."""
+    return pd.api.types.is_object_dtype(dtype)
+
+
+def _is_object(dtype: Any) -> bool:
+    """Return whether the cells of a column are any objects, also those of Arrow, such as lists."""
+    return _is_mixed(dtype) or (isinstance(dtype, pd.ArrowDtype) and dtype.kind == "O")
 
 
 def _untype(cells: pd.Series) -> pd.Series:
@@ -704,8 +710,10 @@ def _write_csv(chunks: Iterable[pd.DataFrame], file: IO[bytes], save_args: dict[
 def _write_json_lines(chunks: Iterable[pd.DataFrame], file: IO[bytes]) -> None:
     with _as_text(file) as text:
         for chunk in chunks:
+            found = [name for name in chunk if chunk[name].dtype.kind in "OM"]
+            plain = {name: chunk[name].astype(object).map(_as_json) for name in found}
             text.write(
-                chunk.to_json(
+                chunk.assign(**plain).to_json(
                     orient="records",
                     lines=True,
                     force_ascii=False,
@@ -713,6 +721,20 @@ def _write_json_lines(chunks: Iterable[pd.DataFrame], file: IO[bytes]) -> None:
                     double_precision=15,
                 )
             )
+
+
+def _as_json(cell: Any) -> Any:
+    """Return a cell that pandas writes as it is: it can't write bytes, and rounds times to ms."""
+    match cell:
+        case bytes():
+            return cell.decode(errors="replace")
+        case datetime.date() if not pd.isna(cell):
+            return cell.isoformat()
+        case list():
+            return list(map(_as_json, cell))
+        case dict():
+            return {key: _as_json(part) for key, part in cell.items()}
+    return cell
 
 
 @contextmanager

@@ -711,7 +711,10 @@ def _write_json_lines(chunks: Iterable[pd.DataFrame], file: IO[bytes]) -> None:
     with _as_text(file) as text:
         for chunk in chunks:
             found = [name for name in chunk if chunk[name].dtype.kind in "OM"]
-            plain = {name: chunk[name].astype(object).map(_as_json) for name in found}
+            plain = {
+                name: pd.Series(map(_as_json, chunk[name].tolist()), chunk.index, object)
+                for name in found
+            }
             text.write(
                 chunk.assign(**plain).to_json(
                     orient="records",

@@ -252,6 +252,31 @@ def test_columns_and_labels_are_found_and_told(
     assert "To change this: text_column" in caplog.text
 
 
+def test_labels_that_look_the_same_are_one_class(split: SplitParameters) -> None:
+    spellings = ["n\xe9gatif", "positif", "ne\u0301gatif\u200b", "\ufeffpositif", "\u200b"]
+    rows = [(f"text {number}", spellings[number % 5]) for number in range(50)]
+    chunks = as_chunks(rows, ("text", "label"))
+    found = find(chunks, split, max_rejected_fraction=0.2)
+    assert found.labels == ("n\xe9gatif", "positif")
+    checked = pd.concat(check_all(chunks, found, split))
+    assert set(checked["sentiment"]) == {"n\xe9gatif", "positif", ""}
+    assert set(checked["reason"]) == {"", "no label"}
+    given = find(chunks, split, labels=["positif\u200b", "ne\u0301gatif"])
+    assert given.labels == ("positif", "n\xe9gatif")
+
+
+def test_half_a_surrogate_pair_in_a_label_or_a_group_is_no_error(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    rows = [(f"text {number}", "positive\ud83d", f"film {number % 9}\ud83d") for number in range(9)]
+    grouped = split.model_copy(update={"group_column": "film"})
+    (checked,) = check_all(
+        as_chunks(rows, ("review", "sentiment", "film"), size=9), reviews, grouped
+    )
+    assert set(checked["sentiment"]) == {"positive"}
+    assert checked["group"].tolist() == [f"film {number}" for number in range(9)]
+
+
 def test_an_order_that_is_not_known_is_told(
     split: SplitParameters, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -115,7 +115,7 @@ def check_reviews(
 
     Returns:
         Chunks of the same rows with the columns `row` (int64), `text` (cleaned), `sentiment` (the
-        label as in the table), `code` (int64; -1 for an unknown label), `split` (`none` unless the
+        cleaned label), `code` (int64; -1 for an unknown label), `split` (`none` unless the
         table has its own), `group` (empty unless it has groups), `words` (the numbers of the words;
         see `imdb_sentiment.text.word_numbers`), `status` (accepted, rejected or duplicate) and
         `reason` (empty if accepted), each as a `PickledResult` if other processes have made it;
@@ -171,7 +171,7 @@ def audit_reviews(
         rejected = chunk[chunk["status"] == REJECTED]
         reasons.update(reason.split(":")[0] for reason in rejected["reason"])
         is_unknown = rejected["reason"].str.startswith(UNKNOWN_LABEL)
-        unknown_labels.update(rejected.loc[is_unknown, "sentiment"].str.strip())
+        unknown_labels.update(rejected.loc[is_unknown, "sentiment"])
         for row, reason in zip(rejected["row"], rejected["reason"], strict=True):
             if len(examples) < EXAMPLES and reason != EMPTY_ROW:
                 examples.append(f"row {row}: {reason[:80]}")

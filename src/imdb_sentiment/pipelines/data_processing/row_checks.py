@@ -14,6 +14,7 @@ from imdb_sentiment.parameters import (
     ReviewsOptions,
     ReviewsParameters,
     SplitParameters,
+    clean_label,
     normalise_label,
 )
 from imdb_sentiment.pipelines.data_processing.duplicates import KeyIndex, Keys
@@ -110,7 +111,9 @@ def read_chunk(
 
     """
     _require_columns(chunk, reviews, split)
-    labels = to_strings(chunk[reviews.label_column])
+    found = to_strings(chunk[reviews.label_column])
+    cleaned = {label: clean_label(label) for label in set(found)}
+    labels = [cleaned[label] for label in found]
     known = {normalise_label(label): code for code, label in enumerate(reviews.labels)}
     codes = {label: known.get(normalise_label(label), -1) for label in set(labels)}
     splits, groups = [NO_SPLIT] * len(chunk), [NO_GROUP] * len(chunk)
@@ -300,7 +303,7 @@ def _find_problems(
     split: SplitParameters,
 ) -> npt.NDArray[np.object_]:
     """Return the first reason why each row can't be used; empty if it can."""
-    labels = rows["sentiment"].str.strip()
+    labels = rows["sentiment"]
     is_unknown_split = (split.method == "column") & ~rows["split"].isin(SPLITS)
     problems = [
         (malformed != "", "malformed line: " + malformed),

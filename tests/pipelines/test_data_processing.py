@@ -754,6 +754,56 @@ def test_word_vectors_know_no_held_out_row(
     assert not np.allclose(some, other)
 
 
+@pytest.mark.parametrize(("n_malformed", "told"), [(0, "5 of 9"), (4, "5 of 9"), (5, "")])
+def test_malformed_unlabelled_rows_are_counted(
+    *,
+    n_malformed: int,
+    told: str,
+    reviews: ReviewsParameters,
+    split: SplitParameters,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    cleaned = clean(make_reviews(100), reviews, split)
+    texts = [*cleaned["text"][:4], *(f"more, {n}" for n in range(5))]
+    lines = [f'"{text}"' for text in texts[n_malformed:]] + [
+        f"{text}, a" for text in texts[:n_malformed]
+    ]
+    path = tmp_path / "more.csv"
+    path.write_text("\n".join(["review", *lines]))
+
+    def clean_more(delimiter: str) -> list[str]:
+        load_args = {"chunksize": 2, "sep": delimiter}
+        found = clean_unlabelled_reviews(
+            unlabelled_reviews=TableDataset(filepath=str(path), load_args=load_args).load(),
+            clean_reviews=[cleaned],
+            words=["one"],
+            reviews=reviews,
+            script="auto",
+            processing=HERE,
+        )
+        return [text for chunk in found for text in chunk["text"]]
+
+    if not told:
+        message = r"5 of 9 rows are malformed \(the first is row 5: .*unlabelled_delimiter=tab"
+        with pytest.raises(InputError, match=message):
+            clean_more("auto")
+        assert len(clean_more("tab")) == 9
+        return
+    clean_more("auto")
+    assert f"{told} unlabelled reviews are new" in caplog.text
+    assert ("4 of 9 rows of unlabelled_file are malformed" in caplog.text) == (n_malformed > 0)
+
+
+def test_a_table_of_malformed_rows_is_told_as_such(split: SplitParameters, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("text,label\n" + "Good, really,positive\n" * 40 + "bad,negative\n" * 30)
+    message = r"mine.csv: 40 of 70 rows are malformed \(the first is row 1: 3 fields .* header"
+    with pytest.raises(InputError, match=message):
+        find(list(TableDataset(filepath=str(path)).load()), split)
+
+
 @pytest.mark.parametrize(("passes", "more"), [(1, ["new one", "one"]), (0, ["new one"]), (1, [])])
 def test_the_network_is_pretrained_if_there_are_unlabelled_reviews(
     passes: int, more: list[str], conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -421,8 +421,8 @@ def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError, row:
     with file.open() as source:
         sample = source.read(SAMPLE)
     if isinstance(error, UnicodeDecodeError) and _is_utf8_with_damage(sample, encoding, error):
-        line = error.object[: error.start].rpartition(b"\n")[2]
-        behind = f", behind {line.decode(errors='ignore')[-20:]!r}" if line else ""
+        start = error.object[: error.start].rpartition(b"\n")[2].decode(errors="ignore")
+        behind = f", behind {start[-20:]!r}" if start else ""
         return InputError(
             f"{file.name} is UTF-8 text with a damaged character after row {row}{behind}: repair "
             "it, or add encoding_errors: replace to its load_args, in a copy of its whole entry in "
@@ -710,13 +710,13 @@ def _write_csv(chunks: Iterable[pd.DataFrame], file: IO[bytes], save_args: dict[
 def _write_json_lines(chunks: Iterable[pd.DataFrame], file: IO[bytes]) -> None:
     with _as_text(file) as text:
         for chunk in chunks:
-            found = [name for name in chunk if chunk[name].dtype.kind in "OM"]
-            plain = {
-                name: pd.Series(map(_as_json, chunk[name].tolist()), chunk.index, object)
-                for name in found
-            }
+            plain = chunk.copy(deep=False)
+            for name in chunk:
+                if chunk[name].dtype.kind in "OM":
+                    cells = map(_as_json, chunk[name].tolist())
+                    plain[name] = pd.Series(list(cells), chunk.index, object)
             text.write(
-                chunk.assign(**plain).to_json(
+                plain.to_json(
                     orient="records",
                     lines=True,
                     force_ascii=False,

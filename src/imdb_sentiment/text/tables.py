@@ -109,8 +109,9 @@ def to_strings(cells: pd.Series) -> list[str]:
     Halves of surrogate pairs become spaces, as in texts that are cleaned.
     """
     values = cells.tolist()
-    if cells.dtype.kind == "f" and cells.dtype.itemsize < FLOAT_BYTES:
-        shorten = np.dtype(f"f{cells.dtype.itemsize}").type
+    size = getattr(cells.dtype, "itemsize", FLOAT_BYTES)
+    if cells.dtype.kind == "f" and size < FLOAT_BYTES:
+        shorten = np.dtype(f"f{size}").type
         values = [float(str(shorten(cell))) if pd.notna(cell) else cell for cell in values]
     return [_clean(cell) if isinstance(cell, str) else _to_string(cell) for cell in values]
 

@@ -238,11 +238,11 @@ const TAGS =
   "sup|sub|small|big|del|ins|strike|center|table|caption|thead|tbody|tfoot|tr|td|th|html|head|" +
   "meta|body|form|input|button|o:p";
 const BARE = "hidden|disabled|checked|selected|required|readonly|multiple|nowrap|noshade|async|defer";
-const ATTRIBUTES = String.raw`(?:\s+(?:${BARE}))*(?:\s+[\p{L}\p{N}_:\-]+\s*=[^<>]*|\s*(?:\/\s*)?)`;
+const END = String.raw`(?:\s+(?:${BARE}))*(?:\s+[\p{L}\p{N}_:\-]+\s*=[^<>]*|\s*(?:\/\s*)?)>`;
 const MARKUP = new RegExp(
-  `</?(?:${TAGS})${ATTRIBUTES}>` +
-    String.raw`|<(script|style)${ATTRIBUTES}>(?:(?!<\1).)*?</\1\s*>` +
-    `|</?(?:script|style)${ATTRIBUTES}>` +
+  `</?(?:${TAGS})${END}` +
+    String.raw`|<(script|style)${END}(?:(?!<\1).)*?</\1\s*>` +
+    `|</?(?:script|style)${END}` +
     String.raw`|<!--(?:(?!<!--).)*?-->|<!doctype\s[^<>]*>`,
   "gisu",
 );

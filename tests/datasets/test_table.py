@@ -1,4 +1,5 @@
 import bz2
+import datetime
 import gzip
 import io
 import json
@@ -142,7 +143,7 @@ def test_parts_can_be_read_in_several_threads(path: Path) -> None:
         (b'review,sentiment\na 5" screen,positive\n', {}),
         (b"review,sentiment\rgood,positive\r", {}),
         ("review,sentiment\ngood,positive\n".encode("utf-16"), {}),
-        (b"review,sentiment\ngood,positive\n", {"comment": "#"}),
+        (b"review,sentiment\ngood,positive\n", {"quotechar": "'"}),
     ],
 )
 def test_the_run_reads_what_it_cannot_divide(
@@ -238,6 +239,10 @@ def test_reads_other_encodings_and_separators(path: Path) -> None:
     [
         (b"", {}, "is empty"),
         (b"\n\n", {}, "is empty"),
+        (b"\nreview,sentiment\na,b\n", {}, "begins with an empty line: remove it"),
+        (b" \nreview,sentiment\na,b\n", {}, "begins with an empty line: remove it"),
+        (b",,\nreview,sentiment,\na,b,\n", {}, "begins with an empty line: remove it"),
+        (b"sep=;\n;\nreview;sentiment\na;b\n", {}, "begins with an empty line: remove it"),
         (
             b"review,sentiment\na,b\ncaf\xe9,positive\n",
             {},
@@ -266,8 +271,8 @@ def test_unreadable_files_are_explained(
         ("a.json", b'[{"text": "a"}, {"te', "a.json is not a complete JSON array"),
         ("a.parquet", b"review,sentiment\n", "a.parquet is not a complete Parquet file"),
         ("a.csv", b"PAR1....", r"a.csv is not text: a file that begins like this is named .parq"),
-        ("a.csv", bytes(range(256)) * 99, "a.csv is not text, or .*: it has null bytes"),
-        ("a.csv", ("a,b\n1,2\n" * 999).encode("utf-16-le"), "UTF-16 without a byte order mark"),
+        ("a.csv", bytes(range(256)) * 99, "a.csv is not text: it has null bytes"),
+        ("a.csv", ("a,b\n1,2\n" * 999).encode("utf-16-le"), "name that with .*: utf-16-le"),
         ("a.jsonl", gzip.compress(b"{}", mtime=0), r"a.jsonl is not text: .* is named .gz"),
         (
             "a.csv",
@@ -355,15 +360,13 @@ def test_lines_above_the_header_are_noticed(path: Path, above: str) -> None:
     content = f"{above}id;text;label\n" + "1;Good, really;5\n" * 30
     with pytest.raises(InputError, match="does not begin with its header: remove the lines"):
         read(path, content.encode())
-    (rows,) = read(path, content.encode(), skiprows=above.count("\n"))
-    assert rows.columns.tolist() == ["id", "text", "label", MALFORMED]
 
 
 @pytest.mark.parametrize("text", ["User: film 1 | Bot: indeed", "Film 1; great fun"])
 def test_a_single_column_may_have_delimiters_in_its_texts(path: Path, text: str) -> None:
     (rows,) = read(path, f"review\n{text}\n".encode() + f"{text}\n".encode() * 40)
     assert rows.columns.tolist() == ["review", MALFORMED]
-    (rows,) = read(path, b"a::b\n" + b"Good;1::2\n" * 9, sep="::")
+    (rows,) = read(path, b"a:b\n" + b"Good;1:2\n" * 9, sep=":")
     assert rows["a"].tolist() == ["Good;1"] * 9
 
 
@@ -472,6 +475,30 @@ def test_a_named_delimiter_is_taken(path: Path) -> None:
     assert rows.columns.tolist() == ["a;b", "c", MALFORMED]
 
 
+@pytest.mark.parametrize("sep", ["::", "", "\n", '"', "\u3001", "colon"])
+def test_a_delimiter_is_a_known_name_or_one_character(path: Path, sep: str) -> None:
+    with pytest.raises(
+        InputError, match=r"it must be auto, comma, semicolon, tab, bar, or another"
+    ):
+        read(path, b"a::b\nx::y\n", sep=sep)
+    (rows,) = read(path, b"a|b\nx|y\n", sep="pipe")
+    assert rows.columns.tolist() == ["a", "b", MALFORMED]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+@pytest.mark.parametrize("option", ["names", "skiprows", "nrows", "engine", "comment", "lines"])
+def test_options_that_could_lose_rows_are_refused(tmp_path: Path, option: str, name: str) -> None:
+    with pytest.raises(InputError, match=f"can't have {option}, .*: known are chunksize, encoding"):
+        read(tmp_path / name, b"text,label\na,1\n", **{option: 1})
+
+
+def test_options_that_tell_how_a_csv_is_quoted_are_taken(path: Path) -> None:
+    content = b"text, label\n'a, \\'b\\'', 1\n'x', 2, 3\n"
+    (rows,) = read(path, content, quotechar="'", escapechar="\\", skipinitialspace=True)
+    assert rows.drop(columns=MALFORMED).to_numpy().tolist() == [["a, 'b'", "1"], ["", ""]]
+    assert rows[MALFORMED].tolist() == ["", "3 fields where the header has 2"]
+
+
 @pytest.mark.parametrize(
     ("text", "encoding", "likely"),
     [
@@ -515,6 +542,30 @@ def test_an_encoding_that_is_named_decodes_the_beginning(
     assert named is not None
     assert likely in (None, named)
     load(named)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+@pytest.mark.parametrize("before", ["d\xe9j\xe0 vu", "\u7535\u5f71" * 99_999])
+def test_damaged_utf8_is_no_other_encoding(tmp_path: Path, name: str, before: str) -> None:
+    lines = ["text,label", f"{before},1", "x?,0"]
+    if name == "a.jsonl":
+        lines = [json.dumps({"text": text}, ensure_ascii=False) for text in (before, "x?")]
+    content = "\n".join(lines).encode().replace(b"x?", b"x\xc3")
+    with pytest.raises(InputError, match=r"UTF-8 text with a damaged character .* behind") as error:
+        read(tmp_path / name, content)
+    assert error.value.parameters == {}
+    (rows,) = read(tmp_path / name, content, encoding_errors="replace")
+    assert rows["text"].tolist() == [before, "x\ufffd"]
+
+
+def test_utf_16_without_a_mark_is_read_if_it_is_named(path: Path) -> None:
+    content = ("text,label\n" + "caf\xe9,1\n" * 999).encode("utf-16-le")
+    path.write_bytes(content)
+    stream = TableDataset(filepath=str(path), prefix="reviews").load()
+    with pytest.raises(InputError, match="reviews_encoding=utf-16-le"):
+        list(stream)
+    (rows,) = read(path, content, encoding="utf-16-le")
+    assert rows["text"].tolist() == ["caf\xe9"] * 999
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -622,13 +673,16 @@ def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
     assert rows.columns.tolist() == ["text", MALFORMED]
 
 
-@pytest.mark.parametrize("place", ["parts", "parts/*.csv"])
+@pytest.mark.parametrize("place", ["parts", "parts/*.csv", "parts/**/*.csv", "*/*.csv"])
 def test_a_folder_is_one_table(tmp_path: Path, place: str) -> None:
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts/2.csv").write_text("label,text\n0,c\n1,d\n")
     (tmp_path / "parts/1.csv").write_text("text;label\na;0\nb;1\n")
     (tmp_path / "parts/_SUCCESS").touch()
     (tmp_path / "parts/.hidden.csv").write_text("nothing")
+    for folder in (".ipynb_checkpoints", "_temporary/0"):
+        (tmp_path / "parts" / folder).mkdir(parents=True)
+        (tmp_path / "parts" / folder / "1.csv").write_text("text;label\nz;0\n")
     rows = pd.concat(TableDataset(filepath=str(tmp_path / place)).load())
     assert rows["text"].to_dict() == {1: "a", 2: "b", 3: "c", 4: "d"}
     assert rows["label"].tolist() == ["0", "1", "0", "1"]
@@ -676,6 +730,41 @@ def test_nested_cells_are_json_where_a_format_has_no_types(tmp_path: Path) -> No
     save(tmp_path / "out.jsonl", frame)
     lines = (tmp_path / "out.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [{"a": {"b": "ü"}}, {"a": [1]}]
+
+
+def test_cells_of_parquet_are_kept_in_other_formats(tmp_path: Path) -> None:
+    time = pd.Timestamp("2020-01-01 12:34:56.789123456")
+    columns = {
+        "list": pa.array([[*map(float, range(1500))], None]),
+        "object": pa.array([{"a": [b"\xff"]}, None]),
+        "bytes": pa.array([b"caf\xc3\xa9", None]),
+        "day": pa.array([datetime.date(2020, 1, 1), None]),
+        "time": pa.array([time, None], pa.timestamp("ns")),
+        "second": pa.array([datetime.datetime(2020, 1, 1), None]),
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "a.parquet")
+    frames = [
+        frame.drop(columns=MALFORMED)
+        for frame in TableDataset(filepath=str(tmp_path / "a.parquet")).load()
+    ]
+    save(tmp_path / "out.csv", *frames)
+    row, empty = pd.read_csv(tmp_path / "out.csv", keep_default_na=False).to_dict("records")
+    assert json.loads(row["list"]) == [*range(1500)]
+    assert row["object"].startswith('{"a": [')
+    assert row["bytes"] == "caf\xe9"
+    assert row["time"] == "2020-01-01 12:34:56.789123456"
+    assert set(empty.values()) == {""}
+    save(tmp_path / "out.jsonl", *frames)
+    row, empty = map(json.loads, (tmp_path / "out.jsonl").read_text("utf-8").splitlines())
+    assert row == {
+        "list": [*range(1500)],
+        "object": {"a": ["\ufffd"]},
+        "bytes": "caf\xe9",
+        "day": "2020-01-01",
+        "time": "2020-01-01T12:34:56.789123456",
+        "second": "2020-01-01T00:00:00",
+    }
+    assert set(empty.values()) == {None}
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])

@@ -12,8 +12,10 @@ from imdb_sentiment.parameters import (
     TrainingParameters,
     TuningParameters,
     WordVectorsParameters,
+    clean_label,
     normalise_label,
 )
+from imdb_sentiment.text.cleaning import clean_text
 
 
 def test_base_has_the_promised_defaults(conf: dict[str, Any]) -> None:
@@ -231,6 +233,13 @@ def test_with_few_rows_or_many_labels_training_takes_more_epochs(
 )
 def test_a_number_is_one_label_however_it_is_written(label: str, same: str) -> None:
     assert normalise_label(label) == same
+
+
+def test_labels_that_look_the_same_are_one() -> None:
+    for label in ("ne\u0301gatif", "N\u00c9gatif\u200b", "\ufeffn\u00e9gatif\x00\ud83d"):
+        assert normalise_label(label) == "n\u00e9gatif"
+    for code in range(0x10000):
+        assert clean_label(f"a{chr(code)}b c") == clean_text(f"a{chr(code)}b c")
 
 
 @pytest.mark.parametrize(

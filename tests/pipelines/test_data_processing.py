@@ -252,6 +252,31 @@ def test_columns_and_labels_are_found_and_told(
     assert "To change this: text_column" in caplog.text
 
 
+def test_labels_that_look_the_same_are_one_class(split: SplitParameters) -> None:
+    spellings = ["n\xe9gatif", "positif", "ne\u0301gatif\u200b", "\ufeffpositif", "\u200b"]
+    rows = [(f"text {number}", spellings[number % 5]) for number in range(50)]
+    chunks = as_chunks(rows, ("text", "label"))
+    found = find(chunks, split, max_rejected_fraction=0.2)
+    assert found.labels == ("n\xe9gatif", "positif")
+    checked = pd.concat(check_all(chunks, found, split))
+    assert set(checked["sentiment"]) == {"n\xe9gatif", "positif", ""}
+    assert set(checked["reason"]) == {"", "no label"}
+    given = find(chunks, split, labels=["positif\u200b", "ne\u0301gatif"])
+    assert given.labels == ("positif", "n\xe9gatif")
+
+
+def test_half_a_surrogate_pair_in_a_label_or_a_group_is_no_error(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    rows = [(f"text {number}", "positive\ud83d", f"film {number % 9}\ud83d") for number in range(9)]
+    grouped = split.model_copy(update={"group_column": "film"})
+    (checked,) = check_all(
+        as_chunks(rows, ("review", "sentiment", "film"), size=9), reviews, grouped
+    )
+    assert set(checked["sentiment"]) == {"positive"}
+    assert checked["group"].tolist() == [f"film {number}" for number in range(9)]
+
+
 def test_an_order_that_is_not_known_is_told(
     split: SplitParameters, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -727,6 +752,56 @@ def test_word_vectors_know_no_held_out_row(
     )
     np.testing.assert_array_equal(some, same)
     assert not np.allclose(some, other)
+
+
+@pytest.mark.parametrize(("n_malformed", "told"), [(0, "5 of 9"), (4, "5 of 9"), (5, "")])
+def test_malformed_unlabelled_rows_are_counted(
+    *,
+    n_malformed: int,
+    told: str,
+    reviews: ReviewsParameters,
+    split: SplitParameters,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    cleaned = clean(make_reviews(100), reviews, split)
+    texts = [*cleaned["text"][:4], *(f"more, {n}" for n in range(5))]
+    lines = [f'"{text}"' for text in texts[n_malformed:]] + [
+        f"{text}, a" for text in texts[:n_malformed]
+    ]
+    path = tmp_path / "more.csv"
+    path.write_text("\n".join(["review", *lines]))
+
+    def clean_more(delimiter: str) -> list[str]:
+        load_args = {"chunksize": 2, "sep": delimiter}
+        found = clean_unlabelled_reviews(
+            unlabelled_reviews=TableDataset(filepath=str(path), load_args=load_args).load(),
+            clean_reviews=[cleaned],
+            words=["one"],
+            reviews=reviews,
+            script="auto",
+            processing=HERE,
+        )
+        return [text for chunk in found for text in chunk["text"]]
+
+    if not told:
+        message = r"5 of 9 rows are malformed \(the first is row 5: .*unlabelled_delimiter=tab"
+        with pytest.raises(InputError, match=message):
+            clean_more("auto")
+        assert len(clean_more("tab")) == 9
+        return
+    clean_more("auto")
+    assert f"{told} unlabelled reviews are new" in caplog.text
+    assert ("4 of 9 rows of unlabelled_file are malformed" in caplog.text) == (n_malformed > 0)
+
+
+def test_a_table_of_malformed_rows_is_told_as_such(split: SplitParameters, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("text,label\n" + "Good, really,positive\n" * 40 + "bad,negative\n" * 30)
+    message = r"mine.csv: 40 of 70 rows are malformed \(the first is row 1: 3 fields .* header"
+    with pytest.raises(InputError, match=message):
+        find(list(TableDataset(filepath=str(path)).load()), split)
 
 
 @pytest.mark.parametrize(("passes", "more"), [(1, ["new one", "one"]), (0, ["new one"]), (1, [])])

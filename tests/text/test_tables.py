@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.text.tables import (
     CHUNK,
     MALFORMED,
@@ -30,6 +31,12 @@ def test_a_whole_table_comes_in_numbered_chunks() -> None:
 def test_rows_of_an_iterator_are_counted_on() -> None:
     tables = (pd.DataFrame({"a": ["x"] * n}) for n in (2, 0, 3))
     assert [chunk.index.tolist() for chunk in number_rows(tables)] == [[1, 2], [], [3, 4, 5]]
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    joined = pd.DataFrame([["a", "b"]], columns=["text", "text"])
+    with pytest.raises(InputError, match="two columns have the same name: 'text'; rename one"):
+        list(number_rows(joined))
 
 
 def test_numbered_rows_stay_as_they_are() -> None:
@@ -64,6 +71,11 @@ def test_without_rows_there_are_still_columns() -> None:
         ([1, 2], "int64", ["1", "2"]),
         ([1, None, 2.5], "float64", ["1", "", "2.5"]),
         ([1, None], "Int64", ["1", ""]),
+        ([1.1, 5.0, None], "float32", ["1.1", "5", ""]),
+        ([1.1, 5.0, None], "float[pyarrow]", ["1.1", "5", ""]),
+        ([0.1, None], "Float32", ["0.1", ""]),
+        (["neg\ud83d", "\ud83d\ude00 ü"], "object", ["neg ", "   ü"]),
+        ([{"a": "ü\ud83d"}], "object", ['{"a": "ü "}']),
         ([True, False], "bool", ["True", "False"]),
         ([None, pd.NA, pd.NaT, float("nan")], "object", ["", "", "", ""]),
         ([np.array([1, 2])], "object", ["[1, 2]"]),

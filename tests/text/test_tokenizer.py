@@ -1,4 +1,5 @@
 import json
+import time
 from collections import Counter
 from typing import Literal
 
@@ -44,6 +45,15 @@ def sample() -> list[str]:
         ("I rate <b plus> and more", "I rate <b plus> and more"),
         ("rock&notroll & AT&T", "rock&notroll & AT&T"),
         ('<a href="x">one</a> <img src=y/> &#39;two&#39;', "one 'two'"),
+        ("<table><tr><td>one</td><td>two</td></tr></table>", "one two"),
+        ("<html><body><pre><code>x</code></pre></body></html>", "x"),
+        ("H<sub>2</sub>O <blockquote>a</blockquote><o:p></o:p>", "H 2 O a"),
+        ('<p hidden>a</p><input disabled value="x"><br/ ><button>b</button>', "a b"),
+        ("a<!-- <p>\n -->b<!DOCTYPE html>c", "a b c"),
+        ("a<!-- not closed <!-- b -->c", "a<!-- not closed c"),
+        ("a<style type='x'>p {}</style>b<SCRIPT>if (1 < 2) {}\n</script>c", "a b c"),
+        ("a<script>not closed", "a not closed"),
+        ("<title> by <user>: a <table of contents>", "<title> by <user>: a <table of contents>"),
         (" <br> \u200b", ""),
         ("\u6f22" * 40, "\u6f22" * 40),
         ("a" + "\u0316" * 29 + "\u0301", "\u00e1" + "\u0316" * 29),
@@ -52,6 +62,13 @@ def sample() -> list[str]:
 )
 def test_clean_text(found: str, cleaned: str) -> None:
     assert clean_text(found) == cleaned
+
+
+@pytest.mark.parametrize("part", ["<!--", "<script>", "<style ", "<p hidden", "</script ", "<b x "])
+def test_the_time_of_cleaning_grows_only_with_the_length(part: str) -> None:
+    start = time.process_time()
+    clean_text(f"<script>{part * 50_000}")  # with the square of it, this would take minutes
+    assert time.process_time() - start < 10
 
 
 def test_ids_are_smallest_unsigned_and_padded_and_cut_on_the_left() -> None:

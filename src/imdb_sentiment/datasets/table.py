@@ -1,5 +1,6 @@
 """Tables made by people, in the format that their name tells, as streams of data frames."""
 
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -7,7 +8,6 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-import fsspec
 import pandas as pd
 from fsspec.core import has_magic
 from kedro.io.core import Version
@@ -64,7 +64,8 @@ class TableDataset(FileDataset):
     The name of the file tells its format: `.jsonl` or `.ndjson` for JSON Lines, `.json` for an
     array of objects or JSON Lines, `.parquet`, `.tsv`; anything else is a CSV. After it, `.gz`,
     `.bz2`, `.xz`, `.zip` (of one file) or `.zst` tells a compression. A folder, or a pattern such
-    as `reviews/*.csv`, stands for all its files in the order of their names.
+    as `reviews/*.csv`, stands for all its files in the order of their names, except those whose
+    name, or that of a folder below the given one, begins with `.` or `_`.
 
     The stream can be iterated more than once. Each frame is indexed by the number of the row,
     counted from 1 after the header (in JSON Lines, by the number of the line; over several files,
@@ -76,8 +77,9 @@ class TableDataset(FileDataset):
 
     Args:
         filepath: Path or URL of the file; None for an empty stream.
-        load_args: `chunksize`, the number of rows per frame; `encoding`; for a CSV also `sep`, the
-            delimiter or its name, or `auto` to recognise it, and other arguments of
+        load_args: `chunksize`, the number of rows per frame; `encoding`; `encoding_errors`, such as
+            `replace` for a damaged file; for a CSV also `sep`, the delimiter or its name, or `auto`
+            to recognise it, and `quotechar`, `quoting`, `escapechar` and `skipinitialspace` of
             `pandas.read_csv`.
         save_args: Arguments of `pandas.DataFrame.to_csv`, if the file is a CSV.
         credentials: Options of the file system that the file lies in.
@@ -89,7 +91,8 @@ class TableDataset(FileDataset):
 
     Loading or iterating raises:
         InputError: The file is missing or empty, in another format or encoding than it should be,
-            incomplete, or has two columns of the same name, or one named `_malformed`.
+            incomplete, or has two columns of the same name, or one named `_malformed`; or
+            `load_args` has anything else.
 
     """
 
@@ -146,7 +149,14 @@ class TableDataset(FileDataset):
             if not is_folder and not has_magic(path):
                 return []
             found = filesystem.find(path) if is_folder else filesystem.glob(path)
-        return sorted(path for path in map(str, found) if _is_table(path, filesystem))
+        given = PurePosixPath(filesystem._strip_protocol(path)).parts  # as in the paths found
+        if not is_folder:
+            given = tuple(itertools.takewhile(lambda part: not has_magic(part), given))
+        return sorted(
+            path
+            for path in map(str, found)
+            if not _is_hidden(PurePosixPath(path).parts[len(given) :]) and filesystem.isfile(path)
+        )
 
     def _divide(self, files: list[str]) -> Iterator[pd.DataFrame | Part]:
         """Yield the rows: read, or as parts that can be read anywhere."""
@@ -214,9 +224,9 @@ class TableDataset(FileDataset):
         return super()._describe() if self._is_named else {"filepath": ""}
 
 
-def _is_table(path: str, filesystem: fsspec.AbstractFileSystem) -> bool:
-    """Return whether a path is a file, neither hidden nor of another program, like _SUCCESS."""
-    return not PurePosixPath(path).name.startswith((".", "_")) and bool(filesystem.isfile(path))
+def _is_hidden(parts: Iterable[str]) -> bool:
+    """Return whether a file or its folder is hidden or another program's, like `_temporary`."""
+    return any(part.startswith((".", "_")) for part in parts)
 
 
 def _require_columns(found: list[str], columns: list[str], name: str, first: str) -> None:

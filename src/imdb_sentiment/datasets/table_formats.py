@@ -6,6 +6,7 @@ Each reader yields data frames whose index counts the rows of the file from 1, w
 
 import codecs
 import csv
+import datetime
 import io
 import itertools
 import json
@@ -13,7 +14,6 @@ import re
 import threading
 import warnings
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,11 +33,12 @@ from imdb_sentiment.text.delimiters import (
     DELIMITERS,
     UnclearDelimiterError,
     describe_surplus,
+    find_delimiter,
     has_lines_above,
     name_columns,
     recognise_dialect,
 )
-from imdb_sentiment.text.tables import CHUNK, MALFORMED, to_strings
+from imdb_sentiment.text.tables import CHUNK, MALFORMED, require_distinct, to_strings
 
 CSV, JSON_LINES, PARQUET = "CSV", "JSON Lines", "Parquet"
 FORMATS = {
@@ -69,17 +70,23 @@ MAX_NULLS, MIN_BYTES = 0.002, 10_000
 _CATCHING = threading.Lock()
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
 
-# The header is read as a record: pandas then compares the number of fields of every other record
-# with the header's, the first record's too, and never takes a surplus field for an index.
+# What `load_args` may set of these and of further arguments of `pandas.read_csv`. With others, rows
+# would be lost or counted differently.
 LOAD_ARGS: dict[str, Any] = {
     "chunksize": CHUNK,
-    "dtype": str,
     "encoding": "utf-8",
+    "encoding_errors": "strict",
+    "sep": AUTO,
+}
+CSV_ARGS = {"escapechar", "quotechar", "quoting", "skipinitialspace"}
+# The header is read as a record: pandas then compares the number of fields of every other record
+# with the header's, the first record's too, and never takes a surplus field for an index.
+_FIXED_ARGS: dict[str, Any] = {
+    "dtype": str,
     "header": None,
     "index_col": False,
     "na_filter": False,
     "on_bad_lines": "warn",
-    "sep": AUTO,
     "skip_blank_lines": False,
 }
 # All text is quoted: the csv module leaves a lone carriage return unquoted, and readers end a row
@@ -247,8 +254,23 @@ def find_options(file: FileToRead, load_args: dict[str, Any]) -> dict[str, Any]:
 
 
 def complete_options(load_args: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a table with the defaults of those that are not given."""
+    """Return the options of a table with the defaults of those that are not given.
+
+    Raises:
+        InputError: An option is not known, or its value is no encoding or no delimiter.
+
+    """
+    known = {*LOAD_ARGS, *CSV_ARGS}
+    if unknown := sorted(load_args.keys() - known):
+        raise InputError(
+            f"load_args of a TableDataset can't have {', '.join(unknown)}, with which rows could "
+            f"be lost or counted differently: known are {', '.join(sorted(known))}"
+        )
     options = LOAD_ARGS | load_args
+    try:
+        options["sep"] = find_delimiter(str(options["sep"]))
+    except ValueError as error:
+        raise InputError(str(error)) from None
     try:
         "".encode(options["encoding"])  # which not all of the codecs that Python knows can
     except LookupError as error:
@@ -283,9 +305,8 @@ def read_records(
     header: list[str] | None = None
     next_row = 0  # the header is record 0
     skipped = options.get("skiprows", 0)
-    skipped = skipped if isinstance(skipped, int) else 0
     try:
-        with file.open() as source, pd.read_csv(source, **options) as reader:
+        with file.open() as source, pd.read_csv(source, **_FIXED_ARGS, **options) as reader:
             while True:
                 records, problems = _next_records(reader, skipped)
                 if records.empty and not problems:
@@ -312,13 +333,11 @@ def read_records(
 def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
     with file.open() as source:
         sample = source.read(SAMPLE)
-    _require_text(sample, file.name)
+    _require_text(sample, options["encoding"], file)
     encoding = _find_encoding(sample, options["encoding"], file)
     text, given = sample.decode(encoding, errors="replace"), options["sep"]
     if given == AUTO and text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
         raise InputError(f"{file.name} is not a CSV but JSON Lines: name it .jsonl")
-    if isinstance(skipped := options.get("skiprows"), int):
-        text = "".join(list(io.StringIO(text, newline=""))[skipped:])
     is_complete, is_tsv = len(sample) < SAMPLE, _find_suffix(file.name) in TABS
     try:
         dialect = recognise_dialect(text, given, is_tsv=is_tsv, is_complete=is_complete)
@@ -332,21 +351,29 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
             f"{file.name} does not begin with its header: remove the lines above it. If its first "
             f"line is the header, name the delimiter with {how}"
         )
+    lines = text.splitlines()[int(dialect.has_delimiter_line) :]
+    if text.strip() and lines and not lines[0].strip(f'{dialect.delimiter}" \t'):
+        raise InputError(f"{file.name} begins with an empty line: remove it")
     told: dict[str, Any] = {"skiprows": 1} if dialect.has_delimiter_line else {}
     if dialect.has_literal_quotes:
         told["quoting"] = csv.QUOTE_NONE
     return told | options | {"encoding": encoding, "sep": dialect.delimiter}
 
 
-def _require_text(sample: bytes, name: str) -> None:
+def _require_text(sample: bytes, encoding: str, file: FileToRead) -> None:
     for magic, suffix in MAGIC.items():
         if sample.startswith(magic):
-            raise InputError(f"{name} is not text: a file that begins like this is named {suffix}")
-    is_utf_16 = sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            raise InputError(
+                f"{file.name} is not text: a file that begins like this is named {suffix}"
+            )
+    is_wide = sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or codecs.lookup(
+        encoding
+    ).name.startswith(("utf-16", "utf-32"))
     has_nulls = len(sample) > MIN_BYTES and sample.count(b"\0") > MAX_NULLS * len(sample)
-    if has_nulls and not is_utf_16:
+    if has_nulls and not is_wide:
         raise InputError(
-            f"{name} is not text, or text in UTF-16 without a byte order mark: it has null bytes"
+            f"{file.name} is not text: it has null bytes. If it is text in UTF-16 without a byte "
+            f"order mark, name that with {file.describe_setting('encoding', 'utf-16-le')}"
         )
 
 
@@ -390,9 +417,17 @@ def _can_decode(sample: bytes, encoding: str) -> bool:
 
 
 def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError, row: int) -> InputError:
-    """Return the error of a file in another encoding, with the likely one."""
+    """Return the error of a file in another encoding, with the likely one, or of damaged UTF-8."""
     with file.open() as source:
         sample = source.read(SAMPLE)
+    if isinstance(error, UnicodeDecodeError) and _is_utf8_with_damage(sample, encoding, error):
+        start = error.object[: error.start].rpartition(b"\n")[2].decode(errors="ignore")
+        behind = f", behind {start[-20:]!r}" if start else ""
+        return InputError(
+            f"{file.name} is UTF-8 text with a damaged character after row {row}{behind}: repair "
+            "it, or add encoding_errors: replace to its load_args, in a copy of its whole entry in "
+            "conf/local/catalog.yml"
+        )
     if sample.isascii() and isinstance(error, UnicodeDecodeError):
         line = error.object.rfind(b"\n", 0, error.start) + 1  # the odd character is further below
         sample += error.object[line : line + SAMPLE]
@@ -405,6 +440,15 @@ def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError, row:
         f"its encoding with {file.describe_setting('encoding', likely)}{hint}",
         parameters=file.set("encoding", likely),
     )
+
+
+def _is_utf8_with_damage(sample: bytes, encoding: str, error: UnicodeDecodeError) -> bool:
+    """Return whether most characters outside ASCII of a file that is read as UTF-8 are valid."""
+    if codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
+        return False
+    text = (error.object if sample.isascii() else sample).decode(errors="replace")
+    others = sum(not character.isascii() for character in text)
+    return others > 2 * text.count("\ufffd")
 
 
 def _find_likely_encodings(sample: bytes, failed: str) -> list[str]:
@@ -433,15 +477,9 @@ def _has_kana(text: str) -> bool:
 
 def _check_header(record: pd.Series, name: str) -> list[str]:
     header = name_columns(record)
-    _require_distinct(header, name)
+    require_distinct(header, name)
     _require_free(header, name)
     return header
-
-
-def _require_distinct(names: list[str], file: str) -> None:
-    repeated = [name for name, times in Counter(names).items() if times > 1]
-    if repeated:
-        raise InputError(f"{file}: two columns have the same name: {repeated[0]!r}; rename one")
 
 
 def _require_free(names: Iterable[str], file: str) -> None:
@@ -490,14 +528,14 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
     """Yield the objects of JSON Lines, or of one array; fields that a row lacks are missing."""
     with file.open() as source:
         sample = source.read(SAMPLE)
-    _require_text(sample, file.name)
-    encoding = _find_encoding(sample, options["encoding"], file)
+    _require_text(sample, options["encoding"], file)
+    encoding, errors = _find_encoding(sample, options["encoding"], file), options["encoding_errors"]
     is_array = sample.decode(encoding, errors="replace").lstrip().startswith("[")
     is_array = is_array and _find_suffix(file.name) == ".json"
     columns: dict[str, None] = {}  # in the order in which they appear
     row = 0
     try:
-        with file.open() as source, io.TextIOWrapper(source, encoding) as text:
+        with file.open() as source, io.TextIOWrapper(source, encoding, errors) as text:
             rows = _parse_array(text, file.name) if is_array else _parse_lines(text)
             while chunk := list(itertools.islice(rows, options["chunksize"])):
                 numbers, cells, problems = zip(*chunk, strict=True)
@@ -571,7 +609,7 @@ def open_parquet(source: IO[bytes], name: str) -> Iterator[Any]:
     pyarrow, parquet = _import_pyarrow(name)
     try:
         with parquet.ParquetFile(source) as table:
-            _require_distinct(table.schema_arrow.names, name)
+            require_distinct(table.schema_arrow.names, name)
             _require_free(table.schema_arrow.names, name)
             yield table
     except (pyarrow.ArrowInvalid, OSError) as error:
@@ -624,14 +662,16 @@ def write_table(
         if form == JSON_LINES:
             _write_json_lines(chunks, file)
         elif form == PARQUET:
-            _write_parquet(_simplify(chunks, name), file, name)
+            _write_parquet(_simplify(chunks, name, _is_mixed), file, name)
         else:
             delimiter = {"sep": "\t"} if _find_suffix(name) in TABS else {}
-            _write_csv(_simplify(chunks, name), file, SAVE_ARGS | delimiter | save_args)
+            _write_csv(_simplify(chunks, name, _is_object), file, SAVE_ARGS | delimiter | save_args)
 
 
-def _simplify(chunks: Iterable[pd.DataFrame], name: str) -> Iterator[pd.DataFrame]:
-    """Yield chunks that all have the columns of the first, with strings where types may differ."""
+def _simplify(
+    chunks: Iterable[pd.DataFrame], name: str, needs_strings: Callable[[Any], bool]
+) -> Iterator[pd.DataFrame]:
+    """Yield chunks that all have the columns of the first, with strings in place of some types."""
     columns: list[str] | None = None
     for chunk in chunks:
         columns = columns or list(chunk.columns)
@@ -640,9 +680,19 @@ def _simplify(chunks: Iterable[pd.DataFrame], name: str) -> Iterator[pd.DataFram
                 f"{name} has no column for {surplus[0]!r}, which none of the first rows has (row "
                 f"{chunk.index[0]} or a later one does): name a file that ends with .jsonl"
             )
-        mixed = [name for name in columns if name in chunk and chunk[name].dtype == object]
-        strings = {column: _untype(chunk[column]) for column in mixed}
+        found = [name for name in columns if name in chunk and needs_strings(chunk[name].dtype)]
+        strings = {column: _untype(chunk[column]) for column in found}
         yield chunk.assign(**strings).reindex(columns=columns)
+
+
+def _is_mixed(dtype: Any) -> bool:
+    """Return whether the cells of a column may have different types."""
+    return pd.api.types.is_object_dtype(dtype)
+
+
+def _is_object(dtype: Any) -> bool:
+    """Return whether the cells of a column are any objects, also those of Arrow, such as lists."""
+    return _is_mixed(dtype) or (isinstance(dtype, pd.ArrowDtype) and dtype.kind == "O")
 
 
 def _untype(cells: pd.Series) -> pd.Series:
@@ -660,8 +710,13 @@ def _write_csv(chunks: Iterable[pd.DataFrame], file: IO[bytes], save_args: dict[
 def _write_json_lines(chunks: Iterable[pd.DataFrame], file: IO[bytes]) -> None:
     with _as_text(file) as text:
         for chunk in chunks:
+            plain = chunk.copy(deep=False)
+            for name in chunk:
+                if chunk[name].dtype.kind in "OM":
+                    cells = map(_as_json, chunk[name].tolist())
+                    plain[name] = pd.Series(list(cells), chunk.index, object)
             text.write(
-                chunk.to_json(
+                plain.to_json(
                     orient="records",
                     lines=True,
                     force_ascii=False,
@@ -669,6 +724,20 @@ def _write_json_lines(chunks: Iterable[pd.DataFrame], file: IO[bytes]) -> None:
                     double_precision=15,
                 )
             )
+
+
+def _as_json(cell: Any) -> Any:
+    """Return a cell that pandas writes as it is: it can't write bytes, and rounds times to ms."""
+    match cell:
+        case bytes():
+            return cell.decode(errors="replace")
+        case datetime.date() if not pd.isna(cell):
+            return cell.isoformat()
+        case list():
+            return list(map(_as_json, cell))
+        case dict():
+            return {key: _as_json(part) for key, part in cell.items()}
+    return cell
 
 
 @contextmanager

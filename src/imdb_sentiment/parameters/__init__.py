@@ -14,6 +14,7 @@ from imdb_sentiment.parameters.data_processing import (
     SplitParameters,
     TokenizerParameters,
     WordVectorsParameters,
+    clean_label,
     normalise_label,
     parse_number,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "TrainingParameters",
     "TuningParameters",
     "WordVectorsParameters",
+    "clean_label",
     "normalise_label",
     "parse_number",
 ]

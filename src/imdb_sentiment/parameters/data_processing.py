@@ -1,17 +1,20 @@
 """Parameters of the pipeline data_processing."""
 
 import re
+import unicodedata
 from decimal import Decimal
 from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from imdb_sentiment.parameters.base import Fraction, Parameters
 
 AUTO = "auto"  # a setting that is found in the table
 
 
+# Characters that cleaning drops from texts, too.
+_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\ufeff\ud800-\udfff]")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
@@ -20,12 +23,17 @@ def parse_number(text: str) -> Decimal | None:
     return Decimal(text) if _NUMBER.fullmatch(text) else None
 
 
+def clean_label(label: str) -> str:
+    """Return a label without what can't be seen: as texts are cleaned, but for markup."""
+    return " ".join(unicodedata.normalize("NFC", _INVISIBLE.sub(" ", label)).split())
+
+
 def normalise_label(label: str) -> str:
     """Return a label or the name of a split as it is compared with others.
 
-    It is trimmed and case-folded, and a number is written in one way: 5.0 is the label 5.
+    It is cleaned and case-folded, and a number is written in one way: 5.0 is the label 5.
     """
-    folded = label.strip().casefold()
+    folded = clean_label(label).casefold()
     number = parse_number(folded)
     if number is None:
         return folded
@@ -36,7 +44,9 @@ def normalise_label(label: str) -> str:
 
 # YAML reads the labels true and false, without quotes, as truth values.
 Label = Annotated[
-    str, BeforeValidator(lambda label: str(label).lower() if isinstance(label, bool) else label)
+    str,
+    BeforeValidator(lambda label: str(label).lower() if isinstance(label, bool) else label),
+    AfterValidator(clean_label),
 ]
 
 
@@ -66,7 +76,7 @@ class ReviewsOptions(Parameters):
     def _names_differ(self) -> Self:
         distinct = {normalise_label(label) for label in self.labels}
         if self.labels != AUTO and len(distinct) < len(self.labels):
-            raise ValueError(f"labels must differ after trimming and case folding: {self.labels}")
+            raise ValueError(f"labels must differ after cleaning and case folding: {self.labels}")
         if self.text_column == self.label_column != AUTO:
             raise ValueError("text_column and label_column must differ")
         return self

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 import pandas as pd
 
-from imdb_sentiment.parameters import normalise_label, parse_number
+from imdb_sentiment.parameters import clean_label, normalise_label, parse_number
 from imdb_sentiment.text.tables import is_nested, list_columns, to_strings
 
 # Names that say what a column is, the likeliest first. The first of each is the project's own: it
@@ -260,7 +260,7 @@ class Labels:
 def find_labels(values: Mapping[str, int]) -> Labels:
     """Find the labels among the values of a column.
 
-    Values that differ in case or white space only are one label, in the most frequent spelling. A
+    Values that look the same, or differ only in case, are one label, in the likeliest spelling. A
     value with fewer than three rows can't be learnt. Neither should one be that has a few rows and
     is nearly the same word as a far more frequent one: it may be that one misspelt.
 
@@ -270,8 +270,8 @@ def find_labels(values: Mapping[str, int]) -> Labels:
     """
     spellings: dict[str, Counter[str]] = {}
     for value, n in values.items():
-        if value.strip():
-            spellings.setdefault(normalise_label(value), Counter())[value.strip()] += n
+        if label := clean_label(value):
+            spellings.setdefault(normalise_label(label), Counter())[label] += n
     counts = {_choose_spelling(label, found): found.total() for label, found in spellings.items()}
     slips = _find_slips(counts)
     labels = {

@@ -11,6 +11,7 @@ from typing import IO, Literal
 AUTO = "auto"
 # Delimiters by the names that a command line can have without quoting.
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
+_ALIASES = {r"\t": "\t", "pipe": "|"}
 RECORDS, MIN_RECORDS = 100, 10  # that are looked at, at most; that lines above a header need
 MOST, FEW = 0.9, 0.5  # share of records that have as many fields as the header
 
@@ -48,6 +49,23 @@ class Dialect:
     has_literal_quotes: bool = False
 
 
+def find_delimiter(given: str) -> str:
+    """Return the character that a delimiter or its name stands for, or `auto` as it is.
+
+    Raises:
+        ValueError: It is neither a known name nor a single character that can separate fields.
+
+    """
+    delimiter = {**_ALIASES, **DELIMITERS}.get(given, given)
+    is_one = len(delimiter) == 1 and delimiter.isascii() and delimiter not in '"\r\n'
+    if delimiter != AUTO and not is_one:
+        raise ValueError(
+            f"{given!r} is no delimiter: it must be {', '.join([AUTO, *DELIMITERS])}, or another "
+            "single character of ASCII"
+        )
+    return delimiter
+
+
 def recognise_dialect(
     sample: str, given: str = AUTO, *, is_tsv: bool = False, is_complete: bool = True
 ) -> Dialect:
@@ -67,7 +85,7 @@ def recognise_dialect(
         '|'
 
     """
-    delimiter = {r"\t": "\t", **DELIMITERS}.get(given, given)
+    delimiter = find_delimiter(given)
     if told := _DELIMITER_LINE.match(sample):
         sample = sample[told.end() :]
         delimiter = told[1] if delimiter == AUTO else delimiter

@@ -1,6 +1,8 @@
 """Tables of texts, whatever has read them: chunks of numbered rows, and cells as strings."""
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -8,8 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from imdb_sentiment.errors import InputError
+
 MALFORMED = "_malformed"  # column that says what is wrong with a row; empty for a well-formed one
 CHUNK = 5000  # rows
+FLOAT_BYTES = 8  # of Python's numbers
+# Half of a surrogate pair, as in an emoji that was cut in two: JSON can have it, UTF-8 can't.
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def number_rows(table: pd.DataFrame | Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
@@ -24,18 +31,29 @@ def number_rows(table: pd.DataFrame | Iterable[pd.DataFrame]) -> Iterator[pd.Dat
         Frames with the columns of the table and `_malformed`, indexed from 1 on. At least one,
         unless the iterable is empty.
 
+    Raises:
+        InputError: Two columns have the same name.
+
     """
     next_row = 1
     for frame in [table] if isinstance(table, pd.DataFrame) else table:
         if MALFORMED in frame:
             yield frame
             continue
+        require_distinct(map(str, frame.columns), "the table")
         for start in range(0, max(len(frame), 1), CHUNK):
             chunk = frame.iloc[start : start + CHUNK]
             rows = pd.RangeIndex(next_row, next_row + len(chunk))
             chunk = chunk.set_axis(rows).set_axis(chunk.columns.map(str), axis="columns")
             yield chunk.assign(**{MALFORMED: ""})
             next_row += len(chunk)
+
+
+def require_distinct(names: Iterable[str], table: str) -> None:
+    """Raise `InputError` if two columns of a table have the same name."""
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        raise InputError(f"{table}: two columns have the same name: {repeated[0]!r}; rename one")
 
 
 def list_parts(
@@ -87,9 +105,19 @@ def to_strings(cells: pd.Series) -> list[str]:
     """Return cells as strings: missing ones are empty, and 5.0 is `5`.
 
     A column of whole numbers becomes one of floats as soon as a number is missing; its numbers
-    should stay what they were.
+    should stay what they were. So should a float of 32 bits, whose value has more digits in 64.
+    Halves of surrogate pairs become spaces, as in texts that are cleaned.
     """
-    return [cell if isinstance(cell, str) else _to_string(cell) for cell in cells.tolist()]
+    values = cells.tolist()
+    size = getattr(cells.dtype, "itemsize", FLOAT_BYTES)
+    if cells.dtype.kind == "f" and size < FLOAT_BYTES:
+        shorten = np.dtype(f"f{size}").type
+        values = [float(str(shorten(cell))) if pd.notna(cell) else cell for cell in values]
+    return [_clean(cell) if isinstance(cell, str) else _to_string(cell) for cell in values]
+
+
+def _clean(cell: str) -> str:
+    return cell if cell.isascii() else SURROGATE.sub(" ", cell)
 
 
 def is_nested(cells: pd.Series) -> bool:
@@ -100,7 +128,7 @@ def is_nested(cells: pd.Series) -> bool:
 def _to_string(cell: Any) -> str:
     match cell:
         case dict() | list():
-            return json.dumps(cell, ensure_ascii=False, default=str)
+            return _clean(json.dumps(cell, ensure_ascii=False, default=str))
         case np.ndarray():
             return _to_string(cell.tolist())
         case bytes():

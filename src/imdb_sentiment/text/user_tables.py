@@ -1,7 +1,6 @@
 """Tables of texts for a model to score: the column of the texts, and cells that fit any file."""
 
 import logging
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,12 +10,9 @@ from imdb_sentiment.errors import InputError, list_names, make_printable, requir
 from imdb_sentiment.parameters import AUTO, CustomReviewsParameters
 from imdb_sentiment.text.columns import find_text_column
 from imdb_sentiment.text.sample_reviews import SAMPLE_COLUMN, are_samples
-from imdb_sentiment.text.tables import CHUNK, MALFORMED, list_columns
+from imdb_sentiment.text.tables import CHUNK, MALFORMED, SURROGATE, list_columns, require_distinct
 
 logger = logging.getLogger(__name__)
-
-# Half of a surrogate pair, as in an emoji that was cut in two: JSON can have it, UTF-8 can't.
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def choose_text_column(
@@ -90,8 +86,13 @@ def gather_rows(table: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
     Args:
         table: A data frame, or an iterable of data frames, as of a `TableDataset`.
 
+    Raises:
+        InputError: Two columns have the same name.
+
     """
     chunks = [table] if isinstance(table, pd.DataFrame) else list(table)
+    for chunk in chunks:
+        require_distinct(map(str, chunk.columns), "the file of custom reviews")
     whole = pd.concat(chunks) if chunks else pd.DataFrame()
     if MALFORMED in whole:
         for row, problem in whole.loc[whole[MALFORMED] != "", MALFORMED].items():
@@ -112,7 +113,7 @@ def replace_surrogates(table: pd.DataFrame) -> pd.DataFrame:
 def _replace_surrogates_in(cell: Any) -> Any:
     match cell:
         case str():
-            return _SURROGATE.sub("\ufffd", cell)
+            return SURROGATE.sub("\ufffd", cell)
         case list():
             return [_replace_surrogates_in(part) for part in cell]
         case dict():

@@ -361,3 +361,14 @@ def test_entities_are_decoded_as_in_python(page: Page, roomy: ReportParameters) 
     found = page.evaluate("(texts) => texts.map((text) => model.clean(text))", texts)
     for text, cleaned in zip(texts, found, strict=True):
         assert cleaned == clean_text(text), text
+
+
+def test_markup_is_removed_as_in_python(page: Page, roomy: ReportParameters) -> None:
+    tags = ["<table>", "</TD >", "<p hidden>", "<b plus>", "<br/ >", "<o:p>", "<b hidden x='1'>"]
+    others = ["<style>", "</style>", "<SCRIPT x:y = a>", "</script >", "<!--", "-->"]
+    pieces = [*tags, *others, "<!doctype a>", "<3", "a < b", "<a hidden", ">", "é\n", "x"]
+    rng = random.Random(1)
+    texts = [*pieces, *("".join(rng.choices(pieces, k=12)) for _ in range(1000))]
+    load(page, export(make_network(2), 2, 0.0), roomy)
+    found = page.evaluate("(texts) => texts.map((text) => model.clean(text))", texts)
+    assert found == list(map(clean_text, texts))

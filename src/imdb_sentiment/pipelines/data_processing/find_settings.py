@@ -18,7 +18,11 @@ from imdb_sentiment.parameters import (
     SplitParameters,
     normalise_label,
 )
-from imdb_sentiment.pipelines.data_processing.row_checks import list_required_columns
+from imdb_sentiment.pipelines.data_processing.row_checks import (
+    find_malformed,
+    list_required_columns,
+    require_well_formed,
+)
 from imdb_sentiment.text.columns import (
     MAX_LABELS,
     MIN_ROWS,
@@ -47,6 +51,10 @@ def find_settings(
         raise InputError(f"{reviews.file} has a header but no rows: add reviews to it")
     second = next((chunk for chunk in chunks if len(chunk)), None)
     chunks = itertools.chain([first], () if second is None else [second], chunks)
+    malformed = find_malformed(first)
+    problem = next(iter(malformed), "")
+    advice = "or name another delimiter with --params reviews_delimiter=NAME"
+    require_well_formed(len(malformed), len(first), problem, reviews.file, advice)
     names, rows = list_columns(first), first[first[MALFORMED] == ""]
     required = list_required_columns(reviews, split)
     missing = {

@@ -17,7 +17,7 @@ import pandas as pd
 from tokenizers import Tokenizer
 
 from imdb_sentiment.engine.mapping import map_in_two_steps
-from imdb_sentiment.errors import MAX_NAMES, InputError
+from imdb_sentiment.errors import MAX_NAMES, InputError, make_printable
 from imdb_sentiment.network.language_model import pretrain_lstm
 from imdb_sentiment.parameters import (
     LanguageModelParameters,
@@ -51,6 +51,7 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
     hash_groups,
     read_chunk,
     read_unlabelled_chunk,
+    require_well_formed,
     select_accepted,
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS, assign_splits
@@ -115,7 +116,7 @@ def check_reviews(
 
     Returns:
         Chunks of the same rows with the columns `row` (int64), `text` (cleaned), `sentiment` (the
-        label as in the table), `code` (int64; -1 for an unknown label), `split` (`none` unless the
+        cleaned label), `code` (int64; -1 for an unknown label), `split` (`none` unless the
         table has its own), `group` (empty unless it has groups), `words` (the numbers of the words;
         see `imdb_sentiment.text.word_numbers`), `status` (accepted, rejected or duplicate) and
         `reason` (empty if accepted), each as a `PickledResult` if other processes have made it;
@@ -171,7 +172,7 @@ def audit_reviews(
         rejected = chunk[chunk["status"] == REJECTED]
         reasons.update(reason.split(":")[0] for reason in rejected["reason"])
         is_unknown = rejected["reason"].str.startswith(UNKNOWN_LABEL)
-        unknown_labels.update(rejected.loc[is_unknown, "sentiment"].str.strip())
+        unknown_labels.update(rejected.loc[is_unknown, "sentiment"])
         for row, reason in zip(rejected["row"], rejected["reason"], strict=True):
             if len(examples) < EXAMPLES and reason != EMPTY_ROW:
                 examples.append(f"row {row}: {reason[:80]}")
@@ -441,32 +442,55 @@ def clean_unlabelled_reviews(
         processes have made are each a `PickledResult`.
 
     Raises:
-        InputError: The text column is missing; raised with the first chunk.
+        InputError: The text column is missing; raised with the first chunk. Most of the rows are
+            malformed; raised after the last one.
 
     """
     seen = KeyIndex()
     known = WordList()
+    are_new: Counter[bool] = Counter()
+    n_malformed, first = 0, ""
 
     def select_new(rows: RowKeys) -> Verdicts:
+        nonlocal n_malformed, first
         if not len(known):  # read only now: without unlabelled reviews, there is no need
             known.number(pack_words(list(words)))
             for labelled in clean_reviews:
                 hashes = [[hash_bytes(text.encode())] for text in labelled["text"]]
                 seen.claim(np.array(hashes, np.uint64).reshape(-1, 1))
         is_new = rows.is_usable & (seen.claim(rows.keys, rows.codes, rows.is_usable) < 0)
-        logger.debug("%d of %d unlabelled reviews are new", is_new.sum(), len(is_new))
+        are_new.update(is_new.tolist())
+        n_malformed += len(rows.malformed)
+        first = first or next(iter(rows.malformed), "")
         numbers = known.find(rows.words)
         return Verdicts(
             (~is_new).astype(np.int8), np.where(numbers < 0, np.int32(len(words)), numbers)
         )
 
-    return map_in_two_steps(
+    def report(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        yield from chunks
+        if not (rows := are_new.total()):
+            return
+        advice = (
+            "if each line is one text, name a delimiter that none contains with "
+            "--params unlabelled_delimiter=tab"
+        )
+        require_well_formed(n_malformed, rows, first, "unlabelled_file", advice)
+        if n_malformed:
+            logger.warning(
+                "%s of %s rows of unlabelled_file are malformed, and left out (the first is %s)",
+                *(f"{n_malformed:,}", f"{rows:,}", make_printable(first)),
+            )
+        logger.info("%s of %s unlabelled reviews are new", f"{are_new[True]:,}", f"{rows:,}")
+
+    chunks = map_in_two_steps(
         partial(read_unlabelled_chunk, text_column=reviews.text_column, script=script),
         select_new,
         finish_unlabelled_chunk,
         list_parts(unlabelled_reviews),
         **processing.model_dump(),
     )
+    return report(chunks)
 
 
 def fit_word_vectors(

@@ -14,6 +14,7 @@ from imdb_sentiment.parameters import (
     ReviewsOptions,
     ReviewsParameters,
     SplitParameters,
+    clean_label,
     normalise_label,
 )
 from imdb_sentiment.pipelines.data_processing.duplicates import KeyIndex, Keys
@@ -75,6 +76,7 @@ class RowKeys(NamedTuple):
             again if it has none; shape (rows, 2). Of unlabelled reviews, only the first.
         codes: Code of each row's label, shape (rows,); none of unlabelled reviews.
         words: The distinct words of these texts.
+        malformed: From `find_malformed`, of unlabelled reviews.
 
     """
 
@@ -82,6 +84,7 @@ class RowKeys(NamedTuple):
     keys: Keys
     codes: npt.NDArray[np.int64]
     words: PackedWords
+    malformed: list[str]
 
 
 class Verdicts(NamedTuple):
@@ -110,7 +113,9 @@ def read_chunk(
 
     """
     _require_columns(chunk, reviews, split)
-    labels = to_strings(chunk[reviews.label_column])
+    found = to_strings(chunk[reviews.label_column])
+    cleaned = {label: clean_label(label) for label in set(found)}
+    labels = [cleaned[label] for label in found]
     known = {normalise_label(label): code for code, label in enumerate(reviews.labels)}
     codes = {label: known.get(normalise_label(label), -1) for label in set(labels)}
     splits, groups = [NO_SPLIT] * len(chunk), [NO_GROUP] * len(chunk)
@@ -158,7 +163,35 @@ def read_unlabelled_chunk(
         )
     texts = [clean_text(text) for text in to_strings(chunk[text_column])]
     problems = ["" if text else "no text" for text in texts]
-    return _cut_texts({"row": chunk.index.to_numpy(np.int64), "text": texts}, problems, script)
+    read, keys = _cut_texts(
+        {"row": chunk.index.to_numpy(np.int64), "text": texts}, problems, script
+    )
+    return read, keys._replace(malformed=find_malformed(chunk))
+
+
+def find_malformed(chunk: pd.DataFrame) -> list[str]:
+    """Return what is wrong with each malformed row of a chunk."""
+    found = chunk.loc[chunk[MALFORMED] != "", MALFORMED]
+    return [f"row {row}: {problem[:80]}" for row, problem in found.items()]
+
+
+def require_well_formed(n_malformed: int, rows: int, first: str, file: str, advice: str) -> None:
+    """Raise `InputError` if most rows of a table are malformed.
+
+    Args:
+        n_malformed: Number of malformed rows.
+        rows: Number of all rows.
+        first: What is wrong with the first malformed one, from `find_malformed`.
+        file: Name of the table, for the message.
+        advice: When to name another delimiter, and how.
+
+    """
+    if 2 * n_malformed > rows:
+        raise InputError(
+            f"{file}: {n_malformed:,} of {rows:,} rows are malformed (the first is {first}). In a "
+            "CSV, name all columns in the header, and enclose texts that contain the delimiter in "
+            f"quotation marks; {advice}"
+        )
 
 
 def _cut_texts(
@@ -191,6 +224,7 @@ def _cut_texts(
             np.array(keys, np.uint64).T,
             np.zeros(len(problems), np.int64) if codes is None else codes,
             pack_words(words),
+            malformed=[],
         ),
     )
 
@@ -300,7 +334,7 @@ def _find_problems(
     split: SplitParameters,
 ) -> npt.NDArray[np.object_]:
     """Return the first reason why each row can't be used; empty if it can."""
-    labels = rows["sentiment"].str.strip()
+    labels = rows["sentiment"]
     is_unknown_split = (split.method == "column") & ~rows["split"].isin(SPLITS)
     problems = [
         (malformed != "", "malformed line: " + malformed),

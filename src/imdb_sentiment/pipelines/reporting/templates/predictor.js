@@ -233,8 +233,19 @@ const cutAtSpaces = (text) => text.split(SPACES).filter(Boolean);
 const lower = (text) => text.replaceAll("\u03a3", "\u03c3").toLowerCase();
 
 const ENTITY = /&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]*);/gi;
-const MARKUP =
-  /<\/?(?:a|b|br|div|em|font|h[1-6]|hr|i|img|li|ol|p|script|span|strong|style|u|ul)(?:\s+[\p{L}\p{N}_-]+\s*=[^<>]*|\s*\/?)>/giu;
+const TAGS =
+  "br|p|a|b|i|u|s|em|strong|span|div|font|h[1-6]|hr|img|ul|ol|li|dl|dt|dd|blockquote|pre|code|" +
+  "sup|sub|small|big|del|ins|strike|center|table|caption|thead|tbody|tfoot|tr|td|th|html|head|" +
+  "meta|body|form|input|button|o:p";
+const BARE = "hidden|disabled|checked|selected|required|readonly|multiple|nowrap|noshade|async|defer";
+const END = String.raw`(?:\s+(?:${BARE}))*(?:\s+[\p{L}\p{N}_:\-]+\s*=[^<>]*|\s*(?:\/\s*)?)>`;
+const MARKUP = new RegExp(
+  `</?(?:${TAGS})${END}` +
+    String.raw`|<(script|style)${END}(?:(?!<\1).)*?</\1\s*>` +
+    `|</?(?:script|style)${END}` +
+    String.raw`|<!--(?:(?!<!--).)*?-->|<!doctype\s[^<>]*>`,
+  "gisu",
+);
 const INVISIBLE = /[\0-\x1f\x7f-\x9f\u200b\ufeff\ud800-\udfff]/gu;
 
 // As Python's `html.unescape`, which drops code points that HTML forbids; the browser keeps them.

@@ -214,6 +214,9 @@ def test_the_digest_of_a_folder_leaves_out_temporary_files(tmp_path: Path) -> No
     changed = lineage.digest("runs")
     assert changed not in (one, None)
     (tmp_path / "runs/_SUCCESS").write_text("")  # neither a table reads
+    for hidden in (".ipynb_checkpoints", "_temporary"):
+        (tmp_path / "runs" / hidden).mkdir()
+        (tmp_path / "runs" / hidden / "record.json").write_text("2")
     assert lineage.digest("runs") == changed
     assert lineage.digest_output("runs") is None
     assert lineage.digest("runs/*.csv") is None

@@ -1,5 +1,6 @@
 """What the datasets have in common."""
 
+import itertools
 import tempfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
@@ -8,7 +9,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypeVar
 
 import fsspec
-from fsspec.core import split_protocol
+from fsspec.core import has_magic, split_protocol
 from kedro.io import AbstractDataset, DatasetError
 from kedro.io.core import AbstractVersionedDataset, Version, get_protocol_and_path
 
@@ -167,6 +168,26 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._name(self._filepath)}
+
+
+def leave_out_hidden(paths: Iterable[str], given: str) -> list[str]:
+    """Return the paths of a folder's or a pattern's files but those that are hidden.
+
+    The name of a hidden file or folder begins with `.` or `_`; so do those of other programs, such
+    as `_SUCCESS` and `_temporary`.
+
+    Args:
+        paths: The paths that a file system has found.
+        given: The folder or pattern as the file system writes it, whose own names may be any.
+
+    """
+    known = itertools.takewhile(lambda part: not has_magic(part), PurePosixPath(given).parts)
+    n_known = len(list(known))
+    return [
+        path
+        for path in paths
+        if not any(part.startswith((".", "_")) for part in PurePosixPath(path).parts[n_known:])
+    ]
 
 
 class LoadOnlyDataset(AbstractDataset[None, T]):

@@ -1,6 +1,5 @@
 """Tables made by people, in the format that their name tells, as streams of data frames."""
 
-import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -13,7 +12,7 @@ from fsspec.core import has_magic
 from kedro.io.core import Version
 from kedro_datasets._typing import TablePreview
 
-from imdb_sentiment.datasets.base import MEGABYTE, FileDataset, Stream
+from imdb_sentiment.datasets.base import MEGABYTE, FileDataset, Stream, leave_out_hidden
 from imdb_sentiment.datasets.csv_parts import can_divide, divide_csv
 from imdb_sentiment.datasets.parquet_parts import divide_parquet
 from imdb_sentiment.datasets.parts import Part
@@ -149,14 +148,8 @@ class TableDataset(FileDataset):
             if not is_folder and not has_magic(path):
                 return []
             found = filesystem.find(path) if is_folder else filesystem.glob(path)
-        given = PurePosixPath(filesystem._strip_protocol(path)).parts  # as in the paths found
-        if not is_folder:
-            given = tuple(itertools.takewhile(lambda part: not has_magic(part), given))
-        return sorted(
-            path
-            for path in map(str, found)
-            if not _is_hidden(PurePosixPath(path).parts[len(given) :]) and filesystem.isfile(path)
-        )
+        given = filesystem._strip_protocol(path)  # as in the paths that are found
+        return sorted(filter(filesystem.isfile, leave_out_hidden(map(str, found), given)))
 
     def _divide(self, files: list[str]) -> Iterator[pd.DataFrame | Part]:
         """Yield the rows: read, or as parts that can be read anywhere."""
@@ -222,11 +215,6 @@ class TableDataset(FileDataset):
 
     def _describe(self) -> dict[str, Any]:
         return super()._describe() if self._is_named else {"filepath": ""}
-
-
-def _is_hidden(parts: Iterable[str]) -> bool:
-    """Return whether a file or its folder is hidden or another program's, like `_temporary`."""
-    return any(part.startswith((".", "_")) for part in parts)
 
 
 def _require_columns(found: list[str], columns: list[str], name: str, first: str) -> None:

@@ -20,6 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imdb_sentiment.datasets.atomic import atomic_write
+from imdb_sentiment.datasets.base import leave_out_hidden
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.locks import hold_lock
 
@@ -165,7 +166,7 @@ class Lineage:
         """Return the digest of a file, a folder or a pattern, or None if it does not exist.
 
         A file is read only if its size or the time of its last change are not those of the records.
-        In a folder, files count whose names begin with neither a dot nor `_`, as in a table.
+        In a folder, hidden files and folders do not count, as in a table.
 
         Args:
             path: As from `name_path`; None for a file that is not set. The content of a file on
@@ -176,9 +177,9 @@ class Lineage:
             return None if path else NO_FILE
         absolute = self._project / path
         if absolute.is_dir():
-            return self._digest_parts(absolute, LocalFileSystem().find(absolute.as_posix()))
+            return self._digest_parts(absolute, _list_files(absolute, LocalFileSystem().find))
         if has_magic(path) and not absolute.exists():
-            found = LocalFileSystem().glob(absolute.as_posix())
+            found = _list_files(absolute, LocalFileSystem().glob)
             return self._digest_parts(self._project, found) if found else None
         return self._digest_file(path)
 
@@ -186,7 +187,7 @@ class Lineage:
         """Return the digest of the names, relative to `root`, and contents of several files."""
         digests = {}
         for path in map(Path, paths):
-            if path.is_file() and not path.name.startswith((".", "_")):
+            if path.is_file():
                 name = self.name_path(path)
                 self._parts.add(name)
                 digests[os.path.relpath(path, root)] = self._digest_file(name)
@@ -207,6 +208,11 @@ class Lineage:
             size=status.st_size, modified_ns=status.st_mtime_ns, digest=digest
         )
         return digest
+
+
+def _list_files(given: Path, find: Callable[[str], Iterable[str]]) -> list[str]:
+    path = LocalFileSystem._strip_protocol(given.as_posix())  # as in the paths that are found
+    return leave_out_hidden(find(path), path)
 
 
 def _list_paths(record: Record) -> set[str]:

@@ -17,6 +17,7 @@ from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     ReviewsParameters,
+    SplitParameters,
     TokenizerParameters,
     TrainingParameters,
     TuningParameters,
@@ -182,10 +183,14 @@ def test_explanations_point_to_what_decides(
 
 def test_the_baseline_cuts_texts_in_the_same_way(reviews: pd.DataFrame) -> None:
     parameters = base_parameters()
+    _, train = encode(reviews, make_parameters("auto"))
     baseline, _ = fit_baseline(
         [reviews],
+        train=train,
+        validation=train.take(np.arange(0)),
         baseline=BaselineParameters(**parameters["baseline"]),
         tuning=TuningParameters(**parameters["tuning"]),
+        split=SplitParameters(**parameters["split"]),
         training=TrainingParameters(**parameters["training"]),
         reviews=ReviewsParameters(
             **parameters["reviews"]

@@ -62,6 +62,7 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.pipelines.data_processing.nodes import encode_reviews, fit_tokenizer
 from imdb_sentiment.pipelines.training import create_pipeline, nodes
+from imdb_sentiment.pipelines.training.decision import Choice
 from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
 from imdb_sentiment.pipelines.training.nodes import (
     export_model,
@@ -217,17 +218,22 @@ def test_validation_rows_are_learnt_from(
     [(True, ["train", "validation"]), (False, ["train"])],
 )
 def test_the_baseline_learns_from_the_rows_of_the_network(
+    *,
     use_validation_rows: bool,
     learnt: list[str],
     data: Data,
     baseline_parameters: BaselineParameters,
+    split: SplitParameters,
     training: TrainingParameters,
 ) -> None:
     chosen = training.model_copy(update={"use_validation_rows": use_validation_rows})
     baseline, decision = fit_baseline(
         iter(data.chunks),
+        train=data.train,
+        validation=data.validation,
         baseline=baseline_parameters,
         tuning=TuningParameters(**base_parameters()["tuning"]),
+        split=split,
         training=chosen,
         reviews=REVIEWS,
         script="auto",
@@ -897,33 +903,77 @@ def test_a_target_of_a_label_without_held_out_reviews_is_given_up(
 
 
 def test_the_baseline_gets_thresholds_where_the_model_does(
-    data: Data, baseline_parameters: BaselineParameters, training: TrainingParameters
+    data: Data,
+    baseline_parameters: BaselineParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
 ) -> None:
     """Chosen on predictions of pipelines that have not learnt from the rows."""
-    rows = data.rows[data.rows["split"] != "test"]
-    rare = rows[(rows["code"] == 0) | (np.arange(len(rows)) % 6 == 0)]
-    by_f1 = TuningParameters(**base_parameters()["tuning"] | {"metric": "f1_macro"})
 
-    def fit_with(tuning: TuningParameters) -> tuple[Any, dict[str, Any]]:
-        return fit_baseline(
-            [rare.reset_index()],
+    def make_rare(reviews: EncodedReviews) -> EncodedReviews:
+        return reviews.take(np.flatnonzero((reviews.codes == 0) | (reviews.rows % 6 == 0)))
+
+    train, validation = make_rare(data.train), make_rare(data.validation)
+    rows = data.rows.loc[[*train.rows, *validation.rows]].reset_index()
+
+    def fit_with(**changes: Any) -> tuple[Any, dict[str, float]]:
+        baseline, decision = fit_baseline(
+            [rows],
+            train=train,
+            validation=validation,
             baseline=baseline_parameters,
-            tuning=tuning,
+            tuning=TuningParameters(**base_parameters()["tuning"] | changes),
+            split=split,
             training=training,
             reviews=REVIEWS,
             script="auto",
         )
+        return baseline, decision["label_weights"]
 
-    (plain, even), (tuned, chosen) = (
-        fit_with(TuningParameters(**base_parameters()["tuning"])),
-        fit_with(by_f1),
-    )
-    assert even["label_weights"] == {"negative": 1.0, "positive": 1.0}
-    weights = chosen["label_weights"]
+    (plain, even), (tuned, weights) = fit_with(), fit_with(metric="f1_macro")
+    assert even == {"negative": 1.0, "positive": 1.0}
     assert weights["positive"] > weights["negative"]
     np.testing.assert_allclose(
         plain.predict_proba(rows["text"]), tuned.predict_proba(rows["text"]), atol=1e-6
     )
+    assert len(validation) < 100  # too few to choose a threshold for the model
+    assert fit_with(metric="f1_macro", folds=1)[1] == even
+    assert fit_with(metric="f1_macro", evaluate_on="test")[1] == even
+
+
+def test_the_thresholds_of_the_baseline_do_not_divide_groups(
+    baseline_parameters: BaselineParameters,
+    split: SplitParameters,
+    tuning: TuningParameters,
+    training: TrainingParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All texts of a group are one word, which is new to a pipeline that has not seen the group."""
+    groups = np.arange(240) // 6
+    words = pd.Series(groups).map(lambda group: "ab"[group % 2] * (group // 2 + 2))
+    pool = replace(make_encoded(240), groups=groups.astype(np.uint64))
+    chunk = pd.DataFrame({"row": pool.rows, "text": words, "code": pool.codes, "split": "train"})
+    given = []
+
+    def choose(probabilities: npt.NDArray[np.float64], *_: object, start: Any, **__: object) -> Any:
+        given.append(probabilities)
+        return Choice(start)
+
+    monkeypatch.setattr("imdb_sentiment.pipelines.training.nodes.choose_rule", choose)
+    for column, is_known in ((None, True), ("film", False)):
+        fit_baseline(
+            [chunk],
+            train=pool.take(np.arange(180)),
+            validation=pool.take(np.arange(180, 240)),
+            baseline=baseline_parameters,
+            tuning=tuning.model_copy(update={"metric": "f1_macro", "folds": 2}),
+            split=split.model_copy(update={"group_column": column}),
+            training=training,
+            reviews=REVIEWS,
+            script="auto",
+        )
+        assert len(given[-1]) == 240
+        assert (len(np.unique(given[-1][:, 1].round(9))) > 2) is is_known
 
 
 def test_without_calibration_no_threshold_is_chosen(

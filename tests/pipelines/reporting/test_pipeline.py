@@ -22,6 +22,7 @@ from imdb_sentiment.parameters import (
     CustomReviewsParameters,
     ReportParameters,
     ReviewsParameters,
+    SplitParameters,
     TokenizerParameters,
     TrainingParameters,
     TuningParameters,
@@ -46,6 +47,7 @@ def test_the_pipeline_makes_every_report(
     reviews: ReviewsParameters,
     custom: CustomReviewsParameters,
     baseline_parameters: BaselineParameters,
+    split: SplitParameters,
     training: TrainingParameters,
     report: ReportParameters,
     tokenizer_parameters: TokenizerParameters,
@@ -78,8 +80,11 @@ def test_the_pipeline_makes_every_report(
     tuning = TuningParameters(**base_parameters()["tuning"])
     baseline, baseline_decision = fit_baseline(
         [frame],
+        train=make_encoded(15),
+        validation=make_encoded(5),
         baseline=baseline_parameters,
         tuning=tuning,
+        split=split,
         training=training,
         reviews=reviews,
         script="auto",

@@ -50,7 +50,11 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.pipelines.training.decision import Choice, choose_rule, find_method
 from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
-from imdb_sentiment.pipelines.tuning.protocol import divide_reviews, select_first_repeat
+from imdb_sentiment.pipelines.tuning.protocol import (
+    HeldOutSet,
+    divide_reviews,
+    select_first_repeat,
+)
 from imdb_sentiment.progress import Task
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
@@ -562,8 +566,11 @@ def _choose_examples(
 def fit_baseline(
     clean_reviews: Iterable[pd.DataFrame],
     *,
+    train: EncodedReviews,
+    validation: EncodedReviews,
     baseline: BaselineParameters,
     tuning: TuningParameters,
+    split: SplitParameters,
     training: TrainingParameters,
     reviews: ReviewsParameters,
     script: Script,
@@ -574,9 +581,12 @@ def fit_baseline(
     words of their own, they are so here as well: otherwise the baseline could not cut such texts.
 
     Args:
-        clean_reviews: Chunks with the columns `text`, `code` and `split`.
+        clean_reviews: Chunks with the columns `row`, `text`, `code` and `split`.
+        train: Training reviews, some of which may be held out to choose thresholds.
+        validation: Validation reviews, to be held out as well.
         baseline: Length and frequency of the n-grams, and the strength of the regularisation.
-        tuning: The metric.
+        tuning: The metric, and which reviews the trials of the search were scored on.
+        split: How the reviews were divided.
         training: Says whether to learn from the validation reviews, the weights of the labels, and
             whether to choose thresholds.
         reviews: The labels.
@@ -585,26 +595,29 @@ def fit_baseline(
     Returns:
         A scikit-learn pipeline from texts to codes, and how its probabilities become a label:
         `label_weights` and `is_median`, as `fit_decision` has them for the model. If weights are
-        chosen on held-out reviews, so are these, in a cross-validation of two folds.
+        to be chosen, so are these, on the same held-out reviews as there, scored by pipelines that
+        have learnt from the same others, and only if there are enough.
 
     Raises:
         InputError: No word n-gram occurs in enough reviews.
 
     """
+    from sklearn.base import clone
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
 
     from imdb_sentiment.text.term_counts import TermCounter
 
+    learnable = pd.concat(
+        chunk.loc[chunk["split"] != "test", ["row", "text", "code", "split"]]
+        for chunk in clean_reviews
+    )
+    texts = learnable.set_index("row")["text"]
     splits = ["train", "validation"] if training.use_validation_rows else ["train"]
-    rows = pd.concat(
-        chunk.loc[chunk["split"].isin(splits), ["text", "code"]] for chunk in clean_reviews
-    )
-    label_weights = compute_label_weights(
-        training.class_weight, rows["code"].to_numpy(np.intp), reviews.labels
-    )
+    rows = learnable[learnable["split"].isin(splits)]
+    codes = rows["code"].to_numpy(np.intp)
+    label_weights = compute_label_weights(training.class_weight, codes, reviews.labels)
     model = make_pipeline(
         TermCounter(script, baseline.max_ngram, baseline.min_document_frequency),
         TfidfTransformer(sublinear_tf=True),
@@ -622,17 +635,27 @@ def fit_baseline(
     )
     method = find_method(training, metric, reviews.labels, are_ordered=reviews.ordered)
     rule = DecisionRule(np.ones(len(reviews.labels)), is_median=method == "median")
-    codes = rows["code"].to_numpy(np.intp)
+    held_out: list[HeldOutSet] = []
+    if method == "threshold" and tuning.evaluate_on != "test":
+        held_out = select_first_repeat(divide_reviews(train, validation, tuning, split))
     try:
         # The vectors of the solver are so short that threads would cost more time than they save.
         with threadpool_limits(1, user_api="blas"):
-            if method == "threshold" and np.bincount(codes).min() > 1:
-                folds = StratifiedKFold(2, shuffle=True, random_state=training.seed)
-                scores = cross_val_predict(
-                    model, rows["text"], codes, cv=folds, method="predict_proba"
-                )
+            # As for the model: otherwise, the comparison by the metric would favour the baseline.
+            if sum(len(scored) for _, scored in held_out) >= MIN_HELD_OUT_ROWS:
+                probabilities = [
+                    clone(model)
+                    .fit(texts[learnt.rows], learnt.codes)
+                    .predict_proba(texts[scored.rows])
+                    for learnt, scored in held_out
+                ]
                 rule = choose_rule(
-                    scores, codes, reviews.labels, metric=metric, training=training, start=rule
+                    np.concatenate(probabilities),
+                    np.concatenate([scored.codes for _, scored in held_out]),
+                    reviews.labels,
+                    metric=metric,
+                    training=training,
+                    start=rule,
                 ).rule
             fitted = model.fit(rows["text"], codes)
     except ValueError as error:

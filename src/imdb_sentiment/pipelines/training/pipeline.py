@@ -20,8 +20,11 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 func=fit_baseline,
                 inputs={
                     "clean_reviews": "clean_reviews",
+                    "train": "train",
+                    "validation": "validation",
                     "baseline": "params:baseline",
                     "tuning": "params:tuning",
+                    "split": "params:split",
                     "training": "params:training",
                     "reviews": "review_settings",
                     "script": "params:tokenizer.script",

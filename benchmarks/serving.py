@@ -25,7 +25,8 @@ import pandas as pd
 from project import ROOT, describe_machine
 from service import Connection, run_service
 
-from imdb_sentiment.network.model import score_sequences
+from imdb_sentiment.evaluation.stacking import to_probabilities
+from imdb_sentiment.network.model import score_logits
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.batching import pad_right
 from imdb_sentiment.text.cleaning import clean_text
@@ -93,7 +94,9 @@ def measure_one_review(texts: Texts) -> None:
             sequences, ngrams if predictor.max_ngram else None
         )
     }
-    runs["Keras, grouped by length and cut"] = lambda: score_sequences(model, sequences)
+    runs["Keras, grouped by length and cut"] = lambda: to_probabilities(
+        score_logits(model, sequences)
+    )
     for size in (64, 256, 1024):
         runs[f"Keras, batches of {size}"] = lambda size=size: model.predict(  # type: ignore[misc]
             sequences.astype(np.int32), batch_size=size, verbose=0

@@ -5,7 +5,8 @@ import pytest
 
 from helpers import make_encoded, make_network
 from imdb_sentiment.datasets import DocumentDataset, KerasModelDataset, TokenizerDataset
-from imdb_sentiment.network.model import score_sequences
+from imdb_sentiment.evaluation.stacking import to_probabilities
+from imdb_sentiment.network.model import score_logits
 from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.text.tokenizer import TextEncoder, train_tokenizer
 
@@ -31,8 +32,8 @@ def test_a_model_predicts_the_same_after_reloading(tmp_path: Path) -> None:
     dataset.save(model)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.keras"]
     np.testing.assert_array_equal(
-        score_sequences(dataset.load(), encoded.sequences),
-        score_sequences(model, encoded.sequences),
+        to_probabilities(score_logits(dataset.load(), encoded.sequences)),
+        to_probabilities(score_logits(model, encoded.sequences)),
     )
 
 

@@ -8,10 +8,10 @@ import pytest
 from tokenizers import Tokenizer
 
 from helpers import make_encoded, make_network, small_hyperparameters
-from imdb_sentiment.evaluation.stacking import Weights
+from imdb_sentiment.evaluation.stacking import Weights, to_probabilities
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
-from imdb_sentiment.network.model import build_model, score_logits, score_sequences
+from imdb_sentiment.network.model import build_model, score_logits
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.ngrams import hash_ngrams
 from imdb_sentiment.text.tokenizer import TextEncoder
@@ -65,7 +65,7 @@ def test_networks_of_other_shapes_export_as_well(
     assert operators.count("LSTM") == lstms  # one for both directions
     np.testing.assert_allclose(
         Predictor(exported).score_sequences(encoded.sequences),
-        score_sequences(model, encoded.sequences),
+        to_probabilities(score_logits(model, encoded.sequences)),
         atol=1e-6,
     )
 
@@ -137,7 +137,7 @@ def test_weights_without_ngrams_divide_the_logits(n_labels: int, tokenizer: Toke
     exported = convert_to_onnx(model, tokenizer, encoded.labels, weights=weights)
     (tokens,) = onnx.load_from_string(exported).graph.input
     assert tokens.name == "token_ids"
-    powers = score_sequences(model, encoded.sequences) ** 5
+    powers = to_probabilities(score_logits(model, encoded.sequences)) ** 5
     expected = powers / powers.sum(axis=1, keepdims=True)
     predictor = Predictor(exported)
     assert predictor.max_ngram == 0

@@ -7,8 +7,9 @@ import pytest
 
 from helpers import make_encoded, make_network, small_hyperparameters
 from imdb_sentiment.datasets import KerasModelDataset
+from imdb_sentiment.evaluation.stacking import to_probabilities
 from imdb_sentiment.network.averaging import average_networks
-from imdb_sentiment.network.model import build_model, score_sequences
+from imdb_sentiment.network.model import build_model, score_logits
 
 RNG = np.random.default_rng(0)
 SEQUENCES = RNG.uniform(-1, 1, size=(5, 6, 3)).astype(np.float32)
@@ -77,8 +78,8 @@ def test_a_model_with_pooling_predicts_the_same_after_reloading(kind: str, tmp_p
     dataset = KerasModelDataset(filepath=str(tmp_path / "model.keras"))
     dataset.save(model)
     np.testing.assert_array_equal(
-        score_sequences(dataset.load(), encoded.sequences),
-        score_sequences(model, encoded.sequences),
+        to_probabilities(score_logits(dataset.load(), encoded.sequences)),
+        to_probabilities(score_logits(model, encoded.sequences)),
     )
 
 
@@ -102,5 +103,6 @@ def test_a_model_of_an_earlier_version_loads(tmp_path: Path) -> None:
             old.writestr(name, content)
     loaded = KerasModelDataset(filepath=str(tmp_path / "old.keras")).load()
     np.testing.assert_array_equal(
-        score_sequences(loaded, encoded.sequences), score_sequences(model, encoded.sequences)
+        to_probabilities(score_logits(loaded, encoded.sequences)),
+        to_probabilities(score_logits(model, encoded.sequences)),
     )

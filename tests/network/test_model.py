@@ -10,8 +10,9 @@ import pytest
 from helpers import make_encoded, make_network, small_hyperparameters
 from imdb_sentiment.datasets import KerasModelDataset
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.stacking import to_probabilities
 from imdb_sentiment.network.averaging import average_networks
-from imdb_sentiment.network.model import build_model, compile_scorer, score_logits, score_sequences
+from imdb_sentiment.network.model import build_model, compile_scorer, score_logits
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.text.batching import pad_right
@@ -38,7 +39,7 @@ def forward(weights: list[npt.NDArray[Any]], tokens: list[int]) -> npt.NDArray[n
 def test_probabilities_are_those_of_the_equations(n_labels: int) -> None:
     encoded = make_encoded(9, n_labels)
     model = make_network(n_labels=n_labels)
-    probabilities = score_sequences(model, encoded.sequences)
+    probabilities = to_probabilities(score_logits(model, encoded.sequences))
     assert probabilities.shape == (9, n_labels)
     for row, tokens in enumerate(encoded.sequences):
         scores = forward(model.get_weights(), [int(token) for token in tokens if token])
@@ -59,7 +60,7 @@ def test_logits_are_exact_where_the_network_is_certain(n_networks: int, n_labels
     kernel, bias = model.layers[-1].get_weights()
     before = score_logits(model, reviews.sequences)
     assert before.shape == (9, 1 if n_labels == 2 else 3)
-    probabilities = score_sequences(model, reviews.sequences)
+    probabilities = to_probabilities(score_logits(model, reviews.sequences))
     np.testing.assert_allclose(
         np.log(probabilities[:, 1] / probabilities[:, 0]),
         before[:, 0] if n_labels == 2 else before[:, 1] - before[:, 0],
@@ -133,11 +134,16 @@ def test_every_optimizer_is_known_to_keras(
 def test_a_prediction_depends_on_neither_padding_nor_batch(shape: dict[str, Any]) -> None:
     encoded = make_encoded(5)
     model = make_network(**shape)
-    together = score_sequences(model, encoded.sequences)
+    together = to_probabilities(score_logits(model, encoded.sequences))
     more_padding = np.pad(encoded.sequences, ((0, 0), (7, 0)))
-    alone = [score_sequences(model, tokens[np.newaxis, tokens > 0]) for tokens in encoded.sequences]
+    alone = [
+        to_probabilities(score_logits(model, tokens[np.newaxis, tokens > 0]))
+        for tokens in encoded.sequences
+    ]
     np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-6)
-    np.testing.assert_allclose(together, score_sequences(model, more_padding), atol=1e-6)
+    np.testing.assert_allclose(
+        together, to_probabilities(score_logits(model, more_padding)), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -233,22 +239,23 @@ def test_the_average_of_networks_has_the_mean_of_their_logits(
     reviews = make_encoded(30, n_labels)
     models = [make_network(seed, n_labels, **shape) for seed in (1, 2, 3)]
     logits = np.mean(
-        [np.log(score_sequences(model, reviews.sequences)) for model in models], axis=0
+        [np.log(to_probabilities(score_logits(model, reviews.sequences))) for model in models],
+        axis=0,
     )
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     averaged = average_networks(models)
-    found = score_sequences(averaged, reviews.sequences)
+    found = to_probabilities(score_logits(averaged, reviews.sequences))
     np.testing.assert_allclose(found, expected, atol=1e-6)
     dataset = KerasModelDataset(filepath=str(tmp_path / "model.keras"))
     dataset.save(averaged)
-    restored = score_sequences(dataset.load(), reviews.sequences)
+    restored = to_probabilities(score_logits(dataset.load(), reviews.sequences))
     np.testing.assert_allclose(restored, found, atol=1e-6)
     assert average_networks(models[:1]) is models[0]
 
 
 def test_nothing_to_predict_gives_nothing(hyperparameters: Hyperparameters) -> None:
     model = build_model(hyperparameters, vocabulary_size=30, n_labels=3)
-    assert score_sequences(model, np.empty((0, 6), dtype=np.uint8)).shape == (0, 3)
+    assert to_probabilities(score_logits(model, np.empty((0, 6), dtype=np.uint8))).shape == (0, 3)
 
 
 def test_layers_of_a_bigger_network_are_as_asked_for() -> None:
@@ -396,7 +403,7 @@ def test_the_network_is_the_average_of_its_weights() -> None:
         ]
     for found, expected in zip(model.get_weights(), average, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
-    predicted = score_sequences(model, validation.sequences).argmax(axis=1)
+    predicted = to_probabilities(score_logits(model, validation.sequences)).argmax(axis=1)
     assert history["val_accuracy"][-1] == pytest.approx((predicted == validation.codes).mean())
 
 
@@ -411,7 +418,7 @@ def test_training_ends_early_with_the_best_epoch(ema_momentum: float) -> None:
     assert len(values) < hard.epochs
     best = values.index(max(values))
     assert len(values) == best + 1 + hard.early_stopping_patience
-    predicted = score_sequences(model, validation.sequences).argmax(axis=1)
+    predicted = to_probabilities(score_logits(model, validation.sequences)).argmax(axis=1)
     assert (predicted == validation.codes).mean() == pytest.approx(max(values))
 
 
@@ -442,4 +449,5 @@ def test_weights_of_labels_weigh_the_loss() -> None:
         np.testing.assert_allclose(first, second, atol=1e-6)
     longer = small_hyperparameters(epochs=30, learning_rate=0.05)
     model, _ = train_model(train, longer, 3, label_weights=np.array([1.0, 1e-9]))
-    assert (score_sequences(model, train.sequences)[:, 0] > 0.9).all()  # always the first label
+    probabilities = to_probabilities(score_logits(model, train.sequences))
+    assert (probabilities[:, 0] > 0.9).all()  # always the first label

@@ -9,7 +9,8 @@ import pytest
 
 from helpers import PROJECT
 from imdb_sentiment.datasets import KerasModelDataset
-from imdb_sentiment.network.model import score_sequences
+from imdb_sentiment.evaluation.stacking import to_probabilities
+from imdb_sentiment.network.model import score_logits
 from imdb_sentiment.serving import Predictor
 
 DATA = PROJECT / "tests/data"
@@ -30,5 +31,5 @@ def test_an_old_keras_model_scores_the_same(expected: dict[str, Any]) -> None:
     """It names a layer by its old module, `imdb_sentiment.layers`."""
     path: Path = DATA / "model_0.1.0.keras"
     model = KerasModelDataset(filepath=str(path)).load()
-    found = score_sequences(model, np.array(expected["token_ids"], np.uint8))
+    found = to_probabilities(score_logits(model, np.array(expected["token_ids"], np.uint8)))
     np.testing.assert_allclose(found, expected["probabilities"], atol=1e-6)

@@ -35,9 +35,10 @@ from imdb_sentiment.evaluation.stacking import (
     HeldOutLogits,
     Weights,
     fit_weights,
+    to_probabilities,
 )
 from imdb_sentiment.network.averaging import average_networks
-from imdb_sentiment.network.model import build_model, score_sequences
+from imdb_sentiment.network.model import build_model, score_logits
 from imdb_sentiment.network.ngrams import (
     CHARACTER_WEIGHTS,
     DEFAULT_LATENT_WEIGHT,
@@ -266,8 +267,10 @@ def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParamet
     model, history = fit(train, validation, chosen, several)
     parts = [train_model(train + validation, chosen, seed) for seed in (7, 8)]
     np.testing.assert_allclose(
-        score_sequences(model, validation.sequences),
-        score_sequences(average_networks([network for network, _ in parts]), validation.sequences),
+        to_probabilities(score_logits(model, validation.sequences)),
+        to_probabilities(
+            score_logits(average_networks([network for network, _ in parts]), validation.sequences)
+        ),
     )
     assert history == parts[0][1]
 
@@ -1186,7 +1189,8 @@ def test_an_export_that_differs_is_an_error(
     assert predictor.max_ngram == 0
     text = data.rows["text"].iloc[0]
     sequences = data.train.sequences[:1]
-    odds = np.log(score_sequences(model, sequences) / (1 - score_sequences(model, sequences)))
+    probabilities = to_probabilities(score_logits(model, sequences))
+    odds = np.log(probabilities / (1 - probabilities))
     np.testing.assert_allclose(predictor.predict_probabilities([text]), expit(2 * odds), atol=1e-5)
 
     monkeypatch.setattr(
@@ -1279,7 +1283,7 @@ def test_the_pipeline_runs_on_a_few_rows(
     assert predictor.facts["training_data_sha256"] == pool.fingerprint()
 
     # The weighted sum of the logits of the network and of the n-grams.
-    network = score_sequences(catalog.load("model"), pool.sequences[:50])
+    network = to_probabilities(score_logits(catalog.load("model"), pool.sequences[:50]))
     texts = data.rows["text"][pool.rows[:50]].tolist()
     ngrams = catalog.load("ngram_model").score_texts(texts)
     weights = calibration["weights"]

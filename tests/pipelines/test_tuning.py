@@ -17,7 +17,7 @@ from imdb_sentiment.datasets import AtomicDataset, OptunaStorageDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.stacking import HeldOutLogits, to_probabilities
-from imdb_sentiment.network.model import PretrainedWeights, score_sequences
+from imdb_sentiment.network.model import PretrainedWeights, score_logits
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (
     ClassWeight,
@@ -373,7 +373,7 @@ def test_each_fold_is_scored_by_a_network_that_has_learnt_from_the_others(
     hits: list[bool] = []
     for learnt, other in sets:
         model, _ = train_model(learnt, best, tuning.seed, other)
-        scores = score_sequences(model, other.sequences)
+        scores = to_probabilities(score_logits(model, other.sequences))
         expected |= dict(zip(other.rows.tolist(), log_odds(scores)[:, 0], strict=True))
         hits += (scores.argmax(axis=1) == other.codes).tolist()
     assert len(hits) == len(POOL)

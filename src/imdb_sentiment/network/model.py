@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.stacking import Logits, to_probabilities
+from imdb_sentiment.evaluation.stacking import Logits
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.text.batching import count_tokens, group_by_length, pad_right
@@ -227,22 +227,6 @@ def require_word_vectors(
 def count_known_tokens(model: KerasModel) -> int:
     """Return the size of the vocabulary that a network was built for."""
     return next(int(layer.input_dim) for layer in model.layers if hasattr(layer, "input_dim"))
-
-
-def score_sequences(
-    model: KerasModel, sequences: npt.NDArray[np.unsignedinteger]
-) -> npt.NDArray[np.float64]:
-    """Return the probability of every label for each review.
-
-    Args:
-        model: From `build_model` or `train_model`.
-        sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
-
-    Returns:
-        Array of shape (reviews, labels), dtype float64; each row sums to 1.
-
-    """
-    return to_probabilities(score_logits(model, sequences))
 
 
 def score_logits(model: KerasModel, sequences: npt.NDArray[np.unsignedinteger]) -> Logits:

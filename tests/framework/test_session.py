@@ -1,9 +1,14 @@
 """The command with which a run that was refused would begin."""
 
 import shlex
+from pathlib import Path
 
 import pytest
+from click import ClickException
+from kedro.framework.project import settings
+from kedro.framework.startup import bootstrap_project
 
+from helpers import make_project
 from imdb_sentiment.framework.session import repeat_command
 
 
@@ -28,3 +33,20 @@ def test_a_command_is_repeated_with_other_parameters(
     typed: str, parameters: dict[str, str | None], repeated: str | None
 ) -> None:
     assert repeat_command(shlex.split(typed), parameters) == repeated
+
+
+def test_a_refusal_names_the_command_of_the_place(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    bootstrap_project(project)
+
+    def refuse(command: str) -> None:
+        advice = rf"makes it first \({command} --pipelines data_processing\)"
+        with (
+            pytest.raises(ClickException, match=advice),
+            settings.SESSION_CLASS.create(project) as session,
+        ):
+            session.run(pipeline_names=["label_check"])
+
+    refuse("kedro run")
+    (project / "pyproject.toml").unlink()  # as where the package runs
+    refuse("imdb-sentiment")

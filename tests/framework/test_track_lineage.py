@@ -431,7 +431,7 @@ def test_inference_needs_the_exported_model_alone(
     assert "w1 w2" in scored.read_text(encoding="utf-8")
 
 
-def test_the_environment_of_the_inputs_is_used_again_as_a_whole(
+def test_the_parameters_of_the_environment_of_the_inputs_are_used_again(
     copy_of_finished: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     project = copy_of_finished
@@ -450,6 +450,17 @@ def test_the_environment_of_the_inputs_is_used_again_as_a_whole(
     assert record.parameters["hyperparameters"]["batch_size"] == 8
     assert record.parameters["tuning"]["study_name"] == "other"
     assert record.parameters["tuning"]["seed"] == 3
+    # Of its catalog, which is not used again, only what this run uses matters.
+    catalog = project / "conf/other/catalog.yml"
+    entry = "  type: imdb_sentiment.datasets.LinesDataset\n  filepath: data/elsewhere.txt\n"
+    catalog.write_text(f"train:\n{entry}")
+    with pytest.raises(ClickException, match=r"other entries for train: repeat --env other$"):
+        run_session(project, "tuning")
+    catalog.write_text(f"imdb_reviews:\n{entry}")
+    run_session(project, "tuning")
+    (project / "conf/other").rename(project / "conf/renamed")
+    with pytest.raises(ClickException, match=r"inputs were made with --env other, and there is no"):
+        run_session(project, "tuning")
 
 
 def test_a_file_that_is_named_now_must_be_that_of_the_inputs(copy_of_finished: Path) -> None:

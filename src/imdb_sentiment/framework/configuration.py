@@ -3,7 +3,7 @@
 import copy
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
 from imdb_sentiment.framework.lineage import MISSING, Record, flatten
 
@@ -74,15 +75,18 @@ class Configuration:
 
         What was given for an earlier run, and is not given now, is taken from it: so
         `kedro run --params reviews_file=mine.csv` can be followed by
-        `kedro run --pipelines reporting`. The environment is taken as a whole.
+        `kedro run --pipelines reporting`. So are all parameters of its environment.
 
         Args:
             sources: The records of all datasets that the inputs of the run were made from.
             reads_file: Whether the run reads the table, which is then the one of this run.
 
+        Raises:
+            InputError: The environment of that run is no longer in conf/.
+
         """
         sources = sorted(sources, key=lambda record: record.time)
-        own_env = env = self._loader.env or self._loader.default_run_env
+        own_env = env = self._env
         if sources and env == self._loader.default_run_env:
             env = sources[-1].env
         kept = self.named | ({FILE} if reads_file or FILE_SETTING in self.named else set())
@@ -97,7 +101,12 @@ class Configuration:
         chosen |= {
             key: value for key, value in self._runtime_params.items() if key in CATALOG_PARAMETERS
         }
-        without_params = self._load(env, {})
+        try:
+            without_params = self._load(env, {})
+        except InputError as error:
+            if env == own_env:
+                raise
+            raise InputError(f"the inputs were made with --env {env}, and {error}") from error
         usual = dict(flatten(without_params))
         file = {key: value for key, value in chosen.items() if key == FILE_SETTING}
         is_own = env == own_env and file.keys() <= self.named
@@ -144,14 +153,39 @@ class Configuration:
         rest = [f"{key}: {json.dumps(given[key])}" for key, text in listed.items() if not text]
         return options, "; ".join(rest)
 
-    def _load(self, env: str | None, runtime_params: dict[str, Any]) -> dict[str, Any]:
+    def list_other_entries(self, env: str, names: Collection[str]) -> list[str]:
+        """Return the entries of the catalog that are not the same in another environment.
+
+        Args:
+            env: Name of the environment.
+            names: Those of the datasets in question.
+
+        """
+        if env == self._env:
+            return []
+        other, own = (
+            self._load(name, self._runtime_params, "catalog") for name in (env, self._env)
+        )
+        return sorted(
+            name
+            for name in other.keys() | own.keys()
+            if (name in names or "{" in name) and other.get(name) != own.get(name)
+        )
+
+    @property
+    def _env(self) -> str:
+        return str(self._loader.env or self._loader.default_run_env)
+
+    def _load(
+        self, env: str | None, runtime_params: dict[str, Any], kind: str = "parameters"
+    ) -> dict[str, Any]:
         fresh = type(self._loader)(
             self._loader.conf_source,
             env=env,
             runtime_params=runtime_params,
             **settings.CONFIG_LOADER_ARGS,
         )
-        return dict(fresh["parameters"])
+        return dict(fresh[kind])
 
 
 def _merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

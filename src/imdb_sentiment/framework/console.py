@@ -235,18 +235,21 @@ class ShowRun:
         return place.relative_to(self._project).as_posix() if is_inside else path
 
     def _adapt(self, command: str) -> str:
-        """Return a command as it is typed here: without a project, the package has its own."""
+        """Return a command as it is typed here."""
         if not command.startswith(RUN):
             return command
-        is_project = (self._project / "pyproject.toml").is_file()
-        start = RUN if is_project else "imdb-sentiment"
-        return f"{start}{self._conf_source}{command.removeprefix(RUN)}"
+        return f"{name_command(self._project)}{self._conf_source}{command.removeprefix(RUN)}"
 
     def _note(self, error: BaseException) -> None:
         if self._log:
             raised = (type(error), error, error.__traceback__)
             record = (__name__, logging.ERROR, __file__, 0, "The run has failed", (), raised)
             self._log.emit(logging.LogRecord(*record))
+
+
+def name_command(project: Path) -> str:
+    """Return how runs are started in a folder: without a project, the package has its own way."""
+    return RUN if (project / "pyproject.toml").is_file() else "imdb-sentiment"
 
 
 class _Log(logging.FileHandler):

@@ -19,7 +19,7 @@ from kedro.pipeline.node import Node
 from pydantic import BaseModel, ValidationError
 
 from imdb_sentiment.datasets.run_facts import PACKAGES
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import InputError, list_names
 from imdb_sentiment.framework.code import PackageCode
 from imdb_sentiment.framework.configuration import (
     FILE,
@@ -168,6 +168,20 @@ class RunLineage:
         missing = " --only-missing-outputs" if run_params["only_missing_outputs"] else ""
         in_conf = f" (with {rest} in conf/)" if rest else ""
         return f"kedro run{parts}{options}{_repeat_runner()}{missing}{in_conf}"
+
+    def compare_environments(self) -> None:
+        """Compare the catalog with that of the environment whose parameters the run adopts.
+
+        Raises:
+            InputError: A dataset of the run has another entry there: a catalog is not adopted.
+
+        """
+        env = self._parameters.env
+        if names := self._configuration.list_other_entries(env, self._pipeline.datasets()):
+            raise InputError(
+                f"the inputs were made with --env {env}, where the catalog has other entries for "
+                f"{list_names(names)}: repeat --env {env}"
+            )
 
     def compare_inputs(self) -> None:
         """Raise `InputError` if an input of the run has no record, or is stale."""

@@ -13,7 +13,7 @@ from kedro.validation.exceptions import ParameterValidationError
 
 from imdb_sentiment.errors import InputError, find_input_error, make_printable, propose
 from imdb_sentiment.framework.configuration import quote_value
-from imdb_sentiment.framework.console import ShowRun
+from imdb_sentiment.framework.console import RUN, ShowRun, name_command
 from imdb_sentiment.framework.runner import IncrementalSequentialRunner
 from imdb_sentiment.framework.track_lineage import TrackLineage
 from imdb_sentiment.pipeline_registry import list_pipelines
@@ -40,7 +40,7 @@ class PlainErrorsSession(KedroSession):
             fixable = error if invalid else find_input_error(error)
             if fixable is None:
                 raise
-            message = str(fixable)
+            message = str(fixable).replace(RUN, name_command(self._project_path))
             if isinstance(fixable, InputError) and fixable.parameters:
                 message += self._explain_parameters(fixable.parameters)
             raise ClickException(message) from error

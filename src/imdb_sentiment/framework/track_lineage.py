@@ -44,9 +44,9 @@ class TrackLineage:
         Parameters that made the inputs, and were given only then, are used again.
 
         Raises:
-            InputError: The inputs do not belong together or do not fit the parameters, another run
-                uses the files, or they are results of another table than the sample, and this run
-                names no table.
+            InputError: The inputs do not belong together or do not fit the parameters or the
+                catalog, another run uses the files, or they are results of another table than the
+                sample, and this run names no table.
 
         """
         if isinstance(catalog, SharedMemoryDataCatalog):
@@ -87,6 +87,7 @@ class TrackLineage:
         try:
             run = RunLineage(run_id, files, lineage, pipeline, self._configuration)
             run.compare_tables(run_params)
+            run.compare_environments()
             run.compare_inputs()
             run.set_parameters()
             if run_params["only_missing_outputs"]:

@@ -18,6 +18,7 @@ from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
 from imdb_sentiment.pipelines.reporting.nodes.embedding import Embedded
 from imdb_sentiment.pipelines.reporting.nodes.examples import Example
 from imdb_sentiment.pipelines.reporting.nodes.facts import Facts
+from imdb_sentiment.progress import format_seconds
 
 MIN_EFFECT = 0.01  # in log-odds; words with a smaller effect are not marked,
 MIN_RELATIVE_EFFECT = 0.1  # nor words with a smaller share of the strongest effect
@@ -170,7 +171,7 @@ def _render(template: str, **values: Any) -> str:
         "percent": lambda share: f"{100 * share:.1f}%",
         "p_value": lambda p: f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001",  # noqa: PLR2004
         "short": lambda value: f"{value:.4g}" if isinstance(value, float) else value,
-        "duration": _format_duration,
+        "duration": format_seconds,
         "marks": mark_words,
         "yaml": lambda values: yaml.safe_dump(values, sort_keys=False, allow_unicode=True),
         "line": escape_markdown,
@@ -195,11 +196,3 @@ def _shorten(text: str) -> str:
     if len(text) <= 2 * MAX_CONTEXT:
         return text
     return f"{text[:MAX_CONTEXT]} … {text[-MAX_CONTEXT:]}"
-
-
-def _format_duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -121,7 +121,8 @@ def test_a_threshold_that_helps_is_better_for_unseen_reviews_too() -> None:
     assert metric.measure(codes, probabilities) < unseen < seen
 
 
-def test_both_halves_have_the_labels_that_occur_twice() -> None:
+@pytest.mark.parametrize("seed", range(5))
+def test_both_halves_have_the_labels_that_occur_twice(seed: int) -> None:
     """Otherwise, the weight of a label would be chosen where none of its reviews is."""
     codes = np.repeat(np.arange(3), [7, 2, 1])
     halves: list[list[int]] = []
@@ -133,7 +134,7 @@ def test_both_halves_have_the_labels_that_occur_twice() -> None:
             halves.append(sorted(codes.tolist()))
             return 0.0
 
-    measure_maximised(np.eye(3)[codes], codes, Recorder(), np.ones(3), seed=0)  # type: ignore[arg-type]
+    measure_maximised(np.eye(3)[codes], codes, Recorder(), np.ones(3), seed)  # type: ignore[arg-type]
     for half in halves[:-1]:  # the last value is that of both
         assert half in ([0, 0, 0, 0, 1], [0, 0, 0, 1, 2])
     assert len({len(half) for half in halves[:-1]}) == 1

@@ -13,6 +13,7 @@ from helpers import (
     base_parameters,
     make_encoded,
     make_once,
+    same_python_path,
     small_hyperparameters,
     three_label_run,
 )
@@ -85,6 +86,19 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         report.write_line("\nDocumented commands that no test has run:", red=True)
         for command in missing:
             report.write_line(f"  {command}")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def python_path_of_module() -> Iterator[None]:
+    """Keep what fixtures of a module do to the path of imports from other modules."""
+    with same_python_path():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def python_path_of_test() -> Iterator[None]:
+    with same_python_path():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -323,11 +323,29 @@ def run_shell(
     return output
 
 
+@contextlib.contextmanager
+def same_python_path() -> Iterator[None]:
+    """Undo what Kedro does to sys.path and PYTHONPATH, to which it adds a project's src for good.
+
+    Processes that other tests start would otherwise import the copy of the project in that folder.
+    """
+    path, variable = sys.path[:], os.environ.get("PYTHONPATH")
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        if variable is None:
+            os.environ.pop("PYTHONPATH", None)
+        else:
+            os.environ["PYTHONPATH"] = variable
+
+
 def run_session(project: Path, *pipelines: str, env: str | None = None, **parameters: Any) -> None:
     """Run pipelines in this process, which saves the imports of a new one."""
-    bootstrap_project(project)
-    with settings.SESSION_CLASS.create(project, env=env, runtime_params=parameters) as session:
-        session.run(pipeline_names=pipelines or None)
+    with same_python_path():
+        bootstrap_project(project)
+        with settings.SESSION_CLASS.create(project, env=env, runtime_params=parameters) as session:
+            session.run(pipeline_names=pipelines or None)
 
 
 def run_kedro(project: Path, command: str, instead: Mapping[str, str] | None = None) -> str:
@@ -335,7 +353,7 @@ def run_kedro(project: Path, command: str, instead: Mapping[str, str] | None = N
     program, *arguments = shlex.split(_as_run(command, instead))
     assert program == "kedro"
     rich.reconfigure(width=200)
-    with contextlib.chdir(project):
+    with contextlib.chdir(project), same_python_path():
         done = CliRunner().invoke(KedroCLI(project), arguments)
     assert done.exit_code == 0, done.output
     return done.output

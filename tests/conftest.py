@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from commands import RUN, find_missing
@@ -35,6 +36,10 @@ from services import EXAMPLES, Service, make_ngram_model, make_tokenizer, run_se
 
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # runs of the tests are not tracked
 os.environ.pop("IMDB_SENTIMENT_API_KEY", None)  # the developer's key is not that of the tests
+
+# An example may take long on a busy machine.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kedro.io.core import Version
 from pyarrow import parquet
@@ -79,7 +79,6 @@ FIELD = st.one_of(
 ANY_FIELD = st.one_of(FIELD, st.text('a",\n\r \0', max_size=3))
 
 
-@settings(deadline=None)
 @given(
     records=st.sampled_from([FIELD, ANY_FIELD]).flatmap(
         lambda field: st.lists(st.lists(field, min_size=1, max_size=3), max_size=12)
@@ -614,7 +613,6 @@ def test_parquet_keeps_its_types(tmp_path: Path, chunksize: int) -> None:
     assert parquet.read_table(tmp_path / "b.parquet").equals(table)
 
 
-@settings(deadline=None)
 @given(sizes=st.lists(st.integers(0, 9), max_size=5), rows=st.integers(1, 4))
 def test_parts_of_a_parquet_file_are_read_like_the_whole(
     *, sizes: list[int], rows: int, tmp_path_factory: pytest.TempPathFactory

@@ -427,7 +427,6 @@ def test_code_that_has_changed_runs_again_and_what_depends_on_its_result(
 Project.TestCase.settings = settings(
     max_examples=int(os.environ.get("LINEAGE_SEQUENCES", "30")),
     stateful_step_count=12,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 test_any_order = pytest.mark.slow(Project.TestCase)

@@ -1078,7 +1078,7 @@ def csv_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 property_test = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

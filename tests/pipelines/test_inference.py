@@ -45,9 +45,7 @@ CELL = st.one_of(
 )
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(CELL, CELL), min_size=1), st.integers(1, 4))
 def test_every_row_comes_back_in_its_place(
     exported: bytes, tmp_path: Path, rows: list[tuple[str, str]], chunksize: int

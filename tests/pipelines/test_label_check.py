@@ -169,7 +169,7 @@ def test_a_label_in_a_single_group_is_refused(
         )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(ends=st.lists(st.integers(0, 40), max_size=4))
 def test_a_fingerprint_does_not_depend_on_the_chunks(ends: list[int], conf: dict[str, Any]) -> None:
     reviews = ReviewsParameters(**conf["reviews"])

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import make_encoded, make_network, small_hyperparameters
@@ -32,7 +32,6 @@ def find_effects(segments: list[Segment]) -> list[tuple[str, float]]:
     return [(segment.text, segment.effect) for segment in segments if segment.effect is not None]
 
 
-@settings(deadline=None)
 @given(st.lists(PIECES).map(" ".join))
 def test_segments_make_up_the_text(exported: bytes, alone: bytes, text: str) -> None:
     for model in (exported, alone):

@@ -83,7 +83,7 @@ def predictor(exported: bytes) -> Predictor:
     return Predictor(exported)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.lists(st.sampled_from(PIECES)).map(" ".join)))
 def test_it_answers_as_the_trained_models(
     both: Trained, predictor: Predictor, texts: list[str]
@@ -289,7 +289,7 @@ def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_session")
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_file_is_refused_before_it_is_parsed(
     exported: bytes, data: st.DataObject

@@ -77,9 +77,7 @@ def test_a_deadline_is_kept(exported: bytes) -> None:
         )
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.lists(CELL, min_size=2, max_size=3), min_size=1))
 @example(rows=[["1", "00"]])
 def test_it_says_what_the_pipeline_inference_says(

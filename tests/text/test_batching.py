@@ -1,7 +1,7 @@
 import itertools
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -12,7 +12,6 @@ from imdb_sentiment.text.tokenizer import UNKNOWN_ID
 LENGTHS = hnp.arrays(np.int64, st.integers(0, 60), elements=st.integers(0, 9))
 
 
-@settings(deadline=None)
 @given(LENGTHS, st.integers(1, 20), st.sampled_from([None, 0, 1]))
 def test_each_row_is_in_one_batch_with_others_of_its_length(
     lengths: np.ndarray, batch_size: int, seed: int | None
@@ -44,7 +43,6 @@ def test_padding_moves_to_the_right_and_is_cut() -> None:
     assert padded.dtype == np.uint8
 
 
-@settings(deadline=None)
 @given(hnp.arrays(np.int64, st.integers(1, 9), elements=st.integers(1, 7)))
 def test_tokens_keep_their_order(lengths: np.ndarray) -> None:
     rows = [list(range(2, 2 + n)) for n in lengths]

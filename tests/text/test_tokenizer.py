@@ -226,7 +226,7 @@ def test_lower_case_is_that_of_the_library(text: str) -> None:
     assert 1 not in ids
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(["a", "b", "c", "other", "X"]), max_size=12))
 def test_the_words_that_are_known_and_read_are_counted(words: list[str]) -> None:
     for kind in ("words", "bpe"):

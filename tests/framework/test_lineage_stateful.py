@@ -16,6 +16,7 @@ import traceback
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
@@ -158,13 +159,13 @@ class ListNodes:
         self.names.append(node.func.__name__)
 
 
+@mock.patch.object(run_files, "list_outputs", mock.Mock(return_value=frozenset(OUTPUTS)))
 def run(project: Path, names: list[str], given: dict[str, Any], *, only_missing: bool) -> list[str]:
     """Run pipelines of the toy project as Kedro's session does; return the nodes that have run."""
     os.chdir(project)
     loader = OmegaConfigLoader(
         str(project / "conf"), runtime_params=nest(given), **CONFIG_LOADER_ARGS
     )
-    run_files.list_outputs = lambda: frozenset(OUTPUTS)  # type: ignore[assignment]
     hooks = _create_hook_manager()
     hooks.register(TrackLineage())
     ran = ListNodes()

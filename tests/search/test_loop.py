@@ -146,7 +146,7 @@ def run_hanging(folder: Path, n_trials: int, max_retries: int) -> None:
 
 
 def kill_during_trial(folder: Path, number: int, max_retries: int) -> None:
-    process = SPAWN.Process(target=run_hanging, args=(folder, 3, max_retries))
+    process = SPAWN.Process(target=run_hanging, args=(folder, 3, max_retries), daemon=True)
     process.start()
     wait_until((folder / f"{number}.pid").exists)
     process.kill()

@@ -63,7 +63,9 @@ def states(study: SharedStudy) -> list[str]:
 @pytest.mark.slow
 def test_runs_make_its_trials_together(database: Arguments, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    runs = [SPAWN.Process(target=run_logging, args=(database, 15, log)) for _ in range(4)]
+    runs = [
+        SPAWN.Process(target=run_logging, args=(database, 15, log), daemon=True) for _ in range(4)
+    ]
     for run in runs:
         run.start()
     for run in runs:
@@ -81,7 +83,7 @@ def test_runs_make_its_trials_together(database: Arguments, tmp_path: Path) -> N
 def test_a_killed_run_loses_nothing_and_its_trial_is_retried_at_once(
     database: Arguments, tmp_path: Path
 ) -> None:
-    process = SPAWN.Process(target=run_hanging, args=(database, 3, tmp_path))
+    process = SPAWN.Process(target=run_hanging, args=(database, 3, tmp_path), daemon=True)
     process.start()
     wait_until((tmp_path / "0.pid").exists)
     process.kill()

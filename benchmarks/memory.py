@@ -7,6 +7,7 @@ tenth trial, and the ratio of the memory after the last trial to that after the 
 """
 
 import argparse
+import sys
 from functools import partial
 from typing import Any
 
@@ -14,13 +15,22 @@ import numpy as np
 import optuna
 import psutil
 import yaml
+from optuna.trial import TrialState
 from project import ROOT, describe_machine
 
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.parameters import Hyperparameters, TuningParameters
 from imdb_sentiment.pipelines.tuning.nodes import train_candidate
-from imdb_sentiment.search import SharedStudy, make_sampler, open_workers, run_trials
+from imdb_sentiment.search import (
+    SharedStudy,
+    explain_failure,
+    make_sampler,
+    open_workers,
+    run_trials,
+)
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
+
+STEP = 10  # trials between two measurements
 
 
 def make_reviews(n: int, length: int, seed: int) -> EncodedReviews:
@@ -40,6 +50,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=100)
     arguments = parser.parse_args()
+    if arguments.trials < STEP:
+        parser.error(f"--trials must be {STEP} or more")
     values = yaml.safe_load((ROOT / "conf/base/parameters_tuning.yml").read_text())
     changes = {"epochs": 1, "min_steps": 0, "min_steps_per_label": 0, "pretrained_embedding": False}
     hyperparameters = Hyperparameters(**values["hyperparameters"] | changes)
@@ -76,16 +88,20 @@ def main() -> None:
             objective,
             (
                 [(make_reviews(512, 200, 0), make_reviews(256, 200, 1))],
-                np.zeros((0, 1), np.float32),
+                np.zeros((0, 1), np.float32),  # no word vectors
+                (),  # no pretrained weights
             ),
             workers=workers,
         )
+    for trial in study.trials(TrialState.FAIL):
+        sys.exit(f"trial {trial.number} has failed: {explain_failure(trial)}")
     print(describe_machine())
     print("| trials | resident MiB |")
     print("| ---: | ---: |")
-    for number in range(10, len(resident) + 1, 10):
+    for number in range(STEP, len(resident) + 1, STEP):
         print(f"| {number} | {resident[number - 1]:.0f} |")
-    print(f"Ratio, trial {len(resident)} to trial 10: {resident[-1] / resident[9]:.3f}")
+    ratio = resident[-1] / resident[STEP - 1]
+    print(f"Ratio, trial {len(resident)} to trial {STEP}: {ratio:.3f}")
 
 
 if __name__ == "__main__":

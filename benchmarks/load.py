@@ -201,7 +201,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, default=10, help="duration of the rate that is held")
     parser.add_argument("--seconds", type=float, default=10, help="duration of each rate tried")
     arguments = parser.parse_args()
-    texts = pd.read_csv(arguments.csv)["review"].sample(arguments.reviews, random_state=0)
+    reviews = pd.read_csv(arguments.csv)["review"]
+    texts = reviews.sample(min(arguments.reviews, len(reviews)), random_state=0)
     bodies = [json.dumps({"texts": [text]}).encode() for text in texts]
     print(describe_machine())
     gc.disable()  # requests due during a collection would be sent in one burst

@@ -225,7 +225,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="per number of clients")
     arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    texts = pd.read_csv(arguments.csv)["review"].sample(arguments.reviews, random_state=0).tolist()
+    reviews = pd.read_csv(arguments.csv)["review"]
+    texts = reviews.sample(min(arguments.reviews, len(reviews)), random_state=0).tolist()
     print(describe_machine())
     measure_service(texts, arguments.seconds)
     measure_one_review(texts)

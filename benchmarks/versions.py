@@ -88,7 +88,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5, help="of requests, per turn")
     parser.add_argument("--only", choices=["review", "requests", "file"], help="one measurement")
     arguments = parser.parse_args()
-    texts = pd.read_csv(arguments.csv)["review"].sample(arguments.reviews, random_state=0).tolist()
+    reviews = pd.read_csv(arguments.csv)["review"]
+    texts = reviews.sample(min(arguments.reviews, len(reviews)), random_state=0).tolist()
     bodies = [json.dumps({"texts": [text]}).encode() for text in texts]
     sources = [arguments.before.resolve() / "src", ROOT / "src"]
     print(describe_machine())

@@ -32,6 +32,17 @@ def test_of_several_records_the_latest_counts(tmp_path: Path) -> None:
     assert (scores.accuracy, scores.recall) == (0.8, {"negative": 0.7, "positive": 0.9})
 
 
+def test_it_is_told_whether_the_search_had_seen_the_test_reviews(tmp_path: Path) -> None:
+    write_record(tmp_path, b"model")
+    unseen = find_test_scores(tmp_path, b"model")
+    path = tmp_path / "record.json/2026-01-02/record.json"
+    path.write_text(path.read_text().replace("true", "false"))
+    seen = find_test_scores(tmp_path, b"model")
+    assert unseen is not None
+    assert seen is not None
+    assert (unseen.is_unseen, seen.is_unseen) == (True, False)
+
+
 def test_a_record_of_an_earlier_version_tells_nothing(tmp_path: Path) -> None:
     write_record(tmp_path, b"model")
     path = tmp_path / "record.json/2026-01-02/record.json"

@@ -214,6 +214,75 @@ def test_validation_rows_are_learnt_from(
         np.testing.assert_array_equal(one, other)
 
 
+def balance(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Return weights of two labels in inverse proportion to the number of their reviews."""
+    return len(codes) / 2 / np.bincount(codes)
+
+
+def test_weights_of_labels_reach_all_that_learns(
+    *,
+    data: Data,
+    baseline_parameters: BaselineParameters,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def spy(name: str) -> list[tuple[tuple[Any, ...], Any]]:
+        """Return the arguments and the weights of each call of a function of the nodes."""
+        calls: list[tuple[tuple[Any, ...], Any]] = []
+        real = getattr(nodes, name)
+
+        def call(*args: Any, label_weights: Any, **kwargs: Any) -> Any:
+            calls.append((args, label_weights))
+            return real(*args, label_weights=label_weights, **kwargs)
+
+        monkeypatch.setattr(nodes, name, call)
+        return calls
+
+    is_kept = (data.train.codes == 0) | (data.train.rows % 4 == 0)
+    train, validation = data.train.take(np.flatnonzero(is_kept)), data.validation
+    balanced = training.model_copy(update={"class_weight": "balanced"})
+    expected = balance((train + validation).codes)
+    assert expected[1] > 1.2 > balance(validation.codes)[1]
+
+    networks = spy("train_model")
+    fit(train, validation, small_hyperparameters(epochs=1), balanced)
+    ((_, weights),) = networks
+    np.testing.assert_allclose(weights, expected)
+
+    models, choices = spy("NgramRegression"), spy("choose_ngram_weights")
+    common: dict[str, Any] = {"split": split, "training": balanced, "script": "auto"}
+    folds = tuning.model_copy(update={"folds": 2})
+    fit_ngrams(data.chunks, [], train, validation, tuning=folds, **common)
+    assert len(models) > 2  # those of the folds, and the final one
+    for (_, codes, *_), weights in models:
+        np.testing.assert_allclose(weights, balance(codes))
+    ((_, weights),) = choices
+    np.testing.assert_allclose(weights, expected)
+
+    rows = data.rows.loc[[*train.rows, *validation.rows]].reset_index()
+    common |= {"train": train, "validation": validation, "tuning": folds}
+    baseline, _ = fit_baseline([rows], baseline=baseline_parameters, reviews=REVIEWS, **common)
+    weights = list(baseline.steps[-1][1].class_weight.values())
+    np.testing.assert_allclose(weights, expected)
+
+
+def test_the_final_network_is_watched_by_the_metric_of_the_search(
+    tuning: TuningParameters, training: TrainingParameters
+) -> None:
+    _, history = fit_best_model(
+        train=make_encoded(40),
+        validation=make_encoded(20, seed=2),
+        best_hyperparameters=small_hyperparameters(epochs=1),
+        word_vectors=VECTORS,
+        tuning=tuning.model_copy(update={"metric": "f1_macro"}),
+        are_ordered=False,
+        training=training.model_copy(update={"use_validation_rows": False}),
+    )
+    assert "val_f1_macro" in history
+
+
 @pytest.mark.parametrize(
     ("use_validation_rows", "learnt"),
     [(True, ["train", "validation"]), (False, ["train"])],

@@ -1,0 +1,52 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from helpers import wait_until
+from imdb_sentiment.search.liveness import describe_this_process, is_dead
+
+MACHINE = describe_this_process().split()[0]
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """Yield a process that lives until it is killed."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_this_process_is_alive_and_an_earlier_one_with_its_number_is_not() -> None:
+    started = psutil.Process().create_time()
+    assert not is_dead(describe_this_process())
+    assert not is_dead(f"{describe_this_process()} 0")
+    assert is_dead(f"{MACHINE} {os.getpid()} {started - 1}")
+
+
+@pytest.mark.parametrize(
+    ("earlier", "dead"), [(0, False), (50, False), (-50, False), (70, True), (-70, True)]
+)
+def test_another_process_with_its_number_has_another_start(
+    earlier: float, dead: bool, child: subprocess.Popen[bytes]
+) -> None:
+    started = psutil.Process(child.pid).create_time()
+    assert is_dead(f"{MACHINE} {child.pid} {started - earlier} 0") is dead
+
+
+def test_a_run_that_has_ended_is_dead_even_if_nobody_has_noticed(
+    child: subprocess.Popen[bytes],
+) -> None:
+    process = psutil.Process(child.pid)
+    owner = f"{MACHINE} {child.pid} {process.create_time()}"
+    child.kill()
+    wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE)
+    assert is_dead(owner)
+    child.wait()
+    assert is_dead(owner)
+    # What runs on another machine can't be told from here.
+    assert not is_dead(f"elsewhere/{owner}")

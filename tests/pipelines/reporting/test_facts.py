@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from helpers import make_predictions, with_words
+from imdb_sentiment.datasets import EncodedReviewsDataset
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters, TokenizerParameters
 from imdb_sentiment.pipelines.reporting.nodes.facts import (
     describe_data,
@@ -71,6 +73,18 @@ def test_the_description_is_what_one_counts(
             assert word["count"] == here[word["word"]]
             assert word["elsewhere"] == elsewhere[word["word"]]
             assert word["z"] > 0
+
+
+def test_the_facts_have_the_time_of_the_search_and_the_test_reviews(
+    finished: tuple[Path, str],
+) -> None:
+    data = finished[0] / "data"
+    facts = json.loads((data / "08_reporting/facts.json").read_text())
+    seconds = pd.read_csv(data / "08_reporting/trials.csv")["seconds"]
+    assert len(seconds) > 1
+    assert facts["search_seconds"] == pytest.approx(seconds.sum())
+    test = EncodedReviewsDataset(filepath=str(data / "05_model_input/test.npy")).load()
+    assert facts["test_data_sha256"] == test.fingerprint()
 
 
 def test_runs_of_the_same_test_reviews_are_told_by_a_fingerprint(

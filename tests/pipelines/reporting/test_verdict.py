@@ -31,9 +31,12 @@ def make_metrics(model: float, baseline: float, p_value: float) -> dict[str, Any
 
 
 def test_the_verdict_follows_the_test() -> None:
-    assert judge(make_metrics(0.9, 0.8, 0.01)) == "model"
-    assert judge(make_metrics(0.8, 0.9, 0.01)) == "baseline"
-    assert judge(make_metrics(0.9, 0.8, 0.2)) == "neither"
+    for p_value in (0.01, 0.049):
+        assert judge(make_metrics(0.9, 0.8, p_value)) == "model"
+        assert judge(make_metrics(0.8, 0.9, p_value)) == "baseline"
+    for p_value in (0.051, 0.2):
+        assert judge(make_metrics(0.9, 0.8, p_value)) == "neither"
+        assert judge(make_metrics(0.8, 0.9, p_value)) == "neither"
 
 
 @pytest.mark.parametrize(

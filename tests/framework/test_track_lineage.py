@@ -262,18 +262,13 @@ def test_another_split_makes_the_model_stale(copy_of_finished: Path) -> None:
     assert records["clean_reviews"].parameters["split"]["seed"] == 7
 
 
-def test_the_command_that_mends_has_the_parameters_of_the_run(copy_of_finished: Path) -> None:
-    """It runs everything, so nothing is left to take the name of the file from."""
-    with pytest.raises(ClickException) as error:
-        run_session(copy_of_finished, "reporting", split={"seed": 7})
-    run_kedro(copy_of_finished, find_command(error))
-    assert "Running node: fit_best_model" in read_log(copy_of_finished)
-    assert read(copy_of_finished, "08_reporting/metrics.json")["file"] == "IMDB Dataset.csv"
-    assert Lineage(copy_of_finished).read()["clean_reviews"].parameters["split"]["seed"] == 7
+def test_the_command_that_mends_has_the_parameters_and_files_of_the_run(
+    copy_of_finished: Path,
+) -> None:
+    """It runs everything, so nothing is left to take the names of the files from.
 
-
-def test_the_command_that_mends_has_the_files_of_the_run(copy_of_finished: Path) -> None:
-    """Their names are settings of the catalog, and parameters of no node."""
+    These are settings of the catalog, and parameters of no node.
+    """
     project = copy_of_finished
     shutil.copy(project / FILE, project / "data/01_raw/more.csv")
     settings = {"reviews_file": "IMDB Dataset.csv", "unlabelled_file": "more.csv"}
@@ -283,6 +278,9 @@ def test_the_command_that_mends_has_the_files_of_the_run(copy_of_finished: Path)
     command = find_command(error)
     assert "unlabelled_file=more.csv" in command
     run_kedro(project, command)
+    assert "Running node: fit_best_model" in read_log(project)
+    assert read(project, "08_reporting/metrics.json")["file"] == "IMDB Dataset.csv"
+    assert Lineage(project).read()["clean_reviews"].parameters["split"]["seed"] == 7
     chain = json.loads(Predictor.load(project / "data/06_models/model.onnx").facts["lineage"])
     assert [step["file"] for step in chain[:2]] == ["IMDB Dataset.csv", "more.csv"]
     with pytest.raises(ClickException, match=r"from data/01_raw/more.csv, not from data/01_raw/IM"):

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from pydantic import ValidationError
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
@@ -382,12 +381,6 @@ def test_what_is_stored_is_as_small_as_described() -> None:
 def test_with_no_ngram_often_enough_the_error_says_what_to_change(texts: list[str]) -> None:
     with pytest.raises(InputError, match=r"lower training\.ngrams\.min_document_frequency"):
         fit(texts, np.array([0, 1]), min_document_frequency=2)
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.1, "much"])
-def test_a_share_is_at_most_the_whole(share: object) -> None:
-    with pytest.raises(ValidationError, match="share"):
-        make_ngrams_parameters(share=share)
 
 
 def test_only_the_ngrams_of_the_given_length_count() -> None:

@@ -26,7 +26,6 @@ from imdb_sentiment.search import (
     SharedStudy,
     choose_best_trials,
     make_pruner,
-    make_sampler,
     measure_seconds,
 )
 from imdb_sentiment.search.progress import SearchProgress
@@ -435,21 +434,6 @@ def test_pruners_end_lost_trials(name: str, arguments: dict[str, Any]) -> None:
             for trials in (pruned, study.trials(TrialState.COMPLETE))
         )
         assert lost < kept
-
-
-def test_a_search_by_gaussian_processes_is_reproducible() -> None:
-    pytest.importorskip("torch")
-    values = []
-    for _ in range(2):
-        study = make_study(
-            memory(),
-            14,
-            make_sampler=lambda n: make_sampler("GPSampler", {}, n, is_parallel=False),
-        )
-        search(study, report_twice)
-        values.append([trial.value for trial in study.trials()])
-    assert values[0] == values[1]
-    assert len(set(values[0])) == 14
 
 
 def test_a_user_may_queue_hyperparameters() -> None:

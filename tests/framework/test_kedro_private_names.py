@@ -10,6 +10,7 @@ import kedro_datasets._typing
 import pytest
 import uvicorn
 import uvicorn._types
+from fsspec import AbstractFileSystem
 from kedro.config import OmegaConfigLoader
 from kedro.framework.session import KedroSession
 from kedro.io import AbstractDataset
@@ -47,6 +48,7 @@ PRIVATE = [
     ),
     (OmegaConfigLoader, "_read_raw_config", "the loader of presets reads each folder with it"),
     (_VERSIONED, "_filepath", "AtomicDataset prints it and makes its nested dataset with it"),
+    (AbstractFileSystem, "_strip_protocol", "a folder's own path is told from those of its files"),
     (_TAR, "members", "DownloadedTarDataset empties it"),
     (kedro_datasets, "_typing", "Kedro-Viz draws a preview by the types in it"),
     (uvicorn, "_types", "the service's connections name the type of an application by it"),

@@ -163,10 +163,8 @@ def read_unlabelled_chunk(
         )
     texts = [clean_text(text) for text in to_strings(chunk[text_column])]
     problems = ["" if text else "no text" for text in texts]
-    read, keys = _cut_texts(
-        {"row": chunk.index.to_numpy(np.int64), "text": texts}, problems, script
-    )
-    return read, keys._replace(malformed=find_malformed(chunk))
+    rows = {"row": chunk.index.to_numpy(np.int64), "text": texts}
+    return _cut_texts(rows, problems, script, malformed=find_malformed(chunk))
 
 
 def find_malformed(chunk: pd.DataFrame) -> list[str]:
@@ -199,6 +197,7 @@ def _cut_texts(
     problems: list[str],
     script: Script,
     codes: npt.NDArray[np.int64] | None = None,
+    malformed: list[str] | None = None,
 ) -> tuple[ReadRows, RowKeys]:
     """Cut texts into words, and hash them; with the codes of their labels, also hash the words."""
     split = get_rule(script).split
@@ -224,7 +223,7 @@ def _cut_texts(
             np.array(keys, np.uint64).T,
             np.zeros(len(problems), np.int64) if codes is None else codes,
             pack_words(words),
-            malformed=[],
+            malformed or [],
         ),
     )
 

@@ -146,7 +146,7 @@ def test_a_terminal_shows_steps_tasks_and_the_time_left(
     told = " ".join(" ".join(lines).split())
     assert "Vocabulary: 1,234 words (10 s)" in told
     assert "Done in 10 s; full log: logs/2026-01-02T03.04.05.678Z.log" in told
-    assert max(map(len, lines)) <= width
+    assert max(map(len, lines)) <= width, max(lines, key=len)
     shown_again = screen.getvalue().rindex("\x1b[?25h")
     assert shown_again > screen.getvalue().rindex("\x1b[?25l")  # the cursor
 
@@ -480,7 +480,8 @@ def test_ctrl_c_in_a_terminal_leaves_it_as_it_was(width: int, tmp_path: Path) ->
     shown = run_in_terminal(project, width, "best ", "run", "--params", many)
     assert shown.endswith("status 1")
     lines = read_lines(shown)
-    assert max(map(len, lines)) <= width
+    too_long = [line for line in lines if len(line) > width]
+    assert len(too_long) <= 1, too_long  # Ctrl-C may come while a line is being written
     words = " ".join(" ".join(lines).split())
     for told in ("200 reviews, 0 duplicates, 0 rejected", "Trial 0: ", "they are kept", "Aborted!"):
         assert told in words

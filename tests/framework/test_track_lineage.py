@@ -243,6 +243,7 @@ def find_command(error: pytest.ExceptionInfo[ClickException]) -> str:
     return str(command)
 
 
+@pytest.mark.slow
 def test_another_split_makes_the_model_stale(copy_of_finished: Path) -> None:
     project = copy_of_finished
     file = {"reviews_file": "IMDB Dataset.csv"}
@@ -262,6 +263,7 @@ def test_another_split_makes_the_model_stale(copy_of_finished: Path) -> None:
     assert records["clean_reviews"].parameters["split"]["seed"] == 7
 
 
+@pytest.mark.slow
 def test_the_command_that_mends_has_the_parameters_and_files_of_the_run(
     copy_of_finished: Path,
 ) -> None:

@@ -574,7 +574,7 @@ def test_an_upload_whose_client_has_gone_ends(
 
 def test_uploads_are_scored_in_turns(model_file: Path, tmp_path: Path) -> None:
     with (
-        run_service(model_file, tmp_path, "--upload-timeout", "30") as service,
+        run_service(model_file, tmp_path, "--upload-timeout", "12") as service,
         ThreadPoolExecutor(3) as pool,
     ):
         url = f"{service.url}/score"

@@ -90,8 +90,7 @@ def maximise_metric(
     for _ in range(ROUNDS):
         value_before = best_value
         for code in changed:
-            others = _choose_other(probabilities, best, code)
-            limits = _find_limits(probabilities, best, code)
+            limits, others = _find_limits(probabilities, best, code)
             for weight in _list_candidates(limits, max(100, MAX_CANDIDATES // len(start))):
                 # What `DecisionRule` would choose, without a product for each of many labels.
                 value = measure(np.where(limits < weight, code, others))
@@ -166,7 +165,7 @@ def reach_target(
         with few reviews.
 
     """
-    limits = _find_limits(probabilities, np.ones(probabilities.shape[1]), code)
+    limits, _ = _find_limits(probabilities, np.ones(probabilities.shape[1]), code)
     order = np.argsort(limits, kind="stable")
     limits, hits = limits[order], np.cumsum(is_label[order], dtype=np.intp)
     is_last = np.append(limits[1:] > limits[:-1], True)  # of reviews that change sides together
@@ -205,22 +204,15 @@ def _scale(weights: LabelWeights) -> LabelWeights:
 
 def _find_limits(
     probabilities: npt.NDArray[np.float64], weights: LabelWeights, code: int
-) -> npt.NDArray[np.float64]:
-    """Return the weight of a label above which each review gets that label, shape (reviews,)."""
-    tiny = np.finfo(np.float64).tiny
-    others = np.delete(probabilities * weights, code, axis=1).max(axis=1)
-    limits: npt.NDArray[np.float64] = others.clip(tiny) / probabilities[:, code].clip(1e-12)
-    return limits
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
+    """Return above which weight of a label each review gets it, and which label it gets below.
 
-
-def _choose_other(
-    probabilities: npt.NDArray[np.float64], weights: LabelWeights, code: int
-) -> npt.NDArray[np.intp]:
-    """Return the code of the label that each review gets instead of one, shape (reviews,)."""
+    Both have the shape (reviews,).
+    """
     products = probabilities * weights
     products[:, code] = -1.0
-    chosen: npt.NDArray[np.intp] = products.argmax(axis=1)
-    return chosen
+    highest = products.max(axis=1).clip(np.finfo(np.float64).tiny)
+    return highest / probabilities[:, code].clip(1e-12), products.argmax(axis=1)
 
 
 def _list_candidates(limits: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.float64]:

@@ -13,9 +13,10 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.stacking import to_probabilities
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, compile_scorer, score_logits
-from imdb_sentiment.network.training import train_model
+from imdb_sentiment.network.training import NetworkTrainer, train_model
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.text.batching import pad_right
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 
 def sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -184,6 +185,51 @@ def test_a_seed_gives_one_network(hyperparameters: Hyperparameters) -> None:
     for one, same in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, same)
     assert not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "adam", "spatial_dropout_rate": 0.3, "dropout_rate": 0.4},
+        {"optimizer": "nadam", "learning_rate_schedule": "cosine"},
+        pytest.param({"optimizer": "adamw", "ema_momentum": 0.9}, marks=pytest.mark.slow),
+        pytest.param({"optimizer": "rmsprop", "bidirectional": True}, marks=pytest.mark.slow),
+        pytest.param({"optimizer": "sgd", "recurrent_dropout_rate": 0.3}, marks=pytest.mark.slow),
+    ],
+    ids=lambda settings: settings["optimizer"],
+)
+def test_a_network_that_takes_the_place_of_another_is_as_if_built_alone(
+    settings: dict[str, Any],
+) -> None:
+    chosen = small_hyperparameters(epochs=2, **settings)
+    reviews, others = make_encoded(64, 3), make_encoded(64, 3, seed=5)
+    trainer = NetworkTrainer(chosen)
+    trainer.train(others, 1, reviews)
+    trainer.score_logits(reviews.sequences)
+    earlier = trainer.model
+    history = trainer.train(reviews, 2, others)
+    assert trainer.model is earlier  # it was not compiled again
+    alone, expected = train_model(reviews, chosen, 2, others)
+    assert history == expected
+    for one, same in zip(trainer.model.get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, same)
+    scores = trainer.score_logits(others.sequences)
+    np.testing.assert_array_equal(scores, score_logits(alone, others.sequences))
+
+
+@pytest.mark.parametrize("other", [make_encoded(80), make_encoded(64, 3)], ids=["steps", "labels"])
+def test_a_network_of_another_shape_or_schedule_takes_no_place(other: EncodedReviews) -> None:
+    chosen = small_hyperparameters(epochs=1, learning_rate_schedule="cosine")
+    trainer = NetworkTrainer(chosen)
+    trainer.train(make_encoded(64), 1)
+    before = trainer.model.get_weights()
+    earlier = trainer.model
+    trainer.train(other, 2)
+    alone, _ = train_model(other, chosen, 2)
+    for one, same in zip(trainer.model.get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, same)
+    for one, same in zip(earlier.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, same)
 
 
 def test_it_learns_and_reports_each_epoch(hyperparameters: Hyperparameters) -> None:

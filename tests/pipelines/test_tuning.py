@@ -18,7 +18,7 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.stacking import HeldOutLogits, to_probabilities
 from imdb_sentiment.network.model import PretrainedWeights, score_logits
-from imdb_sentiment.network.training import train_model
+from imdb_sentiment.network.training import NetworkTrainer, train_model
 from imdb_sentiment.parameters import (
     ClassWeight,
     Hyperparameters,
@@ -420,10 +420,25 @@ def score_at_once(
     return np.where(is_right == codes.astype(bool), 5.0, -5.0)[:, np.newaxis]
 
 
-def replace_training(monkeypatch: pytest.MonkeyPatch, train: Any) -> None:
-    nodes = "imdb_sentiment.pipelines.tuning.nodes"
-    monkeypatch.setattr(f"{nodes}.train_model", train)
-    monkeypatch.setattr(f"{nodes}.score_logits", score_at_once)
+def replace_training(
+    monkeypatch: pytest.MonkeyPatch, train: Any, score: Any = score_at_once
+) -> None:
+    """Let trials call functions with the arguments of `train_model` and `score_logits` instead."""
+
+    class Trainer:
+        def __init__(self, hyperparameters: Hyperparameters, **options: Any) -> None:
+            self._hyperparameters, self._options = hyperparameters, options
+
+        def train(self, reviews: EncodedReviews, *arguments: Any, **options: Any) -> Any:
+            _, history = train(
+                reviews, self._hyperparameters, *arguments, **self._options, **options
+            )
+            return history
+
+        def score_logits(self, sequences: npt.NDArray[np.unsignedinteger]) -> Any:
+            return score(self._hyperparameters, sequences)
+
+    monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.NetworkTrainer", Trainer)
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
@@ -496,11 +511,12 @@ def test_weights_of_labels_reach_every_trial(
 ) -> None:
     given = []
 
-    def train(learnt: EncodedReviews, *args: Any, label_weights: Any, **kwargs: Any) -> Any:
-        given.append((learnt, label_weights))
-        return train_model(learnt, *args, label_weights=label_weights, **kwargs)
+    class Trainer(NetworkTrainer):
+        def train(self, train: EncodedReviews, *args: Any, **kwargs: Any) -> Any:
+            given.append((train, kwargs["label_weights"]))
+            return super().train(train, *args, **kwargs)
 
-    monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.train_model", train)
+    monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.NetworkTrainer", Trainer)
     learnt = TRAIN.take(np.r_[0:40:2, 1:9:2])  # 20 and 4 reviews
     storage = optuna.storages.InMemoryStorage()
     one = tuning.model_copy(update={"n_trials": 1})
@@ -553,14 +569,13 @@ def test_the_logits_of_many_reviews_are_those_of_some_of_them(
     tuning: TuningParameters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    replace_training(monkeypatch, train_at_once)
-
     def score(_: object, sequences: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.float64]:
         outputs = 1 if n_labels == 2 else n_labels
         weights = np.random.default_rng(0).normal(size=(sequences.shape[1], outputs))
         return np.asarray(sequences @ weights / 10)
 
-    monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.score_logits", score)
+    replace_training(monkeypatch, train_at_once, score)
+
     encoded = make_encoded(n_rows, seed=3)
     names = tuple(f"label {code}" for code in range(n_labels))
     rows = np.random.default_rng(1).permutation(n_rows) + 7
@@ -589,12 +604,12 @@ def test_logits_of_a_study_that_stored_fewer_are_still_read(
     one_epoch: Hyperparameters, tuning: TuningParameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once, a trial had a single attribute of 20,000 numbers, 99 rows for 201 labels."""
-    replace_training(monkeypatch, train_at_once)
 
     def score(_: object, sequences: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.float64]:
         return np.tile(np.arange(len(sequences))[:, np.newaxis], 201)
 
-    monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.score_logits", score)
+    replace_training(monkeypatch, train_at_once, score)
+
     names = tuple(f"label {code}" for code in range(201))
     sets = [(replace(TRAIN, labels=names), replace(make_encoded(1500), labels=names))]
     one, storage = tuning.model_copy(update={"n_trials": 1}), optuna.storages.InMemoryStorage()
@@ -621,8 +636,7 @@ def test_logits_are_stored_as_far_as_float16_reaches(
     def score(_: object, sequences: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.float64]:
         return np.where(np.arange(len(sequences)) == 1, -largest, 40.0)[:, np.newaxis]
 
-    replace_training(monkeypatch, train_at_once)
-    monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.score_logits", score)
+    replace_training(monkeypatch, train_at_once, score)
     trial, _, held_out = tune_once(one_epoch, tuning)
     assert trial.state == TrialState.COMPLETE
     assert set(held_out.logits[:, 0]) == {40, -stored}

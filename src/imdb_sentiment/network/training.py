@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.objectives import Metric
-from imdb_sentiment.evaluation.stacking import to_probabilities
+from imdb_sentiment.evaluation.stacking import Logits, to_probabilities
 from imdb_sentiment.network.model import (
     PREDICTION_BATCH_SIZE,
     KerasModel,
@@ -57,110 +57,238 @@ def train_model(
     on_progress: ProgressCallback | None = None,
     callbacks: Sequence[Any] = (),
 ) -> tuple[KerasModel, History]:
-    """Build a network and train it.
-
-    Args:
-        train: Reviews to learn from.
-        hyperparameters: Settings of the network and its training.
-        seed: Seed of the initial weights, the shuffling and the dropout. The same seed gives the
-            same network on the same machine.
-        validation: Reviews to score after each epoch.
-        on_epoch_end: Called after each epoch with its number, counted from 1, the maximum number of
-            epochs, and the metrics of the epoch.
-        word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width). With
-            `naive_bayes_scale`, the log-count ratios of `train` are added as further columns.
-        pretrained: Weights from `pretrain_lstm`, with which a pretrained embedding and the first
-            LSTM start instead; empty for none.
-        label_weights: Weight of each label in the loss, shape (labels,); None for equal weights.
-        metric: Metric of the validation reviews that early stopping watches; None for the accuracy.
-        on_progress: Called after each batch with the share of the training that is done, up to 1.
-        callbacks: Further instances of `keras.callbacks.Callback`.
+    """Build a network and train it, as `NetworkTrainer` does.
 
     Returns:
-        The network, and for each metric (`loss`, `accuracy`, and with validation reviews
-        `val_loss`, `val_accuracy` and `val_` with the name of `metric`) a list with one value per
-        epoch.
-
-    Raises:
-        InputError: The embedding is pretrained, but there are no word vectors, or early stopping is
-            on, but there are no validation reviews; the pretrained weights belong to an LSTM of
-            another shape.
+        The network, and the history from `NetworkTrainer.train`.
 
     """
-    hp = hyperparameters
-    if hp.early_stopping_patience and validation is None:
-        raise InputError(NO_ROWS_TO_WATCH)
-    with tensorflow_setup():
+    trainer = NetworkTrainer(
+        hyperparameters, word_vectors=word_vectors, pretrained=pretrained, metric=metric
+    )
+    history = trainer.train(
+        train,
+        seed,
+        validation,
+        on_epoch_end,
+        label_weights=label_weights,
+        on_progress=on_progress,
+        callbacks=callbacks,
+    )
+    return trainer.model, history
+
+
+class NetworkTrainer:
+    """Trains networks with the same hyperparameters, one after the other.
+
+    TensorFlow compiles a network for as long as it then takes for dozens of steps. So a network of
+    the same shape, as for the next fold of a cross-validation, takes the place of the one before:
+    it gives that one its initial weights.
+
+    Args:
+        hyperparameters: Settings of the network and its training.
+        word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width). With
+            `naive_bayes_scale`, the log-count ratios of the reviews are added as further columns.
+        pretrained: Weights from `pretrain_lstm`, with which a pretrained embedding and the first
+            LSTM start instead; empty for none.
+        metric: Metric of the validation reviews that early stopping watches; None for the accuracy.
+
+    """
+
+    def __init__(
+        self,
+        hyperparameters: Hyperparameters,
+        *,
+        word_vectors: npt.NDArray[np.float32] | None = None,
+        pretrained: PretrainedWeights = (),
+        metric: Metric | None = None,
+    ) -> None:
+        self._hyperparameters = hyperparameters
+        self._word_vectors = word_vectors
+        self._pretrained = pretrained
+        self._metric = metric
+        self._network: _CompiledNetwork | None = None
+
+    @property
+    def model(self) -> KerasModel:
+        """The network that was trained last. The next call of `train` may change it."""
+        return self._trained().model
+
+    def score_logits(self, sequences: npt.NDArray[np.unsignedinteger]) -> Logits:
+        """Return `imdb_sentiment.network.model.score_logits` of the network trained last."""
+        return self._trained().score_logits(sequences)
+
+    def _trained(self) -> "_CompiledNetwork":
+        if self._network is None:
+            raise RuntimeError("no network has been trained")
+        return self._network
+
+    def train(
+        self,
+        train: EncodedReviews,
+        seed: int,
+        validation: EncodedReviews | None = None,
+        on_epoch_end: EpochCallback | None = None,
+        *,
+        label_weights: npt.NDArray[np.float64] | None = None,
+        on_progress: ProgressCallback | None = None,
+        callbacks: Sequence[Any] = (),
+    ) -> History:
+        """Train a network.
+
+        Args:
+            train: Reviews to learn from.
+            seed: Seed of the initial weights, the shuffling and the dropout. The same seed gives
+                the same network on the same machine.
+            validation: Reviews to score after each epoch.
+            on_epoch_end: Called after each epoch with its number, counted from 1, the maximum
+                number of epochs, and the metrics of the epoch.
+            label_weights: Weight of each label in the loss, shape (labels,); None for equal
+                weights.
+            on_progress: Called after each batch with the share of the training that is done, up to
+                1.
+            callbacks: Further instances of `keras.callbacks.Callback`.
+
+        Returns:
+            For each metric (`loss`, `accuracy`, and with validation reviews `val_loss`,
+            `val_accuracy` and `val_` with the name of `metric`) a list with one value per epoch.
+
+        Raises:
+            InputError: The embedding is pretrained, but there are no word vectors, or early
+                stopping is on, but there are no validation reviews; the pretrained weights belong
+                to an LSTM of another shape.
+
+        """
+        hp = self._hyperparameters
+        if hp.early_stopping_patience and validation is None:
+            raise InputError(NO_ROWS_TO_WATCH)
+        with tensorflow_setup():
+            import keras
+            import tensorflow as tf
+
+        keras.utils.set_random_seed(seed)
+        tf.config.experimental.enable_op_determinism()
+        batches = _make_batches(train, hp.batch_size, np.random.default_rng(seed))
+        epochs = hp.count_epochs(len(train), len(train.labels))
+        steps = epochs * int(batches.cardinality())
+        network = self._network = self._prepare(train, steps)
+        device = "the CPU" if can_fuse() else "a GPU"
+        logger.debug("%d weights are trained on %s", network.model.count_params(), device)
+
+        used_callbacks: list[Any] = []
+        if hp.ema_momentum:  # first, so that the other callbacks see the averaged weights
+            used_callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+        metric = self._metric
+        watched = metric.name if metric else "accuracy"
+        if metric and watched != "accuracy" and validation:
+            used_callbacks.append(_make_scorer(network, validation, metric))
+        if hp.early_stopping_patience:
+            used_callbacks.append(
+                keras.callbacks.EarlyStopping(
+                    f"val_{watched}",
+                    mode="min" if metric and metric.is_loss else "max",
+                    patience=hp.early_stopping_patience,
+                    restore_best_weights=True,
+                )
+            )
+        if on_epoch_end:
+            used_callbacks.append(
+                keras.callbacks.LambdaCallback(
+                    on_epoch_end=lambda epoch, logs: on_epoch_end(epoch + 1, epochs, dict(logs))
+                )
+            )
+        if on_progress:
+            step = itertools.count(1)
+            used_callbacks.append(
+                keras.callbacks.LambdaCallback(
+                    on_train_batch_end=lambda _, logs: on_progress(next(step) / steps)
+                )
+            )
+
+        scored = _make_batches(validation, PREDICTION_BATCH_SIZE) if validation else None
+        is_mixed = hp.mixed_precision and not can_fuse()
+        weights = None if label_weights is None else dict(enumerate(label_weights.tolist()))
+        with _in_bfloat16(network.model) if is_mixed else nullcontext():
+            history = network.fitted.fit(
+                batches,
+                validation_data=scored,
+                shuffle=False,  # the batches are shuffled already
+                epochs=epochs,
+                class_weight=weights,
+                callbacks=[*used_callbacks, *callbacks],
+                verbose=0,
+            ).history
+        return {name: [float(value) for value in values] for name, values in history.items()}
+
+    def _prepare(self, train: EncodedReviews, steps: int) -> "_CompiledNetwork":
+        """Return a network before its first step; if possible, the one that was trained last."""
         import keras
-        import tensorflow as tf
 
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
-    if hp.pretrained_embedding and pretrained:
-        require_pretrained_shape(pretrained, hp)
-        word_vectors = pretrained[0]
-    if hp.pretrained_embedding:
-        word_vectors = _add_ratios(word_vectors, train, hp.naive_bayes_scale)
-    model = build_model(hp, train.vocabulary_size, len(train.labels), word_vectors)
-    if hp.pretrained_embedding and pretrained:
-        set_lstm_weights(model, pretrained)
-    device = "the CPU" if can_fuse() else "a GPU"
-    logger.debug("%d weights are trained on %s", model.count_params(), device)
-    epochs = hp.count_epochs(len(train), len(train.labels))
-    batches = _make_batches(train, hp.batch_size, np.random.default_rng(seed))
-    if hp.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
-        model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(
-            hp.learning_rate, epochs * int(batches.cardinality())
-        )
-
-    used_callbacks: list[Any] = []
-    if hp.ema_momentum:  # first, so that the other callbacks see the averaged weights
-        used_callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-    watched = metric.name if metric else "accuracy"
-    if metric and watched != "accuracy" and validation:
-        used_callbacks.append(_make_scorer(model, validation, metric))
-    if hp.early_stopping_patience:
-        used_callbacks.append(
-            keras.callbacks.EarlyStopping(
-                f"val_{watched}",
-                mode="min" if metric and metric.is_loss else "max",
-                patience=hp.early_stopping_patience,
-                restore_best_weights=True,
+        hp = self._hyperparameters
+        vectors, pretrained = self._word_vectors, self._pretrained
+        if hp.pretrained_embedding and pretrained:
+            require_pretrained_shape(pretrained, hp)
+            vectors = pretrained[0]
+        if hp.pretrained_embedding:
+            vectors = _add_ratios(vectors, train, hp.naive_bayes_scale)
+        model = build_model(hp, train.vocabulary_size, len(train.labels), vectors)
+        if hp.pretrained_embedding and pretrained:
+            set_lstm_weights(model, pretrained)
+        if hp.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
+            model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(
+                hp.learning_rate, steps
             )
-        )
-    if on_epoch_end:
-        used_callbacks.append(
-            keras.callbacks.LambdaCallback(
-                on_epoch_end=lambda epoch, logs: on_epoch_end(epoch + 1, epochs, dict(logs))
-            )
-        )
-    if on_progress:
-        steps = itertools.count(1)
-        total = epochs * int(batches.cardinality())
-        used_callbacks.append(
-            keras.callbacks.LambdaCallback(
-                on_train_batch_end=lambda _, logs: on_progress(next(steps) / total)
-            )
-        )
+        if self._network and self._network.start_as(model, steps):
+            return self._network
+        is_fused = can_fuse() and not hp.recurrent_dropout_rate
+        return _CompiledNetwork(model, steps, count_parts(hp.batch_size) if is_fused else 0)
 
-    fitted = model
-    if can_fuse() and not hp.recurrent_dropout_rate:
-        from imdb_sentiment.network.fused_lstm import make_fused_twin
 
-        fitted = make_fused_twin(model, count_parts(hp.batch_size))  # it shares the model's weights
-    scored = _make_batches(validation, PREDICTION_BATCH_SIZE) if validation else None
-    is_mixed = hp.mixed_precision and not can_fuse()
-    with _in_bfloat16(model) if is_mixed else nullcontext():
-        history = fitted.fit(
-            batches,
-            validation_data=scored,
-            shuffle=False,  # the batches are shuffled already
-            epochs=epochs,
-            class_weight=None if label_weights is None else dict(enumerate(label_weights.tolist())),
-            callbacks=[*used_callbacks, *callbacks],
-            verbose=0,
-        ).history
-    return model, {name: [float(value) for value in values] for name, values in history.items()}
+class _CompiledNetwork:
+    """A network with its training step, which TensorFlow compiles when it is first used.
+
+    Args:
+        model: From `build_model`.
+        steps: Number of training steps, which the learning rate may depend on.
+        parts: Number of parallel operations per batch; 0 if Keras's LSTM is to be trained.
+
+    Attributes:
+        model: The network.
+        fitted: What is to be fitted: it shares the weights of the network.
+        score_logits: `imdb_sentiment.network.model.score_logits` of the network.
+
+    """
+
+    def __init__(self, model: KerasModel, steps: int, parts: int) -> None:
+        self.model = self.fitted = model
+        if parts:
+            from imdb_sentiment.network.fused_lstm import make_fused_twin
+
+            self.fitted = make_fused_twin(model, parts)
+        model.optimizer.build(model.trainable_variables)
+        self.score_logits = compile_scorer(model)
+        self._steps = steps
+        self._optimizer_state = [variable.numpy() for variable in model.optimizer.variables]
+
+    def start_as(self, model: KerasModel, steps: int) -> bool:
+        """Take the weights of a network before its first step, if it is of the same shape.
+
+        Args:
+            model: From `build_model`, with the same hyperparameters.
+            steps: Number of its training steps.
+
+        Returns:
+            Whether it is. Otherwise, nothing has changed.
+
+        """
+        shapes, others = ([x.shape for x in of.variables] for of in (self.model, model))
+        if steps != self._steps or shapes != others:
+            return False
+        for own, other in zip(self.model.variables, model.variables, strict=True):
+            own.assign(other)  # the states of random generators are among them
+        for own, start in zip(self.model.optimizer.variables, self._optimizer_state, strict=True):
+            own.assign(start)
+        return True
 
 
 @contextmanager
@@ -180,7 +308,7 @@ def _in_bfloat16(model: KerasModel) -> Iterator[None]:
             layer.dtype_policy = policy
 
 
-def _make_scorer(model: KerasModel, validation: EncodedReviews, metric: Metric) -> Any:
+def _make_scorer(network: _CompiledNetwork, validation: EncodedReviews, metric: Metric) -> Any:
     """Return a callback that adds a metric of the validation reviews to those of an epoch.
 
     Later callbacks see it. Keras itself adds up numbers per batch, from which most of these metrics
@@ -188,10 +316,8 @@ def _make_scorer(model: KerasModel, validation: EncodedReviews, metric: Metric) 
     """
     import keras
 
-    score_logits = compile_scorer(model)
-
     def score(_: int, logs: dict[str, float]) -> None:
-        probabilities = to_probabilities(score_logits(validation.sequences))
+        probabilities = to_probabilities(network.score_logits(validation.sequences))
         logs[f"val_{metric.name}"] = metric.measure(validation.codes, probabilities)
 
     return keras.callbacks.LambdaCallback(on_epoch_end=score)

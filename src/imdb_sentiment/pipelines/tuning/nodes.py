@@ -27,10 +27,9 @@ from imdb_sentiment.network.model import (
     PretrainedWeights,
     require_pretrained_shape,
     require_word_vectors,
-    score_logits,
 )
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
-from imdb_sentiment.network.training import NO_ROWS_TO_WATCH, format_metrics, train_model
+from imdb_sentiment.network.training import NO_ROWS_TO_WATCH, NetworkTrainer, format_metrics
 from imdb_sentiment.parameters import (
     ClassWeight,
     Hyperparameters,
@@ -254,23 +253,22 @@ def train_candidate(
     codes: list[npt.NDArray[np.unsignedinteger]] = []
     first, _ = held_out_sets[0]
     epochs = len(held_out_sets) * candidate.count_epochs(len(first), len(first.labels))
+    trainer = NetworkTrainer(
+        candidate, word_vectors=word_vectors, pretrained=pretrained, metric=metric
+    )
     with _freeing_memory(), follow_trial(trial.number, epochs, "epochs") as progress:
         for fold, (learnt, held_out) in enumerate(held_out_sets, start=1):
             # In a cross-validation, folds are reported instead of epochs, so epochs are not scored.
             is_watched = len(held_out_sets) == 1 or candidate.early_stopping_patience > 0
-            model, _ = train_model(
+            trainer.train(
                 learnt,
-                candidate,
                 tuning.seed + (fold - 1) // folds,  # each repeat has a seed of its own
                 held_out if is_watched else None,
                 log_epoch,
                 on_progress=progress.follow_part(fold - 1, len(held_out_sets)),
-                word_vectors=word_vectors,
-                pretrained=pretrained,
                 label_weights=compute_label_weights(class_weight, learnt.codes, learnt.labels),
-                metric=metric,
             )
-            scored.append(score_logits(model, held_out.sequences))
+            scored.append(trainer.score_logits(held_out.sequences))
             codes.append(held_out.codes)
             value = _measure(metric, scored, codes)
             if len(held_out_sets) > 1:

@@ -286,6 +286,21 @@ def test_it_is_said_how_probabilities_become_labels(
     assert says in " ".join(write_model_card(facts).split())
 
 
+def test_many_labels_are_counted_instead_of_listed(finished: tuple[Path, str]) -> None:
+    facts = load_facts(finished)
+    labels = [f"intent {number}" for number in range(77)]
+    facts["data"]["labels"] = labels
+    facts["metrics"]["test_by_label"] = dict.fromkeys(labels, ROW)
+    weights = {label: 0.5 + number / 76 for number, label in enumerate(labels)}
+    facts["decision"] |= {"label_weights": weights, "threshold": None}
+    for text in (render(finished, facts), write_model_card(facts)):
+        said = " ".join(text.split())
+        assert "as one of 77 labels, such as intent 0, intent 1 and intent 2" in said
+        assert (
+            "of probability and weight is predicted; the weights lie between 0.50 and 1.50" in said
+        )
+
+
 def test_by_another_metric_the_verdict_has_its_interval(finished: tuple[Path, str]) -> None:
     gain = {"metric_gain": -0.02, "metric_gain_low": -0.05, "metric_gain_high": 0.01}
     facts = load_facts(finished, **gain, tuning_metric="macro F1")

@@ -39,6 +39,7 @@ IN_BOTH = {
     "no spatial dropout": "hyperparameters.spatial_dropout_rate=0.0",
     "no dropout": "hyperparameters.dropout_rate=0.0",
     "a constant learning rate": "hyperparameters.learning_rate_schedule=constant",
+    "the end of long reviews alone": "tokenizer.head_fraction=0.0",
     "no minimum of steps": "hyperparameters.min_steps=0,hyperparameters.min_steps_per_label=0",
 }
 SIZE = yaml.safe_load((ROOT / "conf/best/parameters_data_processing.yml").read_text())[
@@ -60,7 +61,7 @@ CHANGES = {
         "one direction": "hyperparameters.bidirectional=false",
         "the last output instead of pooling": "hyperparameters.pooling=last",
         "5000 words": "tokenizer.vocabulary_size=5000",
-        "the last 200 words": "tokenizer.sequence_length=200",
+        "200 words": "tokenizer.sequence_length=200",
     },
 }
 # Changes with one of these need the data processed again; the last two, because of pretraining.

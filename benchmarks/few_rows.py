@@ -41,6 +41,7 @@ CONF = {
     **yaml.safe_load((ROOT / "conf/base/parameters_tuning.yml").read_text("utf-8")),
     **yaml.safe_load((ROOT / "conf/base/parameters_data_processing.yml").read_text("utf-8")),
 }
+TOKENS = TokenizerParameters(**CONF["tokenizer"])
 DIVISIONS = {(2, 1): "2 folds", (2, 5): "2 folds, 5 times", (5, 1): "5 folds"}
 SEEDS_OF_WORTH = 2
 
@@ -81,7 +82,7 @@ def measure(reviews: pd.DataFrame, arguments: argparse.Namespace, seed: int) -> 
         reviews, train_size=arguments.rows, stratify=reviews["label"], random_state=seed
     )
     test = rest.sample(min(len(rest), arguments.test_rows), random_state=seed)
-    tokenizer = train_tokenizer(learnt["text"], TokenizerParameters(**CONF["tokenizer"]))
+    tokenizer = train_tokenizer(learnt["text"], TOKENS)
     labels = tuple(sorted(reviews["label"].unique()))
     pool, held_out = (encode(part, tokenizer, labels) for part in (learnt, test))
     vectors = train_word_vectors(
@@ -143,7 +144,7 @@ def measure(reviews: pd.DataFrame, arguments: argparse.Namespace, seed: int) -> 
 
 def encode(part: pd.DataFrame, tokenizer: Tokenizer, labels: tuple[str, ...]) -> EncodedReviews:
     """Return texts and labels as the network reads them."""
-    sequences = TextEncoder(tokenizer).encode(part["text"].tolist())
+    sequences = TextEncoder(tokenizer, TOKENS.head_length).encode(part["text"].tolist())
     codes = pd.Index(labels).get_indexer(pd.Index(part["label"])).astype(np.uint8)
     rows, groups = np.arange(len(part)), np.zeros(len(part), np.uint64)
     return EncodedReviews(sequences, codes, rows, labels, tokenizer.get_vocab_size(), groups)

@@ -196,7 +196,8 @@ def add_network(
 
     hyperparameters = Hyperparameters(**read("tuning")["hyperparameters"])
     # Neither the vocabulary nor the word vectors learn from labels.
-    tokenizer = train_tokenizer(noisy["text"], TokenizerParameters(**DATA["tokenizer"]))
+    tokens = TokenizerParameters(**DATA["tokenizer"])
+    tokenizer = train_tokenizer(noisy["text"], tokens)
     vectors = train_word_vectors(
         [TextEncoder(tokenizer).encode_joined(noisy["text"])],
         tokenizer.get_vocab_size(),
@@ -204,7 +205,7 @@ def add_network(
     )
     codes = noisy["code"].to_numpy(np.uint8)
     pool = EncodedReviews(
-        TextEncoder(tokenizer).encode(noisy["text"].tolist()),
+        TextEncoder(tokenizer, tokens.head_length).encode(noisy["text"].tolist()),
         codes,
         noisy["row"].to_numpy(),
         labels,

@@ -62,7 +62,7 @@ def measure_one_review(texts: Texts) -> None:
     model = keras.models.load_model(MODELS / "model.keras")
     predictor = Predictor.load(MODELS / "model.onnx", threads=1)
 
-    encoder = TextEncoder(predictor.tokenizer)
+    encoder = TextEncoder(predictor.tokenizer, predictor.head_length)
 
     def encode(text: str) -> Any:
         return pad_right(encoder.encode([clean_text(text)])).astype(np.int32)
@@ -118,7 +118,7 @@ def measure_one_review(texts: Texts) -> None:
 
 def measure_parts(predictor: Predictor, texts: Texts) -> None:
     """Measure the steps of a prediction, and how long the network takes for less."""
-    encoder = TextEncoder(predictor.tokenizer)
+    encoder = TextEncoder(predictor.tokenizer, predictor.head_length)
     cleaned = [clean_text(text) for text in texts]
     inputs: list[dict[str, Any]] = [
         {

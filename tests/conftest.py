@@ -185,6 +185,7 @@ def export_small_model() -> bytes:
         model,
         make_tokenizer(),
         ("negative", "positive"),
+        head_length=2,
         ngram_model=make_ngram_model(reviews),
         weights=weights,
         examples=EXAMPLES,

@@ -32,7 +32,9 @@ def make_tokenizer() -> Tokenizer:
     """Return a tokenizer of `WORDS`, for the networks of `make_encoded`."""
     return train_tokenizer(
         WORDS,
-        TokenizerParameters(kind="words", vocabulary_size=28, sequence_length=6, script="auto"),
+        TokenizerParameters(
+            kind="words", vocabulary_size=28, sequence_length=6, script="auto", head_fraction=0.0
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from imdb_sentiment.text.tokenizer import TextEncoder, train_tokenizer
 
 def test_a_tokenizer_encodes_the_same_after_reloading(tmp_path: Path) -> None:
     parameters = TokenizerParameters(
-        kind="words", vocabulary_size=3, sequence_length=4, script="auto"
+        kind="words", vocabulary_size=3, sequence_length=4, script="auto", head_fraction=0.0
     )
     tokenizer = train_tokenizer(["a a a b b c d"], parameters)
     dataset = TokenizerDataset(filepath=str(tmp_path / "new/tokenizer.json"))

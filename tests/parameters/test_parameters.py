@@ -20,7 +20,13 @@ from imdb_sentiment.text.cleaning import clean_text
 
 def test_base_has_the_promised_defaults(conf: dict[str, Any]) -> None:
     tuning = TuningParameters(**conf["tuning"])
-    expected = {"kind": "words", "vocabulary_size": 5000, "sequence_length": 200, "script": "auto"}
+    expected = {
+        "kind": "words",
+        "vocabulary_size": 5000,
+        "sequence_length": 200,
+        "head_fraction": 0.25,
+        "script": "auto",
+    }
     assert conf["tokenizer"] == expected
     assert conf["hyperparameters"]["epochs"] == 5
     assert (tuning.n_trials, tuning.evaluate_on, tuning.folds) == (2, "validation", "auto")

@@ -121,7 +121,7 @@ def make_data(n: int = 300, n_labels: int = 2) -> Data:
     frame, words = with_words(frame)
     chunks = [frame[:70], frame[70:]]
     parameters = TokenizerParameters(
-        kind="words", vocabulary_size=28, sequence_length=6, script="auto"
+        kind="words", vocabulary_size=28, sequence_length=6, script="auto", head_fraction=0.0
     )
     tokenizer = fit_tokenizer(chunks, words, parameters)
     reviews = ReviewsParameters(**base_parameters()["reviews"] | {"labels": labels})
@@ -1230,6 +1230,7 @@ def export(
         calibration={"weights": {"network": weights.network, "ngrams": weights.ngrams}},
         decision=EVEN,
         tokenizer=data.tokenizer,
+        tokens=TokenizerParameters(**base_parameters()["tokenizer"] | {"head_fraction": 0.0}),
         train=data.train,
         validation=data.validation,
         clean_reviews=iter(data.chunks),
@@ -1284,6 +1285,7 @@ def test_the_pipeline_runs_on_a_few_rows(
     baseline_parameters: BaselineParameters,
     tuning: TuningParameters,
     reviews: ReviewsParameters,
+    tokenizer_parameters: TokenizerParameters,
     split: SplitParameters,
     training: TrainingParameters,
     custom: CustomReviewsParameters,
@@ -1316,6 +1318,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "lineage": MemoryDataset(LINEAGE),
             "params:reviews.ordered": MemoryDataset(False),
             "params:tuning": MemoryDataset(tuning),
+            "params:tokenizer": MemoryDataset(tokenizer_parameters),
             "params:tokenizer.script": MemoryDataset("auto"),
             "params:split": MemoryDataset(split),
             "review_settings": MemoryDataset(reviews),

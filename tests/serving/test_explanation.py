@@ -75,27 +75,40 @@ def test_only_words_that_the_network_reads_have_an_effect_without_ngrams(alone: 
     assert [word for word, _ in find_effects(segments)] == words[3:]
 
 
+def test_the_words_of_both_ends_have_an_effect() -> None:
+    words = [f"w{i}" for i in range(9)]
+    predictor = Predictor(
+        convert_to_onnx(make_network(), make_tokenizer(), ("bad", "good"), head_length=2)
+    )
+    prediction, segments = explain(predictor, " ".join(words))
+    assert prediction == predictor.predict(" ".join([*words[:2], *words[5:]]))
+    assert [word for word, _ in find_effects(segments)] == [*words[:2], *words[5:]]
+    assert "".join(segment.text for segment in segments) == " ".join(words)
+
+
 def test_ngrams_are_read_in_the_whole_text(exported: bytes) -> None:
-    """A word that is too early for the network is left out of the n-grams alone."""
+    """A word between those that the network reads is left out of the n-grams alone."""
     predictor = Predictor(exported)
     words = [f"w{i}" for i in range(9)]
     prediction, segments = explain(predictor, " ".join(words))
     effects = find_effects(segments)
     assert [word for word, _ in effects] == words
     label = predictor.labels.index(str(prediction.label))
-    tokens = TextEncoder(predictor.tokenizer).encode([" ".join(words)])
+    encoder = TextEncoder(predictor.tokenizer, predictor.head_length)
+    tokens = encoder.encode([" ".join(words)])
     for place, (word, effect) in enumerate(effects):
         kept = tokens[tokens != predictor.tokenizer.token_to_id(word)]
         ngrams = predictor.hash_ngrams(" ".join(words[:place] + words[place + 1 :]))
         (without,) = predictor.score_sequences(kept[np.newaxis], [ngrams])
         left = prediction.probabilities[predictor.labels[label]] - without[label]
         assert effect == pytest.approx(left, abs=1e-6)
-        assert len(kept) == (6 if place < 3 else 5)
-    assert max(abs(effect) for _, effect in effects[:3]) > 1e-4
+        assert len(kept) == (6 if 2 <= place < 5 else 5)
+    assert max(abs(effect) for _, effect in effects[2:5]) > 1e-4
 
 
 def test_the_last_500_words_have_an_effect(exported: bytes) -> None:
     predictor = Predictor(exported)
+    encoder = TextEncoder(predictor.tokenizer, predictor.head_length)
     words = [f"w{number % 28}" for number in range(520)]
     prediction, segments = explain(predictor, ", ".join(words) + "!")
     assert segments[0] == Segment(", ".join(words[:20]) + ", ", None)
@@ -108,9 +121,9 @@ def test_the_last_500_words_have_an_effect(exported: bytes) -> None:
         parts = [*words]
         parts[place] = ""  # the commas stay
         text = ", ".join(parts) + "!"
-        if place >= 514:  # the network would read one word more
+        if place >= 516:  # the network would read one word more, after the first two
             ngrams = [predictor.hash_ngrams(text)]
-            tokens = TextEncoder(predictor.tokenizer).encode([text])[:, 1:]
+            tokens = np.delete(encoder.encode([text]), 2, axis=1)
             probabilities = predictor.name_label(text, predictor.score_sequences(tokens, ngrams)[0])
         else:
             probabilities = predictor.predict(text)
@@ -167,7 +180,7 @@ def test_a_label_that_is_not_probable_enough_is_explained(
 
 def test_words_are_left_out_whole_where_tokens_are_parts_of_them() -> None:
     parameters = TokenizerParameters(
-        kind="bpe", vocabulary_size=28, sequence_length=12, script="auto"
+        kind="bpe", vocabulary_size=28, sequence_length=12, script="auto", head_fraction=0.0
     )
     words = ["lowest", "low", "newest", "new"]
     tokenizer = train_tokenizer(words * 9 + ["abcdefghijklmnopqr"], parameters)

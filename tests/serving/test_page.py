@@ -226,7 +226,7 @@ def test_a_doubt_is_put_into_words(
     [
         ([11, 2, 2], "Only 2 of the 11 words are in the vocabulary"),
         ([3, 1, 1], "Only 1 of the 3 words is in the vocabulary"),
-        ([900, 812, 200], "The LSTM has read the last 200 of the 812 words that it knows"),
+        ([900, 812, 200], "The LSTM has read 200 of the 812 words that it knows, from the"),
         ([11, 9, 9], ""),
     ],
 )
@@ -241,6 +241,9 @@ def test_it_says_what_to_expect_of_the_model(
 ) -> None:
     expect(page.locator("#about")).to_contain_text("How good it is, is not known here")
     expect(page.locator("#limits")).to_contain_text("It knows 28 words")
+    expect(page.locator("#limits")).to_contain_text(
+        "at most 6 of them in a text (the first 2 and the last 4 of a longer one)"
+    )
     expect(page.locator("#limits")).to_contain_text(
         "the whole text: sequences of up to 3 words and marks, and of 4 characters within words."
     )

@@ -208,7 +208,9 @@ def change(exported: bytes, **properties: str) -> bytes:
 def test_parts_that_do_not_belong_together_are_refused(both: Trained, exported: bytes) -> None:
     other = train_tokenizer(
         ["x"],
-        TokenizerParameters(kind="words", vocabulary_size=28, sequence_length=6, script="auto"),
+        TokenizerParameters(
+            kind="words", vocabulary_size=28, sequence_length=6, script="auto", head_fraction=0.0
+        ),
     )
     labels = json.dumps(tuple(reversed(Predictor(exported).labels)))
     for changed in (

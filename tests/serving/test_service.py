@@ -126,6 +126,7 @@ def test_it_tells_how_it_is(service: Service) -> None:
     assert model["examples"] == list(EXAMPLES)
     assert model["facts"]["fact"] == "true"
     assert (model["vocabulary_size"], model["sequence_length"]) == (28, 6)
+    assert model["head_length"] == 2
     assert (model["max_ngram"], model["character_ngram"]) == (3, 4)
     assert model["test"] is None  # see test_evaluation_record.py and test_page.py
     for path in ("/", "/docs"):

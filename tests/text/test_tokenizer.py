@@ -73,7 +73,7 @@ def test_the_time_of_cleaning_grows_only_with_the_length(part: str) -> None:
 
 def test_ids_are_smallest_unsigned_and_padded_and_cut_on_the_left() -> None:
     parameters = TokenizerParameters(
-        kind="words", vocabulary_size=3, sequence_length=4, script="auto"
+        kind="words", vocabulary_size=3, sequence_length=4, script="auto", head_fraction=0.0
     )
     tokenizer = train_tokenizer(["a a a b b c d"], parameters)
     ids = TextEncoder(tokenizer).encode(["a b", "c c c d a b", "unheard a of", ""])
@@ -81,10 +81,40 @@ def test_ids_are_smallest_unsigned_and_padded_and_cut_on_the_left() -> None:
     assert ids.tolist() == [[0, 0, 2, 3], [4, 4, 2, 3], [0, 0, 0, 2], [0, 0, 0, 0]]
 
 
+@settings(max_examples=50)
+@given(st.lists(st.sampled_from(["a", "b", "c", "zzz"]), max_size=15), st.integers(0, 5))
+def test_a_long_text_keeps_its_beginning_and_its_end(words: list[str], head_length: int) -> None:
+    for kind in ("words", "bpe"):
+        parameters = TokenizerParameters(
+            kind=kind,
+            vocabulary_size=3,
+            sequence_length=5,
+            script="auto",
+            head_fraction=head_length / 5,
+        )
+        assert parameters.head_length == head_length
+        tokenizer = train_tokenizer(["a a a b b c"], parameters)
+        known = [tokenizer.token_to_id(word) for word in words if word != "zzz"]
+        kept = known
+        while len(kept) > 5:
+            del kept[head_length]
+        text = " ".join(words)
+        encoder = TextEncoder(tokenizer, head_length)
+        assert encoder.encode([text]).tolist() == [[0] * (5 - len(kept)) + kept]
+        (read,) = encoder.encode_known([text])
+        assert read == kept
+        ids, _, places = locate_known_words(tokenizer, text, head_length)
+        assert ids.tolist() == kept
+        assert [tokenizer.token_to_id(text[a:b]) for a, b in places] == kept
+        assert count_words(tokenizer, text, head_length).read == len(kept)
+
+
 def test_no_texts_give_an_empty_array() -> None:
     tokenizer = train_tokenizer(
         ["a b"],
-        TokenizerParameters(kind="words", vocabulary_size=5, sequence_length=7, script="auto"),
+        TokenizerParameters(
+            kind="words", vocabulary_size=5, sequence_length=7, script="auto", head_fraction=0.0
+        ),
     )
     assert TextEncoder(tokenizer).encode([]).shape == (0, 7)
 
@@ -92,7 +122,7 @@ def test_no_texts_give_an_empty_array() -> None:
 def test_default_vocabulary_takes_two_bytes_an_id() -> None:
     words = [f"word{i}" for i in range(6000)]
     parameters = TokenizerParameters(
-        kind="words", vocabulary_size=5000, sequence_length=200, script="auto"
+        kind="words", vocabulary_size=5000, sequence_length=200, script="auto", head_fraction=0.0
     )
     tokenizer = train_tokenizer(words, parameters)
     ids = TextEncoder(tokenizer).encode(words[:3])
@@ -141,7 +171,7 @@ def test_words_and_sequences_are_those_of_keras(
 def test_the_same_texts_give_the_same_tokenizer(kind: Literal["words", "bpe"]) -> None:
     texts = [text for text, _ in make_reviews(500)]
     parameters = TokenizerParameters(
-        kind=kind, vocabulary_size=100, sequence_length=10, script="auto"
+        kind=kind, vocabulary_size=100, sequence_length=10, script="auto", head_fraction=0.0
     )
     first, *others = (json.loads(train_tokenizer(texts, parameters).to_str()) for _ in range(5))
     assert all(other == first for other in others)
@@ -149,7 +179,7 @@ def test_the_same_texts_give_the_same_tokenizer(kind: Literal["words", "bpe"]) -
 
 def test_parts_of_words_make_up_rare_ones() -> None:
     parameters = TokenizerParameters(
-        kind="bpe", vocabulary_size=40, sequence_length=10, script="auto"
+        kind="bpe", vocabulary_size=40, sequence_length=10, script="auto", head_fraction=0.0
     )
     tokenizer = train_tokenizer(["low lower lowest"] * 50 + ["new newer newest"] * 50, parameters)
     assert tokenizer.get_vocab_size() <= 42
@@ -168,7 +198,7 @@ def test_parts_of_words_make_up_rare_ones() -> None:
 
 def test_tokens_are_not_cut_to_the_length_of_a_sequence() -> None:
     parameters = TokenizerParameters(
-        kind="words", vocabulary_size=3, sequence_length=2, script="auto"
+        kind="words", vocabulary_size=3, sequence_length=2, script="auto", head_fraction=0.0
     )
     tokenizer = train_tokenizer(["a a a b b c d"], parameters)
     encoded = TextEncoder(tokenizer).encode_whole(["a, b c d A", "d", ""])
@@ -185,7 +215,7 @@ def test_words_and_ids_are_those_of_the_library(
     texts: list[str], other: str, script: Literal["auto", "spaces"]
 ) -> None:
     parameters = TokenizerParameters(
-        kind="words", vocabulary_size=4, sequence_length=3, script=script
+        kind="words", vocabulary_size=4, sequence_length=3, script=script, head_fraction=0.0
     )
     tokenizer = train_tokenizer(texts, parameters)
     assert find_rule(tokenizer).script == script
@@ -203,7 +233,7 @@ def test_words_and_ids_are_those_of_the_library(
 @given(st.lists(st.text().map(clean_text), max_size=5), st.text().map(clean_text))
 def test_words_are_located_where_they_are_encoded(texts: list[str], other: str) -> None:
     parameters = TokenizerParameters(
-        kind="words", vocabulary_size=9, sequence_length=5, script="auto"
+        kind="words", vocabulary_size=9, sequence_length=5, script="auto", head_fraction=0.0
     )
     tokenizer = train_tokenizer(texts, parameters)
     for text in [*texts, other]:
@@ -218,7 +248,7 @@ def test_words_are_located_where_they_are_encoded(texts: list[str], other: str) 
 @pytest.mark.parametrize("text", ["\u039f\u03a3 \u03a3\u039f\u03a3", "\u0130I", "don't (stop)"])
 def test_lower_case_is_that_of_the_library(text: str) -> None:
     parameters = TokenizerParameters(
-        kind="words", vocabulary_size=9, sequence_length=3, script="auto"
+        kind="words", vocabulary_size=9, sequence_length=3, script="auto", head_fraction=0.0
     )
     tokenizer = train_tokenizer([text], parameters)
     (ids,) = TextEncoder(tokenizer).encode_whole([text])
@@ -231,7 +261,7 @@ def test_lower_case_is_that_of_the_library(text: str) -> None:
 def test_the_words_that_are_known_and_read_are_counted(words: list[str]) -> None:
     for kind in ("words", "bpe"):
         parameters = TokenizerParameters(
-            kind=kind, vocabulary_size=3, sequence_length=5, script="auto"
+            kind=kind, vocabulary_size=3, sequence_length=5, script="auto", head_fraction=0.0
         )
         tokenizer = train_tokenizer(["a b c"], parameters)
         known = sum(word in ("a", "b", "c") for word in words)

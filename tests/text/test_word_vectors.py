@@ -27,7 +27,7 @@ def make_texts() -> Iterator[str]:
 @pytest.fixture
 def tokenizer() -> Tokenizer:
     parameters = TokenizerParameters(
-        kind="words", vocabulary_size=13, sequence_length=9, script="auto"
+        kind="words", vocabulary_size=13, sequence_length=9, script="auto", head_fraction=0.0
     )
     return train_tokenizer(["absent " * 9999, *make_texts()], parameters)
 

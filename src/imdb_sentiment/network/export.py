@@ -36,6 +36,7 @@ def convert_to_onnx(
     tokenizer: Tokenizer,
     labels: Sequence[str],
     *,
+    head_length: int = 0,
     ngram_model: NgramModel | None = None,
     weights: Weights = NETWORK_ALONE,
     decision: Mapping[str, Any] | None = None,
@@ -57,6 +58,8 @@ def convert_to_onnx(
         model: The trained network, from `train_model` or `average_networks`.
         tokenizer: The tokenizer of the training.
         labels: Names of the labels in the order of their codes.
+        head_length: Of a text with more known tokens than the network reads, how many of the first
+            ones it reads.
         ngram_model: Linear model of n-grams to average with the network; None for none.
         weights: Weights of both in the average, and what is added to its logits. A network without
             weight is left out; the inputs are the same.
@@ -121,6 +124,7 @@ def convert_to_onnx(
         exported,
         {
             "tokenizer": tokenizer.to_str(),
+            "head_length": str(head_length),
             **_describe_ngrams(ngram_model),
             "labels": json.dumps(labels),
             **({"decision": _describe_decision(decision, labels)} if decision else {}),

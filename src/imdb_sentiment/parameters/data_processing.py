@@ -129,7 +129,10 @@ class TokenizerParameters(Parameters):
             rare words from frequent subwords.
         vocabulary_size: Number of words, or subwords, in the vocabulary, which is learnt from the
             training rows.
-        sequence_length: Length of a sequence: the last tokens of the review, padded on the left.
+        sequence_length: Length of a sequence of known tokens, which is padded on the left.
+        head_fraction: Share of a sequence that the beginning of a longer review has; the rest is
+            its end, as in "head+tail" of Sun et al., "How to Fine-Tune BERT for Text
+            Classification" (CCL 2019). 0 for the end alone, as Keras's `pad_sequences` does.
         script: `auto`, or `spaces` to cut texts only at spaces and marks in scripts whose letters
             would be words of their own, such as Chinese; see `imdb_sentiment.text.words.Rule`.
 
@@ -138,7 +141,13 @@ class TokenizerParameters(Parameters):
     kind: Literal["words", "bpe"]
     vocabulary_size: Annotated[int, Field(ge=1)]
     sequence_length: Annotated[int, Field(ge=1)]
+    head_fraction: Annotated[float, Field(ge=0, le=1)]
     script: Literal["auto", "spaces"]
+
+    @property
+    def head_length(self) -> int:
+        """Number of tokens that a sequence keeps of the beginning of a longer review."""
+        return round(self.head_fraction * self.sequence_length)
 
 
 class WordVectorsParameters(Parameters):

@@ -62,7 +62,7 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
         The prediction, and the segments whose texts, joined in order, are the cleaned text.
 
     """
-    tokens, words, known = locate_known_words(predictor.tokenizer, cleaned)
+    tokens, words, known = locate_known_words(predictor.tokenizer, cleaned, predictor.head_length)
     if not known:
         silence = predictor.explain_silence(cleaned, is_scored=False)
         return Prediction(None, {}, silence), [Segment(cleaned, None)] if cleaned else []

@@ -89,6 +89,8 @@ class Predictor:
         labels: Names of the labels in the order of their codes.
         rule: How probabilities become a label, or no answer.
         tokenizer: The tokenizer of the training; see `imdb_sentiment.text.tokenizer`.
+        head_length: Of a text with more known tokens than the network reads, how many of the first
+            ones it reads; the others are the last ones.
         max_ngram: Length of the longest word n-grams that the model reads, in words and punctuation
             marks; 0 if it reads none.
         character_ngram: Length of the character n-grams that the model reads; 0 if it reads none.
@@ -133,13 +135,14 @@ class Predictor:
             float(decision.get("min_confidence", 0)),
         )
         self.tokenizer = Tokenizer.from_str(specification)
+        self.head_length = int(self.facts.pop("head_length", 0))  # older models have none
         self.max_ngram = int(self.facts.pop("max_ngram", 0))
         self.character_ngram = int(self.facts.pop("character_ngram", 0))
         self.character_weight = float(self.facts.pop("character_weight", 0))
         self.unlabelled_reviews = int(self.facts.pop("unlabelled_reviews", 0))
         script = self.facts.pop("script", "ascii")  # older models do not name it
         try:
-            self._encoder = TextEncoder(self.tokenizer)
+            self._encoder = TextEncoder(self.tokenizer, self.head_length)
             self.script = get_rule(script).script
         except ValueError as error:
             raise ModelError(

@@ -140,7 +140,7 @@ class WordCountsResponse(BaseModel):
 
     total: int = Field(description="number of words")
     known: int = Field(description="number of words in the vocabulary")
-    read: int = Field(description="number of words that the LSTM has read: the last known ones")
+    read: int = Field(description="number of words that the LSTM has read, all of them known")
 
 
 class ExplainResponse(BaseModel):
@@ -183,6 +183,10 @@ class ModelResponse(BaseModel):
     examples: list[str] = Field(description="texts to try the model with")
     vocabulary_size: int = Field(description="number of words, or subwords, that the model knows")
     sequence_length: int = Field(description="number of them that its LSTM reads of a text at most")
+    head_length: int = Field(
+        description="number of them that it reads at the beginning of a longer text; the others "
+        "are at its end"
+    )
     max_ngram: int = Field(
         description="length of the longest word n-grams that it reads; 0 for none"
     )

@@ -375,6 +375,7 @@ def _describe_model(predictor: Predictor, test: TestScores | None) -> ModelRespo
         examples=list(predictor.examples),
         vocabulary_size=predictor.tokenizer.get_vocab_size() - N_SPECIAL,
         sequence_length=get_sequence_length(predictor.tokenizer),
+        head_length=predictor.head_length,
         max_ngram=predictor.max_ngram,
         character_ngram=predictor.character_ngram,
         test=test,
@@ -385,7 +386,7 @@ def _describe_model(predictor: Predictor, test: TestScores | None) -> ModelRespo
 def _explain(predictor: Predictor, text: str) -> ExplainResponse:
     cleaned = clean_text(text)
     prediction, segments = explain_cleaned(predictor, cleaned)
-    counts = count_words(predictor.tokenizer, cleaned)
+    counts = count_words(predictor.tokenizer, cleaned, predictor.head_length)
     return ExplainResponse(
         prediction=PredictionResponse.describe(prediction),
         explained_label=find_explained_label(predictor, prediction),

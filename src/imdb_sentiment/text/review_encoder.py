@@ -26,11 +26,13 @@ class ReviewEncoder:
         tokenizer: Tokenizer from `train_tokenizer`. If its tokens are subwords, the texts are cut.
         words: The distinct words of the reviews, in the order of their numbers. A review may also
             have the number `len(words)`, which stands for any other word.
+        head_length: As for `TextEncoder`.
 
     """
 
-    def __init__(self, tokenizer: Tokenizer, words: Sequence[str]) -> None:
+    def __init__(self, tokenizer: Tokenizer, words: Sequence[str], head_length: int = 0) -> None:
         self._sequence_length = get_sequence_length(tokenizer)
+        self._head_length = head_length
         self._texts = TextEncoder(tokenizer)
         self._ids: TokenIds | None = None
         if has_whole_words(tokenizer):
@@ -47,4 +49,4 @@ class ReviewEncoder:
 
     def encode(self, chunk: pd.DataFrame) -> TokenIds:
         """Return the reviews of a chunk as sequences of one length, as `TextEncoder.encode`."""
-        return pad_sequences(*self.encode_joined(chunk), self._sequence_length)
+        return pad_sequences(*self.encode_joined(chunk), self._sequence_length, self._head_length)

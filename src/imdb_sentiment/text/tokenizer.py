@@ -7,7 +7,7 @@ found in Python (see `words.py`), with the same ids in a sixth of the time.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ UNKNOWN = "[UNK]"
 UNKNOWN_ID = 1
 
 TokenIds = npt.NDArray[np.unsignedinteger]
+_Token = TypeVar("_Token")  # the id of a token, or a tuple with it
 
 _SPECIAL: list[str | AddedToken] = [PADDING, UNKNOWN]
 N_SPECIAL = len(_SPECIAL)
@@ -141,11 +142,14 @@ class TextEncoder:
 
     Args:
         tokenizer: Tokenizer from `train_tokenizer`.
+        head_length: Of a text with more known tokens than the sequence length, how many of the
+            first ones are kept; the others are the last ones.
 
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, head_length: int = 0) -> None:
         self._tokenizer = tokenizer
+        self._head_length = head_length
         self._ids = self._split = None
         if has_whole_words(tokenizer):
             self._ids, self._split = tokenizer.get_vocab(), find_rule(tokenizer).split
@@ -191,7 +195,7 @@ class TextEncoder:
         return ids, lengths
 
     def encode_known(self, texts: Iterable[str]) -> Iterator[list[int]]:
-        """Yield the token ids that the network reads of each text: the last known ones.
+        """Yield the token ids that the network reads of each text: the first and last known ones.
 
         Args:
             texts: Cleaned texts.
@@ -203,19 +207,20 @@ class TextEncoder:
             ValueError: The tokenizer has no sequence length.
 
         """
-        start = -get_sequence_length(self._tokenizer)
+        length, head = get_sequence_length(self._tokenizer), self._head_length
         if self._split is None:
             for ids in self.encode_whole(texts):
-                yield [number for number in ids if number > UNKNOWN_ID][start:]
+                yield _cut([number for number in ids if number > UNKNOWN_ID], length, head)
             return
         get, split = self._known.get, self._split
         for text in texts:
-            yield list(filter(None, map(get, split(text))))[start:]
+            yield _cut(list(filter(None, map(get, split(text)))), length, head)
 
     def encode(self, texts: Sequence[str]) -> TokenIds:
         """Convert texts to sequences of one length.
 
-        The last tokens of longer texts are kept, and shorter texts are padded with 0 on the left.
+        Longer texts lose known tokens between their beginning and their end; shorter ones are
+        padded with 0 on the left.
 
         Args:
             texts: Cleaned texts.
@@ -235,13 +240,27 @@ class TextEncoder:
         return sequences
 
 
-def pad_sequences(ids: TokenIds, lengths: npt.NDArray[np.int64], sequence_length: int) -> TokenIds:
+def _cut(tokens: list[_Token], length: int, head_length: int) -> list[_Token]:
+    """Return at most `length` tokens: the first `head_length` ones, and the last ones."""
+    n_left_out = len(tokens) - length
+    if n_left_out <= 0:
+        return tokens
+    return tokens[:head_length] + tokens[head_length + n_left_out :]
+
+
+def pad_sequences(
+    ids: TokenIds,
+    lengths: npt.NDArray[np.int64],
+    sequence_length: int,
+    head_length: int = 0,
+) -> TokenIds:
     """Return sequences of one length, as `TextEncoder.encode` does.
 
     Args:
         ids: Token ids of texts, one after the other, shape (tokens,).
         lengths: How many of them each text has, shape (texts,).
         sequence_length: Length of the sequences.
+        head_length: As for `TextEncoder`.
 
     Returns:
         Array of shape (texts, sequence length), padded with 0 on the left, of the dtype of `ids`.
@@ -249,9 +268,15 @@ def pad_sequences(ids: TokenIds, lengths: npt.NDArray[np.int64], sequence_length
     """
     sequences = np.zeros((len(lengths), sequence_length), ids.dtype)
     known, counts = ids[ids > UNKNOWN_ID], count_known(ids, lengths)
-    ends, kept = np.cumsum(counts).tolist(), counts.clip(max=sequence_length).tolist()
-    for sequence, end, n in zip(sequences, ends, kept, strict=True):
-        sequence[sequence_length - n :] = known[end - n : end]
+    tail_length = sequence_length - head_length
+    for sequence, end, n in zip(
+        sequences, np.cumsum(counts).tolist(), counts.tolist(), strict=True
+    ):
+        if n > sequence_length:
+            sequence[:head_length] = known[end - n : end - n + head_length]
+            sequence[head_length:] = known[end - tail_length : end]
+        else:
+            sequence[sequence_length - n :] = known[end - n : end]
     return sequences
 
 
@@ -286,13 +311,14 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def locate_known_words(
-    tokenizer: Tokenizer, text: str
+    tokenizer: Tokenizer, text: str, head_length: int = 0
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.intp], list[tuple[int, int]]]:
     """Return the tokens that `TextEncoder.encode` keeps, and the positions of their words.
 
     Args:
         tokenizer: Tokenizer from `train_tokenizer`.
         text: Cleaned text.
+        head_length: As for `TextEncoder`.
 
     Returns:
         Three results: the token ids, shape (tokens,), dtype int32; for each token, the number of
@@ -304,7 +330,8 @@ def locate_known_words(
 
     """
     length = get_sequence_length(tokenizer)
-    known = [found for found in _locate(tokenizer, text) if found[0] > UNKNOWN_ID][-length:]
+    known = [found for found in _locate(tokenizer, text) if found[0] > UNKNOWN_ID]
+    known = _cut(known, length, head_length)
     places: dict[int | None, tuple[int, int]] = {}
     for _, word, (start, stop) in known:
         places[word] = (places.get(word, (start, stop))[0], stop)
@@ -323,7 +350,7 @@ class WordCounts(NamedTuple):
         total: Number of words of the text.
         known: Number of words in the vocabulary. With subwords, a word counts if one of its tokens
             is known.
-        read: Number of words that the network reads: the last known ones.
+        read: Number of words that the network reads: the first and the last known ones.
 
     """
 
@@ -332,18 +359,19 @@ class WordCounts(NamedTuple):
     read: int
 
 
-def count_words(tokenizer: Tokenizer, text: str) -> WordCounts:
+def count_words(tokenizer: Tokenizer, text: str, head_length: int = 0) -> WordCounts:
     """Count the words of a text.
 
     Args:
         tokenizer: Tokenizer from `train_tokenizer`.
         text: Cleaned text.
+        head_length: As for `TextEncoder`.
 
     """
     is_known: dict[int | None, bool] = {}
     for number, word, _ in _locate(tokenizer, text):
         is_known[word] = is_known.get(word, False) or number > UNKNOWN_ID
-    read = len(locate_known_words(tokenizer, text)[2])
+    read = len(locate_known_words(tokenizer, text, head_length)[2])
     return WordCounts(len(is_known), sum(is_known.values()), read)
 
 

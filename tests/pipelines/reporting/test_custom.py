@@ -122,7 +122,12 @@ def test_the_samples_are_shown_for_their_labels_in_their_language(
     kind: Any, reviews: ReviewsParameters, custom: CustomReviewsParameters
 ) -> None:
     english = pd.read_csv(PROJECT / "data/01_raw/sample_reviews.csv")["review"][:100]
-    options = {"vocabulary_size": 2000, "sequence_length": 50, "script": "auto"}
+    options = {
+        "vocabulary_size": 2000,
+        "sequence_length": 50,
+        "script": "auto",
+        "head_fraction": 0.0,
+    }
     tokenizer = train_tokenizer(english, TokenizerParameters(kind=kind, **options))
     predictions = make_predictions(60, reviews.labels).assign(review="w1 w2")
     settings = find_custom_texts(read_samples(), reviews, custom)

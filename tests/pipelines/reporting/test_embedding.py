@@ -102,7 +102,7 @@ def make_texts(n: int) -> list[str]:
 @cache
 def make_tokenizer() -> Tokenizer:
     limits = TokenizerParameters(
-        kind="words", vocabulary_size=2000, sequence_length=100, script="auto"
+        kind="words", vocabulary_size=2000, sequence_length=100, script="auto", head_fraction=0.0
     )
     return train_tokenizer(map(clean_text, make_texts(1000)), limits)
 
@@ -140,6 +140,7 @@ def export(
         network,
         make_tokenizer(),
         LABELS[:n_labels],
+        head_length=30,
         ngram_model=make_ngrams(n_labels) if share else None,
         weights=Weights.from_share(share, temperature=1.5),
         decision=decision,
@@ -208,7 +209,9 @@ def test_it_is_said_why_a_model_is_not_there(exported: bytes, report: ReportPara
         r"the model would take 0\.\d MB here, and report\.model_megabytes allows 0\.01", reason
     )
     assert embed_model(exported, report.model_copy(update={"model_megabytes": 0.0})) == {}
-    subwords = TokenizerParameters(kind="bpe", vocabulary_size=40, sequence_length=9, script="auto")
+    subwords = TokenizerParameters(
+        kind="bpe", vocabulary_size=40, sequence_length=9, script="auto", head_fraction=0.0
+    )
     tokenizer = train_tokenizer(["w1 w2 good bad"], subwords)
     size = tokenizer.get_vocab_size()
     network = build_model(small_hyperparameters(), size, 2)

@@ -27,7 +27,9 @@ TEXTS = {
     "validation": [("a film", 1)],
     "test": [("good unheard film", 1), ("unheard of", 0), ("bad bad bad bad bad", 0)],
 }
-LIMITS = TokenizerParameters(kind="words", vocabulary_size=50, sequence_length=4, script="auto")
+LIMITS = TokenizerParameters(
+    kind="words", vocabulary_size=50, sequence_length=4, script="auto", head_fraction=0.0
+)
 
 
 def test_the_description_is_what_one_counts(

@@ -348,7 +348,8 @@ def test_the_model_is_called_what_it_is(
     facts = load_facts(finished, ngram_share=share)
     page = render(finished, facts)
     assert says in page
-    assert ("The LSTM reads the last 12 known" in page) == (share == 0)
+    limit = "The LSTM reads at most 12 known tokens of a review (the first 3 and the last 9 of a"
+    assert (limit in page) == (share == 0)
     assert ("A linear classifier of texts" in write_model_card(facts)) == (share == 1)
 
 

@@ -525,6 +525,7 @@ def pretrain_network(
     clean_unlabelled_reviews: Iterable[pd.DataFrame],
     tokenizer: Tokenizer,
     words: Sequence[str],
+    tokens: TokenizerParameters,
     word_vectors: npt.NDArray[np.float32],
     language_model: LanguageModelParameters,
     pretrained_embedding: bool,
@@ -539,6 +540,7 @@ def pretrain_network(
         clean_unlabelled_reviews: From `clean_unlabelled_reviews`; possibly no chunk.
         tokenizer: From `fit_tokenizer`.
         words: From `check_reviews`.
+        tokens: Which tokens of a long review are kept.
         word_vectors: From `fit_word_vectors`, shape (vocabulary, size).
         language_model: Number of passes, batch size, learning rate and seed.
         pretrained_embedding: Whether the network starts from pretrained weights at all.
@@ -556,7 +558,8 @@ def pretrain_network(
     """
     if not language_model.passes or not pretrained_embedding:
         return ()
-    unlabelled = list(map(ReviewEncoder(tokenizer, words).encode, clean_unlabelled_reviews))
+    encoder = ReviewEncoder(tokenizer, words, tokens.head_length)
+    unlabelled = list(map(encoder.encode, clean_unlabelled_reviews))
     if not any(map(len, unlabelled)):
         return ()
     return pretrain_lstm(
@@ -583,13 +586,14 @@ def encode_reviews(
         tokenizer: From `fit_tokenizer`.
         words: From `check_reviews`.
         reviews: Labels, in the order of their codes.
-        tokens: How the tokenizer was made, for the warning.
+        tokens: Which tokens of a long review are kept; and how the tokenizer was made, for the
+            warning.
 
     Returns:
         The training, validation and test set, each in portions and in the order of the table.
 
     """
-    encoder = ReviewEncoder(tokenizer, words)
+    encoder = ReviewEncoder(tokenizer, words, tokens.head_length)
     code_type = np.min_scalar_type(len(reviews.labels) - 1)
     lengths: Counter[bool] = Counter()  # whether they are 0
     sizes: Counter[str] = Counter()

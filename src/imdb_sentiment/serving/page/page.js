@@ -150,8 +150,9 @@ function describeReading({ total, known, read }) {
   if (read < known) {
     const parts = model?.character_ngram ? " and parts of words" : "";
     const rest = model?.max_ngram ? `, and short sequences of words${parts} of the whole text` : "";
+    const where = model?.head_length ? "from the beginning and the end" : "from the end";
     sentences.push(
-      `The LSTM has read the last ${count(read)} of the ${count(known)} words that it knows${rest}.`,
+      `The LSTM has read ${count(read)} of the ${count(known)} words that it knows, ${where} of the text${rest}.`,
     );
   }
   return sentences.join(" ");
@@ -346,12 +347,17 @@ function describeModel({ test, facts }) {
 }
 
 function describeLimits(model) {
-  const { labels, test, facts, vocabulary_size, sequence_length, max_ngram, character_ngram } = model;
+  const { labels, test, facts, vocabulary_size, sequence_length, head_length } = model;
+  const { max_ngram, character_ngram } = model;
+  const ends = [
+    head_length > 0 && `the first ${count(head_length)}`,
+    sequence_length > head_length && `the last ${count(sequence_length - head_length)}`,
+  ].filter(Boolean);
   const inside = character_ngram ? `, and of ${character_ngram} characters within words` : "";
   const limits = [
     `It gives every text one of these labels: ${labels.join(", ")}. It does not notice that a text is about something else, or ironic.`,
     `It has learnt from ${facts.reviews_file ?? "one file"} alone. Texts of another kind, on another subject or in another language are judged worse than its test reviews, or at random.`,
-    `It knows ${plural(vocabulary_size, "word")}. Its LSTM reads the last ${count(sequence_length)} of them in a text` +
+    `It knows ${plural(vocabulary_size, "word")}. Its LSTM reads at most ${count(sequence_length)} of them in a text (${ends.join(" and ")} of a longer one)` +
       (max_ngram
         ? `, and a second part reads the whole text: sequences of up to ${max_ngram} words and marks${inside}.`
         : "."),

@@ -54,6 +54,7 @@ def embed_model(onnx_model: bytes, report: ReportParameters) -> Embedded:
         },
         "vocabulary": _list_words(predictor.tokenizer.get_vocab()),
         "sequence_length": get_sequence_length(predictor.tokenizer),
+        "head_length": predictor.head_length,
         "max_ngram": predictor.max_ngram,
         "character_ngram": predictor.character_ngram,
         **_describe_words(predictor),

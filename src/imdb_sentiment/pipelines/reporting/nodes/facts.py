@@ -60,7 +60,8 @@ def describe_data(
         report: Number of words per label.
 
     Returns:
-        `labels`; `sequence_length`; for each of the `splits`: `reviews`, `by_label`,
+        `labels`; `sequence_length`; `head_length`, how many of these tokens a longer review has
+        from its beginning; for each of the `splits`: `reviews`, `by_label`,
         `median_tokens`, `share_cut` (reviews with more known tokens than the limit) and
         `share_unknown` (tokens that are not in the vocabulary); `lengths`, a histogram of the known
         tokens per review for each split, whose last bin holds all longer reviews;
@@ -90,6 +91,7 @@ def describe_data(
     return {
         "labels": list(reviews.labels),
         "sequence_length": limit,
+        "head_length": limits.head_length,
         "splits": {
             name: {
                 "reviews": len(found),

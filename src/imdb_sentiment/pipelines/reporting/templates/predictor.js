@@ -357,7 +357,10 @@ class Predictor {
       start: index,
       stop: index + word.length,
     }));
-    return found.filter(({ id }) => id > UNKNOWN_ID).slice(-this.description.sequence_length);
+    const known = found.filter(({ id }) => id > UNKNOWN_ID);
+    const { sequence_length, head_length } = this.description;
+    const nLeftOut = Math.max(0, known.length - sequence_length);
+    return known.filter((_, i) => i < head_length || i >= head_length + nLeftOut);
   }
 
   // Of words and punctuation marks: hashes, hashes of their character n-grams, starts and stops, and

@@ -10,6 +10,7 @@ import pytest
 from helpers import make_encoded, make_network, small_hyperparameters
 from imdb_sentiment.datasets import KerasModelDataset
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.stacking import to_probabilities
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, compile_scorer, score_logits
@@ -192,6 +193,7 @@ def test_a_seed_gives_one_network(hyperparameters: Hyperparameters) -> None:
     [
         {"optimizer": "adam", "spatial_dropout_rate": 0.3, "dropout_rate": 0.4},
         {"optimizer": "nadam", "learning_rate_schedule": "cosine"},
+        {"optimizer": "adam", "pretrained_embedding": True, "early_stopping_patience": 1},
         pytest.param({"optimizer": "adamw", "ema_momentum": 0.9}, marks=pytest.mark.slow),
         pytest.param({"optimizer": "rmsprop", "bidirectional": True}, marks=pytest.mark.slow),
         pytest.param({"optimizer": "sgd", "recurrent_dropout_rate": 0.3}, marks=pytest.mark.slow),
@@ -203,13 +205,17 @@ def test_a_network_that_takes_the_place_of_another_is_as_if_built_alone(
 ) -> None:
     chosen = small_hyperparameters(epochs=2, **settings)
     reviews, others = make_encoded(64, 3), make_encoded(64, 3, seed=5)
-    trainer = NetworkTrainer(chosen)
+    of_search: Any = {  # with ratios, initial vectors are others
+        "word_vectors": np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32),
+        "metric": make_metric("log_loss", None, reviews.labels, are_ordered=False),
+    }
+    trainer = NetworkTrainer(chosen, **of_search)
     trainer.train(others, 1, reviews)
     trainer.score_logits(reviews.sequences)
     earlier = trainer.model
     history = trainer.train(reviews, 2, others)
     assert trainer.model is earlier  # it was not compiled again
-    alone, expected = train_model(reviews, chosen, 2, others)
+    alone, expected = train_model(reviews, chosen, 2, others, **of_search)
     assert history == expected
     for one, same in zip(trainer.model.get_weights(), alone.get_weights(), strict=True):
         np.testing.assert_array_equal(one, same)
@@ -225,6 +231,7 @@ def test_a_network_of_another_shape_or_schedule_takes_no_place(other: EncodedRev
     before = trainer.model.get_weights()
     earlier = trainer.model
     trainer.train(other, 2)
+    assert trainer.model is not earlier
     alone, _ = train_model(other, chosen, 2)
     for one, same in zip(trainer.model.get_weights(), alone.get_weights(), strict=True):
         np.testing.assert_array_equal(one, same)

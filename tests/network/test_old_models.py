@@ -27,6 +27,14 @@ def test_an_old_onnx_model_scores_the_same(expected: dict[str, Any]) -> None:
         assert prediction.probabilities == pytest.approx(before, abs=1e-6)
 
 
+def test_an_old_onnx_model_reads_the_end_of_a_long_text(expected: dict[str, Any]) -> None:
+    predictor = Predictor.load(DATA / "model_0.1.0.onnx")
+    words = sorted(set(predictor.tokenizer.get_vocab()) - {"[PAD]", "[UNK]"})[:9]
+    whole, end = predictor.predict([" ".join(words), " ".join(words[-6:])])
+    assert whole == end
+    assert whole.label is not None
+
+
 def test_an_old_keras_model_scores_the_same(expected: dict[str, Any]) -> None:
     """It names a layer by its old module, `imdb_sentiment.layers`."""
     path: Path = DATA / "model_0.1.0.keras"

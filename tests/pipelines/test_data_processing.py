@@ -816,10 +816,12 @@ def test_the_network_is_pretrained_if_there_are_unlabelled_reviews(
 
     monkeypatch.setattr("imdb_sentiment.pipelines.data_processing.nodes.pretrain_lstm", pretrain)
     train, vectors = make_encoded(5), np.zeros((2, 2), np.float32)
-    tokens = TokenizerParameters(
-        kind="words", vocabulary_size=9, sequence_length=6, script="auto", head_fraction=0.0
+    tokenizer = train_tokenizer(
+        ["one"],
+        TokenizerParameters(
+            kind="words", vocabulary_size=9, sequence_length=6, script="auto", head_fraction=0.0
+        ),
     )
-    tokenizer = train_tokenizer(["one"], tokens)
     settings = LanguageModelParameters(**conf["language_model"] | {"passes": passes})
     shape: Any = {"units": 3, "bidirectional": True, "chrono_initialization": 5}
     cells = {"new one": [1, 0], "one": [0]}
@@ -832,7 +834,6 @@ def test_the_network_is_pretrained_if_there_are_unlabelled_reviews(
         clean_unlabelled_reviews=unlabelled,
         tokenizer=tokenizer,
         words=["one"],
-        tokens=tokens,
         word_vectors=vectors,
         language_model=settings,
         pretrained_embedding=True,

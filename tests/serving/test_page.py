@@ -226,7 +226,7 @@ def test_a_doubt_is_put_into_words(
     [
         ([11, 2, 2], "Only 2 of the 11 words are in the vocabulary"),
         ([3, 1, 1], "Only 1 of the 3 words is in the vocabulary"),
-        ([900, 812, 200], "The LSTM has read 200 of the 812 words that it knows, from the"),
+        ([900, 812, 200], "words that it knows, from the beginning and the end of the text, and"),
         ([11, 9, 9], ""),
     ],
 )

@@ -107,6 +107,8 @@ def test_a_long_text_keeps_its_beginning_and_its_end(words: list[str], head_leng
         assert ids.tolist() == kept
         assert [tokenizer.token_to_id(text[a:b]) for a, b in places] == kept
         assert count_words(tokenizer, text, head_length).read == len(kept)
+        with pytest.raises(ValueError, match="a head of 6 tokens does not fit"):
+            TextEncoder(tokenizer, 6)
 
 
 def test_no_texts_give_an_empty_array() -> None:
@@ -190,7 +192,7 @@ def test_parts_of_words_make_up_rare_ones() -> None:
     decoded = ["".join(words[i] for i in row if i) for row in ids.tolist()]
     assert decoded == ["newest", "newestslow", ""]
     text = "Slow \u6f22 NEWEST"
-    tokens_found, word_numbers, places = locate_known_words(tokenizer, text)
+    tokens_found, word_numbers, places = locate_known_words(tokenizer, text, 0)
     assert [text[start:stop] for start, stop in places] == ["Slow", "NEWEST"]
     assert len(tokens_found) == len(word_numbers) > 2
     assert sorted(set(word_numbers.tolist())) == [0, 1]
@@ -237,7 +239,7 @@ def test_words_are_located_where_they_are_encoded(texts: list[str], other: str) 
     )
     tokenizer = train_tokenizer(texts, parameters)
     for text in [*texts, other]:
-        ids, numbers, places = locate_known_words(tokenizer, text)
+        ids, numbers, places = locate_known_words(tokenizer, text, 0)
         encoded = TextEncoder(tokenizer).encode([text])[0]
         assert ids.tolist() == encoded[encoded > 0].tolist()
         assert numbers.tolist() == list(range(len(ids)))
@@ -265,5 +267,5 @@ def test_the_words_that_are_known_and_read_are_counted(words: list[str]) -> None
         )
         tokenizer = train_tokenizer(["a b c"], parameters)
         known = sum(word in ("a", "b", "c") for word in words)
-        counts = count_words(tokenizer, " ".join(words))
+        counts = count_words(tokenizer, " ".join(words), 0)
         assert counts == (len(words), known, min(known, 5))

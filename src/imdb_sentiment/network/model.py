@@ -39,8 +39,8 @@ def build_model(
     a softmax.
 
     Args:
-        hyperparameters: Shape of the network, optimizer and learning rate, which `train_model`
-            replaces by a schedule if there is one.
+        hyperparameters: Shape of the network, optimizer and learning rate, which
+            `NetworkTrainer` replaces by a schedule if there is one.
         vocabulary_size: Number of token ids, V.
         n_labels: Number of labels, C; 2 or more.
         word_vectors: Initial weights of a pretrained embedding, float32 of shape (V, E). Their

@@ -208,6 +208,8 @@ class NetworkTrainer:
         scored = _make_batches(validation, PREDICTION_BATCH_SIZE) if validation else None
         is_mixed = hp.mixed_precision and not can_fuse()
         weights = None if label_weights is None else dict(enumerate(label_weights.tolist()))
+        if is_mixed:  # what is compiled now stays in float32
+            network.score_logits(train.sequences[:1])
         with _in_bfloat16(network.model) if is_mixed else nullcontext():
             history = network.fitted.fit(
                 batches,
@@ -238,6 +240,8 @@ class NetworkTrainer:
             model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(
                 hp.learning_rate, steps
             )
+        else:
+            steps = 0  # nothing depends on them
         if self._network and self._network.start_as(model, steps):
             return self._network
         is_fused = can_fuse() and not hp.recurrent_dropout_rate
@@ -249,7 +253,7 @@ class _CompiledNetwork:
 
     Args:
         model: From `build_model`.
-        steps: Number of training steps, which the learning rate may depend on.
+        steps: Number of training steps, if the learning rate depends on it; otherwise 0.
         parts: Number of parallel operations per batch; 0 if Keras's LSTM is to be trained.
 
     Attributes:
@@ -275,14 +279,15 @@ class _CompiledNetwork:
 
         Args:
             model: From `build_model`, with the same hyperparameters.
-            steps: Number of its training steps.
+            steps: As for the class.
 
         Returns:
             Whether it is. Otherwise, nothing has changed.
 
         """
-        shapes, others = ([x.shape for x in of.variables] for of in (self.model, model))
-        if steps != self._steps or shapes != others:
+        own_shapes = [variable.shape for variable in self.model.variables]
+        new_shapes = [variable.shape for variable in model.variables]
+        if steps != self._steps or own_shapes != new_shapes:
             return False
         for own, other in zip(self.model.variables, model.variables, strict=True):
             own.assign(other)  # the states of random generators are among them

@@ -9,10 +9,10 @@ import numpy as np
 from imdb_sentiment.serving.predictor import Prediction, Predictor
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import Hashes, hash_parts, locate_tokens, split_tokens
-from imdb_sentiment.text.tokenizer import locate_known_words
-from imdb_sentiment.text.words import Script, get_rule
+from imdb_sentiment.text.tokenizer import cut_tokens, get_sequence_length, locate_known_words
+from imdb_sentiment.text.words import get_rule
 
-MAX_WORDS = 500  # words of a text that get an effect: the last ones, since each takes a prediction
+MAX_WORDS = 500  # of a text that get an effect, since each takes a prediction
 WORDS_AT_A_TIME = 50  # of a long text, since without each it has thousands of other n-grams
 NOWHERE = (0, 0)  # start and stop of a word that is not there
 
@@ -66,7 +66,7 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
     if not known:
         silence = predictor.explain_silence(cleaned, is_scored=False)
         return Prediction(None, {}, silence), [Segment(cleaned, None)] if cleaned else []
-    places = _find_words(cleaned, predictor.script) if predictor.max_ngram else known
+    places = _find_words(cleaned, predictor) if predictor.max_ngram else known
     # Row 0 is the whole text, row i + 1 the text without word i.
     rows = [NOWHERE, *places]
     sequences = np.zeros((len(rows), len(tokens)), np.uint32)
@@ -113,11 +113,17 @@ def find_explained_label(predictor: Predictor, prediction: Prediction) -> str | 
     return predictor.labels[predictor.choose_label(probabilities)]
 
 
-def _find_words(text: str, script: Script) -> list[tuple[int, int]]:
-    """Return the places of the last words of a text, emoji among them, without other marks."""
-    places = locate_tokens(text, script)
-    is_word = [get_rule(script).has_word(text[start:stop]) for start, stop in places]
-    return list(compress(places, is_word))[-MAX_WORDS:]
+def _find_words(text: str, predictor: Predictor) -> list[tuple[int, int]]:
+    """Return the places of the words of a text, emoji among them, without other marks.
+
+    Of more than `MAX_WORDS`, they are the first and the last ones, in the shares that the network
+    reads.
+    """
+    places = locate_tokens(text, predictor.script)
+    rule = get_rule(predictor.script)
+    words = list(compress(places, (rule.has_word(text[start:stop]) for start, stop in places)))
+    head_length = MAX_WORDS * predictor.head_length // get_sequence_length(predictor.tokenizer)
+    return cut_tokens(words, MAX_WORDS, head_length)
 
 
 def _leave_words_out(

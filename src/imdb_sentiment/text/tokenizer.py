@@ -23,7 +23,7 @@ UNKNOWN = "[UNK]"
 UNKNOWN_ID = 1
 
 TokenIds = npt.NDArray[np.unsignedinteger]
-_Token = TypeVar("_Token")  # the id of a token, or a tuple with it
+Token = TypeVar("Token")  # the id of a token, or a tuple with it or with its place
 
 _SPECIAL: list[str | AddedToken] = [PADDING, UNKNOWN]
 N_SPECIAL = len(_SPECIAL)
@@ -136,20 +136,25 @@ def find_rule(tokenizer: Tokenizer) -> Rule:
 
 
 class TextEncoder:
-    """From texts to token ids, as Keras's `Tokenizer` and `pad_sequences` do.
+    """From texts to token ids, as Keras's `Tokenizer` does, and without a head `pad_sequences`.
 
     Unknown words are left out, so that more known words fit into the sequence.
 
     Args:
         tokenizer: Tokenizer from `train_tokenizer`.
         head_length: Of a text with more known tokens than the sequence length, how many of the
-            first ones are kept; the others are the last ones.
+            first ones are kept; the others are the last ones. 0 to the sequence length.
+
+    Raises:
+        ValueError: The head is longer than a sequence.
 
     """
 
     def __init__(self, tokenizer: Tokenizer, head_length: int = 0) -> None:
         self._tokenizer = tokenizer
         self._head_length = head_length
+        if head_length and not 0 < head_length <= get_sequence_length(tokenizer):
+            raise ValueError(f"a head of {head_length} tokens does not fit into its sequences")
         self._ids = self._split = None
         if has_whole_words(tokenizer):
             self._ids, self._split = tokenizer.get_vocab(), find_rule(tokenizer).split
@@ -195,7 +200,7 @@ class TextEncoder:
         return ids, lengths
 
     def encode_known(self, texts: Iterable[str]) -> Iterator[list[int]]:
-        """Yield the token ids that the network reads of each text: the first and last known ones.
+        """Yield the token ids that the network reads of each text: known ones, without padding.
 
         Args:
             texts: Cleaned texts.
@@ -210,11 +215,11 @@ class TextEncoder:
         length, head = get_sequence_length(self._tokenizer), self._head_length
         if self._split is None:
             for ids in self.encode_whole(texts):
-                yield _cut([number for number in ids if number > UNKNOWN_ID], length, head)
+                yield cut_tokens([number for number in ids if number > UNKNOWN_ID], length, head)
             return
         get, split = self._known.get, self._split
         for text in texts:
-            yield _cut(list(filter(None, map(get, split(text)))), length, head)
+            yield cut_tokens(list(filter(None, map(get, split(text)))), length, head)
 
     def encode(self, texts: Sequence[str]) -> TokenIds:
         """Convert texts to sequences of one length.
@@ -240,8 +245,8 @@ class TextEncoder:
         return sequences
 
 
-def _cut(tokens: list[_Token], length: int, head_length: int) -> list[_Token]:
-    """Return at most `length` tokens: the first `head_length` ones, and the last ones."""
+def cut_tokens(tokens: list[Token], length: int, head_length: int) -> list[Token]:
+    """Return at most `length` tokens: of more, the first `head_length` and the last ones."""
     n_left_out = len(tokens) - length
     if n_left_out <= 0:
         return tokens
@@ -252,7 +257,7 @@ def pad_sequences(
     ids: TokenIds,
     lengths: npt.NDArray[np.int64],
     sequence_length: int,
-    head_length: int = 0,
+    head_length: int,
 ) -> TokenIds:
     """Return sequences of one length, as `TextEncoder.encode` does.
 
@@ -311,7 +316,7 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def locate_known_words(
-    tokenizer: Tokenizer, text: str, head_length: int = 0
+    tokenizer: Tokenizer, text: str, head_length: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.intp], list[tuple[int, int]]]:
     """Return the tokens that `TextEncoder.encode` keeps, and the positions of their words.
 
@@ -331,7 +336,7 @@ def locate_known_words(
     """
     length = get_sequence_length(tokenizer)
     known = [found for found in _locate(tokenizer, text) if found[0] > UNKNOWN_ID]
-    known = _cut(known, length, head_length)
+    known = cut_tokens(known, length, head_length)
     places: dict[int | None, tuple[int, int]] = {}
     for _, word, (start, stop) in known:
         places[word] = (places.get(word, (start, stop))[0], stop)
@@ -350,7 +355,7 @@ class WordCounts(NamedTuple):
         total: Number of words of the text.
         known: Number of words in the vocabulary. With subwords, a word counts if one of its tokens
             is known.
-        read: Number of words that the network reads: the first and the last known ones.
+        read: Number of words that the network reads, all of them known.
 
     """
 
@@ -359,7 +364,7 @@ class WordCounts(NamedTuple):
     read: int
 
 
-def count_words(tokenizer: Tokenizer, text: str, head_length: int = 0) -> WordCounts:
+def count_words(tokenizer: Tokenizer, text: str, head_length: int) -> WordCounts:
     """Count the words of a text.
 
     Args:

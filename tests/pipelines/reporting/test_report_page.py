@@ -350,6 +350,8 @@ def test_the_model_is_called_what_it_is(
     assert says in page
     limit = "The LSTM reads at most 12 known tokens of a review (the first 3 and the last 9 of a"
     assert (limit in page) == (share == 0)
+    end = facts | {"data": facts["data"] | {"head_length": 0}}
+    assert ("of a review (the last 12 of a longer one)" in render(finished, end)) == (share == 0)
     assert ("A linear classifier of texts" in write_model_card(facts)) == (share == 1)
 
 

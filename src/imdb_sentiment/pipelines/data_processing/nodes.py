@@ -525,7 +525,6 @@ def pretrain_network(
     clean_unlabelled_reviews: Iterable[pd.DataFrame],
     tokenizer: Tokenizer,
     words: Sequence[str],
-    tokens: TokenizerParameters,
     word_vectors: npt.NDArray[np.float32],
     language_model: LanguageModelParameters,
     pretrained_embedding: bool,
@@ -540,7 +539,6 @@ def pretrain_network(
         clean_unlabelled_reviews: From `clean_unlabelled_reviews`; possibly no chunk.
         tokenizer: From `fit_tokenizer`.
         words: From `check_reviews`.
-        tokens: Which tokens of a long review are kept.
         word_vectors: From `fit_word_vectors`, shape (vocabulary, size).
         language_model: Number of passes, batch size, learning rate and seed.
         pretrained_embedding: Whether the network starts from pretrained weights at all.
@@ -558,8 +556,7 @@ def pretrain_network(
     """
     if not language_model.passes or not pretrained_embedding:
         return ()
-    encoder = ReviewEncoder(tokenizer, words, tokens.head_length)
-    unlabelled = list(map(encoder.encode, clean_unlabelled_reviews))
+    unlabelled = list(map(ReviewEncoder(tokenizer, words).encode, clean_unlabelled_reviews))
     if not any(map(len, unlabelled)):
         return ()
     return pretrain_lstm(

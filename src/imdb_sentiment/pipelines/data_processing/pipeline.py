@@ -100,7 +100,6 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "clean_unlabelled_reviews": "clean_unlabelled_reviews",
                     "tokenizer": "tokenizer",
                     "words": "words",
-                    "tokens": "params:tokenizer",
                     "word_vectors": "word_vectors",
                     "language_model": "params:language_model",
                     # Only these, since a change of another one leaves the weights as they are.

@@ -150,9 +150,11 @@ function describeReading({ total, known, read }) {
   if (read < known) {
     const parts = model?.character_ngram ? " and parts of words" : "";
     const rest = model?.max_ngram ? `, and short sequences of words${parts} of the whole text` : "";
-    const where = model?.head_length ? "from the beginning and the end" : "from the end";
+    const { sequence_length = 1, head_length = 0 } = model ?? {};
+    const ends = [head_length > 0 && "beginning", head_length < sequence_length && "end"];
+    const where = ends.filter(Boolean).join(" and the ");
     sentences.push(
-      `The LSTM has read ${count(read)} of the ${count(known)} words that it knows, ${where} of the text${rest}.`,
+      `The LSTM has read ${count(read)} of the ${count(known)} words that it knows, from the ${where} of the text${rest}.`,
     );
   }
   return sentences.join(" ");

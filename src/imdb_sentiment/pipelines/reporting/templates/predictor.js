@@ -350,6 +350,15 @@ class Predictor {
     });
   }
 
+  // At most `length` words: of more, the first and the last ones, in the shares that the network
+  // reads.
+  cutToSize(words, length) {
+    const { sequence_length, head_length } = this.description;
+    const nFirst = Math.floor((length * head_length) / sequence_length);
+    const nLeftOut = Math.max(0, words.length - length);
+    return words.filter((_, i) => i < nFirst || i >= nFirst + nLeftOut);
+  }
+
   // Ids, starts and stops of the words that the network reads.
   findWords(text) {
     const found = [...text.matchAll(this.words)].map(({ 0: word, index }) => ({
@@ -358,9 +367,7 @@ class Predictor {
       stop: index + word.length,
     }));
     const known = found.filter(({ id }) => id > UNKNOWN_ID);
-    const { sequence_length, head_length } = this.description;
-    const nLeftOut = Math.max(0, known.length - sequence_length);
-    return known.filter((_, i) => i < head_length || i >= head_length + nLeftOut);
+    return this.cutToSize(known, this.description.sequence_length);
   }
 
   // Of words and punctuation marks: hashes, hashes of their character n-grams, starts and stops, and
@@ -444,7 +451,8 @@ class Predictor {
     const { probabilities, steps } = this.run(ids, tokens);
     const decision = this.decide(cleaned, probabilities);
     const effects = [];
-    const words = tokens.length ? tokens.filter(({ isWord }) => isWord).slice(-MAX_WORDS) : known;
+    const all = tokens.filter(({ isWord }) => isWord);
+    const words = tokens.length ? this.cutToSize(all, MAX_WORDS) : known;
     const n_words = probabilities ? words.length : 0;
     const prediction = { ...decision, probabilities, cleaned, effects, n_words };
     yield prediction;

@@ -259,6 +259,26 @@ def test_it_says_what_to_expect_of_the_model(
         other.close()
 
 
+def test_of_many_labels_some_are_named(browser: Browser, service: Service) -> None:
+    labels = [f"l{number}" for number in range(12)]
+    scores = {
+        **{"reviews": 90, "accuracy": 0.5, "accuracy_low": 0.4, "accuracy_high": 0.6},
+        **{"majority_accuracy": 0.1, "is_unseen": True},
+        "recall": {label: (number + 5) % 12 / 20 for number, label in enumerate(labels)},
+    }
+    page = browser.new_page()
+
+    def answer(route: Route) -> None:
+        route.fulfill(json=route.fetch().json() | {"labels": labels, "test": scores})
+
+    page.route("**/model", answer)
+    page.goto(service.url)
+    limits = page.locator("#limits")
+    expect(limits).to_contain_text("It gives every text one of 12 labels, such as l0, l1 and l2.")
+    expect(limits).to_contain_text("each label, it finds between 0.0% (l7) and 55.0% (l6).")
+    page.close()
+
+
 def test_the_api_is_described_without_other_sites(page: Page, service: Service) -> None:
     page.get_by_role("link", name="how to call this service").click()
     expect(page.get_by_text("/predict")).to_be_visible()

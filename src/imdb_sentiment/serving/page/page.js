@@ -4,6 +4,7 @@ const PAUSE = 250; // milliseconds after the last key press until a prediction i
 const FAINTEST = 0.001; // smaller effects, below a tenth of a point, are not marked
 const STRONGEST = 5; // number of words in the sentence below the text
 const FEW = 3; // examples that are shown at first
+const MAX_NAMED = 10; // labels that are named; of more, some examples are
 const UNDECIDED = 0.6; // share of the better of two labels below which the model is undecided
 const PROBABLE = 0.8; // … and from which on it needs no "probably"
 const SAMPLE = 1 << 18; // bytes at the beginning of a file that are looked at for its columns
@@ -348,6 +349,22 @@ function describeModel({ test, facts }) {
   );
 }
 
+function describeLabels(labels) {
+  if (labels.length <= MAX_NAMED) return `one of these labels: ${labels.join(", ")}`;
+  return `one of ${count(labels.length)} labels, such as ${labels.slice(0, 2).join(", ")} and ${labels[2]}`;
+}
+
+/** Says how many reviews of each label are found, from their names and shares. */
+function describeRecall(found) {
+  if (found.length <= MAX_NAMED) {
+    const shares = found.map(([label, share]) => `${label} ${percent(share)}`);
+    return `it finds: ${shares.join(", ")}`;
+  }
+  const sorted = [...found].sort(([, one], [, other]) => one - other);
+  const [[worst, least], [best, most]] = [sorted[0], sorted.at(-1)];
+  return `it finds between ${percent(least)} (${worst}) and ${percent(most)} (${best})`;
+}
+
 function describeLimits(model) {
   const { labels, test, facts, vocabulary_size, sequence_length, head_length } = model;
   const { max_ngram, character_ngram } = model;
@@ -357,7 +374,7 @@ function describeLimits(model) {
   ].filter(Boolean);
   const inside = character_ngram ? `, and of ${character_ngram} characters within words` : "";
   const limits = [
-    `It gives every text one of these labels: ${labels.join(", ")}. It does not notice that a text is about something else, or ironic.`,
+    `It gives every text ${describeLabels(labels)}. It does not notice that a text is about something else, or ironic.`,
     `It has learnt from ${facts.reviews_file ?? "one file"} alone. Texts of another kind, on another subject or in another language are judged worse than its test reviews, or at random.`,
     `It knows ${plural(vocabulary_size, "word")}. Its LSTM reads at most ${count(sequence_length)} of them in a text (${ends.join(" and ")} of a longer one)` +
       (max_ngram
@@ -366,8 +383,7 @@ function describeLimits(model) {
   ];
   const found = Object.entries(test?.recall ?? {}).filter(([, share]) => share !== null);
   if (found.length) {
-    const shares = found.map(([label, share]) => `${label} ${percent(share)}`);
-    limits.push(`Of the test reviews of each label, it finds: ${shares.join(", ")}.`);
+    limits.push(`Of the test reviews of each label, ${describeRecall(found)}.`);
   }
   return limits;
 }

@@ -1,6 +1,7 @@
 """Notebooks whose cells show results only, in a form that viewers without scripts can show."""
 
 import html
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -55,6 +56,8 @@ def set_up_notebook() -> None:
 
 def _start_drawing() -> bool:
     """Start the process that draws images; return whether it can."""
+    # It drives the browser, and when that closes, it may log a message that was cut off.
+    logging.getLogger("choreographer").setLevel(logging.CRITICAL)
     try:
         import kaleido
 

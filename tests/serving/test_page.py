@@ -262,8 +262,12 @@ def test_it_says_what_to_expect_of_the_model(
 def test_of_many_labels_some_are_named(browser: Browser, service: Service) -> None:
     labels = [f"l{number}" for number in range(12)]
     scores = {
-        **{"reviews": 90, "accuracy": 0.5, "accuracy_low": 0.4, "accuracy_high": 0.6},
-        **{"majority_accuracy": 0.1, "is_unseen": True},
+        "reviews": 90,
+        "accuracy": 0.5,
+        "accuracy_low": 0.4,
+        "accuracy_high": 0.6,
+        "majority_accuracy": 0.1,
+        "is_unseen": True,
         "recall": {label: (number + 5) % 12 / 20 for number, label in enumerate(labels)},
     }
     page = browser.new_page()

@@ -3,11 +3,14 @@
 Optuna and SQLAlchemy are imported where the database is opened.
 """
 
+import threading
 import time
 import warnings
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from imdb_sentiment.datasets.base import LoadOnlyDataset, require_local
+from imdb_sentiment.engine.cluster import delayed_ctrl_c
 from imdb_sentiment.errors import InputError
 
 if TYPE_CHECKING:
@@ -101,12 +104,38 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
             )
         if self._filepath is not None:
             sqlalchemy.event.listen(storage.engine, "begin", _lock_file)
+            _complete_transactions(storage.scoped_session.session_factory)
         return storage
 
     def _describe(self) -> dict[str, Any]:
         if self._filepath is not None:
             return {"filepath": str(self._filepath)}
         return {"url": str(self._url)}  # SQLAlchemy hides the password
+
+
+def _complete_transactions(sessions: "sqlalchemy.orm.sessionmaker[Any]") -> None:
+    """Let Ctrl-C wait for the end of a transaction, which takes milliseconds.
+
+    Otherwise, the file could stay locked while the run records how it ends.
+    """
+    import sqlalchemy
+
+    delayed = ExitStack()
+
+    def begin(_: Any, transaction: "sqlalchemy.orm.SessionTransaction") -> None:
+        if transaction.parent is None and _is_main():
+            delayed.enter_context(delayed_ctrl_c())
+
+    def end(_: Any, transaction: "sqlalchemy.orm.SessionTransaction") -> None:
+        if transaction.parent is None and _is_main():
+            delayed.close()
+
+    sqlalchemy.event.listen(sessions, "after_transaction_create", begin)
+    sqlalchemy.event.listen(sessions, "after_transaction_end", end)
+
+
+def _is_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _lock_file(connection: "sqlalchemy.Connection") -> None:

@@ -120,7 +120,7 @@ def delayed_ctrl_c() -> Iterator[None]:
     """Delay Ctrl-C until the block ends; a second Ctrl-C takes effect immediately.
 
     While Dask waits, Ctrl-C may end in a traceback: `distributed.utils.sync` can try to cancel what
-    has not begun.
+    has not begun. In a transaction, it may interrupt SQLAlchemy's commit or rollback, too.
     """
     usual = signal.default_int_handler
     main = threading.current_thread() is threading.main_thread()

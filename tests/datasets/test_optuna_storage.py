@@ -1,0 +1,28 @@
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import optuna
+import pytest
+import sqlalchemy
+
+from imdb_sentiment.datasets import OptunaStorageDataset
+
+
+def test_ctrl_c_waits_for_the_end_of_a_transaction(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    storage = OptunaStorageDataset(filepath=str(path)).load()
+    trial = optuna.create_study(storage=storage).ask()
+
+    def press(_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    sqlalchemy.event.listen(storage.engine, "commit", press)
+    with pytest.raises(KeyboardInterrupt):
+        trial.report(0.5, 1)
+    sqlalchemy.event.remove(storage.engine, "commit", press)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # the file is not locked
+    assert storage.get_trial(trial._trial_id).intermediate_values == {1: 0.5}

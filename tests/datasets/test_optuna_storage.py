@@ -19,10 +19,14 @@ def test_ctrl_c_waits_for_the_end_of_a_transaction(tmp_path: Path) -> None:
         signal.raise_signal(signal.SIGINT)
 
     sqlalchemy.event.listen(storage.engine, "commit", press)
-    with pytest.raises(KeyboardInterrupt):
-        trial.report(0.5, 1)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trial.report(0.5, 1)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     sqlalchemy.event.remove(storage.engine, "commit", press)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")  # the file is not locked
     assert storage.get_trial(trial._trial_id).intermediate_values == {1: 0.5}

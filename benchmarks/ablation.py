@@ -48,6 +48,7 @@ SIZE = yaml.safe_load((ROOT / "conf/best/parameters_data_processing.yml").read_t
 CHANGES = {
     "base": {
         **IN_BOTH,
+        "whole sequences in all epochs": "hyperparameters.initial_length_fraction=1.0",
         "no naive Bayes ratios": "hyperparameters.naive_bayes_scale=0.0",
         "neither word vectors nor ratios": "hyperparameters.pretrained_embedding=false",
         "Keras's initial biases": "hyperparameters.chrono_initialization=0",

@@ -75,6 +75,7 @@ def choose_hyperparameters(network: str, **changes: int) -> Hyperparameters:
         "embedding_size": size,
         "min_steps": 0,
         "min_steps_per_label": 0,
+        "initial_length_fraction": 1.0,
     }
     known = Hyperparameters.model_fields  # an earlier revision has fewer
     return Hyperparameters(**{k: v for k, v in (values | changes).items() if k in known})

@@ -102,6 +102,7 @@ _SMALL_NETWORK = {
     "epochs": 2,
     "min_steps": 0,
     "min_steps_per_label": 0,
+    "initial_length_fraction": 1.0,
 }
 
 

@@ -1,5 +1,6 @@
 import gc
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, compile_scorer, score_logits
 from imdb_sentiment.network.training import NetworkTrainer, train_model
 from imdb_sentiment.parameters import Hyperparameters
-from imdb_sentiment.text.batching import pad_right
+from imdb_sentiment.text.batching import pad_right, shorten
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 
@@ -275,6 +276,69 @@ def test_the_learning_rate_follows_its_schedule(
     )
     train_model(make_encoded(100), chosen, 0, callbacks=[Record()])  # the last batch is not full
     np.testing.assert_allclose(np.array(rates) / 0.08, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "epochs", "lengths"),
+    [
+        (0.5, 3, [4, 6, 8]),
+        (0.25, 4, [2, 4, 6, 8]),
+        (0.2, 5, [2, 3, 5, 6, 8]),
+        (0.25, 1, [8]),
+        (1.0, 2, [8, 8]),
+    ],
+)
+def test_each_epoch_reads_more_of_a_review(
+    fraction: float, epochs: int, lengths: list[int]
+) -> None:
+    sequences = np.random.default_rng(0).integers(2, 30, (16, 8), dtype=np.uint16)
+    sequences[:5, :3] = 0  # shorter reviews
+
+    # Steps so small that every epoch has the loss of the initial weights.
+    still = {"dropout_rate": 0.0, "learning_rate": 1e-12}
+    reviews = replace(make_encoded(16), sequences=sequences)
+    chosen = small_hyperparameters(initial_length_fraction=fraction, epochs=epochs, **still)
+    trainer = NetworkTrainer(chosen)
+    histories = [
+        trainer.train(reviews, 0),
+        trainer.train(reviews, 0),  # once more with the same network
+        # Keras then reads ahead.
+        train_model(reviews, chosen, 0, label_weights=np.ones(2))[1],
+    ]
+    expected = [
+        train_model(
+            replace(reviews, sequences=shorten(sequences, length)),
+            small_hyperparameters(epochs=1, **still),
+            0,
+        )[1]["loss"][0]
+        for length in lengths
+    ]
+    for history in histories:
+        np.testing.assert_allclose(history["loss"], expected, rtol=1e-6)
+    assert len(set(np.round(expected, 6))) == len(set(lengths))
+
+
+def test_with_early_stopping_every_epoch_reads_whole_reviews() -> None:
+    reviews, others = make_encoded(64), make_encoded(32, seed=9)
+
+    def learn(fraction: float) -> Any:
+        patient = small_hyperparameters(
+            initial_length_fraction=fraction, early_stopping_patience=9, epochs=3
+        )
+        return train_model(reviews, patient, 0, others)[1]
+
+    assert learn(0.25) == learn(1.0)
+
+
+def test_progress_follows_the_tokens_of_each_epoch() -> None:
+    sequences = np.full((32, 8), 5, np.uint16)
+    sequences[:16, :6] = 0  # two tokens
+    reviews = replace(make_encoded(32), sequences=sequences)
+    chosen = small_hyperparameters(initial_length_fraction=0.5, epochs=2, batch_size=16)
+    shares: list[float] = []
+    train_model(reviews, chosen, 0, on_progress=shares.append)
+    done = np.array([48, 96, 176, 256])  # epochs of 16 * 2 + 16 * 4 and 16 * 2 + 16 * 8 tokens
+    np.testing.assert_allclose(shares, done / 256)
 
 
 @pytest.mark.parametrize(

@@ -875,6 +875,7 @@ def test_every_hyperparameter_can_be_searched(
         "recurrent_dropout_rate": {"type": "categorical", "choices": [0.0, 0.2]},
         "chrono_initialization": {"type": "int", "low": 0, "high": 9},
         "naive_bayes_scale": {"type": "categorical", "choices": [0.0, 1.0]},
+        "initial_length_fraction": {"type": "float", "low": 0.25, "high": 1.0},
         "gradient_clip_norm": {"type": "float", "low": 0.1, "high": 10.0, "log": True},
         "ema_momentum": {"type": "categorical", "choices": [0.0, 0.9]},
         "early_stopping_patience": {"type": "int", "low": 0, "high": 1},

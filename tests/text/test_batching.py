@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from helpers import make_encoded
-from imdb_sentiment.text.batching import count_tokens, group_by_length, pad_right
+from imdb_sentiment.text.batching import count_tokens, group_by_length, pad_right, shorten
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID
 
 LENGTHS = hnp.arrays(np.int64, st.integers(0, 60), elements=st.integers(0, 9))
@@ -63,3 +63,20 @@ def test_lengths_of_encoded_reviews() -> None:
     reviews = make_encoded(30)
     expected = [len([token for token in row if token]) for row in reviews.sequences.tolist()]
     assert reviews.lengths.tolist() == expected
+
+
+@given(hnp.arrays(np.int64, st.integers(0, 9), elements=st.integers(0, 9)), st.integers(1, 9))
+def test_longer_reviews_lack_their_middle(lengths: np.ndarray, length: int) -> None:
+    rows = [list(range(2, 2 + n)) for n in lengths.tolist()]
+    left = np.array([[0] * (9 - len(row)) + row for row in rows], np.uint16).reshape(-1, 9)
+    head = round(length / 4)
+    expected = [
+        [0] * (length - len(row)) + row
+        if len(row) <= length
+        else row[:head] + row[len(row) - length + head :]
+        for row in rows
+    ]
+    found = shorten(left, length)
+    assert found.shape == (len(rows), length)
+    assert found.dtype == np.uint16
+    assert found.tolist() == expected

@@ -26,7 +26,7 @@ from imdb_sentiment.network.model import (
 from imdb_sentiment.network.naive_bayes import FULL_SCALE_ROWS, compute_log_count_ratios
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.parameters import Hyperparameters
-from imdb_sentiment.text.batching import group_by_length, pad_right
+from imdb_sentiment.text.batching import group_by_length, pad_right, shorten
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 logger = logging.getLogger(__name__)
@@ -168,8 +168,12 @@ class NetworkTrainer:
 
         keras.utils.set_random_seed(seed)
         tf.config.experimental.enable_op_determinism()
-        batches = _make_batches(train, hp.batch_size, np.random.default_rng(seed))
         epochs = hp.count_epochs(len(train), len(train.labels))
+        lengths = [train.sequences.shape[1]] * epochs
+        if not hp.early_stopping_patience:  # which may end training before the last epoch
+            lengths = _schedule_lengths(lengths[0], hp.initial_length_fraction, epochs)
+        rng = np.random.default_rng(seed)
+        batches = _make_batches(train, hp.batch_size, rng, lengths)
         steps = epochs * int(batches.cardinality())
         network = self._network = self._prepare(train, steps)
         device = "the CPU" if can_fuse() else "a GPU"
@@ -198,10 +202,10 @@ class NetworkTrainer:
                 )
             )
         if on_progress:
-            step = itertools.count(1)
+            shares = iter(_measure_shares(train.lengths, lengths, steps))
             used_callbacks.append(
                 keras.callbacks.LambdaCallback(
-                    on_train_batch_end=lambda _, logs: on_progress(next(step) / steps)
+                    on_train_batch_end=lambda _, logs: on_progress(next(shares))
                 )
             )
 
@@ -370,10 +374,46 @@ def count_threads() -> int:
     return given if given > 0 else cores or 1
 
 
+def _schedule_lengths(sequence_length: int, initial_fraction: float, epochs: int) -> list[int]:
+    """Return the length of sequences in each epoch, which grows evenly to the whole in the last.
+
+    After the "sequence length warmup" of Li et al., "The Stability-Efficiency Dilemma" (NeurIPS
+    2022), where language models start with the beginnings of sequences.
+
+    Args:
+        sequence_length: Tokens per review.
+        initial_fraction: Share of them in the first of several epochs, above 0.
+        epochs: Number of epochs.
+
+    """
+    if epochs == 1:
+        return [sequence_length]
+    lengths = np.linspace(initial_fraction * sequence_length, sequence_length, epochs)
+    return [max(1, round(length)) for length in lengths.tolist()]
+
+
+def _measure_shares(
+    review_lengths: npt.NDArray[np.intp], epoch_lengths: Sequence[int], steps: int
+) -> list[float]:
+    """Return which share of the training is done after each step, by the number of tokens.
+
+    Args:
+        review_lengths: Tokens per review, shape (reviews,).
+        epoch_lengths: Length to which longer reviews are shortened in each epoch.
+        steps: Number of steps of all epochs.
+
+    """
+    tokens = [np.clip(review_lengths, 1, length).sum() for length in epoch_lengths]
+    done = np.repeat(tokens, steps // len(tokens)).cumsum()
+    shares: list[float] = (done / done[-1]).tolist()
+    return shares
+
+
 def _make_batches(
     reviews: EncodedReviews,
     batch_size: int,
     rng: np.random.Generator | None = None,
+    epoch_lengths: Sequence[int] = (),
 ) -> Any:
     """Return a `tf.data.Dataset` of batches of reviews of similar length.
 
@@ -381,6 +421,8 @@ def _make_batches(
         reviews: Reviews with their labels.
         batch_size: Reviews per batch; the last one may have fewer.
         rng: Shuffles the reviews again in each epoch. None for a fixed order.
+        epoch_lengths: Length to which longer reviews are shortened in each epoch; empty for whole
+            sequences in all epochs.
 
     Returns:
         Pairs of token ids, int32 of shape (B, T) with T the length of the longest review of the
@@ -391,10 +433,17 @@ def _make_batches(
 
     sequences, lengths = reviews.sequences, reviews.lengths
     codes = reviews.codes.astype(np.int32)
+    sequence_length = sequences.shape[1]
+    # `fit` may make iterators that it does not use, but a generator starts with its first batch.
+    remaining_lengths = itertools.chain(epoch_lengths, itertools.repeat(sequence_length))
 
     def generate() -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
-        for rows in group_by_length(lengths, batch_size, rng):
-            yield pad_right(sequences[rows]).astype(np.int32), codes[rows]
+        length = next(remaining_lengths)
+        for rows in group_by_length(np.minimum(lengths, length), batch_size, rng):
+            tokens = sequences[rows]
+            if length < sequence_length:
+                tokens = shorten(tokens, length)
+            yield pad_right(tokens).astype(np.int32), codes[rows]
 
     signature = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32))
     return make_dataset(generate, signature, n_batches=-(-len(lengths) // batch_size))

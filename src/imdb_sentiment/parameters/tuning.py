@@ -68,6 +68,10 @@ class Hyperparameters(Parameters):
         min_steps: Minimum number of gradient steps; with few rows, training takes more passes than
             `epochs` to reach it. 0 for no minimum.
         min_steps_per_label: The same for each label of the table.
+        initial_length_fraction: Share of a sequence that the first of several epochs reads: longer
+            reviews lack their middle. It grows evenly to 1 in the last epoch (after the "sequence
+            length warmup" of Li et al., NeurIPS 2022). 1 for whole sequences in all epochs, as
+            always with early stopping.
         early_stopping_patience: Number of epochs without a better `tuning.metric` on held-out rows
             after which training stops and restores the best epoch's weights; 0 to train for all
             epochs and keep the last weights.
@@ -98,6 +102,7 @@ class Hyperparameters(Parameters):
     # As in files and studies made before there was a choice.
     mixed_precision: bool = False
     min_steps_per_label: Annotated[int, Field(ge=0)] = 0
+    initial_length_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     def count_epochs(self, n_rows: int, n_labels: int) -> int:
         """Return the number of passes over a training set of `n_rows` rows with `n_labels`."""

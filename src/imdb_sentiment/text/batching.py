@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID
 
+HEAD_FRACTION = 0.25  # share of a shortened review that is from its beginning
 ROWS_AT_A_TIME = 1 << 16  # NumPy makes a temporary array of the size of the sequences
 
 Batches = list[npt.NDArray[np.intp]]
@@ -54,6 +55,28 @@ def pad_right(sequences: Sequences) -> Sequences:
     moved[columns >= lengths] = 0
     moved[:, :1][lengths == 0] = UNKNOWN_ID
     return moved
+
+
+def shorten(sequences: Sequences, length: int) -> Sequences:
+    """Leave out the middle of longer reviews.
+
+    The share of the beginning is fixed: this makes training shorter, whatever part of a text
+    `tokenizer.head_fraction` has left in a sequence.
+
+    Args:
+        sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
+        length: Number of tokens to keep, at most the sequence length: a quarter of them from the
+            beginning of a longer review, the others from its end.
+
+    Returns:
+        Token ids, shape (reviews, length), same dtype, padded with 0 on the left.
+
+    """
+    surplus = count_tokens(sequences)[:, np.newaxis] - length
+    columns = np.arange(sequences.shape[1] - length, sequences.shape[1])
+    is_head = np.arange(length) < round(HEAD_FRACTION * length)
+    kept = np.where((surplus > 0) & is_head, columns - surplus, columns)
+    return np.take_along_axis(sequences, kept, axis=1)
 
 
 def group_by_length(

@@ -69,8 +69,9 @@ def test_training_starts_from_the_ratios_of_its_own_reviews(
         return weights
 
     ratios = compute_log_count_ratios(reviews)
-    for rows, scale in ((2000, 2.0), (12, 0.5)):
+    for rows, labels, scale in ((2000, 10, 2.0), (12, 10, 0.5), (2000, 1, 1.0), (12, 1, 0.25)):
         monkeypatch.setattr("imdb_sentiment.network.training.FULL_SCALE_ROWS", rows)
+        monkeypatch.setattr("imdb_sentiment.network.training.FULL_SCALE_LABELS", labels)
         expected = np.hstack([vectors, scale * ratios])
         np.testing.assert_allclose(first_weights(2.0), expected, atol=1e-6)
     np.testing.assert_allclose(first_weights(0.0), vectors, atol=1e-6)

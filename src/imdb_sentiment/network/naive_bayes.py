@@ -9,6 +9,8 @@ from imdb_sentiment.text.tokenizer import UNKNOWN_ID
 
 # Up to this many reviews, the ratios help; tens of thousands teach the network more than they do.
 FULL_SCALE_ROWS = 2000
+# Each label has a column of ratios: those of more labels would outweigh the word vectors.
+FULL_SCALE_LABELS = 10
 ROWS_AT_A_TIME = 10_000  # NumPy makes temporary arrays several times as large as the sequences
 ADDED_REVIEWS = 10.0  # whose share of all reviews is added, so that rare tokens have ratios near 0
 

@@ -23,7 +23,11 @@ from imdb_sentiment.network.model import (
     require_word_vectors,
     set_lstm_weights,
 )
-from imdb_sentiment.network.naive_bayes import FULL_SCALE_ROWS, compute_log_count_ratios
+from imdb_sentiment.network.naive_bayes import (
+    FULL_SCALE_LABELS,
+    FULL_SCALE_ROWS,
+    compute_log_count_ratios,
+)
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.text.batching import group_by_length, pad_right, shorten
@@ -335,7 +339,9 @@ def _make_scorer(network: _CompiledNetwork, validation: EncodedReviews, metric: 
 def _add_ratios(
     word_vectors: npt.NDArray[np.float32] | None, train: EncodedReviews, scale: float
 ) -> npt.NDArray[np.float32]:
-    """Return word vectors with the log-count ratios as further columns; with many rows, small ones.
+    """Return word vectors with the log-count ratios as further columns.
+
+    With many rows or labels, these are small.
 
     Args:
         word_vectors: Shape (vocabulary, size).
@@ -347,6 +353,7 @@ def _add_ratios(
     if not scale:
         return vectors
     scale *= min(1.0, FULL_SCALE_ROWS / len(train))
+    scale *= min(1.0, FULL_SCALE_LABELS / len(train.labels))
     return np.hstack([vectors, scale * compute_log_count_ratios(train)])
 
 

@@ -42,7 +42,7 @@ class Hyperparameters(Parameters):
         naive_bayes_scale: Factor of the log-count ratios of naive Bayes, which a pretrained
             embedding has next to the word vectors, one for each output (Wang and Manning, ACL
             2012). With more than 2,000 rows to learn from, it decreases as 2,000 divided by their
-            number. 0 for no ratios.
+            number, and with more than ten labels also as ten divided by theirs. 0 for no ratios.
         spatial_dropout_rate: Fraction of the dimensions of the word vectors dropped in training,
             the same ones for all words of a review (Tompson et al., CVPR 2015).
         bidirectional: Whether a second LSTM reads each review backwards (Graves and Schmidhuber,

@@ -173,9 +173,9 @@ class NetworkTrainer:
         keras.utils.set_random_seed(seed)
         tf.config.experimental.enable_op_determinism()
         epochs = hp.count_epochs(len(train), len(train.labels))
-        lengths = [train.sequences.shape[1]] * epochs
-        if not hp.early_stopping_patience:  # which may end training before the last epoch
-            lengths = _schedule_lengths(lengths[0], hp.initial_length_fraction, epochs)
+        # Early stopping may end training before the last epoch.
+        fraction = 1.0 if hp.early_stopping_patience else hp.initial_length_fraction
+        lengths = _schedule_lengths(train.sequences.shape[1], fraction, epochs)
         rng = np.random.default_rng(seed)
         batches = _make_batches(train, hp.batch_size, rng, lengths)
         steps = epochs * int(batches.cardinality())

@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -55,7 +56,7 @@ class EncodedReviews:
     vocabulary_size: int
     groups: npt.NDArray[np.uint64]
 
-    @property
+    @cached_property  # each training asks for them, and the sequences may be on the disk
     def lengths(self) -> npt.NDArray[np.intp]:
         """Number of tokens of each review, without its padding, shape (reviews,)."""
         return count_tokens(self.sequences)

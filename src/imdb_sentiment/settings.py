@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imdb_sentiment.framework.console import ShowRun
-from imdb_sentiment.framework.hooks import RequireInputs, ValidateParameters
+from imdb_sentiment.framework.hooks import ReleaseMemory, RequireInputs, ValidateParameters
 from imdb_sentiment.framework.presets import PresetsConfigLoader
 from imdb_sentiment.framework.session import PlainErrorsSession
 from imdb_sentiment.framework.track_lineage import TrackLineage
@@ -22,6 +22,7 @@ HOOKS: list[Any] = [
     ValidateParameters(),
     RequireInputs(),
     ShowRun(),
+    ReleaseMemory(),
 ]
 SESSION_CLASS = PlainErrorsSession
 

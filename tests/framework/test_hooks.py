@@ -1,8 +1,11 @@
 """Misspelt parameters are refused, whichever session starts the run."""
 
+import gc
 import json
+import platform
 from pathlib import Path
 
+import psutil
 import pytest
 from fastapi.testclient import TestClient
 from kedro.framework.session import KedroServiceSession, KedroSession
@@ -11,6 +14,7 @@ from kedro.server.http_server import create_http_server
 
 from helpers import kedro, make_project, make_reviews, write_csv
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.framework.hooks import ReleaseMemory
 
 MISSPELT = r"no parameter 'tunning' in --params: did you mean tuning\?"
 PIPELINES = ["data_processing"]
@@ -68,3 +72,18 @@ def test_the_command_line_refuses_them_in_one_line(project: Path) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stdout
     assert "there is no parameter 'tunning' in --params: did you mean tuning?" in done.stdout
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other libraries release it at once")
+def test_freed_memory_is_released_before_the_next_node() -> None:
+    process = psutil.Process()
+    before = process.memory_info().rss
+    blocks = [bytes(10_000) for _ in range(20_000)]
+    kept = blocks[::1_000]  # between them, memory is free, but not at the end of the heap
+    del blocks
+    gc.collect()
+    held = process.memory_info().rss
+    ReleaseMemory().before_node_run()
+    assert len(kept) == 20
+    assert held - before > 150e6
+    assert process.memory_info().rss - before < 50e6

@@ -600,6 +600,27 @@ def test_random_splits_are_stratified_and_whole(
     assert sorted(cleaned["row"]) == list(range(1, 1001))
 
 
+def test_very_many_rows_are_drawn_in_parts(
+    reviews: ReviewsParameters, split: SplitParameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imdb_sentiment.pipelines.data_processing.splits.MAX_AT_ONCE", 250)
+
+    def draw(n_negative: int) -> pd.DataFrame:
+        labels = ["negative"] * n_negative + ["positive"] * (1000 - n_negative)  # sorted by label
+        texts = [text for text, _ in make_reviews(1000)]
+        return clean(list(zip(texts, labels, strict=True)), reviews, split)
+
+    drawn = draw(400)
+    sizes = drawn["split"].value_counts()
+    assert sizes.to_dict() == pytest.approx({"train": 720, "test": 200, "validation": 80}, abs=3)
+    for _, part in drawn.groupby("split"):
+        assert part["code"].mean() == pytest.approx(0.6, abs=0.01)
+    assert drawn["row"].tolist() == list(range(1, 1001))
+    scarce = draw(10)  # of which a part could have none
+    sizes = scarce.loc[scarce["code"] == 0, "split"].value_counts()
+    assert sizes.to_dict() == {"train": 7, "test": 2, "validation": 1}
+
+
 def test_splits_depend_on_the_seed_alone(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:

@@ -1,7 +1,9 @@
 """What the project adds to every Kedro run, whichever session starts it."""
 
 import copy
+import ctypes
 import importlib
+import platform
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -152,6 +154,20 @@ class RequireInputs:
                         else _list_similar(path)
                     )
                 )
+
+
+class ReleaseMemory:
+    """Returns the memory that a node has freed to the system before the next node needs its own.
+
+    glibc keeps what is freed among memory that is still in use. Each node frees other sizes than
+    the next one allocates, so that a long table would take memory of several nodes at a time.
+    """
+
+    @hook_impl
+    def before_node_run(self) -> None:
+        """Trim the heap, where there is glibc."""
+        if platform.libc_ver()[0] == "glibc":
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _is_missing(catalog: DataCatalog, name: str) -> bool:

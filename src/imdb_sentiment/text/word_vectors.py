@@ -90,13 +90,19 @@ def _count_neighbours(texts: Iterable[Joined], vocabulary_size: int, window: int
         # A matrix with a row per token that lists all tokens after it, in no order and repeatedly.
         # SciPy's addition makes them one entry per pair of tokens, without sorting.
         places = np.argsort(spaced, kind="stable")[len(spaced) - frequencies.sum() :]
-        following = spaced[places[:, np.newaxis] + np.arange(1, window + 1)].astype(np.int32)
+        following = np.empty((len(places), window), np.int32)
+        for distance in range(1, window + 1):
+            following[:, distance - 1] = spaced[places + distance]
         nearer = np.arange(window, 0, -1, dtype=np.int32)
         weights = np.where(following > UNKNOWN_ID, nearer, 0)
         pointers = window * np.concatenate([[0], np.cumsum(frequencies)]).astype(np.int32)
         counts = counts + sparse.csr_array((weights.ravel(), following.ravel(), pointers), shape)
+        del places, following, weights  # before the next portion takes as much memory
     counts.eliminate_zeros()
-    return ((counts + counts.T) / window).astype(np.float32).tocsr()
+    counts = counts + counts.T
+    counts.sum_duplicates()  # sorts them, too
+    counts.data = (counts.data / window).astype(np.float32)
+    return counts
 
 
 def _space(ids: TokenIds, lengths: npt.NDArray[np.int64], window: int) -> TokenIds:

@@ -245,21 +245,28 @@ def split_reviews(
 
     """
     _require_usable(audit, reviews)
-    numbers = {name: number for number, name in enumerate(SPLITS)}
-    accepted = [
-        (
-            chunk["code"].to_numpy(np.int16),
-            np.array([numbers.get(name, -1) for name in chunk["split"]], np.int8),
-            hash_groups(chunk["group"]),
-        )
-        for chunk in map(select_accepted, checked_reviews)
-    ]
-    codes, own_splits, groups = (np.concatenate(arrays) for arrays in zip(*accepted, strict=True))
-    assigned = assign_splits(
-        codes, own_splits, groups if split.group_column else None, split, reviews.file
-    )
+    codes, own_splits, groups = _list_accepted(checked_reviews, bool(split.group_column))
+    assigned = assign_splits(codes, own_splits, groups, split, reviews.file)
     _require_every_label(assigned, codes, audit, reviews)
     return _add_splits(checked_reviews, assigned)
+
+
+def _list_accepted(
+    checked_reviews: Iterable[pd.DataFrame], has_groups: bool
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int8], npt.NDArray[np.uint64] | None]:
+    """Return the codes, the splits of their own and the groups, if any, of all accepted rows."""
+    numbers = {name: number for number, name in enumerate(SPLITS)}
+    codes, splits, groups = [], [], []
+    for chunk in map(select_accepted, checked_reviews):
+        codes.append(chunk["code"].to_numpy(np.int16))
+        splits.append(np.array([numbers.get(name, -1) for name in chunk["split"]], np.int8))
+        if has_groups:  # 8 bytes per row
+            groups.append(hash_groups(chunk["group"]))
+    return (
+        np.concatenate(codes),
+        np.concatenate(splits),
+        np.concatenate(groups) if has_groups else None,
+    )
 
 
 def _add_splits(

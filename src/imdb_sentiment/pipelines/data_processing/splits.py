@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Iterable
 from fractions import Fraction
 
 import numpy as np
@@ -13,6 +14,8 @@ from imdb_sentiment.parameters import SplitParameters
 SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
 
+MAX_AT_ONCE = 1_000_000  # rows from which random ones are drawn
+MIN_PER_LABEL = 100  # of them, if they are a part of all
 MAX_DEVIATION = 0.02  # of the share of folds from a fraction, relative to it
 
 
@@ -72,13 +75,31 @@ def _draw(
     try:
         if groups is not None:
             return _draw_groups(rows, codes[rows], groups[rows], fraction, seed)
-        drawn = train_test_split(rows, test_size=fraction, stratify=codes[rows], random_state=seed)
+        state = np.random.RandomState(seed)
+        drawn = [
+            train_test_split(part, test_size=fraction, stratify=codes[part], random_state=state)[1]
+            for part in _divide_evenly(rows, codes[rows])
+        ]
     except ValueError as error:
         raise InputError(
             f"{len(rows)} rows are too few to hold out {fraction:g} of them with every label in "
             f"both parts ({error}): add reviews, or change the fractions in `split`"
         ) from error
-    return np.asarray(drawn[1], dtype=np.int64)
+    return np.concatenate(drawn)
+
+
+def _divide_evenly(
+    rows: npt.NDArray[np.int64], codes: npt.NDArray[np.int16]
+) -> Iterable[npt.NDArray[np.int64]]:
+    """Divide very many rows into parts with the labels in the same proportions.
+
+    To draw from them, scikit-learn takes 100 bytes per row. A label with few rows is not divided.
+    """
+    n_parts = min(-(-len(rows) // MAX_AT_ONCE), np.bincount(codes).min() // MIN_PER_LABEL)
+    if n_parts <= 1:
+        return [rows]
+    by_label = rows[np.argsort(codes, kind="stable")]
+    return (by_label[first::n_parts] for first in range(n_parts))
 
 
 def _draw_groups(

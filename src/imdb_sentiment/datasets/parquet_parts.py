@@ -3,11 +3,13 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from imdb_sentiment.datasets.parts import Part, State, find_state
+from imdb_sentiment.datasets.parts import Part, State, find_state, open_unchanged
 from imdb_sentiment.datasets.table_formats import make_frame, open_parquet
 
 # A row group can only be read whole: of a larger one, each part would read too much in vain.
@@ -29,7 +31,8 @@ class ParquetPart(Part):
 
     def __call__(self) -> pd.DataFrame:
         """Return the rows."""
-        with self._open() as source, open_parquet(source, self.path) as table:
+        footer = _read_footer(self.path, self.state)
+        with self._open() as source, open_parquet(source, self.path, footer) as table:
             found = table.read_row_groups(list(self.groups))
             return make_frame(found.slice(self.skipped, self.rows), self.before)
 
@@ -42,6 +45,16 @@ class ParquetPart(Part):
     def position(self) -> int:
         """Unknown, since a file stores one column after the other."""
         return 0
+
+
+@lru_cache(maxsize=1)
+def _read_footer(path: str, state: State) -> Any:
+    """Return the metadata of a file, which say where all its row groups are.
+
+    They grow with the file, so each process reads them once, and not once for each part.
+    """
+    with open_unchanged(path, state) as source, open_parquet(source, path) as table:
+        return table.metadata
 
 
 def divide_parquet(path: str, rows: int) -> Iterator[ParquetPart] | None:

@@ -45,14 +45,19 @@ class Part(ABC):
 
     def _open(self) -> BinaryIO:
         """Open the file, unless it has changed."""
-        file = Path(self.path).open("rb")  # noqa: SIM115  (the caller closes it)
-        if find_state(os.fstat(file.fileno())) != self.state:
-            file.close()
-            raise InputError(
-                f"{self.path} has changed while it was read: repeat the command when nothing "
-                "writes to it any more"
-            )
-        return file
+        return open_unchanged(self.path, self.state)
+
+
+def open_unchanged(path: str, state: State) -> BinaryIO:
+    """Open a file, unless it is no longer in the state that `find_state` has returned."""
+    file = Path(path).open("rb")  # noqa: SIM115  (the caller closes it)
+    if find_state(os.fstat(file.fileno())) != state:
+        file.close()
+        raise InputError(
+            f"{path} has changed while it was read: repeat the command when nothing "
+            "writes to it any more"
+        )
+    return file
 
 
 def find_state(found: os.stat_result) -> State:

@@ -595,12 +595,13 @@ def _read_parquet(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.Data
 
 
 @contextmanager
-def open_parquet(source: IO[bytes], name: str) -> Iterator[Any]:
+def open_parquet(source: IO[bytes], name: str, metadata: Any = None) -> Iterator[Any]:
     """Open a Parquet file as pyarrow's `ParquetFile`.
 
     Args:
         source: The file.
         name: Its name, for messages.
+        metadata: From its footer, if that has been read before.
 
     Raises:
         InputError: It is no complete Parquet file, also if that is found out later.
@@ -608,7 +609,7 @@ def open_parquet(source: IO[bytes], name: str) -> Iterator[Any]:
     """
     pyarrow, parquet = _import_pyarrow(name)
     try:
-        with parquet.ParquetFile(source) as table:
+        with parquet.ParquetFile(source, metadata=metadata) as table:
             require_distinct(table.schema_arrow.names, name)
             _require_free(table.schema_arrow.names, name)
             yield table

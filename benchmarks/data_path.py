@@ -24,7 +24,6 @@ import csv
 import itertools
 import pickle
 import re
-import shutil
 import statistics
 import string
 import tempfile
@@ -40,7 +39,7 @@ from project import describe_machine, make_project, measure, repeat_csv, run_clu
 from simulated_worker import finish, sleep
 
 from imdb_sentiment.datasets import TableDataset
-from imdb_sentiment.engine.mapping import map_in_two_steps
+from imdb_sentiment.engine.mapping import PickledResult, map_in_two_steps
 from imdb_sentiment.parameters import ReviewsParameters, SplitParameters
 from imdb_sentiment.pipelines.data_processing.row_checks import (
     RowJudge,
@@ -147,15 +146,16 @@ def simulate(path: Path, counts: list[int], chunksize: int, slowdown: float) -> 
                     results = map_in_two_steps(
                         partial(sleep, seconds=share * first_seconds, keys=folder / "keys"),
                         judge_as_new,
-                        partial(finish, seconds=share * second_seconds),
+                        partial(finish, seconds=share * second_seconds, result=folder / "result"),
                         list_items(rounds * workers),
                         workers=1,
                         scheduler_address=at,
                     )
                     rows = 0
-                    for _ in results:
-                        shutil.copy(folder / "result", folder / "copy")
-                        rows += len(keys.keys)
+                    with (folder / "all").open("wb") as file:
+                        for result in results:
+                            PickledResult(result.load()).move_to(file)
+                            rows += len(keys.keys)
                     return rows
 
                 run(1, 0.1)  # to import everything

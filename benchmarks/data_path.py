@@ -14,9 +14,10 @@ With `--simulate`, the workers sleep for as long as it takes on one core to read
 rows of a part and to write the result, instead of doing so. What the run does is real: for each
 part, it finds where a CSV's records end, or reads the rows of another table and leaves them in a
 file, receives the keys of all rows and all distinct words, judges the rows, none of which are
-duplicates, sends its verdicts, and copies as many bytes as a result has. No word is new, as in a
-long table few are; a new one costs about 0.3 µs more. So any number of workers can be tried on a
-few cores. Efficiency is the time of the sleeps alone divided by the whole time.
+duplicates, sends its verdicts, and appends the result to a file, which takes up to 4 GB in the
+folder for temporary files. (All results are the same file, which the system has in memory.) No word
+is new, as in a long table few are; a new one costs about 0.3 µs more. So any number of workers can
+be tried on a few cores. Efficiency is the time of the sleeps alone divided by the whole time.
 """
 
 import argparse
@@ -153,8 +154,8 @@ def simulate(path: Path, counts: list[int], chunksize: int, slowdown: float) -> 
                     )
                     rows = 0
                     with (folder / "all").open("wb") as file:
-                        for result in results:
-                            PickledResult(result.load()).move_to(file)
+                        for returned in results:
+                            PickledResult(returned.load()).move_to(file)  # of which it is the path
                             rows += len(keys.keys)
                     return rows
 

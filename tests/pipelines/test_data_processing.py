@@ -600,25 +600,31 @@ def test_random_splits_are_stratified_and_whole(
     assert sorted(cleaned["row"]) == list(range(1, 1001))
 
 
-def test_very_many_rows_are_drawn_in_parts(
+def test_very_many_rows_are_drawn_label_by_label(
     reviews: ReviewsParameters, split: SplitParameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imdb_sentiment.pipelines.data_processing.splits.MAX_AT_ONCE", 250)
-
-    def draw(n_negative: int) -> pd.DataFrame:
-        labels = ["negative"] * n_negative + ["positive"] * (1000 - n_negative)  # sorted by label
-        texts = [text for text, _ in make_reviews(1000)]
-        return clean(list(zip(texts, labels, strict=True)), reviews, split)
-
-    drawn = draw(400)
-    sizes = drawn["split"].value_counts()
-    assert sizes.to_dict() == pytest.approx({"train": 720, "test": 200, "validation": 80}, abs=3)
-    for _, part in drawn.groupby("split"):
-        assert part["code"].mean() == pytest.approx(0.6, abs=0.01)
-    assert drawn["row"].tolist() == list(range(1, 1001))
-    scarce = draw(10)  # of which a part could have none
-    sizes = scarce.loc[scarce["code"] == 0, "split"].value_counts()
-    assert sizes.to_dict() == {"train": 7, "test": 2, "validation": 1}
+    """scikit-learn's function takes too much memory for them."""
+    texts = [text for text, _ in make_reviews(1000)]
+    labels = np.random.default_rng(0).permutation(["negative"] * 10 + ["positive"] * 990)
+    rows = list(zip(texts, labels.tolist(), strict=True))
+    few = clean(rows, reviews, split)
+    monkeypatch.setattr("imdb_sentiment.pipelines.data_processing.splits.MANY_ROWS", 700)
+    monkeypatch.setattr("sklearn.model_selection.train_test_split", None)
+    many, again = (clean(rows, reviews, split) for _ in range(2))
+    other = clean(rows, reviews, split.model_copy(update={"seed": 1}))
+    pd.testing.assert_frame_equal(many, again)
+    assert (many["split"] != other["split"]).any()
+    assert many.groupby("code")["split"].value_counts().to_dict() == {
+        (0, "train"): 7,
+        (0, "test"): 2,
+        (0, "validation"): 1,
+        (1, "train"): 713,
+        (1, "test"): 198,
+        (1, "validation"): 79,
+    }
+    drawn = np.flatnonzero(many["split"] == "test")
+    assert (drawn.min() < 50, drawn.max() > 950) == (True, True)
+    assert few["row"].tolist() == many["row"].tolist() == list(range(1, 1001))
 
 
 def test_splits_depend_on_the_seed_alone(

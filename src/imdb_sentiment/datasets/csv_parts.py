@@ -14,7 +14,7 @@ import pandas as pd
 from imdb_sentiment.datasets.parts import Part, find_state
 from imdb_sentiment.datasets.table_formats import FileToRead, is_one_byte, read_records
 
-BLOCK = 1 << 17  # bytes that are looked at at once
+BLOCK = 1 << 17  # bytes that are looked at at once, few enough for the processor's cache
 # Arguments of `pandas.read_csv` with which it is known where a record ends.
 KNOWN = {"chunksize", "encoding", "sep"}
 _LINE_FEED, _RETURN, _QUOTE = b'\n\r"'
@@ -170,7 +170,7 @@ def _find_ends(path: str, delimiter: int, has_quotes: bool) -> Iterator[tuple[Pl
     Each quotation mark must open a field, close one, or be one of a pair in a quoted field. So all
     that is needed is to count them.
     """
-    can_precede, can_follow = np.zeros((2, 256), bool)  # which bytes
+    can_precede, can_follow = np.zeros((2, 256), bool)  # an opening mark, or a closing one
     can_precede[[delimiter, _LINE_FEED, _QUOTE]] = True
     can_follow[[delimiter, _LINE_FEED, _RETURN, _QUOTE]] = True
     place, is_inside, last = 0, 0, _LINE_FEED
@@ -179,7 +179,7 @@ def _find_ends(path: str, delimiter: int, has_quotes: bool) -> Iterator[tuple[Pl
             further = bytearray()
             while (further or block)[-1] in (_QUOTE, _RETURN) and (following := file.read(1)):
                 further += following
-            if further:
+            if further:  # else this would copy the block
                 block += further
             if not place and block.startswith(_BOM):
                 block = bytes([delimiter]) * len(_BOM) + block[len(_BOM) :]

@@ -1,6 +1,5 @@
 """Parts of a Parquet file that any process can read without reading what comes before them."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,7 +37,8 @@ class ParquetPart(Part):
 
     def read_columns(self) -> list[str]:
         """Return the names of the columns."""
-        with self._open() as source, open_parquet(source, self.path) as table:
+        footer = _read_footer(self.path, self.state)
+        with self._open() as source, open_parquet(source, self.path, footer) as table:
             return list(make_frame(table.schema_arrow.empty_table()).columns)
 
     @property
@@ -51,7 +51,7 @@ class ParquetPart(Part):
 def _read_footer(path: str, state: State) -> Any:
     """Return the metadata of a file, which say where all its row groups are.
 
-    They grow with the file, so each process reads them once, and not once for each part.
+    Their size grows with the file, so a process reads them once, and not again for each part.
     """
     with open_unchanged(path, state) as source, open_parquet(source, path) as table:
         return table.metadata
@@ -70,10 +70,9 @@ def divide_parquet(path: str, rows: int) -> Iterator[ParquetPart] | None:
 
     """
     path = str(Path(path).absolute())
-    with Path(path).open("rb") as source, open_parquet(source, path) as table:
-        metadata = table.metadata
-        sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        state = find_state(os.fstat(source.fileno()))
+    state = find_state(Path(path).stat())
+    metadata = _read_footer(path, state)
+    sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
     if max(sizes, default=0) > MAX_PARTS_PER_GROUP * rows or not sum(sizes):
         return None
     return _make_parts(path, state, sizes, rows)

@@ -38,7 +38,7 @@ POLL_INTERVAL = 1.0  # seconds between two looks at a call, and at the number of
 # Items per worker that are being worked on or wait, so that no worker waits for the next one.
 IN_FLIGHT = 3
 FOLDER = "imdb_sentiment-results-of-workers-"  # how the names of their folders begin
-COPY_BUFFER = 1 << 17  # bytes
+COPY_BUFFER = 1 << 17  # bytes, few enough for the processor's cache
 RECEIVER = "imdb_sentiment-receiver"  # prefix of the names of the threads that receive results
 MAX_AGE = 24 * 60 * 60  # seconds after which such a folder is what a killed run has left
 RESTART = "restart the scheduler if necessary, and "

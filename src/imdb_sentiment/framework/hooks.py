@@ -3,7 +3,7 @@
 import copy
 import ctypes
 import importlib
-import platform
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -157,17 +157,17 @@ class RequireInputs:
 
 
 class ReleaseMemory:
-    """Returns the memory that a node has freed to the system before the next node needs its own.
+    """Gives back to the system, before a node runs, what earlier nodes have freed.
 
-    glibc keeps what is freed among memory that is still in use. Each node frees other sizes than
-    the next one allocates, so that a long table would take memory of several nodes at a time.
+    glibc keeps free memory that lies between blocks in use. A node rarely fits into the gaps that
+    others have left, so the peaks of several nodes would add up.
     """
 
     @hook_impl
     def before_node_run(self) -> None:
-        """Trim the heap, where there is glibc."""
-        if platform.libc_ver()[0] == "glibc":
-            ctypes.CDLL(None).malloc_trim(0)
+        """Trim the heap, where that is possible: with glibc."""
+        if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+            libc.malloc_trim(0)
 
 
 def _is_missing(catalog: DataCatalog, name: str) -> bool:

@@ -22,7 +22,7 @@ def tensorflow_setup() -> Iterator[None]:
 
     Each operation uses one thread unless the environment sets another number: the operations of
     the network are too small to benefit from more, and run in parallel instead (see
-    `imdb_sentiment.network.fused_lstm`). Freed memory stays with the process (see
+    `imdb_sentiment.network.fused_lstm`). Freed memory stays with the process while a node runs (see
     `_keep_freed_memory`).
 
     Without a GPU, TensorFlow's libraries write warnings directly to file descriptor 2, before any

@@ -100,7 +100,7 @@ def _count_neighbours(texts: Iterable[Joined], vocabulary_size: int, window: int
         del places, following, weights  # before the next portion takes as much memory
     counts.eliminate_zeros()
     counts = counts + counts.T
-    counts.sum_duplicates()  # sorts them, too
+    counts.sum_duplicates()  # and so sorts the rows, whose order sums in float32 depend on
     counts.data = (counts.data / window).astype(np.float32)
     return counts
 

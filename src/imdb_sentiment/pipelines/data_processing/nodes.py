@@ -260,7 +260,7 @@ def _list_accepted(
     for chunk in map(select_accepted, checked_reviews):
         codes.append(chunk["code"].to_numpy(np.int16))
         splits.append(np.array([numbers.get(name, -1) for name in chunk["split"]], np.int8))
-        if has_groups:  # 8 bytes per row
+        if has_groups:  # else 8 bytes per row for nothing
             groups.append(hash_groups(chunk["group"]))
     return (
         np.concatenate(codes),

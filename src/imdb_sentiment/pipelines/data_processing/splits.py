@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Iterable
 from fractions import Fraction
 
 import numpy as np
@@ -14,8 +13,7 @@ from imdb_sentiment.parameters import SplitParameters
 SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
 
-MAX_AT_ONCE = 1_000_000  # rows from which random ones are drawn
-MIN_PER_LABEL = 100  # of them, if they are a part of all
+MANY_ROWS = 1_000_000  # for more, scikit-learn would take too much memory: about 70 bytes per row
 MAX_DEVIATION = 0.02  # of the share of folds from a fraction, relative to it
 
 
@@ -75,31 +73,27 @@ def _draw(
     try:
         if groups is not None:
             return _draw_groups(rows, codes[rows], groups[rows], fraction, seed)
-        state = np.random.RandomState(seed)
-        drawn = [
-            train_test_split(part, test_size=fraction, stratify=codes[part], random_state=state)[1]
-            for part in _divide_evenly(rows, codes[rows])
-        ]
+        if len(rows) > MANY_ROWS:
+            return _draw_from_many(rows, codes[rows], fraction, seed)
+        drawn = train_test_split(rows, test_size=fraction, stratify=codes[rows], random_state=seed)
     except ValueError as error:
         raise InputError(
             f"{len(rows)} rows are too few to hold out {fraction:g} of them with every label in "
             f"both parts ({error}): add reviews, or change the fractions in `split`"
         ) from error
+    return np.asarray(drawn[1], dtype=np.int64)
+
+
+def _draw_from_many(
+    rows: npt.NDArray[np.int64], codes: npt.NDArray[np.int16], fraction: float, seed: int
+) -> npt.NDArray[np.int64]:
+    """Return a random `fraction` of the rows of each label; at least one."""
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for code in np.unique(codes):
+        alike = rows[codes == code]
+        drawn.append(rng.choice(alike, max(1, round(fraction * len(alike))), replace=False))
     return np.concatenate(drawn)
-
-
-def _divide_evenly(
-    rows: npt.NDArray[np.int64], codes: npt.NDArray[np.int16]
-) -> Iterable[npt.NDArray[np.int64]]:
-    """Divide very many rows into parts with the labels in the same proportions.
-
-    To draw from them, scikit-learn takes 100 bytes per row. A label with few rows is not divided.
-    """
-    n_parts = min(-(-len(rows) // MAX_AT_ONCE), np.bincount(codes).min() // MIN_PER_LABEL)
-    if n_parts <= 1:
-        return [rows]
-    by_label = rows[np.argsort(codes, kind="stable")]
-    return (by_label[first::n_parts] for first in range(n_parts))
 
 
 def _draw_groups(

@@ -1,4 +1,5 @@
 import json
+import re
 import time
 from collections import Counter
 from typing import Literal
@@ -20,6 +21,7 @@ from imdb_sentiment.text.tokenizer import (
     locate_known_words,
     train_tokenizer,
 )
+from imdb_sentiment.text.words import character_classes
 
 
 @pytest.fixture(scope="module")
@@ -208,8 +210,15 @@ def test_tokens_are_not_cut_to_the_length_of_a_sequence() -> None:
 
 
 # No character whose compatible form has several parts that are not letters, such as a fraction:
-# the library sees these before it cuts.
-LETTERS = st.text("aZ0'_., é\u2019“—™Σς…！Ａжאבָاَـﻃहिन्ดีทำ中。か가👍🏽❤️🇩\u200d\u00ad").map(clean_text)
+# the library sees these before it cuts. And no quotation mark after a letter that is a word of its
+# own and has a mark: the library takes it for an apostrophe of the next word.
+CLASSES = character_classes()
+QUOTE_AFTER_MARK = re.compile(f"[{CLASSES['mark']}][{CLASSES['ignored']}]*\u2019")
+LETTERS = (
+    st.text("aZ0'_., é\u2019“—™Σς…！Ａжאבָاَـﻃहिन्ดีทำ中。か가👍🏽❤️🇩\u200d\u00ad")
+    .map(clean_text)
+    .filter(lambda text: not QUOTE_AFTER_MARK.search(text))
+)
 
 
 @given(st.lists(LETTERS, max_size=5), LETTERS, st.sampled_from(["auto", "spaces"]))

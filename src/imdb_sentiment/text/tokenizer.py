@@ -98,7 +98,8 @@ def _make_tokenizer(
     """Return a tokenizer of the library that cuts and folds texts as the rule does.
 
     They agree on all texts but those with the rarest characters: here, a whole text is folded, with
-    the library's version of Unicode, before it is cut.
+    the library's version of Unicode, before it is cut. And where a letter that is a word of its own
+    has a mark, a quotation mark after it becomes an apostrophe of the next word.
     """
     classes = character_classes()
     drop = normalizers.Replace(Regex(f"[{classes['ignored']}]"), "")

@@ -98,16 +98,16 @@ def _make_tokenizer(
     """Return a tokenizer of the library that cuts and folds texts as the rule does.
 
     They agree on all texts but those with the rarest characters: here, a whole text is folded, with
-    the library's version of Unicode, before it is cut. And where a letter that is a word of its own
-    has a mark, a quotation mark after it becomes an apostrophe of the next word.
+    the library's version of Unicode, before it is cut.
     """
     classes = character_classes()
+    before = f"(?<=[{rule.letters}])(?<!{rule.single.pattern})"  # both may end with a mark
     drop = normalizers.Replace(Regex(f"[{classes['ignored']}]"), "")
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Sequence(
         [
             drop,
-            normalizers.Replace(Regex(f"(?<=[{rule.letters}])\u2019(?=[{rule.letters}])"), "'"),
+            normalizers.Replace(Regex(f"{before}\u2019(?=[{rule.letters}])"), "'"),
             normalizers.Replace(Regex(f"[{classes['symbol']}&&[^']]"), " "),
             normalizers.NFKC(),
             normalizers.Lowercase(),

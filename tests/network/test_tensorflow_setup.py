@@ -2,6 +2,7 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -22,6 +23,28 @@ def test_an_operation_has_one_thread_unless_told_otherwise(
 def test_what_a_library_writes_is_not_seen(capfd: pytest.CaptureFixture[str]) -> None:
     with tensorflow_setup():
         os.write(2, b"no GPU")
+    os.write(2, b"an error")
+    assert capfd.readouterr().err == "an error"
+
+
+def test_two_threads_do_not_lose_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    """If both were in the block, the second would take the silence of the first for stderr."""
+    entered = [threading.Event(), threading.Event()]
+    may_leave = [threading.Event(), threading.Event()]
+
+    def stay(number: int) -> None:
+        with tensorflow_setup():
+            entered[number].set()
+            may_leave[number].wait(60)
+
+    threads = [threading.Thread(target=stay, args=(number,)) for number in range(2)]
+    threads[0].start()
+    entered[0].wait(60)
+    threads[1].start()
+    assert not entered[1].wait(0.2)
+    for thread, event in zip(threads, may_leave, strict=True):
+        event.set()
+        thread.join(60)
     os.write(2, b"an error")
     assert capfd.readouterr().err == "an error"
 

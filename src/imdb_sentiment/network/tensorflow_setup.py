@@ -6,6 +6,7 @@ import gc
 import os
 import platform
 import sys
+import threading
 from collections.abc import Iterator
 
 # Settings of glibc's mallopt(3): environment variable, number of the parameter, value.
@@ -14,6 +15,8 @@ KEEP_ALL = (
     ("MALLOC_MMAP_MAX_", -4, 0),
     ("MALLOC_ARENA_MAX", -8, 1),
 )
+
+_SILENCE = threading.RLock()  # two threads at once would lose the file that stderr was
 
 
 @contextlib.contextmanager
@@ -26,21 +29,27 @@ def tensorflow_setup() -> Iterator[None]:
     `_keep_freed_memory`).
 
     Without a GPU, TensorFlow's libraries write warnings directly to file descriptor 2, before any
-    of their settings apply. Errors are not lost, because they are raised as Python exceptions.
+    of their settings apply. Errors are not lost, because they are raised as Python exceptions. One
+    thread at a time is in the block.
 
     Python's garbage collector leaves the imported modules alone (see `_without_collections`).
     """
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _keep_freed_memory()
+    with _SILENCE:  # first: another thread may be importing TensorFlow
+        is_imported = "tensorflow" in sys.modules
+        with _without_stderr(), contextlib.nullcontext() if is_imported else _without_collections():
+            yield
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
     stderr = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        with (
-            _without_collections() if "tensorflow" not in sys.modules else contextlib.nullcontext()
-        ):
-            yield
+        yield
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

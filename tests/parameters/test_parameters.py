@@ -246,6 +246,8 @@ def test_labels_that_look_the_same_are_one() -> None:
         assert normalise_label(label) == "n\u00e9gatif"
     for code in range(0x10000):
         assert clean_label(f"a{chr(code)}b c") == clean_text(f"a{chr(code)}b c")
+    marked = "e" + "\u0301" * 40_000  # whose normalisation would take seconds
+    assert clean_label(marked) == clean_text(marked)
 
 
 @pytest.mark.parametrize(

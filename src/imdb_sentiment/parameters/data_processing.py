@@ -1,7 +1,6 @@
 """Parameters of the pipeline data_processing."""
 
 import re
-import unicodedata
 from decimal import Decimal
 from pathlib import PurePath
 from typing import Annotated, Literal, Self
@@ -9,12 +8,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from imdb_sentiment.parameters.base import Fraction, Parameters
+from imdb_sentiment.text.cleaning import clean_characters
 
 AUTO = "auto"  # a setting that is found in the table
 
-
-# Characters that cleaning drops from texts, too.
-_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\ufeff\ud800-\udfff]")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
@@ -25,7 +22,7 @@ def parse_number(text: str) -> Decimal | None:
 
 def clean_label(label: str) -> str:
     """Return a label without what can't be seen: as texts are cleaned, but for markup."""
-    return " ".join(unicodedata.normalize("NFC", _INVISIBLE.sub(" ", label)).split())
+    return clean_characters(label)
 
 
 def normalise_label(label: str) -> str:

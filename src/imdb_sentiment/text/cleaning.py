@@ -56,6 +56,11 @@ def clean_text(text: str) -> str:
         while "  " in plain:
             plain = plain.replace("  ", " ")
         return plain.strip()
+    return clean_characters(text)
+
+
+def clean_characters(text: str) -> str:
+    """Return a text as `clean_text` does, but leave HTML in it."""
     plain = _FOREIGN.sub(_limit_marks, _INVISIBLE.sub(" ", text))
     return " ".join(unicodedata.normalize("NFC", plain).split())
 

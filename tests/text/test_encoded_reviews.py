@@ -38,3 +38,9 @@ def test_the_fingerprint_follows_the_content() -> None:
         dataclasses.replace(encoded, vocabulary_size=31),
     ]
     assert len({encoded.fingerprint(), *(other.fingerprint() for other in changed)}) == 6
+
+
+def test_sets_have_the_fingerprint_of_one_set() -> None:
+    sets = [make_encoded(n, seed=n) for n in (5, 1, 7)]
+    assert sets[0].fingerprint(*sets[1:]) == (sets[0] + sets[1] + sets[2]).fingerprint()
+    assert sets[0].fingerprint(*sets[1:]) != sets[0].fingerprint(*sets[:0:-1])

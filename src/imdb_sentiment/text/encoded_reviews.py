@@ -1,4 +1,4 @@
-"""Reviews as token ids, with their labels; `tokenizer.py` encodes them."""
+"""Reviews as token ids, with their labels; `review_encoder.py` encodes them."""
 
 import hashlib
 import tempfile
@@ -12,12 +12,18 @@ import numpy.typing as npt
 from imdb_sentiment.text.batching import Sequences, count_tokens
 
 
-def compute_fingerprint(*arrays: npt.NDArray[Any], about: str = "") -> str:
-    """Return the SHA-256 of arrays, their shapes and dtypes, and a further text."""
+def compute_fingerprint(*arrays: npt.NDArray[Any] | list[npt.NDArray[Any]], about: str = "") -> str:
+    """Return the SHA-256 of arrays, their shapes and dtypes, and a further text.
+
+    A list of arrays counts as one array, in which the others follow the first.
+    """
     digest = hashlib.sha256(about.encode())
     for array in arrays:
-        digest.update(repr((array.shape, str(array.dtype))).encode())
-        digest.update(np.ascontiguousarray(array).data)
+        parts = array if isinstance(array, list) else [array]
+        shape = (sum(map(len, parts)), *parts[0].shape[1:])
+        digest.update(repr((shape, str(parts[0].dtype))).encode())
+        for part in parts:
+            digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
 
 
@@ -106,7 +112,15 @@ class EncodedReviews:
             groups=self.groups[indices],
         )
 
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of everything a model could learn from this set."""
+    def fingerprint(self, *others: Self) -> str:
+        """Return the SHA-256 of everything a model could learn from this set.
+
+        Args:
+            others: Sets encoded in the same way, whose reviews follow those of this one.
+
+        """
+        sets = [self, *others]
         about = repr((self.labels, self.vocabulary_size))
-        return compute_fingerprint(self.sequences, self.codes, about=about)
+        return compute_fingerprint(
+            [each.sequences for each in sets], [each.codes for each in sets], about=about
+        )

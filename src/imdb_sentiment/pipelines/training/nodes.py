@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
@@ -137,45 +137,45 @@ def fit_ngrams(
         return NgramModel.empty(n_labels), nothing
     hashes: dict[int, Hashes] = {}
     for chunk in clean_reviews:
-        learnable = chunk[chunk["split"] != "test"]
-        found = hash_texts(learnable["text"], ngrams, script)
-        hashes |= dict(zip(learnable["row"], found, strict=True))
-    training_set, _ = _choose_training_set(train, validation, training)
-    unlabelled = _sample_unlabelled(clean_unlabelled_reviews, len(training_set), training, script)
+        rows = chunk[chunk["split"] != "test"]
+        found = hash_texts(rows["text"], ngrams, script)
+        hashes |= dict(zip(rows["row"], found, strict=True))
+    learnable = _list_learnable(train, validation, training)
+    n_learnable = sum(map(len, learnable))
+    unlabelled = _sample_unlabelled(clean_unlabelled_reviews, n_learnable, training, script)
 
-    def prepare(reviews: EncodedReviews, with_unlabelled: bool) -> NgramRegression:
+    def prepare(sets: Sequence[EncodedReviews], with_unlabelled: bool) -> NgramRegression:
+        codes = _join_codes(sets)
         return NgramRegression(
-            [hashes[row] for row in reviews.rows],
-            reviews.codes,
+            [hashes[row] for reviews in sets for row in reviews.rows],
+            codes,
             n_labels,
             ngrams,
             unlabelled=unlabelled if with_unlabelled else (),
             script=script,
-            label_weights=compute_label_weights(
-                training.class_weight, reviews.codes, reviews.labels
-            ),
+            label_weights=compute_label_weights(training.class_weight, codes, train.labels),
         )
 
     if tuning.evaluate_on == "test":
-        return prepare(training_set, True).fit(default_weights(ngrams)), nothing
+        return prepare(learnable, True).fit(default_weights(ngrams)), nothing
     held_out = select_first_repeat(divide_reviews(train, validation, tuning, split))
     best = choose_ngram_weights(
         [
-            Fold(partial(prepare, learnt), [hashes[row] for row in scored.rows], scored.codes)
+            Fold(partial(prepare, [learnt]), [hashes[row] for row in scored.rows], scored.codes)
             for learnt, scored in held_out
         ],
         ngrams,
         has_unlabelled=bool(unlabelled),
         label_weights=compute_label_weights(
-            training.class_weight, training_set.codes, train.labels
+            training.class_weight, _join_codes(learnable), train.labels
         ),
     )
-    rows = np.concatenate([scored.rows for _, scored in held_out])
-    if held_out[0][0] is training_set:
+    held_out_rows = np.concatenate([scored.rows for _, scored in held_out])
+    if len(learnable) == 1 and held_out[0][0] is train:
         model = best.models[0]
     else:
-        model = prepare(training_set, best.weights.latent > 0).fit(best.weights)
-    return model.scale(best.factor), HeldOutLogits(rows, best.factor * best.logits)
+        model = prepare(learnable, best.weights.latent > 0).fit(best.weights)
+    return model.scale(best.factor), HeldOutLogits(held_out_rows, best.factor * best.logits)
 
 
 def _sample_unlabelled(
@@ -250,7 +250,8 @@ def fit_best_model(
         InputError: A hyperparameter needs word vectors or held-out reviews that are not there.
 
     """
-    training_set, held_out = _choose_training_set(train, validation, training)
+    is_held_out = not training.use_validation_rows
+    training_set, held_out = (train, validation) if is_held_out else (train + validation, None)
     labels = train.labels
     metric = make_metric(tuning.metric, tuning.metric_label, labels, are_ordered=are_ordered)
     label_weights = compute_label_weights(training.class_weight, training_set.codes, labels)
@@ -280,11 +281,15 @@ def _log_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
     logger.debug("Epoch %d of %d: %s", epoch, epochs, format_metrics(figures))
 
 
-def _choose_training_set(
+def _list_learnable(
     train: EncodedReviews, validation: EncodedReviews, training: TrainingParameters
-) -> tuple[EncodedReviews, EncodedReviews | None]:
-    """Return the reviews that the final model learns from, and those held out, if any."""
-    return (train + validation, None) if training.use_validation_rows else (train, validation)
+) -> list[EncodedReviews]:
+    """Return the sets that the final model learns from; to join them would copy all sequences."""
+    return [train, validation] if training.use_validation_rows else [train]
+
+
+def _join_codes(sets: Iterable[EncodedReviews]) -> npt.NDArray[np.unsignedinteger]:
+    return np.concatenate([reviews.codes for reviews in sets])
 
 
 def fit_average(
@@ -321,8 +326,8 @@ def fit_average(
 
     """
     share = training.ngrams.share
-    training_set, _ = _choose_training_set(train, validation, training)
-    label_weights = compute_label_weights(training.class_weight, training_set.codes, train.labels)
+    codes = _join_codes(_list_learnable(train, validation, training))
+    label_weights = compute_label_weights(training.class_weight, codes, train.labels)
     reason = None
     if tuning.evaluate_on == "test":
         reason = UncalibratedReason.NO_UNSEEN_ROWS
@@ -332,13 +337,13 @@ def fit_average(
         uncalibrated = Weights.from_share(DEFAULT_SHARE if share == "auto" else share)
         weights = undo_label_weights(uncalibrated, label_weights)
     else:
-        ngrams, codes = _align_held_out(
+        ngrams, held_out_codes = _align_held_out(
             network_held_out, ngrams_held_out if share else None, train, validation
         )
         weights = fit_weights(
             network_held_out.logits,
             ngrams if share else None,
-            codes,
+            held_out_codes,
             None if share == "auto" else share,
             label_weights,
         )
@@ -370,7 +375,7 @@ def _align_held_out(
         ngrams = pd.DataFrame(ngrams_held_out.logits, ngrams_held_out.rows).reindex(rows)
     if codes.isna().any() or ngrams.isna().any(axis=None):
         raise InputError(
-            "the best trial was scored on other reviews than there are now: the data have been "
+            "the best trial was scored on reviews that no longer match the data, which have been "
             "processed again since. Run kedro run --pipelines tuning,training,reporting"
         )
     return ngrams.to_numpy(), codes.to_numpy(np.intp)
@@ -493,7 +498,7 @@ def export_model(
         RuntimeError: They differ by more than 1e-4.
 
     """
-    training_set, _ = _choose_training_set(train, validation, training)
+    first, *others = _list_learnable(train, validation, training)
     weights = Weights(**calibration["weights"])
     examples = _choose_examples(
         gather_rows(custom_reviews), clean_reviews, tokenizer, reviews, custom
@@ -518,7 +523,7 @@ def export_model(
             "split": split.model_dump_json(),
             "training": training.model_dump_json(),
             "calibration": json.dumps(calibration),
-            "training_data_sha256": training_set.fingerprint(),
+            "training_data_sha256": first.fingerprint(*others),
             "lineage": json.dumps(
                 [{"name": name, **lineage[name]} for name in CHAIN if name in lineage]
             ),

@@ -64,6 +64,10 @@ class Task:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Report that the task has ended; to do so twice does no harm."""
         self._report(ended=True)
 
     def update(self, done: float, note: str = "", seconds_left: float | None = None) -> None:

@@ -977,7 +977,7 @@ def test_a_trial_whose_process_died_each_time_is_named_and_can_be_tried_again(
     more = strict.model_copy(update={"n_trials": 2})
     with caplog.at_level("WARNING"):
         assert len(tune(storage, one_epoch, more)[0].trials) == 2
-    assert "died each time (1), the best may be another one" in caplog.text
+    assert "their process died each time: 1. One of them might have been the best." in caplog.text
     assert "--params tuning.max_retries=1" in caplog.text
     caplog.clear()
     again, _, _ = tune(storage, one_epoch, more.model_copy(update={"max_retries": 1}))

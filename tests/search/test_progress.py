@@ -60,6 +60,19 @@ def test_epochs_tell_the_time_before_a_trial_has_ended(
         assert searches[-1]["seconds_left"] == pytest.approx(80 + 190)
 
 
+def test_a_trial_whose_worker_died_is_no_longer_shown(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "imdb_sentiment")
+    with SearchProgress(done=0, total=2) as progress:
+        progress.begin(3)
+        follow_trial(3, 10, "epochs").update(1)  # its last sign
+        clock.now += 60
+        progress.end(3)
+    told = [found for record in caplog.records if (found := get_progress(record))]
+    assert [found["ended"] for found in told if found["task"] == "Trial 3"] == [False, True]
+
+
 def test_reports_of_other_trials_and_after_the_end_do_no_harm(clock: Clock) -> None:
     with SearchProgress(done=0, total=2) as progress, follow_trial(7, 10, "epochs") as trial:
         trial.update(5)

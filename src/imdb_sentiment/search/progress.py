@@ -67,7 +67,8 @@ class SearchProgress(logging.Handler):
             estimate, _ = self._running.pop(number)
             seconds = time.monotonic() - estimate.started
             self._durations.append(seconds)
-            return seconds
+        follow_trial(number, 0, "").end()  # whose worker may have died
+        return seconds
 
     def update(self, done: int, best: float | None) -> str:
         """Report the number of finished trials and the best value so far, None if there is none.

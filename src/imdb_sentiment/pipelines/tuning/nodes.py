@@ -451,11 +451,14 @@ def _open_study(
 
 
 def _describe_study(tuning: TuningParameters, metric: Metric, folds: int) -> str:
-    """Return what the values of the trials mean, as Markdown."""
+    """Return what the values of the trials mean, as Markdown; `folds` are those of all repeats."""
     verb = "minimises" if metric.is_loss else "maximises"
     scored = f"the {tuning.evaluate_on} reviews"
     if folds > 1:
-        scored = f"reviews that it has not learnt from, in a cross-validation with {folds} folds"
+        scored = "reviews that it has not learnt from, in a cross-validation with "
+        scored += f"{folds // tuning.fold_repeats} folds"
+        if tuning.fold_repeats > 1:
+            scored += f", repeated {tuning.fold_repeats} times"
     return (
         f"The search {verb} the {metric.title} of the LSTM on {scored}. "
         f"The intermediate values are those after each {'epoch' if folds == 1 else 'fold'}. "
@@ -472,8 +475,8 @@ def _warn_of_lost_trials(study: SharedStudy) -> None:
     lost = [str(trial.number) for trial in study.counted() if has_died(trial)]
     if lost:
         logger.warning(
-            "Without the trials whose process died each time (%s), the best may be another one. To "
-            "try them again, run this with a higher limit: --params tuning.max_retries=%d",
+            "Trials given up because their process died each time: %s. One of them might have been "
+            "the best. To retry them, raise the limit: --params tuning.max_retries=%d",
             ", ".join(lost),
             study.max_retries + 1,
         )

@@ -58,9 +58,13 @@ def measure(
     study: optuna.Study | None = None,
     decision: dict[str, Any] = EVEN,
     groups: npt.NDArray[np.uint64] | None = None,
+    without_words: int = 0,
     **changes: Any,
 ) -> dict[str, Any]:
     no_groups = np.zeros(len(model), np.uint64)
+    encoded = make_encoded(len(model))
+    encoded.sequences[:, -1] = 2  # a word
+    encoded.sequences[:without_words] = 0
     return compute_metrics(
         test_predictions=model,
         part_predictions=model.assign(model="lstm") if parts is None else parts,
@@ -70,7 +74,7 @@ def measure(
         decision=decision,
         export_check=CHECK,
         test=replace(
-            make_encoded(len(model)),
+            encoded,
             rows=model["row"].to_numpy(),
             groups=no_groups if groups is None else groups,
         ),
@@ -224,6 +228,15 @@ def test_the_coverage_of_a_minimum_of_confidence_is_measured(reviews: ReviewsPar
     right = (sure["sentiment"] == sure["predicted_sentiment"]).mean()
     assert metrics["test_accuracy_answered"] == pytest.approx(right)
     assert "test_coverage" not in measure(frame, frame, reviews)
+
+
+def test_reviews_without_a_known_word_get_no_answer(reviews: ReviewsParameters) -> None:
+    frame = make_predictions(200, reviews.labels)
+    metrics = measure(frame, frame.sample(frac=1, random_state=0), reviews, without_words=30)
+    assert metrics["test_without_known_word"] == 30
+    assert metrics["test_coverage"] == 170 / 200
+    right = (frame["sentiment"] == frame["predicted_sentiment"])[30:].mean()
+    assert metrics["test_accuracy_answered"] == pytest.approx(right)
 
 
 def test_tuning_on_the_test_set_is_recorded(reviews: ReviewsParameters) -> None:

@@ -160,7 +160,7 @@ def compute_metrics(
         calibration: Output of the pipeline training, with the weights of the parts.
         decision: Output of the pipeline training: below which confidence there is no answer.
         export_check: Output of the pipeline training.
-        test: The encoded test reviews, for their groups.
+        test: The encoded test reviews: which belong together, and which have no known word.
         reviews: The labels; of two, the second is the positive class.
         tuning: The metric of the search.
         report: How intervals of differences and the calibration are estimated.
@@ -226,7 +226,7 @@ def compute_metrics(
             report,
             groups=get_groups(test_predictions),
         ),
-        **_measure_coverage(test_predictions, decision, reviews.labels),
+        **_measure_coverage(test_predictions, decision, test, reviews.labels),
         "ngram_share": calibration["ngram_share"],
         "temperature": calibration["temperature"],
         "right_only_by_model": comparison.only_first,
@@ -286,17 +286,25 @@ def _compare_by_metric(
 
 
 def _measure_coverage(
-    test_predictions: pd.DataFrame, decision: dict[str, Any], labels: tuple[str, ...]
+    test_predictions: pd.DataFrame,
+    decision: dict[str, Any],
+    test: EncodedReviews,
+    labels: tuple[str, ...],
 ) -> dict[str, float]:
-    """Return the share of test reviews that get an answer, and the accuracy of these answers."""
-    if not decision["min_confidence"]:
+    """Return the share of test reviews that get an answer, and the accuracy of these answers.
+
+    The exported model gives none to a review without a word that the LSTM knows.
+    """
+    unknown = np.isin(test_predictions["row"], test.rows[test.lengths == 0])
+    if not decision["min_confidence"] and not unknown.any():
         return {}
     rule = DecisionRule.from_json(decision, labels)
     confidence = rule.measure_confidence(get_probabilities(test_predictions, labels))
-    answered = test_predictions[confidence >= decision["min_confidence"]]
+    answered = test_predictions[(confidence >= decision["min_confidence"]) & ~unknown]
     accuracy = {"test_accuracy_answered": is_correct(answered).mean()} if len(answered) else {}
     return {
         "min_confidence": decision["min_confidence"],
+        "test_without_known_word": int(unknown.sum()),
         "test_coverage": len(answered) / len(test_predictions),
         **{name: float(value) for name, value in accuracy.items()},
     }

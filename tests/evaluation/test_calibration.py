@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from imdb_sentiment.evaluation.calibration import measure_calibration, rescale_probabilities
+from imdb_sentiment.evaluation.calibration import Probabilities, measure_calibration
+from imdb_sentiment.evaluation.stacking import to_logits, to_probabilities
 
 
 @pytest.mark.parametrize("labels", [2, 4])
@@ -38,24 +39,26 @@ def test_calibration_is_counted_bin_by_bin(labels: int) -> None:
     assert found.error == pytest.approx(error)
 
 
+def rescale(probabilities: Probabilities, temperature: float) -> Probabilities:
+    return to_probabilities(to_logits(probabilities) / temperature)
+
+
 def test_a_calibrated_model_has_no_calibration_error() -> None:
     rng = np.random.default_rng(0)
     positive = rng.uniform(size=200_000)
     codes = (rng.uniform(size=200_000) < positive).astype(int)
     both = np.column_stack([1 - positive, positive])
     assert measure_calibration(both, codes, 15).error < 0.006
-    assert measure_calibration(rescale_probabilities(both, 0.3), codes, 15).error > 0.1
+    assert measure_calibration(rescale(both, 0.3), codes, 15).error > 0.1
 
 
 def test_a_temperature_divides_the_logit() -> None:
     positive = np.array([0.001, 0.3, 0.5, 0.99])
     both = np.column_stack([1 - positive, positive])
     expected = 1 / (1 + np.exp(-np.log(positive / (1 - positive)) / 2.5))
-    np.testing.assert_allclose(rescale_probabilities(both, 2.5)[:, 1], expected)
-    np.testing.assert_allclose(
-        rescale_probabilities(rescale_probabilities(both, 2.5), 1 / 2.5), both
-    )
+    np.testing.assert_allclose(rescale(both, 2.5)[:, 1], expected)
+    np.testing.assert_allclose(rescale(rescale(both, 2.5), 1 / 2.5), both)
     three = np.array([[0.2, 0.3, 0.5]])
-    np.testing.assert_allclose(rescale_probabilities(three, 0.5), three**2 / (three**2).sum())
+    np.testing.assert_allclose(rescale(three, 0.5), three**2 / (three**2).sum())
     certain = np.array([[0.0, 1.0]])
-    assert np.isfinite(rescale_probabilities(certain, 3)).all()
+    assert np.isfinite(rescale(certain, 3)).all()

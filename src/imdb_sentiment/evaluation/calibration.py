@@ -1,11 +1,9 @@
-"""Calibration of probabilities: how to measure it, and temperature scaling."""
+"""How well probabilities are calibrated."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from imdb_sentiment.evaluation.stacking import to_logits, to_probabilities
 
 Probabilities = npt.NDArray[np.float64]
 
@@ -52,17 +50,3 @@ def measure_calibration(
     accuracy = np.bincount(bin_of, correct, minlength=bins)[filled] / count[filled]
     error = float(np.average(np.abs(mean_confidence - accuracy), weights=count[filled]))
     return Calibration(mean_confidence, accuracy, count[filled], error)
-
-
-def rescale_probabilities(probabilities: Probabilities, temperature: float) -> Probabilities:
-    """Divide the logits by a temperature; above 1 it makes predictions less confident.
-
-    Args:
-        probabilities: Probability of each label, shape (reviews, labels).
-        temperature: Divisor, greater than 0.
-
-    Returns:
-        Array of the same shape; each row sums to 1.
-
-    """
-    return to_probabilities(to_logits(probabilities) / temperature)

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from tokenizers import Tokenizer
 
-from imdb_sentiment.evaluation.calibration import measure_calibration, rescale_probabilities
+from imdb_sentiment.evaluation.calibration import measure_calibration
 from imdb_sentiment.evaluation.metrics import (
     tabulate_accuracy_by_coverage,
     tabulate_accuracy_by_group,
@@ -79,8 +79,8 @@ def plot_reliability(
     drawn = [("the model", probabilities, "solid")]
     bias = calibration["weights"].get("bias", ())
     if calibration["temperature"] != 1 or bias:
-        unbiased = to_probabilities(to_logits(probabilities) - np.array(bias or 0.0))
-        before = rescale_probabilities(unbiased, 1 / calibration["temperature"])
+        logits = to_logits(probabilities) - np.array(bias or 0.0)
+        before = to_probabilities(calibration["temperature"] * logits)
         drawn = [("uncalibrated", before, "dash"), ("calibrated", probabilities, "solid")]
     figure = style.create_figure("Reliability", "highest probability, mean", "accuracy")
     for (name, values, dash), symbol in zip(drawn, style.SYMBOLS, strict=False):

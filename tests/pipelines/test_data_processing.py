@@ -47,6 +47,7 @@ from imdb_sentiment.pipelines.data_processing.nodes import (
     pretrain_network,
     split_reviews,
 )
+from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.tokenizer import train_tokenizer
 from imdb_sentiment.text.word_numbers import pack_numbers, unpack_numbers
 from imdb_sentiment.text.words import Script
@@ -343,6 +344,15 @@ def test_labels_match_however_a_table_writes_them(
     rows = [(str(n), cell) for n, cell in enumerate(cells)]
     found = find(as_chunks(rows), split, labels=labels)
     assert pd.concat(check_all(as_chunks(rows), found, split))["code"].tolist() == [0, 1, 1]
+
+
+def test_a_sorted_table_may_begin_with_another_label(split: SplitParameters) -> None:
+    labels = ["neutral"] * 20 + ["bad"] * 20 + ["good"] * 20
+    rows = [(text, label) for (text, _), label in zip(make_reviews(60), labels, strict=True)]
+    found = find(as_chunks(rows, size=10), split, labels=["bad", "good"])
+    assert found.labels == ("bad", "good")
+    with pytest.raises(InputError, match=r"has none of the labels of reviews\.labels"):
+        find(as_chunks(rows, size=10), split, labels=["worse", "better"])
 
 
 def test_all_problems_are_told_at_once(split: SplitParameters) -> None:
@@ -709,6 +719,20 @@ def test_the_fraction_of_groups_is_the_one_that_is_asked_for(
     assert (cleaned["split"] == "test").mean() == pytest.approx(fraction, rel=0.1)
 
 
+def test_a_test_set_of_one_group_is_said_to_be_one(
+    reviews: ReviewsParameters, split: SplitParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    grouped = split.model_copy(update={"method": "column", "group_column": "film"})
+    for n_films in (1, 2):
+        caplog.clear()
+        rows = [
+            (*review, *(("test", f"film {i % n_films}") if i < 20 else ("train", f"other {i}")))
+            for i, review in enumerate(make_reviews(100))
+        ]
+        clean(rows, reviews, grouped, ("review", "sentiment", "split", "film"))
+        assert ("All test reviews belong to one group" in caplog.text) == (n_films == 1)
+
+
 def test_a_row_without_a_group_is_refused(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
@@ -734,7 +758,8 @@ def test_unlabelled_reviews_bring_back_nothing_that_is_held_out(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
     cleaned = clean(make_reviews(100), reviews, split)
-    texts = [*cleaned["text"], "new  <br />one", "new one", "", "another"]
+    nearly = [cleaned["text"][0].upper(), "Another!"]  # the words are the same
+    texts = [*cleaned["text"], "new  <br />one", "new one", "", "another", *nearly]
     chunks = as_chunks([(text,) for text in texts], ("review",), size=7)
     words = ["one"]
 
@@ -926,9 +951,8 @@ def test_the_lines_to_paste_are_those_that_help(
 
 
 def test_a_missing_column_is_named(reviews: ReviewsParameters, split: SplitParameters) -> None:
-    with pytest.raises(
-        InputError, match=r"no column 'sentiment'; it has: review, label.*reviews\.label_column"
-    ):
+    message = r"no column 'sentiment'\. Its columns are: review, label.*reviews\.label_column"
+    with pytest.raises(InputError, match=message):
         check_all(as_chunks([("a", "b")], ("review", "label")), reviews, split)
 
 
@@ -978,9 +1002,14 @@ def test_encoded_sets_know_the_group_of_each_row(
     assert len(found) == len({group for _, group in found}) == 12  # one group for each film
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])  # in which Kedro saves the sets
 def test_encoded_sets_hold_each_row_in_order(
-    reviews: ReviewsParameters, split: SplitParameters
+    order: tuple[int, ...],
+    reviews: ReviewsParameters,
+    split: SplitParameters,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO", "imdb_sentiment")
     cleaned, distinct = with_words(clean(make_reviews(100), reviews, split))
     chunks = [cleaned[:30], cleaned[30:]]
     parameters = TokenizerParameters(
@@ -989,8 +1018,8 @@ def test_encoded_sets_hold_each_row_in_order(
     tokenizer = fit_tokenizer(chunks, distinct, parameters)
     words = {number: word for word, number in tokenizer.get_vocab().items()}
     sets = encode_reviews(chunks, tokenizer, distinct, reviews, parameters)
-    for name, parts in zip(("train", "validation", "test"), sets, strict=True):
-        part = reduce(add, parts)
+    for place in order:
+        name, part = SPLITS[place], reduce(add, sets[place])
         expected = cleaned[cleaned["split"] == name]
         assert part.rows.tolist() == expected["row"].tolist()
         assert part.codes.tolist() == expected["code"].tolist()
@@ -1002,6 +1031,9 @@ def test_encoded_sets_hold_each_row_in_order(
             for text in expected["text"]
         ]
         assert decoded == known
+    sizes = [int((cleaned["split"] == name).sum()) for name in SPLITS]
+    said = "{} reviews for training, {} for validation, {} for the test".format(*sizes)
+    assert caplog.messages.count(said) == 1
 
 
 @pytest.mark.parametrize("is_async", [False, True])  # saves all outputs of a node at once

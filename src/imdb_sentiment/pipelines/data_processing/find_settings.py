@@ -71,17 +71,22 @@ def find_settings(
         problems.append(_explain_doubt("labels", label))
     likely = next(iter(label.candidates), None)
     are_given = reviews.labels != AUTO
-    are_foreign = bool(likely and are_given and _are_foreign(reviews.labels, rows[likely]))
+    labels: Labels | None = None
+    are_foreign = bool(
+        likely and are_given and _are_foreign(reviews.labels, to_strings(rows[likely]))
+    )
+    if likely and (are_foreign or not are_given):
+        labels = _count_labels(chunks, likely)
+        if are_foreign and not _are_foreign(reviews.labels, (*labels.counts, *labels.others)):
+            are_foreign, labels = False, None  # the table is sorted: they occur in later rows
     if are_foreign:
         problems.append(f"the column {likely!r} has none of the labels of reviews.labels")
-    labels = None
     further = [  # problems that naming another column does not solve
         _explain_nested([column])
         for column in (reviews.text_column, reviews.label_column)
         if column in rows and is_nested(rows[column])
     ]
-    if likely and (are_foreign or not are_given):
-        labels = _count_labels(chunks, likely)
+    if likely and labels:
         further += _judge_labels(labels, likely, must_be_ordered=reviews.ordered)
     further += _judge_header(reviews, text, label, labels)
     if problems or further:
@@ -118,9 +123,9 @@ def _find_column(
     return found if given == AUTO else Finding(None, found.candidates)
 
 
-def _are_foreign(labels: Iterable[str], cells: pd.Series) -> bool:
+def _are_foreign(labels: Iterable[str], cells: Iterable[str]) -> bool:
     """Return whether cells have labels, but none of those given."""
-    found = {normalise_label(cell) for cell in to_strings(cells)} - {""}
+    found = set(map(normalise_label, cells)) - {""}
     return bool(found) and found.isdisjoint(map(normalise_label, labels))
 
 

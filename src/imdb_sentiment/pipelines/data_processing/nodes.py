@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -47,8 +47,8 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
     Verdicts,
     finish_chunk,
     finish_unlabelled_chunk,
-    hash_bytes,
     hash_groups,
+    hash_text,
     read_chunk,
     read_unlabelled_chunk,
     require_well_formed,
@@ -63,7 +63,7 @@ from imdb_sentiment.text.tables import list_parts, number_rows
 from imdb_sentiment.text.tokenizer import make_word_tokenizer, train_tokenizer
 from imdb_sentiment.text.word_numbers import WORDS, WordList, pack_words, unpack_numbers
 from imdb_sentiment.text.word_vectors import train_word_vectors
-from imdb_sentiment.text.words import Script
+from imdb_sentiment.text.words import Script, get_rule
 
 logger = logging.getLogger(__name__)
 
@@ -432,7 +432,7 @@ def clean_unlabelled_reviews(
     """Clean unlabelled reviews and remove those that are among the labelled ones.
 
     Held-out reviews must not become training data this way, and the training reviews are already
-    known.
+    known. Texts with the same words are the same, as in `RowJudge.judge`.
 
     Args:
         unlabelled_reviews: A table with the text column or an only column, whole or in chunks;
@@ -444,9 +444,9 @@ def clean_unlabelled_reviews(
         processing: Which processes clean and cut them; the result does not depend on it.
 
     Returns:
-        Chunks with the columns `row` (int64), `text`, and `words`: distinct texts, none of them
-        empty. A word that no labelled review has gets the number `len(words)`. Chunks that other
-        processes have made are each a `PickledResult`.
+        Chunks with the columns `row` (int64), `text`, and `words`: texts of distinct words, none of
+        them empty. A word that no labelled review has gets the number `len(words)`. Chunks that
+        other processes have made are each a `PickledResult`.
 
     Raises:
         InputError: The text column is missing; raised with the first chunk. Most of the rows are
@@ -455,6 +455,7 @@ def clean_unlabelled_reviews(
     """
     seen = KeyIndex()
     known = WordList()
+    cut = get_rule(script).split
     are_new: Counter[bool] = Counter()
     n_malformed, first = 0, ""
 
@@ -463,8 +464,8 @@ def clean_unlabelled_reviews(
         if not len(known):  # read only now: without unlabelled reviews, there is no need
             known.number(pack_words(list(words)))
             for labelled in clean_reviews:
-                hashes = [[hash_bytes(text.encode())] for text in labelled["text"]]
-                seen.claim(np.array(hashes, np.uint64).reshape(-1, 1))
+                hashes = [hash_text(text, cut(text)) for text in labelled["text"]]
+                seen.claim(np.array(hashes, np.uint64).reshape(-1, 2))
         is_new = rows.is_usable & (seen.claim(rows.keys, rows.codes, rows.is_usable) < 0)
         are_new.update(is_new.tolist())
         n_malformed += len(rows.malformed)
@@ -599,8 +600,9 @@ def encode_reviews(
     """
     encoder = ReviewEncoder(tokenizer, words, tokens.head_length)
     code_type = np.min_scalar_type(len(reviews.labels) - 1)
-    lengths: Counter[bool] = Counter()  # whether they are 0
     sizes: Counter[str] = Counter()
+    unreadable: Counter[str] = Counter()  # reviews without a known token
+    ended = count(1)  # the sets that are complete: with `--async`, in any order
 
     def encode(name: str) -> Iterator[EncodedReviews]:
         for chunk in clean_reviews:
@@ -613,15 +615,15 @@ def encode_reviews(
                 vocabulary_size=tokenizer.get_vocab_size(),
                 groups=hash_groups(part["group"]),
             )
-            lengths.update((encoded.lengths == 0).tolist())
             sizes[name] += len(encoded)
+            unreadable[name] += int((encoded.lengths == 0).sum())
             yield encoded
-        if name == "test":  # the last one
+        if next(ended) == len(SPLITS):
             logger.info(
                 "%s reviews for training, %s for validation, %s for the test",
                 *(f"{sizes[split]:,}" for split in SPLITS),
             )
-            _warn_of_unreadable(lengths[True], lengths.total(), tokens)
+            _warn_of_unreadable(unreadable.total(), sizes.total(), tokens)
 
     return encode("train"), encode("validation"), encode("test")
 

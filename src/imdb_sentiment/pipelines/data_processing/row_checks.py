@@ -1,7 +1,7 @@
 """Checking rows: which are accepted, rejected or duplicates, and why."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from threading import Event
 from typing import Any, NamedTuple, TypeVar
 
@@ -72,8 +72,8 @@ class RowKeys(NamedTuple):
 
     Attributes:
         is_usable: Whether a row has no problem of its own, shape (rows,).
-        keys: Hash of each text, and that of its label's code and its words, which is the same hash
-            again if it has none; shape (rows, 2). Of unlabelled reviews, only the first.
+        keys: Hash of each text, and that of its label's code, if it has one, and its words; the
+            first one again if it has no words. Shape (rows, 2).
         codes: Code of each row's label, shape (rows,); none of unlabelled reviews.
         words: The distinct words of these texts.
         malformed: From `find_malformed`, of unlabelled reviews.
@@ -199,33 +199,36 @@ def _cut_texts(
     codes: npt.NDArray[np.int64] | None = None,
     malformed: list[str] | None = None,
 ) -> tuple[ReadRows, RowKeys]:
-    """Cut texts into words, and hash them; with the codes of their labels, also hash the words."""
+    """Cut texts into words, and hash both; with the words, the codes of their labels, if any."""
     split = get_rule(script).split
-    keys = [[hash_bytes(text.encode()) for text in rows["text"]]]
-    if codes is None:
-        numbers, lengths, words = number_words(rows["text"], split)
-    else:
-        hashes: list[int] = []
+    keys: list[tuple[int, int]] = []
 
-        def split_and_hash(text: str) -> list[str]:
-            found = split(text)
-            same = f"{codes[len(hashes)]} {' '.join(found)}"
-            hashes.append(hash_bytes(same.encode()) if found else keys[0][len(hashes)])
-            return found
+    def split_and_hash(text: str) -> list[str]:
+        found = split(text)
+        keys.append(hash_text(text, found, None if codes is None else int(codes[len(keys)])))
+        return found
 
-        numbers, lengths, words = number_words(rows["text"], split_and_hash)
-        keys.append(hashes)
+    numbers, lengths, words = number_words(rows["text"], split_and_hash)
     is_usable = np.array([not problem for problem in problems], bool)
     return (
         ReadRows(rows, problems, numbers, lengths),
         RowKeys(
             is_usable,
-            np.array(keys, np.uint64).T,
+            np.array(keys, np.uint64).reshape(-1, 2),
             np.zeros(len(problems), np.int64) if codes is None else codes,
             pack_words(words),
             malformed or [],
         ),
     )
+
+
+def hash_text(text: str, words: Sequence[str], code: int | None = None) -> tuple[int, int]:
+    """Return hashes of a text and of its words with its label; without words, the first twice."""
+    key = hash_bytes(text.encode())
+    if not words:
+        return key, key
+    label = "" if code is None else f"{code} "
+    return key, hash_bytes(f"{label}{' '.join(words)}".encode())
 
 
 def make_frame(columns: dict[str, Any]) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Assigning rows to training, validation and test."""
 
 import itertools
+import logging
 import math
 from fractions import Fraction
 
@@ -9,6 +10,8 @@ import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import SplitParameters
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
@@ -57,6 +60,12 @@ def assign_splits(
     if not (assigned == VALIDATION).any():
         rows = np.flatnonzero(assigned == TRAIN)
         assigned[_draw(rows, codes, groups, split.validation_fraction, split.seed)] = VALIDATION
+    if groups is not None and len(np.unique(groups[assigned == TEST])) == 1:
+        logger.warning(
+            "All test reviews belong to one group of the column %r: their accuracy says little "
+            "about other groups, and its interval does not show that. Raise split.test_fraction.",
+            split.group_column,
+        )
     return assigned
 
 

@@ -1,4 +1,4 @@
-# make run      set up and run all pipelines on the sample data
+# make run      set up and run the whole job on the sample data
 # make test     set up and run the fast tests
 # make test-all set up and run all tests; needs Chromium, PostgreSQL, curl and the internet
 # make lint     set up and check style and types

@@ -65,8 +65,8 @@ def require_column(column: str, found: Iterable[str], file: str, parameter: str)
     names = list(map(str, found))
     if column not in names:
         raise InputError(
-            f"{file} has no column {column!r}; it has: {list_names(names)}. Name the right one "
-            f"with --params {parameter}=NAME",
+            f"{file} has no column {column!r}. Its columns are: {list_names(names)}. Choose "
+            f"one with --params {parameter}=NAME",
             parameters={parameter: close[0]}
             if (close := get_close_matches(column, names, 1))
             else {},

@@ -22,7 +22,7 @@ PIPELINES = {
     for name in DEFAULT
 }
 FILE = {"reviews_file": "IMDB Dataset.csv"}
-REFUSALS = ("make what is stale again", "begin a new study")
+REFUSALS = ("recreate the outdated files", "begin a new study")
 CHANGES: dict[str, list[dict[str, Any]]] = {
     "data_processing": [
         FILE | {"split": {"seed": 7}},

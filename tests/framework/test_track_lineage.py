@@ -124,7 +124,9 @@ def test_parameters_that_contradict_the_inputs_are_refused(
 ) -> None:
     write_csv(copy_of_finished / "data/01_raw/sample_reviews.csv", make_reviews(150))
     before = find_digests(copy_of_finished)
-    with pytest.raises(ClickException, match=f"{message}.*make what is stale again with kedro run"):
+    with pytest.raises(
+        ClickException, match=f"{message}.*recreate the outdated files with kedro run"
+    ):
         run_session(copy_of_finished, *pipelines.split(","), **parameters)
     assert find_digests(copy_of_finished) == before
 
@@ -203,7 +205,7 @@ def test_who_names_a_table_may_replace_the_results_of_another(
         ),
         (
             lambda project: (project / "data/lineage.json").unlink(),
-            "nothing is known of the origin of data/",
+            "no record of how data/",
         ),
     ],
     ids=["conf", "csv", "by hand", "no lineage"],

@@ -97,7 +97,7 @@ def test_an_earlier_scoring_is_replaced(exported: bytes, tmp_path: Path) -> None
 
 def test_a_missing_column_is_told(exported: bytes) -> None:
     chunk = pd.DataFrame({"text": ["w1"], "_malformed": [""]})
-    with pytest.raises(InputError, match=r"no column 'review'; it has: text\."):
+    with pytest.raises(InputError, match=r"no column 'review'\. Its columns are: text\."):
         score_reviews(exported, [chunk], INFERENCE, HERE)
 
 
@@ -157,7 +157,7 @@ def test_the_text_column_travels_with_the_model(
 
 def test_doubt_about_the_text_column_is_told(exported: bytes) -> None:
     table = pd.DataFrame({"text": ["a b c d e f g"], "comment": ["a b c d e f g h"]})
-    message = r"'review'.*may be in 'text' or 'comment'; it has: text, comment\. Name the right"
+    message = r"could be in 'text' or 'comment'\. Its columns are: text, comment\. Choose one"
     with pytest.raises(InputError, match=message):
         score_reviews(exported, table, InferenceParameters(text_column="auto"), HERE)
 

@@ -239,7 +239,7 @@ def test_it_says_how_much_of_the_text_was_read(page: Page, words: list[int], rea
 def test_it_says_what_to_expect_of_the_model(
     browser: Browser, page: Page, model_file: Path, tmp_path: Path
 ) -> None:
-    expect(page.locator("#about")).to_contain_text("How good it is, is not known here")
+    expect(page.locator("#about")).to_contain_text("Its accuracy is unknown")
     expect(page.locator("#limits")).to_contain_text("It knows 28 words")
     expect(page.locator("#limits")).to_contain_text(
         "at most 6 of them in a text (the first 2 and the last 4 of a longer one)"

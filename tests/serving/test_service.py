@@ -66,11 +66,11 @@ def test_the_documented_commands_serve_and_ask(model_file: Path, tmp_path: Path)
         answer = run_shell(
             tmp_path,
             'curl -s 127.0.0.1:8000/predict -H "Content-Type: application/json" '
-            """-d '{"texts": ["A gem."]}'""",
+            """-d '{"texts": ["A gem.", "Zzz"]}'""",
             {"127.0.0.1:8000": server.url},
         )
-    [prediction] = json.loads(answer)["predictions"]
-    assert prediction["reason"] == "no word that the model knows"
+    predictions = json.loads(answer)["predictions"]
+    assert [one["reason"] for one in predictions] == ["no word that the model knows"] * 2
 
 
 def test_an_explanation_marks_the_words(service: Service) -> None:

@@ -191,7 +191,7 @@ class RunLineage:
             is_known = name in self._records and self._records[name].path == path
             if not (is_known or self._files.is_resource(name) or self._files.is_raw(name)):
                 raise InputError(
-                    f"nothing is known of the origin of {path}: run everything again with kedro run"
+                    f"no record of how {path} was made: run everything again with kedro run"
                 )
         self._require_current(names)
         self._compare_named_files(names)
@@ -232,8 +232,8 @@ class RunLineage:
         options, rest = self._configuration.format_options(self._parameters, changes)
         in_conf = f" (with {rest} in conf/)" if rest else ""
         return (
-            f"{first.text}: make what is stale again with kedro run{part}{options} "
-            f"--only-missing-outputs{in_conf}, or repeat the parameters of that run"
+            f"{first.text}: recreate the outdated files with kedro run{part}{options} "
+            f"--only-missing-outputs{in_conf}, or pass the parameters of that run again"
         )
 
     def _rename_study(self, reason: Reason) -> dict[str, Any]:

@@ -42,9 +42,9 @@ def choose_text_column(
     if found.column is None:
         nested = f" (nested: {list_names(found.nested)}; docs/data.md says how to flatten it)"
         raise InputError(
-            f"{file} has no column {learnt or 'review'!r}, and its texts may be in "
-            f"{' or '.join(map(repr, found.candidates)) or 'any column'}; it has: "
-            f"{list_names(names)}{nested if found.nested else ''}. Name the right one with "
+            f"{file} has no column {learnt or 'review'!r}, and the texts could be in "
+            f"{' or '.join(map(repr, found.candidates)) or 'any column'}. Its columns are: "
+            f"{list_names(names)}{nested if found.nested else ''}. Choose one with "
             f"--params {parameter}=NAME",
             parameters={parameter: found.candidates[0]} if found.candidates else {},
         )

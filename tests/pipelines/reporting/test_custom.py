@@ -60,7 +60,7 @@ def test_custom_reviews_keep_their_columns_and_gaps(
     for column in scored.columns[2:]:
         assert scored[column].notna().tolist() == [True, False, False, False]
     named = CustomReviewsParameters(text_column="review")
-    with pytest.raises(InputError, match=r"no column 'review'; it has: text"):
+    with pytest.raises(InputError, match=r"no column 'review'\. Its columns are: text"):
         choose(pd.DataFrame({"text": []}), reviews, named)
 
 
@@ -98,7 +98,7 @@ def test_what_is_expected_may_be_in_the_column_of_the_training_labels(
     table = pd.DataFrame({"review": ["w1", "w2", "w3"], "sentiment": [" Positive", None, "mixed"]})
     found = choose(table, reviews, custom)
     assert found.expected == ["positive", None, None]
-    assert "expect labels that the model does not have, and are not judged by them: mixed" in (
+    assert "Ignoring expected labels of the custom reviews that the model does not have: mixed" in (
         caplog.text
     )
     table["expected_sentiment"] = ["negative", "negative", None]

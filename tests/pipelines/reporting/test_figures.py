@@ -311,14 +311,14 @@ def test_trials_say_on_what_they_were_scored() -> None:
 
 def test_comparing_trials_needs_trials_that_differ() -> None:
     none = plot_parallel_coordinates(make_study(n_trials=1))
-    assert "need two finished trials" in none.layout.annotations[0].text
+    assert "needs two finished trials" in none.layout.annotations[0].text
     assert len(plot_parallel_coordinates(make_study(n_trials=4)).data) == 4  # colours
 
 
 def test_importances_need_enough_trials() -> None:
     few = plot_parameter_importances(make_study(n_trials=9))
     assert not few.data
-    assert "there are 9" in few.layout.annotations[0].text
+    assert "9 have finished" in few.layout.annotations[0].text
 
 
 def test_importances_are_shares_of_the_variance() -> None:

@@ -234,7 +234,8 @@ def test_an_accuracy_that_hides_a_label_is_followed_by_what_helps(
     row |= {"rows": 60, "predicted": 15, "recall": 0.16, "precision": 0.5}
     facts["neglected_labels"] = ["negative"]
     page = " ".join(render(finished, facts).split())
-    assert "The accuracy hides that negative is found 1 time in 6." in page
+    found = "negative is predicted for only about 1 in 6 of its reviews."
+    assert f"The accuracy hides that {found}" in page
     assert "| negative | 60 | 15 | 50.0% | 16.0% |" in write_model_card(facts)
 
 
@@ -475,7 +476,7 @@ def test_the_model_can_be_tried(page: Page, finished: tuple[Path, str]) -> None:
 def test_only_the_last_text_is_shown(page: Page) -> None:
     typed = page.get_by_label("Type or paste a review")
     typed.fill("lovely brilliant film " * 300)  # takes a while
-    expect(page.locator("#strongest")).to_contain_text("words are tried")
+    expect(page.locator("#strongest")).to_contain_text("Measuring the effect of each word")
     typed.fill("awful")
     expect(page.locator("#read")).to_have_text("awful")
     expect(page.locator("#strongest")).to_contain_text("The strongest effects")
@@ -761,7 +762,8 @@ def test_the_summary_has_the_parts_of_an_average() -> None:
 
 def test_the_summary_names_labels_that_the_accuracy_hides() -> None:
     summary = summarise("text", neglected=("good", "bad"))
-    assert ".\ngood is never predicted.\nbad is found 1 time in 6.\n\n" in summary
+    bad = "bad is predicted for only about 1 in 6 of its reviews."
+    assert f".\ngood is never predicted.\n{bad}\n\n" in summary
 
 
 def test_the_summary_warns_of_tuning_on_the_test_set() -> None:

@@ -132,11 +132,11 @@ function doubt(prediction) {
   const { label } = prediction;
   const [[first, high], [second, low]] = findBest(prediction);
   if (label !== first) {
-    return `“${first}” is more probable, but the rule by which this model decides chooses “${label}”.`;
+    return `“${first}” is more probable, but the decision rule of this model selects “${label}”.`;
   }
   if (high / (high + low) < UNDECIDED) {
     const right = Math.round(10 * high);
-    return `The answer of the service is “${label}”, but of ten such answers, only about ${right} are right. Let a person decide between “${first}” and “${second}”.`;
+    return `The service answers “${label}”, but only about ${right} of ten such answers are right. Let a person decide between “${first}” and “${second}”.`;
   }
   return "";
 }
@@ -336,7 +336,7 @@ function describeModel({ test, facts }) {
   const file = facts.reviews_file ?? "an unknown file";
   const made = facts.made ? `, ${facts.made}` : "";
   if (!test) {
-    return `A model trained on ${file}${made}. How good it is, is not known here: the record of its evaluation is missing.`;
+    return `A model trained on ${file}${made}. Its accuracy is unknown: the record of its evaluation was not found.`;
   }
   const interval = `95% interval: ${percent(test.accuracy_low)} to ${percent(test.accuracy_high)}`;
   return (
@@ -345,7 +345,7 @@ function describeModel({ test, facts }) {
     `the same answer would be right on ${percent(test.majority_accuracy)}.` +
     (test.is_unseen
       ? ""
-      : " But these reviews were also used to choose its settings, so this is too good.")
+      : " But these reviews were also used to choose its settings, so this accuracy is too optimistic.")
   );
 }
 
@@ -378,7 +378,7 @@ function describeLimits(model) {
     `It has learnt from ${facts.reviews_file ?? "one file"} alone. Texts of another kind, on another subject or in another language are judged worse than its test reviews, or at random.`,
     `It knows ${plural(vocabulary_size, "word")}. Its LSTM reads at most ${count(sequence_length)} of them in a text (${ends.join(" and ")} of a longer one)` +
       (max_ngram
-        ? `, and a second part reads the whole text: sequences of up to ${max_ngram} words and marks${inside}.`
+        ? `, and a second part reads the whole text, as sequences of up to ${max_ngram} words and punctuation marks${inside}.`
         : "."),
   ];
   const found = Object.entries(test?.recall ?? {}).filter(([, share]) => share !== null);

@@ -124,8 +124,7 @@ def _find_expected(table: pd.DataFrame, reviews: ReviewsParameters) -> list[str 
     unknown = sorted({label for label in given if label and normalise_label(label) not in names})
     if unknown:
         logger.warning(
-            "The custom reviews expect labels that the model does not have, and are not judged by "
-            "them: %s",
+            "Ignoring expected labels of the custom reviews that the model does not have: %s",
             ", ".join(map(make_printable, unknown[:N_TEST_REVIEWS])),
         )
     return [names.get(normalise_label(label)) for label in given]

@@ -74,7 +74,10 @@ def suggest_next_steps(
 
     """
     share = metrics["ngram_share"]
-    use = ("Use the model, as a service with a page, or for a file:", [SERVE, SCORE_A_FILE])
+    use = (
+        "Use the model: start the service and its web page, or score a file:",
+        [SERVE, SCORE_A_FILE],
+    )
     if verdict == Verdict.MODEL or share == 1:
         steps = [use]
     else:

@@ -64,7 +64,7 @@ function showWords({ cleaned, code, probabilities, effects, n_words }) {
   }
   find("read").replaceChildren(...parts, cleaned.slice(end));
   if (effects.length < n_words) {
-    find("strongest").textContent = `So far, ${effects.length} of ${n_words} words are tried …`;
+    find("strongest").textContent = `Measuring the effect of each word: ${effects.length} of ${n_words} …`;
     return;
   }
   const strongest = marked

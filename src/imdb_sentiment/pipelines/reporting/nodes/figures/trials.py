@@ -61,8 +61,8 @@ def plot_parameter_importances(study: optuna.Study) -> go.Figure:
     if n_finished < MIN_TRIALS or not _has_different_trials(study):
         return style.create_message(
             title,
-            f"Too few trials: {MIN_TRIALS} have to finish<br>"
-            f"with different values, there are {n_finished}",
+            f"This figure needs {MIN_TRIALS} finished trials with<br>"
+            f"different values; {n_finished} have finished so far",
         )
     figure = optuna.visualization.plot_param_importances(
         study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
@@ -92,7 +92,7 @@ def plot_parallel_coordinates(study: optuna.Study) -> go.Figure:
     title = "Hyperparameters of the trials"
     if not _has_different_trials(study):
         return style.create_message(
-            title, "Lines need two finished trials<br>with different values"
+            title, "This figure needs two finished trials<br>with different values"
         )
     sign = -1 if study.direction == StudyDirection.MINIMIZE else 1
     finished = sorted(_get_finished_trials(study), key=lambda trial: sign * (trial.value or 0))

@@ -27,7 +27,8 @@ import yaml
 from project import ROOT, describe_machine
 from sklearn.model_selection import StratifiedKFold
 
-from imdb_sentiment.evaluation.stacking import HeldOutLogits, count_outputs, fit_weights, to_logits
+from imdb_sentiment.evaluation.logits import count_outputs, to_logits
+from imdb_sentiment.evaluation.stacking import HeldOutLogits, fit_weights
 from imdb_sentiment.network.ngrams import fit_ngram_model
 from imdb_sentiment.parameters import (
     Hyperparameters,

@@ -25,7 +25,7 @@ import pandas as pd
 from project import ROOT, describe_machine
 from service import Connection, run_service
 
-from imdb_sentiment.evaluation.stacking import to_probabilities
+from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.network.model import score_logits
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.batching import pad_right

@@ -5,7 +5,7 @@ import pytest
 
 from helpers import make_encoded, make_network
 from imdb_sentiment.datasets import DocumentDataset, KerasModelDataset, TokenizerDataset
-from imdb_sentiment.evaluation.stacking import to_probabilities
+from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.network.model import score_logits
 from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.text.tokenizer import TextEncoder, train_tokenizer

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from imdb_sentiment.evaluation.calibration import Probabilities, measure_calibration
-from imdb_sentiment.evaluation.stacking import to_logits, to_probabilities
+from imdb_sentiment.evaluation.logits import to_logits, to_probabilities
 
 
 @pytest.mark.parametrize("labels", [2, 4])

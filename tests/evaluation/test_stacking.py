@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.linear_model import LogisticRegression
 
-from imdb_sentiment.evaluation.stacking import (
-    HeldOutLogits,
-    Weights,
-    count_outputs,
-    fit_weights,
-    to_logits,
-    to_probabilities,
-)
+from imdb_sentiment.evaluation.logits import count_outputs, to_logits, to_probabilities
+from imdb_sentiment.evaluation.stacking import HeldOutLogits, Weights, fit_weights
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]

@@ -8,7 +8,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from helpers import make_encoded, make_network, small_hyperparameters
-from imdb_sentiment.evaluation.stacking import Weights, to_probabilities
+from imdb_sentiment.evaluation.logits import to_probabilities
+from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.model import build_model, score_logits

@@ -7,7 +7,7 @@ import pytest
 
 from helpers import make_encoded, make_network, small_hyperparameters
 from imdb_sentiment.datasets import KerasModelDataset
-from imdb_sentiment.evaluation.stacking import to_probabilities
+from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, score_logits
 

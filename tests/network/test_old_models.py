@@ -9,7 +9,7 @@ import pytest
 
 from helpers import PROJECT
 from imdb_sentiment.datasets import KerasModelDataset
-from imdb_sentiment.evaluation.stacking import to_probabilities
+from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.network.model import score_logits
 from imdb_sentiment.serving import Predictor
 

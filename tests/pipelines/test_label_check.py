@@ -12,7 +12,8 @@ from kedro.runner import SequentialRunner
 
 from helpers import make_reviews
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.stacking import HeldOutLogits, to_logits
+from imdb_sentiment.evaluation.logits import to_logits
+from imdb_sentiment.evaluation.stacking import HeldOutLogits
 from imdb_sentiment.parameters import (
     LabelCheckParameters,
     ReviewsParameters,

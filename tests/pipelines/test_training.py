@@ -30,13 +30,9 @@ from helpers import (
 )
 from imdb_sentiment.datasets import AtomicDataset, KerasModelDataset
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.evaluation.probabilities import DecisionRule
-from imdb_sentiment.evaluation.stacking import (
-    HeldOutLogits,
-    Weights,
-    fit_weights,
-    to_probabilities,
-)
+from imdb_sentiment.evaluation.stacking import HeldOutLogits, Weights, fit_weights
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, score_logits
 from imdb_sentiment.network.ngrams import (

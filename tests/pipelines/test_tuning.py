@@ -15,8 +15,9 @@ from optuna.trial import TrialState
 from helpers import make_encoded
 from imdb_sentiment.datasets import AtomicDataset, OptunaStorageDataset
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.evaluation.objectives import make_metric
-from imdb_sentiment.evaluation.stacking import HeldOutLogits, to_probabilities
+from imdb_sentiment.evaluation.stacking import HeldOutLogits
 from imdb_sentiment.network.model import PretrainedWeights, score_logits
 from imdb_sentiment.network.training import NetworkTrainer, train_model
 from imdb_sentiment.parameters import (

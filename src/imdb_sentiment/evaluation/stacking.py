@@ -13,9 +13,13 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-Logits = npt.NDArray[np.float64]
+from imdb_sentiment.evaluation.logits import (
+    Logits,
+    complete_logits,
+    count_outputs,
+    to_probabilities,
+)
 
-MIN_PROBABILITY = 1e-12  # smaller probabilities are raised to it before a logarithm is taken
 MIN_HELD_OUT_ROWS = 100  # with fewer, fitted weights depend too much on chance
 MIN_WEIGHT, MAX_WEIGHT = 0.05, 20.0  # of both models together, and of each
 DEFAULT_SHARE = 0.75  # of the n-grams, if it can't be fitted; with few reviews, they are better
@@ -75,7 +79,7 @@ class Weights:
 
         """
         bias = np.array(self.bias) if len(self.bias) else np.zeros(count_outputs(n_labels))
-        factors: npt.NDArray[np.float64] = np.exp(-_complete(bias[np.newaxis])[0])
+        factors: npt.NDArray[np.float64] = np.exp(-complete_logits(bias[np.newaxis])[0])
         scaled: npt.NDArray[np.float64] = factors / factors.mean()
         return scaled
 
@@ -97,34 +101,6 @@ class Weights:
         """
         bias = np.array(self.bias) if len(self.bias) else 0.0
         return to_probabilities(self.network * network + self.ngrams * ngrams + bias)
-
-
-def count_outputs(n_labels: int) -> int:
-    """Return the number of logits per review: 1 for two labels, otherwise one per label."""
-    return 1 if n_labels == 2 else n_labels  # noqa: PLR2004
-
-
-def to_logits(probabilities: npt.NDArray[np.float64]) -> Logits:
-    """Return the logits of probabilities.
-
-    Args:
-        probabilities: Probability of every label, shape (reviews, labels).
-
-    Returns:
-        With two labels, the log-odds of the second, shape (reviews, 1); otherwise the logarithms of
-        the probabilities, shape (reviews, labels).
-
-    """
-    logarithms: Logits = np.log(probabilities.clip(MIN_PROBABILITY))
-    return logarithms[:, 1:] - logarithms[:, :1] if probabilities.shape[1] == 2 else logarithms  # noqa: PLR2004
-
-
-def to_probabilities(logits: Logits) -> npt.NDArray[np.float64]:
-    """Return the probability of every label, shape (reviews, labels): undo `to_logits`."""
-    from scipy.special import softmax
-
-    probabilities: npt.NDArray[np.float64] = softmax(_complete(logits), axis=1)
-    return probabilities
 
 
 def fit_weights(
@@ -158,7 +134,7 @@ def fit_weights(
     if ngrams is None:
         ngrams, share = np.zeros_like(network), 0.0
     models = [network, ngrams] if share is None else [(1 - share) * network + share * ngrams]
-    stacked = np.stack([_complete(model) for model in models])  # (models, reviews, labels)
+    stacked = np.stack([complete_logits(model) for model in models])  # (models, reviews, labels)
     rows = np.arange(len(codes))
     n_models = len(models)
     expected = np.zeros(n_models)
@@ -208,10 +184,3 @@ def undo_label_weights(weights: Weights, label_weights: npt.NDArray[np.float64] 
 def _reduce(bias: npt.NDArray[np.float64]) -> tuple[float, ...]:
     """Return one number per output from one per label: for two labels, their difference."""
     return tuple((bias[1:] - bias[:1] if len(bias) == 2 else bias - bias.mean()).tolist())  # noqa: PLR2004
-
-
-def _complete(logits: Logits) -> Logits:
-    """Return one logit per label: for a single output, that of the first label is 0."""
-    if logits.shape[1] > 1:
-        return logits
-    return np.hstack([np.zeros_like(logits), logits])

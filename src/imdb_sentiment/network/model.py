@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.stacking import Logits
+from imdb_sentiment.evaluation.logits import Logits
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.text.batching import count_tokens, group_by_length, pad_right

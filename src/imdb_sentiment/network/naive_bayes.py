@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from imdb_sentiment.evaluation.stacking import count_outputs
+from imdb_sentiment.evaluation.logits import count_outputs
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID
 

@@ -26,7 +26,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.stacking import Logits, count_outputs
+from imdb_sentiment.evaluation.logits import Logits, count_outputs
 from imdb_sentiment.parameters import NgramsParameters
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams, locate_characters
 from imdb_sentiment.text.words import Script

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.logits import Logits, to_probabilities
 from imdb_sentiment.evaluation.objectives import Metric
-from imdb_sentiment.evaluation.stacking import Logits, to_probabilities
 from imdb_sentiment.network.model import (
     PREDICTION_BATCH_SIZE,
     KerasModel,

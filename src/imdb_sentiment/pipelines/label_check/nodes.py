@@ -15,12 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.stacking import (
-    HeldOutLogits,
-    count_outputs,
-    fit_weights,
-    to_probabilities,
-)
+from imdb_sentiment.evaluation.logits import count_outputs, to_probabilities
+from imdb_sentiment.evaluation.stacking import HeldOutLogits, fit_weights
 from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model, hash_texts
 from imdb_sentiment.parameters import (
     LabelCheckParameters,

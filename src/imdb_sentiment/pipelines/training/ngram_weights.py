@@ -8,11 +8,8 @@ from operator import attrgetter
 import numpy as np
 import numpy.typing as npt
 
-from imdb_sentiment.evaluation.stacking import (
-    MIN_HELD_OUT_ROWS,
-    Logits,
-    fit_weights,
-)
+from imdb_sentiment.evaluation.logits import Logits
+from imdb_sentiment.evaluation.stacking import MIN_HELD_OUT_ROWS, fit_weights
 from imdb_sentiment.network.ngrams import (
     CHARACTER_WEIGHTS,
     LATENT_WEIGHTS,

@@ -17,15 +17,14 @@ from tokenizers import Tokenizer
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.examples import choose_diverse
+from imdb_sentiment.evaluation.logits import Logits, count_outputs
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.stacking import (
     DEFAULT_SHARE,
     MIN_HELD_OUT_ROWS,
     HeldOutLogits,
-    Logits,
     Weights,
-    count_outputs,
     fit_weights,
     undo_label_weights,
 )

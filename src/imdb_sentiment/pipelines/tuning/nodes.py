@@ -16,13 +16,9 @@ import pandas as pd
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import compute_label_weights
+from imdb_sentiment.evaluation.logits import Logits, count_outputs, to_probabilities
 from imdb_sentiment.evaluation.objectives import Metric, make_metric
-from imdb_sentiment.evaluation.stacking import (
-    HeldOutLogits,
-    Logits,
-    count_outputs,
-    to_probabilities,
-)
+from imdb_sentiment.evaluation.stacking import HeldOutLogits
 from imdb_sentiment.network.model import (
     PretrainedWeights,
     require_pretrained_shape,

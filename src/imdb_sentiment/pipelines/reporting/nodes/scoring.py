@@ -11,6 +11,7 @@ import optuna
 import pandas as pd
 
 from imdb_sentiment.errors import make_printable
+from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.evaluation.metrics import describe_labels, score_predictions
 from imdb_sentiment.evaluation.objectives import Metric, make_metric
 from imdb_sentiment.evaluation.predictions import (
@@ -23,7 +24,7 @@ from imdb_sentiment.evaluation.predictions import (
     tabulate_predictions,
 )
 from imdb_sentiment.evaluation.probabilities import DecisionRule
-from imdb_sentiment.evaluation.stacking import Weights, to_probabilities
+from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.evaluation.statistics import compare_models, estimate_interval
 from imdb_sentiment.network.model import KerasModel, score_logits
 from imdb_sentiment.network.ngrams import NgramModel

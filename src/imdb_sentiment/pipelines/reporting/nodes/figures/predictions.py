@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from tokenizers import Tokenizer
 
 from imdb_sentiment.evaluation.calibration import measure_calibration
+from imdb_sentiment.evaluation.logits import to_logits, to_probabilities
 from imdb_sentiment.evaluation.metrics import (
     tabulate_accuracy_by_coverage,
     tabulate_accuracy_by_group,
@@ -19,7 +20,6 @@ from imdb_sentiment.evaluation.predictions import (
     get_probabilities,
     is_correct,
 )
-from imdb_sentiment.evaluation.stacking import to_logits, to_probabilities
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
 from imdb_sentiment.pipelines.reporting.nodes.figures import style
 from imdb_sentiment.text.review_encoder import ReviewEncoder

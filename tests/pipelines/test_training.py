@@ -1227,7 +1227,7 @@ def export(
         calibration={"weights": {"network": weights.network, "ngrams": weights.ngrams}},
         decision=EVEN,
         tokenizer=data.tokenizer,
-        tokens=data.tokens,
+        tokenization=data.tokens,
         train=data.train,
         validation=data.validation,
         clean_reviews=iter(data.chunks),

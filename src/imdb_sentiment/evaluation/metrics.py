@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from imdb_sentiment.evaluation.calibration import measure_calibration
-from imdb_sentiment.evaluation.objectives import make_metric
+from imdb_sentiment.evaluation.objectives import OF_ORDERED_LABELS, make_metric
 from imdb_sentiment.evaluation.predictions import (
     get_codes,
     get_predicted_codes,
@@ -19,8 +19,6 @@ from imdb_sentiment.evaluation.statistics import (
     estimate_accuracy_interval_of_groups,
 )
 from imdb_sentiment.parameters import MetricName, ReportParameters
-
-ORDERED: tuple[MetricName, ...] = ("mean_absolute_error", "quadratic_kappa")
 
 
 def score_predictions(
@@ -88,7 +86,7 @@ def score_predictions(
         "roc_auc": float(roc_auc),
         "log_loss": float(metrics.log_loss(truth, probabilities, labels=codes)),
         "calibration_error": calibration.error,
-        **({name: measure(name) for name in ORDERED} if are_ordered else {}),
+        **({name: measure(name) for name in OF_ORDERED_LABELS} if are_ordered else {}),
     }
 
 

@@ -11,7 +11,7 @@ from imdb_sentiment.parameters import MetricName
 
 LOSSES = frozenset({"log_loss", "mean_absolute_error"})  # lower is better
 OF_PROBABILITIES = frozenset({"roc_auc", "log_loss"})  # the others are of the predicted labels
-OF_ORDERED_LABELS = frozenset({"quadratic_kappa", "mean_absolute_error"})
+OF_ORDERED_LABELS: tuple[MetricName, ...] = ("mean_absolute_error", "quadratic_kappa")
 
 _TITLES: dict[MetricName, str] = {
     "accuracy": "accuracy",

@@ -1,1 +1,1 @@
-"""What ties the project to Kedro: hooks, session, tracking."""
+"""What ties the project to Kedro: hooks, session, configuration, lineage, console."""

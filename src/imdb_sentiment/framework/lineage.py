@@ -63,7 +63,7 @@ class Record(_Model):
             that made the inputs.
         settings: What the catalog has read with `runtime_params`, given likewise.
         env: Name of the environment in conf/.
-        code: Digest of the project's modules that the node uses.
+        code: Digest of the definitions in the project's source that the node uses.
         run: Id of the run.
         time: When it was saved, in ISO format, UTC.
 

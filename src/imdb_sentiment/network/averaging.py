@@ -1,4 +1,4 @@
-"""The average of several networks and a linear model of n-grams, as one network."""
+"""The average of several networks, as one network."""
 
 from collections.abc import Sequence
 

@@ -11,7 +11,8 @@ class ReportParameters(Parameters):
     """How the model is evaluated on the test set and what the report shows.
 
     Attributes:
-        resamples: Number of bootstrap resamples per interval of a score that is not an accuracy.
+        resamples: Number of bootstrap resamples per interval of a score other than the
+            accuracy, and of the accuracy if reviews belong to groups.
         seed: Seed of the resampling.
         calibration_bins: Number of bins of the confidence, from its smallest possible value to 1.
         groups: Number of groups of reviews of similar length.

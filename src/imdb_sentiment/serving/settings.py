@@ -14,7 +14,8 @@ class ServiceSettings(BaseModel):
         max_texts: Maximum number of texts per request.
         max_characters: Maximum number of characters per text.
         max_upload: Maximum size of a CSV in bytes.
-        threads: Number of requests that are processed in parallel. Uploads have a separate thread.
+        threads: Number of requests that are processed in parallel. Uploads have a
+            separate process.
         queue_size: Maximum number of requests that wait for a thread; beyond that, the response is
             503.
         timeout: Maximum time for a request to arrive, and again for its response, in seconds.

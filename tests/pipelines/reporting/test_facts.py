@@ -45,7 +45,7 @@ def test_the_description_is_what_one_counts(
         tokenizer=tokenizer,
         words=words,
         reviews=reviews,
-        limits=LIMITS,
+        tokenization=LIMITS,
         report=report,
     )
     assert found["labels"] == ["negative", "positive"]

@@ -398,26 +398,26 @@ def _require_every_label(
 
 
 def fit_tokenizer(
-    clean_reviews: Iterable[pd.DataFrame], words: Sequence[str], tokenizer: TokenizerParameters
+    clean_reviews: Iterable[pd.DataFrame], words: Sequence[str], tokenization: TokenizerParameters
 ) -> Tokenizer:
     """Learn the vocabulary from the training rows only.
 
     Args:
         clean_reviews: From `split_reviews`.
         words: From `check_reviews`.
-        tokenizer: Kind of the tokens, size of the vocabulary and length of a sequence.
+        tokenization: Kind of the tokens, size of the vocabulary and length of a sequence.
 
     Returns:
         The tokenizer, to be used with `ReviewEncoder` and `TextEncoder`.
 
     """
     train = (chunk[chunk["split"] == "train"] for chunk in clean_reviews)
-    if tokenizer.kind == "bpe":
-        return train_tokenizer((text for chunk in train for text in chunk["text"]), tokenizer)
+    if tokenization.kind == "bpe":
+        return train_tokenizer((text for chunk in train for text in chunk["text"]), tokenization)
     counts = np.zeros(len(words), np.int64)
     for chunk in train:
         counts += np.bincount(unpack_numbers(chunk[WORDS])[0], minlength=len(words))
-    return make_word_tokenizer(words, counts, tokenizer)
+    return make_word_tokenizer(words, counts, tokenization)
 
 
 def clean_unlabelled_reviews(
@@ -582,7 +582,7 @@ def encode_reviews(
     tokenizer: Tokenizer,
     words: Sequence[str],
     reviews: ReviewsParameters,
-    tokens: TokenizerParameters,
+    tokenization: TokenizerParameters,
 ) -> tuple[Iterator[EncodedReviews], Iterator[EncodedReviews], Iterator[EncodedReviews]]:
     """Encode texts as padded sequences of token ids; warn if many have no known token.
 
@@ -591,14 +591,14 @@ def encode_reviews(
         tokenizer: From `fit_tokenizer`.
         words: From `check_reviews`.
         reviews: Labels, in the order of their codes.
-        tokens: Which tokens of a long review are kept; and how the tokenizer was made, for the
+        tokenization: Which tokens of a long review are kept, and how the tokenizer was made, for a
             warning.
 
     Returns:
         The training, validation and test set, each in portions and in the order of the table.
 
     """
-    encoder = ReviewEncoder(tokenizer, words, tokens.head_length)
+    encoder = ReviewEncoder(tokenizer, words, tokenization.head_length)
     code_type = np.min_scalar_type(len(reviews.labels) - 1)
     sizes: Counter[str] = Counter()
     unreadable: Counter[str] = Counter()  # reviews without a known token
@@ -623,18 +623,18 @@ def encode_reviews(
                 "%s reviews for training, %s for validation, %s for the test",
                 *(f"{sizes[split]:,}" for split in SPLITS),
             )
-            _warn_of_unreadable(unreadable.total(), sizes.total(), tokens)
+            _warn_of_unreadable(unreadable.total(), sizes.total(), tokenization)
 
     return encode("train"), encode("validation"), encode("test")
 
 
-def _warn_of_unreadable(unreadable: int, rows: int, tokens: TokenizerParameters) -> None:
+def _warn_of_unreadable(unreadable: int, rows: int, tokenization: TokenizerParameters) -> None:
     if unreadable <= MAX_UNREADABLE * rows:
         return
     advice = "raise tokenizer.vocabulary_size"
-    if tokens.kind == "words":
+    if tokenization.kind == "words":
         advice = f"set tokenizer.kind to bpe, or {advice}"
-        if tokens.script == "spaces":
+        if tokenization.script == "spaces":
             advice = f"set tokenizer.script to auto; or {advice}"
     logger.warning(
         "%d of %d reviews (%.0f%%) have no word that the LSTM knows, so it can't read them: %s",

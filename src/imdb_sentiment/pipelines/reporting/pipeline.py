@@ -158,7 +158,7 @@ def _collect_facts() -> list[Node]:
                 "tokenizer": "tokenizer",
                 "words": "words",
                 "reviews": "review_settings",
-                "limits": "params:tokenizer",
+                "tokenization": "params:tokenizer",
                 "report": "params:report",
             },
             "data_description",

@@ -456,7 +456,7 @@ def export_model(
     calibration: dict[str, Any],
     decision: dict[str, Any],
     tokenizer: Tokenizer,
-    tokens: TokenizerParameters,
+    tokenization: TokenizerParameters,
     train: EncodedReviews,
     validation: EncodedReviews,
     clean_reviews: Iterable[pd.DataFrame],
@@ -476,7 +476,7 @@ def export_model(
         calibration: From `fit_average`.
         decision: From `fit_decision`.
         tokenizer: The tokenizer of the training.
-        tokens: Which tokens of a long review the network reads.
+        tokenization: Which tokens of a long review the network reads.
         train: Reviews that the models have learnt from, for their fingerprint.
         validation: Reviews to compare the probabilities on, encoded.
         clean_reviews: Chunks with the columns `row`, `text`, `code` and `split`: their texts.
@@ -506,7 +506,7 @@ def export_model(
         model,
         tokenizer,
         train.labels,
-        head_length=tokens.head_length,
+        head_length=tokenization.head_length,
         ngram_model=ngram_model if weights.ngrams else None,
         weights=weights,
         decision=decision,

@@ -98,7 +98,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "calibration": "calibration",
                     "decision": "decision",
                     "tokenizer": "tokenizer",
-                    "tokens": "params:tokenizer",
+                    "tokenization": "params:tokenizer",
                     "train": "train",
                     "validation": "validation",
                     "clean_reviews": "clean_reviews",

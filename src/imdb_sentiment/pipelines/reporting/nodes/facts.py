@@ -46,7 +46,7 @@ def describe_data(
     tokenizer: Tokenizer,
     words: Sequence[str],
     reviews: ReviewsParameters,
-    limits: TokenizerParameters,
+    tokenization: TokenizerParameters,
     report: ReportParameters,
 ) -> Facts:
     """Count labels, lengths and unknown words, and find the distinctive words of each label.
@@ -56,7 +56,7 @@ def describe_data(
         tokenizer: Output of the pipeline data_processing.
         words: Output of the pipeline data_processing: what the numbers in `words` stand for.
         reviews: The labels.
-        limits: Length that reviews are cut to.
+        tokenization: Length that reviews are cut to.
         report: Number of words per label.
 
     Returns:
@@ -86,12 +86,12 @@ def describe_data(
                 cells = n_tokens * np.repeat(codes, n_ids) + ids
                 counts += np.bincount(cells, minlength=counts.size).reshape(counts.shape)
     counts[:, : UNKNOWN_ID + 1] = 0
-    limit = limits.sequence_length
+    limit = tokenization.sequence_length
     known_lengths = {name: np.concatenate(found) for name, found in lengths.items()}
     return {
         "labels": list(reviews.labels),
         "sequence_length": limit,
-        "head_length": limits.head_length,
+        "head_length": tokenization.head_length,
         "splits": {
             name: {
                 "reviews": len(found),

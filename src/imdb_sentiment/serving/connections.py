@@ -95,10 +95,8 @@ class _Parser(httptools.HttpRequestParser):
         return b"\r\n".join([*lines, b"", b""])
 
 
-def make_protocol(
-    headers_timeout: float, reader_timeout: float, max_connections: int = MAX_CONNECTIONS
-) -> type[HttpToolsProtocol]:
-    """Return uvicorn's HTTP protocol with limits on what a client may use without a valid request.
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with limits on what a client may use without a valid request.
 
     - Headers of more than `MAX_HEADERS` bytes, or more than `MAX_FIELDS`, are refused (431), also
       after a body ("trailers").
@@ -108,6 +106,181 @@ def make_protocol(
       is idle, it is the oldest of those that are new, that send a body, that wait for a response or
       that are to close, whichever are the most. So new clients get through, and a flood of one kind
       closes its own.
+    """
+
+    headers_timeout: float  # this and the next two are set by `make_protocol`
+    reader_timeout: float
+    max_connections: int
+
+    parser: _Parser
+    _headers_due: asyncio.TimerHandle | None = None
+    _reader_due: asyncio.TimerHandle | None = None
+    _current: RequestResponseCycle | None = None  # the request that is being answered
+    _awaits_headers = False
+    _parsed = _fields = 0  # bytes and number of the complete headers of a request
+    _unparsed = 0  # bytes since the parser has found a header, a part of a body or an end
+    _has_found = False
+    since = 0.0  # time of the connection, of the request, or of the last response
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.parser = _Parser(self)
+        transport.set_write_buffer_limits(high=0)  # call pause_writing if anything is unread
+        self.since = self.loop.time()
+        self._expect_headers()
+        if len(self.connections) > self.max_connections:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Close others: idle ones, or else some of the most frequent kind."""
+        kinds: dict[str, list[Self]] = {}
+        for other in cast("set[Self]", self.connections - {self}):
+            kinds.setdefault(other.describe(), []).append(other)
+        kind = "idle" if "idle" in kinds else max(kinds, key=lambda name: len(kinds[name]))
+        # Looking at all takes time, which a flood of connections could use up.
+        number = max(1, self.max_connections // 20) if kind in ("idle", "new") else 1
+        for other in sorted(kinds[kind], key=lambda other: other.since)[:number]:
+            other.leave(other.transport.abort)
+
+    def describe(self) -> str:
+        """Return what the connection does."""
+        is_idle = self.loop.time() - self.since >= GRACE
+        # It closes when its client has read the rest of the response, which may be never.
+        if self.transport.is_closing():
+            return "idle" if is_idle else "closing"
+        if self.cycle is None or self.cycle.response_complete:
+            return "idle" if is_idle else "new"
+        return "sending a body" if self.cycle.more_body else "waiting for the response"
+
+    def data_received(self, data: bytes) -> None:
+        self._has_found = False
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        self._unparsed = 0 if self._has_found else self._unparsed + len(data)
+        if self._are_too_large():
+            self.send_400_response("")
+            return
+        # uvicorn cancels its own timer at each byte, even at one that starts no request.
+        answered = self.cycle is None or self.cycle.response_complete
+        if answered and self._headers_due is None and self.timeout_keep_alive_task is None:
+            self._expect_headers()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._awaits_headers = self._has_found = True
+        self._parsed = self._fields = 0
+        self._expect_headers()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
+        self._count(len(name) + len(value) + len(b": \r\n"))
+        super().on_header(name, value)
+
+    def _count(self, size: int) -> None:
+        self._has_found = True
+        self._parsed += size
+        if self._are_too_large():
+            raise HeadersTooLargeError  # the parser stops, and `send_400_response` is called
+
+    def _are_too_large(self) -> bool:
+        size = max(self._parsed, self._unparsed)
+        return size > MAX_HEADERS or self._fields > MAX_FIELDS
+
+    def on_headers_complete(self) -> None:
+        if self.parser.is_upgrade:
+            return
+        self._awaits_headers = False
+        self._has_found = True
+        self.since = self.loop.time()
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._has_found = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._has_found = True
+        if not self.parser.is_upgrade:
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self.since = self.loop.time()
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._are_too_large():
+            super().send_400_response(msg)
+        elif self._awaits_headers and (self.cycle is None or self.cycle.response_complete):
+            self.transport.write(_TOO_LARGE)
+        self.leave(self.transport.close)
+
+    def leave(self, close: Callable[[], None]) -> None:
+        """Close the connection, although a request may still wait for its response."""
+        self._end_request()
+        close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._current = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _end_request(self) -> None:
+        # uvicorn does this for `self.cycle`, which may be a later request that still waits for
+        # its turn. Without it, the response would be written to a closed connection.
+        if self._current is not None and not self._current.response_complete:
+            self._current.disconnected = True
+            self._current.message_event.set()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_reader()
+
+    def resume_writing(self) -> None:
+        self._stop_waiting_for_reader()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_request()
+        self._stop_waiting()
+        self._stop_waiting_for_reader()
+        super().connection_lost(exc)
+
+    def _expect_headers(self) -> None:
+        self._stop_waiting()
+        self._headers_due = self.loop.call_later(
+            self.headers_timeout, self.leave, self.transport.close
+        )
+
+    def _stop_waiting(self) -> None:
+        if self._headers_due is not None:
+            self._headers_due.cancel()
+            self._headers_due = None
+
+    def _expect_reader(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._reader_due = self.loop.call_later(self.reader_timeout, self._look_at_reader, left)
+
+    def _look_at_reader(self, left_before: int) -> None:
+        if self.transport.get_write_buffer_size() < left_before:
+            self._expect_reader()
+        else:
+            self.leave(self.transport.abort)
+
+    def _stop_waiting_for_reader(self) -> None:
+        if self._reader_due is not None:
+            self._reader_due.cancel()
+            self._reader_due = None
+
+
+def make_protocol(
+    headers_timeout: float, reader_timeout: float, max_connections: int = MAX_CONNECTIONS
+) -> type[HttpToolsProtocol]:
+    """Return the protocol class for `uvicorn.run`.
 
     Args:
         headers_timeout: Maximum time from the connection, or from the first byte of a request, to
@@ -116,174 +289,10 @@ def make_protocol(
             seconds.
         max_connections: Maximum number of connections.
 
-    Returns:
-        Protocol class for `uvicorn.run`.
-
     """
-
-    class GuardedProtocol(HttpToolsProtocol):
-        parser: _Parser
-        _headers_due: asyncio.TimerHandle | None = None
-        _reader_due: asyncio.TimerHandle | None = None
-        _current: RequestResponseCycle | None = None  # the request that is being answered
-        _awaits_headers = False
-        _parsed = _fields = 0  # bytes and number of the complete headers of a request
-        _unparsed = 0  # bytes since the parser has found a header, a part of a body or an end
-        _has_found = False
-        since = 0.0  # time of the connection, of the request, or of the last response
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self.parser = _Parser(self)
-            transport.set_write_buffer_limits(high=0)  # call pause_writing if anything is unread
-            self.since = self.loop.time()
-            self._expect_headers()
-            if len(self.connections) > max_connections:
-                self._make_room()
-
-        def _make_room(self) -> None:
-            """Close others: idle ones, or else some of the most frequent kind."""
-            kinds: dict[str, list[Self]] = {}
-            for other in cast("set[Self]", self.connections - {self}):
-                kinds.setdefault(other.describe(), []).append(other)
-            kind = "idle" if "idle" in kinds else max(kinds, key=lambda name: len(kinds[name]))
-            # Looking at all takes time, which a flood of connections could use up.
-            number = max(1, max_connections // 20) if kind in ("idle", "new") else 1
-            for other in sorted(kinds[kind], key=lambda other: other.since)[:number]:
-                other.leave(other.transport.abort)
-
-        def describe(self) -> str:
-            """Return what the connection does."""
-            is_idle = self.loop.time() - self.since >= GRACE
-            # It closes when its client has read the rest of the response, which may be never.
-            if self.transport.is_closing():
-                return "idle" if is_idle else "closing"
-            if self.cycle is None or self.cycle.response_complete:
-                return "idle" if is_idle else "new"
-            return "sending a body" if self.cycle.more_body else "waiting for the response"
-
-        def data_received(self, data: bytes) -> None:
-            self._has_found = False
-            super().data_received(data)
-            if self.transport.is_closing():
-                return
-            self._unparsed = 0 if self._has_found else self._unparsed + len(data)
-            if self._are_too_large():
-                self.send_400_response("")
-                return
-            # uvicorn cancels its own timer at each byte, even at one that starts no request.
-            answered = self.cycle is None or self.cycle.response_complete
-            if answered and self._headers_due is None and self.timeout_keep_alive_task is None:
-                self._expect_headers()
-
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self._awaits_headers = self._has_found = True
-            self._parsed = self._fields = 0
-            self._expect_headers()
-
-        def on_url(self, url: bytes) -> None:
-            self._count(len(url))
-            super().on_url(url)
-
-        def on_header(self, name: bytes, value: bytes) -> None:
-            self._fields += 1
-            self._count(len(name) + len(value) + len(b": \r\n"))
-            super().on_header(name, value)
-
-        def _count(self, size: int) -> None:
-            self._has_found = True
-            self._parsed += size
-            if self._are_too_large():
-                raise HeadersTooLargeError  # the parser stops, and `send_400_response` is called
-
-        def _are_too_large(self) -> bool:
-            size = max(self._parsed, self._unparsed)
-            return size > MAX_HEADERS or self._fields > MAX_FIELDS
-
-        def on_headers_complete(self) -> None:
-            if self.parser.is_upgrade:
-                return
-            self._awaits_headers = False
-            self._has_found = True
-            self.since = self.loop.time()
-            self._stop_waiting()
-            super().on_headers_complete()
-
-        def on_body(self, body: bytes) -> None:
-            self._has_found = True
-            super().on_body(body)
-
-        def on_message_complete(self) -> None:
-            self._has_found = True
-            if not self.parser.is_upgrade:
-                super().on_message_complete()
-
-        def on_response_complete(self) -> None:
-            self.since = self.loop.time()
-            super().on_response_complete()
-
-        def send_400_response(self, msg: str) -> None:
-            if not self._are_too_large():
-                super().send_400_response(msg)
-            elif self._awaits_headers and (self.cycle is None or self.cycle.response_complete):
-                self.transport.write(_TOO_LARGE)
-            self.leave(self.transport.close)
-
-        def leave(self, close: Callable[[], None]) -> None:
-            """Close the connection, although a request may still wait for its response."""
-            self._end_request()
-            close()
-
-        def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-            self._current = cycle
-            super()._start_asgi_task(cycle, app)
-
-        def _end_request(self) -> None:
-            # uvicorn does this for `self.cycle`, which may be a later request that still waits for
-            # its turn. Without it, the response would be written to a closed connection.
-            if self._current is not None and not self._current.response_complete:
-                self._current.disconnected = True
-                self._current.message_event.set()
-
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._expect_reader()
-
-        def resume_writing(self) -> None:
-            self._stop_waiting_for_reader()
-            super().resume_writing()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._end_request()
-            self._stop_waiting()
-            self._stop_waiting_for_reader()
-            super().connection_lost(exc)
-
-        def _expect_headers(self) -> None:
-            self._stop_waiting()
-            self._headers_due = self.loop.call_later(
-                headers_timeout, self.leave, self.transport.close
-            )
-
-        def _stop_waiting(self) -> None:
-            if self._headers_due is not None:
-                self._headers_due.cancel()
-                self._headers_due = None
-
-        def _expect_reader(self) -> None:
-            left = self.transport.get_write_buffer_size()
-            self._reader_due = self.loop.call_later(reader_timeout, self._look_at_reader, left)
-
-        def _look_at_reader(self, left_before: int) -> None:
-            if self.transport.get_write_buffer_size() < left_before:
-                self._expect_reader()
-            else:
-                self.leave(self.transport.abort)
-
-        def _stop_waiting_for_reader(self) -> None:
-            if self._reader_due is not None:
-                self._reader_due.cancel()
-                self._reader_due = None
-
-    return GuardedProtocol
+    limits = {
+        "headers_timeout": headers_timeout,
+        "reader_timeout": reader_timeout,
+        "max_connections": max_connections,
+    }
+    return type("GuardedProtocol", (_Protocol,), limits)

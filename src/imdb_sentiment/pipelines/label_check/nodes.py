@@ -6,7 +6,6 @@ for a person to look at: nothing here changes what the models learn from.
 
 import hashlib
 import logging
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.folds import draw_folds
 from imdb_sentiment.evaluation.logits import count_outputs, to_probabilities
 from imdb_sentiment.evaluation.stacking import HeldOutLogits, fit_weights
 from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model, hash_texts
@@ -91,13 +91,8 @@ def _divide(
     label_check: LabelCheckParameters,
 ) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
     """Return the places that are learnt from and those that are held out, for each fold."""
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
-    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
-    folds = kind(label_check.folds, shuffle=True, random_state=label_check.seed)
     try:
-        with warnings.catch_warnings(action="ignore"):  # of labels with fewer rows than folds
-            return list(folds.split(codes, codes, groups))
+        return draw_folds(codes, groups, label_check.folds, label_check.seed)
     except ValueError as error:
         raise InputError(
             f"the rows can't be divided into label_check.folds = {label_check.folds} ({error}): "

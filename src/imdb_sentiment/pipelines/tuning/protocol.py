@@ -1,11 +1,10 @@
 """Which reviews a trial learns from, and which it is scored on."""
 
-import warnings
-
 import numpy as np
 import optuna
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.folds import draw_folds
 from imdb_sentiment.parameters import SplitParameters, TuningParameters
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
@@ -71,18 +70,13 @@ def _divide(
     pool: EncodedReviews, folds: int, tuning: TuningParameters, split: SplitParameters
 ) -> list[HeldOutSet] | None:
     """Return one pair per fold and repeat, or None if a label would be missing in one."""
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
-    kind = StratifiedGroupKFold if split.group_column else StratifiedKFold
     groups = pool.groups if split.group_column else None
     n_labels = len(np.unique(pool.codes))
     sets = []
     for repeat in range(tuning.fold_repeats):
-        dividing = kind(folds, shuffle=True, random_state=tuning.seed + repeat)
         try:
-            with warnings.catch_warnings(action="ignore"):  # of labels with too few rows
-                places = list(dividing.split(pool.sequences, pool.codes, groups))
-        except ValueError:  # too few rows of every label, or too few groups
+            places = draw_folds(pool.codes, groups, folds, tuning.seed + repeat)
+        except ValueError:
             return None
         for learnt, held_out in places:
             # Not divided, a group may be the only one of a fold with a label.

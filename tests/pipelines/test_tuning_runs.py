@@ -81,6 +81,21 @@ def test_a_search_that_is_ended_goes_on_as_if_it_had_not_been(ready: Path) -> No
     )
 
 
+@pytest.mark.slow
+def test_ctrl_c_while_tensorflow_is_imported_costs_no_trial(ready: Path) -> None:
+    run = start_kedro(ready, "run", "--pipelines", "tuning")
+    wait_for_log(run, ready, "Trial 0:")  # TensorFlow is imported next, which takes seconds
+    os.killpg(run.pid, signal.SIGINT)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode != 0
+    assert "Traceback" not in output
+    assert "of 2 trials finished; they are kept" in output
+    run_kedro(ready, "kedro run --pipelines tuning")
+    table = read_trials(ready)
+    assert table["state"].tolist() == ["fail", "complete", "complete"]
+    assert table["failure"].dropna().tolist() == ["interrupted"]
+
+
 @pytest.mark.cluster
 def test_a_worker_that_dies_costs_a_retry_and_not_the_run(ready: Path) -> None:
     parameters = f"{SLOW},tuning.workers=2"

@@ -5,9 +5,11 @@ import ctypes
 import gc
 import os
 import platform
+import signal
 import sys
 import threading
 from collections.abc import Iterator
+from types import FrameType
 
 # Settings of glibc's mallopt(3): environment variable, number of the parameter, value.
 KEEP_ALL = (
@@ -32,15 +34,39 @@ def tensorflow_setup() -> Iterator[None]:
     of their settings apply. Errors are not lost, because they are raised as Python exceptions. One
     thread at a time is in the block.
 
-    Python's garbage collector leaves the imported modules alone (see `_without_collections`).
+    Python's garbage collector leaves the imported modules alone (see `_without_collections`), and
+    Ctrl-C takes effect after the import.
     """
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _keep_freed_memory()
     with _SILENCE:  # first: another thread may be importing TensorFlow
-        is_imported = "tensorflow" in sys.modules
-        with _without_stderr(), contextlib.nullcontext() if is_imported else _without_collections():
+        if "tensorflow" in sys.modules:
+            with _without_stderr():
+                yield
+            return
+        with _deferring_interrupts(), _without_stderr(), _without_collections():
             yield
+
+
+@contextlib.contextmanager
+def _deferring_interrupts() -> Iterator[None]:
+    """Let Ctrl-C wait until the import has ended, which takes two seconds.
+
+    Some imported modules ignore it, others would stay half imported, and what uses them would fail.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: received.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if received:
+        handler(*received[0])
 
 
 @contextlib.contextmanager

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from imdb_sentiment.datasets.base import LoadOnlyDataset, require_local
-from imdb_sentiment.engine.cluster import delayed_ctrl_c
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.interrupts import delayed_ctrl_c
 
 if TYPE_CHECKING:
     import sqlalchemy

@@ -5,15 +5,14 @@ import logging
 import multiprocessing
 import os
 import signal
-import threading
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.interrupts import delayed_ctrl_c
 
 logger = logging.getLogger(__name__)
 
@@ -113,35 +112,6 @@ def _connect(
     if scheduler_address is None:
         client.forward_logging(PACKAGE, logging.getLogger(PACKAGE).getEffectiveLevel())
     return client
-
-
-@contextlib.contextmanager
-def delayed_ctrl_c() -> Iterator[None]:
-    """Delay Ctrl-C until the block ends; a second Ctrl-C takes effect immediately.
-
-    While Dask waits, Ctrl-C may end in a traceback: `distributed.utils.sync` can try to cancel what
-    has not begun. In a transaction, it may interrupt SQLAlchemy's commit or rollback, too.
-    """
-    usual = signal.default_int_handler
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not usual:  # somebody else handles it
-        yield
-        return
-    pressed = False
-
-    def press(number: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        if pressed:
-            raise KeyboardInterrupt
-        pressed = True
-
-    signal.signal(signal.SIGINT, press)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
-    if pressed:
-        raise KeyboardInterrupt
 
 
 def _import_distributed(group: str) -> None:

@@ -19,13 +19,13 @@ from typing import IO, Any, NamedTuple, Self, TypeVar
 
 from imdb_sentiment.engine.cluster import (
     CONNECT_TIMEOUT,
-    delayed_ctrl_c,
     lost_scheduler,
     open_client,
     share,
     submit,
 )
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.interrupts import delayed_ctrl_c
 
 R = TypeVar("R")
 Kept = TypeVar("Kept")

@@ -5,11 +5,11 @@ import ctypes
 import gc
 import os
 import platform
-import signal
 import sys
 import threading
 from collections.abc import Iterator
-from types import FrameType
+
+from imdb_sentiment.interrupts import delayed_ctrl_c
 
 # Settings of glibc's mallopt(3): environment variable, number of the parameter, value.
 KEEP_ALL = (
@@ -45,28 +45,8 @@ def tensorflow_setup() -> Iterator[None]:
             with _without_stderr():
                 yield
             return
-        with _deferring_interrupts(), _without_stderr(), _without_collections():
+        with delayed_ctrl_c(), _without_stderr(), _without_collections():
             yield
-
-
-@contextlib.contextmanager
-def _deferring_interrupts() -> Iterator[None]:
-    """Let Ctrl-C wait until the import has ended, which takes two seconds.
-
-    Some imported modules ignore it, others would stay half imported, and what uses them would fail.
-    """
-    handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler) or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    received: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: received.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if received:
-        handler(*received[0])
 
 
 @contextlib.contextmanager

@@ -13,13 +13,13 @@ from optuna.storages import BaseStorage
 from imdb_sentiment.engine.cluster import (
     CONNECT_TIMEOUT,
     INSTALL_DASK,
-    delayed_ctrl_c,
     lost_scheduler,
     open_client,
     share,
     submit,
 )
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.interrupts import delayed_ctrl_c
 
 ADVICE = (
     "finished trials are kept, so restart the scheduler if necessary, and the same command "

@@ -1,0 +1,37 @@
+"""What to do about Ctrl-C."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+@contextlib.contextmanager
+def delayed_ctrl_c() -> Iterator[None]:
+    """Delay Ctrl-C until the block ends; a second Ctrl-C takes effect immediately.
+
+    For what Ctrl-C would leave in disorder. While Dask waits, `distributed.utils.sync` can try to
+    cancel what has not begun; in a transaction, SQLAlchemy's commit or rollback may be interrupted;
+    and modules of TensorFlow would stay half imported, or ignore it.
+    """
+    usual = signal.default_int_handler
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not usual:  # somebody else handles it
+        yield
+        return
+    pressed = False
+
+    def press(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if pressed:
+        raise KeyboardInterrupt

@@ -346,6 +346,12 @@ def test_labels_match_however_a_table_writes_them(
     assert pd.concat(check_all(as_chunks(rows), found, split))["code"].tolist() == [0, 1, 1]
 
 
+def test_lines_above_the_header_are_no_header(split: SplitParameters) -> None:
+    rows = [("Date: 2020", ""), ("review", "sentiment"), *make_reviews(60)]
+    with pytest.raises(InputError, match="row 2 seems to be the header: delete the lines above it"):
+        find(as_chunks(rows, ("My survey export", "unnamed_1")), split)
+
+
 def test_a_sorted_table_may_begin_with_another_label(split: SplitParameters) -> None:
     labels = ["neutral"] * 20 + ["bad"] * 20 + ["good"] * 20
     rows = [(text, label) for (text, _), label in zip(make_reviews(60), labels, strict=True)]

@@ -19,6 +19,7 @@ from imdb_sentiment.parameters import InferenceParameters, ProcessingParameters
 from imdb_sentiment.pipelines.inference import create_pipeline
 from imdb_sentiment.pipelines.inference.nodes import score_reviews
 from imdb_sentiment.serving import Predictor
+from imdb_sentiment.text.tables import MALFORMED
 from services import WORDS, make_tokenizer
 
 INFERENCE = InferenceParameters(text_column="review")
@@ -133,6 +134,22 @@ def test_a_later_file_without_the_column_gets_no_predictions(
     assert "Rows 2 to 3 have no column 'review'" in caplog.text
     tables = [pd.DataFrame({"review": ["w1"]}), pd.DataFrame({"id": []})]
     assert [len(frame) for frame in score_reviews(exported, tables, INFERENCE, HERE)] == [1, 0]
+
+
+def test_rows_that_are_not_scored_are_counted(
+    exported: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "imdb_sentiment")
+    malformed = ["", "5 fields where the header has 1", "", "", ""]
+    table = pd.DataFrame({"review": ["w1", "", "", "w3", "w1"], MALFORMED: malformed})
+    list(score_reviews(exported, [table], INFERENCE, HERE))
+    assert "3 of 5 rows scored" in caplog.text
+    assert "malformed line: 1" in caplog.text
+    assert "no text: 1" in caplog.text
+    assert caplog.records[-1].levelname == "WARNING"
+    most = pd.concat([table[1:2]] * 3 + [table[3:]], ignore_index=True)
+    with pytest.raises(InputError, match=r"3 of 5 rows are malformed .*input_delimiter=tab"):
+        list(score_reviews(exported, [most], INFERENCE, HERE))
 
 
 @pytest.mark.parametrize(

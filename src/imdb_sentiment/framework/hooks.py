@@ -145,6 +145,8 @@ class RequireInputs:
         for name in sorted(pipeline.inputs()):
             if not name.startswith("params:") and _is_missing(catalog, name):
                 path = find_path(catalog, name)
+                if Path(path).is_dir():
+                    raise InputError(f"the folder {path} has no tables: put some into it")
                 maker = _find_maker(catalog, path)
                 raise InputError(
                     f"{path} does not exist, and this run needs it as {name!r}: "

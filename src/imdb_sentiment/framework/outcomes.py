@@ -21,10 +21,11 @@ def describe_outcome(node: str, outputs: Values) -> str | None:
 def _describe_audit(made: Values) -> str:
     audit = made["audit"]
     scripts = ", ".join(f"{name} {share:.0%}" for name, share in audit["scripts"].items())
-    empty = audit["empty_rows"]
+    empty, conflicts = audit["empty_rows"], audit["duplicates_with_another_label"]
     return (
-        f"{audit['accepted']:,} reviews, {audit['duplicates']:,} duplicates, "
-        f"{audit['rejected'] - empty:,} rejected"
+        f"{audit['accepted']:,} reviews, {audit['duplicates']:,} duplicates"
+        + (f" ({conflicts:,} of them with another label)" if conflicts else "")
+        + f", {audit['rejected'] - empty:,} rejected"
         + (f", {empty:,} empty row{'s' * (empty != 1)}" if empty else "")
         + (f"; letters: {scripts}" if scripts else "")
     )

@@ -100,6 +100,12 @@ class Finding:
     nested: tuple[str, ...] = ()
 
 
+def are_names(cells: Iterable[str]) -> bool:
+    """Return whether the cells of a row are names of columns, one of texts and one of labels."""
+    found = {cell.strip().casefold() for cell in cells}
+    return not found.isdisjoint(TEXT_NAMES) and not found.isdisjoint(LABEL_NAMES)
+
+
 def find_text_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> Finding:
     """Find the column of texts: by its name, or else as the one with long and different texts.
 

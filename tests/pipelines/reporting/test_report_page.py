@@ -680,6 +680,7 @@ def summarise(
             "good": {"rows": 9, "predicted": 0, "recall": 0.0},
         },
         "majority_test_accuracy": 0.5,
+        "tuning_metric": "accuracy",
         "test_set_unseen_in_tuning": unseen,
     }
     is_right = expected == label and known
@@ -758,6 +759,18 @@ def test_labels_and_files_do_not_change_the_summary() -> None:
 def test_the_summary_has_the_parts_of_an_average() -> None:
     parts = "The LSTM alone reaches 0.8000, the n-grams alone 0.8500.\n"
     assert parts in summarise("text", ngram_share=0.25)
+
+
+def test_a_model_that_may_be_a_constant_is_said_to_be_one(finished: tuple[Path, str]) -> None:
+    facts = load_facts(finished)
+    said = "not shown to be better than always predicting the most frequent label"
+    low = facts["metrics"]["test_accuracy_low"]
+    for majority, is_said in ((low - 0.01, False), (low + 0.01, True)):
+        facts["metrics"]["majority_test_accuracy"] = majority
+        assert (said in " ".join(render(finished, facts).split())) == is_said
+        assert (said in write_model_card(facts)) == is_said
+    facts["metrics"]["tuning_metric"] = "macro F1"
+    assert said not in write_model_card(facts)
 
 
 def test_the_summary_names_labels_that_the_accuracy_hides() -> None:

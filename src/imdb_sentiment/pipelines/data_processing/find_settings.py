@@ -28,6 +28,7 @@ from imdb_sentiment.text.columns import (
     MIN_ROWS,
     Finding,
     Labels,
+    are_names,
     find_label_column,
     find_labels,
     find_text_column,
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 MAX_WORDS = 8  # in the name of a column
 MAX_TO_PASTE = 200  # characters of the name of a column that a line to paste contains
+MAX_LINES_ABOVE = 10  # rows among which the header is looked for
 MAX_VALUES = 1000  # a column with more different values has no labels
 
 
@@ -89,6 +91,8 @@ def find_settings(
     if likely and labels:
         further += _judge_labels(labels, likely, must_be_ordered=reviews.ordered)
     further += _judge_header(reviews, text, label, labels)
+    if AUTO in (reviews.text_column, reviews.label_column):
+        further += _find_header_below(rows)
     if problems or further:
         limit = ", unless those there are for another table" if missing or are_foreign else ""
         given = Labels(dict.fromkeys(reviews.labels)) if are_given else None
@@ -219,6 +223,14 @@ def _judge_header(
         f"it seems to have no header, as {' and '.join(signs)} (begin the file with a line that "
         "names the columns, or, if these are the names, set them below)"
     ]
+
+
+def _find_header_below(rows: pd.DataFrame) -> list[str]:
+    """Return that one of the first rows has the names of columns, if so: a title is above it."""
+    for number, *cells in rows.drop(columns=MALFORMED).head(MAX_LINES_ABOVE).itertuples():
+        if are_names(to_strings(pd.Series(cells))):
+            return [f"row {number} seems to be the header: delete the lines above it"]
+    return []
 
 
 def format_settings(

@@ -187,8 +187,8 @@ def require_well_formed(n_malformed: int, rows: int, first: str, file: str, advi
     if 2 * n_malformed > rows:
         raise InputError(
             f"{file}: {n_malformed:,} of {rows:,} rows are malformed (the first is {first}). In a "
-            "CSV, name all columns in the header, and enclose texts that contain the delimiter in "
-            f"quotation marks; {advice}"
+            "CSV, name all columns in the header, which is the first line, and enclose texts that "
+            f"contain the delimiter in quotation marks; {advice}"
         )
 
 

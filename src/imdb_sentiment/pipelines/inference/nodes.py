@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from imdb_sentiment.engine.mapping import map_in_order
-from imdb_sentiment.errors import make_printable
+from imdb_sentiment.errors import InputError, make_printable
 from imdb_sentiment.evaluation.predictions import add_predictions, tabulate_predictions
 from imdb_sentiment.evaluation.probabilities import REASON_COLUMN
 from imdb_sentiment.parameters import InferenceParameters, ProcessingParameters
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 FILE = "the input file"  # for messages
 SECONDS_BETWEEN_REPORTS = 10
+MALFORMED_LINE = "malformed line"
 
 
 def score_reviews(
@@ -48,7 +50,8 @@ def score_reviews(
 
     Raises:
         InputError: The first chunk lacks the column, or it can't be found without doubt. Rows of a
-            later chunk without the column, as of another file of JSON Lines, have no text.
+            later chunk without the column, as of another file of JSON Lines, have no text. After
+            the last chunk: most rows are malformed.
 
     """
     predictor = Predictor(onnx_model, threads=1)
@@ -89,7 +92,7 @@ def _score_chunk(chunk: pd.DataFrame, predictor: Predictor, column: str) -> pd.D
     predictions[REASON_COLUMN] = [
         ""
         if is_predicted
-        else f"malformed line: {malformed}"
+        else f"{MALFORMED_LINE}: {malformed}"
         if malformed
         else predictor.explain_silence(text, is_scored=is_scored)
         for is_predicted, is_scored, malformed, text in zip(
@@ -104,14 +107,34 @@ def _score_chunk(chunk: pd.DataFrame, predictor: Predictor, column: str) -> pd.D
 
 
 def _report_progress(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Pass the chunks on and log the progress."""
+    """Pass the chunks on, log the progress, and stop if most rows turn out to be malformed."""
     start = reported = time.monotonic()
-    rows = 0
+    rows, first = 0, ""
+    reasons: Counter[str] = Counter()
     for chunk in chunks:
         yield chunk
         rows += len(chunk)
+        missing = chunk.loc[chunk[REASON_COLUMN] != "", REASON_COLUMN].astype("str")
+        is_malformed = missing.str.startswith(MALFORMED_LINE)
+        first = first or next(iter(missing[is_malformed]), "")
+        reasons.update(missing.mask(is_malformed, MALFORMED_LINE))
         now = time.monotonic()
         if now - reported > SECONDS_BETWEEN_REPORTS:
             logger.debug("%s rows scored, %.0f per second", f"{rows:,}", rows / (now - start))
             reported = now
-    logger.info("%s rows scored in %.1f s", f"{rows:,}", time.monotonic() - start)
+    if 2 * reasons[MALFORMED_LINE] > rows:
+        raise InputError(
+            f"{FILE}: {reasons[MALFORMED_LINE]:,} of {rows:,} rows are malformed (the first is a "
+            f"{make_printable(first)}). In a CSV, enclose texts that contain the delimiter in "
+            "quotation marks; or, if each line is one text, name a delimiter that none contains "
+            "with --params input_delimiter=tab"
+        )
+    rest = ", ".join(f"{reason}: {n:,}" for reason, n in reasons.most_common())
+    logger.log(
+        logging.WARNING if reasons[MALFORMED_LINE] else logging.INFO,
+        "%s%s rows scored in %.1f s%s",
+        f"{rows - reasons.total():,}",
+        f" of {rows:,}" if reasons else "",
+        time.monotonic() - start,
+        f"; {REASON_COLUMN}: {make_printable(rest)}" if reasons else "",
+    )

@@ -6,6 +6,7 @@ import json
 import lzma
 import pickle
 import random
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -245,7 +246,7 @@ def test_reads_other_encodings_and_separators(path: Path) -> None:
         (
             b"review,sentiment\na,b\ncaf\xe9,positive\n",
             {},
-            r"not utf-8 text \(.* byte 0xe9 .*after row 0",
+            r"not utf-8 text \(byte 0xe9 in line 3\)",
         ),
         (b"review,sentiment\na,b\n", {"encoding": "utf-16"}, "is not utf-16 text"),
         (b'review,sentiment\na,b\n"never,closed\n', {}, "opened in row 2 is never closed"),
@@ -503,6 +504,12 @@ def test_options_that_tell_how_a_csv_is_quoted_are_taken(path: Path) -> None:
     [
         ("Schöner Film; großartig gespielt; völlig überzeugend", "cp1252", "cp1252"),
         ("Очень хороший фильм; прекрасная игра актёров", "cp1251", "cp1251"),
+        ("\u201cDon\u2019t\u201d: a café; Geneviève; £5", "cp1252", "cp1252"),
+        ("\u201cDon\u2019t\u201d: a café; Geneviève; £5", "mac_roman", "mac_roman"),
+        ("Żałuję; że go obejrzałem; źle zagrany; późno", "cp1250", "cp1250"),
+        ("Żałuję; że go obejrzałem; źle zagrany; późno", "iso8859-2", "iso8859-2"),
+        ("Çok güzel bir film; ağlad\u0131m; şahane", "cp1254", "cp1254"),
+        ("فيلم رائع جدا أحببته", "cp1256", "cp1256"),
         ("这部电影非常好看。演员演得很好。推荐大家去看", "gb18030", "gb18030"),
         ("とても面白い映画でした。俳優の演技が素晴らしい。時間の無駄です。", "shift_jis", "cp932"),
     ],
@@ -516,13 +523,68 @@ def test_the_likely_encoding_is_named(path: Path, text: str, encoding: str, like
     assert rows["text"].tolist() == [text, text]
 
 
+def test_the_likely_encoding_of_a_short_header_is_that_of_the_rows(path: Path) -> None:
+    rows = "".join(f"这部电影很好看 {i},好\n太难看了 {i},坏\n" for i in range(99))
+    with pytest.raises(InputError, match=r"byte 0xc6 in line 1\).*encoding: gb18030}"):
+        read(path, f"评论,标签\n{rows}".encode("gbk"))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("s\u0131k\u0131c\u0131 a\u011f\u0131r", "cp1252 or cp1254"),
+        ("caffè", "cp1252 or cp1250 or cp1257"),
+    ],
+)
+def test_no_command_names_one_of_several_likely_encodings(
+    path: Path, text: str, names: str
+) -> None:
+    path.write_bytes(f"text\n{text}\n".encode("cp1254"))
+    options = " or ".join(f"reviews_encoding={name}" for name in names.split(" or "))
+    with pytest.raises(InputError, match=f"--params {options}, whichever shows") as error:
+        list(TableDataset(filepath=str(path), prefix="reviews").load())
+    assert error.value.parameters == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "end"), [("a.csv", "\n"), ("a.csv", "\r"), ("a.csv", "\r\n"), ("a.jsonl", "\n")]
+)
+def test_the_line_of_a_damaged_character_counts_from_the_beginning(
+    tmp_path: Path, name: str, end: str
+) -> None:
+    row = '{"text": "café x"}' if name == "a.jsonl" else "café x"
+    lines = [*["text"] * (name == "a.csv"), *[row] * 9_999]
+    content = [line.encode() for line in lines]
+    content[9_000] = content[9_000].replace(b"x", b"\xff")
+    with pytest.raises(InputError, match="character in line 9001, behind"):
+        read(tmp_path / name, end.encode().join(content), chunksize=100)
+
+
+@pytest.mark.parametrize(
+    ("named", "text", "encoding"),
+    [
+        ("latin1", "I don\u2019t know; a café", "cp1252"),
+        ("iso-8859-15", "I don\u2019t know; a café", "cp1252"),
+        ("iso-8859-2", "Świetny film, polecam każdemu", "cp1250"),
+    ],
+)
+def test_punctuation_of_windows_is_not_read_as_control_characters(
+    path: Path, named: str, text: str, encoding: str
+) -> None:
+    content = f"text,label\n{text!r},1\n".encode(encoding)
+    with pytest.raises(InputError, match=f"is {encoding} text, and not {named}: name that"):
+        read(path, content, encoding=named)
+    assert len(read(path, "text,label\ncafé,1\n".encode(named), encoding=named)) == 1
+    assert len(read(path, b"text,label\ncaf\x81,1\n", encoding="latin-1")) == 1  # no cp1252
+
+
 @pytest.mark.parametrize(
     ("content", "failed", "likely"),
     [
         (b"text,label\n\x81caf\xe9,1\n", "utf-8", None),  # neither cp1252 nor cp1250
         (b"text,label\ncaf\x81,1\n", "cp1252", None),
         ("text,label\ncaf\xe9,1\n".encode(), "ascii", "utf-8"),
-        (b"text,label\na,1\n", "utf-16", None),
+        (b"text,label\na,1\n", "utf-16", "utf-8"),
         (b"text,label\n" + b"a,1\n" * 99_999 + b"caf\xe9,1\n", "utf-8", "cp1252"),
     ],
 )
@@ -537,10 +599,10 @@ def test_an_encoding_that_is_named_decodes_the_beginning(
 
     with pytest.raises(InputError, match="--params input_encoding=") as error:
         load(failed)
-    named = error.value.parameters["input_encoding"]
-    assert named is not None
-    assert likely in (None, named)
-    load(named)
+    named = error.value.parameters.get("input_encoding")
+    assert named == likely
+    for name in re.findall(r"input_encoding=([\w-]+)", str(error.value)):
+        load(name)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
@@ -567,7 +629,7 @@ def test_utf_16_without_a_mark_is_read_if_it_is_named(path: Path) -> None:
     assert rows["text"].tolist() == ["caf\xe9"] * 999
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 @pytest.mark.parametrize("named", ["cp1252", "gb18030", "utf-16-le"])
 def test_a_byte_order_mark_is_surer_than_a_setting(path: Path, encoding: str, named: str) -> None:
     (rows,) = read(path, "text,label\ncafé,1\n".encode(encoding), encoding=named)

@@ -64,7 +64,7 @@ class CsvPart(Part):
 
     @property
     def _file(self) -> FileToRead:
-        return FileToRead(self.path, self._open_records, self.prefix)
+        return FileToRead(self.path, self._open_records, self.prefix, self._open)
 
     def _open_records(self) -> io.BufferedIOBase:
         with self._open() as file:

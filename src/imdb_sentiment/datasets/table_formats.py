@@ -22,7 +22,6 @@ from typing import IO, Any
 
 import fsspec
 import pandas as pd
-from charset_normalizer import from_bytes
 from fsspec.compression import compr
 from fsspec.core import OpenFile
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
@@ -38,6 +37,7 @@ from imdb_sentiment.text.delimiters import (
     name_columns,
     recognise_dialect,
 )
+from imdb_sentiment.text.encodings import SAMPLE, WINDOWS, can_decode, find_encodings
 from imdb_sentiment.text.tables import CHUNK, MALFORMED, require_distinct, to_strings
 
 CSV, JSON_LINES, PARQUET = "CSV", "JSON Lines", "Parquet"
@@ -53,10 +53,14 @@ OTHERS = {".xls": "Excel", ".xlsx": "Excel", ".ods": "OpenDocument", ".feather":
 ZIP = "zip"
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": ZIP, ".zst": "zstd"}
 TABS = (".tsv", ".tab")
-WESTERN = "cp1252"
-# Encodings of one byte per character that are recognised by their letters; others are guesses.
-DISTINCT = {"cp1251", "cp1253", "cp1255", "cp1256"}
-SAMPLE = 1 << 16  # characters or bytes at the beginning of a file that are looked at
+# Marks at the beginning of a text; that of UTF-32 begins like that of UTF-16.
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 # How the files of other formats begin, and what their names end with.
 MAGIC = {
     b"PAR1": ".parquet",
@@ -103,12 +107,14 @@ class FileToRead:
         open: Function that opens the file as a context manager of a binary file, decompressed.
         prefix: Start of the names of the parameters that give its encoding and delimiter; None if
             there are none.
+        open_whole: Function that opens all of the file, if `open` opens a part.
 
     """
 
     name: str
     open: Callable[[], Any]
     prefix: str | None = None
+    open_whole: Callable[[], Any] | None = None
 
     def describe_setting(self, name: str, *values: str) -> str:
         """Return what gives the encoding or the delimiter one of some values, for messages."""
@@ -320,9 +326,7 @@ def read_records(
     except EmptyDataError:
         raise InputError(f"{file.name} is empty: it must begin with a header") from None
     except UnicodeError as error:
-        raise _explain_encoding(
-            file, options["encoding"], error, before + max(next_row - 1, 0)
-        ) from None
+        raise _explain_encoding(file, options["encoding"], error) from None
     except ParserError as error:
         opened = re.search(r"EOF inside string starting at row (\d+)", str(error))
         row = before + int(opened[1]) - skipped if opened else 0
@@ -366,9 +370,8 @@ def _require_text(sample: bytes, encoding: str, file: FileToRead) -> None:
             raise InputError(
                 f"{file.name} is not text: a file that begins like this is named {suffix}"
             )
-    is_wide = sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or codecs.lookup(
-        encoding
-    ).name.startswith(("utf-16", "utf-32"))
+    wide = ("utf-16", "utf-32")
+    is_wide = (_find_mark(sample) or codecs.lookup(encoding).name).startswith(wide)
     has_nulls = len(sample) > MIN_BYTES and sample.count(b"\0") > MAX_NULLS * len(sample)
     if has_nulls and not is_wide:
         raise InputError(
@@ -377,25 +380,40 @@ def _require_text(sample: bytes, encoding: str, file: FileToRead) -> None:
         )
 
 
+def _find_mark(sample: bytes) -> str | None:
+    return next((name for mark, name in MARKS.items() if sample.startswith(mark)), None)
+
+
 def _find_encoding(sample: bytes, encoding: str, file: FileToRead) -> str:
     """Return the encoding of which a file has the byte order mark, or else the one named.
 
     Raises:
         InputError: The one named has one byte per character, so that it reads anything, and the
-            file is UTF-8.
+            file is UTF-8; or it is of ISO 8859, and the file has the punctuation of Windows, which
+            would be read as control characters.
 
     """
-    if sample.startswith(codecs.BOM_UTF8):
-        return "utf-8-sig"
-    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    if not sample.isascii() and is_one_byte(encoding) and _is_utf8(sample):
+    if marked := _find_mark(sample):
+        return marked
+    other = None
+    if not sample.isascii() and is_one_byte(encoding) and can_decode(sample, "utf-8"):
+        other = "utf-8"
+    elif _has_controls(sample, encoding):
+        likely = find_encodings(sample, encoding)[0][0]
+        other = likely if likely.startswith(WINDOWS) else None
+    if other:
         raise InputError(
-            f"{file.name} is UTF-8 text, and not {encoding}: name that with "
-            f"{file.describe_setting('encoding', 'utf-8')}",
-            parameters=file.set("encoding", "utf-8"),
+            f"{file.name} is {other.replace('utf', 'UTF')} text, and not {encoding}: name that "
+            f"with {file.describe_setting('encoding', other)}",
+            parameters=file.set("encoding", other),
         )
     return encoding
+
+
+def _has_controls(sample: bytes, encoding: str) -> bool:
+    """Return whether a text has control characters that only encodings of ISO 8859 have."""
+    is_iso = codecs.lookup(encoding).name.startswith("iso8859")
+    return is_iso and re.search(rb"[\x80-\x9f]", sample) is not None
 
 
 def is_one_byte(encoding: str) -> bool:
@@ -403,76 +421,62 @@ def is_one_byte(encoding: str) -> bool:
     return len("中".encode(encoding, errors="ignore")) == 0
 
 
-def _is_utf8(sample: bytes) -> bool:
-    return _can_decode(sample, "utf-8")
-
-
-def _can_decode(sample: bytes, encoding: str) -> bool:
-    decoder = codecs.getincrementaldecoder(encoding)()
-    try:
-        decoder.decode(sample, final=len(sample) < SAMPLE)
-    except UnicodeError:
-        return False
-    return True
-
-
-def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError, row: int) -> InputError:
+def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError) -> InputError:
     """Return the error of a file in another encoding, with the likely one, or of damaged UTF-8."""
-    with file.open() as source:
+    open_whole = file.open_whole or file.open
+    with open_whole() as source:
         sample = source.read(SAMPLE)
-    if isinstance(error, UnicodeDecodeError) and _is_utf8_with_damage(sample, encoding, error):
-        start = error.object[: error.start].rpartition(b"\n")[2].decode(errors="ignore")
-        behind = f", behind {start[-20:]!r}" if start else ""
-        return InputError(
-            f"{file.name} is UTF-8 text with a damaged character after row {row}{behind}: repair "
-            "it, or add encoding_errors: replace to its load_args, in a copy of its whole entry in "
-            "conf/local/catalog.yml"
-        )
-    if sample.isascii() and isinstance(error, UnicodeDecodeError):
-        line = error.object.rfind(b"\n", 0, error.start) + 1  # the odd character is further below
-        sample += error.object[line : line + SAMPLE]
-    likely, *others = _find_likely_encodings(sample, encoding)
-    hint = f" (or {others[0]})" if others else ""
-    if likely == WESTERN:
-        hint = " (or cp1250, for Excel in Central Europe)"
+    with open_whole() as source:
+        line, found = _find_undecodable(source, encoding)
+    place = str(error)
+    if found:
+        place = f"byte 0x{found.object[found.start]:02x} in line {line}"
+        start = found.object[: found.start].rpartition(b"\n")[2]
+        if sample.isascii():  # the odd character is further below
+            sample += found.object[found.start - len(start) :]
+        if _is_utf8_with_damage(sample, encoding):
+            before = start.decode(errors="ignore")[-20:]
+            behind = f", behind {before!r}" if before else ""
+            return InputError(
+                f"{file.name} is UTF-8 text with a damaged character in line {line}{behind}: "
+                "repair it, or add encoding_errors: replace to its load_args, in a copy of its "
+                "whole entry in conf/local/catalog.yml"
+            )
+    names, is_sure = find_encodings(sample, encoding)
+    how = file.describe_setting("encoding", *names[: 1 if is_sure else 3])
+    doubt = "" if is_sure else ", whichever shows the letters as they should be"
+    if is_sure and len(names) > 1:
+        doubt = f" (or {names[1]})"
     return InputError(
-        f"{file.name} is not {encoding} text ({error}, after row {row}): save it as UTF-8, or name "
-        f"its encoding with {file.describe_setting('encoding', likely)}{hint}",
-        parameters=file.set("encoding", likely),
+        f"{file.name} is not {encoding} text ({place}): save it as UTF-8, or name its encoding "
+        f"with {how}{doubt}",
+        parameters=file.set("encoding", names[0]) if is_sure else {},
     )
 
 
-def _is_utf8_with_damage(sample: bytes, encoding: str, error: UnicodeDecodeError) -> bool:
+def _find_undecodable(source: IO[bytes], encoding: str) -> tuple[int, UnicodeDecodeError | None]:
+    """Return the line of the first byte that can't be decoded, and the error, if there is one."""
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
+    line, block = 1, b"-"
+    try:
+        while block:
+            block = source.read(SAMPLE)
+            line += decoder.decode(block, final=not block).count("\n")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode(encoding, errors="ignore")
+        return line + len(re.findall("\r\n?|\n", before)), error
+    except UnicodeError:  # such as of UTF-16 without a mark
+        pass
+    return line, None
+
+
+def _is_utf8_with_damage(sample: bytes, encoding: str) -> bool:
     """Return whether most characters outside ASCII of a file that is read as UTF-8 are valid."""
     if codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
         return False
-    text = (error.object if sample.isascii() else sample).decode(errors="replace")
+    text = sample.decode(errors="replace")
     others = sum(not character.isascii() for character in text)
     return others > 2 * text.count("\ufffd")
-
-
-def _find_likely_encodings(sample: bytes, failed: str) -> list[str]:
-    """Return encodings other than `failed` that decode a text, the likeliest first."""
-    guesses = [match.encoding for match in from_bytes(sample)]
-    guesses.sort(key=lambda name: not _has_kana(sample.decode(name, errors="replace")))
-    is_western = not guesses or guesses[0].startswith(("cp125", "iso8859", "latin"))
-    if is_western and guesses[:1] not in ([name] for name in DISTINCT):
-        guesses = [WESTERN, "cp1250", *guesses]
-    if _is_utf8(sample):
-        guesses = ["utf-8", *guesses]
-    return [
-        name
-        for name in [*guesses, "latin-1"]  # which decodes anything
-        if codecs.lookup(name).name != codecs.lookup(failed).name
-        and not name.startswith(("utf_16", "utf_32"))  # they have marks, or null bytes
-        and _can_decode(sample, name)
-    ]
-
-
-def _has_kana(text: str) -> bool:
-    """Return whether a text has as many of the Japanese syllables as only Japanese has."""
-    others = [character for character in text if not character.isascii()]
-    return sum("\u3040" <= character <= "\u30ff" for character in others) > len(others) / 5
 
 
 def _check_header(record: pd.Series, name: str) -> list[str]:
@@ -550,7 +554,7 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
                 frame = pd.DataFrame(list(cells), index=numbers, columns=[*columns], dtype=object)
                 yield frame.assign(**{MALFORMED: problems})
     except UnicodeError as error:
-        raise _explain_encoding(file, encoding, error, row) from None
+        raise _explain_encoding(file, encoding, error) from None
     if not row:
         raise InputError(f"{file.name} is empty: each of its lines must be a JSON object")
 

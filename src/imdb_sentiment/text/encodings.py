@@ -1,0 +1,134 @@
+"""The encoding of a text, as its bytes tell."""
+
+import codecs
+import itertools
+import re
+
+from charset_normalizer import from_bytes
+
+# The letters beyond ASCII of languages, by the encodings in which computers have written them.
+_WESTERN = (
+    "äöüß",  # German
+    "éèêëïçñöüäáí",  # English and Dutch, with loanwords
+    "àâæçèéêëîïôœùûü",  # French
+    "áéíñóúü",  # Spanish
+    "àáâãçéêíóôõúü",  # Portuguese
+    "àèéìíîòóùú",  # Italian
+    "àçèéíïòóúü",  # Catalan
+    "äåöéæø",  # Nordic languages
+    "áæéíðóöúýþ",  # Icelandic
+    "äõöüšž",  # Estonian
+)
+_CENTRAL = (
+    "ąćęłńóśźż",  # Polish
+    "áéíóöőúüű",  # Hungarian
+    "áčďéěíňóřšťúůýž",  # Czech
+    "áäčďéíĺľňóôŕšťúýž",  # Slovak
+    "ćčđšž",  # Croatian, Slovene
+    "âîăşţ",  # Romanian
+)
+_LETTERS = {
+    "cp1252": _WESTERN,
+    "cp1250": _CENTRAL,
+    "cp1254": ("âîçöüğıİş",),  # Turkish
+    "mac_roman": _WESTERN,
+    "iso8859-2": _CENTRAL,
+    "cp1257": ("ąčęėįšųūž", "āčēģīķļņšūž", "äõöüšž"),  # Lithuanian, Latvian, Estonian
+}
+WESTERN = "cp1252"
+WINDOWS = "cp125"  # how the names of the likelier of these begin
+SAMPLE = 1 << 16  # bytes or characters at the beginning of a file that are looked at
+# Share of the characters beyond ASCII that may be odd; share of letters that loanwords have.
+MAX_ODD, FEW = 0.2, 0.01
+
+# A symbol within a word, except those that are written there; a letter before a digit; an accent
+# or a control character anywhere.
+_ODD = re.compile(
+    r"(?<=[^\W\d_])(?:[ªº¹²³¼½¾]|[^\x00-\x7f\w\s\u2018\u2019\xb4·\u2013\u2014…])(?=[^\W\d_])"
+    r"|[^\W\d_A-Za-zªº¹²³¼½¾](?=\d)|[\x80-\x9f¨¯\xb8\u02c7\u02d8-\u02db]"
+)
+
+
+def find_encodings(sample: bytes, failed: str) -> tuple[list[str], bool]:
+    """Return encodings other than `failed` that decode a text, and whether the first is sure.
+
+    A text in Latin letters is most likely in the encoding in which the letters of each line are
+    those of one language, and no word has symbols or capitals within it. It is sure if no other
+    encoding does nearly as well with other letters, or if the few letters beyond ASCII are as in
+    the loanwords of a text in English.
+
+    Args:
+        sample: The beginning of the text; all of it if it is shorter than `SAMPLE`.
+        failed: Name of an encoding that it is not in.
+
+    """
+
+    def fits(name: str) -> bool:
+        is_failed = codecs.lookup(name).name == codecs.lookup(failed).name
+        return not is_failed and can_decode(sample, name)
+
+    if fits("utf-8"):
+        return ["utf-8"], True
+    texts = {name: sample.decode(name, "ignore") for name in _LETTERS if fits(name)}
+    odd = {name: _count_odd(text, _LETTERS[name]) for name, text in texts.items()}
+    likely = sorted(odd, key=lambda name: odd[name])
+    if likely and _has_ascii_words(sample) and odd[likely[0]] <= MAX_ODD * _count_others(sample):
+        first, *others = likely
+        rivals = [name for name in others if odd[name] <= 2 * odd[first]]
+        rivals = [name for name in rivals if name.startswith(WINDOWS)]
+        is_english = first == WESTERN and len(_list_letters(texts[first])) < FEW * len(sample)
+        is_sure = is_english or all(texts[name] == texts[first] for name in rivals)
+        return [first, *rivals], is_sure
+    guesses = [match.encoding for match in from_bytes(sample)]
+    guesses.sort(key=lambda name: not _has_kana(sample.decode(name, errors="replace")))
+    # UTF-16 and UTF-32 have marks, or null bytes; Latin-1 decodes anything.
+    found = [name for name in guesses if not name.startswith(("utf_16", "utf_32")) and fits(name)]
+    is_sure = bool(found) and not _is_latin(sample.decode(found[0], "ignore"))
+    return found or ["latin-1"], is_sure
+
+
+def can_decode(sample: bytes, encoding: str) -> bool:
+    """Return whether bytes, the last of which may be a part of a character, are in an encoding."""
+    try:
+        codecs.getincrementaldecoder(encoding)().decode(sample, final=len(sample) < SAMPLE)
+    except UnicodeError:
+        return False
+    return True
+
+
+def _count_others(sample: bytes) -> int:
+    return len(sample) - len(sample.decode("ascii", "ignore"))
+
+
+def _has_ascii_words(sample: bytes) -> bool:
+    """Return whether most letters beyond ASCII are between others, as in Latin script."""
+    runs = re.findall(rb"[\x80-\xff]{3,}", sample)
+    return 2 * sum(map(len, runs)) <= _count_others(sample)
+
+
+def _count_odd(text: str, alphabets: tuple[str, ...]) -> int:
+    """Return how many characters beyond ASCII are not as in texts of any of the languages."""
+    known = [{*letters, *letters.upper()} for letters in alphabets]
+    odd = len(_ODD.findall(text))
+    for line in text.splitlines():
+        letters = _list_letters(line)
+        odd += min(sum(one not in alphabet for one in letters) for alphabet in known)
+        for before, one in itertools.pairwise(line):
+            odd += before.islower() and one.isupper() and not one.isascii()
+    return odd
+
+
+def _list_letters(text: str) -> list[str]:
+    return [one for one in text if not one.isascii() and one.isalpha() and one not in "ªº"]
+
+
+def _is_latin(text: str) -> bool:
+    """Return whether most characters of a text beyond ASCII are Latin letters or symbols."""
+    others = [character for character in text if not character.isascii()]
+    return sum(character < "\u0250" for character in others) > len(others) / 2
+
+
+def _has_kana(text: str) -> bool:
+    """Return whether a text has as many of the Japanese syllables as only Japanese has."""
+    others = [character for character in text if not character.isascii()]
+    return sum("\u3040" <= character <= "\u30ff" for character in others) > len(others) / 5

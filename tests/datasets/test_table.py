@@ -21,7 +21,7 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
-from kedro.io.core import Version
+from kedro.io.core import DatasetError, Version
 from pyarrow import parquet
 
 from imdb_sentiment import progress
@@ -887,6 +887,16 @@ def test_a_stream_that_fails_leaves_the_old_file(path: Path) -> None:
         TableDataset(filepath=str(path)).save(frames())
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_place_for_no_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "file.csv").touch()
+    rows = [pd.DataFrame({"review": ["a"], MALFORMED: [""]})]
+    with pytest.raises(DatasetError, match="is a folder: add the name of a file"):
+        TableDataset(filepath=str(tmp_path)).save(rows)
+    with pytest.raises(DatasetError, match=r"file\.csv is a file, so .*out\.csv can't be in it"):
+        TableDataset(filepath=str(tmp_path / "file.csv" / "new" / "out.csv")).save(rows)
+    assert [path.name for path in tmp_path.iterdir()] == ["file.csv"]
 
 
 def test_preview_shows_the_first_rows(path: Path) -> None:

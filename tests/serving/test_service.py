@@ -100,7 +100,8 @@ def test_a_csv_comes_back_scored(service: Service) -> None:
     )
     assert (answer.status_code, answer.json()["detail"]) == (
         422,
-        "there is no column 'text'; there are: id, review",
+        "there is no column 'text'; there are: id, review. Name the one with the texts by the "
+        "parameter text_column",
     )
     for query, status in (("delimiter=semicolon", 200), ("delimiter=comma", 422)):
         content = "a,b;review\n1,2;w1\n"

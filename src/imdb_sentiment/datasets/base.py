@@ -92,11 +92,12 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
         """Write `data` to the file.
 
         Raises:
-            InputError: The place can't be reached.
+            InputError: The place can't be reached, or no file can be there.
 
         """
         target = self._get_save_path()
         if self._is_local:
+            _require_place(Path(target))
             with atomic_write(target) as partial:
                 self._write(partial, data)
             return
@@ -168,6 +169,17 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._name(self._filepath)}
+
+
+def _require_place(target: Path) -> None:
+    """Raise `InputError` if no file can be written to a path."""
+    if target.is_dir():
+        raise InputError(f"{target} is a folder: add the name of a file")
+    for folder in target.parents:
+        if folder.is_dir():
+            return
+        if folder.exists():
+            raise InputError(f"{folder} is a file, so {target} can't be in it: name another place")
 
 
 def leave_out_hidden(paths: Iterable[str], given: str) -> list[str]:

@@ -198,7 +198,7 @@ class _Csvs:
                 target.seek(0)
                 target.truncate()
         except UnicodeDecodeError as error:
-            raise CsvError(f"the file is not UTF-8 text: {error}") from error
+            raise CsvError(f"the file is not UTF-8 text ({error}): save it as UTF-8") from error
         if remainder := target.getvalue():  # a header without rows
             yield 0, remainder.encode()
 

@@ -62,7 +62,8 @@ def score_csv(
     Raises:
         CsvError: The CSV has no header, lacks the text column, has two columns with the same name
             or too many columns, may have one delimiter or another, has a quotation mark that is
-            never closed, or its output would be larger than a gigabyte.
+            never closed, or its output would be larger than a gigabyte; after the last chunk, most
+            rows have more fields than the header.
         TimeoutError: The deadline has passed.
 
     """
@@ -78,6 +79,7 @@ def score_csv(
         added = [*prediction_columns(predictor.labels), REASON_COLUMN]
         kept = [place for place, name in enumerate(header) if name not in added]
         size = writer.writerow([*(header[place] for place in kept), *added])
+        rows = n_malformed = 0
         while chunk := list(itertools.islice(reader, ROWS_AT_A_TIME)):
             if time.monotonic() > deadline:
                 raise TimeoutError
@@ -88,11 +90,18 @@ def score_csv(
                 reason = _explain_gap(row, text, prediction, width, max_characters)
                 judged = _list_values(prediction, predictor.labels)
                 size += writer.writerow([*(whole[place] for place in kept), *judged, reason])
+            rows += len(chunk)
+            n_malformed += sum(len(row) > width for row in chunk)
             if size > MAX_OUTPUT:
                 raise CsvError(
                     f"with predictions, it would be larger than {MAX_OUTPUT:,} characters"
                 )
             yield len(chunk)
+        if 2 * n_malformed > rows:
+            raise CsvError(
+                f"{n_malformed:,} of {rows:,} rows have more fields than the header: enclose texts "
+                "that contain the delimiter in quotation marks, or name another delimiter"
+            )
     except csv.Error as error:
         raise CsvError(f"this is not a complete CSV: {error}") from error
 
@@ -143,7 +152,10 @@ def _read_header(reader: Iterator[list[str]], text_column: str) -> list[str]:
     if len(set(header)) < len(header):
         raise CsvError(f"two columns have the same name: {_shorten(header)}")
     if text_column not in header:
-        raise CsvError(f"there is no column {text_column[:50]!r}; there are: {_shorten(header)}")
+        raise CsvError(
+            f"there is no column {text_column[:50]!r}; there are: {_shorten(header)}. Name the one "
+            "with the texts by the parameter text_column"
+        )
     return header
 
 

@@ -79,6 +79,11 @@ def propose(name: str, known: Collection[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
 
 
+def join_ways(ways: Sequence[str]) -> str:
+    """Return what a message says of several ways to solve a problem."""
+    return ", or ".join(filter(None, [", ".join(ways[:-1]), ways[-1]]))
+
+
 def list_names(names: Sequence[str]) -> str:
     """Return the names of columns for a message, which long or many ones must not fill."""
     listed = ", ".join(name[:MAX_NAME] for name in names[:MAX_NAMES])

@@ -558,6 +558,7 @@ def test_the_audit_counts_every_row(reviews: ReviewsParameters, split: SplitPara
         "empty_rows": 0,
         "rejected_examples": ["row 4: no text", "row 5: unknown label: meh"],
         "unknown_labels": {"meh": 1},
+        "unknown_splits": {},
         "accepted_by_label": {"negative": 1, "positive": 1},
         "accepted_by_own_split": {},
         "words_per_review": {"mean": 2.0, "median": 1, "max": 3},
@@ -663,6 +664,42 @@ def test_splits_of_the_csv_are_kept(reviews: ReviewsParameters, split: SplitPara
     cleaned = clean(rows, reviews, own, ("review", "sentiment", "split"))
     assert cleaned.loc[cleaned["split"] == "test", "row"].tolist() == list(range(1, 41))
     assert cleaned["split"].value_counts().to_dict() == {"train": 48, "test": 40, "validation": 12}
+
+
+def test_splits_of_the_csv_may_have_their_usual_names(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    own = split.model_copy(update={"method": "column"})
+    names = [*["Training", "testing", "val", "Valid", "dev"] * 20]
+    rows = [(*review, name) for review, name in zip(make_reviews(100), names, strict=True)]
+    found = clean(rows, reviews, own, ("review", "sentiment", "split"))["split"]
+    assert found.tolist() == ["train", "test", "validation", "validation", "validation"] * 20
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["0", "1"], "column 'split' instead of '0', '1', or draw the splits with --params .*$"),
+        (["train", "holdout"], "instead of 'holdout', or draw the splits with .*=random$"),
+        (["train", "test", "train", ""], "'split', draw the splits with .*, or allow as many"),
+    ],
+)
+def test_the_advice_on_unknown_splits_is_about_them(
+    names: list[str], message: str, reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    own = split.model_copy(update={"method": "column"})
+    rows = [(*review, names[n // 2 % len(names)]) for n, review in enumerate(make_reviews(80))]
+    with pytest.raises(InputError, match=f"write train, validation or test into .*{message}"):
+        clean(rows, reviews, own, ("review", "sentiment", "split"))
+
+
+def test_a_table_is_not_to_be_rejected_as_a_whole(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    rows = [("", label) for _, label in make_reviews(50)]
+    message = r"fix them, or name another column in reviews\.text_column \(now 'review'\)$"
+    with pytest.raises(InputError, match=message):
+        clean(rows, reviews, split)
 
 
 def test_validation_rows_of_the_csv_are_kept(

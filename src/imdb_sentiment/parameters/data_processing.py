@@ -99,8 +99,8 @@ class SplitParameters(Parameters):
 
     Attributes:
         method: `random` draws stratified splits; `column` reads them from the CSV.
-        column: Name of the column that says `train`, `validation` or `test`; used by the method
-            `column`.
+        column: Name of the column that says `train`, `validation` or `test`, or the like; used by
+            the method `column`.
         group_column: Name of a column with groups of related reviews, such as those of one film;
             null for none. Random splits never divide a group.
         test_fraction: Fraction of all rows held out for testing; used by the method `random`.

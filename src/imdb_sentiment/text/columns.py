@@ -51,7 +51,9 @@ LABEL_NAMES = (
     "topic",
     "intent",
 )
-SPLIT_NAMES = {"train", "training", "validation", "valid", "val", "dev", "test"}
+# The usual names of splits, with those of this project.
+SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
 # Cells that say that there is no label.
 PLACEHOLDERS = {"-", "?", "n/a", "na", "nan", "none", "null", "unlabeled", "unlabelled"}
 
@@ -222,7 +224,7 @@ def _count_values(cells: list[str]) -> Counter[str]:
 
 def _has_labels(values: Counter[str], n_rows: int, limit: int) -> bool:
     labels = {value: n for value, n in values.items() if n >= MIN_ROWS}
-    is_split = values.keys() <= SPLIT_NAMES
+    is_split = values.keys() <= SPLIT_NAMES.keys()
     return (
         not is_split
         and 2 <= len(labels) <= limit  # noqa: PLR2004
@@ -234,7 +236,7 @@ def _is_constant(values: Counter[str], n_rows: int) -> bool:
     labels = [value for value, n in values.items() if n >= MIN_ROWS]
     return (
         len(labels) == 1
-        and labels[0] not in SPLIT_NAMES | PLACEHOLDERS
+        and labels[0] not in SPLIT_NAMES.keys() | PLACEHOLDERS
         and values[labels[0]] >= MOST * n_rows
     )
 

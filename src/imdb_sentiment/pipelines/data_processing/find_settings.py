@@ -297,10 +297,11 @@ def _allow_others(labels: Labels | None, reviews: ReviewsOptions) -> str:
 
 
 def format_allowance(rejected: int, rows: int, reviews: ReviewsOptions) -> list[str]:
-    """Return the line that allows as many rejected rows, if more than now must be allowed."""
-    if rejected <= reviews.max_rejected_fraction * rows:
+    """Return the line that allows as many rejected rows, if more than now must be, but not all."""
+    fraction = math.ceil(100 * rejected / rows) / 100
+    if rejected <= reviews.max_rejected_fraction * rows or fraction >= 1:
         return []
-    return [f"  max_rejected_fraction: {math.ceil(100 * rejected / rows) / 100:g}"]
+    return [f"  max_rejected_fraction: {fraction:g}"]
 
 
 def _list_doubts(labels: Labels, quote: Callable[[str], str]) -> list[str]:

@@ -17,7 +17,7 @@ import pandas as pd
 from tokenizers import Tokenizer
 
 from imdb_sentiment.engine.mapping import map_in_two_steps
-from imdb_sentiment.errors import MAX_NAMES, InputError, make_printable
+from imdb_sentiment.errors import MAX_NAMES, InputError, join_ways, list_names, make_printable
 from imdb_sentiment.network.language_model import pretrain_lstm
 from imdb_sentiment.parameters import (
     LanguageModelParameters,
@@ -40,8 +40,13 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
     ANOTHER_LABEL,
     DUPLICATE,
     EMPTY_ROW,
+    LACKS_GROUP,
+    LACKS_SPLIT,
+    NO_LABEL,
+    NO_TEXT,
     REJECTED,
     UNKNOWN_LABEL,
+    UNKNOWN_SPLIT,
     RowJudge,
     RowKeys,
     Verdicts,
@@ -49,6 +54,7 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
     finish_unlabelled_chunk,
     hash_groups,
     hash_text,
+    list_required_columns,
     read_chunk,
     read_unlabelled_chunk,
     require_well_formed,
@@ -68,6 +74,16 @@ from imdb_sentiment.text.words import Script, get_rule
 logger = logging.getLogger(__name__)
 
 EXAMPLES = 3  # rejected rows that messages show
+MOST = 0.9  # share of rows that are no longer rejected for what is wrong with each
+# By the reason of rejected rows, the parameter with the column that may be another one.
+COLUMNS = {
+    NO_TEXT: "reviews.text_column",
+    NO_LABEL: "reviews.label_column",
+    UNKNOWN_LABEL: "reviews.label_column",
+    LACKS_SPLIT: "split.column",
+    UNKNOWN_SPLIT: "split.column",
+    LACKS_GROUP: "split.group_column",
+}
 MAX_UNREADABLE = 0.05  # fraction of reviews without a known token; a warning tells of more
 
 
@@ -158,7 +174,7 @@ def audit_reviews(
     labels = Counter(dict.fromkeys(reviews.labels, 0))
     splits: Counter[str] = Counter()
     examples: list[str] = []
-    unknown_labels: Counter[str] = Counter()
+    unknown: dict[str, Counter[str]] = {UNKNOWN_LABEL: Counter(), UNKNOWN_SPLIT: Counter()}
     conflicts = 0
     words: Counter[int] = Counter()
     letters: Counter[str] = Counter()
@@ -171,8 +187,8 @@ def audit_reviews(
         letters += count_letters(accepted["text"])
         rejected = chunk[chunk["status"] == REJECTED]
         reasons.update(reason.split(":")[0] for reason in rejected["reason"])
-        is_unknown = rejected["reason"].str.startswith(UNKNOWN_LABEL)
-        unknown_labels.update(rejected.loc[is_unknown, "sentiment"])
+        for why, column in ((UNKNOWN_LABEL, "sentiment"), (UNKNOWN_SPLIT, "split")):
+            unknown[why].update(rejected.loc[rejected["reason"].str.startswith(why), column])
         for row, reason in zip(rejected["row"], rejected["reason"], strict=True):
             if len(examples) < EXAMPLES and reason != EMPTY_ROW:
                 examples.append(f"row {row}: {reason[:80]}")
@@ -187,7 +203,8 @@ def audit_reviews(
         "rejected_by_reason": dict(reasons.most_common()),
         "empty_rows": reasons[EMPTY_ROW],
         "rejected_examples": examples,
-        "unknown_labels": dict(unknown_labels.most_common(MAX_NAMES)),
+        "unknown_labels": dict(unknown[UNKNOWN_LABEL].most_common(MAX_NAMES)),
+        "unknown_splits": dict(unknown[UNKNOWN_SPLIT].most_common(MAX_NAMES)),
         "accepted_by_label": dict(labels),
         "accepted_by_own_split": {name: splits[name] for name in SPLITS if splits[name]},
         "words_per_review": _describe_counts(words),
@@ -244,7 +261,7 @@ def split_reviews(
         InputError: Too many rows were rejected, or too few are left to split.
 
     """
-    _require_usable(audit, reviews)
+    _require_usable(audit, reviews, split)
     codes, own_splits, groups = _list_accepted(checked_reviews, bool(split.group_column))
     assigned = assign_splits(codes, own_splits, groups, split, reviews.file)
     _require_every_label(assigned, codes, audit, reviews)
@@ -279,24 +296,35 @@ def _add_splits(
         yield accepted.assign(split=names[numbers]).reset_index(drop=True)
 
 
-def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
+def _require_usable(
+    audit: dict[str, Any], reviews: ReviewsParameters, split: SplitParameters
+) -> None:
     rows, rejected = _count_filled(audit)
     if rows == 0:
         raise InputError(f"{reviews.file} has a header but no rows: add reviews to it")
     if rejected > reviews.max_rejected_fraction * rows:
-        reasons = ", ".join(
-            f"{why}: {n:,}" for why, n in audit["rejected_by_reason"].items() if why != EMPTY_ROW
-        )
+        counts = {why: n for why, n in audit["rejected_by_reason"].items() if why != EMPTY_ROW}
+        reasons = ", ".join(f"{why}: {n:,}" for why, n in counts.items())
         labels = _find_more_labels(audit, reviews)
         more = [n for n in labels.counts if n not in (*reviews.labels, *labels.placeholders)]
+        why = next(iter(counts))  # the most frequent one
+        ways = _list_ways(why, audit, reviews, split) if counts[why] >= MOST * rejected else []
+        ways = ["fix them", *([] if more and why == UNKNOWN_LABEL else ways)]
+        if more:
+            ways.append(f"set reviews.labels (now {', '.join(reviews.labels)})")
+        lacks_split = split.method == "column" and not (
+            {"train", "test"} <= audit["accepted_by_own_split"].keys()
+        )
+        if can_allow := rejected <= MOST * rows and not lacks_split:
+            ways.append("allow as many")
+        block = _propose_settings(audit, reviews, labels, more) if more or can_allow else ""
         raise InputError(
             f"{reviews.file}: {rejected:,} of {rows:,} rows can't be used ({reasons}), more than "
             f"reviews.max_rejected_fraction = {reviews.max_rejected_fraction:g} allows. First: "
             f"{'; '.join(audit['rejected_examples'])}. All are in "
-            "data/02_intermediate/rejected_reviews.csv: fix them, "
-            + (f"set reviews.labels (now {', '.join(reviews.labels)}), " if more else "")
-            + "or allow as many. In conf/local/parameters.yml:",
-            _propose_settings(audit, reviews, labels, more),
+            f"data/02_intermediate/rejected_reviews.csv: {join_ways(ways)}"
+            + (". In conf/local/parameters.yml:" if block else ""),
+            block,
         )
     scarce = [label for label, n in audit["accepted_by_label"].items() if n < len(SPLITS)]
     if scarce:
@@ -308,6 +336,24 @@ def _require_usable(audit: dict[str, Any], reviews: ReviewsParameters) -> None:
             audit,
             reviews,
         )
+
+
+def _list_ways(
+    why: str, audit: dict[str, Any], reviews: ReviewsParameters, split: SplitParameters
+) -> list[str]:
+    """Return ways to avoid that rows are rejected for a reason, apart from mending each of them."""
+    if why in (LACKS_SPLIT, UNKNOWN_SPLIT):
+        now = list_names([*map(repr, audit["unknown_splits"])])
+        return [
+            f"write train, validation or test into the column {split.column!r}"
+            + (f" instead of {now}" if now else ""),
+            "draw the splits with --params split.method=random",
+        ]
+    rows, _ = _count_filled(audit)
+    if audit["rejected_by_reason"][why] < MOST * rows or why not in COLUMNS:
+        return []
+    column = list_required_columns(reviews, split)[COLUMNS[why]]
+    return [f"name another column in {COLUMNS[why]} (now {column!r})"]
 
 
 def _count_filled(audit: dict[str, Any]) -> tuple[int, int]:
@@ -349,7 +395,7 @@ def _propose_settings(
         [
             format_settings([reviews.text_column], [reviews.label_column], labels, reviews),
             *format_allowance(left, rows, reviews),
-            f"  # or without the further labels: {allowance[0].strip()}",
+            *(f"  # or without the further labels: {line.strip()}" for line in allowance),
         ]
     )
 

@@ -20,6 +20,7 @@ from imdb_sentiment.parameters import (
 from imdb_sentiment.pipelines.data_processing.duplicates import KeyIndex, Keys
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.columns import SPLIT_NAMES
 from imdb_sentiment.text.delimiters import DELIMITERS
 from imdb_sentiment.text.tables import MALFORMED, find_empty, list_columns, to_strings
 from imdb_sentiment.text.word_numbers import (
@@ -39,7 +40,8 @@ ACCEPTED, REJECTED, DUPLICATE = "accepted", "rejected", "duplicate"  # the statu
 SAME_LABEL, ANOTHER_LABEL = "same text and label", "same text under another label"
 # Status and reason of a row by its verdict; that of a rejected row has a reason of its own.
 VERDICTS = ((ACCEPTED, ""), (REJECTED, ""), (DUPLICATE, SAME_LABEL), (DUPLICATE, ANOTHER_LABEL))
-UNKNOWN_LABEL = "unknown label"
+UNKNOWN_LABEL, UNKNOWN_SPLIT = "unknown label", "unknown split"
+NO_TEXT, NO_LABEL, LACKS_SPLIT, LACKS_GROUP = "no text", "no label", "no split", "no group"
 EMPTY_ROW = "empty row"  # which no limit of rejected rows counts
 NO_SPLIT = "none"  # the split of a row, if the table has no splits of its own
 NO_GROUP = ""  # the group of a row, if the table has no groups
@@ -122,7 +124,7 @@ def read_chunk(
     if split.method == "column":
         found = to_strings(chunk[split.column])
         names = {name: normalise_label(name) for name in set(found)}
-        splits = [names[name] for name in found]
+        splits = [SPLIT_NAMES.get(names[name], names[name]) for name in found]
     if split.group_column:
         groups = [group.strip() for group in to_strings(chunk[split.group_column])]
     rows: dict[str, Any] = {
@@ -341,12 +343,12 @@ def _find_problems(
     problems = [
         (malformed != "", "malformed line: " + malformed),
         (is_empty, EMPTY_ROW),
-        (rows["text"] == "", "no text"),
-        (labels == "", "no label"),
+        (rows["text"] == "", NO_TEXT),
+        (labels == "", NO_LABEL),
         (rows["code"] < 0, f"{UNKNOWN_LABEL}: " + labels),
-        (rows["split"] == "", "no split"),
-        (is_unknown_split, "unknown split: " + rows["split"]),
-        (bool(split.group_column) & (rows["group"] == ""), "no group"),
+        (rows["split"] == "", LACKS_SPLIT),
+        (is_unknown_split, f"{UNKNOWN_SPLIT}: " + rows["split"]),
+        (bool(split.group_column) & (rows["group"] == ""), LACKS_GROUP),
     ]
     masks, reasons = zip(*problems, strict=True)
     return np.select(masks, reasons, "")

@@ -380,6 +380,18 @@ def test_all_problems_are_told_at_once(split: SplitParameters) -> None:
     }
 
 
+def test_a_column_in_another_case_is_proposed(split: SplitParameters) -> None:
+    own = split.model_copy(update={"method": "column", "group_column": "film"})
+    rows = [(*review, "train", "x") for review in make_reviews(60)]
+    for names, told in (
+        ((" Split", "Film"), {"split.column": " Split", "split.group_column": "Film"}),
+        (("part", "block"), {"split.method": "random", "split.group_column": None}),
+    ):
+        with pytest.raises(InputError, match="there is no column 'split'") as error:
+            find(as_chunks(rows, ("review", "sentiment", *names)), own)
+        assert error.value.parameters == told
+
+
 def test_a_table_that_is_sorted_by_its_labels_is_in_doubt(split: SplitParameters) -> None:
     rows = [(t, f"c{n % 2}", "ab"[n >= 40]) for n, (t, _) in enumerate(make_reviews(80))]
     names = ("text", "country", "meinung")

@@ -5,7 +5,7 @@ import json
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -102,7 +102,7 @@ def find_settings(
             f"these lines{limit}:",
             format_settings(text.candidates, label.candidates, labels or given, reviews)
             + _allow_others(labels, reviews),
-            {} if further else _find_remedies(missing, text, label, are_foreign=are_foreign),
+            {} if further else _find_remedies(missing, names, text, label, are_foreign=are_foreign),
         )
     found = ReviewsParameters.model_validate(
         reviews.model_dump()
@@ -134,7 +134,12 @@ def _are_foreign(labels: Iterable[str], cells: Iterable[str]) -> bool:
 
 
 def _find_remedies(
-    missing: Iterable[str], text: Finding, label: Finding, *, are_foreign: bool
+    missing: Mapping[str, str],
+    names: Iterable[str],
+    text: Finding,
+    label: Finding,
+    *,
+    are_foreign: bool,
 ) -> dict[str, str | None]:
     """Return values of parameters, in place of those that name no column or foreign labels."""
     remedies: dict[str, str | None] = {}
@@ -145,10 +150,15 @@ def _find_remedies(
             remedies[name] = found.candidates[0]
     if are_foreign:
         remedies["reviews.labels"] = AUTO
-    if "split.column" in missing:
-        remedies["split.method"] = "random"
-    if "split.group_column" in missing:
-        remedies["split.group_column"] = None
+    spellings = {name.strip().casefold(): name for name in names}
+    without: dict[str, tuple[str, str | None]] = {
+        "split.column": ("split.method", "random"),
+        "split.group_column": ("split.group_column", None),
+    }
+    for parameter, (name, value) in without.items():
+        if parameter in missing:
+            same = spellings.get(missing[parameter].strip().casefold())
+            remedies |= {parameter: same} if same else {name: value}
     return remedies
 
 

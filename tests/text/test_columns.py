@@ -42,6 +42,10 @@ def find(**columns: Sequence[object]) -> tuple[str | None, str | None]:
         ({"Review Text": TEXTS, "Star-Rating": LABELS}, "Review Text Star-Rating"),
         ({"text": LABELS, "label": LABELS}, "text label"),  # short texts, but nothing else is one
         ({"title": TEXTS, "body": TEXTS, "class": LABELS, "spam": LABELS}, "body class"),
+        (
+            {"Review": TEXTS, "review": TEXTS, "Sentiment": LABELS, "sentiment": LABELS},
+            "review sentiment",
+        ),
         # By their content.
         ({"a": range(60), "b": TEXTS, "c": LABELS, "d": SCORES}, "b c"),
         ({"Kommentar": CHINESE, "Note": [1, 2, 3, 4, 5] * 12}, "Kommentar Note"),

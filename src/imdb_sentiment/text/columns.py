@@ -187,9 +187,9 @@ def _list_candidates(
 
 
 def _list_named(columns: Iterable[str], names: tuple[str, ...]) -> list[str]:
-    """Return the columns whose names say what they are, the likeliest first."""
+    """Return the columns whose names say what they are, the likeliest and exact ones first."""
     ranks = {column: rank for column in columns if (rank := _rank(column, names)) is not None}
-    return sorted(ranks, key=ranks.__getitem__)
+    return sorted(ranks, key=lambda column: (ranks[column], column not in names))
 
 
 def _rank(column: str, names: tuple[str, ...]) -> int | None:

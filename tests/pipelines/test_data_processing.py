@@ -809,6 +809,35 @@ def test_too_few_groups_stop_the_run(reviews: ReviewsParameters, split: SplitPar
         clean(rows, reviews, grouped, ("review", "sentiment", "film"))
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        ([*"abcdefghij"] * 3, [], r"one part would have 6 rows for 10 labels\): .*fractions in"),
+        (
+            [*"aaa", *"b" * 57],
+            [],
+            "row has the label a: add reviews of it, or change the fractions",
+        ),
+        ([*"abbbbbb"], [*"aabb"], "one of them has the label 'a'.*as validation in the column"),
+        ([*"ab"] * 20, [*"bb"], "no test row has the label a: .*it, or mark more rows as test in"),
+    ],
+)
+def test_labels_with_too_few_rows_are_named(
+    train: list[str],
+    test: list[str],
+    message: str,
+    reviews: ReviewsParameters,
+    split: SplitParameters,
+) -> None:
+    labels = train + test
+    names = ["train"] * len(train) + ["test"] * len(test)
+    rows = [(f"text {n}", *row) for n, row in enumerate(zip(labels, names, strict=True))]
+    given = reviews.model_copy(update={"labels": tuple(sorted(set(labels)))})
+    own = split.model_copy(update={"method": "column" if test else "random"})
+    with pytest.raises(InputError, match=message):
+        clean(rows, given, own, ("review", "sentiment", "split"))
+
+
 def test_unlabelled_reviews_bring_back_nothing_that_is_held_out(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:

@@ -263,8 +263,8 @@ def split_reviews(
     """
     _require_usable(audit, reviews, split)
     codes, own_splits, groups = _list_accepted(checked_reviews, bool(split.group_column))
-    assigned = assign_splits(codes, own_splits, groups, split, reviews.file)
-    _require_every_label(assigned, codes, audit, reviews)
+    assigned = assign_splits(codes, own_splits, groups, split, reviews)
+    _require_every_label(assigned, codes, audit, reviews, split)
     return _add_splits(checked_reviews, assigned)
 
 
@@ -331,7 +331,8 @@ def _require_usable(
         n = audit["accepted_by_label"][scarce[0]]
         raise _explain_missing(
             f"the label {scarce[0]!r} occurs in {n} usable row{'s' * (n != 1)}, and {len(SPLITS)} "
-            f"are needed, one for each of {', '.join(SPLITS)}: add reviews",
+            f"are needed, one for each of {', '.join(SPLITS)}",
+            ["add reviews"],
             scarce,
             audit,
             reviews,
@@ -401,17 +402,21 @@ def _propose_settings(
 
 
 def _explain_missing(
-    problem: str, labels: Collection[str], audit: dict[str, Any], reviews: ReviewsParameters
+    problem: str,
+    ways: Sequence[str],
+    labels: Collection[str],
+    audit: dict[str, Any],
+    reviews: ReviewsParameters,
 ) -> InputError:
-    """Return the error of labels with too few rows, with lines that leave these labels out."""
+    """Return the error of labels with too few rows; a further way is to leave these labels out."""
     counts = audit["accepted_by_label"]
     kept = {label: n for label, n in counts.items() if label not in labels}
     if len(kept) < 2:  # noqa: PLR2004
-        return InputError(f"{reviews.file}: {problem}")
+        return InputError(f"{reviews.file}: {problem}: {join_ways(ways)}")
     rows, rejected = _count_filled(audit)
     rejected += sum(counts[label] for label in labels)
     return InputError(
-        f"{reviews.file}: {problem}, or leave it out of reviews.labels. In "
+        f"{reviews.file}: {problem}: {join_ways([*ways, 'leave it out of reviews.labels'])}. In "
         "conf/local/parameters.yml:",
         "\n".join(
             [
@@ -429,14 +434,18 @@ def _require_every_label(
     codes: npt.NDArray[np.int16],
     audit: dict[str, Any],
     reviews: ReviewsParameters,
+    split: SplitParameters,
 ) -> None:
     for number, name in enumerate(SPLITS):
         absent = set(range(len(reviews.labels))) - set(codes[assigned == number].tolist())
         if absent:
             labels = [reviews.labels[code] for code in sorted(absent)]
+            way = "change the fractions in `split`"
+            if split.method == "column":
+                way = f"mark more rows as {name} in the column {split.column!r}"
             raise _explain_missing(
-                f"no {name} row has the label {', '.join(labels)}: add reviews of it, change the "
-                "fractions in `split`",
+                f"no {name} row has the label {', '.join(labels)}",
+                ["add reviews of it", way],
                 labels,
                 audit,
                 reviews,

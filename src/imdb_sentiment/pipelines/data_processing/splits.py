@@ -3,13 +3,14 @@
 import itertools
 import logging
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.parameters import SplitParameters
+from imdb_sentiment.parameters import ReviewsParameters, SplitParameters
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ def assign_splits(
     own_splits: npt.NDArray[np.int8],
     groups: npt.NDArray[np.uint64] | None,
     split: SplitParameters,
-    file: str,
+    reviews: ReviewsParameters,
 ) -> npt.NDArray[np.int8]:
     """Assign each row to a split.
 
@@ -35,7 +36,7 @@ def assign_splits(
             used by the method `column`.
         groups: Group of each row, shape (rows,); None if there are no groups.
         split: How to split.
-        file: Name of the table, for messages.
+        reviews: Names of the file and of the labels, for messages.
 
     Returns:
         Index in `SPLITS` of each row's split, shape (rows,).
@@ -48,18 +49,21 @@ def assign_splits(
     if split.method == "random":
         assigned = np.full(len(codes), TRAIN, dtype=np.int8)
         rows = np.arange(len(codes))
-        assigned[_draw(rows, codes, groups, split.test_fraction, split.seed)] = TEST
+        drawn = _draw(rows, codes, groups, split.test_fraction, split=split, reviews=reviews)
+        assigned[drawn] = TEST
     else:
         assigned = own_splits.copy()
         for number in (TRAIN, TEST):
             if not (assigned == number).any():
                 raise InputError(
-                    f"{file}: no usable row has {SPLITS[number]!r} in the column {split.column!r}: "
-                    "add some, or draw the splits with --params split.method=random"
+                    f"{reviews.file}: no usable row has {SPLITS[number]!r} in the column "
+                    f"{split.column!r}: add some, or draw the splits with --params "
+                    "split.method=random"
                 )
     if not (assigned == VALIDATION).any():
         rows = np.flatnonzero(assigned == TRAIN)
-        assigned[_draw(rows, codes, groups, split.validation_fraction, split.seed)] = VALIDATION
+        drawn = _draw(rows, codes, groups, split.validation_fraction, split=split, reviews=reviews)
+        assigned[drawn] = VALIDATION
     if groups is not None and len(np.unique(groups[assigned == TEST])) == 1:
         logger.warning(
             "All test reviews belong to one group of the column %r: their accuracy says little "
@@ -74,23 +78,49 @@ def _draw(
     codes: npt.NDArray[np.int16],
     groups: npt.NDArray[np.uint64] | None,
     fraction: float,
-    seed: int,
+    *,
+    split: SplitParameters,
+    reviews: ReviewsParameters,
 ) -> npt.NDArray[np.int64]:
     """Return a random `fraction` of `rows`, stratified by label; whole groups, if there are any."""
     from sklearn.model_selection import train_test_split
 
-    try:
-        if groups is not None:
-            return _draw_groups(rows, codes[rows], groups[rows], fraction, seed)
-        if len(rows) > MANY_ROWS:
-            return _draw_from_many(rows, codes[rows], fraction, seed)
-        drawn = train_test_split(rows, test_size=fraction, stratify=codes[rows], random_state=seed)
-    except ValueError as error:
+    codes, groups = codes[rows], None if groups is None else groups[rows]
+    if groups is None and len(rows) > MANY_ROWS:
+        return _draw_from_many(rows, codes, fraction, split.seed)
+    if shortage := _find_shortage(codes, groups, fraction, reviews.labels):
+        way = "change the fractions in `split`"
+        if split.method == "column":
+            way = f"mark some as validation in the column {split.column!r}"
         raise InputError(
-            f"{len(rows)} rows are too few to hold out {fraction:g} of them with every label in "
-            f"both parts ({error}): add reviews, or change the fractions in `split`"
-        ) from error
+            f"{reviews.file}: {len(rows):,} rows are too few to hold out {fraction:g} of them with "
+            f"every label in both parts ({shortage}): add reviews, or {way}"
+        )
+    if groups is not None:
+        return _draw_groups(rows, codes, groups, fraction, split.seed)
+    drawn = train_test_split(rows, test_size=fraction, stratify=codes, random_state=split.seed)
     return np.asarray(drawn[1], dtype=np.int64)
+
+
+def _find_shortage(
+    codes: npt.NDArray[np.int16],
+    groups: npt.NDArray[np.uint64] | None,
+    fraction: float,
+    labels: Sequence[str],
+) -> str:
+    """Return why scikit-learn would draw no `fraction` of these rows; empty if it does."""
+    present, counts = np.unique(codes, return_counts=True)
+    if groups is not None:
+        n, n_groups = _approximate(fraction).denominator, len(np.unique(groups))
+        if n_groups < n:
+            return f"their number of groups is {n_groups}, and at least {n} are needed"
+        return f"no label has {n} rows" if counts.max() < n else ""
+    if counts.min() == 1:
+        return f"only one of them has the label {labels[present[counts.argmin()]]!r}"
+    held_out = math.ceil(fraction * len(codes))
+    n = min(held_out, len(codes) - held_out)
+    part = f"one part would have {n} row{'s' * (n != 1)} for {len(present)} labels"
+    return part if n < len(present) else ""
 
 
 def _draw_from_many(
@@ -116,11 +146,6 @@ def _draw_groups(
     from sklearn.model_selection import StratifiedGroupKFold
 
     share = _approximate(fraction)
-    n_groups = len(np.unique(groups))
-    if n_groups < share.denominator:
-        raise ValueError(
-            f"their number of groups is {n_groups}, and at least {share.denominator} are needed"
-        )
     folds = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
     held_out = [fold for _, fold in folds.split(rows, codes, groups)]
     # Not the first folds: scikit-learn puts the largest group there.

@@ -253,6 +253,27 @@ def test_columns_and_labels_are_found_and_told(
     assert "To change this: text_column" in caplog.text
 
 
+def test_splits_of_the_table_that_are_not_used_are_told(
+    split: SplitParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    cells = {"split": ["train", "Test"], "Part": ["dev", "train"], "new": ["train", "test", "x"]}
+    told = "The column 'split' (train, Test) is not used: split.method=column would use it"
+    for method, column, message in (
+        ("random", "split", told),
+        ("random", "fold", told.replace("column would", "column,split.column=split would")),
+        ("column", "split", ""),
+    ):
+        table = pd.DataFrame(make_reviews(60), columns=["review", "sentiment"])
+        for name, values in cells.items():
+            table[name] = (values * 60)[:60]
+        caplog.clear()
+        find(table, split.model_copy(update={"method": method, "column": column}))
+        assert [line for line in caplog.messages if "not used" in line] == (
+            [message] if message else []
+        )
+
+
 def test_labels_that_look_the_same_are_one_class(split: SplitParameters) -> None:
     spellings = ["n\xe9gatif", "positif", "ne\u0301gatif\u200b", "\ufeffpositif", "\u200b"]
     rows = [(f"text {number}", spellings[number % 5]) for number in range(50)]

@@ -26,6 +26,7 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
 from imdb_sentiment.text.columns import (
     MAX_LABELS,
     MIN_ROWS,
+    SPLIT_NAMES,
     Finding,
     Labels,
     are_names,
@@ -111,6 +112,8 @@ def find_settings(
     )
     if AUTO in (reviews.text_column, reviews.label_column, reviews.labels):
         _report(found, labels)
+    if split.method == "random":
+        _report_splits(rows.drop(columns=[text.column, label.column]), split)
     return found
 
 
@@ -372,3 +375,15 @@ def _report(found: ReviewsParameters, labels: Labels | None) -> None:
     logger.info(
         "To change this: text_column, label_column, labels of reviews in conf/local/parameters.yml"
     )
+
+
+def _report_splits(rows: pd.DataFrame, split: SplitParameters) -> None:
+    """Say which column seems to have the table's own splits, which are not used."""
+    for column in list_columns(rows):
+        names = dict.fromkeys(to_strings(rows[column]))
+        found = [SPLIT_NAMES.get(normalise_label(name)) for name in itertools.islice(names, 9)]
+        if len(names) <= len(found) and None not in found and {"train", "test"} <= {*found}:
+            setting = "" if column == split.column else f",split.column={column}"
+            message = f"The column {column!r} ({', '.join(names)}) is not used: "
+            logger.info("%s", make_printable(f"{message}split.method=column{setting} would use it"))
+            return

@@ -465,6 +465,11 @@ def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> No
     ("cells", "message", "labels"),
     [
         (["yes", "no", "N/A"], "'N/A' in the column 'label' may be no label", ["no", "yes"]),
+        (
+            ["0", "1", "negative", "positive"],
+            "'0', '1' and 'negative', 'positive' in the column 'label' may mean the same",
+            ["0", "1", "negative", "positive"],
+        ),
         (["N/A", "only"], "'N/A' in the column 'label' may be no label", ["only", "?"]),
         (["", " "], "the column 'label' has no label in 3 rows or more", ["?", "?"]),
         ([f"{n}" for n in range(75)], "'label' has no label in 3 rows or more", ["?", "?"]),

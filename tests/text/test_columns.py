@@ -145,6 +145,27 @@ def test_what_may_be_no_label_is_told() -> None:
     assert find_labels({"yes": 3, "N/A": 4, "no": 3}).placeholders == ["N/A"]
 
 
+@pytest.mark.parametrize(
+    ("labels", "mixed"),
+    [
+        ("0 1 negative positive", [["0", "1"], ["negative", "positive"]]),
+        ("1 2 3 Pos neg", [["1", "2"], ["neg", "Pos"]]),
+        ("neg Negative Pos positive", [["Negative", "positive"], ["neg", "Pos"]]),
+        ("neg negative positive", [["neg"], ["negative"]]),
+        ("negative neutral positive mixed bad", []),
+        ("yes no 2", []),
+        ("-1 0 1", []),
+    ],
+)
+def test_labels_that_may_mean_the_same_are_told(labels: str, mixed: list[list[str]]) -> None:
+    assert find_labels(dict.fromkeys(labels.split(), 3)).mixed == mixed
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_one_scale_is_not_mixed(order: tuple[str, ...]) -> None:
+    assert find_labels(dict.fromkeys(order, 3)).mixed == []
+
+
 def test_the_own_names_come_first() -> None:
     assert (TEXT_NAMES[0], LABEL_NAMES[0]) == ("review", "sentiment")
 

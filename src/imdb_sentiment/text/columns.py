@@ -84,6 +84,15 @@ ORDERS = (
     ("false", "true"),
     ("ham", "spam"),
 )
+# Of these, a table hardly has two: they mean the same. Nor has it one label in two spellings.
+SCALES = (
+    ("negative", "positive"),
+    ("neg", "pos"),
+    ("bad", "good"),
+    ("no", "yes"),
+    ("false", "true"),
+)  # and two numbers
+SPELLINGS = (("neg", "negative"), ("neu", "neutral"), ("pos", "positive"))
 
 
 @dataclass(frozen=True)
@@ -263,6 +272,18 @@ class Labels:
     def placeholders(self) -> list[str]:
         """Those that may stand for a missing label."""
         return [label for label in self.counts if normalise_label(label) in PLACEHOLDERS]
+
+    @property
+    def mixed(self) -> list[list[str]]:
+        """Two or more well-known scales, or spellings of one label, which may mean the same."""
+        found = {normalise_label(label): label for label in self.counts}
+        numbers = tuple(name for name in found if parse_number(name) is not None)
+        scales: list[tuple[str, ...]] = [scale for scale in SCALES if {*scale} <= found.keys()]
+        if len(numbers) > 1:
+            scales.insert(0, numbers[:2])
+        if len(scales) <= 1:
+            scales = next(([(a,), (b,)] for a, b in SPELLINGS if {a, b} <= found.keys()), [])
+        return [[found[name] for name in scale] for scale in scales]
 
 
 def find_labels(values: Mapping[str, int]) -> Labels:

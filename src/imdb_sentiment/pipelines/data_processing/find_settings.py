@@ -208,6 +208,12 @@ def _judge_labels(labels: Labels, column: str, *, must_be_ordered: bool) -> list
     if labels.placeholders:
         listed = ", ".join(map(repr, labels.placeholders))
         return [f"{listed} in the column {column!r} may be no label"]
+    if labels.mixed:
+        listed = " and ".join(", ".join(map(repr, scale)) for scale in labels.mixed)
+        return [
+            f"{listed} in the column {column!r} may mean the same (if so, write only one of them "
+            "in the table; if not, set them below)"
+        ]
     if must_be_ordered and not labels.is_order_known:
         return [
             f"the labels in the column {column!r} have no order that is known, as reviews.ordered "

@@ -119,6 +119,8 @@ def test_known_scales_are_in_their_order(order: tuple[str, ...]) -> None:
         (["2.5", "1", "2"], ["1", "2", "2.5"], True),
         (["5 stars", "10 Stars", "1 star"], ["1 star", "5 stars", "10 Stars"], True),
         (["10,0", "2,5", "1,5"], ["1,5", "2,5", "10,0"], True),
+        (["10/10", "2 / 10", "4.5/10"], ["2 / 10", "4.5/10", "10/10"], True),
+        (["10/10", "2/5", "3"], ["10/10", "2/5", "3"], False),
         (["True", "False"], ["False", "True"], True),
         (["inf", "2", "10"], ["10", "2", "inf"], False),  # no numbers
         (["1_0", "2"], ["1_0", "2"], False),

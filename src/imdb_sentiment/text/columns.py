@@ -57,7 +57,7 @@ SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation"
 # Cells that say that there is no label.
 PLACEHOLDERS = {"-", "?", "n/a", "na", "nan", "none", "null", "unlabeled", "unlabelled"}
 
-_STARS = re.compile(r"\s*stars?$")
+_STARS, _OUT_OF = re.compile(r"\s*stars?$"), re.compile(r"\s*/\s*([0-9]+)$")
 
 FLAGS = ({"false", "true"}, {"0", "1"})
 
@@ -347,9 +347,9 @@ def _choose_spelling(label: str, spellings: Counter[str]) -> str:
 def order_labels(labels: Iterable[str]) -> tuple[list[str], bool]:
     """Return labels in the order of their codes, and whether that order is known.
 
-    Numbers, also those of stars and with decimal commas, are in their order, well-known scales from
-    negative to positive, and all else is in the order of the alphabet, which need not mean
-    anything.
+    Numbers, also those of stars, with decimal commas and as in 7/10, are in their order, well-known
+    scales from negative to positive, and all else is in the order of the alphabet, which need not
+    mean anything.
 
     Example:
         >>> order_labels(["5 stars", "1 star"])
@@ -360,6 +360,9 @@ def order_labels(labels: Iterable[str]) -> tuple[list[str], bool]:
     """
     found = sorted(labels, key=str.casefold)
     texts = {label: _STARS.sub("", normalise_label(label)) for label in found}
+    matches = [_OUT_OF.search(text) for text in texts.values()]
+    if len({match and match[1] for match in matches}) == 1:
+        texts = {label: _OUT_OF.sub("", text) for label, text in texts.items()}
     numbers = {label: parse_number(text.replace(",", ".")) for label, text in texts.items()}
     known = {label: number for label, number in numbers.items() if number is not None}
     if len(known) == len(found):

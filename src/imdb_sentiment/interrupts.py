@@ -33,5 +33,5 @@ def delayed_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, usual)
-    if pressed:
-        raise KeyboardInterrupt
+        if pressed:  # also if the block has failed
+            raise KeyboardInterrupt

@@ -257,21 +257,29 @@ def test_splits_of_the_table_that_are_not_used_are_told(
     split: SplitParameters, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    cells = {"split": ["train", "Test"], "Part": ["dev", "train"], "new": ["train", "test", "x"]}
+    cells = {
+        "split": ["train", "Test"],
+        "Fold": ["train"],
+        "Part": ["dev", "train"],
+        "new": ["train", "test", "x"],
+    }
     told = "The column 'split' (train, Test) is not used: split.method=column would use it"
     for method, column, message in (
         ("random", "split", told),
-        ("random", "fold", told.replace("column would", "column,split.column=split would")),
+        ("random", "other", told.replace("column would", "column,split.column=split would")),
+        ("random", "fold", "The column 'Fold' (train) is not used: split.method=column,"),  # sorted
         ("column", "split", ""),
     ):
         table = pd.DataFrame(make_reviews(60), columns=["review", "sentiment"])
         for name, values in cells.items():
             table[name] = (values * 60)[:60]
+        if column == "fold":
+            table = table.drop(columns="split")
         caplog.clear()
         find(table, split.model_copy(update={"method": method, "column": column}))
-        assert [line for line in caplog.messages if "not used" in line] == (
-            [message] if message else []
-        )
+        lines = [line for line in caplog.messages if "not used" in line]
+        assert len(lines) == bool(message)
+        assert all(line.startswith(message) for line in lines)
 
 
 def test_labels_that_look_the_same_are_one_class(split: SplitParameters) -> None:
@@ -368,6 +376,8 @@ def test_labels_match_however_a_table_writes_them(
 
 
 def test_lines_above_the_header_are_no_header(split: SplitParameters) -> None:
+    named = [(*review, "rating" if n % 2 else "text") for n, review in enumerate(make_reviews(60))]
+    find(as_chunks(named, ("review", "sentiment", "kind")), split)  # whose header has the names
     rows = [("Date: 2020", ""), ("review", "sentiment"), *make_reviews(60)]
     with pytest.raises(InputError, match="row 2 seems to be the header: delete the lines above it"):
         find(as_chunks(rows, ("My survey export", "unnamed_1")), split)
@@ -467,7 +477,7 @@ def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> No
         (["yes", "no", "N/A"], "'N/A' in the column 'label' may be no label", ["no", "yes"]),
         (
             ["0", "1", "negative", "positive"],
-            "'0', '1' and 'negative', 'positive' in the column 'label' may mean the same",
+            "'0', '1' as well as 'negative', 'positive' in the column 'label' may be two scales",
             ["0", "1", "negative", "positive"],
         ),
         (["N/A", "only"], "'N/A' in the column 'label' may be no label", ["only", "?"]),
@@ -867,11 +877,12 @@ def test_labels_with_too_few_rows_are_named(
 def test_unlabelled_reviews_bring_back_nothing_that_is_held_out(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
-    cleaned = clean(make_reviews(100), reviews, split)
+    cleaned, distinct = with_words(clean(make_reviews(100), reviews, split))
     nearly = [cleaned["text"][0].upper(), "Another!"]  # the words are the same
     texts = [*cleaned["text"], "new  <br />one", "new one", "", "another", *nearly]
     chunks = as_chunks([(text,) for text in texts], ("review",), size=7)
-    words = ["one"]
+    words = [*distinct, "one"]
+    n = len(words)
 
     def clean_more(more: list[pd.DataFrame]) -> list[pd.DataFrame]:
         found = clean_unlabelled_reviews(
@@ -887,13 +898,15 @@ def test_unlabelled_reviews_bring_back_nothing_that_is_held_out(
     found = pd.concat(clean_more(chunks))
     assert found["text"].tolist() == ["new one", "another"]
     assert found["row"].tolist() == [101, 104]
-    assert unpack_numbers(found["words"])[0].tolist() == [1, 0, 1]
+    assert unpack_numbers(found["words"])[0].tolist() == [n, n - 1, n]  # n: no labelled review
     assert clean_more([]) == []
     only_column = pd.concat(clean_more(as_chunks([("some new",), ("words",)], ("comment",))))
     assert only_column["text"].tolist() == ["some new", "words"]
-    with pytest.raises(InputError, match=r"no column 'review', .* it has: text, date\. Rename"):
+    with pytest.raises(
+        InputError, match=r"no column 'review', .*\. Its columns are: text, date\. Rename"
+    ):
         clean_more(as_chunks([("a", "b")], ("text", "date")))
-    with pytest.raises(InputError, match=r"it has: text;date"):
+    with pytest.raises(InputError, match=r"Its columns are: text;date"):
         clean_more(as_chunks([("a;b",)], ("text;date",)))
 
 
@@ -928,7 +941,7 @@ def test_malformed_unlabelled_rows_are_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    cleaned = clean(make_reviews(100), reviews, split)
+    cleaned, words = with_words(clean(make_reviews(100), reviews, split))
     texts = [*cleaned["text"][:4], *(f"more, {n}" for n in range(5))]
     lines = [f'"{text}"' for text in texts[n_malformed:]] + [
         f"{text}, a" for text in texts[:n_malformed]
@@ -941,7 +954,7 @@ def test_malformed_unlabelled_rows_are_counted(
         found = clean_unlabelled_reviews(
             unlabelled_reviews=TableDataset(filepath=str(path), load_args=load_args).load(),
             clean_reviews=[cleaned],
-            words=["one"],
+            words=words,
             reviews=reviews,
             script="auto",
             processing=HERE,

@@ -10,6 +10,7 @@ import datetime
 import io
 import itertools
 import json
+import logging
 import re
 import threading
 import warnings
@@ -17,6 +18,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -26,7 +28,7 @@ from fsspec.compression import compr
 from fsspec.core import OpenFile
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
-from imdb_sentiment.errors import InputError, list_names
+from imdb_sentiment.errors import InputError, list_names, make_printable
 from imdb_sentiment.text.delimiters import (
     AUTO,
     DELIMITERS,
@@ -37,8 +39,10 @@ from imdb_sentiment.text.delimiters import (
     name_columns,
     recognise_dialect,
 )
-from imdb_sentiment.text.encodings import SAMPLE, WINDOWS, can_decode, find_encodings
+from imdb_sentiment.text.encodings import SAMPLE, can_decode, find_encodings
 from imdb_sentiment.text.tables import CHUNK, MALFORMED, require_distinct, to_strings
+
+logger = logging.getLogger(__name__)
 
 CSV, JSON_LINES, PARQUET = "CSV", "JSON Lines", "Parquet"
 FORMATS = {
@@ -61,6 +65,8 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+# Encodings of ISO 8859, and those of Windows that have punctuation in place of control characters.
+WITH_PUNCTUATION = {"iso8859-1": "cp1252", "iso8859-9": "cp1254"}
 # How the files of other formats begin, and what their names end with.
 MAGIC = {
     b"PAR1": ".parquet",
@@ -389,31 +395,30 @@ def _find_encoding(sample: bytes, encoding: str, file: FileToRead) -> str:
 
     Raises:
         InputError: The one named has one byte per character, so that it reads anything, and the
-            file is UTF-8; or it is of ISO 8859, and the file has the punctuation of Windows, which
-            would be read as control characters.
+            file is UTF-8.
 
     """
     if marked := _find_mark(sample):
         return marked
-    other = None
     if not sample.isascii() and is_one_byte(encoding) and can_decode(sample, "utf-8"):
-        other = "utf-8"
-    elif _has_controls(sample, encoding):
-        likely = find_encodings(sample, encoding)[0][0]
-        other = likely if likely.startswith(WINDOWS) else None
-    if other:
         raise InputError(
-            f"{file.name} is {other.replace('utf', 'UTF')} text, and not {encoding}: name that "
-            f"with {file.describe_setting('encoding', other)}",
-            parameters=file.set("encoding", other),
+            f"{file.name} is UTF-8 text, and not {encoding}: name that with "
+            f"{file.describe_setting('encoding', 'utf-8')}",
+            parameters=file.set("encoding", "utf-8"),
         )
+    windows = WITH_PUNCTUATION.get(codecs.lookup(encoding).name)
+    if windows and re.search(rb"[\x80-\x9f]", sample) and can_decode(sample, windows):
+        _warn_of_controls(file.name, encoding, file.describe_setting("encoding", windows))
     return encoding
 
 
-def _has_controls(sample: bytes, encoding: str) -> bool:
-    """Return whether a text has control characters that only encodings of ISO 8859 have."""
-    is_iso = codecs.lookup(encoding).name.startswith("iso8859")
-    return is_iso and re.search(rb"[\x80-\x9f]", sample) is not None
+@cache  # a table is read several times
+def _warn_of_controls(file: str, encoding: str, setting: str) -> None:
+    logger.warning(
+        "%s has characters that are control characters in %s, and so are left out: they are "
+        "apostrophes and the like with %s",
+        *(make_printable(file), encoding, setting),
+    )
 
 
 def is_one_byte(encoding: str) -> bool:
@@ -432,9 +437,8 @@ def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError) -> I
     if found:
         place = f"byte 0x{found.object[found.start]:02x} in line {line}"
         start = found.object[: found.start].rpartition(b"\n")[2]
-        if sample.isascii():  # the odd character is further below
-            sample += found.object[found.start - len(start) :]
-        if _is_utf8_with_damage(sample, encoding):
+        further = sample + found.object[found.start - len(start) :]
+        if _is_utf8_with_damage(further if sample.isascii() else sample, encoding):
             before = start.decode(errors="ignore")[-20:]
             behind = f", behind {before!r}" if before else ""
             return InputError(
@@ -442,6 +446,7 @@ def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError) -> I
                 "repair it, or add encoding_errors: replace to its load_args, in a copy of its "
                 "whole entry in conf/local/catalog.yml"
             )
+        sample = further  # which its encoding must decode, too
     names, is_sure = find_encodings(sample, encoding)
     how = file.describe_setting("encoding", *names[: 1 if is_sure else 3])
     doubt = "" if is_sure else ", whichever shows the letters as they should be"

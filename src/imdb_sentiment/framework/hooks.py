@@ -15,6 +15,7 @@ from kedro.io import AbstractDataset, DataCatalog
 from kedro.pipeline import Pipeline
 from pydantic import ValidationError
 
+from imdb_sentiment.datasets.table import TableDataset
 from imdb_sentiment.datasets.table_formats import has_table_suffix
 from imdb_sentiment.errors import InputError, list_names, propose
 from imdb_sentiment.framework.problems import explain_problems
@@ -145,7 +146,7 @@ class RequireInputs:
         for name in sorted(pipeline.inputs()):
             if not name.startswith("params:") and _is_missing(catalog, name):
                 path = find_path(catalog, name)
-                if Path(path).is_dir():
+                if isinstance(catalog.get(name), TableDataset) and Path(path).is_dir():
                     raise InputError(f"the folder {path} has no tables: put some into it")
                 maker = _find_maker(catalog, path)
                 raise InputError(

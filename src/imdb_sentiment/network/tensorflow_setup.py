@@ -18,7 +18,7 @@ KEEP_ALL = (
     ("MALLOC_ARENA_MAX", -8, 1),
 )
 
-_SILENCE = threading.RLock()  # two threads at once would lose the file that stderr was
+_STDERR_LOCK = threading.RLock()  # two threads at once would lose the file that stderr was
 
 
 @contextlib.contextmanager
@@ -40,7 +40,7 @@ def tensorflow_setup() -> Iterator[None]:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _keep_freed_memory()
-    with _SILENCE:  # first: another thread may be importing TensorFlow
+    with _STDERR_LOCK:  # first: another thread may be importing TensorFlow
         if "tensorflow" in sys.modules:
             with _without_stderr():
                 yield

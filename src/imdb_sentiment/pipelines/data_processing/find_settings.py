@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 MAX_WORDS = 8  # in the name of a column
 MAX_TO_PASTE = 200  # characters of the name of a column that a line to paste contains
+MAIN_SPLITS = {"train", "test"}  # which a table with splits of its own has
 MAX_LINES_ABOVE = 10  # rows among which the header is looked for
 MAX_VALUES = 1000  # a column with more different values has no labels
 
@@ -209,10 +210,10 @@ def _judge_labels(labels: Labels, column: str, *, must_be_ordered: bool) -> list
         listed = ", ".join(map(repr, labels.placeholders))
         return [f"{listed} in the column {column!r} may be no label"]
     if labels.mixed:
-        listed = " and ".join(", ".join(map(repr, scale)) for scale in labels.mixed)
+        listed = " as well as ".join(", ".join(map(repr, scale)) for scale in labels.mixed)
         return [
-            f"{listed} in the column {column!r} may mean the same (if so, write only one of them "
-            "in the table; if not, set them below)"
+            f"{listed} in the column {column!r} may be two scales for the same (if so, write only "
+            "one of them in the table; if not, set all labels as below)"
         ]
     if must_be_ordered and not labels.is_order_known:
         return [
@@ -246,6 +247,8 @@ def _judge_header(
 
 def _find_header_below(rows: pd.DataFrame) -> list[str]:
     """Return that one of the first rows has the names of columns, if so: a title is above it."""
+    if are_names(list_columns(rows)):
+        return []
     for number, *cells in rows.drop(columns=MALFORMED).head(MAX_LINES_ABOVE).itertuples():
         if are_names(to_strings(pd.Series(cells))):
             return [f"row {number} seems to be the header: delete the lines above it"]
@@ -388,7 +391,8 @@ def _report_splits(rows: pd.DataFrame, split: SplitParameters) -> None:
     for column in list_columns(rows):
         names = dict.fromkeys(to_strings(rows[column]))
         found = [SPLIT_NAMES.get(normalise_label(name)) for name in itertools.islice(names, 9)]
-        if len(names) <= len(found) and None not in found and {"train", "test"} <= {*found}:
+        is_named = column.casefold() == split.column.casefold()  # the table may be sorted by it
+        if len(names) <= len(found) and None not in found and (is_named or {*found} >= MAIN_SPLITS):
             setting = "" if column == split.column else f",split.column={column}"
             message = f"The column {column!r} ({', '.join(names)}) is not used: "
             logger.info("%s", make_printable(f"{message}split.method=column{setting} would use it"))

@@ -69,7 +69,7 @@ from imdb_sentiment.text.tables import list_parts, number_rows
 from imdb_sentiment.text.tokenizer import make_word_tokenizer, train_tokenizer
 from imdb_sentiment.text.word_numbers import WORDS, WordList, pack_words, unpack_numbers
 from imdb_sentiment.text.word_vectors import train_word_vectors
-from imdb_sentiment.text.words import Script, get_rule
+from imdb_sentiment.text.words import Script
 
 logger = logging.getLogger(__name__)
 
@@ -340,10 +340,10 @@ def _require_usable(
 
 
 def _list_ways(
-    why: str, audit: dict[str, Any], reviews: ReviewsParameters, split: SplitParameters
+    reason: str, audit: dict[str, Any], reviews: ReviewsParameters, split: SplitParameters
 ) -> list[str]:
     """Return ways to avoid that rows are rejected for a reason, apart from mending each of them."""
-    if why in (LACKS_SPLIT, UNKNOWN_SPLIT):
+    if reason in (LACKS_SPLIT, UNKNOWN_SPLIT):
         now = list_names([*map(repr, audit["unknown_splits"])])
         return [
             f"write train, validation or test into the column {split.column!r}"
@@ -351,10 +351,10 @@ def _list_ways(
             "draw the splits with --params split.method=random",
         ]
     rows, _ = _count_filled(audit)
-    if audit["rejected_by_reason"][why] < MOST * rows or why not in COLUMNS:
+    if audit["rejected_by_reason"][reason] < MOST * rows or reason not in COLUMNS:
         return []
-    column = list_required_columns(reviews, split)[COLUMNS[why]]
-    return [f"name another column in {COLUMNS[why]} (now {column!r})"]
+    column = list_required_columns(reviews, split)[COLUMNS[reason]]
+    return [f"name another column in {COLUMNS[reason]} (now {column!r})"]
 
 
 def _count_filled(audit: dict[str, Any]) -> tuple[int, int]:
@@ -510,16 +510,21 @@ def clean_unlabelled_reviews(
     """
     seen = KeyIndex()
     known = WordList()
-    cut = get_rule(script).split
     are_new: Counter[bool] = Counter()
     n_malformed, first = 0, ""
 
     def select_new(rows: RowKeys) -> Verdicts:
         nonlocal n_malformed, first
         if not len(known):  # read only now: without unlabelled reviews, there is no need
-            known.number(pack_words(list(words)))
+            listed = list(words)
+            known.number(pack_words(listed))
             for labelled in clean_reviews:
-                hashes = [hash_text(text, cut(text)) for text in labelled["text"]]
+                numbers, lengths = unpack_numbers(labelled[WORDS])
+                parts = np.split(numbers, np.cumsum(lengths)[:-1])
+                hashes = [
+                    hash_text(text, [listed[number] for number in part])
+                    for text, part in zip(labelled["text"], parts, strict=True)
+                ]
                 seen.claim(np.array(hashes, np.uint64).reshape(-1, 2))
         is_new = rows.is_usable & (seen.claim(rows.keys, rows.codes, rows.is_usable) < 0)
         are_new.update(is_new.tolist())
@@ -657,7 +662,7 @@ def encode_reviews(
     code_type = np.min_scalar_type(len(reviews.labels) - 1)
     sizes: Counter[str] = Counter()
     unreadable: Counter[str] = Counter()  # reviews without a known token
-    ended = count(1)  # the sets that are complete: with `--async`, in any order
+    ended = count(1)  # number of complete sets; `next` is atomic, and `--async` uses threads
 
     def encode(name: str) -> Iterator[EncodedReviews]:
         for chunk in clean_reviews:

@@ -161,10 +161,10 @@ def read_unlabelled_chunk(
     if text_column not in columns:
         raise InputError(
             f"unlabelled_file has no column {text_column!r}, where the labelled reviews have their "
-            f"texts; it has: {list_names(columns)}. Rename the one with the texts"
+            f"texts. Its columns are: {list_names(columns)}. Rename the one with the texts"
         )
     texts = [clean_text(text) for text in to_strings(chunk[text_column])]
-    problems = ["" if text else "no text" for text in texts]
+    problems = ["" if text else NO_TEXT for text in texts]
     rows = {"row": chunk.index.to_numpy(np.int64), "text": texts}
     return _cut_texts(rows, problems, script, malformed=find_malformed(chunk))
 

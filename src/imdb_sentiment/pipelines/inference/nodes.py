@@ -118,17 +118,13 @@ def _report_progress(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         is_malformed = missing.str.startswith(MALFORMED_LINE)
         first = first or next(iter(missing[is_malformed]), "")
         reasons.update(missing.mask(is_malformed, MALFORMED_LINE))
+        if rows == len(chunk):  # the first one: no need to score the rest
+            _require_well_formed(reasons[MALFORMED_LINE], rows, first)
         now = time.monotonic()
         if now - reported > SECONDS_BETWEEN_REPORTS:
             logger.debug("%s rows scored, %.0f per second", f"{rows:,}", rows / (now - start))
             reported = now
-    if 2 * reasons[MALFORMED_LINE] > rows:
-        raise InputError(
-            f"{FILE}: {reasons[MALFORMED_LINE]:,} of {rows:,} rows are malformed (the first is a "
-            f"{make_printable(first)}). In a CSV, enclose texts that contain the delimiter in "
-            "quotation marks; or, if each line is one text, name a delimiter that none contains "
-            "with --params input_delimiter=tab"
-        )
+    _require_well_formed(reasons[MALFORMED_LINE], rows, first)
     rest = ", ".join(f"{reason}: {n:,}" for reason, n in reasons.most_common())
     logger.log(
         logging.WARNING if reasons[MALFORMED_LINE] else logging.INFO,
@@ -138,3 +134,13 @@ def _report_progress(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         time.monotonic() - start,
         f"; {REASON_COLUMN}: {make_printable(rest)}" if reasons else "",
     )
+
+
+def _require_well_formed(n_malformed: int, rows: int, first: str) -> None:
+    if 2 * n_malformed > rows:
+        raise InputError(
+            f"{FILE}: {n_malformed:,} of {rows:,} rows are malformed (the first is a "
+            f"{make_printable(first)}). In a CSV, enclose texts that contain the delimiter in "
+            "quotation marks; or, if each line is one text, name a delimiter that none contains "
+            "with --params input_delimiter=tab"
+        )

@@ -207,7 +207,7 @@ def expect_text(page: Page, place: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("shares", "label", "said", "doubt"),
     [
-        ([0.46, 0.54], "b", "Undecided: b 54.0%, a 46.0%", "only about 5 are right"),
+        ([0.46, 0.54], "b", "Undecided: b 54.0%, a 46.0%", "only about 5 of ten such"),
         ([0.3, 0.7], "b", "Probably b, 70.0%", ""),
         ([0.1, 0.9], "b", "b, 90.0%", ""),
         ([0.4, 0.6], "a", "a, 40.0%", "“b” is more probable"),
@@ -245,7 +245,8 @@ def test_it_says_what_to_expect_of_the_model(
         "at most 6 of them in a text (the first 2 and the last 4 of a longer one)"
     )
     expect(page.locator("#limits")).to_contain_text(
-        "the whole text: sequences of up to 3 words and marks, and of 4 characters within words."
+        "the whole text, as sequences of up to 3 words and punctuation marks, and of 4 characters "
+        "within words."
     )
     records = write_record(tmp_path / "runs", model_file.read_bytes())
     with run_service(model_file, tmp_path, "--records", str(records)) as service:

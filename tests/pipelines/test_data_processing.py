@@ -375,6 +375,17 @@ def test_labels_match_however_a_table_writes_them(
     assert pd.concat(check_all(as_chunks(rows), found, split))["code"].tolist() == [0, 1, 1]
 
 
+def test_a_column_that_was_not_divided_is_told(split: SplitParameters) -> None:
+    rows = [(f"{text},{label}",) for text, label in make_reviews(60)]
+    with pytest.raises(
+        InputError, match=r"several: name the delimiter .*=comma"
+    ):
+        find(as_chunks(rows, ("review,sentiment",)), split)
+    with pytest.raises(InputError) as error:
+        find(as_chunks(rows, ("review",)), split)
+    assert "reviews_delimiter" not in str(error.value)
+
+
 def test_lines_above_the_header_are_no_header(split: SplitParameters) -> None:
     named = [(*review, "rating" if n % 2 else "text") for n, review in enumerate(make_reviews(60))]
     find(as_chunks(named, ("review", "sentiment", "kind")), split)  # whose header has the names

@@ -34,6 +34,7 @@ from imdb_sentiment.text.columns import (
     find_labels,
     find_text_column,
 )
+from imdb_sentiment.text.delimiters import DELIMITERS
 from imdb_sentiment.text.tables import MALFORMED, find_empty, is_nested, list_columns, to_strings
 
 logger = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ def find_settings(
     further += _judge_header(reviews, text, label, labels)
     if AUTO in (reviews.text_column, reviews.label_column):
         further += _find_header_below(rows)
+    further += _find_other_delimiter(names)
     if problems or further:
         limit = ", unless those there are for another table" if missing or are_foreign else ""
         given = Labels(dict.fromkeys(reviews.labels)) if are_given else None
@@ -253,6 +255,15 @@ def _find_header_below(rows: pd.DataFrame) -> list[str]:
         if are_names(to_strings(pd.Series(cells))):
             return [f"row {number} seems to be the header: delete the lines above it"]
     return []
+
+
+def _find_other_delimiter(names: Sequence[str]) -> list[str]:
+    """Return that an only column seems to be several, such as of a `.tsv` with commas."""
+    if len(names) != 1:
+        return []
+    marks = (name for name, mark in DELIMITERS.items() if mark in names[0])
+    several = "its only column seems to be several: name the delimiter with --params"
+    return [f"{several} reviews_delimiter={mark}" for mark in itertools.islice(marks, 1)]
 
 
 def format_settings(

@@ -377,9 +377,7 @@ def test_labels_match_however_a_table_writes_them(
 
 def test_a_column_that_was_not_divided_is_told(split: SplitParameters) -> None:
     rows = [(f"{text},{label}",) for text, label in make_reviews(60)]
-    with pytest.raises(
-        InputError, match=r"several: name the delimiter .*=comma"
-    ):
+    with pytest.raises(InputError, match=r"several: name the delimiter .*=comma"):
         find(as_chunks(rows, ("review,sentiment",)), split)
     with pytest.raises(InputError) as error:
         find(as_chunks(rows, ("review",)), split)

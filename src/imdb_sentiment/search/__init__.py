@@ -3,8 +3,8 @@
 `study.py` knows what is in a study, what is missing and what must be retried, `liveness.py` whether
 the runs that share it are alive, `workers.py` where a trial runs; `loop.py` brings them together,
 and `progress.py` and `notes.py` say how far they are. `samplers_and_pruners.py` creates Optuna's
-samplers and pruners. Nothing here knows about networks:
-an objective is any function of a trial and the data.
+samplers and pruners. Nothing here knows about networks: an objective is any function of a trial and
+the data.
 
 Optuna keeps the trials, records heartbeats in a database and queues retries. The rest is done here
 because its own loop would break a promise: `Study.optimize` and `Study.ask` take any queued trial

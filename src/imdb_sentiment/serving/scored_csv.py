@@ -13,6 +13,7 @@ from imdb_sentiment.evaluation.probabilities import REASON_COLUMN, prediction_co
 from imdb_sentiment.serving.predictor import Prediction, Predictor
 from imdb_sentiment.text.delimiters import (
     AUTO,
+    MALFORMED_LINE,
     Dialect,
     UnclearDelimiterError,
     describe_surplus,
@@ -178,7 +179,7 @@ def _explain_gap(
     if prediction.label is not None:
         return ""
     if len(row) > width:
-        return f"malformed line: {describe_surplus(len(row), width)}"
+        return f"{MALFORMED_LINE}: {describe_surplus(len(row), width)}"
     if len(text) > max_characters:
         return f"longer than {max_characters:,} characters"
     return prediction.reason or ""

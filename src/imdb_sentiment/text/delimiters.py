@@ -12,6 +12,7 @@ AUTO = "auto"
 # Delimiters by the names that a command line can have without quoting.
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 _ALIASES = {r"\t": "\t", "pipe": "|"}
+MALFORMED_LINE = "malformed line"  # how the reason begins why a row has no text
 RECORDS, MIN_RECORDS = 100, 10  # that are looked at, at most; that lines above a header need
 MOST, FEW = 0.9, 0.5  # share of records that have as many fields as the header
 

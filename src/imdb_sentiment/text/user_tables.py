@@ -1,4 +1,4 @@
-"""Tables of texts for a model to score: the column of the texts, and cells that fit any file."""
+"""Tables of users: the column of the texts, malformed rows, and cells that fit any file."""
 
 import logging
 from collections.abc import Iterable
@@ -13,6 +13,25 @@ from imdb_sentiment.text.sample_reviews import SAMPLE_COLUMN, are_samples
 from imdb_sentiment.text.tables import CHUNK, MALFORMED, SURROGATE, list_columns, require_distinct
 
 logger = logging.getLogger(__name__)
+
+
+def require_well_formed(n_malformed: int, rows: int, first: str, file: str, advice: str) -> None:
+    """Raise `InputError` if most rows of a table are malformed.
+
+    Args:
+        n_malformed: Number of malformed rows.
+        rows: Number of all rows.
+        first: What is wrong with the first malformed one, from `find_malformed`.
+        file: Name of the table, for the message.
+        advice: When to name another delimiter, and how.
+
+    """
+    if 2 * n_malformed > rows:
+        raise InputError(
+            f"{file}: {n_malformed:,} of {rows:,} rows are malformed (the first is {first}). In a "
+            "CSV, name all columns in the header, which is the first line, and enclose texts that "
+            f"contain the delimiter in quotation marks; {advice}"
+        )
 
 
 def choose_text_column(

@@ -21,7 +21,6 @@ from imdb_sentiment.parameters import (
 from imdb_sentiment.pipelines.data_processing.row_checks import (
     find_malformed,
     list_required_columns,
-    require_well_formed,
 )
 from imdb_sentiment.text.columns import (
     MAX_LABELS,
@@ -36,6 +35,7 @@ from imdb_sentiment.text.columns import (
 )
 from imdb_sentiment.text.delimiters import DELIMITERS
 from imdb_sentiment.text.tables import MALFORMED, find_empty, is_nested, list_columns, to_strings
+from imdb_sentiment.text.user_tables import require_well_formed
 
 logger = logging.getLogger(__name__)
 

@@ -30,6 +30,7 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.pipelines.data_processing.duplicates import KeyIndex
 from imdb_sentiment.pipelines.data_processing.find_settings import (
+    MAIN_SPLITS,
     find_settings,
     format_allowance,
     format_others,
@@ -57,7 +58,6 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
     list_required_columns,
     read_chunk,
     read_unlabelled_chunk,
-    require_well_formed,
     select_accepted,
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS, assign_splits
@@ -67,6 +67,7 @@ from imdb_sentiment.text.review_encoder import ReviewEncoder
 from imdb_sentiment.text.scripts import count_letters, measure_scripts
 from imdb_sentiment.text.tables import list_parts, number_rows
 from imdb_sentiment.text.tokenizer import make_word_tokenizer, train_tokenizer
+from imdb_sentiment.text.user_tables import require_well_formed
 from imdb_sentiment.text.word_numbers import WORDS, WordList, pack_words, unpack_numbers
 from imdb_sentiment.text.word_vectors import train_word_vectors
 from imdb_sentiment.text.words import Script
@@ -313,7 +314,7 @@ def _require_usable(
         if more:
             ways.append(f"set reviews.labels (now {', '.join(reviews.labels)})")
         lacks_split = split.method == "column" and not (
-            {"train", "test"} <= audit["accepted_by_own_split"].keys()
+            audit["accepted_by_own_split"].keys() >= MAIN_SPLITS
         )
         if can_allow := rejected <= MOST * rows and not lacks_split:
             ways.append("allow as many")

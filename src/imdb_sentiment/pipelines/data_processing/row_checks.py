@@ -21,7 +21,7 @@ from imdb_sentiment.pipelines.data_processing.duplicates import KeyIndex, Keys
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.columns import SPLIT_NAMES
-from imdb_sentiment.text.delimiters import DELIMITERS
+from imdb_sentiment.text.delimiters import DELIMITERS, MALFORMED_LINE
 from imdb_sentiment.text.tables import MALFORMED, find_empty, list_columns, to_strings
 from imdb_sentiment.text.word_numbers import (
     WORDS,
@@ -175,25 +175,6 @@ def find_malformed(chunk: pd.DataFrame) -> list[str]:
     return [f"row {row}: {problem[:80]}" for row, problem in found.items()]
 
 
-def require_well_formed(n_malformed: int, rows: int, first: str, file: str, advice: str) -> None:
-    """Raise `InputError` if most rows of a table are malformed.
-
-    Args:
-        n_malformed: Number of malformed rows.
-        rows: Number of all rows.
-        first: What is wrong with the first malformed one, from `find_malformed`.
-        file: Name of the table, for the message.
-        advice: When to name another delimiter, and how.
-
-    """
-    if 2 * n_malformed > rows:
-        raise InputError(
-            f"{file}: {n_malformed:,} of {rows:,} rows are malformed (the first is {first}). In a "
-            "CSV, name all columns in the header, which is the first line, and enclose texts that "
-            f"contain the delimiter in quotation marks; {advice}"
-        )
-
-
 def _cut_texts(
     rows: dict[str, Any],
     problems: list[str],
@@ -341,7 +322,7 @@ def _find_problems(
     labels = rows["sentiment"]
     is_unknown_split = (split.method == "column") & ~rows["split"].isin(SPLITS)
     problems = [
-        (malformed != "", "malformed line: " + malformed),
+        (malformed != "", f"{MALFORMED_LINE}: " + malformed),
         (is_empty, EMPTY_ROW),
         (rows["text"] == "", NO_TEXT),
         (labels == "", NO_LABEL),

@@ -12,20 +12,28 @@ import numpy as np
 import pandas as pd
 
 from imdb_sentiment.engine.mapping import map_in_order
-from imdb_sentiment.errors import InputError, make_printable
+from imdb_sentiment.errors import make_printable
 from imdb_sentiment.evaluation.predictions import add_predictions, tabulate_predictions
 from imdb_sentiment.evaluation.probabilities import REASON_COLUMN
 from imdb_sentiment.parameters import InferenceParameters, ProcessingParameters
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.delimiters import MALFORMED_LINE
 from imdb_sentiment.text.tables import MALFORMED, list_parts, to_strings
-from imdb_sentiment.text.user_tables import choose_text_column, replace_surrogates
+from imdb_sentiment.text.user_tables import (
+    choose_text_column,
+    replace_surrogates,
+    require_well_formed,
+)
 
 logger = logging.getLogger(__name__)
 
 FILE = "the input file"  # for messages
 SECONDS_BETWEEN_REPORTS = 10
-MALFORMED_LINE = "malformed line"
+DELIMITER_ADVICE = (
+    "if each line is one text, name a delimiter that none contains with --params "
+    "input_delimiter=tab"
+)
 
 
 def score_reviews(
@@ -116,15 +124,17 @@ def _report_progress(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         rows += len(chunk)
         missing = chunk.loc[chunk[REASON_COLUMN] != "", REASON_COLUMN].astype("str")
         is_malformed = missing.str.startswith(MALFORMED_LINE)
-        first = first or next(iter(missing[is_malformed]), "")
+        if not first:
+            malformed = make_printable(next(iter(missing[is_malformed]), ""))
+            first = malformed.removeprefix(f"{MALFORMED_LINE}: ")
         reasons.update(missing.mask(is_malformed, MALFORMED_LINE))
         if rows == len(chunk):  # the first one: no need to score the rest
-            _require_well_formed(reasons[MALFORMED_LINE], rows, first)
+            require_well_formed(reasons[MALFORMED_LINE], rows, first, FILE, DELIMITER_ADVICE)
         now = time.monotonic()
         if now - reported > SECONDS_BETWEEN_REPORTS:
             logger.debug("%s rows scored, %.0f per second", f"{rows:,}", rows / (now - start))
             reported = now
-    _require_well_formed(reasons[MALFORMED_LINE], rows, first)
+    require_well_formed(reasons[MALFORMED_LINE], rows, first, FILE, DELIMITER_ADVICE)
     rest = ", ".join(f"{reason}: {n:,}" for reason, n in reasons.most_common())
     logger.log(
         logging.WARNING if reasons[MALFORMED_LINE] else logging.INFO,
@@ -134,13 +144,3 @@ def _report_progress(chunks: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         time.monotonic() - start,
         f"; {REASON_COLUMN}: {make_printable(rest)}" if reasons else "",
     )
-
-
-def _require_well_formed(n_malformed: int, rows: int, first: str) -> None:
-    if 2 * n_malformed > rows:
-        raise InputError(
-            f"{FILE}: {n_malformed:,} of {rows:,} rows are malformed (the first is a "
-            f"{make_printable(first)}). In a CSV, enclose texts that contain the delimiter in "
-            "quotation marks; or, if each line is one text, name a delimiter that none contains "
-            "with --params input_delimiter=tab"
-        )

@@ -144,6 +144,7 @@ def test_parts_can_be_read_in_several_threads(path: Path) -> None:
         (b"review,sentiment\rgood,positive\r", {}),
         ("review,sentiment\ngood,positive\n".encode("utf-16"), {}),
         (b"review,sentiment\ngood,positive\n", {"quotechar": "'"}),
+        (b'review,sentiment\n"\\"No, never\\"",positive\n', {}),
     ],
 )
 def test_the_run_reads_what_it_cannot_divide(
@@ -490,6 +491,12 @@ def test_a_delimiter_is_a_known_name_or_one_character(path: Path, sep: str) -> N
 def test_options_that_could_lose_rows_are_refused(tmp_path: Path, option: str, name: str) -> None:
     with pytest.raises(InputError, match=f"can't have {option}, .*: known are chunksize, encoding"):
         read(tmp_path / name, b"text,label\na,1\n", **{option: 1})
+
+
+def test_quotation_marks_that_are_escaped_by_backslashes_are_recognised(path: Path) -> None:
+    (rows,) = read(path, b'review,sentiment\n"\\"No, never\\"\n again",1\n"a ""b""",0\n')
+    assert rows["review"].tolist() == ['"No, never"\n again', 'a "b"']
+    assert set(rows[MALFORMED]) == {""}
 
 
 def test_options_that_tell_how_a_csv_is_quoted_are_taken(path: Path) -> None:

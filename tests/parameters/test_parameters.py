@@ -2,13 +2,17 @@ import math
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from helpers import make_ngrams_parameters
 from imdb_sentiment.parameters import (
     Hyperparameters,
+    LabelCheckParameters,
+    LanguageModelParameters,
     ProcessingParameters,
+    ReportParameters,
     ReviewsParameters,
+    SplitParameters,
     TrainingParameters,
     TuningParameters,
     WordVectorsParameters,
@@ -127,6 +131,27 @@ def test_processing_needs_a_worker(conf: dict[str, Any]) -> None:
     assert ProcessingParameters(**conf["processing"]).workers == 1
     with pytest.raises(ValidationError, match="greater than or equal to 1"):
         ProcessingParameters(**conf["processing"] | {"workers": 0})
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+@pytest.mark.parametrize(
+    ("group", "model"),
+    {
+        "label_check": LabelCheckParameters,
+        "language_model": LanguageModelParameters,
+        "report": ReportParameters,
+        "split": SplitParameters,
+        "training": TrainingParameters,
+        "tuning": TuningParameters,
+        "word_vectors": WordVectorsParameters,
+    }.items(),
+)
+def test_a_seed_is_one_that_every_library_takes(
+    group: str, model: type[BaseModel], seed: int, conf: dict[str, Any]
+) -> None:
+    model(**conf[group])
+    with pytest.raises(ValidationError, match="seed"):
+        model(**conf[group] | {"seed": seed})
 
 
 def test_null_takes_a_hyperparameter_out_of_the_search(conf: dict[str, Any]) -> None:

@@ -45,3 +45,25 @@ def test_a_quoted_csv_is_read_back_with_any_delimiter(
 def test_only_a_mark_can_be_told_as_the_delimiter(line: str) -> None:
     dialect = recognise_dialect(f"{line}\na;b\n1;2\n")
     assert not dialect.has_delimiter_line
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_escaped"),
+    [
+        (['"She said \\"no, never\\", and left",negative'], True),
+        (['"A gem",positive', '"\\"Dune\\", again",positive', '"A ""cut"", fine",negative'], True),
+        (['"Saved in C:\\",positive', '"Fine, really",positive'], False),
+        (['"Saved in C:\\",positive', '"\\"Dune\\", again",positive'], False),  # in doubt, as usual
+        (['"\\"Dune\\" again",positive'], True),  # as many fields as the header either way
+        (["a,b,c", '"a \\" b",positive'], False),
+    ],
+)
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_backslashes_escape_quotation_marks_if_only_then_all_fields_are_quoted(
+    lines: list[str], is_escaped: bool, is_complete: bool
+) -> None:
+    rest = [] if is_complete else ['"cut, \\"']
+    sample = "\n".join(["review,sentiment", *lines * 200, *rest])
+    dialect = recognise_dialect(sample, is_complete=is_complete)
+    assert dialect.delimiter == ","
+    assert dialect.quoting == ({"escapechar": "\\"} if is_escaped else {})

@@ -106,6 +106,7 @@ def can_divide(load_args: dict[str, Any], options: dict[str, Any]) -> bool:
     ascii_bytes = bytes(range(128))
     return (
         load_args.keys() <= KNOWN
+        and "escapechar" not in options
         and (encoding in ("utf-8", "utf-8-sig") or is_one_byte(encoding))
         and ascii_bytes.decode(encoding, "replace") == ascii_bytes.decode("ascii")
     )

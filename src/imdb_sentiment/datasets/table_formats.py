@@ -365,9 +365,7 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
     if text.strip() and lines and not lines[0].strip(f'{dialect.delimiter}" \t'):
         raise InputError(f"{file.name} begins with an empty line: remove it")
     told: dict[str, Any] = {"skiprows": 1} if dialect.has_delimiter_line else {}
-    if dialect.has_literal_quotes:
-        told["quoting"] = csv.QUOTE_NONE
-    return told | options | {"encoding": encoding, "sep": dialect.delimiter}
+    return told | dialect.quoting | options | {"encoding": encoding, "sep": dialect.delimiter}
 
 
 def _require_text(sample: bytes, encoding: str, file: FileToRead) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from imdb_sentiment.parameters.base import Fraction, Parameters
+from imdb_sentiment.parameters.base import Fraction, Parameters, Seed
 from imdb_sentiment.text.cleaning import clean_characters
 
 AUTO = "auto"  # a setting that is found in the table
@@ -115,7 +115,7 @@ class SplitParameters(Parameters):
     group_column: str | None
     test_fraction: Fraction
     validation_fraction: Fraction
-    seed: int
+    seed: Seed
 
 
 class TokenizerParameters(Parameters):
@@ -164,7 +164,7 @@ class WordVectorsParameters(Parameters):
     size: Annotated[int, Field(ge=1)]
     window: Annotated[int, Field(ge=1)]
     norm: Annotated[float, Field(gt=0)] | None
-    seed: int
+    seed: Seed
 
 
 class ProcessingParameters(Parameters):
@@ -197,4 +197,4 @@ class LanguageModelParameters(Parameters):
     passes: Annotated[int, Field(ge=0)]
     batch_size: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0)]
-    seed: int
+    seed: Seed

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imdb_sentiment.parameters.base import Parameters
+from imdb_sentiment.parameters.base import Parameters, Seed
 
 
 class LabelCheckParameters(Parameters):
@@ -20,4 +20,4 @@ class LabelCheckParameters(Parameters):
 
     folds: Annotated[int, Field(ge=2)]
     rows_to_label: Annotated[int, Field(ge=0)]
-    seed: int
+    seed: Seed

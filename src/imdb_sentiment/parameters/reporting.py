@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imdb_sentiment.parameters.base import Parameters
+from imdb_sentiment.parameters.base import Parameters, Seed
 
 
 class ReportParameters(Parameters):
@@ -25,7 +25,7 @@ class ReportParameters(Parameters):
     """
 
     resamples: Annotated[int, Field(ge=100)]
-    seed: int
+    seed: Seed
     calibration_bins: Annotated[int, Field(ge=2)]
     groups: Annotated[int, Field(ge=1)]
     words: Annotated[int, Field(ge=1)]

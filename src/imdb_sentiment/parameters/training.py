@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from imdb_sentiment.parameters.base import Fraction, Parameters
+from imdb_sentiment.parameters.base import Fraction, Parameters, Seed
 
 # Weights of the labels in the loss, as scikit-learn's `class_weight`.
 ClassWeight = Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None
@@ -101,7 +101,7 @@ class TrainingParameters(Parameters):
     use_validation_rows: bool
     networks: Annotated[int, Field(ge=1)]
     ngrams: NgramsParameters
-    seed: int
+    seed: Seed
 
     @model_validator(mode="after")
     def _target_has_a_threshold(self) -> Self:

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from imdb_sentiment.errors import propose
-from imdb_sentiment.parameters.base import Parameters
+from imdb_sentiment.parameters.base import Parameters, Seed
 
 if TYPE_CHECKING:
     import optuna
@@ -255,7 +255,7 @@ class TuningParameters(Parameters):
     folds: Literal["auto"] | Annotated[int, Field(ge=1)]
     fold_repeats: Annotated[int, Field(ge=1)]
     evaluate_on: Literal["validation", "test"]
-    seed: int
+    seed: Seed
     search_space: dict[str, Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]]
 
     @field_validator("search_space", mode="before")

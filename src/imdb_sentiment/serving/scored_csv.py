@@ -7,7 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from typing import IO, Literal
+from typing import IO
 
 from imdb_sentiment.evaluation.probabilities import REASON_COLUMN, prediction_columns
 from imdb_sentiment.serving.predictor import Prediction, Predictor
@@ -134,8 +134,7 @@ def _read_rows(source: Iterable[str], dialect: Dialect) -> Iterator[list[str]]:
             yield line
         yield end  # becomes a row of its own, unless a quotation mark is still open
 
-    quoting: Literal[0, 3] = csv.QUOTE_NONE if dialect.has_literal_quotes else csv.QUOTE_MINIMAL
-    for row in csv.reader(lines(), delimiter=dialect.delimiter, quoting=quoting):
+    for row in csv.reader(lines(), delimiter=dialect.delimiter, **dialect.quoting):
         if row == [end]:
             return
         delimiters = 0

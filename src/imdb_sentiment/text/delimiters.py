@@ -5,14 +5,15 @@ import io
 import itertools
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import IO, Literal
+from dataclasses import dataclass, field
+from typing import IO, Any, Literal
 
 AUTO = "auto"
 # Delimiters by the names that a command line can have without quoting.
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 _ALIASES = {r"\t": "\t", "pipe": "|"}
 MALFORMED_LINE = "malformed line"  # how the reason begins why a row has no text
+ESCAPED = {"escapechar": "\\"}  # quotation marks within a field are not doubled
 RECORDS, MIN_RECORDS = 100, 10  # that are looked at, at most; that lines above a header need
 MOST, FEW = 0.9, 0.5  # share of records that have as many fields as the header
 
@@ -41,13 +42,14 @@ class Dialect:
     Attributes:
         delimiter: What separates its fields.
         has_delimiter_line: Whether a line such as `sep=;`, for Excel, precedes the header.
-        has_literal_quotes: Whether quotation marks are part of the texts, and quote nothing.
+        quoting: Arguments of `csv.reader`, and of `pandas.read_csv`, if fields are not quoted as
+            usual.
 
     """
 
     delimiter: str
     has_delimiter_line: bool = False
-    has_literal_quotes: bool = False
+    quoting: dict[str, Any] = field(default_factory=dict)
 
 
 def find_delimiter(given: str) -> str:
@@ -94,8 +96,8 @@ def recognise_dialect(
         delimiter = "\t"
     if delimiter == AUTO:
         delimiter = recognise_delimiter(sample, is_complete=is_complete)
-    is_literal = delimiter == "\t" and _has_literal_quotes(sample, is_complete=is_complete)
-    return Dialect(delimiter, bool(told), is_literal)
+    quoting = _recognise_quoting(sample, delimiter, is_complete=is_complete)
+    return Dialect(delimiter, bool(told), quoting)
 
 
 def recognise_delimiter(sample: str, *, is_complete: bool = True) -> str:
@@ -165,6 +167,31 @@ def has_lines_above(sample: str, delimiter: str, *, is_complete: bool = True) ->
 
     header = next(filter(None, csv.reader(_as_lines(sample), delimiter=delimiter)), [])
     return len(header) == 1 and any(map(has, DELIMITERS.values()))
+
+
+def _recognise_quoting(sample: str, delimiter: str, *, is_complete: bool) -> dict[str, Any]:
+    """Return how fields are quoted, as arguments of `csv.reader`; empty if as usual."""
+    if delimiter == "\t" and _has_literal_quotes(sample, is_complete=is_complete):
+        return {"quoting": csv.QUOTE_NONE}
+    # MySQL and Spark write a backslash before a quotation mark. As usual, a field may end with one.
+    is_escaped = (
+        '\\"' in sample
+        and not _is_quoted(sample, delimiter, is_complete, {})
+        and _is_quoted(sample, delimiter, is_complete, ESCAPED)
+    )
+    return ESCAPED if is_escaped else {}
+
+
+def _is_quoted(sample: str, delimiter: str, is_complete: bool, quoting: dict[str, Any]) -> bool:
+    """Return whether all fields are quoted in a certain way, and all records have as many."""
+    reader = csv.reader(_as_lines(sample), delimiter=delimiter, strict=True, **quoting)
+    widths: list[int] = []
+    try:
+        widths.extend(len(record) for record in reader if record)
+    except csv.Error as error:  # also if the sample ends within quotation marks
+        if is_complete or "unexpected end" not in str(error):
+            return False
+    return len(set(widths if is_complete else widths[:-1])) <= 1
 
 
 def _measure_fit(

@@ -1,4 +1,6 @@
 import pickle
+import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,16 @@ def test_sets_on_the_disk_add_there(tmp_path: Path) -> None:
     assert both.fingerprint() == (first + second).fingerprint()
     with pytest.raises(ValueError, match="dimensions"):
         both + make_encoded(2, length=9)
+
+
+def test_a_full_disk_is_an_error_when_sets_on_the_disk_are_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written through a map of the file, it would end the process with SIGBUS."""
+    saved = save(tmp_path / "first.npy", make_encoded(5), [5])
+    monkeypatch.setattr(tempfile, "TemporaryFile", partial(open, "/dev/full", "wb"))
+    with pytest.raises(OSError, match="No space left"):
+        saved + saved
 
 
 def test_another_process_gets_what_is_on_the_disk(tmp_path: Path) -> None:

@@ -35,8 +35,10 @@ def _join(first: Sequences, second: Sequences) -> Sequences:
         raise ValueError(f"the dimensions differ: {first.shape} and {second.shape}")
     shape = (len(first) + len(second), *first.shape[1:])
     with tempfile.TemporaryFile() as file:  # it lives as long as the array
-        joined: Sequences = np.memmap(file, first.dtype, "w+", shape=shape)
-    joined[: len(first)], joined[len(first) :] = first, second
+        for part in (first, second):  # written through a map, a full disk would end the process
+            file.write(np.ascontiguousarray(part, first.dtype).data)
+        file.flush()
+        joined: Sequences = np.memmap(file, first.dtype, "r", shape=shape)
     return joined
 
 

@@ -35,7 +35,7 @@ from imdb_sentiment.pipelines.tuning.nodes import (
     train_candidate,
     tune_hyperparameters,
 )
-from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet, select_first_repeat
+from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet, divide_reviews, select_first_repeat
 from imdb_sentiment.search import make_pruner
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
@@ -259,10 +259,30 @@ def test_each_repeat_divides_the_reviews_anew(
         assert sum(map(len, repeat)) == len(POOL)
     assert not [rows for rows in scored[:3] if rows in scored[3:]]
     once = divide(TRAIN, VALIDATION, tuning, split, folds=3)
-    assert [part.rows.tolist() for _, part in once] == [
-        part.rows.tolist() for _, part in select_first_repeat(sets)
+    twice = tuning.model_copy(update={"folds": 3, "fold_repeats": 2})
+    first = [
+        select_first_repeat(sets, twice),
+        divide_reviews(TRAIN, VALIDATION, twice, split),
+        select_first_repeat(once, tuning),
     ]
-    assert select_first_repeat(once) == once
+    for found in first:
+        assert [part.rows.tolist() for _, part in found] == [part.rows.tolist() for _, part in once]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fold_repeats": 2}, "fold_repeats is 2, .*folds to 2 or more, or set it to 1"),
+        ({"pruner": {"name": "WilcoxonPruner", "arguments": {}}}, "set another pruner"),
+    ],
+)
+def test_what_needs_a_cross_validation_is_refused_without_one(
+    changes: dict[str, Any], message: str, tuning: TuningParameters, split: SplitParameters
+) -> None:
+    assert divide(TRAIN, VALIDATION, tuning, split, folds=2, **changes)
+    for without in ({"folds": 1}, {"folds": 2, "evaluate_on": "test"}):
+        with pytest.raises(InputError, match=message):
+            divide(TRAIN, VALIDATION, tuning, split, **changes, **without)
 
 
 def test_a_trial_with_repeats_is_worth_the_mean_of_all_and_keeps_one_logit_per_review(
@@ -278,8 +298,9 @@ def test_a_trial_with_repeats_is_worth_the_mean_of_all_and_keeps_one_logit_per_r
         return train_at_once(arguments[0], arguments[1])
 
     replace_training(monkeypatch, train_and_note)
-    sets = divide(TRAIN, VALIDATION, tuning, split, folds=2, fold_repeats=3)
-    trial, best, held_out = tune_once(one_epoch, tuning, sets)
+    chosen = tuning.model_copy(update={"folds": 2, "fold_repeats": 3})
+    sets = divide(TRAIN, VALIDATION, chosen, split)
+    trial, best, held_out = tune_once(one_epoch, chosen, sets)
     assert seeds == [tuning.seed + repeat for repeat in (0, 0, 1, 1, 2, 2)]
     hits = [
         (score_at_once(best, part.sequences)[:, 0] > 0) == part.codes.astype(bool)
@@ -304,10 +325,11 @@ def test_wilcoxons_pruner_compares_fold_by_fold(
         return train_at_once(arguments[0], arguments[1])
 
     replace_training(monkeypatch, train_and_count)
+    wilcoxon = {"name": "WilcoxonPruner", "arguments": {}}
     chosen = TuningParameters(
-        **tuning.model_dump() | {"pruner": {"name": "WilcoxonPruner", "arguments": {}}}
+        **tuning.model_dump() | {"pruner": wilcoxon, "folds": 2, "fold_repeats": 4}
     )
-    sets = divide(TRAIN, VALIDATION, chosen, split, folds=2, fold_repeats=4)
+    sets = divide(TRAIN, VALIDATION, chosen, split)
     study = optuna.create_study(
         direction="maximize", pruner=make_pruner(**chosen.pruner.model_dump())
     )
@@ -928,6 +950,42 @@ def test_the_sampler_is_a_parameter_and_its_study_reproducible(
         tune(storage, one_epoch, chosen)
     assert trials(storages[0], tuning) == trials(storages[1], tuning)
     assert len({str(parameters) for parameters, _ in trials(storages[0], tuning)}) == 4
+
+
+@pytest.mark.usefixtures("no_training")
+def test_the_trials_draw_from_one_quasi_random_sequence(
+    one_epoch: Hyperparameters, tuning: TuningParameters
+) -> None:
+    settings = {"n_trials": 5, "sampler": {"name": "QMCSampler", "arguments": {"scramble": True}}}
+    storage = optuna.storages.InMemoryStorage()
+    tune(storage, one_epoch, TuningParameters(**tuning.model_dump() | settings))
+    attributes = storage.get_study_system_attrs(storage.get_study_id_from_name(tuning.study_name))
+    (drawn,) = (value for name, value in attributes.items() if name.startswith("qmc"))
+    assert drawn > 1
+
+
+@pytest.mark.usefixtures("no_training")
+def test_if_no_trial_was_begun_in_time_the_run_says_so(
+    one_epoch: Hyperparameters, tuning: TuningParameters
+) -> None:
+    late = tuning.model_copy(update={"timeout": 1e-9})
+    with pytest.raises(InputError, match=r"has ended: raise tuning\.timeout"):
+        tune(optuna.storages.InMemoryStorage(), one_epoch, late)
+
+
+def test_a_fold_without_a_label_is_not_a_reason_to_prune(
+    one_epoch: Hyperparameters, monkeypatch: pytest.MonkeyPatch, tuning: TuningParameters
+) -> None:
+    """Its ROC AUC is not defined."""
+    replace_training(monkeypatch, lambda *arguments, **_: train_at_once(*arguments[:2]))
+    alike = POOL.take(np.flatnonzero(POOL.codes == 0))
+    sets = [(POOL, alike), (POOL, POOL)]
+    pruner = {"name": "MedianPruner", "arguments": {"n_startup_trials": 0}}
+    changes = {"metric": "roc_auc", "pruner": pruner, "n_trials": 3}
+    chosen = TuningParameters(**tuning.model_dump() | changes)
+    study, *_ = tune(optuna.storages.InMemoryStorage(), one_epoch, chosen, sets)
+    assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
+    assert [list(trial.intermediate_values) for trial in study.trials] == [[1]] * 3
 
 
 def test_a_bad_combination_fails_alone(

@@ -57,6 +57,7 @@ from imdb_sentiment.text.encoded_reviews import EncodedReviews, compute_fingerpr
 logger = logging.getLogger(__name__)
 
 # Hyperparameters that the pretrained weights determine.
+BY_FOLD = "WilcoxonPruner"  # compares trials fold by fold; other pruners, what was reached so far
 PRETRAINED = {"bidirectional", "chrono_initialization", "units"}
 HELD_OUT_LOGITS = "held_out_logits"  # name of the first user attribute of a trial that has them
 MAX_STORED_ROWS = 5000
@@ -85,16 +86,38 @@ def hold_out_reviews(
         Pairs of reviews to learn from and others to score on; several with cross-validation.
 
     Raises:
-        InputError: Cross-validation is asked for, but is not possible: see `divide_reviews`.
+        InputError: Cross-validation is asked for, but is not possible: see `divide_reviews`; or
+            a parameter needs it, but there is none.
 
     """
+    sets = _list_held_out_sets(train, validation, test, tuning, split)
+    needs = [
+        (tuning.fold_repeats > 1, f"tuning.fold_repeats is {tuning.fold_repeats}", "it to 1"),
+        (tuning.pruner.name == BY_FOLD, f"tuning.pruner is {BY_FOLD}", "another pruner"),
+    ]
+    for is_needed, what, other in needs:
+        if is_needed and len(sets) == 1:
+            raise InputError(
+                f"{what}, but there is no cross-validation: set tuning.folds to 2 or more, or "
+                f"set {other}"
+            )
+    return sets
+
+
+def _list_held_out_sets(
+    train: EncodedReviews,
+    validation: EncodedReviews,
+    test: EncodedReviews,
+    tuning: TuningParameters,
+    split: SplitParameters,
+) -> list[HeldOutSet]:
     if tuning.evaluate_on == "test":
         logger.warning(
             "tuning.evaluate_on is 'test': the hyperparameters are chosen on the test set, so the "
             "test accuracy will be too optimistic. The metrics record this."
         )
         return [(train, test)]
-    return divide_reviews(train, validation, tuning, split)
+    return divide_reviews(train, validation, tuning, split, n_repeats=tuning.fold_repeats)
 
 
 def tune_hyperparameters(
@@ -194,7 +217,7 @@ def tune_hyperparameters(
         return (
             _copy_into_memory(study),
             _override(hyperparameters, best.params),
-            _read_logits(best, held_out_sets),
+            _read_logits(best, select_first_repeat(held_out_sets, tuning)),
         )
 
 
@@ -242,9 +265,8 @@ def train_candidate(
             _report(trial, figures[f"val_{metric.name}"], epoch, f"pruned after epoch {epoch}")
 
     candidate = _override(hyperparameters, trial.params)
-    # WilcoxonPruner compares trials fold by fold, other pruners by what they have reached so far.
-    is_by_fold = tuning.pruner.name == "WilcoxonPruner"
-    folds = len(select_first_repeat(held_out_sets))
+    is_by_fold = tuning.pruner.name == BY_FOLD
+    folds = len(select_first_repeat(held_out_sets, tuning))
     scored: list[Logits] = []
     codes: list[npt.NDArray[np.unsignedinteger]] = []
     first, _ = held_out_sets[0]
@@ -302,6 +324,8 @@ def _freeing_memory() -> Iterator[None]:
 
 
 def _report(trial: optuna.Trial, value: float, step: int, reason: str) -> None:
+    if not np.isfinite(value):  # such as the ROC AUC of a fold that lacks a label
+        return
     trial.report(value, step=step - 1)
     if trial.should_prune():
         raise optuna.TrialPruned(reason)
@@ -323,7 +347,7 @@ def _store_logits(trial: optuna.Trial, logits: Logits) -> None:
 
 def _read_logits(trial: optuna.trial.FrozenTrial, held_out_sets: list[HeldOutSet]) -> HeldOutLogits:
     """Return what `_store_logits` has stored in a trial."""
-    rows = np.concatenate([scored.rows for _, scored in select_first_repeat(held_out_sets)])
+    rows = np.concatenate([scored.rows for _, scored in held_out_sets])
     outputs = count_outputs(len(held_out_sets[0][0].labels))
     attributes = trial.user_attrs
     names = takewhile(attributes.__contains__, map(_name_attribute, count()))
@@ -434,7 +458,8 @@ def _open_study(
         max_retries=tuning.max_retries,
         make_sampler=lambda slot: make_sampler(
             **tuning.sampler.model_dump(),
-            seed=seed + slot,
+            # The points of a QMC sequence are spread only if all trials draw from the same one.
+            seed=seed if tuning.sampler.name == "QMCSampler" else seed + slot,
             is_parallel=tuning.is_parallel,
         ),
         pruner=make_pruner(**tuning.pruner.model_dump()),
@@ -480,6 +505,11 @@ def _warn_of_lost_trials(study: SharedStudy) -> None:
 
 def _require_best(study: SharedStudy) -> optuna.trial.FrozenTrial:
     best = study.best()
+    if best is None and not study.counted():
+        raise InputError(
+            f"no trial of the study {study.name!r} has ended: raise tuning.timeout, and run the "
+            "same command again to continue"
+        )
     if best is None:
         reasons = [reason for trial in study.counted() if (reason := explain_failure(trial))]
         raise InputError(
@@ -523,6 +553,7 @@ def _describe_origin(
             "class_weight": class_weight,
             "evaluate_on": tuning.evaluate_on,
             "folds": len(held_out_sets),
+            **({"intermediate values": "of a fold"} if tuning.pruner.name == BY_FOLD else {}),
             "seed": tuning.seed,
             **fixed,
         },

@@ -20,6 +20,8 @@ def divide_reviews(
     validation: EncodedReviews,
     tuning: TuningParameters,
     split: SplitParameters,
+    *,
+    n_repeats: int = 1,
 ) -> list[HeldOutSet]:
     """Return what each training of a trial learns from and is scored on.
 
@@ -29,6 +31,7 @@ def divide_reviews(
         tuning: Number of folds and of their repeats, and the seed of their division.
         split: Whether the rows have groups, which are not divided, or splits of their own, which
             folds would ignore.
+        n_repeats: Number of the repeats of a cross-validation whose pairs are returned.
 
     Returns:
         With one fold, the training and the validation reviews. With several, one pair per fold and
@@ -47,12 +50,12 @@ def divide_reviews(
         return [(train, validation)]
     pool = train + validation
     if tuning.folds == "auto":
-        return _divide(pool, FOLDS, tuning, split) or [(train, validation)]
+        return _divide(pool, FOLDS, tuning, split, n_repeats) or [(train, validation)]
     if not is_random:
         raise InputError(
             "tuning.folds would mix the splits that the CSV names: set it to 1, or to auto"
         )
-    sets = _divide(pool, tuning.folds, tuning, split)
+    sets = _divide(pool, tuning.folds, tuning, split, n_repeats)
     if sets is None:
         codes, counts = np.unique(pool.codes, return_counts=True)
         rarest = counts.argmin()
@@ -67,12 +70,19 @@ def divide_reviews(
 
 
 def _divide(
-    pool: EncodedReviews, folds: int, tuning: TuningParameters, split: SplitParameters
+    pool: EncodedReviews,
+    folds: int,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    n_repeats: int,
 ) -> list[HeldOutSet] | None:
-    """Return one pair per fold and repeat, or None if a label would be missing in one."""
+    """Return one pair per fold of the first repeats.
+
+    Returns None if a label would be missing in a fold of any repeat: all nodes then agree.
+    """
     groups = pool.groups if split.group_column else None
     n_labels = len(np.unique(pool.codes))
-    sets = []
+    drawn = []
     for repeat in range(tuning.fold_repeats):
         try:
             places = draw_folds(pool.codes, groups, folds, tuning.seed + repeat)
@@ -83,18 +93,15 @@ def _divide(
             parts = (learnt,) if split.group_column else (learnt, held_out)
             if any(len(np.unique(pool.codes[part])) < n_labels for part in parts):
                 return None
-            sets.append((pool.take(learnt), pool.take(held_out)))
-    return sets
+            drawn.append((learnt, held_out))
+    return [(pool.take(learnt), pool.take(held)) for learnt, held in drawn[: n_repeats * folds]]
 
 
-def select_first_repeat(held_out_sets: list[HeldOutSet]) -> list[HeldOutSet]:
-    """Return the leading pairs in which each review is scored at most once."""
-    seen: set[int] = set()
-    for number, (_, held_out) in enumerate(held_out_sets):
-        if not seen.isdisjoint(rows := held_out.rows.tolist()):
-            return held_out_sets[:number]
-        seen.update(rows)
-    return held_out_sets
+def select_first_repeat(
+    held_out_sets: list[HeldOutSet], tuning: TuningParameters
+) -> list[HeldOutSet]:
+    """Return the pairs in which each review is scored once, of all that a trial is scored on."""
+    return held_out_sets[: max(1, len(held_out_sets) // tuning.fold_repeats)]
 
 
 def name_metric(study: optuna.Study) -> str:

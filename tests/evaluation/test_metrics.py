@@ -7,7 +7,10 @@ import pytest
 from sklearn.metrics import precision_score, recall_score
 
 from helpers import make_predictions
-from imdb_sentiment.evaluation.metrics import tabulate_thresholds
+from imdb_sentiment.evaluation.metrics import (
+    tabulate_accuracy_by_coverage,
+    tabulate_thresholds,
+)
 
 
 @pytest.mark.parametrize("labels", [("bad", "good"), ("bad", "good", "so-so")])
@@ -27,3 +30,12 @@ def test_thresholds_give_scikit_learns_precision_and_recall(labels: tuple[str, .
 def test_a_threshold_that_nothing_reaches_has_no_precision() -> None:
     frame = pd.DataFrame({"sentiment": ["good"] * 4, "probability_good": [0.1] * 4})
     assert tabulate_thresholds(frame, "good")["precision"].isna().sum() == 44
+
+
+def test_the_share_of_the_most_confident_predictions_is_that_named() -> None:
+    frame = make_predictions(200, ("bad", "good")).sort_values("probability", ascending=False)
+    right = (frame["sentiment"] == frame["predicted_sentiment"]).to_numpy()
+    table = tabulate_accuracy_by_coverage(frame)
+    for percent, (coverage, accuracy) in enumerate(table.to_numpy(), start=1):
+        assert coverage == percent / 100
+        assert accuracy == pytest.approx(right[: 2 * percent].mean())

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from imdb_sentiment.evaluation.logits import list_outputs
 from imdb_sentiment.evaluation.objectives import Metric, find_label
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 
@@ -86,10 +87,9 @@ def maximise_metric(
 
     best = start.astype(np.float64)
     best_value = measure(DecisionRule(best).choose(probabilities))
-    changed = range(1, 2) if len(start) == 2 else range(len(start))  # noqa: PLR2004
     for _ in range(ROUNDS):
         value_before = best_value
-        for code in changed:
+        for code in list_outputs(len(start)):
             limits, others = _find_limits(probabilities, best, code)
             for weight in _list_candidates(limits, max(100, MAX_CANDIDATES // len(start))):
                 # What `DecisionRule` would choose, without a product for each of many labels.

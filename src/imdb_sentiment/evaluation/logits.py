@@ -8,9 +8,14 @@ Logits = npt.NDArray[np.float64]
 MIN_PROBABILITY = 1e-12  # smaller probabilities are raised to it before a logarithm is taken
 
 
+def list_outputs(n_labels: int) -> range:
+    """Return the codes of the labels that have a logit: of two labels, only the second."""
+    return range(1, 2) if n_labels == 2 else range(n_labels)  # noqa: PLR2004
+
+
 def count_outputs(n_labels: int) -> int:
     """Return the number of logits per review: 1 for two labels, otherwise one per label."""
-    return 1 if n_labels == 2 else n_labels  # noqa: PLR2004
+    return len(list_outputs(n_labels))
 
 
 def to_logits(probabilities: npt.NDArray[np.float64]) -> Logits:

@@ -53,14 +53,9 @@ def score_predictions(
 
     truth, probabilities = get_codes(predictions, labels), get_probabilities(predictions, labels)
     predicted = get_predicted_codes(predictions, labels)
-    codes = list(range(len(labels)))
-    binary = len(labels) == 2  # noqa: PLR2004
-    average = "binary" if binary else "macro"
+    average = "binary" if len(labels) == 2 else "macro"  # noqa: PLR2004
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        truth, predicted, labels=codes, average=average, zero_division=0
-    )
-    roc_auc = metrics.roc_auc_score(
-        truth, probabilities[:, 1] if binary else probabilities, multi_class="ovr", labels=codes
+        truth, predicted, labels=range(len(labels)), average=average, zero_division=0
     )
     if groups is None:
         low, high = estimate_accuracy_interval(predicted == truth)
@@ -75,7 +70,7 @@ def score_predictions(
         return metric.measure(truth, probabilities, predicted)
 
     return {
-        "accuracy": float(metrics.accuracy_score(truth, predicted)),
+        "accuracy": measure("accuracy"),
         "accuracy_low": low,
         "accuracy_high": high,
         "balanced_accuracy": measure("balanced_accuracy"),
@@ -83,8 +78,8 @@ def score_predictions(
         "recall": float(recall),
         "f1": float(f1),
         "f1_macro": measure("f1_macro"),
-        "roc_auc": float(roc_auc),
-        "log_loss": float(metrics.log_loss(truth, probabilities, labels=codes)),
+        "roc_auc": measure("roc_auc"),
+        "log_loss": measure("log_loss"),
         "calibration_error": calibration.error,
         **({name: measure(name) for name in OF_ORDERED_LABELS} if are_ordered else {}),
     }
@@ -188,8 +183,8 @@ def tabulate_accuracy_by_coverage(predictions: pd.DataFrame) -> pd.DataFrame:
         the `accuracy` of these.
 
     """
-    coverage = np.arange(1, 101) / 100
+    percent = np.arange(1, 101)
     most_confident = np.argsort(-predictions["probability"].to_numpy(), kind="stable")
     hits = np.cumsum(is_correct(predictions)[most_confident])
-    counts = np.ceil(coverage * len(hits)).astype(int)
-    return pd.DataFrame({"coverage": coverage, "accuracy": hits[counts - 1] / counts})
+    counts = -(-percent * len(hits) // 100)  # rounded up, in whole numbers
+    return pd.DataFrame({"coverage": percent / 100, "accuracy": hits[counts - 1] / counts})

@@ -35,6 +35,7 @@ NEGATIVE_POWER = 0.75  # of the frequencies that they are drawn with
 SPATIAL_DROPOUT_RATE = 0.2
 GRADIENT_CLIP_NORM = 1.0
 STEPS_PER_LOG = 500
+ROWS_AT_A_TIME = 10_000
 
 Batch = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]
 
@@ -219,7 +220,10 @@ def _count_predicted(
 
     These are the padding and, except in a small vocabulary, the most frequent tokens.
     """
-    counts = np.bincount(sequences.ravel(), minlength=vocabulary_size)
+    counts = np.zeros(vocabulary_size, np.intp)
+    for start in range(0, len(sequences), ROWS_AT_A_TIME):  # NumPy counts a copy as int64
+        part = sequences[start : start + ROWS_AT_A_TIME]
+        counts += np.bincount(part.ravel(), minlength=vocabulary_size)
     counts[0] = 0
     if np.count_nonzero(counts) > 2 * FREQUENT_TOKENS:
         counts[np.argsort(-counts, kind="stable")[:FREQUENT_TOKENS]] = 0

@@ -26,7 +26,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.logits import Logits, count_outputs
+from imdb_sentiment.evaluation.logits import Logits, count_outputs, list_outputs
 from imdb_sentiment.parameters import NgramsParameters
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams, locate_characters
 from imdb_sentiment.text.words import Script
@@ -263,8 +263,7 @@ class NgramRegression:
         self._parameters = parameters
         self._script = script
         self._row_weights = None if label_weights is None else label_weights[codes]
-        outputs = [1] if n_labels == 2 else range(n_labels)  # noqa: PLR2004
-        self._targets = [codes == code for code in outputs]
+        self._targets = [codes == code for code in list_outputs(n_labels)]
         self._unlabelled = unlabelled
         hashes, counts = _count_reviews(reviews)
         columns = _find_frequent(hashes, counts, parameters, parameters.max_features)

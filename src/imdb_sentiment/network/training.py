@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from imdb_sentiment.cores import count_cores
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.logits import Logits, to_probabilities
 from imdb_sentiment.evaluation.objectives import Metric
@@ -376,9 +377,8 @@ def count_parts(batch_size: int) -> int:
 
 def count_threads() -> int:
     """Return how many operations TensorFlow runs in parallel in this process."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     given = int(os.environ.get("TF_NUM_INTEROP_THREADS") or 0)
-    return given if given > 0 else cores or 1
+    return given if given > 0 else count_cores()
 
 
 def _schedule_lengths(sequence_length: int, initial_fraction: float, epochs: int) -> list[int]:

@@ -1,10 +1,11 @@
 """Settings of the service."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from imdb_sentiment.cores import count_cores
 
 
 class ServiceSettings(BaseModel):
@@ -39,7 +40,7 @@ class ServiceSettings(BaseModel):
     max_texts: Annotated[int, Field(ge=1)] = 64
     max_characters: Annotated[int, Field(ge=1)] = 20_000
     max_upload: Annotated[int, Field(ge=1)] = 50_000_000
-    threads: Annotated[int, Field(ge=1)] = os.cpu_count() or 1
+    threads: Annotated[int, Field(ge=1)] = count_cores()
     queue_size: Annotated[int, Field(ge=0)] = 256
     timeout: Annotated[float, Field(gt=0)] = 10
     upload_timeout: Annotated[float, Field(gt=0)] = 300

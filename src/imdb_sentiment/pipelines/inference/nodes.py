@@ -1,7 +1,6 @@
 """Scoring reviews in chunks, so that memory does not grow with the file."""
 
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
+from imdb_sentiment.cores import count_cores
 from imdb_sentiment.engine.mapping import map_in_order
 from imdb_sentiment.errors import make_printable
 from imdb_sentiment.evaluation.predictions import add_predictions, tabulate_predictions
@@ -80,7 +80,7 @@ def score_reviews(
         chain([first], parts),
         predictor,
         # In this process, the network runs in some threads while another one cuts texts.
-        threads=os.cpu_count() or 1,
+        threads=count_cores(),
         **processing.model_dump(),
     )
     return _report_progress(scored)

@@ -58,6 +58,7 @@ from imdb_sentiment.parameters import (
     TuningParameters,
 )
 from imdb_sentiment.pipelines.data_processing.nodes import encode_reviews, fit_tokenizer
+from imdb_sentiment.pipelines.reporting.nodes.scoring import score_baseline
 from imdb_sentiment.pipelines.training import create_pipeline, nodes
 from imdb_sentiment.pipelines.training.decision import Choice
 from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
@@ -260,9 +261,19 @@ def test_weights_of_labels_reach_all_that_learns(
 
     rows = data.rows.loc[[*train.rows, *validation.rows]].reset_index()
     common |= {"train": train, "validation": validation, "tuning": folds}
-    baseline, _ = fit_baseline([rows], baseline=baseline_parameters, reviews=REVIEWS, **common)
+    baseline, decision = fit_baseline(
+        [rows], baseline=baseline_parameters, reviews=REVIEWS, **common
+    )
     weights = list(baseline.steps[-1][1].class_weight.values())
     np.testing.assert_allclose(weights, expected)
+
+    # As of the model: probabilities without the weights, and labels as with them.
+    scored = score_baseline(baseline, decision, [rows.assign(split="test")], REVIEWS)
+    weighted = baseline.predict_proba(rows["text"])
+    products = scored[[f"probability_{label}" for label in REVIEWS.labels]].to_numpy() * expected
+    np.testing.assert_allclose(products / products.sum(axis=1, keepdims=True), weighted, rtol=1e-6)
+    preferred = np.array(REVIEWS.labels)[weighted.argmax(axis=1)]
+    assert scored["predicted_sentiment"].tolist() == preferred.tolist()
 
 
 def test_the_final_network_is_watched_by_the_metric_of_the_search(
@@ -306,7 +317,7 @@ def test_the_baseline_learns_from_the_rows_of_the_network(
         script="auto",
     )
     even = {"negative": 1.0, "positive": 1.0}
-    assert decision == {"label_weights": even, "is_median": False}
+    assert decision == {"label_weights": even, "is_median": False, "loss_weights": even}
 
     rows = data.rows
     known = rows[rows["split"].isin(learnt)]

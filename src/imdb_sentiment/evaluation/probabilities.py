@@ -28,6 +28,21 @@ def complete_probabilities(output: npt.NDArray[np.float32]) -> npt.NDArray[np.fl
     return probabilities / total
 
 
+def unweight_probabilities(
+    probabilities: npt.NDArray[np.float64], label_weights: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the probabilities that a model would give if its loss had no weights of the labels.
+
+    Args:
+        probabilities: Probability of each label, shape (reviews, labels).
+        label_weights: Weight of each label in the loss, shape (labels,).
+
+    """
+    products = probabilities / label_weights
+    undone: npt.NDArray[np.float64] = products / products.sum(axis=1, keepdims=True)
+    return undone
+
+
 @dataclass(frozen=True)
 class DecisionRule:
     """How probabilities become a label, or no answer.

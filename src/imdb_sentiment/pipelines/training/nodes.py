@@ -19,7 +19,7 @@ from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.examples import choose_diverse
 from imdb_sentiment.evaluation.logits import Logits, count_outputs
 from imdb_sentiment.evaluation.objectives import make_metric
-from imdb_sentiment.evaluation.probabilities import DecisionRule
+from imdb_sentiment.evaluation.probabilities import DecisionRule, unweight_probabilities
 from imdb_sentiment.evaluation.stacking import (
     DEFAULT_SHARE,
     MIN_HELD_OUT_ROWS,
@@ -50,11 +50,7 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.pipelines.training.decision import Choice, choose_rule, find_method
 from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
-from imdb_sentiment.pipelines.tuning.protocol import (
-    HeldOutSet,
-    divide_reviews,
-    select_first_repeat,
-)
+from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet, divide_reviews
 from imdb_sentiment.progress import Task
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
@@ -157,7 +153,7 @@ def fit_ngrams(
 
     if tuning.evaluate_on == "test":
         return prepare(learnable, True).fit(default_weights(ngrams)), nothing
-    held_out = select_first_repeat(divide_reviews(train, validation, tuning, split))
+    held_out = divide_reviews(train, validation, tuning, split)
     best = choose_ngram_weights(
         [
             Fold(partial(prepare, [learnt]), [hashes[row] for row in scored.rows], scored.codes)
@@ -528,10 +524,10 @@ def export_model(
             ),
         },
     )
-    texts = pd.concat(
-        chunk.loc[chunk["split"] == "validation", ["row", "text"]] for chunk in clean_reviews
-    ).set_index("row")["text"]
     with_words = validation.take(np.flatnonzero(validation.lengths > 0)[:MAX_COMPARED])
+    texts = pd.concat(
+        chunk.loc[chunk["row"].isin(with_words.rows), ["row", "text"]] for chunk in clean_reviews
+    ).set_index("row")["text"]
     known = texts.reindex(pd.Index(with_words.rows)).tolist()
     found = Predictor(exported).score_cleaned(known)
     expected = weights.average(
@@ -602,9 +598,11 @@ def fit_baseline(
 
     Returns:
         A scikit-learn pipeline from texts to codes, and how its probabilities become a label:
-        `label_weights` and `is_median`, as `fit_decision` has them for the model. If weights are
-        to be chosen, so are these, on the same held-out reviews as there, scored by pipelines that
-        have learnt from the same others, and only if there are enough.
+        `loss_weights`, the weight of each label in its loss, which `unweight_probabilities` removes
+        from the probabilities, as the bias of the average does for the model; and `label_weights`
+        and `is_median`, as `fit_decision` has them for the model. If weights are to be chosen, so
+        are these, on the same held-out reviews as there, scored by pipelines that have learnt from
+        the same others, and only if there are enough.
 
     Raises:
         InputError: No word n-gram occurs in enough reviews.
@@ -642,10 +640,12 @@ def fit_baseline(
         tuning.metric, tuning.metric_label, reviews.labels, are_ordered=reviews.ordered
     )
     method = find_method(training, metric, reviews.labels, are_ordered=reviews.ordered)
-    rule = DecisionRule(np.ones(len(reviews.labels)), is_median=method == "median")
+    loss_weights = np.ones(len(reviews.labels)) if label_weights is None else label_weights
+    # As for the model: without another choice, labels are those that the weighted model prefers.
+    rule = DecisionRule(loss_weights / loss_weights.mean(), is_median=method == "median")
     held_out: list[HeldOutSet] = []
     if method == "threshold" and tuning.evaluate_on != "test":
-        held_out = select_first_repeat(divide_reviews(train, validation, tuning, split))
+        held_out = divide_reviews(train, validation, tuning, split)
     try:
         # The vectors of the solver are so short that threads would cost more time than they save.
         with threadpool_limits(1, user_api="blas"):
@@ -658,7 +658,7 @@ def fit_baseline(
                     for learnt, scored in held_out
                 ]
                 rule = choose_rule(
-                    np.concatenate(probabilities),
+                    unweight_probabilities(np.concatenate(probabilities), loss_weights),
                     np.concatenate([scored.codes for _, scored in held_out]),
                     reviews.labels,
                     metric=metric,
@@ -671,5 +671,8 @@ def fit_baseline(
             f"the baseline can't learn from these reviews ({error}): lower "
             "baseline.min_document_frequency"
         ) from error
-    weights = dict(zip(reviews.labels, rule.weights.tolist(), strict=True))
-    return fitted, {"label_weights": weights, "is_median": rule.is_median}
+    return fitted, {
+        "label_weights": dict(zip(reviews.labels, rule.weights.tolist(), strict=True)),
+        "is_median": rule.is_median,
+        "loss_weights": dict(zip(reviews.labels, loss_weights.tolist(), strict=True)),
+    }

@@ -23,7 +23,7 @@ from imdb_sentiment.evaluation.predictions import (
     is_correct,
     tabulate_predictions,
 )
-from imdb_sentiment.evaluation.probabilities import DecisionRule
+from imdb_sentiment.evaluation.probabilities import DecisionRule, unweight_probabilities
 from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.evaluation.statistics import compare_models, estimate_interval
 from imdb_sentiment.network.model import KerasModel, score_logits
@@ -99,7 +99,8 @@ def score_baseline(
 
     Args:
         baseline: Output of the pipeline training, a scikit-learn pipeline.
-        baseline_decision: Output of the pipeline training: how its probabilities become a label.
+        baseline_decision: Output of the pipeline training: the weights of its loss, and how its
+            probabilities become a label.
         clean_reviews: Chunks with `row`, `text`, `code` and `split`.
         reviews: The labels.
 
@@ -108,8 +109,9 @@ def score_baseline(
 
     """
     test = _select_test_rows(clean_reviews)
+    loss_weights = [baseline_decision["loss_weights"][label] for label in reviews.labels]
     predictions = tabulate_predictions(
-        baseline.predict_proba(test["text"]),
+        unweight_probabilities(baseline.predict_proba(test["text"]), np.array(loss_weights)),
         reviews.labels,
         DecisionRule.from_json(baseline_decision, reviews.labels),
     )

@@ -277,6 +277,7 @@ def _find_distinctive_words(
 
 
 def _list_thresholds(table: pd.DataFrame) -> list[dict[Hashable, float | None]]:
-    """Return every fifth row, 0.1 to 0.9, with None where a score is not defined."""
-    listed = table[4::5].astype(object)
+    """Return the rows of the thresholds 0.1 to 0.9, with None where a score is not defined."""
+    tenths = (table["threshold"] * 10).round(6)
+    listed = table[tenths % 1 == 0].astype(object)
     return listed.where(listed.notna(), None).to_dict("records")

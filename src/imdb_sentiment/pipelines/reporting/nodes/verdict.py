@@ -1,6 +1,7 @@
 """What the scores say: which model is better, what they hide, and what to do next."""
 
 import shlex
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
@@ -103,6 +104,14 @@ def find_rare_labels(study_name: str) -> str:
     return f"kedro run --pipelines tuning,training,reporting --params {params}"
 
 
+def _is_read_back(label: str) -> bool:
+    """Return whether Kedro, which reads numbers in `--params` as such, reads a label as it is."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return str(kind(label)) == label
+    return True
+
+
 def suggest_threshold(label: str) -> str | None:
     """Return the command that chooses thresholds for a recall of a label.
 
@@ -111,10 +120,10 @@ def suggest_threshold(label: str) -> str | None:
 
     Returns:
         The command; None if the label can't be part of one, since Kedro divides parameters at
-        commas and removes spaces at their ends.
+        commas, removes spaces at their ends and turns `007` into 7.
 
     """
-    if "," in label or label != label.strip():
+    if "," in label or label != label.strip() or not _is_read_back(label):
         return None
     target = "training.decision_target"
     wanted = shlex.quote(f"{target}.label={label},{target}.recall={RECALL}")

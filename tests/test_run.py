@@ -455,7 +455,7 @@ def test_the_command_line_shows_that_line_and_no_traceback(project: Path) -> Non
     last = done.stdout.strip().splitlines()[-6:]
     assert last[0].startswith("Error: columns.csv can't be used yet: the column with the texts may")
     assert last[5] == (
-        "As a command: kedro run --params reviews_file=columns.csv,reviews.text_column=text"
+        "Command: kedro run --params reviews_file=columns.csv,reviews.text_column=text"
     )
     settings = yaml.safe_load("\n".join(last[1:5]))
     assert settings == {
@@ -482,7 +482,8 @@ def test_the_file_with_the_settings_of_another_table_is_named(project: Path) -> 
     finally:
         path.unlink()
     message, *block, where = error.value.message.splitlines()
-    assert "into these lines, unless those there are for another table:" in message
+    lines = "Put these lines, with the right values, into conf/local/parameters.yml"
+    assert f"{lines} (unless the settings there are for another table):" in message
     assert yaml.safe_load("\n".join(block))["reviews"]["labels"] == ["negative", "positive"]
     assert where == (
         "conf/local/parameters_table.yml sets reviews.text_column, reviews.labels, "
@@ -516,7 +517,7 @@ def test_the_file_with_an_encoding_that_does_not_fit_is_named(project: Path) -> 
     config = project / "conf/local/globals.yml"
     config.write_text("reviews_encoding: cp1252\n")
     try:
-        with pytest.raises(ClickException, match="is UTF-8 text, and not cp1252") as error:
+        with pytest.raises(ClickException, match="is UTF-8 text, not cp1252") as error:
             run_session(project, "data_processing", reviews_file="utf8.csv")
     finally:
         config.unlink()

@@ -74,9 +74,9 @@ def require_column(column: str, found: Iterable[str], file: str, parameter: str)
 
 
 def propose(name: str, known: Collection[str]) -> str:
-    """Return what a message says after a name that there is not: the closest one, or all."""
+    """Return the hint after an unknown name: the closest valid name, or all of them."""
     close = get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
+    return f"did you mean {close[0]}?" if close else f"choose from {', '.join(sorted(known))}"
 
 
 def join_ways(ways: Sequence[str]) -> str:
@@ -108,8 +108,8 @@ def find_input_error(error: BaseException) -> InputError | None:
         if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
             place = cause.filename or "a file in data/"
             return InputError(
-                f"{place} can't be used: {_DISK_ERRORS[cause.errno]}. Once this is fixed, run the "
-                "same command again, or after kedro run: kedro run --only-missing-outputs"
+                f"{place} can't be used: {_DISK_ERRORS[cause.errno]}. Fix this, then run the "
+                "same command again; after kedro run, --only-missing-outputs skips finished nodes"
             )
         cause = cause.__cause__
     return cause

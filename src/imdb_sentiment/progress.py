@@ -119,9 +119,9 @@ def get_progress(record: logging.LogRecord) -> Progress | None:
 
 
 class Estimate:
-    """How long something still takes, from how it has gone since its first progress.
+    """Estimate of the remaining time, extrapolated from the progress since the first report.
 
-    What comes before, such as the compilation of a network, is done only once.
+    Work before the first report, such as compiling a network, is done only once and not counted.
     """
 
     def __init__(self) -> None:

@@ -648,7 +648,7 @@ def test_utf8_is_not_taken_for_an_encoding_of_one_byte(
 ) -> None:
     content = '{"text": "é", "label": 1}\n' if name == "a.jsonl" else "text,label\né,1\n"
     for text in (content, content * 9999 + "x"):  # which cuts the sample in a character or not
-        with pytest.raises(InputError, match=f"is UTF-8 text, and not {named}: name that"):
+        with pytest.raises(InputError, match=f"is UTF-8 text, not {named}: set the enc"):
             read(tmp_path / name, text.encode(), encoding=named)
     if named == "cp1252":  # ASCII is both, and what is no UTF-8 may be anything
         assert len(read(tmp_path / name, content.replace("é", "e").encode(), encoding=named)) == 1
@@ -756,7 +756,7 @@ def test_a_folder_is_one_table(tmp_path: Path, place: str) -> None:
 def test_files_with_different_headers_are_not_one_table(tmp_path: Path) -> None:
     (tmp_path / "1.csv").write_text("text,label\na,0\n")
     (tmp_path / "2.csv").write_text("text,stars\na,0\n")
-    message = r"2.csv has other columns than .*1.csv; it lacks label; only it has stars"
+    message = r"2.csv does not have the same columns as .*1.csv; missing: label; additional: stars"
     with pytest.raises(InputError, match=message):
         list(TableDataset(filepath=str(tmp_path)).load())
 

@@ -275,7 +275,7 @@ def test_workers_that_die_at_the_start_are_started_again(
     if failures == 1:
         assert list(results) == [1, 2, 3]
         return
-    with pytest.raises(InputError, match="the workers die while they start, 3 times"):
+    with pytest.raises(InputError, match="the Dask workers died during startup, 3 times"):
         list(results)
 
 

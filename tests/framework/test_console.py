@@ -359,7 +359,7 @@ def test_the_outcome_of_the_decision_says_whether_thresholds_help() -> None:
 
     says = "Decision: macro F1 0.6000 on held-out reviews, 0.5000 without thresholds"
     assert describe() == says
-    says = "Decision: without thresholds, which do not improve the macro F1"
+    says = "Decision: no thresholds, since they do not improve the macro F1"
     assert describe(unfitted_reason="no_gain") == says
     assert describe(aim=None) is None
 
@@ -483,7 +483,8 @@ def test_ctrl_c_in_a_terminal_leaves_it_as_it_was(width: int, tmp_path: Path) ->
     too_long = [line for line in lines if len(line) > width]
     assert len(too_long) <= 1, too_long  # Ctrl-C may come while a line is being written
     words = " ".join(" ".join(lines).split())
-    for told in ("200 reviews, 0 duplicates, 0 rejected", "Trial 0: ", "they are kept", "Aborted!"):
+    outcomes = "200 reviews, 0 duplicates, 0 rejected", "Trial 0: "
+    for told in (*outcomes, "which are kept", "Aborted!"):
         assert told in words
     assert re.search(r"\d of 200 trials, about \d+ ", words)
     assert "Traceback" not in words

@@ -250,7 +250,7 @@ def test_columns_and_labels_are_found_and_told(
         "mine.csv: texts in 'body', labels in 'stars': NEGATIVE (20), POSITIVE (20); "
         "positive class: 'POSITIVE'. Not labels, so these rows are rejected: 'slip' (1 row)."
     ) in caplog.text
-    assert "To change this: text_column" in caplog.text
+    assert "To change this, set text_column" in caplog.text
 
 
 def test_splits_of_the_table_that_are_not_used_are_told(
@@ -313,7 +313,7 @@ def test_an_order_that_is_not_known_is_told(
     caplog.set_level("INFO")
     chunks = as_chunks(make_reviews(40, ("schlecht", "gut")), ("text", "label"))
     assert find(chunks, split).labels == ("gut", "schlecht")
-    told = "gut (20), schlecht (20), in the order of the alphabet; positive class: 'schlecht'."
+    told = "gut (20), schlecht (20), in alphabetical order; positive class: 'schlecht'."
     assert told in caplog.text
     caplog.clear()
     find(chunks, split, labels=["schlecht", "gut"])
@@ -323,7 +323,9 @@ def test_an_order_that_is_not_known_is_told(
 def test_ordered_labels_need_an_order_that_is_known(split: SplitParameters) -> None:
     numbers = ("one", "two", "three", "four")
     chunks = as_chunks(make_reviews(50, numbers), ("text", "label"))
-    with pytest.raises(InputError, match="'label' have no order that is known") as error:
+    with pytest.raises(
+        InputError, match="the order of the labels in the column 'label' is unknown"
+    ) as error:
         find(chunks, split, ordered=True)
     assert read_block(error)["labels"] == ["four", "one", "three", "two"]
     assert find(chunks, split, ordered=True, labels=numbers).labels == numbers
@@ -377,7 +379,7 @@ def test_labels_match_however_a_table_writes_them(
 
 def test_a_column_that_was_not_divided_is_told(split: SplitParameters) -> None:
     rows = [(f"{text},{label}",) for text, label in make_reviews(60)]
-    with pytest.raises(InputError, match=r"several: name the delimiter .*=comma"):
+    with pytest.raises(InputError, match=r"contain several: set the delimiter .*=comma"):
         find(as_chunks(rows, ("review,sentiment",)), split)
     with pytest.raises(InputError) as error:
         find(as_chunks(rows, ("review",)), split)
@@ -445,7 +447,9 @@ def test_nested_columns_are_told(split: SplitParameters) -> None:
     rows = [({"text": text}, label) for text, label in make_reviews(60)]
     table = pd.DataFrame(rows, columns=["review", "sentiment"])
     for options in ({}, {"text_column": "review"}):
-        with pytest.raises(InputError, match=r"nested, .*: review \(docs/data.md says"):
+        with pytest.raises(
+            InputError, match=r"cells of review are objects or lists \(docs/data.md explains"
+        ):
             find(table, split, **options)
 
 
@@ -483,13 +487,21 @@ def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> No
 @pytest.mark.parametrize(
     ("cells", "message", "labels"),
     [
-        (["yes", "no", "N/A"], "'N/A' in the column 'label' may be no label", ["no", "yes"]),
+        (
+            ["yes", "no", "N/A"],
+            "'N/A' in the column 'label' may stand for a missing label",
+            ["no", "yes"],
+        ),
         (
             ["0", "1", "negative", "positive"],
             "'0', '1' as well as 'negative', 'positive' in the column 'label' may be two scales",
             ["0", "1", "negative", "positive"],
         ),
-        (["N/A", "only"], "'N/A' in the column 'label' may be no label", ["only", "?"]),
+        (
+            ["N/A", "only"],
+            "'N/A' in the column 'label' may stand for a missing label",
+            ["only", "?"],
+        ),
         (["", " "], "the column 'label' has no label in 3 rows or more", ["?", "?"]),
         ([f"{n}" for n in range(75)], "'label' has no label in 3 rows or more", ["?", "?"]),
         ([str(n) for n in range(201)] * 3, "'label' has 201 different values", ["?", "?"]),
@@ -591,7 +603,10 @@ def test_the_lines_to_paste_keep_the_order_of_the_labels(
     with pytest.raises(InputError, match="unknown label: 50") as error:
         split_reviews(checked, audit, given, split)
     assert read_block(error)["labels"] == ["good", "bad", "awful"]
-    assert '  # left out, since they may be no labels: "n/a"' in str(error.value).splitlines()
+    assert (
+        '  # left out, since they may stand for missing labels: "n/a"'
+        in str(error.value).splitlines()
+    )
 
 
 def test_the_audit_counts_every_row(reviews: ReviewsParameters, split: SplitParameters) -> None:
@@ -736,9 +751,12 @@ def test_splits_of_the_csv_may_have_their_usual_names(
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["0", "1"], "column 'split' instead of '0', '1', or draw the splits with --params .*$"),
-        (["train", "holdout"], "instead of 'holdout', or draw the splits with .*=random$"),
-        (["train", "test", "train", ""], "'split', draw the splits with .*, or allow as many"),
+        (["0", "1"], "column 'split' instead of '0', '1', or split at random with --params .*$"),
+        (["train", "holdout"], "instead of 'holdout', or split at random with .*=random$"),
+        (
+            ["train", "test", "train", ""],
+            r"'split', split at random with .*, or raise reviews\.max_rejected_fraction",
+        ),
     ],
 )
 def test_the_advice_on_unknown_splits_is_about_them(
@@ -850,7 +868,7 @@ def test_a_row_without_a_group_is_refused(
 def test_too_few_groups_stop_the_run(reviews: ReviewsParameters, split: SplitParameters) -> None:
     grouped = split.model_copy(update={"group_column": "film"})
     rows = [(*review, "the only one") for review in make_reviews(100)]
-    with pytest.raises(InputError, match="their number of groups is 1, and at least 5 are needed"):
+    with pytest.raises(InputError, match="they form only 1 group, and at least 5 are needed"):
         clean(rows, reviews, grouped, ("review", "sentiment", "film"))
 
 
@@ -861,7 +879,7 @@ def test_too_few_groups_stop_the_run(reviews: ReviewsParameters, split: SplitPar
         (
             [*"aaa", *"b" * 57],
             [],
-            "row has the label a: add reviews of it, or change the fractions",
+            "row has the label a: add reviews with it, or change the fractions",
         ),
         ([*"abbbbbb"], [*"aabb"], "one of them has the label 'a'.*as validation in the column"),
         ([*"ab"] * 20, [*"bb"], "no test row has the label a: .*it, or mark more rows as test in"),

@@ -60,7 +60,7 @@ def test_a_search_that_is_ended_goes_on_as_if_it_had_not_been(ready: Path) -> No
     os.killpg(interrupted.pid, signal.SIGINT)
     output, _ = interrupted.communicate(timeout=60)
     assert interrupted.returncode != 0
-    assert "2 of 3 trials finished; they are kept" in output
+    assert "2 of 3 trials, which are kept" in output
     assert "Traceback" not in output
     assert not (ready / "data/06_models/best_hyperparameters.json").exists()
 
@@ -89,7 +89,7 @@ def test_ctrl_c_while_tensorflow_is_imported_costs_no_trial(ready: Path) -> None
     output, _ = run.communicate(timeout=60)
     assert run.returncode != 0
     assert "Traceback" not in output
-    assert "of 2 trials finished; they are kept" in output
+    assert "of 2 trials, which are kept" in output
     run_kedro(ready, "kedro run --pipelines tuning")
     table = read_trials(ready)
     assert table["state"].tolist() == ["fail", "complete", "complete"]
@@ -143,7 +143,7 @@ def test_ctrl_c_ends_a_search_with_workers_in_plain_words(ready: Path) -> None:
     os.killpg(run.pid, signal.SIGINT)
     output, _ = run.communicate(timeout=60)
     assert run.returncode != 0
-    assert "of 3 trials finished; they are kept" in output
+    assert "of 3 trials, which are kept" in output
     assert "Traceback" not in output
     wait_until(lambda: not group_exists(run.pid))  # all workers have ended
 

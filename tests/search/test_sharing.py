@@ -155,7 +155,7 @@ def test_the_first_trial_of_a_run_with_other_data_is_not_taken_from_it(
         return list_trials(*states)
 
     monkeypatch.setattr(late, "trials", queue_before)
-    with pytest.raises(InputError, match="made with another data"):
+    with pytest.raises(InputError, match=r"the data of the study '.*' and of this run differ, so"):
         late.begin_trial()
     assert states(first) == ["WAITING"]
     first.require_origin()
@@ -168,7 +168,7 @@ def test_a_run_whose_slots_others_have_filled_with_other_data_is_refused(
     late = make_study(storage, 2, origin={"data": "late"})
     late.require_origin()  # there is no trial yet
     search(make_study(storage, 2, origin={"data": "early"}), lambda *_: 0.5)
-    with pytest.raises(InputError, match="made with another data"):
+    with pytest.raises(InputError, match=r"the data of the study '.*' and of this run differ, so"):
         search(late, lambda *_: 0.5)
 
 

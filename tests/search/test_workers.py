@@ -278,7 +278,9 @@ def test_a_dead_scheduler_ends_the_run_and_loses_nothing(
     run(2)
     (tmp_path / "go").unlink()
     strike = when_it_hangs(tmp_path, 3, cluster.scheduler.kill)
-    with pytest.raises(InputError, match=r"scheduler is gone.*finished trials are kept"):
+    with pytest.raises(
+        InputError, match=r"lost the connection to the Dask scheduler: finished trials are kept"
+    ):
         run(4)
     strike.result(60)
     study = make_study(storage, 4)
@@ -335,7 +337,7 @@ def test_workers_that_die_while_they_start_are_told(
     preload: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("imdb_sentiment.engine.cluster._WORKER_PRELOAD", preload)
-    told = rf"the workers die while they start, 3 times in a row \(the last time: {reason}\)"
+    told = rf"the Dask workers died during startup, 3 times in a row \(last error: {reason}\)"
     with pytest.raises(InputError, match=told), open_workers(2, None):
         pass
 

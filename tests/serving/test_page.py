@@ -332,9 +332,7 @@ def test_a_key_that_no_header_can_hold_is_told(
         assert field.evaluate("field => field.validity.patternMismatch")
         page.evaluate("sessionStorage.setItem('key', 's3cret key\u200b')")
         page.reload()
-        expect(page.get_by_role("alert")).to_have_text(
-            "This API key has characters that no key has."
-        )
+        expect(page.get_by_role("alert")).to_have_text("This API key contains invalid characters.")
         field.fill(" s3cret key\t")
         button.click()
         expect(page.get_by_role("alert")).to_be_hidden()

@@ -219,11 +219,11 @@ def test_parts_that_do_not_belong_together_are_refused(both: Trained, exported: 
         change(exported, training_data_sha256="0"),
         exported + b"\x72\x00",
     ):
-        with pytest.raises(ModelError, match="changed since its export"):
+        with pytest.raises(ModelError, match="has been modified since its export"):
             Predictor(changed)
     plain = onnx.load_from_string(exported)
     del plain.metadata_props[:]
-    with pytest.raises(ModelError, match="does not end in the digest of an exported model"):
+    with pytest.raises(ModelError, match="the digest at its end is missing: export the model"):
         Predictor(plain.SerializeToString())
     with pytest.raises(ModelError, match="it lacks 'tokenizer'"):
         Predictor(seal(plain.SerializeToString()))
@@ -297,7 +297,7 @@ def test_a_damaged_file_is_refused_before_it_is_parsed(
     exported: bytes, data: st.DataObject
 ) -> None:
     place = data.draw(st.integers(0, len(exported) - 1))
-    refused = "does not end in the digest|changed since its export"
+    refused = "the digest at its end is missing|modified since its export"
     with pytest.raises(ModelError, match=refused):
         Predictor(exported[:place])
     if not -76 <= place - len(exported) < -64:  # the name of the last entry

@@ -807,7 +807,7 @@ def test_a_full_queue_answers_503_and_recovers(model_file: Path, tmp_path: Path)
         assert {answer.status_code for answer in answers} == {200, 503}
         full = next(answer for answer in answers if answer.status_code == 503)
         assert full.headers["Retry-After"] == "1"
-        assert full.json() == {"detail": "the queue is full"}
+        assert full.json() == {"detail": "the service is busy: try again later"}
         assert post(service, "/explain", body).status_code == 200
 
 

@@ -56,7 +56,7 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
     """Base class of datasets that are one file, on this machine or elsewhere.
 
     The file appears under its name only when it is complete: here by renaming it, elsewhere by
-    uploading it. Nothing that was meant for another place is written here.
+    uploading it. A URL is never mistaken for a path on this machine.
 
     Args:
         filepath: Path or URL of the file.
@@ -141,7 +141,7 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
 
     @contextmanager
     def _explaining(self, path: PurePath | str) -> Iterator[None]:
-        """Turn what goes wrong on the way to another machine into one line.
+        """Convert the errors of remote file systems to an `InputError` of one line.
 
         Each file system has errors of its own, so every exception counts as one of them (also a
         TypeError, by a misspelt credential), except a few that can only come from this program.
@@ -154,7 +154,7 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
             if self._is_local:
                 raise
             if isinstance(error, FileNotFoundError):
-                message = f"{self._name(path)}, or the place that it lies in, does not exist"
+                message = f"{self._name(path)} does not exist: check the address and the folder"
                 raise InputError(message) from error
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise InputError(

@@ -28,12 +28,12 @@ class CsvPart(Part):
     """Some records of a CSV.
 
     Attributes:
-        options: From `find_options`.
+        options: Arguments of `pandas.read_csv`, from `find_options`.
         header: Size of the header in bytes.
-        start: Place of the first record in the file.
-        size: Size of the records in bytes; None for all to the end of the file, whose number, in
-            `rows`, is not known.
-        prefix: As of `FileToRead`, for messages.
+        start: Position of the first record in the file, in bytes.
+        size: Size of the records in bytes; None for all records up to the end of the file, in which
+            case `rows` is 0, since their number is unknown.
+        prefix: Prefix of parameter names in messages; see `FileToRead`.
 
     """
 
@@ -95,11 +95,11 @@ class _HeaderAndRest(io.RawIOBase):
 
 
 def can_divide(load_args: dict[str, Any], options: dict[str, Any]) -> bool:
-    """Return whether the records of a CSV can be told by their bytes.
+    """Return whether the records of a CSV can be located without decoding it.
 
     Args:
-        load_args: Of the dataset.
-        options: What `find_options` has made of them.
+        load_args: Argument `load_args` of the dataset.
+        options: Arguments of `pandas.read_csv`, from `find_options`.
 
     """
     encoding = codecs.lookup(options["encoding"]).name
@@ -117,13 +117,13 @@ def divide_csv(
 ) -> Iterator[CsvPart | pd.DataFrame]:
     """Divide the records of a CSV into parts of `chunksize` each.
 
-    Only the ends of records are looked for, which takes a small part of the time of reading them.
-    From where they can't be told, as with stray quotation marks, the rest is read.
+    Only the ends of records are searched for, which takes a fraction of the time of parsing them.
+    If they are ambiguous, because of stray quotation marks, the remaining records are parsed here.
 
     Args:
-        path: Path of the file.
-        options: From `find_options`, for a CSV that `can_divide` tells of.
-        prefix: As of `FileToRead`, for messages.
+        path: Path of the file; `can_divide` must be true for it.
+        options: Arguments of `pandas.read_csv`, from `find_options`.
+        prefix: Prefix of parameter names in messages; see `FileToRead`.
 
     """
     rows = options["chunksize"]
@@ -166,7 +166,7 @@ def divide_csv(
 
 
 def _find_ends(path: str, delimiter: int, has_quotes: bool) -> Iterator[tuple[Places, bool]]:
-    """Yield where records end, and whether that is certain of all that follow until now.
+    """Yield the ends of records block by block, and whether they hold if the file ends there.
 
     Each quotation mark must open a field, close one, or be one of a pair in a quoted field. So all
     that is needed is to count them.

@@ -138,7 +138,7 @@ def _are_bytes(cells: pd.Series) -> bool:
 
 
 class OptionalJSONDataset(LoadOnlyDataset[dict[str, Any]]):
-    """A JSON file of a pipeline that need not have run; nodes decide whether it is still true.
+    """A JSON file of an optional pipeline; nodes decide whether its content is up to date.
 
     Args:
         filepath: Local path of the file.

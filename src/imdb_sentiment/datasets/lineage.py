@@ -23,8 +23,8 @@ class LineageDataset(LoadOnlyDataset[dict[str, dict[str, str]]]):
     def load(self) -> dict[str, dict[str, str]]:
         """Return `file`, `sha256` and `made` by the name of the dataset; nothing without records.
 
-        Of the path of a file, only the name is given. `made` is a time, or empty for files that no
-        node has made. Files on other machines, whose content is not read, are left out.
+        `file` is a name without its folder. `made` is a time, or empty for files that no node has
+        made. Files on other machines are left out, because their content is not read.
         """
         path = Path(self._filepath)
         if not path.is_file():

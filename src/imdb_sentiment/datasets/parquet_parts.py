@@ -20,8 +20,8 @@ class ParquetPart(Part):
     """Some rows of a Parquet file.
 
     Attributes:
-        groups: Numbers of the row groups that have them.
-        skipped: How many rows of these groups come before.
+        groups: Indices of the row groups that contain the rows.
+        skipped: Number of rows to skip at the beginning of these groups.
 
     """
 

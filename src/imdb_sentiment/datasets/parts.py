@@ -20,7 +20,7 @@ class Part(ABC):
     Attributes:
         path: Path of the file.
         state: From `find_state`, to notice that another file has taken its place.
-        before: How many rows come before, of this file and of others.
+        before: Number of rows before this part, in this file and in earlier ones.
         rows: How many rows there are.
 
     """
@@ -41,7 +41,7 @@ class Part(ABC):
     @property
     @abstractmethod
     def position(self) -> int:
-        """Bytes of the file that come before, as far as that is known."""
+        """Number of bytes of the file before this part; 0 if it is unknown."""
 
     def _open(self) -> BinaryIO:
         """Open the file, unless it has changed."""

@@ -58,9 +58,9 @@ class TableStream(Stream[pd.DataFrame]):
 
 
 class TableDataset(FileDataset):
-    """A table of any length made by people, as a stream of data frames.
+    """A table of any length, provided by a user, as a stream of data frames.
 
-    The name of the file tells its format: `.jsonl` or `.ndjson` for JSON Lines, `.json` for an
+    The file suffix determines the format: `.jsonl` or `.ndjson` for JSON Lines, `.json` for an
     array of objects or JSON Lines, `.parquet`, `.tsv`; anything else is a CSV. After it, `.gz`,
     `.bz2`, `.xz`, `.zip` (of one file) or `.zst` tells a compression. A folder, or a pattern such
     as `reviews/*.csv`, stands for all its files in the order of their names, except those whose
@@ -126,8 +126,8 @@ class TableDataset(FileDataset):
         files = self._list_files()
         if not files:
             raise InputError(
-                f"{self._name(self._get_load_path())} does not exist: put the file there, or name "
-                "another one that is in data/01_raw, its full path, or its URL"
+                f"{self._name(self._get_load_path())} does not exist: put the file there, or pass "
+                "the name of a file in data/01_raw, a full path or a URL"
             )
         return TableStream(lambda: self._divide(files))
 
@@ -199,9 +199,9 @@ class TableDataset(FileDataset):
         return partial(open_decompressed, self._filesystem, path, self._name(path), on_open)
 
     def _measure(self, path: str) -> float:
-        """Return the size of a file in MB; 0 if a server does not tell, or it says nothing.
+        """Return the size of a file in MB; 0 if it is unknown or does not indicate progress.
 
-        The position in a Parquet file is not that of its rows.
+        Parquet files are not read from beginning to end.
         """
         if self._protocol in WEB or find_format(path) == PARQUET:
             return 0
@@ -222,8 +222,8 @@ def _require_columns(found: list[str], columns: list[str], name: str, first: str
     missing, further = sorted(set(columns) - set(found)), sorted(set(found) - set(columns))
     if missing or further:
         raise InputError(
-            f"{name} has other columns than {first}"
-            + (f"; it lacks {', '.join(missing)}" if missing else "")
-            + (f"; only it has {', '.join(further)}" if further else "")
+            f"{name} does not have the same columns as {first}"
+            + (f"; missing: {', '.join(missing)}" if missing else "")
+            + (f"; additional: {', '.join(further)}" if further else "")
             + ": give all files the same header, or take this one out of the folder"
         )

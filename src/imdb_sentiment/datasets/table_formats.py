@@ -400,7 +400,7 @@ def _find_encoding(sample: bytes, encoding: str, file: FileToRead) -> str:
         return marked
     if not sample.isascii() and is_one_byte(encoding) and can_decode(sample, "utf-8"):
         raise InputError(
-            f"{file.name} is UTF-8 text, and not {encoding}: name that with "
+            f"{file.name} is UTF-8 text, not {encoding}: set the encoding with "
             f"{file.describe_setting('encoding', 'utf-8')}",
             parameters=file.set("encoding", "utf-8"),
         )
@@ -413,8 +413,8 @@ def _find_encoding(sample: bytes, encoding: str, file: FileToRead) -> str:
 @cache  # a table is read several times
 def _warn_of_controls(file: str, encoding: str, setting: str) -> None:
     logger.warning(
-        "%s has characters that are control characters in %s, and so are left out: they are "
-        "apostrophes and the like with %s",
+        "%s contains bytes that are control characters in %s and are therefore removed. They are "
+        "probably quotation marks or apostrophes: to keep them, use %s",
         *(make_printable(file), encoding, setting),
     )
 
@@ -685,8 +685,8 @@ def _simplify(
         columns = columns or list(chunk.columns)
         if surplus := sorted(set(chunk.columns) - set(columns)):
             raise InputError(
-                f"{name} has no column for {surplus[0]!r}, which none of the first rows has (row "
-                f"{chunk.index[0]} or a later one does): name a file that ends with .jsonl"
+                f"{name} has no column for {surplus[0]!r}, which first occurs in row "
+                f"{chunk.index[0]} or later: choose an output file that ends with .jsonl"
             )
         found = [name for name in columns if name in chunk and needs_strings(chunk[name].dtype)]
         strings = {column: _untype(chunk[column]) for column in found}

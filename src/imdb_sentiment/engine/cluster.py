@@ -78,7 +78,7 @@ def open_client(
 
 def lost_scheduler(advice: str) -> InputError:
     """Return the error of a lost connection; `advice` says what to do."""
-    return InputError(f"the Dask scheduler is gone, or the connection to it: {advice}")
+    return InputError(f"lost the connection to the Dask scheduler: {advice}")
 
 
 def submit(client: Any, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -173,9 +173,9 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
                 logger.debug("The workers have not started", exc_info=True)
                 if attempt == START_ATTEMPTS:
                     raise InputError(
-                        f"the workers die while they start, {attempt} times in a row (the last "
-                        f"time: {error.__cause__ or error}): start fewer, or give them more "
-                        "memory; the log in logs/ says more"
+                        f"the Dask workers died during startup, {attempt} times in a row (last "
+                        f"error: {error.__cause__ or error}): start fewer workers, or give them "
+                        "more memory; see the log in logs/ for details"
                     ) from error
     raise AssertionError  # the loop has ended above
 
@@ -183,8 +183,8 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
 def _close(cluster: Any, others: Collection[Any]) -> None:
     """Close a cluster of this machine, even while it starts workers in place of dead ones.
 
-    If a worker has died as soon as it had started, Dask (seen in 2026.8.0) takes the one after it
-    for running before it has a process. That fails an assertion, which ends the closing halfway.
+    If a worker dies right after it has started, Dask (seen in 2026.8.0) treats its replacement as
+    running before that has a process. An assertion then fails, which aborts the shutdown halfway.
 
     Args:
         cluster: The cluster.

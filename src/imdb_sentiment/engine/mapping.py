@@ -133,21 +133,22 @@ def map_in_two_steps(
     workers: int,
     scheduler_address: str | None,
 ) -> Iterator[Any]:
-    """Yield results that depend on all items before, most of whose work does not.
+    """Yield results that depend on earlier items, although most of the work can run in parallel.
 
-    Of each item, `first` makes something large that is kept where it is, and a summary of it. From
-    the summaries, one after the other in the order of the items, `decide` finds in this process
-    what depends on earlier items. With that, `second` makes the result of what was kept. So
-    nothing large passes through this process, if the workers see its files: they leave their
-    results in a folder for temporary files (`tempfile.gettempdir`) until the caller takes them.
+    On a worker, `first` turns an item into a large intermediate result, which stays there, and a
+    summary. In this process, `decide` turns the summaries, in the order of the items, into
+    decisions that may depend on earlier items. On the worker again, `second` combines the
+    intermediate result and the decision. If the workers share a file system with this process, no
+    large data pass through it: workers write their results to files in a temporary folder
+    (`tempfile.gettempdir`), from which the caller reads them.
 
     Args:
-        first: Function of an item.
-        decide: Function of a summary.
-        second: Function of what was kept and the decision on it.
-        items: As of `map_in_order`.
-        workers: As of `map_in_order`.
-        scheduler_address: As of `map_in_order`.
+        first: Function from an item to an intermediate result and its summary.
+        decide: Function from a summary to a decision.
+        second: Function from an intermediate result and its decision to the result.
+        items: The items; see `map_in_order`.
+        workers: Number of workers on this machine; see `map_in_order`.
+        scheduler_address: Address of a running scheduler; see `map_in_order`.
 
     Yields:
         The results in the order of the items, from workers each as a `PickledResult`, which has to
@@ -424,7 +425,7 @@ def _call_second(
 
 
 def _leave(value: Any, folder: str) -> bytes | str:
-    """Return the path of a file with what another process is to read, or its pickle."""
+    """Pickle a value to a file and return the path; return the pickle if that is impossible."""
     path = Path(folder) / uuid.uuid4().hex  # another one if a call is repeated
     try:
         with path.open("wb") as file:
@@ -487,9 +488,9 @@ def _map_here(
 def _call(
     function: Callable[..., Any], data: bytes, folder: str, *shared: Any
 ) -> bytes | str | None:
-    """Call a function in a worker, unless that does not see the files of the run.
+    """Call a function in a worker; return None if the worker can't read the files of the run.
 
-    What travels, travels as bytes: Dask would pickle objects again at each station.
+    Arguments and results are sent as bytes, since Dask would pickle objects again at each hop.
     """
     item = _read_there(pickle.loads(data), folder)
     return None if item is None else _leave(function(item, *shared), folder)
@@ -521,8 +522,8 @@ def _receive(
                 has_worker_at = time.monotonic()
         if time.monotonic() - has_worker_at > PATIENCE:
             raise InputError(
-                f"no Dask worker has been available for {PATIENCE / 60:g} minutes: start some "
-                f"(with processing.workers, {advice.removeprefix(RESTART)})"
+                f"no Dask worker has been available for {PATIENCE / 60:g} minutes: start workers, "
+                f"unless processing.workers starts them, and {advice.removeprefix(RESTART)}"
             )
         if future.status == "error":
             error = future.exception()

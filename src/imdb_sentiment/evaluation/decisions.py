@@ -17,9 +17,9 @@ from imdb_sentiment.evaluation.probabilities import DecisionRule
 
 LabelWeights = npt.NDArray[np.float64]
 
-MAX_CANDIDATES = 1000  # weights that are tried, of all labels together; at least 100 of each
-ROUNDS = 3  # over the labels
-# Quantile of the normal distribution for 90%: how sure it must be that a target is reached.
+MAX_CANDIDATES = 1000  # number of weights tried for all labels together; at least 100 per label
+ROUNDS = 3  # maximum number of passes over the labels
+# 90% quantile of the normal distribution, for the lower bound that has to reach a target.
 SURENESS = 1.2816
 
 
@@ -109,12 +109,11 @@ def measure_maximised(
     start: LabelWeights,
     seed: int,
 ) -> float:
-    """Return the value of a metric with weights that were chosen on other reviews.
+    """Estimate the value of a metric with optimised weights by two-fold cross-validation.
 
-    The reviews are divided into two halves with the same mix of labels. Each half is predicted with
-    the weights that `maximise_metric` chooses on the other one. On the reviews that weights were
-    chosen on, their value is always as good as that of `start`, even if there are many labels and
-    few reviews, so that they follow chance and are worse for others.
+    The reviews are divided into two stratified halves. Each half is predicted with the weights that
+    `maximise_metric` chooses on the other half. On the reviews on which they were chosen, the
+    weights are never worse than `start`, even if they overfit, as with many labels and few reviews.
 
     Args:
         probabilities: As for `maximise_metric`.
@@ -145,24 +144,24 @@ def reach_target(
     precision: float | None = None,
     recall: float | None = None,
 ) -> LabelWeights | None:
-    """Return the weights with which the predictions of a label have a precision or a recall.
+    """Return label weights with which a label reaches a target precision or recall.
 
-    Of all weights with that precision, those with the highest recall; of all with that recall,
-    those with the highest precision. Weights that only just have it on these reviews would miss it
-    on half of all others, so it is the lower end of its interval that has to be as high: of the
-    one-sided score interval of 90% (Wilson, 1927).
+    Among all weights that reach the target precision, those with the highest recall are chosen, and
+    vice versa. Weights that barely reach the target on these reviews would miss it on new reviews
+    half of the time. So the lower bound of the one-sided 90% score interval (Wilson, 1927) has to
+    reach the target.
 
     Args:
         probabilities: Probability of each label, shape (reviews, labels), for reviews that the
             model has not learnt from.
         is_label: Which reviews have the label, shape (reviews,); at least one has it.
         code: Code of the label.
-        precision: Precision that is wanted; None for a wanted recall.
-        recall: Recall that is wanted; None for a wanted precision.
+        precision: Target precision; None if `recall` is given.
+        recall: Target recall; None if `precision` is given.
 
     Returns:
-        Weights, shape (labels,), scaled to a mean of 1; None if no weights have what is wanted, as
-        with few reviews.
+        Weights, shape (labels,), scaled to a mean of 1; None if no weights reach the target, for
+        instance because there are few reviews.
 
     """
     limits, _ = _find_limits(probabilities, np.ones(probabilities.shape[1]), code)
@@ -205,7 +204,7 @@ def _scale(weights: LabelWeights) -> LabelWeights:
 def _find_limits(
     probabilities: npt.NDArray[np.float64], weights: LabelWeights, code: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
-    """Return above which weight of a label each review gets it, and which label it gets below.
+    """Return the weight of a label above which each review gets it, and its label otherwise.
 
     Both have the shape (reviews,).
     """

@@ -32,7 +32,7 @@ class Metric:
     Attributes:
         name: Name in the parameters.
         n_labels: Number of labels.
-        code: Code of the label that `f1` is of; the other metrics are of all labels.
+        code: Code of the label whose F1 is the metric `f1`; the other metrics ignore it.
         title: Name for people.
 
     """

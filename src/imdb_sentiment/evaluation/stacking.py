@@ -45,12 +45,12 @@ class HeldOutLogits:
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of the logits of two models, whose sum is the logits of their average.
+    """Weights of the logits of two models in the weighted sum that is their average.
 
     Attributes:
-        network: Weight of the network, at least 0; not both are 0.
+        network: Weight of the network, at least 0; the two weights are not both 0.
         ngrams: Weight of the linear model of n-grams, at least 0.
-        bias: What is added to each logit, one number per output; empty for nothing.
+        bias: Bias that is added to the logits, one number per output; empty for none.
 
     """
 

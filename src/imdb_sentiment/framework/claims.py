@@ -26,7 +26,7 @@ class Claim:
     Attributes:
         reads: Paths of the files that must not change during the run.
         writes: Paths of the files that the run makes.
-        shares: Whether another run that shares may write the same files: both work on one study.
+        shares: Whether runs that also share may write the same files, because they share a study.
         description: What the run is, for messages.
 
     """

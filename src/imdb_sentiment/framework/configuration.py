@@ -27,10 +27,10 @@ class Parameters:
 
     Attributes:
         values: The parameters, nested as in conf/.
-        given: Dotted names of those that came from `--params`, in this run or in the one that made
-            its inputs.
-        adopted: Values that this run takes from the one that made its inputs, by dotted name.
-        settings: What the catalog reads with `runtime_params`, given now or then, by its name.
+        given: Dotted names of the parameters that were passed with `--params`, to this run or to
+            the run that made its inputs.
+        adopted: Values that this run takes over from the run that made its inputs, by dotted name.
+        settings: Values that the catalog reads with `runtime_params`, from either run, by name.
         env: Name of the environment.
 
     """

@@ -53,9 +53,10 @@ MAX_LOGS = 50  # files that are kept, the newest ones
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 TIME_FORMAT = "%H:%M:%S"
 
-MIN_SECONDS_TOLD = 1.0  # duration of a node from which on its line says it
-MIN_SECONDS_SHOWN = 0.5  # duration of a task from which on it gets a bar
-SECONDS_TO_LINE, SECONDS_BETWEEN_LINES = 10.0, 30.0  # of progress without a terminal
+MIN_SECONDS_TOLD = 1.0  # minimum duration of a node that is shown in its line
+MIN_SECONDS_SHOWN = 0.5  # minimum duration of a task before it gets a progress bar
+# Without a terminal: seconds before the first line of progress, and between two lines.
+SECONDS_TO_LINE, SECONDS_BETWEEN_LINES = 10.0, 30.0
 MIN_WIDTH = 70  # columns of a terminal that has room for bars
 MAX_NAME = 14  # characters of the name of a task on a narrower one
 

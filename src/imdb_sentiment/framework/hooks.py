@@ -194,7 +194,7 @@ def _list_similar(path: str) -> str:
         return "check the address"
     folder = Path(path).parent
     if not folder.is_dir():
-        return f"there is no folder {folder}"
+        return f"correct the path, since there is no folder {folder}"
     names = sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
     by_case = {name.casefold(): name for name in names}
     close = get_close_matches(Path(path).name.casefold(), by_case, MAX_SIMILAR)

@@ -304,13 +304,14 @@ class Staleness:
         return next(filter(None, map(self.explain, made)), None)
 
     def _find_changes(self, name: str, record: Record) -> Iterator[Reason]:
-        made = f"{name}, of {_format_time(record.time)}, was made"
+        made = f"{name} ({_format_time(record.time)}) was made"
         for source, found in record.inputs.items():
             if source in self._records:
                 other = self._records[source]
                 if found.digest != other.digest:
                     when = _format_time(other.time)
-                    yield Reason(record, f"{made} from another {source} than that of {when}")
+                    text = f"{made} from a version of {source} other than the current one ({when})"
+                    yield Reason(record, text)
             elif (name, source) in self._tolerated:
                 continue
             elif self._digest(found.path) not in (found.digest, None):
@@ -326,7 +327,7 @@ class Staleness:
                 yield Reason(record, f"{made} {past}, which is {present} now", parameter=key)
         for other_name in record.outputs:
             if self._records.get(other_name, record).run != record.run:
-                yield Reason(record, f"{made} by another run than {other_name}")
+                yield Reason(record, f"{made} in a different run from {other_name}")
         if self._digest_output(record.path) not in (record.digest, None):
             text = f"{record.path} has changed since it was made, {_format_time(record.time)}"
             yield Reason(record, text, is_by_hand=True)

@@ -78,8 +78,8 @@ def _describe_training(made: Values) -> str:
     epochs = len(history["loss"])
     words = f"Final training: {epochs} epochs"
     if "val_accuracy" in history:
-        return f"{words}, accuracy {history['val_accuracy'][-1]:.4f} on the validation reviews"
-    return f"{words}, accuracy {history['accuracy'][-1]:.4f} on the training reviews themselves"
+        return f"{words}, validation accuracy {history['val_accuracy'][-1]:.4f}"
+    return f"{words}, training accuracy {history['accuracy'][-1]:.4f}"
 
 
 def _describe_average(made: Values) -> str:
@@ -98,7 +98,7 @@ def _describe_decision(made: Values) -> str | None:
     if found["aim"] is None:
         return None
     if found["unfitted_reason"] == "no_gain":
-        return f"Decision: without thresholds, which do not improve the {found['aim']}"
+        return f"Decision: no thresholds, since they do not improve the {found['aim']}"
     return (
         f"Decision: {found['aim']} {found['after']:.4f} on held-out reviews, "
         f"{found['before']:.4f} without thresholds"

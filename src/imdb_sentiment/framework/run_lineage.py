@@ -149,8 +149,8 @@ class RunLineage:
         # With the other settings of that run, such as the encoding of the table.
         kept = self._configuration.adopt([record], reads_file=False)
         raise InputError(
-            f"data/ has the results of {then}, and this run names no table, so that it would "
-            f"replace them with those of the sample. To go on with {then}: "
+            f"data/ contains the results of {then}. This run names no table, so it would replace "
+            f"them with results of the sample. To continue with {then}: "
             f"{self._format_run(run_params, kept, then)}. To run the sample: "
             f"{self._format_run(run_params, self._parameters, now)}"
         )
@@ -271,7 +271,7 @@ class RunLineage:
         if not self._parameters.adopted:
             return
         logger.info(
-            "Parameters as when the inputs were made: %s",
+            "Using the parameters that the inputs were made with: %s",
             ", ".join(f"{key}={value}" for key, value in self._parameters.adopted.items()),
         )
         for name in filter(is_parameter, self._pipeline.inputs()):
@@ -285,12 +285,12 @@ class RunLineage:
                     dataset.save(value)
             except ValidationError as error:
                 raise InputError(
-                    f"{name} is no longer valid as it was when the inputs were made "
+                    f"the inputs were made with a value of {name} that is no longer valid "
                     f"({error.errors()[0]['msg']}): run everything again with kedro run"
                 ) from error
 
     def hide_stale_outputs(self) -> None:
-        """Let the runner take all outputs for missing that are stale, or may become so."""
+        """Make the runner treat outputs that are, or may become, stale as missing."""
         staleness = self._judge()
         stale: set[str] = set()
         for node in self._pipeline.nodes:

@@ -61,7 +61,7 @@ class IncrementalSequentialRunner(SequentialRunner):
             self._release_datasets(node, catalog, loads, pipeline)
         if len(done) < len(pipeline.nodes):
             logger.info(
-                "%d of these %d nodes have run: what the others read has not changed",
+                "%d of these %d nodes have run; the inputs of the others have not changed",
                 len(done),
                 len(pipeline.nodes),
             )

@@ -65,7 +65,7 @@ class PlainErrorsSession(KedroSession):
         command = repeat_command(sys.argv[1:], parameters)
         if command and get_current_context(silent=True):
             start = "kedro" if "run" in sys.argv else "imdb-sentiment"
-            why = "To override that for this run alone" if lines else "As a command"
+            why = "To override this for one run" if lines else "Command"
             lines.append(f"{why}: {start} {command}")
         return "".join(f"\n{make_printable(line)}" for line in lines)
 

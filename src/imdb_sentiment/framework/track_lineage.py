@@ -51,7 +51,7 @@ class TrackLineage:
         """
         if isinstance(catalog, SharedMemoryDataCatalog):
             raise InputError(
-                "the processes of ParallelRunner can't keep the lineage: use ThreadRunner, or none"
+                "ParallelRunner can't record the lineage: use ThreadRunner, or omit --runner"
             )
         self.close()  # what an interrupted run of this process has left
         lineage = Lineage(self._project)
@@ -65,8 +65,8 @@ class TrackLineage:
         )
         if both := set(reads) & set(writes):
             raise InputError(
-                f"{min(both)} would be read and written: give another file, or run one pipeline "
-                "after the other"
+                f"this run would both read and write {min(both)}: choose another file, or run the "
+                "pipelines one after the other"
             )
         is_sealed = names == SEALED
         claim = Claim(

@@ -1,10 +1,10 @@
 """The trained network as one file that an application can load without TensorFlow.
 
-The file is an ONNX model. Its metadata contain the tokenizer, the labels and all else that leads
-from a text to a label, so that parts of different models can't be deployed together.
+The file is an ONNX model. Its metadata contain the tokenizer, the labels and everything else that
+is needed to predict the label of a text, so that parts of different models can't be mixed.
 
-The graph is written here, operator by operator: it then has the few that the network needs, which a
-general converter surrounds with twice as many.
+The graph is written here, operator by operator, because a general converter would add many
+operators that the network does not need.
 """
 
 import hashlib
@@ -58,8 +58,8 @@ def convert_to_onnx(
         model: The trained network, from `train_model` or `average_networks`.
         tokenizer: The tokenizer of the training.
         labels: Names of the labels in the order of their codes.
-        head_length: Of a text with more known tokens than the network reads, how many of the first
-            ones it reads.
+        head_length: Number of tokens that the network reads from the beginning of a text with more
+            known tokens than the sequence length.
         ngram_model: Linear model of n-grams to average with the network; None for none.
         weights: Weights of both in the average, and what is added to its logits. A network without
             weight is left out; the inputs are the same.

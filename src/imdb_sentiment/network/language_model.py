@@ -26,12 +26,12 @@ from imdb_sentiment.text.batching import count_tokens, group_by_length, pad_righ
 
 logger = logging.getLogger(__name__)
 
-WINDOW = 5  # how many tokens ahead are predicted
-DISTANCES = 2  # of these, how many are drawn for each step, which saves time
-FREQUENT_TOKENS = 100  # the most frequent ones, which are not predicted
-NEGATIVES = 512  # random tokens per step, which all predictions are compared with
-NEGATIVE_WEIGHT = 5.0  # of their mean loss: as much as five random tokens per predicted one
-NEGATIVE_POWER = 0.75  # of the frequencies that they are drawn with
+WINDOW = 5  # maximum distance, in tokens, of a predicted token
+DISTANCES = 2  # number of distances drawn from the window in each step, to save time
+FREQUENT_TOKENS = 100  # number of most frequent tokens, which are not predicted
+NEGATIVES = 512  # number of negative samples per step, shared by all predictions
+NEGATIVE_WEIGHT = 5.0  # weight of their mean loss, as if there were five per predicted token
+NEGATIVE_POWER = 0.75  # exponent of the token frequencies in the sampling distribution
 SPATIAL_DROPOUT_RATE = 0.2
 GRADIENT_CLIP_NORM = 1.0
 STEPS_PER_LOG = 500

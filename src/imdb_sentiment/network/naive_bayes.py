@@ -1,4 +1,4 @@
-"""What the labels say about each token, as further dimensions of its word vector."""
+"""Naive Bayes log-count ratios of tokens, as additional dimensions of their word vectors."""
 
 import numpy as np
 import numpy.typing as npt

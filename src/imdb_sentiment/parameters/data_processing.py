@@ -56,8 +56,8 @@ class ReviewsOptions(Parameters):
         label_column: Name of the column with the labels, or `auto`.
         labels: The labels in the order of their codes 0, 1, …, or `auto`; of two labels, the second
             is the positive class.
-        ordered: Whether the order of the labels means something, as that of stars does: the report
-            then also says how far predictions are off.
+        ordered: Whether the labels are ordinal, as star ratings are. The report then also shows the
+            mean absolute error and the quadratic kappa.
         max_rejected_fraction: Maximum fraction of rejected rows; if there are more, the run stops.
 
     """
@@ -186,7 +186,7 @@ class LanguageModelParameters(Parameters):
     """How the LSTM is pretrained as a language model if there are unlabelled reviews.
 
     Attributes:
-        passes: Number of passes over the training reviews and the unlabelled ones; 0 for no such
+        passes: Number of epochs over the training reviews and the unlabelled ones; 0 for no
             pretraining.
         batch_size: Number of reviews per gradient step.
         learning_rate: Initial learning rate of Adam, which decays to 0 with a cosine.

@@ -73,14 +73,14 @@ class TrainingParameters(Parameters):
             rare labels are predicted more often; or a weight for some labels, such as `{spam: 5}`;
             null for equal weights. The probabilities are calibrated afterwards; the decisions stay
             those of the weighted models.
-        decision: How probabilities become a label: `argmax` for the most probable one, with
-            `class_weight` the one that the weighted models prefer; `threshold` to predict the label
-            with the largest product of its probability and a weight. The weights, for two labels a
-            threshold of the probability, are chosen on held-out rows so that `tuning.metric` is
-            best or `decision_target` is reached; `median`, for ordered labels, to predict the one
-            in the middle of the probability. `auto` for `median` if the metric counts errors by
-            their distance, and for `threshold` if there is a `decision_target` or another metric
-            of predicted labels than the accuracy.
+        decision: How probabilities become a label. `argmax` predicts the most probable label (with
+            `class_weight`, the one that the weighted models prefer). `threshold` predicts the label
+            with the largest product of probability and weight; the weights (for two labels, a
+            threshold of the probability) are chosen on held-out rows to optimise `tuning.metric`
+            or to reach `decision_target`. `median` predicts the median of ordered labels. `auto`
+            is `threshold` if there is a `decision_target`; otherwise it depends on
+            `tuning.metric`: `median` for metrics of ordered labels, `argmax` for the accuracy and
+            metrics of probabilities, and `threshold` for all others.
         decision_target: Precision or recall of a label that `threshold` aims at instead of the
             metric; null for the metric.
         min_confidence: Confidence below which the exported model gives no answer: the probability

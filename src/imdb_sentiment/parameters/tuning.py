@@ -209,8 +209,8 @@ class TuningParameters(Parameters):
             for labels in an order (`reviews.ordered`).
         metric_label: The label that `f1` is of; null for the second of two.
         study_name: Name of the study in its storage; another name starts another study.
-        start_from: Name of an earlier study, for instance of fewer rows, whose best trials are
-            repeated by every second one of this one's; null for none.
+        start_from: Name of an earlier study, for instance on fewer rows. Every second trial of this
+            study reuses the hyperparameters of a trial of that one, best first; null for none.
         n_trials: Total number of trials of the study: completed, pruned, or failed for good.
         timeout: Number of seconds after which a run starts no further trial; null for no limit.
         patience: Number of trials without a better value after which the search ends; null for no

@@ -1,8 +1,8 @@
 """The hyperparameter search: trials, here or on a Dask cluster, that survive crashes.
 
-`study.py` knows what is in a study, what is missing and what must be retried, `liveness.py` whether
-the runs that share it are alive, `workers.py` where a trial runs; `loop.py` brings them together,
-and `progress.py` and `notes.py` say how far they are. `samplers_and_pruners.py` creates Optuna's
+`study.py` records trials and finds those that are missing or must be retried, `liveness.py`
+detects dead runs, `workers.py` runs trials in processes, and `loop.py` combines the three.
+`progress.py` and `notes.py` report progress, and `samplers_and_pruners.py` creates Optuna's
 samplers and pruners. Nothing here knows about networks: an objective is any function of a trial and
 the data.
 

@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT = "alive"  # user attribute of a trial: time of its last heartbeat, unless Optuna keeps it
 
-# Of storages without heartbeats of their own: seconds between two heartbeats of a trial, and
-# without any after which it counts as dead.
+# For storages without heartbeats of their own: seconds between two heartbeats of a trial, and
+# seconds without a heartbeat after which the trial counts as dead.
 HEARTBEAT_INTERVAL, GRACE_PERIOD = 60.0, 300.0
 # A process that seems to have started this many seconds earlier or later is another process with
 # the same number; a smaller difference comes from an adjusted clock.

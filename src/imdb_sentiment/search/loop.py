@@ -139,7 +139,7 @@ def _record_outcome(
     if isinstance(outcome, WorkerDied):
         study.record_death(number)
         logger.warning(
-            "Trial %d: its worker died. It is recorded as failed, and retried up to the limit.",
+            "Trial %d: its worker died. It is retried, up to tuning.max_retries times.",
             number,
         )
         return
@@ -150,8 +150,8 @@ def _record_outcome(
     if isinstance(outcome, BaseException):
         study.give_back(number)
         raise InputError(
-            f"a worker can't run a trial ({type(outcome).__name__}: {outcome}): does it have the "
-            "project and the same packages?"
+            f"a worker can't run a trial ({type(outcome).__name__}: {outcome}): install the same "
+            "version of the project and of its packages on all workers"
         ) from outcome
     study.finish_trial(number, *outcome)
     so_far = _update_progress(study, progress)

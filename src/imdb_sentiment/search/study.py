@@ -114,8 +114,8 @@ class SharedStudy:
             and those of all other slots.
         direction: Whether the objective's values are to be maximised or minimised.
         metric: Name of the objective's values, for Optuna's dashboard.
-        step: What a trial reports a value after, such as an epoch, for the same.
-        note: Markdown that says more of the study, for the same.
+        step: Unit after which a trial reports a value, such as `epoch`, for Optuna's dashboard.
+        note: Description of the study in Markdown, for Optuna's dashboard.
 
     Attributes:
         storage, name, n_trials, max_retries: As given.
@@ -253,10 +253,10 @@ class SharedStudy:
         for name, value in self._origin.items() if recorded else ():
             if recorded.get(name) != value:
                 self._give_back_queued()
-                was = "" if name == "data" else f" ({_compare(recorded.get(name), value)})"
+                how = "" if name == "data" else f" ({_compare(recorded.get(name), value)})"
                 raise InputError(
-                    f"the study {self.name!r} was made with another {name}{was}, so the trials "
-                    f"can't be compared: begin a new study {self._propose(name)}"
+                    f"the {name} of the study {self.name!r} and of this run differ{how}, so the "
+                    f"trials can't be compared: begin a new study {self._propose(name)}"
                     + self._describe_file()
                 )
         if digests:

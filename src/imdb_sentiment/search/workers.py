@@ -22,8 +22,8 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.interrupts import delayed_ctrl_c
 
 ADVICE = (
-    "finished trials are kept, so restart the scheduler if necessary, and the same command "
-    "continues from there"
+    "finished trials are kept; restart the scheduler if necessary, and run the same command "
+    "again to continue"
 )
 
 

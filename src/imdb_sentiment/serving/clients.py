@@ -1,4 +1,4 @@
-"""Who asks: API keys with names, and how often each client may ask."""
+"""Clients of the service: API keys with names of owners, and rate limits."""
 
 import hmac
 import ipaddress

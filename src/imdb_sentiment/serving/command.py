@@ -52,7 +52,7 @@ POSITIVE = _Positive()
 @click.option("--max-characters", type=click.IntRange(1), help="Maximum length of a text.")
 @click.option("--max-upload", type=click.IntRange(1), help="Maximum size of a CSV in bytes.")
 @click.option("--rate", type=POSITIVE, help="Maximum requests per second and client, on average.")
-@click.option("--burst", type=click.IntRange(1), help="Requests at once after a pause.")
+@click.option("--burst", type=click.IntRange(1), help="Maximum burst of requests per client.")
 @click.option(
     "--api-keys",
     "api_keys_file",
@@ -70,7 +70,7 @@ POSITIVE = _Positive()
     type=click.Choice(["auto", "json", "plain"]),
     default="auto",
     show_default=True,
-    help="Form of the log on stderr: plain lines on a terminal, and otherwise JSON.",
+    help="Format of the log on stderr; auto: plain text on a terminal, otherwise JSON.",
 )
 @click.option("--timeout", type=POSITIVE, help="Maximum seconds per request.")
 @click.option("--upload-timeout", type=POSITIVE, help="Maximum seconds per upload.")

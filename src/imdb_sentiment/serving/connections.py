@@ -102,10 +102,10 @@ class _Protocol(HttpToolsProtocol):
       after a body ("trailers").
     - A connection is closed if its client sends an incomplete request or none, or does not read the
       response.
-    - If there are too many connections, the one is closed that has been idle for longest. If none
-      is idle, it is the oldest of those that are new, that send a body, that wait for a response or
-      that are to close, whichever are the most. So new clients get through, and a flood of one kind
-      closes its own.
+    - If there are too many connections, those that have been idle for longest are closed. If none
+      is idle, the oldest connections of the most frequent kind are closed. The kinds are: new,
+      sending a body, waiting for a response, closing. So new clients get through, and a flood of
+      one kind only closes connections of that kind.
     """
 
     headers_timeout: float  # this and the next two are set by `make_protocol`

@@ -30,7 +30,7 @@ ENDED = (OSError, EOFError, pickle.UnpicklingError)  # what one end sees when th
 
 
 class ScorerError(Exception):
-    """The process has ended before its time, and took the CSVs with it."""
+    """The process has ended unexpectedly, and its CSVs are lost."""
 
 
 class CsvScorer:

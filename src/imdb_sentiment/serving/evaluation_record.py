@@ -1,4 +1,4 @@
-"""How good the model was on its test set: what the run that has evaluated it recorded."""
+"""Test scores of the model, from the record of the run that evaluated it."""
 
 import contextlib
 import hashlib

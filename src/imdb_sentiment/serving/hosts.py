@@ -35,7 +35,7 @@ class RequireHost:
         if scope["type"] == "http" and ANY not in self._names:
             hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
             if not all(map(self._is_own, hosts)):
-                detail = "this is not a name of the service: start it with --allow-host NAME"
+                detail = "unknown host name: to allow it, start the service with --allow-host NAME"
                 await JSONResponse({"detail": detail}, 421)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

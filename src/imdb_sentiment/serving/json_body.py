@@ -126,7 +126,7 @@ async def read_json(request: Request, model: type[Body]) -> Body:
     """
     body = await request.body()
     if find_media_type(request) != "application/json":
-        raise HTTPException(415, "the body must be JSON: Content-Type: application/json")
+        raise HTTPException(415, "send the body as JSON (Content-Type: application/json)")
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

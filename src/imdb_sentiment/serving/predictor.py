@@ -70,11 +70,11 @@ def _check_digest(model: bytes) -> None:
     content, trailer = model[:-TRAILER_BYTES], model[-TRAILER_BYTES:]
     if b"sha256" not in trailer:
         raise ModelError(
-            "it does not end in the digest of an exported model, so it is another kind of file or "
-            "only a part of one: export it with the pipeline training"
+            "it is incomplete or not an exported model, since the digest at its end is missing: "
+            "export the model again with kedro run --pipelines training"
         )
     if trailer[-DIGEST_BYTES:] != hashlib.sha256(content).hexdigest().encode():
-        raise ModelError("it has changed since its export: its parts may not belong together")
+        raise ModelError("it has been modified since its export: export the model again")
 
 
 class Predictor:
@@ -89,8 +89,8 @@ class Predictor:
         labels: Names of the labels in the order of their codes.
         rule: How probabilities become a label, or no answer.
         tokenizer: The tokenizer of the training; see `imdb_sentiment.text.tokenizer`.
-        head_length: Of a text with more known tokens than the network reads, how many of the first
-            ones it reads; the others are the last ones.
+        head_length: Number of tokens that the network reads from the beginning of a text with more
+            known tokens than the sequence length; it reads the others from the end.
         max_ngram: Length of the longest word n-grams that the model reads, in words and punctuation
             marks; 0 if it reads none.
         character_ngram: Length of the character n-grams that the model reads; 0 if it reads none.

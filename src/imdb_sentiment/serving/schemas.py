@@ -182,7 +182,7 @@ class ModelResponse(BaseModel):
     labels: list[str]
     examples: list[str] = Field(description="texts to try the model with")
     vocabulary_size: int = Field(description="number of words, or subwords, that the model knows")
-    sequence_length: int = Field(description="number of them that its LSTM reads of a text at most")
+    sequence_length: int = Field(description="maximum number of them that its LSTM reads per text")
     head_length: int = Field(
         description="number of them that it reads at the beginning of a longer text; the others "
         "are at its end"

@@ -74,8 +74,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         401: "The API key is missing or wrong.",
         408: "The body did not arrive in time.",
         413: "The body is too large.",
-        415: "The Content-Type of the body is not the one of this description.",
-        421: "The host is not a name of the service.",
+        415: "The Content-Type of the body is not supported.",
+        421: "The host name is unknown to the service.",
         422: "The request does not match this description.",
         429: "Too many requests: retry after the number of seconds in Retry-After.",
         503: "There is no room: retry after the number of seconds in Retry-After.",
@@ -205,7 +205,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
         text_column: Annotated[str, Query(description="name of the text column")] = learnt_column,
         delimiter: Annotated[
             Literal["auto", "comma", "semicolon", "tab", "bar"],
-            Query(description="of the CSV; by default it is recognised"),
+            Query(description="delimiter of the CSV; detected by default"),
         ] = "auto",
     ) -> Response:
         """Add predictions to each row of a CSV (UTF-8, with a header) in the body.
@@ -302,11 +302,12 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(QueueFullError)
     async def refuse_when_full(_: Request, error: QueueFullError) -> JSONResponse:
-        return JSONResponse({"detail": "the queue is full"}, 503, {"Retry-After": "1"})
+        detail = "the service is busy: try again later"
+        return JSONResponse({"detail": detail}, 503, {"Retry-After": "1"})
 
     @app.exception_handler(ScorerError)
     async def refuse_without_scorer(_: Request, error: ScorerError) -> JSONResponse:
-        detail = "the process that scores CSVs has ended; another one starts"
+        detail = "the process that scores CSVs is being restarted: try again"
         return JSONResponse({"detail": detail}, 503, {"Retry-After": "1"})
 
     @app.exception_handler(TimeoutError)

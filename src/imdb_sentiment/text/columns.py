@@ -61,16 +61,17 @@ _STARS, _OUT_OF = re.compile(r"\s*stars?$"), re.compile(r"\s*/\s*([0-9]+)$")
 
 FLAGS = ({"false", "true"}, {"0", "1"})
 
-# A value may be a label misspelt if that has 20 times its rows, and is as like it by difflib.
+# A value may be a misspelling of a label that has at least 20 times as many rows and is similar to
+# it (ratio of difflib).
 MAX_SLIPS, MIN_LIKENESS = 0.05, 0.8
-LIKELY_LABEL = 10  # rows of a label that may be a slip, but probably is none
+LIKELY_LABEL = 10  # minimum number of rows of a label that might be a misspelling of another one
 MAX_COMPARED = 1000  # values of a column
 MIN_ROWS = 3  # per label: one for each of training, validation and test
 MAX_LABELS = 200
-MAX_UNNAMED = 20  # in a column that is not named like one of labels
-MOST = 0.9  # share of rows that have a label, or of texts that differ
-MIN_CHARACTERS = 12  # median length of a text
-TIMES_LONGER = 3  # than those of any other column are the texts of the one that is meant
+MAX_UNNAMED = 20  # maximum number of labels in a column whose name does not indicate labels
+MOST = 0.9  # minimum share of rows with a label, or of distinct texts
+MIN_CHARACTERS = 12  # minimum median length of a text
+TIMES_LONGER = 3  # minimum ratio of the mean lengths of the text column and any other column
 
 # Labels that have an order, from negative to positive.
 ORDERS = (
@@ -289,9 +290,9 @@ class Labels:
 def find_labels(values: Mapping[str, int]) -> Labels:
     """Find the labels among the values of a column.
 
-    Values that look the same, or differ only in case, are one label, in the likeliest spelling. A
-    value with fewer than three rows can't be learnt. Neither should one be that has a few rows and
-    is nearly the same word as a far more frequent one: it may be that one misspelt.
+    Values that look the same, or differ only in case, are one label, in the most frequent spelling.
+    A value with fewer than three rows is not a label, since it can't be learnt. Neither is a value
+    with fewer than ten rows that resembles a far more frequent one: it may be a misspelling.
 
     Args:
         values: Number of rows of each value; empty values are left out.
@@ -347,9 +348,9 @@ def _choose_spelling(label: str, spellings: Counter[str]) -> str:
 def order_labels(labels: Iterable[str]) -> tuple[list[str], bool]:
     """Return labels in the order of their codes, and whether that order is known.
 
-    Numbers, also those of stars, with decimal commas and as in 7/10, are in their order, well-known
-    scales from negative to positive, and all else is in the order of the alphabet, which need not
-    mean anything.
+    Numbers (including `5 stars`, decimal commas and 7/10) are sorted by value, and well-known
+    scales from negative to positive. All other labels are sorted alphabetically, an order that need
+    not be meaningful.
 
     Example:
         >>> order_labels(["5 stars", "1 star"])

@@ -1,4 +1,4 @@
-"""How a CSV is written, as its beginning tells: the delimiter, quotation marks, and the header."""
+"""Detection of the dialect of a CSV from its beginning: delimiter, quotation marks, header."""
 
 import csv
 import io
@@ -78,7 +78,7 @@ def recognise_dialect(
         sample: The beginning of the CSV.
         given: The delimiter, or its name, or `auto` to recognise it.
         is_tsv: Whether tabs are expected, as the name of a file may tell.
-        is_complete: Whether the sample ends with the last record, so that this is no part of one.
+        is_complete: Whether the sample is the whole file, so that its last record is not cut off.
 
     Raises:
         UnclearDelimiterError: Both the comma and another one fit.
@@ -105,11 +105,12 @@ def recognise_delimiter(sample: str, *, is_complete: bool = True) -> str:
 
     Args:
         sample: The CSV from its header on, or the beginning of that.
-        is_complete: Whether the sample ends with the last record, so that this is no part of one.
+        is_complete: Whether the sample is the whole file, so that its last record is not cut off.
 
     Returns:
-        One of `,`, `;`, `|` and a tab. Another than the comma divides the header, and nearly all
-        records into as many fields, while the comma does not.
+        One of `,`, `;`, `|` and a tab. A delimiter other than the comma is returned only if it
+        divides the header and nearly all records into the same number of fields, and the comma
+        does not.
 
     Raises:
         UnclearDelimiterError: Both the comma and another one fit.
@@ -138,14 +139,14 @@ def recognise_delimiter(sample: str, *, is_complete: bool = True) -> str:
 def has_lines_above(sample: str, delimiter: str, *, is_complete: bool = True) -> bool:
     r"""Return whether there seem to be lines above the header, such as the title of an export.
 
-    Then the delimiter was not recognised, since the first record has a single field, and with some
-    delimiter, nearly all records have as many, more than one. A single line above records of two
-    fields is no such line, but may be the header of a single column of texts.
+    If so, the delimiter was not detected: the first record has a single field, although some
+    delimiter divides nearly all records into the same number of fields, two or more. A single line
+    above records of two fields does not count, since it may be the header of a column of texts.
 
     Args:
         sample: The beginning of the CSV.
         delimiter: The delimiter that was recognised.
-        is_complete: Whether the sample ends with the last record, so that this is no part of one.
+        is_complete: Whether the sample is the whole file, so that its last record is not cut off.
 
     Example:
         >>> has_lines_above("Reviews of May\n\ntext;label\n" + "Good, really;positive\n" * 20, ",")

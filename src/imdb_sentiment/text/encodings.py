@@ -1,4 +1,4 @@
-"""The encoding of a text, as its bytes tell."""
+"""Detection of the encoding of a text from its bytes."""
 
 import codecs
 import itertools

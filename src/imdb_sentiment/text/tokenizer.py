@@ -137,14 +137,14 @@ def find_rule(tokenizer: Tokenizer) -> Rule:
 
 
 class TextEncoder:
-    """From texts to token ids, as Keras's `Tokenizer` does, and without a head `pad_sequences`.
+    """Encodes texts like Keras's `Tokenizer` and, if `head_length` is 0, `pad_sequences`.
 
     Unknown words are left out, so that more known words fit into the sequence.
 
     Args:
         tokenizer: Tokenizer from `train_tokenizer`.
-        head_length: Of a text with more known tokens than the sequence length, how many of the
-            first ones are kept; the others are the last ones. 0 to the sequence length.
+        head_length: Number of tokens kept from the beginning of a text that has more known tokens
+            than the sequence length; the others are kept from its end. 0 to the sequence length.
 
     Raises:
         ValueError: The head is longer than a sequence.

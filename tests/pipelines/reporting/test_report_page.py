@@ -160,7 +160,7 @@ def test_the_parts_of_an_average_are_scored_beside_it(
         (
             {"tuning_folds": 3, "tuned_on": "validation"},
             "in a cross-validation with 3 folds",
-            "The trials of the search are not drawn",
+            "The trials of the search are not shown",
         ),
     ],
 )
@@ -252,9 +252,9 @@ def test_an_accuracy_that_hides_a_label_is_followed_by_what_helps(
                 "after": 0.6,
                 "min_confidence": 0.7,
             },
-            "positive is predicted from a probability of 0.250, chosen on held-out reviews for the "
-            "macro F1: 0.6000 instead of 0.4000 for the most probable label. Below a confidence "
-            "of 0.7, the exported model gives no answer.",
+            "positive is predicted if its probability exceeds 0.250, chosen on held-out reviews "
+            "for the macro F1: 0.6000 instead of 0.4000 for the most probable label. Below a "
+            "confidence of 0.7, the exported model gives no answer.",
         ),
         (
             {"label_weights": {"negative": 0.5, "positive": 1.5}, "threshold": None},
@@ -332,8 +332,8 @@ def test_the_threshold_of_two_labels_is_said_in_words(finished: tuple[Path, str]
     facts["data"]["labels"] = ["bad", "good"]
     facts["decision"] |= {"threshold": 0.3, "label_weights": {"bad": 0.6, "good": 1.4}}
     says = (
-        "The model predicts good from 0.3 on: 75.0% of these predictions are right. 50.0% of the "
-        "reviews that are good are found."
+        "The model predicts good if its probability exceeds 0.3: the precision is 75.0%. The "
+        "recall is 50.0%."
     )
     assert says in " ".join(render(finished, facts).split())
     facts["threshold_step"] = "kedro run --params 'wanted=<b>'"

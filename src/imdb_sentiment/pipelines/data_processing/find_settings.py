@@ -98,12 +98,13 @@ def find_settings(
         further += _find_header_below(rows)
     further += _find_other_delimiter(names)
     if problems or further:
-        limit = ", unless those there are for another table" if missing or are_foreign else ""
+        is_doubtful = missing or are_foreign
+        limit = " (unless the settings there are for another table)" if is_doubtful else ""
         given = Labels(dict.fromkeys(reviews.labels)) if are_given else None
         raise InputError(
             f"{reviews.file} can't be used yet: {'; '.join([*problems, *further])}. Its columns "
-            f"are: {list_names(names)}. In conf/local/parameters.yml, put the right ones into "
-            f"these lines{limit}:",
+            f"are: {list_names(names)}. Put these lines, with the right values, into "
+            f"conf/local/parameters.yml{limit}:",
             format_settings(text.candidates, label.candidates, labels or given, reviews)
             + _allow_others(labels, reviews),
             {} if further else _find_remedies(missing, names, text, label, are_foreign=are_foreign),
@@ -180,7 +181,7 @@ def _explain_doubt(what: str, found: Finding) -> str:
 
 def _explain_nested(columns: Sequence[str]) -> str:
     listed = list_names(columns)
-    return f"nested, with objects or lists as cells: {listed} (docs/data.md says how to flatten it)"
+    return f"cells of {listed} are objects or lists (docs/data.md explains how to flatten them)"
 
 
 def _count_labels(chunks: Iterable[pd.DataFrame], column: str) -> Labels:
@@ -210,17 +211,17 @@ def _judge_labels(labels: Labels, column: str, *, must_be_ordered: bool) -> list
         return [f"the column {column!r} has {has} in {MIN_ROWS} rows or more{how}"]
     if labels.placeholders:
         listed = ", ".join(map(repr, labels.placeholders))
-        return [f"{listed} in the column {column!r} may be no label"]
+        return [f"{listed} in the column {column!r} may stand for a missing label"]
     if labels.mixed:
         listed = " as well as ".join(", ".join(map(repr, scale)) for scale in labels.mixed)
         return [
-            f"{listed} in the column {column!r} may be two scales for the same (if so, write only "
-            "one of them in the table; if not, set all labels as below)"
+            f"{listed} in the column {column!r} may be two scales for the same labels (if so, use "
+            "only one of them in the table; if not, list all labels as below)"
         ]
     if must_be_ordered and not labels.is_order_known:
         return [
-            f"the labels in the column {column!r} have no order that is known, as reviews.ordered "
-            "needs it: list them from the lowest to the highest"
+            f"reviews.ordered is true, but the order of the labels in the column {column!r} is "
+            "unknown: list them from lowest to highest"
         ]
     return []
 
@@ -262,7 +263,7 @@ def _find_other_delimiter(names: Sequence[str]) -> list[str]:
     if len(names) != 1:
         return []
     marks = (name for name, mark in DELIMITERS.items() if mark in names[0])
-    several = "its only column seems to be several: name the delimiter with --params"
+    several = "its only column seems to contain several: set the delimiter with --params"
     return [f"{several} reviews_delimiter={mark}" for mark in itertools.islice(marks, 1)]
 
 
@@ -309,7 +310,7 @@ def format_settings(
     lines.append(f"  labels: [{listed}]{comment}")
     if no_labels:
         listed = ", ".join(_quote(_shorten(label)) for label in no_labels)
-        lines.append(f"  # left out, since they may be no labels: {listed}")
+        lines.append(f"  # left out, since they may stand for missing labels: {listed}")
     lines += [f"  # {doubt}" for doubt in _list_doubts(labels, _quote)]
     return "\n".join([*lines, *format_others(labels)])
 
@@ -340,7 +341,7 @@ def format_allowance(rejected: int, rows: int, reviews: ReviewsOptions) -> list[
 def _list_doubts(labels: Labels, quote: Callable[[str], str]) -> list[str]:
     """Return which labels may be another one misspelt."""
     return [
-        f"{quote(_shorten(label))} may be {quote(_shorten(other))} misspelt"
+        f"{quote(_shorten(label))} may be a misspelling of {quote(_shorten(other))}"
         for label, other in labels.slips.items()
         if label in labels.counts
     ]
@@ -379,7 +380,7 @@ def _report(found: ReviewsParameters, labels: Labels | None) -> None:
     if len(named) > MAX_NAMES:
         listed += f" and {len(named) - MAX_NAMES} more"
     if labels:
-        listed += "" if labels.is_order_known else ", in the order of the alphabet"
+        listed += "" if labels.is_order_known else ", in alphabetical order"
         others = _list_others(labels, repr)
     if len(found.labels) == 2:  # noqa: PLR2004
         listed += f"; positive class: {_shorten(found.labels[1])!r}"
@@ -393,7 +394,8 @@ def _report(found: ReviewsParameters, labels: Labels | None) -> None:
         ),
     )
     logger.info(
-        "To change this: text_column, label_column, labels of reviews in conf/local/parameters.yml"
+        "To change this, set text_column, label_column and labels under reviews in "
+        "conf/local/parameters.yml"
     )
 
 

@@ -75,8 +75,8 @@ from imdb_sentiment.text.words import Script
 logger = logging.getLogger(__name__)
 
 EXAMPLES = 3  # rejected rows that messages show
-MOST = 0.9  # share of rows that are no longer rejected for what is wrong with each
-# By the reason of rejected rows, the parameter with the column that may be another one.
+MOST = 0.9  # share of rows above which a problem is attributed to the settings, not to single rows
+# For each reason of rejection, the parameter that may name the wrong column.
 COLUMNS = {
     NO_TEXT: "reviews.text_column",
     NO_LABEL: "reviews.label_column",
@@ -317,7 +317,7 @@ def _require_usable(
             audit["accepted_by_own_split"].keys() >= MAIN_SPLITS
         )
         if can_allow := rejected <= MOST * rows and not lacks_split:
-            ways.append("allow as many")
+            ways.append("raise reviews.max_rejected_fraction")
         block = _propose_settings(audit, reviews, labels, more) if more or can_allow else ""
         raise InputError(
             f"{reviews.file}: {rejected:,} of {rows:,} rows can't be used ({reasons}), more than "
@@ -349,7 +349,7 @@ def _list_ways(
         return [
             f"write train, validation or test into the column {split.column!r}"
             + (f" instead of {now}" if now else ""),
-            "draw the splits with --params split.method=random",
+            "split at random with --params split.method=random",
         ]
     rows, _ = _count_filled(audit)
     if audit["rejected_by_reason"][reason] < MOST * rows or reason not in COLUMNS:
@@ -446,7 +446,7 @@ def _require_every_label(
                 way = f"mark more rows as {name} in the column {split.column!r}"
             raise _explain_missing(
                 f"no {name} row has the label {', '.join(labels)}",
-                ["add reviews of it", way],
+                ["add reviews with it", way],
                 labels,
                 audit,
                 reviews,
@@ -541,7 +541,7 @@ def clean_unlabelled_reviews(
         if not (rows := are_new.total()):
             return
         advice = (
-            "if each line is one text, name a delimiter that none contains with "
+            "if each line is one text, set a delimiter that occurs in none of them, such as "
             "--params unlabelled_delimiter=tab"
         )
         require_well_formed(n_malformed, rows, first, "unlabelled_file", advice)

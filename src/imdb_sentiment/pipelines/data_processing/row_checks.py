@@ -70,12 +70,12 @@ class ReadRows(NamedTuple):
 
 
 class RowKeys(NamedTuple):
-    """What has to be known of the same rows to compare them with others: no texts.
+    """The part of the same rows that is needed to compare them with other rows; it has no texts.
 
     Attributes:
         is_usable: Whether a row has no problem of its own, shape (rows,).
-        keys: Hash of each text, and that of its label's code, if it has one, and its words; the
-            first one again if it has no words. Shape (rows, 2).
+        keys: Two hashes per row, shape (rows, 2): one of the text, and one of its words and its
+            label code, if any. If a text has no words, both are the hash of the text.
         codes: Code of each row's label, shape (rows,); none of unlabelled reviews.
         words: The distinct words of these texts.
         malformed: From `find_malformed`, of unlabelled reviews.
@@ -160,8 +160,8 @@ def read_unlabelled_chunk(
         (text_column,) = columns
     if text_column not in columns:
         raise InputError(
-            f"unlabelled_file has no column {text_column!r}, where the labelled reviews have their "
-            f"texts. Its columns are: {list_names(columns)}. Rename the one with the texts"
+            f"unlabelled_file has no column {text_column!r}, the text column of the labelled "
+            f"reviews. Its columns are: {list_names(columns)}. Rename its text column accordingly"
         )
     texts = [clean_text(text) for text in to_strings(chunk[text_column])]
     problems = ["" if text else NO_TEXT for text in texts]

@@ -113,7 +113,8 @@ def _find_shortage(
     if groups is not None:
         n, n_groups = _approximate(fraction).denominator, len(np.unique(groups))
         if n_groups < n:
-            return f"their number of groups is {n_groups}, and at least {n} are needed"
+            s = "s" * (n_groups != 1)
+            return f"they form only {n_groups} group{s}, and at least {n} are needed"
         return f"no label has {n} rows" if counts.max() < n else ""
     if counts.min() == 1:
         return f"only one of them has the label {labels[present[counts.argmin()]]!r}"

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 MAX_SHOWN = 50  # doubtful labels that the report may show
 CANDIDATES = 10  # most uncertain unlabelled rows that are compared, for each one that is chosen
-NEAR_DUPLICATE = 0.5  # Jaccard similarity of the n-grams of two texts, from which on one is enough
+NEAR_DUPLICATE = 0.5  # minimum Jaccard similarity of the n-grams of near-duplicate texts
 
 
 def score_held_out(

@@ -29,15 +29,15 @@ class DecisionProblem(StrEnum):
 
 @dataclass(frozen=True)
 class Choice:
-    """A rule, and what it is good for.
+    """A decision rule and its evaluation on the held-out reviews.
 
     Attributes:
-        rule: How a label is chosen.
-        aim: What the rule was to be chosen for; None if it was not to be chosen.
-        before: Value of the aim for the most probable label, on the held-out reviews.
-        after: Value of the aim with the rule, on the same reviews. If the rule was chosen for a
-            metric: with rules that were chosen in the same way, but on other reviews.
-        problem: Why it was not chosen; None if it was, or need not be.
+        rule: The decision rule.
+        aim: Name of the metric or target that the rule should optimise; None if there is none.
+        before: Value of this metric, precision or recall if the most probable label is predicted.
+        after: Its value with the rule. If the rule optimises a metric, the value is
+            cross-validated: see `measure_maximised`.
+        problem: Reason why no threshold was chosen; None if one was, or none was needed.
 
     """
 
@@ -51,11 +51,11 @@ class Choice:
 def find_method(
     training: TrainingParameters, metric: Metric, labels: tuple[str, ...], *, are_ordered: bool
 ) -> Literal["argmax", "threshold", "median"]:
-    """Return how a label is to be chosen.
+    """Return the method by which labels are chosen.
 
     Raises:
-        InputError: By thresholds, but the metric does not depend on them; by the median, but the
-            labels have no order; or the target's label does not exist.
+        InputError: The method is `threshold`, but the metric does not depend on thresholds; it is
+            `median`, but the labels have no order; or the target's label does not exist.
 
     """
     if training.decision_target:
@@ -142,7 +142,7 @@ def _choose_for_metric(
     seed: int,
 ) -> Choice:
     if start.is_median and not metric.is_of_order:
-        return Choice(start)  # it is wished for, and does not aim at the metric
+        return Choice(start)  # `median` was requested explicitly, whatever the metric is
     plain = DecisionRule.plain(probabilities.shape[1])
     before, kept = (
         metric.measure(codes, probabilities, rule.choose(probabilities)) for rule in (plain, start)

@@ -54,8 +54,9 @@ class Candidate:
         weights: How much the parts of a review count.
         models: One per fold.
         logits: Logits of the held-out reviews of all folds, not calibrated.
-        factor: By which they are multiplied to be calibrated.
-        loss: Their log loss, calibrated; with few held-out reviews, by a factor without limits.
+        factor: Factor by which the logits are multiplied to calibrate them.
+        loss: Log loss of the calibrated logits. With few held-out reviews, it is computed with a
+            factor that is not limited to the range of `factor`.
 
     """
 

@@ -197,8 +197,8 @@ def tune_hyperparameters(
             )
         except KeyboardInterrupt:
             logger.warning(
-                "Interrupted with %d of %d trials finished; they are kept. The same command "
-                "continues from there.",
+                "Interrupted after %d of %d trials, which are kept. Run the same command again to "
+                "continue.",
                 len(study.counted()),
                 tuning.n_trials,
             )
@@ -444,8 +444,8 @@ def _open_study(
         best = choose_best_trials(storage, tuning.start_from, space)
         given = {2 * place: params for place, params in enumerate(best)}
         logger.info(
-            "Every second trial, beginning with the first, has the hyperparameters of a trial of "
-            "%r, the best first; %d lie in the search space",
+            "Every second trial, starting with the first, reuses the hyperparameters of a trial of "
+            "%r, best first; %d of its trials are in the search space",
             tuning.start_from,
             len(best),
         )

@@ -34,7 +34,7 @@ async function ask(path, options = {}) {
   try {
     if (key) headers.set("X-API-Key", key);
   } catch {
-    throw askForKey("This API key has characters that no key has.");
+    throw askForKey("This API key contains invalid characters.");
   }
   let response;
   try {
@@ -374,8 +374,8 @@ function describeLimits(model) {
   ].filter(Boolean);
   const inside = character_ngram ? `, and of ${character_ngram} characters within words` : "";
   const limits = [
-    `It gives every text ${describeLabels(labels)}. It does not notice that a text is about something else, or ironic.`,
-    `It has learnt from ${facts.reviews_file ?? "one file"} alone. Texts of another kind, on another subject or in another language are judged worse than its test reviews, or at random.`,
+    `It gives every text ${describeLabels(labels)}. It does not recognise irony, or texts about something else.`,
+    `It has learnt from ${facts.reviews_file ?? "one file"} alone. On other kinds of text, other subjects or other languages, it is less accurate than on its test reviews, or no better than chance.`,
     `It knows ${plural(vocabulary_size, "word")}. Its LSTM reads at most ${count(sequence_length)} of them in a text (${ends.join(" and ")} of a longer one)` +
       (max_ngram
         ? `, and a second part reads the whole text, as sequences of up to ${max_ngram} words and punctuation marks${inside}.`

@@ -162,9 +162,9 @@ def compute_metrics(
         baseline_predictions: Output of `score_baseline`, for the same rows.
         study: Output of the pipeline tuning: how it scored its trials, and its best value.
         calibration: Output of the pipeline training, with the weights of the parts.
-        decision: Output of the pipeline training: below which confidence there is no answer.
+        decision: Output of the pipeline training, for the minimum confidence of an answer.
         export_check: Output of the pipeline training.
-        test: The encoded test reviews: which belong together, and which have no known word.
+        test: The encoded test reviews, for their groups and for those without a known word.
         reviews: The labels; of two, the second is the positive class.
         tuning: The metric of the search.
         report: How intervals of differences and the calibration are estimated.

@@ -27,8 +27,8 @@ class Verdict(StrEnum):
 def judge(metrics: dict[str, Any]) -> Verdict:
     """Return which model the test reviews show to be better, at a significance level of 5%.
 
-    By accuracy, McNemar's test says it; by another metric, or if the reviews belong to groups, the
-    interval of the difference.
+    The accuracies are compared by McNemar's test. For another metric, or if the reviews belong to
+    groups, the confidence interval of the difference decides.
 
     Args:
         metrics: Output of `compute_metrics`.

@@ -45,7 +45,7 @@ URL = "s3://bucket/file"
 )
 def test_what_must_lie_on_this_machine_refuses_another_place(make: Callable[[], Any]) -> None:
     with pytest.raises(
-        (InputError, DatasetError), match="s3://bucket/file is not a local path"
+        (InputError, DatasetError), match="s3://bucket/file is not a local path: use a path"
     ) as caught:
         make()
     assert find_input_error(caught.value)

@@ -44,7 +44,9 @@ def test_weights_of_some_labels_leave_the_others_at_1() -> None:
     weights = compute_label_weights({"b": 5}, np.array([0, 1, 2]), LABELS)
     np.testing.assert_array_equal(weights, [1, 5, 1])
     assert compute_label_weights(None, np.array([0, 1, 2]), LABELS) is None
-    with pytest.raises(InputError, match=r"class_weight names the label 'd'; there are a, b, c"):
+    with pytest.raises(
+        InputError, match=r"class_weight names the label 'd', .*: choose from a, b, c"
+    ):
         compute_label_weights({"d": 5}, np.array([0, 1, 2]), LABELS)
 
 

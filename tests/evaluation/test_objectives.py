@@ -106,7 +106,12 @@ def test_a_label_that_no_review_has_does_not_count_for_the_balanced_accuracy() -
         ("quadratic_kappa", None, False, "set reviews.ordered: true"),
         ("mean_absolute_error", None, False, "set reviews.ordered: true"),
         ("f1", None, False, "set tuning.metric_label to one of bad, so-so, good"),
-        ("f1", "awful", False, "tuning.metric_label names the label 'awful'; there are bad, so-so"),
+        (
+            "f1",
+            "awful",
+            False,
+            "metric_label names the label 'awful', which does not exist: choose from bad, so-so",
+        ),
         ("f1_macro", "bad", False, "set it to null, or tuning.metric to f1"),
     ],
 )

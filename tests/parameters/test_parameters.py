@@ -85,11 +85,11 @@ def test_a_search_space_must_fit(space: dict[str, Any], message: str, conf: dict
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sampler": {"name": "TPE", "arguments": {}}}, "'TPE' is none of .*TPESampler"),
+        ({"sampler": {"name": "TPE", "arguments": {}}}, "'TPE': choose from .*TPESampler"),
         ({"sampler": {"name": "TPESampler", "arguments": {"speed": 1}}}, "TPESampler: .*'speed'"),
         ({"pruner": {"name": "MedianPruner", "arguments": {"n_startup_trials": -1}}}, "negative"),
         ({"pruner": {"name": "PatientPruner", "arguments": {}}}, "PatientPruner: .*wrapped_pruner"),
-        ({"sampler": {"name": "GridSampler", "arguments": {"search_space": {}}}}, "is none of"),
+        ({"sampler": {"name": "GridSampler", "arguments": {"search_space": {}}}}, "choose from"),
         ({"workers": 0}, "greater than or equal to 1"),
         ({"folds": 0}, "greater than or equal to 1"),
         ({"fold_repeats": 0}, "greater than or equal to 1"),

@@ -507,7 +507,7 @@ def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> No
         ([str(n) for n in range(201)] * 3, "'label' has 201 different values", ["?", "?"]),
         (
             [f"{n} {n}" for n in range(1200)],
-            "'label' has 1,200 different values or more",
+            "'label' has 1,200 different values or more, too many for labels: choose another",
             ["?", "?"],
         ),
     ],

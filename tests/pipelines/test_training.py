@@ -943,7 +943,7 @@ def test_a_wanted_recall_is_reached(tuning: TuningParameters, training: Training
     assert decision["before"] < 0.9 < decision["after"] < 1  # by a margin for new reviews
     assert decision["aim"] == "recall of positive of at least 0.9"
     missing = TrainingParameters(**settings | {"decision_target": wanted | {"label": "awful"}})
-    with pytest.raises(InputError, match="decision_target names the label 'awful'"):
+    with pytest.raises(InputError, match="decision_target names the label 'awful', which"):
         decide(network, ngrams, reviews, tuning, missing)
     with pytest.raises(InputError, match=r"tuning\.metric is log_loss, which does not depend"):
         decide(network, ngrams, reviews, by_loss, TrainingParameters(**settings))

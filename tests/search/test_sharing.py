@@ -183,7 +183,9 @@ def test_dask_workers_reach_it(database: Arguments, tmp_path: Path) -> None:
 
 def test_a_wrong_password_is_told_without_telling_the_password(postgresql: Arguments) -> None:
     wrong = postgresql["credentials"] | {"password": "wr0ng"}
-    with pytest.raises(DatasetError, match=r"can't be opened.*password authentication") as caught:
+    with pytest.raises(
+        DatasetError, match=r"can't be opened \(.*password authentication.*\): check"
+    ) as caught:
         OptunaStorageDataset(**postgresql | {"credentials": wrong}).load()
     assert isinstance(caught.value.__cause__, InputError)
     assert "wr0ng" not in str(caught.value)

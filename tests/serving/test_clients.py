@@ -37,7 +37,8 @@ def test_a_file_of_keys_may_change(tmp_path: Path, caplog: pytest.LogCaptureFixt
     file.unlink()
     assert keys.find_owner("key3") == "anna"
     assert [record.message for record in caplog.records] == [
-        f"the earlier API keys remain: line 1 of {file} is not a name, a space and a key in ASCII",
+        f"the earlier API keys remain: line 1 of {file} is not a name, a space and a key in "
+        "ASCII: write one name and one key per line",
         f"the earlier API keys remain: {file} can't be read: "
         f"[Errno 2] No such file or directory: '{file}'",
     ]
@@ -48,10 +49,10 @@ def test_a_file_of_keys_may_change(tmp_path: Path, caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "has no key"),
+        ("", "contains no keys: add a line with a name and a key"),
         ("anna key1 key2", "line 1"),
         ("anna k\u00e9y", "line 1"),
-        ("anna key1\nben key1", "line 2 .* of an earlier line"),
+        ("anna key1\nben key1", "line 2 .* of an earlier line: names and keys must be unique"),
         ("anna key1\nanna key2", "line 2 .* of an earlier line"),
         ("anna key1\ndefault key2", "line 2 .* has the name default, which the service uses"),
         ("anonymous key1", "line 1 .* has the name anonymous"),

@@ -114,13 +114,13 @@ def test_it_says_what_the_pipeline_inference_says(
     [
         ("", "the file is empty"),
         ("id,text\n1,a\n", "there is no column 'review'; there are: id, text"),
-        ("review,review\na,b\n", "two columns have the same name"),
-        ('review\n"never closed\n', "a quotation mark is never closed"),
+        ("review,review\na,b\n", "two columns have the same name: .*; rename one"),
+        ('review\n"never closed\n', "a quotation mark is never closed; close it"),
         (
             "review, a;b\n" + "w1, w2;w3\n" * 9,
             "may be a comma or a semicolon: name it",
         ),
-        ("review\n" + "," * 200_001, "more than 200,000 delimiters"),
+        ("review\n" + "," * 200_001, "more than 200,000 delimiters: check the delimiter"),
     ],
 )
 def test_what_can_not_be_scored_says_why(exported: bytes, text: str, problem: str) -> None:

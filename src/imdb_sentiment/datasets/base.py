@@ -48,7 +48,7 @@ def require_local(filepath: str) -> Path:
     """
     protocol, path = get_protocol_and_path(filepath)
     if protocol != "file":
-        raise InputError(f"{filepath} is not a local path, and this dataset supports only those")
+        raise InputError(f"{filepath} is not a local path: use a path on this machine")
     return Path(path)
 
 

@@ -86,9 +86,10 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
                 if not created_twice and "already exists" not in str(error):
                     break
                 time.sleep(1)
+        reason = str(getattr(problem, "orig", problem)).strip()
         raise InputError(
-            f"the database of studies, {self._url}, can't be opened: "
-            f"{getattr(problem, 'orig', problem)}"
+            f"the database of studies, {self._url}, can't be opened ({reason}): check filepath, or "
+            "url and credentials, of study_storage in the catalog"
         ) from problem
 
     def _open(self, arguments: dict[str, Any]) -> "RDBStorage":

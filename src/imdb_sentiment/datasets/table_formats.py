@@ -257,7 +257,9 @@ def read_table(file: FileToRead, load_args: dict[str, Any]) -> Iterator[pd.DataF
     except Exception as error:  # each library has its own
         if not find_compression(file.name):
             raise
-        raise InputError(f"{file.name} is damaged or not complete ({error})") from error
+        raise InputError(
+            f"{file.name} is damaged or not complete ({error}): download or export it again"
+        ) from error
 
 
 def find_options(file: FileToRead, load_args: dict[str, Any]) -> dict[str, Any]:
@@ -336,8 +338,11 @@ def read_records(
     except ParserError as error:
         opened = re.search(r"EOF inside string starting at row (\d+)", str(error))
         row = before + int(opened[1]) - skipped if opened else 0
-        why = f"a quotation mark opened in row {row} is never closed" if opened else error
-        raise InputError(f"{file.name} is not a complete CSV: {why}") from None
+        why = (
+            f"a quotation mark opened in row {row} is never closed; close it, or set quoting in "
+            "load_args"
+        )
+        raise InputError(f"{file.name} is not a complete CSV: {why if opened else error}") from None
 
 
 def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
@@ -580,7 +585,9 @@ def _parse_array(source: IO[str], name: str) -> Iterator[Row]:
     try:
         found = json.load(source)
     except json.JSONDecodeError as error:
-        raise InputError(f"{name} is not a complete JSON array: {error}") from None
+        raise InputError(
+            f"{name} is not a complete JSON array ({error}): download or export it again"
+        ) from None
     yield from itertools.starmap(_check_object, enumerate(found, start=1))
 
 
@@ -624,7 +631,9 @@ def open_parquet(source: IO[bytes], name: str, metadata: Any = None) -> Iterator
         if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
             raise  # the file can't be read; if its content is damaged, there is no such number
         reason = str(error).splitlines()[0]
-        raise InputError(f"{name} is not a complete Parquet file: {reason}") from None
+        raise InputError(
+            f"{name} is not a complete Parquet file ({reason}): download or export it again"
+        ) from None
 
 
 def make_frame(found: Any, before: int = 0) -> pd.DataFrame:

@@ -165,5 +165,8 @@ def find_label(label: str, labels: tuple[str, ...], parameter: str) -> int:
 
     """
     if label not in labels:
-        raise InputError(f"{parameter} names the label {label!r}; there are {', '.join(labels)}")
+        raise InputError(
+            f"{parameter} names the label {label!r}, which does not exist: choose from "
+            f"{', '.join(labels)}"
+        )
     return labels.index(label)

@@ -70,7 +70,7 @@ def _make(module: ModuleType, kind: str, name: str, arguments: dict[str, Any]) -
         and known not in _UNSUPPORTED
     ]
     if name not in known:
-        raise ValueError(f"{kind}: {name!r} is none of {', '.join(known)}")
+        raise ValueError(f"{kind}: unknown name {name!r}: choose from {', '.join(known)}")
     package = _REQUIRED_PACKAGES.get(name)
     if package and find_spec(package) is None:
         raise ValueError(f"{kind}: {name} needs the package {package}: pip install {package}")

@@ -478,7 +478,10 @@ def choose_best_trials(
 
     """
     if name not in optuna.get_all_study_names(storage):
-        raise InputError(f"there is no study {name!r}, which tuning.start_from names")
+        raise InputError(
+            f"there is no study {name!r}, which tuning.start_from names: set it to the name of an "
+            "existing study, or to null"
+        )
     study = optuna.load_study(study_name=name, storage=storage)
     trials = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     is_ascending = study.direction == StudyDirection.MINIMIZE

@@ -90,17 +90,23 @@ def read_keys(file: Path) -> dict[str, str]:
             continue
         name, *rest = parts
         if len(rest) != 1 or not rest[0].isascii():
-            raise KeysError(f"line {number} of {file} is not a name, a space and a key in ASCII")
+            raise KeysError(
+                f"line {number} of {file} is not a name, a space and a key in ASCII: write one "
+                "name and one key per line"
+            )
         if name in (ANONYMOUS, ONLY_KEY):
             raise KeysError(
                 f"line {number} of {file} has the name {name}, which the service uses itself: "
                 "choose another one"
             )
         if name in keys or rest[0] in keys.values():
-            raise KeysError(f"line {number} of {file} has a name or a key of an earlier line")
+            raise KeysError(
+                f"line {number} of {file} has a name or a key of an earlier line: names and keys "
+                "must be unique"
+            )
         keys[name] = rest[0]
     if not keys:
-        raise KeysError(f"{file} has no key")
+        raise KeysError(f"{file} contains no keys: add a line with a name and a key")
     return keys
 
 

@@ -53,12 +53,17 @@ class LimitBodies:
                     message = await receive()
             except TimeoutError:
                 close = {"Connection": "close"}  # do not wait for the rest of the body
-                raise HTTPException(408, "the body did not arrive in time", close) from None
+                detail = "the body did not arrive in time: send it again"
+                raise HTTPException(408, detail, close) from None
             received += len(message.get("body", b""))
             if received > limit.max_bytes:
                 # The connection stays open, and for a while receives the rest of the body: if it
                 # were closed, it would be reset, and the client might never see the response.
-                raise HTTPException(413, f"the body is larger than {limit.max_bytes:,} bytes")
+                raise HTTPException(
+                    413,
+                    f"the body is larger than {limit.max_bytes:,} bytes: shorten it, or divide it "
+                    "among several requests",
+                )
             is_complete = not message.get("more_body", False)
             return message
 

@@ -95,7 +95,7 @@ def score_csv(
             n_malformed += sum(len(row) > width for row in chunk)
             if size > MAX_OUTPUT:
                 raise CsvError(
-                    f"with predictions, it would be larger than {MAX_OUTPUT:,} characters"
+                    f"the scored CSV would be larger than {MAX_OUTPUT:,} characters: split the CSV"
                 )
             yield len(chunk)
         if 2 * n_malformed > rows:
@@ -130,7 +130,9 @@ def _read_rows(source: Iterable[str], dialect: Dialect) -> Iterator[list[str]]:
         for line in itertools.islice(source, int(dialect.has_delimiter_line), None):
             delimiters += line.count(dialect.delimiter)
             if delimiters > MAX_DELIMITERS:
-                raise CsvError(f"a row has more than {MAX_DELIMITERS:,} delimiters")
+                raise CsvError(
+                    f"a row has more than {MAX_DELIMITERS:,} delimiters: check the delimiter"
+                )
             yield line
         yield end  # becomes a row of its own, unless a quotation mark is still open
 
@@ -139,7 +141,7 @@ def _read_rows(source: Iterable[str], dialect: Dialect) -> Iterator[list[str]]:
             return
         delimiters = 0
         yield row
-    raise CsvError("this is not a complete CSV: a quotation mark is never closed")
+    raise CsvError("this is not a complete CSV: a quotation mark is never closed; close it")
 
 
 def _read_header(reader: Iterator[list[str]], text_column: str) -> list[str]:
@@ -147,10 +149,13 @@ def _read_header(reader: Iterator[list[str]], text_column: str) -> list[str]:
     if not found:
         raise CsvError("the file is empty: it must begin with a header")
     if len(found) > MAX_COLUMNS:
-        raise CsvError(f"there are {len(found):,} columns, and at most {MAX_COLUMNS:,} are allowed")
+        raise CsvError(
+            f"there are {len(found):,} columns, and at most {MAX_COLUMNS:,} are allowed: remove "
+            "some of them"
+        )
     header = name_columns(found)
     if len(set(header)) < len(header):
-        raise CsvError(f"two columns have the same name: {_shorten(header)}")
+        raise CsvError(f"two columns have the same name: {_shorten(header)}; rename one")
     if text_column not in header:
         raise CsvError(
             f"there is no column {text_column[:50]!r}; there are: {_shorten(header)}. Name the one "

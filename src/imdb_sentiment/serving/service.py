@@ -215,7 +215,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
         """
         if find_media_type(request) != "text/csv":
             # Browsers let pages of other sites send this type only if CORS allows it.
-            raise HTTPException(415, "the body must be a CSV: Content-Type: text/csv")
+            raise HTTPException(415, "send the body as a CSV (Content-Type: text/csv)")
         asker = _get_asker(request)
         scored, rows = await uploads.score(
             asker.client, request.stream(), request.is_disconnected, text_column, delimiter
@@ -313,7 +313,8 @@ def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(TimeoutError)
     async def report_timeout(_: Request, error: TimeoutError) -> JSONResponse:
         close = {"Connection": "close"}  # its client may have gone
-        return JSONResponse({"detail": "no answer in time"}, 504, close)
+        detail = "the request took too long: send fewer or shorter texts, or try again later"
+        return JSONResponse({"detail": detail}, 504, close)
 
     @app.exception_handler(ClientDisconnect)
     async def log_disconnect(_: Request, error: ClientDisconnect) -> Response:
@@ -346,8 +347,9 @@ def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRou
                 client = address if owner in (None, ONLY_KEY) else f"the owner {owner}"
                 request.state.asker = _Asker(client, owner or ANONYMOUS)
                 if rate and (seconds := rate.spend(client)):
-                    wait = {"Retry-After": str(math.ceil(seconds))}
-                    raise HTTPException(429, "too many requests", wait)
+                    wait = math.ceil(seconds)
+                    detail = f"too many requests: try again in {wait} second{'s' * (wait != 1)}"
+                    raise HTTPException(429, detail, {"Retry-After": str(wait)})
                 asked = JsonRequest(
                     request.scope, request.receive, settings.max_texts, bodies, client
                 )

@@ -204,7 +204,10 @@ def _judge_labels(labels: Labels, column: str, *, must_be_ordered: bool) -> list
     """Return why the values of a column can't be taken as labels as they are."""
     n = len(labels.counts)
     if n > MAX_LABELS or not _are_few(labels):
-        return [f"the column {column!r} has {n + len(labels.others):,} different values or more"]
+        return [
+            f"the column {column!r} has {n + len(labels.others):,} different values or more, too "
+            "many for labels: choose another column"
+        ]
     if n < 2:  # noqa: PLR2004
         has = f"only {_shorten(next(iter(labels.counts)))!r}" if n else "no label"
         how = " (add reviews with another label, or name another column)" if n else ""

@@ -110,8 +110,9 @@ def choose_rule(
     if has_label.sum() < MIN_ROWS:
         logger.warning(
             "%d held-out reviews with the label of training.decision_target are too few to choose "
-            "a threshold, so there is none.",
+            "a threshold, so there is none: label more such reviews until at least %d are held out",
             has_label.sum(),
+            MIN_ROWS,
         )
         return Choice(start, problem=DecisionProblem.TOO_FEW_ROWS_OF_LABEL)
     wanted = {"precision": target.precision, "recall": target.recall}

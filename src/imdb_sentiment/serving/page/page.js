@@ -46,7 +46,7 @@ async function ask(path, options = {}) {
   if (response.ok) return response;
   if (response.status === 401) {
     throw askForKey(
-      key ? "This API key is wrong." : "This service needs an API key: enter yours below.",
+      key ? "This API key is wrong: enter another one below." : "This service needs an API key: enter yours below.",
     );
   }
   if (response.status === 429 || response.status === 503) {
@@ -54,7 +54,7 @@ async function ask(path, options = {}) {
     throw new Error(`The service is busy. Try again in ${plural(Number(seconds), "second")}.`);
   }
   const problem = await response.json().catch(() => ({}));
-  throw new Error(sentence(String(problem.detail || "the service has failed")));
+  throw new Error(sentence(String(problem.detail || "the service has failed: try again, or look at its log")));
 }
 
 /** Shows the field for the key, and returns an error that says why. */

@@ -41,7 +41,10 @@ def embed_model(onnx_model: bytes, report: ReportParameters) -> Embedded:
     if not isinstance(predictor.tokenizer.model, models.WordLevel):
         return {"reason": "the model reads subwords, and this page can only cut texts into words"}
     if find_rule(predictor.tokenizer).script == "ascii":
-        return {"reason": "the model is of an earlier version: train it again"}
+        return {
+            "reason": "the model is of an earlier version: train it again with kedro run "
+            "--pipelines training,reporting"
+        }
     operators, constants = _read_graph(onnx_model)
     packed = [_pack_numbers(array) for array in constants.values()]
     description = {
@@ -73,7 +76,7 @@ def embed_model(onnx_model: bytes, report: ReportParameters) -> Embedded:
     if size > report.model_megabytes:
         return {
             "reason": f"the model would take {size:.1f} MB here, and report.model_megabytes "
-            f"allows {report.model_megabytes:g}"
+            f"allows {report.model_megabytes:g}: raise it to embed the model"
         }
     return embedded
 

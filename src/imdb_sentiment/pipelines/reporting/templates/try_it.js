@@ -100,7 +100,9 @@ async function judge() {
       isFirst = false;
     }
   } catch (error) {
-    find("said").textContent = `This browser can't run the model (${error.message}).`;
+    find("said").textContent =
+      `This browser can't run the model (${error.message}). Use a current version of Chrome, Firefox or ` +
+      "Safari, or run imdb-sentiment serve.";
   }
 }
 

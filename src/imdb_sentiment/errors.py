@@ -73,13 +73,13 @@ def require_column(column: str, found: Iterable[str], file: str, parameter: str)
         )
 
 
-def propose(name: str, known: Collection[str]) -> str:
+def suggest_name(name: str, known: Collection[str]) -> str:
     """Return the hint after an unknown name: the closest valid name, or all of them."""
     close = get_close_matches(name, known, n=1)
     return f"did you mean {close[0]}?" if close else f"choose from {', '.join(sorted(known))}"
 
 
-def join_ways(ways: Sequence[str]) -> str:
+def join_alternatives(ways: Sequence[str]) -> str:
     """Return what a message says of several ways to solve a problem."""
     return ", or ".join(filter(None, [", ".join(ways[:-1]), ways[-1]]))
 

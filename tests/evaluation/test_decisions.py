@@ -12,9 +12,9 @@ from sklearn.utils.class_weight import compute_sample_weight
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import (
     compute_label_weights,
-    maximise_metric,
-    measure_maximised,
-    reach_target,
+    cross_validate_weights,
+    find_weights_for_metric,
+    find_weights_for_target,
 )
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.probabilities import DecisionRule
@@ -54,7 +54,7 @@ def test_weights_of_some_labels_leave_the_others_at_1() -> None:
 def test_of_two_labels_the_best_threshold_is_found(name: str) -> None:
     codes, probabilities = make_rare(2, n=80)
     metric = make_metric(name, None, LABELS[:2], are_ordered=False)  # type: ignore[arg-type]
-    weights = maximise_metric(probabilities, codes, metric, np.ones(2))
+    weights = find_weights_for_metric(probabilities, codes, metric, np.ones(2))
     values = [
         metric.measure(codes, probabilities, (probabilities[:, 1] > limit).astype(int))
         for limit in [0, *probabilities[:, 1]]
@@ -71,7 +71,7 @@ def test_of_two_labels_the_best_threshold_is_found(name: str) -> None:
 def test_of_several_labels_the_metric_gets_better(name: str) -> None:
     codes, probabilities = make_rare(3)
     metric = make_metric(name, None, LABELS, are_ordered=True)  # type: ignore[arg-type]
-    weights = maximise_metric(probabilities, codes, metric, np.ones(3))
+    weights = find_weights_for_metric(probabilities, codes, metric, np.ones(3))
     assert weights.mean() == pytest.approx(1)
     before = metric.measure(codes, probabilities)
     after = metric.measure(codes, probabilities, DecisionRule(weights).choose(probabilities))
@@ -85,7 +85,9 @@ def test_weights_that_are_the_best_already_are_kept() -> None:
     codes = np.array([0, 1, 2, 0])
     metric = make_metric("f1_macro", None, LABELS, are_ordered=False)
     start = np.array([0.5, 1.0, 1.5])
-    np.testing.assert_allclose(maximise_metric(np.eye(3)[codes], codes, metric, start), start)
+    np.testing.assert_allclose(
+        find_weights_for_metric(np.eye(3)[codes], codes, metric, start), start
+    )
 
 
 def make_calibrated(
@@ -103,23 +105,23 @@ def test_weights_of_many_labels_are_measured_on_reviews_they_were_not_chosen_on(
     codes, probabilities = make_calibrated(16, 200, seed=0)
     new_codes, new_probabilities = make_calibrated(16, 20_000, seed=1)
     plain = metric.measure(codes, probabilities)
-    rule = DecisionRule(maximise_metric(probabilities, codes, metric, np.ones(16)))
+    rule = DecisionRule(find_weights_for_metric(probabilities, codes, metric, np.ones(16)))
     seen = metric.measure(codes, probabilities, rule.choose(probabilities))
     new = metric.measure(new_codes, new_probabilities, rule.choose(new_probabilities))
     assert seen > plain
     assert new < metric.measure(new_codes, new_probabilities)  # they follow chance
-    unseen = measure_maximised(probabilities, codes, metric, np.ones(16), seed=0)
+    unseen = cross_validate_weights(probabilities, codes, metric, np.ones(16), seed=0)
     assert unseen < plain
-    assert unseen == measure_maximised(probabilities, codes, metric, np.ones(16), seed=0)
-    assert unseen != measure_maximised(probabilities, codes, metric, np.ones(16), seed=1)
+    assert unseen == cross_validate_weights(probabilities, codes, metric, np.ones(16), seed=0)
+    assert unseen != cross_validate_weights(probabilities, codes, metric, np.ones(16), seed=1)
 
 
 def test_a_threshold_that_helps_is_better_for_unseen_reviews_too() -> None:
     codes, probabilities = make_rare(2, n=1000)
     metric = make_metric("f1_macro", None, LABELS[:2], are_ordered=False)
-    weights = maximise_metric(probabilities, codes, metric, np.ones(2))
+    weights = find_weights_for_metric(probabilities, codes, metric, np.ones(2))
     seen = metric.measure(codes, probabilities, DecisionRule(weights).choose(probabilities))
-    unseen = measure_maximised(probabilities, codes, metric, np.ones(2), seed=0)
+    unseen = cross_validate_weights(probabilities, codes, metric, np.ones(2), seed=0)
     assert metric.measure(codes, probabilities) < unseen < seen
 
 
@@ -136,7 +138,7 @@ def test_both_halves_have_the_labels_that_occur_twice(seed: int) -> None:
             halves.append(sorted(codes.tolist()))
             return 0.0
 
-    measure_maximised(np.eye(3)[codes], codes, Recorder(), np.ones(3), seed)  # type: ignore[arg-type]
+    cross_validate_weights(np.eye(3)[codes], codes, Recorder(), np.ones(3), seed)  # type: ignore[arg-type]
     for half in halves[:-1]:  # the last value is that of both
         assert half in ([0, 0, 0, 0, 1], [0, 0, 0, 1, 2])
     assert len({len(half) for half in halves[:-1]}) == 1
@@ -162,7 +164,7 @@ def test_a_target_is_reached_at_the_lowest_cost(n_labels: int, wanted: float, ki
         n, other = (int(gets.sum()), int(is_label.sum()))[:: 1 if kind == "precision" else -1]
         pairs.append((find_lowest(hits, n), hits / other))
     best = max(cost for lowest, cost in pairs if lowest >= wanted)
-    weights = reach_target(probabilities, is_label, code, **{kind: wanted})
+    weights = find_weights_for_target(probabilities, is_label, code, **{kind: wanted})
     assert weights is not None
     gets = DecisionRule(weights).choose(probabilities) == code
     hits = int((gets & is_label).sum())
@@ -182,7 +184,7 @@ def test_most_thresholds_reach_the_target_on_new_reviews_too(kind: str) -> None:
     found = []
     for seed in range(1, 101):
         is_label, probabilities = draw(1000, seed)
-        weights = reach_target(probabilities, is_label, 1, **{kind: 0.8})
+        weights = find_weights_for_target(probabilities, is_label, 1, **{kind: 0.8})
         assert weights is not None
         gets = DecisionRule(weights).choose(new) == 1
         hits = new[gets, 1].sum()  # as expected from the probabilities, which are right
@@ -194,11 +196,13 @@ def test_most_thresholds_reach_the_target_on_new_reviews_too(kind: str) -> None:
 def test_what_no_threshold_has_for_sure_is_out_of_reach() -> None:
     probabilities = np.column_stack([1 - np.linspace(0.9, 0.1, 90), np.linspace(0.9, 0.1, 90)])
     is_label = np.arange(90) % 3 > 0
-    assert reach_target(probabilities, is_label, 1, precision=0.7) is None
-    assert reach_target(probabilities, is_label, 1, precision=0.59) is not None
+    assert find_weights_for_target(probabilities, is_label, 1, precision=0.7) is None
+    assert find_weights_for_target(probabilities, is_label, 1, precision=0.59) is not None
     few = np.arange(90) % 9 == 0
-    assert reach_target(probabilities, few, 1, recall=0.9) is None  # all 10 would be too few
-    assert reach_target(probabilities, few, 1, recall=0.8) is not None
+    assert (
+        find_weights_for_target(probabilities, few, 1, recall=0.9) is None
+    )  # all 10 would be too few
+    assert find_weights_for_target(probabilities, few, 1, recall=0.8) is not None
 
 
 @given(st.integers(2, 6).flatmap(lambda n: arrays(float, (5, n), elements=st.floats(0.001, 1))))

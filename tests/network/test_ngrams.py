@@ -20,8 +20,8 @@ from imdb_sentiment.network.ngrams import (
     NgramModel,
     NgramRegression,
     NgramWeights,
-    divide_kinds,
     fit_ngram_model,
+    split_word_and_character_ngrams,
 )
 from imdb_sentiment.text.ngrams import hash_ngrams, split_tokens
 from services import make_texts
@@ -156,8 +156,11 @@ def test_most_frequent_ngrams_of_characters_are_kept_as_well() -> None:
     texts, codes = make_noisy(2)
     whole = fit(texts, codes, max_features=10**6, character_ngram=3)
     some = fit(texts, codes, max_features=9, character_ngram=3)
-    assert [kind.sum() for kind in divide_kinds(some.is_of_characters)] == [9, 9]
-    assert all(kind.sum() > 9 for kind in divide_kinds(whole.is_of_characters))
+    assert [kind.sum() for kind in split_word_and_character_ngrams(some.is_character_ngram)] == [
+        9,
+        9,
+    ]
+    assert all(kind.sum() > 9 for kind in split_word_and_character_ngrams(whole.is_character_ngram))
     assert set(some.hashes) < set(whole.hashes)
 
 
@@ -258,7 +261,7 @@ def test_what_only_unlabelled_reviews_have_does_no_harm() -> None:
     parameters = make_ngrams_parameters(max_ngram=1, character_ngram=4, latent_dimensions=2)
     regression = NgramRegression(learnt, np.array([1, 0] * 5), 2, parameters, unlabelled=more)
     model = regression.fit(NgramWeights(character=1, latent=1))
-    assert model.is_of_characters.any()
+    assert model.is_character_ngram.any()
     good, bad = model.score_texts(["wonderful", "terrible"])[:, 0]
     assert good > bad
 
@@ -287,7 +290,7 @@ def test_misspelt_words_are_known_by_their_characters() -> None:
 def test_without_words_long_enough_there_are_no_characters() -> None:
     model = fit(["so so", "no no"] * 5, np.array([0, 1] * 5), character_ngram=4)
     assert (model.character_ngram, model.character_weight) == (0, 0)
-    assert not model.is_of_characters.any()
+    assert not model.is_character_ngram.any()
 
 
 def test_it_learns_from_what_the_network_does_not_read() -> None:

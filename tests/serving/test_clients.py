@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imdb_sentiment.serving import clients
-from imdb_sentiment.serving.clients import ONLY_KEY, ApiKeys, KeysError, RateLimit, find_network
+from imdb_sentiment.serving.clients import ONLY_KEY, ApiKeys, KeysError, RateLimiter, find_network
 
 
 def test_a_key_has_an_owner() -> None:
@@ -85,18 +85,18 @@ def test_addresses_of_one_connection_are_one_client(address: str, network: str) 
 def test_a_client_may_ask_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    rate = RateLimit(rate=2, burst=3)
-    assert [rate.spend("a") for _ in range(5)] == [0, 0, 0, 0.5, 0.5]
-    assert rate.spend("b") == 0
+    rate = RateLimiter(rate=2, burst=3)
+    assert [rate.acquire("a") for _ in range(5)] == [0, 0, 0, 0.5, 0.5]
+    assert rate.acquire("b") == 0
     now += 0.75
-    assert [rate.spend("a") for _ in range(2)] == [0, 0.25]
+    assert [rate.acquire("a") for _ in range(2)] == [0, 0.25]
     now += 3600
-    assert [rate.spend("a") for _ in range(4)] == [0, 0, 0, 0.5]
+    assert [rate.acquire("a") for _ in range(4)] == [0, 0, 0, 0.5]
 
 
 def test_clients_without_number_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "MAX_KNOWN", 5)
-    rate = RateLimit(rate=1, burst=1)
+    rate = RateLimiter(rate=1, burst=1)
     for number in range(20):
-        assert rate.spend(str(number)) == 0
-    assert rate.spend("19") > 0
+        assert rate.acquire(str(number)) == 0
+    assert rate.acquire("19") > 0

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError, Shares
+from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError, Quota
 
 
 def test_a_full_queue_refuses_and_recovers() -> None:
@@ -115,7 +115,7 @@ def test_a_full_queue_makes_room_at_the_cost_of_the_client_with_the_most_jobs() 
 
 
 def test_nobody_takes_more_than_a_share() -> None:
-    shares = Shares(total=10, per_client=4)
+    shares = Quota(total=10, per_client=4)
     with shares.hold("a", 4):
         with pytest.raises(QueueFullError):
             shares.take("a", 1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 from starlette.types import Message
 
-from imdb_sentiment.serving.job_queue import QueueFullError, Shares
+from imdb_sentiment.serving.job_queue import QueueFullError, Quota
 from imdb_sentiment.serving.json_body import JsonRequest, SyntaxCounter
 
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -38,7 +38,7 @@ def test_only_what_is_outside_of_strings_counts(
 
 
 def receive(
-    *parts: bytes, memory: Shares | None = None, client: str = "a"
+    *parts: bytes, memory: Quota | None = None, client: str = "a"
 ) -> tuple[JsonRequest, list[bytes]]:
     left = list(parts)
 
@@ -46,7 +46,7 @@ def receive(
         part = left.pop(0)
         return {"type": "http.request", "body": part, "more_body": bool(left)}
 
-    memory = memory or Shares(1_000_000, 1_000_000)
+    memory = memory or Quota(1_000_000, 1_000_000)
     scope = {"type": "http", "headers": []}
     return JsonRequest(scope, receive_part, max_texts=64, memory=memory, client=client), left
 
@@ -90,7 +90,7 @@ def test_a_long_text_is_not_syntax() -> None:
 
 
 def test_bodies_take_memory_until_they_are_given_back() -> None:
-    memory = Shares(25, 10)
+    memory = Quota(25, 10)
     first, _ = receive(b"12345", memory=memory)
     asyncio.run(first.body())
     second, left = receive(b"1234", b"56", b"never read", memory=memory)

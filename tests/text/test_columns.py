@@ -187,4 +187,4 @@ def test_a_likely_label_is_none_misspelt() -> None:
     found = find_labels({"Australia": 1000, "Austria": 12, "Germany": 300, "Germny": 9})
     assert list(found.counts) == ["Australia", "Austria", "Germany"]
     assert found.others == {"Germny": 9}
-    assert found.slips == {"Austria": "Australia", "Germny": "Germany"}
+    assert found.misspellings == {"Austria": "Australia", "Germny": "Germany"}

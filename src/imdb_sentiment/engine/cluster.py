@@ -69,14 +69,14 @@ def open_client(
         except Exception as error:
             # What the scheduler held may raise anything when the scheduler is gone.
             if client.status != "running" or type(error).__module__.startswith("distributed."):
-                raise lost_scheduler(advice) from error
+                raise make_lost_scheduler_error(advice) from error
             raise
     finally:
         with delayed_ctrl_c():
             stack.close()
 
 
-def lost_scheduler(advice: str) -> InputError:
+def make_lost_scheduler_error(advice: str) -> InputError:
     """Return the error of a lost connection; `advice` says what to do."""
     return InputError(f"lost the connection to the Dask scheduler: {advice}")
 

@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple, Self, TypeVar
 
 from imdb_sentiment.engine.cluster import (
     CONNECT_TIMEOUT,
-    lost_scheduler,
+    make_lost_scheduler_error,
     open_client,
     share,
     submit,
@@ -516,7 +516,7 @@ def _receive(
         if has_ended():  # nobody needs the result any more
             return None
         if future.status == "cancelled":  # one that is "lost" with its worker is made again
-            raise lost_scheduler(advice)
+            raise make_lost_scheduler_error(advice)
         with delayed_ctrl_c(), contextlib.suppress(*lost):
             if client.nthreads():
                 has_worker_at = time.monotonic()

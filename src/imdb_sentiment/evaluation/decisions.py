@@ -20,7 +20,7 @@ LabelWeights = npt.NDArray[np.float64]
 MAX_CANDIDATES = 1000  # number of weights tried for all labels together; at least 100 per label
 ROUNDS = 3  # maximum number of passes over the labels
 # 90% quantile of the normal distribution, for the lower bound that has to reach a target.
-SURENESS = 1.2816
+Z_90 = 1.2816
 
 
 def compute_label_weights(
@@ -58,7 +58,7 @@ def compute_label_weights(
     return weights
 
 
-def maximise_metric(
+def find_weights_for_metric(
     probabilities: npt.NDArray[np.float64],
     codes: npt.NDArray[np.integer],
     metric: Metric,
@@ -102,7 +102,7 @@ def maximise_metric(
     return _scale(best)
 
 
-def measure_maximised(
+def cross_validate_weights(
     probabilities: npt.NDArray[np.float64],
     codes: npt.NDArray[np.integer],
     metric: Metric,
@@ -112,14 +112,15 @@ def measure_maximised(
     """Estimate the value of a metric with optimised weights by two-fold cross-validation.
 
     The reviews are divided into two stratified halves. Each half is predicted with the weights that
-    `maximise_metric` chooses on the other half. On the reviews on which they were chosen, the
-    weights are never worse than `start`, even if they overfit, as with many labels and few reviews.
+    `find_weights_for_metric` chooses on the other half. On the reviews on which they were chosen,
+    the weights are never worse than `start`, even if they overfit, as with many labels and few
+    reviews.
 
     Args:
-        probabilities: As for `maximise_metric`.
-        codes: As for `maximise_metric`.
-        metric: As for `maximise_metric`.
-        start: As for `maximise_metric`.
+        probabilities: As for `find_weights_for_metric`.
+        codes: As for `find_weights_for_metric`.
+        metric: As for `find_weights_for_metric`.
+        start: As for `find_weights_for_metric`.
         seed: Seed of the division.
 
     Returns:
@@ -131,12 +132,12 @@ def measure_maximised(
     halves = by_label[::2], by_label[1::2]
     predicted = np.zeros(len(codes), dtype=np.intp)
     for seen, unseen in (halves, halves[::-1]):
-        weights = maximise_metric(probabilities[seen], codes[seen], metric, start)
+        weights = find_weights_for_metric(probabilities[seen], codes[seen], metric, start)
         predicted[unseen] = DecisionRule(weights).choose(probabilities[unseen])
     return metric.measure(codes, probabilities, predicted)
 
 
-def reach_target(
+def find_weights_for_target(
     probabilities: npt.NDArray[np.float64],
     is_label: npt.NDArray[np.bool_],
     code: int,
@@ -189,10 +190,10 @@ def _find_lowest(
     hits: npt.NDArray[np.integer], n: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.float64]:
     """Return the lower end of Wilson's one-sided interval of each share `hits / n`."""
-    square = SURENESS**2
+    square = Z_90**2
     share = hits / n
     deviation = np.sqrt(share * (1 - share) / n + square / (4 * n**2))
-    lowest: npt.NDArray[np.float64] = share + square / (2 * n) - SURENESS * deviation
+    lowest: npt.NDArray[np.float64] = share + square / (2 * n) - Z_90 * deviation
     return lowest / (1 + square / n)
 
 

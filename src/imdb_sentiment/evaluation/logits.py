@@ -37,11 +37,11 @@ def to_probabilities(logits: Logits) -> npt.NDArray[np.float64]:
     """Return the probability of every label, shape (reviews, labels): undo `to_logits`."""
     from scipy.special import softmax
 
-    probabilities: npt.NDArray[np.float64] = softmax(complete_logits(logits), axis=1)
+    probabilities: npt.NDArray[np.float64] = softmax(expand_logits(logits), axis=1)
     return probabilities
 
 
-def complete_logits(logits: Logits) -> Logits:
+def expand_logits(logits: Logits) -> Logits:
     """Return one logit per label: for a single output, that of the first label is 0."""
     if logits.shape[1] > 1:
         return logits

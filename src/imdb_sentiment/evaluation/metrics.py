@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from imdb_sentiment.evaluation.calibration import measure_calibration
-from imdb_sentiment.evaluation.objectives import OF_ORDERED_LABELS, make_metric
+from imdb_sentiment.evaluation.objectives import ORDINAL_METRICS, make_metric
 from imdb_sentiment.evaluation.predictions import (
     get_codes,
     get_predicted_codes,
@@ -81,7 +81,7 @@ def score_predictions(
         "roc_auc": measure("roc_auc"),
         "log_loss": measure("log_loss"),
         "calibration_error": calibration.error,
-        **({name: measure(name) for name in OF_ORDERED_LABELS} if are_ordered else {}),
+        **({name: measure(name) for name in ORDINAL_METRICS} if are_ordered else {}),
     }
 
 

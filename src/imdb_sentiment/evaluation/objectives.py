@@ -10,8 +10,8 @@ from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.parameters import MetricName
 
 LOSSES = frozenset({"log_loss", "mean_absolute_error"})  # lower is better
-OF_PROBABILITIES = frozenset({"roc_auc", "log_loss"})  # the others are of the predicted labels
-OF_ORDERED_LABELS: tuple[MetricName, ...] = ("mean_absolute_error", "quadratic_kappa")
+PROBABILITY_METRICS = frozenset({"roc_auc", "log_loss"})  # the others are of the predicted labels
+ORDINAL_METRICS: tuple[MetricName, ...] = ("mean_absolute_error", "quadratic_kappa")
 
 _TITLES: dict[MetricName, str] = {
     "accuracy": "accuracy",
@@ -48,14 +48,14 @@ class Metric:
         return self.name in LOSSES
 
     @property
-    def is_of_order(self) -> bool:
+    def is_ordinal(self) -> bool:
         """Whether an error counts by the distance of the labels."""
-        return self.name in OF_ORDERED_LABELS
+        return self.name in ORDINAL_METRICS
 
     @property
     def depends_on_decision(self) -> bool:
         """Whether it is computed from the predicted labels, not from the probabilities."""
-        return self.name not in OF_PROBABILITIES
+        return self.name not in PROBABILITY_METRICS
 
     def measure(
         self,
@@ -81,7 +81,7 @@ class Metric:
         if self.name == "log_loss":
             return float(metrics.log_loss(codes, probabilities, labels=labels))
         if predicted is None:
-            rule = DecisionRule(np.ones(self.n_labels), is_median=self.is_of_order)
+            rule = DecisionRule(np.ones(self.n_labels), is_median=self.is_ordinal)
             predicted = rule.choose(probabilities)
         pairs = codes.astype(np.intp) * self.n_labels + predicted
         counts = np.bincount(pairs, minlength=self.n_labels**2).reshape(self.n_labels, -1)
@@ -129,7 +129,7 @@ def make_metric(
         InputError: The metric does not fit the labels.
 
     """
-    if name in OF_ORDERED_LABELS and not are_ordered:
+    if name in ORDINAL_METRICS and not are_ordered:
         raise InputError(
             f"tuning.metric is {name}, which is for labels in an order, such as stars: set "
             "reviews.ordered: true, or choose another metric"

@@ -25,7 +25,7 @@ def tabulate_predictions(
         (NaN without one), and `probability_LABEL` for each label.
 
     """
-    rule = rule or DecisionRule.plain(len(labels))
+    rule = rule or DecisionRule.argmax(len(labels))
     chosen = rule.choose(probabilities)
     predicted = np.array(labels, dtype=object)[chosen]
     probability = probabilities[np.arange(len(chosen)), chosen]

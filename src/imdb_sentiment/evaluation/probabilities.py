@@ -10,7 +10,7 @@ import numpy.typing as npt
 REASON_COLUMN = "not_predicted_because"
 
 
-def complete_probabilities(output: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def expand_probabilities(output: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Return one column per label, from the network's single sigmoid unit or its softmax.
 
     Args:
@@ -62,7 +62,7 @@ class DecisionRule:
     min_confidence: float = 0.0
 
     @classmethod
-    def plain(cls, n_labels: int) -> Self:
+    def argmax(cls, n_labels: int) -> Self:
         """Return the rule that always predicts the most probable label."""
         return cls(np.ones(n_labels))
 

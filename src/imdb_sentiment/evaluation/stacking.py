@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from imdb_sentiment.evaluation.logits import (
     Logits,
-    complete_logits,
     count_outputs,
+    expand_logits,
     to_probabilities,
 )
 
@@ -79,7 +79,7 @@ class Weights:
 
         """
         bias = np.array(self.bias) if len(self.bias) else np.zeros(count_outputs(n_labels))
-        factors: npt.NDArray[np.float64] = np.exp(-complete_logits(bias[np.newaxis])[0])
+        factors: npt.NDArray[np.float64] = np.exp(-expand_logits(bias[np.newaxis])[0])
         scaled: npt.NDArray[np.float64] = factors / factors.mean()
         return scaled
 
@@ -134,7 +134,7 @@ def fit_weights(
     if ngrams is None:
         ngrams, share = np.zeros_like(network), 0.0
     models = [network, ngrams] if share is None else [(1 - share) * network + share * ngrams]
-    stacked = np.stack([complete_logits(model) for model in models])  # (models, reviews, labels)
+    stacked = np.stack([expand_logits(model) for model in models])  # (models, reviews, labels)
     rows = np.arange(len(codes))
     n_models = len(models)
     expected = np.zeros(n_models)

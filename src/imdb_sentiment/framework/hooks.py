@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from imdb_sentiment.datasets.table import TableDataset
 from imdb_sentiment.datasets.table_formats import has_table_suffix
-from imdb_sentiment.errors import InputError, list_names, propose
+from imdb_sentiment.errors import InputError, list_names, suggest_name
 from imdb_sentiment.framework.problems import explain_problems
 from imdb_sentiment.parameters import (
     BaselineParameters,
@@ -129,7 +129,7 @@ def _require_same_table(parameters: dict[str, Any], table: Any) -> None:
 
 def _require_known(names: Iterable[str], known: set[str], place: str) -> None:
     for name in sorted(set(names) - known):
-        raise InputError(f"there is no parameter {name!r} {place}: {propose(name, known)}")
+        raise InputError(f"there is no parameter {name!r} {place}: {suggest_name(name, known)}")
 
 
 class RequireInputs:

@@ -62,7 +62,7 @@ def _describe_ngrams(made: Values) -> str | None:
     model = made["ngram_model"]
     if not len(model.hashes):
         return None
-    n_characters = int(model.is_of_characters.sum())
+    n_characters = int(model.is_character_ngram.sum())
     parts = [f"N-grams: {len(model.hashes) - n_characters:,} of up to {model.max_ngram} words"]
     if n_characters:
         length, weight = model.character_ngram, model.character_weight

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from imdb_sentiment.errors import propose
+from imdb_sentiment.errors import suggest_name
 
 MAX_VALUE = 50  # characters of a value that a message shows
 NAMES = {  # of the types in a JSON Schema
@@ -58,7 +58,7 @@ def _explain(problem: Mapping[str, Any], group: str, schema: dict[str, Any]) -> 
         case "extra_forbidden":
             types = _list_types(allowed, schema)
             known = [key for one in types for key in one.get("properties", ())]
-            return f"there is no parameter '{name}.{place[-1]}': {propose(place[-1], known)}"
+            return f"there is no parameter '{name}.{place[-1]}': {suggest_name(place[-1], known)}"
         case "missing":
             return f"{name} is missing"
         case "value_error":  # of the project's own validators

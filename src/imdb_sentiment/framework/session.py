@@ -11,7 +11,7 @@ from kedro.framework.session import KedroSession
 from kedro.runner import SequentialRunner
 from kedro.validation.exceptions import ParameterValidationError
 
-from imdb_sentiment.errors import InputError, find_input_error, make_printable, propose
+from imdb_sentiment.errors import InputError, find_input_error, make_printable, suggest_name
 from imdb_sentiment.framework.configuration import quote_value
 from imdb_sentiment.framework.console import RUN, ShowRun, name_command
 from imdb_sentiment.framework.runner import IncrementalSequentialRunner
@@ -112,4 +112,4 @@ def _require_pipelines(names: Iterable[str]) -> None:
     known = list_pipelines()
     for name in names:
         if name not in known:
-            raise ClickException(f"there is no pipeline {name!r}: {propose(name, known)}")
+            raise ClickException(f"there is no pipeline {name!r}: {suggest_name(name, known)}")

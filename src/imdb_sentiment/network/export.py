@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.network.model import KerasModel, count_known_tokens
-from imdb_sentiment.network.ngrams import Mask, NgramModel, divide_kinds
+from imdb_sentiment.network.ngrams import Mask, NgramModel, split_word_and_character_ngrams
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 
 NETWORK_ALONE = Weights(network=1, ngrams=0)
@@ -298,7 +298,9 @@ def _add_ngrams(graph: _Graph, ngram_model: NgramModel, inputs: list[str]) -> st
     The inputs are the names of those for word n-grams, and for character n-grams if there are any.
     """
     scores = graph.constant(ngram_model.bias)
-    for name, kind in zip(inputs, divide_kinds(ngram_model.is_of_characters), strict=True):
+    for name, kind in zip(
+        inputs, split_word_and_character_ngrams(ngram_model.is_character_ngram), strict=True
+    ):
         scores = graph.add("Add", scores, _add_kind(graph, ngram_model, name, kind))
     return scores
 

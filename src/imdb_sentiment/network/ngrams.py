@@ -145,7 +145,7 @@ class NgramModel:
         sums = np.zeros((len(reviews), len(self.bias)))
         if len(self.hashes) and len(reviews):
             found = _indicate(reviews, self.hashes)
-            for kind in divide_kinds(self.is_of_characters):
+            for kind in split_word_and_character_ngrams(self.is_character_ngram):
                 part = found[:, np.flatnonzero(kind)]
                 scores = part @ self.weights[kind].astype(np.float64)
                 norms = np.sqrt(part @ self.idf[kind].astype(np.float64) ** 2)[:, np.newaxis]
@@ -153,27 +153,27 @@ class NgramModel:
         return sums + self.bias
 
     @property
-    def is_of_characters(self) -> Mask:
+    def is_character_ngram(self) -> Mask:
         """Which n-grams are character n-grams, shape (n-grams,), dtype bool."""
         return _find_characters(self.hashes, self.character_ngram)
 
 
 def _find_characters(hashes: Hashes, character_ngram: int) -> Mask:
     """Return which of sorted hashes are of character n-grams."""
-    is_of_characters = np.zeros(len(hashes), np.bool_)
+    is_character_ngram = np.zeros(len(hashes), np.bool_)
     if character_ngram:
-        is_of_characters[locate_characters(hashes)] = True
-    return is_of_characters
+        is_character_ngram[locate_characters(hashes)] = True
+    return is_character_ngram
 
 
-def divide_kinds(is_of_characters: Mask) -> list[Mask]:
+def split_word_and_character_ngrams(is_character_ngram: Mask) -> list[Mask]:
     """Return which n-grams are word n-grams, and if there are others, which are character n-grams.
 
     Args:
-        is_of_characters: Which are character n-grams, shape (n-grams,), dtype bool.
+        is_character_ngram: Which are character n-grams, shape (n-grams,), dtype bool.
 
     """
-    return [~is_of_characters, is_of_characters][: 1 + int(is_of_characters.any())]
+    return [~is_character_ngram, is_character_ngram][: 1 + int(is_character_ngram.any())]
 
 
 def fit_ngram_model(
@@ -278,8 +278,8 @@ class NgramRegression:
         self._latent_columns = np.searchsorted(self._hashes, latent_hashes)
         n_reviews = len(reviews) + len(unlabelled)
         self._idf = 1 + np.log((1 + n_reviews) / (1 + counts))  # as in scikit-learn
-        self._is_of_characters = _find_characters(self._hashes, parameters.character_ngram)
-        self._kinds = divide_kinds(self._is_of_characters)
+        self._is_character_ngram = _find_characters(self._hashes, parameters.character_ngram)
+        self._kinds = split_word_and_character_ngrams(self._is_character_ngram)
         self._found = _indicate(reviews, self._hashes)
         self._tf_idf = _compute_tf_idf(self._found, self._idf, self._kinds)
         self._latent: dict[float, _Latent] = {}  # by the weight of the character n-grams
@@ -371,7 +371,7 @@ class NgramRegression:
 
     def _weigh_kinds(self, character_weight: float) -> npt.NDArray[np.float64]:
         """Return the factor of each n-gram, shape (n-grams,)."""
-        return np.where(self._is_of_characters, character_weight, 1.0)
+        return np.where(self._is_character_ngram, character_weight, 1.0)
 
     def _analyse(self, factors: npt.NDArray[np.float64]) -> _Latent:
         """Find the latent coordinates of the most frequent n-grams, and of the reviews.
@@ -422,7 +422,9 @@ def _find_frequent(
 ) -> npt.NDArray[np.intp]:
     """Return the places, sorted, of the most frequent n-grams, at most `limit` of each kind."""
     kept = []
-    for kind in divide_kinds(_find_characters(hashes, parameters.character_ngram)):
+    for kind in split_word_and_character_ngrams(
+        _find_characters(hashes, parameters.character_ngram)
+    ):
         places = np.flatnonzero(kind & (counts >= parameters.min_document_frequency))
         by_count = np.argsort(-counts[places], kind="stable")
         kept.append(places[by_count[:limit]])
@@ -469,7 +471,7 @@ def _compute_ratios(
 
     Args:
         found: 1 where a review has an n-gram, shape (reviews, n-grams).
-        kinds: From `divide_kinds`.
+        kinds: From `split_word_and_character_ngrams`.
         has_label: Whether a review has the label, shape (reviews,).
 
     Returns:

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from imdb_sentiment.errors import propose
+from imdb_sentiment.errors import suggest_name
 from imdb_sentiment.parameters.base import Parameters, Seed
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ class TuningParameters(Parameters):
         for name, searched in self.search_space.items():
             field = Hyperparameters.model_fields.get(name)
             if field is None:
-                proposal = propose(name, Hyperparameters.model_fields)
+                proposal = suggest_name(name, Hyperparameters.model_fields)
                 raise ValueError(f"search_space: unknown hyperparameter {name!r}: {proposal}")
             annotated: Any = Annotated[field.annotation, field]
             adapter: TypeAdapter[Any] = TypeAdapter(annotated)

@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage
 from imdb_sentiment.engine.cluster import (
     CONNECT_TIMEOUT,
     INSTALL_DASK,
-    lost_scheduler,
+    make_lost_scheduler_error,
     open_client,
     share,
     submit,
@@ -128,7 +128,7 @@ class _DaskWorkers(Workers):
         results: dict[int, Any] = {}
         for key, (future, worker) in list(self._calls.items()):
             if future.status == "cancelled":
-                raise lost_scheduler(ADVICE)
+                raise make_lost_scheduler_error(ADVICE)
             if future.status == "error":
                 error = future.exception()
                 killed = isinstance(error, distributed.KilledWorker)
@@ -149,7 +149,7 @@ class _DaskWorkers(Workers):
             with delayed_ctrl_c():
                 identity = self._client.sync(self._client.scheduler.identity, n_workers=-1)
         except (AttributeError, OSError, RuntimeError) as error:
-            raise lost_scheduler(ADVICE) from error
+            raise make_lost_scheduler_error(ADVICE) from error
         return [
             _Worker(address, info["local_directory"])
             for address, info in identity["workers"].items()

@@ -130,7 +130,7 @@ def find_network(address: str) -> str:
     return f"{ipaddress.IPv6Address(int(found) >> 64 << 64)}/64"
 
 
-class RateLimit:
+class RateLimiter:
     """How many requests per second each client may send, on average ("token bucket").
 
     Args:
@@ -144,8 +144,8 @@ class RateLimit:
         self._burst = burst
         self._known: dict[str, tuple[float, float]] = {}  # requests left, and at what time
 
-    def spend(self, client: str) -> float:
-        """Count a request of a client.
+    def acquire(self, client: str) -> float:
+        """Count a request of a client, if it may be sent now.
 
         Returns:
             0 if the client may send it; otherwise the seconds until it may send one.

@@ -156,7 +156,7 @@ class JobQueue:
         self._pool.shutdown(cancel_futures=True)
 
 
-class Shares:
+class Quota:
     """A resource of which each client may take a part.
 
     Args:

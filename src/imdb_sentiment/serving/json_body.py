@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Receive, Scope
 
-from imdb_sentiment.serving.job_queue import Shares
+from imdb_sentiment.serving.job_queue import Quota
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -67,7 +67,7 @@ class JsonRequest(Request):
     """
 
     def __init__(
-        self, scope: Scope, receive: Receive, max_texts: int, memory: Shares, client: str
+        self, scope: Scope, receive: Receive, max_texts: int, memory: Quota, client: str
     ) -> None:
         super().__init__(scope, receive)
         self._max_texts = max_texts

@@ -13,7 +13,7 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from imdb_sentiment.errors import make_printable
-from imdb_sentiment.evaluation.probabilities import DecisionRule, complete_probabilities
+from imdb_sentiment.evaluation.probabilities import DecisionRule, expand_probabilities
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams, locate_characters
 from imdb_sentiment.text.tokenizer import TextEncoder
@@ -306,7 +306,7 @@ class Predictor:
                 if ngrams is not None:
                     inputs |= self._make_inputs([ngrams[row] for row in rows])
                 (output,) = self._session.run(None, inputs)
-                probabilities[rows] = complete_probabilities(output)
+                probabilities[rows] = expand_probabilities(output)
         return probabilities
 
     def _make_inputs(self, ngrams: list[Hashes]) -> dict[str, Hashes]:

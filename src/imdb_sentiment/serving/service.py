@@ -22,14 +22,14 @@ from imdb_sentiment.serving.clients import (
     ANONYMOUS,
     ONLY_KEY,
     ApiKeys,
-    RateLimit,
+    RateLimiter,
     find_network,
 )
 from imdb_sentiment.serving.csv_scorer import ScorerError
 from imdb_sentiment.serving.evaluation_record import find_test_scores
 from imdb_sentiment.serving.explanation import explain_cleaned, find_explained_label
 from imdb_sentiment.serving.hosts import RequireHost
-from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError, Shares
+from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError, Quota
 from imdb_sentiment.serving.json_body import (
     BODIES,
     BODIES_PER_CLIENT,
@@ -331,8 +331,8 @@ def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRou
     JSON is parsed, checked and written by pydantic alone. With FastAPI's dependencies and its other
     steps, a request takes a tenth longer.
     """
-    rate = RateLimit(settings.rate, settings.burst) if settings.rate else None
-    bodies = Shares(BODIES * settings.max_body, BODIES_PER_CLIENT * settings.max_body)
+    rate = RateLimiter(settings.rate, settings.burst) if settings.rate else None
+    bodies = Quota(BODIES * settings.max_body, BODIES_PER_CLIENT * settings.max_body)
 
     class GuardedRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -346,7 +346,7 @@ def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRou
                 address = find_network(request.client.host) if request.client else "unknown"
                 client = address if owner in (None, ONLY_KEY) else f"the owner {owner}"
                 request.state.asker = _Asker(client, owner or ANONYMOUS)
-                if rate and (seconds := rate.spend(client)):
+                if rate and (seconds := rate.acquire(client)):
                     wait = math.ceil(seconds)
                     detail = f"too many requests: try again in {wait} second{'s' * (wait != 1)}"
                     raise HTTPException(429, detail, {"Retry-After": str(wait)})

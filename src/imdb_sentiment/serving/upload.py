@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from imdb_sentiment.serving.csv_scorer import PART, SPOOLED, CsvScorer
-from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError, Shares
+from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError, Quota
 from imdb_sentiment.serving.scored_csv import CsvError
 from imdb_sentiment.serving.settings import ServiceSettings
 
@@ -34,7 +34,7 @@ class SharedFile:
 
     """
 
-    def __init__(self, disk: Shares, client: str) -> None:
+    def __init__(self, disk: Quota, client: str) -> None:
         self._disk = disk
         self._client = client
         self._size = 0
@@ -87,8 +87,8 @@ class Uploads:
         self._numbers = itertools.count()
         self._scorer = CsvScorer(model, settings.upload_timeout)
         self._turns = JobQueue(1, ACTIVE, settings.upload_timeout)
-        self._active = Shares(ACTIVE, ACTIVE_PER_CLIENT)
-        self._disk = Shares(DISK * settings.max_upload, DISK_PER_CLIENT * settings.max_upload)
+        self._active = Quota(ACTIVE, ACTIVE_PER_CLIENT)
+        self._disk = Quota(DISK * settings.max_upload, DISK_PER_CLIENT * settings.max_upload)
 
     @property
     def active(self) -> int:

@@ -63,7 +63,7 @@ FLAGS = ({"false", "true"}, {"0", "1"})
 
 # A value may be a misspelling of a label that has at least 20 times as many rows and is similar to
 # it (ratio of difflib).
-MAX_SLIPS, MIN_LIKENESS = 0.05, 0.8
+MAX_MISSPELT, MIN_LIKENESS = 0.05, 0.8
 LIKELY_LABEL = 10  # minimum number of rows of a label that might be a misspelling of another one
 MAX_COMPARED = 1000  # values of a column
 MIN_ROWS = 3  # per label: one for each of training, validation and test
@@ -97,7 +97,7 @@ SPELLINGS = (("neg", "negative"), ("neu", "neutral"), ("pos", "positive"))
 
 
 @dataclass(frozen=True)
-class Finding:
+class ColumnMatch:
     """A column that was looked for.
 
     Attributes:
@@ -118,7 +118,7 @@ def are_names(cells: Iterable[str]) -> bool:
     return not found.isdisjoint(TEXT_NAMES) and not found.isdisjoint(LABEL_NAMES)
 
 
-def find_text_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> Finding:
+def find_text_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> ColumnMatch:
     """Find the column of texts: by its name, or else as the one with long and different texts.
 
     Args:
@@ -134,18 +134,18 @@ def find_text_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> Find
     if not fitting:  # a name is all there is
         likely = named
     if likely and (len(likely) == 1 or _rank(likely[0], TEXT_NAMES) == 0):
-        return Finding(likely[0], (likely[0],), nested)
+        return ColumnMatch(likely[0], (likely[0],), nested)
     is_clear = len(fitting) == 1 or (
         len(fitting) > 1 and lengths[fitting[0]] >= TIMES_LONGER * lengths[fitting[1]]
     )
     if is_clear and not named and not _list_named(nested, TEXT_NAMES):
-        return Finding(fitting[0], (fitting[0],), nested)
-    return Finding(None, tuple(dict.fromkeys([*likely, *named, *fitting])), nested)
+        return ColumnMatch(fitting[0], (fitting[0],), nested)
+    return ColumnMatch(None, tuple(dict.fromkeys([*likely, *named, *fitting])), nested)
 
 
 def find_label_column(
     rows: pd.DataFrame, apart_from: Iterable[str] = (), *, is_whole: bool = False
-) -> Finding:
+) -> ColumnMatch:
     """Find the column of labels: by its name, or else as the one with few values.
 
     A table may be sorted by its labels, so that the first rows have only one. A column with one
@@ -176,15 +176,15 @@ def find_label_column(
     named = filled or _list_named(columns, LABEL_NAMES)
     likely = [name for name in named if name in (*fitting, *constant)]
     if named and not fitting and (len(named) == 1 or _rank(named[0], LABEL_NAMES) == 0):
-        return Finding(named[0], (named[0],), nested)
+        return ColumnMatch(named[0], (named[0],), nested)
     if likely and likely[0] == named[0]:
         is_alone = len(likely) == 1 and likely[0] in fitting
         if is_alone or _rank(likely[0], LABEL_NAMES) == 0:
-            return Finding(likely[0], (likely[0],), nested)
+            return ColumnMatch(likely[0], (likely[0],), nested)
     is_clear = len(fitting) == 1 and not constant and values[fitting[0]].keys() not in FLAGS
     if is_clear and not named and not _list_named(nested, LABEL_NAMES):
-        return Finding(fitting[0], (fitting[0],), nested)
-    return Finding(None, tuple(dict.fromkeys([*likely, *named, *fitting, *constant])), nested)
+        return ColumnMatch(fitting[0], (fitting[0],), nested)
+    return ColumnMatch(None, tuple(dict.fromkeys([*likely, *named, *fitting, *constant])), nested)
 
 
 def _list_candidates(
@@ -258,16 +258,18 @@ class Labels:
     Attributes:
         counts: Number of rows of each label, in the order of their codes; None if not counted.
         others: Number of rows of each other value, most frequent first.
-        is_order_known: Whether the order means something; otherwise it is that of the alphabet.
-        slips: Those that may be a far more frequent label misspelt, with that label. Those with ten
-            rows or more are labels nevertheless, like Austria beside Australia.
+        is_order_known: Whether the order is meaningful; otherwise the labels are sorted
+            alphabetically.
+        misspellings: Values that may be a misspelling of a far more frequent label, with that
+            label. Those with ten rows or more are labels nevertheless, like Austria beside
+            Australia.
 
     """
 
     counts: dict[str, int | None]
     others: dict[str, int] = field(default_factory=dict)
     is_order_known: bool = True
-    slips: dict[str, str] = field(default_factory=dict)
+    misspellings: dict[str, str] = field(default_factory=dict)
 
     @property
     def placeholders(self) -> list[str]:
@@ -303,11 +305,11 @@ def find_labels(values: Mapping[str, int]) -> Labels:
         if label := clean_label(value):
             spellings.setdefault(normalise_label(label), Counter())[label] += n
     counts = {_choose_spelling(label, found): found.total() for label, found in spellings.items()}
-    slips = _find_slips(counts)
+    misspellings = _find_misspellings(counts)
     labels = {
         label: n
         for label, n in counts.items()
-        if n >= (LIKELY_LABEL if label in slips else MIN_ROWS)
+        if n >= (LIKELY_LABEL if label in misspellings else MIN_ROWS)
     }
     others = {label: n for label, n in counts.items() if label not in labels}
     ordered, is_known = order_labels(labels)
@@ -315,30 +317,30 @@ def find_labels(values: Mapping[str, int]) -> Labels:
         {label: labels[label] for label in ordered},
         dict(sorted(others.items(), key=lambda item: -item[1])),
         is_known,
-        slips,
+        misspellings,
     )
 
 
-def _find_slips(counts: Mapping[str, int]) -> dict[str, str]:
+def _find_misspellings(counts: Mapping[str, int]) -> dict[str, str]:
     """Return the values that may be a far more frequent one misspelt, with that one.
 
-    Words alone are compared: in `level 1` and `level 2`, the difference is no slip. Neither are
-    letters before a word, as in `unhappy`.
+    Only words are compared: the difference between `level 1` and `level 2` is no misspelling.
+    Neither are letters before a word, as in `unhappy`.
     """
     words = {value.casefold(): value for value in counts if value.isalpha()}
-    slips: dict[str, str] = {}
+    misspellings: dict[str, str] = {}
     if len(counts) > MAX_COMPARED:  # these are no labels, and there are too many pairs
-        return slips
+        return misspellings
     for word, value in words.items():
         frequent = [
             other
             for other, label in words.items()
-            if counts[value] <= MAX_SLIPS * counts[label]
+            if counts[value] <= MAX_MISSPELT * counts[label]
             and not (word.endswith(other) or other.endswith(word))
         ]
         if close := get_close_matches(word, frequent, 1, MIN_LIKENESS):
-            slips[value] = words[close[0]]
-    return slips
+            misspellings[value] = words[close[0]]
+    return misspellings
 
 
 def _choose_spelling(label: str, spellings: Counter[str]) -> str:

@@ -23,7 +23,7 @@ FREQUENT_TOKENS = 1000
 MIN_KNOWN = 0.5
 
 
-def suits(custom_reviews: pd.DataFrame, labels: Sequence[str], tokenizer: Tokenizer) -> bool:
+def are_suitable(custom_reviews: pd.DataFrame, labels: Sequence[str], tokenizer: Tokenizer) -> bool:
     """Return whether custom reviews fit the labels and the language of a model.
 
     Args:

@@ -26,7 +26,7 @@ from imdb_sentiment.text.columns import (
     MAX_LABELS,
     MIN_ROWS,
     SPLIT_NAMES,
-    Finding,
+    ColumnMatch,
     Labels,
     are_names,
     find_label_column,
@@ -123,15 +123,15 @@ def find_settings(
 
 def _find_column(
     given: str,
-    find: Callable[[pd.DataFrame, Iterable[str]], Finding],
+    find: Callable[[pd.DataFrame, Iterable[str]], ColumnMatch],
     rows: pd.DataFrame,
     known: Iterable[str | None],
-) -> Finding:
+) -> ColumnMatch:
     """Return a column as it is given, or if that is `auto`, as it is found."""
     if given in rows:
-        return Finding(given, (given,))
+        return ColumnMatch(given, (given,))
     found = find(rows, {name for name in known if name})
-    return found if given == AUTO else Finding(None, found.candidates)
+    return found if given == AUTO else ColumnMatch(None, found.candidates)
 
 
 def _are_foreign(labels: Iterable[str], cells: Iterable[str]) -> bool:
@@ -143,8 +143,8 @@ def _are_foreign(labels: Iterable[str], cells: Iterable[str]) -> bool:
 def _find_remedies(
     missing: Mapping[str, str],
     names: Iterable[str],
-    text: Finding,
-    label: Finding,
+    text: ColumnMatch,
+    label: ColumnMatch,
     *,
     are_foreign: bool,
 ) -> dict[str, str | None]:
@@ -169,7 +169,7 @@ def _find_remedies(
     return remedies
 
 
-def _explain_doubt(what: str, found: Finding) -> str:
+def _explain_doubt(what: str, found: ColumnMatch) -> str:
     doubt = f"no column looks like {what}"
     if found.candidates:
         listed = " or ".join(repr(_shorten(name)) for name in found.candidates[:MAX_NAMES])
@@ -230,7 +230,7 @@ def _judge_labels(labels: Labels, column: str, *, must_be_ordered: bool) -> list
 
 
 def _judge_header(
-    reviews: ReviewsOptions, text: Finding, label: Finding, labels: Labels | None
+    reviews: ReviewsOptions, text: ColumnMatch, label: ColumnMatch, labels: Labels | None
 ) -> list[str]:
     """Return why the names of the columns seem to be a row, unless conf/ names these columns."""
     signs = []
@@ -297,9 +297,9 @@ def format_settings(
         return "\n".join([*lines, '  labels: ["?", "?"]  # in the order of their codes 0, 1, …'])
     no_labels = [label for label in labels.placeholders if label not in reviews.labels]
     kept = {label: n for label, n in labels.counts.items() if label not in no_labels}
-    slips = [label for label in labels.slips if labels.others.get(label, 0) >= MIN_ROWS]
+    likely = [label for label in labels.misspellings if labels.others.get(label, 0) >= MIN_ROWS]
     are_too_few = len(kept) < 2  # noqa: PLR2004
-    if are_too_few and not no_labels and not slips:  # no value of the table could be the second one
+    if are_too_few and not no_labels and not likely:  # no value of the table could be the second
         listed = _quote(_shorten(next(iter(kept))))
         return "\n".join([*lines, f"  labels: {AUTO}  # now only {listed}", *format_others(labels)])
     comments = [f"rows: {counts}"] if (counts := _list_counts(kept.values())) else []
@@ -345,7 +345,7 @@ def _list_doubts(labels: Labels, quote: Callable[[str], str]) -> list[str]:
     """Return which labels may be another one misspelt."""
     return [
         f"{quote(_shorten(label))} may be a misspelling of {quote(_shorten(other))}"
-        for label, other in labels.slips.items()
+        for label, other in labels.misspellings.items()
         if label in labels.counts
     ]
 
@@ -355,8 +355,8 @@ def _list_others(labels: Labels, quote: Callable[[str], str]) -> str:
     listed = []
     for value, n in itertools.islice(labels.others.items(), MAX_NAMES):
         words = f"{quote(_shorten(value))} ({n:,} row{'s' * (n != 1)}"
-        if value in labels.slips:
-            words += f"; {quote(_shorten(labels.slips[value]))} misspelt?"
+        if value in labels.misspellings:
+            words += f"; {quote(_shorten(labels.misspellings[value]))} misspelt?"
         listed.append(f"{words})")
     return ", ".join(listed)
 

@@ -17,7 +17,13 @@ import pandas as pd
 from tokenizers import Tokenizer
 
 from imdb_sentiment.engine.mapping import map_in_two_steps
-from imdb_sentiment.errors import MAX_NAMES, InputError, join_ways, list_names, make_printable
+from imdb_sentiment.errors import (
+    MAX_NAMES,
+    InputError,
+    join_alternatives,
+    list_names,
+    make_printable,
+)
 from imdb_sentiment.network.language_model import pretrain_lstm
 from imdb_sentiment.parameters import (
     LanguageModelParameters,
@@ -323,7 +329,7 @@ def _require_usable(
             f"{reviews.file}: {rejected:,} of {rows:,} rows can't be used ({reasons}), more than "
             f"reviews.max_rejected_fraction = {reviews.max_rejected_fraction:g} allows. First: "
             f"{'; '.join(audit['rejected_examples'])}. All are in "
-            f"data/02_intermediate/rejected_reviews.csv: {join_ways(ways)}"
+            f"data/02_intermediate/rejected_reviews.csv: {join_alternatives(ways)}"
             + (". In conf/local/parameters.yml:" if block else ""),
             block,
         )
@@ -369,10 +375,10 @@ def _find_more_labels(audit: dict[str, Any], reviews: ReviewsParameters) -> Labe
     counts = {
         label: n
         for label, n in audit["accepted_by_label"].items()
-        if label in found.counts or label in found.slips
+        if label in found.counts or label in found.misspellings
     } | found.counts
     others = {value: n for value, n in found.others.items() if value not in reviews.labels}
-    return Labels(counts, others, slips=found.slips)
+    return Labels(counts, others, misspellings=found.misspellings)
 
 
 def _propose_settings(
@@ -413,12 +419,12 @@ def _explain_missing(
     counts = audit["accepted_by_label"]
     kept = {label: n for label, n in counts.items() if label not in labels}
     if len(kept) < 2:  # noqa: PLR2004
-        return InputError(f"{reviews.file}: {problem}: {join_ways(ways)}")
+        return InputError(f"{reviews.file}: {problem}: {join_alternatives(ways)}")
     rows, rejected = _count_filled(audit)
     rejected += sum(counts[label] for label in labels)
+    alternatives = join_alternatives([*ways, "leave it out of reviews.labels"])
     return InputError(
-        f"{reviews.file}: {problem}: {join_ways([*ways, 'leave it out of reviews.labels'])}. In "
-        "conf/local/parameters.yml:",
+        f"{reviews.file}: {problem}: {alternatives}. In conf/local/parameters.yml:",
         "\n".join(
             [
                 format_settings(

@@ -9,7 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.decisions import maximise_metric, measure_maximised, reach_target
+from imdb_sentiment.evaluation.decisions import (
+    cross_validate_weights,
+    find_weights_for_metric,
+    find_weights_for_target,
+)
 from imdb_sentiment.evaluation.objectives import Metric, find_label
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.parameters import TrainingParameters
@@ -36,7 +40,7 @@ class Choice:
         aim: Name of the metric or target that the rule should optimise; None if there is none.
         before: Value of this metric, precision or recall if the most probable label is predicted.
         after: Its value with the rule. If the rule optimises a metric, the value is
-            cross-validated: see `measure_maximised`.
+            cross-validated: see `cross_validate_weights`.
         problem: Reason why no threshold was chosen; None if one was, or none was needed.
 
     """
@@ -73,7 +77,7 @@ def find_method(
         )
     if training.decision != "auto":
         return training.decision
-    if metric.is_of_order:
+    if metric.is_ordinal:
         return "median"
     is_other = metric.depends_on_decision and metric.name != "accuracy"
     return "threshold" if is_other else "argmax"
@@ -104,7 +108,7 @@ def choose_rule(
     target = training.decision_target
     if target is None:
         return _choose_for_metric(probabilities, codes, metric, start, training.seed)
-    plain = DecisionRule.plain(len(labels))
+    argmax = DecisionRule.argmax(len(labels))
     code = labels.index(target.label)
     has_label = codes == code
     if has_label.sum() < MIN_ROWS:
@@ -118,7 +122,7 @@ def choose_rule(
     wanted = {"precision": target.precision, "recall": target.recall}
     name, value = next((name, value) for name, value in wanted.items() if value)
     aim = f"{name} of {target.label} of at least {value:g}"
-    reached = reach_target(probabilities, has_label, code, **wanted)
+    reached = find_weights_for_target(probabilities, has_label, code, **wanted)
     if reached is None:
         logger.warning(
             "No threshold reaches a %s on %d held-out reviews with enough certainty for new ones, "
@@ -129,7 +133,7 @@ def choose_rule(
     rule = start if reached is None else replace(start, weights=reached)
     before, after = (
         _measure_label(chosen.choose(probabilities) == code, has_label)[name]
-        for chosen in (plain, rule)
+        for chosen in (argmax, rule)
     )
     problem = DecisionProblem.OUT_OF_REACH if reached is None else None
     return Choice(rule, aim, before, after, problem)
@@ -142,18 +146,18 @@ def _choose_for_metric(
     start: DecisionRule,
     seed: int,
 ) -> Choice:
-    if start.is_median and not metric.is_of_order:
+    if start.is_median and not metric.is_ordinal:
         return Choice(start)  # `median` was requested explicitly, whatever the metric is
-    plain = DecisionRule.plain(probabilities.shape[1])
+    argmax = DecisionRule.argmax(probabilities.shape[1])
     before, kept = (
-        metric.measure(codes, probabilities, rule.choose(probabilities)) for rule in (plain, start)
+        metric.measure(codes, probabilities, rule.choose(probabilities)) for rule in (argmax, start)
     )
     if start.is_median:
         return Choice(start, metric.title, before, kept)
-    unseen = measure_maximised(probabilities, codes, metric, start.weights, seed)
+    unseen = cross_validate_weights(probabilities, codes, metric, start.weights, seed)
     if not (unseen < kept if metric.is_loss else unseen > kept):
         return Choice(start, metric.title, before, kept, DecisionProblem.NO_GAIN)
-    weights = maximise_metric(probabilities, codes, metric, start.weights)
+    weights = find_weights_for_metric(probabilities, codes, metric, start.weights)
     return Choice(replace(start, weights=weights), metric.title, before, unseen)
 
 

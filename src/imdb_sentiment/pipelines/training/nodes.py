@@ -55,7 +55,7 @@ from imdb_sentiment.progress import Task
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.ngrams import Hashes
-from imdb_sentiment.text.sample_reviews import suits
+from imdb_sentiment.text.sample_reviews import are_suitable
 from imdb_sentiment.text.tables import to_strings
 from imdb_sentiment.text.user_tables import choose_custom_column, gather_rows
 from imdb_sentiment.text.words import Script
@@ -549,7 +549,7 @@ def _choose_examples(
     custom: CustomReviewsParameters,
 ) -> list[str]:
     """Return the texts for people to try the model with: none of them is learnt from."""
-    if suits(custom_reviews, reviews.labels, tokenizer):
+    if are_suitable(custom_reviews, reviews.labels, tokenizer):
         column = choose_custom_column(custom_reviews, custom, reviews.text_column)
         return list(filter(None, to_strings(custom_reviews[column])))[:MAX_EXAMPLES]
     test = pd.concat(

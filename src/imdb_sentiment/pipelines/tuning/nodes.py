@@ -549,7 +549,7 @@ def _describe_origin(
         "search space": space,
         "protocol": {
             "metric": metric.title,
-            **({"decision": "median"} if metric.is_of_order else {}),
+            **({"decision": "median"} if metric.is_ordinal else {}),
             "class_weight": class_weight,
             "evaluate_on": tuning.evaluate_on,
             "folds": len(held_out_sets),

@@ -15,7 +15,7 @@ from imdb_sentiment.parameters import (
     normalise_label,
 )
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.sample_reviews import suits
+from imdb_sentiment.text.sample_reviews import are_suitable
 from imdb_sentiment.text.tables import to_strings
 from imdb_sentiment.text.user_tables import choose_custom_column, gather_rows
 
@@ -92,7 +92,7 @@ def choose_custom_reviews(
 
     """
     table = gather_rows(custom_reviews)
-    if suits(table, reviews.labels, tokenizer):
+    if are_suitable(table, reviews.labels, tokenizer):
         texts = to_strings(table[custom.text_column])
         expected = _find_expected(table, reviews)
         return CustomReviews(table, list(map(clean_text, texts)), expected, are_test_reviews=False)

@@ -49,7 +49,7 @@ def pad_right(sequences: Sequences) -> Sequences:
 
     """
     lengths = count_tokens(sequences)[:, np.newaxis]
-    columns = np.arange(max(1, int(lengths.max(initial=0))))  # of the result
+    columns = np.arange(max(1, int(lengths.max(initial=0))))  # columns of the result
     length = sequences.shape[1]
     moved = np.take_along_axis(sequences, (length - lengths + columns) % length, axis=1)
     moved[columns >= lengths] = 0

@@ -14,7 +14,7 @@ _TAGS = (
 _BARE = "hidden|disabled|checked|selected|required|readonly|multiple|nowrap|noshade|async|defer"
 # Most tags end by the first alternative; without it, cleaning takes 5% longer.
 _END = rf"(?:\s*(?:/\s*)?>|(?:\s+(?:{_BARE}))*(?:\s+[\w:-]+\s*=[^<>]*|\s*(?:/\s*)?)>)"
-# What may be long ends before it begins again, so that the time grows only with the length.
+# Long matches stop where another one could begin, so that the time is linear in the length.
 _MARKUP = re.compile(
     rf"</?(?:{_TAGS}){_END}"
     rf"|<(script|style){_END}(?:(?!<\1).)*?</\1\s*>"
@@ -35,9 +35,8 @@ def clean_text(text: str) -> str:
 
     HTML entities are decoded. HTML tags, comments, and scripts and styles with their content are
     removed, and so are control characters. Unicode is normalised to NFC, and runs of white space
-    become single spaces. Of more than 30 consecutive combining marks, which occur in no language,
-    only the first 30 are kept: the time of Unicode's normalisation grows with the square of their
-    number.
+    become single spaces. Only the first 30 of consecutive combining marks are kept: no language has
+    more, and the time of Unicode's normalisation grows with the square of their number.
 
     Args:
         text: Review as found, which may contain HTML such as `<br />` and `&amp;`.

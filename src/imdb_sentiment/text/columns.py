@@ -11,8 +11,8 @@ import pandas as pd
 from imdb_sentiment.parameters import clean_label, normalise_label, parse_number
 from imdb_sentiment.text.tables import is_nested, list_columns, to_strings
 
-# Names that say what a column is, the likeliest first. The first of each is the project's own: it
-# is taken even if others fit too. A name with a `_` at its beginning is the end of longer ones.
+# Usual names of these columns, the likeliest first. The first name in each list is the project's
+# own: it is chosen even if others fit too. A name that begins with `_` matches the end of others.
 TEXT_NAMES = (
     "review",
     "text",
@@ -65,7 +65,7 @@ FLAGS = ({"false", "true"}, {"0", "1"})
 # it (ratio of difflib).
 MAX_MISSPELT, MIN_LIKENESS = 0.05, 0.8
 LIKELY_LABEL = 10  # minimum number of rows of a label that might be a misspelling of another one
-MAX_COMPARED = 1000  # values of a column
+MAX_COMPARED = 1000  # maximum number of values of a column that are compared with each other
 MIN_ROWS = 3  # per label: one for each of training, validation and test
 MAX_LABELS = 200
 MAX_UNNAMED = 20  # maximum number of labels in a column whose name does not indicate labels
@@ -85,25 +85,25 @@ ORDERS = (
     ("false", "true"),
     ("ham", "spam"),
 )
-# Of these, a table hardly has two: they mean the same. Nor has it one label in two spellings.
+# Scales with the same meaning: a table hardly has two of them, nor one label in two spellings.
 SCALES = (
     ("negative", "positive"),
     ("neg", "pos"),
     ("bad", "good"),
     ("no", "yes"),
     ("false", "true"),
-)  # and two numbers
+)  # two numbers are another such scale
 SPELLINGS = (("neg", "negative"), ("neu", "neutral"), ("pos", "positive"))
 
 
 @dataclass(frozen=True)
 class ColumnMatch:
-    """A column that was looked for.
+    """The result of the search for a column.
 
     Attributes:
-        column: Its name; None if no column can be it, or if several could be.
-        candidates: Names of all columns that could be it, the likeliest first.
-        nested: Names of columns of JSON objects or lists, which are never it.
+        column: Name of the column; None if no column fits, or if several do.
+        candidates: Names of all columns that may be the right one, the likeliest first.
+        nested: Names of columns of JSON objects or lists, which never fit.
 
     """
 
@@ -190,7 +190,7 @@ def find_label_column(
 def _list_candidates(
     rows: pd.DataFrame, apart_from: Iterable[str]
 ) -> tuple[list[str], tuple[str, ...]]:
-    """Return the columns that may be looked for, and those that are nested."""
+    """Return the columns that may fit, and those that are nested."""
     columns = [name for name in list_columns(rows) if name not in set(apart_from)]
     nested = tuple(name for name in columns if is_nested(rows[name]))
     return [name for name in columns if name not in nested], nested
@@ -273,7 +273,7 @@ class Labels:
 
     @property
     def placeholders(self) -> list[str]:
-        """Those that may stand for a missing label."""
+        """Labels that may stand for a missing label."""
         return [label for label in self.counts if normalise_label(label) in PLACEHOLDERS]
 
     @property
@@ -322,7 +322,7 @@ def find_labels(values: Mapping[str, int]) -> Labels:
 
 
 def _find_misspellings(counts: Mapping[str, int]) -> dict[str, str]:
-    """Return the values that may be a far more frequent one misspelt, with that one.
+    """Return the values that may be misspellings of a far more frequent value, with that value.
 
     Only words are compared: the difference between `level 1` and `level 2` is no misspelling.
     Neither are letters before a word, as in `unhappy`.

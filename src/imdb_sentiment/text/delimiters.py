@@ -12,9 +12,10 @@ AUTO = "auto"
 # Delimiters by the names that a command line can have without quoting.
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 _ALIASES = {r"\t": "\t", "pipe": "|"}
-MALFORMED_LINE = "malformed line"  # how the reason begins why a row has no text
-ESCAPED = {"escapechar": "\\"}  # quotation marks within a field are not doubled
-RECORDS, MIN_RECORDS = 100, 10  # that are looked at, at most; that lines above a header need
+MALFORMED_LINE = "malformed line"  # beginning of the reason why a row has no text
+ESCAPED = {"escapechar": "\\"}  # quotation marks within a field are not doubled, but escaped
+RECORDS = 100  # maximum number of records that are examined
+MIN_RECORDS = 10  # minimum number of records of the same width below lines above a header
 MOST, FEW = 0.9, 0.5  # share of records that have as many fields as the header
 
 # The line before the header that tells Excel the delimiter.
@@ -26,7 +27,7 @@ class UnclearDelimiterError(ValueError):
     """Both the comma and another delimiter fit.
 
     Args:
-        names: Their names.
+        names: Names of both delimiters.
 
     """
 
@@ -40,7 +41,7 @@ class Dialect:
     """How a CSV is written.
 
     Attributes:
-        delimiter: What separates its fields.
+        delimiter: Character that separates its fields.
         has_delimiter_line: Whether a line such as `sep=;`, for Excel, precedes the header.
         quoting: Arguments of `csv.reader`, and of `pandas.read_csv`, if fields are not quoted as
             usual.
@@ -77,7 +78,7 @@ def recognise_dialect(
     Args:
         sample: The beginning of the CSV.
         given: The delimiter, or its name, or `auto` to recognise it.
-        is_tsv: Whether tabs are expected, as the name of a file may tell.
+        is_tsv: Whether tabs are expected, because of the name of the file.
         is_complete: Whether the sample is the whole file, so that its last record is not cut off.
 
     Raises:
@@ -104,7 +105,7 @@ def recognise_delimiter(sample: str, *, is_complete: bool = True) -> str:
     r"""Return the delimiter of a CSV: a comma, unless another one clearly fits better.
 
     Args:
-        sample: The CSV from its header on, or the beginning of that.
+        sample: The beginning of the CSV, from its header on.
         is_complete: Whether the sample is the whole file, so that its last record is not cut off.
 
     Returns:
@@ -174,7 +175,7 @@ def _recognise_quoting(sample: str, delimiter: str, *, is_complete: bool) -> dic
     """Return how fields are quoted, as arguments of `csv.reader`; empty if as usual."""
     if delimiter == "\t" and _has_literal_quotes(sample, is_complete=is_complete):
         return {"quoting": csv.QUOTE_NONE}
-    # MySQL and Spark write a backslash before a quotation mark. As usual, a field may end with one.
+    # MySQL and Spark escape quotation marks by a backslash; elsewhere, a field may end with one.
     is_escaped = (
         '\\"' in sample
         and not _is_quoted(sample, delimiter, is_complete, {})
@@ -184,7 +185,7 @@ def _recognise_quoting(sample: str, delimiter: str, *, is_complete: bool) -> dic
 
 
 def _is_quoted(sample: str, delimiter: str, is_complete: bool, quoting: dict[str, Any]) -> bool:
-    """Return whether all fields are quoted in a certain way, and all records have as many."""
+    """Return whether all fields are quoted in one way, and all records have equally many."""
     reader = csv.reader(_as_lines(sample), delimiter=delimiter, strict=True, **quoting)
     widths: list[int] = []
     try:
@@ -198,7 +199,7 @@ def _is_quoted(sample: str, delimiter: str, is_complete: bool, quoting: dict[str
 def _measure_fit(
     sample: str, delimiter: str, is_complete: bool, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
 ) -> tuple[int, float]:
-    """Return the number of fields of the header, and the share of records with as many."""
+    """Return the number of fields of the header, and the share of records with the same number."""
     reader = csv.reader(_as_lines(sample), delimiter=delimiter, quoting=quoting)
     try:
         records = list(itertools.islice(reader, RECORDS + 1))

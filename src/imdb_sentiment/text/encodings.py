@@ -36,9 +36,9 @@ _LETTERS = {
     "cp1257": ("ąčęėįšųūž", "āčēģīķļņšūž", "äõöüšž"),  # Lithuanian, Latvian, Estonian
 }
 WESTERN = "cp1252"
-WINDOWS = "cp125"  # how the names of the likelier of these begin
-SAMPLE = 1 << 16  # bytes or characters at the beginning of a file that are looked at
-# Share of the characters beyond ASCII that may be odd; share of letters that loanwords have.
+WINDOWS = "cp125"  # prefix of the names of the likelier encodings among these
+SAMPLE = 1 << 16  # number of bytes or characters at the beginning of a file that are examined
+# Maximum share of odd characters among those beyond ASCII; maximum share of letters in loanwords.
 MAX_ODD, FEW = 0.2, 0.01
 
 # A symbol within a word, except those that are written there; a letter before a digit; an accent
@@ -129,6 +129,6 @@ def _is_latin(text: str) -> bool:
 
 
 def _has_kana(text: str) -> bool:
-    """Return whether a text has as many of the Japanese syllables as only Japanese has."""
+    """Return whether a text has so many Japanese syllables (kana) that it must be Japanese."""
     others = [character for character in text if not character.isascii()]
     return sum("\u3040" <= character <= "\u30ff" for character in others) > len(others) / 5

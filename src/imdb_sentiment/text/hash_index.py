@@ -1,4 +1,4 @@
-"""Which number belongs to a hash, for many millions of hashes in little memory."""
+"""A mapping from hashes to numbers, for many millions of hashes in little memory."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +9,8 @@ Hashes = npt.NDArray[np.uint64]
 class HashIndex:
     """The hashes so far, each with a number.
 
-    They are in sorted arrays, of which each is at least twice as long as the next one, as in a
-    log-structured merge-tree (O'Neil et al., 1996): so there are few arrays, and a hash is seldom
+    The hashes are in sorted arrays, each of which is at least twice as long as the next one, as in
+    a log-structured merge-tree (O'Neil et al., 1996). So there are few arrays, and a hash is seldom
     moved.
 
     Args:

@@ -1,7 +1,7 @@
 """The word and character n-grams of a whole text, as hashes.
 
-Hashes of character n-grams are from 1 to 2³², and so next to one another where hashes are sorted.
-(One in 2³² of those of word n-grams is there, too, and taken for one of characters.)
+Hashes of character n-grams lie between 1 and 2³², so they are adjacent among sorted hashes. (One in
+2³² word n-grams has a hash in that range, too, and is taken for a character n-gram.)
 """
 
 import re
@@ -14,19 +14,19 @@ import numpy.typing as npt
 
 from imdb_sentiment.text.words import Script, get_rule
 
-# The tokens of ASCII, in bytes: words, whose apostrophes are part of them, and single marks.
+# The tokens of ASCII texts, as bytes: words, with the apostrophes inside them, and single marks.
 _TOKEN = re.compile(rb"\w++(?:'\w++)*+|[^\w\s]")
 _APOSTROPHE_AT_AN_END = re.compile(rb"'(?:(?<!\w')|(?!\w))")
 _MARKS = {mark.encode(): f" {mark} ".encode() for mark in string.punctuation if mark not in "'_"}
 
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ divided by the golden ratio (Knuth, TAOCP 6.4)
-_ONE, _HALF = np.uint64(1), np.uint64(32)  # the second is half of the bits
+_ONE, _HALF = np.uint64(1), np.uint64(32)  # 32 is half of the bits
 _SPACE = ord(" ")
 
 Numbers = npt.NDArray[np.uint64]
 Hashes = npt.NDArray[np.int64]
 
-CHARACTER_RANGE = (1, 2**32 + 1)  # of the hashes of character n-grams, as in a slice
+CHARACTER_RANGE = (1, 2**32 + 1)  # range of the hashes of character n-grams, as in a slice
 
 
 def locate_tokens(text: str, script: Script = "auto") -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""From chunks of reviews, whose words are numbered, to token ids."""
+"""Encoding of chunks of reviews, whose words are numbered, as token ids."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ class ReviewEncoder:
         tokenizer: Tokenizer from `train_tokenizer`. If its tokens are subwords, the texts are cut.
         words: The distinct words of the reviews, in the order of their numbers. A review may also
             have the number `len(words)`, which stands for any other word.
-        head_length: As for `TextEncoder`.
+        head_length: Number of tokens kept from the beginning of a long text; see `TextEncoder`.
 
     """
 

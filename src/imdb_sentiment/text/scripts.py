@@ -1,4 +1,4 @@
-"""Which scripts texts are written in."""
+"""The scripts that texts are written in."""
 
 import re
 import string
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 _LETTERS = string.ascii_letters.encode()
 _NOT_LETTERS = bytes(set(range(128)) - set(_LETTERS))
 _ASCII = re.compile(r"[\x00-\x7f]+")
-_NAMES = {"Cjk": "Han"}  # where the names of letters begin with something else
+_NAMES = {"Cjk": "Han"}  # scripts whose letters have names that begin with another word
 MIN_SHARE = 0.001
 
 
@@ -27,7 +27,7 @@ def measure_scripts(letters: Counter[str]) -> dict[str, float]:
     """Return the share of letters of each script, most frequent first.
 
     Args:
-        letters: How often each letter occurs.
+        letters: Number of occurrences of each letter.
 
     Returns:
         Shares by the script's name in Unicode, such as `Latin` or `Han`; without those below 0.1%.
@@ -35,7 +35,7 @@ def measure_scripts(letters: Counter[str]) -> dict[str, float]:
     """
     scripts: Counter[str] = Counter()
     for letter, count in letters.items():
-        usual = unicodedata.normalize("NFKC", letter)[0]  # of a full-width letter, for example
+        usual = unicodedata.normalize("NFKC", letter)[0]  # instead of a full-width letter
         if unicodedata.category(usual) != "Lm":  # a sign that several scripts use
             name = unicodedata.name(usual, "unknown").split()[0].title()
             scripts[_NAMES.get(name, name)] += count

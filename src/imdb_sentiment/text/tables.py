@@ -1,4 +1,4 @@
-"""Tables of texts, whatever has read them: chunks of numbered rows, and cells as strings."""
+"""Tables of texts from any dataset: chunks of numbered rows, and cells as strings."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from imdb_sentiment.errors import InputError
 
 MALFORMED = "_malformed"  # column that says what is wrong with a row; empty for a well-formed one
 CHUNK = 5000  # rows
-FLOAT_BYTES = 8  # of Python's numbers
+FLOAT_BYTES = 8  # size of Python's floats
 # Half of a surrogate pair, as in an emoji that was cut in two: JSON can have it, UTF-8 can't.
 SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -59,11 +59,11 @@ def require_distinct(names: Iterable[str], table: str) -> None:
 def list_parts(
     table: pd.DataFrame | Iterable[pd.DataFrame],
 ) -> Iterator[pd.DataFrame | Callable[[], pd.DataFrame]]:
-    """Yield a table as `number_rows` does, without reading it as far as other processes can.
+    """Yield a table as `number_rows` does, but leave the reading to other processes if possible.
 
     Args:
-        table: As of `number_rows`; one that has a method `parts` can be read in parts, like that of
-            `imdb_sentiment.datasets.TableDataset`.
+        table: The table, as for `number_rows`. If it has a method `parts`, as those of
+            `imdb_sentiment.datasets.TableDataset` have, it can be read in parts.
 
     Yields:
         The frames, or functions that read and return one, which may be sent to another process.

@@ -1,4 +1,4 @@
-"""How often terms and sequences of terms occur in texts, for scikit-learn's pipelines."""
+"""Counts of terms and of sequences of terms in texts, for scikit-learn's pipelines."""
 
 from collections.abc import Iterable
 from typing import Any, Self
@@ -20,18 +20,18 @@ NONE = -1  # no n-gram
 class TermCounter(TransformerMixin, BaseEstimator):
     """Counts terms and n-grams of terms, as scikit-learn's `CountVectorizer`, but much faster.
 
-    N-grams are numbers here. An n-gram occurs in no more texts than the one without its last term,
-    so both this one and the last term are known, and two numbers identify it.
+    N-grams are numbers here. An n-gram occurs in no more texts than the n-gram without its last
+    term, so both that n-gram and the last term are known, and their two numbers identify it.
 
     Args:
         script: How texts are cut into terms; see `imdb_sentiment.text.words.Rule.split_terms`.
         max_ngram: Length of the longest n-grams, in terms.
-        min_document_frequency: In how many texts an n-gram must occur to be counted.
+        min_document_frequency: Minimum number of texts that contain an n-gram that is counted.
 
     Attributes:
         terms_: The terms, in the order of their columns.
         ngrams_: For each length from 2 on, a code for each n-gram, in the order of their columns,
-            which follow those of the shorter ones. The code is c · T + t for T terms, if the one
+            which follow those of the shorter ones. The code is c · T + t for T terms, if the n-gram
             without its last term is in column c among those of its length, and the last term in
             column t.
 
@@ -110,13 +110,13 @@ class TermCounter(TransformerMixin, BaseEstimator):
 
         Args:
             numbers: Number of the n-gram at each place.
-            text_of: The text of each place.
-            n_texts: How many texts there are.
-            n_distinct: How many n-grams there are.
+            text_of: Number of the text at each place.
+            n_texts: Number of texts.
+            n_distinct: Number of distinct n-grams.
 
         Returns:
             The numbers of the n-grams that are kept, in the order of their columns; the column at
-            each place; and how often each of them occurs in each text.
+            each place; and the number of occurrences of each kept n-gram in each text.
 
         """
         counts = _tabulate(numbers, text_of, n_texts, n_distinct)
@@ -130,7 +130,7 @@ class TermCounter(TransformerMixin, BaseEstimator):
 def _tabulate(
     columns: npt.NDArray[np.integer], text_of: Codes, n_texts: int, n_columns: int
 ) -> sparse.csr_array:
-    """Return how often each column is named in each text."""
+    """Return the number of occurrences of each column in each text."""
     known = np.flatnonzero(columns != NONE)
     pointers = np.searchsorted(text_of[known], np.arange(n_texts + 1))
     places = columns[known]

@@ -76,8 +76,8 @@ def make_word_tokenizer(
 
     Args:
         words: Distinct words.
-        counts: How often each of them occurs, shape (words,).
-        parameters: As for `train_tokenizer`.
+        counts: Number of occurrences of each word, shape (words,).
+        parameters: Number of the words, script, and sequence length; see `train_tokenizer`.
 
     """
     size = parameters.vocabulary_size
@@ -97,8 +97,8 @@ def _make_tokenizer(
 ) -> Tokenizer:
     """Return a tokenizer of the library that cuts and folds texts as the rule does.
 
-    They agree on all texts but those with the rarest characters: here, a whole text is folded, with
-    the library's version of Unicode, before it is cut.
+    Both agree on all texts except those with the rarest characters: the library folds a whole text,
+    with its own version of Unicode, before it cuts it.
     """
     classes = character_classes()
     before = f"(?<=[{rule.letters}])(?<!{rule.single.pattern})"  # both may end with a mark
@@ -191,8 +191,8 @@ class TextEncoder:
 
         Returns:
             The token ids of the whole texts, shape (tokens,), unknown words being `UNKNOWN_ID`, in
-            the smallest unsigned integer type that holds every id; and how many of them each text
-            has, shape (R,).
+            the smallest unsigned integer type that holds every id; and the number of token ids per
+            text, shape (R,).
 
         """
         encoded = list(self.encode_whole(texts))
@@ -207,7 +207,7 @@ class TextEncoder:
             texts: Cleaned texts.
 
         Yields:
-            Token ids of one text, as many as the sequence length at most.
+            Token ids of one text, at most as many as the sequence length.
 
         Raises:
             ValueError: The tokenizer has no sequence length.
@@ -247,7 +247,7 @@ class TextEncoder:
 
 
 def cut_tokens(tokens: list[Token], length: int, head_length: int) -> list[Token]:
-    """Return at most `length` tokens: of more, the first `head_length` and the last ones."""
+    """Return the tokens; if more than `length`, only the first `head_length` and the last ones."""
     n_left_out = len(tokens) - length
     if n_left_out <= 0:
         return tokens
@@ -264,9 +264,9 @@ def pad_sequences(
 
     Args:
         ids: Token ids of texts, one after the other, shape (tokens,).
-        lengths: How many of them each text has, shape (texts,).
+        lengths: Number of token ids per text, shape (texts,).
         sequence_length: Length of the sequences.
-        head_length: As for `TextEncoder`.
+        head_length: Number of tokens kept from the beginning of a long text; see `TextEncoder`.
 
     Returns:
         Array of shape (texts, sequence length), padded with 0 on the left, of the dtype of `ids`.
@@ -287,7 +287,7 @@ def pad_sequences(
 
 
 def count_known(ids: TokenIds, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return how many known tokens each text has; the arguments are those of `pad_sequences`."""
+    """Return the number of known tokens per text; see `pad_sequences` for the arguments."""
     known_before = np.concatenate([[0], np.cumsum(ids > UNKNOWN_ID)])
     counts: npt.NDArray[np.int64] = np.diff(known_before[np.cumsum([0, *lengths])])
     return counts
@@ -324,7 +324,7 @@ def locate_known_words(
     Args:
         tokenizer: Tokenizer from `train_tokenizer`.
         text: Cleaned text.
-        head_length: As for `TextEncoder`.
+        head_length: Number of tokens kept from the beginning of a long text; see `TextEncoder`.
 
     Returns:
         Three results: the token ids, shape (tokens,), dtype int32; for each token, the number of
@@ -350,7 +350,7 @@ def locate_known_words(
 
 
 class WordCounts(NamedTuple):
-    """How many words of a text the network knows and reads.
+    """Numbers of words of a text, of those that the network knows, and of those that it reads.
 
     Attributes:
         total: Number of words of the text.
@@ -371,7 +371,7 @@ def count_words(tokenizer: Tokenizer, text: str, head_length: int) -> WordCounts
     Args:
         tokenizer: Tokenizer from `train_tokenizer`.
         text: Cleaned text.
-        head_length: As for `TextEncoder`.
+        head_length: Number of tokens kept from the beginning of a long text; see `TextEncoder`.
 
     """
     is_known: dict[int | None, bool] = {}
@@ -405,7 +405,7 @@ def _locate_subwords(tokenizer: Tokenizer, text: str) -> _Located:
 
 
 def get_sequence_length(tokenizer: Tokenizer) -> int:
-    """Return how many tokens of a text the network reads at most.
+    """Return the maximum number of tokens of a text that the network reads.
 
     Raises:
         ValueError: The tokenizer has no sequence length.

@@ -21,9 +21,9 @@ def require_well_formed(n_malformed: int, rows: int, first: str, file: str, advi
     Args:
         n_malformed: Number of malformed rows.
         rows: Number of all rows.
-        first: What is wrong with the first malformed one, from `find_malformed`.
+        first: Description of the first malformed row, from `find_malformed`.
         file: Name of the table, for the message.
-        advice: When to name another delimiter, and how.
+        advice: Advice on setting another delimiter, for the message.
 
     """
     if 2 * n_malformed > rows:
@@ -41,8 +41,8 @@ def choose_text_column(
 
     Args:
         rows: The first rows of a table.
-        given: Its name; or `auto` for the one that the model has learnt from, or else the one that
-            `find_text_column` finds.
+        given: Name of the column; or `auto` for the column that the model has learnt from, or else
+            the one that `find_text_column` finds.
         learnt: Name of the column in the training data; None if it is not known.
         file: Name of the table, for messages.
         parameter: Parameter in conf/ that names the column.
@@ -59,7 +59,10 @@ def choose_text_column(
         return learnt
     found = find_text_column(rows)
     if found.column is None:
-        nested = f" (nested: {list_names(found.nested)}; docs/data.md says how to flatten it)"
+        nested = (
+            f" (cells of {list_names(found.nested)} are objects or lists; docs/data.md explains "
+            "how to flatten them)"
+        )
         raise InputError(
             f"{file} has no column {learnt or 'review'!r}, and the texts could be in "
             f"{' or '.join(map(repr, found.candidates)) or 'any column'}. Its columns are: "
@@ -103,7 +106,7 @@ def gather_rows(table: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
     A row that can't be read stays in its place and is empty; a warning names it.
 
     Args:
-        table: A data frame, or an iterable of data frames, as of a `TableDataset`.
+        table: A data frame, or an iterable of data frames, such as a `TableDataset` loads.
 
     Raises:
         InputError: Two columns have the same name.

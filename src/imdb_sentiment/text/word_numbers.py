@@ -17,7 +17,7 @@ from pandas.util import hash_array
 from imdb_sentiment.text.hash_index import Hashes, HashIndex
 
 WORDS = "words"  # the column
-SEPARATOR = "\n"  # no word has one; but there are letters that are folded to words with spaces
+SEPARATOR = "\n"  # no word contains it; a space may occur, since some letters are folded to words
 
 Numbers = npt.NDArray[np.int32]
 Lengths = npt.NDArray[np.int64]
@@ -35,8 +35,8 @@ def number_words(
         split: Function that returns the words of a text, such as `Rule.split`.
 
     Returns:
-        The number of each word of all texts, one text after the other, shape (W,); how many of them
-        each text has, shape (R,); and the distinct words in the order of their numbers.
+        The number of each word of all texts, one text after the other, shape (W,); the number of
+        words per text, shape (R,); and the distinct words in the order of their numbers.
 
     """
     numbers: defaultdict[str, int] = defaultdict(count().__next__)
@@ -57,7 +57,7 @@ def pack_numbers(numbers: Numbers, lengths: Lengths) -> list[bytes]:
 
 
 def unpack_numbers(column: Iterable[bytes]) -> tuple[Numbers, Lengths]:
-    """Return the numbers of all texts and how many each has, as `number_words` does."""
+    """Return the numbers of all texts, and the number of words per text, as `number_words` does."""
     cells = list(column)
     lengths = np.fromiter(map(len, cells), np.int64, len(cells)) // _SIZE
     return np.frombuffer(b"".join(cells), np.int32), lengths
@@ -68,7 +68,7 @@ class PackedWords(NamedTuple):
 
     Attributes:
         hashes: Hashes of the words, sorted, which makes looking them up faster; shape (words,).
-        order: Which word has each of these hashes, shape (words,).
+        order: Index of the word with each of these hashes, shape (words,).
         joined: The words as one string, which is pickled faster; it is split only if one is new.
 
     """
@@ -88,8 +88,8 @@ def pack_words(words: list[str]) -> PackedWords:
 class WordList:
     """The distinct words so far, each with a number that it keeps.
 
-    Two words are told apart by their hashes of 64 bits: of ten million words, two have the same
-    one with a probability of 3e-6.
+    Words are distinguished by their 64-bit hashes: among ten million words, two have the same hash
+    with a probability of 3e-6.
     """
 
     def __init__(self) -> None:

@@ -116,7 +116,7 @@ def _compute_information(counts: SparseArray) -> SparseArray:
     """Return the positive pointwise mutual information of each pair of tokens.
 
     Args:
-        counts: From `_count_neighbours`.
+        counts: Matrix from `_count_neighbours`.
 
     Returns:
         Matrix of the same shape and dtype; pairs that occur less often than by chance have 0.

@@ -17,12 +17,12 @@ _ASCII_MARKS = """!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~"""
 _TO_SPACE = str.maketrans(dict.fromkeys(_ASCII_MARKS, " "))
 _ASCII_WORDS = rf"[^\s{re.escape(_ASCII_MARKS)}]+"
 _ASCII_TOKEN = re.compile(r"\w+(?:'\w+)*|[^\w\s\x1c-\x1f]", re.ASCII)
-# All that is no letter, digit or underscore: scikit-learn's terms stand between these.
+# Everything except letters, digits and underscores: these characters separate scikit-learn's terms.
 _TO_TERMS = str.maketrans(dict.fromkeys(_ASCII_MARKS.replace("_", "'"), " "))
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _APOSTROPHE, _QUOTE = "'", "\u2019"  # the second is both an apostrophe and a quotation mark
 
-# What follows is about characters outside ASCII: first and last code points.
+# The following constants are ranges of characters outside ASCII: first and last code points.
 
 # Scripts in which a line may break between any two letters (UAX 14, classes ID, CJ, H2, H3, SA and
 # AK). Most have no spaces between words; in Hangul, a letter is a syllable.
@@ -51,8 +51,8 @@ _CHARACTER_SCRIPTS = (
 _DEPENDENT_LETTERS = ((0x0E33, 0x0E33), (0x0EB3, 0x0EB3), (0xFF9E, 0xFF9F))
 _EMOJI = ((0x2300, 0x23FF), (0x2600, 0x27BF), (0x2B00, 0x2BFF), (0x1F000, 0x1FBFF))
 _FLAG_LETTERS = ((0x1F1E6, 0x1F1FF),)  # two make up a flag
-# What people leave out of the same word: Hebrew, Arabic and Syriac vowels, invisible characters,
-# and signs of appearance alone.
+# Characters that may be left out of a word: Hebrew, Arabic and Syriac vowels, invisible characters,
+# and characters that only change the appearance.
 _OPTIONAL_VOWELS = ((0x0591, 0x06ED), (0x0730, 0x074A), (0x08CA, 0x08FF))
 _OPTIONAL = (
     (0x034F, 0x034F),  # grapheme joiner
@@ -79,7 +79,7 @@ _REST_HAN, _REST_IGNORED = "\U00020000-\U0003ffff", "\U000e0000-\U000e0fff"
 
 @cache
 def character_classes() -> dict[str, str]:
-    """Return each class of characters, as what stands between [ and ] in a regular expression."""
+    """Return each class of characters, as written between [ and ] in a regular expression."""
     characters = list(map(chr, range(_N_PLANES_0_AND_1)))
     categories = np.array(list(map(unicodedata.category, characters)))
     major = categories.astype("U1")
@@ -133,18 +133,18 @@ class Rule:
     Args:
         script: `auto` to make each letter a word of its own in scripts whose letters are syllables
             or words, or that have no spaces between words; `spaces` to treat all scripts alike;
-            `ascii` to do as models do that were exported before there was a choice: there, only
-            ASCII's punctuation separates words.
+            `ascii` for models that were exported before there was a choice: there, only ASCII's
+            punctuation separates words.
 
     Attributes:
-        script: The same.
+        script: Name of the rule: `auto`, `spaces` or `ascii`.
         words: Pattern of the words that `split` finds, before they are folded.
         tokens: Pattern of words without apostrophes at their ends, and of single marks and symbols.
-        terms: Pattern of what scikit-learn's vectorizers take for words, which have two or more
-            letters or digits; and of single letters, emoji and flags that are words.
-        letters: Inside of a regular expression's [] for what `words` consist of, except what is a
-            word of its own.
-        single: Pattern of what is a word of its own.
+        terms: Pattern of the words of scikit-learn's vectorizers, which have two or more letters or
+            digits; and of single letters, emoji and flags that are words.
+        letters: Characters that `words` consist of, except those that are words of their own; as
+            written between [ and ] in a regular expression.
+        single: Pattern of characters that are words of their own.
 
     Raises:
         ValueError: There is no such rule.
@@ -204,12 +204,14 @@ class Rule:
     def _cut(
         self, text: str, pattern: re.Pattern[str], cut_ascii: Callable[[str], list[str]]
     ) -> list[str]:
-        """Return what a pattern finds, folded; patterns and folding are slow, so often do without.
+        """Return the matches of a pattern, folded.
+
+        Patterns and folding are slow, so they are avoided where possible.
 
         Args:
             text: Cleaned text.
             pattern: Pattern that does not match white space.
-            cut_ascii: Returns what the pattern finds in a text of ASCII in lower case.
+            cut_ascii: Function that returns the matches in a text of ASCII in lower case.
 
         """
         if self.script == "ascii":
@@ -248,7 +250,7 @@ def _join_words(letters: str, ignored: str, joints: str) -> str:
 
 
 def _divide(text: str) -> Iterator[str]:
-    """Yield what stands between spaces and is not ASCII, and all that stands between these."""
+    """Yield the pieces between spaces that are not ASCII, and the text between these pieces."""
     end = 0
     for run in _NOT_ASCII.finditer(text):
         if run.start() < end:
@@ -285,15 +287,15 @@ def _unusual() -> re.Pattern[str]:
 
 
 def _fold(word: str) -> str:
-    # Marks that belong together are sorted here, in quadratic time: before ignored characters are
-    # dropped, between which `clean_text` has left 30 of them at most.
+    # NFKC sorts consecutive marks in quadratic time. So it comes before ignored characters are
+    # dropped, between which `clean_text` has left at most 30 marks.
     word = _ignored().sub("", _lower(unicodedata.normalize("NFKC", word)))
     for found, same in SAME_LETTERS:
         word = word.replace(found, same)
     return word.strip()  # some compatible forms begin with a space
 
 
-_LONGEST_KEPT = 64  # letters: a stranger's text of one long word is not to stay in memory
+_LONGEST_KEPT = 64  # letters; longer words, which anybody may send, are not kept in memory
 _fold_again = lru_cache(maxsize=2**14)(_fold)
 
 

@@ -16,7 +16,7 @@ from kedro.io.core import AbstractVersionedDataset, Version, get_protocol_and_pa
 from imdb_sentiment.datasets.atomic import atomic_write
 from imdb_sentiment.errors import InputError
 
-MEGABYTE = 1e6  # in which progress is counted
+MEGABYTE = 1e6  # unit of progress, in bytes
 
 T = TypeVar("T")
 
@@ -183,14 +183,15 @@ def _require_place(target: Path) -> None:
 
 
 def leave_out_hidden(paths: Iterable[str], given: str) -> list[str]:
-    """Return the paths of a folder's or a pattern's files but those that are hidden.
+    """Return the paths of the files of a folder or a pattern, except hidden ones.
 
-    The name of a hidden file or folder begins with `.` or `_`; so do those of other programs, such
-    as `_SUCCESS` and `_temporary`.
+    The names of hidden files and folders begin with `.` or `_`, as do those of files that other
+    programs add, such as `_SUCCESS` and `_temporary`.
 
     Args:
         paths: The paths that a file system has found.
-        given: The folder or pattern as the file system writes it, whose own names may be any.
+        given: The folder or pattern as the file system writes it; its own names may begin with any
+            character.
 
     """
     known = itertools.takewhile(lambda part: not has_magic(part), PurePosixPath(given).parts)

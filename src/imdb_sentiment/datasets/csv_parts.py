@@ -14,8 +14,8 @@ import pandas as pd
 from imdb_sentiment.datasets.parts import Part, find_state
 from imdb_sentiment.datasets.table_formats import FileToRead, is_one_byte, read_records
 
-BLOCK = 1 << 17  # bytes that are looked at at once, few enough for the processor's cache
-# Arguments of `pandas.read_csv` with which it is known where a record ends.
+BLOCK = 1 << 17  # bytes that are examined at a time, few enough for the processor's cache
+# Arguments of `pandas.read_csv` with which the ends of records can be located.
 KNOWN = {"chunksize", "encoding", "sep"}
 _LINE_FEED, _RETURN, _QUOTE = b'\n\r"'
 _BOM = b"\xef\xbb\xbf"
@@ -59,7 +59,7 @@ class CsvPart(Part):
 
     @property
     def position(self) -> int:
-        """Bytes of the file that come before."""
+        """Number of bytes of the file before this part."""
         return self.start
 
     @property
@@ -76,7 +76,7 @@ class CsvPart(Part):
 
 
 class _HeaderAndRest(io.RawIOBase):
-    """The header of a file, followed by what begins at some place in it."""
+    """The header of a file, followed by the rest of the file from some position on."""
 
     def __init__(self, header: bytes, path: str, start: int) -> None:
         self._header = io.BytesIO(header)
@@ -171,7 +171,8 @@ def _find_ends(path: str, delimiter: int, has_quotes: bool) -> Iterator[tuple[Pl
     Each quotation mark must open a field, close one, or be one of a pair in a quoted field. So all
     that is needed is to count them.
     """
-    can_precede, can_follow = np.zeros((2, 256), bool)  # an opening mark, or a closing one
+    # Whether a byte can stand before an opening mark, or after a closing one.
+    can_precede, can_follow = np.zeros((2, 256), bool)
     can_precede[[delimiter, _LINE_FEED, _QUOTE]] = True
     can_follow[[delimiter, _LINE_FEED, _RETURN, _QUOTE]] = True
     place, is_inside, last = 0, 0, _LINE_FEED
@@ -184,7 +185,7 @@ def _find_ends(path: str, delimiter: int, has_quotes: bool) -> Iterator[tuple[Pl
                 block += further
             if not place and block.startswith(_BOM):
                 block = bytes([delimiter]) * len(_BOM) + block[len(_BOM) :]
-            around = np.frombuffer(bytes([last]) + block + b"\n", np.uint8)  # by one place later
+            around = np.frombuffer(bytes([last]) + block + b"\n", np.uint8)  # shifted by one place
             data = around[1:-1]
             is_break = data == _LINE_FEED
             # One search for marks and breaks, since searching takes most of the time.

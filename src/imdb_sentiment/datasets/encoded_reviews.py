@@ -1,4 +1,4 @@
-"""Encoded reviews on the disk, from where they are used without being read into memory."""
+"""Encoded reviews on the disk, which are used without being read into memory."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +19,7 @@ class EncodedReviewsDataset(FileDataset):
     it: the sequences, rows, groups and codes, the labels, and the size of the vocabulary. It is
     safe to load from any source.
 
-    The set itself or an iterable of sets can be saved, which become one. Of these, no more than the
+    A set can be saved, or an iterable of sets, which become one. While they are saved, only their
     rows, groups and codes are kept in memory, 17 bytes per review.
     """
 

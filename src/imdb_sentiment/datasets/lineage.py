@@ -1,4 +1,4 @@
-"""What the files in data/ were made from, for those who show it; hooks keep these records."""
+"""Digests of the files that data/ was made from, for the report; hooks keep these records."""
 
 import json
 from pathlib import Path, PurePath

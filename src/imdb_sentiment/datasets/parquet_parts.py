@@ -11,7 +11,7 @@ import pandas as pd
 from imdb_sentiment.datasets.parts import Part, State, find_state, open_unchanged
 from imdb_sentiment.datasets.table_formats import make_frame, open_parquet
 
-# A row group can only be read whole: of a larger one, each part would read too much in vain.
+# A row group can only be read as a whole: if it had more parts, each would read too much in vain.
 MAX_PARTS_PER_GROUP = 4
 
 
@@ -62,7 +62,7 @@ def divide_parquet(path: str, rows: int) -> Iterator[ParquetPart] | None:
 
     Args:
         path: Path of the file.
-        rows: How many rows a data frame should have at most.
+        rows: Maximum number of rows per part.
 
     Returns:
         The parts; None for a file that is better read as a whole, since it has no rows, or row

@@ -19,9 +19,9 @@ class Part(ABC):
 
     Attributes:
         path: Path of the file.
-        state: From `find_state`, to notice that another file has taken its place.
+        state: State of the file, from `find_state`, to notice that it has been replaced.
         before: Number of rows before this part, in this file and in earlier ones.
-        rows: How many rows there are.
+        rows: Number of rows.
 
     """
 
@@ -61,5 +61,5 @@ def open_unchanged(path: str, state: State) -> BinaryIO:
 
 
 def find_state(found: os.stat_result) -> State:
-    """Return the size of a file and when it was written."""
+    """Return the size of a file, and the time at which it was written."""
     return found.st_size, found.st_mtime_ns

@@ -1,4 +1,4 @@
-"""Tables made by people, in the format that their name tells, as streams of data frames."""
+"""Tables provided by users, in the format that their suffix tells, as streams of data frames."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -46,7 +46,7 @@ class TableStream(Stream[pd.DataFrame]):
             one.
 
     Attributes:
-        parts: The same function.
+        parts: The function `open_parts`.
 
     """
 
@@ -85,13 +85,14 @@ class TableDataset(FileDataset):
         fs_args: Further options of the file system.
         version: Version to load and to save; Kedro makes it from `versioned: true`.
         prefix: Start of the names of the parameters that give encoding and delimiter, such as
-            `reviews` for `reviews_encoding` and `reviews_delimiter`, for messages; None without.
+            `reviews` for `reviews_encoding` and `reviews_delimiter`, for messages; None if there
+            are no such parameters.
         metadata: Metadata for plugins; ignored by Kedro.
 
     Loading or iterating raises:
         InputError: The file is missing or empty, in another format or encoding than it should be,
             incomplete, or has two columns of the same name, or one named `_malformed`; or
-            `load_args` has anything else.
+            `load_args` has other arguments.
 
     """
 

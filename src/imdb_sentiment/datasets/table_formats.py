@@ -57,7 +57,7 @@ OTHERS = {".xls": "Excel", ".xlsx": "Excel", ".ods": "OpenDocument", ".feather":
 ZIP = "zip"
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": ZIP, ".zst": "zstd"}
 TABS = (".tsv", ".tab")
-# Marks at the beginning of a text; that of UTF-32 begins like that of UTF-16.
+# Byte order marks; those of UTF-32 come first, since one of them begins like a mark of UTF-16.
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -67,7 +67,7 @@ MARKS = {
 }
 # Encodings of ISO 8859, and those of Windows that have punctuation in place of control characters.
 WITH_PUNCTUATION = {"iso8859-1": "cp1252", "iso8859-9": "cp1254"}
-# How the files of other formats begin, and what their names end with.
+# First bytes of files in other formats, and the suffixes of their names.
 MAGIC = {
     b"PAR1": ".parquet",
     b"PK\x03\x04": ".zip or .xlsx",
@@ -123,7 +123,7 @@ class FileToRead:
     open_whole: Callable[[], Any] | None = None
 
     def describe_setting(self, name: str, *values: str) -> str:
-        """Return what gives the encoding or the delimiter one of some values, for messages."""
+        """Return the setting of the encoding or the delimiter to any of these values, as text."""
         if self.prefix is None:
             key = "sep" if name == "delimiter" else name
             given = f"load_args: {{{key}: {' or '.join(values)}}}"
@@ -243,7 +243,7 @@ def read_table(file: FileToRead, load_args: dict[str, Any]) -> Iterator[pd.DataF
 
     Args:
         file: The file.
-        load_args: As of `imdb_sentiment.datasets.TableDataset`.
+        load_args: Argument `load_args` of `imdb_sentiment.datasets.TableDataset`.
 
     """
     options = complete_options(load_args)
@@ -263,7 +263,7 @@ def read_table(file: FileToRead, load_args: dict[str, Any]) -> Iterator[pd.DataF
 
 
 def find_options(file: FileToRead, load_args: dict[str, Any]) -> dict[str, Any]:
-    """Return the options to read a CSV with: those given, and what its beginning tells."""
+    """Return the options for reading a CSV: those given, and those detected from its beginning."""
     return _recognise(file, complete_options(load_args))
 
 
@@ -286,7 +286,7 @@ def complete_options(load_args: dict[str, Any]) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(str(error)) from None
     try:
-        "".encode(options["encoding"])  # which not all of the codecs that Python knows can
+        "".encode(options["encoding"])  # not all of Python's codecs can encode text
     except LookupError as error:
         raise InputError(f"{error}: name an encoding that Python knows") from None
     return options
@@ -312,8 +312,8 @@ def read_records(
 
     Args:
         file: The file, or its header with some of its records.
-        options: From `find_options`.
-        before: How many rows of the file come before, in messages and as `read_table` counts them.
+        options: Options, from `find_options`.
+        before: Number of rows of the file before these, as `read_table` counts them.
 
     """
     header: list[str] | None = None
@@ -394,11 +394,11 @@ def _find_mark(sample: bytes) -> str | None:
 
 
 def _find_encoding(sample: bytes, encoding: str, file: FileToRead) -> str:
-    """Return the encoding of which a file has the byte order mark, or else the one named.
+    """Return the encoding of a file's byte order mark, or without a mark, the given encoding.
 
     Raises:
-        InputError: The one named has one byte per character, so that it reads anything, and the
-            file is UTF-8.
+        InputError: The given encoding has one byte per character, so that it decodes anything, but
+            the file is UTF-8.
 
     """
     if marked := _find_mark(sample):
@@ -449,7 +449,7 @@ def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError) -> I
                 "repair it, or add encoding_errors: replace to its load_args, in a copy of its "
                 "whole entry in conf/local/catalog.yml"
             )
-        sample = further  # which its encoding must decode, too
+        sample = further  # the right encoding must decode this, too
     names, is_sure = find_encodings(sample, encoding)
     how = file.describe_setting("encoding", *names[: 1 if is_sure else 3])
     doubt = "" if is_sure else ", whichever shows the letters as they should be"
@@ -473,7 +473,7 @@ def _find_undecodable(source: IO[bytes], encoding: str) -> tuple[int, UnicodeDec
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode(encoding, errors="ignore")
         return line + len(re.findall("\r\n?|\n", before)), error
-    except UnicodeError:  # such as of UTF-16 without a mark
+    except UnicodeError:  # such as that of UTF-16 without a mark
         pass
     return line, None
 
@@ -533,7 +533,7 @@ def _number_records(
     return rows.assign(**{MALFORMED: [problems.get(number, "") for number in numbers]})
 
 
-Row = tuple[int, dict[str, Any], str]  # its number, its cells, and what is wrong with it
+Row = tuple[int, dict[str, Any], str]  # number and cells of a row, and its problem, if any
 
 
 def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFrame]:
@@ -615,10 +615,10 @@ def open_parquet(source: IO[bytes], name: str, metadata: Any = None) -> Iterator
     Args:
         source: The file.
         name: Its name, for messages.
-        metadata: From its footer, if that has been read before.
+        metadata: Metadata from its footer, if that has been read before.
 
     Raises:
-        InputError: It is no complete Parquet file, also if that is found out later.
+        InputError: It is not a complete Parquet file, even if this is noticed only in the block.
 
     """
     pyarrow, parquet = _import_pyarrow(name)
@@ -641,7 +641,7 @@ def make_frame(found: Any, before: int = 0) -> pd.DataFrame:
 
     Args:
         found: The rows, in a record batch or a table of pyarrow.
-        before: How many rows come before.
+        before: Number of rows of the file before these.
 
     """
     frame: pd.DataFrame = found.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)

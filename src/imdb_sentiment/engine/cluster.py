@@ -19,16 +19,16 @@ logger = logging.getLogger(__name__)
 PACKAGE = __name__.partition(".")[0]
 CONNECT_TIMEOUT = 10.0  # seconds to connect to a scheduler, or to receive a result
 START_ATTEMPTS = 3
-ALLOWED_FAILURES = 10  # deaths of workers that a call outlives
+ALLOWED_FAILURES = 10  # number of workers that may die before a call fails
 INSTALL_DASK = 'pip install -e ".[dask]"'
 
 WORKER_LOGGING = Path(__file__).with_name("worker_logging.yml")
 
-# Kedro sets up logging when it is imported. A worker imports it at its start: with the first call,
-# it would undo the forwarding of the log.
+# Kedro sets up logging when it is imported. A worker imports it at its start: an import by the
+# first call would undo the forwarding of the log.
 _WORKER_PRELOAD = "import kedro.framework.project"
-# Packages that workers need, imported once by the process that they are forked from, which takes
-# half of the processor time. Not this one: a project's own may be another one than the installed.
+# Packages that workers need, imported once by the process that they are forked from, which halves
+# the processor time. This package is not among them: a project may have its own copy of it.
 _FORKED = ["distributed", "kedro.framework.cli", "kedro.framework.project", "pandas", "tokenizers"]
 
 
@@ -46,7 +46,7 @@ def open_client(
         advice: What to do if the connection to the scheduler is lost.
 
     Yields:
-        Dask's client; None if all is to be done in this process, without Dask.
+        Dask's client; None if this process does all the work, without Dask.
 
     Raises:
         InputError: Dask is not installed, there is no scheduler at that address, the connection to

@@ -1,4 +1,4 @@
-"""A function of the items of a stream, called in this process or on the workers of a cluster."""
+"""Calls of a function for each item of a stream, in this process or on the workers of a cluster."""
 
 import contextlib
 import math
@@ -35,12 +35,12 @@ Decision = TypeVar("Decision")
 PROTOCOL = pickle.HIGHEST_PROTOCOL
 PATIENCE = 120.0  # seconds that a call waits while there is no worker at all
 POLL_INTERVAL = 1.0  # seconds between two looks at a call, and at the number of workers
-# Items per worker that are being worked on or wait, so that no worker waits for the next one.
+# Items per worker that are being processed or are waiting, so that no worker is ever idle.
 IN_FLIGHT = 3
-FOLDER = "imdb_sentiment-results-of-workers-"  # how the names of their folders begin
+FOLDER = "imdb_sentiment-results-of-workers-"  # prefix of the names of temporary folders
 COPY_BUFFER = 1 << 17  # bytes, few enough for the processor's cache
 RECEIVER = "imdb_sentiment-receiver"  # prefix of the names of the threads that receive results
-MAX_AGE = 24 * 60 * 60  # seconds after which such a folder is what a killed run has left
+MAX_AGE = 24 * 60 * 60  # seconds after which such a folder counts as left by a killed run
 RESTART = "restart the scheduler if necessary, and "
 ADVICE = f"{RESTART}repeat the command"
 ADVICE_IN_STEPS = f"{ADVICE} with --only-missing-outputs"
@@ -71,7 +71,7 @@ def map_in_order(
 
     Raises:
         InputError: Dask is not installed, the scheduler can't be reached, several workers have died
-            of one item, or there has been no worker for two minutes.
+            while they processed one item, or there has been no worker for two minutes.
 
     """
     remaining = _begin(items)
@@ -192,7 +192,7 @@ class _Call(NamedTuple):
     Attributes:
         item: The item as the worker received it.
         kept: Dask's future of what the worker keeps, if there is a second function.
-        found: What it has returned, or until that is taken the future from `_Receiver`.
+        found: The result of the call; until it is taken, its future, from `_Receiver`.
 
     """
 
@@ -249,10 +249,11 @@ class _Calls:
 
     Args:
         client: Dask's client.
-        folder: From `_open_folder`.
-        receiver: Of what the calls return.
-        begin: Function that calls the function for a pickled item; returns the future of what the
-            worker keeps, and that of what it returns: None if it can't see the files of the run.
+        folder: Path of the folder from `_open_folder`.
+        receiver: Receiver of the results of the calls.
+        begin: Function that starts the call for a pickled item. It returns the future of what the
+            worker keeps, and that of the result, which is None if the worker can't read the files
+            of the run.
 
     """
 
@@ -276,18 +277,18 @@ class _Calls:
 
     @property
     def n_workers(self) -> int:
-        """How many workers there are, counted at most once a second; at least 1: some may come."""
+        """Number of workers, counted at most once a second; at least 1, since some may come."""
         if time.monotonic() - self._counted_at > POLL_INTERVAL:
             self._n_workers = max(1, len(self._client.nthreads()))
             self._counted_at = time.monotonic()
         return self._n_workers
 
     def fill(self, items: Iterator[Any], n_others: int = 0) -> int:
-        """Begin as many calls as workers can do with; return how many are under way.
+        """Begin as many calls as the workers can take; return the number of calls under way.
 
         Args:
-            items: The items, of which as many are taken.
-            n_others: How many other calls are under way.
+            items: The items, of which only as many as needed are taken.
+            n_others: Number of other calls under way.
 
         """
         free = IN_FLIGHT * self.n_workers - len(self) - n_others
@@ -307,13 +308,13 @@ class _Calls:
         return _Call(item, kept, found)
 
     def call_again(self, item: Any) -> tuple[Any, Any, Any]:
-        """Begin a call whose worker could not read the files, as others may not be able to either.
+        """Repeat a call whose worker could not read the files; others may be unable to, as well.
 
         Args:
             item: The item, which this process reads now, like all later ones.
 
         Returns:
-            The item as a worker receives it, and what `begin` returns.
+            The item as a worker receives it, and the two futures from `begin`.
 
         """
         self._prepare = _read
@@ -332,7 +333,7 @@ def _map_there(
     functions: tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]],
     items: Iterator[Any],
 ) -> Iterator[PickledResult]:
-    """Do as `map_in_two_steps` on the workers of a cluster."""
+    """Do the work of `map_in_two_steps` on the workers of a cluster."""
     first, decide, second = functions
 
     def begin(data: bytes) -> tuple[Any, Any]:
@@ -389,7 +390,7 @@ def _remove_item(item: Any) -> None:
 def _call_first(
     first: Callable[[Any], tuple[Any, Any]], data: bytes, folder: str
 ) -> tuple[Any, bytes | None]:
-    """Call the first function in a worker, unless that does not see the files of the run."""
+    """Call the first function in a worker, unless the worker can't read the files of the run."""
     item = _read_there(pickle.loads(data), folder)
     if item is None:
         return None, None
@@ -398,7 +399,7 @@ def _call_first(
 
 
 def _read_there(item: Any, folder: str) -> Any:
-    """Return an item in a worker; None if that can't read the files of the run."""
+    """Return an item in a worker; None if the worker can't read the files of the run."""
     if not callable(item):
         return item
     try:
@@ -418,7 +419,7 @@ def _call_second(
     decision: bytes,
     folder: str,
 ) -> bytes | str | None:
-    """Call the second function in a worker, unless the first was repeated where it can't read."""
+    """Call the second function in a worker, unless the worker of the first could not read."""
     if result[1] is None:
         return None
     return _leave(second(result[0], pickle.loads(decision)), folder)
@@ -501,7 +502,7 @@ def _receive(
 ) -> Any:
     import distributed
 
-    # What is raised if the connection is lost; the status tells it, below.
+    # Errors that a lost connection may raise; the status, which is checked below, tells for sure.
     lost = (OSError, ValueError, distributed.CancelledError)
     has_worker_at = time.monotonic()
     timeout = CONNECT_TIMEOUT

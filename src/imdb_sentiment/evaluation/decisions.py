@@ -92,7 +92,7 @@ def find_weights_for_metric(
         for code in list_outputs(len(start)):
             limits, others = _find_limits(probabilities, best, code)
             for weight in _list_candidates(limits, max(100, MAX_CANDIDATES // len(start))):
-                # What `DecisionRule` would choose, without a product for each of many labels.
+                # The choice of `DecisionRule`, without a product for each of many labels.
                 value = measure(np.where(limits < weight, code, others))
                 if value > best_value:
                     best, best_value = best.copy(), value
@@ -117,10 +117,11 @@ def cross_validate_weights(
     reviews.
 
     Args:
-        probabilities: As for `find_weights_for_metric`.
-        codes: As for `find_weights_for_metric`.
-        metric: As for `find_weights_for_metric`.
-        start: As for `find_weights_for_metric`.
+        probabilities: Probability of each label, shape (reviews, labels), for reviews that the
+            model has not learnt from.
+        codes: Codes of the true labels, shape (reviews,).
+        metric: A metric of predicted labels.
+        start: Weights to begin with, shape (labels,).
         seed: Seed of the division.
 
     Returns:
@@ -168,7 +169,7 @@ def find_weights_for_target(
     limits, _ = _find_limits(probabilities, np.ones(probabilities.shape[1]), code)
     order = np.argsort(limits, kind="stable")
     limits, hits = limits[order], np.cumsum(is_label[order], dtype=np.intp)
-    is_last = np.append(limits[1:] > limits[:-1], True)  # of reviews that change sides together
+    is_last = np.append(limits[1:] > limits[:-1], True)  # among reviews with the same limit
     predicted = np.arange(1, len(hits) + 1)
     if precision is not None:
         is_sure = _find_lowest(hits, predicted) >= precision
@@ -189,7 +190,7 @@ def find_weights_for_target(
 def _find_lowest(
     hits: npt.NDArray[np.integer], n: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.float64]:
-    """Return the lower end of Wilson's one-sided interval of each share `hits / n`."""
+    """Return the lower bound of Wilson's one-sided interval of each share `hits / n`."""
     square = Z_90**2
     share = hits / n
     deviation = np.sqrt(share * (1 - share) / n + square / (4 * n**2))

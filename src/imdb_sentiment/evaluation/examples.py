@@ -1,11 +1,11 @@
-"""Which of many reviews to show."""
+"""Choice of a few reviews to show."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-MAX_LENGTH_QUANTILE = 0.9  # of a label: longer reviews take too much space
+MAX_LENGTH_QUANTILE = 0.9  # per label; longer reviews take too much space
 
 
 def choose_diverse(
@@ -13,16 +13,16 @@ def choose_diverse(
 ) -> npt.NDArray[np.intp]:
     """Choose a few reviews that differ in label, length and other measures.
 
-    Labels take turns, the most frequent first. Of the reviews of a label, the one is chosen that
+    Labels take turns, the most frequent first. Among the reviews of a label, the one is chosen that
     is farthest from those chosen before (Gonzalez, "Clustering to Minimize the Maximum Intercluster
-    Distance", 1985), by its rank in each measure; at the beginning, the one in the middle. Of equal
-    ones, it is the first.
+    Distance", 1985), by its rank in each measure. The first choice is the review in the middle, and
+    ties go to the first review.
 
     Args:
         labels: Label of each review.
         lengths: Length of each review. The longest tenth of each label is chosen only if there are
             not enough others.
-        n: How many to choose, at most.
+        n: Maximum number of reviews to choose.
         *further: Further measures, such as the confidence of a prediction.
 
     Returns:

@@ -13,7 +13,7 @@ def draw_folds(
 ) -> list[tuple[Places, Places]]:
     """Return the positions that are learnt from and those that are held out, for each fold.
 
-    Each fold has the same mix of labels, as far as groups allow, which are not divided.
+    Each fold has the same mix of labels, as far as the groups allow, since no group is divided.
 
     Args:
         codes: Code of each review's label, shape (reviews,).

@@ -36,8 +36,8 @@ def score_predictions(
             `probability_LABEL` for each label.
         labels: Names of the labels in the order of their codes; of two, the second is the positive
             class.
-        report: How the calibration, and the interval with groups, are estimated.
-        are_ordered: Whether the order of the labels means something.
+        report: Settings of the estimates of the calibration and of the interval with groups.
+        are_ordered: Whether the labels are ordinal.
         groups: Group of each review, shape (reviews,); None if the reviews have no groups.
 
     Returns:
@@ -45,7 +45,7 @@ def score_predictions(
         with groups that of a bootstrap of whole groups),
         `balanced_accuracy`, `precision`, `recall`, `f1`, `f1_macro`, `roc_auc`, `log_loss` (natural
         logarithm) and `calibration_error`. With more than two labels precision, recall, F1 and ROC
-        AUC (one label against the rest) are macro-averaged. For labels in an order also
+        AUC (one label against the rest) are macro-averaged. For ordinal labels, also
         `mean_absolute_error`, in steps of the order, and `quadratic_kappa`.
 
     """

@@ -10,7 +10,7 @@ from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.parameters import MetricName
 
 LOSSES = frozenset({"log_loss", "mean_absolute_error"})  # lower is better
-PROBABILITY_METRICS = frozenset({"roc_auc", "log_loss"})  # the others are of the predicted labels
+PROBABILITY_METRICS = frozenset({"roc_auc", "log_loss"})  # the others need predicted labels
 ORDINAL_METRICS: tuple[MetricName, ...] = ("mean_absolute_error", "quadratic_kappa")
 
 _TITLES: dict[MetricName, str] = {
@@ -27,7 +27,7 @@ _TITLES: dict[MetricName, str] = {
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that tells how good predictions are.
+    """A score of predictions.
 
     Attributes:
         name: Name in the parameters.
@@ -49,7 +49,7 @@ class Metric:
 
     @property
     def is_ordinal(self) -> bool:
-        """Whether an error counts by the distance of the labels."""
+        """Whether errors count by the distance of the labels."""
         return self.name in ORDINAL_METRICS
 
     @property
@@ -90,8 +90,8 @@ class Metric:
     def _measure_counts(self, counts: npt.NDArray[np.intp]) -> float:
         """Return the value for a confusion matrix, whose rows are the true labels.
 
-        It is that of scikit-learn, in a hundredth of the time: thresholds and bootstrap intervals
-        need thousands of values.
+        The value equals that of scikit-learn, but takes a hundredth of the time: thresholds and
+        bootstrap intervals need thousands of values.
         """
         hits, rows, predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
         steps = np.subtract.outer(np.arange(self.n_labels), np.arange(self.n_labels))
@@ -121,9 +121,9 @@ def make_metric(
 
     Args:
         name: Name in the parameters.
-        label: The label that `f1` is of; None for the second of two.
+        label: The label whose F1 is the metric `f1`; None for the second of two labels.
         labels: Names of all labels in the order of their codes.
-        are_ordered: Whether the order of the labels means something, as that of stars does.
+        are_ordered: Whether the labels are ordinal, as star ratings are.
 
     Raises:
         InputError: The metric does not fit the labels.
@@ -131,13 +131,13 @@ def make_metric(
     """
     if name in ORDINAL_METRICS and not are_ordered:
         raise InputError(
-            f"tuning.metric is {name}, which is for labels in an order, such as stars: set "
+            f"tuning.metric is {name}, which needs ordinal labels, such as stars: set "
             "reviews.ordered: true, or choose another metric"
         )
     if name != "f1":
         if label is not None:
             raise InputError(
-                f"tuning.metric_label is {label!r}, but {name} is of all labels: set it to null, "
+                f"tuning.metric_label is {label!r}, but {name} covers all labels: set it to null, "
                 "or tuning.metric to f1"
             )
         return Metric(name, len(labels), len(labels) - 1, _TITLES[name])
@@ -156,9 +156,9 @@ def find_label(label: str, labels: tuple[str, ...], parameter: str) -> int:
     """Return the code of a label.
 
     Args:
-        label: Its name.
+        label: Name of the label.
         labels: Names of all labels in the order of their codes.
-        parameter: Name of the parameter that names it, for the message.
+        parameter: Name of the parameter that names the label, for the message.
 
     Raises:
         InputError: There is no such label.

@@ -1,4 +1,4 @@
-"""The output of the network as one probability per label, and how a label is chosen by it."""
+"""The output of the network as one probability per label, and the rule that chooses a label."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,9 +50,9 @@ class DecisionRule:
     Attributes:
         weights: Weight of each label, shape (labels,), by which its probability is multiplied;
             equal ones where no label is preferred.
-        is_median: Whether to predict the median of the labels in their order, the first with which
-            at least half of the probability is reached, instead of the most probable one. Of all
-            labels, it has the smallest expected distance from the true one.
+        is_median: Whether to predict the median of the ordered labels, instead of the most probable
+            one: the first label at which the cumulative probability is at least a half. Its
+            expected distance from the true label is the smallest.
         min_confidence: Confidence (see `measure_confidence`) below which there is no answer.
 
     """
@@ -95,7 +95,7 @@ class DecisionRule:
         return codes
 
     def measure_confidence(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return how sure each decision is: the share of the predicted label.
+        """Return the confidence of each decision: the share of the predicted label.
 
         It is the product of its probability and weight, divided by the sum of these products. With
         equal weights it is the probability.

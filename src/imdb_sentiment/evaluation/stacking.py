@@ -21,8 +21,8 @@ from imdb_sentiment.evaluation.logits import (
 )
 
 MIN_HELD_OUT_ROWS = 100  # with fewer, fitted weights depend too much on chance
-MIN_WEIGHT, MAX_WEIGHT = 0.05, 20.0  # of both models together, and of each
-DEFAULT_SHARE = 0.75  # of the n-grams, if it can't be fitted; with few reviews, they are better
+MIN_WEIGHT, MAX_WEIGHT = 0.05, 20.0  # minimum of the sum of both weights, maximum of each weight
+DEFAULT_SHARE = 0.75  # share of the n-grams if it can't be fitted; with few reviews, they do better
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ def fit_weights(
 
     Returns:
         The fitted weights, whose sum is at least 0.05. A weak penalty keeps them finite where every
-        prediction is right, as scikit-learn's `LogisticRegression(C=1)` would; it draws a bias
-        towards what undoes the weights of the labels.
+        prediction is right, as scikit-learn's `LogisticRegression(C=1)` would; it pulls the bias
+        towards the one that undoes the weights of the labels.
 
     """
     from scipy.optimize import minimize
@@ -173,7 +173,7 @@ def undo_label_weights(weights: Weights, label_weights: npt.NDArray[np.float64] 
 
     Args:
         weights: Weights without a bias.
-        label_weights: As for `fit_weights`.
+        label_weights: Weight of each label in the loss, shape (labels,); None for none.
 
     """
     if label_weights is None:

@@ -1,4 +1,4 @@
-"""Statistics: intervals, the comparison of two models, words that tell two texts apart."""
+"""Statistics: intervals, the comparison of two models, words that distinguish two texts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-CONFIDENCE = 0.95  # of all intervals
-PRIOR_TOKENS = 1000  # weight of the prior in `compare_words`: as if so many tokens had been seen
+CONFIDENCE = 0.95  # confidence level of all intervals
+PRIOR_TOKENS = 1000  # weight of the prior in `compare_words`, as a number of tokens
 
 
 def estimate_accuracy_interval(correct: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """Return the 95% score interval of an accuracy (Wilson, 1927).
 
-    It has a width even where all predictions are right, or none is.
+    Its width is positive even if all predictions are right, or none is.
 
     Args:
         correct: Whether each prediction is right, shape (reviews,).
@@ -38,12 +38,12 @@ def estimate_accuracy_interval_of_groups(
 ) -> tuple[float, float]:
     """Return the 95% interval of an accuracy on reviews that belong to groups.
 
-    It is that of `estimate_interval`, or Wilson's where that reaches further: whole groups may be
-    right by chance, and an interval needs a width even where all are.
+    It is the interval of `estimate_interval`, extended to Wilson's where that reaches further:
+    whole groups may be right by chance, and the width must be positive even if all are.
 
     Args:
         correct: Whether each prediction is right, shape (reviews,).
-        groups: As for `estimate_interval`.
+        groups: Group of each review, shape (reviews,), of at least two groups.
         resamples: Number of resamples.
         seed: Seed of the resamples.
 
@@ -149,7 +149,7 @@ def compare_models(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) 
 def compare_words(
     counts: npt.NDArray[np.int64], other_counts: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """Return how much more often each word is used in one body of text than in another.
+    """Compare the frequency of each word in one body of text with that in another.
 
     This is the log-odds ratio with an informative Dirichlet prior, as a z-score, of Monroe,
     Colaresi and Quinn, "Fightin' Words", Political Analysis 16 (2008), equation 22. Words that are

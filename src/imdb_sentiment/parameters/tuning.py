@@ -206,8 +206,8 @@ class TuningParameters(Parameters):
         metric: What the search maximises, or for `log_loss` and `mean_absolute_error` minimises,
             on reviews that the networks have not learnt from. `f1_macro` and `balanced_accuracy`
             count every label alike, however rare; `quadratic_kappa` and `mean_absolute_error` are
-            for labels in an order (`reviews.ordered`).
-        metric_label: The label that `f1` is of; null for the second of two.
+            for ordinal labels (`reviews.ordered`).
+        metric_label: The label whose F1 is the metric `f1`; null for the second of two labels.
         study_name: Name of the study in its storage; another name starts another study.
         start_from: Name of an earlier study, for instance on fewer rows. Every second trial of this
             study reuses the hyperparameters of a trial of that one, best first; null for none.

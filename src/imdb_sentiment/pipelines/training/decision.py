@@ -67,7 +67,7 @@ def find_method(
         return "threshold"
     if training.decision == "median" and not are_ordered:
         raise InputError(
-            "training.decision is median, which is for labels in an order, such as stars: set "
+            "training.decision is median, which needs ordinal labels, such as stars: set "
             "reviews.ordered: true, or another decision"
         )
     if training.decision == "threshold" and not metric.depends_on_decision:

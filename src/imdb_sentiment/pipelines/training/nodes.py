@@ -233,7 +233,7 @@ def fit_best_model(
         word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width).
         pretrained_weights: From `pretrain_network`; empty for none.
         tuning: The metric that early stopping watches, if there is any.
-        are_ordered: Whether the order of the labels means something.
+        are_ordered: Whether the labels are ordinal.
         training: Says whether to learn from the validation reviews, the weights of the labels, the
             number of networks, and the seed.
 
@@ -396,7 +396,7 @@ def fit_decision(
         train: Training reviews, some of which may be held out.
         validation: Validation reviews.
         tuning: The metric.
-        are_ordered: Whether the order of the labels means something.
+        are_ordered: Whether the labels are ordinal.
         training: Whether to choose thresholds, and for what; below which confidence there is no
             answer.
 

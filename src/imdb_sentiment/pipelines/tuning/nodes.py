@@ -146,7 +146,7 @@ def tune_hyperparameters(
         pretrained_weights: From `pretrain_network`; empty for none.
         hyperparameters: Values of the hyperparameters that are not searched.
         tuning: Search space, number of trials, sampler, pruner, workers, seed, name of the study.
-        are_ordered: Whether the order of the labels means something.
+        are_ordered: Whether the labels are ordinal.
         class_weight: Weight of each label in the loss, as in `training`.
         use_validation_rows: Whether the final model learns from the validation rows, too.
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
-# What keeps a file from being written or read, and lies outside this project.
+# Reasons outside this project why a file can't be written or read.
 _DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "your quota of the disk is used up",
@@ -16,12 +16,12 @@ _DISK_ERRORS = {
 }
 
 
-MAX_NAMES = 20  # columns that a message names
-MAX_NAME = 50  # characters of each
+MAX_NAMES = 20  # maximum number of names in a message
+MAX_NAME = 50  # maximum number of characters of each name
 
 
-# Control characters, which can steer a terminal; separators of lines; and what turns the direction
-# of a text, so that it seems to say something else.
+# Control characters, which can steer a terminal; separators of lines; and marks that change the
+# direction of a text, so that it seems to say something else.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -31,8 +31,8 @@ class InputError(ValueError):
     Args:
         message: The message. It may contain names and labels from a file.
         block: Lines to paste into a file of conf/, which follow the message.
-        parameters: Values of parameters, by dotted name, with which the run would begin; the
-            session then shows the command.
+        parameters: Values of parameters, by dotted name, that solve the problem; the session then
+            shows the command.
 
     """
 
@@ -80,23 +80,23 @@ def suggest_name(name: str, known: Collection[str]) -> str:
 
 
 def join_alternatives(ways: Sequence[str]) -> str:
-    """Return what a message says of several ways to solve a problem."""
+    """Return alternative ways to solve a problem as a part of a sentence."""
     return ", or ".join(filter(None, [", ".join(ways[:-1]), ways[-1]]))
 
 
 def list_names(names: Sequence[str]) -> str:
-    """Return the names of columns for a message, which long or many ones must not fill."""
+    """Return names for a message, shortened so that long or many names do not fill it."""
     listed = ", ".join(name[:MAX_NAME] for name in names[:MAX_NAMES])
     return listed + (f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else "")
 
 
 def is_disk_error(error: BaseException) -> bool:
-    """Return whether the place of a file keeps it from being written or read."""
+    """Return whether a file can't be written or read for a reason outside this project."""
     return isinstance(error, OSError) and error.errno in _DISK_ERRORS
 
 
 def find_input_error(error: BaseException) -> InputError | None:
-    """Return what the user can fix among the causes of `error`; Kedro wraps what datasets raise."""
+    """Return the cause of `error` that the user can fix; Kedro wraps the errors of datasets."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, InputError):
         is_missing = isinstance(cause, ModuleNotFoundError) and cause is not error  # in a pickle

@@ -1,4 +1,4 @@
-"""What to do about Ctrl-C."""
+"""Handling of Ctrl-C."""
 
 import contextlib
 import signal
@@ -11,9 +11,10 @@ from types import FrameType
 def delayed_ctrl_c() -> Iterator[None]:
     """Delay Ctrl-C until the block ends; a second Ctrl-C takes effect immediately.
 
-    For what Ctrl-C would leave in disorder. While Dask waits, `distributed.utils.sync` can try to
-    cancel what has not begun; in a transaction, SQLAlchemy's commit or rollback may be interrupted;
-    and modules of TensorFlow would stay half imported, or ignore it.
+    This is for code that an immediate Ctrl-C would leave in an inconsistent state. While Dask
+    waits, `distributed.utils.sync` can try to cancel a call that has not begun; in a transaction,
+    SQLAlchemy's commit or rollback may be interrupted; and TensorFlow's modules would stay half
+    imported, or ignore Ctrl-C.
     """
     usual = signal.default_int_handler
     main = threading.current_thread() is threading.main_thread()

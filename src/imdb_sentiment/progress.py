@@ -18,15 +18,15 @@ T = TypeVar("T")
 
 
 class Progress(TypedDict):
-    """What a record says about a task.
+    """The progress of a task, as a record has it.
 
     Attributes:
         task: Name of the task.
-        done, total: How much of it is done, and how much there is, in `unit`; the total is 0 if it
-            is not known.
-        unit: What is counted, such as epochs.
-        note: What else to show.
-        seconds_left: About how long it still takes; None if it is to be estimated.
+        done, total: Amount that is done, and total amount, in `unit`; the total is 0 if it is not
+            known.
+        unit: Unit of the amounts, such as epochs.
+        note: Further text to show.
+        seconds_left: Approximate number of seconds left; None if it is to be estimated.
         ended: Whether this is the last report of the task.
 
     """
@@ -44,14 +44,14 @@ class Task:
     """A task that reports its progress during a `with` block.
 
     Args:
-        name: What it does, for people; it identifies the task.
-        total: How much there is to do; 0 if it is not known.
-        unit: What is counted.
-        done: How much was done before.
+        name: Description for people, which identifies the task.
+        total: Total amount; 0 if it is not known.
+        unit: Unit of the amounts, such as epochs.
+        done: Amount that was done before.
 
     Attributes:
-        total: As given; it may be set later.
-        done: How much is done.
+        total: Total amount; it may be set later.
+        done: Amount that is done.
 
     """
 
@@ -77,7 +77,7 @@ class Task:
             self._report(note, seconds_left)
 
     def follow_part(self, number: int, parts: int) -> Callable[[float], None]:
-        """Return a function that is told which share of one of several equal parts is done.
+        """Return a function that reports the progress of one of several equal parts, by its share.
 
         Args:
             number: Number of the part, counted from 0.
@@ -105,7 +105,7 @@ class Task:
 
 
 def track(items: Collection[T], name: str, unit: str) -> Iterator[T]:
-    """Yield items one by one, and report how many have been dealt with."""
+    """Yield items one by one, and report how many have been processed."""
     with Task(name, len(items), unit) as task:
         for number, item in enumerate(items, start=1):
             yield item
@@ -113,7 +113,7 @@ def track(items: Collection[T], name: str, unit: str) -> Iterator[T]:
 
 
 def get_progress(record: logging.LogRecord) -> Progress | None:
-    """Return what a record says about a task; None if it is an ordinary one."""
+    """Return the progress in a record; None if it is an ordinary record."""
     progress: Progress | None = getattr(record, "progress", None)
     return progress
 
@@ -136,7 +136,7 @@ class Estimate:
                 self._first = self._latest
 
     def seconds_left(self) -> float | None:
-        """Return the seconds left; None if there is nothing to estimate them from."""
+        """Return the seconds left; None if there has been no progress to estimate them from."""
         (first, share_then), (latest, share) = self._first, self._latest
         if share <= share_then:
             return None

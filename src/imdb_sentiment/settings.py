@@ -43,7 +43,7 @@ if os.environ.get("MLFLOW_TRACKING_URI"):
 def _join_path(folder: str, name: Any) -> str | None:
     """Return `name` inside `folder`; an absolute `name`, a URL or None (no name) unchanged.
 
-    What is not there, but at `name` itself, is meant to be the latter.
+    If there is no such file in `folder`, but one at `name` itself, that one is meant.
     """
     if name is None or "://" in str(name):
         return name if name is None else str(name)
@@ -56,7 +56,7 @@ def _join_path(folder: str, name: Any) -> str | None:
 
 
 def _find_path(folder: str, name: Any) -> str:
-    """Return `name`, or if there is nothing but in `folder`, `name` inside that."""
+    """Return `name`, or if there is such a file only in `folder`, `name` inside that."""
     is_found = "://" in str(name) or Path(str(name)).expanduser().exists()
     joined = Path(folder) / str(name)
     return joined.as_posix() if joined.exists() and not is_found else str(name)

@@ -1,1 +1,1 @@
-"""What ties the project to Kedro: hooks, session, configuration, lineage, console."""
+"""The connection of the project to Kedro: hooks, session, configuration, lineage, console."""

@@ -1,4 +1,4 @@
-"""Which datasets the runs of a project are using now, so that no two of them mix their files."""
+"""Claims of running runs to files of a project, so that no two runs mix their files."""
 
 import json
 import os
@@ -27,7 +27,7 @@ class Claim:
         reads: Paths of the files that must not change during the run.
         writes: Paths of the files that the run makes.
         shares: Whether runs that also share may write the same files, because they share a study.
-        description: What the run is, for messages.
+        description: Description of the run, for messages.
 
     """
 
@@ -68,10 +68,10 @@ class HeldClaim:
 
 
 class ClaimRegistry:
-    """The claims of all runs that are going on in a project.
+    """The claims of all running runs of a project.
 
     A run holds a lock on a file of its own as long as its process lives. So the claim of a killed
-    run counts no longer.
+    run no longer counts.
 
     Args:
         project: The project's folder.
@@ -111,7 +111,7 @@ class ClaimRegistry:
         return claimed
 
     def _find_others(self) -> Iterator[Claim]:
-        """Yield the claims of the runs that go on, and remove those of killed ones."""
+        """Yield the claims of other running runs, and remove those of killed ones."""
         for path in self._folder.glob("[!.]*.json"):
             claimed = HeldClaim(path)
             if claimed.acquire():
@@ -119,7 +119,7 @@ class ClaimRegistry:
                 continue
             try:
                 found = json.loads(path.read_text(encoding="utf-8"))
-            except FileNotFoundError:  # the run has ended in this moment
+            except FileNotFoundError:  # the run has just ended
                 continue
             yield Claim(
                 tuple(found["reads"]), tuple(found["writes"]), found["shares"], found["description"]

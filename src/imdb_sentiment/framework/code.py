@@ -25,7 +25,7 @@ class _Statement:
     """A statement at the top level of a module.
 
     Attributes:
-        imports: What it imports, also inside a function.
+        imports: Names that it imports, also inside a function.
         words: All words in its source, without docstrings. An import at the top level has none.
         digest: SHA-256 of this source, and of the templates that it names.
 
@@ -41,8 +41,8 @@ class _Module:
     """The statements of a module.
 
     Attributes:
-        definitions: Those that define or import a name, by this name.
-        rest: All others. They count whatever is used of the module.
+        definitions: Statements that define or import a name, by this name.
+        rest: All other statements. They count whatever is used of the module.
 
     """
 
@@ -166,7 +166,7 @@ class PackageCode:
 
 
 def _list_imports(node: ast.stmt, package: str) -> list[Name]:
-    """Return what a statement imports, also inside a function."""
+    """Return the names that a statement imports, also inside a function."""
     found: list[Name] = []
     for part in ast.walk(node):
         if isinstance(part, ast.Import):

@@ -17,7 +17,7 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
 from imdb_sentiment.framework.lineage import MISSING, Record, flatten
 
-# The name of the table as a setting, which other parameters follow, and as a parameter.
+# Names of the setting that chooses the table, which other parameters follow, and of the parameter.
 FILE_SETTING, FILE = "reviews_file", "reviews.file"
 
 
@@ -51,7 +51,7 @@ class Parameters:
 
 
 class Configuration:
-    """The parameters in conf/, with and without what was given for this run.
+    """The parameters in conf/, with and without those that were given for this run.
 
     Args:
         loader: The loader of the run's configuration.
@@ -73,13 +73,13 @@ class Configuration:
     def adopt(self, sources: Iterable[Record], *, reads_file: bool) -> Parameters:
         """Return the parameters of a run.
 
-        What was given for an earlier run, and is not given now, is taken from it: so
-        `kedro run --params reviews_file=mine.csv` can be followed by
+        Parameters that were given for an earlier run, and are not given now, are taken from that
+        run, so that `kedro run --params reviews_file=mine.csv` can be followed by
         `kedro run --pipelines reporting`. So are all parameters of its environment.
 
         Args:
             sources: The records of all datasets that the inputs of the run were made from.
-            reads_file: Whether the run reads the table, which is then the one of this run.
+            reads_file: Whether the run reads the table; if so, it keeps its own.
 
         Raises:
             InputError: The environment of that run is no longer in conf/.
@@ -123,15 +123,15 @@ class Configuration:
         return Parameters(values, frozenset(self.named | differ), adopted, chosen, env)
 
     def format_options(self, parameters: Parameters, changes: Mapping[str, Any]) -> tuple[str, str]:
-        """Return what gives these parameters.
+        """Return the options of `kedro run` that set these parameters.
 
         Args:
             parameters: The parameters.
             changes: Other values of some of them, by dotted name.
 
         Returns:
-            Options of `kedro run`, each after a space; and what `--params` can't express, such as a
-            list, as names and values.
+            The options, each after a space; and the parameters that `--params` can't express, such
+            as lists, as names and values.
 
         """
         values = {**dict(flatten(parameters.values)), **changes}
@@ -158,7 +158,7 @@ class Configuration:
 
         Args:
             env: Name of the environment.
-            names: Those of the datasets in question.
+            names: Names of the datasets to compare.
 
         """
         if env == self._env:

@@ -1,4 +1,4 @@
-"""What a run shows on the console: the outcome of each step, progress, and the final summary.
+"""The console output of a run: the outcome of each step, progress, and the final summary.
 
 Everything that is logged goes into a file in `logs/`, one per run. On the console, the handlers of
 conf/logging.yml show warnings and errors. Handlers of this module show the project's own messages
@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 PACKAGE = __name__.partition(".")[0]
 FOLDER = "logs"
 LOG_NAMES = "[0-9]*-[0-9]*-[0-9]*T*Z.log"  # ids of runs; other files in the folder are left alone
-MAX_LOGS = 50  # files that are kept, the newest ones
+MAX_LOGS = 50  # number of files that are kept, the newest ones
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 TIME_FORMAT = "%H:%M:%S"
 
@@ -57,18 +57,18 @@ MIN_SECONDS_TOLD = 1.0  # minimum duration of a node that is shown in its line
 MIN_SECONDS_SHOWN = 0.5  # minimum duration of a task before it gets a progress bar
 # Without a terminal: seconds before the first line of progress, and between two lines.
 SECONDS_TO_LINE, SECONDS_BETWEEN_LINES = 10.0, 30.0
-MIN_WIDTH = 70  # columns of a terminal that has room for bars
-MAX_NAME = 14  # characters of the name of a task on a narrower one
+MIN_WIDTH = 70  # minimum width of a terminal that has room for bars, in characters
+MAX_NAME = 14  # maximum length of the name of a task on a narrower terminal
 
 RUN = "kedro run"
-# What the end of a run names, by its dataset: a word for it.
+# Results that are listed at the end of a run: a word for each, by its dataset.
 RESULTS = {
     "report": "Report",
     "scored_reviews": "Scored",
     "doubtful_labels": "Labels",
     "imdb_reviews": "Table",
 }
-# Prefixes of parameters that say which data to use: the proposed next run gets them, too.
+# Prefixes of parameters that choose the data: the proposed next run gets them, too.
 ABOUT_DATA = ("reviews.", "reviews_", "split.", "unlabelled_", "custom_reviews")
 MIN_ROWS_FOR_BEST = 10_000  # training reviews; with fewer, `--env best` is often not better
 
@@ -249,12 +249,12 @@ class ShowRun:
 
 
 def name_command(project: Path) -> str:
-    """Return how runs are started in a folder: without a project, the package has its own way."""
+    """Return the command that starts runs in a folder; outside a project, it is the package's."""
     return RUN if (project / "pyproject.toml").is_file() else "imdb-sentiment"
 
 
 class _Log(logging.FileHandler):
-    """The log of a run. If it can't be written any more, the run goes on without it."""
+    """The log of a run. If it can no longer be written, the run continues without it."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Do nothing: on a full disk, the first file that can't be saved ends the run."""
@@ -302,7 +302,7 @@ def _is_shown(record: logging.LogRecord) -> bool:
 def _is_interactive(console: Console) -> bool:
     """Return whether a console is a terminal on which lines can be drawn again.
 
-    With FORCE_COLOR, as in many CI systems, Rich alone would take a file for one.
+    With FORCE_COLOR, as in many CI systems, Rich alone would take a file for a terminal.
     """
     return console.is_interactive and console.file.isatty()
 
@@ -429,7 +429,7 @@ def _print_end(summary: str | None, files: list[tuple[str, str]], commands: list
 
 
 def _propose_rest(names: Sequence[str], *, has_report: bool) -> list[str]:
-    """Return the command that follows on a run without a summary, if there is one.
+    """Return the next command after a run without a summary, if there is one.
 
     Args:
         names: The pipelines of the run.
@@ -449,7 +449,7 @@ def _propose_best(run_params: dict[str, Any], pipeline: Pipeline, n_rows: int) -
     """Return the command for the best quality on the same data, unless it was this one.
 
     Args:
-        run_params: Of the run that ends.
+        run_params: Parameters of the run that ends, as Kedro passes them to hooks.
         pipeline: The nodes of this run.
         n_rows: Number of training reviews; with few, the command is not worth its time.
 

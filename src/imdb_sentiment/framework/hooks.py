@@ -1,4 +1,4 @@
-"""What the project adds to every Kedro run, whichever session starts it."""
+"""Hooks that check every Kedro run and release memory, whichever session starts the run."""
 
 import copy
 import ctypes
@@ -53,7 +53,7 @@ CATALOG_PARAMETERS = (
     "unlabelled_file",
 )
 
-MAX_SIMILAR = 5  # files that a message names
+MAX_SIMILAR = 5  # maximum number of files that a message names
 
 # The models of the groups of parameters in conf/.
 MODELS: dict[str, type[Parameters]] = {
@@ -77,8 +77,8 @@ MODELS: dict[str, type[Parameters]] = {
 class ValidateParameters:
     """Refuses parameters that conf/base does not have, and values that can't be used.
 
-    Kedro would accept a misspelt group, and single parameters of a group that a node reads without
-    the rest. For the others, it would show what pydantic says.
+    Kedro would accept a misspelt group, and invalid values of single parameters that a node reads
+    without the rest of their group. For other values, it would show the messages of pydantic.
     """
 
     @hook_impl
@@ -160,7 +160,7 @@ class RequireInputs:
 
 
 class ReleaseMemory:
-    """Gives back to the system, before a node runs, what earlier nodes have freed.
+    """Returns memory that earlier nodes have freed to the system before a node runs.
 
     glibc keeps free memory that lies between blocks in use. A node rarely fits into the gaps that
     others have left, so the peaks of several nodes would add up.
@@ -189,7 +189,7 @@ def _find_maker(catalog: DataCatalog, path: str) -> str | None:
 
 
 def _list_similar(path: str) -> str:
-    """Return what to do about a file that does not exist, with those that its folder has."""
+    """Return what to do about a missing file, with similar files in its folder."""
     if "://" in path:
         return "check the address"
     folder = Path(path).parent

@@ -1,4 +1,4 @@
-"""What each dataset in data/ was made from, and whether that still holds.
+"""Records of what each dataset in data/ was made from, and whether they still hold.
 
 `data/lineage.json` has a record for each dataset that a run has saved: the digest of its content,
 the node that made it, the digests of that node's inputs, and its parameters. A dataset is stale if
@@ -34,12 +34,12 @@ class _Model(BaseModel):
 
 
 class Input(_Model):
-    """What a node has read.
+    """A file that a node has read.
 
     Attributes:
-        path: The file, relative to the project if it lies inside; None if no file is set.
+        path: Path of the file, relative to the project if it lies inside; None if no file is set.
         digest: SHA-256 of its content.
-        options: For a file of the user, the digest of its entry in the catalog: how it is read.
+        options: Digest of the catalog's entry of a file of the user, which says how it is read.
 
     """
 
@@ -49,23 +49,23 @@ class Input(_Model):
 
 
 class Record(_Model):
-    """What a dataset was made from.
+    """The record of what a dataset was made from.
 
     Attributes:
-        path: Its file, relative to the project if it lies inside.
+        path: Path of its file, relative to the project if it lies inside.
         digest: SHA-256 of its content.
         node: Full name of the node that made it.
         outputs: Names of all datasets that the node made together with it.
-        inputs: What the node has read, by the name of the dataset. A dataset that is only kept in
-            memory is replaced by what it was made from.
+        inputs: Files that the node has read, by the name of the dataset. A dataset that is only
+            kept in memory is replaced by those that it was made from.
         parameters: Value of each parameter of the node, by its name.
-        given: Dotted names of the parameters that came from `--params`, in this run or in the one
-            that made the inputs.
-        settings: What the catalog has read with `runtime_params`, given likewise.
+        given: Dotted names of the parameters that were passed with `--params`, to this run or to
+            the run that made the inputs.
+        settings: Values that the catalog has read with `runtime_params`, from either run, by name.
         env: Name of the environment in conf/.
         code: Digest of the definitions in the project's source that the node uses.
         run: Id of the run.
-        time: When it was saved, in ISO format, UTC.
+        time: Time at which it was saved, in ISO format, UTC.
 
     """
 
@@ -150,7 +150,7 @@ class Lineage:
             ) from error
 
     def name_path(self, path: str | Path) -> str:
-        """Return a path as records have it: relative to the project if it lies inside."""
+        """Return a path in the form of the records: relative to the project if it lies inside."""
         if "://" in str(path):
             return str(path)
         absolute = Path(os.path.normpath(self._project / path))
@@ -158,7 +158,7 @@ class Lineage:
         return (absolute.relative_to(self._project) if inside else absolute).as_posix()
 
     def digest_output(self, path: str | None) -> str | None:
-        """Return `digest` of what a run has saved; None for a folder, which may lose files."""
+        """Return `digest` of an output of a run; None for a folder, which may lose files."""
         is_file = path is None or "://" in path or (self._project / path).is_file()
         return self.digest(path) if is_file else None
 
@@ -169,8 +169,8 @@ class Lineage:
         In a folder, hidden files and folders do not count, as in a table.
 
         Args:
-            path: As from `name_path`; None for a file that is not set. The content of a file on
-                another machine is not looked at.
+            path: Path from `name_path`; None for a file that is not set. The content of a file on
+                another machine is not read.
 
         """
         if path is None or "://" in path:
@@ -241,7 +241,7 @@ class Reason:
     Attributes:
         record: The record of the dataset.
         text: The reason, as the beginning of a sentence.
-        parameter: Dotted name of the parameter that has another value now; empty if it is not that.
+        parameter: Dotted name of the parameter whose value has changed; empty for other reasons.
         is_by_hand: Whether the file of the dataset itself has changed.
 
     """
@@ -257,11 +257,11 @@ class Staleness:
 
     Args:
         records: From `Lineage.read`.
-        digest: Returns the present digest of a path, or None if there is no such file:
-            `Lineage.digest`.
-        digest_output: Likewise, for what a run has saved: `Lineage.digest_output`.
-        parameters: Returns the present value of a parameter, such as `split` or
-            `hyperparameters.units`; None if there is none.
+        digest: Function that returns the present digest of a path, or None if there is no such
+            file: `Lineage.digest`.
+        digest_output: The same for the output of a run: `Lineage.digest_output`.
+        parameters: Function that returns the present value of a parameter, such as `split` or
+            `hyperparameters.units`; None if there is no such parameter.
         tolerated: Pairs of a dataset and a file of the user that may change without making the
             dataset stale.
 

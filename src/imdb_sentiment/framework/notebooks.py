@@ -34,7 +34,7 @@ class _DescribedImage(MimetypeRenderer):
 
 
 def _describe(layout: dict[str, Any]) -> str:
-    """Return the title of a figure, or what its axes are of."""
+    """Return the title of a figure, or the titles of its axes."""
     places = (layout, layout.get("yaxis", {}), layout.get("xaxis", {}))
     title, *axes = (place.get("title", {}).get("text", "") for place in places)
     return title or " by ".join(filter(None, axes)) or "Figure"

@@ -7,11 +7,11 @@ Values = dict[str, Any]  # outputs of a node, by the name of the dataset
 
 
 def describe_outcome(node: str, outputs: Values) -> str | None:
-    """Return what a node has made in words, or None if it is not worth a line.
+    """Describe the outputs of a node, or return None if they are not worth a line.
 
     Args:
         node: Name of the node, without its namespace.
-        outputs: What it has returned, by the name of the dataset.
+        outputs: Outputs of the node, by the name of the dataset.
 
     """
     describe = DESCRIPTIONS.get(node)

@@ -1,4 +1,4 @@
-"""The loader of conf/, with which presets can be combined, with each other and with conf/local."""
+"""A loader of conf/ that combines several presets with each other and with conf/local."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from imdb_sentiment.framework.lineage import flatten
 # Files of conf/base and of another folder, the paths of both, and all files that were read.
 Files = tuple[dict[Path, DictConfig], dict[Path, DictConfig], str, str, set[Path]]
 
-# Groups of a `name` and its `arguments`, which no other name takes.
+# Groups of a `name` and its `arguments`, which do not fit another name.
 CLASSES = ("tuning.sampler", "tuning.pruner")
 
 
@@ -21,8 +21,8 @@ class PresetsConfigLoader(OmegaConfigLoader):
     """Kedro's loader, except that `--env` may name several presets, and never hides conf/local.
 
     `--env imdb,best` reads conf/base, conf/imdb, conf/best and conf/local. Of two values of one
-    parameter, that of the later folder counts; if it names a sampler or pruner, the arguments of
-    the earlier one do not. Kedro would read conf/base and one other folder.
+    parameter, that of the later folder counts; if it names a sampler or pruner, the arguments in
+    earlier folders are ignored. Kedro would read conf/base and one other folder.
     """
 
     def __getitem__(self, key: str) -> dict[str, Any]:

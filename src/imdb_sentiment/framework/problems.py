@@ -1,4 +1,4 @@
-"""What is wrong with the parameters of a group, in words for the people who have set them."""
+"""Explanations of invalid parameters, for the people who have set them."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from imdb_sentiment.errors import suggest_name
 
-MAX_VALUE = 50  # characters of a value that a message shows
+MAX_VALUE = 50  # maximum number of characters of a value in a message
 NAMES = {  # of the types in a JSON Schema
     "boolean": "true or false",
     "integer": "a whole number",
@@ -29,9 +29,9 @@ def explain_problems(error: ValidationError, group: str, model: type[BaseModel])
     """Return what is wrong with a group of parameters, in one line.
 
     Args:
-        error: What the model of the group has raised.
+        error: Error that the model of the group has raised.
         group: Name of the group, such as `tuning`.
-        model: Its model.
+        model: Model of the group.
 
     """
     schema = model.model_json_schema()
@@ -72,9 +72,9 @@ def _explain(problem: Mapping[str, Any], group: str, schema: dict[str, Any]) -> 
 def _find_schema(
     schema: dict[str, Any], place: Sequence[int | str]
 ) -> tuple[list[str], dict[str, Any]]:
-    """Return the names in a place of pydantic's that are those of parameters, and the schema there.
+    """Return the names of parameters in a location of pydantic's, and the schema there.
 
-    Other names in it say which of several types pydantic has tried.
+    Other names in the location say which of several types pydantic has tried.
     """
     names: list[str] = []
     here = schema

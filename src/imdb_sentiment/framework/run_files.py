@@ -60,7 +60,7 @@ class RunFiles:
     def is_resource(self, name: str) -> bool:
         """Return whether a dataset has no content of its own, such as the time of the run.
 
-        It can only be loaded; but so can a file that another pipeline may have made.
+        Such a dataset can only be loaded, but so can a file that another pipeline may have made.
         """
         dataset = self.get(name)
         return isinstance(dataset, LoadOnlyDataset) and not isinstance(dataset, OptionalJSONDataset)
@@ -72,7 +72,7 @@ class RunFiles:
         return any(type(dataset).exists(dataset) for dataset in datasets)
 
     def hide(self, names: Iterable[str]) -> None:
-        """Let the runner take datasets for missing."""
+        """Make the runner treat datasets as missing."""
         for name in names:
             self.get(name).exists = lambda: False
 
@@ -88,7 +88,7 @@ class RunFiles:
 
 
 def is_parameter(name: str) -> bool:
-    """Return whether an input of a node is parameters, and no dataset."""
+    """Return whether an input of a node is a parameter, not a dataset."""
     return name == "parameters" or name.startswith("params:")
 
 

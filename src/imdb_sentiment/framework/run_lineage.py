@@ -46,10 +46,10 @@ logger = logging.getLogger(__name__)
 # Read once, since the code that runs is the one that this process has loaded.
 CODE = PackageCode(Path(__file__).parents[1])
 
-# Two runs of this pipeline may share a folder: they work on one study.
+# Several runs of this pipeline may share a folder, if they work on the same study.
 SHARED = "tuning"
 RAW_REVIEWS = "raw_reviews"  # the dataset whose file is a parameter
-FIRST_MADE = "review_settings"  # what is made from it first, and knows its name
+FIRST_MADE = "review_settings"  # the first dataset made from it, whose record has its name
 SAMPLE = "data/01_raw/sample_reviews.csv"  # the table of a run that names none
 # Options that choose what a run does, by their names in `run_params`.
 SELECTIONS = {
@@ -62,10 +62,10 @@ SELECTIONS = {
     "from_inputs": "--from-inputs",
     "to_outputs": "--to-outputs",
 }
-# What may have changed since a dataset was made from it: the exported model has examples for people
-# to try, and with other ones its predictions are the same.
+# Inputs that may have changed since a dataset was made from them: the exported model contains
+# examples for people to try, and its predictions do not depend on them.
 MAY_HAVE_CHANGED = {("onnx_model", "custom_reviews"), ("export_check", "custom_reviews")}
-# Parameters that do not decide whether something may be used: how a search is carried out.
+# Parameters that say how work is carried out, not what is computed.
 NOT_COMPARED = {
     "processing.scheduler_address",
     "processing.workers",
@@ -75,7 +75,7 @@ NOT_COMPARED = {
     "tuning.workers",
 }
 
-# A search goes on with its study if one of these has changed.
+# A search continues its study if one of these parameters has changed.
 GOES_ON = (
     "tuning.n_trials",
     "tuning.patience",
@@ -89,13 +89,13 @@ FILES = {"imdb_archive": "imdb_archive", "unlabelled_file": "unlabelled_reviews"
 
 
 class RunLineage:
-    """The lineage of a run that is going on.
+    """The lineage of the current run.
 
     Args:
         run_id: Id of the run.
         files: The files of its datasets.
         lineage: The records of earlier runs.
-        pipeline: What it runs.
+        pipeline: The pipeline that it runs.
         configuration: Its parameters.
 
     """
@@ -125,7 +125,7 @@ class RunLineage:
         self._codes = {node.name: self._digest_code(node) for node in pipeline.nodes}
 
     def compare_tables(self, run_params: dict[str, Any]) -> None:
-        """Compare the table of the run with the one that the present results are of.
+        """Compare the table of the run with that of the present results.
 
         Raises:
             InputError: This run would replace the results of another table with those of the sample
@@ -173,7 +173,8 @@ class RunLineage:
         """Compare the catalog with that of the environment whose parameters the run adopts.
 
         Raises:
-            InputError: A dataset of the run has another entry there: a catalog is not adopted.
+            InputError: A dataset of the run has another entry there, since catalogs are not
+                adopted.
 
         """
         env = self._parameters.env
@@ -217,7 +218,7 @@ class RunLineage:
             raise InputError(self._advise(reasons))
 
     def _advise(self, reasons: list[Reason]) -> str:
-        """Return why the run is refused, with the command that makes anew what is stale."""
+        """Return why the run is refused, with the command that recreates stale files."""
         first = min(reasons, key=lambda reason: _find_place(reason.record.node))
         # A pipeline outside the main job needs no more of it than what makes its inputs.
         makers = [
@@ -257,7 +258,7 @@ class RunLineage:
         )
 
     def _get_parameter(self, name: str) -> Any:
-        """Return the value of a parameter as it is recorded."""
+        """Return the value of a parameter in the form of the records."""
         name = name.removeprefix("params:")
         return _leave_out(self._parameters.get(name), name)
 
@@ -326,10 +327,10 @@ class RunLineage:
         return next(filter(reasons.get, reasons), reason.text if reason else None)
 
     def begin(self, node: Node) -> None:
-        """Look at what a node reads, before it does.
+        """Check and record the inputs of a node before it reads them.
 
         Raises:
-            InputError: An input that this run has not made is stale, by what it has made.
+            InputError: An input that this run has not made is stale because of what it has made.
 
         """
         if node.name not in self._inputs:
@@ -391,7 +392,7 @@ class RunLineage:
         return list(found.values())
 
     def _list_inputs(self, node: Node) -> dict[str, Input]:
-        """Return what a node reads; for data in memory, what the node before it has read."""
+        """Return the files that a node reads; for data in memory, those of the node before it."""
         found: dict[str, Input] = {}
         for name in sorted(strip_names(node.inputs)):
             path = self._files.find_path(name)

@@ -36,7 +36,7 @@ class IncrementalSequentialRunner(SequentialRunner):
         Args:
             pipeline: The nodes that may have to run.
             catalog: Their datasets.
-            hook_manager: Has the hook `TrackLineage`, which knows what is stale.
+            hook_manager: Manager of the hooks; `TrackLineage`, one of them, knows what is stale.
             run_id: Id of the run.
 
         """

@@ -55,7 +55,7 @@ class PlainErrorsSession(KedroSession):
                 hook.close()
 
     def _explain_parameters(self, parameters: Mapping[str, str | None]) -> str:
-        """Return lines on what sets parameters now, and the command that sets them otherwise."""
+        """Return the files that set parameters, and a command that overrides them, as lines."""
         loader: Any = self._get_config_loader()
         files: dict[str, list[str]] = {}
         for name in parameters:
@@ -79,7 +79,7 @@ def repeat_command(words: Sequence[str], parameters: Mapping[str, str | None]) -
     """Return the words of a command with other values of some parameters.
 
     Args:
-        words: What was typed after the name of the program.
+        words: Words that were typed after the name of the program.
         parameters: The values, by dotted name.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Keeps the lineage of what runs save, and refuses runs whose inputs do not belong together."""
+"""A hook that records the lineage of outputs, and refuses runs whose inputs do not match."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from imdb_sentiment.framework.lineage import Lineage
 from imdb_sentiment.framework.run_files import RunFiles
 from imdb_sentiment.framework.run_lineage import SHARED, RunLineage
 
-# It needs nothing but the exported model, which has a digest of its own.
+# This pipeline needs nothing but the exported model, which has a digest of its own.
 SEALED = "inference"
 
 
@@ -41,7 +41,7 @@ class TrackLineage:
     ) -> None:
         """Claim the files of the run, and compare its inputs with their records.
 
-        Parameters that made the inputs, and were given only then, are used again.
+        Parameters that were given only when the inputs were made are used again.
 
         Raises:
             InputError: The inputs do not belong together or do not fit the parameters or the

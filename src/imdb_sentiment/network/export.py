@@ -1,4 +1,4 @@
-"""The trained network as one file that an application can load without TensorFlow.
+"""Export of the trained model as one file that an application can load without TensorFlow.
 
 The file is an ONNX model. Its metadata contain the tokenizer, the labels and everything else that
 is needed to predict the label of a text, so that parts of different models can't be mixed.
@@ -61,7 +61,7 @@ def convert_to_onnx(
         head_length: Number of tokens that the network reads from the beginning of a text with more
             known tokens than the sequence length.
         ngram_model: Linear model of n-grams to average with the network; None for none.
-        weights: Weights of both in the average, and what is added to its logits. A network without
+        weights: Weights of both in the average, and the bias of its logits. A network without
             weight is left out; the inputs are the same.
         decision: `label_weights`, `is_median` and `min_confidence`, see `fit_decision`; None for
             the most probable label, always.
@@ -71,7 +71,7 @@ def convert_to_onnx(
     Returns:
         A serialised model from `token_ids`, int32 of shape (batch, words), and with an n-gram model
         also `ngrams`, the hashes of word n-grams, int64 of shape (batch, n-grams), padded with 0,
-        and if the model knows any, `characters`, those of character n-grams likewise, to
+        and if the model knows character n-grams, `characters`, their hashes in the same form, to
         probabilities, float32 of shape (batch, 1) for two labels, (batch, labels) for more.
 
     Raises:
@@ -143,7 +143,7 @@ def _describe_decision(decision: Mapping[str, Any], labels: Sequence[str]) -> st
 
 
 def _describe_ngrams(ngram_model: NgramModel | None) -> dict[str, str]:
-    """Return what leads from a text to the n-grams of a model, if there is one."""
+    """Return the metadata needed to find the n-grams of a text, if there is an n-gram model."""
     if ngram_model is None:
         return {}
     return {
@@ -212,7 +212,7 @@ def _add_network(graph: _Graph, model: KerasModel) -> str:
 
 
 def _add_layer(graph: _Graph, layer: Any, inputs: list[str]) -> str:
-    """Add a layer of the network as it is in inference, and return the name of its output."""
+    """Add a layer of the network in inference mode, and return the name of its output."""
     from keras import layers
 
     from imdb_sentiment.network.layers import SequencePooling
@@ -295,7 +295,7 @@ def _add_pooling(graph: _Graph, sequences: str, layer: Any) -> str:
 def _add_ngrams(graph: _Graph, ngram_model: NgramModel, inputs: list[str]) -> str:
     """Add the linear model of n-grams up to its logits, and return their name.
 
-    The inputs are the names of those for word n-grams, and for character n-grams if there are any.
+    `inputs` has the names of the inputs for word n-grams, and for character n-grams, if any.
     """
     scores = graph.constant(ngram_model.bias)
     for name, kind in zip(

@@ -1,4 +1,4 @@
-"""A network's layers up to its pooling, for training on CPUs: one part of the batch per core.
+"""The layers of a network up to the pooling, for training on CPUs: one part of a batch per core.
 
 On a CPU, Keras runs an LSTM as a loop of many small operations. TensorFlow's `BlockLSTM` computes
 all steps in one operation. It has no mask, but padding after the words needs none. Backwards, the
@@ -45,7 +45,7 @@ class FusedEncoder(keras.layers.Layer):
         self._parts = max(1, parts // len(_directions(self._lstms[0])))
 
     def call(self, token_ids: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Return what the last of the layers returns.
+        """Return the output of the last layer.
 
         Args:
             token_ids: int32 of shape (B, T), padded with 0 on the right; at least one token each.
@@ -58,7 +58,7 @@ class FusedEncoder(keras.layers.Layer):
         """
         n = tf.shape(token_ids)[0]
         scale = tf.ones((n, 1, self._embedding.output_dim))
-        if self._dropout:  # for the whole batch, so that the parts draw what the batch would draw
+        if self._dropout:  # drawn for the whole batch, so that it does not depend on the parts
             scale = self._dropout(scale, training=training)
         # For a part without rows, the operation's gradient is undefined. So rows of padding are
         # added where there are fewer rows than parts; their outputs are cut off below.

@@ -57,10 +57,10 @@ def pretrain_lstm(
     Args:
         sequences: Token ids, shape (texts, sequence length), padded with 0 on the left.
         word_vectors: Initial weights of the embedding, shape (vocabulary, size).
-        parameters: Number of passes, batch size, learning rate and seed.
+        parameters: Number of epochs, batch size, learning rate and seed.
         units: Size of the LSTM's state, in each direction.
         bidirectional: Whether a second LSTM reads the texts backwards.
-        chrono_initialization: See `Hyperparameters`.
+        chrono_initialization: Longest dependency for the initial biases; see `Hyperparameters`.
 
     Returns:
         The weights of the embedding, shape (vocabulary, size), followed by those of the LSTM in

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-LSTM_MINIMUM = -1.0  # lower bound of an LSTM's output, which is tanh times a sigmoid
+LSTM_MINIMUM = -1.0  # lower bound of an LSTM's outputs, each of which is tanh times a sigmoid
 POOLINGS = ("max", "mean", "max_mean", "attention")
 
 

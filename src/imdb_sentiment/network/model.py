@@ -1,4 +1,4 @@
-"""The network: how it is built and how it scores reviews.
+"""The network: building it, and scoring reviews with it.
 
 TensorFlow is imported inside the functions that need it.
 """
@@ -249,7 +249,7 @@ def score_logits(model: KerasModel, sequences: npt.NDArray[np.unsignedinteger]) 
 
 
 def compile_scorer(model: KerasModel) -> Callable[[npt.NDArray[np.unsignedinteger]], Logits]:
-    """Return `score_logits` of a network for repeated calls.
+    """Return a function like `score_logits` for one network and repeated calls.
 
     The network is compiled once, and may be trained between the calls.
     """

@@ -7,12 +7,13 @@ from imdb_sentiment.evaluation.logits import list_outputs
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID
 
-# Up to this many reviews, the ratios help; tens of thousands teach the network more than they do.
+# Maximum number of reviews with which the ratios have their full scale. With tens of thousands, the
+# network learns more from the reviews than from the ratios.
 FULL_SCALE_ROWS = 2000
-# Each label has a column of ratios: those of more labels would outweigh the word vectors.
+# The same for labels: each has a column of ratios, and many columns would outweigh the vectors.
 FULL_SCALE_LABELS = 10
 ROWS_AT_A_TIME = 10_000  # NumPy makes temporary arrays several times as large as the sequences
-ADDED_REVIEWS = 10.0  # whose share of all reviews is added, so that rare tokens have ratios near 0
+ADDED_REVIEWS = 10.0  # pseudo-count of reviews, so that rare tokens have ratios near 0
 
 
 def compute_log_count_ratios(reviews: EncodedReviews) -> npt.NDArray[np.float32]:

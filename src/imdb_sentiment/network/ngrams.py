@@ -35,21 +35,21 @@ from imdb_sentiment.text.words import Script
 SparseArray: TypeAlias = Any
 Mask = npt.NDArray[np.bool_]
 
-# Added to the number of reviews with an n-gram, for a label with half of all reviews; for others in
-# proportion to their share, so that n-grams that a rare label lacks have no high ratio.
+# Pseudo-count of the reviews with an n-gram, for a label with half of all reviews. For other labels
+# it is proportional to their share, so that n-grams that a rare label lacks have no high ratio.
 PSEUDO_COUNT = 1.0
-TOLERANCE = 0.01  # of the logistic regression
+TOLERANCE = 0.01  # tolerance of the logistic regression
 
-# Of the latent semantic analysis:
-MAX_LATENT_NGRAMS = 100_000  # the most frequent word n-grams, and as many character n-grams
+# Settings of the latent semantic analysis.
+MAX_LATENT_NGRAMS = 100_000  # maximum number of word n-grams, and of character n-grams
 POWER_ITERATIONS = 2  # of the randomized SVD
 MIN_NORM = 1e-9  # avoids a division by 0
 
-# Norms of a review's TF-IDF vector of character n-grams that are compared; that of its word n-grams
-# has a norm of 1. The more and the longer the reviews are, the less the character n-grams add.
+# Candidates for the norm of a review's TF-IDF vector of character n-grams, where that of its word
+# n-grams is 1. The more and the longer the reviews are, the less the character n-grams add.
 CHARACTER_WEIGHTS = (0.0, 0.5, 1.0)
-DEFAULT_CHARACTER_WEIGHT = 0.5  # if they can't be compared
-# Mean norms of the reviews' latent coordinates that are compared, where that of their scaled TF-IDF
+DEFAULT_CHARACTER_WEIGHT = 0.5  # if the candidates can't be compared
+# Candidates for the mean norm of the reviews' latent coordinates, where that of their scaled TF-IDF
 # vectors is 1. The fewer reviews are labelled, the more the unlabelled ones add.
 LATENT_WEIGHTS = (0.5, 1.0, 2.0)
 DEFAULT_LATENT_WEIGHT = 1.0
@@ -87,10 +87,11 @@ class NgramModel:
         bias: Intercepts, shape (outputs,), dtype float32.
         script: How texts are cut into words; see `imdb_sentiment.text.words.Rule`.
         character_ngram: Length of the character n-grams; 0 if the model knows none.
-        character_weight: Norm that their vectors had in the regression; the weights include it.
-        latent_weight: Mean norm that the latent coordinates had in the regression; the weights
-            include it, too.
-        unlabelled_reviews: Number of unlabelled reviews that it has learnt from.
+        character_weight: Norm of the vectors of character n-grams in the regression; the weights
+            include it.
+        latent_weight: Mean norm of the latent coordinates in the regression; the weights include
+            it, too.
+        unlabelled_reviews: Number of unlabelled reviews that the model has learnt from.
 
     """
 
@@ -99,7 +100,7 @@ class NgramModel:
     idf: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
-    script: Script = "ascii"  # of models that were pickled before there was a choice
+    script: Script = "ascii"  # for models that were pickled before there was a choice
     character_ngram: int = 0
     character_weight: float = 0.0
     latent_weight: float = 0.0
@@ -124,7 +125,7 @@ class NgramModel:
             texts: Cleaned texts.
 
         Returns:
-            As `score`.
+            Array of shape (texts, outputs), dtype float64; see `score`.
 
         """
         return self.score(
@@ -159,7 +160,7 @@ class NgramModel:
 
 
 def _find_characters(hashes: Hashes, character_ngram: int) -> Mask:
-    """Return which of sorted hashes are of character n-grams."""
+    """Return which of the sorted hashes belong to character n-grams."""
     is_character_ngram = np.zeros(len(hashes), np.bool_)
     if character_ngram:
         is_character_ngram[locate_characters(hashes)] = True
@@ -167,10 +168,10 @@ def _find_characters(hashes: Hashes, character_ngram: int) -> Mask:
 
 
 def split_word_and_character_ngrams(is_character_ngram: Mask) -> list[Mask]:
-    """Return which n-grams are word n-grams, and if there are others, which are character n-grams.
+    """Return a mask of the word n-grams, and if there are any, a mask of the character n-grams.
 
     Args:
-        is_character_ngram: Which are character n-grams, shape (n-grams,), dtype bool.
+        is_character_ngram: Mask of the character n-grams, shape (n-grams,), dtype bool.
 
     """
     return [~is_character_ngram, is_character_ngram][: 1 + int(is_character_ngram.any())]
@@ -185,7 +186,7 @@ def fit_ngram_model(
     script: Script = "auto",
     label_weights: npt.NDArray[np.float64] | None = None,
 ) -> NgramModel:
-    """Fit a model of labelled reviews alone, with the weights that `default_weights` returns.
+    """Fit a model to labelled reviews alone, with the weights that `default_weights` returns.
 
     Arguments and errors are those of `NgramRegression`.
     """
@@ -196,7 +197,7 @@ def fit_ngram_model(
 
 
 def default_weights(parameters: NgramsParameters) -> NgramWeights:
-    """Return the weights of a model if none are chosen on held-out reviews."""
+    """Return the weights to use if none are chosen on held-out reviews."""
     given = parameters.character_weight
     return NgramWeights(
         DEFAULT_CHARACTER_WEIGHT if given == "auto" else given, DEFAULT_LATENT_WEIGHT
@@ -215,9 +216,9 @@ class _Latent:
 
     Attributes:
         columns: Columns of the n-grams that have coordinates, shape (known,), dtype int64.
-        basis: Their coordinates, shape (known, dimensions), dtype float32.
-        coordinates: Those of the reviews, shape (reviews, dimensions), a sparse array.
-        norm: Mean norm of the latter.
+        basis: Coordinates of these n-grams, shape (known, dimensions), dtype float32.
+        coordinates: Coordinates of the reviews, shape (reviews, dimensions), a sparse array.
+        norm: Mean norm of the reviews' coordinates.
 
     """
 
@@ -467,11 +468,11 @@ def _measure_norm(features: SparseArray) -> float:
 def _compute_ratios(
     found: SparseArray, kinds: Sequence[Mask], has_label: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
-    """Return by how much more often a label uses each n-gram than others, or less often.
+    """Return how much the frequency of each n-gram differs between a label and the others.
 
     Args:
         found: 1 where a review has an n-gram, shape (reviews, n-grams).
-        kinds: From `split_word_and_character_ngrams`.
+        kinds: Masks from `split_word_and_character_ngrams`.
         has_label: Whether a review has the label, shape (reviews,).
 
     Returns:

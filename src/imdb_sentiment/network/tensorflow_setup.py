@@ -64,10 +64,10 @@ def _without_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_collections() -> Iterator[None]:
-    """Keep the garbage collector from looking through what is imported, now and later.
+    """Keep the garbage collector from examining the imported objects, now and later.
 
-    They are half a million objects, which live as long as the process. Looking through them takes a
-    fifth of the time of the import, and 0.2 s again whenever Keras clears its session.
+    They are half a million objects, which live as long as the process. Examining them takes a fifth
+    of the time of the import, and 0.2 s again whenever Keras clears its session.
     """
     is_on = gc.isenabled()
     gc.collect()

@@ -1,4 +1,4 @@
-"""How the network is trained. TensorFlow is imported inside the functions that need it."""
+"""Training of the network. TensorFlow is imported inside the functions that need it."""
 
 import itertools
 import logging
@@ -36,7 +36,7 @@ from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 logger = logging.getLogger(__name__)
 
-ROWS_PER_THREAD = 32  # of a training batch; with fewer rows, another thread does not help
+ROWS_PER_THREAD = 32  # rows of a batch; with fewer rows, another thread does not help
 
 NO_ROWS_TO_WATCH = (
     "hyperparameters.early_stopping_patience needs rows that are held out: set "
@@ -86,9 +86,9 @@ def train_model(
 class NetworkTrainer:
     """Trains networks with the same hyperparameters, one after the other.
 
-    TensorFlow compiles a network for as long as it then takes for dozens of steps. So a network of
-    the same shape, as for the next fold of a cross-validation, takes the place of the one before:
-    it gives that one its initial weights.
+    Compiling a network takes TensorFlow as long as dozens of training steps. So if the next network
+    has the same shape, as in the next fold of a cross-validation, the compiled network is kept and
+    only gets new initial weights.
 
     Args:
         hyperparameters: Settings of the network and its training.
@@ -232,7 +232,7 @@ class NetworkTrainer:
         return {name: [float(value) for value in values] for name, values in history.items()}
 
     def _prepare(self, train: EncodedReviews, steps: int) -> "_CompiledNetwork":
-        """Return a network before its first step; if possible, the one that was trained last."""
+        """Return a network before its first step; if possible, the compiled one is used again."""
         import keras
 
         hp = self._hyperparameters
@@ -267,8 +267,8 @@ class _CompiledNetwork:
 
     Attributes:
         model: The network.
-        fitted: What is to be fitted: it shares the weights of the network.
-        score_logits: `imdb_sentiment.network.model.score_logits` of the network.
+        fitted: Model to call `fit` of; it shares the weights of the network.
+        score_logits: Function like `imdb_sentiment.network.model.score_logits` for the network.
 
     """
 
@@ -284,14 +284,14 @@ class _CompiledNetwork:
         self._optimizer_state = [variable.numpy() for variable in model.optimizer.variables]
 
     def start_as(self, model: KerasModel, steps: int) -> bool:
-        """Take the weights of a network before its first step, if it is of the same shape.
+        """Take the weights of a network before its first step, if it has the same shape.
 
         Args:
             model: From `build_model`, with the same hyperparameters.
-            steps: As for the class.
+            steps: Number of training steps, if the learning rate depends on it; otherwise 0.
 
         Returns:
-            Whether it is. Otherwise, nothing has changed.
+            Whether it has the same shape. Otherwise, nothing has changed.
 
         """
         own_shapes = [variable.shape for variable in self.model.variables]
@@ -340,14 +340,14 @@ def _make_scorer(network: _CompiledNetwork, validation: EncodedReviews, metric: 
 def _add_ratios(
     word_vectors: npt.NDArray[np.float32] | None, train: EncodedReviews, scale: float
 ) -> npt.NDArray[np.float32]:
-    """Return word vectors with the log-count ratios as further columns.
+    """Return word vectors with the log-count ratios as additional columns.
 
-    With many rows or labels, these are small.
+    With many rows or labels, the ratios are scaled down.
 
     Args:
         word_vectors: Shape (vocabulary, size).
         train: Reviews to learn from.
-        scale: `naive_bayes_scale`; 0 for no further columns.
+        scale: The hyperparameter `naive_bayes_scale`; 0 for no additional columns.
 
     """
     vectors = require_word_vectors(word_vectors, train.vocabulary_size)
@@ -376,7 +376,7 @@ def count_parts(batch_size: int) -> int:
 
 
 def count_threads() -> int:
-    """Return how many operations TensorFlow runs in parallel in this process."""
+    """Return the number of operations that TensorFlow runs in parallel in this process."""
     given = int(os.environ.get("TF_NUM_INTEROP_THREADS") or 0)
     return given if given > 0 else count_cores()
 
@@ -389,7 +389,7 @@ def _schedule_lengths(sequence_length: int, initial_fraction: float, epochs: int
 
     Args:
         sequence_length: Tokens per review.
-        initial_fraction: Share of them in the first of several epochs, above 0.
+        initial_fraction: Share of the tokens in the first of several epochs, above 0.
         epochs: Number of epochs.
 
     """
@@ -402,7 +402,7 @@ def _schedule_lengths(sequence_length: int, initial_fraction: float, epochs: int
 def _measure_shares(
     review_lengths: npt.NDArray[np.intp], epoch_lengths: Sequence[int], steps: int
 ) -> list[float]:
-    """Return which share of the training is done after each step, by the number of tokens.
+    """Return the share of the training that is done after each step, by the number of tokens.
 
     Args:
         review_lengths: Tokens per review, shape (reviews,).

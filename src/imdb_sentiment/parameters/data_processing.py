@@ -16,19 +16,19 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
 def parse_number(text: str) -> Decimal | None:
-    """Return the number that a text is, exactly, or None; `inf`, `1e3` and `1_0` are none."""
+    """Return the exact value of a text that is a number, or None; `inf` and `1e3` are none."""
     return Decimal(text) if _NUMBER.fullmatch(text) else None
 
 
 def clean_label(label: str) -> str:
-    """Return a label without what can't be seen: as texts are cleaned, but for markup."""
+    """Return a label without invisible characters, cleaned like a text, but with its markup."""
     return clean_characters(label)
 
 
 def normalise_label(label: str) -> str:
-    """Return a label or the name of a split as it is compared with others.
+    """Return a label or the name of a split in the form in which it is compared with others.
 
-    It is cleaned and case-folded, and a number is written in one way: 5.0 is the label 5.
+    It is cleaned and case-folded, and numbers are normalised: 5.0 is the label 5.
     """
     folded = clean_label(label).casefold()
     number = parse_number(folded)
@@ -48,7 +48,7 @@ Label = Annotated[
 
 
 class ReviewsOptions(Parameters):
-    """The columns and labels of a table as conf/ names them, where `auto` leaves them to be found.
+    """The columns and labels of a table as conf/ names them; `auto` stands for detecting them.
 
     Attributes:
         file: Name of the table, for messages and reports.
@@ -95,7 +95,7 @@ class ReviewsParameters(ReviewsOptions):
 
 
 class SplitParameters(Parameters):
-    """How rows are divided into training, validation and test.
+    """The division of the rows into training, validation and test.
 
     Attributes:
         method: `random` draws stratified splits; `column` reads them from the CSV.
@@ -127,9 +127,9 @@ class TokenizerParameters(Parameters):
         vocabulary_size: Number of words, or subwords, in the vocabulary, which is learnt from the
             training rows.
         sequence_length: Length of a sequence of known tokens, which is padded on the left.
-        head_fraction: Share of a sequence that the beginning of a longer review has; the rest is
+        head_fraction: Share of a sequence taken from the beginning of a longer review; the rest is
             its end, as in "head+tail" of Sun et al., "How to Fine-Tune BERT for Text
-            Classification" (CCL 2019). 0 for the end alone, as Keras's `pad_sequences` does.
+            Classification" (CCL 2019). 0 for the end alone, as in Keras's `pad_sequences`.
         script: `auto`, or `spaces` to cut texts only at spaces and marks in scripts whose letters
             would be words of their own, such as Chinese; see `imdb_sentiment.text.words.Rule`.
 
@@ -143,7 +143,7 @@ class TokenizerParameters(Parameters):
 
     @property
     def head_length(self) -> int:
-        """Number of tokens that a sequence keeps of the beginning of a longer review."""
+        """Number of tokens in a sequence that are from the beginning of a longer review."""
         return round(self.head_fraction * self.sequence_length)
 
 
@@ -168,7 +168,7 @@ class WordVectorsParameters(Parameters):
 
 
 class ProcessingParameters(Parameters):
-    """Which processes clean and cut the texts of a table, and score those of inference.
+    """The processes that clean and tokenise the texts of a table, and score those of inference.
 
     Attributes:
         workers: Number of processes on this machine that share the chunks of a table; 1 for none
@@ -190,7 +190,7 @@ class LanguageModelParameters(Parameters):
             pretraining.
         batch_size: Number of reviews per gradient step.
         learning_rate: Initial learning rate of Adam, which decays to 0 with a cosine.
-        seed: Seed of the weights, of the order of the reviews and of what is predicted.
+        seed: Seed of the weights, of the order of the reviews and of the predicted distances.
 
     """
 

@@ -7,8 +7,8 @@ class InferenceParameters(Parameters):
     """The table that the final model scores.
 
     Attributes:
-        text_column: Name of its column with the texts. With `auto`, it is the name of that column
-            in the training data, or if there is no such column, found as it is there.
+        text_column: Name of its text column. With `auto`, it is the name of the text column in the
+            training data; if there is no such column, it is detected.
 
     """
 

@@ -8,7 +8,7 @@ from imdb_sentiment.parameters.base import Parameters, Seed
 
 
 class LabelCheckParameters(Parameters):
-    """How labels are checked, and how many unlabelled rows are proposed.
+    """The check of the labels, and the number of unlabelled rows that are proposed.
 
     Attributes:
         folds: Number of folds of the cross-validation: each row is scored by a model that has

@@ -8,7 +8,7 @@ from imdb_sentiment.parameters.base import Parameters, Seed
 
 
 class ReportParameters(Parameters):
-    """How the model is evaluated on the test set and what the report shows.
+    """The evaluation of the model on the test set, and the content of the report.
 
     Attributes:
         resamples: Number of bootstrap resamples per interval of a score other than the
@@ -19,8 +19,8 @@ class ReportParameters(Parameters):
         words: Number of distinctive words shown per label.
         examples: Number of reviews in each list of mistakes.
         custom_reviews: Maximum number of custom reviews shown.
-        model_megabytes: Largest size that the model may take inside the report, for people to try
-            it there; 0 for a report without it.
+        model_megabytes: Maximum size of the model embedded in the report, where people can try it;
+            0 for a report without the model.
 
     """
 
@@ -38,8 +38,8 @@ class CustomReviewsParameters(Parameters):
     """The table of custom reviews, which the final model scores.
 
     Attributes:
-        text_column: Name of its column with the texts. With `auto`, it is the name of that column
-            in the training data, or if there is no such column, found as it is there.
+        text_column: Name of its text column. With `auto`, it is the name of the text column in the
+            training data; if there is no such column, it is detected.
 
     """
 

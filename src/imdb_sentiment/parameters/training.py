@@ -24,7 +24,7 @@ class NgramsParameters(Parameters):
             reviews: the most frequent ones. Unlabelled reviews may add up to 100,000 of each.
         character_ngram: Length of the character n-grams within words; 0 for none.
         character_weight: Norm of a review's TF-IDF vector of character n-grams; that of its word
-            n-grams has a norm of 1. `auto` to choose it by held-out reviews.
+            n-grams has a norm of 1. `auto` to choose it on held-out reviews.
         latent_dimensions: Number of dimensions of the latent semantic analysis by which the linear
             model learns from unlabelled reviews; 0 for none. It has no effect without them.
         inverse_regularisation: `C` of the logistic regression.
@@ -65,7 +65,7 @@ class DecisionTarget(Parameters):
 
 
 class TrainingParameters(Parameters):
-    """How the final model is trained, and how it decides.
+    """The training of the final model, and its decision rule.
 
     Attributes:
         class_weight: Weight of each label in the loss of the networks, of the n-grams and of the

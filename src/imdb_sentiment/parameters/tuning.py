@@ -41,8 +41,8 @@ class Hyperparameters(Parameters):
         pretrained_embedding: Whether the embedding starts from `word_vectors`, with their size.
         naive_bayes_scale: Factor of the log-count ratios of naive Bayes, which a pretrained
             embedding has next to the word vectors, one for each output (Wang and Manning, ACL
-            2012). With more than 2,000 rows to learn from, it decreases as 2,000 divided by their
-            number, and with more than ten labels also as ten divided by theirs. 0 for no ratios.
+            2012). With more than 2,000 training rows, it is multiplied by 2,000 divided by their
+            number, and with more than ten labels, by ten divided by theirs. 0 for no ratios.
         spatial_dropout_rate: Fraction of the dimensions of the word vectors dropped in training,
             the same ones for all words of a review (Tompson et al., CVPR 2015).
         bidirectional: Whether a second LSTM reads each review backwards (Graves and Schmidhuber,
@@ -68,10 +68,10 @@ class Hyperparameters(Parameters):
         min_steps: Minimum number of gradient steps; with few rows, training takes more passes than
             `epochs` to reach it. 0 for no minimum.
         min_steps_per_label: The same for each label of the table.
-        initial_length_fraction: Share of a sequence that the first of several epochs reads: longer
-            reviews lack their middle. It grows evenly to 1 in the last epoch (after the "sequence
-            length warmup" of Li et al., NeurIPS 2022). 1 for whole sequences in all epochs, as
-            always with early stopping.
+        initial_length_fraction: Share of a sequence read in the first of several epochs, in which
+            longer reviews lack their middle. It grows evenly to 1 in the last epoch (the "sequence
+            length warmup" of Li et al., NeurIPS 2022). 1 for whole sequences in all epochs, which
+            early stopping always uses.
         early_stopping_patience: Number of epochs without a better `tuning.metric` on held-out rows
             after which training stops and restores the best epoch's weights; 0 to train for all
             epochs and keep the last weights.
@@ -200,13 +200,13 @@ class OptunaClass(Parameters):
 
 
 class TuningParameters(Parameters):
-    """How the best hyperparameters are searched for.
+    """The search for the best hyperparameters.
 
     Attributes:
-        metric: What the search maximises, or for `log_loss` and `mean_absolute_error` minimises,
-            on reviews that the networks have not learnt from. `f1_macro` and `balanced_accuracy`
-            count every label alike, however rare; `quadratic_kappa` and `mean_absolute_error` are
-            for ordinal labels (`reviews.ordered`).
+        metric: Metric that the search maximises, or for `log_loss` and `mean_absolute_error`
+            minimises, on reviews that the networks have not learnt from. `f1_macro` and
+            `balanced_accuracy` give every label the same weight, however rare it is;
+            `quadratic_kappa` and `mean_absolute_error` are for ordinal labels (`reviews.ordered`).
         metric_label: The label whose F1 is the metric `f1`; null for the second of two labels.
         study_name: Name of the study in its storage; another name starts another study.
         start_from: Name of an earlier study, for instance on fewer rows. Every second trial of this
@@ -215,7 +215,7 @@ class TuningParameters(Parameters):
         timeout: Number of seconds after which a run starts no further trial; null for no limit.
         patience: Number of trials without a better value after which the search ends; null for no
             limit.
-        max_retries: How many times a trial is retried after its worker or run has died.
+        max_retries: Maximum number of retries of a trial whose worker or run has died.
         workers: Number of simultaneous trials, each in a process of its own with its share of the
             cores. With 1, trials run in the process of the run.
         scheduler_address: Address of a running Dask scheduler, whose workers are used instead; null
@@ -228,8 +228,8 @@ class TuningParameters(Parameters):
             fold is scored by a network that has learnt from the others. 1 to score the validation
             rows alone. `auto` for two folds if there are fewer than 1,000 validation rows, which
             can't tell two trials apart. Groups of rows are not divided.
-        fold_repeats: Number of times that the rows are divided into folds anew, each time with
-            another seed of the training too; a trial trains this many times as many networks.
+        fold_repeats: Number of times that the cross-validation is repeated, with other folds and
+            another seed of the training; a trial trains this many times as many networks.
         evaluate_on: Rows that trials are scored on. With `test`, as in many tutorials, the test set
             takes part in choosing the model, so the test accuracy is too high.
         seed: Seed of the sampler, and of the training in every trial.

@@ -34,8 +34,8 @@ class KeyIndex:
             is_usable: Whether to look a row up at all, shape (rows,); None for all.
 
         Returns:
-            The code of the earlier row that has a key of this one, the first key coming first; -1
-            for rows that are new, or not usable. Shape (rows,).
+            The code of the earlier row that shares a key with each row, preferably the first key;
+            -1 for rows that are new, or not usable. Shape (rows,).
 
         """
         codes = np.zeros(len(keys), np.int64) if codes is None else codes

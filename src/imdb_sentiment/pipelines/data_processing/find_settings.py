@@ -1,4 +1,4 @@
-"""Which columns and labels a table has: what the node `find_columns` does."""
+"""Detection of the columns and labels of a table, for the node `find_columns`."""
 
 import itertools
 import json
@@ -39,10 +39,10 @@ from imdb_sentiment.text.user_tables import require_well_formed
 
 logger = logging.getLogger(__name__)
 
-MAX_WORDS = 8  # in the name of a column
-MAX_TO_PASTE = 200  # characters of the name of a column that a line to paste contains
-MAIN_SPLITS = {"train", "test"}  # which a table with splits of its own has
-MAX_LINES_ABOVE = 10  # rows among which the header is looked for
+MAX_WORDS = 8  # maximum number of words in the name of a column
+MAX_TO_PASTE = 200  # maximum length of the name of a column in a line to paste
+MAIN_SPLITS = {"train", "test"}  # splits that a table has if it has any
+MAX_LINES_ABOVE = 10  # number of rows that are searched for the header
 MAX_VALUES = 1000  # a column with more different values has no labels
 
 
@@ -148,7 +148,7 @@ def _find_remedies(
     *,
     are_foreign: bool,
 ) -> dict[str, str | None]:
-    """Return values of parameters, in place of those that name no column or foreign labels."""
+    """Return values for the parameters that name missing columns or foreign labels."""
     remedies: dict[str, str | None] = {}
     for name, found in (("reviews.text_column", text), ("reviews.label_column", label)):
         if not found.candidates:
@@ -252,7 +252,7 @@ def _judge_header(
 
 
 def _find_header_below(rows: pd.DataFrame) -> list[str]:
-    """Return that one of the first rows has the names of columns, if so: a title is above it."""
+    """Return a message if one of the first rows has the names of columns: a title is above it."""
     if are_names(list_columns(rows)):
         return []
     for number, *cells in rows.drop(columns=MALFORMED).head(MAX_LINES_ABOVE).itertuples():
@@ -262,7 +262,7 @@ def _find_header_below(rows: pd.DataFrame) -> list[str]:
 
 
 def _find_other_delimiter(names: Sequence[str]) -> list[str]:
-    """Return that an only column seems to be several, such as of a `.tsv` with commas."""
+    """Return a message if the only column seems to contain several, as in a `.tsv` with commas."""
     if len(names) != 1:
         return []
     marks = (name for name, mark in DELIMITERS.items() if mark in names[0])
@@ -278,13 +278,14 @@ def format_settings(
 ) -> str:
     """Return lines for conf/local/parameters.yml.
 
-    What may be no label, or one misspelt, is left out of the labels, unless conf/ names it.
+    Values that may stand for a missing label, or be misspelt, are left out of the labels, unless
+    conf/ names them.
 
     Args:
-        texts: Columns that may be that of the texts, the likeliest first.
-        labels_in: Columns that may be that of the labels, the likeliest first.
-        labels: The labels in the likeliest one; None if they are not known.
-        reviews: The settings until now.
+        texts: Names of columns that may contain the texts, the likeliest first.
+        labels_in: Names of columns that may contain the labels, the likeliest first.
+        labels: The labels in the likeliest column; None if they are not known.
+        reviews: The present settings.
 
     """
     lines = ["reviews:"]
@@ -334,7 +335,7 @@ def _allow_others(labels: Labels | None, reviews: ReviewsOptions) -> str:
 
 
 def format_allowance(rejected: int, rows: int, reviews: ReviewsOptions) -> list[str]:
-    """Return the line that allows as many rejected rows, if more than now must be, but not all."""
+    """Return the line that allows this many rejected rows, if it is needed, unless all are."""
     fraction = math.ceil(100 * rejected / rows) / 100
     if rejected <= reviews.max_rejected_fraction * rows or fraction >= 1:
         return []
@@ -342,7 +343,7 @@ def format_allowance(rejected: int, rows: int, reviews: ReviewsOptions) -> list[
 
 
 def _list_doubts(labels: Labels, quote: Callable[[str], str]) -> list[str]:
-    """Return which labels may be another one misspelt."""
+    """Return which labels may be misspellings of other ones."""
     return [
         f"{quote(_shorten(label))} may be a misspelling of {quote(_shorten(other))}"
         for label, other in labels.misspellings.items()
@@ -366,7 +367,7 @@ def _list_counts(counts: Iterable[int | None]) -> str:
 
 
 def _shorten(text: str) -> str:
-    """Return what a message can show of a name or a label, which a long one must not fill."""
+    """Return a name or a label, shortened so that it does not fill a message."""
     return text if len(text) <= MAX_NAME else f"{text[: MAX_NAME - 1]}…"
 
 

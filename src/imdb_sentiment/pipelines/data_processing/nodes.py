@@ -91,7 +91,7 @@ COLUMNS = {
     UNKNOWN_SPLIT: "split.column",
     LACKS_GROUP: "split.group_column",
 }
-MAX_UNREADABLE = 0.05  # fraction of reviews without a known token; a warning tells of more
+MAX_UNREADABLE = 0.05  # fraction of reviews without a known token above which there is a warning
 
 
 def find_columns(
@@ -135,7 +135,7 @@ def check_reviews(
         reviews: Names of columns and labels.
         split: Whether and where the table has its own splits, and groups of rows.
         script: How texts are cut into words.
-        processing: Which processes clean and cut the texts; the result does not depend on it.
+        processing: Processes that clean and cut the texts; the result does not depend on them.
 
     Returns:
         Chunks of the same rows with the columns `row` (int64), `text` (cleaned), `sentiment` (the
@@ -349,7 +349,7 @@ def _require_usable(
 def _list_ways(
     reason: str, audit: dict[str, Any], reviews: ReviewsParameters, split: SplitParameters
 ) -> list[str]:
-    """Return ways to avoid that rows are rejected for a reason, apart from mending each of them."""
+    """Return ways to avoid the rejection of rows for a reason, other than mending each row."""
     if reason in (LACKS_SPLIT, UNKNOWN_SPLIT):
         now = list_names([*map(repr, audit["unknown_splits"])])
         return [
@@ -384,14 +384,14 @@ def _find_more_labels(audit: dict[str, Any], reviews: ReviewsParameters) -> Labe
 def _propose_settings(
     audit: dict[str, Any], reviews: ReviewsParameters, labels: Labels, more: list[str]
 ) -> str:
-    """Return lines for conf/local/parameters.yml with which the rejected rows end no run.
+    """Return lines for conf/local/parameters.yml with which the run continues.
 
     Args:
         audit: From `audit_reviews`.
         reviews: The present settings.
         labels: From `_find_more_labels`.
-        more: Those of them to be added. As a comment, the lines then have the fraction of rejected
-            rows that would be allowed instead.
+        more: The labels to add. A comment then has the fraction of rejected rows that would have to
+            be allowed without them.
 
     """
     rows, rejected = _count_filled(audit)
@@ -497,13 +497,13 @@ def clean_unlabelled_reviews(
     known. Texts with the same words are the same, as in `RowJudge.judge`.
 
     Args:
-        unlabelled_reviews: A table with the text column or an only column, whole or in chunks;
-            possibly no chunk.
+        unlabelled_reviews: A table with the text column or with only one column, whole or in
+            chunks; possibly no chunk.
         clean_reviews: From `split_reviews`.
         words: From `check_reviews`.
         reviews: Name of the text column.
         script: How texts are cut into words.
-        processing: Which processes clean and cut them; the result does not depend on it.
+        processing: Processes that clean and cut them; the result does not depend on these.
 
     Returns:
         Chunks with the columns `row` (int64), `text`, and `words`: texts of distinct words, none of
@@ -615,15 +615,15 @@ def pretrain_network(
         tokenizer: From `fit_tokenizer`.
         words: From `check_reviews`.
         word_vectors: From `fit_word_vectors`, shape (vocabulary, size).
-        language_model: Number of passes, batch size, learning rate and seed.
+        language_model: Number of epochs, batch size, learning rate and seed.
         pretrained_embedding: Whether the network starts from pretrained weights at all.
         units: Size of the LSTM's state, in each direction.
         bidirectional: Whether a second LSTM reads the texts backwards.
         chrono_initialization: See `Hyperparameters`.
 
     Returns:
-        Weights of the embedding and the LSTM, from `pretrain_lstm`; empty without passes, without
-        unlabelled reviews, and if the embedding is not to be pretrained.
+        Weights of the embedding and the LSTM, from `pretrain_lstm`; empty if there are no
+        epochs or no unlabelled reviews, or if the embedding is not to be pretrained.
 
     Raises:
         InputError: There are no word vectors to start from, or the training has diverged.
@@ -658,8 +658,8 @@ def encode_reviews(
         tokenizer: From `fit_tokenizer`.
         words: From `check_reviews`.
         reviews: Labels, in the order of their codes.
-        tokenization: Which tokens of a long review are kept, and how the tokenizer was made, for a
-            warning.
+        tokenization: Number of tokens kept from the beginning of a long review, and the settings of
+            the tokenizer, for a warning.
 
     Returns:
         The training, validation and test set, each in portions and in the order of the table.

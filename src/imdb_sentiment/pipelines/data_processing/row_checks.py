@@ -42,7 +42,7 @@ SAME_LABEL, ANOTHER_LABEL = "same text and label", "same text under another labe
 VERDICTS = ((ACCEPTED, ""), (REJECTED, ""), (DUPLICATE, SAME_LABEL), (DUPLICATE, ANOTHER_LABEL))
 UNKNOWN_LABEL, UNKNOWN_SPLIT = "unknown label", "unknown split"
 NO_TEXT, NO_LABEL, LACKS_SPLIT, LACKS_GROUP = "no text", "no label", "no split", "no group"
-EMPTY_ROW = "empty row"  # which no limit of rejected rows counts
+EMPTY_ROW = "empty row"  # not counted by the limit of rejected rows
 NO_SPLIT = "none"  # the split of a row, if the table has no splits of its own
 NO_GROUP = ""  # the group of a row, if the table has no groups
 
@@ -54,12 +54,12 @@ class ReadRows(NamedTuple):
     """Rows that have been read, but not compared with earlier ones.
 
     Attributes:
-        rows: The columns of `check_reviews` from `row` to `group`, by name; of unlabelled reviews,
-            only `row` and `text`. They are no data frame, since the pickle of one that has come
-            from another process differs in a few bytes.
+        rows: The columns of `check_reviews` from `row` to `group`, by name; for unlabelled reviews,
+            only `row` and `text`. They are not a data frame, since the pickle of a data frame that
+            has come from another process differs in a few bytes.
         problems: Reason why a row can't be used; empty if it can.
         numbers: Number of each word of all texts, in the `words` of the `RowKeys`.
-        lengths: How many words each text has.
+        lengths: Number of words per text.
 
     """
 
@@ -76,9 +76,10 @@ class RowKeys(NamedTuple):
         is_usable: Whether a row has no problem of its own, shape (rows,).
         keys: Two hashes per row, shape (rows, 2): one of the text, and one of its words and its
             label code, if any. If a text has no words, both are the hash of the text.
-        codes: Code of each row's label, shape (rows,); none of unlabelled reviews.
+        codes: Code of each row's label, shape (rows,); 0 for unlabelled reviews.
         words: The distinct words of these texts.
-        malformed: From `find_malformed`, of unlabelled reviews.
+        malformed: Descriptions of malformed rows, from `find_malformed`; only for unlabelled
+            reviews.
 
     """
 
@@ -90,7 +91,7 @@ class RowKeys(NamedTuple):
 
 
 class Verdicts(NamedTuple):
-    """What has been decided on the same rows.
+    """The decisions on the same rows.
 
     Attributes:
         verdicts: Index in `VERDICTS` for each row, shape (rows,).
@@ -147,7 +148,7 @@ def read_unlabelled_chunk(
 
     Args:
         chunk: Chunk from `number_rows`.
-        text_column: Name of the column of texts; an only column may have any name.
+        text_column: Name of the column of texts; if there is only one column, it may have any name.
         script: How texts are cut into words.
 
     Raises:
@@ -155,7 +156,7 @@ def read_unlabelled_chunk(
 
     """
     columns = list_columns(chunk)
-    # With a delimiter in its name, an only column is several that were not divided.
+    # An only column with a delimiter in its name consists of several that were not divided.
     if len(columns) == 1 and not any(mark in columns[0] for mark in DELIMITERS.values()):
         (text_column,) = columns
     if text_column not in columns:
@@ -182,7 +183,7 @@ def _cut_texts(
     codes: npt.NDArray[np.int64] | None = None,
     malformed: list[str] | None = None,
 ) -> tuple[ReadRows, RowKeys]:
-    """Cut texts into words, and hash both; with the words, the codes of their labels, if any."""
+    """Cut texts into words, and hash both; the words are hashed with the label's code, if any."""
     split = get_rule(script).split
     keys: list[tuple[int, int]] = []
 
@@ -221,7 +222,7 @@ def make_frame(columns: dict[str, Any]) -> pd.DataFrame:
 
 
 def finish_chunk(read: ReadRows, decided: Verdicts) -> pd.DataFrame:
-    """Return the chunk that `check_reviews` returns, of rows that have been judged."""
+    """Return judged rows as a chunk of `check_reviews`."""
     found = [VERDICTS[verdict] for verdict in decided.verdicts.tolist()]
     return make_frame(
         {
@@ -236,7 +237,7 @@ def finish_chunk(read: ReadRows, decided: Verdicts) -> pd.DataFrame:
 
 
 def finish_unlabelled_chunk(read: ReadRows, decided: Verdicts) -> pd.DataFrame:
-    """Return the chunk that `clean_unlabelled_reviews` returns, of rows that have been judged."""
+    """Return judged rows as a chunk of `clean_unlabelled_reviews`."""
     cells = pack_numbers(decided.numbers[read.numbers], read.lengths)
     rows = make_frame({**read.rows, WORDS: cells})
     is_new: npt.NDArray[np.bool_] = decided.verdicts == 0
@@ -246,8 +247,8 @@ def finish_unlabelled_chunk(read: ReadRows, decided: Verdicts) -> pd.DataFrame:
 class RowJudge:
     """Decides row by row, in the order of the table, which ones are accepted.
 
-    Only this needs to know all earlier rows. It keeps two hashes and the code of each accepted one,
-    20 bytes, and the distinct words.
+    Only this class needs to know all earlier rows. It keeps two hashes and the code of each
+    accepted row, 20 bytes, and the distinct words.
     """
 
     def __init__(self) -> None:
@@ -261,7 +262,7 @@ class RowJudge:
 
         Texts that differ only in case, punctuation and white space have the same words: the LSTM
         can't tell them apart. If their labels differ, the difference may be what matters, as in
-        ":)". Of texts without words, only the text is compared.
+        ":)". Texts without words are compared as they are.
         """
         found = self._known.claim(keys.keys, keys.codes, keys.is_usable)
         is_known = [~keys.is_usable, found == keys.codes, found >= 0]
@@ -279,8 +280,8 @@ class RowJudge:
     def list_words(self) -> Iterator[str]:
         """Yield all distinct words in the order of their numbers, after `follow` has ended.
 
-        Both are outputs of one node: Kedro saves them one after the other, or with `--async` in two
-        threads, of which this one waits.
+        The chunks and the words are outputs of one node: Kedro saves them one after the other, or
+        with `--async` in two threads, of which that for the words waits.
 
         Raises:
             RuntimeError: `follow` has not come to its end.

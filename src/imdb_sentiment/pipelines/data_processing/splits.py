@@ -18,7 +18,7 @@ SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
 
 MANY_ROWS = 1_000_000  # for more, scikit-learn would take too much memory: about 70 bytes per row
-MAX_DEVIATION = 0.02  # of the share of folds from a fraction, relative to it
+MAX_DEVIATION = 0.02  # maximum relative deviation of the share of folds from a fraction
 
 
 def assign_splits(
@@ -57,7 +57,7 @@ def assign_splits(
             if not (assigned == number).any():
                 raise InputError(
                     f"{reviews.file}: no usable row has {SPLITS[number]!r} in the column "
-                    f"{split.column!r}: add some, or draw the splits with --params "
+                    f"{split.column!r}: add some, or split at random with --params "
                     "split.method=random"
                 )
     if not (assigned == VALIDATION).any():

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 FILE = "the input file"  # for messages
 SECONDS_BETWEEN_REPORTS = 10
 DELIMITER_ADVICE = (
-    "if each line is one text, name a delimiter that none contains with --params "
+    "if each line is one text, set a delimiter that occurs in none of them, such as --params "
     "input_delimiter=tab"
 )
 
@@ -48,7 +48,7 @@ def score_reviews(
         onnx_model: The exported model, from the pipeline training.
         input_reviews: A table with a column of texts, whole or in chunks; see `list_parts`.
         inference: Name of the column of texts, or `auto`.
-        processing: Which processes read the rows, if they can, and score them.
+        processing: Processes that read the rows, if possible, and score them.
 
     Returns:
         Chunks of the same rows in the same order, with all their columns, then
@@ -58,8 +58,8 @@ def score_reviews(
 
     Raises:
         InputError: The first chunk lacks the column, or it can't be found without doubt. Rows of a
-            later chunk without the column, as of another file of JSON Lines, have no text. After
-            the last chunk: most rows are malformed.
+            later chunk without the column, as in another file of JSON Lines, have no text. After
+            the last chunk, if most rows are malformed.
 
     """
     predictor = Predictor(onnx_model, threads=1)

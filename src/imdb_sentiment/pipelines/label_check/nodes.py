@@ -1,7 +1,7 @@
-"""Which labels are probably wrong, and which unlabelled reviews to label next.
+"""Detection of labels that are probably wrong, and choice of unlabelled reviews to label next.
 
-Both are decided by the linear model of n-grams alone, which is fitted in seconds. What it finds is
-for a person to look at: nothing here changes what the models learn from.
+Both use the linear model of n-grams alone, which is fitted in seconds. The results are for people
+to look at: nothing here changes what the models learn from.
 """
 
 import hashlib
@@ -106,8 +106,8 @@ def find_doubtful_labels(
     """Find labels that are probably wrong, by confident learning.
 
     After Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset
-    Labels" (Journal of Artificial Intelligence Research 70, 2021), as in cleanlab: how many rows of
-    each label belong to each other one is estimated, and as many are listed.
+    Labels" (Journal of Artificial Intelligence Research 70, 2021), as in cleanlab: the number of
+    rows of each label that belong to each other label is estimated, and as many are listed.
 
     Args:
         clean_reviews: Chunks with the columns `row`, `text` and `code`.
@@ -161,7 +161,7 @@ def fingerprint_reviews(clean_reviews: Iterable[pd.DataFrame], reviews: ReviewsP
 
     Args:
         clean_reviews: Chunks with the columns `row`, `text` and `code`.
-        reviews: The labels, whose names another table with the same codes may not have.
+        reviews: The labels, whose names may differ in another table with the same codes.
 
     """
     digest = hashlib.sha256()
@@ -184,7 +184,7 @@ def choose_rows_to_label(
 
     The uncertainty is the margin between the two most probable labels (Scheffer, Decomain and
     Wrobel, "Active Hidden Markov Models for Information Extraction", IDA 2001). A row is skipped if
-    at least half of all word n-grams of it and of a row chosen before are common to both.
+    it has at least half of all word n-grams in common with a row chosen before.
 
     Args:
         clean_unlabelled_reviews: Chunks with the columns `row` and `text`; possibly none.

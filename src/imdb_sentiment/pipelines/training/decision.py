@@ -1,4 +1,4 @@
-"""How probabilities become a label: by weights that are chosen on held-out reviews, or a median."""
+"""Choice of the decision rule: label weights that are chosen on held-out reviews, or the median."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -101,8 +101,8 @@ def choose_rule(
         labels: Names of the labels in the order of their codes.
         metric: A metric of predicted labels, unless there is a target.
         training: The target, and the seed by which the reviews are divided to check the choice.
-        start: Rule to begin with, which is kept if nothing else can be chosen, if nothing else is
-            better for reviews that it was not chosen on, or if it is the median.
+        start: Rule to begin with, which is kept if no other rule can be chosen, if no other rule is
+            better on reviews on which it was not chosen, or if it is the median.
 
     """
     target = training.decision_target

@@ -1,4 +1,4 @@
-"""Choice of how much the parts of a review count in the linear model of n-grams."""
+"""Choice of the weights of the parts of a review in the linear model of n-grams."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -34,10 +34,10 @@ class Fold:
     """Reviews to learn from and reviews that are held out.
 
     Attributes:
-        prepare: Returns the regression on the reviews to learn from, with or without the unlabelled
-            reviews.
+        prepare: Function that returns the regression on the reviews to learn from, with or without
+            the unlabelled reviews.
         hashes: Hashes of the n-grams of each review that is held out.
-        codes: Their label codes.
+        codes: Label codes of the reviews that are held out.
 
     """
 
@@ -48,11 +48,11 @@ class Fold:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Models with the same weights, one per fold, and what held-out reviews say about them.
+    """Models with the same weights, one per fold, and their evaluation on held-out reviews.
 
     Attributes:
-        weights: How much the parts of a review count.
-        models: One per fold.
+        weights: Weights of the parts of a review.
+        models: The models, one per fold.
         logits: Logits of the held-out reviews of all folds, not calibrated.
         factor: Factor by which the logits are multiplied to calibrate them.
         loss: Log loss of the calibrated logits. With few held-out reviews, it is computed with a

@@ -65,9 +65,9 @@ logger = logging.getLogger(__name__)
 MAX_EXPORT_DIFFERENCE = 1e-4  # between probabilities; rounding alone stays far below
 MAX_COMPARED = 1000  # validation reviews whose probabilities are compared
 MAX_LABELLED = 15_000  # with 20,000 of IMDB, unlabelled reviews added nothing to the n-grams
-MAX_UNLABELLED = 10_000  # that n-grams learn from: more take longer and add little
+MAX_UNLABELLED = 10_000  # unlabelled reviews for the n-grams: more take longer and add little
 MAX_EXAMPLES = 10  # custom reviews that are stored in the exported model
-# Of the model's lineage, what is stored there.
+# Datasets whose lineage is stored in the exported model.
 CHAIN = (
     "raw_reviews",
     "unlabelled_reviews",
@@ -79,7 +79,7 @@ CHAIN = (
     "ngram_model",
     "calibration",
 )
-LEARNT = ("model", "ngram_model", "calibration")  # what is fitted to the reviews
+LEARNT = ("model", "ngram_model", "calibration")  # datasets that are fitted to the reviews
 
 
 class UncalibratedReason(StrEnum):
@@ -106,7 +106,7 @@ def fit_ngrams(
         clean_reviews: Chunks with the columns `row`, `text` and `split`: the texts.
         clean_unlabelled_reviews: Chunks with the column `text`; possibly none.
         train: Reviews to learn from.
-        validation: Reviews to learn from as well, or not.
+        validation: Further reviews, which are learnt from if `training` says so.
         tuning: Which reviews the trials of the search were scored on.
         split: How the reviews were divided.
         training: Says whether to learn from the validation reviews, describes the n-grams, and has
@@ -178,8 +178,8 @@ def _sample_unlabelled(
 ) -> list[Hashes]:
     """Return the n-grams of the unlabelled reviews, or of some of them if there are very many.
 
-    These are drawn at random (algorithm R of Vitter, "Random Sampling with a Reservoir", ACM
-    Transactions on Mathematical Software 11, 1985). Where they would not help, there are none.
+    They are drawn at random (algorithm R of Vitter, "Random Sampling with a Reservoir", ACM
+    Transactions on Mathematical Software 11, 1985). If they would not help, none are returned.
     """
     dimensions = training.ngrams.latent_dimensions
     if not dimensions:
@@ -397,17 +397,17 @@ def fit_decision(
         validation: Validation reviews.
         tuning: The metric.
         are_ordered: Whether the labels are ordinal.
-        training: Whether to choose thresholds, and for what; below which confidence there is no
+        training: Whether to choose thresholds, their target, and the minimum confidence of an
             answer.
 
     Returns:
         JSON values: `label_weights`, one per label: where nothing is chosen, those that undo the
         bias of the average, so that the decisions are those of the models as they were trained;
         `is_median`, see `DecisionRule`; the `threshold` of the second of two labels, None for more;
-        `aim`, what the rule was to be chosen for, and `before` and `after`, its value on the
-        held-out reviews for the most probable label and with this rule (see `Choice`), all None if
-        nothing was to be chosen; `unfitted_reason`, why weights that were to be chosen were not
-        (else None); `min_confidence`.
+        `aim`, the metric or target that the rule should optimise, and `before` and `after`, its
+        value on the held-out reviews for the most probable label and with this rule (see `Choice`),
+        all None if there is no aim; `unfitted_reason`, the reason why no weights were chosen, if
+        they should have been (else None); `min_confidence`.
 
     Raises:
         InputError: The metric is not one of predicted labels, or a parameter names a label that
@@ -548,7 +548,7 @@ def _choose_examples(
     reviews: ReviewsParameters,
     custom: CustomReviewsParameters,
 ) -> list[str]:
-    """Return the texts for people to try the model with: none of them is learnt from."""
+    """Return texts for people to try the model with, from which it has not learnt."""
     if are_suitable(custom_reviews, reviews.labels, tokenizer):
         column = choose_custom_column(custom_reviews, custom, reviews.text_column)
         return list(filter(None, to_strings(custom_reviews[column])))[:MAX_EXAMPLES]
@@ -581,8 +581,8 @@ def fit_baseline(
 ) -> tuple[Any, dict[str, Any]]:
     """Fit TF-IDF and logistic regression to the rows that the network learns from.
 
-    Words are those that scikit-learn finds by default, of two or more letters. Where letters are
-    words of their own, they are so here as well: otherwise the baseline could not cut such texts.
+    Words are those that scikit-learn finds by default, of two or more letters. Single letters that
+    are words of their own count as well: otherwise the baseline could not cut such texts.
 
     Args:
         clean_reviews: Chunks with the columns `row`, `text`, `code` and `split`.
@@ -600,9 +600,9 @@ def fit_baseline(
         A scikit-learn pipeline from texts to codes, and how its probabilities become a label:
         `loss_weights`, the weight of each label in its loss, which `unweight_probabilities` removes
         from the probabilities, as the bias of the average does for the model; and `label_weights`
-        and `is_median`, as `fit_decision` has them for the model. If weights are to be chosen, so
-        are these, on the same held-out reviews as there, scored by pipelines that have learnt from
-        the same others, and only if there are enough.
+        and `is_median`, as in `fit_decision` for the model. If weights are chosen for the model,
+        they are also chosen here, on the same held-out reviews, which are scored by pipelines that
+        have learnt from the same other reviews, and only if there are enough.
 
     Raises:
         InputError: No word n-gram occurs in enough reviews.

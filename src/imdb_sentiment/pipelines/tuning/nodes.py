@@ -157,7 +157,7 @@ def tune_hyperparameters(
     Raises:
         InputError: The study of that name was made with other data, another search space or another
             protocol; there is no study to start from; a hyperparameter requires word vectors or
-            held-out rows that are missing, or is another than that of the pretrained LSTM; the
+            held-out rows that are missing, or differs from that of the pretrained LSTM; the
             metric or the weights do not fit the labels; no trial has completed; Dask is needed but
             missing.
 
@@ -241,7 +241,7 @@ def train_candidate(
         data: From `hold_out_reviews`, word vectors, and pretrained weights.
         hyperparameters: Values of the hyperparameters that are not searched.
         tuning: Seed of the training.
-        metric: What the trial is valued by.
+        metric: Metric of the network, which is the value of the trial.
         class_weight: Weight of each label in the loss.
 
     Returns:
@@ -402,7 +402,7 @@ def _require_inputs(
     tuning: TuningParameters,
     use_validation_rows: bool,
 ) -> None:
-    """Check, before any trial, what all of them need.
+    """Check the inputs that all trials need, before the first one.
 
     `initial` has the pretrained weights, or the word vectors alone.
     """

@@ -1,4 +1,4 @@
-"""Which reviews a trial learns from, and which it is scored on."""
+"""The reviews that a trial learns from, and those that it is scored on."""
 
 import numpy as np
 import optuna
@@ -9,7 +9,7 @@ from imdb_sentiment.parameters import SplitParameters, TuningParameters
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 FEW_ROWS = 1000  # with fewer validation rows, `auto` chooses cross-validation
-FOLDS = 2  # of that cross-validation
+FOLDS = 2  # number of folds of that cross-validation
 
 # Reviews to learn from, and others to score on.
 HeldOutSet = tuple[EncodedReviews, EncodedReviews]
@@ -23,7 +23,7 @@ def divide_reviews(
     *,
     n_repeats: int = 1,
 ) -> list[HeldOutSet]:
-    """Return what each training of a trial learns from and is scored on.
+    """Return the reviews that each training of a trial learns from, and those to score on.
 
     Args:
         train: Training reviews.
@@ -89,7 +89,7 @@ def _divide(
         except ValueError:
             return None
         for learnt, held_out in places:
-            # Not divided, a group may be the only one of a fold with a label.
+            # Since groups are not divided, held-out reviews may lack a label.
             parts = (learnt,) if split.group_column else (learnt, held_out)
             if any(len(np.unique(pool.codes[part])) < n_labels for part in parts):
                 return None

@@ -22,7 +22,7 @@ from imdb_sentiment.text.user_tables import choose_custom_column, gather_rows
 logger = logging.getLogger(__name__)
 
 EXPECTED = "expected_sentiment"  # column of the label that the user expects
-N_TEST_REVIEWS = 10  # to use instead of custom reviews
+N_TEST_REVIEWS = 10  # number of test reviews that are used instead of custom reviews
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,6 @@ def _find_expected(table: pd.DataFrame, reviews: ReviewsParameters) -> list[str 
 
 
 def count_right(expected: Sequence[str | None], predicted: Sequence[str | None]) -> tuple[int, int]:
-    """Return how many reviews are predicted as expected, and of how many something is expected."""
+    """Return the number of reviews predicted as expected, and of those with an expected label."""
     pairs = [(e, p) for e, p in zip(expected, predicted, strict=True) if e is not None]
     return sum(e == p for e, p in pairs), len(pairs)

@@ -23,16 +23,16 @@ Array = npt.NDArray[Any]
 
 
 def embed_model(onnx_model: bytes, report: ReportParameters) -> Embedded:
-    """Return the exported model as text, for a page that predicts what somebody types into it.
+    """Return the exported model as text, for a page that predicts the labels of typed texts.
 
     Args:
         onnx_model: Output of the pipeline training.
-        report: The largest size of the text; 0 for none.
+        report: The maximum size of the text; 0 for none.
 
     Returns:
-        `description`, JSON with the operators of the model's graph and all that leads from a text
-        to their inputs, and `constants`, the weights, both compressed (gzip) and in base64; or
-        `reason`, a sentence that says why they are not there; empty if the largest size is 0.
+        `description`, JSON with the operators of the model's graph and everything that is needed to
+        compute their inputs from a text, and `constants`, the weights, both compressed (gzip) and
+        in base64; or `reason`, why they are missing; empty if the maximum size is 0.
 
     """
     if not report.model_megabytes:
@@ -84,7 +84,7 @@ def embed_model(onnx_model: bytes, report: ReportParameters) -> Embedded:
 def _read_graph(onnx_model: bytes) -> tuple[list[dict[str, Any]], dict[str, Array]]:
     """Return the operators of an exported model in their order, and all constants by their names.
 
-    Attributes that are tensors become constants, whose names they have then.
+    Attributes that are tensors become constants, and then contain the names of these.
     """
     import onnx
 
@@ -142,9 +142,9 @@ def _list_words(vocabulary: dict[str, int]) -> list[str]:
 
 
 def _describe_words(predictor: Predictor) -> dict[str, Any]:
-    """Return how texts are cut into words, whose patterns JavaScript reads as well.
+    """Return the patterns that cut texts into words, which JavaScript reads as well.
 
-    The classes of characters in them are those of Python's version of Unicode.
+    Their classes of characters are those of Python's version of Unicode.
     """
     rule = get_rule(predictor.script)
     return {
@@ -158,6 +158,6 @@ def _describe_words(predictor: Predictor) -> dict[str, Any]:
 
 
 def _find_marks() -> str:
-    """Return what stands between [ and ] in a pattern of all combining marks."""
+    """Return all combining marks, as written between [ and ] in a regular expression."""
     characters = map(chr, range(0x20000))  # beyond which there are none
     return "".join(filter(unicodedata.combining, characters))

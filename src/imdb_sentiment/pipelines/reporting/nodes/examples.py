@@ -52,9 +52,9 @@ def explain_disagreements(
         report: Number of examples.
 
     Returns:
-        As `explain_mistakes`, with `baseline_sentiment` and `baseline_probability`. Reviews that
-        the model predicts correctly and reviews that it does not take turns; within each kind,
-        they are sorted by the lower of the two confidences, highest first.
+        The values of `explain_mistakes`, with `baseline_sentiment` and `baseline_probability`.
+        Reviews that the model predicts correctly and others take turns; within each kind, they are
+        sorted by the lower of the two confidences, highest first.
 
     """
     other = align_rows(baseline_predictions, test_predictions)

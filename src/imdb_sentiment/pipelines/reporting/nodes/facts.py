@@ -210,7 +210,7 @@ def collect_facts(
 
 
 def record_run(facts: Facts, test_predictions: pd.DataFrame, onnx_model: bytes) -> Facts:
-    """Select what is kept of every run, to compare later runs with it.
+    """Select the facts of a run that are kept, to compare later runs with it.
 
     Args:
         facts: Output of `collect_facts`.
@@ -240,7 +240,7 @@ def _name_classifier(ngram_share: float) -> str:
 def _count_lengths(lengths: dict[str, npt.NDArray[np.int64]]) -> Facts:
     """Return a histogram for each split; the last bin also holds all longer reviews.
 
-    It begins at the longest 1% of all, or in front of a long tail: at Tukey's outer fence.
+    That bin begins at the longest 1% of all, or if they form a long tail, at Tukey's outer fence.
     """
     everything = np.concatenate(list(lengths.values()))
     low, high, highest = np.quantile(everything, (0.25, 0.75, 0.99))

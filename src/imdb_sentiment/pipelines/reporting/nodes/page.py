@@ -1,4 +1,4 @@
-"""What people read: the page, the model card and the summary, each from a template."""
+"""Documents for people: the page, the model card and the summary, each from a template."""
 
 import json
 import re
@@ -92,7 +92,7 @@ def summarise_run(
         custom_reviews: Output of `choose_custom_reviews`.
         custom_predictions: Output of `score_custom_reviews`.
         custom_examples: Output of `explain_custom_reviews`, for the reasons why there is no
-            prediction; of many reviews, only of the first ones.
+            prediction; if there are many reviews, only the first ones have a reason.
 
     Returns:
         Markdown.
@@ -125,8 +125,8 @@ def mark_words(
     """Return segments with the strength of their marks, from 0 to 1 for the strongest effect.
 
     Args:
-        segments: Pairs of a text and its effect: by how much the probability of the predicted label
-            falls without it, or None.
+        segments: Pairs of a text and its effect: the drop in the probability of the predicted label
+            without this text, or None.
         probability: Probability of the predicted label; None if there is no prediction.
 
     Returns:

@@ -66,7 +66,7 @@ def score_test_reviews(
         One row per test review, in the order of the file: `row`, `review`, `sentiment`,
         `predicted_sentiment`, the `probability` of that prediction, and `probability_LABEL` for
         each label; and a table of the predictions of each part, in which `model` is `lstm` or
-        `ngrams` instead of `review`. There are none of the n-grams if they have no weight.
+        `ngrams` instead of `review`. The n-grams are missing if they have no weight.
 
     """
     texts = _select_test_rows(clean_reviews).set_index("row")["text"].reindex(pd.Index(test.rows))
@@ -262,7 +262,7 @@ def _compare_by_metric(
     *,
     groups: npt.NDArray[np.uint64] | None,
 ) -> dict[str, float]:
-    """Return by how much the model is better than the baseline, unless McNemar's test says it."""
+    """Return the gain of the model over the baseline, unless McNemar's test compares them."""
     if metric.name == "accuracy" and groups is None:
         return {}
     aligned = align_rows(baseline_predictions, test_predictions)

@@ -1,4 +1,4 @@
-"""What the scores say: which model is better, what they hide, and what to do next."""
+"""Conclusions from the scores: the better model, labels that they hide, and the next steps."""
 
 import shlex
 from contextlib import suppress
@@ -7,13 +7,13 @@ from typing import Any
 
 SIGNIFICANCE_LEVEL = 0.05
 
-# What to type next. Runs in parts repeat the other parameters of the run that made their inputs.
+# Commands to run next. Partial runs reuse the parameters of the run that made their inputs.
 SERVE = "imdb-sentiment serve"
 SCORE_A_FILE = (
     "kedro run --pipelines inference --params input_file=reviews.csv,output_file=scored.csv"
 )
 EXPORT_NGRAMS = "kedro run --pipelines training,reporting --params training.ngrams.share=1"
-RECALL = 0.9  # in the example of a wanted recall
+RECALL = 0.9  # target recall in the example
 
 
 class Verdict(StrEnum):
@@ -45,7 +45,7 @@ def judge(metrics: dict[str, Any]) -> Verdict:
 
 
 def find_neglected_labels(metrics: dict[str, Any]) -> list[str]:
-    """Return the labels of which less than half of the test reviews are found, worst first.
+    """Return the labels with a recall below one half on the test reviews, worst first.
 
     The accuracy hides them if they are rare.
 
@@ -67,11 +67,11 @@ def suggest_next_steps(
         metrics: Output of `compute_metrics`.
         verdict: Which model is better.
         study_name: Name of the study of the model's search.
-        hides_labels: Whether there are labels that the accuracy hides, which the search and the
-            training have not been told to find.
+        hides_labels: Whether there are labels that the accuracy hides, and at which neither the
+            search nor the training aims.
 
     Returns:
-        For each step, what it is good for (`says`), and its `commands`.
+        For each step, its purpose (`says`), and its `commands`.
 
     """
     share = metrics["ngram_share"]

@@ -306,7 +306,7 @@ function hashCharacters(word, length) {
 
 // --- The model: `serving/predictor.py`, `serving/explanation.py`. -------------------------------
 
-const MAX_WORDS = 500; // that get an effect
+const MAX_WORDS = 500; // maximum number of words with an effect
 const UNKNOWN_ID = 1;
 
 class Predictor {
@@ -350,8 +350,8 @@ class Predictor {
     });
   }
 
-  // At most `length` words: of more, the first and the last ones, in the shares that the network
-  // reads.
+  // At most `length` words; if there are more, the first and the last ones, in the shares that the
+  // network reads.
   cutToSize(words, length) {
     const { sequence_length, head_length } = this.description;
     const nFirst = Math.floor((length * head_length) / sequence_length);
@@ -370,8 +370,8 @@ class Predictor {
     return this.cutToSize(known, this.description.sequence_length);
   }
 
-  // Of words and punctuation marks: hashes, hashes of their character n-grams, starts and stops, and
-  // whether they are words.
+  // For each word and punctuation mark: its hash, the hashes of its character n-grams, its start and
+  // stop, and whether it is a word.
   findTokens(text) {
     const { max_ngram, character_ngram } = this.description;
     if (!max_ngram) return [];

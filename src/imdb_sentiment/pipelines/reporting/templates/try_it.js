@@ -4,8 +4,8 @@ const PAUSE = 250; // milliseconds after the last key press until a prediction
 const SLICE = 30; // milliseconds of computing, after which the browser may do something else
 const MIN_EFFECT = 0.01; // in log-odds; as in page.py, words with a smaller effect are not marked,
 const MIN_RELATIVE_EFFECT = 0.1; // nor words with a smaller share of the strongest effect
-const N_STRONGEST = 5; // words that are named below the text
-const N_LABELS = 5; // of which the probability is shown, the most probable ones
+const N_STRONGEST = 5; // number of words that are named below the text
+const N_LABELS = 5; // number of labels whose probability is shown, the most probable ones
 
 const find = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(1)}%`;
@@ -20,7 +20,7 @@ function make(tag, content, className = "") {
   return element;
 }
 
-let loading; // of the model, which takes some tenths of a second
+let loading; // promise of the model; loading it takes some tenths of a second
 
 function loadModel() {
   loading ??= Predictor.load(JSON.parse(find("model").textContent));

@@ -13,7 +13,7 @@ from imdb_sentiment.evaluation.predictions import choose_positive_labels
 from imdb_sentiment.parameters import ReviewsParameters
 from imdb_sentiment.pipelines.reporting.nodes.figures import style
 
-MAX_PANELS = 20  # of labels; of more, the most frequent ones
+MAX_PANELS = 20  # maximum number of labels; if there are more, the most frequent ones
 PANEL_HEIGHT = 220  # in pixels
 LINES = ({"color": style.BLUE, "dash": "solid"}, {"color": style.ORANGE, "dash": "dash"})
 

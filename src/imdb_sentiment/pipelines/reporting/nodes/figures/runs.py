@@ -14,10 +14,10 @@ from imdb_sentiment.pipelines.reporting.nodes.figures import style
 
 logger = logging.getLogger(__name__)
 
-MAX_MODELS = 50  # in the figure: the latest ones
+MAX_MODELS = 50  # maximum number of models in the figure, the latest ones
 PANEL_HEIGHT = 90  # in pixels
-MAX_LABELS = 10  # whose recall has a panel
-LONGEST_VALUE = 12  # characters of a setting
+MAX_LABELS = 10  # maximum number of labels whose recall has a panel
+LONGEST_VALUE = 12  # maximum length of the value of a setting
 
 SCORES = {  # whose change is drawn, and their names
     "accuracy": "accuracy",
@@ -192,7 +192,7 @@ def _load_records(run_record: dict[str, Callable[[], Record]]) -> list[Record]:
 
 
 def _identify_model(record: Record) -> str:
-    """Return what differs from model to model, and not if one is only exported again."""
+    """Return an identifier that differs between models, but not if one is only exported again."""
     model = record["model"]
     parts = {step["name"]: step["sha256"] for step in model.get("lineage", ())}
     learnt = [parts.get(name) for name in LEARNT]

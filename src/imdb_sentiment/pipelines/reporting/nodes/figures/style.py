@@ -1,4 +1,4 @@
-"""What the figures share: colours, axes, legends, lines, panels."""
+"""Common parts of the figures: colours, axes, legends, lines, panels."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -15,10 +15,10 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "square", "diamond", "x", "triangle-up", "star")
 GREY = "#8a8a8a"
 REFERENCE_LINE = {"dash": "dot", "color": GREY}
-LEGEND_LINES = 5  # for which a figure of the usual height has room
+LEGEND_LINES = 5  # number of lines for which a figure of the usual height has room
 PANEL_COLUMNS = 2
 PANEL_GAP = 70  # between two rows of panels, in pixels, for the numbers and the title of an axis
-LONGEST_NAME = 20  # of a label in the title of a panel, which is narrow on a phone
+LONGEST_NAME = 20  # maximum length of a label in the title of a panel, which is narrow on a phone
 
 _AXIS = {
     "gridcolor": "#dddddd",
@@ -31,9 +31,9 @@ _AXIS = {
 
 @cache
 def make_template() -> go.layout.Template:
-    """Return what all figures have in common.
+    """Return the template of all figures.
 
-    It is made with the first figure, since plotly then reads what each part of a figure may be.
+    It is made with the first figure, since plotly then loads the definitions of all its parts.
     """
     return go.layout.Template(
         layout={

@@ -16,8 +16,8 @@ from imdb_sentiment.pipelines.tuning.protocol import count_folds, name_metric
 from imdb_sentiment.search import format_values, measure_seconds
 
 MIN_TRIALS = 10  # with fewer, the importance of a hyperparameter is chance
-AXIS_WIDTH = 80  # of parallel coordinates, in pixels
-N_COLOURS = 10  # of trials, from the worst to the best
+AXIS_WIDTH = 80  # width of an axis of parallel coordinates, in pixels
+N_COLOURS = 10  # number of colours of trials, from the worst to the best
 
 STATES = {  # of trials that have ended: name in the legend, colour
     TrialState.COMPLETE: ("complete", style.BLUE),

@@ -281,7 +281,7 @@ def test_a_full_disk_is_no_outage(tmp_path: Path) -> None:
 
     sqlalchemy.event.listen(storage.engine, "connect", limit)
     storage.engine.dispose()
-    with pytest.raises(InputError, match=r"can't be used.*disk is full\): once this is fixed"):
+    with pytest.raises(InputError, match=r"can't be used.*disk is full\): fix this, then run"):
         search(study, report_twice)
     sqlalchemy.event.remove(storage.engine, "connect", limit)
     storage.engine.dispose()

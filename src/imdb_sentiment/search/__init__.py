@@ -7,8 +7,8 @@ samplers and pruners. Nothing here knows about networks: an objective is any fun
 the data.
 
 Optuna keeps the trials, records heartbeats in a database and queues retries. The rest is done here
-because its own loop would break a promise: `Study.optimize` and `Study.ask` take any queued trial
-or create another, so runs that share a study would exceed `n_trials`, and no trial would get the
+because Optuna's own loop does not fit: `Study.optimize` and `Study.ask` take any queued trial or
+create another, so runs that share a study would exceed `n_trials`, and no trial would get the
 sampler of its slot; heartbeats are sent by `Study.optimize` only and stop at the first error of the
 database; a dead run of this machine is noticed only after the grace period; and trials run in
 threads, where Keras can't train two networks. `GrpcStorageProxy` would be a second server without

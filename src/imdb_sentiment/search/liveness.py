@@ -1,4 +1,4 @@
-"""Which runs are alive: on this machine by their process, on others by their heartbeats."""
+"""Detection of dead runs: on this machine by their process, on others by their heartbeats."""
 
 import logging
 import math
@@ -27,7 +27,7 @@ START_TIME_TOLERANCE = 60.0
 
 
 class Heartbeats:
-    """A thread that tells runs on other machines, through the storage, which trials are alive.
+    """A thread that reports to runs on other machines which trials are alive, through the storage.
 
     It runs while a `with` block lasts, if the storage can be shared with other machines.
 
@@ -114,11 +114,11 @@ def is_dead(owner: str) -> bool:
     """Return whether a run of this machine has ended.
 
     Args:
-        owner: From `describe_this_process` of that run; more words may follow.
+        owner: Description of that run from `describe_this_process`; more words may follow.
 
     Returns:
-        True if its process has ended, also if another one has its number now; False if it is alive,
-        or belongs to another machine.
+        True if its process has ended, even if its number now belongs to another process; False if
+        it is alive, or belongs to another machine.
 
     """
     machine, _, process = owner.partition(" ")
@@ -138,7 +138,7 @@ def is_dead(owner: str) -> bool:
 
 
 def _describe_machine() -> str:
-    """Return the machine, and the container, in which a process number has its meaning."""
+    """Return the machine and the container to which a process number belongs."""
     namespace = Path("/proc/self/ns/pid")
     container = namespace.readlink() if namespace.exists() else ""
     return f"{socket.gethostname()}/{uuid.getnode():x}/{container}"

@@ -93,7 +93,7 @@ def run_trials(
         except BaseException:
             study.leave(running)
             raise
-    study.require_origin()  # all trials may be those of another run, which began it
+    study.require_origin()  # all trials may be those of another run, which began the study
     level = logging.DEBUG if len(study.counted()) >= study.n_trials else logging.INFO
     logger.log(level, "Search ended: %s.", reason)
 

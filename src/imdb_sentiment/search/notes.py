@@ -7,17 +7,17 @@ need not be installed where a search runs: a test compares the two.
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-MAX_LENGTH = 2045  # characters of an attribute
+MAX_LENGTH = 2045  # maximum number of characters of an attribute
 
 
 def add_note(storage: BaseStorage, study_id: int, text: str, trial_id: int | None = None) -> None:
-    """Save a note, unless there is one already, which may be somebody's own.
+    """Save a note, unless there is one already, which a user may have written.
 
     Args:
         storage: Storage of the study.
         study_id: Id of the study in it.
         text: Markdown; lines beyond 2,045 characters are cut off.
-        trial_id: Id of the trial that the note is on; None for one on the study.
+        trial_id: Id of the trial that the note is about; None for a note about the study.
 
     """
     version = _key(trial_id, "note_ver")
@@ -35,7 +35,7 @@ def describe_trial(trial: FrozenTrial, metric: str, step: str) -> str:
     Args:
         trial: The trial, which has ended.
         metric: Name of its value.
-        step: What it has reported a value after, such as an epoch.
+        step: Unit after which it has reported a value, such as `epoch`.
 
     Returns:
         Markdown.

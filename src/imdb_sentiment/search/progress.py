@@ -1,4 +1,4 @@
-"""How far a search has got: its finished trials, the best value and the time left."""
+"""Progress of a search: its finished trials, the best value and the time left."""
 
 import logging
 import re
@@ -17,18 +17,19 @@ def follow_trial(number: int, total: float, unit: str) -> Task:
 
     Args:
         number: Number of the trial.
-        total: How much the trial has to do.
-        unit: What is counted, such as epochs.
+        total: Total amount of work of the trial.
+        unit: Unit of the amount, such as epochs.
 
     """
     return Task(f"Trial {number}", total, unit)
 
 
 class SearchProgress(logging.Handler):
-    """Reports the progress of a search, which follows from that of its trials.
+    """Reports the progress of a search, which is computed from that of its trials.
 
-    Trials report theirs by the log; those in other processes do so in another thread. The lock that
-    every handler has guards the rest, too: with two locks, two threads could wait for each other.
+    Trials report their progress by the log; those in other processes do so in another thread. The
+    lock of the log handler guards the rest, too: with two locks, two threads could wait for each
+    other.
 
     Args:
         done: Number of trials that had finished before.
@@ -74,7 +75,7 @@ class SearchProgress(logging.Handler):
         """Report the number of finished trials and the best value so far, None if there is none.
 
         Returns:
-            The same and the time left, in words.
+            Both and the time left, in words.
 
         """
         with self._lock:

@@ -32,11 +32,11 @@ from imdb_sentiment.search.notes import add_note, describe_trial
 logger = logging.getLogger(__name__)
 
 # User attributes of a trial.
-SLOT = "slot"  # which of the study's `n_trials` slots it has
+SLOT = "slot"  # number of its slot, among the `n_trials` of the study
 OWNER = "owner"  # the run that has created it, or runs it
-ORIGIN = "origin"  # digest of what all trials of the study have in common
-ERROR = "error"  # why its objective has failed
-GIVEN_BACK = "given_back"  # that it was interrupted, and is not retried
+ORIGIN = "origin"  # digest of the origin, which all trials of the study have in common
+ERROR = "error"  # the reason why its objective has failed
+GIVEN_BACK = "given_back"  # true if it was interrupted, so that it is not retried
 # System attributes of a retry, written by Optuna's `RetryHeartbeatStaleTrialCallback`.
 RETRIED_TRIAL = "failed_trial"  # number of the first trial that has died; only retries have it
 RETRY_HISTORY = "retry_history"  # numbers of all trials that have died
@@ -69,7 +69,7 @@ def _retry_during_outages(
                 if study.is_leaving or time.monotonic() > give_up:
                     raise InputError(
                         f"the study's database can't be reached ({reason}). Finished trials are "
-                        "kept: the same command continues from there"
+                        "kept: run the same command again to continue"
                     ) from error
                 logger.warning("The study's database can't be reached; trying again: %s", reason)
                 time.sleep(PAUSE)
@@ -78,10 +78,10 @@ def _retry_during_outages(
 
 
 def _find_lasting_problem(reason: BaseException) -> str:
-    """Return what to do about an SQLite file that no waiting will mend; empty if it may."""
+    """Return what to do about a problem of an SQLite file that waiting can't solve; else empty."""
     match getattr(reason, "sqlite_errorname", ""):
         case "SQLITE_FULL" | "SQLITE_READONLY" | "SQLITE_PERM":
-            return "once this is fixed, the same command continues with the finished trials"
+            return "fix this, then run the same command again; finished trials are kept"
         case "SQLITE_CORRUPT" | "SQLITE_NOTADB":
             return "restore the file, or delete it to search from the beginning"
     return ""
@@ -104,10 +104,11 @@ class SharedStudy:
         storage: Storage of the study.
         name: Name of the study, which is created if it does not exist.
         space: Distribution of each hyperparameter that is searched.
-        origin: What all trials of the study have in common, such as the fingerprint of the data, as
-            JSON values by their name. A study of that name with another origin is refused.
+        origin: Properties that all trials of the study have in common, such as the fingerprint of
+            the data, as JSON values by their name. A study of that name with another origin is
+            refused.
         n_trials: Total number of trials that are to count.
-        max_retries: How many times a trial may die before it counts as failed.
+        max_retries: Maximum number of retries of a trial that dies; then it counts as failed.
         make_sampler: Function from a slot, counted from 0, to a new sampler.
         pruner: Pruner of the study.
         given: Hyperparameters of some slots, by slot; the sampler suggests what they leave open,
@@ -118,7 +119,7 @@ class SharedStudy:
         note: Description of the study in Markdown, for Optuna's dashboard.
 
     Attributes:
-        storage, name, n_trials, max_retries: As given.
+        storage, name, n_trials, max_retries: The arguments.
         optuna_study: The study as Optuna has it.
         heartbeats: Heartbeats of this run's trials, to be sent during a `with` block.
         is_leaving: Whether this run is about to end, and no longer waits for the database.
@@ -230,8 +231,8 @@ class SharedStudy:
     def require_origin(self) -> None:
         """Refuse a study with another origin; record the origin of a new one.
 
-        Of several runs that begin a study at the same moment, the one whose trial is the first
-        decides: trials are numbered in the order of their creation, and created with their origin.
+        If several runs begin a study at the same moment, the origin is that of the first trial:
+        trials are numbered in the order of their creation, and created with their origin.
 
         Raises:
             InputError: A trial of the study, or the study itself, has another origin.
@@ -248,7 +249,7 @@ class SharedStudy:
                 if recorded.get(name) != value:
                     self.optuna_study.set_user_attr(name, value)
             self._describe()
-            # A trial of a run that has lost is of no use, and that run ends it.
+            # Trials of other origins are of no use, and are ended by the runs that created them.
             return
         for name, value in self._origin.items() if recorded else ():
             if recorded.get(name) != value:
@@ -275,7 +276,7 @@ class SharedStudy:
             add_note(self.storage, self._study_id, self._note)
 
     def _propose(self, changed: str) -> str:
-        """Return how to begin a study that follows this one."""
+        """Return how to begin a study that continues this one."""
         if changed != "data" or "," in self.name:
             return "with --params tuning.study_name=NAME"
         names = set(optuna.get_all_study_names(self.storage))
@@ -284,7 +285,7 @@ class SharedStudy:
         return f"that tries the best trials of this one first: add '{parameters}' to --params"
 
     def _require_direction(self) -> None:
-        """Refuse a study that a run has created, and left without trials, for another direction."""
+        """Refuse a study without trials that was created for another direction."""
         if self.optuna_study.direction.name.lower() != self._direction:
             raise InputError(
                 f"the study {self.name!r} was begun for another metric: begin a new study with "
@@ -292,7 +293,7 @@ class SharedStudy:
             )
 
     def _describe_file(self) -> str:
-        """Return how all studies can be deleted, if they are a file of this machine."""
+        """Return how all studies can be deleted, if they are in a file on this machine."""
         engine = self.storage.engine if isinstance(self.storage, RDBStorage) else None
         if engine is None or engine.dialect.name != "sqlite":
             return ""
@@ -317,7 +318,7 @@ class SharedStudy:
             number: Number of the trial.
             state: COMPLETE, PRUNED or FAIL.
             value: Value of the objective, if the trial has completed.
-            error: Why the trial has failed, if it has.
+            error: Reason why the trial has failed, if it has.
 
         """
         self.heartbeats.remove(number)
@@ -376,7 +377,7 @@ class SharedStudy:
         return self.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
     def _start(self, number: int) -> optuna.Trial | None:
-        """Claim a queued trial; None if another run has claimed it, or has a trial of its slot."""
+        """Claim a queued trial; return None if another run has it, or a trial of the same slot."""
         trial_id = self._get_id(number)
         # Before the claim, so that a machine that dies right after it is found.
         self.heartbeats.add(number, trial_id)
@@ -438,7 +439,7 @@ def _digest(value: Any) -> str:
 
 
 def _compare(recorded: Any, value: Any) -> str:
-    """Return what differs between two JSON values: of two objects, the entries."""
+    """Return the difference between two JSON values; for two objects, the entries that differ."""
     if not (isinstance(recorded, dict) and isinstance(value, dict)):
         return f"{recorded} instead of {value}"
     names = [name for name in recorded | value if recorded.get(name) != value.get(name)]
@@ -465,13 +466,13 @@ def _suggest(trial: optuna.Trial, space: dict[str, BaseDistribution]) -> None:
 def choose_best_trials(
     storage: BaseStorage, name: str, space: dict[str, BaseDistribution]
 ) -> list[dict[str, Any]]:
-    """Return the hyperparameters of a study's trials, the best first, for those of another.
+    """Return the hyperparameters of a study's trials, the best first, for use in another study.
 
     Args:
         storage: Storage of the study.
         name: Name of the study.
-        space: Search space of the other study: trials that lie outside of it are left out, and so
-            are hyperparameters that it does not search.
+        space: Search space of the other study: trials outside of it are left out, and so are
+            hyperparameters that it does not search.
 
     Raises:
         InputError: There is no such study.

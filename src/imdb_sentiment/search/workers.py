@@ -1,4 +1,4 @@
-"""Where trials run: in this process, or on the workers of a Dask cluster, one trial each."""
+"""Processes that run trials: this one, or the workers of a Dask cluster, one trial each."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ class WorkerDied:
 
 
 class Workers:
-    """Processes that call functions, one at a time each; this class uses the current process.
+    """Processes that call functions, each one at a time; this class uses the current process.
 
     A subclass calls the functions in other processes.
     """

@@ -10,8 +10,8 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 ANONYMOUS = "anonymous"
-ONLY_KEY = "default"  # name of a key without one
-MAX_KNOWN = 10_000  # clients whose requests are remembered
+ONLY_KEY = "default"  # owner of a key without an owner
+MAX_KNOWN = 10_000  # maximum number of clients whose requests are remembered
 
 
 class KeysError(ValueError):
@@ -22,7 +22,7 @@ class ApiKeys:
     """API keys and the names of their owners.
 
     A file of keys is read again when it has changed, so keys can be replaced without a restart. If
-    it can't be used then, the earlier keys remain.
+    the changed file can't be used, the earlier keys remain.
 
     Args:
         keys: Keys by the name of their owner.
@@ -48,7 +48,7 @@ class ApiKeys:
         return bool(self._keys)
 
     def find_owner(self, given: str) -> str | None:
-        """Return the name of the owner of a key, or None if it is nobody's."""
+        """Return the name of the owner of a key, or None if the key is unknown."""
         if (state := self._look()) != self._state:
             self._state = state
             try:
@@ -63,7 +63,7 @@ class ApiKeys:
         return next(iter(owners), None)
 
     def _look(self) -> tuple[int, int] | None:
-        """Return what changes with the file."""
+        """Return the time of the last change of the file, and its size."""
         try:
             status = self._file.stat() if self._file else None
         except OSError:
@@ -111,7 +111,7 @@ def read_keys(file: Path) -> dict[str, str]:
 
 
 def find_network(address: str) -> str:
-    """Return what counts as one client: an IPv4 address, or the first 64 bits of an IPv6 address.
+    """Return the address that counts as one client: of IPv6, the network of the first 64 bits.
 
     The owner of an IPv6 connection usually has all addresses with the same 64 bits.
 
@@ -131,7 +131,7 @@ def find_network(address: str) -> str:
 
 
 class RateLimiter:
-    """How many requests per second each client may send, on average ("token bucket").
+    """A limit of the requests per second that each client may send, on average ("token bucket").
 
     Args:
         rate: Requests per second.

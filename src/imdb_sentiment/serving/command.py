@@ -62,7 +62,7 @@ POSITIVE = _Positive()
 @click.option(
     "--records",
     type=click.Path(path_type=Path),
-    help="Folder with the records of evaluated models, which say how good this one is.  [default: "
+    help="Folder with the records of evaluated models, for the test scores of this one.  [default: "
     "data/08_reporting/runs]",
 )
 @click.option(

@@ -1,4 +1,4 @@
-"""How the service treats connections, before and around the requests that they carry."""
+"""Treatment of connections by the service, before and around the requests that they carry."""
 
 import asyncio
 from collections.abc import Callable
@@ -53,7 +53,7 @@ class _Parser(httptools.HttpRequestParser):
     request (MagicStack/httptools#124), so it is parsed again without this header.
 
     Args:
-        protocol: What is told about the requests.
+        protocol: Protocol whose methods are called for the parts of a request.
 
     """
 
@@ -143,7 +143,7 @@ class _Protocol(HttpToolsProtocol):
             other.leave(other.transport.abort)
 
     def describe(self) -> str:
-        """Return what the connection does."""
+        """Return the kind of the connection, by what it does at present."""
         is_idle = self.loop.time() - self.since >= GRACE
         # It closes when its client has read the rest of the response, which may be never.
         if self.transport.is_closing():
@@ -285,7 +285,7 @@ def make_protocol(
     Args:
         headers_timeout: Maximum time from the connection, or from the first byte of a request, to
             the end of its headers, in seconds.
-        reader_timeout: Maximum time for which a client may read nothing of a waiting response, in
+        reader_timeout: Maximum time during which a client may read nothing of its response, in
             seconds.
         max_connections: Maximum number of connections.
 

@@ -34,7 +34,7 @@ class ScorerError(Exception):
 
 
 class CsvScorer:
-    """The process, from the outside; for any thread, but calls wait for each other.
+    """The process as the service sees it. Any thread may call it; calls wait for each other.
 
     Args:
         model: Content of `model.onnx`.
@@ -78,10 +78,11 @@ class CsvScorer:
         Args:
             csv: Number of the CSV.
             source: Its content.
-            text_column: See `score_csv`.
-            delimiter: See `score_csv`.
-            max_characters: See `score_csv`.
-            deadline: See `score_csv`; all processes of a machine have the same clock.
+            text_column: Name of the column with the text.
+            delimiter: Name of the delimiter, or `auto` to recognise it.
+            max_characters: Maximum length of a text; longer texts get no prediction.
+            deadline: Time at which to stop, on the clock of `time.monotonic`, which all processes
+                of a machine share.
 
         Raises:
             ScorerError: The process has ended.

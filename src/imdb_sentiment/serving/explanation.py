@@ -12,8 +12,9 @@ from imdb_sentiment.text.ngrams import Hashes, hash_parts, locate_tokens, split_
 from imdb_sentiment.text.tokenizer import cut_tokens, get_sequence_length, locate_known_words
 from imdb_sentiment.text.words import get_rule
 
-MAX_WORDS = 500  # of a text that get an effect, since each takes a prediction
-WORDS_AT_A_TIME = 50  # of a long text, since without each it has thousands of other n-grams
+MAX_WORDS = 500  # maximum number of words with an effect, since each takes a prediction
+# Number of variants of a text per call: each lacks a word, and may have thousands of n-grams.
+WORDS_AT_A_TIME = 50
 NOWHERE = (0, 0)  # start and stop of a word that is not there
 
 
@@ -114,10 +115,10 @@ def find_explained_label(predictor: Predictor, prediction: Prediction) -> str | 
 
 
 def _find_words(text: str, predictor: Predictor) -> list[tuple[int, int]]:
-    """Return the places of the words of a text, emoji among them, without other marks.
+    """Return the places of the words of a text, including emoji, but no other marks.
 
-    Of more than `MAX_WORDS`, they are the first and the last ones, in the shares that the network
-    reads.
+    If there are more than `MAX_WORDS`, only the first and the last ones are returned, in the shares
+    that the network reads.
     """
     places = locate_tokens(text, predictor.script)
     rule = get_rule(predictor.script)

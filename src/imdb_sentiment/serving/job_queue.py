@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class QueueFullError(Exception):
-    """There is no room at present, at least not for this client."""
+    """There is no room at present, or none for this client."""
 
 
 class _Job(NamedTuple):
@@ -65,7 +65,7 @@ class JobQueue:
         """Run a job in a thread.
 
         Args:
-            client: Whose job it is.
+            client: Client that the job belongs to.
             job: Function to call.
             *args: Positional arguments of the function.
             **kwargs: Keyword arguments of the function.
@@ -157,14 +157,14 @@ class JobQueue:
 
 
 class Quota:
-    """A resource of which each client may take a part.
+    """A limited resource of which each client may take a part.
 
     Args:
-        total: Amount of all clients together.
-        per_client: Amount of each client.
+        total: Maximum amount for all clients together.
+        per_client: Maximum amount for each client.
 
     Attributes:
-        taken: Amount that is taken now.
+        taken: Amount that is taken at present.
 
     """
 
@@ -178,7 +178,7 @@ class Quota:
         """Take an amount, to be given back.
 
         Raises:
-            QueueFullError: There is not as much left, or not for this client.
+            QueueFullError: There is not enough left, or not enough for this client.
 
         """
         own = self._by_client.get(client, 0) + amount
@@ -199,7 +199,7 @@ class Quota:
         """Take an amount while a block runs.
 
         Raises:
-            QueueFullError: There is not as much left, or not for this client.
+            QueueFullError: There is not enough left, or not enough for this client.
 
         """
         self.take(client, amount)

@@ -21,7 +21,7 @@ Body = TypeVar("Body", bound=BaseModel)
 
 FIXED_SYNTAX = 10_000  # characters outside of strings, for spaces and names
 SYNTAX_PER_TEXT = 100
-# Memory for bodies, as a multiple of the largest one: of all clients, and of each.
+# Memory for bodies, as a multiple of the largest one: for all clients together, and for each.
 BODIES, BODIES_PER_CLIENT = 16, 4
 
 
@@ -53,16 +53,15 @@ class SyntaxCounter:
 class JsonRequest(Request):
     """A request that is refused if its JSON has more syntax than a valid one needs (422).
 
-    It is also refused if it has a zero byte, and so is no JSON in UTF-8 (400).
-
-    The rest of such a body is neither kept nor parsed.
+    It is also refused if it has a zero byte, since JSON in UTF-8 never has any (400). The rest of
+    such a body is neither kept nor parsed.
 
     Args:
         scope: Scope of the ASGI application.
-        receive: Its function to receive the body.
+        receive: Function of the ASGI application that receives the body.
         max_texts: Maximum number of texts per request.
         memory: Bytes for the bodies of all clients.
-        client: Whose share the body counts for.
+        client: Client whose quota the body counts for.
 
     """
 
@@ -121,7 +120,7 @@ async def read_json(request: Request, model: type[Body]) -> Body:
     Raises:
         HTTPException: The body has another Content-Type (415). Browsers let pages of other sites
             send this one only if CORS allows it.
-        RequestValidationError: The body is no JSON, or not that of the model.
+        RequestValidationError: The body is not JSON, or does not match the model.
 
     """
     body = await request.body()

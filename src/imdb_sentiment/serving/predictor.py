@@ -19,9 +19,9 @@ from imdb_sentiment.text.ngrams import Hashes, hash_ngrams, locate_characters
 from imdb_sentiment.text.tokenizer import TextEncoder
 from imdb_sentiment.text.words import get_rule
 
-# Per call of the network; larger calls need more memory and are no faster.
+# Limits per call of the network; larger calls need more memory and are no faster.
 MAX_TOKENS = 4096
-MAX_NGRAMS = 50_000  # of words, and of characters, with padding; a single text may have more
+MAX_NGRAMS = 50_000  # word and character n-grams, with padding; a single text may have more
 
 Tokens = Sequence[int] | npt.NDArray[np.unsignedinteger]
 
@@ -51,7 +51,7 @@ class Prediction:
         label: The predicted label, usually the most probable one; None if the text has no word that
             the model knows, or if no label is probable enough.
         probabilities: The probability of each label; empty if the text has no known word.
-        reason: Why there is no label; None if there is one.
+        reason: Reason why there is no label; None if there is one.
 
     """
 
@@ -175,7 +175,7 @@ class Predictor:
         return type(self), self._arguments
 
     def describe(self) -> str:
-        """Return when the model was made, of which file, and the file's SHA-256 if it is known.
+        """Return the time at which the model was made, its file, and the file's SHA-256 if known.
 
         Control characters are escaped.
         """
@@ -255,7 +255,8 @@ class Predictor:
             texts: Cleaned texts.
 
         Returns:
-            As `predict_probabilities`.
+            Array of shape (texts, labels), dtype float64. Each row sums to 1, or is NaN if the text
+            has no word that the model knows.
 
         """
         ngrams = None

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from imdb_sentiment.serving.predictor import Prediction
 from imdb_sentiment.serving.settings import ServiceSettings
 
-# What is wrong with a request, by the type of pydantic's error.
+# Descriptions of what is wrong with a request, by the type of pydantic's error.
 CLAUSES = {
     "json_invalid": "the body is not JSON in UTF-8: {error}",
     "model_type": "the body must be a JSON object",
@@ -136,7 +136,7 @@ class SegmentResponse(BaseModel):
 
 
 class WordCountsResponse(BaseModel):
-    """How much of the text the model's LSTM has read; its n-grams are those of the whole text."""
+    """The words of the text that the model's LSTM has read; its n-grams cover the whole text."""
 
     total: int = Field(description="number of words")
     known: int = Field(description="number of words in the vocabulary")

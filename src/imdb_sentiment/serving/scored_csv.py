@@ -22,7 +22,7 @@ from imdb_sentiment.text.delimiters import (
 )
 
 ROWS_AT_A_TIME = 1000
-SAMPLE = 1 << 16  # characters at the beginning that tell the delimiter
+SAMPLE = 1 << 16  # number of characters at the beginning that are read to detect the delimiter
 # A line of one byte becomes a row with all columns, so the columns and the output are limited. A
 # delimiter may begin a field, which takes fifty times its memory, so they are limited too.
 MAX_COLUMNS = 1000
@@ -108,7 +108,7 @@ def score_csv(
 
 
 def _recognise(source: IO[str], delimiter: str) -> Dialect:
-    """Return how a CSV is written, by its beginning."""
+    """Return the dialect of a CSV, detected from its beginning."""
     sample = source.read(SAMPLE)
     source.seek(0)
     try:

@@ -1,4 +1,4 @@
-"""The server that runs the service, and what it says on a terminal or in a log."""
+"""The server that runs the service, and its messages on a terminal or in a log."""
 
 import logging
 import logging.config
@@ -15,11 +15,11 @@ from imdb_sentiment.serving.connections import allow_connections, make_protocol
 from imdb_sentiment.serving.settings import ServiceSettings
 
 IDLE_TIMEOUT = 65  # seconds until an idle connection is closed; proxies commonly close after 60
-ALL_INTERFACES = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # and how to reach them
+ALL_INTERFACES = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # and addresses to reach them
 
 
 class PlainFormatter(logging.Formatter):
-    """Log records for people at a terminal: the requests one per line, and else the message."""
+    """Formats log records for people at a terminal: a line per request, and other messages."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the name in logging
         """Return a record as a line."""
@@ -61,7 +61,7 @@ class Server(uvicorn.Server):
         host: Name or address to listen on.
         port: Port to listen on; 0 for any free one.
         settings: Limits of the service.
-        greeting: What to say about the model once the server is ready; None to say nothing.
+        greeting: Message about the model once the server is ready; None for no message.
 
     """
 
@@ -94,7 +94,7 @@ class Server(uvicorn.Server):
 
 
 def describe_address(host: str, port: int, greeting: str) -> str:
-    """Return what to say when the service is ready."""
+    """Return the message for the moment when the service is ready."""
     host = ALL_INTERFACES.get(host, host)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     return (

@@ -61,7 +61,7 @@ from imdb_sentiment.text.tokenizer import N_SPECIAL, count_words, get_sequence_l
 
 PAGE = Path(__file__).parent / "page"
 SWAGGER = ("fastapi_swagger", "resources")  # package and folder with the files of Swagger UI
-# What the pages may load: only what comes from here. Swagger UI styles its elements itself.
+# The pages may only load files of the service itself. Swagger UI styles its elements itself.
 POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
 DOCS_POLICY = f"{POLICY}; style-src 'self' 'unsafe-inline'"
 KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
@@ -82,7 +82,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         504: "The request took too long.",
     }.items()
 }
-# Links of OpenAPI, from the examples of /model to what they are examples of.
+# Links of OpenAPI from the examples of /model to the requests that they are examples for.
 EXAMPLE_LINKS: dict[str, Any] = {
     "predict the examples": {
         "operationId": "predict",
@@ -96,10 +96,10 @@ EXAMPLE_LINKS: dict[str, Any] = {
 
 
 class _Asker(NamedTuple):
-    """Who has sent a request.
+    """The sender of a request.
 
     Attributes:
-        client: Whose share it counts for: the owner of a key, or an IP address or network.
+        client: Client whose quota it counts for: the owner of a key, or an IP address or network.
         owner: Name of the owner of the key, for the metrics.
 
     """
@@ -239,7 +239,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
 
 
 def _add_middleware(app: FastAPI, settings: ServiceSettings, observation: Observation) -> None:
-    """Add what looks at a request before its route: the last one first."""
+    """Add the layers that handle a request before its route; the last one comes first."""
     app.add_middleware(
         LimitBodies,
         limits={

@@ -9,7 +9,7 @@ from imdb_sentiment.cores import count_cores
 
 
 class ServiceSettings(BaseModel):
-    """Limits of the service, and who may use it.
+    """Limits of the service, and the clients that may use it.
 
     Attributes:
         max_texts: Maximum number of texts per request.
@@ -30,8 +30,8 @@ class ServiceSettings(BaseModel):
             client is the owner of a key in that file, or otherwise an IP address; see
             `find_network`.
         burst: Number of requests that a client may send at once after a pause.
-        records: Folder with the records of evaluated models; that of this model, if there is one,
-            says how good it is.
+        records: Folder with the records of evaluated models; the record of this model, if there is
+            one, has its test scores.
 
     """
 

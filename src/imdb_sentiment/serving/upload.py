@@ -18,19 +18,19 @@ from imdb_sentiment.serving.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)
 
-# Uploads that are scored in turns, of all clients, and of each.
+# Maximum number of uploads that are scored in turns: for all clients together, and for each.
 ACTIVE, ACTIVE_PER_CLIENT = 16, 4
-# Disk space for uploads and their scored copies, as a multiple of the largest upload: of all
-# clients, and of each.
+# Disk space for uploads and their scored copies, as a multiple of the largest upload: for all
+# clients together, and for each.
 DISK, DISK_PER_CLIENT = 40, 8
 
 
 class SharedFile:
-    """A temporary file that counts as a part of its client's share of the disk.
+    """A temporary file whose size counts for its client's quota of disk space.
 
     Args:
-        disk: Disk space.
-        client: Whose file it is.
+        disk: Quota of disk space.
+        client: Client that the file belongs to.
 
     """
 
@@ -106,9 +106,9 @@ class Uploads:
         """Receive a CSV and score it.
 
         Args:
-            client: Whose upload it is.
+            client: Client that sends the upload.
             parts: The CSV as it arrives.
-            is_disconnected: Returns whether the client has gone.
+            is_disconnected: Function that returns whether the client has gone.
             text_column: Name of the column with the text.
             delimiter: Name of the delimiter, or `auto`.
 

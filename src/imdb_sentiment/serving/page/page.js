@@ -4,10 +4,10 @@ const PAUSE = 250; // milliseconds after the last key press until a prediction i
 const FAINTEST = 0.001; // smaller effects, below a tenth of a point, are not marked
 const STRONGEST = 5; // number of words in the sentence below the text
 const FEW = 3; // examples that are shown at first
-const MAX_NAMED = 10; // labels that are named; of more, some examples are
+const MAX_NAMED = 10; // maximum number of labels that are listed; if there are more, some examples
 const UNDECIDED = 0.6; // share of the better of two labels below which the model is undecided
 const PROBABLE = 0.8; // … and from which on it needs no "probably"
-const SAMPLE = 1 << 18; // bytes at the beginning of a file that are looked at for its columns
+const SAMPLE = 1 << 18; // number of bytes at the beginning of a file that are read for its columns
 const SAMPLE_ROWS = 20;
 const DELIMITERS = { ",": "comma", ";": "semicolon", "\t": "tab", "|": "bar" }; // others: auto
 

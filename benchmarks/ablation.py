@@ -1,4 +1,4 @@
-"""What each ingredient contributes: the default, or the preset for best quality, without it.
+"""The contribution of each ingredient: the default, or the preset for best quality, without it.
 
     .venv/bin/python benchmarks/ablation.py data/01_raw/sample_reviews.csv
     .venv/bin/python benchmarks/ablation.py data/01_raw/imdb_reviews.csv --preset best \

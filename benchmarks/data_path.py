@@ -1,4 +1,4 @@
-"""Time of data_processing, beside a loop that only reads, splits and looks up the words.
+"""Time of data_processing, compared with a loop that only reads, splits and looks up the words.
 
     .venv/bin/python benchmarks/data_path.py data/01_raw/imdb_reviews.csv
     .venv/bin/python benchmarks/data_path.py data/01_raw/imdb_reviews.csv --workers 1 2
@@ -11,13 +11,13 @@ score the baseline; their seconds are those that Kedro logs, without the start. 
 data_processing alone runs with each of these values of `processing.workers`, beside the loop.
 
 With `--simulate`, the workers sleep for as long as it takes on one core to read, clean and cut the
-rows of a part and to write the result, instead of doing so. What the run does is real: for each
-part, it finds where a CSV's records end, or reads the rows of another table and leaves them in a
-file, receives the keys of all rows and all distinct words, judges the rows, none of which are
+rows of a part and to write the result, instead of doing so. The run itself does its real work. For
+each part, it finds where a CSV's records end, or reads the rows of another table and leaves them in
+a file; it receives the keys of all rows and all distinct words, judges the rows, none of which are
 duplicates, sends its verdicts, and appends the result to a file, which takes up to 4 GB in the
 folder for temporary files. (All results are the same file, which the system has in memory.) No word
-is new, as in a long table few are; a new one costs about 0.3 µs more. So any number of workers can
-be tried on a few cores. Efficiency is the time of the sleeps alone divided by the whole time.
+is new, since few are in a long table; a new one costs about 0.3 µs more. So any number of workers
+can be tried on a few cores. Efficiency is the time of the sleeps alone divided by the whole time.
 """
 
 import argparse
@@ -53,8 +53,8 @@ from imdb_sentiment.text.tables import CHUNK, list_parts
 
 VOCABULARY, LENGTH = 5000, 200
 LOOP = "the bare loop"
-CHUNKS = 20  # simulated ones, per worker
-TIMED = 3  # real ones, whose median time is simulated
+CHUNKS = 20  # number of simulated chunks per worker
+TIMED = 3  # number of real chunks, whose median time is simulated
 COMMANDS = {
     "data_processing": ["--pipelines", "data_processing"],
     "describe_data, fit_baseline, score_baseline": [
@@ -65,7 +65,7 @@ COMMANDS = {
 
 
 def encode_plainly(path: Path) -> list[list[int]]:
-    """Return the token ids of the reviews of a CSV, without any care."""
+    """Return the token ids of the reviews of a CSV, without checks of any kind."""
     to_space = str.maketrans(dict.fromkeys(string.punctuation, " "))
     counts: Counter[str] = Counter()
     reviews = []

@@ -5,9 +5,9 @@
 
 Each run is a separate process of `kedro run --pipelines data_processing` in a temporary copy of the
 project, so data/ is not changed. A longer CSV repeats the rows of the original and appends a word
-to each text, different for each repetition, so that no row is dropped as a duplicate. In the
-process of the run, only what is kept of each row, such as the hash of its text, may grow with the
-file; in those of the workers, nothing.
+to each text, different for each repetition, so that no row is dropped as a duplicate. The memory of
+the run may grow with the file only by the values that are kept of each row, such as the hash of its
+text; the memory of the workers must not grow.
 """
 
 import argparse

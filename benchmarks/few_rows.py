@@ -1,15 +1,15 @@
-"""How well a search chooses with few rows, by how its trials are scored.
+"""The quality of a search with few rows, depending on how its trials are scored.
 
     .venv/bin/python benchmarks/few_rows.py data/01_raw/sample_reviews.csv --rows 500
 
 For each seed, rows are drawn to learn from and others to test on. Points of the search space of
-conf/base are drawn, and each is scored by the accuracy in every division of the rows that the table
-names, with the seed of the training of its own for each repetition. What a point is worth is the
-mean test accuracy of networks that learn from all rows, with several seeds. Each line has, as means
-over the seeds of the draw: the rank correlation of the scores with what the points are worth, what
-the point with the best score is worth, and the number of networks trained, without a pruner and
-with Optuna's WilcoxonPruner between the folds. The last columns are the networks and the worth with
-the pruner. The network alone is scored, as in the search.
+conf/base are drawn, and each is scored by its accuracy in every division of the rows in the table,
+where each repetition has its own seed of the training. The worth of a point is the mean test
+accuracy of networks that learn from all rows, with several seeds. Each line has means over the
+seeds of the draw: the rank correlation of scores and worths, the worth of the point with the best
+score, and the number of networks trained, without a pruner and with Optuna's WilcoxonPruner between
+the folds. The last columns are the number of networks and the worth with the pruner. Only the
+network is scored, as in the search.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-r"""Malformed requests from a grammar, thousands of them, and what they leave behind.
+r"""Thousands of malformed requests from a grammar, and their effect on the service.
 
     .venv/bin/python benchmarks/fuzz.py --connections 10000
 
@@ -31,7 +31,7 @@ from service import Service, run_service
 
 SENDERS = 8
 PATIENCE = 0.05  # seconds to wait for a response
-MEMORY = 1.2  # how many times the memory of before is allowed
+MEMORY = 1.2  # maximum ratio of the memory to that before
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 ALLOWED = 503
 SERVER_ERRORS = 500

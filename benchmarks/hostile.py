@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/hostile.py --seconds 600
 
 Requires a finished run, because it uses data/06_models/model.onnx (or another one by --model). One
-client sends an honest request ten times per second, now on an open connection, now on a new one.
+client sends an honest request ten times per second, on an open connection or on a new one.
 Four others attack from a seeded grammar: headers without end, incomplete and malformed requests,
 bodies that arrive slowly or never, hundreds of idle connections, responses that nobody reads,
 uploads whose client leaves, hostile JSON, other hosts. Each minute's line has the latency of the

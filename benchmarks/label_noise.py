@@ -1,12 +1,12 @@
-"""How many wrong labels label_check finds, and what the accuracy gains without them.
+"""The number of wrong labels that label_check finds, and the gain in accuracy without them.
 
     .venv/bin/python benchmarks/label_noise.py data/01_raw/imdb_reviews.csv --rows 10000
 
 Rows are divided into training and test rows. Some labels of the training rows are changed at random
 into another one; the test labels stay as they are. `label_check` then lists the doubtful labels of
-the training rows. A line has, as means over the seeds: how many labels were changed; how many of
-the first rows of the list, as many as were changed, are among these; how many rows the list has and
-how many of the changed ones; and the test accuracy of the n-grams with the labels as they were,
+the training rows. Each line has means over the seeds: N, the number of labels that were changed;
+how many of these are among the first N rows of the list; the number of rows in the list, and how
+many of them have a changed label; and the test accuracy of the n-grams with the original labels,
 with the changed ones, without the rows of the list, and with its likely labels instead. The last
 column has the seconds of the check.
 
@@ -226,7 +226,7 @@ def add_network(
 def compare_queues(
     rows: pd.DataFrame, reviews: ReviewsParameters, arguments: argparse.Namespace
 ) -> None:
-    """Print what the accuracy gains with rows that are chosen, or drawn, for labelling."""
+    """Print the gain in accuracy with rows that are chosen, or drawn at random, for labelling."""
     check = CHECK.model_copy(update={"rows_to_label": arguments.queue})
     lines = []
     for seed in arguments.seeds:

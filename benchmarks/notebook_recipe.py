@@ -1,4 +1,4 @@
-"""The recipe as notebooks have it, for comparison in benchmarks/notebook.py.
+"""The usual recipe of notebooks, for comparison in benchmarks/notebook.py.
 
     python benchmarks/notebook_recipe.py CSV SEED
 

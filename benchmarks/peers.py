@@ -1,4 +1,4 @@
-"""The model beside what a user would take instead: fastText, spaCy, a linear SVM.
+"""The model compared with what users might choose instead: fastText, spaCy, a linear SVM.
 
     pip install -e ".[peers]"
     .venv/bin/python benchmarks/peers.py data/01_raw/imdb_reviews.csv --params split.method=column

@@ -61,9 +61,9 @@ def describe_machine() -> str:
 class Usage:
     """Wall-clock seconds, peak resident memory in MiB and processor time of a process.
 
-    `peak_mib` is that of the largest process, and `workers_mib` that of the largest one that it has
-    started, seen ten times a second. The processor time is that of all, of which that of forked
-    workers is seen as often.
+    `peak_mib` is the peak of the largest process, and `workers_mib` that of the largest one that it
+    has started, sampled ten times per second. The processor time is that of all processes; for
+    forked workers, it is sampled as often.
     """
 
     seconds: float

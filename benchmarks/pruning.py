@@ -74,7 +74,7 @@ def learn_curves(search: Search, n_trials: int, seed: int) -> list[list[float]]:
 
 
 def replay_pairs(searches: list[list[list[float]]]) -> None:
-    """Print what it costs and saves to end the second of two trials once it is behind.
+    """Print the cost and the savings of ending the second of two trials once it is behind.
 
     Args:
         searches: For each search and trial, the values of all epochs; larger ones are better.

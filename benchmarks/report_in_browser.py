@@ -1,4 +1,4 @@
-"""How long the report takes in Chromium: to open, and to predict what is typed into it.
+"""The time that the report takes in Chromium to open, and to predict a text typed into it.
 
     .venv/bin/python benchmarks/report_in_browser.py data/08_reporting/report.html
 

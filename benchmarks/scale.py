@@ -7,8 +7,8 @@ row is the first half of one review and the second half of another one, with the
 nearly all of them are distinct, have the length of real ones, and none is kept. `check_reviews`
 reads them as in a run, and the accepted ones are counted for the vocabulary and the splits. At each
 mark, the table has the rows so far, the seconds and rows per second without those that it takes to
-make the rows, and the peak of the resident memory. Then come the seconds per million rows of what
-knows nothing of other rows: encoding, and the predictions of the exported model.
+make the rows, and the peak of the resident memory. Then come the seconds per million rows of the
+steps that need no other rows: encoding, and the predictions of the exported model.
 """
 
 import argparse

@@ -117,7 +117,7 @@ def measure_one_review(texts: Texts) -> None:
 
 
 def measure_parts(predictor: Predictor, texts: Texts) -> None:
-    """Measure the steps of a prediction, and how long the network takes for less."""
+    """Measure the steps of a prediction, and the time of the network for shorter texts."""
     encoder = TextEncoder(predictor.tokenizer, predictor.head_length)
     cleaned = [clean_text(text) for text in texts]
     inputs: list[dict[str, Any]] = [

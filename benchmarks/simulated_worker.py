@@ -1,4 +1,4 @@
-"""What data_path.py lets the workers do that it simulates, in a module that they can import."""
+"""Functions for the simulated workers of data_path.py, in a module that they can import."""
 
 import functools
 import pickle

@@ -1,4 +1,4 @@
-r"""What the time of training depends on: padding, batch size, threads, memory, start-up.
+r"""The time of training, depending on padding, batch size, threads, memory and start-up.
 
     .venv/bin/python benchmarks/training.py data/05_model_input/train.npy
     .venv/bin/python benchmarks/training.py data/05_model_input/train.npy --network best
@@ -15,7 +15,7 @@ variant and round:
   as it does in "padded".
 - "before": `train_model` as it was in an earlier revision of the project.
 
-The table has the quickest epoch, which is what the machine can do without other load, the median
+The table has the fastest epoch, which shows the speed of the machine without other load, the median
 epoch, the time that a process took before its first epoch, and the loss of the last epoch. The
 first epoch also builds the graph and is not counted. The processor time of a step depends less on
 other load than the others.

@@ -153,7 +153,7 @@ def open_decompressed(
         filesystem: The file system that it lies in.
         path: Its path there, whose last suffix tells the compression.
         name: Its path or URL, for messages.
-        on_open: Called with the file as it is, whose position tells how much has been read.
+        on_open: Function that is called with the raw file, whose position tells the progress.
 
     Raises:
         InputError: It is a ZIP of no file, or of several.

@@ -43,7 +43,7 @@ def open_client(
             is this process.
         scheduler_address: Address of the scheduler of a running cluster, which is used instead.
         group: The parameters that these two belong to, for messages.
-        advice: What to do if the connection to the scheduler is lost.
+        advice: Advice in case the connection to the scheduler is lost, for messages.
 
     Yields:
         Dask's client; None if this process does all the work, without Dask.

@@ -155,7 +155,7 @@ def map_in_two_steps(
         be used before the next one is taken.
 
     Raises:
-        InputError: As `map_in_order` does.
+        InputError: One of the reasons of `map_in_order`.
 
     """
     remaining = _begin(items)
@@ -209,7 +209,7 @@ class _Receiver:
 
     Args:
         client: Dask's client.
-        advice: What to do if the scheduler is gone, for messages.
+        advice: Advice in case the scheduler is gone, for messages.
 
     """
 

@@ -156,7 +156,7 @@ def find_weights_for_target(
     Args:
         probabilities: Probability of each label, shape (reviews, labels), for reviews that the
             model has not learnt from.
-        is_label: Which reviews have the label, shape (reviews,); at least one has it.
+        is_label: Whether each review has the label, shape (reviews,); at least one has it.
         code: Code of the label.
         precision: Target precision; None if `recall` is given.
         recall: Target recall; None if `precision` is given.

@@ -18,7 +18,7 @@ def tabulate_predictions(
         probabilities: Probability of each label, shape (reviews, labels); a row of NaN where there
             is no prediction.
         labels: Names of the labels in the order of their codes.
-        rule: How a label is chosen; None for the most probable one, always.
+        rule: Rule that chooses a label; None to always choose the most probable one.
 
     Returns:
         One row per review: `predicted_sentiment` (None without a prediction), its `probability`

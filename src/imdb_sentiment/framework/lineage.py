@@ -256,7 +256,7 @@ class Staleness:
     """Which datasets are stale, and why.
 
     Args:
-        records: From `Lineage.read`.
+        records: Records from `Lineage.read`.
         digest: Function that returns the present digest of a path, or None if there is no such
             file: `Lineage.digest`.
         digest_output: The same for the output of a run: `Lineage.digest_output`.

@@ -330,7 +330,7 @@ class RunLineage:
         """Check and record the inputs of a node before it reads them.
 
         Raises:
-            InputError: An input that this run has not made is stale because of what it has made.
+            InputError: An input that this run has not made is stale because of its outputs.
 
         """
         if node.name not in self._inputs:

@@ -105,7 +105,7 @@ class TrackLineage:
 
     @hook_impl
     def before_dataset_loaded(self, node: Node) -> None:
-        """Look at what a node reads, before it reads the first of it."""
+        """Check the inputs of a node before it reads the first one."""
         if self._run:
             self._run.begin(node)
 

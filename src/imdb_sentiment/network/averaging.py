@@ -15,7 +15,7 @@ def average_networks(models: Sequence[KerasModel]) -> KerasModel:
     all. The average is not compiled, since it has no optimizer to continue with.
 
     Args:
-        models: From `train_model`, all with the same hyperparameters; they are not changed.
+        models: Networks from `train_model` with the same hyperparameters; they are not changed.
 
     Returns:
         The average; a single network is returned as it is.

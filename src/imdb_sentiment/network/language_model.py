@@ -134,7 +134,7 @@ def _make_language_model(
         embedding: A `keras.layers.Embedding`.
         lstm: A `keras.layers.LSTM` that returns all outputs, or a `Bidirectional` of one.
         units: Size of the LSTM's state.
-        is_predicted: Which tokens are predicted, shape (vocabulary,).
+        is_predicted: Whether each token is predicted, shape (vocabulary,).
         parts: Number of parallel operations per batch, if the LSTM is fused.
 
     """

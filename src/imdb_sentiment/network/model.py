@@ -158,8 +158,8 @@ def set_lstm_weights(model: KerasModel, weights: PretrainedWeights) -> None:
     further ones, which come last, are kept.
 
     Args:
-        model: From `build_model`.
-        weights: From `pretrain_lstm`; those of the embedding are not used.
+        model: Network from `build_model`.
+        weights: Weights from `pretrain_lstm`; those of the embedding are not used.
 
     """
     from keras import layers
@@ -177,7 +177,7 @@ def require_pretrained_shape(weights: PretrainedWeights, hyperparameters: Hyperp
     """Check that pretrained weights are those of the LSTM that the hyperparameters describe.
 
     Args:
-        weights: From `pretrain_lstm`.
+        weights: Weights from `pretrain_lstm`.
         hyperparameters: Shape of the network.
 
     Raises:
@@ -235,7 +235,7 @@ def score_logits(model: KerasModel, sequences: npt.NDArray[np.unsignedinteger]) 
     In float32, a probability above 0.99999 says little about its logit, and one of 1 nothing.
 
     Args:
-        model: From `build_model` or `train_model`.
+        model: Network from `build_model` or `train_model`.
         sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
 
     Returns:

@@ -85,7 +85,7 @@ class NgramModel:
             float32. With two labels there is one output, for the second label; otherwise one per
             label.
         bias: Intercepts, shape (outputs,), dtype float32.
-        script: How texts are cut into words; see `imdb_sentiment.text.words.Rule`.
+        script: Rule for cutting texts into words; see `imdb_sentiment.text.words.Rule`.
         character_ngram: Length of the character n-grams; 0 if the model knows none.
         character_weight: Norm of the vectors of character n-grams in the regression; the weights
             include it.
@@ -242,7 +242,7 @@ class NgramRegression:
             the strength of the regularisation.
         unlabelled: Hashes of the n-grams of each unlabelled review; none for a model without latent
             coordinates.
-        script: How the texts were cut into words.
+        script: Rule by which the texts were cut into words.
         label_weights: Weight of each label in the loss, shape (labels,); None for equal weights.
 
     Raises:
@@ -330,10 +330,10 @@ class NgramRegression:
         """Fit the regression of one label.
 
         Args:
-            target: Which reviews have the label, shape (reviews,).
+            target: Whether each review has the label, shape (reviews,).
             factors: Factor of each n-gram in the reviews' vectors, shape (n-grams,).
             latent: Latent coordinates; None for none.
-            latent_weight: Their weight; see `NgramWeights`.
+            latent_weight: Weight of the latent coordinates; see `NgramWeights`.
 
         Returns:
             Coefficient of each n-gram in a TF-IDF vector, shape (n-grams,), and the intercept.

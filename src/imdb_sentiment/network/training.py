@@ -261,7 +261,7 @@ class _CompiledNetwork:
     """A network with its training step, which TensorFlow compiles when it is first used.
 
     Args:
-        model: From `build_model`.
+        model: Network from `build_model`.
         steps: Number of training steps, if the learning rate depends on it; otherwise 0.
         parts: Number of parallel operations per batch; 0 if Keras's LSTM is to be trained.
 
@@ -287,7 +287,7 @@ class _CompiledNetwork:
         """Take the weights of a network before its first step, if it has the same shape.
 
         Args:
-            model: From `build_model`, with the same hyperparameters.
+            model: Network from `build_model`, with the same hyperparameters.
             steps: Number of training steps, if the learning rate depends on it; otherwise 0.
 
         Returns:

@@ -268,7 +268,7 @@ class SharedStudy:
             )
 
     def _describe(self) -> None:
-        """Tell Optuna's dashboard what the study is about."""
+        """Describe the study for Optuna's dashboard."""
         if self.optuna_study.metric_names != [self._metric]:
             with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
                 self.optuna_study.set_metric_names([self._metric])

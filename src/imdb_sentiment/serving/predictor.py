@@ -87,7 +87,7 @@ class Predictor:
 
     Attributes:
         labels: Names of the labels in the order of their codes.
-        rule: How probabilities become a label, or no answer.
+        rule: Rule by which probabilities become a label, or no answer.
         tokenizer: The tokenizer of the training; see `imdb_sentiment.text.tokenizer`.
         head_length: Number of tokens that the network reads from the beginning of a text with more
             known tokens than the sequence length; it reads the others from the end.
@@ -98,7 +98,7 @@ class Predictor:
             that of its word n-grams had a norm of 1; 0 if the model reads none.
         unlabelled_reviews: Number of unlabelled reviews that the weights of the n-grams were learnt
             from, beside labelled ones.
-        script: How texts are cut into the words of n-grams, if the model reads any; see
+        script: Rule for cutting texts into the words of n-grams, if the model reads any; see
             `imdb_sentiment.text.words.Rule`.
         examples: Texts for people to try the model with.
         facts: Further facts about the model, such as the versions of the packages that made it and

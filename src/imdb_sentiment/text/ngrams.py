@@ -34,7 +34,7 @@ def locate_tokens(text: str, script: Script = "auto") -> list[tuple[int, int]]:
 
     Args:
         text: Cleaned text.
-        script: How it is cut into words; see `imdb_sentiment.text.words.Rule`.
+        script: Rule for cutting it into words; see `imdb_sentiment.text.words.Rule`.
 
     """
     return [token.span() for token in get_rule(script).tokens.finditer(text)]
@@ -47,7 +47,7 @@ def split_tokens(text: str, script: Script = "auto") -> list[bytes]:
 
     Args:
         text: Cleaned text.
-        script: How it is cut into words; see `imdb_sentiment.text.words.Rule`.
+        script: Rule for cutting it into words; see `imdb_sentiment.text.words.Rule`.
 
     """
     if text.isascii():
@@ -78,7 +78,7 @@ def hash_ngrams(
     Args:
         text: Cleaned text.
         max_ngram: Length of the longest word n-grams.
-        script: How the text is cut into words; see `imdb_sentiment.text.words.Rule`.
+        script: Rule for cutting the text into words; see `imdb_sentiment.text.words.Rule`.
         character_ngram: Length of the character n-grams, n; 0 for none.
 
     Returns:
@@ -103,7 +103,7 @@ def hash_parts(
 
     Args:
         tokens: The tokens of the text, from `split_tokens`.
-        parts: Which tokens belong to each part, shape (tokens,).
+        parts: For each part, whether each token belongs to it, shape (tokens,).
         max_ngram: Length of the longest word n-grams.
         character_ngram: Length of the character n-grams; 0 for none.
 

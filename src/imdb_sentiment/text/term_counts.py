@@ -24,7 +24,7 @@ class TermCounter(TransformerMixin, BaseEstimator):
     term, so both that n-gram and the last term are known, and their two numbers identify it.
 
     Args:
-        script: How texts are cut into terms; see `imdb_sentiment.text.words.Rule.split_terms`.
+        script: Rule for cutting texts into terms; see `imdb_sentiment.text.words.Rule.split_terms`.
         max_ngram: Length of the longest n-grams, in terms.
         min_document_frequency: Minimum number of texts that contain an n-gram that is counted.
 

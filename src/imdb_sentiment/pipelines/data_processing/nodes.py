@@ -134,7 +134,7 @@ def check_reviews(
             see `number_rows`.
         reviews: Names of columns and labels.
         split: Whether and where the table has its own splits, and groups of rows.
-        script: How texts are cut into words.
+        script: Rule for cutting texts into words.
         processing: Processes that clean and cut the texts; the result does not depend on them.
 
     Returns:
@@ -167,7 +167,7 @@ def audit_reviews(
     """Count the accepted, rejected and duplicate rows, and select the rejected ones.
 
     Args:
-        checked_reviews: From `check_reviews`; iterated twice.
+        checked_reviews: Chunks from `check_reviews`; iterated twice.
         reviews: Names of the file and of the labels.
 
     Returns:
@@ -255,10 +255,10 @@ def split_reviews(
     no group is divided; the fractions and proportions are then met as closely as the groups allow.
 
     Args:
-        checked_reviews: From `check_reviews`; iterated twice.
-        audit: From `audit_reviews`.
+        checked_reviews: Chunks from `check_reviews`; iterated twice.
+        audit: Audit from `audit_reviews`.
         reviews: Names of the file and of the labels, and how many rows may be rejected.
-        split: How to split.
+        split: Settings of the division.
 
     Returns:
         Chunks with the columns `row` (int64), `text`, `code` (int64), `group` (empty unless the
@@ -387,9 +387,9 @@ def _propose_settings(
     """Return lines for conf/local/parameters.yml with which the run continues.
 
     Args:
-        audit: From `audit_reviews`.
+        audit: Audit from `audit_reviews`.
         reviews: The present settings.
-        labels: From `_find_more_labels`.
+        labels: Labels from `_find_more_labels`.
         more: The labels to add. A comment then has the fraction of rejected rows that would have to
             be allowed without them.
 
@@ -465,8 +465,8 @@ def fit_tokenizer(
     """Learn the vocabulary from the training rows only.
 
     Args:
-        clean_reviews: From `split_reviews`.
-        words: From `check_reviews`.
+        clean_reviews: Chunks from `split_reviews`.
+        words: Distinct words, from `check_reviews`.
         tokenization: Kind of the tokens, size of the vocabulary and length of a sequence.
 
     Returns:
@@ -499,10 +499,10 @@ def clean_unlabelled_reviews(
     Args:
         unlabelled_reviews: A table with the text column or with only one column, whole or in
             chunks; possibly no chunk.
-        clean_reviews: From `split_reviews`.
-        words: From `check_reviews`.
+        clean_reviews: Chunks from `split_reviews`.
+        words: Distinct words, from `check_reviews`.
         reviews: Name of the text column.
-        script: How texts are cut into words.
+        script: Rule for cutting texts into words.
         processing: Processes that clean and cut them; the result does not depend on these.
 
     Returns:
@@ -578,10 +578,10 @@ def fit_word_vectors(
     """Pretrain word vectors on the training rows and all unlabelled reviews.
 
     Args:
-        clean_reviews: From `split_reviews`.
-        clean_unlabelled_reviews: From `clean_unlabelled_reviews`; possibly no chunk.
-        tokenizer: From `fit_tokenizer`.
-        words: From `check_reviews`.
+        clean_reviews: Chunks from `split_reviews`.
+        clean_unlabelled_reviews: Chunks from `clean_unlabelled_reviews`; possibly no chunk.
+        tokenizer: Tokenizer from `fit_tokenizer`.
+        words: Distinct words, from `check_reviews`.
         word_vectors: Method, and size of the vectors and the context.
 
     Returns:
@@ -610,16 +610,16 @@ def pretrain_network(
     """Pretrain the embedding and the LSTM, if there are unlabelled reviews.
 
     Args:
-        train: From `encode_reviews`: further texts, whose labels are not used.
-        clean_unlabelled_reviews: From `clean_unlabelled_reviews`; possibly no chunk.
-        tokenizer: From `fit_tokenizer`.
-        words: From `check_reviews`.
-        word_vectors: From `fit_word_vectors`, shape (vocabulary, size).
+        train: Training set from `encode_reviews`: further texts, whose labels are not used.
+        clean_unlabelled_reviews: Chunks from `clean_unlabelled_reviews`; possibly no chunk.
+        tokenizer: Tokenizer from `fit_tokenizer`.
+        words: Distinct words, from `check_reviews`.
+        word_vectors: Vectors from `fit_word_vectors`, shape (vocabulary, size).
         language_model: Number of epochs, batch size, learning rate and seed.
         pretrained_embedding: Whether the network starts from pretrained weights at all.
         units: Size of the LSTM's state, in each direction.
         bidirectional: Whether a second LSTM reads the texts backwards.
-        chrono_initialization: See `Hyperparameters`.
+        chrono_initialization: Longest dependency for the initial biases; see `Hyperparameters`.
 
     Returns:
         Weights of the embedding and the LSTM, from `pretrain_lstm`; empty if there are no
@@ -654,9 +654,9 @@ def encode_reviews(
     """Encode texts as padded sequences of token ids; warn if many have no known token.
 
     Args:
-        clean_reviews: From `split_reviews`; iterated three times.
-        tokenizer: From `fit_tokenizer`.
-        words: From `check_reviews`.
+        clean_reviews: Chunks from `split_reviews`; iterated three times.
+        tokenizer: Tokenizer from `fit_tokenizer`.
+        words: Distinct words, from `check_reviews`.
         reviews: Labels, in the order of their codes.
         tokenization: Number of tokens kept from the beginning of a long review, and the settings of
             the tokenizer, for a warning.

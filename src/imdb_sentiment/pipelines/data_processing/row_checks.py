@@ -112,7 +112,7 @@ def read_chunk(
         chunk: Chunk from `number_rows`.
         reviews: Names of columns and labels.
         split: Whether and where the table has its own splits, and groups of rows.
-        script: How texts are cut into words.
+        script: Rule for cutting texts into words.
 
     """
     _require_columns(chunk, reviews, split)
@@ -149,7 +149,7 @@ def read_unlabelled_chunk(
     Args:
         chunk: Chunk from `number_rows`.
         text_column: Name of the column of texts; if there is only one column, it may have any name.
-        script: How texts are cut into words.
+        script: Rule for cutting texts into words.
 
     Raises:
         InputError: There is no such column, but several others.

@@ -35,7 +35,7 @@ def assign_splits(
         own_splits: Index in `SPLITS` of the split that the table gives each row, shape (rows,);
             used by the method `column`.
         groups: Group of each row, shape (rows,); None if there are no groups.
-        split: How to split.
+        split: Settings of the division.
         reviews: Names of the file and of the labels, for messages.
 
     Returns:

@@ -53,7 +53,7 @@ def score_held_out(
         split: Says whether rows have groups; a group is never divided.
         label_check: Number of folds, and the seed of their division.
         training: Describes the linear model.
-        script: How texts are cut into words.
+        script: Rule for cutting texts into words.
 
     Returns:
         Logits of all rows, calibrated on them, in the order of the file.
@@ -111,7 +111,7 @@ def find_doubtful_labels(
 
     Args:
         clean_reviews: Chunks with the columns `row`, `text` and `code`.
-        held_out: From `score_held_out`.
+        held_out: Logits from `score_held_out`.
         reviews: The labels.
 
     Returns:
@@ -192,7 +192,7 @@ def choose_rows_to_label(
         reviews: The labels.
         label_check: Number of rows to choose.
         training: Describes the linear model.
-        script: How texts are cut into words.
+        script: Rule for cutting texts into words.
 
     Returns:
         The unlabelled reviews proposed for labelling, the most uncertain first: `row`, `text`,

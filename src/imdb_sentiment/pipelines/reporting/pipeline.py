@@ -58,7 +58,7 @@ _FIGURES: dict[Callable[..., Any], list[str] | dict[str, str]] = {
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
-    """Return the pipeline from the trained models to what the user reads."""
+    """Return the pipeline from the trained models to the documents for users."""
     parts = {
         "scoring": _score(),
         "facts": _collect_facts(),

@@ -107,11 +107,11 @@ def fit_ngrams(
         clean_unlabelled_reviews: Chunks with the column `text`; possibly none.
         train: Reviews to learn from.
         validation: Further reviews, which are learnt from if `training` says so.
-        tuning: Which reviews the trials of the search were scored on.
-        split: How the reviews were divided.
+        tuning: Settings of the search: the reviews that trials were scored on.
+        split: Settings of the division of the reviews.
         training: Says whether to learn from the validation reviews, describes the n-grams, and has
             the seed by which unlabelled reviews are drawn if there are very many.
-        script: How texts are cut into words.
+        script: Rule for cutting texts into words.
 
     Returns:
         The fitted model, and logits of the reviews that trials are scored on, from models that have
@@ -229,9 +229,9 @@ def fit_best_model(
     Args:
         train: Reviews to learn from.
         validation: Reviews to learn from as well, or to score after each epoch.
-        best_hyperparameters: From the tuning pipeline.
+        best_hyperparameters: Best hyperparameters, from the pipeline tuning.
         word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width).
-        pretrained_weights: From `pretrain_network`; empty for none.
+        pretrained_weights: Weights from `pretrain_network`; empty for none.
         tuning: The metric that early stopping watches, if there is any.
         are_ordered: Whether the labels are ordinal.
         training: Says whether to learn from the validation reviews, the weights of the labels, the
@@ -303,11 +303,11 @@ def fit_average(
     `CalibratedClassifierCV` with `ensemble=False` does the same.
 
     Args:
-        network_held_out: From the tuning pipeline.
-        ngrams_held_out: From `fit_ngrams`, for the same reviews and possibly more.
+        network_held_out: Logits of the best trial for held-out reviews.
+        ngrams_held_out: Logits from `fit_ngrams`, for the same reviews and possibly more.
         train: Training reviews, some of which may be held out.
         validation: Validation reviews.
-        tuning: Which reviews the trials of the search were scored on.
+        tuning: Settings of the search: the reviews that trials were scored on.
         training: Share of the n-grams, if it is not to be fitted, and the weights of the labels.
 
     Returns:
@@ -390,9 +390,9 @@ def fit_decision(
     """Choose how probabilities become a label; see `decision.py`.
 
     Args:
-        network_held_out: From the tuning pipeline.
-        ngrams_held_out: From `fit_ngrams`.
-        calibration: From `fit_average`: the weights of both, or why they are not fitted.
+        network_held_out: Logits of the best trial for held-out reviews.
+        ngrams_held_out: Logits from `fit_ngrams`.
+        calibration: Output of `fit_average`: the weights of both, or why they are not fitted.
         train: Training reviews, some of which may be held out.
         validation: Validation reviews.
         tuning: The metric.
@@ -468,11 +468,11 @@ def export_model(
 
     Args:
         model: The trained network.
-        ngram_model: From `fit_ngrams`.
-        calibration: From `fit_average`.
-        decision: From `fit_decision`.
+        ngram_model: Linear model from `fit_ngrams`.
+        calibration: Output of `fit_average`.
+        decision: Output of `fit_decision`.
         tokenizer: The tokenizer of the training.
-        tokenization: Which tokens of a long review the network reads.
+        tokenization: Number of tokens read from the beginning of a long review.
         train: Reviews that the models have learnt from, for their fingerprint.
         validation: Reviews to compare the probabilities on, encoded.
         clean_reviews: Chunks with the columns `row`, `text`, `code` and `split`: their texts.
@@ -481,7 +481,7 @@ def export_model(
         run_facts: Time of the run, for a model without lineage.
         lineage: File, digest and time of what the model was made from, by the name of the dataset.
         reviews: Names of the table that the model has learnt from, and of its text column.
-        split: How the table was split.
+        split: Settings of the division of the table.
         training: Says whether the models have learnt from the validation reviews.
         custom: Name of the column with their text, or `auto`.
 
@@ -589,12 +589,12 @@ def fit_baseline(
         train: Training reviews, some of which may be held out to choose thresholds.
         validation: Validation reviews, to be held out as well.
         baseline: Length and frequency of the n-grams, and the strength of the regularisation.
-        tuning: The metric, and which reviews the trials of the search were scored on.
-        split: How the reviews were divided.
+        tuning: Settings of the search: the metric, and the reviews that trials were scored on.
+        split: Settings of the division of the reviews.
         training: Says whether to learn from the validation reviews, the weights of the labels, and
             whether to choose thresholds.
         reviews: The labels.
-        script: How texts are cut into words.
+        script: Rule for cutting texts into words.
 
     Returns:
         A scikit-learn pipeline from texts to codes, and how its probabilities become a label:

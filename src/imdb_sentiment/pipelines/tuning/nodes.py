@@ -79,8 +79,8 @@ def hold_out_reviews(
         validation: Validation reviews.
         test: Reviews held out of everything; if trials are scored on them, the test accuracy is too
             high.
-        tuning: Which reviews to score on, and the number of folds.
-        split: How the reviews were divided.
+        tuning: Settings of the search: the reviews to score on, and the number of folds.
+        split: Settings of the division of the reviews.
 
     Returns:
         Pairs of reviews to learn from and others to score on; several with cross-validation.
@@ -141,9 +141,9 @@ def tune_hyperparameters(
 
     Args:
         study_storage: Storage of the study; every trial is written to it when it ends.
-        held_out_sets: From `hold_out_reviews`.
+        held_out_sets: Pairs of sets from `hold_out_reviews`.
         word_vectors: Initial values of a pretrained embedding, shape (vocabulary, size).
-        pretrained_weights: From `pretrain_network`; empty for none.
+        pretrained_weights: Weights from `pretrain_network`; empty for none.
         hyperparameters: Values of the hyperparameters that are not searched.
         tuning: Search space, number of trials, sampler, pruner, workers, seed, name of the study.
         are_ordered: Whether the labels are ordinal.
@@ -238,7 +238,7 @@ def train_candidate(
     Args:
         trial: The trial. The metric after each epoch is reported to it, or with cross-validation
             that after each fold.
-        data: From `hold_out_reviews`, word vectors, and pretrained weights.
+        data: Pairs of sets from `hold_out_reviews`, word vectors, and pretrained weights.
         hyperparameters: Values of the hyperparameters that are not searched.
         tuning: Seed of the training.
         metric: Metric of the network, which is the value of the trial.
@@ -369,7 +369,7 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
     """Return a table with one row per trial.
 
     Args:
-        study: From `tune_hyperparameters`.
+        study: Study from `tune_hyperparameters`.
 
     Returns:
         The trials in the order of their creation, with the columns `number`, `state`, `value`,

@@ -130,7 +130,7 @@ def collect_facts(
     parameters: dict[str, Any],
     reviews: ReviewsParameters,
 ) -> Facts:
-    """Gather what the page, the model card and the summary are written from.
+    """Gather the facts that the page, the model card and the summary are written from.
 
     Args:
         metrics: Output of `compute_metrics`.

@@ -167,7 +167,7 @@ def compute_metrics(
         test: The encoded test reviews, for their groups and for those without a known word.
         reviews: The labels; of two, the second is the positive class.
         tuning: The metric of the search.
-        report: How intervals of differences and the calibration are estimated.
+        report: Settings of the estimates of intervals and of the calibration.
 
     Returns:
         The scores of the model with the prefix `test_` (see `score_predictions`), those of its

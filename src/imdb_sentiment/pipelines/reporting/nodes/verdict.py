@@ -65,7 +65,7 @@ def suggest_next_steps(
 
     Args:
         metrics: Output of `compute_metrics`.
-        verdict: Which model is better.
+        verdict: The better model, from `judge`.
         study_name: Name of the study of the model's search.
         hides_labels: Whether there are labels that the accuracy hides, and at which neither the
             search nor the training aims.

@@ -338,11 +338,9 @@ def read_records(
     except ParserError as error:
         opened = re.search(r"EOF inside string starting at row (\d+)", str(error))
         row = before + int(opened[1]) - skipped if opened else 0
-        why = (
-            f"a quotation mark opened in row {row} is never closed; close it, or set quoting in "
-            "load_args"
-        )
-        raise InputError(f"{file.name} is not a complete CSV: {why if opened else error}") from None
+        why = f"a quotation mark opened in row {row} is never closed" if opened else error
+        way = "; close it, or set quoting in load_args" if opened else ""
+        raise InputError(f"{file.name} is not a complete CSV: {why}{way}") from None
 
 
 def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:

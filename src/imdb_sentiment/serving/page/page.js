@@ -46,7 +46,9 @@ async function ask(path, options = {}) {
   if (response.ok) return response;
   if (response.status === 401) {
     throw askForKey(
-      key ? "This API key is wrong: enter another one below." : "This service needs an API key: enter yours below.",
+      key
+        ? "This API key is wrong: enter another one below."
+        : "This service needs an API key: enter yours below.",
     );
   }
   if (response.status === 429 || response.status === 503) {

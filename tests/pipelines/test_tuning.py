@@ -547,7 +547,8 @@ def test_weights_of_labels_reach_every_trial(
     ((reviews, weights),) = given
     assert reviews is learnt
     np.testing.assert_allclose(weights, [24 / 2 / 20, 24 / 2 / 4])
-    with pytest.raises(InputError, match=r"protocol \(class_weight balanced instead of None\)"):
+    says = r"the protocol of .* differ \(class_weight balanced instead of None\)"
+    with pytest.raises(InputError, match=says):
         tune(storage, one_epoch, one, [(learnt, VALIDATION)])
     with pytest.raises(InputError, match="names the label 'awful'"):
         tune(storage, one_epoch, one, class_weight={"awful": 2.0})
@@ -744,15 +745,21 @@ def test_an_increased_study_skips_no_trial_of_the_earlier_one(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"learnt": make_encoded(48, seed=7)}, "another data.* 2,tuning.start_from="),
-        ({"held_out": make_encoded(24, seed=7)}, "another data.* 2,tuning.start_from="),
+        (
+            {"learnt": make_encoded(48, seed=7)},
+            "the data of the study .* differ, so.* 2,tuning.start_from=",
+        ),
+        (
+            {"held_out": make_encoded(24, seed=7)},
+            "the data of the study .* differ, so.* 2,tuning.start_from=",
+        ),
         (
             {"space": {"units": {"type": "int", "low": 2, "high": 3}}},
-            "another search space.*study_name=NAME",
+            "the search space of the study .* differ .*study_name=NAME",
         ),
-        ({"fixed": {"epochs": 2}}, "another protocol.*=NAME"),
-        ({"evaluate_on": "test"}, "another protocol"),
-        ({"folds": 2}, r"another protocol .*folds 1 instead of 2"),
+        ({"fixed": {"epochs": 2}}, "the protocol of the study .* differ .*=NAME"),
+        ({"evaluate_on": "test"}, "the protocol of the study .* differ"),
+        ({"folds": 2}, r"the protocol of the study .* differ \(folds 1 instead of 2\)"),
     ],
 )
 def test_a_study_of_another_origin_is_refused(
@@ -794,7 +801,7 @@ def test_word_vectors_belong_to_the_origin_where_they_are_used(
     used = optuna.storages.InMemoryStorage()
     tune_with(used, some, used=True)
     tune_with(used, some, used=True)
-    with pytest.raises(InputError, match="another data"):
+    with pytest.raises(InputError, match=r"the data of the study .* differ"):
         tune_with(used, others, used=True)
 
 
@@ -823,7 +830,7 @@ def test_trials_start_from_the_pretrained_weights(
     tune(storage, chosen, one, pretrained=pretrained)
     assert starts == [pretrained]
     tune(storage, chosen, one, pretrained=pretrained)
-    with pytest.raises(InputError, match="another data"):
+    with pytest.raises(InputError, match=r"the data of the study .* differ"):
         tune(storage, chosen, one, pretrained=[2 * weights for weights in pretrained])
 
 

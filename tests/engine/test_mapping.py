@@ -349,5 +349,5 @@ def test_a_dead_scheduler_is_told(cluster: Cluster, tmp_path: Path) -> None:
         cluster.scheduler.kill()
 
     results = map_at(cluster.address, partial(wait_for_ever, folder=tmp_path), items())
-    with pytest.raises(InputError, match=r"scheduler is gone.*repeat the command$"):
+    with pytest.raises(InputError, match=r"lost the connection to the Dask .*repeat the command$"):
         list(results)

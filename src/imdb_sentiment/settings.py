@@ -36,7 +36,8 @@ if os.environ.get("MLFLOW_TRACKING_URI"):
         HOOKS.insert(0, TrackRun())  # called last, so only runs that may begin are tracked
     else:
         logging.getLogger(__name__).warning(
-            "MLFLOW_TRACKING_URI is set, but MLflow is not installed: run `make mlflow`"
+            "MLFLOW_TRACKING_URI is set, but MLflow is not installed, so runs are not tracked: "
+            "run `make mlflow`"
         )
 
 

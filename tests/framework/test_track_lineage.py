@@ -25,7 +25,7 @@ from helpers import (
     wait_until,
     write_csv,
 )
-from imdb_sentiment.framework.configuration import quote_value
+from imdb_sentiment.command_line import quote_value
 from imdb_sentiment.framework.lineage import Lineage
 from imdb_sentiment.serving import Predictor
 

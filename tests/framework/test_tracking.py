@@ -53,7 +53,7 @@ def test_a_run_that_cannot_be_tracked_says_so(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
     done = kedro(project, "run", "--pipelines", "data_processing")
     assert done.returncode == 0, done.stdout
-    assert "MLflow is not installed: run" in done.stdout
+    assert "MLflow is not installed, so runs are not tracked: run" in done.stdout
     assert not (project / "runs.db").exists()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from helpers import make_encoded, small_hyperparameters
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.network import language_model
 from imdb_sentiment.network.language_model import pretrain_lstm
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import LanguageModelParameters
@@ -34,13 +35,16 @@ def make_texts(n: int = 160) -> npt.NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("bidirectional", [True, False])
-def test_weights_have_the_shapes_of_the_network(bidirectional: bool) -> None:
+def test_weights_have_the_shapes_of_the_network(
+    bidirectional: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shape: Any = {"bidirectional": bidirectional, "units": 4, "chrono_initialization": 0}
     texts = np.vstack([make_texts(40), np.zeros((3, 9), np.uint8)])  # some without known words
     weights = pretrain_lstm(texts, VECTORS, make_parameters(), **shape)
     one = [(5, 16), (4, 16), (16,)]
     assert [array.shape for array in weights] == [(VOCABULARY, 5), *one, *(one * bidirectional)]
     assert all(np.isfinite(array).all() for array in weights)
+    monkeypatch.setattr(language_model, "ROWS_AT_A_TIME", 7)  # tokens are counted in portions
     again = pretrain_lstm(texts, VECTORS, make_parameters(), **shape)
     for mine, theirs in zip(weights, again, strict=True):
         np.testing.assert_array_equal(mine, theirs)

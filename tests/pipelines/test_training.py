@@ -270,10 +270,14 @@ def test_weights_of_labels_reach_all_that_learns(
     # As of the model: probabilities without the weights, and labels as with them.
     scored = score_baseline(baseline, decision, [rows.assign(split="test")], REVIEWS)
     weighted = baseline.predict_proba(rows["text"])
-    products = scored[[f"probability_{label}" for label in REVIEWS.labels]].to_numpy() * expected
+    probabilities = [f"probability_{label}" for label in REVIEWS.labels]
+    products = scored[probabilities].to_numpy() * expected
     np.testing.assert_allclose(products / products.sum(axis=1, keepdims=True), weighted, rtol=1e-6)
     preferred = np.array(REVIEWS.labels)[weighted.argmax(axis=1)]
     assert scored["predicted_sentiment"].tolist() == preferred.tolist()
+    former = {"label_weights": dict.fromkeys(REVIEWS.labels, 1.0)}  # of an earlier version
+    scored = score_baseline(baseline, former, [rows.assign(split="test")], REVIEWS)
+    np.testing.assert_allclose(scored[probabilities].to_numpy(), weighted)
 
 
 def test_the_final_network_is_watched_by_the_metric_of_the_search(

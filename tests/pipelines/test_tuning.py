@@ -272,17 +272,23 @@ def test_each_repeat_divides_the_reviews_anew(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fold_repeats": 2}, "fold_repeats is 2, .*folds to 2 or more, or set it to 1"),
-        ({"pruner": {"name": "WilcoxonPruner", "arguments": {}}}, "set another pruner"),
+        ({"fold_repeats": 2}, "fold_repeats is 2, .*set tuning.fold_repeats to 1"),
+        ({"pruner": {"name": "WilcoxonPruner", "arguments": {}}}, "set tuning.pruner to another"),
     ],
 )
 def test_what_needs_a_cross_validation_is_refused_without_one(
     changes: dict[str, Any], message: str, tuning: TuningParameters, split: SplitParameters
 ) -> None:
     assert divide(TRAIN, VALIDATION, tuning, split, folds=2, **changes)
-    for without in ({"folds": 1}, {"folds": 2, "evaluate_on": "test"}):
-        with pytest.raises(InputError, match=message):
-            divide(TRAIN, VALIDATION, tuning, split, **changes, **without)
+    named = split.model_copy(update={"method": "column"})
+    refused: list[tuple[SplitParameters, dict[str, Any], str]] = [
+        (split, {"folds": 1}, "set tuning.folds to 2 or more, or "),
+        (split, {"folds": 2, "evaluate_on": "test"}, "set tuning.evaluate_on to validation, or "),
+        (named, {"folds": "auto"}, ""),
+    ]
+    for method, without, advice in refused:
+        with pytest.raises(InputError, match=f": {advice}{message.partition('*')[2]}"):
+            divide(TRAIN, VALIDATION, tuning, method, **changes, **without)
 
 
 def test_a_trial_with_repeats_is_worth_the_mean_of_all_and_keeps_one_logit_per_review(
@@ -993,6 +999,7 @@ def test_a_fold_without_a_label_is_not_a_reason_to_prune(
     study, *_ = tune(optuna.storages.InMemoryStorage(), one_epoch, chosen, sets)
     assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
     assert [list(trial.intermediate_values) for trial in study.trials] == [[1]] * 3
+    assert tabulate_trials(study)["folds"].tolist() == [2] * 3
 
 
 def test_a_bad_combination_fails_alone(

@@ -65,6 +65,13 @@ def test_the_delimiter_is_recognised_and_kept(
     assert found == expected["predicted_sentiment"].tolist()
 
 
+def test_quotation_marks_escaped_by_backslashes_are_recognised(exported: bytes) -> None:
+    text = 'review,id\n"w1 \\"w2, w3\\"",7\n'
+    (row,) = csv.DictReader(io.StringIO(score(exported, text)))
+    assert (row["review"], row["id"]) == ('w1 "w2, w3"', "7")
+    assert row["predicted_sentiment"]
+
+
 def test_a_deadline_is_kept(exported: bytes) -> None:
     with pytest.raises(TimeoutError):
         next(

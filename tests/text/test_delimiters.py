@@ -1,3 +1,5 @@
+import csv
+
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -56,6 +58,7 @@ def test_only_a_mark_can_be_told_as_the_delimiter(line: str) -> None:
         (['"Saved in C:\\",positive', '"\\"Dune\\", again",positive'], False),  # in doubt, as usual
         (['"\\"Dune\\" again",positive'], True),  # as many fields as the header either way
         (["a,b,c", '"a \\" b",positive'], False),
+        (['"a \\"b\\", c",positive'] * 20 + ["so, so,negative"], True),  # a malformed record
     ],
 )
 @pytest.mark.parametrize("is_complete", [True, False])
@@ -67,3 +70,10 @@ def test_backslashes_escape_quotation_marks_if_only_then_all_fields_are_quoted(
     dialect = recognise_dialect(sample, is_complete=is_complete)
     assert dialect.delimiter == ","
     assert dialect.quoting == ({"escapechar": "\\"} if is_escaped else {})
+
+
+def test_escaped_quotation_marks_are_recognised_in_a_table_with_tabs() -> None:
+    sample = "review\tsentiment\n" + '"a \\"b\\" c"\tpositive\n' * 20
+    assert recognise_dialect(sample, is_tsv=True).quoting == {"escapechar": "\\"}
+    literal = "review\tsentiment\n" + 'a "b" \\"c\tpositive\n' * 20
+    assert recognise_dialect(literal, is_tsv=True).quoting == {"quoting": csv.QUOTE_NONE}

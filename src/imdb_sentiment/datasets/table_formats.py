@@ -278,7 +278,7 @@ def complete_options(load_args: dict[str, Any]) -> dict[str, Any]:
     if unknown := sorted(load_args.keys() - known):
         raise InputError(
             f"load_args of a TableDataset can't have {', '.join(unknown)}, with which rows could "
-            f"be lost or counted differently: known are {', '.join(sorted(known))}"
+            f"be lost or counted differently: choose from {', '.join(sorted(known))}"
         )
     options = LOAD_ARGS | load_args
     try:
@@ -339,7 +339,7 @@ def read_records(
         opened = re.search(r"EOF inside string starting at row (\d+)", str(error))
         row = before + int(opened[1]) - skipped if opened else 0
         why = f"a quotation mark opened in row {row} is never closed" if opened else error
-        way = "; close it, or set quoting in load_args" if opened else ""
+        way = "; close it, or set quoting in load_args of its catalog entry" if opened else ""
         raise InputError(f"{file.name} is not a complete CSV: {why}{way}") from None
 
 
@@ -383,7 +383,7 @@ def _require_text(sample: bytes, encoding: str, file: FileToRead) -> None:
     if has_nulls and not is_wide:
         raise InputError(
             f"{file.name} is not text: it has null bytes. If it is text in UTF-16 without a byte "
-            f"order mark, name that with {file.describe_setting('encoding', 'utf-16-le')}"
+            f"order mark, set the encoding with {file.describe_setting('encoding', 'utf-16-le')}"
         )
 
 
@@ -616,7 +616,8 @@ def open_parquet(source: IO[bytes], name: str, metadata: Any = None) -> Iterator
         metadata: Metadata from its footer, if that has been read before.
 
     Raises:
-        InputError: It is not a complete Parquet file, even if this is noticed only in the block.
+        InputError: It is not a complete Parquet file, even if this is noticed only in the `with`
+            block.
 
     """
     pyarrow, parquet = _import_pyarrow(name)

@@ -31,7 +31,7 @@ def expand_probabilities(output: npt.NDArray[np.float32]) -> npt.NDArray[np.floa
 def unweight_probabilities(
     probabilities: npt.NDArray[np.float64], label_weights: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Return the probabilities that a model would give if its loss had no weights of the labels.
+    """Return probabilities without the effect of the weights of the labels in the loss.
 
     Args:
         probabilities: Probability of each label, shape (reviews, labels).

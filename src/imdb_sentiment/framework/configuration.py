@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kedro.framework.project import settings
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
+from imdb_sentiment.command_line import quote_value
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
 from imdb_sentiment.framework.lineage import MISSING, Record, flatten
@@ -201,23 +199,3 @@ def _merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
         if isinstance(place, dict):  # otherwise the group is gone, which a comparison will show
             place[last] = value
     return merged
-
-
-def quote_value(value: Any) -> str | None:
-    """Return a value as Kedro's `--params` reads it, or None if it can't be given there."""
-    if isinstance(value, list | dict):
-        return None
-    text = json.dumps(value)
-    if isinstance(value, str):
-        text = value if _is_read_back(value, value) else "'" + value.replace("'", "''") + "'"
-    return text if _is_read_back(text, value) else None
-
-
-def _is_read_back(text: str, value: Any) -> bool:
-    if "," in text or text != text.strip():
-        return False
-    try:
-        read = OmegaConf.from_dotlist([f"value={text}"])
-        return bool(OmegaConf.to_container(read) == {"value": value})
-    except (OmegaConfBaseException, YAMLError):
-        return False

@@ -37,7 +37,7 @@ from rich.progress import Task as Row
 from rich.table import Column
 from rich.text import Text
 
-from imdb_sentiment.framework.configuration import quote_value
+from imdb_sentiment.command_line import quote_value
 from imdb_sentiment.framework.hooks import find_path
 from imdb_sentiment.framework.lineage import flatten
 from imdb_sentiment.framework.outcomes import describe_outcome

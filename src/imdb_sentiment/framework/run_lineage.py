@@ -18,6 +18,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from pydantic import BaseModel, ValidationError
 
+from imdb_sentiment.command_line import quote_value
 from imdb_sentiment.datasets.run_facts import PACKAGES
 from imdb_sentiment.errors import InputError, list_names
 from imdb_sentiment.framework.code import PackageCode
@@ -26,7 +27,6 @@ from imdb_sentiment.framework.configuration import (
     FILE_SETTING,
     Configuration,
     Parameters,
-    quote_value,
 )
 from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
 from imdb_sentiment.framework.lineage import (

@@ -11,8 +11,8 @@ from kedro.framework.session import KedroSession
 from kedro.runner import SequentialRunner
 from kedro.validation.exceptions import ParameterValidationError
 
+from imdb_sentiment.command_line import quote_value
 from imdb_sentiment.errors import InputError, find_input_error, make_printable, suggest_name
-from imdb_sentiment.framework.configuration import quote_value
 from imdb_sentiment.framework.console import RUN, ShowRun, name_command
 from imdb_sentiment.framework.runner import IncrementalSequentialRunner
 from imdb_sentiment.framework.track_lineage import TrackLineage

@@ -186,11 +186,11 @@ class LanguageModelParameters(Parameters):
     """How the LSTM is pretrained as a language model if there are unlabelled reviews.
 
     Attributes:
-        passes: Number of epochs over the training reviews and the unlabelled ones; 0 for no
-            pretraining.
+        passes: Number of epochs over the training reviews and the unlabelled ones; 0 to leave
+            this out.
         batch_size: Number of reviews per gradient step.
         learning_rate: Initial learning rate of Adam, which decays to 0 with a cosine.
-        seed: Seed of the weights, of the order of the reviews and of the predicted distances.
+        seed: Seed of the weights, of the order of the reviews and of what is predicted.
 
     """
 

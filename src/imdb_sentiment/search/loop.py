@@ -139,7 +139,8 @@ def _record_outcome(
     if isinstance(outcome, WorkerDied):
         study.record_death(number)
         logger.warning(
-            "Trial %d: its worker died. It is retried, up to tuning.max_retries times.",
+            "Trial %d: its worker died. It is retried unless it has died more than "
+            "tuning.max_retries times.",
             number,
         )
         return

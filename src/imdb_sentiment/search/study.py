@@ -93,8 +93,8 @@ class SharedStudy:
     The study has `n_trials` slots. A trial *counts*, and keeps its slot, if it has completed, was
     pruned, raised an error, or died with its process more than `max_retries` times. A trial that
     died fewer times is recorded as failed and queued again, with the same slot and hyperparameters.
-    A trial that was given back frees its slot. Each slot has a sampler with a seed of its own, so
-    after an interruption the same hyperparameters are suggested again.
+    A trial that was given back frees its slot. Each slot has a sampler of its own, so after an
+    interruption the same hyperparameters are suggested again if they depend on its seed alone.
 
     Dead trials are found in three ways: Dask reports a lost worker immediately (`loop.py`); a run
     that died on this machine is found by its process, so a restart need not wait; a run on another

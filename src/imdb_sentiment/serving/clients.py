@@ -10,7 +10,7 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 ANONYMOUS = "anonymous"
-ONLY_KEY = "default"  # owner of a key without an owner
+ONLY_KEY = "default"  # owner of the only key, which has no name
 MAX_KNOWN = 10_000  # maximum number of clients whose requests are remembered
 
 

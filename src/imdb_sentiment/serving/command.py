@@ -52,7 +52,11 @@ POSITIVE = _Positive()
 @click.option("--max-characters", type=click.IntRange(1), help="Maximum length of a text.")
 @click.option("--max-upload", type=click.IntRange(1), help="Maximum size of a CSV in bytes.")
 @click.option("--rate", type=POSITIVE, help="Maximum requests per second and client, on average.")
-@click.option("--burst", type=click.IntRange(1), help="Maximum burst of requests per client.")
+@click.option(
+    "--burst",
+    type=click.IntRange(1),
+    help="Maximum number of requests that a client may send at once after a pause.",
+)
 @click.option(
     "--api-keys",
     "api_keys_file",

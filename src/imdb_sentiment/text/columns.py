@@ -292,9 +292,10 @@ class Labels:
 def find_labels(values: Mapping[str, int]) -> Labels:
     """Find the labels among the values of a column.
 
-    Values that look the same, or differ only in case, are one label, in the most frequent spelling.
-    A value with fewer than three rows is not a label, since it can't be learnt. Neither is a value
-    with fewer than ten rows that resembles a far more frequent one: it may be a misspelling.
+    Values that look the same, or differ only in case, are one label, in the most frequent
+    spelling (numbers are normalised). A value with fewer than three rows is not a label, since
+    it can't be learnt. Neither is a value with fewer than ten rows that resembles a far more
+    frequent one: it may be a misspelling.
 
     Args:
         values: Number of rows of each value; empty values are left out.

@@ -173,27 +173,31 @@ def has_lines_above(sample: str, delimiter: str, *, is_complete: bool = True) ->
 
 def _recognise_quoting(sample: str, delimiter: str, *, is_complete: bool) -> dict[str, Any]:
     """Return how fields are quoted, as arguments of `csv.reader`; empty if as usual."""
+    # MySQL and Spark escape quotation marks by a backslash; elsewhere, a field may end with one.
+    if (
+        '\\"' in sample
+        and _measure_quoted(sample, delimiter, is_complete, {}) < 1
+        and _measure_quoted(sample, delimiter, is_complete, ESCAPED) >= MOST
+    ):
+        return ESCAPED
     if delimiter == "\t" and _has_literal_quotes(sample, is_complete=is_complete):
         return {"quoting": csv.QUOTE_NONE}
-    # MySQL and Spark escape quotation marks by a backslash; elsewhere, a field may end with one.
-    is_escaped = (
-        '\\"' in sample
-        and not _is_quoted(sample, delimiter, is_complete, {})
-        and _is_quoted(sample, delimiter, is_complete, ESCAPED)
-    )
-    return ESCAPED if is_escaped else {}
+    return {}
 
 
-def _is_quoted(sample: str, delimiter: str, is_complete: bool, quoting: dict[str, Any]) -> bool:
-    """Return whether all fields are quoted in one way, and all records have equally many."""
+def _measure_quoted(
+    sample: str, delimiter: str, is_complete: bool, quoting: dict[str, Any]
+) -> float:
+    """Return the share of records as long as the header; 0 if a field is quoted in another way."""
     reader = csv.reader(_as_lines(sample), delimiter=delimiter, strict=True, **quoting)
     widths: list[int] = []
     try:
         widths.extend(len(record) for record in reader if record)
     except csv.Error as error:  # also if the sample ends within quotation marks
         if is_complete or "unexpected end" not in str(error):
-            return False
-    return len(set(widths if is_complete else widths[:-1])) <= 1
+            return 0.0
+    rows = widths[1:] if is_complete else widths[1:-1]
+    return rows.count(widths[0]) / len(rows) if rows else 1.0
 
 
 def _measure_fit(

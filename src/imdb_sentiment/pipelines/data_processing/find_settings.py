@@ -335,7 +335,7 @@ def _allow_others(labels: Labels | None, reviews: ReviewsOptions) -> str:
 
 
 def format_allowance(rejected: int, rows: int, reviews: ReviewsOptions) -> list[str]:
-    """Return the line that allows this many rejected rows, if it is needed, unless all are."""
+    """Return the line that allows this many rejected rows, if it is needed, and not all are."""
     fraction = math.ceil(100 * rejected / rows) / 100
     if rejected <= reviews.max_rejected_fraction * rows or fraction >= 1:
         return []

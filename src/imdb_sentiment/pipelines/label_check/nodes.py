@@ -184,7 +184,7 @@ def choose_rows_to_label(
 
     The uncertainty is the margin between the two most probable labels (Scheffer, Decomain and
     Wrobel, "Active Hidden Markov Models for Information Extraction", IDA 2001). A row is skipped if
-    it has at least half of all word n-grams in common with a row chosen before.
+    at least half of all word n-grams that occur in it or in a row chosen before occur in both.
 
     Args:
         clean_unlabelled_reviews: Chunks with the columns `row` and `text`; possibly none.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import optuna
 import pandas as pd
 
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import InputError, join_alternatives
 from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.logits import Logits, count_outputs, to_probabilities
 from imdb_sentiment.evaluation.objectives import Metric, make_metric
@@ -56,8 +56,8 @@ from imdb_sentiment.text.encoded_reviews import EncodedReviews, compute_fingerpr
 
 logger = logging.getLogger(__name__)
 
-# Hyperparameters that the pretrained weights determine.
 BY_FOLD = "WilcoxonPruner"  # compares trials fold by fold; other pruners, what was reached so far
+# Hyperparameters that the pretrained weights determine.
 PRETRAINED = {"bidirectional", "chrono_initialization", "units"}
 HELD_OUT_LOGITS = "held_out_logits"  # name of the first user attribute of a trial that has them
 MAX_STORED_ROWS = 5000
@@ -90,34 +90,32 @@ def hold_out_reviews(
             a parameter needs it, but there is none.
 
     """
-    sets = _list_held_out_sets(train, validation, test, tuning, split)
-    needs = [
-        (tuning.fold_repeats > 1, f"tuning.fold_repeats is {tuning.fold_repeats}", "it to 1"),
-        (tuning.pruner.name == BY_FOLD, f"tuning.pruner is {BY_FOLD}", "another pruner"),
-    ]
-    for is_needed, what, other in needs:
-        if is_needed and len(sets) == 1:
-            raise InputError(
-                f"{what}, but there is no cross-validation: set tuning.folds to 2 or more, or "
-                f"set {other}"
-            )
-    return sets
-
-
-def _list_held_out_sets(
-    train: EncodedReviews,
-    validation: EncodedReviews,
-    test: EncodedReviews,
-    tuning: TuningParameters,
-    split: SplitParameters,
-) -> list[HeldOutSet]:
     if tuning.evaluate_on == "test":
+        _refuse_without_folds(tuning, "set tuning.evaluate_on to validation")
         logger.warning(
             "tuning.evaluate_on is 'test': the hyperparameters are chosen on the test set, so the "
             "test accuracy will be too optimistic. The metrics record this."
         )
         return [(train, test)]
-    return divide_reviews(train, validation, tuning, split, n_repeats=tuning.fold_repeats)
+    sets = divide_reviews(train, validation, tuning, split, n_repeats=tuning.fold_repeats)
+    if len(sets) == 1:
+        # Folds would mix the splits that the table names.
+        _refuse_without_folds(
+            tuning, "set tuning.folds to 2 or more" if split.method == "random" else ""
+        )
+    return sets
+
+
+def _refuse_without_folds(tuning: TuningParameters, advice: str) -> None:
+    """Raise `InputError` if a parameter needs a cross-validation, which there is not."""
+    if tuning.fold_repeats > 1:
+        found, other = f"fold_repeats is {tuning.fold_repeats}", "tuning.fold_repeats to 1"
+    elif tuning.pruner.name == BY_FOLD:
+        found, other = f"pruner is {BY_FOLD}", "tuning.pruner to another one"
+    else:
+        return
+    ways = list(filter(None, [advice, f"set {other}"]))
+    raise InputError(f"tuning.{found}, but there is no cross-validation: {join_alternatives(ways)}")
 
 
 def tune_hyperparameters(
@@ -137,7 +135,7 @@ def tune_hyperparameters(
     The value of a trial is `tuning.metric` of its network on reviews that it has not learnt from,
     with the weights that the final model would keep: see `train_candidate`. With one worker, the
     trials are the same whether the study was interrupted or not, since each of its `n_trials` slots
-    has a sampler with a seed of its own.
+    has a sampler with a seed of its own (except `QMCSampler`, whose trials share one sequence).
 
     Args:
         study_storage: Storage of the study; every trial is written to it when it ends.
@@ -386,7 +384,7 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
             "value": trial.value,
             "started": trial.datetime_start,
             "seconds": measure_seconds(trial),
-            step: len(trial.intermediate_values),
+            step: max(trial.intermediate_values, default=-1) + 1,
             "failure": explain_failure(trial),
             "retry_of": trial.system_attrs.get(RETRIED_TRIAL),
             **{f"params_{name}": value for name, value in trial.params.items()},
@@ -553,7 +551,6 @@ def _describe_origin(
             "class_weight": class_weight,
             "evaluate_on": tuning.evaluate_on,
             "folds": len(held_out_sets),
-            **({"intermediate values": "of a fold"} if tuning.pruner.name == BY_FOLD else {}),
             "seed": tuning.seed,
             **fixed,
         },

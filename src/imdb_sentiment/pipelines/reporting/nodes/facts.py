@@ -240,7 +240,7 @@ def _name_classifier(ngram_share: float) -> str:
 def _count_lengths(lengths: dict[str, npt.NDArray[np.int64]]) -> Facts:
     """Return a histogram for each split; the last bin also holds all longer reviews.
 
-    That bin begins at the longest 1% of all, or if they form a long tail, at Tukey's outer fence.
+    That bin begins at the longest 1% of all, or at Tukey's outer fence if that comes first.
     """
     everything = np.concatenate(list(lengths.values()))
     low, high, highest = np.quantile(everything, (0.25, 0.75, 0.99))

@@ -109,7 +109,8 @@ def score_baseline(
 
     """
     test = _select_test_rows(clean_reviews)
-    loss_weights = [baseline_decision["loss_weights"][label] for label in reviews.labels]
+    weights = baseline_decision.get("loss_weights", {})  # earlier versions recorded none
+    loss_weights = [weights.get(label, 1.0) for label in reviews.labels]
     predictions = tabulate_predictions(
         unweight_probabilities(baseline.predict_proba(test["text"]), np.array(loss_weights)),
         reviews.labels,

@@ -1,9 +1,10 @@
 """Conclusions from the scores: the better model, labels that they hide, and the next steps."""
 
 import shlex
-from contextlib import suppress
 from enum import StrEnum
 from typing import Any
+
+from imdb_sentiment.command_line import quote_value
 
 SIGNIFICANCE_LEVEL = 0.05
 
@@ -104,14 +105,6 @@ def find_rare_labels(study_name: str) -> str:
     return f"kedro run --pipelines tuning,training,reporting --params {params}"
 
 
-def _is_read_back(label: str) -> bool:
-    """Return whether Kedro, which reads numbers in `--params` as such, reads a label as it is."""
-    for kind in (int, float):
-        with suppress(ValueError):
-            return str(kind(label)) == label
-    return True
-
-
 def suggest_threshold(label: str) -> str | None:
     """Return the command that chooses thresholds for a recall of a label.
 
@@ -119,12 +112,12 @@ def suggest_threshold(label: str) -> str | None:
         label: The label.
 
     Returns:
-        The command; None if the label can't be part of one, since Kedro divides parameters at
-        commas, removes spaces at their ends and turns `007` into 7.
+        The command; None if the label can't be given in `--params`, as with a comma.
 
     """
-    if "," in label or label != label.strip() or not _is_read_back(label):
+    quoted = quote_value(label)
+    if quoted is None:
         return None
     target = "training.decision_target"
-    wanted = shlex.quote(f"{target}.label={label},{target}.recall={RECALL}")
+    wanted = shlex.quote(f"{target}.label={quoted},{target}.recall={RECALL}")
     return f"kedro run --pipelines training,reporting --params {wanted}"

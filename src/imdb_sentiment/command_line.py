@@ -1,0 +1,28 @@
+"""Values as the option `--params` of Kedro reads them."""
+
+import json
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+
+def quote_value(value: Any) -> str | None:
+    """Return a value as Kedro's `--params` reads it, or None if it can't be given there."""
+    if isinstance(value, list | dict):
+        return None
+    text = json.dumps(value)
+    if isinstance(value, str):
+        text = value if _is_read_back(value, value) else "'" + value.replace("'", "''") + "'"
+    return text if _is_read_back(text, value) else None
+
+
+def _is_read_back(text: str, value: Any) -> bool:
+    if "," in text or text != text.strip():
+        return False
+    try:
+        read = OmegaConf.from_dotlist([f"value={text}"])
+        return bool(OmegaConf.to_container(read) == {"value": value})
+    except (OmegaConfBaseException, YAMLError):
+        return False

@@ -277,7 +277,7 @@ def test_unreadable_files_are_explained(
         ("a.parquet", b"review,sentiment\n", r"a.parquet is not a complete Parquet .*\): d"),
         ("a.csv", b"PAR1....", r"a.csv is not text: a file that begins like this is named .parq"),
         ("a.csv", bytes(range(256)) * 99, "a.csv is not text: it has null bytes"),
-        ("a.csv", ("a,b\n1,2\n" * 999).encode("utf-16-le"), "name that with .*: utf-16-le"),
+        ("a.csv", ("a,b\n1,2\n" * 999).encode("utf-16-le"), "set the encoding with .*: utf-16-le"),
         ("a.jsonl", gzip.compress(b"{}", mtime=0), r"a.jsonl is not text: .* is named .gz"),
         (
             "a.csv",
@@ -493,7 +493,9 @@ def test_a_delimiter_is_a_known_name_or_one_character(path: Path, sep: str) -> N
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
 @pytest.mark.parametrize("option", ["names", "skiprows", "nrows", "engine", "comment", "lines"])
 def test_options_that_could_lose_rows_are_refused(tmp_path: Path, option: str, name: str) -> None:
-    with pytest.raises(InputError, match=f"can't have {option}, .*: known are chunksize, encoding"):
+    with pytest.raises(
+        InputError, match=f"can't have {option}, .*: choose from chunksize, encoding"
+    ):
         read(tmp_path / name, b"text,label\na,1\n", **{option: 1})
 
 

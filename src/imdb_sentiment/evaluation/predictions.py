@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from imdb_sentiment.evaluation.logits import list_outputs
 from imdb_sentiment.evaluation.probabilities import DecisionRule, prediction_columns
 
 
@@ -52,7 +53,7 @@ def add_predictions(table: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFr
 
 def choose_positive_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
     """Return the labels that get a curve each: the second of two, or all of more than two."""
-    return labels[1:] if len(labels) == 2 else labels  # noqa: PLR2004
+    return tuple(labels[code] for code in list_outputs(len(labels)))
 
 
 def get_codes(predictions: pd.DataFrame, labels: tuple[str, ...]) -> npt.NDArray[np.intp]:

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from imdb_sentiment.evaluation.logits import list_outputs
+from imdb_sentiment.evaluation.logits import count_outputs, list_outputs
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID
 
@@ -46,7 +46,7 @@ def compute_log_count_ratios(reviews: EncodedReviews) -> npt.NDArray[np.float32]
             tokens = ordered[rows][is_first[rows]]
             counts[code] += np.bincount(tokens, minlength=reviews.vocabulary_size)
     added = ADDED_REVIEWS / len(reviews)
-    ratios = np.zeros((reviews.vocabulary_size, len(list_outputs(n_labels))), np.float32)
+    ratios = np.zeros((reviews.vocabulary_size, count_outputs(n_labels)), np.float32)
     for output, code in enumerate(list_outputs(n_labels)):
         share = counts[code] / max(sizes[code], 1)
         other_share = (counts.sum(axis=0) - counts[code]) / max(len(reviews) - sizes[code], 1)

@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 AUTO = "auto"
 # Delimiters by the names that a command line can have without quoting.
@@ -124,7 +124,9 @@ def recognise_delimiter(sample: str, *, is_complete: bool = True) -> str:
     fits = {
         delimiter: _measure_fit(sample, delimiter, is_complete) for delimiter in DELIMITERS.values()
     }
-    plain = _measure_fit(sample, "\t", is_complete, csv.QUOTE_NONE)  # as the texts of some TSVs are
+    plain = _measure_fit(
+        sample, "\t", is_complete, quoting=csv.QUOTE_NONE
+    )  # as the texts of some TSVs are
     fits["\t"] = max(fits["\t"], plain, key=lambda fit: fit[1])
     width, share = fits.pop(",")
     divided = {d: found for d, (n, found) in fits.items() if n > 1 and found >= MOST}
@@ -174,43 +176,34 @@ def has_lines_above(sample: str, delimiter: str, *, is_complete: bool = True) ->
 def _recognise_quoting(sample: str, delimiter: str, *, is_complete: bool) -> dict[str, Any]:
     """Return how fields are quoted, as arguments of `csv.reader`; empty if as usual."""
     # MySQL and Spark escape quotation marks by a backslash; elsewhere, a field may end with one.
-    if (
-        '\\"' in sample
-        and _measure_quoted(sample, delimiter, is_complete, {}) < 1
-        and _measure_quoted(sample, delimiter, is_complete, ESCAPED) >= MOST
-    ):
-        return ESCAPED
+    if '\\"' in sample:
+        (_, usual), (_, escaped) = (
+            _measure_fit(sample, delimiter, is_complete, len(sample), strict=True, **quoting)
+            for quoting in ({}, ESCAPED)
+        )
+        if usual < 1 and escaped >= MOST:
+            return ESCAPED
     if delimiter == "\t" and _has_literal_quotes(sample, is_complete=is_complete):
         return {"quoting": csv.QUOTE_NONE}
     return {}
 
 
-def _measure_quoted(
-    sample: str, delimiter: str, is_complete: bool, quoting: dict[str, Any]
-) -> float:
-    """Return the share of records as long as the header; 0 if a field is quoted in another way."""
-    reader = csv.reader(_as_lines(sample), delimiter=delimiter, strict=True, **quoting)
-    widths: list[int] = []
-    try:
-        widths.extend(len(record) for record in reader if record)
-    except csv.Error as error:  # also if the sample ends within quotation marks
-        if is_complete or "unexpected end" not in str(error):
-            return 0.0
-    rows = widths[1:] if is_complete else widths[1:-1]
-    return rows.count(widths[0]) / len(rows) if rows else 1.0
-
-
 def _measure_fit(
-    sample: str, delimiter: str, is_complete: bool, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
+    sample: str, delimiter: str, is_complete: bool, n_records: int = RECORDS, **options: Any
 ) -> tuple[int, float]:
-    """Return the number of fields of the header, and the share of records with the same number."""
-    reader = csv.reader(_as_lines(sample), delimiter=delimiter, quoting=quoting)
+    """Return the number of fields of the header, and the share of records with the same number.
+
+    `options` are further arguments of `csv.reader`. The share is 0 if it can't read the sample.
+    """
+    reader = csv.reader(_as_lines(sample), delimiter=delimiter, **options)
+    records: list[list[str]] = []
     try:
-        records = list(itertools.islice(reader, RECORDS + 1))
-    except csv.Error:  # a field that is too long
-        return 1, 0.0
+        records.extend(itertools.islice(reader, n_records + 1))
+    except csv.Error as error:  # a field that is too long or, if strict, quoted in another way
+        if is_complete or "unexpected end" not in str(error):  # the last record may be cut off
+            return 1, 0.0
     header, *rows = [record for record in records if record] or [[]]
-    if not is_complete and len(records) <= RECORDS:
+    if not is_complete and len(records) <= n_records:
         rows = rows[:-1]
     if not rows:
         return len(header), 1.0

@@ -502,20 +502,20 @@ def _warn_of_lost_trials(study: SharedStudy) -> None:
 
 
 def _require_best(study: SharedStudy) -> optuna.trial.FrozenTrial:
-    best = study.best()
-    if best is None and not study.counted():
+    if best := study.best():
+        return best
+    counted = study.counted()
+    if not counted:
         raise InputError(
             f"no trial of the study {study.name!r} has ended: raise tuning.timeout, and run the "
             "same command again to continue"
         )
-    if best is None:
-        reasons = [reason for trial in study.counted() if (reason := explain_failure(trial))]
-        raise InputError(
-            f"no trial of the study {study.name!r} completed: "
-            + (f"the first failed with {reasons[0]!r}. " if reasons else "all were pruned. ")
-            + "Fix that, and begin a new study with --params tuning.study_name=NAME"
-        )
-    return best
+    reasons = [reason for trial in counted if (reason := explain_failure(trial))]
+    raise InputError(
+        f"no trial of the study {study.name!r} completed: "
+        + (f"the first failed with {reasons[0]!r}. " if reasons else "all were pruned. ")
+        + "Fix that, and begin a new study with --params tuning.study_name=NAME"
+    )
 
 
 def _copy_into_memory(study: SharedStudy) -> optuna.Study:

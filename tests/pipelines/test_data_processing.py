@@ -1,11 +1,13 @@
 import csv
+import errno
 import io
 from collections.abc import Iterable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain
 from operator import add
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,8 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kedro.io import DataCatalog, MemoryDataset
+from kedro.io import DataCatalog, DatasetError, MemoryDataset
+from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
 
 from helpers import make_encoded, make_reviews, with_words, write_csv
@@ -143,7 +146,7 @@ def test_words_are_not_given_out_if_the_rows_end_early(
 ) -> None:
     chunks, words = check_reviews(as_chunks(make_reviews(9)), reviews, split, "auto", HERE)
     next(chunks)
-    del chunks  # as the save of a full disk leaves them
+    del chunks
     with pytest.raises(RuntimeError, match="the words are not complete"):
         list(words)
 
@@ -1247,6 +1250,36 @@ def test_the_pipeline_runs_on_a_few_rows(
     for chunk in catalog.load("clean_reviews"):
         for text, cell in zip(chunk["text"], chunk["words"], strict=True):
             assert [words[number] for number in unpack_numbers([cell])[0]] == text.split()
+
+
+@pytest.mark.parametrize("failure", ["no place", "no space"])
+def test_with_async_a_failure_to_save_the_chunks_ends_the_run(
+    failure: str,
+    tmp_path: Path,
+    reviews: ReviewsParameters,
+    split: SplitParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "checked.pkl"
+    if failure == "no place":
+        path.mkdir()
+        expected = "is a folder"
+    else:
+        expected = "No space left"
+        fail = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+        monkeypatch.setattr("imdb_sentiment.datasets.files.pickle.dump", fail)
+    catalog = DataCatalog(
+        {
+            "chunks": MemoryDataset(list(as_chunks(make_reviews(9), size=2))),
+            "checked_reviews": PickleStreamDataset(filepath=str(path)),
+            "words": LinesDataset(filepath=str(tmp_path / "words.txt")),
+        }
+    )
+    check = partial(check_reviews, reviews=reviews, split=split, script="auto", processing=HERE)
+    pipeline = Pipeline([Node(check, "chunks", ["checked_reviews", "words"], name="check")])
+    with pytest.raises(DatasetError, match=expected):
+        SequentialRunner(is_async=True).run(pipeline, catalog)
+    assert not (tmp_path / "words.txt").exists()
 
 
 cells = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(

@@ -1,9 +1,10 @@
 """Datasets that are one file: models, a tokenizer, streams, settings, documents."""
 
+import contextlib
 import json
 import pickle
 import pkgutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NewType
@@ -95,6 +96,16 @@ class PickleStreamDataset(FileDataset):
 
     A stream that raises while it is saved leaves the previous file as it was.
     """
+
+    def save(self, data: Iterable[Any]) -> None:
+        """Write the chunks; if that fails, a generator of chunks ends with the same exception."""
+        try:
+            super().save(data)
+        except BaseException as error:
+            if isinstance(data, Generator):
+                with contextlib.suppress(BaseException):
+                    data.throw(error)
+            raise
 
     def load(self) -> Stream[Any]:
         """Return the chunks as an object that can be iterated any number of times.

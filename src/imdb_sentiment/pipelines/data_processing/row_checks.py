@@ -1,7 +1,7 @@
 """Checking rows: which are accepted, rejected or duplicates, and why."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from threading import Event
 from typing import Any, NamedTuple, TypeVar
 
@@ -254,8 +254,10 @@ class RowJudge:
     def __init__(self) -> None:
         self._words = WordList()
         self._known = KeyIndex()
-        self._is_complete = False
         self._has_ended = Event()
+        self._error: Exception | None = RuntimeError(
+            "the words are not complete, since not all rows were read"
+        )
 
     def judge(self, keys: RowKeys) -> Verdicts:
         """Decide on the next chunk of rows.
@@ -270,12 +272,22 @@ class RowJudge:
         return Verdicts(verdicts, self._words.number(keys.words))
 
     def follow(self, chunks: Iterable[T]) -> Iterator[T]:
-        """Yield the chunks of all rows, and note whether they have come to their end."""
-        try:
-            yield from chunks
-            self._is_complete = True
-        finally:
-            self._has_ended.set()
+        """Return the chunks of all rows, as a generator that notes how they have ended."""
+
+        def follow() -> Generator[Any]:
+            try:
+                yield  # so that what is thrown before the first chunk is noted, too
+                yield from chunks
+                self._error = None
+            except Exception as error:
+                self._error = error
+                raise
+            finally:
+                self._has_ended.set()
+
+        followed = follow()
+        next(followed)
+        return followed
 
     def list_words(self) -> Iterator[str]:
         """Yield all distinct words in the order of their numbers, after `follow` has ended.
@@ -284,12 +296,13 @@ class RowJudge:
         with `--async` in two threads, of which that for the words waits.
 
         Raises:
-            RuntimeError: `follow` has not come to its end.
+            Exception: That with which the chunks have ended.
+            RuntimeError: They have not come to their end.
 
         """
         self._has_ended.wait()
-        if not self._is_complete:
-            raise RuntimeError("the words are not complete, since not all rows were read")
+        if self._error:
+            raise self._error
         yield from self._words
 
 

@@ -58,9 +58,11 @@ def _join_path(folder: str, name: Any) -> str | None:
 
 def _find_path(folder: str, name: Any) -> str:
     """Return `name`, or if there is such a file only in `folder`, `name` inside that."""
-    is_found = "://" in str(name) or Path(str(name)).expanduser().exists()
-    joined = Path(folder) / str(name)
-    return joined.as_posix() if joined.exists() and not is_found else str(name)
+    if "://" in str(name):
+        return str(name)
+    path = Path(str(name)).expanduser()
+    joined = Path(folder) / path
+    return (joined if joined.exists() and not path.exists() else path).as_posix()
 
 
 CONFIG_LOADER_CLASS = PresetsConfigLoader

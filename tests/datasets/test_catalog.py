@@ -43,8 +43,11 @@ def test_tables_are_found_in_their_folder_and_by_their_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "data/01_raw").mkdir(parents=True)
-    for name in ("data/01_raw/both.csv", "both.csv", "data/01_raw/raw.csv", "root.csv"):
+    (tmp_path / "home").mkdir()
+    existing = ("data/01_raw/both.csv", "both.csv", "data/01_raw/raw.csv", "root.csv", "home/a.csv")
+    for name in existing:
         (tmp_path / name).touch()
     here, raw, url = f"{tmp_path}/root.csv", "data/01_raw/raw.csv", "s3://bucket/root.csv"
     expected = {  # the paths of reviews_file and of input_file
@@ -55,11 +58,15 @@ def test_tables_are_found_in_their_folder_and_by_their_path(
         here: (here, here),
         "none.csv": ("data/01_raw/none.csv", "none.csv"),
         url: (url, url),
+        "~/a.csv": (f"{tmp_path}/home/a.csv", f"{tmp_path}/home/a.csv"),
     }
     for name, paths in expected.items():
         entries = make_loader(reviews_file=name, input_file=name)["catalog"]
         found = entries["raw_reviews"]["filepath"], entries["input_reviews"]["filepath"]
         assert found == paths
+    for name, path in {"~/out.csv": f"{tmp_path}/home/out.csv", "o.csv": "o.csv", url: url}.items():
+        entries = make_loader(output_file=name)["catalog"]
+        assert entries["scored_reviews"]["filepath"] == path
 
 
 def test_one_entry_is_for_all_figures_and_nothing_else(catalog: DataCatalog) -> None:

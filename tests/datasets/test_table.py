@@ -360,6 +360,17 @@ def test_a_zip_names_its_file(tmp_path: Path) -> None:
     assert rows["text"].tolist() == [text for text, _ in ROWS]
 
 
+@pytest.mark.parametrize("name", ["scored.csv", "scored.csv.gz", "scored.csv.zip", "scored.jsonl"])
+def test_a_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "Jürgens Projekt #1 100% [neu]"
+    target = folder / f"meine {name}"
+    save(target, pd.DataFrame(ROWS, columns=["text", "label"]))
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert [path.name for path in folder.iterdir()] == [target.name]
+    (rows,) = TableDataset(filepath=str(target)).load()
+    assert rows["text"].tolist() == [text for text, _ in ROWS]
+
+
 @pytest.mark.parametrize("above", ["Export of reviews\n", "\nReviews\nMay\n\n"])
 def test_lines_above_the_header_are_noticed(path: Path, above: str) -> None:
     content = f"{above}id;text;label\n" + "1;Good, really;5\n" * 30

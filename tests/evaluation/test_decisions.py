@@ -81,6 +81,17 @@ def test_of_several_labels_the_metric_gets_better(name: str) -> None:
         assert weights[2] > weights[0]  # the rare label is preferred
 
 
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_label_may_be_predicted_always_or_never(label: int) -> None:
+    """The probabilities of a collapsed network say nothing about single reviews."""
+    codes = np.array([0, 1, 0, 1])
+    metric = make_metric("f1", LABELS[label], LABELS[:2], are_ordered=False)
+    probabilities = np.tile([0.4, 0.4], (4, 1))
+    probabilities[:, 1 - label] = 0.6
+    weights = find_weights_for_metric(probabilities, codes, metric, np.ones(2))
+    assert (DecisionRule(weights).choose(probabilities) == label).all()
+
+
 def test_weights_that_are_the_best_already_are_kept() -> None:
     codes = np.array([0, 1, 2, 0])
     metric = make_metric("f1_macro", None, LABELS, are_ordered=False)

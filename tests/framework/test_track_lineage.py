@@ -471,6 +471,12 @@ def test_the_parameters_of_the_environment_of_the_inputs_are_used_again(
 def test_a_file_that_is_named_now_must_be_that_of_the_inputs(copy_of_finished: Path) -> None:
     with pytest.raises(ClickException, match=r"was made from no file, not from .*more\.csv"):
         run_session(copy_of_finished, "tuning", unlabelled_file="more.csv")
+    # also in the configuration
+    globals_file = copy_of_finished / "conf/local/globals.yml"
+    before = globals_file.read_text() if globals_file.exists() else ""
+    globals_file.write_text(f"{before}\nunlabelled_file: more.csv\n")
+    with pytest.raises(ClickException, match=r"was made from no file, not from .*more\.csv"):
+        run_session(copy_of_finished, "tuning")
 
 
 def test_a_misspelt_name_in_a_group_is_refused_though_its_nodes_read_single_ones(

@@ -549,6 +549,17 @@ def test_few_rows_are_passed_over_until_there_are_steps_enough() -> None:
     assert len(history["loss"]) == 3
 
 
+def test_early_stopping_does_not_watch_a_metric_that_is_not_defined() -> None:
+    """The ROC AUC of reviews that lack a label."""
+    hp = small_hyperparameters(early_stopping_patience=1, epochs=5)
+    scored = make_encoded(20)
+    one_label = scored.take(np.flatnonzero(scored.codes == 0))
+    metric = make_metric("roc_auc", None, scored.labels, are_ordered=False)
+    _, history = train_model(make_encoded(40), hp, 0, one_label, metric=metric)
+    assert len(history["loss"]) == 5
+    assert "val_roc_auc" not in history
+
+
 def test_early_stopping_needs_rows_to_watch() -> None:
     with pytest.raises(InputError, match="use_validation_rows: false"):
         train_model(make_encoded(20), small_hyperparameters(early_stopping_patience=1), 0)

@@ -65,8 +65,15 @@ def test_any_hyperparameter_can_be_searched(name: str, conf: dict[str, Any]) -> 
         ),
         ({"units": {"type": "int", "low": 1, "high": 8, "step": 0}}, "`step > 0` must hold"),
         ({"units": {"type": "categorical", "choices": []}}, "must contain one or more elements"),
-        ({"units": {"type": "float", "low": 1, "high": 2}}, "units takes whole numbers"),
-        ({"batch_size": {"type": "float", "low": 16, "high": 64}}, "batch_size takes whole"),
+        (
+            {"units": {"type": "float", "low": 1, "high": 2}},
+            "units can't have a fraction: use type int",
+        ),
+        ({"bidirectional": {"type": "float", "low": 0, "high": 1}}, "use type categorical"),
+        (
+            {"batch_size": {"type": "float", "low": 16, "high": 64}},
+            "batch_size can't have",
+        ),
         ({"batch_size": {"type": "int", "low": 0, "high": 64}}, "batch_size = 0"),
         (
             {"learning_rate": {"type": "float", "low": 0, "high": 1, "log": True}},

@@ -912,12 +912,13 @@ def test_unlabelled_reviews_bring_back_nothing_that_is_held_out(
     texts = [*cleaned["text"], "new  <br />one", "new one", "", "another", *nearly]
     chunks = as_chunks([(text,) for text in texts], ("review",), size=7)
     words = [*distinct, "one"]
+    no_rows = cleaned[:0]  # of a chunk whose rows are all rejected
     n = len(words)
 
     def clean_more(more: list[pd.DataFrame]) -> list[pd.DataFrame]:
         found = clean_unlabelled_reviews(
             unlabelled_reviews=more,
-            clean_reviews=[cleaned],
+            clean_reviews=[cleaned, no_rows],
             words=words,
             reviews=reviews,
             script="auto",
@@ -1010,7 +1011,7 @@ def test_a_table_of_malformed_rows_is_told_as_such(split: SplitParameters, tmp_p
         find(list(TableDataset(filepath=str(path)).load()), split)
 
 
-@pytest.mark.parametrize(("passes", "more"), [(1, ["new one", "one"]), (0, ["new one"]), (1, [])])
+@pytest.mark.parametrize(("passes", "more"), [(1, ["new one", "long"]), (0, ["new one"]), (1, [])])
 def test_the_network_is_pretrained_if_there_are_unlabelled_reviews(
     passes: int, more: list[str], conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1022,25 +1023,26 @@ def test_the_network_is_pretrained_if_there_are_unlabelled_reviews(
 
     monkeypatch.setattr("imdb_sentiment.pipelines.data_processing.nodes.pretrain_lstm", pretrain)
     train, vectors = make_encoded(5), np.zeros((2, 2), np.float32)
-    tokenizer = train_tokenizer(
-        ["one"],
-        TokenizerParameters(
-            kind="words", vocabulary_size=9, sequence_length=6, script="auto", head_fraction=0.0
-        ),
+    tokenization = TokenizerParameters(
+        kind="words", vocabulary_size=9, sequence_length=6, script="auto", head_fraction=0.5
     )
+    tokenizer = train_tokenizer(["one one two"], tokenization)
     settings = LanguageModelParameters(**conf["language_model"] | {"passes": passes})
     shape: Any = {"units": 3, "bidirectional": True, "chrono_initialization": 5}
-    cells = {"new one": [1, 0], "one": [0]}
+    cells = {"new one": [2, 0], "long": [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]}
     unlabelled = [
-        pd.DataFrame({"words": pack_numbers(np.array(cells[text], np.int32), np.array([size]))})
-        for text, size in zip(more, (2, 1), strict=False)
+        pd.DataFrame(
+            {"words": pack_numbers(np.array(cells[text], np.int32), np.array([len(cells[text])]))}
+        )
+        for text in more
     ]
     weights: Any = pretrain_network(
         train=train,
         clean_unlabelled_reviews=unlabelled,
         tokenizer=tokenizer,
-        words=["one"],
+        words=["one", "two"],
         word_vectors=vectors,
+        tokenization=tokenization,
         language_model=settings,
         pretrained_embedding=True,
         **shape,
@@ -1050,7 +1052,7 @@ def test_the_network_is_pretrained_if_there_are_unlabelled_reviews(
         assert read == []
         return
     assert weights == (vectors, settings, shape)
-    assert read[0].tolist() == [*train.sequences.tolist(), [0, 0, 0, 0, 0, 2], [0, 0, 0, 0, 0, 2]]
+    assert read[0].tolist() == [*train.sequences.tolist(), [0, 0, 0, 0, 0, 2], [2, 2, 2, 3, 3, 3]]
 
 
 @pytest.mark.parametrize(

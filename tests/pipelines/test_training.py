@@ -60,7 +60,7 @@ from imdb_sentiment.parameters import (
 from imdb_sentiment.pipelines.data_processing.nodes import encode_reviews, fit_tokenizer
 from imdb_sentiment.pipelines.reporting.nodes.scoring import score_baseline
 from imdb_sentiment.pipelines.training import create_pipeline, nodes
-from imdb_sentiment.pipelines.training.decision import Choice
+from imdb_sentiment.pipelines.training.decision import Choice, choose_rule
 from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
 from imdb_sentiment.pipelines.training.nodes import (
     export_model,
@@ -982,8 +982,9 @@ def test_a_target_of_a_label_without_held_out_reviews_is_given_up(
     chosen = TrainingParameters(**training.model_dump() | {"decision_target": wanted})
     decision = decide(network, ngrams, none, tuning, chosen)
     assert decision["unfitted_reason"] == "too_few_rows_of_label"
+    assert (decision["aim"], decision["before"]) == ("recall of positive of at least 0.9", None)
     assert decision["threshold"] == 0.5
-    assert "0 held-out reviews with the label of training.decision_target" in caplog.text
+    assert f"Fewer than 10 of {len(none)} held-out reviews have the label of" in caplog.text
 
 
 def test_the_baseline_gets_thresholds_where_the_model_does(
@@ -1023,6 +1024,50 @@ def test_the_baseline_gets_thresholds_where_the_model_does(
     assert len(validation) < 100  # too few to choose a threshold for the model
     assert fit_with(metric="f1_macro", folds=1)[1] == even
     assert fit_with(metric="f1_macro", evaluate_on="test")[1] == even
+
+
+@pytest.mark.parametrize("most", [150, 5000])
+def test_the_thresholds_of_the_baseline_are_chosen_on_the_reviews_of_the_model(
+    *,
+    most: int,
+    baseline_parameters: BaselineParameters,
+    split: SplitParameters,
+    tuning: TuningParameters,
+    training: TrainingParameters,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A trial stores the predictions of some of many held-out reviews. Only the model warns."""
+    pool = make_encoded(240)
+    words = np.array(["bad film", "good film"])[pool.codes]
+    chunk = pd.DataFrame({"row": pool.rows, "text": words, "code": pool.codes, "split": "train"})
+    monkeypatch.setattr("imdb_sentiment.pipelines.tuning.protocol.MAX_STORED_ROWS", most)
+    wanted = {"label": "positive", "precision": 0.999}  # out of reach with so few
+    given = []
+
+    def choose(
+        probabilities: npt.NDArray[np.float64],
+        codes: npt.NDArray[np.integer],
+        *rest: Any,
+        **by: Any,
+    ) -> Choice:
+        given.append(codes)
+        return choose_rule(probabilities, codes, *rest, **by)
+
+    monkeypatch.setattr("imdb_sentiment.pipelines.training.nodes.choose_rule", choose)
+    fit_baseline(
+        [chunk],
+        train=pool.take(np.arange(180)),
+        validation=pool.take(np.arange(180, 240)),
+        baseline=baseline_parameters,
+        tuning=tuning.model_copy(update={"folds": 2}),
+        split=split,
+        training=TrainingParameters(**training.model_dump() | {"decision_target": wanted}),
+        reviews=REVIEWS,
+        script="auto",
+    )
+    assert [len(codes) for codes in given] == [min(most, 240)]
+    assert not caplog.records
 
 
 def test_the_thresholds_of_the_baseline_do_not_divide_groups(

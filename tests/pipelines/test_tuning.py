@@ -283,7 +283,7 @@ def test_what_needs_a_cross_validation_is_refused_without_one(
     named = split.model_copy(update={"method": "column"})
     refused: list[tuple[SplitParameters, dict[str, Any], str]] = [
         (split, {"folds": 1}, "set tuning.folds to 2 or more, or "),
-        (split, {"folds": 2, "evaluate_on": "test"}, "set tuning.evaluate_on to validation, or "),
+        (split, {"folds": "auto", "evaluate_on": "test"}, "set tuning.evaluate_on to valid.*, or "),
         (named, {"folds": "auto"}, ""),
     ]
     for method, without, advice in refused:
@@ -379,11 +379,23 @@ def test_the_test_set_is_chosen_on_only_when_asked_for(
     assert rows == set(POOL.rows)
     assert not caplog.records
     with caplog.at_level(logging.WARNING):
-        sets = divide(TRAIN, VALIDATION, tuning, split, evaluate_on="test", folds=5)
+        sets = divide(TRAIN, VALIDATION, tuning, split, evaluate_on="test", folds="auto")
     ((learnt, held_out),) = sets
     assert learnt is TRAIN
     assert held_out is TEST
     assert "too optimistic" in caplog.text
+    with pytest.raises(InputError, match=r"tuning\.folds is 5, .* or tuning\.folds to auto"):
+        divide(TRAIN, VALIDATION, tuning, split, evaluate_on="test", folds=5)
+
+
+def test_folds_of_whole_groups_need_as_many_groups(
+    tuning: TuningParameters, split: SplitParameters
+) -> None:
+    by_film = split.model_copy(update={"group_column": "film"})
+    few = replace(POOL, groups=(POOL.rows % 3).astype(np.uint64))
+    train, validation = few.take(np.arange(9)), few.take(np.arange(9, len(few)))
+    with pytest.raises(InputError, match="folds is 4, but there are only 3 groups: set it to a sm"):
+        divide(train, validation, tuning, by_film, folds=4)
 
 
 @pytest.mark.parametrize("patience", [0, pytest.param(1, marks=pytest.mark.slow)])
@@ -644,7 +656,7 @@ def test_logits_of_a_study_that_stored_fewer_are_still_read(
     sets = [(replace(TRAIN, labels=names), replace(make_encoded(1500), labels=names))]
     one, storage = tuning.model_copy(update={"n_trials": 1}), optuna.storages.InMemoryStorage()
     with monkeypatch.context() as earlier:
-        earlier.setattr("imdb_sentiment.pipelines.tuning.nodes.MAX_STORED_NUMBERS", 20_000)
+        earlier.setattr("imdb_sentiment.pipelines.tuning.protocol.MAX_STORED_NUMBERS", 20_000)
         study, _, _ = tune(storage, one_epoch, one, sets)
     assert HELD_OUT_LOGITS in study.best_trial.user_attrs
     assert f"{HELD_OUT_LOGITS}_1" not in study.best_trial.user_attrs

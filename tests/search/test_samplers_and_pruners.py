@@ -35,6 +35,8 @@ def test_only_in_parallel_are_running_trials_counted_as_bad() -> None:
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"^sampler: unknown name 'TPE': choose from .*TPESampler"):
         make_sampler("TPE", {}, 0, is_parallel=False)
+    with pytest.raises(ValueError, match=r"^sampler: TPESampler: set tuning\.seed instead"):
+        make_sampler("TPESampler", {"seed": 7}, 0, is_parallel=False)
     with pytest.raises(
         ValueError, match=r"^pruner: unknown name 'BasePruner': choose from .*Median"
     ):

@@ -26,6 +26,7 @@ import fsspec
 import pandas as pd
 from fsspec.compression import compr
 from fsspec.core import OpenFile
+from fsspec.implementations.local import LocalFileSystem
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
 from imdb_sentiment.errors import InputError, list_names, make_printable
@@ -203,7 +204,7 @@ def _open_compressed(path: Path, name: str) -> Iterator[IO[bytes]]:
         ):
             yield member
         return
-    with fsspec.open(path.absolute().as_uri(), "wb", compression=compression) as file:
+    with OpenFile(LocalFileSystem(), str(path), "wb", compression=compression) as file:
         yield file
 
 

@@ -10,7 +10,7 @@ Probabilities = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Calibration:
-    """Accuracy of predictions by their confidence, the probability of the predicted label.
+    """Accuracy of the most probable label by its probability, the confidence.
 
     Attributes:
         confidence: Mean confidence in each bin that is not empty, shape (bins,).

@@ -217,9 +217,13 @@ def _find_limits(
 
 
 def _list_candidates(limits: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.float64]:
-    """Return weights between the limits of neighbouring reviews, evenly spaced if too many."""
+    """Return weights below, between and above the limits of neighbouring reviews.
+
+    If there are too many, they are evenly spaced.
+    """
     distinct = np.unique(limits)
-    between: npt.NDArray[np.float64] = np.sqrt(distinct[1:] * distinct[:-1])
+    distinct = np.concatenate([distinct[:1] / 4, distinct, 4 * distinct[-1:]])
+    between: npt.NDArray[np.float64] = np.sqrt(distinct[1:]) * np.sqrt(distinct[:-1])
     if len(between) <= most:
         return between
     return between[np.linspace(0, len(between) - 1, most).round().astype(np.intp)]

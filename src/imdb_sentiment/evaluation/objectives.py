@@ -1,4 +1,4 @@
-"""The metrics that a search can maximise or minimise, with scikit-learn's names and functions."""
+"""The metrics that a search can maximise or minimise, defined as in scikit-learn."""
 
 from dataclasses import dataclass
 

@@ -88,7 +88,7 @@ class Weights:
         """Return the weights of a given share of the n-grams and a temperature."""
         return cls((1 - share) / temperature, share / temperature)
 
-    def average(self, network: Logits, ngrams: Logits) -> Logits:
+    def average(self, network: Logits, ngrams: Logits) -> npt.NDArray[np.float64]:
         """Return the probability of every label.
 
         Args:

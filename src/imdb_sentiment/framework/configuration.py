@@ -63,10 +63,9 @@ class Configuration:
         self._runtime_params: dict[str, Any] = loader.runtime_params or {}
         self.named = {key for key, _ in flatten(self._runtime_params)}  # in `--params`
 
-    @property
-    def names_table(self) -> bool:
-        """Whether `--params`, a preset or conf/local says which table to use."""
-        return FILE_SETTING in self.named or self._loader.overrides("globals", FILE_SETTING)
+    def names(self, setting: str) -> bool:
+        """Return whether `--params`, a preset or conf/local has a setting of globals.yml."""
+        return setting in self.named or self._loader.overrides("globals", setting)
 
     def adopt(self, sources: Iterable[Record], *, reads_file: bool) -> Parameters:
         """Return the parameters of a run.

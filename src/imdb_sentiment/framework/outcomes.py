@@ -77,9 +77,10 @@ def _describe_training(made: Values) -> str:
     history = made["history"]
     epochs = len(history["loss"])
     words = f"Final training: {epochs} epochs"
-    if "val_accuracy" in history:
-        return f"{words}, validation accuracy {history['val_accuracy'][-1]:.4f}"
-    return f"{words}, training accuracy {history['accuracy'][-1]:.4f}"
+    is_scored = "val_accuracy" in history
+    last = history["val_accuracy" if is_scored else "accuracy"][-1]  # of the first network
+    part = "validation" if is_scored else "training"
+    return f"{words}; {part} accuracy of the last one {last:.4f}"
 
 
 def _describe_average(made: Values) -> str:
@@ -95,10 +96,12 @@ def _describe_average(made: Values) -> str:
 
 def _describe_decision(made: Values) -> str | None:
     found = made["decision"]
-    if found["aim"] is None:
-        return None
     if found["unfitted_reason"] == "no_gain":
         return f"Decision: no thresholds, since they do not improve the {found['aim']}"
+    if found["unfitted_reason"]:
+        return f"Decision: no threshold for the {found['aim']}; the model card says why"
+    if found["before"] is None:
+        return None
     return (
         f"Decision: {found['aim']} {found['after']:.4f} on held-out reviews, "
         f"{found['before']:.4f} without thresholds"

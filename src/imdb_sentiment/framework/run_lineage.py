@@ -143,7 +143,7 @@ class RunLineage:
         is_same_file = path is not None and path == record.inputs[RAW_REVIEWS].path
         if then in (None, now) or is_same_file:
             return
-        if self._configuration.names_table or path != SAMPLE:
+        if self._configuration.names(FILE_SETTING) or path != SAMPLE:
             logger.info("The results of %s will be replaced with those of %s", then, now)
             return
         # With the other settings of that run, such as the encoding of the table.
@@ -198,16 +198,20 @@ class RunLineage:
         self._compare_named_files(names)
 
     def _compare_named_files(self, names: Iterable[str]) -> None:
-        """Compare the files that `--params` names with those that the inputs were made from."""
+        """Compare the files that are named now with those that the inputs were made from."""
         # The name of the table is also a parameter, and compared as such.
-        named = {FILES[name] for name in FILES.keys() & self._configuration.named}
+        named = {
+            name: setting for setting, name in FILES.items() if self._configuration.names(setting)
+        }
         for record in self._find_upstream(names) if named else ():
-            for name in sorted(named & record.inputs.keys()):
+            for name in sorted(named.keys() & record.inputs.keys()):
                 path, then = self._files.find_path(name), record.inputs[name].path
-                if path != then:
+                is_adopted = named[name] in record.settings.keys() - self._configuration.named
+                if path != then and not is_adopted:
                     raise InputError(
-                        f"{record.path} was made from {then or 'no file'}, not from {path}: "
-                        "run everything again with kedro run, or leave out the name of the file"
+                        f"{record.path} was made from {then or 'no file'}, not from "
+                        f"{path or 'no file'}: run everything again with kedro run, or name the "
+                        "same file, in --params or in conf/local/globals.yml"
                     )
 
     def _require_current(self, names: Iterable[str]) -> None:

@@ -332,7 +332,9 @@ def _make_scorer(network: _CompiledNetwork, validation: EncodedReviews, metric: 
 
     def score(_: int, logs: dict[str, float]) -> None:
         probabilities = to_probabilities(network.score_logits(validation.sequences))
-        logs[f"val_{metric.name}"] = metric.measure(validation.codes, probabilities)
+        value = metric.measure(validation.codes, probabilities)
+        if np.isfinite(value):  # unlike the ROC AUC of reviews that lack a label
+            logs[f"val_{metric.name}"] = value
 
     return keras.callbacks.LambdaCallback(on_epoch_end=score)
 

@@ -5,9 +5,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from imdb_sentiment.parameters.base import Fraction, Parameters, Seed
+from imdb_sentiment.parameters.data_processing import Label
 
 # Weights of the labels in the loss, as scikit-learn's `class_weight`.
-ClassWeight = Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None
+ClassWeight = Literal["balanced"] | dict[Label, Annotated[float, Field(gt=0)]] | None
 
 
 class NgramsParameters(Parameters):
@@ -53,7 +54,7 @@ class DecisionTarget(Parameters):
 
     """
 
-    label: str
+    label: Label
     precision: Fraction | None = None
     recall: Fraction | None = None
 

@@ -15,6 +15,7 @@ from pydantic import (
 
 from imdb_sentiment.errors import suggest_name
 from imdb_sentiment.parameters.base import Parameters, Seed
+from imdb_sentiment.parameters.data_processing import Label
 
 if TYPE_CHECKING:
     import optuna
@@ -223,16 +224,18 @@ class TuningParameters(Parameters):
         dask_storage: Whether the Dask scheduler holds the study and workers reach it there, for
             clusters whose machines share neither a disk nor a database.
         sampler: Class that proposes hyperparameters.
-        pruner: Class that ends unpromising trials after an epoch.
+        pruner: Class that ends unpromising trials after an epoch, or in a cross-validation after a
+            fold.
         folds: Number of folds of a cross-validation on the training and validation rows: each
             fold is scored by a network that has learnt from the others. 1 to score the validation
-            rows alone. `auto` for two folds if there are fewer than 1,000 validation rows, which
-            can't tell two trials apart. Groups of rows are not divided.
+            rows alone. `auto` for two folds if a random split has fewer than 1,000 validation rows,
+            which can't tell two trials apart, and each label has enough rows. Groups of rows are
+            not divided.
         fold_repeats: Number of times that the cross-validation is repeated, with other folds and
             another seed of the training; a trial trains this many times as many networks.
         evaluate_on: Rows that trials are scored on. With `test`, as in many tutorials, the test set
             takes part in choosing the model, so the test accuracy is too high.
-        seed: Seed of the sampler, and of the training in every trial.
+        seed: Seed of the sampler, of the folds, and of the training in every trial.
         search_space: Range of each hyperparameter that is searched; the others keep their value
             from `hyperparameters`. An environment removes one from the search by setting it to
             null.
@@ -240,7 +243,7 @@ class TuningParameters(Parameters):
     """
 
     metric: MetricName
-    metric_label: str | None
+    metric_label: Label | None
     study_name: Annotated[str, Field(min_length=1)]
     start_from: str | None
     n_trials: Annotated[int, Field(ge=1)]
@@ -297,6 +300,7 @@ class TuningParameters(Parameters):
                 except ValidationError as error:
                     problem = error.errors()[0]["msg"]
                     raise ValueError(f"search_space: {name} = {value!r}: {problem}") from None
-            if isinstance(searched, FloatRange) and field.annotation is int:
-                raise ValueError(f"search_space: {name} takes whole numbers: use type int")
+            if isinstance(searched, FloatRange) and field.annotation in (int, bool):
+                kind = "int" if field.annotation is int else "categorical"
+                raise ValueError(f"search_space: {name} can't have a fraction: use type {kind}")
         return self

@@ -11,7 +11,7 @@ import optuna
 # another sampler.
 _UNSUPPORTED = ("BruteForceSampler", "GridSampler", "PartialFixedSampler")
 # Packages that Optuna imports only when they are first used, which would be after hours of work.
-_REQUIRED_PACKAGES = {"CmaEsSampler": "cmaes", "GPSampler": "torch", "WilcoxonPruner": "scipy"}
+_REQUIRED_PACKAGES = {"CmaEsSampler": "cmaes", "GPSampler": "torch"}
 
 
 def make_sampler(
@@ -31,10 +31,12 @@ def make_sampler(
         The sampler.
 
     Raises:
-        ValueError: Optuna has no such sampler, it can't be constructed with these arguments, or a
-            package that it needs is missing.
+        ValueError: Optuna has no such sampler, it can't be constructed with these arguments, they
+            include a seed, or a package that it needs is missing.
 
     """
+    if "seed" in arguments:
+        raise ValueError(f"sampler: {name}: set tuning.seed instead of the argument seed")
     arguments = {**arguments, "seed": seed}
     if name == "TPESampler":
         arguments.setdefault("constant_liar", is_parallel)

@@ -93,9 +93,11 @@ def test_custom_reviews_without_a_known_word_are_said_to_be_so(
     assert known["predicted_sentiment"] in ("negative", "positive")
     assert known["expected_sentiment"] == "positive"
     nothing: Example = {"predicted_sentiment": None, "probability": None, "segments": []}
+    nothing |= {"explained_probability": None}
     assert empty == nothing | {"reason": "no text", "expected_sentiment": None}
     assert unknown["predicted_sentiment"] is None
     assert unknown["reason"] == "no word that the model knows"
     assert unknown["segments"] == [("unheard of", None)]
+    assert known["explained_probability"] == known["probability"]
     few = report.model_copy(update={"custom_reviews": 1})
     assert explain_custom_reviews(exported, custom, few) == [known]

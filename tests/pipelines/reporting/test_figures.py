@@ -65,7 +65,11 @@ DESCRIPTION: dict[str, Any] = {
         "positive": [{"word": "good", "z": 2.0, "count": 8, "elsewhere": 2}],
     },
 }
-CALIBRATION: dict[str, Any] = {"temperature": 1.0, "weights": {"network": 0.5, "ngrams": 0.5}}
+CALIBRATION: dict[str, Any] = {
+    "temperature": 1.0,
+    "weights": {"network": 0.5, "ngrams": 0.5, "bias": [0.7]},  # of labels with weights in the loss
+    "uncalibrated_reason": "too_few_rows",
+}
 
 
 def test_the_data_are_drawn_as_counted() -> None:
@@ -151,7 +155,8 @@ def test_reliability_shows_before_and_after(
     frame = make_predictions(300, reviews.labels)
     names = [line.name for line in plot_reliability(frame, CALIBRATION, reviews, report).data]
     assert [name.split(" (")[0] for name in names] == ["the model", "perfectly calibrated"]
-    both = plot_reliability(frame, CALIBRATION | {"temperature": 0.5}, reviews, report)
+    fitted = {"temperature": 0.5, "weights": {}, "uncalibrated_reason": None}
+    both = plot_reliability(frame, CALIBRATION | fitted, reviews, report)
     names = [line.name for line in both.data]
     assert [name.split(" (")[0] for name in names] == [
         "uncalibrated",
@@ -568,8 +573,8 @@ def test_the_uncalibrated_line_is_that_without_temperature_and_bias(
     odds = frame["probability_positive"] / frame["probability_negative"]
     raw = 1 / (1 + np.exp(-(np.log(odds) - bias) * temperature))
     weights = {"network": 1.0, "ngrams": 1.0, "bias": [bias]}
-    calibration = {"temperature": temperature, "weights": weights}
-    line = plot_reliability(frame, calibration, reviews, report).data[0]
+    fitted = {"temperature": temperature, "weights": weights, "uncalibrated_reason": None}
+    line = plot_reliability(frame, fitted, reviews, report).data[0]
     both = np.column_stack([1 - raw, raw])
     expected = measure_calibration(both, get_codes(frame, reviews.labels), report.calibration_bins)
     np.testing.assert_allclose(line.x, expected.confidence, atol=1e-3)

@@ -598,7 +598,7 @@ def test_a_review_with_a_script_stays_text(
         embedded_model={"reason": NASTY},
         mistakes=[nasty],
         disagreements=[other],
-        custom_examples=[nasty],
+        custom_examples=[nasty | {"explained_probability": 0.5}],
         doubtful_examples={
             "checked": 9,
             "doubtful": 1,

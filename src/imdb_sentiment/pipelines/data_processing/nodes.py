@@ -527,7 +527,7 @@ def clean_unlabelled_reviews(
             known.number(pack_words(listed))
             for labelled in clean_reviews:
                 numbers, lengths = unpack_numbers(labelled[WORDS])
-                parts = np.split(numbers, np.cumsum(lengths)[:-1])
+                parts = np.split(numbers, np.cumsum(lengths))[:-1]  # none of a chunk without rows
                 hashes = [
                     hash_text(text, [listed[number] for number in part])
                     for text, part in zip(labelled["text"], parts, strict=True)
@@ -601,6 +601,7 @@ def pretrain_network(
     tokenizer: Tokenizer,
     words: Sequence[str],
     word_vectors: npt.NDArray[np.float32],
+    tokenization: TokenizerParameters,
     language_model: LanguageModelParameters,
     pretrained_embedding: bool,
     units: int,
@@ -615,6 +616,7 @@ def pretrain_network(
         tokenizer: Tokenizer from `fit_tokenizer`.
         words: Distinct words, from `check_reviews`.
         word_vectors: Vectors from `fit_word_vectors`, shape (vocabulary, size).
+        tokenization: Number of tokens kept from the beginning of a long review.
         language_model: Number of epochs, batch size, learning rate and seed.
         pretrained_embedding: Whether the network starts from pretrained weights at all.
         units: Size of the LSTM's state, in each direction.
@@ -631,7 +633,8 @@ def pretrain_network(
     """
     if not language_model.passes or not pretrained_embedding:
         return ()
-    unlabelled = list(map(ReviewEncoder(tokenizer, words).encode, clean_unlabelled_reviews))
+    encoder = ReviewEncoder(tokenizer, words, tokenization.head_length)
+    unlabelled = list(map(encoder.encode, clean_unlabelled_reviews))
     if not any(map(len, unlabelled)):
         return ()
     return pretrain_lstm(

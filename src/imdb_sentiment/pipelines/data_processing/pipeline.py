@@ -101,6 +101,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "tokenizer": "tokenizer",
                     "words": "words",
                     "word_vectors": "word_vectors",
+                    "tokenization": "params:tokenizer",
                     "language_model": "params:language_model",
                     # Only these, since a change of another one leaves the weights as they are.
                     "pretrained_embedding": "params:hyperparameters.pretrained_embedding",

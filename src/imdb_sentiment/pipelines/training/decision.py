@@ -16,7 +16,7 @@ from imdb_sentiment.evaluation.decisions import (
 )
 from imdb_sentiment.evaluation.objectives import Metric, find_label
 from imdb_sentiment.evaluation.probabilities import DecisionRule
-from imdb_sentiment.parameters import TrainingParameters
+from imdb_sentiment.parameters import DecisionTarget, TrainingParameters
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +38,9 @@ class Choice:
     Attributes:
         rule: The decision rule.
         aim: Name of the metric or target that the rule should optimise; None if there is none.
-        before: Value of this metric, precision or recall if the most probable label is predicted.
-        after: Its value with the rule. If the rule optimises a metric, the value is
+        before: Value of this metric, precision or recall if the most probable label is predicted;
+            None if it was not measured.
+        after: Its value with the rule, or None. If the rule optimises a metric, the value is
             cross-validated: see `cross_validate_weights`.
         problem: Reason why no threshold was chosen; None if one was, or none was needed.
 
@@ -111,25 +112,12 @@ def choose_rule(
     argmax = DecisionRule.argmax(len(labels))
     code = labels.index(target.label)
     has_label = codes == code
+    aim = describe_target(target)
     if has_label.sum() < MIN_ROWS:
-        logger.warning(
-            "%d held-out reviews with the label of training.decision_target are too few to choose "
-            "a threshold, so there is none: label more such reviews until at least %d are held out",
-            has_label.sum(),
-            MIN_ROWS,
-        )
-        return Choice(start, problem=DecisionProblem.TOO_FEW_ROWS_OF_LABEL)
+        return Choice(start, aim, problem=DecisionProblem.TOO_FEW_ROWS_OF_LABEL)
     wanted = {"precision": target.precision, "recall": target.recall}
-    name, value = next((name, value) for name, value in wanted.items() if value)
-    aim = f"{name} of {target.label} of at least {value:g}"
+    name = next(name for name, value in wanted.items() if value)
     reached = find_weights_for_target(probabilities, has_label, code, **wanted)
-    if reached is None:
-        logger.warning(
-            "No threshold reaches a %s on %d held-out reviews with enough certainty for new ones, "
-            "so there is none: lower the target, or add reviews.",
-            aim,
-            len(codes),
-        )
     rule = start if reached is None else replace(start, weights=reached)
     before, after = (
         _measure_label(chosen.choose(probabilities) == code, has_label)[name]
@@ -137,6 +125,30 @@ def choose_rule(
     )
     problem = DecisionProblem.OUT_OF_REACH if reached is None else None
     return Choice(rule, aim, before, after, problem)
+
+
+def describe_target(target: DecisionTarget) -> str:
+    """Return a target in words, such as "recall of negative of at least 0.9"."""
+    name, value = ("precision", target.precision) if target.precision else ("recall", target.recall)
+    return f"{name} of {target.label} of at least {value:g}"
+
+
+def warn_of_problem(choice: Choice, rows: int) -> None:
+    """Warn that a target was not reached on the held-out reviews, with what to do about it."""
+    if choice.problem == DecisionProblem.OUT_OF_REACH:
+        logger.warning(
+            "No threshold reaches a %s on %d held-out reviews with enough certainty for new ones, "
+            "so there is none: lower the target, or add reviews",
+            choice.aim,
+            rows,
+        )
+    elif choice.problem == DecisionProblem.TOO_FEW_ROWS_OF_LABEL:
+        logger.warning(
+            "Fewer than %d of %d held-out reviews have the label of training.decision_target, so "
+            "there is no threshold: label more such reviews",
+            MIN_ROWS,
+            rows,
+        )
 
 
 def _choose_for_metric(

@@ -48,9 +48,20 @@ from imdb_sentiment.parameters import (
     TrainingParameters,
     TuningParameters,
 )
-from imdb_sentiment.pipelines.training.decision import Choice, choose_rule, find_method
+from imdb_sentiment.pipelines.training.decision import (
+    Choice,
+    choose_rule,
+    describe_target,
+    find_method,
+    warn_of_problem,
+)
 from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
-from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet, divide_reviews
+from imdb_sentiment.pipelines.tuning.protocol import (
+    HeldOutSet,
+    choose_evenly,
+    count_stored,
+    divide_reviews,
+)
 from imdb_sentiment.progress import Task
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
@@ -406,7 +417,7 @@ def fit_decision(
         `is_median`, see `DecisionRule`; the `threshold` of the second of two labels, None for more;
         `aim`, the metric or target that the rule should optimise, and `before` and `after`, its
         value on the held-out reviews for the most probable label and with this rule (see `Choice`),
-        all None if there is no aim; `unfitted_reason`, the reason why no weights were chosen, if
+        each None if there is none; `unfitted_reason`, the reason why no weights were chosen, if
         they should have been (else None); `min_confidence`.
 
     Raises:
@@ -419,7 +430,11 @@ def fit_decision(
     average = Weights(**calibration["weights"])
     method = find_method(training, metric, labels, are_ordered=are_ordered)
     reason = calibration["uncalibrated_reason"] if method == "threshold" else None
-    choice = Choice(DecisionRule(average.invert_bias(len(labels)), method == "median"))
+    target = training.decision_target
+    choice = Choice(
+        DecisionRule(average.invert_bias(len(labels)), method == "median"),
+        describe_target(target) if target else None,
+    )
     if method != "argmax" and not calibration["uncalibrated_reason"]:
         ngrams, codes = _align_held_out(
             network_held_out, ngrams_held_out if average.ngrams else None, train, validation
@@ -432,6 +447,7 @@ def fit_decision(
             training=training,
             start=choice.rule,
         )
+        warn_of_problem(choice, len(codes))
     weights = choice.rule.weights
     return {
         "label_weights": dict(zip(labels, weights.tolist(), strict=True)),
@@ -657,9 +673,12 @@ def fit_baseline(
                     .predict_proba(texts[scored.rows])
                     for learnt, scored in held_out
                 ]
+                scores = unweight_probabilities(np.concatenate(probabilities), loss_weights)
+                n_stored = count_stored(len(scores), count_outputs(len(reviews.labels)))
+                kept = choose_evenly(len(scores), n_stored)  # as for the model
                 rule = choose_rule(
-                    unweight_probabilities(np.concatenate(probabilities), loss_weights),
-                    np.concatenate([scored.codes for _, scored in held_out]),
+                    scores[kept],
+                    np.concatenate([scored.codes for _, scored in held_out])[kept],
                     reviews.labels,
                     metric=metric,
                     training=training,

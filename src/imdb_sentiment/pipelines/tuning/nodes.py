@@ -34,7 +34,9 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.pipelines.tuning.protocol import (
     HeldOutSet,
+    choose_evenly,
     count_folds,
+    count_stored,
     divide_reviews,
     select_first_repeat,
 )
@@ -60,8 +62,6 @@ BY_FOLD = "WilcoxonPruner"  # compares trials fold by fold; other pruners, what 
 # Hyperparameters that the pretrained weights determine.
 PRETRAINED = {"bidirectional", "chrono_initialization", "units"}
 HELD_OUT_LOGITS = "held_out_logits"  # name of the first user attribute of a trial that has them
-MAX_STORED_ROWS = 5000
-MAX_STORED_NUMBERS = 200_000  # so 1,000 rows for 200 labels; half a megabyte for each trial
 NUMBERS_PER_ATTRIBUTE = 20_000  # 53 kB of text: MySQL's limit for an attribute is 64 kB
 
 
@@ -91,6 +91,11 @@ def hold_out_reviews(
 
     """
     if tuning.evaluate_on == "test":
+        if tuning.folds not in ("auto", 1):
+            raise InputError(
+                f"tuning.folds is {tuning.folds}, but tuning.evaluate_on is test, without a "
+                "cross-validation: set tuning.evaluate_on to validation, or tuning.folds to auto"
+            )
         _refuse_without_folds(tuning, "set tuning.evaluate_on to validation")
         logger.warning(
             "tuning.evaluate_on is 'test': the hyperparameters are chosen on the test set, so the "
@@ -260,7 +265,8 @@ def train_candidate(
             "Trial %d, epoch %d of %d: %s", trial.number, epoch, epochs, format_metrics(named)
         )
         if len(held_out_sets) == 1:
-            _report(trial, figures[f"val_{metric.name}"], epoch, f"pruned after epoch {epoch}")
+            value = figures.get(f"val_{metric.name}", np.nan)
+            _report(trial, value, epoch, f"pruned after epoch {epoch}")
 
     candidate = _override(hyperparameters, trial.params)
     is_by_fold = tuning.pruner.name == BY_FOLD
@@ -335,9 +341,9 @@ def _store_logits(trial: optuna.Trial, logits: Logits) -> None:
     Where there are many labels, they take several attributes: a database limits the size of one.
     """
     n_rows, outputs = logits.shape
-    n = min(n_rows, MAX_STORED_ROWS, MAX_STORED_NUMBERS // outputs)
+    kept = choose_evenly(n_rows, count_stored(n_rows, outputs))
     largest = np.finfo(np.float16).max
-    numbers = logits[_choose_evenly(n_rows, n)].clip(-largest, largest).astype("<f2").ravel()
+    numbers = logits[kept].clip(-largest, largest).astype("<f2").ravel()
     for part, start in enumerate(range(0, len(numbers), NUMBERS_PER_ATTRIBUTE)):
         stored = numbers[start : start + NUMBERS_PER_ATTRIBUTE].tobytes()
         trial.set_user_attr(_name_attribute(part), base64.b64encode(stored).decode())
@@ -351,16 +357,11 @@ def _read_logits(trial: optuna.trial.FrozenTrial, held_out_sets: list[HeldOutSet
     names = takewhile(attributes.__contains__, map(_name_attribute, count()))
     numbers = np.frombuffer(b"".join(base64.b64decode(attributes[name]) for name in names), "<f2")
     logits = numbers.reshape(-1, outputs).astype(np.float64)
-    return HeldOutLogits(rows[_choose_evenly(len(rows), len(logits))], logits)
+    return HeldOutLogits(rows[choose_evenly(len(rows), len(logits))], logits)
 
 
 def _name_attribute(part: int) -> str:
     return f"{HELD_OUT_LOGITS}_{part}" if part else HELD_OUT_LOGITS
-
-
-def _choose_evenly(n_rows: int, n: int) -> npt.NDArray[np.intp]:
-    """Return positions of n rows, evenly spaced."""
-    return np.linspace(0, n_rows - 1, n).round().astype(np.intp)
 
 
 def tabulate_trials(study: optuna.Study) -> pd.DataFrame:

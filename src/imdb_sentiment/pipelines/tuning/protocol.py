@@ -1,6 +1,7 @@
 """The reviews that a trial learns from, and those that it is scored on."""
 
 import numpy as np
+import numpy.typing as npt
 import optuna
 
 from imdb_sentiment.errors import InputError
@@ -10,6 +11,9 @@ from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 FEW_ROWS = 1000  # with fewer validation rows, `auto` chooses cross-validation
 FOLDS = 2  # number of folds of that cross-validation
+
+MAX_STORED_ROWS = 5000
+MAX_STORED_NUMBERS = 200_000  # so 1,000 rows for 200 labels; half a megabyte for each trial
 
 # Reviews to learn from, and others to score on.
 HeldOutSet = tuple[EncodedReviews, EncodedReviews]
@@ -59,12 +63,14 @@ def divide_reviews(
     if sets is None:
         codes, counts = np.unique(pool.codes, return_counts=True)
         rarest = counts.argmin()
-        what = f"only {counts[rarest]} training and validation rows have"
+        label = repr(pool.labels[codes[rarest]])
+        why = f"only {counts[rarest]} training and validation rows have {label}"
         if split.group_column:
-            what = "a fold of whole groups would need all rows of"
+            groups = len(np.unique(pool.groups))
+            why = f"a fold of whole groups would need all rows of {label}"
+            why = f"there are only {groups} groups" if groups < tuning.folds else why
         raise InputError(
-            f"tuning.folds is {tuning.folds}, but {what} {pool.labels[codes[rarest]]!r}: set it to "
-            "a smaller number, or to auto"
+            f"tuning.folds is {tuning.folds}, but {why}: set it to a smaller number, or to auto"
         )
     return sets
 
@@ -101,7 +107,17 @@ def select_first_repeat(
     held_out_sets: list[HeldOutSet], tuning: TuningParameters
 ) -> list[HeldOutSet]:
     """Return the pairs in which each review is scored once, of all that a trial is scored on."""
-    return held_out_sets[: max(1, len(held_out_sets) // tuning.fold_repeats)]
+    return held_out_sets[: len(held_out_sets) // tuning.fold_repeats]
+
+
+def count_stored(n_rows: int, outputs: int) -> int:
+    """Return the number of held-out reviews, of `n_rows`, whose logits a trial stores."""
+    return min(n_rows, MAX_STORED_ROWS, MAX_STORED_NUMBERS // outputs)
+
+
+def choose_evenly(n_rows: int, n: int) -> npt.NDArray[np.intp]:
+    """Return positions of n rows, evenly spaced."""
+    return np.linspace(0, n_rows - 1, n).round().astype(np.intp)
 
 
 def name_metric(study: optuna.Study) -> str:

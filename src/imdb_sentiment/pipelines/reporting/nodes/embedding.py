@@ -114,7 +114,7 @@ def _read_graph(onnx_model: bytes) -> tuple[list[dict[str, Any]], dict[str, Arra
 def _shorten(array: Array) -> Array:
     """Return the same numbers with fewer bits, as far as predictions stay the same.
 
-    Weights are rounded to 16 significant bits, by less than 0.001%. Counts become int32.
+    Weights are rounded to 16 significant bits, by less than 0.002%. Counts become int32.
     """
     if array.dtype == np.float32:
         bits = (array.view(np.uint32) + np.uint32(0x80)) & np.uint32(0xFFFFFF00)

@@ -12,7 +12,7 @@ from imdb_sentiment.pipelines.label_check.nodes import fingerprint_reviews
 from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
 from imdb_sentiment.progress import track
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.serving.explanation import explain_cleaned
+from imdb_sentiment.serving.explanation import explain_cleaned, find_explained_label
 
 Example = dict[str, Any]  # plain JSON values; `segments` are pairs of a text and its effect
 
@@ -83,8 +83,9 @@ def explain_custom_reviews(
 
     Returns:
         `expected_sentiment`, None where the user does not say; `predicted_sentiment` and its
-        `probability`, both None without a prediction, the `reason` for that (else None), and
-        `segments`, as in `explain_mistakes`.
+        `probability`, both None without a prediction; the `reason` for that (else None);
+        `segments`, as in `explain_mistakes`; and `explained_probability`, that of the label which
+        their effects are about (see `find_explained_label`), None without a known word.
 
     """
     predictor = Predictor(onnx_model)
@@ -92,6 +93,7 @@ def explain_custom_reviews(
     pairs = list(zip(custom_reviews.texts, custom_reviews.expected, strict=True))
     for text, expected in track(pairs[: report.custom_reviews], "Explaining", "custom reviews"):
         prediction, segments = explain_cleaned(predictor, text)
+        explained = find_explained_label(predictor, prediction)
         examples.append(
             {
                 "expected_sentiment": expected,
@@ -99,6 +101,9 @@ def explain_custom_reviews(
                 "probability": prediction.probability,
                 "reason": prediction.reason,
                 "segments": list(map(astuple, segments)),
+                "explained_probability": (
+                    None if explained is None else prediction.probabilities[explained]
+                ),
             }
         )
     return examples

@@ -125,9 +125,9 @@ def mark_words(
     """Return segments with the strength of their marks, from 0 to 1 for the strongest effect.
 
     Args:
-        segments: Pairs of a text and its effect: the drop in the probability of the predicted label
-            without this text, or None.
-        probability: Probability of the predicted label; None if there is no prediction.
+        segments: Pairs of a text and its effect: the drop in the probability of a label without
+            this text, or None.
+        probability: Probability of that label; None if the model knows no word.
 
     Returns:
         `text`, `effect` and `strength` of each segment. Effects are in log-odds, since no single

@@ -100,7 +100,7 @@ def suggest_next_steps(
 
 def find_rare_labels(study_name: str) -> str:
     """Return the command of a search for the macro F1, with a study of its own beside another."""
-    name = f"{study_name} f1_macro" if "," not in study_name else "f1_macro"
+    name = quote_value(f"{study_name} f1_macro") or "f1_macro"
     params = shlex.quote(f"tuning.metric=f1_macro,tuning.study_name={name}")
     return f"kedro run --pipelines tuning,training,reporting --params {params}"
 

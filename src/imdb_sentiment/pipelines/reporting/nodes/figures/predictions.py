@@ -61,24 +61,27 @@ def plot_reliability(
     reviews: ReviewsParameters,
     report: ReportParameters,
 ) -> go.Figure:
-    """Draw the share of right predictions against their probability (a reliability diagram).
+    """Draw how often the most probable label is right against its probability.
+
+    This is a reliability diagram. Thresholds play no part in it.
 
     Args:
         test_predictions: Output of `score_test_reviews`.
-        calibration: Output of the pipeline training, with the temperature and the bias.
+        calibration: Output of the pipeline training: temperature and bias, or why they are not
+            fitted.
         reviews: The labels.
         report: Number of bins.
 
     Returns:
-        One line, two if a temperature was applied (without and with it), and the diagonal. The
-        area of a point grows with the number of its reviews.
+        One line, two if the probabilities were calibrated (before and after it), and the diagonal.
+        The area of a point grows with the number of its reviews.
 
     """
     codes = get_codes(test_predictions, reviews.labels)
     probabilities = get_probabilities(test_predictions, reviews.labels)
     drawn = [("the model", probabilities, "solid")]
     bias = calibration["weights"].get("bias", ())
-    if calibration["temperature"] != 1 or bias:
+    if calibration["uncalibrated_reason"] is None:
         logits = to_logits(probabilities) - np.array(bias or 0.0)
         before = to_probabilities(calibration["temperature"] * logits)
         drawn = [("uncalibrated", before, "dash"), ("calibrated", probabilities, "solid")]

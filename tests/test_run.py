@@ -378,6 +378,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"split": {"test_fractoin": 0.1}}, "'split.test_fractoin': did you mean test_fraction"),
         # Of a group that this pipeline does not read.
         ({"tuning": {"n_trials": "many"}}, "is 'many': it must be a whole number of at least 1$"),
+        (
+            {"unlabelled_file": "columns.csv", "language_model": {"passes": 1}},
+            "search_space can't have units, which the pretrained LSTM determines: set it to null",
+        ),
     ],
 )
 def test_what_a_user_can_mend_is_one_line(

@@ -77,10 +77,9 @@ def _describe_training(made: Values) -> str:
     history = made["history"]
     epochs = len(history["loss"])
     words = f"Final training: {epochs} epochs"
-    is_scored = "val_accuracy" in history
-    last = history["val_accuracy" if is_scored else "accuracy"][-1]  # of the first network
-    part = "validation" if is_scored else "training"
-    return f"{words}; {part} accuracy of the last one {last:.4f}"
+    if "val_accuracy" in history:  # early stopping may keep the weights of an earlier one
+        return f"{words}, validation accuracy of the last one {history['val_accuracy'][-1]:.4f}"
+    return f"{words}, training accuracy {history['accuracy'][-1]:.4f}"
 
 
 def _describe_average(made: Values) -> str:

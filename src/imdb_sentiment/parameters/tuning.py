@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from imdb_sentiment.errors import suggest_name
+from imdb_sentiment.errors import InputError, suggest_name
 from imdb_sentiment.parameters.base import Parameters, Seed
 from imdb_sentiment.parameters.data_processing import Label
 
@@ -32,6 +32,9 @@ MetricName = Literal[
     "quadratic_kappa",
     "mean_absolute_error",
 ]
+
+# Hyperparameters that the weights from `pretrain_lstm` determine.
+PRETRAINED = {"bidirectional", "chrono_initialization", "units"}
 
 
 class Hyperparameters(Parameters):
@@ -279,6 +282,20 @@ class TuningParameters(Parameters):
         if self.dask_storage and not self.is_parallel:
             raise ValueError("dask_storage needs a scheduler_address, or more than one worker")
         return self
+
+    def may_be_on(self, name: str, hyperparameters: Hyperparameters) -> bool:
+        """Return whether any trial may have a value of a hyperparameter other than 0 or False."""
+        searched = self.search_space.get(name)
+        return any(searched.values() if searched else [getattr(hyperparameters, name)])
+
+    def require_fixed_shape(self) -> None:
+        """Raise `InputError` if the search would change the shape of a pretrained LSTM."""
+        if searched := PRETRAINED & self.search_space.keys():
+            raise InputError(
+                f"tuning.search_space can't have {', '.join(sorted(searched))}, which the "
+                "pretrained LSTM determines: set it to null, or run data_processing again with "
+                "language_model.passes: 0"
+            )
 
     @property
     def is_parallel(self) -> bool:

@@ -59,8 +59,6 @@ from imdb_sentiment.text.encoded_reviews import EncodedReviews, compute_fingerpr
 logger = logging.getLogger(__name__)
 
 BY_FOLD = "WilcoxonPruner"  # compares trials fold by fold; other pruners, what was reached so far
-# Hyperparameters that the pretrained weights determine.
-PRETRAINED = {"bidirectional", "chrono_initialization", "units"}
 HELD_OUT_LOGITS = "held_out_logits"  # name of the first user attribute of a trial that has them
 NUMBERS_PER_ATTRIBUTE = 20_000  # 53 kB of text: MySQL's limit for an attribute is 64 kB
 
@@ -405,25 +403,13 @@ def _require_inputs(
 
     `initial` has the pretrained weights, or the word vectors alone.
     """
-    if _may_be_on("pretrained_embedding", hyperparameters, tuning):
+    if tuning.may_be_on("pretrained_embedding", hyperparameters):
         require_word_vectors(initial[0], vocabulary_size)
-        is_pretrained = len(initial) > 1
-        if is_pretrained and (searched := PRETRAINED & tuning.search_space.keys()):
-            raise InputError(
-                f"tuning.search_space can't have {', '.join(sorted(searched))}, which the "
-                "pretrained LSTM determines: set it to null, or run data_processing again with "
-                "language_model.passes: 0"
-            )
-        if is_pretrained:
+        if len(initial) > 1:
+            tuning.require_fixed_shape()
             require_pretrained_shape(initial, hyperparameters)
-    if use_validation_rows and _may_be_on("early_stopping_patience", hyperparameters, tuning):
+    if use_validation_rows and tuning.may_be_on("early_stopping_patience", hyperparameters):
         raise InputError(NO_ROWS_TO_WATCH)
-
-
-def _may_be_on(name: str, hyperparameters: Hyperparameters, tuning: TuningParameters) -> bool:
-    """Return whether any trial may have a value of this hyperparameter other than 0 or False."""
-    searched = tuning.search_space.get(name)
-    return any(searched.values() if searched else [getattr(hyperparameters, name)])
 
 
 def _open_study(
@@ -541,7 +527,7 @@ def _describe_origin(
     # Studies made before a hyperparameter had a choice continue if it has its default.
     fixed = hyperparameters.model_dump(exclude=set(tuning.search_space), exclude_defaults=True)
     data = [reviews.fingerprint() for pair in held_out_sets for reviews in pair]
-    if _may_be_on("pretrained_embedding", hyperparameters, tuning):
+    if tuning.may_be_on("pretrained_embedding", hyperparameters):
         data.append(compute_fingerprint(*initial))
     space = {name: range_.model_dump(mode="json") for name, range_ in tuning.search_space.items()}
     return {  # the data last, since other folds are other data as well

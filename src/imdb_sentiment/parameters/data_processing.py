@@ -39,7 +39,7 @@ def normalise_label(label: str) -> str:
     return f"-{digits}" if number < 0 else digits
 
 
-# YAML reads the labels true and false, without quotes, as truth values.
+# YAML reads true and false without quotes as truth values (and yes and no, which are lost).
 Label = Annotated[
     str,
     BeforeValidator(lambda label: str(label).lower() if isinstance(label, bool) else label),

@@ -378,10 +378,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"split": {"test_fractoin": 0.1}}, "'split.test_fractoin': did you mean test_fraction"),
         # Of a group that this pipeline does not read.
         ({"tuning": {"n_trials": "many"}}, "is 'many': it must be a whole number of at least 1$"),
-        (
-            {"unlabelled_file": "columns.csv", "language_model": {"passes": 1}},
-            "search_space can't have units, which the pretrained LSTM determines: set it to null",
-        ),
     ],
 )
 def test_what_a_user_can_mend_is_one_line(
@@ -389,6 +385,16 @@ def test_what_a_user_can_mend_is_one_line(
 ) -> None:
     with pytest.raises(ClickException, match=message):
         run_session(project, "data_processing", **parameters)
+
+
+def test_what_a_pretrained_lstm_determines_is_not_searched(project: Path) -> None:
+    """It is refused before the pretraining, which may take an hour, if the run does both."""
+    passes: dict[str, Any] = {"language_model": {"passes": 1}}
+    found = "search_space can't have units, which the pretrained LSTM determines: set it to null"
+    with pytest.raises(ClickException, match=found):
+        run_session(project, "data_processing", "tuning", unlabelled_file="columns.csv", **passes)
+    with pytest.raises(ClickException, match=r"missing\.csv does not exist"):  # it has gone on
+        run_session(project, "data_processing", "tuning", reviews_file="missing.csv", **passes)
 
 
 def test_a_misspelt_pipeline_is_refused(project: Path) -> None:

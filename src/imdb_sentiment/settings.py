@@ -41,6 +41,12 @@ if os.environ.get("MLFLOW_TRACKING_URI"):
         )
 
 
+def _expand(name: Any) -> Path:
+    """Return a path whose first part is that of the home folder instead of ~."""
+    path = Path(str(name))
+    return path.expanduser() if path.parts[:1] == ("~",) else path
+
+
 def _join_path(folder: str, name: Any) -> str | None:
     """Return `name` inside `folder`; an absolute `name`, a URL or None (no name) unchanged.
 
@@ -48,7 +54,7 @@ def _join_path(folder: str, name: Any) -> str | None:
     """
     if name is None or "://" in str(name):
         return name if name is None else str(name)
-    path = Path(str(name)).expanduser()
+    path = _expand(name)
     joined = Path(folder) / path
     if path.is_relative_to(folder):
         return path.as_posix()
@@ -60,7 +66,7 @@ def _find_path(folder: str, name: Any) -> str:
     """Return `name`, or if there is such a file only in `folder`, `name` inside that."""
     if "://" in str(name):
         return str(name)
-    path = Path(str(name)).expanduser()
+    path = _expand(name)
     joined = Path(folder) / path
     return (joined if joined.exists() and not path.exists() else path).as_posix()
 

@@ -64,7 +64,8 @@ def test_tables_are_found_in_their_folder_and_by_their_path(
         entries = make_loader(reviews_file=name, input_file=name)["catalog"]
         found = entries["raw_reviews"]["filepath"], entries["input_reviews"]["filepath"]
         assert found == paths
-    for name, path in {"~/out.csv": f"{tmp_path}/home/out.csv", "o.csv": "o.csv", url: url}.items():
+    written = {"~/out.csv": f"{tmp_path}/home/out.csv", "~out.csv": "~out.csv", url: url}
+    for name, path in written.items():
         entries = make_loader(output_file=name)["catalog"]
         assert entries["scored_reviews"]["filepath"] == path
 

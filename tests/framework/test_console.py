@@ -365,9 +365,11 @@ def test_the_outcome_of_the_decision_says_whether_thresholds_help() -> None:
     assert describe(aim=None, **nothing) is None
     aim = "recall of good of at least 0.9"
     for reason in ("out_of_reach", "too_few_rows_of_label", "too_few_rows"):
-        says = f"Decision: no threshold for the {aim}; the model card says why"
+        says = f"Decision: no thresholds for the {aim}; the model card says why"
         assert describe(aim=aim, unfitted_reason=reason, before=0.5, after=0.5) == says
         assert describe(aim=aim, unfitted_reason=reason, **nothing) == says
+    says = "Decision: no thresholds; the model card says why"
+    assert describe(aim=None, unfitted_reason="too_few_rows", **nothing) == says
 
 
 def test_the_outcome_of_the_ngrams_names_both_kinds_and_the_weight() -> None:

@@ -474,6 +474,7 @@ def test_a_file_that_is_named_now_must_be_that_of_the_inputs(copy_of_finished: P
     # also in the configuration
     globals_file = copy_of_finished / "conf/local/globals.yml"
     before = globals_file.read_text() if globals_file.exists() else ""
+    (copy_of_finished / "data/01_raw/more.csv").write_text("text\nmore\n")
     globals_file.write_text(f"{before}\nunlabelled_file: more.csv\n")
     with pytest.raises(ClickException, match=r"was made from no file, not from .*more\.csv"):
         run_session(copy_of_finished, "tuning")

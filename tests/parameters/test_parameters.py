@@ -101,6 +101,7 @@ def test_a_search_space_must_fit(space: dict[str, Any], message: str, conf: dict
         ({"folds": 0}, "greater than or equal to 1"),
         ({"fold_repeats": 0}, "greater than or equal to 1"),
         ({"folds": "many"}, "should be 'auto'"),
+        ({"folds": 5, "evaluate_on": "test"}, "folds is 5, but evaluate_on is test.* to auto"),
         ({"dask_storage": True}, "dask_storage needs"),
     ],
 )
@@ -186,6 +187,17 @@ def test_wrong_reviews_parameters_are_refused(
 
 def test_labels_may_be_numbers(conf: dict[str, Any]) -> None:
     assert ReviewsParameters(**{**conf["reviews"], "labels": [0, 1]}).labels == ("0", "1")
+
+
+def test_labels_may_be_truth_values(conf: dict[str, Any]) -> None:
+    target = {"label": True, "recall": 0.9}
+    training = TrainingParameters(
+        **conf["training"] | {"class_weight": {True: 5}, "decision_target": target}
+    )
+    assert training.class_weight == {"true": 5}
+    assert training.decision_target
+    assert training.decision_target.label == "true"
+    assert TuningParameters(**conf["tuning"] | {"metric_label": False}).metric_label == "false"
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.01, "all", None])

@@ -384,8 +384,6 @@ def test_the_test_set_is_chosen_on_only_when_asked_for(
     assert learnt is TRAIN
     assert held_out is TEST
     assert "too optimistic" in caplog.text
-    with pytest.raises(InputError, match=r"tuning\.folds is 5, .* or tuning\.folds to auto"):
-        divide(TRAIN, VALIDATION, tuning, split, evaluate_on="test", folds=5)
 
 
 def test_folds_of_whole_groups_need_as_many_groups(

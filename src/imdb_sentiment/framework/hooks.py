@@ -86,8 +86,8 @@ class ValidateParameters:
         """Compare the names of all parameters with those of conf/base, and validate the groups.
 
         Raises:
-            InputError: If a name is not in conf/base, a value is not valid, the parameters name
-                another table than the catalog reads, or a search could not use the pretrained LSTM.
+            InputError: If a name is not in conf/base, a value is not valid, or the parameters name
+                another table than the catalog reads.
 
         """
         # A copy, as other settings of the loader itself would stay with the run. (A new loader
@@ -95,7 +95,7 @@ class ValidateParameters:
         loader: Any = copy.copy(context.config_loader)
         given = set(loader.runtime_params or {})
         values = loader["parameters"]
-        files = {**loader["globals"], **(loader.runtime_params or {})}
+        table = {**loader["globals"], **(loader.runtime_params or {})}.get("reviews_file")
         loader.runtime_params = {}
         configured = set(loader["parameters"])
         loader.env = loader.base_env
@@ -114,18 +114,31 @@ class ValidateParameters:
             except ValidationError as error:
                 problems = explain_problems(error, group, MODELS[group])
                 raise InputError(problems) from error
-        _require_same_table(values, files.get("reviews_file"))
-        if files.get("unlabelled_file"):
-            _refuse_search_of_pretrained(values)
+        _require_same_table(values, table)
 
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Refuse, before the LSTM is pretrained, a search of what its weights determine.
 
-def _refuse_search_of_pretrained(parameters: dict[str, Any]) -> None:
-    """Refuse, before the language model is trained, to search what its weights determine."""
-    if not parameters["language_model"]["passes"]:
-        return
-    tuning = TuningParameters(**parameters["tuning"])
-    if tuning.may_be_on("pretrained_embedding", Hyperparameters(**parameters["hyperparameters"])):
-        tuning.require_fixed_shape()
+        Raises:
+            InputError: The run pretrains the LSTM, and then searches its shape.
+
+        """
+        if not {"pretrained_weights", "study"} <= pipeline.all_outputs():
+            return
+        tuning, hyperparameters, language_model = (
+            MODELS[group].model_validate(catalog.load(f"params:{group}"))
+            for group in ("tuning", "hyperparameters", "language_model")
+        )
+        assert isinstance(tuning, TuningParameters)
+        assert isinstance(hyperparameters, Hyperparameters)
+        assert isinstance(language_model, LanguageModelParameters)
+        if (
+            language_model.passes
+            and tuning.may_be_on("pretrained_embedding", hyperparameters)
+            and find_path(catalog, "unlabelled_reviews") != "unlabelled_reviews"  # if it is named
+        ):
+            tuning.require_fixed_shape()
 
 
 def _require_same_table(parameters: dict[str, Any], table: Any) -> None:

@@ -98,7 +98,8 @@ def _describe_decision(made: Values) -> str | None:
     if found["unfitted_reason"] == "no_gain":
         return f"Decision: no thresholds, since they do not improve the {found['aim']}"
     if found["unfitted_reason"]:
-        return f"Decision: no threshold for the {found['aim']}; the model card says why"
+        aim = f" for the {found['aim']}" if found["aim"] else ""
+        return f"Decision: no thresholds{aim}; the model card says why"
     if found["before"] is None:
         return None
     return (

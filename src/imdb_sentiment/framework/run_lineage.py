@@ -206,8 +206,12 @@ class RunLineage:
         for record in self._find_upstream(names) if named else ():
             for name in sorted(named.keys() & record.inputs.keys()):
                 path, then = self._files.find_path(name), record.inputs[name].path
-                is_adopted = named[name] in record.settings.keys() - self._configuration.named
-                if path != then and not is_adopted:
+                # What conf/ names may have been overridden by that run, or moved away since.
+                is_tolerated = named[name] not in self._configuration.named and (
+                    named[name] in record.settings
+                    or (path is not None and not self._files.exists(name))
+                )
+                if path != then and not is_tolerated:
                     raise InputError(
                         f"{record.path} was made from {then or 'no file'}, not from "
                         f"{path or 'no file'}: run everything again with kedro run, or name the "

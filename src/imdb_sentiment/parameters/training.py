@@ -64,6 +64,11 @@ class DecisionTarget(Parameters):
             raise ValueError("decision_target needs either a precision or a recall")
         return self
 
+    @property
+    def quantity(self) -> Literal["precision", "recall"]:
+        """Which of both is given."""
+        return "recall" if self.precision is None else "precision"
+
 
 class TrainingParameters(Parameters):
     """The training of the final model, and its decision rule.

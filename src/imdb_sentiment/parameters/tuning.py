@@ -279,6 +279,11 @@ class TuningParameters(Parameters):
 
         make_sampler(**self.sampler.model_dump(), seed=0, is_parallel=self.is_parallel)
         make_pruner(**self.pruner.model_dump())
+        if self.evaluate_on == "test" and self.folds not in ("auto", 1):
+            raise ValueError(
+                f"folds is {self.folds}, but evaluate_on is test, without a cross-validation: set "
+                "evaluate_on to validation, or folds to auto"
+            )
         if self.dask_storage and not self.is_parallel:
             raise ValueError("dask_storage needs a scheduler_address, or more than one worker")
         return self

@@ -1,8 +1,10 @@
 """Examples against the predictions that they are chosen from."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
+import pytest
 
 from helpers import make_predictions
 from imdb_sentiment.parameters import ReportParameters, ReviewsParameters
@@ -85,7 +87,7 @@ def test_disagreements_take_turns(
 
 
 def test_custom_reviews_without_a_known_word_are_said_to_be_so(
-    exported: bytes, report: ReportParameters
+    exported: bytes, report: ReportParameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts, expected = ["w1", "", "unheard of"], ["positive", None, "negative"]
     custom = CustomReviews(pd.DataFrame({"review": texts}), texts, expected, are_test_reviews=False)
@@ -99,5 +101,17 @@ def test_custom_reviews_without_a_known_word_are_said_to_be_so(
     assert unknown["reason"] == "no word that the model knows"
     assert unknown["segments"] == [("unheard of", None)]
     assert known["explained_probability"] == known["probability"]
+
+    class Doubting(Predictor):
+        def __init__(self, model: bytes) -> None:
+            super().__init__(model)
+            self.rule = replace(self.rule, min_confidence=0.9999)
+
+    monkeypatch.setattr("imdb_sentiment.pipelines.reporting.nodes.examples.Predictor", Doubting)
+    unsure, *_ = explain_custom_reviews(exported, custom, report)
+    assert unsure["probability"] is None
+    assert unsure["explained_probability"] == known["probability"]
+    assert unsure["segments"] == known["segments"]
+    monkeypatch.undo()
     few = report.model_copy(update={"custom_reviews": 1})
     assert explain_custom_reviews(exported, custom, few) == [known]

@@ -588,6 +588,11 @@ def test_a_review_with_a_script_stays_text(
     nasty = {"row": 1, "sentiment": NASTY, "predicted_sentiment": NASTY, "probability": 0.5}
     nasty["segments"] = [[NASTY, 0.5], [NASTY, None]]
     nasty["expected_sentiment"] = NASTY + "!"
+    *others, last = facts["data"]["labels"]
+    facts["data"]["labels"] = [*others, NASTY]
+    facts["metrics"]["test_by_label"][NASTY] = facts["metrics"]["test_by_label"].pop(last)
+    facts["decision"]["label_weights"] = {**dict.fromkeys(others, 1.0), NASTY: 0.5}
+    facts["decision"] |= {"aim": NASTY, "before": 0.5, "after": 0.6}
     figures = load_figures(folder)
     for figure in figures.values():
         figure.update_layout(title=NASTY)
@@ -622,10 +627,22 @@ def test_a_review_with_a_script_stays_text(
     page.wait_for_selector("html[data-drawn=all]")
     assert "How good is the model trained on" in page.title()
     assert page.locator("main script:not([type])").count() == 0
+    said = f"{NASTY} 0.50, chosen on held-out reviews for the {NASTY}: 0.6000"
+    assert page.get_by_text(said).count() == 1
     expect(page.locator("#mistakes article").first).to_contain_text(NASTY)
     expect(page.locator("#labels article")).to_contain_text(NASTY)
     expect(page.locator("#try")).to_contain_text(f"can't be tried here: {NASTY}")
     page.close()
+
+
+def test_the_card_shows_the_marks_of_labels(finished: tuple[Path, str]) -> None:
+    facts = load_facts(finished)
+    facts["data"]["labels"] = ["*urgent*", "a_b_c"]
+    facts["decision"]["label_weights"] = {"*urgent*": 0.5, "a_b_c": 1.5}
+    facts["decision"] |= {"threshold": None, "aim": "recall of *urgent*", "before": 0, "after": 1}
+    card = write_model_card(facts)
+    assert r"the weights are \*urgent\* 0.50, a\_b\_c 1.50" in card
+    assert r"for the recall of \*urgent\*: 1.0000" in card
 
 
 def test_the_card_has_the_headings_of_the_paper(finished: tuple[Path, str]) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click import Command, Context
+from kedro.framework.cli.utils import _split_params
 
 from helpers import run_shell
 from imdb_sentiment.pipelines.reporting.nodes.verdict import (
@@ -86,6 +88,13 @@ def test_every_verdict_leads_to_commands(
     more = suggest_next_steps(metrics, verdict, "my.csv", hides_labels=True)
     assert more[:-1] == steps
     assert more[-1]["commands"] == [find_rare_labels("my.csv")]
+
+
+@pytest.mark.parametrize("name", ["my.csv", "reviews #2.csv", "[2024] tickets.csv", "a, b.csv"])
+def test_the_search_for_rare_labels_has_a_study_of_its_own_whatever_the_file(name: str) -> None:
+    *_, params = shlex.split(find_rare_labels(name))
+    read = _split_params(Context(Command("run")), None, params)["tuning"]["study_name"]
+    assert read == ("f1_macro" if "," in name else f"{name} f1_macro")
 
 
 def test_a_threshold_is_suggested_for_labels_that_can_be_typed() -> None:

@@ -115,12 +115,12 @@ def choose_rule(
     aim = describe_target(target)
     if has_label.sum() < MIN_ROWS:
         return Choice(start, aim, problem=DecisionProblem.TOO_FEW_ROWS_OF_LABEL)
-    wanted = {"precision": target.precision, "recall": target.recall}
-    name = next(name for name, value in wanted.items() if value)
-    reached = find_weights_for_target(probabilities, has_label, code, **wanted)
+    reached = find_weights_for_target(
+        probabilities, has_label, code, precision=target.precision, recall=target.recall
+    )
     rule = start if reached is None else replace(start, weights=reached)
     before, after = (
-        _measure_label(chosen.choose(probabilities) == code, has_label)[name]
+        _measure_label(chosen.choose(probabilities) == code, has_label)[target.quantity]
         for chosen in (argmax, rule)
     )
     problem = DecisionProblem.OUT_OF_REACH if reached is None else None
@@ -129,8 +129,8 @@ def choose_rule(
 
 def describe_target(target: DecisionTarget) -> str:
     """Return a target in words, such as "recall of negative of at least 0.9"."""
-    name, value = ("precision", target.precision) if target.precision else ("recall", target.recall)
-    return f"{name} of {target.label} of at least {value:g}"
+    value = getattr(target, target.quantity)
+    return f"{target.quantity} of {target.label} of at least {value:g}"
 
 
 def warn_of_problem(choice: Choice, rows: int) -> None:

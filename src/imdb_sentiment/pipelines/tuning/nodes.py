@@ -89,11 +89,6 @@ def hold_out_reviews(
 
     """
     if tuning.evaluate_on == "test":
-        if tuning.folds not in ("auto", 1):
-            raise InputError(
-                f"tuning.folds is {tuning.folds}, but tuning.evaluate_on is test, without a "
-                "cross-validation: set tuning.evaluate_on to validation, or tuning.folds to auto"
-            )
         _refuse_without_folds(tuning, "set tuning.evaluate_on to validation")
         logger.warning(
             "tuning.evaluate_on is 'test': the hyperparameters are chosen on the test set, so the "

@@ -161,7 +161,7 @@ def escape_markdown(text: str) -> str:
 def _render(template: str, **values: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("imdb_sentiment.pipelines.reporting", "templates"),
-        autoescape=jinja2.select_autoescape(("html.jinja",)),
+        autoescape=template.endswith(".html.jinja"),  # also what it imports
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

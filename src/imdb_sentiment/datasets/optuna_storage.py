@@ -38,7 +38,7 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
         metadata: Metadata for plugins; ignored by Kedro.
 
     Raises:
-        InputError: If `filepath` is not a local path.
+        InputError: If `filepath` is not a local path, or contains a question mark.
         ValueError: Unless exactly one of `filepath` and `url` is given.
 
     """
@@ -54,6 +54,10 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
         if (filepath is None) == (url is None):
             raise ValueError("give either filepath or url")
         self._filepath = require_local(filepath).absolute() if filepath else None
+        if "?" in str(self._filepath or ""):  # SQLAlchemy would take the rest for options
+            raise InputError(
+                f"{self._filepath} can't be opened: rename the folder with ? in its name"
+            )
         self._plain_url = url or f"sqlite:///{self._filepath}"
         self._credentials = credentials or {}
         self.metadata = metadata
@@ -98,8 +102,9 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            url = self._url.render_as_string(hide_password=False)
             storage = optuna.storages.RDBStorage(
-                self._url.render_as_string(hide_password=False),
+                url.replace("{", "{{").replace("}", "}}"),  # Optuna formats it
                 engine_kwargs=arguments,
                 heartbeat_interval=HEARTBEAT_INTERVAL,
             )

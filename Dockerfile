@@ -15,7 +15,8 @@ RUN python -m pip install --no-cache-dir --no-deps --no-build-isolation .
 COPY data/06_models/model.onnx ./
 COPY data/08_reporting/runs ./data/08_reporting/runs
 
-RUN useradd --system imdb-sentiment
+# The files of a checkout may be readable by their owner alone.
+RUN useradd --system imdb-sentiment && chmod -R a+rX model.onnx data
 USER imdb-sentiment
 EXPOSE 8000
 # Without a proxy, which the environment may name.

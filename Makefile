@@ -1,6 +1,6 @@
 # make run      set up and run the whole job on the sample data
 # make test     set up and run the fast tests
-# make test-all set up and run all tests; needs Chromium, PostgreSQL, curl and the internet
+# make test-all set up and run all tests; needs Chromium, PostgreSQL, nginx, curl and the internet
 # make lint     set up and check style and types
 # make docs     set up and build the site of docs/ into site/; fails on dead links
 # make lock     update requirements*.txt and their SBOMs from pyproject.toml

@@ -226,6 +226,8 @@ def main() -> None:
     print(f"Finished trials lost: {tally.lost}")
     print(f"Trials beyond the total: {max(0, len(tally.finished) - arguments.trials)}")
     print(f"Times the study was unreadable: {tally.unreadable}")
+    if tally.lost or tally.unreadable or len(tally.finished) > arguments.trials:
+        sys.exit(1)
 
 
 def prepare(project: Path, n_trials: int, url: str | None) -> None:

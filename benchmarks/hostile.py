@@ -21,7 +21,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, RemoteDisconnected
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -124,6 +124,9 @@ ATTACKS: tuple[Attack, ...] = (
 )
 
 
+CLOSED = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+
+
 class Honest:
     """A client whose requests are timed."""
 
@@ -133,19 +136,25 @@ class Honest:
         self.seconds: list[float] = []
         self.failures: list[str] = []
 
-    def ask(self, *, is_new: bool) -> None:
-        """Send a request, on a new connection or on the kept one, opened again if closed."""
-        start = time.perf_counter()
+    def ask(self, *, is_new: bool, start: float | None = None) -> None:
+        """Send a request, on a new connection or on the kept one, opened again if closed.
+
+        Args:
+            is_new: Whether to open a connection for it.
+            start: When it was sent first; None for now.
+
+        """
+        start = start or time.perf_counter()
         fresh = HTTPConnection(self._host, self._port, timeout=10)
         try:
             self._send(fresh if is_new else self._kept)
         except (HTTPException, OSError) as error:
             # A kept connection may be closed between two requests, as HTTP allows: send it again.
             self._kept.close()
-            if is_new:
+            if is_new or not isinstance(error, CLOSED):
                 self.failures.append(repr(error))
             else:
-                self.ask(is_new=True)
+                self.ask(is_new=True, start=start)
             return
         finally:
             fresh.close()
@@ -218,7 +227,9 @@ def main() -> None:
         end = multiprocessing.Event()
         attackers = [  # threads would keep the honest client waiting for Python's lock
             multiprocessing.Process(
-                target=attack, args=(host, victim.port, arguments.seed + number, end)
+                target=attack,
+                args=(host, victim.port, arguments.seed + number, end),
+                daemon=True,  # they end with this process, whatever ends it
             )
             for number in range(ATTACKERS)
         ]

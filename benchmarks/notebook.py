@@ -4,8 +4,8 @@
 
 Both use the same random 80/20 split and train two trials of five epochs and a final model of five
 epochs. They run as separate processes, one after the other on the same cores. The notebook uses
-batches of 64 and a constant learning rate. The Kedro run uses the settings of conf/imdb: batches of
-128, and a cosine schedule. It also audits the CSV, learns word vectors, fits the n-grams and the
+a plain network, batches of 64 and a constant learning rate. The Kedro run uses its own settings
+(conf/base and conf/imdb). It also audits the CSV, learns word vectors, fits the n-grams and the
 linear baseline, and writes the report. On the other hand, it trains on slightly fewer rows: it
 drops duplicate texts, and its trials hold out a tenth of the training rows for validation, where
 the notebook validates on the test rows.

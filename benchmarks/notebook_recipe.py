@@ -5,8 +5,9 @@
 The CSV is read in chunks that are concatenated in memory; Keras's `Tokenizer` and `pad_sequences`
 encode the texts; batches have 64 reviews; two trials and the final model are trained for five
 epochs on a random 80/20 split. The split comes from the CSV's column `split`, so that both sides
-use the same one. The network is that of conf/base without the mask, which notebooks leave out. As
-in notebooks, the search uses the test set, so the accuracy may be too high.
+use the same one. The network is a plain embedding, LSTM, dropout and dense layer of the sizes in
+conf/base, with Keras's defaults otherwise. As in notebooks, the search uses the test set, so the
+accuracy may be too high.
 """
 
 import json

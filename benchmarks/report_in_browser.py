@@ -4,7 +4,7 @@
 
 Each run opens the file in a new page. `text` is the time until something is shown, `figures` that
 until all figures are drawn, and `busy` the longest time for which the page does not react. Then a
-text of 10 words and one of 230 words are typed at once: `verdict` is the time until the prediction
+text of 10 words and one of 231 words are typed at once: `verdict` is the time until the prediction
 is shown, and `words` that until the effects of all words are known, both with the pause after the
 last key press. The first verdict includes unpacking the model.
 """

@@ -9,6 +9,7 @@ turns and the median of their ratios are printed. Clients run on the same cores 
 """
 
 import argparse
+import collections
 import json
 import os
 import shutil
@@ -77,6 +78,14 @@ def compare(name: str, turns: int, before: Callable[[], float], now: Callable[[]
     print(f"| {name} | {shown} | {ratio:.2f} |", flush=True)
 
 
+def measure_rate(port: int, bodies: list[bytes], seconds: float) -> float:
+    """Return the number of requests that a service answers per second."""
+    _, statuses = load(port, bodies, CLIENTS, seconds)
+    if set(statuses) != {200}:
+        sys.exit(f"not all requests were answered: {collections.Counter(statuses)}")
+    return len(statuses) / seconds
+
+
 def main() -> None:
     """Run the measurements and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -112,9 +121,7 @@ def main() -> None:
             for service in (first, second):
                 load(service.port, bodies, CLIENTS, 1)
             runs = [
-                lambda port=service.port: (
-                    len(load(port, bodies, CLIENTS, arguments.seconds)[0]) / arguments.seconds
-                )
+                lambda port=service.port: measure_rate(port, bodies, arguments.seconds)
                 for service in (first, second)
             ]
             compare(f"{CLIENTS} clients, requests per second", arguments.turns, *runs)

@@ -105,6 +105,8 @@ def main() -> None:
                 f"killed, {counts['different']} runs with other bytes in {len(expected)} files",
                 flush=True,
             )
+            if counts["different"]:
+                sys.exit(1)
 
 
 if __name__ == "__main__":

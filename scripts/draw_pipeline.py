@@ -43,12 +43,19 @@ def main() -> None:
         browser.close()
 
 
+def find_free_port() -> int:
+    """Return a free port that Kedro-Viz takes, so none above 49151."""
+    for port in range(20_000, 49_152):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    sys.exit("no port is free")
+
+
 @contextlib.contextmanager
 def run_viz() -> Iterator[str]:
     """Run Kedro-Viz; yield its address when it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1] % 20_000 + 20_000  # it takes no port above 49151
+    port = find_free_port()
     command = [sys.executable, "-m", "kedro", "viz", "run", "--no-browser", "--port", str(port)]
     server = subprocess.Popen(command, start_new_session=True)
     try:

@@ -29,7 +29,7 @@ from imdb_sentiment.search import (
     measure_seconds,
 )
 from imdb_sentiment.search.progress import SearchProgress
-from imdb_sentiment.search.study import OWNER
+from imdb_sentiment.search.study import ORIGIN, OWNER
 from objectives import (
     SPACE,
     hang_unless_told,
@@ -254,6 +254,26 @@ def test_a_run_may_die_before_any_write(monkeypatch: pytest.MonkeyPatch) -> None
         assert [(trial.params, trial.value) for trial in completed] == expected
         assert set(states(study)) <= {"COMPLETE", "FAIL"}
     assert 20 < last < 199
+
+
+def test_a_trial_whose_death_another_run_records_as_it_is_begun_is_left_to_it() -> None:
+    """The other run has read it before it had its new owner."""
+
+    class Shared(optuna.storages.InMemoryStorage):
+        was_changed = False
+
+        def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+            super().set_trial_user_attr(trial_id, key, value)
+            if key == ORIGIN and not self.was_changed:
+                self.was_changed = True
+                other.record_death(0)
+
+    storage = Shared()
+    other, study = make_study(storage, 2), make_study(storage, 2)
+    search(study, report_twice)
+    assert storage.was_changed
+    assert len(study.counted()) == len(study.trials(TrialState.COMPLETE)) == 2
+    assert study.trials()[0].state == TrialState.FAIL
 
 
 def test_a_database_may_be_away_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

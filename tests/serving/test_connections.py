@@ -2,18 +2,44 @@
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections.abc import AsyncIterator
 
+import pytest
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from helpers import find_free_port
-from imdb_sentiment.serving.connections import GRACE, make_protocol
+from imdb_sentiment.serving.connections import GRACE, allow_connections, make_protocol
 
 HEAD = b"%b HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
 LONG = b"x" * 16_000_000  # exceeds the buffers of the sockets
+
+
+@pytest.mark.parametrize(
+    ("limits", "raised", "connections"),
+    [
+        ((1024, 4096), (2064, 4096), 1000),
+        ((1024, 1024), (1024, 1024), 480),
+        ((8192, 8192), None, 1000),
+        ((50, 50), (50, 50), 1),
+        ((1024, resource.RLIM_INFINITY), (2064, resource.RLIM_INFINITY), 1000),
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), None, 1000),
+    ],
+)
+def test_each_connection_may_have_an_upload_in_a_file(
+    limits: tuple[int, int],
+    raised: tuple[int, int] | None,
+    connections: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_to = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, new: set_to.append(new))
+    assert allow_connections() == connections
+    assert set_to == ([raised] if raised else [])
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:

@@ -392,7 +392,9 @@ class SharedStudy:
             # A trial that a user has queued has none yet.
             self.storage.set_trial_user_attr(trial_id, ORIGIN, self._origin_digest)
             slots = self._slots()
-            slot = slots[number]
+            if (slot := slots.get(number)) is None:  # another run has noted the death of its owner
+                self.heartbeats.remove(number)
+                return None
             if slot >= self.n_trials or slot in (slots[n] for n in slots if n < number):
                 self.give_back(number)  # another run had queued a trial for that slot before
                 return None

@@ -12,7 +12,8 @@ MAX_HEADERS = 64 * 1024  # bytes of the first line and the headers of a request
 MAX_FIELDS = 200  # headers of a request; each takes time, however short
 MAX_CONNECTIONS = 1000  # open at the same time; beyond that, new ones take the place of others
 GRACE = 1.0  # seconds in which an idle connection may still send a request
-OTHER_FILES = 64  # open files that are no connections
+FILES_PER_CONNECTION = 2  # its socket, and the file of an upload
+OTHER_FILES = 64  # other open files
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -38,12 +39,12 @@ def allow_connections() -> int:
     except ImportError:  # Windows has no such limit
         return MAX_CONNECTIONS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_CONNECTIONS + OTHER_FILES
+    wanted = FILES_PER_CONNECTION * MAX_CONNECTIONS + OTHER_FILES
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return MAX_CONNECTIONS
     limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    return max(limit - OTHER_FILES, 1)
+    return max((limit - OTHER_FILES) // FILES_PER_CONNECTION, 1)
 
 
 class _Parser(httptools.HttpRequestParser):

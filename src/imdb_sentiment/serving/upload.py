@@ -11,7 +11,7 @@ from typing import Self
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from imdb_sentiment.serving.csv_scorer import PART, SPOOLED, CsvScorer
+from imdb_sentiment.serving.csv_scorer import PART, CsvScorer
 from imdb_sentiment.serving.job_queue import JobQueue, QueueFullError, Quota
 from imdb_sentiment.serving.scored_csv import CsvError
 from imdb_sentiment.serving.settings import ServiceSettings
@@ -38,7 +38,8 @@ class SharedFile:
         self._disk = disk
         self._client = client
         self._size = 0
-        self.file = tempfile.SpooledTemporaryFile(SPOOLED)  # noqa: SIM115  # see `close`
+        # Soon on the disk, since a client may leave hundreds of uploads unfinished.
+        self.file = tempfile.SpooledTemporaryFile(PART)  # noqa: SIM115  # see `close`
 
     async def write(self, part: bytes) -> None:
         """Append bytes.

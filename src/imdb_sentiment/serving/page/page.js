@@ -116,7 +116,7 @@ function setText(id, text) {
   find(id).hidden = !text;
 }
 
-/** Returns the two labels that are most probable, the first one first. */
+/** Returns the labels and their probabilities, the most probable one first. */
 function findBest({ probabilities }) {
   return Object.entries(probabilities).sort((one, other) => other[1] - one[1]);
 }

@@ -23,7 +23,6 @@ import yaml
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
-from kedro.config import OmegaConfigLoader
 from kedro.framework.hooks import hook_impl
 from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.io import DataCatalog
@@ -33,6 +32,7 @@ from kedro.runner import SequentialRunner
 from helpers import nest
 from imdb_sentiment.errors import InputError, find_input_error
 from imdb_sentiment.framework import run_files, run_lineage
+from imdb_sentiment.framework.presets import PresetsConfigLoader
 from imdb_sentiment.framework.runner import IncrementalSequentialRunner
 from imdb_sentiment.framework.track_lineage import TrackLineage
 from imdb_sentiment.pipeline_registry import DEFAULT
@@ -163,7 +163,7 @@ class ListNodes:
 def run(project: Path, names: list[str], given: dict[str, Any], *, only_missing: bool) -> list[str]:
     """Run pipelines of the toy project as Kedro's session does; return the nodes that have run."""
     os.chdir(project)
-    loader = OmegaConfigLoader(
+    loader = PresetsConfigLoader(
         str(project / "conf"), runtime_params=nest(given), **CONFIG_LOADER_ARGS
     )
     hooks = _create_hook_manager()

@@ -44,6 +44,7 @@ OUTCOMES = {
     "data_processing.split_reviews 0": "refused",
     "data_processing.fit_tokenizer 1": "training refused, reporting refused",
     "data_processing.encode_reviews 1": "refused",
+    "data_processing.pretrain_network 1": "refused",
     "data_processing.fit_word_vectors 2": "tuning refused, training refused",
     "tuning.tune_hyperparameters 0": "training checked, reporting refused",
     "tuning.tune_hyperparameters 1": "training checked, reporting refused",

@@ -390,11 +390,18 @@ def test_what_a_user_can_mend_is_one_line(
 def test_what_a_pretrained_lstm_determines_is_not_searched(project: Path) -> None:
     """It is refused before the pretraining, which may take an hour, if the run does both."""
     passes: dict[str, Any] = {"language_model": {"passes": 1}}
+    unusable: dict[str, Any] = {
+        "reviews_file": "labels.csv",
+        "reviews": {"labels": ["negative", "positive"]},
+    }
     found = "search_space can't have units, which the pretrained LSTM determines: set it to null"
     with pytest.raises(ClickException, match=found):
         run_session(project, "data_processing", "tuning", unlabelled_file="columns.csv", **passes)
-    with pytest.raises(ClickException, match=r"missing\.csv does not exist"):  # it has gone on
-        run_session(project, "data_processing", "tuning", reviews_file="missing.csv", **passes)
+    with pytest.raises(ClickException, match="the column 'sentiment' has none"):  # it has gone on
+        run_session(project, "data_processing", "tuning", **unusable, **passes)
+    more = {"unlabelled_file": "columns.csv"}
+    with pytest.raises(ClickException, match="the column 'sentiment' has none"):
+        run_session(project, "data_processing", **unusable, **more, **passes)
 
 
 def test_a_misspelt_pipeline_is_refused(project: Path) -> None:

@@ -42,9 +42,12 @@ if os.environ.get("MLFLOW_TRACKING_URI"):
 
 
 def _expand(name: Any) -> Path:
-    """Return a path whose first part is that of the home folder instead of ~."""
+    """Return a path with a home folder instead of ~ or ~USER, if there is such a user."""
     path = Path(str(name))
-    return path.expanduser() if path.parts[:1] == ("~",) else path
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def _join_path(folder: str, name: Any) -> str | None:

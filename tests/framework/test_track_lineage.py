@@ -1,5 +1,6 @@
 """Runs in parts give what one whole run would have given, or are refused in one line."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -478,6 +479,25 @@ def test_a_file_that_is_named_now_must_be_that_of_the_inputs(copy_of_finished: P
     globals_file.write_text(f"{before}\nunlabelled_file: more.csv\n")
     with pytest.raises(ClickException, match=r"was made from no file, not from .*more\.csv"):
         run_session(copy_of_finished, "tuning")
+    (copy_of_finished / "data/01_raw/more.csv").unlink()  # or never there, by a misspelt name
+    with pytest.raises(ClickException, match=r"was made from no file, not from .*more\.csv"):
+        run_session(copy_of_finished, "tuning")
+
+
+def test_a_file_that_is_away_makes_nothing_outdated(copy_of_finished: Path) -> None:
+    """conf/ names it without its folder, so it would be looked for in data/01_raw."""
+    project = copy_of_finished
+    (project / "more.csv").write_text("text\nmore and more\n")
+    path = project / "conf/local/globals.yml"
+    before = path.read_text() if path.exists() else ""
+    with contextlib.chdir(project):
+        path.write_text(f"{before}\nunlabelled_file: more.csv\n")
+        run_session(project, "data_processing", reviews_file=FILE)
+        (project / "more.csv").unlink()
+        run_session(project, "tuning", tuning={"study_name": "with more"})
+        path.write_text(f"{before}\nunlabelled_file: other.csv\n")
+        with pytest.raises(ClickException, match=r"made from .*more\.csv, not from .*other\.csv"):
+            run_session(project, "tuning", tuning={"study_name": "with more"})
 
 
 def test_a_misspelt_name_in_a_group_is_refused_though_its_nodes_read_single_ones(

@@ -206,17 +206,20 @@ class RunLineage:
         for record in self._find_upstream(names) if named else ():
             for name in sorted(named.keys() & record.inputs.keys()):
                 path, then = self._files.find_path(name), record.inputs[name].path
-                # What conf/ names may have been overridden by that run, or moved away since.
-                is_tolerated = named[name] not in self._configuration.named and (
-                    named[name] in record.settings
-                    or (path is not None and not self._files.exists(name))
-                )
-                if path != then and not is_tolerated:
+                # What conf/ names may have been overridden by that run.
+                is_overridden = named[name] in record.settings.keys() - self._configuration.named
+                if path != then and not is_overridden and not self._is_away(name, path, then):
                     raise InputError(
                         f"{record.path} was made from {then or 'no file'}, not from "
                         f"{path or 'no file'}: run everything again with kedro run, or name the "
                         "same file, in --params or in conf/local/globals.yml"
                     )
+
+    def _is_away(self, name: str, path: str | None, then: str | None) -> bool:
+        """Return whether a file lay elsewhere, and is in neither place now."""
+        if path is None or then is None or "://" in path or Path(path).name != Path(then).name:
+            return False
+        return not self._files.exists(name)
 
     def _require_current(self, names: Iterable[str]) -> None:
         staleness = self._judge()

@@ -126,15 +126,11 @@ class ValidateParameters:
         """
         if not {"pretrained_weights", "study"} <= pipeline.all_outputs():
             return
-        tuning, hyperparameters, language_model = (
-            MODELS[group].model_validate(catalog.load(f"params:{group}"))
-            for group in ("tuning", "hyperparameters", "language_model")
-        )
-        assert isinstance(tuning, TuningParameters)
-        assert isinstance(hyperparameters, Hyperparameters)
-        assert isinstance(language_model, LanguageModelParameters)
+        tuning = TuningParameters.model_validate(catalog.load("params:tuning"))
+        hyperparameters = Hyperparameters.model_validate(catalog.load("params:hyperparameters"))
+        model = LanguageModelParameters.model_validate(catalog.load("params:language_model"))
         if (
-            language_model.passes
+            model.passes
             and tuning.may_be_on("pretrained_embedding", hyperparameters)
             and find_path(catalog, "unlabelled_reviews") != "unlabelled_reviews"  # if it is named
         ):

@@ -124,9 +124,8 @@ def recognise_delimiter(sample: str, *, is_complete: bool = True) -> str:
     fits = {
         delimiter: _measure_fit(sample, delimiter, is_complete) for delimiter in DELIMITERS.values()
     }
-    plain = _measure_fit(
-        sample, "\t", is_complete, quoting=csv.QUOTE_NONE
-    )  # as the texts of some TSVs are
+    # As the texts of some TSVs are.
+    plain = _measure_fit(sample, "\t", is_complete, quoting=csv.QUOTE_NONE)
     fits["\t"] = max(fits["\t"], plain, key=lambda fit: fit[1])
     width, share = fits.pop(",")
     divided = {d: found for d, (n, found) in fits.items() if n > 1 and found >= MOST}

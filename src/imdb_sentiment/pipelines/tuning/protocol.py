@@ -64,11 +64,12 @@ def divide_reviews(
         codes, counts = np.unique(pool.codes, return_counts=True)
         rarest = counts.argmin()
         label = repr(pool.labels[codes[rarest]])
-        why = f"only {counts[rarest]} training and validation rows have {label}"
-        if split.group_column:
-            groups = len(np.unique(pool.groups))
+        if not split.group_column:
+            why = f"only {counts[rarest]} training and validation rows have {label}"
+        elif (groups := len(np.unique(pool.groups))) < tuning.folds:
+            why = f"there are only {groups} groups"
+        else:
             why = f"a fold of whole groups would need all rows of {label}"
-            why = f"there are only {groups} groups" if groups < tuning.folds else why
         raise InputError(
             f"tuning.folds is {tuning.folds}, but {why}: set it to a smaller number, or to auto"
         )

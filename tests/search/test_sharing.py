@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from helpers import wait_until
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.search import SharedStudy, open_workers
+from imdb_sentiment.search import SharedStudy, list_begun_trials, open_workers
 from objectives import hang_unless_told, log_slow_call, make_study, search
 from postgres import run_postgres
 
@@ -159,6 +159,26 @@ def test_the_first_trial_of_a_run_with_other_data_is_not_taken_from_it(
         late.begin_trial()
     assert states(first) == ["WAITING"]
     first.require_origin()
+
+
+def test_a_trial_that_two_runs_queue_at_once_is_made_and_listed_once(
+    database: Arguments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (open_study(database, 2) for _ in range(2))
+    enqueue = second.optuna_study.enqueue_trial
+
+    def queue_after_the_other(*arguments: Any, **options: Any) -> None:
+        monkeypatch.undo()
+        assert first.begin_trial() is not None
+        enqueue(*arguments, **options)
+
+    monkeypatch.setattr(second.optuna_study, "enqueue_trial", queue_after_the_other)
+    trial = second.begin_trial()
+    assert trial is not None
+    assert second.begin_trial() is None
+    assert states(first) == ["RUNNING", "FAIL", "RUNNING"]
+    begun = list_begun_trials(first.optuna_study)
+    assert [(t.number, t.user_attrs["slot"]) for t in begun] == [(0, 0), (2, 1)]
 
 
 def test_a_run_whose_slots_others_have_filled_with_other_data_is_refused(

@@ -24,6 +24,7 @@ from imdb_sentiment.search.study import (
     choose_best_trials,
     explain_failure,
     has_died,
+    list_begun_trials,
     measure_seconds,
 )
 from imdb_sentiment.search.workers import open_workers
@@ -36,6 +37,7 @@ __all__ = [
     "follow_trial",
     "format_values",
     "has_died",
+    "list_begun_trials",
     "make_pruner",
     "make_sampler",
     "measure_seconds",

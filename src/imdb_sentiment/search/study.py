@@ -36,7 +36,9 @@ SLOT = "slot"  # number of its slot, among the `n_trials` of the study
 OWNER = "owner"  # the run that has created it, or runs it
 ORIGIN = "origin"  # digest of the origin, which all trials of the study have in common
 ERROR = "error"  # the reason why its objective has failed
-GIVEN_BACK = "given_back"  # true if it was interrupted, so that it is not retried
+GIVEN_BACK = "given_back"  # why its run has ended it; it is not retried, and its slot is free
+# Values of `GIVEN_BACK`.
+INTERRUPTED, NOT_BEGUN = "interrupted", "not begun"
 # System attributes of a retry, written by Optuna's `RetryHeartbeatStaleTrialCallback`.
 RETRIED_TRIAL = "failed_trial"  # number of the first trial that has died; only retries have it
 RETRY_HISTORY = "retry_history"  # numbers of all trials that have died
@@ -302,7 +304,7 @@ class SharedStudy:
     def _give_back_queued(self) -> None:
         for trial in self.trials(TrialState.WAITING):
             if trial.user_attrs.get(OWNER) == self._owner:
-                self.give_back(trial.number)
+                self.give_back(trial.number, NOT_BEGUN)
 
     @_retry_during_outages
     def finish_trial(
@@ -332,12 +334,12 @@ class SharedStudy:
         add_note(self.storage, self._study_id, note, self._get_id(number))
 
     @_retry_during_outages
-    def give_back(self, number: int) -> None:
+    def give_back(self, number: int, reason: str = INTERRUPTED) -> None:
         """End a trial as if it had never begun: it frees its slot, and is not retried."""
         self.heartbeats.remove(number)
         trial_id = self._get_id(number)
         with contextlib.suppress(UpdateFinishedTrialError):
-            self.storage.set_trial_user_attr(trial_id, GIVEN_BACK, True)
+            self.storage.set_trial_user_attr(trial_id, GIVEN_BACK, reason)
             self.storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
 
     def leave(self, numbers: Iterable[int]) -> None:
@@ -396,7 +398,8 @@ class SharedStudy:
                 self.heartbeats.remove(number)
                 return None
             if slot >= self.n_trials or slot in (slots[n] for n in slots if n < number):
-                self.give_back(number)  # another run had queued a trial for that slot before
+                # Another run had queued a trial for that slot before.
+                self.give_back(number, NOT_BEGUN)
                 return None
             # A trial that a user has queued has no slot yet.
             self.storage.set_trial_user_attr(trial_id, SLOT, slot)
@@ -509,6 +512,14 @@ def _allows(distribution: BaseDistribution, value: Any) -> bool:
     return False
 
 
+def list_begun_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials of a study in the order of their creation, except those never begun.
+
+    Of two runs that queue a trial for one slot at the same moment, one gives its trial back.
+    """
+    return [t for t in study.trials if t.user_attrs.get(GIVEN_BACK) != NOT_BEGUN]
+
+
 def has_died(trial: FrozenTrial) -> bool:
     """Return whether a trial has failed because its process died."""
     ended = {ERROR, GIVEN_BACK} & trial.user_attrs.keys()
@@ -526,7 +537,7 @@ def explain_failure(trial: FrozenTrial) -> str | None:
     if trial.state != TrialState.FAIL:
         return None
     if GIVEN_BACK in trial.user_attrs:
-        return "interrupted"
+        return INTERRUPTED
     return str(trial.user_attrs.get(ERROR, "its process died"))
 
 

@@ -48,6 +48,7 @@ from imdb_sentiment.search import (
     follow_trial,
     format_values,
     has_died,
+    list_begun_trials,
     make_pruner,
     make_sampler,
     measure_seconds,
@@ -358,7 +359,7 @@ def _name_attribute(part: int) -> str:
 
 
 def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
-    """Return a table with one row per trial.
+    """Return a table with one row per trial that was begun.
 
     Args:
         study: Study from `tune_hyperparameters`.
@@ -383,7 +384,7 @@ def tabulate_trials(study: optuna.Study) -> pd.DataFrame:
             "retry_of": trial.system_attrs.get(RETRIED_TRIAL),
             **{f"params_{name}": value for name, value in trial.params.items()},
         }
-        for trial in study.trials
+        for trial in list_begun_trials(study)
     )
 
 

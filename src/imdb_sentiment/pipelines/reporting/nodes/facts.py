@@ -29,7 +29,7 @@ from imdb_sentiment.pipelines.reporting.nodes.verdict import (
     suggest_next_steps,
     suggest_threshold,
 )
-from imdb_sentiment.search import measure_seconds
+from imdb_sentiment.search import list_begun_trials, measure_seconds
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.review_encoder import ReviewEncoder
@@ -162,7 +162,8 @@ def collect_facts(
     right, judged = count_right(
         custom_reviews.expected, custom_predictions["predicted_sentiment"].tolist()
     )
-    states = [trial.state.name.lower() for trial in study.trials]
+    trials = list_begun_trials(study)
+    states = [trial.state.name.lower() for trial in trials]
     return {
         "metrics": metrics,
         "audit": audit,
@@ -180,7 +181,7 @@ def collect_facts(
         "best_hyperparameters": best_hyperparameters.model_dump(),
         "searched": sorted(study.best_params),
         "trials": {state: states.count(state) for state in sorted(set(states))},
-        "search_seconds": sum(measure_seconds(trial) or 0.0 for trial in study.trials),
+        "search_seconds": sum(measure_seconds(trial) or 0.0 for trial in trials),
         "model": {
             "versions": json.loads(made_with["versions"]),
             "made": made_with["made"],

@@ -11,6 +11,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import (
+    Quantity,
     compute_label_weights,
     cross_validate_weights,
     find_weights_for_metric,
@@ -163,7 +164,9 @@ def find_lowest(hits: int, n: int) -> float:
 @pytest.mark.parametrize("n_labels", [2, 3])
 @pytest.mark.parametrize("wanted", [0.3, 0.5, 0.7])
 @pytest.mark.parametrize("kind", ["precision", "recall"])
-def test_a_target_is_reached_at_the_lowest_cost(n_labels: int, wanted: float, kind: str) -> None:
+def test_a_target_is_reached_at_the_lowest_cost(
+    n_labels: int, wanted: float, kind: Quantity
+) -> None:
     codes, probabilities = make_rare(n_labels)
     code = n_labels - 1
     is_label = codes == code
@@ -175,7 +178,7 @@ def test_a_target_is_reached_at_the_lowest_cost(n_labels: int, wanted: float, ki
         n, other = (int(gets.sum()), int(is_label.sum()))[:: 1 if kind == "precision" else -1]
         pairs.append((find_lowest(hits, n), hits / other))
     best = max(cost for lowest, cost in pairs if lowest >= wanted)
-    weights = find_weights_for_target(probabilities, is_label, code, **{kind: wanted})
+    weights = find_weights_for_target(probabilities, is_label, code, kind, wanted)
     assert weights is not None
     gets = DecisionRule(weights).choose(probabilities) == code
     hits = int((gets & is_label).sum())
@@ -185,7 +188,9 @@ def test_a_target_is_reached_at_the_lowest_cost(n_labels: int, wanted: float, ki
 
 
 @pytest.mark.parametrize("kind", ["precision", "recall"])
-def test_most_thresholds_reach_the_target_on_new_reviews_too(kind: str) -> None:
+def test_most_thresholds_reach_the_target_on_new_reviews_too(
+    kind: Quantity,
+) -> None:
     def draw(n: int, seed: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
         rng = np.random.default_rng(seed)
         positive = rng.beta(0.6, 1, size=n)
@@ -195,7 +200,7 @@ def test_most_thresholds_reach_the_target_on_new_reviews_too(kind: str) -> None:
     found = []
     for seed in range(1, 101):
         is_label, probabilities = draw(1000, seed)
-        weights = find_weights_for_target(probabilities, is_label, 1, **{kind: 0.8})
+        weights = find_weights_for_target(probabilities, is_label, 1, kind, 0.8)
         assert weights is not None
         gets = DecisionRule(weights).choose(new) == 1
         hits = new[gets, 1].sum()  # as expected from the probabilities, which are right
@@ -207,13 +212,12 @@ def test_most_thresholds_reach_the_target_on_new_reviews_too(kind: str) -> None:
 def test_what_no_threshold_has_for_sure_is_out_of_reach() -> None:
     probabilities = np.column_stack([1 - np.linspace(0.9, 0.1, 90), np.linspace(0.9, 0.1, 90)])
     is_label = np.arange(90) % 3 > 0
-    assert find_weights_for_target(probabilities, is_label, 1, precision=0.7) is None
-    assert find_weights_for_target(probabilities, is_label, 1, precision=0.59) is not None
+    assert find_weights_for_target(probabilities, is_label, 1, "precision", 0.7) is None
+    assert find_weights_for_target(probabilities, is_label, 1, "precision", 0.59) is not None
     few = np.arange(90) % 9 == 0
-    assert (
-        find_weights_for_target(probabilities, few, 1, recall=0.9) is None
-    )  # all 10 would be too few
-    assert find_weights_for_target(probabilities, few, 1, recall=0.8) is not None
+    # For 0.9, all 10 would be too few.
+    assert find_weights_for_target(probabilities, few, 1, "recall", 0.9) is None
+    assert find_weights_for_target(probabilities, few, 1, "recall", 0.8) is not None
 
 
 @given(st.integers(2, 6).flatmap(lambda n: arrays(float, (5, n), elements=st.floats(0.001, 1))))

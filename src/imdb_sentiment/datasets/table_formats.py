@@ -131,7 +131,7 @@ class FileToRead:
             return f"{given} in a copy of its whole entry in conf/local/catalog.yml"
         return "--params " + " or ".join(f"{self.prefix}_{name}={value}" for value in values)
 
-    def set(self, name: str, value: str) -> dict[str, str]:
+    def make_parameter(self, name: str, value: str) -> dict[str, str]:
         """Return the parameter that gives the encoding or the delimiter, if there is one."""
         return {} if self.prefix is None else {f"{self.prefix}_{name}": value}
 
@@ -406,7 +406,7 @@ def _find_encoding(sample: bytes, encoding: str, file: FileToRead) -> str:
         raise InputError(
             f"{file.name} is UTF-8 text, not {encoding}: set the encoding with "
             f"{file.describe_setting('encoding', 'utf-8')}",
-            parameters=file.set("encoding", "utf-8"),
+            parameters=file.make_parameter("encoding", "utf-8"),
         )
     windows = WITH_PUNCTUATION.get(codecs.lookup(encoding).name)
     if windows and re.search(rb"[\x80-\x9f]", sample) and can_decode(sample, windows):
@@ -457,7 +457,7 @@ def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError) -> I
     return InputError(
         f"{file.name} is not {encoding} text ({place}): save it as UTF-8, or name its encoding "
         f"with {how}{doubt}",
-        parameters=file.set("encoding", names[0]) if is_sure else {},
+        parameters=file.make_parameter("encoding", names[0]) if is_sure else {},
     )
 
 

@@ -16,6 +16,7 @@ from imdb_sentiment.evaluation.objectives import Metric, find_label
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 
 LabelWeights = npt.NDArray[np.float64]
+Quantity = Literal["precision", "recall"]
 
 MAX_CANDIDATES = 1000  # number of weights tried for all labels together; at least 100 per label
 ROUNDS = 3  # maximum number of passes over the labels
@@ -142,9 +143,8 @@ def find_weights_for_target(
     probabilities: npt.NDArray[np.float64],
     is_label: npt.NDArray[np.bool_],
     code: int,
-    *,
-    precision: float | None = None,
-    recall: float | None = None,
+    quantity: Quantity,
+    target: float,
 ) -> LabelWeights | None:
     """Return label weights with which a label reaches a target precision or recall.
 
@@ -158,8 +158,8 @@ def find_weights_for_target(
             model has not learnt from.
         is_label: Whether each review has the label, shape (reviews,); at least one has it.
         code: Code of the label.
-        precision: Target precision; None if `recall` is given.
-        recall: Target recall; None if `precision` is given.
+        quantity: Which of both is to be reached.
+        target: Value to be reached.
 
     Returns:
         Weights, shape (labels,), scaled to a mean of 1; None if no weights reach the target, for
@@ -171,15 +171,13 @@ def find_weights_for_target(
     limits, hits = limits[order], np.cumsum(is_label[order], dtype=np.intp)
     is_last = np.append(limits[1:] > limits[:-1], True)  # among reviews with the same limit
     predicted = np.arange(1, len(hits) + 1)
-    if precision is not None:
-        is_sure = _find_lowest(hits, predicted) >= precision
-    else:
-        is_sure = _find_lowest(hits, hits[-1]) >= (recall or 0)
+    is_precision = quantity == "precision"
+    is_sure = _find_lowest(hits, predicted if is_precision else hits[-1]) >= target
     reached = np.flatnonzero(is_last & is_sure)
     if not len(reached):
         return None
     # Of equally good ones, the first predicts the label for the fewest reviews.
-    others = (hits if precision is not None else hits / predicted)[reached]
+    others = (hits if is_precision else hits / predicted)[reached]
     last = reached[others.argmax()]
     weights = np.ones(probabilities.shape[1])
     above = limits[last + 1] if last + 1 < len(limits) else 2 * limits[last]

@@ -20,7 +20,7 @@ FILE_SETTING, FILE = "reviews_file", "reviews.file"
 
 
 @dataclass(frozen=True)
-class Parameters:
+class RunParameters:
     """The parameters of a run.
 
     Attributes:
@@ -63,11 +63,11 @@ class Configuration:
         self._runtime_params: dict[str, Any] = loader.runtime_params or {}
         self.named = {key for key, _ in flatten(self._runtime_params)}  # in `--params`
 
-    def names(self, setting: str) -> bool:
+    def is_set(self, setting: str) -> bool:
         """Return whether `--params`, a preset or conf/local has a setting of globals.yml."""
         return setting in self.named or self._loader.overrides("globals", setting)
 
-    def adopt(self, sources: Iterable[Record], *, reads_file: bool) -> Parameters:
+    def adopt(self, sources: Iterable[Record], *, reads_file: bool) -> RunParameters:
         """Return the parameters of a run.
 
         Parameters that were given for an earlier run, and are not given now, are taken from that
@@ -117,9 +117,11 @@ class Configuration:
         adopted = {key: value for key, value in found.items() if now.get(key, MISSING) != value}
         adopted.pop(FILE_SETTING, None)
         differ = {key for key, value in found.items() if usual.get(key, MISSING) != value}
-        return Parameters(values, frozenset(self.named | differ), adopted, chosen, env)
+        return RunParameters(values, frozenset(self.named | differ), adopted, chosen, env)
 
-    def format_options(self, parameters: Parameters, changes: Mapping[str, Any]) -> tuple[str, str]:
+    def format_options(
+        self, parameters: RunParameters, changes: Mapping[str, Any]
+    ) -> tuple[str, str]:
         """Return the options of `kedro run` that set these parameters.
 
         Args:

@@ -26,7 +26,7 @@ from imdb_sentiment.framework.configuration import (
     FILE,
     FILE_SETTING,
     Configuration,
-    Parameters,
+    RunParameters,
 )
 from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
 from imdb_sentiment.framework.lineage import (
@@ -143,7 +143,7 @@ class RunLineage:
         is_same_file = path is not None and path == record.inputs[RAW_REVIEWS].path
         if then in (None, now) or is_same_file:
             return
-        if self._configuration.names(FILE_SETTING) or path != SAMPLE:
+        if self._configuration.is_set(FILE_SETTING) or path != SAMPLE:
             logger.info("The results of %s will be replaced with those of %s", then, now)
             return
         # With the other settings of that run, such as the encoding of the table.
@@ -155,7 +155,7 @@ class RunLineage:
             f"{self._format_run(run_params, self._parameters, now)}"
         )
 
-    def _format_run(self, run_params: dict[str, Any], parameters: Parameters, file: str) -> str:
+    def _format_run(self, run_params: dict[str, Any], parameters: RunParameters, file: str) -> str:
         """Return the command of this run with other parameters and for a certain table."""
         chosen = {option: run_params.get(name) for name, option in SELECTIONS.items()}
         parts = "".join(
@@ -201,7 +201,7 @@ class RunLineage:
         """Compare the files that are named now with those that the inputs were made from."""
         # The name of the table is also a parameter, and compared as such.
         named = {
-            name: setting for setting, name in FILES.items() if self._configuration.names(setting)
+            name: setting for setting, name in FILES.items() if self._configuration.is_set(setting)
         }
         for record in self._find_upstream(names) if named else ():
             for name in sorted(named.keys() & record.inputs.keys()):

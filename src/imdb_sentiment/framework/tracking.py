@@ -2,7 +2,6 @@
 
 import atexit
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import mlflow
@@ -13,6 +12,7 @@ from pydantic import BaseModel
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.hooks import find_path
+from imdb_sentiment.framework.lineage import flatten
 
 if "MLFLOW_EXPERIMENT_ID" not in os.environ:
     os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", "imdb_sentiment")
@@ -52,7 +52,7 @@ class TrackRun:
             for name in sorted(pipeline.inputs()):
                 group, _, key = name.partition(":")
                 if group == "params":
-                    mlflow.log_params(dict(_flatten(key, catalog.load(name))))
+                    mlflow.log_params(_flatten(key, catalog.load(name)))
         except BaseException:  # Kedro calls `on_pipeline_error` only for what happens later
             mlflow.end_run("FAILED")
             raise
@@ -62,7 +62,7 @@ class TrackRun:
         """Log the best hyperparameters, the numbers in the metrics and the files, then end."""
         if "best_hyperparameters" in pipeline.datasets():
             best = catalog.load("best_hyperparameters")
-            mlflow.log_params(dict(_flatten("best_hyperparameters", best)))
+            mlflow.log_params(_flatten("best_hyperparameters", best))
         made = pipeline.all_outputs()
         if "metrics" in made:
             metrics: Any = catalog.load("metrics")
@@ -80,15 +80,9 @@ class TrackRun:
         mlflow.end_run("FAILED")
 
 
-def _flatten(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the parameters in a group, each under its full dotted name."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump()
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from _flatten(f"{name}.{key}", part)
-    else:
-        yield name, value
+def _flatten(name: str, value: Any) -> dict[str, Any]:
+    """Return the parameters in a group, each by its full dotted name."""
+    return dict(flatten(value.model_dump() if isinstance(value, BaseModel) else value, name))
 
 
 # MLflow's own function, registered before, would mark a run ended by Ctrl-C as finished.

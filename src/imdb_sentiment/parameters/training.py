@@ -69,6 +69,11 @@ class DecisionTarget(Parameters):
         """Which of both is given."""
         return "recall" if self.precision is None else "precision"
 
+    @property
+    def value(self) -> float:
+        """The value that is to be reached."""
+        return getattr(self, self.quantity)  # type: ignore[no-any-return]
+
 
 class TrainingParameters(Parameters):
     """The training of the final model, and its decision rule.

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import IO
 
+from imdb_sentiment.errors import MAX_NAME, list_names
 from imdb_sentiment.evaluation.probabilities import REASON_COLUMN, prediction_columns
 from imdb_sentiment.serving.predictor import Prediction, Predictor
 from imdb_sentiment.text.delimiters import (
@@ -155,18 +156,13 @@ def _read_header(reader: Iterator[list[str]], text_column: str) -> list[str]:
         )
     header = name_columns(found)
     if len(set(header)) < len(header):
-        raise CsvError(f"two columns have the same name: {_shorten(header)}; rename one")
+        raise CsvError(f"two columns have the same name: {list_names(header)}; rename one")
     if text_column not in header:
         raise CsvError(
-            f"there is no column {text_column[:50]!r}; there are: {_shorten(header)}. Name the one "
-            "with the texts by the parameter text_column"
+            f"there is no column {text_column[:MAX_NAME]!r}; there are: {list_names(header)}. Name "
+            "the one with the texts by the parameter text_column"
         )
     return header
-
-
-def _shorten(header: list[str]) -> str:
-    names = [name[:50] for name in header[:20]]
-    return ", ".join([*names, "…"] if len(header) > len(names) else names)
 
 
 def _list_values(prediction: Prediction, labels: tuple[str, ...]) -> list[object]:

@@ -61,7 +61,7 @@ def train_tokenizer(texts: Iterable[str], parameters: "TokenizerParameters") -> 
     # Subwords are learnt in every script, so letters need not be words of their own.
     tokenizer = _make_tokenizer(models.BPE(unk_token=UNKNOWN), get_rule("spaces"), parameters)
     trainer = trainers.BpeTrainer(
-        vocab_size=parameters.vocabulary_size + len(_SPECIAL),
+        vocab_size=parameters.vocabulary_size + N_SPECIAL,
         special_tokens=_SPECIAL,
         show_progress=False,
     )
@@ -387,8 +387,8 @@ _Located = Iterator[
 
 
 def _locate(tokenizer: Tokenizer, text: str) -> _Located:
-    is_whole = isinstance(tokenizer.model, models.WordLevel)
-    return _locate_words(tokenizer, text) if is_whole else _locate_subwords(tokenizer, text)
+    locate = _locate_words if has_whole_words(tokenizer) else _locate_subwords
+    return locate(tokenizer, text)
 
 
 def _locate_words(tokenizer: Tokenizer, text: str) -> _Located:

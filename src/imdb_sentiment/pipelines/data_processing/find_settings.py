@@ -76,14 +76,9 @@ def find_settings(
         problems.append(_explain_doubt("labels", label))
     likely = next(iter(label.candidates), None)
     are_given = reviews.labels != AUTO
-    labels: Labels | None = None
-    are_foreign = bool(
-        likely and are_given and _are_foreign(reviews.labels, to_strings(rows[likely]))
+    labels, are_foreign = (
+        _read_labels(rows, chunks, likely, reviews.labels) if likely else (None, False)
     )
-    if likely and (are_foreign or not are_given):
-        labels = _count_labels(chunks, likely)
-        if are_foreign and not _are_foreign(reviews.labels, (*labels.counts, *labels.others)):
-            are_foreign, labels = False, None  # the table is sorted: they occur in later rows
     if are_foreign:
         problems.append(f"the column {likely!r} has none of the labels of reviews.labels")
     further = [  # problems that naming another column does not solve
@@ -132,6 +127,29 @@ def _find_column(
         return ColumnMatch(given, (given,))
     found = find(rows, {name for name in known if name})
     return found if given == AUTO else ColumnMatch(None, found.candidates)
+
+
+def _read_labels(
+    rows: pd.DataFrame, chunks: Iterable[pd.DataFrame], column: str, given: Sequence[str] | str
+) -> tuple[Labels | None, bool]:
+    """Return the labels of a table if they had to be counted, and whether those given are others.
+
+    Args:
+        rows: First rows of the table.
+        chunks: The whole table, which is read if the labels are to be found, or do not occur in the
+            first rows.
+        column: Column of the labels.
+        given: The labels, or `auto`.
+
+    """
+    if given == AUTO:
+        return _count_labels(chunks, column), False
+    if not _are_foreign(given, to_strings(rows[column])):
+        return None, False
+    labels = _count_labels(chunks, column)
+    if _are_foreign(given, (*labels.counts, *labels.others)):
+        return labels, True
+    return None, False  # the table is sorted: they occur in later rows
 
 
 def _are_foreign(labels: Iterable[str], cells: Iterable[str]) -> bool:

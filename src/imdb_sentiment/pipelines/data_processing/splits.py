@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.folds import draw_folds
 from imdb_sentiment.parameters import ReviewsParameters, SplitParameters
 
 logger = logging.getLogger(__name__)
@@ -144,11 +145,8 @@ def _draw_groups(
     seed: int,
 ) -> npt.NDArray[np.int64]:
     """Divide the rows into folds of whole groups and return the rows of `fraction` of the folds."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
     share = _approximate(fraction)
-    folds = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
-    held_out = [fold for _, fold in folds.split(rows, codes, groups)]
+    held_out = [fold for _, fold in draw_folds(codes, groups, share.denominator, seed)]
     # Not the first folds: scikit-learn puts the largest group there.
     chosen = np.random.default_rng(seed).permutation(len(held_out))[: share.numerator]
     places: npt.NDArray[np.intp] = np.concatenate([held_out[number] for number in chosen])

@@ -106,6 +106,8 @@ def choose_rule(
             better on reviews on which it was not chosen, or if it is the median.
 
     """
+    from sklearn.metrics import precision_score, recall_score
+
     target = training.decision_target
     if target is None:
         return _choose_for_metric(probabilities, codes, metric, start, training.seed)
@@ -115,12 +117,11 @@ def choose_rule(
     aim = describe_target(target)
     if has_label.sum() < MIN_ROWS:
         return Choice(start, aim, problem=DecisionProblem.TOO_FEW_ROWS_OF_LABEL)
-    reached = find_weights_for_target(
-        probabilities, has_label, code, precision=target.precision, recall=target.recall
-    )
+    reached = find_weights_for_target(probabilities, has_label, code, target.quantity, target.value)
     rule = start if reached is None else replace(start, weights=reached)
+    measure = precision_score if target.quantity == "precision" else recall_score
     before, after = (
-        _measure_label(chosen.choose(probabilities) == code, has_label)[target.quantity]
+        float(measure(has_label, chosen.choose(probabilities) == code, zero_division=0))
         for chosen in (argmax, rule)
     )
     problem = DecisionProblem.OUT_OF_REACH if reached is None else None
@@ -129,8 +130,7 @@ def choose_rule(
 
 def describe_target(target: DecisionTarget) -> str:
     """Return a target in words, such as "recall of negative of at least 0.9"."""
-    value = getattr(target, target.quantity)
-    return f"{target.quantity} of {target.label} of at least {value:g}"
+    return f"{target.quantity} of {target.label} of at least {target.value:g}"
 
 
 def warn_of_problem(choice: Choice, rows: int) -> None:
@@ -171,14 +171,3 @@ def _choose_for_metric(
         return Choice(start, metric.title, before, kept, DecisionProblem.NO_GAIN)
     weights = find_weights_for_metric(probabilities, codes, metric, start.weights)
     return Choice(replace(start, weights=weights), metric.title, before, unseen)
-
-
-def _measure_label(
-    gets_label: npt.NDArray[np.bool_], has_label: npt.NDArray[np.bool_]
-) -> dict[str, float]:
-    """Return the precision and the recall of a label."""
-    hits = int((has_label & gets_label).sum())
-    return {
-        "precision": hits / max(1, int(gets_label.sum())),
-        "recall": hits / int(has_label.sum()),
-    }

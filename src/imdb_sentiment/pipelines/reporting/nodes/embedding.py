@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import models
 
 from imdb_sentiment.parameters import ReportParameters
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.text.tokenizer import find_rule, get_sequence_length
+from imdb_sentiment.text.tokenizer import find_rule, get_sequence_length, has_whole_words
 from imdb_sentiment.text.words import SAME_LETTERS, character_classes, get_rule
 
 MEGABYTE = 1_000_000
@@ -38,7 +37,7 @@ def embed_model(onnx_model: bytes, report: ReportParameters) -> Embedded:
     if not report.model_megabytes:
         return {}
     predictor = Predictor(onnx_model)
-    if not isinstance(predictor.tokenizer.model, models.WordLevel):
+    if not has_whole_words(predictor.tokenizer):
         return {"reason": "the model reads subwords, and this page can only cut texts into words"}
     if find_rule(predictor.tokenizer).script == "ascii":
         return {

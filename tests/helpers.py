@@ -64,6 +64,10 @@ SMALL: dict[str, Any] = {
     },
 }
 
+# Seconds after which a test that waits gives up. On a busy machine, what takes a second may take a
+# minute.
+PATIENCE = 300.0
+
 VOCABULARY_SIZE = 30  # of the encoded reviews
 
 _WORDS = {
@@ -285,7 +289,7 @@ def kedro(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def _read_to_end(process: subprocess.Popen[str]) -> str:
     try:
-        return process.communicate(timeout=300)[0]
+        return process.communicate(timeout=2 * PATIENCE)[0]
     except BaseException:  # Ctrl-C does not reach its process group
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -491,8 +495,8 @@ def three_label_run(folder: Path) -> tuple[Path, str]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds; fail after a minute."""
-    deadline = time.monotonic() + 60
+    """Wait until a condition holds; fail when `PATIENCE` ends."""
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -500,11 +504,13 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def find_workers(run: psutil.Process) -> list[psutil.Process]:
     """Return the workers of the cluster that a run has started: forks of one of its processes."""
-    return [
-        process
-        for process in run.children(recursive=True)
-        if "multiprocessing.forkserver" in " ".join(process.parent().cmdline())
-    ]
+    workers = []
+    for process in run.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = process.parent()
+            if parent and "multiprocessing.forkserver" in " ".join(parent.cmdline()):
+                workers.append(process)
+    return workers
 
 
 class Cluster:
@@ -519,8 +525,8 @@ class Cluster:
         self.workers: list[subprocess.Popen[bytes]] = []
         for _ in range(workers):
             self.add_worker()
-        with Client(scheduler_file=str(self._file), timeout=60) as client:
-            client.wait_for_workers(workers, timeout=60)
+        with Client(scheduler_file=str(self._file), timeout=PATIENCE) as client:
+            client.wait_for_workers(workers, timeout=PATIENCE)
             self.address: str = client.scheduler.address
 
     def add_worker(self) -> None:

@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 from tokenizers import Tokenizer
 
-from helpers import find_free_port, make_ngrams_parameters
+from helpers import PATIENCE, find_free_port, make_ngrams_parameters
 from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
 from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
@@ -136,7 +136,7 @@ def run_service(
             [*command, "--port", str(port), *options], stderr=output, env=environment
         )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"{url}/ready").status_code == httpx.codes.OK:

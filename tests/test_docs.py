@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from commands import DOCUMENTS, find_commands, find_documented_commands
-from helpers import PROJECT, run_shell
+from helpers import PATIENCE, PROJECT, run_shell
 from imdb_sentiment.datasets import TableDataset
 from imdb_sentiment.text.columns import find_label_column, find_text_column
 
@@ -127,7 +127,7 @@ def test_it_installs_with_an_extra_or_without(command: str, bare: Path) -> None:
 def test_a_snippet_runs(snippet: str, model_file: Path, tmp_path: Path) -> None:
     (tmp_path / "data/06_models").mkdir(parents=True)
     shutil.copy(model_file, tmp_path / "data/06_models/model.onnx")
-    subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, check=True, timeout=PATIENCE)
 
 
 def test_a_nested_table_is_flattened_as_the_document_has_it(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_nested_table_is_flattened_as_the_document_has_it(tmp_path: Path) -> N
     ]
     nested = "".join(f"{json.dumps(line)}\n" for line in lines)
     (tmp_path / "data/01_raw/nested.jsonl").write_text(nested, encoding="utf-8")
-    subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, check=True, timeout=PATIENCE)
     (rows,) = TableDataset(filepath=str(tmp_path / "data/01_raw/flat.jsonl")).load()
     assert find_text_column(rows).column == "review.body"
     assert find_label_column(rows, ["review.body"]).column == "meta.rating"

@@ -434,11 +434,13 @@ def test_an_archive_of_ones_own_is_a_parameter(project: Path, tmp_path: Path) ->
     raw = project / "data/01_raw/imdb_reviews.csv"
     before = raw.read_bytes()
     command = "kedro run --pipelines imdb_download --params imdb_archive=PATH"
-    run_kedro(project, command, {"PATH": str(path)})
-    assert pd.read_csv(raw).to_dict("records") == [
-        {"review": "fine", "sentiment": "positive", "split": "train", "block": "train/pos/0"}
-    ]
-    raw.write_bytes(before)
+    try:
+        run_kedro(project, command, {"PATH": str(path)})
+        assert pd.read_csv(raw).to_dict("records") == [
+            {"review": "fine", "sentiment": "positive", "split": "train", "block": "train/pos/0"}
+        ]
+    finally:
+        raw.write_bytes(before)
 
 
 @pytest.mark.slow

@@ -16,8 +16,8 @@ import pytest
 from kedro.framework.project import configure_project
 from playwright.sync_api import Browser, expect
 
-from browser import run_browser
-from helpers import PROJECT
+from browser import open_page, run_browser
+from helpers import PATIENCE, PROJECT
 from imdb_sentiment import datasets
 from imdb_sentiment.pipeline_registry import register_pipelines
 
@@ -158,7 +158,7 @@ def browser() -> Iterator[Browser]:
 def test_it_is_searched_without_a_server(scheme: str, site: Path, browser: Browser) -> None:
     asked: list[str] = []
     errors: list[str] = []
-    tab = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
+    tab = open_page(browser, color_scheme=scheme)
     tab.on("request", lambda request: asked.append(request.url))
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.goto((site / "index.html").as_uri())
@@ -169,7 +169,7 @@ def test_it_is_searched_without_a_server(scheme: str, site: Path, browser: Brows
     # What it shows is in a closed shadow root, so only the focus tells that it is open.
     tab.wait_for_function("document.activeElement.tagName === 'DIV'")
     tab.keyboard.type("AtomicDataset", delay=50)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while tab.url.endswith("index.html"):
         assert time.monotonic() < deadline
         tab.keyboard.press("Enter")  # opens the first result, once there is one

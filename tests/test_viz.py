@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browser import run_browser
+from browser import open_page, run_browser
 from helpers import run_server
 from imdb_sentiment.pipelines.reporting import create_pipeline
 
@@ -50,7 +50,7 @@ def browser() -> Iterator[Browser]:
 def open_tab(browser: Browser) -> Iterator[Page]:
     """Open a tab with an empty local storage; fail if its page reports an error."""
     errors: list[str] = []
-    tab = browser.new_page(viewport={"width": 1600, "height": 1200})
+    tab = open_page(browser, viewport={"width": 1600, "height": 1200})
     # Kedro-Viz loads fonts and news from the internet, which are not tested here.
     tab.route(re.compile(r"^https://"), lambda route: route.fulfill(status=200, body=""))
     tab.on("pageerror", lambda error: errors.append(str(error)))
@@ -132,7 +132,7 @@ def test_documents_are_previewed(name: str, words: str, page: Page) -> None:
 )
 def test_plots_are_drawn(name: str, page: Page) -> None:
     open_node(page, name)
-    expect(page.locator(".js-plotly-plot svg.main-svg").first).to_be_visible(timeout=30_000)
+    expect(page.locator(".js-plotly-plot svg.main-svg").first).to_be_visible()
 
 
 def test_the_main_job_opens_with_four_boxes(tab: Page, viz: tuple[str, Path]) -> None:
@@ -178,7 +178,7 @@ def test_optunas_dashboard_opens_the_study(copy_of_finished: Path, browser: Brow
     free = {"optuna-dashboard": "optuna-dashboard --port PORT"}
     with (
         run_server(copy_of_finished, command, free) as server,
-        contextlib.closing(browser.new_page()) as page,
+        contextlib.closing(open_page(browser)) as page,
     ):
         page.goto(f"{server.url}/dashboard")
         page.get_by_text("IMDB Dataset.csv").first.click()

@@ -14,7 +14,7 @@ import yaml
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets.json import JSONDataset
 
-from helpers import PROJECT
+from helpers import PATIENCE, PROJECT
 from imdb_sentiment.datasets import AtomicDataset, PickleStreamDataset
 from imdb_sentiment.datasets.atomic import atomic_write
 
@@ -149,7 +149,7 @@ PickleStreamDataset(filepath={str(tmp_path / "stream.pkl")!r}).save(
 )
 """
     process = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not any(path.stat().st_size > 0 for path in tmp_path.glob(".stream.*.partial.pkl")):
         assert time.monotonic() < deadline
         time.sleep(0.01)

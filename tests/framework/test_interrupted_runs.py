@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from helpers import SMALL, THREE_LABELS, kedro, make_project, make_reviews, start_kedro, write_csv
+from helpers import (
+    PATIENCE,
+    SMALL,
+    THREE_LABELS,
+    kedro,
+    make_project,
+    make_reviews,
+    start_kedro,
+    write_csv,
+)
 from imdb_sentiment.framework.lineage import Lineage
 
 # More with KILLS=20; each takes half a minute.
@@ -96,7 +105,7 @@ def test_of_two_runs_in_one_folder_one_goes_on(
     for _ in range(2):
         runs.append(start_kedro(project, "run"))
         time.sleep(1)
-    outputs = [run.communicate(timeout=300)[0] for run in runs]
+    outputs = [run.communicate(timeout=2 * PATIENCE)[0] for run in runs]
     codes = [run.returncode for run in runs]
     assert sorted(codes) == [0, 1], outputs
     refused = " ".join(outputs[codes.index(1)].split())
@@ -113,7 +122,7 @@ def test_two_searches_in_one_folder_share_their_study(
     assert kedro(project, "run", "--pipelines", "data_processing").returncode == 0
     arguments = ("run", "--pipelines", "tuning", "--params", "tuning.n_trials=6")
     runs = [start_kedro(project, *arguments) for _ in range(2)]
-    outputs = [run.communicate(timeout=300)[0] for run in runs]
+    outputs = [run.communicate(timeout=2 * PATIENCE)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], outputs
     records = Lineage(project).read()
     made: set[Any] = {records[name].run for name in ("best_hyperparameters", "network_held_out")}

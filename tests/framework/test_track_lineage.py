@@ -4,8 +4,10 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import re
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from helpers import (
 )
 from imdb_sentiment.command_line import quote_value
 from imdb_sentiment.framework.lineage import Lineage
+from imdb_sentiment.framework.locks import hold_lock
 from imdb_sentiment.serving import Predictor
 
 FILE = "data/01_raw/IMDB Dataset.csv"
@@ -397,6 +400,8 @@ def test_two_runs_do_not_use_the_same_files_at_once(copy_of_finished: Path) -> N
     first = start_kedro(project, "run", "--pipelines", "reporting")
     try:
         wait_until(lambda: bool(list((project / "data/.runs").glob("[!.]*.json"))))
+        with hold_lock(project / "data/.runs/all.lock"):  # so that the first does not hold it
+            os.kill(first.pid, signal.SIGSTOP)  # it must not end before the second has started
         second = kedro(project, "run", "--pipelines", "training")
         assert second.returncode == 1
         assert "another run is using data/" in " ".join(second.stdout.split())

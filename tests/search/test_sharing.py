@@ -11,7 +11,7 @@ import pytest
 from kedro.io import DatasetError
 from optuna.trial import FrozenTrial, TrialState
 
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.search import SharedStudy, list_begun_trials, open_workers
@@ -69,7 +69,7 @@ def test_runs_make_its_trials_together(database: Arguments, tmp_path: Path) -> N
     for run in runs:
         run.start()
     for run in runs:
-        run.join(120)
+        run.join(PATIENCE)
         assert run.exitcode == 0
     calls = [line.split() for line in log.read_text().splitlines()]
     assert len(calls) == 15  # no trials beyond the total
@@ -87,7 +87,7 @@ def test_a_killed_run_loses_nothing_and_its_trial_is_retried_at_once(
     process.start()
     wait_until((tmp_path / "0.pid").exists)
     process.kill()
-    process.join(60)
+    process.join(PATIENCE)
     (tmp_path / "go").touch()
     study = open_study(database, 3)
     assert states(study) == ["RUNNING"]
@@ -124,7 +124,7 @@ def test_of_runs_with_other_data_that_begin_a_study_at_once_one_goes_on(
         for thread in runs:
             thread.start()
         for thread in runs:
-            thread.join(120)
+            thread.join(PATIENCE)
         assert len(refused) == 1
         (other,) = {"a", "b"} - set(refused)
         study = make_study(

@@ -17,7 +17,7 @@ from dask.system import CPU_COUNT
 from distributed import LocalCluster
 from optuna.trial import TrialState
 
-from helpers import Cluster, wait_until
+from helpers import PATIENCE, Cluster, wait_until
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.network.training import count_threads
@@ -217,7 +217,7 @@ if __name__ == "__main__":
     assert describe() == before
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

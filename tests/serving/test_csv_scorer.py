@@ -37,11 +37,21 @@ def test_nothing_is_imported_from_the_current_folder(
     assert not (tmp_path / "was_run").exists()
 
 
+def test_a_process_has_time_to_start(exported: bytes) -> None:
+    scorer = CsvScorer(exported, timeout=0.01)
+    try:
+        source = io.BytesIO(b"review\nw1\n")
+        scorer.begin(1, source, "review", "auto", max_characters=100, deadline=math.inf)
+    finally:
+        scorer.close()
+
+
 def test_a_process_that_does_not_answer_is_killed(exported: bytes) -> None:
     before = set(psutil.Process().children())
-    scorer = CsvScorer(exported, timeout=1)
+    scorer = CsvScorer(exported, timeout=2)
     try:
         (child,) = set(psutil.Process().children()) - before
+        assert score(scorer) == 2
         child.suspend()
         start = time.monotonic()
         with ThreadPoolExecutor(2) as pool:

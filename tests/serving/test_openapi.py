@@ -18,7 +18,7 @@ KEY = {"X-API-Key": "s3cret"}
 def ask(case: Any) -> None:
     # OpenAPI cannot express that the body of /score must be a CSV.
     excluded = [positive_data_acceptance] if case.operation.path == "/score" else []
-    case.call_and_validate(headers=KEY, excluded_checks=excluded)
+    case.call_and_validate(headers=KEY, excluded_checks=excluded, timeout=60)
 
 
 def test_the_service_does_what_it_says(model_file: Path, tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_requests_that_follow_on_each_other_are_answered_as_described(
 
             def get_call_kwargs(self, case: Any) -> dict[str, Any]:
                 asked.append((case.operation.path, case.body))
-                return {"headers": KEY}
+                return {"headers": KEY, "timeout": 60}
 
             def validate_response(self, response: Any, case: Any, **given: Any) -> None:
                 # A link makes a request valid again that was to be refused.

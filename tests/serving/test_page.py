@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
-from browser import run_browser
+from browser import open_page, run_browser
 from services import EXAMPLES, Service, run_service, write_record
 
 
@@ -23,7 +23,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, service: Service) -> Iterator[Page]:
     """Open the page; fail on requests to other hosts and on errors in scripts."""
-    page = browser.new_page()
+    page = open_page(browser)
     trouble: list[str] = []
 
     def stay_at_home(route: Route) -> None:
@@ -44,10 +44,10 @@ def page(browser: Browser, service: Service) -> Iterator[Page]:
 def test_the_verdict_comes_as_one_types(page: Page) -> None:
     page.keyboard.type("w1 and w2", delay=5)  # the field has the focus
     said = page.locator("#said")
+    expect(page.locator("#text")).to_have_text("w1 and w2")  # not the verdict on its beginning
     expect(said).to_have_text(re.compile(r"(negative|positive),? \d+\.\d%"))
     expect(page.locator("#spoken")).to_have_text(said.text_content() or "")
     expect(page.locator("#read")).to_be_hidden()
-    expect(page.locator("#text")).to_have_text("w1 and w2")
     expect(page.locator("#probabilities li")).to_have_count(2)
     page.get_by_label("Type or paste a review").fill("never heard")
     expect(page.locator("#said")).to_have_text("No prediction: no word that the model knows.")
@@ -250,7 +250,7 @@ def test_it_says_what_to_expect_of_the_model(
     )
     records = write_record(tmp_path / "runs", model_file.read_bytes())
     with run_service(model_file, tmp_path, "--records", str(records)) as service:
-        other = browser.new_page()
+        other = open_page(browser)
         other.goto(service.url)
         expect(other.locator("#about")).to_contain_text(
             "It is right on 80.0% of 1,000 reviews that it had not learnt from (95% interval: "
@@ -271,7 +271,7 @@ def test_of_many_labels_some_are_named(browser: Browser, service: Service) -> No
         "is_unseen": True,
         "recall": {label: (number + 5) % 12 / 20 for number, label in enumerate(labels)},
     }
-    page = browser.new_page()
+    page = open_page(browser)
 
     def answer(route: Route) -> None:
         route.fulfill(json=route.fetch().json() | {"labels": labels, "test": scores})
@@ -296,7 +296,7 @@ def test_no_rule_of_accessibility_is_broken(
 ) -> None:
     """WCAG 2.2 AA and good practice, as far as axe-core can tell."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
+    page = open_page(browser, color_scheme=scheme)
     page.goto(service.url)
     page.get_by_label("Type or paste a review").fill("w1 w2 w3 and more" * 200)
     expect(page.locator("#words")).to_be_visible()
@@ -308,7 +308,7 @@ def test_no_rule_of_accessibility_is_broken(
 
 def test_a_key_is_asked_for(browser: Browser, model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path, api_key="s3cret") as service:
-        page = browser.new_page()
+        page = open_page(browser)
         page.goto(service.url)
         page.get_by_label("Type or paste a review").fill("w1")
         expect(page.get_by_role("alert")).to_contain_text("This service needs an API key")
@@ -324,7 +324,7 @@ def test_a_key_that_no_header_can_hold_is_told(
 ) -> None:
     """Copied keys may have a zero-width space or white space at their end."""
     with run_service(model_file, tmp_path, api_key="s3cret key") as service:
-        page = browser.new_page()
+        page = open_page(browser)
         page.goto(service.url)
         field, button = page.get_by_label("API key"), page.get_by_role("button", name="Use this")
         field.fill("s3cret key\u200b")
@@ -341,7 +341,7 @@ def test_a_key_that_no_header_can_hold_is_told(
 
 
 def test_a_service_that_is_down_is_told(browser: Browser, model_file: Path, tmp_path: Path) -> None:
-    page = browser.new_page()
+    page = open_page(browser)
     with run_service(model_file, tmp_path) as service:
         page.goto(service.url)
     page.get_by_label("Type or paste a review").fill("w1")
@@ -355,7 +355,7 @@ def test_a_service_that_is_down_is_told(browser: Browser, model_file: Path, tmp_
 def test_it_fits_and_can_be_read(
     browser: Browser, service: Service, width: int, scheme: str
 ) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+    page = open_page(browser, viewport={"width": width, "height": 800}, color_scheme=scheme)
     page.goto(service.url)
     page.get_by_label("Type or paste a review").fill("w1 w2 w3 " + "x" * 200)
     expect(page.locator("#verdict")).to_be_visible()

@@ -50,7 +50,9 @@ def test_the_documented_proxy_serves_with_tls(model_file: Path, tmp_path: Path) 
                 wait_until((tmp_path / "nginx.pid").exists)
                 trusted = ssl.create_default_context(cafile=str(certificate))
                 url = f"https://127.0.0.1:{port}"
-                with httpx.Client(base_url=url, verify=trusted, headers={"Host": NAME}) as client:
+                with httpx.Client(
+                    base_url=url, verify=trusted, headers={"Host": NAME}, timeout=60
+                ) as client:
                     assert client.get("/ready").json() == {"status": "ready"}
                     answer = client.post("/predict", json={"texts": ["w1"]})
                     assert answer.status_code == 200

@@ -548,8 +548,8 @@ def test_only_its_own_names_are_answered(
 
 
 def test_what_takes_too_long_is_given_up(model_file: Path, tmp_path: Path) -> None:
-    with run_service(model_file, tmp_path, "--upload-timeout", "1") as service:
-        body = b"review\n" + b"w1 w2\n" * 400_000
+    with run_service(model_file, tmp_path, "--upload-timeout", "3") as service:
+        body = b"review\n" + b"w1 w2\n" * 2_000_000
         answer = httpx.post(f"{service.url}/score", content=body, headers=CSV, timeout=60)
         assert answer.status_code == 504
         says = "the request took too long: send fewer or shorter texts, or try again later"
@@ -577,19 +577,17 @@ def test_an_upload_whose_client_has_gone_ends(
 
 
 def test_uploads_are_scored_in_turns(model_file: Path, tmp_path: Path) -> None:
-    with (
-        run_service(model_file, tmp_path, "--upload-timeout", "12") as service,
-        ThreadPoolExecutor(3) as pool,
-    ):
+    with run_service(model_file, tmp_path) as service, ThreadPoolExecutor(2) as pool:
         url = f"{service.url}/score"
-        for _ in range(2):
-            pool.submit(httpx.post, url, content=BLANK, timeout=90, headers=CSV)
+        large = [
+            pool.submit(httpx.post, url, content=BLANK, timeout=None, headers=CSV) for _ in range(2)
+        ]
         wait_until(lambda: count(service, "imdb_sentiment_pending") == 2)
-        start = time.monotonic()
-        answer = httpx.post(url, content="review\nw1\n", timeout=60, headers=CSV)
+        answer = httpx.post(url, content="review\nw1\n", timeout=None, headers=CSV)
         assert answer.status_code == 200
-        assert time.monotonic() - start < 5
-        assert count(service, "imdb_sentiment_pending") == 2
+        assert count(service, "imdb_sentiment_pending") == 2  # they have not ended before
+        find_scorer(service).kill()
+        assert [upload.result().status_code for upload in large] == [503, 503]
 
 
 def test_an_upload_that_arrives_slowly_takes_no_place(service: Service) -> None:
@@ -706,12 +704,11 @@ def test_a_scoring_process_that_does_not_answer_is_replaced(
     model_file: Path, tmp_path: Path
 ) -> None:
     with run_service(model_file, tmp_path, "--upload-timeout", "2") as service:
+        wait_until(lambda: ask_to_score(service) == 200)  # it may start slowly
         scorer = find_scorer(service)
         scorer.suspend()
-        start = time.monotonic()
         assert ask_to_score(service) == 504
-        assert time.monotonic() - start < 10
-        wait_until(lambda: ask_to_score(service) == 200)  # another one may start slowly
+        wait_until(lambda: ask_to_score(service) == 200)  # so may another one
         assert not scorer.is_running()
         assert "does not answer: killing it" in service.log.read_text()
         assert "Traceback" not in service.log.read_text()
@@ -767,7 +764,9 @@ def test_the_answer_to_a_body_far_too_large_is_not_lost(model_file: Path, tmp_pa
 def test_a_client_that_does_not_read_the_response_is_disconnected(
     model_file: Path, tmp_path: Path
 ) -> None:
-    with run_service(model_file, tmp_path, "--upload-timeout", "5") as service:
+    with run_service(model_file, tmp_path, "--upload-timeout", "8") as service:
+        wait_until(lambda: ask_to_score(service) == 200)  # the process that scores has started
+        before = service.log.read_text()
         # It exceeds the buffers, and is scored quickly.
         body = b"review,more\n" + (b"w1," + b"x" * 4000 + b"\n") * 2_000
         head = b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
@@ -777,11 +776,12 @@ def test_a_client_that_does_not_read_the_response_is_disconnected(
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.connect((host, int(port)))
             connection.sendall(head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
-            wait_until(lambda: "/score" in service.log.read_text())
+            wait_until(lambda: "/score" in service.log.read_text().removeprefix(before))
             wait_until(lambda: is_left(service, connection))
-        (line,) = (line for line in service.log.read_text().splitlines() if "/score" in line)
+        after = service.log.read_text().removeprefix(before)
+        (line,) = (line for line in after.splitlines() if "/score" in line)
         assert json.loads(line)["status"] == 200
-        assert json.loads(line)["ms"] > 5000
+        assert json.loads(line)["ms"] > 8000
         assert "Traceback" not in service.log.read_text()
         assert post(service, "/predict", {"texts": ["w1"]}).status_code == 200
 

@@ -23,6 +23,8 @@ from imdb_sentiment.serving.scored_csv import CsvError, score_csv
 
 logger = logging.getLogger(__name__)
 
+MIN_START_TIMEOUT = 60.0  # seconds for the first call, before which Python and the model load
+
 PRIORITY = 10  # niceness: requests come first
 SPOOLED = 1 << 20  # size in bytes up to which a file stays in memory instead of on the disk
 PART = 1 << 16  # bytes that are copied at a time
@@ -38,12 +40,14 @@ class CsvScorer:
 
     Args:
         model: Content of `model.onnx`.
-        timeout: Maximum seconds for a call. Then the process is killed, and the call fails.
+        timeout: Maximum seconds for a call; for the first one, at least a minute, since the process
+            starts. Then it is killed, and the call fails.
 
     """
 
     def __init__(self, model: bytes, timeout: float) -> None:
         self._timeout = timeout
+        self._has_answered = False
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
             # -P: it imports nothing from the current folder, where anybody's files may lie.
@@ -131,7 +135,9 @@ class CsvScorer:
     def _limit_time(self) -> Iterator[None]:
         """Wait for other calls, and kill the process if this one takes too long."""
         with self._lock:
-            timer = threading.Timer(self._timeout, self._kill)
+            is_new = not self._has_answered
+            timeout = max(self._timeout, MIN_START_TIMEOUT) if is_new else self._timeout
+            timer = threading.Timer(timeout, self._kill)
             timer.start()
             try:
                 yield
@@ -151,6 +157,7 @@ class CsvScorer:
             self._process.kill()  # what it may still answer would belong to another call
             self._process.wait()
             raise ScorerError from ended
+        self._has_answered = True
         if error is not None:
             raise error
         return result

@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 from tokenizers import Tokenizer
 
-from browser import run_browser
+from browser import open_page, run_browser
 from helpers import PROJECT, small_hyperparameters
 from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.network.averaging import average_networks
@@ -226,7 +226,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page()
+    page = open_page(browser)
     page.set_content(f"<!doctype html><meta charset=utf-8><script>{SCRIPT}</script>")
     yield page
     page.close()

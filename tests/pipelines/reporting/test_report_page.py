@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from rich.console import Console
 from rich.markdown import Markdown
 
-from browser import run_browser
+from browser import open_context, open_page, run_browser
 from helpers import make_predictions, run_benchmark
 from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
 from imdb_sentiment.pipelines.reporting.nodes.page import (
@@ -381,8 +381,8 @@ def report_file(finished: tuple[Path, str]) -> Path:
 def page(browser: Browser, report_file: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
     """Open the report of a run with three labels, offline."""
     width, scheme = request.param
-    context = browser.new_context(
-        viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
+    context = open_context(
+        browser, viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
     )
     page = context.new_page()
     trouble: list[str] = []
@@ -535,7 +535,7 @@ def test_a_long_review_opens_at_its_strongest_word(
         **load_figures(finished[0] / "data/08_reporting"),
     )
     path.write_text(html)
-    page = browser.new_page(viewport={"width": 700, "height": 900})
+    page = open_page(browser, viewport={"width": 700, "height": 900})
     page.goto(path.as_uri())
     box = page.get_by_role("group", name="Text of the review")
     expect(box).to_have_count(1)  # the short one needs none
@@ -632,7 +632,7 @@ def test_a_review_with_a_script_stays_text(
     )
     path = tmp_path / "report.html"
     path.write_text(html)
-    page = browser.new_page()
+    page = open_page(browser)
     page.goto(path.as_uri())
     page.wait_for_selector("html[data-drawn=all]")
     assert "How good is the model trained on" in page.title()

@@ -31,6 +31,7 @@ from imdb_sentiment.datasets.table_formats import FileToRead, read_table
 from imdb_sentiment.errors import InputError, find_input_error
 from imdb_sentiment.progress import get_progress
 from imdb_sentiment.text.tables import MALFORMED, list_parts
+from imdb_sentiment.text.user_tables import replace_surrogates
 
 ROWS = [("good, really", "1"), ("bad\nfilm", "0"), ("“quoted” 电影", "1")]
 
@@ -814,6 +815,30 @@ def test_nested_cells_are_json_where_a_format_has_no_types(tmp_path: Path) -> No
     assert [json.loads(line) for line in lines] == [{"a": {"b": "ü"}}, {"a": [1]}]
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_cells_of_json_are_kept_whatever_stands_beside_them(tmp_path: Path, name: str) -> None:
+    rows = [
+        {"self": 1234567890123456789, "n": 5, "b": True},
+        {"n": None},
+        {"self": 2, "n": 2.5, "b": "x"},
+        {"self": None, "n": "many"},
+    ]
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    chunks = TableDataset(filepath=str(source), load_args={"chunksize": 1}).load()
+    save(tmp_path / name, *(replace_surrogates(c.drop(columns=MALFORMED)) for c in chunks))
+    is_csv = name.endswith(".csv")
+    found = pd.read_csv(tmp_path / name, dtype=str) if is_csv else pd.read_parquet(tmp_path / name)
+    records = found.fillna("").to_dict("records")
+    texts = [
+        ["1234567890123456789", "5", "True"],
+        ["", "", ""],
+        ["2", "2.5", "x"],
+        ["", "many", ""],
+    ]
+    assert [list(row.values()) for row in records] == texts
+
+
 def test_cells_of_parquet_are_kept_in_other_formats(tmp_path: Path) -> None:
     time = pd.Timestamp("2020-01-01 12:34:56.789123456")
     columns = {
@@ -872,6 +897,12 @@ def test_missing_file_is_named(path: Path) -> None:
     with pytest.raises(Exception, match=r"reviews\.csv does not exist") as caught:
         TableDataset(filepath=str(path)).load()
     assert find_input_error(caught.value) is not None
+
+
+def test_an_encoding_that_yaml_reads_as_a_number_is_understood(path: Path) -> None:
+    encoding: Any = 1252
+    (rows,) = read(path, "review,sentiment\ncafé,positive\n".encode("cp1252"), encoding=encoding)
+    assert rows.loc[1, "review"] == "café"
 
 
 def test_an_unknown_encoding_is_named(path: Path) -> None:

@@ -85,6 +85,26 @@ def test_metrics_are_those_counted_by_hand(n_labels: int) -> None:
     assert measure("quadratic_kappa", n_labels) == pytest.approx(kappa)
 
 
+def test_roc_auc_is_the_mean_over_the_labels_that_a_sample_has() -> None:
+    codes, probabilities = make_scores(3)
+    kept = codes != 1
+    metric = make_metric("roc_auc", None, LABELS, are_ordered=True)
+    codes, probabilities = codes[kept], probabilities[kept]
+    areas = [
+        rank_auc(probabilities[codes == code, code], probabilities[codes != code, code])
+        for code in (0, 2)
+    ]
+    assert metric.measure(codes, probabilities) == pytest.approx(np.mean(areas))
+    assert np.isnan(metric.measure(codes[:1], probabilities[:1]))
+
+
+def test_a_label_is_found_in_any_spelling() -> None:
+    metric = make_metric("f1", " true ", ("False", "True"), are_ordered=False)
+    assert (metric.code, metric.title) == (1, "F1 of True")
+    with pytest.raises(InputError, match="choose from False, True"):
+        make_metric("f1", "tru", ("False", "True"), are_ordered=False)
+
+
 def test_f1_is_of_the_second_of_two_labels() -> None:
     assert measure("f1", 2) == measure("f1", 2, "so-so") != measure("f1", 2, "bad")
 

@@ -45,3 +45,24 @@ def test_what_was_given_for_an_older_table_is_not_used_again(tmp_path: Path) -> 
     assert adopted.get("baseline.max_ngram") == 1
     assert adopted.get("reviews.file") == "b.csv"
     assert configuration.adopt([older], reads_file=False).get("training.seed") == 7
+
+
+def test_null_ends_what_an_earlier_run_had_in_its_place(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {})
+    bootstrap_project(project)
+
+    def adopt(*sources: Record, **runtime_params: Any) -> Any:
+        loader = settings.CONFIG_LOADER_CLASS(
+            str(project / "conf"), runtime_params=runtime_params, **settings.CONFIG_LOADER_ARGS
+        )
+        adopted = Configuration(loader, project).adopt(sources, reads_file=False)
+        return adopted.get("training.class_weight")
+
+    name = "training.class_weight.negative"
+    weighted = make_record("2026-11-27", {name: 5}, (name,))
+    assert adopt(weighted) == {"negative": 5}
+    assert adopt(weighted, training={"class_weight": None}) is None
+    parent = "training.class_weight"
+    without = make_record("2026-11-28", {parent: None}, (parent,))
+    assert adopt(weighted, without) is None
+    assert adopt(without, training={"class_weight": {"negative": 5}}) == {"negative": 5}

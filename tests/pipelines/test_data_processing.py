@@ -298,6 +298,28 @@ def test_labels_that_look_the_same_are_one_class(split: SplitParameters) -> None
     assert given.labels == ("positif", "n\xe9gatif")
 
 
+def test_a_column_is_not_taken_because_it_is_called_auto(split: SplitParameters) -> None:
+    rows = [(*review, str(number % 2)) for number, review in enumerate(make_reviews(60))]
+    chunks = as_chunks(rows, ("review", "sentiment", "auto"))
+    found = find(chunks, split)
+    assert (found.text_column, found.label_column) == ("review", "sentiment")
+
+
+def test_a_text_is_no_duplicate_of_a_label_and_other_words(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    rows = [("1 great film", "negative"), ("Great film!", "positive")]
+    assert check(rows, reviews, split)["status"].tolist() == ["accepted", "accepted"]
+
+
+def test_a_group_is_one_in_any_spelling(reviews: ReviewsParameters, split: SplitParameters) -> None:
+    grouped = split.model_copy(update={"group_column": "film"})
+    films = ("Am\xe9lie", "ame\u0301lie ", "AM\xc9LIE")
+    rows = [(f"text {n}", "positive", film) for n, film in enumerate(films)]
+    (checked,) = check_all(as_chunks(rows, ("review", "sentiment", "film")), reviews, grouped)
+    assert set(checked["group"]) == {"am\xe9lie"}
+
+
 def test_half_a_surrogate_pair_in_a_label_or_a_group_is_no_error(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
@@ -1103,6 +1125,26 @@ def test_the_lines_to_paste_are_those_that_help(
     assert told.items() <= read_block(error).items()
     assert ("reviews.labels" in str(error.value)) == ("labels" in told)
     assert f"max_rejected_fraction: 0.0{2 * len(refused)}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["1", "2", "4", "5"], ["1", "2", "3", "4", "5"]),
+        (["5", "4", "2", "1"], ["5", "4", "3", "2", "1"]),
+        (["1.0", "2.0", "4.0", "5.0"], ["1.0", "2.0", "3", "4.0", "5.0"]),
+    ],
+)
+def test_a_further_grade_is_proposed_in_its_place(
+    given: list[str], told: list[str], reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    graded = reviews.model_copy(update={"labels": tuple(given), "ordered": True})
+    rows = [(f"text {number}", str(1 + number % 5)) for number in range(100)]
+    checked = check_all(as_chunks(rows), graded, split)
+    audit, _ = audit_reviews(checked, graded)
+    with pytest.raises(InputError, match="20 of 100 rows can't be used") as error:
+        list(split_reviews(checked, audit, graded, split))
+    assert read_block(error)["labels"] == told
 
 
 def test_a_missing_column_is_named(reviews: ReviewsParameters, split: SplitParameters) -> None:

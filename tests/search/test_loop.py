@@ -160,6 +160,13 @@ def test_a_trial_that_dies_too_often_counts_as_failed(tmp_path: Path) -> None:
     search(study, hang_unless_told, tmp_path)
     assert states(study) == ["FAIL", "FAIL", "COMPLETE", "COMPLETE"]
     assert [trial.number for trial in study.counted()] == [1, 2, 3]
+    # With a higher limit, it is the same trial that is tried again, whatever the sampler suggests.
+    study = make_study(
+        sqlite(tmp_path), 3, make_sampler=lambda n: optuna.samplers.RandomSampler(seed=n + 100)
+    )
+    search(study, hang_unless_told, tmp_path)
+    assert states(study) == ["FAIL", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert study.trials()[4].params == study.trials()[1].params
 
 
 def test_a_trial_of_a_machine_that_fell_silent_is_retried(tmp_path: Path) -> None:

@@ -287,6 +287,7 @@ def complete_options(load_args: dict[str, Any]) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(str(error)) from None
     try:
+        options["encoding"] = str(options["encoding"])  # YAML reads 1252 as a number
         "".encode(options["encoding"])  # not all of Python's codecs can encode text
     except LookupError as error:
         raise InputError(f"{error}: name an encoding that Python knows") from None
@@ -698,8 +699,10 @@ def _simplify(
                 f"{chunk.index[0]} or later: choose an output file that ends with .jsonl"
             )
         found = [name for name in columns if name in chunk and needs_strings(chunk[name].dtype)]
-        strings = {column: _untype(chunk[column]) for column in found}
-        yield chunk.assign(**strings).reindex(columns=columns)
+        plain = chunk.copy(deep=False)
+        for column in found:
+            plain[column] = _untype(chunk[column])
+        yield plain.reindex(columns=columns)
 
 
 def _is_mixed(dtype: Any) -> bool:

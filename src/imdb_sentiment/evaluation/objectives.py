@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.probabilities import DecisionRule
-from imdb_sentiment.parameters import MetricName
+from imdb_sentiment.parameters import MetricName, normalise_label
 
 LOSSES = frozenset({"log_loss", "mean_absolute_error"})  # lower is better
 PROBABILITY_METRICS = frozenset({"roc_auc", "log_loss"})  # the others need predicted labels
@@ -76,8 +76,14 @@ class Metric:
 
         labels = list(range(self.n_labels))
         if self.name == "roc_auc":
-            scores = probabilities[:, 1] if self.n_labels == 2 else probabilities  # noqa: PLR2004
-            return float(metrics.roc_auc_score(codes, scores, multi_class="ovr", labels=labels))
+            if self.n_labels == 2:  # noqa: PLR2004
+                return float(metrics.roc_auc_score(codes, probabilities[:, 1], labels=labels))
+            areas = [  # of each label against all others; a sample may lack some
+                metrics.roc_auc_score(codes == code, probabilities[:, code])
+                for code in np.unique(codes).tolist()
+                if (codes != code).any()
+            ]
+            return float(np.mean(areas)) if areas else np.nan
         if self.name == "log_loss":
             return float(metrics.log_loss(codes, probabilities, labels=labels))
         if predicted is None:
@@ -146,17 +152,15 @@ def make_metric(
             f"tuning.metric is f1, the F1 of one label: set tuning.metric_label to one of "
             f"{', '.join(labels)}, or tuning.metric to f1_macro"
         )
-    label = labels[1] if label is None else label
-    return Metric(
-        "f1", len(labels), find_label(label, labels, "tuning.metric_label"), f"F1 of {label}"
-    )
+    code = 1 if label is None else find_label(label, labels, "tuning.metric_label")
+    return Metric("f1", len(labels), code, f"F1 of {labels[code]}")
 
 
 def find_label(label: str, labels: tuple[str, ...], parameter: str) -> int:
     """Return the code of a label.
 
     Args:
-        label: Name of the label.
+        label: Name of the label, in any spelling that a table may have.
         labels: Names of all labels in the order of their codes.
         parameter: Name of the parameter that names the label, for the message.
 
@@ -164,9 +168,11 @@ def find_label(label: str, labels: tuple[str, ...], parameter: str) -> int:
         InputError: There is no such label.
 
     """
-    if label not in labels:
+    codes = {normalise_label(name): code for code, name in enumerate(labels)}
+    code = codes.get(normalise_label(label))
+    if code is None:
         raise InputError(
             f"{parameter} names the label {label!r}, which does not exist: choose from "
             f"{', '.join(labels)}"
         )
-    return labels.index(label)
+    return code

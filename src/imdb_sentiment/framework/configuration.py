@@ -90,10 +90,10 @@ class Configuration:
         earlier: dict[str, Any] = {}
         for record in sources:
             for key, value in flatten(record.parameters):
-                if key in record.given and key not in kept:
+                # Others may have been given for an earlier run only, perhaps with another table.
+                earlier = {name: old for name, old in earlier.items() if not _overlap(name, key)}
+                if key in record.given and not any(_overlap(key, name) for name in kept):
                     earlier[key] = value
-                else:  # given for an earlier run only, perhaps with another table
-                    earlier.pop(key, None)
         chosen = {} if reads_file or not sources else dict(sources[-1].settings)
         chosen |= {
             key: value for key, value in self._runtime_params.items() if key in CATALOG_PARAMETERS
@@ -185,6 +185,11 @@ class Configuration:
             **settings.CONFIG_LOADER_ARGS,
         )
         return dict(fresh[kind])
+
+
+def _overlap(name: str, other: str) -> bool:
+    """Return whether two dotted names are equal, or one is that of a group with the other."""
+    return f"{name}.".startswith(f"{other}.") or f"{other}.".startswith(f"{name}.")
 
 
 def _merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from imdb_sentiment.search.loop import format_values, run_trials
 from imdb_sentiment.search.progress import follow_trial
 from imdb_sentiment.search.samplers_and_pruners import make_pruner, make_sampler
 from imdb_sentiment.search.study import (
+    INTERRUPTED,
     RETRIED_TRIAL,
     SharedStudy,
     choose_best_trials,
@@ -30,6 +31,7 @@ from imdb_sentiment.search.study import (
 from imdb_sentiment.search.workers import open_workers
 
 __all__ = [
+    "INTERRUPTED",
     "RETRIED_TRIAL",
     "SharedStudy",
     "choose_best_trials",

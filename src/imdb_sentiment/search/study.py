@@ -220,7 +220,7 @@ class SharedStudy:
                     OWNER: self._owner,
                     ORIGIN: self._origin_digest,
                 }
-                chosen = dict(self._given.get(slot, {}))
+                chosen = self._find_lost(slot) or dict(self._given.get(slot, {}))
                 self.optuna_study.enqueue_trial(chosen, user_attrs=attributes)
                 continue
             for trial in queued:
@@ -413,6 +413,14 @@ class SharedStudy:
         except BaseException:
             self.give_back(number)
             raise
+
+    def _find_lost(self, slot: int) -> dict[str, Any]:
+        """Return the hyperparameters of the last trial of a slot that was lost; empty if none was.
+
+        The limit of retries may have been raised since then.
+        """
+        trials = [t for t in self.trials(TrialState.FAIL) if t.user_attrs.get(SLOT) == slot]
+        return next((dict(t.params) for t in reversed(trials) if has_died(t)), {})
 
     def _slots(self) -> dict[int, int]:
         """Return the slot of each trial that counts, runs or is queued, by its number."""

@@ -79,8 +79,10 @@ class Server(uvicorn.Server):
                 log_config=None,
                 server_header=False,
                 timeout_keep_alive=IDLE_TIMEOUT,
-                # Accepted requests may take this long.
-                timeout_graceful_shutdown=math.ceil(max(settings.timeout, settings.upload_timeout)),
+                # Accepted requests may take this long: an upload may arrive and be scored for it.
+                timeout_graceful_shutdown=math.ceil(
+                    max(settings.timeout, 2 * settings.upload_timeout)
+                ),
             )
         )
         self._greeting = greeting

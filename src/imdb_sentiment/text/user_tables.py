@@ -128,7 +128,9 @@ def replace_surrogates(table: pd.DataFrame) -> pd.DataFrame:
     clean = table.copy(deep=False)
     for name in table:
         if table[name].dtype == object:  # others can't have them
-            clean[name] = table[name].map(_replace_surrogates_in)
+            cells = list(map(_replace_surrogates_in, table[name].tolist()))
+            # Not `map`, which guesses a dtype, so that ids beside a missing one become floats.
+            clean[name] = pd.Series(cells, table.index, object)
     return clean
 
 

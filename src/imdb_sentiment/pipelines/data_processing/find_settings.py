@@ -123,7 +123,7 @@ def _find_column(
     known: Iterable[str | None],
 ) -> ColumnMatch:
     """Return a column as it is given, or if that is `auto`, as it is found."""
-    if given in rows:
+    if given != AUTO and given in rows:
         return ColumnMatch(given, (given,))
     found = find(rows, {name for name in known if name})
     return found if given == AUTO else ColumnMatch(None, found.candidates)

@@ -33,6 +33,7 @@ from imdb_sentiment.parameters import (
     SplitParameters,
     TokenizerParameters,
     WordVectorsParameters,
+    normalise_label,
 )
 from imdb_sentiment.pipelines.data_processing.duplicates import KeyIndex
 from imdb_sentiment.pipelines.data_processing.find_settings import (
@@ -67,7 +68,7 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
     select_accepted,
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS, assign_splits
-from imdb_sentiment.text.columns import Labels, find_labels
+from imdb_sentiment.text.columns import Labels, find_labels, order_labels
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.review_encoder import ReviewEncoder
 from imdb_sentiment.text.scripts import count_letters, measure_scripts
@@ -370,13 +371,25 @@ def _count_filled(audit: dict[str, Any]) -> tuple[int, int]:
 
 
 def _find_more_labels(audit: dict[str, Any], reviews: ReviewsParameters) -> Labels:
-    """Return the present labels in their order, then further ones that the table has."""
+    """Return the present labels in their order, then further ones that the table has.
+
+    If the labels are ordinal, the further ones are inserted where they belong.
+    """
     found = find_labels({**audit["accepted_by_label"], **audit["unknown_labels"]})
+    spelt = {normalise_label(label): label for label in reviews.labels}  # such as 1.0, found as 1
+    usable = {spelt.get(normalise_label(label), label): n for label, n in found.counts.items()}
     counts = {
         label: n
         for label, n in audit["accepted_by_label"].items()
-        if label in found.counts or label in found.misspellings
-    } | found.counts
+        if label in usable or label in found.misspellings
+    } | usable
+    if reviews.ordered:
+        order, _ = order_labels(counts)
+        present = [label for label in counts if label in reviews.labels]
+        for way in (order, order[::-1]):  # the user may have chosen either
+            if [label for label in way if label in reviews.labels] == present:
+                counts = {label: counts[label] for label in way}
+                break
     others = {value: n for value, n in found.others.items() if value not in reviews.labels}
     return Labels(counts, others, misspellings=found.misspellings)
 

@@ -127,7 +127,9 @@ def read_chunk(
         names = {name: normalise_label(name) for name in set(found)}
         splits = [SPLIT_NAMES.get(names[name], names[name]) for name in found]
     if split.group_column:
-        groups = [group.strip() for group in to_strings(chunk[split.group_column])]
+        found = to_strings(chunk[split.group_column])
+        names = {name: normalise_label(name) for name in set(found)}  # one group in any spelling
+        groups = [names[name] for name in found]
     rows: dict[str, Any] = {
         "row": chunk.index.to_numpy(np.int64),
         "text": [clean_text(text) for text in to_strings(chunk[reviews.text_column])],
@@ -211,8 +213,9 @@ def hash_text(text: str, words: Sequence[str], code: int | None = None) -> tuple
     key = hash_bytes(text.encode())
     if not words:
         return key, key
+    # No text has the mark that begins the second, so it is the hash of no other text.
     label = "" if code is None else f"{code} "
-    return key, hash_bytes(f"{label}{' '.join(words)}".encode())
+    return key, hash_bytes(f"\0{label}{' '.join(words)}".encode())
 
 
 def make_frame(columns: dict[str, Any]) -> pd.DataFrame:

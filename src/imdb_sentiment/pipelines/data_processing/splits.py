@@ -66,10 +66,12 @@ def assign_splits(
         drawn = _draw(rows, codes, groups, split.validation_fraction, split=split, reviews=reviews)
         assigned[drawn] = VALIDATION
     if groups is not None and len(np.unique(groups[assigned == TEST])) == 1:
+        is_random = split.method == "random"
         logger.warning(
             "All test reviews belong to one group of the column %r: their accuracy says little "
-            "about other groups, and its interval does not show that. Raise split.test_fraction.",
+            "about other groups, and its interval does not show that. %s.",
             split.group_column,
+            "Raise split.test_fraction" if is_random else "Move other groups to the test set",
         )
     return assigned
 

@@ -112,7 +112,7 @@ def choose_rule(
     if target is None:
         return _choose_for_metric(probabilities, codes, metric, start, training.seed)
     argmax = DecisionRule.argmax(len(labels))
-    code = labels.index(target.label)
+    code = find_label(target.label, labels, "training.decision_target")
     has_label = codes == code
     aim = describe_target(target)
     if has_label.sum() < MIN_ROWS:

@@ -29,7 +29,12 @@ from imdb_sentiment.pipelines.reporting.nodes.verdict import (
     suggest_next_steps,
     suggest_threshold,
 )
-from imdb_sentiment.search import list_begun_trials, measure_seconds
+from imdb_sentiment.search import (
+    INTERRUPTED,
+    explain_failure,
+    list_begun_trials,
+    measure_seconds,
+)
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.review_encoder import ReviewEncoder
@@ -163,7 +168,7 @@ def collect_facts(
         custom_reviews.expected, custom_predictions["predicted_sentiment"].tolist()
     )
     trials = list_begun_trials(study)
-    states = [trial.state.name.lower() for trial in trials]
+    states = [t.state.name.lower() for t in trials if explain_failure(t) != INTERRUPTED]
     return {
         "metrics": metrics,
         "audit": audit,

@@ -19,6 +19,7 @@ import os
 import random
 import re
 import socket
+import statistics
 import sys
 import tempfile
 import time
@@ -30,7 +31,7 @@ from project import ROOT, describe_machine
 from service import Service, run_service
 
 SENDERS = 8
-PATIENCE = 0.05  # seconds to wait for a response
+PATIENCE = 0.05  # seconds to wait for a response, at least; longer where responses are slow
 MEMORY = 1.2  # maximum ratio of the memory to that before
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 ALLOWED = 503
@@ -173,7 +174,7 @@ def make_connection(seed: int, number: int) -> list[bytes]:
     return [data[start:stop] for start, stop in itertools.pairwise(edges)]
 
 
-def send(port: int, seed: int, number: int) -> list[int]:
+def send(port: int, seed: int, patience: float, number: int) -> list[int]:
     """Send what a connection sends, and return the statuses of the responses."""
     received = b""
     with (
@@ -182,19 +183,21 @@ def send(port: int, seed: int, number: int) -> list[int]:
     ):
         for piece in make_connection(seed, number):
             connection.sendall(piece)
-        connection.settimeout(PATIENCE)
+        connection.settimeout(patience)
         while part := connection.recv(65536):
             received += part
     return [int(status) for status in STATUS.findall(received)]
 
 
-def fuzz(service: Service, connections: int, seed: int) -> tuple[Honest, dict[int, int]]:
+def fuzz(
+    service: Service, connections: int, seed: int, patience: float
+) -> tuple[Honest, dict[int, int]]:
     """Send all connections; return the honest client, and the number of responses by status."""
     honest = Honest("127.0.0.1", service.port)
     statuses: collections.Counter[int] = collections.Counter()
     with multiprocessing.Pool(SENDERS, os.nice, (PRIORITY,)) as pool:
         sent = pool.imap_unordered(
-            partial(send, service.port, seed), range(connections), chunksize=10
+            partial(send, service.port, seed, patience), range(connections), chunksize=10
         )
         asked = time.monotonic()
         for found in sent:
@@ -218,7 +221,7 @@ def main() -> None:
         with run_service(model=arguments.model, log=log) as service:
             if arguments.only is not None:
                 print(make_connection(arguments.seed, arguments.only))
-                print(send(service.port, arguments.seed, arguments.only), log.read_text())
+                print(send(service.port, arguments.seed, PATIENCE, arguments.only), log.read_text())
                 return
             problems = _fuzz_and_compare(service, arguments.connections, arguments.seed)
         if "Traceback" in log.read_text():
@@ -239,12 +242,12 @@ def _fuzz_and_compare(service: Service, connections: int, seed: int) -> list[str
     print_line(0, before, service)
     before.close()
     memory, files = service.resident_mib(), service.process.num_fds()
-    honest, statuses = fuzz(service, connections, seed)
+    patience = max(PATIENCE, 50 * statistics.median(before.seconds))
+    honest, statuses = fuzz(service, connections, seed, patience)
     print_line(connections, honest, service)
     honest.close()
-    time.sleep(12)  # until half requests have timed out
+    left, grown = service.wait_for_files(files), service.resident_mib()
     print("Responses:", ", ".join(f"{status}: {n}" for status, n in sorted(statuses.items())))
-    left, grown = service.process.num_fds(), service.resident_mib()
     print(f"Afterwards: {grown:.0f} MiB, {left} open files")
     problems = [f"an honest request failed: {failure}" for failure in honest.failures]
     errors = [status for status in statuses if status >= SERVER_ERRORS and status != ALLOWED]

@@ -237,6 +237,7 @@ def main() -> None:
         for _ in range(50):
             honest.ask(is_new=False)
         print_line(0, honest, service)
+        files = service.process.num_fds()
         for attacker in attackers:
             attacker.start()
         begin = time.monotonic()
@@ -253,7 +254,7 @@ def main() -> None:
         end.set()
         for attacker in attackers:
             attacker.join()
-        time.sleep(12)  # until half requests have timed out
+        service.wait_for_files(files)
         honest = Honest(host, port)
         for _ in range(50):
             honest.ask(is_new=False)

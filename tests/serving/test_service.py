@@ -444,7 +444,7 @@ def open_connections(service: Service, number: int, sent: bytes) -> Iterator[Non
     try:
         with contextlib.ExitStack() as stack:
             for _ in range(number):
-                connection = socket.create_connection((host, int(port)), timeout=5)
+                connection = socket.create_connection((host, int(port)), timeout=60)
                 stack.enter_context(connection)
                 connection.sendall(sent)
             yield

@@ -19,12 +19,25 @@ from helpers import (
     make_project,
     make_reviews,
     start_kedro,
+    wait_for_log,
     write_csv,
 )
 from imdb_sentiment.framework.lineage import Lineage
 
 # More with KILLS=20; each takes half a minute.
 KILLS = int(os.environ.get("KILLS", "2"))
+
+# During one of these, or up to a second later, a run is killed.
+NODES = (
+    "check_reviews",
+    "split_reviews",
+    "fit_tokenizer",
+    "encode_reviews",
+    "tune_hyperparameters",
+    "fit_baseline",
+    "fit_ngrams",
+    "fit_best_model",
+)
 
 # All whose content does not depend on the time of the run.
 SAME = (
@@ -64,13 +77,12 @@ def read_results(project: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
-    """Return the results of an uninterrupted run, and its seconds."""
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the results of an uninterrupted run."""
     project = start_project(tmp_path_factory.mktemp("whole") / "project")
-    begin = time.monotonic()
     done = kedro(project, "run")
     assert done.returncode == 0, done.stdout
-    return read_results(project), time.monotonic() - begin
+    return read_results(project)
 
 
 def kill(process: subprocess.Popen[str]) -> None:
@@ -82,24 +94,24 @@ def kill(process: subprocess.Popen[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_killed_run_goes_on_to_the_same_results(
-    number: int, whole: tuple[dict[str, str], float], tmp_path: Path
+    number: int, whole: dict[str, str], tmp_path: Path
 ) -> None:
-    results, seconds = whole
+    rng = random.Random(number)
     project = start_project(tmp_path / "project")
     process = start_kedro(project, "run")
-    time.sleep(random.Random(number).uniform(0.2, 1) * seconds)
+    wait_for_log(process, project, f"Running node: {rng.choice(NODES)}")
+    time.sleep(rng.random())
     kill(process)
+    assert process.returncode == -signal.SIGKILL
     resumed = kedro(project, "run", "--only-missing-outputs")
     assert resumed.returncode == 0, resumed.stdout
-    assert read_results(project) == results
+    assert read_results(project) == whole
     leftovers = [path.name for path in (project / "data/.runs").iterdir()]
     assert not [name for name in leftovers if name.endswith(".json")]
 
 
 @pytest.mark.slow
-def test_of_two_runs_in_one_folder_one_goes_on(
-    whole: tuple[dict[str, str], float], tmp_path: Path
-) -> None:
+def test_of_two_runs_in_one_folder_one_goes_on(whole: dict[str, str], tmp_path: Path) -> None:
     project = start_project(tmp_path / "project")
     runs = []
     for _ in range(2):
@@ -111,13 +123,11 @@ def test_of_two_runs_in_one_folder_one_goes_on(
     refused = " ".join(outputs[codes.index(1)].split())
     assert "another run is using data/" in refused
     assert "Traceback" not in refused
-    assert read_results(project) == whole[0]
+    assert read_results(project) == whole
 
 
 @pytest.mark.slow
-def test_two_searches_in_one_folder_share_their_study(
-    whole: tuple[dict[str, str], float], tmp_path: Path
-) -> None:
+def test_two_searches_in_one_folder_share_their_study(tmp_path: Path) -> None:
     project = start_project(tmp_path / "project")
     assert kedro(project, "run", "--pipelines", "data_processing").returncode == 0
     arguments = ("run", "--pipelines", "tuning", "--params", "tuning.n_trials=6")

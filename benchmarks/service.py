@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -43,6 +43,15 @@ class Service:
         return int(self.process.num_fds())
 
 
+def _find_free_port() -> int:
+    """Return a port below those that the system gives to clients, so that none takes it."""
+    for port in random.SystemRandom().sample(range(20_000, 32_768), k=100):
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    sys.exit("no port is free")
+
+
 @contextmanager
 def run_service(
     model: Path, log: Path = Path(os.devnull), source: Path | None = None
@@ -55,10 +64,7 @@ def run_service(
         source: Folder of the package, if it is another version than the installed one.
 
     """
-    with socket.socket() as free:
-        # Below the ports that the system gives to clients, so that none takes it in between.
-        free.bind(("127.0.0.1", random.SystemRandom().randrange(20_000, 32_768)))
-        port = free.getsockname()[1]
+    port = _find_free_port()
     start = time.perf_counter()
     command = ["-m", "imdb_sentiment", "serve", "--model", str(model), "--port", str(port)]
     environment = os.environ | ({"PYTHONPATH": str(source)} if source else {})

@@ -465,7 +465,7 @@ def read_log(project: Path) -> str:
 
 def wait_for_log(process: subprocess.Popen[str], project: Path, text: str) -> str:
     """Wait until `text` appears in the log of a run; fail if the run ends first or takes long."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + PATIENCE
     while text not in (log := read_log(project)):
         is_over = process.poll() is not None or time.monotonic() > deadline
         assert not is_over, f"{text!r} never appeared in:\n{log}"

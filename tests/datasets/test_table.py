@@ -822,6 +822,7 @@ def test_cells_of_json_are_kept_whatever_stands_beside_them(tmp_path: Path, name
         {"n": None},
         {"self": 2, "n": 2.5, "b": "x"},
         {"self": None, "n": "many"},
+        {"n": 5.0, "b": 1e22},
     ]
     source = tmp_path / "in.jsonl"
     source.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
@@ -835,6 +836,7 @@ def test_cells_of_json_are_kept_whatever_stands_beside_them(tmp_path: Path, name
         ["", "", ""],
         ["2", "2.5", "x"],
         ["", "many", ""],
+        ["", "5.0", "1e+22"],
     ]
     assert [list(row.values()) for row in records] == texts
 

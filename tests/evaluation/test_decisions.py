@@ -49,6 +49,8 @@ def test_weights_of_some_labels_leave_the_others_at_1() -> None:
         InputError, match=r"class_weight names the label 'd', .*: choose from a, b, c"
     ):
         compute_label_weights({"d": 5}, np.array([0, 1, 2]), LABELS)
+    with pytest.raises(InputError, match="names a label twice: A, a: leave one out"):
+        compute_label_weights({"A": 2, "a": 3}, np.array([0, 1, 2]), LABELS)
 
 
 @pytest.mark.parametrize("name", ["f1", "accuracy", "f1_macro"])

@@ -167,6 +167,7 @@ def test_a_trial_that_dies_too_often_counts_as_failed(tmp_path: Path) -> None:
     search(study, hang_unless_told, tmp_path)
     assert states(study) == ["FAIL", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
     assert study.trials()[4].params == study.trials()[1].params
+    assert study.trials()[4].system_attrs["retry_history"] == [0, 1]
 
 
 def test_a_trial_of_a_machine_that_fell_silent_is_retried(tmp_path: Path) -> None:

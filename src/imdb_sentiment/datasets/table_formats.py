@@ -718,6 +718,9 @@ def _is_object(dtype: Any) -> bool:
 def _untype(cells: pd.Series) -> pd.Series:
     """Return cells of any types as strings, or None where they are missing."""
     strings = [text or None for text in to_strings(cells)]
+    if _is_mixed(cells.dtype):  # its floats were floats in the file, too
+        pairs = zip(cells.tolist(), strings, strict=True)
+        strings = [repr(cell) if text and type(cell) is float else text for cell, text in pairs]
     return pd.Series(strings, index=cells.index, dtype="str")
 
 

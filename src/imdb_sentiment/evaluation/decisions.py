@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.logits import list_outputs
 from imdb_sentiment.evaluation.objectives import Metric, find_label
 from imdb_sentiment.evaluation.probabilities import DecisionRule
@@ -41,7 +42,7 @@ def compute_label_weights(
         Array of shape (labels,); None for no weights.
 
     Raises:
-        InputError: A weight is given for a label that does not exist.
+        InputError: A weight is given for a label that does not exist, or twice.
 
     """
     if class_weight is None:
@@ -54,8 +55,13 @@ def compute_label_weights(
         )
         return balanced
     weights = np.ones(len(labels))
-    for label, weight in class_weight.items():
-        weights[find_label(label, labels, "training.class_weight")] = weight
+    codes_of = {name: find_label(name, labels, "training.class_weight") for name in class_weight}
+    if len(set(codes_of.values())) < len(codes_of):
+        raise InputError(
+            f"training.class_weight names a label twice: {', '.join(codes_of)}: leave one out"
+        )
+    for name, weight in class_weight.items():
+        weights[codes_of[name]] = weight
     return weights
 
 

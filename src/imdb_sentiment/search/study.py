@@ -214,13 +214,16 @@ class SharedStudy:
                 slot = _first_free(self._slots())
                 if slot >= self.n_trials:
                     return None
+                if lost := self._find_lost(slot):
+                    self._retry(self.optuna_study, copy.deepcopy(lost))
+                    continue
                 # They are written together with the trial: it never lacks them.
                 attributes = {
                     SLOT: slot,
                     OWNER: self._owner,
                     ORIGIN: self._origin_digest,
                 }
-                chosen = self._find_lost(slot) or dict(self._given.get(slot, {}))
+                chosen = dict(self._given.get(slot, {}))
                 self.optuna_study.enqueue_trial(chosen, user_attrs=attributes)
                 continue
             for trial in queued:
@@ -398,8 +401,8 @@ class SharedStudy:
                 self.heartbeats.remove(number)
                 return None
             if slot >= self.n_trials or slot in (slots[n] for n in slots if n < number):
-                # Another run had queued a trial for that slot before.
-                self.give_back(number, NOT_BEGUN)
+                # Another run had queued a trial for that slot before, or a user more than fit.
+                self.give_back(number, NOT_BEGUN if slot < self.n_trials else INTERRUPTED)
                 return None
             # A trial that a user has queued has no slot yet.
             self.storage.set_trial_user_attr(trial_id, SLOT, slot)
@@ -414,13 +417,17 @@ class SharedStudy:
             self.give_back(number)
             raise
 
-    def _find_lost(self, slot: int) -> dict[str, Any]:
-        """Return the hyperparameters of the last trial of a slot that was lost; empty if none was.
+    def _find_lost(self, slot: int) -> FrozenTrial | None:
+        """Return the last trial of a free slot that died, if it may be tried once more.
 
-        The limit of retries may have been raised since then.
+        That is so if the limit of retries has been raised since then.
         """
-        trials = [t for t in self.trials(TrialState.FAIL) if t.user_attrs.get(SLOT) == slot]
-        return next((dict(t.params) for t in reversed(trials) if has_died(t)), {})
+        for trial in reversed(self.trials(TrialState.FAIL)):
+            if trial.user_attrs.get(SLOT) == slot and has_died(trial):
+                has_begun = self._space.keys() <= trial.params.keys()
+                retries = len(trial.system_attrs.get(RETRY_HISTORY, ()))
+                return trial if has_begun and retries < self.max_retries else None
+        return None
 
     def _slots(self) -> dict[int, int]:
         """Return the slot of each trial that counts, runs or is queued, by its number."""

@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from imdb_sentiment.serving.connections import allow_connections, make_protocol
+from imdb_sentiment.serving.csv_scorer import MIN_START_TIMEOUT
 from imdb_sentiment.serving.settings import ServiceSettings
 
 IDLE_TIMEOUT = 65  # seconds until an idle connection is closed; proxies commonly close after 60
@@ -81,7 +82,7 @@ class Server(uvicorn.Server):
                 timeout_keep_alive=IDLE_TIMEOUT,
                 # Accepted requests may take this long: an upload may arrive and be scored for it.
                 timeout_graceful_shutdown=math.ceil(
-                    max(settings.timeout, 2 * settings.upload_timeout)
+                    max(settings.timeout, 2 * settings.upload_timeout, MIN_START_TIMEOUT)
                 ),
             )
         )

@@ -384,10 +384,10 @@ def _find_more_labels(audit: dict[str, Any], reviews: ReviewsParameters) -> Labe
         if label in usable or label in found.misspellings
     } | usable
     if reviews.ordered:
-        order, _ = order_labels(counts)
+        order, is_known = order_labels(counts)
         present = [label for label in counts if label in reviews.labels]
         for way in (order, order[::-1]):  # the user may have chosen either
-            if [label for label in way if label in reviews.labels] == present:
+            if is_known and [label for label in way if label in reviews.labels] == present:
                 counts = {label: counts[label] for label in way}
                 break
     others = {value: n for value, n in found.others.items() if value not in reviews.labels}

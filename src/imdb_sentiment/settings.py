@@ -1,5 +1,6 @@
 """Kedro's settings for this project."""
 
+import glob
 import importlib.util
 import logging
 import os
@@ -50,10 +51,17 @@ def _expand(name: Any) -> Path:
         return path
 
 
+def _is_there(path: Path) -> bool:
+    """Return whether there is a file or a folder of that name, or one that the pattern fits."""
+    # `Path.glob` takes no absolute pattern.
+    return path.exists() or any(glob.iglob(str(path)))  # noqa: PTH207
+
+
 def _join_path(folder: str, name: Any) -> str | None:
     """Return `name` inside `folder`; an absolute `name`, a URL or None (no name) unchanged.
 
-    If there is no such file in `folder`, but one at `name` itself, that one is meant.
+    If there is no such file in `folder`, but one at `name` itself, that one is meant. So it is with
+    the files of a pattern such as `parts/*.csv`.
     """
     if name is None or "://" in str(name):
         return name if name is None else str(name)
@@ -61,7 +69,7 @@ def _join_path(folder: str, name: Any) -> str | None:
     joined = Path(folder) / path
     if path.is_relative_to(folder):
         return path.as_posix()
-    is_elsewhere = path.exists() and not joined.exists()
+    is_elsewhere = _is_there(path) and not _is_there(joined)
     return (path.absolute() if is_elsewhere else joined).as_posix()
 
 
@@ -71,7 +79,7 @@ def _find_path(folder: str, name: Any) -> str:
         return str(name)
     path = _expand(name)
     joined = Path(folder) / path
-    return (joined if joined.exists() and not path.exists() else path).as_posix()
+    return (joined if _is_there(joined) and not _is_there(path) else path).as_posix()
 
 
 CONFIG_LOADER_CLASS = PresetsConfigLoader

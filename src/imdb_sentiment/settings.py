@@ -54,7 +54,7 @@ def _expand(name: Any) -> Path:
 def _is_there(path: Path) -> bool:
     """Return whether there is a file or a folder of that name, or one that the pattern fits."""
     # `Path.glob` takes no absolute pattern.
-    return path.exists() or any(glob.iglob(str(path)))  # noqa: PTH207
+    return path.exists() or any(glob.iglob(str(path), recursive=True))  # noqa: PTH207
 
 
 def _join_path(folder: str, name: Any) -> str | None:

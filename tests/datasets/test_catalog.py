@@ -58,6 +58,7 @@ def test_tables_are_found_in_their_folder_and_by_their_path(
         here: (here, here),
         "none.csv": ("data/01_raw/none.csv", "none.csv"),
         "roo?.csv": (f"{tmp_path}/roo?.csv", "roo?.csv"),
+        "**/roo?.csv": (f"{tmp_path}/**/roo?.csv", "**/roo?.csv"),
         "ra*.csv": ("data/01_raw/ra*.csv", "data/01_raw/ra*.csv"),
         "no*.csv": ("data/01_raw/no*.csv", "no*.csv"),
         url: (url, url),

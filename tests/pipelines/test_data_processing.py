@@ -1133,6 +1133,7 @@ def test_the_lines_to_paste_are_those_that_help(
         (["1", "2", "4", "5"], ["1", "2", "3", "4", "5"]),
         (["5", "4", "2", "1"], ["5", "4", "3", "2", "1"]),
         (["1.0", "2.0", "4.0", "5.0"], ["1.0", "2.0", "3", "4.0", "5.0"]),
+        (["1", "2", "3", "5"], ["1", "2", "3", "4", "5", "mixed"]),
         (["b", "d", "e"], ["b", "d", "e", "a", "c"]),  # of an order that is not known
     ],
 )
@@ -1142,9 +1143,10 @@ def test_a_further_grade_is_proposed_in_its_place(
     graded = reviews.model_copy(update={"labels": tuple(given), "ordered": True})
     names = "abcde" if "b" in given else "12345"
     rows = [(f"text {number}", names[number % 5]) for number in range(100)]
+    rows += [(f"another text {number}", "mixed") for number in range(20 * ("mixed" in told))]
     checked = check_all(as_chunks(rows), graded, split)
     audit, _ = audit_reviews(checked, graded)
-    with pytest.raises(InputError, match="0 of 100 rows can't be used") as error:
+    with pytest.raises(InputError, match=r"0 of 1\d0 rows can't be used") as error:
         list(split_reviews(checked, audit, graded, split))
     assert read_block(error)["labels"] == told
 

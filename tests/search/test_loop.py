@@ -170,6 +170,35 @@ def test_a_trial_that_dies_too_often_counts_as_failed(tmp_path: Path) -> None:
     assert study.trials()[4].system_attrs["retry_history"] == [0, 1]
 
 
+def test_an_interrupted_retry_is_made_again_even_if_the_limit_is_lowered() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    study = make_study(storage, 1, max_retries=1)
+    for end in (study.record_death, study.give_back):
+        trial = study.begin_trial()
+        assert trial is not None
+        end(trial.number)
+    first, interrupted = study.trials()
+    assert first.params == interrupted.params
+    study = make_study(
+        storage, 1, max_retries=0, make_sampler=lambda n: optuna.samplers.RandomSampler(seed=100)
+    )
+    trial = study.begin_trial()
+    assert trial is not None
+    assert trial.params == first.params
+
+
+def test_a_lost_trial_that_a_user_queued_out_of_range_stops_no_run() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    study = make_study(storage, 1)
+    study.optuna_study.enqueue_trial({"x": 2.0})
+    trial = study.begin_trial()
+    assert trial is not None
+    study.record_death(trial.number)
+    again = make_study(storage, 1).begin_trial()
+    assert again is not None
+    assert again.params == {"x": 2.0}
+
+
 def test_a_trial_of_a_machine_that_fell_silent_is_retried(tmp_path: Path) -> None:
     storage = sqlite(tmp_path)
     storage.heartbeat_interval = 60

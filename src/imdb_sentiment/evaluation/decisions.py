@@ -55,13 +55,14 @@ def compute_label_weights(
         )
         return balanced
     weights = np.ones(len(labels))
-    codes_of = {name: find_label(name, labels, "training.class_weight") for name in class_weight}
-    if len(set(codes_of.values())) < len(codes_of):
-        raise InputError(
-            f"training.class_weight names a label twice: {', '.join(codes_of)}: leave one out"
-        )
+    named: dict[int, str] = {}
     for name, weight in class_weight.items():
-        weights[codes_of[name]] = weight
+        code = find_label(name, labels, "training.class_weight")
+        if code in named:
+            raise InputError(
+                f"training.class_weight names a label twice: {named[code]}, {name}: leave one out"
+            )
+        named[code], weights[code] = name, weight
     return weights
 
 

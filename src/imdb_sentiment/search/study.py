@@ -214,16 +214,17 @@ class SharedStudy:
                 slot = _first_free(self._slots())
                 if slot >= self.n_trials:
                     return None
-                if lost := self._find_lost(slot):
+                lost = self._find_lost(slot)
+                if lost and self._may_retry(lost):
                     self._retry(self.optuna_study, copy.deepcopy(lost))
                     continue
+                chosen = dict((lost and lost.params) or self._given.get(slot, {}))
                 # They are written together with the trial: it never lacks them.
                 attributes = {
                     SLOT: slot,
                     OWNER: self._owner,
                     ORIGIN: self._origin_digest,
                 }
-                chosen = dict(self._given.get(slot, {}))
                 self.optuna_study.enqueue_trial(chosen, user_attrs=attributes)
                 continue
             for trial in queued:
@@ -401,8 +402,9 @@ class SharedStudy:
                 self.heartbeats.remove(number)
                 return None
             if slot >= self.n_trials or slot in (slots[n] for n in slots if n < number):
-                # Another run had queued a trial for that slot before, or a user more than fit.
-                self.give_back(number, NOT_BEGUN if slot < self.n_trials else INTERRUPTED)
+                # Another run had queued a trial for that slot before, or there are fewer slots now.
+                is_ours = SLOT in self.storage.get_trial(trial_id).user_attrs  # not a user's
+                self.give_back(number, NOT_BEGUN if is_ours else INTERRUPTED)
                 return None
             # A trial that a user has queued has no slot yet.
             self.storage.set_trial_user_attr(trial_id, SLOT, slot)
@@ -418,16 +420,16 @@ class SharedStudy:
             raise
 
     def _find_lost(self, slot: int) -> FrozenTrial | None:
-        """Return the last trial of a free slot that died, if it may be tried once more.
+        """Return the last trial of a free slot that died.
 
-        That is so if the limit of retries has been raised since then.
+        The limit of retries may have been raised since then, or its retry was interrupted.
         """
-        for trial in reversed(self.trials(TrialState.FAIL)):
-            if trial.user_attrs.get(SLOT) == slot and has_died(trial):
-                has_begun = self._space.keys() <= trial.params.keys()
-                retries = len(trial.system_attrs.get(RETRY_HISTORY, ()))
-                return trial if has_begun and retries < self.max_retries else None
-        return None
+        trials = [t for t in self.trials(TrialState.FAIL) if t.user_attrs.get(SLOT) == slot]
+        return next(filter(has_died, reversed(trials)), None)
+
+    def _may_retry(self, trial: FrozenTrial) -> bool:
+        retries = len(trial.system_attrs.get(RETRY_HISTORY, ()))
+        return retries < self.max_retries and _can_be_queued(trial, set(self._space))
 
     def _slots(self) -> dict[int, int]:
         """Return the slot of each trial that counts, runs or is queued, by its number."""
@@ -556,6 +558,13 @@ def explain_failure(trial: FrozenTrial) -> str | None:
     return str(trial.user_attrs.get(ERROR, "its process died"))
 
 
+def _can_be_queued(trial: FrozenTrial, names: set[str]) -> bool:
+    """Return whether a trial had begun, with values that a user has not queued out of range."""
+    return names <= trial.params.keys() and all(
+        _allows(trial.distributions[name], value) for name, value in trial.params.items()
+    )
+
+
 def _retry(
     queue_again: RetryHeartbeatStaleTrialCallback,
     names: set[str],
@@ -566,7 +575,7 @@ def _retry(
     """Queue a trial whose process has died again, up to the limit."""
     if {ERROR, GIVEN_BACK} & trial.user_attrs.keys():
         return  # it had ended; only its state was not written yet
-    if not names <= trial.params.keys():
-        return  # it had not begun: its slot is free, and will get the same suggestions
+    if not _can_be_queued(trial, names):
+        return  # its slot is free, and will get the same suggestions
     trial.set_user_attr(OWNER, owner)
     queue_again(study, trial)

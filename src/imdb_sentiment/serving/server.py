@@ -80,9 +80,13 @@ class Server(uvicorn.Server):
                 log_config=None,
                 server_header=False,
                 timeout_keep_alive=IDLE_TIMEOUT,
-                # Accepted requests may take this long: an upload may arrive and be scored for it.
+                # Accepted requests may take this long: an upload arrives, then it is scored, by a
+                # process that may have to start.
                 timeout_graceful_shutdown=math.ceil(
-                    max(settings.timeout, 2 * settings.upload_timeout, MIN_START_TIMEOUT)
+                    max(
+                        settings.timeout,
+                        settings.upload_timeout + max(settings.upload_timeout, MIN_START_TIMEOUT),
+                    )
                 ),
             )
         )

@@ -346,7 +346,13 @@ def test_importances_are_shares_of_the_variance() -> None:
 
 def test_trials_that_failed_or_were_pruned_are_drawn() -> None:
     study = make_study(n_trials=2)
-    for state in (TrialState.PRUNED, TrialState.FAIL, TrialState.WAITING):
+    interrupted = {"given_back": "interrupted"}
+    for state, attributes in (
+        (TrialState.PRUNED, {}),
+        (TrialState.FAIL, {}),
+        (TrialState.FAIL, interrupted),  # neither
+        (TrialState.WAITING, {}),
+    ):
         study.add_trial(
             optuna.trial.FrozenTrial(
                 number=0,
@@ -357,7 +363,7 @@ def test_trials_that_failed_or_were_pruned_are_drawn() -> None:
                 datetime_complete=None if state == TrialState.WAITING else datetime(2026, 1, 2),
                 params={},
                 distributions={},
-                user_attrs={},
+                user_attrs=attributes,
                 system_attrs={},
                 intermediate_values={},
             )

@@ -384,11 +384,12 @@ def _find_more_labels(audit: dict[str, Any], reviews: ReviewsParameters) -> Labe
         if label in usable or label in found.misspellings
     } | usable
     if reviews.ordered:
-        order, is_known = order_labels(counts)
+        graded = [n for n in counts if n in reviews.labels or order_labels([*reviews.labels, n])[1]]
+        order, _ = order_labels(graded)
         present = [label for label in counts if label in reviews.labels]
         for way in (order, order[::-1]):  # the user may have chosen either
-            if is_known and [label for label in way if label in reviews.labels] == present:
-                counts = {label: counts[label] for label in way}
+            if [label for label in way if label in reviews.labels] == present:
+                counts = {label: counts[label] for label in way} | counts
                 break
     others = {value: n for value, n in found.others.items() if value not in reviews.labels}
     return Labels(counts, others, misspellings=found.misspellings)

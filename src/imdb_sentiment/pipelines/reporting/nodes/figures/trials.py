@@ -154,7 +154,7 @@ def plot_trial_times(study: optuna.Study) -> go.Figure:
         study: Output of the pipeline tuning.
 
     Returns:
-        One bar per trial that has ended.
+        One bar per trial that has ended, except those that were interrupted.
 
     """
     figure = style.create_figure("Duration of the trials", "trial", "seconds")

@@ -11,7 +11,6 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import (
-    Quantity,
     compute_label_weights,
     cross_validate_weights,
     find_weights_for_metric,
@@ -19,6 +18,7 @@ from imdb_sentiment.evaluation.decisions import (
 )
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.probabilities import DecisionRule
+from imdb_sentiment.parameters import Quantity
 
 LABELS = ("a", "b", "c")
 
@@ -190,9 +190,7 @@ def test_a_target_is_reached_at_the_lowest_cost(
 
 
 @pytest.mark.parametrize("kind", ["precision", "recall"])
-def test_most_thresholds_reach_the_target_on_new_reviews_too(
-    kind: Quantity,
-) -> None:
+def test_most_thresholds_reach_the_target_on_new_reviews_too(kind: Quantity) -> None:
     def draw(n: int, seed: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
         rng = np.random.default_rng(seed)
         positive = rng.beta(0.6, 1, size=n)

@@ -707,7 +707,9 @@ def test_a_scoring_process_that_does_not_answer_is_replaced(
         wait_until(lambda: ask_to_score(service) == 200)  # it may start slowly
         scorer = find_scorer(service)
         scorer.suspend()
+        start = time.monotonic()
         assert ask_to_score(service) == 504
+        assert time.monotonic() - start < 10
         wait_until(lambda: ask_to_score(service) == 200)  # so may another one
         assert not scorer.is_running()
         assert "does not answer: killing it" in service.log.read_text()

@@ -15,9 +15,9 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.logits import list_outputs
 from imdb_sentiment.evaluation.objectives import Metric, find_label
 from imdb_sentiment.evaluation.probabilities import DecisionRule
+from imdb_sentiment.parameters import Quantity
 
 LabelWeights = npt.NDArray[np.float64]
-Quantity = Literal["precision", "recall"]
 
 MAX_CANDIDATES = 1000  # number of weights tried for all labels together; at least 100 per label
 ROUNDS = 3  # maximum number of passes over the labels

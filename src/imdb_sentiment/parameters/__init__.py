@@ -26,6 +26,7 @@ from imdb_sentiment.parameters.training import (
     ClassWeight,
     DecisionTarget,
     NgramsParameters,
+    Quantity,
     TrainingParameters,
 )
 from imdb_sentiment.parameters.tuning import Hyperparameters, MetricName, TuningParameters
@@ -44,6 +45,7 @@ __all__ = [
     "NgramsParameters",
     "Parameters",
     "ProcessingParameters",
+    "Quantity",
     "ReportParameters",
     "ReviewsOptions",
     "ReviewsParameters",

@@ -42,6 +42,9 @@ class NgramsParameters(Parameters):
     inverse_regularisation: Annotated[float, Field(gt=0)]
 
 
+Quantity = Literal["precision", "recall"]
+
+
 class DecisionTarget(Parameters):
     """A precision or a recall that the predictions of a label should have.
 
@@ -65,7 +68,7 @@ class DecisionTarget(Parameters):
         return self
 
     @property
-    def quantity(self) -> Literal["precision", "recall"]:
+    def quantity(self) -> Quantity:
         """Which of both is given."""
         return "recall" if self.precision is None else "precision"
 

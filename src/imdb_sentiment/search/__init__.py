@@ -19,7 +19,6 @@ from imdb_sentiment.search.loop import format_values, run_trials
 from imdb_sentiment.search.progress import follow_trial
 from imdb_sentiment.search.samplers_and_pruners import make_pruner, make_sampler
 from imdb_sentiment.search.study import (
-    INTERRUPTED,
     RETRIED_TRIAL,
     SharedStudy,
     choose_best_trials,
@@ -27,11 +26,11 @@ from imdb_sentiment.search.study import (
     has_died,
     list_begun_trials,
     measure_seconds,
+    was_given_back,
 )
 from imdb_sentiment.search.workers import open_workers
 
 __all__ = [
-    "INTERRUPTED",
     "RETRIED_TRIAL",
     "SharedStudy",
     "choose_best_trials",
@@ -45,4 +44,5 @@ __all__ = [
     "measure_seconds",
     "open_workers",
     "run_trials",
+    "was_given_back",
 ]

@@ -216,7 +216,7 @@ class SharedStudy:
                     return None
                 lost = self._find_lost(slot)
                 if lost and self._may_retry(lost):
-                    self._retry(self.optuna_study, copy.deepcopy(lost))
+                    self._retry(self.optuna_study, lost)
                     continue
                 chosen = dict((lost and lost.params) or self._given.get(slot, {}))
                 # They are written together with the trial: it never lacks them.
@@ -363,7 +363,7 @@ class SharedStudy:
         trial_id = self._get_id(number)
         with contextlib.suppress(UpdateFinishedTrialError):
             self.storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
-            self._retry(self.optuna_study, copy.deepcopy(self.storage.get_trial(trial_id)))
+            self._retry(self.optuna_study, self.storage.get_trial(trial_id))
 
     @_retry_during_outages
     def record_dead_trials(self) -> None:
@@ -428,8 +428,8 @@ class SharedStudy:
         return next(filter(has_died, reversed(trials)), None)
 
     def _may_retry(self, trial: FrozenTrial) -> bool:
-        retries = len(trial.system_attrs.get(RETRY_HISTORY, ()))
-        return retries < self.max_retries and _can_be_queued(trial, set(self._space))
+        has_retries = _count_deaths_before(trial) < self.max_retries
+        return has_retries and _can_be_queued(trial, set(self._space))
 
     def _slots(self) -> dict[int, int]:
         """Return the slot of each trial that counts, runs or is queued, by its number."""
@@ -450,7 +450,7 @@ class SharedStudy:
             return trial.state.is_finished()
         return ERROR in trial.user_attrs or (
             GIVEN_BACK not in trial.user_attrs
-            and len(trial.system_attrs.get(RETRY_HISTORY, ())) >= self.max_retries
+            and _count_deaths_before(trial) >= self.max_retries
             # The limit may have been higher when it died.
             and not any(trial.number in t.system_attrs.get(RETRY_HISTORY, ()) for t in trials)
         )
@@ -537,6 +537,11 @@ def list_begun_trials(study: optuna.Study) -> list[FrozenTrial]:
     return [t for t in study.trials if t.user_attrs.get(GIVEN_BACK) != NOT_BEGUN]
 
 
+def was_given_back(trial: FrozenTrial) -> bool:
+    """Return whether the run of a trial has ended it, so that it says nothing."""
+    return GIVEN_BACK in trial.user_attrs
+
+
 def has_died(trial: FrozenTrial) -> bool:
     """Return whether a trial has failed because its process died."""
     ended = {ERROR, GIVEN_BACK} & trial.user_attrs.keys()
@@ -553,9 +558,13 @@ def explain_failure(trial: FrozenTrial) -> str | None:
     """Return why a trial has failed; None if it has not."""
     if trial.state != TrialState.FAIL:
         return None
-    if GIVEN_BACK in trial.user_attrs:
+    if was_given_back(trial):
         return INTERRUPTED
     return str(trial.user_attrs.get(ERROR, "its process died"))
+
+
+def _count_deaths_before(trial: FrozenTrial) -> int:
+    return len(trial.system_attrs.get(RETRY_HISTORY, ()))
 
 
 def _can_be_queued(trial: FrozenTrial, names: set[str]) -> bool:
@@ -577,5 +586,6 @@ def _retry(
         return  # it had ended; only its state was not written yet
     if not _can_be_queued(trial, names):
         return  # its slot is free, and will get the same suggestions
+    trial = copy.deepcopy(trial)  # Optuna extends its history
     trial.set_user_attr(OWNER, owner)
     queue_again(study, trial)

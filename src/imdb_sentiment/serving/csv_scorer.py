@@ -24,7 +24,6 @@ from imdb_sentiment.serving.scored_csv import CsvError, score_csv
 logger = logging.getLogger(__name__)
 
 MIN_START_TIMEOUT = 60.0  # seconds for the first call, before which Python and the model load
-
 PRIORITY = 10  # niceness: requests come first
 SPOOLED = 1 << 20  # size in bytes up to which a file stays in memory instead of on the disk
 PART = 1 << 16  # bytes that are copied at a time

@@ -123,13 +123,10 @@ def read_chunk(
     codes = {label: known.get(normalise_label(label), -1) for label in set(labels)}
     splits, groups = [NO_SPLIT] * len(chunk), [NO_GROUP] * len(chunk)
     if split.method == "column":
-        found = to_strings(chunk[split.column])
-        names = {name: normalise_label(name) for name in set(found)}
-        splits = [SPLIT_NAMES.get(names[name], names[name]) for name in found]
+        found = _normalise(to_strings(chunk[split.column]))
+        splits = [SPLIT_NAMES.get(name, name) for name in found]
     if split.group_column:
-        found = to_strings(chunk[split.group_column])
-        names = {name: normalise_label(name) for name in set(found)}  # one group in any spelling
-        groups = [names[name] for name in found]
+        groups = _normalise(to_strings(chunk[split.group_column]))  # one in any spelling
     rows: dict[str, Any] = {
         "row": chunk.index.to_numpy(np.int64),
         "text": [clean_text(text) for text in to_strings(chunk[reviews.text_column])],
@@ -206,6 +203,11 @@ def _cut_texts(
             malformed or [],
         ),
     )
+
+
+def _normalise(cells: list[str]) -> list[str]:
+    normalised = {cell: normalise_label(cell) for cell in set(cells)}
+    return [normalised[cell] for cell in cells]
 
 
 def hash_text(text: str, words: Sequence[str], code: int | None = None) -> tuple[int, int]:

@@ -29,12 +29,7 @@ from imdb_sentiment.pipelines.reporting.nodes.verdict import (
     suggest_next_steps,
     suggest_threshold,
 )
-from imdb_sentiment.search import (
-    INTERRUPTED,
-    explain_failure,
-    list_begun_trials,
-    measure_seconds,
-)
+from imdb_sentiment.search import list_begun_trials, measure_seconds, was_given_back
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.review_encoder import ReviewEncoder
@@ -168,7 +163,7 @@ def collect_facts(
         custom_reviews.expected, custom_predictions["predicted_sentiment"].tolist()
     )
     trials = list_begun_trials(study)
-    states = [t.state.name.lower() for t in trials if explain_failure(t) != INTERRUPTED]
+    states = [t.state.name.lower() for t in trials if not was_given_back(t)]
     return {
         "metrics": metrics,
         "audit": audit,

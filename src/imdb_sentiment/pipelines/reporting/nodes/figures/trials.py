@@ -13,13 +13,7 @@ from plotly.colors import sample_colorscale
 
 from imdb_sentiment.pipelines.reporting.nodes.figures import style
 from imdb_sentiment.pipelines.tuning.protocol import count_folds, name_metric
-from imdb_sentiment.search import (
-    INTERRUPTED,
-    explain_failure,
-    format_values,
-    list_begun_trials,
-    measure_seconds,
-)
+from imdb_sentiment.search import format_values, measure_seconds, was_given_back
 
 MIN_TRIALS = 10  # with fewer, the importance of a hyperparameter is chance
 AXIS_WIDTH = 80  # width of an axis of parallel coordinates, in pixels
@@ -161,9 +155,9 @@ def plot_trial_times(study: optuna.Study) -> go.Figure:
     for state, (name, colour) in STATES.items():
         seconds = {
             trial.number: measured
-            for trial in list_begun_trials(study)
+            for trial in study.trials
             if trial.state is state
-            and explain_failure(trial) != INTERRUPTED
+            and not was_given_back(trial)
             and (measured := measure_seconds(trial)) is not None
         }
         if seconds:

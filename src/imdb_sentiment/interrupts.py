@@ -3,8 +3,9 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import cast
 
 
 @contextlib.contextmanager
@@ -16,9 +17,8 @@ def delayed_ctrl_c() -> Iterator[None]:
     SQLAlchemy's commit or rollback may be interrupted; and TensorFlow's modules would stay half
     imported, or ignore Ctrl-C.
     """
-    usual = signal.default_int_handler
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not usual:  # somebody else handles it
+    usual = _find_handler()
+    if usual is None:
         yield
         return
     pressed = False
@@ -26,7 +26,7 @@ def delayed_ctrl_c() -> Iterator[None]:
     def press(number: int, frame: FrameType | None) -> None:
         nonlocal pressed
         if pressed:
-            raise KeyboardInterrupt
+            usual(number, frame)
         pressed = True
 
     signal.signal(signal.SIGINT, press)
@@ -35,4 +35,46 @@ def delayed_ctrl_c() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, usual)
         if pressed:  # also if the block has failed
-            raise KeyboardInterrupt
+            usual(signal.SIGINT, None)
+
+
+@contextlib.contextmanager
+def remembered_ctrl_c() -> Iterator[None]:
+    """Raise KeyboardInterrupt at the end of the block at the latest, if Ctrl-C was pressed in it.
+
+    Ctrl-C raises it at once, as usual. But while Keras and TensorFlow build and trace a network,
+    about one in forty is lost: in a finalizer, in a bare `except`, or in a call from C++, which may
+    turn it into another exception. The block may be in another one of this kind.
+    """
+    usual = _find_handler()
+    if usual is None:
+        yield
+        return
+    handler = _Remembering()
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        if handler.pressed:  # also if the block has failed
+            usual(signal.SIGINT, None)
+
+
+class _Remembering:
+    """A handler that raises KeyboardInterrupt and keeps that it has."""
+
+    def __init__(self) -> None:
+        self.pressed = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.pressed = True
+        raise KeyboardInterrupt
+
+
+def _find_handler() -> Callable[[int, FrameType | None], object] | None:
+    """Return the present handler of Ctrl-C; None if it is not this module's business."""
+    handler = signal.getsignal(signal.SIGINT)
+    is_usual = handler is signal.default_int_handler or isinstance(handler, _Remembering)
+    if not is_usual or threading.current_thread() is not threading.main_thread():
+        return None
+    return cast(Callable[[int, FrameType | None], object], handler)

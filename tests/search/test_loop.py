@@ -1,5 +1,7 @@
+import contextlib
 import math
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -138,6 +140,22 @@ def test_ctrl_c_gives_the_running_trial_back() -> None:
     assert len(study.counted()) == 3
     # The interrupted trial is suggested again.
     assert study.trials()[1].params == study.trials()[2].params
+
+
+def test_ctrl_c_that_the_objective_loses_ends_the_search_after_the_trial() -> None:
+    def objective(trial: optuna.Trial, _: object) -> float:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return float(trial.params["x"])
+
+    study = make_study(memory(), 3)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            search(study, objective)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert states(study) == ["FAIL"]
 
 
 def run_hanging(folder: Path, n_trials: int, max_retries: int) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.interrupts import remembered_ctrl_c
 from imdb_sentiment.network.model import initialize_gates, make_lstm, require_word_vectors
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import can_fuse, count_parts, make_dataset
@@ -40,6 +41,7 @@ ROWS_AT_A_TIME = 10_000
 Batch = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]
 
 
+@remembered_ctrl_c()
 def pretrain_lstm(
     sequences: npt.NDArray[np.unsignedinteger],
     word_vectors: npt.NDArray[np.float32],

@@ -14,6 +14,7 @@ from imdb_sentiment.cores import count_cores
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.logits import Logits, to_probabilities
 from imdb_sentiment.evaluation.objectives import Metric
+from imdb_sentiment.interrupts import remembered_ctrl_c
 from imdb_sentiment.network.model import (
     PREDICTION_BATCH_SIZE,
     KerasModel,
@@ -48,6 +49,7 @@ EpochCallback = Callable[[int, int, dict[str, float]], None]
 ProgressCallback = Callable[[float], None]
 
 
+@remembered_ctrl_c()
 def train_model(
     train: EncodedReviews,
     hyperparameters: Hyperparameters,

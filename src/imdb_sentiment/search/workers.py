@@ -19,7 +19,7 @@ from imdb_sentiment.engine.cluster import (
     submit,
 )
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.interrupts import delayed_ctrl_c
+from imdb_sentiment.interrupts import delayed_ctrl_c, remembered_ctrl_c
 
 ADVICE = (
     "finished trials are kept; restart the scheduler if necessary, and run the same command "
@@ -59,7 +59,8 @@ class Workers:
 
     def start(self, worker: Any, key: int, function: Callable[..., Any], *arguments: Any) -> None:
         """Call a function on a free worker; `key` identifies the call."""
-        self._results[key] = function(*arguments)
+        with remembered_ctrl_c():
+            self._results[key] = function(*arguments)
 
     def collect(self, timeout: float) -> dict[int, Any]:
         """Wait until a call has ended, at most `timeout` seconds.

@@ -10,9 +10,11 @@ import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -276,14 +278,18 @@ def test_unreadable_files_are_explained(
         ("a.jsonl", b'{"_malformed": 1}\n', "rename the column '_malformed'"),
         ("a.json", b'[{"text": "a"}, {"te', r"a.json is not a complete JSON array \(.*\): d"),
         ("a.parquet", b"review,sentiment\n", r"a.parquet is not a complete Parquet .*\): d"),
-        ("a.csv", b"PAR1....", r"a.csv is not text: a file that begins like this is named .parq"),
+        ("a.csv", b"PAR1....", r"a.csv is not text: the name .* ends with .parquet$"),
         ("a.csv", bytes(range(256)) * 99, "a.csv is not text: it has null bytes"),
         ("a.csv", ("a,b\n1,2\n" * 999).encode("utf-16-le"), "set the encoding with .*: utf-16-le"),
-        ("a.jsonl", gzip.compress(b"{}", mtime=0), r"a.jsonl is not text: .* is named .gz"),
+        (
+            "a.jsonl",
+            gzip.compress(b"{}", mtime=0),
+            r"a.jsonl is not text: .* ends with .gz, such as .jsonl.gz",
+        ),
         (
             "a.csv",
             b'{"text": "a, b"}\n{"text": "c"}\n',
-            r"not a CSV but JSON Lines: name it .jsonl",
+            r"not a CSV but JSON Lines: let its name end with .jsonl$",
         ),
         ("a.csv.gz", b"review,sentiment\n", r"a.csv.gz is damaged or not complete \(.*\): down"),
         (
@@ -292,6 +298,14 @@ def test_unreadable_files_are_explained(
             "damaged or not complete",
         ),
         ("a.csv.zst", b"review,sentiment\n", "a.csv.zst is damaged or not complete"),
+        (
+            "a.csv.zst",
+            zstandard.compress("".join(f"{i},é{i * i}\n" for i in range(9999)).encode())[:-99],
+            "a.csv.zst is damaged or not complete",
+        ),
+        ("a.json", b'[{"text": ' + b"9" * 9999 + b"}]", "is not a complete JSON array"),
+        ("a.json", b'[{"text": ' + b"[" * 99_999, "is not a complete JSON array"),
+        ("a.csv.zip", as_zip(**{"a.csv": b'{"text": "a"}\n'}), r"name end with \.jsonl\.zip$"),
         ("a.csv.zip", b"review,sentiment\n", "a.csv.zip is damaged or not complete"),
         ("a.xlsx", b"PK", "Excel can't be used as it is: save the table as CSV UTF-8"),
     ],
@@ -874,6 +888,62 @@ def test_cells_of_parquet_are_kept_in_other_formats(tmp_path: Path) -> None:
         "second": "2020-01-01T00:00:00",
     }
     assert set(empty.values()) == {None}
+
+
+def test_cells_of_any_type_are_json(tmp_path: Path) -> None:
+    uuid = UUID("12345678-1234-5678-1234-567812345678")
+    cells = [uuid, Decimal("2.5"), datetime.time(1, 2), pd.NaT, pd.NA, (1, float("nan")), "a/é"]
+    frame = pd.DataFrame(
+        {
+            "any": pd.Series(cells, dtype=object),
+            "small": 1.23456789e-12,
+            "short": np.float32(0.1),
+            "large": 2**62 + 1,
+            "wait": pd.Timedelta("1 days"),
+        }
+    )
+    save(tmp_path / "out.jsonl", frame[:0], frame)
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    texts = [str(uuid), 2.5, "01:02:00", None, None, [1, None], "a/é"]
+    assert [row.pop("any") for row in rows] == texts
+    others = {"small": 1.23456789e-12, "short": 0.1, "large": 2**62 + 1, "wait": "P1DT0H0M0S"}
+    assert rows == [others] * len(cells)
+
+
+@pytest.mark.parametrize("name", ["a.parquet.zst", "a.parquet.gz"])
+def test_a_compressed_parquet_is_read_as_it_was_written(tmp_path: Path, name: str) -> None:
+    frame = pd.DataFrame({"text": ["a", "b"], "n": [1, 2]})
+    save(tmp_path / name, frame)
+    (rows,) = TableDataset(filepath=str(tmp_path / name)).load()
+    assert rows["text"].tolist() == ["a", "b"]
+
+
+def test_views_of_arrow_are_read(tmp_path: Path) -> None:
+    columns = {
+        "text": pa.array(["a", None], pa.string_view()),
+        "bytes": pa.array([b"b", None], pa.binary_view()),
+        "list": pa.array([[1], None], pa.list_view(pa.int64())),
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "a.parquet")
+    (rows,) = TableDataset(filepath=str(tmp_path / "a.parquet")).load()
+    assert rows[:1]["text"].tolist() == ["a"]
+    save(tmp_path / "out.csv", rows.drop(columns=MALFORMED))
+    assert (tmp_path / "out.csv").read_text() == '"text","bytes","list"\n"a","b","[1]"\n"","",""\n'
+
+
+def test_a_column_without_types_at_first_is_text_in_parquet(tmp_path: Path) -> None:
+    frames = [pd.DataFrame({"a": [None]}), pd.DataFrame({"a": ["x"]})]
+    save(tmp_path / "out.parquet", *(frame.astype(object) for frame in frames))
+    assert pd.read_parquet(tmp_path / "out.parquet")["a"].fillna("").tolist() == ["", "x"]
+
+
+@pytest.mark.parametrize("later", [1.5, 2**70, "A1"])
+def test_types_that_change_fit_no_parquet(tmp_path: Path, later: Any) -> None:
+    frames = [pd.DataFrame({"a": [1]}, [1]), pd.DataFrame({"a": [later]}, [2])]
+    frames = [frame.convert_dtypes() for frame in frames]
+    with pytest.raises(DatasetError, match=r"rows from 2 on.* ends with \.jsonl or \.csv"):
+        save(tmp_path / "out.parquet", *frames)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])

@@ -50,6 +50,7 @@ from imdb_sentiment.pipelines.data_processing.nodes import (
     pretrain_network,
     split_reviews,
 )
+from imdb_sentiment.pipelines.data_processing.row_checks import read_unlabelled_chunk
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.tokenizer import train_tokenizer
 from imdb_sentiment.text.word_numbers import pack_numbers, unpack_numbers
@@ -1155,6 +1156,28 @@ def test_a_missing_column_is_named(reviews: ReviewsParameters, split: SplitParam
     message = r"no column 'sentiment'\. Its columns are: review, label.*reviews\.label_column"
     with pytest.raises(InputError, match=message):
         check_all(as_chunks([("a", "b")], ("review", "label")), reviews, split)
+
+
+def test_later_objects_of_json_may_lack_a_column(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    chunks = as_chunks([("one", "positive"), ("two", "negative")], size=1)
+    checked = pd.concat(check_all([chunks[0], chunks[1][["review", "_malformed"]]], reviews, split))
+    assert checked["reason"].tolist() == ["", "no label"]
+
+
+def test_the_advised_fraction_is_enough(reviews: ReviewsParameters, split: SplitParameters) -> None:
+    rows = [("", "positive")] * 29 + [*make_reviews(71)]
+    with pytest.raises(InputError, match="max_rejected_fraction") as error:
+        clean(rows, reviews, split)
+    assert read_block(error) == {"max_rejected_fraction": 0.29}
+    clean(rows, reviews.model_copy(update=read_block(error)), split)
+
+
+def test_objects_are_no_unlabelled_reviews() -> None:
+    chunk = pd.DataFrame({"review": [{"body": "a"}], "_malformed": [""]})
+    with pytest.raises(InputError, match=r"unlabelled_file has no texts in 'review': .*flatten"):
+        read_unlabelled_chunk(chunk, "review", "auto")
 
 
 def test_a_missing_split_column_is_named(

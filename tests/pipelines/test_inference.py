@@ -102,6 +102,29 @@ def test_a_missing_column_is_told(exported: bytes) -> None:
         score_reviews(exported, [chunk], INFERENCE, HERE)
 
 
+@pytest.mark.parametrize("column", ["review", "auto"])
+def test_objects_are_not_scored_as_texts(exported: bytes, column: str) -> None:
+    chunk = pd.DataFrame({"review": [{"title": "w1"}], "_malformed": [""]})
+    inference = InferenceParameters(text_column=column)
+    with pytest.raises(InputError, match=r"objects or lists \(docs/data\.md"):
+        score_reviews(exported, [chunk], inference, HERE)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_files_without_rows_may_come_first(exported: bytes, tmp_path: Path, suffix: str) -> None:
+    folder, target = tmp_path / "in", tmp_path / f"out.{suffix}"
+    folder.mkdir()
+    (folder / "1.csv").write_text("id,comments_x\n")
+    (folder / "2.csv").write_text("id,comments_x\n,\n")
+    (folder / "3.csv").write_text("id,comments_x\n7,w1 is a text with several words\n")
+    inference = InferenceParameters(text_column="auto")
+    chunks = TableDataset(filepath=str(folder)).load()
+    TableDataset(filepath=str(target)).save(score_reviews(exported, chunks, inference, HERE))
+    (scored,) = TableDataset(filepath=str(target)).load()
+    assert scored["id"].tolist() == ["", "7"]
+    assert scored[REASON_COLUMN].tolist() == ["no text", ""]
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_half_an_emoji_costs_no_other_row(exported: bytes, tmp_path: Path, suffix: str) -> None:
     source, target = tmp_path / "in.jsonl", tmp_path / f"out.{suffix}"

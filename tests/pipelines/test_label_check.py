@@ -249,6 +249,16 @@ def test_without_unlabelled_rows_none_is_chosen(
         assert chosen.empty
 
 
+def test_unlabelled_rows_may_be_invisible(
+    reviews: ReviewsParameters, label_check: LabelCheckParameters, training: TrainingParameters
+) -> None:
+    unlabelled = pd.DataFrame({"row": [1, 2], "text": ["\u200d", "\u200d\u200d"]})
+    chosen = choose_rows_to_label(
+        [unlabelled], [make_clean(50)], reviews, label_check, training, script="auto"
+    )
+    assert len(chosen) == 1  # both have the same n-grams: none
+
+
 def test_the_pipeline_runs_on_a_few_rows(
     reviews: ReviewsParameters,
     split: SplitParameters,

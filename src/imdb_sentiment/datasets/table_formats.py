@@ -7,11 +7,15 @@ Each reader yields data frames whose index counts the rows of the file from 1, w
 import codecs
 import csv
 import datetime
+import decimal
 import io
 import itertools
 import json
 import logging
+import math
 import re
+import shutil
+import tempfile
 import threading
 import warnings
 import zipfile
@@ -23,6 +27,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import fsspec
+import numpy as np
 import pandas as pd
 from fsspec.compression import compr
 from fsspec.core import OpenFile
@@ -41,7 +46,7 @@ from imdb_sentiment.text.delimiters import (
     recognise_dialect,
 )
 from imdb_sentiment.text.encodings import SAMPLE, can_decode, find_encodings
-from imdb_sentiment.text.tables import CHUNK, MALFORMED, require_distinct, to_strings
+from imdb_sentiment.text.tables import CHUNK, MALFORMED, list_cells, require_distinct, to_strings
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +60,8 @@ FORMATS = {
 }
 # Formats that can't be read in chunks.
 OTHERS = {".xls": "Excel", ".xlsx": "Excel", ".ods": "OpenDocument", ".feather": "Feather"}
-ZIP = "zip"
-COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": ZIP, ".zst": "zstd"}
+ZIP, ZSTD = "zip", "zstd"
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": ZIP, ".zst": ZSTD}
 TABS = (".tsv", ".tab")
 # Byte order marks; those of UTF-32 come first, since one of them begins like a mark of UTF-16.
 MARKS = {
@@ -161,19 +166,25 @@ def open_decompressed(
 
     """
     compression = find_compression(path)
-    if compression != ZIP:
+    if compression == ZIP:
+        with (
+            OpenFile(filesystem, path, "rb") as file,
+            zipfile.ZipFile(file) as archive,
+            archive.open(_find_member(archive, name)) as member,
+        ):
+            on_open(file)
+            yield member
+    elif compression == ZSTD:  # fsspec's reader takes the end of a cut file for that of the data
+        pyarrow, _ = _import_pyarrow(name)
+        with OpenFile(filesystem, path, "rb") as file:
+            on_open(file)
+            with io.BufferedReader(pyarrow.CompressedInputStream(file, ZSTD)) as whole:
+                yield whole
+    else:
         opened = OpenFile(filesystem, path, "rb", compression=compression)
         with opened as file:
             on_open(opened.fobjects[0])
             yield file
-        return
-    with (
-        OpenFile(filesystem, path, "rb") as file,
-        zipfile.ZipFile(file) as archive,
-        archive.open(_find_member(archive, name)) as member,
-    ):
-        on_open(file)
-        yield member
 
 
 def _find_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
@@ -352,7 +363,10 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
     encoding = _find_encoding(sample, options["encoding"], file)
     text, given = sample.decode(encoding, errors="replace"), options["sep"]
     if given == AUTO and text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
-        raise InputError(f"{file.name} is not a CSV but JSON Lines: name it .jsonl")
+        compressed = _parse(file.name).suffix if find_compression(file.name) else ""
+        raise InputError(
+            f"{file.name} is not a CSV but JSON Lines: let its name end with .jsonl{compressed}"
+        )
     is_complete, is_tsv = len(sample) < SAMPLE, _find_suffix(file.name) in TABS
     try:
         dialect = recognise_dialect(text, given, is_tsv=is_tsv, is_complete=is_complete)
@@ -376,8 +390,11 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
 def _require_text(sample: bytes, encoding: str, file: FileToRead) -> None:
     for magic, suffix in MAGIC.items():
         if sample.startswith(magic):
+            own = _find_suffix(file.name)
+            named = f", such as {own}{suffix[:4]}" if own in FORMATS else ""
             raise InputError(
-                f"{file.name} is not text: a file that begins like this is named {suffix}"
+                f"{file.name} is not text: the name of a file that begins like this ends with "
+                f"{suffix}{named}"
             )
     wide = ("utf-16", "utf-32")
     is_wide = (_find_mark(sample) or codecs.lookup(encoding).name).startswith(wide)
@@ -584,7 +601,9 @@ def _parse_line(number: int, line: str) -> Row:
 def _parse_array(source: IO[str], name: str) -> Iterator[Row]:
     try:
         found = json.load(source)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UnicodeError):
+            raise
         raise InputError(
             f"{name} is not a complete JSON array ({error}): download or export it again"
         ) from None
@@ -598,7 +617,11 @@ def _check_object(number: int, found: Any) -> Row:
 
 
 def _read_parquet(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFrame]:
-    with file.open() as source, open_parquet(source, file.name) as table:
+    with (
+        file.open() as opened,
+        _seekable(opened) as source,
+        open_parquet(source, file.name) as table,
+    ):
         batches: Iterable[Any] = table.iter_batches(batch_size=options["chunksize"])
         if not table.metadata.num_rows:
             batches = [table.schema_arrow.empty_table()]
@@ -606,6 +629,17 @@ def _read_parquet(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.Data
         for batch in batches:
             yield make_frame(batch, before)
             before += batch.num_rows
+
+
+@contextmanager
+def _seekable(source: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Yield a file, or a copy of one that is decompressed in a way that can only go forwards."""
+    if source.seekable():
+        yield source
+        return
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(source, copy)
+        yield copy
 
 
 @contextmanager
@@ -645,9 +679,30 @@ def make_frame(found: Any, before: int = 0) -> pd.DataFrame:
         before: Number of rows of the file before these.
 
     """
-    frame: pd.DataFrame = found.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+    plain = _replace_views(found)
+    frame: pd.DataFrame = plain.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
     frame = frame.set_axis(pd.RangeIndex(before + 1, before + len(frame) + 1))
     return frame.assign(**{MALFORMED: ""})
+
+
+def _replace_views(found: Any) -> Any:
+    """Return rows with usual types in place of views, with which pandas and pyarrow do little."""
+    import pyarrow
+    from pyarrow import types
+
+    schema = found.schema
+    for place, field in enumerate(schema):
+        kind = field.type
+        if types.is_string_view(kind):
+            usual = pyarrow.large_string()
+        elif types.is_binary_view(kind):
+            usual = pyarrow.large_binary()
+        elif types.is_list_view(kind) or types.is_large_list_view(kind):
+            usual = pyarrow.large_list(kind.value_field)
+        else:
+            continue
+        schema = schema.set(place, field.with_type(usual))
+    return found if schema is found.schema else found.cast(schema)
 
 
 def _import_pyarrow(name: str) -> tuple[Any, Any]:
@@ -733,34 +788,41 @@ def _write_csv(chunks: Iterable[pd.DataFrame], file: IO[bytes], save_args: dict[
 def _write_json_lines(chunks: Iterable[pd.DataFrame], file: IO[bytes]) -> None:
     with _as_text(file) as text:
         for chunk in chunks:
-            plain = chunk.copy(deep=False)
-            for name in chunk:
-                if chunk[name].dtype.kind in "OM":
-                    cells = map(_as_json, chunk[name].tolist())
-                    plain[name] = pd.Series(list(cells), chunk.index, object)
-            text.write(
-                plain.to_json(
-                    orient="records",
-                    lines=True,
-                    force_ascii=False,
-                    date_format="iso",
-                    double_precision=15,
-                )
-            )
+            columns = [map(_as_json, list_cells(chunk[name])) for name in chunk]
+            for cells in zip(*columns, strict=True):
+                row = dict(zip(chunk, cells, strict=True))
+                text.write(_ENCODER.encode(row) + "\n")
 
 
 def _as_json(cell: Any) -> Any:
-    """Return a cell that pandas writes as it is: it can't write bytes, and rounds times to ms."""
+    """Return a cell with null for what is missing or not finite, also within lists and objects."""
     match cell:
-        case bytes():
-            return cell.decode(errors="replace")
-        case datetime.date() if not pd.isna(cell):
-            return cell.isoformat()
-        case list():
+        case float():
+            return cell if math.isfinite(cell) else None
+        case list() | tuple():
             return list(map(_as_json, cell))
         case dict():
-            return {key: _as_json(part) for key, part in cell.items()}
+            return {str(key): _as_json(part) for key, part in cell.items()}
+        case np.ndarray() | np.generic():
+            return _as_json(cell.tolist())
     return cell
+
+
+def _encode(cell: Any) -> Any:
+    """Return what JSON has in place of an object of another type."""
+    if isinstance(cell, bytes):
+        return cell.decode(errors="replace")
+    if pd.isna(cell):
+        return None
+    match cell:
+        case decimal.Decimal():
+            return float(cell)
+        case datetime.date() | datetime.time() | pd.Timedelta():
+            return cell.isoformat()
+    return str(cell)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_encode)
 
 
 @contextmanager
@@ -773,11 +835,23 @@ def _as_text(file: IO[bytes]) -> Iterator[IO[str]]:
 
 
 def _write_parquet(chunks: Iterable[pd.DataFrame], file: IO[bytes], name: str) -> None:
+    """Write chunks whose columns have the types of the first; columns without a type are text."""
     pyarrow, parquet = _import_pyarrow(name)
     chunks = iter(chunks)
     first = pyarrow.Table.from_pandas(next(chunks, pd.DataFrame()), preserve_index=False)
     schema = first.schema.remove_metadata()
+    for place, field in enumerate(schema):
+        if pyarrow.types.is_null(field.type):
+            schema = schema.set(place, field.with_type(pyarrow.string()))
     with parquet.ParquetWriter(file, schema) as writer:
         writer.write_table(first.cast(schema))
         for chunk in chunks:
-            writer.write_table(pyarrow.Table.from_pandas(chunk, schema, preserve_index=False))
+            try:
+                table = pyarrow.Table.from_pandas(chunk, schema, preserve_index=False)
+            except pyarrow.ArrowException as error:
+                raise InputError(
+                    f"{name} can't have the rows from {chunk.index[0]} on, where a column has "
+                    f"values of another type than before ({error}): choose an output file that "
+                    "ends with .jsonl or .csv"
+                ) from error
+            writer.write_table(table)

@@ -108,12 +108,19 @@ def to_strings(cells: pd.Series) -> list[str]:
     should stay what they were. So should a float of 32 bits, whose value has more digits in 64.
     Halves of surrogate pairs become spaces, as in texts that are cleaned.
     """
-    values = cells.tolist()
+    return [
+        _clean(cell) if isinstance(cell, str) else _to_string(cell) for cell in list_cells(cells)
+    ]
+
+
+def list_cells(cells: pd.Series) -> list[Any]:
+    """Return cells as Python's objects, and floats of 32 bits with the digits that they have."""
+    values: list[Any] = cells.tolist()
     size = getattr(cells.dtype, "itemsize", FLOAT_BYTES)
     if cells.dtype.kind == "f" and size < FLOAT_BYTES:
         shorten = np.dtype(f"f{size}").type
         values = [float(str(shorten(cell))) if pd.notna(cell) else cell for cell in values]
-    return [_clean(cell) if isinstance(cell, str) else _to_string(cell) for cell in values]
+    return values
 
 
 def _clean(cell: str) -> str:
@@ -125,10 +132,14 @@ def is_nested(cells: pd.Series) -> bool:
     return any(isinstance(cell, dict | list | np.ndarray) for cell in cells.tolist())
 
 
+def _to_plain(cell: Any) -> Any:
+    return cell.tolist() if isinstance(cell, np.ndarray) else str(cell)
+
+
 def _to_string(cell: Any) -> str:
     match cell:
         case dict() | list():
-            return _clean(json.dumps(cell, ensure_ascii=False, default=str))
+            return _clean(json.dumps(cell, ensure_ascii=False, default=_to_plain))
         case np.ndarray():
             return _to_string(cell.tolist())
         case bytes():

@@ -1,7 +1,7 @@
 """Tables of users: the column of the texts, malformed rows, and cells that fit any file."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,7 +10,14 @@ from imdb_sentiment.errors import InputError, list_names, make_printable, requir
 from imdb_sentiment.parameters import AUTO, CustomReviewsParameters
 from imdb_sentiment.text.columns import find_text_column
 from imdb_sentiment.text.sample_reviews import SAMPLE_COLUMN, are_samples
-from imdb_sentiment.text.tables import CHUNK, MALFORMED, SURROGATE, list_columns, require_distinct
+from imdb_sentiment.text.tables import (
+    CHUNK,
+    MALFORMED,
+    SURROGATE,
+    is_nested,
+    list_columns,
+    require_distinct,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -48,21 +55,19 @@ def choose_text_column(
         parameter: Parameter in conf/ that names the column.
 
     Raises:
-        InputError: The column is missing, or can't be found without doubt.
+        InputError: The column is missing, can't be found without doubt, or has objects or lists.
 
     """
     names = list_columns(rows)
     if given != AUTO:
         require_column(given, names, file, parameter)
-        return given
-    if learnt and learnt in names:
-        return learnt
+    known = learnt if given == AUTO else given
+    if known and known in names:
+        require_texts(rows, known, file)
+        return known
     found = find_text_column(rows)
     if found.column is None:
-        nested = (
-            f" (cells of {list_names(found.nested)} are objects or lists; docs/data.md explains "
-            "how to flatten them)"
-        )
+        nested = f"; {explain_nested(found.nested)}"
         raise InputError(
             f"{file} has no column {learnt or 'review'!r}, and the texts could be in "
             f"{' or '.join(map(repr, found.candidates)) or 'any column'}. Its columns are: "
@@ -75,6 +80,18 @@ def choose_text_column(
         *(file, make_printable(found.column), parameter),
     )
     return found.column
+
+
+def require_texts(rows: pd.DataFrame, column: str, file: str) -> None:
+    """Raise `InputError` if a column of a table has JSON's objects or lists."""
+    if column in rows and is_nested(rows[column]):
+        raise InputError(f"{file} has no texts in {column!r}: {explain_nested([column])}")
+
+
+def explain_nested(columns: Sequence[str]) -> str:
+    """Return that columns have objects or lists, and what to do about it."""
+    listed = list_names(columns)
+    return f"cells of {listed} are objects or lists (docs/data.md explains how to flatten them)"
 
 
 def choose_custom_column(rows: pd.DataFrame, custom: CustomReviewsParameters, learnt: str) -> str:

@@ -35,7 +35,7 @@ from imdb_sentiment.text.columns import (
 )
 from imdb_sentiment.text.delimiters import DELIMITERS
 from imdb_sentiment.text.tables import MALFORMED, find_empty, is_nested, list_columns, to_strings
-from imdb_sentiment.text.user_tables import require_well_formed
+from imdb_sentiment.text.user_tables import explain_nested, require_well_formed
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def find_settings(
     if are_foreign:
         problems.append(f"the column {likely!r} has none of the labels of reviews.labels")
     further = [  # problems that naming another column does not solve
-        _explain_nested([column])
+        explain_nested([column])
         for column in (reviews.text_column, reviews.label_column)
         if column in rows and is_nested(rows[column])
     ]
@@ -194,12 +194,7 @@ def _explain_doubt(what: str, found: ColumnMatch) -> str:
         is_alone = len(found.candidates) == 1
         hint = ", but its name does not say so" if is_alone else ""
         doubt = f"the column with the {what} may be {listed}{hint}"
-    return f"{doubt}; {_explain_nested(found.nested)}" if found.nested else doubt
-
-
-def _explain_nested(columns: Sequence[str]) -> str:
-    listed = list_names(columns)
-    return f"cells of {listed} are objects or lists (docs/data.md explains how to flatten them)"
+    return f"{doubt}; {explain_nested(found.nested)}" if found.nested else doubt
 
 
 def _count_labels(chunks: Iterable[pd.DataFrame], column: str) -> Labels:
@@ -355,7 +350,7 @@ def _allow_others(labels: Labels | None, reviews: ReviewsOptions) -> str:
 def format_allowance(rejected: int, rows: int, reviews: ReviewsOptions) -> list[str]:
     """Return the line that allows this many rejected rows, if it is needed, and not all are."""
     fraction = math.ceil(100 * rejected / rows) / 100
-    if rejected <= reviews.max_rejected_fraction * rows or fraction >= 1:
+    if rejected / rows <= reviews.max_rejected_fraction or fraction >= 1:
         return []
     return [f"  max_rejected_fraction: {fraction:g}"]
 

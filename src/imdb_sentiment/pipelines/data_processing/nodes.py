@@ -310,7 +310,7 @@ def _require_usable(
     rows, rejected = _count_filled(audit)
     if rows == 0:
         raise InputError(f"{reviews.file} has a header but no rows: add reviews to it")
-    if rejected > reviews.max_rejected_fraction * rows:
+    if rejected / rows > reviews.max_rejected_fraction:
         counts = {why: n for why, n in audit["rejected_by_reason"].items() if why != EMPTY_ROW}
         reasons = ", ".join(f"{why}: {n:,}" for why, n in counts.items())
         labels = _find_more_labels(audit, reviews)

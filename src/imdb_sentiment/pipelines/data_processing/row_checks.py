@@ -23,6 +23,7 @@ from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.columns import SPLIT_NAMES
 from imdb_sentiment.text.delimiters import DELIMITERS, MALFORMED_LINE
 from imdb_sentiment.text.tables import MALFORMED, find_empty, list_columns, to_strings
+from imdb_sentiment.text.user_tables import require_texts
 from imdb_sentiment.text.word_numbers import (
     WORDS,
     Lengths,
@@ -114,22 +115,27 @@ def read_chunk(
         split: Whether and where the table has its own splits, and groups of rows.
         script: Rule for cutting texts into words.
 
+    Raises:
+        InputError: The first rows of the table lack a column.
+
     """
-    _require_columns(chunk, reviews, split)
-    found = to_strings(chunk[reviews.label_column])
+    if 1 in chunk.index[:1]:  # further objects of JSON may lack what the first ones have
+        for parameter, column in list_required_columns(reviews, split).items():
+            require_column(column, list_columns(chunk), reviews.file, parameter)
+    found = _read_cells(chunk, reviews.label_column)
     cleaned = {label: clean_label(label) for label in set(found)}
     labels = [cleaned[label] for label in found]
     known = {normalise_label(label): code for code, label in enumerate(reviews.labels)}
     codes = {label: known.get(normalise_label(label), -1) for label in set(labels)}
     splits, groups = [NO_SPLIT] * len(chunk), [NO_GROUP] * len(chunk)
     if split.method == "column":
-        found = _normalise(to_strings(chunk[split.column]))
+        found = _normalise(_read_cells(chunk, split.column))
         splits = [SPLIT_NAMES.get(name, name) for name in found]
     if split.group_column:
-        groups = _normalise(to_strings(chunk[split.group_column]))  # one in any spelling
+        groups = _normalise(_read_cells(chunk, split.group_column))  # one in any spelling
     rows: dict[str, Any] = {
         "row": chunk.index.to_numpy(np.int64),
-        "text": [clean_text(text) for text in to_strings(chunk[reviews.text_column])],
+        "text": [clean_text(text) for text in _read_cells(chunk, reviews.text_column)],
         "sentiment": labels,
         "code": np.array([codes[label] for label in labels], np.int64),
         "split": splits,
@@ -151,7 +157,7 @@ def read_unlabelled_chunk(
         script: Rule for cutting texts into words.
 
     Raises:
-        InputError: There is no such column, but several others.
+        InputError: There is no such column, but several others, or it has objects or lists.
 
     """
     columns = list_columns(chunk)
@@ -163,6 +169,7 @@ def read_unlabelled_chunk(
             f"unlabelled_file has no column {text_column!r}, the text column of the labelled "
             f"reviews. Its columns are: {list_names(columns)}. Rename its text column accordingly"
         )
+    require_texts(chunk, text_column, "unlabelled_file")
     texts = [clean_text(text) for text in to_strings(chunk[text_column])]
     problems = ["" if text else NO_TEXT for text in texts]
     rows = {"row": chunk.index.to_numpy(np.int64), "text": texts}
@@ -203,6 +210,11 @@ def _cut_texts(
             malformed or [],
         ),
     )
+
+
+def _read_cells(chunk: pd.DataFrame, column: str) -> list[str]:
+    """Return the cells of a column; empty ones if it is missing."""
+    return to_strings(chunk[column]) if column in chunk else [""] * len(chunk)
 
 
 def _normalise(cells: list[str]) -> list[str]:
@@ -309,13 +321,6 @@ class RowJudge:
         if self._error:
             raise self._error
         yield from self._words
-
-
-def _require_columns(
-    chunk: pd.DataFrame, reviews: ReviewsParameters, split: SplitParameters
-) -> None:
-    for parameter, column in list_required_columns(reviews, split).items():
-        require_column(column, list_columns(chunk), reviews.file, parameter)
 
 
 def list_required_columns(reviews: ReviewsOptions, split: SplitParameters) -> dict[str, str]:

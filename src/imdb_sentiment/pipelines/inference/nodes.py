@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
 
@@ -19,7 +19,7 @@ from imdb_sentiment.parameters import InferenceParameters, ProcessingParameters
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.delimiters import MALFORMED_LINE
-from imdb_sentiment.text.tables import MALFORMED, list_parts, to_strings
+from imdb_sentiment.text.tables import MALFORMED, find_empty, list_parts, to_strings
 from imdb_sentiment.text.user_tables import (
     choose_text_column,
     replace_surrogates,
@@ -57,19 +57,25 @@ def score_reviews(
         these names are replaced. So are halves of surrogate pairs, by U+FFFD.
 
     Raises:
-        InputError: The first chunk lacks the column, or it can't be found without doubt. Rows of a
-            later chunk without the column, as in another file of JSON Lines, have no text. After
-            the last chunk, if most rows are malformed.
+        InputError: The first rows lack the column, or it can't be found without doubt, or it has
+            objects or lists. Rows of a later chunk without the column, as in another file of JSON
+            Lines, have no text. After the last chunk, if most rows are malformed.
 
     """
     predictor = Predictor(onnx_model, threads=1)
     logger.info("The model is %s", predictor.describe())
     parts = list_parts(input_reviews)
-    first = next(parts, None)
-    if first is None:
+    seen: list[pd.DataFrame | Callable[[], pd.DataFrame]] = []
+    rows = pd.DataFrame()
+    for part in parts:
+        seen.append(part)
+        rows = part() if callable(part) else part
+        if not find_empty(rows).all():
+            break
+    if not seen:
         return iter(())
     column = choose_text_column(
-        first() if callable(first) else first,
+        rows,
         inference.text_column,
         predictor.facts.get("text_column"),
         FILE,
@@ -77,7 +83,7 @@ def score_reviews(
     )
     scored = map_in_order(
         partial(_score_chunk, column=column),
-        chain([first], parts),
+        chain(seen, parts),
         predictor,
         # In this process, the network runs in some threads while another one cuts texts.
         threads=count_cores(),
@@ -97,7 +103,7 @@ def _score_chunk(chunk: pd.DataFrame, predictor: Predictor, column: str) -> pd.D
         )
     probabilities = predictor.score_cleaned(texts)
     predictions = tabulate_predictions(probabilities, predictor.labels, predictor.rule)
-    predictions[REASON_COLUMN] = [
+    reasons = [
         ""
         if is_predicted
         else f"{MALFORMED_LINE}: {malformed}"
@@ -111,6 +117,7 @@ def _score_chunk(chunk: pd.DataFrame, predictor: Predictor, column: str) -> pd.D
             strict=True,
         )
     ]
+    predictions[REASON_COLUMN] = pd.Series(reasons, predictions.index, "str")  # even without rows
     return add_predictions(replace_surrogates(chunk.drop(columns=MALFORMED)), predictions)
 
 

@@ -253,7 +253,8 @@ def _skip_near_duplicates(texts: list[Hashes], n: int) -> list[int]:
     columns = pd.factorize(np.concatenate(texts))[0]
     sizes = np.array([len(hashes) for hashes in texts])
     pointers = np.concatenate([[0], np.cumsum(sizes)])
-    has = sparse.csr_array((np.ones(len(columns)), columns, pointers))  # (texts, n-grams)
+    shape = (len(texts), columns.max(initial=-1) + 1)  # (texts, n-grams)
+    has = sparse.csr_array((np.ones(len(columns)), columns, pointers), shape)
     is_open = np.ones(len(texts), bool)
     chosen: list[int] = []
     for place in range(len(texts)):

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import fcntl
+import json
 import os
 import random
 import shlex
@@ -283,11 +284,12 @@ def start_kedro(project: Path, *arguments: str) -> subprocess.Popen[str]:
 def kedro(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `kedro ARGUMENTS` and return its output."""
     process = start_kedro(project, *arguments)
-    output = _read_to_end(process)
+    output = wait_for_end(process)
     return subprocess.CompletedProcess(process.args, process.returncode, output)
 
 
-def _read_to_end(process: subprocess.Popen[str]) -> str:
+def wait_for_end(process: subprocess.Popen[str]) -> str:
+    """Return the output of a run when it has ended; if that takes too long, kill it and fail."""
     try:
         return process.communicate(timeout=2 * PATIENCE)[0]
     except BaseException:  # Ctrl-C does not reach its process group
@@ -323,7 +325,7 @@ def run_shell(
     process = _start(
         folder, ["bash", "-ec", _as_run(commands, instead)], subprocess.PIPE, environment
     )
-    output = _read_to_end(process)
+    output = wait_for_end(process)
     assert process.returncode == 0, output
     return output
 
@@ -521,13 +523,23 @@ class Cluster:
         self._file = folder / "scheduler.json"
         self._folder = folder
         options = ("--no-dashboard", "--host", "127.0.0.1", "--port", "0")
-        self.scheduler = self._start("scheduler", *options)
         self.workers: list[subprocess.Popen[bytes]] = []
-        for _ in range(workers):
-            self.add_worker()
-        with Client(scheduler_file=str(self._file), timeout=PATIENCE) as client:
-            client.wait_for_workers(workers, timeout=PATIENCE)
-            self.address: str = client.scheduler.address
+        self.scheduler = self._start("scheduler", *options)
+        self.address = ""
+        try:
+            for _ in range(workers):
+                self.add_worker()
+            wait_until(self._has_address)
+            with Client(self.address, timeout=PATIENCE) as client:
+                client.wait_for_workers(workers, timeout=PATIENCE)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _has_address(self) -> bool:
+        with contextlib.suppress(OSError, ValueError):  # the file is not there yet, or not complete
+            self.address = json.loads(self._file.read_text())["address"]
+        return bool(self.address)
 
     def add_worker(self) -> None:
         """Start one more worker."""

@@ -1,6 +1,8 @@
 import contextlib
 import signal
+import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -23,8 +25,7 @@ def press() -> None:
 
 class PressedWhenDeleted:
     def __del__(self) -> None:
-        with contextlib.suppress(BaseException):
-            press()
+        press()
 
 
 def interrupt(block: Callable[[], None]) -> None:
@@ -33,15 +34,26 @@ def interrupt(block: Callable[[], None]) -> None:
         remembered_ctrl_c()(block)()
 
 
-def test_ctrl_c_that_a_library_loses_ends_the_block() -> None:
+def test_ctrl_c_that_a_finalizer_loses_ends_the_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     done = []
+    reported: list[Any] = []
+    monkeypatch.setattr("sys.unraisablehook", reported.append)
+
+    class Faulty:
+        def __del__(self) -> None:
+            raise ValueError
 
     def block() -> None:
         PressedWhenDeleted()
+        Faulty()
         done.append("the rest")
 
     interrupt(block)
     assert done == ["the rest"]
+    assert [lost.exc_type for lost in reported] == [ValueError]
+    assert sys.unraisablehook == reported.append
 
 
 def test_ctrl_c_that_becomes_another_exception_is_ctrl_c_again() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -50,12 +51,19 @@ def remembered_ctrl_c() -> Iterator[None]:
     if usual is None:
         yield
         return
-    handler = _Remembering()
+    handler, report = _Remembering(), sys.unraisablehook
+
+    def report_others(lost: "sys.UnraisableHookArgs") -> None:
+        if lost.exc_type is not KeyboardInterrupt:  # which is raised below
+            report(lost)
+
     signal.signal(signal.SIGINT, handler)
+    sys.unraisablehook = report_others
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, usual)
+        sys.unraisablehook = report
         if handler.pressed:  # also if the block has failed
             usual(signal.SIGINT, None)
 

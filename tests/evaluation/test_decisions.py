@@ -189,6 +189,14 @@ def test_a_target_is_reached_at_the_lowest_cost(
     assert hits / other == pytest.approx(best)
 
 
+def test_of_equal_thresholds_the_one_that_finds_more_is_chosen() -> None:
+    probability = np.concatenate([np.linspace(0.99, 0.6, 100), np.linspace(0.3, 0.01, 200)])
+    probabilities = np.column_stack([1 - probability, probability])
+    weights = find_weights_for_target(probabilities, np.arange(300) < 100, 1, "recall", 0.5)
+    assert weights is not None
+    assert DecisionRule(weights).choose(probabilities).sum() == 100
+
+
 @pytest.mark.parametrize("kind", ["precision", "recall"])
 def test_most_thresholds_reach_the_target_on_new_reviews_too(kind: Quantity) -> None:
     def draw(n: int, seed: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:

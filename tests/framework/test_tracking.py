@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from helpers import (
-    PATIENCE,
     SMALL,
     kedro,
     make_project,
@@ -19,6 +18,7 @@ from helpers import (
     run_server,
     run_shell,
     start_kedro,
+    wait_for_end,
     wait_for_log,
     write_csv,
 )
@@ -106,7 +106,7 @@ def test_a_run_that_may_not_begin_or_is_killed_does_not_count_as_finished(
     search = start_kedro(project, "run", "--params", "tuning.n_trials=500")
     wait_for_log(search, project, "Trial 1")
     os.killpg(search.pid, signal.SIGINT)
-    search.communicate(timeout=PATIENCE)
+    wait_for_end(search)
     assert [run.info.status for run in find_runs(MlflowClient(store))] == ["KILLED"]
 
 

@@ -321,7 +321,12 @@ def test_the_baseline_learns_from_the_rows_of_the_network(
         script="auto",
     )
     even = {"negative": 1.0, "positive": 1.0}
-    assert decision == {"label_weights": even, "is_median": False, "loss_weights": even}
+    assert decision == {
+        "label_weights": even,
+        "is_median": False,
+        "loss_weights": even,
+        "temperature": 1.0,
+    }
 
     rows = data.rows
     known = rows[rows["split"].isin(learnt)]
@@ -340,6 +345,50 @@ def test_the_baseline_learns_from_the_rows_of_the_network(
         expected.predict_proba(vectorizer.transform(rows["text"])),
         atol=1e-4,
     )
+
+
+def test_a_search_by_log_loss_calibrates_the_baseline_too(
+    baseline_parameters: BaselineParameters, split: SplitParameters, training: TrainingParameters
+) -> None:
+    """Otherwise the comparison would be one of a calibrated model with an uncalibrated one."""
+    rng = np.random.default_rng(0)
+    codes = np.tile([0, 1], 300)
+    told = np.where(rng.random(600) < 0.75, codes, 1 - codes)
+    noise = rng.integers(100, size=(600, 20))
+    pairs = zip(told, noise, strict=True)
+    texts = [" ".join([f"told{label}", *(f"noise{word}" for word in row)]) for label, row in pairs]
+    frame = pd.DataFrame(
+        {"row": np.arange(600), "text": texts, "code": codes, "split": "train", "group": ""}
+    )
+    frame.loc[300:399, "split"] = "validation"
+    frame.loc[400:, "split"] = "test"
+    sets = [
+        replace(
+            make_encoded(len(rows)),
+            codes=rows["code"].to_numpy(np.uint8),
+            rows=rows["row"].to_numpy(),
+        )
+        for rows in (frame[:300], frame[300:400])
+    ]
+    scored = {}
+    for metric in ("accuracy", "log_loss"):
+        tuning = TuningParameters(**base_parameters()["tuning"] | {"metric": metric, "folds": 2})
+        strong = baseline_parameters.model_copy(update={"inverse_regularisation": 1e5})
+        baseline, decision = fit_baseline(
+            [frame],
+            train=sets[0],
+            validation=sets[1],
+            baseline=strong,
+            tuning=tuning,
+            split=split,
+            training=training,
+            reviews=REVIEWS,
+            script="auto",
+        )
+        predictions = score_baseline(baseline, decision, [frame], REVIEWS)
+        scored[metric] = log_loss(codes[400:], predictions["probability_positive"])
+        assert (decision["temperature"] > 1.2) == (metric == "log_loss")
+    assert scored["log_loss"] < scored["accuracy"] - 0.05
 
 
 def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParameters) -> None:

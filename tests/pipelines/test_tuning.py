@@ -594,6 +594,9 @@ def test_a_lost_trial_ends_after_a_fold(
     good = one_epoch.model_copy(update={"dropout_rate": 0.3})
     assert train_candidate(study.ask(), (sets, NO_VECTORS, ()), good, tuning, **BY_ACCURACY) == 1
     assert study.get_trials()[1].intermediate_values == {0: 1, 1: 1, 2: 1}
+    # After the last fold, there is nothing left to save.
+    late = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(lower=2, n_warmup_steps=2))
+    assert train_candidate(late.ask(), (sets, NO_VECTORS, ()), good, tuning, **BY_ACCURACY) == 1
 
 
 @pytest.mark.parametrize(

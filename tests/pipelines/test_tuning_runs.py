@@ -13,7 +13,6 @@ import yaml
 from click import ClickException
 
 from helpers import (
-    PATIENCE,
     SMALL,
     find_workers,
     lay_over,
@@ -25,6 +24,7 @@ from helpers import (
     run_server,
     run_session,
     start_kedro,
+    wait_for_end,
     wait_for_log,
     wait_until,
     write_csv,
@@ -53,13 +53,13 @@ def test_a_search_that_is_ended_goes_on_as_if_it_had_not_been(ready: Path) -> No
     killed = start_kedro(ready, *tune, SLOW)
     wait_for_log(killed, ready, "Trial 1, epoch 1 of 3")
     os.killpg(killed.pid, signal.SIGKILL)
-    killed.communicate(timeout=PATIENCE)
+    wait_for_end(killed)
 
     interrupted = start_kedro(ready, *tune, SLOW)
     seen = wait_for_log(interrupted, ready, "Trial 3, epoch 1 of 3")
     assert "Trial 0," not in seen
     os.killpg(interrupted.pid, signal.SIGINT)
-    output, _ = interrupted.communicate(timeout=PATIENCE)
+    output = wait_for_end(interrupted)
     assert interrupted.returncode != 0
     assert "2 of 3 trials, which are kept" in output
     assert "Traceback" not in output
@@ -87,7 +87,7 @@ def test_ctrl_c_while_tensorflow_is_imported_costs_no_trial(ready: Path) -> None
     run = start_kedro(ready, "run", "--pipelines", "tuning")
     wait_for_log(run, ready, "Trial 0:")  # TensorFlow is imported next, which takes seconds
     os.killpg(run.pid, signal.SIGINT)
-    output, _ = run.communicate(timeout=PATIENCE)
+    output = wait_for_end(run)
     assert run.returncode != 0
     assert "Traceback" not in output
     assert "of 2 trials, which are kept" in output
@@ -106,7 +106,7 @@ def test_a_worker_that_dies_costs_a_retry_and_not_the_run(ready: Path) -> None:
     workers = find_workers(psutil.Process(run.pid))
     assert len(workers) == 2
     workers[0].kill()
-    output, _ = run.communicate(timeout=PATIENCE)
+    output = wait_for_end(run)
     assert run.returncode == 0, output
     assert "its worker died" in output
     table = read_trials(ready)
@@ -142,7 +142,7 @@ def test_ctrl_c_ends_a_search_with_workers_in_plain_words(ready: Path) -> None:
     run = start_kedro(ready, "run", "--pipelines", "tuning", "--params", parameters)
     wait_for_log(run, ready, "Trial 1:")
     os.killpg(run.pid, signal.SIGINT)
-    output, _ = run.communicate(timeout=PATIENCE)
+    output = wait_for_end(run)
     assert run.returncode != 0
     assert "of 3 trials, which are kept" in output
     assert "Traceback" not in output

@@ -238,9 +238,15 @@ def test_a_heart_beats_while_a_trial_runs(tmp_path: Path) -> None:
     storage = sqlite(tmp_path)
     storage.heartbeat_interval = 1
 
+    def read_beat(trial: optuna.Trial) -> object:
+        with storage.engine.connect() as connection:
+            query = sqlalchemy.text("select heartbeat from trial_heartbeats where trial_id = :id")
+            return connection.execute(query, {"id": trial._trial_id}).scalar_one()
+
     def objective(trial: optuna.Trial, _: object) -> float:
         trial.set_user_attr(OWNER, "another machine 1 1.0 0")
-        time.sleep(4)
+        first = read_beat(trial)
+        wait_until(lambda: read_beat(trial) != first)
         make_study(sqlite(tmp_path), 1).record_dead_trials()
         other = sqlite(tmp_path)
         other.heartbeat_interval = 1

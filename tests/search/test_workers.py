@@ -177,6 +177,7 @@ def test_ctrl_c_waits_until_dask_is_done(two: Workers, tmp_path: Path) -> None:
     go = tmp_path / "go"
 
     def interrupt() -> None:
+        wait_until(lambda: signal.getsignal(signal.SIGINT) is not signal.default_int_handler)
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.5)
         go.touch()

@@ -33,7 +33,7 @@ def start(exported: bytes) -> Iterator[Start]:
         yield run
 
 
-@pytest.mark.parametrize("key", ["", "cl\u00e9"])
+@pytest.mark.parametrize("key", ["", " \n", "cl\u00e9"])
 def test_a_key_that_no_client_can_send_is_refused(key: str) -> None:
     """An empty one would also mean that no key is asked for."""
     done = CliRunner().invoke(serve, ["--model", "none.onnx"], env={"IMDB_SENTIMENT_API_KEY": key})

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 from imdb_sentiment.serving.evaluation_record import find_test_scores
@@ -41,6 +42,20 @@ def test_it_is_told_whether_the_search_had_seen_the_test_reviews(tmp_path: Path)
     assert unseen is not None
     assert seen is not None
     assert (unseen.is_unseen, seen.is_unseen) == (True, False)
+
+
+def test_the_share_of_answers_is_told_if_there_may_be_none(tmp_path: Path) -> None:
+    write_record(tmp_path, b"model")
+    path = tmp_path / "record.json/2026-01-02/record.json"
+    always = find_test_scores(tmp_path, b"model")
+    record = json.loads(path.read_text())
+    answers = {"min_confidence": 0.9, "test_coverage": 0.3, "test_accuracy_answered": 0.95}
+    path.write_text(json.dumps(record | {"metrics": record["metrics"] | answers}))
+    scores = find_test_scores(tmp_path, b"model")
+    assert always is not None
+    assert scores is not None
+    assert (always.coverage, always.accuracy_answered) == (None, None)
+    assert (scores.coverage, scores.accuracy_answered) == (0.3, 0.95)
 
 
 def test_a_record_of_an_earlier_version_tells_nothing(tmp_path: Path) -> None:

@@ -284,6 +284,43 @@ def test_of_many_labels_some_are_named(browser: Browser, service: Service) -> No
     page.close()
 
 
+def test_a_model_that_may_be_silent_says_how_often_it_answers(
+    browser: Browser, service: Service
+) -> None:
+    page = open_page(browser)
+
+    def answer(route: Route) -> None:
+        found = route.fetch().json()
+        facts = {"training": '{"min_confidence": 0.9}', "calibration": '{"ngram_share": 1}'}
+        scores = {
+            "reviews": 80,
+            "accuracy": 0.8,
+            "accuracy_low": 0.7,
+            "accuracy_high": 0.9,
+            "majority_accuracy": 0.6,
+            "is_unseen": True,
+            "recall": {},
+            "coverage": 0.3,
+            "accuracy_answered": 0.95,
+        }
+        route.fulfill(json=found | {"facts": found["facts"] | facts, "test": scores})
+
+    page.route("**/model", answer)
+    page.goto(service.url)
+    about, limits = page.locator("#about"), page.locator("#limits")
+    expect(about).to_contain_text(
+        "It gives an answer on 30.0% of 80 reviews that it had not learnt from, and 95.0% of these "
+        "answers are right. If it always answered, it would be right on 80.0% (95% interval"
+    )
+    expect(limits).to_contain_text(
+        "It gives a text one of these labels: negative, positive, or none if its confidence is "
+        "below 0.9."
+    )
+    expect(limits).to_contain_text("It reads sequences of up to 3 words")
+    expect(limits).not_to_contain_text("LSTM")
+    page.close()
+
+
 def test_the_api_is_described_without_other_sites(page: Page, service: Service) -> None:
     page.get_by_role("link", name="how to call this service").click()
     expect(page.get_by_text("/predict")).to_be_visible()

@@ -766,7 +766,7 @@ def test_the_answer_to_a_body_far_too_large_is_not_lost(model_file: Path, tmp_pa
 def test_a_client_that_does_not_read_the_response_is_disconnected(
     model_file: Path, tmp_path: Path
 ) -> None:
-    with run_service(model_file, tmp_path, "--upload-timeout", "8") as service:
+    with run_service(model_file, tmp_path, "--upload-timeout", "20") as service:
         wait_until(lambda: ask_to_score(service) == 200)  # the process that scores has started
         before = service.log.read_text()
         # It exceeds the buffers, and is scored quickly.
@@ -783,7 +783,7 @@ def test_a_client_that_does_not_read_the_response_is_disconnected(
         after = service.log.read_text().removeprefix(before)
         (line,) = (line for line in after.splitlines() if "/score" in line)
         assert json.loads(line)["status"] == 200
-        assert json.loads(line)["ms"] > 8000
+        assert json.loads(line)["ms"] > 20_000
         assert "Traceback" not in service.log.read_text()
         assert post(service, "/predict", {"texts": ["w1"]}).status_code == 200
 
@@ -817,7 +817,7 @@ def test_a_full_queue_answers_503_and_recovers(model_file: Path, tmp_path: Path)
 
 
 def test_the_api_key_is_asked_for(model_file: Path, tmp_path: Path) -> None:
-    with run_service(model_file, tmp_path, api_key="s3cret") as service:
+    with run_service(model_file, tmp_path, api_key="s3cret\n") as service:
         for key in (None, "wrong", "é"):
             headers = {"X-API-Key": key.encode()} if key else {}
             for path, body in (("/predict", {"texts": ["w1"]}), ("/explain", {"text": "w1"})):

@@ -183,9 +183,11 @@ def find_weights_for_target(
     reached = np.flatnonzero(is_last & is_sure)
     if not len(reached):
         return None
-    # Of equally good ones, the first predicts the label for the fewest reviews.
     others = (hits if is_precision else hits / predicted)[reached]
-    last = reached[others.argmax()]
+    # Of equal recalls, the first has the highest precision; of equal precisions, the last has the
+    # highest recall.
+    best = np.flatnonzero(others == others.max())
+    last = reached[best[0 if is_precision else -1]]
     weights = np.ones(probabilities.shape[1])
     above = limits[last + 1] if last + 1 < len(limits) else 2 * limits[last]
     weights[code] = np.sqrt(limits[last] * above)

@@ -89,7 +89,8 @@ def run_trials(
                     waiting = True
                     logger.info("No trial to start now: waiting for workers or other runs.")
                 for number, outcome in workers.collect(POLL_INTERVAL).items():
-                    _record_outcome(study, number, running.pop(number), outcome, progress)
+                    _record_outcome(study, number, running[number], outcome, progress)
+                    del running[number]  # only now: Ctrl-C in between has to give the trial back
         except BaseException:
             study.leave(running)
             raise

@@ -89,6 +89,13 @@ def _find_lasting_problem(reason: BaseException) -> str:
     return ""
 
 
+def find_best_trial(study: optuna.Study) -> FrozenTrial | None:
+    """Return the completed trial with the best value, the first one if there are ties."""
+    completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    choose = max if study.direction == StudyDirection.MAXIMIZE else min
+    return choose(completed, key=lambda trial: trial.value or 0, default=None)
+
+
 class SharedStudy:
     """An Optuna study in its storage, as one of the runs that work on it sees it.
 
@@ -173,6 +180,7 @@ class SharedStudy:
         if isinstance(storage, RDBStorage):
             storage.heartbeat_stale_trial_callback = self._retry
         self.heartbeats = Heartbeats(storage)
+        self._claimed: set[int] = set()  # numbers of the trials that this run has begun
 
     @_retry_during_outages
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
@@ -185,10 +193,8 @@ class SharedStudy:
         return [trial for trial in trials if self._counts(trial, trials)]
 
     def best(self) -> FrozenTrial | None:
-        """Return the completed trial with the best value, the first one if there are ties."""
-        completed = self.trials(TrialState.COMPLETE)
-        choose = max if self.optuna_study.direction == StudyDirection.MAXIMIZE else min
-        return choose(completed, key=lambda trial: trial.value or 0, default=None)
+        """Return the completed trial with the best value, as `find_best_trial`."""
+        return find_best_trial(self.optuna_study)
 
     def trials_since_best(self) -> int:
         """Return the number of trials that count and were created after the best one."""
@@ -371,7 +377,8 @@ class SharedStudy:
         for trial in self.trials(TrialState.RUNNING):
             owner = trial.user_attrs.get(OWNER, "")
             if owner == self._owner:
-                if trial.number not in self.heartbeats:  # an error occurred when it was begun
+                is_begun = trial.number in self._claimed  # else another run is claiming it
+                if is_begun and trial.number not in self.heartbeats:  # an error occurred meanwhile
                     self.give_back(trial.number)
             elif is_dead(owner) or is_silent(trial):
                 self.record_death(trial.number)
@@ -393,6 +400,7 @@ class SharedStudy:
         if not claimed:
             self.heartbeats.remove(number)
             return None
+        self._claimed.add(number)
         try:
             self.storage.set_trial_user_attr(trial_id, OWNER, self._owner)
             # A trial that a user has queued has none yet.

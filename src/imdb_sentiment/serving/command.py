@@ -111,6 +111,8 @@ def serve(model: Path, host: str, port: int, log: str, **limits: Any) -> None:
     from imdb_sentiment.serving.settings import ServiceSettings
 
     key = os.environ.get("IMDB_SENTIMENT_API_KEY")
+    if key is not None:
+        key = key.strip()  # a file may end with a line break; HTTP strips the header
     if key is not None and not (key and key.isascii()):
         raise click.ClickException(
             "IMDB_SENTIMENT_API_KEY must be ASCII and not empty; unset it to require no key"

@@ -170,6 +170,14 @@ class TestScores(BaseModel):
         description="share of the test reviews of each label that the model found; null for a "
         "label without any"
     )
+    coverage: float | None = Field(
+        default=None,
+        description="share of the test reviews that get a label from a model that gives none below "
+        "a minimum confidence; null for a model without such a minimum",
+    )
+    accuracy_answered: float | None = Field(
+        default=None, description="accuracy on these reviews; null if there are none"
+    )
     is_unseen: bool = Field(
         description="false if the test reviews were also used to choose the hyperparameters, so "
         "that the accuracy is too high"

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.examples import choose_diverse
-from imdb_sentiment.evaluation.logits import Logits, count_outputs
+from imdb_sentiment.evaluation.logits import Logits, count_outputs, to_logits
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.probabilities import DecisionRule, unweight_probabilities
 from imdb_sentiment.evaluation.stacking import (
@@ -98,6 +98,16 @@ class UncalibratedReason(StrEnum):
 
     TOO_FEW_ROWS = "too_few_rows"
     NO_UNSEEN_ROWS = "no_unseen_rows"
+
+
+NO_THRESHOLD = {
+    UncalibratedReason.TOO_FEW_ROWS: (
+        f"fewer than {MIN_HELD_OUT_ROWS} reviews are held out to choose it on; add reviews"
+    ),
+    UncalibratedReason.NO_UNSEEN_ROWS: (
+        "no reviews are left to choose it on; set tuning.evaluate_on: validation"
+    ),
+}
 
 
 def fit_ngrams(
@@ -448,6 +458,8 @@ def fit_decision(
             start=choice.rule,
         )
         warn_of_problem(choice, len(codes))
+    elif reason:
+        logger.warning("No threshold is chosen: %s", NO_THRESHOLD[reason])
     weights = choice.rule.weights
     return {
         "label_weights": dict(zip(labels, weights.tolist(), strict=True)),
@@ -602,7 +614,8 @@ def fit_baseline(
 
     Args:
         clean_reviews: Chunks with the columns `row`, `text`, `code` and `split`.
-        train: Training reviews, some of which may be held out to choose thresholds.
+        train: Training reviews, some of which may be held out to choose thresholds, or to fit the
+            temperature.
         validation: Validation reviews, to be held out as well.
         baseline: Length and frequency of the n-grams, and the strength of the regularisation.
         tuning: Settings of the search: the metric, and the reviews that trials were scored on.
@@ -615,10 +628,12 @@ def fit_baseline(
     Returns:
         A scikit-learn pipeline from texts to codes, and how its probabilities become a label:
         `loss_weights`, the weight of each label in its loss, which `unweight_probabilities` removes
-        from the probabilities, as the bias of the average does for the model; and `label_weights`
-        and `is_median`, as in `fit_decision` for the model. If weights are chosen for the model,
-        they are also chosen here, on the same held-out reviews, which are scored by pipelines that
-        have learnt from the same other reviews, and only if there are enough.
+        from the probabilities, as the bias of the average does for the model; the `temperature`,
+        which their logits are then divided by; and `label_weights` and `is_median`, as in
+        `fit_decision` for the model. If weights are chosen for the model, they are also chosen
+        here, on the same held-out reviews, which are scored by pipelines that have learnt from the
+        same other reviews, and only if there are enough. So is the temperature if the metric is the
+        log loss; otherwise it is 1, since calibration changes no other metric.
 
     Raises:
         InputError: No word n-gram occurs in enough reviews.
@@ -659,8 +674,10 @@ def fit_baseline(
     loss_weights = np.ones(len(reviews.labels)) if label_weights is None else label_weights
     # As for the model: without another choice, labels are those that the weighted model prefers.
     rule = DecisionRule(loss_weights / loss_weights.mean(), is_median=method == "median")
+    temperature = 1.0
+    is_fitted = method == "threshold" or metric.name == "log_loss"
     held_out: list[HeldOutSet] = []
-    if method == "threshold" and tuning.evaluate_on != "test":
+    if is_fitted and tuning.evaluate_on != "test":
         held_out = divide_reviews(train, validation, tuning, split)
     try:
         # The vectors of the solver are so short that threads would cost more time than they save.
@@ -676,14 +693,19 @@ def fit_baseline(
                 scores = unweight_probabilities(np.concatenate(probabilities), loss_weights)
                 n_stored = count_stored(len(scores), count_outputs(len(reviews.labels)))
                 kept = choose_evenly(len(scores), n_stored)  # as for the model
-                rule = choose_rule(
-                    scores[kept],
-                    np.concatenate([scored.codes for _, scored in held_out])[kept],
-                    reviews.labels,
-                    metric=metric,
-                    training=training,
-                    start=rule,
-                ).rule
+                truth = np.concatenate([scored.codes for _, scored in held_out])[kept]
+                if metric.name == "log_loss":
+                    logits = to_logits(scores[kept])
+                    temperature = fit_weights(logits, None, truth, None).temperature
+                if method == "threshold":
+                    rule = choose_rule(
+                        scores[kept],
+                        truth,
+                        reviews.labels,
+                        metric=metric,
+                        training=training,
+                        start=rule,
+                    ).rule
             fitted = model.fit(rows["text"], codes)
     except ValueError as error:
         raise InputError(
@@ -694,4 +716,5 @@ def fit_baseline(
         "label_weights": dict(zip(reviews.labels, rule.weights.tolist(), strict=True)),
         "is_median": rule.is_median,
         "loss_weights": dict(zip(reviews.labels, loss_weights.tolist(), strict=True)),
+        "temperature": temperature,
     }

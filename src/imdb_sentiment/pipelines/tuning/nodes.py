@@ -45,6 +45,7 @@ from imdb_sentiment.search import (
     SharedStudy,
     choose_best_trials,
     explain_failure,
+    find_best_trial,
     follow_trial,
     format_values,
     has_died,
@@ -200,7 +201,10 @@ def tune_hyperparameters(
                 tuning.n_trials,
             )
             raise
-        best = _require_best(study)
+        copy = _copy_into_memory(study)  # to which another run can't add a better trial
+        best = find_best_trial(copy)
+        if best is None:
+            raise _explain_no_trial(study)
         _warn_of_lost_trials(study)
         logger.info(
             "Best of %d trials: number %d, %s %s %.4f with %s",
@@ -212,7 +216,7 @@ def tune_hyperparameters(
             format_values(best.params),
         )
         return (
-            _copy_into_memory(study),
+            copy,
             _override(hyperparameters, best.params),
             _read_logits(best, select_first_repeat(held_out_sets, tuning)),
         )
@@ -260,7 +264,7 @@ def train_candidate(
         )
         if len(held_out_sets) == 1:
             value = figures.get(f"val_{metric.name}", np.nan)
-            _report(trial, value, epoch, f"pruned after epoch {epoch}")
+            _report(trial, value, epoch, "epoch", is_last=epoch == epochs)
 
     candidate = _override(hyperparameters, trial.params)
     is_by_fold = tuning.pruner.name == BY_FOLD
@@ -297,7 +301,7 @@ def train_candidate(
                     value,
                 )
                 alone = _measure(metric, scored[-1:], codes[-1:]) if is_by_fold else value
-                _report(trial, alone, fold, f"pruned after fold {fold}")
+                _report(trial, alone, fold, "fold", is_last=fold == len(held_out_sets))
     logits = np.concatenate(scored[:folds])  # one for each review
     _store_logits(trial, logits)
     return value
@@ -321,12 +325,13 @@ def _freeing_memory() -> Iterator[None]:
         keras.backend.clear_session()
 
 
-def _report(trial: optuna.Trial, value: float, step: int, reason: str) -> None:
+def _report(trial: optuna.Trial, value: float, step: int, what: str, *, is_last: bool) -> None:
+    """Report a value after an epoch or a fold, and end the trial if that saves the rest of it."""
     if not np.isfinite(value):  # such as the ROC AUC of a fold that lacks a label
         return
     trial.report(value, step=step - 1)
-    if trial.should_prune():
-        raise optuna.TrialPruned(reason)
+    if not is_last and trial.should_prune():
+        raise optuna.TrialPruned(f"pruned after {what} {step}")
 
 
 def _store_logits(trial: optuna.Trial, logits: Logits) -> None:
@@ -484,17 +489,16 @@ def _warn_of_lost_trials(study: SharedStudy) -> None:
         )
 
 
-def _require_best(study: SharedStudy) -> optuna.trial.FrozenTrial:
-    if best := study.best():
-        return best
+def _explain_no_trial(study: SharedStudy) -> InputError:
+    """Return the error that no trial has completed."""
     counted = study.counted()
     if not counted:
-        raise InputError(
+        return InputError(
             f"no trial of the study {study.name!r} has ended: raise tuning.timeout, and run the "
             "same command again to continue"
         )
     reasons = [reason for trial in counted if (reason := explain_failure(trial))]
-    raise InputError(
+    return InputError(
         f"no trial of the study {study.name!r} completed: "
         + (f"the first failed with {reasons[0]!r}. " if reasons else "all were pruned. ")
         + "Fix that, and begin a new study with --params tuning.study_name=NAME"

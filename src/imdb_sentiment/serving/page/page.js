@@ -150,7 +150,7 @@ function describeReading({ total, known, read }) {
       `Only ${count(known)} of the ${plural(total, "word")} ${known === 1 ? "is" : "are"} in the vocabulary of the model, so it may well be wrong.`,
     );
   }
-  if (read < known) {
+  if (read < known && hasLstm(model)) {
     const parts = model?.character_ngram ? " and parts of words" : "";
     const rest = model?.max_ngram ? `, and short sequences of words${parts} of the whole text` : "";
     const { sequence_length = 1, head_length = 0 } = model ?? {};
@@ -341,9 +341,17 @@ function describeModel({ test, facts }) {
     return `A model trained on ${file}${made}. Its accuracy is unknown: the record of its evaluation was not found.`;
   }
   const interval = `95% interval: ${percent(test.accuracy_low)} to ${percent(test.accuracy_high)}`;
+  const reviews = `${plural(test.reviews, "review")} that it had not learnt from`;
+  const { coverage = null, accuracy_answered = null } = test;
+  const answered =
+    accuracy_answered === null ? "" : `, and ${percent(accuracy_answered)} of these answers are right`;
+  const right =
+    coverage === null
+      ? `It is right on ${percent(test.accuracy)} of ${reviews} (${interval})`
+      : `It gives an answer on ${percent(coverage)} of ${reviews}${answered}. ` +
+        `If it always answered, it would be right on ${percent(test.accuracy)} (${interval})`;
   return (
-    `A model trained on ${file}${made}. It is right on ${percent(test.accuracy)} of ` +
-    `${plural(test.reviews, "review")} that it had not learnt from (${interval}); always giving ` +
+    `A model trained on ${file}${made}. ${right}; always giving ` +
     `the same answer would be right on ${percent(test.majority_accuracy)}.` +
     (test.is_unseen
       ? ""
@@ -367,22 +375,35 @@ function describeRecall(found) {
   return `it finds between ${percent(least)} (${worst}) and ${percent(most)} (${best})`;
 }
 
+/** Returns whether the model is not one of n-grams alone. */
+function hasLstm(model) {
+  return JSON.parse(model?.facts.calibration ?? "{}").ngram_share !== 1;
+}
+
 function describeLimits(model) {
   const { labels, test, facts, vocabulary_size, sequence_length, head_length } = model;
   const { max_ngram, character_ngram } = model;
+  const { min_confidence = 0 } = JSON.parse(facts.training ?? "{}");
+  const who = min_confidence ? "a text" : "every text";
+  const none = min_confidence ? `, or none if its confidence is below ${min_confidence}` : "";
   const ends = [
     head_length > 0 && `the first ${count(head_length)}`,
     sequence_length > head_length && `the last ${count(sequence_length - head_length)}`,
   ].filter(Boolean);
   const inside = character_ngram ? `, and of ${character_ngram} characters within words` : "";
   const limits = [
-    `It gives every text ${describeLabels(labels)}. It does not recognise irony, or texts about something else.`,
+    `It gives ${who} ${describeLabels(labels)}${none}. It does not recognise irony, or texts about something else.`,
     `It has learnt from ${facts.reviews_file ?? "one file"} alone. On other kinds of text, other subjects or other languages, it is less accurate than on its test reviews, or no better than chance.`,
-    `It knows ${plural(vocabulary_size, "word")}. Its LSTM reads at most ${count(sequence_length)} of them in a text (${ends.join(" and ")} of a longer one)` +
-      (max_ngram
-        ? `, and a second part reads the whole text, as sequences of up to ${max_ngram} words and punctuation marks${inside}.`
-        : "."),
   ];
+  const sequences = `sequences of up to ${max_ngram} words and punctuation marks${inside}`;
+  if (hasLstm(model)) {
+    limits.push(
+      `It knows ${plural(vocabulary_size, "word")}. Its LSTM reads at most ${count(sequence_length)} of them in a text (${ends.join(" and ")} of a longer one)` +
+        (max_ngram ? `, and a second part reads the whole text, as ${sequences}.` : "."),
+    );
+  } else {
+    limits.push(`It reads ${sequences}, wherever they are in the text.`);
+  }
   const found = Object.entries(test?.recall ?? {}).filter(([, share]) => share !== null);
   if (found.length) {
     limits.push(`Of the test reviews of each label, ${describeRecall(found)}.`);

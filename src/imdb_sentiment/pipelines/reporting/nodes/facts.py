@@ -157,7 +157,12 @@ def collect_facts(
     made_with = predictor.facts
     trained = json.loads(made_with["training"])
     verdict, neglected = judge(metrics), find_neglected_labels(metrics)
-    is_for_accuracy = metrics["tuning_metric"] == "accuracy" and trained["class_weight"] is None
+    is_for_accuracy = (
+        metrics["tuning_metric"] == "accuracy"
+        and trained["class_weight"] is None
+        and trained["decision"] == "auto"  # otherwise, another metric chooses no thresholds
+        and trained["decision_target"] is None
+    )
     hides_labels = bool(neglected) and is_for_accuracy
     right, judged = count_right(
         custom_reviews.expected, custom_predictions["predicted_sentiment"].tolist()

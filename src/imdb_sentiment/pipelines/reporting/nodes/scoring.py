@@ -11,7 +11,7 @@ import optuna
 import pandas as pd
 
 from imdb_sentiment.errors import make_printable
-from imdb_sentiment.evaluation.logits import to_probabilities
+from imdb_sentiment.evaluation.logits import to_logits, to_probabilities
 from imdb_sentiment.evaluation.metrics import describe_labels, score_predictions
 from imdb_sentiment.evaluation.objectives import Metric, make_metric
 from imdb_sentiment.evaluation.predictions import (
@@ -111,8 +111,12 @@ def score_baseline(
     test = _select_test_rows(clean_reviews)
     weights = baseline_decision.get("loss_weights", {})  # earlier versions recorded none
     loss_weights = [weights.get(label, 1.0) for label in reviews.labels]
+    probabilities = unweight_probabilities(
+        baseline.predict_proba(test["text"]), np.array(loss_weights)
+    )
+    temperature = baseline_decision.get("temperature", 1.0)
     predictions = tabulate_predictions(
-        unweight_probabilities(baseline.predict_proba(test["text"]), np.array(loss_weights)),
+        to_probabilities(to_logits(probabilities) / temperature),
         reviews.labels,
         DecisionRule.from_json(baseline_decision, reviews.labels),
     )

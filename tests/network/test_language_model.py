@@ -118,3 +118,15 @@ def test_training_starts_from_the_pretrained_weights() -> None:
 def test_without_word_vectors_there_is_nothing_to_start_from() -> None:
     with pytest.raises(InputError, match=r"set word_vectors\.method"):
         pretrain_lstm(make_texts(), VECTORS[:0], make_parameters(), **SHAPE)
+
+
+@pytest.mark.parametrize("units", [3, 5, 8])
+def test_the_predicted_tokens_begin_as_similar_as_their_word_vectors(units: int) -> None:
+    found = language_model._make_target_vectors(VECTORS, units, seed=0)
+    assert found.shape == (VOCABULARY, units)
+    left, sizes, _ = np.linalg.svd(VECTORS, full_matrices=False)
+    kept = min(units, VECTORS.shape[1])
+    expected = (left[:, :kept] * sizes[:kept] ** 2) @ left[:, :kept].T
+    similar = found[:, :kept] @ found[:, :kept].T
+    np.testing.assert_allclose(similar / similar.max(), expected / expected.max(), atol=1e-4)
+    assert found.std() == pytest.approx(0.1, rel=0.1)

@@ -32,6 +32,8 @@ DISTANCES = 2  # number of distances drawn from the window in each step, to save
 FREQUENT_TOKENS = 100  # number of most frequent tokens, which are not predicted
 NEGATIVES = 512  # number of negative samples per step, shared by all predictions
 NEGATIVE_WEIGHT = 5.0  # weight of their mean loss, as if there were five per predicted token
+NEGATIVE_STRIDE = 4  # they are compared with the output at every fourth token, to save time
+TARGET_DEVIATION = 0.1  # standard deviation of the initial vectors of the predicted tokens
 NEGATIVE_POWER = 0.75  # exponent of the token frequencies in the sampling distribution
 SPATIAL_DROPOUT_RATE = 0.2
 GRADIENT_CLIP_NORM = 1.0
@@ -87,8 +89,9 @@ def pretrain_lstm(
     if chrono_initialization:
         initialize_gates(lstm, chrono_initialization)
     counts = _count_predicted(sequences, len(word_vectors))
+    targets = _make_target_vectors(word_vectors, units, parameters.seed)
     model = _make_language_model(
-        embedding, lstm, units, counts > 0, count_parts(parameters.batch_size)
+        embedding, lstm, targets, counts > 0, count_parts(parameters.batch_size)
     )
     batches = _make_batches(sequences, counts, parameters)
     steps = parameters.passes * int(batches.cardinality())
@@ -128,14 +131,18 @@ def _log_progress(steps: int, progress: Task) -> Any:
 
 
 def _make_language_model(
-    embedding: Any, lstm: Any, units: int, is_predicted: npt.NDArray[np.bool_], parts: int
+    embedding: Any,
+    lstm: Any,
+    targets: npt.NDArray[np.float32],
+    is_predicted: npt.NDArray[np.bool_],
+    parts: int,
 ) -> Any:
     """Return a `keras.Model` that trains both layers on batches of `_make_batches`.
 
     Args:
         embedding: A `keras.layers.Embedding`.
         lstm: A `keras.layers.LSTM` that returns all outputs, or a `Bidirectional` of one.
-        units: Size of the LSTM's state.
+        targets: Initial vectors of the predicted tokens, shape (vocabulary, units).
         is_predicted: Whether each token is predicted, shape (vocabulary,).
         parts: Number of parallel operations per batch, if the LSTM is fused.
 
@@ -159,13 +166,11 @@ def _make_language_model(
             self.embedding = embedding
             self.lstm = lstm
             directions = 2 if isinstance(lstm, keras.layers.Bidirectional) else 1
-            # As logits, 0 would mean that any token is as likely to follow as not.
             self.vectors = [
-                self.add_weight(
-                    (vocabulary_size, units), keras.initializers.RandomNormal(0.0, 0.05)
-                )
+                self.add_weight(targets.shape, keras.initializers.Constant(targets))
                 for _ in range(directions)
             ]
+            # As logits, 0 would mean that any token is as likely to follow as not.
             self.biases = [
                 self.add_weight((vocabulary_size,), keras.initializers.Constant(-3.0))
                 for _ in range(directions)
@@ -190,7 +195,9 @@ def _make_language_model(
             ids, negatives, distances = data
             vectors, biases = self.vectors[direction], self.biases[direction]
             drawn = tf.matmul(
-                tf.boolean_mask(outputs, is_token), tf.gather(vectors, negatives), transpose_b=True
+                tf.boolean_mask(outputs, is_token)[::NEGATIVE_STRIDE],
+                tf.gather(vectors, negatives),
+                transpose_b=True,
             )
             loss = NEGATIVE_WEIGHT * tf.reduce_mean(
                 tf.nn.softplus(drawn + tf.gather(biases, negatives))
@@ -213,6 +220,32 @@ def _make_language_model(
             return loss + tf.reduce_sum(every) / count
 
     return LanguageModel()
+
+
+def _make_target_vectors(
+    word_vectors: npt.NDArray[np.float32], units: int, seed: int
+) -> npt.NDArray[np.float32]:
+    """Return initial vectors of the predicted tokens: the main components of the word vectors.
+
+    So tokens with a similar meaning are predicted alike from the first step on, and the LSTM does
+    not begin by learning which these are. Further units, if the word vectors have fewer components,
+    begin with random numbers.
+
+    Args:
+        word_vectors: Shape (vocabulary, size).
+        units: Size of the LSTM's state.
+        seed: Seed of the random numbers.
+
+    Returns:
+        Array of shape (vocabulary, units).
+
+    """
+    _, _, axes = np.linalg.svd(word_vectors.astype(np.float64), full_matrices=False)
+    components = word_vectors @ axes[:units].T
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(0.0, TARGET_DEVIATION, (len(word_vectors), units))
+    vectors[:, : components.shape[1]] = components * (TARGET_DEVIATION / (components.std() or 1.0))
+    return vectors.astype(np.float32)
 
 
 def _count_predicted(

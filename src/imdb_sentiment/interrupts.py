@@ -62,8 +62,8 @@ def remembered_ctrl_c() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
         sys.unraisablehook = report
+        signal.signal(signal.SIGINT, usual)
         if handler.pressed:  # also if the block has failed
             usual(signal.SIGINT, None)
 

@@ -892,7 +892,11 @@ def test_cells_of_parquet_are_kept_in_other_formats(tmp_path: Path) -> None:
 
 def test_cells_of_any_type_are_json(tmp_path: Path) -> None:
     uuid = UUID("12345678-1234-5678-1234-567812345678")
-    cells = [uuid, Decimal("2.5"), datetime.time(1, 2), pd.NaT, pd.NA, (1, float("nan")), "a/é"]
+    cells = [
+        *(uuid, Decimal("12345678901234567890.10"), Decimal("Infinity"), datetime.time(1, 2)),
+        *(datetime.timedelta(1), np.datetime64("2020-01-01", "ns"), np.array([1.5, np.inf])),
+        *(pd.NaT, pd.NA, (1, float("nan")), "a/é"),
+    ]
     frame = pd.DataFrame(
         {
             "any": pd.Series(cells, dtype=object),
@@ -904,7 +908,10 @@ def test_cells_of_any_type_are_json(tmp_path: Path) -> None:
     )
     save(tmp_path / "out.jsonl", frame[:0], frame)
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    texts = [str(uuid), 2.5, "01:02:00", None, None, [1, None], "a/é"]
+    texts = [
+        *(str(uuid), "12345678901234567890.10", "Infinity", "01:02:00"),
+        *("P1DT0H0M0S", "2020-01-01T00:00:00", [1.5, None], None, None, [1, None], "a/é"),
+    ]
     assert [row.pop("any") for row in rows] == texts
     others = {"small": 1.23456789e-12, "short": 0.1, "large": 2**62 + 1, "wait": "P1DT0H0M0S"}
     assert rows == [others] * len(cells)
@@ -939,7 +946,8 @@ def test_a_column_without_types_at_first_is_text_in_parquet(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("later", [1.5, 2**70, "A1"])
 def test_types_that_change_fit_no_parquet(tmp_path: Path, later: Any) -> None:
-    frames = [pd.DataFrame({"a": [1]}, [1]), pd.DataFrame({"a": [later]}, [2])]
+    frames = [pd.DataFrame({"a": rows}, [*range(1, 1 + len(rows))]) for rows in ([1], [])]
+    frames.append(pd.DataFrame({"a": [later]}, [2]))
     frames = [frame.convert_dtypes() for frame in frames]
     with pytest.raises(DatasetError, match=r"rows from 2 on.* ends with \.jsonl or \.csv"):
         save(tmp_path / "out.parquet", *frames)

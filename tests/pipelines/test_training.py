@@ -49,6 +49,7 @@ from imdb_sentiment.parameters import (
     BaselineParameters,
     ClassWeight,
     CustomReviewsParameters,
+    DecisionTarget,
     Hyperparameters,
     NgramsParameters,
     ReviewsParameters,
@@ -389,6 +390,40 @@ def test_a_search_by_log_loss_calibrates_the_baseline_too(
         scored[metric] = log_loss(codes[400:], predictions["probability_positive"])
         assert (decision["temperature"] > 1.2) == (metric == "log_loss")
     assert scored["log_loss"] < scored["accuracy"] - 0.05
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"class_weight": {"negative": 1.0, "positive": 3.0}},
+        {"decision_target": DecisionTarget(label="positive", recall=0.9)},
+    ],
+)
+def test_a_calibrated_baseline_predicts_what_it_did_without(
+    changes: dict[str, Any],
+    data: Data,
+    baseline_parameters: BaselineParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
+) -> None:
+    predicted = []
+    for metric in ("accuracy", "log_loss"):
+        baseline, decision = fit_baseline(
+            iter(data.chunks),
+            train=data.train,
+            validation=data.validation,
+            baseline=baseline_parameters,
+            tuning=TuningParameters(**base_parameters()["tuning"] | {"metric": metric, "folds": 2}),
+            split=split,
+            training=training.model_copy(update=changes),
+            reviews=REVIEWS,
+            script="auto",
+        )
+        assert (decision["temperature"] != 1) == (metric == "log_loss")
+        rows = pd.concat(data.chunks).assign(split="test")
+        scored = score_baseline(baseline, decision, [rows], REVIEWS)
+        predicted.append(scored["predicted_sentiment"].tolist())
+    assert predicted[0] == predicted[1]
 
 
 def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParameters) -> None:

@@ -7,7 +7,6 @@ Each reader yields data frames whose index counts the rows of the file from 1, w
 import codecs
 import csv
 import datetime
-import decimal
 import io
 import itertools
 import json
@@ -390,8 +389,9 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
 def _require_text(sample: bytes, encoding: str, file: FileToRead) -> None:
     for magic, suffix in MAGIC.items():
         if sample.startswith(magic):
-            own = _find_suffix(file.name)
-            named = f", such as {own}{suffix[:4]}" if own in FORMATS else ""
+            own, compression = _find_suffix(file.name), suffix.partition(" ")[0]
+            is_known = own in FORMATS and compression in COMPRESSIONS
+            named = f", such as {own}{compression}" if is_known else ""
             raise InputError(
                 f"{file.name} is not text: the name of a file that begins like this ends with "
                 f"{suffix}{named}"
@@ -710,7 +710,7 @@ def _import_pyarrow(name: str) -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise InputError(f'{name}: Parquet needs pip install -e ".[tables]"') from error
+        raise InputError(f'{name} needs pip install -e ".[tables]"') from error
     return pyarrow, pyarrow.parquet
 
 
@@ -799,12 +799,14 @@ def _as_json(cell: Any) -> Any:
     match cell:
         case float():
             return cell if math.isfinite(cell) else None
-        case list() | tuple():
+        case list() | tuple() | set():
             return list(map(_as_json, cell))
         case dict():
             return {str(key): _as_json(part) for key, part in cell.items()}
+        case np.datetime64() | np.timedelta64():
+            return pd.Series([cell]).iloc[0]
         case np.ndarray() | np.generic():
-            return _as_json(cell.tolist())
+            return _as_json(list(cell) if isinstance(cell, np.ndarray) else cell.item())
     return cell
 
 
@@ -815,14 +817,16 @@ def _encode(cell: Any) -> Any:
     if pd.isna(cell):
         return None
     match cell:
-        case decimal.Decimal():
-            return float(cell)
         case datetime.date() | datetime.time() | pd.Timedelta():
             return cell.isoformat()
-    return str(cell)
+        case datetime.timedelta():
+            return pd.Timedelta(cell).isoformat()
+    return str(cell)  # of a decimal number all digits
 
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_encode)
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_encode
+)
 
 
 @contextmanager
@@ -846,12 +850,14 @@ def _write_parquet(chunks: Iterable[pd.DataFrame], file: IO[bytes], name: str) -
     with parquet.ParquetWriter(file, schema) as writer:
         writer.write_table(first.cast(schema))
         for chunk in chunks:
+            if chunk.empty:
+                continue  # the types of its columns say nothing
             try:
                 table = pyarrow.Table.from_pandas(chunk, schema, preserve_index=False)
             except pyarrow.ArrowException as error:
                 raise InputError(
                     f"{name} can't have the rows from {chunk.index[0]} on, where a column has "
-                    f"values of another type than before ({error}): choose an output file that "
-                    "ends with .jsonl or .csv"
+                    f"values of another type than before ({error.args[0]}): choose an output file "
+                    "that ends with .jsonl or .csv"
                 ) from error
             writer.write_table(table)

@@ -240,12 +240,13 @@ def _make_target_vectors(
         Array of shape (vocabulary, units).
 
     """
-    _, _, axes = np.linalg.svd(word_vectors.astype(np.float64), full_matrices=False)
-    components = word_vectors @ axes[:units].T
+    vectors = word_vectors.astype(np.float64)
+    _, axes = np.linalg.eigh(vectors.T @ vectors)  # by their variance, the least first
+    components = vectors @ axes[:, ::-1][:, :units]
     rng = np.random.default_rng(seed)
-    vectors = rng.normal(0.0, TARGET_DEVIATION, (len(word_vectors), units))
-    vectors[:, : components.shape[1]] = components * (TARGET_DEVIATION / (components.std() or 1.0))
-    return vectors.astype(np.float32)
+    targets = rng.normal(0.0, TARGET_DEVIATION, (len(vectors), units))
+    targets[:, : components.shape[1]] = components * (TARGET_DEVIATION / (components.std() or 1.0))
+    return targets.astype(np.float32)
 
 
 def _count_predicted(

@@ -192,9 +192,17 @@ class SharedStudy:
         trials = self.trials()
         return [trial for trial in trials if self._counts(trial, trials)]
 
+    @_retry_during_outages
     def best(self) -> FrozenTrial | None:
         """Return the completed trial with the best value, as `find_best_trial`."""
         return find_best_trial(self.optuna_study)
+
+    @_retry_during_outages
+    def copy_into_memory(self) -> optuna.Study:
+        """Return a copy of the study, in which no other run changes anything."""
+        memory = optuna.storages.InMemoryStorage()
+        optuna.copy_study(from_study_name=self.name, from_storage=self.storage, to_storage=memory)
+        return optuna.load_study(study_name=self.name, storage=memory)
 
     def trials_since_best(self) -> int:
         """Return the number of trials that count and were created after the best one."""
@@ -376,9 +384,8 @@ class SharedStudy:
         """Find running trials whose process is gone, here or elsewhere, and record their death."""
         for trial in self.trials(TrialState.RUNNING):
             owner = trial.user_attrs.get(OWNER, "")
-            if owner == self._owner:
-                is_begun = trial.number in self._claimed  # else another run is claiming it
-                if is_begun and trial.number not in self.heartbeats:  # an error occurred meanwhile
+            if trial.number in self._claimed:
+                if trial.number not in self.heartbeats:  # an error occurred when it was begun
                     self.give_back(trial.number)
             elif is_dead(owner) or is_silent(trial):
                 self.record_death(trial.number)

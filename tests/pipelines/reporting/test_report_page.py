@@ -239,6 +239,23 @@ def test_an_accuracy_that_hides_a_label_is_followed_by_what_helps(
     assert "| negative | 60 | 15 | 50.0% | 16.0% |" in write_model_card(facts)
 
 
+def test_the_report_fits_runs_of_other_kinds(finished: tuple[Path, str]) -> None:
+    def read(facts: dict[str, Any]) -> str:
+        return " ".join(render(finished, facts).split())
+
+    threshold, unseen = "To choose a threshold that reaches", "The score to rely on"
+    lstm = "The LSTM reads only a part of reviews"
+    facts = load_facts(finished)
+    facts["calibration"]["uncalibrated_reason"] = None
+    facts["decision"]["aim"] = None
+    usual = read(facts)
+    assert all(words in usual for words in (threshold, unseen.lower()[4:], lstm))
+    facts["calibration"]["uncalibrated_reason"] = "too_few_rows"
+    facts["metrics"] |= {"test_set_unseen_in_tuning": False, "ngram_share": 1.0}
+    other = read(facts)
+    assert not any(words in other for words in (threshold, unseen.lower()[4:], lstm))
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -265,6 +282,11 @@ def test_an_accuracy_that_hides_a_label_is_followed_by_what_helps(
             {"is_median": True, "aim": "mean absolute error", "before": 0.5, "after": 0.4},
             "The median of the labels in their order is predicted, which suits the mean absolute "
             "error (on held-out reviews: 0.4000 instead of 0.5000 for the most probable label).",
+        ),
+        (
+            {"is_median": True, "label_weights": {"negative": 0.5, "positive": 1.5}},
+            "The median of the labels in their order is predicted, of the probabilities after "
+            "multiplication by weights that undo those of the loss.",
         ),
         (
             {"aim": "macro F1", "before": 0.6, "after": 0.6, "unfitted_reason": "no_gain"},

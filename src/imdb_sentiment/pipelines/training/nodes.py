@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.examples import choose_diverse
-from imdb_sentiment.evaluation.logits import Logits, count_outputs, to_logits
+from imdb_sentiment.evaluation.logits import Logits, count_outputs, to_logits, to_probabilities
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.probabilities import DecisionRule, unweight_probabilities
 from imdb_sentiment.evaluation.stacking import (
@@ -633,7 +633,7 @@ def fit_baseline(
         `fit_decision` for the model. If weights are chosen for the model, they are also chosen
         here, on the same held-out reviews, which are scored by pipelines that have learnt from the
         same other reviews, and only if there are enough. So is the temperature if the metric is the
-        log loss; otherwise it is 1, since calibration changes no other metric.
+        log loss; otherwise it is 1, since the other metrics need no calibrated probabilities.
 
     Raises:
         InputError: No word n-gram occurs in enough reviews.
@@ -697,6 +697,9 @@ def fit_baseline(
                 if metric.name == "log_loss":
                     logits = to_logits(scores[kept])
                     temperature = fit_weights(logits, None, truth, None).temperature
+                    scores = to_probabilities(to_logits(scores) / temperature)
+                    weights = rule.weights ** (1 / temperature)  # the same labels as before
+                    rule = DecisionRule(weights / weights.mean(), rule.is_median)
                 if method == "threshold":
                     rule = choose_rule(
                         scores[kept],

@@ -201,7 +201,7 @@ def tune_hyperparameters(
                 tuning.n_trials,
             )
             raise
-        copy = _copy_into_memory(study)  # to which another run can't add a better trial
+        copy = study.copy_into_memory()  # to which another run can't add a better trial
         best = find_best_trial(copy)
         if best is None:
             raise _explain_no_trial(study)
@@ -503,12 +503,6 @@ def _explain_no_trial(study: SharedStudy) -> InputError:
         + (f"the first failed with {reasons[0]!r}. " if reasons else "all were pruned. ")
         + "Fix that, and begin a new study with --params tuning.study_name=NAME"
     )
-
-
-def _copy_into_memory(study: SharedStudy) -> optuna.Study:
-    memory = optuna.storages.InMemoryStorage()
-    optuna.copy_study(from_study_name=study.name, from_storage=study.storage, to_storage=memory)
-    return optuna.load_study(study_name=study.name, storage=memory)
 
 
 def _describe_origin(

@@ -160,7 +160,8 @@ def collect_facts(
     is_for_accuracy = (
         metrics["tuning_metric"] == "accuracy"
         and trained["class_weight"] is None
-        and trained["decision"] == "auto"  # otherwise, another metric chooses no thresholds
+        # Otherwise, another metric would choose no thresholds.
+        and trained["decision"] in ("auto", "threshold")
         and trained["decision_target"] is None
     )
     hides_labels = bool(neglected) and is_for_accuracy

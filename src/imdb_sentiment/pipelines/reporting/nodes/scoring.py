@@ -115,8 +115,10 @@ def score_baseline(
         baseline.predict_proba(test["text"]), np.array(loss_weights)
     )
     temperature = baseline_decision.get("temperature", 1.0)
+    if temperature != 1:
+        probabilities = to_probabilities(to_logits(probabilities) / temperature)
     predictions = tabulate_predictions(
-        to_probabilities(to_logits(probabilities) / temperature),
+        probabilities,
         reviews.labels,
         DecisionRule.from_json(baseline_decision, reviews.labels),
     )
@@ -208,7 +210,9 @@ def compute_metrics(
             "The model predicts %s for none of the %d test reviews: label more such reviews%s",
             ", ".join(make_printable(label) for label in silent),
             len(test_predictions),
-            f", or {find_rare_labels(tuning.study_name)}" if tuning.metric == "accuracy" else "",
+            f", or {find_rare_labels(tuning.study_name)}"
+            if tuning.metric == "accuracy" and decision["aim"] in (None, metric.title)
+            else "",
         )
     label_shares = test_predictions["sentiment"].value_counts(normalize=True)
     return {

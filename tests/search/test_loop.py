@@ -317,6 +317,31 @@ def test_a_run_may_die_before_any_write(monkeypatch: pytest.MonkeyPatch) -> None
     assert 20 < last < 199
 
 
+def test_a_queued_trial_that_another_run_is_claiming_is_left_to_it() -> None:
+    """The other run has not recorded yet that it is the owner."""
+    storage = memory()
+    study = make_study(storage, 1)
+    owner = {OWNER: study._owner}
+    study.optuna_study.enqueue_trial({"x": 0.5}, user_attrs=owner)
+    (trial,) = study.trials()
+    storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+    study.record_dead_trials()
+    assert states(study) == ["RUNNING"]
+
+
+def test_after_a_failed_claim_nobody_keeps_the_trial_alive() -> None:
+    class Unsure(optuna.storages.InMemoryStorage):
+        def set_trial_state_values(self, *arguments: Any, **options: Any) -> bool:
+            super().set_trial_state_values(*arguments, **options)
+            raise OSError("the connection was lost")
+
+    study = make_study(Unsure(), 1)
+    with pytest.raises(OSError, match="lost"):
+        study.begin_trial()
+    assert states(study) == ["RUNNING"]
+    assert study.trials()[0].number not in study.heartbeats
+
+
 def test_a_trial_whose_death_another_run_records_as_it_is_begun_is_left_to_it() -> None:
     """The other run has read it before it had its new owner."""
 

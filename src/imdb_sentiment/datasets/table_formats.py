@@ -803,10 +803,11 @@ def _as_json(cell: Any) -> Any:
             return list(map(_as_json, cell))
         case dict():
             return {str(key): _as_json(part) for key, part in cell.items()}
-        case np.datetime64() | np.timedelta64():
-            return pd.Series([cell]).iloc[0]
-        case np.ndarray() | np.generic():
-            return _as_json(list(cell) if isinstance(cell, np.ndarray) else cell.item())
+        case np.ndarray():
+            return list(map(_as_json, np.atleast_1d(cell)))
+        case np.generic():  # whose `item` would return the time as a number of nanoseconds
+            types = {"M": pd.Timestamp, "m": pd.Timedelta, "f": float}
+            return _as_json(types.get(cell.dtype.kind, np.generic.item)(cell))
     return cell
 
 
@@ -855,9 +856,10 @@ def _write_parquet(chunks: Iterable[pd.DataFrame], file: IO[bytes], name: str) -
             try:
                 table = pyarrow.Table.from_pandas(chunk, schema, preserve_index=False)
             except pyarrow.ArrowException as error:
+                reason = "; ".join(map(str, error.args))
                 raise InputError(
                     f"{name} can't have the rows from {chunk.index[0]} on, where a column has "
-                    f"values of another type than before ({error.args[0]}): choose an output file "
+                    f"values of another type than before ({reason}): choose an output file "
                     "that ends with .jsonl or .csv"
                 ) from error
             writer.write_table(table)

@@ -7,6 +7,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from imdb_sentiment.evaluation.logits import to_logits, to_probabilities
+
 REASON_COLUMN = "not_predicted_because"
 
 
@@ -41,6 +43,23 @@ def unweight_probabilities(
     products = probabilities / label_weights
     undone: npt.NDArray[np.float64] = products / products.sum(axis=1, keepdims=True)
     return undone
+
+
+def calibrate_baseline(
+    probabilities: npt.NDArray[np.float64],
+    label_weights: npt.NDArray[np.float64],
+    temperature: float,
+) -> npt.NDArray[np.float64]:
+    """Return probabilities without the weights of the labels, at a temperature.
+
+    Args:
+        probabilities: Probability of each label, shape (reviews, labels).
+        label_weights: Weights as for `unweight_probabilities`.
+        temperature: Number that the logits are divided by afterwards.
+
+    """
+    undone = unweight_probabilities(probabilities, label_weights)
+    return undone if temperature == 1 else to_probabilities(to_logits(undone) / temperature)
 
 
 @dataclass(frozen=True)

@@ -402,10 +402,13 @@ class SharedStudy:
         # Before the claim, so that a machine that dies right after it is found.
         self.heartbeats.add(number, trial_id)
         claimed = False
-        with contextlib.suppress(UpdateFinishedTrialError):
-            claimed = self.storage.set_trial_state_values(trial_id, state=TrialState.RUNNING)
+        try:
+            with contextlib.suppress(UpdateFinishedTrialError):
+                claimed = self.storage.set_trial_state_values(trial_id, state=TrialState.RUNNING)
+        finally:
+            if not claimed:  # or it is not known: nobody shall take the trial for a living one
+                self.heartbeats.remove(number)
         if not claimed:
-            self.heartbeats.remove(number)
             return None
         self._claimed.add(number)
         try:

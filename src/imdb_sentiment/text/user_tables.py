@@ -83,10 +83,9 @@ def choose_text_column(
 
 
 def require_texts(rows: pd.DataFrame, column: str, file: str) -> None:
-    """Raise `InputError` if a column of rows from `number_rows` has JSON's objects or lists."""
+    """Raise `InputError` if a column of a table has JSON's objects or lists."""
     if column in rows and is_nested(rows[column]):
-        first, last = rows.index[[0, -1]]
-        raise InputError(f"{file}, rows {first} to {last}: {explain_nested([column])}")
+        raise InputError(f"{file}: {explain_nested([column])}")
 
 
 def explain_nested(columns: Sequence[str]) -> str:

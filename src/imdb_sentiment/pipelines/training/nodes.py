@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -17,9 +17,9 @@ from tokenizers import Tokenizer
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.examples import choose_diverse
-from imdb_sentiment.evaluation.logits import Logits, count_outputs, to_logits, to_probabilities
+from imdb_sentiment.evaluation.logits import Logits, count_outputs, to_logits
 from imdb_sentiment.evaluation.objectives import make_metric
-from imdb_sentiment.evaluation.probabilities import DecisionRule, unweight_probabilities
+from imdb_sentiment.evaluation.probabilities import DecisionRule, calibrate_baseline
 from imdb_sentiment.evaluation.stacking import (
     DEFAULT_SHARE,
     MIN_HELD_OUT_ROWS,
@@ -629,11 +629,12 @@ def fit_baseline(
         A scikit-learn pipeline from texts to codes, and how its probabilities become a label:
         `loss_weights`, the weight of each label in its loss, which `unweight_probabilities` removes
         from the probabilities, as the bias of the average does for the model; the `temperature`,
-        which their logits are then divided by; and `label_weights` and `is_median`, as in
-        `fit_decision` for the model. If weights are chosen for the model, they are also chosen
-        here, on the same held-out reviews, which are scored by pipelines that have learnt from the
-        same other reviews, and only if there are enough. So is the temperature if the metric is the
-        log loss; otherwise it is 1, since the other metrics need no calibrated probabilities.
+        which their logits are then divided by (see `calibrate_baseline`); and `label_weights` and
+        `is_median`, as in `fit_decision` for the model. If weights are chosen for the model, they
+        are also chosen here, on the same held-out reviews, which are scored by pipelines that have
+        learnt from the same other reviews, and only if there are enough. If the metric is the log
+        loss, the temperature and the weights to remove are fitted to them, as for the model;
+        otherwise the temperature is 1.
 
     Raises:
         InputError: No word n-gram occurs in enough reviews.
@@ -690,16 +691,16 @@ def fit_baseline(
                     .predict_proba(texts[scored.rows])
                     for learnt, scored in held_out
                 ]
-                scores = unweight_probabilities(np.concatenate(probabilities), loss_weights)
+                scores = np.concatenate(probabilities)
                 n_stored = count_stored(len(scores), count_outputs(len(reviews.labels)))
                 kept = choose_evenly(len(scores), n_stored)  # as for the model
                 truth = np.concatenate([scored.codes for _, scored in held_out])[kept]
-                if metric.name == "log_loss":
-                    logits = to_logits(scores[kept])
-                    temperature = fit_weights(logits, None, truth, None).temperature
-                    scores = to_probabilities(to_logits(scores) / temperature)
-                    weights = rule.weights ** (1 / temperature)  # the same labels as before
-                    rule = DecisionRule(weights / weights.mean(), rule.is_median)
+                if metric.name == "log_loss":  # with a bias for each label if it is weighted
+                    average = fit_weights(to_logits(scores[kept]), None, truth, None, label_weights)
+                    temperature = average.temperature
+                    factors = average.invert_bias(len(reviews.labels))
+                    rule, loss_weights = replace(rule, weights=factors), factors**temperature
+                scores = calibrate_baseline(scores, loss_weights, temperature)
                 if method == "threshold":
                     rule = choose_rule(
                         scores[kept],

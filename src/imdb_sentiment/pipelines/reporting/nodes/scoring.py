@@ -11,7 +11,7 @@ import optuna
 import pandas as pd
 
 from imdb_sentiment.errors import make_printable
-from imdb_sentiment.evaluation.logits import to_logits, to_probabilities
+from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.evaluation.metrics import describe_labels, score_predictions
 from imdb_sentiment.evaluation.objectives import Metric, make_metric
 from imdb_sentiment.evaluation.predictions import (
@@ -23,7 +23,7 @@ from imdb_sentiment.evaluation.predictions import (
     is_correct,
     tabulate_predictions,
 )
-from imdb_sentiment.evaluation.probabilities import DecisionRule, unweight_probabilities
+from imdb_sentiment.evaluation.probabilities import DecisionRule, calibrate_baseline
 from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.evaluation.statistics import compare_models, estimate_interval
 from imdb_sentiment.network.model import KerasModel, score_logits
@@ -111,14 +111,12 @@ def score_baseline(
     test = _select_test_rows(clean_reviews)
     weights = baseline_decision.get("loss_weights", {})  # earlier versions recorded none
     loss_weights = [weights.get(label, 1.0) for label in reviews.labels]
-    probabilities = unweight_probabilities(
-        baseline.predict_proba(test["text"]), np.array(loss_weights)
-    )
-    temperature = baseline_decision.get("temperature", 1.0)
-    if temperature != 1:
-        probabilities = to_probabilities(to_logits(probabilities) / temperature)
     predictions = tabulate_predictions(
-        probabilities,
+        calibrate_baseline(
+            baseline.predict_proba(test["text"]),
+            np.array(loss_weights),
+            baseline_decision.get("temperature", 1.0),
+        ),
         reviews.labels,
         DecisionRule.from_json(baseline_decision, reviews.labels),
     )

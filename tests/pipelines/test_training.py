@@ -348,8 +348,34 @@ def test_the_baseline_learns_from_the_rows_of_the_network(
     )
 
 
+def score_by(
+    metric: str,
+    chunks: list[pd.DataFrame],
+    sets: tuple[EncodedReviews, EncodedReviews],
+    baseline: BaselineParameters,
+    training: TrainingParameters,
+) -> pd.DataFrame:
+    """Fit a baseline for a metric, and return its predictions for the test rows."""
+    fitted, decision = fit_baseline(
+        chunks,
+        train=sets[0],
+        validation=sets[1],
+        baseline=baseline,
+        tuning=TuningParameters(**base_parameters()["tuning"] | {"metric": metric, "folds": 2}),
+        split=SplitParameters(**base_parameters()["split"]),
+        training=training,
+        reviews=REVIEWS,
+        script="auto",
+    )
+    assert (decision["temperature"] != 1) == (metric == "log_loss")
+    return score_baseline(fitted, decision, chunks, REVIEWS)
+
+
+@pytest.mark.parametrize("class_weight", [None, {"negative": 1.0, "positive": 3.0}])
 def test_a_search_by_log_loss_calibrates_the_baseline_too(
-    baseline_parameters: BaselineParameters, split: SplitParameters, training: TrainingParameters
+    class_weight: ClassWeight,
+    baseline_parameters: BaselineParameters,
+    training: TrainingParameters,
 ) -> None:
     """Otherwise the comparison would be one of a calibrated model with an uncalibrated one."""
     rng = np.random.default_rng(0)
@@ -363,33 +389,25 @@ def test_a_search_by_log_loss_calibrates_the_baseline_too(
     )
     frame.loc[300:399, "split"] = "validation"
     frame.loc[400:, "split"] = "test"
-    sets = [
+    train, validation = (
         replace(
             make_encoded(len(rows)),
             codes=rows["code"].to_numpy(np.uint8),
             rows=rows["row"].to_numpy(),
         )
         for rows in (frame[:300], frame[300:400])
-    ]
-    scored = {}
-    for metric in ("accuracy", "log_loss"):
-        tuning = TuningParameters(**base_parameters()["tuning"] | {"metric": metric, "folds": 2})
-        strong = baseline_parameters.model_copy(update={"inverse_regularisation": 1e5})
-        baseline, decision = fit_baseline(
-            [frame],
-            train=sets[0],
-            validation=sets[1],
-            baseline=strong,
-            tuning=tuning,
-            split=split,
-            training=training,
-            reviews=REVIEWS,
-            script="auto",
-        )
-        predictions = score_baseline(baseline, decision, [frame], REVIEWS)
-        scored[metric] = log_loss(codes[400:], predictions["probability_positive"])
-        assert (decision["temperature"] > 1.2) == (metric == "log_loss")
-    assert scored["log_loss"] < scored["accuracy"] - 0.05
+    )
+    strong = baseline_parameters.model_copy(update={"inverse_regularisation": 1e5})
+    weighted = training.model_copy(update={"class_weight": class_weight})
+    positive = {
+        metric: score_by(metric, [frame], (train, validation), strong, weighted)[
+            "probability_positive"
+        ]
+        for metric in ("accuracy", "log_loss")
+    }
+    losses = {metric: log_loss(codes[400:], found) for metric, found in positive.items()}
+    assert losses["log_loss"] < losses["accuracy"] - 0.05
+    assert positive["log_loss"].mean() == pytest.approx(0.5, abs=0.06)
 
 
 @pytest.mark.parametrize(
@@ -403,27 +421,18 @@ def test_a_calibrated_baseline_predicts_what_it_did_without(
     changes: dict[str, Any],
     data: Data,
     baseline_parameters: BaselineParameters,
-    split: SplitParameters,
     training: TrainingParameters,
 ) -> None:
-    predicted = []
-    for metric in ("accuracy", "log_loss"):
-        baseline, decision = fit_baseline(
-            iter(data.chunks),
-            train=data.train,
-            validation=data.validation,
-            baseline=baseline_parameters,
-            tuning=TuningParameters(**base_parameters()["tuning"] | {"metric": metric, "folds": 2}),
-            split=split,
-            training=training.model_copy(update=changes),
-            reviews=REVIEWS,
-            script="auto",
-        )
-        assert (decision["temperature"] != 1) == (metric == "log_loss")
-        rows = pd.concat(data.chunks).assign(split="test")
-        scored = score_baseline(baseline, decision, [rows], REVIEWS)
-        predicted.append(scored["predicted_sentiment"].tolist())
-    assert predicted[0] == predicted[1]
+    rows = pd.concat(data.chunks)
+    chunks = [rows, rows.assign(split="test")]  # they are scored, too
+    sets = (data.train, data.validation)
+    chosen = training.model_copy(update=changes)
+    usual, calibrated = (
+        score_by(metric, chunks, sets, baseline_parameters, chosen)
+        for metric in ("accuracy", "log_loss")
+    )
+    assert usual["predicted_sentiment"].tolist() == calibrated["predicted_sentiment"].tolist()
+    assert not np.allclose(usual["probability"], calibrated["probability"])
 
 
 def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParameters) -> None:

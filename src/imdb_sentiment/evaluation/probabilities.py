@@ -30,35 +30,21 @@ def expand_probabilities(output: npt.NDArray[np.float32]) -> npt.NDArray[np.floa
     return probabilities / total
 
 
-def unweight_probabilities(
-    probabilities: npt.NDArray[np.float64], label_weights: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return probabilities without the effect of the weights of the labels in the loss.
-
-    Args:
-        probabilities: Probability of each label, shape (reviews, labels).
-        label_weights: Weight of each label in the loss, shape (labels,).
-
-    """
-    products = probabilities / label_weights
-    undone: npt.NDArray[np.float64] = products / products.sum(axis=1, keepdims=True)
-    return undone
-
-
 def calibrate_baseline(
     probabilities: npt.NDArray[np.float64],
     label_weights: npt.NDArray[np.float64],
     temperature: float,
 ) -> npt.NDArray[np.float64]:
-    """Return probabilities without the weights of the labels, at a temperature.
+    """Return probabilities without the effect of the weights of the labels, at a temperature.
 
     Args:
         probabilities: Probability of each label, shape (reviews, labels).
-        label_weights: Weights as for `unweight_probabilities`.
+        label_weights: Weight of each label in the loss, shape (labels,).
         temperature: Number that the logits are divided by afterwards.
 
     """
-    undone = unweight_probabilities(probabilities, label_weights)
+    products = probabilities / label_weights
+    undone: npt.NDArray[np.float64] = products / products.sum(axis=1, keepdims=True)
     return undone if temperature == 1 else to_probabilities(to_logits(undone) / temperature)
 
 

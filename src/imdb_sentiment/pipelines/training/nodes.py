@@ -627,9 +627,9 @@ def fit_baseline(
 
     Returns:
         A scikit-learn pipeline from texts to codes, and how its probabilities become a label:
-        `loss_weights`, the weight of each label in its loss, which `unweight_probabilities` removes
+        `loss_weights`, the weight of each label in its loss, which `calibrate_baseline` removes
         from the probabilities, as the bias of the average does for the model; the `temperature`,
-        which their logits are then divided by (see `calibrate_baseline`); and `label_weights` and
+        which it then divides their logits by; and `label_weights` and
         `is_median`, as in `fit_decision` for the model. If weights are chosen for the model, they
         are also chosen here, on the same held-out reviews, which are scored by pipelines that have
         learnt from the same other reviews, and only if there are enough. If the metric is the log
@@ -692,18 +692,19 @@ def fit_baseline(
                     for learnt, scored in held_out
                 ]
                 scores = np.concatenate(probabilities)
+                truth = np.concatenate([scored.codes for _, scored in held_out])
                 n_stored = count_stored(len(scores), count_outputs(len(reviews.labels)))
                 kept = choose_evenly(len(scores), n_stored)  # as for the model
-                truth = np.concatenate([scored.codes for _, scored in held_out])[kept]
+                scores, truth = scores[kept], truth[kept]
                 if metric.name == "log_loss":  # with a bias for each label if it is weighted
-                    average = fit_weights(to_logits(scores[kept]), None, truth, None, label_weights)
+                    average = fit_weights(to_logits(scores), None, truth, None, label_weights)
                     temperature = average.temperature
                     factors = average.invert_bias(len(reviews.labels))
                     rule, loss_weights = replace(rule, weights=factors), factors**temperature
                 scores = calibrate_baseline(scores, loss_weights, temperature)
                 if method == "threshold":
                     rule = choose_rule(
-                        scores[kept],
+                        scores,
                         truth,
                         reviews.labels,
                         metric=metric,

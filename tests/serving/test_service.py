@@ -768,6 +768,8 @@ def test_a_client_that_does_not_read_the_response_is_disconnected(
 ) -> None:
     with run_service(model_file, tmp_path, "--upload-timeout", "20") as service:
         wait_until(lambda: ask_to_score(service) == 200)  # the process that scores has started
+        # That request is logged after its response.
+        wait_until(lambda: 200 in list_statuses(service, "/score"))
         before = service.log.read_text()
         # It exceeds the buffers, and is scored quickly.
         body = b"review,more\n" + (b"w1," + b"x" * 4000 + b"\n") * 2_000
@@ -786,6 +788,12 @@ def test_a_client_that_does_not_read_the_response_is_disconnected(
         assert json.loads(line)["ms"] > 20_000
         assert "Traceback" not in service.log.read_text()
         assert post(service, "/predict", {"texts": ["w1"]}).status_code == 200
+
+
+def list_statuses(service: Service, path: str) -> list[int]:
+    """Return the statuses of the requests to a path that are logged so far."""
+    whole = (line for line in service.log.read_text().splitlines(keepends=True) if path in line)
+    return [json.loads(line)["status"] for line in whole if line.endswith("\n")]
 
 
 def is_left(service: Service, connection: socket.socket) -> bool:

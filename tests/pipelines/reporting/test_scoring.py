@@ -167,7 +167,6 @@ def test_a_label_that_is_never_predicted_is_named(
     frame = make_predictions(50, reviews.labels).assign(predicted_sentiment="positive")
     metrics = measure(frame, frame, reviews)
     assert "The model predicts negative for none of the 50 test reviews" in caplog.text
-    assert "kedro run --pipelines tuning,training,reporting --params" in caplog.text
     row = metrics["test_by_label"]["negative"]
     assert (row["predicted"], row["precision"], row["recall"]) == (0, None, 0)
 

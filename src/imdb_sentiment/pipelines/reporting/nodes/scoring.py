@@ -34,7 +34,6 @@ from imdb_sentiment.parameters import (
     TuningParameters,
 )
 from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
-from imdb_sentiment.pipelines.reporting.nodes.verdict import find_rare_labels
 from imdb_sentiment.pipelines.tuning.protocol import count_folds
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
@@ -205,12 +204,10 @@ def compute_metrics(
     by_label = describe_labels(test_predictions, reviews.labels)
     if silent := [name for name, row in by_label.items() if row["rows"] and not row["predicted"]]:
         logger.warning(
-            "The model predicts %s for none of the %d test reviews: label more such reviews%s",
+            "The model predicts %s for none of the %d test reviews: label more such reviews, or "
+            "see the next steps in the report",
             ", ".join(make_printable(label) for label in silent),
             len(test_predictions),
-            f", or {find_rare_labels(tuning.study_name)}"
-            if tuning.metric == "accuracy" and decision["aim"] in (None, metric.title)
-            else "",
         )
     label_shares = test_predictions["sentiment"].value_counts(normalize=True)
     return {

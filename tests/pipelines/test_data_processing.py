@@ -863,18 +863,19 @@ def test_the_fraction_of_groups_is_the_one_that_is_asked_for(
     assert (cleaned["split"] == "test").mean() == pytest.approx(fraction, rel=0.1)
 
 
-def test_a_test_set_of_one_group_is_said_to_be_one(
+def test_a_test_set_of_few_groups_is_said_to_be_one(
     reviews: ReviewsParameters, split: SplitParameters, caplog: pytest.LogCaptureFixture
 ) -> None:
     grouped = split.model_copy(update={"method": "column", "group_column": "film"})
-    for n_films in (1, 2):
+    for n_films in (1, 4, 5):
         caplog.clear()
         rows = [
             (*review, *(("test", f"film {i % n_films}") if i < 20 else ("train", f"other {i}")))
             for i, review in enumerate(make_reviews(100))
         ]
         clean(rows, reviews, grouped, ("review", "sentiment", "split", "film"))
-        assert ("All test reviews belong to one group" in caplog.text) == (n_films == 1)
+        warning = f"The test reviews belong to only {n_films} of the groups in the column 'film'"
+        assert (warning in caplog.text) == (n_films < 5)
 
 
 def test_a_row_without_a_group_is_refused(

@@ -256,7 +256,25 @@ def test_unlabelled_rows_may_be_invisible(
     chosen = choose_rows_to_label(
         [unlabelled], [make_clean(50)], reviews, label_check, training, script="auto"
     )
-    assert len(chosen) == 1  # both have the same n-grams: none
+    assert chosen.empty
+
+
+def test_rows_that_the_model_knows_nothing_of_are_not_proposed(
+    reviews: ReviewsParameters, label_check: LabelCheckParameters, training: TrainingParameters
+) -> None:
+    """Their margin is the smallest, that of the intercept alone."""
+    known = make_clean(20, first_row=1, seed=1)[["row", "text"]]
+    foreign = pd.DataFrame({"row": range(101, 121), "text": [f"qxj{i} zvw{i}" for i in range(20)]})
+    chosen = choose_rows_to_label(
+        [pd.concat([foreign, known]), foreign],
+        [make_clean(200)],
+        reviews,
+        label_check,
+        training,
+        script="auto",
+    )
+    assert len(chosen)
+    assert set(chosen["row"]) <= set(known["row"])
 
 
 def test_the_pipeline_runs_on_a_few_rows(

@@ -220,6 +220,54 @@ def test_with_groups_the_verdict_follows_an_interval_of_whole_groups(
     assert grouped["test_accuracy_low"] == rows["test_accuracy_low"]  # all are right
 
 
+@pytest.mark.parametrize("n_groups", [2, 4, 5])
+def test_with_few_groups_there_is_no_verdict(n_groups: int, reviews: ReviewsParameters) -> None:
+    """The model is better in each, so the interval excludes 0 whatever their number."""
+    good = make_predictions(300, reviews.labels)
+    good["predicted_sentiment"] = good["sentiment"]
+    worse = good.copy()
+    other = np.where(good["sentiment"] == "positive", "negative", "positive")
+    worse.loc[::10, "predicted_sentiment"] = other[::10]
+    groups = (np.arange(300) * n_groups // 300).astype(np.uint64)
+    metrics = measure(good, worse, reviews, groups=groups)
+    assert metrics["metric_gain_low"] > 0
+    assert judge(metrics) == ("model" if n_groups == 5 else "neither")
+    assert metrics["better_than_majority"] == (n_groups == 5)
+
+
+def test_with_a_target_the_most_probable_labels_are_compared(reviews: ReviewsParameters) -> None:
+    """Both models have the same probabilities; only the thresholds for the target differ."""
+    model = make_predictions(300, reviews.labels)
+    baseline = model.assign(predicted_sentiment="negative")
+    aim = EVEN | {"aim": "recall of negative of at least 0.9", "after": 0.91}
+    metrics = measure(model, baseline, reviews, decision=aim)
+    assert (metrics["right_only_by_model"], metrics["right_only_by_baseline"]) == (0, 0)
+    assert metrics["test_accuracy"] > metrics["baseline_test_accuracy"] + 0.2
+    assert judge(metrics) == "neither"
+    assert metrics["compared_without_thresholds"]
+    assert metrics["has_thresholds"]
+    by_f1 = measure(model, baseline, reviews, decision=aim, metric="f1_macro")
+    assert by_f1["metric_gain"] == 0
+    usual = measure(model, baseline, reviews)
+    assert judge(usual) == "model"
+    assert not usual["compared_without_thresholds"]
+    assert not usual["has_thresholds"]
+
+
+@pytest.mark.parametrize(("found", "false_alarms", "is_better"), [(12, 1, True), (12, 9, False)])
+def test_the_model_and_always_the_most_frequent_label_are_compared_review_by_review(
+    *, found: int, false_alarms: int, is_better: bool, reviews: ReviewsParameters
+) -> None:
+    frame = make_predictions(1000, reviews.labels)
+    frame["sentiment"] = frame["predicted_sentiment"] = "negative"
+    frame.loc[:49, "sentiment"] = "positive"
+    frame.loc[: found - 1, "predicted_sentiment"] = "positive"
+    frame.loc[100 : 99 + false_alarms, "predicted_sentiment"] = "positive"
+    metrics = measure(frame, frame, reviews)
+    assert metrics["test_accuracy_low"] < metrics["majority_test_accuracy"]
+    assert metrics["better_than_majority"] == is_better
+
+
 def test_the_coverage_of_a_minimum_of_confidence_is_measured(reviews: ReviewsParameters) -> None:
     frame = make_predictions(200, reviews.labels)
     metrics = measure(frame, frame, reviews, decision=EVEN | {"min_confidence": 0.8})

@@ -19,6 +19,7 @@ from imdb_sentiment.pipelines.reporting.nodes.verdict import (
     find_neglected_labels,
     find_rare_labels,
     judge,
+    search_longer,
     suggest_next_steps,
     suggest_threshold,
 )
@@ -27,8 +28,8 @@ from imdb_sentiment.serving import Predictor
 
 def make_metrics(model: float, baseline: float, p_value: float) -> dict[str, Any]:
     return {
-        "test_accuracy": model,
-        "baseline_test_accuracy": baseline,
+        "right_only_by_model": round(1000 * model),
+        "right_only_by_baseline": round(1000 * baseline),
         "mcnemar_p_value": p_value,
     }
 
@@ -78,16 +79,40 @@ def test_labels_are_neglected_if_less_than_half_is_found() -> None:
 def test_every_verdict_leads_to_commands(
     verdict: Verdict, share: float, commands: list[list[str]]
 ) -> None:
-    metrics = {"ngram_share": share} | ({"ngrams_test_accuracy": 0.876} if share else {})
-    steps = suggest_next_steps(metrics, verdict, "my.csv", hides_labels=False)
+    metrics = {"ngram_share": share, "has_thresholds": False, "test_accuracy": 0.87}
+    metrics |= {"ngrams_test_accuracy": 0.876} if share else {}
+    steps = suggest_next_steps(metrics, verdict, "my.csv", n_trials=2, hides_labels=False)
     assert [step["commands"] for step in steps] == commands
     says = " ".join(step["says"] for step in steps)
     assert ("got 87.6% of the test reviews right" in says) == (
         0 < share < 1 and verdict != Verdict.MODEL
     )
-    more = suggest_next_steps(metrics, verdict, "my.csv", hides_labels=True)
+    more = suggest_next_steps(metrics, verdict, "my.csv", n_trials=2, hides_labels=True)
     assert more[:-1] == steps
     assert more[-1]["commands"] == [find_rare_labels("my.csv")]
+
+
+def test_n_grams_that_are_worse_than_the_model_are_no_way_to_the_baseline() -> None:
+    metrics = {
+        "ngram_share": 0.5,
+        "has_thresholds": False,
+        "test_accuracy": 0.87,
+        "ngrams_test_accuracy": 0.86,
+    }
+    (step,) = suggest_next_steps(
+        metrics, Verdict.BASELINE, "my.csv", n_trials=3, hides_labels=False
+    )
+    assert step["commands"] == [search_longer(3)]
+    assert search_longer(3).endswith(" tuning.n_trials=30")
+    (unknown,) = suggest_next_steps(
+        metrics | {"has_thresholds": True},
+        Verdict.BASELINE,
+        "my.csv",
+        n_trials=3,
+        hides_labels=False,
+    )
+    assert unknown["commands"] == [EXPORT_NGRAMS, SERVE]
+    assert "of the test reviews right" not in unknown["says"]
 
 
 @pytest.mark.parametrize("name", ["my.csv", "reviews #2.csv", "[2024] tickets.csv", "a, b.csv"])
@@ -132,7 +157,7 @@ def test_the_suggested_commands_do_what_is_said(copy_of_finished: Path) -> None:
     assert json.loads(facts_file.read_text())["decision"] == facts["decision"]
 
     steps = suggest_next_steps(
-        facts["metrics"], Verdict.MODEL, "sample_reviews.csv", hides_labels=True
+        facts["metrics"], Verdict.MODEL, "sample_reviews.csv", n_trials=2, hides_labels=True
     )
     run_shell(copy_of_finished, steps[-1]["commands"][0])
     facts = json.loads(facts_file.read_text())

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.folds import draw_folds
+from imdb_sentiment.evaluation.statistics import MIN_GROUPS
 from imdb_sentiment.parameters import ReviewsParameters, SplitParameters
 
 logger = logging.getLogger(__name__)
@@ -65,11 +66,13 @@ def assign_splits(
         rows = np.flatnonzero(assigned == TRAIN)
         drawn = _draw(rows, codes, groups, split.validation_fraction, split=split, reviews=reviews)
         assigned[drawn] = VALIDATION
-    if groups is not None and len(np.unique(groups[assigned == TEST])) == 1:
+    n_groups = 0 if groups is None else len(np.unique(groups[assigned == TEST]))
+    if 0 < n_groups < MIN_GROUPS:
         is_random = split.method == "random"
         logger.warning(
-            "All test reviews belong to one group of the column %r: their accuracy says little "
-            "about other groups, and its interval does not show that. %s.",
+            "The test reviews belong to only %d of the groups in the column %r: their accuracy "
+            "says little about other groups, and its interval is too narrow. %s.",
+            n_groups,
             split.group_column,
             "Raise split.test_fraction" if is_random else "Move other groups to the test set",
         )

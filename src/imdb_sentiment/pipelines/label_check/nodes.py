@@ -184,7 +184,9 @@ def choose_rows_to_label(
 
     The uncertainty is the margin between the two most probable labels (Scheffer, Decomain and
     Wrobel, "Active Hidden Markov Models for Information Extraction", IDA 2001). A row is skipped if
-    at least half of all word n-grams that occur in it or in a row chosen before occur in both.
+    at least half of all word n-grams that occur in it or in a row chosen before occur in both, or
+    if it has no n-gram that the model knows, such as one in another language: the model is
+    uncertain of it, but its label would hardly help.
 
     Args:
         clean_unlabelled_reviews: Chunks with the columns `row` and `text`; possibly none.
@@ -206,12 +208,15 @@ def choose_rows_to_label(
         if model is None:  # learnt only now: without unlabelled reviews, there is no need
             _, codes, _, hashes = _hash_reviews(clean_reviews, training.ngrams, script)
             model = fit_ngram_model(hashes, codes, len(labels), training.ngrams, script=script)
-        probabilities = to_probabilities(model.score_texts(chunk["text"]))
+        hashes = hash_texts(chunk["text"], training.ngrams, script)
+        probabilities = to_probabilities(model.score(hashes))
         ordered = np.sort(probabilities, axis=1)
         scored = chunk[["row", "text"]].assign(
             likely_label=labels[probabilities.argmax(axis=1)],
             margin=ordered[:, -1] - ordered[:, -2],
         )
+        is_known = [np.isin(found, model.hashes).any() for found in hashes]
+        scored = scored[np.array(is_known, np.bool_)]
         candidates = pd.concat([candidates.astype(scored.dtypes), scored]).nsmallest(
             CANDIDATES * label_check.rows_to_label, "margin"
         )

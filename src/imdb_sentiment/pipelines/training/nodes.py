@@ -676,7 +676,10 @@ def fit_baseline(
     # As for the model: without another choice, labels are those that the weighted model prefers.
     rule = DecisionRule(loss_weights / loss_weights.mean(), is_median=method == "median")
     temperature = 1.0
-    is_fitted = method == "threshold" or metric.name == "log_loss"
+    # Otherwise, the comparison would partly measure how well each model is calibrated: the median
+    # depends on that, too.
+    is_calibrated = metric.name == "log_loss" or method == "median"
+    is_fitted = is_calibrated or method == "threshold"
     held_out: list[HeldOutSet] = []
     if is_fitted and tuning.evaluate_on != "test":
         held_out = divide_reviews(train, validation, tuning, split)
@@ -696,7 +699,7 @@ def fit_baseline(
                 n_stored = count_stored(len(scores), count_outputs(len(reviews.labels)))
                 kept = choose_evenly(len(scores), n_stored)  # as for the model
                 scores, truth = scores[kept], truth[kept]
-                if metric.name == "log_loss":  # with a bias for each label if it is weighted
+                if is_calibrated:  # with a bias for each label if it is weighted
                     average = fit_weights(to_logits(scores), None, truth, None, label_weights)
                     temperature = average.temperature
                     factors = average.invert_bias(len(reviews.labels))

@@ -179,7 +179,11 @@ def collect_facts(
         "verdict": verdict,
         "neglected_labels": neglected,
         "next_steps": suggest_next_steps(
-            metrics, verdict, study.study_name, hides_labels=hides_labels
+            metrics,
+            verdict,
+            study.study_name,
+            n_trials=len(trials),
+            hides_labels=hides_labels,
         ),
         "threshold_step": suggest_threshold(
             (*neglected, *choose_positive_labels(reviews.labels))[0]

@@ -1,7 +1,7 @@
 """Scores of the models on the test reviews; examples.py explains a few of the same reviews."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,12 @@ from imdb_sentiment.evaluation.predictions import (
 )
 from imdb_sentiment.evaluation.probabilities import DecisionRule, calibrate_baseline
 from imdb_sentiment.evaluation.stacking import Weights
-from imdb_sentiment.evaluation.statistics import compare_models, estimate_interval
+from imdb_sentiment.evaluation.statistics import (
+    MIN_GROUPS,
+    SIGNIFICANCE_LEVEL,
+    compare_models,
+    estimate_interval,
+)
 from imdb_sentiment.network.model import KerasModel, score_logits
 from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.parameters import (
@@ -181,7 +186,9 @@ def compute_metrics(
         model is better than the baseline (`metric_gain`) and the 95% interval of that; and what is
         needed to interpret them. If the test reviews belong to groups, their number is
         `test_groups`. McNemar's test would take the reviews of a group for independent, so there
-        is `metric_gain` instead, also of the accuracy.
+        is `metric_gain` instead, also of the accuracy. With `training.decision_target`, both are
+        of the most probable labels (`compared_without_thresholds`): a threshold for a recall of
+        0.9 makes mistakes on purpose, and how many depends on where it happens to lie.
 
     """
     by_row = _find_groups(test)
@@ -190,9 +197,7 @@ def compute_metrics(
         return None if by_row is None else by_row.loc[predictions["row"]].to_numpy()
 
     evaluate_on = study.user_attrs["protocol"]["evaluate_on"]
-    comparison = compare_models(
-        is_correct(test_predictions), is_correct(align_rows(baseline_predictions, test_predictions))
-    )
+    compared = [test_predictions, align_rows(baseline_predictions, test_predictions)]
     scored = {
         "": test_predictions,
         **{f"{name}_": part for name, part in part_predictions.groupby("model", sort=False)},
@@ -201,6 +206,10 @@ def compute_metrics(
     metric = make_metric(
         tuning.metric, tuning.metric_label, reviews.labels, are_ordered=reviews.ordered
     )
+    has_target = decision["aim"] not in (None, metric.title)
+    if has_target:
+        compared = [_prefer_most_probable(table, reviews.labels) for table in compared]
+    comparison = compare_models(*map(is_correct, compared))
     by_label = describe_labels(test_predictions, reviews.labels)
     if silent := [name for name, row in by_label.items() if row["rows"] and not row["predicted"]]:
         logger.warning(
@@ -225,14 +234,9 @@ def compute_metrics(
             ).items()
         },
         "test_by_label": by_label,
-        **({} if by_row is None else {"test_groups": by_row.nunique()}),
+        **({} if by_row is None else _count_groups(by_row)),
         **_compare_by_metric(
-            metric,
-            test_predictions,
-            baseline_predictions,
-            reviews,
-            report,
-            groups=get_groups(test_predictions),
+            metric, compared, reviews, report, groups=get_groups(test_predictions)
         ),
         **_measure_coverage(test_predictions, decision, test, reviews.labels),
         "ngram_share": calibration["ngram_share"],
@@ -240,7 +244,17 @@ def compute_metrics(
         "right_only_by_model": comparison.only_first,
         "right_only_by_baseline": comparison.only_second,
         **({"mcnemar_p_value": comparison.p_value} if by_row is None else {}),
+        "compared_without_thresholds": has_target,
+        "has_thresholds": decision["after"] is not None
+        and not decision["is_median"]
+        and not decision["unfitted_reason"],
         "majority_test_accuracy": float(label_shares.max()),
+        "better_than_majority": _is_better(
+            is_correct(compared[0]),
+            (test_predictions["sentiment"] == label_shares.idxmax()).to_numpy(bool),
+            report,
+            groups=get_groups(test_predictions),
+        ),
         "tuned_on": evaluate_on,
         "tuning_folds": count_folds(study),
         "tuning_metric": metric.title,
@@ -257,23 +271,59 @@ def _find_groups(test: EncodedReviews) -> pd.Series | None:
     return pd.Series(test.groups, test.rows)
 
 
+def _count_groups(groups: pd.Series) -> dict[str, int | bool]:
+    n_groups = groups.nunique()
+    return {"test_groups": n_groups, "has_enough_groups": n_groups >= MIN_GROUPS}
+
+
+def _prefer_most_probable(predictions: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
+    """Return predictions as they would be without thresholds."""
+    most_probable = get_probabilities(predictions, labels).argmax(axis=1)
+    return predictions.assign(predicted_sentiment=np.array(labels, dtype=object)[most_probable])
+
+
+def _is_better(
+    first: npt.NDArray[np.bool_],
+    second: npt.NDArray[np.bool_],
+    report: ReportParameters,
+    *,
+    groups: npt.NDArray[np.uint64] | None,
+) -> bool:
+    """Return whether the first of two classifiers is shown to be right more often."""
+    if groups is None:
+        found = compare_models(first, second)
+        return found.only_first > found.only_second and found.p_value < SIGNIFICANCE_LEVEL
+    if len(np.unique(groups)) < MIN_GROUPS:
+        return False
+    gain = first.astype(np.float64) - second
+    low, _ = estimate_interval(
+        lambda rows: float(gain[rows].mean()),
+        len(gain),
+        resamples=report.resamples,
+        seed=report.seed,
+        groups=groups,
+    )
+    return low > 0
+
+
 def _compare_by_metric(
     metric: Metric,
-    test_predictions: pd.DataFrame,
-    baseline_predictions: pd.DataFrame,
+    compared: Sequence[pd.DataFrame],
     reviews: ReviewsParameters,
     report: ReportParameters,
     *,
     groups: npt.NDArray[np.uint64] | None,
 ) -> dict[str, float]:
-    """Return the gain of the model over the baseline, unless McNemar's test compares them."""
+    """Return the gain of the model over the baseline, unless McNemar's test compares them.
+
+    Both are in `compared`, with the same reviews in the same order.
+    """
     if metric.name == "accuracy" and groups is None:
         return {}
-    aligned = align_rows(baseline_predictions, test_predictions)
-    codes = get_codes(test_predictions, reviews.labels)
+    codes = get_codes(compared[0], reviews.labels)
     both = [
         (get_probabilities(table, reviews.labels), get_predicted_codes(table, reviews.labels))
-        for table in (test_predictions, aligned)
+        for table in compared
     ]
 
     def measure_gain(rows: npt.NDArray[np.intp]) -> float:

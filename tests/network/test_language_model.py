@@ -18,11 +18,12 @@ VECTORS = np.random.default_rng(0).normal(size=(VOCABULARY, 5)).astype(np.float3
 
 
 def make_parameters(**changes: Any) -> LanguageModelParameters:
-    settings = {"passes": 1, "batch_size": 16, "learning_rate": 0.01, "seed": 0}
+    settings: dict[str, Any] = {"passes": 0, "passes_without_unlabelled": 0, "required_steps": 0}
+    settings |= {"batch_size": 16, "learning_rate": 0.01, "seed": 0}
     return LanguageModelParameters(**settings | changes)
 
 
-SHAPE: Any = {"units": 4, "bidirectional": True, "chrono_initialization": 0}
+SHAPE: Any = {"passes": 1, "units": 4, "bidirectional": True, "chrono_initialization": 0}
 
 
 def make_texts(n: int = 160) -> npt.NDArray[np.uint8]:
@@ -38,7 +39,7 @@ def make_texts(n: int = 160) -> npt.NDArray[np.uint8]:
 def test_weights_have_the_shapes_of_the_network(
     bidirectional: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shape: Any = {"bidirectional": bidirectional, "units": 4, "chrono_initialization": 0}
+    shape = SHAPE | {"bidirectional": bidirectional}
     texts = np.vstack([make_texts(40), np.zeros((3, 9), np.uint8)])  # some without known words
     weights = pretrain_lstm(texts, VECTORS, make_parameters(), **shape)
     one = [(5, 16), (4, 16), (16,)]
@@ -58,12 +59,13 @@ def measure_loss(
     Twelve tokens are equally frequent, and so are the negative ones. Without context, a token has
     the odds 1 to 5, the weight of the negative ones, of being a following one.
     """
-    parameters = make_parameters(passes=6, learning_rate=0.03)
+    parameters = make_parameters(learning_rate=0.03)
     with caplog.at_level("DEBUG", "imdb_sentiment"):
         pretrain_lstm(
             texts,
             VECTORS,
             parameters,
+            passes=6,
             units=16,
             bidirectional=bidirectional,
             chrono_initialization=0,

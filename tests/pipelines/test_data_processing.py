@@ -1035,9 +1035,25 @@ def test_a_table_of_malformed_rows_is_told_as_such(split: SplitParameters, tmp_p
         find(list(TableDataset(filepath=str(path)).load()), split)
 
 
-@pytest.mark.parametrize(("passes", "more"), [(1, ["new one", "long"]), (0, ["new one"]), (1, [])])
-def test_the_network_is_pretrained_if_there_are_unlabelled_reviews(
-    passes: int, more: list[str], conf: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("passes", "more", "expected"),  # passes with unlabelled reviews, and without
+    [
+        ((3, 0), ["new one", "long"], 3),
+        ((3, 2), ["new one"], 3),
+        ((0, 2), ["new one"], 0),
+        ((3, 2), [], 2),
+        ((3, 0), [], 0),
+        ((1, 1), ["new one"], 0),  # fewer steps than required
+        ((1, 1), [], 0),
+        ((3, 1), [], 2),  # as many as required
+    ],
+)
+def test_the_network_is_pretrained_on_all_reviews(
+    passes: tuple[int, int],
+    more: list[str],
+    expected: int,
+    conf: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     read: list[Any] = []
 
@@ -1051,7 +1067,9 @@ def test_the_network_is_pretrained_if_there_are_unlabelled_reviews(
         kind="words", vocabulary_size=9, sequence_length=6, script="auto", head_fraction=0.5
     )
     tokenizer = train_tokenizer(["one one two"], tokenization)
-    settings = LanguageModelParameters(**conf["language_model"] | {"passes": passes})
+    names = ("passes", "passes_without_unlabelled", "required_steps")
+    changes = dict(zip(names, (*passes, 2), strict=True))
+    settings = LanguageModelParameters(**conf["language_model"] | changes)
     shape: Any = {"units": 3, "bidirectional": True, "chrono_initialization": 5}
     cells = {"new one": [2, 0], "long": [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]}
     unlabelled = [
@@ -1071,12 +1089,13 @@ def test_the_network_is_pretrained_if_there_are_unlabelled_reviews(
         pretrained_embedding=True,
         **shape,
     )
-    if not passes or not more:
+    if not expected:
         assert weights == ()
         assert read == []
         return
-    assert weights == (vectors, settings, shape)
-    assert read[0].tolist() == [*train.sequences.tolist(), [0, 0, 0, 0, 0, 2], [2, 2, 2, 3, 3, 3]]
+    encoded = {"new one": [0, 0, 0, 0, 0, 2], "long": [2, 2, 2, 3, 3, 3]}
+    assert weights == (vectors, settings, shape | {"passes": expected})
+    assert read[0].tolist() == [*train.sequences.tolist(), *(encoded[text] for text in more)]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def pretrain_lstm(
     word_vectors: npt.NDArray[np.float32],
     parameters: LanguageModelParameters,
     *,
+    passes: int,
     units: int,
     bidirectional: bool,
     chrono_initialization: int,
@@ -61,7 +62,8 @@ def pretrain_lstm(
     Args:
         sequences: Token ids, shape (texts, sequence length), padded with 0 on the left.
         word_vectors: Initial weights of the embedding, shape (vocabulary, size).
-        parameters: Number of epochs, batch size, learning rate and seed.
+        parameters: Batch size, learning rate and seed.
+        passes: Number of epochs.
         units: Size of the LSTM's state, in each direction.
         bidirectional: Whether a second LSTM reads the texts backwards.
         chrono_initialization: Longest dependency for the initial biases; see `Hyperparameters`.
@@ -94,7 +96,7 @@ def pretrain_lstm(
         embedding, lstm, targets, counts > 0, count_parts(parameters.batch_size)
     )
     batches = _make_batches(sequences, counts, parameters)
-    steps = parameters.passes * int(batches.cardinality())
+    steps = passes * int(batches.cardinality())
     model.compile(
         optimizer=keras.optimizers.Adam(
             keras.optimizers.schedules.CosineDecay(parameters.learning_rate, steps),
@@ -106,7 +108,7 @@ def pretrain_lstm(
         log = keras.callbacks.LambdaCallback(on_train_batch_end=_log_progress(steps, progress))
         model.fit(
             batches,
-            epochs=parameters.passes,
+            epochs=passes,
             shuffle=False,  # the batches are shuffled already
             callbacks=[log],
             verbose=0,

@@ -191,7 +191,8 @@ def require_pretrained_shape(weights: PretrainedWeights, hyperparameters: Hyperp
         raise InputError(
             "the pretrained LSTM has another size or another number of directions than "
             "hyperparameters.units and bidirectional say: run data_processing and tuning with the "
-            "same hyperparameters (language_model.passes: 0 for no pretraining)"
+            "same hyperparameters (language_model.passes and passes_without_unlabelled: 0 for no "
+            "pretraining)"
         )
 
 

@@ -1,5 +1,6 @@
 """Parameters of the pipeline data_processing."""
 
+import math
 import re
 from decimal import Decimal
 from pathlib import PurePath
@@ -183,11 +184,16 @@ class ProcessingParameters(Parameters):
 
 
 class LanguageModelParameters(Parameters):
-    """How the LSTM is pretrained as a language model if there are unlabelled reviews.
+    """How the LSTM is pretrained as a language model.
 
     Attributes:
         passes: Number of epochs over the training reviews and the unlabelled ones; 0 to leave
             this out.
+        passes_without_unlabelled: The same if there are no unlabelled reviews: fewer, since the
+            network must not know its training reviews better than others. With few reviews, there
+            are as many as `required_steps` takes, but at most `passes`.
+        required_steps: With so few reviews that there would be fewer gradient steps, this is left
+            out: the LSTM would start worse than without it.
         batch_size: Number of reviews per gradient step.
         learning_rate: Initial learning rate of Adam, which decays to 0 with a cosine.
         seed: Seed of the weights, of the order of the reviews and of what is predicted.
@@ -195,6 +201,19 @@ class LanguageModelParameters(Parameters):
     """
 
     passes: Annotated[int, Field(ge=0)]
+    passes_without_unlabelled: Annotated[int, Field(ge=0)]
+    required_steps: Annotated[int, Field(ge=0)]
     batch_size: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0)]
     seed: Seed
+
+    def count_passes(self, n_reviews: int, *, has_unlabelled: bool) -> int:
+        """Return the number of epochs over `n_reviews`; 0 if there is no pretraining."""
+        steps = math.ceil(n_reviews / self.batch_size)
+        required = math.ceil(self.required_steps / steps)
+        if has_unlabelled:
+            passes = self.passes
+        else:
+            fewest = self.passes_without_unlabelled
+            passes = max(fewest, min(required, self.passes)) if fewest else 0
+        return passes if passes >= required else 0

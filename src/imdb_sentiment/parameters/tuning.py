@@ -299,7 +299,7 @@ class TuningParameters(Parameters):
             raise InputError(
                 f"tuning.search_space can't have {', '.join(sorted(searched))}, which the "
                 "pretrained LSTM determines: set it to null, or run data_processing again with "
-                "language_model.passes: 0"
+                "language_model.passes and passes_without_unlabelled: 0"
             )
 
     @property

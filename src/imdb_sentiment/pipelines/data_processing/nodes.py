@@ -622,7 +622,7 @@ def pretrain_network(
     bidirectional: bool,
     chrono_initialization: int,
 ) -> tuple[npt.NDArray[np.float32], ...]:
-    """Pretrain the embedding and the LSTM, if there are unlabelled reviews.
+    """Pretrain the embedding and the LSTM.
 
     Args:
         train: Training set from `encode_reviews`: further texts, whose labels are not used.
@@ -631,7 +631,7 @@ def pretrain_network(
         words: Distinct words, from `check_reviews`.
         word_vectors: Vectors from `fit_word_vectors`, shape (vocabulary, size).
         tokenization: Number of tokens kept from the beginning of a long review.
-        language_model: Number of epochs, batch size, learning rate and seed.
+        language_model: Numbers of epochs and of required steps, batch size, learning rate and seed.
         pretrained_embedding: Whether the network starts from pretrained weights at all.
         units: Size of the LSTM's state, in each direction.
         bidirectional: Whether a second LSTM reads the texts backwards.
@@ -639,22 +639,27 @@ def pretrain_network(
 
     Returns:
         Weights of the embedding and the LSTM, from `pretrain_lstm`; empty if there are no
-        epochs or no unlabelled reviews, or if the embedding is not to be pretrained.
+        epochs, too few reviews, or if the embedding is not to be pretrained.
 
     Raises:
         InputError: There are no word vectors to start from, or the training has diverged.
 
     """
-    if not language_model.passes or not pretrained_embedding:
+    wanted = language_model.passes or language_model.passes_without_unlabelled
+    if not wanted or not pretrained_embedding:
         return ()
     encoder = ReviewEncoder(tokenizer, words, tokenization.head_length)
     unlabelled = list(map(encoder.encode, clean_unlabelled_reviews))
-    if not any(map(len, unlabelled)):
+    sequences = np.concatenate([train.sequences, *unlabelled])
+    passes = language_model.count_passes(len(sequences), has_unlabelled=any(map(len, unlabelled)))
+    if not passes:
+        logger.debug("The LSTM is not pretrained on these %d reviews", len(sequences))
         return ()
     return pretrain_lstm(
-        np.concatenate([train.sequences, *unlabelled]),
+        sequences,
         word_vectors,
         language_model,
+        passes=passes,
         units=units,
         bidirectional=bidirectional,
         chrono_initialization=chrono_initialization,

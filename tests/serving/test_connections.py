@@ -43,9 +43,12 @@ def test_each_connection_may_have_an_upload_in_a_file(
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with a long response, or with the body of the request."""
+    """Answer with a long response, with the body of the request, or not before the client goes."""
+    request = Request(scope, receive)
     try:
-        body = LONG if scope["path"] == "/long" else await Request(scope, receive).body()
+        body = LONG if scope["path"] == "/long" else await request.body()
+        while scope["path"] == "/wait" and not await request.is_disconnected():
+            await asyncio.sleep(0.001)
     except ClientDisconnect:
         return
     await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -102,3 +105,45 @@ def test_responses_that_nobody_reads_shut_nobody_out() -> None:
             return await reader.readline()
 
     assert asyncio.run(attack_and_upload()) == b"HTTP/1.1 200 OK\r\n"
+
+
+def test_some_requests_may_wait_for_the_answer_to_an_earlier_one() -> None:
+    body = b"x" * 3000
+    request = HEAD % (b"POST /", b"Content-Length: %d\r\n" % len(body)) + body
+    last = HEAD % (b"GET /", b"Connection: close\r\n")
+
+    async def answer_all() -> bytes:
+        async with run_application(max_connections=20) as server:
+            reader, writer = await connect(server)
+            writer.write(request * 15 + last)
+            return await reader.read()
+
+    received = asyncio.run(answer_all())
+    assert received.count(b"200 OK") == 16
+    assert received.count(body) == 15
+
+
+LARGE = b"Content-Length: 9000000\r\n"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [HEAD % (b"GET /", b"") * 1000, HEAD % (b"POST /", LARGE) + b"x" * 100_000],
+    ids=["many requests", "a large body"],
+)
+def test_a_connection_on_which_too_much_waits_is_closed(more: bytes) -> None:
+    """Otherwise, one client could take all memory."""
+
+    async def attack() -> None:
+        async with run_application(max_connections=20) as server:
+            _, writer = await connect(server)
+            writer.write(HEAD % (b"GET /wait", b""))
+            async with asyncio.timeout(30):
+                while not server.server_state.tasks:
+                    await asyncio.sleep(0.01)
+                writer.write(more)
+                while server.server_state.connections or server.server_state.tasks:
+                    await asyncio.sleep(0.01)
+            writer.close()
+
+    asyncio.run(attack())

@@ -1,6 +1,7 @@
 """Treatment of connections by the service, before and around the requests that they carry."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Self, cast
 
@@ -10,6 +11,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 MAX_HEADERS = 64 * 1024  # bytes of the first line and the headers of a request
 MAX_FIELDS = 200  # headers of a request; each takes time, however short
+# Requests that wait on one connection until an earlier one has been answered: they are in memory.
+MAX_WAITING = 16
+MAX_WAITING_BYTES = 64 * 1024  # their headers and bodies together
 MAX_CONNECTIONS = 1000  # open at the same time; beyond that, new ones take the place of others
 GRACE = 1.0  # seconds in which an idle connection may still send a request
 FILES_PER_CONNECTION = 2  # its socket, and the file of an upload
@@ -45,6 +49,10 @@ def allow_connections() -> int:
     limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     return max((limit - OTHER_FILES) // FILES_PER_CONNECTION, 1)
+
+
+class TooManyWaitingError(Exception):
+    """The requests that wait on a connection exceed `MAX_WAITING` or `MAX_WAITING_BYTES`."""
 
 
 class _Parser(httptools.HttpRequestParser):
@@ -101,6 +109,8 @@ class _Protocol(HttpToolsProtocol):
 
     - Headers of more than `MAX_HEADERS` bytes, or more than `MAX_FIELDS`, are refused (431), also
       after a body ("trailers").
+    - If more than `MAX_WAITING` requests on a connection wait for the answer to an earlier one, or
+      more than `MAX_WAITING_BYTES`, the connection is closed (400).
     - A connection is closed if its client sends an incomplete request or none, or does not read the
       response.
     - If there are too many connections, those that have been idle for longest are closed. If none
@@ -126,6 +136,7 @@ class _Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.parser = _Parser(self)
+        self._waiting: deque[int] = deque()  # bytes of each request that waits for an earlier one
         transport.set_write_buffer_limits(high=0)  # call pause_writing if anything is unread
         self.since = self.loop.time()
         self._expect_headers()
@@ -200,10 +211,20 @@ class _Protocol(HttpToolsProtocol):
         self.since = self.loop.time()
         self._stop_waiting()
         super().on_headers_complete()
+        if self.cycle is not self._current:
+            self._waiting.append(0)
+            self._count_waiting(self._parsed)
 
     def on_body(self, body: bytes) -> None:
         self._has_found = True
         super().on_body(body)
+        if self.cycle is not self._current:
+            self._count_waiting(len(body))
+
+    def _count_waiting(self, size: int) -> None:
+        self._waiting[-1] += size
+        if len(self._waiting) > MAX_WAITING or sum(self._waiting) > MAX_WAITING_BYTES:
+            raise TooManyWaitingError  # the parser stops, and `send_400_response` is called
 
     def on_message_complete(self) -> None:
         self._has_found = True
@@ -228,6 +249,8 @@ class _Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._current = cycle
+        if self._waiting:
+            self._waiting.popleft()
         super()._start_asgi_task(cycle, app)
 
     def _end_request(self) -> None:

@@ -1,5 +1,7 @@
 import json
+import sys
 import time
+import unicodedata
 from collections import Counter
 from typing import Literal
 
@@ -58,6 +60,7 @@ def sample() -> list[str]:
         ("\u6f22" * 40, "\u6f22" * 40),
         ("a" + "\u0316" * 29 + "\u0301", "\u00e1" + "\u0316" * 29),
         ("q" + "\u0316" * 50 + "b", "q" + "\u0316" * 30 + "b"),
+        ("\uff76\uff9e" * 40, "\uff76\uff9e" * 40),
     ],
 )
 def test_clean_text(found: str, cleaned: str) -> None:
@@ -69,6 +72,19 @@ def test_the_time_of_cleaning_grows_only_with_the_length(part: str) -> None:
     start = time.process_time()
     clean_text(f"<script>{part * 50_000}")  # with the square of it, this would take minutes
     assert time.process_time() - start < 10
+
+
+def becomes_marks(character: str) -> bool:
+    forms = [unicodedata.normalize(form, character) for form in ("NFC", "NFD", "NFKC", "NFKD")]
+    return any(all(map(unicodedata.combining, form)) for form in forms)
+
+
+def test_whatever_becomes_a_mark_is_limited_like_marks() -> None:
+    """The time of normalisation would otherwise grow with the square of their number."""
+    characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+    found = [character for character in characters if becomes_marks(character)]
+    assert "\u0f73" in found
+    assert {character for character in found if len(clean_text(character * 99)) > 60} == set()
 
 
 def test_ids_are_smallest_unsigned_and_padded_and_cut_on_the_left() -> None:

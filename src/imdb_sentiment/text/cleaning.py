@@ -28,6 +28,8 @@ _ASCII_INVISIBLE = str.maketrans(dict.fromkeys([*range(0x20), 0x7F], " "))
 # Runs of characters outside ASCII, long enough to have more combining marks than allowed.
 _FOREIGN = re.compile(r"[^\x00-\x7f]{31,}")
 _MAX_MARKS = 30  # in a row, the limit of Unicode's Stream-Safe Text Format (UAX 15)
+# Characters of class 0 that become combining marks in the normalisation to NFC or NFKC.
+_LIKE_MARKS = frozenset("\u0f73\u0f75\u0f81\uff9e\uff9f")
 
 
 def clean_text(text: str) -> str:
@@ -64,11 +66,16 @@ def clean_characters(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", plain).split())
 
 
+def is_mark(character: str) -> bool:
+    """Return whether a character is a combining mark, or becomes some by normalisation."""
+    return unicodedata.combining(character) > 0 or character in _LIKE_MARKS
+
+
 def _limit_marks(run: re.Match[str]) -> str:
     kept = []
     marks = 0
     for character in run[0]:
-        marks = marks + 1 if unicodedata.combining(character) else 0
+        marks = marks + 1 if is_mark(character) else 0
         if marks <= _MAX_MARKS:
             kept.append(character)
     return "".join(kept)

@@ -3,7 +3,6 @@
 import base64
 import gzip
 import json
-import unicodedata
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from imdb_sentiment.parameters import ReportParameters
 from imdb_sentiment.serving import Predictor
+from imdb_sentiment.text.cleaning import is_mark
 from imdb_sentiment.text.tokenizer import find_rule, get_sequence_length, has_whole_words
 from imdb_sentiment.text.words import SAME_LETTERS, character_classes, get_rule
 
@@ -157,6 +157,6 @@ def _describe_words(predictor: Predictor) -> dict[str, Any]:
 
 
 def _find_marks() -> str:
-    """Return all combining marks, as written between [ and ] in a regular expression."""
+    """Return the marks that cleaning limits, as written between [ and ] in a regular expression."""
     characters = map(chr, range(0x20000))  # beyond which there are none
-    return "".join(filter(unicodedata.combining, characters))
+    return "".join(filter(is_mark, characters))

@@ -268,6 +268,20 @@ def test_names_from_a_model_steer_no_terminal(exported: bytes) -> None:
         Predictor(give(kind="\x1b]0;"))
 
 
+def test_a_model_reads_no_other_file(
+    exported: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = onnx.load_from_string(exported)
+    weights = max(model.graph.initializer, key=lambda weights: len(weights.raw_data))
+    (tmp_path / ".env").write_bytes(weights.raw_data)
+    onnx.external_data_helper.set_external_data(weights, ".env")
+    weights.ClearField("raw_data")
+    del model.metadata_props[-1]
+    with pytest.raises(ModelError, match=r"it is not an ONNX model .*\.env"):
+        Predictor(seal(model.SerializeToString()))
+
+
 def test_a_damaged_file_is_refused_by_name(exported: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     for content in (b"", b"no model", exported[: len(exported) // 2]):

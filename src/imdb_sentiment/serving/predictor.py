@@ -23,6 +23,9 @@ from imdb_sentiment.text.words import get_rule
 MAX_TOKENS = 4096
 MAX_NGRAMS = 50_000  # word and character n-grams, with padding; a single text may have more
 
+# A model may name files with its weights, which onnxruntime would look for in the current folder.
+NO_FOLDER = "/nonexistent"
+
 Tokens = Sequence[int] | npt.NDArray[np.unsignedinteger]
 
 # An exported model ends in the last entry of its metadata: `sha256`, with the digest of all bytes
@@ -114,6 +117,9 @@ class Predictor:
         self._arguments = (model, threads)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", NO_FOLDER
+        )
         try:
             self._session = onnxruntime.InferenceSession(
                 model, options, providers=["CPUExecutionProvider"]

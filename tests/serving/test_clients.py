@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from imdb_sentiment.serving import clients
-from imdb_sentiment.serving.clients import ONLY_KEY, ApiKeys, KeysError, RateLimiter, find_network
+from imdb_sentiment.serving.clients import (
+    ONLY_KEY,
+    ApiKeys,
+    KeysError,
+    RateLimiter,
+    find_network,
+    read_keys,
+)
 
 
 def test_a_key_has_an_owner() -> None:
@@ -44,6 +51,12 @@ def test_a_file_of_keys_may_change(tmp_path: Path, caplog: pytest.LogCaptureFixt
     ]
     change(file, "anna key4\n")
     assert keys.find_owner("key4") == "anna"
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file_of_keys(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("#anna key1\nben key2\n", encoding="utf-8-sig")
+    assert read_keys(file) == {"ben": "key2"}
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def read_keys(file: Path) -> dict[str, str]:
     """
     keys: dict[str, str] = {}
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()  # Notepad writes a BOM
     except (OSError, UnicodeDecodeError) as error:
         raise KeysError(f"{file} can't be read: {error}") from error
     for number, line in enumerate(lines, start=1):

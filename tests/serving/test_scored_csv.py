@@ -1,5 +1,6 @@
 import csv
 import io
+import tracemalloc
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ from imdb_sentiment.datasets import TableDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import InferenceParameters, ProcessingParameters
 from imdb_sentiment.pipelines.inference.nodes import score_reviews
-from imdb_sentiment.serving import Predictor
+from imdb_sentiment.serving import Predictor, scored_csv
 from imdb_sentiment.serving.scored_csv import CsvError, score_csv
 
 CELL = st.one_of(
@@ -133,3 +134,38 @@ def test_it_says_what_the_pipeline_inference_says(
 def test_what_can_not_be_scored_says_why(exported: bytes, text: str, problem: str) -> None:
     with pytest.raises(CsvError, match=problem):
         score(exported, text)
+
+
+@pytest.mark.parametrize(
+    ("rows", "peak"),
+    [
+        (("ab," * 50_000 + "\n") * 40 + "w1,2\n" * 50, 20e6),
+        (("w1 " * 6000 + ",2\n") * 200, 20e6),
+        ("a" * 1_000_000 + "\U0001f600,2\n" + "w1,2\n" * 1500, 30e6),
+    ],
+    ids=["many fields", "long texts", "a very long text"],
+)
+def test_long_rows_take_little_memory(exported: bytes, rows: str, peak: float) -> None:
+    score(exported, "review,id\nw1,2\n")  # what it takes once does not count
+    predictor = Predictor(exported)
+    source, target = io.StringIO(f"review,id\n{rows}", newline=""), io.StringIO(newline="")
+    between = []
+    tracemalloc.start()
+    for _ in score_csv(
+        predictor, source, target, "review", delimiter="comma", max_characters=20_000
+    ):
+        target.seek(0)
+        target.truncate()
+        between.append(tracemalloc.get_traced_memory()[0])
+    _, highest = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert highest < peak
+    assert max(between) < 1e6
+
+
+def test_a_chunk_may_end_anywhere(exported: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "id,review\n1,w1\n\n2,w2,w3\n3\n" + '4,"w4\nw5"\n5,w6\n'
+    whole = score(exported, text)
+    monkeypatch.setattr(scored_csv, "CHUNK_BYTES", 0)
+    assert score(exported, text) == whole
+    assert whole.count("\n") == 8

@@ -53,6 +53,12 @@ def test_a_full_service_is_not_ready(
     assert client.get("/health").status_code == 200
 
 
+def test_a_slash_too_much_leads_nowhere(start: Start) -> None:
+    """A redirect would have the client send its key and its texts again, without encryption."""
+    answer = start().post("/predict/", json={"texts": ["w1"]}, follow_redirects=False)
+    assert answer.status_code == 404
+
+
 def test_those_who_share_the_only_key_do_not_share_its_rate(start: Start) -> None:
     app = start(api_key="s3cret", rate=0.001, burst=1).app
     assert isinstance(app, FastAPI)

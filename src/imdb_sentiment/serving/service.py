@@ -163,6 +163,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own pages load files from other sites
         redoc_url=None,
+        redirect_slashes=False,  # behind a proxy with TLS, it would redirect to http
         telemetry={"tracing": False, "metrics": False, "logs": False},  # see `Observation`
     )
     observation = Observation(lambda: jobs.pending + uploads.active)

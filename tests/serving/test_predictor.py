@@ -233,6 +233,35 @@ def test_parts_that_do_not_belong_together_are_refused(both: Trained, exported: 
         convert_to_onnx(both.network, other, ("a", "b"))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("labels", "{"),
+        ("labels", "5"),
+        ("labels", "[1, 2]"),
+        ("labels", '["a"]'),
+        ("labels", '["a", "b", "c", "d"]'),
+        ("examples", '{"a": 1}'),
+        ("tokenizer", "x"),
+        ("head_length", "a"),
+        ("max_ngram", "1.5"),
+        ("decision", "[]"),
+        ("decision", '{"label_weights": [1]}'),
+        ("decision", '{"label_weights": ["x", "y"]}'),
+        ("lineage", "x"),
+        ("lineage", "[1]"),
+    ],
+)
+def test_metadata_that_can_not_be_read_are_refused(exported: bytes, name: str, value: str) -> None:
+    model = onnx.load_from_string(exported)
+    facts = {entry.key: entry.value for entry in model.metadata_props if entry.key != "sha256"}
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, facts | {name: value})
+    content = seal(model.SerializeToString())
+    with pytest.raises(ModelError, match=r"its metadata can't be read .*: export the model again"):
+        Predictor(content)
+
+
 def test_it_cuts_texts_as_the_training_did_or_refuses_to(exported: bytes) -> None:
     def name(script: str | None) -> bytes:
         model = onnx.load_from_string(exported)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnxruntime
 from tokenizers import Tokenizer
 
-from imdb_sentiment.errors import make_printable
+from imdb_sentiment.errors import MAX_NAME, make_printable
 from imdb_sentiment.evaluation.probabilities import DecisionRule, expand_probabilities
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams, locate_characters
@@ -126,19 +126,35 @@ class Predictor:
             )
         except Exception as error:  # the errors of onnxruntime have no other base class
             raise ModelError(f"it is not an ONNX model ({error})") from error
-        self.facts = dict(self._session.get_modelmeta().custom_metadata_map)
+        self.facts: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         try:
-            specification = self.facts.pop("tokenizer")
-            del self.facts["sha256"]
-            self.labels: tuple[str, ...] = tuple(json.loads(self.facts.pop("labels")))
-            self.examples: tuple[str, ...] = tuple(json.loads(self.facts.pop("examples")))
+            self._read_facts()
+        except ModelError:
+            raise
         except KeyError as error:
             raise ModelError(f"it lacks {error}: export it with the pipeline training") from error
+        except Exception as error:  # the errors of tokenizers have no other base class
+            raise ModelError(
+                f"its metadata can't be read ({error}): export the model again with kedro run "
+                "--pipelines training"
+            ) from error
+
+    def _read_facts(self) -> None:
+        """Set the attributes that come from the metadata, and leave the rest in `facts`."""
+        specification = self.facts.pop("tokenizer")
+        del self.facts["sha256"]
+        self.labels = _read_texts(self.facts.pop("labels"))
+        self.examples = _read_texts(self.facts.pop("examples"))
+        (output,) = self._session.get_outputs()
+        width = output.shape[-1]
+        if len(self.labels) != (2 if width == 1 else width):  # one column is for two labels
+            raise ValueError(f"{len(self.labels)} labels for an output of the width {width}")
         decision = json.loads(self.facts.pop("decision", "{}"))
+        weights = np.array(decision.get("label_weights", [1.0] * len(self.labels)), np.float64)
+        if weights.shape != (len(self.labels),):
+            raise ValueError("the label weights are not one per label")
         self.rule = DecisionRule(
-            np.array(decision.get("label_weights", [1.0] * len(self.labels))),
-            bool(decision.get("is_median")),
-            float(decision.get("min_confidence", 0)),
+            weights, bool(decision.get("is_median")), float(decision.get("min_confidence", 0))
         )
         self.tokenizer = Tokenizer.from_str(specification)
         self.head_length = int(self.facts.pop("head_length", 0))  # older models have none
@@ -146,6 +162,8 @@ class Predictor:
         self.character_ngram = int(self.facts.pop("character_ngram", 0))
         self.character_weight = float(self.facts.pop("character_weight", 0))
         self.unlabelled_reviews = int(self.facts.pop("unlabelled_reviews", 0))
+        steps = {step["name"]: step for step in json.loads(self.facts.get("lineage", "[]"))}
+        self._reviews_digest = str(steps.get("raw_reviews", {}).get("sha256", ""))
         script = self.facts.pop("script", "ascii")  # older models do not name it
         try:
             self._encoder = TextEncoder(self.tokenizer, self.head_length)
@@ -186,8 +204,7 @@ class Predictor:
         Control characters are escaped.
         """
         made, file = (self.facts.get(name, "unknown") for name in ("made", "reviews_file"))
-        steps = {step["name"]: step for step in json.loads(self.facts.get("lineage", "[]"))}
-        digest = steps.get("raw_reviews", {}).get("sha256", "")[:12]
+        digest = self._reviews_digest[:12]
         described = f"of {made}, trained on {file}" + (f" (SHA-256 {digest}…)" if digest else "")
         return make_printable(described)  # the model may be anybody's
 
@@ -325,6 +342,13 @@ class Predictor:
             "ngrams": _pad([np.delete(*both) for both in zip(ngrams, places, strict=True)]),
             "characters": _pad([found[place] for found, place in zip(ngrams, places, strict=True)]),
         }
+
+
+def _read_texts(value: str) -> tuple[str, ...]:
+    texts = json.loads(value)
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{value[:MAX_NAME]} is not a list of strings")
+    return tuple(texts)
 
 
 def _divide(rows: list[int], size: int, ngrams: Sequence[Hashes] | None) -> Iterator[list[int]]:

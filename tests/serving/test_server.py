@@ -63,6 +63,24 @@ def test_options_that_can_not_be_used_are_said_in_a_sentence(
         assert f"Invalid value for '{option}': {value} is not a finite number." in done.output
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--allow-host", "https://reviews.example", "is not a name such as reviews.example.org"),
+        ("--allow-host", "reviews.example/", "leave out the scheme and the path"),
+        ("--allow-host", "", "is not a name"),
+        ("--allow-host", "2001:db8::1", "IP addresses are always accepted"),
+        ("--allow-origin", "reviews.example", "is not a site such as https://example.org"),
+        ("--allow-origin", "https://reviews.example/page", "without a path"),
+    ],
+)
+def test_names_that_no_request_could_have_are_refused(option: str, value: str, says: str) -> None:
+    done = CliRunner().invoke(serve, ["--model", "none.onnx", option, value])
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option}': {value} is not" in done.output
+    assert says in " ".join(done.output.split())
+
+
 @pytest.mark.slow  # a process of its own
 def test_the_command_says_that_it_serves_too() -> None:
     done = subprocess.run(

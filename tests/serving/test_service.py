@@ -517,7 +517,8 @@ def test_other_sites_may_ask_only_if_they_are_named(
     answer = post(service, "/predict", body, headers={"Origin": site})
     assert not any(name.startswith("access-control") for name in answer.headers)
     assert httpx.options(f"{service.url}/predict", headers=asked, timeout=60).status_code == 405
-    with run_service(model_file, tmp_path, "--allow-origin", site, api_key="s3cret") as open_to_it:
+    slash = f"{site}/"  # as a browser shows it
+    with run_service(model_file, tmp_path, "--allow-origin", slash, api_key="s3cret") as open_to_it:
         asked_first = httpx.options(f"{open_to_it.url}/predict", headers=asked, timeout=60)
         assert asked_first.status_code == 200
         key = {"X-API-Key": "s3cret", "Origin": site}
@@ -542,7 +543,7 @@ def test_only_its_own_names_are_answered(
     others = ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "[::1", "a b")
     assert {ask(service, host) for host in others} <= {400, 421}
     assert ask(service, "evil.example") == 421
-    with run_service(model_file, tmp_path, "--allow-host", "Reviews.example") as named:
+    with run_service(model_file, tmp_path, "--allow-host", "Reviews.example:8443") as named:
         assert ask(named, "reviews.example:443") == 200
         assert ask(named, "evil.example") == 421
 

@@ -6,6 +6,7 @@ import gc
 import logging
 import math
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -25,6 +26,34 @@ class _Positive(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
+
+
+def _read_hosts(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names of hosts without their ports, since the service may have any port."""
+    hosts = []
+    for name in given:
+        host = re.fullmatch(r"([^\s/:@]+)(:\d+)?", name)
+        if host is None:
+            raise click.BadParameter(
+                f"{name} is not a name such as reviews.example.org: leave out the scheme and the "
+                "path. IP addresses are always accepted."
+            )
+        hosts.append(host[1])
+    return tuple(hosts)
+
+
+def _read_origins(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return sites as browsers name them in the header `Origin`: without a slash at the end."""
+    origins = []
+    for site in given:
+        origin = site.rstrip("/").lower()
+        if origin not in ("*", "null") and not re.fullmatch(r"[^\s/:]+://[^\s/]+", origin):
+            raise click.BadParameter(
+                f"{site} is not a site such as https://example.org: name it with its scheme and "
+                "without a path."
+            )
+        origins.append(origin)
+    return tuple(origins)
 
 
 POSITIVE = _Positive()
@@ -81,6 +110,7 @@ POSITIVE = _Positive()
 @click.option(
     "--allow-origin",
     "allowed_origins",
+    callback=_read_origins,
     multiple=True,
     metavar="URL",
     help="Other site whose pages may use the service (CORS); can be repeated.",
@@ -88,6 +118,7 @@ POSITIVE = _Positive()
 @click.option(
     "--allow-host",
     "allowed_hosts",
+    callback=_read_hosts,
     multiple=True,
     metavar="NAME",
     help="Name under which the service may be called, * for any; can be repeated. localhost and IP "

@@ -195,6 +195,7 @@ def test_the_log_is_json_without_the_texts(service: Service) -> None:
         ({}, "the field 'texts' is missing"),
         ({"text": "w1"}, "text is not a known field; known: texts"),
         ({"texts": ["w1"], "more": 1}, "more is not a known field; known: texts"),
+        ({"a{known}{}": 1}, "a{known}{} is not a known field; known: texts"),
         (["w1"], "the body must be a JSON object"),
     ],
 )

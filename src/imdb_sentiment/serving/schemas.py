@@ -20,6 +20,7 @@ CLAUSES = {
     "too_long": "there are more than {max_length} texts: divide them among requests",
     "string_too_long": "{which} has more than {max_length:,} characters",
     "string_type": "{which} is not a string",
+    "surplus": "{name} is not a known field; known: {known}",
     "string_unicode": "{which} has characters that UTF-8 does not have",
 }
 
@@ -36,7 +37,7 @@ class _Request(BaseModel):
                 known = ", ".join(cls.model_fields)
                 raise PydanticCustomError(
                     "surplus",
-                    "{name} is not a known field; known: {known}",
+                    "unknown field",  # pydantic would also fill in braces within a name
                     {"name": name[:50], "known": known},
                 )
         return data

@@ -214,6 +214,22 @@ def test_parts_of_words_make_up_rare_ones() -> None:
     assert sorted(set(word_numbers.tolist())) == [0, 1]
 
 
+@given(st.text(st.sampled_from("ab ½¼①ﬁ㎞ﷺ_.'\u0301İ")).map(clean_text))
+@example("a½b")
+def test_no_two_words_of_subwords_have_the_same_place(text: str) -> None:
+    """Unicode's compatible form of a half has two words."""
+    parameters = TokenizerParameters(
+        kind="bpe", vocabulary_size=40, sequence_length=50, script="auto", head_fraction=0.0
+    )
+    tokenizer = train_tokenizer(["a b ½ ¼ ① fi km ﷺ i\u0307"], parameters)
+    tokens, numbers, places = locate_known_words(tokenizer, text, 0)
+    ends = [0, *(stop for _, stop in places)]
+    assert all(end <= start for end, (start, _) in zip(ends, places, strict=False))
+    assert len(tokens) == len(numbers)
+    assert sorted(set(numbers.tolist())) == list(range(len(places)))
+    assert count_words(tokenizer, text, 0).read == len(places)
+
+
 def test_tokens_are_not_cut_to_the_length_of_a_sequence() -> None:
     parameters = TokenizerParameters(
         kind="words", vocabulary_size=3, sequence_length=2, script="auto", head_fraction=0.0

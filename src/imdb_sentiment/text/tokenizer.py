@@ -399,9 +399,16 @@ def _locate_words(tokenizer: Tokenizer, text: str) -> _Located:
 
 def _locate_subwords(tokenizer: Tokenizer, text: str) -> _Located:
     encoding = tokenizer.encode(text)
-    for located in zip(encoding.ids, encoding.word_ids, encoding.offsets, strict=True):
-        if located[0]:  # no padding
-            yield located
+    word, end = -1, 0
+    before: int | None = None
+    for token, number, place in zip(encoding.ids, encoding.word_ids, encoding.offsets, strict=True):
+        if not token:  # padding
+            continue
+        # NFKC makes two words of one character such as a half; here they are one.
+        if number != before and place[0] >= end:
+            word += 1
+        before, end = number, max(end, place[1])
+        yield token, word, place
 
 
 def get_sequence_length(tokenizer: Tokenizer) -> int:

@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import httpx
 import pytest
 from click.testing import CliRunner
 
 from helpers import find_free_port
-from imdb_sentiment.serving.command import serve
+from imdb_sentiment.serving.command import choose_address, serve
 from imdb_sentiment.serving.server import PlainFormatter, describe_address
 
 
@@ -47,6 +48,27 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(model_file: Path) -> None:
     assert f"Error: port {port} of 127.0.0.1 is taken, perhaps by another imdb" in done.output
     done = CliRunner().invoke(serve, ["--model", str(model_file), "--host", "203.0.113.1"])
     assert "Error: the service can't listen on port 8000 of 203.0.113.1 (" in done.output
+    done = CliRunner().invoke(serve, ["--model", str(model_file), "--host", ".example"])
+    assert done.exit_code == 2
+    assert "Invalid value for '--host': .example is not a name or an address." in done.output
+
+
+def test_an_address_that_the_machine_lacks_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as that of `localhost` in IPv6, where IPv6 is off."""
+    port = find_free_port()
+    stream = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+    addresses = ["127.0.0.1"]
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda *_, **__: [(*stream, (address, port)) for address in addresses],
+    )
+    assert choose_address("localhost", port) == "localhost"
+    addresses.insert(0, "203.0.113.1")
+    assert choose_address("localhost", port) == "127.0.0.1"
+    addresses.pop()
+    with pytest.raises(click.ClickException, match="can't listen on port"):
+        choose_address("localhost", port)
 
 
 def test_options_that_can_not_be_used_are_said_in_a_sentence(

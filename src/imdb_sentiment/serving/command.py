@@ -154,7 +154,7 @@ def serve(model: Path, host: str, port: int, log: str, **limits: Any) -> None:
         settings = ServiceSettings(api_key=key, **given)
         content = _read_model(model)
         predictor = Predictor(content, threads=1)
-        _require_free(host, port)
+        address = choose_address(host, port)
         app = create_app(predictor, content, settings)
     except ModelError as error:
         raise click.ClickException(f"{model} can't be used: {error}") from error
@@ -170,7 +170,7 @@ def serve(model: Path, host: str, port: int, log: str, **limits: Any) -> None:
     greeting = f"The model is {predictor.describe()}."
     if is_json:
         logging.getLogger(__name__).info("the model is %s", predictor.describe())
-    server = Server(app, host, port, settings, None if is_json else greeting)
+    server = Server(app, address, port, settings, None if is_json else greeting)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
@@ -190,11 +190,38 @@ def _read_model(model: Path) -> bytes:
         ) from error
 
 
-def _require_free(host: str, port: int) -> None:
-    """Refuse an address that can't be listened on; uvicorn would only log it."""
+def choose_address(host: str, port: int) -> str:
+    """Return where to listen, and refuse an address that is taken; uvicorn would only log it.
+
+    Args:
+        host: Name or address.
+        port: Port.
+
+    Returns:
+        The host; or one of its addresses, if this machine lacks others, such as that of `localhost`
+        in IPv6. Before Python 3.13, asyncio listens on all or none of them.
+
+    Raises:
+        click.ClickException: The host can't be listened on; the message says why.
+
+    """
+    usable, missing = [], None
     try:
         for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            socket.create_server(address[:2], family=family).close()
+            try:
+                socket.create_server(address[:2], family=family).close()
+            except OSError as error:
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                missing = error
+            else:
+                usable.append(str(address[0]))
+        if missing and not usable:
+            raise missing
+    except UnicodeError as error:
+        raise click.BadParameter(
+            f"{host} is not a name or an address.", param_hint="'--host'"
+        ) from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise click.ClickException(
@@ -205,3 +232,4 @@ def _require_free(host: str, port: int) -> None:
             f"the service can't listen on port {port} of {host} ({error.strerror}): choose others "
             "with --host and --port"
         ) from error
+    return usable[0] if missing else host

@@ -184,6 +184,18 @@ def test_the_log_is_json_without_the_texts(service: Service) -> None:
     assert "SECRET" not in service.log.read_text()
 
 
+@pytest.mark.parametrize("rows", [1, 3000])
+def test_a_client_of_http_1_0_gets_a_csv_without_chunks(service: Service, rows: int) -> None:
+    csv = b"review\n" + b"w1\n" * rows
+    head = b"POST /score HTTP/1.0\r\nContent-Type: text/csv\r\nContent-Length: %d\r\n\r\n"
+    headers, scored = send_raw(service, head % len(csv) + csv).split(b"\r\n\r\n", 1)
+    expected = httpx.post(f"{service.url}/score", content=csv, headers=CSV, timeout=60)
+    assert scored == expected.content
+    assert len(expected.text.splitlines()) == rows + 1
+    assert b"content-length: %d" % len(scored) in headers
+    assert b"transfer-encoding" not in headers
+
+
 @pytest.mark.parametrize(
     ("body", "problem"),
     [

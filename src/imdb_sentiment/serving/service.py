@@ -115,13 +115,25 @@ class _ScoredResponse(StreamingResponse):
         super().__init__(
             scored.read(),
             media_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": 'attachment; filename="scored.csv"'},
+            headers={
+                "Content-Disposition": 'attachment; filename="scored.csv"',
+                "Content-Length": str(scored.size),
+            },
         )
         self._scored = scored
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._scored:
             await super().__call__(scope, receive, send)
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the CSV; starlette would end with an empty part, after the client has them all."""
+        start = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **start})
+        left = self._scored.size
+        async for part in self._scored.read():
+            left -= len(part)
+            await send({"type": "http.response.body", "body": part, "more_body": left > 0})
 
 
 def _get_asker(request: Request) -> _Asker:

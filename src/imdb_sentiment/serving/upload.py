@@ -32,12 +32,15 @@ class SharedFile:
         disk: Quota of disk space.
         client: Client that the file belongs to.
 
+    Attributes:
+        size: Number of bytes that have been written.
+
     """
 
     def __init__(self, disk: Quota, client: str) -> None:
         self._disk = disk
         self._client = client
-        self._size = 0
+        self.size = 0
         # Soon on the disk, since a client may leave hundreds of uploads unfinished.
         self.file = tempfile.SpooledTemporaryFile(PART)  # noqa: SIM115  # see `close`
 
@@ -49,7 +52,7 @@ class SharedFile:
 
         """
         self._disk.take(self._client, len(part))
-        self._size += len(part)
+        self.size += len(part)
         await run_in_threadpool(self.file.write, part)
 
     async def read(self) -> AsyncIterator[bytes]:
@@ -61,8 +64,8 @@ class SharedFile:
     def close(self) -> None:
         """Drop the file, and give its space back."""
         self.file.close()
-        self._disk.give_back(self._client, self._size)
-        self._size = 0
+        self._disk.give_back(self._client, self.size)
+        self.size = 0
 
     def __enter__(self) -> Self:
         return self

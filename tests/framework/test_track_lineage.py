@@ -250,6 +250,23 @@ def find_command(error: pytest.ExceptionInfo[ClickException]) -> str:
     return str(command)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ({"tuning": {"n_trials": 3}}, []),
+        ({"tuning": {"n_trials": 3, "seed": 7}}, ["study_name"]),
+        ({"split": {"seed": 7}}, ["start_from", "study_name"]),
+    ],
+    ids=str,
+)
+def test_a_new_study_is_named_where_the_trials_can_not_be_used(
+    parameters: dict[str, Any], named: list[str], copy_of_finished: Path
+) -> None:
+    with pytest.raises(ClickException) as error:
+        run_session(copy_of_finished, "training", **parameters)
+    assert re.findall(r"tuning\.(start_from|study_name)=", find_command(error)) == named
+
+
 @pytest.mark.slow
 def test_another_split_makes_the_model_stale(copy_of_finished: Path) -> None:
     project = copy_of_finished

@@ -295,7 +295,7 @@ class Staleness:
             self._reasons[name] = None  # ends a cycle, as records of two versions might have
             record = self._records[name]
             self._reasons[name] = self._explain_inputs(name, record) or next(
-                self._find_changes(name, record), None
+                self.find_changes(name), None
             )
         return self._reasons[name]
 
@@ -303,7 +303,14 @@ class Staleness:
         made = (source for source in record.inputs if source in self._records and source != name)
         return next(filter(None, map(self.explain, made)), None)
 
-    def _find_changes(self, name: str, record: Record) -> Iterator[Reason]:
+    def find_changes(self, name: str) -> Iterator[Reason]:
+        """Yield each reason why a dataset is stale, without those of its inputs.
+
+        Args:
+            name: Name of a dataset that has a record.
+
+        """
+        record = self._records[name]
         made = f"{name} ({_format_time(record.time)}) was made"
         for source, found in record.inputs.items():
             if source in self._records:

@@ -50,6 +50,7 @@ CODE = PackageCode(Path(__file__).parents[1])
 SHARED = "tuning"
 RAW_REVIEWS = "raw_reviews"  # the dataset whose file is a parameter
 FIRST_MADE = "review_settings"  # the first dataset made from it, whose record has its name
+BEST = "best_hyperparameters"  # what a search makes
 SAMPLE = "data/01_raw/sample_reviews.csv"  # the table of a run that names none
 # Options that choose what a run does, by their names in `run_params`.
 SELECTIONS = {
@@ -120,7 +121,7 @@ class RunLineage:
         self._lock = threading.Lock()  # nodes may run in threads
         self._inputs: dict[str, dict[str, Input]] = {}  # by the name of the node
         self._unsaved: dict[str, set[str]] = {}  # outputs, by the name of the node
-        sources = self._find_upstream(strip_names(pipeline.inputs()))
+        sources = self._find_upstream(strip_names(pipeline.inputs())).values()
         self._parameters = configuration.adopt(sources, reads_file=RAW_REVIEWS in pipeline.inputs())
         self._codes = {node.name: self._digest_code(node) for node in pipeline.nodes}
 
@@ -203,7 +204,7 @@ class RunLineage:
         named = {
             name: setting for setting, name in FILES.items() if self._configuration.is_set(setting)
         }
-        for record in self._find_upstream(names) if named else ():
+        for record in self._find_upstream(names).values() if named else ():
             for name in sorted(named.keys() & record.inputs.keys()):
                 path, then = self._files.find_path(name), record.inputs[name].path
                 # What conf/ names may have been overridden by that run.
@@ -226,9 +227,9 @@ class RunLineage:
         known = (name for name in names if name in self._records)
         reasons = [reason for name in known if (reason := staleness.explain(name))]
         if reasons:
-            raise InputError(self._advise(reasons))
+            raise InputError(self._advise(reasons, staleness))
 
-    def _advise(self, reasons: list[Reason]) -> str:
+    def _advise(self, reasons: list[Reason], staleness: Staleness) -> str:
         """Return why the run is refused, with the command that recreates stale files."""
         first = min(reasons, key=lambda reason: _find_place(reason.record.node))
         # A pipeline outside the main job needs no more of it than what makes its inputs.
@@ -240,7 +241,7 @@ class RunLineage:
         last = max(_find_place(node) for node in [*makers, *(n.name for n in self._pipeline.nodes)])
         names = DEFAULT[_find_place(first.record.node) : last + 1]
         part = "" if len(names) == len(DEFAULT) else f" --pipelines {','.join(names)}"
-        changes = self._rename_study(first) if SHARED in names else {}
+        changes = self._rename_study(staleness) if SHARED in names else {}
         options, rest = self._configuration.format_options(self._parameters, changes)
         in_conf = f" (with {rest} in conf/)" if rest else ""
         return (
@@ -248,16 +249,22 @@ class RunLineage:
             f"--only-missing-outputs{in_conf}, or pass the parameters of that run again"
         )
 
-    def _rename_study(self, reason: Reason) -> dict[str, Any]:
-        """Return a new name for the study if the present one has trials of other data."""
+    def _rename_study(self, staleness: Staleness) -> dict[str, Any]:
+        """Return a new name for the study if the trials of the present one can't be used."""
         name = self._parameters.get("tuning.study_name")
-        made = self._records.get("best_hyperparameters")
-        was = made.parameters.get("tuning", {}).get("study_name") if made else None
-        goes_on = reason.is_by_hand or reason.parameter.startswith(GOES_ON)
-        if goes_on or was != name:
+        made = self._records.get(BEST)
+        if made is None or made.parameters.get("tuning", {}).get("study_name") != name:
+            return {}
+        sources = self._find_upstream([BEST])
+        reasons = [reason for source in sources for reason in staleness.find_changes(source)]
+        changes = [reason for reason in reasons if not _goes_on(reason)]
+        if not changes:
             return {}
         new = {"tuning.study_name": f"{name} {datetime.now(UTC):%Y-%m-%d %H.%M}"}
-        return new if reason.parameter else new | {"tuning.start_from": name}
+        has_same_data = all(
+            change.parameter and change.record.node == made.node for change in changes
+        )
+        return new if has_same_data else new | {"tuning.start_from": name}
 
     def _judge(self) -> Staleness:
         return Staleness(
@@ -391,8 +398,8 @@ class RunLineage:
             if not self._unsaved[node.name]:
                 self.end_saving()
 
-    def _find_upstream(self, names: Iterable[str]) -> list[Record]:
-        """Return the records of datasets and of all that they were made from."""
+    def _find_upstream(self, names: Iterable[str]) -> dict[str, Record]:
+        """Return the records of datasets and of all that they were made from, by name."""
         found: dict[str, Record] = {}
         waiting = list(names)
         while waiting:
@@ -400,7 +407,7 @@ class RunLineage:
             if name in self._records and name not in found:
                 found[name] = self._records[name]
                 waiting += found[name].inputs
-        return list(found.values())
+        return found
 
     def _list_inputs(self, node: Node) -> dict[str, Input]:
         """Return the files that a node reads; for data in memory, those of the node before it."""
@@ -451,6 +458,11 @@ def _repeat_runner() -> str:
     if listed := ",".join(f"{name}={text}" for name, text in quoted.items() if text is not None):
         options += f" --runner-params {shlex.quote(listed)}"
     return f"{options} --async" if given.get("is_async") else options
+
+
+def _goes_on(reason: Reason) -> bool:
+    """Return whether a search continues its study although a dataset is stale for this reason."""
+    return reason.is_by_hand or reason.parameter.startswith(GOES_ON)
 
 
 def _find_place(node: str) -> int:

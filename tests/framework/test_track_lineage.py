@@ -254,6 +254,9 @@ def find_command(error: pytest.ExceptionInfo[ClickException]) -> str:
     ("parameters", "named"),
     [
         ({"tuning": {"n_trials": 3}}, []),
+        ({"training": {"use_validation_rows": False}}, []),
+        ({"hyperparameters": {"units": 3}}, []),  # which is searched
+        ({"hyperparameters": {"learning_rate": 0.5}}, ["study_name"]),
         ({"tuning": {"n_trials": 3, "seed": 7}}, ["study_name"]),
         ({"split": {"seed": 7}}, ["start_from", "study_name"]),
     ],
@@ -265,6 +268,21 @@ def test_a_new_study_is_named_where_the_trials_can_not_be_used(
     with pytest.raises(ClickException) as error:
         run_session(copy_of_finished, "training", **parameters)
     assert re.findall(r"tuning\.(start_from|study_name)=", find_command(error)) == named
+
+
+def test_a_search_that_was_killed_while_it_saved_goes_on_with_its_study(
+    copy_of_finished: Path,
+) -> None:
+    path = copy_of_finished / "data/lineage.json"
+    content = json.loads(path.read_text())
+    content["records"]["study"]["run"] = "killed"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ClickException, match="in a different run from") as error:
+        run_session(copy_of_finished, "training")
+    assert find_command(error) == (
+        "kedro run --pipelines tuning,training --params 'reviews_file=IMDB Dataset.csv' "
+        "--only-missing-outputs"
+    )
 
 
 @pytest.mark.slow

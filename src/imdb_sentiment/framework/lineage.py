@@ -242,14 +242,15 @@ class Reason:
         record: The record of the dataset.
         text: The reason, as the beginning of a sentence.
         parameter: Dotted name of the parameter whose value has changed; empty for other reasons.
-        is_by_hand: Whether the file of the dataset itself has changed.
+        is_repeated: Whether the same is to be made once more: the file of the dataset itself has
+            changed, or another output of its node comes from a different run.
 
     """
 
     record: Record
     text: str
     parameter: str = ""
-    is_by_hand: bool = False
+    is_repeated: bool = False
 
 
 class Staleness:
@@ -334,10 +335,11 @@ class Staleness:
                 yield Reason(record, f"{made} {past}, which is {present} now", parameter=key)
         for other_name in record.outputs:
             if self._records.get(other_name, record).run != record.run:
-                yield Reason(record, f"{made} in a different run from {other_name}")
+                text = f"{made} in a different run from {other_name}"
+                yield Reason(record, text, is_repeated=True)
         if self._digest_output(record.path) not in (record.digest, None):
             text = f"{record.path} has changed since it was made, {_format_time(record.time)}"
-            yield Reason(record, text, is_by_hand=True)
+            yield Reason(record, text, is_repeated=True)
 
 
 def _format_time(time: str) -> str:

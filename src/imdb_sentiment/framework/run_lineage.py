@@ -84,6 +84,7 @@ GOES_ON = (
     "tuning.sampler",
     "tuning.start_from",
     "tuning.timeout",
+    "training.use_validation_rows",
 )
 # Datasets whose file a setting names.
 FILES = {"imdb_archive": "imdb_archive", "unlabelled_file": "unlabelled_reviews"}
@@ -257,7 +258,9 @@ class RunLineage:
             return {}
         sources = self._find_upstream([BEST])
         reasons = [reason for source in sources for reason in staleness.find_changes(source)]
-        changes = [reason for reason in reasons if not _goes_on(reason)]
+        space = self._parameters.get("tuning.search_space")
+        searched = [f"hyperparameters.{key}" for key, found in space.items() if found]
+        changes = [reason for reason in reasons if not _goes_on(reason, [*GOES_ON, *searched])]
         if not changes:
             return {}
         new = {"tuning.study_name": f"{name} {datetime.now(UTC):%Y-%m-%d %H.%M}"}
@@ -460,9 +463,11 @@ def _repeat_runner() -> str:
     return f"{options} --async" if given.get("is_async") else options
 
 
-def _goes_on(reason: Reason) -> bool:
+def _goes_on(reason: Reason, parameters: Iterable[str]) -> bool:
     """Return whether a search continues its study although a dataset is stale for this reason."""
-    return reason.is_by_hand or reason.parameter.startswith(GOES_ON)
+    return reason.is_repeated or any(
+        f"{reason.parameter}.".startswith(f"{name}.") for name in parameters
+    )
 
 
 def _find_place(node: str) -> int:

@@ -38,7 +38,7 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
         metadata: Metadata for plugins; ignored by Kedro.
 
     Raises:
-        InputError: If `filepath` is not a local path, or contains a question mark.
+        InputError: If `filepath` is not a local path.
         ValueError: Unless exactly one of `filepath` and `url` is given.
 
     """
@@ -54,11 +54,7 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
         if (filepath is None) == (url is None):
             raise ValueError("give either filepath or url")
         self._filepath = require_local(filepath).absolute() if filepath else None
-        if "?" in str(self._filepath or ""):  # SQLAlchemy would take the rest for options
-            raise InputError(
-                f"{self._filepath} can't be opened: rename the folder with ? in its name"
-            )
-        self._plain_url = url or f"sqlite:///{self._filepath}"
+        self._plain_url = url
         self._credentials = credentials or {}
         self.metadata = metadata
 
@@ -66,6 +62,8 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
     def _url(self) -> "sqlalchemy.URL":
         import sqlalchemy
 
+        if self._plain_url is None:
+            return sqlalchemy.URL.create("sqlite", database=str(self._filepath))
         return sqlalchemy.make_url(self._plain_url).set(**self._credentials)
 
     def load(self) -> "RDBStorage":

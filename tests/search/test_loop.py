@@ -417,6 +417,41 @@ def test_only_a_file_of_studies_can_be_deleted(is_file: bool, tmp_path: Path) ->
     assert ("delete" in str(error.value)) == is_file
 
 
+def interrupt(*_: object) -> float:
+    raise KeyboardInterrupt
+
+
+def test_a_search_that_was_stopped_in_its_first_trial_can_be_corrected(tmp_path: Path) -> None:
+    storage = sqlite(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        search(make_study(storage, 2, origin={"protocol": "wrong"}), interrupt)
+    study = make_study(storage, 2, origin={"protocol": "right"})
+    search(study, report_twice)
+    assert len(study.counted()) == 2
+    assert study.optuna_study.user_attrs["protocol"] == "right"
+    with pytest.raises(InputError, match=r"the protocol of the study .* differ"):
+        search(make_study(storage, 2, origin={"protocol": "wrong"}), report_twice)
+
+
+def test_a_search_that_is_in_its_first_trial_is_not_changed_by_another(tmp_path: Path) -> None:
+    storage = sqlite(tmp_path)
+    first = make_study(storage, 2, origin={"protocol": "one"})
+    assert first.begin_trial() is not None
+    with pytest.raises(InputError, match=r"the protocol of the study .* differ"):
+        search(make_study(storage, 2, origin={"protocol": "other"}), report_twice)
+
+
+def test_choices_that_optuna_ties_to_a_study_are_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    storage = memory()
+    with pytest.raises(KeyboardInterrupt):
+        search(make_study(storage, 1, origin={"search space": 0}), interrupt)
+    monkeypatch.setitem(SPACE, "x", CategoricalDistribution([0.25, 0.5]))
+    with pytest.raises(InputError, match=r"the search space of the study .* differ"):
+        search(make_study(storage, 1, origin={"search space": 1}), report_twice)
+
+
 def test_with_other_data_a_study_that_starts_from_the_best_trials_is_offered() -> None:
     storage = memory()
     search(make_study(storage, 6, origin={"data": "few rows"}), raise_below_half)

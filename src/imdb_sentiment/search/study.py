@@ -19,6 +19,7 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
+    check_distribution_compatibility,
 )
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
@@ -252,13 +253,14 @@ class SharedStudy:
         """Refuse a study with another origin; record the origin of a new one.
 
         If several runs begin a study at the same moment, the origin is that of the first trial:
-        trials are numbered in the order of their creation, and created with their origin.
+        trials are numbered in the order of their creation, and created with their origin. A study
+        whose trials were all given back is like a new one.
 
         Raises:
             InputError: A trial of the study, or the study itself, has another origin.
 
         """
-        trials = self.trials()
+        trials = [trial for trial in self.trials() if not self._is_as_if_never_begun(trial)]
         if not trials:
             self._require_direction()
             return
@@ -287,6 +289,15 @@ class SharedStudy:
                 "space or another protocol: begin a new study with --params tuning.study_name=NAME"
             )
 
+    def _is_as_if_never_begun(self, trial: FrozenTrial) -> bool:
+        """Return whether a trial was given back, and had ranges that Optuna lets a study change."""
+        try:
+            for name in self._space.keys() & trial.distributions.keys():
+                check_distribution_compatibility(trial.distributions[name], self._space[name])
+        except ValueError:
+            return False
+        return was_given_back(trial)
+
     def _describe(self) -> None:
         """Describe the study for Optuna's dashboard."""
         if self.optuna_study.metric_names != [self._metric]:
@@ -305,7 +316,7 @@ class SharedStudy:
         return f"that tries the best trials of this one first: add '{parameters}' to --params"
 
     def _require_direction(self) -> None:
-        """Refuse a study without trials that was created for another direction."""
+        """Refuse a study without a trial to compare that was created for another direction."""
         if self.optuna_study.direction.name.lower() != self._direction:
             raise InputError(
                 f"the study {self.name!r} was begun for another metric: begin a new study with "

@@ -1,6 +1,7 @@
 import contextlib
 import math
 import multiprocessing
+import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -12,6 +13,8 @@ import numpy as np
 import optuna
 import pytest
 import sqlalchemy
+from click import Command, Context
+from kedro.framework.cli.utils import _split_params
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -470,6 +473,19 @@ def test_with_other_data_a_study_that_starts_from_the_best_trials_is_offered() -
     assert len(tried) == 4
     with pytest.raises(InputError, match=r"study_name=a study 3,tuning\.start_from=a study'"):
         search(make_study(storage, 6, origin={"data": "even more rows"}), raise_below_half)
+
+
+@pytest.mark.parametrize("name", ["reviews #2.csv", "O'Brien.csv", "010", "a: b"])
+def test_the_offer_is_quoted_for_the_shell_and_for_kedro(name: str) -> None:
+    storage = memory()
+    search(make_study(storage, 1, name=name, origin={"data": "few rows"}), report_twice)
+    with pytest.raises(InputError) as error:
+        search(make_study(storage, 1, name=name, origin={"data": "more rows"}), report_twice)
+    offer = str(error.value).partition(": add ")[2].partition(" to --params")[0]
+    (parameters,) = shlex.split(offer)
+    assert _split_params(Context(Command("run")), None, parameters) == {
+        "tuning": {"study_name": f"{name} 2", "start_from": name}
+    }
 
 
 def test_a_given_trial_that_was_interrupted_is_tried_again() -> None:

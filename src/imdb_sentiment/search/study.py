@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import logging
+import shlex
 import time
 import uuid
 import warnings
@@ -26,6 +27,7 @@ from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCal
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from imdb_sentiment.command_line import quote_value
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.search.liveness import Heartbeats, describe_this_process, is_dead, is_silent
 from imdb_sentiment.search.notes import add_note, describe_trial
@@ -308,12 +310,13 @@ class SharedStudy:
 
     def _propose(self, changed: str) -> str:
         """Return how to begin a study that continues this one."""
-        if changed != "data" or "," in self.name:
-            return "with --params tuning.study_name=NAME"
         names = set(optuna.get_all_study_names(self.storage))
         new = next(name for n in itertools.count(2) if (name := f"{self.name} {n}") not in names)
-        parameters = f"tuning.study_name={new},tuning.start_from={self.name}"
-        return f"that tries the best trials of this one first: add '{parameters}' to --params"
+        quoted, start_from = quote_value(new), quote_value(self.name)
+        if changed != "data" or quoted is None or start_from is None:
+            return "with --params tuning.study_name=NAME"
+        parameters = shlex.quote(f"tuning.study_name={quoted},tuning.start_from={start_from}")
+        return f"that tries the best trials of this one first: add {parameters} to --params"
 
     def _require_direction(self) -> None:
         """Refuse a study without a trial to compare that was created for another direction."""

@@ -396,6 +396,20 @@ def test_only_what_is_missing_or_stale_is_made_again(copy_of_finished: Path) -> 
     assert {name: made[name] for name in same} == {name: whole[name] for name in same}
 
 
+def test_a_search_that_lacks_trials_goes_on(copy_of_finished: Path) -> None:
+    project = copy_of_finished
+    (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")
+    before = find_digests(project)
+    (project / "data/06_models/study.db").unlink()
+    output = run_kedro(project, "kedro run --only-missing-outputs")
+    assert "tune_hyperparameters runs again: the study 'IMDB Dataset.csv' lacks trials" in output
+    made = re.findall(r"Running node: (\w+)", read_log(project))
+    assert {"hold_out_reviews", "tune_hyperparameters"} <= set(made)
+    assert "fit_best_model" not in made  # since the best trial is the same
+    assert find_digests(project)["best_hyperparameters"] == before["best_hyperparameters"]
+    assert "Skipping all 52 nodes" in run_kedro(project, "kedro run --only-missing-outputs")
+
+
 def test_weights_of_labels_that_are_numbers_make_nothing_stale(tmp_path: Path) -> None:
     project = make_project(tmp_path, {"training": {"class_weight": {1: 2.0, 5: 1.0}}})
     write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150, ("1", "5")))

@@ -30,6 +30,7 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.search import (
     SharedStudy,
     choose_best_trials,
+    lacks_trials,
     make_pruner,
     measure_seconds,
 )
@@ -418,6 +419,21 @@ def test_only_a_file_of_studies_can_be_deleted(is_file: bool, tmp_path: Path) ->
         search(make_study(storage, 1, origin={"data": "other"}), report_twice)
     assert (f"or delete {tmp_path}/study.db" in str(error.value)) == is_file
     assert ("delete" in str(error.value)) == is_file
+
+
+def test_it_is_known_whether_a_search_would_go_on() -> None:
+    storage = memory()
+    study = make_study(storage, 5, max_retries=0)
+    assert lacks_trials(storage, "another study", 1, 0, None)
+    trial = study.begin_trial()
+    assert trial is not None
+    study.record_death(trial.number)
+    search(study, lambda trial, _: -trial.number)
+    assert not lacks_trials(storage, study.name, 5, 0, None)
+    assert lacks_trials(storage, study.name, 6, 0, None)
+    assert lacks_trials(storage, study.name, 5, 1, None)  # the trial that died is retried
+    assert not lacks_trials(storage, study.name, 6, 0, 3)
+    assert lacks_trials(storage, study.name, 6, 0, 4)
 
 
 def interrupt(*_: object) -> float:

@@ -39,6 +39,7 @@ from imdb_sentiment.framework.lineage import (
     flatten,
 )
 from imdb_sentiment.framework.run_files import RunFiles, is_parameter, strip_names
+from imdb_sentiment.parameters import TuningParameters
 from imdb_sentiment.pipeline_registry import DEFAULT
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ CODE = PackageCode(Path(__file__).parents[1])
 SHARED = "tuning"
 RAW_REVIEWS = "raw_reviews"  # the dataset whose file is a parameter
 FIRST_MADE = "review_settings"  # the first dataset made from it, whose record has its name
+STUDIES = "study_storage"  # the database of searches
 BEST = "best_hyperparameters"  # what a search makes
 SAMPLE = "data/01_raw/sample_reviews.csv"  # the table of a run that names none
 # Options that choose what a run does, by their names in `run_params`.
@@ -326,7 +328,19 @@ class RunLineage:
             return "it has no outputs"
         staleness = staleness or self._judge()
         changes = (self._find_change(name, node, staleness) for name in sorted(node.outputs))
-        return next(filter(None, changes), None)
+        return next(filter(None, changes), None) or self._find_missing_trials(node)
+
+    def _find_missing_trials(self, node: Node) -> str | None:
+        """Return that a node has to go on with its search, or None if it need not."""
+        if STUDIES not in node.inputs:
+            return None
+        from imdb_sentiment.search import lacks_trials  # imports Optuna, which few runs need here
+
+        tuning = TuningParameters.model_validate(self._parameters.get("tuning"))
+        storage = self._files.get(STUDIES).load()
+        limits = tuning.n_trials, tuning.max_retries, tuning.patience
+        is_missing = lacks_trials(storage, tuning.study_name, *limits)
+        return f"the study {tuning.study_name!r} lacks trials" if is_missing else None
 
     def _find_change(self, output: str, node: Node, staleness: Staleness) -> str | None:
         """Return why an output of a node has to be made again, or None if it need not."""

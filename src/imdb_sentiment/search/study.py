@@ -192,8 +192,7 @@ class SharedStudy:
 
     def counted(self) -> list[FrozenTrial]:
         """Return the trials that count, in the order of their creation."""
-        trials = self.trials()
-        return [trial for trial in trials if self._counts(trial, trials)]
+        return _list_counted(self.trials(), self.max_retries)
 
     @_retry_during_outages
     def best(self) -> FrozenTrial | None:
@@ -209,9 +208,7 @@ class SharedStudy:
 
     def trials_since_best(self) -> int:
         """Return the number of trials that count and were created after the best one."""
-        best = self.best()
-        counted = self.counted()
-        return sum(best is None or trial.number > best.number for trial in counted)
+        return _count_after(self.best(), self.counted())
 
     @_retry_during_outages
     def begin_trial(self) -> optuna.Trial | None:
@@ -472,20 +469,51 @@ class SharedStudy:
                 # Without an owner, a running trial is not ours and may never end.
                 trial.state == TrialState.RUNNING and OWNER in trial.user_attrs
             )
-            if under_way or self._counts(trial, trials):
+            if under_way or _counts(trial, trials, self.max_retries):
                 slot = trial.user_attrs.get(SLOT)
                 slots[trial.number] = _first_free(slots) if slot is None else slot
         return slots
 
-    def _counts(self, trial: FrozenTrial, trials: list[FrozenTrial]) -> bool:
-        if trial.state != TrialState.FAIL:
-            return trial.state.is_finished()
-        return ERROR in trial.user_attrs or (
-            GIVEN_BACK not in trial.user_attrs
-            and _count_deaths_before(trial) >= self.max_retries
-            # The limit may have been higher when it died.
-            and not any(trial.number in t.system_attrs.get(RETRY_HISTORY, ()) for t in trials)
-        )
+
+def _counts(trial: FrozenTrial, trials: list[FrozenTrial], max_retries: int) -> bool:
+    if trial.state != TrialState.FAIL:
+        return trial.state.is_finished()
+    return ERROR in trial.user_attrs or (
+        GIVEN_BACK not in trial.user_attrs
+        and _count_deaths_before(trial) >= max_retries
+        # The limit may have been higher when it died.
+        and not any(trial.number in t.system_attrs.get(RETRY_HISTORY, ()) for t in trials)
+    )
+
+
+def _list_counted(trials: list[FrozenTrial], max_retries: int) -> list[FrozenTrial]:
+    return [trial for trial in trials if _counts(trial, trials, max_retries)]
+
+
+def _count_after(best: FrozenTrial | None, trials: list[FrozenTrial]) -> int:
+    return sum(best is None or trial.number > best.number for trial in trials)
+
+
+def lacks_trials(
+    storage: BaseStorage, name: str, n_trials: int, max_retries: int, patience: int | None
+) -> bool:
+    """Return whether a search would run trials of a study, which it may have to begin.
+
+    Args:
+        storage: Storage of the study.
+        name: Name of the study.
+        n_trials: Total number of trials that are to count.
+        max_retries: Maximum number of retries of a trial that dies.
+        patience: Number of trials without a better value after which the search ends; None for no
+            limit.
+
+    """
+    if name not in optuna.get_all_study_names(storage):
+        return True
+    study = optuna.load_study(study_name=name, storage=storage)
+    counted = _list_counted(study.get_trials(deepcopy=False), max_retries)
+    is_over = patience is not None and _count_after(find_best_trial(study), counted) >= patience
+    return len(counted) < n_trials and not is_over
 
 
 def _digest(value: Any) -> str:

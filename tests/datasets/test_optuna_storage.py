@@ -6,8 +6,12 @@ from pathlib import Path
 import optuna
 import pytest
 import sqlalchemy
+from kedro.io import DatasetError
 
 from imdb_sentiment.datasets import OptunaStorageDataset
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.search import choose_best_trials, lacks_trials
+from objectives import make_study
 
 
 def test_ctrl_c_waits_for_the_end_of_a_transaction(tmp_path: Path) -> None:
@@ -39,3 +43,20 @@ def test_a_folder_may_have_marks_in_its_name(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
     with closing(sqlite3.connect(folder / "study.db")) as file:
         assert file.execute("SELECT study_name FROM studies").fetchall() == [("one",)]
+
+
+@pytest.mark.parametrize("start", [4096, 16384])
+def test_a_damaged_file_is_an_error_that_says_what_to_do(start: int, tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    make_study(OptunaStorageDataset(filepath=str(path)).load(), 1)
+    content = path.read_bytes()
+    path.write_bytes(content[:start] + bytes(12_000) + content[start + 12_000 :])
+    dataset = OptunaStorageDataset(filepath=str(path))
+    uses = (
+        lambda: make_study(dataset.load(), 1),
+        lambda: choose_best_trials(dataset.load(), "a study", {}),
+        lambda: lacks_trials(dataset.load(), "a study", 1, 0, None),
+    )
+    for use in uses:
+        with pytest.raises((InputError, DatasetError), match="restore the file, or delete it to"):
+            use()

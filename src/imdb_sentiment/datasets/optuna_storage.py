@@ -73,25 +73,36 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
             InputError: If there is no such database, or it refuses the connection.
 
         """
+        from optuna.exceptions import StorageInternalError
         from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
         arguments: dict[str, Any] = {"pool_pre_ping": True}
         if self._filepath is not None:
             self._filepath.parent.mkdir(parents=True, exist_ok=True)
             arguments = {"connect_args": {"timeout": LOCK_TIMEOUT, "isolation_level": None}}
+        problem: BaseException
         for _ in range(ATTEMPTS):
             try:
                 return self._open(arguments)
+            except StorageInternalError as error:
+                problem = error.__cause__ or error
+                break
             except (ImportError, SQLAlchemyError) as error:
                 problem = error
                 created_twice = isinstance(error, IntegrityError | ProgrammingError)
                 if not created_twice and "already exists" not in str(error):
                     break
                 time.sleep(1)
-        reason = str(getattr(problem, "orig", problem)).strip()
+        reason = getattr(problem, "orig", problem)
+        advice = "check filepath, or url and credentials, of study_storage in the catalog"
+        if getattr(reason, "sqlite_errorname", "") in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
+            advice = (
+                "check filepath of study_storage in the catalog; if it is right, restore the file, "
+                "or delete it to search from the beginning"
+            )
         raise InputError(
-            f"the database of studies, {self._url}, can't be opened ({reason}): check filepath, or "
-            "url and credentials, of study_storage in the catalog"
+            f"the database of studies, {self._url}, can't be opened ({str(reason).strip()}): "
+            f"{advice}"
         ) from problem
 
     def _open(self, arguments: dict[str, Any]) -> "RDBStorage":

@@ -11,7 +11,7 @@ import shlex
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import optuna
@@ -63,14 +63,10 @@ def _retry_during_outages(
         give_up = time.monotonic() + MAX_OUTAGE
         while True:
             try:
-                return method(study, *args, **kwargs)
+                with _explain_lasting_problems():
+                    return method(study, *args, **kwargs)
             except StorageInternalError as error:
-                cause = error.__cause__ or error
-                reason = getattr(cause, "orig", cause)  # without the statement in SQL
-                if problem := _find_lasting_problem(reason):
-                    raise InputError(
-                        f"the study's database can't be used ({reason}): {problem}"
-                    ) from error
+                reason = _find_reason(error)
                 if study.is_leaving or time.monotonic() > give_up:
                     raise InputError(
                         f"the study's database can't be reached ({reason}). Finished trials are "
@@ -80,6 +76,24 @@ def _retry_during_outages(
                 time.sleep(PAUSE)
 
     return call
+
+
+@contextlib.contextmanager
+def _explain_lasting_problems() -> Iterator[None]:
+    """Raise `InputError` if the database has a problem that waiting can't solve."""
+    try:
+        yield
+    except StorageInternalError as error:
+        reason = _find_reason(error)
+        if problem := _find_lasting_problem(reason):
+            raise InputError(f"the study's database can't be used ({reason}): {problem}") from error
+        raise
+
+
+def _find_reason(error: StorageInternalError) -> BaseException:
+    """Return the error of the database, without the statement in SQL."""
+    cause = error.__cause__ or error
+    return getattr(cause, "orig", cause)
 
 
 def _find_lasting_problem(reason: BaseException) -> str:
@@ -155,19 +169,13 @@ class SharedStudy:
         step: str = "step",
         note: str = "",
     ) -> None:
-        self.optuna_study = optuna.create_study(
-            storage=storage,
-            study_name=name,
-            direction=direction,
-            pruner=pruner,
-            load_if_exists=True,
-        )
         self.storage = storage
         self.name = name
         self.n_trials = n_trials
         self.is_leaving = False
-        self._study_id = storage.get_study_id_from_name(name)
         self._direction = direction
+        self.optuna_study = self._create(pruner)
+        self._study_id = storage.get_study_id_from_name(name)
         self._metric, self._step, self._note = metric, step, note
         self._space = space
         self._origin = origin
@@ -184,6 +192,16 @@ class SharedStudy:
             storage.heartbeat_stale_trial_callback = self._retry
         self.heartbeats = Heartbeats(storage)
         self._claimed: set[int] = set()  # numbers of the trials that this run has begun
+
+    @_retry_during_outages
+    def _create(self, pruner: optuna.pruners.BasePruner) -> optuna.Study:
+        return optuna.create_study(
+            storage=self.storage,
+            study_name=self.name,
+            direction=self._direction,
+            pruner=pruner,
+            load_if_exists=True,
+        )
 
     @_retry_during_outages
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
@@ -494,6 +512,7 @@ def _count_after(best: FrozenTrial | None, trials: list[FrozenTrial]) -> int:
     return sum(best is None or trial.number > best.number for trial in trials)
 
 
+@_explain_lasting_problems()
 def lacks_trials(
     storage: BaseStorage, name: str, n_trials: int, max_retries: int, patience: int | None
 ) -> bool:
@@ -545,6 +564,7 @@ def _suggest(trial: optuna.Trial, space: dict[str, BaseDistribution]) -> None:
                 trial.suggest_categorical(name, choices)
 
 
+@_explain_lasting_problems()
 def choose_best_trials(
     storage: BaseStorage, name: str, space: dict[str, BaseDistribution]
 ) -> list[dict[str, Any]]:

@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 import yaml
 from click import ClickException
+from kedro.framework.project import settings
+from kedro.framework.startup import bootstrap_project
 from kedro_telemetry.plugin import _check_for_telemetry_consent
 
 from helpers import (
@@ -423,6 +425,30 @@ def test_a_misspelt_group_of_parameters_is_refused(project: Path) -> None:
 def test_a_run_that_lacks_its_inputs_does_not_begin(project: Path) -> None:
     with pytest.raises(ClickException, match=r"\.(json|pkl) does not exist.*--pipelines training"):
         run_session(project, "reporting")
+
+
+def test_how_to_make_what_a_run_lacks_is_said_for_its_parameters(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    done = kedro(
+        project,
+        *("run", "--pipelines", "tuning", "--env", "imdb"),
+        *("--params", "reviews_file=my reviews.csv,tuning.n_trials=3"),
+    )
+    command = (
+        "kedro run --pipelines data_processing --env imdb "
+        "--params 'reviews_file=my reviews.csv,tuning.n_trials=3'"
+    )
+    assert f"the pipeline that makes it first ({command})" in " ".join(done.stdout.split())
+
+
+def test_what_is_only_in_memory_is_to_be_made_by_the_same_run(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    bootstrap_project(project)
+    with (
+        settings.SESSION_CLASS.create(project) as session,
+        pytest.raises(ClickException, match=r"add the node that makes it, tuning\.hold_out_rev"),
+    ):
+        session.run(pipeline_names=["tuning"], from_nodes=["tuning.tune_hyperparameters"])
 
 
 def test_an_archive_of_ones_own_is_a_parameter(project: Path, tmp_path: Path) -> None:

@@ -1,11 +1,18 @@
 """Values as the option `--params` of Kedro reads them."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
+
+
+def join_values(values: Mapping[str, Any]) -> str:
+    """Return values by their dotted names, without those that can't be given, as one argument."""
+    quoted = {name: quote_value(value) for name, value in values.items()}
+    return ",".join(f"{name}={text}" for name, text in quoted.items() if text is not None)
 
 
 def quote_value(value: Any) -> str | None:

@@ -3,6 +3,7 @@
 import copy
 import ctypes
 import importlib
+import shlex
 import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -11,13 +12,15 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import AbstractDataset, DataCatalog
+from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 from pydantic import ValidationError
 
+from imdb_sentiment.command_line import join_values
 from imdb_sentiment.datasets.table import TableDataset
 from imdb_sentiment.datasets.table_formats import has_table_suffix
 from imdb_sentiment.errors import InputError, list_names, suggest_name
+from imdb_sentiment.framework.lineage import flatten
 from imdb_sentiment.framework.problems import explain_problems
 from imdb_sentiment.parameters import (
     BaselineParameters,
@@ -156,7 +159,9 @@ class RequireInputs:
     """Stops a run before it begins if a file that it needs does not exist."""
 
     @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
         """Look for each input that no node of this run makes.
 
         Raises:
@@ -168,14 +173,9 @@ class RequireInputs:
                 path = find_path(catalog, name)
                 if isinstance(catalog.get(name), TableDataset) and Path(path).is_dir():
                     raise InputError(f"the folder {path} has no tables: put some into it")
-                maker = _find_maker(catalog, path)
                 raise InputError(
                     f"{path} does not exist, and this run needs it as {name!r}: "
-                    + (
-                        f"run the pipeline that makes it first (kedro run --pipelines {maker})"
-                        if maker
-                        else _list_similar(path)
-                    )
+                    + (_advise_maker(run_params, catalog, name) or _list_similar(path))
                 )
 
 
@@ -199,13 +199,27 @@ def _is_missing(catalog: DataCatalog, name: str) -> bool:
     return can_tell and not catalog.exists(name)
 
 
-def _find_maker(catalog: DataCatalog, path: str) -> str | None:
-    """Return the name of the pipeline that makes a file; None if it is a file of the user."""
-    for name in list_pipelines()[1:]:  # Kedro's registry has only the pipelines that are to run
-        module = importlib.import_module(f"imdb_sentiment.pipelines.{name}")
-        if path in (find_path(catalog, made) for made in module.create_pipeline().all_outputs()):
-            return name
+def _advise_maker(run_params: dict[str, Any], catalog: DataCatalog, name: str) -> str | None:
+    """Return how to make a missing dataset; None if it is a file of the user."""
+    path = find_path(catalog, name)
+    for pipeline in list_pipelines()[1:]:  # Kedro's registry has only those that are to run
+        module = importlib.import_module(f"imdb_sentiment.pipelines.{pipeline}")
+        for node in module.create_pipeline().nodes:
+            if path not in (find_path(catalog, made) for made in node.outputs):
+                continue
+            if isinstance(catalog.get(name), MemoryDataset):
+                return f"add the node that makes it, {node.name}, as it is kept in no file"
+            command = f"kedro run --pipelines {pipeline}{_repeat_options(run_params)}"
+            return f"run the pipeline that makes it first ({command})"
     return None
+
+
+def _repeat_options(run_params: dict[str, Any]) -> str:
+    """Return the environment and the parameters of a run as options, each after a space."""
+    options = f" --env {shlex.quote(run_params['env'])}" if run_params["env"] else ""
+    if listed := join_values(dict(flatten(run_params["runtime_params"]))):
+        options += f" --params {shlex.quote(listed)}"
+    return options
 
 
 def _list_similar(path: str) -> str:

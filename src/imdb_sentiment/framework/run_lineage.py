@@ -18,7 +18,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from pydantic import BaseModel, ValidationError
 
-from imdb_sentiment.command_line import quote_value
+from imdb_sentiment.command_line import join_values
 from imdb_sentiment.datasets.run_facts import PACKAGES
 from imdb_sentiment.errors import InputError, list_names
 from imdb_sentiment.framework.code import PackageCode
@@ -470,9 +470,7 @@ def _repeat_runner() -> str:
     context = get_current_context(silent=True)  # there is none in a notebook
     given = context.params if context else {}
     options = f" --runner {shlex.quote(given['runner'])}" if given.get("runner") else ""
-    settings = dict(flatten(given.get("runner_params") or {}))
-    quoted = {name: quote_value(value) for name, value in settings.items()}
-    if listed := ",".join(f"{name}={text}" for name, text in quoted.items() if text is not None):
+    if listed := join_values(dict(flatten(given.get("runner_params") or {}))):
         options += f" --runner-params {shlex.quote(listed)}"
     return f"{options} --async" if given.get("is_async") else options
 

@@ -370,6 +370,19 @@ def test_workers_of_several_threads_are_refused() -> None:
         pass
 
 
+def test_workers_of_several_threads_are_refused_if_they_join_later() -> None:
+    study = make_study(optuna.storages.InMemoryStorage(), 1)
+    with (
+        LocalCluster(
+            n_workers=0, threads_per_worker=2, processes=False, dashboard_address=":0"
+        ) as threaded,
+        open_workers(1, threaded.scheduler_address) as workers,
+    ):
+        threaded.scale(1)
+        with pytest.raises(InputError, match="--nthreads 1"):
+            search(study, raise_below_half, workers=workers, timeout=PATIENCE)
+
+
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match=r'pip install -e "\.\[dask\]"'), open_workers(2, None):

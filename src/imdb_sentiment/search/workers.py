@@ -54,7 +54,13 @@ class Workers:
         return storage
 
     def find_free_worker(self) -> Any:
-        """Return a free worker, to be passed to `start`; None if there is none."""
+        """Return a free worker, to be passed to `start`; None if there is none.
+
+        Raises:
+            InputError: The Dask scheduler can't be reached any more, or all its workers have
+                several threads.
+
+        """
         return None if self._results else os.getpid()
 
     def start(self, worker: Any, key: int, function: Callable[..., Any], *arguments: Any) -> None:
@@ -151,9 +157,15 @@ class _DaskWorkers(Workers):
                 identity = self._client.sync(self._client.scheduler.identity, n_workers=-1)
         except (AttributeError, OSError, RuntimeError) as error:
             raise make_lost_scheduler_error(ADVICE) from error
+        workers = identity["workers"]
+        if workers and all(info["nthreads"] > 1 for info in workers.values()):
+            raise InputError(
+                "the workers of the Dask cluster have several threads each, and Keras can't train "
+                "two networks in one process: start them with --nthreads 1"
+            )
         return [
             _Worker(address, info["local_directory"])
-            for address, info in identity["workers"].items()
+            for address, info in workers.items()
             if info["nthreads"] == 1 and status in (None, info["status"])
         ]
 
@@ -186,10 +198,6 @@ def open_workers(workers: int, scheduler_address: str | None) -> Iterator[Worker
         if client is None:
             yield Workers()
             return
-        threads = client.nthreads().values()
-        if threads and min(threads) > 1:
-            raise InputError(
-                "the workers of the Dask cluster have several threads each, and Keras can't train "
-                "two networks in one process: start them with --nthreads 1"
-            )
-        yield _DaskWorkers(client)
+        found = _DaskWorkers(client)
+        found.find_free_worker()  # refuses workers with several threads
+        yield found

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from click import ClickException
+from kedro.framework.hooks import hook_impl
 from kedro.framework.project import settings
 from kedro.framework.startup import bootstrap_project
 
 from helpers import make_project
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.session import repeat_command
 
 
@@ -33,6 +35,38 @@ def test_a_command_is_repeated_with_other_parameters(
     typed: str, parameters: dict[str, str | None], repeated: str | None
 ) -> None:
     assert repeat_command(shlex.split(typed), parameters) == repeated
+
+
+class FailingHook:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.is_closed = False
+
+    @hook_impl
+    def before_pipeline_run(self) -> None:
+        raise self.error
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(KeyboardInterrupt(), KeyboardInterrupt), (InputError("no server"), ClickException)],
+)
+def test_every_hook_is_closed_if_a_run_does_not_begin(
+    error: BaseException,
+    raised: type[BaseException],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project = make_project(tmp_path)
+    bootstrap_project(project)
+    hook = FailingHook(error)
+    monkeypatch.setattr(settings, "HOOKS", [*settings.HOOKS, hook])
+    with settings.SESSION_CLASS.create(project) as session, pytest.raises(raised):
+        session.run(pipeline_names=["tuning"])
+    assert hook.is_closed
 
 
 def test_a_refusal_names_the_command_of_the_place(tmp_path: Path) -> None:

@@ -107,6 +107,24 @@ def test_a_run_that_fails_ends_as_failed(hook: Any, mlflow: StandIn, catalog: Da
     assert mlflow.calls[-1] == ("end", "FAILED")
 
 
+def test_an_interrupted_run_ends_as_killed(
+    hook: Any, mlflow: StandIn, catalog: DataCatalog
+) -> None:
+    hook.before_pipeline_run(pipeline=PIPELINE, catalog=catalog)
+    hook.close()
+    assert mlflow.calls[-1] == ("end", "KILLED")
+
+
+def test_a_run_of_somebody_else_is_left_alone(
+    hook: Any, mlflow: StandIn, catalog: DataCatalog
+) -> None:
+    hook.before_pipeline_run(pipeline=PIPELINE, catalog=catalog)
+    hook.on_pipeline_error()
+    mlflow.start_run()
+    hook.close()
+    assert mlflow.is_active
+
+
 def test_a_run_that_is_open_when_python_ends_was_killed(
     mlflow: StandIn, catalog: DataCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

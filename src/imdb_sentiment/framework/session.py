@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from click import ClickException, get_current_context
+from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 from kedro.runner import SequentialRunner
 from kedro.validation.exceptions import ParameterValidationError
 
 from imdb_sentiment.command_line import quote_value
 from imdb_sentiment.errors import InputError, find_input_error, make_printable, suggest_name
-from imdb_sentiment.framework.console import RUN, ShowRun, name_command
+from imdb_sentiment.framework.console import RUN, name_command
 from imdb_sentiment.framework.runner import IncrementalSequentialRunner
-from imdb_sentiment.framework.track_lineage import TrackLineage
 from imdb_sentiment.pipeline_registry import list_pipelines
 
 
@@ -44,15 +44,10 @@ class PlainErrorsSession(KedroSession):
             if isinstance(fixable, InputError) and fixable.parameters:
                 message += self._explain_parameters(fixable.parameters)
             raise ClickException(message) from error
-        except BaseException:  # such as Ctrl-C, after which Kedro calls no hook
-            self._close_hooks()
-            raise
-
-    def _close_hooks(self) -> None:
-        """End the log of the run and its claim: in a notebook, the process goes on."""
-        for hook in self._hook_manager.get_plugins():
-            if isinstance(hook, ShowRun | TrackLineage):
-                hook.close()
+        finally:  # Kedro calls no hook after Ctrl-C, or if the run may not begin
+            for hook in settings.HOOKS:
+                if hasattr(hook, "close"):
+                    hook.close()
 
     def _explain_parameters(self, parameters: Mapping[str, str | None]) -> str:
         """Return the files that set parameters, and a command that overrides them, as lines."""

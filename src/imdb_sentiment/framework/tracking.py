@@ -33,6 +33,9 @@ FILES = (
 class TrackRun:
     """Records each Kedro run as an MLflow run."""
 
+    def __init__(self) -> None:
+        self._is_open = False  # other runs that are active are not ours
+
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Start an MLflow run and log the parameters of the run's nodes.
@@ -48,13 +51,14 @@ class TrackRun:
                 f"MLFLOW_TRACKING_URI names {mlflow.get_tracking_uri()}, which can't be used: "
                 f"correct it, or unset it to run without tracking. {error}"
             ) from error
+        self._is_open = True
         try:
             for name in sorted(pipeline.inputs()):
                 group, _, key = name.partition(":")
                 if group == "params":
                     mlflow.log_params(_flatten(key, catalog.load(name)))
         except BaseException:  # Kedro calls `on_pipeline_error` only for what happens later
-            mlflow.end_run("FAILED")
+            self._end("FAILED")
             raise
 
     @hook_impl
@@ -72,12 +76,21 @@ class TrackRun:
         for name in FILES:
             if name in made:
                 mlflow.log_artifact(find_path(catalog, name))
-        mlflow.end_run()
+        self._end("FINISHED")
 
     @hook_impl
     def on_pipeline_error(self) -> None:
         """End the MLflow run as failed."""
-        mlflow.end_run("FAILED")
+        self._end("FAILED")
+
+    def close(self) -> None:
+        """End the MLflow run of a run that was interrupted: in a notebook, the process goes on."""
+        if self._is_open:
+            self._end("KILLED")
+
+    def _end(self, status: str) -> None:
+        self._is_open = False
+        mlflow.end_run(status)
 
 
 def _flatten(name: str, value: Any) -> dict[str, Any]:

@@ -379,6 +379,33 @@ def test_a_database_may_be_away_for_a_while(monkeypatch: pytest.MonkeyPatch) -> 
         search(make_study(storage, 7), report_twice)
 
 
+def test_after_an_outage_the_trials_of_other_runs_are_not_taken_for_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No run could send heartbeats, and this one is the first to reach the database again."""
+    theirs, ours = (make_study(sqlite(tmp_path), 2) for _ in range(2))
+    assert theirs.begin_trial() is not None
+    list_trials, errors = ours.optuna_study.get_trials, [StorageInternalError()]
+
+    def fail_once(**arguments: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return list_trials(**arguments)
+
+    monkeypatch.setattr("imdb_sentiment.search.study.PAUSE", 0)
+    monkeypatch.setattr(ours.optuna_study, "get_trials", fail_once)
+    ours.trials()
+    with sqlite(tmp_path).engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE trial_heartbeats SET heartbeat = datetime(heartbeat, '-150 seconds')"
+        )
+    ours.record_dead_trials()
+    assert states(ours) == ["RUNNING"]
+    monkeypatch.setattr("imdb_sentiment.search.liveness.GRACE_PERIOD", 0)  # it is over
+    ours.record_dead_trials()
+    assert states(ours) == ["FAIL", "WAITING"]
+
+
 def test_a_full_disk_is_no_outage(tmp_path: Path) -> None:
     """The file of the database can't grow any more; nobody waits for that to end by itself."""
     storage = sqlite(tmp_path)

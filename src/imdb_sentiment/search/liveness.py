@@ -44,6 +44,7 @@ class Heartbeats:
         self._trial_ids: dict[int, int] = {}  # by the number of the trial
         self._stopped = threading.Event()
         self._last = time.time()
+        self._last_outage = -math.inf
 
     def __contains__(self, number: int) -> bool:
         return number in self._trial_ids
@@ -67,8 +68,19 @@ class Heartbeats:
 
     def catch_up(self) -> None:
         """Send overdue heartbeats now: after the machine slept, the thread may still wait."""
-        if time.time() - self._last > self._interval:
+        late = time.time() - self._last
+        if late > self._interval:
             self._send_all()
+        if self._trial_ids and late > 2 * self._interval:
+            self.note_outage()  # the storage may be on the machine that slept
+
+    def note_outage(self) -> None:
+        """Note that the storage can't be reached now."""
+        self._last_outage = time.monotonic()
+
+    def may_lack_those_of_others(self) -> bool:
+        """Return whether other runs may be alive though silent, since an outage has just ended."""
+        return time.monotonic() - self._last_outage < GRACE_PERIOD
 
     @property
     def _interval(self) -> float:
@@ -96,6 +108,7 @@ class Heartbeats:
         except UpdateFinishedTrialError:
             pass
         except Exception as error:  # the next one may succeed
+            self.note_outage()
             logger.warning("The study's storage can't record a heartbeat: %s", error)
 
 

@@ -72,6 +72,7 @@ def _retry_during_outages(
                         f"the study's database can't be reached ({reason}). Finished trials are "
                         "kept: run the same command again to continue"
                     ) from error
+                study.heartbeats.note_outage()
                 logger.warning("The study's database can't be reached; trying again: %s", reason)
                 time.sleep(PAUSE)
 
@@ -173,6 +174,7 @@ class SharedStudy:
         self.name = name
         self.n_trials = n_trials
         self.is_leaving = False
+        self.heartbeats = Heartbeats(storage)
         self._direction = direction
         self.optuna_study = self._create(pruner)
         self._study_id = storage.get_study_id_from_name(name)
@@ -190,7 +192,6 @@ class SharedStudy:
         self._retry = functools.partial(_retry, queue_again, set(space), self._owner)
         if isinstance(storage, RDBStorage):
             storage.heartbeat_stale_trial_callback = self._retry
-        self.heartbeats = Heartbeats(storage)
         self._claimed: set[int] = set()  # numbers of the trials that this run has begun
 
     @_retry_during_outages
@@ -411,16 +412,18 @@ class SharedStudy:
     @_retry_during_outages
     def record_dead_trials(self) -> None:
         """Find running trials whose process is gone, here or elsewhere, and record their death."""
+        self.heartbeats.catch_up()
+        silence_counts = not self.heartbeats.may_lack_those_of_others()
         for trial in self.trials(TrialState.RUNNING):
             owner = trial.user_attrs.get(OWNER, "")
             if trial.number in self._claimed:
                 if trial.number not in self.heartbeats:  # an error occurred when it was begun
                     self.give_back(trial.number)
-            elif is_dead(owner) or is_silent(trial):
+            elif is_dead(owner) or (silence_counts and is_silent(trial)):
                 self.record_death(trial.number)
-        self.heartbeats.catch_up()
-        with warnings.catch_warnings(action="ignore"):  # Optuna calls heartbeats experimental
-            optuna.storages.fail_stale_trials(self.optuna_study)
+        if silence_counts:
+            with warnings.catch_warnings(action="ignore"):  # Optuna calls heartbeats experimental
+                optuna.storages.fail_stale_trials(self.optuna_study)
 
     def _get_id(self, number: int) -> int:
         return self.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)

@@ -423,6 +423,15 @@ def _open_study(
     space = {name: searched.to_optuna() for name, searched in tuning.search_space.items()}
     given: dict[int, dict[str, Any]] = {}
     seed = tuning.seed
+    n_warmup_steps = tuning.pruner.arguments.get("n_warmup_steps", 0)
+    if folds > 1 and n_warmup_steps > folds - 2:  # after the last fold, nothing is pruned
+        logger.info(
+            "With %d folds, no trial is pruned: tuning.pruner.arguments.n_warmup_steps is %d, and "
+            "may be %d at most",
+            folds,
+            n_warmup_steps,
+            folds - 2,
+        )
     if tuning.start_from is not None:
         # With the seeds of the earlier study, the sampler would begin with its suggestions again.
         seed += zlib.crc32(tuning.start_from.encode()) % 1_000_000

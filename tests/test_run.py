@@ -405,6 +405,11 @@ def test_what_a_pretrained_lstm_determines_is_not_searched(project: Path) -> Non
     more = {"unlabelled_file": "columns.csv"}
     with pytest.raises(ClickException, match="the column 'sentiment' has none"):
         run_session(project, "data_processing", **unusable, **more, **passes)
+    passes["language_model"] = {"passes_without_unlabelled": 1}
+    with pytest.raises(ClickException, match=found):
+        run_session(project, "data_processing", "tuning", **passes)
+    with pytest.raises(ClickException, match="the column 'sentiment' has none"):
+        run_session(project, "data_processing", "tuning", **unusable, **more, **passes)
 
 
 def test_a_misspelt_pipeline_is_refused(project: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_connection_on_which_too_much_waits_is_closed(more: bytes) -> None:
 
     async def attack() -> None:
         async with run_application(max_connections=20) as server:
-            _, writer = await connect(server)
+            reader, writer = await connect(server)
             writer.write(HEAD % (b"GET /wait", b""))
             async with asyncio.timeout(30):
                 while not server.server_state.tasks:
@@ -144,6 +144,8 @@ def test_a_connection_on_which_too_much_waits_is_closed(more: bytes) -> None:
                 writer.write(more)
                 while server.server_state.connections or server.server_state.tasks:
                     await asyncio.sleep(0.01)
+                # An error would be read as the answer to the first request.
+                assert await reader.read() == b""
             writer.close()
 
     asyncio.run(attack())

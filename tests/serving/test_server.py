@@ -89,11 +89,16 @@ def test_options_that_can_not_be_used_are_said_in_a_sentence(
     ("option", "value", "says"),
     [
         ("--allow-host", "https://reviews.example", "is not a name such as reviews.example.org"),
-        ("--allow-host", "reviews.example/", "leave out the scheme and the path"),
+        ("--allow-host", "reviews.example/", "leave out the scheme, the path"),
         ("--allow-host", "", "is not a name"),
+        ("--allow-host", "*.example.org", "and wildcards"),
+        ("--allow-host", "b\u00fccher.example", "as browsers do (xn--"),
+        ("--allow-host", "a,b", "is not a name"),
         ("--allow-host", "2001:db8::1", "IP addresses are always accepted"),
         ("--allow-origin", "reviews.example", "is not a site such as https://example.org"),
         ("--allow-origin", "https://reviews.example/page", "without a path"),
+        ("--allow-origin", "https://*.reviews.example", "or wildcards"),
+        ("--allow-origin", "https://me@reviews.example", "is not a site"),
     ],
 )
 def test_names_that_no_request_could_have_are_refused(option: str, value: str, says: str) -> None:

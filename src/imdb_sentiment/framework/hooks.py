@@ -132,11 +132,10 @@ class ValidateParameters:
         tuning = TuningParameters.model_validate(catalog.load("params:tuning"))
         hyperparameters = Hyperparameters.model_validate(catalog.load("params:hyperparameters"))
         model = LanguageModelParameters.model_validate(catalog.load("params:language_model"))
-        if (
-            model.passes
-            and tuning.may_be_on("pretrained_embedding", hyperparameters)
-            and find_path(catalog, "unlabelled_reviews") != "unlabelled_reviews"  # if it is named
-        ):
+        # Only a file that is named has a path.
+        has_unlabelled = find_path(catalog, "unlabelled_reviews") != "unlabelled_reviews"
+        passes = model.passes if has_unlabelled else model.passes_without_unlabelled
+        if passes and tuning.may_be_on("pretrained_embedding", hyperparameters):
             tuning.require_fixed_shape()
 
 

@@ -193,7 +193,7 @@ class LanguageModelParameters(Parameters):
             network must not know its training reviews better than others. With few reviews, there
             are as many as `required_steps` takes, but at most `passes`.
         required_steps: With so few reviews that there would be fewer gradient steps, this is left
-            out: the LSTM would start worse than without it.
+            out: after very few, the LSTM starts worse than without it.
         batch_size: Number of reviews per gradient step.
         learning_rate: Initial learning rate of Adam, which decays to 0 with a cosine.
         seed: Seed of the weights, of the order of the reviews and of what is predicted.

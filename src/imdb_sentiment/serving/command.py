@@ -32,11 +32,12 @@ def _read_hosts(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -
     """Return names of hosts without their ports, since the service may have any port."""
     hosts = []
     for name in given:
-        host = re.fullmatch(r"([^\s/:@]+)(:\d+)?", name)
+        host = re.fullmatch(r"(\*|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)(:\d+)?", name)
         if host is None:
             raise click.BadParameter(
-                f"{name} is not a name such as reviews.example.org: leave out the scheme and the "
-                "path. IP addresses are always accepted."
+                f"{name} is not a name such as reviews.example.org: leave out the scheme, the path "
+                "and wildcards, and write other letters than a to z as browsers do (xn--…). IP "
+                "addresses are always accepted."
             )
         hosts.append(host[1])
     return tuple(hosts)
@@ -46,11 +47,12 @@ def _read_origins(_: click.Context, __: click.Parameter, given: tuple[str, ...])
     """Return sites as browsers name them in the header `Origin`: without a slash at the end."""
     origins = []
     for site in given:
-        origin = site.rstrip("/").lower()
-        if origin not in ("*", "null") and not re.fullmatch(r"[^\s/:]+://[^\s/]+", origin):
+        origin = re.sub(r"^(http://.*):80$|^(https://.*):443$", r"\1\2", site.rstrip("/").lower())
+        address = r"([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d+)?"
+        if origin not in ("*", "null") and not re.fullmatch(rf"[a-z-]+://{address}", origin):
             raise click.BadParameter(
-                f"{site} is not a site such as https://example.org: name it with its scheme and "
-                "without a path."
+                f"{site} is not a site such as https://example.org: name it with its scheme, and "
+                "without a path or wildcards."
             )
         origins.append(origin)
     return tuple(origins)

@@ -110,7 +110,7 @@ class _Protocol(HttpToolsProtocol):
     - Headers of more than `MAX_HEADERS` bytes, or more than `MAX_FIELDS`, are refused (431), also
       after a body ("trailers").
     - If more than `MAX_WAITING` requests on a connection wait for the answer to an earlier one, or
-      more than `MAX_WAITING_BYTES`, the connection is closed (400).
+      more than `MAX_WAITING_BYTES`, the connection is closed.
     - A connection is closed if its client sends an incomplete request or none, or does not read the
       response.
     - If there are too many connections, those that have been idle for longest are closed. If none
@@ -236,7 +236,9 @@ class _Protocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        if not self._are_too_large():
+        if self.cycle is not self._current:
+            pass  # the client would take it for the answer to an earlier request, or a part of it
+        elif not self._are_too_large():
             super().send_400_response(msg)
         elif self._awaits_headers and (self.cycle is None or self.cycle.response_complete):
             self.transport.write(_TOO_LARGE)

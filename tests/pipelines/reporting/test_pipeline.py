@@ -120,6 +120,7 @@ def test_the_pipeline_makes_every_report(
             "params:tokenizer": MemoryDataset(tokenizer_parameters),
             "params:report": MemoryDataset(report),
             "params:tuning": MemoryDataset(tuning),
+            "params:split.group_column": MemoryDataset(None),
         }
     )
     outputs = SequentialRunner().run(create_pipeline(), catalog)

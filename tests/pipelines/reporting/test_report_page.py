@@ -732,6 +732,7 @@ def summarise(
         "better_than_majority": True,
         "compared_without_thresholds": False,
         "has_thresholds": False,
+        "has_enough_groups": True,
         "tuning_metric": "accuracy",
         "test_set_unseen_in_tuning": unseen,
     }
@@ -819,14 +820,28 @@ def test_it_is_said_that_thresholds_play_no_part(finished: tuple[Path, str]) -> 
     page, card = (
         " ".join(text.split()) for text in (render(finished, facts), write_model_card(facts))
     )
-    verdict = "(McNemar's exact test of the most probable labels, without the thresholds for the"
-    parts = "The parts alone predict the most probable label, without the thresholds that the"
+    verdict = "(McNemar's exact test of the most probable labels, without thresholds, p ="
+    parts = "The parts alone predict the most probable label, without thresholds such as those"
     for text in (page, card):
         assert verdict in text
         assert parts in text
     usual = load_facts(finished)
     for text in (render(finished, usual), write_model_card(usual)):
-        assert "without the thresholds" not in text
+        assert "without thresholds" not in text
+
+
+def test_too_few_groups_are_said_to_be_the_reason_for_no_verdict(
+    finished: tuple[Path, str],
+) -> None:
+    gain = {"metric_gain": 0.02, "metric_gain_low": 0.01, "metric_gain_high": 0.05}
+    for changes in (gain | {"test_groups": 4}, {}):
+        facts = load_facts(finished, **changes, has_enough_groups=False)
+        facts["verdict"] = "neither"
+        for text in (render(finished, facts), write_model_card(facts)):
+            assert "The test reviews belong to too few groups" in text
+            assert "differ significantly" not in text
+            assert "not shown to be better than always" not in text
+            assert ("of reviews of one group" in text) == (not changes)
 
 
 def test_a_model_that_may_be_a_constant_is_said_to_be_one(finished: tuple[Path, str]) -> None:
@@ -836,7 +851,7 @@ def test_a_model_that_may_be_a_constant_is_said_to_be_one(finished: tuple[Path, 
         facts["metrics"]["better_than_majority"] = not is_said
         assert (said in " ".join(render(finished, facts).split())) == is_said
         assert (said in write_model_card(facts)) == is_said
-    for other in ({"tuning_metric": "macro F1"}, {"compared_without_thresholds": True}):
+    for other in ({"tuning_metric": "macro F1"}, {"has_thresholds": True}):
         changed = facts | {"metrics": facts["metrics"] | other}
         assert said not in write_model_card(changed)
 

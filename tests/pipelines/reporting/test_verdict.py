@@ -31,6 +31,7 @@ def make_metrics(model: float, baseline: float, p_value: float) -> dict[str, Any
         "right_only_by_model": round(1000 * model),
         "right_only_by_baseline": round(1000 * baseline),
         "mcnemar_p_value": p_value,
+        "has_enough_groups": True,
     }
 
 
@@ -79,7 +80,8 @@ def test_labels_are_neglected_if_less_than_half_is_found() -> None:
 def test_every_verdict_leads_to_commands(
     verdict: Verdict, share: float, commands: list[list[str]]
 ) -> None:
-    metrics = {"ngram_share": share, "has_thresholds": False, "test_accuracy": 0.87}
+    metrics: dict[str, Any] = {"ngram_share": share, "has_thresholds": False}
+    metrics |= {"test_accuracy": 0.87, "tuning_metric": "accuracy"}
     metrics |= {"ngrams_test_accuracy": 0.876} if share else {}
     steps = suggest_next_steps(metrics, verdict, "my.csv", n_trials=2, hides_labels=False)
     assert [step["commands"] for step in steps] == commands
@@ -98,21 +100,19 @@ def test_n_grams_that_are_worse_than_the_model_are_no_way_to_the_baseline() -> N
         "has_thresholds": False,
         "test_accuracy": 0.87,
         "ngrams_test_accuracy": 0.86,
+        "tuning_metric": "accuracy",
     }
     (step,) = suggest_next_steps(
         metrics, Verdict.BASELINE, "my.csv", n_trials=3, hides_labels=False
     )
     assert step["commands"] == [search_longer(3)]
     assert search_longer(3).endswith(" tuning.n_trials=30")
-    (unknown,) = suggest_next_steps(
-        metrics | {"has_thresholds": True},
-        Verdict.BASELINE,
-        "my.csv",
-        n_trials=3,
-        hides_labels=False,
-    )
-    assert unknown["commands"] == [EXPORT_NGRAMS, SERVE]
-    assert "of the test reviews right" not in unknown["says"]
+    for change in ({"has_thresholds": True}, {"tuning_metric": "log loss"}):
+        (other,) = suggest_next_steps(
+            metrics | change, Verdict.BASELINE, "my.csv", n_trials=3, hides_labels=False
+        )
+        assert other["commands"] == [EXPORT_NGRAMS, SERVE]
+        assert ("of the test reviews right" in other["says"]) == ("tuning_metric" in change)
 
 
 @pytest.mark.parametrize("name", ["my.csv", "reviews #2.csv", "[2024] tickets.csv", "a, b.csv"])

@@ -653,7 +653,11 @@ def pretrain_network(
     sequences = np.concatenate([train.sequences, *unlabelled])
     passes = language_model.count_passes(len(sequences), has_unlabelled=any(map(len, unlabelled)))
     if not passes:
-        logger.debug("The LSTM is not pretrained on these %d reviews", len(sequences))
+        logger.info(
+            "The LSTM is not pretrained as a language model: %s reviews are too few for "
+            "language_model.required_steps",
+            f"{len(sequences):,}",
+        )
         return ()
     return pretrain_lstm(
         sequences,

@@ -70,8 +70,8 @@ def assign_splits(
     if 0 < n_groups < MIN_GROUPS:
         is_random = split.method == "random"
         logger.warning(
-            "The test reviews belong to only %d of the groups in the column %r: their accuracy "
-            "says little about other groups, and its interval is too narrow. %s.",
+            "The test reviews belong to only %d of the groups in the column %r, too few to say "
+            "whether the model or the baseline is better. %s, or label reviews of more groups.",
             n_groups,
             split.group_column,
             "Raise split.test_fraction" if is_random else "Move other groups to the test set",

@@ -27,7 +27,7 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.progress import track
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
-from imdb_sentiment.text.words import Script
+from imdb_sentiment.text.words import Script, get_rule
 
 logger = logging.getLogger(__name__)
 
@@ -185,8 +185,8 @@ def choose_rows_to_label(
     The uncertainty is the margin between the two most probable labels (Scheffer, Decomain and
     Wrobel, "Active Hidden Markov Models for Information Extraction", IDA 2001). A row is skipped if
     at least half of all word n-grams that occur in it or in a row chosen before occur in both, or
-    if it has no n-gram that the model knows, such as one in another language: the model is
-    uncertain of it, but its label would hardly help.
+    if it has no word that the model knows: the model is uncertain of it, but its label would hardly
+    help.
 
     Args:
         clean_unlabelled_reviews: Chunks with the columns `row` and `text`; possibly none.
@@ -208,15 +208,13 @@ def choose_rows_to_label(
         if model is None:  # learnt only now: without unlabelled reviews, there is no need
             _, codes, _, hashes = _hash_reviews(clean_reviews, training.ngrams, script)
             model = fit_ngram_model(hashes, codes, len(labels), training.ngrams, script=script)
-        hashes = hash_texts(chunk["text"], training.ngrams, script)
-        probabilities = to_probabilities(model.score(hashes))
+        probabilities = to_probabilities(model.score_texts(chunk["text"]))
         ordered = np.sort(probabilities, axis=1)
         scored = chunk[["row", "text"]].assign(
             likely_label=labels[probabilities.argmax(axis=1)],
             margin=ordered[:, -1] - ordered[:, -2],
         )
-        is_known = [np.isin(found, model.hashes).any() for found in hashes]
-        scored = scored[np.array(is_known, np.bool_)]
+        scored = scored[_has_known_word(chunk["text"], model, script)]
         candidates = pd.concat([candidates.astype(scored.dtypes), scored]).nsmallest(
             CANDIDATES * label_check.rows_to_label, "margin"
         )
@@ -226,6 +224,18 @@ def choose_rows_to_label(
         label_check.rows_to_label,
     )
     return candidates.iloc[chosen].reset_index(drop=True)
+
+
+def _has_known_word(
+    texts: Iterable[str], model: NgramModel, script: Script
+) -> npt.NDArray[np.bool_]:
+    """Return whether the model knows a word of each text; punctuation marks are none."""
+    rule = get_rule(script)
+    words = [hash_ngrams(" ".join(rule.split(text)), 1, script) for text in texts]
+    owners = np.repeat(np.arange(len(words)), [len(hashes) for hashes in words])
+    # All at once, since each lookup sorts all n-grams of the model.
+    is_known = np.isin(np.concatenate([*words, np.zeros(0, np.int64)]), model.hashes)
+    return np.bincount(owners, is_known, len(words)) > 0
 
 
 def _hash_reviews(

@@ -141,6 +141,7 @@ def _score() -> list[Node]:
                 "export_check": "export_check",
                 "test": "test",
                 "reviews": "review_settings",
+                "group_column": "params:split.group_column",
                 "tuning": "params:tuning",
                 "report": "params:report",
             },

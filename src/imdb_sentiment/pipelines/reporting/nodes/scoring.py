@@ -160,6 +160,7 @@ def compute_metrics(
     export_check: dict[str, float],
     test: EncodedReviews,
     reviews: ReviewsParameters,
+    group_column: str | None,
     tuning: TuningParameters,
     report: ReportParameters,
 ) -> dict[str, Any]:
@@ -175,6 +176,7 @@ def compute_metrics(
         export_check: Output of the pipeline training.
         test: The encoded test reviews, for their groups and for those without a known word.
         reviews: The labels; of two, the second is the positive class.
+        group_column: Column with the groups of the reviews; None if there are none.
         tuning: The metric of the search.
         report: Settings of the estimates of intervals and of the calibration.
 
@@ -185,10 +187,11 @@ def compute_metrics(
         test of the model and the baseline; with another metric than the accuracy, by how much the
         model is better than the baseline (`metric_gain`) and the 95% interval of that; and what is
         needed to interpret them. If the test reviews belong to groups, their number is
-        `test_groups`. McNemar's test would take the reviews of a group for independent, so there
-        is `metric_gain` instead, also of the accuracy. With `training.decision_target`, both are
-        of the most probable labels (`compared_without_thresholds`): a threshold for a recall of
-        0.9 makes mistakes on purpose, and how many depends on where it happens to lie.
+        `test_groups`; if it is below five, `has_enough_groups` is false, and nothing is concluded.
+        McNemar's test would take the reviews of a group for independent, so there is `metric_gain`
+        instead, also of the accuracy. With `training.decision_target`, both are of the most
+        probable labels (`compared_without_thresholds`): a threshold for a recall of 0.9 makes
+        mistakes on purpose, and how many depends on where it happens to lie.
 
     """
     by_row = _find_groups(test)
@@ -207,14 +210,14 @@ def compute_metrics(
         tuning.metric, tuning.metric_label, reviews.labels, are_ordered=reviews.ordered
     )
     has_target = decision["aim"] not in (None, metric.title)
+    has_enough_groups = group_column is None or len(np.unique(test.groups)) >= MIN_GROUPS
     if has_target:
         compared = [_prefer_most_probable(table, reviews.labels) for table in compared]
     comparison = compare_models(*map(is_correct, compared))
     by_label = describe_labels(test_predictions, reviews.labels)
     if silent := [name for name, row in by_label.items() if row["rows"] and not row["predicted"]]:
         logger.warning(
-            "The model predicts %s for none of the %d test reviews: label more such reviews, or "
-            "see the next steps in the report",
+            "The model predicts %s for none of the %d test reviews: label more such reviews",
             ", ".join(make_printable(label) for label in silent),
             len(test_predictions),
         )
@@ -234,7 +237,8 @@ def compute_metrics(
             ).items()
         },
         "test_by_label": by_label,
-        **({} if by_row is None else _count_groups(by_row)),
+        **({} if by_row is None else {"test_groups": by_row.nunique()}),
+        "has_enough_groups": has_enough_groups,
         **_compare_by_metric(
             metric, compared, reviews, report, groups=get_groups(test_predictions)
         ),
@@ -271,11 +275,6 @@ def _find_groups(test: EncodedReviews) -> pd.Series | None:
     return pd.Series(test.groups, test.rows)
 
 
-def _count_groups(groups: pd.Series) -> dict[str, int | bool]:
-    n_groups = groups.nunique()
-    return {"test_groups": n_groups, "has_enough_groups": n_groups >= MIN_GROUPS}
-
-
 def _prefer_most_probable(predictions: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
     """Return predictions as they would be without thresholds."""
     most_probable = get_probabilities(predictions, labels).argmax(axis=1)
@@ -293,8 +292,6 @@ def _is_better(
     if groups is None:
         found = compare_models(first, second)
         return found.only_first > found.only_second and found.p_value < SIGNIFICANCE_LEVEL
-    if len(np.unique(groups)) < MIN_GROUPS:
-        return False
     gain = first.astype(np.float64) - second
     low, _ = estimate_interval(
         lambda rows: float(gain[rows].mean()),

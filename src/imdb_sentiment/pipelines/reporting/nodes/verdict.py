@@ -35,7 +35,7 @@ def judge(metrics: dict[str, Any]) -> Verdict:
         metrics: Output of `compute_metrics`.
 
     """
-    if not metrics.get("has_enough_groups", True):
+    if not metrics["has_enough_groups"]:
         return Verdict.NEITHER
     if "metric_gain" in metrics:
         if metrics["metric_gain_low"] > 0:
@@ -98,7 +98,8 @@ def suggest_next_steps(
             accuracy = metrics["ngrams_test_accuracy"]
             alone += f", and got {accuracy:.1%} of the test reviews right"
         commands = [EXPORT_NGRAMS, SERVE]
-        if is_known and verdict == Verdict.BASELINE and accuracy < metrics["test_accuracy"]:
+        is_worse = is_known and accuracy < metrics["test_accuracy"]
+        if verdict == Verdict.BASELINE and is_worse and metrics["tuning_metric"] == "accuracy":
             says = "The n-grams alone are no better than the model, but a longer search may help:"
             steps = [(says, [search_longer(n_trials)])]
         elif verdict == Verdict.BASELINE:

@@ -10,7 +10,7 @@ from kedro.io import DatasetError
 
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.search import choose_best_trials, lacks_trials
+from imdb_sentiment.search import choose_best_trials
 from objectives import make_study
 
 
@@ -55,7 +55,6 @@ def test_a_damaged_file_is_an_error_that_says_what_to_do(start: int, tmp_path: P
     uses = (
         lambda: make_study(dataset.load(), 1),
         lambda: choose_best_trials(dataset.load(), "a study", {}),
-        lambda: lacks_trials(dataset.load(), "a study", 1, 0, None),
     )
     for use in uses:
         with pytest.raises((InputError, DatasetError), match="restore the file, or delete it to"):

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -12,10 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import yaml
 from click import ClickException, Command, Context
 from kedro.framework.cli.utils import _split_params
+from optuna.trial import FrozenTrial, TrialState
 
 from helpers import (
     kedro,
@@ -396,18 +399,54 @@ def test_only_what_is_missing_or_stale_is_made_again(copy_of_finished: Path) -> 
     assert {name: made[name] for name in same} == {name: whole[name] for name in same}
 
 
-def test_a_search_that_lacks_trials_goes_on(copy_of_finished: Path) -> None:
+def test_a_search_goes_on_if_a_lost_trial_may_be_retried(copy_of_finished: Path) -> None:
     project = copy_of_finished
     (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")
+    replace_last_trial(project, optuna.trial.create_trial(state=TrialState.FAIL))  # it has died
     before = find_digests(project)
-    (project / "data/06_models/study.db").unlink()
-    output = run_kedro(project, "kedro run --only-missing-outputs")
+    command = "kedro run --only-missing-outputs"
+    storage = project / "data/06_models/study.db"
+    content = storage.read_bytes()
+    storage.unlink()
+    assert "Skipping all 52 nodes" in run_kedro(project, f"{command} --params tuning.max_retries=0")
+    assert not storage.exists()  # it need not be reached
+    storage.write_bytes(content)
+    output = run_kedro(project, command)
     assert "tune_hyperparameters runs again: the study 'IMDB Dataset.csv' lacks trials" in output
     made = re.findall(r"Running node: (\w+)", read_log(project))
     assert {"hold_out_reviews", "tune_hyperparameters"} <= set(made)
     assert "fit_best_model" not in made  # since the best trial is the same
     assert find_digests(project)["best_hyperparameters"] == before["best_hyperparameters"]
+    assert "Skipping all 52 nodes" in run_kedro(project, command)
+
+
+def test_a_search_that_a_timeout_has_ended_is_not_repeated(copy_of_finished: Path) -> None:
+    project = copy_of_finished
+    (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")
+    replace_last_trial(project, None, timeout=60.0)
+    (project / "data/06_models/study.db").unlink()
+    change_conf(project, lambda conf: conf["tuning"].update(timeout=60.0))
     assert "Skipping all 52 nodes" in run_kedro(project, "kedro run --only-missing-outputs")
+
+
+def replace_last_trial(project: Path, trial: FrozenTrial | None, **settings: Any) -> None:
+    """Let a search have ended with another trial, or without it, and with other settings."""
+    path = project / "data/06_models/study.pkl"
+    study = optuna.create_study()
+    study.add_trials(pickle.loads(path.read_bytes()).trials[:-1])
+    if trial:
+        study.add_trial(trial)
+    path.write_bytes(pickle.dumps(study))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    file = project / "data/lineage.json"
+    content = json.loads(file.read_text())
+    content["records"]["study"]["digest"] = digest
+    for record in content["records"].values():
+        if "study" in record["inputs"]:
+            record["inputs"]["study"]["digest"] = digest
+        if "tuning" in record["parameters"]:
+            record["parameters"]["tuning"] |= settings
+    file.write_text(json.dumps(content))
 
 
 def test_weights_of_labels_that_are_numbers_make_nothing_stale(tmp_path: Path) -> None:

@@ -449,18 +449,17 @@ def test_only_a_file_of_studies_can_be_deleted(is_file: bool, tmp_path: Path) ->
 
 
 def test_it_is_known_whether_a_search_would_go_on() -> None:
-    storage = memory()
-    study = make_study(storage, 5, max_retries=0)
-    assert lacks_trials(storage, "another study", 1, 0, None)
+    study = make_study(memory(), 5, max_retries=0)
     trial = study.begin_trial()
     assert trial is not None
     study.record_death(trial.number)
     search(study, lambda trial, _: -trial.number)
-    assert not lacks_trials(storage, study.name, 5, 0, None)
-    assert lacks_trials(storage, study.name, 6, 0, None)
-    assert lacks_trials(storage, study.name, 5, 1, None)  # the trial that died is retried
-    assert not lacks_trials(storage, study.name, 6, 0, 3)
-    assert lacks_trials(storage, study.name, 6, 0, 4)
+    copy = study.copy_into_memory()
+    assert not lacks_trials(copy, 5, 0, None)
+    assert lacks_trials(copy, 6, 0, None)
+    assert lacks_trials(copy, 5, 1, None)  # the trial that died is retried
+    assert not lacks_trials(copy, 6, 0, 3)
+    assert lacks_trials(copy, 6, 0, 4)
 
 
 def interrupt(*_: object) -> float:

@@ -51,7 +51,7 @@ CODE = PackageCode(Path(__file__).parents[1])
 SHARED = "tuning"
 RAW_REVIEWS = "raw_reviews"  # the dataset whose file is a parameter
 FIRST_MADE = "review_settings"  # the first dataset made from it, whose record has its name
-STUDIES = "study_storage"  # the database of searches
+STUDY = "study"  # the copy of a study at the end of a search
 BEST = "best_hyperparameters"  # what a search makes
 SAMPLE = "data/01_raw/sample_reviews.csv"  # the table of a run that names none
 # Options that choose what a run does, by their names in `run_params`.
@@ -332,14 +332,15 @@ class RunLineage:
 
     def _find_missing_trials(self, node: Node) -> str | None:
         """Return that a node has to go on with its search, or None if it need not."""
-        if STUDIES not in node.inputs:
+        if STUDY not in node.outputs:
+            return None
+        tuning = TuningParameters.model_validate(self._parameters.get("tuning"))
+        if tuning.timeout is not None:  # which may have ended it, and might do so again and again
             return None
         from imdb_sentiment.search import lacks_trials  # imports Optuna, which few runs need here
 
-        tuning = TuningParameters.model_validate(self._parameters.get("tuning"))
-        storage = self._files.get(STUDIES).load()
-        limits = tuning.n_trials, tuning.max_retries, tuning.patience
-        is_missing = lacks_trials(storage, tuning.study_name, *limits)
+        study = self._files.get(STUDY).load()
+        is_missing = lacks_trials(study, tuning.n_trials, tuning.max_retries, tuning.patience)
         return f"the study {tuning.study_name!r} lacks trials" if is_missing else None
 
     def _find_change(self, output: str, node: Node, staleness: Staleness) -> str | None:

@@ -515,24 +515,19 @@ def _count_after(best: FrozenTrial | None, trials: list[FrozenTrial]) -> int:
     return sum(best is None or trial.number > best.number for trial in trials)
 
 
-@_explain_lasting_problems()
 def lacks_trials(
-    storage: BaseStorage, name: str, n_trials: int, max_retries: int, patience: int | None
+    study: optuna.Study, n_trials: int, max_retries: int, patience: int | None
 ) -> bool:
-    """Return whether a search would run trials of a study, which it may have to begin.
+    """Return whether a search would run more trials of a study.
 
     Args:
-        storage: Storage of the study.
-        name: Name of the study.
+        study: The study, or a copy of it.
         n_trials: Total number of trials that are to count.
         max_retries: Maximum number of retries of a trial that dies.
         patience: Number of trials without a better value after which the search ends; None for no
             limit.
 
     """
-    if name not in optuna.get_all_study_names(storage):
-        return True
-    study = optuna.load_study(study_name=name, storage=storage)
     counted = _list_counted(study.get_trials(deepcopy=False), max_retries)
     is_over = patience is not None and _count_after(find_best_trial(study), counted) >= patience
     return len(counted) < n_trials and not is_over

@@ -14,7 +14,7 @@ import optuna
 import psutil
 import pytest
 from dask.system import CPU_COUNT
-from distributed import LocalCluster
+from distributed import LocalCluster, Scheduler, SpecCluster, Worker
 from optuna.trial import TrialState
 
 from helpers import PATIENCE, Cluster, wait_until
@@ -381,6 +381,30 @@ def test_workers_of_several_threads_are_refused_if_they_join_later() -> None:
         threaded.scale(1)
         with pytest.raises(InputError, match="--nthreads 1"):
             search(study, raise_below_half, workers=workers, timeout=PATIENCE)
+
+
+def test_a_search_waits_for_its_only_worker_of_one_thread(
+    storage: optuna.storages.RDBStorage, tmp_path: Path
+) -> None:
+    study = make_study(storage, 1)
+    one, two = ({"cls": Worker, "options": {"nthreads": number}} for number in (1, 2))
+    scheduler = {"cls": Scheduler, "options": {"dashboard_address": ":0"}}
+
+    def close() -> None:
+        mixed.sync(mixed.workers["one"].close, executor_wait=False)
+
+    with (
+        SpecCluster({"one": one, "two": two}, scheduler, worker=one) as mixed,
+        open_workers(1, mixed.scheduler_address) as workers,
+    ):
+        struck = when_it_hangs(tmp_path, 0, close)
+        search(study, hang_unless_told, tmp_path, workers=workers, timeout=3)
+        struck.result()
+        assert states(study) == ["FAIL", "WAITING"]
+        (tmp_path / "go").touch()
+        mixed.scale(3)
+        search(study, hang_unless_told, tmp_path, workers=workers, timeout=PATIENCE)
+    assert states(study) == ["COMPLETE", "FAIL"]
 
 
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,8 +57,8 @@ class Workers:
         """Return a free worker, to be passed to `start`; None if there is none.
 
         Raises:
-            InputError: The Dask scheduler can't be reached any more, or all its workers have
-                several threads.
+            InputError: The Dask scheduler can't be reached any more, or it has had no workers yet
+                but those with several threads.
 
         """
         return None if self._results else os.getpid()
@@ -95,6 +95,7 @@ class _DaskWorkers(Workers):
     def __init__(self, client: Any) -> None:
         self._client = client
         self._calls: dict[int, tuple[Any, _Worker]] = {}
+        self._has_had_worker = False  # one that can train; it may be restarting
 
     def share(self, value: Any) -> Any:
         return share(self._client, value)
@@ -112,7 +113,15 @@ class _DaskWorkers(Workers):
 
     def find_free_worker(self) -> Any:
         busy = {worker for _, worker in self._calls.values()}
-        running = self._list_workers(status="running")
+        workers = self._list_workers()
+        able = {worker: info for worker, info in workers.items() if info["nthreads"] == 1}
+        self._has_had_worker |= bool(able)
+        if workers and not self._has_had_worker:
+            raise InputError(
+                "the workers of the Dask cluster have several threads each, and Keras can't train "
+                "two networks in one process: start them with --nthreads 1"
+            )
+        running = (worker for worker, info in able.items() if info["status"] == "running")
         return next((worker for worker in running if worker not in busy), None)
 
     def start(self, worker: Any, key: int, function: Callable[..., Any], *arguments: Any) -> None:
@@ -150,24 +159,18 @@ class _DaskWorkers(Workers):
                 del self._calls[key]
         return results
 
-    def _list_workers(self, status: str | None = None) -> list["_Worker"]:
+    def _list_workers(self) -> dict["_Worker", dict[str, Any]]:
+        """Return all workers with what the scheduler knows about them."""
         try:
             # Not `Client.scheduler_info`, whose cache is sometimes empty or out of date.
             with delayed_ctrl_c():
                 identity = self._client.sync(self._client.scheduler.identity, n_workers=-1)
         except (AttributeError, OSError, RuntimeError) as error:
             raise make_lost_scheduler_error(ADVICE) from error
-        workers = identity["workers"]
-        if workers and all(info["nthreads"] > 1 for info in workers.values()):
-            raise InputError(
-                "the workers of the Dask cluster have several threads each, and Keras can't train "
-                "two networks in one process: start them with --nthreads 1"
-            )
-        return [
-            _Worker(address, info["local_directory"])
-            for address, info in workers.items()
-            if info["nthreads"] == 1 and status in (None, info["status"])
-        ]
+        return {
+            _Worker(address, info["local_directory"]): info
+            for address, info in identity["workers"].items()
+        }
 
 
 class _Worker(NamedTuple):

@@ -394,7 +394,6 @@ def test_after_an_outage_the_trials_of_other_runs_are_not_taken_for_dead(
 
     monkeypatch.setattr("imdb_sentiment.search.study.PAUSE", 0)
     monkeypatch.setattr(ours.optuna_study, "get_trials", fail_once)
-    ours.trials()
     with sqlite(tmp_path).engine.begin() as connection:
         connection.exec_driver_sql(
             "UPDATE trial_heartbeats SET heartbeat = datetime(heartbeat, '-150 seconds')"

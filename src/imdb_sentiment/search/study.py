@@ -413,8 +413,9 @@ class SharedStudy:
     def record_dead_trials(self) -> None:
         """Find running trials whose process is gone, here or elsewhere, and record their death."""
         self.heartbeats.catch_up()
+        running = self.trials(TrialState.RUNNING)  # first, as it may wait for the end of an outage
         silence_counts = not self.heartbeats.may_lack_those_of_others()
-        for trial in self.trials(TrialState.RUNNING):
+        for trial in running:
             owner = trial.user_attrs.get(OWNER, "")
             if trial.number in self._claimed:
                 if trial.number not in self.heartbeats:  # an error occurred when it was begun

@@ -2,12 +2,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
+from optuna.storages import RDBStorage
 
 from helpers import wait_until
-from imdb_sentiment.search.liveness import describe_this_process, is_dead
+from imdb_sentiment.search.liveness import Heartbeats, describe_this_process, is_dead
 
 MACHINE = describe_this_process().split()[0]
 
@@ -50,3 +52,14 @@ def test_a_run_that_has_ended_is_dead_even_if_nobody_has_noticed(
     assert is_dead(owner)
     # What runs on another machine can't be told from here.
     assert not is_dead(f"elsewhere/{owner}")
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_after_the_machine_slept_others_may_be_alive_though_silent(tmp_path: Path) -> None:
+    """The storage may be on this machine. The thread wakes first, and the run has no trial."""
+    storage = RDBStorage(f"sqlite:///{tmp_path}/study.db", heartbeat_interval=1)
+    heartbeats = Heartbeats(storage)
+    with heartbeats:
+        assert not heartbeats.may_lack_those_of_others()
+        heartbeats._last -= 1000
+        wait_until(heartbeats.may_lack_those_of_others)

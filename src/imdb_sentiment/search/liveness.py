@@ -68,11 +68,8 @@ class Heartbeats:
 
     def catch_up(self) -> None:
         """Send overdue heartbeats now: after the machine slept, the thread may still wait."""
-        late = time.time() - self._last
-        if late > self._interval:
+        if time.time() - self._last > self._interval:
             self._send_all()
-        if self._trial_ids and late > 2 * self._interval:
-            self.note_outage()  # the storage may be on the machine that slept
 
     def note_outage(self) -> None:
         """Note that the storage can't be reached now."""
@@ -93,7 +90,9 @@ class Heartbeats:
             self._send_all()
 
     def _send_all(self) -> None:
-        self._last = time.time()
+        last, self._last = self._last, time.time()
+        if self._last - last > 2 * self._interval:
+            self.note_outage()  # the storage may be on the machine that slept
         for trial_id in tuple(self._trial_ids.values()):
             self._send(trial_id)
 

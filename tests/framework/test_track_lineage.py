@@ -9,7 +9,7 @@ import pickle
 import re
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,14 @@ def change_conf(project: Path, change: Callable[[dict[str, Any]], object]) -> No
     content = yaml.safe_load(path.read_text())
     change(content)
     path.write_text(yaml.safe_dump(content))
+
+
+@contextlib.contextmanager
+def change_records(project: Path) -> Iterator[dict[str, Any]]:
+    path = project / "data/lineage.json"
+    content = json.loads(path.read_text())
+    yield content["records"]
+    path.write_text(json.dumps(content))
 
 
 def test_reporting_shows_what_the_model_was_made_from(
@@ -273,13 +281,29 @@ def test_a_new_study_is_named_where_the_trials_can_not_be_used(
     assert re.findall(r"tuning\.(start_from|study_name)=", find_command(error)) == named
 
 
+def test_a_new_study_is_named_if_the_lstm_may_start_from_other_weights(
+    copy_of_finished: Path,
+) -> None:
+    searched = {"pretrained_embedding": {"type": "categorical", "choices": [True, False]}}
+
+    def search_it(parameters: dict[str, Any]) -> None:
+        if "tuning" in parameters:
+            parameters["tuning"]["search_space"] |= searched
+
+    change_conf(copy_of_finished, search_it)
+    with change_records(copy_of_finished) as records:
+        for record in records.values():
+            search_it(record["parameters"])
+    with pytest.raises(ClickException, match="pretrained_embedding=true") as error:
+        run_session(copy_of_finished, "training", hyperparameters={"pretrained_embedding": False})
+    assert "tuning.start_from=" in find_command(error)
+
+
 def test_a_search_that_was_killed_while_it_saved_goes_on_with_its_study(
     copy_of_finished: Path,
 ) -> None:
-    path = copy_of_finished / "data/lineage.json"
-    content = json.loads(path.read_text())
-    content["records"]["study"]["run"] = "killed"
-    path.write_text(json.dumps(content))
+    with change_records(copy_of_finished) as records:
+        records["study"]["run"] = "killed"
     with pytest.raises(ClickException, match="in a different run from") as error:
         run_session(copy_of_finished, "training")
     assert find_command(error) == (
@@ -438,15 +462,13 @@ def replace_last_trial(project: Path, trial: FrozenTrial | None, **settings: Any
         study.add_trial(trial)
     path.write_bytes(pickle.dumps(study))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    file = project / "data/lineage.json"
-    content = json.loads(file.read_text())
-    content["records"]["study"]["digest"] = digest
-    for record in content["records"].values():
-        if "study" in record["inputs"]:
-            record["inputs"]["study"]["digest"] = digest
-        if "tuning" in record["parameters"]:
-            record["parameters"]["tuning"] |= settings
-    file.write_text(json.dumps(content))
+    with change_records(project) as records:
+        records["study"]["digest"] = digest
+        for record in records.values():
+            if "study" in record["inputs"]:
+                record["inputs"]["study"]["digest"] = digest
+            if "tuning" in record["parameters"]:
+                record["parameters"]["tuning"] |= settings
 
 
 def test_weights_of_labels_that_are_numbers_make_nothing_stale(tmp_path: Path) -> None:

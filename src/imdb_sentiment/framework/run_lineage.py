@@ -261,7 +261,9 @@ class RunLineage:
         sources = self._find_upstream([BEST])
         reasons = [reason for source in sources for reason in staleness.find_changes(source)]
         space = self._parameters.get("tuning.search_space")
-        searched = [f"hyperparameters.{key}" for key, found in space.items() if found]
+        # Even if it is searched, this one decides whether the LSTM is pretrained for the trials.
+        kept = (key for key, found in space.items() if found and key != "pretrained_embedding")
+        searched = [f"hyperparameters.{key}" for key in kept]
         changes = [reason for reason in reasons if not _goes_on(reason, [*GOES_ON, *searched])]
         if not changes:
             return {}

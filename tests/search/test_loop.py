@@ -477,6 +477,18 @@ def test_a_search_that_was_stopped_in_its_first_trial_can_be_corrected(tmp_path:
         search(make_study(storage, 2, origin={"protocol": "wrong"}), report_twice)
 
 
+def test_a_stopped_trial_that_pruners_would_compare_belongs_to_its_study() -> None:
+    def interrupt_later(trial: optuna.Trial, _: object) -> float:
+        trial.report(0.5, step=0)
+        raise KeyboardInterrupt
+
+    storage = memory()
+    with pytest.raises(KeyboardInterrupt):
+        search(make_study(storage, 2, origin={"protocol": "one"}), interrupt_later)
+    with pytest.raises(InputError, match=r"the protocol of the study .* differ"):
+        search(make_study(storage, 2, origin={"protocol": "other"}), report_twice)
+
+
 def test_a_search_that_is_in_its_first_trial_is_not_changed_by_another(tmp_path: Path) -> None:
     storage = sqlite(tmp_path)
     first = make_study(storage, 2, origin={"protocol": "one"})

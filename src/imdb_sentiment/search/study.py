@@ -272,7 +272,7 @@ class SharedStudy:
 
         If several runs begin a study at the same moment, the origin is that of the first trial:
         trials are numbered in the order of their creation, and created with their origin. A study
-        whose trials were all given back is like a new one.
+        whose trials were all given back before they reported a value is like a new one.
 
         Raises:
             InputError: A trial of the study, or the study itself, has another origin.
@@ -308,13 +308,16 @@ class SharedStudy:
             )
 
     def _is_as_if_never_begun(self, trial: FrozenTrial) -> bool:
-        """Return whether a trial was given back, and had ranges that Optuna lets a study change."""
+        """Return whether a trial was given back, and nothing of it would affect other trials.
+
+        It had ranges that Optuna lets a study change, and no values that pruners would compare.
+        """
         try:
             for name in self._space.keys() & trial.distributions.keys():
                 check_distribution_compatibility(trial.distributions[name], self._space[name])
         except ValueError:
             return False
-        return was_given_back(trial)
+        return was_given_back(trial) and not trial.intermediate_values
 
     def _describe(self) -> None:
         """Describe the study for Optuna's dashboard."""

@@ -48,6 +48,7 @@ class FailingHook:
 
     def close(self) -> None:
         self.is_closed = True
+        raise OSError("no server to tell")
 
 
 @pytest.mark.parametrize(
@@ -62,11 +63,11 @@ def test_every_hook_is_closed_if_a_run_does_not_begin(
 ) -> None:
     project = make_project(tmp_path)
     bootstrap_project(project)
-    hook = FailingHook(error)
-    monkeypatch.setattr(settings, "HOOKS", [*settings.HOOKS, hook])
+    hooks = [FailingHook(error), FailingHook(error)]
+    monkeypatch.setattr(settings, "HOOKS", [*settings.HOOKS, *hooks])
     with settings.SESSION_CLASS.create(project) as session, pytest.raises(raised):
         session.run(pipeline_names=["tuning"])
-    assert hook.is_closed
+    assert all(hook.is_closed for hook in hooks)
 
 
 def test_a_refusal_names_the_command_of_the_place(tmp_path: Path) -> None:

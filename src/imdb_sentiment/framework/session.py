@@ -1,5 +1,6 @@
 """The Kedro session of the project: it reports errors that users can fix in one line."""
 
+import logging
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,8 @@ from imdb_sentiment.errors import InputError, find_input_error, make_printable, 
 from imdb_sentiment.framework.console import RUN, name_command
 from imdb_sentiment.framework.runner import IncrementalSequentialRunner
 from imdb_sentiment.pipeline_registry import list_pipelines
+
+logger = logging.getLogger(__name__)
 
 
 class PlainErrorsSession(KedroSession):
@@ -45,9 +48,7 @@ class PlainErrorsSession(KedroSession):
                 message += self._explain_parameters(fixable.parameters)
             raise ClickException(message) from error
         finally:  # Kedro calls no hook after Ctrl-C, or if the run may not begin
-            for hook in settings.HOOKS:
-                if hasattr(hook, "close"):
-                    hook.close()
+            _close_hooks()
 
     def _explain_parameters(self, parameters: Mapping[str, str | None]) -> str:
         """Return the files that set parameters, and a command that overrides them, as lines."""
@@ -63,6 +64,16 @@ class PlainErrorsSession(KedroSession):
             why = "To override this for one run" if lines else "Command"
             lines.append(f"{why}: {start} {command}")
         return "".join(f"\n{make_printable(line)}" for line in lines)
+
+
+def _close_hooks() -> None:
+    """Close all hooks; an error of one hides neither that of the run nor the other hooks."""
+    for hook in settings.HOOKS:
+        try:
+            if hasattr(hook, "close"):
+                hook.close()
+        except Exception:
+            logger.warning("%s could not be closed", type(hook).__name__, exc_info=True)
 
 
 def _name(path: Path, project: Path) -> str:

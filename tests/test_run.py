@@ -434,16 +434,24 @@ def test_a_run_that_lacks_its_inputs_does_not_begin(project: Path) -> None:
 
 def test_how_to_make_what_a_run_lacks_is_said_for_its_parameters(tmp_path: Path) -> None:
     project = make_project(tmp_path)
+    (project / "conf").rename(project / "my conf")
     done = kedro(
         project,
-        *("run", "--pipelines", "tuning", "--env", "imdb"),
+        *("run", "--pipelines", "tuning", "--env", "imdb", "--conf-source", "my conf"),
         *("--params", "reviews_file=my reviews.csv,tuning.n_trials=3"),
     )
     command = (
-        "kedro run --pipelines data_processing --env imdb "
+        f"kedro run --pipelines data_processing --conf-source '{project}/my conf' --env imdb "
         "--params 'reviews_file=my reviews.csv,tuning.n_trials=3'"
     )
     assert f"the pipeline that makes it first ({command})" in " ".join(done.stdout.split())
+
+
+def test_what_params_can_not_express_is_to_be_in_conf(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    said = r"data_processing, with reviews\.labels: \[\"b, c\", \"a\"\] in conf/\)"
+    with pytest.raises(ClickException, match=said):
+        run_session(project, "tuning", reviews={"labels": ["b, c", "a"]})
 
 
 def test_what_is_only_in_memory_is_to_be_made_by_the_same_run(tmp_path: Path) -> None:

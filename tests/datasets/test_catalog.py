@@ -11,7 +11,7 @@ from kedro_datasets._typing import PlotlyPreview
 
 from helpers import PROJECT
 from imdb_sentiment.datasets import AtomicDataset
-from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
+from imdb_sentiment.framework.configuration import CATALOG_PARAMETERS
 from imdb_sentiment.settings import CONFIG_LOADER_ARGS
 
 

@@ -12,9 +12,22 @@ from kedro.framework.project import settings
 
 from imdb_sentiment.command_line import quote_value
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
 from imdb_sentiment.framework.lineage import MISSING, Record, flatten
 
+# Read by the catalog with `runtime_params`, so they are not parameters of a node.
+CATALOG_PARAMETERS = (
+    "imdb_archive",
+    "input_delimiter",
+    "input_encoding",
+    "input_file",
+    "output_file",
+    "reviews_delimiter",
+    "reviews_encoding",
+    "reviews_file",
+    "unlabelled_delimiter",
+    "unlabelled_encoding",
+    "unlabelled_file",
+)
 # Names of the setting that chooses the table, which other parameters follow, and of the parameter.
 FILE_SETTING, FILE = "reviews_file", "reviews.file"
 

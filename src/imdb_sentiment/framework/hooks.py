@@ -3,7 +3,6 @@
 import copy
 import ctypes
 import importlib
-import shlex
 import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -16,11 +15,10 @@ from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 from pydantic import ValidationError
 
-from imdb_sentiment.command_line import join_values
 from imdb_sentiment.datasets.table import TableDataset
 from imdb_sentiment.datasets.table_formats import has_table_suffix
 from imdb_sentiment.errors import InputError, list_names, suggest_name
-from imdb_sentiment.framework.lineage import flatten
+from imdb_sentiment.framework.configuration import CATALOG_PARAMETERS, Configuration
 from imdb_sentiment.framework.problems import explain_problems
 from imdb_sentiment.parameters import (
     BaselineParameters,
@@ -40,21 +38,6 @@ from imdb_sentiment.parameters import (
     WordVectorsParameters,
 )
 from imdb_sentiment.pipeline_registry import list_pipelines
-
-# Read by the catalog with `runtime_params`, so they are not parameters of a node.
-CATALOG_PARAMETERS = (
-    "imdb_archive",
-    "input_delimiter",
-    "input_encoding",
-    "input_file",
-    "output_file",
-    "reviews_delimiter",
-    "reviews_encoding",
-    "reviews_file",
-    "unlabelled_delimiter",
-    "unlabelled_encoding",
-    "unlabelled_file",
-)
 
 MAX_SIMILAR = 5  # maximum number of files that a message names
 
@@ -158,9 +141,12 @@ class RequireInputs:
     """Stops a run before it begins if a file that it needs does not exist."""
 
     @hook_impl
-    def before_pipeline_run(
-        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
-    ) -> None:
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep what reads the parameters."""
+        self._configuration = Configuration(context.config_loader, Path(context.project_path))
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Look for each input that no node of this run makes.
 
         Raises:
@@ -174,8 +160,25 @@ class RequireInputs:
                     raise InputError(f"the folder {path} has no tables: put some into it")
                 raise InputError(
                     f"{path} does not exist, and this run needs it as {name!r}: "
-                    + (_advise_maker(run_params, catalog, name) or _list_similar(path))
+                    + (self._advise_maker(catalog, name) or _list_similar(path))
                 )
+
+    def _advise_maker(self, catalog: DataCatalog, name: str) -> str | None:
+        """Return how to make a missing dataset; None if it is a file of the user."""
+        path = find_path(catalog, name)
+        for pipeline in list_pipelines()[1:]:  # Kedro's registry has only those that are to run
+            module = importlib.import_module(f"imdb_sentiment.pipelines.{pipeline}")
+            for node in module.create_pipeline().nodes:
+                if path not in (find_path(catalog, made) for made in node.outputs):
+                    continue
+                if isinstance(catalog.get(name), MemoryDataset):
+                    return f"add the node that makes it, {node.name}, as it is kept in no file"
+                parameters = self._configuration.adopt([], reads_file=True)
+                options, rest = self._configuration.format_options(parameters, {})
+                in_conf = f", with {rest} in conf/" if rest else ""
+                command = f"kedro run --pipelines {pipeline}{options}{in_conf}"
+                return f"run the pipeline that makes it first ({command})"
+        return None
 
 
 class ReleaseMemory:
@@ -196,29 +199,6 @@ def _is_missing(catalog: DataCatalog, name: str) -> bool:
     dataset: Any = catalog.get(name, fallback_to_runtime_pattern=True)
     can_tell = type(dataset)._exists is not AbstractDataset._exists  # a query in SQL can't
     return can_tell and not catalog.exists(name)
-
-
-def _advise_maker(run_params: dict[str, Any], catalog: DataCatalog, name: str) -> str | None:
-    """Return how to make a missing dataset; None if it is a file of the user."""
-    path = find_path(catalog, name)
-    for pipeline in list_pipelines()[1:]:  # Kedro's registry has only those that are to run
-        module = importlib.import_module(f"imdb_sentiment.pipelines.{pipeline}")
-        for node in module.create_pipeline().nodes:
-            if path not in (find_path(catalog, made) for made in node.outputs):
-                continue
-            if isinstance(catalog.get(name), MemoryDataset):
-                return f"add the node that makes it, {node.name}, as it is kept in no file"
-            command = f"kedro run --pipelines {pipeline}{_repeat_options(run_params)}"
-            return f"run the pipeline that makes it first ({command})"
-    return None
-
-
-def _repeat_options(run_params: dict[str, Any]) -> str:
-    """Return the environment and the parameters of a run as options, each after a space."""
-    options = f" --env {shlex.quote(run_params['env'])}" if run_params["env"] else ""
-    if listed := join_values(dict(flatten(run_params["runtime_params"]))):
-        options += f" --params {shlex.quote(listed)}"
-    return options
 
 
 def _list_similar(path: str) -> str:

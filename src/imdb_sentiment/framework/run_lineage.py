@@ -23,12 +23,12 @@ from imdb_sentiment.datasets.run_facts import PACKAGES
 from imdb_sentiment.errors import InputError, list_names
 from imdb_sentiment.framework.code import PackageCode
 from imdb_sentiment.framework.configuration import (
+    CATALOG_PARAMETERS,
     FILE,
     FILE_SETTING,
     Configuration,
     RunParameters,
 )
-from imdb_sentiment.framework.hooks import CATALOG_PARAMETERS
 from imdb_sentiment.framework.lineage import (
     Input,
     Lineage,

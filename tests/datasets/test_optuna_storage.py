@@ -1,5 +1,6 @@
 import signal
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import optuna
 import pytest
 import sqlalchemy
 from kedro.io import DatasetError
+from optuna.storages import BaseStorage
 
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
@@ -45,17 +47,38 @@ def test_a_folder_may_have_marks_in_its_name(tmp_path: Path) -> None:
         assert file.execute("SELECT study_name FROM studies").fetchall() == [("one",)]
 
 
-@pytest.mark.parametrize("start", [4096, 16384])
-def test_a_damaged_file_is_an_error_that_says_what_to_do(start: int, tmp_path: Path) -> None:
-    path = tmp_path / "study.db"
-    make_study(OptunaStorageDataset(filepath=str(path)).load(), 1)
+def damage(path: Path, start: int) -> None:
     content = path.read_bytes()
-    path.write_bytes(content[:start] + bytes(12_000) + content[start + 12_000 :])
+    path.write_bytes(content[:start] + bytes(len(content) - start))
+
+
+@pytest.mark.parametrize("start", [4096, 16384])
+def test_a_damaged_file_that_is_opened_is_an_error_that_says_what_to_do(
+    start: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "study.db"
     dataset = OptunaStorageDataset(filepath=str(path))
-    uses = (
-        lambda: make_study(dataset.load(), 1),
-        lambda: choose_best_trials(dataset.load(), "a study", {}),
-    )
-    for use in uses:
-        with pytest.raises((InputError, DatasetError), match="restore the file, or delete it to"):
-            use()
+    dataset.load()
+    damage(path, start)
+    said = r"can't be opened .*restore the file, or delete it to"
+    with pytest.raises((InputError, DatasetError), match=said):
+        dataset.load()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda storage: make_study(storage, 1),
+        lambda storage: choose_best_trials(storage, "a study", {}),
+    ],
+    ids=["search", "start_from"],
+)
+def test_a_file_that_is_damaged_while_it_is_open_is_an_error_that_says_what_to_do(
+    use: Callable[[BaseStorage], object], tmp_path: Path
+) -> None:
+    path = tmp_path / "study.db"
+    storage = OptunaStorageDataset(filepath=str(path)).load()
+    damage(path, 4096)
+    storage.engine.dispose()  # what has been read from the file before
+    with pytest.raises(InputError, match=r"can't be used .*restore the file, or delete it to"):
+        use(storage)

@@ -426,7 +426,7 @@ def _open_study(
     n_warmup_steps = tuning.pruner.arguments.get("n_warmup_steps", 0)
     if folds > 1 and n_warmup_steps > folds - 2:  # after the last fold, nothing is pruned
         logger.info(
-            "With %d folds, no trial is pruned: tuning.pruner.arguments.n_warmup_steps is %d, and "
+            "With %d folds, no trial is pruned: tuning.pruner.arguments.n_warmup_steps is %s, and "
             "may be %d at most",
             folds,
             n_warmup_steps,

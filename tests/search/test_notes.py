@@ -23,9 +23,11 @@ def test_the_dashboard_reads_the_notes_and_its_own_are_kept() -> None:
     for subject in (trial, other):
         save_note(subject, "by a user" * 300)
     add_note(storage, study_id, "again")
-    add_note(storage, study_id, "again", trial_id)
+    add_note(storage, study_id, "again", trial_id, corrects=True)
     add_note(storage, study_id, "late", trial_id + 1)
     assert get_note(study) == "of the study"
+    add_note(storage, study_id, "corrected", corrects=True)
+    assert get_note(study) == "corrected"
     assert get_note(trial) == get_note(other) == "by a user" * 300
 
 

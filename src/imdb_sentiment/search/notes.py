@@ -10,7 +10,14 @@ from optuna.trial import FrozenTrial
 MAX_LENGTH = 2045  # maximum number of characters of an attribute
 
 
-def add_note(storage: BaseStorage, study_id: int, text: str, trial_id: int | None = None) -> None:
+def add_note(
+    storage: BaseStorage,
+    study_id: int,
+    text: str,
+    trial_id: int | None = None,
+    *,
+    corrects: bool = False,
+) -> None:
     """Save a note, unless there is one already, which a user may have written.
 
     Args:
@@ -18,10 +25,12 @@ def add_note(storage: BaseStorage, study_id: int, text: str, trial_id: int | Non
         study_id: Id of the study in it.
         text: Markdown; lines beyond 2,045 characters are cut off.
         trial_id: Id of the trial that the note is about; None for a note about the study.
+        corrects: Whether an earlier note is replaced, unless a user has changed it.
 
     """
     version = _key(trial_id, "note_ver")
-    if version in storage.get_study_system_attrs(study_id):
+    times_saved = storage.get_study_system_attrs(study_id).get(version, 0)
+    if times_saved > (1 if corrects else 0):
         return
     if len(text) > MAX_LENGTH:
         text = text[: MAX_LENGTH + 1].rpartition("\n")[0]

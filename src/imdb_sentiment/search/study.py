@@ -285,10 +285,11 @@ class SharedStudy:
         digests = [t.user_attrs[ORIGIN] for t in trials if ORIGIN in t.user_attrs]
         recorded = self.optuna_study.user_attrs
         if digests and digests[0] == self._origin_digest:
-            for name, value in self._origin.items():
-                if recorded.get(name) != value:
-                    self.optuna_study.set_user_attr(name, value)
-            self._describe()
+            changed = [name for name in self._origin if recorded.get(name) != self._origin[name]]
+            # First, as a run that dies in between leaves this to the next one.
+            self._describe(corrects=bool(recorded and changed))
+            for name in changed:
+                self.optuna_study.set_user_attr(name, self._origin[name])
             # Trials of other origins are of no use, and are ended by the runs that created them.
             return
         for name, value in self._origin.items() if recorded else ():
@@ -319,13 +320,13 @@ class SharedStudy:
             return False
         return was_given_back(trial) and not trial.intermediate_values
 
-    def _describe(self) -> None:
-        """Describe the study for Optuna's dashboard."""
+    def _describe(self, *, corrects: bool) -> None:
+        """Describe the study for Optuna's dashboard, or correct its description."""
         if self.optuna_study.metric_names != [self._metric]:
             with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
                 self.optuna_study.set_metric_names([self._metric])
         if self._note:
-            add_note(self.storage, self._study_id, self._note)
+            add_note(self.storage, self._study_id, self._note, corrects=corrects)
 
     def _propose(self, changed: str) -> str:
         """Return how to begin a study that continues this one."""

@@ -281,22 +281,30 @@ def test_a_new_study_is_named_where_the_trials_can_not_be_used(
     assert re.findall(r"tuning\.(start_from|study_name)=", find_command(error)) == named
 
 
+@pytest.mark.parametrize("passes", [0, 1])
 def test_a_new_study_is_named_if_the_lstm_may_start_from_other_weights(
-    copy_of_finished: Path,
+    passes: int, copy_of_finished: Path
 ) -> None:
     searched = {"pretrained_embedding": {"type": "categorical", "choices": [True, False]}}
 
     def search_it(parameters: dict[str, Any]) -> None:
         if "tuning" in parameters:
             parameters["tuning"]["search_space"] |= searched
+        if "language_model" in parameters:
+            parameters["language_model"]["passes"] = passes
 
     change_conf(copy_of_finished, search_it)
     with change_records(copy_of_finished) as records:
         for record in records.values():
             search_it(record["parameters"])
     with pytest.raises(ClickException, match="pretrained_embedding=true") as error:
-        run_session(copy_of_finished, "training", hyperparameters={"pretrained_embedding": False})
-    assert "tuning.start_from=" in find_command(error)
+        run_session(
+            copy_of_finished,
+            "training",
+            hyperparameters={"pretrained_embedding": False},
+            language_model={"passes": passes},
+        )
+    assert ("tuning.start_from=" in find_command(error)) == (passes > 0)
 
 
 def test_a_search_that_was_killed_while_it_saved_goes_on_with_its_study(

@@ -264,9 +264,9 @@ def test_rows_that_the_model_knows_nothing_of_are_not_proposed(
 ) -> None:
     """Their margin is the smallest, that of the intercept alone."""
     known = make_clean(20, first_row=1, seed=1)[["row", "text"]]
-    foreign = pd.DataFrame({"row": range(101, 121), "text": [f"qxj{i}, zvw." for i in range(20)]})
+    foreign = pd.DataFrame({"row": range(101, 121), "text": [f"'qxj{i}', zvw." for i in range(20)]})
     labelled = make_clean(200)
-    labelled["text"] += ", indeed."  # so the model knows marks
+    labelled["text"] += ", 'indeed'."  # so the model knows marks
     chosen = choose_rows_to_label(
         [pd.concat([foreign, known]), foreign],
         [labelled],

@@ -128,10 +128,15 @@ LARGE = b"Content-Length: 9000000\r\n"
 
 @pytest.mark.parametrize(
     "more",
-    [HEAD % (b"GET /", b"") * 1000, HEAD % (b"POST /", LARGE) + b"x" * 100_000],
-    ids=["many requests", "a large body"],
+    [
+        HEAD % (b"GET /", b"") * 1000,
+        HEAD % (b"POST /", LARGE) + b"x" * 100_000,
+        b"GARBAGE\r\n\r\n",
+        HEAD % (b"GET /", b"no header\r\n"),
+    ],
+    ids=["many requests", "a large body", "no request", "a bad header"],
 )
-def test_a_connection_on_which_too_much_waits_is_closed(more: bytes) -> None:
+def test_a_connection_on_which_too_much_waits_or_what_is_no_request_is_closed(more: bytes) -> None:
     """Otherwise, one client could take all memory."""
 
     async def attack() -> None:

@@ -97,7 +97,7 @@ def test_options_that_can_not_be_used_are_said_in_a_sentence(
         ("--allow-host", "2001:db8::1", "IP addresses are always accepted"),
         ("--allow-origin", "reviews.example", "is not a site such as https://example.org"),
         ("--allow-origin", "https://reviews.example/page", "without a path"),
-        ("--allow-origin", "https://*.reviews.example", "or wildcards"),
+        ("--allow-origin", "https://*.reviews.example", "and wildcards"),
         ("--allow-origin", "https://me@reviews.example", "is not a site"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Any
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
-from kedro.pipeline import Pipeline
+from kedro.pipeline import Node, Pipeline
 from pydantic import ValidationError
 
 from imdb_sentiment.datasets.table import TableDataset
@@ -67,6 +67,8 @@ class ValidateParameters:
     without the rest of their group. For other values, it would show the messages of pydantic.
     """
 
+    _search: tuple[TuningParameters, LanguageModelParameters] | None = None  # to be judged later
+
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Compare the names of all parameters with those of conf/base, and validate the groups.
@@ -104,21 +106,38 @@ class ValidateParameters:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Refuse, before the LSTM is pretrained, a search of what its weights determine.
+        """Refuse, before the work starts, a search of what a pretrained LSTM determines.
 
         Raises:
             InputError: The run pretrains the LSTM, and then searches its shape.
 
         """
+        self._search = None
         if not {"pretrained_weights", "study"} <= pipeline.all_outputs():
             return
         tuning = TuningParameters.model_validate(catalog.load("params:tuning"))
         hyperparameters = Hyperparameters.model_validate(catalog.load("params:hyperparameters"))
         model = LanguageModelParameters.model_validate(catalog.load("params:language_model"))
-        # Only a file that is named has a path.
-        has_unlabelled = find_path(catalog, "unlabelled_reviews") != "unlabelled_reviews"
-        passes = model.passes if has_unlabelled else model.passes_without_unlabelled
-        if passes and tuning.may_be_on("pretrained_embedding", hyperparameters):
+        is_used = tuning.may_be_on("pretrained_embedding", hyperparameters)
+        if not hyperparameters.pretrained_embedding or not is_used:
+            return
+        if find_path(catalog, "unlabelled_reviews") == "unlabelled_reviews":  # no file is named
+            self._search = tuning, model
+        elif model.passes:
+            tuning.require_fixed_shape()
+
+    @hook_impl
+    def before_node_run(self, node: Node, inputs: dict[str, Any]) -> None:
+        """Refuse the same where only the number of reviews tells whether the LSTM is pretrained.
+
+        Raises:
+            InputError: The run pretrains the LSTM, and then searches its shape.
+
+        """
+        if self._search is None or "pretrained_weights" not in node.outputs:
+            return
+        tuning, model = self._search
+        if model.count_passes(len(inputs["train"]), has_unlabelled=False):
             tuning.require_fixed_shape()
 
 

@@ -262,7 +262,12 @@ class RunLineage:
         reasons = [reason for source in sources for reason in staleness.find_changes(source)]
         space = self._parameters.get("tuning.search_space")
         # Even if it is searched, this one decides whether the LSTM is pretrained for the trials.
-        kept = (key for key, found in space.items() if found and key != "pretrained_embedding")
+        passes = [
+            self._parameters.get(f"language_model.{key}")
+            for key in ("passes", "passes_without_unlabelled")
+        ]
+        decides = {"pretrained_embedding"} if any(passes) else set()
+        kept = (key for key, found in space.items() if found and key not in decides)
         searched = [f"hyperparameters.{key}" for key in kept]
         changes = [reason for reason in reasons if not _goes_on(reason, [*GOES_ON, *searched])]
         if not changes:

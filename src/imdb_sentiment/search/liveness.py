@@ -51,6 +51,7 @@ class Heartbeats:
 
     def __enter__(self) -> None:
         self._stopped.clear()
+        self._last = time.time()
         if self._interval != math.inf:
             threading.Thread(target=self._run, name="heartbeats", daemon=True).start()
 
@@ -90,9 +91,10 @@ class Heartbeats:
             self._send_all()
 
     def _send_all(self) -> None:
-        last, self._last = self._last, time.time()
-        if self._last - last > 2 * self._interval:
+        now = time.time()
+        if now - self._last > 2 * self._interval:
             self.note_outage()  # the storage may be on the machine that slept
+        self._last = now
         for trial_id in tuple(self._trial_ids.values()):
             self._send(trial_id)
 

@@ -32,7 +32,7 @@ def _read_hosts(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -
     """Return names of hosts without their ports, since the service may have any port."""
     hosts = []
     for name in given:
-        host = re.fullmatch(r"(\*|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)(:\d+)?", name)
+        host = re.fullmatch(r"(\*|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?)(:\d+)?", name)
         if host is None:
             raise click.BadParameter(
                 f"{name} is not a name such as reviews.example.org: leave out the scheme, the path "
@@ -48,11 +48,12 @@ def _read_origins(_: click.Context, __: click.Parameter, given: tuple[str, ...])
     origins = []
     for site in given:
         origin = re.sub(r"^(http://.*):80$|^(https://.*):443$", r"\1\2", site.rstrip("/").lower())
-        address = r"([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d+)?"
-        if origin not in ("*", "null") and not re.fullmatch(rf"[a-z-]+://{address}", origin):
+        pattern = r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:\d+)?"
+        if origin not in ("*", "null") and not re.fullmatch(pattern, origin):
             raise click.BadParameter(
-                f"{site} is not a site such as https://example.org: name it with its scheme, and "
-                "without a path or wildcards."
+                f"{site} is not a site such as https://example.org: name it with its scheme, "
+                "without a path and wildcards, and write other letters than a to z as browsers do "
+                "(xn--…)."
             )
         origins.append(origin)
     return tuple(origins)

@@ -236,13 +236,20 @@ class _Protocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        if self.cycle is not self._current:
-            pass  # the client would take it for the answer to an earlier request, or a part of it
+        if self._owes_an_earlier_response():
+            pass  # the client would take it for that, or for a part of it
         elif not self._are_too_large():
             super().send_400_response(msg)
         elif self._awaits_headers and (self.cycle is None or self.cycle.response_complete):
             self.transport.write(_TOO_LARGE)
         self.leave(self.transport.close)
+
+    def _owes_an_earlier_response(self) -> bool:
+        """Return whether what is parsed now comes after a request without a complete response."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return False
+        return cycle is not self._current or not cycle.more_body
 
     def leave(self, close: Callable[[], None]) -> None:
         """Close the connection, although a request may still wait for its response."""

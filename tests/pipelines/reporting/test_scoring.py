@@ -234,6 +234,7 @@ def test_with_few_groups_there_is_no_verdict(n_groups: int, reviews: ReviewsPara
     assert n_groups == 1 or metrics["metric_gain_low"] > 0
     assert judge(metrics) == ("model" if n_groups == 5 else "neither")
     assert metrics["has_enough_groups"] == (n_groups == 5)
+    assert metrics["better_than_majority"] == (n_groups == 5)
 
 
 def test_with_a_target_the_most_probable_labels_are_compared(reviews: ReviewsParameters) -> None:

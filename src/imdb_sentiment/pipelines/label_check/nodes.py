@@ -231,7 +231,8 @@ def _has_known_word(
 ) -> npt.NDArray[np.bool_]:
     """Return whether the model knows a word of each text; punctuation marks are none."""
     rule = get_rule(script)
-    words = [hash_ngrams(" ".join(rule.split(text)), 1, script) for text in texts]
+    tokens = [filter(rule.has_word, rule.split_tokens(text)) for text in texts]
+    words = [hash_ngrams(" ".join(found), 1, script) for found in tokens]
     owners = np.repeat(np.arange(len(words)), [len(hashes) for hashes in words])
     # All at once, since each lookup sorts all n-grams of the model.
     is_known = np.isin(np.concatenate([*words, np.zeros(0, np.int64)]), model.hashes)

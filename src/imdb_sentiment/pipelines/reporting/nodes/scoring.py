@@ -253,7 +253,8 @@ def compute_metrics(
         and not decision["is_median"]
         and not decision["unfitted_reason"],
         "majority_test_accuracy": float(label_shares.max()),
-        "better_than_majority": _is_better(
+        "better_than_majority": has_enough_groups
+        and _is_better(
             is_correct(compared[0]),
             (test_predictions["sentiment"] == label_shares.idxmax()).to_numpy(bool),
             report,

@@ -58,7 +58,7 @@ CHANGES = {
         "no word vectors": (
             f"hyperparameters.pretrained_embedding=false,hyperparameters.embedding_size={SIZE}"
         ),
-        "no language model": ("language_model.passes=0,language_model.passes_without_unlabelled=0"),
+        "no language model": "language_model.passes=0,language_model.passes_without_unlabelled=0",
         "one direction": "hyperparameters.bidirectional=false",
         "the last output instead of pooling": "hyperparameters.pooling=last",
         "5000 words": "tokenizer.vocabulary_size=5000",

@@ -1098,6 +1098,35 @@ def test_the_network_is_pretrained_on_all_reviews(
     assert read[0].tolist() == [*train.sequences.tolist(), *(encoded[text] for text in more)]
 
 
+@pytest.mark.parametrize(("without_unlabelled", "is_said"), [(2, True), (0, False)])
+def test_reviews_are_said_to_be_too_few_only_if_they_are(
+    *,
+    without_unlabelled: int,
+    is_said: bool,
+    conf: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tokenization = TokenizerParameters(**conf["tokenizer"])
+    changes = {"passes": 3, "passes_without_unlabelled": without_unlabelled}
+    with caplog.at_level("INFO", "imdb_sentiment"):
+        weights = pretrain_network(
+            train=make_encoded(5),
+            clean_unlabelled_reviews=[],
+            tokenizer=train_tokenizer(["one one two"], tokenization),
+            words=["one", "two"],
+            word_vectors=np.zeros((2, 2), np.float32),
+            tokenization=tokenization,
+            language_model=LanguageModelParameters(**conf["language_model"] | changes),
+            pretrained_embedding=True,
+            units=3,
+            bidirectional=True,
+            chrono_initialization=0,
+        )
+    assert weights == ()
+    says = "5 reviews are too few for language_model.required_steps"
+    assert (says in caplog.text) == is_said
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

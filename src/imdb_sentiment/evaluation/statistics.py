@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-SIGNIFICANCE_LEVEL = 0.05
 MIN_GROUPS = 5  # with fewer, intervals of a bootstrap of groups are too narrow
 CONFIDENCE = 0.95  # confidence level of all intervals
 PRIOR_TOKENS = 1000  # weight of the prior in `compare_words`, as a number of tokens

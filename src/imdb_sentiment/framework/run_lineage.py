@@ -39,7 +39,7 @@ from imdb_sentiment.framework.lineage import (
     flatten,
 )
 from imdb_sentiment.framework.run_files import RunFiles, is_parameter, strip_names
-from imdb_sentiment.parameters import TuningParameters
+from imdb_sentiment.parameters import LanguageModelParameters, TuningParameters
 from imdb_sentiment.pipeline_registry import DEFAULT
 
 logger = logging.getLogger(__name__)
@@ -262,11 +262,8 @@ class RunLineage:
         reasons = [reason for source in sources for reason in staleness.find_changes(source)]
         space = self._parameters.get("tuning.search_space")
         # Even if it is searched, this one decides whether the LSTM is pretrained for the trials.
-        passes = [
-            self._parameters.get(f"language_model.{key}")
-            for key in ("passes", "passes_without_unlabelled")
-        ]
-        decides = {"pretrained_embedding"} if any(passes) else set()
+        model = LanguageModelParameters.model_validate(self._parameters.get("language_model"))
+        decides = {"pretrained_embedding"} if model.is_wanted else set()
         kept = (key for key, found in space.items() if found and key not in decides)
         searched = [f"hyperparameters.{key}" for key in kept]
         changes = [reason for reason in reasons if not _goes_on(reason, [*GOES_ON, *searched])]

@@ -207,6 +207,11 @@ class LanguageModelParameters(Parameters):
     learning_rate: Annotated[float, Field(gt=0)]
     seed: Seed
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is any pretraining, if there are enough reviews."""
+        return bool(self.passes or self.passes_without_unlabelled)
+
     def count_passes(self, n_reviews: int, *, has_unlabelled: bool) -> int:
         """Return the number of epochs over `n_reviews`; 0 if there is no pretraining."""
         steps = math.ceil(n_reviews / self.batch_size)

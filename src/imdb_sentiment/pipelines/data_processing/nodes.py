@@ -645,22 +645,23 @@ def pretrain_network(
         InputError: There are no word vectors to start from, or the training has diverged.
 
     """
-    wanted = language_model.passes or language_model.passes_without_unlabelled
-    if not wanted or not pretrained_embedding:
+    if not language_model.is_wanted or not pretrained_embedding:
         return ()
     encoder = ReviewEncoder(tokenizer, words, tokenization.head_length)
     unlabelled = list(map(encoder.encode, clean_unlabelled_reviews))
-    sequences = np.concatenate([train.sequences, *unlabelled])
-    passes = language_model.count_passes(len(sequences), has_unlabelled=any(map(len, unlabelled)))
+    n_reviews = len(train) + sum(map(len, unlabelled))
+    has_unlabelled = n_reviews > len(train)
+    passes = language_model.count_passes(n_reviews, has_unlabelled=has_unlabelled)
     if not passes:
-        logger.info(
-            "The LSTM is not pretrained as a language model: %s reviews are too few for "
-            "language_model.required_steps",
-            f"{len(sequences):,}",
-        )
+        if has_unlabelled or language_model.passes_without_unlabelled:
+            logger.info(
+                "The LSTM is not pretrained as a language model: %s reviews are too few for "
+                "language_model.required_steps",
+                f"{n_reviews:,}",
+            )
         return ()
     return pretrain_lstm(
-        sequences,
+        np.concatenate([train.sequences, *unlabelled]),
         word_vectors,
         language_model,
         passes=passes,

@@ -26,7 +26,7 @@ from imdb_sentiment.parameters import (
     TrainingParameters,
 )
 from imdb_sentiment.progress import track
-from imdb_sentiment.text.ngrams import Hashes, hash_ngrams
+from imdb_sentiment.text.ngrams import Hashes, hash_ngrams, hash_parts, split_tokens
 from imdb_sentiment.text.words import Script, get_rule
 
 logger = logging.getLogger(__name__)
@@ -231,8 +231,11 @@ def _has_known_word(
 ) -> npt.NDArray[np.bool_]:
     """Return whether the model knows a word of each text; punctuation marks are none."""
     rule = get_rule(script)
-    tokens = [filter(rule.has_word, rule.split_tokens(text)) for text in texts]
-    words = [hash_ngrams(" ".join(found), 1, script) for found in tokens]
+    words: list[Hashes] = []
+    for text in texts:
+        tokens = split_tokens(text, script)
+        is_word = np.array([rule.has_word(token.decode()) for token in tokens], np.bool_)
+        words += hash_parts(tokens, [is_word], 1, 0)
     owners = np.repeat(np.arange(len(words)), [len(hashes) for hashes in words])
     # All at once, since each lookup sorts all n-grams of the model.
     is_known = np.isin(np.concatenate([*words, np.zeros(0, np.int64)]), model.hashes)

@@ -1,8 +1,9 @@
 """Scores of the models on the test reviews; examples.py explains a few of the same reviews."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,7 @@ from imdb_sentiment.evaluation.predictions import (
 )
 from imdb_sentiment.evaluation.probabilities import DecisionRule, calibrate_baseline
 from imdb_sentiment.evaluation.stacking import Weights
-from imdb_sentiment.evaluation.statistics import (
-    MIN_GROUPS,
-    SIGNIFICANCE_LEVEL,
-    compare_models,
-    estimate_interval,
-)
+from imdb_sentiment.evaluation.statistics import MIN_GROUPS, compare_models, estimate_interval
 from imdb_sentiment.network.model import KerasModel, score_logits
 from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.parameters import (
@@ -39,6 +35,7 @@ from imdb_sentiment.parameters import (
     TuningParameters,
 )
 from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
+from imdb_sentiment.pipelines.reporting.nodes.verdict import Verdict, judge
 from imdb_sentiment.pipelines.tuning.protocol import count_folds
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
@@ -200,7 +197,7 @@ def compute_metrics(
         return None if by_row is None else by_row.loc[predictions["row"]].to_numpy()
 
     evaluate_on = study.user_attrs["protocol"]["evaluate_on"]
-    compared = [test_predictions, align_rows(baseline_predictions, test_predictions)]
+    model, baseline = test_predictions, align_rows(baseline_predictions, test_predictions)
     scored = {
         "": test_predictions,
         **{f"{name}_": part for name, part in part_predictions.groupby("model", sort=False)},
@@ -212,8 +209,10 @@ def compute_metrics(
     has_target = decision["aim"] not in (None, metric.title)
     has_enough_groups = group_column is None or len(np.unique(test.groups)) >= MIN_GROUPS
     if has_target:
-        compared = [_prefer_most_probable(table, reviews.labels) for table in compared]
-    comparison = compare_models(*map(is_correct, compared))
+        model, baseline = (
+            _prefer_most_probable(table, reviews.labels) for table in (model, baseline)
+        )
+    compare = partial(_compare, reviews=reviews, report=report, groups=get_groups(test_predictions))
     by_label = describe_labels(test_predictions, reviews.labels)
     if silent := [name for name, row in by_label.items() if row["rows"] and not row["predicted"]]:
         logger.warning(
@@ -239,27 +238,26 @@ def compute_metrics(
         "test_by_label": by_label,
         **({} if by_row is None else {"test_groups": by_row.nunique()}),
         "has_enough_groups": has_enough_groups,
-        **_compare_by_metric(
-            metric, compared, reviews, report, groups=get_groups(test_predictions)
-        ),
+        **compare(metric, model, baseline),
         **_measure_coverage(test_predictions, decision, test, reviews.labels),
         "ngram_share": calibration["ngram_share"],
         "temperature": calibration["temperature"],
-        "right_only_by_model": comparison.only_first,
-        "right_only_by_baseline": comparison.only_second,
-        **({"mcnemar_p_value": comparison.p_value} if by_row is None else {}),
         "compared_without_thresholds": has_target,
         "has_thresholds": decision["after"] is not None
         and not decision["is_median"]
         and not decision["unfitted_reason"],
         "majority_test_accuracy": float(label_shares.max()),
-        "better_than_majority": has_enough_groups
-        and _is_better(
-            is_correct(compared[0]),
-            (test_predictions["sentiment"] == label_shares.idxmax()).to_numpy(bool),
-            report,
-            groups=get_groups(test_predictions),
-        ),
+        "better_than_majority": judge(
+            {
+                "has_enough_groups": has_enough_groups,
+                **compare(
+                    make_metric("accuracy", None, reviews.labels, are_ordered=reviews.ordered),
+                    model,
+                    model.assign(predicted_sentiment=str(label_shares.idxmax())),
+                ),
+            }
+        )
+        == Verdict.MODEL,
         "tuned_on": evaluate_on,
         "tuning_folds": count_folds(study),
         "tuning_metric": metric.title,
@@ -282,59 +280,44 @@ def _prefer_most_probable(predictions: pd.DataFrame, labels: tuple[str, ...]) ->
     return predictions.assign(predicted_sentiment=np.array(labels, dtype=object)[most_probable])
 
 
-def _is_better(
-    first: npt.NDArray[np.bool_],
-    second: npt.NDArray[np.bool_],
-    report: ReportParameters,
-    *,
-    groups: npt.NDArray[np.uint64] | None,
-) -> bool:
-    """Return whether the first of two classifiers is shown to be right more often."""
-    if groups is None:
-        found = compare_models(first, second)
-        return found.only_first > found.only_second and found.p_value < SIGNIFICANCE_LEVEL
-    gain = first.astype(np.float64) - second
-    low, _ = estimate_interval(
-        lambda rows: float(gain[rows].mean()),
-        len(gain),
-        resamples=report.resamples,
-        seed=report.seed,
-        groups=groups,
-    )
-    return low > 0
-
-
-def _compare_by_metric(
+def _compare(
     metric: Metric,
-    compared: Sequence[pd.DataFrame],
+    model: pd.DataFrame,
+    baseline: pd.DataFrame,
+    *,
     reviews: ReviewsParameters,
     report: ReportParameters,
-    *,
     groups: npt.NDArray[np.uint64] | None,
 ) -> dict[str, float]:
-    """Return the gain of the model over the baseline, unless McNemar's test compares them.
+    """Return what `judge` decides by, for predictions of the same reviews in the same order.
 
-    Both are in `compared`, with the same reviews in the same order.
+    There is a gain in the metric, unless McNemar's test compares both.
     """
+    found = compare_models(is_correct(model), is_correct(baseline))
+    comparison: dict[str, float] = {
+        "right_only_by_model": found.only_first,
+        "right_only_by_baseline": found.only_second,
+        **({"mcnemar_p_value": found.p_value} if groups is None else {}),
+    }
     if metric.name == "accuracy" and groups is None:
-        return {}
-    codes = get_codes(compared[0], reviews.labels)
+        return comparison
+    codes = get_codes(model, reviews.labels)
     both = [
         (get_probabilities(table, reviews.labels), get_predicted_codes(table, reviews.labels))
-        for table in compared
+        for table in (model, baseline)
     ]
 
     def measure_gain(rows: npt.NDArray[np.intp]) -> float:
-        model, baseline = (
+        first, second = (
             metric.measure(codes[rows], probabilities[rows], predicted[rows])
             for probabilities, predicted in both
         )
-        return baseline - model if metric.is_loss else model - baseline
+        return second - first if metric.is_loss else first - second
 
     low, high = estimate_interval(
         measure_gain, len(codes), resamples=report.resamples, seed=report.seed, groups=groups
     )
-    return {
+    return comparison | {
         "metric_gain": measure_gain(np.arange(len(codes))),
         "metric_gain_low": low,
         "metric_gain_high": high,

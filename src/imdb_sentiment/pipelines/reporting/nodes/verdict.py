@@ -5,7 +5,8 @@ from enum import StrEnum
 from typing import Any
 
 from imdb_sentiment.command_line import quote_value
-from imdb_sentiment.evaluation.statistics import SIGNIFICANCE_LEVEL
+
+SIGNIFICANCE_LEVEL = 0.05
 
 # Commands to run next. Partial runs reuse the parameters of the run that made their inputs.
 SERVE = "imdb-sentiment serve"

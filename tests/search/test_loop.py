@@ -36,7 +36,7 @@ from imdb_sentiment.search import (
     measure_seconds,
 )
 from imdb_sentiment.search.progress import SearchProgress
-from imdb_sentiment.search.study import ORIGIN, OWNER
+from imdb_sentiment.search.study import ORIGIN, OWNER, SLOT
 from objectives import (
     SPACE,
     hang_unless_told,
@@ -208,6 +208,48 @@ def test_an_interrupted_retry_is_made_again_even_if_the_limit_is_lowered() -> No
     trial = study.begin_trial()
     assert trial is not None
     assert trial.params == first.params
+
+
+@pytest.mark.parametrize("queued", [{}, {"x": 0.5}])
+@pytest.mark.parametrize("begun", [(), ("x",), ("y",)])
+def test_a_trial_that_dies_before_it_has_all_hyperparameters_begins_again_with_the_same(
+    queued: dict[str, float], begun: tuple[str, ...]
+) -> None:
+    space: dict[str, optuna.distributions.BaseDistribution] = {
+        name: optuna.distributions.FloatDistribution(0.0, 1.0) for name in ("y", "x")
+    }
+
+    def begin(study: SharedStudy) -> dict[str, float]:
+        trial = study.begin_trial()
+        assert trial is not None
+        return trial.params
+
+    def open_study(storage: optuna.storages.BaseStorage) -> SharedStudy:
+        study = SharedStudy(
+            storage,
+            "a study",
+            space,
+            origin={},
+            n_trials=1,
+            max_retries=2,
+            make_sampler=lambda n: optuna.samplers.RandomSampler(seed=n),
+            pruner=optuna.pruners.NopPruner(),
+        )
+        if queued and not study.trials():
+            study.optuna_study.enqueue_trial(queued)
+        return study
+
+    whole = begin(open_study(memory()))
+    storage = memory()
+    study = open_study(storage)
+    if not queued:
+        study.optuna_study.enqueue_trial({})
+    died = study.optuna_study.ask()
+    died.set_user_attr(SLOT, 0)
+    for name in begun:
+        died.suggest_float(name, 0.0, 1.0)
+    study.record_death(died.number)
+    assert begin(open_study(storage)) == whole
 
 
 def test_a_lost_trial_that_a_user_queued_out_of_range_stops_no_run() -> None:

@@ -10,7 +10,7 @@ from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCal
 from optuna.trial import TrialState
 
 import imdb_sentiment
-from imdb_sentiment.search.study import RETRIED_TRIAL, RETRY_HISTORY
+from imdb_sentiment.search.study import QUEUED_PARAMETERS, RETRIED_TRIAL, RETRY_HISTORY
 
 
 def test_no_private_name_of_optuna_is_used() -> None:
@@ -70,4 +70,15 @@ def test_a_retry_names_the_trials_that_it_retries() -> None:
         "SharedStudy (search/study.py) counts retries by the system attributes 'failed_trial' and "
         "'retry_history', which Optuna's RetryHeartbeatStaleTrialCallback no longer writes so: see "
         f"its __call__. This retry has {retry.system_attrs}."
+    )
+
+
+def test_a_queued_trial_names_its_hyperparameters() -> None:
+    study = optuna.create_study()
+    study.enqueue_trial({"x": 0.5})
+    (trial,) = study.trials
+    assert trial.system_attrs.get(QUEUED_PARAMETERS) == {"x": 0.5}, (
+        "SharedStudy._choose (search/study.py) reads the values of a queued trial from the "
+        "system attribute 'fixed_params', which Optuna no longer writes. This trial has "
+        f"{trial.system_attrs}."
     )

@@ -46,6 +46,9 @@ INTERRUPTED, NOT_BEGUN = "interrupted", "not begun"
 RETRIED_TRIAL = "failed_trial"  # number of the first trial that has died; only retries have it
 RETRY_HISTORY = "retry_history"  # numbers of all trials that have died
 
+# System attribute of a trial that was queued: its hyperparameters, written by Optuna.
+QUEUED_PARAMETERS = "fixed_params"
+
 # Seconds for which a run waits for a database that can't be reached, and between two attempts.
 MAX_OUTAGE, PAUSE = 600.0, 5.0
 
@@ -251,7 +254,7 @@ class SharedStudy:
                 if lost and self._may_retry(lost):
                     self._retry(self.optuna_study, lost)
                     continue
-                chosen = dict((lost and lost.params) or self._given.get(slot, {}))
+                chosen = self._choose(lost) if lost else dict(self._given.get(slot, {}))
                 # They are written together with the trial: it never lacks them.
                 attributes = {
                     SLOT: slot,
@@ -481,6 +484,14 @@ class SharedStudy:
         """
         trials = [t for t in self.trials(TrialState.FAIL) if t.user_attrs.get(SLOT) == slot]
         return next(filter(has_died, reversed(trials)), None)
+
+    def _choose(self, lost: FrozenTrial) -> dict[str, Any]:
+        """Return the hyperparameters that a trial in place of a lost one begins with."""
+        if self._space.keys() <= lost.params.keys():
+            return lost.params
+        # It died before it had all of them. With some of them given, the sampler would not suggest
+        # what it suggested before for the others.
+        return dict(lost.system_attrs.get(QUEUED_PARAMETERS, {}))
 
     def _may_retry(self, trial: FrozenTrial) -> bool:
         has_retries = _count_deaths_before(trial) < self.max_retries

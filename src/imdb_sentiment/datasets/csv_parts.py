@@ -191,7 +191,7 @@ def _find_ends(path: str, delimiter: int, has_quotes: bool) -> Iterator[tuple[Pl
             # One search for marks and breaks, since searching takes most of the time.
             places = np.flatnonzero(is_break | (data == _QUOTE) if has_quotes else is_break)
             is_mark = ~is_break[places]
-            marks = places[is_mark]
+            marks, breaks = places[is_mark], places[~is_mark]
             opening, closing = marks[is_inside::2], marks[1 - is_inside :: 2]
             returns = np.flatnonzero(data == _RETURN) if b"\r" in block else places[:0]
             lone = returns[around[returns + 2] != _LINE_FEED]
@@ -202,8 +202,7 @@ def _find_ends(path: str, delimiter: int, has_quotes: bool) -> Iterator[tuple[Pl
             ):
                 yield np.zeros(0, np.intp), False
                 return
-            is_outside = (np.cumsum(is_mark) + is_inside) % 2 == 0
-            outside = places[is_outside & ~is_mark]
+            outside = breaks[_are_inside(breaks, marks, is_inside) == 0]
             is_inside = (is_inside + len(marks)) % 2
             yield place + outside + 1, not is_inside
             place += len(block)

@@ -433,8 +433,9 @@ def test_a_misspelt_group_of_parameters_is_refused(project: Path) -> None:
         path.unlink()
 
 
-def test_a_run_that_lacks_its_inputs_does_not_begin(project: Path) -> None:
-    with pytest.raises(ClickException, match=r"\.(json|pkl) does not exist.*--pipelines training"):
+def test_a_run_that_lacks_its_inputs_does_not_begin(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    with pytest.raises(ClickException, match=r"does not exist.*--pipelines data_processing"):
         run_session(project, "reporting")
 
 

@@ -431,6 +431,17 @@ def test_only_what_is_missing_or_stale_is_made_again(copy_of_finished: Path) -> 
     assert {name: made[name] for name in same} == {name: whole[name] for name in same}
 
 
+def test_a_threshold_is_chosen_without_training_again(copy_of_finished: Path) -> None:
+    project = copy_of_finished
+    (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")
+    confidence = "training.decision=argmax,training.min_confidence=0.6"
+    output = run_kedro(project, f"kedro run --only-missing-outputs --params {confidence}")
+    assert "fit_decision runs again: a parameter has changed" in output
+    made = re.findall(r"Running node: (\w+)", read_log(project))
+    assert {"fit_decision", "export_model", "render_report"} <= set(made)
+    assert not {"tune_hyperparameters", "fit_best_model"} & set(made)
+
+
 def test_a_search_goes_on_if_a_lost_trial_may_be_retried(copy_of_finished: Path) -> None:
     project = copy_of_finished
     (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")

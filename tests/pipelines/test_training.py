@@ -147,8 +147,14 @@ def fit(
         word_vectors=VECTORS,
         tuning=TuningParameters(**base_parameters()["tuning"]),
         are_ordered=False,
-        training=training,
+        **split_up(training),
     )
+
+
+def split_up(training: TrainingParameters) -> dict[str, Any]:
+    """Return the parameters of the group `training` that `fit_best_model` takes."""
+    names = ("class_weight", "use_validation_rows", "networks", "seed")
+    return {name: getattr(training, name) for name in names}
 
 
 def with_ngrams(training: TrainingParameters, **changes: Any) -> TrainingParameters:
@@ -190,7 +196,7 @@ def test_the_network_begins_with_the_pretrained_weights(training: TrainingParame
         pretrained_weights=pretrained,
         tuning=TuningParameters(**base_parameters()["tuning"]),
         are_ordered=False,
-        training=training,
+        **split_up(training),
     )
     for found, given in zip(model.get_weights(), pretrained, strict=False):
         np.testing.assert_allclose(found, given, atol=1e-6)
@@ -291,7 +297,7 @@ def test_the_final_network_is_watched_by_the_metric_of_the_search(
         word_vectors=VECTORS,
         tuning=tuning.model_copy(update={"metric": "f1_macro"}),
         are_ordered=False,
-        training=training.model_copy(update={"use_validation_rows": False}),
+        **split_up(training.model_copy(update={"use_validation_rows": False})),
     )
     assert "val_f1_macro" in history
 
@@ -1441,6 +1447,7 @@ def test_the_pipeline_runs_on_a_few_rows(
 ) -> None:
     data = make_data(n_labels=n_labels)
     several = with_ngrams(training.model_copy(update={"networks": 2}), share=0.5)
+    parts = split_up(several)
     pool = data.train + data.validation
     rng = np.random.default_rng(0)
     trial = HeldOutLogits(pool.rows, rng.normal(size=(len(pool), {2: 1, 3: 3}[n_labels])))
@@ -1472,6 +1479,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "params:split": MemoryDataset(split),
             "review_settings": MemoryDataset(reviews),
             "params:training": MemoryDataset(several),
+            **{f"params:training.{name}": MemoryDataset(value) for name, value in parts.items()},
             "params:custom_reviews": MemoryDataset(custom),
             "params:baseline": MemoryDataset(baseline_parameters),
         }

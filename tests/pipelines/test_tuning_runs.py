@@ -168,14 +168,16 @@ def group_exists(number: int) -> bool:
             "kedro run --pipelines tuning --params tuning.n_trials=20", marks=pytest.mark.slow
         ),
         pytest.param(
-            "kedro run --pipelines tuning --params tuning.n_trials=100", marks=pytest.mark.slow
+            "kedro run --pipelines tuning,training,reporting --params tuning.n_trials=100",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             "kedro run --pipelines tuning --params tuning.n_trials=20,tuning.workers=2",
             marks=pytest.mark.cluster,
         ),
         pytest.param(
-            "kedro run --pipelines tuning --params tuning.n_trials=100,tuning.workers=4",
+            "kedro run --pipelines tuning,training,reporting --params "
+            "tuning.n_trials=100,tuning.workers=4",
             marks=pytest.mark.cluster,
         ),
     ],

@@ -243,7 +243,10 @@ def fit_best_model(
     pretrained_weights: PretrainedWeights = (),
     tuning: TuningParameters,
     are_ordered: bool,
-    training: TrainingParameters,
+    class_weight: Any,  # ClassWeight, but Kedro warns of unions
+    use_validation_rows: bool,
+    networks: int,
+    seed: int,
 ) -> tuple[KerasModel, History]:
     """Train one or several networks with the best hyperparameters, as the best trial was.
 
@@ -255,8 +258,10 @@ def fit_best_model(
         pretrained_weights: Weights from `pretrain_network`; empty for none.
         tuning: The metric that early stopping watches, if there is any.
         are_ordered: Whether the labels are ordinal.
-        training: Says whether to learn from the validation reviews, the weights of the labels, the
-            number of networks, and the seed.
+        class_weight: Weight of each label in the loss.
+        use_validation_rows: Whether to learn from the validation reviews, too.
+        networks: Number of networks.
+        seed: Seed of the first network; those of the others follow it.
 
     Returns:
         The network after its last epoch, or after its best with early stopping, and its metrics per
@@ -266,31 +271,33 @@ def fit_best_model(
         InputError: A hyperparameter needs word vectors or held-out reviews that are not there.
 
     """
-    is_held_out = not training.use_validation_rows
-    training_set, held_out = (train, validation) if is_held_out else (train + validation, None)
+    training_set, held_out = (
+        (train + validation, None) if use_validation_rows else (train, validation)
+    )
     labels = train.labels
     metric = make_metric(tuning.metric, tuning.metric_label, labels, are_ordered=are_ordered)
-    label_weights = compute_label_weights(training.class_weight, training_set.codes, labels)
-    epochs = training.networks * best_hyperparameters.count_epochs(len(training_set), len(labels))
-    networks, histories = [], []
+    label_weights = compute_label_weights(class_weight, training_set.codes, labels)
+    epochs = networks * best_hyperparameters.count_epochs(len(training_set), len(labels))
+    trained: list[KerasModel] = []
+    histories: list[History] = []
     with Task("Final training", epochs, "epochs") as progress:
-        for number in range(training.networks):
-            logger.debug("Network %d of %d", number + 1, training.networks)
+        for number in range(networks):
+            logger.debug("Network %d of %d", number + 1, networks)
             network, history = train_model(
                 training_set,
                 best_hyperparameters,
-                training.seed + number,
+                seed + number,
                 held_out,
                 _log_epoch,
                 word_vectors=word_vectors,
                 pretrained=pretrained_weights,
                 label_weights=label_weights,
                 metric=metric,
-                on_progress=progress.follow_part(number, training.networks),
+                on_progress=progress.follow_part(number, networks),
             )
-            networks.append(network)
+            trained.append(network)
             histories.append(history)
-    return average_networks(networks), histories[0]
+    return average_networks(trained), histories[0]
 
 
 def _log_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:

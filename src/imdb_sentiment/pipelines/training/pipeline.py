@@ -57,7 +57,11 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "pretrained_weights": "pretrained_weights",
                     "tuning": "params:tuning",
                     "are_ordered": "params:reviews.ordered",
-                    "training": "params:training",
+                    # Not the whole group: a new threshold needs no new network.
+                    "class_weight": "params:training.class_weight",
+                    "use_validation_rows": "params:training.use_validation_rows",
+                    "networks": "params:training.networks",
+                    "seed": "params:training.seed",
                 },
                 outputs=["model", "history"],
                 name="fit_best_model",

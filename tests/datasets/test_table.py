@@ -456,6 +456,61 @@ def test_a_stray_quotation_mark_far_below_loses_no_rows(tmp_path: Path) -> None:
     assert rows["text"].tolist() == texts
 
 
+@pytest.mark.parametrize("name", ["a.tsv", "a.tsv.gz"])
+def test_a_short_row_makes_no_rows_of_a_tsv_join(tmp_path: Path, name: str) -> None:
+    texts = ['"Great" film', '"never closed', "fine"] * 99
+    content = "\n".join(["text\tlabel", "no label", *(f"{text}\t1" for text in texts)]).encode()
+    content = gzip.compress(content) if name.endswith(".gz") else content
+    rows = pd.concat(read(tmp_path / name, content))
+    assert rows["text"].tolist() == ["no label", *texts]
+
+
+@pytest.mark.parametrize("n", [1000, 30_000])  # rows in the first block, and in several parts
+def test_the_first_stray_marks_of_a_tsv_far_below_lose_no_rows(
+    tmp_path: Path, n: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    texts = [*["a film of no great length and with no mark whatsoever at all, or so"] * n]
+    texts += ['"Great" film', '"never closed', "fine", *["another film"] * 99] * 9
+    content = "\n".join(["text\tlabel", *(f"{text}\t1" for text in texts)])
+    rows = pd.concat(read(tmp_path / "a.tsv", content.encode()))
+    assert rows["text"].tolist() == texts
+    assert rows.index.tolist() == list(range(1, len(texts) + 1))
+    assert "quotation marks" not in caplog.text
+
+
+def test_quoted_lines_of_a_tsv_stay_together_whatever_other_marks_it_has(tmp_path: Path) -> None:
+    texts = ["fine"] * 50 + ["two\nlines", "Great film"]
+    lines = ["text\tlabel", *["fine\t1"] * 50, '"two\nlines"\t1', '"Great" film\t1']
+    rows = pd.concat(read(tmp_path / "a.tsv", "\n".join(lines).encode()))
+    assert rows["text"].tolist() == texts
+
+
+def test_stray_marks_of_a_csv_are_warned_about(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = ["text,label", *["fine,1"] * 40_000, 'a 5" screen,1', "fine,1"]
+    rows = pd.concat(read(path, "\n".join(lines).encode()))
+    assert rows["text"].tolist()[-3:] == ["fine", 'a 5" screen', "fine"]
+    (row,) = re.findall(r"reviews.csv has quotation marks from row (\d+) on", caplog.text)
+    assert 1 < int(row) <= 40_001
+
+
+@pytest.mark.parametrize("content", [b'"text","label"', b'"text","label"\r"a","b"\r"c","d"'])
+def test_unusual_line_ends_are_no_stray_marks(
+    path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    read(path, content)
+    assert "quotation marks" not in caplog.text
+
+
+def test_backslashes_that_escape_marks_only_far_below_are_recognised(path: Path) -> None:
+    texts = ["fine"] * 30_000 + ['a 5" screen', 'He said "no", and "yes"', "fine"]
+    lines = ["text,label", *('"{}","1"'.format(text.replace('"', '\\"')) for text in texts)]
+    rows = pd.concat(read(path, "\n".join(lines).encode()))
+    assert rows["text"].tolist() == texts
+    assert set(rows["label"]) == {"1"}
+
+
 def test_one_stray_mark_in_a_quoted_tsv_changes_no_other_row(tmp_path: Path) -> None:
     lines = ['"text"\t"label"', '"Great, film"\t"1"', 'A 5" disk\t"0"', '"Fine"\t"1"']
     rows = pd.concat(read(tmp_path / "a.tsv", "\n".join(lines).encode()))

@@ -2,8 +2,11 @@
 
 import codecs
 import io
+import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,16 @@ import pandas as pd
 
 from imdb_sentiment.datasets.parts import Part, find_state
 from imdb_sentiment.datasets.table_formats import FileToRead, is_one_byte, read_records
+from imdb_sentiment.errors import make_printable
+from imdb_sentiment.text.delimiters import recognise_dialect
+
+logger = logging.getLogger(__name__)
 
 BLOCK = 1 << 17  # bytes that are examined at a time, few enough for the processor's cache
 # Arguments of `pandas.read_csv` with which the ends of records can be located.
 KNOWN = {"chunksize", "encoding", "sep"}
 _LINE_FEED, _RETURN, _QUOTE = b'\n\r"'
+_LONE_RETURN = re.compile(rb"\r(?!\n)")
 _BOM = b"\xef\xbb\xbf"
 
 Places = npt.NDArray[np.intp]
@@ -64,9 +72,10 @@ class CsvPart(Part):
 
     @property
     def _file(self) -> FileToRead:
-        return FileToRead(self.path, self._open_records, self.prefix, self._open)
+        return FileToRead(self.path, self.open_records, self.prefix, self._open)
 
-    def _open_records(self) -> io.BufferedIOBase:
+    def open_records(self) -> io.BufferedIOBase:
+        """Open a file of the header and the records."""
         with self._open() as file:
             header = file.read(self.header)
             if self.size is not None:
@@ -118,7 +127,8 @@ def divide_csv(
     """Divide the records of a CSV into parts of `chunksize` each.
 
     Only the ends of records are searched for, which takes a fraction of the time of parsing them.
-    If they are ambiguous, because of stray quotation marks, the remaining records are parsed here.
+    If they are ambiguous, because of stray quotation marks, the remaining records are parsed here,
+    quoted as these marks tell; if they don't tell, a warning says where they are.
 
     Args:
         path: Path of the file; `can_divide` must be true for it.
@@ -156,13 +166,41 @@ def divide_csv(
             end = int(ends[rows - 1])
             yield make(start, end - start, before, rows)
             start, before, ends = end, before + rows, ends[rows:]
-    size = state[0] - start
-    if not header or not is_certain:
-        rest = make(start, None, before, 0)
-        yield from rest.read_all()
-    elif size or not before:
-        has_open_end = start + size > (ends[-1] if len(ends) else start)
-        yield make(start, size, before, len(ends) + has_open_end)
+    if header and is_certain:
+        size = state[0] - start
+        if size or not before:
+            has_open_end = start + size > (ends[-1] if len(ends) else start)
+            yield make(start, size, before, len(ends) + has_open_end)
+        return
+    if header and len(ends):  # these records are known
+        yield make(start, int(ends[-1]) - start, before, len(ends))
+        start, before = int(ends[-1]), before + len(ends)
+    rest = make(start, None, before, 0)
+    yield from (rest if is_certain else _recognise_quoting(rest)).read_all()
+
+
+def _recognise_quoting(rest: CsvPart) -> CsvPart:
+    """Return records with the quoting that their first ones tell, which are ambiguous otherwise."""
+    size = 2 * BLOCK  # so that records follow the ambiguous one, which is in the first block
+    with rest.open_records() as source:
+        sample = source.read(size)
+    text = sample.decode(rest.options["encoding"], errors="replace")
+    dialect = recognise_dialect(text, rest.options["sep"], is_complete=len(sample) < size)
+    options = dialect.quoting | rest.options
+    if options == rest.options and b'"' in sample and not _LONE_RETURN.search(sample):
+        _warn_of_marks(rest.path, rest.before + 1)
+    return replace(rest, options=options)
+
+
+@cache  # a table is read several times
+def _warn_of_marks(path: str, row: int) -> None:
+    logger.warning(
+        "%s has quotation marks from row %d on that neither enclose a whole field nor are doubled "
+        "in one. Where a text begins with such a mark, the rows up to the next mark become one: "
+        "double the marks and enclose these texts, or, if no field is quoted, add quoting: 3 to "
+        "its load_args, in a copy of its whole entry in conf/local/catalog.yml",
+        *(make_printable(path), row),
+    )
 
 
 def _find_ends(path: str, delimiter: int, has_quotes: bool) -> Iterator[tuple[Places, bool]]:

@@ -1,12 +1,13 @@
 """Detection of the dialect of a CSV from its beginning: delimiter, quotation marks, header."""
 
+import contextlib
 import csv
 import io
 import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 AUTO = "auto"
 # Delimiters by the names that a command line can have without quoting.
@@ -212,23 +213,36 @@ def _measure_fit(
 def _has_literal_quotes(sample: str, *, is_complete: bool) -> bool:
     """Return whether the quotation marks of a TSV are part of its texts, and quote nothing.
 
-    Without quoting, each line then has as many fields as the header, none of which is quoted, and
-    there are fields with quotation marks that a writer that quotes would have quoted or doubled.
+    Without quoting, nearly all lines then have as many fields as the header, none of which is
+    quoted, and more fit than with quoting, where a mark that is never closed joins them. There are
+    fields with quotation marks that a writer that quotes would have quoted or doubled.
     """
-    records = [
-        record
-        for record in csv.reader(_as_lines(sample), "excel-tab", quoting=csv.QUOTE_NONE)
-        if record
-    ]
-    if records and not is_complete:
-        records.pop()  # it may be cut
-    widths = {len(record) for record in records}
-    if len(widths) != 1 or widths == {1} or any(map(_QUOTED_FIELD.fullmatch, records[0])):
+
+    def read(quoting: Literal[0, 3]) -> list[list[str]]:
+        records: list[list[str]] = []
+        with contextlib.suppress(csv.Error):  # a field that is too long
+            reader = csv.reader(_as_lines(sample), "excel-tab", quoting=quoting)
+            records.extend(filter(None, reader))
+        return records if is_complete else records[:-1]  # the last one may be cut
+
+    literal, quoted = read(csv.QUOTE_NONE), read(csv.QUOTE_MINIMAL)
+    if not literal or len(literal[0]) == 1 or any(map(_QUOTED_FIELD.fullmatch, literal[0])):
         return False
-    return any(
-        '"' in field and not _QUOTED_FIELD.fullmatch(field)
-        for record in records
-        for field in record
+
+    def count_fits(records: list[list[str]]) -> int:
+        return sum(len(record) == len(literal[0]) for record in records)
+
+    fits = count_fits(literal)
+    # Lines of quoted fields with line breaks don't fit, so each that doesn't counts against them.
+    is_better = 2 * fits - len(literal) >= 2 * count_fits(quoted) - len(quoted)
+    return (
+        is_better
+        and fits >= MOST * len(literal)
+        and any(
+            '"' in field and not _QUOTED_FIELD.fullmatch(field)
+            for record in literal
+            for field in record
+        )
     )
 
 

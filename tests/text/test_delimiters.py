@@ -72,6 +72,12 @@ def test_backslashes_escape_quotation_marks_if_only_then_all_fields_are_quoted(
     assert dialect.quoting == ({"escapechar": "\\"} if is_escaped else {})
 
 
+def test_a_backslash_at_the_end_of_a_text_escapes_nothing_beside_a_malformed_row() -> None:
+    rows = ["so,so,negative", *["fine,positive"] * 99, '"Saved, in C:\\",positive', "fine,positive"]
+    sample = "\n".join(["review,sentiment", *rows, ""])
+    assert recognise_dialect(sample, is_complete=False).quoting == {}
+
+
 def test_escaped_quotation_marks_are_recognised_in_a_table_with_tabs() -> None:
     sample = "review\tsentiment\n" + '"a \\"b\\" c"\tpositive\n' * 20
     assert recognise_dialect(sample, is_tsv=True).quoting == {"escapechar": "\\"}

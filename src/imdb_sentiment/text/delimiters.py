@@ -181,7 +181,7 @@ def _recognise_quoting(sample: str, delimiter: str, *, is_complete: bool) -> dic
             _measure_fit(sample, delimiter, is_complete, len(sample), strict=True, **quoting)
             for quoting in ({}, ESCAPED)
         )
-        if usual < 1 and escaped >= MOST:
+        if escaped > usual and escaped >= MOST:
             return ESCAPED
     if delimiter == "\t" and _has_literal_quotes(sample, is_complete=is_complete):
         return {"quoting": csv.QUOTE_NONE}

@@ -139,6 +139,12 @@ def test_spellings_of_a_label_are_one() -> None:
     found = find_labels({"Good": 5, " good": 9, "GOOD": 1, "bad": 3, "": 7, "  ": 1, "goood": 2})
     assert found.counts == {"bad": 3, "good": 15}
     assert found.others == {"goood": 2}
+    unseen = find_labels(
+        {"\u202agood\u202c": 9, "good": 5, "\u200e": 9, "\u2764\ufe0f": 4, "\u2764": 3}
+    )
+    assert unseen.counts == {"good": 14, "\u2764\ufe0f": 7}
+    joined = find_labels({"\u0628\u06cc\u200c\u0637\u0631\u0641": 9, "b": 3})
+    assert "\u0628\u06cc\u200c\u0637\u0631\u0641" in joined.counts
     numbers = find_labels({"1.0": 4, "1": 1, "2.0": 3, "2.5": 3, "2.50": 2, "10": 3})
     assert numbers.counts == {"1": 5, "2": 3, "2.5": 5, "10": 3}
 

@@ -10,9 +10,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from imdb_sentiment.parameters.base import Fraction, Parameters, Seed
 from imdb_sentiment.text.cleaning import clean_characters
+from imdb_sentiment.text.words import SAME_LETTERS
 
 AUTO = "auto"  # a setting that is found in the table
 
+# Marks of direction and the like, which change nothing at the ends of a label.
+_MARKS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069"
+# All characters that are not seen, also soft hyphens, joiners and variation selectors. These may
+# change how the letters beside them look, so they are ignored only in comparisons.
+_UNSEEN = re.compile(
+    f"[{_MARKS}\u00ad\u034f\u180b-\u180f\u200c\u200d\u2061-\u2064\u206a-\u206f\ufe00-\ufe0f]"
+)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
@@ -22,16 +30,19 @@ def parse_number(text: str) -> Decimal | None:
 
 
 def clean_label(label: str) -> str:
-    """Return a label without invisible characters, cleaned like a text, but with its markup."""
-    return clean_characters(label)
+    """Return a label without control characters, cleaned like a text, but with its markup."""
+    return clean_characters(label).strip(f"{_MARKS} ")
 
 
 def normalise_label(label: str) -> str:
     """Return a label or the name of a split in the form in which it is compared with others.
 
-    It is cleaned and case-folded, and numbers are normalised: 5.0 is the label 5.
+    It is cleaned and case-folded, without characters that are not seen, and with one letter for
+    those that look the same. Numbers are normalised: 5.0 is the label 5.
     """
-    folded = clean_label(label).casefold()
+    folded = clean_label(_UNSEEN.sub("", label)).casefold()
+    for found, same in SAME_LETTERS:
+        folded = folded.replace(found, same)
     number = parse_number(folded)
     if number is None:
         return folded

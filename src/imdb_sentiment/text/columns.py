@@ -303,8 +303,8 @@ def find_labels(values: Mapping[str, int]) -> Labels:
     """
     spellings: dict[str, Counter[str]] = {}
     for value, n in values.items():
-        if label := clean_label(value):
-            spellings.setdefault(normalise_label(label), Counter())[label] += n
+        if label := normalise_label(value):
+            spellings.setdefault(label, Counter())[clean_label(value)] += n
     counts = {_choose_spelling(label, found): found.total() for label, found in spellings.items()}
     misspellings = _find_misspellings(counts)
     labels = {

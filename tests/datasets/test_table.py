@@ -1,5 +1,6 @@
 import bz2
 import datetime
+import errno
 import gzip
 import io
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -29,7 +31,7 @@ from pyarrow import parquet
 from imdb_sentiment import progress
 from imdb_sentiment.datasets import PickleStreamDataset, TableDataset
 from imdb_sentiment.datasets.parquet_parts import MAX_PARTS_PER_GROUP
-from imdb_sentiment.datasets.table_formats import FileToRead, read_table
+from imdb_sentiment.datasets.table_formats import FileToRead, open_decompressed, read_table
 from imdb_sentiment.errors import InputError, find_input_error
 from imdb_sentiment.progress import get_progress
 from imdb_sentiment.text.tables import MALFORMED, list_parts
@@ -315,6 +317,35 @@ def test_unreadable_files_of_other_formats_are_explained(
 ) -> None:
     with pytest.raises(InputError, match=message):
         read(tmp_path / name, content)
+
+
+@pytest.mark.parametrize(
+    "suffix", ["csv.gz", "csv.bz2", "csv.xz", "csv.zip", "csv.zst", "parquet.gz"]
+)
+def test_a_compressed_file_that_is_not_there_is_not_called_damaged(suffix: str) -> None:
+    """A file of the web is opened before anybody knows whether it is there."""
+    filesystem = fsspec.filesystem("memory")
+    name = f"memory://bucket/a.{suffix}"
+    file = FileToRead(name, partial(open_decompressed, filesystem, f"/bucket/a.{suffix}", name))
+    with pytest.raises(FileNotFoundError):
+        list(read_table(file, {}))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, "Permission denied"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        ConnectionRefusedError("503"),
+    ],
+)
+def test_another_reason_why_a_compressed_file_cannot_be_read_is_told(error: Exception) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise error
+
+    with pytest.raises(type(error), match=re.escape(str(error))):
+        list(read_table(FileToRead("a.csv.gz", Broken), {}))
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,12 @@ Each reader yields data frames whose index counts the rows of the file from 1, w
 import codecs
 import csv
 import datetime
+import gzip
 import io
 import itertools
 import json
 import logging
+import lzma
 import math
 import re
 import shutil
@@ -18,6 +20,7 @@ import tempfile
 import threading
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,6 +65,15 @@ OTHERS = {".xls": "Excel", ".xlsx": "Excel", ".ods": "OpenDocument", ".feather":
 ZIP, ZSTD = "zip", "zstd"
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": ZIP, ".zst": ZSTD}
 TABS = (".tsv", ".tab")
+# Errors of damaged files; the RuntimeError is that of a ZIP that is encrypted or of a newer kind.
+DAMAGE = (
+    EOFError,
+    RuntimeError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 # Byte order marks; those of UTF-32 come first, since one of them begins like a mark of UTF-16.
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -263,14 +275,19 @@ def read_table(file: FileToRead, load_args: dict[str, Any]) -> Iterator[pd.DataF
     chunks = readers[find_format(file.name)](file, options)
     try:
         yield from chunks
-    except InputError:
-        raise
-    except Exception as error:  # each library has its own
-        if not find_compression(file.name):
+    except Exception as error:
+        if not find_compression(file.name) or not _is_damage(error):
             raise
         raise InputError(
             f"{file.name} is damaged or not complete ({error}): download or export it again"
         ) from error
+
+
+def _is_damage(error: Exception) -> bool:
+    """Return whether an error tells of a file's content, not that it can't be read."""
+    # The operating system's errors have a number; those of decompressors have none.
+    is_plain = type(error) is OSError and error.errno is None
+    return is_plain or isinstance(error, DAMAGE)
 
 
 def find_options(file: FileToRead, load_args: dict[str, Any]) -> dict[str, Any]:
@@ -663,8 +680,8 @@ def open_parquet(source: IO[bytes], name: str, metadata: Any = None) -> Iterator
             _require_free(table.schema_arrow.names, name)
             yield table
     except (pyarrow.ArrowInvalid, OSError) as error:
-        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
-            raise  # the file can't be read; if its content is damaged, there is no such number
+        if isinstance(error, OSError) and not _is_damage(error):
+            raise
         reason = str(error).splitlines()[0]
         raise InputError(
             f"{name} is not a complete Parquet file ({reason}): download or export it again"

@@ -1,3 +1,4 @@
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -136,6 +137,40 @@ def test_other_clouds_get_the_path_as_their_file_systems_expect_it(
     assert list(Cloud.store) == [f"/{path}"]
     assert unpack(table.load()) == ["ü"]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://host/get?url=https://other/a.csv",
+        "https://host/a//b.csv",
+        "https://host/reviews/",
+        "https://host/a.csv?signature=b/./c",
+        "s3://bucket/a//b.csv",
+    ],
+)
+def test_an_address_is_fetched_as_it_is_given(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: set[str] = set()
+
+    class Web(MemoryFileSystem):
+        _strip_protocol = classmethod(lambda _, path: path)  # as that of the web
+
+        def isfile(self, _: Any) -> bool:
+            return True
+
+        def size(self, _: Any) -> int:
+            return 0
+
+        def _open(self, path: str, *_: Any, **options: Any) -> Any:
+            opened.add(path)
+            return io.BytesIO(b"a\nfine\n")
+
+    monkeypatch.setattr("fsspec.filesystem", lambda *_, **options: Web(skip_instance_cache=True))
+    table = TableDataset(filepath=address)
+    assert unpack(table.load()) == ["fine"]
+    assert opened == {address.removeprefix("s3://")}
 
 
 def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,12 +76,12 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
         version: Version | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        protocol, path = split_protocol(filepath)
+        protocol, self._address = split_protocol(filepath)
         self._protocol: str = protocol or "file"
         self._is_local = self._protocol == "file"
         self._fs_options = {**(credentials or {}), **(fs_args or {})}
         super().__init__(
-            PurePosixPath(path),
+            PurePosixPath(self._address),
             version,
             exists_function=lambda path: bool(self._filesystem.exists(path)),
             glob_function=lambda pattern: list(self._filesystem.glob(pattern)),
@@ -105,7 +105,7 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
             partial = Path(folder) / target.name
             self._write(partial, data)
             with self._explaining(target):
-                self._filesystem.put_file(str(partial), str(target))
+                self._filesystem.put_file(str(partial), self._to_string(target))
 
     @abstractmethod
     def _write(self, path: Path, data: Any) -> None:
@@ -121,7 +121,7 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / path.name
             with self._explaining(path):
-                self._filesystem.get_file(str(path), str(copy))
+                self._filesystem.get_file(self._to_string(path), str(copy))
             yield copy
 
     @property
@@ -137,7 +137,16 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
     def _name(self, path: PurePath | str) -> str:
         """Return a path of the file system as users write it."""
         start = "" if self._is_local else f"{self._protocol}://"
-        return str(path) if str(path).startswith(start) else f"{start}{path}"
+        given = self._to_string(path)
+        return given if given.startswith(start) else f"{start}{given}"
+
+    def _to_string(self, path: PurePath | str) -> str:
+        """Return a path for the file system; that of a URL as it was given.
+
+        A path on this machine stays the same with one slash instead of two, and without the last
+        one; that of a URL does not.
+        """
+        return str(path) if self._is_local or path != self._filepath else self._address
 
     @contextmanager
     def _explaining(self, path: PurePath | str) -> Iterator[None]:
@@ -165,7 +174,7 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
     def _exists(self) -> bool:
         path = self._get_load_path()
         with self._explaining(path):
-            return bool(self._filesystem.isfile(str(path)))
+            return bool(self._filesystem.isfile(self._to_string(path)))
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._name(self._filepath)}

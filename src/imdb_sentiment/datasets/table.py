@@ -139,7 +139,7 @@ class TableDataset(FileDataset):
 
     def _list_files(self) -> list[str]:
         """Return the paths of the files: one, or several of a folder or a pattern."""
-        filesystem, path = self._filesystem, str(self._get_load_path())
+        filesystem, path = self._filesystem, self._to_string(self._get_load_path())
         if self._protocol in WEB:
             return [self._name(path)]
         with self._explaining(path):

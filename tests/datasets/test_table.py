@@ -742,6 +742,40 @@ def test_damaged_utf8_is_no_other_encoding(tmp_path: Path, name: str, before: st
     assert rows["text"].tolist() == [before, "x\ufffd"]
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+@pytest.mark.parametrize(
+    ("encoding", "damage"),
+    [
+        ("utf-16-le", b"\x00\xd8"),
+        ("utf-16-be", b"\xd8\x00"),
+        ("utf-32-be", b"\xff" * 4),
+        ("utf-8", b"\xff"),
+    ],
+)
+def test_damaged_text_with_a_mark_is_in_no_other_encoding(
+    tmp_path: Path, name: str, encoding: str, damage: bytes
+) -> None:
+    row = '{"text": "sch\xf6n"}\n' if name == "a.jsonl" else "sch\xf6n\n"
+    start, end = "\ufefftext\n" if name == "a.csv" else "\ufeff", "\xf6n".encode(encoding)
+    content = (start + row * 9999).encode(encoding)
+    kind, line = encoding[:6].rstrip("-").upper(), 9999 + (name == "a.csv")
+    damaged = damage.join(content.rsplit(end, 1))
+    told = f"is {kind} text with a damaged character in line {line}, behind '.*sch'"
+    with pytest.raises(InputError, match=f"{told}: repair it, or add") as error:
+        read(tmp_path / name, damaged)
+    assert error.value.parameters == {}
+    rows = pd.concat(read(tmp_path / name, damaged, encoding_errors="replace"))
+    assert len(rows) == 9999
+
+
+def test_text_in_utf_16_that_is_cut_is_in_no_other_encoding(path: Path) -> None:
+    content = ("text\n" + "sch\xf6n\n" * 99).encode("utf-16")[:-1]
+    with pytest.raises(InputError, match=r"is UTF-16 text with a damaged .* add encoding_errors"):
+        read(path, content)
+    (rows,) = read(path, content, encoding_errors="replace")
+    assert len(rows) == 99
+
+
 def test_utf_16_without_a_mark_is_read_if_it_is_named(path: Path) -> None:
     content = ("text,label\n" + "caf\xe9,1\n" * 999).encode("utf-16-le")
     path.write_bytes(content)

@@ -464,7 +464,7 @@ def is_one_byte(encoding: str) -> bool:
 
 
 def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError) -> InputError:
-    """Return the error of a file in another encoding, with the likely one, or of damaged UTF-8."""
+    """Return the error of a file in another encoding, with the likely one, or of damaged text."""
     open_whole = file.open_whole or file.open
     with open_whole() as source:
         sample = source.read(SAMPLE)
@@ -475,11 +475,14 @@ def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError) -> I
         place = f"byte 0x{found.object[found.start]:02x} in line {line}"
         start = found.object[: found.start].rpartition(b"\n")[2]
         further = sample + found.object[found.start - len(start) :]
-        if _is_utf8_with_damage(further if sample.isascii() else sample, encoding):
-            before = start.decode(errors="ignore")[-20:]
+        is_marked = _find_mark(sample) is not None  # surer than any setting
+        if is_marked or _is_utf8_with_damage(further if sample.isascii() else sample, encoding):
+            before = found.object[: found.start].decode(found.encoding, errors="ignore")
+            before = before.rpartition("\n")[2][-20:]
             behind = f", behind {before!r}" if before else ""
+            name = codecs.lookup(encoding).name.removesuffix("-sig").upper()
             return InputError(
-                f"{file.name} is UTF-8 text with a damaged character in line {line}{behind}: "
+                f"{file.name} is {name} text with a damaged character in line {line}{behind}: "
                 "repair it, or add encoding_errors: replace to its load_args, in a copy of its "
                 "whole entry in conf/local/catalog.yml"
             )
@@ -505,7 +508,7 @@ def _find_undecodable(source: IO[bytes], encoding: str) -> tuple[int, UnicodeDec
             block = source.read(SAMPLE)
             line += decoder.decode(block, final=not block).count("\n")
     except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode(encoding, errors="ignore")
+        before = error.object[: error.start].decode(error.encoding, errors="ignore")
         return line + len(re.findall("\r\n?|\n", before)), error
     except UnicodeError:  # such as that of UTF-16 without a mark
         pass

@@ -820,6 +820,16 @@ def test_bad_lines_of_json_keep_their_place(tmp_path: Path, chunksize: int) -> N
     assert rows.loc[5, "new"] is True
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_half_a_surrogate_pair_in_a_key_is_no_error(tmp_path: Path, name: str) -> None:
+    content = json.dumps([{"text": "a", "note": 1}, {"text": "b", "note\ud83d": 2}])
+    if name == "a.jsonl":
+        content = content[1:-1].replace("}, {", "}\n{")
+    (rows,) = read(tmp_path / name, content.encode())
+    assert rows["text"].tolist() == ["a", "b"]
+    assert rows["note\ufffd"].tolist()[1] == 2
+
+
 @pytest.mark.parametrize("chunksize", [2, 100])
 def test_parquet_keeps_its_types(tmp_path: Path, chunksize: int) -> None:
     table = pa.table({"text": ["a", None, "c"], "n": [1, None, 3], "tags": [["x"], [], None]})

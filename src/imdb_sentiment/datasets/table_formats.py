@@ -48,7 +48,14 @@ from imdb_sentiment.text.delimiters import (
     recognise_dialect,
 )
 from imdb_sentiment.text.encodings import SAMPLE, can_decode, find_encodings
-from imdb_sentiment.text.tables import CHUNK, MALFORMED, list_cells, require_distinct, to_strings
+from imdb_sentiment.text.tables import (
+    CHUNK,
+    MALFORMED,
+    SURROGATE,
+    list_cells,
+    require_distinct,
+    to_strings,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -589,7 +596,11 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
             while chunk := list(itertools.islice(rows, options["chunksize"])):
                 numbers, cells, problems = zip(*chunk, strict=True)
                 row = numbers[-1]
-                columns.update(dict.fromkeys(itertools.chain.from_iterable(cells)))
+                keys = dict.fromkeys(itertools.chain.from_iterable(cells))
+                if any(map(SURROGATE.search, keys)):  # which the name of a column can't have
+                    cells = tuple(map(_replace_in_keys, cells))
+                    keys = _replace_in_keys(keys)
+                columns.update(keys)
                 _require_free(columns, file.name)
                 if not columns:
                     raise InputError(
@@ -602,6 +613,11 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
         raise _explain_encoding(file, encoding, error) from None
     if not row:
         raise InputError(f"{file.name} is empty: each of its lines must be a JSON object")
+
+
+def _replace_in_keys(found: dict[str, Any]) -> dict[str, Any]:
+    """Return an object with U+FFFD for each half of a surrogate pair in its keys."""
+    return {SURROGATE.sub("\ufffd", key): cell for key, cell in found.items()}
 
 
 def _parse_lines(lines: Iterable[str]) -> Iterator[Row]:

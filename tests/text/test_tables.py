@@ -1,5 +1,6 @@
 import datetime
 from collections.abc import Iterable
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,17 @@ def test_numbered_rows_stay_as_they_are() -> None:
     chunk = pd.DataFrame({"a": ["", "x"], MALFORMED: ["3 fields", ""]}, index=[4, 9])
     (found,) = number_rows([chunk])
     pd.testing.assert_frame_equal(found, chunk)
+
+
+def test_decimal_numbers_are_written_without_an_exponent() -> None:
+    cells = [Decimal(number) for number in ("0E-18", "1.50", "1E+3", "-1E-7", "NaN")]
+    assert to_strings(pd.Series(cells, dtype=object)) == [
+        "0.000000000000000000",
+        "1.50",
+        "1000",
+        "-0.0000001",
+        "",
+    ]
 
 
 def test_wholly_empty_rows_are_found() -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -146,4 +147,6 @@ def _to_string(cell: Any) -> str:
             return cell.decode(errors="replace")
         case float() if cell.is_integer():
             return str(int(cell))
+        case Decimal() if cell.is_finite():
+            return f"{cell:f}"  # not 0E-18
     return "" if bool(pd.isna(cell)) else str(cell)

@@ -57,11 +57,16 @@ def _is_there(path: Path) -> bool:
     return path.exists() or any(glob.iglob(str(path), recursive=True))  # noqa: PTH207
 
 
+def _is_from_here(name: Any) -> bool:
+    """Return whether a path says itself that it begins in the current folder."""
+    return str(name).startswith(("./", "../"))
+
+
 def _join_path(folder: str, name: Any) -> str | None:
     """Return `name` inside `folder`; an absolute `name`, a URL or None (no name) unchanged.
 
     If there is no such file in `folder`, but one at `name` itself, that one is meant. So it is with
-    the files of a pattern such as `parts/*.csv`.
+    the files of a pattern such as `parts/*.csv`, and always with `./reviews.csv`.
     """
     if name is None or "://" in str(name):
         return name if name is None else str(name)
@@ -69,17 +74,21 @@ def _join_path(folder: str, name: Any) -> str | None:
     joined = Path(folder) / path
     if path.is_relative_to(folder):
         return path.as_posix()
-    is_elsewhere = _is_there(path) and not _is_there(joined)
+    is_elsewhere = _is_from_here(name) or (_is_there(path) and not _is_there(joined))
     return (path.absolute() if is_elsewhere else joined).as_posix()
 
 
 def _find_path(folder: str, name: Any) -> str:
-    """Return `name`, or if there is such a file only in `folder`, `name` inside that."""
+    """Return `name`, or if there is such a file only in `folder`, `name` inside that.
+
+    `./reviews.csv` is in the current folder only.
+    """
     if "://" in str(name):
         return str(name)
     path = _expand(name)
     joined = Path(folder) / path
-    return (joined if _is_there(joined) and not _is_there(path) else path).as_posix()
+    is_inside = _is_there(joined) and not _is_there(path) and not _is_from_here(name)
+    return (joined if is_inside else path).as_posix()
 
 
 CONFIG_LOADER_CLASS = PresetsConfigLoader

@@ -56,6 +56,10 @@ def test_tables_are_found_in_their_folder_and_by_their_path(
         raw: (raw, raw),
         "root.csv": (here, "root.csv"),
         here: (here, here),
+        "./both.csv": (f"{tmp_path}/both.csv", "both.csv"),
+        "./raw.csv": (f"{tmp_path}/raw.csv", "raw.csv"),
+        "./data/01_raw/raw.csv": (raw, raw),
+        "../raw.csv": (f"{tmp_path}/../raw.csv", "../raw.csv"),
         "none.csv": ("data/01_raw/none.csv", "none.csv"),
         "roo?.csv": (f"{tmp_path}/roo?.csv", "roo?.csv"),
         "**/roo?.csv": (f"{tmp_path}/**/roo?.csv", "**/roo?.csv"),
@@ -68,7 +72,13 @@ def test_tables_are_found_in_their_folder_and_by_their_path(
         entries = make_loader(reviews_file=name, input_file=name)["catalog"]
         found = entries["raw_reviews"]["filepath"], entries["input_reviews"]["filepath"]
         assert found == paths
-    written = {"~/out.csv": f"{tmp_path}/home/out.csv", "~out.csv": "~out.csv", url: url}
+    written = {
+        "./out.csv": "out.csv",
+        "../out.csv": "../out.csv",
+        "~/out.csv": f"{tmp_path}/home/out.csv",
+        "~out.csv": "~out.csv",
+        url: url,
+    }
     for name, path in written.items():
         entries = make_loader(output_file=name)["catalog"]
         assert entries["scored_reviews"]["filepath"] == path

@@ -820,6 +820,22 @@ def test_bad_lines_of_json_keep_their_place(tmp_path: Path, chunksize: int) -> N
     assert rows.loc[5, "new"] is True
 
 
+def test_keys_of_json_are_kept_no_longer_than_their_rows(tmp_path: Path) -> None:
+    """A log may have another key in every row."""
+    rows = [{"text": "a", "label": 1}, *({"text": "b", f"id {n}": n} for n in range(3)), {"c": 1}]
+    content = "\n".join(map(json.dumps, rows)).encode()
+    chunks = [*read(tmp_path / "a.jsonl", content, chunksize=1)]
+    chunks = [chunk.drop(columns=MALFORMED) for chunk in chunks]
+    found = [chunk.columns.tolist() for chunk in chunks]
+    own = [[], ["id 0"], ["id 1"], ["id 2"], ["c"]]
+    assert found == [["text", "label", *names] for names in own]
+    save(tmp_path / "out.jsonl", *chunks)
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert lines[0] == '{"text":"a","label":1}'
+    assert lines[2] == '{"text":"b","label":null,"id 1":1}'
+    assert lines[4] == '{"text":null,"label":null,"c":1}'
+
+
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
 def test_half_a_surrogate_pair_in_a_key_is_no_error(tmp_path: Path, name: str) -> None:
     content = json.dumps([{"text": "a", "note": 1}, {"text": "b", "note\ud83d": 2}])

@@ -581,14 +581,17 @@ Row = tuple[int, dict[str, Any], str]  # number and cells of a row, and its prob
 
 
 def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFrame]:
-    """Yield the objects of JSON Lines, or of one array; fields that a row lacks are missing."""
+    """Yield the objects of JSON Lines, or of one array; fields that a row lacks are missing.
+
+    Each frame has the fields of the first one and its own.
+    """
     with file.open() as source:
         sample = source.read(SAMPLE)
     _require_text(sample, options["encoding"], file)
     encoding, errors = _find_encoding(sample, options["encoding"], file), options["encoding_errors"]
     is_array = sample.decode(encoding, errors="replace").lstrip().startswith("[")
     is_array = is_array and _find_suffix(file.name) == ".json"
-    columns: dict[str, None] = {}  # in the order in which they appear
+    first: dict[str, Any] = {}  # the keys of the first rows, in the order in which they appear
     row = 0
     try:
         with file.open() as source, io.TextIOWrapper(source, encoding, errors) as text:
@@ -596,11 +599,12 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
             while chunk := list(itertools.islice(rows, options["chunksize"])):
                 numbers, cells, problems = zip(*chunk, strict=True)
                 row = numbers[-1]
-                keys = dict.fromkeys(itertools.chain.from_iterable(cells))
+                keys: dict[str, Any] = dict.fromkeys(itertools.chain.from_iterable(cells))
                 if any(map(SURROGATE.search, keys)):  # which the name of a column can't have
                     cells = tuple(map(_replace_in_keys, cells))
                     keys = _replace_in_keys(keys)
-                columns.update(keys)
+                first = first or keys
+                columns = first | keys  # not those of all rows, of which there may be very many
                 _require_free(columns, file.name)
                 if not columns:
                     raise InputError(

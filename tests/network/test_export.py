@@ -153,8 +153,9 @@ def test_ngrams_alone_need_no_network(tokenizer: Tokenizer) -> None:
     exported = convert_to_onnx(
         model, tokenizer, encoded.labels, ngram_model=ngram_model, weights=weights
     )
-    operators = {node.op_type for node in onnx.load_from_string(exported).graph.node}
-    assert "LSTM" not in operators
+    graph = onnx.load_from_string(exported).graph
+    assert "LSTM" not in {node.op_type for node in graph.node}
+    assert [found.name for found in graph.input] == ["ngrams", "characters"]
     texts = make_texts(encoded)
     scores = ngram_model.score_texts(texts)
     expected = weights.average(np.zeros_like(scores), scores)

@@ -7,12 +7,16 @@ from hypothesis import strategies as st
 
 from helpers import make_encoded, make_network, small_hyperparameters
 from imdb_sentiment.evaluation.probabilities import DecisionRule
+from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.network.export import convert_to_onnx
+from imdb_sentiment.network.model import build_model
+from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.serving import Prediction, Predictor
 from imdb_sentiment.serving.explanation import Segment, explain, find_explained_label
 from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.ngrams import hash_ngrams
 from imdb_sentiment.text.tokenizer import TextEncoder, train_tokenizer
 from services import make_tokenizer
 
@@ -28,13 +32,40 @@ def alone() -> bytes:
     return convert_to_onnx(model, make_tokenizer(), ("negative", "positive"))
 
 
+@pytest.fixture(scope="module")
+def ngrams_alone() -> bytes:
+    """Return an exported model without a network, which knows words that a network would not."""
+    hashes = hash_ngrams("w1 unheard of !", 1)
+    rng = np.random.default_rng(0)
+    ngrams = NgramModel(
+        1,
+        hashes,
+        np.ones(len(hashes), np.float32),
+        rng.normal(size=(len(hashes), 1)).astype(np.float32),
+        np.zeros(1, np.float32),
+        "auto",
+        0,
+    )
+    tokenizer = make_tokenizer()
+    network = build_model(small_hyperparameters(), tokenizer.get_vocab_size(), 2)
+    return convert_to_onnx(
+        network,
+        tokenizer,
+        ("negative", "positive"),
+        ngram_model=ngrams,
+        weights=Weights.from_share(1),
+    )
+
+
 def find_effects(segments: list[Segment]) -> list[tuple[str, float]]:
     return [(segment.text, segment.effect) for segment in segments if segment.effect is not None]
 
 
 @given(st.lists(PIECES).map(" ".join))
-def test_segments_make_up_the_text(exported: bytes, alone: bytes, text: str) -> None:
-    for model in (exported, alone):
+def test_segments_make_up_the_text(
+    exported: bytes, alone: bytes, ngrams_alone: bytes, text: str
+) -> None:
+    for model in (exported, alone, ngrams_alone):
         _, segments = explain(Predictor(model), text)
         assert "".join(segment.text for segment in segments) == clean_text(text)
         assert all(segment.text for segment in segments)
@@ -163,6 +194,21 @@ def test_without_a_known_word_there_is_nothing_to_explain(exported: bytes) -> No
     assert [(s.text, s.effect) for s in segments] == [("never heard", None)]
     assert prediction.reason == "no word that the model knows"
     assert explain(Predictor(exported), " <br> ") == (Prediction(None, {}, "no text"), [])
+
+
+def test_ngrams_alone_need_no_word_of_the_vocabulary(ngrams_alone: bytes) -> None:
+    predictor = Predictor(ngrams_alone)
+    for text in ("unheard", "unheard w1", "of!"):
+        prediction, segments = explain(predictor, text)
+        assert prediction == predictor.predict(text)
+        assert prediction.label is not None
+        assert len(find_effects(segments)) == len(text.split())
+    for text, reason in (("", "no text"), ("qqq ?", "no word that the model knows")):
+        nothing = Prediction(None, {}, reason)
+        assert predictor.predict(text) == nothing
+        assert explain(predictor, text) == (nothing, [Segment(text, None)] if text else [])
+    texts = ["", "unheard", "w1 w2", "qqq"]
+    assert predictor.predict(texts) == [predictor.predict(text) for text in texts]
 
 
 @pytest.mark.parametrize("weights", [(1, 1), (99, 1), (1, 99)])

@@ -62,7 +62,7 @@ def convert_to_onnx(
             known tokens than the sequence length.
         ngram_model: Linear model of n-grams to average with the network; None for none.
         weights: Weights of both in the average, and the bias of its logits. A network without
-            weight is left out; the inputs are the same.
+            weight is left out, and so is its input.
         decision: `label_weights`, `is_median` and `min_confidence`, see `fit_decision`; None for
             the most probable label, always.
         examples: Texts for people to try the model with.
@@ -72,7 +72,8 @@ def convert_to_onnx(
         A serialised model from `token_ids`, int32 of shape (batch, words), and with an n-gram model
         also `ngrams`, the hashes of word n-grams, int64 of shape (batch, n-grams), padded with 0,
         and if the model knows character n-grams, `characters`, their hashes in the same form, to
-        probabilities, float32 of shape (batch, 1) for two labels, (batch, labels) for more.
+        probabilities, float32 of shape (batch, 1) for two labels, (batch, labels) for more. Without
+        the network, those of a text without a known n-gram are NaN.
 
     Raises:
         InputError: The network was trained with a vocabulary of another size.
@@ -88,13 +89,16 @@ def convert_to_onnx(
     from onnx import TensorProto, helper
 
     graph = _Graph()
-    scores = []
-    inputs = [helper.make_tensor_value_info("token_ids", TensorProto.INT32, ["batch", "words"])]
+    scores, inputs = [], []
     if weights.network:
         scores.append((_add_network(graph, model), weights.network))
+        inputs.append(
+            helper.make_tensor_value_info("token_ids", TensorProto.INT32, ["batch", "words"])
+        )
     if ngram_model:
         names = ["ngrams", "characters"] if ngram_model.character_ngram else ["ngrams"]
-        scores.append((_add_ngrams(graph, ngram_model, names), weights.ngrams))
+        are_alone = not weights.network
+        scores.append((_add_ngrams(graph, ngram_model, names, are_alone=are_alone), weights.ngrams))
         inputs += [
             helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", name])
             for name in names
@@ -292,21 +296,31 @@ def _add_pooling(graph: _Graph, sequences: str, layer: Any) -> str:
     return pooled[0] if len(pooled) == 1 else graph.add("Concat", *pooled, axis=-1)
 
 
-def _add_ngrams(graph: _Graph, ngram_model: NgramModel, inputs: list[str]) -> str:
+def _add_ngrams(
+    graph: _Graph, ngram_model: NgramModel, inputs: list[str], *, are_alone: bool
+) -> str:
     """Add the linear model of n-grams up to its logits, and return their name.
 
     `inputs` has the names of the inputs for word n-grams, and for character n-grams, if any.
     """
-    scores = graph.constant(ngram_model.bias)
+    scores, lengths = graph.constant(ngram_model.bias), graph.constant(np.float32(0))
     for name, kind in zip(
         inputs, split_word_and_character_ngrams(ngram_model.is_character_ngram), strict=True
     ):
-        scores = graph.add("Add", scores, _add_kind(graph, ngram_model, name, kind))
+        score, length = _add_kind(graph, ngram_model, name, kind)
+        scores = graph.add("Add", scores, score)
+        if are_alone:
+            lengths = graph.add("Add", lengths, length)
+    if are_alone:  # 0 / 0 is NaN: no answer where no n-gram is known, and nothing else is read
+        scores = graph.add("Mul", scores, graph.add("Div", lengths, lengths))
     return scores
 
 
-def _add_kind(graph: _Graph, ngram_model: NgramModel, name: str, kind: Mask) -> str:
-    """Add the n-grams of one kind and return the name of their part of the logits."""
+def _add_kind(graph: _Graph, ngram_model: NgramModel, name: str, kind: Mask) -> tuple[str, str]:
+    """Add the n-grams of one kind.
+
+    Returns the names of their part of the logits, and of the length of their vector of TF-IDF.
+    """
     from onnx import numpy_helper
 
     hashes = ngram_model.hashes[kind]
@@ -327,8 +341,9 @@ def _add_kind(graph: _Graph, ngram_model: NgramModel, name: str, kind: Mask) -> 
     sums = graph.add("ReduceSum", found, graph.constant(np.array([1])), keepdims=0)
     score = graph.add("Gather", sums, graph.constant(np.arange(n_outputs)), axis=1)
     square = graph.add("Gather", sums, graph.constant(np.array([n_outputs])), axis=1)
-    length = graph.add("Max", graph.add("Sqrt", square), graph.constant(np.float32(1e-30)))
-    return graph.add("Div", score, length)
+    length = graph.add("Sqrt", square)
+    divisor = graph.add("Max", length, graph.constant(np.float32(1e-30)))
+    return graph.add("Div", score, divisor), length
 
 
 def seal(model: bytes) -> bytes:

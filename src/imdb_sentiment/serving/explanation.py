@@ -64,14 +64,14 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
 
     """
     tokens, words, known = locate_known_words(predictor.tokenizer, cleaned, predictor.head_length)
-    if not known:
+    if np.isnan(predictor.score_cleaned([cleaned])[0, 0]):
         silence = predictor.explain_silence(cleaned, is_scored=False)
         return Prediction(None, {}, silence), [Segment(cleaned, None)] if cleaned else []
     places = _find_words(cleaned, predictor) if predictor.max_ngram else known
     # Row 0 is the whole text, row i + 1 the text without word i.
     rows = [NOWHERE, *places]
     sequences = np.zeros((len(rows), len(tokens)), np.uint32)
-    known_starts, known_stops = np.array(known).T
+    known_starts, known_stops = np.reshape(known, (-1, 2)).T  # n-grams alone need none
     for sequence, (start, stop) in zip(sequences, rows, strict=True):
         is_kept = (known_stops <= start) | (known_starts >= stop)
         kept = tokens[is_kept[words]]

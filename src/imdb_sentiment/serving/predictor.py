@@ -52,7 +52,8 @@ class Prediction:
 
     Attributes:
         label: The predicted label, usually the most probable one; None if the text has no word that
-            the model knows, or if no label is probable enough.
+            the model knows (the LSTM, unless the model has n-grams alone), or if no label is
+            probable enough.
         probabilities: The probability of each label; empty if the text has no known word.
         reason: Reason why there is no label; None if there is one.
 
@@ -90,6 +91,7 @@ class Predictor:
 
     Attributes:
         labels: Names of the labels in the order of their codes.
+        has_network: Whether the model has an LSTM, and not n-grams alone.
         rule: Rule by which probabilities become a label, or no answer.
         tokenizer: The tokenizer of the training; see `imdb_sentiment.text.tokenizer`.
         head_length: Number of tokens that the network reads from the beginning of a text with more
@@ -145,6 +147,7 @@ class Predictor:
         del self.facts["sha256"]
         self.labels = _read_texts(self.facts.pop("labels"))
         self.examples = _read_texts(self.facts.pop("examples"))
+        self.has_network = "token_ids" in {found.name for found in self._session.get_inputs()}
         (output,) = self._session.get_outputs()
         width = output.shape[-1]
         if len(self.labels) != (2 if width == 1 else width):  # one column is for two labels
@@ -305,7 +308,7 @@ class Predictor:
 
         Returns:
             Array of shape (reviews, labels), dtype float64. Each row sums to 1, or is NaN if the
-            review has no token.
+            review has no token; without a network, if it has no n-gram that the model knows.
 
         """
         return self._score([sequence[sequence > 0] for sequence in sequences], ngrams)
@@ -316,17 +319,18 @@ class Predictor:
         """Score reviews, given as token ids without padding.
 
         The exported network has no mask for padding, so reviews of one length are scored together.
+        N-grams alone are scored whatever the tokens are.
         """
         by_length: dict[int, list[int]] = {}
         for row, tokens in enumerate(reviews):
-            by_length.setdefault(len(tokens), []).append(row)
+            by_length.setdefault(len(tokens) if self.has_network else 1, []).append(row)
         by_length.pop(0, None)
         probabilities = np.full((len(reviews), len(self.labels)), np.nan)
         for length, alike in by_length.items():
             for rows in _divide(alike, max(1, MAX_TOKENS // length), ngrams):
-                inputs: dict[str, npt.NDArray[np.signedinteger]] = {
-                    "token_ids": np.array([reviews[row] for row in rows], np.int32)
-                }
+                inputs: dict[str, npt.NDArray[np.signedinteger]] = {}
+                if self.has_network:
+                    inputs["token_ids"] = np.array([reviews[row] for row in rows], np.int32)
                 if ngrams is not None:
                     inputs |= self._make_inputs([ngrams[row] for row in rows])
                 (output,) = self._session.run(None, inputs)

@@ -221,6 +221,9 @@ def compute_metrics(
             len(test_predictions),
         )
     label_shares = test_predictions["sentiment"].value_counts(normalize=True)
+    # N-grams alone do without the words of the LSTM. That they know nothing of a review is so rare
+    # that it is not counted.
+    unread = test.rows[(test.lengths == 0) & (calibration["ngram_share"] < 1)]
     return {
         "file": reviews.file_name,
         "test_rows": len(test_predictions),
@@ -239,7 +242,7 @@ def compute_metrics(
         **({} if by_row is None else {"test_groups": by_row.nunique()}),
         "has_enough_groups": has_enough_groups,
         **compare(metric, model, baseline),
-        **_measure_coverage(test_predictions, decision, test, reviews.labels),
+        **_measure_coverage(test_predictions, decision, unread, reviews.labels),
         "ngram_share": calibration["ngram_share"],
         "temperature": calibration["temperature"],
         "compared_without_thresholds": has_target,
@@ -327,14 +330,14 @@ def _compare(
 def _measure_coverage(
     test_predictions: pd.DataFrame,
     decision: dict[str, Any],
-    test: EncodedReviews,
+    unread: npt.NDArray[np.integer],
     labels: tuple[str, ...],
 ) -> dict[str, float]:
     """Return the share of test reviews that get an answer, and the accuracy of these answers.
 
-    The exported model gives none to a review without a word that the LSTM knows.
+    The exported model gives none to the rows `unread`, without a word that the LSTM knows.
     """
-    unknown = np.isin(test_predictions["row"], test.rows[test.lengths == 0])
+    unknown = np.isin(test_predictions["row"], unread)
     if not decision["min_confidence"] and not unknown.any():
         return {}
     rule = DecisionRule.from_json(decision, labels)

@@ -319,9 +319,10 @@ class Predictor {
   }
 
   constructor(description) {
-    const { labels, vocabulary, words, tokens, single, ignored, marks } = description;
+    const { labels, operators, vocabulary, words, tokens, single, ignored, marks } = description;
     this.description = description;
     this.labels = labels;
+    this.hasNetwork = operators.some(({ inputs }) => inputs.includes("token_ids"));
     this.ids = new Map(vocabulary.map((word, id) => [word, id]));
     this.words = new RegExp(words, "gu");
     this.tokens = new RegExp(tokens, "gu");
@@ -385,11 +386,11 @@ class Predictor {
     }));
   }
 
-  // The probability of each label, or null if there is no word that the network knows. `steps` has
-  // the results of all operators by their outputs; those of `earlier` are kept if their inputs are
-  // the same arrays.
+  // The probability of each label, or null if there is no word that the network knows; without a
+  // network, if no n-gram is known. `steps` has the results of all operators by their outputs; those
+  // of `earlier` are kept if their inputs are the same arrays.
   run(ids, tokens, earlier) {
-    if (!ids.shape[1]) return { probabilities: null };
+    if (this.hasNetwork && !ids.shape[1]) return { probabilities: null };
     const ngrams = combineHashes(tokens.map(({ hash }) => hash), this.description.max_ngram);
     const numbers = new Set(tokens.flatMap(({ characters }) => characters));
     const characters = BigInt64Array.from(numbers, BigInt);
@@ -408,6 +409,7 @@ class Predictor {
       outputs.forEach((name, i) => steps.set(name, results[i]));
     }
     const output = [...steps.get("probabilities").data];
+    if (output.some(Number.isNaN)) return { probabilities: null };
     const all = output.length === 1 ? [1 - output[0], output[0]] : output;
     const total = all.reduce(add);
     return { probabilities: all.map((p) => p / total), steps };

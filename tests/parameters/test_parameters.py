@@ -96,6 +96,18 @@ def test_a_search_space_must_fit(space: dict[str, Any], message: str, conf: dict
         ({"sampler": {"name": "TPESampler", "arguments": {"speed": 1}}}, "TPESampler: .*'speed'"),
         ({"pruner": {"name": "MedianPruner", "arguments": {"n_startup_trials": -1}}}, "negative"),
         ({"pruner": {"name": "PatientPruner", "arguments": {}}}, "PatientPruner: .*wrapped_pruner"),
+        (
+            {"sampler": {"name": "TPESampler", "arguments": {"gamma": 0.25}}},
+            r"sampler: TPESampler fails .* gamma: 0\.25 .*callable.* tuning\.sampler\.arguments",
+        ),
+        (
+            {"sampler": {"name": "TPESampler", "arguments": {"n_startup_trials": "5"}}},
+            "n_startup_trials: '5'",
+        ),
+        (
+            {"pruner": {"name": "HyperbandPruner", "arguments": {"min_resource": 0}}},
+            r"pruner: HyperbandPruner fails .* min_resource: 0 .*tuning\.pruner\.arguments",
+        ),
         ({"sampler": {"name": "GridSampler", "arguments": {"search_space": {}}}}, "choose from"),
         ({"workers": 0}, "greater than or equal to 1"),
         ({"folds": 0}, "greater than or equal to 1"),

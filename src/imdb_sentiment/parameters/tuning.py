@@ -273,12 +273,16 @@ class TuningParameters(Parameters):
         return space
 
     @model_validator(mode="after")
-    def _sampler_and_pruner_exist(self) -> Self:
-        """Make both once, so that wrong names and arguments are found before any work."""
-        from imdb_sentiment.search.samplers_and_pruners import make_pruner, make_sampler
+    def _sampler_and_pruner_work(self) -> Self:
+        """Try both once, so that wrong names and arguments are found before any work."""
+        from imdb_sentiment.search.samplers_and_pruners import try_sampler_and_pruner
 
-        make_sampler(**self.sampler.model_dump(), seed=0, is_parallel=self.is_parallel)
-        make_pruner(**self.pruner.model_dump())
+        try_sampler_and_pruner(
+            self.sampler.model_dump(),
+            self.pruner.model_dump(),
+            {name: searched.to_optuna() for name, searched in self.search_space.items()},
+            is_parallel=self.is_parallel,
+        )
         if self.evaluate_on == "test" and self.folds not in ("auto", 1):
             raise ValueError(
                 f"folds is {self.folds}, but evaluate_on is test, without a cross-validation: set "

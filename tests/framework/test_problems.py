@@ -1,5 +1,6 @@
 """What is wrong with a parameter is said in one line, with its name and what it may be."""
 
+import math
 from typing import Any
 
 import pytest
@@ -50,6 +51,13 @@ def test_a_misspelt_name_gets_the_nearest_one(name: str, proposal: str) -> None:
             "2: it must be 0 or a whole number of at least 3 and of at most 20",
         ),
         ("tuning.timeout", -1, "-1: it must be a number greater than 0 or null"),
+        (
+            "tuning.timeout",
+            math.inf,
+            "Infinity, which is not finite: it must be a number greater than 0 or null",
+        ),
+        ("hyperparameters.learning_rate", math.inf, "Infinity, which is not finite: it must be a"),
+        ("hyperparameters.learning_rate", math.nan, "NaN, which is not finite: it must be a"),
         ("tuning.folds", 0, "0: it must be auto or a whole number of at least 1"),
         (
             "tuning.metric",

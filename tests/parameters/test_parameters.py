@@ -80,6 +80,10 @@ def test_any_hyperparameter_can_be_searched(name: str, conf: dict[str, Any]) -> 
             "`low > 0` must hold",
         ),
         ({"dropout_rate": {"type": "float", "low": 0.2, "high": 1.0}}, "dropout_rate = 1.0"),
+        (
+            {"learning_rate": {"type": "categorical", "choices": [0.1, math.inf]}},
+            "learning_rate = 'inf': Input should be a finite number",
+        ),
         ({"optimizer": {"type": "categorical", "choices": ["adamant"]}}, "optimizer = 'adamant'"),
         ({"units": {"type": "uniform", "low": 1, "high": 2}}, "does not match"),
     ],

@@ -66,7 +66,8 @@ def _explain(problem: Mapping[str, Any], group: str, schema: dict[str, Any]) -> 
     value = problem["input"]
     shown = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
     words = _join(list(dict.fromkeys(_describe(allowed, schema))))
-    return f"{name} is {shown[:MAX_VALUE]}: it must be {words}"
+    why = ", which is not finite" if problem["type"] == "finite_number" else ""
+    return f"{name} is {shown[:MAX_VALUE]}{why}: it must be {words}"
 
 
 def _find_schema(

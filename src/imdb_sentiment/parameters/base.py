@@ -13,10 +13,12 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Parameters(BaseModel):
-    """Base of all parameter models: immutable, and without unknown keys.
+    """Base of all parameter models: immutable, with finite numbers, and without unknown keys.
 
     Numbers are accepted where text is expected, so that labels such as 0 and 1 need no quotes in
     YAML.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False
+    )

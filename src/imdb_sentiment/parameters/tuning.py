@@ -319,7 +319,7 @@ class TuningParameters(Parameters):
                 proposal = suggest_name(name, Hyperparameters.model_fields)
                 raise ValueError(f"search_space: unknown hyperparameter {name!r}: {proposal}")
             annotated: Any = Annotated[field.annotation, field]
-            adapter: TypeAdapter[Any] = TypeAdapter(annotated)
+            adapter: TypeAdapter[Any] = TypeAdapter(annotated, config=self.model_config)
             for value in searched.values():
                 try:
                     adapter.validate_python(value)

@@ -779,6 +779,33 @@ def test_a_pruner_that_waits_for_the_last_fold_is_told(
 
 @pytest.mark.usefixtures("no_training")
 @pytest.mark.parametrize(
+    ("folds", "arguments", "told"),
+    [
+        (4, {}, True),
+        (5, {}, False),
+        (4, {"p_threshold": 0.13}, False),
+        (5, {"p_threshold": 0.06}, True),
+    ],
+)
+def test_too_few_folds_for_wilcoxons_pruner_are_told(
+    *,
+    folds: int,
+    arguments: dict[str, float],
+    told: bool,
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wilcoxon = {"name": "WilcoxonPruner", "arguments": arguments}
+    pruned = TuningParameters(**tuning.model_dump() | {"pruner": wilcoxon})
+    with caplog.at_level("INFO", "imdb_sentiment"):
+        tune_once(one_epoch, pruned, [(TRAIN, VALIDATION)] * folds)
+    words = f"With {folds} folds, no trial is pruned: tuning.pruner.arguments.p_threshold is"
+    assert (words in caplog.text) == told
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         (

@@ -432,6 +432,16 @@ def _open_study(
             n_warmup_steps,
             folds - 2,
         )
+    p_value = 0.5 ** (folds - 1)  # the smallest before the last fold, if a trial is worse in all
+    p_threshold = tuning.pruner.arguments.get("p_threshold", 0.1)  # the default is Optuna's
+    if tuning.pruner.name == BY_FOLD and p_value >= p_threshold:
+        logger.info(
+            "With %d folds, no trial is pruned: tuning.pruner.arguments.p_threshold is %g, and has "
+            "to be above %g; otherwise, raise tuning.folds or tuning.fold_repeats",
+            folds,
+            p_threshold,
+            p_value,
+        )
     if tuning.start_from is not None:
         # With the seeds of the earlier study, the sampler would begin with its suggestions again.
         seed += zlib.crc32(tuning.start_from.encode()) % 1_000_000

@@ -928,6 +928,42 @@ def test_an_lstm_of_another_shape_than_the_pretrained_one_is_refused_before_any_
 
 
 @pytest.mark.parametrize(
+    ("name", "low", "other", "unused", "used"),
+    [
+        ("embedding_size", 2, "pretrained_embedding", True, False),
+        ("naive_bayes_scale", 2, "pretrained_embedding", False, True),
+        ("initial_length_fraction", 1, "early_stopping_patience", 2, 0),
+    ],
+)
+@pytest.mark.usefixtures("no_training")
+def test_a_hyperparameter_without_effect_is_not_searched(
+    *,
+    name: str,
+    low: int,
+    other: str,
+    unused: Any,
+    used: Any,
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+) -> None:
+    vectors = np.ones((30, 4), np.float32)
+
+    def search(value: Any, **space: list[Any]) -> None:
+        choices = {key: {"type": "categorical", "choices": found} for key, found in space.items()}
+        one = TuningParameters(**tuning.model_dump() | {"n_trials": 1, "search_space": choices})
+        settings = one_epoch.model_copy(update={other: value})
+        tune(optuna.storages.InMemoryStorage(), settings, one, vectors=vectors)
+
+    found = rf"search_space has {name}, .* {other} is {'on' if unused else 'off'}: set .* to null"
+    with pytest.raises(InputError, match=found):
+        search(unused, **{name: [low]})
+    with pytest.raises(InputError, match=found):
+        search(used, **{name: [low], other: [unused]})
+    search(used, **{name: [low]})
+    search(unused, **{name: [low], other: [unused, used]})
+
+
+@pytest.mark.parametrize(
     ("name", "searched", "message"),
     [
         ("pretrained_embedding", [True, False], "needs word vectors"),

@@ -36,6 +36,13 @@ MetricName = Literal[
 # Hyperparameters that the weights from `pretrain_lstm` determine.
 PRETRAINED = {"bidirectional", "chrono_initialization", "units"}
 
+# Hyperparameters without effect if another one is on, or if it is off (0 or false).
+UNUSED_IF = {
+    "embedding_size": ("pretrained_embedding", True),
+    "naive_bayes_scale": ("pretrained_embedding", False),
+    "initial_length_fraction": ("early_stopping_patience", True),
+}
+
 
 class Hyperparameters(Parameters):
     """The network and its training; each of these may appear in the search space.
@@ -294,8 +301,22 @@ class TuningParameters(Parameters):
 
     def may_be_on(self, name: str, hyperparameters: Hyperparameters) -> bool:
         """Return whether any trial may have a value of a hyperparameter other than 0 or False."""
+        return any(self._list_values(name, hyperparameters))
+
+    def _list_values(self, name: str, hyperparameters: Hyperparameters) -> tuple[Any, ...]:
         searched = self.search_space.get(name)
-        return any(searched.values() if searched else [getattr(hyperparameters, name)])
+        return searched.values() if searched else (getattr(hyperparameters, name),)
+
+    def require_effects(self, hyperparameters: Hyperparameters) -> None:
+        """Raise `InputError` if the search has a hyperparameter that no trial would use."""
+        for name in UNUSED_IF.keys() & self.search_space.keys():
+            other, is_on = UNUSED_IF[name]
+            if all(bool(value) == is_on for value in self._list_values(other, hyperparameters)):
+                raise InputError(
+                    f"tuning.search_space has {name}, which has no effect in any trial, since "
+                    f"{other} is {'on' if is_on else 'off'}: set tuning.search_space.{name} to "
+                    f"null, or change hyperparameters.{other}"
+                )
 
     def require_fixed_shape(self) -> None:
         """Raise `InputError` if the search would change the shape of a pretrained LSTM."""

@@ -155,9 +155,9 @@ def tune_hyperparameters(
     Raises:
         InputError: The study of that name was made with other data, another search space or another
             protocol; there is no study to start from; a hyperparameter requires word vectors or
-            held-out rows that are missing, or differs from that of the pretrained LSTM; the
-            metric or the weights do not fit the labels; no trial has completed; Dask is needed but
-            missing.
+            held-out rows that are missing, differs from that of the pretrained LSTM, or is searched
+            without any effect; the metric or the weights do not fit the labels; no trial has
+            completed; Dask is needed but missing.
 
     """
     learnt, _ = held_out_sets[0]
@@ -404,6 +404,7 @@ def _require_inputs(
 
     `initial` has the pretrained weights, or the word vectors alone.
     """
+    tuning.require_effects(hyperparameters)
     if tuning.may_be_on("pretrained_embedding", hyperparameters):
         require_word_vectors(initial[0], vocabulary_size)
         if len(initial) > 1:

@@ -17,6 +17,7 @@ from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, compile_scorer, score_logits
 from imdb_sentiment.network.training import NetworkTrainer, train_model
 from imdb_sentiment.parameters import Hyperparameters
+from imdb_sentiment.parameters.tuning import MetricName
 from imdb_sentiment.text.batching import pad_right, shorten
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
@@ -558,6 +559,28 @@ def test_early_stopping_does_not_watch_a_metric_that_is_not_defined() -> None:
     _, history = train_model(make_encoded(40), hp, 0, one_label, metric=metric)
     assert len(history["loss"]) == 5
     assert "val_roc_auc" not in history
+
+
+@pytest.mark.parametrize("name", ["accuracy", "f1_macro", "log_loss"])
+def test_early_stopping_survives_a_network_that_diverges_later(name: MetricName) -> None:
+    import keras
+
+    class Diverge(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+            if epoch == 1:
+                weights = self.model.get_weights()
+                self.model.set_weights([np.full_like(array, np.nan) for array in weights])
+
+    hp = small_hyperparameters(early_stopping_patience=2, epochs=9)
+    scored = make_encoded(20)
+    metric = make_metric(name, None, scored.labels, are_ordered=False)
+    once, _ = train_model(make_encoded(40), small_hyperparameters(epochs=1), 0)
+    model, history = train_model(
+        make_encoded(40), hp, 0, scored, metric=metric, callbacks=[Diverge()]
+    )
+    assert len(history["loss"]) == 3
+    for found, expected in zip(model.get_weights(), once.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_early_stopping_needs_rows_to_watch() -> None:

@@ -333,8 +333,12 @@ def _make_scorer(network: _CompiledNetwork, validation: EncodedReviews, metric: 
     import keras
 
     def score(_: int, logs: dict[str, float]) -> None:
-        probabilities = to_probabilities(network.score_logits(validation.sequences))
-        value = metric.measure(validation.codes, probabilities)
+        try:
+            logits = network.score_logits(validation.sequences)
+        except InputError:  # it has diverged, but early stopping may restore an earlier epoch
+            logs[f"val_{metric.name}"] = np.nan  # never the best one
+            return
+        value = metric.measure(validation.codes, to_probabilities(logits))
         if np.isfinite(value):  # unlike the ROC AUC of reviews that lack a label
             logs[f"val_{metric.name}"] = value
 

@@ -386,6 +386,18 @@ def test_the_test_set_is_chosen_on_only_when_asked_for(
     assert "too optimistic" in caplog.text
 
 
+def test_a_label_in_one_group_is_named_even_if_another_has_fewer_rows(
+    tuning: TuningParameters, split: SplitParameters
+) -> None:
+    by_film = split.model_copy(update={"group_column": "film"})
+    pool = POOL.take(np.flatnonzero((POOL.codes == 0) | (POOL.rows <= 8)))
+    groups = np.where(pool.codes == 0, 99, pool.rows).astype(np.uint64)  # 36 rows in one group
+    few = replace(pool, groups=groups)
+    train, validation = few.take(np.arange(9)), few.take(np.arange(9, len(few)))
+    with pytest.raises(InputError, match="only 1 of 5 groups have 'negative', and a fold of whole"):
+        divide(train, validation, tuning, by_film, folds=2)
+
+
 def test_folds_of_whole_groups_need_as_many_groups(
     tuning: TuningParameters, split: SplitParameters
 ) -> None:

@@ -61,15 +61,20 @@ def divide_reviews(
         )
     sets = _divide(pool, tuning.folds, tuning, split, n_repeats)
     if sets is None:
-        codes, counts = np.unique(pool.codes, return_counts=True)
-        rarest = counts.argmin()
-        label = repr(pool.labels[codes[rarest]])
+        groups = pool.groups if split.group_column else pool.rows
+        n_groups = len(np.unique(groups))
+        found = {code: len(np.unique(groups[pool.codes == code])) for code in np.unique(pool.codes)}
+        rarest = min(found, key=found.__getitem__)
+        label = repr(pool.labels[rarest])
         if not split.group_column:
-            why = f"only {counts[rarest]} training and validation rows have {label}"
-        elif (groups := len(np.unique(pool.groups))) < tuning.folds:
-            why = f"there are only {groups} groups"
+            why = f"only {found[rarest]} training and validation rows have {label}"
+        elif n_groups < tuning.folds:
+            why = f"there are only {n_groups} groups"
         else:
-            why = f"a fold of whole groups would need all rows of {label}"
+            why = (
+                f"only {found[rarest]} of {n_groups} groups have {label}, and a fold of whole "
+                "groups would need all of them"
+            )
         raise InputError(
             f"tuning.folds is {tuning.folds}, but {why}: set it to a smaller number, or to auto"
         )

@@ -1,4 +1,5 @@
 import logging
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,22 @@ def test_the_best_trial_is_returned_whole(
     assert best.model_dump() == one_epoch.model_dump() | study.best_params
     for trial in study.trials:
         assert set(trial.params) == set(tuning.search_space)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_without_a_search_there_is_one_trial(
+    one_epoch: Hyperparameters, tuning: TuningParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    alone = TuningParameters(**tuning.model_dump() | {"search_space": {}, "n_trials": 3})
+    with caplog.at_level("INFO", "imdb_sentiment"):
+        study, best, _ = tune(optuna.storages.InMemoryStorage(), one_epoch, alone)
+    assert len(study.trials) == 1
+    assert best == one_epoch
+    says = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+    first, trial, last = says
+    assert first == "One trial is run, not 3: tuning.search_space is empty"
+    assert re.fullmatch(r"Trial 0: \d\.\d{4}, in .* \(1 of 1 trials, best .*\)", trial)
+    assert re.fullmatch(r"Best of 1 trials: number 0, .* accuracy \d\.\d{4}", last)
 
 
 def tune_on_wrong_labels(

@@ -344,7 +344,8 @@ class RunLineage:
         from imdb_sentiment.search import lacks_trials  # imports Optuna, which few runs need here
 
         study = self._files.get(STUDY).load()
-        is_missing = lacks_trials(study, tuning.n_trials, tuning.max_retries, tuning.patience)
+        n_trials = tuning.different_trials
+        is_missing = lacks_trials(study, n_trials, tuning.max_retries, tuning.patience)
         return f"the study {tuning.study_name!r} lacks trials" if is_missing else None
 
     def _find_change(self, output: str, node: Node, staleness: Staleness) -> str | None:

@@ -222,7 +222,8 @@ class TuningParameters(Parameters):
         study_name: Name of the study in its storage; another name starts another study.
         start_from: Name of an earlier study, for instance on fewer rows. Every second trial of this
             study reuses the hyperparameters of a trial of that one, best first; null for none.
-        n_trials: Total number of trials of the study: completed, pruned, or failed for good.
+        n_trials: Total number of trials of the study: completed, pruned, or failed for good. If
+            nothing is searched, there is one.
         timeout: Number of seconds after which a run starts no further trial; null for no limit.
         patience: Number of trials without a better value after which the search ends; null for no
             limit.
@@ -326,6 +327,11 @@ class TuningParameters(Parameters):
                 "pretrained LSTM determines: set it to null, or run data_processing again with "
                 "language_model.passes and passes_without_unlabelled: 0"
             )
+
+    @property
+    def different_trials(self) -> int:
+        """Number of trials of the study: one if nothing is searched, as all would be the same."""
+        return self.n_trials if self.search_space else 1
 
     @property
     def is_parallel(self) -> bool:

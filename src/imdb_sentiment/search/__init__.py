@@ -15,7 +15,7 @@ threads, where Keras can't train two networks. `GrpcStorageProxy` would be a sec
 encryption or login, and has no heartbeats either.
 """
 
-from imdb_sentiment.search.loop import format_values, run_trials
+from imdb_sentiment.search.loop import describe_values, format_values, run_trials
 from imdb_sentiment.search.progress import follow_trial
 from imdb_sentiment.search.samplers_and_pruners import make_pruner, make_sampler
 from imdb_sentiment.search.study import (
@@ -36,6 +36,7 @@ __all__ = [
     "RETRIED_TRIAL",
     "SharedStudy",
     "choose_best_trials",
+    "describe_values",
     "explain_failure",
     "find_best_trial",
     "follow_trial",

@@ -81,9 +81,9 @@ def run_trials(
                     trial = study.begin_trial()
                     if trial is None:
                         break
-                    running[trial.number] = format_values(trial.params)
+                    running[trial.number] = describe_values(trial.params)
                     progress.begin(trial.number)
-                    logger.debug("Trial %d: %s", trial.number, running[trial.number])
+                    logger.debug("Trial %d has begun%s", trial.number, running[trial.number])
                     workers.start(worker, trial.number, _call_objective, objective, trial, shared)
                 if reason is None and not running and not waiting:
                     waiting = True
@@ -105,6 +105,11 @@ def format_values(values: dict[str, Any]) -> str:
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in values.items()
     )
+
+
+def describe_values(values: dict[str, Any]) -> str:
+    """Return " with" and a readable list of names and values; empty if there are none."""
+    return f" with {format_values(values)}" if values else ""
 
 
 class _Outcome(NamedTuple):
@@ -159,9 +164,9 @@ def _record_outcome(
     so_far = _update_progress(study, progress)
     if outcome.state == TrialState.COMPLETE:
         value = f"{outcome.value:.4f}"
-        logger.info("Trial %d: %s with %s, in %s (%s)", number, value, chosen, seconds, so_far)
+        logger.info("Trial %d: %s%s, in %s (%s)", number, value, chosen, seconds, so_far)
     elif outcome.state == TrialState.PRUNED:
-        logger.info("Trial %d: pruned, %s, after %s (%s)", number, chosen, seconds, so_far)
+        logger.info("Trial %d: pruned%s, after %s (%s)", number, chosen, seconds, so_far)
     else:
         logger.warning("Trial %d failed: %s (%s)", number, outcome.error, so_far)
 

@@ -44,10 +44,10 @@ from imdb_sentiment.search import (
     RETRIED_TRIAL,
     SharedStudy,
     choose_best_trials,
+    describe_values,
     explain_failure,
     find_best_trial,
     follow_trial,
-    format_values,
     has_died,
     list_begun_trials,
     make_pruner,
@@ -198,7 +198,7 @@ def tune_hyperparameters(
                 "Interrupted after %d of %d trials, which are kept. Run the same command again to "
                 "continue.",
                 len(study.counted()),
-                tuning.n_trials,
+                study.n_trials,
             )
             raise
         copy = study.copy_into_memory()  # to which another run can't add a better trial
@@ -207,13 +207,13 @@ def tune_hyperparameters(
             raise _explain_no_trial(study)
         _warn_of_lost_trials(study)
         logger.info(
-            "Best of %d trials: number %d, %s %s %.4f with %s",
+            "Best of %d trials: number %d, %s %s %.4f%s",
             len(study.counted()),
             best.number,
             tuning.evaluate_on if len(held_out_sets) == 1 else "held-out",
             metric.title,
             best.value,
-            format_values(best.params),
+            describe_values(best.params),
         )
         return (
             copy,
@@ -424,6 +424,8 @@ def _open_study(
     space = {name: searched.to_optuna() for name, searched in tuning.search_space.items()}
     given: dict[int, dict[str, Any]] = {}
     seed = tuning.seed
+    if tuning.different_trials < tuning.n_trials:
+        logger.info("One trial is run, not %d: tuning.search_space is empty", tuning.n_trials)
     n_warmup_steps = tuning.pruner.arguments.get("n_warmup_steps", 0)
     if folds > 1 and n_warmup_steps > folds - 2:  # after the last fold, nothing is pruned
         logger.info(
@@ -460,7 +462,7 @@ def _open_study(
         tuning.study_name,
         space,
         origin=origin,
-        n_trials=tuning.n_trials,
+        n_trials=tuning.different_trials,
         max_retries=tuning.max_retries,
         make_sampler=lambda slot: make_sampler(
             **tuning.sampler.model_dump(),

@@ -9,15 +9,19 @@ import pytest
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("3", "3")])
-def test_an_operation_has_one_thread_unless_told_otherwise(
-    given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "default", "other"),
+    [("TF_NUM_INTRAOP_THREADS", "1", "3"), ("NVIDIA_TF32_OVERRIDE", "0", "1")],
+)
+def test_an_operation_has_one_thread_and_full_precision_unless_told_otherwise(
+    name: str, default: str, other: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
-    if given:
-        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", given)
+    monkeypatch.delenv(name, raising=False)
     with tensorflow_setup():
-        assert os.environ["TF_NUM_INTRAOP_THREADS"] == expected
+        assert os.environ[name] == default
+    monkeypatch.setenv(name, other)
+    with tensorflow_setup():
+        assert os.environ[name] == other
 
 
 def test_what_a_library_writes_is_not_seen(capfd: pytest.CaptureFixture[str]) -> None:

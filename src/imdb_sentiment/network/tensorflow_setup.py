@@ -28,7 +28,8 @@ def tensorflow_setup() -> Iterator[None]:
     Each operation uses one thread unless the environment sets another number: the operations of
     the network are too small to benefit from more, and run in parallel instead (see
     `imdb_sentiment.network.fused_lstm`). Freed memory stays with the process while a node runs (see
-    `_keep_freed_memory`).
+    `_keep_freed_memory`). On a GPU, float32 keeps its full precision, unless the environment sets
+    `NVIDIA_TF32_OVERRIDE`.
 
     Without a GPU, TensorFlow's libraries write warnings directly to file descriptor 2, before any
     of their settings apply. Errors are not lost, because they are raised as Python exceptions. One
@@ -39,6 +40,8 @@ def tensorflow_setup() -> Iterator[None]:
     """
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TF32 has the precision of float16: the exported model, in float32, would differ too much.
+    os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
     _keep_freed_memory()
     with _STDERR_LOCK:  # first: another thread may be importing TensorFlow
         if "tensorflow" in sys.modules:

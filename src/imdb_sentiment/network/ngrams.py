@@ -39,6 +39,7 @@ Mask = npt.NDArray[np.bool_]
 # it is proportional to their share, so that n-grams that a rare label lacks have no high ratio.
 PSEUDO_COUNT = 1.0
 TOLERANCE = 0.01  # tolerance of the logistic regression
+ROWS_AT_A_TIME = 1000  # whose intermediate results are in memory
 
 # Settings of the latent semantic analysis.
 MAX_LATENT_NGRAMS = 100_000  # maximum number of word n-grams, and of character n-grams
@@ -415,7 +416,11 @@ class NgramRegression:
 
 def _count_reviews(reviews: Sequence[Hashes]) -> tuple[Hashes, npt.NDArray[np.intp]]:
     """Return the sorted hashes of all n-grams and how many reviews have each."""
-    return np.unique(np.concatenate(reviews), return_counts=True)
+    hashes = np.concatenate(reviews)
+    hashes.sort()  # in place, where np.unique would copy them
+    is_first = np.concatenate([[True], hashes[1:] != hashes[:-1]])[: len(hashes)]
+    places = np.flatnonzero(is_first)
+    return hashes[places], np.diff(places, append=len(hashes))
 
 
 def _find_frequent(
@@ -443,8 +448,13 @@ def _compute_tf_idf(
     tf_idf: npt.NDArray[np.float64] = idf[found.indices]
     row_sizes = np.diff(found.indptr)
     for kind in kinds:
-        norms = np.repeat(np.sqrt(found @ np.where(kind, idf**2, 0)), row_sizes)
-        np.divide(tf_idf, norms, out=tf_idf, where=kind[found.indices])
+        norms = np.sqrt(found @ np.where(kind, idf**2, 0))
+        for start in range(0, len(norms), ROWS_AT_A_TIME):
+            rows = slice(start, start + ROWS_AT_A_TIME)
+            first, last = found.indptr[[start, min(rows.stop, len(norms))]]
+            part = tf_idf[first:last]
+            is_of_kind = kind[found.indices[first:last]]
+            np.divide(part, np.repeat(norms[rows], row_sizes[rows]), out=part, where=is_of_kind)
     return _with_values(found, tf_idf)
 
 
@@ -502,17 +512,24 @@ def _indicate(reviews: Sequence[Hashes], hashes: Hashes) -> SparseArray:
         hashes: Hash of each n-gram that has a column, sorted.
 
     Returns:
-        Matrix of shape (reviews, n-grams), dtype float64.
+        Matrix of shape (reviews, n-grams), dtype int8.
 
     """
     from scipy import sparse
 
-    columns = pd.Index(hashes).get_indexer(pd.Index(np.concatenate(reviews)))
-    known = np.flatnonzero(columns >= 0)
-    indices = columns[known]
-    pointers = np.searchsorted(known, np.cumsum([0, *map(len, reviews)]))
-    if len(indices) <= np.iinfo(np.int32).max:  # otherwise SciPy needs int64
-        indices, pointers = indices.astype(np.int32), pointers.astype(np.int32)
+    index = pd.Index(hashes)
+    parts, sizes = [], [np.zeros(1, np.int64)]
+    for start in range(0, len(reviews), ROWS_AT_A_TIME):
+        rows = reviews[start : start + ROWS_AT_A_TIME]
+        columns = index.get_indexer(pd.Index(np.concatenate(rows)))
+        is_known = columns >= 0
+        ends = np.cumsum([0, *map(len, rows)])
+        sizes.append(np.diff(np.concatenate([[0], np.cumsum(is_known)])[ends]))
+        parts.append(columns[is_known].astype(np.int32))
+    indices, pointers = np.concatenate(parts), np.cumsum(np.concatenate(sizes))
+    if len(indices) > np.iinfo(np.int32).max:  # SciPy needs the same type for both
+        indices = indices.astype(np.int64)
     return sparse.csr_array(
-        (np.ones(len(indices)), indices, pointers), shape=(len(reviews), len(hashes))
+        (np.ones(len(indices), np.int8), indices, pointers.astype(indices.dtype)),
+        shape=(len(reviews), len(hashes)),
     )

@@ -190,7 +190,9 @@ def fit_ngrams(
     if len(learnable) == 1 and held_out[0][0] is train:
         model = best.models[0]
     else:
-        model = prepare(learnable, best.weights.latent > 0).fit(best.weights)
+        regression = prepare(learnable, best.weights.latent > 0)
+        hashes.clear()  # of long reviews, hundreds of MB that the fit does not need
+        model = regression.fit(best.weights)
     return model.scale(best.factor), HeldOutLogits(held_out_rows, best.factor * best.logits)
 
 

@@ -283,7 +283,6 @@ class NgramRegression:
         self._is_character_ngram = _find_characters(self._hashes, parameters.character_ngram)
         self._kinds = split_word_and_character_ngrams(self._is_character_ngram)
         self._found = _indicate(reviews, self._hashes)
-        self._tf_idf = _compute_tf_idf(self._found, self._idf, self._kinds)
         self._latent: dict[float, _Latent] = {}  # by the weight of the character n-grams
 
     def drop_absent(self, weights: NgramWeights) -> NgramWeights:
@@ -355,7 +354,9 @@ class NgramRegression:
             random_state=0,
         )
         scale = factors * _compute_ratios(self._found, self._kinds, target)
-        features = _multiply(self._tf_idf, scale)
+        # Computed anew: to keep it between the fits would take as much memory as `features`.
+        features = _compute_tf_idf(self._found, self._idf, self._kinds)
+        features.data *= scale[features.indices]
         if not factors.all():
             features = features.copy()  # with indices of its own
             features.eliminate_zeros()
@@ -396,7 +397,9 @@ class NgramRegression:
         found = _indicate(self._unlabelled, self._hashes)
         own, others = (
             _multiply(tf_idf, scale).astype(np.float32)[:, columns]
-            for tf_idf in (self._tf_idf, _compute_tf_idf(found, self._idf, self._kinds))
+            for tf_idf in (
+                _compute_tf_idf(some, self._idf, self._kinds) for some in (self._found, found)
+            )
         )
         vectors = sparse.vstack([own, others], format="csr")
         size = min(self._parameters.latent_dimensions, *vectors.shape)

@@ -10,6 +10,7 @@ operators that the network does not need.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial, reduce
 from importlib.metadata import version
 from typing import Any
 
@@ -303,16 +304,16 @@ def _add_ngrams(
 
     `inputs` has the names of the inputs for word n-grams, and for character n-grams, if any.
     """
-    scores, lengths = graph.constant(ngram_model.bias), graph.constant(np.float32(0))
+    scores, lengths = graph.constant(ngram_model.bias), []
     for name, kind in zip(
         inputs, split_word_and_character_ngrams(ngram_model.is_character_ngram), strict=True
     ):
         score, length = _add_kind(graph, ngram_model, name, kind)
         scores = graph.add("Add", scores, score)
-        if are_alone:
-            lengths = graph.add("Add", lengths, length)
+        lengths.append(length)
     if are_alone:  # 0 / 0 is NaN: no answer where no n-gram is known, and nothing else is read
-        scores = graph.add("Mul", scores, graph.add("Div", lengths, lengths))
+        length = reduce(partial(graph.add, "Add"), lengths)
+        scores = graph.add("Mul", scores, graph.add("Div", length, length))
     return scores
 
 

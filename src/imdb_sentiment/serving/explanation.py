@@ -64,9 +64,8 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
 
     """
     tokens, words, known = locate_known_words(predictor.tokenizer, cleaned, predictor.head_length)
-    if np.isnan(predictor.score_cleaned([cleaned])[0, 0]):
-        silence = predictor.explain_silence(cleaned, is_scored=False)
-        return Prediction(None, {}, silence), [Segment(cleaned, None)] if cleaned else []
+    if not known and predictor.has_network:
+        return _explain_silence(predictor, cleaned)
     places = _find_words(cleaned, predictor) if predictor.max_ngram else known
     # Row 0 is the whole text, row i + 1 the text without word i.
     rows = [NOWHERE, *places]
@@ -83,6 +82,8 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
         some_ngrams = list(islice(ngrams, len(some))) if ngrams else None
         scored.append(predictor.score_sequences(some, some_ngrams))
     probabilities, *without = np.concatenate(scored)
+    if np.isnan(probabilities[0]):
+        return _explain_silence(predictor, cleaned)
     label = predictor.choose_label(probabilities)
     unknown = 1 / len(predictor.labels)
     segments: list[Segment] = []
@@ -94,6 +95,11 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
     segments.append(Segment(cleaned[end:], None))
     prediction = predictor.name_label(cleaned, probabilities)
     return prediction, [segment for segment in segments if segment.text]
+
+
+def _explain_silence(predictor: Predictor, cleaned: str) -> tuple[Prediction, list[Segment]]:
+    silence = predictor.explain_silence(cleaned, is_scored=False)
+    return Prediction(None, {}, silence), [Segment(cleaned, None)] if cleaned else []
 
 
 def find_explained_label(predictor: Predictor, prediction: Prediction) -> str | None:
@@ -132,6 +138,6 @@ def _leave_words_out(
 ) -> Iterator[Hashes]:
     """Yield the n-grams of a text without each of the words at `places`."""
     tokens = split_tokens(text, predictor.script)
-    starts, stops = np.array(locate_tokens(text, predictor.script)).T
+    starts, stops = np.reshape(locate_tokens(text, predictor.script), (-1, 2)).T
     parts = ((stops <= start) | (starts >= stop) for start, stop in places)
     yield from hash_parts(tokens, parts, predictor.max_ngram, predictor.character_ngram)

@@ -319,10 +319,9 @@ class Predictor {
   }
 
   constructor(description) {
-    const { labels, operators, vocabulary, words, tokens, single, ignored, marks } = description;
+    const { labels, vocabulary, words, tokens, single, ignored, marks } = description;
     this.description = description;
     this.labels = labels;
-    this.hasNetwork = operators.some(({ inputs }) => inputs.includes("token_ids"));
     this.ids = new Map(vocabulary.map((word, id) => [word, id]));
     this.words = new RegExp(words, "gu");
     this.tokens = new RegExp(tokens, "gu");
@@ -390,7 +389,7 @@ class Predictor {
   // network, if no n-gram is known. `steps` has the results of all operators by their outputs; those
   // of `earlier` are kept if their inputs are the same arrays.
   run(ids, tokens, earlier) {
-    if (this.hasNetwork && !ids.shape[1]) return { probabilities: null };
+    if (this.description.has_network && !ids.shape[1]) return { probabilities: null };
     const ngrams = combineHashes(tokens.map(({ hash }) => hash), this.description.max_ngram);
     const numbers = new Set(tokens.flatMap(({ characters }) => characters));
     const characters = BigInt64Array.from(numbers, BigInt);

@@ -582,6 +582,17 @@ def test_early_stopping_survives_a_network_that_diverges_later(name: MetricName)
     for found, expected in zip(model.get_weights(), once.get_weights(), strict=True):
         np.testing.assert_array_equal(found, expected)
 
+    # Without it, no further epoch is trained with any metric that is computed after an epoch.
+    if name != "accuracy":
+        ended: list[int] = []
+        count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: ended.append(epoch))
+        impatient = small_hyperparameters(epochs=9)
+        with pytest.raises(InputError, match="diverged"):
+            train_model(
+                make_encoded(40), impatient, 0, scored, metric=metric, callbacks=[Diverge(), count]
+            )
+        assert ended == [0, 1]
+
 
 def test_early_stopping_needs_rows_to_watch() -> None:
     with pytest.raises(InputError, match="use_validation_rows: false"):

@@ -192,7 +192,9 @@ class NetworkTrainer:
         metric = self._metric
         watched = metric.name if metric else "accuracy"
         if metric and watched != "accuracy" and validation:
-            used_callbacks.append(_make_scorer(network, validation, metric))
+            may_diverge = hp.early_stopping_patience > 0  # which restores an earlier epoch
+            scorer = _make_scorer(network, validation, metric, may_diverge=may_diverge)
+            used_callbacks.append(scorer)
         if hp.early_stopping_patience:
             used_callbacks.append(
                 keras.callbacks.EarlyStopping(
@@ -324,18 +326,23 @@ def _in_bfloat16(model: KerasModel) -> Iterator[None]:
             layer.dtype_policy = policy
 
 
-def _make_scorer(network: _CompiledNetwork, validation: EncodedReviews, metric: Metric) -> Any:
+def _make_scorer(
+    network: _CompiledNetwork, validation: EncodedReviews, metric: Metric, *, may_diverge: bool
+) -> Any:
     """Return a callback that adds a metric of the validation reviews to those of an epoch.
 
     Later callbacks see it. Keras itself adds up numbers per batch, from which most of these metrics
-    can't be computed.
+    can't be computed. An epoch that has diverged ends the training, or if it may, has the value
+    NaN.
     """
     import keras
 
     def score(_: int, logs: dict[str, float]) -> None:
         try:
             logits = network.score_logits(validation.sequences)
-        except InputError:  # it has diverged, but early stopping may restore an earlier epoch
+        except InputError:
+            if not may_diverge:
+                raise
             logs[f"val_{metric.name}"] = np.nan  # never the best one
             return
         value = metric.measure(validation.codes, to_probabilities(logits))

@@ -277,6 +277,8 @@ def test_learning_curves_mark_the_chosen_epoch() -> None:
     assert figure.layout.shapes[0].x0 == 3
     early = small_hyperparameters(early_stopping_patience=1)
     assert find_chosen_epoch(history, early) == 2
+    diverged = history | {"val_log_loss": [0.6, 0.5, np.nan]}
+    assert find_chosen_epoch(diverged, early, is_loss=True) == 2
     assert plot_learning_curves(history, make_study(), early).layout.shapes[0].x0 == 2
 
 

@@ -74,5 +74,5 @@ def find_chosen_epoch(
     """
     if best_hyperparameters.early_stopping_patience:
         values = history[find_watched_metric(history)]
-        return int(np.argmin(values) if is_loss else np.argmax(values)) + 1
+        return int(np.nanargmin(values) if is_loss else np.nanargmax(values)) + 1
     return len(history["accuracy"])

@@ -83,3 +83,11 @@ def test_escaped_quotation_marks_are_recognised_in_a_table_with_tabs() -> None:
     assert recognise_dialect(sample, is_tsv=True).quoting == {"escapechar": "\\"}
     literal = "review\tsentiment\n" + 'a "b" \\"c\tpositive\n' * 20
     assert recognise_dialect(literal, is_tsv=True).quoting == {"quoting": csv.QUOTE_NONE}
+
+
+@pytest.mark.parametrize(
+    "row", ['"He said ""wow"""\tpositive\n', 'a film\t"positive"\n', '"a film"\t"positive"\n']
+)
+def test_a_stray_mark_in_a_quoted_tsv_leaves_the_others_what_they_are(row: str) -> None:
+    sample = "review\tsentiment\n" + 50 * row + '7" tv\tpositive\n' + "short\n"
+    assert recognise_dialect(sample, is_tsv=True).quoting == {}

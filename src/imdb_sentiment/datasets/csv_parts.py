@@ -1,9 +1,9 @@
 """Parts of a CSV that any process can read without reading what comes before them."""
 
 import codecs
+import csv
 import io
 import logging
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -25,7 +25,6 @@ BLOCK = 1 << 17  # bytes that are examined at a time, few enough for the process
 # Arguments of `pandas.read_csv` with which the ends of records can be located.
 KNOWN = {"chunksize", "encoding", "sep"}
 _LINE_FEED, _RETURN, _QUOTE = b'\n\r"'
-_LONE_RETURN = re.compile(rb"\r(?!\n)")
 _BOM = b"\xef\xbb\xbf"
 
 Places = npt.NDArray[np.intp]
@@ -176,19 +175,27 @@ def divide_csv(
         yield make(start, int(ends[-1]) - start, before, len(ends))
         start, before = int(ends[-1]), before + len(ends)
     rest = make(start, None, before, 0)
-    yield from (rest if is_certain else _recognise_quoting(rest)).read_all()
+    yield from (rest if is_certain else _with_own_quoting(rest)).read_all()
 
 
-def _recognise_quoting(rest: CsvPart) -> CsvPart:
-    """Return records with the quoting that their first ones tell, which are ambiguous otherwise."""
+def _with_own_quoting(rest: CsvPart) -> CsvPart:
+    """Return records with the quoting that they show themselves; warn if a mark joins records."""
     size = 2 * BLOCK  # so that records follow the ambiguous one, which is in the first block
     with rest.open_records() as source:
         sample = source.read(size)
     text = sample.decode(rest.options["encoding"], errors="replace")
-    dialect = recognise_dialect(text, rest.options["sep"], is_complete=len(sample) < size)
+    delimiter = rest.options["sep"]
+    dialect = recognise_dialect(text, delimiter, is_complete=len(sample) < size)
     options = dialect.quoting | rest.options
-    if options == rest.options and b'"' in sample and not _LONE_RETURN.search(sample):
-        _warn_of_marks(rest.path, rest.before + 1)
+    if options == rest.options:
+        strict = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        n_headers, n_read = 1 + options.get("skiprows", 0), 0
+        try:
+            for n_read, _ in enumerate(strict, start=1):  # noqa: B007
+                pass
+        except csv.Error as error:
+            if "expected after" in str(error):  # not if a field is longer than the sample
+                _warn_of_marks(rest.path, rest.before + n_read - n_headers + 1)
     return replace(rest, options=options)
 
 

@@ -234,16 +234,12 @@ def _has_literal_quotes(sample: str, *, is_complete: bool) -> bool:
 
     fits = count_fits(literal)
     # Lines of quoted fields with line breaks don't fit, so each that doesn't counts against them.
-    is_better = 2 * fits - len(literal) >= 2 * count_fits(quoted) - len(quoted)
-    return (
-        is_better
-        and fits >= MOST * len(literal)
-        and any(
-            '"' in field and not _QUOTED_FIELD.fullmatch(field)
-            for record in literal
-            for field in record
-        )
-    )
+    gain = 2 * (fits - count_fits(quoted)) - (len(literal) - len(quoted))
+    marked = [field for record in literal for field in record if '"' in field]
+    n_quoted = sum(map(bool, map(_QUOTED_FIELD.fullmatch, marked)))
+    # Where both fit equally well, the marks quote if most of them enclose a field.
+    is_better = gain > 0 or (gain == 0 and 2 * n_quoted < len(marked))
+    return is_better and fits >= MOST * len(literal) and n_quoted < len(marked)
 
 
 def _as_lines(sample: str) -> IO[str]:

@@ -83,13 +83,17 @@ def test_every_verdict_leads_to_commands(
     metrics: dict[str, Any] = {"ngram_share": share, "has_thresholds": False}
     metrics |= {"test_accuracy": 0.87, "tuning_metric": "accuracy"}
     metrics |= {"ngrams_test_accuracy": 0.876} if share else {}
-    steps = suggest_next_steps(metrics, verdict, "my.csv", n_trials=2, hides_labels=False)
+    steps = suggest_next_steps(
+        metrics, verdict, "my.csv", n_trials=2, is_searched=True, hides_labels=False
+    )
     assert [step["commands"] for step in steps] == commands
     says = " ".join(step["says"] for step in steps)
     assert ("got 87.6% of the test reviews right" in says) == (
         0 < share < 1 and verdict != Verdict.MODEL
     )
-    more = suggest_next_steps(metrics, verdict, "my.csv", n_trials=2, hides_labels=True)
+    more = suggest_next_steps(
+        metrics, verdict, "my.csv", n_trials=2, is_searched=True, hides_labels=True
+    )
     assert more[:-1] == steps
     assert more[-1]["commands"] == [find_rare_labels("my.csv")]
 
@@ -103,13 +107,18 @@ def test_n_grams_that_are_worse_than_the_model_are_no_way_to_the_baseline() -> N
         "tuning_metric": "accuracy",
     }
     (step,) = suggest_next_steps(
-        metrics, Verdict.BASELINE, "my.csv", n_trials=3, hides_labels=False
+        metrics, Verdict.BASELINE, "my.csv", n_trials=3, is_searched=True, hides_labels=False
     )
     assert step["commands"] == [search_longer(3)]
     assert search_longer(3).endswith(" tuning.n_trials=30")
     for change in ({"has_thresholds": True}, {"tuning_metric": "log loss"}):
         (other,) = suggest_next_steps(
-            metrics | change, Verdict.BASELINE, "my.csv", n_trials=3, hides_labels=False
+            metrics | change,
+            Verdict.BASELINE,
+            "my.csv",
+            n_trials=3,
+            is_searched=True,
+            hides_labels=False,
         )
         assert other["commands"] == [EXPORT_NGRAMS, SERVE]
         assert ("of the test reviews right" in other["says"]) == ("tuning_metric" in change)
@@ -157,7 +166,12 @@ def test_the_suggested_commands_do_what_is_said(copy_of_finished: Path) -> None:
     assert json.loads(facts_file.read_text())["decision"] == facts["decision"]
 
     steps = suggest_next_steps(
-        facts["metrics"], Verdict.MODEL, "sample_reviews.csv", n_trials=2, hides_labels=True
+        facts["metrics"],
+        Verdict.MODEL,
+        "sample_reviews.csv",
+        n_trials=2,
+        is_searched=True,
+        hides_labels=True,
     )
     run_shell(copy_of_finished, steps[-1]["commands"][0])
     facts = json.loads(facts_file.read_text())

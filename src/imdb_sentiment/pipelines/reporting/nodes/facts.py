@@ -183,6 +183,7 @@ def collect_facts(
             verdict,
             study.study_name,
             n_trials=len(trials),
+            is_searched=bool(study.best_params),
             hides_labels=hides_labels,
         ),
         "threshold_step": suggest_threshold(

@@ -70,6 +70,7 @@ def suggest_next_steps(
     study_name: str,
     *,
     n_trials: int,
+    is_searched: bool,
     hides_labels: bool,
 ) -> list[dict[str, Any]]:
     """Return what to do with the model, the most useful first.
@@ -79,6 +80,7 @@ def suggest_next_steps(
         verdict: The better model, from `judge`.
         study_name: Name of the study of the model's search.
         n_trials: Number of its trials.
+        is_searched: Whether they differ in any hyperparameter.
         hides_labels: Whether there are labels that the accuracy hides, and at which neither the
             search nor the training aims.
 
@@ -102,7 +104,8 @@ def suggest_next_steps(
             alone += f", and got {accuracy:.1%} of the test reviews right"
         commands = [EXPORT_NGRAMS, SERVE]
         is_worse = is_known and accuracy < metrics["test_accuracy"]
-        if verdict == Verdict.BASELINE and is_worse and metrics["tuning_metric"] == "accuracy":
+        may_search = is_searched and metrics["tuning_metric"] == "accuracy"
+        if verdict == Verdict.BASELINE and is_worse and may_search:
             says = "The n-grams alone are no better than the model, but a longer search may help:"
             steps = [(says, [search_longer(n_trials)])]
         elif verdict == Verdict.BASELINE:

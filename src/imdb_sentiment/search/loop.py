@@ -83,7 +83,7 @@ def run_trials(
                         break
                     running[trial.number] = describe_values(trial.params)
                     progress.begin(trial.number)
-                    logger.debug("Trial %d has begun%s", trial.number, running[trial.number])
+                    logger.debug("Trial %d: begun%s", trial.number, running[trial.number])
                     workers.start(worker, trial.number, _call_objective, objective, trial, shared)
                 if reason is None and not running and not waiting:
                     waiting = True

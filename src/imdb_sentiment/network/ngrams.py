@@ -354,9 +354,7 @@ class NgramRegression:
             random_state=0,
         )
         scale = factors * _compute_ratios(self._found, self._kinds, target)
-        # Computed anew: to keep it between the fits would take as much memory as `features`.
-        features = _compute_tf_idf(self._found, self._idf, self._kinds)
-        features.data *= scale[features.indices]
+        features = self._compute_features(self._found, scale)
         if not factors.all():
             features = features.copy()  # with indices of its own
             features.eliminate_zeros()
@@ -371,6 +369,15 @@ class NgramRegression:
         with threadpool_limits(1, user_api="blas"):  # the same bits for any number of cores
             coefficients[latent.columns] += latent.basis @ (factor * shared).astype(np.float32)
         return coefficients, float(regression.intercept_[0])
+
+    def _compute_features(self, found: SparseArray, scale: npt.NDArray[np.float64]) -> SparseArray:
+        """Return the TF-IDF of reviews, multiplied by a factor per n-gram.
+
+        It is computed anew: to keep the TF-IDF would take as much memory as the result.
+        """
+        features = _compute_tf_idf(found, self._idf, self._kinds)
+        features.data *= scale[features.indices]
+        return features
 
     def _weigh_kinds(self, character_weight: float) -> npt.NDArray[np.float64]:
         """Return the factor of each n-gram, shape (n-grams,)."""
@@ -396,10 +403,8 @@ class NgramRegression:
         columns = self._latent_columns[factors[self._latent_columns] > 0]
         found = _indicate(self._unlabelled, self._hashes)
         own, others = (
-            _multiply(tf_idf, scale).astype(np.float32)[:, columns]
-            for tf_idf in (
-                _compute_tf_idf(some, self._idf, self._kinds) for some in (self._found, found)
-            )
+            self._compute_features(some, scale).astype(np.float32)[:, columns]
+            for some in (self._found, found)
         )
         vectors = sparse.vstack([own, others], format="csr")
         size = min(self._parameters.latent_dimensions, *vectors.shape)
@@ -448,6 +453,8 @@ def _compute_tf_idf(
     found: SparseArray, idf: npt.NDArray[np.float64], kinds: Sequence[Mask]
 ) -> SparseArray:
     """Return the TF-IDF of n-grams instead of 1 in `found`; a norm of 1 for each kind."""
+    from scipy import sparse
+
     tf_idf: npt.NDArray[np.float64] = idf[found.indices]
     row_sizes = np.diff(found.indptr)
     for kind in kinds:
@@ -458,19 +465,7 @@ def _compute_tf_idf(
             part = tf_idf[first:last]
             is_of_kind = kind[found.indices[first:last]]
             np.divide(part, np.repeat(norms[rows], row_sizes[rows]), out=part, where=is_of_kind)
-    return _with_values(found, tf_idf)
-
-
-def _multiply(features: SparseArray, factors: npt.NDArray[np.float64]) -> SparseArray:
-    """Return features that are multiplied by a factor per column."""
-    return _with_values(features, features.data * factors[features.indices])
-
-
-def _with_values(matrix: SparseArray, values: npt.NDArray[np.float64]) -> SparseArray:
-    """Return a sparse matrix with other values at the same places."""
-    from scipy import sparse
-
-    return sparse.csr_array((values, matrix.indices, matrix.indptr), matrix.shape)
+    return sparse.csr_array((tf_idf, found.indices, found.indptr), found.shape)
 
 
 def _measure_norm(features: SparseArray) -> float:

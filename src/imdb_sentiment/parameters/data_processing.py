@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from imdb_sentiment.parameters.base import Fraction, Parameters, Seed
 from imdb_sentiment.text.cleaning import clean_characters
-from imdb_sentiment.text.words import SAME_LETTERS
+from imdb_sentiment.text.words import unify_letters
 
 AUTO = "auto"  # a setting that is found in the table
 
@@ -40,9 +40,7 @@ def normalise_label(label: str) -> str:
     It is cleaned and case-folded, without characters that are not seen, and with one letter for
     those that look the same. Numbers are normalised: 5.0 is the label 5.
     """
-    folded = clean_label(_UNSEEN.sub("", label)).casefold()
-    for found, same in SAME_LETTERS:
-        folded = folded.replace(found, same)
+    folded = unify_letters(clean_label(_UNSEEN.sub("", label)).casefold())
     number = parse_number(folded)
     if number is None:
         return folded

@@ -286,13 +286,18 @@ def _unusual() -> re.Pattern[str]:
     return re.compile(f"[{folded}{classes['ignored']}{classes['character']}]")
 
 
+def unify_letters(text: str) -> str:
+    """Return a text with one letter for those that look the same."""
+    for found, same in SAME_LETTERS:
+        text = text.replace(found, same)
+    return text
+
+
 def _fold(word: str) -> str:
     # NFKC sorts consecutive marks in quadratic time. So it comes before ignored characters are
     # dropped, between which `clean_text` has left at most 30 marks.
     word = _ignored().sub("", _lower(unicodedata.normalize("NFKC", word)))
-    for found, same in SAME_LETTERS:
-        word = word.replace(found, same)
-    return word.strip()  # some compatible forms begin with a space
+    return unify_letters(word).strip()  # some compatible forms begin with a space
 
 
 _LONGEST_KEPT = 64  # letters; longer words, which anybody may send, are not kept in memory

@@ -22,6 +22,11 @@ TEXTS = [text for text, _ in make_reviews(60)]
 CHINESE = [f"这部电影真的很好看我很喜欢{n}" for n in range(60)]
 LABELS = ["no", "yes"] * 30
 SCORES = [str(n / 7) for n in range(60)]
+TIMES = [f"2024-01-{n % 28 + 1:02} {n % 24:02}:{n:02}:00" for n in range(60)]
+DAYS = [f"{n % 28 + 1}. M\u00e4rz {1950 + n}, 10 Uhr" for n in range(60)]
+REPEATED = [*TEXTS[:40], *TEXTS[:20]]
+NAMES = [f"Anna {chr(65 + n % 26)}. Becker-{'abcdefgh'[n // 8]}" for n in range(60)]
+PRODUCTS = [f"Coffee machine with a grinder and a jug, number {n % 25}" for n in range(60)]
 
 
 def find(**columns: Sequence[object]) -> tuple[str | None, str | None]:
@@ -57,12 +62,20 @@ def find(**columns: Sequence[object]) -> tuple[str | None, str | None]:
         ({"x": TEXTS, "score": range(60)}, "x score"),  # as nothing else is one
         ({"x": TEXTS, "sentiment": ["neg"] * 60, "block": LABELS}, "x sentiment"),  # sorted
         ({"x": TEXTS, "rating": LABELS, "category": SCORES}, "x rating"),
+        ({"x": REPEATED, "z": LABELS}, "x z"),  # as there is no other
+        ({"time": TIMES, "day": DAYS, "x": REPEATED, "z": LABELS}, "x z"),  # dates are no texts
+        ({"name": NAMES, "comment": REPEATED, "z": LABELS}, "comment z"),
+        ({"product": PRODUCTS, "x": [f"{t} {t}" for t in TEXTS], "z": LABELS}, "x z"),
+        ({"x": NAMES, "z": LABELS}, "x z"),
         # A name with a content that does not fit is no sign beside one that does.
         ({"review": range(60), "text": TEXTS, "z": LABELS}, "text z"),
         ({"review": [""] * 60, "text": TEXTS, "z": LABELS}, "text z"),
         ({"x": TEXTS, "sentiment": [None] * 60, "label": LABELS}, "x label"),
         # In doubt.
         ({"x": TEXTS, "y": TEXTS, "z": LABELS}, "None z"),
+        ({"time": TIMES, "z": LABELS}, "None z"),
+        ({"name": NAMES, "x": REPEATED, "z": LABELS}, "None z"),
+        ({"name": NAMES, "age": range(60), "z": LABELS}, "None z"),  # no words
         ({"text": TEXTS, "comment": TEXTS, "z": LABELS}, "None z"),
         ({"text": TEXTS, "y": LABELS, "z": LABELS}, "text None"),
         ({"message": SCORES, "y": TEXTS, "z": LABELS}, "None z"),  # named, but no texts
@@ -121,6 +134,13 @@ def test_known_scales_are_in_their_order(order: tuple[str, ...]) -> None:
         (["10,0", "2,5", "1,5"], ["1,5", "2,5", "10,0"], True),
         (["10/10", "2 / 10", "4.5/10"], ["2 / 10", "4.5/10", "10/10"], True),
         (["10/10", "2/5", "3"], ["10/10", "2/5", "3"], False),
+        (["10 von 10", "2 von 10", "3 von 10"], ["2 von 10", "3 von 10", "10 von 10"], True),
+        (["4 Sterne", "1 Stern", "5 Sterne"], ["1 Stern", "4 Sterne", "5 Sterne"], True),
+        (["★★★", "★☆☆", "★★☆"], ["★☆☆", "★★☆", "★★★"], True),
+        (["⭐⭐⭐️", "⭐"], ["⭐", "⭐⭐⭐️"], True),
+        (["18-24", "25-34", "9-17"], ["18-24", "25-34", "9-17"], False),
+        (["1 year", "3 months"], ["1 year", "3 months"], False),
+        (["2 / 10", "1/100"], ["1/100", "2 / 10"], False),
         (["True", "False"], ["False", "True"], True),
         (["inf", "2", "10"], ["10", "2", "inf"], False),  # no numbers
         (["1_0", "2"], ["1_0", "2"], False),
@@ -160,6 +180,7 @@ def test_what_may_be_no_label_is_told() -> None:
         ("1 2 3 Pos neg", [["1", "2"], ["neg", "Pos"]]),
         ("neg Negative Pos positive", [["Negative", "positive"], ["neg", "Pos"]]),
         ("neg negative positive", [["neg"], ["negative"]]),
+        ("neg. negative positive", [["neg."], ["negative"]]),
         ("negative neutral positive mixed bad", []),
         ("yes no 2", []),
         ("-1 0 1", []),

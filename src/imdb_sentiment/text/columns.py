@@ -1,10 +1,13 @@
 """Finding the columns of texts and labels of a table, where there is no doubt which they are."""
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from difflib import get_close_matches
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -57,7 +60,9 @@ SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation"
 # Cells that say that there is no label.
 PLACEHOLDERS = {"-", "?", "n/a", "na", "nan", "none", "null", "unlabeled", "unlabelled"}
 
-_STARS, _OUT_OF = re.compile(r"\s*stars?$"), re.compile(r"\s*/\s*([0-9]+)$")
+_RATING = re.compile(r"([-+]?[0-9]+(?:[.,][0-9]+)?)\s*(.*)")  # a number and its unit
+_SYMBOLS = re.compile(r"([★⭐\ufe0f\s]*)[☆\s]*")  # stars that are given, and those that are not
+MIN_STEM, MAX_ENDING = 3, 2  # letters of a unit that singular and plural share; of their endings
 
 FLAGS = ({"false", "true"}, {"0", "1"})
 
@@ -70,7 +75,9 @@ MIN_ROWS = 3  # per label: one for each of training, validation and test
 MAX_LABELS = 200
 MAX_UNNAMED = 20  # maximum number of labels in a column whose name does not indicate labels
 MOST = 0.9  # minimum share of rows with a label, or of distinct texts
+ENOUGH = 0.5  # minimum share of distinct texts, if no other column has texts at all
 MIN_CHARACTERS = 12  # minimum median length of a text
+MIN_WORDS = 4  # minimum mean number of words, without which texts may be names or titles
 TIMES_LONGER = 3  # minimum ratio of the mean lengths of the text column and any other column
 
 # Labels that have an order, from negative to positive.
@@ -127,20 +134,31 @@ def find_text_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> Colu
 
     """
     columns, nested = _list_candidates(rows, apart_from)
-    lengths = {name: _measure_texts(to_strings(rows[name])) for name in columns}
-    fitting = sorted(filter(lengths.get, columns), key=lambda name: -lengths[name])
+    measured = {name: _measure_texts(to_strings(rows[name])) for name in columns}
+    found = {name: texts for name, texts in measured.items() if texts}
+    fitting = sorted(found, key=lambda name: -found[name].amount)
     named = _list_named(columns, TEXT_NAMES)
     likely = [name for name in named if name in fitting]
     if not fitting:  # a name is all there is
         likely = named
     if likely and (len(likely) == 1 or _rank(likely[0], TEXT_NAMES) == 0):
         return ColumnMatch(likely[0], (likely[0],), nested)
-    is_clear = len(fitting) == 1 or (
-        len(fitting) > 1 and lengths[fitting[0]] >= TIMES_LONGER * lengths[fitting[1]]
-    )
+    is_clear = bool(found) and _is_clear(*(found[name] for name in fitting), n_columns=len(columns))
     if is_clear and not named and not _list_named(nested, TEXT_NAMES):
         return ColumnMatch(fitting[0], (fitting[0],), nested)
     return ColumnMatch(None, tuple(dict.fromkeys([*likely, *named, *fitting])), nested)
+
+
+def _is_clear(first: "_Texts", *others: "_Texts", n_columns: int) -> bool:
+    """Return whether the column with the most text must be that of the texts."""
+    if first.n_words < MIN_WORDS and n_columns > 2:  # noqa: PLR2004  (with two, one has the labels)
+        return False
+    if first.share_distinct < (MOST if others else ENOUGH):
+        return False
+    return all(
+        first.amount >= (TIMES_LONGER if other.share_distinct >= MOST else 1) * other.amount
+        for other in others
+    )
 
 
 def find_label_column(
@@ -215,17 +233,54 @@ def _simplify(column: str) -> str:
     return re.sub(r"[\s.-]+", "_", column.strip().casefold())
 
 
-def _measure_texts(cells: list[str]) -> float:
-    """Return the mean length of a column of texts in characters; 0 if it is no such column."""
+class _Texts(NamedTuple):
+    """What the cells of a column of texts are like.
+
+    Attributes:
+        length: Mean length in characters; empty cells count as 0.
+        n_words: Mean number of words.
+        share_distinct: Number of distinct texts, divided by that of all.
+
+    """
+
+    length: float
+    n_words: float
+    share_distinct: float
+
+    @property
+    def amount(self) -> float:
+        """Mean length, less what is repeated: names and descriptions of products often are."""
+        return self.length * self.share_distinct
+
+
+def _measure_texts(cells: list[str]) -> _Texts | None:
+    """Return what a column of texts is like; None if it has something else, such as labels."""
     texts = [text for cell in cells if (text := cell.strip())]
-    if not texts or len(set(texts)) < MOST * len(texts):
-        return 0
-    # Words with spaces, or a script without spaces: no addresses, numbers or identifiers.
-    prose = [text for text in texts if " " in text or not text.isascii()]
+    n_distinct = len(set(texts))
+    if n_distinct < min(MOST * len(texts), MAX_UNNAMED + 1) or not texts:
+        return None
+    words = [count for text in texts if (count := _count_words(text))]
     median = sorted(map(len, texts))[len(texts) // 2]
-    if len(prose) < len(texts) / 2 or median < MIN_CHARACTERS:
+    if len(words) < len(texts) / 2 or median < MIN_CHARACTERS:
+        return None
+    length = sum(map(len, texts)) / len(cells)
+    return _Texts(length, sum(words) / len(words), n_distinct / len(texts))
+
+
+def _count_words(text: str) -> float:
+    """Return about how many words a text has; 0 for an address, a number, an identifier or a date.
+
+    A text has words with spaces, or is in a script without spaces, of which three characters count
+    as a word, and consists mostly of letters, unlike a date.
+    """
+    n_characters = sum(not character.isspace() for character in text)
+    # A combining mark, as in Hindi and Thai, belongs to a letter.
+    n_letters = sum(unicodedata.category(character)[0] in "LM" for character in text)
+    if n_letters < n_characters / 2:
         return 0
-    return sum(map(len, texts)) / len(cells)
+    if " " in text:
+        return len(text.split())
+    return 0 if text.isascii() else n_letters / 3
 
 
 def _count_values(cells: list[str]) -> Counter[str]:
@@ -279,7 +334,7 @@ class Labels:
     @property
     def mixed(self) -> list[list[str]]:
         """Two or more well-known scales, or spellings of one label, which may mean the same."""
-        found = {normalise_label(label): label for label in self.counts}
+        found = {normalise_label(label).rstrip("."): label for label in self.counts}
         numbers = tuple(name for name in found if parse_number(name) is not None)
         scales: list[tuple[str, ...]] = [scale for scale in SCALES if {*scale} <= found.keys()]
         if len(numbers) > 1:
@@ -351,9 +406,9 @@ def _choose_spelling(label: str, spellings: Counter[str]) -> str:
 def order_labels(labels: Iterable[str]) -> tuple[list[str], bool]:
     """Return labels in the order of their codes, and whether that order is known.
 
-    Numbers (including `5 stars`, decimal commas and 7/10) are sorted by value, and well-known
-    scales from negative to positive. All other labels are sorted alphabetically, an order that need
-    not be meaningful.
+    Numbers (with decimal commas, and with one unit, as in `5 stars`, `4 von 10` and 7/10) and
+    symbols such as ★★★ are sorted by value, and well-known scales from negative to positive. All
+    other labels are sorted alphabetically, an order that need not be meaningful.
 
     Example:
         >>> order_labels(["5 stars", "1 star"])
@@ -363,16 +418,33 @@ def order_labels(labels: Iterable[str]) -> tuple[list[str], bool]:
 
     """
     found = sorted(labels, key=str.casefold)
-    texts = {label: _STARS.sub("", normalise_label(label)) for label in found}
-    matches = [_OUT_OF.search(text) for text in texts.values()]
-    if len({match and match[1] for match in matches}) == 1:
-        texts = {label: _OUT_OF.sub("", text) for label, text in texts.items()}
-    numbers = {label: parse_number(text.replace(",", ".")) for label, text in texts.items()}
-    known = {label: number for label, number in numbers.items() if number is not None}
-    if len(known) == len(found):
-        return sorted(found, key=known.__getitem__), True
+    ratings = {label: rating for label in found if (rating := _parse_rating(label))}
+    if len(ratings) == len(found) and _is_one_unit({unit for _, unit in ratings.values()}):
+        return sorted(found, key=lambda label: ratings[label][0]), True
     for order in ORDERS:
         places = {label: normalise_label(label) for label in found}
         if set(places.values()) <= set(order):
             return sorted(found, key=lambda label: order.index(places[label])), True
     return found, False
+
+
+def _parse_rating(label: str) -> tuple[Decimal, str] | None:
+    """Return the number of a label and its unit; None if it does not begin with a number."""
+    text = normalise_label(label)
+    if match := _RATING.fullmatch(text):
+        number = parse_number(match[1].replace(",", "."))
+        return None if number is None else (number, re.sub(r"\s", "", match[2]))
+    if match := _SYMBOLS.fullmatch(text):
+        return Decimal(len(re.findall("[★⭐]", match[1]))), ""
+    return None
+
+
+def _is_one_unit(units: Collection[str]) -> bool:
+    """Return whether units are the same, or the singular and the plural of the same word."""
+    shortest = min(units, key=len, default="")
+    stem = shortest[:-1] if len(shortest) > MIN_STEM else shortest
+    return len(units) <= 1 or (
+        all(map(str.isalpha, units))
+        and len(stem) >= MIN_STEM
+        and all(unit.startswith(stem) and len(unit) - len(stem) <= MAX_ENDING for unit in units)
+    )

@@ -4,6 +4,7 @@ import errno
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 # Reasons outside this project why a file can't be written or read.
 _DISK_ERRORS = {
@@ -37,7 +38,7 @@ class InputError(ValueError):
     """
 
     def __init__(
-        self, message: str, block: str = "", parameters: Mapping[str, str | None] | None = None
+        self, message: str, block: str = "", parameters: Mapping[str, Any] | None = None
     ) -> None:
         self.parameters = dict(parameters or {})
         lines = [message, *(block.split("\n") if block else ())]

@@ -1220,6 +1220,7 @@ def test_the_advised_fraction_is_enough(reviews: ReviewsParameters, split: Split
     with pytest.raises(InputError, match="max_rejected_fraction") as error:
         clean(rows, reviews, split)
     assert read_block(error) == {"max_rejected_fraction": 0.29}
+    assert error.value.parameters == {"reviews.max_rejected_fraction": 0.29}
     clean(rows, reviews.model_copy(update=read_block(error)), split)
 
 

@@ -609,7 +609,8 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
                 if not columns:
                     raise InputError(
                         f"{file.name} is not JSON Lines, one object per line: row {numbers[0]} is "
-                        f"{problems[0] or 'empty'}"
+                        f"{problems[0] or 'empty'}. If it is an object with a list of rows, save "
+                        "this list as JSON Lines: docs/data.md shows how"
                     )
                 frame = pd.DataFrame(list(cells), index=numbers, columns=[*columns], dtype=object)
                 yield frame.assign(**{MALFORMED: problems})

@@ -348,11 +348,16 @@ def _allow_others(labels: Labels | None, reviews: ReviewsOptions) -> str:
 
 
 def format_allowance(rejected: int, rows: int, reviews: ReviewsOptions) -> list[str]:
-    """Return the line that allows this many rejected rows, if it is needed, and not all are."""
+    """Return the line that allows this many rejected rows, if `find_allowance` has a value."""
+    allowed = find_allowance(rejected, rows, reviews)
+    return [] if allowed is None else [f"  max_rejected_fraction: {allowed:g}"]
+
+
+def find_allowance(rejected: int, rows: int, reviews: ReviewsOptions) -> float | None:
+    """Return the fraction that allows this many rejected rows, if it is needed, and not all are."""
     fraction = math.ceil(100 * rejected / rows) / 100
-    if rejected / rows <= reviews.max_rejected_fraction or fraction >= 1:
-        return []
-    return [f"  max_rejected_fraction: {fraction:g}"]
+    is_needed = rejected / rows > reviews.max_rejected_fraction
+    return fraction if is_needed and fraction < 1 else None
 
 
 def _list_doubts(labels: Labels, quote: Callable[[str], str]) -> list[str]:

@@ -38,6 +38,7 @@ from imdb_sentiment.parameters import (
 from imdb_sentiment.pipelines.data_processing.duplicates import KeyIndex
 from imdb_sentiment.pipelines.data_processing.find_settings import (
     MAIN_SPLITS,
+    find_allowance,
     find_settings,
     format_allowance,
     format_others,
@@ -326,6 +327,7 @@ def _require_usable(
         if can_allow := rejected <= MOST * rows and not lacks_split:
             ways.append("raise reviews.max_rejected_fraction")
         block = _propose_settings(audit, reviews, labels, more) if more or can_allow else ""
+        allowed = find_allowance(rejected, rows, reviews) if can_allow and not more else None
         raise InputError(
             f"{reviews.file}: {rejected:,} of {rows:,} rows can't be used ({reasons}), more than "
             f"reviews.max_rejected_fraction = {reviews.max_rejected_fraction:g} allows. First: "
@@ -333,6 +335,7 @@ def _require_usable(
             f"data/02_intermediate/rejected_reviews.csv: {join_alternatives(ways)}"
             + (". In conf/local/parameters.yml:" if block else ""),
             block,
+            {"reviews.max_rejected_fraction": allowed} if allowed else {},
         )
     scarce = [label for label, n in audit["accepted_by_label"].items() if n < len(SPLITS)]
     if scarce:

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,18 @@ def test_another_process_with_its_number_has_another_start(
 ) -> None:
     started = psutil.Process(child.pid).create_time()
     assert is_dead(f"{MACHINE} {child.pid} {started - earlier} 0") is dead
+
+
+def test_a_machine_without_a_network_is_known_again(
+    child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then each process has another random number instead of a hardware address."""
+    monkeypatch.setattr(uuid, "getnode", lambda: 0x01_0000_0000_07)
+    owner = f"{describe_this_process().split()[0]} {child.pid} 0"
+    monkeypatch.setattr(uuid, "getnode", lambda: 0x01_0000_0000_08)
+    assert is_dead(owner)
+    monkeypatch.setattr(uuid, "getnode", lambda: 0x02_0000_0000_08)  # the address of a container
+    assert not is_dead(owner)
 
 
 def test_a_run_that_has_ended_is_dead_even_if_nobody_has_noticed(

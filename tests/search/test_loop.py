@@ -469,6 +469,17 @@ def test_a_full_disk_is_no_outage(tmp_path: Path) -> None:
     assert len(study.counted()) == finished + 1
 
 
+def test_a_file_of_studies_that_is_deleted_meanwhile_is_no_outage(tmp_path: Path) -> None:
+    storage = sqlite(tmp_path)
+
+    def delete(*_: object) -> float:
+        (tmp_path / "study.db").unlink()
+        return 1.0
+
+    with pytest.raises(InputError, match="deleted or replaced: run the same command again"):
+        search(make_study(storage, 2), delete)
+
+
 def test_a_clock_that_is_set_back_makes_no_negative_times() -> None:
     now = datetime(2026, 11, 27, 12, 0, 0)
     trial = optuna.trial.create_trial(value=1)
@@ -732,3 +743,6 @@ def test_a_study_without_trials_keeps_its_direction() -> None:
     make_study(storage, 1, direction="minimize")
     with pytest.raises(InputError, match=r"for another metric: begin a new study"):
         search(make_study(storage, 1), lambda trial, _: 1.0)
+    optuna.create_study(storage=storage, study_name="two", directions=["minimize", "maximize"])
+    with pytest.raises(InputError, match=r"for another metric: begin a new study"):
+        search(make_study(storage, 1, name="two"), lambda trial, _: 1.0)

@@ -24,6 +24,7 @@ HEARTBEAT_INTERVAL, GRACE_PERIOD = 60.0, 300.0
 # A process that seems to have started this many seconds earlier or later is another process with
 # the same number; a smaller difference comes from an adjusted clock.
 START_TIME_TOLERANCE = 60.0
+_IS_RANDOM = 1 << 40  # bit of `uuid.getnode()` that no hardware address has
 
 
 class Heartbeats:
@@ -155,4 +156,8 @@ def _describe_machine() -> str:
     """Return the machine and the container to which a process number belongs."""
     namespace = Path("/proc/self/ns/pid")
     container = namespace.readlink() if namespace.exists() else ""
-    return f"{socket.gethostname()}/{uuid.getnode():x}/{container}"
+    address = f"{uuid.getnode():x}"
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    if uuid.getnode() & _IS_RANDOM and boot.exists():  # without a network, another per process
+        address = boot.read_text().strip()
+    return f"{socket.gethostname()}/{address}/{container}"

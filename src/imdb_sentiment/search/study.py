@@ -103,6 +103,8 @@ def _find_reason(error: StorageInternalError) -> BaseException:
 def _find_lasting_problem(reason: BaseException) -> str:
     """Return what to do about a problem of an SQLite file that waiting can't solve; else empty."""
     match getattr(reason, "sqlite_errorname", ""):
+        case "SQLITE_READONLY_DBMOVED":
+            return "its file has been deleted or replaced: run the same command again"
         case "SQLITE_FULL" | "SQLITE_READONLY" | "SQLITE_PERM":
             return "fix this, then run the same command again; finished trials are kept"
         case "SQLITE_CORRUPT" | "SQLITE_NOTADB":
@@ -343,7 +345,8 @@ class SharedStudy:
 
     def _require_direction(self) -> None:
         """Refuse a study without a trial to compare that was created for another direction."""
-        if self.optuna_study.direction.name.lower() != self._direction:
+        directions = [direction.name.lower() for direction in self.optuna_study.directions]
+        if directions != [self._direction]:
             raise InputError(
                 f"the study {self.name!r} was begun for another metric: begin a new study with "
                 "--params tuning.study_name=NAME" + self._describe_file()

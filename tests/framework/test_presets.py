@@ -82,7 +82,7 @@ def load_tuning(project: Path, env: str) -> TuningParameters:
     return TuningParameters.model_validate(loader["parameters"]["tuning"])
 
 
-@pytest.mark.parametrize("env", map(",".join, itertools.permutations(PRESETS, 2)))
+@pytest.mark.parametrize("env", [*map(",".join, itertools.permutations(PRESETS, 2))])
 def test_every_two_presets_of_this_project_make_valid_parameters(project: Path, env: str) -> None:
     (project / "conf/local/parameters.yml").unlink()
     found = load_tuning(project, env)  # which makes the sampler and the pruner
@@ -126,6 +126,21 @@ def test_a_project_needs_no_conf_local(project: Path) -> None:
     (project / "conf/local/parameters.yml").unlink()
     (project / "conf/local").rmdir()
     assert load(project, "fast")["hyperparameters.units"] == 8
+    assert load(project, None) == load(project, "base")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("tuning:\n  n_trials: 3\n  patience 3\n", r"conf/local/parameters\.yml.* line 3"),
+        ("tuning: {seed: 1}\ntuning: {}\n", r"conf/local is not .* duplicate key tuning in line 2"),
+    ],
+)
+def test_a_mistake_in_a_file_is_told_in_one_line(text: str, problem: str, project: Path) -> None:
+    (project / "conf/local/parameters.yml").write_text(text)
+    with pytest.raises(ClickException, match=problem) as error:
+        run_session(project, "data_processing")
+    assert "\n" not in str(error.value)
 
 
 def test_an_unknown_preset_is_told(project: Path) -> None:

@@ -18,6 +18,10 @@ import pytest
 import yaml
 from click import ClickException, Command, Context
 from kedro.framework.cli.utils import _split_params
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import settings
+from kedro.framework.startup import bootstrap_project
+from kedro.pipeline.node import Node
 from optuna.trial import FrozenTrial, TrialState
 
 from helpers import (
@@ -27,6 +31,7 @@ from helpers import (
     read_log,
     run_kedro,
     run_session,
+    same_python_path,
     start_kedro,
     wait_until,
     write_csv,
@@ -253,6 +258,31 @@ def test_a_change_inside_a_folder_of_raw_files_is_noticed(named: str, tmp_path: 
     # The search is not needed for it.
     assert find_command(error).startswith("kedro run --pipelines data_processing --params ")
     run_kedro(project, find_command(error))
+
+
+def test_a_study_that_was_deleted_is_not_started_from(copy_of_finished: Path) -> None:
+    (copy_of_finished / "data/06_models/study.db").unlink()
+    with pytest.raises(ClickException) as error:
+        run_session(copy_of_finished, "training", split={"seed": 7})
+    assert "tuning.study_name=" in find_command(error)
+    assert "tuning.start_from=" not in find_command(error)
+
+
+def test_a_table_that_changes_during_a_run_is_noticed(tmp_path: Path) -> None:
+    class Changing:
+        @hook_impl
+        def after_node_run(self, node: Node) -> None:
+            if node.short_name == "find_columns":
+                write_csv(table, make_reviews(200))
+
+    project = make_project(tmp_path)
+    table = project / "data/01_raw/sample_reviews.csv"
+    write_csv(table, make_reviews(150))
+    bootstrap_project(project)
+    with same_python_path(), settings.SESSION_CLASS.create(project) as session:
+        session._hook_manager.register(Changing())
+        with pytest.raises(ClickException, match=r"sample_reviews\.csv has changed while this run"):
+            session.run(pipeline_names=["data_processing"])
 
 
 def find_command(error: pytest.ExceptionInfo[ClickException]) -> str:
@@ -496,6 +526,13 @@ def test_weights_of_labels_that_are_numbers_make_nothing_stale(tmp_path: Path) -
     run_session(project, "data_processing", "label_check")
     missing = "kedro run --pipelines label_check --only-missing-outputs"
     assert "Skipping all 3 nodes" in run_kedro(project, missing)
+    # The next run adopts them from the first, if conf/ no longer has them.
+    path = project / "conf/local/parameters.yml"
+    content = yaml.safe_load(path.read_text())
+    weights = content["training"].pop("class_weight")
+    run_session(project, "data_processing", training={"class_weight": weights})
+    path.write_text(yaml.safe_dump(content))
+    run_session(project, "label_check")
 
 
 @pytest.mark.slow
@@ -616,6 +653,20 @@ def test_a_file_that_is_named_now_must_be_that_of_the_inputs(copy_of_finished: P
     (copy_of_finished / "data/01_raw/more.csv").unlink()  # or never there, by a misspelt name
     with pytest.raises(ClickException, match=r"was made from no file, not from .*more\.csv"):
         run_session(copy_of_finished, "tuning")
+
+
+def test_a_part_of_a_pipeline_reads_the_files_of_its_inputs(copy_of_finished: Path) -> None:
+    project = copy_of_finished
+    (project / "data/01_raw/more.csv").write_text("text\nmore and more\n")
+    given = {"unlabelled_file": "more.csv", "unlabelled_encoding": "cp1252"}
+    run_session(project, "data_processing", reviews_file=FILE, **given)
+    part = "kedro run --from-nodes data_processing.split_reviews --to-outputs word_vectors"
+    with pytest.raises(AssertionError, match="add --params") as error:
+        run_kedro(project, part)
+    named = re.findall(
+        "add (--params unlabelled_file=more.csv,unlabelled_encoding=cp1252)", str(error.value)
+    )
+    run_kedro(project, f"{part} {named[0]}")
 
 
 def test_a_file_that_is_away_makes_nothing_outdated(copy_of_finished: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import KeyValidationError
+from yaml import MarkedYAMLError
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.lineage import flatten
@@ -29,8 +30,8 @@ class PresetsConfigLoader(OmegaConfigLoader):
         """Return all files of one kind, merged; see `OmegaConfigLoader`.
 
         Raises:
-            InputError: A name, such as that of a label, is a number in one place and text in
-                another, as always in `--params`.
+            InputError: A file is not valid YAML, or a name, such as that of a label, is a number in
+                one place and text in another, as always in `--params`.
 
         """
         try:
@@ -50,7 +51,13 @@ class PresetsConfigLoader(OmegaConfigLoader):
     def _read_raw_config(self, key: str) -> Files:
         """Return the files of conf/base and, in their order, those of all other folders."""
         if self.env in (None, self.base_env, self.default_run_env):
-            base, later, base_path, path, read = self._read(key, self.env)
+            try:
+                base, later, base_path, path, read = self._read(key, self.env)
+            except MissingConfigException:
+                if self.env == self.base_env:
+                    raise
+                # There need not be a conf/local.
+                base, later, base_path, path, read = self._read(key, self.base_env)
             _leave_out_arguments([base, later])
             return base, later, base_path, path, read
         presets = [name.strip() for name in self.env.split(",")]
@@ -67,7 +74,7 @@ class PresetsConfigLoader(OmegaConfigLoader):
             base, files, base_path, path, own_read = self._read(key, self.default_run_env)
             folders.append(files)
             read |= own_read
-        except MissingConfigException:  # there need not be a conf/local
+        except MissingConfigException:
             pass
         _leave_out_arguments([base, *folders])
         later = {file: content for files in folders for file, content in files.items()}
@@ -87,6 +94,14 @@ class PresetsConfigLoader(OmegaConfigLoader):
         given, self.env = self.env, env
         try:
             return super()._read_raw_config(key)
+        except MarkedYAMLError as error:
+            if error.problem_mark is None:  # Kedro's own message, which names the file
+                raise InputError(str(error)) from error
+            line = error.problem_mark.line + 1
+            raise InputError(
+                f"a file of conf/{self.base_env} or conf/{env or self.default_run_env} is not "
+                f"valid: {error.problem} in line {line}"
+            ) from error
         finally:
             self.env = given
 

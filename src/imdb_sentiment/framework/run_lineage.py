@@ -51,6 +51,7 @@ CODE = PackageCode(Path(__file__).parents[1])
 SHARED = "tuning"
 RAW_REVIEWS = "raw_reviews"  # the dataset whose file is a parameter
 FIRST_MADE = "review_settings"  # the first dataset made from it, whose record has its name
+STORAGE = "study_storage"  # the database of all studies
 STUDY = "study"  # the copy of a study at the end of a search
 BEST = "best_hyperparameters"  # what a search makes
 SAMPLE = "data/01_raw/sample_reviews.csv"  # the table of a run that names none
@@ -200,6 +201,7 @@ class RunLineage:
                 )
         self._require_current(names)
         self._compare_named_files(names)
+        self._require_named_files()
 
     def _compare_named_files(self, names: Iterable[str]) -> None:
         """Compare the files that are named now with those that the inputs were made from."""
@@ -218,6 +220,23 @@ class RunLineage:
                         f"{path or 'no file'}: run everything again with kedro run, or name the "
                         "same file, in --params or in conf/local/globals.yml"
                     )
+
+    def _require_named_files(self) -> None:
+        """Refuse to read other files than those whose names the inputs were made with.
+
+        The catalog was made before these settings were adopted.
+        """
+        for setting, name in FILES.items():
+            is_read = name in strip_names(self._pipeline.inputs())
+            if not is_read or self._configuration.is_set(setting):
+                continue
+            kind, _, _ = setting.rpartition("_")  # with its encoding and delimiter
+            given = {k: v for k, v in self._parameters.settings.items() if k.startswith(f"{kind}_")}
+            if setting in given:
+                raise InputError(
+                    f"the inputs were made with {setting}={given[setting]}: add --params "
+                    f"{shlex.quote(join_values(given))}"
+                )
 
     def _is_away(self, name: str, path: str | None, then: str | None) -> bool:
         """Return whether a file lay elsewhere, and is in neither place now."""
@@ -273,7 +292,8 @@ class RunLineage:
         has_same_data = all(
             change.parameter and change.record.node == made.node for change in changes
         )
-        return new if has_same_data else new | {"tuning.start_from": name}
+        is_lost = self._lineage.digest(self._files.find_path(STORAGE)) is None  # its file
+        return new if has_same_data or is_lost else new | {"tuning.start_from": name}
 
     def _judge(self) -> Staleness:
         return Staleness(
@@ -371,12 +391,21 @@ class RunLineage:
         """Check and record the inputs of a node before it reads them.
 
         Raises:
-            InputError: An input that this run has not made is stale because of its outputs.
+            InputError: An input that this run has not made is stale because of its outputs, or its
+                file has changed since an earlier node began to read it.
 
         """
         if node.name not in self._inputs:
             self._require_current(sorted(strip_names(node.inputs) - self._makers.keys()))
-            self._inputs[node.name] = self._list_inputs(node)
+            inputs = self._list_inputs(node)
+            for name in sorted(inputs.keys() - self._makers.keys()):
+                earlier = (read[name] for read in self._inputs.values() if name in read)
+                if any(read != inputs[name] for read in earlier):
+                    raise InputError(
+                        f"{inputs[name].path} has changed while this run was reading it: run the "
+                        "same command again"
+                    )
+            self._inputs[node.name] = inputs
 
     def begin_saving(self, node: Node) -> None:
         """Let no other run save outputs of the same node until all of this one are saved."""
@@ -495,11 +524,15 @@ def _find_place(node: str) -> int:
 
 
 def _convert(value: Any, present: Any) -> Any:
-    """Return a parameter in the type of the present one."""
+    """Return a parameter in the type of the present one.
+
+    A key is text, as where parameters are validated: in YAML, a label such as 5 is a number.
+    """
     if isinstance(present, BaseModel):
         return type(present).model_validate(value)
-    if isinstance(present, dict):
-        return {key: _convert(part, present.get(key)) for key, part in value.items()}
+    if isinstance(value, dict):
+        parts = present if isinstance(present, dict) else {}
+        return {str(key): _convert(part, parts.get(str(key))) for key, part in value.items()}
     return value
 
 

@@ -16,6 +16,7 @@ from kedro.validation.exceptions import ParameterValidationError
 from imdb_sentiment.command_line import quote_value
 from imdb_sentiment.errors import InputError, find_input_error, make_printable, suggest_name
 from imdb_sentiment.framework.console import RUN, name_command
+from imdb_sentiment.framework.lineage import flatten
 from imdb_sentiment.framework.runner import IncrementalSequentialRunner
 from imdb_sentiment.pipeline_registry import list_pipelines
 
@@ -50,7 +51,7 @@ class PlainErrorsSession(KedroSession):
         finally:  # Kedro calls no hook after Ctrl-C, or if the run may not begin
             _close_hooks()
 
-    def _explain_parameters(self, parameters: Mapping[str, str | None]) -> str:
+    def _explain_parameters(self, parameters: Mapping[str, Any]) -> str:
         """Return the files that set parameters, and a command that overrides them, as lines."""
         loader: Any = self._get_config_loader()
         files: dict[str, list[str]] = {}
@@ -58,8 +59,11 @@ class PlainErrorsSession(KedroSession):
             if path := loader.find_file(name):
                 files.setdefault(_name(path, self._project_path), []).append(name)
         lines = [f"{file} sets {', '.join(names)}." for file, names in files.items()]
-        command = repeat_command(sys.argv[1:], parameters)
-        if command and get_current_context(silent=True):
+        context = get_current_context(silent=True)  # there is none in a notebook
+        # `--params` replaces all parameters of a file that `--config` names.
+        of_file = flatten(loader.runtime_params) if context and context.params.get("config") else ()
+        command = repeat_command(sys.argv[1:], {**dict(of_file), **parameters})
+        if command and context:
             start = "kedro" if "run" in sys.argv else "imdb-sentiment"
             why = "To override this for one run" if lines else "Command"
             lines.append(f"{why}: {start} {command}")
@@ -81,7 +85,7 @@ def _name(path: Path, project: Path) -> str:
     return (path.relative_to(project) if path.is_relative_to(project) else path).as_posix()
 
 
-def repeat_command(words: Sequence[str], parameters: Mapping[str, str | None]) -> str | None:
+def repeat_command(words: Sequence[str], parameters: Mapping[str, Any]) -> str | None:
     """Return the words of a command with other values of some parameters.
 
     Args:

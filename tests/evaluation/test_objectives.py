@@ -95,7 +95,15 @@ def test_roc_auc_is_the_mean_over_the_labels_that_a_sample_has() -> None:
         for code in (0, 2)
     ]
     assert metric.measure(codes, probabilities) == pytest.approx(np.mean(areas))
-    assert np.isnan(metric.measure(codes[:1], probabilities[:1]))
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_roc_auc_of_a_sample_with_one_label_is_not_defined(n_labels: int) -> None:
+    """Without a warning for each of the hundreds of such resamples of a small test set."""
+    codes, probabilities = make_scores(n_labels)
+    metric = make_metric("roc_auc", None, LABELS[:n_labels], are_ordered=False)
+    with warnings.catch_warnings(action="error"):
+        assert np.isnan(metric.measure(codes[:1], probabilities[:1]))
 
 
 def test_a_label_is_found_in_any_spelling() -> None:

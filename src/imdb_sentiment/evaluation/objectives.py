@@ -76,14 +76,15 @@ class Metric:
 
         labels = list(range(self.n_labels))
         if self.name == "roc_auc":
+            found = np.unique(codes).tolist()  # a sample may lack some
+            if len(found) == 1:  # scikit-learn would warn, for each of many resamples
+                return np.nan
             if self.n_labels == 2:  # noqa: PLR2004
                 return float(metrics.roc_auc_score(codes, probabilities[:, 1], labels=labels))
-            areas = [  # of each label against all others; a sample may lack some
-                metrics.roc_auc_score(codes == code, probabilities[:, code])
-                for code in np.unique(codes).tolist()
-                if (codes != code).any()
+            areas = [  # of each label against all others
+                metrics.roc_auc_score(codes == code, probabilities[:, code]) for code in found
             ]
-            return float(np.mean(areas)) if areas else np.nan
+            return float(np.mean(areas))
         if self.name == "log_loss":
             return float(metrics.log_loss(codes, probabilities, labels=labels))
         if predicted is None:

@@ -85,11 +85,25 @@ def test_words_are_marked_even_where_the_model_is_as_good_as_certain() -> None:
 
 def test_a_page_without_any_example_says_so(finished: tuple[Path, str]) -> None:
     facts = load_facts(finished, test_set_unseen_in_tuning=False)
+    facts["custom_reviews"] |= {"reviews": 0, "judged": 0}
     html = render(finished, facts)
     assert html.count("There are none.") == 2
     assert "They agree on all test reviews." in html
     assert "these accuracies are too optimistic" in html
-    assert "The first 0 of 10." in html
+
+
+@pytest.mark.parametrize("judged", [0, 10])
+def test_nothing_is_said_of_examples_that_are_not_wanted(
+    judged: int, finished: tuple[Path, str]
+) -> None:
+    facts = load_facts(finished)
+    facts["parameters"]["report"] |= {"examples": 0, "custom_reviews": 0}
+    facts["custom_reviews"] |= {"judged": judged, "right": 7}
+    html = render(finished, facts)
+    for words in ("There are none", "They agree", "The first 0", "mistakes", "Mistakes"):
+        assert words not in html
+    assert ("7 of 10 are predicted as" in html) == ('id="own"' in html) == (judged > 0)
+    assert set(re.findall(r'href="#(\w+)"', html)) <= set(re.findall(r'id="(\w+)"', html))
 
 
 ROW = {

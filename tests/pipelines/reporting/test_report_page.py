@@ -20,6 +20,7 @@ from browser import open_context, open_page, run_browser
 from helpers import make_predictions, run_benchmark
 from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
 from imdb_sentiment.pipelines.reporting.nodes.page import (
+    escape_markdown,
     mark_words,
     render_report,
     summarise_run,
@@ -689,6 +690,13 @@ def test_the_card_shows_the_marks_of_labels(finished: tuple[Path, str]) -> None:
     card = write_model_card(facts)
     assert r"the weights are \*urgent\* 0.50, a\_b\_c 1.50" in card
     assert r"for the recall of \*urgent\*: 1.0000" in card
+
+
+@pytest.mark.parametrize("label", ["+", "-", "- -", "1.", "2) b", "+1", "-1.5", "#1", "* a", "--"])
+def test_a_label_at_the_beginning_of_a_line_keeps_its_name(label: str) -> None:
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(Markdown(f"{escape_markdown(label)} is never predicted."))
+    assert console.export_text().strip() == f"{label} is never predicted."
 
 
 def test_the_card_has_the_headings_of_the_paper(finished: tuple[Path, str]) -> None:

@@ -155,7 +155,8 @@ def mark_words(
 def escape_markdown(text: str) -> str:
     """Return one line of Markdown that shows `text` literally."""
     line = make_printable(" ".join(text.split()))
-    return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", line)
+    line = re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", line)
+    return re.sub(r"^(\d*)([-+.)])(?= |$)", r"\1\\\2", line)  # would begin an item of a list
 
 
 def _render(template: str, **values: Any) -> str:

@@ -209,11 +209,14 @@ def test_it_is_said_how_trials_were_scored(
 def test_it_is_said_whether_probabilities_are_calibrated(
     changes: dict[str, Any], says: str, finished: tuple[Path, str]
 ) -> None:
-    facts = load_facts(finished)
+    facts = load_facts(finished, **SCORES, ngram_share=0.5)
     assert set(changes) <= set(facts["calibration"])
     facts["calibration"] |= changes
     assert says in write_model_card(facts)
-    assert says in render(finished, facts)
+    page = render(finished, facts)
+    assert says in page
+    average = "calibrated average" if changes["uncalibrated_reason"] is None else "average"
+    assert f"The model is the {average} of the LSTM and the n-grams." in page
 
 
 def test_it_is_said_which_ngrams_the_model_reads(finished: tuple[Path, str]) -> None:

@@ -2,10 +2,10 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -26,6 +26,27 @@ def open_page(browser: Browser, **options: Any) -> Page:
     page = browser.new_page(**options)
     page.set_default_timeout(TIMEOUT)
     return page
+
+
+def sort_from_left(place: Locator, words: Sequence[str]) -> list[str]:
+    """Return words of an element in the order in which they are drawn, from left to right."""
+    lefts = place.evaluate(
+        """(element, words) => {
+          const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+          const nodes = [];
+          while (walker.nextNode()) nodes.push(walker.currentNode);
+          return words.map((word) => {
+            const node = nodes.find((node) => node.data.includes(word));
+            const range = document.createRange();
+            const start = node.data.indexOf(word);
+            range.setStart(node, start);
+            range.setEnd(node, start + word.length);
+            return range.getBoundingClientRect().left;
+          });
+        }""",
+        list(words),
+    )
+    return [word for _, word in sorted(zip(lefts, words, strict=True))]
 
 
 @contextlib.contextmanager

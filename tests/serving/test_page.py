@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
-from browser import open_page, run_browser
+from browser import open_page, run_browser, sort_from_left
 from services import EXAMPLES, Service, run_service, write_record
 
 
@@ -108,6 +108,29 @@ def test_examples_can_be_clicked_or_reached_by_keyboard(page: Page) -> None:
     expect(page.locator("#text")).to_have_text(EXAMPLES[0])
     buttons.nth(1).click()
     expect(page.locator("#text")).to_have_text("w4 and w5")
+
+
+def test_labels_and_words_from_right_to_left_keep_their_order(page: Page) -> None:
+    good, bad, film, again = "חיובי", "שלילי", "סרט", "שוב"
+    prediction = {"label": good, "probability": 0.55, "probabilities": {good: 0.55, bad: 0.45}}
+    segments = [{"text": film, "effect": 0.3}, {"text": " ", "effect": None}]
+    answer = {
+        "prediction": prediction | {"reason": None},
+        "explained_label": good,
+        "words": {"total": 2, "known": 2, "read": 2},
+        "segments": [*segments, {"text": again, "effect": -0.2}, {"text": "!", "effect": None}],
+    }
+    page.route("**/explain", lambda route: route.fulfill(json=answer))
+    review = page.get_by_label("Type or paste a review")
+    review.fill(f"{film} {again}!")
+    expect(page.locator("#said")).to_have_text(f"Undecided: {good} 55.0%, {bad} 45.0%")
+    for place, words in (
+        ("#said", ["Undecided", good, "55.0", bad, "45.0"]),
+        ("#strongest", ["Strongest", film, "30.0", again, "20.0"]),
+        ("#text", ["!", again, film]),
+    ):
+        assert sort_from_left(page.locator(place), words) == words
+    expect(review).to_have_css("direction", "rtl")
 
 
 def test_markup_stays_text(page: Page) -> None:

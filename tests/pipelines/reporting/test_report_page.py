@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from rich.console import Console
 from rich.markdown import Markdown
 
-from browser import open_context, open_page, run_browser
+from browser import open_context, open_page, run_browser, sort_from_left
 from helpers import make_predictions, run_benchmark
 from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
 from imdb_sentiment.pipelines.reporting.nodes.page import (
@@ -55,8 +55,11 @@ def load_facts(finished: tuple[Path, str], **metrics: Any) -> dict[str, Any]:
 
 
 def render(finished: tuple[Path, str], facts: dict[str, Any]) -> str:
-    """Return the report of the finished run without examples, as if it had these facts."""
-    return render_report(
+    """Return the report of the finished run without examples, as if it had these facts.
+
+    The marks of names that may be written from right to left are left out.
+    """
+    html = render_report(
         facts=facts,
         embedded_model={},
         mistakes=[],
@@ -65,6 +68,7 @@ def render(finished: tuple[Path, str], facts: dict[str, Any]) -> str:
         doubtful_examples={},
         **load_figures(finished[0] / "data/08_reporting"),
     )
+    return re.sub("</?bdi>", "", html)
 
 
 def test_words_are_marked_even_where_the_model_is_as_good_as_certain() -> None:
@@ -499,6 +503,9 @@ def test_the_model_can_be_tried(page: Page, finished: tuple[Path, str]) -> None:
     expect(page.locator("#read")).to_have_text("".join(part.text for part in segments))
     words = mark_words([(part.text, part.effect) for part in segments], prediction.probability)
     expected = [word for word in words if word["strength"]]
+    strongest = sorted(expected, key=lambda word: -abs(word["effect"]))[:5]
+    named = [word["text"] for word in strongest]
+    expect(page.locator("#strongest bdi")).to_have_text(named)  # in any script
     marks = page.locator("#read mark")
     expect(marks).to_have_text([word["text"] for word in expected])
     for mark, word in zip(marks.all(), expected, strict=True):
@@ -508,6 +515,9 @@ def test_the_model_can_be_tried(page: Page, finished: tuple[Path, str]) -> None:
     expect(page.locator("#said")).to_have_text("No prediction: no word that the model knows")
     expect(marks).to_have_count(0)
     expect(page.locator("#marks")).to_be_hidden()
+    typed.fill("סרט טוב!")
+    for shown in (typed, page.locator("#read")):
+        expect(shown).to_have_css("direction", "rtl")
     typed.fill("  ")
     expect(page.locator("#said")).to_be_hidden()
     assert "taken" not in page.title()
@@ -682,6 +692,44 @@ def test_a_review_with_a_script_stays_text(
     expect(page.locator("#mistakes article").first).to_contain_text(NASTY)
     expect(page.locator("#labels article")).to_contain_text(NASTY)
     expect(page.locator("#try")).to_contain_text(f"can't be tried here: {NASTY}")
+    page.close()
+
+
+def test_labels_and_texts_from_right_to_left_keep_their_order(
+    browser: Browser, finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    good, bad, middling = "חיובי", "שלילי", "סביר"
+    facts = load_facts(finished)
+    facts["data"]["labels"] = [bad, good, middling]
+    weights = {bad: 0.5, good: 1.5, middling: 1.0}
+    facts["decision"] |= {"label_weights": weights, "threshold": None, "aim": None}
+    segments = [["הסרט", 0.2], [" היה טוב!", None]]
+    example = {"row": 1, "sentiment": bad, "predicted_sentiment": good, "probability": 0.9}
+    example |= {"segments": segments, "baseline_sentiment": bad, "baseline_probability": 0.8}
+    without_marks = [["הסרט", 0.0], [" היה טוב!", None]]
+    html = render_report(
+        facts=facts,
+        embedded_model={},
+        mistakes=[example, example | {"segments": without_marks}],
+        disagreements=[example],
+        custom_examples=[],
+        doubtful_examples={},
+        **load_figures(finished[0] / "data/08_reporting"),
+    )
+    path = tmp_path / "report.html"
+    path.write_text(html)
+    page = open_page(browser, viewport={"width": 1366, "height": 900})
+    page.goto(path.as_uri())
+    for place, words in (
+        (page.locator("h1 + p"), [bad, good, middling]),
+        (page.get_by_text("The label with the largest product"), [bad, "0.50", good, "1.50"]),
+        (page.locator("#mistakes .said").first, [good, "0.900", "but labelled", bad]),
+        (page.locator("#mistakes .said").last, ["Model", good, "0.900", "baseline", bad, "0.800"]),
+        (page.locator("#mistakes .text").first, ["!", "טוב", "הסרט"]),
+    ):
+        assert sort_from_left(place, words) == words
+    for text in page.locator("#mistakes .text").all():
+        expect(text).to_have_css("direction", "rtl")
     page.close()
 
 

@@ -19,12 +19,22 @@ const count = (number) => number.toLocaleString("en");
 const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 const sentence = (clause) => `${clause[0].toUpperCase()}${clause.slice(1)}.`;
 
+/** Marks a label or word that may be written from right to left, for `tell`. */
+const isolate = (name) => `\u2068${name}\u2069`; // first strong isolate, pop directional isolate
+
 let model; // as /model describes it
 
 function make(tag, content, className = "") {
   const element = document.createElement(tag);
   element.textContent = content;
   element.className = className;
+  return element;
+}
+
+/** Shows a sentence whose names keep their places, and the numbers beside them theirs. */
+function tell(element, sentence) {
+  const parts = sentence.split(/[\u2068\u2069]/);
+  element.replaceChildren(...parts.map((part, place) => (place % 2 ? make("bdi", part) : part)));
   return element;
 }
 
@@ -72,8 +82,8 @@ function hideVerdict() {
 }
 
 function say(verdict) {
-  find("said").textContent = verdict;
-  find("spoken").textContent = verdict; // never hidden, so that screen readers notice the change
+  tell(find("said"), verdict);
+  find("spoken").textContent = find("said").textContent; // never hidden, so that screen readers notice the change
 }
 
 function showProblem(error) {
@@ -90,7 +100,7 @@ function drawBars(list, rows) {
       const filled = make("span", "");
       filled.style.width = percent(share);
       bar.append(filled);
-      item.append(make("span", name, "name"), bar, make("span", number, "number"));
+      item.append(make("bdi", name, "name"), bar, make("span", number, "number"));
       return item;
     }),
   );
@@ -112,7 +122,7 @@ function showVerdict({ prediction, explained_label: explained, words, segments }
 }
 
 function setText(id, text) {
-  find(id).textContent = text;
+  tell(find(id), text);
   find(id).hidden = !text;
 }
 
@@ -125,20 +135,20 @@ function name(prediction) {
   const { label, probability } = prediction;
   const [[first, high], [second, low]] = findBest(prediction);
   const share = high / (high + low);
-  if (label !== first || share >= PROBABLE) return `${label}, ${percent(probability)}`;
-  if (share >= UNDECIDED) return `Probably ${label}, ${percent(probability)}`;
-  return `Undecided: ${first} ${percent(high)}, ${second} ${percent(low)}`;
+  if (label !== first || share >= PROBABLE) return `${isolate(label)}, ${percent(probability)}`;
+  if (share >= UNDECIDED) return `Probably ${isolate(label)}, ${percent(probability)}`;
+  return `Undecided: ${isolate(first)} ${percent(high)}, ${isolate(second)} ${percent(low)}`;
 }
 
 function doubt(prediction) {
   const { label } = prediction;
   const [[first, high], [second, low]] = findBest(prediction);
   if (label !== first) {
-    return `“${first}” is more probable, but the decision rule of this model selects “${label}”.`;
+    return `“${isolate(first)}” is more probable, but the decision rule of this model selects “${isolate(label)}”.`;
   }
   if (high / (high + low) < UNDECIDED) {
     const right = Math.round(10 * high);
-    return `The service answers “${label}”, but only about ${right} of ten such answers are right. Let a person decide between “${first}” and “${second}”.`;
+    return `The service answers “${isolate(label)}”, but only about ${right} of ten such answers are right. Let a person decide between “${isolate(first)}” and “${isolate(second)}”.`;
   }
   return "";
 }
@@ -184,10 +194,13 @@ function showWords(segments) {
     .filter(({ effect }) => Math.abs(effect) >= FAINTEST)
     .sort((one, other) => Math.abs(other.effect) - Math.abs(one.effect))
     .slice(0, STRONGEST)
-    .map(({ text, effect }) => `${text} (${points(effect)})`);
-  find("strongest").textContent = strongest.length
-    ? `Strongest effects, in percentage points: ${strongest.join(", ")}.`
-    : "No single word changes the probability by a tenth of a point.";
+    .map(({ text, effect }) => `${isolate(text)} (${points(effect)})`);
+  tell(
+    find("strongest"),
+    strongest.length
+      ? `Strongest effects, in percentage points: ${strongest.join(", ")}.`
+      : "No single word changes the probability by a tenth of a point.",
+  );
 }
 
 let timer;
@@ -329,7 +342,7 @@ async function showCounts(scored, delimiter) {
 async function introduce() {
   model = await (await ask("model")).json();
   find("about").textContent = describeModel(model);
-  find("limits").replaceChildren(...describeLimits(model).map((limit) => make("li", limit)));
+  find("limits").replaceChildren(...describeLimits(model).map((limit) => tell(make("li", ""), limit)));
   find("model").hidden = false;
   offerExamples(model.examples);
 }
@@ -360,19 +373,20 @@ function describeModel({ test, facts }) {
 }
 
 function describeLabels(labels) {
-  if (labels.length <= MAX_NAMED) return `one of these labels: ${labels.join(", ")}`;
-  return `one of ${count(labels.length)} labels, such as ${labels.slice(0, 2).join(", ")} and ${labels[2]}`;
+  const names = labels.map(isolate);
+  if (names.length <= MAX_NAMED) return `one of these labels: ${names.join(", ")}`;
+  return `one of ${count(names.length)} labels, such as ${names.slice(0, 2).join(", ")} and ${names[2]}`;
 }
 
 /** Says how many reviews of each label are found, from their names and shares. */
 function describeRecall(found) {
   if (found.length <= MAX_NAMED) {
-    const shares = found.map(([label, share]) => `${label} ${percent(share)}`);
+    const shares = found.map(([label, share]) => `${isolate(label)} ${percent(share)}`);
     return `it finds: ${shares.join(", ")}`;
   }
   const sorted = [...found].sort(([, one], [, other]) => one - other);
   const [[worst, least], [best, most]] = [sorted[0], sorted.at(-1)];
-  return `it finds between ${percent(least)} (${worst}) and ${percent(most)} (${best})`;
+  return `it finds between ${percent(least)} (${isolate(worst)}) and ${percent(most)} (${isolate(best)})`;
 }
 
 /** Returns whether the model is not one of n-grams alone. */
@@ -417,6 +431,7 @@ function offerExamples(examples) {
     ...examples.map((text, place) => {
       const item = document.createElement("li");
       const button = make("button", text);
+      button.dir = "auto";
       button.type = "button";
       button.addEventListener("click", () => {
         review.value = text;

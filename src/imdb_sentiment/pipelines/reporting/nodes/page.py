@@ -159,6 +159,14 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"^(\d*)([-+.)])(?= |$)", r"\1\\\2", line)  # would begin an item of a list
 
 
+def isolate(name: str) -> Markup:
+    """Return HTML of a name that may be written from right to left, apart from what is around it.
+
+    Otherwise, a number or another name beside it would change its place.
+    """
+    return Markup("<bdi>{}</bdi>").format(name)
+
+
 def _render(template: str, **values: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("imdb_sentiment.pipelines.reporting", "templates"),
@@ -176,6 +184,7 @@ def _render(template: str, **values: Any) -> str:
         "marks": mark_words,
         "yaml": lambda values: yaml.safe_dump(values, sort_keys=False, allow_unicode=True),
         "line": escape_markdown,
+        "isolate": isolate,
         "json": lambda values: Markup(json.dumps(values).replace("<", "\\u003c")),
     }
     return environment.get_template(template).render(values)

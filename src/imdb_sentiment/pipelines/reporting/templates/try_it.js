@@ -1,4 +1,5 @@
-// The box in which a reader tries the model. What is typed is only ever shown as text.
+// The box in which a reader tries the model. What is typed is only ever shown as text. Labels and words may be written
+// from right to left: each is a <bdi>, so that the numbers beside it keep their places.
 
 const PAUSE = 250; // milliseconds after the last key press until a prediction
 const SLICE = 30; // milliseconds of computing, after which the browser may do something else
@@ -28,8 +29,8 @@ function loadModel() {
 }
 
 function showPrediction({ label, code, reason, probabilities }, labels) {
-  find("said").textContent =
-    label === null ? `No prediction: ${reason}` : `${label}, ${percent(probabilities[code])}`;
+  if (label === null) find("said").textContent = `No prediction: ${reason}`;
+  else find("said").replaceChildren(make("bdi", label), `, ${percent(probabilities[code])}`);
   const order = (probabilities ?? []).map((_, code) => code);
   order.sort((one, other) => probabilities[other] - probabilities[one]);
   find("chances").replaceChildren(
@@ -38,7 +39,7 @@ function showPrediction({ label, code, reason, probabilities }, labels) {
       const bar = make("span", "", "bar");
       bar.append(make("span", ""));
       bar.firstChild.style.width = percent(probabilities[code]);
-      item.append(make("span", labels[code]), bar, make("span", percent(probabilities[code])));
+      item.append(make("bdi", labels[code]), bar, make("span", percent(probabilities[code])));
       return item;
     }),
   );
@@ -70,10 +71,13 @@ function showWords({ cleaned, code, probabilities, effects, n_words }) {
   const strongest = marked
     .sort((one, other) => Math.abs(other.change) - Math.abs(one.change))
     .slice(0, N_STRONGEST)
-    .map(({ start, stop, change }) => `${cleaned.slice(start, stop)} (${signed(change)})`);
-  find("strongest").textContent = strongest.length
-    ? `The strongest effects, in log-odds: ${strongest.join(", ")}.`
-    : "No single word changes the prediction much.";
+    .flatMap(({ start, stop, change }, place) => [
+      place ? ", " : "The strongest effects, in log-odds: ",
+      make("bdi", cleaned.slice(start, stop)),
+      ` (${signed(change)})`,
+    ]);
+  if (strongest.length) find("strongest").replaceChildren(...strongest, ".");
+  else find("strongest").textContent = "No single word changes the prediction much.";
 }
 
 let latest = 0; // number of the last text, which ends the work on all earlier ones

@@ -1,5 +1,6 @@
 """The figures' numbers, each against another way to compute it."""
 
+import html
 import json
 import math
 from collections.abc import Iterable
@@ -235,6 +236,34 @@ def test_a_label_is_drawn_letter_by_letter(reviews: ReviewsParameters) -> None:
     named = reviews.model_copy(update={"labels": labels})
     matrix = plot_confusion_matrix(make_predictions(20, labels), named)
     assert list(matrix.data[0].x) == ["&lt;b>bad&lt;/b>", "R&amp;B"]
+
+
+@pytest.mark.parametrize("n_labels", [3, 40])
+def test_every_label_of_a_confusion_matrix_has_room(
+    n_labels: int, reviews: ReviewsParameters
+) -> None:
+    labels = tuple(f"label {n} <of a name that is rather long>" for n in range(n_labels))
+    named = reviews.model_copy(update={"labels": labels})
+    matrix = plot_confusion_matrix(make_predictions(400, labels), named)
+    width = 450 if matrix.layout.meta is None else matrix.layout.meta["min_width"]
+    height = matrix.layout.height or 400
+    for axis, values, pixels in (
+        (matrix.layout.xaxis, matrix.data[0].x, width),
+        (matrix.layout.yaxis, matrix.data[0].y, height),
+    ):
+        assert list(axis.tickvals) == list(values)
+        names = list(map(html.unescape, axis.ticktext))
+        assert [name[:9] for name in names] == [label[:9] for label in labels]
+        assert max(map(len, names)) <= style.LONGEST_NAME
+        assert pixels / n_labels >= 20
+
+
+def test_the_legend_of_many_long_labels_has_room() -> None:
+    labels = [f"label {n} of a name that is rather long" for n in range(20)]
+    splits = {"train": {"by_label": dict.fromkeys(labels, 5)}}
+    figure = plot_label_balance(DESCRIPTION | {"labels": labels, "splits": splits})
+    assert max(len(bar.name) for bar in figure.data) <= style.LONGEST_NAME
+    assert figure.layout.height >= 600
 
 
 def test_of_many_labels_the_most_frequent_get_a_panel(reviews: ReviewsParameters) -> None:

@@ -695,6 +695,25 @@ def test_a_review_with_a_script_stays_text(
     page.close()
 
 
+def test_a_long_label_does_not_make_the_page_wider(
+    browser: Browser, finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    facts = load_facts(finished)
+    long = "customer_service_and_support_after_the_purchase_of_a_product_in_a_shop"
+    by_label = facts["metrics"]["test_by_label"]
+    last = facts["data"]["labels"].pop()
+    facts["data"]["labels"].append(long)
+    by_label[long] = by_label.pop(last) | {"confused_with": long}
+    facts["neglected_labels"] = [long]
+    path = tmp_path / "report.html"
+    path.write_text(render(finished, facts))
+    page = open_page(browser, viewport={"width": 390, "height": 800})
+    page.goto(path.as_uri())
+    page.wait_for_selector("html[data-drawn=all]")
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    page.close()
+
+
 def test_labels_and_texts_from_right_to_left_keep_their_order(
     browser: Browser, finished: tuple[Path, str], tmp_path: Path
 ) -> None:

@@ -25,12 +25,12 @@ def plot_label_balance(data_description: dict[str, Any]) -> go.Figure:
         figure.add_bar(
             x=list(splits),
             y=[split["by_label"][label] for split in splits.values()],
-            name=style.escape_markup(label),
+            name=style.escape_markup(style.shorten(label)),
             marker_color=colour,
             texttemplate="%{y:,}",
             textposition="auto",
         )
-    return figure
+    return style.fit_height_to_legend(figure)
 
 
 def plot_review_lengths(data_description: dict[str, Any]) -> go.Figure:

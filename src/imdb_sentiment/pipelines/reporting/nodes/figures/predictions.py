@@ -25,6 +25,12 @@ from imdb_sentiment.pipelines.reporting.nodes.figures import style
 from imdb_sentiment.text.review_encoder import ReviewEncoder
 from imdb_sentiment.text.tokenizer import count_known
 
+ROOMY_LABELS = (
+    10  # maximum number of labels for which a confusion matrix of the usual size has room
+)
+CELL = (36, 22)  # width and height of a cell in a larger one, in pixels
+ROOM_FOR_NAMES = 180  # of the labels along an axis, in pixels
+
 
 def plot_confusion_matrix(test_predictions: pd.DataFrame, reviews: ReviewsParameters) -> go.Figure:
     """Draw the number of test reviews for each pair of an actual and a predicted label.
@@ -34,7 +40,8 @@ def plot_confusion_matrix(test_predictions: pd.DataFrame, reviews: ReviewsParame
         reviews: The labels.
 
     Returns:
-        A heat map; actual labels are rows, predicted labels are columns.
+        A heat map; actual labels are rows, predicted labels are columns. It is larger if there are
+        many labels.
 
     """
     from sklearn import metrics
@@ -51,8 +58,12 @@ def plot_confusion_matrix(test_predictions: pd.DataFrame, reviews: ReviewsParame
         colorscale="Blues",
         showscale=False,
     )
-    figure.update_xaxes(type="category")
-    return figure.update_yaxes(type="category", autorange="reversed")
+    short = [style.escape_markup(style.shorten(label)) for label in reviews.labels]
+    axis = {"type": "category", "tickvals": names, "ticktext": short}
+    if len(names) > ROOMY_LABELS:
+        width, height = (ROOM_FOR_NAMES + side * len(names) for side in CELL)
+        figure.update_layout(height=height, meta={"min_width": width})
+    return figure.update_xaxes(**axis).update_yaxes(**axis, autorange="reversed")
 
 
 def plot_reliability(

@@ -397,7 +397,25 @@ def test_the_model_is_called_what_it_is(
     assert (limit in page) == (share == 0)
     end = facts | {"data": facts["data"] | {"head_length": 0}}
     assert ("of a review (the last 12 of a longer one)" in render(finished, end)) == (share == 0)
-    assert ("A linear classifier of texts" in write_model_card(facts)) == (share == 1)
+    card = write_model_card(facts)
+    assert ("A linear classifier of texts" in card) == (share == 1)
+    # What is said of an LSTM, if it is part of the model.
+    for words in ("cut to 12", "The vocabulary holds", "Learning curves", '"#training"'):
+        assert (words in page) == (share == 0)
+    assert ("Hyperparameters, chosen from" in card) == (share == 0)
+    facts["model"]["training"]["networks"] = 3
+    for text in (render(finished, facts), write_model_card(facts)):
+        assert ("one for each of the 3 averaged networks" in text) == (share == 0)
+
+
+def test_the_card_names_hyperparameters_only_if_any_were_searched(
+    finished: tuple[Path, str],
+) -> None:
+    facts = load_facts(finished)
+    facts["trials"] = {"complete": 1}
+    assert "chosen from 1 trial by their accuracy" in write_model_card(facts)
+    assert "of 1 trial," in " ".join(render(finished, facts).split())
+    assert "Hyperparameters" not in write_model_card(facts | {"searched": []})
 
 
 @pytest.mark.parametrize(
@@ -904,6 +922,7 @@ def test_labels_and_files_do_not_change_the_summary() -> None:
 def test_the_summary_has_the_parts_of_an_average() -> None:
     parts = "The LSTM alone reaches 0.8000, the n-grams alone 0.8500.\n"
     assert parts in summarise("text", ngram_share=0.25)
+    assert "hyperparameters" not in summarise("text", ngram_share=1)  # which are those of an LSTM
 
 
 def test_it_is_said_that_thresholds_play_no_part(finished: tuple[Path, str]) -> None:

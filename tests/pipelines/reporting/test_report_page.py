@@ -349,14 +349,19 @@ def test_many_labels_are_counted_instead_of_listed(finished: tuple[Path, str]) -
 def test_by_another_metric_the_verdict_has_its_interval(finished: tuple[Path, str]) -> None:
     gain = {"metric_gain": -0.02, "metric_gain_low": -0.05, "metric_gain_high": 0.01}
     facts = load_facts(finished, **gain, tuning_metric="macro F1")
-    says = "(macro F1: 0.0200 worse, 95% interval -0.0500 to +0.0100)"
-    assert says in " ".join(render(finished, facts).split())
+    interval = "0.0200 worse, 95% interval -0.0500 to +0.0100 by a bootstrap of the test reviews)"
+    page = " ".join(render(finished, facts).split())
+    assert f"(macro F1: {interval}" in page
+    assert "The intervals of the accuracies are Wilson's" in page
+    assert f"(macro F1: {interval}" in write_model_card(facts)
+    facts["metrics"]["compared_without_thresholds"] = True
+    says = f"(macro F1 of the most probable labels, without thresholds: {interval}"
     assert says in write_model_card(facts)
 
 
 def test_it_is_said_that_intervals_are_those_of_groups(finished: tuple[Path, str]) -> None:
     without = load_facts(finished)
-    assert "The intervals are Wilson's" in render(finished, without)
+    assert "The intervals of the accuracies are Wilson's" in render(finished, without)
     assert "95% interval (Wilson)" in write_model_card(without)
     gain = {"metric_gain": 0.02, "metric_gain_low": -0.01, "metric_gain_high": 0.05}
     facts = load_facts(finished, **gain, tuning_metric="accuracy", test_groups=1200)

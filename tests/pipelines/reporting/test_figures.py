@@ -513,8 +513,12 @@ def test_changes_are_those_since_the_last_model_on_the_same_reviews() -> None:
         by_label = {label: {"recall": both[number]} for label, both in recalls.items()}
         record["metrics"]["test_by_label"] = by_label
     last["best_hyperparameters"] |= {"units": 100, "optimizer": "adam"}
-    first["model"]["training"] = {"seed": 1, "class_weight": None, "ngrams": {"share": "auto"}}
-    last["model"]["training"] = {"seed": 1, "class_weight": {"bad": 5}, "ngrams": {"share": 1}}
+    first["model"]["training"] = {"seed": 1, "ngrams": {"share": "auto"}}
+    first["model"]["training"] |= {"class_weight": {"bad": 5, "<good>": 1, "new": 1}}
+    first["model"]["training"] |= {"decision_target": None}
+    last["model"]["training"] = {"seed": 1, "ngrams": {"share": 1, "of_this_version": 2}}
+    last["model"]["training"] |= {"class_weight": {"bad": 5, "<good>": 2}}
+    last["model"]["training"] |= {"decision_target": {"label": "bad", "recall": 0.9}}
     figure = plot_run_changes(
         {f"{n}/record": partial(dict, r) for n, r in enumerate((first, other, last))}
     )
@@ -528,11 +532,14 @@ def test_changes_are_those_since_the_last_model_on_the_same_reviews() -> None:
         "recall of bad": (0.5, 0.5, style.GREY),
         "recall of &lt;good>": (0.8, 0.9, style.BLUE),
         "units": (64, 100, style.GREY),
-        "class_weight": ("None", "{'bad': 5}", style.GREY),
         "ngrams.share": ("auto", "1.0", style.GREY),
+        "class_weight<br>&lt;good>": (1, 2, style.GREY),
+        "class_weight<br>new": ("1.0", "None", style.GREY),
+        "decision_target<br>label": ("None", "bad", style.GREY),
+        "decision_target<br>recall": ("None", "0.9", style.GREY),
     }
     kinds = [axis.type for axis in figure.select_yaxes()]
-    assert kinds == [None] * 5 + ["category"] * 2
+    assert [number for number, kind in enumerate(kinds) if kind] == [6, 7, 8, 9]
 
 
 def test_without_an_earlier_model_nothing_has_changed() -> None:

@@ -96,7 +96,10 @@ def plot_run_changes(run_record: dict[str, Callable[[], Record]]) -> go.Figure:
         return style.create_message(title, "No earlier model was tested<br>on the same reviews")
     before, now = same[-2:]
     changes = [*_compare_scores(before["metrics"], now["metrics"]), *_compare_settings(before, now)]
-    names = [style.escape_markup(style.shorten(change.name)) for change in changes]
+    names = [
+        "<br>".join(style.escape_markup(style.shorten(line)) for line in change.name.splitlines())
+        for change in changes
+    ]
     figure = style.create_panels(title, names, PANEL_HEIGHT, legend=False)
     for number, change in enumerate(changes):
         values, place = [change.before, change.now], style.locate_panel(number)
@@ -123,7 +126,7 @@ def plot_run_changes(run_record: dict[str, Callable[[], Record]]) -> go.Figure:
 
 @dataclass(frozen=True)
 class _Change:
-    """A score or a setting of two models; numbers are floats."""
+    """A score or a setting of two models; numbers are floats, and a name may have two lines."""
 
     name: str
     before: Any
@@ -151,18 +154,22 @@ def _compare_scores(before: dict[str, Any], now: dict[str, Any]) -> Iterator[_Ch
 
 
 def _compare_settings(before: Record, now: Record) -> Iterator[_Change]:
-    """Yield the settings that differ."""
+    """Yield the settings that differ, of a group of values each one."""
     old, new = _list_settings(before), _list_settings(now)
-    for name, value in old.items():
-        if name in new and value != new[name]:
-            yield _Change(name, value, new[name], style.GREY)
+    for name in old:
+        if name in new:  # otherwise, the versions that made the models have different settings
+            values, new_values = _flatten(name, old[name]), _flatten(name, new[name])
+            for key in values | new_values:
+                value, new_value = values.get(key), new_values.get(key)
+                if value != new_value:
+                    yield _Change(key, value, new_value, style.GREY)
 
 
 def _list_settings(record: Record) -> dict[str, Any]:
     """Return hyperparameters, parameters of the training and fitted weights by their names."""
     training = record["model"].get("training", {})
     ngrams = training.get("ngrams", {})
-    settings = {
+    return {
         **record["best_hyperparameters"],
         **{name: value for name, value in training.items() if name != "ngrams"},
         **{f"ngrams.{name}": value for name, value in ngrams.items()},
@@ -170,10 +177,14 @@ def _list_settings(record: Record) -> dict[str, Any]:
         "share of the n-grams": record["metrics"].get("ngram_share"),
         "training reviews": record["model"].get("training_data_sha256", "")[:6],
     }
-    return {
-        name: float(value) if type(value) in (int, float) else value
-        for name, value in settings.items()
-    }
+
+
+def _flatten(name: str, value: Any) -> dict[str, Any]:
+    """Return a setting by its name, or the values of a group by names of two lines."""
+    parts = {name: value}
+    if isinstance(value, dict):
+        parts = {f"{name}\n{key}": part for key, part in value.items()}
+    return {key: float(part) if type(part) in (int, float) else part for key, part in parts.items()}
 
 
 def _load_records(run_record: dict[str, Callable[[], Record]]) -> list[Record]:

@@ -101,6 +101,13 @@ def test_the_confusion_matrix_counts(reviews: ReviewsParameters) -> None:
             assert matrix.data[0].z[row][column] == both.sum()
 
 
+def measure_area(line: Any) -> float:
+    """Return the area under a line as plotly draws it, from right to left."""
+    if line.line.shape == "hv":
+        return float(np.dot(line.y[:-1], -np.diff(line.x)))
+    return float(-np.trapezoid(line.y, line.x))
+
+
 def test_curves_have_the_areas_that_they_claim(reviews: ReviewsParameters) -> None:
     frame, other = (make_predictions(200, reviews.labels, seed) for seed in (0, 1))
     roc = plot_roc_curves(frame, other, reviews)
@@ -122,6 +129,15 @@ def test_curves_have_the_areas_that_they_claim(reviews: ReviewsParameters) -> No
     expected = f"positive<br>AP {first:.3f}<br>baseline {second:.3f}"
     assert [title.text for title in curves.layout.annotations] == [expected]
     assert [curve.name for curve in curves.data] == ["model", "baseline"]
+    areas = [measure_area(curve) for curve in curves.data]
+    assert areas == pytest.approx([first, second], abs=1e-4)
+
+
+def test_the_precision_of_equal_predictions_is_a_flat_line(reviews: ReviewsParameters) -> None:
+    frame = make_predictions(10, reviews.labels).assign(probability_positive=0.5)
+    curve, _ = plot_precision_recall_curves(frame, frame, reviews).data
+    share = (frame["sentiment"] == "positive").mean()
+    assert measure_area(curve) == pytest.approx(share, abs=1e-4)
 
 
 def test_several_labels_get_a_panel_each(reviews: ReviewsParameters) -> None:

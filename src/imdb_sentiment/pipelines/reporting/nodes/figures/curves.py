@@ -1,7 +1,7 @@
 """Figures along the threshold of the probability: ROC, precision and recall."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +95,7 @@ def plot_precision_recall_curves(
         title="Precision and recall of the test set",
         axes=("recall", "precision"),
         area="AP",
+        shape="hv",  # between two points, the average precision counts that of the higher recall
     )
 
 
@@ -155,12 +156,13 @@ def _draw_both(
     title: str,
     axes: tuple[str, str],
     area: str,
+    shape: Literal["linear", "hv"] = "linear",
 ) -> go.Figure:
     """Return a panel per label with a curve of the model and one of the baseline.
 
     `draw` returns the curve's coordinates and the area under it, from whether each review has the
-    label and its predicted probability, both of shape (reviews,). The traces of a panel follow one
-    another.
+    label and its predicted probability, both of shape (reviews,). `shape` is that of the lines
+    between two points, as plotly calls it. The traces of a panel follow one another.
     """
     labels = _choose_labels(test_predictions, reviews)
     curves = [
@@ -182,7 +184,7 @@ def _draw_both(
                 x,
                 y,
                 name,
-                line=line,
+                line={**line, "shape": shape},
                 showlegend=number == 0,
                 legendgroup=name,
                 **style.locate_panel(number),

@@ -363,6 +363,18 @@ def test_trials_say_on_what_they_were_scored() -> None:
         assert plot_optimization_history(study).layout.yaxis.title.text == name
 
 
+def test_a_label_in_the_name_of_the_metric_is_drawn_letter_by_letter() -> None:
+    study = make_study()
+    protocol = {"evaluate_on": "validation", "metric": "F1 of <b>bad</b>"}
+    study.set_user_attr("protocol", protocol)
+    shown = "F1 of &lt;b>bad&lt;/b>"
+    assert plot_optimization_history(study).layout.yaxis.title.text == f"validation {shown}"
+    assert plot_parallel_coordinates(study).layout.xaxis.ticktext[0] == f"validation {shown}"
+    history = {"accuracy": [0.7], "val_accuracy": [0.6], "val_f1": [0.5], "loss": [1.0]}
+    curves = plot_learning_curves(history, study, small_hyperparameters())
+    assert curves.layout.yaxis.title.text == shown
+
+
 def test_comparing_trials_needs_trials_that_differ() -> None:
     none = plot_parallel_coordinates(make_study(n_trials=1))
     assert "needs two finished trials" in none.layout.annotations[0].text

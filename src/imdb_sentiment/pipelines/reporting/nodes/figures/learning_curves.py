@@ -37,7 +37,7 @@ def plot_learning_curves(
         "final network, validation": dict(enumerate(history.get(watched, []))),
         f"best trial, {study.user_attrs['protocol']['evaluate_on']}": unseen,
     }
-    title = name_metric(study)
+    title = style.escape_markup(name_metric(study))  # may have the name of a label
     if not is_accuracy:  # of the training reviews, Keras knows the accuracy only
         accuracies = curves.pop("final network, training reviews")
         if not any(curves.values()):

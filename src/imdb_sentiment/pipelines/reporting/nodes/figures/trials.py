@@ -168,9 +168,10 @@ def plot_trial_times(study: optuna.Study) -> go.Figure:
 
 
 def _name_target(study: optuna.Study) -> str:
+    metric = style.escape_markup(name_metric(study))  # may have the name of a label
     if count_folds(study) > 1:
-        return f"cross-validation {name_metric(study)}"
-    return f"{study.user_attrs['protocol']['evaluate_on']} {name_metric(study)}"
+        return f"cross-validation {metric}"
+    return f"{study.user_attrs['protocol']['evaluate_on']} {metric}"
 
 
 def _get_finished_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:

@@ -39,3 +39,14 @@ def test_the_share_of_the_most_confident_predictions_is_that_named() -> None:
     for percent, (coverage, accuracy) in enumerate(table.to_numpy(), start=1):
         assert coverage == percent / 100
         assert accuracy == pytest.approx(right[: 2 * percent].mean())
+
+
+def test_the_order_of_equally_confident_predictions_does_not_matter() -> None:
+    frame = pd.DataFrame({"sentiment": ["good", "bad"] * 50, "predicted_sentiment": "good"})
+    frame = frame.assign(probability=[0.9] * 20 + [0.8] * 80)
+    for table in map(tabulate_accuracy_by_coverage, (frame, frame.sort_values("sentiment"))):
+        assert table["accuracy"].tolist() == pytest.approx([0.5] * 100)
+    frame["sentiment"] = ["good"] * 20 + ["bad"] * 40 + ["good"] * 40
+    accuracy = tabulate_accuracy_by_coverage(frame)["accuracy"]
+    assert accuracy[19] == pytest.approx(1)
+    assert accuracy[59] == pytest.approx((20 + 40 / 2) / 60)

@@ -180,11 +180,14 @@ def tabulate_accuracy_by_coverage(predictions: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per `coverage`, the share of the reviews that keep their prediction, 0.01 to 1, and
-        the `accuracy` of these.
+        the `accuracy` of these. If only some of the predictions with the same probability are
+        among them, it is the mean over all choices.
 
     """
     percent = np.arange(1, 101)
-    most_confident = np.argsort(-predictions["probability"].to_numpy(), kind="stable")
-    hits = np.cumsum(is_correct(predictions)[most_confident])
+    # Numbers from the most confident predictions on; the same for those that are equally confident.
+    _, ranks = np.unique(-predictions["probability"].to_numpy(), return_inverse=True)
+    accuracies = np.bincount(ranks, weights=is_correct(predictions)) / np.bincount(ranks)
+    hits = np.cumsum(accuracies[np.sort(ranks)])
     counts = -(-percent * len(hits) // 100)  # rounded up, in whole numbers
     return pd.DataFrame({"coverage": percent / 100, "accuracy": hits[counts - 1] / counts})

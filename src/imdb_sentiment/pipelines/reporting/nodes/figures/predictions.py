@@ -25,9 +25,7 @@ from imdb_sentiment.pipelines.reporting.nodes.figures import style
 from imdb_sentiment.text.review_encoder import ReviewEncoder
 from imdb_sentiment.text.tokenizer import count_known
 
-ROOMY_LABELS = (
-    10  # maximum number of labels for which a confusion matrix of the usual size has room
-)
+ROOMY_LABELS = 10  # maximum number of labels for a confusion matrix of the usual size
 CELL = (36, 22)  # width and height of a cell in a larger one, in pixels
 ROOM_FOR_NAMES = 180  # of the labels along an axis, in pixels
 

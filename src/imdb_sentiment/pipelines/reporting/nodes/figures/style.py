@@ -18,9 +18,7 @@ REFERENCE_LINE = {"dash": "dot", "color": GREY}
 LEGEND_LINES = 5  # number of lines for which a figure of the usual height has room
 PANEL_COLUMNS = 2
 PANEL_GAP = 70  # between two rows of panels, in pixels, for the numbers and the title of an axis
-LONGEST_NAME = (
-    20  # maximum length of a label above a panel or along an axis, which are narrow on a phone
-)
+LONGEST_NAME = 20  # maximum length of a label above a panel or along an axis: phones are narrow
 
 _AXIS = {
     "gridcolor": "#dddddd",

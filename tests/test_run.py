@@ -242,6 +242,7 @@ def test_every_run_leaves_a_record(copy_of_finished: Path) -> None:
     assert history["data"] == []  # the same model each time
 
 
+@pytest.mark.slow
 def test_the_report_shows_the_doubtful_labels_of_the_same_rows(copy_of_finished: Path) -> None:
     project = copy_of_finished
     report = project / "data/08_reporting/report.html"
@@ -390,6 +391,7 @@ def test_what_a_user_can_mend_is_one_line(
         run_session(project, "data_processing", **parameters)
 
 
+@pytest.mark.slow
 def test_what_a_pretrained_lstm_determines_is_not_searched(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ def test_the_interval_contains_the_accuracy_in_nearly_all_of_its_share_of_sample
         assert 0.92 <= covered <= 0.98  # of 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_groups", [12, 40])
 def test_intervals_of_groups_contain_the_accuracy_in_nearly_all_of_their_share_of_samples(
     n_groups: int,

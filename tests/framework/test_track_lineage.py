@@ -107,6 +107,7 @@ def test_the_exported_model_and_its_card_have_the_lineage_in_short(
     assert digest in report
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_with_the_file_and_the_study_of_its_inputs(
     copy_of_finished: Path,
 ) -> None:
@@ -239,6 +240,7 @@ def test_what_has_changed_since_is_noticed(
         run_session(copy_of_finished, "reporting")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", ["parts", "parts/*.csv"])
 def test_a_change_inside_a_folder_of_raw_files_is_noticed(named: str, tmp_path: Path) -> None:
     project = make_project(tmp_path)
@@ -472,6 +474,7 @@ def test_a_threshold_is_chosen_without_training_again(copy_of_finished: Path) ->
     assert not {"tune_hyperparameters", "fit_best_model"} & set(made)
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_if_a_lost_trial_may_be_retried(copy_of_finished: Path) -> None:
     project = copy_of_finished
     (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")
@@ -608,6 +611,7 @@ def test_inference_needs_the_exported_model_alone(
     assert "w1 w2" in scored.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_parameters_of_the_environment_of_the_inputs_are_used_again(
     copy_of_finished: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -669,6 +673,7 @@ def test_a_part_of_a_pipeline_reads_the_files_of_its_inputs(copy_of_finished: Pa
     run_kedro(project, f"{part} {named[0]}")
 
 
+@pytest.mark.slow
 def test_a_file_that_is_away_makes_nothing_outdated(copy_of_finished: Path) -> None:
     """conf/ names it without its folder, so it would be looked for in data/01_raw."""
     project = copy_of_finished

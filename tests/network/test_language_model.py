@@ -84,6 +84,7 @@ def test_the_loss_falls_where_tokens_determine_the_next_ones(
     assert measure_loss(make_texts(800), caplog, bidirectional=bidirectional) < 0.9
 
 
+@pytest.mark.slow
 def test_the_loss_does_not_fall_where_there_is_nothing_to_predict(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -279,6 +279,7 @@ def test_the_learning_rate_follows_its_schedule(
     np.testing.assert_allclose(np.array(rates) / 0.08, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fraction", "epochs", "lengths"),
     [
@@ -561,6 +562,7 @@ def test_early_stopping_does_not_watch_a_metric_that_is_not_defined() -> None:
     assert "val_roc_auc" not in history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["accuracy", "f1_macro", "log_loss"])
 def test_early_stopping_survives_a_network_that_diverges_later(name: MetricName) -> None:
     import keras

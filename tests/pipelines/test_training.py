@@ -441,6 +441,7 @@ def test_a_calibrated_baseline_predicts_what_it_did_without(
     assert not np.allclose(usual["probability"], calibrated["probability"])
 
 
+@pytest.mark.slow
 def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParameters) -> None:
     chosen, train, validation = small_hyperparameters(), make_encoded(40), make_encoded(20, seed=2)
     several = training.model_copy(update={"networks": 2, "seed": 7})

@@ -770,6 +770,7 @@ def test_every_second_trial_is_the_next_best_of_an_earlier_study(
         tune(storage, one_epoch, unknown, more_rows)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_training")
 def test_an_increased_study_skips_no_trial_of_the_earlier_one(
     one_epoch: Hyperparameters, tuning: TuningParameters

@@ -175,6 +175,7 @@ def kill_during_trial(folder: Path, number: int, max_retries: int) -> None:
     process.join(60)
 
 
+@pytest.mark.slow
 def test_a_trial_that_dies_too_often_counts_as_failed(tmp_path: Path) -> None:
     kill_during_trial(tmp_path, 0, max_retries=1)
     kill_during_trial(tmp_path, 1, max_retries=1)

@@ -317,6 +317,7 @@ HALF = (
 )
 
 
+@pytest.mark.slow
 def test_half_a_request_does_not_hang(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path, "--timeout", "1") as service:
         start = time.monotonic()
@@ -561,6 +562,7 @@ def test_only_its_own_names_are_answered(
         assert ask(named, "evil.example") == 421
 
 
+@pytest.mark.slow
 def test_what_takes_too_long_is_given_up(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path, "--upload-timeout", "3") as service:
         body = b"review\n" + b"w1 w2\n" * 2_000_000
@@ -780,6 +782,7 @@ def test_the_answer_to_a_body_far_too_large_is_not_lost(model_file: Path, tmp_pa
                 assert answer.status_code == 413
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_the_response_is_disconnected(
     model_file: Path, tmp_path: Path
 ) -> None:

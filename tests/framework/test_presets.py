@@ -133,6 +133,7 @@ def test_a_project_needs_no_conf_local(project: Path) -> None:
     ("text", "problem"),
     [
         ("tuning:\n  n_trials: 3\n  patience 3\n", r"conf/local/parameters\.yml.* line 3"),
+        ("tuning: {seed: \x07}\n", r"conf/local is not valid: unacceptable character"),
         ("tuning: {seed: 1}\ntuning: {}\n", r"conf/local is not .* duplicate key tuning in line 2"),
     ],
 )

@@ -270,21 +270,44 @@ def test_a_study_that_was_deleted_is_not_started_from(copy_of_finished: Path) ->
     assert "tuning.start_from=" not in find_command(error)
 
 
-def test_a_table_that_changes_during_a_run_is_noticed(tmp_path: Path) -> None:
-    class Changing:
-        @hook_impl
-        def after_node_run(self, node: Node) -> None:
-            if node.short_name == "find_columns":
-                write_csv(table, make_reviews(200))
+class Changing:
+    """A hook that adds a row to a table after a node has run."""
 
-    project = make_project(tmp_path)
-    table = project / "data/01_raw/sample_reviews.csv"
-    write_csv(table, make_reviews(150))
+    def __init__(self, table: Path, node: str) -> None:
+        self.table = table
+        self.node = node
+
+    @hook_impl
+    def after_node_run(self, node: Node) -> None:
+        if node.short_name == self.node:
+            with self.table.open("a", encoding="utf-8") as file:
+                file.write("a new review,positive\n")
+
+
+def test_a_table_that_changes_during_a_run_is_noticed(copy_of_finished: Path) -> None:
+    project = copy_of_finished
     bootstrap_project(project)
-    with same_python_path(), settings.SESSION_CLASS.create(project) as session:
-        session._hook_manager.register(Changing())
-        with pytest.raises(ClickException, match=r"sample_reviews\.csv has changed while this run"):
+    params = {"reviews_file": FILE}
+    says = r"IMDB Dataset\.csv has changed while this run was"
+    with (
+        same_python_path(),
+        settings.SESSION_CLASS.create(project, runtime_params=params) as session,
+    ):
+        session._hook_manager.register(Changing(project / FILE, "find_columns"))
+        with pytest.raises(ClickException, match=says):
             session.run(pipeline_names=["data_processing"])
+
+
+@pytest.mark.slow
+def test_custom_reviews_may_change_during_a_run(copy_of_finished: Path) -> None:
+    project = copy_of_finished
+    bootstrap_project(project)
+    table = project / "data/01_raw/custom_reviews.csv"
+    before = table.read_bytes()
+    with same_python_path(), settings.SESSION_CLASS.create(project) as session:
+        session._hook_manager.register(Changing(table, "find_custom_texts"))
+        session.run(pipeline_names=["reporting"])
+    assert table.read_bytes() != before
 
 
 def find_command(error: pytest.ExceptionInfo[ClickException]) -> str:

@@ -64,7 +64,23 @@ def find(**columns: Sequence[object]) -> tuple[str | None, str | None]:
         ({"x": TEXTS, "rating": LABELS, "category": SCORES}, "x rating"),
         ({"x": REPEATED, "z": LABELS}, "x z"),  # as there is no other
         ({"time": TIMES, "day": DAYS, "x": REPEATED, "z": LABELS}, "x z"),  # dates are no texts
-        ({"name": NAMES, "comment": REPEATED, "z": LABELS}, "comment z"),
+        ({"name": NAMES, "age": range(60), "z": LABELS}, "name z"),  # as there is no other
+        (
+            {"log": [f'[{t}] "GET /{t} HTTP" 200 23' for t in TIMES], "a": TIMES, "z": LABELS},
+            "log z",
+        ),
+        (
+            {
+                "x": [
+                    f"so \U0001f525\U0001f525 {n} \U0001f525\U0001f525\U0001f525" for n in range(60)
+                ],
+                "z": LABELS,
+            },
+            "x z",
+        ),
+        ({"text": TEXTS, "comment": REPEATED, "z": LABELS}, "text z"),
+        ({"premise": [f"{t} {t}" for t in TEXTS[:30]] * 2, "x": TEXTS, "z": LABELS}, "x z"),
+        ({"x": [f"{t[:6]} {t[6:]}" for t in CHINESE], "b": PRODUCTS, "z": LABELS}, "x z"),
         ({"product": PRODUCTS, "x": [f"{t} {t}" for t in TEXTS], "z": LABELS}, "x z"),
         ({"x": NAMES, "z": LABELS}, "x z"),
         # A name with a content that does not fit is no sign beside one that does.
@@ -75,7 +91,8 @@ def find(**columns: Sequence[object]) -> tuple[str | None, str | None]:
         ({"x": TEXTS, "y": TEXTS, "z": LABELS}, "None z"),
         ({"time": TIMES, "z": LABELS}, "None z"),
         ({"name": NAMES, "x": REPEATED, "z": LABELS}, "None z"),
-        ({"name": NAMES, "age": range(60), "z": LABELS}, "None z"),  # no words
+        ({"name": NAMES, "comment": REPEATED, "z": LABELS}, "None z"),
+        ({"day": [f"{n % 28 + 1} September {1950 + n}" for n in range(60)], "z": LABELS}, "None z"),
         ({"text": TEXTS, "comment": TEXTS, "z": LABELS}, "None z"),
         ({"text": TEXTS, "y": LABELS, "z": LABELS}, "text None"),
         ({"message": SCORES, "y": TEXTS, "z": LABELS}, "None z"),  # named, but no texts
@@ -114,6 +131,10 @@ def test_candidates_are_told_the_likeliest_first() -> None:
     rows = pd.DataFrame({"n": range(60), "title": TEXTS, "a": longer, "text": TEXTS, "body": TEXTS})
     assert find_text_column(rows).candidates == ("text", "body", "a", "title")
     assert find_text_column(rows[["n"]]).candidates == ()
+    named = pd.DataFrame({"name": NAMES, "answer": REPEATED, "time": TIMES})
+    assert find_text_column(named).candidates == ("answer", "name")
+    half = pd.DataFrame({"x": REPEATED[:20] * 3, "y": REPEATED})
+    assert find_text_column(half).candidates == ("y",)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -136,6 +157,7 @@ def test_known_scales_are_in_their_order(order: tuple[str, ...]) -> None:
         (["10/10", "2/5", "3"], ["10/10", "2/5", "3"], False),
         (["10 von 10", "2 von 10", "3 von 10"], ["2 von 10", "3 von 10", "10 von 10"], True),
         (["4 Sterne", "1 Stern", "5 Sterne"], ["1 Stern", "4 Sterne", "5 Sterne"], True),
+        (["1 star", "2", "10 stars", "9"], ["1 star", "2", "9", "10 stars"], True),
         (["★★★", "★☆☆", "★★☆"], ["★☆☆", "★★☆", "★★★"], True),
         (["⭐⭐⭐️", "⭐"], ["⭐", "⭐⭐⭐️"], True),
         (["18-24", "25-34", "9-17"], ["18-24", "25-34", "9-17"], False),
@@ -181,6 +203,7 @@ def test_what_may_be_no_label_is_told() -> None:
         ("neg Negative Pos positive", [["Negative", "positive"], ["neg", "Pos"]]),
         ("neg negative positive", [["neg"], ["negative"]]),
         ("neg. negative positive", [["neg."], ["negative"]]),
+        ("neg. neg positive", [["neg"], ["neg."]]),
         ("negative neutral positive mixed bad", []),
         ("yes no 2", []),
         ("-1 0 1", []),

@@ -6,7 +6,7 @@ from typing import Any
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import KeyValidationError
-from yaml import MarkedYAMLError
+from yaml import MarkedYAMLError, YAMLError
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.lineage import flatten
@@ -94,13 +94,15 @@ class PresetsConfigLoader(OmegaConfigLoader):
         given, self.env = self.env, env
         try:
             return super()._read_raw_config(key)
-        except MarkedYAMLError as error:
-            if error.problem_mark is None:  # Kedro's own message, which names the file
+        except YAMLError as error:
+            if str(error).startswith("Invalid YAML"):  # Kedro's own message, which names the file
                 raise InputError(str(error)) from error
-            line = error.problem_mark.line + 1
+            why = " ".join(str(error).split())
+            if isinstance(error, MarkedYAMLError) and error.problem_mark:
+                why = f"{error.problem} in line {error.problem_mark.line + 1}"
             raise InputError(
                 f"a file of conf/{self.base_env} or conf/{env or self.default_run_env} is not "
-                f"valid: {error.problem} in line {line}"
+                f"valid: {why}"
             ) from error
         finally:
             self.env = given

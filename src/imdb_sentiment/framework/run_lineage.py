@@ -232,7 +232,7 @@ class RunLineage:
                 continue
             kind, _, _ = setting.rpartition("_")  # with its encoding and delimiter
             given = {k: v for k, v in self._parameters.settings.items() if k.startswith(f"{kind}_")}
-            if setting in given:
+            if given.get(setting) is not None:
                 raise InputError(
                     f"the inputs were made with {setting}={given[setting]}: add --params "
                     f"{shlex.quote(join_values(given))}"
@@ -398,14 +398,16 @@ class RunLineage:
         if node.name not in self._inputs:
             self._require_current(sorted(strip_names(node.inputs) - self._makers.keys()))
             inputs = self._list_inputs(node)
-            for name in sorted(inputs.keys() - self._makers.keys()):
-                earlier = (read[name] for read in self._inputs.values() if name in read)
-                if any(read != inputs[name] for read in earlier):
-                    raise InputError(
-                        f"{inputs[name].path} has changed while this run was reading it: run the "
-                        "same command again"
-                    )
-            self._inputs[node.name] = inputs
+            may_change = {name for _, name in MAY_HAVE_CHANGED}
+            with self._lock:
+                for name in sorted(inputs.keys() - self._makers.keys() - may_change):
+                    earlier = (read[name] for read in self._inputs.values() if name in read)
+                    if any(read != inputs[name] for read in earlier):
+                        raise InputError(
+                            f"{inputs[name].path} has changed while this run was reading it: run "
+                            "the same command again"
+                        )
+                self._inputs[node.name] = inputs
 
     def begin_saving(self, node: Node) -> None:
         """Let no other run save outputs of the same node until all of this one are saved."""

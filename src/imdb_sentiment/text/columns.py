@@ -1,7 +1,6 @@
 """Finding the columns of texts and labels of a table, where there is no doubt which they are."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -77,7 +76,9 @@ MAX_UNNAMED = 20  # maximum number of labels in a column whose name does not ind
 MOST = 0.9  # minimum share of rows with a label, or of distinct texts
 ENOUGH = 0.5  # minimum share of distinct texts, if no other column has texts at all
 MIN_CHARACTERS = 12  # minimum median length of a text
-MIN_WORDS = 4  # minimum mean number of words, without which texts may be names or titles
+MIN_WORDS = 4  # minimum mean number of words; texts with fewer may be names
+N_DATES, MAX_DATE = 100, 40  # number of cells that may show dates; characters of a date
+_DATE = re.compile(r"\d[-/.:年月]\s?\d|\b(19|20)\d\d\b")
 TIMES_LONGER = 3  # minimum ratio of the mean lengths of the text column and any other column
 
 # Labels that have an order, from negative to positive.
@@ -136,29 +137,29 @@ def find_text_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> Colu
     columns, nested = _list_candidates(rows, apart_from)
     measured = {name: _measure_texts(to_strings(rows[name])) for name in columns}
     found = {name: texts for name, texts in measured.items() if texts}
-    fitting = sorted(found, key=lambda name: -found[name].amount)
+    fitting = [name for name in found if found[name].share_distinct >= MOST]
+    fitting.sort(key=lambda name: -found[name].length)
+    repeated = [name for name in found if name not in fitting]
+    repeated.sort(key=lambda name: -found[name].length * found[name].share_distinct)
     named = _list_named(columns, TEXT_NAMES)
     likely = [name for name in named if name in fitting]
     if not fitting:  # a name is all there is
         likely = named
     if likely and (len(likely) == 1 or _rank(likely[0], TEXT_NAMES) == 0):
         return ColumnMatch(likely[0], (likely[0],), nested)
-    is_clear = bool(found) and _is_clear(*(found[name] for name in fitting), n_columns=len(columns))
+    if not fitting:
+        others = repeated
+        is_clear = len(repeated) == 1 and found[repeated[0]].share_distinct >= ENOUGH
+    elif repeated and found[fitting[0]].n_words < MIN_WORDS:  # maybe names of people beside texts
+        others = sorted(found, key=lambda name: -found[name].n_words)
+        is_clear = False
+    else:
+        others = fitting
+        lengths = [found[name].length for name in fitting]
+        is_clear = len(fitting) == 1 or lengths[0] >= TIMES_LONGER * lengths[1]
     if is_clear and not named and not _list_named(nested, TEXT_NAMES):
-        return ColumnMatch(fitting[0], (fitting[0],), nested)
-    return ColumnMatch(None, tuple(dict.fromkeys([*likely, *named, *fitting])), nested)
-
-
-def _is_clear(first: "_Texts", *others: "_Texts", n_columns: int) -> bool:
-    """Return whether the column with the most text must be that of the texts."""
-    if first.n_words < MIN_WORDS and n_columns > 2:  # noqa: PLR2004  (with two, one has the labels)
-        return False
-    if first.share_distinct < (MOST if others else ENOUGH):
-        return False
-    return all(
-        first.amount >= (TIMES_LONGER if other.share_distinct >= MOST else 1) * other.amount
-        for other in others
-    )
+        return ColumnMatch(others[0], (others[0],), nested)
+    return ColumnMatch(None, tuple(dict.fromkeys([*likely, *named, *others])), nested)
 
 
 def find_label_column(
@@ -238,7 +239,7 @@ class _Texts(NamedTuple):
 
     Attributes:
         length: Mean length in characters; empty cells count as 0.
-        n_words: Mean number of words.
+        n_words: Mean number of words, roughly.
         share_distinct: Number of distinct texts, divided by that of all.
 
     """
@@ -247,11 +248,6 @@ class _Texts(NamedTuple):
     n_words: float
     share_distinct: float
 
-    @property
-    def amount(self) -> float:
-        """Mean length, less what is repeated: names and descriptions of products often are."""
-        return self.length * self.share_distinct
-
 
 def _measure_texts(cells: list[str]) -> _Texts | None:
     """Return what a column of texts is like; None if it has something else, such as labels."""
@@ -259,28 +255,34 @@ def _measure_texts(cells: list[str]) -> _Texts | None:
     n_distinct = len(set(texts))
     if n_distinct < min(MOST * len(texts), MAX_UNNAMED + 1) or not texts:
         return None
-    words = [count for text in texts if (count := _count_words(text))]
+    # Words with spaces, or a script without spaces: no addresses, numbers or identifiers.
+    prose = [text for text in texts if " " in text or not text.isascii()]
     median = sorted(map(len, texts))[len(texts) // 2]
-    if len(words) < len(texts) / 2 or median < MIN_CHARACTERS:
+    if len(prose) < len(texts) / 2 or median < MIN_CHARACTERS or _are_dates(texts):
         return None
     length = sum(map(len, texts)) / len(cells)
-    return _Texts(length, sum(words) / len(words), n_distinct / len(texts))
+    n_words = sum(map(_count_words, texts)) / len(texts)
+    return _Texts(length, n_words, n_distinct / len(texts))
 
 
 def _count_words(text: str) -> float:
-    """Return about how many words a text has; 0 for an address, a number, an identifier or a date.
+    """Return about how many words a text has; where there are no spaces, three letters are one."""
+    n_letters = sum(character.isalpha() and not character.isascii() for character in text)
+    return max(len(text.split()), n_letters / 3)
 
-    A text has words with spaces, or is in a script without spaces, of which three characters count
-    as a word, and consists mostly of letters, unlike a date.
-    """
-    n_characters = sum(not character.isspace() for character in text)
-    # A combining mark, as in Hindi and Thai, belongs to a letter.
-    n_letters = sum(unicodedata.category(character)[0] in "LM" for character in text)
-    if n_letters < n_characters / 2:
-        return 0
-    if " " in text:
-        return len(text.split())
-    return 0 if text.isascii() else n_letters / 3
+
+def _are_dates(texts: list[str]) -> bool:
+    """Return whether most texts are dates or times, by the first of them."""
+    sample = texts[:N_DATES]
+    english = pd.to_datetime(pd.Series(sample), errors="coerce", format="mixed", utc=True)
+    n_dates = sum(map(_is_date, sample))
+    return max(n_dates, int(english.notna().sum())) > len(sample) / 2
+
+
+def _is_date(text: str) -> bool:
+    """Return whether a text in any language is short, mostly digits, and like a date or a time."""
+    n_digits, n_letters = (sum(map(test, text)) for test in (str.isdigit, str.isalpha))
+    return len(text) <= MAX_DATE and n_digits >= n_letters and bool(_DATE.search(text))
 
 
 def _count_values(cells: list[str]) -> Counter[str]:
@@ -334,7 +336,12 @@ class Labels:
     @property
     def mixed(self) -> list[list[str]]:
         """Two or more well-known scales, or spellings of one label, which may mean the same."""
-        found = {normalise_label(label).rstrip("."): label for label in self.counts}
+        found: dict[str, str] = {}
+        for label in self.counts:
+            name = normalise_label(label).rstrip(".")
+            if name in found:
+                return [[found[name]], [label]]
+            found[name] = label
         numbers = tuple(name for name in found if parse_number(name) is not None)
         scales: list[tuple[str, ...]] = [scale for scale in SCALES if {*scale} <= found.keys()]
         if len(numbers) > 1:
@@ -440,11 +447,17 @@ def _parse_rating(label: str) -> tuple[Decimal, str] | None:
 
 
 def _is_one_unit(units: Collection[str]) -> bool:
-    """Return whether units are the same, or the singular and the plural of the same word."""
-    shortest = min(units, key=len, default="")
+    """Return whether units are the same, or the singular and the plural of the same word.
+
+    A scale may have the word at some of its numbers only, as in `1 star`, `2`, `3`, `4`, `5 stars`.
+    """
+    if len(units) <= 1:
+        return True
+    words = [unit for unit in units if unit]
+    shortest = min(words, key=len)
     stem = shortest[:-1] if len(shortest) > MIN_STEM else shortest
-    return len(units) <= 1 or (
-        all(map(str.isalpha, units))
+    return (
+        all(map(str.isalpha, words))
         and len(stem) >= MIN_STEM
-        and all(unit.startswith(stem) and len(unit) - len(stem) <= MAX_ENDING for unit in units)
+        and all(word.startswith(stem) and len(word) - len(stem) <= MAX_ENDING for word in words)
     )

@@ -149,7 +149,7 @@ def test_several_labels_get_a_panel_each(reviews: ReviewsParameters) -> None:
     thresholds = plot_thresholds(frame, EVEN | {"threshold": None}, named)
     for figure in (roc, recall, thresholds):
         titles = [title.text.split("<br>")[0] for title in figure.layout.annotations]
-        assert titles == ["bad", "&lt;i>a rather long na…", "so-so"]
+        assert titles == ["bad", "&lt;i>a rather l…me&lt;/i>", "so-so"]
         shown = [line.name for line in figure.data if line.showlegend]
         assert shown == list(dict.fromkeys(line.name for line in figure.data))  # each once
     places = [(line.name, line.xaxis) for line in roc.data]

@@ -162,8 +162,11 @@ def escape_markup(label: str) -> str:
 
 
 def shorten(label: str, longest: int = LONGEST_NAME) -> str:
-    """Return a label that fits above a panel, or into it."""
-    return f"{label[: longest - 1]}…" if len(label) > longest else label
+    """Return a label that fits above a panel, or into it, with its end, which may tell it apart."""
+    if len(label) <= longest:
+        return label
+    n_last = longest // 3
+    return f"{label[: longest - 1 - n_last]}…{label[-n_last:]}"
 
 
 def round_values(values: Iterable[float]) -> list[float]:

@@ -902,7 +902,7 @@ def test_too_few_groups_stop_the_run(reviews: ReviewsParameters, split: SplitPar
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        ([*"abcdefghij"] * 3, [], r"one part would have 6 rows for 10 labels\): .*fractions in"),
+        ([*"abcdefghij"] * 3, [], r"one part would have 6 rows for 10 labels\): .*change split"),
         (
             [*"aaa", *"b" * 57],
             [],
@@ -1143,7 +1143,7 @@ def test_reviews_are_said_to_be_too_few_only_if_they_are(
             [(text, "positive") for text, _ in make_reviews(50)],
             "'negative' occurs in 0 usable rows",
         ),
-        (make_reviews(6), "rows are too few to hold out 0.1"),
+        (make_reviews(6), "4 usable rows outside the test set are too few to hold out 0.1"),
     ],
 )
 def test_unusable_data_stop_the_run(

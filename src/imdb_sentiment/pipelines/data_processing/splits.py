@@ -51,8 +51,7 @@ def assign_splits(
     if split.method == "random":
         assigned = np.full(len(codes), TRAIN, dtype=np.int8)
         rows = np.arange(len(codes))
-        drawn = _draw(rows, codes, groups, split.test_fraction, split=split, reviews=reviews)
-        assigned[drawn] = TEST
+        assigned[_draw(TEST, rows, codes, groups, split=split, reviews=reviews)] = TEST
     else:
         assigned = own_splits.copy()
         for number in (TRAIN, TEST):
@@ -64,8 +63,7 @@ def assign_splits(
                 )
     if not (assigned == VALIDATION).any():
         rows = np.flatnonzero(assigned == TRAIN)
-        drawn = _draw(rows, codes, groups, split.validation_fraction, split=split, reviews=reviews)
-        assigned[drawn] = VALIDATION
+        assigned[_draw(VALIDATION, rows, codes, groups, split=split, reviews=reviews)] = VALIDATION
     n_groups = 0 if groups is None else len(np.unique(groups[assigned == TEST]))
     if 0 < n_groups < MIN_GROUPS:
         is_random = split.method == "random"
@@ -80,27 +78,31 @@ def assign_splits(
 
 
 def _draw(
+    part: int,
     rows: npt.NDArray[np.int64],
     codes: npt.NDArray[np.int16],
     groups: npt.NDArray[np.uint64] | None,
-    fraction: float,
     *,
     split: SplitParameters,
     reviews: ReviewsParameters,
 ) -> npt.NDArray[np.int64]:
-    """Return a random `fraction` of `rows`, stratified by label; whole groups, if there are any."""
+    """Return those of `rows` that become a part: stratified by label; whole groups, if any."""
     from sklearn.model_selection import train_test_split
 
+    name = f"{SPLITS[part]}_fraction"
+    fraction: float = getattr(split, name)
     codes, groups = codes[rows], None if groups is None else groups[rows]
     if groups is None and len(rows) > MANY_ROWS:
         return _draw_from_many(rows, codes, fraction, split.seed)
     if shortage := _find_shortage(codes, groups, fraction, reviews.labels):
-        way = "change the fractions in `split`"
+        way = f"change split.{name} (now {fraction:g})"
         if split.method == "column":
             way = f"mark some as validation in the column {split.column!r}"
+        which = "" if part == TEST else " outside the test set"
         raise InputError(
-            f"{reviews.file}: {len(rows):,} rows are too few to hold out {fraction:g} of them with "
-            f"every label in both parts ({shortage}): add reviews, or {way}"
+            f"{reviews.file}: {len(rows):,} usable rows{which} are too few to hold out "
+            f"{fraction:g} of them with every label in both parts ({shortage}): add reviews, or "
+            f"{way}"
         )
     if groups is not None:
         return _draw_groups(rows, codes, groups, fraction, split.seed)

@@ -90,6 +90,10 @@ def find(**columns: Sequence[object]) -> tuple[str | None, str | None]:
         # In doubt.
         ({"x": TEXTS, "y": TEXTS, "z": LABELS}, "None z"),
         ({"time": TIMES, "z": LABELS}, "None z"),
+        (
+            {"time": [f"{n % 28 + 1} May {1950 + n} 10:00 PST" for n in range(60)], "z": LABELS},
+            "None z",
+        ),
         ({"name": NAMES, "x": REPEATED, "z": LABELS}, "None z"),
         ({"name": NAMES, "comment": REPEATED, "z": LABELS}, "None z"),
         ({"day": [f"{n % 28 + 1} September {1950 + n}" for n in range(60)], "z": LABELS}, "None z"),

@@ -1,6 +1,7 @@
 """Finding the columns of texts and labels of a table, where there is no doubt which they are."""
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -274,15 +275,19 @@ def _count_words(text: str) -> float:
 def _are_dates(texts: list[str]) -> bool:
     """Return whether most texts are dates or times, by the first of them."""
     sample = texts[:N_DATES]
-    english = pd.to_datetime(pd.Series(sample), errors="coerce", format="mixed", utc=True)
-    n_dates = sum(map(_is_date, sample))
+    short = [text for text in sample if len(text) <= MAX_DATE]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of time zones that dateutil does not know
+        dates = pd.Series(short, dtype="str")
+        english = pd.to_datetime(dates, errors="coerce", format="mixed", utc=True)
+    n_dates = sum(map(_is_date, short))
     return max(n_dates, int(english.notna().sum())) > len(sample) / 2
 
 
 def _is_date(text: str) -> bool:
-    """Return whether a text in any language is short, mostly digits, and like a date or a time."""
+    """Return whether a text in any language is mostly digits, and like a date or a time."""
     n_digits, n_letters = (sum(map(test, text)) for test in (str.isdigit, str.isalpha))
-    return len(text) <= MAX_DATE and n_digits >= n_letters and bool(_DATE.search(text))
+    return n_digits >= n_letters and bool(_DATE.search(text))
 
 
 def _count_values(cells: list[str]) -> Counter[str]:

@@ -53,10 +53,9 @@ class PresetsConfigLoader(OmegaConfigLoader):
         if self.env in (None, self.base_env, self.default_run_env):
             try:
                 base, later, base_path, path, read = self._read(key, self.env)
-            except MissingConfigException:
+            except MissingConfigException:  # there need not be a conf/local
                 if self.env == self.base_env:
                     raise
-                # There need not be a conf/local.
                 base, later, base_path, path, read = self._read(key, self.base_env)
             _leave_out_arguments([base, later])
             return base, later, base_path, path, read
@@ -74,7 +73,7 @@ class PresetsConfigLoader(OmegaConfigLoader):
             base, files, base_path, path, own_read = self._read(key, self.default_run_env)
             folders.append(files)
             read |= own_read
-        except MissingConfigException:
+        except MissingConfigException:  # as above
             pass
         _leave_out_arguments([base, *folders])
         later = {file: content for files in folders for file, content in files.items()}

@@ -136,8 +136,7 @@ def find_text_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> Colu
 
     """
     columns, nested = _list_candidates(rows, apart_from)
-    measured = {name: _measure_texts(to_strings(rows[name])) for name in columns}
-    found = {name: texts for name, texts in measured.items() if texts}
+    found = {name: texts for name in columns if (texts := _measure_texts(to_strings(rows[name])))}
     fitting = [name for name in found if found[name].share_distinct >= MOST]
     fitting.sort(key=lambda name: -found[name].length)
     repeated = [name for name in found if name not in fitting]

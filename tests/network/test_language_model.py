@@ -35,7 +35,7 @@ def make_texts(n: int = 160) -> npt.NDArray[np.uint8]:
     return texts
 
 
-@pytest.mark.parametrize("bidirectional", [True, False])
+@pytest.mark.parametrize("bidirectional", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_weights_have_the_shapes_of_the_network(
     bidirectional: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,7 +77,7 @@ def measure_loss(
     return last / without_context / (1 + bidirectional)
 
 
-@pytest.mark.parametrize("bidirectional", [True, False])
+@pytest.mark.parametrize("bidirectional", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_loss_falls_where_tokens_determine_the_next_ones(
     bidirectional: bool, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -172,7 +172,7 @@ def test_a_label_that_is_never_predicted_is_named(
     assert (row["predicted"], row["precision"], row["recall"]) == (0, None, 0)
 
 
-@pytest.mark.parametrize("metric", ["f1_macro", "log_loss"])
+@pytest.mark.parametrize("metric", ["f1_macro", pytest.param("log_loss", marks=pytest.mark.slow)])
 def test_another_metric_is_compared_on_the_same_resamples(
     metric: str, reviews: ReviewsParameters
 ) -> None:

@@ -20,7 +20,7 @@ from project import ROOT, describe_machine
 
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.parameters import Hyperparameters, TuningParameters
-from imdb_sentiment.pipelines.tuning.nodes import train_candidate
+from imdb_sentiment.pipelines.tuning.nodes import TrialData, train_candidate
 from imdb_sentiment.search import (
     SharedStudy,
     explain_failure,
@@ -86,10 +86,9 @@ def main() -> None:
         run_trials(
             study,
             objective,
-            (
+            TrialData(
                 [(make_reviews(512, 200, 0), make_reviews(256, 200, 1))],
                 np.zeros((0, 1), np.float32),  # no word vectors
-                (),  # no pretrained weights
             ),
             workers=workers,
         )

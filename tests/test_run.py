@@ -607,7 +607,7 @@ def make_imdb(folder: Path) -> None:
     quick = {**SMALL_BEST["hyperparameters"], "min_steps": 0, "min_steps_per_label": 0}
     lay_over(project, "best", SMALL_BEST | {"hyperparameters": quick})
     with tarfile.open(project / "archive.tar.gz", "w:gz") as tar:
-        for i, (text, label) in enumerate(make_reviews(420)):
+        for i, (text, label) in enumerate(make_reviews(1420)):
             half = "train" if i < 200 else "test"
             subfolder = f"{half}/{label[:3]}" if i < 320 else "train/unsup"
             info = tarfile.TarInfo(f"aclImdb/{subfolder}/{i * 100}_1.txt")
@@ -665,6 +665,9 @@ def test_the_presets_do_the_whole_job(commands: list[str], test_rows: int, imdb:
     assert metrics["test_rows"] == test_rows
     if "--env best" in commands[0]:
         assert pd.read_pickle(imdb / "data/05_model_input/pretrained_weights.pkl")
+        has_unlabelled = "unlabelled_file" in commands[0]
+        labels = pd.read_pickle(imdb / "data/05_model_input/ngram_labels.pkl")
+        assert len(labels) == (2 if has_unlabelled else 0)  # for the search, and the final network
     if "split.group_column=block" in commands[0]:
         blocks = pd.read_csv(imdb / "data/01_raw/imdb_reviews.csv")["block"]
         train, validation = (
@@ -686,8 +689,8 @@ def test_the_model_learns_from_unlabelled_reviews_and_says_so(imdb: Path) -> Non
     command = "kedro run --params reviews_file=tickets.csv,unlabelled_file=more_tickets.csv"
     run_kedro(imdb, command)
     model = pd.read_pickle(imdb / "data/06_models/ngram_model.pkl")
-    assert 20 <= model.unlabelled_reviews <= 100
-    words = f"fitted with the help of {model.unlabelled_reviews} unlabelled reviews"
+    assert 20 <= model.unlabelled_reviews <= 1100
+    words = f"fitted with the help of {model.unlabelled_reviews:,} unlabelled reviews"
     assert words in (imdb / "data/06_models/model_card.md").read_text()
 
 

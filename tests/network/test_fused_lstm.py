@@ -64,7 +64,7 @@ def test_outputs_and_gradients_are_those_of_keras(parts: int, shape: dict[str, A
 
 
 def test_recurrent_dropout_is_left_to_keras(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, **options: Any) -> None:
         raise AssertionError("the fused operation has no recurrent dropout")
 
     monkeypatch.setattr("imdb_sentiment.network.fused_lstm.make_fused_twin", refuse)

@@ -15,7 +15,7 @@ from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, compile_scorer, score_logits
-from imdb_sentiment.network.training import NetworkTrainer, train_model
+from imdb_sentiment.network.training import NetworkTrainer, NgramLabels, train_model
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.parameters.tuning import MetricName
 from imdb_sentiment.text.batching import pad_right, shorten
@@ -341,6 +341,15 @@ def test_progress_follows_the_tokens_of_each_epoch() -> None:
     train_model(reviews, chosen, 0, on_progress=shares.append)
     done = np.array([48, 96, 176, 256])  # epochs of 16 * 2 + 16 * 4 and 16 * 2 + 16 * 8 tokens
     np.testing.assert_allclose(shares, done / 256)
+    shares.clear()
+    labels = NgramLabels(np.full((20, 8), 5, np.uint16), np.full((20, 2), 0.5, np.float32))
+    train_model(reviews, chosen, 0, on_progress=shares.append, ngram_labels=labels)
+    # One epoch of 20 * 8 tokens before, in batches of 16.
+    np.testing.assert_allclose(shares, [80 / 416, 160 / 416, *((160 + done) / 416)])
+    shares.clear()
+    more = chosen.model_copy(update={"min_steps": 3})  # two such epochs
+    train_model(reviews, more, 0, on_progress=shares.append, ngram_labels=labels)
+    np.testing.assert_allclose(shares, [*np.arange(80, 321, 80) / 576, *((320 + done) / 576)])
 
 
 @pytest.mark.parametrize(
@@ -615,3 +624,57 @@ def test_weights_of_labels_weigh_the_loss() -> None:
     model, _ = train_model(train, longer, 3, label_weights=np.array([1.0, 1e-9]))
     probabilities = to_probabilities(score_logits(model, train.sequences))
     assert (probabilities[:, 0] > 0.9).all()  # always the first label
+
+
+@pytest.mark.parametrize("n_labels", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"learning_rate_schedule": "cosine"},
+        pytest.param({"learning_rate_schedule": "constant"}, marks=pytest.mark.slow),
+        pytest.param({"ema_momentum": 0.9}, marks=pytest.mark.slow),
+        pytest.param({"recurrent_dropout_rate": 0.1}, marks=pytest.mark.slow),  # not fused
+    ],
+)
+def test_labels_of_the_ngrams_are_learnt_first(changes: dict[str, Any], n_labels: int) -> None:
+    """The reviews with labels have none of the tokens that decide about the others."""
+    reviews = make_encoded(40, n_labels)
+    codes = np.arange(300) % n_labels
+    sequences = np.repeat((25 + codes)[:, np.newaxis], 8, axis=1).astype(np.uint16)
+    probabilities = np.full((300, n_labels), 0.1, np.float32)
+    probabilities[np.arange(300), codes] = 1 - 0.1 * (n_labels - 1)
+    labels = NgramLabels(sequences, probabilities)
+    trainer = NetworkTrainer(small_hyperparameters(learning_rate=0.02, epochs=1, **changes))
+
+    def train(ngram_labels: NgramLabels | None) -> tuple[npt.NDArray[np.float64], list[float]]:
+        import keras
+
+        rates: list[float] = []
+        note = keras.callbacks.LambdaCallback(
+            on_train_batch_begin=lambda batch, logs: rates.append(
+                float(trainer.model.optimizer.learning_rate)
+            )
+        )
+        trainer.train(reviews, 0, ngram_labels=ngram_labels, callbacks=[note])
+        return to_probabilities(trainer.score_logits(sequences)), rates
+
+    alone, rates_alone = train(None)
+    learnt, rates = train(labels)
+    assert np.mean(alone.argmax(axis=1) == codes) < 0.9
+    assert np.mean(learnt.argmax(axis=1) == codes) > 0.95
+    assert rates_alone[0] == pytest.approx(0.02)
+    np.testing.assert_allclose(rates, np.array(rates_alone) / 2)
+    # Compiled networks that are used again give the same.
+    np.testing.assert_array_equal(train(labels)[0], learnt)
+    np.testing.assert_array_equal(train(None)[0], alone)
+
+
+def test_early_stopping_begins_after_the_labels_of_the_ngrams() -> None:
+    reviews = make_encoded(40)
+    patient = small_hyperparameters(early_stopping_patience=1, epochs=3)
+    labels = NgramLabels(reviews.sequences, np.eye(2, dtype=np.float32)[reviews.codes])
+    ends: list[int] = []
+    history = NetworkTrainer(patient).train(
+        reviews, 0, reviews, lambda *end: ends.append(end[0]), ngram_labels=labels
+    )
+    assert ends == list(range(1, len(history["val_loss"]) + 1))

@@ -741,7 +741,7 @@ def test_of_very_many_unlabelled_reviews_some_are_drawn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each of them has a word of its own, which the model knows if the review was drawn."""
-    monkeypatch.setattr(nodes, "MAX_UNLABELLED", 50)
+    monkeypatch.setattr("imdb_sentiment.network.ngrams.MAX_UNLABELLED", 50)
     words = [f"unlabelled{number}" for number in range(200)]
     chunks = [pd.DataFrame({"text": words[:130]}), pd.DataFrame({"text": words[130:]})]
 
@@ -790,7 +790,7 @@ def test_without_a_comparison_the_latent_weight_is_the_default(
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(nodes, "MAX_LABELLED", max_labelled)
+    monkeypatch.setattr("imdb_sentiment.network.ngrams.MAX_LABELLED", max_labelled)
     data = make_data(300, n_labels=3)
     texts = make_synonyms(np.random.default_rng(0), [0, 1] * 100, 12)[:n_unlabelled]
     held_out = data.train.take(np.arange(n_held_out))
@@ -1460,6 +1460,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "clean_unlabelled_reviews": MemoryDataset([]),
             "word_vectors": MemoryDataset(VECTORS),
             "pretrained_weights": MemoryDataset(()),
+            "ngram_labels": MemoryDataset(()),
             "tokenizer": MemoryDataset(data.tokenizer, copy_mode="assign"),
             "best_hyperparameters": MemoryDataset(small_hyperparameters(pretrained_embedding=True)),
             "network_held_out": MemoryDataset(trial),

@@ -25,12 +25,14 @@ from imdb_sentiment.parameters import (
     ClassWeight,
     Hyperparameters,
     MetricName,
+    NgramLabelsParameters,
     SplitParameters,
     TuningParameters,
 )
 from imdb_sentiment.pipelines.tuning import create_pipeline
 from imdb_sentiment.pipelines.tuning.nodes import (
     HELD_OUT_LOGITS,
+    TrialData,
     hold_out_reviews,
     tabulate_trials,
     train_candidate,
@@ -356,7 +358,7 @@ def test_wilcoxons_pruner_compares_fold_by_fold(
     study = optuna.create_study(
         direction="maximize", pruner=make_pruner(**chosen.pruner.model_dump())
     )
-    data = (sets, NO_VECTORS, ())
+    data = TrialData(sets, NO_VECTORS)
 
     def train(dropout_rate: float) -> float:
         candidate = one_epoch.model_copy(update={"dropout_rate": dropout_rate})
@@ -528,7 +530,7 @@ def test_epochs_are_reported_and_a_lost_trial_ends(
     replace_training(monkeypatch, train_two_epochs)
     study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(lower=0.3 if is_lost else 0))
     trial = study.ask()
-    data = ([(TRAIN, VALIDATION)], NO_VECTORS, ())
+    data = TrialData([(TRAIN, VALIDATION)], NO_VECTORS)
     if is_lost:
         with pytest.raises(optuna.TrialPruned, match="after epoch 1"):
             train_candidate(trial, data, one_epoch, tuning, **BY_ACCURACY)
@@ -617,15 +619,19 @@ def test_a_lost_trial_ends_after_a_fold(
     sets = divide(TRAIN, VALIDATION, tuning, split, folds=3)
     study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(lower=0.6))
     with pytest.raises(optuna.TrialPruned, match="after fold 1"):
-        train_candidate(study.ask(), (sets, NO_VECTORS, ()), poor, tuning, **BY_ACCURACY)
+        train_candidate(study.ask(), TrialData(sets, NO_VECTORS), poor, tuning, **BY_ACCURACY)
     assert study.get_trials()[0].intermediate_values == {0: 0.5}
     assert trained == [sets[0][0]]
     good = one_epoch.model_copy(update={"dropout_rate": 0.3})
-    assert train_candidate(study.ask(), (sets, NO_VECTORS, ()), good, tuning, **BY_ACCURACY) == 1
+    assert (
+        train_candidate(study.ask(), TrialData(sets, NO_VECTORS), good, tuning, **BY_ACCURACY) == 1
+    )
     assert study.get_trials()[1].intermediate_values == {0: 1, 1: 1, 2: 1}
     # After the last fold, there is nothing left to save.
     late = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(lower=2, n_warmup_steps=2))
-    assert train_candidate(late.ask(), (sets, NO_VECTORS, ()), good, tuning, **BY_ACCURACY) == 1
+    assert (
+        train_candidate(late.ask(), TrialData(sets, NO_VECTORS), good, tuning, **BY_ACCURACY) == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -1212,6 +1218,12 @@ def run_pipeline(
             "test": MemoryDataset(TEST),
             "word_vectors": MemoryDataset(NO_VECTORS),
             "pretrained_weights": MemoryDataset(()),
+            "clean_reviews": MemoryDataset([]),
+            "clean_unlabelled_reviews": MemoryDataset([]),
+            "tokenizer": MemoryDataset(None),
+            "words": MemoryDataset([]),
+            "params:tokenizer": MemoryDataset(None),
+            "params:ngram_labels": MemoryDataset(NgramLabelsParameters(max_reviews=0)),
             "study_storage": OptunaStorageDataset(filepath=str(folder / "study.db")),
             "study": AtomicDataset(
                 filepath=str(folder / "study.pkl"), dataset="pickle.PickleDataset"

@@ -290,7 +290,7 @@ class RunLineage:
             return {}
         new = {"tuning.study_name": f"{name} {datetime.now(UTC):%Y-%m-%d %H.%M}"}
         has_same_data = all(
-            change.parameter and change.record.node == made.node for change in changes
+            change.parameter and change.record.node.startswith(f"{SHARED}.") for change in changes
         )
         is_lost = self._lineage.digest(self._files.find_path(STORAGE)) is None  # its file
         return new if has_same_data or is_lost else new | {"tuning.start_from": name}

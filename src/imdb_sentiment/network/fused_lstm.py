@@ -90,7 +90,9 @@ class FusedEncoder(keras.layers.Layer):
         return shape
 
 
-def make_fused_twin(model: keras.Sequential, parts: int) -> keras.Model:
+def make_fused_twin(
+    model: keras.Sequential, parts: int, *, has_accuracy: bool = True
+) -> keras.Model:
     """Return a model that shares layers and weights with the given one, but trains faster on CPUs.
 
     Training the twin trains the given model.
@@ -99,6 +101,7 @@ def make_fused_twin(model: keras.Sequential, parts: int) -> keras.Model:
         model: A compiled network from `build_model`, without recurrent dropout, which the fused
             operation does not have.
         parts: Number of parallel operations per batch.
+        has_accuracy: Whether to measure the accuracy, which needs the codes of the labels.
 
     Returns:
         The twin, compiled with the same optimizer and loss.
@@ -107,11 +110,13 @@ def make_fused_twin(model: keras.Sequential, parts: int) -> keras.Model:
     *encoder, dropout, dense = model.layers
     outputs = dense(dropout(FusedEncoder(encoder, parts)(model.inputs[0])))
     twin = keras.Model(model.inputs[0], outputs)
-    twin.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"])
+    metrics = ["accuracy"] if has_accuracy else None
+    twin.compile(optimizer=model.optimizer, loss=model.loss, metrics=metrics)
     # If the variables of the optimizer and of the metrics exist, TensorFlow traces the training
     # step once instead of twice.
     twin.optimizer.build(twin.trainable_variables)
-    twin.compute_metrics(None, tf.zeros((1,), tf.int32), tf.zeros((1, twin.output_shape[-1])))
+    if has_accuracy:
+        twin.compute_metrics(None, tf.zeros((1,), tf.int32), tf.zeros((1, twin.output_shape[-1])))
     return twin
 
 

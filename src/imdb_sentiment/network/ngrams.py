@@ -16,6 +16,7 @@ for Information Science 41, 1990). These are linear in the TF-IDF vector, so in 
 they become part of the weights of the n-grams.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias
@@ -31,6 +32,8 @@ from imdb_sentiment.parameters import NgramsParameters
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams, locate_characters
 from imdb_sentiment.text.words import Script
 
+logger = logging.getLogger(__name__)
+
 # A `scipy.sparse.csr_array`. SciPy and scikit-learn are imported where they are used.
 SparseArray: TypeAlias = Any
 Mask = npt.NDArray[np.bool_]
@@ -42,6 +45,8 @@ TOLERANCE = 0.01  # tolerance of the logistic regression
 ROWS_AT_A_TIME = 1000  # whose intermediate results are in memory
 
 # Settings of the latent semantic analysis.
+MAX_LABELLED = 15_000  # with 20,000 of IMDB, unlabelled reviews added nothing
+MAX_UNLABELLED = 10_000  # more unlabelled reviews take longer and add little
 MAX_LATENT_NGRAMS = 100_000  # maximum number of word n-grams, and of character n-grams
 POWER_ITERATIONS = 2  # of the randomized SVD
 MIN_NORM = 1e-9  # avoids a division by 0
@@ -209,6 +214,57 @@ def hash_texts(texts: Iterable[str], parameters: NgramsParameters, script: Scrip
     """Return the hashes of the n-grams of each cleaned text that a model may know."""
     length = parameters.character_ngram
     return [hash_ngrams(text, parameters.max_ngram, script, length) for text in texts]
+
+
+def sample_unlabelled(
+    chunks: Iterable[pd.DataFrame],
+    n_labelled: int,
+    parameters: NgramsParameters,
+    script: Script,
+    seed: int,
+) -> list[Hashes]:
+    """Return the n-grams of the unlabelled reviews, or of some of them if there are very many.
+
+    They are drawn at random (algorithm R of Vitter, "Random Sampling with a Reservoir", ACM
+    Transactions on Mathematical Software 11, 1985). If they would not help, none are returned.
+
+    Args:
+        chunks: Chunks with the column `text`; possibly none.
+        n_labelled: Number of labelled reviews.
+        parameters: Number of latent dimensions, and the length of the n-grams.
+        script: Rule for cutting texts into words.
+        seed: Seed by which they are drawn.
+
+    """
+    if not parameters.latent_dimensions:
+        return []
+    if n_labelled > MAX_LABELLED:
+        if next(iter(chunks), None) is not None:
+            logger.info(
+                "The n-grams do not learn from unlabelled reviews: more than %d are labelled",
+                MAX_LABELLED,
+            )
+        return []
+    rng = np.random.default_rng(seed)
+    texts: list[str] = []
+    n_seen = 0
+    for chunk in chunks:
+        for text in chunk["text"]:
+            n_seen += 1
+            if n_seen <= MAX_UNLABELLED:
+                texts.append(text)
+            elif (place := int(rng.integers(n_seen))) < MAX_UNLABELLED:
+                texts[place] = text
+    if len(texts) < parameters.latent_dimensions:
+        if texts:
+            logger.info(
+                "The n-grams do not learn from %d unlabelled reviews: these are fewer than "
+                "training.ngrams.latent_dimensions",
+                len(texts),
+            )
+        return []
+    logger.debug("N-grams learn from %d of %d unlabelled reviews", len(texts), n_seen)
+    return hash_texts(texts, parameters, script)
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,23 @@
 
 import itertools
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.cores import count_cores
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.logits import Logits, to_probabilities
+from imdb_sentiment.evaluation.logits import (
+    Logits,
+    count_outputs,
+    list_outputs,
+    to_probabilities,
+)
 from imdb_sentiment.evaluation.objectives import Metric
 from imdb_sentiment.interrupts import remembered_ctrl_c
 from imdb_sentiment.network.model import (
@@ -32,12 +38,14 @@ from imdb_sentiment.network.naive_bayes import (
 )
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.parameters import Hyperparameters
-from imdb_sentiment.text.batching import group_by_length, pad_right, shorten
+from imdb_sentiment.text.batching import count_tokens, group_by_length, pad_right, shorten
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 logger = logging.getLogger(__name__)
 
 ROWS_PER_THREAD = 32  # rows of a batch; with fewer rows, another thread does not help
+
+FINE_TUNING_FACTOR = 0.5  # of the learning rate, after the labels of the n-grams
 
 NO_ROWS_TO_WATCH = (
     "hyperparameters.early_stopping_patience needs rows that are held out: set "
@@ -47,6 +55,24 @@ NO_ROWS_TO_WATCH = (
 History = dict[str, list[float]]
 EpochCallback = Callable[[int, int, dict[str, float]], None]
 ProgressCallback = Callable[[float], None]
+
+
+class NgramLabels(NamedTuple):
+    """Labels of unlabelled reviews by the n-grams, which a network learns first.
+
+    As in weakly supervised learning (Severyn and Moschitti, "Twitter Sentiment Analysis with Deep
+    Convolutional Neural Networks", SIGIR 2015), many labels with mistakes prepare a network for
+    fewer right ones.
+
+    Attributes:
+        sequences: Token ids of parts of the reviews, shape (reviews, length), padded with 0 on the
+            left.
+        probabilities: Probability of each label, float32 of shape (reviews, labels).
+
+    """
+
+    sequences: npt.NDArray[np.unsignedinteger]
+    probabilities: npt.NDArray[np.float32]
 
 
 @remembered_ctrl_c()
@@ -63,6 +89,7 @@ def train_model(
     metric: Metric | None = None,
     on_progress: ProgressCallback | None = None,
     callbacks: Sequence[Any] = (),
+    ngram_labels: NgramLabels | None = None,
 ) -> tuple[KerasModel, History]:
     """Build a network and train it, as `NetworkTrainer` does.
 
@@ -81,6 +108,7 @@ def train_model(
         label_weights=label_weights,
         on_progress=on_progress,
         callbacks=callbacks,
+        ngram_labels=ngram_labels,
     )
     return trainer.model, history
 
@@ -115,6 +143,7 @@ class NetworkTrainer:
         self._pretrained = pretrained
         self._metric = metric
         self._network: _CompiledNetwork | None = None
+        self._first_network: _CompiledNetwork | None = None  # learns the labels of the n-grams
 
     @property
     def model(self) -> KerasModel:
@@ -140,6 +169,7 @@ class NetworkTrainer:
         label_weights: npt.NDArray[np.float64] | None = None,
         on_progress: ProgressCallback | None = None,
         callbacks: Sequence[Any] = (),
+        ngram_labels: NgramLabels | None = None,
     ) -> History:
         """Train a network.
 
@@ -155,6 +185,9 @@ class NetworkTrainer:
             on_progress: Called after each batch with the share of the training that is done, up to
                 1.
             callbacks: Further instances of `keras.callbacks.Callback`.
+            ngram_labels: Labels of unlabelled reviews that the network learns first, in at least
+                one epoch and `min_steps` steps, of which `on_epoch_end` and `callbacks` are not
+                told; it then trains with half the learning rate. None for none.
 
         Returns:
             For each metric (`loss`, `accuracy`, and with validation reviews `val_loss`,
@@ -179,10 +212,14 @@ class NetworkTrainer:
         # Early stopping may end training before the last epoch.
         fraction = 1.0 if hp.early_stopping_patience else hp.initial_length_fraction
         lengths = _schedule_lengths(train.sequences.shape[1], fraction, epochs)
-        rng = np.random.default_rng(seed)
-        batches = _make_batches(train, hp.batch_size, rng, lengths)
-        steps = epochs * int(batches.cardinality())
-        network = self._network = self._prepare(train, steps)
+        main = _Stage.of_reviews(train, lengths)
+        first = None if ngram_labels is None else _Stage.of_ngram_labels(ngram_labels, hp)
+        progress = _follow_stages([first, main] if first else [main], hp.batch_size, on_progress)
+        factor = FINE_TUNING_FACTOR if first else 1.0
+        steps = main.count_steps(hp.batch_size)
+        network = self._network = self._prepare(train, steps, self._network, factor)
+        if first:
+            self._learn_ngram_labels(first, train, seed, progress)
         device = "the CPU" if can_fuse() else "a GPU"
         logger.debug("%d weights are trained on %s", network.model.count_params(), device)
 
@@ -210,22 +247,17 @@ class NetworkTrainer:
                     on_epoch_end=lambda epoch, logs: on_epoch_end(epoch + 1, epochs, dict(logs))
                 )
             )
-        if on_progress:
-            shares = iter(_measure_shares(train.lengths, lengths, steps))
-            used_callbacks.append(
-                keras.callbacks.LambdaCallback(
-                    on_train_batch_end=lambda _, logs: on_progress(next(shares))
-                )
-            )
+        used_callbacks += progress
 
-        scored = _make_batches(validation, PREDICTION_BATCH_SIZE) if validation else None
-        is_mixed = hp.mixed_precision and not can_fuse()
+        scored = None
+        if validation:
+            scored = _Stage.of_reviews(validation).make_batches(PREDICTION_BATCH_SIZE)
         weights = None if label_weights is None else dict(enumerate(label_weights.tolist()))
-        if is_mixed:  # what is compiled now stays in float32
+        if self._is_mixed:  # what is compiled now stays in float32
             network.score_logits(train.sequences[:1])
-        with _in_bfloat16(network.model) if is_mixed else nullcontext():
+        with self._in_its_precision(network):
             history = network.fitted.fit(
-                batches,
+                main.make_batches(hp.batch_size, np.random.default_rng(seed)),
                 validation_data=scored,
                 shuffle=False,  # the batches are shuffled already
                 epochs=epochs,
@@ -235,8 +267,52 @@ class NetworkTrainer:
             ).history
         return {name: [float(value) for value in values] for name, values in history.items()}
 
-    def _prepare(self, train: EncodedReviews, steps: int) -> "_CompiledNetwork":
-        """Return a network before its first step; if possible, the compiled one is used again."""
+    def _learn_ngram_labels(
+        self, stage: "_Stage", train: EncodedReviews, seed: int, callbacks: list[Any]
+    ) -> None:
+        """Let the network start from one that has learnt the labels of the n-grams."""
+        batch_size = self._hyperparameters.batch_size
+        steps = stage.count_steps(batch_size)
+        first = self._first_network = self._prepare(
+            train, steps, self._first_network, 1.0, has_soft_labels=True
+        )
+        batches = stage.make_batches(batch_size, np.random.default_rng(seed))
+        with self._in_its_precision(first):
+            first.fitted.fit(
+                batches,
+                epochs=len(stage.epoch_lengths),
+                shuffle=False,
+                callbacks=callbacks,
+                verbose=0,
+            )
+        self._trained().start_from(first.model)
+
+    @property
+    def _is_mixed(self) -> bool:
+        return self._hyperparameters.mixed_precision and not can_fuse()
+
+    def _in_its_precision(self, network: "_CompiledNetwork") -> AbstractContextManager[None]:
+        return _in_bfloat16(network.model) if self._is_mixed else nullcontext()
+
+    def _prepare(
+        self,
+        train: EncodedReviews,
+        steps: int,
+        compiled: "_CompiledNetwork | None",
+        factor: float,
+        *,
+        has_soft_labels: bool = False,
+    ) -> "_CompiledNetwork":
+        """Return a network before its first step.
+
+        Args:
+            train: Reviews to learn from.
+            steps: Number of training steps.
+            compiled: Network that is used again if possible, since it is compiled already.
+            factor: Factor of the learning rate.
+            has_soft_labels: Whether it learns probabilities of the labels.
+
+        """
         import keras
 
         hp = self._hyperparameters
@@ -249,16 +325,21 @@ class NetworkTrainer:
         model = build_model(hp, train.vocabulary_size, len(train.labels), vectors)
         if hp.pretrained_embedding and pretrained:
             set_lstm_weights(model, pretrained)
+        rate = factor * hp.learning_rate
         if hp.learning_rate_schedule == "cosine":  # Loshchilov and Hutter, ICLR 2017
-            model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(
-                hp.learning_rate, steps
-            )
+            model.optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(rate, steps)
         else:
+            model.optimizer.learning_rate = rate
             steps = 0  # nothing depends on them
-        if self._network and self._network.start_as(model, steps):
-            return self._network
+        if has_soft_labels:
+            is_single = count_outputs(len(train.labels)) == 1
+            loss = "binary_crossentropy" if is_single else "categorical_crossentropy"
+            model.compile(optimizer=model.optimizer, loss=loss)
+        if compiled and compiled.start_as(model, rate, steps):
+            return compiled
         is_fused = can_fuse() and not hp.recurrent_dropout_rate
-        return _CompiledNetwork(model, steps, count_parts(hp.batch_size) if is_fused else 0)
+        parts = count_parts(hp.batch_size) if is_fused else 0
+        return _CompiledNetwork(model, rate, steps, parts, has_accuracy=not has_soft_labels)
 
 
 class _CompiledNetwork:
@@ -266,8 +347,10 @@ class _CompiledNetwork:
 
     Args:
         model: Network from `build_model`.
+        rate: Initial learning rate.
         steps: Number of training steps, if the learning rate depends on it; otherwise 0.
         parts: Number of parallel operations per batch; 0 if Keras's LSTM is to be trained.
+        has_accuracy: Whether to measure the accuracy of the reviews that it learns from.
 
     Attributes:
         model: The network.
@@ -276,37 +359,45 @@ class _CompiledNetwork:
 
     """
 
-    def __init__(self, model: KerasModel, steps: int, parts: int) -> None:
+    def __init__(
+        self, model: KerasModel, rate: float, steps: int, parts: int, *, has_accuracy: bool
+    ) -> None:
         self.model = self.fitted = model
         if parts:
             from imdb_sentiment.network.fused_lstm import make_fused_twin
 
-            self.fitted = make_fused_twin(model, parts)
+            self.fitted = make_fused_twin(model, parts, has_accuracy=has_accuracy)
         model.optimizer.build(model.trainable_variables)
         self.score_logits = compile_scorer(model)
-        self._steps = steps
+        self._schedule = (rate, steps)
         self._optimizer_state = [variable.numpy() for variable in model.optimizer.variables]
 
-    def start_as(self, model: KerasModel, steps: int) -> bool:
-        """Take the weights of a network before its first step, if it has the same shape.
+    def start_as(self, model: KerasModel, rate: float, steps: int) -> bool:
+        """Take the weights of a network before its first step, if shape and schedule are the same.
 
         Args:
             model: Network from `build_model`, with the same hyperparameters.
+            rate: Initial learning rate.
             steps: Number of training steps, if the learning rate depends on it; otherwise 0.
 
         Returns:
-            Whether it has the same shape. Otherwise, nothing has changed.
+            Whether both are the same. Otherwise, nothing has changed.
 
         """
         own_shapes = [variable.shape for variable in self.model.variables]
         new_shapes = [variable.shape for variable in model.variables]
-        if steps != self._steps or own_shapes != new_shapes:
+        if (rate, steps) != self._schedule or own_shapes != new_shapes:
             return False
         for own, other in zip(self.model.variables, model.variables, strict=True):
             own.assign(other)  # the states of random generators are among them
         for own, start in zip(self.model.optimizer.variables, self._optimizer_state, strict=True):
             own.assign(start)
         return True
+
+    def start_from(self, model: KerasModel) -> None:
+        """Take the weights of another network of the same shape."""
+        for own, other in zip(self.model.weights, model.weights, strict=True):
+            own.assign(other)
 
 
 @contextmanager
@@ -414,61 +505,102 @@ def _schedule_lengths(sequence_length: int, initial_fraction: float, epochs: int
     return [max(1, round(length)) for length in lengths.tolist()]
 
 
-def _measure_shares(
-    review_lengths: npt.NDArray[np.intp], epoch_lengths: Sequence[int], steps: int
-) -> list[float]:
-    """Return the share of the training that is done after each step, by the number of tokens.
+class _Stage(NamedTuple):
+    """Reviews that a network learns from in one or several epochs.
 
-    Args:
-        review_lengths: Tokens per review, shape (reviews,).
+    Attributes:
+        sequences: Token ids, shape (reviews, sequence length), padded with 0 on the left.
+        lengths: Tokens per review, shape (reviews,).
+        targets: What it learns, shape (reviews,) or (reviews, outputs).
         epoch_lengths: Length to which longer reviews are shortened in each epoch.
-        steps: Number of steps of all epochs.
 
     """
-    tokens = [np.clip(review_lengths, 1, length).sum() for length in epoch_lengths]
-    done = np.repeat(tokens, steps // len(tokens)).cumsum()
-    shares: list[float] = (done / done[-1]).tolist()
-    return shares
+
+    sequences: npt.NDArray[np.unsignedinteger]
+    lengths: npt.NDArray[np.intp]
+    targets: npt.NDArray[Any]
+    epoch_lengths: Sequence[int]
+
+    @classmethod
+    def of_reviews(cls, reviews: EncodedReviews, epoch_lengths: Sequence[int] = ()) -> Self:
+        """Return a stage whose targets are the codes of the labels, int32.
+
+        Without lengths, it is one epoch of whole sequences.
+        """
+        codes = reviews.codes.astype(np.int32)
+        whole = [reviews.sequences.shape[1]]
+        return cls(reviews.sequences, reviews.lengths, codes, epoch_lengths or whole)
+
+    @classmethod
+    def of_ngram_labels(cls, labels: NgramLabels, hyperparameters: Hyperparameters) -> Self:
+        """Return a stage whose targets are the probabilities, of the second of two labels or all.
+
+        It is one epoch, or with few reviews as many as `min_steps` takes.
+        """
+        steps = math.ceil(len(labels.sequences) / hyperparameters.batch_size)
+        epochs = max(1, math.ceil(hyperparameters.min_steps / steps))
+        targets = labels.probabilities[:, list_outputs(labels.probabilities.shape[1])]
+        lengths = count_tokens(labels.sequences)
+        return cls(labels.sequences, lengths, targets, [labels.sequences.shape[1]] * epochs)
+
+    def count_steps(self, batch_size: int) -> int:
+        """Return the number of steps of all epochs; the last one of an epoch may be smaller."""
+        return len(self.epoch_lengths) * -(-len(self.sequences) // batch_size)
+
+    def measure_steps(self, batch_size: int) -> npt.NDArray[np.float64]:
+        """Return, for each step, the tokens of its epoch divided by the epoch's steps."""
+        tokens = [np.clip(self.lengths, 1, length).sum() for length in self.epoch_lengths]
+        steps = self.count_steps(batch_size) // len(tokens)
+        return np.repeat(tokens, steps) / steps
+
+    def make_batches(self, batch_size: int, rng: np.random.Generator | None = None) -> Any:
+        """Return a `tf.data.Dataset` of batches of reviews of similar length.
+
+        Args:
+            batch_size: Reviews per batch; the last one may have fewer.
+            rng: Shuffles the reviews again in each epoch. None for a fixed order.
+
+        Returns:
+            Pairs of token ids, int32 of shape (B, T) with T the length of the longest review of the
+            batch, and targets, shape (B,) or (B, outputs).
+
+        """
+        import tensorflow as tf
+
+        whole = self.sequences.shape[1]
+        # `fit` may make iterators that it does not use, but a generator starts with its first
+        # batch.
+        remaining_lengths = itertools.chain(self.epoch_lengths, itertools.repeat(whole))
+
+        def generate() -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[Any]]]:
+            length = next(remaining_lengths)
+            for rows in group_by_length(np.minimum(self.lengths, length), batch_size, rng):
+                tokens = self.sequences[rows]
+                if length < whole:
+                    tokens = shorten(tokens, length)
+                yield pad_right(tokens).astype(np.int32), self.targets[rows]
+
+        signature = (
+            tf.TensorSpec((None, None), tf.int32),
+            tf.TensorSpec((None, *self.targets.shape[1:]), self.targets.dtype),
+        )
+        return make_dataset(generate, signature, n_batches=-(-len(self.lengths) // batch_size))
 
 
-def _make_batches(
-    reviews: EncodedReviews,
-    batch_size: int,
-    rng: np.random.Generator | None = None,
-    epoch_lengths: Sequence[int] = (),
-) -> Any:
-    """Return a `tf.data.Dataset` of batches of reviews of similar length.
+def _follow_stages(
+    stages: Sequence[_Stage], batch_size: int, on_progress: ProgressCallback | None
+) -> list[Any]:
+    """Return the callback that reports, after each step, the share of all tokens that are read."""
+    import keras
 
-    Args:
-        reviews: Reviews with their labels.
-        batch_size: Reviews per batch; the last one may have fewer.
-        rng: Shuffles the reviews again in each epoch. None for a fixed order.
-        epoch_lengths: Length to which longer reviews are shortened in each epoch; empty for whole
-            sequences in all epochs.
-
-    Returns:
-        Pairs of token ids, int32 of shape (B, T) with T the length of the longest review of the
-        batch, and label codes, int32 of shape (B,).
-
-    """
-    import tensorflow as tf
-
-    sequences, lengths = reviews.sequences, reviews.lengths
-    codes = reviews.codes.astype(np.int32)
-    sequence_length = sequences.shape[1]
-    # `fit` may make iterators that it does not use, but a generator starts with its first batch.
-    remaining_lengths = itertools.chain(epoch_lengths, itertools.repeat(sequence_length))
-
-    def generate() -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
-        length = next(remaining_lengths)
-        for rows in group_by_length(np.minimum(lengths, length), batch_size, rng):
-            tokens = sequences[rows]
-            if length < sequence_length:
-                tokens = shorten(tokens, length)
-            yield pad_right(tokens).astype(np.int32), codes[rows]
-
-    signature = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32))
-    return make_dataset(generate, signature, n_batches=-(-len(lengths) // batch_size))
+    if on_progress is None:
+        return []
+    read = np.concatenate([stage.measure_steps(batch_size) for stage in stages]).cumsum()
+    shares = iter((read / read[-1]).tolist())
+    report = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda _, logs: on_progress(next(shares))
+    )
+    return [report]
 
 
 def make_dataset(

@@ -29,7 +29,12 @@ from imdb_sentiment.parameters.training import (
     Quantity,
     TrainingParameters,
 )
-from imdb_sentiment.parameters.tuning import Hyperparameters, MetricName, TuningParameters
+from imdb_sentiment.parameters.tuning import (
+    Hyperparameters,
+    MetricName,
+    NgramLabelsParameters,
+    TuningParameters,
+)
 
 __all__ = [
     "AUTO",
@@ -42,6 +47,7 @@ __all__ = [
     "LabelCheckParameters",
     "LanguageModelParameters",
     "MetricName",
+    "NgramLabelsParameters",
     "NgramsParameters",
     "Parameters",
     "ProcessingParameters",

@@ -210,6 +210,18 @@ class OptunaClass(Parameters):
     arguments: Annotated[dict[str, Any], BeforeValidator(lambda value: value or {})]
 
 
+class NgramLabelsParameters(Parameters):
+    """The labels that n-grams give to unlabelled reviews, from which the network learns first.
+
+    Attributes:
+        max_reviews: Maximum number of these reviews, at least 1,000; of more, some are drawn at
+            random. 0 to leave this out.
+
+    """
+
+    max_reviews: Literal[0] | Annotated[int, Field(ge=1000)]
+
+
 class TuningParameters(Parameters):
     """The search for the best hyperparameters.
 

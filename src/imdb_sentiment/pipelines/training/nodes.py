@@ -36,8 +36,9 @@ from imdb_sentiment.network.ngrams import (
     NgramRegression,
     default_weights,
     hash_texts,
+    sample_unlabelled,
 )
-from imdb_sentiment.network.training import History, format_metrics, train_model
+from imdb_sentiment.network.training import History, NgramLabels, format_metrics, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     CustomReviewsParameters,
@@ -75,8 +76,6 @@ logger = logging.getLogger(__name__)
 
 MAX_EXPORT_DIFFERENCE = 1e-4  # between probabilities; rounding alone stays far below
 MAX_COMPARED = 1000  # validation reviews whose probabilities are compared
-MAX_LABELLED = 15_000  # with 20,000 of IMDB, unlabelled reviews added nothing to the n-grams
-MAX_UNLABELLED = 10_000  # unlabelled reviews for the n-grams: more take longer and add little
 MAX_EXAMPLES = 10  # custom reviews that are stored in the exported model
 # Datasets whose lineage is stored in the exported model.
 CHAIN = (
@@ -158,7 +157,9 @@ def fit_ngrams(
         hashes |= dict(zip(rows["row"], found, strict=True))
     learnable = _list_learnable(train, validation, training)
     n_learnable = sum(map(len, learnable))
-    unlabelled = _sample_unlabelled(clean_unlabelled_reviews, n_learnable, training, script)
+    unlabelled = sample_unlabelled(
+        clean_unlabelled_reviews, n_learnable, ngrams, script, training.seed
+    )
 
     def prepare(sets: Sequence[EncodedReviews], with_unlabelled: bool) -> NgramRegression:
         codes = _join_codes(sets)
@@ -196,46 +197,6 @@ def fit_ngrams(
     return model.scale(best.factor), HeldOutLogits(held_out_rows, best.factor * best.logits)
 
 
-def _sample_unlabelled(
-    chunks: Iterable[pd.DataFrame], n_labelled: int, training: TrainingParameters, script: Script
-) -> list[Hashes]:
-    """Return the n-grams of the unlabelled reviews, or of some of them if there are very many.
-
-    They are drawn at random (algorithm R of Vitter, "Random Sampling with a Reservoir", ACM
-    Transactions on Mathematical Software 11, 1985). If they would not help, none are returned.
-    """
-    dimensions = training.ngrams.latent_dimensions
-    if not dimensions:
-        return []
-    if n_labelled > MAX_LABELLED:
-        if next(iter(chunks), None) is not None:
-            logger.info(
-                "The n-grams do not learn from unlabelled reviews: more than %d are labelled",
-                MAX_LABELLED,
-            )
-        return []
-    rng = np.random.default_rng(training.seed)
-    texts: list[str] = []
-    n_seen = 0
-    for chunk in chunks:
-        for text in chunk["text"]:
-            n_seen += 1
-            if n_seen <= MAX_UNLABELLED:
-                texts.append(text)
-            elif (place := int(rng.integers(n_seen))) < MAX_UNLABELLED:
-                texts[place] = text
-    if len(texts) < dimensions:
-        if texts:
-            logger.info(
-                "The n-grams do not learn from %d unlabelled reviews: these are fewer than "
-                "training.ngrams.latent_dimensions",
-                len(texts),
-            )
-        return []
-    logger.debug("N-grams learn from %d of %d unlabelled reviews", len(texts), n_seen)
-    return hash_texts(texts, training.ngrams, script)
-
-
 def fit_best_model(
     *,
     train: EncodedReviews,
@@ -243,6 +204,7 @@ def fit_best_model(
     best_hyperparameters: Hyperparameters,
     word_vectors: npt.NDArray[np.float32],
     pretrained_weights: PretrainedWeights = (),
+    ngram_labels: Sequence[NgramLabels] = (),
     tuning: TuningParameters,
     are_ordered: bool,
     class_weight: Any,  # ClassWeight, but Kedro warns of unions
@@ -258,6 +220,8 @@ def fit_best_model(
         best_hyperparameters: Best hyperparameters, from the pipeline tuning.
         word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width).
         pretrained_weights: Weights from `pretrain_network`; empty for none.
+        ngram_labels: Labels from `label_unlabelled_reviews`, the last of which are those for this
+            network; empty for none.
         tuning: The metric that early stopping watches, if there is any.
         are_ordered: Whether the labels are ordinal.
         class_weight: Weight of each label in the loss.
@@ -296,6 +260,7 @@ def fit_best_model(
                 label_weights=label_weights,
                 metric=metric,
                 on_progress=progress.follow_part(number, networks),
+                ngram_labels=ngram_labels[-1] if ngram_labels else None,
             )
             trained.append(network)
             histories.append(history)

@@ -55,6 +55,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "best_hyperparameters": "best_hyperparameters",
                     "word_vectors": "word_vectors",
                     "pretrained_weights": "pretrained_weights",
+                    "ngram_labels": "ngram_labels",
                     "tuning": "params:tuning",
                     "are_ordered": "params:reviews.ordered",
                     # Not the whole group: a new threshold needs no new network.

@@ -3,11 +3,11 @@
 import base64
 import logging
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import count, takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,12 @@ from imdb_sentiment.network.model import (
     require_word_vectors,
 )
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
-from imdb_sentiment.network.training import NO_ROWS_TO_WATCH, NetworkTrainer, format_metrics
+from imdb_sentiment.network.training import (
+    NO_ROWS_TO_WATCH,
+    NetworkTrainer,
+    NgramLabels,
+    format_metrics,
+)
 from imdb_sentiment.parameters import (
     ClassWeight,
     Hyperparameters,
@@ -118,12 +123,31 @@ def _refuse_without_folds(tuning: TuningParameters, advice: str) -> None:
     raise InputError(f"tuning.{found}, but there is no cross-validation: {join_alternatives(ways)}")
 
 
+class TrialData(NamedTuple):
+    """What all trials of a search learn from.
+
+    Attributes:
+        held_out_sets: Pairs of sets from `hold_out_reviews`.
+        word_vectors: Initial values of a pretrained embedding, shape (vocabulary, size).
+        pretrained_weights: Weights from `pretrain_network`; empty for none.
+        ngram_labels: Labels from `label_unlabelled_reviews`, those for each pair of sets first;
+            empty for none.
+
+    """
+
+    held_out_sets: list[HeldOutSet]
+    word_vectors: npt.NDArray[np.float32]
+    pretrained_weights: PretrainedWeights = ()
+    ngram_labels: Sequence[NgramLabels] = ()
+
+
 def tune_hyperparameters(
     study_storage: optuna.storages.BaseStorage,
     held_out_sets: list[HeldOutSet],
     word_vectors: npt.NDArray[np.float32],
     *,
     pretrained_weights: PretrainedWeights = (),
+    ngram_labels: Sequence[NgramLabels] = (),
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
     are_ordered: bool,
@@ -142,6 +166,8 @@ def tune_hyperparameters(
         held_out_sets: Pairs of sets from `hold_out_reviews`.
         word_vectors: Initial values of a pretrained embedding, shape (vocabulary, size).
         pretrained_weights: Weights from `pretrain_network`; empty for none.
+        ngram_labels: Labels from `label_unlabelled_reviews`, those for each pair of sets first;
+            empty for none.
         hyperparameters: Values of the hyperparameters that are not searched.
         tuning: Search space, number of trials, sampler, pruner, workers, seed, name of the study.
         are_ordered: Whether the labels are ordinal.
@@ -176,6 +202,7 @@ def tune_hyperparameters(
             tuning,
             metric=metric,
             class_weight=class_weight,
+            ngram_labels=ngram_labels,
         )
         study = _open_study(storage, origin, tuning, metric, len(held_out_sets))
         try:
@@ -188,7 +215,7 @@ def tune_hyperparameters(
                     metric=metric,
                     class_weight=class_weight,
                 ),
-                (held_out_sets, word_vectors, pretrained_weights),
+                TrialData(held_out_sets, word_vectors, pretrained_weights, ngram_labels),
                 workers=workers,
                 timeout=tuning.timeout,
                 patience=tuning.patience,
@@ -224,7 +251,7 @@ def tune_hyperparameters(
 
 def train_candidate(
     trial: optuna.Trial,
-    data: tuple[list[HeldOutSet], npt.NDArray[np.float32], PretrainedWeights],
+    data: TrialData,
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
     *,
@@ -239,7 +266,7 @@ def train_candidate(
     Args:
         trial: The trial. The metric after each epoch is reported to it, or with cross-validation
             that after each fold.
-        data: Pairs of sets from `hold_out_reviews`, word vectors, and pretrained weights.
+        data: What all trials learn from.
         hyperparameters: Values of the hyperparameters that are not searched.
         tuning: Seed of the training.
         metric: Metric of the network, which is the value of the trial.
@@ -254,7 +281,7 @@ def train_candidate(
         InputError: The network has diverged.
 
     """
-    held_out_sets, word_vectors, pretrained = data
+    held_out_sets, word_vectors, pretrained, ngram_labels = data
 
     def log_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
         scored_on = tuning.evaluate_on if len(held_out_sets) == 1 else "held-out"
@@ -287,6 +314,7 @@ def train_candidate(
                 log_epoch,
                 on_progress=progress.follow_part(fold - 1, len(held_out_sets)),
                 label_weights=compute_label_weights(class_weight, learnt.codes, learnt.labels),
+                ngram_labels=ngram_labels[fold - 1] if ngram_labels else None,
             )
             scored.append(trainer.score_logits(held_out.sequences))
             codes.append(held_out.codes)
@@ -535,6 +563,7 @@ def _describe_origin(
     *,
     metric: Metric,
     class_weight: ClassWeight,
+    ngram_labels: Sequence[NgramLabels],
 ) -> dict[str, Any]:
     """Return what all trials of a study must have in common, as JSON values.
 
@@ -545,6 +574,9 @@ def _describe_origin(
     data = [reviews.fingerprint() for pair in held_out_sets for reviews in pair]
     if tuning.may_be_on("pretrained_embedding", hyperparameters):
         data.append(compute_fingerprint(*initial))
+    labelled = len(ngram_labels[0].sequences) if ngram_labels else 0
+    if labelled:  # not the probabilities, whose last bits may differ on another machine
+        data.append(compute_fingerprint(ngram_labels[0].sequences))
     space = {name: range_.model_dump(mode="json") for name, range_ in tuning.search_space.items()}
     return {  # the data last, since other folds are other data as well
         "search space": space,
@@ -555,6 +587,7 @@ def _describe_origin(
             "evaluate_on": tuning.evaluate_on,
             "folds": len(held_out_sets),
             "seed": tuning.seed,
+            **({"ngram_labels": labelled} if labelled else {}),
             **fixed,
         },
         "data": data,

@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from imdb_sentiment.pipelines.tuning.ngram_labels import label_unlabelled_reviews
 from imdb_sentiment.pipelines.tuning.nodes import (
     hold_out_reviews,
     tabulate_trials,
@@ -20,12 +21,32 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 name="hold_out_reviews",
             ),
             Node(
+                func=label_unlabelled_reviews,
+                inputs={
+                    "clean_reviews": "clean_reviews",
+                    "clean_unlabelled_reviews": "clean_unlabelled_reviews",
+                    "held_out_sets": "held_out_sets",
+                    "train": "train",
+                    "validation": "validation",
+                    "tokenizer": "tokenizer",
+                    "words": "words",
+                    "tokenization": "params:tokenizer",
+                    "ngram_labels": "params:ngram_labels",
+                    "tuning": "params:tuning",
+                    "class_weight": "params:training.class_weight",
+                    "use_validation_rows": "params:training.use_validation_rows",
+                },
+                outputs="ngram_labels",
+                name="label_unlabelled_reviews",
+            ),
+            Node(
                 func=tune_hyperparameters,
                 inputs={
                     "study_storage": "study_storage",
                     "held_out_sets": "held_out_sets",
                     "word_vectors": "word_vectors",
                     "pretrained_weights": "pretrained_weights",
+                    "ngram_labels": "ngram_labels",
                     "hyperparameters": "params:hyperparameters",
                     "tuning": "params:tuning",
                     "are_ordered": "params:reviews.ordered",

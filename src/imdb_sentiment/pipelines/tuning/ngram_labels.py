@@ -1,0 +1,176 @@
+"""Labels of unlabelled reviews by the n-grams, from which networks learn first."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from tokenizers import Tokenizer
+
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.decisions import compute_label_weights
+from imdb_sentiment.evaluation.logits import to_probabilities
+from imdb_sentiment.network.ngrams import (
+    MAX_LABELLED,
+    NgramModel,
+    NgramRegression,
+    default_weights,
+    hash_texts,
+    sample_unlabelled,
+)
+from imdb_sentiment.network.training import NgramLabels
+from imdb_sentiment.parameters import (
+    NgramLabelsParameters,
+    NgramsParameters,
+    TokenizerParameters,
+    TuningParameters,
+)
+from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet
+from imdb_sentiment.progress import track
+from imdb_sentiment.text.batching import shorten
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
+from imdb_sentiment.text.ngrams import Hashes
+from imdb_sentiment.text.review_encoder import ReviewEncoder
+
+logger = logging.getLogger(__name__)
+
+MIN_REVIEWS = 1000  # fewer have not been tried
+MIN_SHARE = 1.0  # unlabelled reviews per labelled one; the same holds for fewer
+LENGTH_FRACTION = 0.25  # share of each sequence that a network reads; the whole takes longer
+
+# Settings of these n-grams: those of conf/base. They are not `training.ngrams`, which may be
+# changed after the search without a new one.
+NGRAMS = NgramsParameters(
+    share=1.0,
+    max_ngram=3,
+    min_document_frequency=2,
+    max_features=200_000,
+    character_ngram=4,
+    character_weight="auto",
+    latent_dimensions=200,
+    inverse_regularisation=5,
+)
+
+
+def label_unlabelled_reviews(
+    *,
+    clean_reviews: Iterable[pd.DataFrame],
+    clean_unlabelled_reviews: Iterable[pd.DataFrame],
+    held_out_sets: list[HeldOutSet],
+    train: EncodedReviews,
+    validation: EncodedReviews,
+    tokenizer: Tokenizer,
+    words: Sequence[str],
+    tokenization: TokenizerParameters,
+    ngram_labels: NgramLabelsParameters,
+    tuning: TuningParameters,
+    class_weight: Any,  # ClassWeight, but Kedro warns of unions
+    use_validation_rows: bool,
+) -> tuple[NgramLabels, ...]:
+    """Let the n-grams label the unlabelled reviews, once for each training of a network.
+
+    The n-grams learn from the same reviews as the network, so that it is scored on reviews that
+    neither has seen.
+
+    Args:
+        clean_reviews: Chunks with the columns `row`, `text` and `split`: the texts.
+        clean_unlabelled_reviews: Chunks with the columns `text` and `words`, which are read several
+            times; possibly none.
+        held_out_sets: Pairs of sets from `hold_out_reviews`; a trial learns from the first set of
+            each.
+        train: Reviews that the final network learns from.
+        validation: Reviews that it learns from as well, if `use_validation_rows` says so.
+        tokenizer: Tokenizer from `fit_tokenizer`.
+        words: Distinct words, from `check_reviews`.
+        tokenization: Number of tokens kept from the beginning of a long review, and the script.
+        ngram_labels: Maximum number of reviews that are labelled.
+        tuning: Seed by which reviews are drawn if there are more.
+        class_weight: Weight of each label in the loss.
+        use_validation_rows: Whether the final network learns from the validation reviews, too.
+
+    Returns:
+        The labels for each pair of `held_out_sets`, and last those for the final network, all with
+        the same sequences, whose length is a quarter of the whole; empty if they are not wanted, or
+        if there are too few unlabelled reviews, or labelled ones with the same n-grams.
+
+    Raises:
+        InputError: A label of `class_weight` does not exist.
+
+    """
+    is_drawn = _draw_reviews(clean_unlabelled_reviews, ngram_labels.max_reviews, tuning.seed)
+    n_labelled = len(train) + len(validation)
+    n_drawn = int(is_drawn.sum())
+    if n_drawn < max(MIN_REVIEWS, MIN_SHARE * n_labelled):
+        if n_drawn:
+            fewer = MIN_REVIEWS if n_drawn < MIN_REVIEWS else f"the {n_labelled:,} labelled ones"
+            _say_without(f"{n_drawn:,} unlabelled reviews are fewer than {fewer}")
+        return ()
+    compute_label_weights(class_weight, train.codes, train.labels)  # refuses what none can use
+    script = tokenization.script
+    by_row: dict[int, Hashes] = {}
+    for chunk in clean_reviews:
+        rows = chunk[chunk["split"] != "test"]
+        by_row |= dict(zip(rows["row"], hash_texts(rows["text"], NGRAMS, script), strict=True))
+    sampled: list[Hashes] = []
+    if len(by_row) <= MAX_LABELLED:
+        sampled = sample_unlabelled(
+            clean_unlabelled_reviews, len(by_row), NGRAMS, script, tuning.seed
+        )
+
+    def fit(*learnt: EncodedReviews) -> NgramModel:
+        """Return the n-grams that have learnt from some of the labelled reviews."""
+        codes = np.concatenate([reviews.codes for reviews in learnt])
+        return NgramRegression(
+            [by_row[row] for reviews in learnt for row in reviews.rows],
+            codes,
+            len(train.labels),
+            NGRAMS,
+            unlabelled=sampled,
+            script=script,
+            label_weights=compute_label_weights(class_weight, codes, train.labels),
+        ).fit(default_weights(NGRAMS))
+
+    sets: list[tuple[EncodedReviews, ...]] = [(learnt,) for learnt, _ in held_out_sets]
+    if use_validation_rows or len(held_out_sets) > 1:
+        sets.append((train, validation) if use_validation_rows else (train,))
+    try:
+        models = [fit(*learnt) for learnt in track(sets, "N-grams for labels", "models")]
+    except InputError:  # advises to change `training.ngrams`, which are others
+        _say_without("no word n-gram occurs in enough reviews")
+        return ()
+    if len(models) == len(held_out_sets):  # the final network learns from the same reviews
+        models.append(models[0])
+    by_row.clear()
+    sampled.clear()
+    length = max(1, round(LENGTH_FRACTION * train.sequences.shape[1]))
+    encoder = ReviewEncoder(tokenizer, words, tokenization.head_length)
+    sequences: list[npt.NDArray[np.unsignedinteger]] = []
+    scored: list[list[npt.NDArray[np.float32]]] = [[] for _ in models]
+    n_seen = 0
+    for whole in clean_unlabelled_reviews:
+        chunk = whole[is_drawn[n_seen : n_seen + len(whole)]]
+        n_seen += len(whole)
+        sequences.append(shorten(encoder.encode(chunk), length))
+        hashes = hash_texts(chunk["text"], NGRAMS, script)
+        for model, found in zip(models, scored, strict=True):
+            found.append(to_probabilities(model.score(hashes)).astype(np.float32))
+    joined = np.concatenate(sequences)
+    logger.info("The n-grams have labelled %s reviews for the LSTM", f"{len(joined):,}")
+    return tuple(NgramLabels(joined, np.concatenate(found)) for found in scored)
+
+
+def _say_without(reason: str) -> None:
+    logger.info("The LSTM does not learn labels of the n-grams: %s", reason)
+
+
+def _draw_reviews(
+    chunks: Iterable[pd.DataFrame], max_reviews: int, seed: int
+) -> npt.NDArray[np.bool_]:
+    """Return whether each review is one of at most `max_reviews` that are drawn at random."""
+    n_reviews = sum(map(len, chunks)) if max_reviews else 0
+    is_drawn = np.ones(n_reviews, bool)
+    if n_reviews > max_reviews:
+        is_drawn[np.random.default_rng(seed).permutation(n_reviews)[max_reviews:]] = False
+    return is_drawn

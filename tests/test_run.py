@@ -690,8 +690,13 @@ def test_the_model_learns_from_unlabelled_reviews_and_says_so(imdb: Path) -> Non
     run_kedro(imdb, command)
     model = pd.read_pickle(imdb / "data/06_models/ngram_model.pkl")
     assert 20 <= model.unlabelled_reviews <= 1100
+    labels = pd.read_pickle(imdb / "data/05_model_input/ngram_labels.pkl")
+    first = f"labels that n-grams gave to {len(labels[-1].sequences):,} unlabelled reviews"
     words = f"fitted with the help of {model.unlabelled_reviews:,} unlabelled reviews"
-    assert words in (imdb / "data/06_models/model_card.md").read_text()
+    card = (imdb / "data/06_models/model_card.md").read_text()
+    assert words in card
+    assert first in card
+    assert first in (imdb / "data/08_reporting/report.html").read_text()
 
 
 @pytest.mark.slow

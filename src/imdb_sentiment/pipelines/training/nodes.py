@@ -465,6 +465,7 @@ def export_model(
     split: SplitParameters,
     training: TrainingParameters,
     custom: CustomReviewsParameters,
+    ngram_labels: Sequence[NgramLabels] = (),
 ) -> tuple[bytes, dict[str, float]]:
     """Export the average of both models for deployment, and compare its probabilities.
 
@@ -486,6 +487,7 @@ def export_model(
         split: Settings of the division of the table.
         training: Says whether the models have learnt from the validation reviews.
         custom: Name of the column with their text, or `auto`.
+        ngram_labels: Labels from `label_unlabelled_reviews`; empty for none.
 
     Returns:
         The ONNX model, and the largest difference between its probabilities and those of the
@@ -521,6 +523,7 @@ def export_model(
             "training": training.model_dump_json(),
             "calibration": json.dumps(calibration),
             "training_data_sha256": first.fingerprint(*others),
+            "ngram_labels": str(len(ngram_labels[-1].sequences) if ngram_labels else 0),
             "lineage": json.dumps(
                 [{"name": name, **lineage[name]} for name in CHAIN if name in lineage]
             ),

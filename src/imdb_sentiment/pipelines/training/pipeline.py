@@ -114,6 +114,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "split": "params:split",
                     "training": "params:training",
                     "custom": "params:custom_reviews",
+                    "ngram_labels": "ngram_labels",
                 },
                 outputs=["onnx_model", "export_check"],
                 name="export_model",

@@ -202,6 +202,7 @@ def collect_facts(
             "character_ngram": predictor.character_ngram,
             "character_weight": predictor.character_weight,
             "unlabelled_reviews": predictor.unlabelled_reviews,
+            "ngram_labels": int(made_with.get("ngram_labels", "0")),
             "training_data_sha256": made_with["training_data_sha256"],
             "lineage": json.loads(made_with.get("lineage", "[]")),
         },

@@ -666,7 +666,7 @@ def test_the_presets_do_the_whole_job(commands: list[str], test_rows: int, imdb:
     if "--env best" in commands[0]:
         assert pd.read_pickle(imdb / "data/05_model_input/pretrained_weights.pkl")
         has_unlabelled = "unlabelled_file" in commands[0]
-        labels = pd.read_pickle(imdb / "data/05_model_input/ngram_labels.pkl")
+        labels = pd.read_pickle(imdb / "data/06_models/ngram_labels.pkl")
         assert len(labels) == (2 if has_unlabelled else 0)  # for the search, and the final network
     if "split.group_column=block" in commands[0]:
         blocks = pd.read_csv(imdb / "data/01_raw/imdb_reviews.csv")["block"]
@@ -690,7 +690,7 @@ def test_the_model_learns_from_unlabelled_reviews_and_says_so(imdb: Path) -> Non
     run_kedro(imdb, command)
     model = pd.read_pickle(imdb / "data/06_models/ngram_model.pkl")
     assert 20 <= model.unlabelled_reviews <= 1100
-    labels = pd.read_pickle(imdb / "data/05_model_input/ngram_labels.pkl")
+    labels = pd.read_pickle(imdb / "data/06_models/ngram_labels.pkl")
     first = f"labels that n-grams gave to {len(labels[-1].sequences):,} unlabelled reviews"
     words = f"fitted with the help of {model.unlabelled_reviews:,} unlabelled reviews"
     card = (imdb / "data/06_models/model_card.md").read_text()

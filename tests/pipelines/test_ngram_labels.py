@@ -69,7 +69,7 @@ class Data:
             "tokenizer": tokenizer,
             "words": words,
             "tokenization": tokens,
-            "tuning": TUNING,
+            "seed": 0,
             "class_weight": None,
             "ngram_labels": NgramLabelsParameters(max_reviews=2000),
             "use_validation_rows": True,
@@ -166,7 +166,7 @@ def test_at_most_so_many_are_labelled(data: Data) -> None:
     assert len(places) == 40
     assert places != list(range(40))
     np.testing.assert_allclose(labels.probabilities, whole.probabilities[places], rtol=1e-5)
-    others = data.label(ngram_labels=most, tuning=TUNING.model_copy(update={"seed": 1}))[0]
+    others = data.label(ngram_labels=most, seed=1)[0]
     assert not np.array_equal(others.sequences, labels.sequences)
 
 

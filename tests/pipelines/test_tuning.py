@@ -178,8 +178,15 @@ def divide(
     split: SplitParameters,
     **changes: Any,
 ) -> list[HeldOutSet]:
+    changed = TuningParameters(**tuning.model_dump() | changes).model_dump()
+    names = ("folds", "fold_repeats", "evaluate_on", "seed")
     return hold_out_reviews(
-        train, validation, TEST, TuningParameters(**tuning.model_dump() | changes), split
+        train,
+        validation,
+        TEST,
+        split,
+        **{name: changed[name] for name in names},
+        pruner=changed["pruner"]["name"],
     )
 
 
@@ -1229,6 +1236,11 @@ def run_pipeline(
                 filepath=str(folder / "study.pkl"), dataset="pickle.PickleDataset"
             ),
             "params:tuning": MemoryDataset(tuning),
+            **{
+                f"params:tuning.{name}": MemoryDataset(value)
+                for name, value in tuning.model_dump().items()
+            },
+            "params:tuning.pruner.name": MemoryDataset(tuning.pruner.name),
             "params:reviews.ordered": MemoryDataset(False),
             "params:training.class_weight": MemoryDataset(None),
             "params:training.use_validation_rows": MemoryDataset(False),

@@ -33,6 +33,7 @@ from imdb_sentiment.parameters.tuning import (
     Hyperparameters,
     MetricName,
     NgramLabelsParameters,
+    ProtocolParameters,
     TuningParameters,
 )
 
@@ -51,6 +52,7 @@ __all__ = [
     "NgramsParameters",
     "Parameters",
     "ProcessingParameters",
+    "ProtocolParameters",
     "Quantity",
     "ReportParameters",
     "ReviewsOptions",

@@ -222,7 +222,30 @@ class NgramLabelsParameters(Parameters):
     max_reviews: Literal[0] | Annotated[int, Field(ge=1000)]
 
 
-class TuningParameters(Parameters):
+class ProtocolParameters(Parameters):
+    """The reviews that the trials of a search are scored on.
+
+    Attributes:
+        folds: Number of folds of a cross-validation on the training and validation rows: each
+            fold is scored by a network that has learnt from the others. 1 to score the validation
+            rows alone. `auto` for two folds if a random split has fewer than 1,000 validation rows,
+            which can't tell two trials apart, and each label has enough rows. Groups of rows are
+            not divided.
+        fold_repeats: Number of times that the cross-validation is repeated, with other folds and
+            another seed of the training; a trial trains this many times as many networks.
+        evaluate_on: Rows that trials are scored on. With `test`, as in many tutorials, the test set
+            takes part in choosing the model, so the test accuracy is too high.
+        seed: Seed of the sampler, of the folds, and of the training in every trial.
+
+    """
+
+    folds: Literal["auto"] | Annotated[int, Field(ge=1)]
+    fold_repeats: Annotated[int, Field(ge=1)]
+    evaluate_on: Literal["validation", "test"]
+    seed: Seed
+
+
+class TuningParameters(ProtocolParameters):
     """The search for the best hyperparameters.
 
     Attributes:
@@ -249,16 +272,6 @@ class TuningParameters(Parameters):
         sampler: Class that proposes hyperparameters.
         pruner: Class that ends unpromising trials after an epoch, or in a cross-validation after a
             fold.
-        folds: Number of folds of a cross-validation on the training and validation rows: each
-            fold is scored by a network that has learnt from the others. 1 to score the validation
-            rows alone. `auto` for two folds if a random split has fewer than 1,000 validation rows,
-            which can't tell two trials apart, and each label has enough rows. Groups of rows are
-            not divided.
-        fold_repeats: Number of times that the cross-validation is repeated, with other folds and
-            another seed of the training; a trial trains this many times as many networks.
-        evaluate_on: Rows that trials are scored on. With `test`, as in many tutorials, the test set
-            takes part in choosing the model, so the test accuracy is too high.
-        seed: Seed of the sampler, of the folds, and of the training in every trial.
         search_space: Range of each hyperparameter that is searched; the others keep their value
             from `hyperparameters`. An environment removes one from the search by setting it to
             null.
@@ -278,10 +291,6 @@ class TuningParameters(Parameters):
     dask_storage: bool
     sampler: OptunaClass
     pruner: OptunaClass
-    folds: Literal["auto"] | Annotated[int, Field(ge=1)]
-    fold_repeats: Annotated[int, Field(ge=1)]
-    evaluate_on: Literal["validation", "test"]
-    seed: Seed
     search_space: dict[str, Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]]
 
     @field_validator("search_space", mode="before")

@@ -25,7 +25,6 @@ from imdb_sentiment.parameters import (
     NgramLabelsParameters,
     NgramsParameters,
     TokenizerParameters,
-    TuningParameters,
 )
 from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet
 from imdb_sentiment.progress import track
@@ -65,7 +64,7 @@ def label_unlabelled_reviews(
     words: Sequence[str],
     tokenization: TokenizerParameters,
     ngram_labels: NgramLabelsParameters,
-    tuning: TuningParameters,
+    seed: int,
     class_weight: Any,  # ClassWeight, but Kedro warns of unions
     use_validation_rows: bool,
 ) -> tuple[NgramLabels, ...]:
@@ -86,7 +85,7 @@ def label_unlabelled_reviews(
         words: Distinct words, from `check_reviews`.
         tokenization: Number of tokens kept from the beginning of a long review, and the script.
         ngram_labels: Maximum number of reviews that are labelled.
-        tuning: Seed by which reviews are drawn if there are more.
+        seed: Seed by which reviews are drawn if there are more.
         class_weight: Weight of each label in the loss.
         use_validation_rows: Whether the final network learns from the validation reviews, too.
 
@@ -99,7 +98,7 @@ def label_unlabelled_reviews(
         InputError: A label of `class_weight` does not exist.
 
     """
-    is_drawn = _draw_reviews(clean_unlabelled_reviews, ngram_labels.max_reviews, tuning.seed)
+    is_drawn = _draw_reviews(clean_unlabelled_reviews, ngram_labels.max_reviews, seed)
     n_labelled = len(train) + len(validation)
     n_drawn = int(is_drawn.sum())
     if n_drawn < max(MIN_REVIEWS, MIN_SHARE * n_labelled):
@@ -115,9 +114,7 @@ def label_unlabelled_reviews(
         by_row |= dict(zip(rows["row"], hash_texts(rows["text"], NGRAMS, script), strict=True))
     sampled: list[Hashes] = []
     if len(by_row) <= MAX_LABELLED:
-        sampled = sample_unlabelled(
-            clean_unlabelled_reviews, len(by_row), NGRAMS, script, tuning.seed
-        )
+        sampled = sample_unlabelled(clean_unlabelled_reviews, len(by_row), NGRAMS, script, seed)
 
     def fit(*learnt: EncodedReviews) -> NgramModel:
         """Return the n-grams that have learnt from some of the labelled reviews."""

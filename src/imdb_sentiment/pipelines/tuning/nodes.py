@@ -34,6 +34,7 @@ from imdb_sentiment.network.training import (
 from imdb_sentiment.parameters import (
     ClassWeight,
     Hyperparameters,
+    ProtocolParameters,
     SplitParameters,
     TuningParameters,
 )
@@ -74,8 +75,13 @@ def hold_out_reviews(
     train: EncodedReviews,
     validation: EncodedReviews,
     test: EncodedReviews,
-    tuning: TuningParameters,
     split: SplitParameters,
+    *,
+    folds: Any,  # a number or "auto", but Kedro warns of unions
+    fold_repeats: int,
+    evaluate_on: str,
+    seed: int,
+    pruner: str,
 ) -> list[HeldOutSet]:
     """Decide which reviews a trial learns from, and which it is scored on.
 
@@ -84,8 +90,12 @@ def hold_out_reviews(
         validation: Validation reviews.
         test: Reviews held out of everything; if trials are scored on them, the test accuracy is too
             high.
-        tuning: Settings of the search: the reviews to score on, and the number of folds.
         split: Settings of the division of the reviews.
+        folds: Number of folds of a cross-validation, or `auto`.
+        fold_repeats: Number of times that the cross-validation is repeated.
+        evaluate_on: Whether to score on the `validation` reviews or on the `test` reviews.
+        seed: Seed of the folds.
+        pruner: Name of the pruner, which may need a cross-validation.
 
     Returns:
         Pairs of reviews to learn from and others to score on; several with cross-validation.
@@ -95,27 +105,30 @@ def hold_out_reviews(
             a parameter needs it, but there is none.
 
     """
-    if tuning.evaluate_on == "test":
-        _refuse_without_folds(tuning, "set tuning.evaluate_on to validation")
+    # Not the whole group: neither the folds nor what is made from them depend on the rest.
+    protocol = ProtocolParameters(
+        folds=folds, fold_repeats=fold_repeats, evaluate_on=evaluate_on, seed=seed
+    )
+    refuse_without_folds = partial(_refuse_without_folds, fold_repeats, pruner)
+    if evaluate_on == "test":
+        refuse_without_folds("set tuning.evaluate_on to validation")
         logger.warning(
             "tuning.evaluate_on is 'test': the hyperparameters are chosen on the test set, so the "
             "test accuracy will be too optimistic. The metrics record this."
         )
         return [(train, test)]
-    sets = divide_reviews(train, validation, tuning, split, n_repeats=tuning.fold_repeats)
+    sets = divide_reviews(train, validation, protocol, split, n_repeats=fold_repeats)
     if len(sets) == 1:
         # Folds would mix the splits that the table names.
-        _refuse_without_folds(
-            tuning, "set tuning.folds to 2 or more" if split.method == "random" else ""
-        )
+        refuse_without_folds("set tuning.folds to 2 or more" if split.method == "random" else "")
     return sets
 
 
-def _refuse_without_folds(tuning: TuningParameters, advice: str) -> None:
+def _refuse_without_folds(fold_repeats: int, pruner: str, advice: str) -> None:
     """Raise `InputError` if a parameter needs a cross-validation, which there is not."""
-    if tuning.fold_repeats > 1:
-        found, other = f"fold_repeats is {tuning.fold_repeats}", "tuning.fold_repeats to 1"
-    elif tuning.pruner.name == BY_FOLD:
+    if fold_repeats > 1:
+        found, other = f"fold_repeats is {fold_repeats}", "tuning.fold_repeats to 1"
+    elif pruner == BY_FOLD:
         found, other = f"pruner is {BY_FOLD}", "tuning.pruner to another one"
     else:
         return

@@ -16,7 +16,17 @@ def create_pipeline(**kwargs: object) -> Pipeline:
         [
             Node(
                 func=hold_out_reviews,
-                inputs=["train", "validation", "test", "params:tuning", "params:split"],
+                inputs={
+                    "train": "train",
+                    "validation": "validation",
+                    "test": "test",
+                    "split": "params:split",
+                    "folds": "params:tuning.folds",
+                    "fold_repeats": "params:tuning.fold_repeats",
+                    "evaluate_on": "params:tuning.evaluate_on",
+                    "seed": "params:tuning.seed",
+                    "pruner": "params:tuning.pruner.name",
+                },
                 outputs="held_out_sets",
                 name="hold_out_reviews",
             ),
@@ -32,7 +42,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "words": "words",
                     "tokenization": "params:tokenizer",
                     "ngram_labels": "params:ngram_labels",
-                    "tuning": "params:tuning",
+                    "seed": "params:tuning.seed",
                     "class_weight": "params:training.class_weight",
                     "use_validation_rows": "params:training.use_validation_rows",
                 },

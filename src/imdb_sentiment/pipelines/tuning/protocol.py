@@ -6,7 +6,7 @@ import optuna
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.folds import draw_folds
-from imdb_sentiment.parameters import SplitParameters, TuningParameters
+from imdb_sentiment.parameters import ProtocolParameters, SplitParameters, TuningParameters
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 FEW_ROWS = 1000  # with fewer validation rows, `auto` chooses cross-validation
@@ -22,7 +22,7 @@ HeldOutSet = tuple[EncodedReviews, EncodedReviews]
 def divide_reviews(
     train: EncodedReviews,
     validation: EncodedReviews,
-    tuning: TuningParameters,
+    protocol: ProtocolParameters,
     split: SplitParameters,
     *,
     n_repeats: int = 1,
@@ -32,7 +32,7 @@ def divide_reviews(
     Args:
         train: Training reviews.
         validation: Validation reviews.
-        tuning: Number of folds and of their repeats, and the seed of their division.
+        protocol: Number of folds and of their repeats, and the seed of their division.
         split: Whether the rows have groups, which are not divided, or splits of their own, which
             folds would ignore.
         n_repeats: Number of the repeats of a cross-validation whose pairs are returned.
@@ -48,18 +48,18 @@ def divide_reviews(
 
     """
     is_random = split.method == "random"
-    if tuning.folds == 1 or (
-        tuning.folds == "auto" and not (is_random and len(validation) < FEW_ROWS)
+    if protocol.folds == 1 or (
+        protocol.folds == "auto" and not (is_random and len(validation) < FEW_ROWS)
     ):
         return [(train, validation)]
     pool = train + validation
-    if tuning.folds == "auto":
-        return _divide(pool, FOLDS, tuning, split, n_repeats) or [(train, validation)]
+    if protocol.folds == "auto":
+        return _divide(pool, FOLDS, protocol, split, n_repeats) or [(train, validation)]
     if not is_random:
         raise InputError(
             "tuning.folds would mix the splits that the CSV names: set it to 1, or to auto"
         )
-    sets = _divide(pool, tuning.folds, tuning, split, n_repeats)
+    sets = _divide(pool, protocol.folds, protocol, split, n_repeats)
     if sets is None:
         groups = pool.groups if split.group_column else pool.rows
         n_groups = len(np.unique(groups))
@@ -68,7 +68,7 @@ def divide_reviews(
         label = repr(pool.labels[rarest])
         if not split.group_column:
             why = f"only {found[rarest]} training and validation rows have {label}"
-        elif n_groups < tuning.folds:
+        elif n_groups < protocol.folds:
             why = f"there are only {n_groups} groups"
         else:
             why = (
@@ -76,7 +76,7 @@ def divide_reviews(
                 "groups would need all of them"
             )
         raise InputError(
-            f"tuning.folds is {tuning.folds}, but {why}: set it to a smaller number, or to auto"
+            f"tuning.folds is {protocol.folds}, but {why}: set it to a smaller number, or to auto"
         )
     return sets
 
@@ -84,7 +84,7 @@ def divide_reviews(
 def _divide(
     pool: EncodedReviews,
     folds: int,
-    tuning: TuningParameters,
+    protocol: ProtocolParameters,
     split: SplitParameters,
     n_repeats: int,
 ) -> list[HeldOutSet] | None:
@@ -95,9 +95,9 @@ def _divide(
     groups = pool.groups if split.group_column else None
     n_labels = len(np.unique(pool.codes))
     drawn = []
-    for repeat in range(tuning.fold_repeats):
+    for repeat in range(protocol.fold_repeats):
         try:
-            places = draw_folds(pool.codes, groups, folds, tuning.seed + repeat)
+            places = draw_folds(pool.codes, groups, folds, protocol.seed + repeat)
         except ValueError:
             return None
         for learnt, held_out in places:

@@ -216,6 +216,24 @@ def hash_texts(texts: Iterable[str], parameters: NgramsParameters, script: Scrip
     return [hash_ngrams(text, parameters.max_ngram, script, length) for text in texts]
 
 
+def hash_labelled(
+    chunks: Iterable[pd.DataFrame], parameters: NgramsParameters, script: Script
+) -> dict[int, Hashes]:
+    """Return the hashes of the n-grams of each review outside of the test set, by its row.
+
+    Args:
+        chunks: Chunks with the columns `row`, `text` and `split`.
+        parameters: Length of the n-grams.
+        script: Rule for cutting texts into words.
+
+    """
+    hashes: dict[int, Hashes] = {}
+    for chunk in chunks:
+        rows = chunk[chunk["split"] != "test"]
+        hashes |= dict(zip(rows["row"], hash_texts(rows["text"], parameters, script), strict=True))
+    return hashes
+
+
 def sample_unlabelled(
     chunks: Iterable[pd.DataFrame],
     n_labelled: int,

@@ -537,20 +537,26 @@ class _Stage(NamedTuple):
 
         It is one epoch, or with few reviews as many as `min_steps` takes.
         """
-        steps = math.ceil(len(labels.sequences) / hyperparameters.batch_size)
-        epochs = max(1, math.ceil(hyperparameters.min_steps / steps))
         targets = labels.probabilities[:, list_outputs(labels.probabilities.shape[1])]
         lengths = count_tokens(labels.sequences)
-        return cls(labels.sequences, lengths, targets, [labels.sequences.shape[1]] * epochs)
+        whole = [labels.sequences.shape[1]]
+        once = cls(labels.sequences, lengths, targets, whole)
+        steps = once.count_steps(hyperparameters.batch_size)
+        epochs = max(1, math.ceil(hyperparameters.min_steps / steps))
+        return once._replace(epoch_lengths=epochs * whole)
 
     def count_steps(self, batch_size: int) -> int:
-        """Return the number of steps of all epochs; the last one of an epoch may be smaller."""
-        return len(self.epoch_lengths) * -(-len(self.sequences) // batch_size)
+        """Return the number of steps of all epochs."""
+        return len(self.epoch_lengths) * self._count_batches(batch_size)
+
+    def _count_batches(self, batch_size: int) -> int:
+        """Return the number of steps of one epoch, the last of which may be smaller."""
+        return math.ceil(len(self.sequences) / batch_size)
 
     def measure_steps(self, batch_size: int) -> npt.NDArray[np.float64]:
         """Return, for each step, the tokens of its epoch divided by the epoch's steps."""
         tokens = [np.clip(self.lengths, 1, length).sum() for length in self.epoch_lengths]
-        steps = self.count_steps(batch_size) // len(tokens)
+        steps = self._count_batches(batch_size)
         return np.repeat(tokens, steps) / steps
 
     def make_batches(self, batch_size: int, rng: np.random.Generator | None = None) -> Any:
@@ -584,17 +590,17 @@ class _Stage(NamedTuple):
             tf.TensorSpec((None, None), tf.int32),
             tf.TensorSpec((None, *self.targets.shape[1:]), self.targets.dtype),
         )
-        return make_dataset(generate, signature, n_batches=-(-len(self.lengths) // batch_size))
+        return make_dataset(generate, signature, self._count_batches(batch_size))
 
 
 def _follow_stages(
     stages: Sequence[_Stage], batch_size: int, on_progress: ProgressCallback | None
 ) -> list[Any]:
     """Return the callback that reports, after each step, the share of all tokens that are read."""
-    import keras
-
     if on_progress is None:
         return []
+    import keras
+
     read = np.concatenate([stage.measure_steps(batch_size) for stage in stages]).cumsum()
     shares = iter((read / read[-1]).tolist())
     report = keras.callbacks.LambdaCallback(

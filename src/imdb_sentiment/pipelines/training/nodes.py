@@ -35,7 +35,7 @@ from imdb_sentiment.network.ngrams import (
     NgramModel,
     NgramRegression,
     default_weights,
-    hash_texts,
+    hash_labelled,
     sample_unlabelled,
 )
 from imdb_sentiment.network.training import History, NgramLabels, format_metrics, train_model
@@ -66,7 +66,6 @@ from imdb_sentiment.pipelines.tuning.protocol import (
 from imdb_sentiment.progress import Task
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
-from imdb_sentiment.text.ngrams import Hashes
 from imdb_sentiment.text.sample_reviews import are_suitable
 from imdb_sentiment.text.tables import to_strings
 from imdb_sentiment.text.user_tables import choose_custom_column, gather_rows
@@ -150,11 +149,7 @@ def fit_ngrams(
     ngrams = training.ngrams
     if not ngrams.share:
         return NgramModel.empty(n_labels), nothing
-    hashes: dict[int, Hashes] = {}
-    for chunk in clean_reviews:
-        rows = chunk[chunk["split"] != "test"]
-        found = hash_texts(rows["text"], ngrams, script)
-        hashes |= dict(zip(rows["row"], found, strict=True))
+    hashes = hash_labelled(clean_reviews, ngrams, script)
     learnable = _list_learnable(train, validation, training)
     n_learnable = sum(map(len, learnable))
     unlabelled = sample_unlabelled(

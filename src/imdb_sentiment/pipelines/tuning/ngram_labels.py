@@ -17,6 +17,7 @@ from imdb_sentiment.network.ngrams import (
     NgramModel,
     NgramRegression,
     default_weights,
+    hash_labelled,
     hash_texts,
     sample_unlabelled,
 )
@@ -108,13 +109,10 @@ def label_unlabelled_reviews(
         return ()
     compute_label_weights(class_weight, train.codes, train.labels)  # refuses what none can use
     script = tokenization.script
-    by_row: dict[int, Hashes] = {}
-    for chunk in clean_reviews:
-        rows = chunk[chunk["split"] != "test"]
-        by_row |= dict(zip(rows["row"], hash_texts(rows["text"], NGRAMS, script), strict=True))
+    by_row = hash_labelled(clean_reviews, NGRAMS, script)
     sampled: list[Hashes] = []
-    if len(by_row) <= MAX_LABELLED:
-        sampled = sample_unlabelled(clean_unlabelled_reviews, len(by_row), NGRAMS, script, seed)
+    if n_labelled <= MAX_LABELLED:
+        sampled = sample_unlabelled(clean_unlabelled_reviews, n_labelled, NGRAMS, script, seed)
 
     def fit(*learnt: EncodedReviews) -> NgramModel:
         """Return the n-grams that have learnt from some of the labelled reviews."""

@@ -543,7 +543,7 @@ class _Stage(NamedTuple):
         once = cls(labels.sequences, lengths, targets, whole)
         steps = once.count_steps(hyperparameters.batch_size)
         epochs = max(1, math.ceil(hyperparameters.min_steps / steps))
-        return once._replace(epoch_lengths=epochs * whole)
+        return cls(labels.sequences, lengths, targets, epochs * whole)
 
     def count_steps(self, batch_size: int) -> int:
         """Return the number of steps of all epochs."""

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from click import ClickException
 from fastapi.testclient import TestClient
 from kedro.framework.session import KedroServiceSession, KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.server.http_server import create_http_server
 
-from helpers import kedro, make_project, make_reviews, write_csv
+from helpers import kedro, make_project, make_reviews, run_session, write_csv
 from imdb_sentiment.errors import InputError
 
 MISSPELT = r"no parameter 'tunning' in --params: did you mean tuning\?"
@@ -57,6 +58,15 @@ def test_kedro_server_refuses_them(project: Path) -> None:
         )
     assert answer.json()["status"] == "failure"
     assert "did you mean tuning?" in answer.json()["error"]["message"]
+
+
+def test_a_misspelt_setting_is_refused(tmp_path: Path) -> None:
+    """Otherwise, the run would use the sample instead of the user's file."""
+    project = make_project(tmp_path)
+    (project / "conf/local/globals.yml").write_text("reviews_fil: mine.csv\n", encoding="utf-8")
+    bootstrap_project(project)
+    with pytest.raises(ClickException, match=r"'reviews_fil' in .*: did you mean reviews_file\?"):
+        run_session(project, "data_processing")
 
 
 def test_settings_for_files_alone_are_refused_as_parameters(project: Path) -> None:

@@ -135,6 +135,9 @@ def test_a_project_needs_no_conf_local(project: Path) -> None:
         ("tuning:\n  n_trials: 3\n  patience 3\n", r"conf/local/parameters\.yml.* line 3"),
         ("tuning: {seed: \x07}\n", r"conf/local is not valid: unacceptable character"),
         ("tuning: {seed: 1}\ntuning: {}\n", r"conf/local is not .* duplicate key tuning in line 2"),
+        ("- tuning\n", "conf/local is not a mapping: write names and values, as in 'name: value'"),
+        ("tuning: {seed: '${sed}'}\n", r"value of tuning\.seed .* 'sed' not found .* stands"),
+        ("tuning: {seed: '${sed'}\n", r"the value of tuning\.seed in conf/ cannot be read"),
     ],
 )
 def test_a_mistake_in_a_file_is_told_in_one_line(text: str, problem: str, project: Path) -> None:

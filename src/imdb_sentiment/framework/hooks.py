@@ -87,7 +87,7 @@ class ValidateParameters:
         values = loader["parameters"]
         table = {**loader["globals"], **(loader.runtime_params or {})}.get("reviews_file")
         loader.runtime_params = {}
-        configured = set(loader["parameters"])
+        configured, settings = set(loader["parameters"]), set(loader["globals"])
         loader.env = loader.base_env
         base = loader["parameters"]
         known = set(base)
@@ -98,6 +98,7 @@ class ValidateParameters:
         _require_known(
             configured, known, "in conf/ (settings such as reviews_file belong in globals.yml)"
         )
+        _require_known(settings, set(loader["globals"]), "in conf/base/globals.yml")
         for group in sorted(values.keys() & MODELS.keys()):
             try:
                 MODELS[group].model_validate(values[group])

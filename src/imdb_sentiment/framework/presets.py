@@ -5,7 +5,7 @@ from typing import Any
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import KeyValidationError
+from omegaconf.errors import KeyValidationError, OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from imdb_sentiment.errors import InputError
@@ -30,8 +30,9 @@ class PresetsConfigLoader(OmegaConfigLoader):
         """Return all files of one kind, merged; see `OmegaConfigLoader`.
 
         Raises:
-            InputError: A file is not valid YAML, or a name, such as that of a label, is a number in
-                one place and text in another, as always in `--params`.
+            InputError: A file is not valid YAML or not a mapping, an interpolation is wrong, or a
+                name, such as that of a label, is a number in one place and text in another, as
+                always in `--params`.
 
         """
         try:
@@ -41,6 +42,12 @@ class PresetsConfigLoader(OmegaConfigLoader):
             raise InputError(
                 f"{error.full_key} is set in two places, and {name} is a number in one of them: "
                 f"put it into quotes in conf/, as in '{name}': …"
+            ) from error
+        except OmegaConfBaseException as error:
+            why, *_ = str(error).splitlines()
+            raise InputError(
+                f"the value of {error.full_key} in conf/ cannot be read: {why} (${{…}} stands for "
+                "another value)"
             ) from error
 
     def overrides(self, key: str, name: str) -> bool:
@@ -93,6 +100,11 @@ class PresetsConfigLoader(OmegaConfigLoader):
         given, self.env = self.env, env
         try:
             return super()._read_raw_config(key)
+        except AttributeError as error:  # Kedro asks a list for its names
+            raise InputError(
+                f"a file of conf/{self.base_env} or conf/{env or self.default_run_env} is not a "
+                "mapping: write names and values, as in 'name: value'"
+            ) from error
         except YAMLError as error:
             if str(error).startswith("Invalid YAML"):  # Kedro's own message, which names the file
                 raise InputError(str(error)) from error

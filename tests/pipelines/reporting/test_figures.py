@@ -274,12 +274,17 @@ def test_every_label_of_a_confusion_matrix_has_room(
         assert pixels / n_labels >= 20
 
 
-def test_the_legend_of_many_long_labels_has_room() -> None:
+def test_each_of_many_labels_has_a_bar_and_no_colour_of_another() -> None:
     labels = [f"label {n} of a name that is rather long" for n in range(20)]
-    splits = {"train": {"by_label": dict.fromkeys(labels, 5)}}
+    counts = {label: 5 + n for n, label in enumerate(labels)}
+    splits = {"train": {"by_label": counts}, "test": {"by_label": dict.fromkeys(labels, 1)}}
     figure = plot_label_balance(DESCRIPTION | {"labels": labels, "splits": splits})
-    assert max(len(bar.name) for bar in figure.data) <= style.LONGEST_NAME
-    assert figure.layout.height >= 600
+    assert [bar.name for bar in figure.data] == ["train", "test"]
+    assert dict(zip(figure.data[0].y, figure.data[0].x, strict=True)) == counts
+    axis = figure.layout.yaxis
+    assert list(axis.tickvals) == labels
+    assert max(map(len, axis.ticktext)) <= style.LONGEST_NAME
+    assert figure.layout.height / len(labels) >= 20
 
 
 def test_of_many_labels_the_most_frequent_get_a_panel(reviews: ReviewsParameters) -> None:

@@ -8,6 +8,8 @@ from plotly.subplots import make_subplots
 
 from imdb_sentiment.pipelines.reporting.nodes.figures import style
 
+BAR_HEIGHT = 20  # in pixels, with the space around it
+
 
 def plot_label_balance(data_description: dict[str, Any]) -> go.Figure:
     """Draw the number of reviews per label and split.
@@ -16,12 +18,15 @@ def plot_label_balance(data_description: dict[str, Any]) -> go.Figure:
         data_description: Output of `describe_data`.
 
     Returns:
-        One group of bars per split.
+        One group of bars per split; if there are more labels than colours, one bar per label, of a
+        part per split.
 
     """
+    labels, splits = data_description["labels"], data_description["splits"]
+    if len(labels) > len(style.COLOURS):
+        return _plot_many_labels(labels, splits)
     figure = style.create_figure("Reviews per label", "split", "reviews")
-    splits = data_description["splits"]
-    for label, colour in zip(data_description["labels"], cycle(style.COLOURS), strict=False):
+    for label, colour in zip(labels, style.COLOURS, strict=False):
         figure.add_bar(
             x=list(splits),
             y=[split["by_label"][label] for split in splits.values()],
@@ -31,6 +36,23 @@ def plot_label_balance(data_description: dict[str, Any]) -> go.Figure:
             textposition="auto",
         )
     return style.fit_height_to_legend(figure)
+
+
+def _plot_many_labels(labels: list[str], splits: dict[str, Any]) -> go.Figure:
+    figure = style.create_figure("Reviews per label", "reviews", "")
+    for name, split in splits.items():
+        figure.add_bar(
+            x=[split["by_label"][label] for label in labels],
+            y=labels,
+            name=name,
+            orientation="h",
+            hovertemplate="%{x:,}",
+        )
+    short = [style.escape_markup(style.shorten(label)) for label in labels]
+    figure.update_yaxes(type="category", tickvals=labels, ticktext=short, autorange="reversed")
+    return figure.update_layout(
+        barmode="stack", legend_traceorder="normal", height=180 + BAR_HEIGHT * len(labels)
+    )
 
 
 def plot_review_lengths(data_description: dict[str, Any]) -> go.Figure:

@@ -118,6 +118,21 @@ def test_training_starts_from_the_pretrained_weights() -> None:
             start(**change)
 
 
+def test_the_optimizer_is_that_of_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    ours = pretrain_lstm(make_texts(), VECTORS, make_parameters(), **SHAPE)
+    monkeypatch.setattr(
+        language_model,
+        "make_fused_adam",
+        lambda rate: keras.optimizers.Adam(rate, global_clipnorm=language_model.GRADIENT_CLIP_NORM),
+    )
+    theirs = pretrain_lstm(make_texts(), VECTORS, make_parameters(), **SHAPE)
+    for one, other, start in zip(ours, theirs, (VECTORS, None, None, *4 * [None]), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+        assert start is None or np.abs(one - start).max() > 0.01
+
+
 def test_without_word_vectors_there_is_nothing_to_start_from() -> None:
     with pytest.raises(InputError, match=r"set word_vectors\.method"):
         pretrain_lstm(make_texts(), VECTORS[:0], make_parameters(), **SHAPE)

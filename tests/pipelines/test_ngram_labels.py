@@ -151,8 +151,23 @@ def test_the_settings_are_the_defaults() -> None:
     assert NgramsParameters(**given) == ngram_labels.NGRAMS
 
 
-def test_at_most_so_many_are_labelled(data: Data) -> None:
+def test_rare_labels_stay_as_likely_as_they_are(data: Data) -> None:
+    """With labels that the texts do not tell, each has about its own frequency."""
+    rng = np.random.default_rng(0)
+    n_labels = len(data.train.labels)
+    train, validation = (
+        replace(some, codes=rng.choice(n_labels, len(some), p=shares).astype(some.codes.dtype))
+        for shares in ([[0.8, 0.15, 0.05], [0.9, 0.1]][n_labels == 2],)
+        for some in (data.train, data.validation)
+    )
+    final = data.label(train=train, validation=validation)[-1].probabilities
+    frequencies = np.bincount(np.concatenate([train.codes, validation.codes])) / 144
+    np.testing.assert_allclose(final.mean(axis=0), frequencies, rtol=0.5)
+
+
+def test_at_most_so_many_are_labelled(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     """They keep their order, and the chunks do not matter."""
+    monkeypatch.setattr(ngram_labels, "MIN_REVIEWS", 50)  # of all that there are
     most = NgramLabelsParameters.model_construct(max_reviews=40)
     labels = data.label(ngram_labels=most)[0]
     whole = data.label()[0]

@@ -257,11 +257,6 @@ def sample_unlabelled(
     if not parameters.latent_dimensions:
         return []
     if n_labelled > MAX_LABELLED:
-        if next(iter(chunks), None) is not None:
-            logger.info(
-                "The n-grams do not learn from unlabelled reviews: more than %d are labelled",
-                MAX_LABELLED,
-            )
         return []
     rng = np.random.default_rng(seed)
     texts: list[str] = []
@@ -274,12 +269,6 @@ def sample_unlabelled(
             elif (place := int(rng.integers(n_seen))) < MAX_UNLABELLED:
                 texts[place] = text
     if len(texts) < parameters.latent_dimensions:
-        if texts:
-            logger.info(
-                "The n-grams do not learn from %d unlabelled reviews: these are fewer than "
-                "training.ngrams.latent_dimensions",
-                len(texts),
-            )
         return []
     logger.debug("N-grams learn from %d of %d unlabelled reviews", len(texts), n_seen)
     return hash_texts(texts, parameters, script)

@@ -32,6 +32,7 @@ from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.model import KerasModel, PretrainedWeights, score_logits
 from imdb_sentiment.network.ngrams import (
+    MAX_LABELLED,
     NgramModel,
     NgramRegression,
     default_weights,
@@ -155,6 +156,13 @@ def fit_ngrams(
     unlabelled = sample_unlabelled(
         clean_unlabelled_reviews, n_learnable, ngrams, script, training.seed
     )
+    if not unlabelled and ngrams.latent_dimensions and any(True for _ in clean_unlabelled_reviews):
+        logger.info(
+            "The n-grams do not learn from the unlabelled reviews: these are fewer than "
+            "training.ngrams.latent_dimensions (%d), or more than %s are labelled",
+            ngrams.latent_dimensions,
+            f"{MAX_LABELLED:,}",
+        )
 
     def prepare(sets: Sequence[EncodedReviews], with_unlabelled: bool) -> NgramRegression:
         codes = _join_codes(sets)

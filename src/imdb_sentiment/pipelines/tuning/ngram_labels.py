@@ -12,8 +12,8 @@ from tokenizers import Tokenizer
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.logits import to_probabilities
+from imdb_sentiment.evaluation.stacking import fit_weights, limit_factor
 from imdb_sentiment.network.ngrams import (
-    MAX_LABELLED,
     NgramModel,
     NgramRegression,
     default_weights,
@@ -31,7 +31,6 @@ from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet
 from imdb_sentiment.progress import track
 from imdb_sentiment.text.batching import shorten
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
-from imdb_sentiment.text.ngrams import Hashes
 from imdb_sentiment.text.review_encoder import ReviewEncoder
 
 logger = logging.getLogger(__name__)
@@ -39,6 +38,8 @@ logger = logging.getLogger(__name__)
 MIN_REVIEWS = 1000  # fewer have not been tried
 MIN_SHARE = 1.0  # unlabelled reviews per labelled one; the same holds for fewer
 LENGTH_FRACTION = 0.25  # share of each sequence that a network reads; the whole takes longer
+BINARY = 2  # number of labels whose probabilities one regression gives
+CALIBRATION_PARTS = 5  # one of so many parts of the reviews is held out to calibrate the others
 
 # Settings of these n-grams: those of conf/base. They are not `training.ngrams`, which may be
 # changed after the search without a new one.
@@ -101,31 +102,44 @@ def label_unlabelled_reviews(
     """
     is_drawn = _draw_reviews(clean_unlabelled_reviews, ngram_labels.max_reviews, seed)
     n_labelled = len(train) + len(validation)
-    n_drawn = int(is_drawn.sum())
-    if n_drawn < max(MIN_REVIEWS, MIN_SHARE * n_labelled):
-        if n_drawn:
-            fewer = MIN_REVIEWS if n_drawn < MIN_REVIEWS else f"the {n_labelled:,} labelled ones"
-            _say_without(f"{n_drawn:,} unlabelled reviews are fewer than {fewer}")
+    n_unlabelled = len(is_drawn)
+    if n_unlabelled < max(MIN_REVIEWS, MIN_SHARE * n_labelled):
+        if n_unlabelled:
+            is_few = n_unlabelled < MIN_REVIEWS
+            fewer = MIN_REVIEWS if is_few else f"the {n_labelled:,} labelled ones"
+            _say_without(f"{n_unlabelled:,} unlabelled reviews are fewer than {fewer}")
         return ()
     compute_label_weights(class_weight, train.codes, train.labels)  # refuses what none can use
     script = tokenization.script
     by_row = hash_labelled(clean_reviews, NGRAMS, script)
-    sampled: list[Hashes] = []
-    if n_labelled <= MAX_LABELLED:
-        sampled = sample_unlabelled(clean_unlabelled_reviews, n_labelled, NGRAMS, script, seed)
+    sampled = sample_unlabelled(clean_unlabelled_reviews, n_labelled, NGRAMS, script, seed)
 
     def fit(*learnt: EncodedReviews) -> NgramModel:
         """Return the n-grams that have learnt from some of the labelled reviews."""
+        hashes = [by_row[row] for reviews in learnt for row in reviews.rows]
         codes = np.concatenate([reviews.codes for reviews in learnt])
-        return NgramRegression(
-            [by_row[row] for reviews in learnt for row in reviews.rows],
-            codes,
-            len(train.labels),
-            NGRAMS,
-            unlabelled=sampled,
-            script=script,
-            label_weights=compute_label_weights(class_weight, codes, train.labels),
-        ).fit(default_weights(NGRAMS))
+        weights = compute_label_weights(class_weight, codes, train.labels)
+
+        def fit_rows(rows: npt.NDArray[np.intp]) -> NgramModel:
+            return NgramRegression(
+                [hashes[row] for row in rows],
+                codes[rows],
+                len(train.labels),
+                NGRAMS,
+                unlabelled=sampled,
+                script=script,
+                label_weights=weights,
+            ).fit(default_weights(NGRAMS))
+
+        model = fit_rows(np.arange(len(codes)))
+        if len(train.labels) == BINARY:
+            return model
+        # Each label has a regression of its own. Together, they would be too sure of the most
+        # frequent label where labels are unequal, and too unsure where they are equal.
+        others, held_out = _hold_out(codes, seed)
+        logits = fit_rows(others).score([hashes[row] for row in held_out])
+        factor = fit_weights(logits, None, codes[held_out], None, weights).network
+        return model.scale(limit_factor(factor, len(held_out)))
 
     sets: list[tuple[EncodedReviews, ...]] = [(learnt,) for learnt, _ in held_out_sets]
     if use_validation_rows or len(held_out_sets) > 1:
@@ -135,8 +149,6 @@ def label_unlabelled_reviews(
     except InputError:  # advises to change `training.ngrams`, which are others
         _say_without("no word n-gram occurs in enough reviews")
         return ()
-    if len(models) == len(held_out_sets):  # the final network learns from the same reviews
-        models.append(models[0])
     by_row.clear()
     sampled.clear()
     length = max(1, round(LENGTH_FRACTION * train.sequences.shape[1]))
@@ -153,7 +165,24 @@ def label_unlabelled_reviews(
             found.append(to_probabilities(model.score(hashes)).astype(np.float32))
     joined = np.concatenate(sequences)
     logger.info("The n-grams have labelled %s reviews for the LSTM", f"{len(joined):,}")
-    return tuple(NgramLabels(joined, np.concatenate(found)) for found in scored)
+    labels = [NgramLabels(joined, np.concatenate(found)) for found in scored]
+    if len(labels) == len(held_out_sets):  # the final network learns from the same reviews
+        labels.append(labels[0])
+    return tuple(labels)
+
+
+def _hold_out(
+    codes: npt.NDArray[np.integer], seed: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the places of four fifths of the reviews of each label, and of the others.
+
+    Of a label with fewer than five reviews, none is held out.
+    """
+    order = np.random.default_rng(seed).permutation(len(codes))
+    order = order[np.argsort(codes[order], kind="stable")]
+    starts = np.searchsorted(codes[order], codes[order])
+    is_held_out = (np.arange(len(codes)) - starts) % CALIBRATION_PARTS == CALIBRATION_PARTS - 1
+    return order[~is_held_out], order[is_held_out]
 
 
 def _say_without(reason: str) -> None:

@@ -86,14 +86,17 @@ def _draw(
     split: SplitParameters,
     reviews: ReviewsParameters,
 ) -> npt.NDArray[np.int64]:
-    """Return those of `rows` that become a part: stratified by label; whole groups, if any."""
+    """Return those of `rows` that become a part: stratified by label; whole groups, if any.
+
+    Without groups, both parts have at least one row of each label.
+    """
     from sklearn.model_selection import train_test_split
 
     name = f"{SPLITS[part]}_fraction"
     fraction: float = getattr(split, name)
     codes, groups = codes[rows], None if groups is None else groups[rows]
     if groups is None and len(rows) > MANY_ROWS:
-        return _draw_from_many(rows, codes, fraction, split.seed)
+        return _draw_by_label(rows, codes, fraction, split.seed)
     if shortage := _find_shortage(codes, groups, fraction, reviews.labels):
         way = f"change split.{name} (now {fraction:g})"
         if split.method == "column":
@@ -106,8 +109,15 @@ def _draw(
         )
     if groups is not None:
         return _draw_groups(rows, codes, groups, fraction, split.seed)
-    drawn = train_test_split(rows, test_size=fraction, stratify=codes, random_state=split.seed)
-    return np.asarray(drawn[1], dtype=np.int64)
+    places = np.arange(len(rows))
+    n_drawn, labels = math.ceil(fraction * len(rows)), np.unique(codes)
+    if min(n_drawn, len(rows) - n_drawn) >= len(labels):  # scikit-learn needs as many
+        parts = train_test_split(
+            places, test_size=fraction, stratify=codes, random_state=split.seed
+        )
+        if all(np.isin(labels, codes[part]).all() for part in parts):
+            return np.asarray(rows[parts[1]], dtype=np.int64)
+    return _draw_by_label(rows, codes, fraction, split.seed)
 
 
 def _find_shortage(
@@ -116,7 +126,7 @@ def _find_shortage(
     fraction: float,
     labels: Sequence[str],
 ) -> str:
-    """Return why scikit-learn would draw no `fraction` of these rows; empty if it does."""
+    """Return why no `fraction` of these rows can be drawn; empty if it can."""
     present, counts = np.unique(codes, return_counts=True)
     if groups is not None:
         n, n_groups = _approximate(fraction).denominator, len(np.unique(groups))
@@ -126,21 +136,19 @@ def _find_shortage(
         return f"no label has {n} rows" if counts.max() < n else ""
     if counts.min() == 1:
         return f"only one of them has the label {labels[present[counts.argmin()]]!r}"
-    held_out = math.ceil(fraction * len(codes))
-    n = min(held_out, len(codes) - held_out)
-    part = f"one part would have {n} row{'s' * (n != 1)} for {len(present)} labels"
-    return part if n < len(present) else ""
+    return ""
 
 
-def _draw_from_many(
+def _draw_by_label(
     rows: npt.NDArray[np.int64], codes: npt.NDArray[np.int16], fraction: float, seed: int
 ) -> npt.NDArray[np.int64]:
-    """Return a random `fraction` of the rows of each label; at least one."""
+    """Return a random `fraction` of the rows of each label: at least one, and not all."""
     rng = np.random.default_rng(seed)
     drawn = []
     for code in np.unique(codes):
         alike = rows[codes == code]
-        drawn.append(rng.choice(alike, max(1, round(fraction * len(alike))), replace=False))
+        n = min(max(1, round(fraction * len(alike))), len(alike) - 1)
+        drawn.append(rng.choice(alike, n, replace=False))
     return np.concatenate(drawn)
 
 

@@ -29,6 +29,13 @@ from services import make_texts
 Codes = npt.NDArray[np.integer[Any]]
 
 
+def test_too_many_ngrams_for_the_solver_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ngrams, "MAX_ENTRIES", 100)
+    texts, codes = make_noisy(2)
+    with pytest.raises(InputError, match="150 reviews have more than 100 n-grams, the most"):
+        fit(texts, codes, 2)
+
+
 def make_noisy(n_labels: int) -> tuple[list[str], Codes]:
     """Return texts whose labels are wrong in a third of the cases."""
     reviews = make_encoded(150, n_labels)

@@ -49,6 +49,7 @@ MAX_LABELLED = 15_000  # with 20,000 of IMDB, unlabelled reviews added nothing
 MAX_UNLABELLED = 10_000  # more unlabelled reviews take longer and add little
 MAX_LATENT_NGRAMS = 100_000  # maximum number of word n-grams, and of character n-grams
 POWER_ITERATIONS = 2  # of the randomized SVD
+MAX_ENTRIES = np.iinfo(np.int32).max  # of a matrix that scikit-learn's solver takes
 MIN_NORM = 1e-9  # avoids a division by 0
 
 # Candidates for the norm of a review's TF-IDF vector of character n-grams, where that of its word
@@ -152,10 +153,12 @@ class NgramModel:
         sums = np.zeros((len(reviews), len(self.bias)))
         if len(self.hashes) and len(reviews):
             found = _indicate(reviews, self.hashes)
+            used = np.unique(found.indices)  # a float64 copy of all weights may be large
             for kind in split_word_and_character_ngrams(self.is_character_ngram):
-                part = found[:, np.flatnonzero(kind)]
-                scores = part @ self.weights[kind].astype(np.float64)
-                norms = np.sqrt(part @ self.idf[kind].astype(np.float64) ** 2)[:, np.newaxis]
+                columns = used[kind[used]]
+                part = found[:, columns]
+                scores = part @ self.weights[columns].astype(np.float64)
+                norms = np.sqrt(part @ self.idf[columns].astype(np.float64) ** 2)[:, np.newaxis]
                 sums += np.divide(scores, norms, out=np.zeros_like(sums), where=norms > 0)
         return sums + self.bias
 
@@ -364,18 +367,18 @@ class NgramRegression:
             if weights.character not in self._latent:
                 self._latent[weights.character] = self._analyse(factors)
             latent = self._latent[weights.character]
-        fitted = [
-            self._fit_target(target, factors, latent, weights.latent) for target in self._targets
-        ]
         is_known = factors > 0
-        coefficients = np.stack([some for some, _ in fitted], axis=1)
-        per_ngram = self._idf[:, np.newaxis] * coefficients
+        per_ngram = np.empty((np.count_nonzero(is_known), len(self._targets)), np.float32)
+        biases = np.empty(len(self._targets), np.float32)
+        for number, target in enumerate(self._targets):
+            coefficients, biases[number] = self._fit_target(target, factors, latent, weights.latent)
+            per_ngram[:, number] = (self._idf * coefficients)[is_known]
         return NgramModel(
             self._parameters.max_ngram,
             self._hashes[is_known],
             self._idf[is_known].astype(np.float32),
-            per_ngram[is_known].astype(np.float32),
-            np.array([bias for _, bias in fitted], np.float32),
+            per_ngram,
+            biases,
             self._script,
             self._parameters.character_ngram if weights.character else 0,
             weights.character,
@@ -588,8 +591,12 @@ def _indicate(reviews: Sequence[Hashes], hashes: Hashes) -> SparseArray:
         sizes.append(np.diff(np.concatenate([[0], np.cumsum(is_known)])[ends]))
         parts.append(columns[is_known].astype(np.int32))
     indices, pointers = np.concatenate(parts), np.cumsum(np.concatenate(sizes))
-    if len(indices) > np.iinfo(np.int32).max:  # SciPy needs the same type for both
-        indices = indices.astype(np.int64)
+    if len(indices) > MAX_ENTRIES:
+        raise InputError(
+            f"{len(reviews):,} reviews have more than {MAX_ENTRIES:,} n-grams, the most that "
+            "scikit-learn's solver takes: use a sample of them, or do without n-grams "
+            "(training.ngrams.share=0, ngram_labels.max_reviews=0)"
+        )
     return sparse.csr_array(
         (np.ones(len(indices), np.int8), indices, pointers.astype(indices.dtype)),
         shape=(len(reviews), len(hashes)),

@@ -413,6 +413,29 @@ def test_the_model_decides_by_weights_and_its_parts_do_not(
     pd.testing.assert_frame_equal(tables[0][1], tables[1][1])
 
 
+def test_the_parts_have_the_bias_of_the_average_and_their_own_labels(
+    model: KerasModel, encoded: EncodedReviews
+) -> None:
+    """Such a bias takes the weights of the labels in the loss out of the probabilities."""
+    (plain, biased) = (
+        score_test_reviews(
+            model=model,
+            ngram_model=GOOD,
+            calibration=CALIBRATION | {"weights": CALIBRATION["weights"] | {"bias": bias}},
+            decision=EVEN,
+            test=encoded,
+            clean_reviews=make_texts(encoded)[1],
+        )[1]
+        for bias in ([], [-3.0])
+    )
+    assert biased["predicted_sentiment"].tolist() == plain["predicted_sentiment"].tolist()
+    log_odds = [
+        np.log(parts["probability_positive"] / parts["probability_negative"])
+        for parts in (plain, biased)
+    ]
+    np.testing.assert_allclose(log_odds[1], log_odds[0] - 3, atol=1e-6)
+
+
 def test_ngrams_without_weight_are_not_scored(model: KerasModel, encoded: EncodedReviews) -> None:
     frame, parts = score_test_reviews(
         model=model,

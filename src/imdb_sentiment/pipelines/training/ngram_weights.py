@@ -43,11 +43,12 @@ class Fold:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Models with the same weights, one per fold, and their evaluation on held-out reviews.
+    """Models with the same weights, one per fold, by their evaluation on held-out reviews.
 
     Attributes:
         weights: Weights of the parts of a review.
-        models: The models, one per fold.
+        model: The model, if there is only one fold; others are dropped, since with many labels
+            they may be large.
         logits: Logits of the held-out reviews of all folds, not calibrated.
         factor: Factor by which the logits are multiplied to calibrate them.
         loss: Log loss of the calibrated logits. With few held-out reviews, it is computed with a
@@ -56,7 +57,7 @@ class Candidate:
     """
 
     weights: NgramWeights
-    models: list[NgramModel]
+    model: NgramModel | None
     logits: Logits
     factor: float
     loss: float
@@ -105,24 +106,31 @@ def _find_best(
     """Return the first of the candidates with the lowest log loss."""
     from sklearn.metrics import log_loss
 
-    models: list[list[NgramModel]] = []
+    models: dict[NgramWeights, NgramModel] = {}
+    scored: list[list[Logits]] = [[] for _ in tried]
     for fold in folds:
         regression = fold.prepare(tried[0].latent > 0)
-        effective = [regression.drop_absent(weights) for weights in tried]
-        fitted = {weights: regression.fit(weights) for weights in dict.fromkeys(effective)}
-        models.append([fitted[weights] for weights in effective])
+        found: dict[NgramWeights, Logits] = {}
+        for weights, of_folds in zip(tried, scored, strict=True):
+            effective = regression.drop_absent(weights)
+            if effective not in found:
+                fitted = regression.fit(effective)
+                found[effective] = fitted.score(fold.hashes)
+                if len(folds) == 1:
+                    models[effective] = fitted
+            of_folds.append(found[effective])
     codes = np.concatenate([fold.codes for fold in folds])
     candidates = []
-    for weights, of_folds in zip(tried, zip(*models, strict=True), strict=True):
-        logits = np.concatenate(
-            [model.score(fold.hashes) for model, fold in zip(of_folds, folds, strict=True)]
-        )
+    for weights, of_folds in zip(tried, scored, strict=True):
+        logits = np.concatenate(of_folds)
         # The logits of a regularised linear model are too small. Scaled, those of both parts of the
         # average mean the same, and so does their share.
         calibrated = fit_weights(logits, None, codes, None, label_weights)
         probabilities = calibrated.average(logits, np.zeros_like(logits))
         loss = float(log_loss(codes, probabilities, labels=np.arange(probabilities.shape[1])))
         message = "N-grams, weights of characters %g, of latent coordinates %g: log loss %.4f"
-        logger.debug(message, of_folds[0].character_weight, of_folds[0].latent_weight, loss)
-        candidates.append(Candidate(weights, list(of_folds), logits, calibrated.network, loss))
+        effective = regression.drop_absent(weights)
+        logger.debug(message, effective.character, effective.latent, loss)
+        model = models.get(effective)
+        candidates.append(Candidate(weights, model, logits, calibrated.network, loss))
     return min(candidates, key=attrgetter("loss"))

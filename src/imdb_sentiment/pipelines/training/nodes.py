@@ -191,8 +191,8 @@ def fit_ngrams(
         ),
     )
     held_out_rows = np.concatenate([scored.rows for _, scored in held_out])
-    if len(learnable) == 1 and held_out[0][0] is train:
-        model = best.models[0]
+    if len(learnable) == 1 and held_out[0][0] is train and best.model:
+        model = best.model
     else:
         regression = prepare(learnable, best.weights.latent > 0)
         hashes.clear()  # of long reviews, hundreds of MB that the fit does not need

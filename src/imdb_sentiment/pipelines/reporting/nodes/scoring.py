@@ -59,7 +59,7 @@ def score_test_reviews(
         ngram_model: Output of the pipeline training.
         calibration: Output of the pipeline training: the weights of both.
         decision: Output of the pipeline training: how the average's probabilities become a label.
-            Each part alone prefers no label.
+            Each part alone predicts the label with the largest logit.
         test: The encoded test reviews.
         clean_reviews: Chunks with `row`, `text` and `split`; the source of the texts.
 
@@ -78,10 +78,12 @@ def score_test_reviews(
     ngrams = ngram_model.score_texts(texts)
     parts = {"lstm": network, "ngrams": ngrams} if weights.ngrams else {"lstm": network}
     rule = DecisionRule.from_json(decision | {"min_confidence": 0.0}, test.labels)
-    alone = replace(rule, weights=np.ones(len(test.labels)))
+    # The probabilities of the parts are also those without the weights of the labels in the loss.
+    bias = np.array(weights.bias) if len(weights.bias) else 0.0
+    alone = replace(rule, weights=weights.invert_bias(len(test.labels)))
     tables = [
         known.assign(model=name).join(
-            tabulate_predictions(to_probabilities(logits), test.labels, alone)
+            tabulate_predictions(to_probabilities(logits + bias), test.labels, alone)
         )
         for name, logits in parts.items()
     ]

@@ -691,7 +691,7 @@ def test_the_model_learns_from_unlabelled_reviews_and_says_so(imdb: Path) -> Non
     model = pd.read_pickle(imdb / "data/06_models/ngram_model.pkl")
     assert 20 <= model.unlabelled_reviews <= 1100
     labels = pd.read_pickle(imdb / "data/06_models/ngram_labels.pkl")
-    first = f"labels that n-grams gave to {len(labels[-1].sequences):,} unlabelled reviews"
+    first = f"pseudo-labels for {len(labels[-1].sequences):,} unlabelled reviews, predicted by"
     words = f"fitted with the help of {model.unlabelled_reviews:,} unlabelled reviews"
     card = (imdb / "data/06_models/model_card.md").read_text()
     assert words in card

@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 ROWS_PER_THREAD = 32  # rows of a batch; with fewer rows, another thread does not help
 
-FINE_TUNING_FACTOR = 0.5  # of the learning rate, after the labels of the n-grams
+FINE_TUNING_FACTOR = 0.5  # of the learning rate, after pseudo-labels
 
 NO_ROWS_TO_WATCH = (
     "hyperparameters.early_stopping_patience needs rows that are held out: set "
@@ -58,7 +58,7 @@ ProgressCallback = Callable[[float], None]
 
 
 class NgramLabels(NamedTuple):
-    """Labels of unlabelled reviews by the n-grams, which a network learns first.
+    """Pseudo-labels of unlabelled reviews, predicted by n-grams, which a network learns first.
 
     As in weakly supervised learning (Severyn and Moschitti, "Twitter Sentiment Analysis with Deep
     Convolutional Neural Networks", SIGIR 2015), many labels with mistakes prepare a network for
@@ -143,7 +143,7 @@ class NetworkTrainer:
         self._pretrained = pretrained
         self._metric = metric
         self._network: _CompiledNetwork | None = None
-        self._first_network: _CompiledNetwork | None = None  # learns the labels of the n-grams
+        self._first_network: _CompiledNetwork | None = None  # learns pseudo-labels
 
     @property
     def model(self) -> KerasModel:
@@ -185,9 +185,9 @@ class NetworkTrainer:
             on_progress: Called after each batch with the share of the training that is done, up to
                 1.
             callbacks: Further instances of `keras.callbacks.Callback`.
-            ngram_labels: Labels of unlabelled reviews that the network learns first, in at least
-                one epoch and `min_steps` steps, of which `on_epoch_end` and `callbacks` are not
-                told; it then trains with half the learning rate. None for none.
+            ngram_labels: Pseudo-labels that the network learns first, in at least one epoch and
+                `min_steps` steps, of which `on_epoch_end` and `callbacks` are not told; it then
+                trains with half the learning rate. None for none.
 
         Returns:
             For each metric (`loss`, `accuracy`, and with validation reviews `val_loss`,
@@ -270,7 +270,7 @@ class NetworkTrainer:
     def _learn_ngram_labels(
         self, stage: "_Stage", train: EncodedReviews, seed: int, callbacks: list[Any]
     ) -> None:
-        """Let the network start from one that has learnt the labels of the n-grams."""
+        """Let the network start from one that has learnt pseudo-labels."""
         batch_size = self._hyperparameters.batch_size
         steps = stage.count_steps(batch_size)
         first = self._first_network = self._prepare(

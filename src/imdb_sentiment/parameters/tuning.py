@@ -211,7 +211,7 @@ class OptunaClass(Parameters):
 
 
 class NgramLabelsParameters(Parameters):
-    """The labels that n-grams give to unlabelled reviews, from which the network learns first.
+    """Pseudo-labels of unlabelled reviews, predicted by n-grams, which the network learns first.
 
     Attributes:
         max_reviews: Maximum number of these reviews, at least 1,000; of more, some are drawn at

@@ -1,4 +1,4 @@
-"""Labels of unlabelled reviews by the n-grams, from which networks learn first."""
+"""Pseudo-labels of unlabelled reviews, predicted by n-grams; networks learn from them first."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -70,7 +70,7 @@ def label_unlabelled_reviews(
     class_weight: Any,  # ClassWeight, but Kedro warns of unions
     use_validation_rows: bool,
 ) -> tuple[NgramLabels, ...]:
-    """Let the n-grams label the unlabelled reviews, once for each training of a network.
+    """Predict pseudo-labels by n-grams, once for each training of a network.
 
     The n-grams learn from the same reviews as the network, so that it is scored on reviews that
     neither has seen.
@@ -86,15 +86,15 @@ def label_unlabelled_reviews(
         tokenizer: Tokenizer from `fit_tokenizer`.
         words: Distinct words, from `check_reviews`.
         tokenization: Number of tokens kept from the beginning of a long review, and the script.
-        ngram_labels: Maximum number of reviews that are labelled.
+        ngram_labels: Maximum number of reviews that get pseudo-labels.
         seed: Seed by which reviews are drawn if there are more.
         class_weight: Weight of each label in the loss.
         use_validation_rows: Whether the final network learns from the validation reviews, too.
 
     Returns:
-        The labels for each pair of `held_out_sets`, and last those for the final network, all with
-        the same sequences, whose length is a quarter of the whole; empty if they are not wanted, or
-        if there are too few unlabelled reviews, or labelled ones with the same n-grams.
+        The pseudo-labels for each pair of `held_out_sets`, and last those for the final network,
+        all with the same sequences, whose length is a quarter of the whole; empty if they are not
+        wanted, or if there are too few unlabelled reviews, or labelled ones with the same n-grams.
 
     Raises:
         InputError: A label of `class_weight` does not exist.
@@ -135,7 +135,7 @@ def label_unlabelled_reviews(
         if len(train.labels) == BINARY:
             return model
         # Each label has a regression of its own. Together, they would be too sure of the most
-        # frequent label where labels are unequal, and too unsure where they are equal.
+        # frequent label where labels are imbalanced, and too unsure where they are balanced.
         others, held_out = _hold_out(codes, seed)
         logits = fit_rows(others).score([hashes[row] for row in held_out])
         factor = fit_weights(logits, None, codes[held_out], None, weights).network
@@ -145,7 +145,7 @@ def label_unlabelled_reviews(
     if use_validation_rows or len(held_out_sets) > 1:
         sets.append((train, validation) if use_validation_rows else (train,))
     try:
-        models = [fit(*learnt) for learnt in track(sets, "N-grams for labels", "models")]
+        models = [fit(*learnt) for learnt in track(sets, "N-grams for pseudo-labels", "models")]
     except InputError:  # advises to change `training.ngrams`, which are others
         _say_without("no word n-gram occurs in enough reviews")
         return ()
@@ -164,7 +164,7 @@ def label_unlabelled_reviews(
         for model, found in zip(models, scored, strict=True):
             found.append(to_probabilities(model.score(hashes)).astype(np.float32))
     joined = np.concatenate(sequences)
-    logger.info("The n-grams have labelled %s reviews for the LSTM", f"{len(joined):,}")
+    logger.info("The n-grams have predicted pseudo-labels for %s reviews", f"{len(joined):,}")
     labels = [NgramLabels(joined, np.concatenate(found)) for found in scored]
     if len(labels) == len(held_out_sets):  # the final network learns from the same reviews
         labels.append(labels[0])
@@ -186,7 +186,7 @@ def _hold_out(
 
 
 def _say_without(reason: str) -> None:
-    logger.info("The LSTM does not learn labels of the n-grams: %s", reason)
+    logger.info("The LSTM does not learn pseudo-labels: %s", reason)
 
 
 def _draw_reviews(

@@ -8,7 +8,7 @@ The loop is what a notebook would contain: csv.DictReader, lower case, str.trans
 and a dictionary. It and `kedro run --pipelines data_processing`, imports included, run alternately,
 in a temporary copy of the project. After them come the nodes that describe the data and fit and
 score the baseline; their seconds are those that Kedro logs, without the start. With `--workers`,
-data_processing alone runs with each of these values of `processing.workers`, beside the loop.
+data_processing alone runs with each of these values of `processing.workers`, in turn with the loop.
 
 With `--simulate`, the workers sleep for as long as it takes on one core to read, clean and cut the
 rows of a part and to write the result, instead of doing so. The run itself does its real work. For

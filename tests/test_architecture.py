@@ -22,7 +22,7 @@ def find_imports(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
-            # In `from imdb_sentiment import pipelines`, the room is the imported name.
+            # In `from imdb_sentiment import pipelines`, the subpackage is the imported name.
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
@@ -39,21 +39,23 @@ def test_every_form_of_an_import_is_found(tmp_path: Path) -> None:
     assert find_imports(module) == {"text", "pipelines", "network"}
 
 
-def test_rooms_import_only_what_the_table_allows() -> None:
-    section = TEXT.split("## Rooms")[1].split("## ")[0]
+def test_subpackages_import_only_what_the_table_allows() -> None:
+    section = TEXT.split("## Subpackages")[1].split("## ")[0]
     rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
-    rooms = {name.strip("/").removesuffix(".py") for row in rows for name in find_names(row[0])}
+    subpackages = {
+        name.strip("/").removesuffix(".py") for row in rows for name in find_names(row[0])
+    }
     imported: defaultdict[str, set[str]] = defaultdict(set)
     for path in SOURCE.rglob("*.py"):
-        room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-        imported[room] |= find_imports(path) - {"__version__"}
+        subpackage = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        imported[subpackage] |= find_imports(path) - {"__version__"}
     for row in rows:
         allowed = set(find_names(row[2]))
         if row[2].startswith("everything except"):
-            allowed = rooms - allowed
+            allowed = subpackages - allowed
         for name in find_names(row[0]):
-            room = name.strip("/").removesuffix(".py")
-            assert imported[room] <= allowed | {room}, room
+            subpackage = name.strip("/").removesuffix(".py")
+            assert imported[subpackage] <= allowed | {subpackage}, subpackage
 
 
 def test_answers_name_what_exists() -> None:

@@ -146,8 +146,8 @@ def label_unlabelled_reviews(
         sets.append((train, validation) if use_validation_rows else (train,))
     try:
         models = [fit(*learnt) for learnt in track(sets, "N-grams for pseudo-labels", "models")]
-    except InputError:  # advises to change `training.ngrams`, which are others
-        _say_without("no word n-gram occurs in enough reviews")
+    except InputError as error:  # it also advises to change `training.ngrams`, which are others
+        _say_without(str(error).partition(":")[0])
         return ()
     by_row.clear()
     sampled.clear()

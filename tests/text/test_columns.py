@@ -12,6 +12,7 @@ from imdb_sentiment.text.columns import (
     MAX_UNNAMED,
     ORDERS,
     TEXT_NAMES,
+    ColumnMatch,
     find_label_column,
     find_labels,
     find_text_column,
@@ -235,6 +236,29 @@ def test_many_labels_need_a_name() -> None:
         # A well-known name beside another column that fits.
         named = rows.assign(topic=rows["z"], z=["a", "b", "c"] * n)
         assert find_label_column(named, ["text"]).column == ("topic" if n <= MAX_LABELS else None)
+
+
+def test_a_column_is_in_doubt_beside_one_of_many_or_partial_labels() -> None:
+    numbers = [n % 25 for n in range(100)]
+    words = [f"class {n}" for n in numbers]
+    few = ["de", "en", "fr", "it"] * 25
+    rare = ["yes", "no"] * 3 + [""] * 94
+
+    def find_label(**columns: Sequence[object]) -> ColumnMatch:
+        return find_label_column(pd.DataFrame(columns))
+
+    assert find_label(a=words, b=few).candidates == ("b", "a")
+    assert find_label(a=numbers, b=few).candidates == ("b", "a")
+    assert find_label(a=["", *["yes", "no"] * 2] * 20, b=few).candidates == ("b", "a")
+    assert find_label(a=rare, b=few).candidates == ("b", "a")
+    assert find_label(my_rating=numbers, b=few).candidates == ("my_rating", "b")
+    # There is no doubt beside dates, a few stray values or many rare ones.
+    assert find_label(a=[f"{n + 1}. 5. 2024" for n in numbers], b=few).column == "b"
+    assert find_label(a=[*rare[:4], *[""] * 96], b=few).column == "b"
+    assert find_label(a=range(100), b=few).column == "b"
+    # A typical name decides if there is no other sign, or if the values are words.
+    assert find_label(my_rating=numbers).column == "my_rating"
+    assert find_label(category=words, b=few).column == "category"
 
 
 def test_a_likely_label_is_none_misspelt() -> None:

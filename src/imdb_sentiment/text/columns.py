@@ -75,6 +75,7 @@ MIN_ROWS = 3  # per label: one for each of training, validation and test
 MAX_LABELS = 200
 MAX_UNNAMED = 20  # maximum number of labels in a column whose name does not indicate labels
 MOST = 0.9  # minimum share of rows with a label, or of distinct texts
+FEW = 0.05  # minimum share of rows with a label, if the others may be unlabelled
 ENOUGH = 0.5  # minimum share of distinct texts, if no other column has texts at all
 MIN_CHARACTERS = 12  # minimum median length of a text
 MIN_WORDS = 4  # minimum mean number of words; texts with fewer may be names
@@ -169,7 +170,9 @@ def find_label_column(
 
     A table may be sorted by its labels, so that the first rows have only one. A column with one
     value is therefore in doubt, unless other signs decide or there are no further rows. So is a
-    flag, such as whether a purchase is verified, which only its name can tell from a label.
+    flag, such as whether a purchase is verified, which only its name can tell from a label. A
+    column is in doubt, too, beside one that may have the labels but is unlike usual ones: with
+    more values, or with many unlabelled rows.
 
     Args:
         rows: The first rows of a table.
@@ -179,14 +182,14 @@ def find_label_column(
     """
     columns, nested = _list_candidates(rows, apart_from)
     values = {name: _count_values(to_strings(rows[name])) for name in columns}
-    fitting = [
+    limits = {
+        name: MAX_UNNAMED if _rank(name, LABEL_NAMES) is None else MAX_LABELS for name in columns
+    }
+    fitting = [name for name in columns if _has_labels(values[name], len(rows), limits[name])]
+    unusual = [
         name
         for name in columns
-        if _has_labels(
-            values[name],
-            len(rows),
-            MAX_UNNAMED if _rank(name, LABEL_NAMES) is None else MAX_LABELS,
-        )
+        if name not in fitting and _may_have_labels(values[name], len(rows), limits[name])
     ]
     constant = [name for name in columns if _is_constant(values[name], len(rows))]
     if is_whole:
@@ -198,12 +201,15 @@ def find_label_column(
         return ColumnMatch(named[0], (named[0],), nested)
     if likely and likely[0] == named[0]:
         is_alone = len(likely) == 1 and likely[0] in fitting
+        # Numbers beside a column with fewer values may be a measurement, whatever their name.
+        is_alone = is_alone and (len(fitting) == 1 or not _are_many_numbers(values[likely[0]]))
         if is_alone or _rank(likely[0], LABEL_NAMES) == 0:
             return ColumnMatch(likely[0], (likely[0],), nested)
-    is_clear = len(fitting) == 1 and not constant and values[fitting[0]].keys() not in FLAGS
+    others = [*constant, *unusual]
+    is_clear = len(fitting) == 1 and not others and values[fitting[0]].keys() not in FLAGS
     if is_clear and not named and not _list_named(nested, LABEL_NAMES):
         return ColumnMatch(fitting[0], (fitting[0],), nested)
-    return ColumnMatch(None, tuple(dict.fromkeys([*likely, *named, *fitting, *constant])), nested)
+    return ColumnMatch(None, tuple(dict.fromkeys([*likely, *named, *fitting, *others])), nested)
 
 
 def _list_candidates(
@@ -301,6 +307,18 @@ def _has_labels(values: Counter[str], n_rows: int, limit: int) -> bool:
         and 2 <= len(labels) <= limit  # noqa: PLR2004
         and sum(labels.values()) >= MOST * n_rows
     )
+
+
+def _may_have_labels(values: Counter[str], n_rows: int, limit: int) -> bool:
+    """Return whether values are more labels than usual, or those of only some of the rows."""
+    n_labelled = values.total()
+    are_partial = n_labelled >= FEW * n_rows and _has_labels(values, n_labelled, limit)
+    are_labels = are_partial or _has_labels(values, n_rows, MAX_LABELS)
+    return are_labels and not _are_dates(list(values))
+
+
+def _are_many_numbers(values: Counter[str]) -> bool:
+    return len(values) > MAX_UNNAMED and all(parse_number(value) is not None for value in values)
 
 
 def _is_constant(values: Counter[str], n_rows: int) -> bool:

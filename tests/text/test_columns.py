@@ -27,6 +27,7 @@ TIMES = [f"2024-01-{n % 28 + 1:02} {n % 24:02}:{n:02}:00" for n in range(60)]
 DAYS = [f"{n % 28 + 1}. M\u00e4rz {1950 + n}, 10 Uhr" for n in range(60)]
 REPEATED = [*TEXTS[:40], *TEXTS[:20]]
 NAMES = [f"Anna {chr(65 + n % 26)}. Becker-{'abcdefgh'[n // 8]}" for n in range(60)]
+ADDRESSES = [f"Main Street {n}, {10000 + n} Newton on the Hill" for n in range(60)]
 PRODUCTS = [f"Coffee machine with a grinder and a jug, number {n % 25}" for n in range(60)]
 
 
@@ -82,6 +83,7 @@ def find(**columns: Sequence[object]) -> tuple[str | None, str | None]:
         ({"text": TEXTS, "comment": REPEATED, "z": LABELS}, "text z"),
         ({"premise": [f"{t} {t}" for t in TEXTS[:30]] * 2, "x": TEXTS, "z": LABELS}, "x z"),
         ({"x": [f"{t[:6]} {t[6:]}" for t in CHINESE], "b": PRODUCTS, "z": LABELS}, "x z"),
+        ({"x": [f"{text} " * 5 for text in TEXTS], "y": REPEATED, "z": LABELS}, "x z"),
         ({"product": PRODUCTS, "x": [f"{t} {t}" for t in TEXTS], "z": LABELS}, "x z"),
         ({"x": NAMES, "z": LABELS}, "x z"),
         # A name with a content that does not fit is no sign beside one that does.
@@ -97,6 +99,8 @@ def find(**columns: Sequence[object]) -> tuple[str | None, str | None]:
         ),
         ({"name": NAMES, "x": REPEATED, "z": LABELS}, "None z"),
         ({"name": NAMES, "comment": REPEATED, "z": LABELS}, "None z"),
+        ({"address": ADDRESSES, "x": REPEATED, "z": LABELS}, "None z"),
+        ({"address": ADDRESSES, "x": [f"{text} {text}" for text in REPEATED]}, "None None"),
         ({"day": [f"{n % 28 + 1} September {1950 + n}" for n in range(60)], "z": LABELS}, "None z"),
         ({"text": TEXTS, "comment": TEXTS, "z": LABELS}, "None z"),
         ({"text": TEXTS, "y": LABELS, "z": LABELS}, "text None"),

@@ -76,7 +76,7 @@ MAX_LABELS = 200
 MAX_UNNAMED = 20  # maximum number of labels in a column whose name does not indicate labels
 MOST = 0.9  # minimum share of rows with a label, or of distinct texts
 FEW = 0.05  # minimum share of rows with a label, if the others may be unlabelled
-ENOUGH = 0.5  # minimum share of distinct texts, if no other column has texts at all
+ENOUGH = 0.5  # minimum share of distinct texts, if no other column has more of them
 MIN_CHARACTERS = 12  # minimum median length of a text
 MIN_WORDS = 4  # minimum mean number of words; texts with fewer may be names
 N_DATES, MAX_DATE = 100, 40  # number of cells that may show dates; characters of a date
@@ -155,9 +155,11 @@ def find_text_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> Colu
         others = sorted(found, key=lambda name: -found[name].n_words)
         is_clear = False
     else:
-        others = fitting
-        lengths = [found[name].length for name in fitting]
-        is_clear = len(fitting) == 1 or lengths[0] >= TIMES_LONGER * lengths[1]
+        # Texts of which some are the same, such as "Thank you", may be longer than addresses.
+        rivals = [*fitting[1:], *(name for name in repeated if found[name].share_distinct > ENOUGH)]
+        others = sorted([fitting[0], *rivals], key=lambda name: -found[name].length)
+        length = found[fitting[0]].length
+        is_clear = all(length >= TIMES_LONGER * found[name].length for name in rivals)
     if is_clear and not named and not _list_named(nested, TEXT_NAMES):
         return ColumnMatch(others[0], (others[0],), nested)
     return ColumnMatch(None, tuple(dict.fromkeys([*likely, *named, *others])), nested)

@@ -202,6 +202,20 @@ def test_doubt_about_the_text_column_is_told(exported: bytes) -> None:
         score_reviews(exported, table, InferenceParameters(text_column="auto"), HERE)
 
 
+def test_the_first_text_of_a_file_without_a_header_is_not_lost(
+    exported: bytes, tmp_path: Path
+) -> None:
+    source = tmp_path / "lines.txt"
+    texts = [f"w1 and w2 are words of the text that has number {n}" for n in range(5)]
+    source.write_text("\n".join(texts))
+    chunks = list(TableDataset(filepath=str(source)).load())
+    message = "the input file seems to have no header, as the column 'w1 and w2 .*' is named like a"
+    with pytest.raises(InputError, match=message):
+        score_reviews(exported, chunks, InferenceParameters(text_column="auto"), HERE)
+    (scored,) = score_reviews(exported, chunks, InferenceParameters(text_column=texts[0]), HERE)
+    assert len(scored) == len(texts) - 1  # this is the name
+
+
 def test_the_command_scores_a_file_and_leaves_nothing_half_written(
     copy_of_finished: Path,
 ) -> None:

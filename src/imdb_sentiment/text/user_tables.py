@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from imdb_sentiment.errors import InputError, list_names, make_printable, require_column
+from imdb_sentiment.errors import MAX_NAME, InputError, list_names, make_printable, require_column
 from imdb_sentiment.parameters import AUTO, CustomReviewsParameters
-from imdb_sentiment.text.columns import find_text_column
+from imdb_sentiment.text.columns import find_text_column, is_like_text
 from imdb_sentiment.text.sample_reviews import SAMPLE_COLUMN, are_samples
 from imdb_sentiment.text.tables import (
     CHUNK,
@@ -55,7 +55,8 @@ def choose_text_column(
         parameter: Parameter in conf/ that names the column.
 
     Raises:
-        InputError: The column is missing, can't be found without doubt, or has objects or lists.
+        InputError: The column is missing, can't be found without doubt, or has objects or lists; or
+            its name seems to be a text.
 
     """
     names = list_columns(rows)
@@ -66,6 +67,13 @@ def choose_text_column(
         require_texts(rows, known, file)
         return known
     found = find_text_column(rows)
+    likely = next(iter(found.candidates), "")
+    if is_like_text(likely):  # which would be lost
+        raise InputError(
+            f"{file} seems to have no header, as the column {likely[:MAX_NAME]!r} is named like a "
+            "text: begin it with a line that names the columns, or, if this is the name of the "
+            f"column, choose it with --params {parameter}=NAME"
+        )
     if found.column is None:
         nested = f"; {explain_nested(found.nested)}"
         raise InputError(

@@ -32,6 +32,7 @@ from imdb_sentiment.text.columns import (
     find_label_column,
     find_labels,
     find_text_column,
+    is_like_text,
 )
 from imdb_sentiment.text.delimiters import DELIMITERS
 from imdb_sentiment.text.tables import MALFORMED, find_empty, is_nested, list_columns, to_strings
@@ -39,7 +40,6 @@ from imdb_sentiment.text.user_tables import explain_nested, require_well_formed
 
 logger = logging.getLogger(__name__)
 
-MAX_WORDS = 8  # maximum number of words in the name of a column
 MAX_TO_PASTE = 200  # maximum length of the name of a column in a line to paste
 MAIN_SPLITS = {"train", "test"}  # splits that a table has if it has any
 MAX_LINES_ABOVE = 10  # number of rows that are searched for the header
@@ -249,7 +249,7 @@ def _judge_header(
     signs = []
     if reviews.text_column == AUTO:
         name = next(iter(text.candidates), "")
-        if len(name.split()) > MAX_WORDS:
+        if is_like_text(name):
             signs.append(f"the column {_shorten(name)!r} is named like a text")
     if reviews.label_column == AUTO:
         name = next(iter(label.candidates), "")

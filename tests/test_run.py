@@ -350,6 +350,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         ({"reviews_file": "missing.csv"}, "there are columns.csv, cp1252.csv, custom_reviews.csv,"),
         ({"reviews_file": "no/missing.csv"}, "there is no folder .*/data/01_raw/no"),
+        ({"reviews_file": f"{'a' * 300}.csv"}, "can't be used: the name is too long"),
         ({"reviews_file": "empty.csv"}, "empty.csv is empty"),
         ({"reviews_file": "cp1252.csv"}, "save it as UTF-8"),
         ({"reviews_file": "quote.csv"}, "row 1 is never closed"),

@@ -12,6 +12,7 @@ _DISK_ERRORS = {
     errno.EDQUOT: "your quota of the disk is used up",
     errno.EFBIG: "the file exceeds the size limit",
     errno.EROFS: "the file system is read-only",
+    errno.ENAMETOOLONG: "the name is too long",
     errno.EACCES: "there is no permission",
     errno.EPERM: "there is no permission",
 }

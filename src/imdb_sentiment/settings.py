@@ -53,8 +53,9 @@ def _expand(name: Any) -> Path:
 
 def _is_there(path: Path) -> bool:
     """Return whether there is a file or a folder of that name, or one that the pattern fits."""
-    # `Path.glob` takes no absolute pattern.
-    return path.exists() or any(glob.iglob(str(path), recursive=True))  # noqa: PTH207
+    # `Path.exists` raises errors about a folder without permission or too long a name; `Path.glob`
+    # takes no absolute pattern.
+    return os.path.exists(path) or any(glob.iglob(str(path), recursive=True))  # noqa: PTH110, PTH207
 
 
 def _is_from_here(name: Any) -> bool:

@@ -230,6 +230,13 @@ def test_the_command_scores_a_file_and_leaves_nothing_half_written(
     assert "2 rows scored" in run_kedro(project, command)
     assert pd.read_csv(target)["predicted_sentiment"].notna().tolist() == [True, False]
 
+    model = project / "data/06_models/model.onnx"
+    content = model.read_bytes()
+    model.write_bytes(content[:-100])
+    with pytest.raises(ClickException, match="export the model again with kedro run"):
+        run_session(project, "inference", input_file="reviews.csv")
+    model.write_bytes(content)
+
     run_kedro(project, "kedro run --pipelines inference")
     custom = pd.read_csv(project / "data/07_model_output/scored_reviews.csv")
     assert len(custom) == 10

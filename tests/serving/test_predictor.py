@@ -225,9 +225,9 @@ def test_parts_that_do_not_belong_together_are_refused(both: Trained, exported: 
     del plain.metadata_props[:]
     with pytest.raises(ModelError, match="the digest at its end is missing: export the model"):
         Predictor(plain.SerializeToString())
-    with pytest.raises(ModelError, match="it lacks 'tokenizer'"):
+    with pytest.raises(ModelError, match="the model lacks 'tokenizer'"):
         Predictor(seal(plain.SerializeToString()))
-    with pytest.raises(ModelError, match="it is not an ONNX model"):
+    with pytest.raises(ModelError, match="the file is not an ONNX model"):
         Predictor(seal(b"no model"))
     with pytest.raises(InputError, match=r"knows 30 tokens and the tokenizer 3"):
         convert_to_onnx(both.network, other, ("a", "b"))
@@ -258,7 +258,9 @@ def test_metadata_that_can_not_be_read_are_refused(exported: bytes, name: str, v
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, facts | {name: value})
     content = seal(model.SerializeToString())
-    with pytest.raises(ModelError, match=r"its metadata can't be read .*: export the model again"):
+    with pytest.raises(
+        ModelError, match=r"the model's metadata can't be read .*: export the model again"
+    ):
         Predictor(content)
 
 
@@ -293,7 +295,7 @@ def test_names_from_a_model_steer_no_terminal(exported: bytes) -> None:
 
     described = Predictor(give(reviews_file="x.csv\x1b]0;taken\x07", made="\x9b2J")).describe()
     assert described.startswith(r"of \x9b2J, trained on x.csv\x1b]0;taken\x07")
-    with pytest.raises(ModelError, match=r"it is not an ONNX model .*\\x1b\]0;"):
+    with pytest.raises(ModelError, match=r"the file is not an ONNX model .*\\x1b\]0;"):
         Predictor(give(kind="\x1b]0;"))
 
 
@@ -307,7 +309,7 @@ def test_a_model_reads_no_other_file(
     onnx.external_data_helper.set_external_data(weights, ".env")
     weights.ClearField("raw_data")
     del model.metadata_props[-1]
-    with pytest.raises(ModelError, match=r"it is not an ONNX model .*\.env"):
+    with pytest.raises(ModelError, match=r"the file is not an ONNX model .*\.env"):
         Predictor(seal(model.SerializeToString()))
 
 

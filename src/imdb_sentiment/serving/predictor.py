@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnxruntime
 from tokenizers import Tokenizer
 
-from imdb_sentiment.errors import MAX_NAME, make_printable
+from imdb_sentiment.errors import MAX_NAME, InputError, make_printable
 from imdb_sentiment.evaluation.probabilities import DecisionRule, expand_probabilities
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams, locate_characters
@@ -34,16 +34,8 @@ TRAILER_BYTES = 76
 DIGEST_BYTES = 64
 
 
-class ModelError(ValueError):
-    """The file is not an exported model, or a damaged one; the message says which.
-
-    Args:
-        message: The message. It may contain text from the file.
-
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(make_printable(message))
+class ModelError(InputError):
+    """The file is not an exported model, or a damaged one; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +66,11 @@ def _check_digest(model: bytes) -> None:
     content, trailer = model[:-TRAILER_BYTES], model[-TRAILER_BYTES:]
     if b"sha256" not in trailer:
         raise ModelError(
-            "it is incomplete or not an exported model, since the digest at its end is missing: "
-            "export the model again with kedro run --pipelines training"
+            "the model is incomplete or not an exported one, since the digest at its end is "
+            "missing: export the model again with kedro run --pipelines training"
         )
     if trailer[-DIGEST_BYTES:] != hashlib.sha256(content).hexdigest().encode():
-        raise ModelError("it has been modified since its export: export the model again")
+        raise ModelError("the model has been modified since its export: export the model again")
 
 
 class Predictor:
@@ -127,18 +119,20 @@ class Predictor:
                 model, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # the errors of onnxruntime have no other base class
-            raise ModelError(f"it is not an ONNX model ({error})") from error
+            raise ModelError(f"the file is not an ONNX model ({error})") from error
         self.facts: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         try:
             self._read_facts()
         except ModelError:
             raise
         except KeyError as error:
-            raise ModelError(f"it lacks {error}: export it with the pipeline training") from error
+            raise ModelError(
+                f"the model lacks {error}: export it with the pipeline training"
+            ) from error
         except Exception as error:  # the errors of tokenizers have no other base class
             raise ModelError(
-                f"its metadata can't be read ({error}): export the model again with kedro run "
-                "--pipelines training"
+                f"the model's metadata can't be read ({error}): export the model again with "
+                "kedro run --pipelines training"
             ) from error
 
     def _read_facts(self) -> None:
@@ -173,7 +167,7 @@ class Predictor:
             self.script = get_rule(script).script
         except ValueError as error:
             raise ModelError(
-                f"it was exported by a newer version of the project: {error}"
+                f"the model was exported by a newer version of the project: {error}"
             ) from error
 
     @classmethod

@@ -307,6 +307,26 @@ def test_of_many_labels_some_are_named(browser: Browser, service: Service) -> No
     page.close()
 
 
+def test_labels_are_listed_in_the_order_of_the_model(browser: Browser, service: Service) -> None:
+    labels = ["1", "0", "-1"]
+    recall = dict(zip(labels, (0.9, 0.8, 0.7), strict=True))
+    page = open_page(browser)
+
+    def describe(route: Route) -> None:
+        scores = {"reviews": 9, "accuracy": 0.8, "accuracy_low": 0.7, "accuracy_high": 0.9}
+        scores |= {"majority_accuracy": 0.4, "is_unseen": True}
+        route.fulfill(
+            json=route.fetch().json() | {"labels": labels, "test": scores | {"recall": recall}}
+        )
+
+    page.route("**/model", describe)
+    page.goto(service.url)
+    expect(page.locator("#limits")).to_contain_text("it finds: 1 90.0%, 0 80.0%, -1 70.0%")
+    answer(page, {"1": 0.1, "0": 0.2, "-1": 0.7}, "-1", [2, 2, 2])
+    expect(page.locator("#probabilities .name")).to_have_text(labels)
+    page.close()
+
+
 def test_a_model_that_may_be_silent_says_how_often_it_answers(
     browser: Browser, service: Service
 ) -> None:

@@ -106,13 +106,21 @@ function drawBars(list, rows) {
   );
 }
 
+/** Returns [label, value] for each label, in the order of the model. */
+function listByLabel(values) {
+  // In an object, JavaScript puts labels that are whole numbers first.
+  const labels = model?.labels ?? [];
+  const entries = Object.entries(values);
+  return entries.sort(([one], [other]) => labels.indexOf(one) - labels.indexOf(other));
+}
+
 function showVerdict({ prediction, explained_label: explained, words, segments }) {
   const { label, probabilities, reason } = prediction;
   say(label === null ? `No prediction: ${reason}.` : name(prediction));
   setText("doubt", label === null ? "" : doubt(prediction));
   drawBars(
     find("probabilities"),
-    Object.entries(probabilities).map(([name, share]) => [name, share, percent(share)]),
+    listByLabel(probabilities).map(([name, share]) => [name, share, percent(share)]),
   );
   setText("read", describeReading(words));
   find("explained").textContent = explained;
@@ -128,7 +136,7 @@ function setText(id, text) {
 
 /** Returns the labels and their probabilities, the most probable one first. */
 function findBest({ probabilities }) {
-  return Object.entries(probabilities).sort((one, other) => other[1] - one[1]);
+  return listByLabel(probabilities).sort((one, other) => other[1] - one[1]);
 }
 
 function name(prediction) {
@@ -418,7 +426,7 @@ function describeLimits(model) {
   } else {
     limits.push(`It reads ${sequences}, wherever they are in the text.`);
   }
-  const found = Object.entries(test?.recall ?? {}).filter(([, share]) => share !== null);
+  const found = listByLabel(test?.recall ?? {}).filter(([, share]) => share !== null);
   if (found.length) {
     limits.push(`Of the test reviews of each label, ${describeRecall(found)}.`);
   }

@@ -146,6 +146,12 @@ def count(service: Service, name: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
 
+@pytest.mark.parametrize("path", ["/", "/docs", "/health", "/ready", "/metrics"])
+def test_monitors_may_ask_without_a_body(path: str, service: Service) -> None:
+    answer = httpx.head(service.url + path, timeout=60)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
 def test_metrics_count(service: Service) -> None:
     answered = 'imdb_sentiment_requests_total{path="/predict",status="200"}'
     before = count(service, answered), count(service, "imdb_sentiment_texts_total")

@@ -276,25 +276,29 @@ def _make_open_routes(jobs: JobQueue, observation: Observation) -> APIRouter:
     """Return the routes that need no key: the page, and those for operating the service."""
     routes = APIRouter()
 
-    @routes.get("/", include_in_schema=False)
+    # Load balancers and monitors may ask with HEAD.
+    @routes.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html", headers={"Content-Security-Policy": POLICY})
 
-    @routes.get("/docs", include_in_schema=False)
+    @routes.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
     async def docs() -> FileResponse:
         return FileResponse(PAGE / "docs.html", headers={"Content-Security-Policy": DOCS_POLICY})
 
+    @routes.head("/health", include_in_schema=False)
     @routes.get("/health")
     async def health() -> dict[str, str]:
         """Report that the process is alive."""
         return {"status": "alive"}
 
+    @routes.head("/ready", include_in_schema=False)
     @routes.get("/ready", responses={503: PROBLEMS[503]})
     async def ready() -> dict[str, str]:
         """Report whether the service would accept a request now."""
         jobs.require_room()
         return {"status": "ready"}
 
+    @routes.head("/metrics", include_in_schema=False)
     @routes.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Return counts and times in the text format of Prometheus."""

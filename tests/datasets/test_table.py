@@ -284,6 +284,8 @@ def test_unreadable_files_are_explained(
         ("a.csv", b"PAR1....", r"a.csv is not text: the name .* ends with .parquet$"),
         ("a.csv", bytes(range(256)) * 99, "a.csv is not text: it has null bytes"),
         ("a.csv", ("a,b\n1,2\n" * 999).encode("utf-16-le"), "set the encoding with .*: utf-16-le"),
+        ("a.csv", "text\nfine\n".encode("utf-16-le"), "set the encoding with .*: utf-16-le"),
+        ("a.jsonl", '{"text": "fine"}'.encode("utf-16-be"), "set the encoding with .*: utf-16-be"),
         (
             "a.jsonl",
             gzip.compress(b"{}", mtime=0),

@@ -99,8 +99,8 @@ MAGIC = {
     b"\x28\xb5\x2f\xfd": ".zst",
 }
 
-# A text has at most this share of null bytes, which may be strays; short files are not judged.
-MAX_NULLS, MIN_BYTES = 0.002, 10_000
+# A text has at most this share of null bytes, which may be strays: few bytes may have more of them.
+MAX_NULLS, MAX_NULLS_OF_FEW, MIN_BYTES = 0.002, 0.1, 10_000
 _CATCHING = threading.Lock()
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
 
@@ -422,11 +422,12 @@ def _require_text(sample: bytes, encoding: str, file: FileToRead) -> None:
             )
     wide = ("utf-16", "utf-32")
     is_wide = (_find_mark(sample) or codecs.lookup(encoding).name).startswith(wide)
-    has_nulls = len(sample) > MIN_BYTES and sample.count(b"\0") > MAX_NULLS * len(sample)
-    if has_nulls and not is_wide:
+    limit = MAX_NULLS if len(sample) > MIN_BYTES else MAX_NULLS_OF_FEW
+    if sample.count(b"\0") > limit * len(sample) and not is_wide:
+        likely = "utf-16-be" if sample.startswith(b"\0") else "utf-16-le"
         raise InputError(
             f"{file.name} is not text: it has null bytes. If it is text in UTF-16 without a byte "
-            f"order mark, set the encoding with {file.describe_setting('encoding', 'utf-16-le')}"
+            f"order mark, set the encoding with {file.describe_setting('encoding', likely)}"
         )
 
 

@@ -909,6 +909,26 @@ def test_a_damaged_row_group_is_told(tmp_path: Path) -> None:
         list(TableDataset(filepath=str(path)).load())
 
 
+def test_a_large_row_group_is_not_read_at_once() -> None:
+    class Counted(io.BytesIO):
+        n_read = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            found = super().read(size)
+            self.n_read += len(found)
+            return found
+
+    source = Counted()
+    rng = random.Random(0)
+    texts = [rng.randbytes(5000).hex() for _ in range(1000)]  # of 10 MB
+    pages = {"write_batch_size": 10, "data_page_size": 100_000}  # which are read as a whole
+    parquet.write_table(pa.table({"text": texts}), source, use_dictionary=False, **pages)
+    chunks = read_table(FileToRead("a.parquet", lambda: source), {"chunksize": 10})
+    assert next(chunks)["text"].tolist() == texts[:10]
+    assert 100_000 < source.n_read < 4_000_000
+    assert sum(map(len, chunks)) == 990
+
+
 def test_two_columns_of_one_name_are_refused_in_parquet(tmp_path: Path) -> None:
     table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
     parquet.write_table(table, tmp_path / "a.parquet")

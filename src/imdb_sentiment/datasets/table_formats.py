@@ -101,6 +101,7 @@ MAGIC = {
 
 # A text has at most this share of null bytes, which may be strays: few bytes may have more of them.
 MAX_NULLS, MAX_NULLS_OF_FEW, MIN_BYTES = 0.002, 0.1, 10_000
+PARQUET_BUFFER = 1 << 20  # number of bytes of a column that are read at once
 _CATCHING = threading.Lock()
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
 
@@ -699,8 +700,12 @@ def open_parquet(source: IO[bytes], name: str, metadata: Any = None) -> Iterator
 
     """
     pyarrow, parquet = _import_pyarrow(name)
+    # A row group may be as large as the file, so it is read bit by bit. On another machine, each
+    # bit would be a request of its own.
+    is_local = "://" not in name
+    reading = {"buffer_size": PARQUET_BUFFER, "pre_buffer": False} if is_local else {}
     try:
-        with parquet.ParquetFile(source, metadata=metadata) as table:
+        with parquet.ParquetFile(source, metadata=metadata, **reading) as table:
             require_distinct(table.schema_arrow.names, name)
             _require_free(table.schema_arrow.names, name)
             yield table

@@ -261,6 +261,12 @@ def test_reads_other_encodings_and_separators(path: Path) -> None:
             "opened in row 2 is never closed; close it",
         ),
         (b"review,review\na,b\n", {}, "two columns have the same name"),
+        (
+            b"1,1,fine\n0,2,bad\n",
+            {},
+            "same name: '1'; rename one, or if this is the first row, add",
+        ),
+        (b"x,x,it is a text of more words than a name has\n", {}, "rename one, or if this is the"),
         (b"review,_malformed\na,b\n", {}, "rename the column '_malformed'"),
     ],
 )

@@ -36,7 +36,7 @@ def test_rows_of_an_iterator_are_counted_on() -> None:
 
 def test_two_columns_of_one_name_are_refused() -> None:
     joined = pd.DataFrame([["a", "b"]], columns=["text", "text"])
-    with pytest.raises(InputError, match="two columns have the same name: 'text'; rename one"):
+    with pytest.raises(InputError, match=r"two columns have the same name: 'text'; rename one$"):
         list(number_rows(joined))
 
 

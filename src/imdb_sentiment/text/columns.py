@@ -72,7 +72,6 @@ MAX_MISSPELT, MIN_LIKENESS = 0.05, 0.8
 LIKELY_LABEL = 10  # minimum number of rows of a label that might be a misspelling of another one
 MAX_COMPARED = 1000  # maximum number of values of a column that are compared with each other
 MIN_ROWS = 3  # per label: one for each of training, validation and test
-MAX_WORDS = 8  # maximum number of words in the name of a column
 MAX_LABELS = 200
 MAX_UNNAMED = 20  # maximum number of labels in a column whose name does not indicate labels
 MOST = 0.9  # minimum share of rows with a label, or of distinct texts
@@ -127,11 +126,6 @@ def are_names(cells: Iterable[str]) -> bool:
     """Return whether the cells of a row are names of columns, one of texts and one of labels."""
     found = {cell.strip().casefold() for cell in cells}
     return not found.isdisjoint(TEXT_NAMES) and not found.isdisjoint(LABEL_NAMES)
-
-
-def is_like_text(name: str) -> bool:
-    """Return whether the name of a column is so long that it may be a text of the first row."""
-    return len(name.split()) > MAX_WORDS
 
 
 def find_text_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> ColumnMatch:

@@ -12,9 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.parameters import parse_number
 
 MALFORMED = "_malformed"  # column that says what is wrong with a row; empty for a well-formed one
 CHUNK = 5000  # rows
+MAX_WORDS = 8  # maximum number of words in the name of a column
 FLOAT_BYTES = 8  # size of Python's floats
 # Half of a surrogate pair, as in an emoji that was cut in two: JSON can have it, UTF-8 can't.
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -50,11 +52,21 @@ def number_rows(table: pd.DataFrame | Iterable[pd.DataFrame]) -> Iterator[pd.Dat
             next_row += len(chunk)
 
 
+def is_like_text(name: str) -> bool:
+    """Return whether the name of a column is so long that it may be a text of the first row."""
+    return len(name.split()) > MAX_WORDS
+
+
 def require_distinct(names: Iterable[str], table: str) -> None:
     """Raise `InputError` if two columns of a table have the same name."""
-    repeated = [name for name, times in Counter(names).items() if times > 1]
+    found = list(names)
+    repeated = [name for name, times in Counter(found).items() if times > 1]
     if repeated:
-        raise InputError(f"{table}: two columns have the same name: {repeated[0]!r}; rename one")
+        is_row = parse_number(repeated[0]) is not None or any(map(is_like_text, found))
+        advice = ", or if this is the first row, add a header above it" if is_row else ""
+        raise InputError(
+            f"{table}: two columns have the same name: {repeated[0]!r}; rename one{advice}"
+        )
 
 
 def list_parts(

@@ -8,12 +8,13 @@ import pandas as pd
 
 from imdb_sentiment.errors import MAX_NAME, InputError, list_names, make_printable, require_column
 from imdb_sentiment.parameters import AUTO, CustomReviewsParameters
-from imdb_sentiment.text.columns import find_text_column, is_like_text
+from imdb_sentiment.text.columns import find_text_column
 from imdb_sentiment.text.sample_reviews import SAMPLE_COLUMN, are_samples
 from imdb_sentiment.text.tables import (
     CHUNK,
     MALFORMED,
     SURROGATE,
+    is_like_text,
     is_nested,
     list_columns,
     require_distinct,

@@ -32,10 +32,16 @@ from imdb_sentiment.text.columns import (
     find_label_column,
     find_labels,
     find_text_column,
-    is_like_text,
 )
 from imdb_sentiment.text.delimiters import DELIMITERS
-from imdb_sentiment.text.tables import MALFORMED, find_empty, is_nested, list_columns, to_strings
+from imdb_sentiment.text.tables import (
+    MALFORMED,
+    find_empty,
+    is_like_text,
+    is_nested,
+    list_columns,
+    to_strings,
+)
 from imdb_sentiment.text.user_tables import explain_nested, require_well_formed
 
 logger = logging.getLogger(__name__)

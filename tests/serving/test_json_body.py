@@ -13,7 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from imdb_sentiment.serving.job_queue import QueueFullError, Quota
-from imdb_sentiment.serving.json_body import JsonRequest, SyntaxCounter
+from imdb_sentiment.serving.json_body import JsonRequest, SyntaxCounter, read_json
+from imdb_sentiment.serving.schemas import PredictRequest
 
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 TEXT = st.text(st.sampled_from('\\"[]{},: \n\u00e9ab'))
@@ -47,7 +48,7 @@ def receive(
         return {"type": "http.request", "body": part, "more_body": bool(left)}
 
     memory = memory or Quota(1_000_000, 1_000_000)
-    scope = {"type": "http", "headers": []}
+    scope = {"type": "http", "headers": [(b"content-type", b"application/json")]}
     return JsonRequest(scope, receive_part, max_texts=64, memory=memory, client=client), left
 
 
@@ -102,3 +103,18 @@ def test_bodies_take_memory_until_they_are_given_back() -> None:
     for request in (first, second, other, other):
         request.give_back()
     assert memory.taken == 0
+
+
+ESCAPED = st.sampled_from(
+    [*"ux", "d83d", "\\ud83d", "\\uDBFF", "\\ude00", "\\uDC00", "\\\\", "\\u0041"]
+)
+
+
+@given(st.lists(ESCAPED).map("".join))
+@example("good \\ud83d")
+@example("\\ud83d\\ude00")
+@example("\\\\ud83d")
+def test_half_an_emoji_costs_no_other_text(text: str) -> None:
+    request, _ = receive(f'{{"texts": ["good", "{text}"]}}'.encode())
+    found = asyncio.run(read_json(request, PredictRequest)).texts
+    assert found == ["good", re.sub("[\ud800-\udfff]", "\ufffd", json.loads(f'"{text}"'))]

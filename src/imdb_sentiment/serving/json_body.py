@@ -7,6 +7,7 @@ The body must be UTF-8. Python would also read UTF-16 and UTF-32, in which bytes
 quotation marks are parts of letters. Their syntax has zero bytes, which JSON in UTF-8 never has.
 """
 
+import re
 from typing import TypeVar
 
 from fastapi.exceptions import RequestValidationError
@@ -23,6 +24,9 @@ FIXED_SYNTAX = 10_000  # characters outside of strings, for spaces and names
 SYNTAX_PER_TEXT = 100
 # Memory for bodies, as a multiple of the largest one: for all clients together, and for each.
 BODIES, BODIES_PER_CLIENT = 16, 4
+# Halves of surrogate pairs as JSON escapes them, and such a half without the other one.
+_FIRST, _SECOND = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_HALF = re.compile(b"%b(?!%b)|(?<!%b)%b" % (_FIRST, _SECOND, _FIRST, _SECOND))
 
 
 class SyntaxCounter:
@@ -117,6 +121,8 @@ def find_media_type(request: Request) -> str:
 async def read_json(request: Request, model: type[Body]) -> Body:
     """Return the body of a request as a pydantic model.
 
+    Half an emoji, as in a text that was cut, is read as U+FFFD.
+
     Raises:
         HTTPException: The body has another Content-Type (415). Browsers let pages of other sites
             send this one only if CORS allows it.
@@ -127,8 +133,24 @@ async def read_json(request: Request, model: type[Body]) -> Body:
     if find_media_type(request) != "application/json":
         raise HTTPException(415, "send the body as JSON (Content-Type: application/json)")
     try:
-        return model.model_validate_json(body)
+        return _parse(body, model)
     except ValidationError as error:
         raise RequestValidationError(
             error.errors(include_url=False, include_input=False)
         ) from error
+
+
+def _parse(body: bytes, model: type[Body]) -> Body:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        if "hex escape" not in error.errors(include_url=False, include_input=False)[0]["msg"]:
+            raise
+        return model.model_validate_json(_replace_halves(body))
+
+
+def _replace_halves(body: bytes) -> bytes:
+    r"""Return JSON with U+FFFD for each half of a surrogate pair, such as `\ud83d` alone."""
+    # Of an even number of backslashes, none begins an escape. No body has a zero byte.
+    without = body.replace(rb"\\", b"\0")
+    return _HALF.sub(rb"\\ufffd", without).replace(b"\0", rb"\\")

@@ -21,7 +21,6 @@ CLAUSES = {
     "string_too_long": "{which} has more than {max_length:,} characters",
     "string_type": "{which} is not a string",
     "surplus": "{name} is not a known field; known: {known}",
-    "string_unicode": "{which} has characters that UTF-8 does not have",
 }
 
 
@@ -95,7 +94,6 @@ class ExplainRequest(_Request):
 
 
 def _limit_text(settings: ServiceSettings) -> Any:
-    # With a limit on the length, pydantic also refuses halves of surrogate pairs.
     return Annotated[str, Field(max_length=settings.max_characters)]
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -114,9 +115,12 @@ def test_a_csv_comes_back_scored(service: Service) -> None:
         timeout=60,
     )
     assert answer.status_code == 200
-    answer = httpx.post(f"{service.url}/score", content=b"review\n\xff\n", headers=CSV, timeout=60)
-    assert answer.status_code == 422
-    assert "not UTF-8" in answer.json()["detail"]
+    for n_rows, place in ((0, ""), (30_000, r", after row 2\d,000")):
+        damaged = b"review\n" + b"w1\n" * n_rows + b"\xff\n"
+        answer = httpx.post(f"{service.url}/score", content=damaged, headers=CSV, timeout=60)
+        assert answer.status_code == 422
+        message = rf"the file is not UTF-8 text \(byte 0xff{place}\): save it as UTF-8"
+        assert re.fullmatch(message, answer.json()["detail"])
 
 
 def test_it_tells_how_it_is(service: Service) -> None:

@@ -199,13 +199,20 @@ class _Csvs:
             max_characters=max_characters,
             deadline=deadline,
         )
+        done = 0
         try:
             for rows in chunks:
+                done += rows
                 yield rows, target.getvalue().encode()
                 target.seek(0)
                 target.truncate()
         except UnicodeDecodeError as error:
-            raise CsvError(f"the file is not UTF-8 text ({error}): save it as UTF-8") from error
+            # The error tells only the place in the part that was decoded last.
+            place = f", after row {done:,}" if done else ""
+            raise CsvError(
+                f"the file is not UTF-8 text (byte 0x{error.object[error.start]:02x}{place}): save "
+                "it as UTF-8"
+            ) from error
         if remainder := target.getvalue():  # a header without rows
             yield 0, remainder.encode()
 

@@ -998,6 +998,23 @@ def test_the_name_tells_how_a_table_is_written(
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+def test_arguments_of_a_csv_that_is_written_are_heeded_or_refused(tmp_path: Path) -> None:
+    def save_as(**save_args: Any) -> bytes:
+        dataset = TableDataset(filepath=str(tmp_path / "out.csv"), save_args=save_args)
+        dataset.save(iter([pd.DataFrame({"text": ["\xe9"]}), pd.DataFrame({"text": ["\u2192"]})]))
+        return (tmp_path / "out.csv").read_bytes()
+
+    assert save_as(encoding="utf-8-sig") == '\ufeff"text"\n"\xe9"\n"\u2192"\n'.encode()
+    assert save_as(encoding=1252, errors="replace", sep=";", quoting=0) == b"text\n\xe9\n?\n"
+    with pytest.raises(DatasetError, match=r"out.csv can't have '\u2192' in cp1252: set another"):
+        save_as(encoding="cp1252")
+    with pytest.raises(DatasetError, match="unknown encoding: utf-9: name an encoding that Python"):
+        save_as(encoding="utf-9")
+    for name in ("header", "mode", "compression"):
+        with pytest.raises(DatasetError, match=f"save_args of a TableDataset can't have {name}: "):
+            save_as(**{name: False})
+
+
 def test_nested_cells_are_json_where_a_format_has_no_types(tmp_path: Path) -> None:
     frame = pd.DataFrame({"a": [{"b": "ü"}, [1]]}, dtype=object)
     save(tmp_path / "out.csv", frame)

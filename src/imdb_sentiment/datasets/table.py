@@ -80,7 +80,8 @@ class TableDataset(FileDataset):
             `replace` for a damaged file; for a CSV also `sep`, the delimiter or its name, or `auto`
             to recognise it, and `quotechar`, `quoting`, `escapechar` and `skipinitialspace` of
             `pandas.read_csv`.
-        save_args: Arguments of `pandas.DataFrame.to_csv`, if the file is a CSV.
+        save_args: Arguments of `pandas.DataFrame.to_csv`, if the file is a CSV; among them not
+            `header`, since it is written once.
         credentials: Options of the file system that the file lies in.
         fs_args: Further options of the file system.
         version: Version to load and to save; Kedro makes it from `versioned: true`.

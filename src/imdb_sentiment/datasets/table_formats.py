@@ -126,7 +126,26 @@ _FIXED_ARGS: dict[str, Any] = {
 }
 # All text is quoted: the csv module leaves a lone carriage return unquoted, and readers end a row
 # at it.
-SAVE_ARGS: dict[str, Any] = {"index": False, "quoting": csv.QUOTE_NONNUMERIC}
+SAVE_ARGS: dict[str, Any] = {
+    "encoding": "utf-8",
+    "errors": "strict",
+    "index": False,
+    "quoting": csv.QUOTE_NONNUMERIC,
+}
+# Further arguments of `pandas.DataFrame.to_csv` that fit a file that is written in chunks.
+CSV_SAVE_ARGS = {
+    "columns",
+    "date_format",
+    "decimal",
+    "doublequote",
+    "escapechar",
+    "float_format",
+    "index_label",
+    "lineterminator",
+    "na_rep",
+    "quotechar",
+    "sep",
+}
 
 
 @dataclass(frozen=True)
@@ -321,12 +340,17 @@ def complete_options(load_args: dict[str, Any]) -> dict[str, Any]:
         options["sep"] = find_delimiter(str(options["sep"]))
     except ValueError as error:
         raise InputError(str(error)) from None
+    options["encoding"] = _find_codec(options["encoding"])
+    return options
+
+
+def _find_codec(name: Any) -> str:
+    """Return the name of an encoding, which YAML may have read as a number, such as 1252."""
     try:
-        options["encoding"] = str(options["encoding"])  # YAML reads 1252 as a number
-        "".encode(options["encoding"])  # not all of Python's codecs can encode text
+        "".encode(str(name))  # not all of Python's codecs can encode text
     except LookupError as error:
         raise InputError(f"{error}: name an encoding that Python knows") from None
-    return options
+    return str(name)
 
 
 def _require_compression(name: str) -> None:
@@ -773,19 +797,33 @@ def write_table(
         save_args: Arguments of `pandas.DataFrame.to_csv`, for a CSV.
 
     Raises:
-        InputError: The format can't be written, or has no place for the columns of a later chunk.
+        InputError: The format can't be written, or has no place for the columns of a later chunk;
+            or an argument is not known, or the encoding lacks a character.
 
     """
     form = find_format(name)
     _require_compression(name)
+    delimiter = {"sep": "\t"} if _find_suffix(name) in TABS else {}
+    options = _complete_save_args(delimiter | save_args)
     with _open_compressed(path, name) as file:
         if form == JSON_LINES:
             _write_json_lines(chunks, file)
         elif form == PARQUET:
             _write_parquet(_simplify(chunks, name, _is_mixed), file, name)
         else:
-            delimiter = {"sep": "\t"} if _find_suffix(name) in TABS else {}
-            _write_csv(_simplify(chunks, name, _is_object), file, SAVE_ARGS | delimiter | save_args)
+            _write_csv(_simplify(chunks, name, _is_object), file, name, options)
+
+
+def _complete_save_args(save_args: dict[str, Any]) -> dict[str, Any]:
+    known = {*SAVE_ARGS, *CSV_SAVE_ARGS}
+    if unknown := sorted(save_args.keys() - known):
+        raise InputError(
+            f"save_args of a TableDataset can't have {', '.join(unknown)}: choose from "
+            f"{', '.join(sorted(known))}"
+        )
+    options = SAVE_ARGS | save_args
+    options["encoding"] = _find_codec(options["encoding"])
+    return options
 
 
 def _simplify(
@@ -826,10 +864,19 @@ def _untype(cells: pd.Series) -> pd.Series:
     return pd.Series(strings, index=cells.index, dtype="str")
 
 
-def _write_csv(chunks: Iterable[pd.DataFrame], file: IO[bytes], save_args: dict[str, Any]) -> None:
-    with _as_text(file) as text:
+def _write_csv(
+    chunks: Iterable[pd.DataFrame], file: IO[bytes], name: str, options: dict[str, Any]
+) -> None:
+    encoding = options["encoding"]
+    with _as_text(file, encoding, options["errors"]) as text:
         for number, chunk in enumerate(chunks):
-            chunk.to_csv(text, header=number == 0, **save_args)
+            try:
+                chunk.to_csv(text, header=number == 0, **options)
+            except UnicodeEncodeError as error:
+                raise InputError(
+                    f"{name} can't have {error.object[error.start]!r} in {encoding}: set another "
+                    "encoding in its save_args, such as utf-8-sig"
+                ) from error
 
 
 def _write_json_lines(chunks: Iterable[pd.DataFrame], file: IO[bytes]) -> None:
@@ -878,8 +925,8 @@ _ENCODER = json.JSONEncoder(
 
 
 @contextmanager
-def _as_text(file: IO[bytes]) -> Iterator[IO[str]]:
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+def _as_text(file: IO[bytes], encoding: str = "utf-8", errors: str = "strict") -> Iterator[IO[str]]:
+    text = io.TextIOWrapper(file, encoding, errors, newline="")
     try:
         yield text
     finally:

@@ -643,6 +643,9 @@ def test_options_that_tell_how_a_csv_is_quoted_are_taken(path: Path) -> None:
         ("Очень хороший фильм; прекрасная игра актёров", "cp1251", "cp1251"),
         ("\u201cDon\u2019t\u201d: a café; Geneviève; £5", "cp1252", "cp1252"),
         ("\u201cDon\u2019t\u201d: a café; Geneviève; £5", "mac_roman", "mac_roman"),
+        ("Schöner Film; großartig gespielt; völlig überzeugend", "cp437", "cp850"),
+        ("Skådespelarna är underbara; barnen älskade den", "cp850", "cp850"),
+        ("Żałuję; że go obejrzałem; źle zagrany; późno", "cp852", "cp852"),
         ("Żałuję; że go obejrzałem; źle zagrany; późno", "cp1250", "cp1250"),
         ("Żałuję; że go obejrzałem; źle zagrany; późno", "iso8859-2", "iso8859-2"),
         ("Çok güzel bir film; ağlad\u0131m; şahane", "cp1254", "cp1254"),
@@ -683,6 +686,14 @@ def test_no_command_names_one_of_several_likely_encodings(
     assert error.value.parameters == {}
 
 
+def test_loanwords_alone_do_not_show_an_encoding_of_dos(path: Path) -> None:
+    content = ("text\n" + "a scene in a long film\n" * 20 + "a caf\xe9\n") * 9
+    path.write_bytes(content.encode("cp850"))
+    with pytest.raises(InputError, match="reviews_encoding=cp850 or ") as error:
+        list(TableDataset(filepath=str(path), prefix="reviews").load())
+    assert error.value.parameters == {}
+
+
 @pytest.mark.parametrize(
     ("name", "end"), [("a.csv", "\n"), ("a.csv", "\r"), ("a.csv", "\r\n"), ("a.jsonl", "\n")]
 )
@@ -717,7 +728,7 @@ def test_punctuation_of_windows_in_latin_1_is_told(
     ("content", "failed", "likely"),
     [
         (b"text,label\n\x81caf\xe9,1\n", "utf-8", None),  # neither cp1252 nor cp1250
-        (b"text,label\ncaf\x81,1\n", "cp1252", None),
+        (b"text,label\ncaf\x81,1\n", "cp1252", "cp850"),
         ("text,label\ncaf\xe9,1\n".encode(), "ascii", "utf-8"),
         (b"text,label\na,1\n", "utf-16", "utf-8"),
         (b"text,label\n" + b"a,1\n" * 99_999 + b"caf\xe9,1\n", "utf-8", "cp1252"),

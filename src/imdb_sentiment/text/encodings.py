@@ -32,20 +32,26 @@ _LETTERS = {
     "cp1250": _CENTRAL,
     "cp1254": ("âîçöüğıİş",),  # Turkish
     "mac_roman": _WESTERN,
+    "cp850": _WESTERN,
+    "cp437": _WESTERN,
+    "cp852": _CENTRAL,
     "iso8859-2": _CENTRAL,
     "cp1257": ("ąčęėįšųūž", "āčēģīķļņšūž", "äõöüšž"),  # Lithuanian, Latvian, Estonian
 }
 WESTERN = "cp1252"
 WINDOWS = "cp125"  # prefix of the names of the likelier encodings among these
+DOS = ("cp850", "cp437", "cp852")  # the less likely ones, which loanwords alone do not show
 SAMPLE = 1 << 16  # number of bytes or characters at the beginning of a file that are examined
 # Maximum share of odd characters among those beyond ASCII; maximum share of letters in loanwords.
 MAX_ODD, FEW = 0.2, 0.01
 
-# A symbol within a word, except those that are written there; a letter before a digit; an accent
-# or a control character anywhere.
+# A symbol within a word, except those that are written there; a low quotation mark, a dagger, a
+# circumflex or a per mille sign behind a letter; a letter before a digit; an accent or a control
+# character anywhere.
 _ODD = re.compile(
     r"(?<=[^\W\d_])(?:[ªº¹²³¼½¾]|[^\x00-\x7f\w\s\u2018\u2019\xb4·\u2013\u2014…])(?=[^\W\d_])"
-    r"|[^\W\d_A-Za-zªº¹²³¼½¾](?=\d)|[\x80-\x9f¨¯\xb8\u02c7\u02d8-\u02db]"
+    r"|(?<=[^\W\d_])[\u201a\u201e\u2020\u2021\u02c6\u2030]|[^\W\d_A-Za-zªº¹²³¼½¾](?=\d)"
+    r"|[\x80-\x9f¨¯\xb8\u02c7\u02d8-\u02db]"
 )
 
 
@@ -69,22 +75,27 @@ def find_encodings(sample: bytes, failed: str) -> tuple[list[str], bool]:
 
     if fits("utf-8"):
         return ["utf-8"], True
+    weak: list[str] = []  # names that only a few letters speak for
     texts = {name: sample.decode(name, "ignore") for name in _LETTERS if fits(name)}
     odd = {name: _count_odd(text, _LETTERS[name]) for name, text in texts.items()}
     likely = sorted(odd, key=lambda name: odd[name])
     if likely and _has_ascii_words(sample) and odd[likely[0]] <= MAX_ODD * _count_others(sample):
         first, *others = likely
         rivals = [name for name in others if odd[name] <= 2 * odd[first]]
-        rivals = [name for name in rivals if name.startswith(WINDOWS)]
-        is_english = first == WESTERN and len(_list_letters(texts[first])) < FEW * len(sample)
-        is_sure = is_english or all(texts[name] == texts[first] for name in rivals)
-        return [first, *rivals], is_sure
+        differing = {name for name in rivals if texts[name] != texts[first]}
+        further = differing if first in DOS else set()
+        rivals = [name for name in rivals if name.startswith(WINDOWS) or name in further]
+        has_few = len(_list_letters(texts[first])) < FEW * len(sample)
+        if not (has_few and first in DOS):
+            is_english = has_few and first == WESTERN
+            return [first, *rivals], is_english or differing.isdisjoint(rivals)
+        weak = [first, *rivals]
     guesses = [match.encoding for match in from_bytes(sample)]
     guesses.sort(key=lambda name: not _has_kana(sample.decode(name, errors="replace")))
     # UTF-16 and UTF-32 have marks, or null bytes; Latin-1 decodes anything.
     found = [name for name in guesses if not name.startswith(("utf_16", "utf_32")) and fits(name)]
-    is_sure = bool(found) and not _is_latin(sample.decode(found[0], "ignore"))
-    return found or ["latin-1"], is_sure
+    is_sure = bool(found) and not weak and not _is_latin(sample.decode(found[0], "ignore"))
+    return list(dict.fromkeys([*weak, *found])) or ["latin-1"], is_sure
 
 
 def can_decode(sample: bytes, encoding: str) -> bool:
@@ -123,9 +134,9 @@ def _list_letters(text: str) -> list[str]:
 
 
 def _is_latin(text: str) -> bool:
-    """Return whether most characters of a text beyond ASCII are Latin letters or symbols."""
-    others = [character for character in text if not character.isascii()]
-    return sum(character < "\u0250" for character in others) > len(others) / 2
+    """Return whether a text has no letters beyond ASCII, or most of them are Latin."""
+    letters = _list_letters(text)
+    return 2 * sum(letter < "\u0250" for letter in letters) >= len(letters)
 
 
 def _has_kana(text: str) -> bool:

@@ -252,11 +252,11 @@ def test_a_column_is_in_doubt_beside_one_of_many_or_partial_labels() -> None:
         return find_label_column(pd.DataFrame(columns))
 
     assert find_label(a=words, b=few).candidates == ("b", "a")
-    assert find_label(a=numbers, b=few).candidates == ("b", "a")
     assert find_label(a=["", *["yes", "no"] * 2] * 20, b=few).candidates == ("b", "a")
     assert find_label(a=rare, b=few).candidates == ("b", "a")
     assert find_label(my_rating=numbers, b=few).candidates == ("my_rating", "b")
-    # There is no doubt beside dates, a few stray values or many rare ones.
+    # There is no doubt beside numbers such as ages, dates, a few stray values or many rare ones.
+    assert find_label(a=numbers, b=few).column == "b"
     assert find_label(a=[f"{n + 1}. 5. 2024" for n in numbers], b=few).column == "b"
     assert find_label(a=[*rare[:4], *[""] * 96], b=few).column == "b"
     assert find_label(a=range(100), b=few).column == "b"

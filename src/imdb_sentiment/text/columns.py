@@ -312,11 +312,14 @@ def _has_labels(values: Counter[str], n_rows: int, limit: int) -> bool:
 
 
 def _may_have_labels(values: Counter[str], n_rows: int, limit: int) -> bool:
-    """Return whether values are more labels than usual, or those of only some of the rows."""
+    """Return whether values are more labels than usual, or those of only some of the rows.
+
+    Many numbers, such as ages, rather are a measurement.
+    """
     n_labelled = values.total()
     are_partial = n_labelled >= FEW * n_rows and _has_labels(values, n_labelled, limit)
     are_labels = are_partial or _has_labels(values, n_rows, MAX_LABELS)
-    return are_labels and not _are_dates(list(values))
+    return are_labels and not _are_many_numbers(values) and not _are_dates(list(values))
 
 
 def _are_many_numbers(values: Counter[str]) -> bool:

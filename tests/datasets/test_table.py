@@ -1024,6 +1024,11 @@ def test_arguments_of_a_csv_that_is_written_are_heeded_or_refused(tmp_path: Path
     for name in ("header", "mode", "compression"):
         with pytest.raises(DatasetError, match=f"save_args of a TableDataset can't have {name}: "):
             save_as(**{name: False})
+    with pytest.raises(DatasetError, match="unknown error handler name 'nope'"):
+        save_as(errors="nope")
+    lines = TableDataset(filepath=str(tmp_path / "out.jsonl"), save_args={"sep": ";"})
+    with pytest.raises(DatasetError, match=r"out.jsonl: save_args are for a CSV alone"):
+        lines.save(iter([pd.DataFrame({"text": ["a"]})]))
 
 
 def test_nested_cells_are_json_where_a_format_has_no_types(tmp_path: Path) -> None:

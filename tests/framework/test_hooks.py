@@ -67,6 +67,10 @@ def test_a_misspelt_setting_is_refused(tmp_path: Path) -> None:
     bootstrap_project(project)
     with pytest.raises(ClickException, match=r"'reviews_fil' in .*: did you mean reviews_file\?"):
         run_session(project, "data_processing")
+    # A catalog of the user's own may need others.
+    (project / "conf/local/globals.yml").write_text("archive: /data\n", encoding="utf-8")
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
+    run_session(project, "data_processing")
 
 
 def test_settings_for_files_alone_are_refused_as_parameters(project: Path) -> None:

@@ -214,6 +214,9 @@ def test_the_first_text_of_a_file_without_a_header_is_not_lost(
         score_reviews(exported, chunks, InferenceParameters(text_column="auto"), HERE)
     (scored,) = score_reviews(exported, chunks, InferenceParameters(text_column=texts[0]), HERE)
     assert len(scored) == len(texts) - 1  # this is the name
+    survey = pd.DataFrame({"What did you like most about your stay in our hotel?": texts})
+    (scored,) = score_reviews(exported, survey, InferenceParameters(text_column="auto"), HERE)
+    assert len(scored) == len(texts)
 
 
 def test_the_command_scores_a_file_and_leaves_nothing_half_written(

@@ -47,15 +47,16 @@ TUNING = TuningParameters(**base_parameters()["tuning"])
 class Data:
     """Labelled and unlabelled reviews, and the node that labels the latter."""
 
-    def __init__(self, n_labels: int) -> None:
-        labels = LABELS[:n_labels]
-        texts, names = zip(*make_reviews(240, labels), strict=True)
+    def __init__(self, n_labels: int, n_labelled: int = 180) -> None:
+        labels, n = LABELS[:n_labels], n_labelled + 60
+        texts, names = zip(*make_reviews(n, labels), strict=True)
         codes = np.array([labels.index(name) for name in names])
-        frame = pd.DataFrame({"row": range(1, 241), "text": texts, "code": codes, "group": ""})
-        frame["split"] = ["train", "train", "train", "validation", "test"] * 48
+        frame = pd.DataFrame({"row": range(1, n + 1), "text": texts, "code": codes, "group": ""})
+        frame["split"] = ["train", "train", "train", "validation", "test"] * (n // 5)
         frame, words = with_words(frame)
-        self.labelled = frame[:180]
-        self.unlabelled, self.codes = frame[["text", "words"]][180:], codes[180:]
+        self.labelled = frame[:n_labelled]
+        self.unlabelled = frame[["text", "words"]][n_labelled:]
+        self.codes = codes[n_labelled:]
         tokens = TokenizerParameters(
             kind="words", vocabulary_size=28, sequence_length=8, script="auto", head_fraction=0.4
         )
@@ -91,7 +92,7 @@ class Data:
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ngram_labels, "MIN_REVIEWS", 10)
-    monkeypatch.setattr(ngram_labels, "MIN_SHARE", 0.1)
+    monkeypatch.setattr(ngram_labels, "MIN_SHARE", 0.01)
 
 
 @pytest.fixture(scope="module", params=[2, 3])
@@ -151,18 +152,41 @@ def test_the_settings_are_the_defaults() -> None:
     assert NgramsParameters(**given) == ngram_labels.NGRAMS
 
 
-def test_rare_labels_stay_as_likely_as_they_are(data: Data) -> None:
-    """With labels that the texts do not tell, each has about its own frequency."""
-    rng = np.random.default_rng(0)
-    n_labels = len(data.train.labels)
-    train, validation = (
-        replace(some, codes=rng.choice(n_labels, len(some), p=shares).astype(some.codes.dtype))
-        for shares in ([[0.8, 0.15, 0.05], [0.9, 0.1]][n_labels == 2],)
-        for some in (data.train, data.validation)
-    )
+def test_rare_labels_stay_as_likely_as_they_are() -> None:
+    """With labels that the texts do not tell, each has roughly its own frequency."""
+    data = Data(3, 1800)
+    codes = np.random.default_rng(0).choice(3, 1440, p=[0.8, 0.15, 0.05]).astype(np.uint8)
+    train = replace(data.train, codes=codes[: len(data.train)])
+    validation = replace(data.validation, codes=codes[len(data.train) :])
     final = data.label(train=train, validation=validation)[-1].probabilities
-    frequencies = np.bincount(np.concatenate([train.codes, validation.codes])) / 144
-    np.testing.assert_allclose(final.mean(axis=0), frequencies, rtol=0.5)
+    ratios = final.mean(axis=0) / (np.bincount(codes) / 1440)
+    assert 0.5 < ratios.min() <= ratios.max() < 2
+
+
+def test_the_calibration_keeps_groups_whole() -> None:
+    """Words of a group alone tell its label, so a group on both sides would look easy."""
+    data = Data(3, 900)
+    numbers = data.labelled["row"] // 9
+    texts = data.labelled["text"] + numbers.map(" group{0} of{0}".format)
+    rng = np.random.default_rng(0)
+    codes = rng.choice(3, numbers.max() + 1).astype(np.uint8)
+
+    def change(reviews: EncodedReviews, *, is_grouped: bool) -> EncodedReviews:
+        groups = (reviews.rows // 9).astype(np.uint64)
+        own = groups if is_grouped else np.zeros_like(groups)
+        return replace(reviews, codes=codes[reviews.rows // 9], groups=own)
+
+    sure = [
+        data.label(
+            train=change(data.train, is_grouped=is_grouped),
+            validation=change(data.validation, is_grouped=is_grouped),
+            clean_reviews=[data.labelled.assign(text=texts)],
+        )[-1]
+        .probabilities.max(axis=1)
+        .mean()
+        for is_grouped in (False, True)
+    ]
+    assert sure[0] > sure[1] + 0.02
 
 
 def test_at_most_so_many_are_labelled(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:

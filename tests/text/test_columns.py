@@ -28,6 +28,7 @@ DAYS = [f"{n % 28 + 1}. M\u00e4rz {1950 + n}, 10 Uhr" for n in range(60)]
 REPEATED = [*TEXTS[:40], *TEXTS[:20]]
 NAMES = [f"Anna {chr(65 + n % 26)}. Becker-{'abcdefgh'[n // 8]}" for n in range(60)]
 ADDRESSES = [f"Main Street {n}, {10000 + n} Newton on the Hill" for n in range(60)]
+SHOPS = [*ADDRESSES[:40], *ADDRESSES[:20]]
 PRODUCTS = [f"Coffee machine with a grinder and a jug, number {n % 25}" for n in range(60)]
 
 
@@ -85,6 +86,7 @@ def find(**columns: Sequence[object]) -> tuple[str | None, str | None]:
         ({"x": [f"{t[:6]} {t[6:]}" for t in CHINESE], "b": PRODUCTS, "z": LABELS}, "x z"),
         ({"x": [f"{text} " * 5 for text in TEXTS], "y": REPEATED, "z": LABELS}, "x z"),
         ({"product": PRODUCTS, "x": [f"{t} {t}" for t in TEXTS], "z": LABELS}, "x z"),
+        ({"shop": SHOPS, "x": [f"{text} " * 5 for text in TEXTS], "z": LABELS}, "x z"),
         ({"x": NAMES, "z": LABELS}, "x z"),
         # A name with a content that does not fit is no sign beside one that does.
         ({"review": range(60), "text": TEXTS, "z": LABELS}, "text z"),
@@ -260,8 +262,10 @@ def test_a_column_is_in_doubt_beside_one_of_many_or_partial_labels() -> None:
     assert find_label(a=[f"{n + 1}. 5. 2024" for n in numbers], b=few).column == "b"
     assert find_label(a=[*rare[:4], *[""] * 96], b=few).column == "b"
     assert find_label(a=range(100), b=few).column == "b"
-    # A typical name decides if there is no other sign, or if the values are words.
+    # A typical name decides if there is no other sign, or if the values are words or codes.
     assert find_label(my_rating=numbers).column == "my_rating"
+    assert find_label(my_rating=numbers, verified=[True, False] * 50).column == "my_rating"
+    assert find_label(label=numbers, b=few).column == "label"
     assert find_label(category=words, b=few).column == "category"
 
 

@@ -11,7 +11,8 @@ import pandas as pd
 from imdb_sentiment.datasets.parts import Part, State, find_state, open_unchanged
 from imdb_sentiment.datasets.table_formats import make_frame, open_parquet
 
-# A row group can only be read as a whole: if it had more parts, each would read too much in vain.
+# A part reads its row groups from their beginning: if one had more parts, each would read too much
+# in vain.
 MAX_PARTS_PER_GROUP = 4
 
 

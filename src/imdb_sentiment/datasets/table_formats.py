@@ -803,6 +803,8 @@ def write_table(
     """
     form = find_format(name)
     _require_compression(name)
+    if save_args and form in (JSON_LINES, PARQUET):
+        raise InputError(f"{name}: save_args are for a CSV alone: leave them out")
     delimiter = {"sep": "\t"} if _find_suffix(name) in TABS else {}
     options = _complete_save_args(delimiter | save_args)
     with _open_compressed(path, name) as file:
@@ -823,6 +825,10 @@ def _complete_save_args(save_args: dict[str, Any]) -> dict[str, Any]:
         )
     options = SAVE_ARGS | save_args
     options["encoding"] = _find_codec(options["encoding"])
+    try:
+        codecs.lookup_error(options["errors"])
+    except LookupError as error:
+        raise InputError(f"save_args of a TableDataset: {error}") from None
     return options
 
 

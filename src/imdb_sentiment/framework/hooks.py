@@ -98,7 +98,9 @@ class ValidateParameters:
         _require_known(
             configured, known, "in conf/ (settings such as reviews_file belong in globals.yml)"
         )
-        _require_known(settings, set(loader["globals"]), "in conf/base/globals.yml")
+        own = set(loader["globals"])  # a catalog may use others as well
+        misspelt = [name for name in settings - own if get_close_matches(name, own)]
+        _require_known(misspelt, own, "in conf/base/globals.yml")
         for group in sorted(values.keys() & MODELS.keys()):
             try:
                 MODELS[group].model_validate(values[group])

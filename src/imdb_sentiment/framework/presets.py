@@ -101,6 +101,8 @@ class PresetsConfigLoader(OmegaConfigLoader):
         try:
             return super()._read_raw_config(key)
         except AttributeError as error:  # Kedro asks a list for its names
+            if "list" not in str(error).casefold():
+                raise
             raise InputError(
                 f"a file of conf/{self.base_env} or conf/{env or self.default_run_env} is not a "
                 "mapping: write names and values, as in 'name: value'"

@@ -188,7 +188,7 @@ def _make_language_model(
                     for direction, output in enumerate(outputs)
                 )
             gradients = tape.gradient(loss, self.trainable_variables)
-            # Keras's `global_clipnorm` would make them dense several times.
+            # Keras's `global_clipnorm` has the same result, but makes all gradients dense.
             gradients, _ = tf.clip_by_global_norm(gradients, GRADIENT_CLIP_NORM)
             self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
             return {"loss": loss}

@@ -54,6 +54,8 @@ LABEL_NAMES = (
     "topic",
     "intent",
 )
+# Of these, those of columns that may also have a measurement, such as a rating between 1 and 100.
+MEASURE_NAMES = ("rating", "review_rating", "score", "overall", "grade", "rate", "_rating")
 # The usual names of splits, with those of this project.
 SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
@@ -82,6 +84,7 @@ MIN_WORDS = 4  # minimum mean number of words; texts with fewer may be names
 N_DATES, MAX_DATE = 100, 40  # number of cells that may show dates; characters of a date
 _DATE = re.compile(r"\d[-/.:年月]\s?\d|\b(19|20)\d\d\b")
 TIMES_LONGER = 3  # minimum ratio of the mean lengths of the text column and any other column
+TIMES_REPEATED = 2  # the same, if the texts of that column are repeated
 
 # Labels that have an order, from negative to positive.
 ORDERS = (
@@ -156,10 +159,15 @@ def find_text_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> Colu
         is_clear = False
     else:
         # Texts of which some are the same, such as "Thank you", may be longer than addresses.
-        rivals = [*fitting[1:], *(name for name in repeated if found[name].share_distinct > ENOUGH)]
-        others = sorted([fitting[0], *rivals], key=lambda name: -found[name].length)
         length = found[fitting[0]].length
-        is_clear = all(length >= TIMES_LONGER * found[name].length for name in rivals)
+        rivals = [name for name in fitting[1:] if length < TIMES_LONGER * found[name].length]
+        rivals += [
+            name
+            for name in repeated
+            if found[name].share_distinct > ENOUGH and length < TIMES_REPEATED * found[name].length
+        ]
+        others = sorted(dict.fromkeys([*fitting, *rivals]), key=lambda name: -found[name].length)
+        is_clear = not rivals
     if is_clear and not named and not _list_named(nested, TEXT_NAMES):
         return ColumnMatch(others[0], (others[0],), nested)
     return ColumnMatch(None, tuple(dict.fromkeys([*likely, *named, *others])), nested)
@@ -203,8 +211,9 @@ def find_label_column(
         return ColumnMatch(named[0], (named[0],), nested)
     if likely and likely[0] == named[0]:
         is_alone = len(likely) == 1 and likely[0] in fitting
-        # Numbers beside a column with fewer values may be a measurement, whatever their name.
-        is_alone = is_alone and (len(fitting) == 1 or not _are_many_numbers(values[likely[0]]))
+        if _rank(likely[0], MEASURE_NAMES) is not None and _are_many_numbers(values[likely[0]]):
+            rivals = [name for name in fitting if values[name].keys() not in FLAGS]
+            is_alone = is_alone and rivals == likely
         if is_alone or _rank(likely[0], LABEL_NAMES) == 0:
             return ColumnMatch(likely[0], (likely[0],), nested)
     others = [*constant, *unusual]

@@ -53,8 +53,11 @@ def number_rows(table: pd.DataFrame | Iterable[pd.DataFrame]) -> Iterator[pd.Dat
 
 
 def is_like_text(name: str) -> bool:
-    """Return whether the name of a column is so long that it may be a text of the first row."""
-    return len(name.split()) > MAX_WORDS
+    """Return whether the name of a column is so long that it may be a text of the first row.
+
+    Long names that are questions are those of a survey.
+    """
+    return len(name.split()) > MAX_WORDS and not name.rstrip().endswith("?")
 
 
 def require_distinct(names: Iterable[str], table: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from imdb_sentiment.errors import MAX_NAME, InputError, list_names, make_printable, require_column
+from imdb_sentiment.errors import InputError, list_names, make_printable, require_column
 from imdb_sentiment.parameters import AUTO, CustomReviewsParameters
 from imdb_sentiment.text.columns import find_text_column
 from imdb_sentiment.text.sample_reviews import SAMPLE_COLUMN, are_samples
@@ -71,9 +71,10 @@ def choose_text_column(
     likely = next(iter(found.candidates), "")
     if is_like_text(likely):  # which would be lost
         raise InputError(
-            f"{file} seems to have no header, as the column {likely[:MAX_NAME]!r} is named like a "
-            "text: begin it with a line that names the columns, or, if this is the name of the "
-            f"column, choose it with --params {parameter}=NAME"
+            f"{file} seems to have no header, as the column {list_names([likely])!r} is named like "
+            "a text: begin it with a line that names the columns, or, if this is the name of the "
+            f"column, choose it with --params {parameter}=NAME",
+            parameters={parameter: likely},
         )
     if found.column is None:
         nested = f"; {explain_nested(found.nested)}"

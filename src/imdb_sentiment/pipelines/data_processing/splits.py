@@ -95,8 +95,6 @@ def _draw(
     name = f"{SPLITS[part]}_fraction"
     fraction: float = getattr(split, name)
     codes, groups = codes[rows], None if groups is None else groups[rows]
-    if groups is None and len(rows) > MANY_ROWS:
-        return _draw_by_label(rows, codes, fraction, split.seed)
     if shortage := _find_shortage(codes, groups, fraction, reviews.labels):
         way = f"change split.{name} (now {fraction:g})"
         if split.method == "column":
@@ -109,6 +107,8 @@ def _draw(
         )
     if groups is not None:
         return _draw_groups(rows, codes, groups, fraction, split.seed)
+    if len(rows) > MANY_ROWS:
+        return _draw_by_label(rows, codes, fraction, split.seed)
     places = np.arange(len(rows))
     n_drawn, labels = math.ceil(fraction * len(rows)), np.unique(codes)
     if min(n_drawn, len(rows) - n_drawn) >= len(labels):  # scikit-learn needs as many

@@ -47,8 +47,8 @@ class Candidate:
 
     Attributes:
         weights: Weights of the parts of a review.
-        model: The model, if there is only one fold; others are dropped, since with many labels
-            they may be large.
+        model: The model, if there is only one fold; those of several folds are not kept, since with
+            many labels they may be large.
         logits: Logits of the held-out reviews of all folds, not calibrated.
         factor: Factor by which the logits are multiplied to calibrate them.
         loss: Log loss of the calibrated logits. With few held-out reviews, it is computed with a

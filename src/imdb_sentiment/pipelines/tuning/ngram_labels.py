@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import compute_label_weights
+from imdb_sentiment.evaluation.folds import Places, draw_folds
 from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.evaluation.stacking import fit_weights, limit_factor
 from imdb_sentiment.network.ngrams import (
@@ -39,7 +40,7 @@ MIN_REVIEWS = 1000  # fewer have not been tried
 MIN_SHARE = 1.0  # unlabelled reviews per labelled one; the same holds for fewer
 LENGTH_FRACTION = 0.25  # share of each sequence that a network reads; the whole takes longer
 BINARY = 2  # number of labels whose probabilities one regression gives
-CALIBRATION_PARTS = 5  # one of so many parts of the reviews is held out to calibrate the others
+CALIBRATION_FOLDS = 5  # one of so many folds is held out to calibrate the n-grams
 
 # Settings of these n-grams: those of conf/base. They are not `training.ngrams`, which may be
 # changed after the search without a new one.
@@ -132,11 +133,13 @@ def label_unlabelled_reviews(
             ).fit(default_weights(NGRAMS))
 
         model = fit_rows(np.arange(len(codes)))
-        if len(train.labels) == BINARY:
+        groups = np.concatenate([reviews.groups for reviews in learnt])
+        pair = _hold_out(codes, groups, seed) if len(train.labels) > BINARY else None
+        if not pair:
             return model
         # Each label has a regression of its own. Together, they would be too sure of the most
         # frequent label where labels are imbalanced, and too unsure where they are balanced.
-        others, held_out = _hold_out(codes, seed)
+        others, held_out = pair
         logits = fit_rows(others).score([hashes[row] for row in held_out])
         factor = fit_weights(logits, None, codes[held_out], None, weights).network
         return model.scale(limit_factor(factor, len(held_out)))
@@ -172,17 +175,19 @@ def label_unlabelled_reviews(
 
 
 def _hold_out(
-    codes: npt.NDArray[np.integer], seed: int
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return the places of four fifths of the reviews of each label, and of the others.
+    codes: npt.NDArray[np.integer], groups: npt.NDArray[np.uint64], seed: int
+) -> tuple[Places, Places] | None:
+    """Return the places of about four fifths of the reviews, with all labels, and of the others.
 
-    Of a label with fewer than five reviews, none is held out.
+    Groups stay whole. Returns None if there are too few reviews or groups.
     """
-    order = np.random.default_rng(seed).permutation(len(codes))
-    order = order[np.argsort(codes[order], kind="stable")]
-    starts = np.searchsorted(codes[order], codes[order])
-    is_held_out = (np.arange(len(codes)) - starts) % CALIBRATION_PARTS == CALIBRATION_PARTS - 1
-    return order[~is_held_out], order[is_held_out]
+    is_grouped = (groups != groups[0]).any()
+    try:
+        folds = draw_folds(codes, groups if is_grouped else None, CALIBRATION_FOLDS, seed)
+    except ValueError:
+        return None
+    n_labels = len(np.unique(codes))
+    return next((pair for pair in folds if len(np.unique(codes[pair[0]])) == n_labels), None)
 
 
 def _say_without(reason: str) -> None:

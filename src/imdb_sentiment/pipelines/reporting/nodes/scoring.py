@@ -59,7 +59,7 @@ def score_test_reviews(
         ngram_model: Output of the pipeline training.
         calibration: Output of the pipeline training: the weights of both.
         decision: Output of the pipeline training: how the average's probabilities become a label.
-            Each part alone predicts the label with the largest logit.
+            The parts alone decide likewise, but without weights of the labels.
         test: The encoded test reviews.
         clean_reviews: Chunks with `row`, `text` and `split`; the source of the texts.
 

@@ -22,10 +22,6 @@ from imdb_sentiment.evaluation.logits import (
 
 MIN_HELD_OUT_ROWS = 100  # with fewer, fitted weights depend too much on chance
 MIN_WEIGHT, MAX_WEIGHT = 0.05, 20.0  # minimum of the sum of both weights, maximum of each weight
-# Limits of the factor of a model's logits with few held-out reviews. Between them, it still lowers
-# the log loss of other reviews; beyond, it is due to chance: from 12 reviews, it may be so low that
-# the model counts for nothing.
-MIN_FACTOR, MAX_FACTOR = 0.5, 2.0
 DEFAULT_SHARE = 0.75  # share of the n-grams if it can't be fitted; with few reviews, they do better
 
 
@@ -170,19 +166,6 @@ def fit_weights(
     if label_weights is None:
         return weights
     return replace(weights, bias=_reduce(fitted[n_models:]))
-
-
-def limit_factor(factor: float, n_reviews: int) -> float:
-    """Return the factor of a model's logits, within limits if few reviews were held out for it.
-
-    Args:
-        factor: `Weights.network` that `fit_weights` has found without n-grams.
-        n_reviews: Number of the held-out reviews.
-
-    """
-    if n_reviews >= MIN_HELD_OUT_ROWS:
-        return factor
-    return min(max(factor, MIN_FACTOR), MAX_FACTOR)
 
 
 def undo_label_weights(weights: Weights, label_weights: npt.NDArray[np.float64] | None) -> Weights:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.evaluation.logits import Logits
-from imdb_sentiment.evaluation.stacking import MIN_HELD_OUT_ROWS, fit_weights, limit_factor
+from imdb_sentiment.evaluation.stacking import MIN_HELD_OUT_ROWS, fit_weights
 from imdb_sentiment.network.ngrams import (
     CHARACTER_WEIGHTS,
     LATENT_WEIGHTS,
@@ -22,6 +22,11 @@ from imdb_sentiment.parameters import NgramsParameters
 from imdb_sentiment.text.ngrams import Hashes
 
 logger = logging.getLogger(__name__)
+
+# Limits of the factor with few held-out reviews. Between them, it still lowers the log loss of
+# other reviews; beyond, it is due to chance: from 12 reviews, it may be so low that the n-grams
+# count for nothing.
+MIN_FACTOR, MAX_FACTOR = 0.5, 2.0
 
 
 @dataclass(frozen=True)
@@ -84,10 +89,9 @@ def choose_ngram_weights(
 
     """
     default = default_weights(ngrams)
-    n_held_out = sum(len(fold.codes) for fold in folds)
-    if n_held_out < MIN_HELD_OUT_ROWS:
+    if sum(len(fold.codes) for fold in folds) < MIN_HELD_OUT_ROWS:
         only = _find_best(folds, [default], label_weights)
-        return replace(only, factor=limit_factor(only.factor, n_held_out))
+        return replace(only, factor=min(max(only.factor, MIN_FACTOR), MAX_FACTOR))
     is_free = ngrams.character_weight == "auto" and ngrams.character_ngram > 0
     characters = CHARACTER_WEIGHTS if is_free else [default.character]
     of_labelled = [NgramWeights(character) for character in characters]

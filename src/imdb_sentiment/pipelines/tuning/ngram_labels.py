@@ -11,9 +11,7 @@ from tokenizers import Tokenizer
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import compute_label_weights
-from imdb_sentiment.evaluation.folds import Places, draw_folds
 from imdb_sentiment.evaluation.logits import to_probabilities
-from imdb_sentiment.evaluation.stacking import fit_weights, limit_factor
 from imdb_sentiment.network.ngrams import (
     NgramModel,
     NgramRegression,
@@ -39,8 +37,6 @@ logger = logging.getLogger(__name__)
 MIN_REVIEWS = 1000  # fewer have not been tried
 MIN_SHARE = 1.0  # unlabelled reviews per labelled one; the same holds for fewer
 LENGTH_FRACTION = 0.25  # share of each sequence that a network reads; the whole takes longer
-BINARY = 2  # number of labels whose probabilities one regression gives
-CALIBRATION_FOLDS = 5  # one of so many folds is held out to calibrate the n-grams
 
 # Settings of these n-grams: those of conf/base. They are not `training.ngrams`, which may be
 # changed after the search without a new one.
@@ -117,32 +113,16 @@ def label_unlabelled_reviews(
 
     def fit(*learnt: EncodedReviews) -> NgramModel:
         """Return the n-grams that have learnt from some of the labelled reviews."""
-        hashes = [by_row[row] for reviews in learnt for row in reviews.rows]
         codes = np.concatenate([reviews.codes for reviews in learnt])
-        weights = compute_label_weights(class_weight, codes, train.labels)
-
-        def fit_rows(rows: npt.NDArray[np.intp]) -> NgramModel:
-            return NgramRegression(
-                [hashes[row] for row in rows],
-                codes[rows],
-                len(train.labels),
-                NGRAMS,
-                unlabelled=sampled,
-                script=script,
-                label_weights=weights,
-            ).fit(default_weights(NGRAMS))
-
-        model = fit_rows(np.arange(len(codes)))
-        groups = np.concatenate([reviews.groups for reviews in learnt])
-        pair = _hold_out(codes, groups, seed) if len(train.labels) > BINARY else None
-        if not pair:
-            return model
-        # Each label has a regression of its own. Together, they would be too sure of the most
-        # frequent label where labels are imbalanced, and too unsure where they are balanced.
-        others, held_out = pair
-        logits = fit_rows(others).score([hashes[row] for row in held_out])
-        factor = fit_weights(logits, None, codes[held_out], None, weights).network
-        return model.scale(limit_factor(factor, len(held_out)))
+        return NgramRegression(
+            [by_row[row] for reviews in learnt for row in reviews.rows],
+            codes,
+            len(train.labels),
+            NGRAMS,
+            unlabelled=sampled,
+            script=script,
+            label_weights=compute_label_weights(class_weight, codes, train.labels),
+        ).fit(default_weights(NGRAMS))
 
     sets: list[tuple[EncodedReviews, ...]] = [(learnt,) for learnt, _ in held_out_sets]
     if use_validation_rows or len(held_out_sets) > 1:
@@ -172,22 +152,6 @@ def label_unlabelled_reviews(
     if len(labels) == len(held_out_sets):  # the final network learns from the same reviews
         labels.append(labels[0])
     return tuple(labels)
-
-
-def _hold_out(
-    codes: npt.NDArray[np.integer], groups: npt.NDArray[np.uint64], seed: int
-) -> tuple[Places, Places] | None:
-    """Return the places of about four fifths of the reviews, with all labels, and of the others.
-
-    Groups stay whole. Returns None if there are too few reviews or groups.
-    """
-    is_grouped = (groups != groups[0]).any()
-    try:
-        folds = draw_folds(codes, groups if is_grouped else None, CALIBRATION_FOLDS, seed)
-    except ValueError:
-        return None
-    n_labels = len(np.unique(codes))
-    return next((pair for pair in folds if len(np.unique(codes[pair[0]])) == n_labels), None)
 
 
 def _say_without(reason: str) -> None:

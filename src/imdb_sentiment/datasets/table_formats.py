@@ -99,8 +99,9 @@ MAGIC = {
     b"\x28\xb5\x2f\xfd": ".zst",
 }
 
-# A text has at most this share of null bytes, which may be strays: few bytes may have more of them.
-MAX_NULLS, MAX_NULLS_OF_FEW, MIN_BYTES = 0.002, 0.1, 10_000
+# A text has at most this share of null bytes, which may be strays. A short one may have more of
+# them, but not among its first characters, where UTF-16 has them.
+MAX_NULLS, MIN_BYTES, BEGINNING = 0.002, 10_000, 4
 PARQUET_BUFFER = 1 << 20  # number of bytes of a column that are read at once
 _CATCHING = threading.Lock()
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
@@ -447,8 +448,8 @@ def _require_text(sample: bytes, encoding: str, file: FileToRead) -> None:
             )
     wide = ("utf-16", "utf-32")
     is_wide = (_find_mark(sample) or codecs.lookup(encoding).name).startswith(wide)
-    limit = MAX_NULLS if len(sample) > MIN_BYTES else MAX_NULLS_OF_FEW
-    if sample.count(b"\0") > limit * len(sample) and not is_wide:
+    is_short = len(sample) <= MIN_BYTES and b"\0" not in sample[:BEGINNING]
+    if sample.count(b"\0") > MAX_NULLS * len(sample) and not is_short and not is_wide:
         likely = "utf-16-be" if sample.startswith(b"\0") else "utf-16-le"
         raise InputError(
             f"{file.name} is not text: it has null bytes. If it is text in UTF-16 without a byte "

@@ -257,9 +257,7 @@ def sample_unlabelled(
         seed: Seed by which they are drawn.
 
     """
-    if not parameters.latent_dimensions:
-        return []
-    if n_labelled > MAX_LABELLED:
+    if not parameters.latent_dimensions or n_labelled > MAX_LABELLED:
         return []
     rng = np.random.default_rng(seed)
     texts: list[str] = []

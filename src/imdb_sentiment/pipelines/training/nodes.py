@@ -191,7 +191,7 @@ def fit_ngrams(
         ),
     )
     held_out_rows = np.concatenate([scored.rows for _, scored in held_out])
-    if len(learnable) == 1 and held_out[0][0] is train and best.model:
+    if best.model and len(learnable) == 1:  # it has learnt from the same reviews
         model = best.model
     else:
         regression = prepare(learnable, best.weights.latent > 0)

@@ -5,6 +5,7 @@ the end of `pytest --check-commands`, conftest.py compares these with the docume
 fails if a documented command has not been run.
 """
 
+import ast
 import os
 import re
 import subprocess
@@ -35,6 +36,16 @@ def find_commands(text: str) -> set[str]:
 def find_documented_commands() -> set[str]:
     """Return the commands of all documents."""
     return set().union(*(find_commands(path.read_text("utf-8")) for path in DOCUMENTS))
+
+
+def find_strings_of_tests() -> list[str]:
+    """Return the strings in the code of the tests, without repeated spaces."""
+    return [
+        re.sub(r"\s+", " ", node.value)
+        for path in sorted((PROJECT / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
 
 
 def find_commands_of_ci() -> set[str]:

@@ -12,7 +12,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from commands import DOCUMENTS, find_commands, find_documented_commands
+from commands import (
+    DOCUMENTS,
+    find_commands,
+    find_commands_of_ci,
+    find_documented_commands,
+    find_strings_of_tests,
+)
 from helpers import PATIENCE, PROJECT, run_shell
 from imdb_sentiment.datasets import TableDataset
 from imdb_sentiment.text.columns import find_label_column, find_text_column
@@ -57,6 +63,15 @@ kedro = "kedro run"
         "export A=1 && kedro run",
     }
     assert len(find_documented_commands()) > 30
+
+
+def test_each_documented_run_is_in_a_test() -> None:
+    """Say so within minutes; whether it has been run, only `make test-all` can tell."""
+    strings = find_strings_of_tests()
+    runs = {command for command in find_documented_commands() if command.startswith("kedro")}
+    assert len(runs) > 20
+    missing = [run for run in runs - find_commands_of_ci() if not any(run in s for s in strings)]
+    assert missing == []
 
 
 @pytest.mark.parametrize("processes", [0, pytest.param(1, marks=pytest.mark.slow)])

@@ -268,11 +268,11 @@ FIGURES = {
 
 
 @pytest.mark.parametrize(
-    ("tag", "written"),
+    ("command", "written"),
     [
-        ("figures", FIGURES),
+        ("kedro run --pipelines reporting --tags figures", FIGURES),
         (
-            "page",
+            "kedro run --pipelines reporting --tags page",
             {
                 *("doubtful_examples.json", "embedded_model.json"),
                 *("report.html", "model_card.md", "summary.md"),
@@ -281,11 +281,11 @@ FIGURES = {
     ],
 )
 def test_a_tag_writes_one_part_of_the_report_again(
-    tag: str, written: set[str], copy_of_finished: Path
+    command: str, written: set[str], copy_of_finished: Path
 ) -> None:
     files = [path for path in (copy_of_finished / "data").glob("*/**/*") if path.is_file()]
     before = {path: path.stat().st_mtime_ns for path in files}
-    run_kedro(copy_of_finished, f"kedro run --pipelines reporting --tags {tag}")
+    run_kedro(copy_of_finished, command)
     assert {path.name for path in files if path.stat().st_mtime_ns != before[path]} == written
 
 

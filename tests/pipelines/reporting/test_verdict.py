@@ -148,8 +148,15 @@ def test_the_suggested_commands_do_what_is_said(copy_of_finished: Path) -> None:
     model_file = copy_of_finished / "data/06_models/model.onnx"
     facts_file = copy_of_finished / "data/08_reporting/facts.json"
     before = json.loads(facts_file.read_text())
-    threshold = suggest_threshold("negative")
-    assert threshold
+    threshold = (
+        "kedro run --pipelines training,reporting --only-missing-outputs --params "
+        "training.decision_target.label=negative,training.decision_target.recall=0.9"
+    )
+    assert suggest_threshold("negative") == threshold
+    assert EXPORT_NGRAMS == (
+        "kedro run --pipelines training,reporting --only-missing-outputs --params "
+        "training.ngrams.share=1"
+    )
     run_shell(copy_of_finished, EXPORT_NGRAMS)
     predictor, facts = Predictor(model_file.read_bytes()), json.loads(facts_file.read_text())
     assert facts["metrics"]["ngram_share"] == 1

@@ -22,7 +22,13 @@ from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.columns import SPLIT_NAMES
 from imdb_sentiment.text.delimiters import DELIMITERS, MALFORMED_LINE
-from imdb_sentiment.text.tables import MALFORMED, find_empty, list_columns, to_strings
+from imdb_sentiment.text.tables import (
+    MALFORMED,
+    find_empty,
+    is_like_text,
+    list_columns,
+    to_strings,
+)
 from imdb_sentiment.text.user_tables import require_texts
 from imdb_sentiment.text.word_numbers import (
     WORDS,
@@ -157,10 +163,18 @@ def read_unlabelled_chunk(
         script: Rule for cutting texts into words.
 
     Raises:
-        InputError: There is no such column, but several others, or it has objects or lists.
+        InputError: There is no such column, but several others, or it has objects or lists; or the
+            name of a column seems to be a text.
 
     """
     columns = list_columns(chunk)
+    likely = next(filter(is_like_text, columns), None)
+    if text_column not in columns and likely is not None:  # which would be lost
+        raise InputError(
+            f"unlabelled_file seems to have no header, as its column {list_names([likely])!r} is "
+            "named like a text: begin it with a line that names the columns; the texts' is "
+            f"{list_names([text_column])!r}, as in the labelled reviews"
+        )
     # An only column with a delimiter in its name consists of several that were not divided.
     if len(columns) == 1 and not any(mark in columns[0] for mark in DELIMITERS.values()):
         (text_column,) = columns

@@ -105,7 +105,7 @@ def main() -> None:
                 )
                 pipelines = "" if processed == of_data else "data_processing,"
                 command = ["-m", "kedro", "run", "--pipelines", f"{pipelines}tuning,training"]
-                command += ["--to-outputs", "network_held_out,ngrams_held_out"]
+                command += ["--to-outputs", "network_held_out,first_ngrams_held_out"]
                 command += ["--env", arguments.preset] if arguments.preset != "base" else []
                 parameters = ",".join(filter(None, [common, arguments.params, changes[name]]))
                 measure([*command, "--params", parameters], project)
@@ -121,7 +121,8 @@ def score(project: Path, seed: int) -> list[tuple[float, float]]:
     def load(path: str) -> Any:
         return pickle.loads((project / "data" / path).read_bytes())
 
-    network, ngrams = load("06_models/network_held_out.pkl"), load("06_models/ngrams_held_out.pkl")
+    network = load("06_models/network_held_out.pkl")
+    ngrams = load("06_models/first_ngrams_held_out.pkl")
     train, validation = (
         EncodedReviewsDataset(filepath=str(project / f"data/05_model_input/{name}.npy")).load()
         for name in ("train", "validation")

@@ -56,6 +56,7 @@ OUTPUTS = [
     "data/06_models/model.keras",
     "data/06_models/model_card.md",
     "data/06_models/network_held_out.pkl",
+    "data/06_models/first_ngram_model.pkl",
     "data/06_models/ngram_model.pkl",
     "data/06_models/ngrams_held_out.pkl",
     "data/06_models/model.onnx",

@@ -382,7 +382,7 @@ def test_the_outcome_of_the_ngrams_names_both_kinds_and_the_weight() -> None:
         parameters = make_ngrams_parameters(max_ngram=1, **changes)
         hashes = [hash_ngrams(text, 1, "auto", parameters.character_ngram) for text in texts]
         model = fit_ngram_model(hashes, codes, 2, parameters)
-        return outcomes.describe_outcome("fit_ngrams", {"ngram_model": model})
+        return outcomes.describe_outcome("fit_ngrams", {"first_ngram_model": model})
 
     characters = (
         "17 of 4 characters, with a weight of 0.25"  # 8 of wonderful, 7 of terrible, 2 of day
@@ -391,12 +391,19 @@ def test_the_outcome_of_the_ngrams_names_both_kinds_and_the_weight() -> None:
     assert describe(character_weight=0) == "N-grams: 3 of up to 1 words"
     learnt = replace(NgramModel.empty(2), hashes=np.arange(3), latent_weight=0.5)
     learnt = replace(learnt, unlabelled_reviews=2000, max_ngram=2)
-    assert outcomes.describe_outcome("fit_ngrams", {"ngram_model": learnt}) == (
+    assert outcomes.describe_outcome("fit_ngrams", {"first_ngram_model": learnt}) == (
         "N-grams: 3 of up to 2 words; learnt from 2,000 unlabelled reviews as well, with a weight "
         "of 0.5"
     )
-    empty = {"ngram_model": NgramModel.empty(2)}
-    assert outcomes.describe_outcome("fit_ngrams", empty) is None
+    taught = replace(learnt, latent_weight=0.0)
+    assert outcomes.describe_outcome("teach_ngrams", {"ngram_model": taught}) == (
+        "N-grams: 3 of up to 2 words; learnt from 2,000 unlabelled reviews as well, with "
+        "pseudo-labels"
+    )
+    empty = NgramModel.empty(2)
+    assert outcomes.describe_outcome("fit_ngrams", {"first_ngram_model": empty}) is None
+    for first in (empty, learnt):  # they have learnt nothing more
+        assert outcomes.describe_outcome("teach_ngrams", {"ngram_model": first}) is None
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ NODES = (
     "tune_hyperparameters",
     "fit_baseline",
     "fit_ngrams",
+    "teach_ngrams",
     "fit_best_model",
 )
 

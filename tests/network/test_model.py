@@ -332,6 +332,10 @@ def test_with_early_stopping_every_epoch_reads_whole_reviews() -> None:
     assert learn(0.25) == learn(1.0)
 
 
+def make_labels(sequences: npt.NDArray[Any], probabilities: npt.NDArray[Any]) -> NgramLabels:
+    return NgramLabels(sequences, probabilities, np.arange(len(sequences)))
+
+
 def test_progress_follows_the_tokens_of_each_epoch() -> None:
     sequences = np.full((32, 8), 5, np.uint16)
     sequences[:16, :6] = 0  # two tokens
@@ -342,7 +346,7 @@ def test_progress_follows_the_tokens_of_each_epoch() -> None:
     done = np.array([48, 96, 176, 256])  # epochs of 16 * 2 + 16 * 4 and 16 * 2 + 16 * 8 tokens
     np.testing.assert_allclose(shares, done / 256)
     shares.clear()
-    labels = NgramLabels(np.full((20, 8), 5, np.uint16), np.full((20, 2), 0.5, np.float32))
+    labels = make_labels(np.full((20, 8), 5, np.uint16), np.full((20, 2), 0.5, np.float32))
     train_model(reviews, chosen, 0, on_progress=shares.append, ngram_labels=labels)
     # One epoch of 20 * 8 tokens before, in batches of 16.
     np.testing.assert_allclose(shares, [80 / 416, 160 / 416, *((160 + done) / 416)])
@@ -643,7 +647,7 @@ def test_labels_of_the_ngrams_are_learnt_first(changes: dict[str, Any], n_labels
     sequences = np.repeat((25 + codes)[:, np.newaxis], 8, axis=1).astype(np.uint16)
     probabilities = np.full((300, n_labels), 0.1, np.float32)
     probabilities[np.arange(300), codes] = 1 - 0.1 * (n_labels - 1)
-    labels = NgramLabels(sequences, probabilities)
+    labels = make_labels(sequences, probabilities)
     trainer = NetworkTrainer(small_hyperparameters(learning_rate=0.02, epochs=1, **changes))
 
     def train(ngram_labels: NgramLabels | None) -> tuple[npt.NDArray[np.float64], list[float]]:
@@ -672,7 +676,7 @@ def test_labels_of_the_ngrams_are_learnt_first(changes: dict[str, Any], n_labels
 def test_early_stopping_begins_after_the_labels_of_the_ngrams() -> None:
     reviews = make_encoded(40)
     patient = small_hyperparameters(early_stopping_patience=1, epochs=3)
-    labels = NgramLabels(reviews.sequences, np.eye(2, dtype=np.float32)[reviews.codes])
+    labels = make_labels(reviews.sequences, np.eye(2, dtype=np.float32)[reviews.codes])
     ends: list[int] = []
     history = NetworkTrainer(patient).train(
         reviews, 0, reviews, lambda *end: ends.append(end[0]), ngram_labels=labels

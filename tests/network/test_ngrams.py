@@ -20,6 +20,7 @@ from imdb_sentiment.network.ngrams import (
     NgramModel,
     NgramRegression,
     NgramWeights,
+    PseudoLabelled,
     fit_ngram_model,
     split_word_and_character_ngrams,
 )
@@ -244,6 +245,91 @@ def test_the_regression_reads_tf_idf_and_its_singular_vectors(
         single.fit(features[:n_train], codes == code)
         expected.append(single.decision_function(features[n_train + len(unlabelled) :]))
     np.testing.assert_allclose(model.score(tested), np.transpose(expected), atol=1e-3)
+
+
+@pytest.mark.parametrize("label_weights", [None, np.array([1.0, 4.0, 0.5])])
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_certain_pseudo_labels_are_learnt_like_labels(
+    n_labels: int,
+    label_weights: npt.NDArray[np.float64] | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ngrams, "PSEUDO_LABEL_WEIGHT", 1.0)
+    texts, codes = make_noisy(n_labels)
+    parameters = make_ngrams_parameters(max_ngram=2, character_ngram=3)
+    hashes = [hash_ngrams(text, 2, character_ngram=3) for text in texts]
+    weights = None if label_weights is None else label_weights[:n_labels]
+    labelled = NgramRegression(hashes, codes, n_labels, parameters, label_weights=weights)
+    certain = PseudoLabelled(hashes[90:], np.eye(n_labels)[codes[90:]])
+    both = NgramRegression(
+        hashes[:90],
+        codes[:90],
+        n_labels,
+        parameters,
+        pseudo_labelled=certain,
+        label_weights=weights,
+    ).fit(NgramWeights(0.5))
+    expected = labelled.fit(NgramWeights(0.5))
+    assert (both.unlabelled_reviews, both.latent_weight) == (60, 0)
+    np.testing.assert_array_equal(both.hashes, expected.hashes)
+    np.testing.assert_array_equal(both.weights, expected.weights)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_probable_labels_are_learnt_by_their_probability(
+    n_labels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ngrams, "TOLERANCE", 1e-7)
+    train, codes = make_noisy(n_labels)
+    unlabelled = make_texts(make_encoded(90, n_labels, seed=7))
+    probabilities = np.random.default_rng(0).dirichlet(np.full(n_labels, 9.0), 90)
+    parameters = make_ngrams_parameters(
+        max_ngram=2, min_document_frequency=2, character_ngram=0, inverse_regularisation=1
+    )
+    learnt, more = ([hash_ngrams(text, 2) for text in texts] for texts in (train, unlabelled))
+    model = NgramRegression(
+        learnt, codes, n_labels, parameters, pseudo_labelled=PseudoLabelled(more, probabilities)
+    ).fit(NgramWeights(0))
+
+    vectorizer = CountVectorizer(
+        binary=True, min_df=2, analyzer=lambda text: list_ngrams(text, 2), lowercase=False
+    )
+    table = vectorizer.fit_transform([*train, *unlabelled]).toarray()
+    tf_idf = TfidfTransformer().fit_transform(table).toarray()
+    shares = np.concatenate([np.eye(n_labels)[codes], 0.3 * probabilities])
+    expected = []
+    for code in [1] if n_labels == 2 else range(n_labels):
+        answers = [shares[:, code], shares.sum(axis=1) - shares[:, code]]  # yes and no
+        counts = [answer @ table + 2 * answer.sum() / shares.sum() for answer in answers]
+        inside, outside = (count / count.sum() for count in counts)
+        ratio = np.abs(np.log(inside / outside))
+        features = tf_idf * (ratio + ratio.mean())
+        regression = LogisticRegression(
+            C=1, solver="liblinear", dual=True, tol=1e-7, max_iter=10_000
+        )
+        regression.fit(
+            np.tile(features, (2, 1)),
+            np.repeat([True, False], len(features)),
+            np.concatenate(answers),
+        )
+        expected.append(regression.decision_function(features))
+    np.testing.assert_allclose(model.score([*learnt, *more]), np.transpose(expected), atol=1e-4)
+
+
+def test_improbable_labels_are_not_learnt() -> None:
+    hashes = [hash_ngrams(text, 1) for text in ["a good film", "a bad film"] * 10]
+    codes = np.array([1, 0] * 10)
+    parameters = make_ngrams_parameters(max_ngram=1, character_ngram=0)
+
+    def fit(doubt: float) -> NgramModel:
+        nearly = np.abs(np.eye(2)[codes] - doubt)
+        labelled = PseudoLabelled(hashes, nearly)
+        regression = NgramRegression(hashes, codes, 2, parameters, pseudo_labelled=labelled)
+        return regression.fit(NgramWeights(0))
+
+    certain, nearly, doubtful = (np.abs(fit(doubt).weights).max() for doubt in (0, 0.04, 0.06))
+    assert nearly == pytest.approx(certain, rel=0.02)
+    assert doubtful < 0.95 * certain
 
 
 def test_words_that_only_unlabelled_reviews_have_are_known_by_their_company() -> None:

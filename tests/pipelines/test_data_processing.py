@@ -1240,12 +1240,11 @@ def test_objects_are_no_unlabelled_reviews() -> None:
         read_unlabelled_chunk(chunk, "review", "auto")
 
 
-@pytest.mark.parametrize("others", [{}, {"4.0": [3.5, 4.0]}])
-def test_unlabelled_reviews_without_a_header_are_refused(others: dict[str, list[float]]) -> None:
+def test_unlabelled_reviews_without_a_header_are_refused() -> None:
     """The first text would be lost."""
     first = "A film, to be honest, that nobody of us will want to miss"
-    chunk = pd.DataFrame({first: ["Dull.", "Fine."], "_malformed": "", **others})
-    with pytest.raises(InputError, match=r"no header, as its column 'A film.*the texts' is 'body'"):
+    chunk = pd.DataFrame({first: ["Dull.", "Fine."], "_malformed": ""})
+    with pytest.raises(InputError, match=r"no header, as its column 'A film.*with the line body,"):
         read_unlabelled_chunk(chunk, "body", "auto")
     read, _ = read_unlabelled_chunk(chunk, first, "auto")  # it is the name
     assert list(read.rows["text"]) == ["Dull.", "Fine."]

@@ -42,9 +42,10 @@ from imdb_sentiment.network.ngrams import (
     NgramModel,
     NgramRegression,
     NgramWeights,
+    PseudoLabelled,
     fit_ngram_model,
 )
-from imdb_sentiment.network.training import History, train_model
+from imdb_sentiment.network.training import History, NgramLabels, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     ClassWeight,
@@ -60,7 +61,8 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.pipelines.data_processing.nodes import encode_reviews, fit_tokenizer
 from imdb_sentiment.pipelines.reporting.nodes.scoring import score_baseline
-from imdb_sentiment.pipelines.training import create_pipeline, nodes
+from imdb_sentiment.pipelines.training import cotraining, create_pipeline, nodes
+from imdb_sentiment.pipelines.training.cotraining import teach_ngrams
 from imdb_sentiment.pipelines.training.decision import Choice, choose_rule
 from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
 from imdb_sentiment.pipelines.training.nodes import (
@@ -843,6 +845,267 @@ def test_held_out_logits_know_nothing_of_their_rows(
     assert len(unseen) == len(pool) == 240
     assert (known == pool.codes).mean() == 1
     assert 0.35 < (unseen == codes[held_out.rows]).mean() < 0.65
+
+
+class Taught:
+    """Labelled reviews and unlabelled ones of synonyms, and networks that predict labels.
+
+    Args:
+        data: The labelled reviews.
+        quality: Mean log-odds that the networks give to the right label of an unlabelled review.
+
+    """
+
+    def __init__(self, data: Data, quality: float = 2.0) -> None:
+        rng = np.random.default_rng(0)
+        self.data = data
+        self.labelled = data.rows.reset_index()
+        self.labelled["text"] = make_synonyms(rng, self.labelled["code"], 2)
+        codes = np.array([0, 1] * 500)
+        rows = np.arange(1, 1001)
+        texts = make_synonyms(rng, codes, 12)
+        self.unlabelled = pd.DataFrame({"row": 3 * rows, "text": texts})
+        # Their only token is their number.
+        tokens = rows.reshape(-1, 1).astype(np.uint16)
+        self.labels = NgramLabels(tokens, np.full((1000, 2), 0.5, np.float32), 3 * rows)
+        right = np.where(codes == 1, quality, -quality)[:, np.newaxis]
+        self.logits: list[npt.NDArray[np.float64]] = [
+            right + rng.normal(size=right.shape) for _ in range(3)
+        ]
+        pool = data.train + data.validation
+        truth = np.where(rng.random(len(pool)) < 0.8, pool.codes, 1 - pool.codes)
+        self.by_row = dict(zip(pool.rows.tolist(), 4.0 * truth - 2, strict=True))
+
+    def teach(
+        self,
+        tuning: TuningParameters,
+        split: SplitParameters,
+        training: TrainingParameters,
+        monkeypatch: pytest.MonkeyPatch,
+        **changes: Any,
+    ) -> tuple[tuple[NgramModel, HeldOutLogits], tuple[NgramModel, HeldOutLogits]]:
+        """Return what `fit_ngrams` returns, and then `teach_ngrams`."""
+
+        def score(_: object, sequences: npt.NDArray[np.unsignedinteger]) -> Any:
+            return self.logits[2][sequences[:, 0] - 1]
+
+        monkeypatch.setattr(cotraining, "score_logits", score)
+        common: dict[str, Any] = {
+            "clean_reviews": [self.labelled],
+            "train": self.data.train,
+            "validation": self.data.validation,
+            "tuning": tuning,
+            "split": split,
+            "training": training,
+            "script": "auto",
+        }
+        first = fit_ngrams(clean_unlabelled_reviews=[], **common)
+        sets = divide_reviews(self.data.train, self.data.validation, tuning, split)
+        rows = np.concatenate([scored.rows for _, scored in sets])
+        known = np.array([[self.by_row[row]] for row in rows.tolist()])
+        given: dict[str, Any] = {
+            "network_held_out": HeldOutLogits(rows, known, tuple(self.logits[: len(sets)])),
+            "ngram_labels": (self.labels,),
+        }
+        taught = teach_ngrams(
+            first_ngram_model=first[0],
+            first_ngrams_held_out=first[1],
+            model="the final network",
+            clean_unlabelled_reviews=[self.unlabelled[:300], self.unlabelled[300:]],
+            **common | given | changes,
+        )
+        return first, taught
+
+
+@pytest.mark.parametrize("folds", [1, 2])
+@pytest.mark.parametrize("share", ["auto", 0.5, 1])
+def test_ngrams_learn_the_labels_that_networks_predict(
+    *,
+    share: Any,
+    folds: int,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = with_ngrams(training, character_ngram=0, share=share)
+    data = make_data(600)
+    by_fold = tuning.model_copy(update={"folds": folds})
+    first, (model, held_out) = Taught(data).teach(by_fold, split, chosen, monkeypatch)
+    assert (first[0].unlabelled_reviews, model.unlabelled_reviews) == (0, 1000)
+    codes = data.rows["code"][held_out.rows].to_numpy(np.intp)
+    np.testing.assert_array_equal(first[1].rows, held_out.rows)
+    losses = [log_loss(codes, expit(some.logits[:, 0])) for some in (first[1], held_out)]
+    assert losses[1] < 0.5 * losses[0]
+    texts = make_synonyms(np.random.default_rng(1), [0, 1] * 50, 12)
+    found = expit(model.score_texts(texts)[:, 0])
+    assert log_loss([0, 1] * 50, found) < 0.1
+
+
+@pytest.mark.parametrize("share", ["auto", 0.5, 1])
+def test_wrong_labels_are_not_learnt(
+    *,
+    share: Any,
+    data: Data,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    chosen = with_ngrams(training, character_ngram=0, share=share)
+    by_fold = tuning.model_copy(update={"folds": 2})
+    first, taught = Taught(data, quality=-9).teach(by_fold, split, chosen, monkeypatch)
+    assert taught == first
+    assert "do not learn what the network predicts: the average would be no better" in caplog.text
+
+
+@pytest.mark.parametrize("use_validation_rows", [True, False])
+@pytest.mark.parametrize("folds", [1, 2])
+def test_each_model_learns_from_the_network_that_has_seen_the_same_reviews(
+    *,
+    folds: int,
+    use_validation_rows: bool,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = make_data(600)
+    learnt: list[tuple[int, npt.NDArray[np.float64]]] = []
+
+    def note(
+        *args: Any, pseudo_labelled: PseudoLabelled | None = None, **kwargs: Any
+    ) -> NgramRegression:
+        if pseudo_labelled:
+            learnt.append((len(args[0]), pseudo_labelled.probabilities[:, 1]))
+        return NgramRegression(*args, pseudo_labelled=pseudo_labelled, **kwargs)
+
+    monkeypatch.setattr(cotraining, "NgramRegression", note)
+    taught = Taught(data)
+    chosen = with_ngrams(training, character_ngram=0)
+    chosen = chosen.model_copy(update={"use_validation_rows": use_validation_rows})
+    taught.teach(tuning.model_copy(update={"folds": folds}), split, chosen, monkeypatch)
+    n_train, n_pool = len(data.train), len(data.train + data.validation)
+    expected = {1: [(n_train, 0)], 2: [(n_pool // 2, 0), (n_pool // 2, 1)]}[folds]
+    expected.append((n_pool if use_validation_rows else n_train, 2))  # the final one
+    assert [n for n, _ in learnt] == [n for n, _ in expected]
+    for (_, probabilities), (_, network) in zip(learnt, expected, strict=True):
+        similar = [
+            np.corrcoef(np.log(probabilities / (1 - probabilities)), logits[:, 0])[0, 1]
+            for logits in taught.logits
+        ]
+        assert np.argmax(similar) == network
+
+
+def test_of_the_unlabelled_reviews_those_are_learnt_that_networks_have_scored(
+    data: Data,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taught = Taught(data)
+    words = [f"own{row}" for row in taught.unlabelled["row"]]
+    taught.unlabelled["text"] += [f" {word}" for word in words]
+    chosen = np.linspace(0, 999, 200).round().astype(int)
+    taught.logits = [taught.logits[0][chosen], taught.logits[1][chosen], taught.logits[2]]
+    _, (model, _) = taught.teach(
+        tuning.model_copy(update={"folds": 2}),
+        split,
+        with_ngrams(training, character_ngram=0, min_document_frequency=1),
+        monkeypatch,
+    )
+    assert model.unlabelled_reviews == 200
+    known = [number for number, word in enumerate(words) if hash_ngrams(word, 1)[0] in model.hashes]
+    np.testing.assert_array_equal(known, chosen)
+
+
+def test_taught_held_out_logits_know_nothing_of_their_rows(
+    data: Data,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each review has a word of its own, so a model can learn random labels by heart."""
+    rng = np.random.default_rng(1)
+    train, validation = (
+        replace(part, codes=rng.integers(2, size=len(part), dtype=np.uint8))
+        for part in (data.train, data.validation)
+    )
+    random = replace(data, train=train, validation=validation)
+    taught = Taught(random)
+    taught.labelled["text"] = data.rows["text"].tolist()
+    taught.unlabelled["text"] = make_texts(make_encoded(1000, seed=9))
+    taught.by_row = {row: rng.normal() for row in taught.by_row}
+    # The first candidates, and then the taught ones, which are kept.
+    losses = iter([1.0, 1.0, 0.5])
+    monkeypatch.setattr("sklearn.metrics.log_loss", lambda *_, **__: next(losses))
+    by_heart = with_ngrams(
+        training, min_document_frequency=1, inverse_regularisation=1000, character_weight=1
+    )
+    pool = train + validation
+    codes = pd.Series(pool.codes, pool.rows)
+    _, (model, held_out) = taught.teach(tuning, split, by_heart, monkeypatch)
+    assert model.unlabelled_reviews == 1000
+    known = model.score_texts(data.rows["text"][pool.rows])[:, 0] > 0
+    assert (known == pool.codes).mean() > 0.95
+    unseen = held_out.logits[:, 0] > 0
+    assert len(unseen) == len(pool) == 240
+    assert 0.35 < (unseen == codes[held_out.rows]).mean() < 0.65
+
+
+@pytest.mark.parametrize("missing", ["labels", "logits", "share"])
+def test_without_anything_to_learn_the_ngrams_are_the_first_ones(
+    *,
+    missing: str,
+    data: Data,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changes: dict[str, Any] = {}
+    if missing == "labels":
+        changes["ngram_labels"] = ()
+    if missing == "logits":
+        changes["network_held_out"] = HeldOutLogits(data.train.rows, np.zeros((180, 1)))
+    chosen = with_ngrams(training, share=0) if missing == "share" else training
+    (model, held_out), taught = Taught(data).teach(tuning, split, chosen, monkeypatch, **changes)
+    assert taught[0] is model
+    assert taught[1] is held_out
+
+
+def test_too_many_ngrams_of_both_kinds_of_reviews_are_left_out(
+    *,
+    data: Data,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("imdb_sentiment.network.ngrams.MAX_ENTRIES", 5000)
+    caplog.set_level("INFO")
+    chosen = with_ngrams(training, character_ngram=0)
+    first, taught = Taught(data).teach(tuning, split, chosen, monkeypatch)
+    assert taught == first
+    assert "do not learn what the network predicts: 1,120 reviews have more than" in caplog.text
+
+
+def test_other_held_out_reviews_of_the_network_are_refused(
+    data: Data,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    training: TrainingParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taught = Taught(data)
+    others = HeldOutLogits(data.train.rows + 1000, np.zeros((180, 1)), taught.logits[:2])
+    with pytest.raises(InputError, match="no longer match the data"):
+        taught.teach(tuning, split, training, monkeypatch, network_held_out=others)
 
 
 @pytest.mark.parametrize("n_labels", [2, 3])

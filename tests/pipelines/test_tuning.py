@@ -20,7 +20,7 @@ from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.stacking import HeldOutLogits
 from imdb_sentiment.network.model import PretrainedWeights, score_logits
-from imdb_sentiment.network.training import NetworkTrainer, train_model
+from imdb_sentiment.network.training import NetworkTrainer, NgramLabels, train_model
 from imdb_sentiment.parameters import (
     ClassWeight,
     Hyperparameters,
@@ -32,13 +32,19 @@ from imdb_sentiment.parameters import (
 from imdb_sentiment.pipelines.tuning import create_pipeline
 from imdb_sentiment.pipelines.tuning.nodes import (
     HELD_OUT_LOGITS,
+    UNLABELLED_LOGITS,
     TrialData,
     hold_out_reviews,
     tabulate_trials,
     train_candidate,
     tune_hyperparameters,
 )
-from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet, divide_reviews, select_first_repeat
+from imdb_sentiment.pipelines.tuning.protocol import (
+    HeldOutSet,
+    count_unlabelled,
+    divide_reviews,
+    select_first_repeat,
+)
 from imdb_sentiment.search import make_pruner
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
@@ -71,6 +77,7 @@ def tune(
     *,
     vectors: npt.NDArray[np.float32] = NO_VECTORS,
     pretrained: PretrainedWeights = (),
+    ngram_labels: tuple[NgramLabels, ...] = (),
     class_weight: ClassWeight = None,
     use_validation_rows: bool = False,
 ) -> tuple[optuna.Study, Hyperparameters, HeldOutLogits]:
@@ -79,6 +86,7 @@ def tune(
         held_out_sets or [(TRAIN, VALIDATION)],
         vectors,
         pretrained_weights=pretrained,
+        ngram_labels=ngram_labels,
         hyperparameters=hyperparameters,
         tuning=tuning,
         are_ordered=False,
@@ -707,6 +715,81 @@ def test_logits_of_a_study_that_stored_fewer_are_still_read(
     chosen = np.linspace(0, 1499, 99).round().astype(int)
     np.testing.assert_array_equal(held_out.rows, sets[0][1].rows[chosen])
     np.testing.assert_allclose(held_out.logits[:, 0], chosen, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("folds", "repeats"), [(1, 1), (2, 1), (2, 2)])
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_a_trial_that_may_be_the_best_keeps_what_it_predicts_for_unlabelled_reviews(
+    *,
+    metric: MetricName,
+    folds: int,
+    repeats: int,
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    n = 15_000  # so two attributes for two folds
+    unlabelled = np.arange(n) + 1
+    tokens = unlabelled.reshape(-1, 1).astype(np.uint16)
+    calls: list[int] = []
+
+    def score(
+        candidate: Hyperparameters, sequences: npt.NDArray[np.unsignedinteger]
+    ) -> npt.NDArray[np.float64]:
+        if len(sequences) != n:
+            return score_at_once(candidate, sequences)
+        calls.append(len(calls))
+        fold = calls[-1] % folds
+        return candidate.dropout_rate + fold + np.asarray(sequences[:, :1] / n, np.float64)
+
+    replace_training(monkeypatch, train_at_once, score)
+    monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.MIN_HELD_OUT_ROWS", len(VALIDATION))
+    labels = NgramLabels(tokens, np.full((n, 2), 0.5, np.float32), unlabelled)
+    chosen = tuning.model_copy(update={"n_trials": 8, "metric": metric, "fold_repeats": repeats})
+    sets = folds * repeats * [(TRAIN, VALIDATION)]
+    study, _, held_out = tune(
+        optuna.storages.InMemoryStorage(),
+        one_epoch,
+        chosen,
+        sets,
+        ngram_labels=tuple((len(sets) + 1) * [labels]),
+    )
+    values = [trial.value or 0 for trial in study.trials]
+    choose = min if metric == "log_loss" else max
+    keeps = [UNLABELLED_LOGITS in trial.user_attrs for trial in study.trials]
+    assert keeps == [value == choose(values[: k + 1]) for k, value in enumerate(values)]
+    assert 1 < sum(keeps) < 8
+    assert len(calls) == (sum(keeps) if folds == 1 else 8 * folds)
+    rate = study.best_params["dropout_rate"]
+    expected = [rate + fold + unlabelled[:, np.newaxis] / n for fold in range(folds)]
+    np.testing.assert_allclose(held_out.unlabelled, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("reason", ["test", "few", "many"])
+def test_unlabelled_reviews_are_not_scored_in_vain(
+    reason: str,
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There are too few held-out reviews to compare what n-grams learn, or many labelled ones."""
+    replace_training(monkeypatch, train_at_once)
+    n, n_held_out = len(TRAIN) + len(VALIDATION), len(VALIDATION)
+    nodes = "imdb_sentiment.pipelines.tuning.nodes"
+    monkeypatch.setattr(f"{nodes}.MIN_HELD_OUT_ROWS", n_held_out + (1 if reason == "few" else 0))
+    monkeypatch.setattr(f"{nodes}.MAX_LABELLED", n - (1 if reason == "many" else 0))
+    labels = NgramLabels(TRAIN.sequences, np.full((len(TRAIN), 2), 0.5, np.float32), TRAIN.rows)
+    chosen = tuning.model_copy(update={"evaluate_on": "test"} if reason == "test" else {})
+    storage = optuna.storages.InMemoryStorage()
+    study, _, held_out = tune(storage, one_epoch, chosen, ngram_labels=(labels, labels))
+    assert held_out.unlabelled == ()
+    assert not any(UNLABELLED_LOGITS in trial.user_attrs for trial in study.trials)
+
+
+def test_of_very_many_unlabelled_reviews_some_are_scored() -> None:
+    assert count_unlabelled(9, outputs=1, folds=2) == 9
+    assert count_unlabelled(100_000, outputs=1, folds=2) == 20_000
+    assert count_unlabelled(90_000, outputs=77, folds=2) == 2597
 
 
 @pytest.mark.parametrize(("largest", "stored"), [(60_000.0, 60_000.0), (1e30, 65_504.0)])

@@ -33,11 +33,14 @@ class HeldOutLogits:
         rows: Row number of each review in the table, shape (reviews,), dtype int64.
         logits: Shape (reviews, 1) for two labels, the log-odds of the second; otherwise (reviews,
             labels), which need not be normalised. dtype float64.
+        unlabelled: Logits of the same kind for unlabelled reviews, evenly chosen from those with
+            pseudo-labels, from the model of each fold; empty if there are none.
 
     """
 
     rows: npt.NDArray[np.int64]
     logits: Logits
+    unlabelled: Sequence[Logits] = ()
 
     def __len__(self) -> int:
         return len(self.rows)

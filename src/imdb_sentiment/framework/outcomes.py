@@ -58,8 +58,17 @@ def _describe_baseline(made: Values) -> str:
     return f"Baseline: TF-IDF of {terms:,} terms and logistic regression"
 
 
-def _describe_ngrams(made: Values) -> str | None:
+def _describe_first_ngrams(made: Values) -> str | None:
+    return _describe_ngrams(made["first_ngram_model"])
+
+
+def _describe_taught_ngrams(made: Values) -> str | None:
     model = made["ngram_model"]
+    is_first = model.latent_weight or not model.unlabelled_reviews
+    return None if is_first else _describe_ngrams(model)
+
+
+def _describe_ngrams(model: Any) -> str | None:
     if not len(model.hashes):
         return None
     n_characters = int(model.is_character_ngram.sum())
@@ -69,7 +78,8 @@ def _describe_ngrams(made: Values) -> str | None:
         parts.append(f"{n_characters:,} of {length} characters, with a weight of {weight:g}")
     if model.unlabelled_reviews:
         learnt = f"learnt from {model.unlabelled_reviews:,} unlabelled reviews as well"
-        parts.append(f"{learnt}, with a weight of {model.latent_weight:g}")
+        weight = f"a weight of {model.latent_weight:g}" if model.latent_weight else "pseudo-labels"
+        parts.append(f"{learnt}, with {weight}")
     return "; ".join(parts)
 
 
@@ -136,7 +146,8 @@ DESCRIPTIONS: dict[str, Callable[[Values], str | None]] = {
     "fit_word_vectors": _describe_vectors,
     "pretrain_network": _describe_pretraining,
     "fit_baseline": _describe_baseline,
-    "fit_ngrams": _describe_ngrams,
+    "fit_ngrams": _describe_first_ngrams,
+    "teach_ngrams": _describe_taught_ngrams,
     "fit_best_model": _describe_training,
     "fit_average": _describe_average,
     "fit_decision": _describe_decision,

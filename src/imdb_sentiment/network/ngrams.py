@@ -13,7 +13,8 @@ Unlabelled reviews say which n-grams occur in similar reviews, so that a weight 
 counts for the others: the regression also reads the reviews' coordinates in latent semantic
 analysis (Deerwester et al., "Indexing by Latent Semantic Analysis", Journal of the American Society
 for Information Science 41, 1990). These are linear in the TF-IDF vector, so in the fitted model,
-they become part of the weights of the n-grams.
+they become part of the weights of the n-grams. Where other models predict labels for the unlabelled
+reviews, the regression can learn those instead.
 """
 
 import logging
@@ -44,13 +45,18 @@ PSEUDO_COUNT = 1.0
 TOLERANCE = 0.01  # tolerance of the logistic regression
 ROWS_AT_A_TIME = 1000  # whose intermediate results are in memory
 
+MAX_LABELLED = 15_000  # with 20,000 reviews of IMDB, unlabelled ones added nothing
+
 # Settings of the latent semantic analysis.
-MAX_LABELLED = 15_000  # with 20,000 of IMDB, unlabelled reviews added nothing
 MAX_UNLABELLED = 10_000  # more unlabelled reviews take longer and add little
 MAX_LATENT_NGRAMS = 100_000  # maximum number of word n-grams, and of character n-grams
 POWER_ITERATIONS = 2  # of the randomized SVD
 MAX_ENTRIES = np.iinfo(np.int32).max  # of a matrix that scikit-learn's solver takes
 MIN_NORM = 1e-9  # avoids a division by 0
+
+# Weight of a review with pseudo-labels in the regression, where that of a labelled one is 1.
+PSEUDO_LABEL_WEIGHT = 0.3
+MIN_PROBABILITY = 0.05  # of a pseudo-label, or of all others together; below, it is not learnt
 
 # Candidates for the norm of a review's TF-IDF vector of character n-grams, where that of its word
 # n-grams is 1. The more and the longer the reviews are, the less the character n-grams add.
@@ -76,6 +82,23 @@ class NgramWeights:
 
     character: float
     latent: float = 0.0
+
+
+@dataclass(frozen=True)
+class PseudoLabelled:
+    """Unlabelled reviews with labels that other models have predicted.
+
+    Attributes:
+        reviews: Hashes of the n-grams of each review, from `hash_ngrams`.
+        probabilities: Probability of each label, float64 of shape (reviews, labels).
+
+    """
+
+    reviews: Sequence[Hashes]
+    probabilities: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.reviews)
 
 
 @dataclass(frozen=True)
@@ -237,6 +260,27 @@ def hash_labelled(
     return hashes
 
 
+def hash_rows(
+    chunks: Iterable[pd.DataFrame],
+    rows: npt.NDArray[np.int64],
+    parameters: NgramsParameters,
+    script: Script,
+) -> list[Hashes]:
+    """Return the hashes of the n-grams of some unlabelled reviews.
+
+    Args:
+        chunks: Chunks with the columns `row` and `text`.
+        rows: Row numbers of the reviews, in the order of the chunks.
+        parameters: Length of the n-grams.
+        script: Rule for cutting texts into words.
+
+    """
+    hashes: list[Hashes] = []
+    for chunk in chunks:
+        hashes += hash_texts(chunk.loc[chunk["row"].isin(rows), "text"], parameters, script)
+    return hashes
+
+
 def sample_unlabelled(
     chunks: Iterable[pd.DataFrame],
     n_labelled: int,
@@ -307,6 +351,7 @@ class NgramRegression:
             the strength of the regularisation.
         unlabelled: Hashes of the n-grams of each unlabelled review; none for a model without latent
             coordinates.
+        pseudo_labelled: Further reviews to learn from; None for none.
         script: Rule by which the texts were cut into words.
         label_weights: Weight of each label in the loss, shape (labels,); None for equal weights.
 
@@ -323,14 +368,20 @@ class NgramRegression:
         parameters: NgramsParameters,
         *,
         unlabelled: Sequence[Hashes] = (),
+        pseudo_labelled: PseudoLabelled | None = None,
         script: Script = "auto",
         label_weights: npt.NDArray[np.float64] | None = None,
     ) -> None:
         self._parameters = parameters
         self._script = script
-        self._row_weights = None if label_weights is None else label_weights[codes]
-        self._targets = [codes == code for code in list_outputs(n_labels)]
+        self._outputs = list_outputs(n_labels)
+        self._label_weights = np.ones(n_labels) if label_weights is None else label_weights
+        self._codes = codes
         self._unlabelled = unlabelled
+        self._pseudo_labels = np.zeros((0, n_labels))
+        if pseudo_labelled:
+            reviews = [*reviews, *pseudo_labelled.reviews]
+            self._pseudo_labels = PSEUDO_LABEL_WEIGHT * pseudo_labelled.probabilities
         hashes, counts = _count_reviews(reviews)
         columns = _find_frequent(hashes, counts, parameters, parameters.max_features)
         self._hashes, counts = hashes[columns], counts[columns]
@@ -366,10 +417,10 @@ class NgramRegression:
                 self._latent[weights.character] = self._analyse(factors)
             latent = self._latent[weights.character]
         is_known = factors > 0
-        per_ngram = np.empty((np.count_nonzero(is_known), len(self._targets)), np.float32)
-        biases = np.empty(len(self._targets), np.float32)
-        for number, target in enumerate(self._targets):
-            coefficients, biases[number] = self._fit_target(target, factors, latent, weights.latent)
+        per_ngram = np.empty((np.count_nonzero(is_known), len(self._outputs)), np.float32)
+        biases = np.empty(len(self._outputs), np.float32)
+        for number, code in enumerate(self._outputs):
+            coefficients, biases[number] = self._fit_label(code, factors, latent, weights.latent)
             per_ngram[:, number] = (self._idf * coefficients)[is_known]
         return NgramModel(
             self._parameters.max_ngram,
@@ -381,12 +432,12 @@ class NgramRegression:
             self._parameters.character_ngram if weights.character else 0,
             weights.character,
             weights.latent,
-            len(self._unlabelled) if weights.latent else 0,
+            len(self._unlabelled) if weights.latent else len(self._pseudo_labels),
         )
 
-    def _fit_target(
+    def _fit_label(
         self,
-        target: npt.NDArray[np.bool_],
+        code: int,
         factors: npt.NDArray[np.float64],
         latent: _Latent | None,
         latent_weight: float,
@@ -394,7 +445,7 @@ class NgramRegression:
         """Fit the regression of one label.
 
         Args:
-            target: Whether each review has the label, shape (reviews,).
+            code: Code of the label.
             factors: Factor of each n-gram in the reviews' vectors, shape (n-grams,).
             latent: Latent coordinates; None for none.
             latent_weight: Weight of the latent coordinates; see `NgramWeights`.
@@ -417,22 +468,70 @@ class NgramRegression:
             max_iter=1000,
             random_state=0,
         )
-        scale = factors * _compute_ratios(self._found, self._kinds, target)
+        scale = factors * self._compute_ratios(code)
         features = self._compute_features(self._found, scale)
         if not factors.all():
             features = features.copy()  # with indices of its own
             features.eliminate_zeros()
+        rows, target, row_weights = self._list_targets(code)
+        if len(rows) > features.shape[0]:
+            features = features[rows]
+            _require_few_entries(features.nnz, len(rows))
         if latent is None:
-            regression.fit(features, target, self._row_weights)
+            regression.fit(features, target, row_weights)
             return scale * regression.coef_[0], float(regression.intercept_[0])
         factor = latent_weight * _measure_norm(features) / max(latent.norm, MIN_NORM)
-        both = sparse.hstack([features, factor * latent.coordinates], format="csr")
-        regression.fit(both, target, self._row_weights)
+        coordinates = latent.coordinates[rows]
+        both = sparse.hstack([features, factor * coordinates], format="csr")
+        regression.fit(both, target, row_weights)
         own, shared = np.split(regression.coef_[0], [len(scale)])
         coefficients = scale * own
         with threadpool_limits(1, user_api="blas"):  # the same bits for any number of cores
             coefficients[latent.columns] += latent.basis @ (factor * shared).astype(np.float32)
         return coefficients, float(regression.intercept_[0])
+
+    def _list_targets(
+        self, code: int
+    ) -> tuple[npt.NDArray[np.intp], Mask, npt.NDArray[np.float64]]:
+        """Return what the regression of a label learns: rows, targets and weights.
+
+        The log loss of a probability is that of both answers, weighted by it, so a review with
+        pseudo-labels may occur twice; such second rows come last.
+
+        Returns:
+            The number of each review, whether it has the label, and its weight, each of shape
+            (rows,).
+
+        """
+        positive, negative = self._weigh_answers(code, self._label_weights)
+        target, weights = positive > negative, np.maximum(positive, negative)
+        second = np.minimum(positive, negative)
+        twice = np.flatnonzero(second > MIN_PROBABILITY * (positive + negative))
+        return (
+            np.concatenate([np.arange(len(target)), twice]),
+            np.concatenate([target, ~target[twice]]),
+            np.concatenate([weights, second[twice]]),
+        )
+
+    def _weigh_answers(
+        self, code: int, label_weights: npt.NDArray[np.float64]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return how much each review counts as one with the label, and as one without it.
+
+        Both arrays have the shape (reviews,).
+        """
+        has_label = self._codes == code
+        own = label_weights[self._codes]
+        of_label = label_weights[code] * self._pseudo_labels[:, code]
+        of_others = self._pseudo_labels @ label_weights - of_label
+        return (
+            np.concatenate([np.where(has_label, own, 0.0), of_label]),
+            np.concatenate([np.where(has_label, 0.0, own), of_others]),
+        )
+
+    def _compute_ratios(self, code: int) -> npt.NDArray[np.float64]:
+        answers = self._weigh_answers(code, np.ones_like(self._label_weights))
+        return _compute_ratios(self._found, self._kinds, *answers)
 
     def _compute_features(self, found: SparseArray, scale: npt.NDArray[np.float64]) -> SparseArray:
         """Return the TF-IDF of reviews, multiplied by a factor per n-gram.
@@ -461,8 +560,8 @@ class NgramRegression:
         from sklearn.utils.extmath import randomized_svd
 
         ratios = np.zeros(len(self._hashes))
-        for target in self._targets:
-            ratios += _compute_ratios(self._found, self._kinds, target) / len(self._targets)
+        for code in self._outputs:
+            ratios += self._compute_ratios(code) / len(self._outputs)
         scale = factors * ratios
         columns = self._latent_columns[factors[self._latent_columns] > 0]
         found = _indicate(self._unlabelled, self._hashes)
@@ -538,32 +637,47 @@ def _measure_norm(features: SparseArray) -> float:
 
 
 def _compute_ratios(
-    found: SparseArray, kinds: Sequence[Mask], has_label: npt.NDArray[np.bool_]
+    found: SparseArray,
+    kinds: Sequence[Mask],
+    with_label: npt.NDArray[np.float64],
+    without_label: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
     """Return how much the frequency of each n-gram differs between a label and the others.
 
     Args:
         found: 1 where a review has an n-gram, shape (reviews, n-grams).
         kinds: Masks from `split_word_and_character_ngrams`.
-        has_label: Whether a review has the label, shape (reviews,).
+        with_label: How much each review counts as one with the label, shape (reviews,).
+        without_label: How much it counts as one without the label, shape (reviews,).
 
     Returns:
         Magnitude of the log-count ratio of each n-gram, plus the mean magnitude of its kind, shape
         (n-grams,). The mean is of those n-grams that occur.
 
     """
-    both = (has_label, ~has_label)
-    counts = [rows.astype(np.float64) @ found for rows in both]
+    both = (with_label, without_label)
+    counts = [shares @ found for shares in both]
     occurs = counts[0] + counts[1] > 0
+    total = with_label.sum() + without_label.sum()
     counts = [
-        2 * PSEUDO_COUNT * rows.mean() + count for rows, count in zip(both, counts, strict=True)
+        2 * PSEUDO_COUNT * shares.sum() / total + count
+        for shares, count in zip(both, counts, strict=True)
     ]
     ratios = np.zeros(found.shape[1])
     for kind in kinds:
-        with_label, without = (some[kind] / some[kind].sum() for some in counts)
-        log_ratios = np.abs(np.log(with_label / without))  # their signs make no difference
+        inside, outside = (some[kind] / some[kind].sum() for some in counts)
+        log_ratios = np.abs(np.log(inside / outside))  # their signs make no difference
         ratios[kind] = log_ratios + log_ratios[occurs[kind]].sum() / max(occurs[kind].sum(), 1)
     return ratios
+
+
+def _require_few_entries(n_entries: int, n_reviews: int) -> None:
+    if n_entries > MAX_ENTRIES:
+        raise InputError(
+            f"{n_reviews:,} reviews have more than {MAX_ENTRIES:,} n-grams, the most that "
+            "scikit-learn's solver takes: use a sample of them, or do without n-grams "
+            "(training.ngrams.share=0, ngram_labels.max_reviews=0)"
+        )
 
 
 def _indicate(reviews: Sequence[Hashes], hashes: Hashes) -> SparseArray:
@@ -589,12 +703,7 @@ def _indicate(reviews: Sequence[Hashes], hashes: Hashes) -> SparseArray:
         sizes.append(np.diff(np.concatenate([[0], np.cumsum(is_known)])[ends]))
         parts.append(columns[is_known].astype(np.int32))
     indices, pointers = np.concatenate(parts), np.cumsum(np.concatenate(sizes))
-    if len(indices) > MAX_ENTRIES:
-        raise InputError(
-            f"{len(reviews):,} reviews have more than {MAX_ENTRIES:,} n-grams, the most that "
-            "scikit-learn's solver takes: use a sample of them, or do without n-grams "
-            "(training.ngrams.share=0, ngram_labels.max_reviews=0)"
-        )
+    _require_few_entries(len(indices), len(reviews))
     return sparse.csr_array(
         (np.ones(len(indices), np.int8), indices, pointers.astype(indices.dtype)),
         shape=(len(reviews), len(hashes)),

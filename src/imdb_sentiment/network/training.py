@@ -68,11 +68,13 @@ class NgramLabels(NamedTuple):
         sequences: Token ids of parts of the reviews, shape (reviews, length), padded with 0 on the
             left.
         probabilities: Probability of each label, float32 of shape (reviews, labels).
+        rows: Row number of each review in its table, shape (reviews,), dtype int64.
 
     """
 
     sequences: npt.NDArray[np.unsignedinteger]
     probabilities: npt.NDArray[np.float32]
+    rows: npt.NDArray[np.int64]
 
 
 @remembered_ctrl_c()

@@ -21,13 +21,15 @@ class NgramsParameters(Parameters):
         max_ngram: Maximum number of words and punctuation marks in an n-gram.
         min_document_frequency: Minimum number of training reviews that contain an n-gram; with
             unlabelled reviews, of both together.
-        max_features: Maximum number of word n-grams, and of character n-grams, of the labelled
-            reviews: the most frequent ones. Unlabelled reviews may add up to 100,000 of each.
+        max_features: Maximum number of word n-grams, and of character n-grams: the most frequent
+            ones of the labelled reviews, and of unlabelled ones whose predicted labels are learnt.
+            Latent semantic analysis may add up to 100,000 of each.
         character_ngram: Length of the character n-grams within words; 0 for none.
         character_weight: Norm of a review's TF-IDF vector of character n-grams; that of its word
             n-grams has a norm of 1. `auto` to choose it on held-out reviews.
-        latent_dimensions: Number of dimensions of the latent semantic analysis by which the linear
-            model learns from unlabelled reviews; 0 for none. It has no effect without them.
+        latent_dimensions: Number of dimensions of the latent semantic analysis of unlabelled
+            reviews; 0 for none. It has no effect without them, or if their labels, which the
+            network predicts, are learnt instead (see `NgramLabelsParameters`).
         inverse_regularisation: `C` of the logistic regression.
 
     """

@@ -213,6 +213,8 @@ class OptunaClass(Parameters):
 class NgramLabelsParameters(Parameters):
     """Pseudo-labels of unlabelled reviews, predicted by n-grams, which the network learns first.
 
+    The n-grams of the final model then learn what the network predicts for the same reviews.
+
     Attributes:
         max_reviews: Maximum number of these reviews, at least 1,000; of more, some are drawn at
             random. 0 to leave this out.

@@ -164,16 +164,15 @@ def read_unlabelled_chunk(
 
     Raises:
         InputError: There is no such column, but several others, or it has objects or lists; or the
-            name of a column seems to be a text.
+            name of the only column seems to be a text.
 
     """
     columns = list_columns(chunk)
-    likely = next(filter(is_like_text, columns), None)
-    if text_column not in columns and likely is not None:  # which would be lost
-        raise InputError(
-            f"unlabelled_file seems to have no header, as its column {list_names([likely])!r} is "
-            "named like a text: begin it with a line that names the columns; the texts' is "
-            f"{list_names([text_column])!r}, as in the labelled reviews"
+    if len(columns) == 1 and text_column not in columns and is_like_text(columns[0]):
+        raise InputError(  # or the first text would be lost
+            f"unlabelled_file seems to have no header, as its column {list_names(columns)!r} is "
+            f"named like a text: begin it with the line {list_names([text_column])}, the text "
+            "column of the labelled reviews, or, if this is the name of the column, rename it"
         )
     # An only column with a delimiter in its name consists of several that were not divided.
     if len(columns) == 1 and not any(mark in columns[0] for mark in DELIMITERS.values()):

@@ -58,6 +58,7 @@ from imdb_sentiment.pipelines.training.decision import (
     warn_of_problem,
 )
 from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
+from imdb_sentiment.pipelines.training.sets import find_rows, join_codes, list_learnable
 from imdb_sentiment.pipelines.tuning.protocol import (
     HeldOutSet,
     choose_evenly,
@@ -122,6 +123,8 @@ def fit_ngrams(
 ) -> tuple[NgramModel, HeldOutLogits]:
     """Fit the linear model of n-grams that is averaged with the networks.
 
+    It may learn more in `teach_ngrams`.
+
     Args:
         clean_reviews: Chunks with the columns `row`, `text` and `split`: the texts.
         clean_unlabelled_reviews: Chunks with the column `text`; possibly none.
@@ -151,7 +154,7 @@ def fit_ngrams(
     if not ngrams.share:
         return NgramModel.empty(n_labels), nothing
     hashes = hash_labelled(clean_reviews, ngrams, script)
-    learnable = _list_learnable(train, validation, training)
+    learnable = list_learnable(train, validation, training)
     n_learnable = sum(map(len, learnable))
     unlabelled = sample_unlabelled(
         clean_unlabelled_reviews, n_learnable, ngrams, script, training.seed
@@ -165,7 +168,7 @@ def fit_ngrams(
         )
 
     def prepare(sets: Sequence[EncodedReviews], with_unlabelled: bool) -> NgramRegression:
-        codes = _join_codes(sets)
+        codes = join_codes(sets)
         return NgramRegression(
             [hashes[row] for reviews in sets for row in reviews.rows],
             codes,
@@ -187,7 +190,7 @@ def fit_ngrams(
         ngrams,
         has_unlabelled=bool(unlabelled),
         label_weights=compute_label_weights(
-            training.class_weight, _join_codes(learnable), train.labels
+            training.class_weight, join_codes(learnable), train.labels
         ),
     )
     held_out_rows = np.concatenate([scored.rows for _, scored in held_out])
@@ -274,17 +277,6 @@ def _log_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
     logger.debug("Epoch %d of %d: %s", epoch, epochs, format_metrics(figures))
 
 
-def _list_learnable(
-    train: EncodedReviews, validation: EncodedReviews, training: TrainingParameters
-) -> list[EncodedReviews]:
-    """Return the sets that the final model learns from; to join them would copy all sequences."""
-    return [train, validation] if training.use_validation_rows else [train]
-
-
-def _join_codes(sets: Iterable[EncodedReviews]) -> npt.NDArray[np.unsignedinteger]:
-    return np.concatenate([reviews.codes for reviews in sets])
-
-
 def fit_average(
     *,
     network_held_out: HeldOutLogits,
@@ -319,7 +311,7 @@ def fit_average(
 
     """
     share = training.ngrams.share
-    codes = _join_codes(_list_learnable(train, validation, training))
+    codes = join_codes(list_learnable(train, validation, training))
     label_weights = compute_label_weights(training.class_weight, codes, train.labels)
     reason = None
     if tuning.evaluate_on == "test":
@@ -360,18 +352,11 @@ def _align_held_out(
     Without logits of the n-grams, zeros take their place.
     """
     rows = network_held_out.rows
-    codes = pd.concat(
-        pd.Series(reviews.codes, reviews.rows) for reviews in (train, validation)
-    ).reindex(rows)
-    ngrams = pd.DataFrame(np.zeros_like(network_held_out.logits), rows)
-    if ngrams_held_out is not None:
-        ngrams = pd.DataFrame(ngrams_held_out.logits, ngrams_held_out.rows).reindex(rows)
-    if codes.isna().any() or ngrams.isna().any(axis=None):
-        raise InputError(
-            "the best trial was scored on reviews that no longer match the data, which have been "
-            "processed again since. Run kedro run --pipelines tuning,training,reporting"
-        )
-    return ngrams.to_numpy(), codes.to_numpy(np.intp)
+    places = find_rows(rows, np.concatenate([train.rows, validation.rows]))
+    codes = join_codes([train, validation])[places].astype(np.intp)
+    if ngrams_held_out is None:
+        return np.zeros_like(network_held_out.logits), codes
+    return ngrams_held_out.logits[find_rows(rows, ngrams_held_out.rows)], codes
 
 
 def fit_decision(
@@ -500,7 +485,7 @@ def export_model(
         RuntimeError: They differ by more than 1e-4.
 
     """
-    first, *others = _list_learnable(train, validation, training)
+    first, *others = list_learnable(train, validation, training)
     weights = Weights(**calibration["weights"])
     examples = _choose_examples(
         gather_rows(custom_reviews), clean_reviews, tokenizer, reviews, custom

@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from imdb_sentiment.pipelines.training.cotraining import teach_ngrams
 from imdb_sentiment.pipelines.training.nodes import (
     export_model,
     fit_average,
@@ -44,7 +45,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "training": "params:training",
                     "script": "params:tokenizer.script",
                 },
-                outputs=["ngram_model", "ngrams_held_out"],
+                outputs=["first_ngram_model", "first_ngrams_held_out"],
                 name="fit_ngrams",
             ),
             Node(
@@ -66,6 +67,26 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                 },
                 outputs=["model", "history"],
                 name="fit_best_model",
+            ),
+            Node(
+                func=teach_ngrams,
+                inputs={
+                    "first_ngram_model": "first_ngram_model",
+                    "first_ngrams_held_out": "first_ngrams_held_out",
+                    "model": "model",
+                    "network_held_out": "network_held_out",
+                    "ngram_labels": "ngram_labels",
+                    "clean_reviews": "clean_reviews",
+                    "clean_unlabelled_reviews": "clean_unlabelled_reviews",
+                    "train": "train",
+                    "validation": "validation",
+                    "tuning": "params:tuning",
+                    "split": "params:split",
+                    "training": "params:training",
+                    "script": "params:tokenizer.script",
+                },
+                outputs=["ngram_model", "ngrams_held_out"],
+                name="teach_ngrams",
             ),
             Node(
                 func=fit_average,

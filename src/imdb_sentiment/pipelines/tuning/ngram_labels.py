@@ -74,8 +74,8 @@ def label_unlabelled_reviews(
 
     Args:
         clean_reviews: Chunks with the columns `row`, `text` and `split`: the texts.
-        clean_unlabelled_reviews: Chunks with the columns `text` and `words`, which are read several
-            times; possibly none.
+        clean_unlabelled_reviews: Chunks with the columns `row`, `text` and `words`, which are read
+            several times; possibly none.
         held_out_sets: Pairs of sets from `hold_out_reviews`; a trial learns from the first set of
             each.
         train: Reviews that the final network learns from.
@@ -90,8 +90,9 @@ def label_unlabelled_reviews(
 
     Returns:
         The pseudo-labels for each pair of `held_out_sets`, and last those for the final network,
-        all with the same sequences, whose length is a quarter of the whole; empty if they are not
-        wanted, or if there are too few unlabelled reviews, or labelled ones with the same n-grams.
+        all of the same reviews and with the same sequences, whose length is a quarter of the whole;
+        empty if they are not wanted, or if there are too few unlabelled reviews, or labelled ones
+        with the same n-grams.
 
     Raises:
         InputError: A label of `class_weight` does not exist.
@@ -137,18 +138,20 @@ def label_unlabelled_reviews(
     length = max(1, round(LENGTH_FRACTION * train.sequences.shape[1]))
     encoder = ReviewEncoder(tokenizer, words, tokenization.head_length)
     sequences: list[npt.NDArray[np.unsignedinteger]] = []
+    rows: list[npt.NDArray[np.int64]] = []
     scored: list[list[npt.NDArray[np.float32]]] = [[] for _ in models]
     n_seen = 0
     for whole in clean_unlabelled_reviews:
         chunk = whole[is_drawn[n_seen : n_seen + len(whole)]]
         n_seen += len(whole)
         sequences.append(shorten(encoder.encode(chunk), length))
+        rows.append(chunk["row"].to_numpy(np.int64))
         hashes = hash_texts(chunk["text"], NGRAMS, script)
         for model, found in zip(models, scored, strict=True):
             found.append(to_probabilities(model.score(hashes)).astype(np.float32))
-    joined = np.concatenate(sequences)
+    joined, joined_rows = np.concatenate(sequences), np.concatenate(rows)
     logger.info("The n-grams have predicted pseudo-labels for %s reviews", f"{len(joined):,}")
-    labels = [NgramLabels(joined, np.concatenate(found)) for found in scored]
+    labels = [NgramLabels(joined, np.concatenate(found), joined_rows) for found in scored]
     if len(labels) == len(held_out_sets):  # the final network learns from the same reviews
         labels.append(labels[0])
     return tuple(labels)

@@ -18,12 +18,13 @@ from imdb_sentiment.errors import InputError, join_alternatives
 from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.logits import Logits, count_outputs, to_probabilities
 from imdb_sentiment.evaluation.objectives import Metric, make_metric
-from imdb_sentiment.evaluation.stacking import HeldOutLogits
+from imdb_sentiment.evaluation.stacking import MIN_HELD_OUT_ROWS, HeldOutLogits
 from imdb_sentiment.network.model import (
     PretrainedWeights,
     require_pretrained_shape,
     require_word_vectors,
 )
+from imdb_sentiment.network.ngrams import MAX_LABELLED
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import (
     NO_ROWS_TO_WATCH,
@@ -43,6 +44,7 @@ from imdb_sentiment.pipelines.tuning.protocol import (
     choose_evenly,
     count_folds,
     count_stored,
+    count_unlabelled,
     divide_reviews,
     select_first_repeat,
 )
@@ -67,7 +69,9 @@ from imdb_sentiment.text.encoded_reviews import EncodedReviews, compute_fingerpr
 logger = logging.getLogger(__name__)
 
 BY_FOLD = "WilcoxonPruner"  # compares trials fold by fold; other pruners, what was reached so far
-HELD_OUT_LOGITS = "held_out_logits"  # name of the first user attribute of a trial that has them
+# Names of the first user attributes of a trial that have its logits.
+HELD_OUT_LOGITS = "held_out_logits"
+UNLABELLED_LOGITS = "unlabelled_logits"
 NUMBERS_PER_ATTRIBUTE = 20_000  # 53 kB of text: MySQL's limit for an attribute is 64 kB
 
 
@@ -189,7 +193,8 @@ def tune_hyperparameters(
 
     Returns:
         The study, copied into memory; all hyperparameters of the best trial; and its logits for
-        reviews that it did not learn from, at most 5,000 of them.
+        reviews that it did not learn from, at most 5,000 of them, and for unlabelled reviews with
+        pseudo-labels.
 
     Raises:
         InputError: The study of that name was made with other data, another search space or another
@@ -274,7 +279,8 @@ def train_candidate(
     """Train networks with the hyperparameters of a trial: the objective of the search.
 
     The logits for reviews that the networks have not learnt from are stored in the trial's
-    `user_attrs`. The weighting of the final average is fitted to those of the best trial.
+    `user_attrs`. The weighting of the final average is fitted to those of the best trial. If no
+    earlier trial is better, so are the logits for unlabelled reviews, which n-grams learn.
 
     Args:
         trial: The trial. The metric after each epoch is reported to it, or with cross-validation
@@ -310,8 +316,10 @@ def train_candidate(
     is_by_fold = tuning.pruner.name == BY_FOLD
     folds = len(select_first_repeat(held_out_sets, tuning))
     scored: list[Logits] = []
+    unlabelled: list[Logits] = []
     codes: list[npt.NDArray[np.unsignedinteger]] = []
     first, _ = held_out_sets[0]
+    is_teacher = len(ngram_labels) > 0 and _may_teach(held_out_sets[:folds], tuning)
     epochs = len(held_out_sets) * candidate.count_epochs(len(first), len(first.labels))
     trainer = NetworkTrainer(
         candidate, word_vectors=word_vectors, pretrained=pretrained, metric=metric
@@ -343,9 +351,37 @@ def train_candidate(
                 )
                 alone = _measure(metric, scored[-1:], codes[-1:]) if is_by_fold else value
                 _report(trial, alone, fold, "fold", is_last=fold == len(held_out_sets))
+            if is_teacher and fold <= folds and (folds > 1 or _may_be_best(trial, value)):
+                sequences = ngram_labels[fold - 1].sequences
+                n = count_unlabelled(len(sequences), scored[0].shape[1], folds)
+                chosen = sequences[choose_evenly(len(sequences), n)]
+                unlabelled.append(trainer.score_logits(chosen))
     logits = np.concatenate(scored[:folds])  # one for each review
-    _store_logits(trial, logits)
+    kept = choose_evenly(len(logits), count_stored(*logits.shape))
+    _store_logits(trial, HELD_OUT_LOGITS, logits[kept])
+    if unlabelled and _may_be_best(trial, value):
+        _store_logits(trial, UNLABELLED_LOGITS, np.concatenate(unlabelled))
     return value
+
+
+def _may_teach(held_out_sets: list[HeldOutSet], tuning: TuningParameters) -> bool:
+    """Return whether n-grams may learn what the networks predict for unlabelled reviews.
+
+    It must be possible to compare n-grams that do with others, and few enough must be labelled.
+    """
+    n_labelled = sum(map(len, held_out_sets[0]))
+    n_held_out = sum(len(held_out) for _, held_out in held_out_sets)
+    is_comparable = tuning.evaluate_on == "validation" and n_held_out >= MIN_HELD_OUT_ROWS
+    return is_comparable and n_labelled <= MAX_LABELLED
+
+
+def _may_be_best(trial: optuna.Trial, value: float) -> bool:
+    """Return whether no trial that has completed is better than one with this value."""
+    best = find_best_trial(trial.study)
+    if best is None or best.value is None:
+        return True
+    is_loss = trial.study.direction == optuna.study.StudyDirection.MINIMIZE
+    return value <= best.value if is_loss else value >= best.value
 
 
 def _measure(
@@ -375,18 +411,16 @@ def _report(trial: optuna.Trial, value: float, step: int, what: str, *, is_last:
         raise optuna.TrialPruned(f"pruned after {what} {step}")
 
 
-def _store_logits(trial: optuna.Trial, logits: Logits) -> None:
-    """Store logits of at most 5,000 reviews in a trial, as float16.
+def _store_logits(trial: optuna.Trial, name: str, logits: Logits) -> None:
+    """Store logits in a trial, as float16.
 
-    Where there are many labels, they take several attributes: a database limits the size of one.
+    If they are many, they take several attributes: a database limits the size of one.
     """
-    n_rows, outputs = logits.shape
-    kept = choose_evenly(n_rows, count_stored(n_rows, outputs))
     largest = np.finfo(np.float16).max
-    numbers = logits[kept].clip(-largest, largest).astype("<f2").ravel()
+    numbers = logits.clip(-largest, largest).astype("<f2").ravel()
     for part, start in enumerate(range(0, len(numbers), NUMBERS_PER_ATTRIBUTE)):
         stored = numbers[start : start + NUMBERS_PER_ATTRIBUTE].tobytes()
-        trial.set_user_attr(_name_attribute(part), base64.b64encode(stored).decode())
+        trial.set_user_attr(_name_attribute(name, part), base64.b64encode(stored).decode())
 
 
 def _read_logits(trial: optuna.trial.FrozenTrial, held_out_sets: list[HeldOutSet]) -> HeldOutLogits:
@@ -394,14 +428,22 @@ def _read_logits(trial: optuna.trial.FrozenTrial, held_out_sets: list[HeldOutSet
     rows = np.concatenate([scored.rows for _, scored in held_out_sets])
     outputs = count_outputs(len(held_out_sets[0][0].labels))
     attributes = trial.user_attrs
-    names = takewhile(attributes.__contains__, map(_name_attribute, count()))
-    numbers = np.frombuffer(b"".join(base64.b64decode(attributes[name]) for name in names), "<f2")
-    logits = numbers.reshape(-1, outputs).astype(np.float64)
-    return HeldOutLogits(rows[choose_evenly(len(rows), len(logits))], logits)
+
+    def read(stored: str) -> Logits:
+        names = takewhile(attributes.__contains__, map(partial(_name_attribute, stored), count()))
+        joined = b"".join(base64.b64decode(attributes[name]) for name in names)
+        return np.frombuffer(joined, "<f2").reshape(-1, outputs).astype(np.float64)
+
+    logits, unlabelled = read(HELD_OUT_LOGITS), read(UNLABELLED_LOGITS)
+    return HeldOutLogits(
+        rows[choose_evenly(len(rows), len(logits))],
+        logits,
+        tuple(np.split(unlabelled, len(held_out_sets))) if len(unlabelled) else (),
+    )
 
 
-def _name_attribute(part: int) -> str:
-    return f"{HELD_OUT_LOGITS}_{part}" if part else HELD_OUT_LOGITS
+def _name_attribute(name: str, part: int) -> str:
+    return f"{name}_{part}" if part else name
 
 
 def tabulate_trials(study: optuna.Study) -> pd.DataFrame:

@@ -15,6 +15,11 @@ FOLDS = 2  # number of folds of that cross-validation
 MAX_STORED_ROWS = 5000
 MAX_STORED_NUMBERS = 200_000  # so 1,000 rows for 200 labels; half a megabyte for each trial
 
+# Limits for the predicted labels of unlabelled reviews, which the n-grams learn. The numbers are
+# those of all folds together, about a megabyte for each trial that may be the best.
+MAX_UNLABELLED_ROWS = 20_000
+MAX_UNLABELLED_NUMBERS = 400_000
+
 # Reviews to learn from, and others to score on.
 HeldOutSet = tuple[EncodedReviews, EncodedReviews]
 
@@ -119,6 +124,18 @@ def select_first_repeat(
 def count_stored(n_rows: int, outputs: int) -> int:
     """Return the number of held-out reviews, of `n_rows`, whose logits a trial stores."""
     return min(n_rows, MAX_STORED_ROWS, MAX_STORED_NUMBERS // outputs)
+
+
+def count_unlabelled(n_reviews: int, outputs: int, folds: int) -> int:
+    """Return the number of reviews, of those with pseudo-labels, that the networks score.
+
+    Args:
+        n_reviews: Number of the reviews whose pseudo-labels the networks have learnt.
+        outputs: Number of outputs of a network.
+        folds: Number of networks.
+
+    """
+    return min(n_reviews, MAX_UNLABELLED_ROWS, MAX_UNLABELLED_NUMBERS // (outputs * folds))
 
 
 def choose_evenly(n_rows: int, n: int) -> npt.NDArray[np.intp]:

@@ -1,0 +1,39 @@
+"""The sets of reviews that the models of this pipeline learn from."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.parameters import TrainingParameters
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
+
+
+def list_learnable(
+    train: EncodedReviews, validation: EncodedReviews, training: TrainingParameters
+) -> list[EncodedReviews]:
+    """Return the sets that the final model learns from; to join them would copy all sequences."""
+    return [train, validation] if training.use_validation_rows else [train]
+
+
+def join_codes(sets: Iterable[EncodedReviews]) -> npt.NDArray[np.unsignedinteger]:
+    """Return the label codes of all reviews, shape (reviews,)."""
+    return np.concatenate([reviews.codes for reviews in sets])
+
+
+def find_rows(rows: npt.NDArray[np.int64], among: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+    """Return the positions of the best trial's held-out rows among others.
+
+    Raises:
+        InputError: One of them is not there.
+
+    """
+    places = pd.Index(among).get_indexer(pd.Index(rows))
+    if (places < 0).any():
+        raise InputError(
+            "the best trial was scored on reviews that no longer match the data, which have been "
+            "processed again since. Run kedro run --pipelines tuning,training,reporting"
+        )
+    return places

@@ -7,9 +7,9 @@
 Each row of the table is a change, made with each seed in a run of its own: the search scores one
 trial on held-out reviews, with `hyperparameters` as they are and none of them searched. With few
 rows, this is a cross-validation, whose folds depend on the seed, too. The test reviews are not
-used. The weights of the average, and the temperatures of both models alone, are fitted in a
-cross-validation on the same predictions. The table has mean accuracies, their standard deviations
-over the seeds, and mean log losses in natural units.
+used. The n-grams are those before the co-training. The weights of the average, and the temperatures
+of both models alone, are fitted in a cross-validation on the same predictions. The table has mean
+accuracies, their standard deviations over the seeds, and mean log losses in natural units.
 """
 
 import argparse

@@ -73,7 +73,7 @@ def test_each_documented_run_is_in_a_test() -> None:
     missing = [
         run
         for run in runs - find_commands_of_ci()
-        if not any(re.search(rf"{re.escape(run)}(?![^\s'\";&|)])", string) for string in strings)
+        if not any(re.search(rf"{re.escape(run)}\s*(?:$|['\";&|)])", string) for string in strings)
     ]
     assert missing == []
 

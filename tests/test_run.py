@@ -681,6 +681,23 @@ def test_the_presets_do_the_whole_job(commands: list[str], test_rows: int, imdb:
 
 
 @pytest.mark.slow
+def test_the_ngrams_are_offered_what_the_networks_predict(imdb: Path) -> None:
+    lay_over(imdb, "local", {**SMALL, "tuning": {**SMALL["tuning"], "folds": 2}})
+    output = run_kedro(
+        imdb,
+        "kedro run --pipelines data_processing,tuning,training --params reviews_file="
+        "imdb_reviews.csv,unlabelled_file=imdb_unlabelled_reviews.csv",
+    )
+    held_out = pd.read_pickle(imdb / "data/06_models/network_held_out.pkl")
+    labels = pd.read_pickle(imdb / "data/06_models/ngram_labels.pkl")
+    assert [len(logits) for logits in held_out.unlabelled] == 2 * [len(labels[-1].rows)]
+    model = pd.read_pickle(imdb / "data/06_models/ngram_model.pkl")
+    is_taught = model.unlabelled_reviews > 0 and not model.latent_weight
+    assert is_taught == ("unlabelled reviews as well, with pseudo-labels" in output)
+    assert is_taught != ("the average would be no better" in output)
+
+
+@pytest.mark.slow
 def test_the_model_learns_from_unlabelled_reviews_and_says_so(imdb: Path) -> None:
     few = {"training": {"ngrams": {"latent_dimensions": 20}}}
     uncompared = {"tuning": {**SMALL["tuning"], "evaluate_on": "test"}}

@@ -1244,7 +1244,7 @@ def test_unlabelled_reviews_without_a_header_are_refused() -> None:
     """The first text would be lost."""
     first = "A film, to be honest, that nobody of us will want to miss"
     chunk = pd.DataFrame({first: ["Dull.", "Fine."], "_malformed": ""})
-    with pytest.raises(InputError, match=r"no header, as its column 'A film.*with the line body,"):
+    with pytest.raises(InputError, match=r"no header, as its column 'A film.*such as 'body',"):
         read_unlabelled_chunk(chunk, "body", "auto")
     read, _ = read_unlabelled_chunk(chunk, first, "auto")  # it is the name
     assert list(read.rows["text"]) == ["Dull.", "Fine."]

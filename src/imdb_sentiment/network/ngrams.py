@@ -56,7 +56,8 @@ MIN_NORM = 1e-9  # avoids a division by 0
 
 # Weight of a review with pseudo-labels in the regression, where that of a labelled one is 1.
 PSEUDO_LABEL_WEIGHT = 0.3
-MIN_PROBABILITY = 0.05  # of a pseudo-label, or of all others together; below, it is not learnt
+# Share of a review's weight that a label, or all others together, must exceed to be learnt.
+MIN_PROBABILITY = 0.05
 
 # Candidates for the norm of a review's TF-IDF vector of character n-grams, where that of its word
 # n-grams is 1. The more and the longer the reviews are, the less the character n-grams add.
@@ -356,7 +357,7 @@ class NgramRegression:
         label_weights: Weight of each label in the loss, shape (labels,); None for equal weights.
 
     Raises:
-        InputError: No word n-gram occurs in enough labelled reviews.
+        InputError: No word n-gram occurs in enough reviews to learn from.
 
     """
 

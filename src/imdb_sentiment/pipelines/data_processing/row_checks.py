@@ -171,8 +171,9 @@ def read_unlabelled_chunk(
     if len(columns) == 1 and text_column not in columns and is_like_text(columns[0]):
         raise InputError(  # or the first text would be lost
             f"unlabelled_file seems to have no header, as its column {list_names(columns)!r} is "
-            f"named like a text: begin it with the line {list_names([text_column])}, the text "
-            "column of the labelled reviews, or, if this is the name of the column, rename it"
+            f"named like a text: begin it with a line that names the column, such as "
+            f"{text_column!r}, the text column of the labelled reviews; or, if this is its name, "
+            "rename it"
         )
     # An only column with a delimiter in its name consists of several that were not divided.
     if len(columns) == 1 and not any(mark in columns[0] for mark in DELIMITERS.values()):

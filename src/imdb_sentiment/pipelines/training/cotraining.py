@@ -18,9 +18,15 @@ import pandas as pd
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.logits import Logits
-from imdb_sentiment.evaluation.stacking import HeldOutLogits, Weights, fit_weights
+from imdb_sentiment.evaluation.stacking import (
+    MIN_HELD_OUT_ROWS,
+    HeldOutLogits,
+    Weights,
+    fit_weights,
+)
 from imdb_sentiment.network.model import KerasModel, score_logits
 from imdb_sentiment.network.ngrams import (
+    MAX_LABELLED,
     NgramModel,
     NgramRegression,
     NgramWeights,
@@ -93,7 +99,13 @@ def teach_ngrams(
 
     """
     first = first_ngram_model, first_ngrams_held_out
-    if not (training.ngrams.share and ngram_labels and network_held_out.unlabelled):
+    if not (training.ngrams.share and ngram_labels):
+        return first
+    if not network_held_out.unlabelled:
+        _say_without(
+            f"more than {MAX_LABELLED:,} reviews are labelled, fewer than {MIN_HELD_OUT_ROWS} are "
+            "held out, or trials are scored on the test reviews"
+        )
         return first
     places = find_rows(network_held_out.rows, first_ngrams_held_out.rows)
     sets = divide_reviews(train, validation, tuning, split)

@@ -294,7 +294,7 @@ def fit_average(
 
     Args:
         network_held_out: Logits of the best trial for held-out reviews.
-        ngrams_held_out: Logits from `fit_ngrams`, for the same reviews and possibly more.
+        ngrams_held_out: Logits from `teach_ngrams`, for the same reviews and possibly more.
         train: Training reviews, some of which may be held out.
         validation: Validation reviews.
         tuning: Settings of the search: the reviews that trials were scored on.
@@ -374,7 +374,7 @@ def fit_decision(
 
     Args:
         network_held_out: Logits of the best trial for held-out reviews.
-        ngrams_held_out: Logits from `fit_ngrams`.
+        ngrams_held_out: Logits from `teach_ngrams`.
         calibration: Output of `fit_average`: the weights of both, or why they are not fitted.
         train: Training reviews, some of which may be held out.
         validation: Validation reviews.
@@ -459,7 +459,7 @@ def export_model(
 
     Args:
         model: The trained network.
-        ngram_model: Linear model from `fit_ngrams`.
+        ngram_model: Linear model from `teach_ngrams`.
         calibration: Output of `fit_average`.
         decision: Output of `fit_decision`.
         tokenizer: The tokenizer of the training.

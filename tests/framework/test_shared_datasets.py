@@ -51,7 +51,7 @@ OUTCOMES = {
     "training.fit_baseline 0": "reporting refused",
     "training.fit_baseline 1": "reporting checked",
     "training.fit_best_model 0": "reporting refused",
-    "training.teach_ngrams 0": "reporting refused",
+    "training.teach_ngrams 0": "refused",
     "training.fit_average 0": "refused",
     "training.fit_decision 0": "refused",
     "training.export_model 0": "refused",

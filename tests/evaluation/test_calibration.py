@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from imdb_sentiment.evaluation.calibration import Probabilities, measure_calibration
+from imdb_sentiment.evaluation.calibration import (
+    Probabilities,
+    estimate_error_by_chance,
+    measure_calibration,
+)
 from imdb_sentiment.evaluation.logits import to_logits, to_probabilities
 
 
@@ -50,6 +54,22 @@ def test_a_calibrated_model_has_no_calibration_error() -> None:
     both = np.column_stack([1 - positive, positive])
     assert measure_calibration(both, codes, 15).error < 0.006
     assert measure_calibration(rescale(both, 0.3), codes, 15).error > 0.1
+
+
+def test_the_error_by_chance_is_that_of_labels_drawn_from_the_probabilities() -> None:
+    rng = np.random.default_rng(1)
+    probabilities = rng.dirichlet(np.ones(3), size=150)
+    errors = []
+    for _ in range(2000):
+        codes = (rng.uniform(size=(150, 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
+        errors.append(measure_calibration(probabilities, codes, 15).error)
+    found = estimate_error_by_chance(probabilities, 15, resamples=2000, seed=0)
+    assert found == pytest.approx(np.mean(errors), rel=0.03)
+    assert found > 0.05
+
+
+def test_predictions_without_doubt_have_no_error_by_chance() -> None:
+    assert estimate_error_by_chance(np.eye(4), 15, resamples=100, seed=0) == 0
 
 
 def test_a_temperature_divides_the_logit() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from imdb_sentiment.evaluation.calibration import measure_calibration
+from imdb_sentiment.evaluation.calibration import estimate_error_by_chance, measure_calibration
 from imdb_sentiment.evaluation.objectives import ORDINAL_METRICS, make_metric
 from imdb_sentiment.evaluation.predictions import (
     get_codes,
@@ -44,7 +44,8 @@ def score_predictions(
         `accuracy` with the ends of its 95% interval (`accuracy_low`, `accuracy_high`; Wilson's, or
         with groups that of a bootstrap of whole groups),
         `balanced_accuracy`, `precision`, `recall`, `f1`, `f1_macro`, `roc_auc`, `log_loss` (natural
-        logarithm) and `calibration_error`. With more than two labels precision, recall, F1 and ROC
+        logarithm), `calibration_error`, and that of a perfectly calibrated model
+        (`calibration_error_by_chance`). With more than two labels precision, recall, F1 and ROC
         AUC (one label against the rest) are macro-averaged. For ordinal labels, also
         `mean_absolute_error`, in steps of the order, and `quadratic_kappa`.
 
@@ -81,6 +82,9 @@ def score_predictions(
         "roc_auc": measure("roc_auc"),
         "log_loss": measure("log_loss"),
         "calibration_error": calibration.error,
+        "calibration_error_by_chance": estimate_error_by_chance(
+            probabilities, report.calibration_bins, resamples=report.resamples, seed=report.seed
+        ),
         **({name: measure(name) for name in ORDINAL_METRICS} if are_ordered else {}),
     }
 

@@ -12,7 +12,8 @@ class ReportParameters(Parameters):
 
     Attributes:
         resamples: Number of bootstrap resamples per interval of a score other than the
-            accuracy, and of the accuracy if reviews belong to groups.
+            accuracy, and of the accuracy if reviews belong to groups; also the number of draws for
+            the calibration error by chance.
         seed: Seed of the resampling.
         calibration_bins: Number of bins of the confidence, from its smallest possible value to 1.
         groups: Number of groups of reviews of similar length.

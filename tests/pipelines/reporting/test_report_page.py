@@ -124,7 +124,13 @@ SCORES = {
     for accuracy, prefix in ((0.91, ""), (0.82, "lstm_"), (0.87, "ngrams_"), (0.85, "baseline_"))
     for score in (
         *("accuracy", "accuracy_low", "accuracy_high", "precision", "recall", "f1", "roc_auc"),
-        *("log_loss", "calibration_error", "balanced_accuracy", "f1_macro"),
+        *(
+            "log_loss",
+            "calibration_error",
+            "calibration_error_by_chance",
+            "balanced_accuracy",
+            "f1_macro",
+        ),
     )
 }
 
@@ -147,7 +153,7 @@ def test_the_parts_of_an_average_are_scored_beside_it(
     table = render(finished, facts).split("Scores on the test reviews")[1].split("</table>")[0]
     rows = [re.findall(r"<t[hd][^>]*>([^<]*)<", row) for row in table.split("<tr>")[1:]]
     assert rows[0] == ["", *columns]
-    assert [len(row) for row in rows] == [1 + len(columns)] * 8
+    assert [len(row) for row in rows] == [1 + len(columns)] * 9
     assert rows[1] == ["accuracy", *accuracies]
 
     card = write_model_card(facts)

@@ -131,6 +131,7 @@ def test_metrics_are_those_counted_by_hand(
         15,
     )
     assert metrics["test_calibration_error"] == pytest.approx(calibration.error)
+    assert 0 < metrics["test_calibration_error_by_chance"] < 0.2
     assert (metrics["ngram_share"], metrics["temperature"]) == (0.25, 2.0)
     assert metrics["export_largest_probability_difference"] == 1e-7
 

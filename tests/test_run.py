@@ -633,7 +633,7 @@ def imdb(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
     ("commands", "test_rows"),
     [
         (["kedro run --env imdb"], 120),
-        (["kedro run --env imdb --params split.method=random,tuning.study_name=random"], 64),
+        (["kedro run --env imdb --params split.method=random"], 64),
         (
             [
                 "kedro run --env best --params "
@@ -788,8 +788,7 @@ def test_unequal_ordered_labels_from_the_csv_to_the_exported_decision(tmp_path: 
     run_kedro(project, "kedro run --pipelines data_processing")
     run_kedro(
         project,
-        "kedro run --pipelines tuning,training,reporting "
-        "--params tuning.metric=f1_macro,tuning.study_name='my_reviews.csv f1_macro'",
+        "kedro run --pipelines tuning,training,reporting --params tuning.metric=f1_macro",
     )
     metrics = json.loads((project / "data/08_reporting/metrics.json").read_text())
     assert metrics["tuning_metric"] == "macro F1"

@@ -16,18 +16,18 @@ HOLD = """
 import sys
 from pathlib import Path
 from imdb_sentiment.framework.claims import Claim, ClaimRegistry
-claimed = ClaimRegistry(Path(sys.argv[1])).make("theirs", Claim((), ("data/a",), False, "theirs"))
+claimed = ClaimRegistry(Path(sys.argv[1])).make("theirs", Claim((), ("data/a",), "", "theirs"))
 print("claimed", flush=True)
 sys.stdin.read()
 """
 
 
-def make_claim(reads: str = "", writes: str = "", *, shares: bool = False) -> Claim:
-    return Claim(tuple(reads), tuple(writes), shares, f"the run that writes {writes}")
+def make_claim(reads: str = "", writes: str = "", *, search: str = "") -> Claim:
+    return Claim(tuple(reads), tuple(writes), search, f"the run that writes {writes}")
 
 
 paths = st.text("abc", max_size=3)
-all_claims = st.builds(make_claim, paths, paths, shares=st.booleans())
+all_claims = st.builds(make_claim, paths, paths, search=st.sampled_from(["", "one", "other"]))
 
 
 @given(all_claims, all_claims)
@@ -43,7 +43,7 @@ def test_runs_conflict_if_one_writes_what_the_other_uses(one: Claim, other: Clai
             first.writes.count(path) and second.reads.count(path)
             for first, second in itertools.permutations([one, other])
         )
-        if changes_what_is_read or (both_write and not (one.shares and other.shares)):
+        if changes_what_is_read or (both_write and not (one.search == other.search != "")):
             conflicts.add(path)
     assert one.find_conflict(other) == other.find_conflict(one) == min(conflicts, default=None)
 
@@ -61,7 +61,7 @@ def test_a_claim_lasts_until_it_is_released(tmp_path: Path) -> None:
 
 def test_the_claim_of_a_killed_process_counts_no_longer(tmp_path: Path) -> None:
     claims = ClaimRegistry(tmp_path)
-    claim = Claim(("data/a",), (), False, "mine")
+    claim = Claim(("data/a",), (), "", "mine")
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)],
         stdin=subprocess.PIPE,

@@ -20,6 +20,7 @@ from helpers import (
     make_reviews,
     start_kedro,
     wait_for_log,
+    wait_until,
     write_csv,
 )
 from imdb_sentiment.framework.lineage import Lineage
@@ -142,3 +143,19 @@ def test_two_searches_in_one_folder_share_their_study(tmp_path: Path) -> None:
     assert len(trials) == 1 + 6
     rest = kedro(project, "run", "--pipelines", "training,reporting")
     assert rest.returncode == 0, rest.stdout
+
+
+@pytest.mark.slow
+def test_two_different_searches_in_one_folder_do_not_overwrite_their_results(
+    tmp_path: Path,
+) -> None:
+    project = start_project(tmp_path / "project")
+    assert kedro(project, "run", "--pipelines", "data_processing").returncode == 0
+    arguments = ("run", "--pipelines", "tuning", "--params", "tuning.n_trials=20")
+    with start_kedro(project, *arguments) as first:
+        wait_until(lambda: any((project / "data/.runs").glob("*.json")))
+        changed = "tuning.n_trials=20,tuning.metric=f1_macro"
+        second = kedro(project, "run", "--pipelines", "tuning", "--params", changed)
+        first.kill()
+    assert second.returncode == 1
+    assert "another run is using data/" in " ".join(second.stdout.split())

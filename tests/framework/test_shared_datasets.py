@@ -22,7 +22,7 @@ PIPELINES = {
     for name in DEFAULT
 }
 FILE = {"reviews_file": "IMDB Dataset.csv"}
-REFUSALS = ("recreate the outdated files", "begin a new study")
+REFUSAL = "recreate the outdated files"
 CHANGES: dict[str, list[dict[str, Any]]] = {
     "data_processing": [
         FILE | {"split": {"seed": 7}},
@@ -31,7 +31,7 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
     ],
     "tuning": [
         {"tuning": {"n_trials": 3}},
-        {"hyperparameters": {"learning_rate": 0.05}, "tuning": {"study_name": "another"}},
+        {"hyperparameters": {"learning_rate": 0.05}},
     ],
     "training": [{"training": {"seed": 5}}, {"baseline": {"max_ngram": 1}}],
     "reporting": [],
@@ -118,7 +118,7 @@ def runs(run: Callable[[], object]) -> bool:
     try:
         run()
     except ClickException as error:
-        if not any(text in str(error) for text in REFUSALS):
+        if REFUSAL not in str(error):
             raise
         return False
     return True

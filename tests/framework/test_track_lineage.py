@@ -262,14 +262,6 @@ def test_a_change_inside_a_folder_of_raw_files_is_noticed(named: str, tmp_path: 
     run_kedro(project, find_command(error))
 
 
-def test_a_study_that_was_deleted_is_not_started_from(copy_of_finished: Path) -> None:
-    (copy_of_finished / "data/06_models/study.db").unlink()
-    with pytest.raises(ClickException) as error:
-        run_session(copy_of_finished, "training", split={"seed": 7})
-    assert "tuning.study_name=" in find_command(error)
-    assert "tuning.start_from=" not in find_command(error)
-
-
 class Changing:
     """A hook that adds a row to a table after a node has run."""
 
@@ -316,52 +308,6 @@ def find_command(error: pytest.ExceptionInfo[ClickException]) -> str:
     return str(command)
 
 
-@pytest.mark.parametrize(
-    ("parameters", "named"),
-    [
-        ({"tuning": {"n_trials": 3}}, []),
-        ({"training": {"use_validation_rows": False}}, []),
-        ({"hyperparameters": {"units": 3}}, []),  # which is searched
-        ({"hyperparameters": {"learning_rate": 0.5}}, ["study_name"]),
-        ({"tuning": {"n_trials": 3, "seed": 7}}, ["study_name"]),
-        ({"split": {"seed": 7}}, ["start_from", "study_name"]),
-    ],
-    ids=str,
-)
-def test_a_new_study_is_named_where_the_trials_can_not_be_used(
-    parameters: dict[str, Any], named: list[str], copy_of_finished: Path
-) -> None:
-    with pytest.raises(ClickException) as error:
-        run_session(copy_of_finished, "training", **parameters)
-    assert re.findall(r"tuning\.(start_from|study_name)=", find_command(error)) == named
-
-
-@pytest.mark.parametrize("passes", [0, 1])
-def test_a_new_study_is_named_if_the_lstm_may_start_from_other_weights(
-    passes: int, copy_of_finished: Path
-) -> None:
-    searched = {"pretrained_embedding": {"type": "categorical", "choices": [True, False]}}
-
-    def search_it(parameters: dict[str, Any]) -> None:
-        if "tuning" in parameters:
-            parameters["tuning"]["search_space"] |= searched
-        if "language_model" in parameters:
-            parameters["language_model"]["passes"] = passes
-
-    change_conf(copy_of_finished, search_it)
-    with change_records(copy_of_finished) as records:
-        for record in records.values():
-            search_it(record["parameters"])
-    with pytest.raises(ClickException, match="pretrained_embedding=true") as error:
-        run_session(
-            copy_of_finished,
-            "training",
-            hyperparameters={"pretrained_embedding": False},
-            language_model={"passes": passes},
-        )
-    assert ("tuning.start_from=" in find_command(error)) == (passes > 0)
-
-
 def test_a_search_that_was_killed_while_it_saved_goes_on_with_its_study(
     copy_of_finished: Path,
 ) -> None:
@@ -387,8 +333,7 @@ def test_another_split_makes_the_model_stale(copy_of_finished: Path) -> None:
     command = find_command(error)
     assert command.startswith(
         "kedro run --pipelines tuning,training,reporting "
-        "--params 'reviews_file=IMDB Dataset.csv,split.seed=7,"
-        "tuning.start_from=IMDB Dataset.csv,tuning.study_name=IMDB Dataset.csv 20"
+        "--params 'reviews_file=IMDB Dataset.csv,split.seed=7' "
     )
     run_kedro(project, command)
     records = Lineage(project).read()

@@ -1,7 +1,6 @@
 import contextlib
 import math
 import multiprocessing
-import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -13,8 +12,6 @@ import numpy as np
 import optuna
 import pytest
 import sqlalchemy
-from click import Command, Context
-from kedro.framework.cli.utils import _split_params
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -29,6 +26,7 @@ from helpers import wait_until
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.search import (
+    OtherStudyError,
     SharedStudy,
     choose_best_trials,
     lacks_trials,
@@ -492,16 +490,6 @@ def test_a_clock_that_is_set_back_makes_no_negative_times() -> None:
     assert measure_seconds(trial) is None
 
 
-@pytest.mark.parametrize("is_file", [True, False])
-def test_only_a_file_of_studies_can_be_deleted(is_file: bool, tmp_path: Path) -> None:
-    storage = sqlite(tmp_path) if is_file else memory()
-    search(make_study(storage, 1, origin={"data": "one"}), report_twice)
-    with pytest.raises(InputError, match=r"the data of the study .* differ") as error:
-        search(make_study(storage, 1, origin={"data": "other"}), report_twice)
-    assert (f"or delete {tmp_path}/study.db" in str(error.value)) == is_file
-    assert ("delete" in str(error.value)) == is_file
-
-
 def test_it_is_known_whether_a_search_would_go_on() -> None:
     study = make_study(memory(), 5, max_retries=0)
     trial = study.begin_trial()
@@ -529,7 +517,7 @@ def test_a_search_that_was_stopped_in_its_first_trial_can_be_corrected(tmp_path:
     assert get_note(study.optuna_study) == "right"
     assert len(study.counted()) == 2
     assert study.optuna_study.user_attrs["protocol"] == "right"
-    with pytest.raises(InputError, match=r"the protocol of the study .* differ"):
+    with pytest.raises(OtherStudyError, match=r"the protocol of the study .* differ"):
         search(make_study(storage, 2, origin={"protocol": "wrong"}), report_twice)
 
 
@@ -541,7 +529,7 @@ def test_a_stopped_trial_that_pruners_would_compare_belongs_to_its_study() -> No
     storage = memory()
     with pytest.raises(KeyboardInterrupt):
         search(make_study(storage, 2, origin={"protocol": "one"}), interrupt_later)
-    with pytest.raises(InputError, match=r"the protocol of the study .* differ"):
+    with pytest.raises(OtherStudyError, match=r"the protocol of the study .* differ"):
         search(make_study(storage, 2, origin={"protocol": "other"}), report_twice)
 
 
@@ -549,7 +537,7 @@ def test_a_search_that_is_in_its_first_trial_is_not_changed_by_another(tmp_path:
     storage = sqlite(tmp_path)
     first = make_study(storage, 2, origin={"protocol": "one"})
     assert first.begin_trial() is not None
-    with pytest.raises(InputError, match=r"the protocol of the study .* differ"):
+    with pytest.raises(OtherStudyError, match=r"the protocol of the study .* differ"):
         search(make_study(storage, 2, origin={"protocol": "other"}), report_twice)
 
 
@@ -560,16 +548,15 @@ def test_choices_that_optuna_ties_to_a_study_are_refused_at_once(
     with pytest.raises(KeyboardInterrupt):
         search(make_study(storage, 1, origin={"search space": 0}), interrupt)
     monkeypatch.setitem(SPACE, "x", CategoricalDistribution([0.25, 0.5]))
-    with pytest.raises(InputError, match=r"the search space of the study .* differ"):
+    with pytest.raises(OtherStudyError, match=r"the search space of the study .* differ"):
         search(make_study(storage, 1, origin={"search space": 1}), report_twice)
 
 
-def test_with_other_data_a_study_that_starts_from_the_best_trials_is_offered() -> None:
+def test_a_study_of_other_data_starts_from_the_best_trials() -> None:
     storage = memory()
     search(make_study(storage, 6, origin={"data": "few rows"}), raise_below_half)
     others = make_study(storage, 6, origin={"data": "more rows"})
-    offer = r"add 'tuning\.study_name=a study 2,tuning\.start_from=a study' to --params"
-    with pytest.raises(InputError, match=offer):
+    with pytest.raises(OtherStudyError, match=r"the data of the study 'a study' .* differ"):
         search(others, raise_below_half)
     best = choose_best_trials(storage, "a study", SPACE)
     values = sorted((trial.value for trial in others.trials() if trial.value), reverse=True)
@@ -580,21 +567,6 @@ def test_with_other_data_a_study_that_starts_from_the_best_trials_is_offered() -
     tried = [trial.params for trial in following.trials()]
     assert tried[:2] == best[:2]
     assert len(tried) == 4
-    with pytest.raises(InputError, match=r"study_name=a study 3,tuning\.start_from=a study'"):
-        search(make_study(storage, 6, origin={"data": "even more rows"}), raise_below_half)
-
-
-@pytest.mark.parametrize("name", ["reviews #2.csv", "O'Brien.csv", "010", "a: b"])
-def test_the_offer_is_quoted_for_the_shell_and_for_kedro(name: str) -> None:
-    storage = memory()
-    search(make_study(storage, 1, name=name, origin={"data": "few rows"}), report_twice)
-    with pytest.raises(InputError) as error:
-        search(make_study(storage, 1, name=name, origin={"data": "more rows"}), report_twice)
-    offer = str(error.value).partition(": add ")[2].partition(" to --params")[0]
-    (parameters,) = shlex.split(offer)
-    assert _split_params(Context(Command("run")), None, parameters) == {
-        "tuning": {"study_name": f"{name} 2", "start_from": name}
-    }
 
 
 def test_a_given_trial_that_was_interrupted_is_tried_again() -> None:
@@ -742,8 +714,8 @@ def test_a_loss_is_minimised() -> None:
 def test_a_study_without_trials_keeps_its_direction() -> None:
     storage = optuna.storages.InMemoryStorage()
     make_study(storage, 1, direction="minimize")
-    with pytest.raises(InputError, match=r"for another metric: begin a new study"):
+    with pytest.raises(OtherStudyError, match=r"for another metric"):
         search(make_study(storage, 1), lambda trial, _: 1.0)
     optuna.create_study(storage=storage, study_name="two", directions=["minimize", "maximize"])
-    with pytest.raises(InputError, match=r"for another metric: begin a new study"):
+    with pytest.raises(OtherStudyError, match=r"for another metric"):
         search(make_study(storage, 1, name="two"), lambda trial, _: 1.0)

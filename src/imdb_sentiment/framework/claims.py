@@ -26,21 +26,22 @@ class Claim:
     Attributes:
         reads: Paths of the files that must not change during the run.
         writes: Paths of the files that the run makes.
-        shares: Whether runs that also share may write the same files, because they share a study.
+        search: Digest of the parameters of a search. Runs of the same search may write the same
+            files, because they share a study. Empty for any other run.
         description: Description of the run, for messages.
 
     """
 
     reads: tuple[str, ...]
     writes: tuple[str, ...]
-    shares: bool
+    search: str
     description: str
 
     def find_conflict(self, other: Self) -> str | None:
         """Return a path that both runs can't use at once, or None if there is none."""
         mine, theirs = set(self.writes), set(other.writes)
         paths = (mine & set(other.reads)) | (theirs & set(self.reads))
-        if not (self.shares and other.shares):
+        if not (self.search and self.search == other.search):
             paths |= mine & theirs
         return min(paths, default=None)
 
@@ -121,9 +122,8 @@ class ClaimRegistry:
                 found = json.loads(path.read_text(encoding="utf-8"))
             except FileNotFoundError:  # the run has just ended
                 continue
-            yield Claim(
-                tuple(found["reads"]), tuple(found["writes"]), found["shares"], found["description"]
-            )
+            reads, writes = tuple(found["reads"]), tuple(found["writes"])
+            yield Claim(reads, writes, found.get("search", ""), found["description"])
 
 
 def describe_process() -> str:

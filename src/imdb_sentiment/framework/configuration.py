@@ -132,27 +132,24 @@ class Configuration:
         differ = {key for key, value in found.items() if usual.get(key, MISSING) != value}
         return RunParameters(values, frozenset(self.named | differ), adopted, chosen, env)
 
-    def format_options(
-        self, parameters: RunParameters, changes: Mapping[str, Any]
-    ) -> tuple[str, str]:
+    def format_options(self, parameters: RunParameters) -> tuple[str, str]:
         """Return the options of `kedro run` that set these parameters.
 
         Args:
             parameters: The parameters.
-            changes: Other values of some of them, by dotted name.
 
         Returns:
             The options, each after a space; and the parameters that `--params` can't express, such
             as lists, as names and values.
 
         """
-        values = {**dict(flatten(parameters.values)), **changes}
+        values = dict(flatten(parameters.values))
         usual = dict(flatten(self._load(parameters.env, parameters.settings)))
         given = dict(parameters.settings)
         for key in sorted(values):
             is_setting = key in CATALOG_PARAMETERS
-            is_changed = key in parameters.given or key in changes
-            if is_changed and not is_setting and usual.get(key, MISSING) != values[key]:
+            is_given = key in parameters.given and not is_setting
+            if is_given and usual.get(key, MISSING) != values[key]:
                 given[key] = values[key]
         listed = {key: quote_value(value) for key, value in given.items()}
         options = ""

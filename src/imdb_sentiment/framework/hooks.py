@@ -198,7 +198,7 @@ class RequireInputs:
                 if isinstance(catalog.get(name), MemoryDataset):
                     return f"add the node that makes it, {node.name}, as it is kept in no file"
                 parameters = self._configuration.adopt([], reads_file=True)
-                options, rest = self._configuration.format_options(parameters, {})
+                options, rest = self._configuration.format_options(parameters)
                 in_conf = f", with {rest} in conf/" if rest else ""
                 command = f"kedro run --pipelines {pipeline}{options}{in_conf}"
                 return f"run the pipeline that makes it first ({command})"

@@ -241,16 +241,11 @@ class Reason:
     Attributes:
         record: The record of the dataset.
         text: The reason, as the beginning of a sentence.
-        parameter: Dotted name of the parameter whose value has changed; empty for other reasons.
-        is_repeated: Whether the same is to be made once more: the file of the dataset itself has
-            changed, or another output of its node comes from a different run.
 
     """
 
     record: Record
     text: str
-    parameter: str = ""
-    is_repeated: bool = False
 
 
 class Staleness:
@@ -296,7 +291,7 @@ class Staleness:
             self._reasons[name] = None  # ends a cycle, as records of two versions might have
             record = self._records[name]
             self._reasons[name] = self._explain_inputs(name, record) or next(
-                self.find_changes(name), None
+                self._find_changes(name), None
             )
         return self._reasons[name]
 
@@ -304,13 +299,8 @@ class Staleness:
         made = (source for source in record.inputs if source in self._records and source != name)
         return next(filter(None, map(self.explain, made)), None)
 
-    def find_changes(self, name: str) -> Iterator[Reason]:
-        """Yield each reason why a dataset is stale, without those of its inputs.
-
-        Args:
-            name: Name of a dataset that has a record.
-
-        """
+    def _find_changes(self, name: str) -> Iterator[Reason]:
+        """Yield each reason why a dataset is stale, without those of its inputs."""
         record = self._records[name]
         made = f"{name} ({_format_time(record.time)}) was made"
         for source, found in record.inputs.items():
@@ -332,14 +322,13 @@ class Staleness:
                     continue
                 past = f"with {key}={json.dumps(then[key])}" if key in then else f"without {key}"
                 present = json.dumps(now[key]) if key in now else "missing"
-                yield Reason(record, f"{made} {past}, which is {present} now", parameter=key)
+                yield Reason(record, f"{made} {past}, which is {present} now")
         for other_name in record.outputs:
             if self._records.get(other_name, record).run != record.run:
-                text = f"{made} in a different run from {other_name}"
-                yield Reason(record, text, is_repeated=True)
+                yield Reason(record, f"{made} in a different run from {other_name}")
         if self._digest_output(record.path) not in (record.digest, None):
             text = f"{record.path} has changed since it was made, {_format_time(record.time)}"
-            yield Reason(record, text, is_repeated=True)
+            yield Reason(record, text)
 
 
 def _format_time(time: str) -> str:

@@ -39,7 +39,7 @@ from imdb_sentiment.framework.lineage import (
     flatten,
 )
 from imdb_sentiment.framework.run_files import RunFiles, is_parameter, strip_names
-from imdb_sentiment.parameters import LanguageModelParameters, TuningParameters
+from imdb_sentiment.parameters import TuningParameters
 from imdb_sentiment.pipeline_registry import DEFAULT
 
 logger = logging.getLogger(__name__)
@@ -51,9 +51,7 @@ CODE = PackageCode(Path(__file__).parents[1])
 SHARED = "tuning"
 RAW_REVIEWS = "raw_reviews"  # the dataset whose file is a parameter
 FIRST_MADE = "review_settings"  # the first dataset made from it, whose record has its name
-STORAGE = "study_storage"  # the database of all studies
 STUDY = "study"  # the copy of a study at the end of a search
-BEST = "best_hyperparameters"  # what a search makes
 SAMPLE = "data/01_raw/sample_reviews.csv"  # the table of a run that names none
 # Options that choose what a run does, by their names in `run_params`.
 SELECTIONS = {
@@ -79,16 +77,6 @@ NOT_COMPARED = {
     "tuning.workers",
 }
 
-# A search continues its study if one of these parameters has changed.
-GOES_ON = (
-    "tuning.n_trials",
-    "tuning.patience",
-    "tuning.pruner",
-    "tuning.sampler",
-    "tuning.start_from",
-    "tuning.timeout",
-    "training.use_validation_rows",
-)
 # Datasets whose file a setting names.
 FILES = {"imdb_archive": "imdb_archive", "unlabelled_file": "unlabelled_reviews"}
 
@@ -168,7 +156,7 @@ class RunLineage:
         )
         settings = parameters.settings | {FILE_SETTING: file}
         options, rest = self._configuration.format_options(
-            dataclasses.replace(parameters, settings=settings), {}
+            dataclasses.replace(parameters, settings=settings)
         )
         missing = " --only-missing-outputs" if run_params["only_missing_outputs"] else ""
         in_conf = f" (with {rest} in conf/)" if rest else ""
@@ -263,37 +251,12 @@ class RunLineage:
         last = max(_find_place(node) for node in [*makers, *(n.name for n in self._pipeline.nodes)])
         names = DEFAULT[_find_place(first.record.node) : last + 1]
         part = "" if len(names) == len(DEFAULT) else f" --pipelines {','.join(names)}"
-        changes = self._rename_study(staleness) if SHARED in names else {}
-        options, rest = self._configuration.format_options(self._parameters, changes)
+        options, rest = self._configuration.format_options(self._parameters)
         in_conf = f" (with {rest} in conf/)" if rest else ""
         return (
             f"{first.text}: recreate the outdated files with kedro run{part}{options} "
             f"--only-missing-outputs{in_conf}, or pass the parameters of that run again"
         )
-
-    def _rename_study(self, staleness: Staleness) -> dict[str, Any]:
-        """Return a new name for the study if the trials of the present one can't be used."""
-        name = self._parameters.get("tuning.study_name")
-        made = self._records.get(BEST)
-        if made is None or made.parameters.get("tuning", {}).get("study_name") != name:
-            return {}
-        sources = self._find_upstream([BEST])
-        reasons = [reason for source in sources for reason in staleness.find_changes(source)]
-        space = self._parameters.get("tuning.search_space")
-        # Even if it is searched, this one decides whether the LSTM is pretrained for the trials.
-        model = LanguageModelParameters.model_validate(self._parameters.get("language_model"))
-        decides = {"pretrained_embedding"} if model.is_wanted else set()
-        kept = (key for key, found in space.items() if found and key not in decides)
-        searched = [f"hyperparameters.{key}" for key in kept]
-        changes = [reason for reason in reasons if not _goes_on(reason, [*GOES_ON, *searched])]
-        if not changes:
-            return {}
-        new = {"tuning.study_name": f"{name} {datetime.now(UTC):%Y-%m-%d %H.%M}"}
-        has_same_data = all(
-            change.parameter and change.record.node.startswith(f"{SHARED}.") for change in changes
-        )
-        is_lost = self._lineage.digest(self._files.find_path(STORAGE)) is None  # its file
-        return new if has_same_data or is_lost else new | {"tuning.start_from": name}
 
     def _judge(self) -> Staleness:
         return Staleness(
@@ -307,7 +270,7 @@ class RunLineage:
     def _get_parameter(self, name: str) -> Any:
         """Return the value of a parameter in the form of the records."""
         name = name.removeprefix("params:")
-        return _leave_out(self._parameters.get(name), name)
+        return leave_out(self._parameters.get(name), name)
 
     def set_parameters(self) -> None:
         """Put the parameters that this run adopts into the catalog.
@@ -366,7 +329,7 @@ class RunLineage:
         study = self._files.get(STUDY).load()
         n_trials = tuning.different_trials
         is_missing = lacks_trials(study, n_trials, tuning.max_retries, tuning.patience)
-        return f"the study {tuning.study_name!r} lacks trials" if is_missing else None
+        return f"the study {study.study_name!r} lacks trials" if is_missing else None
 
     def _find_change(self, output: str, node: Node, staleness: Staleness) -> str | None:
         """Return why an output of a node has to be made again, or None if it need not."""
@@ -512,13 +475,6 @@ def _repeat_runner() -> str:
     return f"{options} --async" if given.get("is_async") else options
 
 
-def _goes_on(reason: Reason, parameters: Iterable[str]) -> bool:
-    """Return whether a search continues its study although a dataset is stale for this reason."""
-    return reason.is_repeated or any(
-        f"{reason.parameter}.".startswith(f"{name}.") for name in parameters
-    )
-
-
 def _find_place(node: str) -> int:
     """Return the place of a node's pipeline in the main job; the first for any other pipeline."""
     name = node.partition(".")[0]
@@ -538,7 +494,7 @@ def _convert(value: Any, present: Any) -> Any:
     return value
 
 
-def _leave_out(value: Any, name: str) -> Any:
+def leave_out(value: Any, name: str) -> Any:
     """Return the value of a parameter without the parts that are not compared.
 
     A key is text, as in the records: in YAML, a label such as 5 is a number.
@@ -547,7 +503,7 @@ def _leave_out(value: Any, name: str) -> Any:
         return value
     parts = {key: (f"{name}.{key}", part) for key, part in value.items()}
     return {
-        str(key): _leave_out(part, full)
+        str(key): leave_out(part, full)
         for key, (full, part) in parts.items()
         if full not in NOT_COMPARED
     }
@@ -555,5 +511,5 @@ def _leave_out(value: Any, name: str) -> Any:
 
 def _leave_out_of(record: Record) -> Record:
     """Return a record of any version without the parameters that are not compared."""
-    compared = {name: _leave_out(value, name) for name, value in record.parameters.items()}
+    compared = {name: leave_out(value, name) for name, value in record.parameters.items()}
     return record.model_copy(update={"parameters": compared})

@@ -1,5 +1,6 @@
 """A hook that records the lineage of outputs, and refuses runs whose inputs do not match."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,15 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, SharedMemoryDataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
+from pydantic import BaseModel
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework import claims
 from imdb_sentiment.framework.claims import Claim, ClaimRegistry, HeldClaim
 from imdb_sentiment.framework.configuration import Configuration
-from imdb_sentiment.framework.lineage import Lineage
-from imdb_sentiment.framework.run_files import RunFiles
-from imdb_sentiment.framework.run_lineage import SHARED, RunLineage
+from imdb_sentiment.framework.lineage import Lineage, digest_value
+from imdb_sentiment.framework.run_files import RunFiles, is_parameter
+from imdb_sentiment.framework.run_lineage import SHARED, RunLineage, leave_out
 
 # This pipeline needs nothing but the exported model, which has a digest of its own.
 SEALED = "inference"
@@ -28,6 +30,7 @@ class TrackLineage:
     def __init__(self) -> None:
         self._run: RunLineage | None = None
         self._claimed: HeldClaim | None = None
+        self._thread = threading.current_thread()  # that of the run
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -53,10 +56,15 @@ class TrackLineage:
             raise InputError(
                 "ParallelRunner can't record the lineage: use ThreadRunner, or omit --runner"
             )
+        if self._claimed and self._thread.is_alive() and self._thread != threading.current_thread():
+            raise InputError(
+                "another run of this process has not ended yet: wait for its end, or use another "
+                "copy of the project"
+            )
         self.close()  # what an interrupted run of this process has left
         lineage = Lineage(self._project)
         files = RunFiles(catalog, lineage)
-        shares = all(_lies_in(node, SHARED) for node in pipeline.nodes)
+        is_search = all(_lies_in(node, SHARED) for node in pipeline.nodes)
         names = ",".join(run_params["pipeline_names"] or ["__default__"])
         run_id = str(run_params["run_id"])
         reads, writes = (
@@ -72,9 +80,10 @@ class TrackLineage:
         claim = Claim(
             reads=() if is_sealed else reads,
             writes=writes,
-            shares=shares,
+            search=_digest_parameters(pipeline, catalog) if is_search else "",
             description=f"{names}, {claims.describe_process()}",
         )
+        self._thread = threading.current_thread()
         try:
             self._claimed = ClaimRegistry(self._project).make(run_id.replace(":", "."), claim)
         except OSError:
@@ -95,7 +104,7 @@ class TrackLineage:
         except BaseException:  # Kedro calls `on_pipeline_error` only for what happens later
             self.close()
             raise
-        if shares:
+        if is_search:
             run.saving = FileLock(self._project / claims.FOLDER / "saving.lock", thread_local=False)
         self._run = run
 
@@ -121,7 +130,7 @@ class TrackLineage:
         if self._run:
             self._run.record(dataset_name, node)
 
-    @hook_impl
+    @hook_impl(trylast=True)  # other hooks may read them
     def after_pipeline_run(self) -> None:
         """Give up the files of the run."""
         self.close()
@@ -139,6 +148,16 @@ class TrackLineage:
         if self._claimed:
             self._claimed.release()
             self._claimed = None
+
+
+def _digest_parameters(pipeline: Pipeline, catalog: DataCatalog) -> str:
+    """Return a digest of the parameters of a run that decide what it computes."""
+    found = {}
+    for name in filter(is_parameter, pipeline.inputs()):
+        value = catalog.load(name)
+        plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        found[name] = leave_out(plain, name.removeprefix("params:"))
+    return digest_value(found)
 
 
 def _lies_in(node: Node, pipeline: str) -> bool:

@@ -35,6 +35,8 @@ class TrackRun:
 
     def __init__(self) -> None:
         self._is_open = False  # other runs that are active are not ours
+        # MLflow's own function, registered before, would mark a run ended by Ctrl-C as finished.
+        atexit.register(self.close)
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -96,10 +98,3 @@ class TrackRun:
 def _flatten(name: str, value: Any) -> dict[str, Any]:
     """Return the parameters in a group, each by its full dotted name."""
     return dict(flatten(value.model_dump() if isinstance(value, BaseModel) else value, name))
-
-
-# MLflow's own function, registered before, would mark a run ended by Ctrl-C as finished.
-@atexit.register
-def _end_killed_run() -> None:
-    if mlflow.active_run():
-        mlflow.end_run("KILLED")

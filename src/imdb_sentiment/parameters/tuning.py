@@ -257,7 +257,8 @@ class TuningParameters(ProtocolParameters):
             `balanced_accuracy` give every label the same weight, however rare it is;
             `quadratic_kappa` and `mean_absolute_error` are for ordinal labels (`reviews.ordered`).
         metric_label: The label whose F1 is the metric `f1`; null for the second of two labels.
-        study_name: Name of the study in its storage; another name starts another study.
+        study_name: Name of the study in its storage. If its trials can't be compared with those of
+            this run, the study NAME 2 is used instead, or the next that can be.
         start_from: Name of an earlier study, for instance on fewer rows. Every second trial of this
             study reuses the hyperparameters of a trial of that one, best first; null for none.
         n_trials: Total number of trials of the study: completed, pruned, or failed for good. If

@@ -20,6 +20,7 @@ from imdb_sentiment.search.progress import follow_trial
 from imdb_sentiment.search.samplers_and_pruners import make_pruner, make_sampler
 from imdb_sentiment.search.study import (
     RETRIED_TRIAL,
+    OtherStudyError,
     SharedStudy,
     choose_best_trials,
     explain_failure,
@@ -34,6 +35,7 @@ from imdb_sentiment.search.workers import open_workers
 
 __all__ = [
     "RETRIED_TRIAL",
+    "OtherStudyError",
     "SharedStudy",
     "choose_best_trials",
     "describe_values",

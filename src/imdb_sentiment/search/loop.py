@@ -145,8 +145,7 @@ def _record_outcome(
     if isinstance(outcome, WorkerDied):
         study.record_death(number)
         logger.warning(
-            "Trial %d: its worker died. It is retried unless it has died more than "
-            "tuning.max_retries times.",
+            "Trial %d: its worker died. A trial is retried at most tuning.max_retries times.",
             number,
         )
         return

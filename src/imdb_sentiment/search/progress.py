@@ -46,6 +46,7 @@ class SearchProgress(logging.Handler):
         self._best = ""
         self._task = Task("Search", total, "trials", done)
         self._running: dict[int, tuple[Estimate, float]] = {}  # and the share that is done
+        self._most = 0  # trials that have run at the same time
         self._durations: list[float] = []
 
     def __enter__(self) -> Self:
@@ -61,6 +62,7 @@ class SearchProgress(logging.Handler):
         """Take note of a trial that begins."""
         with self._lock:
             self._running[number] = Estimate(), 0.0
+            self._most = max(self._most, len(self._running))
 
     def end(self, number: int) -> float:
         """Take note of a trial that has ended; return its seconds."""
@@ -130,5 +132,6 @@ class SearchProgress(logging.Handler):
             max(0.0, usual - (now - estimate.started)) if left is None else left
             for (estimate, _), left in zip(self._running.values(), lefts, strict=True)
         ]
-        waiting = max(0, self._total - self._done - len(self._running))
-        return max(running, default=0.0) + waiting * usual / max(1, len(self._running))
+        # A trial that has just ended frees its worker, which gets the next one at once.
+        waiting = max(0, self._total - self._done - self._most)
+        return max(running, default=0.0) + waiting * usual / max(1, self._most)

@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import json
 import logging
-import shlex
 import time
 import uuid
 import warnings
@@ -27,7 +26,6 @@ from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCal
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from imdb_sentiment.command_line import quote_value
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.search.liveness import Heartbeats, describe_this_process, is_dead, is_silent
 from imdb_sentiment.search.notes import add_note, describe_trial
@@ -119,6 +117,19 @@ def find_best_trial(study: optuna.Study) -> FrozenTrial | None:
     return choose(completed, key=lambda trial: trial.value or 0, default=None)
 
 
+class OtherStudyError(InputError):
+    """The trials of a study can't be compared with those of this run.
+
+    Attributes:
+        reason: What differs.
+
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}: run the same command again, which then uses another study")
+        self.reason = reason
+
+
 class SharedStudy:
     """An Optuna study in its storage, as one of the runs that work on it sees it.
 
@@ -137,8 +148,7 @@ class SharedStudy:
         name: Name of the study, which is created if it does not exist.
         space: Distribution of each hyperparameter that is searched.
         origin: Properties that all trials of the study have in common, such as the fingerprint of
-            the data, as JSON values by their name. A study of that name with another origin is
-            refused.
+            the data, as JSON values by their name. Trials of another origin are refused.
         n_trials: Total number of trials that are to count.
         max_retries: Maximum number of retries of a trial that dies; then it counts as failed.
         make_sampler: Function from a slot, counted from 0, to a new sampler.
@@ -242,7 +252,7 @@ class SharedStudy:
             The trial, in the state RUNNING; None if every slot has a trial that counts or runs.
 
         Raises:
-            InputError: The study has another origin.
+            OtherStudyError: The study has another origin.
 
         """
         while True:
@@ -280,7 +290,7 @@ class SharedStudy:
         whose trials were all given back before they reported a value is like a new one.
 
         Raises:
-            InputError: A trial of the study, or the study itself, has another origin.
+            OtherStudyError: A trial of the study, or the study itself, has another origin.
 
         """
         trials = [trial for trial in self.trials() if not self._is_as_if_never_begun(trial)]
@@ -301,16 +311,15 @@ class SharedStudy:
             if recorded.get(name) != value:
                 self._give_back_queued()
                 how = "" if name == "data" else f" ({_compare(recorded.get(name), value)})"
-                raise InputError(
-                    f"the {name} of the study {self.name!r} and of this run differ{how}, so the "
-                    f"trials can't be compared: begin a new study {self._propose(name)}"
-                    + self._describe_file()
+                raise OtherStudyError(
+                    f"the {name} of the study {self.name!r} and of this run differ{how}, so their "
+                    "trials can't be compared"
                 )
         if digests:
             self._give_back_queued()
-            raise InputError(
+            raise OtherStudyError(
                 f"another run has begun the study {self.name!r} with other data, another search "
-                "space or another protocol: begin a new study with --params tuning.study_name=NAME"
+                "space or another protocol"
             )
 
     def _is_as_if_never_begun(self, trial: FrozenTrial) -> bool:
@@ -333,31 +342,11 @@ class SharedStudy:
         if self._note:
             add_note(self.storage, self._study_id, self._note, corrects=corrects)
 
-    def _propose(self, changed: str) -> str:
-        """Return how to begin a study that continues this one."""
-        names = set(optuna.get_all_study_names(self.storage))
-        new = next(name for n in itertools.count(2) if (name := f"{self.name} {n}") not in names)
-        quoted, start_from = quote_value(new), quote_value(self.name)
-        if changed != "data" or quoted is None or start_from is None:
-            return "with --params tuning.study_name=NAME"
-        parameters = shlex.quote(f"tuning.study_name={quoted},tuning.start_from={start_from}")
-        return f"that tries the best trials of this one first: add {parameters} to --params"
-
     def _require_direction(self) -> None:
         """Refuse a study without a trial to compare that was created for another direction."""
         directions = [direction.name.lower() for direction in self.optuna_study.directions]
         if directions != [self._direction]:
-            raise InputError(
-                f"the study {self.name!r} was begun for another metric: begin a new study with "
-                "--params tuning.study_name=NAME" + self._describe_file()
-            )
-
-    def _describe_file(self) -> str:
-        """Return how all studies can be deleted, if they are in a file on this machine."""
-        engine = self.storage.engine if isinstance(self.storage, RDBStorage) else None
-        if engine is None or engine.dialect.name != "sqlite":
-            return ""
-        return f", or delete {engine.url.database} to delete all studies"
+            raise OtherStudyError(f"the study {self.name!r} was begun for another metric")
 
     def _give_back_queued(self) -> None:
         for trial in self.trials(TrialState.WAITING):

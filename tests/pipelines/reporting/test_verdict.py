@@ -7,17 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click import Command, Context
-from kedro.framework.cli.utils import _split_params
 
 from helpers import run_shell
 from imdb_sentiment.pipelines.reporting.nodes.verdict import (
     EXPORT_NGRAMS,
+    FIND_RARE_LABELS,
     SCORE_A_FILE,
     SERVE,
     Verdict,
     find_neglected_labels,
-    find_rare_labels,
     judge,
     search_longer,
     suggest_next_steps,
@@ -83,19 +81,15 @@ def test_every_verdict_leads_to_commands(
     metrics: dict[str, Any] = {"ngram_share": share, "has_thresholds": False}
     metrics |= {"test_accuracy": 0.87, "tuning_metric": "accuracy"}
     metrics |= {"ngrams_test_accuracy": 0.876} if share else {}
-    steps = suggest_next_steps(
-        metrics, verdict, "my.csv", n_trials=2, is_searched=True, hides_labels=False
-    )
+    steps = suggest_next_steps(metrics, verdict, n_trials=2, is_searched=True, hides_labels=False)
     assert [step["commands"] for step in steps] == commands
     says = " ".join(step["says"] for step in steps)
     assert ("got 87.6% of the test reviews right" in says) == (
         0 < share < 1 and verdict != Verdict.MODEL
     )
-    more = suggest_next_steps(
-        metrics, verdict, "my.csv", n_trials=2, is_searched=True, hides_labels=True
-    )
+    more = suggest_next_steps(metrics, verdict, n_trials=2, is_searched=True, hides_labels=True)
     assert more[:-1] == steps
-    assert more[-1]["commands"] == [find_rare_labels("my.csv")]
+    assert more[-1]["commands"] == [FIND_RARE_LABELS]
 
 
 def test_n_grams_that_are_worse_than_the_model_are_no_way_to_the_baseline() -> None:
@@ -107,7 +101,7 @@ def test_n_grams_that_are_worse_than_the_model_are_no_way_to_the_baseline() -> N
         "tuning_metric": "accuracy",
     }
     (step,) = suggest_next_steps(
-        metrics, Verdict.BASELINE, "my.csv", n_trials=3, is_searched=True, hides_labels=False
+        metrics, Verdict.BASELINE, n_trials=3, is_searched=True, hides_labels=False
     )
     assert step["commands"] == [search_longer(3)]
     assert search_longer(3).endswith(" tuning.n_trials=30")
@@ -115,20 +109,12 @@ def test_n_grams_that_are_worse_than_the_model_are_no_way_to_the_baseline() -> N
         (other,) = suggest_next_steps(
             metrics | change,
             Verdict.BASELINE,
-            "my.csv",
             n_trials=3,
             is_searched=True,
             hides_labels=False,
         )
         assert other["commands"] == [EXPORT_NGRAMS, SERVE]
         assert ("of the test reviews right" in other["says"]) == ("tuning_metric" in change)
-
-
-@pytest.mark.parametrize("name", ["my.csv", "reviews #2.csv", "[2024] tickets.csv", "a, b.csv"])
-def test_the_search_for_rare_labels_has_a_study_of_its_own_whatever_the_file(name: str) -> None:
-    *_, params = shlex.split(find_rare_labels(name))
-    read = _split_params(Context(Command("run")), None, params)["tuning"]["study_name"]
-    assert read == ("f1_macro" if "," in name else f"{name} f1_macro")
 
 
 def test_a_threshold_is_suggested_for_labels_that_can_be_typed() -> None:
@@ -175,7 +161,6 @@ def test_the_suggested_commands_do_what_is_said(copy_of_finished: Path) -> None:
     steps = suggest_next_steps(
         facts["metrics"],
         Verdict.MODEL,
-        "sample_reviews.csv",
         n_trials=2,
         is_searched=True,
         hides_labels=True,

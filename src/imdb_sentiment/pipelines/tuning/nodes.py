@@ -50,6 +50,7 @@ from imdb_sentiment.pipelines.tuning.protocol import (
 )
 from imdb_sentiment.search import (
     RETRIED_TRIAL,
+    OtherStudyError,
     SharedStudy,
     choose_best_trials,
     describe_values,
@@ -197,8 +198,7 @@ def tune_hyperparameters(
         pseudo-labels.
 
     Raises:
-        InputError: The study of that name was made with other data, another search space or another
-            protocol; there is no study to start from; a hyperparameter requires word vectors or
+        InputError: There is no study to start from; a hyperparameter requires word vectors or
             held-out rows that are missing, differs from that of the pretrained LSTM, or is searched
             without any effect; the metric or the weights do not fit the labels; no trial has
             completed; Dask is needed but missing.
@@ -504,6 +504,10 @@ def _open_study(
     metric: Metric,
     folds: int,
 ) -> SharedStudy:
+    """Open the study that `tuning.study_name` names, or begin it.
+
+    If its trials can't be compared with those of this run, it is "NAME 2" instead, or the next.
+    """
     space = {name: searched.to_optuna() for name, searched in tuning.search_space.items()}
     given: dict[int, dict[str, Any]] = {}
     seed = tuning.seed
@@ -540,26 +544,37 @@ def _open_study(
             tuning.start_from,
             len(best),
         )
-    return SharedStudy(
-        storage,
-        tuning.study_name,
-        space,
-        origin=origin,
-        n_trials=tuning.different_trials,
-        max_retries=tuning.max_retries,
-        make_sampler=lambda slot: make_sampler(
-            **tuning.sampler.model_dump(),
-            # The points of a QMC sequence are spread only if all trials draw from the same one.
-            seed=seed if tuning.sampler.name == "QMCSampler" else seed + slot,
-            is_parallel=tuning.is_parallel,
-        ),
-        pruner=make_pruner(**tuning.pruner.model_dump()),
-        given=given,
-        direction="minimize" if metric.is_loss else "maximize",
-        metric=metric.title,
-        step="epoch" if folds == 1 else "fold",
-        note=_describe_study(tuning, metric, folds),
-    )
+    name, reason = tuning.study_name, None
+    for number in count(2):
+        study = SharedStudy(
+            storage,
+            name,
+            space,
+            origin=origin,
+            n_trials=tuning.different_trials,
+            max_retries=tuning.max_retries,
+            make_sampler=lambda slot: make_sampler(
+                **tuning.sampler.model_dump(),
+                # The points of a QMC sequence are spread only if all trials draw from the same one.
+                seed=seed if tuning.sampler.name == "QMCSampler" else seed + slot,
+                is_parallel=tuning.is_parallel,
+            ),
+            pruner=make_pruner(**tuning.pruner.model_dump()),
+            given=given,
+            direction="minimize" if metric.is_loss else "maximize",
+            metric=metric.title,
+            step="epoch" if folds == 1 else "fold",
+            note=_describe_study(tuning, metric, folds),
+        )
+        try:
+            study.require_origin()
+        except OtherStudyError as error:
+            name, reason = f"{tuning.study_name} {number}", reason or error.reason
+            continue
+        break
+    if reason:
+        logger.warning("This run uses the study %r: %s", name, reason)
+    return study
 
 
 def _describe_study(tuning: TuningParameters, metric: Metric, folds: int) -> str:

@@ -29,7 +29,12 @@ from imdb_sentiment.pipelines.reporting.nodes.verdict import (
     suggest_next_steps,
     suggest_threshold,
 )
-from imdb_sentiment.search import list_begun_trials, measure_seconds, was_given_back
+from imdb_sentiment.search import (
+    has_died,
+    list_begun_trials,
+    measure_seconds,
+    was_given_back,
+)
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.review_encoder import ReviewEncoder
@@ -169,7 +174,8 @@ def collect_facts(
         custom_reviews.expected, custom_predictions["predicted_sentiment"].tolist()
     )
     trials = list_begun_trials(study)
-    states = [t.state.name.lower() for t in trials if not was_given_back(t)]
+    ended = [trial for trial in trials if not was_given_back(trial)]
+    states = [trial.state.name.lower() for trial in ended]
     return {
         "metrics": metrics,
         "audit": audit,
@@ -181,8 +187,7 @@ def collect_facts(
         "next_steps": suggest_next_steps(
             metrics,
             verdict,
-            study.study_name,
-            n_trials=len(trials),
+            n_trials=sum(not has_died(trial) for trial in ended),
             is_searched=bool(study.best_params),
             hides_labels=hides_labels,
         ),

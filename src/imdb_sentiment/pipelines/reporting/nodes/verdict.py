@@ -16,6 +16,7 @@ SCORE_A_FILE = (
 # Without training a network again.
 ADAPT_MODEL = "kedro run --pipelines training,reporting --only-missing-outputs"
 EXPORT_NGRAMS = f"{ADAPT_MODEL} --params training.ngrams.share=1"
+FIND_RARE_LABELS = "kedro run --pipelines tuning,training,reporting --params tuning.metric=f1_macro"
 TIMES_LONGER = 10
 RECALL = 0.9  # target recall in the example
 
@@ -67,7 +68,6 @@ def find_neglected_labels(metrics: dict[str, Any]) -> list[str]:
 def suggest_next_steps(
     metrics: dict[str, Any],
     verdict: Verdict,
-    study_name: str,
     *,
     n_trials: int,
     is_searched: bool,
@@ -78,8 +78,7 @@ def suggest_next_steps(
     Args:
         metrics: Output of `compute_metrics`.
         verdict: The better model, from `judge`.
-        study_name: Name of the study of the model's search.
-        n_trials: Number of its trials.
+        n_trials: Number of trials of the search.
         is_searched: Whether they differ in any hyperparameter.
         hides_labels: Whether there are labels that the accuracy hides, and at which neither the
             search nor the training aims.
@@ -114,20 +113,13 @@ def suggest_next_steps(
             steps = [use, (f"Or use {alone}.", commands)]
     if hides_labels:
         says = "Find such labels more often, at the cost of some accuracy:"
-        steps.append((says, [find_rare_labels(study_name)]))
+        steps.append((says, [FIND_RARE_LABELS]))
     return [{"says": says, "commands": commands} for says, commands in steps]
 
 
 def search_longer(n_trials: int) -> str:
     """Return the command that goes on with a search of `n_trials` trials."""
     params = f"tuning.n_trials={TIMES_LONGER * n_trials}"
-    return f"kedro run --pipelines tuning,training,reporting --params {params}"
-
-
-def find_rare_labels(study_name: str) -> str:
-    """Return the command of a search for the macro F1, with a study of its own beside another."""
-    name = quote_value(f"{study_name} f1_macro") or "f1_macro"
-    params = shlex.quote(f"tuning.metric=f1_macro,tuning.study_name={name}")
     return f"kedro run --pipelines tuning,training,reporting --params {params}"
 
 

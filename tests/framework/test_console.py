@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 import pytest
 import rich
+from click import Command, Context
+from kedro.framework.cli.utils import _split_params
 from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
 from rich.console import Console
@@ -38,9 +40,16 @@ from helpers import (
     write_csv,
 )
 from imdb_sentiment.framework import console, outcomes
-from imdb_sentiment.framework.console import ShowRun, _propose_best, _propose_rest
+from imdb_sentiment.framework.console import (
+    ShowRun,
+    _propose_best,
+    _propose_rest,
+    _repeat_parameters,
+)
+from imdb_sentiment.framework.lineage import flatten
 from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
 from imdb_sentiment.pipeline_registry import DEFAULT
+from imdb_sentiment.pipelines.reporting.nodes.verdict import EXPORT_NGRAMS, search_longer
 from imdb_sentiment.progress import Task
 from imdb_sentiment.text.ngrams import hash_ngrams
 
@@ -365,10 +374,10 @@ def test_the_outcome_of_the_decision_says_whether_thresholds_help() -> None:
     assert describe(aim=None, **nothing) is None
     aim = "recall of good of at least 0.9"
     for reason in ("out_of_reach", "too_few_rows_of_label", "too_few_rows"):
-        says = f"Decision: no thresholds for the {aim}; the model card says why"
+        says = f"Decision: no thresholds for the {aim} (see the model card)"
         assert describe(aim=aim, unfitted_reason=reason, before=0.5, after=0.5) == says
         assert describe(aim=aim, unfitted_reason=reason, **nothing) == says
-    says = "Decision: no thresholds; the model card says why"
+    says = "Decision: no thresholds (see the model card)"
     assert describe(aim=None, unfitted_reason="too_few_rows", **nothing) == says
 
 
@@ -397,8 +406,8 @@ def test_the_outcome_of_the_ngrams_names_both_kinds_and_the_weight() -> None:
     )
     taught = replace(learnt, latent_weight=0.0)
     assert outcomes.describe_outcome("teach_ngrams", {"ngram_model": taught}) == (
-        "N-grams: 3 of up to 2 words; learnt from 2,000 unlabelled reviews as well, with "
-        "pseudo-labels"
+        "N-grams after co-training: 3 of up to 2 words; learnt from 2,000 unlabelled reviews as "
+        "well, with pseudo-labels"
     )
     empty = NgramModel.empty(2)
     assert outcomes.describe_outcome("fit_ngrams", {"first_ngram_model": empty}) is None
@@ -434,6 +443,34 @@ def test_the_next_command_has_the_same_data_if_they_are_many(
     assert _propose_best(run_params, whole, 10_000) == ([command] if command else [])
     assert _propose_best(run_params, whole, 9_999) == []
     assert _propose_best(run_params, PIPELINE, 10_000) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "params", "repeated"),
+    [
+        ("imdb-sentiment serve", "training.networks=3", None),
+        (EXPORT_NGRAMS, "", None),
+        (EXPORT_NGRAMS, "reviews_file=a.csv,split.seed=7,tuning.n_trials=3", None),
+        (EXPORT_NGRAMS, "training.ngrams.share=0.5", None),
+        (
+            EXPORT_NGRAMS,
+            "training.networks=3,training.min_confidence=0.6",
+            "kedro run --pipelines training,reporting --only-missing-outputs --params "
+            "training.networks=3,training.min_confidence=0.6,training.ngrams.share=1",
+        ),
+        (
+            search_longer(2),
+            "tuning.n_trials=2,tuning.study_name='my tweets',hyperparameters.epochs=9",
+            "kedro run --pipelines tuning,training,reporting --params "
+            "'tuning.study_name=my tweets,hyperparameters.epochs=9,tuning.n_trials=20'",
+        ),
+    ],
+)
+def test_the_next_command_repeats_what_its_pipelines_do_not_reuse(
+    command: str, params: str, repeated: str | None
+) -> None:
+    given = dict(flatten(_split_params(Context(Command("run")), None, params)))
+    assert _repeat_parameters(command, given) == (repeated or command)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import logging
 import shlex
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from rich.progress import Task as Row
 from rich.table import Column
 from rich.text import Text
 
-from imdb_sentiment.command_line import quote_value
+from imdb_sentiment.command_line import join_values, quote_value
 from imdb_sentiment.framework.hooks import find_path
 from imdb_sentiment.framework.lineage import flatten
 from imdb_sentiment.framework.outcomes import describe_outcome
@@ -70,6 +70,12 @@ RESULTS = {
 }
 # Prefixes of parameters that choose the data: the proposed next run gets them, too.
 ABOUT_DATA = ("reviews.", "reviews_", "split.", "unlabelled_", "custom_reviews")
+# Groups of parameters that a pipeline reads and no earlier one.
+OWN_PARAMETERS = {
+    "tuning": ("tuning", "hyperparameters", "ngram_labels"),
+    "training": ("training", "baseline"),
+    "reporting": ("report",),
+}
 MIN_ROWS_FOR_BEST = 10_000  # training reviews; with fewer, `--env best` is often not better
 
 
@@ -213,7 +219,9 @@ class ShowRun:
             facts = catalog.load("facts")
             step, *_ = facts["next_steps"]
             n_rows = facts["data"]["splits"]["train"]["reviews"]
-            commands = [*_propose_best(run_params, pipeline, n_rows), *step["commands"]]
+            given = dict(flatten(run_params["runtime_params"]))
+            repeated = (_repeat_parameters(command, given) for command in step["commands"])
+            commands = [*_propose_best(run_params, pipeline, n_rows), *repeated]
         else:
             has_report = catalog.exists("report")
             names = list(run_params["pipeline_names"] or ())
@@ -443,6 +451,34 @@ def _propose_rest(names: Sequence[str], *, has_report: bool) -> list[str]:
     last = max((DEFAULT.index(name) for name in names if name in DEFAULT), default=len(DEFAULT))
     rest = ",".join(DEFAULT[last + 1 :])
     return [f"{RUN} --pipelines {rest}"] if rest else []
+
+
+def _repeat_parameters(command: str, given: Mapping[str, Any]) -> str:
+    """Return a command with the parameters of this run that its own pipelines would not reuse.
+
+    Args:
+        command: The command.
+        given: Parameters that were passed to this run, by dotted name.
+
+    """
+    arguments = shlex.split(command)
+    if "--pipelines" not in arguments:
+        return command
+    groups = [
+        group
+        for name in arguments[arguments.index("--pipelines") + 1].split(",")
+        for group in OWN_PARAMETERS.get(name, ())
+    ]
+    own = {name: value for name, value in given.items() if name.partition(".")[0] in groups}
+    if "--params" not in arguments:
+        arguments += ["--params", ""]
+    place = arguments.index("--params") + 1
+    changed = {pair.partition("=")[0] for pair in arguments[place].split(",")}
+    kept = join_values({name: value for name, value in own.items() if name not in changed})
+    if not kept:
+        return command
+    arguments[place] = ",".join(filter(None, [kept, arguments[place]]))
+    return shlex.join(arguments)
 
 
 def _propose_best(run_params: dict[str, Any], pipeline: Pipeline, n_rows: int) -> list[str]:

@@ -146,8 +146,8 @@ def find_text_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> Colu
     repeated = [name for name in found if name not in fitting]
     repeated.sort(key=lambda name: -found[name].length * found[name].share_distinct)
     named = _list_named(columns, TEXT_NAMES)
-    likely = [name for name in named if name in fitting]
-    if not fitting:  # a name is all there is
+    likely = [name for name in named if name in (fitting or found)]
+    if not found:  # a name is all there is
         likely = named
     if likely and (len(likely) == 1 or _rank(likely[0], TEXT_NAMES) == 0):
         return ColumnMatch(likely[0], (likely[0],), nested)
@@ -170,7 +170,8 @@ def find_text_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> Colu
         is_clear = not rivals
     if is_clear and not named and not _list_named(nested, TEXT_NAMES):
         return ColumnMatch(others[0], (others[0],), nested)
-    return ColumnMatch(None, tuple(dict.fromkeys([*likely, *named, *others])), nested)
+    candidates = [*likely, *(name for name in named if name in found), *others, *named]
+    return ColumnMatch(None, tuple(dict.fromkeys(candidates)), nested)
 
 
 def find_label_column(
@@ -213,7 +214,7 @@ def find_label_column(
         is_alone = len(likely) == 1 and likely[0] in fitting
         if _rank(likely[0], MEASURE_NAMES) is not None and _are_many_numbers(values[likely[0]]):
             rivals = [name for name in fitting if values[name].keys() not in FLAGS]
-            is_alone = is_alone and rivals == likely
+            is_alone = is_alone and rivals == likely and not unusual
         if is_alone or _rank(likely[0], LABEL_NAMES) == 0:
             return ColumnMatch(likely[0], (likely[0],), nested)
     others = [*constant, *unusual]

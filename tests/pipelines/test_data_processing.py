@@ -1034,7 +1034,7 @@ def test_malformed_unlabelled_rows_are_counted(
         assert len(clean_more("tab")) == 9
         return
     clean_more("auto")
-    assert f"{told} unlabelled reviews are new" in caplog.text
+    assert f"{told} unlabelled reviews are used" in caplog.text
     assert ("4 of 9 rows of unlabelled_file are malformed" in caplog.text) == (n_malformed > 0)
 
 

@@ -34,9 +34,11 @@ def _describe_audit(made: Values) -> str:
 def _describe_vocabulary(made: Values) -> str:
     from tokenizers.models import WordLevel
 
-    tokenizer, special = made["tokenizer"], 2  # the padding and the unknown word
+    from imdb_sentiment.text.tokenizer import N_SPECIAL
+
+    tokenizer = made["tokenizer"]
     kind = "words" if isinstance(tokenizer.model, WordLevel) else "words and parts of words"
-    return f"Vocabulary: {tokenizer.get_vocab_size() - special:,} {kind}"
+    return f"Vocabulary: {tokenizer.get_vocab_size() - N_SPECIAL:,} {kind}"
 
 
 def _describe_known_words(made: Values) -> str:
@@ -45,8 +47,10 @@ def _describe_known_words(made: Values) -> str:
 
 
 def _describe_vectors(made: Values) -> str | None:
+    from imdb_sentiment.text.tokenizer import N_SPECIAL
+
     words, size = made["word_vectors"].shape
-    return f"Word vectors: {words:,} of length {size}" if words else None
+    return f"Word vectors: {words - N_SPECIAL:,} of length {size}" if words else None
 
 
 def _describe_pretraining(made: Values) -> str | None:
@@ -65,14 +69,14 @@ def _describe_first_ngrams(made: Values) -> str | None:
 def _describe_taught_ngrams(made: Values) -> str | None:
     model = made["ngram_model"]
     is_first = model.latent_weight or not model.unlabelled_reviews
-    return None if is_first else _describe_ngrams(model)
+    return None if is_first else _describe_ngrams(model, "N-grams after co-training")
 
 
-def _describe_ngrams(model: Any) -> str | None:
+def _describe_ngrams(model: Any, name: str = "N-grams") -> str | None:
     if not len(model.hashes):
         return None
     n_characters = int(model.is_character_ngram.sum())
-    parts = [f"N-grams: {len(model.hashes) - n_characters:,} of up to {model.max_ngram} words"]
+    parts = [f"{name}: {len(model.hashes) - n_characters:,} of up to {model.max_ngram} words"]
     if n_characters:
         length, weight = model.character_ngram, model.character_weight
         parts.append(f"{n_characters:,} of {length} characters, with a weight of {weight:g}")
@@ -96,7 +100,7 @@ def _describe_average(made: Values) -> str:
     found = made["calibration"]
     words = f"Average: {1 - found['ngram_share']:.0%} LSTM, {found['ngram_share']:.0%} n-grams"
     if found["uncalibrated_reason"]:
-        return f"{words}; the probabilities are not calibrated, the model card says why"
+        return f"{words}; the probabilities are not calibrated (see the model card)"
     return (
         f"{words}; temperature {found['temperature']:.2f}, "
         f"fitted to {found['held_out_rows']:,} held-out reviews"
@@ -109,7 +113,7 @@ def _describe_decision(made: Values) -> str | None:
         return f"Decision: no thresholds, since they do not improve the {found['aim']}"
     if found["unfitted_reason"]:
         aim = f" for the {found['aim']}" if found["aim"] else ""
-        return f"Decision: no thresholds{aim}; the model card says why"
+        return f"Decision: no thresholds{aim} (see the model card)"
     if found["before"] is None:
         return None
     return (

@@ -219,7 +219,7 @@ def require_word_vectors(
         )
     if len(word_vectors) != vocabulary_size:
         raise InputError(
-            f"there are word vectors of {len(word_vectors):,} tokens and reviews of "
+            f"the word vectors have {len(word_vectors):,} tokens, and the reviews "
             f"{vocabulary_size:,}: run kedro run --pipelines data_processing again"
         )
     return word_vectors

@@ -573,7 +573,11 @@ def clean_unlabelled_reviews(
                 "%s of %s rows of unlabelled_file are malformed, and left out (the first is %s)",
                 *(f"{n_malformed:,}", f"{rows:,}", make_printable(first)),
             )
-        logger.info("%s of %s unlabelled reviews are new", f"{are_new[True]:,}", f"{rows:,}")
+        logger.info(
+            "%s of %s unlabelled reviews are used (others are empty or duplicates)",
+            f"{are_new[True]:,}",
+            f"{rows:,}",
+        )
 
     chunks = map_in_two_steps(
         partial(read_unlabelled_chunk, text_column=reviews.text_column, script=script),

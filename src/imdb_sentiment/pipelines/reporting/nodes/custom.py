@@ -100,9 +100,9 @@ def choose_custom_reviews(
     confidence = test_predictions["probability"].tolist()
     rows = choose_diverse(labels, list(map(len, texts)), N_TEST_REVIEWS, confidence)
     logger.info(
-        "The table has other labels than the custom reviews of the project, or another language: "
-        "%d of its test reviews are shown instead. custom_reviews_file in conf/local/globals.yml "
-        "names your own.",
+        "The project's custom reviews do not fit this table (other labels or another language), so "
+        "%d of its test reviews are shown. To show your own texts, set custom_reviews_file in "
+        "conf/local/globals.yml.",
         len(rows),
     )
     chosen = test_predictions.iloc[rows]
@@ -124,7 +124,7 @@ def _find_expected(table: pd.DataFrame, reviews: ReviewsParameters) -> list[str 
     unknown = sorted({label for label in given if label and normalise_label(label) not in names})
     if unknown:
         logger.warning(
-            "Ignoring expected labels of the custom reviews that the model does not have: %s",
+            "Expected labels of custom reviews that are no labels of the model are ignored: %s",
             ", ".join(map(make_printable, unknown[:N_TEST_REVIEWS])),
         )
     return [names.get(normalise_label(label)) for label in given]

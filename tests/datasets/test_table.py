@@ -1,4 +1,5 @@
 import bz2
+import contextlib
 import datetime
 import errno
 import gzip
@@ -8,13 +9,16 @@ import lzma
 import pickle
 import random
 import re
+import tarfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import fsspec
@@ -48,6 +52,16 @@ def read(path: Path, content: bytes, **load_args: object) -> list[pd.DataFrame]:
 def as_csv(delimiter: str = ",", encoding: str = "utf-8") -> bytes:
     frame = pd.DataFrame(ROWS, columns=["text", "label"])
     return frame.to_csv(index=False, sep=delimiter).encode(encoding)
+
+
+def make_tar() -> bytes:
+    """Return an archive of one CSV."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as members:
+        member = tarfile.TarInfo("a.csv")
+        member.size = len(as_csv())
+        members.addfile(member, io.BytesIO(as_csv()))
+    return archive.getvalue()
 
 
 def as_json_lines() -> bytes:
@@ -289,6 +303,7 @@ def test_unreadable_files_are_explained(
         ("a.parquet", b"review,sentiment\n", r"a.parquet is not a complete Parquet .*\): d"),
         ("a.csv", b"PAR1....", r"a.csv is not text: the name .* ends with .parquet$"),
         ("a.csv", bytes(range(256)) * 99, "a.csv is not text: it has null bytes"),
+        ("a.tar.gz", gzip.compress(make_tar(), mtime=0), "a.tar.gz is an archive .*: unpack it"),
         ("a.csv", ("a,b\n1,2\n" * 999).encode("utf-16-le"), "set the encoding with .*: utf-16-le"),
         ("a.csv", "text\nfine\n".encode("utf-16-le"), "set the encoding with .*: utf-16-le"),
         ("a.jsonl", '{"text": "fine"}'.encode("utf-16-be"), "set the encoding with .*: utf-16-be"),
@@ -536,6 +551,76 @@ def test_stray_marks_of_a_csv_are_warned_about(
     list(read(path, "\n".join(lines).encode()))
     (row,) = re.findall(r"reviews.csv has quotation marks from row (\d+) on", caplog.text)
     assert int(row) == 40_003
+
+
+class PlainHandler(BaseHTTPRequestHandler):
+    """Serves files as a simple server does: whole, and without telling their size."""
+
+    files: ClassVar[dict[str, bytes]] = {}
+    n_sent: ClassVar[int] = 0
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        type(self).n_sent += 1
+        self.do_HEAD()
+        with contextlib.suppress(ConnectionError):  # of a client that only looks at the headers
+            self.wfile.write(self.files[self.path])
+
+    def log_message(self, *arguments: object) -> None:
+        """Print nothing."""
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.zip", "a.parquet"])
+def test_a_table_at_a_url_is_downloaded_once_as_a_whole(name: str, tmp_path: Path) -> None:
+    saved = tmp_path / name
+    frame = pd.DataFrame(
+        {"text": [f"text {n}" for n in range(9000)], "label": ["a", "b", "c"] * 3000}
+    )
+    save(saved, frame)
+    PlainHandler.files = {f"/{name}": saved.read_bytes()}
+    PlainHandler.n_sent = 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), PlainHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        dataset = TableDataset(filepath=f"http://127.0.0.1:{server.server_port}/{name}")
+        for _ in range(3):
+            rows = pd.concat(dataset.load())
+            assert rows["text"].tolist() == frame["text"].tolist()
+        assert PlainHandler.n_sent == 2  # the first time only to see that it is there
+        server.shutdown()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "gbk"])
+def test_stray_marks_of_a_csv_in_another_encoding_are_warned_about(
+    encoding: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its records can't be located without decoding it."""
+    lines = ["text,label", *["fine,1"] * 9, 'a 5" screen,1', '"Great", really,1', "fine,1"]
+    for name, marked in (
+        ("a.csv", [*lines[:-2], "fine,1"]),
+        ("b.csv", [*lines, '"Great" film,1', "fine,1"]),
+    ):
+        path = tmp_path / name
+        dataset = TableDataset(filepath=str(path), load_args={"encoding": encoding})
+        path.write_text("\n".join(marked), encoding)
+        for _ in range(2):
+            list(dataset.load())
+        found = re.findall(r"(\w).csv has quotation marks from row (\d+) on", caplog.text)
+        assert found == ([] if name == "a.csv" else [("b", "13")])
+
+
+def test_spaces_before_quoted_fields_are_skipped(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = ['"text", "label"', *['"good, ok", "positive"', '"bad", "negative"'] * 20_000]
+    rows = pd.concat(read(path, "\n".join(lines).encode()))
+    assert rows.columns.tolist()[:2] == ["text", "label"]
+    assert set(rows["text"]) == {"good, ok", "bad"}
+    assert set(rows["label"]) == {"positive", "negative"}
+    assert not rows[MALFORMED].any()
+    assert "quotation marks" not in caplog.text
 
 
 @pytest.mark.parametrize("content", [b'"text","label"', b'"text","label"\r"a","b"\r"c","d"'])

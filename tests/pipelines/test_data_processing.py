@@ -1152,7 +1152,11 @@ def test_reviews_are_said_to_be_too_few_only_if_they_are(
         ),
         (
             [(text, "positive") for text, _ in make_reviews(50)],
-            "'negative' occurs in 0 usable rows",
+            "'negative' occurs in 0 usable rows.*: add reviews$",
+        ),
+        (
+            [("a film", "positive"), ("a book", "negative")] * 50,
+            "if it is not 'review', where 98 of 100 texts repeat an earlier one",
         ),
     ],
 )

@@ -180,6 +180,13 @@ def test_a_missing_value_is_no_text(exported: bytes) -> None:
         Predictor(exported).predict(["a", float("nan")])  # type: ignore[list-item]
 
 
+def test_a_single_text_is_no_list_of_texts(exported: bytes) -> None:
+    predictor = Predictor(exported)
+    with pytest.raises(TypeError, match="a single string: pass a list of texts"):
+        predictor.predict_probabilities("w1 w2")
+    assert predictor.predict(iter(["w1", "w2"])) == predictor.predict(["w1", "w2"])  # type: ignore[call-overload]
+
+
 def test_threads_share_it(exported: bytes) -> None:
     predictor = Predictor(exported, threads=1)
     texts = [f"w{i} w{i % 5} w{i % 3}" for i in range(28)] * 20

@@ -121,6 +121,7 @@ def test_it_says_what_the_pipeline_inference_says(
     ("text", "problem"),
     [
         ("", "the file is empty"),
+        ("\nreview\na\n", "the file begins with an empty line: remove it"),
         ("id,text\n1,a\n", "there is no column 'review'; there are: id, text"),
         ("review,review\na,b\n", "two columns have the same name: .*; rename one"),
         ('review\n"never closed\n', "a quotation mark is never closed; close it"),

@@ -144,6 +144,8 @@ def test_candidates_are_told_the_likeliest_first() -> None:
     assert find_text_column(rows[["n"]]).candidates == ()
     named = pd.DataFrame({"name": NAMES, "answer": REPEATED, "time": TIMES})
     assert find_text_column(named).candidates == ("answer", "name")
+    numbers = pd.DataFrame({"feedback": [0, 1] * 30, "variation": LABELS, "answer": REPEATED})
+    assert find_text_column(numbers).candidates == ("answer", "feedback")  # a number is no text
     half = pd.DataFrame({"x": REPEATED[:20] * 3, "y": REPEATED})
     assert find_text_column(half).candidates == ("y",)
 
@@ -200,6 +202,8 @@ def test_spellings_of_a_label_are_one() -> None:
     assert "\u0628\u06cc\u200c\u0637\u0631\u0641" in joined.counts
     numbers = find_labels({"1.0": 4, "1": 1, "2.0": 3, "2.5": 3, "2.50": 2, "10": 3})
     assert numbers.counts == {"1": 5, "2": 3, "2.5": 5, "10": 3}
+    codes = find_labels({"01": 4, "02": 3, "2": 1, "10": 5, "0.50": 3})
+    assert codes.counts == {"0.5": 3, "01": 4, "02": 4, "10": 5}
 
 
 def test_what_may_be_no_label_is_told() -> None:
@@ -257,6 +261,11 @@ def test_a_column_is_in_doubt_beside_one_of_many_or_partial_labels() -> None:
     assert find_label(a=["", *["yes", "no"] * 2] * 20, b=few).candidates == ("b", "a")
     assert find_label(a=rare, b=few).candidates == ("b", "a")
     assert find_label(my_rating=numbers, b=few).candidates == ("my_rating", "b")
+    # Numbers such as upvotes may be no labels at all.
+    upvotes = [n % 30 for n in range(100)]
+    assert find_label(score=upvotes, b=words).candidates == ("score", "b")
+    assert find_label(score=upvotes, b=["", *["yes", "no"] * 2] * 20).candidates == ("score", "b")
+    assert find_label(score=upvotes).column == "score"
     # There is no doubt beside numbers such as ages, dates, a few stray values or many rare ones.
     assert find_label(a=numbers, b=few).column == "b"
     assert find_label(a=[f"{n + 1}. 5. 2024" for n in numbers], b=few).column == "b"

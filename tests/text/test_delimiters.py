@@ -86,6 +86,28 @@ def test_escaped_quotation_marks_are_recognised_in_a_table_with_tabs() -> None:
 
 
 @pytest.mark.parametrize(
+    ("lines", "is_spaced"),
+    [
+        (['"text", "label"', '"good", "pos"', '"bad", "neg"'], True),
+        (["id, text, label", '7, "good, ok", "pos"', '8, "bad", "neg"'], True),
+        (["id, text, label", '7, "good", "pos"', '8, "bad", "neg"'], True),
+        (["text, label", "good, pos", "bad, neg"], False),
+        (["text,label", '"good, ""ok""",pos', "bad,neg"], False),
+        (["text,label", 'so, "so",pos', "fine,pos", "bad,neg"], False),  # a malformed record
+        (["text,label", 'the, "thing" of it,pos'], False),
+    ],
+)
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_spaces_before_quoted_fields_are_no_part_of_them(
+    lines: list[str], is_spaced: bool, is_complete: bool
+) -> None:
+    header, *rows = lines
+    sample = "\n".join([header, *rows * 50, *([] if is_complete else ['"cut, '])])
+    quoting = recognise_dialect(sample, is_complete=is_complete).quoting
+    assert quoting == ({"skipinitialspace": True} if is_spaced else {})
+
+
+@pytest.mark.parametrize(
     "row", ['"He said ""wow"""\tpositive\n', 'a film\t"positive"\n', '"a film"\t"positive"\n']
 )
 def test_a_stray_mark_in_a_quoted_tsv_leaves_the_others_what_they_are(row: str) -> None:

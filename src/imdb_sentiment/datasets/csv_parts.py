@@ -26,6 +26,7 @@ BLOCK = 1 << 17  # bytes that are examined at a time, few enough for the process
 KNOWN = {"chunksize", "encoding", "sep"}
 _LINE_FEED, _RETURN, _QUOTE = b'\n\r"'
 _BOM = b"\xef\xbb\xbf"
+_CHECKED: set[str] = set()  # files that `check_marks` has read
 
 Places = npt.NDArray[np.intp]
 
@@ -114,7 +115,7 @@ def can_divide(load_args: dict[str, Any], options: dict[str, Any]) -> bool:
     ascii_bytes = bytes(range(128))
     return (
         load_args.keys() <= KNOWN
-        and "escapechar" not in options
+        and options.keys().isdisjoint(("escapechar", "skipinitialspace"))
         and (encoding in ("utf-8", "utf-8-sig") or is_one_byte(encoding))
         and ascii_bytes.decode(encoding, "replace") == ascii_bytes.decode("ascii")
     )
@@ -197,6 +198,36 @@ def _with_own_quoting(rest: CsvPart) -> CsvPart:
             if "expected after" in str(error):  # not if a field is longer than the sample
                 _warn_of_marks(rest.path, rest.before + n_read - n_headers + 1)
     return replace(rest, options=options)
+
+
+def check_marks(file: FileToRead, options: dict[str, Any]) -> None:
+    """Warn if a quotation mark joins records of a CSV that `divide_csv` can't divide.
+
+    Args:
+        file: The CSV, which is read once in this process.
+        options: Arguments of `pandas.read_csv`, from `find_options`.
+
+    """
+    if file.name in _CHECKED or "quoting" in options or "escapechar" in options:
+        return
+    _CHECKED.add(file.name)
+    dialect = {name: options[name] for name in ("quotechar", "skipinitialspace") if name in options}
+    n_headers, n_read = 1 + options.get("skiprows", 0), 0
+    with (
+        file.open() as source,
+        io.TextIOWrapper(
+            source, options["encoding"], options["encoding_errors"], newline=""
+        ) as text,
+    ):
+        try:
+            records = csv.reader(text, delimiter=options["sep"], strict=True, **dialect)
+            for n_read, _ in enumerate(records, start=1):  # noqa: B007
+                pass
+        except csv.Error as error:
+            if "expected after" in str(error):
+                _warn_of_marks(file.name, n_read - n_headers + 1)
+        except UnicodeError:  # which is reported where the rows are read
+            pass
 
 
 @cache  # a table is read several times

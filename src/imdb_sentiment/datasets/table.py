@@ -1,19 +1,21 @@
 """Tables provided by users, in the format that their suffix tells, as streams of data frames."""
 
 import logging
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+import fsspec
 import pandas as pd
 from fsspec.core import has_magic
 from kedro.io.core import Version
 from kedro_datasets._typing import TablePreview
 
 from imdb_sentiment.datasets.base import MEGABYTE, FileDataset, Stream, leave_out_hidden
-from imdb_sentiment.datasets.csv_parts import can_divide, divide_csv
+from imdb_sentiment.datasets.csv_parts import can_divide, check_marks, divide_csv
 from imdb_sentiment.datasets.parquet_parts import divide_parquet
 from imdb_sentiment.datasets.parts import Part
 from imdb_sentiment.datasets.table_formats import (
@@ -36,6 +38,7 @@ from imdb_sentiment.text.tables import MALFORMED
 logger = logging.getLogger(__name__)
 
 WEB = ("http", "https")
+SILENCE = 60  # seconds for which a server may send nothing
 
 
 class TableStream(Stream[pd.DataFrame]):
@@ -117,9 +120,30 @@ class TableDataset(FileDataset):
             metadata=metadata,
         )
         self._is_named = filepath is not None
+        self._copies: tempfile.TemporaryDirectory[str] | None = None
         self._load_args = load_args or {}
         self._save_args = save_args or {}
         self._prefix = prefix
+
+    @property
+    def _filesystem(self) -> Any:
+        """The file system; that of a URL keeps a copy of each file as long as the dataset exists.
+
+        A table is read several times, and not every server can send a part of a file.
+        """
+        if self._protocol not in WEB:
+            return super()._filesystem
+        if self._copies is None:
+            self._copies = tempfile.TemporaryDirectory(prefix="imdb_sentiment-downloads-")
+        import aiohttp  # comes with fsspec's HTTP
+
+        patient = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)
+        return fsspec.filesystem(
+            "simplecache",
+            target_protocol=self._protocol,
+            target_options={"client_kwargs": {"timeout": patient}, **self._fs_options},
+            cache_storage=self._copies.name,
+        )
 
     def load(self) -> Stream[pd.DataFrame]:
         """Return the stream of chunks."""
@@ -191,6 +215,7 @@ class TableDataset(FileDataset):
             options = find_options(file, self._load_args)
             if can_divide(self._load_args, options):
                 return divide_csv(path, options, self._prefix)
+            check_marks(file, options)
         if is_plain and find_format(path) == PARQUET:
             parts = divide_parquet(path, complete_options(self._load_args)["chunksize"])
             if parts is not None:

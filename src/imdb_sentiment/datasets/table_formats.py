@@ -99,6 +99,8 @@ MAGIC = {
     b"\x28\xb5\x2f\xfd": ".zst",
 }
 
+TAR_PLACE = 257  # of the mark of a tar archive
+
 # A text has at most this share of null bytes, which may be strays. A short one may have more of
 # them, but not among its first characters, where UTF-16 has them.
 MAX_NULLS, MIN_BYTES, BEGINNING = 0.002, 10_000, 4
@@ -446,6 +448,8 @@ def _require_text(sample: bytes, encoding: str, file: FileToRead) -> None:
                 f"{file.name} is not text: the name of a file that begins like this ends with "
                 f"{suffix}{named}"
             )
+    if sample[TAR_PLACE:].startswith(b"ustar"):
+        raise InputError(f"{file.name} is an archive of files: unpack it, and name the table in it")
     wide = ("utf-16", "utf-32")
     is_wide = (_find_mark(sample) or codecs.lookup(encoding).name).startswith(wide)
     is_short = len(sample) <= MIN_BYTES and b"\0" not in sample[:BEGINNING]

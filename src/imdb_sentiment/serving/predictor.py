@@ -226,6 +226,7 @@ class Predictor:
         """
         if isinstance(texts, str):
             return self.predict([texts])[0]
+        texts = list(texts)
         for position, text in enumerate(texts):
             if not isinstance(text, str):
                 raise TypeError(
@@ -265,7 +266,12 @@ class Predictor:
             Array of shape (texts, labels), dtype float64. Each row sums to 1, or is NaN if the text
             has no word that the model knows.
 
+        Raises:
+            TypeError: `texts` is a single string.
+
         """
+        if isinstance(texts, str):
+            raise TypeError("texts is a single string: pass a list of texts")
         return self.score_cleaned([clean_text(text) for text in texts])
 
     def score_cleaned(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:

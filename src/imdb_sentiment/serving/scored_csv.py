@@ -268,9 +268,11 @@ def _recognise(source: IO[str], delimiter: str) -> Dialect:
 
 
 def _read_header(rows: Iterable[list[str]], text_column: str) -> list[str]:
-    found = next(iter(rows), [])
-    if not found:
+    found = next(iter(rows), None)
+    if found is None:
         raise CsvError("the file is empty: it must begin with a header")
+    if not found:
+        raise CsvError("the file begins with an empty line: remove it")
     if len(found) > MAX_COLUMNS:
         raise CsvError(
             f"there are {len(found):,} columns, and at most {MAX_COLUMNS:,} are allowed: remove "

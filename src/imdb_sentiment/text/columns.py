@@ -444,7 +444,9 @@ def _find_misspellings(counts: Mapping[str, int]) -> dict[str, str]:
 
 
 def _choose_spelling(label: str, spellings: Counter[str]) -> str:
-    return label if parse_number(label) is not None else spellings.most_common(1)[0][0]
+    usual: str = spellings.most_common(1)[0][0]
+    is_code = usual.startswith("0") and usual[1:].isdigit()  # such as 007
+    return usual if is_code or parse_number(label) is None else label
 
 
 def order_labels(labels: Iterable[str]) -> tuple[list[str], bool]:

@@ -15,6 +15,7 @@ DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 _ALIASES = {r"\t": "\t", "pipe": "|"}
 MALFORMED_LINE = "malformed line"  # beginning of the reason why a row has no text
 ESCAPED = {"escapechar": "\\"}  # quotation marks within a field are not doubled, but escaped
+SPACED = {"skipinitialspace": True}  # a space follows each delimiter, also before quotation marks
 RECORDS = 100  # maximum number of records that are examined
 MIN_RECORDS = 10  # minimum number of records of the same width below lines above a header
 MOST, FEW = 0.9, 0.5  # share of records that have as many fields as the header
@@ -22,6 +23,7 @@ MOST, FEW = 0.9, 0.5  # share of records that have as many fields as the header
 # The line before the header that tells Excel the delimiter.
 _DELIMITER_LINE = re.compile(r'"?sep=([!#-/:-@\[-`{-~\t])"?(\r\n?|\n|$)', re.IGNORECASE)
 _QUOTED_FIELD = re.compile(r'"([^"]|"")*"')
+_SPACED_FIELD = re.compile(r' +"([^"]|"")*" *')
 
 
 class UnclearDelimiterError(ValueError):
@@ -175,6 +177,8 @@ def has_lines_above(sample: str, delimiter: str, *, is_complete: bool = True) ->
 
 def _recognise_quoting(sample: str, delimiter: str, *, is_complete: bool) -> dict[str, Any]:
     """Return how fields are quoted, as arguments of `csv.reader`; empty if as usual."""
+    if f'{delimiter} "' in sample and _has_spaced_quotes(sample, delimiter, is_complete):
+        return SPACED
     # MySQL and Spark escape quotation marks by a backslash; elsewhere, a field may end with one.
     if '\\"' in sample:
         (_, usual), (_, escaped) = (
@@ -186,6 +190,23 @@ def _recognise_quoting(sample: str, delimiter: str, *, is_complete: bool) -> dic
     if delimiter == "\t" and _has_literal_quotes(sample, is_complete=is_complete):
         return {"quoting": csv.QUOTE_NONE}
     return {}
+
+
+def _has_spaced_quotes(sample: str, delimiter: str, is_complete: bool) -> bool:
+    """Return whether there are spaces between delimiters and the quotation marks of fields.
+
+    More records then fit if these spaces are skipped or, if no quoted field has a delimiter, nearly
+    all have a field that only the space keeps from being a quoted one.
+    """
+    (_, usual), (width, spaced) = (
+        _measure_fit(sample, delimiter, is_complete, len(sample), **options)
+        for options in ({}, SPACED)
+    )
+    if width == 1 or spaced < MOST or spaced < usual:
+        return False
+    records = list(itertools.islice(csv.reader(_as_lines(sample), delimiter=delimiter), RECORDS))
+    n_spaced = sum(any(map(_SPACED_FIELD.fullmatch, record)) for record in records[1:])
+    return spaced > usual or n_spaced >= max(1, MOST * len(records[1:]))
 
 
 def _measure_fit(

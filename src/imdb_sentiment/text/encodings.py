@@ -3,6 +3,7 @@
 import codecs
 import itertools
 import re
+import unicodedata
 
 from charset_normalizer import from_bytes
 
@@ -54,6 +55,9 @@ _ODD = re.compile(
     r"|[\x80-\x9f¨¯\xb8\u02c7\u02d8-\u02db]"
 )
 
+_BEFORE_WORD = re.compile(r"(?<!\w)[^\x00-\x7f\w\s](?=[^\W\d_])")
+_SIGNS = {"Pf", "Po", "Sc", "Sk", "Sm", "So"}  # categories of Unicode, with closing marks
+
 
 def find_encodings(sample: bytes, failed: str) -> tuple[list[str], bool]:
     """Return encodings other than `failed` that decode a text, and whether the first is sure.
@@ -91,7 +95,8 @@ def find_encodings(sample: bytes, failed: str) -> tuple[list[str], bool]:
             return [first, *rivals], is_english or differing.isdisjoint(rivals)
         weak = [first, *rivals]
     guesses = [match.encoding for match in from_bytes(sample)]
-    guesses.sort(key=lambda name: not _has_kana(sample.decode(name, errors="replace")))
+    decoded = {name: sample.decode(name, errors="replace") for name in guesses}
+    guesses.sort(key=lambda name: (not _has_kana(decoded[name]), _count_signs(decoded[name])))
     # UTF-16 and UTF-32 have marks, or null bytes; Latin-1 decodes anything.
     found = [name for name in guesses if not name.startswith(("utf_16", "utf_32")) and fits(name)]
     is_sure = bool(found) and not weak and not _is_latin(sample.decode(found[0], "ignore"))
@@ -127,6 +132,11 @@ def _count_odd(text: str, alphabets: tuple[str, ...]) -> int:
         for before, one in itertools.pairwise(line):
             odd += before.islower() and one.isupper() and not one.isascii()
     return odd
+
+
+def _count_signs(text: str) -> int:
+    """Return how many words begin with a sign such as ¶, in place of a letter."""
+    return sum(unicodedata.category(sign) in _SIGNS for sign in _BEFORE_WORD.findall(text))
 
 
 def _list_letters(text: str) -> list[str]:

@@ -343,11 +343,22 @@ def _require_usable(
         raise _explain_missing(
             f"the label {scarce[0]!r} occurs in {n} usable row{'s' * (n != 1)}, and {len(SPLITS)} "
             f"are needed, one for each of {', '.join(SPLITS)}",
-            ["add reviews"],
+            ["add reviews", *_doubt_texts(audit, reviews)],
             scarce,
             audit,
             reviews,
         )
+
+
+def _doubt_texts(audit: dict[str, Any], reviews: ReviewsParameters) -> list[str]:
+    """Return the advice to name another column if most texts are duplicates; else nothing."""
+    n, rows = audit["duplicates"], audit["accepted"] + audit["duplicates"]
+    if 2 * n < rows:
+        return []
+    return [
+        f"name the column of the texts with reviews.text_column, if it is not "
+        f"{reviews.text_column!r}, where {n:,} of {rows:,} texts repeat an earlier one"
+    ]
 
 
 def _list_ways(

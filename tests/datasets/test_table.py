@@ -297,6 +297,8 @@ def test_unreadable_files_are_explained(
         ("a.jsonl", b"", "a.jsonl is empty"),
         ("a.jsonl", b"review,sentiment\na,b\n", "not JSON Lines.* row 1 is not JSON"),
         ("a.json", b'{\n"rows": [{"text": "a"}]}\n', "row 1 is not JSON.* an object with a list"),
+        ("a.jsonl", b'[\n{"text": "a"}\n]\n', "a.jsonl is a JSON array.* end with .json$"),
+        ("a.json", b'{"text":{"0":"a","1":"b"},"y":{"0":1,"1":2}}', "one object for each column"),
         ("a.jsonl", b'{"text": "caf\xe9"}\n', "not utf-8 text"),
         ("a.jsonl", b'{"_malformed": 1}\n', "rename the column '_malformed'"),
         ("a.json", b'[{"text": "a"}, {"te', r"a.json is not a complete JSON array \(.*\): d"),

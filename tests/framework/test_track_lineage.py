@@ -476,7 +476,7 @@ def test_a_search_that_a_timeout_has_ended_is_not_repeated(copy_of_finished: Pat
 def replace_last_trial(project: Path, trial: FrozenTrial | None, **settings: Any) -> None:
     """Let a search have ended with another trial, or without it, and with other settings."""
     path = project / "data/06_models/study.pkl"
-    study = optuna.create_study()
+    study = optuna.create_study(study_name="IMDB Dataset.csv")
     study.add_trials(pickle.loads(path.read_bytes()).trials[:-1])
     if trial:
         study.add_trial(trial)

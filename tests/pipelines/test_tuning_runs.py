@@ -1,7 +1,6 @@
 """Searches by command, which are ended, lose a worker or run on a cluster."""
 
 import os
-import re
 import shutil
 import signal
 from pathlib import Path
@@ -10,7 +9,6 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from click import ClickException
 
 from helpers import (
     SMALL,
@@ -117,15 +115,15 @@ def test_a_worker_that_dies_costs_a_retry_and_not_the_run(ready: Path) -> None:
 
 
 @pytest.mark.slow
-def test_with_more_rows_the_search_goes_on_as_the_run_says(ready: Path) -> None:
+def test_with_more_rows_a_new_study_begins_or_starts_from_the_old_one(ready: Path) -> None:
     run_session(ready, "tuning")
     before = read_trials(ready)
     write_csv(ready / "data/01_raw/sample_reviews.csv", make_reviews(220))
-    with pytest.raises(ClickException, match="that tries the best trials") as error:
-        run_session(ready, "data_processing", "tuning")
-    found = re.search(r"add '(\S+) (\S+)' to --params", str(error.value))
-    assert found
-    run_kedro(ready, f"kedro run --pipelines tuning --params '{found[1]} {found[2]}'")
+    run_kedro(ready, "kedro run --pipelines data_processing,tuning")
+    assert "uses the study 'sample_reviews.csv 2': the data of the study" in read_log(ready)
+    assert len(read_trials(ready)) == 2
+    named = "tuning.study_name=more,tuning.start_from=sample_reviews.csv"
+    run_kedro(ready, f"kedro run --pipelines tuning --params {named}")
     after = read_trials(ready)
     hyperparameters = [name for name in map(str, before.columns) if name.startswith("params_")]
     best = before.sort_values("value", ascending=False)[hyperparameters].iloc[0]

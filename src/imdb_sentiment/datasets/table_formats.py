@@ -621,7 +621,10 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
     _require_text(sample, options["encoding"], file)
     encoding, errors = _find_encoding(sample, options["encoding"], file), options["encoding_errors"]
     is_array = sample.decode(encoding, errors="replace").lstrip().startswith("[")
-    is_array = is_array and _find_suffix(file.name) == ".json"
+    if is_array and _find_suffix(file.name) != ".json":
+        raise InputError(
+            f"{file.name} is a JSON array, not JSON Lines: let its name end with .json"
+        )
     first: dict[str, Any] = {}  # the keys of the first rows, in the order in which they appear
     row = 0
     try:
@@ -637,6 +640,11 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
                 first = first or keys
                 columns = first | keys  # not those of all rows, of which there may be very many
                 _require_free(columns, file.name)
+                if len(chunk) == 1 and _is_by_column(cells[0]):
+                    raise InputError(
+                        f"{file.name} has one object for each column, as pandas writes it by "
+                        'default: save it with to_json(path, orient="records", lines=True)'
+                    )
                 if not columns:
                     raise InputError(
                         f"{file.name} is not JSON Lines, one object per line: row {numbers[0]} is "
@@ -649,6 +657,12 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
         raise _explain_encoding(file, encoding, error) from None
     if not row:
         raise InputError(f"{file.name} is empty: each of its lines must be a JSON object")
+
+
+def _is_by_column(row: dict[str, Any]) -> bool:
+    """Return whether the cells of a row are objects with the same numbers as their keys."""
+    keys = [tuple(cell) if isinstance(cell, dict) else () for cell in row.values()]
+    return len(set(keys)) == 1 and len(keys[0]) > 0 and all(map(str.isdigit, keys[0]))
 
 
 def _replace_in_keys(found: dict[str, Any]) -> dict[str, Any]:

@@ -298,6 +298,11 @@ def test_unreadable_files_are_explained(
         ("a.jsonl", b"review,sentiment\na,b\n", "not JSON Lines.* row 1 is not JSON"),
         ("a.json", b'{\n"rows": [{"text": "a"}]}\n', "row 1 is not JSON.* an object with a list"),
         ("a.jsonl", b'[\n{"text": "a"}\n]\n', "a.jsonl is a JSON array.* end with .json$"),
+        (
+            "a.jsonl",
+            b'["text", "label"]\n["a", "b"]\n',
+            "not JSON Lines.* row 1 is not a JSON object",
+        ),
         ("a.json", b'{"text":{"0":"a","1":"b"},"y":{"0":1,"1":2}}', "one object for each column"),
         ("a.jsonl", b'{"text": "caf\xe9"}\n', "not utf-8 text"),
         ("a.jsonl", b'{"_malformed": 1}\n', "rename the column '_malformed'"),
@@ -590,7 +595,24 @@ def test_a_table_at_a_url_is_downloaded_once_as_a_whole(name: str, tmp_path: Pat
         for _ in range(3):
             rows = pd.concat(dataset.load())
             assert rows["text"].tolist() == frame["text"].tolist()
-        assert PlainHandler.n_sent == 2  # the first time only to see that it is there
+        assert PlainHandler.n_sent == 1
+        server.shutdown()
+
+
+def test_a_download_that_breaks_off_is_no_table() -> None:
+    class Interrupted(PlainHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            self.wfile.write(b"text,label\n" + b"a,b\n" * 9000)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Interrupted) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        dataset = TableDataset(filepath=f"http://127.0.0.1:{server.server_port}/a.csv")
+        for _ in range(2):
+            with pytest.raises(InputError, match="can't be reached"):
+                list(dataset.load())
         server.shutdown()
 
 
@@ -737,6 +759,9 @@ def test_options_that_tell_how_a_csv_is_quoted_are_taken(path: Path) -> None:
         ("Żałuję; że go obejrzałem; źle zagrany; późno", "iso8859-2", "iso8859-2"),
         ("Çok güzel bir film; ağlad\u0131m; şahane", "cp1254", "cp1254"),
         ("فيلم رائع جدا أحببته", "cp1256", "cp1256"),
+        ("قصة جميلة ،لكن الإخراج ضعيف والتمثيل سيئ", "iso8859-6", "iso8859_6"),
+        ("Άριστη ταινία; Άψογη σκηνοθεσία; Άθλιο τέλος", "iso8859-7", "iso8859_7"),
+        ("Άριστη ταινία; Άψογη σκηνοθεσία; Άθλιο τέλος", "cp1253", "cp1253"),
         ("这部电影非常好看。演员演得很好。推荐大家去看", "gb18030", "gb18030"),
         ("とても面白い映画でした。俳優の演技が素晴らしい。時間の無駄です。", "shift_jis", "cp932"),
     ],

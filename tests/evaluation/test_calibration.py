@@ -68,6 +68,16 @@ def test_the_error_by_chance_is_that_of_labels_drawn_from_the_probabilities() ->
     assert found > 0.05
 
 
+def test_of_many_reviews_few_draws_are_enough() -> None:
+    positive = np.random.default_rng(2).uniform(size=1_000_000)
+    both = np.column_stack([1 - positive, positive])
+    few, many = (
+        estimate_error_by_chance(both, 15, resamples=resamples, seed=0) for resamples in (20, 10**6)
+    )
+    assert few == many
+    assert few == pytest.approx(0.0015, rel=0.3)
+
+
 def test_predictions_without_doubt_have_no_error_by_chance() -> None:
     assert estimate_error_by_chance(np.eye(4), 15, resamples=100, seed=0) == 0
 

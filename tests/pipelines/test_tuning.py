@@ -865,6 +865,8 @@ def test_every_second_trial_is_the_next_best_of_an_earlier_study(
     assert all(trial.params not in tried[1::2] for trial in before.trials)  # nothing twice
     assert after.study_name == f"{tuning.study_name} 2"
     assert "4 of its trials are in the search space" in caplog.text
+    with pytest.raises(InputError, match=r"tuning\.start_from names the study of this run"):
+        tune(storage, one_epoch, four.model_copy(update={"start_from": tuning.study_name}))
     unknown = four.model_copy(update={"study_name": "even more", "start_from": "none"})
     with pytest.raises(InputError, match=r"no study 'none', which tuning\.start_from names: set"):
         tune(storage, one_epoch, unknown, more_rows)

@@ -146,6 +146,8 @@ def test_candidates_are_told_the_likeliest_first() -> None:
     assert find_text_column(named).candidates == ("answer", "name")
     numbers = pd.DataFrame({"feedback": [0, 1] * 30, "variation": LABELS, "answer": REPEATED})
     assert find_text_column(numbers).candidates == ("answer", "feedback")  # a number is no text
+    short = pd.DataFrame({"comment": ["Great!", "Bad", "ok"] * 20, "product": PRODUCTS})
+    assert find_text_column(short).column == "comment"
     half = pd.DataFrame({"x": REPEATED[:20] * 3, "y": REPEATED})
     assert find_text_column(half).candidates == ("y",)
 

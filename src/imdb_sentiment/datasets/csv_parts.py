@@ -26,7 +26,7 @@ BLOCK = 1 << 17  # bytes that are examined at a time, few enough for the process
 KNOWN = {"chunksize", "encoding", "sep"}
 _LINE_FEED, _RETURN, _QUOTE = b'\n\r"'
 _BOM = b"\xef\xbb\xbf"
-_CHECKED: set[str] = set()  # files that `check_marks` has read
+_CHECKED: set[tuple[str, Any]] = set()  # files that `check_marks` has read
 
 Places = npt.NDArray[np.intp]
 
@@ -200,18 +200,22 @@ def _with_own_quoting(rest: CsvPart) -> CsvPart:
     return replace(rest, options=options)
 
 
-def check_marks(file: FileToRead, options: dict[str, Any]) -> None:
+def check_marks(path: str, file: FileToRead, options: dict[str, Any]) -> None:
     """Warn if a quotation mark joins records of a CSV that `divide_csv` can't divide.
 
+    A file is read for this once in a process. Files with their own dialect are left out.
+
     Args:
-        file: The CSV, which is read once in this process.
+        path: Path of the file.
+        file: The same file.
         options: Arguments of `pandas.read_csv`, from `find_options`.
 
     """
-    if file.name in _CHECKED or "quoting" in options or "escapechar" in options:
+    state = path, find_state(Path(path).stat())
+    own = {"quoting", "quotechar", "escapechar", "skipinitialspace"}
+    if state in _CHECKED or not own.isdisjoint(options):
         return
-    _CHECKED.add(file.name)
-    dialect = {name: options[name] for name in ("quotechar", "skipinitialspace") if name in options}
+    _CHECKED.add(state)
     n_headers, n_read = 1 + options.get("skiprows", 0), 0
     with (
         file.open() as source,
@@ -220,7 +224,7 @@ def check_marks(file: FileToRead, options: dict[str, Any]) -> None:
         ) as text,
     ):
         try:
-            records = csv.reader(text, delimiter=options["sep"], strict=True, **dialect)
+            records = csv.reader(text, delimiter=options["sep"], strict=True)
             for n_read, _ in enumerate(records, start=1):  # noqa: B007
                 pass
         except csv.Error as error:

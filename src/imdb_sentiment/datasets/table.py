@@ -3,14 +3,15 @@
 import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-import fsspec
 import pandas as pd
 from fsspec.core import has_magic
+from fsspec.implementations.local import LocalFileSystem
 from kedro.io.core import Version
 from kedro_datasets._typing import TablePreview
 
@@ -120,30 +121,10 @@ class TableDataset(FileDataset):
             metadata=metadata,
         )
         self._is_named = filepath is not None
-        self._copies: tempfile.TemporaryDirectory[str] | None = None
+        self._downloads: tempfile.TemporaryDirectory[str] | None = None
         self._load_args = load_args or {}
         self._save_args = save_args or {}
         self._prefix = prefix
-
-    @property
-    def _filesystem(self) -> Any:
-        """The file system; that of a URL keeps a copy of each file as long as the dataset exists.
-
-        A table is read several times, and not every server can send a part of a file.
-        """
-        if self._protocol not in WEB:
-            return super()._filesystem
-        if self._copies is None:
-            self._copies = tempfile.TemporaryDirectory(prefix="imdb_sentiment-downloads-")
-        import aiohttp  # comes with fsspec's HTTP
-
-        patient = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)
-        return fsspec.filesystem(
-            "simplecache",
-            target_protocol=self._protocol,
-            target_options={"client_kwargs": {"timeout": patient}, **self._fs_options},
-            cache_storage=self._copies.name,
-        )
 
     def load(self) -> Stream[pd.DataFrame]:
         """Return the stream of chunks."""
@@ -215,7 +196,7 @@ class TableDataset(FileDataset):
             options = find_options(file, self._load_args)
             if can_divide(self._load_args, options):
                 return divide_csv(path, options, self._prefix)
-            check_marks(file, options)
+            check_marks(path, file, options)
         if is_plain and find_format(path) == PARQUET:
             parts = divide_parquet(path, complete_options(self._load_args)["chunksize"])
             if parts is not None:
@@ -223,7 +204,31 @@ class TableDataset(FileDataset):
         return read_table(file, self._load_args)
 
     def _opener(self, path: str, on_open: Callable[[IO[bytes]], None]) -> Callable[[], Any]:
+        if self._protocol in WEB:
+            return partial(self._open_download, path, on_open)
         return partial(open_decompressed, self._filesystem, path, self._name(path), on_open)
+
+    @contextmanager
+    def _open_download(self, url: str, on_open: Callable[[IO[bytes]], None]) -> Iterator[IO[bytes]]:
+        """Open a copy of a file at a URL; it is downloaded once, since a table is read repeatedly.
+
+        Besides, not every server can send a part of a file, or tell its size.
+        """
+        if self._downloads is None:
+            self._downloads = tempfile.TemporaryDirectory(prefix="imdb_sentiment-downloads-")
+        suffix = PurePosixPath(url.partition("?")[0]).suffix  # which tells the compression
+        copy = Path(self._downloads.name) / f"table{suffix}"
+        if not copy.exists():
+            usual = self._filesystem  # or an error if a package is missing
+            import aiohttp
+
+            patient = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)
+            options = {"client_kwargs": {"timeout": patient}, **self._fs_options}
+            partial_copy = copy.with_name("partial")
+            type(usual)(**options).get_file(url, str(partial_copy))
+            partial_copy.rename(copy)
+        with open_decompressed(LocalFileSystem(), str(copy), self._name(url), on_open) as file:
+            yield file
 
     def _measure(self, path: str) -> float:
         """Return the size of a file in MB; 0 if it is unknown or does not indicate progress.

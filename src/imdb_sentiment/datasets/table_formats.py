@@ -106,6 +106,7 @@ TAR_PLACE = 257  # of the mark of a tar archive
 MAX_NULLS, MIN_BYTES, BEGINNING = 0.002, 10_000, 4
 PARQUET_BUFFER = 1 << 20  # number of bytes of a column that are read at once
 _CATCHING = threading.Lock()
+_ARRAY_OF_OBJECTS = re.compile(r"\[\s*\{")
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
 
 # What `load_args` may set of these and of further arguments of `pandas.read_csv`. With others, rows
@@ -620,8 +621,10 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
         sample = source.read(SAMPLE)
     _require_text(sample, options["encoding"], file)
     encoding, errors = _find_encoding(sample, options["encoding"], file), options["encoding_errors"]
-    is_array = sample.decode(encoding, errors="replace").lstrip().startswith("[")
-    if is_array and _find_suffix(file.name) != ".json":
+    beginning = sample.decode(encoding, errors="replace").lstrip()
+    is_json = _find_suffix(file.name) == ".json"  # not JSON Lines, at least by its name
+    is_array = is_json and beginning.startswith("[")
+    if _ARRAY_OF_OBJECTS.match(beginning) and not is_json:
         raise InputError(
             f"{file.name} is a JSON array, not JSON Lines: let its name end with .json"
         )
@@ -640,7 +643,7 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
                 first = first or keys
                 columns = first | keys  # not those of all rows, of which there may be very many
                 _require_free(columns, file.name)
-                if len(chunk) == 1 and _is_by_column(cells[0]):
+                if numbers == (1,) and _is_by_column(cells[0]):
                     raise InputError(
                         f"{file.name} has one object for each column, as pandas writes it by "
                         'default: save it with to_json(path, orient="records", lines=True)'
@@ -660,9 +663,9 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
 
 
 def _is_by_column(row: dict[str, Any]) -> bool:
-    """Return whether the cells of a row are objects with the same numbers as their keys."""
+    """Return whether the cells of a row are objects whose keys are the numbers of rows."""
     keys = [tuple(cell) if isinstance(cell, dict) else () for cell in row.values()]
-    return len(set(keys)) == 1 and len(keys[0]) > 0 and all(map(str.isdigit, keys[0]))
+    return len(set(keys)) == 1 and keys[0] == tuple(map(str, range(len(keys[0])))) != ()
 
 
 def _replace_in_keys(found: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 Probabilities = npt.NDArray[np.float64]
 
+MAX_NUMBERS = 20_000_000  # random numbers of a simulation
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -63,13 +65,14 @@ def estimate_error_by_chance(
     Args:
         probabilities: Probability of each label, shape (reviews, labels).
         bins: Number of bins; see `measure_calibration`.
-        resamples: Number of draws.
+        resamples: Number of draws; fewer with more than 20,000 reviews, which need fewer.
         seed: Seed of the draws.
 
     """
     confidence, bin_of = _divide_into_bins(probabilities, bins)
     rng = np.random.default_rng(seed)
-    gaps = (confidence - (rng.random(len(confidence)) < confidence) for _ in range(resamples))
+    n_draws = min(resamples, max(20, MAX_NUMBERS // len(confidence)))
+    gaps = (confidence - (rng.random(len(confidence)) < confidence) for _ in range(n_draws))
     errors = [np.abs(np.bincount(bin_of, gap)).sum() / len(confidence) for gap in gaps]
     return float(np.mean(errors))
 

@@ -13,6 +13,7 @@ import shlex
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +71,11 @@ RESULTS = {
 }
 # Prefixes of parameters that choose the data: the proposed next run gets them, too.
 ABOUT_DATA = ("reviews.", "reviews_", "split.", "unlabelled_", "custom_reviews")
-# Groups of parameters that a pipeline reads and no earlier one.
+# Groups of parameters that a pipeline does not reuse from earlier runs, or only some of them.
 OWN_PARAMETERS = {
     "tuning": ("tuning", "hyperparameters", "ngram_labels"),
-    "training": ("training", "baseline"),
-    "reporting": ("report",),
+    "training": ("training", "baseline", "custom_reviews"),
+    "reporting": ("report", "custom_reviews"),
 }
 MIN_ROWS_FOR_BEST = 10_000  # training reviews; with fewer, `--env best` is often not better
 
@@ -213,19 +214,22 @@ class ShowRun:
     ) -> None:
         """Print the summary, if the run has made one, its results, and what to type next."""
         made = pipeline.all_outputs()
+        given = dict(flatten(run_params["runtime_params"]))
+        repeat = partial(_repeat_parameters, given=given)
         summary = None
         if "summary" in made:
             summary = str(catalog.load("summary"))
             facts = catalog.load("facts")
             step, *_ = facts["next_steps"]
             n_rows = facts["data"]["splits"]["train"]["reviews"]
-            given = dict(flatten(run_params["runtime_params"]))
-            repeated = (_repeat_parameters(command, given) for command in step["commands"])
-            commands = [*_propose_best(run_params, pipeline, n_rows), *repeated]
+            commands = [
+                *_propose_best(run_params, pipeline, n_rows),
+                *map(repeat, step["commands"]),
+            ]
         else:
             has_report = catalog.exists("report")
             names = list(run_params["pipeline_names"] or ())
-            commands = _propose_rest(names, has_report=has_report)
+            commands = [*map(repeat, _propose_rest(names, has_report=has_report))]
         files = [
             (title, self._name(find_path(catalog, name)))
             for name, title in RESULTS.items()

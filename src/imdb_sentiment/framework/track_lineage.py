@@ -16,10 +16,18 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework import claims
 from imdb_sentiment.framework.claims import Claim, ClaimRegistry, HeldClaim
 from imdb_sentiment.framework.configuration import Configuration
-from imdb_sentiment.framework.lineage import Lineage, digest_value
+from imdb_sentiment.framework.lineage import Lineage, digest_value, flatten
 from imdb_sentiment.framework.run_files import RunFiles, is_parameter
 from imdb_sentiment.framework.run_lineage import SHARED, RunLineage, leave_out
 
+# Parameters of a search that may differ between runs that share its study.
+GOES_ON = (
+    "tuning.n_trials.",
+    "tuning.patience.",
+    "tuning.pruner.",
+    "tuning.sampler.",
+    "tuning.timeout.",
+)
 # This pipeline needs nothing but the exported model, which has a digest of its own.
 SEALED = "inference"
 
@@ -151,13 +159,14 @@ class TrackLineage:
 
 
 def _digest_parameters(pipeline: Pipeline, catalog: DataCatalog) -> str:
-    """Return a digest of the parameters of a run that decide what it computes."""
-    found = {}
+    """Return a digest of the parameters of a search that make its trials what they are."""
+    found: dict[str, Any] = {}
     for name in filter(is_parameter, pipeline.inputs()):
         value = catalog.load(name)
         plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-        found[name] = leave_out(plain, name.removeprefix("params:"))
-    return digest_value(found)
+        group = name.removeprefix("params:")
+        found |= dict(flatten(leave_out(plain, group), group))
+    return digest_value({k: v for k, v in found.items() if not f"{k}.".startswith(GOES_ON)})
 
 
 def _lies_in(node: Node, pipeline: str) -> bool:

@@ -146,9 +146,11 @@ def find_text_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> Colu
     repeated = [name for name in found if name not in fitting]
     repeated.sort(key=lambda name: -found[name].length * found[name].share_distinct)
     named = _list_named(columns, TEXT_NAMES)
-    likely = [name for name in named if name in (fitting or found)]
-    if not found:  # a name is all there is
-        likely = named
+    likely = [name for name in named if name in fitting]
+    if not fitting:  # a name is all there is, unless only another column has words
+        likely = [
+            name for name in named if not found or name in found or not _are_numbers(rows[name])
+        ]
     if likely and (len(likely) == 1 or _rank(likely[0], TEXT_NAMES) == 0):
         return ColumnMatch(likely[0], (likely[0],), nested)
     if not fitting:
@@ -222,6 +224,11 @@ def find_label_column(
     if is_clear and not named and not _list_named(nested, LABEL_NAMES):
         return ColumnMatch(fitting[0], (fitting[0],), nested)
     return ColumnMatch(None, tuple(dict.fromkeys([*likely, *named, *fitting, *others])), nested)
+
+
+def _are_numbers(cells: pd.Series) -> bool:
+    """Return whether all cells of a column that are not empty are numbers."""
+    return all(parse_number(cell) is not None for cell in set(to_strings(cells)) - {""})
 
 
 def _list_candidates(

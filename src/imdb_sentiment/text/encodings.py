@@ -45,6 +45,7 @@ DOS = ("cp850", "cp437", "cp852")  # the less likely ones, which loanwords alone
 SAMPLE = 1 << 16  # number of bytes or characters at the beginning of a file that are examined
 # Maximum share of odd characters among those beyond ASCII; maximum share of letters in loanwords.
 MAX_ODD, FEW = 0.2, 0.01
+MIN_ALIKE = 0.9  # share of characters beyond ASCII that two readings have in common
 
 # A symbol within a word, except those that are written there; a low quotation mark, a dagger, a
 # circumflex or a per mille sign behind a letter; a letter before a digit; an accent or a control
@@ -96,7 +97,11 @@ def find_encodings(sample: bytes, failed: str) -> tuple[list[str], bool]:
         weak = [first, *rivals]
     guesses = [match.encoding for match in from_bytes(sample)]
     decoded = {name: sample.decode(name, errors="replace") for name in guesses}
-    guesses.sort(key=lambda name: (not _has_kana(decoded[name]), _count_signs(decoded[name])))
+    guesses.sort(key=lambda name: not _has_kana(decoded[name]))
+    if guesses:
+        alike = [name for name in guesses if _are_alike(decoded[name], decoded[guesses[0]])]
+        best = min(alike, key=lambda name: _count_signs(decoded[name]))
+        guesses = list(dict.fromkeys([best, *guesses]))
     # UTF-16 and UTF-32 have marks, or null bytes; Latin-1 decodes anything.
     found = [name for name in guesses if not name.startswith(("utf_16", "utf_32")) and fits(name)]
     is_sure = bool(found) and not weak and not _is_latin(sample.decode(found[0], "ignore"))
@@ -132,6 +137,12 @@ def _count_odd(text: str, alphabets: tuple[str, ...]) -> int:
         for before, one in itertools.pairwise(line):
             odd += before.islower() and one.isupper() and not one.isascii()
     return odd
+
+
+def _are_alike(text: str, other: str) -> bool:
+    """Return whether two readings of the same bytes have nearly the same letters."""
+    pairs = [(a, b) for a, b in zip(text, other, strict=False) if not (a.isascii() and b.isascii())]
+    return len(text) == len(other) and sum(a == b for a, b in pairs) >= MIN_ALIKE * len(pairs)
 
 
 def _count_signs(text: str) -> int:

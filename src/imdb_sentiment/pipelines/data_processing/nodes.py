@@ -353,7 +353,7 @@ def _require_usable(
 def _doubt_texts(audit: dict[str, Any], reviews: ReviewsParameters) -> list[str]:
     """Return the advice to name another column if most texts are duplicates; else nothing."""
     n, rows = audit["duplicates"], audit["accepted"] + audit["duplicates"]
-    if 2 * n < rows:
+    if not n or 2 * n < rows:
         return []
     return [
         f"name the column of the texts with reviews.text_column, if it is not "

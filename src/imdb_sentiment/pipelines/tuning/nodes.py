@@ -572,6 +572,11 @@ def _open_study(
             name, reason = f"{tuning.study_name} {number}", reason or error.reason
             continue
         break
+    if name == tuning.start_from:
+        raise InputError(
+            f"tuning.start_from names the study of this run, {name!r}: set tuning.study_name to "
+            "another name, or tuning.start_from to null"
+        )
     if reason:
         logger.warning("This run uses the study %r: %s", name, reason)
     return study

@@ -8,7 +8,8 @@ from imdb_sentiment.command_line import quote_value
 
 SIGNIFICANCE_LEVEL = 0.05
 
-# Commands to run next. Partial runs reuse the parameters of the run that made their inputs.
+# Commands to run next. Partial runs reuse the parameters of the run that made their inputs; the
+# console adds those that they would not reuse.
 SERVE = "imdb-sentiment serve"
 SCORE_A_FILE = (
     "kedro run --pipelines inference --params input_file=reviews.csv,output_file=scored.csv"

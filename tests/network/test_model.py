@@ -415,7 +415,7 @@ def test_pretrained_vectors_are_where_training_begins() -> None:
     np.testing.assert_array_equal(model.layers[0].get_weights()[0], vectors)
     with pytest.raises(InputError, match=r"set word_vectors\.method"):
         build_model(chosen, 30, 2, np.zeros((0, 7), np.float32))
-    with pytest.raises(InputError, match="30 tokens and reviews of 31"):
+    with pytest.raises(InputError, match="30 tokens, and the reviews 31"):
         build_model(chosen, 31, 2, vectors)
 
 

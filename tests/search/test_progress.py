@@ -41,6 +41,16 @@ def test_the_time_left_follows_from_the_trials_that_have_ended(clock: Clock) -> 
         assert progress.update(6, 0.9) == "6 of 6 trials, best 0.9000"
 
 
+def test_a_worker_that_has_become_free_is_counted(clock: Clock) -> None:
+    with SearchProgress(done=0, total=31) as progress:
+        progress.begin(0)
+        progress.begin(1)
+        clock.now += 60
+        progress.end(0)
+        # Two workers share 30 more trials, one of which is about to end.
+        assert progress.update(1, 0.9) == "1 of 31 trials, about 15 min left, best 0.9000"
+
+
 def test_epochs_tell_the_time_before_a_trial_has_ended(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

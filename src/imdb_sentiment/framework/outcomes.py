@@ -5,6 +5,8 @@ from typing import Any
 
 Values = dict[str, Any]  # outputs of a node, by the name of the dataset
 
+N_SPECIAL = 2  # tokens of a vocabulary that are no words: the padding and the unknown word
+
 
 def describe_outcome(node: str, outputs: Values) -> str | None:
     """Describe the outputs of a node, or return None if they are not worth a line.
@@ -34,8 +36,6 @@ def _describe_audit(made: Values) -> str:
 def _describe_vocabulary(made: Values) -> str:
     from tokenizers.models import WordLevel
 
-    from imdb_sentiment.text.tokenizer import N_SPECIAL
-
     tokenizer = made["tokenizer"]
     kind = "words" if isinstance(tokenizer.model, WordLevel) else "words and parts of words"
     return f"Vocabulary: {tokenizer.get_vocab_size() - N_SPECIAL:,} {kind}"
@@ -47,8 +47,6 @@ def _describe_known_words(made: Values) -> str:
 
 
 def _describe_vectors(made: Values) -> str | None:
-    from imdb_sentiment.text.tokenizer import N_SPECIAL
-
     words, size = made["word_vectors"].shape
     return f"Word vectors: {words - N_SPECIAL:,} of length {size}" if words else None
 

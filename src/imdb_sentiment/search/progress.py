@@ -133,5 +133,8 @@ class SearchProgress(logging.Handler):
             for (estimate, _), left in zip(self._running.values(), lefts, strict=True)
         ]
         # A trial that has just ended frees its worker, which gets the next one at once.
-        waiting = max(0, self._total - self._done - self._most)
-        return max(running, default=0.0) + waiting * usual / max(1, self._most)
+        waiting = self._total - self._done - len(running)
+        beginning = min(waiting, self._most - len(running))
+        running += [usual] * beginning
+        waiting -= beginning
+        return max(running, default=0.0) + max(0, waiting) * usual / max(1, self._most)

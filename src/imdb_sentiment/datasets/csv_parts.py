@@ -1,6 +1,7 @@
 """Parts of a CSV that any process can read without reading what comes before them."""
 
 import codecs
+import contextlib
 import csv
 import io
 import logging
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -185,18 +186,12 @@ def _with_own_quoting(rest: CsvPart) -> CsvPart:
     with rest.open_records() as source:
         sample = source.read(size)
     text = sample.decode(rest.options["encoding"], errors="replace")
-    delimiter = rest.options["sep"]
-    dialect = recognise_dialect(text, delimiter, is_complete=len(sample) < size)
+    dialect = recognise_dialect(text, rest.options["sep"], is_complete=len(sample) < size)
     options = dialect.quoting | rest.options
     if options == rest.options:
-        strict = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        n_headers, n_read = 1 + options.get("skiprows", 0), 0
-        try:
-            for n_read, _ in enumerate(strict, start=1):  # noqa: B007
-                pass
-        except csv.Error as error:
-            if "expected after" in str(error):  # not if a field is longer than the sample
-                _warn_of_marks(rest.path, rest.before + n_read - n_headers + 1)
+        row = _find_stray_mark(io.StringIO(text, newline=""), options)
+        if row is not None:
+            _warn_of_marks(rest.path, rest.before + row)
     return replace(rest, options=options)
 
 
@@ -216,22 +211,32 @@ def check_marks(path: str, file: FileToRead, options: dict[str, Any]) -> None:
     if state in _CHECKED or not own.isdisjoint(options):
         return
     _CHECKED.add(state)
-    n_headers, n_read = 1 + options.get("skiprows", 0), 0
     with (
         file.open() as source,
         io.TextIOWrapper(
             source, options["encoding"], options["encoding_errors"], newline=""
         ) as text,
+        contextlib.suppress(UnicodeError),  # which is reported where the rows are read
     ):
-        try:
-            records = csv.reader(text, delimiter=options["sep"], strict=True)
-            for n_read, _ in enumerate(records, start=1):  # noqa: B007
-                pass
-        except csv.Error as error:
-            if "expected after" in str(error):
-                _warn_of_marks(file.name, n_read - n_headers + 1)
-        except UnicodeError:  # which is reported where the rows are read
+        row = _find_stray_mark(text, options)
+        if row is not None:
+            _warn_of_marks(file.name, row)
+
+
+def _find_stray_mark(text: IO[str], options: dict[str, Any]) -> int | None:
+    """Return the first row with a quotation mark that neither encloses a field nor is doubled.
+
+    Rows are counted from 1 after the header; None if there is none, or a field is too long.
+    """
+    n_headers: int = 1 + options.get("skiprows", 0)
+    n_read = 0
+    try:
+        for n_read, _ in enumerate(csv.reader(text, delimiter=options["sep"], strict=True), 1):  # noqa: B007
             pass
+    except csv.Error as error:
+        if "expected after" in str(error):  # not if a field is longer than the sample
+            return n_read - n_headers + 1
+    return None
 
 
 @cache  # a table is read several times

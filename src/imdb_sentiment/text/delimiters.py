@@ -204,9 +204,12 @@ def _has_spaced_quotes(sample: str, delimiter: str, is_complete: bool) -> bool:
     )
     if width == 1 or spaced < MOST or spaced < usual:
         return False
-    records = list(itertools.islice(csv.reader(_as_lines(sample), delimiter=delimiter), RECORDS))
-    n_spaced = sum(any(map(_SPACED_FIELD.fullmatch, record)) for record in records[1:])
-    return spaced > usual or n_spaced >= max(1, MOST * len(records[1:]))
+    if spaced > usual:
+        return True
+    reader = csv.reader(_as_lines(sample), delimiter=delimiter)  # which has just read it
+    _, *records = itertools.islice(reader, RECORDS)
+    n_spaced = sum(any(map(_SPACED_FIELD.fullmatch, record)) for record in records)
+    return n_spaced >= max(1, MOST * len(records))
 
 
 def _measure_fit(

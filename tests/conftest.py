@@ -197,7 +197,6 @@ def export_small_model() -> bytes:
             "training": json.dumps(
                 {
                     "seed": 1,
-                    "networks": 1,
                     "ngrams": {"share": "auto"},
                     "use_validation_rows": True,
                 }

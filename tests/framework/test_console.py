@@ -448,15 +448,15 @@ def test_the_next_command_has_the_same_data_if_they_are_many(
 @pytest.mark.parametrize(
     ("command", "params", "repeated"),
     [
-        ("imdb-sentiment serve", "training.networks=3", None),
+        ("imdb-sentiment serve", "training.use_validation_rows=false", None),
         (EXPORT_NGRAMS, "", None),
         (EXPORT_NGRAMS, "reviews_file=a.csv,split.seed=7,tuning.n_trials=3", None),
         (EXPORT_NGRAMS, "training.ngrams.share=0.5", None),
         (
             EXPORT_NGRAMS,
-            "training.networks=3,training.min_confidence=0.6",
+            "training.use_validation_rows=false,training.min_confidence=0.6",
             "kedro run --pipelines training,reporting --only-missing-outputs --params "
-            "training.networks=3,training.min_confidence=0.6,training.ngrams.share=1",
+            "training.use_validation_rows=false,training.min_confidence=0.6,training.ngrams.share=1",
         ),
         (
             search_longer(2),

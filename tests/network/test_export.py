@@ -10,7 +10,6 @@ from tokenizers import Tokenizer
 from helpers import make_encoded, make_network, small_hyperparameters
 from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.evaluation.stacking import Weights
-from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.model import build_model, score_logits
 from imdb_sentiment.serving import Predictor
@@ -159,29 +158,6 @@ def test_ngrams_alone_need_no_network(tokenizer: Tokenizer) -> None:
     texts = make_texts(encoded)
     scores = ngram_model.score_texts(texts)
     expected = weights.average(np.zeros_like(scores), scores)
-    np.testing.assert_allclose(Predictor(exported).score_cleaned(texts), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("n_labels", [pytest.param(2, marks=pytest.mark.slow), 3])
-def test_an_average_of_networks_exports_as_well(n_labels: int, tokenizer: Tokenizer) -> None:
-    import keras
-
-    encoded = make_encoded(60, n_labels)
-    shape = small_hyperparameters(bidirectional=True, pooling="max_mean")
-    keras.utils.set_random_seed(0)
-    model = average_networks([build_model(shape, 30, n_labels) for _ in range(2)])
-    ngram_model = make_ngram_model(encoded)
-    weights = Weights.from_share(0.5, 0.8)
-    exported = convert_to_onnx(
-        model, tokenizer, encoded.labels, ngram_model=ngram_model, weights=weights
-    )
-    operators = [node.op_type for node in onnx.load_from_string(exported).graph.node]
-    assert operators.count("LSTM") == 2  # one per network, for both directions
-    texts = make_texts(encoded) + make_texts(make_encoded(20, n_labels, length=1))
-    expected = weights.average(
-        score_logits(model, TextEncoder(tokenizer).encode(texts)),
-        ngram_model.score_texts(texts),
-    )
     np.testing.assert_allclose(Predictor(exported).score_cleaned(texts), expected, atol=1e-6)
 
 

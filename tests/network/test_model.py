@@ -1,7 +1,6 @@
 import gc
 import weakref
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,11 +8,9 @@ import numpy.typing as npt
 import pytest
 
 from helpers import make_encoded, make_network, small_hyperparameters
-from imdb_sentiment.datasets import KerasModelDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.evaluation.objectives import make_metric
-from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, compile_scorer, score_logits
 from imdb_sentiment.network.training import NetworkTrainer, NgramLabels, train_model
 from imdb_sentiment.parameters import Hyperparameters
@@ -55,12 +52,10 @@ def test_probabilities_are_those_of_the_equations(n_labels: int) -> None:
 
 
 @pytest.mark.parametrize("n_labels", [2, 3])
-@pytest.mark.parametrize("n_networks", [1, 2])
-def test_logits_are_exact_where_the_network_is_certain(n_networks: int, n_labels: int) -> None:
+def test_logits_are_exact_where_the_network_is_certain(n_labels: int) -> None:
     """In float32, the probability of a logit of 20 is 1."""
     reviews = make_encoded(9, n_labels)
-    shape = small_hyperparameters(pooling="last" if n_networks == 1 else "max")
-    model = average_networks([build_model(shape, 30, n_labels) for _ in range(n_networks)])
+    model = build_model(small_hyperparameters(), 30, n_labels)
     kernel, bias = model.layers[-1].get_weights()
     before = score_logits(model, reviews.sequences)
     assert before.shape == (9, 1 if n_labels == 2 else 3)
@@ -354,35 +349,6 @@ def test_progress_follows_the_tokens_of_each_epoch() -> None:
     more = chosen.model_copy(update={"min_steps": 3})  # two such epochs
     train_model(reviews, more, 0, on_progress=shares.append, ngram_labels=labels)
     np.testing.assert_allclose(shares, [*np.arange(80, 321, 80) / 576, *((320 + done) / 576)])
-
-
-@pytest.mark.parametrize(
-    ("shape", "n_labels"),
-    [
-        ({}, 3),
-        pytest.param({}, 2, marks=pytest.mark.slow),
-        pytest.param({"bidirectional": True, "pooling": "max_mean"}, 2, marks=pytest.mark.slow),
-        pytest.param({"bidirectional": True, "pooling": "max_mean"}, 3, marks=pytest.mark.slow),
-    ],
-)
-def test_the_average_of_networks_has_the_mean_of_their_logits(
-    shape: dict[str, Any], n_labels: int, tmp_path: Path
-) -> None:
-    reviews = make_encoded(30, n_labels)
-    models = [make_network(seed, n_labels, **shape) for seed in (1, 2, 3)]
-    logits = np.mean(
-        [np.log(to_probabilities(score_logits(model, reviews.sequences))) for model in models],
-        axis=0,
-    )
-    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    averaged = average_networks(models)
-    found = to_probabilities(score_logits(averaged, reviews.sequences))
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    dataset = KerasModelDataset(filepath=str(tmp_path / "model.keras"))
-    dataset.save(averaged)
-    restored = to_probabilities(score_logits(dataset.load(), reviews.sequences))
-    np.testing.assert_allclose(restored, found, atol=1e-6)
-    assert average_networks(models[:1]) is models[0]
 
 
 def test_nothing_to_predict_gives_nothing(hyperparameters: Hyperparameters) -> None:

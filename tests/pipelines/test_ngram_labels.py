@@ -259,7 +259,6 @@ def test_the_final_network_learns_the_last_labels() -> None:
         are_ordered=False,
         class_weight=None,
         use_validation_rows=True,
-        networks=1,
         seed=0,
     )
     assert find_labels(score_logits(model, OWN.sequences)) == [False, True]

@@ -33,7 +33,6 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.stacking import HeldOutLogits, Weights, fit_weights
-from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.model import build_model, score_logits
 from imdb_sentiment.network.ngrams import (
     CHARACTER_WEIGHTS,
@@ -155,7 +154,7 @@ def fit(
 
 def split_up(training: TrainingParameters) -> dict[str, Any]:
     """Return the parameters of the group `training` that `fit_best_model` takes."""
-    names = ("class_weight", "use_validation_rows", "networks", "seed")
+    names = ("class_weight", "use_validation_rows", "seed")
     return {name: getattr(training, name) for name in names}
 
 
@@ -444,18 +443,14 @@ def test_a_calibrated_baseline_predicts_what_it_did_without(
 
 
 @pytest.mark.slow
-def test_networks_with_seeds_of_their_own_are_averaged(training: TrainingParameters) -> None:
+def test_the_final_network_has_its_seed(training: TrainingParameters) -> None:
     chosen, train, validation = small_hyperparameters(), make_encoded(40), make_encoded(20, seed=2)
-    several = training.model_copy(update={"networks": 2, "seed": 7})
-    model, history = fit(train, validation, chosen, several)
-    parts = [train_model(train + validation, chosen, seed) for seed in (7, 8)]
-    np.testing.assert_allclose(
-        to_probabilities(score_logits(model, validation.sequences)),
-        to_probabilities(
-            score_logits(average_networks([network for network, _ in parts]), validation.sequences)
-        ),
+    model, history = fit(train, validation, chosen, training.model_copy(update={"seed": 7}))
+    expected = train_model(train + validation, chosen, 7)
+    np.testing.assert_array_equal(
+        score_logits(model, validation.sequences), score_logits(expected[0], validation.sequences)
     )
-    assert history == parts[0][1]
+    assert history == expected[1]
 
 
 def fit_scale(logits: npt.NDArray[np.float64], codes: npt.NDArray[np.integer]) -> Any:
@@ -1710,8 +1705,8 @@ def test_the_pipeline_runs_on_a_few_rows(
     custom: CustomReviewsParameters,
 ) -> None:
     data = make_data(n_labels=n_labels)
-    several = with_ngrams(training.model_copy(update={"networks": 2}), share=0.5)
-    parts = split_up(several)
+    halves = with_ngrams(training, share=0.5)
+    parts = split_up(halves)
     pool = data.train + data.validation
     rng = np.random.default_rng(0)
     trial = HeldOutLogits(pool.rows, rng.normal(size=(len(pool), {2: 1, 3: 3}[n_labels])))
@@ -1743,7 +1738,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "params:tokenizer.script": MemoryDataset("auto"),
             "params:split": MemoryDataset(split),
             "review_settings": MemoryDataset(reviews),
-            "params:training": MemoryDataset(several),
+            "params:training": MemoryDataset(halves),
             **{f"params:training.{name}": MemoryDataset(value) for name, value in parts.items()},
             "params:custom_reviews": MemoryDataset(custom),
             "params:baseline": MemoryDataset(baseline_parameters),
@@ -1775,7 +1770,7 @@ def test_the_pipeline_runs_on_a_few_rows(
     assert json.loads(predictor.facts["lineage"]) == [
         {"name": name, **entry} for name, entry in LINEAGE.items()
     ]
-    assert json.loads(predictor.facts["training"]) == several.model_dump()
+    assert json.loads(predictor.facts["training"]) == halves.model_dump()
     assert json.loads(predictor.facts["calibration"]) == calibration
     assert predictor.facts["training_data_sha256"] == pool.fingerprint()
 

@@ -21,7 +21,6 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.network.model import KerasModel, count_known_tokens
 from imdb_sentiment.network.ngrams import Mask, NgramModel, split_word_and_character_ngrams
-from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 
 NETWORK_ALONE = Weights(network=1, ngrams=0)
 
@@ -56,7 +55,7 @@ def convert_to_onnx(
     are those of the masked network.
 
     Args:
-        model: The trained network, from `train_model` or `average_networks`.
+        model: The trained network, from `train_model`.
         tokenizer: The tokenizer of the training.
         labels: Names of the labels in the order of their codes.
         head_length: Number of tokens that the network reads from the beginning of a text with more
@@ -198,46 +197,31 @@ def _add_network(graph: _Graph, model: KerasModel) -> str:
 
     The words come before the reviews here, as ONNX's operator for an LSTM has it: shape (T, B, H).
     """
-    with tensorflow_setup():
-        import keras
-
-    ids = graph.add("Transpose", "token_ids", perm=[1, 0])
-    if isinstance(model, keras.Sequential):
-        output = ids
-        for layer in model.layers[:-1]:
-            output = _add_layer(graph, layer, [output])
-    else:  # an average of networks: layers side by side
-        found = {id(model.inputs[0]): ids}
-        for layer in model.layers[1:-1]:
-            sources = layer.input if isinstance(layer.input, list) else [layer.input]
-            known = [found[id(source)] for source in sources if id(source) in found]  # no masks
-            output = _add_layer(graph, layer, known)
-            found[id(layer.output)] = output
+    output = graph.add("Transpose", "token_ids", perm=[1, 0])
+    for layer in model.layers[:-1]:
+        output = _add_layer(graph, layer, output)
     return _add_dense(graph, output, *model.layers[-1].get_weights())
 
 
-def _add_layer(graph: _Graph, layer: Any, inputs: list[str]) -> str:
+def _add_layer(graph: _Graph, layer: Any, inputs: str) -> str:
     """Add a layer of the network in inference mode, and return the name of its output."""
     from keras import layers
 
     from imdb_sentiment.network.layers import SequencePooling
 
-    (first, *_) = inputs
     match layer:
         case layers.Dropout() | layers.SpatialDropout1D():
-            return first
+            return inputs
         case layers.Embedding():
             (vectors,) = layer.get_weights()
-            return graph.add("Gather", graph.constant(vectors), first)  # (T, B, E)
+            return graph.add("Gather", graph.constant(vectors), inputs)  # (T, B, E)
         case layers.LSTM():
-            return _add_lstm(graph, first, [layer], layer.return_sequences)
+            return _add_lstm(graph, inputs, [layer], layer.return_sequences)
         case layers.Bidirectional():
             both = [layer.forward_layer, layer.backward_layer]
-            return _add_lstm(graph, first, both, layer.return_sequences)
+            return _add_lstm(graph, inputs, both, layer.return_sequences)
         case SequencePooling():
-            return _add_pooling(graph, first, layer)
-        case layers.Concatenate():
-            return graph.add("Concat", *inputs, axis=-1)
+            return _add_pooling(graph, inputs, layer)
     raise TypeError(f"the export does not know the layer {type(layer).__name__}")
 
 

@@ -282,7 +282,5 @@ def _without_last_layer(model: KerasModel) -> KerasModel:
     with tensorflow_setup():
         import keras
 
-    if isinstance(model, keras.Sequential):
-        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-        return keras.Sequential([token_ids, *model.layers[:-1]])
-    return keras.Model(model.inputs, model.layers[-1].input)
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    return keras.Sequential([token_ids, *model.layers[:-1]])

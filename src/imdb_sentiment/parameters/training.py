@@ -12,12 +12,11 @@ ClassWeight = Literal["balanced"] | dict[Label, Annotated[float, Field(gt=0)]] |
 
 
 class NgramsParameters(Parameters):
-    """A linear model on word and character n-grams, averaged with the networks.
+    """A linear model on word and character n-grams, averaged with the network.
 
     Attributes:
-        share: Share of the linear model in the average; the networks share the rest equally. `auto`
-            to fit it to held-out reviews, 0 for no linear model, 1 to export it without the
-            networks.
+        share: Share of the linear model in the average; `auto` to fit it to held-out reviews, 0
+            for no linear model, 1 to export it without the network.
         max_ngram: Maximum number of words and punctuation marks in an n-gram.
         min_document_frequency: Minimum number of training reviews that contain an n-gram; with
             unlabelled reviews, of both together.
@@ -104,8 +103,7 @@ class TrainingParameters(Parameters):
             weight; 0 to always answer.
         use_validation_rows: Whether the final model is also trained on the validation rows, which
             are no longer needed once the hyperparameters are chosen.
-        networks: Number of networks, each with its own seed, that are averaged into one model.
-        ngrams: The linear model that is averaged with the networks.
+        ngrams: The linear model that is averaged with the network.
         seed: Seed of the initial weights, the shuffling and the dropout.
 
     """
@@ -115,7 +113,6 @@ class TrainingParameters(Parameters):
     decision_target: DecisionTarget | None
     min_confidence: Annotated[float, Field(ge=0, lt=1)]
     use_validation_rows: bool
-    networks: Annotated[int, Field(ge=1)]
     ngrams: NgramsParameters
     seed: Seed
 

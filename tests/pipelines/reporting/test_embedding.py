@@ -20,7 +20,6 @@ from tokenizers import Tokenizer
 from browser import open_page, run_browser
 from helpers import PROJECT, small_hyperparameters
 from imdb_sentiment.evaluation.stacking import Weights
-from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.model import KerasModel, build_model
 from imdb_sentiment.network.ngrams import NgramModel
@@ -282,12 +281,6 @@ def test_every_kind_of_network_runs_in_the_page(
     }
     model = export(make_network(n_labels, **changes), n_labels, share, decision)
     assert compare(page, model, make_texts(1000)[400:600:2] + EDGE_CASES, roomy) < 1e-4
-
-
-def test_an_average_of_networks_runs_in_the_page(page: Page, roomy: ReportParameters) -> None:
-    networks = [make_network(3, seed, bidirectional=True, pooling="max") for seed in range(2)]
-    model = export(average_networks(networks), 3, 0.3)
-    assert compare(page, model, make_texts(1000)[400:500], roomy) < 1e-4
 
 
 @pytest.mark.parametrize("share", [0.4, 0.0])

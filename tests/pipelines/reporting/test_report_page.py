@@ -414,9 +414,6 @@ def test_the_model_is_called_what_it_is(
     for words in ("cut to 12", "The vocabulary holds", "Learning curves", '"#training"'):
         assert (words in page) == (share == 0)
     assert ("Hyperparameters, chosen from" in card) == (share == 0)
-    facts["model"]["training"]["networks"] = 3
-    for text in (render(finished, facts), write_model_card(facts)):
-        assert ("one for each of the 3 averaged networks" in text) == (share == 0)
 
 
 def test_the_card_names_hyperparameters_only_if_any_were_searched(

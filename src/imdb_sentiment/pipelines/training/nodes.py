@@ -28,7 +28,6 @@ from imdb_sentiment.evaluation.stacking import (
     fit_weights,
     undo_label_weights,
 )
-from imdb_sentiment.network.averaging import average_networks
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.model import KerasModel, PretrainedWeights, score_logits
 from imdb_sentiment.network.ngrams import (
@@ -215,10 +214,9 @@ def fit_best_model(
     are_ordered: bool,
     class_weight: Any,  # ClassWeight, but Kedro warns of unions
     use_validation_rows: bool,
-    networks: int,
     seed: int,
 ) -> tuple[KerasModel, History]:
-    """Train one or several networks with the best hyperparameters, as the best trial was.
+    """Train the network with the best hyperparameters, as the best trial was.
 
     Args:
         train: Reviews to learn from.
@@ -232,12 +230,11 @@ def fit_best_model(
         are_ordered: Whether the labels are ordinal.
         class_weight: Weight of each label in the loss.
         use_validation_rows: Whether to learn from the validation reviews, too.
-        networks: Number of networks.
-        seed: Seed of the first network; those of the others follow it.
+        seed: Seed of the initial weights, the shuffling and the dropout.
 
     Returns:
         The network after its last epoch, or after its best with early stopping, and its metrics per
-        epoch. With several networks: their average, and the metrics of the first.
+        epoch.
 
     Raises:
         InputError: A hyperparameter needs word vectors or held-out reviews that are not there.
@@ -249,28 +246,21 @@ def fit_best_model(
     labels = train.labels
     metric = make_metric(tuning.metric, tuning.metric_label, labels, are_ordered=are_ordered)
     label_weights = compute_label_weights(class_weight, training_set.codes, labels)
-    epochs = networks * best_hyperparameters.count_epochs(len(training_set), len(labels))
-    trained: list[KerasModel] = []
-    histories: list[History] = []
+    epochs = best_hyperparameters.count_epochs(len(training_set), len(labels))
     with Task("Final training", epochs, "epochs") as progress:
-        for number in range(networks):
-            logger.debug("Network %d of %d", number + 1, networks)
-            network, history = train_model(
-                training_set,
-                best_hyperparameters,
-                seed + number,
-                held_out,
-                _log_epoch,
-                word_vectors=word_vectors,
-                pretrained=pretrained_weights,
-                label_weights=label_weights,
-                metric=metric,
-                on_progress=progress.follow_part(number, networks),
-                ngram_labels=ngram_labels[-1] if ngram_labels else None,
-            )
-            trained.append(network)
-            histories.append(history)
-    return average_networks(trained), histories[0]
+        return train_model(
+            training_set,
+            best_hyperparameters,
+            seed,
+            held_out,
+            _log_epoch,
+            word_vectors=word_vectors,
+            pretrained=pretrained_weights,
+            label_weights=label_weights,
+            metric=metric,
+            on_progress=progress.follow_part(0, 1),
+            ngram_labels=ngram_labels[-1] if ngram_labels else None,
+        )
 
 
 def _log_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:

@@ -62,7 +62,6 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     # Not the whole group: a new threshold needs no new network.
                     "class_weight": "params:training.class_weight",
                     "use_validation_rows": "params:training.use_validation_rows",
-                    "networks": "params:training.networks",
                     "seed": "params:training.seed",
                 },
                 outputs=["model", "history"],

@@ -79,24 +79,11 @@ def _join_path(folder: str, name: Any) -> str | None:
     return (path.absolute() if is_elsewhere else joined).as_posix()
 
 
-def _find_path(folder: str, name: Any) -> str:
-    """Return `name`, or if there is such a file only in `folder`, `name` inside that.
-
-    `./reviews.csv` is in the current folder only.
-    """
-    if "://" in str(name):
-        return str(name)
-    path = _expand(name)
-    joined = Path(folder) / path
-    is_inside = _is_there(joined) and not _is_there(path) and not _is_from_here(name)
-    return (joined if is_inside else path).as_posix()
-
-
 CONFIG_LOADER_CLASS = PresetsConfigLoader
 CONFIG_LOADER_ARGS: dict[str, Any] = {
     "base_env": "base",
     "default_run_env": "local",
     # An environment overrides single parameters, not whole groups.
     "merge_strategy": {"parameters": "soft"},
-    "custom_resolvers": {"find_path": _find_path, "join_path": _join_path},
+    "custom_resolvers": {"join_path": _join_path},
 }

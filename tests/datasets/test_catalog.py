@@ -50,28 +50,28 @@ def test_tables_are_found_in_their_folder_and_by_their_path(
     for name in existing:
         (tmp_path / name).touch()
     here, raw, url = f"{tmp_path}/root.csv", "data/01_raw/raw.csv", "s3://bucket/root.csv"
-    expected = {  # the paths of reviews_file and of input_file
-        "both.csv": ("data/01_raw/both.csv", "both.csv"),
-        "raw.csv": (raw, raw),
-        raw: (raw, raw),
-        "root.csv": (here, "root.csv"),
-        here: (here, here),
-        "./both.csv": (f"{tmp_path}/both.csv", "both.csv"),
-        "./raw.csv": (f"{tmp_path}/raw.csv", "raw.csv"),
-        "./data/01_raw/raw.csv": (raw, raw),
-        "../raw.csv": (f"{tmp_path}/../raw.csv", "../raw.csv"),
-        "none.csv": ("data/01_raw/none.csv", "none.csv"),
-        "roo?.csv": (f"{tmp_path}/roo?.csv", "roo?.csv"),
-        "**/roo?.csv": (f"{tmp_path}/**/roo?.csv", "**/roo?.csv"),
-        "ra*.csv": ("data/01_raw/ra*.csv", "data/01_raw/ra*.csv"),
-        "no*.csv": ("data/01_raw/no*.csv", "no*.csv"),
-        url: (url, url),
-        "~/a.csv": (f"{tmp_path}/home/a.csv", f"{tmp_path}/home/a.csv"),
+    expected = {
+        "both.csv": "data/01_raw/both.csv",
+        "raw.csv": raw,
+        raw: raw,
+        "root.csv": here,
+        here: here,
+        "./both.csv": f"{tmp_path}/both.csv",
+        "./raw.csv": f"{tmp_path}/raw.csv",
+        "./data/01_raw/raw.csv": raw,
+        "../raw.csv": f"{tmp_path}/../raw.csv",
+        "none.csv": "data/01_raw/none.csv",
+        "roo?.csv": f"{tmp_path}/roo?.csv",
+        "**/roo?.csv": f"{tmp_path}/**/roo?.csv",
+        "ra*.csv": "data/01_raw/ra*.csv",
+        "no*.csv": "data/01_raw/no*.csv",
+        url: url,
+        "~/a.csv": f"{tmp_path}/home/a.csv",
     }
-    for name, paths in expected.items():
+    for name, path in expected.items():
         entries = make_loader(reviews_file=name, input_file=name)["catalog"]
-        found = entries["raw_reviews"]["filepath"], entries["input_reviews"]["filepath"]
-        assert found == paths
+        assert entries["raw_reviews"]["filepath"] == path
+        assert entries["input_reviews"]["filepath"] == path
     written = {
         "./out.csv": "out.csv",
         "../out.csv": "../out.csv",

@@ -237,9 +237,9 @@ class RunLineage:
         known = (name for name in names if name in self._records)
         reasons = [reason for name in known if (reason := staleness.explain(name))]
         if reasons:
-            raise InputError(self._advise(reasons, staleness))
+            raise InputError(self._advise(reasons))
 
-    def _advise(self, reasons: list[Reason], staleness: Staleness) -> str:
+    def _advise(self, reasons: list[Reason]) -> str:
         """Return why the run is refused, with the command that recreates stale files."""
         first = min(reasons, key=lambda reason: _find_place(reason.record.node))
         # A pipeline outside the main job needs no more of it than what makes its inputs.

@@ -58,14 +58,6 @@ class Observation:
             registry=self._collectors,
         )
         pending.set_function(count_pending)
-        self._found: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
-
-    def _find_metrics(self, path: str, status: int) -> tuple[Counter, Histogram]:
-        """Return the metrics of a route and a status, which take time to find."""
-        if (path, status) not in self._found:
-            found = self._requests.labels(path, status), self._seconds.labels(path)
-            self._found[path, status] = found
-        return self._found[path, status]
 
     def expose(self) -> Response:
         """Return all metrics in the text format of Prometheus."""
@@ -93,9 +85,8 @@ class Observation:
                 seconds = time.perf_counter() - start
                 # The route instead of the path: clients could request any number of paths.
                 path = getattr(scope.get("route"), "path", "other")
-                requests, times = self._find_metrics(path, status)
-                requests.inc()
-                times.observe(seconds)
+                self._requests.labels(path, status).inc()
+                self._seconds.labels(path).observe(seconds)
                 logger.info(
                     "request",
                     extra={

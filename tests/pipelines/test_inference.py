@@ -237,7 +237,7 @@ def test_the_command_scores_a_file_and_leaves_nothing_half_written(
     content = model.read_bytes()
     model.write_bytes(content[:-100])
     with pytest.raises(ClickException, match="export the model again with kedro run"):
-        run_session(project, "inference", input_file="reviews.csv")
+        run_session(project, "inference", input_file=str(source))
     model.write_bytes(content)
 
     run_kedro(project, "kedro run --pipelines inference")

@@ -328,6 +328,7 @@ def test_labels_that_look_the_same_are_one() -> None:
         ("folder/of/parts/", "parts"),
         ("s3://bucket/part-?.csv", "part-?.csv"),
         ("https://example.org/reviews.csv?key=secret", "reviews.csv"),
+        ("https://example.org/reviews.csv#part", "reviews.csv"),
         ("/", "/"),
     ],
 )

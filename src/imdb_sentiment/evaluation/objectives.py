@@ -13,6 +13,9 @@ LOSSES = frozenset({"log_loss", "mean_absolute_error"})  # lower is better
 PROBABILITY_METRICS = frozenset({"roc_auc", "log_loss"})  # the others need predicted labels
 ORDINAL_METRICS: tuple[MetricName, ...] = ("mean_absolute_error", "quadratic_kappa")
 
+MIN_REVIEWS = 30  # with fewer, intervals of a bootstrap are too narrow,
+MIN_LABELLED = 5  # and those of the ROC AUC with fewer of a label
+
 _TITLES: dict[MetricName, str] = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -57,6 +60,16 @@ class Metric:
         """Whether it is computed from the predicted labels, not from the probabilities."""
         return self.name not in PROBABILITY_METRICS
 
+    def has_enough_reviews(self, codes: npt.NDArray[np.integer]) -> bool:
+        """Return whether a bootstrap of reviews with these labels has intervals that are true.
+
+        In one with fewer than `MIN_REVIEWS`, or for the ROC AUC with fewer than `MIN_LABELLED` of
+        a label, the same few reviews decide in every resample.
+        """
+        counts = np.bincount(codes)
+        is_rare = self.name == "roc_auc" and counts[counts > 0].min() < MIN_LABELLED
+        return len(codes) >= MIN_REVIEWS and not is_rare
+
     def measure(
         self,
         codes: npt.NDArray[np.integer],
@@ -72,21 +85,12 @@ class Metric:
                 ones, or if the metric counts errors by their distance, for the medians.
 
         """
-        from sklearn import metrics
-
-        labels = list(range(self.n_labels))
         if self.name == "roc_auc":
-            found = np.unique(codes).tolist()  # a sample may lack some
-            if len(found) == 1:  # scikit-learn would warn, for each of many resamples
-                return np.nan
-            if self.n_labels == 2:  # noqa: PLR2004
-                return float(metrics.roc_auc_score(codes, probabilities[:, 1], labels=labels))
-            areas = [  # of each label against all others
-                metrics.roc_auc_score(codes == code, probabilities[:, code]) for code in found
-            ]
-            return float(np.mean(areas))
+            return _measure_roc_auc(codes, probabilities)
         if self.name == "log_loss":
-            return float(metrics.log_loss(codes, probabilities, labels=labels))
+            from sklearn.metrics import log_loss
+
+            return float(log_loss(codes, probabilities, labels=list(range(self.n_labels))))
         if predicted is None:
             rule = DecisionRule(np.ones(self.n_labels), is_median=self.is_ordinal)
             predicted = rule.choose(probabilities)
@@ -119,6 +123,28 @@ class Metric:
             case _:  # mean_absolute_error, of the codes: a neighbouring label is wrong by 1
                 value = (counts * np.abs(steps)).sum() / counts.sum()
         return float(value)
+
+
+def _measure_roc_auc(
+    codes: npt.NDArray[np.integer], probabilities: npt.NDArray[np.float64]
+) -> float:
+    """Return the mean area of the labels that occur, each against all others; NaN for a single one.
+
+    The area equals that of scikit-learn, but is computed from ranks (Hanley and McNeil, 1982), for
+    all labels at once: bootstrap intervals need thousands of values.
+    """
+    from scipy.stats import rankdata
+
+    found = np.unique(codes)
+    if len(found) == 1:
+        return np.nan
+    if probabilities.shape[1] == 2:  # noqa: PLR2004  (both have the same area)
+        found = found[1:]
+    has_label = codes[:, np.newaxis] == found
+    positive = has_label.sum(axis=0)
+    ranks = np.where(has_label, rankdata(probabilities[:, found], axis=0), 0).sum(axis=0)
+    pairs = positive * (len(codes) - positive)
+    return float(((ranks - positive * (positive + 1) / 2) / pairs).mean())
 
 
 def make_metric(

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from imdb_sentiment.parameters.base import Fraction, Parameters, Seed
 from imdb_sentiment.text.cleaning import clean_characters
 from imdb_sentiment.text.words import unify_letters
+from imdb_sentiment.urls import hide_secrets
 
 AUTO = "auto"  # a setting that is found in the table
 
@@ -100,8 +101,7 @@ class ReviewsParameters(ReviewsOptions):
     @property
     def file_name(self) -> str:
         """Name of the file, for titles: without its folders, and without the query of a URL."""
-        is_url = self.file.startswith(("http://", "https://"))
-        return PurePath(self.file.split("?")[0] if is_url else self.file).name or self.file
+        return PurePath(hide_secrets(self.file)).name or self.file
 
 
 class SplitParameters(Parameters):

@@ -27,6 +27,7 @@ from imdb_sentiment.network.model import KerasModel
 from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (
+    MetricName,
     ReportParameters,
     ReviewsParameters,
     TuningParameters,
@@ -233,9 +234,34 @@ def test_with_few_groups_there_is_no_verdict(n_groups: int, reviews: ReviewsPara
     groups = (np.arange(300) * n_groups // 300).astype(np.uint64)
     metrics = measure(good, worse, reviews, groups=groups)
     assert n_groups == 1 or metrics["metric_gain_low"] > 0
-    assert judge(metrics) == ("model" if n_groups == 5 else "neither")
+    assert judge(metrics) == ("model" if n_groups == 5 else "too few groups")
     assert metrics["has_enough_groups"] == (n_groups == 5)
     assert metrics["better_than_majority"] == (n_groups == 5)
+
+
+@pytest.mark.parametrize(
+    ("metric", "n_rows", "n_positive", "is_enough"),
+    [
+        ("log_loss", 29, 14, False),
+        ("log_loss", 30, 1, True),
+        ("roc_auc", 300, 4, False),
+        ("roc_auc", 300, 5, True),
+        ("accuracy", 2, 1, True),  # McNemar's test is exact
+    ],
+)
+def test_of_few_reviews_a_bootstrap_says_nothing(
+    metric: MetricName, n_rows: int, n_positive: int, *, is_enough: bool, reviews: ReviewsParameters
+) -> None:
+    """All resamples would have the same few reviews, so their interval would exclude 0."""
+    is_positive = np.arange(n_rows) < n_positive
+    good, worse = (make_predictions(n_rows, reviews.labels) for _ in range(2))
+    for table, probability in ((good, 0.9), (worse, 0.6)):
+        table["sentiment"] = np.where(is_positive, "positive", "negative")
+        chances = np.where(is_positive, probability, 0.3)
+        table["probability_positive"], table["probability_negative"] = chances, 1 - chances
+    metrics = measure(good, worse, reviews, metric=metric)
+    assert metrics["has_enough_reviews"] == is_enough
+    assert (judge(metrics) == "too few reviews") != is_enough
 
 
 def test_with_a_target_the_most_probable_labels_are_compared(reviews: ReviewsParameters) -> None:

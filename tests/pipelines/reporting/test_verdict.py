@@ -29,7 +29,9 @@ def make_metrics(model: float, baseline: float, p_value: float) -> dict[str, Any
         "right_only_by_model": round(1000 * model),
         "right_only_by_baseline": round(1000 * baseline),
         "mcnemar_p_value": p_value,
+        "test_set_unseen_in_tuning": True,
         "has_enough_groups": True,
+        "has_enough_reviews": True,
     }
 
 
@@ -57,6 +59,21 @@ def test_by_another_metric_the_verdict_follows_its_interval(
     gain = {"metric_gain": (low + high) / 2, "metric_gain_low": low, "metric_gain_high": high}
     for p_value in (0.01, 0.9):
         assert judge(make_metrics(0.8, 0.9, p_value) | gain) == verdict
+
+
+@pytest.mark.parametrize(
+    ("condition", "verdict"),
+    [
+        ("test_set_unseen_in_tuning", "seen reviews"),
+        ("has_enough_groups", "too few groups"),
+        ("has_enough_reviews", "too few reviews"),
+    ],
+)
+def test_there_is_no_verdict_without_a_fair_test(condition: str, verdict: str) -> None:
+    metrics = make_metrics(0.9, 0.8, 0.001)
+    gain = {"metric_gain": 0.2, "metric_gain_low": 0.1, "metric_gain_high": 0.3}
+    for found in (metrics, metrics | gain):
+        assert judge(found | {condition: False}) == verdict
 
 
 def test_labels_are_neglected_if_less_than_half_is_found() -> None:

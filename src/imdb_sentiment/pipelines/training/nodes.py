@@ -71,6 +71,7 @@ from imdb_sentiment.text.sample_reviews import are_suitable
 from imdb_sentiment.text.tables import to_strings
 from imdb_sentiment.text.user_tables import choose_custom_column, gather_rows
 from imdb_sentiment.text.words import Script
+from imdb_sentiment.urls import hide_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -503,7 +504,7 @@ def export_model(
             "training_data_sha256": first.fingerprint(*others),
             "ngram_labels": str(len(ngram_labels[-1].sequences) if ngram_labels else 0),
             "lineage": json.dumps(
-                [{"name": name, **lineage[name]} for name in CHAIN if name in lineage]
+                hide_secrets([{"name": name, **lineage[name]} for name in CHAIN if name in lineage])
             ),
         },
     )

@@ -39,6 +39,7 @@ from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.review_encoder import ReviewEncoder
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID, count_known
+from imdb_sentiment.urls import hide_secrets
 
 LENGTH_BINS = 40
 
@@ -178,7 +179,7 @@ def collect_facts(
     states = [trial.state.name.lower() for trial in ended]
     return {
         "metrics": metrics,
-        "audit": audit,
+        "audit": hide_secrets(audit),
         "data": data_description,
         "calibration": calibration,
         "decision": decision,
@@ -209,7 +210,7 @@ def collect_facts(
             "unlabelled_reviews": predictor.unlabelled_reviews,
             "ngram_labels": int(made_with.get("ngram_labels", "0")),
             "training_data_sha256": made_with["training_data_sha256"],
-            "lineage": json.loads(made_with.get("lineage", "[]")),
+            "lineage": hide_secrets(json.loads(made_with.get("lineage", "[]"))),
         },
         "custom_reviews": {
             "reviews": len(custom_predictions),
@@ -223,7 +224,7 @@ def collect_facts(
             for label in choose_positive_labels(reviews.labels)
         },
         "run": run_facts,
-        "parameters": to_jsonable_python({**parameters, "reviews": reviews}),
+        "parameters": hide_secrets(to_jsonable_python({**parameters, "reviews": reviews})),
     }
 
 

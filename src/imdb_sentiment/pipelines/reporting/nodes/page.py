@@ -1,6 +1,7 @@
 """Documents for people: the page, the model card and the summary, each from a template."""
 
 import json
+import math
 import re
 from itertools import zip_longest
 from typing import Any
@@ -18,11 +19,14 @@ from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
 from imdb_sentiment.pipelines.reporting.nodes.embedding import Embedded
 from imdb_sentiment.pipelines.reporting.nodes.examples import Example
 from imdb_sentiment.pipelines.reporting.nodes.facts import Facts
+from imdb_sentiment.pipelines.reporting.nodes.verdict import SIGNIFICANCE_LEVEL
 from imdb_sentiment.progress import format_seconds
 
 MIN_EFFECT = 0.01  # in log-odds; words with a smaller effect are not marked,
 MIN_RELATIVE_EFFECT = 0.1  # nor words with a smaller share of the strongest effect
 MAX_CONTEXT = 1000  # characters shown at each end of a long segment
+MIN_P_VALUE = 0.0001  # smaller ones are only said to be so
+MAX_DECIMALS = 6  # of a percentage
 PROBABILITY_STEP = 1e-7  # about the resolution near 1 of the exported model's probabilities
 
 
@@ -177,17 +181,44 @@ def _render(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "percent": lambda share: f"{100 * share:.1f}%",
-        "p_value": lambda p: f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001",  # noqa: PLR2004
+        "percent": _format_share,
+        "p_value": _format_p_value,
+        "threshold": _format_threshold,
         "short": lambda value: f"{value:.4g}" if isinstance(value, float) else value,
         "duration": format_seconds,
         "marks": mark_words,
         "yaml": lambda values: yaml.safe_dump(values, sort_keys=False, allow_unicode=True),
         "line": escape_markdown,
         "isolate": isolate,
+        "shorten": _shorten,
         "json": lambda values: Markup(json.dumps(values).replace("<", "\\u003c")),
     }
     return environment.get_template(template).render(values)
+
+
+def _format_share(share: float) -> str:
+    """Return a percentage; only all is 100%, and only nothing 0%."""
+    decimals = 1
+    while round(share, decimals + 2) in (0, 1) and 0 < share < 1 and decimals < MAX_DECIMALS:
+        decimals += 1
+    return f"{100 * share:.{decimals}f}%"
+
+
+def _format_p_value(p: float) -> str:
+    """Return a p-value with as many digits as show on which side of 5% it is."""
+    if p < MIN_P_VALUE:
+        return f"p < {MIN_P_VALUE}"
+    digits = 2
+    while float(f"{p:.{digits}g}") == SIGNIFICANCE_LEVEL != p:
+        digits += 1
+    return f"p = {p:.{digits}g}"
+
+
+def _format_threshold(threshold: float) -> str:
+    """Return a probability with three significant digits of its distance to 0 or to 1."""
+    distance = min(threshold, 1 - threshold)
+    decimals = 2 - math.floor(math.log10(distance)) if distance > 0 else 0
+    return f"{threshold:.{max(3, decimals)}f}".rstrip("0")
 
 
 def _embed(figure: go.Figure) -> dict[str, Any]:

@@ -254,6 +254,7 @@ def compute_metrics(
         "majority_test_accuracy": float(label_shares.max()),
         "better_than_majority": judge(
             {
+                "test_set_unseen_in_tuning": True,  # a constant has no hyperparameters
                 "has_enough_groups": has_enough_groups,
                 **compare(
                     make_metric("accuracy", None, reviews.labels, are_ordered=reviews.ordered),
@@ -303,6 +304,7 @@ def _compare(
         "right_only_by_model": found.only_first,
         "right_only_by_baseline": found.only_second,
         **({"mcnemar_p_value": found.p_value} if groups is None else {}),
+        "has_enough_reviews": True,
     }
     if metric.name == "accuracy" and groups is None:
         return comparison
@@ -323,6 +325,7 @@ def _compare(
         measure_gain, len(codes), resamples=report.resamples, seed=report.seed, groups=groups
     )
     return comparison | {
+        "has_enough_reviews": metric.has_enough_reviews(codes),
         "metric_gain": measure_gain(np.arange(len(codes))),
         "metric_gain_low": low,
         "metric_gain_high": high,

@@ -23,25 +23,35 @@ RECALL = 0.9  # target recall in the example
 
 
 class Verdict(StrEnum):
-    """Which of the two models the test shows to be better."""
+    """Which of the two models the test shows to be better, or why it shows nothing."""
 
     MODEL = "model"
     BASELINE = "baseline"
     NEITHER = "neither"
+    TOO_FEW_GROUPS = "too few groups"
+    TOO_FEW_REVIEWS = "too few reviews"
+    SEEN_REVIEWS = "seen reviews"
 
 
 def judge(metrics: dict[str, Any]) -> Verdict:
     """Return which model the test reviews show to be better, at a significance level of 5%.
 
     The accuracies are compared by McNemar's test. For another metric, or if the reviews belong to
-    groups, the confidence interval of the difference decides, unless the groups are too few for it.
+    groups, the confidence interval of the difference decides, unless the groups or the reviews are
+    too few for it. Nothing is concluded from reviews that the hyperparameters were chosen on.
 
     Args:
         metrics: Output of `compute_metrics`.
 
     """
-    if not metrics["has_enough_groups"]:
-        return Verdict.NEITHER
+    conditions = {
+        "test_set_unseen_in_tuning": Verdict.SEEN_REVIEWS,
+        "has_enough_groups": Verdict.TOO_FEW_GROUPS,
+        "has_enough_reviews": Verdict.TOO_FEW_REVIEWS,
+    }
+    for condition, verdict in conditions.items():
+        if not metrics[condition]:
+            return verdict
     if "metric_gain" in metrics:
         if metrics["metric_gain_low"] > 0:
             return Verdict.MODEL

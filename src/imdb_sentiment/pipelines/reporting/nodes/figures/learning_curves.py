@@ -54,7 +54,7 @@ def plot_learning_curves(
             )
     is_loss = study.direction == StudyDirection.MINIMIZE
     epoch = find_chosen_epoch(history, best_hyperparameters, is_loss=is_loss)
-    figure.update_xaxes(dtick=1)
+    figure.update_xaxes(style.make_integer_axis(len(history["loss"])))
     return style.add_vertical_line(figure, epoch, "final weights", xanchor="right")
 
 

@@ -1,0 +1,28 @@
+"""What of a URL is shown."""
+
+import pytest
+
+from imdb_sentiment.urls import hide_secrets
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://example.org/a.csv?X-Amz-Signature=secret", "https://example.org/a.csv"),
+        ("https://me:secret@example.org/a.csv", "https://example.org/a.csv"),
+        ("best http://example.org/a.csv?key=secret", "best http://example.org/a.csv"),
+        ("postgresql://me:secret@db/trials", "postgresql://db/trials"),
+        (
+            "http://a.example/x#secret and http://b.example/y",
+            "http://a.example/x and http://b.example/y",
+        ),
+        ("s3://bucket/part-?.csv", "s3://bucket/part-?.csv"),
+        ("what? me@example.org", "what? me@example.org"),
+    ],
+)
+def test_secrets_of_a_url_are_hidden(text: str, shown: str) -> None:
+    assert hide_secrets(text) == shown
+    assert hide_secrets({"a": [text, 1, None], "b": {"c": text}}) == {
+        "a": [shown, 1, None],
+        "b": {"c": shown},
+    }

@@ -191,6 +191,7 @@ def test_the_baseline_cuts_texts_in_the_same_way(reviews: pd.DataFrame) -> None:
         baseline=BaselineParameters(**parameters["baseline"]),
         tuning=TuningParameters(**parameters["tuning"]),
         split=SplitParameters(**parameters["split"]),
+        audit={"accepted_by_own_split": {}},
         training=TrainingParameters(**parameters["training"]),
         reviews=ReviewsParameters(
             **parameters["reviews"]

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click import ClickException
@@ -104,6 +105,27 @@ print(process.memory_info().rss - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has malloc_trim")
+def test_a_value_of_a_searched_hyperparameter_is_said_to_have_no_effect(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = make_project(tmp_path)
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
+    settings = "hyperparameters: {units: 128}\ntuning: {search_space: {dropout_rate: null}}\n"
+    (project / "conf/local/parameters_own.yml").write_text(settings, encoding="utf-8")
+    given: dict[str, Any] = {
+        "tuning": {"n_trials": 1},
+        "hyperparameters": {"optimizer": "sgd", "epochs": 1},
+    }
+    run_session(project, "data_processing", **given)
+    assert "No effect of" not in caplog.text
+    run_session(project, "tuning", **given)
+    said = (
+        "No effect of hyperparameters.optimizer, hyperparameters.units, since tuning.search_space "
+        "has them: to fix a value instead of searching it, set tuning.search_space.optimizer to"
+    )
+    assert said in caplog.text
+
+
 def test_freed_memory_is_given_back_before_a_node_runs() -> None:
     """In a process of its own, since others have free memory from which the blocks would come."""
     done = subprocess.run([sys.executable, "-c", FREE], capture_output=True, text=True, check=True)

@@ -13,6 +13,7 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.lineage import Lineage, flatten
 from imdb_sentiment.framework.presets import PresetsConfigLoader
 from imdb_sentiment.parameters import TuningParameters
+from imdb_sentiment.parameters.tuning import Choices, IntRange
 
 
 def write(project: Path, env: str, name: str, **values: Any) -> None:
@@ -113,6 +114,22 @@ def test_another_class_replaces_the_arguments_of_the_earlier_one(project: Path) 
     write(project, "local", "parameters", **{sampler: own})
     assert load_tuning(project, "wide").sampler.model_dump() == own | {"arguments": {}}
     assert load_tuning(project, "local").sampler.name == "RandomSampler"
+
+
+def test_a_range_of_another_type_replaces_the_earlier_one(project: Path) -> None:
+    space = "tuning.search_space"
+    default = load_tuning(project, "base").search_space["units"]
+    assert isinstance(default, IntRange)
+    write(project, "local", "parameters", **{f"{space}.units": {"type": "int", "low": 60}})
+    assert load_tuning(project, "local").search_space["units"] == default.model_copy(
+        update={"low": 60}
+    )
+    choices = {"type": "categorical", "choices": [8, 16]}
+    write(project, "local", "parameters", **{f"{space}.units": choices})
+    for env in ("local", "fast"):
+        found = load_tuning(project, env).search_space
+        assert found["units"] == Choices(**choices)
+        assert found["optimizer"] == load_tuning(project, "base").search_space["optimizer"]
 
 
 def test_what_is_given_comes_last(project: Path) -> None:

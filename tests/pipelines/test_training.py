@@ -84,6 +84,8 @@ LINEAGE = {
 }
 VECTORS = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
 LABELS = ("negative", "positive", "neutral")
+# Of a table without splits of its own.
+AUDIT: dict[str, Any] = {"accepted_by_own_split": {}}
 REVIEWS = ReviewsParameters(**base_parameters()["reviews"])
 
 
@@ -258,7 +260,8 @@ def test_weights_of_labels_reach_all_that_learns(
     np.testing.assert_allclose(weights, expected)
 
     models, choices = spy("NgramRegression"), spy("choose_ngram_weights")
-    common: dict[str, Any] = {"split": split, "training": balanced, "script": "auto"}
+    common: dict[str, Any] = {"split": split, "audit": AUDIT, "training": balanced}
+    common["script"] = "auto"
     folds = tuning.model_copy(update={"folds": 2})
     fit_ngrams(data.chunks, [], train, validation, tuning=folds, **common)
     assert len(models) > 2  # those of the folds, and the final one
@@ -324,6 +327,7 @@ def test_the_baseline_learns_from_the_rows_of_the_network(
         baseline=baseline_parameters,
         tuning=TuningParameters(**base_parameters()["tuning"]),
         split=split,
+        audit=AUDIT,
         training=chosen,
         reviews=REVIEWS,
         script="auto",
@@ -371,6 +375,7 @@ def score_by(
         baseline=baseline,
         tuning=TuningParameters(**base_parameters()["tuning"] | {"metric": metric, "folds": 2}),
         split=SplitParameters(**base_parameters()["split"]),
+        audit=AUDIT,
         training=training,
         reviews=reviews,
         script="auto",
@@ -481,6 +486,7 @@ def test_the_ngrams_learn_from_the_rows_of_the_networks(
         data.validation,
         tuning=cross_validated,
         split=split,
+        audit=AUDIT,
         training=chosen,
         script="auto",
     )
@@ -490,7 +496,9 @@ def test_the_ngrams_learn_from_the_rows_of_the_networks(
         return fit_ngram_model(hashes, reviews.codes, 2, timid.ngrams)
 
     logits: dict[int, float] = {}
-    for learnt, scored in divide_reviews(data.train, data.validation, cross_validated, split):
+    for learnt, scored in divide_reviews(
+        data.train, data.validation, cross_validated, split, AUDIT
+    ):
         assert not set(learnt.rows) & set(scored.rows)
         texts = data.rows["text"][scored.rows]
         found = fit_without_folds(learnt).score_texts(texts)[:, 0]
@@ -526,6 +534,7 @@ def test_characters_are_read_if_that_is_better_for_unseen_reviews(
             data.validation,
             tuning=tuning.model_copy(update={"folds": 2}),
             split=split,
+            audit=AUDIT,
             training=training,
             script="auto",
         )
@@ -564,6 +573,7 @@ def test_with_few_held_out_rows_no_weight_is_chosen(
         held_out,
         tuning=tuning.model_copy(update={"folds": 1}),
         split=split,
+        audit=AUDIT,
         training=training,
         script="auto",
     )
@@ -637,6 +647,7 @@ def test_the_chosen_weight_has_the_lowest_log_loss(
         validation,
         tuning=one_fold,
         split=split,
+        audit=AUDIT,
         training=training,
         script="auto",
     )
@@ -670,6 +681,7 @@ def test_unlabelled_reviews_tell_which_words_mean_the_same(
             data.validation,
             tuning=tuning.model_copy(update={"folds": 2}),
             split=split,
+            audit=AUDIT,
             training=with_ngrams(training, latent_dimensions=dimensions, character_ngram=0),
             script="auto",
         )
@@ -722,6 +734,7 @@ def test_the_chosen_latent_weight_has_the_lowest_log_loss(
         data.train,  # more of them
         tuning=tuning.model_copy(update={"folds": 1, "evaluate_on": "validation"}),
         split=split,
+        audit=AUDIT,
         training=training.model_copy(update={"ngrams": parameters}),
         script="auto",
     )
@@ -753,6 +766,7 @@ def test_of_very_many_unlabelled_reviews_some_are_drawn(
             data.validation,
             tuning=tuning.model_copy(update={"evaluate_on": "test"}),
             split=split,
+            audit=AUDIT,
             training=chosen.model_copy(update={"seed": seed}),
             script="auto",
         )
@@ -800,6 +814,7 @@ def test_without_a_comparison_the_latent_weight_is_the_default(
         held_out,
         tuning=tuning.model_copy(update={"folds": 1, "evaluate_on": evaluate_on}),
         split=split,
+        audit=AUDIT,
         training=training.model_copy(update={"class_weight": "balanced"}),
         script="auto",
     )
@@ -830,6 +845,7 @@ def test_held_out_logits_know_nothing_of_their_rows(
         validation,
         tuning=tuning,
         split=split,
+        audit=AUDIT,
         training=by_heart,
         script="auto",
     )
@@ -891,11 +907,12 @@ class Taught:
             "validation": self.data.validation,
             "tuning": tuning,
             "split": split,
+            "audit": AUDIT,
             "training": training,
             "script": "auto",
         }
         first = fit_ngrams(clean_unlabelled_reviews=[], **common)
-        sets = divide_reviews(self.data.train, self.data.validation, tuning, split)
+        sets = divide_reviews(self.data.train, self.data.validation, tuning, split, AUDIT)
         rows = np.concatenate([scored.rows for _, scored in sets])
         known = np.array([[self.by_row[row]] for row in rows.tolist()])
         given: dict[str, Any] = {
@@ -1118,6 +1135,7 @@ def test_without_unseen_rows_the_ngrams_are_not_scaled(
         data.validation,
         tuning=on_test,
         split=split,
+        audit=AUDIT,
         training=training,
         script="auto",
     )
@@ -1142,6 +1160,7 @@ def test_without_a_share_no_ngrams_are_learnt(
         reviews,
         tuning=tuning,
         split=split,
+        audit=AUDIT,
         training=with_ngrams(training, share=0),
         script="auto",
     )
@@ -1367,6 +1386,7 @@ def test_the_baseline_gets_thresholds_where_the_model_does(
             baseline=baseline_parameters,
             tuning=TuningParameters(**base_parameters()["tuning"] | changes),
             split=split,
+            audit=AUDIT,
             training=training,
             reviews=REVIEWS,
             script="auto",
@@ -1420,6 +1440,7 @@ def test_the_thresholds_of_the_baseline_are_chosen_on_the_reviews_of_the_model(
         baseline=baseline_parameters,
         tuning=tuning.model_copy(update={"folds": 2}),
         split=split,
+        audit=AUDIT,
         training=TrainingParameters(**training.model_dump() | {"decision_target": wanted}),
         reviews=REVIEWS,
         script="auto",
@@ -1455,6 +1476,7 @@ def test_the_thresholds_of_the_baseline_do_not_divide_groups(
             baseline=baseline_parameters,
             tuning=tuning.model_copy(update={"metric": "f1_macro", "folds": 2}),
             split=split.model_copy(update={"group_column": column}),
+            audit=AUDIT,
             training=training,
             reviews=REVIEWS,
             script="auto",
@@ -1737,6 +1759,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "params:tokenizer": MemoryDataset(data.tokens),
             "params:tokenizer.script": MemoryDataset("auto"),
             "params:split": MemoryDataset(split),
+            "audit": MemoryDataset(AUDIT),
             "review_settings": MemoryDataset(reviews),
             "params:training": MemoryDataset(halves),
             **{f"params:training.{name}": MemoryDataset(value) for name, value in parts.items()},

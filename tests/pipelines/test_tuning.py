@@ -1,5 +1,6 @@
 import logging
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,7 @@ def divide(
     validation: EncodedReviews,
     tuning: TuningParameters,
     split: SplitParameters,
+    own_splits: Iterable[str] = (),
     **changes: Any,
 ) -> list[HeldOutSet]:
     changed = TuningParameters(**tuning.model_dump() | changes).model_dump()
@@ -193,6 +195,7 @@ def divide(
         validation,
         TEST,
         split,
+        {"accepted_by_own_split": dict.fromkeys(own_splits, 100)},
         **{name: changed[name] for name in names},
         pruner=changed["pruner"]["name"],
     )
@@ -255,15 +258,35 @@ def test_few_reviews_are_cross_validated(
     assert sum(len(held_out) for _, held_out in sets) == (n_rows if folds > 1 else n_rows - 50)
 
 
-@pytest.mark.parametrize("change", [{"group_column": "film"}, {"method": "column"}], ids=str)
+@pytest.mark.parametrize(
+    ("change", "own_splits"),
+    [({"group_column": "film"}, ()), ({"method": "column"}, ("train", "validation", "test"))],
+    ids=str,
+)
 @pytest.mark.parametrize("folds", ["auto", 1])
-def test_a_single_group_and_splits_of_the_csv_are_not_cross_validated(
-    folds: str | int, change: dict[str, Any], tuning: TuningParameters, split: SplitParameters
+def test_a_single_group_and_named_validation_rows_are_not_cross_validated(
+    folds: str | int,
+    change: dict[str, Any],
+    own_splits: tuple[str, ...],
+    tuning: TuningParameters,
+    split: SplitParameters,
 ) -> None:
     related = split.model_copy(update=change)
-    ((learnt, held_out),) = divide(TRAIN, VALIDATION, tuning, related, folds=folds)
+    ((learnt, held_out),) = divide(TRAIN, VALIDATION, tuning, related, own_splits, folds=folds)
     assert learnt is TRAIN
     assert held_out is VALIDATION
+
+
+@pytest.mark.parametrize("folds", ["auto", 2])
+def test_validation_rows_that_the_table_does_not_name_are_cross_validated(
+    folds: str | int, tuning: TuningParameters, split: SplitParameters
+) -> None:
+    named = split.model_copy(update={"method": "column"})
+    found = divide(TRAIN, VALIDATION, tuning, named, ("train", "test"), folds=folds)
+    expected = divide(TRAIN, VALIDATION, tuning, split, folds=2)
+    for sets in zip(found, expected, strict=True):
+        for one, other in zip(*sets, strict=True):
+            assert one.rows.tolist() == other.rows.tolist()
 
 
 @pytest.mark.parametrize("folds", ["auto", 3])
@@ -296,7 +319,7 @@ def test_each_repeat_divides_the_reviews_anew(
     twice = tuning.model_copy(update={"folds": 3, "fold_repeats": 2})
     first = [
         select_first_repeat(sets, twice),
-        divide_reviews(TRAIN, VALIDATION, twice, split),
+        divide_reviews(TRAIN, VALIDATION, twice, split, {"accepted_by_own_split": {}}),
         select_first_repeat(once, tuning),
     ]
     for found in first:
@@ -314,15 +337,14 @@ def test_what_needs_a_cross_validation_is_refused_without_one(
     changes: dict[str, Any], message: str, tuning: TuningParameters, split: SplitParameters
 ) -> None:
     assert divide(TRAIN, VALIDATION, tuning, split, folds=2, **changes)
-    named = split.model_copy(update={"method": "column"})
-    refused: list[tuple[SplitParameters, dict[str, Any], str]] = [
-        (split, {"folds": 1}, "set tuning.folds to 2 or more, or "),
-        (split, {"folds": "auto", "evaluate_on": "test"}, "set tuning.evaluate_on to valid.*, or "),
-        (named, {"folds": "auto"}, ""),
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"folds": 1}, "set tuning.folds to 2 or more, or "),
+        ({"folds": "auto", "evaluate_on": "test"}, "set tuning.evaluate_on to valid.*, or "),
+        ({"folds": "auto", "own_splits": ["validation"]}, ""),
     ]
-    for method, without, advice in refused:
+    for without, advice in refused:
         with pytest.raises(InputError, match=f": {advice}{message.partition('*')[2]}"):
-            divide(TRAIN, VALIDATION, tuning, method, **changes, **without)
+            divide(TRAIN, VALIDATION, tuning, split, **changes, **without)
 
 
 def test_a_trial_with_repeats_is_worth_the_mean_of_all_and_keeps_one_logit_per_review(
@@ -615,6 +637,12 @@ def test_weights_of_labels_reach_every_trial(
     tune(storage, one_epoch, one, [(learnt, VALIDATION)])
     assert "differ (class_weight balanced instead of None)" in caplog.text
     assert len(given) == 2  # the second one in a study of its own
+    # As YAML has them: Kedro gives a node that reads a single parameter no validated value.
+    caplog.clear()
+    as_read: list[Any] = [{"negative": 5}, {"negative": 5.0}]
+    studies = [tune(storage, one_epoch, one, class_weight=weights)[0] for weights in as_read]
+    assert studies[0].trials == studies[1].trials
+    assert caplog.text.count("This run uses the study") == 2  # as neither is the first one
     with pytest.raises(InputError, match="names the label 'awful'"):
         tune(storage, one_epoch, one, class_weight={"awful": 2.0})
 
@@ -1311,6 +1339,7 @@ def run_pipeline(
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
     split: SplitParameters,
+    own_splits: Iterable[str] = (),
 ) -> tuple[DataCatalog, dict[str, Any]]:
     catalog = DataCatalog(
         {
@@ -1340,6 +1369,7 @@ def run_pipeline(
             "params:training.use_validation_rows": MemoryDataset(False),
             "params:hyperparameters": MemoryDataset(hyperparameters),
             "params:split": MemoryDataset(split),
+            "audit": MemoryDataset({"accepted_by_own_split": dict.fromkeys(own_splits, 100)}),
         }
     )
     return catalog, SequentialRunner().run(create_pipeline(), catalog)
@@ -1373,9 +1403,15 @@ def test_the_pipeline_tunes_without_the_test_set(
     assert sorted(outputs["network_held_out"].load().rows) == sorted(POOL.rows)
 
 
-@pytest.mark.parametrize("change", [{"group_column": "film"}, {"method": "column"}], ids=str)
+@pytest.mark.parametrize(
+    ("change", "own_splits"),
+    [({"group_column": "film"}, ()), ({"method": "column"}, ("train", "validation", "test"))],
+    ids=str,
+)
 def test_folds_that_are_not_possible_are_refused_before_any_trial(
+    *,
     change: dict[str, Any],
+    own_splits: tuple[str, ...],
     tmp_path: Path,
     one_epoch: Hyperparameters,
     tuning: TuningParameters,
@@ -1383,6 +1419,6 @@ def test_folds_that_are_not_possible_are_refused_before_any_trial(
 ) -> None:
     two = tuning.model_copy(update={"folds": 2})
     with pytest.raises(InputError, match=r"tuning\.folds .*: set it to .*, or to auto"):
-        run_pipeline(tmp_path, one_epoch, two, split.model_copy(update=change))
+        run_pipeline(tmp_path, one_epoch, two, split.model_copy(update=change), own_splits)
     storage = OptunaStorageDataset(filepath=str(tmp_path / "study.db")).load()
     assert storage.get_all_studies() == []

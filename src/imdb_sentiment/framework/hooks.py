@@ -3,8 +3,9 @@
 import copy
 import ctypes
 import importlib
+import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from imdb_sentiment.datasets.table import TableDataset
 from imdb_sentiment.datasets.table_formats import has_table_suffix
 from imdb_sentiment.errors import InputError, list_names, suggest_name
 from imdb_sentiment.framework.configuration import CATALOG_PARAMETERS, Configuration
+from imdb_sentiment.framework.lineage import flatten
 from imdb_sentiment.framework.problems import explain_problems
 from imdb_sentiment.parameters import (
     BaselineParameters,
@@ -39,6 +41,8 @@ from imdb_sentiment.parameters import (
     WordVectorsParameters,
 )
 from imdb_sentiment.pipeline_registry import list_pipelines
+
+logger = logging.getLogger(__name__)
 
 MAX_SIMILAR = 5  # maximum number of files that a message names
 
@@ -70,6 +74,7 @@ class ValidateParameters:
     """
 
     _search: tuple[TuningParameters, LanguageModelParameters] | None = None  # to be judged later
+    _idle: Sequence[str] = ()  # hyperparameters that the user has set, but that are searched
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -108,6 +113,7 @@ class ValidateParameters:
                 problems = explain_problems(error, group, MODELS[group])
                 raise InputError(problems) from error
         _require_same_table(values, table)
+        self._idle = _find_idle(values["tuning"]["search_space"], context.config_loader)
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -118,6 +124,14 @@ class ValidateParameters:
 
         """
         self._search = None
+        if self._idle and "study" in pipeline.all_outputs():
+            logger.warning(
+                "No effect of hyperparameters.%s, since tuning.search_space has %s: to fix a value "
+                "instead of searching it, set tuning.search_space.%s to null",
+                ", hyperparameters.".join(self._idle),
+                "it" if len(self._idle) == 1 else "them",
+                self._idle[0],
+            )
         if not {"pretrained_weights", "study"} <= pipeline.all_outputs():
             return
         tuning = TuningParameters.model_validate(catalog.load("params:tuning"))
@@ -144,6 +158,19 @@ class ValidateParameters:
         tuning, model = self._search
         if model.count_passes(len(inputs["train"]), has_unlabelled=False):
             tuning.require_fixed_shape()
+
+
+def _find_idle(space: dict[str, Any], loader: Any) -> list[str]:
+    """Return the searched hyperparameters that --params or conf/local sets all the same."""
+    given = dict(flatten(loader.runtime_params or {}))
+    found = []
+    for name in sorted(name for name, searched in space.items() if searched):
+        parameter = f"hyperparameters.{name}"
+        file = loader.find_file(parameter)
+        is_own = file is not None and file.parent.name == loader.default_run_env
+        if is_own or parameter in given:
+            found.append(name)
+    return found
 
 
 def _require_same_table(parameters: dict[str, Any], table: Any) -> None:

@@ -23,7 +23,8 @@ class PresetsConfigLoader(OmegaConfigLoader):
 
     `--env imdb,best` reads conf/base, conf/imdb, conf/best and conf/local. Of two values of one
     parameter, that of the later folder counts; if it names a sampler or pruner, the arguments in
-    earlier folders are ignored. Kedro would read conf/base and one other folder.
+    earlier folders are ignored, and so is a range of another type. Kedro would read conf/base and
+    one other folder.
     """
 
     def __getitem__(self, key: str) -> dict[str, Any]:
@@ -65,6 +66,7 @@ class PresetsConfigLoader(OmegaConfigLoader):
                     raise
                 base, later, base_path, path, read = self._read(key, self.base_env)
             _leave_out_arguments([base, later])
+            _leave_out_ranges([base, later])
             return base, later, base_path, path, read
         presets = [name.strip() for name in self.env.split(",")]
         folders: list[dict[Path, DictConfig]] = []
@@ -83,6 +85,7 @@ class PresetsConfigLoader(OmegaConfigLoader):
         except MissingConfigException:  # as above
             pass
         _leave_out_arguments([base, *folders])
+        _leave_out_ranges([base, *folders])
         later = {file: content for files in folders for file, content in files.items()}
         return base, later, base_path, path, read
 
@@ -131,3 +134,20 @@ def _leave_out_arguments(folders: list[dict[Path, DictConfig]]) -> None:
                 if is_replaced and "arguments" in part:
                     part["arguments"] = {}
             is_replaced = is_replaced or any("name" in part for part in found)
+
+
+def _leave_out_ranges(folders: list[dict[Path, DictConfig]]) -> None:
+    """Remove the range of a hyperparameter if a later folder has one of another type."""
+    types: dict[Any, Any] = {}
+    for files in reversed(folders):
+        found = [OmegaConf.select(file, "tuning.search_space") for file in files.values()]
+        spaces = [space for space in found if isinstance(space, DictConfig)]
+        for space in spaces:
+            for name, own in list(space.items()):
+                kind = own.get("type") if isinstance(own, DictConfig) else None
+                if kind and types.get(name, kind) != kind:
+                    del space[name]
+        for space in spaces:
+            for name, own in space.items():
+                if isinstance(own, DictConfig) and "type" in own:
+                    types.setdefault(name, own["type"])

@@ -230,8 +230,9 @@ class NetworkTrainer:
             used_callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
         metric = self._metric
         watched = metric.name if metric else "accuracy"
-        if metric and watched != "accuracy" and validation:
-            may_diverge = hp.early_stopping_patience > 0  # which restores an earlier epoch
+        may_diverge = hp.early_stopping_patience > 0  # which restores an earlier epoch
+        # Keras's own accuracy of a network that has diverged is that of its first label.
+        if metric and validation and (may_diverge or watched != "accuracy"):
             scorer = _make_scorer(network, validation, metric, may_diverge=may_diverge)
             used_callbacks.append(scorer)
         if hp.early_stopping_patience:

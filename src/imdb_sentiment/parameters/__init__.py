@@ -28,6 +28,7 @@ from imdb_sentiment.parameters.training import (
     NgramsParameters,
     Quantity,
     TrainingParameters,
+    parse_class_weight,
 )
 from imdb_sentiment.parameters.tuning import (
     Hyperparameters,
@@ -64,5 +65,6 @@ __all__ = [
     "WordVectorsParameters",
     "clean_label",
     "normalise_label",
+    "parse_class_weight",
     "parse_number",
 ]

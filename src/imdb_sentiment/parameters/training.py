@@ -1,14 +1,24 @@
 """Parameters of the pipeline training."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from imdb_sentiment.parameters.base import Fraction, Parameters, Seed
 from imdb_sentiment.parameters.data_processing import Label
 
 # Weights of the labels in the loss, as scikit-learn's `class_weight`.
 ClassWeight = Literal["balanced"] | dict[Label, Annotated[float, Field(gt=0)]] | None
+_class_weight: TypeAdapter[ClassWeight] = TypeAdapter(ClassWeight, config=Parameters.model_config)
+
+
+def parse_class_weight(value: Any) -> ClassWeight:
+    """Return a validated `class_weight`, as `TrainingParameters` has it.
+
+    Kedro validates only the groups that a node of the run reads as a whole. To other nodes, it
+    gives the values of the YAML file, where labels may be numbers or truth values.
+    """
+    return _class_weight.validate_python(value)
 
 
 class NgramsParameters(Parameters):

@@ -85,6 +85,7 @@ def test_the_pipeline_makes_every_report(
         baseline=baseline_parameters,
         tuning=tuning,
         split=split,
+        audit={"accepted_by_own_split": {}},
         training=training,
         reviews=reviews,
         script="auto",

@@ -347,9 +347,7 @@ def test_many_labels_are_counted_instead_of_listed(finished: tuple[Path, str]) -
     for text in (render(finished, facts), write_model_card(facts)):
         said = " ".join(text.split())
         assert "as one of 77 labels, such as intent 0, intent 1 and intent 2" in said
-        assert (
-            "of probability and weight is predicted; the weights lie between 0.5 and 1.5" in said
-        )
+        assert "of probability and weight is predicted; the weights lie between 0.5 and 1.5" in said
 
 
 def test_by_another_metric_the_verdict_has_its_interval(finished: tuple[Path, str]) -> None:

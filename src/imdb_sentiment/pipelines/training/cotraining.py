@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +66,7 @@ def teach_ngrams(
     validation: EncodedReviews,
     tuning: TuningParameters,
     split: SplitParameters,
+    audit: dict[str, Any],
     training: TrainingParameters,
     script: Script,
 ) -> tuple[NgramModel, HeldOutLogits]:
@@ -86,6 +88,7 @@ def teach_ngrams(
         validation: Further reviews, which are learnt from if `training` says so.
         tuning: Settings of the search: the reviews that trials were scored on.
         split: Settings of the division of the reviews.
+        audit: Output of `audit_reviews`, which says whether the table names validation rows.
         training: Says whether to learn from the validation reviews, describes the n-grams, and has
             their share.
         script: Rule for cutting texts into words.
@@ -108,7 +111,7 @@ def teach_ngrams(
         )
         return first
     places = find_rows(network_held_out.rows, first_ngrams_held_out.rows)
-    sets = divide_reviews(train, validation, tuning, split)
+    sets = divide_reviews(train, validation, tuning, split, audit)
     codes = join_codes(scored for _, scored in sets)
     learnable = list_learnable(train, validation, training)
     label_weights = compute_label_weights(

@@ -118,6 +118,7 @@ def fit_ngrams(
     *,
     tuning: TuningParameters,
     split: SplitParameters,
+    audit: dict[str, Any],
     training: TrainingParameters,
     script: Script,
 ) -> tuple[NgramModel, HeldOutLogits]:
@@ -132,6 +133,7 @@ def fit_ngrams(
         validation: Further reviews, which are learnt from if `training` says so.
         tuning: Settings of the search: the reviews that trials were scored on.
         split: Settings of the division of the reviews.
+        audit: Output of `audit_reviews`, which says whether the table names validation rows.
         training: Says whether to learn from the validation reviews, describes the n-grams, and has
             the seed by which unlabelled reviews are drawn if there are very many.
         script: Rule for cutting texts into words.
@@ -181,7 +183,7 @@ def fit_ngrams(
 
     if tuning.evaluate_on == "test":
         return prepare(learnable, True).fit(default_weights(ngrams)), nothing
-    held_out = divide_reviews(train, validation, tuning, split)
+    held_out = divide_reviews(train, validation, tuning, split, audit)
     best = choose_ngram_weights(
         [
             Fold(partial(prepare, [learnt]), [hashes[row] for row in scored.rows], scored.codes)
@@ -562,6 +564,7 @@ def fit_baseline(
     baseline: BaselineParameters,
     tuning: TuningParameters,
     split: SplitParameters,
+    audit: dict[str, Any],
     training: TrainingParameters,
     reviews: ReviewsParameters,
     script: Script,
@@ -579,6 +582,7 @@ def fit_baseline(
         baseline: Length and frequency of the n-grams, and the strength of the regularisation.
         tuning: Settings of the search: the metric, and the reviews that trials were scored on.
         split: Settings of the division of the reviews.
+        audit: Output of `audit_reviews`, which says whether the table names validation rows.
         training: Says whether to learn from the validation reviews, the weights of the labels, and
             whether to choose thresholds.
         reviews: The labels.
@@ -641,7 +645,7 @@ def fit_baseline(
     is_fitted = is_calibrated or method == "threshold"
     held_out: list[HeldOutSet] = []
     if is_fitted and tuning.evaluate_on != "test":
-        held_out = divide_reviews(train, validation, tuning, split)
+        held_out = divide_reviews(train, validation, tuning, split, audit)
     try:
         # The vectors of the solver are so short that threads would cost more time than they save.
         with threadpool_limits(1, user_api="blas"):

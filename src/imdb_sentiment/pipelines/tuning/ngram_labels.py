@@ -25,6 +25,7 @@ from imdb_sentiment.parameters import (
     NgramLabelsParameters,
     NgramsParameters,
     TokenizerParameters,
+    parse_class_weight,
 )
 from imdb_sentiment.pipelines.tuning.protocol import HeldOutSet
 from imdb_sentiment.progress import track
@@ -107,6 +108,7 @@ def label_unlabelled_reviews(
             fewer = MIN_REVIEWS if is_few else f"the {n_labelled:,} labelled ones"
             _say_without(f"{n_unlabelled:,} unlabelled reviews are fewer than {fewer}")
         return ()
+    class_weight = parse_class_weight(class_weight)
     compute_label_weights(class_weight, train.codes, train.labels)  # refuses what none can use
     script = tokenization.script
     by_row = hash_labelled(clean_reviews, NGRAMS, script)

@@ -38,6 +38,7 @@ from imdb_sentiment.parameters import (
     ProtocolParameters,
     SplitParameters,
     TuningParameters,
+    parse_class_weight,
 )
 from imdb_sentiment.pipelines.tuning.protocol import (
     HeldOutSet,
@@ -81,6 +82,7 @@ def hold_out_reviews(
     validation: EncodedReviews,
     test: EncodedReviews,
     split: SplitParameters,
+    audit: dict[str, Any],
     *,
     folds: Any,  # a number or "auto", but Kedro warns of unions
     fold_repeats: int,
@@ -96,6 +98,7 @@ def hold_out_reviews(
         test: Reviews held out of everything; if trials are scored on them, the test accuracy is too
             high.
         split: Settings of the division of the reviews.
+        audit: Output of `audit_reviews`, which says whether the table names validation rows.
         folds: Number of folds of a cross-validation, or `auto`.
         fold_repeats: Number of times that the cross-validation is repeated.
         evaluate_on: Whether to score on the `validation` reviews or on the `test` reviews.
@@ -122,10 +125,11 @@ def hold_out_reviews(
             "test accuracy will be too optimistic. The metrics record this."
         )
         return [(train, test)]
-    sets = divide_reviews(train, validation, protocol, split, n_repeats=fold_repeats)
+    sets = divide_reviews(train, validation, protocol, split, audit, n_repeats=fold_repeats)
     if len(sets) == 1:
         # Folds would mix the splits that the table names.
-        refuse_without_folds("set tuning.folds to 2 or more" if split.method == "random" else "")
+        is_drawn = "validation" not in audit["accepted_by_own_split"]
+        refuse_without_folds("set tuning.folds to 2 or more" if is_drawn else "")
     return sets
 
 
@@ -207,6 +211,7 @@ def tune_hyperparameters(
     learnt, _ = held_out_sets[0]
     vocabulary_size, labels = learnt.vocabulary_size, learnt.labels
     metric = make_metric(tuning.metric, tuning.metric_label, labels, are_ordered=are_ordered)
+    class_weight = parse_class_weight(class_weight)
     compute_label_weights(class_weight, learnt.codes, labels)  # refuses what no trial can use
     initial = pretrained_weights or (word_vectors,)  # what a pretrained embedding starts from
     _require_inputs(vocabulary_size, initial, hyperparameters, tuning, use_validation_rows)

@@ -21,6 +21,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "validation": "validation",
                     "test": "test",
                     "split": "params:split",
+                    "audit": "audit",
                     "folds": "params:tuning.folds",
                     "fold_repeats": "params:tuning.fold_repeats",
                     "evaluate_on": "params:tuning.evaluate_on",

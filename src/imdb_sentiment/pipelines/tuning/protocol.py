@@ -1,5 +1,7 @@
 """The reviews that a trial learns from, and those that it is scored on."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import optuna
@@ -29,6 +31,7 @@ def divide_reviews(
     validation: EncodedReviews,
     protocol: ProtocolParameters,
     split: SplitParameters,
+    audit: dict[str, Any],
     *,
     n_repeats: int = 1,
 ) -> list[HeldOutSet]:
@@ -38,8 +41,9 @@ def divide_reviews(
         train: Training reviews.
         validation: Validation reviews.
         protocol: Number of folds and of their repeats, and the seed of their division.
-        split: Whether the rows have groups, which are not divided, or splits of their own, which
-            folds would ignore.
+        split: Whether the rows have groups, which are not divided.
+        audit: Output of `audit_reviews`: whether the table names validation rows, which folds would
+            ignore.
         n_repeats: Number of the repeats of a cross-validation whose pairs are returned.
 
     Returns:
@@ -48,21 +52,22 @@ def divide_reviews(
         groups allow, and each fold is scored once per repeat.
 
     Raises:
-        InputError: Several folds are asked for, but the rows have their own splits, or a label has
+        InputError: Several folds are asked for, but the table names validation rows, or a label has
             fewer rows or groups than there are folds.
 
     """
-    is_random = split.method == "random"
+    is_drawn = "validation" not in audit["accepted_by_own_split"]
     if protocol.folds == 1 or (
-        protocol.folds == "auto" and not (is_random and len(validation) < FEW_ROWS)
+        protocol.folds == "auto" and not (is_drawn and len(validation) < FEW_ROWS)
     ):
         return [(train, validation)]
     pool = train + validation
     if protocol.folds == "auto":
         return _divide(pool, FOLDS, protocol, split, n_repeats) or [(train, validation)]
-    if not is_random:
+    if not is_drawn:
         raise InputError(
-            "tuning.folds would mix the splits that the CSV names: set it to 1, or to auto"
+            "tuning.folds would mix training and validation rows, which the table names: set it to "
+            "1, or to auto"
         )
     sets = _divide(pool, protocol.folds, protocol, split, n_repeats)
     if sets is None:

@@ -151,7 +151,7 @@ def test_a_snippet_runs(snippet: str, model_file: Path, tmp_path: Path) -> None:
 
 def test_a_nested_table_is_flattened_as_the_document_has_it(tmp_path: Path) -> None:
     text = (PROJECT / "docs/data.md").read_text("utf-8")
-    (snippet,) = re.findall(r"```py\n(.*?)```", text, re.S)
+    _, snippet = re.findall(r"```py\n(.*?)```", text, re.S)
     (tmp_path / "data/01_raw").mkdir(parents=True)
     lines = [
         {"review": {"body": f"ein schöner Film {n}"}, "meta": {"rating": n % 2}} for n in range(9)
@@ -162,6 +162,16 @@ def test_a_nested_table_is_flattened_as_the_document_has_it(tmp_path: Path) -> N
     (rows,) = TableDataset(filepath=str(tmp_path / "data/01_raw/flat.jsonl")).load()
     assert find_text_column(rows).column == "review.body"
     assert find_label_column(rows, ["review.body"]).column == "meta.rating"
+
+
+def test_titles_are_joined_as_the_document_has_it(tmp_path: Path) -> None:
+    snippet, _ = re.findall(r"```py\n(.*?)```", (PROJECT / "docs/data.md").read_text("utf-8"), re.S)
+    (tmp_path / "data/01_raw").mkdir(parents=True)
+    lines = "title,body,stars\nGreat,A superb film,5\n,Awful,1\n"
+    (tmp_path / "reviews.csv").write_text(lines, encoding="utf-8")
+    subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, check=True, timeout=PATIENCE)
+    joined = pd.read_csv(tmp_path / "data/01_raw/joined.csv")
+    assert joined["body"].tolist() == ["Great. A superb film", ". Awful"]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

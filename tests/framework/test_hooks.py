@@ -105,6 +105,25 @@ print(process.memory_info().rss - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has malloc_trim")
+def test_an_entry_that_reads_another_table_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = make_project(tmp_path)
+    for name in ("sample_reviews.csv", "mine.csv"):
+        write_csv(project / "data/01_raw" / name, make_reviews(150))
+    (project / "conf/local/catalog.yml").write_text(
+        "raw_reviews:\n  type: imdb_sentiment.datasets.TableDataset\n"
+        "  filepath: data/01_raw/mine.csv\n"
+        "  load_args: {chunksize: 5000, encoding: utf-8, sep: auto}\n",
+        encoding="utf-8",
+    )
+    run_session(project, "data_processing")
+    assert "data/01_raw/mine.csv, although this run names sample_reviews.csv" in caplog.text
+    caplog.clear()
+    run_session(project, "data_processing", reviews_file="mine.csv")
+    assert "of the catalog reads" not in caplog.text
+
+
 def test_a_value_of_a_searched_hyperparameter_is_said_to_have_no_effect(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

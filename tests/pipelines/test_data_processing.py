@@ -333,6 +333,51 @@ def test_half_a_surrogate_pair_in_a_label_or_a_group_is_no_error(
     assert checked["group"].tolist() == [f"film {number}" for number in range(9)]
 
 
+@pytest.mark.parametrize("n_alike", [8, 12])
+def test_many_duplicates_are_warned_of(
+    n_alike: int,
+    reviews: ReviewsParameters,
+    split: SplitParameters,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    alike = [("good", label) for label in ("positive", "negative")] * (n_alike // 2)
+    cleaned = clean([*make_reviews(40), *alike], reviews, split)
+    assert len(cleaned) == 41
+    n_rows = 40 + n_alike
+    said = f"{n_alike - 1} of {n_rows} rows are duplicates, {n_alike // 2} of them with another lab"
+    assert (said in caplog.text) == (n_alike == 12)
+
+
+def test_what_is_not_used_or_not_supported_is_told(
+    split: SplitParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    labels = ("joy", "joy|love", "love|joy", "love")
+    rows = [
+        (" ".join(text.split()[:4]), text, label, str(number))
+        for number, (text, label) in enumerate(make_reviews(80, labels))
+    ]
+    find(as_chunks(rows, ("title", "body", "label", "id")), split)
+    assert "Texts that are not used are in 'title'" in caplog.text
+    assert "Labels such as 'joy|love' seem to be several labels of one text" in caplog.text
+    caplog.clear()
+    find(as_chunks(make_reviews(80), ("body", "label")), split)
+    assert "not used" not in caplog.text
+    assert "several labels" not in caplog.text
+
+
+def test_rows_without_a_label_can_be_learnt_from(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    rows = make_reviews(200)
+    partly = [(text, label if number < 150 else "") for number, (text, label) in enumerate(rows)]
+    with pytest.raises(InputError, match=r"\(to learn from the rows without a label, name"):
+        clean(partly, reviews, split)
+    with pytest.raises(InputError, match=r"or raise reviews\.max_rejected_fraction") as error:
+        clean([*rows, ("more", ""), ("most", ""), ("last", "")], reviews, split)
+    assert "to learn from" not in str(error.value)
+
+
 def test_an_order_that_is_not_known_is_told(
     split: SplitParameters, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,9 +13,11 @@ from imdb_sentiment.text.columns import (
     ORDERS,
     TEXT_NAMES,
     ColumnMatch,
+    find_combination,
     find_label_column,
     find_labels,
     find_text_column,
+    list_other_texts,
     order_labels,
 )
 
@@ -285,3 +287,56 @@ def test_a_likely_label_is_none_misspelt() -> None:
     assert list(found.counts) == ["Australia", "Austria", "Germany"]
     assert found.others == {"Germny": 9}
     assert found.misspellings == {"Austria": "Australia", "Germny": "Germany"}
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        [f"{n % 6 + 1:02}.03.2024" for n in range(60)],
+        [f"2024-01-0{n % 6 + 1}" for n in range(60)],
+        [f"{n % 6 + 1} mars 2024" for n in range(60)],
+    ],
+    ids=lambda days: days[0],
+)
+def test_days_are_no_labels(days: list[str]) -> None:
+    assert find(Datum=days, Kommentar=TEXTS) == ("Kommentar", None)
+    assert find(Datum=days, Kommentar=TEXTS, Note=LABELS) == ("Kommentar", "Note")
+    assert find(label=days, text=TEXTS) == ("text", "label")  # its name decides
+
+
+@pytest.mark.parametrize("values", [["4.5", "3.5", "2024"], ["7/10", "8/10"], ["level 1", "x 2"]])
+def test_other_numbers_are_labels(values: list[str]) -> None:
+    assert find(a=[values[n % len(values)] for n in range(60)], b=TEXTS) == ("b", "a")
+
+
+def test_columns_that_may_have_labels_are_told_the_likeliest_first() -> None:
+    rows = pd.DataFrame(
+        {
+            "app": [f"app {n % 19}" for n in range(60)],
+            "customer": [f"customer {n % 3}" for n in range(60)],
+            "average_score": [f"{n % 5}" for n in range(60)],
+        }
+    )
+    assert find_label_column(rows).candidates[0] == "average_score"
+
+
+def test_further_columns_of_texts_are_listed() -> None:
+    titles = [" ".join(text.split()[:4]) for text in TEXTS]
+    rows = pd.DataFrame(
+        {"id": range(60), "title": titles, "name": NAMES, "time": TIMES, "text": TEXTS, "y": LABELS}
+    )
+    assert list_other_texts(rows, ["text", "y"]) == ["title"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "example"),
+    [
+        (["anger", "anger|fear", "anger|love", "fear", "fear|love"], "anger|fear"),
+        (["['a', 'b']", "['a']", "['b', 'c']", "['a', 'c']"], "['a', 'b']"),
+        (["anger", "fear", "love"], None),
+        (["yes, of course", "no, thanks", "maybe"], None),
+        (["a very good one", "a bad one"], None),
+    ],
+)
+def test_labels_that_combine_others_are_told(labels: list[str], example: str | None) -> None:
+    assert find_combination(labels) == example

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from kedro.framework.context import KedroContext
@@ -41,9 +41,11 @@ from imdb_sentiment.parameters import (
     WordVectorsParameters,
 )
 from imdb_sentiment.pipeline_registry import list_pipelines
+from imdb_sentiment.urls import hide_secrets
 
 logger = logging.getLogger(__name__)
 
+RAW_REVIEWS = "raw_reviews"  # dataset of the labelled table
 MAX_SIMILAR = 5  # maximum number of files that a message names
 
 # The models of the groups of parameters in conf/.
@@ -74,6 +76,7 @@ class ValidateParameters:
     """
 
     _search: tuple[TuningParameters, LanguageModelParameters] | None = None  # to be judged later
+    _file = ""  # the table that is named, from which the results have their name
     _idle: Sequence[str] = ()  # hyperparameters that the user has set, but that are searched
 
     @hook_impl
@@ -113,6 +116,7 @@ class ValidateParameters:
                 problems = explain_problems(error, group, MODELS[group])
                 raise InputError(problems) from error
         _require_same_table(values, table)
+        self._file = values["reviews"]["file"]
         self._idle = _find_idle(values["tuning"]["search_space"], context.config_loader)
 
     @hook_impl
@@ -124,6 +128,14 @@ class ValidateParameters:
 
         """
         self._search = None
+        path = find_path(catalog, RAW_REVIEWS)
+        is_other = path != RAW_REVIEWS and PurePath(path).name != PurePath(self._file).name
+        if is_other and RAW_REVIEWS in pipeline.inputs():
+            logger.warning(
+                "The entry %s of the catalog reads %s, although this run names %s: remove the "
+                "entry from conf/, or name the same table with --params reviews_file=%s",
+                *(RAW_REVIEWS, hide_secrets(path), hide_secrets(self._file), PurePath(path).name),
+            )
         if self._idle and "study" in pipeline.all_outputs():
             logger.warning(
                 "No effect of hyperparameters.%s, since tuning.search_space has %s: to fix a value "

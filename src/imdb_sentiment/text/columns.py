@@ -63,6 +63,7 @@ SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation"
 PLACEHOLDERS = {"-", "?", "n/a", "na", "nan", "none", "null", "unlabeled", "unlabelled"}
 
 _RATING = re.compile(r"([-+]?[0-9]+(?:[.,][0-9]+)?)\s*(.*)")  # a number and its unit
+_COMBINED = re.compile(r"[|;,]")  # between the labels of one text
 _SYMBOLS = re.compile(r"([★⭐\ufe0f\s]*)[☆\s]*")  # stars that are given, and those that are not
 MIN_STEM, MAX_ENDING = 3, 2  # letters of a unit that singular and plural share; of their endings
 
@@ -80,8 +81,10 @@ MOST = 0.9  # minimum share of rows with a label, or of distinct texts
 FEW = 0.05  # minimum share of rows with a label, if the others may be unlabelled
 ENOUGH = 0.5  # minimum share of distinct texts, if no other column has more of them
 MIN_CHARACTERS = 12  # minimum median length of a text
+MAX_NAME_WORDS = 3  # maximum mean number of words of names, beside which further texts are longer
 MIN_WORDS = 4  # minimum mean number of words; texts with fewer may be names
 N_DATES, MAX_DATE = 100, 40  # number of cells that may show dates; characters of a date
+_DAY = re.compile(r"\b(?:19|20)\d\d\b.*?\d|\d.*\b(?:19|20)\d\d\b")
 _DATE = re.compile(r"\d[-/.:年月]\s?\d|\b(19|20)\d\d\b")
 TIMES_LONGER = 3  # minimum ratio of the mean lengths of the text column and any other column
 TIMES_REPEATED = 2  # the same, if the texts of that column are repeated
@@ -198,7 +201,12 @@ def find_label_column(
     limits = {
         name: MAX_UNNAMED if _rank(name, LABEL_NAMES) is None else MAX_LABELS for name in columns
     }
-    fitting = [name for name in columns if _has_labels(values[name], len(rows), limits[name])]
+    fitting = [
+        name
+        for name in columns
+        if _has_labels(values[name], len(rows), limits[name])
+        and (limits[name] == MAX_LABELS or not _are_days(values[name]))
+    ]
     unusual = [
         name
         for name in columns
@@ -223,7 +231,24 @@ def find_label_column(
     is_clear = len(fitting) == 1 and not others and values[fitting[0]].keys() not in FLAGS
     if is_clear and not named and not _list_named(nested, LABEL_NAMES):
         return ColumnMatch(fitting[0], (fitting[0],), nested)
-    return ColumnMatch(None, tuple(dict.fromkeys([*likely, *named, *fitting, *others])), nested)
+    unnamed = sorted(
+        [*fitting, *others],
+        key=lambda name: (not _has_word(name, LABEL_NAMES), len(values[name]) > MAX_UNNAMED),
+    )
+    return ColumnMatch(None, tuple(dict.fromkeys([*likely, *named, *unnamed])), nested)
+
+
+def list_other_texts(rows: pd.DataFrame, apart_from: Iterable[str]) -> list[str]:
+    """Return further columns with texts of several words, such as titles.
+
+    Args:
+        rows: The first rows of a table.
+        apart_from: Columns that are known to be something else, such as the texts that are used.
+
+    """
+    columns, _ = _list_candidates(rows, apart_from)
+    found = {name: _measure_texts(to_strings(rows[name])) for name in columns}
+    return [name for name, texts in found.items() if texts and texts.n_words > MAX_NAME_WORDS]
 
 
 def _are_numbers(cells: pd.Series) -> bool:
@@ -253,6 +278,10 @@ def _rank(column: str, names: tuple[str, ...]) -> int | None:
         return names.index(simple)
     ending = "_" + simple.rpartition("_")[2]
     return names.index(ending) if ending in names else None
+
+
+def _has_word(column: str, names: tuple[str, ...]) -> bool:
+    return not set(_simplify(column).split("_")).isdisjoint(names)
 
 
 def _simplify(column: str) -> str:
@@ -336,7 +365,14 @@ def _may_have_labels(values: Counter[str], n_rows: int, limit: int) -> bool:
     n_labelled = values.total()
     are_partial = n_labelled >= FEW * n_rows and _has_labels(values, n_labelled, limit)
     are_labels = are_partial or _has_labels(values, n_rows, MAX_LABELS)
-    return are_labels and not _are_many_numbers(values) and not _are_dates(list(values))
+    are_others = _are_many_numbers(values) or _are_days(values) or _are_dates(list(values))
+    return are_labels and not are_others
+
+
+def _are_days(values: Iterable[str]) -> bool:
+    """Return whether most values have a year and further numbers, like dates in any language."""
+    found = [bool(_DAY.search(value)) and parse_number(value) is None for value in values]
+    return sum(found) > len(found) / 2
 
 
 def _are_many_numbers(values: Counter[str]) -> bool:
@@ -426,6 +462,18 @@ def find_labels(values: Mapping[str, int]) -> Labels:
         is_known,
         misspellings,
     )
+
+
+def find_combination(labels: Iterable[str]) -> str | None:
+    """Return a label that consists of others, such as `anger|love`, if most labels do so."""
+    parts = {label: re.findall(r"[^\s\[\]'\"|;,]+", label) for label in labels}
+    counts = Counter(part for found in parts.values() for part in set(found))
+    combined = [
+        label
+        for label, found in parts.items()
+        if _COMBINED.search(label) and len(found) > 1 and all(counts[part] > 1 for part in found)
+    ]
+    return combined[0] if len(combined) > len(parts) / 3 else None
 
 
 def _find_misspellings(counts: Mapping[str, int]) -> dict[str, str]:

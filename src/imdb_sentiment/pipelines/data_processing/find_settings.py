@@ -29,9 +29,11 @@ from imdb_sentiment.text.columns import (
     ColumnMatch,
     Labels,
     are_names,
+    find_combination,
     find_label_column,
     find_labels,
     find_text_column,
+    list_other_texts,
 )
 from imdb_sentiment.text.delimiters import DELIMITERS
 from imdb_sentiment.text.tables import (
@@ -116,7 +118,8 @@ def find_settings(
         | ({"labels": tuple(labels.counts)} if labels else {})
     )
     if AUTO in (reviews.text_column, reviews.label_column, reviews.labels):
-        _report(found, labels)
+        known |= {str(text.column), str(label.column)}
+        _report(found, labels, list_other_texts(rows.drop(columns=MALFORMED), known))
     if split.method == "random":
         _report_splits(rows.drop(columns=[text.column, label.column]), split)
     return found
@@ -322,7 +325,8 @@ def format_settings(
     if are_too_few and not no_labels and not likely:  # no value of the table could be the second
         listed = _quote(_shorten(next(iter(kept))))
         return "\n".join([*lines, f"  labels: {AUTO}  # now only {listed}", *format_others(labels)])
-    comments = [f"rows: {counts}"] if (counts := _list_counts(kept.values())) else []
+    comments = [] if labels.is_order_known else ["in alphabetical order"]
+    comments += [f"rows: {counts}"] if (counts := _list_counts(kept.values())) else []
     if are_too_few:
         comments.append('replace "?" with a value left out below, if it is a label')
     if any(len(label) > MAX_NAME for label in kept):
@@ -400,8 +404,8 @@ def _quote(text: str) -> str:
     return make_printable(json.dumps(text, ensure_ascii=False))
 
 
-def _report(found: ReviewsParameters, labels: Labels | None) -> None:
-    """Say what has been found, and how to change it."""
+def _report(found: ReviewsParameters, labels: Labels | None, other_texts: Sequence[str]) -> None:
+    """Say what has been found, what is not used, and how to change it."""
     counts, others = labels.counts if labels else dict.fromkeys(found.labels), ""
     named = [_shorten(label) + (f" ({n:,})" if n else "") for label, n in counts.items()]
     listed = ", ".join(named[:MAX_NAMES])
@@ -421,6 +425,15 @@ def _report(found: ReviewsParameters, labels: Labels | None) -> None:
             + (f" Not labels, so these rows are rejected: {others}." if others else "")
         ),
     )
+    if other_texts:
+        listed = ", ".join(repr(_shorten(name)) for name in other_texts[:MAX_NAMES])
+        logger.info("Texts that are not used are in %s", make_printable(listed))
+    if labels and (example := find_combination(labels.counts)):
+        logger.warning(
+            "Labels such as %r seem to be several labels of one text, which are not supported: "
+            "each combination is learnt as a label of its own",
+            make_printable(_shorten(example)),
+        )
     logger.info(
         "To change this, set text_column, label_column and labels under reviews in "
         "conf/local/parameters.yml"

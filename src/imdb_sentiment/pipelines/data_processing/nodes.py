@@ -82,6 +82,7 @@ from imdb_sentiment.text.words import Script
 
 logger = logging.getLogger(__name__)
 
+MANY_DUPLICATES = 0.2  # share of rows above which there is a warning
 EXAMPLES = 3  # rejected rows that messages show
 MOST = 0.9  # share of rows above which a problem is attributed to the settings, not to single rows
 # For each reason of rejection, the parameter that may name the wrong column.
@@ -93,6 +94,7 @@ COLUMNS = {
     UNKNOWN_SPLIT: "split.column",
     LACKS_GROUP: "split.group_column",
 }
+MANY_UNLABELLED = 0.1  # share of rows from which they are worth being used without labels
 MAX_UNREADABLE = 0.05  # fraction of reviews without a known token above which there is a warning
 
 
@@ -271,10 +273,24 @@ def split_reviews(
 
     """
     _require_usable(audit, reviews, split)
+    _warn_of_duplicates(audit)
     codes, own_splits, groups = _list_accepted(checked_reviews, bool(split.group_column))
     assigned = assign_splits(codes, own_splits, groups, split, reviews)
     _require_every_label(assigned, codes, audit, reviews, split)
     return _add_splits(checked_reviews, assigned)
+
+
+def _warn_of_duplicates(audit: dict[str, Any]) -> None:
+    """Warn if many rows are left out, as with short reviews, of which many are the same."""
+    if audit["duplicates"] > MANY_DUPLICATES * audit["rows_read"]:
+        logger.warning(
+            "%s of %s rows are duplicates, %s of them with another label: of rows with the same "
+            "words, only the first one is used. If many texts stand for a missing one, such as "
+            "'no comment', delete these rows.",
+            f"{audit['duplicates']:,}",
+            f"{audit['rows_read']:,}",
+            f"{audit['duplicates_with_another_label']:,}",
+        )
 
 
 def _list_accepted(
@@ -325,7 +341,11 @@ def _require_usable(
             audit["accepted_by_own_split"].keys() >= MAIN_SPLITS
         )
         if can_allow := rejected <= MOST * rows and not lacks_split:
-            ways.append("raise reviews.max_rejected_fraction")
+            more_use = ""
+            if counts.get(NO_LABEL, 0) >= MANY_UNLABELLED * rows:
+                more_use = " (to learn from the rows without a label, name the file in "
+                more_use += "unlabelled_file as well)"
+            ways.append(f"raise reviews.max_rejected_fraction{more_use}")
         block = _propose_settings(audit, reviews, labels, more) if more or can_allow else ""
         allowed = find_allowance(rejected, rows, reviews) if can_allow and not more else None
         raise InputError(

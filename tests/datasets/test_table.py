@@ -1090,7 +1090,12 @@ def test_files_with_different_headers_are_not_one_table(tmp_path: Path) -> None:
     (tmp_path / "1.csv").write_text("text,label\na,0\n")
     (tmp_path / "2.csv").write_text("text,stars\na,0\n")
     message = r"2.csv does not have the same columns as .*1.csv; missing: label; additional: stars"
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as error:
+        list(TableDataset(filepath=str(tmp_path)).load())
+    assert "one text each" not in str(error.value)
+    for name in ("1.csv", "2.csv"):
+        (tmp_path / name).rename((tmp_path / name).with_suffix(".txt"))
+    with pytest.raises(InputError, match="or join files of one text each in a table"):
         list(TableDataset(filepath=str(tmp_path)).load())
 
 

@@ -366,6 +366,11 @@ def test_what_is_not_used_or_not_supported_is_told(
     assert "several labels" not in caplog.text
 
 
+def test_a_web_page_is_told(split: SplitParameters) -> None:
+    with pytest.raises(InputError, match="it is a web page: name the address of the table itself"):
+        find(as_chunks([("<html lang='en'>",)] * 9, ("<!DOCTYPE html>",)), split)
+
+
 def test_rows_without_a_label_can_be_learnt_from(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:

@@ -68,13 +68,13 @@ def choose_text_column(
         require_texts(rows, known, file)
         return known
     found = find_text_column(rows)
-    likely = next(iter(found.candidates), "")
-    if is_like_text(likely):  # which would be lost
+    texts = list(filter(is_like_text, found.candidates))
+    if texts:  # which would be lost
         raise InputError(
-            f"{file} seems to have no header, as the column {list_names([likely])!r} is named like "
-            "a text: begin it with a line that names the columns, or, if this is the name of the "
-            f"column, choose it with --params {parameter}=NAME",
-            parameters={parameter: likely},
+            f"{file} seems to have no header, as the column {list_names(texts[:1])!r} is named "
+            "like a text: begin it with a line that names the columns, or, if this is the name of "
+            f"the column, choose it with --params {parameter}=NAME",
+            parameters={parameter: texts[0]} if len(found.candidates) == 1 else {},
         )
     if found.column is None:
         nested = f"; {explain_nested(found.nested)}"

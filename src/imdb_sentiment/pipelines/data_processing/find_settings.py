@@ -100,6 +100,8 @@ def find_settings(
     if AUTO in (reviews.text_column, reviews.label_column):
         further += _find_header_below(rows)
     further += _find_other_delimiter(names)
+    if names[0].lower().startswith(("<!doctype html", "<html")):
+        further.append("it is a web page: name the address of the table itself")
     if problems or further:
         is_doubtful = missing or are_foreign
         limit = " (unless the settings there are for another table)" if is_doubtful else ""

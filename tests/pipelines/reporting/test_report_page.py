@@ -441,6 +441,47 @@ def test_the_verdict_is_said(verdict: str, says: str, finished: tuple[Path, str]
     assert says in render(finished, facts)
 
 
+@pytest.mark.parametrize(
+    ("p", "says"),
+    [
+        (0.25, "p = 0.25)"),
+        (0.04979, "p = 0.0498)"),
+        (0.049996, "p = 0.049996)"),
+        (0.05021, "p = 0.0502)"),
+        (0.05, "p = 0.05)"),
+        (0.00012, "p = 0.00012)"),
+        (0.00009, "p < 0.0001)"),
+    ],
+)
+def test_a_p_value_shows_on_which_side_of_the_level_it_is(
+    p: float, says: str, finished: tuple[Path, str]
+) -> None:
+    assert says in write_model_card(load_facts(finished, mcnemar_p_value=p))
+
+
+@pytest.mark.parametrize(
+    ("share", "says"),
+    [(1.0, "100.0%"), (0.9996, "99.96%"), (0.99999, "99.999%"), (0.91, "91.0%"), (0.0, "0.0%")],
+)
+def test_only_a_whole_is_all(share: float, says: str, finished: tuple[Path, str]) -> None:
+    page = render(finished, load_facts(finished, majority_test_accuracy=share))
+    assert f'<span class="big">{says}</span>' in page
+
+
+@pytest.mark.parametrize(
+    ("threshold", "says"),
+    [(0.5, "0.5"), (0.3125, "0.312"), (0.0004, "0.0004"), (0.9997, "0.9997"), (0.0, "0")],
+)
+def test_a_threshold_is_never_rounded_to_0_or_1(
+    threshold: float, says: str, finished: tuple[Path, str]
+) -> None:
+    facts = load_facts(finished)
+    weights = {"negative": 0.5, "positive": 1.5}
+    facts["decision"] |= {"threshold": threshold, "label_weights": weights}
+    said = f"positive is predicted if its probability exceeds {says}"
+    assert re.search(rf"{re.escape(said)}(?![\d])", write_model_card(facts))
+
+
 @pytest.fixture(scope="module")
 def report_file(finished: tuple[Path, str]) -> Path:
     return finished[0] / "data/08_reporting/report.html"

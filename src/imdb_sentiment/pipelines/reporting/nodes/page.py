@@ -218,7 +218,7 @@ def _format_threshold(threshold: float) -> str:
     """Return a probability with three significant digits of its distance to 0 or to 1."""
     distance = min(threshold, 1 - threshold)
     decimals = 2 - math.floor(math.log10(distance)) if distance > 0 else 0
-    return f"{threshold:.{max(3, decimals)}f}".rstrip("0")
+    return f"{threshold:.{max(3, decimals)}f}".rstrip("0").rstrip(".")
 
 
 def _embed(figure: go.Figure) -> dict[str, Any]:

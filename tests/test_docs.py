@@ -171,7 +171,7 @@ def test_titles_are_joined_as_the_document_has_it(tmp_path: Path) -> None:
     (tmp_path / "reviews.csv").write_text(lines, encoding="utf-8")
     subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, check=True, timeout=PATIENCE)
     joined = pd.read_csv(tmp_path / "data/01_raw/joined.csv")
-    assert joined["body"].tolist() == ["Great. A superb film", ". Awful"]
+    assert joined["body"].tolist() == ["Great. A superb film", "Awful"]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

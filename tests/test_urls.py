@@ -17,6 +17,9 @@ from imdb_sentiment.urls import hide_secrets
             "http://a.example/x and http://b.example/y",
         ),
         ("s3://bucket/part-?.csv", "s3://bucket/part-?.csv"),
+        ("abfs://box@account.example/a.csv", "abfs://box@account.example/a.csv"),
+        ("postgresql://me:p@ss@db/trials?password=secret", "postgresql://db/trials"),
+        ("HTTPS://example.org/a.csv?key=secret", "HTTPS://example.org/a.csv"),
         ("what? me@example.org", "what? me@example.org"),
     ],
 )

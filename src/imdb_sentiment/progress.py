@@ -76,7 +76,7 @@ class Task:
         if time.monotonic() >= self._next_report:
             self._report(note, seconds_left)
 
-    def follow_part(self, number: int, parts: int) -> Callable[[float], None]:
+    def follow_part(self, number: int = 0, parts: int = 1) -> Callable[[float], None]:
         """Return a function that reports the progress of one of several equal parts, by its share.
 
         Args:

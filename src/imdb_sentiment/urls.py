@@ -3,8 +3,10 @@
 import re
 from typing import Any
 
-_USER = re.compile(r"(?<=://)[^/@\s]*@")
-_QUERY = re.compile(r"(https?://[^\s?#]*)\S*")  # of a bucket, `?` is part of a pattern
+# URLs of buckets have no secrets; `@` is part of a name, and `?` of a pattern.
+_SCHEME = r"\b(?!(?:s3a?|gc?s|abfss?|wasbs?|az)://)[a-z][a-z0-9+.-]*://"
+_USER = re.compile(rf"({_SCHEME})[^/?#\s]*@", re.IGNORECASE)
+_QUERY = re.compile(rf"({_SCHEME}[^?#\s]*)[?#]\S*", re.IGNORECASE)
 
 
 def hide_secrets(value: Any) -> Any:
@@ -13,4 +15,4 @@ def hide_secrets(value: Any) -> Any:
         return {name: hide_secrets(item) for name, item in value.items()}
     if isinstance(value, list):
         return [hide_secrets(item) for item in value]
-    return _QUERY.sub(r"\1", _USER.sub("", value)) if isinstance(value, str) else value
+    return _QUERY.sub(r"\1", _USER.sub(r"\1", value)) if isinstance(value, str) else value

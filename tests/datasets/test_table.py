@@ -1092,10 +1092,10 @@ def test_files_with_different_headers_are_not_one_table(tmp_path: Path) -> None:
     message = r"2.csv does not have the same columns as .*1.csv; missing: label; additional: stars"
     with pytest.raises(InputError, match=message) as error:
         list(TableDataset(filepath=str(tmp_path)).load())
-    assert "one text each" not in str(error.value)
+    assert "is one text" not in str(error.value)
     for name in ("1.csv", "2.csv"):
         (tmp_path / name).rename((tmp_path / name).with_suffix(".txt"))
-    with pytest.raises(InputError, match="or join files of one text each in a table"):
+    with pytest.raises(InputError, match="if each file is one text, put them into one table"):
         list(TableDataset(filepath=str(tmp_path)).load())
 
 

@@ -104,7 +104,6 @@ print(process.memory_info().rss - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has malloc_trim")
 def test_an_entry_that_reads_another_table_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -136,15 +135,14 @@ def test_a_value_of_a_searched_hyperparameter_is_said_to_have_no_effect(
         "hyperparameters": {"optimizer": "sgd", "epochs": 1},
     }
     run_session(project, "data_processing", **given)
-    assert "No effect of" not in caplog.text
+    assert "has no effect" not in caplog.text
     run_session(project, "tuning", **given)
-    said = (
-        "No effect of hyperparameters.optimizer, hyperparameters.units, since tuning.search_space "
-        "has them: to fix a value instead of searching it, set tuning.search_space.optimizer to"
-    )
-    assert said in caplog.text
+    for name in ("optimizer", "units"):
+        assert f"hyperparameters.{name} has no effect, since it is searched" in caplog.text
+    assert caplog.text.count("has no effect") == 2
 
 
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has malloc_trim")
 def test_freed_memory_is_given_back_before_a_node_runs() -> None:
     """In a process of its own, since others have free memory from which the blocks would come."""
     done = subprocess.run([sys.executable, "-c", FREE], capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.lineage import Lineage, flatten
 from imdb_sentiment.framework.presets import PresetsConfigLoader
 from imdb_sentiment.parameters import TuningParameters
-from imdb_sentiment.parameters.tuning import Choices, IntRange
+from imdb_sentiment.parameters.tuning import Choices, FloatRange, IntRange
 
 
 def write(project: Path, env: str, name: str, **values: Any) -> None:
@@ -126,9 +126,14 @@ def test_a_range_of_another_type_replaces_the_earlier_one(project: Path) -> None
     )
     choices = {"type": "categorical", "choices": [8, 16]}
     write(project, "local", "parameters", **{f"{space}.units": choices})
-    for env in ("local", "fast"):
+    # Part of a range of the earlier type, and a value from another file.
+    write(project, "wide", "parameters", **{f"{space}.units": {"low": 10}})
+    write(project, "local", "parameters_a", _rate={"type": "float", "low": 0.1, "high": 0.2})
+    write(project, "local", "parameters_b", **{f"{space}.dropout_rate": "${_rate}"})
+    for env in ("local", "fast", "wide"):
         found = load_tuning(project, env).search_space
         assert found["units"] == Choices(**choices)
+        assert found["dropout_rate"] == FloatRange(type="float", low=0.1, high=0.2)
         assert found["optimizer"] == load_tuning(project, "base").search_space["optimizer"]
 
 

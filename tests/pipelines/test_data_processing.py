@@ -358,16 +358,16 @@ def test_what_is_not_used_or_not_supported_is_told(
         for number, (text, label) in enumerate(make_reviews(80, labels))
     ]
     find(as_chunks(rows, ("title", "body", "label", "id")), split)
-    assert "Texts that are not used are in 'title'" in caplog.text
+    assert "Not used, although there are texts: 'title'" in caplog.text
     assert "Labels such as 'joy|love' seem to be several labels of one text" in caplog.text
     caplog.clear()
     find(as_chunks(make_reviews(80), ("body", "label")), split)
-    assert "not used" not in caplog.text
+    assert "Not used" not in caplog.text
     assert "several labels" not in caplog.text
 
 
 def test_a_web_page_is_told(split: SplitParameters) -> None:
-    with pytest.raises(InputError, match="it is a web page: name the address of the table itself"):
+    with pytest.raises(InputError, match="is a web page: name the address of the table itself"):
         find(as_chunks([("<html lang='en'>",)] * 9, ("<!DOCTYPE html>",)), split)
 
 
@@ -376,11 +376,11 @@ def test_rows_without_a_label_can_be_learnt_from(
 ) -> None:
     rows = make_reviews(200)
     partly = [(text, label if number < 150 else "") for number, (text, label) in enumerate(rows)]
-    with pytest.raises(InputError, match=r"\(to learn from the rows without a label, name"):
+    with pytest.raises(InputError, match=r"\(--params unlabelled_file=FILE with the same file"):
         clean(partly, reviews, split)
     with pytest.raises(InputError, match=r"or raise reviews\.max_rejected_fraction") as error:
         clean([*rows, ("more", ""), ("most", ""), ("last", "")], reviews, split)
-    assert "to learn from" not in str(error.value)
+    assert "unlabelled_file" not in str(error.value)
 
 
 def test_an_order_that_is_not_known_is_told(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -178,6 +179,18 @@ def test_one_text_or_several(exported: bytes) -> None:
 def test_a_missing_value_is_no_text(exported: bytes) -> None:
     with pytest.raises(TypeError, match="text 1 is nan, not a string: pass '' for a missing one"):
         Predictor(exported).predict(["a", float("nan")])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    "table", [pd.DataFrame({"review": ["w1", "w2"]}), {"review": "w1"}, b"w1", np.array([["w1"]])]
+)
+def test_the_names_of_a_table_are_no_texts(table: Any, exported: bytes) -> None:
+    predictor = Predictor(exported)
+    for score in (predictor.predict, predictor.predict_probabilities):
+        with pytest.raises(TypeError, match=r"pass a list of texts, such as table\['review'\]"):
+            score(table)
+    column = pd.Series(["w1", "w2"], [7, 8])
+    assert predictor.predict(column) == predictor.predict(["w1", "w2"])  # type: ignore[call-overload]
 
 
 def test_a_single_text_is_no_list_of_texts(exported: bytes) -> None:

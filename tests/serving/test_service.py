@@ -104,6 +104,9 @@ def test_a_csv_comes_back_scored(service: Service) -> None:
         "there is no column 'text'; there are: id, review. Name the one with the texts by the "
         "parameter text_column",
     )
+    answer = httpx.post(f"{service.url}/score?text_colum=id", content=body, headers=CSV, timeout=60)
+    told = "there is no parameter 'text_colum': text_column and delimiter"
+    assert (answer.status_code, answer.json()["detail"]) == (422, told)
     for query, status in (("delimiter=semicolon", 200), ("delimiter=comma", 422)):
         content = "a,b;review\n1,2;w1\n"
         url = f"{service.url}/score?{query}"
@@ -137,6 +140,13 @@ def test_it_tells_how_it_is(service: Service) -> None:
     for path in ("/", "/docs"):
         policy = httpx.get(service.url + path, timeout=60).headers["Content-Security-Policy"]
         assert policy.startswith("default-src 'self';")
+    for path in ("/", "/docs", "/page/page.js", "/swagger/swagger-ui-bundle.js"):
+        found = httpx.get(service.url + path, timeout=60)
+        assert found.headers["Cache-Control"] == "no-cache"
+        again = httpx.get(
+            service.url + path, headers={"If-None-Match": found.headers["ETag"]}, timeout=60
+        )
+        assert again.status_code == (304 if path.startswith(("/page", "/swagger")) else 200)
     document = httpx.get(f"{service.url}/openapi.json", timeout=60).json()
     assert {"/predict", "/explain", "/score", "/health", "/ready"} <= set(document["paths"])
     schemas = document["components"]["schemas"]

@@ -295,6 +295,10 @@ def test_a_likely_label_is_none_misspelt() -> None:
         [f"{n % 6 + 1:02}.03.2024" for n in range(60)],
         [f"2024-01-0{n % 6 + 1}" for n in range(60)],
         [f"{n % 6 + 1} mars 2024" for n in range(60)],
+        [f"0{n % 6 + 1}/01/24" for n in range(60)],
+        [f"0{n % 6 + 1}-Mar-24" for n in range(60)],
+        [f"2024年3月{n % 6 + 1}日" for n in range(60)],
+        ["2024_03_01"] * 60,
     ],
     ids=lambda days: days[0],
 )
@@ -304,7 +308,9 @@ def test_days_are_no_labels(days: list[str]) -> None:
     assert find(label=days, text=TEXTS) == ("text", "label")  # its name decides
 
 
-@pytest.mark.parametrize("values", [["4.5", "3.5", "2024"], ["7/10", "8/10"], ["level 1", "x 2"]])
+@pytest.mark.parametrize(
+    "values", [["4.5", "3.5", "2024"], ["7/10", "8/10"], ["level 1", "x 2"], ["1.5.2", "2.0.1"]]
+)
 def test_other_numbers_are_labels(values: list[str]) -> None:
     assert find(a=[values[n % len(values)] for n in range(60)], b=TEXTS) == ("b", "a")
 
@@ -318,6 +324,8 @@ def test_columns_that_may_have_labels_are_told_the_likeliest_first() -> None:
         }
     )
     assert find_label_column(rows).candidates[0] == "average_score"
+    constant = pd.DataFrame({"verdict": LABELS, "target_lang": ["en"] * 60})
+    assert find_label_column(constant).candidates == ("verdict", "target_lang")
 
 
 def test_further_columns_of_texts_are_listed() -> None:
@@ -335,6 +343,10 @@ def test_further_columns_of_texts_are_listed() -> None:
         (["['a', 'b']", "['a']", "['b', 'c']", "['a', 'c']"], "['a', 'b']"),
         (["anger", "fear", "love"], None),
         (["yes, of course", "no, thanks", "maybe"], None),
+        (["yes, probably", "yes, surely", "no, surely", "no, probably"], None),
+        (["1", "1,5", "2", "2,5", "3"], None),
+        (["very good", "very good, cheap", "cheap"], "very good, cheap"),
+        (["joy", "joy/fear", "fear"], "joy/fear"),
         (["a very good one", "a bad one"], None),
     ],
 )

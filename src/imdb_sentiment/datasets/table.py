@@ -258,5 +258,9 @@ def _require_columns(found: list[str], columns: list[str], name: str, first: str
             + (f"; missing: {', '.join(missing)}" if missing else "")
             + (f"; additional: {', '.join(further)}" if further else "")
             + ": give all files the same header, or take this one out of the folder"
-            + (", or join files of one text each in a table" if name.endswith(".txt") else "")
+            + (
+                "; if each file is one text, put them into one table"
+                if name.endswith(".txt")
+                else ""
+            )
         )

@@ -13,8 +13,8 @@ LOSSES = frozenset({"log_loss", "mean_absolute_error"})  # lower is better
 PROBABILITY_METRICS = frozenset({"roc_auc", "log_loss"})  # the others need predicted labels
 ORDINAL_METRICS: tuple[MetricName, ...] = ("mean_absolute_error", "quadratic_kappa")
 
-MIN_REVIEWS = 30  # with fewer, intervals of a bootstrap are too narrow,
-MIN_LABELLED = 5  # and those of the ROC AUC with fewer of a label
+MIN_REVIEWS = 30  # with fewer, intervals of a bootstrap are too narrow
+MIN_LABELLED = 5  # the same for the ROC AUC: minimum number of reviews with a label
 
 _TITLES: dict[MetricName, str] = {
     "accuracy": "accuracy",
@@ -61,7 +61,7 @@ class Metric:
         return self.name not in PROBABILITY_METRICS
 
     def has_enough_reviews(self, codes: npt.NDArray[np.integer]) -> bool:
-        """Return whether a bootstrap of reviews with these labels has intervals that are true.
+        """Return whether the intervals of a bootstrap of these reviews are wide enough to trust.
 
         In one with fewer than `MIN_REVIEWS`, or for the ROC AUC with fewer than `MIN_LABELLED` of
         a label, the same few reviews decide in every resample.

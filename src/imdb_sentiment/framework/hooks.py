@@ -5,8 +5,9 @@ import ctypes
 import importlib
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -77,7 +78,7 @@ class ValidateParameters:
 
     _search: tuple[TuningParameters, LanguageModelParameters] | None = None  # to be judged later
     _file = ""  # the table that is named, from which the results have their name
-    _idle: Sequence[str] = ()  # hyperparameters that the user has set, but that are searched
+    _find_idle: Callable[[], list[str]] = list  # hyperparameters without effect
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -117,7 +118,8 @@ class ValidateParameters:
                 raise InputError(problems) from error
         _require_same_table(values, table)
         self._file = values["reviews"]["file"]
-        self._idle = _find_idle(values["tuning"]["search_space"], context.config_loader)
+        space = values["tuning"]["search_space"]
+        self._find_idle = partial(_find_idle, space, context.config_loader)
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -129,21 +131,21 @@ class ValidateParameters:
         """
         self._search = None
         path = find_path(catalog, RAW_REVIEWS)
-        is_other = path != RAW_REVIEWS and PurePath(path).name != PurePath(self._file).name
+        names = [PurePath(hide_secrets(file)).name for file in (path, self._file)]
+        is_other = path != RAW_REVIEWS and all(names) and names[0] != names[1]
         if is_other and RAW_REVIEWS in pipeline.inputs():
             logger.warning(
                 "The entry %s of the catalog reads %s, although this run names %s: remove the "
-                "entry from conf/, or name the same table with --params reviews_file=%s",
-                *(RAW_REVIEWS, hide_secrets(path), hide_secrets(self._file), PurePath(path).name),
+                "entry from conf/, or name the same table in reviews_file",
+                *(RAW_REVIEWS, hide_secrets(path), hide_secrets(self._file)),
             )
-        if self._idle and "study" in pipeline.all_outputs():
-            logger.warning(
-                "No effect of hyperparameters.%s, since tuning.search_space has %s: to fix a value "
-                "instead of searching it, set tuning.search_space.%s to null",
-                ", hyperparameters.".join(self._idle),
-                "it" if len(self._idle) == 1 else "them",
-                self._idle[0],
-            )
+        if "study" in pipeline.all_outputs():
+            for name in self._find_idle():
+                logger.warning(
+                    "hyperparameters.%s has no effect, since it is searched: to fix its value, set "
+                    "tuning.search_space.%s to null",
+                    *(name, name),
+                )
         if not {"pretrained_weights", "study"} <= pipeline.all_outputs():
             return
         tuning = TuningParameters.model_validate(catalog.load("params:tuning"))
@@ -179,7 +181,7 @@ def _find_idle(space: dict[str, Any], loader: Any) -> list[str]:
     for name in sorted(name for name, searched in space.items() if searched):
         parameter = f"hyperparameters.{name}"
         file = loader.find_file(parameter)
-        is_own = file is not None and file.parent.name == loader.default_run_env
+        is_own = file is not None and loader.default_run_env in file.parts
         if is_own or parameter in given:
             found.append(name)
     return found

@@ -137,17 +137,26 @@ def _leave_out_arguments(folders: list[dict[Path, DictConfig]]) -> None:
 
 
 def _leave_out_ranges(folders: list[dict[Path, DictConfig]]) -> None:
-    """Remove the range of a hyperparameter if a later folder has one of another type."""
-    types: dict[Any, Any] = {}
-    for files in reversed(folders):
-        found = [OmegaConf.select(file, "tuning.search_space") for file in files.values()]
-        spaces = [space for space in found if isinstance(space, DictConfig)]
-        for space in spaces:
-            for name, own in list(space.items()):
-                kind = own.get("type") if isinstance(own, DictConfig) else None
-                if kind and types.get(name, kind) != kind:
-                    del space[name]
-        for space in spaces:
-            for name, own in space.items():
-                if isinstance(own, DictConfig) and "type" in own:
-                    types.setdefault(name, own["type"])
+    """Remove the range of a hyperparameter from all folders before one with another type."""
+    types: dict[str, str] = {}
+    earlier: list[DictConfig] = []
+    for files in folders:
+        found = [item for file in files.values() for item in _list_ranges(file).items()]
+        for name, own in found:
+            kind = own.get("type") if isinstance(own, dict) else None
+            if kind is None or "${" in kind:
+                continue
+            if types.setdefault(name, kind) != kind:
+                types[name] = kind
+                for file in earlier:
+                    if name in _list_ranges(file):
+                        del file["tuning"]["search_space"][name]
+        earlier += files.values()
+
+
+def _list_ranges(file: DictConfig) -> dict[str, Any]:
+    """Return what a file has under `tuning.search_space`, without resolving interpolations."""
+    values: Any = OmegaConf.to_container(file)
+    for name in ("tuning", "search_space"):
+        values = values.get(name) if isinstance(values, dict) else None
+    return values if isinstance(values, dict) else {}

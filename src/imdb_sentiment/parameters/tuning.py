@@ -231,8 +231,8 @@ class ProtocolParameters(Parameters):
     Attributes:
         folds: Number of folds of a cross-validation on the training and validation rows: each
             fold is scored by a network that has learnt from the others. 1 to score the validation
-            rows alone. `auto` for two folds if a random split has fewer than 1,000 validation rows,
-            which can't tell two trials apart, and each label has enough rows. Groups of rows are
+            rows alone. `auto` for two folds if fewer than 1,000 validation rows are drawn, which
+            can't tell two trials apart, and each label has enough rows. Groups of rows are
             not divided.
         fold_repeats: Number of times that the cross-validation is repeated, with other folds and
             another seed of the training; a trial trains this many times as many networks.

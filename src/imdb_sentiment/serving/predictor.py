@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, overload
@@ -221,11 +221,13 @@ class Predictor:
             One prediction for a single text, a list of them for a list.
 
         Raises:
-            TypeError: One of them is not a string, such as a missing value of pandas.
+            TypeError: One of them is not a string, such as a missing value of pandas; or they are a
+                table, whose names would be scored, or bytes.
 
         """
         if isinstance(texts, str):
             return self.predict([texts])[0]
+        _require_texts(texts)
         texts = list(texts)
         for position, text in enumerate(texts):
             if not isinstance(text, str):
@@ -267,11 +269,12 @@ class Predictor:
             has no word that the model knows.
 
         Raises:
-            TypeError: `texts` is a single string.
+            TypeError: `texts` is a single string, a table or bytes.
 
         """
         if isinstance(texts, str):
             raise TypeError("texts is a single string: pass a list of texts")
+        _require_texts(texts)
         return self.score_cleaned([clean_text(text) for text in texts])
 
     def score_cleaned(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
@@ -346,6 +349,14 @@ class Predictor:
             "ngrams": _pad([np.delete(*both) for both in zip(ngrams, places, strict=True)]),
             "characters": _pad([found[place] for found, place in zip(ngrams, places, strict=True)]),
         }
+
+
+def _require_texts(texts: object) -> None:
+    """Raise `TypeError` for what can be iterated, but not text by text."""
+    if isinstance(texts, bytes | Mapping) or getattr(texts, "ndim", 1) > 1:
+        raise TypeError(
+            f"texts is a {type(texts).__name__}: pass a list of texts, such as table['review']"
+        )
 
 
 def _read_texts(value: str) -> tuple[str, ...]:

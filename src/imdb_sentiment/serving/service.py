@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from imdb_sentiment import __version__
+from imdb_sentiment.errors import list_names
 from imdb_sentiment.serving.clients import (
     ANONYMOUS,
     ONLY_KEY,
@@ -64,6 +65,8 @@ SWAGGER = ("fastapi_swagger", "resources")  # package and folder with the files 
 # The pages may only load files of the service itself. Swagger UI styles its elements itself.
 POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
 DOCS_POLICY = f"{POLICY}; style-src 'self' 'unsafe-inline'"
+# Browsers keep the files, but ask each time whether they have changed.
+REVALIDATE = {"Cache-Control": "no-cache"}
 KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
 # This is only for the OpenAPI description: `GuardedRoute` looks at the key.
 NEED_KEY = [Depends(KEY_HEADER)]
@@ -229,6 +232,11 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
         if find_media_type(request) != "text/csv":
             # Browsers let pages of other sites send this type only if CORS allows it.
             raise HTTPException(415, "send the body as a CSV (Content-Type: text/csv)")
+        unknown = sorted(request.query_params.keys() - {"text_column", "delimiter"})
+        if unknown:  # a misspelt one would have no effect
+            raise HTTPException(
+                422, f"there is no parameter {list_names(unknown)!r}: text_column and delimiter"
+            )
         asker = _get_asker(request)
         scored, rows = await uploads.score(
             asker.client, request.stream(), request.is_disconnected, text_column, delimiter
@@ -246,9 +254,18 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
         return described
 
     app.include_router(_make_open_routes(jobs, observation))
-    app.mount("/page", StaticFiles(directory=PAGE))
-    app.mount("/swagger", StaticFiles(packages=[SWAGGER]))
+    app.mount("/page", _RevalidatedFiles(directory=PAGE))
+    app.mount("/swagger", _RevalidatedFiles(packages=[SWAGGER]))
     return app
+
+
+class _RevalidatedFiles(StaticFiles):
+    """Files that browsers ask for again after an upgrade, instead of mixing old and new ones."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers.update(REVALIDATE)
+        return response
 
 
 def _add_middleware(app: FastAPI, settings: ServiceSettings, observation: Observation) -> None:
@@ -267,6 +284,7 @@ def _add_middleware(app: FastAPI, settings: ServiceSettings, observation: Observ
             allow_origins=settings.allowed_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Content-Type", KEY_HEADER.model.name],
+            expose_headers=["Retry-After"],
         )
     app.add_middleware(RequireHost, names=settings.allowed_hosts)
     app.add_middleware(observation.middleware)
@@ -279,11 +297,13 @@ def _make_open_routes(jobs: JobQueue, observation: Observation) -> APIRouter:
     # Load balancers and monitors may ask with HEAD.
     @routes.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> FileResponse:
-        return FileResponse(PAGE / "index.html", headers={"Content-Security-Policy": POLICY})
+        headers = REVALIDATE | {"Content-Security-Policy": POLICY}
+        return FileResponse(PAGE / "index.html", headers=headers)
 
     @routes.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
     async def docs() -> FileResponse:
-        return FileResponse(PAGE / "docs.html", headers={"Content-Security-Policy": DOCS_POLICY})
+        headers = REVALIDATE | {"Content-Security-Policy": DOCS_POLICY}
+        return FileResponse(PAGE / "docs.html", headers=headers)
 
     @routes.head("/health", include_in_schema=False)
     @routes.get("/health")

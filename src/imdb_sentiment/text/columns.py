@@ -63,7 +63,7 @@ SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation"
 PLACEHOLDERS = {"-", "?", "n/a", "na", "nan", "none", "null", "unlabeled", "unlabelled"}
 
 _RATING = re.compile(r"([-+]?[0-9]+(?:[.,][0-9]+)?)\s*(.*)")  # a number and its unit
-_COMBINED = re.compile(r"[|;,]")  # between the labels of one text
+_COMBINED = re.compile(r"[|;]|^\[")  # hardly in a single label
 _SYMBOLS = re.compile(r"([★⭐\ufe0f\s]*)[☆\s]*")  # stars that are given, and those that are not
 MIN_STEM, MAX_ENDING = 3, 2  # letters of a unit that singular and plural share; of their endings
 
@@ -84,7 +84,8 @@ MIN_CHARACTERS = 12  # minimum median length of a text
 MAX_NAME_WORDS = 3  # maximum mean number of words of names, beside which further texts are longer
 MIN_WORDS = 4  # minimum mean number of words; texts with fewer may be names
 N_DATES, MAX_DATE = 100, 40  # number of cells that may show dates; characters of a date
-_DAY = re.compile(r"\b(?:19|20)\d\d\b.*?\d|\d.*\b(?:19|20)\d\d\b")
+_YEAR = r"(?<!\d)(?:19|20)\d\d(?!\d)"
+_DAY = re.compile(rf"{_YEAR}.*?\d|\d.*{_YEAR}|\d[-/. ](?:\d\d?|[^\W\d]{{3,}}\.?)[-/. ]\d\d(?!\d)")
 _DATE = re.compile(r"\d[-/.:年月]\s?\d|\b(19|20)\d\d\b")
 TIMES_LONGER = 3  # minimum ratio of the mean lengths of the text column and any other column
 TIMES_REPEATED = 2  # the same, if the texts of that column are repeated
@@ -212,7 +213,11 @@ def find_label_column(
         for name in columns
         if name not in fitting and _may_have_labels(values[name], len(rows), limits[name])
     ]
-    constant = [name for name in columns if _is_constant(values[name], len(rows))]
+    constant = [
+        name
+        for name in columns
+        if _is_constant(values[name], len(rows)) and not _are_days(values[name])
+    ]
     if is_whole:
         constant = []
     filled = _list_named(filter(values.get, columns), LABEL_NAMES)
@@ -231,11 +236,10 @@ def find_label_column(
     is_clear = len(fitting) == 1 and not others and values[fitting[0]].keys() not in FLAGS
     if is_clear and not named and not _list_named(nested, LABEL_NAMES):
         return ColumnMatch(fitting[0], (fitting[0],), nested)
-    unnamed = sorted(
-        [*fitting, *others],
-        key=lambda name: (not _has_word(name, LABEL_NAMES), len(values[name]) > MAX_UNNAMED),
+    fitting.sort(
+        key=lambda name: (not _has_word(name, LABEL_NAMES), len(values[name]) > MAX_UNNAMED)
     )
-    return ColumnMatch(None, tuple(dict.fromkeys([*likely, *named, *unnamed])), nested)
+    return ColumnMatch(None, tuple(dict.fromkeys([*likely, *named, *fitting, *others])), nested)
 
 
 def list_other_texts(rows: pd.DataFrame, apart_from: Iterable[str]) -> list[str]:
@@ -370,7 +374,7 @@ def _may_have_labels(values: Counter[str], n_rows: int, limit: int) -> bool:
 
 
 def _are_days(values: Iterable[str]) -> bool:
-    """Return whether most values have a year and further numbers, like dates in any language."""
+    """Return whether most values are like days: with a day, a month and a year."""
     found = [bool(_DAY.search(value)) and parse_number(value) is None for value in values]
     return sum(found) > len(found) / 2
 
@@ -465,15 +469,26 @@ def find_labels(values: Mapping[str, int]) -> Labels:
 
 
 def find_combination(labels: Iterable[str]) -> str | None:
-    """Return a label that consists of others, such as `anger|love`, if most labels do so."""
-    parts = {label: re.findall(r"[^\s\[\]'\"|;,]+", label) for label in labels}
+    """Return a label that consists of others, such as `anger|love`, if a third or more do so.
+
+    Their parts must be labels by themselves, or at least recur if `|` or `;` is between them, or if
+    they are in brackets.
+    """
+    parts = {label: re.findall(r"[^\[\]'\"|;,/]*[^\[\]'\"|;,/\s]", label) for label in labels}
+    parts = {label: [part.strip() for part in found] for label, found in parts.items()}
+    alone = {found[0] for found in parts.values() if len(found) == 1}
     counts = Counter(part for found in parts.values() for part in set(found))
     combined = [
         label
         for label, found in parts.items()
-        if _COMBINED.search(label) and len(found) > 1 and all(counts[part] > 1 for part in found)
+        if len(found) > 1
+        and _parse_rating(label) is None
+        and (
+            alone.issuperset(found)
+            or (_COMBINED.search(label) and all(counts[part] > 1 for part in found))
+        )
     ]
-    return combined[0] if len(combined) > len(parts) / 3 else None
+    return combined[0] if combined and 3 * len(combined) >= len(parts) else None
 
 
 def _find_misspellings(counts: Mapping[str, int]) -> dict[str, str]:

@@ -69,7 +69,7 @@ def choose_text_column(
         return known
     found = find_text_column(rows)
     texts = list(filter(is_like_text, found.candidates))
-    if texts:  # which would be lost
+    if texts and not any(map(str.isidentifier, found.candidates)):  # which would be lost
         raise InputError(
             f"{file} seems to have no header, as the column {list_names(texts[:1])!r} is named "
             "like a text: begin it with a line that names the columns, or, if this is the name of "

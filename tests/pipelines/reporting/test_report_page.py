@@ -431,7 +431,7 @@ def test_the_card_names_hyperparameters_only_if_any_were_searched(
         ("baseline", "baseline is better than the model"),
         ("neither", "baseline do not differ significantly"),
         ("too few groups", "The test reviews belong to too few groups"),
-        ("too few reviews", "The test reviews are too few, or too few have the rarest label,"),
+        ("too few reviews", "The test reviews, or those with the rarest label, are too few"),
         ("seen reviews", "The hyperparameters were chosen on the test reviews"),
     ],
 )
@@ -461,7 +461,15 @@ def test_a_p_value_shows_on_which_side_of_the_level_it_is(
 
 @pytest.mark.parametrize(
     ("share", "says"),
-    [(1.0, "100.0%"), (0.9996, "99.96%"), (0.99999, "99.999%"), (0.91, "91.0%"), (0.0, "0.0%")],
+    [
+        (1.0, "100.0%"),
+        (1 - 1e-9, "&gt; 99.9999%"),
+        (0.99999, "99.999%"),
+        (0.9996, "99.96%"),
+        (0.91, "91.0%"),
+        (1e-9, "&lt; 0.0001%"),
+        (0.0, "0.0%"),
+    ],
 )
 def test_only_a_whole_is_all(share: float, says: str, finished: tuple[Path, str]) -> None:
     page = render(finished, load_facts(finished, majority_test_accuracy=share))

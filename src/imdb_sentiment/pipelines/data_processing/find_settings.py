@@ -64,11 +64,14 @@ def find_settings(
         raise InputError(f"{reviews.file} has a header but no rows: add reviews to it")
     second = next((chunk for chunk in chunks if len(chunk)), None)
     chunks = itertools.chain([first], () if second is None else [second], chunks)
+    names = list_columns(first)
+    if names[0].lower().startswith(("<!doctype html", "<html")):
+        raise InputError(f"{reviews.file} is a web page: name the address of the table itself")
     malformed = find_malformed(first)
     problem = next(iter(malformed), "")
     advice = "or name another delimiter with --params reviews_delimiter=NAME"
     require_well_formed(len(malformed), len(first), problem, reviews.file, advice)
-    names, rows = list_columns(first), first[first[MALFORMED] == ""]
+    rows = first[first[MALFORMED] == ""]
     required = list_required_columns(reviews, split)
     missing = {
         parameter: column for parameter, column in required.items() if column not in (*names, AUTO)
@@ -100,8 +103,6 @@ def find_settings(
     if AUTO in (reviews.text_column, reviews.label_column):
         further += _find_header_below(rows)
     further += _find_other_delimiter(names)
-    if names[0].lower().startswith(("<!doctype html", "<html")):
-        further.append("it is a web page: name the address of the table itself")
     if problems or further:
         is_doubtful = missing or are_foreign
         limit = " (unless the settings there are for another table)" if is_doubtful else ""
@@ -428,8 +429,7 @@ def _report(found: ReviewsParameters, labels: Labels | None, other_texts: Sequen
         ),
     )
     if other_texts:
-        listed = ", ".join(repr(_shorten(name)) for name in other_texts[:MAX_NAMES])
-        logger.info("Texts that are not used are in %s", make_printable(listed))
+        logger.info("Not used, although there are texts: %s", list_names([*map(repr, other_texts)]))
     if labels and (example := find_combination(labels.counts)):
         logger.warning(
             "Labels such as %r seem to be several labels of one text, which are not supported: "

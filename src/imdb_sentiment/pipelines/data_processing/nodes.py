@@ -285,7 +285,7 @@ def _warn_of_duplicates(audit: dict[str, Any]) -> None:
     if audit["duplicates"] > MANY_DUPLICATES * audit["rows_read"]:
         logger.warning(
             "%s of %s rows are duplicates, %s of them with another label: of rows with the same "
-            "words, only the first one is used. If many texts stand for a missing one, such as "
+            "text, only the first one is used. If many texts stand for a missing one, such as "
             "'no comment', delete these rows.",
             f"{audit['duplicates']:,}",
             f"{audit['rows_read']:,}",
@@ -341,11 +341,16 @@ def _require_usable(
             audit["accepted_by_own_split"].keys() >= MAIN_SPLITS
         )
         if can_allow := rejected <= MOST * rows and not lacks_split:
-            more_use = ""
-            if counts.get(NO_LABEL, 0) >= MANY_UNLABELLED * rows:
-                more_use = " (to learn from the rows without a label, name the file in "
-                more_use += "unlabelled_file as well)"
-            ways.append(f"raise reviews.max_rejected_fraction{more_use}")
+            has_unlabelled = counts.get(NO_LABEL, 0) >= MANY_UNLABELLED * rows
+            ways.append(
+                "raise reviews.max_rejected_fraction"
+                + (
+                    " (--params unlabelled_file=FILE with the same file learns from the rows "
+                    "without a label)"
+                    if has_unlabelled
+                    else ""
+                )
+            )
         block = _propose_settings(audit, reviews, labels, more) if more or can_allow else ""
         allowed = find_allowance(rejected, rows, reviews) if can_allow and not more else None
         raise InputError(

@@ -122,7 +122,7 @@ def fit_ngrams(
     training: TrainingParameters,
     script: Script,
 ) -> tuple[NgramModel, HeldOutLogits]:
-    """Fit the linear model of n-grams that is averaged with the networks.
+    """Fit the linear model of n-grams that is averaged with the network.
 
     It may learn more in `teach_ngrams`.
 
@@ -261,7 +261,7 @@ def fit_best_model(
             pretrained=pretrained_weights,
             label_weights=label_weights,
             metric=metric,
-            on_progress=progress.follow_part(0, 1),
+            on_progress=progress.follow_part(),
             ngram_labels=ngram_labels[-1] if ngram_labels else None,
         )
 

@@ -47,6 +47,7 @@ from imdb_sentiment.pipelines.tuning.protocol import (
     count_stored,
     count_unlabelled,
     divide_reviews,
+    is_validation_drawn,
     select_first_repeat,
 )
 from imdb_sentiment.search import (
@@ -128,7 +129,7 @@ def hold_out_reviews(
     sets = divide_reviews(train, validation, protocol, split, audit, n_repeats=fold_repeats)
     if len(sets) == 1:
         # Folds would mix the splits that the table names.
-        is_drawn = "validation" not in audit["accepted_by_own_split"]
+        is_drawn = is_validation_drawn(audit)
         refuse_without_folds("set tuning.folds to 2 or more" if is_drawn else "")
     return sets
 

@@ -26,6 +26,11 @@ MAX_UNLABELLED_NUMBERS = 400_000
 HeldOutSet = tuple[EncodedReviews, EncodedReviews]
 
 
+def is_validation_drawn(audit: dict[str, Any]) -> bool:
+    """Return whether the validation rows are drawn, since the table names none."""
+    return "validation" not in audit["accepted_by_own_split"]
+
+
 def divide_reviews(
     train: EncodedReviews,
     validation: EncodedReviews,
@@ -56,7 +61,7 @@ def divide_reviews(
             fewer rows or groups than there are folds.
 
     """
-    is_drawn = "validation" not in audit["accepted_by_own_split"]
+    is_drawn = is_validation_drawn(audit)
     if protocol.folds == 1 or (
         protocol.folds == "auto" and not (is_drawn and len(validation) < FEW_ROWS)
     ):

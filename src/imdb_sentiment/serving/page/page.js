@@ -71,8 +71,10 @@ async function ask(path, options = {}) {
 
 /** Shows the field for the key, and returns an error that says why. */
 function askForKey(reason) {
-  find("key-form").hidden = false;
-  find("key").focus();
+  if (find("key-form").hidden) {
+    find("key-form").hidden = false;
+    if (document.activeElement !== review) find("key").focus(); // not while somebody is typing
+  }
   return new Error(reason);
 }
 
@@ -124,8 +126,8 @@ function showVerdict({ prediction, explained_label: explained, words, segments }
   );
   setText("read", describeReading(words));
   find("explained").textContent = explained;
+  find("verdict").hidden = false; // what is hidden can't be scrolled
   showWords(segments);
-  find("verdict").hidden = false;
   find("verdict").classList.remove("stale");
 }
 

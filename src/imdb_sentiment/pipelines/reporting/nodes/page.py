@@ -26,7 +26,7 @@ MIN_EFFECT = 0.01  # in log-odds; words with a smaller effect are not marked,
 MIN_RELATIVE_EFFECT = 0.1  # nor words with a smaller share of the strongest effect
 MAX_CONTEXT = 1000  # characters shown at each end of a long segment
 MIN_P_VALUE = 0.0001  # smaller ones are only said to be so
-MAX_DECIMALS = 6  # of a percentage
+MAX_DECIMALS = 4  # of a percentage
 PROBABILITY_STEP = 1e-7  # about the resolution near 1 of the exported model's probabilities
 
 
@@ -201,6 +201,8 @@ def _format_share(share: float) -> str:
     decimals = 1
     while round(share, decimals + 2) in (0, 1) and 0 < share < 1 and decimals < MAX_DECIMALS:
         decimals += 1
+    if 0 < share < 1 and round(share, decimals + 2) in (0, 1):
+        return "< 0.0001%" if round(share) == 0 else "> 99.9999%"
     return f"{100 * share:.{decimals}f}%"
 
 

@@ -245,6 +245,45 @@ def test_a_doubt_is_put_into_words(
 
 
 @pytest.mark.parametrize(
+    ("highest", "said", "doubt"),
+    [
+        (0.05, "Most probable: l3, 5.0%", "but fewer than one of ten such answers are right"),
+        (0.24, "Most probable: l3, 24.0%", "but only about 2 of ten such answers are right"),
+        (0.51, "l3, 51.0%", ""),
+    ],
+)
+def test_the_most_probable_of_many_labels_may_be_doubtful(
+    page: Page, highest: float, said: str, doubt: str
+) -> None:
+    others = (1 - highest) / 76
+    answer(page, {f"l{n}": highest if n == 3 else others for n in range(77)}, "l3", [2, 2, 2])
+    expect(page.locator("#said")).to_have_text(said)
+    expect_text(page, "#doubt", doubt)
+    names = page.locator("#probabilities .name")
+    expect(names).to_have_count(10)
+    expect(names.first).to_have_text("l3")
+
+
+def test_a_long_text_opens_at_its_strongest_word(page: Page) -> None:
+    neutral = [{"text": f"word{n} ", "effect": 0.0} for n in range(400)]
+    response = {
+        "prediction": {
+            "label": "a",
+            "probability": 0.9,
+            "probabilities": {"a": 0.9, "b": 0.1},
+            "reason": None,
+        },
+        "explained_label": "a",
+        "words": {"total": 401, "known": 401, "read": 401},
+        "segments": [*neutral, {"text": "bad", "effect": 0.4}],
+    }
+    page.route("**/explain", lambda route: route.fulfill(json=response))
+    page.get_by_label("Type or paste a review").fill("long")
+    expect(page.locator("#said")).to_have_text("a, 90.0%")
+    assert page.locator("#text").evaluate("text => text.scrollTop") > 0
+
+
+@pytest.mark.parametrize(
     ("words", "read"),
     [
         ([11, 2, 2], "Only 2 of the 11 words are in the vocabulary"),
@@ -390,8 +429,11 @@ def test_a_key_is_asked_for(browser: Browser, model_file: Path, tmp_path: Path) 
     with run_service(model_file, tmp_path, api_key="s3cret") as service:
         page = open_page(browser)
         page.goto(service.url)
-        page.get_by_label("Type or paste a review").fill("w1")
+        review = page.get_by_label("Type or paste a review")
+        review.click()
+        page.keyboard.type("w1")
         expect(page.get_by_role("alert")).to_contain_text("This service needs an API key")
+        expect(review).to_be_focused()  # what is typed now does not end up in the key
         page.get_by_label("API key").fill("s3cret")
         page.get_by_role("button", name="Use this key").click()
         expect(page.locator("#text")).to_have_text("w1")

@@ -7,6 +7,7 @@ const FEW = 3; // examples that are shown at first
 const MAX_NAMED = 10; // maximum number of labels that are listed; if there are more, some examples
 const UNDECIDED = 0.6; // share of the better of two labels below which the model is undecided
 const PROBABLE = 0.8; // … and from which on it needs no "probably"
+const MAJORITY = 0.5; // probability below which the most probable of many labels is more likely wrong
 const SAMPLE = 1 << 18; // number of bytes at the beginning of a file that are read for its columns
 const SAMPLE_ROWS = 20;
 const DELIMITERS = { ",": "comma", ";": "semicolon", "\t": "tab", "|": "bar" }; // others: auto
@@ -120,9 +121,11 @@ function showVerdict({ prediction, explained_label: explained, words, segments }
   const { label, probabilities, reason } = prediction;
   say(label === null ? `No prediction: ${reason}.` : name(prediction));
   setText("doubt", label === null ? "" : doubt(prediction));
+  const listed = listByLabel(probabilities);
+  const shown = listed.length <= MAX_NAMED ? listed : findBest(prediction).slice(0, MAX_NAMED);
   drawBars(
     find("probabilities"),
-    listByLabel(probabilities).map(([name, share]) => [name, share, percent(share)]),
+    shown.map(([name, share]) => [name, share, percent(share)]),
   );
   setText("read", describeReading(words));
   find("explained").textContent = explained;
@@ -145,6 +148,9 @@ function name(prediction) {
   const { label, probability } = prediction;
   const [[first, high], [second, low]] = findBest(prediction);
   const share = high / (high + low);
+  if (label === first && high < MAJORITY && share >= UNDECIDED) {
+    return `Most probable: ${isolate(label)}, ${percent(probability)}`; // of more than two labels
+  }
   if (label !== first || share >= PROBABLE) return `${isolate(label)}, ${percent(probability)}`;
   if (share >= UNDECIDED) return `Probably ${isolate(label)}, ${percent(probability)}`;
   return `Undecided: ${isolate(first)} ${percent(high)}, ${isolate(second)} ${percent(low)}`;
@@ -156,9 +162,9 @@ function doubt(prediction) {
   if (label !== first) {
     return `“${isolate(first)}” is more probable, but the decision rule of this model selects “${isolate(label)}”.`;
   }
-  if (high / (high + low) < UNDECIDED) {
-    const right = Math.round(10 * high);
-    return `The service answers “${isolate(label)}”, but only about ${right} of ten such answers are right. Let a person decide between “${isolate(first)}” and “${isolate(second)}”.`;
+  if (high / (high + low) < UNDECIDED || high < MAJORITY) {
+    const right = high < 0.1 ? "fewer than one" : `only about ${Math.round(10 * high)}`;
+    return `The service answers “${isolate(label)}”, but ${right} of ten such answers are right. Let a person decide between “${isolate(first)}” and “${isolate(second)}”.`;
   }
   return "";
 }

@@ -85,7 +85,8 @@ MAX_NAME_WORDS = 3  # maximum mean number of words of names, beside which furthe
 MIN_WORDS = 4  # minimum mean number of words; texts with fewer may be names
 N_DATES, MAX_DATE = 100, 40  # number of cells that may show dates; characters of a date
 _YEAR = r"(?<!\d)(?:19|20)\d\d(?!\d)"
-_DAY = re.compile(rf"{_YEAR}.*?\d|\d.*{_YEAR}|\d[-/. ](?:\d\d?|[^\W\d]{{3,}}\.?)[-/. ]\d\d(?!\d)")
+# A year and another number, or three parts with the same mark between them.
+_DAY = re.compile(rf"{_YEAR}.*?\d|\d.*{_YEAR}|\d([-/.])(?:\d\d?|[^\W\d]{{3,}})\1\d\d(?!\d)")
 _DATE = re.compile(r"\d[-/.:年月]\s?\d|\b(19|20)\d\d\b")
 TIMES_LONGER = 3  # minimum ratio of the mean lengths of the text column and any other column
 TIMES_REPEATED = 2  # the same, if the texts of that column are repeated

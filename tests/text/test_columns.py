@@ -309,7 +309,15 @@ def test_days_are_no_labels(days: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [["4.5", "3.5", "2024"], ["7/10", "8/10"], ["level 1", "x 2"], ["1.5.2", "2.0.1"]]
+    "values",
+    [
+        ["4.5", "3.5", "2024"],
+        ["7/10", "8/10"],
+        ["3.5/10", "4.5/10"],
+        ["4 von 10", "8 von 10"],
+        ["level 1", "x 2"],
+        ["1.5.2", "2.0.1"],
+    ],
 )
 def test_other_numbers_are_labels(values: list[str]) -> None:
     assert find(a=[values[n % len(values)] for n in range(60)], b=TEXTS) == ("b", "a")

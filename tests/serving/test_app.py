@@ -1,5 +1,7 @@
 """The service in this process: what a request is refused or counted for."""
 
+import errno
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -51,6 +53,24 @@ def test_a_full_service_is_not_ready(
     assert answer.status_code == status
     assert answer.headers.get("Retry-After") == ("1" if status == 503 else None)
     assert client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 503), (errno.EBADF, 500)])
+def test_a_full_disk_is_told(
+    number: int, status: int, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, "of the temporary file")
+
+    app = start().app
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "write", fail)
+    client = TestClient(app, URL, raise_server_exceptions=False)
+    headers = {"Content-Type": "text/csv"}
+    answer = client.post("/score", content=b"review\nw1\n", headers=headers)
+    assert answer.status_code == status
+    if status == 503:
+        assert answer.json()["detail"].startswith("there is no space left for temporary files")
+        assert answer.headers["Retry-After"] == "60"
 
 
 def test_a_slash_too_much_leads_nowhere(start: Start) -> None:

@@ -104,6 +104,11 @@ def test_a_csv_comes_back_scored(service: Service) -> None:
         "there is no column 'text'; there are: id, review. Name the one with the texts by the "
         "parameter text_column",
     )
+    for path in ("/score", "/predict"):
+        coded = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+        answer = httpx.post(service.url + path, content=b"\x1f\x8b", headers=coded, timeout=60)
+        told = "send the body without compression"
+        assert (answer.status_code, answer.json()["detail"]) == (415, told)
     answer = httpx.post(f"{service.url}/score?text_colum=id", content=body, headers=CSV, timeout=60)
     told = "there is no parameter 'text_colum': text_column and delimiter"
     assert (answer.status_code, answer.json()["detail"]) == (422, told)

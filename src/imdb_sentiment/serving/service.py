@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from imdb_sentiment import __version__
-from imdb_sentiment.errors import list_names
+from imdb_sentiment.errors import is_disk_error, list_names
 from imdb_sentiment.serving.clients import (
     ANONYMOUS,
     ONLY_KEY,
@@ -77,7 +77,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         401: "The API key is missing or wrong.",
         408: "The body did not arrive in time.",
         413: "The body is too large.",
-        415: "The Content-Type of the body is not supported.",
+        415: "The Content-Type or Content-Encoding of the body is not supported.",
         421: "The host name is unknown to the service.",
         422: "The request does not match this description.",
         429: "Too many requests: retry after the number of seconds in Retry-After.",
@@ -246,7 +246,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
 
     @app.get(
         "/model",
-        responses={200: {"links": EXAMPLE_LINKS}, 401: PROBLEMS[401]},
+        responses={200: {"links": EXAMPLE_LINKS}, 401: PROBLEMS[401], 429: PROBLEMS[429]},
         dependencies=NEED_KEY,
     )
     async def model() -> ModelResponse:
@@ -347,6 +347,13 @@ def _add_error_handlers(app: FastAPI) -> None:
         detail = "the process that scores CSVs is being restarted: try again"
         return JSONResponse({"detail": detail}, 503, {"Retry-After": "1"})
 
+    @app.exception_handler(OSError)
+    async def refuse_without_disk(_: Request, error: OSError) -> JSONResponse:
+        if not is_disk_error(error):
+            raise error
+        detail = "there is no space left for temporary files: try again later"
+        return JSONResponse({"detail": detail}, 503, {"Retry-After": "60"})
+
     @app.exception_handler(TimeoutError)
     async def report_timeout(_: Request, error: TimeoutError) -> JSONResponse:
         close = {"Connection": "close"}  # its client may have gone
@@ -387,6 +394,8 @@ def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRou
                     wait = math.ceil(seconds)
                     detail = f"too many requests: try again in {wait} second{'s' * (wait != 1)}"
                     raise HTTPException(429, detail, {"Retry-After": str(wait)})
+                if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+                    raise HTTPException(415, "send the body without compression")
                 asked = JsonRequest(
                     request.scope, request.receive, settings.max_texts, bodies, client
                 )

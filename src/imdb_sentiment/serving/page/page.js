@@ -241,6 +241,7 @@ async function judge() {
     });
     showVerdict(await response.json());
     showProblem(null);
+    if (!model) introduce().catch(showProblem); // the service was busy when the page was opened
   } catch (error) {
     if (error.name === "AbortError") return;
     hideVerdict();

@@ -763,7 +763,7 @@ def test_a_review_with_a_script_stays_text(
     page.wait_for_selector("html[data-drawn=all]")
     assert "How good is the model trained on" in page.title()
     assert page.locator("main script:not([type])").count() == 0
-    said = f"{NASTY} 0.50, chosen on held-out reviews for the {NASTY}: 0.6000"
+    said = f"{NASTY} 0.5, chosen on held-out reviews for the {NASTY}: 0.6000"
     assert page.get_by_text(said).count() == 1
     expect(page.locator("#mistakes article").first).to_contain_text(NASTY)
     expect(page.locator("#labels article")).to_contain_text(NASTY)
@@ -817,7 +817,7 @@ def test_labels_and_texts_from_right_to_left_keep_their_order(
     page.goto(path.as_uri())
     for place, words in (
         (page.locator("h1 + p"), [bad, good, middling]),
-        (page.get_by_text("The label with the largest product"), [bad, "0.50", good, "1.50"]),
+        (page.get_by_text("The label with the largest product"), [bad, "0.5", good, "1.5"]),
         (page.locator("#mistakes .said").first, [good, "0.900", "but labelled", bad]),
         (page.locator("#mistakes .said").last, ["Model", good, "0.900", "baseline", bad, "0.800"]),
         (page.locator("#mistakes .text").first, ["!", "טוב", "הסרט"]),

@@ -30,6 +30,7 @@ CATALOG_PARAMETERS = (
 )
 # Names of the setting that chooses the table, which other parameters follow, and of the parameter.
 FILE_SETTING, FILE = "reviews_file", "reviews.file"
+RAW_REVIEWS = "raw_reviews"  # the dataset that reads the table
 
 
 @dataclass(frozen=True)

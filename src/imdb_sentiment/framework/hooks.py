@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from imdb_sentiment.datasets.table import TableDataset
 from imdb_sentiment.datasets.table_formats import has_table_suffix
 from imdb_sentiment.errors import InputError, list_names, suggest_name
-from imdb_sentiment.framework.configuration import CATALOG_PARAMETERS, Configuration
+from imdb_sentiment.framework.configuration import CATALOG_PARAMETERS, RAW_REVIEWS, Configuration
 from imdb_sentiment.framework.lineage import flatten
 from imdb_sentiment.framework.problems import explain_problems
 from imdb_sentiment.parameters import (
@@ -46,7 +46,6 @@ from imdb_sentiment.urls import hide_secrets
 
 logger = logging.getLogger(__name__)
 
-RAW_REVIEWS = "raw_reviews"  # dataset of the labelled table
 MAX_SIMILAR = 5  # maximum number of files that a message names
 
 # The models of the groups of parameters in conf/.
@@ -125,20 +124,15 @@ class ValidateParameters:
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Refuse, before the work starts, a search of what a pretrained LSTM determines.
 
+        Settings that have no effect are warned of.
+
         Raises:
             InputError: The run pretrains the LSTM, and then searches its shape.
 
         """
         self._search = None
-        path = find_path(catalog, RAW_REVIEWS)
-        names = [PurePath(hide_secrets(file)).name for file in (path, self._file)]
-        is_other = path != RAW_REVIEWS and all(names) and names[0] != names[1]
-        if is_other and RAW_REVIEWS in pipeline.inputs():
-            logger.warning(
-                "The entry %s of the catalog reads %s, although this run names %s: remove the "
-                "entry from conf/, or name the same table in reviews_file",
-                *(RAW_REVIEWS, hide_secrets(path), hide_secrets(self._file)),
-            )
+        if RAW_REVIEWS in pipeline.inputs():
+            _warn_of_another_table(find_path(catalog, RAW_REVIEWS), self._file)
         if "study" in pipeline.all_outputs():
             for name in self._find_idle():
                 logger.warning(
@@ -176,15 +170,22 @@ class ValidateParameters:
 
 def _find_idle(space: dict[str, Any], loader: Any) -> list[str]:
     """Return the searched hyperparameters that --params or conf/local sets all the same."""
-    given = dict(flatten(loader.runtime_params or {}))
-    found = []
-    for name in sorted(name for name, searched in space.items() if searched):
-        parameter = f"hyperparameters.{name}"
-        file = loader.find_file(parameter)
-        is_own = file is not None and loader.default_run_env in file.parts
-        if is_own or parameter in given:
-            found.append(name)
-    return found
+    given = {name for name, _ in flatten(loader.runtime_params or {})}
+    given |= {
+        name for name, file in loader.find_files().items() if loader.default_run_env in file.parts
+    }
+    return sorted(name for name in space if space[name] and f"hyperparameters.{name}" in given)
+
+
+def _warn_of_another_table(path: str, named: str) -> None:
+    """Warn if the catalog reads another file than the run names; `path` may be no file at all."""
+    names = [PurePath(hide_secrets(file)).name for file in (path, named)]
+    if path != RAW_REVIEWS and all(names) and names[0] != names[1]:
+        logger.warning(
+            "The entry %s of the catalog reads %s, although this run names %s: remove the entry "
+            "from conf/, or name the same table in reviews_file",
+            *(RAW_REVIEWS, hide_secrets(path), hide_secrets(named)),
+        )
 
 
 def _require_same_table(parameters: dict[str, Any], table: Any) -> None:

@@ -89,15 +89,14 @@ class PresetsConfigLoader(OmegaConfigLoader):
         later = {file: content for files in folders for file, content in files.items()}
         return base, later, base_path, path, read
 
-    def find_file(self, parameter: str) -> Path | None:
-        """Return the file that sets a parameter, by its dotted name, and is not in conf/base."""
-        found = [
-            path
+    def find_files(self) -> dict[str, Path]:
+        """Return the file that sets each parameter, by its dotted name, and is not in conf/base."""
+        return {
+            parameter: path
             for kind in ("parameters", "globals")
             for path, content in self._read_raw_config(kind)[1].items()
-            if parameter in dict(flatten(OmegaConf.to_container(content)))
-        ]
-        return found[-1] if found else None
+            for parameter, _ in flatten(OmegaConf.to_container(content))
+        }
 
     def _read(self, key: str, env: str | None) -> Files:
         given, self.env = self.env, env

@@ -26,6 +26,7 @@ from imdb_sentiment.framework.configuration import (
     CATALOG_PARAMETERS,
     FILE,
     FILE_SETTING,
+    RAW_REVIEWS,
     Configuration,
     RunParameters,
 )
@@ -49,8 +50,7 @@ CODE = PackageCode(Path(__file__).parents[1])
 
 # Several runs of this pipeline may share a folder, if they work on the same study.
 SHARED = "tuning"
-RAW_REVIEWS = "raw_reviews"  # the dataset whose file is a parameter
-FIRST_MADE = "review_settings"  # the first dataset made from it, whose record has its name
+FIRST_MADE = "review_settings"  # the first dataset made from the table, whose record has its name
 STUDY = "study"  # the copy of a study at the end of a search
 SAMPLE = "data/01_raw/sample_reviews.csv"  # the table of a run that names none
 # Options that choose what a run does, by their names in `run_params`.

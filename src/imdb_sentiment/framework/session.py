@@ -54,9 +54,10 @@ class PlainErrorsSession(KedroSession):
     def _explain_parameters(self, parameters: Mapping[str, Any]) -> str:
         """Return the files that set parameters, and a command that overrides them, as lines."""
         loader: Any = self._get_config_loader()
+        found = loader.find_files()
         files: dict[str, list[str]] = {}
         for name in parameters:
-            if path := loader.find_file(name):
+            if path := found.get(name):
                 files.setdefault(_name(path, self._project_path), []).append(name)
         lines = [f"{file} sets {', '.join(names)}." for file, names in files.items()]
         context = get_current_context(silent=True)  # there is none in a notebook

@@ -198,12 +198,12 @@ def _render(template: str, **values: Any) -> str:
 
 def _format_share(share: float) -> str:
     """Return a percentage; only all is 100%, and only nothing 0%."""
-    decimals = 1
-    while round(share, decimals + 2) in (0, 1) and 0 < share < 1 and decimals < MAX_DECIMALS:
-        decimals += 1
-    if 0 < share < 1 and round(share, decimals + 2) in (0, 1):
-        return "< 0.0001%" if round(share) == 0 else "> 99.9999%"
-    return f"{100 * share:.{decimals}f}%"
+    if share in (0, 1):
+        return f"{100 * share:.1f}%"
+    for decimals in range(1, MAX_DECIMALS + 1):
+        if round(share, decimals + 2) not in (0, 1):
+            return f"{100 * share:.{decimals}f}%"
+    return "< 0.0001%" if round(share) == 0 else "> 99.9999%"
 
 
 def _format_p_value(p: float) -> str:

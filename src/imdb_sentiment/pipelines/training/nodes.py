@@ -603,7 +603,6 @@ def fit_baseline(
         InputError: No word n-gram occurs in enough reviews.
 
     """
-    from sklearn.base import clone
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -642,50 +641,53 @@ def fit_baseline(
     # Otherwise, the comparison would partly measure how well each model is calibrated: the median
     # depends on that, too.
     is_calibrated = metric.name == "log_loss" or method == "median"
-    is_fitted = is_calibrated or method == "threshold"
     held_out: list[HeldOutSet] = []
-    if is_fitted and tuning.evaluate_on != "test":
+    if (is_calibrated or method == "threshold") and tuning.evaluate_on != "test":
         held_out = divide_reviews(train, validation, tuning, split, audit)
+    # As for the model: otherwise, the comparison by the metric would favour the baseline.
+    is_fitted = sum(len(scored) for _, scored in held_out) >= MIN_HELD_OUT_ROWS
     try:
         # The vectors of the solver are so short that threads would cost more time than they save.
         with threadpool_limits(1, user_api="blas"):
-            # As for the model: otherwise, the comparison by the metric would favour the baseline.
-            if sum(len(scored) for _, scored in held_out) >= MIN_HELD_OUT_ROWS:
-                probabilities = [
-                    clone(model)
-                    .fit(texts[learnt.rows], learnt.codes)
-                    .predict_proba(texts[scored.rows])
-                    for learnt, scored in held_out
-                ]
-                scores = np.concatenate(probabilities)
-                truth = np.concatenate([scored.codes for _, scored in held_out])
-                n_stored = count_stored(len(scores), count_outputs(len(reviews.labels)))
-                kept = choose_evenly(len(scores), n_stored)  # as for the model
-                scores, truth = scores[kept], truth[kept]
-                if is_calibrated:  # with a bias for each label if it is weighted
-                    average = fit_weights(to_logits(scores), None, truth, None, label_weights)
-                    temperature = average.temperature
-                    factors = average.invert_bias(len(reviews.labels))
-                    rule, loss_weights = replace(rule, weights=factors), factors**temperature
-                scores = calibrate_baseline(scores, loss_weights, temperature)
-                if method == "threshold":
-                    rule = choose_rule(
-                        scores,
-                        truth,
-                        reviews.labels,
-                        metric=metric,
-                        training=training,
-                        start=rule,
-                    ).rule
+            if is_fitted:
+                scores, truth = _score_baseline_held_out(model, texts, held_out)
             fitted = model.fit(rows["text"], codes)
     except ValueError as error:
         raise InputError(
             f"the baseline can't learn from these reviews ({error}): lower "
             "baseline.min_document_frequency"
         ) from error
+    if is_fitted and is_calibrated:  # with a bias for each label if it is weighted
+        average = fit_weights(to_logits(scores), None, truth, None, label_weights)
+        temperature = average.temperature
+        factors = average.invert_bias(len(reviews.labels))
+        rule, loss_weights = replace(rule, weights=factors), factors**temperature
+    if is_fitted and method == "threshold":
+        calibrated = calibrate_baseline(scores, loss_weights, temperature)
+        rule = choose_rule(
+            calibrated, truth, reviews.labels, metric=metric, training=training, start=rule
+        ).rule
     return fitted, {
         "label_weights": dict(zip(reviews.labels, rule.weights.tolist(), strict=True)),
         "is_median": rule.is_median,
         "loss_weights": dict(zip(reviews.labels, loss_weights.tolist(), strict=True)),
         "temperature": temperature,
     }
+
+
+def _score_baseline_held_out(
+    model: Any, texts: pd.Series, held_out: Sequence[HeldOutSet]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
+    """Return probabilities and codes of the held-out reviews, as many as the model has."""
+    from sklearn.base import clone
+
+    scores = np.concatenate(
+        [
+            clone(model).fit(texts[learnt.rows], learnt.codes).predict_proba(texts[scored.rows])
+            for learnt, scored in held_out
+        ]
+    )
+    truth = np.concatenate([scored.codes for _, scored in held_out]).astype(np.intp)
+    n_outputs = count_outputs(scores.shape[1])
+    kept = choose_evenly(len(scores), count_stored(len(scores), n_outputs))
+    return scores[kept], truth[kept]

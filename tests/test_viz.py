@@ -183,10 +183,5 @@ def test_optunas_dashboard_opens_the_study(copy_of_finished: Path, browser: Brow
         page.goto(f"{server.url}/dashboard")
         page.get_by_text("IMDB Dataset.csv").first.click()
         expect(page.get_by_text("Hyperparameter Importance").first).to_be_visible()
-        study = page.url
-        page.goto(f"{study}/note")
-        goal = page.get_by_text("The search maximises the accuracy of the LSTM on reviews that it")
-        expect(goal).to_be_visible()
-        page.goto(f"{study}/trials?numbers=1")
-        expect(page.get_by_text("complete: accuracy")).to_be_visible()
-        expect(page.get_by_role("columnheader", name="fold")).to_be_visible()
+        page.goto(f"{page.url}/trials?numbers=1")
+        expect(page.get_by_text("dropout_rate").first).to_be_visible()

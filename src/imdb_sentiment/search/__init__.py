@@ -2,9 +2,8 @@
 
 `study.py` records trials and finds those that are missing or must be retried, `liveness.py`
 detects dead runs, `workers.py` runs trials in processes, and `loop.py` combines the three.
-`progress.py` and `notes.py` report progress, and `samplers_and_pruners.py` creates Optuna's
-samplers and pruners. Nothing here knows about networks: an objective is any function of a trial and
-the data.
+`progress.py` reports progress, and `samplers_and_pruners.py` creates Optuna's samplers and pruners.
+Nothing here knows about networks: an objective is any function of a trial and the data.
 
 Optuna keeps the trials, records heartbeats in a database and queues retries. The rest is done here
 because Optuna's own loop does not fit: `Study.optimize` and `Study.ask` take any queued trial or

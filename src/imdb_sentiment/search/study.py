@@ -28,7 +28,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.search.liveness import Heartbeats, describe_this_process, is_dead, is_silent
-from imdb_sentiment.search.notes import add_note, describe_trial
 
 logger = logging.getLogger(__name__)
 
@@ -157,8 +156,6 @@ class SharedStudy:
             and those of all other slots.
         direction: Whether the objective's values are to be maximised or minimised.
         metric: Name of the objective's values, for Optuna's dashboard.
-        step: Unit after which a trial reports a value, such as `epoch`, for Optuna's dashboard.
-        note: Description of the study in Markdown, for Optuna's dashboard.
 
     Attributes:
         storage, name, n_trials, max_retries: The arguments.
@@ -182,8 +179,6 @@ class SharedStudy:
         given: Mapping[int, Mapping[str, Any]] | None = None,
         direction: Literal["maximize", "minimize"] = "maximize",
         metric: str = "value",
-        step: str = "step",
-        note: str = "",
     ) -> None:
         self.storage = storage
         self.name = name
@@ -193,7 +188,7 @@ class SharedStudy:
         self._direction = direction
         self.optuna_study = self._create(pruner)
         self._study_id = storage.get_study_id_from_name(name)
-        self._metric, self._step, self._note = metric, step, note
+        self._metric = metric
         self._space = space
         self._origin = origin
         self._origin_digest = _digest(origin)
@@ -302,7 +297,7 @@ class SharedStudy:
         if digests and digests[0] == self._origin_digest:
             changed = [name for name in self._origin if recorded.get(name) != self._origin[name]]
             # First, as a run that dies in between leaves this to the next one.
-            self._describe(corrects=bool(recorded and changed))
+            self._name_metric()
             for name in changed:
                 self.optuna_study.set_user_attr(name, self._origin[name])
             # Trials of other origins are of no use, and are ended by the runs that created them.
@@ -334,13 +329,11 @@ class SharedStudy:
             return False
         return was_given_back(trial) and not trial.intermediate_values
 
-    def _describe(self, *, corrects: bool) -> None:
-        """Describe the study for Optuna's dashboard, or correct its description."""
+    def _name_metric(self) -> None:
+        """Name the metric for Optuna's dashboard."""
         if self.optuna_study.metric_names != [self._metric]:
             with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
                 self.optuna_study.set_metric_names([self._metric])
-        if self._note:
-            add_note(self.storage, self._study_id, self._note, corrects=corrects)
 
     def _require_direction(self) -> None:
         """Refuse a study without a trial to compare that was created for another direction."""
@@ -376,9 +369,6 @@ class SharedStudy:
             if error is not None:
                 self.storage.set_trial_user_attr(self._get_id(number), ERROR, error)
             self.optuna_study.tell(number, value, state, skip_if_finished=True)
-        trial = self.storage.get_trial(self._get_id(number))
-        note = describe_trial(trial, self._metric, self._step)
-        add_note(self.storage, self._study_id, note, self._get_id(number))
 
     @_retry_during_outages
     def give_back(self, number: int, reason: str = INTERRUPTED) -> None:

@@ -569,8 +569,6 @@ def _open_study(
             given=given,
             direction="minimize" if metric.is_loss else "maximize",
             metric=metric.title,
-            step="epoch" if folds == 1 else "fold",
-            note=_describe_study(tuning, metric, folds),
         )
         try:
             study.require_origin()
@@ -586,22 +584,6 @@ def _open_study(
     if reason:
         logger.warning("This run uses the study %r: %s", name, reason)
     return study
-
-
-def _describe_study(tuning: TuningParameters, metric: Metric, folds: int) -> str:
-    """Return what the values of the trials mean, as Markdown; `folds` are those of all repeats."""
-    verb = "minimises" if metric.is_loss else "maximises"
-    scored = f"the {tuning.evaluate_on} reviews"
-    if folds > 1:
-        scored = "reviews that it has not learnt from, in a cross-validation with "
-        scored += f"{folds // tuning.fold_repeats} folds"
-        if tuning.fold_repeats > 1:
-            scored += f", repeated {tuning.fold_repeats} times"
-    return (
-        f"The search {verb} the {metric.title} of the LSTM on {scored}. "
-        f"The intermediate values are those after each {'epoch' if folds == 1 else 'fold'}. "
-        "The note of each trial has its hyperparameters beside these values."
-    )
 
 
 def _override(hyperparameters: Hyperparameters, chosen: dict[str, Any]) -> Hyperparameters:

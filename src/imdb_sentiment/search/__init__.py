@@ -14,7 +14,7 @@ threads, where Keras can't train two networks. `GrpcStorageProxy` would be a sec
 encryption or login, and has no heartbeats either.
 """
 
-from imdb_sentiment.search.loop import describe_values, format_values, run_trials
+from imdb_sentiment.search.loop import describe_values, run_trials
 from imdb_sentiment.search.progress import follow_trial
 from imdb_sentiment.search.samplers_and_pruners import make_pruner, make_sampler
 from imdb_sentiment.search.study import (
@@ -41,7 +41,6 @@ __all__ = [
     "explain_failure",
     "find_best_trial",
     "follow_trial",
-    "format_values",
     "has_died",
     "lacks_trials",
     "list_begun_trials",

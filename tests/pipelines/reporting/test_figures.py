@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import optuna
@@ -47,8 +47,8 @@ from imdb_sentiment.pipelines.reporting.nodes.figures.runs import (
 )
 from imdb_sentiment.pipelines.reporting.nodes.figures.trials import (
     plot_optimization_history,
-    plot_parallel_coordinates,
     plot_parameter_importances,
+    plot_slice,
     plot_trial_times,
 )
 from services import EVEN, make_tokenizer
@@ -364,7 +364,7 @@ def test_trials_say_on_what_they_were_scored() -> None:
         (make_study("test"), "test accuracy"),
         (make_cross_validated_study(), "cross-validation accuracy"),
     ):
-        assert plot_parallel_coordinates(study).layout.xaxis.ticktext[0] == name
+        assert plot_slice(study).layout.yaxis.title.text == name
         assert plot_optimization_history(study).layout.yaxis.title.text == name
 
 
@@ -374,16 +374,15 @@ def test_a_label_in_the_name_of_the_metric_is_drawn_letter_by_letter() -> None:
     study.set_user_attr("protocol", protocol)
     shown = "F1 of &lt;b>bad&lt;/b>"
     assert plot_optimization_history(study).layout.yaxis.title.text == f"validation {shown}"
-    assert plot_parallel_coordinates(study).layout.xaxis.ticktext[0] == f"validation {shown}"
+    assert plot_slice(study).layout.yaxis.title.text == f"validation {shown}"
     history = {"accuracy": [0.7], "val_accuracy": [0.6], "val_f1": [0.5], "loss": [1.0]}
     curves = plot_learning_curves(history, study, small_hyperparameters())
     assert curves.layout.yaxis.title.text == shown
 
 
 def test_comparing_trials_needs_trials_that_differ() -> None:
-    none = plot_parallel_coordinates(make_study(n_trials=1))
+    none = plot_slice(make_study(n_trials=1))
     assert "needs two finished trials" in none.layout.annotations[0].text
-    assert len(plot_parallel_coordinates(make_study(n_trials=4)).data) == 4  # colours
 
 
 def test_importances_need_enough_trials() -> None:
@@ -438,69 +437,37 @@ def test_trials_that_failed_or_were_pruned_are_drawn() -> None:
         "failed": [3],
     }
     assert plot_trial_times(study).data[1].y[0] == 24 * 3600
-    for plot in (plot_optimization_history, plot_parallel_coordinates):
+    for plot in (plot_optimization_history, plot_slice):
         assert plot(study).data
-
-
-def test_what_is_searched_by_orders_of_magnitude_is_drawn_so() -> None:
-    study = make_study(n_trials=2)
-    for number, rate in enumerate((0.0004, 0.03)):
-        study.add_trial(
-            optuna.create_trial(
-                value=number,
-                params={"rate": rate},
-                distributions={"rate": optuna.distributions.FloatDistribution(1e-4, 1, log=True)},
-            )
-        )
-    log_only = optuna.create_study(direction="maximize")
-    log_only.set_user_attr("protocol", {"evaluate_on": "validation"})
-    log_only.add_trials(study.trials[2:])
-    figure = plot_parallel_coordinates(log_only)
-    ticks = {tick.text: tick.y for tick in figure.layout.annotations if tick.x == 1}
-    assert list(ticks) == ["0.0005", "0.001", "0.002", "0.005", "0.01", "0.02"]
-    width = math.log10(0.03 / 0.0004)
-    assert ticks["0.001"] == pytest.approx(math.log10(0.001 / 0.0004) / width)
-    assert ticks["0.02"] == pytest.approx(math.log10(0.02 / 0.0004) / width)
-    assert [line.y[1] for line in figure.data] == [0, 1]
 
 
 def test_every_trial_is_drawn() -> None:
     study = make_study(n_trials=4)
-    figure = plot_parallel_coordinates(study)
-    assert list(figure.layout.xaxis.ticktext) == ["validation accuracy", "units"]
-    units = [trial.params["units"] for trial in study.trials]  # the values rise by number
-    low, high = min(units), max(units)
-    lines = [(line.y[0], line.y[1]) for line in figure.data]
-    expected = [(n / 3, (chosen - low) / (high - low)) for n, chosen in enumerate(units)]
-    assert lines == [pytest.approx(line) for line in expected]
-    assert figure.data[3].line.color == "rgb(230, 159, 0)"
-    assert figure.data[3].text[0] == f"trial 3: 0.9000<br>units {units[3]}"
+    (points,) = plot_slice(study).data
+    assert list(points.x) == [trial.params["units"] for trial in study.trials]
+    assert list(points.y) == [trial.value for trial in study.trials]
     times = plot_trial_times(study)
     assert [bar.name for bar in times.data] == ["complete"]
     assert list(times.data[0].x) == [0, 1, 2, 3]
     assert list(plot_optimization_history(study).data[0].y) == [t.value for t in study.trials]
 
 
-@pytest.mark.parametrize(("direction", "best"), [("maximize", 0.9), ("minimize", 0.1)])
-def test_the_best_trials_are_yellow_and_on_top(
-    direction: Literal["maximize", "minimize"], best: float
-) -> None:
-    study = optuna.create_study(direction=direction)
+def test_values_that_are_searched_are_drawn_letter_by_letter() -> None:
+    study = optuna.create_study()
     study.set_user_attr("protocol", {"evaluate_on": "validation"})
     kinds: dict[str, optuna.distributions.BaseDistribution] = {
-        "rate": optuna.distributions.FloatDistribution(0, 1),
+        "rate": optuna.distributions.FloatDistribution(1e-4, 1, log=True),
         "name": optuna.distributions.CategoricalDistribution(["<b>", "a", True]),
     }
-    for value, name in ((0.1, "<b>"), (0.5, "a"), (0.5, "a"), (0.9, True)):
-        params = {"rate": 0.3, "name": name}
+    for value, name in ((0.1, "<b>"), (0.5, "a"), (0.9, True)):
+        params = {"rate": value, "name": name}
         study.add_trial(optuna.create_trial(value=value, params=params, distributions=kinds))
-    figure = plot_parallel_coordinates(study)
-    assert [line.text[0].split("<br>")[0][-6:] for line in figure.data][-1] == f"{best:.4f}"
-    assert figure.data[-1].line.color == "rgb(230, 159, 0)"
-    assert figure.data[0].line.color == "rgb(0, 114, 178)"
-    assert [list(line.x) for line in figure.data][1] == [0, 1, 2, None] * 2  # both of 0.5
-    ticks = [(tick.x, tick.text) for tick in figure.layout.annotations]
-    assert ticks[3:] == [(1, "&lt;b>"), (1, "True"), (1, "a"), (2, "0.3")]
+    figure = plot_slice(study)
+    names, rates = figure.data
+    assert list(names.x) == ["'&lt;b>'", "'a'", "True"]
+    assert list(figure.layout.xaxis.categoryarray) == ["'&lt;b>'", "'a'", "True"]
+    assert list(rates.x) == [0.1, 0.5, 0.9]
+    assert figure.layout.xaxis2.type == "log"
 
 
 def make_record(accuracy: float, test_set: str, model: str = "") -> dict[str, Any]:

@@ -32,7 +32,7 @@ _FIGURES: dict[Callable[..., Any], list[str] | dict[str, str]] = {
     data.plot_distinctive_words: ["data_description"],
     trials.plot_optimization_history: ["study"],
     trials.plot_parameter_importances: ["study"],
-    trials.plot_parallel_coordinates: ["study"],
+    trials.plot_slice: ["study"],
     trials.plot_trial_times: ["study"],
     learning_curves.plot_learning_curves: ["history", "study", "best_hyperparameters"],
     predictions.plot_confusion_matrix: ["test_predictions", "review_settings"],

@@ -1,23 +1,18 @@
 """Figures of the search: its trials and hyperparameters."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import optuna
 import plotly.graph_objects as go
-from optuna.study import StudyDirection
 from optuna.trial import TrialState
-from plotly.colors import sample_colorscale
 
 from imdb_sentiment.pipelines.reporting.nodes.figures import style
 from imdb_sentiment.pipelines.tuning.protocol import count_folds, name_metric
-from imdb_sentiment.search import format_values, measure_seconds, was_given_back
+from imdb_sentiment.search import measure_seconds, was_given_back
 
 MIN_TRIALS = 10  # with fewer, the importance of a hyperparameter is chance
-AXIS_WIDTH = 80  # width of an axis of parallel coordinates, in pixels
-N_COLOURS = 10  # number of colours of trials, from the worst to the best
+PANEL_WIDTH = 140  # width of the panel of a hyperparameter, in pixels
 
 STATES = {  # of trials that have ended: name in the legend, colour
     TrialState.COMPLETE: ("complete", style.BLUE),
@@ -75,17 +70,14 @@ def plot_parameter_importances(study: optuna.Study) -> go.Figure:
     )
 
 
-def plot_parallel_coordinates(study: optuna.Study) -> go.Figure:
-    """Draw each trial as a line through its hyperparameters, coloured by its value.
-
-    Plotly's own parallel coordinates need WebGL, which makes a page slow to open, and do not follow
-    its colours.
+def plot_slice(study: optuna.Study) -> go.Figure:
+    """Draw the value of each trial against each of its hyperparameters.
 
     Args:
         study: Output of the pipeline tuning.
 
     Returns:
-        One line per finished trial, the best ones last; trials of similar value are one trace. A
+        One panel per hyperparameter, with one point per finished trial, coloured by its number. A
         message if no two trials differ in their value.
 
     """
@@ -94,51 +86,18 @@ def plot_parallel_coordinates(study: optuna.Study) -> go.Figure:
         return style.create_message(
             title, "This figure needs two finished trials<br>with different values"
         )
-    sign = -1 if study.direction == StudyDirection.MINIMIZE else 1
-    finished = sorted(_get_finished_trials(study), key=lambda trial: sign * (trial.value or 0))
-    searched = {name: kind for trial in finished for name, kind in trial.distributions.items()}
-    axes = {_name_target(study): _make_axis([trial.value for trial in finished], log=False)}
-    for name, kind in sorted(searched.items()):
-        chosen = [trial.params.get(name) for trial in finished]
-        axes[name] = _make_axis(chosen, log=getattr(kind, "log", False))
-    (values, _), *_ = axes.values()
-    quality = np.array(values if sign > 0 else [1 - value for value in values])
-    groups = (quality * (N_COLOURS - 1)).round()
-    figure = go.Figure(
-        layout={"template": style.make_template(), "title": title, "showlegend": False}
+    figure = optuna.visualization.plot_slice(study, target_name=_name_target(study))
+    figure.update_traces(
+        marker={"colorscale": [style.BLUE, style.YELLOW], "colorbar_title": "trial"}
     )
-    for group in sorted(set(groups)):
-        (colour,) = sample_colorscale([style.BLUE, style.YELLOW], [group / (N_COLOURS - 1)])
-        lines: dict[str, list[Any]] = {"x": [], "y": [], "text": []}
-        for trial in np.flatnonzero(groups == group).tolist():
-            lines["x"] += [*range(len(axes)), None]  # None ends a line
-            lines["y"] += [*(places[trial] for places, _ in axes.values()), None]
-            lines["text"] += [_describe_trial(finished[trial])] * (len(axes) + 1)
-        figure.add_scatter(**lines, mode="lines+markers", line_color=colour, hoverinfo="text")
-    for number, (_, ticks) in enumerate(axes.values()):
-        for place, text in ticks.items():
-            # A line between two ends of axes would strike through a text beside them.
-            aside = {0.0: -8, 1.0: 8}.get(place, 0)
-            figure.add_annotation(
-                x=number,
-                y=place,
-                text=text,
-                xanchor="right",
-                xshift=-4,
-                yshift=aside,
-                showarrow=False,
-            )
-    figure.update_annotations(font_size=11)
-    figure.update_yaxes(visible=False, range=[-0.05, 1.05])
-    figure.update_xaxes(
-        tickvals=list(range(len(axes))),
-        ticktext=list(axes),
-        range=[-0.5, len(axes) - 0.8],
-        side="top",
-        showline=False,
-        tickangle=-20,
+    figure.for_each_trace(lambda trace: trace.update(x=_escape(trace.x)))
+    figure.for_each_xaxis(lambda axis: axis.update(categoryarray=_escape(axis.categoryarray)))
+    return figure.update_layout(
+        template=style.make_template(),
+        title=title,
+        width=None,
+        meta={"min_width": PANEL_WIDTH * len(figure.data)},
     )
-    return figure.update_layout(meta={"min_width": AXIS_WIDTH * len(axes)})
 
 
 def plot_trial_times(study: optuna.Study) -> go.Figure:
@@ -183,31 +142,6 @@ def _has_different_trials(study: optuna.Study) -> bool:
     return len(values) > 1 and bool(study.best_params)
 
 
-def _make_axis(values: list[Any], *, log: bool) -> tuple[list[float], dict[float, str]]:
-    """Return the place of each value on an axis from 0 to 1, and the ticks' texts by place."""
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        names = sorted({str(value) for value in values})
-        places = {name: (number + 0.5) / len(names) for number, name in enumerate(names)}
-        ticks = {place: style.escape_markup(name) for name, place in places.items()}
-        return [places[str(value)] for value in values], ticks
-    low, high = min(values), max(values)
-    scale: Callable[[float], float] = float
-    marks = [low, (low + high) / 2, high]
-    if log and high >= 10 * low:
-        scale = math.log10
-        first, last = (math.floor(scale(end)) for end in (low, high))
-        every = [digit * 10.0**decade for decade in range(first, last + 1) for digit in (1, 2, 5)]
-        marks = [mark for mark in every if low <= mark <= high]
-
-    def place(value: float) -> float:
-        return (scale(value) - scale(low)) / (scale(high) - scale(low)) if high > low else 0.5
-
-    return list(map(place, values)), {place(mark): f"{mark:.4g}" for mark in marks}
-
-
-def _describe_trial(trial: optuna.trial.FrozenTrial) -> str:
-    params = {
-        name: style.escape_markup(value) if isinstance(value, str) else value
-        for name, value in trial.params.items()
-    }
-    return f"trial {trial.number}: {trial.value:.4f}<br>{format_values(params)}"
+def _escape(values: Sequence[Any] | None) -> list[Any]:
+    """Return the values of an axis, among which may be strings of a search space."""
+    return [style.escape_markup(x) if isinstance(x, str) else x for x in values or ()]

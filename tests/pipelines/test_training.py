@@ -33,6 +33,7 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.stacking import HeldOutLogits, Weights, fit_weights
+from imdb_sentiment.network import ngrams as network_ngrams
 from imdb_sentiment.network.model import build_model, score_logits
 from imdb_sentiment.network.ngrams import (
     CHARACTER_WEIGHTS,
@@ -236,16 +237,16 @@ def test_weights_of_labels_reach_all_that_learns(
     training: TrainingParameters,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def spy(name: str) -> list[tuple[tuple[Any, ...], Any]]:
-        """Return the arguments and the weights of each call of a function of the nodes."""
+    def spy(name: str, module: Any = nodes) -> list[tuple[tuple[Any, ...], Any]]:
+        """Return the arguments and the weights of each call of a function."""
         calls: list[tuple[tuple[Any, ...], Any]] = []
-        real = getattr(nodes, name)
+        real = getattr(module, name)
 
         def call(*args: Any, label_weights: Any, **kwargs: Any) -> Any:
             calls.append((args, label_weights))
             return real(*args, label_weights=label_weights, **kwargs)
 
-        monkeypatch.setattr(nodes, name, call)
+        monkeypatch.setattr(module, name, call)
         return calls
 
     is_kept = (data.train.codes == 0) | (data.train.rows % 4 == 0)
@@ -259,7 +260,7 @@ def test_weights_of_labels_reach_all_that_learns(
     ((_, weights),) = networks
     np.testing.assert_allclose(weights, expected)
 
-    models, choices = spy("NgramRegression"), spy("choose_ngram_weights")
+    models, choices = spy("NgramRegression", network_ngrams), spy("choose_ngram_weights")
     common: dict[str, Any] = {"split": split, "audit": AUDIT, "training": balanced}
     common["script"] = "auto"
     folds = tuning.model_copy(update={"folds": 2})
@@ -994,7 +995,7 @@ def test_each_model_learns_from_the_network_that_has_seen_the_same_reviews(
             learnt.append((len(args[0]), pseudo_labelled.probabilities[:, 1]))
         return NgramRegression(*args, pseudo_labelled=pseudo_labelled, **kwargs)
 
-    monkeypatch.setattr(cotraining, "NgramRegression", note)
+    monkeypatch.setattr(network_ngrams, "NgramRegression", note)
     taught = Taught(data)
     chosen = with_ngrams(training, character_ngram=0)
     chosen = chosen.model_copy(update={"use_validation_rows": use_validation_rows})

@@ -18,7 +18,7 @@ reviews, the regression can learn those instead.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias
 
@@ -28,8 +28,10 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.logits import Logits, count_outputs, list_outputs
-from imdb_sentiment.parameters import NgramsParameters
+from imdb_sentiment.parameters import ClassWeight, NgramsParameters
+from imdb_sentiment.text.encoded_reviews import EncodedReviews, join_codes
 from imdb_sentiment.text.ngrams import Hashes, hash_ngrams, locate_characters
 from imdb_sentiment.text.words import Script
 
@@ -584,6 +586,44 @@ class NgramRegression:
         basis = scale[columns, np.newaxis].astype(np.float32) * directions.T
         coordinates = sparse.csr_array(own @ directions.T)
         return _Latent(columns, basis, coordinates, _measure_norm(coordinates))
+
+
+def regress_on(
+    sets: Sequence[EncodedReviews],
+    *,
+    hashes: Mapping[int, Hashes],
+    parameters: NgramsParameters,
+    class_weight: ClassWeight,
+    script: Script,
+    unlabelled: Sequence[Hashes] = (),
+    pseudo_labelled: PseudoLabelled | None = None,
+) -> NgramRegression:
+    """Return the regression on the reviews of some sets.
+
+    Args:
+        sets: Reviews to learn from, with the same labels.
+        hashes: Hashes of the n-grams of each labelled review, by its row.
+        parameters: Argument of `NgramRegression`.
+        class_weight: Weight of each label in the loss.
+        script: Argument of `NgramRegression`.
+        unlabelled: Argument of `NgramRegression`.
+        pseudo_labelled: Argument of `NgramRegression`.
+
+    Raises:
+        InputError: As for `NgramRegression`.
+
+    """
+    codes, labels = join_codes(sets), sets[0].labels
+    return NgramRegression(
+        [hashes[row] for reviews in sets for row in reviews.rows],
+        codes,
+        len(labels),
+        parameters,
+        unlabelled=unlabelled,
+        pseudo_labelled=pseudo_labelled,
+        script=script,
+        label_weights=compute_label_weights(class_weight, codes, labels),
+    )
 
 
 def _count_reviews(reviews: Sequence[Hashes]) -> tuple[Hashes, npt.NDArray[np.intp]]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -126,3 +127,8 @@ class EncodedReviews:
         return compute_fingerprint(
             [each.sequences for each in sets], [each.codes for each in sets], about=about
         )
+
+
+def join_codes(sets: Iterable[EncodedReviews]) -> npt.NDArray[np.unsignedinteger]:
+    """Return the label codes of all reviews, shape (reviews,)."""
+    return np.concatenate([reviews.codes for reviews in sets])

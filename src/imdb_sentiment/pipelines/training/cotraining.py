@@ -8,8 +8,6 @@ n-grams predict together.
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -34,20 +32,14 @@ from imdb_sentiment.network.ngrams import (
     PseudoLabelled,
     hash_labelled,
     hash_rows,
+    regress_on,
 )
 from imdb_sentiment.network.training import NgramLabels
-from imdb_sentiment.parameters import (
-    ClassWeight,
-    NgramsParameters,
-    SplitParameters,
-    TrainingParameters,
-    TuningParameters,
-)
-from imdb_sentiment.pipelines.training.sets import find_rows, join_codes, list_learnable
+from imdb_sentiment.parameters import SplitParameters, TrainingParameters, TuningParameters
+from imdb_sentiment.pipelines.training.sets import find_rows, list_learnable
 from imdb_sentiment.pipelines.tuning.protocol import choose_evenly, divide_reviews
-from imdb_sentiment.progress import Task
-from imdb_sentiment.text.encoded_reviews import EncodedReviews
-from imdb_sentiment.text.ngrams import Hashes
+from imdb_sentiment.progress import track
+from imdb_sentiment.text.encoded_reviews import EncodedReviews, join_codes
 from imdb_sentiment.text.words import Script
 
 logger = logging.getLogger(__name__)
@@ -121,14 +113,27 @@ def teach_ngrams(
     chosen = choose_evenly(len(labels.rows), len(network_held_out.unlabelled[0]))
     character_ngram = first_ngram_model.character_ngram  # 0 if they do not help
     ngrams = training.ngrams.model_copy(update={"character_ngram": character_ngram})
-    learner = _Learner(
-        hash_labelled(clean_reviews, ngrams, script),
-        hash_rows(clean_unlabelled_reviews, labels.rows[chosen], ngrams, script),
-        ngrams,
-        NgramWeights(first_ngram_model.character_weight),
-        training.class_weight,
-        script,
-    )
+    weights = NgramWeights(first_ngram_model.character_weight)
+    hashes = hash_labelled(clean_reviews, ngrams, script)
+    unlabelled = hash_rows(clean_unlabelled_reviews, labels.rows[chosen], ngrams, script)
+
+    def regress(
+        learnt: Sequence[EncodedReviews], probabilities: npt.NDArray[np.float64] | None = None
+    ) -> NgramRegression:
+        """Return a regression on labelled reviews, and on unlabelled ones with probable labels."""
+        return regress_on(
+            learnt,
+            hashes=hashes,
+            parameters=ngrams,
+            class_weight=training.class_weight,
+            script=script,
+            pseudo_labelled=(
+                None if probabilities is None else PseudoLabelled(unlabelled, probabilities)
+            ),
+        )
+
+    def score(fitted: NgramModel, reviews: EncodedReviews) -> Logits:
+        return fitted.score([hashes[row] for row in reviews.rows])
 
     def fit_average(logits: Logits, share: float | None) -> Weights:
         return fit_weights(
@@ -142,86 +147,38 @@ def teach_ngrams(
         average = fit_average(logits, share).average(network_held_out.logits, logits[places])
         return float(log_loss(codes[places], average, labels=np.arange(average.shape[1])))
 
-    with Task("N-grams that learn pseudo-labels", 2 * len(sets) + 2, "models") as progress:
-        done = count(1)
-        untaught: list[tuple[Logits, Logits]] = []
-        taught: list[Logits] = []
-        try:
-            for learnt, scored in sets:
-                fitted = learner.prepare([learnt]).fit(learner.weights)
-                untaught.append((learner.score(fitted, scored), fitted.score(learner.unlabelled)))
-                progress.update(next(done))
-            teachers = fit_average(np.concatenate([logits for logits, _ in untaught]), None)
-            for (learnt, scored), network, (_, own) in zip(
-                sets, network_held_out.unlabelled, untaught, strict=True
-            ):
-                regression = learner.prepare([learnt], teachers.average(network, own))
-                taught.append(learner.score(regression.fit(learner.weights), scored))
-                progress.update(next(done))
-            logits = np.concatenate(taught)
-            factor = fit_weights(logits, None, codes, None, label_weights).network
-            before, after = measure(first_ngrams_held_out.logits), measure(factor * logits)
-            logger.debug("Log loss of the average %.4f, with taught n-grams %.4f", before, after)
-            if after >= before:
-                _say_without("the average would be no better")
-                return first
-            own = learner.prepare(learnable).fit(learner.weights).score(learner.unlabelled)
-            network = score_logits(model, labels.sequences[chosen])
-            progress.update(next(done))
-            regression = learner.prepare(learnable, teachers.average(network, own))
-            learner.hashes.clear()  # of long reviews, hundreds of MB that the fit does not need
-            learner.unlabelled.clear()
-            fitted = regression.fit(learner.weights)
-        except InputError as error:  # as when both kinds of reviews have too many n-grams
-            _say_without(str(error).partition(":")[0])
+    untaught: list[Logits] = []
+    of_unlabelled: list[Logits] = []
+    try:
+        for learnt, scored in track(sets, "N-grams that predict pseudo-labels", "models"):
+            fitted = regress([learnt]).fit(weights)
+            untaught.append(score(fitted, scored))
+            of_unlabelled.append(fitted.score(unlabelled))
+        teachers = fit_average(np.concatenate(untaught), None)
+        probable = map(teachers.average, network_held_out.unlabelled, of_unlabelled)
+        followed = track(sets, "N-grams that learn pseudo-labels", "models")
+        taught = [
+            score(regress([learnt], probabilities).fit(weights), scored)
+            for (learnt, scored), probabilities in zip(followed, probable, strict=True)
+        ]
+        logits = np.concatenate(taught)
+        factor = fit_weights(logits, None, codes, None, label_weights).network
+        before, after = measure(first_ngrams_held_out.logits), measure(factor * logits)
+        logger.debug("Log loss of the average %.4f, with taught n-grams %.4f", before, after)
+        if after >= before:
+            _say_without("the average would be no better")
             return first
+        own = regress(learnable).fit(weights).score(unlabelled)
+        network = score_logits(model, labels.sequences[chosen])
+        regression = regress(learnable, teachers.average(network, own))
+        hashes.clear()  # of long reviews, hundreds of MB that the fit does not need
+        unlabelled.clear()
+        fitted = regression.fit(weights)
+    except InputError as error:  # as when both kinds of reviews have too many n-grams
+        _say_without(str(error).partition(":")[0])
+        return first
     rows = np.concatenate([scored.rows for _, scored in sets])
     return fitted.scale(factor), HeldOutLogits(rows, factor * logits)
-
-
-@dataclass(frozen=True)
-class _Learner:
-    """N-grams that learn labelled reviews and, if there are teachers, unlabelled ones.
-
-    Attributes:
-        hashes: Hashes of the n-grams of each labelled review, by its row.
-        unlabelled: Hashes of the n-grams of each unlabelled review.
-        ngrams: Length, frequency and number of the n-grams, and the regularisation.
-        weights: Weight of the character n-grams.
-        class_weight: Weight of each label in the loss.
-        script: Rule for cutting texts into words.
-
-    """
-
-    hashes: dict[int, Hashes]
-    unlabelled: list[Hashes]
-    ngrams: NgramsParameters
-    weights: NgramWeights
-    class_weight: ClassWeight
-    script: Script
-
-    def prepare(
-        self,
-        learnt: Sequence[EncodedReviews],
-        probabilities: npt.NDArray[np.float64] | None = None,
-    ) -> NgramRegression:
-        """Return a regression on labelled reviews, and on unlabelled ones with probable labels."""
-        codes, names = join_codes(learnt), learnt[0].labels
-        pseudo_labelled = None
-        if probabilities is not None:
-            pseudo_labelled = PseudoLabelled(self.unlabelled, probabilities)
-        return NgramRegression(
-            [self.hashes[row] for reviews in learnt for row in reviews.rows],
-            codes,
-            len(names),
-            self.ngrams,
-            pseudo_labelled=pseudo_labelled,
-            script=self.script,
-            label_weights=compute_label_weights(self.class_weight, codes, names),
-        )
-
-    def score(self, model: NgramModel, reviews: EncodedReviews) -> Logits:
-        return model.score([self.hashes[row] for row in reviews.rows])
 
 
 def _say_without(reason: str) -> None:

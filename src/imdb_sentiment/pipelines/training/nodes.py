@@ -36,6 +36,7 @@ from imdb_sentiment.network.ngrams import (
     NgramRegression,
     default_weights,
     hash_labelled,
+    regress_on,
     sample_unlabelled,
 )
 from imdb_sentiment.network.training import History, NgramLabels, format_metrics, train_model
@@ -57,7 +58,7 @@ from imdb_sentiment.pipelines.training.decision import (
     warn_of_problem,
 )
 from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
-from imdb_sentiment.pipelines.training.sets import find_rows, join_codes, list_learnable
+from imdb_sentiment.pipelines.training.sets import find_rows, list_learnable
 from imdb_sentiment.pipelines.tuning.protocol import (
     HeldOutSet,
     choose_evenly,
@@ -66,7 +67,7 @@ from imdb_sentiment.pipelines.tuning.protocol import (
 )
 from imdb_sentiment.progress import Task
 from imdb_sentiment.serving import Predictor
-from imdb_sentiment.text.encoded_reviews import EncodedReviews
+from imdb_sentiment.text.encoded_reviews import EncodedReviews, join_codes
 from imdb_sentiment.text.sample_reviews import are_suitable
 from imdb_sentiment.text.tables import to_strings
 from imdb_sentiment.text.user_tables import choose_custom_column, gather_rows
@@ -170,15 +171,13 @@ def fit_ngrams(
         )
 
     def prepare(sets: Sequence[EncodedReviews], with_unlabelled: bool) -> NgramRegression:
-        codes = join_codes(sets)
-        return NgramRegression(
-            [hashes[row] for reviews in sets for row in reviews.rows],
-            codes,
-            n_labels,
-            ngrams,
-            unlabelled=unlabelled if with_unlabelled else (),
+        return regress_on(
+            sets,
+            hashes=hashes,
+            parameters=ngrams,
+            class_weight=training.class_weight,
             script=script,
-            label_weights=compute_label_weights(training.class_weight, codes, train.labels),
+            unlabelled=unlabelled if with_unlabelled else (),
         )
 
     if tuning.evaluate_on == "test":

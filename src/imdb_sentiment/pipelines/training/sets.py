@@ -1,7 +1,5 @@
 """The sets of reviews that the models of this pipeline learn from."""
 
-from collections.abc import Iterable
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -16,11 +14,6 @@ def list_learnable(
 ) -> list[EncodedReviews]:
     """Return the sets that the final model learns from; to join them would copy all sequences."""
     return [train, validation] if training.use_validation_rows else [train]
-
-
-def join_codes(sets: Iterable[EncodedReviews]) -> npt.NDArray[np.unsignedinteger]:
-    """Return the label codes of all reviews, shape (reviews,)."""
-    return np.concatenate([reviews.codes for reviews in sets])
 
 
 def find_rows(rows: npt.NDArray[np.int64], among: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:

@@ -14,10 +14,10 @@ from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.network.ngrams import (
     NgramModel,
-    NgramRegression,
     default_weights,
     hash_labelled,
     hash_texts,
+    regress_on,
     sample_unlabelled,
 )
 from imdb_sentiment.network.training import NgramLabels
@@ -116,16 +116,15 @@ def label_unlabelled_reviews(
 
     def fit(*learnt: EncodedReviews) -> NgramModel:
         """Return the n-grams that have learnt from some of the labelled reviews."""
-        codes = np.concatenate([reviews.codes for reviews in learnt])
-        return NgramRegression(
-            [by_row[row] for reviews in learnt for row in reviews.rows],
-            codes,
-            len(train.labels),
-            NGRAMS,
-            unlabelled=sampled,
+        regression = regress_on(
+            learnt,
+            hashes=by_row,
+            parameters=NGRAMS,
+            class_weight=class_weight,
             script=script,
-            label_weights=compute_label_weights(class_weight, codes, train.labels),
-        ).fit(default_weights(NGRAMS))
+            unlabelled=sampled,
+        )
+        return regression.fit(default_weights(NGRAMS))
 
     sets: list[tuple[EncodedReviews, ...]] = [(learnt,) for learnt, _ in held_out_sets]
     if use_validation_rows or len(held_out_sets) > 1:

@@ -6,7 +6,7 @@ A node that produces a stream returns an iterator; its dataset consumes it.
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, count
 from typing import Any
@@ -19,9 +19,6 @@ from tokenizers import Tokenizer
 from imdb_sentiment.engine.mapping import map_in_two_steps
 from imdb_sentiment.errors import (
     MAX_NAMES,
-    InputError,
-    join_alternatives,
-    list_names,
     make_printable,
 )
 from imdb_sentiment.network.language_model import pretrain_lstm
@@ -33,26 +30,14 @@ from imdb_sentiment.parameters import (
     SplitParameters,
     TokenizerParameters,
     WordVectorsParameters,
-    normalise_label,
 )
 from imdb_sentiment.pipelines.data_processing.duplicates import KeyIndex
-from imdb_sentiment.pipelines.data_processing.find_settings import (
-    MAIN_SPLITS,
-    find_allowance,
-    find_settings,
-    format_allowance,
-    format_others,
-    format_settings,
-)
+from imdb_sentiment.pipelines.data_processing.find_settings import find_settings
 from imdb_sentiment.pipelines.data_processing.row_checks import (
     ACCEPTED,
     ANOTHER_LABEL,
     DUPLICATE,
     EMPTY_ROW,
-    LACKS_GROUP,
-    LACKS_SPLIT,
-    NO_LABEL,
-    NO_TEXT,
     REJECTED,
     UNKNOWN_LABEL,
     UNKNOWN_SPLIT,
@@ -63,13 +48,16 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
     finish_unlabelled_chunk,
     hash_groups,
     hash_text,
-    list_required_columns,
     read_chunk,
     read_unlabelled_chunk,
     select_accepted,
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS, assign_splits
-from imdb_sentiment.text.columns import Labels, find_labels, order_labels
+from imdb_sentiment.pipelines.data_processing.usable_rows import (
+    require_every_label,
+    require_usable,
+    warn_of_duplicates,
+)
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.review_encoder import ReviewEncoder
 from imdb_sentiment.text.scripts import count_letters, measure_scripts
@@ -82,19 +70,7 @@ from imdb_sentiment.text.words import Script
 
 logger = logging.getLogger(__name__)
 
-MANY_DUPLICATES = 0.2  # share of rows above which there is a warning
-EXAMPLES = 3  # rejected rows that messages show
-MOST = 0.9  # share of rows above which a problem is attributed to the settings, not to single rows
-# For each reason of rejection, the parameter that may name the wrong column.
-COLUMNS = {
-    NO_TEXT: "reviews.text_column",
-    NO_LABEL: "reviews.label_column",
-    UNKNOWN_LABEL: "reviews.label_column",
-    LACKS_SPLIT: "split.column",
-    UNKNOWN_SPLIT: "split.column",
-    LACKS_GROUP: "split.group_column",
-}
-MANY_UNLABELLED = 0.1  # share of rows from which they are worth being used without labels
+EXAMPLES = 3  # rejected rows that the audit shows
 MAX_UNREADABLE = 0.05  # fraction of reviews without a known token above which there is a warning
 
 
@@ -272,25 +248,12 @@ def split_reviews(
         InputError: Too many rows were rejected, or too few are left to split.
 
     """
-    _require_usable(audit, reviews, split)
-    _warn_of_duplicates(audit)
+    require_usable(audit, reviews, split)
+    warn_of_duplicates(audit)
     codes, own_splits, groups = _list_accepted(checked_reviews, bool(split.group_column))
     assigned = assign_splits(codes, own_splits, groups, split, reviews)
-    _require_every_label(assigned, codes, audit, reviews, split)
+    require_every_label(assigned, codes, audit, reviews, split)
     return _add_splits(checked_reviews, assigned)
-
-
-def _warn_of_duplicates(audit: dict[str, Any]) -> None:
-    """Warn if many rows are left out, as with short reviews, of which many are the same."""
-    if audit["duplicates"] > MANY_DUPLICATES * audit["rows_read"]:
-        logger.warning(
-            "%s of %s rows are duplicates, %s of them with another label: of rows with the same "
-            "text, only the first one is used. If many texts stand for a missing one, such as "
-            "'no comment', delete these rows.",
-            f"{audit['duplicates']:,}",
-            f"{audit['rows_read']:,}",
-            f"{audit['duplicates_with_another_label']:,}",
-        )
 
 
 def _list_accepted(
@@ -319,197 +282,6 @@ def _add_splits(
         accepted = select_accepted(chunk)[["row", "text", "code", "group", WORDS]]
         numbers, assigned = np.split(assigned, [len(accepted)])
         yield accepted.assign(split=names[numbers]).reset_index(drop=True)
-
-
-def _require_usable(
-    audit: dict[str, Any], reviews: ReviewsParameters, split: SplitParameters
-) -> None:
-    rows, rejected = _count_filled(audit)
-    if rows == 0:
-        raise InputError(f"{reviews.file} has a header but no rows: add reviews to it")
-    if rejected / rows > reviews.max_rejected_fraction:
-        counts = {why: n for why, n in audit["rejected_by_reason"].items() if why != EMPTY_ROW}
-        reasons = ", ".join(f"{why}: {n:,}" for why, n in counts.items())
-        labels = _find_more_labels(audit, reviews)
-        more = [n for n in labels.counts if n not in (*reviews.labels, *labels.placeholders)]
-        why = next(iter(counts))  # the most frequent one
-        ways = _list_ways(why, audit, reviews, split) if counts[why] >= MOST * rejected else []
-        ways = ["fix them", *([] if more and why == UNKNOWN_LABEL else ways)]
-        if more:
-            ways.append(f"set reviews.labels (now {', '.join(reviews.labels)})")
-        lacks_split = split.method == "column" and not (
-            audit["accepted_by_own_split"].keys() >= MAIN_SPLITS
-        )
-        if can_allow := rejected <= MOST * rows and not lacks_split:
-            has_unlabelled = counts.get(NO_LABEL, 0) >= MANY_UNLABELLED * rows
-            ways.append(
-                "raise reviews.max_rejected_fraction"
-                + (
-                    " (--params unlabelled_file=FILE with the same file learns from the rows "
-                    "without a label)"
-                    if has_unlabelled
-                    else ""
-                )
-            )
-        block = _propose_settings(audit, reviews, labels, more) if more or can_allow else ""
-        allowed = find_allowance(rejected, rows, reviews) if can_allow and not more else None
-        raise InputError(
-            f"{reviews.file}: {rejected:,} of {rows:,} rows can't be used ({reasons}), more than "
-            f"reviews.max_rejected_fraction = {reviews.max_rejected_fraction:g} allows. First: "
-            f"{'; '.join(audit['rejected_examples'])}. All are in "
-            f"data/02_intermediate/rejected_reviews.csv: {join_alternatives(ways)}"
-            + (". In conf/local/parameters.yml:" if block else ""),
-            block,
-            {"reviews.max_rejected_fraction": allowed} if allowed else {},
-        )
-    scarce = [label for label, n in audit["accepted_by_label"].items() if n < len(SPLITS)]
-    if scarce:
-        n = audit["accepted_by_label"][scarce[0]]
-        raise _explain_missing(
-            f"the label {scarce[0]!r} occurs in {n} usable row{'s' * (n != 1)}, and {len(SPLITS)} "
-            f"are needed, one for each of {', '.join(SPLITS)}",
-            ["add reviews", *_doubt_texts(audit, reviews)],
-            scarce,
-            audit,
-            reviews,
-        )
-
-
-def _doubt_texts(audit: dict[str, Any], reviews: ReviewsParameters) -> list[str]:
-    """Return the advice to name another column if most texts are duplicates; else nothing."""
-    n, rows = audit["duplicates"], audit["accepted"] + audit["duplicates"]
-    if not n or 2 * n < rows:
-        return []
-    return [
-        f"name the column of the texts with reviews.text_column, if it is not "
-        f"{reviews.text_column!r}, where {n:,} of {rows:,} texts repeat an earlier one"
-    ]
-
-
-def _list_ways(
-    reason: str, audit: dict[str, Any], reviews: ReviewsParameters, split: SplitParameters
-) -> list[str]:
-    """Return ways to avoid the rejection of rows for a reason, other than mending each row."""
-    if reason in (LACKS_SPLIT, UNKNOWN_SPLIT):
-        now = list_names([*map(repr, audit["unknown_splits"])])
-        return [
-            f"write train, validation or test into the column {split.column!r}"
-            + (f" instead of {now}" if now else ""),
-            "split at random with --params split.method=random",
-        ]
-    rows, _ = _count_filled(audit)
-    if audit["rejected_by_reason"][reason] < MOST * rows or reason not in COLUMNS:
-        return []
-    column = list_required_columns(reviews, split)[COLUMNS[reason]]
-    return [f"name another column in {COLUMNS[reason]} (now {column!r})"]
-
-
-def _count_filled(audit: dict[str, Any]) -> tuple[int, int]:
-    """Return the number of rows that are not empty, and how many of them are rejected."""
-    return audit["rows_read"] - audit["empty_rows"], audit["rejected"] - audit["empty_rows"]
-
-
-def _find_more_labels(audit: dict[str, Any], reviews: ReviewsParameters) -> Labels:
-    """Return the present labels in their order, then further ones that the table has.
-
-    If the labels are ordinal, the further ones are inserted where they belong.
-    """
-    found = find_labels({**audit["accepted_by_label"], **audit["unknown_labels"]})
-    spelt = {normalise_label(label): label for label in reviews.labels}  # such as 1.0, found as 1
-    usable = {spelt.get(normalise_label(label), label): n for label, n in found.counts.items()}
-    counts = {
-        label: n
-        for label, n in audit["accepted_by_label"].items()
-        if label in usable or label in found.misspellings
-    } | usable
-    if reviews.ordered:
-        graded = [n for n in counts if n in reviews.labels or order_labels([*reviews.labels, n])[1]]
-        order, _ = order_labels(graded)
-        present = [label for label in counts if label in reviews.labels]
-        for way in (order, order[::-1]):  # the user may have chosen either
-            if [label for label in way if label in reviews.labels] == present:
-                counts = {label: counts[label] for label in way} | counts
-                break
-    others = {value: n for value, n in found.others.items() if value not in reviews.labels}
-    return Labels(counts, others, misspellings=found.misspellings)
-
-
-def _propose_settings(
-    audit: dict[str, Any], reviews: ReviewsParameters, labels: Labels, more: list[str]
-) -> str:
-    """Return lines for conf/local/parameters.yml with which the run continues.
-
-    Args:
-        audit: Audit from `audit_reviews`.
-        reviews: The present settings.
-        labels: Labels from `_find_more_labels`.
-        more: The labels to add. A comment then has the fraction of rejected rows that would have to
-            be allowed without them.
-
-    """
-    rows, rejected = _count_filled(audit)
-    allowance = format_allowance(rejected, rows, reviews)
-    if not more:
-        return "\n".join(["reviews:", *allowance, *format_others(labels)])
-    left = rejected - sum(labels.counts[label] or 0 for label in more)
-    return "\n".join(
-        [
-            format_settings([reviews.text_column], [reviews.label_column], labels, reviews),
-            *format_allowance(left, rows, reviews),
-            *(f"  # or without the further labels: {line.strip()}" for line in allowance),
-        ]
-    )
-
-
-def _explain_missing(
-    problem: str,
-    ways: Sequence[str],
-    labels: Collection[str],
-    audit: dict[str, Any],
-    reviews: ReviewsParameters,
-) -> InputError:
-    """Return the error of labels with too few rows; a further way is to leave these labels out."""
-    counts = audit["accepted_by_label"]
-    kept = {label: n for label, n in counts.items() if label not in labels}
-    if len(kept) < 2:  # noqa: PLR2004
-        return InputError(f"{reviews.file}: {problem}: {join_alternatives(ways)}")
-    rows, rejected = _count_filled(audit)
-    rejected += sum(counts[label] for label in labels)
-    alternatives = join_alternatives([*ways, "leave it out of reviews.labels"])
-    return InputError(
-        f"{reviews.file}: {problem}: {alternatives}. In conf/local/parameters.yml:",
-        "\n".join(
-            [
-                format_settings(
-                    [reviews.text_column], [reviews.label_column], Labels(kept), reviews
-                ),
-                *format_allowance(rejected, rows, reviews),
-            ]
-        ),
-    )
-
-
-def _require_every_label(
-    assigned: npt.NDArray[np.int8],
-    codes: npt.NDArray[np.int16],
-    audit: dict[str, Any],
-    reviews: ReviewsParameters,
-    split: SplitParameters,
-) -> None:
-    for number, name in enumerate(SPLITS):
-        absent = set(range(len(reviews.labels))) - set(codes[assigned == number].tolist())
-        if absent:
-            labels = [reviews.labels[code] for code in sorted(absent)]
-            way = "change the fractions in `split`"
-            if split.method == "column":
-                way = f"mark more rows as {name} in the column {split.column!r}"
-            raise _explain_missing(
-                f"no {name} row has the label {', '.join(labels)}",
-                ["add reviews with it", way],
-                labels,
-                audit,
-                reviews,
-            )
 
 
 def fit_tokenizer(

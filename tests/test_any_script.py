@@ -23,7 +23,7 @@ from imdb_sentiment.parameters import (
     TuningParameters,
 )
 from imdb_sentiment.pipelines.data_processing.nodes import encode_reviews, fit_tokenizer
-from imdb_sentiment.pipelines.training.nodes import fit_baseline
+from imdb_sentiment.pipelines.training.baseline import fit_baseline
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.serving.explanation import explain
 from imdb_sentiment.text.cleaning import clean_text

@@ -62,13 +62,13 @@ from imdb_sentiment.parameters import (
 from imdb_sentiment.pipelines.data_processing.nodes import encode_reviews, fit_tokenizer
 from imdb_sentiment.pipelines.reporting.nodes.scoring import score_baseline
 from imdb_sentiment.pipelines.training import cotraining, create_pipeline, nodes
+from imdb_sentiment.pipelines.training.baseline import fit_baseline
 from imdb_sentiment.pipelines.training.cotraining import teach_ngrams
 from imdb_sentiment.pipelines.training.decision import Choice, choose_rule
+from imdb_sentiment.pipelines.training.export import export_model
 from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
 from imdb_sentiment.pipelines.training.nodes import (
-    export_model,
     fit_average,
-    fit_baseline,
     fit_best_model,
     fit_decision,
     fit_ngrams,
@@ -1433,7 +1433,7 @@ def test_the_thresholds_of_the_baseline_are_chosen_on_the_reviews_of_the_model(
         given.append(codes)
         return choose_rule(probabilities, codes, *rest, **by)
 
-    monkeypatch.setattr("imdb_sentiment.pipelines.training.nodes.choose_rule", choose)
+    monkeypatch.setattr("imdb_sentiment.pipelines.training.baseline.choose_rule", choose)
     fit_baseline(
         [chunk],
         train=pool.take(np.arange(180)),
@@ -1468,7 +1468,7 @@ def test_the_thresholds_of_the_baseline_do_not_divide_groups(
         given.append(probabilities)
         return Choice(start)
 
-    monkeypatch.setattr("imdb_sentiment.pipelines.training.nodes.choose_rule", choose)
+    monkeypatch.setattr("imdb_sentiment.pipelines.training.baseline.choose_rule", choose)
     for column, is_known in ((None, True), ("film", False)):
         fit_baseline(
             [chunk],
@@ -1702,7 +1702,7 @@ def test_an_export_that_differs_is_an_error(
     np.testing.assert_allclose(predictor.predict_probabilities([text]), expit(2 * odds), atol=1e-5)
 
     monkeypatch.setattr(
-        "imdb_sentiment.pipelines.training.nodes.convert_to_onnx", lambda *_, **__: exported
+        "imdb_sentiment.pipelines.training.export.convert_to_onnx", lambda *_, **__: exported
     )
     score = Predictor.score_cleaned
     for difference, message in ((2e-4, r"by up to 0\.0002"), (np.nan, "by up to nan")):

@@ -28,7 +28,7 @@ from imdb_sentiment.parameters import (
     TuningParameters,
 )
 from imdb_sentiment.pipelines.reporting import create_pipeline
-from imdb_sentiment.pipelines.training.nodes import fit_baseline
+from imdb_sentiment.pipelines.training.baseline import fit_baseline
 from services import CALIBRATION, EVEN, GOOD, make_tokenizer
 
 AUDIT = {

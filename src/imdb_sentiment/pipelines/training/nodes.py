@@ -1,9 +1,8 @@
-"""Training of the final model, and of the linear baseline that it is compared with."""
+"""Training of the final model: the n-grams, the network, their average and its decisions."""
 
-import json
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -11,15 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from threadpoolctl import threadpool_limits
-from tokenizers import Tokenizer
 
-from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import compute_label_weights
-from imdb_sentiment.evaluation.examples import choose_diverse
-from imdb_sentiment.evaluation.logits import Logits, count_outputs, to_logits
+from imdb_sentiment.evaluation.logits import Logits, count_outputs
 from imdb_sentiment.evaluation.objectives import make_metric
-from imdb_sentiment.evaluation.probabilities import DecisionRule, calibrate_baseline
+from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.stacking import (
     DEFAULT_SHARE,
     MIN_HELD_OUT_ROWS,
@@ -28,8 +23,7 @@ from imdb_sentiment.evaluation.stacking import (
     fit_weights,
     undo_label_weights,
 )
-from imdb_sentiment.network.export import convert_to_onnx
-from imdb_sentiment.network.model import KerasModel, PretrainedWeights, score_logits
+from imdb_sentiment.network.model import KerasModel, PretrainedWeights
 from imdb_sentiment.network.ngrams import (
     MAX_LABELLED,
     NgramModel,
@@ -41,12 +35,8 @@ from imdb_sentiment.network.ngrams import (
 )
 from imdb_sentiment.network.training import History, NgramLabels, format_metrics, train_model
 from imdb_sentiment.parameters import (
-    BaselineParameters,
-    CustomReviewsParameters,
     Hyperparameters,
-    ReviewsParameters,
     SplitParameters,
-    TokenizerParameters,
     TrainingParameters,
     TuningParameters,
 )
@@ -59,39 +49,12 @@ from imdb_sentiment.pipelines.training.decision import (
 )
 from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
 from imdb_sentiment.pipelines.training.sets import find_rows, list_learnable
-from imdb_sentiment.pipelines.tuning.protocol import (
-    HeldOutSet,
-    choose_evenly,
-    count_stored,
-    divide_reviews,
-)
+from imdb_sentiment.pipelines.tuning.protocol import divide_reviews
 from imdb_sentiment.progress import Task
-from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews, join_codes
-from imdb_sentiment.text.sample_reviews import are_suitable
-from imdb_sentiment.text.tables import to_strings
-from imdb_sentiment.text.user_tables import choose_custom_column, gather_rows
 from imdb_sentiment.text.words import Script
-from imdb_sentiment.urls import hide_secrets
 
 logger = logging.getLogger(__name__)
-
-MAX_EXPORT_DIFFERENCE = 1e-4  # between probabilities; rounding alone stays far below
-MAX_COMPARED = 1000  # validation reviews whose probabilities are compared
-MAX_EXAMPLES = 10  # custom reviews that are stored in the exported model
-# Datasets whose lineage is stored in the exported model.
-CHAIN = (
-    "raw_reviews",
-    "unlabelled_reviews",
-    "clean_reviews",
-    "tokenizer",
-    "word_vectors",
-    "best_hyperparameters",
-    "model",
-    "ngram_model",
-    "calibration",
-)
-LEARNT = ("model", "ngram_model", "calibration")  # datasets that are fitted to the reviews
 
 
 class UncalibratedReason(StrEnum):
@@ -425,268 +388,3 @@ def fit_decision(
         "unfitted_reason": reason or choice.problem,
         "min_confidence": training.min_confidence,
     }
-
-
-def export_model(
-    *,
-    model: KerasModel,
-    ngram_model: NgramModel,
-    calibration: dict[str, Any],
-    decision: dict[str, Any],
-    tokenizer: Tokenizer,
-    tokenization: TokenizerParameters,
-    train: EncodedReviews,
-    validation: EncodedReviews,
-    clean_reviews: Iterable[pd.DataFrame],
-    custom_reviews: pd.DataFrame | Iterable[pd.DataFrame],
-    run_facts: dict[str, Any],
-    lineage: dict[str, dict[str, str]],
-    reviews: ReviewsParameters,
-    split: SplitParameters,
-    training: TrainingParameters,
-    custom: CustomReviewsParameters,
-    ngram_labels: Sequence[NgramLabels] = (),
-) -> tuple[bytes, dict[str, float]]:
-    """Export the average of both models for deployment, and compare its probabilities.
-
-    Args:
-        model: The trained network.
-        ngram_model: Linear model from `teach_ngrams`.
-        calibration: Output of `fit_average`.
-        decision: Output of `fit_decision`.
-        tokenizer: The tokenizer of the training.
-        tokenization: Number of tokens read from the beginning of a long review.
-        train: Reviews that the models have learnt from, for their fingerprint.
-        validation: Reviews to compare the probabilities on, encoded.
-        clean_reviews: Chunks with the columns `row`, `text`, `code` and `split`: their texts.
-        custom_reviews: The first ten are stored in the file, for people to try the model with. If
-            they are the samples of the project and do not suit the data, ten test reviews are.
-        run_facts: Time of the run, for a model without lineage.
-        lineage: File, digest and time of what the model was made from, by the name of the dataset.
-        reviews: Names of the table that the model has learnt from, and of its text column.
-        split: Settings of the division of the table.
-        training: Says whether the models have learnt from the validation reviews.
-        custom: Name of the column with their text, or `auto`.
-        ngram_labels: Labels from `label_unlabelled_reviews`; empty for none.
-
-    Returns:
-        The ONNX model, and the largest difference between its probabilities and those of the
-        average.
-
-    Raises:
-        RuntimeError: They differ by more than 1e-4.
-
-    """
-    first, *others = list_learnable(train, validation, training)
-    weights = Weights(**calibration["weights"])
-    examples = _choose_examples(
-        gather_rows(custom_reviews), clean_reviews, tokenizer, reviews, custom
-    )
-    exported = convert_to_onnx(
-        model,
-        tokenizer,
-        train.labels,
-        head_length=tokenization.head_length,
-        ngram_model=ngram_model if weights.ngrams else None,
-        weights=weights,
-        decision=decision,
-        examples=examples,
-        facts={
-            # Not the time of the export, which may be repeated with the same model.
-            "made": max(
-                (lineage[name]["made"] for name in LEARNT if name in lineage),
-                default=run_facts["time"],
-            ),
-            "reviews_file": reviews.file_name,
-            "text_column": reviews.text_column,
-            "split": split.model_dump_json(),
-            "training": training.model_dump_json(),
-            "calibration": json.dumps(calibration),
-            "training_data_sha256": first.fingerprint(*others),
-            "ngram_labels": str(len(ngram_labels[-1].sequences) if ngram_labels else 0),
-            "lineage": json.dumps(
-                hide_secrets([{"name": name, **lineage[name]} for name in CHAIN if name in lineage])
-            ),
-        },
-    )
-    with_words = validation.take(np.flatnonzero(validation.lengths > 0)[:MAX_COMPARED])
-    texts = pd.concat(
-        chunk.loc[chunk["row"].isin(with_words.rows), ["row", "text"]] for chunk in clean_reviews
-    ).set_index("row")["text"]
-    known = texts.reindex(pd.Index(with_words.rows)).tolist()
-    found = Predictor(exported).score_cleaned(known)
-    expected = weights.average(
-        score_logits(model, with_words.sequences), ngram_model.score_texts(known)
-    )
-    differences = np.abs(found - expected)
-    if not weights.network:  # without a known n-gram there is no answer
-        differences = differences[~np.isnan(found[:, 0])]
-    difference = float(differences.max(initial=0))
-    if not difference <= MAX_EXPORT_DIFFERENCE:
-        raise RuntimeError(
-            f"the exported model's probabilities differ from the network's by up to {difference:g}"
-        )
-    return exported, {"largest_probability_difference": difference}
-
-
-def _choose_examples(
-    custom_reviews: pd.DataFrame,
-    clean_reviews: Iterable[pd.DataFrame],
-    tokenizer: Tokenizer,
-    reviews: ReviewsParameters,
-    custom: CustomReviewsParameters,
-) -> list[str]:
-    """Return texts for people to try the model with, from which it has not learnt."""
-    if are_suitable(custom_reviews, reviews.labels, tokenizer):
-        column = choose_custom_column(custom_reviews, custom, reviews.text_column)
-        return list(filter(None, to_strings(custom_reviews[column])))[:MAX_EXAMPLES]
-    test = pd.concat(
-        pd.DataFrame(
-            {"row": chunk["row"], "code": chunk["code"], "length": chunk["text"].str.len()}
-        )
-        for chunk in (chunk[chunk["split"] == "test"] for chunk in clean_reviews)
-    )
-    chosen = choose_diverse(test["code"].tolist(), test["length"].tolist(), MAX_EXAMPLES)
-    rows = set(test["row"].iloc[chosen])
-    return [
-        text
-        for chunk in clean_reviews
-        for text in chunk.loc[chunk["row"].isin(rows), "text"].tolist()
-    ]
-
-
-def fit_baseline(
-    clean_reviews: Iterable[pd.DataFrame],
-    *,
-    train: EncodedReviews,
-    validation: EncodedReviews,
-    baseline: BaselineParameters,
-    tuning: TuningParameters,
-    split: SplitParameters,
-    audit: dict[str, Any],
-    training: TrainingParameters,
-    reviews: ReviewsParameters,
-    script: Script,
-) -> tuple[Any, dict[str, Any]]:
-    """Fit TF-IDF and logistic regression to the rows that the network learns from.
-
-    Words are those that scikit-learn finds by default, of two or more letters. Single letters that
-    are words of their own count as well: otherwise the baseline could not cut such texts.
-
-    Args:
-        clean_reviews: Chunks with the columns `row`, `text`, `code` and `split`.
-        train: Training reviews, some of which may be held out to choose thresholds, or to fit the
-            temperature.
-        validation: Validation reviews, to be held out as well.
-        baseline: Length and frequency of the n-grams, and the strength of the regularisation.
-        tuning: Settings of the search: the metric, and the reviews that trials were scored on.
-        split: Settings of the division of the reviews.
-        audit: Output of `audit_reviews`, which says whether the table names validation rows.
-        training: Says whether to learn from the validation reviews, the weights of the labels, and
-            whether to choose thresholds.
-        reviews: The labels.
-        script: Rule for cutting texts into words.
-
-    Returns:
-        A scikit-learn pipeline from texts to codes, and how its probabilities become a label:
-        `loss_weights`, the weight of each label in its loss, which `calibrate_baseline` removes
-        from the probabilities, as the bias of the average does for the model; the `temperature`,
-        which it then divides their logits by; and `label_weights` and
-        `is_median`, as in `fit_decision` for the model. If weights are chosen for the model, they
-        are also chosen here, on the same held-out reviews, which are scored by pipelines that have
-        learnt from the same other reviews, and only if there are enough. If the metric is the log
-        loss, the temperature and the weights to remove are fitted to them, as for the model;
-        otherwise the temperature is 1.
-
-    Raises:
-        InputError: No word n-gram occurs in enough reviews.
-
-    """
-    from sklearn.feature_extraction.text import TfidfTransformer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    from imdb_sentiment.text.term_counts import TermCounter
-
-    learnable = pd.concat(
-        chunk.loc[chunk["split"] != "test", ["row", "text", "code", "split"]]
-        for chunk in clean_reviews
-    )
-    texts = learnable.set_index("row")["text"]
-    splits = ["train", "validation"] if training.use_validation_rows else ["train"]
-    rows = learnable[learnable["split"].isin(splits)]
-    codes = rows["code"].to_numpy(np.intp)
-    label_weights = compute_label_weights(training.class_weight, codes, reviews.labels)
-    model = make_pipeline(
-        TermCounter(script, baseline.max_ngram, baseline.min_document_frequency),
-        TfidfTransformer(sublinear_tf=True),
-        # The default solver is slower, and with its default tolerance ends far from the optimum:
-        # probabilities can differ by 0.17.
-        LogisticRegression(
-            C=baseline.inverse_regularisation,
-            class_weight=None if label_weights is None else dict(enumerate(label_weights)),
-            solver="newton-cg",
-            tol=1e-6,
-        ),
-    )
-    metric = make_metric(
-        tuning.metric, tuning.metric_label, reviews.labels, are_ordered=reviews.ordered
-    )
-    method = find_method(training, metric, reviews.labels, are_ordered=reviews.ordered)
-    loss_weights = np.ones(len(reviews.labels)) if label_weights is None else label_weights
-    # As for the model: without another choice, labels are those that the weighted model prefers.
-    rule = DecisionRule(loss_weights / loss_weights.mean(), is_median=method == "median")
-    temperature = 1.0
-    # Otherwise, the comparison would partly measure how well each model is calibrated: the median
-    # depends on that, too.
-    is_calibrated = metric.name == "log_loss" or method == "median"
-    held_out: list[HeldOutSet] = []
-    if (is_calibrated or method == "threshold") and tuning.evaluate_on != "test":
-        held_out = divide_reviews(train, validation, tuning, split, audit)
-    # As for the model: otherwise, the comparison by the metric would favour the baseline.
-    is_fitted = sum(len(scored) for _, scored in held_out) >= MIN_HELD_OUT_ROWS
-    try:
-        # The vectors of the solver are so short that threads would cost more time than they save.
-        with threadpool_limits(1, user_api="blas"):
-            if is_fitted:
-                scores, truth = _score_baseline_held_out(model, texts, held_out)
-            fitted = model.fit(rows["text"], codes)
-    except ValueError as error:
-        raise InputError(
-            f"the baseline can't learn from these reviews ({error}): lower "
-            "baseline.min_document_frequency"
-        ) from error
-    if is_fitted and is_calibrated:  # with a bias for each label if it is weighted
-        average = fit_weights(to_logits(scores), None, truth, None, label_weights)
-        temperature = average.temperature
-        factors = average.invert_bias(len(reviews.labels))
-        rule, loss_weights = replace(rule, weights=factors), factors**temperature
-    if is_fitted and method == "threshold":
-        calibrated = calibrate_baseline(scores, loss_weights, temperature)
-        rule = choose_rule(
-            calibrated, truth, reviews.labels, metric=metric, training=training, start=rule
-        ).rule
-    return fitted, {
-        "label_weights": dict(zip(reviews.labels, rule.weights.tolist(), strict=True)),
-        "is_median": rule.is_median,
-        "loss_weights": dict(zip(reviews.labels, loss_weights.tolist(), strict=True)),
-        "temperature": temperature,
-    }
-
-
-def _score_baseline_held_out(
-    model: Any, texts: pd.Series, held_out: Sequence[HeldOutSet]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
-    """Return probabilities and codes of the held-out reviews, as many as the model has."""
-    from sklearn.base import clone
-
-    scores = np.concatenate(
-        [
-            clone(model).fit(texts[learnt.rows], learnt.codes).predict_proba(texts[scored.rows])
-            for learnt, scored in held_out
-        ]
-    )
-    truth = np.concatenate([scored.codes for _, scored in held_out]).astype(np.intp)
-    n_outputs = count_outputs(scores.shape[1])
-    kept = choose_evenly(len(scores), count_stored(len(scores), n_outputs))
-    return scores[kept], truth[kept]

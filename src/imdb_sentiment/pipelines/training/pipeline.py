@@ -2,11 +2,11 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from imdb_sentiment.pipelines.training.baseline import fit_baseline
 from imdb_sentiment.pipelines.training.cotraining import teach_ngrams
+from imdb_sentiment.pipelines.training.export import export_model
 from imdb_sentiment.pipelines.training.nodes import (
-    export_model,
     fit_average,
-    fit_baseline,
     fit_best_model,
     fit_decision,
     fit_ngrams,

@@ -1,0 +1,170 @@
+"""The linear baseline that the model is compared with."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.decisions import compute_label_weights
+from imdb_sentiment.evaluation.logits import count_outputs, to_logits
+from imdb_sentiment.evaluation.objectives import make_metric
+from imdb_sentiment.evaluation.probabilities import DecisionRule, calibrate_baseline
+from imdb_sentiment.evaluation.stacking import MIN_HELD_OUT_ROWS, fit_weights
+from imdb_sentiment.parameters import (
+    BaselineParameters,
+    ReviewsParameters,
+    SplitParameters,
+    TrainingParameters,
+    TuningParameters,
+)
+from imdb_sentiment.pipelines.training.decision import choose_rule, find_method
+from imdb_sentiment.pipelines.tuning.protocol import (
+    HeldOutSet,
+    choose_evenly,
+    count_stored,
+    divide_reviews,
+)
+from imdb_sentiment.text.encoded_reviews import EncodedReviews
+from imdb_sentiment.text.words import Script
+
+
+def fit_baseline(
+    clean_reviews: Iterable[pd.DataFrame],
+    *,
+    train: EncodedReviews,
+    validation: EncodedReviews,
+    baseline: BaselineParameters,
+    tuning: TuningParameters,
+    split: SplitParameters,
+    audit: dict[str, Any],
+    training: TrainingParameters,
+    reviews: ReviewsParameters,
+    script: Script,
+) -> tuple[Any, dict[str, Any]]:
+    """Fit TF-IDF and logistic regression to the rows that the network learns from.
+
+    Words are those that scikit-learn finds by default, of two or more letters. Single letters that
+    are words of their own count as well: otherwise the baseline could not cut such texts.
+
+    Args:
+        clean_reviews: Chunks with the columns `row`, `text`, `code` and `split`.
+        train: Training reviews, some of which may be held out to choose thresholds, or to fit the
+            temperature.
+        validation: Validation reviews, to be held out as well.
+        baseline: Length and frequency of the n-grams, and the strength of the regularisation.
+        tuning: Settings of the search: the metric, and the reviews that trials were scored on.
+        split: Settings of the division of the reviews.
+        audit: Output of `audit_reviews`, which says whether the table names validation rows.
+        training: Says whether to learn from the validation reviews, the weights of the labels, and
+            whether to choose thresholds.
+        reviews: The labels.
+        script: Rule for cutting texts into words.
+
+    Returns:
+        A scikit-learn pipeline from texts to codes, and how its probabilities become a label:
+        `loss_weights`, the weight of each label in its loss, which `calibrate_baseline` removes
+        from the probabilities, as the bias of the average does for the model; the `temperature`,
+        which it then divides their logits by; and `label_weights` and
+        `is_median`, as in `fit_decision` for the model. If weights are chosen for the model, they
+        are also chosen here, on the same held-out reviews, which are scored by pipelines that have
+        learnt from the same other reviews, and only if there are enough. If the metric is the log
+        loss, the temperature and the weights to remove are fitted to them, as for the model;
+        otherwise the temperature is 1.
+
+    Raises:
+        InputError: No word n-gram occurs in enough reviews.
+
+    """
+    from sklearn.feature_extraction.text import TfidfTransformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    from imdb_sentiment.text.term_counts import TermCounter
+
+    learnable = pd.concat(
+        chunk.loc[chunk["split"] != "test", ["row", "text", "code", "split"]]
+        for chunk in clean_reviews
+    )
+    texts = learnable.set_index("row")["text"]
+    splits = ["train", "validation"] if training.use_validation_rows else ["train"]
+    rows = learnable[learnable["split"].isin(splits)]
+    codes = rows["code"].to_numpy(np.intp)
+    label_weights = compute_label_weights(training.class_weight, codes, reviews.labels)
+    model = make_pipeline(
+        TermCounter(script, baseline.max_ngram, baseline.min_document_frequency),
+        TfidfTransformer(sublinear_tf=True),
+        # The default solver is slower, and with its default tolerance ends far from the optimum:
+        # probabilities can differ by 0.17.
+        LogisticRegression(
+            C=baseline.inverse_regularisation,
+            class_weight=None if label_weights is None else dict(enumerate(label_weights)),
+            solver="newton-cg",
+            tol=1e-6,
+        ),
+    )
+    metric = make_metric(
+        tuning.metric, tuning.metric_label, reviews.labels, are_ordered=reviews.ordered
+    )
+    method = find_method(training, metric, reviews.labels, are_ordered=reviews.ordered)
+    loss_weights = np.ones(len(reviews.labels)) if label_weights is None else label_weights
+    # As for the model: without another choice, labels are those that the weighted model prefers.
+    rule = DecisionRule(loss_weights / loss_weights.mean(), is_median=method == "median")
+    temperature = 1.0
+    # Otherwise, the comparison would partly measure how well each model is calibrated: the median
+    # depends on that, too.
+    is_calibrated = metric.name == "log_loss" or method == "median"
+    held_out: list[HeldOutSet] = []
+    if (is_calibrated or method == "threshold") and tuning.evaluate_on != "test":
+        held_out = divide_reviews(train, validation, tuning, split, audit)
+    # As for the model: otherwise, the comparison by the metric would favour the baseline.
+    is_fitted = sum(len(scored) for _, scored in held_out) >= MIN_HELD_OUT_ROWS
+    try:
+        # The vectors of the solver are so short that threads would cost more time than they save.
+        with threadpool_limits(1, user_api="blas"):
+            if is_fitted:
+                scores, truth = _score_baseline_held_out(model, texts, held_out)
+            fitted = model.fit(rows["text"], codes)
+    except ValueError as error:
+        raise InputError(
+            f"the baseline can't learn from these reviews ({error}): lower "
+            "baseline.min_document_frequency"
+        ) from error
+    if is_fitted and is_calibrated:  # with a bias for each label if it is weighted
+        average = fit_weights(to_logits(scores), None, truth, None, label_weights)
+        temperature = average.temperature
+        factors = average.invert_bias(len(reviews.labels))
+        rule, loss_weights = replace(rule, weights=factors), factors**temperature
+    if is_fitted and method == "threshold":
+        calibrated = calibrate_baseline(scores, loss_weights, temperature)
+        rule = choose_rule(
+            calibrated, truth, reviews.labels, metric=metric, training=training, start=rule
+        ).rule
+    return fitted, {
+        "label_weights": dict(zip(reviews.labels, rule.weights.tolist(), strict=True)),
+        "is_median": rule.is_median,
+        "loss_weights": dict(zip(reviews.labels, loss_weights.tolist(), strict=True)),
+        "temperature": temperature,
+    }
+
+
+def _score_baseline_held_out(
+    model: Any, texts: pd.Series, held_out: Sequence[HeldOutSet]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
+    """Return probabilities and codes of the held-out reviews, as many as the model has."""
+    from sklearn.base import clone
+
+    scores = np.concatenate(
+        [
+            clone(model).fit(texts[learnt.rows], learnt.codes).predict_proba(texts[scored.rows])
+            for learnt, scored in held_out
+        ]
+    )
+    truth = np.concatenate([scored.codes for _, scored in held_out]).astype(np.intp)
+    n_outputs = count_outputs(scores.shape[1])
+    kept = choose_evenly(len(scores), count_stored(len(scores), n_outputs))
+    return scores[kept], truth[kept]

@@ -275,7 +275,7 @@ FIGURES = {
         (
             "kedro run --pipelines reporting --tags page",
             {
-                *("doubtful_examples.json", "embedded_model.json"),
+                *("doubtful_examples.json", "embedded_model.json", "run_changes.json"),
                 *("report.html", "model_card.md", "summary.md"),
             },
         ),

@@ -41,16 +41,14 @@ from imdb_sentiment.pipelines.reporting.nodes.figures.predictions import (
     plot_confusion_matrix,
     plot_reliability,
 )
-from imdb_sentiment.pipelines.reporting.nodes.figures.runs import (
-    plot_run_changes,
-    plot_run_history,
-)
+from imdb_sentiment.pipelines.reporting.nodes.figures.run_history import plot_run_history
 from imdb_sentiment.pipelines.reporting.nodes.figures.trials import (
     plot_optimization_history,
     plot_parameter_importances,
     plot_slice,
     plot_trial_times,
 )
+from imdb_sentiment.pipelines.reporting.nodes.runs import compare_runs
 from services import EVEN, make_tokenizer
 
 DESCRIPTION: dict[str, Any] = {
@@ -519,35 +517,30 @@ def test_changes_are_those_since_the_last_model_on_the_same_reviews() -> None:
     last["model"]["training"] = {"seed": 1, "ngrams": {"share": 1, "of_this_version": 2}}
     last["model"]["training"] |= {"class_weight": {"bad": 5, "<good>": 2}}
     last["model"]["training"] |= {"decision_target": {"label": "bad", "recall": 0.9}}
-    figure = plot_run_changes(
+    changes = compare_runs(
         {f"{n}/record": partial(dict, r) for n, r in enumerate((first, other, last))}
     )
-    drawn = {
-        title.text: (*line.y, line.line.color)
-        for title, line in zip(figure.layout.annotations, figure.data, strict=True)
+    assert {change["name"]: (change["before"], change["now"]) for change in changes} == {
+        "accuracy": (0.7, 0.75),
+        "log loss": (0.5, 0.6),
+        "recall of bad": (0.5, 0.5),
+        "recall of <good>": (0.8, 0.9),
+        "units": (64, 100),
+        "ngrams.share": ("auto", 1),
+        "class_weight: <good>": (1, 2),
+        "class_weight: new": (1, None),
+        "decision_target: label": (None, "bad"),
+        "decision_target: recall": (None, 0.9),
     }
-    assert drawn == {
-        "accuracy": (0.7, 0.75, style.BLUE),
-        "log loss": (0.5, 0.6, style.ORANGE),
-        "recall of bad": (0.5, 0.5, style.GREY),
-        "recall of &lt;good>": (0.8, 0.9, style.BLUE),
-        "units": (64, 100, style.GREY),
-        "ngrams.share": ("auto", "1.0", style.GREY),
-        "class_weight<br>&lt;good>": (1, 2, style.GREY),
-        "class_weight<br>new": ("1.0", "None", style.GREY),
-        "decision_target<br>label": ("None", "bad", style.GREY),
-        "decision_target<br>recall": ("None", "0.9", style.GREY),
-    }
-    kinds = [axis.type for axis in figure.select_yaxes()]
-    assert [number for number, kind in enumerate(kinds) if kind] == [6, 7, 8, 9]
+    gains = [change["gain"] for change in changes]
+    assert gains[:4] == pytest.approx([0.05, -0.1, 0, 0.1])
+    assert not any(gains[4:])
 
 
 def test_without_an_earlier_model_nothing_has_changed() -> None:
     different = {"1": make_record(0.7, "a"), "2": make_record(0.8, "b")}
     for records in (different, {}):
-        figure = plot_run_changes({name: partial(dict, record) for name, record in records.items()})
-        assert not figure.data
-        assert "No earlier model" in figure.layout.annotations[0].text
+        assert not compare_runs({name: partial(dict, record) for name, record in records.items()})
 
 
 def test_a_model_that_is_reported_again_is_drawn_once() -> None:

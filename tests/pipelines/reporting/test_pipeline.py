@@ -126,7 +126,7 @@ def test_the_pipeline_makes_every_report(
     )
     outputs = SequentialRunner().run(create_pipeline(), catalog)
     page = outputs["report"].load()
-    # For a first model, the two figures that compare it with others are left out.
+    # For a first model, the figure that compares it with others is left out.
     assert page.count('<div class="figure"') == 15
     assert 'href="#runs"' not in page
     assert "# Model card" in outputs["model_card"].load()

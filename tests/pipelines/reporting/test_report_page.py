@@ -66,6 +66,7 @@ def render(finished: tuple[Path, str], facts: dict[str, Any]) -> str:
         disagreements=[],
         custom_examples=[],
         doubtful_examples={},
+        run_changes=[],
         **load_figures(finished[0] / "data/08_reporting"),
     )
     return re.sub("</?bdi>", "", html)
@@ -658,6 +659,7 @@ def test_a_long_review_opens_at_its_strongest_word(
         disagreements=[],
         custom_examples=[],
         doubtful_examples={},
+        run_changes=[],
         **load_figures(finished[0] / "data/08_reporting"),
     )
     path.write_text(html)
@@ -754,6 +756,7 @@ def test_a_review_with_a_script_stays_text(
                 }
             ],
         },
+        run_changes=[{"name": NASTY, "before": NASTY, "now": None, "gain": None}],
         **figures,
     )
     path = tmp_path / "report.html"
@@ -809,6 +812,7 @@ def test_labels_and_texts_from_right_to_left_keep_their_order(
         disagreements=[example],
         custom_examples=[],
         doubtful_examples={},
+        run_changes=[],
         **load_figures(finished[0] / "data/08_reporting"),
     )
     path = tmp_path / "report.html"

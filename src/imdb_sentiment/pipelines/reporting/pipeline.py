@@ -11,6 +11,7 @@ from imdb_sentiment.pipelines.reporting.nodes import (
     examples,
     facts,
     page,
+    runs,
     scoring,
 )
 from imdb_sentiment.pipelines.reporting.nodes.figures import (
@@ -18,7 +19,7 @@ from imdb_sentiment.pipelines.reporting.nodes.figures import (
     data,
     learning_curves,
     predictions,
-    runs,
+    run_history,
     trials,
 )
 
@@ -52,8 +53,7 @@ _FIGURES: dict[Callable[..., Any], list[str] | dict[str, str]] = {
     },
     predictions.plot_accuracy_by_confidence: _BOTH,
     # `record_run` saves one record; this view of the same folder loads all of them.
-    runs.plot_run_history: ["run_record@all"],
-    runs.plot_run_changes: ["run_record@all"],
+    run_history.plot_run_history: ["run_record@all"],
 }
 
 
@@ -212,7 +212,7 @@ def _write_page() -> list[Node]:
         name: name
         for name in (
             *("facts", "embedded_model", "mistakes", "disagreements", "custom_examples"),
-            "doubtful_examples",
+            *("doubtful_examples", "run_changes"),
         )
     }
     figures = {figure.removesuffix("_figure"): figure for figure in map(_name_figure, _FIGURES)}
@@ -222,6 +222,7 @@ def _write_page() -> list[Node]:
             ["last_label_check", "clean_reviews", "review_settings", "params:report"],
             "doubtful_examples",
         ),
+        _node(runs.compare_runs, "run_record@all", "run_changes"),
         _node(embedding.embed_model, ["onnx_model", "params:report"], "embedded_model"),
         _node(page.render_report, {**texts, **figures}, "report"),
         _node(page.write_model_card, "facts", "model_card"),

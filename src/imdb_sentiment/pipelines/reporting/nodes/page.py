@@ -38,6 +38,7 @@ def render_report(
     disagreements: list[Example],
     custom_examples: list[Example],
     doubtful_examples: dict[str, Any],
+    run_changes: list[dict[str, Any]],
     **figures: go.Figure,
 ) -> str:
     """Write the report as one page, which needs no network and no other file.
@@ -49,6 +50,7 @@ def render_report(
         disagreements: Output of `explain_disagreements`.
         custom_examples: Output of `explain_custom_reviews`.
         doubtful_examples: Output of `select_doubtful_labels`.
+        run_changes: Output of `compare_runs`.
         **figures: The figures, by the names that the template uses.
 
     Returns:
@@ -63,6 +65,7 @@ def render_report(
         disagreements=disagreements,
         custom_examples=custom_examples,
         doubtful=doubtful_examples,
+        changes=run_changes,
         figures={name: _embed(figure) for name, figure in figures.items()},
         plotlyjs=Markup(get_plotlyjs()),  # the library's own script
     )

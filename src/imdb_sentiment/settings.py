@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from imdb_sentiment.framework.console import ShowRun
-from imdb_sentiment.framework.hooks import ReleaseMemory, RequireInputs, ValidateParameters
+from imdb_sentiment.framework.hooks import (
+    CheckSearch,
+    ReleaseMemory,
+    RequireInputs,
+    ValidateParameters,
+)
 from imdb_sentiment.framework.presets import PresetsConfigLoader
 from imdb_sentiment.framework.session import PlainErrorsSession
 from imdb_sentiment.framework.track_lineage import TrackLineage
@@ -19,6 +24,7 @@ warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is depreca
 
 # Kedro calls them from the last to the first.
 HOOKS: list[Any] = [
+    CheckSearch(),
     TrackLineage(),
     ValidateParameters(),
     RequireInputs(),

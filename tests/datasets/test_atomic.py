@@ -32,6 +32,43 @@ def test_atomic_write_keeps_the_suffix_and_leaves_nothing_else(tmp_path: Path) -
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.keras"]
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def spy(place: Any, name: str) -> None:
+        real = getattr(place, name)
+
+        def call(*args: Any) -> Any:
+            done.append(name)
+            return real(*args)
+
+        monkeypatch.setattr(place, name, call)
+
+    spy(os, "fsync")
+    spy(Path, "replace")
+    with atomic_write(tmp_path / "value") as partial:
+        partial.write_text("x")
+    assert done[:2] == ["fsync", "replace"]
+
+
+def test_only_old_partial_files_are_removed(tmp_path: Path) -> None:
+    """A newer one may be that of a long save; one that can't be removed does no harm."""
+    for hours in (23, 25):
+        path = tmp_path / f".value.{hours}.partial.json"
+        path.touch()
+        os.utime(path, (time.time() - 3600 * hours,) * 2)
+    folder = tmp_path / ".value.1.partial.json"
+    folder.mkdir()
+    os.utime(folder, (0, 0))
+    with atomic_write(tmp_path / "value.json") as partial:
+        partial.write_text("{}")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *(".value.1.partial.json", ".value.23.partial.json", "value.json")
+    }
+
+
 def test_a_save_that_fails_keeps_the_old_value(tmp_path: Path) -> None:
     dataset = AtomicDataset(filepath=str(tmp_path / "value.pkl"), dataset="pickle.PickleDataset")
     dataset.save({"old": 1})

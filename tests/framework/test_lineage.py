@@ -1,5 +1,7 @@
 """Which datasets are stale, by their records."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -249,3 +251,40 @@ def test_a_damaged_file_of_records_is_named(tmp_path: Path) -> None:
 def test_digests_of_values_do_not_depend_on_the_order_of_keys() -> None:
     assert digest_value({"a": 1, "b": [1, 2]}) == digest_value({"b": [1, 2], "a": 1})
     assert digest_value({"a": 1}) != digest_value({"a": 2})
+
+
+def test_runs_that_write_at_once_lose_no_records(tmp_path: Path) -> None:
+    names = [f"set{number}" for number in range(20)]
+
+    def add(name: str) -> None:
+        Lineage(tmp_path).add(name, make_record("train", path=f"data/{name}"), {})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, names))
+    assert Lineage(tmp_path).read().keys() == set(names)
+
+
+def test_records_that_are_not_written_whole_leave_the_earlier_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Lineage(tmp_path).add("train", make_record("train"), {})
+    write = Path.write_text
+
+    def write_half(self: Path, text: str, **options: Any) -> None:
+        write(self, text[: len(text) // 2], **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", write_half)
+    with pytest.raises(KeyboardInterrupt):
+        Lineage(tmp_path).add("test", make_record("test"), {})
+    assert Lineage(tmp_path).read().keys() == {"train"}
+
+
+def test_a_change_that_keeps_the_size_is_noticed(tmp_path: Path) -> None:
+    lineage, path = Lineage(tmp_path), tmp_path / "a"
+    digests = []
+    for seconds, label in enumerate(("1", "0")):
+        path.write_text(label)
+        os.utime(path, (seconds, seconds))
+        digests.append(lineage.digest("a"))
+    assert digests[0] != digests[1]

@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click import ClickException
@@ -68,6 +69,28 @@ def test_every_hook_is_closed_if_a_run_does_not_begin(
     with settings.SESSION_CLASS.create(project) as session, pytest.raises(raised):
         session.run(pipeline_names=["tuning"])
     assert all(hook.is_closed for hook in hooks)
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        {"node_names": ["nodes.nope"]},
+        {"tags": ["nope"]},
+        {"from_nodes": ["nope"]},
+        {"to_outputs": ["nope"]},
+        {"namespaces": ["nope"]},
+    ],
+)
+def test_nodes_that_there_are_not_are_refused_in_one_line(
+    selection: dict[str, Any], tmp_path: Path
+) -> None:
+    project = make_project(tmp_path)
+    bootstrap_project(project)
+    with (
+        pytest.raises(ClickException, match=r"Pipeline (does not contain|contains no)"),
+        settings.SESSION_CLASS.create(project) as session,
+    ):
+        session.run(pipeline_names=["tuning"], **selection)
 
 
 def test_a_refusal_names_the_command_of_the_place(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ from helpers import (
     write_csv,
 )
 from imdb_sentiment.command_line import quote_value
+from imdb_sentiment.errors import InputError
+from imdb_sentiment.framework.claims import Claim, ClaimRegistry
 from imdb_sentiment.framework.lineage import Lineage
 from imdb_sentiment.framework.locks import hold_lock
 from imdb_sentiment.serving import Predictor
@@ -175,6 +177,15 @@ def test_the_results_of_a_table_are_not_replaced_by_accident(copy_of_finished: P
     done = kedro(project, "run", *options.split())
     assert f"kedro run {mine}' {options}. To run" in done.stdout
     assert f"kedro run {sample} {options}\n" in done.stdout
+
+
+def test_without_records_the_results_of_a_table_are_not_replaced_either(
+    copy_of_finished: Path,
+) -> None:
+    (copy_of_finished / "data/lineage.json").unlink()
+    write_csv(copy_of_finished / "data/01_raw/sample_reviews.csv", make_reviews(150))
+    with pytest.raises(ClickException, match=r"results of IMDB Dataset\.csv.* To continue with"):
+        run_session(copy_of_finished, "data_processing")
 
 
 @pytest.mark.slow
@@ -363,8 +374,8 @@ def test_the_command_that_mends_has_the_parameters_and_files_of_the_run(
     assert Lineage(project).read()["clean_reviews"].parameters["split"]["seed"] == 7
     chain = json.loads(Predictor.load(project / "data/06_models/model.onnx").facts["lineage"])
     assert [step["file"] for step in chain[:2]] == ["IMDB Dataset.csv", "more.csv"]
-    with pytest.raises(ClickException, match=r"from data/01_raw/more.csv, not from data/01_raw/IM"):
-        run_session(project, "reporting", unlabelled_file="IMDB Dataset.csv")
+    with pytest.raises(ClickException, match=r"from data/01_raw/more.csv, not from data/01_raw/cu"):
+        run_session(project, "reporting", unlabelled_file="custom_reviews.csv")
 
 
 @pytest.mark.parametrize(
@@ -627,6 +638,97 @@ def test_a_file_that_is_named_now_must_be_that_of_the_inputs(copy_of_finished: P
         run_session(copy_of_finished, "tuning")
 
 
+def test_other_files_under_the_same_names_are_noticed(copy_of_finished: Path) -> None:
+    """Also if conf/ names another file of custom reviews, or the table lies elsewhere."""
+    project = copy_of_finished
+    (project / "data/01_raw/mine.csv").write_text("review\nmine\n")
+    globals_file = project / "conf/local/globals.yml"
+    before = globals_file.read_text() if globals_file.exists() else ""
+    globals_file.write_text(f"{before}\ncustom_reviews_file: mine.csv\n")
+    with pytest.raises(AssertionError, match=r"made from \S+custom_reviews\.csv, not from \S+mine"):
+        run_kedro(project, "kedro run --from-nodes reporting.scoring.score_custom_reviews")
+    globals_file.write_text(before)
+    (project / FILE).rename(project / "data/01_raw/old.csv")
+    part = "kedro run --nodes data_processing.check_reviews"
+    part += " --params 'reviews_file=IMDB Dataset.csv'"
+    write_csv(project / "IMDB Dataset.csv", make_reviews(150))
+    with pytest.raises(AssertionError, match=r"was made from data/01_raw/IMDB .*, not from IMDB"):
+        run_kedro(project, part)
+    (project / "data/01_raw/old.csv").replace(project / "IMDB Dataset.csv")  # the same content
+    run_kedro(project, part)
+
+
+def test_a_table_is_not_said_to_be_read_in_another_way_than_it_was(copy_of_finished: Path) -> None:
+    with pytest.raises(
+        ClickException, match=r"made with another reviews_delimiter.* leave reviews"
+    ):
+        run_session(copy_of_finished, "reporting", reviews_delimiter=";")
+    with pytest.raises(ClickException, match=r"with another reviews_delimiter or reviews_encoding"):
+        run_session(
+            copy_of_finished, "label_check", reviews_encoding="cp1252", reviews_delimiter=";"
+        )
+
+
+def test_files_of_every_pipeline_need_a_record(copy_of_finished: Path) -> None:
+    (copy_of_finished / "data/07_model_output/label_check_logits.pkl").write_bytes(b"")
+    part = "kedro run --pipelines label_check --nodes label_check.find_doubtful_labels"
+    with pytest.raises(AssertionError, match=r"no record of how data/07_model_output/label_check"):
+        run_kedro(copy_of_finished, part)
+
+
+@pytest.mark.slow
+def test_another_version_than_the_recorded_one_is_refused(copy_of_finished: Path) -> None:
+    project = copy_of_finished
+    (project / "conf/local/catalog.yml").write_text(
+        "history: {type: imdb_sentiment.datasets.AtomicDataset, filepath: data/history.json, "
+        "dataset: json.JSONDataset, versioned: true}\n"
+    )
+    for _ in range(2):
+        run_session(project, "training")
+    old, new = sorted((project / "data/history.json").iterdir())
+    figure = "kedro run --nodes reporting.figures.plot_learning_curves"
+    run_kedro(project, figure)
+    says = f"the version of history that this run would load is {old.name}, and only {new.name}"
+    with pytest.raises(AssertionError, match=says):
+        run_kedro(project, f"{figure} --load-versions history:{old.name}")
+    shutil.rmtree(new)
+    with pytest.raises(AssertionError, match=says):
+        run_kedro(project, figure)
+
+
+@pytest.mark.slow
+def test_the_exported_model_names_the_present_table(copy_of_finished: Path) -> None:
+    """Also if a column was added to it that no node but the first ones reads."""
+    path = copy_of_finished / FILE
+    path.write_text(
+        "".join(f"{line},1\n" for line in path.read_text("utf-8").splitlines()), "utf-8"
+    )
+    run_kedro(
+        copy_of_finished,
+        "kedro run --only-missing-outputs --params 'reviews_file=IMDB Dataset.csv'",
+    )
+    predictor = Predictor.load(copy_of_finished / "data/06_models/model.onnx")
+    (table, *_) = json.loads(predictor.facts["lineage"])
+    assert table["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_searches_with_the_same_parameters_are_the_same_whoever_names_them(
+    copy_of_finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed: list[str] = []
+
+    def refuse(self: ClaimRegistry, name: str, claim: Claim) -> None:
+        claimed.append(claim.search)
+        raise InputError("claimed")
+
+    monkeypatch.setattr(ClaimRegistry, "make", refuse)
+    for parameters in ({}, {"reviews_file": "IMDB Dataset.csv"}, {"tuning": {"seed": 9}}):
+        with pytest.raises(ClickException, match="claimed"):
+            run_session(copy_of_finished, "tuning", **parameters)
+    first, named, other = claimed
+    assert first == named != other
+
+
 def test_a_part_of_a_pipeline_reads_the_files_of_its_inputs(copy_of_finished: Path) -> None:
     project = copy_of_finished
     (project / "data/01_raw/more.csv").write_text("text\nmore and more\n")
@@ -655,6 +757,9 @@ def test_a_file_that_is_away_makes_nothing_outdated(copy_of_finished: Path) -> N
         run_session(project, "tuning", tuning={"study_name": "with more"})
         path.write_text(f"{before}\nunlabelled_file: other.csv\n")
         with pytest.raises(ClickException, match=r"made from .*more\.csv, not from .*other\.csv"):
+            run_session(project, "tuning", tuning={"study_name": "with more"})
+        path.write_text(before)  # no file is named any more
+        with pytest.raises(ClickException, match=r"made from more\.csv, not from no file"):
             run_session(project, "tuning", tuning={"study_name": "with more"})
 
 

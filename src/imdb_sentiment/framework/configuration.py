@@ -97,7 +97,7 @@ class Configuration:
 
         """
         sources = sorted(sources, key=lambda record: record.time)
-        own_env = env = self._env
+        own_env = env = self.env
         if sources and env == self._loader.default_run_env:
             env = sources[-1].env
         kept = self.named | ({FILE} if reads_file or FILE_SETTING in self.named else set())
@@ -133,15 +133,16 @@ class Configuration:
         differ = {key for key, value in found.items() if usual.get(key, MISSING) != value}
         return RunParameters(values, frozenset(self.named | differ), adopted, chosen, env)
 
-    def format_options(self, parameters: RunParameters) -> tuple[str, str]:
-        """Return the options of `kedro run` that set these parameters.
+    def format_run(self, selection: str, parameters: RunParameters, more: str = "") -> str:
+        """Return the command of a run with these parameters.
 
         Args:
+            selection: Options that choose what it does, each after a space.
             parameters: The parameters.
+            more: Further options, each after a space.
 
         Returns:
-            The options, each after a space; and the parameters that `--params` can't express, such
-            as lists, as names and values.
+            The command; parameters that `--params` can't express, such as lists, follow it.
 
         """
         values = dict(flatten(parameters.values))
@@ -161,7 +162,8 @@ class Configuration:
         if expressed := ",".join(f"{key}={text}" for key, text in listed.items() if text):
             options += f" --params {shlex.quote(expressed)}"
         rest = [f"{key}: {json.dumps(given[key])}" for key, text in listed.items() if not text]
-        return options, "; ".join(rest)
+        in_conf = f" (with {'; '.join(rest)} in conf/)" if rest else ""
+        return f"kedro run{selection}{options}{more}{in_conf}"
 
     def list_other_entries(self, env: str, names: Collection[str]) -> list[str]:
         """Return the entries of the catalog that are not the same in another environment.
@@ -171,11 +173,9 @@ class Configuration:
             names: Names of the datasets to compare.
 
         """
-        if env == self._env:
+        if env == self.env:
             return []
-        other, own = (
-            self._load(name, self._runtime_params, "catalog") for name in (env, self._env)
-        )
+        other, own = (self._load(name, self._runtime_params, "catalog") for name in (env, self.env))
         return sorted(
             name
             for name in other.keys() | own.keys()
@@ -183,7 +183,8 @@ class Configuration:
         )
 
     @property
-    def _env(self) -> str:
+    def env(self) -> str:
+        """Name of the environment of this run."""
         return str(self._loader.env or self._loader.default_run_env)
 
     def _load(

@@ -5,9 +5,8 @@ import ctypes
 import importlib
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -21,7 +20,7 @@ from imdb_sentiment.datasets.table import TableDataset
 from imdb_sentiment.datasets.table_formats import has_table_suffix
 from imdb_sentiment.errors import InputError, list_names, suggest_name
 from imdb_sentiment.framework.configuration import CATALOG_PARAMETERS, RAW_REVIEWS, Configuration
-from imdb_sentiment.framework.lineage import flatten
+from imdb_sentiment.framework.lineage import Lineage, find_upstream, flatten
 from imdb_sentiment.framework.problems import explain_problems
 from imdb_sentiment.parameters import (
     BaselineParameters,
@@ -75,9 +74,7 @@ class ValidateParameters:
     without the rest of their group. For other values, it would show the messages of pydantic.
     """
 
-    _search: tuple[TuningParameters, LanguageModelParameters] | None = None  # to be judged later
     _file = ""  # the table that is named, from which the results have their name
-    _find_idle: Callable[[], list[str]] = list  # hyperparameters without effect
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -117,32 +114,47 @@ class ValidateParameters:
                 raise InputError(problems) from error
         _require_same_table(values, table)
         self._file = values["reviews"]["file"]
-        space = values["tuning"]["search_space"]
-        self._find_idle = partial(_find_idle, space, context.config_loader)
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Refuse, before the work starts, a search of what a pretrained LSTM determines.
+        """Warn if the run reads another table than it names."""
+        if RAW_REVIEWS in pipeline.inputs():
+            _warn_of_another_table(find_path(catalog, RAW_REVIEWS), self._file)
 
-        Settings that have no effect are warned of.
+
+class CheckSearch:
+    """Refuses a search of what a pretrained LSTM determines, and warns of what has no effect.
+
+    It is called when the run has adopted the parameters of its inputs.
+    """
+
+    _search: tuple[TuningParameters, LanguageModelParameters] | None = None  # to be judged later
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep what reads the parameters."""
+        self._loader = context.config_loader
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Judge the search before the work starts, as far as possible.
 
         Raises:
             InputError: The run pretrains the LSTM, and then searches its shape.
 
         """
         self._search = None
-        if RAW_REVIEWS in pipeline.inputs():
-            _warn_of_another_table(find_path(catalog, RAW_REVIEWS), self._file)
-        if "study" in pipeline.all_outputs():
-            for name in self._find_idle():
-                logger.warning(
-                    "hyperparameters.%s has no effect, since it is searched: to fix its value, set "
-                    "tuning.search_space.%s to null",
-                    *(name, name),
-                )
-        if not {"pretrained_weights", "study"} <= pipeline.all_outputs():
+        if "study" not in pipeline.all_outputs():
             return
         tuning = TuningParameters.model_validate(catalog.load("params:tuning"))
+        for name in _find_idle(tuning.search_space, self._loader):
+            logger.warning(
+                "hyperparameters.%s has no effect, since it is searched: to fix its value, set "
+                "tuning.search_space.%s to null",
+                *(name, name),
+            )
+        if "pretrained_weights" not in pipeline.all_outputs():
+            return
         hyperparameters = Hyperparameters.model_validate(catalog.load("params:hyperparameters"))
         model = LanguageModelParameters.model_validate(catalog.load("params:language_model"))
         is_used = tuning.may_be_on("pretrained_embedding", hyperparameters)
@@ -155,7 +167,7 @@ class ValidateParameters:
 
     @hook_impl
     def before_node_run(self, node: Node, inputs: dict[str, Any]) -> None:
-        """Refuse the same where only the number of reviews tells whether the LSTM is pretrained.
+        """Judge it where only the number of reviews tells whether the LSTM is pretrained.
 
         Raises:
             InputError: The run pretrains the LSTM, and then searches its shape.
@@ -168,13 +180,13 @@ class ValidateParameters:
             tuning.require_fixed_shape()
 
 
-def _find_idle(space: dict[str, Any], loader: Any) -> list[str]:
+def _find_idle(space: Iterable[str], loader: Any) -> list[str]:
     """Return the searched hyperparameters that --params or conf/local sets all the same."""
     given = {name for name, _ in flatten(loader.runtime_params or {})}
     given |= {
         name for name, file in loader.find_files().items() if loader.default_run_env in file.parts
     }
-    return sorted(name for name in space if space[name] and f"hyperparameters.{name}" in given)
+    return sorted(name for name in space if f"hyperparameters.{name}" in given)
 
 
 def _warn_of_another_table(path: str, named: str) -> None:
@@ -209,7 +221,9 @@ class RequireInputs:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Keep what reads the parameters."""
-        self._configuration = Configuration(context.config_loader, Path(context.project_path))
+        project = Path(context.project_path)
+        self._configuration = Configuration(context.config_loader, project)
+        self._lineage = Lineage(project)
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -239,10 +253,9 @@ class RequireInputs:
                     continue
                 if isinstance(catalog.get(name), MemoryDataset):
                     return f"add the node that makes it, {node.name}, as it is kept in no file"
-                parameters = self._configuration.adopt([], reads_file=True)
-                options, rest = self._configuration.format_options(parameters)
-                in_conf = f", with {rest} in conf/" if rest else ""
-                command = f"kedro run --pipelines {pipeline}{options}{in_conf}"
+                sources = find_upstream(self._lineage.read(), [name])
+                parameters = self._configuration.adopt(sources.values(), reads_file=not sources)
+                command = self._configuration.format_run(f" --pipelines {pipeline}", parameters)
                 return f"run the pipeline that makes it first ({command})"
         return None
 

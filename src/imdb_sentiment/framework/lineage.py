@@ -53,6 +53,7 @@ class Record(_Model):
 
     Attributes:
         path: Path of its file, relative to the project if it lies inside.
+        version: Version of the file, if the catalog says `versioned: true`; else empty.
         digest: SHA-256 of its content.
         node: Full name of the node that made it.
         outputs: Names of all datasets that the node made together with it.
@@ -77,6 +78,7 @@ class Record(_Model):
     parameters: dict[str, Any]
     given: tuple[str, ...]
     settings: dict[str, Any] = {}
+    version: str = ""
     env: str
     code: str
     run: str
@@ -218,6 +220,18 @@ def _list_files(given: Path, find: Callable[[str], Iterable[str]]) -> list[str]:
 def _list_paths(record: Record) -> set[str]:
     paths = {record.path, *(found.path for found in record.inputs.values())}
     return {path for path in paths if path is not None}
+
+
+def find_upstream(records: Mapping[str, Record], names: Iterable[str]) -> dict[str, Record]:
+    """Return the records of datasets and of all that they were made from, by name."""
+    found: dict[str, Record] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in records and name not in found:
+            found[name] = records[name]
+            waiting += found[name].inputs
+    return found
 
 
 def digest_value(value: Any) -> str:

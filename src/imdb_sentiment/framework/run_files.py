@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from kedro.io import DataCatalog
+from kedro.io import AbstractVersionedDataset, DataCatalog, DatasetError
 
 from imdb_sentiment.datasets import OptionalJSONDataset
 from imdb_sentiment.datasets.base import LoadOnlyDataset
 from imdb_sentiment.framework.lineage import Lineage, digest_value
-from imdb_sentiment.pipeline_registry import DEFAULT
+from imdb_sentiment.pipeline_registry import list_pipelines
 
 
 class RunFiles:
@@ -32,6 +32,16 @@ class RunFiles:
         path = entry.get("filepath") or entry.get("path")
         return self._lineage.name_path(path) if path else None
 
+    def find_version(self, name: str) -> str:
+        """Return the version of a dataset's file that a run would load; empty if it has none."""
+        dataset = self.get(name)
+        if not isinstance(dataset, AbstractVersionedDataset):
+            return ""
+        try:
+            return dataset.resolve_load_version() or ""
+        except DatasetError:  # there is none
+            return ""
+
     def list_paths(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the sorted paths of the files of several datasets, without `is_resource`."""
         names = (name for name in names if not is_parameter(name) and not self.is_resource(name))
@@ -44,7 +54,7 @@ class RunFiles:
         return self.find_path(name) is None
 
     def is_raw(self, name: str) -> bool:
-        """Return whether a dataset is a file of the user, which no node of the main job makes."""
+        """Return whether a dataset is a file of the user, which no node makes."""
         metadata = self._find_entry(name).get("metadata") or {}
         is_marked = metadata.get("kedro-viz", {}).get("layer") == "01_raw"
         return is_marked or name not in list_outputs()
@@ -99,9 +109,10 @@ def strip_names(names: Iterable[str]) -> set[str]:
 
 @cache
 def list_outputs() -> frozenset[str]:
-    """Return the names of all datasets that the main job makes."""
+    """Return the names of all datasets that nodes make."""
     # Kedro's registry has only the pipelines that are to run.
-    modules = (importlib.import_module(f"imdb_sentiment.pipelines.{name}") for name in DEFAULT)
+    names = list_pipelines()[1:]
+    modules = (importlib.import_module(f"imdb_sentiment.pipelines.{name}") for name in names)
     return frozenset().union(
         *(strip_names(module.create_pipeline().all_outputs()) for module in modules)
     )

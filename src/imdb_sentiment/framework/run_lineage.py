@@ -1,5 +1,6 @@
 """The lineage of one run: whether its inputs belong together, and the records of its outputs."""
 
+import contextlib
 import dataclasses
 import logging
 import shlex
@@ -13,7 +14,7 @@ from typing import Any
 
 from click import get_current_context
 from filelock import FileLock
-from kedro.io import MemoryDataset
+from kedro.io import DatasetError, MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from pydantic import BaseModel, ValidationError
@@ -37,6 +38,7 @@ from imdb_sentiment.framework.lineage import (
     Record,
     Staleness,
     digest_value,
+    find_upstream,
     flatten,
 )
 from imdb_sentiment.framework.run_files import RunFiles, is_parameter, strip_names
@@ -77,8 +79,14 @@ NOT_COMPARED = {
     "tuning.workers",
 }
 
-# Datasets whose file a setting names.
-FILES = {"imdb_archive": "imdb_archive", "unlabelled_file": "unlabelled_reviews"}
+# Settings that name the files of datasets.
+SETTINGS = {
+    "custom_reviews": "custom_reviews_file",
+    "imdb_archive": "imdb_archive",
+    RAW_REVIEWS: FILE_SETTING,
+    "unlabelled_reviews": "unlabelled_file",
+}
+LINEAGE = "lineage"  # the dataset that tells what the inputs of a node were made from
 
 
 class RunLineage:
@@ -113,7 +121,7 @@ class RunLineage:
         self._lock = threading.Lock()  # nodes may run in threads
         self._inputs: dict[str, dict[str, Input]] = {}  # by the name of the node
         self._unsaved: dict[str, set[str]] = {}  # outputs, by the name of the node
-        sources = self._find_upstream(strip_names(pipeline.inputs())).values()
+        sources = find_upstream(self._records, strip_names(pipeline.inputs())).values()
         self._parameters = configuration.adopt(sources, reads_file=RAW_REVIEWS in pipeline.inputs())
         self._codes = {node.name: self._digest_code(node) for node in pipeline.nodes}
 
@@ -125,28 +133,39 @@ class RunLineage:
                 only because it names no table.
 
         """
+        if RAW_REVIEWS not in self._pipeline.inputs():
+            return
         record = self._records.get(FIRST_MADE)
-        if record is None or RAW_REVIEWS not in self._pipeline.inputs():
+        if record and not any(map(self._files.exists, self._makers.keys() & self._records.keys())):
             return
-        if not any(map(self._files.exists, self._makers.keys() & self._records.keys())):
-            return
-        then = record.parameters.get("reviews", {}).get("file")
+        then = self._find_table(record)
         now = self._parameters.get(FILE)
         path = self._files.find_path(RAW_REVIEWS)
-        is_same_file = path is not None and path == record.inputs[RAW_REVIEWS].path
+        source = record.inputs.get(RAW_REVIEWS) if record else None
+        is_same_file = path is not None and source is not None and path == source.path
         if then in (None, now) or is_same_file:
             return
         if self._configuration.is_set(FILE_SETTING) or path != SAMPLE:
             logger.info("The results of %s will be replaced with those of %s", then, now)
             return
         # With the other settings of that run, such as the encoding of the table.
-        kept = self._configuration.adopt([record], reads_file=False)
+        kept = self._configuration.adopt([record] if record else [], reads_file=False)
         raise InputError(
             f"data/ contains the results of {then}. This run names no table, so it would replace "
             f"them with results of the sample. To continue with {then}: "
             f"{self._format_run(run_params, kept, then)}. To run the sample: "
             f"{self._format_run(run_params, self._parameters, now)}"
         )
+
+    def _find_table(self, record: Record | None) -> str | None:
+        """Return the name of the table of the present results, if there are any."""
+        if record:
+            name: str | None = record.parameters.get("reviews", {}).get("file")
+            return name
+        if FIRST_MADE in self._makers and self._files.exists(FIRST_MADE):  # without lineage.json
+            with contextlib.suppress(DatasetError):  # it is damaged
+                return str(self._files.get(FIRST_MADE).load().file)
+        return None
 
     def _format_run(self, run_params: dict[str, Any], parameters: RunParameters, file: str) -> str:
         """Return the command of this run with other parameters and for a certain table."""
@@ -155,12 +174,12 @@ class RunLineage:
             f" {option} {shlex.quote(','.join(names))}" for option, names in chosen.items() if names
         )
         settings = parameters.settings | {FILE_SETTING: file}
-        options, rest = self._configuration.format_options(
-            dataclasses.replace(parameters, settings=settings)
+        more = _repeat_runner()
+        if run_params["only_missing_outputs"]:
+            more += " --only-missing-outputs"
+        return self._configuration.format_run(
+            parts, dataclasses.replace(parameters, settings=settings), more
         )
-        missing = " --only-missing-outputs" if run_params["only_missing_outputs"] else ""
-        in_conf = f" (with {rest} in conf/)" if rest else ""
-        return f"kedro run{parts}{options}{_repeat_runner()}{missing}{in_conf}"
 
     def compare_environments(self) -> None:
         """Compare the catalog with that of the environment whose parameters the run adopts.
@@ -181,6 +200,7 @@ class RunLineage:
         """Raise `InputError` if an input of the run has no record, or is stale."""
         names = sorted(strip_names(self._pipeline.inputs()))
         for name in names:
+            self._require_version(name)
             path = self._files.find_path(name)
             is_known = name in self._records and self._records[name].path == path
             if not (is_known or self._files.is_resource(name) or self._files.is_raw(name)):
@@ -188,33 +208,54 @@ class RunLineage:
                     f"no record of how {path} was made: run everything again with kedro run"
                 )
         self._require_current(names)
-        self._compare_named_files(names)
+        self._compare_files(names)
         self._require_named_files()
 
-    def _compare_named_files(self, names: Iterable[str]) -> None:
-        """Compare the files that are named now with those that the inputs were made from."""
-        # The name of the table is also a parameter, and compared as such.
-        named = {
-            name: setting for setting, name in FILES.items() if self._configuration.is_set(setting)
-        }
-        for record in self._find_upstream(names).values() if named else ():
-            for name in sorted(named.keys() & record.inputs.keys()):
-                path, then = self._files.find_path(name), record.inputs[name].path
-                # What conf/ names may have been overridden by that run.
-                is_overridden = named[name] in record.settings.keys() - self._configuration.named
-                if path != then and not is_overridden and not self._is_away(name, path, then):
-                    raise InputError(
-                        f"{record.path} was made from {then or 'no file'}, not from "
-                        f"{path or 'no file'}: run everything again with kedro run, or name the "
-                        "same file, in --params or in conf/local/globals.yml"
-                    )
+    def _require_version(self, name: str) -> None:
+        """Refuse another version of an input than the one that has a record."""
+        recorded = self._records[name].version if name in self._records else ""
+        found = self._files.find_version(name) if recorded else ""
+        if found != recorded:
+            raise InputError(
+                f"the version of {name} that this run would load is {found or 'missing'}, and only "
+                f"{recorded} has a record: load that, or run everything again with kedro run"
+            )
+
+    def _compare_files(self, names: Iterable[str]) -> None:
+        """Compare the files of the user with those that the inputs were made from."""
+        for made, record in find_upstream(self._records, names).items():
+            for name in sorted(record.inputs.keys() - self._records.keys()):
+                if (made, name) not in MAY_HAVE_CHANGED:
+                    self._compare_file(name, record)
+
+    def _compare_file(self, name: str, record: Record) -> None:
+        setting, found = SETTINGS.get(name, name), record.inputs[name]
+        named = self._configuration.named
+        # What conf/ names may have been overridden by that run, or may belong to its environment.
+        is_overridden = setting in record.settings.keys() - named
+        is_of_env = record.env != self._configuration.env
+        if not is_overridden and (self._configuration.is_set(setting) or not is_of_env):
+            path, then = self._files.find_path(name), found.path
+            if not (path == then or self._is_away(name, path, then) or self._is_copy(path, found)):
+                raise InputError(
+                    f"{record.path} was made from {then or 'no file'}, not from "
+                    f"{path or 'no file'}: run everything again with kedro run, or name the "
+                    "same file, in --params or in conf/local/globals.yml"
+                )
+        kind, _, _ = setting.rpartition("_")
+        options = sorted(key for key in named if key.startswith(f"{kind}_") and key != setting)
+        if options and found.options not in ("", self._files.describe_options(name)):
+            raise InputError(
+                f"{record.path} was made with another {' or '.join(options)}: run everything again "
+                f"with kedro run, or leave {list_names(options)} out"
+            )
 
     def _require_named_files(self) -> None:
         """Refuse to read other files than those whose names the inputs were made with.
 
         The catalog was made before these settings were adopted.
         """
-        for setting, name in FILES.items():
+        for name, setting in SETTINGS.items():
             is_read = name in strip_names(self._pipeline.inputs())
             if not is_read or self._configuration.is_set(setting):
                 continue
@@ -231,6 +272,10 @@ class RunLineage:
         if path is None or then is None or "://" in path or Path(path).name != Path(then).name:
             return False
         return not self._files.exists(name)
+
+    def _is_copy(self, path: str | None, found: Input) -> bool:
+        """Return whether a file has the content that a node has read from another one."""
+        return path is not None and self._lineage.digest(path) == found.digest
 
     def _require_current(self, names: Iterable[str]) -> None:
         staleness = self._judge()
@@ -251,11 +296,10 @@ class RunLineage:
         last = max(_find_place(node) for node in [*makers, *(n.name for n in self._pipeline.nodes)])
         names = DEFAULT[_find_place(first.record.node) : last + 1]
         part = "" if len(names) == len(DEFAULT) else f" --pipelines {','.join(names)}"
-        options, rest = self._configuration.format_options(self._parameters)
-        in_conf = f" (with {rest} in conf/)" if rest else ""
+        command = self._configuration.format_run(part, self._parameters, " --only-missing-outputs")
         return (
-            f"{first.text}: recreate the outdated files with kedro run{part}{options} "
-            f"--only-missing-outputs{in_conf}, or pass the parameters of that run again"
+            f"{first.text}: recreate the outdated files with {command}, or pass the parameters of "
+            "that run again"
         )
 
     def _judge(self) -> Staleness:
@@ -263,11 +307,11 @@ class RunLineage:
             self._records,
             self._lineage.digest,
             self._lineage.digest_output,
-            self._get_parameter,
+            self.get_parameter,
             tolerated=MAY_HAVE_CHANGED,
         )
 
-    def _get_parameter(self, name: str) -> Any:
+    def get_parameter(self, name: str) -> Any:
         """Return the value of a parameter in the form of the records."""
         name = name.removeprefix("params:")
         return leave_out(self._parameters.get(name), name)
@@ -396,6 +440,7 @@ class RunLineage:
         with self._lock:
             record = Record(
                 path=path,
+                version=self._files.find_version(name),
                 # The content of a file elsewhere is known by the run that has saved it.
                 digest=self._lineage.digest(path) or digest_value([self._id, name]),
                 node=node.name,
@@ -415,17 +460,6 @@ class RunLineage:
             if not self._unsaved[node.name]:
                 self.end_saving()
 
-    def _find_upstream(self, names: Iterable[str]) -> dict[str, Record]:
-        """Return the records of datasets and of all that they were made from, by name."""
-        found: dict[str, Record] = {}
-        waiting = list(names)
-        while waiting:
-            name = waiting.pop()
-            if name in self._records and name not in found:
-                found[name] = self._records[name]
-                waiting += found[name].inputs
-        return found
-
     def _list_inputs(self, node: Node) -> dict[str, Input]:
         """Return the files that a node reads; for data in memory, those of the node before it."""
         found: dict[str, Input] = {}
@@ -435,6 +469,10 @@ class RunLineage:
                 found |= self._list_inputs(self._makers[name])
             elif name in self._records:
                 found[name] = Input(path=path, digest=self._records[name].digest)
+            elif name == LINEAGE:
+                for record in find_upstream(self._records, strip_names(node.inputs)).values():
+                    raw = record.inputs.keys() - self._records.keys()
+                    found |= {source: record.inputs[source] for source in raw}
             elif not self._files.is_resource(name):
                 digest = self._lineage.digest(path) or ""
                 options = self._files.describe_options(name)
@@ -445,10 +483,10 @@ class RunLineage:
         found: dict[str, Any] = {}
         for name in node.inputs:
             if name.startswith("params:"):
-                found[name.removeprefix("params:")] = self._get_parameter(name)
+                found[name.removeprefix("params:")] = self.get_parameter(name)
             elif name == "parameters":
                 groups = self._parameters.values.keys() - CATALOG_PARAMETERS
-                found |= {group: self._get_parameter(group) for group in sorted(groups)}
+                found |= {group: self.get_parameter(group) for group in sorted(groups)}
             elif name in self._makers and self._files.has_no_file(name):
                 found |= self._list_parameters(self._makers[name])
         return found

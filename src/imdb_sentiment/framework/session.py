@@ -3,6 +3,7 @@
 import logging
 import shlex
 import sys
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from click import ClickException, get_current_context
 from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
+from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 from kedro.validation.exceptions import ParameterValidationError
 
@@ -40,8 +42,8 @@ class PlainErrorsSession(KedroSession):
         try:
             return super().run(*args, **kwargs)
         except Exception as error:
-            invalid = isinstance(error, ParameterValidationError)
-            fixable = error if invalid else find_input_error(error)
+            is_plain = isinstance(error, ParameterValidationError) or _is_selection(error)
+            fixable = error if is_plain else find_input_error(error)
             if fixable is None:
                 raise
             message = str(fixable).replace(RUN, name_command(self._project_path))
@@ -116,6 +118,14 @@ def repeat_command(words: Sequence[str], parameters: Mapping[str, Any]) -> str |
     kept = [part for part in given if part and part.partition("=")[0].strip() not in values]
     listed = ",".join([*kept, *(f"{name}={value}" for name, value in values.items())])
     return shlex.join([*others, "--params", listed])
+
+
+def _is_selection(error: Exception) -> bool:
+    """Return whether Kedro does not find the nodes, tags or datasets that a command names."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return isinstance(error, ValueError) and any(
+        frame.f_code is Pipeline.filter.__code__ for frame in frames
+    )
 
 
 def _require_pipelines(names: Iterable[str]) -> None:

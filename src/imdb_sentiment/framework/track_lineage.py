@@ -1,6 +1,7 @@
 """A hook that records the lineage of outputs, and refuses runs whose inputs do not match."""
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, SharedMemoryDataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
-from pydantic import BaseModel
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework import claims
@@ -18,7 +18,7 @@ from imdb_sentiment.framework.claims import Claim, ClaimRegistry, HeldClaim
 from imdb_sentiment.framework.configuration import Configuration
 from imdb_sentiment.framework.lineage import Lineage, digest_value, flatten
 from imdb_sentiment.framework.run_files import RunFiles, is_parameter
-from imdb_sentiment.framework.run_lineage import SHARED, RunLineage, leave_out
+from imdb_sentiment.framework.run_lineage import SHARED, RunLineage
 
 # Parameters of a search that may differ between runs that share its study.
 GOES_ON = (
@@ -85,10 +85,11 @@ class TrackLineage:
                 "pipelines one after the other"
             )
         is_sealed = names == SEALED
+        open_lineage = partial(RunLineage, run_id, files, lineage, pipeline, self._configuration)
         claim = Claim(
             reads=() if is_sealed else reads,
             writes=writes,
-            search=_digest_parameters(pipeline, catalog) if is_search else "",
+            search=_digest_search(open_lineage(), pipeline) if is_search else "",
             description=f"{names}, {claims.describe_process()}",
         )
         self._thread = threading.current_thread()
@@ -102,7 +103,7 @@ class TrackLineage:
             files.hide(pipeline.all_outputs())
             return
         try:
-            run = RunLineage(run_id, files, lineage, pipeline, self._configuration)
+            run = open_lineage()  # anew, since a run that has ended meanwhile has left records
             run.compare_tables(run_params)
             run.compare_environments()
             run.compare_inputs()
@@ -158,14 +159,11 @@ class TrackLineage:
             self._claimed = None
 
 
-def _digest_parameters(pipeline: Pipeline, catalog: DataCatalog) -> str:
+def _digest_search(run: RunLineage, pipeline: Pipeline) -> str:
     """Return a digest of the parameters of a search that make its trials what they are."""
     found: dict[str, Any] = {}
     for name in filter(is_parameter, pipeline.inputs()):
-        value = catalog.load(name)
-        plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-        group = name.removeprefix("params:")
-        found |= dict(flatten(leave_out(plain, group), group))
+        found |= dict(flatten(run.get_parameter(name), name.removeprefix("params:")))
     return digest_value({k: v for k, v in found.items() if not f"{k}.".startswith(GOES_ON)})
 
 

@@ -89,6 +89,16 @@ def test_what_has_no_prediction_says_why(exported: bytes, tmp_path: Path) -> Non
     assert (scored["probability"] == "").tolist() == [False, True, True, True, False]
 
 
+def test_the_texts_are_not_replaced_by_predictions(
+    exported: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    chunk = pd.DataFrame({"probability": ["w1"], "review": ["w2"], "_malformed": [""]})
+    with pytest.raises(InputError, match=r"the texts .* in the column 'probability', which"):
+        score_reviews(exported, [chunk], InferenceParameters(text_column="probability"), HERE)
+    list(score_reviews(exported, [chunk], INFERENCE, HERE))
+    assert "The predictions replace columns of the input file: 'probability'" in caplog.text
+
+
 def test_an_earlier_scoring_is_replaced(exported: bytes, tmp_path: Path) -> None:
     source = write_csv(tmp_path / "in.csv", [("w1", "a"), ("", "b")], ("review", "id"))
     once = score_file(exported, source, tmp_path / "out.csv", 10)

@@ -164,7 +164,7 @@ def test_a_label_in_a_single_group_is_refused(
     frame = make_clean(60)
     films = np.where(frame["code"] == 1, "the only film", "film " + (frame["row"] % 9).astype(str))
     grouped = split.model_copy(update={"group_column": "film"})
-    with pytest.raises(InputError, match="all rows of one label would be held out"):
+    with pytest.raises(InputError, match="'positive' would be held out: add rows of other"):
         score_held_out(
             [frame.assign(group=films)], reviews, grouped, label_check, training, script="auto"
         )
@@ -207,6 +207,27 @@ def test_uncertain_rows_are_chosen_but_no_two_alike(
     chosen = set(whole["row"])
     assert 103 in chosen
     assert len(chosen & {101, 102}) == 1  # nearly the same text
+
+
+def test_near_duplicates_displace_no_other_rows(
+    reviews: ReviewsParameters, label_check: LabelCheckParameters, training: TrainingParameters
+) -> None:
+    """Though they are more than all rows that are compared at once, and the most uncertain."""
+    labelled = make_clean(200)
+    good, bad = (
+        labelled.loc[labelled["code"] == code, "text"].str.split().explode().mode()[0]
+        for code in (1, 0)
+    )
+    alike = [f"{good} {bad} one thing and another or none {number}" for number in range(90)]
+    others = make_clean(40, seed=1)["text"].tolist()
+    unlabelled = pd.DataFrame({"row": range(1, 131), "text": [*alike, *others]})
+    four = label_check.model_copy(update={"rows_to_label": 4})
+    chosen = choose_rows_to_label([unlabelled], [labelled], reviews, four, training, script="auto")
+    assert len(chosen) == 4
+    assert (chosen["row"] <= 90).sum() <= 1
+    assert chosen["margin"].is_monotonic_increasing
+    texts = unlabelled.set_index("row")["text"]
+    assert chosen["text"].tolist() == texts[chosen["row"]].tolist()
 
 
 def test_texts_are_cut_into_words_as_for_the_model(

@@ -177,8 +177,12 @@ def test_one_text_or_several(exported: bytes) -> None:
 
 
 def test_a_missing_value_is_no_text(exported: bytes) -> None:
-    with pytest.raises(TypeError, match="text 1 is nan, not a string: pass '' for a missing one"):
-        Predictor(exported).predict(["a", float("nan")])  # type: ignore[list-item]
+    predictor: Any = Predictor(exported)
+    for score in (predictor.predict, predictor.predict_probabilities):
+        with pytest.raises(TypeError, match="text 1 is nan, not a string: pass '' for a missing"):
+            score(["a", float("nan")])
+        with pytest.raises(TypeError, match="texts is a int: pass a list of texts"):
+            score(5)
 
 
 @pytest.mark.parametrize(

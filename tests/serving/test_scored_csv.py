@@ -130,6 +130,7 @@ def test_it_says_what_the_pipeline_inference_says(
             "may be a comma or a semicolon: name it",
         ),
         ("review\n" + "," * 200_001, "more than 200,000 delimiters: check the delimiter"),
+        ("review" + "".join(f",c{n}" for n in range(1000)) + "\n", "1,001 columns, and at most"),
     ],
 )
 def test_what_can_not_be_scored_says_why(exported: bytes, text: str, problem: str) -> None:

@@ -659,7 +659,7 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
     except UnicodeError as error:
         raise _explain_encoding(file, encoding, error) from None
     if not row:
-        raise InputError(f"{file.name} is empty: each of its lines must be a JSON object")
+        raise InputError(f"{file.name} is empty: it must have a JSON object for each row")
 
 
 def _is_by_column(row: dict[str, Any]) -> bool:

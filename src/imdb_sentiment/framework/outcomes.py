@@ -114,9 +114,12 @@ def _describe_decision(made: Values) -> str | None:
         return f"Decision: no thresholds{aim} (see the model card)"
     if found["before"] is None:
         return None
+    with_rule, without = " with the median", "with the most probable label"
+    if not found["is_median"]:
+        with_rule, without = "", "without thresholds"
     return (
-        f"Decision: {found['aim']} {found['after']:.4f} on held-out reviews, "
-        f"{found['before']:.4f} without thresholds"
+        f"Decision: {found['aim']} {found['after']:.4f} on held-out reviews{with_rule}, "
+        f"{found['before']:.4f} {without}"
     )
 
 

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, overload
+from typing import Any, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -227,14 +227,7 @@ class Predictor:
         """
         if isinstance(texts, str):
             return self.predict([texts])[0]
-        _require_texts(texts)
-        texts = list(texts)
-        for position, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise TypeError(
-                    f"text {position} is {text!r}, not a string: pass '' for a missing one"
-                )
-        cleaned = [clean_text(text) for text in texts]
+        cleaned = [clean_text(text) for text in _list_texts(texts)]
         return list(map(self.name_label, cleaned, self.score_cleaned(cleaned)))
 
     def name_label(self, cleaned: str, probabilities: npt.NDArray[np.float64]) -> Prediction:
@@ -274,8 +267,7 @@ class Predictor:
         """
         if isinstance(texts, str):
             raise TypeError("texts is a single string: pass a list of texts")
-        _require_texts(texts)
-        return self.score_cleaned([clean_text(text) for text in texts])
+        return self.score_cleaned([clean_text(text) for text in _list_texts(texts)])
 
     def score_cleaned(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return the probability of every label for each text that `clean_text` has cleaned.
@@ -351,12 +343,18 @@ class Predictor:
         }
 
 
-def _require_texts(texts: object) -> None:
-    """Raise `TypeError` for what can be iterated, but not text by text."""
-    if isinstance(texts, bytes | Mapping) or getattr(texts, "ndim", 1) > 1:
+def _list_texts(texts: Any) -> list[str]:
+    """Return texts as a list, and raise `TypeError` for what has no texts, or others besides."""
+    is_plain = isinstance(texts, Iterable) and not isinstance(texts, bytes | Mapping)
+    if not is_plain or getattr(texts, "ndim", 1) > 1:
         raise TypeError(
             f"texts is a {type(texts).__name__}: pass a list of texts, such as table['review']"
         )
+    listed = list(texts)
+    for position, text in enumerate(listed):
+        if not isinstance(text, str):
+            raise TypeError(f"text {position} is {text!r}, not a string: pass '' for a missing one")
+    return listed
 
 
 def _read_texts(value: str) -> tuple[str, ...]:

@@ -187,6 +187,11 @@ class _ScoredCopy:
         self._place = place
         self._max_characters = max_characters
         added = [*prediction_columns(predictor.labels), REASON_COLUMN]
+        if header[place] in added:
+            raise CsvError(
+                f"the texts are in the column {header[place]!r}, which the scored file needs for "
+                "the predictions: rename it"
+            )
         self._kept = [place for place, name in enumerate(header) if name not in added]
         self.size = self.n_malformed = 0
         self._write([[*(header[place] for place in self._kept), *added]])

@@ -104,7 +104,11 @@ def test_what_is_expected_may_be_in_the_column_of_the_training_labels(
     )
     table["expected_sentiment"] = ["negative", "negative", None]
     assert choose(table, reviews, custom).expected == ["negative", "negative", None]
-    assert count_right(["negative", "negative", None], ["negative", None, "positive"]) == (1, 2)
+    assert count_right(["negative", "negative", None], ["negative", None, "positive"]) == (1, 1)
+    table = table.rename(columns={"review": "probability"})
+    named = custom.model_copy(update={"text_column": "probability"})
+    with pytest.raises(InputError, match="in the column 'probability', which the file of their"):
+        find_custom_texts(table, reviews, named)
 
 
 def test_the_samples_are_those_of_the_project() -> None:

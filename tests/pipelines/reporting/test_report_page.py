@@ -309,8 +309,8 @@ def test_the_report_fits_runs_of_other_kinds(finished: tuple[Path, str]) -> None
         ),
         (
             {"is_median": True, "aim": "mean absolute error", "before": 0.5, "after": 0.4},
-            "The median of the labels in their order is predicted, which suits the mean absolute "
-            "error (on held-out reviews: 0.4000 instead of 0.5000 for the most probable label).",
+            "The median of the labels in their order is predicted; the mean absolute error on "
+            "held-out reviews is 0.4000 instead of 0.5000 for the most probable label.",
         ),
         (
             {"is_median": True, "label_weights": {"negative": 0.5, "positive": 1.5}},
@@ -884,8 +884,9 @@ def summarise(
     label: str = "good",
     file: str = "f",
     neglected: tuple[str, ...] = (),
+    more: int = 0,
 ) -> str:
-    """Return the summary of a run with one custom review."""
+    """Return the summary of a run with a custom review, and with others that are not shown."""
     scores = {"": 0.9, "lstm_": 0.8, "ngrams_": 0.85, "baseline_": 0.87654}
     metrics = {
         "file": file,
@@ -923,9 +924,9 @@ def summarise(
             "right": int(is_right),
         },
     }
-    frame = make_predictions(1, ("bad", "good")).assign(review=review, probability=0.98765)
+    frame = make_predictions(1 + more, ("bad", "good")).assign(review=review, probability=0.98765)
     frame["predicted_sentiment"] = label if known else None
-    custom = CustomReviews(frame, [review], [expected], are_test_reviews=False)
+    custom = CustomReviews(frame, [review] * len(frame), [expected] * len(frame), False)
     reason = None if known else "no word that the model knows"
     return summarise_run(facts, custom, frame, [{"reason": reason}])
 
@@ -961,7 +962,7 @@ def test_the_summary_has_two_parts() -> None:
         (
             "bad",
             False,
-            "| ✗ | w | no prediction: no word that the model knows, not bad |  |",
+            "|  | w | no prediction: no word that the model knows |  |",
             "0 of 1 are predicted",
         ),
     ],
@@ -972,6 +973,13 @@ def test_the_summary_marks_what_is_right(
     summary = summarise("w", expected=expected, known=known)
     assert f"| | review | predicted | probability |\n| --- | --- | --- | ---: |\n{row}\n" in summary
     assert sentence in summary
+
+
+def test_the_summary_has_as_many_custom_reviews_as_the_report() -> None:
+    assert summarise("w", more=1200).count("| w |") == 1
+    says = "1,200 more are in data/07_model_output/custom_reviews_with_predictions.csv."
+    assert says in summarise("w", more=1200)
+    assert "more" not in summarise("w")
 
 
 def test_labels_and_files_do_not_change_the_summary() -> None:

@@ -12,9 +12,9 @@ import pandas as pd
 
 from imdb_sentiment.cores import count_cores
 from imdb_sentiment.engine.mapping import map_in_order
-from imdb_sentiment.errors import make_printable
+from imdb_sentiment.errors import InputError, list_names, make_printable
 from imdb_sentiment.evaluation.predictions import add_predictions, tabulate_predictions
-from imdb_sentiment.evaluation.probabilities import REASON_COLUMN
+from imdb_sentiment.evaluation.probabilities import REASON_COLUMN, prediction_columns
 from imdb_sentiment.parameters import InferenceParameters, ProcessingParameters
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.cleaning import clean_text
@@ -57,9 +57,10 @@ def score_reviews(
         these names are replaced. So are halves of surrogate pairs, by U+FFFD.
 
     Raises:
-        InputError: The first rows lack the column, or it can't be found without doubt, or it has
-            objects or lists. Rows of a later chunk without the column, as in another file of JSON
-            Lines, have no text. After the last chunk, if most rows are malformed.
+        InputError: The first rows lack the column, or it can't be found without doubt, has objects
+            or lists, or has the name of a column of the predictions. Rows of a later chunk without
+            the column, as in another file of JSON Lines, have no text. After the last chunk, if
+            most rows are malformed.
 
     """
     predictor = Predictor(onnx_model, threads=1)
@@ -81,6 +82,7 @@ def score_reviews(
         FILE,
         "inference.text_column",
     )
+    _require_free(rows.columns, column, predictor)
     scored = map_in_order(
         partial(_score_chunk, column=column),
         chain(seen, parts),
@@ -90,6 +92,20 @@ def score_reviews(
         **processing.model_dump(),
     )
     return _report_progress(scored)
+
+
+def _require_free(names: Iterable[str], column: str, predictor: Predictor) -> None:
+    """Warn of columns that the predictions replace; refuse to replace the texts."""
+    added = {*prediction_columns(predictor.labels), REASON_COLUMN}
+    if column in added:
+        raise InputError(
+            f"the texts of {FILE} are in the column {column!r}, which the scored file needs for "
+            "the predictions: rename it"
+        )
+    if replaced := [name for name in names if name in added]:
+        logger.warning(
+            "The predictions replace columns of %s: %s", FILE, list_names([*map(repr, replaced)])
+        )
 
 
 def _score_chunk(chunk: pd.DataFrame, predictor: Predictor, column: str) -> pd.DataFrame:

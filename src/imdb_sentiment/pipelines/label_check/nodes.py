@@ -32,7 +32,7 @@ from imdb_sentiment.text.words import Script, get_rule
 logger = logging.getLogger(__name__)
 
 MAX_SHOWN = 50  # doubtful labels that the report may show
-CANDIDATES = 10  # most uncertain unlabelled rows that are compared, for each one that is chosen
+CANDIDATES = 10  # rows that are compared at a time, for each one that is chosen
 NEAR_DUPLICATE = 0.5  # minimum Jaccard similarity of the n-grams of near-duplicate texts
 
 
@@ -68,11 +68,8 @@ def score_held_out(
     logits = np.zeros((len(rows), count_outputs(n_labels)))
     folds = _divide(codes, groups if split.group_column else None, label_check)
     for learnt, held_out in track(folds, "Label check", "folds"):
-        if len(np.unique(codes[learnt])) < n_labels:
-            raise InputError(
-                "in a fold of label_check, all rows of one label would be held out: set "
-                "label_check.folds to another number"
-            )
+        if absent := set(range(n_labels)) - set(codes[learnt].tolist()):
+            raise _explain_absence(reviews.labels[min(absent)], groups[codes == min(absent)])
         model = fit_ngram_model(
             [hashes[place] for place in learnt],
             codes[learnt],
@@ -83,6 +80,16 @@ def score_held_out(
         logits[held_out] = model.score([hashes[place] for place in held_out])
     # The logits of a regularised linear model are too small, or too large where texts repeat.
     return HeldOutLogits(rows, fit_weights(logits, None, codes, None).network * logits)
+
+
+def _explain_absence(label: str, groups: npt.NDArray[np.int64]) -> InputError:
+    """Return the error of a label whose rows would all be held out at once."""
+    way = "set label_check.folds to another number"
+    if len(np.unique(groups)) == 1:
+        way = "add rows of other groups, or set split.group_column to null for this pipeline"
+    return InputError(
+        f"in a fold of label_check, all rows with the label {label!r} would be held out: {way}"
+    )
 
 
 def _divide(
@@ -201,29 +208,41 @@ def choose_rows_to_label(
         `likely_label`, and `margin` between the probabilities, 0 to 1, which are not calibrated.
 
     """
-    candidates = pd.DataFrame(columns=["row", "text", "likely_label", "margin"])
+    n = label_check.rows_to_label
+    chosen = pd.DataFrame(columns=["row", "text", "likely_label", "margin"])
     model: NgramModel | None = None
     labels = np.array(reviews.labels, dtype=object)
+    scores: list[pd.DataFrame] = []
     for chunk in clean_unlabelled_reviews:
         if model is None:  # learnt only now: without unlabelled reviews, there is no need
             _, codes, _, hashes = _hash_reviews(clean_reviews, training.ngrams, script)
             model = fit_ngram_model(hashes, codes, len(labels), training.ngrams, script=script)
         probabilities = to_probabilities(model.score_texts(chunk["text"]))
         ordered = np.sort(probabilities, axis=1)
-        scored = chunk[["row", "text"]].assign(
-            likely_label=labels[probabilities.argmax(axis=1)],
-            margin=ordered[:, -1] - ordered[:, -2],
+        scored = chunk[["row"]].assign(
+            code=probabilities.argmax(axis=1), margin=ordered[:, -1] - ordered[:, -2]
         )
-        scored = scored[_has_known_word(chunk["text"], model, script)]
-        candidates = pd.concat([candidates.astype(scored.dtypes), scored]).nsmallest(
-            CANDIDATES * label_check.rows_to_label, "margin"
+        scores.append(scored[_has_known_word(chunk["text"], model, script)])
+    if not scores or not n:
+        return chosen
+    ranked = pd.concat(scores).sort_values("margin", kind="stable")
+    # Bit by bit, as there may be any number of near-duplicates among the most uncertain rows.
+    for start in range(0, len(ranked), CANDIDATES * n):
+        candidates = ranked.iloc[start : start + CANDIDATES * n].merge(
+            pd.concat(
+                chunk.loc[chunk["row"].isin(ranked["row"].iloc[start : start + CANDIDATES * n])]
+                for chunk in clean_unlabelled_reviews
+            )[["row", "text"]],
+            on="row",
         )
-    chosen = _skip_near_duplicates(
+        candidates["likely_label"] = labels[candidates["code"]]
+        found = pd.concat([chosen, candidates[chosen.columns]]) if len(chosen) else candidates
         # Word n-grams alone: texts that are not alike share character n-grams, too.
-        [hash_ngrams(text, training.ngrams.max_ngram, script) for text in candidates["text"]],
-        label_check.rows_to_label,
-    )
-    return candidates.iloc[chosen].reset_index(drop=True)
+        hashes = [hash_ngrams(text, training.ngrams.max_ngram, script) for text in found["text"]]
+        chosen = found.iloc[_skip_near_duplicates(hashes, n)][chosen.columns]
+        if len(chosen) == n:
+            break
+    return chosen.reset_index(drop=True)
 
 
 def _has_known_word(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import pandas as pd
 from tokenizers import Tokenizer
 
-from imdb_sentiment.errors import make_printable
+from imdb_sentiment.errors import InputError, make_printable
 from imdb_sentiment.evaluation.examples import choose_diverse
+from imdb_sentiment.evaluation.probabilities import prediction_columns
 from imdb_sentiment.parameters import (
     CustomReviewsParameters,
     ReviewsParameters,
@@ -62,12 +63,18 @@ def find_custom_texts(
         The name of the column.
 
     Raises:
-        InputError: The column is missing, or can't be found without doubt.
+        InputError: The column is missing, can't be found without doubt, or has the name of a
+            column of the predictions.
 
     """
     chunks = [custom_reviews] if isinstance(custom_reviews, pd.DataFrame) else custom_reviews
     rows = next(iter(chunks), pd.DataFrame())
     column = choose_custom_column(rows, custom, reviews.text_column)
+    if column in prediction_columns(reviews.labels):
+        raise InputError(
+            f"the texts of the custom reviews are in the column {column!r}, which the file of "
+            "their predictions needs: rename it"
+        )
     return CustomReviewsParameters(text_column=column)
 
 
@@ -131,6 +138,7 @@ def _find_expected(table: pd.DataFrame, reviews: ReviewsParameters) -> list[str 
 
 
 def count_right(expected: Sequence[str | None], predicted: Sequence[str | None]) -> tuple[int, int]:
-    """Return the number of reviews predicted as expected, and of those with an expected label."""
-    pairs = [(e, p) for e, p in zip(expected, predicted, strict=True) if e is not None]
+    """Return the number of reviews predicted as expected, and of those with both labels."""
+    both = zip(expected, predicted, strict=True)
+    pairs = [(e, p) for e, p in both if e is not None and not pd.isna(p)]
     return sum(e == p for e, p in pairs), len(pairs)

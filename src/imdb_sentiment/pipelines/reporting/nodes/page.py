@@ -3,7 +3,6 @@
 import json
 import math
 import re
-from itertools import zip_longest
 from typing import Any
 
 import jinja2
@@ -98,17 +97,21 @@ def summarise_run(
         facts: Output of `collect_facts`.
         custom_reviews: Output of `choose_custom_reviews`.
         custom_predictions: Output of `score_custom_reviews`.
-        custom_examples: Output of `explain_custom_reviews`, for the reasons why there is no
-            prediction; if there are many reviews, only the first ones have a reason.
+        custom_examples: Output of `explain_custom_reviews`: the reviews that are shown, with the
+            reasons why there is no prediction.
 
     Returns:
         Markdown.
 
     """
     columns = custom_predictions[["predicted_sentiment", "probability"]]
-    reasons = [example["reason"] for example in custom_examples]
-    predicted = zip_longest(
-        custom_reviews.texts, custom_reviews.expected, columns.to_numpy(), reasons
+    n = len(custom_examples)
+    predicted = zip(
+        custom_reviews.texts[:n],
+        custom_reviews.expected[:n],
+        columns.to_numpy()[:n],
+        custom_examples,
+        strict=True,
     )
     return _render(
         "summary.md.jinja",
@@ -119,10 +122,11 @@ def summarise_run(
                 "expected": expected,
                 "label": None if pd.isna(label) else label,
                 "probability": probability,
-                "reason": reason,
+                "reason": example["reason"],
             }
-            for text, expected, (label, probability), reason in predicted
+            for text, expected, (label, probability), example in predicted
         ],
+        more=len(custom_predictions) - n,
     )
 
 

@@ -37,6 +37,10 @@ def test_the_first_is_in_the_middle_and_the_next_are_far_from_it() -> None:
     ]  # the longest are left out
 
 
+def test_the_most_frequent_label_comes_first() -> None:
+    assert choose_diverse(["a"] * 3 + ["b"] * 5, [1] * 8, 1).tolist() == [3]
+
+
 @pytest.mark.parametrize("confident", [0, 1])
 def test_further_measures_count(confident: int) -> None:
     """Reviews of one length differ in their confidence alone."""

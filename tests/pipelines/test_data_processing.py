@@ -1,7 +1,7 @@
 import csv
 import errno
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial, reduce
 from itertools import chain
 from operator import add
@@ -140,6 +140,18 @@ def test_the_words_are_known_when_all_rows_have_been_read(
     cells = [cell for chunk in chunks for cell in chunk["words"]]
     assert list(words) == ["b", "a", "c"]
     assert [unpack_numbers([cell])[0].tolist() for cell in cells] == [[0, 1], [], [0, 1], [2, 0]]
+
+
+def test_what_ends_the_rows_ends_the_words(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    def read() -> Iterator[pd.DataFrame]:
+        yield pd.DataFrame({"review": ["a"], "sentiment": ["positive"], "_malformed": ""}, [1])
+        raise InputError("damaged")
+
+    for stream in check_reviews(read(), reviews, split, "auto", HERE):
+        with pytest.raises(InputError, match="damaged"):
+            list(stream)
 
 
 def test_words_are_not_given_out_if_the_rows_end_early(
@@ -940,6 +952,16 @@ def test_a_row_without_a_group_is_refused(
     assert checked["group"].tolist() == ["x", ""]
     with pytest.raises(InputError, match=r"no column 'film'.*split\.group_column"):
         check(make_reviews(2), reviews, grouped)
+
+
+def test_of_many_rows_each_split_has_a_rare_label(
+    reviews: ReviewsParameters, split: SplitParameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imdb_sentiment.pipelines.data_processing.splits.MANY_ROWS", 0)
+    halves = split.model_copy(update={"test_fraction": 0.5, "validation_fraction": 0.75})
+    codes = np.repeat(np.arange(2, dtype=np.int16), (300, 4))
+    assigned = assign_splits(codes, np.zeros(0, np.int8), None, halves, reviews)
+    assert np.bincount(assigned[codes == 1], minlength=3).tolist() == [1, 1, 2]
 
 
 @pytest.mark.parametrize(

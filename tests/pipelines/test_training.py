@@ -82,6 +82,7 @@ from services import EVEN, make_texts
 LINEAGE = {
     "raw_reviews": {"file": "mine.csv", "sha256": "1a" * 32, "made": ""},
     "model": {"file": "model.keras", "sha256": "2b" * 32, "made": "2026-11-27 05:41 UTC"},
+    "calibration": {"file": "c.json", "sha256": "3c" * 32, "made": "2026-11-26 05:41 UTC"},
 }
 VECTORS = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
 LABELS = ("negative", "positive", "neutral")
@@ -1671,7 +1672,7 @@ def export(
         tokenization=data.tokens,
         train=data.train,
         validation=data.validation,
-        clean_reviews=iter(data.chunks),
+        clean_reviews=data.chunks,
         custom_reviews=pd.DataFrame({"review": ["w1"]}),
         run_facts={"time": "today"},
         lineage={},
@@ -1680,6 +1681,17 @@ def export(
         training=training,
         custom=CustomReviewsParameters(text_column="review"),
     )
+
+
+def test_the_examples_are_test_reviews_if_the_custom_ones_do_not_suit(
+    data: Data, training: TrainingParameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imdb_sentiment.pipelines.training.export.are_suitable", lambda *_: False)
+    model = build_model(small_hyperparameters(), 30, 2)
+    exported, _ = export(data, model, NgramModel.empty(2), Weights(2, 0), training)
+    examples = Predictor(exported).examples
+    assert len(examples) == 10
+    assert set(data.rows.loc[data.rows["text"].isin(examples), "split"]) == {"test"}
 
 
 def test_an_export_that_differs_is_an_error(

@@ -976,6 +976,7 @@ def test_too_few_folds_for_wilcoxons_pruner_are_told(
         ),
         ({"fixed": {"epochs": 2}}, "the protocol of the study"),
         ({"evaluate_on": "test"}, "the protocol of the study"),
+        ({"seed": 5}, "the protocol of the study"),
         ({"metric": "log_loss"}, "the protocol of the study"),
         ({"folds": 2}, r"the protocol of the study .* differ \(folds 1 instead of 2\)"),
     ],
@@ -994,7 +995,7 @@ def test_trials_of_another_origin_have_a_study_of_their_own(
     first, *_ = tune(storage, one_epoch, one)
     other = one.model_dump()
     other["search_space"] |= change.get("space", {})
-    other |= {name: change[name] for name in ("evaluate_on", "metric") if name in change}
+    other |= {name: change[name] for name in ("evaluate_on", "metric", "seed") if name in change}
     fixed = one_epoch.model_copy(update=change.get("fixed", {}))
     sets = [(change.get("learnt", TRAIN), change.get("held_out", VALIDATION))]
     if "folds" in change:

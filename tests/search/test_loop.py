@@ -57,6 +57,35 @@ def states(study: SharedStudy) -> list[str]:
     return [trial.state.name for trial in study.trials()]
 
 
+def test_a_trial_that_had_failed_is_not_retried_if_its_run_dies_before_it_says_so() -> None:
+    study = make_study(memory(), 1)
+    trial = study.begin_trial()
+    assert trial is not None
+    trial.set_user_attr("error", "no memory")
+    study.record_death(trial.number)
+    assert states(study) == ["FAIL"]
+    assert len(study.counted()) == 1
+
+
+def test_a_retried_trial_belongs_to_the_run_that_queued_it() -> None:
+    storage = memory()
+    first, second = make_study(storage, 1), make_study(storage, 1)
+    trial = first.begin_trial()
+    assert trial is not None
+    second.record_death(trial.number)
+    died, again = second.trials()
+    assert died.user_attrs["owner"] != again.user_attrs["owner"]
+
+
+def test_the_slot_of_a_trial_that_was_never_begun_is_used_again() -> None:
+    study = make_study(memory(), 1)
+    trial = study.begin_trial()
+    assert trial is not None
+    study.heartbeats.remove(trial.number)  # as after an error
+    study.record_dead_trials()
+    assert study.begin_trial() is not None
+
+
 def test_a_trial_that_raises_counts_and_does_not_end_the_study() -> None:
     study = make_study(memory(), 10)
     search(study, raise_below_half)

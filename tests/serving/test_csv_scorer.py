@@ -2,6 +2,7 @@
 
 import io
 import math
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,6 +36,19 @@ def test_nothing_is_imported_from_the_current_folder(
     finally:
         scorer.close()
     assert not (tmp_path / "was_run").exists()
+
+
+def test_the_process_is_polite_and_ends_with_the_service_alone(exported: bytes) -> None:
+    before = set(psutil.Process().children())
+    scorer = CsvScorer(exported, timeout=60)
+    try:
+        (child,) = set(psutil.Process().children()) - before
+        assert score(scorer) == 2
+        assert child.nice() > psutil.Process().nice()
+        child.send_signal(signal.SIGINT)  # Ctrl-C reaches all processes of a terminal
+        assert score(scorer, 2) == 2
+    finally:
+        scorer.close()
 
 
 def test_a_process_has_time_to_start(exported: bytes) -> None:

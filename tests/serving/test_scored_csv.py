@@ -138,6 +138,12 @@ def test_what_can_not_be_scored_says_why(exported: bytes, text: str, problem: st
         score(exported, text)
 
 
+def test_the_result_has_a_limit(exported: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scored_csv, "MAX_OUTPUT", 100)
+    with pytest.raises(CsvError, match="larger than 100 characters"):
+        score(exported, "review\nw1\n")
+
+
 @pytest.mark.parametrize(
     ("rows", "peak"),
     [

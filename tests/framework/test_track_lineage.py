@@ -659,14 +659,29 @@ def test_other_files_under_the_same_names_are_noticed(copy_of_finished: Path) ->
 
 
 def test_a_table_is_not_said_to_be_read_in_another_way_than_it_was(copy_of_finished: Path) -> None:
-    with pytest.raises(
-        ClickException, match=r"made with another reviews_delimiter.* leave reviews"
-    ):
-        run_session(copy_of_finished, "reporting", reviews_delimiter=";")
-    with pytest.raises(ClickException, match=r"with another reviews_delimiter or reviews_encoding"):
-        run_session(
-            copy_of_finished, "label_check", reviews_encoding="cp1252", reviews_delimiter=";"
-        )
+    project, named = copy_of_finished, {"reviews_file": "IMDB Dataset.csv"}
+    with pytest.raises(ClickException, match=r"reviews_delimiter=auto, not ;: .* leave reviews_"):
+        run_session(project, "reporting", reviews_delimiter=";")
+    both = {"reviews_encoding": "cp1252", "reviews_delimiter": "comma"}
+    run_session(project, "data_processing", **named, **both)
+    train = "kedro run --nodes data_processing.fit_tokenizer --params reviews_delimiter="
+    run_kedro(project, f"{train}comma")  # one of the two
+    with pytest.raises(AssertionError, match=r"with reviews_delimiter=comma, not semi"):
+        run_kedro(project, f"{train}semicolon")
+
+
+def test_an_environment_with_another_file_is_not_that_of_the_inputs(
+    copy_of_finished: Path,
+) -> None:
+    project = copy_of_finished
+    for env, lines in (("mine", "unlabelled_file: more.csv"), ("other", "seed: 42")):
+        (project / f"conf/{env}").mkdir()
+        (project / f"conf/{env}/globals.yml").write_text(f"{lines}\n")
+    (project / "data/01_raw/more.csv").write_text("text\nmore and more\n")
+    with contextlib.chdir(project):
+        run_session(project, "data_processing", env="mine", reviews_file="IMDB Dataset.csv")
+        with pytest.raises(ClickException, match=r"made from data/01_raw/more.csv, not from no fi"):
+            run_session(project, "tuning", env="other")
 
 
 def test_files_of_every_pipeline_need_a_record(copy_of_finished: Path) -> None:

@@ -81,6 +81,10 @@ class Configuration:
         """Return whether `--params`, a preset or conf/local has a setting of globals.yml."""
         return setting in self.named or self._loader.overrides("globals", setting)
 
+    def get_setting(self, name: str, given: Mapping[str, Any]) -> Any:
+        """Return a value of globals.yml, as `given` for a run or as it is in conf/."""
+        return given[name] if name in given else self._loader["globals"].get(name)
+
     def adopt(self, sources: Iterable[Record], *, reads_file: bool) -> RunParameters:
         """Return the parameters of a run.
 

@@ -32,15 +32,16 @@ class RunFiles:
         path = entry.get("filepath") or entry.get("path")
         return self._lineage.name_path(path) if path else None
 
-    def find_version(self, name: str) -> str:
-        """Return the version of a dataset's file that a run would load; empty if it has none."""
-        dataset = self.get(name)
+    def find_version(self, name: str, *, is_saved: bool = False) -> str:
+        """Return the version of a dataset's file that a run loads, or has saved; empty if none."""
+        dataset = self.get(name if name in self.catalog else f"{name}@one")
         if not isinstance(dataset, AbstractVersionedDataset):
             return ""
         try:
-            return dataset.resolve_load_version() or ""
+            found = dataset.resolve_save_version() if is_saved else dataset.resolve_load_version()
         except DatasetError:  # there is none
             return ""
+        return found or ""
 
     def list_paths(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the sorted paths of the files of several datasets, without `is_resource`."""

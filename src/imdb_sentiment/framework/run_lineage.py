@@ -231,24 +231,29 @@ class RunLineage:
     def _compare_file(self, name: str, record: Record) -> None:
         setting, found = SETTINGS.get(name, name), record.inputs[name]
         named = self._configuration.named
-        # What conf/ names may have been overridden by that run, or may belong to its environment.
+        adopts_env = self._parameters.env != self._configuration.env
+        # What conf/ names may have been overridden by that run, or belong to its environment.
         is_overridden = setting in record.settings.keys() - named
-        is_of_env = record.env != self._configuration.env
-        if not is_overridden and (self._configuration.is_set(setting) or not is_of_env):
+        if not is_overridden and (self._configuration.is_set(setting) or not adopts_env):
             path, then = self._files.find_path(name), found.path
             if not (path == then or self._is_away(name, path, then) or self._is_copy(path, found)):
+                why = f"{record.path} was made from {then or 'no file'}, not from "
                 raise InputError(
-                    f"{record.path} was made from {then or 'no file'}, not from "
-                    f"{path or 'no file'}: run everything again with kedro run, or name the "
-                    "same file, in --params or in conf/local/globals.yml"
+                    self._advise(
+                        [Reason(record, f"{why}{path or 'no file'}")], "name the same file again"
+                    )
                 )
         kind, _, _ = setting.rpartition("_")
-        options = sorted(key for key in named if key.startswith(f"{kind}_") and key != setting)
-        if options and found.options not in ("", self._files.describe_options(name)):
-            raise InputError(
-                f"{record.path} was made with another {' or '.join(options)}: run everything again "
-                f"with kedro run, or leave {list_names(options)} out"
+        for key in sorted(key for key in named if key.startswith(f"{kind}_") and key != setting):
+            then, now = (
+                self._configuration.get_setting(key, given)
+                for given in (record.settings, self._parameters.settings)
             )
+            if then != now:
+                raise InputError(
+                    f"{record.path} was made with {key}={then}, not {now}: run everything again "
+                    f"with kedro run, or leave {key} out"
+                )
 
     def _require_named_files(self) -> None:
         """Refuse to read other files than those whose names the inputs were made with.
@@ -256,6 +261,8 @@ class RunLineage:
         The catalog was made before these settings were adopted.
         """
         for name, setting in SETTINGS.items():
+            if setting == FILE_SETTING:  # a run that reads the table adopts no other
+                continue
             is_read = name in strip_names(self._pipeline.inputs())
             if not is_read or self._configuration.is_set(setting):
                 continue
@@ -284,8 +291,16 @@ class RunLineage:
         if reasons:
             raise InputError(self._advise(reasons))
 
-    def _advise(self, reasons: list[Reason]) -> str:
-        """Return why the run is refused, with the command that recreates stale files."""
+    def _advise(
+        self, reasons: list[Reason], other: str = "pass the parameters of that run again"
+    ) -> str:
+        """Return why the run is refused, with the command that recreates stale files.
+
+        Args:
+            reasons: Why datasets are stale.
+            other: What else can be done.
+
+        """
         first = min(reasons, key=lambda reason: _find_place(reason.record.node))
         # A pipeline outside the main job needs no more of it than what makes its inputs.
         makers = [
@@ -297,10 +312,7 @@ class RunLineage:
         names = DEFAULT[_find_place(first.record.node) : last + 1]
         part = "" if len(names) == len(DEFAULT) else f" --pipelines {','.join(names)}"
         command = self._configuration.format_run(part, self._parameters, " --only-missing-outputs")
-        return (
-            f"{first.text}: recreate the outdated files with {command}, or pass the parameters of "
-            "that run again"
-        )
+        return f"{first.text}: recreate the outdated files with {command}, or {other}"
 
     def _judge(self) -> Staleness:
         return Staleness(
@@ -440,7 +452,7 @@ class RunLineage:
         with self._lock:
             record = Record(
                 path=path,
-                version=self._files.find_version(name),
+                version=self._files.find_version(name, is_saved=True),
                 # The content of a file elsewhere is known by the run that has saved it.
                 digest=self._lineage.digest(path) or digest_value([self._id, name]),
                 node=node.name,

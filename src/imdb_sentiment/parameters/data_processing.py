@@ -23,7 +23,6 @@ _UNSEEN = re.compile(
     f"[{_MARKS}\u00ad\u034f\u180b-\u180f\u200c\u200d\u2061-\u2064\u206a-\u206f\ufe00-\ufe0f]"
 )
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
-_WITH_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]{1,2}")  # with more digits, it may be one of thousands
 
 
 def parse_number(text: str) -> Decimal | None:
@@ -40,11 +39,10 @@ def normalise_label(label: str) -> str:
     """Return a label or the name of a split in the form in which it is compared with others.
 
     It is cleaned and case-folded, without characters that are not seen, and with one letter for
-    those that look the same. Numbers are normalised: 5.0 and 5,0 are the label 5.
+    those that look the same. Numbers are normalised: 5.0 is the label 5.
     """
     folded = unify_letters(clean_label(_UNSEEN.sub("", label)).casefold())
-    is_decimal = _WITH_COMMA.fullmatch(folded)
-    number = parse_number(folded.replace(",", ".") if is_decimal else folded)
+    number = parse_number(folded)
     if number is None:
         return folded
     digits = f"{number.copy_abs():f}"

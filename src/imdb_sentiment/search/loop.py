@@ -99,17 +99,13 @@ def run_trials(
     logger.log(level, "Search ended: %s.", reason)
 
 
-def format_values(values: dict[str, Any]) -> str:
-    """Return names and values as a readable list."""
-    return ", ".join(
+def describe_values(values: dict[str, Any]) -> str:
+    """Return " with" and a readable list of names and values; empty if there are none."""
+    listed = ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in values.items()
     )
-
-
-def describe_values(values: dict[str, Any]) -> str:
-    """Return " with" and a readable list of names and values; empty if there are none."""
-    return f" with {format_values(values)}" if values else ""
+    return f" with {listed}" if values else ""
 
 
 class _Outcome(NamedTuple):

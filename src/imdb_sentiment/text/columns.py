@@ -62,6 +62,7 @@ SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation"
 # Cells that say that there is no label.
 PLACEHOLDERS = {"-", "?", "n/a", "na", "nan", "none", "null", "unlabeled", "unlabelled"}
 
+_DECIMAL_COMMA = re.compile("[+-]?[0-9]+,[0-9]{1,2}")  # with more digits, of thousands
 _RATING = re.compile(r"([-+]?[0-9]+(?:[.,][0-9]+)?)\s*(.*)")  # a number and its unit
 _COMBINED = re.compile(r"[|;]|^\[")  # hardly in a single label
 _SYMBOLS = re.compile(r"([★⭐\ufe0f\s]*)[☆\s]*")  # stars that are given, and those that are not
@@ -424,6 +425,8 @@ class Labels:
         found: dict[str, str] = {}
         for label in self.counts:
             name = normalise_label(label).rstrip(".")
+            if _DECIMAL_COMMA.fullmatch(name):
+                name = normalise_label(name.replace(",", "."))
             if name in found:
                 return [[found[name]], [label]]
             found[name] = label

@@ -462,8 +462,10 @@ def test_values_that_are_searched_are_drawn_letter_by_letter() -> None:
         study.add_trial(optuna.create_trial(value=value, params=params, distributions=kinds))
     figure = plot_slice(study)
     names, rates = figure.data
-    assert list(names.x) == ["'&lt;b>'", "'a'", "True"]
-    assert list(figure.layout.xaxis.categoryarray) == ["'&lt;b>'", "'a'", "True"]
+    assert list(names.x) == ["&lt;b>", "a", "True"]
+    assert list(figure.layout.xaxis.categoryarray) == ["&lt;b>", "a", "True"]
+    assert list(names.marker.color) == [0, 1, 2]
+    assert names.marker.colorscale[-1][1] == style.YELLOW
     assert list(rates.x) == [0.1, 0.5, 0.9]
     assert figure.layout.xaxis2.type == "log"
 

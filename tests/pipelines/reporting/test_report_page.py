@@ -104,10 +104,11 @@ def test_nothing_is_said_of_examples_that_are_not_wanted(
 ) -> None:
     facts = load_facts(finished)
     facts["parameters"]["report"] |= {"examples": 0, "custom_reviews": 0}
-    facts["custom_reviews"] |= {"judged": judged, "right": 7}
+    facts["custom_reviews"] |= {"judged": judged, "right": 7, "unpredicted": 2}
     html = render(finished, facts)
     for words in ("There are none", "They agree", "The first 0", "mistakes", "Mistakes"):
         assert words not in html
+    assert ("; 2 have no prediction." in html) == (judged > 0)
     assert ("7 of 10 are predicted as" in html) == ('id="own"' in html) == (judged > 0)
     assert set(re.findall(r'href="#(\w+)"', html)) <= set(re.findall(r'id="(\w+)"', html))
 
@@ -920,8 +921,9 @@ def summarise(
         "custom_reviews": {
             "reviews": 1,
             "are_test_reviews": False,
-            "judged": int(expected is not None),
+            "judged": int(expected is not None and known),
             "right": int(is_right),
+            "unpredicted": int(not known),
         },
     }
     frame = make_predictions(1 + more, ("bad", "good")).assign(review=review, probability=0.98765)
@@ -954,17 +956,18 @@ def test_the_summary_has_two_parts() -> None:
     )
 
 
+def test_a_custom_review_without_a_prediction_is_not_called_wrong() -> None:
+    summary = summarise("w", expected="bad", known=False)
+    assert "| w | no prediction: no word that the model knows |  |" in summary
+    assert "expected" not in summary
+    assert "✗" not in summary
+
+
 @pytest.mark.parametrize(
     ("expected", "known", "row", "sentence"),
     [
         ("good", True, "| ✓ | w | good | 0.988 |", "1 of 1 is predicted as expected."),
         ("bad", True, "| ✗ | w | good, not bad | 0.988 |", "0 of 1 are predicted as expected."),
-        (
-            "bad",
-            False,
-            "|  | w | no prediction: no word that the model knows |  |",
-            "0 of 1 are predicted",
-        ),
     ],
 )
 def test_the_summary_marks_what_is_right(

@@ -32,7 +32,7 @@ from imdb_sentiment.text.words import Script, get_rule
 logger = logging.getLogger(__name__)
 
 MAX_SHOWN = 50  # doubtful labels that the report may show
-CANDIDATES = 10  # rows that are compared at a time, for each one that is chosen
+CANDIDATES = 10  # rows that are compared at first, for each one that is chosen
 NEAR_DUPLICATE = 0.5  # minimum Jaccard similarity of the n-grams of near-duplicate texts
 
 
@@ -86,7 +86,7 @@ def _explain_absence(label: str, groups: npt.NDArray[np.int64]) -> InputError:
     """Return the error of a label whose rows would all be held out at once."""
     way = "set label_check.folds to another number"
     if len(np.unique(groups)) == 1:
-        way = "add rows of other groups, or set split.group_column to null for this pipeline"
+        way = "add rows of other groups with it, or leave it out of reviews.labels"
     return InputError(
         f"in a fold of label_check, all rows with the label {label!r} would be held out: {way}"
     )
@@ -210,6 +210,8 @@ def choose_rows_to_label(
     """
     n = label_check.rows_to_label
     chosen = pd.DataFrame(columns=["row", "text", "likely_label", "margin"])
+    if not n:
+        return chosen
     model: NgramModel | None = None
     labels = np.array(reviews.labels, dtype=object)
     scores: list[pd.DataFrame] = []
@@ -223,25 +225,23 @@ def choose_rows_to_label(
             code=probabilities.argmax(axis=1), margin=ordered[:, -1] - ordered[:, -2]
         )
         scores.append(scored[_has_known_word(chunk["text"], model, script)])
-    if not scores or not n:
+    if not scores:
         return chosen
     ranked = pd.concat(scores).sort_values("margin", kind="stable")
-    # Bit by bit, as there may be any number of near-duplicates among the most uncertain rows.
-    for start in range(0, len(ranked), CANDIDATES * n):
-        candidates = ranked.iloc[start : start + CANDIDATES * n].merge(
-            pd.concat(
-                chunk.loc[chunk["row"].isin(ranked["row"].iloc[start : start + CANDIDATES * n])]
-                for chunk in clean_unlabelled_reviews
-            )[["row", "text"]],
-            on="row",
+    # In ever larger parts, as there may be any number of near-duplicates among the first rows.
+    size = CANDIDATES * n
+    while len(ranked) and len(chosen) < n:
+        part, ranked = ranked[:size], ranked[size:]
+        size *= 2
+        texts = pd.concat(
+            chunk.loc[chunk["row"].isin(part["row"]), ["row", "text"]]
+            for chunk in clean_unlabelled_reviews
         )
-        candidates["likely_label"] = labels[candidates["code"]]
-        found = pd.concat([chosen, candidates[chosen.columns]]) if len(chosen) else candidates
+        part = part.merge(texts, on="row").assign(likely_label=lambda rows: labels[rows["code"]])
+        found = pd.concat([chosen.astype(part.dtypes[chosen.columns]), part[chosen.columns]])
         # Word n-grams alone: texts that are not alike share character n-grams, too.
         hashes = [hash_ngrams(text, training.ngrams.max_ngram, script) for text in found["text"]]
-        chosen = found.iloc[_skip_near_duplicates(hashes, n)][chosen.columns]
-        if len(chosen) == n:
-            break
+        chosen = found.iloc[_skip_near_duplicates(hashes, n)]
     return chosen.reset_index(drop=True)
 
 

@@ -8,6 +8,7 @@ n-grams predict together.
 
 import logging
 from collections.abc import Iterable, Sequence
+from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -155,7 +156,9 @@ def teach_ngrams(
             untaught.append(score(fitted, scored))
             of_unlabelled.append(fitted.score(unlabelled))
         teachers = fit_average(np.concatenate(untaught), None)
-        probable = map(teachers.average, network_held_out.unlabelled, of_unlabelled)
+        probable = starmap(
+            teachers.average, zip(network_held_out.unlabelled, of_unlabelled, strict=True)
+        )
         followed = track(sets, "N-grams that learn pseudo-labels", "models")
         taught = [
             score(regress([learnt], probabilities).fit(weights), scored)

@@ -217,6 +217,7 @@ def collect_facts(
             "are_test_reviews": custom_reviews.are_test_reviews,
             "judged": judged,
             "right": right,
+            "unpredicted": int(custom_predictions["predicted_sentiment"].isna().sum()),
         },
         "test_data_sha256": test.fingerprint(),
         "thresholds": {

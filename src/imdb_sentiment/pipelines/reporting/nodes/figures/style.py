@@ -58,9 +58,7 @@ def create_figure(title: str, x: str, y: str) -> go.Figure:
     )
 
 
-def create_panels(
-    title: str, names: Sequence[str], panel_height: int, *, legend: bool = True
-) -> go.Figure:
+def create_panels(title: str, names: Sequence[str], panel_height: int) -> go.Figure:
     """Return an empty figure with one panel per name ("small multiples", Tufte, 1983).
 
     The panels are numbered from 0, row by row; `locate_panel` returns their places.
@@ -69,7 +67,6 @@ def create_panels(
         title: Title of the figure.
         names: Title of each panel, as plotly reads it.
         panel_height: Height of each panel in pixels, without titles and axes.
-        legend: Whether there is a legend above the panels.
 
     """
     n_columns = min(len(names), PANEL_COLUMNS)
@@ -90,13 +87,13 @@ def create_panels(
         ],
     )
     figure.update_annotations(font_size=12)
-    top = title_height + (90 if legend else 20)
+    top = title_height + 90
     return figure.update_layout(
         template=make_template(),
         title=title,
         height=height + top + 60,
         margin_t=top,
-        showlegend=legend,
+        showlegend=True,
         legend_y=1 + (title_height + 8) / height,
     )
 

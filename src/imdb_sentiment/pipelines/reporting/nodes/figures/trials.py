@@ -143,5 +143,5 @@ def _has_different_trials(study: optuna.Study) -> bool:
 
 
 def _escape(values: Sequence[Any] | None) -> list[Any]:
-    """Return the values of an axis, among which may be strings of a search space."""
-    return [style.escape_markup(x) if isinstance(x, str) else x for x in values or ()]
+    """Return the values of an axis, among which may be strings of a search space, in quotes."""
+    return [style.escape_markup(x.strip("'")) if isinstance(x, str) else x for x in values or ()]

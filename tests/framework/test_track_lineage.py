@@ -204,7 +204,7 @@ def test_who_names_a_table_may_replace_the_results_of_another(
     run_session(project, "label_check")  # which does not read the table
     with caplog.at_level("INFO", "imdb_sentiment"):
         run_session(project, "data_processing", reviews_file="sample_reviews.csv")
-    assert "mine.csv will be replaced with those of sample_reviews.csv" in caplog.text
+    assert "replace the results of mine.csv with those of sample_reviews.csv" in caplog.text
     run_session(project, "data_processing")
     for folder, env in (("local", None), ("other", "other")):
         run_session(project, "data_processing", reviews_file="mine.csv")

@@ -31,6 +31,7 @@ from helpers import (
 from imdb_sentiment.datasets import AtomicDataset, KerasModelDataset
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.logits import to_probabilities
+from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.stacking import HeldOutLogits, Weights, fit_weights
 from imdb_sentiment.network import ngrams as network_ngrams
@@ -1314,6 +1315,19 @@ def test_ordered_labels_are_predicted_by_their_median(
     assert wished["aim"] is None  # the median does not suit the accuracy
     with pytest.raises(InputError, match=r"set reviews\.ordered: true, or another decision"):
         decide(network, ngrams, reviews, tuning, by_hand)
+
+
+def test_a_median_that_is_worse_is_not_predicted(training: TrainingParameters) -> None:
+    metric = make_metric("mean_absolute_error", None, LABELS, are_ordered=True)
+    probabilities = np.tile([0.46, 0.1, 0.44], (40, 1))
+    codes = np.zeros(40, np.intp)  # the most probable label; the median is the second
+    for decision, is_median in (("auto", False), ("median", True)):
+        asked = training.model_copy(update={"decision": decision})
+        start = DecisionRule(np.ones(3), is_median=True)
+        chosen = choose_rule(
+            probabilities, codes, LABELS, metric=metric, training=asked, start=start
+        )
+        assert chosen.rule.is_median == is_median
 
 
 def test_a_wanted_recall_is_reached(tuning: TuningParameters, training: TrainingParameters) -> None:

@@ -118,7 +118,7 @@ def _describe_decision(made: Values) -> str | None:
     if not found["is_median"]:
         with_rule, without = "", "without thresholds"
     return (
-        f"Decision: {found['aim']} {found['after']:.4f} on held-out reviews{with_rule}, "
+        f"Decision for the {found['aim']}: {found['after']:.4f} on held-out reviews{with_rule}, "
         f"{found['before']:.4f} {without}"
     )
 

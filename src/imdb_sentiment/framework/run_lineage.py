@@ -146,7 +146,7 @@ class RunLineage:
         if then in (None, now) or is_same_file:
             return
         if self._configuration.is_set(FILE_SETTING) or path != SAMPLE:
-            logger.info("The results of %s will be replaced with those of %s", then, now)
+            logger.info("This run will replace the results of %s with those of %s", then, now)
             return
         # With the other settings of that run, such as the encoding of the table.
         kept = self._configuration.adopt([record] if record else [], reads_file=False)

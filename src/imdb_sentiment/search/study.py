@@ -540,7 +540,8 @@ def _compare(recorded: Any, value: Any) -> str:
     if not (isinstance(recorded, dict) and isinstance(value, dict)):
         return f"{recorded} instead of {value}"
     names = [name for name in recorded | value if recorded.get(name) != value.get(name)]
-    return ", ".join(f"{name} {recorded.get(name)} instead of {value.get(name)}" for name in names)
+    pairs = {name: (recorded.get(name, "none"), value.get(name, "none")) for name in names}
+    return ", ".join(f"{name} {old} instead of {new}" for name, (old, new) in pairs.items())
 
 
 def _first_free(slots: dict[int, int]) -> int:

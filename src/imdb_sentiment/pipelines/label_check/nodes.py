@@ -150,10 +150,10 @@ def find_doubtful_labels(
         }
     )
     logger.info(
-        "%d of %d labels are doubtful: see data/08_reporting/doubtful_labels.csv, the most "
+        "%s of %s labels are doubtful: see data/08_reporting/doubtful_labels.csv, the most "
         "doubtful first",
-        len(doubtful),
-        len(table),
+        f"{len(doubtful):,}",
+        f"{len(table):,}",
     )
     return doubtful, {
         "reviews_sha256": fingerprint_reviews(clean_reviews, reviews),

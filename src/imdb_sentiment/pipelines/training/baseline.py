@@ -139,7 +139,7 @@ def fit_baseline(
         temperature = average.temperature
         factors = average.invert_bias(len(reviews.labels))
         rule, loss_weights = replace(rule, weights=factors), factors**temperature
-    if is_fitted and method == "threshold":
+    if is_fitted and method != "argmax":
         calibrated = calibrate_baseline(scores, loss_weights, temperature)
         rule = choose_rule(
             calibrated, truth, reviews.labels, metric=metric, training=training, start=rule

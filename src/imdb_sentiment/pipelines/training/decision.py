@@ -102,15 +102,16 @@ def choose_rule(
         labels: Names of the labels in the order of their codes.
         metric: A metric of predicted labels, unless there is a target.
         training: The target, and the seed by which the reviews are divided to check the choice.
-        start: Rule to begin with, which is kept if no other rule can be chosen, if no other rule is
-            better on reviews on which it was not chosen, or if it is the median.
+        start: Rule to begin with, which is kept if no other rule can be chosen, or if no other rule
+            is better on reviews on which it was not chosen. The median is kept if it was asked for,
+            or is no worse than the most probable label.
 
     """
     from sklearn.metrics import precision_score, recall_score
 
     target = training.decision_target
     if target is None:
-        return _choose_for_metric(probabilities, codes, metric, start, training.seed)
+        return _choose_for_metric(probabilities, codes, metric, training, start)
     argmax = DecisionRule.argmax(len(labels))
     code = find_label(target.label, labels, "training.decision_target")
     has_label = codes == code
@@ -155,8 +156,8 @@ def _choose_for_metric(
     probabilities: npt.NDArray[np.float64],
     codes: npt.NDArray[np.integer],
     metric: Metric,
+    training: TrainingParameters,
     start: DecisionRule,
-    seed: int,
 ) -> Choice:
     if start.is_median and not metric.is_ordinal:
         return Choice(start)  # `median` was requested explicitly, whatever the metric is
@@ -165,8 +166,11 @@ def _choose_for_metric(
         metric.measure(codes, probabilities, rule.choose(probabilities)) for rule in (argmax, start)
     )
     if start.is_median:
+        is_worse = kept > before if metric.is_loss else kept < before
+        if is_worse and training.decision == "auto":
+            return Choice(replace(start, is_median=False))
         return Choice(start, metric.title, before, kept)
-    unseen = cross_validate_weights(probabilities, codes, metric, start.weights, seed)
+    unseen = cross_validate_weights(probabilities, codes, metric, start.weights, training.seed)
     if not (unseen < kept if metric.is_loss else unseen > kept):
         return Choice(start, metric.title, before, kept, DecisionProblem.NO_GAIN)
     weights = find_weights_for_metric(probabilities, codes, metric, start.weights)

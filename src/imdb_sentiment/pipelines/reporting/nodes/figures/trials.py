@@ -32,6 +32,7 @@ def plot_optimization_history(study: optuna.Study) -> go.Figure:
 
     """
     figure = optuna.visualization.plot_optimization_history(study, target_name=_name_target(study))
+    figure.update_traces(name="best so far", selector={"name": "Best Value"})
     axis = style.make_integer_axis(len(study.trials)) | {"title": "trial"}
     return figure.update_layout(
         template=style.make_template(), title="Values of the trials", xaxis=axis
@@ -87,9 +88,8 @@ def plot_slice(study: optuna.Study) -> go.Figure:
             title, "This figure needs two finished trials<br>with different values"
         )
     figure = optuna.visualization.plot_slice(study, target_name=_name_target(study))
-    figure.update_traces(
-        marker={"colorscale": [style.BLUE, style.YELLOW], "colorbar_title": "trial"}
-    )
+    bar = style.make_integer_axis(len(study.trials)) | {"title": "trial"}
+    figure.update_traces(marker={"colorscale": [style.BLUE, style.YELLOW], "colorbar": bar})
     figure.for_each_trace(lambda trace: trace.update(x=_escape(trace.x)))
     figure.for_each_xaxis(lambda axis: axis.update(categoryarray=_escape(axis.categoryarray)))
     return figure.update_layout(

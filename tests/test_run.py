@@ -455,12 +455,12 @@ def test_how_to_make_what_a_run_lacks_is_said_for_its_parameters(tmp_path: Path)
         f"kedro run --pipelines data_processing --conf-source '{project}/my conf' --env imdb "
         "--params 'reviews_file=my reviews.csv,tuning.n_trials=3'"
     )
-    assert f"the pipeline that makes it first ({command})" in " ".join(done.stdout.split())
+    assert f"the pipeline that makes it first: {command}" in " ".join(done.stdout.split())
 
 
 def test_what_params_can_not_express_is_to_be_in_conf(tmp_path: Path) -> None:
     project = make_project(tmp_path)
-    said = r"data_processing, with reviews\.labels: \[\"b, c\", \"a\"\] in conf/\)"
+    said = r"data_processing \(with reviews\.labels: \[\"b, c\", \"a\"\] in conf/\)"
     with pytest.raises(ClickException, match=said):
         run_session(project, "tuning", reviews={"labels": ["b, c", "a"]})
 

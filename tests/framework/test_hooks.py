@@ -76,7 +76,7 @@ def test_a_misspelt_setting_is_refused(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_made_as_the_others_were(copy_of_finished: Path) -> None:
     (copy_of_finished / "data/05_model_input/train.npy").unlink()
-    says = r"makes it first \(kedro run --pipelines data_processing --params 'reviews_file=IMDB "
+    says = r"makes it first: kedro run --pipelines data_processing --params 'reviews_file=IMDB "
     with pytest.raises(ClickException, match=says):
         run_session(copy_of_finished, "training")
 

@@ -98,7 +98,7 @@ def test_a_refusal_names_the_command_of_the_place(tmp_path: Path) -> None:
     bootstrap_project(project)
 
     def refuse(command: str) -> None:
-        advice = rf"makes it first \({command} --pipelines data_processing\)"
+        advice = rf"makes it first: {command} --pipelines data_processing$"
         with (
             pytest.raises(ClickException, match=advice),
             settings.SESSION_CLASS.create(project) as session,

@@ -256,7 +256,7 @@ class RequireInputs:
                 sources = find_upstream(self._lineage.read(), [name])
                 parameters = self._configuration.adopt(sources.values(), reads_file=not sources)
                 command = self._configuration.format_run(f" --pipelines {pipeline}", parameters)
-                return f"run the pipeline that makes it first ({command})"
+                return f"run the pipeline that makes it first: {command}"
         return None
 
 

@@ -94,7 +94,7 @@ def test_one_entry_is_for_all_figures_and_nothing_else(catalog: DataCatalog) -> 
         for output in node.outputs
         if node.func.__name__.startswith("plot_")
     }
-    assert len(figures) == 17
+    assert len(figures) == 16
     match = catalog.config_resolver.match_dataset_pattern
     assert {name for name in names | set(catalog.keys()) if match(name)} == figures
     for name in figures:

@@ -635,7 +635,7 @@ def test_weights_of_labels_reach_every_trial(
     assert reviews is learnt
     np.testing.assert_allclose(weights, [24 / 2 / 20, 24 / 2 / 4])
     tune(storage, one_epoch, one, [(learnt, VALIDATION)])
-    assert "differ (class_weight balanced instead of None)" in caplog.text
+    assert "differ (class_weight balanced instead of none)" in caplog.text
     assert len(given) == 2  # the second one in a study of its own
     # As YAML has them: Kedro gives a node that reads a single parameter no validated value.
     caplog.clear()

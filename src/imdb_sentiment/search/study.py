@@ -540,8 +540,12 @@ def _compare(recorded: Any, value: Any) -> str:
     if not (isinstance(recorded, dict) and isinstance(value, dict)):
         return f"{recorded} instead of {value}"
     names = [name for name in recorded | value if recorded.get(name) != value.get(name)]
-    pairs = {name: (recorded.get(name, "none"), value.get(name, "none")) for name in names}
-    return ", ".join(f"{name} {old} instead of {new}" for name, (old, new) in pairs.items())
+    old, new = (
+        ["none" if side.get(name) is None else side[name] for name in names]
+        for side in (recorded, value)
+    )
+    changes = zip(names, old, new, strict=True)
+    return ", ".join(f"{name} {before} instead of {now}" for name, before, now in changes)
 
 
 def _first_free(slots: dict[int, int]) -> int:

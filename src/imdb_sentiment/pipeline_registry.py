@@ -1,5 +1,7 @@
 """The project's pipelines."""
 
+from collections.abc import Iterator
+from importlib import import_module
 from pkgutil import iter_modules
 
 from kedro.framework.project import find_pipelines
@@ -23,3 +25,9 @@ def register_pipelines() -> dict[str, Pipeline]:
 def list_pipelines() -> list[str]:
     """Return the names of all pipelines, without importing them."""
     return ["__default__", *sorted(module.name for module in iter_modules(pipelines.__path__))]
+
+
+def create_pipelines() -> Iterator[tuple[str, Pipeline]]:
+    """Yield the name of each pipeline and the pipeline, also those that are not to run."""
+    for name in list_pipelines()[1:]:
+        yield name, import_module(f"{pipelines.__name__}.{name}").create_pipeline()

@@ -2,7 +2,6 @@
 
 import copy
 import ctypes
-import importlib
 import logging
 import sys
 from collections.abc import Iterable
@@ -40,7 +39,7 @@ from imdb_sentiment.parameters import (
     TuningParameters,
     WordVectorsParameters,
 )
-from imdb_sentiment.pipeline_registry import list_pipelines
+from imdb_sentiment.pipeline_registry import create_pipelines
 from imdb_sentiment.urls import hide_secrets
 
 logger = logging.getLogger(__name__)
@@ -246,9 +245,8 @@ class RequireInputs:
     def _advise_maker(self, catalog: DataCatalog, name: str) -> str | None:
         """Return how to make a missing dataset; None if it is a file of the user."""
         path = find_path(catalog, name)
-        for pipeline in list_pipelines()[1:]:  # Kedro's registry has only those that are to run
-            module = importlib.import_module(f"imdb_sentiment.pipelines.{pipeline}")
-            for node in module.create_pipeline().nodes:
+        for pipeline, created in create_pipelines():
+            for node in created.nodes:
                 if path not in (find_path(catalog, made) for made in node.outputs):
                     continue
                 if isinstance(catalog.get(name), MemoryDataset):

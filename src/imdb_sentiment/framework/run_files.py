@@ -1,6 +1,5 @@
 """The files of the datasets that a run reads and writes."""
 
-import importlib
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -10,7 +9,7 @@ from kedro.io import AbstractVersionedDataset, DataCatalog, DatasetError
 from imdb_sentiment.datasets import OptionalJSONDataset
 from imdb_sentiment.datasets.base import LoadOnlyDataset
 from imdb_sentiment.framework.lineage import Lineage, digest_value
-from imdb_sentiment.pipeline_registry import list_pipelines
+from imdb_sentiment.pipeline_registry import create_pipelines
 
 
 class RunFiles:
@@ -111,9 +110,5 @@ def strip_names(names: Iterable[str]) -> set[str]:
 @cache
 def list_outputs() -> frozenset[str]:
     """Return the names of all datasets that nodes make."""
-    # Kedro's registry has only the pipelines that are to run.
-    names = list_pipelines()[1:]
-    modules = (importlib.import_module(f"imdb_sentiment.pipelines.{name}") for name in names)
-    return frozenset().union(
-        *(strip_names(module.create_pipeline().all_outputs()) for module in modules)
-    )
+    outputs = (strip_names(pipeline.all_outputs()) for _, pipeline in create_pipelines())
+    return frozenset().union(*outputs)

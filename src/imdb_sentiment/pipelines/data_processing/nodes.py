@@ -17,10 +17,7 @@ import pandas as pd
 from tokenizers import Tokenizer
 
 from imdb_sentiment.engine.mapping import map_in_two_steps
-from imdb_sentiment.errors import (
-    MAX_NAMES,
-    make_printable,
-)
+from imdb_sentiment.errors import MAX_NAMES, make_printable
 from imdb_sentiment.network.language_model import pretrain_lstm
 from imdb_sentiment.parameters import (
     LanguageModelParameters,

@@ -29,7 +29,7 @@ from imdb_sentiment.pipelines.tuning.protocol import (
     count_stored,
     divide_reviews,
 )
-from imdb_sentiment.text.encoded_reviews import EncodedReviews
+from imdb_sentiment.text.encoded_reviews import EncodedReviews, join_codes
 from imdb_sentiment.text.words import Script
 
 
@@ -164,7 +164,7 @@ def _score_baseline_held_out(
             for learnt, scored in held_out
         ]
     )
-    truth = np.concatenate([scored.codes for _, scored in held_out]).astype(np.intp)
+    truth = join_codes(scored for _, scored in held_out).astype(np.intp)
     n_outputs = count_outputs(scores.shape[1])
     kept = choose_evenly(len(scores), count_stored(len(scores), n_outputs))
     return scores[kept], truth[kept]

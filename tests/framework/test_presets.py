@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import yaml
 from click import ClickException
+from kedro.config import OmegaConfigLoader
 from kedro.framework.project import settings
 from kedro.framework.startup import bootstrap_project
 
@@ -70,6 +71,26 @@ def test_a_later_folder_overrides_single_parameters(
     expected = {key for key in changes if not key.endswith(".seed")}
     assert differ == expected
     assert {key: found[key] for key in changes} == changes
+
+
+def test_loaders_for_other_runs_keep_apart(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They share what they have read, and a resolver of Kedro's that the whole process has."""
+    own = PresetsConfigLoader(str(project / "conf"), "wide", {}, **settings.CONFIG_LOADER_ARGS)
+    fast = own.replace("fast", {"report": {"seed": 3}})
+    assert (own.env, own.runtime_params) == ("wide", {})
+    for _ in range(2):
+        mine, theirs = own["parameters"], fast["parameters"]
+        assert (mine["hyperparameters"]["units"], theirs["hyperparameters"]["units"]) == (9, 8)
+        assert (mine["split"]["seed"], theirs["split"]["seed"]) == (42, 7)  # from globals.yml
+        assert (mine["report"]["seed"], theirs["report"]["seed"]) == (42, 3)
+        mine["split"]["seed"] = 1  # in the caller's own copy
+    monkeypatch.setattr(OmegaConfigLoader, "_read_raw_config", None)
+    assert own.replace("fast", {"report": {"seed": 3}})["parameters"] == theirs  # read once
+    own["parameters"] = {"split": "set by hand"}
+    assert own["parameters"] == {"split": "set by hand"}
+    assert own.replace("fast", {"report": {"seed": 3}})["parameters"] == theirs
 
 
 SHIPPED = sorted(path.name for path in (PROJECT / "conf").iterdir() if path.is_dir())

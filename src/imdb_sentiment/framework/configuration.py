@@ -127,7 +127,7 @@ class Configuration:
         is_own = env == own_env and file.keys() <= self.named
         of_inputs = None if is_own else self._load(env, {**self._runtime_params, **file})
         own = without_params
-        if self._runtime_params or not is_own:  # last, as loaders share their resolver of globals
+        if self._runtime_params or not is_own:
             own = self._load(own_env, self._runtime_params)
         values = _merge(own if of_inputs is None else of_inputs, earlier)
         now = dict(flatten(own))
@@ -194,13 +194,8 @@ class Configuration:
     def _load(
         self, env: str | None, runtime_params: dict[str, Any], kind: str = "parameters"
     ) -> dict[str, Any]:
-        fresh = type(self._loader)(
-            self._loader.conf_source,
-            env=env,
-            runtime_params=runtime_params,
-            **settings.CONFIG_LOADER_ARGS,
-        )
-        return dict(fresh[kind])
+        loaded: dict[str, Any] = self._loader.replace(env, runtime_params)[kind]
+        return loaded
 
 
 def _overlap(name: str, other: str) -> bool:

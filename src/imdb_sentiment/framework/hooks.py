@@ -1,6 +1,5 @@
 """Hooks that check every Kedro run and release memory, whichever session starts the run."""
 
-import copy
 import ctypes
 import logging
 import sys
@@ -84,26 +83,22 @@ class ValidateParameters:
                 another table than the catalog reads.
 
         """
-        # A copy, as other settings of the loader itself would stay with the run. (A new loader
-        # would register its own globals for the whole process.)
-        loader: Any = copy.copy(context.config_loader)
-        given = set(loader.runtime_params or {})
-        values = loader["parameters"]
-        table = {**loader["globals"], **(loader.runtime_params or {})}.get("reviews_file")
-        loader.runtime_params = {}
-        configured, settings = set(loader["parameters"]), set(loader["globals"])
-        loader.env = loader.base_env
-        base = loader["parameters"]
-        known = set(base)
-        for name in sorted(given - known - set(CATALOG_PARAMETERS)):
-            if name in loader["globals"]:
+        loader: Any = context.config_loader
+        given = loader.runtime_params or {}
+        values, settings = loader["parameters"], loader["globals"]
+        table = {**settings, **given}.get("reviews_file")
+        configured = loader.replace(loader.env, {})["parameters"]
+        base = loader.replace(loader.base_env, {})
+        known = set(base["parameters"])
+        for name in sorted(given.keys() - known - set(CATALOG_PARAMETERS)):
+            if name in base["globals"]:
                 raise InputError(f"--params can't set {name}: put it into conf/local/globals.yml")
         _require_known(given, known | set(CATALOG_PARAMETERS), "in --params")
         _require_known(
             configured, known, "in conf/ (settings such as reviews_file belong in globals.yml)"
         )
-        own = set(loader["globals"])  # a catalog may use others as well
-        misspelt = [name for name in settings - own if get_close_matches(name, own)]
+        own = set(base["globals"])  # a catalog may use others as well
+        misspelt = [name for name in settings.keys() - own if get_close_matches(name, own)]
         _require_known(misspelt, own, "in conf/base/globals.yml")
         for group in sorted(values.keys() & MODELS.keys()):
             try:

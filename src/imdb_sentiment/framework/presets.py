@@ -1,7 +1,8 @@
 """A loader of conf/ that combines several presets with each other and with conf/local."""
 
+import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf import DictConfig, OmegaConf
@@ -25,7 +26,36 @@ class PresetsConfigLoader(OmegaConfigLoader):
     parameter, that of the later folder counts; if it names a sampler or pruner, the arguments in
     earlier folders are ignored, and so is a range of another type. Kedro would read conf/base and
     one other folder.
+
+    Each kind of files is read once, since a run needs its parameters a dozen times.
+
+    Args:
+        conf_source: Path of conf/.
+        env: What `--env` names.
+        runtime_params: Parameters that replace those in conf/.
+        loaded: What loaders of the same conf/ have read; it is added to.
+        options: Further options of `OmegaConfigLoader`.
+
     """
+
+    def __init__(
+        self,
+        conf_source: str | Path,
+        env: str | None = None,
+        runtime_params: dict[str, Any] | None = None,
+        *,
+        loaded: dict[tuple[str, str, str], dict[str, Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        self._loaded = {} if loaded is None else loaded
+        self._options = options
+        super().__init__(conf_source, env, runtime_params, **options)
+
+    def replace(self, env: str | None, runtime_params: dict[str, Any]) -> Self:
+        """Return a loader of the same files for another environment and other parameters."""
+        return type(self)(
+            self.conf_source, env, runtime_params, loaded=self._loaded, **self._options
+        )
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         """Return all files of one kind, merged; see `OmegaConfigLoader`.
@@ -36,6 +66,16 @@ class PresetsConfigLoader(OmegaConfigLoader):
                 always in `--params`.
 
         """
+        if key in self:  # set by the user's code
+            return super().__getitem__(key)
+        wanted = (key, self.env or self.default_run_env, repr(self.runtime_params or {}))
+        if wanted not in self._loaded:
+            # Resolvers belong to the whole process, and Kedro registers this one only once.
+            self._register_globals_resolver()
+            self._loaded[wanted] = self._load(key)
+        return copy.deepcopy(self._loaded[wanted])
+
+    def _load(self, key: str) -> dict[str, Any]:
         try:
             return super().__getitem__(key)
         except KeyValidationError as error:

@@ -130,6 +130,7 @@ def test_an_entry_that_reads_another_table_is_told(
     assert "of the catalog reads" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_value_of_a_searched_hyperparameter_is_said_to_have_no_effect(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

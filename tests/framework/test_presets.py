@@ -73,9 +73,7 @@ def test_a_later_folder_overrides_single_parameters(
     assert {key: found[key] for key in changes} == changes
 
 
-def test_loaders_for_other_runs_keep_apart(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_loaders_for_other_runs_keep_apart(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They share what they have read, and a resolver of Kedro's that the whole process has."""
     own = PresetsConfigLoader(str(project / "conf"), "wide", {}, **settings.CONFIG_LOADER_ARGS)
     fast = own.replace("fast", {"report": {"seed": 3}})

@@ -404,6 +404,7 @@ def test_values_are_quoted_for_kedro(value: Any, text: str | None) -> None:
         }
 
 
+@pytest.mark.slow
 def test_other_custom_reviews_are_scored_with_the_same_model(copy_of_finished: Path) -> None:
     project = copy_of_finished
     (project / "data/01_raw/custom_reviews.csv").write_text("review\nw1 w2\n", encoding="utf-8")
@@ -502,6 +503,7 @@ def replace_last_trial(project: Path, trial: FrozenTrial | None, **settings: Any
                 record["parameters"]["tuning"] |= settings
 
 
+@pytest.mark.slow
 def test_weights_of_labels_that_are_numbers_make_nothing_stale(tmp_path: Path) -> None:
     project = make_project(tmp_path, {"training": {"class_weight": {1: 2.0, 5: 1.0}}})
     write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150, ("1", "5")))
@@ -543,6 +545,7 @@ def test_only_what_uses_the_code_that_has_changed_runs_again(copy_of_finished: P
     assert change(splits, "def split_reviews(", "def split_reviews(  # here\n") == ["split_reviews"]
 
 
+@pytest.mark.slow
 def test_two_runs_do_not_use_the_same_files_at_once(copy_of_finished: Path) -> None:
     project = copy_of_finished
     first = start_kedro(project, "run", "--pipelines", "reporting")
@@ -658,6 +661,7 @@ def test_other_files_under_the_same_names_are_noticed(copy_of_finished: Path) ->
     run_kedro(project, part)
 
 
+@pytest.mark.slow
 def test_a_table_is_not_said_to_be_read_in_another_way_than_it_was(copy_of_finished: Path) -> None:
     project, named = copy_of_finished, {"reviews_file": "IMDB Dataset.csv"}
     with pytest.raises(ClickException, match=r"reviews_delimiter=auto, not ;: .* leave reviews_"):
@@ -670,6 +674,7 @@ def test_a_table_is_not_said_to_be_read_in_another_way_than_it_was(copy_of_finis
         run_kedro(project, f"{train}semicolon")
 
 
+@pytest.mark.slow
 def test_an_environment_with_another_file_is_not_that_of_the_inputs(
     copy_of_finished: Path,
 ) -> None:
@@ -744,6 +749,7 @@ def test_searches_with_the_same_parameters_are_the_same_whoever_names_them(
     assert first == named != other
 
 
+@pytest.mark.slow
 def test_a_part_of_a_pipeline_reads_the_files_of_its_inputs(copy_of_finished: Path) -> None:
     project = copy_of_finished
     (project / "data/01_raw/more.csv").write_text("text\nmore and more\n")
@@ -815,12 +821,14 @@ def test_an_interrupted_run_does_not_lock_its_process_out(
     run_session(copy_of_finished, "reporting")
 
 
+@pytest.mark.slow
 def test_a_copied_project_keeps_its_lineage(copy_of_finished: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     shutil.move(copy_of_finished, moved)
     run_session(moved, "reporting")
 
 
+@pytest.mark.slow
 def test_a_file_elsewhere_is_known_by_the_run_that_saved_it(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))

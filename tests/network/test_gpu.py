@@ -39,7 +39,8 @@ def test_cudnn_computes_what_the_loop_computes(bidirectional: bool) -> None:
         np.testing.assert_allclose(one, other, atol=1e-4 * np.abs(other).max())
 
 
-@pytest.mark.parametrize("bidirectional", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("bidirectional", [False, True])
 def test_in_mixed_precision_only_the_training_of_lstms_is(
     bidirectional: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

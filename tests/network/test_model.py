@@ -122,7 +122,10 @@ def test_every_optimizer_is_known_to_keras(
     [
         {},
         pytest.param({"bidirectional": True}, marks=pytest.mark.slow),
-        {"bidirectional": True, "pooling": "max_mean", "lstm_layers": 2},
+        pytest.param(
+            {"bidirectional": True, "pooling": "max_mean", "lstm_layers": 2},
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {"pooling": "attention", "recurrent_dropout_rate": 0.3}, marks=pytest.mark.slow
         ),
@@ -189,8 +192,13 @@ def test_a_seed_gives_one_network(hyperparameters: Hyperparameters) -> None:
     "settings",
     [
         {"optimizer": "adam", "spatial_dropout_rate": 0.3, "dropout_rate": 0.4},
-        {"optimizer": "nadam", "learning_rate_schedule": "cosine"},
-        {"optimizer": "adam", "pretrained_embedding": True, "early_stopping_patience": 1},
+        pytest.param(
+            {"optimizer": "nadam", "learning_rate_schedule": "cosine"}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"optimizer": "adam", "pretrained_embedding": True, "early_stopping_patience": 1},
+            marks=pytest.mark.slow,
+        ),
         pytest.param({"optimizer": "adamw", "ema_momentum": 0.9}, marks=pytest.mark.slow),
         pytest.param({"optimizer": "rmsprop", "bidirectional": True}, marks=pytest.mark.slow),
         pytest.param({"optimizer": "sgd", "recurrent_dropout_rate": 0.3}, marks=pytest.mark.slow),

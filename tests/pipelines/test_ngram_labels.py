@@ -264,6 +264,7 @@ def test_the_final_network_learns_the_last_labels() -> None:
     assert find_labels(score_logits(model, OWN.sequences)) == [False, True]
 
 
+@pytest.mark.slow
 def test_a_study_is_of_the_reviews_that_have_labels(caplog: pytest.LogCaptureFixture) -> None:
     """Their last bits may differ: another machine has other ones."""
     reviews = make_encoded(40)

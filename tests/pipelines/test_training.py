@@ -611,7 +611,7 @@ def test_with_few_held_out_rows_the_factor_of_the_ngrams_has_limits(
         assert highest > 2
 
 
-@pytest.mark.parametrize("n_labels", [2, 3])
+@pytest.mark.parametrize("n_labels", [2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("noise", [0, 1, 4])
 def test_the_chosen_weight_has_the_lowest_log_loss(
     noise: int,
@@ -641,7 +641,7 @@ def test_the_chosen_weight_has_the_lowest_log_loss(
             logits = np.hstack([np.zeros_like(logits), logits])
         losses[weight] = min(
             log_loss(validation.codes, softmax(scale * logits, axis=1))
-            for scale in np.geomspace(0.1, 10, 300)
+            for scale in np.geomspace(0.1, 10, 100)
         )
     model, _ = fit_ngrams(
         data.chunks,
@@ -728,7 +728,7 @@ def test_the_chosen_latent_weight_has_the_lowest_log_loss(
         logits = fitted.fit(NgramWeights(0, weight)).score(scored)[:, 0]
         losses[weight] = min(
             log_loss(data.train.codes, expit(scale * logits))
-            for scale in np.geomspace(0.1, 10, 300)
+            for scale in np.geomspace(0.1, 10, 100)
         )
     model, _ = fit_ngrams(
         [rows],

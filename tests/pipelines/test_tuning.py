@@ -579,7 +579,7 @@ def test_epochs_are_reported_and_a_lost_trial_ends(
     assert reported == ({0: 0.25} if is_lost else {0: 0.25, 1: 0.5})
 
 
-@pytest.mark.parametrize("patience", [0, 2])
+@pytest.mark.parametrize("patience", [0, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("metric", ["f1_macro", "log_loss"])
 def test_trials_are_valued_by_the_metric(
     metric: MetricName, patience: int, hyperparameters: Hyperparameters, tuning: TuningParameters
@@ -748,7 +748,9 @@ def test_logits_of_a_study_that_stored_fewer_are_still_read(
     np.testing.assert_allclose(held_out.logits[:, 0], chosen, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("folds", "repeats"), [(1, 1), (2, 1), (2, 2)])
+@pytest.mark.parametrize(
+    ("folds", "repeats"), [(1, 1), pytest.param(2, 1, marks=pytest.mark.slow), (2, 2)]
+)
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
 def test_a_trial_that_may_be_the_best_keeps_what_it_predicts_for_unlabelled_reviews(
     *,

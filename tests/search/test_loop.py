@@ -475,6 +475,7 @@ def test_after_an_outage_the_trials_of_other_runs_are_not_taken_for_dead(
     assert states(ours) == ["FAIL", "WAITING"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_no_outage(tmp_path: Path) -> None:
     """The file of the database can't grow any more; nobody waits for that to end by itself."""
     storage = sqlite(tmp_path)

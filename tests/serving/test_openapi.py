@@ -14,7 +14,7 @@ from services import EXAMPLES, run_service
 KEY = {"X-API-Key": "s3cret"}
 
 
-@settings(max_examples=50, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, derandomize=True, suppress_health_check=list(HealthCheck))
 def ask(case: Any) -> None:
     # OpenAPI cannot express that the body of /score must be a CSV.
     excluded = [positive_data_acceptance] if case.operation.path == "/score" else []

@@ -84,7 +84,7 @@ def predictor(exported: bytes) -> Predictor:
     return Predictor(exported)
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(st.lists(st.lists(st.sampled_from(PIECES)).map(" ".join)))
 def test_it_answers_as_the_trained_models(
     both: Trained, predictor: Predictor, texts: list[str]

@@ -1,8 +1,10 @@
 """Helpers of several tests: synthetic reviews, parameters of conf/base, runs of the CLI."""
 
 import contextlib
+import copy
 import csv
 import fcntl
+import functools
 import json
 import os
 import random
@@ -82,6 +84,11 @@ _FILLER = ("the", "film", "was", "in", "a", "cinema", "with", "my", "sister", "o
 
 def base_parameters() -> dict[str, Any]:
     """Return the parameters of conf/base as plain values, with the columns of `write_csv`."""
+    return copy.deepcopy(_read_base_parameters())
+
+
+@functools.cache
+def _read_base_parameters() -> dict[str, Any]:
     loader = OmegaConfigLoader(
         str(PROJECT / "conf"),
         base_env="base",

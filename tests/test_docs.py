@@ -78,7 +78,8 @@ def test_each_documented_run_is_in_a_test() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("processes", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [0, 1])
 def test_a_documented_command_that_was_not_run_fails_the_run(processes: int) -> None:
     """Check the commands with this word, as `make test-all` does."""
     this = f"{__file__}::test_commands_are_found_in_blocks_and_sentences"
@@ -129,13 +130,8 @@ def test_the_plain_commands_make_the_environment(bare: Path) -> None:
     assert re.search(r"^Would install imdb-sentiment-\S+$", project, re.M)
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        pytest.param(command, marks=[] if "dev" in command else pytest.mark.slow)
-        for command in ("pip install -e .", *EXTRAS)
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["pip install -e .", *EXTRAS])
 def test_it_installs_with_an_extra_or_without(command: str, bare: Path) -> None:
     output = run_shell(bare, command, environment=PIP)
     assert "does not provide the extra" not in output

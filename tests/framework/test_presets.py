@@ -205,6 +205,7 @@ def test_a_label_that_is_a_number_and_text_is_refused_in_one_line(project: Path)
     assert load(project, None, **{"training.class_weight.1": 4})["training.class_weight.1"] == 4
 
 
+@pytest.mark.slow
 def test_presets_and_the_users_own_settings_make_one_run(project: Path) -> None:
     write_csv(project / "data/01_raw/mine.csv", make_reviews(150, ("a", "b")), ("x", "y"))
     own = {"reviews.text_column": "x", "reviews.label_column": "y", "reviews.labels": ["b", "a"]}

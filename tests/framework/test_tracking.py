@@ -47,6 +47,7 @@ def find_runs(client: Any) -> list[Any]:
     return list(client.search_runs([experiment.experiment_id]))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(INSTALLED, reason="MLflow is installed")
 def test_a_run_that_cannot_be_tracked_says_so(
     project: Path, monkeypatch: pytest.MonkeyPatch

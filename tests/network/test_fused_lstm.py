@@ -74,14 +74,12 @@ def test_recurrent_dropout_is_left_to_keras(monkeypatch: pytest.MonkeyPatch) -> 
         train_model(reviews, small_hyperparameters(epochs=1), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape",
     [
         {"spatial_dropout_rate": 0.3},  # drawn for a batch, whatever its number of parts
-        pytest.param(
-            {"bidirectional": True, "pooling": "max_mean", "ema_momentum": 0.9},
-            marks=pytest.mark.slow,
-        ),
+        {"bidirectional": True, "pooling": "max_mean", "ema_momentum": 0.9},
     ],
     ids=str,
 )

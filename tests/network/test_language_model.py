@@ -118,6 +118,7 @@ def test_training_starts_from_the_pretrained_weights() -> None:
             start(**change)
 
 
+@pytest.mark.slow
 def test_the_optimizer_is_that_of_keras(monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
     import tensorflow as tf

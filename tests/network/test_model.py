@@ -604,7 +604,8 @@ def test_weights_of_labels_weigh_the_loss() -> None:
     assert (probabilities[:, 0] > 0.9).all()  # always the first label
 
 
-@pytest.mark.parametrize("n_labels", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_labels", [2, 3])
 @pytest.mark.parametrize(
     "changes",
     [

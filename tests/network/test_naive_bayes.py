@@ -55,6 +55,7 @@ def test_ratios_are_finite_where_labels_are_missing(n_labels: int, only: int) ->
     assert np.isfinite(compute_log_count_ratios(one_label)).all()
 
 
+@pytest.mark.slow
 def test_training_starts_from_the_ratios_of_its_own_reviews(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

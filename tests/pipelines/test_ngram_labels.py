@@ -225,6 +225,7 @@ def find_labels(logits: npt.NDArray[np.floating]) -> list[bool]:
     return is_second
 
 
+@pytest.mark.slow
 def test_each_fold_learns_its_own_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     reviews = make_encoded(40)
     found = []

@@ -464,7 +464,8 @@ def test_folds_of_whole_groups_need_as_many_groups(
         divide(train, validation, tuning, by_film, folds=4)
 
 
-@pytest.mark.parametrize("patience", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("patience", [0, 1])
 def test_each_fold_is_scored_by_a_network_that_has_learnt_from_the_others(
     patience: int,
     hyperparameters: Hyperparameters,
@@ -613,6 +614,7 @@ def test_trials_are_valued_by_the_metric(
     assert title == {"f1_macro": "macro F1", "log_loss": "log loss"}[metric]
 
 
+@pytest.mark.slow
 def test_weights_of_labels_reach_every_trial(
     one_epoch: Hyperparameters,
     tuning: TuningParameters,

@@ -102,6 +102,7 @@ def test_a_killed_run_loses_nothing_and_its_trial_is_retried_at_once(
     assert [t.params for t in whole.trials()] == [t.params for t in study.trials()[1:]]
 
 
+@pytest.mark.slow
 def test_of_runs_with_other_data_that_begin_a_study_at_once_one_goes_on(
     database: Arguments,
 ) -> None:

@@ -386,6 +386,7 @@ def test_workers_of_several_threads_are_refused_if_they_join_later() -> None:
             search(study, raise_below_half, workers=workers, timeout=PATIENCE)
 
 
+@pytest.mark.slow
 def test_a_search_waits_for_its_only_worker_of_one_thread(
     storage: optuna.storages.RDBStorage, tmp_path: Path
 ) -> None:

@@ -144,6 +144,7 @@ def test_the_result_has_a_limit(exported: bytes, monkeypatch: pytest.MonkeyPatch
         score(exported, "review\nw1\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "peak"),
     [

@@ -1,5 +1,6 @@
 """The content of report and model card, and the report in a browser."""
 
+import functools
 import io
 import json
 import math
@@ -40,6 +41,7 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
+@functools.cache  # no test changes them
 def load_figures(folder: Path) -> dict[str, go.Figure]:
     texts = {path.stem: path.read_text() for path in folder.glob("*.json")}
     return {
@@ -731,7 +733,7 @@ def test_a_review_with_a_script_stays_text(
     facts["metrics"]["test_by_label"][NASTY] = facts["metrics"]["test_by_label"].pop(last)
     facts["decision"]["label_weights"] = {**dict.fromkeys(others, 1.0), NASTY: 0.5}
     facts["decision"] |= {"aim": NASTY, "before": 0.5, "after": 0.6}
-    figures = load_figures(folder)
+    figures = {name: go.Figure(figure) for name, figure in load_figures(folder).items()}
     for figure in figures.values():
         figure.update_layout(title=NASTY)
         figure.update_traces(name=NASTY, selector={"type": "scatter"})

@@ -41,7 +41,7 @@ from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from services import CALIBRATION, EVEN, GOOD
 
 CHECK = {"largest_probability_difference": 1e-7}
-REPORT = ReportParameters(**base_parameters()["report"])
+REPORT = ReportParameters(**base_parameters()["report"] | {"resamples": 200})
 
 
 def make_parts(n: int, labels: tuple[str, ...]) -> pd.DataFrame:

@@ -392,6 +392,37 @@ def test_what_a_user_can_mend_is_one_line(
         run_session(project, "data_processing", **parameters)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (
+            {"training": {"class_weight": {"awful": 2}}},
+            r"training\.class_weight names the label 'awful', .* choose from negative, positive",
+        ),
+        (
+            {"training": {"decision_target": {"label": "awful", "recall": 0.9}}},
+            r"training\.decision_target names the label 'awful'",
+        ),
+        (
+            {"tuning": {"metric": "f1", "metric_label": "awful"}},
+            r"tuning\.metric_label names the label 'awful'",
+        ),
+        ({"tuning": {"metric": "quadratic_kappa"}}, "needs ordinal labels"),
+    ],
+)
+def test_labels_that_do_not_exist_are_refused_once_the_labels_are_known(
+    parameters: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    project = make_project(tmp_path)
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
+    with pytest.raises(ClickException, match=message):
+        run_session(project, **parameters)
+    assert not list((project / "data").glob("0[35]_*/*"))
+    run_session(project, "data_processing", **parameters)  # which does not read them
+    with pytest.raises(ClickException, match=message):
+        run_session(project, "tuning", **parameters)
+
+
 @pytest.mark.slow
 def test_what_a_pretrained_lstm_determines_is_not_searched(
     project: Path, monkeypatch: pytest.MonkeyPatch

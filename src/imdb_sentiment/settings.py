@@ -10,6 +10,7 @@ from typing import Any
 
 from imdb_sentiment.framework.console import ShowRun
 from imdb_sentiment.framework.hooks import (
+    CheckLabels,
     CheckSearch,
     ReleaseMemory,
     RequireInputs,
@@ -24,6 +25,7 @@ warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is depreca
 
 # Kedro calls them from the last to the first.
 HOOKS: list[Any] = [
+    CheckLabels(),
     CheckSearch(),
     TrackLineage(),
     ValidateParameters(),

@@ -3,11 +3,12 @@
 import ctypes
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import Any
 
+import numpy as np
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
@@ -32,6 +33,7 @@ from imdb_sentiment.parameters import (
     ProcessingParameters,
     ReportParameters,
     ReviewsOptions,
+    ReviewsParameters,
     SplitParameters,
     TokenizerParameters,
     TrainingParameters,
@@ -43,6 +45,7 @@ from imdb_sentiment.urls import hide_secrets
 
 logger = logging.getLogger(__name__)
 
+REVIEW_SETTINGS = "review_settings"  # the dataset with the labels
 MAX_SIMILAR = 5  # maximum number of files that a message names
 
 # The models of the groups of parameters in conf/.
@@ -172,6 +175,55 @@ class CheckSearch:
         tuning, model = self._search
         if model.count_passes(len(inputs["train"]), has_unlabelled=False):
             tuning.require_fixed_shape()
+
+
+class CheckLabels:
+    """Refuses names of labels that the table does not have as soon as its labels are known.
+
+    The nodes that use them come after the search, and would find them after hours.
+    """
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Check the names if earlier runs have found the labels.
+
+        Raises:
+            InputError: There is no such label, or a parameter does not fit the labels.
+
+        """
+        self._catalog = catalog
+        self._names_labels = any(
+            name.startswith(("params:training", "params:tuning")) for name in pipeline.inputs()
+        )
+        is_found = REVIEW_SETTINGS not in pipeline.all_outputs() and catalog.exists(REVIEW_SETTINGS)
+        if self._names_labels and is_found:
+            self._check(catalog.load(REVIEW_SETTINGS))
+
+    @hook_impl
+    def after_node_run(self, outputs: dict[str, Any]) -> None:
+        """Check the names if this run has found the labels.
+
+        Raises:
+            InputError: There is no such label, or a parameter does not fit the labels.
+
+        """
+        if self._names_labels and REVIEW_SETTINGS in outputs:
+            self._check(outputs[REVIEW_SETTINGS])
+
+    def _check(self, reviews: ReviewsParameters) -> None:
+        from imdb_sentiment.evaluation.decisions import compute_label_weights
+        from imdb_sentiment.evaluation.objectives import make_metric
+        from imdb_sentiment.pipelines.training.decision import find_method
+
+        tuning = TuningParameters.model_validate(self._catalog.load("params:tuning"))
+        training = TrainingParameters.model_validate(self._catalog.load("params:training"))
+        labels = reviews.labels
+        metric = make_metric(
+            tuning.metric, tuning.metric_label, labels, are_ordered=reviews.ordered
+        )
+        find_method(training, metric, labels, are_ordered=reviews.ordered)
+        if isinstance(training.class_weight, Mapping):
+            compute_label_weights(training.class_weight, np.zeros(0, np.uint8), labels)
 
 
 def _find_idle(space: Iterable[str], loader: Any) -> list[str]:

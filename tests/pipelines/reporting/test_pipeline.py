@@ -127,7 +127,7 @@ def test_the_pipeline_makes_every_report(
     outputs = SequentialRunner().run(create_pipeline(), catalog)
     page = outputs["report"].load()
     # For a first model, the figure that compares it with others is left out.
-    assert page.count('<div class="figure"') == 15
+    assert page.count('<div class="figure"') == 14
     assert 'href="#runs"' not in page
     assert "# Model card" in outputs["model_card"].load()
     for page in ("model_card", "report"):

@@ -11,6 +11,7 @@ import optuna
 import pandas as pd
 import pytest
 import yaml
+from sklearn.metrics import f1_score
 
 from helpers import (
     PROJECT,
@@ -262,6 +263,29 @@ def test_of_few_reviews_a_bootstrap_says_nothing(
     metrics = measure(good, worse, reviews, metric=metric)
     assert metrics["has_enough_reviews"] == is_enough
     assert (judge(metrics) == "too few reviews") != is_enough
+
+
+def test_the_baseline_is_measured_without_its_thresholds_too(reviews: ReviewsParameters) -> None:
+    model = make_predictions(300, reviews.labels)
+    rng = np.random.default_rng(7)
+    plain = model.assign(sentiment=np.array(reviews.labels)[rng.integers(2, size=300)])
+    model["sentiment"] = plain["sentiment"]
+    by_threshold = plain.assign(
+        predicted_sentiment=np.where(plain["probability_positive"] > 0.3, "positive", "negative")
+    )
+
+    def find(baseline: pd.DataFrame, metric: MetricName, **options: Any) -> float | None:
+        found: float | None = measure(model, baseline, reviews, metric=metric, **options)[
+            "baseline_without_thresholds"
+        ]
+        return found
+
+    expected = f1_score(plain["sentiment"], plain["predicted_sentiment"], average="macro")
+    assert find(by_threshold, "f1_macro") == pytest.approx(expected)
+    assert find(plain, "f1_macro") is None
+    assert find(by_threshold, "log_loss") is None
+    target = EVEN | {"aim": "recall of negative of at least 0.9", "after": 0.91}
+    assert find(by_threshold, "f1_macro", decision=target) is None
 
 
 def test_with_a_target_the_most_probable_labels_are_compared(reviews: ReviewsParameters) -> None:

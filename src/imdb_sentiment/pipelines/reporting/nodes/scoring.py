@@ -190,7 +190,9 @@ def compute_metrics(
         McNemar's test would take the reviews of a group for independent, so there is `metric_gain`
         instead, also of the accuracy. With `training.decision_target`, both are of the most
         probable labels (`compared_without_thresholds`): a threshold for a recall of 0.9 makes
-        mistakes on purpose, and how many depends on where it happens to lie.
+        mistakes on purpose, and how many depends on where it happens to lie. If thresholds were
+        chosen for a metric, and some of the baseline's labels are not its most probable ones,
+        `baseline_without_thresholds` is the metric of those; otherwise it is None.
 
     """
     by_row = _find_groups(test)
@@ -244,6 +246,9 @@ def compute_metrics(
         **({} if by_row is None else {"test_groups": by_row.nunique()}),
         "has_enough_groups": has_enough_groups,
         **compare(metric, model, baseline),
+        "baseline_without_thresholds": None
+        if has_target
+        else _measure_without_thresholds(baseline_predictions, metric, reviews.labels),
         **_measure_coverage(test_predictions, decision, unread, reviews.labels),
         "ngram_share": calibration["ngram_share"],
         "temperature": calibration["temperature"],
@@ -284,6 +289,22 @@ def _prefer_most_probable(predictions: pd.DataFrame, labels: tuple[str, ...]) ->
     """Return predictions as they would be without thresholds."""
     most_probable = get_probabilities(predictions, labels).argmax(axis=1)
     return predictions.assign(predicted_sentiment=np.array(labels, dtype=object)[most_probable])
+
+
+def _measure_without_thresholds(
+    baseline: pd.DataFrame, metric: Metric, labels: tuple[str, ...]
+) -> float | None:
+    """Return the metric of the baseline's most probable labels, if they differ from its labels."""
+    if metric.name == "accuracy" or metric.is_ordinal or not metric.depends_on_decision:
+        return None
+    plain = _prefer_most_probable(baseline, labels)
+    if plain["predicted_sentiment"].equals(baseline["predicted_sentiment"]):
+        return None
+    return metric.measure(
+        get_codes(plain, labels),
+        get_probabilities(plain, labels),
+        get_predicted_codes(plain, labels),
+    )
 
 
 def _compare(

@@ -265,27 +265,42 @@ def test_of_few_reviews_a_bootstrap_says_nothing(
     assert (judge(metrics) == "too few reviews") != is_enough
 
 
-def test_the_baseline_is_measured_without_its_thresholds_too(reviews: ReviewsParameters) -> None:
-    model = make_predictions(300, reviews.labels)
-    rng = np.random.default_rng(7)
-    plain = model.assign(sentiment=np.array(reviews.labels)[rng.integers(2, size=300)])
-    model["sentiment"] = plain["sentiment"]
+@pytest.mark.parametrize("threshold", [0.05, 0.45])
+def test_the_model_is_compared_with_the_better_labels_of_the_baseline(
+    threshold: float, reviews: ReviewsParameters
+) -> None:
+    """The baseline's threshold of 0.05 harms it, and one of 0.45 helps."""
+    plain = make_predictions(300, reviews.labels)
+    positive = plain["probability_positive"].to_numpy()
+    model = plain.assign(sentiment=np.where(positive > 0.4, "positive", "negative"))
+    plain["sentiment"] = model["sentiment"]
     by_threshold = plain.assign(
-        predicted_sentiment=np.where(plain["probability_positive"] > 0.3, "positive", "negative")
+        predicted_sentiment=np.where(positive > threshold, "positive", "negative")
     )
 
-    def find(baseline: pd.DataFrame, metric: MetricName, **options: Any) -> float | None:
-        found: float | None = measure(model, baseline, reviews, metric=metric, **options)[
-            "baseline_without_thresholds"
-        ]
-        return found
+    def find(baseline: pd.DataFrame, metric: MetricName, **options: Any) -> dict[str, Any]:
+        return measure(model, baseline, reviews, metric=metric, **options)
 
-    expected = f1_score(plain["sentiment"], plain["predicted_sentiment"], average="macro")
-    assert find(by_threshold, "f1_macro") == pytest.approx(expected)
-    assert find(plain, "f1_macro") is None
-    assert find(by_threshold, "log_loss") is None
+    truth = plain["sentiment"]
+    own, better = (
+        f1_score(truth, table["predicted_sentiment"], average="macro")
+        for table in (model, plain if threshold < 0.4 else by_threshold)
+    )
+    found = find(by_threshold, "f1_macro")
+    assert found["metric_gain"] == pytest.approx(own - better)
+    without = f1_score(truth, plain["predicted_sentiment"], average="macro")
+    assert found["baseline_without_thresholds"] == pytest.approx(without)
+    assert found["is_most_probable_compared"] == (threshold < 0.4)
+    given = f1_score(truth, by_threshold["predicted_sentiment"], average="macro")
+    assert found["baseline_test_f1_macro"] == pytest.approx(given)
     target = EVEN | {"aim": "recall of negative of at least 0.9", "after": 0.91}
-    assert find(by_threshold, "f1_macro", decision=target) is None
+    for others in (
+        find(plain, "f1_macro"),
+        find(by_threshold, "log_loss"),
+        find(by_threshold, "accuracy"),
+        find(by_threshold, "f1_macro", decision=target),
+    ):
+        assert "baseline_without_thresholds" not in others
 
 
 def test_with_a_target_the_most_probable_labels_are_compared(reviews: ReviewsParameters) -> None:

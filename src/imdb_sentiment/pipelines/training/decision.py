@@ -80,8 +80,7 @@ def find_method(
         return training.decision
     if metric.is_ordinal:
         return "median"
-    is_other = metric.depends_on_decision and metric.name != "accuracy"
-    return "threshold" if is_other else "argmax"
+    return "threshold" if metric.has_thresholds else "argmax"
 
 
 def choose_rule(

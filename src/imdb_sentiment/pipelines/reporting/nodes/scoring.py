@@ -190,9 +190,11 @@ def compute_metrics(
         McNemar's test would take the reviews of a group for independent, so there is `metric_gain`
         instead, also of the accuracy. With `training.decision_target`, both are of the most
         probable labels (`compared_without_thresholds`): a threshold for a recall of 0.9 makes
-        mistakes on purpose, and how many depends on where it happens to lie. If thresholds were
-        chosen for a metric, and some of the baseline's labels are not its most probable ones,
-        `baseline_without_thresholds` is the metric of those; otherwise it is None.
+        mistakes on purpose, and how many depends on where it happens to lie. If thresholds may be
+        chosen for the metric, and some of the baseline's labels are not its most probable ones,
+        `baseline_without_thresholds` is the metric of those. If it is better,
+        `is_most_probable_compared` is true, and the model is compared with them: thresholds that
+        happen to harm the baseline must not decide which is better.
 
     """
     by_row = _find_groups(test)
@@ -216,6 +218,9 @@ def compute_metrics(
         model, baseline = (
             _prefer_most_probable(table, reviews.labels) for table in (model, baseline)
         )
+    of_baseline: dict[str, Any] = {}
+    if metric.has_thresholds and not has_target:
+        baseline, of_baseline = _choose_baseline(baseline, metric, reviews.labels)
     compare = partial(_compare, reviews=reviews, report=report, groups=get_groups(test_predictions))
     by_label = describe_labels(test_predictions, reviews.labels)
     if silent := [name for name, row in by_label.items() if row["rows"] and not row["predicted"]]:
@@ -246,9 +251,7 @@ def compute_metrics(
         **({} if by_row is None else {"test_groups": by_row.nunique()}),
         "has_enough_groups": has_enough_groups,
         **compare(metric, model, baseline),
-        "baseline_without_thresholds": None
-        if has_target
-        else _measure_without_thresholds(baseline_predictions, metric, reviews.labels),
+        **of_baseline,
         **_measure_coverage(test_predictions, decision, unread, reviews.labels),
         "ngram_share": calibration["ngram_share"],
         "temperature": calibration["temperature"],
@@ -291,20 +294,23 @@ def _prefer_most_probable(predictions: pd.DataFrame, labels: tuple[str, ...]) ->
     return predictions.assign(predicted_sentiment=np.array(labels, dtype=object)[most_probable])
 
 
-def _measure_without_thresholds(
+def _choose_baseline(
     baseline: pd.DataFrame, metric: Metric, labels: tuple[str, ...]
-) -> float | None:
-    """Return the metric of the baseline's most probable labels, if they differ from its labels."""
-    if metric.name == "accuracy" or metric.is_ordinal or not metric.depends_on_decision:
-        return None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the better of the baseline's labels and its most probable labels, and their metric."""
+    codes, probabilities = get_codes(baseline, labels), get_probabilities(baseline, labels)
     plain = _prefer_most_probable(baseline, labels)
-    if plain["predicted_sentiment"].equals(baseline["predicted_sentiment"]):
-        return None
-    return metric.measure(
-        get_codes(plain, labels),
-        get_probabilities(plain, labels),
-        get_predicted_codes(plain, labels),
+    own, most_probable = (get_predicted_codes(table, labels) for table in (baseline, plain))
+    if np.array_equal(own, most_probable):
+        return baseline, {}
+    with_rule, value = (
+        metric.measure(codes, probabilities, chosen) for chosen in (own, most_probable)
     )
+    is_better = value < with_rule if metric.is_loss else value > with_rule
+    return plain if is_better else baseline, {
+        "baseline_without_thresholds": value,
+        "is_most_probable_compared": is_better,
+    }
 
 
 def _compare(

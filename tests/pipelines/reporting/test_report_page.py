@@ -1032,6 +1032,22 @@ def test_it_is_said_what_the_baseline_would_have_without_thresholds(
         assert "most probable labels" not in text
 
 
+def test_the_metric_of_the_search_stands_beside_the_accuracy(finished: tuple[Path, str]) -> None:
+    usual = load_facts(finished)
+    metrics = usual["metrics"]
+    card = "; 95% interval .*; {}</span>"
+    value = f"{metrics['test_roc_auc']:.3f}"
+    other = usual | {"metrics": metrics | {"tuning_metric": "ROC AUC"}}
+    for facts, said in (
+        (usual, f"macro F1 {100 * metrics['test_f1_macro']:.1f}%"),
+        (other, f"ROC AUC {value}"),
+        (usual | {"metrics": metrics | {"tuning_metric": "F1 of good"}}, "macro F1 .*%"),
+    ):
+        assert re.search(card.format(said), " ".join(render(finished, facts).split()))
+    (line,) = re.findall(r"\| log loss \|(.*)\|", write_model_card(usual))
+    assert f"{metrics['test_log_loss']:.4f}" in line
+
+
 def test_importances_are_left_out_where_trials_are_few(finished: tuple[Path, str]) -> None:
     html = render(finished, load_facts(finished))
     assert "Importance of the hyperparameters" not in html

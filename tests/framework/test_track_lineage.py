@@ -416,6 +416,9 @@ def test_other_custom_reviews_are_scored_with_the_same_model(copy_of_finished: P
     (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")
     output = run_kedro(project, "kedro run --only-missing-outputs")
     assert "export_model runs again: an input has changed" in output
+    assert "render_report runs again" not in output  # which follows from it
+    assert "render_report runs again: an input has changed" in read_log(project)
+    assert "nodes with existing outputs: " not in output  # a long list
     model = Predictor.load(project / "data/06_models/model.onnx")
     assert model.examples == ("w1 w2",)
 

@@ -306,9 +306,13 @@ def _is_shown(record: logging.LogRecord) -> bool:
 
     Of the messages of Kedro's runner, only the number of nodes that run is shown.
     """
+    message = record.getMessage()
     is_ours = record.name.partition(".")[0] == PACKAGE
-    is_number_of_nodes = record.getMessage().startswith(("Skipping all", "Running"))
-    return record.levelno < logging.WARNING and (is_ours or is_number_of_nodes)
+    is_number_of_nodes = message.startswith(("Skipping all", "Running"))
+    # Kedro lists all nodes that are skipped, with the logger of the project's runner.
+    is_list_of_nodes = message.startswith("Skipping") and not is_number_of_nodes
+    is_wanted = (is_ours and not is_list_of_nodes) or is_number_of_nodes
+    return record.levelno < logging.WARNING and is_wanted
 
 
 def _is_interactive(console: Console) -> bool:

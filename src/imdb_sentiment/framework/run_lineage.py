@@ -86,6 +86,7 @@ SETTINGS = {
     RAW_REVIEWS: FILE_SETTING,
     "unlabelled_reviews": "unlabelled_file",
 }
+INPUT_CHANGED = "an input has changed"  # why a node runs again
 LINEAGE = "lineage"  # the dataset that tells what the inputs of a node were made from
 
 
@@ -400,7 +401,7 @@ class RunLineage:
         reasons = {
             "its file has another path": record.path != self._files.find_path(name),
             "its code has changed": record.code != self._codes[node.name],
-            "an input has changed": record.inputs != self._list_inputs(node),
+            INPUT_CHANGED: record.inputs != self._list_inputs(node),
             "a parameter has changed": record.parameters != self._list_parameters(node),
         }
         reason = staleness.explain(name)

@@ -11,6 +11,7 @@ from kedro.pipeline.node import Node
 from kedro.runner import SequentialRunner, Task
 from pluggy import PluginManager
 
+from imdb_sentiment.framework.run_lineage import INPUT_CHANGED
 from imdb_sentiment.framework.track_lineage import TrackLineage
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,10 @@ class IncrementalSequentialRunner(SequentialRunner):
 
         for node in pipeline.nodes:
             if reason := lineage.find_change(node):
-                logger.info("%s runs again: %s", node.name, reason)
+                follows = any(makers.get(name) in done for name in node.inputs)
+                # The console shows where changes begin.
+                level = logging.DEBUG if follows and reason == INPUT_CHANGED else logging.INFO
+                logger.log(level, "%s runs again: %s", node.name, reason)
                 run_node(node)
             self._release_datasets(node, catalog, loads, pipeline)
         if len(done) < len(pipeline.nodes):

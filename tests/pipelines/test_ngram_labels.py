@@ -296,4 +296,4 @@ def test_a_study_is_of_the_reviews_that_have_labels(caplog: pytest.LogCaptureFix
     assert len(tune(almost, almost).trials) == 1
     others = OWN._replace(sequences=OWN.sequences - 1)
     assert "the data of the study" in find_warning(others, others)
-    assert "ngram_labels 300 instead of none" in find_warning()
+    assert "ngram_labels: 300 there, none here" in find_warning()

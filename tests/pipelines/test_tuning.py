@@ -637,7 +637,7 @@ def test_weights_of_labels_reach_every_trial(
     assert reviews is learnt
     np.testing.assert_allclose(weights, [24 / 2 / 20, 24 / 2 / 4])
     tune(storage, one_epoch, one, [(learnt, VALIDATION)])
-    assert "differ (class_weight balanced instead of none)" in caplog.text
+    assert "differ (class_weight: balanced there, none here)" in caplog.text
     assert len(given) == 2  # the second one in a study of its own
     # As YAML has them: Kedro gives a node that reads a single parameter no validated value.
     caplog.clear()
@@ -982,7 +982,7 @@ def test_too_few_folds_for_wilcoxons_pruner_are_told(
         ({"evaluate_on": "test"}, "the protocol of the study"),
         ({"seed": 5}, "the protocol of the study"),
         ({"metric": "log_loss"}, "the protocol of the study"),
-        ({"folds": 2}, r"the protocol of the study .* differ \(folds 1 instead of 2\)"),
+        ({"folds": 2}, r"the protocol of the study .* differ \(folds: 1 there, 2 here\)"),
     ],
 )
 def test_trials_of_another_origin_have_a_study_of_their_own(

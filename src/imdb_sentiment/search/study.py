@@ -538,14 +538,14 @@ def _digest(value: Any) -> str:
 def _compare(recorded: Any, value: Any) -> str:
     """Return the difference between two JSON values; for two objects, the entries that differ."""
     if not (isinstance(recorded, dict) and isinstance(value, dict)):
-        return f"{recorded} instead of {value}"
+        return f"{recorded} there, {value} here"
     names = [name for name in recorded | value if recorded.get(name) != value.get(name)]
     old, new = (
         ["none" if side.get(name) is None else side[name] for name in names]
         for side in (recorded, value)
     )
     changes = zip(names, old, new, strict=True)
-    return ", ".join(f"{name} {before} instead of {now}" for name, before, now in changes)
+    return ", ".join(f"{name}: {before} there, {now} here" for name, before, now in changes)
 
 
 def _first_free(slots: dict[int, int]) -> int:

@@ -590,7 +590,7 @@ def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> No
             "'N/A' in the column 'label' may stand for a missing label",
             ["only", "?"],
         ),
-        (["", " "], "the column 'label' has no label in 3 rows or more", ["?", "?"]),
+        (["", " "], r"the column 'label' has no label\. Its columns", ["?", "?"]),
         ([f"{n}" for n in range(75)], "'label' has no label in 3 rows or more", ["?", "?"]),
         ([str(n) for n in range(201)] * 3, "'label' has 201 different values", ["?", "?"]),
         (

@@ -404,8 +404,13 @@ def read_records(
         opened = re.search(r"EOF inside string starting at row (\d+)", str(error))
         row = before + int(opened[1]) - skipped if opened else 0
         why = f"a quotation mark opened in row {row} is never closed" if opened else error
-        way = "; close it, or set quoting in load_args of its catalog entry" if opened else ""
-        raise InputError(f"{file.name} is not a complete CSV: {why}{way}") from None
+        way = (
+            "; close it, or, if such marks are part of the texts, set quoting: 3 in load_args of "
+            "its catalog entry"
+        )
+        raise InputError(
+            f"{file.name} is not a complete CSV: {why}{way if opened else ''}"
+        ) from None
 
 
 def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:

@@ -236,7 +236,8 @@ def _judge_labels(labels: Labels, column: str, *, must_be_ordered: bool) -> list
     if n < 2:  # noqa: PLR2004
         has = f"only {_shorten(next(iter(labels.counts)))!r}" if n else "no label"
         how = " (add reviews with another label, or name another column)" if n else ""
-        return [f"the column {column!r} has {has} in {MIN_ROWS} rows or more{how}"]
+        often = f" in {MIN_ROWS} rows or more" if labels.others else ""
+        return [f"the column {column!r} has {has}{often}{how}"]
     if labels.placeholders:
         listed = ", ".join(map(repr, labels.placeholders))
         return [f"{listed} in the column {column!r} may stand for a missing label"]

@@ -272,7 +272,7 @@ def test_reads_other_encodings_and_separators(path: Path) -> None:
         (
             b'review,sentiment\na,b\n"never,closed\n',
             {},
-            "opened in row 2 is never closed; close it, or, if such marks are part of the texts, set quoting: 3",
+            "opened in row 2 is never closed; close it, or, .* part of the texts, set quoting: 3",
         ),
         (b"review,review\na,b\n", {}, "two columns have the same name"),
         (

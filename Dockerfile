@@ -16,8 +16,9 @@ COPY data/06_models/model.onnx ./
 COPY data/08_reporting/runs ./data/08_reporting/runs
 
 # The files of a checkout may be readable by their owner alone.
-RUN useradd --system imdb-sentiment && chmod -R a+rX model.onnx data
-USER imdb-sentiment
+# A number, so that Kubernetes can tell that the user is not root.
+RUN useradd --system --uid 10001 imdb-sentiment && chmod -R a+rX model.onnx data
+USER 10001
 EXPOSE 8000
 # Without a proxy, which the environment may name.
 HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:8000/health')"]

@@ -9,12 +9,15 @@ from typing import Any
 
 import httpx
 import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Node, Pipeline
 
 from helpers import (
     SMALL,
     kedro,
     make_project,
     make_reviews,
+    read_log,
     run_server,
     run_shell,
     start_kedro,
@@ -121,6 +124,45 @@ def test_a_place_that_can_not_be_used_is_told_in_one_line(
     assert done.returncode == 1
     assert "Traceback" not in done.stdout
     assert "MLFLOW_TRACKING_URI names http://127.0.0.1:9, which can't be used" in done.stdout
+
+
+@needs_mlflow
+@pytest.mark.parametrize(
+    "uri", ["http://ml:S3CRET@127.0.0.1:9", "sqlite:////proc/none/mlflow.db?password=S3CRET"]
+)
+def test_a_place_that_can_not_be_used_keeps_its_password(
+    uri: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    done = kedro(project, "run", "--pipelines", "data_processing")
+    assert done.returncode == 1
+    assert "which can't be used: correct it" in done.stdout
+    assert "Traceback" not in done.stdout
+    for text in (done.stdout, read_log(project)):
+        assert "S3CRET" not in text
+
+
+@needs_mlflow
+def test_a_run_is_not_lost_with_its_record(
+    project: Path, store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import mlflow
+
+    from imdb_sentiment.framework.tracking import TrackRun
+
+    def fail(*_: object) -> None:
+        raise OSError("the server http://ml:S3CRET@host is away")
+
+    pipeline = Pipeline([Node(lambda: {"a": 1.0}, None, "metrics", name="measure")])
+    catalog = DataCatalog({"metrics": MemoryDataset({"a": 1.0})})
+    hook = TrackRun()
+    hook.before_pipeline_run(pipeline, catalog)
+    monkeypatch.setattr(mlflow, "log_metrics", fail)
+    hook.after_pipeline_run(pipeline, catalog)
+    assert "complete in data/: the server http://host is away" in caplog.text
+    assert mlflow.active_run() is None
+    assert [run.info.status for run in find_runs(mlflow.MlflowClient(store))] == ["FAILED"]
 
 
 @needs_mlflow

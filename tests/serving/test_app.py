@@ -108,3 +108,26 @@ def test_with_a_star_it_may_be_called_by_any_name(
 ) -> None:
     client = start(allowed_hosts=names)
     assert client.get("/health", headers={"Host": "evil.example"}).status_code == status
+
+
+def test_addresses_of_proxies_that_would_be_ignored_are_refused() -> None:
+    def start(addresses: str) -> str:
+        environment = {"FORWARDED_ALLOW_IPS": addresses}
+        return CliRunner().invoke(serve, ["--model", "none.onnx"], env=environment).output
+
+    for wrong in ("172.17.0.1/16", "172.17.0.1 172.17.0.2", "proxy"):
+        assert start(wrong).startswith(f"Error: FORWARDED_ALLOW_IPS has '{wrong}', which is no ad")
+    for right in ("", "*", "172.17.0.1, 10.0.0.0/8", "fd00::/8"):
+        assert "none.onnx does not exist" in start(right)
+
+
+def test_without_a_folder_for_temporary_files_it_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> None:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", fail)
+    done = CliRunner().invoke(serve, ["--model", "none.onnx"])
+    assert done.exit_code == 1
+    assert "with docker run --tmpfs /tmp" in done.output

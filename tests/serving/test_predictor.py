@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers import make_encoded, small_hyperparameters
+from helpers import PROJECT, make_encoded, small_hyperparameters
 from imdb_sentiment import __version__
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.stacking import Weights
@@ -94,6 +95,21 @@ def test_it_answers_as_the_trained_models(
     silent = ~TextEncoder(TOKENIZER).encode(cleaned).any(axis=1)
     np.testing.assert_allclose(found[~silent], both.score(cleaned)[~silent], atol=1e-6)
     assert np.isnan(found[silent]).all()
+
+
+def test_nothing_is_sent_or_kept_about_its_use(model_file: Path, tmp_path: Path) -> None:
+    """ONNX Runtime would keep an id of the machine and what happened in the user's folder."""
+    code = (
+        "import sys; from imdb_sentiment.serving import Predictor; "
+        "print(Predictor.load(sys.argv[1]).predict(['w1 w2'])[0].label)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": "", "PYTHONPATH": f"{PROJECT}/src"}
+    command = [sys.executable, "-c", code, str(model_file)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip()
+    assert not done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_it_says_which_ngrams_it_reads(both: Trained) -> None:

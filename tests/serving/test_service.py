@@ -945,7 +945,10 @@ serve(["--model", {str(model_file)!r}])
     assert int(done.stdout) > 10_000
 
 
-def test_what_was_accepted_is_answered_before_the_end(model_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_was_accepted_is_answered_before_the_end(
+    number: signal.Signals, model_file: Path, tmp_path: Path
+) -> None:
     with run_service(model_file, tmp_path, "--threads", "1") as service:
         rows = 20_000
         body = b"review\n" + b"w1 w2 w3 w4\n" * rows
@@ -955,7 +958,7 @@ def test_what_was_accepted_is_answered_before_the_end(model_file: Path, tmp_path
             )
             while count(service, "imdb_sentiment_pending") == 0:
                 assert not answer.done()
-            os.kill(service.process.pid, signal.SIGTERM)
+            os.kill(service.process.pid, number)
             assert len(answer.result().text.splitlines()) == rows + 1
         assert service.process.wait(60) in (0, -signal.SIGTERM)
         with pytest.raises(httpx.ConnectError):

@@ -3,12 +3,16 @@
 import contextlib
 import errno
 import gc
+import ipaddress
 import logging
 import math
 import os
 import re
+import signal
 import socket
 import sys
+import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +137,7 @@ def serve(model: Path, host: str, port: int, log: str, **limits: Any) -> None:
     If the environment variable IMDB_SENTIMENT_API_KEY is set, clients must send its value in the
     header X-API-Key. With --api-keys, each client has a key of its own.
     """
+    _handle_signals()
     try:
         from imdb_sentiment.serving.server import Server, set_up_logging
         from imdb_sentiment.serving.service import create_app
@@ -144,6 +149,7 @@ def serve(model: Path, host: str, port: int, log: str, **limits: Any) -> None:
     from imdb_sentiment.serving.predictor import ModelError, Predictor
     from imdb_sentiment.serving.settings import ServiceSettings
 
+    _check_environment()
     key = os.environ.get("IMDB_SENTIMENT_API_KEY")
     if key is not None:
         key = key.strip()  # a file may end with a line break; HTTP strips the header
@@ -178,6 +184,36 @@ def serve(model: Path, host: str, port: int, log: str, **limits: Any) -> None:
         server.run()
     if not server.started:
         sys.exit(1)
+
+
+def _handle_signals() -> None:
+    """End the service by SIGTERM from the beginning, and by SIGHUP as by SIGTERM."""
+    if threading.current_thread() != threading.main_thread():
+        return
+    if os.getpid() == 1:  # in a container, where signals without a handler are ignored
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+
+def _check_environment() -> None:
+    """Refuse what would only fail with a request, or be ignored."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise click.ClickException(
+            "there is no folder for temporary files that can be written: set TMPDIR to one, or "
+            "give a container one, with docker run --tmpfs /tmp"
+        ) from error
+    for part in os.environ.get("FORWARDED_ALLOW_IPS", "").split(","):
+        try:
+            if part.strip() not in ("", "*"):
+                ipaddress.ip_network(part.strip())
+        except ValueError as error:
+            raise click.ClickException(
+                f"FORWARDED_ALLOW_IPS has {part.strip()!r}, which is no address or network: list "
+                "them with commas, as in 172.17.0.1,10.0.0.0/8"
+            ) from error
 
 
 def _read_model(model: Path) -> bytes:

@@ -1,12 +1,15 @@
 """Opening a cluster of Dask: processes on this machine, or those of a running scheduler."""
 
+import asyncio
 import contextlib
 import logging
 import multiprocessing
 import os
+import pkgutil
 import signal
 import warnings
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 PACKAGE = __name__.partition(".")[0]
 CONNECT_TIMEOUT = 10.0  # seconds to connect to a scheduler, or to receive a result
+PATIENCE = 120.0  # seconds to wait while there is no worker at all, or the scheduler is silent
 START_ATTEMPTS = 3
 ALLOWED_FAILURES = 10  # number of workers that may die before a call fails
 INSTALL_DASK = 'pip install -e ".[dask]"'
@@ -49,8 +53,8 @@ def open_client(
         Dask's client; None if this process does all the work, without Dask.
 
     Raises:
-        InputError: Dask is not installed, there is no scheduler at that address, the connection to
-            it was lost, or workers die while they start.
+        InputError: Dask is not installed, there is no scheduler at that address, its workers have
+            other code, the connection to it was lost, or workers die while they start.
 
     """
     if workers == 1 and scheduler_address is None:
@@ -103,15 +107,74 @@ def _connect(
 
     address = scheduler_address or _start_cluster(workers, stack)
     try:
+        # Otherwise, the client would wait forever for something else that listens there.
+        with ThreadPoolExecutor(1) as pool:  # a notebook has an event loop of its own
+            pool.submit(asyncio.run, _shake_hands(address)).result()
         client = stack.enter_context(distributed.Client(address, timeout=CONNECT_TIMEOUT))
-    except (OSError, ValueError) as error:
+    # What is no scheduler may answer with a size for which there is no memory.
+    except (OSError, ValueError, MemoryError) as error:
         raise InputError(
             f"there is no Dask scheduler at {address}: start one with `dask scheduler`, or set "
-            f"{group}.scheduler_address to its address"
+            f"{group}.scheduler_address to its address (with the port of the scheduler, such as "
+            "8786, not of its dashboard)"
         ) from error
     if scheduler_address is None:
         client.forward_logging(PACKAGE, logging.getLogger(PACKAGE).getEffectiveLevel())
+    else:
+        _require_same_code(client)
     return client
+
+
+async def _shake_hands(address: str) -> None:
+    from distributed.comm.core import connect
+    from distributed.security import Security
+
+    options = Security().get_connection_args("client")
+    async with asyncio.timeout(CONNECT_TIMEOUT):
+        connection = await connect(address, timeout=CONNECT_TIMEOUT, **options)
+        await connection.close()
+
+
+def _require_same_code(client: Any) -> None:
+    """Refuse a cluster whose code would do something else than that of this run.
+
+    A worker that lacks the project would end when it receives the first call, without saying why.
+
+    Raises:
+        InputError: The scheduler or a worker lacks the project, or a worker has other code.
+
+    """
+    from imdb_sentiment.engine.package_digest import PACKAGE_DIGEST
+
+    # By a function of Python's own, which they all have.
+    name = "imdb_sentiment.engine.package_digest:PACKAGE_DIGEST"
+    found = client.run(pkgutil.resolve_name, name, on_error="return")
+    try:
+        client.run_on_scheduler(pkgutil.resolve_name, name)
+    except ImportError as error:
+        found["the scheduler"] = error
+    problems = {
+        place: f"can't import the project ({digest})"
+        if isinstance(digest, Exception)
+        else "has other code than this run"
+        for place, digest in found.items()
+        if digest != PACKAGE_DIGEST
+    }
+    if problems:
+        place, problem = next(iter(problems.items()))
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise InputError(
+            f"{place}{more} {problem}: install the same version of the project and of its packages "
+            "on all machines, and start their workers again"
+        )
+
+
+def count_workers(client: Any) -> int:
+    """Return the number of workers; 0 if the scheduler does not answer in time."""
+    try:
+        return len(client.sync(client.scheduler.ncores, callback_timeout=CONNECT_TIMEOUT))
+    except TimeoutError:
+        return 0
 
 
 def _import_distributed(group: str) -> None:

@@ -1,6 +1,7 @@
 """Calls of a function for each item of a stream, in this process or on the workers of a cluster."""
 
 import contextlib
+import logging
 import math
 import pickle
 import shutil
@@ -19,6 +20,8 @@ from typing import IO, Any, NamedTuple, Self, TypeVar
 
 from imdb_sentiment.engine.cluster import (
     CONNECT_TIMEOUT,
+    PATIENCE,
+    count_workers,
     make_lost_scheduler_error,
     open_client,
     share,
@@ -27,13 +30,14 @@ from imdb_sentiment.engine.cluster import (
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.interrupts import delayed_ctrl_c
 
+logger = logging.getLogger(__name__)
+
 R = TypeVar("R")
 Kept = TypeVar("Kept")
 Summary = TypeVar("Summary")
 Decision = TypeVar("Decision")
 
 PROTOCOL = pickle.HIGHEST_PROTOCOL
-PATIENCE = 120.0  # seconds that a call waits while there is no worker at all
 POLL_INTERVAL = 1.0  # seconds between two looks at a call, and at the number of workers
 # Items per worker that are being processed or are waiting, so that no worker is ever idle.
 IN_FLIGHT = 3
@@ -279,7 +283,7 @@ class _Calls:
     def n_workers(self) -> int:
         """Number of workers, counted at most once a second; at least 1, since some may come."""
         if time.monotonic() - self._counted_at > POLL_INTERVAL:
-            self._n_workers = max(1, len(self._client.nthreads()))
+            self._n_workers = max(1, count_workers(self._client))
             self._counted_at = time.monotonic()
         return self._n_workers
 
@@ -317,6 +321,11 @@ class _Calls:
             The item as a worker receives it, and the two futures from `begin`.
 
         """
+        if self._prepare is not _read:
+            logger.info(
+                "A worker can't read the files of this run, so this process reads the table from "
+                "here on. That is slower: see TMPDIR in docs/scaling.md"
+            )
         self._prepare = _read
         read = _read(item)
         _remove_item(item)
@@ -519,7 +528,7 @@ def _receive(
         if future.status == "cancelled":  # one that is "lost" with its worker is made again
             raise make_lost_scheduler_error(advice)
         with delayed_ctrl_c(), contextlib.suppress(*lost):
-            if client.nthreads():
+            if count_workers(client):
                 has_worker_at = time.monotonic()
         if time.monotonic() - has_worker_at > PATIENCE:
             raise InputError(

@@ -13,6 +13,7 @@ from optuna.storages import BaseStorage
 from imdb_sentiment.engine.cluster import (
     CONNECT_TIMEOUT,
     INSTALL_DASK,
+    PATIENCE,
     make_lost_scheduler_error,
     open_client,
     share,
@@ -164,7 +165,9 @@ class _DaskWorkers(Workers):
         try:
             # Not `Client.scheduler_info`, whose cache is sometimes empty or out of date.
             with delayed_ctrl_c():
-                identity = self._client.sync(self._client.scheduler.identity, n_workers=-1)
+                identity = self._client.sync(
+                    self._client.scheduler.identity, n_workers=-1, callback_timeout=PATIENCE
+                )
         except (AttributeError, OSError, RuntimeError) as error:
             raise make_lost_scheduler_error(ADVICE) from error
         return {

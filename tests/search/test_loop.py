@@ -34,6 +34,7 @@ from imdb_sentiment.search import (
 )
 from imdb_sentiment.search.progress import SearchProgress
 from imdb_sentiment.search.study import ORIGIN, OWNER, SLOT
+from imdb_sentiment.search.workers import Workers
 from objectives import (
     SPACE,
     hang_unless_told,
@@ -747,3 +748,26 @@ def test_a_study_without_trials_keeps_its_direction() -> None:
     optuna.create_study(storage=storage, study_name="two", directions=["minimize", "maximize"])
     with pytest.raises(OtherStudyError, match=r"for another metric"):
         search(make_study(storage, 1, name="two"), lambda trial, _: 1.0)
+
+
+@pytest.mark.parametrize("has_any", [True, False])
+def test_it_is_said_what_the_search_waits_for(
+    *, has_any: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Late(Workers):
+        refusals = 2
+
+        def has_any(self) -> bool:
+            return has_any
+
+        def find_free_worker(self) -> Any:
+            self.refusals -= 1
+            return None if self.refusals >= 0 else super().find_free_worker()
+
+    monkeypatch.setattr("imdb_sentiment.search.loop.POLL_INTERVAL", 0.01)
+    study = make_study(optuna.storages.InMemoryStorage(), 2)
+    with caplog.at_level("INFO", "imdb_sentiment"):
+        search(study, report_twice, workers=Late())
+    assert len(study.counted()) == 2
+    assert caplog.text.count("waiting for workers or other runs") == has_any
+    assert caplog.text.count("The cluster has no workers: start some") == (not has_any)

@@ -87,7 +87,10 @@ def run_trials(
                     workers.start(worker, trial.number, _call_objective, objective, trial, shared)
                 if reason is None and not running and not waiting:
                     waiting = True
-                    logger.info("No trial to start now: waiting for workers or other runs.")
+                    if workers.has_any():
+                        logger.info("No trial to start now: waiting for workers or other runs.")
+                    else:
+                        logger.warning("The cluster has no workers: start some with `dask worker`")
                 for number, outcome in workers.collect(POLL_INTERVAL).items():
                     _record_outcome(study, number, running[number], outcome, progress)
                     del running[number]  # only now: Ctrl-C in between has to give the trial back

@@ -64,6 +64,10 @@ class Workers:
         """
         return None if self._results else os.getpid()
 
+    def has_any(self) -> bool:
+        """Return whether there are workers, free or not."""
+        return True
+
     def start(self, worker: Any, key: int, function: Callable[..., Any], *arguments: Any) -> None:
         """Call a function on a free worker; `key` identifies the call."""
         with remembered_ctrl_c():
@@ -100,6 +104,9 @@ class _DaskWorkers(Workers):
 
     def share(self, value: Any) -> Any:
         return share(self._client, value)
+
+    def has_any(self) -> bool:
+        return bool(self._list_workers())
 
     def share_storage(self, storage: BaseStorage) -> BaseStorage:
         try:

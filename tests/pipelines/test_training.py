@@ -1547,7 +1547,7 @@ def render(sentence: str, calibration: dict[str, Any], training: TrainingParamet
         undefined=jinja2.StrictUndefined,
     )
     facts = {
-        "metrics": {"ngram_share": loaded["ngram_share"]},
+        "metrics": {"ngram_share": loaded["ngram_share"], "tuning_metric": "accuracy"},
         "model": {"training": training.model_dump(mode="json")},
     }
     return environment.from_string(

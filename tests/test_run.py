@@ -35,6 +35,7 @@ from helpers import (
 )
 from imdb_sentiment.datasets import EncodedReviewsDataset, PickleStreamDataset
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.framework.lineage import flatten
 from imdb_sentiment.pipelines.reporting import create_pipeline
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
@@ -419,8 +420,25 @@ def test_labels_that_do_not_exist_are_refused_once_the_labels_are_known(
         run_session(project, **parameters)
     assert not list((project / "data").glob("0[35]_*/*"))
     run_session(project, "data_processing", **parameters)  # which does not read them
+    pipelines = "tuning,training" if "decision_target" in message else "tuning"
     with pytest.raises(ClickException, match=message):
-        run_session(project, "tuning", **parameters)
+        run_session(project, *pipelines.split(","), **parameters)
+    command = f"kedro run --only-missing-outputs --pipelines data_processing,{pipelines}"
+    with pytest.raises(AssertionError, match=message):
+        run_kedro(project, f"{command} --params {as_option(parameters)}")
+
+
+def as_option(parameters: dict[str, Any]) -> str:
+    return ",".join(f"{name}={value}" for name, value in flatten(parameters))
+
+
+def test_weights_that_a_run_does_not_use_are_not_refused(copy_of_finished: Path) -> None:
+    """Those in conf/local are of another table than that of the present results."""
+    path = copy_of_finished / "conf/local/parameters_own.yml"
+    path.write_text("training: {class_weight: {awful: 2}}\n", encoding="utf-8")
+    run_kedro(copy_of_finished, "kedro run --nodes reporting.figures.plot_label_balance")
+    with pytest.raises(ClickException, match="class_weight names the label 'awful'"):
+        run_session(copy_of_finished, "data_processing", "tuning", reviews_file="IMDB Dataset.csv")
 
 
 @pytest.mark.slow

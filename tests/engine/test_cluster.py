@@ -49,16 +49,17 @@ def make_client(workers: dict[str, Any], on_scheduler: Callable[..., Any]) -> An
 
 
 def test_a_cluster_with_other_code_is_refused() -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ModuleNotFoundError("No module named 'imdb_sentiment'")
 
-    def find(*_: object) -> str:
+    def find(*_: object, **__: object) -> str:
         return PACKAGE_DIGEST
 
     same = {"tcp://a": PACKAGE_DIGEST}
     missing = ModuleNotFoundError("No module named 'imdb_sentiment'")
     _require_same_code(make_client(same, find))
     _require_same_code(make_client({}, find))  # workers may join later
+    _require_same_code(make_client(same | {"tcp://b": OSError("it has left")}, find))
     for workers, on_scheduler, message in (
         (same | {"tcp://b": "other"}, find, "tcp://b has other code than this run: install the sa"),
         (same | {"tcp://b": missing}, find, r"tcp://b can't import the project \(No module named"),
@@ -67,6 +68,14 @@ def test_a_cluster_with_other_code_is_refused() -> None:
     ):
         with pytest.raises(InputError, match=message):
             _require_same_code(make_client(workers, on_scheduler))
+
+
+def test_a_worker_that_is_silent_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    def wait(*_: object, callback_timeout: float, **__: object) -> None:
+        raise TimeoutError
+
+    _require_same_code(SimpleNamespace(run=wait))
+    assert "was not compared with that of this run" in caplog.text
 
 
 def test_a_scheduler_that_is_silent_has_no_workers() -> None:
@@ -84,7 +93,7 @@ def test_workers_of_another_checkout_are_told_by_their_code(
     try:
         with open_client(1, cluster.address, "processing", "advice") as client:
             assert count_workers(client) == 2
-        monkeypatch.setattr("imdb_sentiment.engine.package_digest.PACKAGE_DIGEST", "another one")
+        monkeypatch.setattr("imdb_sentiment.engine.cluster.PACKAGE_DIGEST", "another one")
         with (
             pytest.raises(InputError, match=r"\(and 1 more\) has other code than this run"),
             open_client(1, cluster.address, "processing", "advice"),

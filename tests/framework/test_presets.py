@@ -86,6 +86,7 @@ def test_loaders_for_other_runs_keep_apart(project: Path, monkeypatch: pytest.Mo
         mine["split"]["seed"] = 1  # in the caller's own copy
     monkeypatch.setattr(OmegaConfigLoader, "_read_raw_config", None)
     assert own.replace("fast", {"report": {"seed": 3}})["parameters"] == theirs  # read once
+    monkeypatch.undo()
     own["parameters"] = {"split": "set by hand"}
     assert own["parameters"] == {"split": "set by hand"}
     assert own.replace("fast", {"report": {"seed": 3}})["parameters"] == theirs

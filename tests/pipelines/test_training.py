@@ -339,6 +339,7 @@ def test_the_baseline_learns_from_the_rows_of_the_network(
     assert decision == {
         "label_weights": even,
         "is_median": False,
+        "has_thresholds": False,
         "loss_weights": even,
         "temperature": 1.0,
     }
@@ -1407,10 +1408,13 @@ def test_the_baseline_gets_thresholds_where_the_model_does(
             reviews=REVIEWS,
             script="auto",
         )
+        assert decision["has_thresholds"] == (decision["label_weights"] != even)
         return baseline, decision["label_weights"]
 
-    (plain, even), (tuned, weights) = fit_with(), fit_with(metric="f1_macro")
-    assert even == {"negative": 1.0, "positive": 1.0}
+    even = {"negative": 1.0, "positive": 1.0}
+
+    (plain, usual), (tuned, weights) = fit_with(), fit_with(metric="f1_macro")
+    assert usual == even
     assert weights["positive"] > weights["negative"]
     np.testing.assert_allclose(
         plain.predict_proba(rows["text"]), tuned.predict_proba(rows["text"]), atol=1e-6

@@ -14,6 +14,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
+from imdb_sentiment.engine.package_digest import PACKAGE_DIGEST
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.interrupts import delayed_ctrl_c
 
@@ -144,22 +145,28 @@ def _require_same_code(client: Any) -> None:
         InputError: The scheduler or a worker lacks the project, or a worker has other code.
 
     """
-    from imdb_sentiment.engine.package_digest import PACKAGE_DIGEST
-
     # By a function of Python's own, which they all have.
     name = "imdb_sentiment.engine.package_digest:PACKAGE_DIGEST"
-    found = client.run(pkgutil.resolve_name, name, on_error="return")
+    wait: dict[str, Any] = {"callback_timeout": CONNECT_TIMEOUT}
     try:
-        client.run_on_scheduler(pkgutil.resolve_name, name)
-    except ImportError as error:
-        found["the scheduler"] = error
-    problems = {
-        place: f"can't import the project ({digest})"
-        if isinstance(digest, Exception)
-        else "has other code than this run"
-        for place, digest in found.items()
-        if digest != PACKAGE_DIGEST
-    }
+        found = client.run(pkgutil.resolve_name, name, on_error="return", **wait)
+        try:
+            client.run_on_scheduler(pkgutil.resolve_name, name, **wait)
+        except ImportError as error:
+            found["the scheduler"] = error
+    except TimeoutError:
+        logger.warning(
+            "The code of the Dask workers was not compared with that of this run: a worker or the "
+            "scheduler has not answered for %g seconds",
+            CONNECT_TIMEOUT,
+        )
+        return
+    problems: dict[str, str] = {}
+    for place, answer in found.items():
+        if isinstance(answer, ImportError | AttributeError):
+            problems[place] = f"can't import the project ({answer})"
+        elif isinstance(answer, str) and answer != PACKAGE_DIGEST:
+            problems[place] = "has other code than this run"
     if problems:
         place, problem = next(iter(problems.items()))
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

@@ -9,8 +9,10 @@ def _digest_package() -> str:
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes() + b"\0")
+        name = path.relative_to(package)
+        if not any(part.startswith(".") for part in name.parts):  # copies that editors keep
+            content = path.read_bytes().replace(b"\r\n", b"\n")  # as git may write them
+            digest.update(name.as_posix().encode() + b"\0" + content + b"\0")
     return digest.hexdigest()
 
 

@@ -56,11 +56,6 @@ class Metric:
         return self.name in ORDINAL_METRICS
 
     @property
-    def has_thresholds(self) -> bool:
-        """Whether thresholds may be chosen for it unless the parameters say so."""
-        return self.depends_on_decision and not self.is_ordinal and self.name != "accuracy"
-
-    @property
     def depends_on_decision(self) -> bool:
         """Whether it is computed from the predicted labels, not from the probabilities."""
         return self.name not in PROBABILITY_METRICS

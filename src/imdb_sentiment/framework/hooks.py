@@ -23,6 +23,7 @@ from imdb_sentiment.framework.lineage import Lineage, find_upstream, flatten
 from imdb_sentiment.framework.problems import explain_problems
 from imdb_sentiment.parameters import (
     BaselineParameters,
+    ClassWeight,
     CustomReviewsParameters,
     Hyperparameters,
     InferenceParameters,
@@ -39,6 +40,7 @@ from imdb_sentiment.parameters import (
     TrainingParameters,
     TuningParameters,
     WordVectorsParameters,
+    parse_class_weight,
 )
 from imdb_sentiment.pipeline_registry import create_pipelines
 from imdb_sentiment.urls import hide_secrets
@@ -46,6 +48,7 @@ from imdb_sentiment.urls import hide_secrets
 logger = logging.getLogger(__name__)
 
 REVIEW_SETTINGS = "review_settings"  # the dataset with the labels
+CLASS_WEIGHT = "params:training.class_weight"
 MAX_SIMILAR = 5  # maximum number of files that a message names
 
 # The models of the groups of parameters in conf/.
@@ -184,7 +187,9 @@ class CheckLabels:
     """
 
     @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
         """Check the names if earlier runs have found the labels.
 
         Raises:
@@ -192,11 +197,12 @@ class CheckLabels:
 
         """
         self._catalog = catalog
-        self._names_labels = any(
-            name.startswith(("params:training", "params:tuning")) for name in pipeline.inputs()
+        # Of others, the run has not adopted the values that its inputs were made with.
+        self._read = {name for name in pipeline.inputs() if name.startswith("params:")}
+        may_be_found = (
+            REVIEW_SETTINGS not in pipeline.all_outputs() or run_params["only_missing_outputs"]
         )
-        is_found = REVIEW_SETTINGS not in pipeline.all_outputs() and catalog.exists(REVIEW_SETTINGS)
-        if self._names_labels and is_found:
+        if may_be_found and catalog.exists(REVIEW_SETTINGS):
             self._check(catalog.load(REVIEW_SETTINGS))
 
     @hook_impl
@@ -207,23 +213,33 @@ class CheckLabels:
             InputError: There is no such label, or a parameter does not fit the labels.
 
         """
-        if self._names_labels and REVIEW_SETTINGS in outputs:
+        if REVIEW_SETTINGS in outputs:
             self._check(outputs[REVIEW_SETTINGS])
 
     def _check(self, reviews: ReviewsParameters) -> None:
-        from imdb_sentiment.evaluation.decisions import compute_label_weights
-        from imdb_sentiment.evaluation.objectives import make_metric
-        from imdb_sentiment.pipelines.training.decision import find_method
-
-        tuning = TuningParameters.model_validate(self._catalog.load("params:tuning"))
-        training = TrainingParameters.model_validate(self._catalog.load("params:training"))
         labels = reviews.labels
-        metric = make_metric(
-            tuning.metric, tuning.metric_label, labels, are_ordered=reviews.ordered
-        )
-        find_method(training, metric, labels, are_ordered=reviews.ordered)
-        if isinstance(training.class_weight, Mapping):
-            compute_label_weights(training.class_weight, np.zeros(0, np.uint8), labels)
+        training = tuning = None
+        if "params:training" in self._read:
+            training = TrainingParameters.model_validate(self._catalog.load("params:training"))
+            self._check_weights(training.class_weight, labels)
+        elif CLASS_WEIGHT in self._read:
+            self._check_weights(parse_class_weight(self._catalog.load(CLASS_WEIGHT)), labels)
+        if "params:tuning" in self._read:
+            from imdb_sentiment.evaluation.objectives import make_metric
+            from imdb_sentiment.pipelines.training.decision import find_method
+
+            tuning = TuningParameters.model_validate(self._catalog.load("params:tuning"))
+            metric = make_metric(
+                tuning.metric, tuning.metric_label, labels, are_ordered=reviews.ordered
+            )
+            if training:
+                find_method(training, metric, labels, are_ordered=reviews.ordered)
+
+    def _check_weights(self, class_weight: ClassWeight, labels: tuple[str, ...]) -> None:
+        from imdb_sentiment.evaluation.decisions import compute_label_weights
+
+        if isinstance(class_weight, Mapping):
+            compute_label_weights(class_weight, np.zeros(0, np.uint8), labels)
 
 
 def _find_idle(space: Iterable[str], loader: Any) -> list[str]:

@@ -27,7 +27,8 @@ class PresetsConfigLoader(OmegaConfigLoader):
     earlier folders are ignored, and so is a range of another type. Kedro would read conf/base and
     one other folder.
 
-    Each kind of files is read once, since a run needs its parameters a dozen times.
+    Each kind of files is read once, since a run needs its parameters a dozen times. In a notebook,
+    `%reload_kedro` reads them again.
 
     Args:
         conf_source: Path of conf/.
@@ -56,6 +57,11 @@ class PresetsConfigLoader(OmegaConfigLoader):
         return type(self)(
             self.conf_source, env, runtime_params, loaded=self._loaded, **self._options
         )
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Set a kind of values by hand; others may refer to them."""
+        self._loaded = {}
+        super().__setitem__(key, value)
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         """Return all files of one kind, merged; see `OmegaConfigLoader`.

@@ -82,6 +82,7 @@ def run_trials(
                     if trial is None:
                         break
                     running[trial.number] = describe_values(trial.params)
+                    waiting = False
                     progress.begin(trial.number)
                     logger.debug("Trial %d: begun%s", trial.number, running[trial.number])
                     workers.start(worker, trial.number, _call_objective, objective, trial, shared)

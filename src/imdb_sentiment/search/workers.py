@@ -97,8 +97,9 @@ class _DaskWorkers(Workers):
     the trial; Dask would repeat the call without the study's knowledge.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, *, are_own: bool) -> None:
         self._client = client
+        self._are_own = are_own  # started by this run, which starts others in place of dead ones
         self._calls: dict[int, tuple[Any, _Worker]] = {}
         self._has_had_worker = False  # one that can train; it may be restarting
 
@@ -106,7 +107,7 @@ class _DaskWorkers(Workers):
         return share(self._client, value)
 
     def has_any(self) -> bool:
-        return bool(self._list_workers())
+        return self._are_own or bool(self._list_workers())
 
     def share_storage(self, storage: BaseStorage) -> BaseStorage:
         try:
@@ -211,6 +212,6 @@ def open_workers(workers: int, scheduler_address: str | None) -> Iterator[Worker
         if client is None:
             yield Workers()
             return
-        found = _DaskWorkers(client)
+        found = _DaskWorkers(client, are_own=scheduler_address is None)
         found.find_free_worker()  # refuses workers with several threads
         yield found

@@ -180,6 +180,8 @@ def serve(model: Path, host: str, port: int, log: str, **limits: Any) -> None:
     if is_json:
         logging.getLogger(__name__).info("the model is %s", predictor.describe())
     server = Server(app, address, port, settings, None if is_json else greeting)
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the server has its own handler from here on
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     if not server.started:

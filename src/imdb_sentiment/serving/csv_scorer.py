@@ -241,7 +241,8 @@ def _answer_calls(calls: IO[bytes], results: IO[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows lacks the last one
+    for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
         signal.signal(number, signal.SIG_IGN)  # the service still completes what it has accepted
     if hasattr(os, "nice"):
         os.nice(PRIORITY)

@@ -138,6 +138,7 @@ def _score() -> list[Node]:
                 "study": "study",
                 "calibration": "calibration",
                 "decision": "decision",
+                "baseline_decision": "baseline_decision",
                 "export_check": "export_check",
                 "test": "test",
                 "reviews": "review_settings",

@@ -70,7 +70,8 @@ def fit_baseline(
         `loss_weights`, the weight of each label in its loss, which `calibrate_baseline` removes
         from the probabilities, as the bias of the average does for the model; the `temperature`,
         which it then divides their logits by; and `label_weights` and
-        `is_median`, as in `fit_decision` for the model. If weights are chosen for the model, they
+        `is_median`, as in `fit_decision` for the model; and `has_thresholds`, whether weights were
+        chosen. If weights are chosen for the model, they
         are also chosen here, on the same held-out reviews, which are scored by pipelines that have
         learnt from the same other reviews, and only if there are enough. If the metric is the log
         loss, the temperature and the weights to remove are fitted to them, as for the model;
@@ -115,6 +116,7 @@ def fit_baseline(
     # As for the model: without another choice, labels are those that the weighted model prefers.
     rule = DecisionRule(loss_weights / loss_weights.mean(), is_median=method == "median")
     temperature = 1.0
+    has_thresholds = False
     # Otherwise, the comparison would partly measure how well each model is calibrated: the median
     # depends on that, too.
     is_calibrated = metric.name == "log_loss" or method == "median"
@@ -141,12 +143,14 @@ def fit_baseline(
         rule, loss_weights = replace(rule, weights=factors), factors**temperature
     if is_fitted and method != "argmax":
         calibrated = calibrate_baseline(scores, loss_weights, temperature)
-        rule = choose_rule(
+        choice = choose_rule(
             calibrated, truth, reviews.labels, metric=metric, training=training, start=rule
-        ).rule
+        )
+        rule, has_thresholds = choice.rule, method == "threshold" and choice.problem is None
     return fitted, {
         "label_weights": dict(zip(reviews.labels, rule.weights.tolist(), strict=True)),
         "is_median": rule.is_median,
+        "has_thresholds": has_thresholds,
         "loss_weights": dict(zip(reviews.labels, loss_weights.tolist(), strict=True)),
         "temperature": temperature,
     }

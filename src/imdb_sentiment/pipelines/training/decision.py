@@ -80,7 +80,8 @@ def find_method(
         return training.decision
     if metric.is_ordinal:
         return "median"
-    return "threshold" if metric.has_thresholds else "argmax"
+    is_other = metric.depends_on_decision and metric.name != "accuracy"
+    return "threshold" if is_other else "argmax"
 
 
 def choose_rule(

@@ -156,6 +156,7 @@ def compute_metrics(
     study: optuna.Study,
     calibration: dict[str, Any],
     decision: dict[str, Any],
+    baseline_decision: dict[str, Any],
     export_check: dict[str, float],
     test: EncodedReviews,
     reviews: ReviewsParameters,
@@ -172,6 +173,8 @@ def compute_metrics(
         study: Output of the pipeline tuning: how it scored its trials, and its best value.
         calibration: Output of the pipeline training, with the weights of the parts.
         decision: Output of the pipeline training, for the minimum confidence of an answer.
+        baseline_decision: Output of the pipeline training: whether thresholds were chosen for the
+            baseline.
         export_check: Output of the pipeline training.
         test: The encoded test reviews, for their groups and for those without a known word.
         reviews: The labels; of two, the second is the positive class.
@@ -190,8 +193,8 @@ def compute_metrics(
         McNemar's test would take the reviews of a group for independent, so there is `metric_gain`
         instead, also of the accuracy. With `training.decision_target`, both are of the most
         probable labels (`compared_without_thresholds`): a threshold for a recall of 0.9 makes
-        mistakes on purpose, and how many depends on where it happens to lie. If thresholds may be
-        chosen for the metric, and some of the baseline's labels are not its most probable ones,
+        mistakes on purpose, and how many depends on where it happens to lie. If thresholds were
+        chosen for the baseline, and some of its labels are not its most probable ones,
         `baseline_without_thresholds` is the metric of those. If it is better,
         `is_most_probable_compared` is true, and the model is compared with them: thresholds that
         happen to harm the baseline must not decide which is better.
@@ -219,7 +222,7 @@ def compute_metrics(
             _prefer_most_probable(table, reviews.labels) for table in (model, baseline)
         )
     of_baseline: dict[str, Any] = {}
-    if metric.has_thresholds and not has_target:
+    if baseline_decision.get("has_thresholds") and not has_target:
         baseline, of_baseline = _choose_baseline(baseline, metric, reviews.labels)
     compare = partial(_compare, reviews=reviews, report=report, groups=get_groups(test_predictions))
     by_label = describe_labels(test_predictions, reviews.labels)

@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -189,13 +188,9 @@ def serve(model: Path, host: str, port: int, log: str, **limits: Any) -> None:
 
 
 def _handle_signals() -> None:
-    """End the service by SIGTERM from the beginning, and by SIGHUP as by SIGTERM."""
-    if threading.current_thread() != threading.main_thread():
-        return
-    if os.getpid() == 1:  # in a container, where signals without a handler are ignored
+    """End the service by SIGTERM while it starts, also as the first process of a container."""
+    if os.getpid() == 1:  # which ignores signals without a handler
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def _check_environment() -> None:

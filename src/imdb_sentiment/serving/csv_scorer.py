@@ -241,8 +241,7 @@ def _answer_calls(calls: IO[bytes], results: IO[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows lacks the last one
-    for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the service still completes what it has accepted
     if hasattr(os, "nice"):
         os.nice(PRIORITY)

@@ -402,15 +402,14 @@ def read_records(
         raise _explain_encoding(file, options["encoding"], error) from None
     except ParserError as error:
         opened = re.search(r"EOF inside string starting at row (\d+)", str(error))
-        row = before + int(opened[1]) - skipped if opened else 0
-        why = f"a quotation mark opened in row {row} is never closed" if opened else error
-        way = (
-            "; close it, or, if such marks are part of the texts, set quoting: 3 in load_args of "
-            "its catalog entry"
-        )
-        raise InputError(
-            f"{file.name} is not a complete CSV: {why}{way if opened else ''}"
-        ) from None
+        why = str(error)
+        if opened:
+            why = (
+                f"a quotation mark opened in row {before + int(opened[1]) - skipped} is never "
+                "closed; close it, or, if such marks are part of the texts, set quoting: 3 in "
+                "load_args of its catalog entry"
+            )
+        raise InputError(f"{file.name} is not a complete CSV: {why}") from None
 
 
 def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:

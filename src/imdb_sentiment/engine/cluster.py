@@ -108,9 +108,10 @@ def _connect(
 
     address = scheduler_address or _start_cluster(workers, stack)
     try:
-        # Otherwise, the client would wait forever for something else that listens there.
-        with ThreadPoolExecutor(1) as pool:  # a notebook has an event loop of its own
-            pool.submit(asyncio.run, _shake_hands(address)).result()
+        if scheduler_address:
+            # Otherwise, the client would wait forever for something else that listens there.
+            with ThreadPoolExecutor(1) as pool:  # a notebook has an event loop of its own
+                pool.submit(asyncio.run, _shake_hands(address)).result()
         client = stack.enter_context(distributed.Client(address, timeout=CONNECT_TIMEOUT))
     # What is no scheduler may answer with a size for which there is no memory.
     except (OSError, ValueError, MemoryError) as error:

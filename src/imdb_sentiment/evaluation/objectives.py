@@ -60,6 +60,10 @@ class Metric:
         """Whether it is computed from the predicted labels, not from the probabilities."""
         return self.name not in PROBABILITY_METRICS
 
+    def is_better(self, value: float, than: float) -> bool:
+        """Return whether a value is better than another one."""
+        return value < than if self.is_loss else value > than
+
     def has_enough_reviews(self, codes: npt.NDArray[np.integer]) -> bool:
         """Return whether the intervals of a bootstrap of these reviews are wide enough to trust.
 

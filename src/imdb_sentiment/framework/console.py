@@ -309,9 +309,8 @@ def _is_shown(record: logging.LogRecord) -> bool:
     message = record.getMessage()
     is_ours = record.name.partition(".")[0] == PACKAGE
     is_number_of_nodes = message.startswith(("Skipping all", "Running"))
-    # Kedro lists all nodes that are skipped, with the logger of the project's runner.
-    is_list_of_nodes = message.startswith("Skipping") and not is_number_of_nodes
-    is_wanted = (is_ours and not is_list_of_nodes) or is_number_of_nodes
+    # Kedro also lists all nodes that are skipped, with the logger of the project's runner.
+    is_wanted = is_number_of_nodes or (is_ours and not message.startswith("Skipping"))
     return record.levelno < logging.WARNING and is_wanted
 
 

@@ -198,11 +198,11 @@ class CheckLabels:
         """
         self._catalog = catalog
         # Of others, the run has not adopted the values that its inputs were made with.
-        self._read = {name for name in pipeline.inputs() if name.startswith("params:")}
+        self._read = pipeline.inputs() & {"params:training", "params:tuning", CLASS_WEIGHT}
         may_be_found = (
             REVIEW_SETTINGS not in pipeline.all_outputs() or run_params["only_missing_outputs"]
         )
-        if may_be_found and catalog.exists(REVIEW_SETTINGS):
+        if self._read and may_be_found and catalog.exists(REVIEW_SETTINGS):
             self._check(catalog.load(REVIEW_SETTINGS))
 
     @hook_impl
@@ -218,7 +218,7 @@ class CheckLabels:
 
     def _check(self, reviews: ReviewsParameters) -> None:
         labels = reviews.labels
-        training = tuning = None
+        training = None
         if "params:training" in self._read:
             training = TrainingParameters.model_validate(self._catalog.load("params:training"))
             self._check_weights(training.class_weight, labels)

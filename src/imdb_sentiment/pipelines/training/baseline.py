@@ -69,12 +69,12 @@ def fit_baseline(
         A scikit-learn pipeline from texts to codes, and how its probabilities become a label:
         `loss_weights`, the weight of each label in its loss, which `calibrate_baseline` removes
         from the probabilities, as the bias of the average does for the model; the `temperature`,
-        which it then divides their logits by; and `label_weights` and
-        `is_median`, as in `fit_decision` for the model; and `has_thresholds`, whether weights were
-        chosen. If weights are chosen for the model, they
-        are also chosen here, on the same held-out reviews, which are scored by pipelines that have
-        learnt from the same other reviews, and only if there are enough. If the metric is the log
-        loss, the temperature and the weights to remove are fitted to them, as for the model;
+        which it then divides their logits by; `label_weights` and `is_median`, as in `fit_decision`
+        for the model; and `has_thresholds`, whether weights were chosen. If weights are chosen for
+        the model, they are also chosen here, on the same held-out reviews, which are scored by
+        pipelines that have learnt from the same other reviews, and only if there are enough. If the
+        metric is the log loss, the temperature and the weights to remove are fitted to them, as for
+        the model;
         otherwise the temperature is 1.
 
     Raises:

@@ -166,12 +166,11 @@ def _choose_for_metric(
         metric.measure(codes, probabilities, rule.choose(probabilities)) for rule in (argmax, start)
     )
     if start.is_median:
-        is_worse = kept > before if metric.is_loss else kept < before
-        if is_worse and training.decision == "auto":
+        if metric.is_better(before, kept) and training.decision == "auto":
             return Choice(replace(start, is_median=False))
         return Choice(start, metric.title, before, kept)
     unseen = cross_validate_weights(probabilities, codes, metric, start.weights, training.seed)
-    if not (unseen < kept if metric.is_loss else unseen > kept):
+    if not metric.is_better(unseen, kept):
         return Choice(start, metric.title, before, kept, DecisionProblem.NO_GAIN)
     weights = find_weights_for_metric(probabilities, codes, metric, start.weights)
     return Choice(replace(start, weights=weights), metric.title, before, unseen)

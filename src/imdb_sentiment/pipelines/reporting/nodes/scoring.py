@@ -309,7 +309,7 @@ def _choose_baseline(
     with_rule, value = (
         metric.measure(codes, probabilities, chosen) for chosen in (own, most_probable)
     )
-    is_better = value < with_rule if metric.is_loss else value > with_rule
+    is_better = metric.is_better(value, with_rule)
     return plain if is_better else baseline, {
         "baseline_without_thresholds": value,
         "is_most_probable_compared": is_better,

@@ -74,8 +74,7 @@ def fit_baseline(
         the model, they are also chosen here, on the same held-out reviews, which are scored by
         pipelines that have learnt from the same other reviews, and only if there are enough. If the
         metric is the log loss, the temperature and the weights to remove are fitted to them, as for
-        the model;
-        otherwise the temperature is 1.
+        the model; otherwise the temperature is 1.
 
     Raises:
         InputError: No word n-gram occurs in enough reviews.

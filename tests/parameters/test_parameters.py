@@ -118,7 +118,6 @@ def test_a_search_space_must_fit(space: dict[str, Any], message: str, conf: dict
         ({"fold_repeats": 0}, "greater than or equal to 1"),
         ({"folds": "many"}, "should be 'auto'"),
         ({"folds": 5, "evaluate_on": "test"}, "folds is 5, but evaluate_on is test.* to auto"),
-        ({"dask_storage": True}, "dask_storage needs"),
     ],
 )
 def test_wrong_settings_of_the_search_are_refused(

@@ -16,6 +16,7 @@ import pytest
 from dask.system import CPU_COUNT
 from distributed import LocalCluster, Scheduler, SpecCluster, Worker
 from optuna.trial import TrialState
+from optuna_integration import DaskStorage
 
 from helpers import PATIENCE, Cluster, wait_until
 from imdb_sentiment.datasets import OptunaStorageDataset
@@ -417,9 +418,19 @@ def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         pass
 
 
-def test_without_optuna_integration_the_extra_is_named(
-    two: Workers, monkeypatch: pytest.MonkeyPatch
+def test_only_a_running_cluster_needs_a_proxy_of_a_file(
+    two: Workers, storage: optuna.storages.RDBStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "optuna_integration", None)
-    with pytest.raises(InputError, match=r'optuna-integration: pip install -e "\.\[dask\]"'):
-        two.share_storage(optuna.storages.InMemoryStorage())
+    assert two.share_storage(storage) is storage
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as cluster,
+        open_workers(1, cluster.scheduler_address) as workers,
+    ):
+        assert isinstance(workers.share_storage(storage), DaskStorage)
+        monkeypatch.setitem(sys.modules, "optuna_integration", None)
+        with pytest.raises(InputError, match=r'optuna-integration: pip install -e "\.\[dask\]"'):
+            workers.share_storage(storage)
+        monkeypatch.setattr(storage, "url", "postgresql+psycopg://HOST/DATABASE")
+        assert workers.share_storage(storage) is storage

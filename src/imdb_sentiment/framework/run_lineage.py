@@ -73,7 +73,6 @@ MAY_HAVE_CHANGED = {("onnx_model", "custom_reviews"), ("export_check", "custom_r
 NOT_COMPARED = {
     "processing.scheduler_address",
     "processing.workers",
-    "tuning.dask_storage",
     "tuning.max_retries",
     "tuning.scheduler_address",
     "tuning.workers",

@@ -271,8 +271,6 @@ class TuningParameters(ProtocolParameters):
             cores. With 1, trials run in the process of the run.
         scheduler_address: Address of a running Dask scheduler, whose workers are used instead; null
             for none.
-        dask_storage: Whether the Dask scheduler holds the study and workers reach it there, for
-            clusters whose machines share neither a disk nor a database.
         sampler: Class that proposes hyperparameters.
         pruner: Class that ends unpromising trials after an epoch, or in a cross-validation after a
             fold.
@@ -292,7 +290,6 @@ class TuningParameters(ProtocolParameters):
     max_retries: Annotated[int, Field(ge=0)]
     workers: Annotated[int, Field(ge=1)]
     scheduler_address: str | None
-    dask_storage: bool
     sampler: OptunaClass
     pruner: OptunaClass
     search_space: dict[str, Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]]
@@ -321,8 +318,6 @@ class TuningParameters(ProtocolParameters):
                 f"folds is {self.folds}, but evaluate_on is test, without a cross-validation: set "
                 "evaluate_on to validation, or folds to auto"
             )
-        if self.dask_storage and not self.is_parallel:
-            raise ValueError("dask_storage needs a scheduler_address, or more than one worker")
         return self
 
     def may_be_on(self, name: str, hyperparameters: Hyperparameters) -> bool:

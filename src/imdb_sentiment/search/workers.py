@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, RDBStorage
 
 from imdb_sentiment.engine.cluster import (
     CONNECT_TIMEOUT,
@@ -46,7 +46,10 @@ class Workers:
         return value
 
     def share_storage(self, storage: BaseStorage) -> BaseStorage:
-        """Return a proxy of a storage that works in every process; the scheduler holds the storage.
+        """Return a storage of studies, or a proxy, that the workers can reach.
+
+        The scheduler of a running cluster holds what is not in a database: its workers may be on
+        other machines, without the file of the studies.
 
         Raises:
             InputError: optuna-integration is not installed.
@@ -110,11 +113,14 @@ class _DaskWorkers(Workers):
         return self._are_own or bool(self._list_workers())
 
     def share_storage(self, storage: BaseStorage) -> BaseStorage:
+        is_database = isinstance(storage, RDBStorage) and not storage.url.startswith("sqlite")
+        if self._are_own or is_database:
+            return storage
         try:
             from optuna_integration import DaskStorage
         except ImportError as error:
             raise InputError(
-                f"tuning.dask_storage needs the package optuna-integration: {INSTALL_DASK}"
+                f"tuning.scheduler_address needs the package optuna-integration: {INSTALL_DASK}"
             ) from error
         with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
             proxy: BaseStorage = DaskStorage(storage, client=self._client)

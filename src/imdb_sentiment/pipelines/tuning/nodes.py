@@ -218,7 +218,6 @@ def tune_hyperparameters(
     _require_inputs(vocabulary_size, initial, hyperparameters, tuning, use_validation_rows)
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the search has a log of its own
     with open_workers(tuning.workers, tuning.scheduler_address) as workers:
-        storage = workers.share_storage(study_storage) if tuning.dask_storage else study_storage
         origin = _describe_origin(
             held_out_sets,
             initial,
@@ -228,6 +227,7 @@ def tune_hyperparameters(
             class_weight=class_weight,
             ngram_labels=ngram_labels,
         )
+        storage = workers.share_storage(study_storage)
         study = _open_study(storage, origin, tuning, metric, len(held_out_sets))
         try:
             run_trials(

@@ -1,5 +1,6 @@
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -419,7 +420,10 @@ def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_only_a_running_cluster_needs_a_proxy_of_a_file(
-    two: Workers, storage: optuna.storages.RDBStorage, monkeypatch: pytest.MonkeyPatch
+    two: Workers,
+    storage: optuna.storages.RDBStorage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert two.share_storage(storage) is storage
     with (
@@ -429,6 +433,9 @@ def test_only_a_running_cluster_needs_a_proxy_of_a_file(
         open_workers(1, cluster.scheduler_address) as workers,
     ):
         assert isinstance(workers.share_storage(storage), DaskStorage)
+        shutil.rmtree(tmp_path)  # as if the scheduler ran on a machine without this folder
+        with pytest.raises(InputError, match=r"scheduler can't open the study \(unable to open"):
+            workers.share_storage(storage)
         monkeypatch.setitem(sys.modules, "optuna_integration", None)
         with pytest.raises(InputError, match=r'optuna-integration: pip install -e "\.\[dask\]"'):
             workers.share_storage(storage)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy.exc import SQLAlchemyError
 
 from imdb_sentiment.engine.cluster import (
     CONNECT_TIMEOUT,
@@ -52,7 +53,7 @@ class Workers:
         other machines, without the file of the studies.
 
         Raises:
-            InputError: optuna-integration is not installed.
+            InputError: optuna-integration is not installed, or the scheduler can't open the file.
 
         """
         return storage
@@ -122,8 +123,16 @@ class _DaskWorkers(Workers):
             raise InputError(
                 f"tuning.scheduler_address needs the package optuna-integration: {INSTALL_DASK}"
             ) from error
-        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
-            proxy: BaseStorage = DaskStorage(storage, client=self._client)
+        try:
+            with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+                proxy: BaseStorage = DaskStorage(storage, client=self._client)
+        except SQLAlchemyError as error:
+            reason = getattr(error, "orig", error)
+            raise InputError(
+                f"the Dask scheduler can't open the study ({reason}): start the scheduler in the "
+                "folder of the project, on the machine of the run, or keep the study in a database "
+                "such as PostgreSQL"
+            ) from error
         return proxy
 
     def find_free_worker(self) -> Any:

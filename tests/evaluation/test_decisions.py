@@ -217,6 +217,20 @@ def test_most_thresholds_reach_the_target_on_new_reviews_too(kind: Quantity) -> 
     assert np.mean(found) < 0.85  # and it costs no more than that needs
 
 
+def test_weights_beyond_reason_are_not_chosen() -> None:
+    """They would be taken to reach reviews that `DecisionRule` does not give the label."""
+    probability = np.concatenate([np.full(50, 0.9), np.full(50, 1e-13), np.full(100, 1e-14)])
+    probabilities = np.column_stack([1 - probability, probability])
+    is_label = np.arange(200) < 100
+    assert find_weights_for_target(probabilities, is_label, 1, "recall", 0.9) is None
+    weights = find_weights_for_target(probabilities, is_label, 1, "recall", 0.4)
+    assert weights is not None
+    assert DecisionRule(weights).choose(probabilities).sum() == 50
+    metric = make_metric("f1_macro", None, ("bad", "good"), are_ordered=False)
+    weights = find_weights_for_metric(probabilities, is_label.astype(int), metric, np.ones(2))
+    assert (DecisionRule(weights).choose(probabilities) == (probability > 0.5)).all()
+
+
 def test_what_no_threshold_has_for_sure_is_out_of_reach() -> None:
     probabilities = np.column_stack([1 - np.linspace(0.9, 0.1, 90), np.linspace(0.9, 0.1, 90)])
     is_label = np.arange(90) % 3 > 0

@@ -85,6 +85,34 @@ def test_metrics_are_those_counted_by_hand(n_labels: int) -> None:
     assert measure("quadratic_kappa", n_labels) == pytest.approx(kappa)
 
 
+@pytest.mark.parametrize(
+    ("name", "counts", "units"),
+    [
+        ("accuracy", (30, 5, 200), 235),
+        ("log_loss", (30, 5, 200), 235),
+        ("f1", (30, 5, 200), 5),  # of the label "so-so"
+        ("f1_macro", (80, 80, 80), 238),
+        ("balanced_accuracy", (0, 200, 10), 10.9),  # nearly those of the rarest label
+        ("roc_auc", (200, 200, 1), 1),
+    ],
+)
+def test_a_mean_over_labels_is_as_uncertain_as_its_rarest_ones(
+    name: MetricName, counts: tuple[int, ...], units: float
+) -> None:
+    label = LABELS[1] if name == "f1" else None
+    metric = make_metric(name, label, LABELS, are_ordered=True)
+    assert metric.count_units(np.repeat(np.arange(3), counts)) == pytest.approx(units, abs=0.05)
+
+
+def test_certain_mistakes_have_the_log_loss_of_scikit_learn() -> None:
+    probabilities = np.array([[1.0, 0.0], [0.0, 1.0], [1e-20, 1.0], [0.3, 0.7]])
+    codes = np.array([0, 0, 0, 1])
+    metric = make_metric("log_loss", None, ("bad", "good"), are_ordered=False)
+    assert metric.measure(codes, probabilities) == pytest.approx(
+        metrics.log_loss(codes, probabilities)
+    )
+
+
 def test_roc_auc_is_the_mean_over_the_labels_that_a_sample_has() -> None:
     codes, probabilities = make_scores(3)
     kept = codes != 1

@@ -86,12 +86,44 @@ def test_the_interval_of_groups_that_are_all_right_has_a_width() -> None:
     assert found == estimate_accuracy_interval(correct)
 
 
-def test_without_groups_reviews_are_resampled_one_by_one() -> None:
+@pytest.mark.parametrize(("units", "n_units"), [(None, 50), (8, 8), (7.5, 7.5), (1, 2)])
+def test_without_groups_reviews_are_resampled_one_by_one(
+    units: float | None, n_units: float
+) -> None:
     values = np.random.default_rng(1).normal(size=50)
     rng = np.random.default_rng(3)
     means = [values[rng.integers(50, size=50)].mean() for _ in range(300)]
-    found = estimate_interval(lambda rows: float(values[rows].mean()), 50, resamples=300, seed=3)
-    assert found == tuple(np.quantile(means, [0.025, 0.975]))
+    found = estimate_interval(
+        lambda rows: float(values[rows].mean()), 50, resamples=300, seed=3, units=units
+    )
+    # Hesterberg (2015): so many standard errors, of which a bootstrap has too small ones.
+    quantile = scipy.stats.t.ppf(0.025, n_units - 1) * math.sqrt(n_units / (n_units - 1))
+    tail = scipy.stats.norm.cdf(quantile)
+    assert found == pytest.approx(tuple(np.quantile(means, [tail, 1 - tail])))
+    assert tail < 0.025
+
+
+@pytest.mark.parametrize("n_groups", [2, 3, 4])
+def test_intervals_of_few_groups_are_wide_enough(n_groups: int) -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(n_groups), 100)
+    covered = []
+    for _ in range(400):
+        shares = rng.beta(0.85 * 19, 0.15 * 19, size=n_groups)  # a correlation of 0.05
+        correct = rng.random(len(groups)) < shares[groups]
+        low, high = estimate_accuracy_interval_of_groups(correct, groups, resamples=1, seed=0)
+        assert 0 <= low <= correct.mean() <= high <= 1
+        covered.append(low <= 0.85 <= high)
+    assert 0.9 <= np.mean(covered) <= 0.99  # of 0.95
+
+
+def test_the_interval_of_few_groups_is_that_of_their_mean_if_they_are_equally_large() -> None:
+    correct = np.repeat([True, False, True, False, True, False], [13, 7, 10, 10, 18, 2])
+    groups = np.repeat([5, 2, 9], 20)
+    found = estimate_accuracy_interval_of_groups(correct, groups, resamples=1, seed=0)
+    means = [0.65, 0.5, 0.9]
+    expected = scipy.stats.t.interval(0.95, 2, np.mean(means), scipy.stats.sem(means))
+    assert found == pytest.approx((max(0, expected[0]), min(1, expected[1])))
 
 
 @pytest.mark.parametrize(("b", "c"), [(3, 10), (10, 3), (7, 7), (0, 6), (0, 0)])

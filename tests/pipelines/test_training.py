@@ -1292,8 +1292,7 @@ def test_weights_that_do_not_help_with_other_reviews_are_not_chosen(
     without = decide(network, ngrams, reviews, tuning, weighted)
     assert decision["label_weights"] == without["label_weights"]
     assert (decision["aim"], decision["unfitted_reason"]) == ("macro F1", "no_gain")
-    if class_weight is None:
-        assert decision["after"] == decision["before"]
+    assert decision["after"] == decision["before"]
 
 
 def test_ordered_labels_are_predicted_by_their_median(
@@ -1329,6 +1328,19 @@ def test_a_median_that_is_worse_is_not_predicted(training: TrainingParameters) -
             probabilities, codes, LABELS, metric=metric, training=asked, start=start
         )
         assert chosen.rule.is_median == is_median
+
+
+def test_instead_of_a_median_that_is_worse_the_rule_is_chosen_that_was_measured(
+    training: TrainingParameters,
+) -> None:
+    """Not the weighted one, which undoes the weights of the loss: here, it is even worse."""
+    metric = make_metric("mean_absolute_error", None, LABELS, are_ordered=True)
+    probabilities = np.tile([0.6, 0.1, 0.3], (40, 1))
+    start = DecisionRule(np.array([0.5, 1.0, 5.0]), is_median=True)
+    chosen = choose_rule(
+        probabilities, np.zeros(40, np.intp), LABELS, metric=metric, training=training, start=start
+    )
+    assert (chosen.rule.choose(probabilities) == 0).all()
 
 
 def test_a_wanted_recall_is_reached(tuning: TuningParameters, training: TrainingParameters) -> None:

@@ -21,6 +21,7 @@ LabelWeights = npt.NDArray[np.float64]
 
 MAX_CANDIDATES = 1000  # number of weights tried for all labels together; at least 100 per label
 ROUNDS = 3  # maximum number of passes over the labels
+MAX_WEIGHT = 1e12  # largest weight of a label relative to those of the others
 # 90% quantile of the normal distribution, for the lower bound that has to reach a target.
 Z_90 = 1.2816
 
@@ -174,13 +175,13 @@ def find_weights_for_target(
 
     """
     limits, _ = _find_limits(probabilities, np.ones(probabilities.shape[1]), code)
-    order = np.argsort(limits, kind="stable")
+    order = np.argsort(limits, kind="stable")  # infinite ones last
     limits, hits = limits[order], np.cumsum(is_label[order], dtype=np.intp)
     is_last = np.append(limits[1:] > limits[:-1], True)  # among reviews with the same limit
     predicted = np.arange(1, len(hits) + 1)
     is_precision = quantity == "precision"
     is_sure = _find_lowest(hits, predicted if is_precision else hits[-1]) >= target
-    reached = np.flatnonzero(is_last & is_sure)
+    reached = np.flatnonzero(is_last & is_sure & np.isfinite(limits))
     if not len(reached):
         return None
     others = (hits if is_precision else hits / predicted)[reached]
@@ -189,7 +190,8 @@ def find_weights_for_target(
     best = np.flatnonzero(others == others.max())
     last = reached[best[0 if is_precision else -1]]
     weights = np.ones(probabilities.shape[1])
-    above = limits[last + 1] if last + 1 < len(limits) else 2 * limits[last]
+    has_next = last + 1 < len(limits) and np.isfinite(limits[last + 1])
+    above = limits[last + 1] if has_next else 2 * limits[last]
     weights[code] = np.sqrt(limits[last] * above)
     return _scale(weights)
 
@@ -215,12 +217,14 @@ def _find_limits(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
     """Return the weight of a label above which each review gets it, and its label otherwise.
 
-    Both have the shape (reviews,).
+    Both have the shape (reviews,). The weight is infinite if no reasonable one is enough.
     """
     products = probabilities * weights
     products[:, code] = -1.0
     highest = products.max(axis=1).clip(np.finfo(np.float64).tiny)
-    return highest / probabilities[:, code].clip(1e-12), products.argmax(axis=1)
+    with np.errstate(divide="ignore", over="ignore"):
+        limits = highest / probabilities[:, code]
+    return np.where(limits > MAX_WEIGHT, np.inf, limits), products.argmax(axis=1)
 
 
 def _list_candidates(limits: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.float64]:
@@ -228,8 +232,9 @@ def _list_candidates(limits: npt.NDArray[np.float64], most: int) -> npt.NDArray[
 
     If there are too many, they are evenly spaced.
     """
-    distinct = np.unique(limits)
-    distinct = np.concatenate([distinct[:1] / 4, distinct, 4 * distinct[-1:]])
+    distinct = np.unique(limits[np.isfinite(limits)])
+    above = np.minimum(4 * distinct[-1:], MAX_WEIGHT)
+    distinct = np.concatenate([distinct[:1] / 4, distinct, above])
     between: npt.NDArray[np.float64] = np.sqrt(distinct[1:]) * np.sqrt(distinct[:-1])
     if len(between) <= most:
         return between

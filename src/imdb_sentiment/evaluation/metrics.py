@@ -42,7 +42,7 @@ def score_predictions(
 
     Returns:
         `accuracy` with the ends of its 95% interval (`accuracy_low`, `accuracy_high`; Wilson's, or
-        with groups that of a bootstrap of whole groups),
+        with groups that of `estimate_accuracy_interval_of_groups`),
         `balanced_accuracy`, `precision`, `recall`, `f1`, `f1_macro`, `roc_auc`, `log_loss` (natural
         logarithm), `calibration_error`, and that of a perfectly calibrated model
         (`calibration_error_by_chance`). With more than two labels precision, recall, F1 and ROC

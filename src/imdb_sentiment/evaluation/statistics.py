@@ -39,8 +39,10 @@ def estimate_accuracy_interval_of_groups(
 ) -> tuple[float, float]:
     """Return the 95% interval of an accuracy on reviews that belong to groups.
 
-    It is the interval of `estimate_interval`, extended to Wilson's where that reaches further:
-    whole groups may be right by chance, and the width must be positive even if all are.
+    It is the interval of `estimate_interval`; with fewer than `MIN_GROUPS` groups, whose bootstrap
+    would be too narrow, that of Student's distribution for a ratio of sums over groups (Cochran,
+    "Sampling Techniques", 1977, equation 6.13). Either is extended to Wilson's where that reaches
+    further: whole groups may be right by chance, and the width must be positive even if all are.
 
     Args:
         correct: Whether each prediction is right, shape (reviews,).
@@ -52,15 +54,32 @@ def estimate_accuracy_interval_of_groups(
         Lower and upper end of the interval.
 
     """
-    resampled = estimate_interval(
-        lambda rows: float(correct[rows].mean()),
-        len(correct),
-        groups=groups,
-        resamples=resamples,
-        seed=seed,
-    )
-    lows, highs = zip(resampled, estimate_accuracy_interval(correct), strict=True)
+    if len(np.unique(groups)) < MIN_GROUPS:
+        of_groups = _estimate_accuracy_interval_of_few_groups(correct, groups)
+    else:
+        of_groups = estimate_interval(
+            lambda rows: float(correct[rows].mean()),
+            len(correct),
+            groups=groups,
+            resamples=resamples,
+            seed=seed,
+        )
+    lows, highs = zip(of_groups, estimate_accuracy_interval(correct), strict=True)
     return min(lows), max(highs)
+
+
+def _estimate_accuracy_interval_of_few_groups(
+    correct: npt.NDArray[np.bool_], groups: npt.NDArray[np.integer]
+) -> tuple[float, float]:
+    from scipy.stats import t
+
+    accuracy = correct.mean()
+    group_of_row = np.unique(groups, return_inverse=True)[1]
+    residuals = np.bincount(group_of_row, correct - accuracy)  # right ones beyond those expected
+    n_groups = len(residuals)
+    error = np.sqrt(n_groups / (n_groups - 1) * (residuals**2).sum()) / len(correct)
+    margin = t.ppf((1 + CONFIDENCE) / 2, n_groups - 1) * error
+    return float(max(0.0, accuracy - margin)), float(min(1.0, accuracy + margin))
 
 
 def estimate_interval(
@@ -70,17 +89,18 @@ def estimate_interval(
     resamples: int,
     seed: int,
     groups: npt.NDArray[np.integer] | None = None,
+    units: float | None = None,
 ) -> tuple[float, float]:
     """Return the 95% percentile bootstrap interval of a number that is measured on reviews.
 
     If this is the difference of two models, both are measured on the same resampled reviews, since
-    they make similar mistakes.
+    they make similar mistakes. The percentiles are expanded to what Student's distribution demands
+    for few reviews (Hesterberg, "What Teachers Should Know About the Bootstrap", The American
+    Statistician 69, 2015).
 
     Reviews of one group are alike, so they say less than as many independent ones. With groups,
     whole groups are resampled: the cluster bootstrap of Field and Welsh, "Bootstrapping Clustered
-    Data", Journal of the Royal Statistical Society B 69 (2007). Since they may be few, the
-    percentiles are expanded to what Student's distribution demands (Hesterberg, "What Teachers
-    Should Know About the Bootstrap", The American Statistician 69, 2015).
+    Data", Journal of the Royal Statistical Society B 69 (2007).
 
     Args:
         measure: Function from the positions of reviews, with repetitions, to the number; NaN where
@@ -90,6 +110,8 @@ def estimate_interval(
         seed: Seed of the resamples.
         groups: Group of each review, shape (n,), of at least two groups; None if the reviews are
             independent of each other.
+        units: Number of reviews to which the uncertainty of the number corresponds, such as that of
+            the rarest label in a mean over labels; None for all reviews.
 
     Returns:
         Lower and upper end of the interval.
@@ -98,18 +120,21 @@ def estimate_interval(
     from scipy.stats import norm, t
 
     rng = np.random.default_rng(seed)
-    tail = (1 - CONFIDENCE) / 2
+    n_units = n if units is None else units
     if groups is None:
         samples = (rng.integers(n, size=n) for _ in range(resamples))
     else:
         order = np.argsort(groups, kind="stable")
         members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
         n_groups = len(members)
-        tail = float(norm.cdf((n_groups / (n_groups - 1)) ** 0.5 * t.ppf(tail, n_groups - 1)))
+        n_units = min(n_units, n_groups)
         samples = (
             np.concatenate([members[group] for group in rng.integers(n_groups, size=n_groups)])
             for _ in range(resamples)
         )
+    n_units = max(n_units, 2)  # two are the fewest whose variance is known
+    quantile = t.ppf((1 - CONFIDENCE) / 2, n_units - 1)
+    tail = float(norm.cdf((n_units / (n_units - 1)) ** 0.5 * quantile))
     low, high = np.nanquantile([measure(rows) for rows in samples], [tail, 1 - tail])
     return float(low), float(high)
 

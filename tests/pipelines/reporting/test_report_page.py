@@ -340,6 +340,32 @@ def test_it_is_said_how_probabilities_become_labels(
     assert says in " ".join(write_model_card(facts).split())
 
 
+@pytest.mark.parametrize(
+    ("training", "says"),
+    [
+        ({"class_weight": "balanced"}, "instead of 0.4000 with the weights of the loss."),
+        (
+            {"decision_target": {"label": "positive", "recall": 0.9}},
+            "instead of 0.4000 for the most probable label, on the reviews on which it was chosen.",
+        ),
+    ],
+)
+def test_it_is_said_what_a_chosen_threshold_is_better_than(
+    training: dict[str, Any], says: str, finished: tuple[Path, str]
+) -> None:
+    facts = load_facts(finished)
+    facts["decision"] |= {
+        "label_weights": {"negative": 0.5, "positive": 1.5},
+        "threshold": 0.25,
+        "aim": "macro F1",
+        "before": 0.4,
+        "after": 0.6,
+    }
+    facts["model"]["training"] |= training
+    assert says in " ".join(render(finished, facts).split())
+    assert says in " ".join(write_model_card(facts).split())
+
+
 def test_many_labels_are_counted_instead_of_listed(finished: tuple[Path, str]) -> None:
     facts = load_facts(finished)
     labels = [f"intent {number}" for number in range(77)]

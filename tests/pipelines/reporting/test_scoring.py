@@ -249,6 +249,8 @@ def test_with_few_groups_there_is_no_verdict(n_groups: int, reviews: ReviewsPara
         ("log_loss", 30, 1, True),
         ("roc_auc", 300, 4, False),
         ("roc_auc", 300, 5, True),
+        ("f1_macro", 300, 4, False),
+        ("f1", 300, 4, False),
         ("accuracy", 2, 1, True),  # McNemar's test is exact
     ],
 )

@@ -38,10 +38,12 @@ class Choice:
     Attributes:
         rule: The decision rule.
         aim: Name of the metric or target that the rule should optimise; None if there is none.
-        before: Value of this metric, precision or recall if the most probable label is predicted;
-            None if it was not measured.
-        after: Its value with the rule, or None. If the rule optimises a metric, the value is
-            cross-validated: see `cross_validate_weights`.
+        before: Value of this metric, precision or recall if the most probable label is predicted,
+            or for weights that optimise a metric, with those from which they were changed: equal
+            ones, or with class weights those of the loss. None if it was not measured.
+        after: Its value with the rule, or None. If weights optimise a metric, it is cross-validated
+            (see `cross_validate_weights`); for a target, it is that on the reviews on which the
+            threshold was chosen.
         problem: Reason why no threshold was chosen; None if one was, or none was needed.
 
     """
@@ -161,16 +163,15 @@ def _choose_for_metric(
 ) -> Choice:
     if start.is_median and not metric.is_ordinal:
         return Choice(start)  # `median` was requested explicitly, whatever the metric is
-    argmax = DecisionRule.argmax(probabilities.shape[1])
-    before, kept = (
-        metric.measure(codes, probabilities, rule.choose(probabilities)) for rule in (argmax, start)
-    )
+    kept = metric.measure(codes, probabilities, start.choose(probabilities))
     if start.is_median:
+        argmax = DecisionRule.argmax(probabilities.shape[1])
+        before = metric.measure(codes, probabilities, argmax.choose(probabilities))
         if metric.is_better(before, kept) and training.decision == "auto":
-            return Choice(replace(start, is_median=False))
+            return Choice(replace(start, weights=argmax.weights, is_median=False))
         return Choice(start, metric.title, before, kept)
     unseen = cross_validate_weights(probabilities, codes, metric, start.weights, training.seed)
     if not metric.is_better(unseen, kept):
-        return Choice(start, metric.title, before, kept, DecisionProblem.NO_GAIN)
+        return Choice(start, metric.title, kept, kept, DecisionProblem.NO_GAIN)
     weights = find_weights_for_metric(probabilities, codes, metric, start.weights)
-    return Choice(replace(start, weights=weights), metric.title, before, unseen)
+    return Choice(replace(start, weights=weights), metric.title, kept, unseen)

@@ -343,8 +343,8 @@ def fit_decision(
         bias of the average, so that the decisions are those of the models as they were trained;
         `is_median`, see `DecisionRule`; the `threshold` of the second of two labels, None for more;
         `aim`, the metric or target that the rule should optimise, and `before` and `after`, its
-        value on the held-out reviews for the most probable label and with this rule (see `Choice`),
-        each None if there is none; `unfitted_reason`, the reason why no weights were chosen, if
+        value on the held-out reviews without and with this rule (see `Choice`), each None if there
+        is none; `unfitted_reason`, the reason why no weights were chosen, if
         they should have been (else None); `min_confidence`.
 
     Raises:

@@ -352,7 +352,12 @@ def _compare(
         return second - first if metric.is_loss else first - second
 
     low, high = estimate_interval(
-        measure_gain, len(codes), resamples=report.resamples, seed=report.seed, groups=groups
+        measure_gain,
+        len(codes),
+        resamples=report.resamples,
+        seed=report.seed,
+        groups=groups,
+        units=metric.count_units(codes),
     )
     return comparison | {
         "has_enough_reviews": metric.has_enough_reviews(codes),

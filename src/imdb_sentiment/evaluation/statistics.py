@@ -41,7 +41,7 @@ def estimate_accuracy_interval_of_groups(
 
     It is the interval of `estimate_interval`; with fewer than `MIN_GROUPS` groups, whose bootstrap
     would be too narrow, that of Student's distribution for a ratio of sums over groups (Cochran,
-    "Sampling Techniques", 1977, equation 6.13). Either is extended to Wilson's where that reaches
+    "Sampling Techniques", 1977, chapter 6). Either is extended to Wilson's where that reaches
     further: whole groups may be right by chance, and the width must be positive even if all are.
 
     Args:

@@ -1148,6 +1148,25 @@ def test_arguments_of_a_csv_that_is_written_are_heeded_or_refused(tmp_path: Path
         lines.save(iter([pd.DataFrame({"text": ["a"]})]))
 
 
+@pytest.mark.parametrize(
+    ("load_args", "says"),
+    [
+        ({"sep": "foo"}, "unlabelled_delimiter: 'foo' is no delimiter"),
+        ({"encoding": "utf-9"}, "unlabelled_encoding: unknown encoding: utf-9"),
+        ({"chunksize": 0}, "chunksize in load_args is 0: it must be a whole number of at least 1"),
+        ({"chunksize": None}, "chunksize in load_args is None: it must be a whole number"),
+    ],
+)
+def test_a_value_that_can_not_be_used_is_refused_with_its_name(
+    load_args: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "in.csv").write_text("text\na\n", encoding="utf-8")
+    path = str(tmp_path / "in.csv")
+    dataset = TableDataset(filepath=path, load_args=load_args, prefix="unlabelled")
+    with pytest.raises(InputError, match=says):
+        list(dataset.load())
+
+
 def test_nested_cells_are_json_where_a_format_has_no_types(tmp_path: Path) -> None:
     frame = pd.DataFrame({"a": [{"b": "ü"}, [1]]}, dtype=object)
     save(tmp_path / "out.csv", frame)

@@ -74,6 +74,69 @@ def test_a_misspelt_setting_is_refused(tmp_path: Path) -> None:
     run_session(project, "data_processing")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("input_file", "x.csv", "globals.yml can't set input_file: set it with --params"),
+        ("split", "{}", r"globals.yml can't set split: set it in conf/local/parameters\.yml"),
+        ("seed", "abc", "^seed is 'abc' in conf/: it must be a whole number"),
+        ("reviews_file", "null", "^reviews_file is empty: name the table"),
+        ("custom_reviews_file", "null", "^custom_reviews_file is null: name the table"),
+    ],
+)
+def test_a_setting_that_can_not_be_used_is_refused(
+    name: str, value: str, says: str, tmp_path: Path
+) -> None:
+    project = make_project(tmp_path)
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(30))
+    (project / "conf/local/globals.yml").write_text(f"{name}: {value}\n", encoding="utf-8")
+    with pytest.raises(ClickException, match=says):
+        run_session(project)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"n_trials": 3}, r"'n_trials' in --params: did you mean tuning\.n_trials\?"),
+        ({"hyperparameters": {"early_stopping_patience": 2}}, "needs rows that are held out"),
+        ({"word_vectors": {"method": "none"}}, "pretrained_embedding needs word vectors"),
+        (
+            {"tuning": {"search_space": {"embedding_size": {"type": "int", "low": 3, "high": 8}}}},
+            "has embedding_size, which has no effect in any trial",
+        ),
+        (
+            {"tuning": {"scheduler_address": "tcp://127.0.0.1:1"}},
+            r"there is no Dask scheduler at tcp://127\.0\.0\.1:1: start one",
+        ),
+    ],
+)
+def test_what_a_search_can_not_use_is_refused_before_the_work(
+    given: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    project = make_project(tmp_path)
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(30))
+    with pytest.raises(ClickException, match=says):
+        run_session(project, **given)
+    assert not (project / "data/02_intermediate/audit.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"input_file": None}, "^input_file is null: name the table that is to be read"),
+        ({"reviews_file": "others.csv"}, r"input_file names: pass input_file=others\.csv"),
+    ],
+)
+def test_inference_scores_no_other_table_than_meant(
+    given: dict[str, Any], says: str, copy_of_finished: Path
+) -> None:
+    scored = copy_of_finished / "data/07_model_output/scored_reviews.csv"
+    scored.write_text("earlier", encoding="utf-8")
+    with pytest.raises(ClickException, match=says):
+        run_session(copy_of_finished, "inference", **given)
+    assert scored.read_text(encoding="utf-8") == "earlier"
+
+
 def test_a_missing_file_is_made_as_the_others_were(copy_of_finished: Path) -> None:
     (copy_of_finished / "data/05_model_input/train.npy").unlink()
     says = r"makes it first: kedro run --pipelines data_processing --params 'reviews_file=IMDB "

@@ -136,6 +136,23 @@ def test_another_class_replaces_the_arguments_of_the_earlier_one(project: Path) 
     assert load_tuning(project, "local").sampler.name == "RandomSampler"
 
 
+def test_what_is_given_replaces_arguments_and_ranges_too(project: Path) -> None:
+    percentile = {"name": "PercentilePruner", "arguments": {"percentile": 25.0}}
+    write(project, "fast", "parameters", **{"tuning.pruner": percentile})
+    given = {
+        "tuning.pruner.name": "MedianPruner",
+        "tuning.pruner.arguments.n_warmup_steps": 1,
+        "tuning.search_space.units": {"type": "categorical", "choices": [64]},
+    }
+    found = load(project, "fast", **given)
+    assert {name: found[name] for name in found if name.startswith("tuning.pruner")} == {
+        "tuning.pruner.name": "MedianPruner",
+        "tuning.pruner.arguments.n_warmup_steps": 1,
+    }
+    units = {name for name in found if name.startswith("tuning.search_space.units")}
+    assert units == {"tuning.search_space.units.type", "tuning.search_space.units.choices"}
+
+
 def test_a_range_of_another_type_replaces_the_earlier_one(project: Path) -> None:
     space = "tuning.search_space"
     default = load_tuning(project, "base").search_space["units"]
@@ -180,13 +197,32 @@ def test_a_project_needs_no_conf_local(project: Path) -> None:
         ("- tuning\n", "conf/local is not a mapping: write names and values, as in 'name: value'"),
         ("tuning: {seed: '${sed}'}\n", r"value of tuning\.seed .* 'sed' not found .* stands"),
         ("tuning: {seed: '${sed'}\n", r"the value of tuning\.seed in conf/ cannot be read"),
+        ("reviews: {labels: [n\xe9gatif]}\n", r"conf/local is not in UTF-8 .* save it as UTF-8"),
+        (
+            "tuning: {search_space: {units: [50, 100]}}\n",
+            r"^tuning\.search_space\.units is a list in one place, and a group of names and values",
+        ),
+        ("hyperparameters: [a]\n", "^hyperparameters is a list in one place, and a group"),
     ],
 )
 def test_a_mistake_in_a_file_is_told_in_one_line(text: str, problem: str, project: Path) -> None:
-    (project / "conf/local/parameters.yml").write_text(text)
+    (project / "conf/local/parameters.yml").write_text(text, encoding="latin-1")
     with pytest.raises(ClickException, match=problem) as error:
         run_session(project, "data_processing")
     assert "\n" not in str(error.value)
+
+
+def test_a_list_instead_of_a_group_on_the_command_line_is_told(project: Path) -> None:
+    with pytest.raises(ClickException, match=r"^tuning\.search_space is a list in one place, and"):
+        run_session(project, "data_processing", tuning={"search_space": []})
+
+
+def test_a_parameter_in_two_files_of_a_folder_is_told(project: Path) -> None:
+    for name in ("parameters", "parameters_tuning"):
+        write(project, "local", name, **{"tuning.n_trials": 3})
+    says = r"parameters_tuning\.yml: tuning\.n_trials: set each of them in one file only$"
+    with pytest.raises(ClickException, match=says):
+        run_session(project, "data_processing")
 
 
 def test_an_unknown_preset_is_told(project: Path) -> None:

@@ -10,7 +10,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.framework.project import settings
 from kedro.framework.startup import bootstrap_project
 
-from helpers import make_project
+from helpers import kedro, make_project
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.session import repeat_command
 
@@ -91,6 +91,14 @@ def test_nodes_that_there_are_not_are_refused_in_one_line(
         settings.SESSION_CLASS.create(project) as session,
     ):
         session.run(pipeline_names=["tuning"], **selection)
+
+
+def test_parameters_that_kedro_would_ignore_are_refused(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    given = ["--params", "split.seed=1", "--params=tuning.n_trials=3"]
+    done = kedro(project, "run", "--pipelines", "data_processing", *given)
+    assert done.returncode == 1
+    assert "--params is given twice: join the parameters with commas" in done.stdout
 
 
 def test_a_refusal_names_the_command_of_the_place(tmp_path: Path) -> None:

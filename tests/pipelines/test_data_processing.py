@@ -283,6 +283,7 @@ def test_splits_of_the_table_that_are_not_used_are_told(
     for method, column, message in (
         ("random", "split", told),
         ("random", "other", told.replace("column would", "column,split.column=split would")),
+        ("random", "part", "The column 'Part' (dev, train) is not used: split.method=column,"),
         ("random", "fold", "The column 'Fold' (train) is not used: split.method=column,"),  # sorted
         ("column", "split", ""),
     ):
@@ -1208,6 +1209,8 @@ def test_reviews_are_said_to_be_too_few_only_if_they_are(
     assert weights == ()
     says = "5 reviews are too few for language_model.required_steps"
     assert (says in caplog.text) == is_said
+    other = "there are no unlabelled reviews, and language_model.passes_without_unlabelled is 0"
+    assert (other in caplog.text) != is_said
 
 
 @pytest.mark.parametrize(

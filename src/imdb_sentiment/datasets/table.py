@@ -94,6 +94,9 @@ class TableDataset(FileDataset):
             are no such parameters.
         metadata: Metadata for plugins; ignored by Kedro.
 
+    Attributes:
+        is_named: Whether there is a file.
+
     Loading or iterating raises:
         InputError: The file is missing or empty, in another format or encoding than it should be,
             incomplete, or has two columns of the same name, or one named `_malformed`; or
@@ -120,7 +123,7 @@ class TableDataset(FileDataset):
             version=version,
             metadata=metadata,
         )
-        self._is_named = filepath is not None
+        self.is_named = filepath is not None
         self._downloads: tempfile.TemporaryDirectory[str] | None = None
         self._load_args = load_args or {}
         self._save_args = save_args or {}
@@ -128,7 +131,7 @@ class TableDataset(FileDataset):
 
     def load(self) -> Stream[pd.DataFrame]:
         """Return the stream of chunks."""
-        if not self._is_named:
+        if not self.is_named:
             return Stream(lambda: iter(()))
         files = self._list_files()
         if not files:
@@ -198,7 +201,9 @@ class TableDataset(FileDataset):
                 return divide_csv(path, options, self._prefix)
             check_marks(path, file, options)
         if is_plain and find_format(path) == PARQUET:
-            parts = divide_parquet(path, complete_options(self._load_args)["chunksize"])
+            parts = divide_parquet(
+                path, complete_options(self._load_args, self._prefix)["chunksize"]
+            )
             if parts is not None:
                 return parts
         return read_table(file, self._load_args)
@@ -243,10 +248,10 @@ class TableDataset(FileDataset):
         write_table(data, path, self._name(self._filepath), self._save_args)
 
     def _exists(self) -> bool:
-        return not self._is_named or bool(self._list_files())
+        return not self.is_named or bool(self._list_files())
 
     def _describe(self) -> dict[str, Any]:
-        return super()._describe() if self._is_named else {"filepath": ""}
+        return super()._describe() if self.is_named else {"filepath": ""}
 
 
 def _require_columns(found: list[str], columns: list[str], name: str, first: str) -> None:

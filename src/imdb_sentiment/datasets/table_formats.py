@@ -300,7 +300,7 @@ def read_table(file: FileToRead, load_args: dict[str, Any]) -> Iterator[pd.DataF
         load_args: Argument `load_args` of `imdb_sentiment.datasets.TableDataset`.
 
     """
-    options = complete_options(load_args)
+    options = complete_options(load_args, file.prefix)
     _require_compression(file.name)
     readers = {CSV: _read_csv, JSON_LINES: _read_json, PARQUET: _read_parquet}
     chunks = readers[find_format(file.name)](file, options)
@@ -323,11 +323,15 @@ def _is_damage(error: Exception) -> bool:
 
 def find_options(file: FileToRead, load_args: dict[str, Any]) -> dict[str, Any]:
     """Return the options for reading a CSV: those given, and those detected from its beginning."""
-    return _recognise(file, complete_options(load_args))
+    return _recognise(file, complete_options(load_args, file.prefix))
 
 
-def complete_options(load_args: dict[str, Any]) -> dict[str, Any]:
+def complete_options(load_args: dict[str, Any], prefix: str | None) -> dict[str, Any]:
     """Return the options of a table with the defaults of those that are not given.
+
+    Args:
+        load_args: Argument `load_args` of `imdb_sentiment.datasets.TableDataset`.
+        prefix: Its argument `prefix`, for messages.
 
     Raises:
         InputError: An option is not known, or its value is no encoding or no delimiter.
@@ -340,20 +344,27 @@ def complete_options(load_args: dict[str, Any]) -> dict[str, Any]:
             f"be lost or counted differently: choose from {', '.join(sorted(known))}"
         )
     options = LOAD_ARGS | load_args
+    if type(options["chunksize"]) is not int or options["chunksize"] < 1:
+        raise InputError(
+            f"chunksize in load_args is {options['chunksize']!r}: it must be a whole number of at "
+            "least 1"
+        )
     try:
         options["sep"] = find_delimiter(str(options["sep"]))
     except ValueError as error:
-        raise InputError(str(error)) from None
-    options["encoding"] = _find_codec(options["encoding"])
+        name = f"{prefix}_delimiter" if prefix else "sep in load_args"
+        raise InputError(f"{name}: {error}") from None
+    name = f"{prefix}_encoding" if prefix else "encoding in load_args"
+    options["encoding"] = _find_codec(options["encoding"], name)
     return options
 
 
-def _find_codec(name: Any) -> str:
+def _find_codec(name: Any, parameter: str) -> str:
     """Return the name of an encoding, which YAML may have read as a number, such as 1252."""
     try:
         "".encode(str(name))  # not all of Python's codecs can encode text
     except LookupError as error:
-        raise InputError(f"{error}: name an encoding that Python knows") from None
+        raise InputError(f"{parameter}: {error}: name an encoding that Python knows") from None
     return str(name)
 
 
@@ -850,7 +861,7 @@ def _complete_save_args(save_args: dict[str, Any]) -> dict[str, Any]:
             f"{', '.join(sorted(known))}"
         )
     options = SAVE_ARGS | save_args
-    options["encoding"] = _find_codec(options["encoding"])
+    options["encoding"] = _find_codec(options["encoding"], "encoding in save_args")
     try:
         codecs.lookup_error(options["errors"])
     except LookupError as error:

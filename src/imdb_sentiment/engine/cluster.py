@@ -81,6 +81,22 @@ def open_client(
             stack.close()
 
 
+def require_scheduler(address: str, group: str) -> None:
+    """Refuse an address without a scheduler, before the work that precedes its use.
+
+    Args:
+        address: Address of the scheduler of a running cluster.
+        group: The parameters that it belongs to, for messages.
+
+    Raises:
+        InputError: Dask is not installed, or there is no scheduler.
+
+    """
+    _import_distributed(group)
+    with _explained(address, group):
+        _try_to_connect(address)
+
+
 def make_lost_scheduler_error(advice: str) -> InputError:
     """Return the error of a lost connection; `advice` says what to do."""
     return InputError(f"lost the connection to the Dask scheduler: {advice}")
@@ -107,12 +123,22 @@ def _connect(
     import distributed
 
     address = scheduler_address or _start_cluster(workers, stack)
-    try:
+    with _explained(address, group):
         if scheduler_address:
-            # Otherwise, the client would wait forever for something else that listens there.
-            with ThreadPoolExecutor(1) as pool:  # a notebook has an event loop of its own
-                pool.submit(asyncio.run, _shake_hands(address)).result()
+            _try_to_connect(address)
         client = stack.enter_context(distributed.Client(address, timeout=CONNECT_TIMEOUT))
+    if scheduler_address is None:
+        client.forward_logging(PACKAGE, logging.getLogger(PACKAGE).getEffectiveLevel())
+    else:
+        _require_same_code(client)
+    return client
+
+
+@contextlib.contextmanager
+def _explained(address: str, group: str) -> Iterator[None]:
+    """Raise `InputError` if there is no scheduler at that address."""
+    try:
+        yield
     # What is no scheduler may answer with a size for which there is no memory.
     except (OSError, ValueError, MemoryError) as error:
         raise InputError(
@@ -120,11 +146,12 @@ def _connect(
             f"{group}.scheduler_address to its address (with the port of the scheduler, such as "
             "8786, not of its dashboard)"
         ) from error
-    if scheduler_address is None:
-        client.forward_logging(PACKAGE, logging.getLogger(PACKAGE).getEffectiveLevel())
-    else:
-        _require_same_code(client)
-    return client
+
+
+def _try_to_connect(address: str) -> None:
+    """Fail after a while if something else listens there, for which a client would wait forever."""
+    with ThreadPoolExecutor(1) as pool:  # a notebook has an event loop of its own
+        pool.submit(asyncio.run, _shake_hands(address)).result()
 
 
 async def _shake_hands(address: str) -> None:

@@ -50,6 +50,8 @@ logger = logging.getLogger(__name__)
 REVIEW_SETTINGS = "review_settings"  # the dataset with the labels
 CLASS_WEIGHT = "params:training.class_weight"
 MAX_SIMILAR = 5  # maximum number of files that a message names
+# The settings that name a table which a run can't do without.
+NAMED_BY = {"custom_reviews": "custom_reviews_file", "input_reviews": "input_file"}
 
 # The models of the groups of parameters in conf/.
 MODELS: dict[str, type[Parameters]] = {
@@ -79,6 +81,7 @@ class ValidateParameters:
     """
 
     _file = ""  # the table that is named, from which the results have their name
+    _given: Mapping[str, Any] = {}
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -90,20 +93,27 @@ class ValidateParameters:
 
         """
         loader: Any = context.config_loader
-        given = loader.runtime_params or {}
+        self._given = given = loader.runtime_params or {}
         values, settings = loader["parameters"], loader["globals"]
         table = {**settings, **given}.get("reviews_file")
+        if not table:
+            raise InputError("reviews_file is empty: name the table that is to be read")
+        if type(settings["seed"]) is not int:
+            raise InputError(f"seed is {settings['seed']!r} in conf/: it must be a whole number")
         configured = loader.replace(loader.env, {})["parameters"]
         base = loader.replace(loader.base_env, {})
         known = set(base["parameters"])
         for name in sorted(given.keys() - known - set(CATALOG_PARAMETERS)):
             if name in base["globals"]:
                 raise InputError(f"--params can't set {name}: put it into conf/local/globals.yml")
-        _require_known(given, known | set(CATALOG_PARAMETERS), "in --params")
+        _require_known(given, known | set(CATALOG_PARAMETERS), "in --params", base["parameters"])
         _require_known(
             configured, known, "in conf/ (settings such as reviews_file belong in globals.yml)"
         )
         own = set(base["globals"])  # a catalog may use others as well
+        for name in sorted(settings.keys() & (known | set(CATALOG_PARAMETERS)) - own):
+            place = "in conf/local/parameters.yml" if name in known else "with --params"
+            raise InputError(f"globals.yml can't set {name}: set it {place}")
         misspelt = [name for name in settings.keys() - own if get_close_matches(name, own)]
         _require_known(misspelt, own, "in conf/base/globals.yml")
         for group in sorted(values.keys() & MODELS.keys()):
@@ -117,9 +127,19 @@ class ValidateParameters:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Warn if the run reads another table than it names."""
+        """Warn if the run reads another table than it names.
+
+        Raises:
+            InputError: If `inference` would score the custom reviews instead of a named table.
+
+        """
         if RAW_REVIEWS in pipeline.inputs():
             _warn_of_another_table(find_path(catalog, RAW_REVIEWS), self._file)
+        table = self._given.get("reviews_file")
+        if "input_reviews" in pipeline.inputs() and table and "input_file" not in self._given:
+            raise InputError(
+                f"inference scores the table that input_file names: pass input_file={table}"
+            )
 
 
 class CheckSearch:
@@ -140,13 +160,16 @@ class CheckSearch:
         """Judge the search before the work starts, as far as possible.
 
         Raises:
-            InputError: The run pretrains the LSTM, and then searches its shape.
+            InputError: The search would have no effect, lacks the rows or the scheduler that it
+                needs, or searches the shape of an LSTM that the run pretrains.
 
         """
         self._search = None
         if "study" not in pipeline.all_outputs():
             return
         tuning = TuningParameters.model_validate(catalog.load("params:tuning"))
+        hyperparameters = Hyperparameters.model_validate(catalog.load("params:hyperparameters"))
+        self._require_usable(tuning, hyperparameters, pipeline, catalog)
         for name in _find_idle(tuning.search_space, self._loader):
             logger.warning(
                 "hyperparameters.%s has no effect, since it is searched: to fix its value, set "
@@ -155,7 +178,6 @@ class CheckSearch:
             )
         if "pretrained_weights" not in pipeline.all_outputs():
             return
-        hyperparameters = Hyperparameters.model_validate(catalog.load("params:hyperparameters"))
         model = LanguageModelParameters.model_validate(catalog.load("params:language_model"))
         is_used = tuning.may_be_on("pretrained_embedding", hyperparameters)
         if not hyperparameters.pretrained_embedding or not is_used:
@@ -164,6 +186,30 @@ class CheckSearch:
             self._search = tuning, model
         elif model.passes:
             tuning.require_fixed_shape()
+
+    def _require_usable(
+        self,
+        tuning: TuningParameters,
+        hyperparameters: Hyperparameters,
+        pipeline: Pipeline,
+        catalog: DataCatalog,
+    ) -> None:
+        from imdb_sentiment.engine.cluster import require_scheduler
+        from imdb_sentiment.network.model import require_word_vectors
+        from imdb_sentiment.network.training import NO_ROWS_TO_WATCH
+
+        tuning.require_effects(hyperparameters)
+        uses_validation_rows = catalog.load("params:training.use_validation_rows")
+        if uses_validation_rows and tuning.may_be_on("early_stopping_patience", hyperparameters):
+            raise InputError(NO_ROWS_TO_WATCH)
+        if "word_vectors" in pipeline.all_outputs() and tuning.may_be_on(
+            "pretrained_embedding", hyperparameters
+        ):
+            word_vectors = catalog.load("params:word_vectors")
+            if WordVectorsParameters.model_validate(word_vectors).method == "none":
+                require_word_vectors(None, 0)
+        if tuning.scheduler_address:
+            require_scheduler(tuning.scheduler_address, "tuning")
 
     @hook_impl
     def before_node_run(self, node: Node, inputs: dict[str, Any]) -> None:
@@ -272,9 +318,14 @@ def _require_same_table(parameters: dict[str, Any], table: Any) -> None:
         )
 
 
-def _require_known(names: Iterable[str], known: set[str], place: str) -> None:
+def _require_known(
+    names: Iterable[str], known: set[str], place: str, groups: Mapping[str, Any] | None = None
+) -> None:
+    """Refuse the names that are not known; `groups` has the parameters that may be meant."""
     for name in sorted(set(names) - known):
-        raise InputError(f"there is no parameter {name!r} {place}: {suggest_name(name, known)}")
+        full = [full for full, _ in flatten(groups or {}) if full.endswith(f".{name}")]
+        hint = f"did you mean {' or '.join(full)}?" if full else suggest_name(name, known)
+        raise InputError(f"there is no parameter {name!r} {place}: {hint}")
 
 
 class RequireInputs:
@@ -296,6 +347,8 @@ class RequireInputs:
 
         """
         for name in sorted(pipeline.inputs()):
+            if name in NAMED_BY and not getattr(catalog.get(name), "is_named", True):
+                raise InputError(f"{NAMED_BY[name]} is null: name the table that is to be read")
             if not name.startswith("params:") and _is_missing(catalog, name):
                 path = find_path(catalog, name)
                 if isinstance(catalog.get(name), TableDataset) and Path(path).is_dir():

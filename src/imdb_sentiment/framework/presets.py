@@ -90,12 +90,36 @@ class PresetsConfigLoader(OmegaConfigLoader):
                 f"{error.full_key} is set in two places, and {name} is a number in one of them: "
                 f"put it into quotes in conf/, as in '{name}': …"
             ) from error
+        except TypeError as error:
+            if "incompatible container types" not in str(error):
+                raise
+            raise InputError(
+                f"{self._find_conflict(key)} is a list in one place, and a group of names and "
+                "values in another: write it as in conf/base"
+            ) from error
         except OmegaConfBaseException as error:
             why, *_ = str(error).splitlines()
             raise InputError(
                 f"the value of {error.full_key} in conf/ cannot be read: {why} (${{…}} stands for "
                 "another value)"
             ) from error
+
+    def _find_conflict(self, key: str) -> str:
+        """Return the dotted name of a value that is a list in one place and a group in another."""
+        base, later, *_ = self._read_raw_config(key)
+        kinds: dict[str, type] = {}
+
+        def visit(name: str, value: Any) -> str | None:
+            kind = dict if isinstance(value, dict) else list if isinstance(value, list) else None
+            if kind and kinds.setdefault(name, kind) is not kind:
+                return name
+            inner = value.items() if kind is dict else ()
+            names = (visit(f"{name}.{part}" if name else str(part), x) for part, x in inner)
+            return next(filter(None, names), None)
+
+        contents = [*base.values(), *later.values(), OmegaConf.create(self.runtime_params or {})]
+        found = (visit("", OmegaConf.to_container(content)) for content in contents)
+        return next(filter(None, found), "a value in conf/ or --params")
 
     def overrides(self, key: str, name: str) -> bool:
         """Return whether a folder other than conf/base sets a value, such as one of `globals`."""
@@ -111,8 +135,7 @@ class PresetsConfigLoader(OmegaConfigLoader):
                 if self.env == self.base_env:
                     raise
                 base, later, base_path, path, read = self._read(key, self.base_env)
-            _leave_out_arguments([base, later])
-            _leave_out_ranges([base, later])
+            self._leave_out_replaced([base, later])
             return base, later, base_path, path, read
         presets = [name.strip() for name in self.env.split(",")]
         folders: list[dict[Path, DictConfig]] = []
@@ -130,10 +153,15 @@ class PresetsConfigLoader(OmegaConfigLoader):
             read |= own_read
         except MissingConfigException:  # as above
             pass
-        _leave_out_arguments([base, *folders])
-        _leave_out_ranges([base, *folders])
+        self._leave_out_replaced([base, *folders])
         later = {file: content for files in folders for file, content in files.items()}
         return base, later, base_path, path, read
+
+    def _leave_out_replaced(self, folders: list[dict[Path, DictConfig]]) -> None:
+        """Remove arguments and ranges that do not fit what a later folder or `--params` names."""
+        given = {Path("--params"): OmegaConf.create(self.runtime_params or {})}
+        _leave_out_arguments([*folders, given])
+        _leave_out_ranges([*folders, given])
 
     def find_files(self) -> dict[str, Path]:
         """Return the file that sets each parameter, by its dotted name, and is not in conf/base."""
@@ -155,6 +183,15 @@ class PresetsConfigLoader(OmegaConfigLoader):
                 f"a file of conf/{self.base_env} or conf/{env or self.default_run_env} is not a "
                 "mapping: write names and values, as in 'name: value'"
             ) from error
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"a file of conf/{self.base_env} or conf/{env or self.default_run_env} is not in "
+                f"UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8"
+            ) from error
+        except ValueError as error:
+            if not str(error).startswith("Duplicate keys"):  # Kedro's message names the files
+                raise
+            raise InputError(f"{error}: set each of them in one file only") from error
         except YAMLError as error:
             if str(error).startswith("Invalid YAML"):  # Kedro's own message, which names the file
                 raise InputError(str(error)) from error

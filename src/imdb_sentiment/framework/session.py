@@ -35,6 +35,8 @@ class PlainErrorsSession(KedroSession):
     def run(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Run a pipeline; see `KedroSession.run`."""
         _require_pipelines(kwargs.get("pipeline_names") or ())
+        if get_current_context(silent=True):
+            _require_one_option(sys.argv)
         if kwargs.get("only_missing_outputs"):
             runner = kwargs.get("runner") or SequentialRunner()
             if type(runner) is SequentialRunner:
@@ -71,6 +73,12 @@ class PlainErrorsSession(KedroSession):
             why = "To override this for one run" if lines else "Command"
             lines.append(f"{why}: {start} {command}")
         return "".join(f"\n{make_printable(line)}" for line in lines)
+
+
+def _require_one_option(words: Sequence[str]) -> None:
+    """Refuse a second `--params`, since Kedro would ignore the first."""
+    if sum(word.partition("=")[0] == "--params" for word in words) > 1:
+        raise ClickException("--params is given twice: join the parameters with commas")
 
 
 def _close_hooks() -> None:

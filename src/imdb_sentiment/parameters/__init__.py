@@ -31,15 +31,18 @@ from imdb_sentiment.parameters.training import (
     parse_class_weight,
 )
 from imdb_sentiment.parameters.tuning import (
+    BY_FOLD,
     Hyperparameters,
     MetricName,
     NgramLabelsParameters,
     ProtocolParameters,
     TuningParameters,
+    find_need_of_folds,
 )
 
 __all__ = [
     "AUTO",
+    "BY_FOLD",
     "BaselineParameters",
     "ClassWeight",
     "CustomReviewsParameters",
@@ -64,6 +67,7 @@ __all__ = [
     "TuningParameters",
     "WordVectorsParameters",
     "clean_label",
+    "find_need_of_folds",
     "normalise_label",
     "parse_class_weight",
     "parse_number",

@@ -44,6 +44,18 @@ UNUSED_IF = {
 }
 
 
+BY_FOLD = "WilcoxonPruner"  # compares trials fold by fold; other pruners, what was reached so far
+
+
+def find_need_of_folds(fold_repeats: int, pruner: str) -> tuple[str, str] | None:
+    """Return which parameter needs a cross-validation, and how to do without; None if none does."""
+    if fold_repeats > 1:
+        return f"fold_repeats is {fold_repeats}", "fold_repeats to 1"
+    if pruner == BY_FOLD:
+        return f"pruner is {BY_FOLD}", "pruner to another one"
+    return None
+
+
 class Hyperparameters(Parameters):
     """The network and its training; each of these may appear in the search space.
 
@@ -134,8 +146,12 @@ class _Range(Parameters):
     @model_validator(mode="after")
     def _can_be_sampled(self) -> Self:
         """Let Optuna refuse a range that it can't draw from, such as an empty one."""
+        self._require_whole_steps()
         self.to_optuna()
         return self
+
+    def _require_whole_steps(self) -> None:
+        """Refuse a range that Optuna would shorten."""
 
 
 class IntRange(_Range):
@@ -154,6 +170,14 @@ class IntRange(_Range):
     high: int
     step: int = 1
     log: bool = False
+
+    def _require_whole_steps(self) -> None:
+        rest = (self.high - self.low) % self.step if self.step > 0 else 0
+        if self.high > self.low and rest and not self.log:
+            raise ValueError(
+                f"steps of {self.step} do not lead from {self.low} to {self.high}: set high to "
+                f"{self.high - rest} or {self.high - rest + self.step}, or step to another value"
+            )
 
     def values(self) -> tuple[int, ...]:
         """Return the values that bound the range."""
@@ -313,6 +337,14 @@ class TuningParameters(ProtocolParameters):
             {name: searched.to_optuna() for name, searched in self.search_space.items()},
             is_parallel=self.is_parallel,
         )
+        need = find_need_of_folds(self.fold_repeats, self.pruner.name)
+        if need and (self.evaluate_on == "test" or self.folds == 1):
+            way = (
+                "evaluate_on to validation" if self.evaluate_on == "test" else "folds to 2 or more"
+            )
+            raise ValueError(
+                f"{need[0]}, but there is no cross-validation: set {way}, or {need[1]}"
+            )
         if self.evaluate_on == "test" and self.folds not in ("auto", 1):
             raise ValueError(
                 f"folds is {self.folds}, but evaluate_on is test, without a cross-validation: set "

@@ -445,7 +445,9 @@ def _report(found: ReviewsParameters, labels: Labels | None, other_texts: Sequen
 
 def _report_splits(rows: pd.DataFrame, split: SplitParameters) -> None:
     """Say which column seems to have the table's own splits, which are not used."""
-    for column in list_columns(rows):
+    columns = list_columns(rows)
+    # What is named comes first.
+    for column in sorted(columns, key=lambda name: name.casefold() != split.column.casefold()):
         names = dict.fromkeys(to_strings(rows[column]))
         found = [SPLIT_NAMES.get(normalise_label(name)) for name in itertools.islice(names, 9)]
         is_named = column.casefold() == split.column.casefold()  # the table may be sorted by it

@@ -465,12 +465,12 @@ def pretrain_network(
     has_unlabelled = n_reviews > len(train)
     passes = language_model.count_passes(n_reviews, has_unlabelled=has_unlabelled)
     if not passes:
-        if has_unlabelled or language_model.passes_without_unlabelled:
-            logger.info(
-                "The LSTM is not pretrained as a language model: %s reviews are too few for "
-                "language_model.required_steps",
-                f"{n_reviews:,}",
-            )
+        setting = "passes" if has_unlabelled else "passes_without_unlabelled"
+        reason = f"{n_reviews:,} reviews are too few for language_model.required_steps"
+        if not getattr(language_model, setting):
+            there_are = "are" if has_unlabelled else "are no"
+            reason = f"there {there_are} unlabelled reviews, and language_model.{setting} is 0"
+        logger.info("The LSTM is not pretrained as a language model: %s", reason)
         return ()
     return pretrain_lstm(
         np.concatenate([train.sequences, *unlabelled]),

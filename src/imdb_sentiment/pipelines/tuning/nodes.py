@@ -33,11 +33,13 @@ from imdb_sentiment.network.training import (
     format_metrics,
 )
 from imdb_sentiment.parameters import (
+    BY_FOLD,
     ClassWeight,
     Hyperparameters,
     ProtocolParameters,
     SplitParameters,
     TuningParameters,
+    find_need_of_folds,
     parse_class_weight,
 )
 from imdb_sentiment.pipelines.tuning.protocol import (
@@ -71,7 +73,6 @@ from imdb_sentiment.text.encoded_reviews import EncodedReviews, compute_fingerpr
 
 logger = logging.getLogger(__name__)
 
-BY_FOLD = "WilcoxonPruner"  # compares trials fold by fold; other pruners, what was reached so far
 # Names of the first user attributes of a trial that have its logits.
 HELD_OUT_LOGITS = "held_out_logits"
 UNLABELLED_LOGITS = "unlabelled_logits"
@@ -118,32 +119,21 @@ def hold_out_reviews(
     protocol = ProtocolParameters(
         folds=folds, fold_repeats=fold_repeats, evaluate_on=evaluate_on, seed=seed
     )
-    refuse_without_folds = partial(_refuse_without_folds, fold_repeats, pruner)
     if evaluate_on == "test":
-        refuse_without_folds("set tuning.evaluate_on to validation")
         logger.warning(
             "tuning.evaluate_on is 'test': the hyperparameters are chosen on the test set, so the "
             "test accuracy will be too optimistic. The metrics record this."
         )
         return [(train, test)]
     sets = divide_reviews(train, validation, protocol, split, audit, n_repeats=fold_repeats)
-    if len(sets) == 1:
+    if len(sets) == 1 and (need := find_need_of_folds(fold_repeats, pruner)):
         # Folds would mix the splits that the table names.
         is_drawn = is_validation_drawn(audit)
-        refuse_without_folds("set tuning.folds to 2 or more" if is_drawn else "")
+        ways = [*(["set tuning.folds to 2 or more"] if is_drawn else []), f"set tuning.{need[1]}"]
+        raise InputError(
+            f"tuning.{need[0]}, but there is no cross-validation: {join_alternatives(ways)}"
+        )
     return sets
-
-
-def _refuse_without_folds(fold_repeats: int, pruner: str, advice: str) -> None:
-    """Raise `InputError` if a parameter needs a cross-validation, which there is not."""
-    if fold_repeats > 1:
-        found, other = f"fold_repeats is {fold_repeats}", "tuning.fold_repeats to 1"
-    elif pruner == BY_FOLD:
-        found, other = f"pruner is {BY_FOLD}", "tuning.pruner to another one"
-    else:
-        return
-    ways = list(filter(None, [advice, f"set {other}"]))
-    raise InputError(f"tuning.{found}, but there is no cross-validation: {join_alternatives(ways)}")
 
 
 class TrialData(NamedTuple):

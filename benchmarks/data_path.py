@@ -4,11 +4,11 @@
     .venv/bin/python benchmarks/data_path.py data/01_raw/imdb_reviews.csv --workers 1 2
     .venv/bin/python benchmarks/data_path.py data/01_raw/imdb_reviews.csv --simulate
 
-The loop is what a notebook would contain: csv.DictReader, lower case, str.translate, split, Counter
-and a dictionary. It and `kedro run --pipelines data_processing`, imports included, run alternately,
-in a temporary copy of the project. After them come the nodes that describe the data and fit and
-score the baseline; their seconds are those that Kedro logs, without the start. With `--workers`,
-data_processing alone runs with each of these values of `processing.workers`, in turn with the loop.
+The loop (`plain_loop.py`) and `kedro run --pipelines data_processing`, imports included, run
+alternately, in a temporary copy of the project. After them come the nodes that describe the data
+and fit and score the baseline; their seconds are those that Kedro logs, without the start. With
+`--workers`, data_processing alone runs with each of these values of `processing.workers`, in turn
+with the loop.
 
 With `--simulate`, the workers sleep for as long as it takes on one core to read, clean and cut the
 rows of a part and to write the result, instead of doing so. The run itself does its real work. For
@@ -21,15 +21,12 @@ can be tried on a few cores. Efficiency is the time of the sleeps alone divided 
 """
 
 import argparse
-import csv
 import itertools
 import pickle
 import re
 import statistics
-import string
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -51,8 +48,8 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
 )
 from imdb_sentiment.text.tables import CHUNK, list_parts
 
-VOCABULARY, LENGTH = 5000, 200
 LOOP = "the bare loop"
+PLAIN_LOOP = Path(__file__).resolve().with_name("plain_loop.py")
 CHUNKS = 20  # number of simulated chunks per worker
 TIMED = 3  # number of real chunks, whose median time is simulated
 COMMANDS = {
@@ -62,20 +59,6 @@ COMMANDS = {
         "reporting.facts.describe_data,training.fit_baseline,reporting.scoring.score_baseline",
     ],
 }
-
-
-def encode_plainly(path: Path) -> list[list[int]]:
-    """Return the token ids of the reviews of a CSV, without checks of any kind."""
-    to_space = str.maketrans(dict.fromkeys(string.punctuation, " "))
-    counts: Counter[str] = Counter()
-    reviews = []
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            words = row["review"].lower().translate(to_space).split()
-            counts.update(words)
-            reviews.append(words)
-    ids = {word: number for number, (word, _) in enumerate(counts.most_common(VOCABULARY), 2)}
-    return [[ids[word] for word in words if word in ids][-LENGTH:] for words in reviews]
 
 
 def read_seconds(log: Path) -> float:
@@ -180,11 +163,7 @@ def main() -> None:
     parser.add_argument("--simulate", action="store_true", help="let 1 to 16 workers sleep")
     parser.add_argument("--chunksize", type=int, default=CHUNK, help="rows of a simulated part")
     parser.add_argument("--slowdown", type=float, default=1, help="factor of the simulated time")
-    parser.add_argument("--bare", action="store_true", help="run the loop alone, in this process")
     arguments = parser.parse_args()
-    if arguments.bare:
-        encode_plainly(arguments.csv)
-        return
     print(describe_machine())
     if arguments.simulate:
         counts = arguments.workers or [1, 2, 4, 8, 16]
@@ -205,7 +184,7 @@ def main() -> None:
         path = project / "data/01_raw/reviews.csv"
         repeat_csv(arguments.csv.resolve(), path, 1)
         for _ in range(arguments.runs):
-            usage = measure([str(Path(__file__).resolve()), "--bare", str(path)], project)
+            usage = measure([str(PLAIN_LOOP), str(path)], project)
             found.setdefault(LOOP, []).append(
                 (usage.seconds, usage.seconds, usage.cpu_seconds, usage.peak_mib)
             )

@@ -13,6 +13,7 @@ if an honest request failed. The clients run on the same cores as the service.
 
 import argparse
 import contextlib
+import math
 import multiprocessing
 import os
 import random
@@ -236,6 +237,7 @@ def main() -> None:
         honest = Honest(host, port)
         for _ in range(50):
             honest.ask(is_new=False)
+        failures += honest.failures
         print_line(0, honest, service)
         files = service.process.num_fds()
         for attacker in attackers:
@@ -258,6 +260,7 @@ def main() -> None:
         honest = Honest(host, port)
         for _ in range(50):
             honest.ask(is_new=False)
+        failures += honest.failures
         print_line(time.monotonic() - begin, honest, service)
     if failures:
         sys.exit(f"honest requests failed: {', '.join(failures[:20])}")
@@ -265,7 +268,8 @@ def main() -> None:
 
 def print_line(seconds: float, honest: Honest, service: Service) -> None:
     """Print a line of the table."""
-    cuts = statistics.quantiles([1000 * value for value in honest.seconds], n=100)
+    times = [1000 * value for value in honest.seconds]
+    cuts = statistics.quantiles(times, n=100) if len(times) > 1 else [math.nan] * 99
     print(
         f"| {seconds:.0f} | {cuts[49]:.1f} | {cuts[98]:.1f} | {len(honest.failures)} "
         f"| {len(honest.seconds)} | {service.resident_mib():.0f} "

@@ -84,7 +84,7 @@ def learn(project: Path, name: str) -> dict[str, float]:
     predicted = [predict(text) for text in test["text"]]
     elapsed = time.perf_counter() - start
     seconds = []
-    for text in test["text"].sample(MEASURED, random_state=SEED):
+    for text in test["text"].sample(min(MEASURED, len(test)), random_state=SEED):
         before = time.perf_counter()
         predict(text)
         seconds.append(time.perf_counter() - before)

@@ -122,7 +122,7 @@ class Search:
         self.project = make_project(folder)
         reviews = pd.read_csv(csv)
         if rows is not None:
-            reviews = reviews.sample(rows, random_state=0)
+            reviews = reviews.sample(min(rows, len(reviews)), random_state=0)
         reviews.to_csv(self.project / "data/01_raw/imdb_reviews.csv", index=False)
         self._run("data_processing", "split.method=random")
 

@@ -147,7 +147,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         # Pickled, since an earlier revision may not know the format of the set.
-        (folder / "rows.pkl").write_bytes(pickle.dumps(take_rows(arguments.train, arguments.rows)))
+        rows = take_rows(arguments.train, arguments.rows)
+        (folder / "rows.pkl").write_bytes(pickle.dumps(rows))
         if any(variant == "before" for variant, _, _ in ways):
             extract_sources(arguments.before, folder)
         # The speed of the machine may change over time, so each round has all variants.
@@ -163,7 +164,7 @@ def main() -> None:
         start = statistics.median(run.start for run in of_way)
         epochs = [seconds for run in of_way for seconds in run.epochs]
         used = [seconds for run in of_way for seconds in run.processor]
-        steps = -(-arguments.rows // size)
+        steps = -(-len(rows) // size)
         print(
             f"| {way} | {size} | {threads} | {start:.1f} | {min(epochs):.2f} "
             f"| {statistics.median(epochs):.2f} | {1000 * min(epochs) / steps:.1f} "

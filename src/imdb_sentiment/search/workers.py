@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, RDBStorage
-from sqlalchemy.exc import SQLAlchemyError
 
 from imdb_sentiment.engine.cluster import (
     CONNECT_TIMEOUT,
@@ -114,6 +113,8 @@ class _DaskWorkers(Workers):
         return self._are_own or bool(self._list_workers())
 
     def share_storage(self, storage: BaseStorage) -> BaseStorage:
+        from sqlalchemy.exc import SQLAlchemyError
+
         is_database = isinstance(storage, RDBStorage) and not storage.url.startswith("sqlite")
         if self._are_own or is_database:
             return storage

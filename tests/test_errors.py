@@ -51,7 +51,7 @@ def test_a_missing_column_among_many_is_one_short_line() -> None:
     [
         (errno.ENOSPC, "a file in data/ can't be used: the disk is full"),
         (errno.EROFS, "the file system is read-only"),
-        (errno.EACCES, "there is no permission"),
+        (errno.EACCES, "permission denied"),
     ],
 )
 def test_what_the_disk_refuses_is_an_input_error(number: int, message: str) -> None:

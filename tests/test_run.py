@@ -163,7 +163,7 @@ def test_with_other_labels_test_reviews_take_the_place_of_the_custom_ones(
     assert summary.count("| ✓ |") == right
     report = (project / "data/08_reporting/report.html").read_text(encoding="utf-8")
     assert report.count("✓ right: ") == right
-    assert f"{right} of 10 are predicted as labelled." in report
+    assert f"{right} of 10 predictions match the label." in report
     # None of them is learnt from, and neither are the examples of the exported model.
     path = project / "data/05_model_input/train.npy"
     rows = EncodedReviewsDataset(filepath=str(path)).load().rows
@@ -351,7 +351,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         ({"reviews_file": "missing.csv"}, "there are columns.csv, cp1252.csv, custom_reviews.csv,"),
         ({"reviews_file": "no/missing.csv"}, "there is no folder .*/data/01_raw/no"),
-        ({"reviews_file": f"{'a' * 300}.csv"}, "can't be used: the name is too long"),
+        ({"reviews_file": f"{'a' * 300}.csv"}, "can't be used: the file name is too long"),
         ({"reviews_file": "empty.csv"}, "empty.csv is empty"),
         ({"reviews_file": "cp1252.csv"}, "save it as UTF-8"),
         ({"reviews_file": "quote.csv"}, "row 1 is never closed"),
@@ -518,7 +518,7 @@ def test_what_is_only_in_memory_is_to_be_made_by_the_same_run(tmp_path: Path) ->
     bootstrap_project(project)
     with (
         settings.SESSION_CLASS.create(project) as session,
-        pytest.raises(ClickException, match=r"add the node that makes it, tuning\.hold_out_rev"),
+        pytest.raises(ClickException, match=r"add the node that creates it, tuning\.hold_out_r"),
     ):
         session.run(pipeline_names=["tuning"], from_nodes=["tuning.tune_hyperparameters"])
 

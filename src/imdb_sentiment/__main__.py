@@ -19,7 +19,7 @@ def main(*args: Any, **kwargs: Any) -> Any:
     kwargs["standalone_mode"] = not hasattr(sys, "ps1")
     run: Any = find_run_command(package_name)
     run.help = (
-        "Run pipelines, all four of the main job by default.\n\n`imdb-sentiment serve` serves the "
+        "Run pipelines; by default, the four of the main job.\n\n`imdb-sentiment serve` serves the "
         "trained model over HTTP instead, with a page; see imdb-sentiment serve --help."
     )
     return run(*args, **kwargs)

@@ -9,12 +9,12 @@ from typing import Any
 # Reasons outside this project why a file can't be written or read.
 _DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "your quota of the disk is used up",
+    errno.EDQUOT: "your disk quota is exceeded",
     errno.EFBIG: "the file exceeds the size limit",
     errno.EROFS: "the file system is read-only",
-    errno.ENAMETOOLONG: "the name is too long",
-    errno.EACCES: "there is no permission",
-    errno.EPERM: "there is no permission",
+    errno.ENAMETOOLONG: "the file name is too long",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
 }
 
 
@@ -104,14 +104,14 @@ def find_input_error(error: BaseException) -> InputError | None:
         is_missing = isinstance(cause, ModuleNotFoundError) and cause is not error  # in a pickle
         if is_missing and str(getattr(cause, "name", "")).startswith("imdb_sentiment."):
             return InputError(
-                f"a file in data/ was made by another version of this project ({cause}): make the "
-                "files again with kedro run"
+                f"a file in data/ was created by another version of this project ({cause}): "
+                "recreate the files with kedro run"
             )
         if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
             place = cause.filename or "a file in data/"
             return InputError(
                 f"{place} can't be used: {_DISK_ERRORS[cause.errno]}. Fix this, then run the "
-                "same command again; after kedro run, --only-missing-outputs skips finished nodes"
+                "same command again; kedro run --only-missing-outputs skips finished nodes"
             )
         cause = cause.__cause__
     return cause

@@ -306,23 +306,23 @@ def test_unreadable_files_are_explained(
         ("a.json", b'{"text":{"0":"a","1":"b"},"y":{"0":1,"1":2}}', "one object for each column"),
         ("a.jsonl", b'{"text": "caf\xe9"}\n', "not utf-8 text"),
         ("a.jsonl", b'{"_malformed": 1}\n', "rename the column '_malformed'"),
-        ("a.json", b'[{"text": "a"}, {"te', r"a.json is not a complete JSON array \(.*\): d"),
-        ("a.parquet", b"review,sentiment\n", r"a.parquet is not a complete Parquet .*\): d"),
-        ("a.csv", b"PAR1....", r"a.csv is not text: the name .* ends with .parquet$"),
+        ("a.json", b'[{"text": "a"}, {"te', r"a.json is not a valid JSON array \(.*\): d"),
+        ("a.parquet", b"review,sentiment\n", r"a.parquet is not a valid Parquet .*\): d"),
+        ("a.csv", b"PAR1....", r"a.csv is not text: it begins .* end with .parquet$"),
         ("a.csv", bytes(range(256)) * 99, "a.csv is not text: it has null bytes"),
-        ("a.tar.gz", gzip.compress(make_tar(), mtime=0), "a.tar.gz is an archive .*: unpack it"),
+        ("a.tar.gz", gzip.compress(make_tar(), mtime=0), "a.tar.gz is a tar archive: unpack it"),
         ("a.csv", ("a,b\n1,2\n" * 999).encode("utf-16-le"), "set the encoding with .*: utf-16-le"),
         ("a.csv", "text\nfine\n".encode("utf-16-le"), "set the encoding with .*: utf-16-le"),
         ("a.jsonl", '{"text": "fine"}'.encode("utf-16-be"), "set the encoding with .*: utf-16-be"),
         (
             "a.jsonl",
             gzip.compress(b"{}", mtime=0),
-            r"a.jsonl is not text: .* ends with .gz, such as .jsonl.gz",
+            r"a.jsonl is not text: .* end with .gz, such as .jsonl.gz",
         ),
         (
             "a.csv",
             b'{"text": "a, b"}\n{"text": "c"}\n',
-            r"not a CSV but JSON Lines: let its name end with .jsonl$",
+            r"not a CSV but JSON Lines: rename it to end with .jsonl$",
         ),
         ("a.csv.gz", b"review,sentiment\n", r"a.csv.gz is damaged or not complete \(.*\): down"),
         (
@@ -336,11 +336,15 @@ def test_unreadable_files_are_explained(
             zstandard.compress("".join(f"{i},é{i * i}\n" for i in range(9999)).encode())[:-99],
             "a.csv.zst is damaged or not complete",
         ),
-        ("a.json", b'[{"text": ' + b"9" * 9999 + b"}]", "is not a complete JSON array"),
-        ("a.json", b'[{"text": ' + b"[" * 99_999, "is not a complete JSON array"),
-        ("a.csv.zip", as_zip(**{"a.csv": b'{"text": "a"}\n'}), r"name end with \.jsonl\.zip$"),
+        ("a.json", b'[{"text": ' + b"9" * 9999 + b"}]", "is not a valid JSON array"),
+        ("a.json", b'[{"text": ' + b"[" * 99_999, "is not a valid JSON array"),
+        (
+            "a.csv.zip",
+            as_zip(**{"a.csv": b'{"text": "a"}\n'}),
+            r"rename it to end with \.jsonl\.zip$",
+        ),
         ("a.csv.zip", b"review,sentiment\n", "a.csv.zip is damaged or not complete"),
-        ("a.xlsx", b"PK", "Excel can't be used as it is: save the table as CSV UTF-8"),
+        ("a.xlsx", b"PK", "Excel files are not supported: save the table as CSV UTF-8"),
     ],
 )
 def test_unreadable_files_of_other_formats_are_explained(
@@ -477,7 +481,7 @@ def test_a_csv_that_changes_while_it_is_read_is_refused(path: Path) -> None:
 
 def test_two_delimiters_that_fit_are_in_doubt(path: Path) -> None:
     content = b"Text, Kommentar;Note\n" + b"Gut, sehr gut;5\n" * 9
-    with pytest.raises(InputError, match=r"reviews.csv: .* a comma or a semicolon: name it"):
+    with pytest.raises(InputError, match=r"reviews.csv: .* a comma or a semicolon: set it"):
         read(path, content)
     for name, columns in (("semicolon", "Text, Kommentar|Note"), ("comma", "Text|Kommentar;Note")):
         (rows,) = read(path, content, sep=name)
@@ -816,7 +820,7 @@ def test_the_line_of_a_damaged_character_counts_from_the_beginning(
     lines = [*["text"] * (name == "a.csv"), *[row] * 9_999]
     content = [line.encode() for line in lines]
     content[9_000] = content[9_000].replace(b"x", b"\xff")
-    with pytest.raises(InputError, match="character in line 9001, behind"):
+    with pytest.raises(InputError, match="character in line 9001, after"):
         read(tmp_path / name, end.encode().join(content), chunksize=100)
 
 
@@ -870,7 +874,7 @@ def test_damaged_utf8_is_no_other_encoding(tmp_path: Path, name: str, before: st
     if name == "a.jsonl":
         lines = [json.dumps({"text": text}, ensure_ascii=False) for text in (before, "x?")]
     content = "\n".join(lines).encode().replace(b"x?", b"x\xc3")
-    with pytest.raises(InputError, match=r"UTF-8 text with a damaged character .* behind") as error:
+    with pytest.raises(InputError, match=r"UTF-8 text with a damaged character .* after") as error:
         read(tmp_path / name, content)
     assert error.value.parameters == {}
     (rows,) = read(tmp_path / name, content, encoding_errors="replace")
@@ -895,7 +899,7 @@ def test_damaged_text_with_a_mark_is_in_no_other_encoding(
     content = (start + row * 9999).encode(encoding)
     kind, line = encoding[:6].rstrip("-").upper(), 9999 + (name == "a.csv")
     damaged = damage.join(content.rsplit(end, 1))
-    told = f"is {kind} text with a damaged character in line {line}, behind '.*sch'"
+    told = f"is {kind} text with a damaged character in line {line}, after '.*sch'"
     with pytest.raises(InputError, match=f"{told}: repair it, or add") as error:
         read(tmp_path / name, damaged)
     assert error.value.parameters == {}
@@ -1034,7 +1038,7 @@ def test_a_damaged_row_group_is_told(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[10:60] = b"?" * 50
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.parquet is not a complete Parquet file"):
+    with pytest.raises(InputError, match=r"a\.parquet is not a valid Parquet file"):
         list(TableDataset(filepath=str(path)).load())
 
 
@@ -1134,9 +1138,9 @@ def test_arguments_of_a_csv_that_is_written_are_heeded_or_refused(tmp_path: Path
 
     assert save_as(encoding="utf-8-sig") == '\ufeff"text"\n"\xe9"\n"\u2192"\n'.encode()
     assert save_as(encoding=1252, errors="replace", sep=";", quoting=0) == b"text\n\xe9\n?\n"
-    with pytest.raises(DatasetError, match=r"out.csv can't have '\u2192' in cp1252: set another"):
+    with pytest.raises(DatasetError, match=r"out.csv can't contain '\u2192' in cp1252: set an"):
         save_as(encoding="cp1252")
-    with pytest.raises(DatasetError, match="unknown encoding: utf-9: name an encoding that Python"):
+    with pytest.raises(DatasetError, match="unknown encoding: utf-9: use an encoding that Python"):
         save_as(encoding="utf-9")
     for name in ("header", "mode", "compression"):
         with pytest.raises(DatasetError, match=f"save_args of a TableDataset can't have {name}: "):
@@ -1144,14 +1148,14 @@ def test_arguments_of_a_csv_that_is_written_are_heeded_or_refused(tmp_path: Path
     with pytest.raises(DatasetError, match="unknown error handler name 'nope'"):
         save_as(errors="nope")
     lines = TableDataset(filepath=str(tmp_path / "out.jsonl"), save_args={"sep": ";"})
-    with pytest.raises(DatasetError, match=r"out.jsonl: save_args are for a CSV alone"):
+    with pytest.raises(DatasetError, match=r"out.jsonl: save_args apply only to CSV files"):
         lines.save(iter([pd.DataFrame({"text": ["a"]})]))
 
 
 @pytest.mark.parametrize(
     ("load_args", "says"),
     [
-        ({"sep": "foo"}, "unlabelled_delimiter: 'foo' is no delimiter"),
+        ({"sep": "foo"}, "unlabelled_delimiter: 'foo' is not a delimiter"),
         ({"encoding": "utf-9"}, "unlabelled_encoding: unknown encoding: utf-9"),
         ({"chunksize": 0}, "chunksize in load_args is 0: it must be a whole number of at least 1"),
         ({"chunksize": None}, "chunksize in load_args is None: it must be a whole number"),

@@ -52,8 +52,8 @@ def test_a_file_that_does_not_fit_is_refused(
         catalog.load("best_hyperparameters")
     error = find_input_error(raised.value)
     assert problem in str(error)
-    assert "best_hyperparameters.json has no valid Hyperparameters" in str(error)
-    assert str(error).endswith("make it again with kedro run --pipelines tuning")
+    assert "best_hyperparameters.json does not contain valid Hyperparameters" in str(error)
+    assert str(error).endswith("recreate it with kedro run --pipelines tuning")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"units": 3}'])

@@ -61,7 +61,11 @@ def test_a_cluster_with_other_code_is_refused() -> None:
     _require_same_code(make_client({}, find))  # workers may join later
     _require_same_code(make_client(same | {"tcp://b": OSError("it has left")}, find))
     for workers, on_scheduler, message in (
-        (same | {"tcp://b": "other"}, find, "tcp://b has other code than this run: install the sa"),
+        (
+            same | {"tcp://b": "other"},
+            find,
+            "tcp://b has different code from this run: install the sa",
+        ),
         (same | {"tcp://b": missing}, find, r"tcp://b can't import the project \(No module named"),
         ({"tcp://b": missing, "tcp://c": "other"}, find, r"tcp://b \(and 1 more\) can't import"),
         (same, fail, "the scheduler can't import the project"),
@@ -95,7 +99,7 @@ def test_workers_of_another_checkout_are_told_by_their_code(
             assert count_workers(client) == 2
         monkeypatch.setattr("imdb_sentiment.engine.cluster.PACKAGE_DIGEST", "another one")
         with (
-            pytest.raises(InputError, match=r"\(and 1 more\) has other code than this run"),
+            pytest.raises(InputError, match=r"\(and 1 more\) has different code from this run"),
             open_client(1, cluster.address, "processing", "advice"),
         ):
             pass

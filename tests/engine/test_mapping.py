@@ -282,7 +282,7 @@ def test_workers_that_die_at_the_start_are_started_again(
 @pytest.mark.cluster
 def test_an_item_that_kills_every_worker_is_told() -> None:
     results = map_in_order(die, [1], workers=2, scheduler_address=None)
-    with pytest.raises(InputError, match="several workers have died while they processed"):
+    with pytest.raises(InputError, match="several workers have died while processing"):
         list(results)
 
 

@@ -279,12 +279,13 @@ def test_splits_of_the_table_that_are_not_used_are_told(
         "Part": ["dev", "train"],
         "new": ["train", "test", "x"],
     }
-    told = "The column 'split' (train, Test) is not used: split.method=column would use it"
+    way = "is not used: to use it, set split.method=column"
+    told = f"The column 'split' (train, Test) {way}"
     for method, column, message in (
         ("random", "split", told),
-        ("random", "other", told.replace("column would", "column,split.column=split would")),
-        ("random", "part", "The column 'Part' (dev, train) is not used: split.method=column,"),
-        ("random", "fold", "The column 'Fold' (train) is not used: split.method=column,"),  # sorted
+        ("random", "other", f"{told},split.column=split"),
+        ("random", "part", f"The column 'Part' (dev, train) {way},"),
+        ("random", "fold", f"The column 'Fold' (train) {way},"),  # sorted
         ("column", "split", ""),
     ):
         table = pd.DataFrame(make_reviews(60), columns=["review", "sentiment"])
@@ -357,7 +358,10 @@ def test_many_duplicates_are_warned_of(
     cleaned = clean([*make_reviews(40), *alike], reviews, split)
     assert len(cleaned) == 41
     n_rows = 40 + n_alike
-    said = f"{n_alike - 1} of {n_rows} rows are duplicates, {n_alike // 2} of them with another lab"
+    said = (
+        f"{n_alike - 1} of {n_rows} rows are duplicates, {n_alike // 2} of them with a conflicting "
+        "label"
+    )
     assert (said in caplog.text) == (n_alike == 12)
 
 
@@ -371,16 +375,16 @@ def test_what_is_not_used_or_not_supported_is_told(
         for number, (text, label) in enumerate(make_reviews(80, labels))
     ]
     find(as_chunks(rows, ("title", "body", "label", "id")), split)
-    assert "Not used, although there are texts: 'title'" in caplog.text
+    assert "Other columns with texts, not used: 'title'" in caplog.text
     assert "Labels such as 'joy|love' seem to be several labels of one text" in caplog.text
     caplog.clear()
     find(as_chunks(make_reviews(80), ("body", "label")), split)
-    assert "Not used" not in caplog.text
+    assert "Other columns with texts" not in caplog.text
     assert "several labels" not in caplog.text
 
 
 def test_a_web_page_is_told(split: SplitParameters) -> None:
-    with pytest.raises(InputError, match="is a web page: name the address of the table itself"):
+    with pytest.raises(InputError, match="is a web page: use the URL of the table itself"):
         find(as_chunks([("<html lang='en'>",)] * 9, ("<!DOCTYPE html>",)), split)
 
 
@@ -545,10 +549,10 @@ def test_nested_columns_are_told(split: SplitParameters) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("text", " POSITIVE "), "' POSITIVE ' is named like one of its labels"),
+        (("text", " POSITIVE "), "' POSITIVE ' is one of its labels"),
         (
             ("I loved this film, and so will you, I think.", "label"),
-            "'I loved this film, and so will you, I think.' is named like a text",
+            "'I loved this film, and so will you, I think.' looks like a text",
         ),
     ],
 )
@@ -557,7 +561,7 @@ def test_a_table_without_a_header_is_told(
 ) -> None:
     chunks = as_chunks(make_reviews(60), names)
     for options in ({}, {"labels": ["negative", "positive"]}):
-        with pytest.raises(InputError, match=f"no header, as the column {message}") as error:
+        with pytest.raises(InputError, match=f"no header, as the column name {message}") as error:
             find(chunks, split, **options)
     found = find(chunks, split, **read_block(error))  # these are the names
     assert (found.text_column, found.label_column) == names
@@ -593,10 +597,10 @@ def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> No
         ),
         (["", " "], r"the column 'label' has no label\. Its columns", ["?", "?"]),
         ([f"{n}" for n in range(75)], "'label' has no label in 3 rows or more", ["?", "?"]),
-        ([str(n) for n in range(201)] * 3, "'label' has 201 different values", ["?", "?"]),
+        ([str(n) for n in range(201)] * 3, "'label' has at least 201 distinct values", ["?", "?"]),
         (
             [f"{n} {n}" for n in range(1200)],
-            "'label' has 1,200 different values or more, too many for labels: choose another",
+            "'label' has at least 1,200 distinct values, too many for labels: choose another",
             ["?", "?"],
         ),
     ],
@@ -993,7 +997,11 @@ def test_too_few_groups_stop_the_run(reviews: ReviewsParameters, split: SplitPar
     ("train", "test", "message"),
     [
         ([*"abbbbbb"], [*"aabb"], "one of them has the label 'a'.*as validation in the column"),
-        ([*"ab"] * 20, [*"bb"], "no test row has the label a: .*it, or mark more rows as test in"),
+        (
+            [*"ab"] * 20,
+            [*"bb"],
+            "no test row has the label a: add such reviews, or mark more rows as test in",
+        ),
     ],
 )
 def test_labels_with_too_few_rows_are_named(
@@ -1323,7 +1331,7 @@ def test_unlabelled_reviews_without_a_header_are_refused() -> None:
     """The first text would be lost."""
     first = "A film, to be honest, that nobody of us will want to miss"
     chunk = pd.DataFrame({first: ["Dull.", "Fine."], "_malformed": ""})
-    with pytest.raises(InputError, match=r"no header, as its column 'A film.*such as 'body',"):
+    with pytest.raises(InputError, match=r"no header, as its column name 'A film.*such as 'body',"):
         read_unlabelled_chunk(chunk, "body", "auto")
     read, _ = read_unlabelled_chunk(chunk, first, "auto")  # it is the name
     assert list(read.rows["text"]) == ["Dull.", "Fine."]

@@ -219,7 +219,7 @@ def test_the_first_text_of_a_file_without_a_header_is_not_lost(
     texts = [f"w1 and w2 are words of the text that has number {n}" for n in range(5)]
     source.write_text("\n".join(texts))
     chunks = list(TableDataset(filepath=str(source)).load())
-    message = "the input file seems to have no header, as the column 'w1 and w2 .*' is named like a"
+    message = "the input file seems to have no header, as the column name 'w1 and w2 .*' looks li"
     with pytest.raises(InputError, match=message):
         score_reviews(exported, chunks, InferenceParameters(text_column="auto"), HERE)
     (scored,) = score_reviews(exported, chunks, InferenceParameters(text_column=texts[0]), HERE)

@@ -974,7 +974,10 @@ def test_wrong_labels_are_not_learnt(
     by_fold = tuning.model_copy(update={"folds": 2})
     first, taught = Taught(data, quality=-9).teach(by_fold, split, chosen, monkeypatch)
     assert taught == first
-    assert "do not learn what the network predicts: the average would be no better" in caplog.text
+    assert (
+        "are not trained on predictions of the network: the average would be no better"
+        in caplog.text
+    )
 
 
 @pytest.mark.parametrize("use_validation_rows", [True, False])
@@ -1108,7 +1111,9 @@ def test_too_many_ngrams_of_both_kinds_of_reviews_are_left_out(
     chosen = with_ngrams(training, character_ngram=0)
     first, taught = Taught(data).teach(tuning, split, chosen, monkeypatch)
     assert taught == first
-    assert "do not learn what the network predicts: 1,120 reviews have more than" in caplog.text
+    assert (
+        "are not trained on predictions of the network: 1,120 reviews have more than" in caplog.text
+    )
 
 
 def test_other_held_out_reviews_of_the_network_are_refused(
@@ -1832,7 +1837,9 @@ def test_the_pipeline_runs_on_a_few_rows(
     assert predictor.facts["reviews_file"] == reviews.file
     assert predictor.facts["text_column"] == reviews.text_column
     assert json.loads(predictor.facts["split"]) == split.model_dump()
-    assert predictor.describe() == f"of {trained}, trained on {reviews.file} (SHA-256 {'1a' * 6}…)"
+    assert (
+        predictor.describe() == f"from {trained}, trained on {reviews.file} (SHA-256 {'1a' * 6}…)"
+    )
     assert json.loads(predictor.facts["lineage"]) == [
         {"name": name, **entry} for name, entry in LINEAGE.items()
     ]

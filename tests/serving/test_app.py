@@ -116,7 +116,9 @@ def test_addresses_of_proxies_that_would_be_ignored_are_refused() -> None:
         return CliRunner().invoke(serve, ["--model", "none.onnx"], env=environment).output
 
     for wrong in ("172.17.0.1/16", "172.17.0.1 172.17.0.2", "proxy"):
-        assert start(wrong).startswith(f"Error: FORWARDED_ALLOW_IPS has '{wrong}', which is no ad")
+        assert start(wrong).startswith(
+            f"Error: FORWARDED_ALLOW_IPS contains '{wrong}', which is not an"
+        )
     for right in ("", "*", "172.17.0.1, 10.0.0.0/8", "fd00::/8"):
         assert "none.onnx does not exist" in start(right)
 

@@ -44,9 +44,10 @@ def test_a_file_of_keys_may_change(tmp_path: Path, caplog: pytest.LogCaptureFixt
     file.unlink()
     assert keys.find_owner("key3") == "anna"
     assert [record.message for record in caplog.records] == [
-        f"the earlier API keys remain: line 1 of {file} is not a name, a space and a key in "
-        "ASCII: write one name and one key per line",
-        f"the earlier API keys remain: {file} can't be read: "
+        "the API keys are not reloaded, so the earlier ones remain: "
+        f"line 1 of {file} is not a name, a space and a key in ASCII: "
+        "write one name and one key per line",
+        f"the API keys are not reloaded, so the earlier ones remain: {file} can't be read: "
         f"[Errno 2] No such file or directory: '{file}'",
     ]
     change(file, "anna key4\n")

@@ -230,7 +230,7 @@ def expect_text(page: Page, place: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("shares", "label", "said", "doubt"),
     [
-        ([0.46, 0.54], "b", "Undecided: b 54.0%, a 46.0%", "only about 5 of ten such"),
+        ([0.46, 0.54], "b", "Undecided: b 54.0%, a 46.0%", "only about 5 in 10 such"),
         ([0.3, 0.7], "b", "Probably b, 70.0%", ""),
         ([0.1, 0.9], "b", "b, 90.0%", ""),
         ([0.4, 0.6], "a", "a, 40.0%", "“b” is more probable"),
@@ -247,8 +247,8 @@ def test_a_doubt_is_put_into_words(
 @pytest.mark.parametrize(
     ("highest", "said", "doubt"),
     [
-        (0.05, "Most probable: l3, 5.0%", "but fewer than one of ten such answers are right"),
-        (0.24, "Most probable: l3, 24.0%", "but only about 2 of ten such answers are right"),
+        (0.05, "Most probable: l3, 5.0%", "but fewer than 1 in 10 such answers are right"),
+        (0.24, "Most probable: l3, 24.0%", "but only about 2 in 10 such answers are right"),
         (0.51, "l3, 51.0%", ""),
     ],
 )
@@ -288,7 +288,10 @@ def test_a_long_text_opens_at_its_strongest_word(page: Page) -> None:
     [
         ([11, 2, 2], "Only 2 of the 11 words are in the vocabulary"),
         ([3, 1, 1], "Only 1 of the 3 words is in the vocabulary"),
-        ([900, 812, 200], "words that it knows, from the beginning and the end of the text, and"),
+        (
+            [900, 812, 200],
+            "words that it knows, from the beginning and the end of the text; a second",
+        ),
         ([11, 9, 9], ""),
     ],
 )
@@ -315,8 +318,8 @@ def test_it_says_what_to_expect_of_the_model(
         other = open_page(browser)
         other.goto(service.url)
         expect(other.locator("#about")).to_contain_text(
-            "It is right on 80.0% of 1,000 reviews that it had not learnt from (95% interval: "
-            "77.4% to 82.4%); always giving the same answer would be right on 60.0%."
+            "It is right for 80.0% of 1,000 reviews that it was not trained on (95% confidence "
+            "interval: 77.4% to 82.4%); always giving the same answer would be right for 60.0%."
         )
         expect(other.locator("#limits")).to_contain_text("it finds: negative 70.0%, positive 90.0%")
         other.close()
@@ -391,8 +394,9 @@ def test_a_model_that_may_be_silent_says_how_often_it_answers(
     page.goto(service.url)
     about, limits = page.locator("#about"), page.locator("#limits")
     expect(about).to_contain_text(
-        "It gives an answer on 30.0% of 80 reviews that it had not learnt from, and 95.0% of these "
-        "answers are right. If it always answered, it would be right on 80.0% (95% interval"
+        "It gives an answer for 30.0% of 80 reviews that it was not trained on, and 95.0% of these "
+        "answers are right. If it always answered, it would be right for 80.0% (95% confidence "
+        "interval"
     )
     expect(limits).to_contain_text(
         "It gives a text one of these labels: negative, positive, or none if its confidence is "
@@ -467,7 +471,7 @@ def test_a_service_that_is_down_is_told(browser: Browser, model_file: Path, tmp_
     with run_service(model_file, tmp_path) as service:
         page.goto(service.url)
     page.get_by_label("Type or paste a review").fill("w1")
-    expect(page.get_by_role("alert")).to_have_text("The service does not respond. Is it running?")
+    expect(page.get_by_role("alert")).to_have_text("The service is not responding. Is it running?")
     expect(page.locator("#verdict")).to_be_hidden()
     page.close()
 

@@ -334,7 +334,7 @@ def test_names_from_a_model_steer_no_terminal(exported: bytes) -> None:
         return seal(model.SerializeToString())
 
     described = Predictor(give(reviews_file="x.csv\x1b]0;taken\x07", made="\x9b2J")).describe()
-    assert described.startswith(r"of \x9b2J, trained on x.csv\x1b]0;taken\x07")
+    assert described.startswith(r"from \x9b2J, trained on x.csv\x1b]0;taken\x07")
     with pytest.raises(ModelError, match=r"the file is not an ONNX model .*\\x1b\]0;"):
         Predictor(give(kind="\x1b]0;"))
 

@@ -127,7 +127,7 @@ def test_it_says_what_the_pipeline_inference_says(
         ('review\n"never closed\n', "a quotation mark is never closed; close it"),
         (
             "review, a;b\n" + "w1, w2;w3\n" * 9,
-            "may be a comma or a semicolon: name it",
+            "may be a comma or a semicolon: set it",
         ),
         ("review\n" + "," * 200_001, "more than 200,000 delimiters: check the delimiter"),
         ("review" + "".join(f",c{n}" for n in range(1000)) + "\n", "1,001 columns, and at most"),

@@ -45,7 +45,9 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(model_file: Path) -> None:
         port = taken.getsockname()[1]
         done = CliRunner().invoke(serve, ["--model", str(model_file), "--port", str(port)])
     assert done.exit_code == 1
-    assert f"Error: port {port} of 127.0.0.1 is taken, perhaps by another imdb" in done.output
+    assert (
+        f"Error: port {port} on 127.0.0.1 is already in use, perhaps by another imdb" in done.output
+    )
     done = CliRunner().invoke(serve, ["--model", str(model_file), "--host", "203.0.113.1"])
     assert "Error: the service can't listen on port 8000 of 203.0.113.1 (" in done.output
     done = CliRunner().invoke(serve, ["--model", str(model_file), "--host", ".example"])
@@ -88,17 +90,21 @@ def test_options_that_can_not_be_used_are_said_in_a_sentence(
 @pytest.mark.parametrize(
     ("option", "value", "says"),
     [
-        ("--allow-host", "https://reviews.example", "is not a name such as reviews.example.org"),
+        (
+            "--allow-host",
+            "https://reviews.example",
+            "is not a host name such as reviews.example.org",
+        ),
         ("--allow-host", "reviews.example/", "leave out the scheme, the path"),
-        ("--allow-host", "", "is not a name"),
+        ("--allow-host", "", "is not a host name"),
         ("--allow-host", "*.example.org", "and wildcards"),
-        ("--allow-host", "b\u00fccher.example", "as browsers do (xn--"),
-        ("--allow-host", "a,b", "is not a name"),
+        ("--allow-host", "b\u00fccher.example", "in Punycode (xn--"),
+        ("--allow-host", "a,b", "is not a host name"),
         ("--allow-host", "2001:db8::1", "IP addresses are always accepted"),
-        ("--allow-origin", "reviews.example", "is not a site such as https://example.org"),
-        ("--allow-origin", "https://reviews.example/page", "without a path"),
+        ("--allow-origin", "reviews.example", "is not an origin such as https://example.org"),
+        ("--allow-origin", "https://reviews.example/page", "leave out the path"),
         ("--allow-origin", "https://*.reviews.example", "and wildcards"),
-        ("--allow-origin", "https://me@reviews.example", "is not a site"),
+        ("--allow-origin", "https://me@reviews.example", "is not an origin"),
     ],
 )
 def test_names_that_no_request_could_have_are_refused(option: str, value: str, says: str) -> None:
@@ -146,5 +152,5 @@ def test_a_terminal_is_greeted_unless_json_is_asked_for(model_file: Path, log: s
         assert all("message" in json.loads(line) for line in lines)
     else:
         assert lines[0].startswith(f"The service is ready: open http://127.0.0.1:{port} in")
-        assert lines[1].startswith("The model is of today, trained on unknown")
+        assert lines[1].startswith("The model is from today, trained on unknown")
         assert "GET /health: 200" in lines[3]

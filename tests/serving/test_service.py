@@ -110,7 +110,7 @@ def test_a_csv_comes_back_scored(service: Service) -> None:
         told = "send the body without compression"
         assert (answer.status_code, answer.json()["detail"]) == (415, told)
     answer = httpx.post(f"{service.url}/score?text_colum=id", content=body, headers=CSV, timeout=60)
-    told = "there is no parameter 'text_colum': text_column and delimiter"
+    told = "unknown parameter 'text_colum': use text_column or delimiter"
     assert (answer.status_code, answer.json()["detail"]) == (422, told)
     for query, status in (("delimiter=semicolon", 200), ("delimiter=comma", 422)):
         content = "a,b;review\n1,2;w1\n"
@@ -224,11 +224,14 @@ def test_a_client_of_http_1_0_gets_a_csv_without_chunks(service: Service, rows: 
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        ({"texts": []}, "there is no text"),
+        ({"texts": []}, "there is no text: send at least one"),
         ({"texts": "one"}, "'texts' must be a list of strings"),
         ({"texts": ["w1", 1]}, "text 2 is not a string"),
-        ({"texts": ["w1"] * 65}, "there are more than 64 texts: divide them among requests"),
-        ({"texts": ["x" * 20_001]}, "text 1 has more than 20,000 characters"),
+        (
+            {"texts": ["w1"] * 65},
+            "there are more than 64 texts: split them across several requests",
+        ),
+        ({"texts": ["x" * 20_001]}, "text 1 has more than 20,000 characters: shorten it"),
         ({}, "the field 'texts' is missing"),
         ({"text": "w1"}, "text is not a known field; known: texts"),
         ({"texts": ["w1"], "more": 1}, "more is not a known field; known: texts"),
@@ -260,7 +263,7 @@ def test_json_must_be_named_and_be_json(service: Service) -> None:
         if status == 400:
             assert answer.json()["detail"].startswith("the body is not JSON in UTF-8: ")
     answer = post(service, "/explain", {"text": "x" * 20_001})
-    assert answer.json()["detail"] == "the text has more than 20,000 characters"
+    assert answer.json()["detail"] == "the text has more than 20,000 characters: shorten it"
 
 
 def make_hostile(rng: random.Random) -> tuple[str, bytes, dict[str, str]]:
@@ -679,7 +682,7 @@ def test_scored_copies_count_as_disk_space(model_file: Path, tmp_path: Path) -> 
         for _ in range(20):
             answer = httpx.post(f"{service.url}/score", content=blank, timeout=60, headers=CSV)
             assert answer.status_code == 422
-            assert "more disk space than this client has at present" in answer.json()["detail"]
+            assert "more disk space than this client may use at present" in answer.json()["detail"]
             assert ask_to_score(service) == 200
 
 
@@ -797,7 +800,7 @@ def test_a_body_too_large_is_refused(model_file: Path, tmp_path: Path) -> None:
             answer = httpx.post(service.url + path, content=b"x" * size, headers=CSV, timeout=60)
             assert answer.status_code == 413
             assert "larger than" in answer.json()["detail"]
-            assert "shorten it, or divide it among" in answer.json()["detail"]
+            assert "shorten it, or split it across" in answer.json()["detail"]
 
 
 def test_the_answer_to_a_body_far_too_large_is_not_lost(model_file: Path, tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def _require_place(target: Path) -> None:
         if folder.is_dir():
             return
         if folder.exists():
-            raise InputError(f"{folder} is a file, so {target} can't be in it: name another place")
+            raise InputError(f"{folder} is a file, so {target} can't be in it: use another path")
 
 
 def leave_out_hidden(paths: Iterable[str], given: str) -> list[str]:

@@ -49,7 +49,7 @@ class DownloadedTarDataset(LoadOnlyDataset[Stream[tuple[str, str]]]):
         """Return the stream, after a download if one is needed."""
         archive = self._own_archive or self._downloaded()
         if not archive.is_file():
-            raise InputError(f"{archive} does not exist: name the archive's path")
+            raise InputError(f"{archive} does not exist: check --params imdb_archive=PATH")
         return Stream(lambda: _members(archive))
 
     def _downloaded(self) -> Path:
@@ -73,7 +73,7 @@ class DownloadedTarDataset(LoadOnlyDataset[Stream[tuple[str, str]]]):
                 raise
             raise InputError(
                 f"could not fetch {self._url} ({_first_line(error)}): check the connection and "
-                "run again, or fetch the file by other means and name it with "
+                "run again, or download the file by other means and pass it with "
                 "--params imdb_archive=PATH"
             ) from error
 

@@ -204,8 +204,8 @@ class TypedJSONDataset(FileDataset):
                 ": ".join([*map(str, problem["loc"]), problem["msg"]]) for problem in error.errors()
             )
             raise InputError(
-                f"{self._name(self._filepath)} has no valid {self._model.__name__} ({problems}): "
-                f"make it again with kedro run --pipelines {self._made_by}"
+                f"{self._name(self._filepath)} does not contain valid {self._model.__name__} "
+                f"({problems}): recreate it with kedro run --pipelines {self._made_by}"
             ) from error
 
     def preview(self) -> JSONPreview:

@@ -101,8 +101,7 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
                 "or delete it to search from the beginning"
             )
         raise InputError(
-            f"the database of studies, {self._url}, can't be opened ({str(reason).strip()}): "
-            f"{advice}"
+            f"the study database {self._url} can't be opened ({str(reason).strip()}): {advice}"
         ) from problem
 
     def _open(self, arguments: dict[str, Any]) -> "RDBStorage":

@@ -241,8 +241,8 @@ def _find_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
         return members[0]
     listed = list_names([member.filename for member in members])
     raise InputError(
-        f"{name} must contain one file, and has {listed or 'none'}: unpack it into a folder, and "
-        "name that, or one of the files"
+        f"{name} must contain one file, and has {listed or 'none'}: unpack it, and use the path "
+        "of the folder or of one of the files"
     )
 
 
@@ -276,7 +276,7 @@ def find_format(name: str) -> str:
     suffix = _find_suffix(name)
     if suffix in OTHERS:
         raise InputError(
-            f"{name}: {OTHERS[suffix]} can't be used as it is: save the table as CSV UTF-8, or "
+            f"{name}: {OTHERS[suffix]} files are not supported: save the table as CSV UTF-8, or "
             "name a dataset of kedro-datasets in conf/local/catalog.yml (docs/data.md)"
         )
     return FORMATS.get(suffix, CSV)
@@ -364,7 +364,7 @@ def _find_codec(name: Any, parameter: str) -> str:
     try:
         "".encode(str(name))  # not all of Python's codecs can encode text
     except LookupError as error:
-        raise InputError(f"{parameter}: {error}: name an encoding that Python knows") from None
+        raise InputError(f"{parameter}: {error}: use an encoding that Python knows") from None
     return str(name)
 
 
@@ -420,7 +420,7 @@ def read_records(
                 "closed; close it, or, if such marks are part of the texts, set quoting: 3 in "
                 "load_args of its catalog entry"
             )
-        raise InputError(f"{file.name} is not a complete CSV: {why}") from None
+        raise InputError(f"{file.name} is not a valid CSV: {why}") from None
 
 
 def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
@@ -432,20 +432,20 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
     if given == AUTO and text.startswith('{"') and not _parse_line(1, text.partition("\n")[0])[2]:
         compressed = _parse(file.name).suffix if find_compression(file.name) else ""
         raise InputError(
-            f"{file.name} is not a CSV but JSON Lines: let its name end with .jsonl{compressed}"
+            f"{file.name} is not a CSV but JSON Lines: rename it to end with .jsonl{compressed}"
         )
     is_complete, is_tsv = len(sample) < SAMPLE, _find_suffix(file.name) in TABS
     try:
         dialect = recognise_dialect(text, given, is_tsv=is_tsv, is_complete=is_complete)
     except UnclearDelimiterError as doubt:
         how = file.describe_setting("delimiter", *doubt.names)
-        raise InputError(f"{file.name}: {doubt}: name it with {how}") from None
+        raise InputError(f"{file.name}: {doubt}: set it with {how}") from None
     is_found = given == AUTO and not dialect.has_delimiter_line
     if is_found and has_lines_above(text, dialect.delimiter, is_complete=is_complete):
         how = file.describe_setting("delimiter", *DELIMITERS)
         raise InputError(
             f"{file.name} does not begin with its header: remove the lines above it. If its first "
-            f"line is the header, name the delimiter with {how}"
+            f"line is the header, set the delimiter with {how}"
         )
     lines = text.splitlines()[int(dialect.has_delimiter_line) :]
     if text.strip() and lines and not lines[0].strip(f'{dialect.delimiter}" \t'):
@@ -461,11 +461,11 @@ def _require_text(sample: bytes, encoding: str, file: FileToRead) -> None:
             is_known = own in FORMATS and compression in COMPRESSIONS
             named = f", such as {own}{compression}" if is_known else ""
             raise InputError(
-                f"{file.name} is not text: the name of a file that begins like this ends with "
-                f"{suffix}{named}"
+                f"{file.name} is not text: it begins like a {suffix} file, so rename it to end "
+                f"with {suffix}{named}"
             )
     if sample[TAR_PLACE:].startswith(b"ustar"):
-        raise InputError(f"{file.name} is an archive of files: unpack it, and name the table in it")
+        raise InputError(f"{file.name} is a tar archive: unpack it, and use the table in it")
     wide = ("utf-16", "utf-32")
     is_wide = (_find_mark(sample) or codecs.lookup(encoding).name).startswith(wide)
     is_short = len(sample) <= MIN_BYTES and b"\0" not in sample[:BEGINNING]
@@ -533,7 +533,7 @@ def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError) -> I
         if is_marked or _is_utf8_with_damage(further if sample.isascii() else sample, encoding):
             before = found.object[: found.start].decode(found.encoding, errors="ignore")
             before = before.rpartition("\n")[2][-20:]
-            behind = f", behind {before!r}" if before else ""
+            behind = f", after {before!r}" if before else ""
             name = codecs.lookup(encoding).name.removesuffix("-sig").upper()
             return InputError(
                 f"{file.name} is {name} text with a damaged character in line {line}{behind}: "
@@ -547,7 +547,7 @@ def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError) -> I
     if is_sure and len(names) > 1:
         doubt = f" (or {names[1]})"
     return InputError(
-        f"{file.name} is not {encoding} text ({place}): save it as UTF-8, or name its encoding "
+        f"{file.name} is not {encoding} text ({place}): save it as UTF-8, or set its encoding "
         f"with {how}{doubt}",
         parameters=file.make_parameter("encoding", names[0]) if is_sure else {},
     )
@@ -641,7 +641,7 @@ def _read_json(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFra
     is_array = is_json and beginning.startswith("[")
     if _ARRAY_OF_OBJECTS.match(beginning) and not is_json:
         raise InputError(
-            f"{file.name} is a JSON array, not JSON Lines: let its name end with .json"
+            f"{file.name} is a JSON array, not JSON Lines: rename it to end with .json"
         )
     first: dict[str, Any] = {}  # the keys of the first rows, in the order in which they appear
     row = 0
@@ -709,7 +709,7 @@ def _parse_array(source: IO[str], name: str) -> Iterator[Row]:
         if isinstance(error, UnicodeError):
             raise
         raise InputError(
-            f"{name} is not a complete JSON array ({error}): download or export it again"
+            f"{name} is not a valid JSON array ({error}): download or export it again"
         ) from None
     yield from itertools.starmap(_check_object, enumerate(found, start=1))
 
@@ -775,7 +775,7 @@ def open_parquet(source: IO[bytes], name: str, metadata: Any = None) -> Iterator
             raise
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"{name} is not a complete Parquet file ({reason}): download or export it again"
+            f"{name} is not a valid Parquet file ({reason}): download or export it again"
         ) from None
 
 
@@ -841,7 +841,7 @@ def write_table(
     form = find_format(name)
     _require_compression(name)
     if save_args and form in (JSON_LINES, PARQUET):
-        raise InputError(f"{name}: save_args are for a CSV alone: leave them out")
+        raise InputError(f"{name}: save_args apply only to CSV files: remove them")
     delimiter = {"sep": "\t"} if _find_suffix(name) in TABS else {}
     options = _complete_save_args(delimiter | save_args)
     with _open_compressed(path, name) as file:
@@ -917,8 +917,8 @@ def _write_csv(
                 chunk.to_csv(text, header=number == 0, **options)
             except UnicodeEncodeError as error:
                 raise InputError(
-                    f"{name} can't have {error.object[error.start]!r} in {encoding}: set another "
-                    "encoding in its save_args, such as utf-8-sig"
+                    f"{name} can't contain {error.object[error.start]!r} in {encoding}: set "
+                    "another encoding in its save_args, such as utf-8-sig"
                 ) from error
 
 

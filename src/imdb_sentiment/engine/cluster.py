@@ -194,7 +194,7 @@ def _require_same_code(client: Any) -> None:
         if isinstance(answer, ImportError | AttributeError):
             problems[place] = f"can't import the project ({answer})"
         elif isinstance(answer, str) and answer != PACKAGE_DIGEST:
-            problems[place] = "has other code than this run"
+            problems[place] = "has different code from this run"
     if problems:
         place, problem = next(iter(problems.items()))
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

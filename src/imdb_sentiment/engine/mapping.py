@@ -539,7 +539,7 @@ def _receive(
             error = future.exception()
             if isinstance(error, distributed.KilledWorker):
                 raise InputError(
-                    "several workers have died while they processed the same rows: give them more "
+                    "several workers have died while processing the same rows: give them more "
                     "memory, or read fewer rows at a time (chunksize in the catalog)"
                 ) from error
             raise error

@@ -166,7 +166,7 @@ def find_weights_for_target(
             model has not learnt from.
         is_label: Whether each review has the label, shape (reviews,); at least one has it.
         code: Code of the label.
-        quantity: Which of both is to be reached.
+        quantity: Which of the two is to be reached.
         target: Value to be reached.
 
     Returns:

@@ -101,8 +101,8 @@ class ClaimRegistry:
             for other in self._find_others():
                 if conflict := claim.find_conflict(other):
                     raise InputError(
-                        f"another run is using {conflict} ({other.description}): wait for its "
-                        "end, or use another copy of the project"
+                        f"another run is using {conflict} ({other.description}): wait until "
+                        "it ends, or use another copy of the project"
                     )
             path = self._folder / f"{run}-{uuid.uuid4().hex[:8]}.json"
             claimed = HeldClaim(path)

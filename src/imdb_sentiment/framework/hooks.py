@@ -303,7 +303,7 @@ def _warn_of_another_table(path: str, named: str) -> None:
     if path != RAW_REVIEWS and all(names) and names[0] != names[1]:
         logger.warning(
             "The entry %s of the catalog reads %s, although this run names %s: remove the entry "
-            "from conf/, or name the same table in reviews_file",
+            "from conf/, or set reviews_file to the same table",
             *(RAW_REVIEWS, hide_secrets(path), hide_secrets(named)),
         )
 
@@ -366,7 +366,7 @@ class RequireInputs:
                 if path not in (find_path(catalog, made) for made in node.outputs):
                     continue
                 if isinstance(catalog.get(name), MemoryDataset):
-                    return f"add the node that makes it, {node.name}, as it is kept in no file"
+                    return f"add the node that creates it, {node.name}: it is not saved to a file"
                 sources = find_upstream(self._lineage.read(), [name])
                 parameters = self._configuration.adopt(sources.values(), reads_file=not sources)
                 command = self._configuration.format_run(f" --pipelines {pipeline}", parameters)

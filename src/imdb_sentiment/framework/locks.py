@@ -27,8 +27,8 @@ def hold_lock(path: Path) -> Iterator[None]:
         lock.acquire(timeout=LOCK_TIMEOUT)
     except Timeout as error:
         raise InputError(
-            f"another process has held {path} for {LOCK_TIMEOUT} seconds: end it if it hangs, and "
-            "run the same command again"
+            f"another process has held {path} for {LOCK_TIMEOUT} seconds: end that process if it "
+            "hangs, and run the same command again"
         ) from error
     try:
         yield

@@ -26,10 +26,10 @@ def _describe_audit(made: Values) -> str:
     empty, conflicts = audit["empty_rows"], audit["duplicates_with_another_label"]
     return (
         f"{audit['accepted']:,} reviews, {audit['duplicates']:,} duplicates"
-        + (f" ({conflicts:,} of them with another label)" if conflicts else "")
+        + (f" ({conflicts:,} of them with a conflicting label)" if conflicts else "")
         + f", {audit['rejected'] - empty:,} rejected"
         + (f", {empty:,} empty row{'s' * (empty != 1)}" if empty else "")
-        + (f"; letters: {scripts}" if scripts else "")
+        + (f"; scripts: {scripts}" if scripts else "")
     )
 
 
@@ -127,7 +127,7 @@ def _describe_export(made: Values) -> str:
     difference = made["export_check"]["largest_probability_difference"]
     return (
         f"Export: {len(made['onnx_model']) / 1e6:.1f} MB; "
-        f"its probabilities differ from the models' by {difference:.0e} at most"
+        f"its probabilities differ from the original model's by at most {difference:.0e}"
     )
 
 

@@ -151,8 +151,8 @@ class RunLineage:
         # With the other settings of that run, such as the encoding of the table.
         kept = self._configuration.adopt([record] if record else [], reads_file=False)
         raise InputError(
-            f"data/ contains the results of {then}. This run names no table, so it would replace "
-            f"them with results of the sample. To continue with {then}: "
+            f"data/ contains the results of {then}. No table is specified, so this run would "
+            f"replace them with those of the sample data. To continue with {then}: "
             f"{self._format_run(run_params, kept, then)}. To run the sample: "
             f"{self._format_run(run_params, self._parameters, now)}"
         )
@@ -205,7 +205,8 @@ class RunLineage:
             is_known = name in self._records and self._records[name].path == path
             if not (is_known or self._files.is_resource(name) or self._files.is_raw(name)):
                 raise InputError(
-                    f"no record of how {path} was made: run everything again with kedro run"
+                    f"there is no record of how {path} was created: run everything again with "
+                    "kedro run"
                 )
         self._require_current(names)
         self._compare_files(names)

@@ -66,7 +66,7 @@ class TrackLineage:
             )
         if self._claimed and self._thread.is_alive() and self._thread != threading.current_thread():
             raise InputError(
-                "another run of this process has not ended yet: wait for its end, or use another "
+                "another run of this process has not ended yet: wait until it ends, or use another "
                 "copy of the project"
             )
         self.close()  # what an interrupted run of this process has left

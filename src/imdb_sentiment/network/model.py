@@ -271,7 +271,7 @@ def compile_scorer(model: KerasModel) -> Callable[[npt.NDArray[np.unsignedintege
             batch = pad_right(sequences[rows]).astype(np.int32)
             logits[rows] = compute_features(batch).numpy() @ kernel + bias
         if not np.isfinite(logits).all():
-            raise InputError("the network has diverged: lower its learning rate")
+            raise InputError("the network has diverged: lower hyperparameters.learning_rate")
         return logits
 
     return score

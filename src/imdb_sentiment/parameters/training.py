@@ -80,7 +80,7 @@ class DecisionTarget(Parameters):
 
     @property
     def quantity(self) -> Quantity:
-        """Which of both is given."""
+        """Which of the two is given."""
         return "recall" if self.precision is None else "precision"
 
     @property

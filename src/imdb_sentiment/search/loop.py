@@ -151,7 +151,7 @@ def _record_outcome(
         return
     if outcome is None:
         study.give_back(number)
-        logger.warning("Trial %d: lost the connection to the study; it starts again.", number)
+        logger.warning("Trial %d: lost the connection to the study and is run again.", number)
         return
     if isinstance(outcome, BaseException):
         study.give_back(number)

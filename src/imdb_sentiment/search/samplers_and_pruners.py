@@ -81,7 +81,7 @@ def try_sampler_and_pruner(
 
     Args:
         sampler: `name` and `arguments` of the sampler, see `make_sampler`.
-        pruner: Those of the pruner, see `make_pruner`.
+        pruner: `name` and `arguments` of the pruner, see `make_pruner`.
         space: Distribution of each hyperparameter that is searched.
         is_parallel: Whether several trials run at the same time.
 

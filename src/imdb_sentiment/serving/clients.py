@@ -54,7 +54,7 @@ class ApiKeys:
             try:
                 self._keys = self._given | read_keys(self._file or Path())
             except KeysError as error:
-                logger.error("the earlier API keys remain: %s", error)
+                logger.error("the API keys are not reloaded, so the earlier ones remain: %s", error)
         owners = [
             name
             for name, key in self._keys.items()

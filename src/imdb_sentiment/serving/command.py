@@ -38,8 +38,8 @@ def _read_hosts(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -
         host = re.fullmatch(r"(\*|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?)(:\d+)?", name)
         if host is None:
             raise click.BadParameter(
-                f"{name} is not a name such as reviews.example.org: leave out the scheme, the path "
-                "and wildcards, and write other letters than a to z as browsers do (xn--…). IP "
+                f"{name} is not a host name such as reviews.example.org: leave out the scheme, the "
+                "path and wildcards, and write letters other than a to z in Punycode (xn--…). IP "
                 "addresses are always accepted."
             )
         hosts.append(host[1])
@@ -54,8 +54,8 @@ def _read_origins(_: click.Context, __: click.Parameter, given: tuple[str, ...])
         pattern = r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:\d+)?"
         if origin not in ("*", "null") and not re.fullmatch(pattern, origin):
             raise click.BadParameter(
-                f"{site} is not a site such as https://example.org: name it with its scheme, "
-                "without a path and wildcards, and write other letters than a to z as browsers do "
+                f"{site} is not an origin such as https://example.org: include the scheme, leave "
+                "out the path and wildcards, and write letters other than a to z in Punycode "
                 "(xn--…)."
             )
         origins.append(origin)
@@ -73,7 +73,12 @@ POSITIVE = _Positive()
     show_default=True,
     help="File of the exported model.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for all interfaces.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; 0.0.0.0 for all interfaces.",
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -81,7 +86,11 @@ POSITIVE = _Positive()
     show_default=True,
     help="Port to listen on; 0 for any free one.",
 )
-@click.option("--threads", type=click.IntRange(1), help="Parallel requests; all cores by default.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    help="Number of requests processed in parallel; by default, the number of cores.",
+)
 @click.option("--queue-size", type=click.IntRange(0), help="Maximum number of waiting requests.")
 @click.option("--max-texts", type=click.IntRange(1), help="Maximum number of texts per request.")
 @click.option("--max-characters", type=click.IntRange(1), help="Maximum length of a text.")
@@ -96,7 +105,7 @@ POSITIVE = _Positive()
     "--api-keys",
     "api_keys_file",
     type=click.Path(path_type=Path),
-    help="File with a name and an API key per line; it may change while the service runs.",
+    help="File with a name and an API key per line; reloaded when it changes.",
 )
 @click.option(
     "--records",
@@ -119,7 +128,7 @@ POSITIVE = _Positive()
     callback=_read_origins,
     multiple=True,
     metavar="URL",
-    help="Other site whose pages may use the service (CORS); can be repeated.",
+    help="Origin of pages that may use the service (CORS); can be repeated.",
 )
 @click.option(
     "--allow-host",
@@ -199,8 +208,8 @@ def _check_environment() -> None:
         tempfile.gettempdir()
     except FileNotFoundError as error:
         raise click.ClickException(
-            "there is no folder for temporary files that can be written: set TMPDIR to one, or "
-            "give a container one, with docker run --tmpfs /tmp"
+            "there is no writable folder for temporary files: set TMPDIR to one, or, in a "
+            "container, add one with docker run --tmpfs /tmp"
         ) from error
     for part in os.environ.get("FORWARDED_ALLOW_IPS", "").split(","):
         try:
@@ -208,8 +217,8 @@ def _check_environment() -> None:
                 ipaddress.ip_network(part.strip())
         except ValueError as error:
             raise click.ClickException(
-                f"FORWARDED_ALLOW_IPS has {part.strip()!r}, which is no address or network: list "
-                "them with commas, as in 172.17.0.1,10.0.0.0/8"
+                f"FORWARDED_ALLOW_IPS contains {part.strip()!r}, which is not an IP address or "
+                "network: separate them with commas, as in 172.17.0.1,10.0.0.0/8"
             ) from error
 
 
@@ -261,8 +270,8 @@ def choose_address(host: str, port: int) -> str:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise click.ClickException(
-                f"port {port} of {host} is taken, perhaps by another imdb-sentiment serve: stop "
-                "that, or choose another --port"
+                f"port {port} on {host} is already in use, perhaps by another imdb-sentiment "
+                "serve: stop that process, or choose another --port"
             ) from error
         raise click.ClickException(
             f"the service can't listen on port {port} of {host} ({error.strerror}): choose others "

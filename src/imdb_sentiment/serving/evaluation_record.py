@@ -19,7 +19,7 @@ def find_test_scores(folder: Path, model: bytes) -> TestScores | None:
         model: Content of `model.onnx`.
 
     Returns:
-        Those of the last evaluation; None if there is none.
+        The scores of the last evaluation; None if there is none.
 
     """
     digest = hashlib.sha256(model).hexdigest()

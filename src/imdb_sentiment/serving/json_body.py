@@ -98,8 +98,8 @@ class JsonRequest(Request):
                 if counter.count > max_syntax:
                     raise HTTPException(
                         422,
-                        f"too much JSON for {self._max_texts:,} texts: divide them among several "
-                        "requests",
+                        f"the JSON has more characters outside strings than {self._max_texts:,} "
+                        "texts need: remove white space, or send fewer texts per request",
                     )
                 self._memory.take(self._client, len(part))
                 self._taken += len(part)

@@ -61,8 +61,8 @@ class LimitBodies:
                 # were closed, it would be reset, and the client might never see the response.
                 raise HTTPException(
                     413,
-                    f"the body is larger than {limit.max_bytes:,} bytes: shorten it, or divide it "
-                    "among several requests",
+                    f"the body is larger than {limit.max_bytes:,} bytes: shorten it, or split it "
+                    "across several requests",
                 )
             is_complete = not message.get("more_body", False)
             return message

@@ -127,7 +127,7 @@ class Predictor:
             raise
         except KeyError as error:
             raise ModelError(
-                f"the model lacks {error}: export it with the pipeline training"
+                f"the model lacks {error}: export it again with kedro run --pipelines training"
             ) from error
         except Exception as error:  # the errors of tokenizers have no other base class
             raise ModelError(
@@ -202,7 +202,7 @@ class Predictor:
         """
         made, file = (self.facts.get(name, "unknown") for name in ("made", "reviews_file"))
         digest = self._reviews_digest[:12]
-        described = f"of {made}, trained on {file}" + (f" (SHA-256 {digest}…)" if digest else "")
+        described = f"from {made}, trained on {file}" + (f" (SHA-256 {digest}…)" if digest else "")
         return make_printable(described)  # the model may be anybody's
 
     @overload

@@ -16,9 +16,9 @@ CLAUSES = {
     "model_type": "the body must be a JSON object",
     "missing": "the field {field!r} is missing",
     "list_type": "{field!r} must be a list of strings",
-    "too_short": "there is no text",
-    "too_long": "there are more than {max_length} texts: divide them among requests",
-    "string_too_long": "{which} has more than {max_length:,} characters",
+    "too_short": "there is no text: send at least one",
+    "too_long": "there are more than {max_length} texts: split them across several requests",
+    "string_too_long": "{which} has more than {max_length:,} characters: shorten it",
     "string_type": "{which} is not a string",
     "surplus": "{name} is not a known field; known: {known}",
 }
@@ -161,9 +161,15 @@ class TestScores(BaseModel):
     __test__ = False  # for pytest
 
     reviews: int = Field(description="number of test reviews")
-    accuracy: float = Field(description="share of them whose label the model predicted")
-    accuracy_low: float = Field(description="lower end of the 95% interval of the accuracy")
-    accuracy_high: float = Field(description="upper end of the 95% interval of the accuracy")
+    accuracy: float = Field(
+        description="share of the test reviews whose label was predicted correctly"
+    )
+    accuracy_low: float = Field(
+        description="lower end of the 95% confidence interval of the accuracy"
+    )
+    accuracy_high: float = Field(
+        description="upper end of the 95% confidence interval of the accuracy"
+    )
     majority_accuracy: float = Field(description="accuracy of always predicting the same label")
     recall: dict[str, float | None] = Field(
         description="share of the test reviews of each label that the model found; null for a "
@@ -175,7 +181,8 @@ class TestScores(BaseModel):
         "a minimum confidence; null for a model without such a minimum",
     )
     accuracy_answered: float | None = Field(
-        default=None, description="accuracy on these reviews; null if there are none"
+        default=None,
+        description="accuracy on the test reviews that get a label; null if there are none",
     )
     is_unseen: bool = Field(
         description="false if the test reviews were also used to choose the hyperparameters, so "
@@ -189,10 +196,12 @@ class ModelResponse(BaseModel):
     labels: list[str]
     examples: list[str] = Field(description="texts to try the model with")
     vocabulary_size: int = Field(description="number of words, or subwords, that the model knows")
-    sequence_length: int = Field(description="maximum number of them that its LSTM reads per text")
+    sequence_length: int = Field(
+        description="maximum number of known tokens that the LSTM reads per text"
+    )
     head_length: int = Field(
-        description="number of them that it reads at the beginning of a longer text; the others "
-        "are at its end"
+        description="number of tokens that the LSTM reads from the beginning of a longer text; it "
+        "reads the others from its end"
     )
     max_ngram: int = Field(
         description="length of the longest word n-grams that it reads; 0 for none"
@@ -201,7 +210,7 @@ class ModelResponse(BaseModel):
         description="length of the character n-grams that it reads; 0 for none"
     )
     test: TestScores | None = Field(
-        description="how good the model was on its test set; null if no record of it is here"
+        description="scores on the test set; null if there is no record of the evaluation"
     )
     facts: dict[str, str]
 

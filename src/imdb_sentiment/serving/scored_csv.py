@@ -99,7 +99,7 @@ def score_csv(
                 "delimiter"
             )
     except csv.Error as error:
-        raise CsvError(f"this is not a complete CSV: {error}") from error
+        raise CsvError(f"this is not a valid CSV: {error}") from error
 
 
 class _Rows:
@@ -137,7 +137,7 @@ class _Rows:
                 return
             self._delimiters = 0
             yield row
-        raise CsvError("this is not a complete CSV: a quotation mark is never closed; close it")
+        raise CsvError("this is not a valid CSV: a quotation mark is never closed; close it")
 
 
 class _Row(NamedTuple):
@@ -268,7 +268,7 @@ def _recognise(source: IO[str], delimiter: str) -> Dialect:
     except UnclearDelimiterError as doubt:
         one, two = doubt.names
         raise CsvError(
-            f"{doubt}: name it with the parameter delimiter={one} or delimiter={two}"
+            f"{doubt}: set it with the parameter delimiter={one} or delimiter={two}"
         ) from None
 
 

@@ -105,6 +105,6 @@ def describe_address(host: str, port: int, greeting: str) -> str:
     host = ALL_INTERFACES.get(host, host)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     return (
-        f"The service is ready: open {url} in a browser. {url}/docs describes it for programs.\n"
+        f"The service is ready: open {url} in a browser. The API is described at {url}/docs.\n"
         f"{greeting}\nPress Ctrl-C to stop it."
     )

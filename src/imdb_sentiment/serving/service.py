@@ -81,7 +81,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         421: "The host name is unknown to the service.",
         422: "The request does not match this description.",
         429: "Too many requests: retry after the number of seconds in Retry-After.",
-        503: "There is no room: retry after the number of seconds in Retry-After.",
+        503: "At capacity: retry after the number of seconds in Retry-After.",
         504: "The request took too long.",
     }.items()
 }
@@ -235,7 +235,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
         unknown = sorted(request.query_params.keys() - {"text_column", "delimiter"})
         if unknown:  # a misspelt one would have no effect
             raise HTTPException(
-                422, f"there is no parameter {list_names(unknown)!r}: text_column and delimiter"
+                422, f"unknown parameter {list_names(unknown)!r}: use text_column or delimiter"
             )
         asker = _get_asker(request)
         scored, rows = await uploads.score(

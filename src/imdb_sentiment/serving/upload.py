@@ -182,8 +182,8 @@ class Uploads:
             await scored.write(part)
         except QueueFullError:
             raise CsvError(
-                "the scored CSV would take more disk space than this client has at present: "
-                "divide the CSV, or try again"
+                "the scored CSV would take more disk space than this client may use at present: "
+                "split the CSV, or try again later"
             ) from None
 
     def close(self) -> None:

@@ -67,8 +67,8 @@ def find_delimiter(given: str) -> str:
     is_one = len(delimiter) == 1 and delimiter.isascii() and delimiter not in '"\r\n'
     if delimiter != AUTO and not is_one:
         raise ValueError(
-            f"{given!r} is no delimiter: it must be {', '.join([AUTO, *DELIMITERS])}, or another "
-            "single character of ASCII"
+            f"{given!r} is not a delimiter: it must be {', '.join([AUTO, *DELIMITERS])}, or "
+            "another single ASCII character"
         )
     return delimiter
 

@@ -71,7 +71,7 @@ def choose_text_column(
     texts = list(filter(is_like_text, found.candidates))
     if texts and not any(map(str.isidentifier, found.candidates)):  # which would be lost
         raise InputError(
-            f"{file} seems to have no header, as the column {list_names(texts[:1])!r} is named "
+            f"{file} seems to have no header, as the column name {list_names(texts[:1])!r} looks "
             "like a text: begin it with a line that names the columns, or, if this is the name of "
             f"the column, choose it with --params {parameter}=NAME",
             parameters={parameter: texts[0]} if len(found.candidates) == 1 else {},
@@ -86,7 +86,7 @@ def choose_text_column(
             parameters={parameter: found.candidates[0]} if found.candidates else {},
         )
     logger.info(
-        "The texts of %s are in the column %r; to change this, --params %s=NAME",
+        "The texts of %s are in the column %r; to change this, pass --params %s=NAME",
         *(file, make_printable(found.column), parameter),
     )
     return found.column

@@ -131,7 +131,7 @@ def test_the_pipeline_makes_every_report(
     assert 'href="#runs"' not in page
     assert "# Model card" in outputs["model_card"].load()
     for page in ("model_card", "report"):
-        assert "Letters of the accepted reviews: Latin 90.0%, Han 10.0%." in outputs[page].load()
+        assert "Scripts of the accepted reviews: Latin 90.0%, Han 10.0%." in outputs[page].load()
     metrics = catalog.load("metrics")
     summary = outputs["summary"].load()
     for name, prefix in (

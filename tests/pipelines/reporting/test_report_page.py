@@ -111,7 +111,7 @@ def test_nothing_is_said_of_examples_that_are_not_wanted(
     for words in ("There are none", "They agree", "The first 0", "mistakes", "Mistakes"):
         assert words not in html
     assert ("; 2 have no prediction." in html) == (judged > 0)
-    assert ("7 of 10 are predicted as" in html) == ('id="own"' in html) == (judged > 0)
+    assert ("7 of 10 predictions match the" in html) == ('id="own"' in html) == (judged > 0)
     assert set(re.findall(r'href="#(\w+)"', html)) <= set(re.findall(r'id="(\w+)"', html))
 
 
@@ -202,7 +202,7 @@ def test_it_is_said_how_trials_were_scored(
     assert curves in html
     card = write_model_card(facts)
     assert f"chosen from 2 trials by their accuracy {says}:" in card
-    chosen_by_validation = "validation reviews to choose the hyperparameters by" in card
+    chosen_by_validation = "validation reviews used to choose the hyperparameters" in card
     assert chosen_by_validation == (says == "on the validation reviews")
 
 
@@ -311,13 +311,13 @@ def test_the_report_fits_runs_of_other_kinds(finished: tuple[Path, str]) -> None
         ),
         (
             {"is_median": True, "aim": "mean absolute error", "before": 0.5, "after": 0.4},
-            "The median of the labels in their order is predicted; the mean absolute error on "
+            "The median of the ordered labels is predicted; the mean absolute error on "
             "held-out reviews is 0.4000 instead of 0.5000 for the most probable label.",
         ),
         (
             {"is_median": True, "label_weights": {"negative": 0.5, "positive": 1.5}},
-            "The median of the labels in their order is predicted, of the probabilities after "
-            "multiplication by weights that undo those of the loss.",
+            "The median of the ordered labels is predicted, after multiplying the probabilities by "
+            "weights that undo those of the loss.",
         ),
         (
             {"aim": "macro F1", "before": 0.6, "after": 0.6, "unfitted_reason": "no_gain"},
@@ -382,7 +382,10 @@ def test_many_labels_are_counted_instead_of_listed(finished: tuple[Path, str]) -
 def test_by_another_metric_the_verdict_has_its_interval(finished: tuple[Path, str]) -> None:
     gain = {"metric_gain": -0.02, "metric_gain_low": -0.05, "metric_gain_high": 0.01}
     facts = load_facts(finished, **gain, tuning_metric="macro F1")
-    interval = "0.0200 worse, 95% interval -0.0500 to +0.0100 by a bootstrap of the test reviews)"
+    interval = (
+        "0.0200 worse, 95% confidence interval -0.0500 to +0.0100 by a bootstrap of the test "
+        "reviews)"
+    )
     page = " ".join(render(finished, facts).split())
     assert f"(macro F1: {interval}" in page
     assert "The intervals of the accuracies are Wilson's" in page
@@ -395,18 +398,20 @@ def test_by_another_metric_the_verdict_has_its_interval(finished: tuple[Path, st
 def test_it_is_said_that_intervals_are_those_of_groups(finished: tuple[Path, str]) -> None:
     without = load_facts(finished)
     assert "The intervals of the accuracies are Wilson's" in render(finished, without)
-    assert "95% interval (Wilson)" in write_model_card(without)
+    assert "95% confidence interval (Wilson)" in write_model_card(without)
     gain = {"metric_gain": 0.02, "metric_gain_low": -0.01, "metric_gain_high": 0.05}
     facts = load_facts(finished, **gain, tuning_metric="accuracy", test_groups=1200)
     del facts["metrics"]["mcnemar_p_value"]
     page, card = (
         " ".join(text.split()) for text in (render(finished, facts), write_model_card(facts))
     )
-    verdict = "95% interval -0.0100 to +0.0500 by a bootstrap of 1,200 groups of reviews)"
+    verdict = (
+        "95% confidence interval -0.0100 to +0.0500 by a bootstrap of 1,200 groups of reviews)"
+    )
     assert verdict in page
     assert verdict in card
     assert "a bootstrap of the 1,200 groups that the test reviews belong to" in page
-    assert "95% interval (bootstrap of 1,200 groups)" in card
+    assert "95% confidence interval (bootstrap of 1,200 groups)" in card
 
 
 def test_the_threshold_of_two_labels_is_said_in_words(finished: tuple[Path, str]) -> None:
@@ -460,7 +465,7 @@ def test_the_card_names_hyperparameters_only_if_any_were_searched(
         ("baseline", "baseline is better than the model"),
         ("neither", "baseline do not differ significantly"),
         ("too few groups", "The test reviews belong to too few groups"),
-        ("too few reviews", "The test reviews, or those with the rarest label, are too few"),
+        ("too few reviews", "There are too few test reviews, or too few with the rarest label,"),
         ("seen reviews", "The hyperparameters were chosen on the test reviews"),
     ],
 )
@@ -973,7 +978,7 @@ def test_the_summary_has_two_parts() -> None:
         "**The model and the linear baseline do not differ significantly** "
         "(McNemar's exact test, p = 0.25).\n"
         "\n"
-        "| 1,234 test reviews of f | accuracy | 95% interval | macro F1 |\n"
+        "| 1,234 test reviews of f | accuracy | 95% CI | macro F1 |\n"
         "| --- | ---: | --- | ---: |\n"
         "| LSTM | 0.9000 | 0.8800 to 0.9200 | 0.9100 |\n"
         "| TF-IDF and logistic regression | 0.8765 | 0.8565 to 0.8965 | 0.8865 |\n"
@@ -993,8 +998,18 @@ def test_a_custom_review_without_a_prediction_is_not_called_wrong() -> None:
 @pytest.mark.parametrize(
     ("expected", "known", "row", "sentence"),
     [
-        ("good", True, "| ✓ | w | good | 0.988 |", "1 of 1 is predicted as expected."),
-        ("bad", True, "| ✗ | w | good, not bad | 0.988 |", "0 of 1 are predicted as expected."),
+        (
+            "good",
+            True,
+            "| ✓ | w | good | 0.988 |",
+            "1 of 1 predictions matches the expected label.",
+        ),
+        (
+            "bad",
+            True,
+            "| ✗ | w | good, not bad | 0.988 |",
+            "0 of 1 predictions match the expected label.",
+        ),
     ],
 )
 def test_the_summary_marks_what_is_right(
@@ -1044,8 +1059,8 @@ def test_it_is_said_that_thresholds_play_no_part(finished: tuple[Path, str]) -> 
 def test_it_is_said_what_the_baseline_would_have_without_thresholds(
     finished: tuple[Path, str],
 ) -> None:
-    worse = "its most probable labels would be no better, with a macro F1 of 0.8965 on the test"
-    better = "are better, with a macro F1 of 0.8965 on the test reviews, so the model is compared"
+    worse = "its most probable label would be no better, with a macro F1 of 0.8965 on the test"
+    better = "is better, with a macro F1 of 0.8965 on the test reviews, so the model is compared"
     changes = {"tuning_metric": "macro F1", "metric_gain": 0.02, "metric_gain_low": 0.01}
     changes |= {"metric_gain_high": 0.05, "baseline_without_thresholds": 0.89651}
     for is_compared in (True, False):
@@ -1054,12 +1069,13 @@ def test_it_is_said_what_the_baseline_would_have_without_thresholds(
             assert (better if is_compared else worse) in " ".join(text.split())
     for text in (render(finished, load_facts(finished)), write_model_card(load_facts(finished))):
         assert "most probable labels" not in text
+        assert "its most probable label" not in text
 
 
 def test_the_metric_of_the_search_stands_beside_the_accuracy(finished: tuple[Path, str]) -> None:
     usual = load_facts(finished)
     metrics = usual["metrics"]
-    card = "; 95% interval .*; {}</span>"
+    card = "; 95% confidence interval .*; {}</span>"
     value = f"{metrics['test_roc_auc']:.3f}"
     other = usual | {"metrics": metrics | {"tuning_metric": "ROC AUC"}}
     for facts, said in (

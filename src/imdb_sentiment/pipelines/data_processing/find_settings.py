@@ -66,7 +66,7 @@ def find_settings(
     chunks = itertools.chain([first], () if second is None else [second], chunks)
     names = list_columns(first)
     if names[0].lower().startswith(("<!doctype html", "<html")):
-        raise InputError(f"{reviews.file} is a web page: name the address of the table itself")
+        raise InputError(f"{reviews.file} is a web page: use the URL of the table itself")
     malformed = find_malformed(first)
     problem = next(iter(malformed), "")
     advice = "or name another delimiter with --params reviews_delimiter=NAME"
@@ -230,7 +230,7 @@ def _judge_labels(labels: Labels, column: str, *, must_be_ordered: bool) -> list
     n = len(labels.counts)
     if n > MAX_LABELS or not _are_few(labels):
         return [
-            f"the column {column!r} has {n + len(labels.others):,} different values or more, too "
+            f"the column {column!r} has at least {n + len(labels.others):,} distinct values, too "
             "many for labels: choose another column"
         ]
     if n < 2:  # noqa: PLR2004
@@ -263,12 +263,12 @@ def _judge_header(
     if reviews.text_column == AUTO:
         name = next(iter(text.candidates), "")
         if is_like_text(name):
-            signs.append(f"the column {_shorten(name)!r} is named like a text")
+            signs.append(f"the column name {_shorten(name)!r} looks like a text")
     if reviews.label_column == AUTO:
         name = next(iter(label.candidates), "")
         known = labels.counts if labels else reviews.labels
         if normalise_label(name) in map(normalise_label, known):
-            signs.append(f"the column {name!r} is named like one of its labels")
+            signs.append(f"the column name {name!r} is one of its labels")
     if not signs:
         return []
     return [
@@ -430,7 +430,7 @@ def _report(found: ReviewsParameters, labels: Labels | None, other_texts: Sequen
         ),
     )
     if other_texts:
-        logger.info("Not used, although there are texts: %s", list_names([*map(repr, other_texts)]))
+        logger.info("Other columns with texts, not used: %s", list_names([*map(repr, other_texts)]))
     if labels and (example := find_combination(labels.counts)):
         logger.warning(
             "Labels such as %r seem to be several labels of one text, which are not supported: "
@@ -454,5 +454,6 @@ def _report_splits(rows: pd.DataFrame, split: SplitParameters) -> None:
         if len(names) <= len(found) and None not in found and (is_named or {*found} >= MAIN_SPLITS):
             setting = "" if column == split.column else f",split.column={column}"
             message = f"The column {column!r} ({', '.join(names)}) is not used: "
-            logger.info("%s", make_printable(f"{message}split.method=column{setting} would use it"))
+            way = f"to use it, set split.method=column{setting}"
+            logger.info("%s", make_printable(f"{message}{way}"))
             return

@@ -170,8 +170,8 @@ def read_unlabelled_chunk(
     columns = list_columns(chunk)
     if len(columns) == 1 and text_column not in columns and is_like_text(columns[0]):
         raise InputError(  # or the first text would be lost
-            f"unlabelled_file seems to have no header, as its column {list_names(columns)!r} is "
-            f"named like a text: begin it with a line that names the column, such as "
+            f"unlabelled_file seems to have no header, as its column name {list_names(columns)!r} "
+            f"looks like a text: begin it with a line that names the column, such as "
             f"{text_column!r}, the text column of the labelled reviews; or, if this is its name, "
             "rename it"
         )

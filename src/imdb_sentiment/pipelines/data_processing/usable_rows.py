@@ -81,9 +81,9 @@ def warn_of_duplicates(audit: dict[str, Any]) -> None:
     """Warn if many rows are left out, as with short reviews, of which many are the same."""
     if audit["duplicates"] > MANY_DUPLICATES * audit["rows_read"]:
         logger.warning(
-            "%s of %s rows are duplicates, %s of them with another label: of rows with the same "
-            "text, only the first one is used. If many texts stand for a missing one, such as "
-            "'no comment', delete these rows.",
+            "%s of %s rows are duplicates, %s of them with a conflicting label: of rows with the "
+            "same text, only the first one is used. If many texts are placeholders, such as 'no "
+            "comment', delete their rows.",
             f"{audit['duplicates']:,}",
             f"{audit['rows_read']:,}",
             f"{audit['duplicates_with_another_label']:,}",
@@ -118,8 +118,8 @@ def require_every_label(
             if split.method == "column":
                 way = f"mark more rows as {name} in the column {split.column!r}"
             raise _explain_missing(
-                f"no {name} row has the label {', '.join(labels)}",
-                ["add reviews with it", way],
+                f"no {name} row has the label {' or '.join(labels)}",
+                ["add such reviews", way],
                 labels,
                 audit,
                 reviews,
@@ -267,7 +267,8 @@ def _explain_missing(
         return InputError(f"{reviews.file}: {problem}: {join_alternatives(ways)}")
     rows, rejected = _count_filled(audit)
     rejected += sum(counts[label] for label in labels)
-    alternatives = join_alternatives([*ways, "leave it out of reviews.labels"])
+    them = "it" if len(labels) == 1 else "them"
+    alternatives = join_alternatives([*ways, f"leave {them} out of reviews.labels"])
     return InputError(
         f"{reviews.file}: {problem}: {alternatives}. In conf/local/parameters.yml:",
         "\n".join(

@@ -74,5 +74,6 @@ def _in_chunks(reviews: Iterator[dict[str, str]], kind: str) -> Iterator[pd.Data
     if total == 0:
         folder = "{train,test}/{pos,neg}" if kind == "labelled" else "train/unsup"
         raise InputError(
-            f"the archive has no aclImdb/{folder}/*.txt: it is not the Large Movie Review Dataset"
+            f"the archive has no aclImdb/{folder}/*.txt, so it is not the Large Movie Review "
+            "Dataset: pass another with --params imdb_archive=PATH"
         )

@@ -185,4 +185,4 @@ def teach_ngrams(
 
 
 def _say_without(reason: str) -> None:
-    logger.info("The n-grams do not learn what the network predicts: %s", reason)
+    logger.info("The n-grams are not trained on predictions of the network: %s", reason)

@@ -140,8 +140,8 @@ def warn_of_problem(choice: Choice, rows: int) -> None:
     """Warn that a target was not reached on the held-out reviews, with what to do about it."""
     if choice.problem == DecisionProblem.OUT_OF_REACH:
         logger.warning(
-            "No threshold reaches a %s on %d held-out reviews with enough certainty for new ones, "
-            "so there is none: lower the target, or add reviews",
+            "No threshold reaches a %s on %d held-out reviews with enough margin to hold on new "
+            "reviews, so none is used: lower the target, or add reviews",
             choice.aim,
             rows,
         )

@@ -127,10 +127,10 @@ def fit_ngrams(
     )
     if not unlabelled and ngrams.latent_dimensions and any(True for _ in clean_unlabelled_reviews):
         logger.info(
-            "The n-grams do not learn from the unlabelled reviews: %s",
+            "The n-grams are not trained on the unlabelled reviews: %s",
             f"more than {MAX_LABELLED:,} are labelled"
             if n_learnable > MAX_LABELLED
-            else f"they are fewer than {ngrams.latent_dimensions} (ngrams.latent_dimensions)",
+            else f"there are fewer than {ngrams.latent_dimensions} (ngrams.latent_dimensions)",
         )
 
     def prepare(sets: Sequence[EncodedReviews], with_unlabelled: bool) -> NgramRegression:

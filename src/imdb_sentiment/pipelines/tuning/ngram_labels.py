@@ -159,7 +159,7 @@ def label_unlabelled_reviews(
 
 
 def _say_without(reason: str) -> None:
-    logger.info("The LSTM does not learn pseudo-labels: %s", reason)
+    logger.info("The LSTM is not trained on pseudo-labels: %s", reason)
 
 
 def _draw_reviews(

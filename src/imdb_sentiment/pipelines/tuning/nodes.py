@@ -603,8 +603,12 @@ def _explain_no_trial(study: SharedStudy) -> InputError:
     reasons = [reason for trial in counted if (reason := explain_failure(trial))]
     return InputError(
         f"no trial of the study {study.name!r} completed: "
-        + (f"the first failed with {reasons[0]!r}. " if reasons else "all were pruned. ")
-        + "Fix that, and begin a new study with --params tuning.study_name=NAME"
+        + (
+            f"the first failed with {reasons[0]!r}. Fix the cause"
+            if reasons
+            else "all were pruned. Change tuning.pruner"
+        )
+        + ", and begin a new study with --params tuning.study_name=NAME"
     )
 
 

@@ -52,7 +52,7 @@ async function ask(path, options = {}) {
     response = await fetch(path, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The service does not respond. Is it running?");
+    throw new Error("The service is not responding. Is it running?");
   }
   if (response.ok) return response;
   if (response.status === 401) {
@@ -67,7 +67,7 @@ async function ask(path, options = {}) {
     throw new Error(`The service is busy. Try again in ${plural(Number(seconds), "second")}.`);
   }
   const problem = await response.json().catch(() => ({}));
-  throw new Error(sentence(String(problem.detail || "the service has failed: try again, or look at its log")));
+  throw new Error(sentence(String(problem.detail || "the service failed: try again, or check its log")));
 }
 
 /** Shows the field for the key, and returns an error that says why. */
@@ -163,8 +163,8 @@ function doubt(prediction) {
     return `“${isolate(first)}” is more probable, but the decision rule of this model selects “${isolate(label)}”.`;
   }
   if (high / (high + low) < UNDECIDED || high < MAJORITY) {
-    const right = high < 0.1 ? "fewer than one" : `only about ${Math.round(10 * high)}`;
-    return `The service answers “${isolate(label)}”, but ${right} of ten such answers are right. Let a person decide between “${isolate(first)}” and “${isolate(second)}”.`;
+    const right = high < 0.1 ? "fewer than 1 in 10" : `only about ${Math.round(10 * high)} in 10`;
+    return `The service answers “${isolate(label)}”, but ${right} such answers are right. Let a person decide between “${isolate(first)}” and “${isolate(second)}”.`;
   }
   return "";
 }
@@ -173,12 +173,12 @@ function describeReading({ total, known, read }) {
   const sentences = [];
   if (known > 0 && 2 * known < total) {
     sentences.push(
-      `Only ${count(known)} of the ${plural(total, "word")} ${known === 1 ? "is" : "are"} in the vocabulary of the model, so it may well be wrong.`,
+      `Only ${count(known)} of the ${plural(total, "word")} ${known === 1 ? "is" : "are"} in the vocabulary of the model, so the prediction may well be wrong.`,
     );
   }
   if (read < known && hasLstm(model)) {
     const parts = model?.character_ngram ? " and parts of words" : "";
-    const rest = model?.max_ngram ? `, and short sequences of words${parts} of the whole text` : "";
+    const rest = model?.max_ngram ? `; a second part reads short sequences of words${parts} throughout the text` : "";
     const { sequence_length = 1, head_length = 0 } = model ?? {};
     const ends = [head_length > 0 && "beginning", head_length < sequence_length && "end"];
     const where = ends.filter(Boolean).join(" and the ");
@@ -370,19 +370,19 @@ function describeModel({ test, facts }) {
   if (!test) {
     return `A model trained on ${file}${made}. Its accuracy is unknown: the record of its evaluation was not found.`;
   }
-  const interval = `95% interval: ${percent(test.accuracy_low)} to ${percent(test.accuracy_high)}`;
-  const reviews = `${plural(test.reviews, "review")} that it had not learnt from`;
+  const interval = `95% confidence interval: ${percent(test.accuracy_low)} to ${percent(test.accuracy_high)}`;
+  const reviews = `${plural(test.reviews, "review")} that it was not trained on`;
   const { coverage = null, accuracy_answered = null } = test;
   const answered =
     accuracy_answered === null ? "" : `, and ${percent(accuracy_answered)} of these answers are right`;
   const right =
     coverage === null
-      ? `It is right on ${percent(test.accuracy)} of ${reviews} (${interval})`
-      : `It gives an answer on ${percent(coverage)} of ${reviews}${answered}. ` +
-        `If it always answered, it would be right on ${percent(test.accuracy)} (${interval})`;
+      ? `It is right for ${percent(test.accuracy)} of ${reviews} (${interval})`
+      : `It gives an answer for ${percent(coverage)} of ${reviews}${answered}. ` +
+        `If it always answered, it would be right for ${percent(test.accuracy)} (${interval})`;
   return (
     `A model trained on ${file}${made}. ${right}; always giving ` +
-    `the same answer would be right on ${percent(test.majority_accuracy)}.` +
+    `the same answer would be right for ${percent(test.majority_accuracy)}.` +
     (test.is_unseen
       ? ""
       : " But these reviews were also used to choose its settings, so this accuracy is too optimistic.")
@@ -423,8 +423,8 @@ function describeLimits(model) {
   ].filter(Boolean);
   const inside = character_ngram ? `, and of ${character_ngram} characters within words` : "";
   const limits = [
-    `It gives ${who} ${describeLabels(labels)}${none}. It does not recognise irony, or texts about something else.`,
-    `It has learnt from ${facts.reviews_file ?? "one file"} alone. On other kinds of text, other subjects or other languages, it is less accurate than on its test reviews, or no better than chance.`,
+    `It gives ${who} ${describeLabels(labels)}${none}. It does not recognise irony or off-topic texts.`,
+    `It was trained only on ${facts.reviews_file ?? "one file"}. On other kinds of text, other subjects or other languages, it is less accurate than on its test reviews, or no better than chance.`,
   ];
   const sequences = `sequences of up to ${max_ngram} words and punctuation marks${inside}`;
   if (hasLstm(model)) {

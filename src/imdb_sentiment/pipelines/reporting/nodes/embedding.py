@@ -41,7 +41,7 @@ def embed_model(onnx_model: bytes, report: ReportParameters) -> Embedded:
         return {"reason": "the model reads subwords, and this page can only cut texts into words"}
     if find_rule(predictor.tokenizer).script == "ascii":
         return {
-            "reason": "the model is of an earlier version: train it again with kedro run "
+            "reason": "the model is from an earlier version: train it again with kedro run "
             "--pipelines training,reporting"
         }
     operators, constants = _read_graph(onnx_model)

@@ -123,7 +123,7 @@ def suggest_next_steps(
         else:
             steps = [use, (f"Or use {alone}.", commands)]
     if hides_labels:
-        says = "Find such labels more often, at the cost of some accuracy:"
+        says = "Find reviews with the labels above more often, at the cost of some accuracy:"
         steps.append((says, [FIND_RARE_LABELS]))
     return [{"says": says, "commands": commands} for says, commands in steps]
 

@@ -133,7 +133,7 @@ def plot_thresholds(
             )
     if decision["threshold"] is not None:
         side = "right" if decision["threshold"] > 0.5 else "left"  # noqa: PLR2004
-        style.add_vertical_line(figure, decision["threshold"], "the model's", xanchor=side)
+        style.add_vertical_line(figure, decision["threshold"], "model's threshold", xanchor=side)
     return figure
 
 

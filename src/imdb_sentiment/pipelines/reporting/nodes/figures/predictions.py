@@ -94,7 +94,7 @@ def plot_reliability(
         logits = to_logits(probabilities) - np.array(bias or 0.0)
         before = to_probabilities(calibration["temperature"] * logits)
         drawn = [("uncalibrated", before, "dash"), ("calibrated", probabilities, "solid")]
-    figure = style.create_figure("Reliability", "highest probability, mean", "accuracy")
+    figure = style.create_figure("Reliability diagram", "mean confidence", "accuracy")
     for (name, values, dash), symbol in zip(drawn, style.SYMBOLS, strict=False):
         found = measure_calibration(values, codes, report.calibration_bins)
         style.add_line(

@@ -220,7 +220,7 @@ def test_a_list_instead_of_a_group_on_the_command_line_is_told(project: Path) ->
 def test_a_parameter_in_two_files_of_a_folder_is_told(project: Path) -> None:
     for name in ("parameters", "parameters_tuning"):
         write(project, "local", name, **{"tuning.n_trials": 3})
-    says = r"parameters_tuning\.yml: tuning\.n_trials: set each of them in one file only$"
+    says = r"Duplicate keys found in .*: tuning\.n_trials: set each of them in one file only$"
     with pytest.raises(ClickException, match=says):
         run_session(project, "data_processing")
 

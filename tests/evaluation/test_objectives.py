@@ -104,6 +104,15 @@ def test_a_mean_over_labels_is_as_uncertain_as_its_rarest_ones(
     assert metric.count_units(np.repeat(np.arange(3), counts)) == pytest.approx(units, abs=0.05)
 
 
+@pytest.mark.parametrize(
+    ("counts", "is_enough"), [((300, 4), False), ((300, 5), True), ((4,) + 9 * (100,), True)]
+)
+def test_a_rare_label_among_many_matters_less(counts: tuple[int, ...], *, is_enough: bool) -> None:
+    labels = tuple(map(str, range(len(counts))))
+    metric = make_metric("f1_macro", None, labels, are_ordered=False)
+    assert metric.has_enough_reviews(np.repeat(np.arange(len(counts)), counts)) == is_enough
+
+
 def test_certain_mistakes_have_the_log_loss_of_scikit_learn() -> None:
     probabilities = np.array([[1.0, 0.0], [0.0, 1.0], [1e-20, 1.0], [0.3, 0.7]])
     codes = np.array([0, 0, 0, 1])

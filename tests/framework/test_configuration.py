@@ -47,6 +47,25 @@ def test_what_was_given_for_an_older_table_is_not_used_again(tmp_path: Path) -> 
     assert configuration.adopt([older], reads_file=False).get("training.seed") == 7
 
 
+def test_a_command_does_not_repeat_that_another_pruner_has_no_arguments(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {})
+    bootstrap_project(project)
+    own = project / "conf/local/parameters.yml"
+    own.write_text(
+        "tuning: {pruner: {name: MedianPruner, arguments: {n_warmup_steps: 1}}}\n", encoding="utf-8"
+    )
+    loader = settings.CONFIG_LOADER_CLASS(
+        str(project / "conf"),
+        runtime_params={"tuning": {"pruner": {"name": "NopPruner"}}},
+        **settings.CONFIG_LOADER_ARGS,
+    )
+    configuration = Configuration(loader, project)
+    parameters = configuration.adopt([], reads_file=True)
+    assert parameters.get("tuning.pruner.arguments") == {}
+    command = configuration.format_run("", parameters)
+    assert command == "kedro run --params tuning.pruner.name=NopPruner"
+
+
 def test_null_ends_what_an_earlier_run_had_in_its_place(tmp_path: Path) -> None:
     project = make_project(tmp_path, {})
     bootstrap_project(project)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click import ClickException
 from fastapi.testclient import TestClient
+from kedro.framework.project import settings
 from kedro.framework.session import KedroServiceSession, KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.server.http_server import create_http_server
@@ -78,7 +79,6 @@ def test_a_misspelt_setting_is_refused(tmp_path: Path) -> None:
     ("name", "value", "says"),
     [
         ("input_file", "x.csv", "globals.yml can't set input_file: set it with --params"),
-        ("split", "{}", r"globals.yml can't set split: set it in conf/local/parameters\.yml"),
         ("seed", "abc", "^seed is 'abc' in conf/: it must be a whole number"),
         ("reviews_file", "null", "^reviews_file is empty: name the table"),
         ("custom_reviews_file", "null", "^custom_reviews_file is null: name the table"),
@@ -118,6 +118,26 @@ def test_what_a_search_can_not_use_is_refused_before_the_work(
     with pytest.raises(ClickException, match=says):
         run_session(project, **given)
     assert not (project / "data/02_intermediate/audit.json").exists()
+
+
+def test_a_search_that_has_ended_needs_no_scheduler(copy_of_finished: Path) -> None:
+    bootstrap_project(copy_of_finished)
+    given = {"tuning": {"scheduler_address": "tcp://127.0.0.1:1"}}
+
+    def run(*, only_missing_outputs: bool) -> None:
+        with settings.SESSION_CLASS.create(copy_of_finished, runtime_params=given) as session:
+            session.run(pipeline_names=["tuning"], only_missing_outputs=only_missing_outputs)
+
+    run(only_missing_outputs=True)
+    with pytest.raises(ClickException, match="there is no Dask scheduler"):
+        run(only_missing_outputs=False)
+
+
+def test_inference_may_follow_the_training_on_a_named_table(copy_of_finished: Path) -> None:
+    """Then, `reviews_file` is not the table that is to be scored."""
+    given = {"reviews_file": "nope.csv"}
+    with pytest.raises(ClickException, match=r"nope\.csv does not exist"):
+        run_session(copy_of_finished, "data_processing", "inference", **given)
 
 
 @pytest.mark.parametrize(
@@ -199,8 +219,8 @@ def test_a_value_of_a_searched_hyperparameter_is_said_to_have_no_effect(
 ) -> None:
     project = make_project(tmp_path)
     write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
-    settings = "hyperparameters: {units: 128}\ntuning: {search_space: {dropout_rate: null}}\n"
-    (project / "conf/local/parameters_own.yml").write_text(settings, encoding="utf-8")
+    own = "hyperparameters: {units: 128}\ntuning: {search_space: {dropout_rate: null}}\n"
+    (project / "conf/local/parameters_own.yml").write_text(own, encoding="utf-8")
     given: dict[str, Any] = {
         "tuning": {"n_trials": 1},
         "hyperparameters": {"optimizer": "sgd", "epochs": 1},

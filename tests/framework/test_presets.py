@@ -136,21 +136,19 @@ def test_another_class_replaces_the_arguments_of_the_earlier_one(project: Path) 
     assert load_tuning(project, "local").sampler.name == "RandomSampler"
 
 
-def test_what_is_given_replaces_arguments_and_ranges_too(project: Path) -> None:
-    percentile = {"name": "PercentilePruner", "arguments": {"percentile": 25.0}}
+@pytest.mark.parametrize("env", ["fast", "fast,wide"])
+def test_another_class_that_is_given_replaces_the_arguments_too(env: str, project: Path) -> None:
+    own = {"percentile": 25.0, "n_startup_trials": 3}
+    percentile = {"name": "PercentilePruner", "arguments": own}
     write(project, "fast", "parameters", **{"tuning.pruner": percentile})
-    given = {
-        "tuning.pruner.name": "MedianPruner",
-        "tuning.pruner.arguments.n_warmup_steps": 1,
-        "tuning.search_space.units": {"type": "categorical", "choices": [64]},
-    }
-    found = load(project, "fast", **given)
-    assert {name: found[name] for name in found if name.startswith("tuning.pruner")} == {
-        "tuning.pruner.name": "MedianPruner",
-        "tuning.pruner.arguments.n_warmup_steps": 1,
-    }
-    units = {name for name in found if name.startswith("tuning.search_space.units")}
-    assert units == {"tuning.search_space.units.type", "tuning.search_space.units.choices"}
+    write(project, "wide", "parameters", **{"tuning.pruner.arguments": own})
+    pruner = "tuning.pruner"
+    given = {f"{pruner}.name": "MedianPruner", f"{pruner}.arguments.n_warmup_steps": 1}
+    found = load(project, env, **given)
+    assert {name: found[name] for name in found if name.startswith(pruner)} == given
+    found = load(project, env, **{f"{pruner}.name": "PercentilePruner"})
+    kept = {name: found[name] for name in found if name.startswith(f"{pruner}.arguments")}
+    assert kept == {f"{pruner}.arguments.{name}": value for name, value in own.items()}
 
 
 def test_a_range_of_another_type_replaces_the_earlier_one(project: Path) -> None:
@@ -203,6 +201,7 @@ def test_a_project_needs_no_conf_local(project: Path) -> None:
             r"^tuning\.search_space\.units is a list in one place, and a group of names and values",
         ),
         ("hyperparameters: [a]\n", "^hyperparameters is a list in one place, and a group"),
+        ("tuning: [1]\n", "^tuning is a list in one place, and a group"),
     ],
 )
 def test_a_mistake_in_a_file_is_told_in_one_line(text: str, problem: str, project: Path) -> None:

@@ -69,8 +69,8 @@ class Metric:
     def has_enough_reviews(self, codes: npt.NDArray[np.integer]) -> bool:
         """Return whether the intervals of a bootstrap of these reviews are wide enough to trust.
 
-        In one with fewer than `MIN_REVIEWS`, or with fewer than `MIN_UNITS` of a label on which the
-        metric depends, the same few reviews decide in every resample.
+        In one with fewer than `MIN_REVIEWS`, or with fewer than `MIN_UNITS` (see `count_units`), as
+        if one of few labels is rare, the same few reviews decide in every resample.
         """
         return len(codes) >= MIN_REVIEWS and self.count_units(codes) >= MIN_UNITS
 

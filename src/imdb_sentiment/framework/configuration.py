@@ -155,6 +155,8 @@ class Configuration:
         for key in sorted(values):
             is_setting = key in CATALOG_PARAMETERS
             is_given = key in parameters.given and not is_setting
+            if values[key] == {} and f"{key.rpartition('.')[0]}.name" in parameters.given:
+                continue  # another name does without the arguments
             if is_given and usual.get(key, MISSING) != values[key]:
                 given[key] = values[key]
         listed = {key: quote_value(value) for key, value in given.items()}

@@ -111,9 +111,8 @@ class ValidateParameters:
             configured, known, "in conf/ (settings such as reviews_file belong in globals.yml)"
         )
         own = set(base["globals"])  # a catalog may use others as well
-        for name in sorted(settings.keys() & (known | set(CATALOG_PARAMETERS)) - own):
-            place = "in conf/local/parameters.yml" if name in known else "with --params"
-            raise InputError(f"globals.yml can't set {name}: set it {place}")
+        for name in sorted(settings.keys() & set(CATALOG_PARAMETERS) - own):
+            raise InputError(f"globals.yml can't set {name}: set it with --params")
         misspelt = [name for name in settings.keys() - own if get_close_matches(name, own)]
         _require_known(misspelt, own, "in conf/base/globals.yml")
         for group in sorted(values.keys() & MODELS.keys()):
@@ -136,7 +135,10 @@ class ValidateParameters:
         if RAW_REVIEWS in pipeline.inputs():
             _warn_of_another_table(find_path(catalog, RAW_REVIEWS), self._file)
         table = self._given.get("reviews_file")
-        if "input_reviews" in pipeline.inputs() and table and "input_file" not in self._given:
+        scores_default = "input_reviews" in pipeline.inputs() and find_path(
+            catalog, "input_reviews"
+        ).endswith("custom_reviews.csv")
+        if scores_default and table and RAW_REVIEWS not in pipeline.inputs():
             raise InputError(
                 f"inference scores the table that input_file names: pass input_file={table}"
             )
@@ -156,7 +158,9 @@ class CheckSearch:
         self._loader = context.config_loader
 
     @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
         """Judge the search before the work starts, as far as possible.
 
         Raises:
@@ -170,6 +174,10 @@ class CheckSearch:
         tuning = TuningParameters.model_validate(catalog.load("params:tuning"))
         hyperparameters = Hyperparameters.model_validate(catalog.load("params:hyperparameters"))
         self._require_usable(tuning, hyperparameters, pipeline, catalog)
+        if tuning.scheduler_address and not run_params["only_missing_outputs"]:
+            from imdb_sentiment.engine.cluster import require_scheduler
+
+            require_scheduler(tuning.scheduler_address, "tuning")
         for name in _find_idle(tuning.search_space, self._loader):
             logger.warning(
                 "hyperparameters.%s has no effect, since it is searched: to fix its value, set "
@@ -194,7 +202,6 @@ class CheckSearch:
         pipeline: Pipeline,
         catalog: DataCatalog,
     ) -> None:
-        from imdb_sentiment.engine.cluster import require_scheduler
         from imdb_sentiment.network.model import require_word_vectors
         from imdb_sentiment.network.training import NO_ROWS_TO_WATCH
 
@@ -208,8 +215,6 @@ class CheckSearch:
             word_vectors = catalog.load("params:word_vectors")
             if WordVectorsParameters.model_validate(word_vectors).method == "none":
                 require_word_vectors(None, 0)
-        if tuning.scheduler_address:
-            require_scheduler(tuning.scheduler_address, "tuning")
 
     @hook_impl
     def before_node_run(self, node: Node, inputs: dict[str, Any]) -> None:

@@ -90,18 +90,18 @@ class PresetsConfigLoader(OmegaConfigLoader):
                 f"{error.full_key} is set in two places, and {name} is a number in one of them: "
                 f"put it into quotes in conf/, as in '{name}': …"
             ) from error
+        except OmegaConfBaseException as error:
+            why, *_ = str(error).splitlines()
+            raise InputError(
+                f"the value of {error.full_key} in conf/ cannot be read: {why} (${{…}} stands for "
+                "another value)"
+            ) from error
         except TypeError as error:
             if "incompatible container types" not in str(error):
                 raise
             raise InputError(
                 f"{self._find_conflict(key)} is a list in one place, and a group of names and "
                 "values in another: write it as in conf/base"
-            ) from error
-        except OmegaConfBaseException as error:
-            why, *_ = str(error).splitlines()
-            raise InputError(
-                f"the value of {error.full_key} in conf/ cannot be read: {why} (${{…}} stands for "
-                "another value)"
             ) from error
 
     def _find_conflict(self, key: str) -> str:
@@ -135,7 +135,8 @@ class PresetsConfigLoader(OmegaConfigLoader):
                 if self.env == self.base_env:
                     raise
                 base, later, base_path, path, read = self._read(key, self.base_env)
-            self._leave_out_replaced([base, later])
+            self._leave_out_arguments([base, later])
+            _leave_out_ranges([base, later])
             return base, later, base_path, path, read
         presets = [name.strip() for name in self.env.split(",")]
         folders: list[dict[Path, DictConfig]] = []
@@ -153,15 +154,28 @@ class PresetsConfigLoader(OmegaConfigLoader):
             read |= own_read
         except MissingConfigException:  # as above
             pass
-        self._leave_out_replaced([base, *folders])
+        self._leave_out_arguments([base, *folders])
+        _leave_out_ranges([base, *folders])
         later = {file: content for files in folders for file, content in files.items()}
         return base, later, base_path, path, read
 
-    def _leave_out_replaced(self, folders: list[dict[Path, DictConfig]]) -> None:
-        """Remove arguments and ranges that do not fit what a later folder or `--params` names."""
-        given = {Path("--params"): OmegaConf.create(self.runtime_params or {})}
-        _leave_out_arguments([*folders, given])
-        _leave_out_ranges([*folders, given])
+    def _leave_out_arguments(self, folders: list[dict[Path, DictConfig]]) -> None:
+        """Remove the arguments of a class if a later folder names one, or `--params` another."""
+        given = OmegaConf.create(self.runtime_params or {})
+        for group in CLASSES:
+            parts = [
+                [part for file in files.values() if (part := _select(file, group))]
+                for files in folders
+            ]
+            names = [part["name"] for found in parts for part in found if "name" in part]
+            chosen = _select(given, group)
+            name = chosen.get("name") if chosen else None
+            is_replaced = bool(name and names and name != names[-1])
+            for found in reversed(parts):
+                for part in found:
+                    if is_replaced and "arguments" in part:
+                        part["arguments"] = {}
+                is_replaced = is_replaced or any("name" in part for part in found)
 
     def find_files(self) -> dict[str, Path]:
         """Return the file that sets each parameter, by its dotted name, and is not in conf/base."""
@@ -206,16 +220,12 @@ class PresetsConfigLoader(OmegaConfigLoader):
             self.env = given
 
 
-def _leave_out_arguments(folders: list[dict[Path, DictConfig]]) -> None:
-    """Remove the arguments of each class if a later folder names one."""
-    for group in CLASSES:
-        is_replaced = False
-        for files in reversed(folders):
-            found = [part for file in files.values() if (part := OmegaConf.select(file, group))]
-            for part in found:
-                if is_replaced and "arguments" in part:
-                    part["arguments"] = {}
-            is_replaced = is_replaced or any("name" in part for part in found)
+def _select(values: DictConfig, group: str) -> DictConfig | None:
+    """Return the class that a group names with its arguments; None if there is none."""
+    outer, _, inner = group.partition(".")
+    found = values.get(outer)
+    part = found.get(inner) if isinstance(found, DictConfig) else None
+    return part if isinstance(part, DictConfig) else None
 
 
 def _leave_out_ranges(folders: list[dict[Path, DictConfig]]) -> None:

@@ -327,8 +327,11 @@ def _measure_texts(cells: list[str]) -> _Texts | None:
 
 def _count_words(text: str) -> float:
     """Return about how many words a text has; where there are no spaces, three letters are one."""
+    n_words = len(text.split())
+    if text.isascii():
+        return n_words
     n_letters = sum(character.isalpha() and not character.isascii() for character in text)
-    return max(len(text.split()), n_letters / 3)
+    return max(n_words, n_letters / 3)
 
 
 def _are_dates(texts: list[str]) -> bool:

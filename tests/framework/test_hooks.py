@@ -111,8 +111,9 @@ def test_a_setting_that_can_not_be_used_is_refused(
     ],
 )
 def test_what_a_search_can_not_use_is_refused_before_the_work(
-    given: dict[str, Any], says: str, tmp_path: Path
+    given: dict[str, Any], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("imdb_sentiment.engine.cluster.CONNECT_TIMEOUT", 1)
     project = make_project(tmp_path)
     write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(30))
     with pytest.raises(ClickException, match=says):
@@ -120,7 +121,10 @@ def test_what_a_search_can_not_use_is_refused_before_the_work(
     assert not (project / "data/02_intermediate/audit.json").exists()
 
 
-def test_a_search_that_has_ended_needs_no_scheduler(copy_of_finished: Path) -> None:
+def test_a_search_that_has_ended_needs_no_scheduler(
+    copy_of_finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imdb_sentiment.engine.cluster.CONNECT_TIMEOUT", 1)
     bootstrap_project(copy_of_finished)
     given = {"tuning": {"scheduler_address": "tcp://127.0.0.1:1"}}
 
@@ -138,6 +142,8 @@ def test_inference_may_follow_the_training_on_a_named_table(copy_of_finished: Pa
     given = {"reviews_file": "nope.csv"}
     with pytest.raises(ClickException, match=r"nope\.csv does not exist"):
         run_session(copy_of_finished, "data_processing", "inference", **given)
+    given = {"reviews_file": "IMDB Dataset.csv", "input_file": "custom_reviews.csv"}
+    run_session(copy_of_finished, "inference", **given)
 
 
 @pytest.mark.parametrize(

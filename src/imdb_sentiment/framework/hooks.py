@@ -50,6 +50,7 @@ logger = logging.getLogger(__name__)
 REVIEW_SETTINGS = "review_settings"  # the dataset with the labels
 CLASS_WEIGHT = "params:training.class_weight"
 MAX_SIMILAR = 5  # maximum number of files that a message names
+DEFAULT_INPUT = "custom_reviews.csv"  # of inference
 # The settings that name a table which a run can't do without.
 NAMED_BY = {"custom_reviews": "custom_reviews_file", "input_reviews": "input_file"}
 
@@ -134,11 +135,10 @@ class ValidateParameters:
         """
         if RAW_REVIEWS in pipeline.inputs():
             _warn_of_another_table(find_path(catalog, RAW_REVIEWS), self._file)
+            return
         table = self._given.get("reviews_file")
-        scores_default = "input_reviews" in pipeline.inputs() and find_path(
-            catalog, "input_reviews"
-        ).endswith("custom_reviews.csv")
-        if scores_default and table and RAW_REVIEWS not in pipeline.inputs():
+        is_unnamed = "input_reviews" in pipeline.inputs() and "input_file" not in self._given
+        if table and is_unnamed and find_path(catalog, "input_reviews").endswith(DEFAULT_INPUT):
             raise InputError(
                 f"inference scores the table that input_file names: pass input_file={table}"
             )

@@ -203,12 +203,12 @@ class CheckSearch:
         catalog: DataCatalog,
     ) -> None:
         from imdb_sentiment.network.model import require_word_vectors
-        from imdb_sentiment.network.training import NO_ROWS_TO_WATCH
 
         tuning.require_effects(hyperparameters)
-        uses_validation_rows = catalog.load("params:training.use_validation_rows")
-        if uses_validation_rows and tuning.may_be_on("early_stopping_patience", hyperparameters):
-            raise InputError(NO_ROWS_TO_WATCH)
+        tuning.require_rows_to_watch(
+            hyperparameters,
+            use_validation_rows=catalog.load("params:training.use_validation_rows"),
+        )
         if "word_vectors" in pipeline.all_outputs() and tuning.may_be_on(
             "pretrained_embedding", hyperparameters
         ):

@@ -37,7 +37,7 @@ from imdb_sentiment.network.naive_bayes import (
     compute_log_count_ratios,
 )
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
-from imdb_sentiment.parameters import Hyperparameters
+from imdb_sentiment.parameters import NO_ROWS_TO_WATCH, Hyperparameters
 from imdb_sentiment.text.batching import count_tokens, group_by_length, pad_right, shorten
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
@@ -46,11 +46,6 @@ logger = logging.getLogger(__name__)
 ROWS_PER_THREAD = 32  # rows of a batch; with fewer rows, another thread does not help
 
 FINE_TUNING_FACTOR = 0.5  # of the learning rate, after pseudo-labels
-
-NO_ROWS_TO_WATCH = (
-    "hyperparameters.early_stopping_patience needs rows that are held out: set "
-    "training.use_validation_rows: false, or early_stopping_patience: 0"
-)
 
 History = dict[str, list[float]]
 EpochCallback = Callable[[int, int, dict[str, float]], None]

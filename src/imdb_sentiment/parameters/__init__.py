@@ -32,6 +32,7 @@ from imdb_sentiment.parameters.training import (
 )
 from imdb_sentiment.parameters.tuning import (
     BY_FOLD,
+    NO_ROWS_TO_WATCH,
     Hyperparameters,
     MetricName,
     NgramLabelsParameters,
@@ -43,6 +44,7 @@ from imdb_sentiment.parameters.tuning import (
 __all__ = [
     "AUTO",
     "BY_FOLD",
+    "NO_ROWS_TO_WATCH",
     "BaselineParameters",
     "ClassWeight",
     "CustomReviewsParameters",

@@ -44,6 +44,10 @@ UNUSED_IF = {
 }
 
 
+NO_ROWS_TO_WATCH = (
+    "hyperparameters.early_stopping_patience needs rows that are held out: set "
+    "training.use_validation_rows: false, or early_stopping_patience: 0"
+)
 BY_FOLD = "WilcoxonPruner"  # compares trials fold by fold; other pruners, what was reached so far
 
 
@@ -370,6 +374,13 @@ class TuningParameters(ProtocolParameters):
                     f"{other} is {'on' if is_on else 'off'}: set tuning.search_space.{name} to "
                     f"null, or change hyperparameters.{other}"
                 )
+
+    def require_rows_to_watch(
+        self, hyperparameters: Hyperparameters, *, use_validation_rows: bool
+    ) -> None:
+        """Raise `InputError` if a trial may stop early, but the final training has no such rows."""
+        if use_validation_rows and self.may_be_on("early_stopping_patience", hyperparameters):
+            raise InputError(NO_ROWS_TO_WATCH)
 
     def require_fixed_shape(self) -> None:
         """Raise `InputError` if the search would change the shape of a pretrained LSTM."""

@@ -27,7 +27,6 @@ from imdb_sentiment.network.model import (
 from imdb_sentiment.network.ngrams import MAX_LABELLED
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import (
-    NO_ROWS_TO_WATCH,
     NetworkTrainer,
     NgramLabels,
     format_metrics,
@@ -489,8 +488,7 @@ def _require_inputs(
         if len(initial) > 1:
             tuning.require_fixed_shape()
             require_pretrained_shape(initial, hyperparameters)
-    if use_validation_rows and tuning.may_be_on("early_stopping_patience", hyperparameters):
-        raise InputError(NO_ROWS_TO_WATCH)
+    tuning.require_rows_to_watch(hyperparameters, use_validation_rows=use_validation_rows)
 
 
 def _open_study(

@@ -18,7 +18,7 @@ reviews, the regression can learn those instead.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias
 
@@ -385,14 +385,16 @@ class NgramRegression:
         if pseudo_labelled:
             reviews = [*reviews, *pseudo_labelled.reviews]
             self._pseudo_labels = PSEUDO_LABEL_WEIGHT * pseudo_labelled.probabilities
-        hashes, counts = _count_reviews(reviews)
-        columns = _find_frequent(hashes, counts, parameters, parameters.max_features)
+        hashes, counts = _count_reviews(reviews, parameters.min_document_frequency)
+        columns = _find_most_frequent(hashes, counts, parameters, parameters.max_features)
         self._hashes, counts = hashes[columns], counts[columns]
         latent_hashes = self._hashes[:0]
         if unlabelled:
-            known, known_counts = _count_reviews([*reviews, *unlabelled])
+            known, known_counts = _count_reviews(
+                [*reviews, *unlabelled], parameters.min_document_frequency
+            )
             limit = min(parameters.max_features, MAX_LATENT_NGRAMS)
-            latent_hashes = known[_find_frequent(known, known_counts, parameters, limit)]
+            latent_hashes = known[_find_most_frequent(known, known_counts, parameters, limit)]
             self._hashes = np.union1d(self._hashes, latent_hashes)
             counts = known_counts[np.searchsorted(known, self._hashes)]
         self._latent_columns = np.searchsorted(self._hashes, latent_hashes)
@@ -472,7 +474,8 @@ class NgramRegression:
             random_state=0,
         )
         scale = factors * self._compute_ratios(code)
-        features = self._compute_features(self._found, scale)
+        # Computed anew for each label: to keep the TF-IDF would take as much memory as the result.
+        features = _compute_features(self._found, self._idf, self._kinds, scale)
         if not factors.all():
             features = features.copy()  # with indices of its own
             features.eliminate_zeros()
@@ -536,15 +539,6 @@ class NgramRegression:
         answers = self._weigh_answers(code, np.ones_like(self._label_weights))
         return _compute_ratios(self._found, self._kinds, *answers)
 
-    def _compute_features(self, found: SparseArray, scale: npt.NDArray[np.float64]) -> SparseArray:
-        """Return the TF-IDF of reviews, multiplied by a factor per n-gram.
-
-        It is computed anew: to keep the TF-IDF would take as much memory as the result.
-        """
-        features = _compute_tf_idf(found, self._idf, self._kinds)
-        features.data *= scale[features.indices]
-        return features
-
     def _weigh_kinds(self, character_weight: float) -> npt.NDArray[np.float64]:
         """Return the factor of each n-gram, shape (n-grams,)."""
         return np.where(self._is_character_ngram, character_weight, 1.0)
@@ -569,7 +563,7 @@ class NgramRegression:
         columns = self._latent_columns[factors[self._latent_columns] > 0]
         found = _indicate(self._unlabelled, self._hashes)
         own, others = (
-            self._compute_features(some, scale).astype(np.float32)[:, columns]
+            _compute_features(some, self._idf, self._kinds, scale).astype(np.float32)[:, columns]
             for some in (self._found, found)
         )
         vectors = sparse.vstack([own, others], format="csr")
@@ -626,24 +620,33 @@ def regress_on(
     )
 
 
-def _count_reviews(reviews: Sequence[Hashes]) -> tuple[Hashes, npt.NDArray[np.intp]]:
-    """Return the sorted hashes of all n-grams and how many reviews have each."""
+def _count_reviews(reviews: Sequence[Hashes], minimum: int) -> tuple[Hashes, npt.NDArray[np.intp]]:
+    """Return the sorted hashes of the n-grams of at least `minimum` reviews, and of how many."""
     hashes = np.concatenate(reviews)
     hashes.sort()  # in place, where np.unique would copy them
-    is_first = np.concatenate([[True], hashes[1:] != hashes[:-1]])[: len(hashes)]
-    places = np.flatnonzero(is_first)
-    return hashes[places], np.diff(places, append=len(hashes))
+    # Most n-grams are rare, so those are left out before anything else is allocated.
+    starts = hashes[: max(len(hashes) - minimum + 1, 0)]
+    is_kept = starts == hashes[minimum - 1 :]
+    is_kept[1:] &= starts[1:] != starts[:-1]
+    places = np.flatnonzero(is_kept)
+    kept = hashes[places]
+    return kept, np.searchsorted(hashes, kept, side="right") - places
 
 
-def _find_frequent(
+def _find_most_frequent(
     hashes: Hashes, counts: npt.NDArray[np.intp], parameters: NgramsParameters, limit: int
 ) -> npt.NDArray[np.intp]:
-    """Return the places, sorted, of the most frequent n-grams, at most `limit` of each kind."""
+    """Return the places, sorted, of the most frequent n-grams, at most `limit` of each kind.
+
+    Raises:
+        InputError: There is no word n-gram.
+
+    """
     kept = []
     for kind in split_word_and_character_ngrams(
         _find_characters(hashes, parameters.character_ngram)
     ):
-        places = np.flatnonzero(kind & (counts >= parameters.min_document_frequency))
+        places = np.flatnonzero(kind)
         by_count = np.argsort(-counts[places], kind="stable")
         kept.append(places[by_count[:limit]])
     if not len(kept[0]):
@@ -653,23 +656,44 @@ def _find_frequent(
     return np.sort(np.concatenate(kept))
 
 
-def _compute_tf_idf(
-    found: SparseArray, idf: npt.NDArray[np.float64], kinds: Sequence[Mask]
+def _split_rows(found: SparseArray) -> Iterator[tuple[slice, SparseArray]]:
+    """Yield the rows of `found` in portions, as float64.
+
+    Products with all rows at once would convert them, too: to eight times their memory.
+    """
+    for start in range(0, found.shape[0], ROWS_AT_A_TIME):
+        rows = slice(start, start + ROWS_AT_A_TIME)
+        yield rows, found[rows].astype(np.float64)
+
+
+def _compute_features(
+    found: SparseArray,
+    idf: npt.NDArray[np.float64],
+    kinds: Sequence[Mask],
+    scale: npt.NDArray[np.float64],
 ) -> SparseArray:
-    """Return the TF-IDF of n-grams instead of 1 in `found`; a norm of 1 for each kind."""
+    """Return the TF-IDF of n-grams, with a norm of 1 for each kind, multiplied by a factor each.
+
+    Args:
+        found: 1 where a review has an n-gram, shape (reviews, n-grams).
+        idf: Inverse document frequency of each n-gram, shape (n-grams,).
+        kinds: Masks from `split_word_and_character_ngrams`, which every n-gram has one of.
+        scale: Factor of each n-gram, shape (n-grams,).
+
+    """
     from scipy import sparse
 
-    tf_idf: npt.NDArray[np.float64] = idf[found.indices]
-    row_sizes = np.diff(found.indptr)
-    for kind in kinds:
-        norms = np.sqrt(found @ np.where(kind, idf**2, 0))
-        for start in range(0, len(norms), ROWS_AT_A_TIME):
-            rows = slice(start, start + ROWS_AT_A_TIME)
-            first, last = found.indptr[[start, min(rows.stop, len(norms))]]
-            part = tf_idf[first:last]
-            is_of_kind = kind[found.indices[first:last]]
-            np.divide(part, np.repeat(norms[rows], row_sizes[rows]), out=part, where=is_of_kind)
-    return sparse.csr_array((tf_idf, found.indices, found.indptr), found.shape)
+    features = np.empty(found.nnz)
+    squares = np.stack([np.where(kind, idf**2, 0) for kind in kinds], axis=1)
+    kind_of = np.argmax(kinds, axis=0)
+    end = 0
+    for _, part in _split_rows(found):
+        norms = np.sqrt(part @ squares)
+        row_of = np.repeat(np.arange(len(norms)), np.diff(part.indptr))
+        columns = part.indices
+        start, end = end, end + len(columns)
+        features[start:end] = idf[columns] / norms[row_of, kind_of[columns]] * scale[columns]
+    return sparse.csr_array((features, found.indices, found.indptr), found.shape)
 
 
 def _measure_norm(features: SparseArray) -> float:
@@ -696,14 +720,11 @@ def _compute_ratios(
         (n-grams,). The mean is of those n-grams that occur.
 
     """
-    both = (with_label, without_label)
-    counts = [shares @ found for shares in both]
+    both = np.stack([with_label, without_label])
+    counts = sum(both[:, rows] @ part for rows, part in _split_rows(found))
     occurs = counts[0] + counts[1] > 0
     total = with_label.sum() + without_label.sum()
-    counts = [
-        2 * PSEUDO_COUNT * shares.sum() / total + count
-        for shares, count in zip(both, counts, strict=True)
-    ]
+    counts += 2 * PSEUDO_COUNT * both.sum(axis=1, keepdims=True) / total
     ratios = np.zeros(found.shape[1])
     for kind in kinds:
         inside, outside = (some[kind] / some[kind].sum() for some in counts)

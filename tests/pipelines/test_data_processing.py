@@ -1312,6 +1312,38 @@ def test_later_objects_of_json_may_lack_a_column(
     assert checked["reason"].tolist() == ["", "no label"]
 
 
+def test_later_objects_and_lists_are_rejected(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    rows: list[tuple[Any, ...]] = [
+        ("one", "positive"),
+        (["a", "list"], "positive"),
+        (np.array(["two"]), "positive"),
+        ("three", {"label": "positive"}),
+        ("four", "negative"),
+    ]
+    checked = check(rows, reviews, split)
+    assert checked["reason"].tolist() == ["", *["object or list"] * 3, ""]
+    assert checked["text"][1] == '["a", "list"]'  # for rejected_reviews.csv
+
+
+@pytest.mark.parametrize(
+    "text", ["\u200e", "&lrm; &rlm;", "\u2060\u200d", "\u00ad", "\ufe0f", "\u3164", "\u2800 \u200b"]
+)
+def test_a_text_that_is_not_seen_is_none(
+    reviews: ReviewsParameters, split: SplitParameters, text: str
+) -> None:
+    rows = [
+        (text, "positive"),
+        (f"{text}\u05d8\u05d5\u05d1", "positive"),
+        ("\u2764\ufe0f", "positive"),
+    ]
+    assert check(rows, reviews, split)["reason"].tolist() == ["no text", "", ""]
+    unlabelled = pd.DataFrame({"review": [text, "\u2764"], "_malformed": ""})
+    _, keys = read_unlabelled_chunk(unlabelled, "review", "auto")
+    assert keys.is_usable.tolist() == [False, True]
+
+
 def test_the_advised_fraction_is_enough(reviews: ReviewsParameters, split: SplitParameters) -> None:
     rows = [("", "positive")] * 29 + [*make_reviews(71)]
     with pytest.raises(InputError, match="max_rejected_fraction") as error:

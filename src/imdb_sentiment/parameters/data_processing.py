@@ -9,19 +9,15 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from imdb_sentiment.parameters.base import Fraction, Parameters, Seed
-from imdb_sentiment.text.cleaning import clean_characters
+from imdb_sentiment.text.cleaning import DIRECTION_MARKS, UNSEEN, clean_characters
 from imdb_sentiment.text.words import unify_letters
 from imdb_sentiment.urls import hide_secrets
 
 AUTO = "auto"  # a setting that is found in the table
 
-# Marks of direction and the like, which change nothing at the ends of a label.
-_MARKS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069"
-# All characters that are not seen, also soft hyphens, joiners and variation selectors. These may
-# change how the letters beside them look, so they are ignored only in comparisons.
-_UNSEEN = re.compile(
-    f"[{_MARKS}\u00ad\u034f\u180b-\u180f\u200c\u200d\u2061-\u2064\u206a-\u206f\ufe00-\ufe0f]"
-)
+# Characters that are not seen may change how the letters beside them look, so they are ignored only
+# in comparisons.
+_UNSEEN = re.compile(f"[{UNSEEN}]")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
@@ -32,7 +28,7 @@ def parse_number(text: str) -> Decimal | None:
 
 def clean_label(label: str) -> str:
     """Return a label without control characters, cleaned like a text, but with its markup."""
-    return clean_characters(label).strip(f"{_MARKS} ")
+    return clean_characters(label).strip(f"{DIRECTION_MARKS} ")
 
 
 def normalise_label(label: str) -> str:

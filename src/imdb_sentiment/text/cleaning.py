@@ -25,6 +25,16 @@ _MARKUP = re.compile(
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\ufeff\ud800-\udfff]")
 _ASCII_INVISIBLE = str.maketrans(dict.fromkeys([*range(0x20), 0x7F], " "))
 
+# Marks of direction and the like, which change nothing at the ends of a text.
+DIRECTION_MARKS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069"
+# All characters that are not seen, also soft hyphens, joiners and variation selectors; as written
+# between [ and ] in a regular expression.
+UNSEEN = (
+    f"{DIRECTION_MARKS}\u00ad\u034f\u180b-\u180f\u200c\u200d\u2061-\u2064\u206a-\u206f\ufe00-\ufe0f"
+)
+_FILLERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and signs that look like a space
+_SEEN = re.compile(rf"[^\s{UNSEEN}{_FILLERS}]")
+
 # Runs of characters outside ASCII, long enough to have more combining marks than allowed.
 _FOREIGN = re.compile(r"[^\x00-\x7f]{31,}")
 _MAX_MARKS = 30  # in a row, the limit of Unicode's Stream-Safe Text Format (UAX 15)
@@ -64,6 +74,11 @@ def clean_characters(text: str) -> str:
     """Return a text as `clean_text` does, but leave HTML in it."""
     plain = _FOREIGN.sub(_limit_marks, _INVISIBLE.sub(" ", text))
     return " ".join(unicodedata.normalize("NFC", plain).split())
+
+
+def is_visible(text: str) -> bool:
+    """Return whether a cleaned text has a character that is seen, such as a letter or an emoji."""
+    return bool(text) if text.isascii() else _SEEN.search(text) is not None
 
 
 def is_mark(character: str) -> bool:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from imdb_sentiment.parameters import clean_label, normalise_label, parse_number
-from imdb_sentiment.text.tables import is_nested, list_columns, to_strings
+from imdb_sentiment.text.tables import find_nested, list_columns, to_strings
 
 # Usual names of these columns, the likeliest first. The first name in each list is the project's
 # own: it is chosen even if others fit too. A name that begins with `_` matches the end of others.
@@ -267,7 +267,7 @@ def _list_candidates(
 ) -> tuple[list[str], tuple[str, ...]]:
     """Return the columns that may fit, and those that are nested."""
     columns = [name for name in list_columns(rows) if name not in set(apart_from)]
-    nested = tuple(name for name in columns if is_nested(rows[name]))
+    nested = tuple(name for name in columns if find_nested(rows[name]).any())
     return [name for name in columns if name not in nested], nested
 
 

@@ -143,9 +143,11 @@ def _clean(cell: str) -> str:
     return cell if cell.isascii() else SURROGATE.sub(" ", cell)
 
 
-def is_nested(cells: pd.Series) -> bool:
-    """Return whether any of the cells is an object or a list of JSON or Parquet."""
-    return any(isinstance(cell, dict | list | np.ndarray) for cell in cells.tolist())
+def find_nested(cells: pd.Series) -> npt.NDArray[np.bool_]:
+    """Return which of the cells are objects or lists of JSON or Parquet."""
+    if isinstance(cells.dtype, pd.StringDtype):
+        return np.zeros(len(cells), bool)
+    return np.array([isinstance(cell, dict | list | np.ndarray) for cell in cells.tolist()], bool)
 
 
 def _to_plain(cell: Any) -> Any:

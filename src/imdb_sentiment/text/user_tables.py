@@ -14,8 +14,8 @@ from imdb_sentiment.text.tables import (
     CHUNK,
     MALFORMED,
     SURROGATE,
+    find_nested,
     is_like_text,
-    is_nested,
     list_columns,
     require_distinct,
 )
@@ -94,7 +94,7 @@ def choose_text_column(
 
 def require_texts(rows: pd.DataFrame, column: str, file: str) -> None:
     """Raise `InputError` if a column of a table has JSON's objects or lists."""
-    if column in rows and is_nested(rows[column]):
+    if column in rows and find_nested(rows[column]).any():
         raise InputError(f"{file}: {explain_nested([column])}")
 
 

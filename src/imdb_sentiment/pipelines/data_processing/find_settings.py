@@ -39,8 +39,8 @@ from imdb_sentiment.text.delimiters import DELIMITERS
 from imdb_sentiment.text.tables import (
     MALFORMED,
     find_empty,
+    find_nested,
     is_like_text,
-    is_nested,
     list_columns,
     to_strings,
 )
@@ -95,7 +95,7 @@ def find_settings(
     further = [  # problems that naming another column does not solve
         explain_nested([column])
         for column in (reviews.text_column, reviews.label_column)
-        if column in rows and is_nested(rows[column])
+        if column in rows and find_nested(rows[column]).any()
     ]
     if likely and labels:
         further += _judge_labels(labels, likely, must_be_ordered=reviews.ordered)

@@ -19,12 +19,13 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.pipelines.data_processing.duplicates import KeyIndex, Keys
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
-from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.cleaning import clean_text, is_visible
 from imdb_sentiment.text.columns import SPLIT_NAMES
 from imdb_sentiment.text.delimiters import DELIMITERS, MALFORMED_LINE
 from imdb_sentiment.text.tables import (
     MALFORMED,
     find_empty,
+    find_nested,
     is_like_text,
     list_columns,
     to_strings,
@@ -49,6 +50,7 @@ SAME_LABEL, ANOTHER_LABEL = "same text and label", "same text under another labe
 VERDICTS = ((ACCEPTED, ""), (REJECTED, ""), (DUPLICATE, SAME_LABEL), (DUPLICATE, ANOTHER_LABEL))
 UNKNOWN_LABEL, UNKNOWN_SPLIT = "unknown label", "unknown split"
 NO_TEXT, NO_LABEL, LACKS_SPLIT, LACKS_GROUP = "no text", "no label", "no split", "no group"
+NESTED = "object or list"  # in the column of the texts or of the labels
 EMPTY_ROW = "empty row"  # not counted by the limit of rejected rows
 NO_SPLIT = "none"  # the split of a row, if the table has no splits of its own
 NO_GROUP = ""  # the group of a row, if the table has no groups
@@ -141,14 +143,15 @@ def read_chunk(
         groups = _normalise(_read_cells(chunk, split.group_column))  # one in any spelling
     rows: dict[str, Any] = {
         "row": chunk.index.to_numpy(np.int64),
-        "text": [clean_text(text) for text in _read_cells(chunk, reviews.text_column)],
+        "text": _clean_texts(_read_cells(chunk, reviews.text_column)),
         "sentiment": labels,
         "code": np.array([codes[label] for label in labels], np.int64),
         "split": splits,
         "group": groups,
     }
     malformed = chunk[MALFORMED].reset_index(drop=True)
-    problems = _find_problems(make_frame(rows), malformed, find_empty(chunk), split)
+    is_nested = _find_nested(chunk, reviews.text_column) | _find_nested(chunk, reviews.label_column)
+    problems = _find_problems(make_frame(rows), malformed, find_empty(chunk), is_nested, split)
     return _cut_texts(rows, problems.tolist(), script, rows["code"])
 
 
@@ -184,7 +187,7 @@ def read_unlabelled_chunk(
             f"reviews. Its columns are: {list_names(columns)}. Rename its text column accordingly"
         )
     require_texts(chunk, text_column, "unlabelled_file")
-    texts = [clean_text(text) for text in to_strings(chunk[text_column])]
+    texts = _clean_texts(to_strings(chunk[text_column]))
     problems = ["" if text else NO_TEXT for text in texts]
     rows = {"row": chunk.index.to_numpy(np.int64), "text": texts}
     return _cut_texts(rows, problems, script, malformed=find_malformed(chunk))
@@ -229,6 +232,16 @@ def _cut_texts(
 def _read_cells(chunk: pd.DataFrame, column: str) -> list[str]:
     """Return the cells of a column; empty ones if it is missing."""
     return to_strings(chunk[column]) if column in chunk else [""] * len(chunk)
+
+
+def _clean_texts(cells: list[str]) -> list[str]:
+    """Return cleaned texts, which are empty if they have only characters that are not seen."""
+    return [text if is_visible(text) else "" for text in map(clean_text, cells)]
+
+
+def _find_nested(chunk: pd.DataFrame, column: str) -> npt.NDArray[np.bool_]:
+    """Return which cells of a column are objects or lists; none if it is missing."""
+    return find_nested(chunk[column]) if column in chunk else np.zeros(len(chunk), bool)
 
 
 def _normalise(cells: list[str]) -> list[str]:
@@ -354,6 +367,7 @@ def _find_problems(
     rows: pd.DataFrame,
     malformed: pd.Series,
     is_empty: npt.NDArray[np.bool_],
+    is_nested: npt.NDArray[np.bool_],
     split: SplitParameters,
 ) -> npt.NDArray[np.object_]:
     """Return the first reason why each row can't be used; empty if it can."""
@@ -362,6 +376,7 @@ def _find_problems(
     problems = [
         (malformed != "", f"{MALFORMED_LINE}: " + malformed),
         (is_empty, EMPTY_ROW),
+        (is_nested, NESTED),
         (rows["text"] == "", NO_TEXT),
         (labels == "", NO_LABEL),
         (rows["code"] < 0, f"{UNKNOWN_LABEL}: " + labels),

@@ -163,6 +163,16 @@ def test_inference_scores_no_other_table_than_meant(
     assert scored.read_text(encoding="utf-8") == "earlier"
 
 
+def test_parameters_without_effect_on_inference_are_named(
+    copy_of_finished: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given: dict[str, Any] = {"inference": {"text_column": "auto"}}
+    run_session(copy_of_finished, "inference", **given)
+    assert "no effect" not in caplog.text
+    run_session(copy_of_finished, "inference", **given, training={"min_confidence": 0.7})
+    assert "training.min_confidence has no effect on inference" in caplog.text
+
+
 def test_a_missing_file_is_made_as_the_others_were(copy_of_finished: Path) -> None:
     (copy_of_finished / "data/05_model_input/train.npy").unlink()
     says = r"makes it first: kedro run --pipelines data_processing --params 'reviews_file=IMDB "

@@ -127,7 +127,7 @@ class ValidateParameters:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Warn if the run reads another table than it names.
+        """Warn if the run reads another table than it names, or of parameters without effect.
 
         Raises:
             InputError: If `inference` would score the custom reviews instead of a named table.
@@ -136,11 +136,26 @@ class ValidateParameters:
         if RAW_REVIEWS in pipeline.inputs():
             _warn_of_another_table(find_path(catalog, RAW_REVIEWS), self._file)
             return
+        if "input_reviews" not in pipeline.inputs():
+            return
         table = self._given.get("reviews_file")
-        is_unnamed = "input_reviews" in pipeline.inputs() and "input_file" not in self._given
+        is_unnamed = "input_file" not in self._given
         if table and is_unnamed and find_path(catalog, "input_reviews").endswith(DEFAULT_INPUT):
             raise InputError(
                 f"inference scores the table that input_file names: pass input_file={table}"
+            )
+        # Other runs take them into account when they compare their inputs with their records.
+        read = {name.removeprefix("params:") for name in pipeline.inputs()}
+        unread = {
+            name
+            for name, _ in flatten(self._given)
+            if name not in CATALOG_PARAMETERS and name.partition(".")[0] not in read
+        }
+        if unread and "onnx_model" in pipeline.inputs():
+            logger.warning(
+                "%s %s no effect on inference, which uses the model as it was exported: to export "
+                "it with other parameters, run training again",
+                *(list_names(sorted(unread)), "has" if len(unread) == 1 else "have"),
             )
 
 

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import pickle
 import random
 import re
@@ -27,6 +28,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import zstandard
+from fsspec import AbstractFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 from kedro.io.core import DatasetError, Version
@@ -1088,6 +1091,57 @@ def test_a_folder_is_one_table(tmp_path: Path, place: str) -> None:
     rows = pd.concat(TableDataset(filepath=str(tmp_path / place)).load())
     assert rows["text"].to_dict() == {1: "a", 2: "b", 3: "c", 4: "d"}
     assert rows["label"].tolist() == ["0", "1", "0", "1"]
+
+
+@pytest.mark.parametrize("place", ["parts", "parts/**/*.csv"])
+def test_links_of_a_folder_are_followed(tmp_path: Path, place: str) -> None:
+    for name in ("parts/1.csv", "other/2.csv", "other/3.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"text,label\n{name},0\n")
+    (tmp_path / "parts/more").symlink_to(tmp_path / "other")
+    (tmp_path / "parts/4.csv").symlink_to(tmp_path / "other/3.csv")
+    (tmp_path / "parts/.#1.csv").symlink_to("user@host")  # as Emacs locks a file
+    rows = pd.concat(TableDataset(filepath=str(tmp_path / place)).load())
+    assert rows["text"].tolist() == ["parts/1.csv", "other/3.csv", "other/2.csv", "other/3.csv"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.symlink_to("nothing"), "2.csv is a link to a file that does not exist:"),
+        (lambda path: path.symlink_to("."), "the link 2.csv leads back to a folder above it:"),
+        (os.mkfifo, "2.csv is neither a file nor a folder: remove it"),
+    ],
+)
+def test_what_cannot_be_read_in_a_folder_is_named(
+    tmp_path: Path, make: Callable[[Path], None], message: str
+) -> None:
+    (tmp_path / "1.csv").write_text("text,label\na,0\n")
+    make(tmp_path / "2.csv")
+    with pytest.raises(DatasetError, match=message) as caught:
+        TableDataset(filepath=str(tmp_path)).load()
+    assert find_input_error(caught.value)
+    assert len(list(TableDataset(filepath=str(tmp_path / "1*")).load())) == 1
+
+
+@pytest.mark.parametrize("method", ["ls", "info"])
+def test_no_file_of_a_folder_is_left_out_because_of_an_error(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filesystem = fsspec.filesystem("memory")
+    for name in "123":
+        filesystem.pipe(f"/unreliable/{name}/a.csv", b"text,label\na,0\n")
+    real = getattr(MemoryFileSystem, method)
+
+    def fail(self: Any, path: str, **options: Any) -> Any:
+        if path.startswith("/unreliable/2"):
+            raise ConnectionResetError("reset")
+        return real(self, path, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "isfile", AbstractFileSystem.isfile)  # as that of clouds
+    monkeypatch.setattr(MemoryFileSystem, method, fail)
+    with pytest.raises((InputError, DatasetError), match=r"can't be reached \(reset\)"):
+        list(TableDataset(filepath="memory://unreliable").load())
 
 
 def test_files_with_different_headers_are_not_one_table(tmp_path: Path) -> None:

@@ -225,6 +225,18 @@ def test_the_digest_of_a_folder_leaves_out_temporary_files(tmp_path: Path) -> No
     assert lineage.digest("runs/*.csv") is None
 
 
+def test_the_digest_of_a_folder_follows_links(tmp_path: Path) -> None:
+    lineage = Lineage(tmp_path)
+    for folder in ("parts", "other"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "other/1.csv").write_text("1")
+    (tmp_path / "parts/more").symlink_to(tmp_path / "other")
+    one = [lineage.digest(place) for place in ("parts", "parts/*/*.csv")]
+    (tmp_path / "other/1.csv").write_text("other")
+    two = [lineage.digest(place) for place in ("parts", "parts/*/*.csv")]
+    assert len({None, *one, *two}) == 5
+
+
 def test_files_in_a_folder_are_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

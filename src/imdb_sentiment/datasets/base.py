@@ -1,6 +1,9 @@
 """What the datasets have in common."""
 
+import errno
 import itertools
+import math
+import re
 import tempfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +13,7 @@ from typing import Any, TypeVar
 
 import fsspec
 from fsspec.core import has_magic, split_protocol
+from fsspec.utils import glob_translate
 from kedro.io import AbstractDataset, DatasetError
 from kedro.io.core import AbstractVersionedDataset, Version, get_protocol_and_path
 
@@ -191,25 +195,68 @@ def _require_place(target: Path) -> None:
             raise InputError(f"{folder} is a file, so {target} can't be in it: use another path")
 
 
-def leave_out_hidden(paths: Iterable[str], given: str) -> list[str]:
-    """Return the paths of the files of a folder or a pattern, except hidden ones.
+def list_files(filesystem: Any, given: str) -> list[str]:
+    """Return the sorted paths of the files of a folder or a pattern, except hidden ones.
 
     The names of hidden files and folders begin with `.` or `_`, as do those of files that other
-    programs add, such as `_SUCCESS` and `_temporary`.
+    programs add, such as `_SUCCESS` and `_temporary`. Links are followed. fsspec's own `find` and
+    `glob` would leave out linked folders and whatever can't be listed.
 
     Args:
-        paths: The paths that a file system has found.
-        given: The folder or pattern as the file system writes it; its own names may begin with any
-            character.
+        filesystem: The file system, of fsspec.
+        given: The folder or pattern; its own names may begin with any character.
+
+    Raises:
+        InputError: A link leads nowhere or back to a folder above it, or a path is no file.
 
     """
-    known = itertools.takewhile(lambda part: not has_magic(part), PurePosixPath(given).parts)
-    n_known = len(list(known))
-    return [
-        path
-        for path in paths
-        if not any(part.startswith((".", "_")) for part in PurePosixPath(path).parts[n_known:])
-    ]
+    path = filesystem._strip_protocol(given)
+    if filesystem.isdir(path):
+        return sorted(_walk(filesystem, path, math.inf, lambda _: True))
+    parts = path.split("/")
+    known = list(itertools.takewhile(lambda part: not has_magic(part), parts))
+    folder = "/".join(known) or filesystem.root_marker
+    if not filesystem.isdir(folder):
+        return []
+    depth = math.inf if "**" in parts else len(parts) - len(known)
+    matches = re.compile(glob_translate(path)).match
+    return sorted(_walk(filesystem, folder, depth, lambda path: bool(matches(path))))
+
+
+def _walk(
+    filesystem: Any, folder: str, depth: float, matches: Callable[[str], bool]
+) -> Iterator[str]:
+    """Yield the paths that match of the files in a folder, at most `depth` levels below it."""
+    for entry in filesystem.ls(folder, detail=True):
+        path, kind = entry["name"].rstrip("/"), entry["type"]
+        is_hidden = PurePosixPath(path).name.startswith((".", "_"))
+        if path == folder or is_hidden or (depth <= 1 and not matches(path)):
+            continue
+        if kind not in ("file", "directory"):
+            kind = _follow_link(filesystem, path)
+        if kind == "directory":
+            if depth > 1:
+                yield from _walk(filesystem, path, depth - 1, matches)
+        elif matches(path):
+            if kind != "file":
+                raise InputError(
+                    f"{path} is {kind}: remove it, or use a pattern that leaves it out"
+                )
+            yield path
+
+
+def _follow_link(filesystem: Any, path: str) -> str:
+    """Return what a link leads to: `file`, `directory`, or a description of anything else."""
+    try:
+        kind = str(filesystem.info(path)["type"])
+    except FileNotFoundError:
+        return "a link to a file that does not exist"
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        name = PurePosixPath(path).name
+        raise InputError(f"the link {name} leads back to a folder above it: remove it") from error
+    return kind if kind in ("file", "directory") else "neither a file nor a folder"
 
 
 class LoadOnlyDataset(AbstractDataset[None, T]):

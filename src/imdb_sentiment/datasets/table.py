@@ -10,12 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import pandas as pd
-from fsspec.core import has_magic
 from fsspec.implementations.local import LocalFileSystem
 from kedro.io.core import Version
 from kedro_datasets._typing import TablePreview
 
-from imdb_sentiment.datasets.base import MEGABYTE, FileDataset, Stream, leave_out_hidden
+from imdb_sentiment.datasets.base import MEGABYTE, FileDataset, Stream, list_files
 from imdb_sentiment.datasets.csv_parts import can_divide, check_marks, divide_csv
 from imdb_sentiment.datasets.parquet_parts import divide_parquet
 from imdb_sentiment.datasets.parts import Part
@@ -154,12 +153,7 @@ class TableDataset(FileDataset):
         with self._explaining(path):
             if filesystem.isfile(path):
                 return [path]
-            is_folder = filesystem.isdir(path)
-            if not is_folder and not has_magic(path):
-                return []
-            found = filesystem.find(path) if is_folder else filesystem.glob(path)
-        given = filesystem._strip_protocol(path)  # as in the paths that are found
-        return sorted(filter(filesystem.isfile, leave_out_hidden(map(str, found), given)))
+            return list_files(filesystem, path)
 
     def _divide(self, files: list[str]) -> Iterator[pd.DataFrame | Part]:
         """Yield the rows: read, or as parts that can be read anywhere."""

@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from imdb_sentiment.datasets.atomic import atomic_write
-from imdb_sentiment.datasets.base import leave_out_hidden
+from imdb_sentiment.datasets.base import list_files
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.locks import hold_lock
 
@@ -179,9 +179,9 @@ class Lineage:
             return None if path else NO_FILE
         absolute = self._project / path
         if absolute.is_dir():
-            return self._digest_parts(absolute, _list_files(absolute, LocalFileSystem().find))
+            return self._digest_parts(absolute, list_files(LocalFileSystem(), absolute.as_posix()))
         if has_magic(path) and not absolute.exists():
-            found = _list_files(absolute, LocalFileSystem().glob)
+            found = list_files(LocalFileSystem(), absolute.as_posix())
             return self._digest_parts(self._project, found) if found else None
         return self._digest_file(path)
 
@@ -189,10 +189,9 @@ class Lineage:
         """Return the digest of the names, relative to `root`, and contents of several files."""
         digests = {}
         for path in map(Path, paths):
-            if path.is_file():
-                name = self.name_path(path)
-                self._parts.add(name)
-                digests[os.path.relpath(path, root)] = self._digest_file(name)
+            name = self.name_path(path)
+            self._parts.add(name)
+            digests[os.path.relpath(path, root)] = self._digest_file(name)
         return digest_value(digests)
 
     def _digest_file(self, path: str) -> str | None:
@@ -210,11 +209,6 @@ class Lineage:
             size=status.st_size, modified_ns=status.st_mtime_ns, digest=digest
         )
         return digest
-
-
-def _list_files(given: Path, find: Callable[[str], Iterable[str]]) -> list[str]:
-    path = LocalFileSystem._strip_protocol(given.as_posix())  # as in the paths that are found
-    return leave_out_hidden(find(path), path)
 
 
 def _list_paths(record: Record) -> set[str]:

@@ -358,6 +358,32 @@ def test_unreadable_files_of_other_formats_are_explained(
 
 
 @pytest.mark.parametrize(
+    ("suffix", "compress"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)]
+)
+def test_a_file_of_several_compressed_streams_is_read_to_its_end(
+    tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]
+) -> None:
+    lines = [b"text,label\n", *(b"%d,0\n" % n * 50_000 for n in range(3))]
+    first, *others = map(compress, lines)
+    for between in (b"", bytes(4), bytes(1 << 17)):
+        content = between.join([first, *others, b""])
+        rows = pd.concat(read(tmp_path / f"a.csv.{suffix}", content))
+        assert rows["text"].value_counts().to_dict() == {"0": 50_000, "1": 50_000, "2": 50_000}
+    for damaged in (b"x" + others[1][1:], others[1][:8], others[1][:2], b"trailing"):
+        content = first + others[0] + damaged
+        with pytest.raises(InputError, match="is damaged or not complete"):
+            read(tmp_path / f"a.csv.{suffix}", content)
+
+
+@pytest.mark.parametrize(("suffix", "compress"), [("bz2", bz2.compress), ("xz", lzma.compress)])
+def test_padding_has_a_multiple_of_four_bytes(
+    tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]
+) -> None:
+    with pytest.raises(InputError, match=r"not complete \(zero bytes after"):
+        read(tmp_path / f"a.csv.{suffix}", compress(as_csv()) + bytes(6))
+
+
+@pytest.mark.parametrize(
     "suffix", ["csv.gz", "csv.bz2", "csv.xz", "csv.zip", "csv.zst", "parquet.gz"]
 )
 def test_a_compressed_file_that_is_not_there_is_not_called_damaged(suffix: str) -> None:

@@ -4,6 +4,7 @@ Each reader yields data frames whose index counts the rows of the file from 1, w
 `_malformed`. It says what is wrong with a row that can't be read, which is otherwise empty.
 """
 
+import bz2
 import codecs
 import csv
 import datetime
@@ -71,6 +72,12 @@ FORMATS = {
 OTHERS = {".xls": "Excel", ".xlsx": "Excel", ".ods": "OpenDocument", ".feather": "Feather"}
 ZIP, ZSTD = "zip", "zstd"
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": ZIP, ".zst": ZSTD}
+DECOMPRESSORS: dict[str, Callable[[], Any]] = {
+    "bz2": bz2.BZ2Decompressor,
+    "xz": lzma.LZMADecompressor,
+}
+COMPRESSED_BLOCK = 1 << 16  # number of bytes that are decompressed at once
+PADDING = 4  # number of zero bytes by which a stream of xz may be padded, any number of times
 TABS = (".tsv", ".tab")
 # Errors of damaged files; the RuntimeError is that of a ZIP that is encrypted or of a newer kind.
 DAMAGE = (
@@ -222,11 +229,68 @@ def open_decompressed(
             on_open(file)
             with io.BufferedReader(pyarrow.CompressedInputStream(file, ZSTD)) as whole:
                 yield whole
+    elif compression in DECOMPRESSORS:
+        with OpenFile(filesystem, path, "rb") as file:
+            on_open(file)
+            with io.BufferedReader(_StreamReader(file, DECOMPRESSORS[compression])) as whole:
+                yield whole
     else:
         opened = OpenFile(filesystem, path, "rb", compression=compression)
         with opened as file:
             on_open(opened.fobjects[0])
             yield file
+
+
+class _StreamReader(io.RawIOBase):
+    """Reads the streams of a bz2 or xz file, one after the other, up to the end of the file.
+
+    Python's own readers take padding, or damage at the beginning of a stream, for the end.
+
+    Args:
+        file: The compressed file.
+        make_decompressor: Class of the decompressor.
+
+    """
+
+    def __init__(self, file: IO[bytes], make_decompressor: Callable[[], Any]) -> None:
+        self._file = file
+        self._make_decompressor = make_decompressor
+        self._decompressor = make_decompressor()
+        self._block = file.read(COMPRESSED_BLOCK)  # what has not been decompressed yet
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer, or a part of it, and return the number of bytes; 0 at the end."""
+        found = b""
+        while not found and (self._block or not self._decompressor.eof):
+            if self._decompressor.eof:
+                self._decompressor = self._make_decompressor()
+            elif self._decompressor.needs_input and not self._block:
+                raise EOFError("the file ends within compressed data")
+            found = self._decompressor.decompress(self._block, len(buffer))
+            self._block = b""
+            if self._decompressor.eof:
+                self._block = self._skip_padding(self._decompressor.unused_data)
+            elif self._decompressor.needs_input:
+                self._block = self._file.read(COMPRESSED_BLOCK)
+        buffer[: len(found)] = found
+        return len(found)
+
+    def _skip_padding(self, rest: bytes) -> bytes:
+        """Return the beginning of the next stream, or nothing if there is none."""
+        n_zeros, kept = 0, b""
+        further = iter(lambda: self._file.read(COMPRESSED_BLOCK), b"")
+        for block in itertools.chain([rest], further):
+            kept = block.lstrip(b"\0")
+            n_zeros += len(block) - len(kept)
+            if kept:
+                break
+        if n_zeros % PADDING:
+            raise OSError("zero bytes after compressed data")
+        return kept
 
 
 def _find_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:

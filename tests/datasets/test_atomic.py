@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pandas as pd
 import pytest
 import yaml
@@ -87,6 +88,34 @@ def test_two_processes_do_not_write_to_the_same_temporary_file(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_save_that_fails_keeps_the_old_value_elsewhere() -> None:
+    dataset = AtomicDataset(filepath="memory:///atomic/value.pkl", dataset="pickle.PickleDataset")
+    dataset.save({"old": 1})
+    with pytest.raises(DatasetError, match="half-way"):
+        dataset.save([b"x" * 1_000_000, Unpicklable()])
+    assert dataset.load() == {"old": 1}
+
+
+def test_options_of_the_nested_dataset_reach_the_other_file_system(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those that tell how a file is opened do not; the temporary file is opened with them."""
+    given: list[dict[str, Any]] = []
+    real = fsspec.filesystem
+
+    def note(protocol: str, **options: Any) -> Any:
+        given.append(options)
+        return real(protocol)
+
+    monkeypatch.setattr("fsspec.filesystem", note)
+    opening = {"open_args_save": {"encoding": "utf-16"}}
+    nested = {"type": "json.JSONDataset", "credentials": {"key": "a"}, "save_args": {"indent": 1}}
+    nested["fs_args"] = {"anon": False, **opening}
+    AtomicDataset(filepath="memory:///atomic/a.json", dataset=nested).save({"a": 1})
+    assert given[0] == {"key": "a", "anon": False}
+    assert real("memory").cat("/atomic/a.json").decode("utf-16") == '{\n "a": 1\n}'
+
+
 VERSION = "2026-01-01T00.00.00.000Z"
 
 
@@ -134,11 +163,11 @@ def test_a_preview_is_that_of_the_nested_dataset(tmp_path: Path) -> None:
 
 
 def test_a_remote_file_is_saved_as_the_nested_dataset_does(tmp_path: Path) -> None:
-    dataset = AtomicDataset(filepath="memory://value.json", dataset="json.JSONDataset")
+    dataset = AtomicDataset(filepath="memory:///value.json", dataset="json.JSONDataset")
     dataset.save({"a": 1})
     assert dataset.exists()
     assert dataset.load() == {"a": 1}
-    assert JSONDataset(filepath="memory://value.json").load() == {"a": 1}
+    assert JSONDataset(filepath="memory:///value.json").load() == {"a": 1}
 
 
 @pytest.mark.parametrize(

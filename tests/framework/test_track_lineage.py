@@ -837,11 +837,11 @@ def test_a_file_elsewhere_is_known_by_the_run_that_saved_it(tmp_path: Path) -> N
     write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
     (project / "conf/local/catalog.yml").write_text(
         "audit:\n  type: imdb_sentiment.datasets.AtomicDataset\n"
-        "  filepath: memory://audit.json\n  dataset: json.JSONDataset\n"
+        "  filepath: memory:///audit.json\n  dataset: json.JSONDataset\n"
     )
     run_session(project, "data_processing")
     first = Lineage(project).read()["audit"]
-    assert first.path == "memory://audit.json"
+    assert first.path == "memory:///audit.json"
     missing = "kedro run --pipelines data_processing --only-missing-outputs"
     assert "Skipping all 9 nodes" in run_kedro(project, missing)
     run_session(project, "data_processing")

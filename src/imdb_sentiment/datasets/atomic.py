@@ -8,10 +8,11 @@ save a day later removes it.
 
 import glob
 import os
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
@@ -69,8 +70,8 @@ def _remove_leftovers(final: Path) -> None:
 class AtomicDataset(AbstractVersionedDataset[Any, Any]):
     """Saves through another dataset, under the final name only when the file is complete.
 
-    On a remote file system the nested dataset saves by itself: an object store shows only complete
-    objects anyway.
+    The nested dataset always writes to this machine. For another file system, the complete file is
+    then uploaded.
 
     Args:
         filepath: Path or URL of the file.
@@ -97,8 +98,12 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
             raise ValueError("set `versioned` next to `dataset`, not inside it")
         protocol, path = get_protocol_and_path(filepath, version)
         self._prefix = "" if protocol == "file" else f"{protocol}://"
-        filesystem = fsspec.filesystem(protocol, **(self._options.get("credentials") or {}))
-        super().__init__(PurePosixPath(path), version, filesystem.exists, filesystem.glob)
+        given = {**(self._options.get("credentials") or {}), **(self._options.get("fs_args") or {})}
+        options = {name: value for name, value in given.items() if not name.startswith("open_args")}
+        self._filesystem = fsspec.filesystem(protocol, **options)
+        super().__init__(
+            PurePosixPath(path), version, self._filesystem.exists, self._filesystem.glob
+        )
         self.metadata = metadata
         self._nested(self._filepath)  # wrong options are reported now, not after the node has run
 
@@ -109,11 +114,14 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
     def save(self, data: Any) -> None:
         """Save `data` with the nested dataset."""
         path = self._get_save_path()
-        with nullcontext(path) if self._prefix else atomic_write(path) as writable:
-            try:
-                self._nested(writable).save(data)
-            except DatasetError as error:  # it names the temporary file; Kedro will name this one
-                raise error.__cause__ or error from None
+        if not self._prefix:
+            with atomic_write(path) as partial:
+                self._save_nested(partial, data)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            whole = Path(folder) / path.name
+            self._save_nested(whole, data)
+            self._filesystem.put_file(str(whole), str(path))
 
     @property
     def preview(self) -> Any:
@@ -128,6 +136,13 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
 
     def _nested(self, path: PurePath) -> Any:
         return self._type(**{"filepath": f"{self._prefix}{path}", **self._options})
+
+    def _save_nested(self, path: Path, data: Any) -> None:
+        """Save `data` to a temporary file on this machine."""
+        try:
+            self._type(**{"filepath": str(path), **self._options}).save(data)
+        except DatasetError as error:  # it names the temporary file; Kedro will name this one
+            raise error.__cause__ or error from None
 
     def _exists(self) -> bool:
         return bool(self._nested(self._get_load_path()).exists())

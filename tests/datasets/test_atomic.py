@@ -70,6 +70,21 @@ def test_only_old_partial_files_are_removed(tmp_path: Path) -> None:
     }
 
 
+def test_a_link_and_the_permissions_of_a_file_are_kept(tmp_path: Path) -> None:
+    target, link = tmp_path / "other/target", tmp_path / "value.json"
+    target.parent.mkdir()
+    target.write_text("old")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    with atomic_write(link) as partial:
+        assert partial.suffix == ".json"
+        partial.write_text("new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in target.parent.iterdir()] == ["target"]
+
+
 def test_a_save_that_fails_keeps_the_old_value(tmp_path: Path) -> None:
     dataset = AtomicDataset(filepath=str(tmp_path / "value.pkl"), dataset="pickle.PickleDataset")
     dataset.save({"old": 1})

@@ -8,6 +8,7 @@ save a day later removes it.
 
 import glob
 import os
+import shutil
 import tempfile
 import time
 import uuid
@@ -33,22 +34,27 @@ MAX_AGE = 24 * 60 * 60  # seconds after which a temporary file is a leftover
 def atomic_write(path: PurePath) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` if the block succeeds.
 
+    A file that is replaced passes its permissions on.
+
     Args:
-        path: The final path. Its folder is made if it is missing.
+        path: The final path. Its folder is made if it is missing. If it is a link, the file that it
+            leads to is written.
 
     Yields:
         The path to write to, removed if the block raises. No other process has the same one. It
         keeps the suffix, since some libraries choose a format by it.
 
     """
-    final = Path(path)
+    final, suffix = Path(path).resolve(), path.suffix
     final.parent.mkdir(parents=True, exist_ok=True)
-    partial = final.with_name(f".{final.stem}.{uuid.uuid4().hex}.partial{final.suffix}")
+    partial = final.with_name(f".{final.stem}.{uuid.uuid4().hex}.partial{suffix}")
     try:
         yield partial
         _write_to_disk(partial)  # else a power failure could leave an empty file under its name
+        if final.exists():
+            shutil.copymode(final, partial)
         partial.replace(final)
-        _remove_leftovers(final)
+        _remove_leftovers(final, suffix)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -59,9 +65,9 @@ def _write_to_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _remove_leftovers(final: Path) -> None:
+def _remove_leftovers(final: Path, suffix: str) -> None:
     """Remove temporary files of killed runs; younger ones may belong to a run that goes on."""
-    for left in final.parent.glob(f".{glob.escape(final.stem)}.*.partial{final.suffix}"):
+    for left in final.parent.glob(f".{glob.escape(final.stem)}.*.partial{suffix}"):
         with suppress(OSError):  # gone already, or another user's: the save itself has succeeded
             if time.time() - left.stat().st_mtime > MAX_AGE:
                 left.unlink()

@@ -1,4 +1,5 @@
 import itertools
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,9 @@ def test_training_is_that_of_keras(
     import keras
 
     monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "2")  # so that batches are trained in two parts
-    chosen = small_hyperparameters(batch_size=64, epochs=4, **shape)
+    chosen = small_hyperparameters(
+        batch_size=64, epochs=4, learning_rate_schedule="cosine", **shape
+    )
     train, validation = make_encoded(200), make_encoded(40, seed=9)
     fused, history = train_model(train, chosen, 1, validation)
     monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda *kind: list(kind))
@@ -99,10 +102,12 @@ def test_training_is_that_of_keras(
     for one, other in zip(fused.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
     assert [type(layer) for layer in fused.layers] == [type(layer) for layer in plain.layers]
-    # The saved model can be trained further.
+    # The saved model can be trained further, although the learning rate has fallen to 0.
     fused.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.optimizer.iterations == plain.optimizer.iterations == 16
-    assert len(loaded.optimizer.variables) == len(plain.optimizer.variables)
-    for one, other in zip(loaded.optimizer.variables, fused.optimizer.variables, strict=True):
-        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+    with warnings.catch_warnings(action="error", category=UserWarning):
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert float(loaded.optimizer.learning_rate) == pytest.approx(chosen.learning_rate / 2)
+    assert loaded.optimizer.use_ema == bool(chosen.ema_momentum)
+    loaded.fit(train.sequences, train.codes, epochs=1, verbose=0)
+    for one, other in zip(loaded.get_weights(), fused.get_weights(), strict=True):
+        assert not np.array_equal(one, other)

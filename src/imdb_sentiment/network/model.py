@@ -39,8 +39,8 @@ def build_model(
     a softmax.
 
     Args:
-        hyperparameters: Shape of the network, optimizer and learning rate, which
-            `NetworkTrainer` replaces by a schedule if there is one.
+        hyperparameters: Shape of the network, optimizer and learning rate, which `NetworkTrainer`
+            replaces.
         vocabulary_size: Number of token ids, V.
         n_labels: Number of labels, C; 2 or more.
         word_vectors: Initial weights of a pretrained embedding, float32 of shape (V, E). Their
@@ -100,9 +100,28 @@ def build_model(
     if hp.chrono_initialization:
         for layer in model.layers:
             initialize_gates(layer, hp.chrono_initialization)
+    compile_network(model, hp, hp.learning_rate)
+    return model
+
+
+def compile_network(
+    model: KerasModel, hyperparameters: Hyperparameters, learning_rate: float
+) -> None:
+    """Compile a network with a new optimizer.
+
+    Args:
+        model: The network.
+        hyperparameters: Kind of the optimizer, and its options.
+        learning_rate: Constant learning rate of the optimizer.
+
+    """
+    import keras
+
+    hp = hyperparameters
+    binary = model.output_shape[-1] == 1
     model.compile(
         optimizer=type(keras.optimizers.get(hp.optimizer))(
-            learning_rate=hp.learning_rate,
+            learning_rate=learning_rate,
             global_clipnorm=hp.gradient_clip_norm or None,
             use_ema=hp.ema_momentum > 0,
             ema_momentum=hp.ema_momentum,
@@ -110,7 +129,6 @@ def build_model(
         loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    return model
 
 
 def make_lstm(

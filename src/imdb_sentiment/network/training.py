@@ -26,6 +26,7 @@ from imdb_sentiment.network.model import (
     KerasModel,
     PretrainedWeights,
     build_model,
+    compile_network,
     compile_scorer,
     require_pretrained_shape,
     require_word_vectors,
@@ -45,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 ROWS_PER_THREAD = 32  # rows of a batch; with fewer rows, another thread does not help
 
-FINE_TUNING_FACTOR = 0.5  # of the learning rate, after pseudo-labels
+FINE_TUNING_FACTOR = 0.5  # of the learning rate, after pseudo-labels or a whole training
 
 History = dict[str, list[float]]
 EpochCallback = Callable[[int, int, dict[str, float]], None]
@@ -91,7 +92,9 @@ def train_model(
     """Build a network and train it, as `NetworkTrainer` does.
 
     Returns:
-        The network, and the history from `NetworkTrainer.train`.
+        The network, and the history from `NetworkTrainer.train`. So that the network can be trained
+        further, it has a new optimizer, with half the learning rate: the schedule of the first one
+        may have ended at 0.
 
     """
     trainer = NetworkTrainer(
@@ -107,7 +110,10 @@ def train_model(
         callbacks=callbacks,
         ngram_labels=ngram_labels,
     )
-    return trainer.model, history
+    model = trainer.model
+    compile_network(model, hyperparameters, FINE_TUNING_FACTOR * hyperparameters.learning_rate)
+    model.optimizer.build(model.trainable_variables)  # otherwise, Keras warns when it is loaded
+    return model, history
 
 
 class NetworkTrainer:

@@ -369,7 +369,7 @@ def test_the_outcome_of_the_decision_says_whether_thresholds_help() -> None:
 
     says = "Decision for the macro F1: 0.6000 on held-out reviews, 0.5000 without thresholds"
     assert describe() == says
-    says = "0.6000 on held-out reviews with the median, 0.5000 with the most probable label"
+    says = "0.6000 on held-out reviews with the median, 0.5000 without it"
     assert describe(is_median=True) == f"Decision for the macro F1: {says}"
     says = "Decision: no thresholds, since they do not improve the macro F1"
     assert describe(unfitted_reason="no_gain") == says

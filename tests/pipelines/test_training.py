@@ -427,13 +427,15 @@ def test_a_search_by_what_depends_on_the_calibration_calibrates_the_baseline_too
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("metric", "changes"),
     [
-        {"class_weight": {"negative": 1.0, "positive": 3.0}},
-        {"decision_target": DecisionTarget(label="positive", recall=0.9)},
+        ("log_loss", {"class_weight": {"negative": 1.0, "positive": 3.0}}),
+        ("mean_absolute_error", {"class_weight": {"negative": 1.0, "positive": 3.0}}),
+        ("log_loss", {"decision_target": DecisionTarget(label="positive", recall=0.9)}),
     ],
 )
 def test_a_calibrated_baseline_predicts_what_it_did_without(
+    metric: str,
     changes: dict[str, Any],
     data: Data,
     baseline_parameters: BaselineParameters,
@@ -444,8 +446,7 @@ def test_a_calibrated_baseline_predicts_what_it_did_without(
     sets = (data.train, data.validation)
     chosen = training.model_copy(update=changes)
     usual, calibrated = (
-        score_by(metric, chunks, sets, baseline_parameters, chosen)
-        for metric in ("accuracy", "log_loss")
+        score_by(name, chunks, sets, baseline_parameters, chosen) for name in ("accuracy", metric)
     )
     assert usual["predicted_sentiment"].tolist() == calibrated["predicted_sentiment"].tolist()
     assert not np.allclose(usual["probability"], calibrated["probability"])
@@ -1338,14 +1339,30 @@ def test_a_median_that_is_worse_is_not_predicted(training: TrainingParameters) -
 def test_instead_of_a_median_that_is_worse_the_rule_is_chosen_that_was_measured(
     training: TrainingParameters,
 ) -> None:
-    """Not the weighted one, which undoes the weights of the loss: here, it is even worse."""
+    """With class weights, it has these, too: without them, it would predict another label here."""
     metric = make_metric("mean_absolute_error", None, LABELS, are_ordered=True)
-    probabilities = np.tile([0.6, 0.1, 0.3], (40, 1))
-    start = DecisionRule(np.array([0.5, 1.0, 5.0]), is_median=True)
+    probabilities = np.tile([0.3, 0.4, 0.3], (40, 1))
+    start = DecisionRule(np.array([1.2, 0.2, 1.1]), is_median=True)
     chosen = choose_rule(
         probabilities, np.zeros(40, np.intp), LABELS, metric=metric, training=training, start=start
     )
+    assert (start.choose(probabilities) == 1).all()
     assert (chosen.rule.choose(probabilities) == 0).all()
+
+
+def test_class_weights_do_not_cost_the_median(
+    tuning: TuningParameters, training: TrainingParameters
+) -> None:
+    """With them, errors are larger: the median is compared with a label that has them, too."""
+    reviews, network, ngrams = make_rare(3)
+    by_distance = tuning.model_copy(update={"metric": "mean_absolute_error"})
+    weighted = training.model_copy(update={"class_weight": {LABELS[2]: 3.0}})
+    shifted = [replace(part, logits=part.logits + np.log([1, 1, 3])) for part in (network, ngrams)]
+    decision = decide(shifted[0], shifted[1], reviews, by_distance, weighted, are_ordered=True)
+    weights = decision["label_weights"]
+    assert weights[LABELS[2]] > 2 * weights[LABELS[0]]
+    assert decision["is_median"]
+    assert decision["after"] < decision["before"]
 
 
 def test_a_wanted_recall_is_reached(tuning: TuningParameters, training: TrainingParameters) -> None:

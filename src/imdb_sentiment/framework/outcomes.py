@@ -114,7 +114,7 @@ def _describe_decision(made: Values) -> str | None:
         return f"Decision: no thresholds{aim} (see the model card)"
     if found["before"] is None:
         return None
-    with_rule, without = " with the median", "with the most probable label"
+    with_rule, without = " with the median", "without it"
     if not found["is_median"]:
         with_rule, without = "", "without thresholds"
     return (

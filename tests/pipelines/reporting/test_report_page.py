@@ -317,7 +317,18 @@ def test_the_report_fits_runs_of_other_kinds(finished: tuple[Path, str]) -> None
         (
             {"is_median": True, "label_weights": {"negative": 0.5, "positive": 1.5}},
             "The median of the ordered labels is predicted, after multiplying the probabilities by "
-            "weights that undo those of the loss.",
+            "the weights of the loss.",
+        ),
+        (
+            {
+                "is_median": True,
+                "label_weights": {"negative": 0.5, "positive": 1.5},
+                "aim": "mean absolute error",
+                "before": 0.5,
+                "after": 0.4,
+            },
+            "the weights of the loss; the mean absolute error on held-out reviews is 0.4000 "
+            "instead of 0.5000 for the label with the largest product.",
         ),
         (
             {"aim": "macro F1", "before": 0.6, "after": 0.6, "unfitted_reason": "no_gain"},

@@ -38,9 +38,9 @@ class Choice:
     Attributes:
         rule: The decision rule.
         aim: Name of the metric or target that the rule should optimise; None if there is none.
-        before: Value of this metric, precision or recall if the most probable label is predicted,
-            or for weights that optimise a metric, with those from which they were changed: equal
-            ones, or with class weights those of the loss. None if it was not measured.
+        before: Value of this metric, precision or recall if the most probable label is predicted.
+            For a metric, the probabilities have the weights to begin with: equal ones, or with
+            class weights those of the loss. None if it was not measured.
         after: Its value with the rule, or None. If weights optimise a metric, it is cross-validated
             (see `cross_validate_weights`); for a target, it is that on the reviews on which the
             threshold was chosen.
@@ -106,7 +106,7 @@ def choose_rule(
         training: The target, and the seed by which the reviews are divided to check the choice.
         start: Rule to begin with, which is kept if no other rule can be chosen, or if no other rule
             is better on reviews on which it was not chosen. The median is kept if it was asked for,
-            or is no worse than the most probable label.
+            or is no worse than the most probable label with the same weights.
 
     """
     from sklearn.metrics import precision_score, recall_score
@@ -165,10 +165,10 @@ def _choose_for_metric(
         return Choice(start)  # `median` was requested explicitly, whatever the metric is
     kept = metric.measure(codes, probabilities, start.choose(probabilities))
     if start.is_median:
-        argmax = DecisionRule.argmax(probabilities.shape[1])
+        argmax = replace(start, is_median=False)
         before = metric.measure(codes, probabilities, argmax.choose(probabilities))
         if metric.is_better(before, kept) and training.decision == "auto":
-            return Choice(replace(start, weights=argmax.weights, is_median=False))
+            return Choice(argmax)
         return Choice(start, metric.title, before, kept)
     unseen = cross_validate_weights(probabilities, codes, metric, start.weights, training.seed)
     if not metric.is_better(unseen, kept):

@@ -5,6 +5,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from helpers import make_ngrams_parameters
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.parameters import (
     Hyperparameters,
     LabelCheckParameters,
@@ -285,6 +286,28 @@ def test_with_few_rows_or_many_labels_training_takes_more_epochs(
     """At least 90 steps of 64 reviews, 18 steps per label, and five epochs."""
     chosen = Hyperparameters(**conf["hyperparameters"])
     assert chosen.count_epochs(n_rows, n_labels) == epochs
+
+
+def test_a_search_over_epochs_that_the_minimum_of_steps_overrides_is_refused(
+    conf: dict[str, Any],
+) -> None:
+    chosen = Hyperparameters(**conf["hyperparameters"])
+
+    def require(n_rows: int, n_labels: int, **space: dict[str, Any]) -> None:
+        tuning = TuningParameters(**conf["tuning"] | {"search_space": space})
+        tuning.require_effect_of_epochs(chosen, n_rows, n_labels)
+
+    epochs = {"type": "int", "low": 2, "high": 9}
+    with pytest.raises(InputError, match=r"epochs to null, or lower hyperparameters\.min_steps$"):
+        require(640, 2, epochs=epochs)  # at least 9 epochs
+    with pytest.raises(
+        InputError, match=r"\(hyperparameters\.min_steps_per_label\) take 11 epochs"
+    ):
+        require(640, 6, epochs=epochs)
+    require(705, 2, epochs=epochs)  # at least 8 epochs of 12 steps
+    require(640, 2)
+    require(640, 2, epochs=epochs, batch_size={"type": "categorical", "choices": [64, 32]})
+    require(640, 2, epochs=epochs, min_steps={"type": "int", "low": 80, "high": 90})
 
 
 @pytest.mark.parametrize(

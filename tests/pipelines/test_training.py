@@ -208,6 +208,20 @@ def test_the_network_begins_with_the_pretrained_weights(training: TrainingParame
         np.testing.assert_allclose(found, given, atol=1e-6)
 
 
+def test_it_is_said_why_there_are_more_epochs(
+    training: TrainingParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for min_steps, says in ((0, []), (5, ["3 epochs instead of 1, for at least 5 steps"])):
+        caplog.clear()
+        few = small_hyperparameters(epochs=1, batch_size=32, min_steps=min_steps)
+        fit(make_encoded(40), make_encoded(20, seed=2), few, training)
+        said = [record.getMessage() for record in caplog.records if "epochs" in record.msg]
+        assert said == [
+            f"The final training takes {text} (hyperparameters.min_steps)" for text in says
+        ]
+
+
 def test_early_stopping_needs_rows_held_out(training: TrainingParameters) -> None:
     patient = small_hyperparameters(early_stopping_patience=1)
     with pytest.raises(InputError, match="use_validation_rows: false"):

@@ -1092,6 +1092,20 @@ def test_an_lstm_of_another_shape_than_the_pretrained_one_is_refused_before_any_
     assert storage.get_all_studies() == []
 
 
+def test_a_search_over_epochs_without_effect_is_refused_before_any_trial(
+    hyperparameters: Hyperparameters, tuning: TuningParameters
+) -> None:
+    space = {"epochs": {"type": "int", "low": 1, "high": 3}}
+    searching = TuningParameters(**tuning.model_dump() | {"search_space": space})
+    many = hyperparameters.model_copy(update={"min_steps": 1000})
+    storage = optuna.storages.InMemoryStorage()
+    with pytest.raises(
+        InputError, match="has epochs, which has no effect in any trial: 1000 steps"
+    ):
+        tune(storage, many, searching)
+    assert storage.get_all_studies() == []
+
+
 @pytest.mark.parametrize(
     ("name", "low", "other", "unused", "used"),
     [

@@ -134,8 +134,15 @@ class Hyperparameters(Parameters):
     def count_epochs(self, n_rows: int, n_labels: int) -> int:
         """Return the number of passes over a training set of `n_rows` rows with `n_labels`."""
         steps = math.ceil(n_rows / self.batch_size)
-        min_steps = max(self.min_steps, self.min_steps_per_label * n_labels)
+        _, min_steps = self.find_min_steps(n_labels)
         return max(self.epochs, math.ceil(min_steps / steps))
+
+    def find_min_steps(self, n_labels: int) -> tuple[str, int]:
+        """Return the minimum number of gradient steps, after the name of what decides about it."""
+        of_labels = self.min_steps_per_label * n_labels
+        if of_labels > self.min_steps:
+            return "min_steps_per_label", of_labels
+        return "min_steps", self.min_steps
 
 
 class _Range(Parameters):
@@ -374,6 +381,31 @@ class TuningParameters(ProtocolParameters):
                     f"{other} is {'on' if is_on else 'off'}: set tuning.search_space.{name} to "
                     f"null, or change hyperparameters.{other}"
                 )
+
+    def require_effect_of_epochs(
+        self, hyperparameters: Hyperparameters, n_rows: int, n_labels: int
+    ) -> None:
+        """Raise `InputError` if `epochs` is searched, but all trials make more, for enough steps.
+
+        Args:
+            hyperparameters: Values of the hyperparameters that are not searched.
+            n_rows: Number of rows that a trial learns from.
+            n_labels: Number of labels.
+
+        """
+        if "epochs" not in self.search_space:
+            return
+        names = ("batch_size", "min_steps", "min_steps_per_label")
+        lowest = {name: min(self._list_values(name, hyperparameters)) for name in names}
+        least = hyperparameters.model_copy(update={**lowest, "epochs": 1})
+        epochs = least.count_epochs(n_rows, n_labels)
+        if max(self._list_values("epochs", hyperparameters)) <= epochs:
+            name, min_steps = least.find_min_steps(n_labels)
+            raise InputError(
+                f"tuning.search_space has epochs, which has no effect in any trial: {min_steps} "
+                f"steps (hyperparameters.{name}) take {epochs} epochs or more of {n_rows:,} rows: "
+                f"set tuning.search_space.epochs to null, or lower hyperparameters.{name}"
+            )
 
     def require_rows_to_watch(
         self, hyperparameters: Hyperparameters, *, use_validation_rows: bool

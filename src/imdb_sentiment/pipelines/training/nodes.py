@@ -212,6 +212,16 @@ def fit_best_model(
     metric = make_metric(tuning.metric, tuning.metric_label, labels, are_ordered=are_ordered)
     label_weights = compute_label_weights(class_weight, training_set.codes, labels)
     epochs = best_hyperparameters.count_epochs(len(training_set), len(labels))
+    if epochs > best_hyperparameters.epochs:
+        name, min_steps = best_hyperparameters.find_min_steps(len(labels))
+        logger.info(
+            "The final training takes %d epochs instead of %d, for at least %d steps "
+            "(hyperparameters.%s)",
+            epochs,
+            best_hyperparameters.epochs,
+            min_steps,
+            name,
+        )
     with Task("Final training", epochs, "epochs") as progress:
         return train_model(
             training_set,

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from sklearn.metrics import balanced_accuracy_score, log_loss
 
 from helpers import make_encoded, make_network, small_hyperparameters
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.evaluation.objectives import make_metric
+from imdb_sentiment.evaluation.probabilities import expand_probabilities
 from imdb_sentiment.network.model import build_model, compile_scorer, score_logits
 from imdb_sentiment.network.training import NetworkTrainer, NgramLabels, train_model
 from imdb_sentiment.parameters import Hyperparameters
@@ -333,6 +335,26 @@ def test_with_early_stopping_every_epoch_reads_whole_reviews() -> None:
         return train_model(reviews, patient, 0, others)[1]
 
     assert learn(0.25) == learn(1.0)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_the_log_loss_of_an_epoch_is_that_without_the_weights_of_labels(n_labels: int) -> None:
+    train, others = make_encoded(64, n_labels), make_encoded(32, n_labels, seed=9)
+    weights = np.array([1.0, 4.0, 0.5])[:n_labels]
+
+    def learn(name: MetricName) -> tuple[Any, Any]:
+        metric = make_metric(name, None, train.labels, are_ordered=False)
+        chosen = small_hyperparameters(epochs=2)
+        return train_model(train, chosen, 0, others, label_weights=weights, metric=metric)
+
+    model, history = learn("log_loss")
+    output = expand_probabilities(model.predict(others.sequences, verbose=0)) / weights
+    expected = log_loss(others.codes, output / output.sum(axis=1, keepdims=True))
+    assert history["val_log_loss"][-1] == pytest.approx(expected, rel=1e-4)
+    model, history = learn("balanced_accuracy")  # the decision keeps the weights
+    preferred = expand_probabilities(model.predict(others.sequences, verbose=0)).argmax(axis=1)
+    expected = balanced_accuracy_score(others.codes, preferred)
+    assert history["val_balanced_accuracy"][-1] == pytest.approx(expected)
 
 
 def make_labels(sequences: npt.NDArray[Any], probabilities: npt.NDArray[Any]) -> NgramLabels:

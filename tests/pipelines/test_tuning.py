@@ -576,17 +576,25 @@ def test_epochs_are_reported_and_a_lost_trial_ends(
 
 
 @pytest.mark.parametrize("patience", [0, pytest.param(2, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("metric", ["f1_macro", "log_loss"])
+@pytest.mark.parametrize(
+    ("metric", "factor"), [("f1_macro", 1.0), ("log_loss", 1.0), ("log_loss", 4.0)]
+)
 def test_trials_are_valued_by_the_metric(
-    metric: MetricName, patience: int, hyperparameters: Hyperparameters, tuning: TuningParameters
+    metric: MetricName,
+    factor: float,
+    patience: int,
+    hyperparameters: Hyperparameters,
+    tuning: TuningParameters,
 ) -> None:
     """A rare label, which f1_macro counts like the others; log_loss is minimised."""
     learnt, held_out = TRAIN.take(np.r_[0:40:2, 1:9:2]), VALIDATION
     chosen = hyperparameters.model_copy(update={"epochs": 3, "early_stopping_patience": patience})
     by_metric = tuning.model_copy(update={"metric": metric, "n_trials": 2})
     memory = optuna.storages.InMemoryStorage()
-    study, _, logits = tune(memory, chosen, by_metric, [(learnt, held_out)])
-    probabilities = to_probabilities(logits.logits)
+    study, _, logits = tune(
+        memory, chosen, by_metric, [(learnt, held_out)], class_weight={"positive": factor}
+    )
+    probabilities = to_probabilities(logits.logits - np.log(factor))  # as after the calibration
     values = [trial.value or 0 for trial in study.trials]
     if metric == "log_loss":
         expected = -np.log(probabilities[np.arange(len(held_out)), held_out.codes]).mean()

@@ -19,6 +19,7 @@ from imdb_sentiment.evaluation.logits import (
     expand_logits,
     to_probabilities,
 )
+from imdb_sentiment.evaluation.objectives import Metric
 
 MIN_HELD_OUT_ROWS = 100  # with fewer, fitted weights depend too much on chance
 MIN_WEIGHT, MAX_WEIGHT = 0.05, 20.0  # minimum of the sum of both weights, maximum of each weight
@@ -182,6 +183,28 @@ def undo_label_weights(weights: Weights, label_weights: npt.NDArray[np.float64] 
     if label_weights is None:
         return weights
     return replace(weights, bias=_reduce(-np.log(label_weights)))
+
+
+def judge_probabilities(
+    logits: Logits, label_weights: npt.NDArray[np.float64] | None, metric: Metric
+) -> npt.NDArray[np.float64]:
+    """Return the probabilities of a network by which a metric judges it before it is averaged.
+
+    Args:
+        logits: Logits of the network, shape (reviews, outputs).
+        label_weights: Weight of each label in the loss, shape (labels,); None for none. If the
+            metric is one of probabilities, their effect is undone, as it will be in the average. If
+            it is one of labels, it is kept, as it will be in the decision.
+        metric: The metric.
+
+    Returns:
+        Array of shape (reviews, labels), dtype float64; each row sums to 1.
+
+    """
+    if metric.depends_on_decision:
+        return to_probabilities(logits)
+    alone = undo_label_weights(Weights(network=1, ngrams=0), label_weights)
+    return alone.average(logits, np.zeros_like(logits))
 
 
 def _reduce(bias: npt.NDArray[np.float64]) -> tuple[float, ...]:

@@ -17,9 +17,9 @@ from imdb_sentiment.evaluation.logits import (
     Logits,
     count_outputs,
     list_outputs,
-    to_probabilities,
 )
 from imdb_sentiment.evaluation.objectives import Metric
+from imdb_sentiment.evaluation.stacking import judge_probabilities
 from imdb_sentiment.interrupts import remembered_ctrl_c
 from imdb_sentiment.network.model import (
     PREDICTION_BATCH_SIZE,
@@ -234,7 +234,9 @@ class NetworkTrainer:
         may_diverge = hp.early_stopping_patience > 0  # which restores an earlier epoch
         # Keras's own accuracy of a network that has diverged is that of its first label.
         if metric and validation and (may_diverge or watched != "accuracy"):
-            scorer = _make_scorer(network, validation, metric, may_diverge=may_diverge)
+            scorer = _make_scorer(
+                network, validation, metric, label_weights, may_diverge=may_diverge
+            )
             used_callbacks.append(scorer)
         if hp.early_stopping_patience:
             used_callbacks.append(
@@ -422,7 +424,12 @@ def _in_bfloat16(model: KerasModel) -> Iterator[None]:
 
 
 def _make_scorer(
-    network: _CompiledNetwork, validation: EncodedReviews, metric: Metric, *, may_diverge: bool
+    network: _CompiledNetwork,
+    validation: EncodedReviews,
+    metric: Metric,
+    label_weights: npt.NDArray[np.float64] | None,
+    *,
+    may_diverge: bool,
 ) -> Any:
     """Return a callback that adds a metric of the validation reviews to those of an epoch.
 
@@ -440,7 +447,8 @@ def _make_scorer(
                 raise
             logs[f"val_{metric.name}"] = np.nan  # never the best one
             return
-        value = metric.measure(validation.codes, to_probabilities(logits))
+        probabilities = judge_probabilities(logits, label_weights, metric)
+        value = metric.measure(validation.codes, probabilities)
         if np.isfinite(value):  # unlike the ROC AUC of reviews that lack a label
             logs[f"val_{metric.name}"] = value
 

@@ -16,9 +16,9 @@ import pandas as pd
 
 from imdb_sentiment.errors import InputError, join_alternatives
 from imdb_sentiment.evaluation.decisions import compute_label_weights
-from imdb_sentiment.evaluation.logits import Logits, count_outputs, to_probabilities
+from imdb_sentiment.evaluation.logits import Logits, count_outputs
 from imdb_sentiment.evaluation.objectives import Metric, make_metric
-from imdb_sentiment.evaluation.stacking import MIN_HELD_OUT_ROWS, HeldOutLogits
+from imdb_sentiment.evaluation.stacking import MIN_HELD_OUT_ROWS, HeldOutLogits, judge_probabilities
 from imdb_sentiment.network.model import (
     PretrainedWeights,
     require_pretrained_shape,
@@ -290,7 +290,8 @@ def train_candidate(
 
     Returns:
         The metric of the trained networks: the weights after the last epoch count, or with early
-        stopping those of the best epoch, as for the final model.
+        stopping those of the best epoch, as for the final model. A metric of probabilities is that
+        of probabilities without the effect of `class_weight`, as the final model has.
 
     Raises:
         TrialPruned: The pruner has ended the trial.
@@ -313,6 +314,7 @@ def train_candidate(
     is_by_fold = tuning.pruner.name == BY_FOLD
     folds = len(select_first_repeat(held_out_sets, tuning))
     scored: list[Logits] = []
+    probabilities: list[npt.NDArray[np.float64]] = []
     unlabelled: list[Logits] = []
     codes: list[npt.NDArray[np.unsignedinteger]] = []
     first, _ = held_out_sets[0]
@@ -324,6 +326,7 @@ def train_candidate(
     with _freeing_memory(), follow_trial(trial.number, epochs, "epochs") as progress:
         for fold, (learnt, held_out) in enumerate(held_out_sets, start=1):
             # In a cross-validation, folds are reported instead of epochs, so epochs are not scored.
+            label_weights = compute_label_weights(class_weight, learnt.codes, learnt.labels)
             is_watched = len(held_out_sets) == 1 or candidate.early_stopping_patience > 0
             trainer.train(
                 learnt,
@@ -331,12 +334,13 @@ def train_candidate(
                 held_out if is_watched else None,
                 log_epoch,
                 on_progress=progress.follow_part(fold - 1, len(held_out_sets)),
-                label_weights=compute_label_weights(class_weight, learnt.codes, learnt.labels),
+                label_weights=label_weights,
                 ngram_labels=ngram_labels[fold - 1] if ngram_labels else None,
             )
             scored.append(trainer.score_logits(held_out.sequences))
+            probabilities.append(judge_probabilities(scored[-1], label_weights, metric))
             codes.append(held_out.codes)
-            value = _measure(metric, scored, codes)
+            value = _measure(metric, probabilities, codes)
             if len(held_out_sets) > 1:
                 logger.debug(
                     "Trial %d, fold %d of %d: %s %.4f so far",
@@ -346,7 +350,7 @@ def train_candidate(
                     metric.title,
                     value,
                 )
-                alone = _measure(metric, scored[-1:], codes[-1:]) if is_by_fold else value
+                alone = _measure(metric, probabilities[-1:], codes[-1:]) if is_by_fold else value
                 _report(trial, alone, fold, "fold", is_last=fold == len(held_out_sets))
             if is_teacher and fold <= folds and (folds > 1 or _may_be_best(trial, value)):
                 sequences = ngram_labels[fold - 1].sequences
@@ -382,9 +386,11 @@ def _may_be_best(trial: optuna.Trial, value: float) -> bool:
 
 
 def _measure(
-    metric: Metric, scored: list[Logits], codes: list[npt.NDArray[np.unsignedinteger]]
+    metric: Metric,
+    probabilities: list[npt.NDArray[np.float64]],
+    codes: list[npt.NDArray[np.unsignedinteger]],
 ) -> float:
-    return metric.measure(np.concatenate(codes), to_probabilities(np.concatenate(scored)))
+    return metric.measure(np.concatenate(codes), np.concatenate(probabilities))
 
 
 @contextmanager
@@ -634,12 +640,14 @@ def _describe_origin(
     labelled = len(ngram_labels[0].sequences) if ngram_labels else 0
     if labelled:  # not the probabilities, whose last bits may differ on another machine
         data.append(compute_fingerprint(ngram_labels[0].sequences))
+    is_undone = class_weight is not None and not metric.depends_on_decision
     space = {name: range_.model_dump(mode="json") for name, range_ in tuning.search_space.items()}
     return {  # the data last, since other folds are other data as well
         "search space": space,
         "protocol": {
             "metric": metric.title,
             **({"decision": "median"} if metric.is_ordinal else {}),
+            **({"probabilities": "without class_weight"} if is_undone else {}),
             "class_weight": class_weight,
             "evaluate_on": tuning.evaluate_on,
             "folds": len(held_out_sets),

@@ -119,7 +119,8 @@ def fit_weights(
     Args:
         network: Logits of the network, shape (reviews, outputs), for reviews that it was not
             trained on.
-        ngrams: Logits of the n-grams for the same reviews; None if there is no such model.
+        ngrams: Logits of the n-grams for the same reviews; None to fit the weight of a single
+            model, whatever it is, in the place of the network.
         codes: Codes of the true labels, shape (reviews,).
         share: Share of the n-grams, if it is given; None to fit it.
         label_weights: Weight of each label in the loss that the models were trained with, shape
@@ -170,6 +171,18 @@ def fit_weights(
     if label_weights is None:
         return weights
     return replace(weights, bias=_reduce(fitted[n_models:]))
+
+
+def fit_factor(logits: Logits, codes: npt.NDArray[np.integer]) -> float:
+    """Return the factor by which the logits of a single model are multiplied to calibrate them.
+
+    Args:
+        logits: Logits of the model, shape (reviews, outputs), for reviews that it was not trained
+            on.
+        codes: Codes of the true labels, shape (reviews,).
+
+    """
+    return fit_weights(logits, None, codes, None).network
 
 
 def undo_label_weights(weights: Weights, label_weights: npt.NDArray[np.float64] | None) -> Weights:

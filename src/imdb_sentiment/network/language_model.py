@@ -83,7 +83,7 @@ def pretrain_lstm(
     keras.utils.set_random_seed(parameters.seed)
     tf.config.experimental.enable_op_determinism()
     sequences = sequences[count_tokens(sequences) > 0]
-    require_word_vectors(word_vectors, len(word_vectors))
+    require_word_vectors(word_vectors)
     embedding = keras.layers.Embedding(*word_vectors.shape, mask_zero=True)
     lstm = make_lstm(units, bidirectional=bidirectional)
     keras.Sequential([keras.Input((None,), dtype="int32"), embedding, lstm])  # builds them

@@ -215,13 +215,14 @@ def require_pretrained_shape(weights: PretrainedWeights, hyperparameters: Hyperp
 
 
 def require_word_vectors(
-    word_vectors: npt.NDArray[np.float32] | None, vocabulary_size: int
+    word_vectors: npt.NDArray[np.float32] | None, vocabulary_size: int | None = None
 ) -> npt.NDArray[np.float32]:
     """Return the word vectors if a pretrained embedding can start from them.
 
     Args:
         word_vectors: Shape (tokens, width); None or empty if there are none.
-        vocabulary_size: Number of token ids of the reviews.
+        vocabulary_size: Number of token ids of the reviews; None to check only that there are word
+            vectors.
 
     Returns:
         The word vectors, unchanged.
@@ -235,7 +236,7 @@ def require_word_vectors(
             "hyperparameters.pretrained_embedding needs word vectors: set word_vectors.method, or "
             "pretrained_embedding: false"
         )
-    if len(word_vectors) != vocabulary_size:
+    if vocabulary_size is not None and len(word_vectors) != vocabulary_size:
         raise InputError(
             f"the word vectors have {len(word_vectors):,} tokens, and the reviews "
             f"{vocabulary_size:,}: run kedro run --pipelines data_processing again"

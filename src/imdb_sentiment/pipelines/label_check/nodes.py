@@ -16,7 +16,7 @@ import pandas as pd
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.folds import draw_folds
 from imdb_sentiment.evaluation.logits import count_outputs, to_probabilities
-from imdb_sentiment.evaluation.stacking import HeldOutLogits, fit_weights
+from imdb_sentiment.evaluation.stacking import HeldOutLogits, fit_factor
 from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model, hash_texts
 from imdb_sentiment.parameters import (
     LabelCheckParameters,
@@ -79,7 +79,7 @@ def score_held_out(
         )
         logits[held_out] = model.score([hashes[place] for place in held_out])
     # The logits of a regularised linear model are too small, or too large where texts repeat.
-    return HeldOutLogits(rows, fit_weights(logits, None, codes, None).network * logits)
+    return HeldOutLogits(rows, fit_factor(logits, codes) * logits)
 
 
 def _explain_absence(label: str, groups: npt.NDArray[np.int64]) -> InputError:

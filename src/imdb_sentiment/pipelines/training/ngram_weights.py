@@ -136,5 +136,6 @@ def _find_best(
         effective = regression.drop_absent(weights)
         logger.debug(message, effective.character, effective.latent, loss)
         model = models.get(effective)
-        candidates.append(Candidate(weights, model, logits, calibrated.network, loss))
+        factor = calibrated.network  # whose place the n-grams have
+        candidates.append(Candidate(weights, model, logits, factor, loss))
     return min(candidates, key=attrgetter("loss"))

@@ -528,6 +528,7 @@ def test_the_ngrams_learn_from_the_rows_of_the_networks(
     (factor,) = fit_scale(raw, data.rows["code"][held_out.rows].to_numpy(np.intp))
     assert factor > 1.5  # with so much regularisation, the logits are too small
     np.testing.assert_allclose(held_out.logits, factor * raw, rtol=1e-3, atol=1e-5)
+    assert held_out.factor == pytest.approx(factor, rel=1e-3)
 
     learnt = data.train + data.validation if use_validation_rows else data.train
     texts = data.rows["text"]
@@ -1564,6 +1565,24 @@ def test_without_calibration_no_threshold_is_chosen(
     assert decision["aim"] is None
     weights = decision["label_weights"]
     assert weights["positive"] / weights["negative"] == pytest.approx(3)
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_without_calibration_weights_of_labels_are_undone_in_scaled_ngrams(
+    n_labels: int, tuning: TuningParameters, training: TrainingParameters
+) -> None:
+    """They shift the logits of both models; a factor has multiplied this shift as well."""
+    reviews, network, ngrams = make_held_out(n=60, n_labels=n_labels)
+    shift = np.array([np.log(4)]) if n_labels == 2 else np.log([1, 1, 4])
+    weighted = training.model_copy(update={"class_weight": {LABELS[n_labels - 1]: 4.0}})
+    shifted = replace(network, logits=network.logits + shift)
+    scaled = replace(ngrams, logits=0.5 * (ngrams.logits + shift), factor=0.5)
+    found = average(shifted, scaled, reviews, tuning, weighted)["weights"]
+    plain = average(network, ngrams, reviews, tuning, training)["weights"]
+    np.testing.assert_allclose(
+        Weights(**found).average(shifted.logits, scaled.logits),
+        Weights(**plain).average(network.logits, 0.5 * ngrams.logits),
+    )
 
 
 @pytest.mark.parametrize("n_labels", [2, 3])

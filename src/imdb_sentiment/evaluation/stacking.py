@@ -36,12 +36,14 @@ class HeldOutLogits:
             labels), which need not be normalised. dtype float64.
         unlabelled: Logits of the same kind for unlabelled reviews, evenly chosen from those with
             pseudo-labels, from the model of each fold; empty if there are none.
+        factor: Factor by which the logits of the model have been multiplied to calibrate them.
 
     """
 
     rows: npt.NDArray[np.int64]
     logits: Logits
     unlabelled: Sequence[Logits] = ()
+    factor: float = 1.0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -185,17 +187,22 @@ def fit_factor(logits: Logits, codes: npt.NDArray[np.integer]) -> float:
     return fit_weights(logits, None, codes, None).network
 
 
-def undo_label_weights(weights: Weights, label_weights: npt.NDArray[np.float64] | None) -> Weights:
+def undo_label_weights(
+    weights: Weights, label_weights: npt.NDArray[np.float64] | None, factor: float = 1.0
+) -> Weights:
     """Return weights with the bias that undoes weights of the labels, if nothing can be fitted.
 
     Args:
         weights: Weights without a bias.
         label_weights: Weight of each label in the loss, shape (labels,); None for none.
+        factor: Factor of the logits of the n-grams, which has also multiplied the effect of the
+            weights of the labels on them.
 
     """
     if label_weights is None:
         return weights
-    return replace(weights, bias=_reduce(-np.log(label_weights)))
+    effect = weights.network + weights.ngrams * factor
+    return replace(weights, bias=_reduce(-effect * np.log(label_weights)))
 
 
 def judge_probabilities(

@@ -164,7 +164,8 @@ def fit_ngrams(
         regression = prepare(learnable, best.weights.latent > 0)
         hashes.clear()  # of long reviews, hundreds of MB that the fit does not need
         model = regression.fit(best.weights)
-    return model.scale(best.factor), HeldOutLogits(held_out_rows, best.factor * best.logits)
+    scaled = HeldOutLogits(held_out_rows, best.factor * best.logits, factor=best.factor)
+    return model.scale(best.factor), scaled
 
 
 def fit_best_model(
@@ -285,7 +286,7 @@ def fit_average(
         reason = UncalibratedReason.TOO_FEW_ROWS
     if reason:
         uncalibrated = Weights.from_share(DEFAULT_SHARE if share == "auto" else share)
-        weights = undo_label_weights(uncalibrated, label_weights)
+        weights = undo_label_weights(uncalibrated, label_weights, ngrams_held_out.factor)
     else:
         ngrams, held_out_codes = _align_held_out(
             network_held_out, ngrams_held_out if share else None, train, validation

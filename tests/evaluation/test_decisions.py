@@ -158,6 +158,32 @@ def test_both_halves_have_the_labels_that_occur_twice(seed: int) -> None:
     assert len({len(half) for half in halves[:-1]}) == 1
 
 
+def test_no_group_is_in_both_halves() -> None:
+    groups = np.arange(40) // 4
+    codes = np.arange(40) % 2
+    second = (groups + 1) / 20  # tells the group
+    probabilities = np.column_stack([1 - second, second])
+    halves: set[frozenset[float]] = set()
+
+    class Recorder:
+        is_loss = False
+
+        def measure(self, _: object, probabilities: npt.NDArray[np.float64], *__: object) -> float:
+            halves.add(frozenset(probabilities[:, 1].tolist()))
+            return 0.0
+
+    cross_validate_weights(
+        probabilities,
+        codes,
+        Recorder(),  # type: ignore[arg-type]
+        np.ones(2),
+        seed=0,
+        groups=groups,
+    )
+    one, other = (half for half in halves if len(half) < 10)  # the last value is that of all groups
+    assert not one & other
+
+
 def find_lowest(hits: int, n: int) -> float:
     """Return the lower end of the one-sided interval of 90%, which the two-sided one of 80% has."""
     return float(binomtest(hits, n).proportion_ci(0.8, method="wilson").low)

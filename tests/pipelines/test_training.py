@@ -1532,8 +1532,11 @@ def test_the_thresholds_of_the_baseline_do_not_divide_groups(
     chunk = pd.DataFrame({"row": pool.rows, "text": words, "code": pool.codes, "split": "train"})
     given = []
 
-    def choose(probabilities: npt.NDArray[np.float64], *_: object, start: Any, **__: object) -> Any:
+    def choose(probabilities: npt.NDArray[np.float64], *_: object, start: Any, **by: Any) -> Any:
         given.append(probabilities)
+        by_group = pd.Series(probabilities[:, 1].round(9)).groupby(by["groups"])
+        assert len(by_group) == 40
+        assert by_group.nunique().max() <= 2  # one for each fold
         return Choice(start)
 
     monkeypatch.setattr("imdb_sentiment.pipelines.training.baseline.choose_rule", choose)
@@ -1552,6 +1555,26 @@ def test_the_thresholds_of_the_baseline_do_not_divide_groups(
         )
         assert len(given[-1]) == 240
         assert (len(np.unique(given[-1][:, 1].round(9))) > 2) is is_known
+
+
+def test_the_thresholds_of_the_model_are_checked_on_other_groups(
+    tuning: TuningParameters, training: TrainingParameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reviews, network, ngrams = make_held_out()
+    reviews = replace(reviews, groups=reviews.rows.astype(np.uint64) // 100)
+    given = []
+
+    def validate(*_: object, groups: npt.NDArray[np.uint64]) -> float:
+        given.append(groups)
+        return 0.0
+
+    monkeypatch.setattr(
+        "imdb_sentiment.pipelines.training.decision.cross_validate_weights", validate
+    )
+    some = np.random.default_rng(3).permutation(200)[:150]
+    by_f1 = tuning.model_copy(update={"metric": "f1_macro"})
+    decide(reorder(network, some), ngrams, reviews, by_f1, training)
+    np.testing.assert_array_equal(given, [reviews.groups[some]])
 
 
 def test_without_calibration_no_threshold_is_chosen(

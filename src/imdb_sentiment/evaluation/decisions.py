@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.evaluation.folds import Places, draw_folds
 from imdb_sentiment.evaluation.logits import list_outputs
 from imdb_sentiment.evaluation.objectives import Metric, find_label
 from imdb_sentiment.evaluation.probabilities import DecisionRule
@@ -117,13 +118,15 @@ def cross_validate_weights(
     metric: Metric,
     start: LabelWeights,
     seed: int,
+    *,
+    groups: npt.NDArray[np.integer] | None = None,
 ) -> float:
     """Estimate the value of a metric with optimised weights by two-fold cross-validation.
 
-    The reviews are divided into two stratified halves. Each half is predicted with the weights that
-    `find_weights_for_metric` chooses on the other half. On the reviews on which they were chosen,
-    the weights are never worse than `start`, even if they overfit, as with many labels and few
-    reviews.
+    The reviews are divided into two stratified halves, but no group is. Each half is predicted with
+    the weights that `find_weights_for_metric` chooses on the other half. On the reviews on which
+    they were chosen, the weights are never worse than `start`, even if they overfit, as with many
+    labels and few reviews.
 
     Args:
         probabilities: Probability of each label, shape (reviews, labels), for reviews that the
@@ -132,19 +135,29 @@ def cross_validate_weights(
         metric: A metric of predicted labels.
         start: Weights to begin with, shape (labels,).
         seed: Seed of the division.
+        groups: Group of each review, shape (reviews,). None, or equal for all, for no groups.
 
     Returns:
         The value of the predictions of all reviews.
 
     """
-    shuffled = np.random.default_rng(seed).permutation(len(codes))
-    by_label = shuffled[np.argsort(codes[shuffled], kind="stable")]
-    halves = by_label[::2], by_label[1::2]
     predicted = np.zeros(len(codes), dtype=np.intp)
-    for seen, unseen in (halves, halves[::-1]):
+    for seen, unseen in _draw_halves(codes, groups, seed):
         weights = find_weights_for_metric(probabilities[seen], codes[seen], metric, start)
         predicted[unseen] = DecisionRule(weights).choose(probabilities[unseen])
     return metric.measure(codes, probabilities, predicted)
+
+
+def _draw_halves(
+    codes: npt.NDArray[np.integer], groups: npt.NDArray[np.integer] | None, seed: int
+) -> list[tuple[Places, Places]]:
+    """Return the positions of both halves, and again in the other order."""
+    if groups is not None and len(np.unique(groups)) > 1:
+        return draw_folds(codes, groups, 2, seed)
+    shuffled = np.random.default_rng(seed).permutation(len(codes))
+    by_label = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    first, second = by_label[::2], by_label[1::2]
+    return [(first, second), (second, first)]
 
 
 def find_weights_for_target(

@@ -128,7 +128,7 @@ def fit_baseline(
         # The vectors of the solver are so short that threads would cost more time than they save.
         with threadpool_limits(1, user_api="blas"):
             if is_fitted:
-                scores, truth = _score_baseline_held_out(model, texts, held_out)
+                scores, truth, groups = _score_baseline_held_out(model, texts, held_out)
             fitted = model.fit(rows["text"], codes)
     except ValueError as error:
         raise InputError(
@@ -143,7 +143,13 @@ def fit_baseline(
     if is_fitted and method != "argmax":
         calibrated = calibrate_baseline(scores, loss_weights, temperature)
         choice = choose_rule(
-            calibrated, truth, reviews.labels, metric=metric, training=training, start=rule
+            calibrated,
+            truth,
+            reviews.labels,
+            metric=metric,
+            training=training,
+            start=rule,
+            groups=groups,
         )
         rule, has_thresholds = choice.rule, method == "threshold" and choice.problem is None
     return fitted, {
@@ -157,8 +163,8 @@ def fit_baseline(
 
 def _score_baseline_held_out(
     model: Any, texts: pd.Series, held_out: Sequence[HeldOutSet]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
-    """Return probabilities and codes of the held-out reviews, as many as the model has."""
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp], npt.NDArray[np.uint64]]:
+    """Return probabilities, codes and groups of held-out reviews, as many as the model has."""
     from sklearn.base import clone
 
     scores = np.concatenate(
@@ -170,4 +176,5 @@ def _score_baseline_held_out(
     truth = join_codes(scored for _, scored in held_out).astype(np.intp)
     n_outputs = count_outputs(scores.shape[1])
     kept = choose_evenly(len(scores), count_stored(len(scores), n_outputs))
-    return scores[kept], truth[kept]
+    groups = np.concatenate([scored.groups for _, scored in held_out])
+    return scores[kept], truth[kept], groups[kept]

@@ -94,6 +94,7 @@ def choose_rule(
     metric: Metric,
     training: TrainingParameters,
     start: DecisionRule,
+    groups: npt.NDArray[np.integer] | None = None,
 ) -> Choice:
     """Choose a rule for `training.decision_target`, or else for the metric.
 
@@ -107,13 +108,15 @@ def choose_rule(
         start: Rule to begin with, which is kept if no other rule can be chosen, or if no other rule
             is better on reviews on which it was not chosen. The median is kept if it was asked for,
             or is no worse than the most probable label with the same weights.
+        groups: Group of each review, shape (reviews,), which is not divided to check the choice.
+            None, or equal for all, for no groups.
 
     """
     from sklearn.metrics import precision_score, recall_score
 
     target = training.decision_target
     if target is None:
-        return _choose_for_metric(probabilities, codes, metric, training, start)
+        return _choose_for_metric(probabilities, codes, metric, training, start, groups=groups)
     argmax = DecisionRule.argmax(len(labels))
     code = find_label(target.label, labels, "training.decision_target")
     has_label = codes == code
@@ -160,6 +163,8 @@ def _choose_for_metric(
     metric: Metric,
     training: TrainingParameters,
     start: DecisionRule,
+    *,
+    groups: npt.NDArray[np.integer] | None,
 ) -> Choice:
     if start.is_median and not metric.is_ordinal:
         return Choice(start)  # `median` was requested explicitly, whatever the metric is
@@ -170,7 +175,9 @@ def _choose_for_metric(
         if metric.is_better(before, kept) and training.decision == "auto":
             return Choice(argmax)
         return Choice(start, metric.title, before, kept)
-    unseen = cross_validate_weights(probabilities, codes, metric, start.weights, training.seed)
+    unseen = cross_validate_weights(
+        probabilities, codes, metric, start.weights, training.seed, groups=groups
+    )
     if not metric.is_better(unseen, kept):
         return Choice(start, metric.title, kept, kept, DecisionProblem.NO_GAIN)
     weights = find_weights_for_metric(probabilities, codes, metric, start.weights)

@@ -377,6 +377,7 @@ def fit_decision(
         ngrams, codes = _align_held_out(
             network_held_out, ngrams_held_out if average.ngrams else None, train, validation
         )
+        places = find_rows(network_held_out.rows, np.concatenate([train.rows, validation.rows]))
         choice = choose_rule(
             average.average(network_held_out.logits, ngrams),
             codes,
@@ -384,6 +385,7 @@ def fit_decision(
             metric=metric,
             training=training,
             start=choice.rule,
+            groups=np.concatenate([train.groups, validation.groups])[places],
         )
         warn_of_problem(choice, len(codes))
     elif reason:

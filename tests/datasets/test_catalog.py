@@ -1,8 +1,13 @@
 """The catalog of conf/base."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from kedro.config import OmegaConfigLoader
 from kedro.framework.project import configure_project, pipelines
@@ -122,3 +127,38 @@ def test_reviews_that_are_kept_in_memory_are_not_copied(catalog: DataCatalog) ->
 def test_all_parameters_of_the_catalog_are_known() -> None:
     text = "".join(path.read_text("utf-8") for path in (PROJECT / "conf").rglob("*.yml"))
     assert set(re.findall(r"\$\{runtime_params:\s*([\w.]+)", text)) == set(CATALOG_PARAMETERS)
+
+
+SAVE = """
+import json, sys
+import pandas as pd
+from kedro.io import AbstractDataset
+for name, (entry, text) in json.load(sys.stdin).items():
+    is_table = "CSV" in entry["dataset"]["type"]
+    AbstractDataset.from_config(name, entry).save(pd.DataFrame({"a": [text]}) if is_table else text)
+"""
+
+
+def test_texts_are_utf_8_on_systems_with_another_encoding(tmp_path: Path) -> None:
+    text = "caf\u00e9 \U0001f600"
+    given = {
+        name: ({**entry, "filepath": str(tmp_path / name)}, text)
+        for name, entry in make_loader()["catalog"].items()
+        if "Atomic" in entry["type"] and re.search("CSV|json.JSON", str(entry["dataset"]))
+        if "save_args" in entry["dataset"] and name != "run_record@one"  # others write ASCII
+    }
+    assert {"metrics", "trials", "test_predictions", "doubtful_labels"} <= given.keys()
+    environment = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    subprocess.run(
+        [sys.executable, "-c", SAVE],
+        input=json.dumps(given),
+        text=True,
+        check=True,
+        env=os.environ | environment,
+    )
+    for name, (entry, _) in given.items():
+        path = tmp_path / name
+        is_table = "CSV" in entry["dataset"]["type"]
+        saved = pd.read_csv(path)["a"][0] if is_table else json.loads(path.read_bytes())
+        assert saved == text
+        assert text.encode() in path.read_bytes()

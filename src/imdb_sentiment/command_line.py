@@ -1,12 +1,32 @@
-"""Values as the option `--params` of Kedro reads them."""
+"""Commands in messages: values as `--params` of Kedro reads them, and words as the shell does."""
 
 import json
-from collections.abc import Mapping
+import os
+import re
+import shlex
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
+
+IS_WINDOWS = os.name == "nt"
+
+
+def quote_word(word: str) -> str:
+    """Return a word as the shell of this system reads it: a POSIX shell, PowerShell or cmd.exe.
+
+    The latter have other quotation marks, and PowerShell divides words at commas.
+    """
+    if not IS_WINDOWS:
+        return shlex.quote(word)
+    return word if re.fullmatch(r"[\w.:/\\=+-]+", word) else f'"{word}"'
+
+
+def join_words(words: Iterable[str]) -> str:
+    """Return the words of a command, quoted for the shell of this system."""
+    return " ".join(map(quote_word, words))
 
 
 def join_values(values: Mapping[str, Any]) -> str:

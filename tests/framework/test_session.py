@@ -11,6 +11,7 @@ from kedro.framework.project import settings
 from kedro.framework.startup import bootstrap_project
 
 from helpers import kedro, make_project
+from imdb_sentiment import command_line
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.session import repeat_command
 
@@ -36,6 +37,15 @@ def test_a_command_is_repeated_with_other_parameters(
     typed: str, parameters: dict[str, str | None], repeated: str | None
 ) -> None:
     assert repeat_command(shlex.split(typed), parameters) == repeated
+
+
+def test_commands_are_quoted_for_the_shells_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_line, "IS_WINDOWS", True)
+    typed = ["run", "--pipelines", "tuning,reporting", "--params", r"reviews_file=C:\my\a.csv"]
+    assert repeat_command(typed, {"split.seed": 1}) == (
+        r'run --pipelines "tuning,reporting" --params "reviews_file=C:\my\a.csv,split.seed=1"'
+    )
+    assert repeat_command(["run"], {"split.seed": 1}) == "run --params split.seed=1"
 
 
 class FailingHook:

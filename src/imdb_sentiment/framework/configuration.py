@@ -2,7 +2,6 @@
 
 import copy
 import json
-import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from kedro.framework.project import settings
 
-from imdb_sentiment.command_line import quote_value
+from imdb_sentiment.command_line import quote_value, quote_word
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.lineage import MISSING, Record, flatten
 
@@ -162,11 +161,11 @@ class Configuration:
         listed = {key: quote_value(value) for key, value in given.items()}
         options = ""
         if self._project / settings.CONF_SOURCE != Path(self._loader.conf_source):
-            options += f" --conf-source {shlex.quote(str(self._loader.conf_source))}"
+            options += f" --conf-source {quote_word(str(self._loader.conf_source))}"
         if parameters.env != self._loader.default_run_env:
-            options += f" --env {shlex.quote(parameters.env)}"
+            options += f" --env {quote_word(parameters.env)}"
         if expressed := ",".join(f"{key}={text}" for key, text in listed.items() if text):
-            options += f" --params {shlex.quote(expressed)}"
+            options += f" --params {quote_word(expressed)}"
         rest = [f"{key}: {json.dumps(given[key])}" for key, text in listed.items() if not text]
         in_conf = f" (with {'; '.join(rest)} in conf/)" if rest else ""
         return f"kedro run{selection}{options}{more}{in_conf}"

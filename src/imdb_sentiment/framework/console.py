@@ -38,7 +38,7 @@ from rich.progress import Task as Row
 from rich.table import Column
 from rich.text import Text
 
-from imdb_sentiment.command_line import join_values, quote_value
+from imdb_sentiment.command_line import join_values, join_words, quote_value, quote_word
 from imdb_sentiment.framework.hooks import find_path
 from imdb_sentiment.framework.lineage import flatten
 from imdb_sentiment.framework.outcomes import describe_outcome
@@ -100,7 +100,7 @@ class ShowRun:
         """Take note of where the configuration is, for the commands to type next."""
         given = Path(context.config_loader.conf_source)
         is_usual = given == context.project_path / settings.CONF_SOURCE
-        self._conf_source = "" if is_usual else f" --conf-source {shlex.quote(str(given))}"
+        self._conf_source = "" if is_usual else f" --conf-source {quote_word(str(given))}"
 
     @hook_impl(wrapper=True)
     def before_pipeline_run(
@@ -485,7 +485,7 @@ def _repeat_parameters(command: str, given: Mapping[str, Any]) -> str:
     if not kept:
         return command
     arguments[place] = ",".join(filter(None, [kept, arguments[place]]))
-    return shlex.join(arguments)
+    return join_words(arguments)
 
 
 def _propose_best(run_params: dict[str, Any], pipeline: Pipeline, n_rows: int) -> list[str]:
@@ -504,8 +504,8 @@ def _propose_best(run_params: dict[str, Any], pipeline: Pipeline, n_rows: int) -
         return []
     if n_rows < MIN_ROWS_FOR_BEST:
         return []
-    command = f"{RUN} --env {shlex.quote(','.join([*presets, 'best']))}"
+    command = f"{RUN} --env {quote_word(','.join([*presets, 'best']))}"
     if data:
         listed = ",".join(f"{key}={text}" for key, text in data.items())
-        command += f" --params {shlex.quote(listed)}"
+        command += f" --params {quote_word(listed)}"
     return [command]

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import logging
-import shlex
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from pydantic import BaseModel, ValidationError
 
-from imdb_sentiment.command_line import join_values
+from imdb_sentiment.command_line import join_values, quote_word
 from imdb_sentiment.datasets.run_facts import PACKAGES
 from imdb_sentiment.errors import InputError, list_names
 from imdb_sentiment.framework.code import PackageCode
@@ -171,7 +170,7 @@ class RunLineage:
         """Return the command of this run with other parameters and for a certain table."""
         chosen = {option: run_params.get(name) for name, option in SELECTIONS.items()}
         parts = "".join(
-            f" {option} {shlex.quote(','.join(names))}" for option, names in chosen.items() if names
+            f" {option} {quote_word(','.join(names))}" for option, names in chosen.items() if names
         )
         settings = parameters.settings | {FILE_SETTING: file}
         more = _repeat_runner()
@@ -272,7 +271,7 @@ class RunLineage:
             if given.get(setting) is not None:
                 raise InputError(
                     f"the inputs were made with {setting}={given[setting]}: add --params "
-                    f"{shlex.quote(join_values(given))}"
+                    f"{quote_word(join_values(given))}"
                 )
 
     def _is_away(self, name: str, path: str | None, then: str | None) -> bool:
@@ -520,9 +519,9 @@ def _repeat_runner() -> str:
     """Return the options of the present command that choose its runner, each after a space."""
     context = get_current_context(silent=True)  # there is none in a notebook
     given = context.params if context else {}
-    options = f" --runner {shlex.quote(given['runner'])}" if given.get("runner") else ""
+    options = f" --runner {quote_word(given['runner'])}" if given.get("runner") else ""
     if listed := join_values(dict(flatten(given.get("runner_params") or {}))):
-        options += f" --runner-params {shlex.quote(listed)}"
+        options += f" --runner-params {quote_word(listed)}"
     return f"{options} --async" if given.get("is_async") else options
 
 

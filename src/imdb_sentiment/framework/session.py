@@ -1,7 +1,6 @@
 """The Kedro session of the project: it reports errors that users can fix in one line."""
 
 import logging
-import shlex
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 from kedro.validation.exceptions import ParameterValidationError
 
-from imdb_sentiment.command_line import quote_value
+from imdb_sentiment.command_line import join_words, quote_value
 from imdb_sentiment.errors import InputError, find_input_error, make_printable, suggest_name
 from imdb_sentiment.framework.console import RUN, name_command
 from imdb_sentiment.framework.lineage import flatten
@@ -125,7 +124,7 @@ def repeat_command(words: Sequence[str], parameters: Mapping[str, Any]) -> str |
             others.append(word)
     kept = [part for part in given if part and part.partition("=")[0].strip() not in values]
     listed = ",".join([*kept, *(f"{name}={value}" for name, value in values.items())])
-    return shlex.join([*others, "--params", listed])
+    return join_words([*others, "--params", listed])
 
 
 def _is_selection(error: Exception) -> bool:

@@ -1,10 +1,9 @@
 """Conclusions from the scores: the better model, labels that they hide, and the next steps."""
 
-import shlex
 from enum import StrEnum
 from typing import Any
 
-from imdb_sentiment.command_line import quote_value
+from imdb_sentiment.command_line import quote_value, quote_word
 
 SIGNIFICANCE_LEVEL = 0.05
 
@@ -148,5 +147,5 @@ def suggest_threshold(label: str) -> str | None:
     if quoted is None:
         return None
     target = "training.decision_target"
-    wanted = shlex.quote(f"{target}.label={quoted},{target}.recall={RECALL}")
+    wanted = quote_word(f"{target}.label={quoted},{target}.recall={RECALL}")
     return f"{ADAPT_MODEL} --params {wanted}"

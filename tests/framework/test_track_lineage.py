@@ -567,11 +567,13 @@ def test_two_runs_do_not_use_the_same_files_at_once(copy_of_finished: Path) -> N
     assert not list((project / "data/.runs").glob("*.json"))
 
 
-def test_a_file_is_not_read_and_written_by_one_run(copy_of_finished: Path) -> None:
+@pytest.mark.parametrize("name", ["custom_reviews", "link"])
+def test_a_file_is_not_read_and_written_by_one_run(copy_of_finished: Path, name: str) -> None:
     path = copy_of_finished / "data/01_raw/custom_reviews.csv"
+    path.with_name("link.csv").symlink_to(path)
     before = path.read_bytes()
-    with pytest.raises(ClickException, match=r"both read and write .*custom_reviews\.csv:"):
-        run_session(copy_of_finished, "inference", output_file="data/01_raw/custom_reviews.csv")
+    with pytest.raises(ClickException, match=rf"both read and write .*{name}\.csv:"):
+        run_session(copy_of_finished, "inference", output_file=f"data/01_raw/{name}.csv")
     assert path.read_bytes() == before
 
 

@@ -1,5 +1,7 @@
 """A hook that records the lineage of outputs, and refuses runs whose inputs do not match."""
 
+import contextlib
+import itertools
 import threading
 from functools import partial
 from pathlib import Path
@@ -79,11 +81,12 @@ class TrackLineage:
             files.list_paths(pipeline.inputs()),
             files.list_paths(pipeline.all_outputs()),
         )
-        if both := set(reads) & set(writes):
-            raise InputError(
-                f"this run would both read and write {min(both)}: choose another file, or run the "
-                "pipelines one after the other"
-            )
+        for read, written in itertools.product(reads, writes):
+            if _is_same_file(self._project / read, self._project / written):
+                raise InputError(
+                    f"this run would both read and write {written}: choose another file, or run "
+                    "the pipelines one after the other"
+                )
         is_sealed = names == SEALED
         open_lineage = partial(RunLineage, run_id, files, lineage, pipeline, self._configuration)
         claim = Claim(
@@ -165,6 +168,13 @@ def _digest_search(run: RunLineage, pipeline: Pipeline) -> str:
     for name in filter(is_parameter, pipeline.inputs()):
         found |= dict(flatten(run.get_parameter(name), name.removeprefix("params:")))
     return digest_value({k: v for k, v in found.items() if not f"{k}.".startswith(GOES_ON)})
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    """Return whether two paths lead to the same file, as by a link or in another case."""
+    with contextlib.suppress(OSError):  # one of them does not exist, or is a URL
+        return one.samefile(other)
+    return one == other
 
 
 def _lies_in(node: Node, pipeline: str) -> bool:

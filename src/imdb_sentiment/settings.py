@@ -68,7 +68,8 @@ def _is_there(path: Path) -> bool:
 
 def _is_from_here(name: Any) -> bool:
     """Return whether a path says itself that it begins in the current folder."""
-    return str(name).startswith(("./", "../"))
+    starts = ("./", "../", ".\\", "..\\") if os.name == "nt" else ("./", "../")
+    return str(name).startswith(starts)
 
 
 def _join_path(folder: str, name: Any) -> str | None:

@@ -16,8 +16,9 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets.json import JSONDataset
 
 from helpers import PATIENCE, PROJECT
-from imdb_sentiment.datasets import AtomicDataset, PickleStreamDataset
+from imdb_sentiment.datasets import AtomicDataset, PickleStreamDataset, atomic
 from imdb_sentiment.datasets.atomic import atomic_write
+from imdb_sentiment.errors import InputError
 
 
 class Unpicklable:
@@ -52,6 +53,38 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(
     with atomic_write(tmp_path / "value") as partial:
         partial.write_text("x")
     assert done[:2] == ["fsync", "replace"]
+
+
+@pytest.mark.parametrize("refusals", [1, 9])
+def test_a_file_that_windows_does_not_replace_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: int
+) -> None:
+    replace = Path.replace
+    remaining = iter(range(refusals))
+
+    def refuse(self: Path, target: Path) -> Path:
+        if next(remaining, None) is not None:
+            raise PermissionError(13, "used by another process", str(self))
+        return replace(self, target)
+
+    monkeypatch.setattr(atomic, "IS_WINDOWS", True)
+    monkeypatch.setattr(atomic, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(Path, "replace", refuse)
+    path = tmp_path / "scored.csv"
+    path.write_text("old")
+    is_open = refusals > len(atomic.PAUSES)
+
+    def write() -> None:
+        with atomic_write(path) as partial:
+            partial.write_text("new")
+
+    if is_open:
+        with pytest.raises(InputError, match=r"scored\.csv can't be replaced"):
+            write()
+    else:
+        write()
+    assert path.read_text() == ("old" if is_open else "new")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_only_old_partial_files_are_removed(tmp_path: Path) -> None:

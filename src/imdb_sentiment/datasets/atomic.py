@@ -27,7 +27,11 @@ from kedro.io.core import (
     parse_dataset_definition,
 )
 
+from imdb_sentiment.errors import InputError
+
 MAX_AGE = 24 * 60 * 60  # seconds after which a temporary file is a leftover
+IS_WINDOWS = os.name == "nt"
+PAUSES = (0.1, 0.3, 1.0)  # seconds to wait for a program that has a file open for a moment
 
 
 @contextmanager
@@ -45,7 +49,7 @@ def atomic_write(path: PurePath) -> Iterator[Path]:
         keeps the suffix, since some libraries choose a format by it.
 
     """
-    final, suffix = Path(path).resolve(), path.suffix
+    final, suffix = Path(str(path)).resolve(), path.suffix
     final.parent.mkdir(parents=True, exist_ok=True)
     partial = final.with_name(f".{final.stem}.{uuid.uuid4().hex}.partial{suffix}")
     try:
@@ -53,10 +57,33 @@ def atomic_write(path: PurePath) -> Iterator[Path]:
         _write_to_disk(partial)  # else a power failure could leave an empty file under its name
         if final.exists():
             shutil.copymode(final, partial)
-        partial.replace(final)
+        _replace(partial, final)
         _remove_leftovers(final, suffix)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _replace(partial: Path, final: Path) -> None:
+    """Give a file its final name.
+
+    Raises:
+        InputError: Another program has the earlier file open, so Windows does not replace it.
+
+    """
+    for pause in PAUSES if IS_WINDOWS else ():
+        with suppress(PermissionError):
+            partial.replace(final)
+            return
+        time.sleep(pause)
+    try:
+        partial.replace(final)
+    except PermissionError as error:
+        if not IS_WINDOWS:
+            raise
+        raise InputError(
+            f"{final} can't be replaced, since another program or notebook has it open: close it "
+            "there, and repeat the command"
+        ) from error
 
 
 def _write_to_disk(path: Path) -> None:

@@ -26,9 +26,11 @@ class EncodedReviewsDataset(FileDataset):
     def load(self) -> EncodedReviews:
         """Map the reviews of a file on this machine; read those of another one."""
         with self._reading() as path, path.open("rb") as file:
-            sequences, rows, groups, codes, labels, size = (_map_array(file) for _ in range(6))
-        found = EncodedReviews(sequences, codes, rows, tuple(labels.tolist()), int(size), groups)
-        return found if self._is_local else found.take(np.arange(len(found)))
+            arrays = [_map_array(file) for _ in range(6)]
+            if not self._is_local:  # the block removes the file, which may not be mapped then
+                arrays = [np.array(array) for array in arrays]
+        sequences, rows, groups, codes, labels, size = arrays
+        return EncodedReviews(sequences, codes, rows, tuple(labels.tolist()), int(size), groups)
 
     def _write(self, path: Path, data: EncodedReviews | Iterable[EncodedReviews]) -> None:
         parts: list[tuple[npt.NDArray[Any], ...]] = []

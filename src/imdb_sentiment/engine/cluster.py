@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pkgutil
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -245,7 +246,8 @@ def _start_cluster(workers: int, stack: contextlib.ExitStack) -> str:
         # It also counts against a call that it merely waited for a worker that died.
         "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
     }
-    if "forkserver" in multiprocessing.get_all_start_methods():
+    # On macOS, libraries that the preloaded packages use can't be forked safely.
+    if sys.platform == "linux":
         # Until the cluster ends, like the environment.
         method = {"distributed.worker.multiprocessing-method": "forkserver"}
         stack.enter_context(dask.config.set(method))

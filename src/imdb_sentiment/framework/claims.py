@@ -5,6 +5,7 @@ import os
 import platform
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,9 +64,11 @@ class HeldClaim:
 
     def release(self) -> None:
         """Give up the files."""
-        self._path.unlink(missing_ok=True)
+        with suppress(PermissionError):  # on Windows, if another run looks at it just now
+            self._path.unlink(missing_ok=True)
         self._lock.release()
-        self._path.with_suffix(".lock").unlink(missing_ok=True)
+        with suppress(PermissionError):
+            self._path.with_suffix(".lock").unlink(missing_ok=True)
 
 
 class ClaimRegistry:

@@ -191,7 +191,8 @@ class Lineage:
         for path in map(Path, paths):
             name = self.name_path(path)
             self._parts.add(name)
-            digests[os.path.relpath(path, root)] = self._digest_file(name)
+            is_near = path.drive == root.drive  # on Windows, no other drive has a relative path
+            digests[os.path.relpath(path, root) if is_near else name] = self._digest_file(name)
         return digest_value(digests)
 
     def _digest_file(self, path: str) -> str | None:

@@ -1358,6 +1358,18 @@ def test_a_compressed_parquet_is_read_as_it_was_written(tmp_path: Path, name: st
     assert rows["text"].tolist() == ["a", "b"]
 
 
+def test_a_compressed_parquet_is_decompressed_once() -> None:
+    class Forwards(io.BytesIO):
+        def seek(self, *_: int) -> int:
+            raise AssertionError("it is decompressed from its beginning again")
+
+    content = io.BytesIO()
+    parquet.write_table(pa.table({"text": ["a", "b"]}), content)
+    file = FileToRead("a.parquet.gz", lambda: Forwards(content.getvalue()))
+    (rows,) = read_table(file, {})
+    assert rows["text"].tolist() == ["a", "b"]
+
+
 def test_views_of_arrow_are_read(tmp_path: Path) -> None:
     columns = {
         "text": pa.array(["a", None], pa.string_view()),

@@ -787,7 +787,7 @@ def _check_object(number: int, found: Any) -> Row:
 def _read_parquet(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.DataFrame]:
     with (
         file.open() as opened,
-        _seekable(opened) as source,
+        _seekable(opened, file.name) as source,
         open_parquet(source, file.name) as table,
     ):
         batches: Iterable[Any] = table.iter_batches(batch_size=options["chunksize"])
@@ -800,9 +800,9 @@ def _read_parquet(file: FileToRead, options: dict[str, Any]) -> Iterator[pd.Data
 
 
 @contextmanager
-def _seekable(source: IO[bytes]) -> Iterator[IO[bytes]]:
-    """Yield a file, or a copy of one that is decompressed in a way that can only go forwards."""
-    if source.seekable():
+def _seekable(source: IO[bytes], name: str) -> Iterator[IO[bytes]]:
+    """Yield a file, or a copy of one that is decompressed: to go back, it would begin anew."""
+    if source.seekable() and not find_compression(name):
         yield source
         return
     with tempfile.TemporaryFile() as copy:

@@ -1,3 +1,4 @@
+import errno
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -199,6 +200,26 @@ def test_a_fault_of_the_program_is_not_blamed_on_the_place(
         OnnxModelDataset(filepath=URL).save(b"")
     assert caught.value.__cause__ is error
     assert find_input_error(caught.value) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "/tmp/copy can't be used: the disk is full. "),
+        (errno.EACCES, "s3://bucket/file can't be reached "),
+    ],
+)
+def test_a_full_disk_is_not_blamed_on_the_place(
+    number: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Faulty(MemoryFileSystem):
+        def get_file(self, *_: Any, **options: Any) -> None:
+            raise OSError(number, "reason", "/tmp/copy")
+
+    monkeypatch.setattr("fsspec.filesystem", lambda name, **_: Faulty())
+    with pytest.raises(DatasetError) as caught:
+        OnnxModelDataset(filepath=URL).load()
+    assert str(find_input_error(caught.value)).startswith(message)
 
 
 def test_credentials_reach_the_file_system(monkeypatch: pytest.MonkeyPatch) -> None:

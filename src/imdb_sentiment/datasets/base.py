@@ -18,7 +18,7 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro.io.core import AbstractVersionedDataset, Version, get_protocol_and_path
 
 from imdb_sentiment.datasets.atomic import atomic_write
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import InputError, is_disk_error
 
 MEGABYTE = 1e6  # unit of progress, in bytes
 
@@ -157,14 +157,16 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
         """Convert the errors of remote file systems to an `InputError` of one line.
 
         Each file system has errors of its own, so every exception counts as one of them (also a
-        TypeError, by a misspelt credential), except a few that can only come from this program.
+        TypeError, by a misspelt credential), except a few that can only come from this program, and
+        those of the disk that a copy is written to.
         """
         try:
             yield
         except (InputError, MemoryError, LookupError, AttributeError):
             raise
         except Exception as error:
-            if self._is_local:
+            is_denied = isinstance(error, PermissionError)  # by the other file system
+            if self._is_local or (is_disk_error(error) and not is_denied):
                 raise
             if isinstance(error, FileNotFoundError):
                 message = f"{self._name(path)} does not exist: check the address and the folder"

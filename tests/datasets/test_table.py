@@ -250,6 +250,12 @@ def test_byte_order_mark_and_spaces_are_no_part_of_a_column(path: Path) -> None:
     assert {"review", "sentiment"} < set(rows.columns)
 
 
+@pytest.mark.parametrize("character", ["\x0c", "\x0b", "\x85", "\u2028"])
+def test_not_every_separator_ends_a_line(path: Path, character: str) -> None:
+    (rows,) = read(path, f"{character}review,sentiment\nfine,positive\n".encode())
+    assert rows.columns.tolist() == ["review", "sentiment", MALFORMED]
+
+
 def test_reads_other_encodings_and_separators(path: Path) -> None:
     (rows,) = read(
         path, "review;sentiment\ncafé;positive\n".encode("cp1252"), encoding="cp1252", sep=";"

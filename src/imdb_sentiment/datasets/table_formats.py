@@ -511,8 +511,8 @@ def _recognise(file: FileToRead, options: dict[str, Any]) -> dict[str, Any]:
             f"{file.name} does not begin with its header: remove the lines above it. If its first "
             f"line is the header, set the delimiter with {how}"
         )
-    lines = text.splitlines()[int(dialect.has_delimiter_line) :]
-    if text.strip() and lines and not lines[0].strip(f'{dialect.delimiter}" \t'):
+    lines = list(io.StringIO(text, newline=None))[int(dialect.has_delimiter_line) :]
+    if text.strip() and lines and not lines[0].strip(f'{dialect.delimiter}" \t\n'):
         raise InputError(f"{file.name} begins with an empty line: remove it")
     told: dict[str, Any] = {"skiprows": 1} if dialect.has_delimiter_line else {}
     return told | dialect.quoting | options | {"encoding": encoding, "sep": dialect.delimiter}

@@ -1125,6 +1125,21 @@ def test_a_folder_is_one_table(tmp_path: Path, place: str) -> None:
     assert rows["label"].tolist() == ["0", "1", "0", "1"]
 
 
+@pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
+def test_empty_files_in_a_folder_are_left_out(
+    suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "imdb_sentiment")
+    for name in "13":
+        (tmp_path / f"{name}.{suffix}").touch()  # as Spark writes a partition without rows
+    with pytest.raises(InputError, match=r"1\..* is (empty|not a valid Parquet)"):
+        list(TableDataset(filepath=str(tmp_path)).load())
+    save(tmp_path / f"2.{suffix}", pd.DataFrame({"text": ["a"]}))
+    (rows,) = TableDataset(filepath=str(tmp_path)).load()
+    assert rows["text"].tolist() == ["a"]
+    assert f"3.{suffix} is empty and left out" in caplog.text
+
+
 @pytest.mark.parametrize("place", ["parts", "parts/**/*.csv"])
 def test_links_of_a_folder_are_followed(tmp_path: Path, place: str) -> None:
     for name in ("parts/1.csv", "other/2.csv", "other/3.csv"):

@@ -31,7 +31,7 @@ from imdb_sentiment.datasets.table_formats import (
     read_table,
     write_table,
 )
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import InputError, make_printable
 from imdb_sentiment.progress import Task
 from imdb_sentiment.text.tables import MALFORMED
 
@@ -138,6 +138,8 @@ class TableDataset(FileDataset):
                 f"{self._name(self._get_load_path())} does not exist: put the file there, or pass "
                 "the name of a file in data/01_raw, a full path or a URL"
             )
+        if len(files) > 1:
+            files = self._leave_out_empty(files)
         return TableStream(lambda: self._divide(files))
 
     def preview(self, nrows: int = 5) -> TablePreview:
@@ -154,6 +156,16 @@ class TableDataset(FileDataset):
             if filesystem.isfile(path):
                 return [path]
             return list_files(filesystem, path)
+
+    def _leave_out_empty(self, files: list[str]) -> list[str]:
+        """Return the files that are not empty, or all files if all are."""
+        with self._explaining(files[0]):
+            found = [path for path in files if self._filesystem.size(path) != 0]
+        if not found:
+            return files
+        for path in sorted({*files} - {*found}):
+            logger.info("%s is empty and left out", make_printable(self._name(path)))
+        return found
 
     def _divide(self, files: list[str]) -> Iterator[pd.DataFrame | Part]:
         """Yield the rows: read, or as parts that can be read anywhere."""

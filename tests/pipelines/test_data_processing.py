@@ -1055,6 +1055,9 @@ def test_unlabelled_reviews_bring_back_nothing_that_is_held_out(
         clean_more(as_chunks([("a", "b")], ("text", "date")))
     with pytest.raises(InputError, match=r"Its columns are: text;date"):
         clean_more(as_chunks([("a;b",)], ("text;date",)))
+    others = [*as_chunks([("more",)], ("review",)), *as_chunks([("Anna",)], ("user",))]
+    with pytest.raises(InputError, match="have only a column 'user'"):
+        clean_more(others)
 
 
 def test_word_vectors_know_no_held_out_row(

@@ -17,7 +17,7 @@ import pandas as pd
 from tokenizers import Tokenizer
 
 from imdb_sentiment.engine.mapping import map_in_two_steps
-from imdb_sentiment.errors import MAX_NAMES, make_printable
+from imdb_sentiment.errors import MAX_NAMES, InputError, make_printable
 from imdb_sentiment.network.language_model import pretrain_lstm
 from imdb_sentiment.parameters import (
     LanguageModelParameters,
@@ -333,17 +333,24 @@ def clean_unlabelled_reviews(
         other processes have made are each a `PickledResult`.
 
     Raises:
-        InputError: The text column is missing; raised with the first chunk. Most of the rows are
-            malformed; raised after the last one.
+        InputError: The text column is missing; raised with the chunk that lacks it. Most of the
+            rows are malformed; raised after the last one.
 
     """
     seen = KeyIndex()
     known = WordList()
     are_new: Counter[bool] = Counter()
     n_malformed, first = 0, ""
+    text_column = None
 
     def select_new(rows: RowKeys) -> Verdicts:
-        nonlocal n_malformed, first
+        nonlocal n_malformed, first, text_column
+        text_column = text_column or rows.text_column
+        if rows.text_column != text_column:  # as in another file of JSON in the same folder
+            raise InputError(
+                f"unlabelled_file has texts in the column {text_column!r}, but some rows have only "
+                f"a column {rows.text_column!r}: give all texts the same column"
+            )
         if not len(known):  # read only now: without unlabelled reviews, there is no need
             listed = list(words)
             known.number(pack_words(listed))

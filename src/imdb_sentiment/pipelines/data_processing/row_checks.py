@@ -89,6 +89,7 @@ class RowKeys(NamedTuple):
         words: The distinct words of these texts.
         malformed: Descriptions of malformed rows, from `find_malformed`; only for unlabelled
             reviews.
+        text_column: Name of the column of the texts; only for unlabelled reviews.
 
     """
 
@@ -97,6 +98,7 @@ class RowKeys(NamedTuple):
     codes: npt.NDArray[np.int64]
     words: PackedWords
     malformed: list[str]
+    text_column: str = ""
 
 
 class Verdicts(NamedTuple):
@@ -190,7 +192,8 @@ def read_unlabelled_chunk(
     texts = _clean_texts(to_strings(chunk[text_column]))
     problems = ["" if text else NO_TEXT for text in texts]
     rows = {"row": chunk.index.to_numpy(np.int64), "text": texts}
-    return _cut_texts(rows, problems, script, malformed=find_malformed(chunk))
+    read, keys = _cut_texts(rows, problems, script, malformed=find_malformed(chunk))
+    return read, keys._replace(text_column=text_column)
 
 
 def find_malformed(chunk: pd.DataFrame) -> list[str]:

@@ -239,14 +239,15 @@ def test_a_value_of_a_searched_hyperparameter_is_said_to_have_no_effect(
     (project / "conf/local/parameters_own.yml").write_text(own, encoding="utf-8")
     given: dict[str, Any] = {
         "tuning": {"n_trials": 1},
-        "hyperparameters": {"optimizer": "sgd", "epochs": 1},
+        "hyperparameters": {"optimizer": "sgd", "epochs": 1, "embedding_size": 32},
     }
     run_session(project, "data_processing", **given)
     assert "has no effect" not in caplog.text
     run_session(project, "tuning", **given)
     for name in ("optimizer", "units"):
         assert f"hyperparameters.{name} has no effect, since it is searched" in caplog.text
-    assert caplog.text.count("has no effect") == 2
+    assert "hyperparameters.embedding_size has no effect with" in caplog.text
+    assert caplog.text.count("has no effect") == 3
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has malloc_trim")

@@ -193,12 +193,20 @@ class CheckSearch:
             from imdb_sentiment.engine.cluster import require_scheduler
 
             require_scheduler(tuning.scheduler_address, "tuning")
-        for name in _find_idle(tuning.search_space, self._loader):
+        given = _find_given(self._loader)
+        for name in sorted(given & tuning.search_space.keys()):
             logger.warning(
                 "hyperparameters.%s has no effect, since it is searched: to fix its value, set "
                 "tuning.search_space.%s to null",
                 *(name, name),
             )
+        for name, other in tuning.find_unused(hyperparameters).items():
+            if name in given:
+                size = "; the size of pretrained word vectors is word_vectors.size"
+                logger.warning(
+                    "hyperparameters.%s has no effect with the value of hyperparameters.%s%s",
+                    *(name, other, size if name == "embedding_size" else ""),
+                )
         if "pretrained_weights" not in pipeline.all_outputs():
             return
         model = LanguageModelParameters.model_validate(catalog.load("params:language_model"))
@@ -308,13 +316,14 @@ class CheckLabels:
             compute_label_weights(class_weight, np.zeros(0, np.uint8), labels)
 
 
-def _find_idle(space: Iterable[str], loader: Any) -> list[str]:
-    """Return the searched hyperparameters that --params or conf/local sets all the same."""
+def _find_given(loader: Any) -> set[str]:
+    """Return the names of the hyperparameters that --params or conf/local sets."""
     given = {name for name, _ in flatten(loader.runtime_params or {})}
     given |= {
         name for name, file in loader.find_files().items() if loader.default_run_env in file.parts
     }
-    return sorted(name for name in space if f"hyperparameters.{name}" in given)
+    group = "hyperparameters."
+    return {name.removeprefix(group) for name in given if name.startswith(group)}
 
 
 def _warn_of_another_table(path: str, named: str) -> None:

@@ -371,15 +371,22 @@ class TuningParameters(ProtocolParameters):
         searched = self.search_space.get(name)
         return searched.values() if searched else (getattr(hyperparameters, name),)
 
+    def find_unused(self, hyperparameters: Hyperparameters) -> dict[str, str]:
+        """Return the hyperparameters that no trial uses; each with the one that is the reason."""
+        return {
+            name: other
+            for name, (other, is_on) in UNUSED_IF.items()
+            if all(bool(value) == is_on for value in self._list_values(other, hyperparameters))
+        }
+
     def require_effects(self, hyperparameters: Hyperparameters) -> None:
         """Raise `InputError` if the search has a hyperparameter that no trial would use."""
-        for name in UNUSED_IF.keys() & self.search_space.keys():
-            other, is_on = UNUSED_IF[name]
-            if all(bool(value) == is_on for value in self._list_values(other, hyperparameters)):
+        for name, other in self.find_unused(hyperparameters).items():
+            if name in self.search_space:
                 raise InputError(
                     f"tuning.search_space has {name}, which has no effect in any trial, since "
-                    f"{other} is {'on' if is_on else 'off'}: set tuning.search_space.{name} to "
-                    f"null, or change hyperparameters.{other}"
+                    f"{other} is {'on' if UNUSED_IF[name][1] else 'off'}: set "
+                    f"tuning.search_space.{name} to null, or change hyperparameters.{other}"
                 )
 
     def require_effect_of_epochs(

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import fsspec
 import pandas as pd
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from kedro.io import AbstractDataset, DatasetError
 from kedro.io.core import Version
 from pydantic import BaseModel
@@ -185,6 +185,30 @@ def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         "s3://bucket/file can't be reached (Install s3fs): install that package, for S3 with "
         'pip install -e ".[s3]"'
     )
+
+
+@pytest.mark.parametrize("address", ["webhdfs://host/a.csv", "unknown://a.csv"])
+def test_an_address_that_says_too_little_is_refused_in_one_line(address: str) -> None:
+    for dataset in (TableDataset(filepath=address), OnnxModelDataset(filepath=address)):
+        with pytest.raises(DatasetError) as caught:
+            dataset.load()
+        message = str(find_input_error(caught.value))
+        assert message.startswith(f"{address} can't be reached (")
+        assert message.endswith("which belong in conf/local/credentials.yml")
+
+
+def test_the_host_of_a_file_may_be_among_the_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Server(MemoryFileSystem):
+        protocol = "ftp"
+        store: ClassVar[dict[str, Any]] = {"/folder/a.csv": MemoryFile(data=b"a\nfine\n")}
+
+        def __init__(self, host: str) -> None:
+            super().__init__(host=host)
+
+    monkeypatch.setattr("fsspec.filesystem", lambda _, **options: Server(**options))
+    for address in ("ftp:///folder", "ftp:///folder/a.csv", "ftp:///folder/*.csv"):
+        table = TableDataset(filepath=address, credentials={"host": "example.org"})
+        assert unpack(table.load()) == ["fine"]
 
 
 @pytest.mark.parametrize("error", [KeyError("code"), AttributeError("code"), MemoryError()])

@@ -130,13 +130,14 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
 
     @property
     def _filesystem(self) -> Any:
-        try:
-            return fsspec.filesystem(self._protocol, **self._fs_options)
-        except ImportError as error:
-            raise InputError(
-                f"{self._name(self._filepath)} can't be reached ({error}): install that package, "
-                'for S3 with pip install -e ".[s3]"'
-            ) from error
+        with self._explaining(self._filepath):  # some file systems connect at once
+            try:
+                return fsspec.filesystem(self._protocol, **self._fs_options)
+            except ImportError as error:
+                raise InputError(
+                    f"{self._name(self._filepath)} can't be reached ({error}): install that "
+                    'package, for S3 with pip install -e ".[s3]"'
+                ) from error
 
     def _name(self, path: PurePath | str) -> str:
         """Return a path of the file system as users write it."""

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from helpers import make_encoded, make_network
 from imdb_sentiment.datasets import (
+    AtomicDataset,
     DownloadedTarDataset,
     EncodedReviewsDataset,
     KerasModelDataset,
@@ -172,6 +173,19 @@ def test_an_address_is_fetched_as_it_is_given(
     table = TableDataset(filepath=address)
     assert unpack(table.load()) == ["fine"]
     assert opened == {address.removeprefix("s3://")}
+
+
+@pytest.mark.parametrize("protocol", ["file", "local"])
+def test_an_address_may_be_that_of_a_local_file(protocol: str, tmp_path: Path) -> None:
+    address = f"{protocol}://{tmp_path}/folder"
+    table = TableDataset(filepath=f"{address}/1/a.csv")
+    table.save([pd.DataFrame({"a": ["fine"]})])
+    assert unpack(table.load()) == ["fine"]
+    value = AtomicDataset(filepath=f"{address}/2/a.pkl", dataset="pickle.PickleDataset")
+    value.save([1])
+    assert value.load() == [1]
+    assert LineageDataset(filepath=f"{address}/lineage.json").load() == {}
+    assert "://" not in f"{table} {value}"
 
 
 def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

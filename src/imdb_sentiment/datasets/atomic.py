@@ -18,6 +18,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 from kedro.io import DatasetError
 from kedro.io.core import (
     VERSION_KEY,
@@ -130,7 +131,7 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
         if VERSION_KEY in self._options:
             raise ValueError("set `versioned` next to `dataset`, not inside it")
         protocol, path = get_protocol_and_path(filepath, version)
-        self._prefix = "" if protocol == "file" else f"{protocol}://"
+        self._prefix = "" if protocol in LocalFileSystem.protocol else f"{protocol}://"
         given = {**(self._options.get("credentials") or {}), **(self._options.get("fs_args") or {})}
         options = {name: value for name, value in given.items() if not name.startswith("open_args")}
         self._filesystem = fsspec.filesystem(protocol, **options)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import fsspec
 from fsspec.core import has_magic, split_protocol
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import glob_translate
 from kedro.io import AbstractDataset, DatasetError
 from kedro.io.core import AbstractVersionedDataset, Version, get_protocol_and_path
@@ -51,7 +52,7 @@ def require_local(filepath: str) -> Path:
 
     """
     protocol, path = get_protocol_and_path(filepath)
-    if protocol != "file":
+    if protocol not in LocalFileSystem.protocol:
         raise InputError(f"{filepath} is not a local path: use a path on this machine")
     return Path(path)
 
@@ -81,8 +82,8 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
         metadata: dict[str, Any] | None = None,
     ) -> None:
         protocol, self._address = split_protocol(filepath)
-        self._protocol: str = protocol or "file"
-        self._is_local = self._protocol == "file"
+        self._is_local = protocol in (None, *LocalFileSystem.protocol)
+        self._protocol: str = "file" if self._is_local else protocol
         self._fs_options = {**(credentials or {}), **(fs_args or {})}
         super().__init__(
             PurePosixPath(self._address),

@@ -1,11 +1,13 @@
 import itertools
 import random
 from collections.abc import Sequence
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
 
 from helpers import make_reviews
+from imdb_sentiment.parameters import normalise_label
 from imdb_sentiment.text.columns import (
     LABEL_NAMES,
     MAX_LABELS,
@@ -131,6 +133,14 @@ def test_columns_are_found_where_there_is_no_doubt(
     columns: dict[str, Sequence[object]], expected: str
 ) -> None:
     assert " ".join(map(str, find(**columns))) == expected
+
+
+def test_each_distinct_value_is_normalised_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table may have hundreds of columns of answers."""
+    normalise = Mock(side_effect=normalise_label)
+    monkeypatch.setattr("imdb_sentiment.text.columns.normalise_label", normalise)
+    find_label_column(pd.DataFrame({"answer": ["No", "no ", "yes", ""] * 60}))
+    assert normalise.call_count == 4
 
 
 def test_a_whole_table_is_not_sorted_by_a_constant() -> None:

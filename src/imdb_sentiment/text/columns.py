@@ -353,7 +353,11 @@ def _is_date(text: str) -> bool:
 
 
 def _count_values(cells: list[str]) -> Counter[str]:
-    return Counter(value for cell in cells if (value := normalise_label(cell)))
+    values: Counter[str] = Counter()
+    for cell, n in Counter(cells).items():
+        if value := normalise_label(cell):
+            values[value] += n
+    return values
 
 
 def _has_labels(values: Counter[str], n_rows: int, limit: int) -> bool:

@@ -1191,6 +1191,29 @@ def test_no_file_of_a_folder_is_left_out_because_of_an_error(
         list(TableDataset(filepath="memory://unreliable").load())
 
 
+def test_a_folder_without_a_name_is_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 lists it under the name of the folder above it."""
+
+    class Objects(MemoryFileSystem):
+        store: ClassVar[dict[str, Any]] = {}
+        pseudo_dirs: ClassVar[list[str]] = [""]
+
+        def ls(self, path: str, detail: bool = True, **options: Any) -> Any:
+            nameless = {"name": f"{path}/", "type": "directory", "size": 0}
+            return [nameless, *super().ls(path, detail=True, **options)]
+
+        def find(self, path: str, **options: Any) -> Any:
+            return list(self.store)
+
+    monkeypatch.setattr("fsspec.filesystem", lambda *_, **options: Objects())
+    Objects().pipe("/parts/1.csv", as_csv())
+    assert len(pd.concat(TableDataset(filepath="s3://parts").load())) == 3
+    Objects.store["/parts//2.csv"] = Objects.store["/parts/1.csv"]
+    with pytest.raises(DatasetError, match="parts// can't be listed: rename the files"):
+        TableDataset(filepath="s3://parts").load()
+    assert len(pd.concat(TableDataset(filepath="s3://parts/*.csv").load())) == 3
+
+
 def test_files_with_different_headers_are_not_one_table(tmp_path: Path) -> None:
     (tmp_path / "1.csv").write_text("text,label\na,0\n")
     (tmp_path / "2.csv").write_text("text,stars\na,0\n")

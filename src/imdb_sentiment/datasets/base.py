@@ -234,6 +234,8 @@ def _walk(
     for entry in filesystem.ls(folder, detail=True):
         path, kind = entry["name"].rstrip("/"), entry["type"]
         is_hidden = PurePosixPath(path).name.startswith((".", "_"))
+        if path == folder and kind == "directory" and depth > 1:
+            _require_names(filesystem, folder)
         if path == folder or is_hidden or (depth <= 1 and not matches(path)):
             continue
         if kind not in ("file", "directory"):
@@ -247,6 +249,12 @@ def _walk(
                     f"{path} is {kind}: remove it, or use a pattern that leaves it out"
                 )
             yield path
+
+
+def _require_names(filesystem: Any, folder: str) -> None:
+    """Raise `InputError` if a folder of an object store has files whose names begin with `/`."""
+    if any(path.startswith(f"{folder}//") for path in filesystem.find(folder)):
+        raise InputError(f"{folder}// can't be listed: rename the files in it, without a second /")
 
 
 def _follow_link(filesystem: Any, path: str) -> str:

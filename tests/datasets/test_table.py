@@ -655,6 +655,27 @@ def test_a_download_that_breaks_off_is_no_table() -> None:
         server.shutdown()
 
 
+@pytest.mark.parametrize("content", [None, b"\0\1\2 is no text \0"])
+def test_messages_about_a_url_have_no_secrets(content: bytes | None) -> None:
+    """They are logged."""
+
+    class Refusing(PlainHandler):
+        def do_GET(self) -> None:
+            self.send_response(403 if content is None else 200)
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host = f"127.0.0.1:{server.server_port}"
+        dataset = TableDataset(filepath=f"http://me:secret@{host}/a.csv?key=secret")
+        with pytest.raises(InputError, match=rf"^http://{host}/a\.csv ") as caught:
+            list(dataset.load())
+        assert "secret" not in str(caught.value)
+        assert "secret" not in str(dataset)
+        server.shutdown()
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "gbk"])
 def test_stray_marks_of_a_csv_in_another_encoding_are_warned_about(
     encoding: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -20,6 +20,7 @@ from kedro.io.core import AbstractVersionedDataset, Version, get_protocol_and_pa
 
 from imdb_sentiment.datasets.atomic import atomic_write
 from imdb_sentiment.errors import InputError, is_disk_error
+from imdb_sentiment.urls import hide_secrets
 
 MEGABYTE = 1e6  # unit of progress, in bytes
 
@@ -141,6 +142,10 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
                 ) from error
 
     def _name(self, path: PurePath | str) -> str:
+        """Return a path of the file system as users write it, without secrets of a URL."""
+        return str(hide_secrets(self._locate(path)))
+
+    def _locate(self, path: PurePath | str) -> str:
         """Return a path of the file system as users write it."""
         start = "" if self._is_local else f"{self._protocol}://"
         given = self._to_string(path)
@@ -173,7 +178,7 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
             if isinstance(error, FileNotFoundError):
                 message = f"{self._name(path)} does not exist: check the address and the folder"
                 raise InputError(message) from error
-            reason = (str(error) or type(error).__name__).splitlines()[0]
+            reason = hide_secrets((str(error) or type(error).__name__).splitlines()[0])
             raise InputError(
                 f"{self._name(path)} can't be reached ({reason}): check the address and the "
                 "credentials, which belong in conf/local/credentials.yml"

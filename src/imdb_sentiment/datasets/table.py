@@ -151,7 +151,7 @@ class TableDataset(FileDataset):
         """Return the paths of the files: one, or several of a folder or a pattern."""
         filesystem, path = self._filesystem, self._to_string(self._get_load_path())
         if self._protocol in WEB:
-            return [self._name(path)]
+            return [self._locate(path)]
         with self._explaining(path):
             if filesystem.isfile(path):
                 return [path]

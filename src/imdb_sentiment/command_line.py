@@ -17,7 +17,8 @@ IS_WINDOWS = os.name == "nt"
 def quote_word(word: str) -> str:
     """Return a word as the shell of this system reads it: a POSIX shell, PowerShell or cmd.exe.
 
-    The latter have other quotation marks, and PowerShell divides words at commas.
+    The latter have other quotation marks, and PowerShell divides words at commas. For these, words
+    with a quotation mark, or with a backslash at the end, are not quoted correctly.
     """
     if not IS_WINDOWS:
         return shlex.quote(word)

@@ -1,6 +1,7 @@
 import contextlib
 import inspect
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,6 +117,42 @@ def test_a_link_and_the_permissions_of_a_file_are_kept(tmp_path: Path) -> None:
     assert target.read_text() == "new"
     assert target.stat().st_mode & 0o777 == 0o640
     assert [path.name for path in target.parent.iterdir()] == ["target"]
+
+
+@pytest.mark.parametrize("kind", ["nowhere", "itself", "read-only"])
+def test_another_link_is_replaced_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    target, link = tmp_path / "other/target", tmp_path / "value.json"
+    target.parent.mkdir()
+    if kind == "read-only":  # as in a store of versions
+        target.write_text("old")
+        target.chmod(0o444)
+        access = os.access
+
+        def check(path: Path, mode: int) -> bool:
+            return access(path, mode) and bool(Path(path).stat().st_mode & 0o200)  # also for root
+
+        monkeypatch.setattr(os, "access", check)
+    link.symlink_to(link if kind == "itself" else target)
+    with atomic_write(link) as partial:
+        partial.write_text("new")
+    assert not link.is_symlink()
+    assert link.read_text() == "new"
+    assert [path.read_text() for path in target.parent.iterdir()] == ["old"] * (kind == "read-only")
+
+
+def test_permissions_that_can_not_be_set_end_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(shutil, "copymode", refuse)
+    for value in ("old", "new"):
+        with atomic_write(tmp_path / "value.json") as partial:
+            partial.write_text(value)
+    assert (tmp_path / "value.json").read_text() == "new"
 
 
 def test_a_save_that_fails_keeps_the_old_value(tmp_path: Path) -> None:

@@ -381,12 +381,10 @@ def test_a_file_of_several_compressed_streams_is_read_to_its_end(
             read(tmp_path / f"a.csv.{suffix}", content)
 
 
-@pytest.mark.parametrize(("suffix", "compress"), [("bz2", bz2.compress), ("xz", lzma.compress)])
-def test_padding_has_a_multiple_of_four_bytes(
-    tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]
-) -> None:
+def test_padding_of_xz_has_a_multiple_of_four_bytes(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not complete \(zero bytes after"):
-        read(tmp_path / f"a.csv.{suffix}", compress(as_csv()) + bytes(6))
+        read(tmp_path / "a.csv.xz", lzma.compress(as_csv()) + bytes(6))
+    read(tmp_path / "a.csv.bz2", bz2.compress(as_csv()) + bytes(6))
 
 
 @pytest.mark.parametrize(
@@ -1158,7 +1156,7 @@ def test_empty_files_in_a_folder_are_left_out(
     save(tmp_path / f"2.{suffix}", pd.DataFrame({"text": ["a"]}))
     (rows,) = TableDataset(filepath=str(tmp_path)).load()
     assert rows["text"].tolist() == ["a"]
-    assert f"3.{suffix} is empty and left out" in caplog.text
+    assert f"Files of zero bytes are left out (2): 1.{suffix}, 3.{suffix}" in caplog.text
 
 
 @pytest.mark.parametrize("place", ["parts", "parts/**/*.csv"])
@@ -1177,7 +1175,8 @@ def test_links_of_a_folder_are_followed(tmp_path: Path, place: str) -> None:
     ("make", "message"),
     [
         (lambda path: path.symlink_to("nothing"), "2.csv is a link to a file that does not exist:"),
-        (lambda path: path.symlink_to("."), "the link 2.csv leads back to a folder above it:"),
+        (lambda path: path.symlink_to("."), r"the link /.*/2\.csv leads back to itself or "),
+        (lambda path: path.symlink_to(path), r"the link /.*/2\.csv leads back to itself or "),
         (os.mkfifo, "2.csv is neither a file nor a folder: remove it"),
     ],
 )
@@ -1190,6 +1189,10 @@ def test_what_cannot_be_read_in_a_folder_is_named(
         TableDataset(filepath=str(tmp_path)).load()
     assert find_input_error(caught.value)
     assert len(list(TableDataset(filepath=str(tmp_path / "1*")).load())) == 1
+    (tmp_path / "team").mkdir()
+    (tmp_path / "1.csv").rename(tmp_path / "team/1.csv")
+    for pattern in ("t*/1.csv", "t*/**", "t*/**/1*"):  # none of them leads to it
+        assert len(list(TableDataset(filepath=str(tmp_path / pattern)).load())) == 1, pattern
 
 
 @pytest.mark.parametrize("method", ["ls", "info"])

@@ -39,29 +39,39 @@ PAUSES = (0.1, 0.3, 1.0)  # seconds to wait for a program that has a file open f
 def atomic_write(path: PurePath) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` if the block succeeds.
 
-    A file that is replaced passes its permissions on.
+    A file that is replaced passes its permissions on, at the end.
 
     Args:
-        path: The final path. Its folder is made if it is missing. If it is a link, the file that it
-            leads to is written.
+        path: The final path. Its folder is made if it is missing. If it is a link to a file that
+            may be written, this file is replaced; any other link itself.
 
     Yields:
         The path to write to, removed if the block raises. No other process has the same one. It
         keeps the suffix, since some libraries choose a format by it.
 
     """
-    final, suffix = Path(str(path)).resolve(), path.suffix
+    final, suffix = _follow(Path(str(path))), path.suffix
     final.parent.mkdir(parents=True, exist_ok=True)
     partial = final.with_name(f".{final.stem}.{uuid.uuid4().hex}.partial{suffix}")
     try:
         yield partial
         _write_to_disk(partial)  # else a power failure could leave an empty file under its name
-        if final.exists():
+        with suppress(OSError):  # there is no earlier file, or the file system has no permissions
             shutil.copymode(final, partial)
         _replace(partial, final)
         _remove_leftovers(final, suffix)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _follow(path: Path) -> Path:
+    """Return the file that a link leads to, or the path itself.
+
+    Links into a store of versions, whose files must not change, lead to files that are read-only.
+    """
+    target = Path(os.path.realpath(path))  # unlike `resolve`, without errors about loops
+    is_open = target.is_file() and os.access(target, os.W_OK) and os.access(target.parent, os.W_OK)
+    return target if is_open else path
 
 
 def _replace(partial: Path, final: Path) -> None:

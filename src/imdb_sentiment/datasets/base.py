@@ -2,11 +2,10 @@
 
 import errno
 import itertools
-import math
 import re
 import tempfile
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypeVar
@@ -216,39 +215,63 @@ def list_files(filesystem: Any, given: str) -> list[str]:
         given: The folder or pattern; its own names may begin with any character.
 
     Raises:
-        InputError: A link leads nowhere or back to a folder above it, or a path is no file.
+        InputError: A link leads nowhere or back to itself or a folder above it, or a path is no
+            file.
 
     """
+    filesystem.invalidate_cache()  # a notebook may read again what has been added meanwhile
     path = filesystem._strip_protocol(given)
     if filesystem.isdir(path):
-        return sorted(_walk(filesystem, path, math.inf, lambda _: True))
+        return sorted(_walk(filesystem, path, [], lambda _: True, is_deep=True))
     parts = path.split("/")
-    known = list(itertools.takewhile(lambda part: not has_magic(part), parts))
-    folder = "/".join(known) or filesystem.root_marker
+    n_known = len(list(itertools.takewhile(lambda part: not has_magic(part), parts)))
+    folder = "/".join(parts[:n_known]) or filesystem.root_marker
     if not filesystem.isdir(folder):
         return []
-    depth = math.inf if "**" in parts else len(parts) - len(known)
-    matches = re.compile(glob_translate(path)).match
-    return sorted(_walk(filesystem, folder, depth, lambda path: bool(matches(path))))
+    is_deep = "**" in parts
+    n_levels = parts.index("**") if is_deep else len(parts)
+    levels = ["/".join(parts[: n + 1]) for n in range(n_known, n_levels)]
+    matchers = list(map(_compile, levels))
+    return sorted(_walk(filesystem, folder, matchers, _compile(path), is_deep=is_deep))
+
+
+def _compile(pattern: str) -> Callable[[str], Any]:
+    return re.compile(glob_translate(pattern)).match
 
 
 def _walk(
-    filesystem: Any, folder: str, depth: float, matches: Callable[[str], bool]
+    filesystem: Any,
+    folder: str,
+    levels: Sequence[Callable[[str], Any]],
+    matches: Callable[[str], Any],
+    *,
+    is_deep: bool,
 ) -> Iterator[str]:
-    """Yield the paths that match of the files in a folder, at most `depth` levels below it."""
+    """Yield the paths of the files in a folder.
+
+    Args:
+        filesystem: The file system.
+        folder: The folder.
+        levels: For each level below the folder, whether a path may lead to files; others are not
+            looked at.
+        matches: Whether the path of a file matches.
+        is_deep: Whether there may be further levels.
+
+    """
     for entry in filesystem.ls(folder, detail=True):
         path, kind = entry["name"].rstrip("/"), entry["type"]
         is_hidden = PurePosixPath(path).name.startswith((".", "_"))
-        if path == folder and kind == "directory" and depth > 1:
+        if path == folder and kind == "directory" and (is_deep or len(levels) > 1):
             _require_names(filesystem, folder)
-        if path == folder or is_hidden or (depth <= 1 and not matches(path)):
+        is_wanted = levels[0](path) if levels else is_deep
+        if path == folder or is_hidden or not is_wanted:
             continue
         if kind not in ("file", "directory"):
             kind = _follow_link(filesystem, path)
         if kind == "directory":
-            if depth > 1:
-                yield from _walk(filesystem, path, depth - 1, matches)
-        elif matches(path):
+            if is_deep or len(levels) > 1:
+                yield from _walk(filesystem, path, levels[1:], matches, is_deep=is_deep)
+        elif len(levels) <= 1 and matches(path):
             if kind != "file":
                 raise InputError(
                     f"{path} is {kind}: remove it, or use a pattern that leaves it out"
@@ -271,8 +294,12 @@ def _follow_link(filesystem: Any, path: str) -> str:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        name = PurePosixPath(path).name
-        raise InputError(f"the link {name} leads back to a folder above it: remove it") from error
+        parts = path.split("/")
+        first = "/".join(parts[: parts.index(parts[-1]) + 1])
+        raise InputError(
+            f"the link {first} leads back to itself or to a folder above it: remove it, or use a "
+            "pattern that leaves it out"
+        ) from error
     return kind if kind in ("file", "directory") else "neither a file nor a folder"
 
 

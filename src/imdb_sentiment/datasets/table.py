@@ -31,7 +31,7 @@ from imdb_sentiment.datasets.table_formats import (
     read_table,
     write_table,
 )
-from imdb_sentiment.errors import InputError, make_printable
+from imdb_sentiment.errors import InputError, list_names, make_printable
 from imdb_sentiment.progress import Task
 from imdb_sentiment.text.tables import MALFORMED
 
@@ -159,12 +159,15 @@ class TableDataset(FileDataset):
 
     def _leave_out_empty(self, files: list[str]) -> list[str]:
         """Return the files that are not empty, or all files if all are."""
-        with self._explaining(files[0]):
-            found = [path for path in files if self._filesystem.size(path) != 0]
-        if not found:
+        found: list[str] = []
+        empty: list[str] = []
+        for path in files:
+            with self._explaining(path):
+                (found if self._filesystem.size(path) != 0 else empty).append(path)
+        if not (found and empty):
             return files
-        for path in sorted({*files} - {*found}):
-            logger.info("%s is empty and left out", make_printable(self._name(path)))
+        names = make_printable(list_names([PurePosixPath(path).name for path in empty]))
+        logger.info("Files of zero bytes are left out (%d): %s", len(empty), names)
         return found
 
     def _divide(self, files: list[str]) -> Iterator[pd.DataFrame | Part]:

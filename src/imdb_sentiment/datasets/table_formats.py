@@ -72,12 +72,12 @@ FORMATS = {
 OTHERS = {".xls": "Excel", ".xlsx": "Excel", ".ods": "OpenDocument", ".feather": "Feather"}
 ZIP, ZSTD = "zip", "zstd"
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zip": ZIP, ".zst": ZSTD}
-DECOMPRESSORS: dict[str, Callable[[], Any]] = {
-    "bz2": bz2.BZ2Decompressor,
-    "xz": lzma.LZMADecompressor,
+# Decompressors of a stream, and the number of zero bytes that may follow it, any number of times.
+DECOMPRESSORS: dict[str, tuple[Callable[[], Any], int]] = {
+    "bz2": (bz2.BZ2Decompressor, 1),
+    "xz": (lzma.LZMADecompressor, 4),
 }
 COMPRESSED_BLOCK = 1 << 16  # number of bytes that are decompressed at once
-PADDING = 4  # number of zero bytes by which a stream of xz may be padded, any number of times
 TABS = (".tsv", ".tab")
 # Errors of damaged files; the RuntimeError is that of a ZIP that is encrypted or of a newer kind.
 DAMAGE = (
@@ -232,7 +232,7 @@ def open_decompressed(
     elif compression in DECOMPRESSORS:
         with OpenFile(filesystem, path, "rb") as file:
             on_open(file)
-            with io.BufferedReader(_StreamReader(file, DECOMPRESSORS[compression])) as whole:
+            with io.BufferedReader(_StreamReader(file, *DECOMPRESSORS[compression])) as whole:
                 yield whole
     else:
         opened = OpenFile(filesystem, path, "rb", compression=compression)
@@ -249,11 +249,13 @@ class _StreamReader(io.RawIOBase):
     Args:
         file: The compressed file.
         make_decompressor: Class of the decompressor.
+        padding: Number of zero bytes by which a stream may be padded, any number of times.
 
     """
 
-    def __init__(self, file: IO[bytes], make_decompressor: Callable[[], Any]) -> None:
+    def __init__(self, file: IO[bytes], make_decompressor: Callable[[], Any], padding: int) -> None:
         self._file = file
+        self._padding = padding
         self._make_decompressor = make_decompressor
         self._decompressor = make_decompressor()
         self._block = file.read(COMPRESSED_BLOCK)  # what has not been decompressed yet
@@ -288,7 +290,7 @@ class _StreamReader(io.RawIOBase):
             n_zeros += len(block) - len(kept)
             if kept:
                 break
-        if n_zeros % PADDING:
+        if n_zeros % self._padding:
             raise OSError("zero bytes after compressed data")
         return kept
 

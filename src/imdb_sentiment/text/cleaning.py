@@ -27,8 +27,8 @@ _ASCII_INVISIBLE = str.maketrans(dict.fromkeys([*range(0x20), 0x7F], " "))
 
 # Marks of direction and the like, which change nothing at the ends of a text.
 DIRECTION_MARKS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069"
-# All characters that are not seen, also soft hyphens, joiners and variation selectors; as written
-# between [ and ] in a regular expression.
+# The usual characters that are not seen, also soft hyphens, joiners and variation selectors; as
+# written between [ and ] in a regular expression.
 UNSEEN = (
     f"{DIRECTION_MARKS}\u00ad\u034f\u180b-\u180f\u200c\u200d\u2061-\u2064\u206a-\u206f\ufe00-\ufe0f"
 )

@@ -79,7 +79,8 @@ def score_held_out(
         )
         logits[held_out] = model.score([hashes[place] for place in held_out])
     # The logits of a regularised linear model are too small, or too large where texts repeat.
-    return HeldOutLogits(rows, fit_factor(logits, codes) * logits)
+    factor = fit_factor(logits, codes)
+    return HeldOutLogits(rows, factor * logits, factor=factor)
 
 
 def _explain_absence(label: str, groups: npt.NDArray[np.int64]) -> InputError:

@@ -181,7 +181,7 @@ def teach_ngrams(
         _say_without(str(error).partition(":")[0])
         return first
     rows = np.concatenate([scored.rows for _, scored in sets])
-    return fitted.scale(factor), HeldOutLogits(rows, factor * logits)
+    return fitted.scale(factor), HeldOutLogits(rows, factor * logits, factor=factor)
 
 
 def _say_without(reason: str) -> None:

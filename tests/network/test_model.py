@@ -337,7 +337,7 @@ def test_with_early_stopping_every_epoch_reads_whole_reviews() -> None:
     assert learn(0.25) == learn(1.0)
 
 
-@pytest.mark.parametrize("n_labels", [2, 3])
+@pytest.mark.parametrize("n_labels", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_log_loss_of_an_epoch_is_that_without_the_weights_of_labels(n_labels: int) -> None:
     train, others = make_encoded(64, n_labels), make_encoded(32, n_labels, seed=9)
     weights = np.array([1.0, 4.0, 0.5])[:n_labels]

@@ -97,7 +97,7 @@ class RowKeys(NamedTuple):
     keys: Keys
     codes: npt.NDArray[np.int64]
     words: PackedWords
-    malformed: list[str]
+    malformed: Sequence[str]
     text_column: str = ""
 
 
@@ -192,8 +192,9 @@ def read_unlabelled_chunk(
     texts = _clean_texts(to_strings(chunk[text_column]))
     problems = ["" if text else NO_TEXT for text in texts]
     rows = {"row": chunk.index.to_numpy(np.int64), "text": texts}
-    read, keys = _cut_texts(rows, problems, script, malformed=find_malformed(chunk))
-    return read, keys._replace(text_column=text_column)
+    return _cut_texts(
+        rows, problems, script, malformed=find_malformed(chunk), text_column=text_column
+    )
 
 
 def find_malformed(chunk: pd.DataFrame) -> list[str]:
@@ -207,7 +208,9 @@ def _cut_texts(
     problems: list[str],
     script: Script,
     codes: npt.NDArray[np.int64] | None = None,
-    malformed: list[str] | None = None,
+    *,
+    malformed: Sequence[str] = (),
+    text_column: str = "",
 ) -> tuple[ReadRows, RowKeys]:
     """Cut texts into words, and hash both; the words are hashed with the label's code, if any."""
     split = get_rule(script).split
@@ -227,7 +230,8 @@ def _cut_texts(
             np.array(keys, np.uint64).reshape(-1, 2),
             np.zeros(len(problems), np.int64) if codes is None else codes,
             pack_words(words),
-            malformed or [],
+            malformed,
+            text_column,
         ),
     )
 

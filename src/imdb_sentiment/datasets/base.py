@@ -102,7 +102,7 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
         """
         target = self._get_save_path()
         if self._is_local:
-            _require_place(Path(target))
+            _require_place(Path(str(target)))  # Python 3.11 misreads C:/ of a POSIX path
             with atomic_write(target) as partial:
                 self._write(partial, data)
             return
@@ -121,7 +121,7 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
         """Yield the path of the file, or that of a copy on this machine."""
         path = self._get_load_path()
         if self._is_local:
-            yield Path(path)
+            yield Path(str(path))
             return
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / path.name

@@ -1154,9 +1154,10 @@ def test_empty_files_in_a_folder_are_left_out(
     with pytest.raises(InputError, match=r"1\..* is (empty|not a valid Parquet)"):
         list(TableDataset(filepath=str(tmp_path)).load())
     save(tmp_path / f"2.{suffix}", pd.DataFrame({"text": ["a"]}))
-    (rows,) = TableDataset(filepath=str(tmp_path)).load()
-    assert rows["text"].tolist() == ["a"]
-    assert f"Files of zero bytes are left out (2): 1.{suffix}, 3.{suffix}" in caplog.text
+    for _ in range(2):
+        (rows,) = TableDataset(filepath=str(tmp_path)).load()
+        assert rows["text"].tolist() == ["a"]
+    assert caplog.text.count(f"Files of zero bytes are left out (2): 1.{suffix}, 3.{suffix}") == 1
 
 
 @pytest.mark.parametrize("place", ["parts", "parts/**/*.csv"])

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -39,6 +39,12 @@ logger = logging.getLogger(__name__)
 
 WEB = ("http", "https")
 SILENCE = 60  # seconds for which a server may send nothing
+
+
+@cache  # a table is read several times
+def _tell_of_empty(paths: tuple[str, ...]) -> None:
+    names = make_printable(list_names([PurePosixPath(path).name for path in paths]))
+    logger.info("Files of zero bytes are left out (%d): %s", len(paths), names)
 
 
 class TableStream(Stream[pd.DataFrame]):
@@ -166,8 +172,7 @@ class TableDataset(FileDataset):
                 (found if self._filesystem.size(path) != 0 else empty).append(path)
         if not (found and empty):
             return files
-        names = make_printable(list_names([PurePosixPath(path).name for path in empty]))
-        logger.info("Files of zero bytes are left out (%d): %s", len(empty), names)
+        _tell_of_empty(tuple(empty))
         return found
 
     def _divide(self, files: list[str]) -> Iterator[pd.DataFrame | Part]:

@@ -175,16 +175,21 @@ def fit_weights(
     return replace(weights, bias=_reduce(fitted[n_models:]))
 
 
-def fit_factor(logits: Logits, codes: npt.NDArray[np.integer]) -> float:
+def fit_factor(
+    logits: Logits,
+    codes: npt.NDArray[np.integer],
+    label_weights: npt.NDArray[np.float64] | None = None,
+) -> float:
     """Return the factor by which the logits of a single model are multiplied to calibrate them.
 
     Args:
         logits: Logits of the model, shape (reviews, outputs), for reviews that it was not trained
             on.
         codes: Codes of the true labels, shape (reviews,).
+        label_weights: Weight of each label in the loss, as for `fit_weights`.
 
     """
-    return fit_weights(logits, None, codes, None).network
+    return fit_weights(logits, None, codes, None, label_weights).network
 
 
 def undo_label_weights(

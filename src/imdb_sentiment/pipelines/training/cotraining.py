@@ -22,6 +22,7 @@ from imdb_sentiment.evaluation.stacking import (
     MIN_HELD_OUT_ROWS,
     HeldOutLogits,
     Weights,
+    fit_factor,
     fit_weights,
 )
 from imdb_sentiment.network.model import KerasModel, score_logits
@@ -165,7 +166,7 @@ def teach_ngrams(
             for (learnt, scored), probabilities in zip(followed, probable, strict=True)
         ]
         logits = np.concatenate(taught)
-        factor = fit_weights(logits, None, codes, None, label_weights).network
+        factor = fit_factor(logits, codes, label_weights)
         before, after = measure(first_ngrams_held_out.logits), measure(factor * logits)
         logger.debug("Log loss of the average %.4f, with taught n-grams %.4f", before, after)
         if after >= before:

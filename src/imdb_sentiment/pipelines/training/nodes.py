@@ -288,7 +288,7 @@ def fit_average(
         uncalibrated = Weights.from_share(DEFAULT_SHARE if share == "auto" else share)
         weights = undo_label_weights(uncalibrated, label_weights, ngrams_held_out.factor)
     else:
-        ngrams, held_out_codes = _align_held_out(
+        ngrams, held_out_codes, _ = _align_held_out(
             network_held_out, ngrams_held_out if share else None, train, validation
         )
         weights = fit_weights(
@@ -312,17 +312,18 @@ def _align_held_out(
     ngrams_held_out: HeldOutLogits | None,
     train: EncodedReviews,
     validation: EncodedReviews,
-) -> tuple[Logits, npt.NDArray[np.intp]]:
-    """Return the logits of the n-grams and the codes of the network's held-out reviews.
+) -> tuple[Logits, npt.NDArray[np.intp], npt.NDArray[np.uint64]]:
+    """Return logits of the n-grams, codes and groups of the network's held-out reviews.
 
     Without logits of the n-grams, zeros take their place.
     """
     rows = network_held_out.rows
     places = find_rows(rows, np.concatenate([train.rows, validation.rows]))
     codes = join_codes([train, validation])[places].astype(np.intp)
+    groups = np.concatenate([train.groups, validation.groups])[places]
     if ngrams_held_out is None:
-        return np.zeros_like(network_held_out.logits), codes
-    return ngrams_held_out.logits[find_rows(rows, ngrams_held_out.rows)], codes
+        return np.zeros_like(network_held_out.logits), codes, groups
+    return ngrams_held_out.logits[find_rows(rows, ngrams_held_out.rows)], codes, groups
 
 
 def fit_decision(
@@ -374,10 +375,9 @@ def fit_decision(
         describe_target(target) if target else None,
     )
     if method != "argmax" and not calibration["uncalibrated_reason"]:
-        ngrams, codes = _align_held_out(
+        ngrams, codes, groups = _align_held_out(
             network_held_out, ngrams_held_out if average.ngrams else None, train, validation
         )
-        places = find_rows(network_held_out.rows, np.concatenate([train.rows, validation.rows]))
         choice = choose_rule(
             average.average(network_held_out.logits, ngrams),
             codes,
@@ -385,7 +385,7 @@ def fit_decision(
             metric=metric,
             training=training,
             start=choice.rule,
-            groups=np.concatenate([train.groups, validation.groups])[places],
+            groups=groups,
         )
         warn_of_problem(choice, len(codes))
     elif reason:

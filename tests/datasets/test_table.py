@@ -75,6 +75,14 @@ def save(path: Path, *frames: pd.DataFrame) -> None:
     TableDataset(filepath=str(path)).save(iter(frames))
 
 
+# What compresses nothing, by suffix.
+EMPTY = {
+    "csv.gz": gzip.compress(b""),
+    "csv.bz2": bz2.compress(b""),
+    "jsonl.zst": zstandard.compress(b""),
+}
+
+
 def as_zip(**members: bytes) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
@@ -1144,20 +1152,21 @@ def test_a_folder_is_one_table(tmp_path: Path, place: str) -> None:
     assert rows["label"].tolist() == ["0", "1", "0", "1"]
 
 
-@pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "json", "parquet", "csv.gz", "csv.bz2", "jsonl.zst"])
 def test_empty_files_in_a_folder_are_left_out(
     suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "imdb_sentiment")
     for name in "13":
-        (tmp_path / f"{name}.{suffix}").touch()  # as Spark writes a partition without rows
+        # As Spark writes a partition without rows.
+        (tmp_path / f"{name}.{suffix}").write_bytes(EMPTY.get(suffix, b""))
     with pytest.raises(InputError, match=r"1\..* is (empty|not a valid Parquet)"):
         list(TableDataset(filepath=str(tmp_path)).load())
     save(tmp_path / f"2.{suffix}", pd.DataFrame({"text": ["a"]}))
     for _ in range(2):
         (rows,) = TableDataset(filepath=str(tmp_path)).load()
         assert rows["text"].tolist() == ["a"]
-    assert caplog.text.count(f"Files of zero bytes are left out (2): 1.{suffix}, 3.{suffix}") == 1
+    assert caplog.text.count(f"Empty files are left out (2): 1.{suffix}, 3.{suffix}") == 1
 
 
 @pytest.mark.parametrize("place", ["parts", "parts/**/*.csv"])

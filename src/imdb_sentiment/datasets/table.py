@@ -38,13 +38,14 @@ from imdb_sentiment.text.tables import MALFORMED
 logger = logging.getLogger(__name__)
 
 WEB = ("http", "https")
+NOTHING = 1000  # bytes that suffice to compress zero bytes, with the file's name
 SILENCE = 60  # seconds for which a server may send nothing
 
 
 @cache  # a table is read several times
 def _tell_of_empty(paths: tuple[str, ...]) -> None:
     names = make_printable(list_names([PurePosixPath(path).name for path in paths]))
-    logger.info("Files of zero bytes are left out (%d): %s", len(paths), names)
+    logger.info("Empty files are left out (%d): %s", len(paths), names)
 
 
 class TableStream(Stream[pd.DataFrame]):
@@ -169,11 +170,19 @@ class TableDataset(FileDataset):
         empty: list[str] = []
         for path in files:
             with self._explaining(path):
-                (found if self._filesystem.size(path) != 0 else empty).append(path)
+                (empty if self._is_empty(path) else found).append(path)
         if not (found and empty):
             return files
         _tell_of_empty(tuple(empty))
         return found
+
+    def _is_empty(self, path: str) -> bool:
+        """Return whether a file has not a single byte, after decompression."""
+        size = self._filesystem.size(path)
+        if not size or size > NOTHING or not find_compression(path):
+            return bool(size == 0)
+        with self._opener(path, lambda _: None)() as file:
+            return not file.read(1)
 
     def _divide(self, files: list[str]) -> Iterator[pd.DataFrame | Part]:
         """Yield the rows: read, or as parts that can be read anywhere."""

@@ -17,7 +17,7 @@ COPY data/08_reporting/runs ./data/08_reporting/runs
 
 # The files of a checkout may be readable by their owner alone.
 # A number, so that Kubernetes can tell that the user is not root.
-RUN useradd --system --uid 10001 imdb-sentiment && chmod -R a+rX model.onnx data
+RUN useradd --no-create-home --uid 10001 imdb-sentiment && chmod -R a+rX model.onnx data
 USER 10001
 EXPOSE 8000
 # Without a proxy, which the environment may name.

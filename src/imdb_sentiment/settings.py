@@ -92,6 +92,7 @@ CONFIG_LOADER_CLASS = PresetsConfigLoader
 CONFIG_LOADER_ARGS: dict[str, Any] = {
     "base_env": "base",
     "default_run_env": "local",
+    "config_patterns": {"globals": ["globals.yml", "globals.yaml"]},  # Kedro reads the first alone
     # An environment overrides single parameters, not whole groups.
     "merge_strategy": {"parameters": "soft"},
     "custom_resolvers": {"join_path": _join_path},

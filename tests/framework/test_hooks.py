@@ -75,6 +75,27 @@ def test_a_misspelt_setting_is_refused(tmp_path: Path) -> None:
     run_session(project, "data_processing")
 
 
+def test_settings_may_be_in_a_file_with_the_other_suffix_of_yaml(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    write_csv(project / "data/01_raw/mine.csv", make_reviews(120))
+    (project / "conf/local/globals.yaml").write_text("reviews_file: mine.csv\n", encoding="utf-8")
+    run_session(project, "data_processing")
+    assert count_rows(project) == 120
+
+
+def test_a_catalog_entry_with_a_misspelt_name_is_pointed_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = make_project(tmp_path)
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
+    entry = "{type: pandas.CSVDataset, filepath: data/01_raw/mine.csv}"
+    lines = "".join(f"{name}: {entry}\n" for name in ("raw_review", "archive", "_raw_reviews"))
+    (project / "conf/local/catalog.yml").write_text(lines, encoding="utf-8")
+    run_session(project, "data_processing")
+    told = "No pipeline uses the entry raw_review of the catalog in conf/: did you mean raw_rev"
+    assert caplog.text.count("No pipeline uses") == caplog.text.count(told) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [

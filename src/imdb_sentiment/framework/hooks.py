@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
 from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 from pydantic import ValidationError
@@ -49,6 +50,7 @@ logger = logging.getLogger(__name__)
 
 REVIEW_SETTINGS = "review_settings"  # the dataset with the labels
 CLASS_WEIGHT = "params:training.class_weight"
+SIMILARITY = 0.8  # of two names, from which on one may be a misspelling (`difflib`)
 MAX_SIMILAR = 5  # maximum number of files that a message names
 DEFAULT_INPUT = "custom_reviews.csv"  # of inference
 # The settings that name a table which a run can't do without.
@@ -123,6 +125,7 @@ class ValidateParameters:
                 problems = explain_problems(error, group, MODELS[group])
                 raise InputError(problems) from error
         _require_same_table(values, table)
+        _warn_of_idle_entries(*loader.list_names("catalog"))
         self._file = values["reviews"]["file"]
 
     @hook_impl
@@ -355,6 +358,17 @@ def _require_known(
         full = [full for full, _ in flatten(groups or {}) if full.endswith(f".{name}")]
         hint = f"did you mean {' or '.join(full)}?" if full else suggest_name(name, known)
         raise InputError(f"there is no parameter {name!r} {place}: {hint}")
+
+
+def _warn_of_idle_entries(known: set[str], added: set[str]) -> None:
+    """Warn of catalog entries whose names are nearly those of others, if no pipeline uses them."""
+    for name in sorted(name for name in added if not name.startswith("_")):  # no template of YAML
+        similar = get_close_matches(name, known, n=1, cutoff=SIMILARITY)
+        if similar and not any(name in pipeline.datasets() for pipeline in pipelines.values()):
+            logger.warning(
+                "No pipeline uses the entry %s of the catalog in conf/: did you mean %s?",
+                *(name, *similar),
+            )
 
 
 class RequireInputs:

@@ -177,6 +177,12 @@ class PresetsConfigLoader(OmegaConfigLoader):
                         part["arguments"] = {}
                 is_replaced = is_replaced or any("name" in part for part in found)
 
+    def list_names(self, key: str) -> tuple[set[str], set[str]]:
+        """Return the names that conf/base has, and those that the other folders add to them."""
+        base, later, *_ = self._read_raw_config(key)
+        known = {str(name) for content in base.values() for name in content}
+        return known, {str(name) for content in later.values() for name in content} - known
+
     def find_files(self) -> dict[str, Path]:
         """Return the file that sets each parameter, by its dotted name, and is not in conf/base."""
         return {

@@ -47,6 +47,23 @@ def test_a_folder_may_have_marks_in_its_name(tmp_path: Path) -> None:
         assert file.execute("SELECT study_name FROM studies").fetchall() == [("one",)]
 
 
+@pytest.mark.parametrize(
+    ("url", "credentials"),
+    [
+        ("postgresql//HOST/NAME", {}),
+        ("postgresql+psycopg://HOST/NAME", {"user": "me", "password": "SECRET"}),
+    ],
+)
+def test_an_url_that_can_not_be_used_is_an_error_that_says_what_to_do(
+    url: str, credentials: dict[str, str]
+) -> None:
+    dataset = OptunaStorageDataset(url=url, credentials=credentials)
+    with pytest.raises(DatasetError, match=r"write url as in .* username and password") as error:
+        dataset.load()
+    assert "SECRET" not in str(error.value)
+    assert "SECRET" not in repr(dataset)
+
+
 def damage(path: Path, start: int) -> None:
     content = path.read_bytes()
     path.write_bytes(content[:start] + bytes(len(content) - start))

@@ -6,7 +6,7 @@ Optuna and SQLAlchemy are imported where the database is opened.
 import threading
 import time
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from imdb_sentiment.datasets.base import LoadOnlyDataset, require_local
@@ -23,6 +23,7 @@ HEARTBEAT_INTERVAL = 60
 LOCK_TIMEOUT = 60
 # Attempts, a second apart, to open a database in which another run is creating the tables.
 ATTEMPTS = 10
+FORM = "write url as in postgresql+psycopg://HOST/NAME, and credentials as username and password"
 
 
 class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
@@ -74,8 +75,15 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
 
         """
         from optuna.exceptions import StorageInternalError
-        from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+        from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLAlchemyError
 
+        try:
+            url = self._url
+        except (ArgumentError, TypeError) as error:
+            raise InputError(
+                "the url or the credentials of study_storage in the catalog can't be used "
+                f"({error}): {FORM}"
+            ) from error
         arguments: dict[str, Any] = {"pool_pre_ping": True}
         if self._filepath is not None:
             self._filepath.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +91,7 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
         problem: BaseException
         for _ in range(ATTEMPTS):
             try:
-                return self._open(arguments)
+                return self._open(url, arguments)
             except StorageInternalError as error:
                 problem = error.__cause__ or error
                 break
@@ -101,18 +109,18 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
                 "or delete it to search from the beginning"
             )
         raise InputError(
-            f"the study database {self._url} can't be opened ({str(reason).strip()}): {advice}"
+            f"the study database {url} can't be opened ({str(reason).strip()}): {advice}"
         ) from problem
 
-    def _open(self, arguments: dict[str, Any]) -> "RDBStorage":
+    def _open(self, url: "sqlalchemy.URL", arguments: dict[str, Any]) -> "RDBStorage":
         import optuna
         import sqlalchemy
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            url = self._url.render_as_string(hide_password=False)
+            plain = url.render_as_string(hide_password=False)
             storage = optuna.storages.RDBStorage(
-                url.replace("{", "{{").replace("}", "}}"),  # Optuna formats it
+                plain.replace("{", "{{").replace("}", "}}"),  # Optuna formats it
                 engine_kwargs=arguments,
                 heartbeat_interval=HEARTBEAT_INTERVAL,
             )
@@ -124,7 +132,11 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
     def _describe(self) -> dict[str, Any]:
         if self._filepath is not None:
             return {"filepath": str(self._filepath)}
-        return {"url": str(self._url)}  # SQLAlchemy hides the password
+        from sqlalchemy.exc import ArgumentError
+
+        with suppress(ArgumentError, TypeError):
+            return {"url": str(self._url)}  # SQLAlchemy hides the password
+        return {}  # it can't be used, and may contain a password
 
 
 def _complete_transactions(sessions: "sqlalchemy.orm.sessionmaker[Any]") -> None:

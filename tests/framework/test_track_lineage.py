@@ -9,7 +9,9 @@ import pickle
 import re
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.framework.project import settings
 from kedro.framework.startup import bootstrap_project
 from kedro.pipeline.node import Node
+from kedro.runner import Task
 from optuna.trial import FrozenTrial, TrialState
 
 from helpers import (
@@ -69,6 +72,7 @@ def change_records(project: Path) -> Iterator[dict[str, Any]]:
     path.write_text(json.dumps(content))
 
 
+@pytest.mark.slow
 def test_reporting_shows_what_the_model_was_made_from(
     copy_of_finished: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -423,6 +427,7 @@ def test_other_custom_reviews_are_scored_with_the_same_model(copy_of_finished: P
     assert model.examples == ("w1 w2",)
 
 
+@pytest.mark.slow
 def test_who_does_the_work_makes_nothing_stale(copy_of_finished: Path) -> None:
     change_conf(copy_of_finished, lambda conf: conf["tuning"].update(workers=2, max_retries=9))
     change_conf(copy_of_finished, lambda conf: conf.update(processing={"workers": 2}))
@@ -446,6 +451,7 @@ def test_only_what_is_missing_or_stale_is_made_again(copy_of_finished: Path) -> 
     assert {name: made[name] for name in same} == {name: whole[name] for name in same}
 
 
+@pytest.mark.slow
 def test_a_threshold_is_chosen_without_training_again(copy_of_finished: Path) -> None:
     project = copy_of_finished
     (project / "conf/local/globals.yml").write_text("reviews_file: IMDB Dataset.csv\n")
@@ -646,6 +652,7 @@ def test_a_file_that_is_named_now_must_be_that_of_the_inputs(copy_of_finished: P
         run_session(copy_of_finished, "tuning")
 
 
+@pytest.mark.slow
 def test_other_files_under_the_same_names_are_noticed(copy_of_finished: Path) -> None:
     """Also if conf/ names another file of custom reviews, or the table lies elsewhere."""
     project = copy_of_finished
@@ -824,6 +831,31 @@ def test_an_interrupted_run_does_not_lock_its_process_out(
     open_files = [str(getattr(log, "baseFilename", "")) for log in logging.getLogger().handlers]
     assert not [file for file in open_files if Path(file).is_relative_to(logs)]
     run_session(copy_of_finished, "reporting")
+
+
+def test_a_second_run_of_a_process_does_not_disturb_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a notebook with threads: both would share the hooks."""
+    project = make_project(tmp_path)
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
+    has_begun, may_go_on = threading.Event(), threading.Event()
+    execute = Task.execute
+
+    def wait_and_execute(task: Task) -> Any:
+        has_begun.set()
+        assert may_go_on.wait(60)
+        return execute(task)
+
+    monkeypatch.setattr(Task, "execute", wait_and_execute)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(run_session, project, "data_processing")
+        assert has_begun.wait(60)
+        with pytest.raises(ClickException, match="another run of this process has not ended yet"):
+            run_session(project, "data_processing")
+        may_go_on.set()
+        first.result(60)
+    assert "audit" in Lineage(project).read()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,9 +20,12 @@ from imdb_sentiment.errors import InputError, find_input_error, make_printable, 
 from imdb_sentiment.framework.console import RUN, name_command
 from imdb_sentiment.framework.lineage import flatten
 from imdb_sentiment.framework.runner import IncrementalSequentialRunner
+from imdb_sentiment.framework.track_lineage import OTHER_RUN
 from imdb_sentiment.pipeline_registry import list_pipelines
 
 logger = logging.getLogger(__name__)
+
+_running = threading.Lock()  # held during a run
 
 
 class PlainErrorsSession(KedroSession):
@@ -40,6 +44,8 @@ class PlainErrorsSession(KedroSession):
             runner = kwargs.get("runner") or SequentialRunner()
             if type(runner) is SequentialRunner:
                 kwargs["runner"] = IncrementalSequentialRunner(is_async=runner._is_async)
+        if not _running.acquire(blocking=False):  # before the hooks, which the runs share
+            raise ClickException(OTHER_RUN)
         try:
             return super().run(*args, **kwargs)
         except Exception as error:
@@ -51,8 +57,11 @@ class PlainErrorsSession(KedroSession):
             if isinstance(fixable, InputError) and fixable.parameters:
                 message += self._explain_parameters(fixable.parameters)
             raise ClickException(message) from error
-        finally:  # Kedro calls no hook after Ctrl-C, or if the run may not begin
-            _close_hooks()
+        finally:
+            try:
+                _close_hooks()  # Kedro calls none after Ctrl-C, or if the run may not begin
+            finally:
+                _running.release()
 
     def _explain_parameters(self, parameters: Mapping[str, Any]) -> str:
         """Return the files that set parameters, and a command that overrides them, as lines."""

@@ -32,6 +32,10 @@ GOES_ON = (
 )
 # This pipeline needs nothing but the exported model, which has a digest of its own.
 SEALED = "inference"
+OTHER_RUN = (
+    "another run of this process has not ended yet: wait until it ends, or use another copy of the "
+    "project"
+)
 
 
 class TrackLineage:
@@ -67,10 +71,7 @@ class TrackLineage:
                 "ParallelRunner can't record the lineage: use ThreadRunner, or omit --runner"
             )
         if self._claimed and self._thread.is_alive() and self._thread != threading.current_thread():
-            raise InputError(
-                "another run of this process has not ended yet: wait until it ends, or use another "
-                "copy of the project"
-            )
+            raise InputError(OTHER_RUN)
         self.close()  # what an interrupted run of this process has left
         lineage = Lineage(self._project)
         files = RunFiles(catalog, lineage)

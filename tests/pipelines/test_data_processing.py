@@ -487,6 +487,13 @@ def test_lines_above_the_header_are_no_header(split: SplitParameters) -> None:
         find(as_chunks(rows, ("My survey export", "unnamed_1")), split)
 
 
+def test_half_an_emoji_in_the_first_rows_is_no_hindrance(split: SplitParameters) -> None:
+    rows = make_reviews(60)
+    rows[0] = (f"{rows[0][0]} \ud83d", rows[0][1])
+    found = find(as_chunks(rows, ("utterance", "kind")), split)
+    assert (found.text_column, found.label_column) == ("utterance", "kind")
+
+
 def test_a_sorted_table_may_begin_with_another_label(split: SplitParameters) -> None:
     labels = ["neutral"] * 20 + ["bad"] * 20 + ["good"] * 20
     rows = [(text, label) for (text, _), label in zip(make_reviews(60), labels, strict=True)]
@@ -920,7 +927,10 @@ def test_groups_are_drawn_at_random_and_near_the_fraction(
     assert len(homes) > 1
 
 
-@pytest.mark.parametrize("fraction", [0.02, 0.03, 0.07, 0.2, 0.33, 0.8])
+@pytest.mark.parametrize(
+    "fraction",
+    [0.02, 0.2, 0.8, *(pytest.param(x, marks=pytest.mark.slow) for x in (0.03, 0.07, 0.33))],
+)
 def test_the_fraction_of_groups_is_the_one_that_is_asked_for(
     fraction: float, reviews: ReviewsParameters, split: SplitParameters
 ) -> None:

@@ -140,8 +140,9 @@ def gather_rows(table: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
 
     """
     chunks = [table] if isinstance(table, pd.DataFrame) else list(table)
+    chunks = [chunk.set_axis(chunk.columns.map(str), axis="columns") for chunk in chunks]
     for chunk in chunks:
-        require_distinct(map(str, chunk.columns), "the file of custom reviews")
+        require_distinct(chunk.columns, "the file of custom reviews")
     whole = pd.concat(chunks) if chunks else pd.DataFrame()
     if MALFORMED in whole:
         for row, problem in whole.loc[whole[MALFORMED] != "", MALFORMED].items():

@@ -111,6 +111,16 @@ def test_what_is_expected_may_be_in_the_column_of_the_training_labels(
         find_custom_texts(table, reviews, named)
 
 
+def test_columns_of_custom_reviews_may_have_numbers_as_their_names(
+    reviews: ReviewsParameters, custom: CustomReviewsParameters
+) -> None:
+    """As those of `pandas.ExcelDataset` have."""
+    texts = [f"w{n} w1 w2 w3 w4 w5" for n in range(6)]
+    found = choose(pd.DataFrame({7: range(6), 2024: texts}), reviews, custom)
+    assert found.texts == texts
+    assert found.table.columns.tolist() == ["7", "2024"]
+
+
 def test_the_samples_are_those_of_the_project() -> None:
     table = pd.read_csv(SAMPLES)
     assert are_samples(table)

@@ -282,7 +282,7 @@ def _find_header_below(rows: pd.DataFrame) -> list[str]:
     if are_names(list_columns(rows)):
         return []
     for number, *cells in rows.drop(columns=MALFORMED).head(MAX_LINES_ABOVE).itertuples():
-        if are_names(to_strings(pd.Series(cells))):
+        if are_names(map(str, cells)):
             return [f"row {number} seems to be the header: delete the lines above it"]
     return []
 

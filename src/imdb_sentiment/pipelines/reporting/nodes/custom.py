@@ -69,6 +69,7 @@ def find_custom_texts(
     """
     chunks = [custom_reviews] if isinstance(custom_reviews, pd.DataFrame) else custom_reviews
     rows = next(iter(chunks), pd.DataFrame())
+    rows = rows.set_axis(rows.columns.map(str), axis="columns")
     column = choose_custom_column(rows, custom, reviews.text_column)
     if column in prediction_columns(reviews.labels):
         raise InputError(

@@ -17,6 +17,8 @@ from kedro.server.http_server import create_http_server
 
 from helpers import kedro, make_project, make_reviews, run_session, write_csv
 from imdb_sentiment.errors import InputError
+from imdb_sentiment.framework.hooks import _find_given
+from imdb_sentiment.framework.presets import PresetsConfigLoader
 
 MISSPELT = r"no parameter 'tunning' in --params: did you mean tuning\?"
 PIPELINES = ["data_processing"]
@@ -248,6 +250,50 @@ def test_an_entry_that_reads_another_table_is_told(
     caplog.clear()
     run_session(project, "data_processing", reviews_file="mine.csv")
     assert "of the catalog reads" not in caplog.text
+
+
+def test_a_folder_may_have_a_number_as_its_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """YAML reads it as a number, in --params as well."""
+    project = make_project(tmp_path)
+    write_csv(project / "data/01_raw/2024/part.csv", make_reviews(120))
+    run_session(project, "data_processing", reviews_file=2024)
+    assert count_rows(project) == 120
+    (project / "data/lineage.json").unlink()
+    run_session(project, "data_processing", reviews_file=2024)
+    assert "will replace the results" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("group", "values", "says"),
+    [
+        ("hyperparameters", {"bidirectional": "n"}, "is 'n': it must be true or false"),
+        ("hyperparameters", {"units": 64.0}, "is 64.0: it must be a whole number of at least 1"),
+        ("hyperparameters", {"units": True}, "is true: it must be a whole number of at least 1"),
+        ("training", {"use_validation_rows": 1}, "is 1: it must be true or false"),
+        ("training", {"min_confidence": "0.5"}, "is '0.5': it must be a number of at least 0"),
+        ("tuning", {"folds": "2"}, "is '2': it must be auto or a whole number"),
+    ],
+)
+def test_what_only_looks_like_a_value_is_refused(
+    group: str, values: dict[str, Any], says: str, project: Path
+) -> None:
+    """A node that reads a single parameter would get it as it is."""
+    (name,) = values
+    with pytest.raises(ClickException, match=rf"{group}\.{name} {says}"):
+        run_session(project, "data_processing", env=None, **{group: values})
+
+
+def test_hyperparameters_of_a_preset_are_not_taken_for_the_users(tmp_path: Path) -> None:
+    (tmp_path / "local").mkdir()
+    project = make_project(tmp_path / "local")
+    (project / "conf/local/parameters.yml").write_text("hyperparameters: {units: 80}\n")
+    bootstrap_project(project)
+    given = {"hyperparameters": {"epochs": 2}}
+    conf = str(project / settings.CONF_SOURCE)
+    loader = PresetsConfigLoader(conf, "best", given, **settings.CONFIG_LOADER_ARGS)
+    assert _find_given(loader) == {"units", "epochs"}
 
 
 @pytest.mark.slow

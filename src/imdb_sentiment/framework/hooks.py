@@ -21,7 +21,7 @@ from imdb_sentiment.datasets.table_formats import has_table_suffix
 from imdb_sentiment.errors import InputError, list_names, suggest_name
 from imdb_sentiment.framework.configuration import CATALOG_PARAMETERS, RAW_REVIEWS, Configuration
 from imdb_sentiment.framework.lineage import Lineage, find_upstream, flatten
-from imdb_sentiment.framework.problems import explain_problems
+from imdb_sentiment.framework.problems import explain_inexact, explain_problems
 from imdb_sentiment.parameters import (
     BaselineParameters,
     ClassWeight,
@@ -120,13 +120,15 @@ class ValidateParameters:
         _require_known(misspelt, own, "in conf/base/globals.yml")
         for group in sorted(values.keys() & MODELS.keys()):
             try:
-                MODELS[group].model_validate(values[group])
+                found = MODELS[group].model_validate(values[group])
             except ValidationError as error:
                 problems = explain_problems(error, group, MODELS[group])
                 raise InputError(problems) from error
+            if problem := explain_inexact(values[group], found, group):
+                raise InputError(problem)
         _require_same_table(values, table)
         _warn_of_idle_entries(*loader.list_names("catalog"))
-        self._file = values["reviews"]["file"]
+        self._file = str(values["reviews"]["file"])
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -322,9 +324,7 @@ class CheckLabels:
 def _find_given(loader: Any) -> set[str]:
     """Return the names of the hyperparameters that --params or conf/local sets."""
     given = {name for name, _ in flatten(loader.runtime_params or {})}
-    given |= {
-        name for name, file in loader.find_files().items() if loader.default_run_env in file.parts
-    }
+    given |= loader.replace(loader.default_run_env, {}).find_files().keys()
     group = "hyperparameters."
     return {name.removeprefix(group) for name in given if name.startswith(group)}
 

@@ -128,17 +128,19 @@ class PresetsConfigLoader(OmegaConfigLoader):
 
     def _read_raw_config(self, key: str) -> Files:
         """Return the files of conf/base and, in their order, those of all other folders."""
-        if self.env in (None, self.base_env, self.default_run_env):
+        names = [name.strip() for name in (self.env or self.default_run_env).split(",")]
+        presets = [name for name in names if name != self.default_run_env]  # which comes last
+        if presets in ([], [self.base_env]):
             try:
-                base, later, base_path, path, read = self._read(key, self.env)
+                env = presets[0] if presets else None
+                base, later, base_path, path, read = self._read(key, env)
             except MissingConfigException:  # there need not be a conf/local
-                if self.env == self.base_env:
+                if presets:
                     raise
                 base, later, base_path, path, read = self._read(key, self.base_env)
             self._leave_out_arguments([base, later])
             _leave_out_ranges([base, later])
             return base, later, base_path, path, read
-        presets = [name.strip() for name in self.env.split(",")]
         folders: list[dict[Path, DictConfig]] = []
         try:
             for name in presets:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from imdb_sentiment.errors import suggest_name
+from imdb_sentiment.framework.lineage import flatten
 
 MAX_VALUE = 50  # maximum number of characters of a value in a message
 NAMES = {  # of the types in a JSON Schema
@@ -44,6 +45,27 @@ def explain_problems(error: ValidationError, group: str, model: type[BaseModel])
         or not any(_is_within(place, places[id(problem)]) for place in places.values())
     ]
     return "; ".join(dict.fromkeys(_explain(problem, group, schema) for problem in deepest))
+
+
+def explain_inexact(values: Mapping[str, Any], found: BaseModel, group: str) -> str | None:
+    """Return which value pydantic has only taken for a number, or for true or false, in one line.
+
+    A node that reads a single parameter gets it as it is in conf/, such as "64" or 64.0 for 64.
+
+    Args:
+        values: The group of parameters as it is in conf/.
+        found: The group as pydantic has read it.
+        group: Name of the group, such as `tuning`.
+
+    """
+    exact: dict[type, set[type]] = {bool: {bool}, int: {int}, float: {int, float}}
+    read = dict(flatten(found.model_dump()))
+    for name, value in flatten(values):
+        kind = type(read.get(name))
+        if type(value) not in exact.get(kind, {type(value)}):
+            problem = {"type": "inexact", "loc": name.split("."), "input": value}
+            return _explain(problem, group, type(found).model_json_schema())
+    return None
 
 
 def _is_within(names: Sequence[str], outer: Sequence[str]) -> bool:

@@ -138,7 +138,7 @@ class RunLineage:
         if record and not any(map(self._files.exists, self._makers.keys() & self._records.keys())):
             return
         then = self._find_table(record)
-        now = self._parameters.get(FILE)
+        now = str(self._parameters.get(FILE))
         path = self._files.find_path(RAW_REVIEWS)
         source = record.inputs.get(RAW_REVIEWS) if record else None
         is_same_file = path is not None and source is not None and path == source.path
@@ -159,8 +159,8 @@ class RunLineage:
     def _find_table(self, record: Record | None) -> str | None:
         """Return the name of the table of the present results, if there are any."""
         if record:
-            name: str | None = record.parameters.get("reviews", {}).get("file")
-            return name
+            name = record.parameters.get("reviews", {}).get("file")
+            return None if name is None else str(name)
         if FIRST_MADE in self._makers and self._files.exists(FIRST_MADE):  # without lineage.json
             with contextlib.suppress(DatasetError):  # it is damaged
                 return str(self._files.get(FIRST_MADE).load().file)

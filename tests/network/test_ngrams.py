@@ -497,7 +497,8 @@ def test_a_weight_of_a_label_counts_its_reviews_several_times(n_labels: int) -> 
     def fit_with(weights: list[float] | None, inverse_regularisation: float = 0.5) -> NgramModel:
         parameters = make_ngrams_parameters(inverse_regularisation=inverse_regularisation)
         array = None if weights is None else np.array(weights)
-        return fit_ngram_model(hashes, codes, n_labels, parameters, label_weights=array)
+        regression = NgramRegression(hashes, codes, n_labels, parameters, label_weights=array)
+        return regression.fit(NgramWeights(0.5))
 
     plain, ones = fit_with(None), fit_with([1.0] * n_labels)
     np.testing.assert_allclose(plain.weights, ones.weights, rtol=1e-5)

@@ -26,8 +26,8 @@ def score_predictions(
     labels: tuple[str, ...],
     report: ReportParameters,
     *,
-    are_ordered: bool = False,
-    groups: npt.NDArray[np.integer] | None = None,
+    are_ordered: bool,
+    groups: npt.NDArray[np.integer] | None,
 ) -> dict[str, float]:
     """Compare predictions with the true labels.
 

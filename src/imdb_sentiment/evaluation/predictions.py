@@ -11,7 +11,7 @@ from imdb_sentiment.evaluation.probabilities import DecisionRule, prediction_col
 def tabulate_predictions(
     probabilities: npt.NDArray[np.float64],
     labels: tuple[str, ...],
-    rule: DecisionRule | None = None,
+    rule: DecisionRule,
 ) -> pd.DataFrame:
     """Return the predicted label of each review and its probability.
 
@@ -19,14 +19,13 @@ def tabulate_predictions(
         probabilities: Probability of each label, shape (reviews, labels); a row of NaN where there
             is no prediction.
         labels: Names of the labels in the order of their codes.
-        rule: Rule that chooses a label; None to always choose the most probable one.
+        rule: Rule that chooses a label.
 
     Returns:
         One row per review: `predicted_sentiment` (None without a prediction), its `probability`
         (NaN without one), and `probability_LABEL` for each label.
 
     """
-    rule = rule or DecisionRule.argmax(len(labels))
     chosen = rule.choose(probabilities)
     predicted = np.array(labels, dtype=object)[chosen]
     probability = probabilities[np.arange(len(chosen)), chosen]

@@ -219,15 +219,12 @@ def fit_ngram_model(
     parameters: NgramsParameters,
     *,
     script: Script = "auto",
-    label_weights: npt.NDArray[np.float64] | None = None,
 ) -> NgramModel:
     """Fit a model to labelled reviews alone, with the weights that `default_weights` returns.
 
     Arguments and errors are those of `NgramRegression`.
     """
-    regression = NgramRegression(
-        reviews, codes, n_labels, parameters, script=script, label_weights=label_weights
-    )
+    regression = NgramRegression(reviews, codes, n_labels, parameters, script=script)
     return regression.fit(default_weights(parameters))
 
 

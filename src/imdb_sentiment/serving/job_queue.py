@@ -195,15 +195,15 @@ class Quota:
             self._by_client[client] = left
 
     @contextmanager
-    def hold(self, client: str, amount: int = 1) -> Iterator[None]:
-        """Take an amount while a block runs.
+    def hold(self, client: str) -> Iterator[None]:
+        """Take 1 while a block runs.
 
         Raises:
             QueueFullError: There is not enough left, or not enough for this client.
 
         """
-        self.take(client, amount)
+        self.take(client, 1)
         try:
             yield
         finally:
-            self.give_back(client, amount)
+            self.give_back(client, 1)

@@ -400,13 +400,15 @@ def test_what_a_user_can_mend_is_one_line(
             {"training": {"class_weight": {"awful": 2}}},
             r"training\.class_weight names the label 'awful', .* choose from negative, positive",
         ),
-        (
+        pytest.param(
             {"training": {"decision_target": {"label": "awful", "recall": 0.9}}},
             r"training\.decision_target names the label 'awful'",
+            marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             {"tuning": {"metric": "f1", "metric_label": "awful"}},
             r"tuning\.metric_label names the label 'awful'",
+            marks=pytest.mark.slow,
         ),
         ({"tuning": {"metric": "quadratic_kappa"}}, "needs ordinal labels"),
     ],

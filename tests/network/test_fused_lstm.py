@@ -64,6 +64,7 @@ def test_outputs_and_gradients_are_those_of_keras(parts: int, shape: dict[str, A
             np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
 
 
+@pytest.mark.slow
 def test_recurrent_dropout_is_left_to_keras(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **options: Any) -> None:
         raise AssertionError("the fused operation has no recurrent dropout")

@@ -35,7 +35,8 @@ def make_texts(n: int = 160) -> npt.NDArray[np.uint8]:
     return texts
 
 
-@pytest.mark.parametrize("bidirectional", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("bidirectional", [False, True])
 def test_weights_have_the_shapes_of_the_network(
     bidirectional: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

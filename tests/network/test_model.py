@@ -361,6 +361,7 @@ def make_labels(sequences: npt.NDArray[Any], probabilities: npt.NDArray[Any]) ->
     return NgramLabels(sequences, probabilities, np.arange(len(sequences)))
 
 
+@pytest.mark.slow
 def test_progress_follows_the_tokens_of_each_epoch() -> None:
     sequences = np.full((32, 8), 5, np.uint16)
     sequences[:16, :6] = 0  # two tokens
@@ -610,6 +611,7 @@ def test_early_stopping_needs_rows_to_watch() -> None:
         train_model(make_encoded(20), small_hyperparameters(early_stopping_patience=1), 0)
 
 
+@pytest.mark.slow
 def test_weights_of_labels_weigh_the_loss() -> None:
     """Equal weights change nothing; a label with next to no weight is not learnt."""
     train = make_encoded(40)
@@ -627,17 +629,16 @@ def test_weights_of_labels_weigh_the_loss() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_labels", [2, 3])
 @pytest.mark.parametrize(
-    "changes",
+    ("n_labels", "changes"),
     [
-        {"learning_rate_schedule": "cosine"},
-        pytest.param({"learning_rate_schedule": "constant"}, marks=pytest.mark.slow),
-        pytest.param({"ema_momentum": 0.9}, marks=pytest.mark.slow),
-        pytest.param({"recurrent_dropout_rate": 0.1}, marks=pytest.mark.slow),  # not fused
+        (2, {"learning_rate_schedule": "cosine"}),
+        (3, {"learning_rate_schedule": "constant"}),
+        (2, {"ema_momentum": 0.9}),
+        (3, {"recurrent_dropout_rate": 0.1}),  # not fused
     ],
 )
-def test_labels_of_the_ngrams_are_learnt_first(changes: dict[str, Any], n_labels: int) -> None:
+def test_labels_of_the_ngrams_are_learnt_first(n_labels: int, changes: dict[str, Any]) -> None:
     """The reviews with labels have none of the tokens that decide about the others."""
     reviews = make_encoded(40, n_labels)
     codes = np.arange(300) % n_labels

@@ -577,7 +577,12 @@ def test_epochs_are_reported_and_a_lost_trial_ends(
 
 @pytest.mark.parametrize("patience", [0, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    ("metric", "factor"), [("f1_macro", 1.0), ("log_loss", 1.0), ("log_loss", 4.0)]
+    ("metric", "factor"),
+    [
+        ("f1_macro", 1.0),
+        pytest.param("log_loss", 1.0, marks=pytest.mark.slow),
+        ("log_loss", 4.0),
+    ],
 )
 def test_trials_are_valued_by_the_metric(
     metric: MetricName,
@@ -756,7 +761,7 @@ def test_logits_of_a_study_that_stored_fewer_are_still_read(
 @pytest.mark.parametrize(
     ("folds", "repeats"), [(1, 1), pytest.param(2, 1, marks=pytest.mark.slow), (2, 2)]
 )
-@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+@pytest.mark.parametrize("metric", ["accuracy", pytest.param("log_loss", marks=pytest.mark.slow)])
 def test_a_trial_that_may_be_the_best_keeps_what_it_predicts_for_unlabelled_reviews(
     *,
     metric: MetricName,
@@ -1318,6 +1323,7 @@ def test_if_all_trials_fail_the_first_reason_is_told(
     assert len(trials(storage, tuning)) == tuning.n_trials
 
 
+@pytest.mark.slow
 def test_a_trial_whose_process_died_each_time_is_named_and_can_be_tried_again(
     one_epoch: Hyperparameters, tuning: TuningParameters, caplog: pytest.LogCaptureFixture
 ) -> None:

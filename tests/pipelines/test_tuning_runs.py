@@ -159,10 +159,6 @@ def group_exists(number: int) -> bool:
     "command",
     [
         pytest.param(
-            "kedro run --pipelines tuning,training,reporting --params tuning.n_trials=20",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
             "kedro run --pipelines tuning --params tuning.n_trials=20", marks=pytest.mark.slow
         ),
         pytest.param(

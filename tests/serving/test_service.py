@@ -676,6 +676,7 @@ def test_a_client_can_not_take_all_memory(model_file: Path, tmp_path: Path) -> N
         wait_until(lambda: post(service, "/predict", body).status_code == 200)
 
 
+@pytest.mark.slow
 def test_scored_copies_count_as_disk_space(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path, "--max-upload", "1000") as service:
         blank = "review\n" + "\n" * 900  # each becomes a row with all columns
@@ -686,6 +687,7 @@ def test_scored_copies_count_as_disk_space(model_file: Path, tmp_path: Path) -> 
             assert ask_to_score(service) == 200
 
 
+@pytest.mark.slow
 def test_scored_copies_that_nobody_reads_give_their_disk_space_back(
     model_file: Path, tmp_path: Path
 ) -> None:
@@ -735,6 +737,7 @@ def test_the_scoring_of_a_csv_is_no_work_of_the_process_that_answers(service: Se
     assert measure_work(service) - start < 0.3 * scoring
 
 
+@pytest.mark.slow
 def test_the_end_of_the_scoring_process_is_no_end_of_the_service(
     model_file: Path, tmp_path: Path
 ) -> None:
@@ -749,6 +752,7 @@ def test_the_end_of_the_scoring_process_is_no_end_of_the_service(
         assert "Traceback" not in service.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_scoring_process_that_does_not_answer_is_replaced(
     model_file: Path, tmp_path: Path
 ) -> None:
@@ -776,6 +780,7 @@ def test_a_scoring_process_that_does_not_answer_is_ended_with_the_service(
         assert not scorer.is_running()
 
 
+@pytest.mark.slow
 def test_the_scoring_process_ends_with_the_service(model_file: Path, tmp_path: Path) -> None:
     with run_service(model_file, tmp_path) as service:
         scorer = find_scorer(service)

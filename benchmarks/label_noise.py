@@ -88,7 +88,10 @@ def main() -> None:
     rows = rows[(rows["text"] != "") & (rows["label"] != "")].drop_duplicates("text")
     labels = tuple(sorted(rows["label"].unique()))
     rows = rows.assign(
-        code=pd.Index(labels).get_indexer(pd.Index(rows["label"])), group="", row=rows.index + 1
+        code=pd.Index(labels).get_indexer(pd.Index(rows["label"])),
+        group="",
+        row=rows.index + 1,
+        split="train",
     )
     reviews = ReviewsParameters(
         file="",

@@ -48,6 +48,7 @@ def make_clean(n: int, n_labels: int = 2, first_row: int = 1, seed: int = 0) -> 
             "text": texts,
             "code": [LABELS.index(label) for label in names],
             "group": "",
+            "split": "train",
         }
     )
 
@@ -200,6 +201,12 @@ def test_uncertain_rows_are_chosen_but_no_two_alike(
     chunks = [unlabelled[start : start + 7] for start in range(0, len(unlabelled), 7)]
     parts = choose_rows_to_label(chunks, [labelled], reviews, three, training, script="auto")
     pd.testing.assert_frame_equal(parts, whole)
+    # The labels of the test set have no say.
+    test = make_clean(90, first_row=201, seed=2).assign(split="test", code=0)
+    both = choose_rows_to_label(
+        [unlabelled], [labelled, test], reviews, three, training, script="auto"
+    )
+    pd.testing.assert_frame_equal(both, whole)
     assert list(whole.columns) == ["row", "text", "likely_label", "margin"]
     assert len(whole) == 3
     assert whole["margin"].is_monotonic_increasing
@@ -240,7 +247,8 @@ def test_texts_are_cut_into_words_as_for_the_model(
     rng = np.random.default_rng(0)
     codes = rng.permutation(np.repeat([0, 1], 60))
     words = np.array(["\u597d\u770b\u975e\u5e38", "\u770b\u597d\u5e38\u975e"])
-    frame = pd.DataFrame({"row": np.arange(120), "text": words[codes], "code": codes, "group": ""})
+    frame = pd.DataFrame({"row": np.arange(120), "text": words[codes], "code": codes})
+    frame = frame.assign(group="", split="train")
     one = training.model_copy(
         update={"ngrams": training.ngrams.model_copy(update={"max_ngram": 1})}
     )

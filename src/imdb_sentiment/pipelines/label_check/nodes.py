@@ -198,7 +198,8 @@ def choose_rows_to_label(
 
     Args:
         clean_unlabelled_reviews: Chunks with the columns `row` and `text`; possibly none.
-        clean_reviews: Chunks with the columns `row`, `text`, `code` and `group`, to learn from.
+        clean_reviews: Chunks with the columns `row`, `text`, `code`, `group` and `split`; all rows
+            but those of the test set are learnt from.
         reviews: The labels.
         label_check: Number of rows to choose.
         training: Describes the linear model.
@@ -218,7 +219,9 @@ def choose_rows_to_label(
     scores: list[pd.DataFrame] = []
     for chunk in clean_unlabelled_reviews:
         if model is None:  # learnt only now: without unlabelled reviews, there is no need
-            _, codes, _, hashes = _hash_reviews(clean_reviews, training.ngrams, script)
+            # Rows that are chosen by test labels would make the test set no longer independent.
+            learnt = (rows[rows["split"] != "test"] for rows in clean_reviews)
+            _, codes, _, hashes = _hash_reviews(learnt, training.ngrams, script)
             model = fit_ngram_model(hashes, codes, len(labels), training.ngrams, script=script)
         probabilities = to_probabilities(model.score_texts(chunk["text"]))
         ordered = np.sort(probabilities, axis=1)

@@ -119,6 +119,8 @@ def test_addresses_of_proxies_that_would_be_ignored_are_refused() -> None:
         assert start(wrong).startswith(
             f"Error: FORWARDED_ALLOW_IPS contains '{wrong}', which is not an"
         )
+    for ignored in ("10.0.0.0/8,*", "* "):
+        assert "contains '*', which is not an IP address" in start(ignored)
     for right in ("", "*", "172.17.0.1, 10.0.0.0/8", "fd00::/8"):
         assert "none.onnx does not exist" in start(right)
 
@@ -133,3 +135,8 @@ def test_without_a_folder_for_temporary_files_it_does_not_start(
     done = CliRunner().invoke(serve, ["--model", "none.onnx"])
     assert done.exit_code == 1
     assert "with docker run --tmpfs /tmp" in done.output
+
+
+def test_a_burst_without_a_rate_is_refused() -> None:
+    done = CliRunner().invoke(serve, ["--model", "none.onnx", "--burst", "5"])
+    assert "--burst has no effect without --rate: set both" in done.output

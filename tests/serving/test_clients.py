@@ -1,6 +1,7 @@
 """API keys with owners, and rates."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,27 @@ def change(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
     time = file.stat().st_mtime_ns + 10**9  # also if both versions are written in one moment
     os.utime(file, ns=(time, time))
+
+
+def test_a_file_of_keys_that_can_not_be_read_is_read_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "keys"
+    change(file, "anna key1\n")
+    keys = ApiKeys({}, file)
+    change(file, "anna key2\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", raise_permission_error)
+        assert keys.find_owner("key1") == "anna"
+        assert keys.find_owner("key1") == "anna"
+    assert len(caplog.records) == 1  # it is not tried again with each request
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 60)
+    assert [keys.find_owner(key) for key in ("key1", "key2")] == [None, "anna"]
+
+
+def raise_permission_error(*_: object, **__: object) -> str:
+    raise PermissionError(13, "Permission denied")
 
 
 def test_a_file_of_keys_may_change(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

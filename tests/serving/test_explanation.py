@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,8 @@ from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.serving import Prediction, Predictor
 from imdb_sentiment.serving.explanation import Segment, explain, find_explained_label
+from imdb_sentiment.serving.service import create_app
+from imdb_sentiment.serving.settings import ServiceSettings
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.ngrams import hash_ngrams
 from imdb_sentiment.text.tokenizer import TextEncoder, train_tokenizer
@@ -241,3 +244,10 @@ def test_words_are_left_out_whole_where_tokens_are_parts_of_them() -> None:
     assert prediction.probability is not None
     left = predictor.predict("then new zest").probabilities[str(prediction.label)]
     assert segments[0].effect == pytest.approx(prediction.probability - left, abs=1e-6)
+
+
+def test_without_a_network_nothing_is_read_by_one(ngrams_alone: bytes) -> None:
+    app = create_app(Predictor(ngrams_alone), ngrams_alone, ServiceSettings())
+    with TestClient(app, "http://localhost") as client:
+        words = client.post("/explain", json={"text": "w1 unheard w2"}).json()["words"]
+    assert words == {"total": 3, "known": 2, "read": 0}

@@ -4,9 +4,11 @@ import asyncio
 import itertools
 import json
 import re
+import time
 from typing import Any
 
 import pytest
+from fastapi.exceptions import RequestValidationError
 from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
@@ -121,3 +123,23 @@ def test_half_an_emoji_costs_no_other_text(text: str) -> None:
     request, _ = receive(f'{{"texts": ["good", "{text}"]}}'.encode())
     found = asyncio.run(read_json(request, PredictRequest)).texts
     assert found == ["good", re.sub("[\ud800-\udfff]", "\ufffd", json.loads(f'"{text}"'))]
+
+
+def test_any_number_of_halves_is_read_in_no_time() -> None:
+    """The service answers nobody meanwhile."""
+    seconds = []
+    for escaped in (r"\ud83d\ude00", r"\ud83d\ud83d"):
+        body = b'{"texts": ["%b"]}' % (escaped.encode() * 500_000)
+        request, _ = receive(body, memory=Quota(total=len(body), per_client=len(body)))
+        start = time.process_time()
+        (text,) = asyncio.run(read_json(request, PredictRequest)).texts
+        seconds.append(time.process_time() - start)
+    assert text == "\ufffd" * 1_000_000
+    assert seconds[1] < 8 * seconds[0] + 0.1
+
+
+@pytest.mark.parametrize("rest", ["[" * 9000, "1" * 5000, '"'])
+def test_what_follows_half_an_emoji_may_be_no_json(rest: str) -> None:
+    request, _ = receive(f'{{"texts": ["\\ud83d"], "more": {rest}'.encode())
+    with pytest.raises(RequestValidationError):
+        asyncio.run(read_json(request, PredictRequest))

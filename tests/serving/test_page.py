@@ -169,6 +169,7 @@ def test_a_file_comes_back_scored(page: Page, tmp_path: Path) -> None:
         ("\ufefftitle,review,x\na much longer text,b,c\n", None, "review"),
         ("a,,b\n1,2,333\n", ["a", "unnamed_1", "b"], "b"),
         ("only", None, "only"),
+        ('"id", "review"\n1, "Good, really"\n', ["id", "review"], "review"),
     ],
 )
 def test_the_columns_of_a_file_are_offered(

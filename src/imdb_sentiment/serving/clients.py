@@ -3,6 +3,7 @@
 import hmac
 import ipaddress
 import logging
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ logger = logging.getLogger(__name__)
 
 ANONYMOUS = "anonymous"
 ONLY_KEY = "default"  # owner of the only key, which has no name
+RETRY_INTERVAL = 10.0  # seconds between attempts to read a file of keys that can't be read
 MAX_KNOWN = 10_000  # maximum number of clients whose requests are remembered
 
 
@@ -39,6 +41,7 @@ class ApiKeys:
         self._keys = self._given
         self._file = file
         self._state = self._look()
+        self._retry_at = math.inf
         if file is not None:
             self._keys = self._given | read_keys(file)
 
@@ -49,12 +52,15 @@ class ApiKeys:
 
     def find_owner(self, given: str) -> str | None:
         """Return the name of the owner of a key, or None if the key is unknown."""
-        if (state := self._look()) != self._state:
-            self._state = state
+        state, now = self._look(), time.monotonic()
+        if state != self._state or now > self._retry_at:
+            self._state, self._retry_at = state, math.inf
             try:
                 self._keys = self._given | read_keys(self._file or Path())
             except KeysError as error:
                 logger.error("the API keys are not reloaded, so the earlier ones remain: %s", error)
+                if state and isinstance(error.__cause__, OSError):  # it may be readable later
+                    self._retry_at = now + RETRY_INTERVAL
         owners = [
             name
             for name, key in self._keys.items()
@@ -62,13 +68,13 @@ class ApiKeys:
         ]
         return next(iter(owners), None)
 
-    def _look(self) -> tuple[int, int] | None:
-        """Return the time of the last change of the file, and its size."""
+    def _look(self) -> tuple[int, ...] | None:
+        """Return what changes with the content or the permissions of the file."""
         try:
             status = self._file.stat() if self._file else None
         except OSError:
             return None
-        return (status.st_mtime_ns, status.st_size) if status else None
+        return (status.st_mtime_ns, status.st_ctime_ns, status.st_size) if status else None
 
 
 def read_keys(file: Path) -> dict[str, str]:

@@ -99,7 +99,7 @@ POSITIVE = _Positive()
 @click.option(
     "--burst",
     type=click.IntRange(1),
-    help="Maximum number of requests that a client may send at once after a pause.",
+    help="With --rate, maximum number of requests that a client may send at once after a pause.",
 )
 @click.option(
     "--api-keys",
@@ -167,6 +167,8 @@ def serve(model: Path, host: str, port: int, log: str, **limits: Any) -> None:
         )
     given = {name: value for name, value in limits.items() if value is not None}
     given["allowed_hosts"] += (host,)
+    if "burst" in given and "rate" not in given:
+        raise click.UsageError("--burst has no effect without --rate: set both")
     try:
         settings = ServiceSettings(api_key=key, **given)
         content = _read_model(model)
@@ -211,14 +213,16 @@ def _check_environment() -> None:
             "there is no writable folder for temporary files: set TMPDIR to one, or, in a "
             "container, add one with docker run --tmpfs /tmp"
         ) from error
-    for part in os.environ.get("FORWARDED_ALLOW_IPS", "").split(","):
+    given = os.environ.get("FORWARDED_ALLOW_IPS", "")
+    for part in [] if given == "*" else given.split(","):  # beside others, uvicorn ignores the *
         try:
-            if part.strip() not in ("", "*"):
+            if part.strip():
                 ipaddress.ip_network(part.strip())
         except ValueError as error:
             raise click.ClickException(
                 f"FORWARDED_ALLOW_IPS contains {part.strip()!r}, which is not an IP address or "
-                "network: separate them with commas, as in 172.17.0.1,10.0.0.0/8"
+                "network: separate them with commas, as in 172.17.0.1,10.0.0.0/8, or set it to * "
+                "alone"
             ) from error
 
 

@@ -60,6 +60,7 @@ class CsvScorer:
         self._results: IO[bytes] = self._process.stdout
         with self._limit_time(), contextlib.suppress(OSError):  # the first call will tell
             pickle.dump(model, self._calls)
+            self._calls.flush()  # so that it is loaded before the first call
 
     @property
     def has_ended(self) -> bool:

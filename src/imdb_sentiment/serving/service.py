@@ -134,7 +134,7 @@ class _ScoredResponse(StreamingResponse):
         start = {"status": self.status_code, "headers": self.raw_headers}
         await send({"type": "http.response.start", **start})
         left = self._scored.size
-        async for part in self._scored.read():
+        async for part in self.body_iterator:
             left -= len(part)
             await send({"type": "http.response.body", "body": part, "more_body": left > 0})
 
@@ -260,11 +260,11 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
 
 
 class _RevalidatedFiles(StaticFiles):
-    """Files that browsers ask for again after an upgrade, instead of mixing old and new ones."""
+    """Files of the pages, which browsers ask for again after an upgrade, instead of mixing them."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)
-        response.headers.update(REVALIDATE)
+        response.headers.update(REVALIDATE | {"Content-Security-Policy": POLICY})
         return response
 
 
@@ -439,7 +439,11 @@ def _explain(predictor: Predictor, text: str) -> ExplainResponse:
     return ExplainResponse(
         prediction=PredictionResponse.describe(prediction),
         explained_label=find_explained_label(predictor, prediction),
-        words=WordCountsResponse(total=counts.total, known=counts.known, read=counts.read),
+        words=WordCountsResponse(
+            total=counts.total,
+            known=counts.known,
+            read=counts.read if predictor.has_network else 0,
+        ),
         segments=[
             SegmentResponse(text=segment.text, effect=segment.effect) for segment in segments
         ],

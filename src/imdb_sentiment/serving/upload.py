@@ -151,6 +151,7 @@ class Uploads:
         self, client: str, source: SharedFile, text_column: str, delimiter: str
     ) -> AsyncIterator[Callable[[], Awaitable[tuple[int, bytes] | None]]]:
         """Hand a CSV over to the process that scores it, and return how to score a chunk."""
+        deadline = time.monotonic() + self._settings.upload_timeout
         scorer = await self._turns.run(client, self._find_scorer)
         number = next(self._numbers)
         try:
@@ -162,7 +163,7 @@ class Uploads:
                 text_column,
                 delimiter,
                 max_characters=self._settings.max_characters,
-                deadline=time.monotonic() + self._settings.upload_timeout,
+                deadline=deadline,
             )
             source.file.close()  # the process has it, and it still counts
             yield lambda: self._turns.run(client, scorer.score_chunk, number)

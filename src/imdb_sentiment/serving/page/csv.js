@@ -21,8 +21,8 @@ export async function* readRows(blob, delimiter) {
       if (isQuoted && !hasQuote) {
         if (character === '"') hasQuote = true;
         else field += character;
-      } else if (character === '"' && (hasQuote || field === "")) {
-        if (hasQuote) field += '"';
+      } else if (character === '"' && (hasQuote || field.trim() === "")) {
+        field = hasQuote ? `${field}"` : ""; // without spaces before the mark
         isQuoted = true;
         hasQuote = false;
       } else if (character === delimiter) {

@@ -171,7 +171,7 @@ function doubt(prediction) {
 
 function describeReading({ total, known, read }) {
   const sentences = [];
-  if (known > 0 && 2 * known < total) {
+  if (hasLstm(model) && known > 0 && 2 * known < total) {
     sentences.push(
       `Only ${count(known)} of the ${plural(total, "word")} ${known === 1 ? "is" : "are"} in the vocabulary of the model, so the prediction may well be wrong.`,
     );
@@ -305,10 +305,12 @@ find("upload").addEventListener("submit", async (event) => {
   find("counts").hidden = true;
   said.textContent = `Scoring ${file.name} …`;
   try {
-    const { value, dataset } = find("column");
+    const column = find("column");
+    const { value } = column;
+    const { delimiter } = column.dataset; // another file may be chosen meanwhile
     const query = new URLSearchParams({
       text_column: value,
-      delimiter: DELIMITERS[dataset.delimiter] ?? "auto",
+      delimiter: DELIMITERS[delimiter] ?? "auto",
     });
     const response = await ask(`score?${query}`, {
       method: "POST",
@@ -322,7 +324,7 @@ find("upload").addEventListener("submit", async (event) => {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
     said.textContent = `Downloaded as ${link.download}.`;
-    await showCounts(scored, dataset.delimiter);
+    if (find("file").files[0] === file) await showCounts(scored, delimiter);
   } catch (error) {
     said.textContent = error.message;
   } finally {

@@ -50,7 +50,8 @@ def test_a_folder_may_have_marks_in_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "credentials"),
     [
-        ("postgresql//HOST/NAME", {}),
+        ("postgresql//me:SECRET@HOST/NAME", {}),
+        ("postgresql://me:SECRET@HOST:port/NAME", {}),
         ("postgresql+psycopg://HOST/NAME", {"user": "me", "password": "SECRET"}),
     ],
 )

@@ -1167,6 +1167,9 @@ def test_empty_files_in_a_folder_are_left_out(
         (rows,) = TableDataset(filepath=str(tmp_path)).load()
         assert rows["text"].tolist() == ["a"]
     assert caplog.text.count(f"Empty files are left out (2): 1.{suffix}, 3.{suffix}") == 1
+    (tmp_path / "4.csv.gz").write_bytes(b"no gzip")
+    with pytest.raises(InputError, match=r"4\.csv\.gz is damaged"):
+        list(TableDataset(filepath=str(tmp_path)).load())
 
 
 @pytest.mark.parametrize("place", ["parts", "parts/**/*.csv"])

@@ -79,7 +79,7 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
 
         try:
             url = self._url
-        except (ArgumentError, TypeError) as error:
+        except (ArgumentError, TypeError, ValueError) as error:
             raise InputError(
                 "the url or the credentials of study_storage in the catalog can't be used "
                 f"({error}): {FORM}"
@@ -134,7 +134,7 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
             return {"filepath": str(self._filepath)}
         from sqlalchemy.exc import ArgumentError
 
-        with suppress(ArgumentError, TypeError):
+        with suppress(ArgumentError, TypeError, ValueError):
             return {"url": str(self._url)}  # SQLAlchemy hides the password
         return {}  # it can't be used, and may contain a password
 

@@ -181,8 +181,11 @@ class TableDataset(FileDataset):
         size = self._filesystem.size(path)
         if not size or size > NOTHING or not find_compression(path):
             return bool(size == 0)
-        with self._opener(path, lambda _: None)() as file:
-            return not file.read(1)
+        try:
+            with self._opener(path, lambda _: None)() as file:
+                return not file.read(1)
+        except Exception:  # reading the table will say what is wrong with it
+            return False
 
     def _divide(self, files: list[str]) -> Iterator[pd.DataFrame | Part]:
         """Yield the rows: read, or as parts that can be read anywhere."""

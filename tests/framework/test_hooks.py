@@ -91,7 +91,7 @@ def test_a_catalog_entry_with_a_misspelt_name_is_pointed_out(
     project = make_project(tmp_path)
     write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
     entry = "{type: pandas.CSVDataset, filepath: data/01_raw/mine.csv}"
-    lines = "".join(f"{name}: {entry}\n" for name in ("raw_review", "archive", "_raw_reviews"))
+    lines = "".join(f"{name}: {entry}\n" for name in ("raw_review", "archive", "raw_reviews_2"))
     (project / "conf/local/catalog.yml").write_text(lines, encoding="utf-8")
     run_session(project, "data_processing")
     told = "No pipeline uses the entry raw_review of the catalog in conf/: did you mean raw_rev"
@@ -274,6 +274,12 @@ def test_a_folder_may_have_a_number_as_its_name(
         ("training", {"use_validation_rows": 1}, "is 1: it must be true or false"),
         ("training", {"min_confidence": "0.5"}, "is '0.5': it must be a number of at least 0"),
         ("tuning", {"folds": "2"}, "is '2': it must be auto or a whole number"),
+        ("tuning", {"n_trials": 1e1}, "is 10.0: it must be .*, without a point or an exponent"),
+        (
+            "tuning",
+            {"search_space": {"units": {"type": "int", "low": "3", "high": 8}}},
+            r"is '3': it must be a whole number",
+        ),
     ],
 )
 def test_what_only_looks_like_a_value_is_refused(
@@ -281,7 +287,7 @@ def test_what_only_looks_like_a_value_is_refused(
 ) -> None:
     """A node that reads a single parameter would get it as it is."""
     (name,) = values
-    with pytest.raises(ClickException, match=rf"{group}\.{name} {says}"):
+    with pytest.raises(ClickException, match=rf"{group}\.{name}(\.units\.low)? {says}"):
         run_session(project, "data_processing", env=None, **{group: values})
 
 

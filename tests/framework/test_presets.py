@@ -61,6 +61,7 @@ BOTH = OWN | {"split.seed": 7, "split.test_fraction": 0.5}
         ("wide, fast", BOTH | {"hyperparameters.units": 8}),
         ("local, fast", OWN | {"hyperparameters.units": 8, "split.seed": 7}),
         ("local,local", OWN),
+        ("base,local", OWN),
     ],
 )
 def test_a_later_folder_overrides_single_parameters(

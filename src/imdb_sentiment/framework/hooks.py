@@ -1,6 +1,7 @@
 """Hooks that check every Kedro run and release memory, whichever session starts the run."""
 
 import ctypes
+import itertools
 import logging
 import sys
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,7 @@ from imdb_sentiment.errors import InputError, list_names, suggest_name
 from imdb_sentiment.framework.configuration import CATALOG_PARAMETERS, RAW_REVIEWS, Configuration
 from imdb_sentiment.framework.lineage import Lineage, find_upstream, flatten
 from imdb_sentiment.framework.problems import explain_inexact, explain_problems
+from imdb_sentiment.framework.run_files import is_parameter
 from imdb_sentiment.parameters import (
     BaselineParameters,
     ClassWeight,
@@ -127,7 +129,6 @@ class ValidateParameters:
             if problem := explain_inexact(values[group], found, group):
                 raise InputError(problem)
         _require_same_table(values, table)
-        _warn_of_idle_entries(*loader.list_names("catalog"))
         self._file = str(values["reviews"]["file"])
 
     @hook_impl
@@ -138,6 +139,7 @@ class ValidateParameters:
             InputError: If `inference` would score the custom reviews instead of a named table.
 
         """
+        _warn_of_idle_entries(catalog)
         if RAW_REVIEWS in pipeline.inputs():
             _warn_of_another_table(find_path(catalog, RAW_REVIEWS), self._file)
             return
@@ -360,11 +362,15 @@ def _require_known(
         raise InputError(f"there is no parameter {name!r} {place}: {hint}")
 
 
-def _warn_of_idle_entries(known: set[str], added: set[str]) -> None:
-    """Warn of catalog entries whose names are nearly those of others, if no pipeline uses them."""
-    for name in sorted(name for name in added if not name.startswith("_")):  # no template of YAML
-        similar = get_close_matches(name, known, n=1, cutoff=SIMILARITY)
-        if similar and not any(name in pipeline.datasets() for pipeline in pipelines.values()):
+def _warn_of_idle_entries(catalog: DataCatalog) -> None:
+    """Warn of entries that no pipeline uses, and whose names are nearly those of others.
+
+    A name that contains another one, such as `raw_reviews_2`, is one of the user's own.
+    """
+    used = {name for pipeline in pipelines.values() for name in pipeline.datasets()}
+    for name in sorted(set(itertools.filterfalse(is_parameter, catalog.keys())) - used):
+        similar = get_close_matches(name, used, n=1, cutoff=SIMILARITY)
+        if similar and similar[0] not in name:
             logger.warning(
                 "No pipeline uses the entry %s of the catalog in conf/: did you mean %s?",
                 *(name, *similar),

@@ -130,7 +130,7 @@ class PresetsConfigLoader(OmegaConfigLoader):
         """Return the files of conf/base and, in their order, those of all other folders."""
         names = [name.strip() for name in (self.env or self.default_run_env).split(",")]
         presets = [name for name in names if name != self.default_run_env]  # which comes last
-        if presets in ([], [self.base_env]):
+        if not presets or names == [self.base_env]:
             try:
                 env = presets[0] if presets else None
                 base, later, base_path, path, read = self._read(key, env)
@@ -178,12 +178,6 @@ class PresetsConfigLoader(OmegaConfigLoader):
                     if is_replaced and "arguments" in part:
                         part["arguments"] = {}
                 is_replaced = is_replaced or any("name" in part for part in found)
-
-    def list_names(self, key: str) -> tuple[set[str], set[str]]:
-        """Return the names that conf/base has, and those that the other folders add to them."""
-        base, later, *_ = self._read_raw_config(key)
-        known = {str(name) for content in base.values() for name in content}
-        return known, {str(name) for content in later.values() for name in content} - known
 
     def find_files(self) -> dict[str, Path]:
         """Return the file that sets each parameter, by its dotted name, and is not in conf/base."""

@@ -63,9 +63,21 @@ def explain_inexact(values: Mapping[str, Any], found: BaseModel, group: str) -> 
     for name, value in flatten(values):
         kind = type(read.get(name))
         if type(value) not in exact.get(kind, {type(value)}):
-            problem = {"type": "inexact", "loc": name.split("."), "input": value}
-            return _explain(problem, group, type(found).model_json_schema())
+            problem = {"type": "inexact", "loc": _locate(values, name), "input": value}
+            hint = ", without a point or an exponent" if (kind, type(value)) == (int, float) else ""
+            return _explain(problem, group, type(found).model_json_schema()) + hint
     return None
+
+
+def _locate(values: Any, name: str) -> list[str]:
+    """Return a parameter's place as pydantic has it: with the type of a group that may be any."""
+    place: list[str] = []
+    for part in name.split("."):
+        place.append(part)
+        values = values.get(part) if isinstance(values, Mapping) else None
+        if isinstance(values, Mapping) and isinstance(values.get("type"), str):
+            place.append(values["type"])
+    return place
 
 
 def _is_within(names: Sequence[str], outer: Sequence[str]) -> bool:

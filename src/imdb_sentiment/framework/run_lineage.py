@@ -138,11 +138,11 @@ class RunLineage:
         if record and not any(map(self._files.exists, self._makers.keys() & self._records.keys())):
             return
         then = self._find_table(record)
-        now = str(self._parameters.get(FILE))
+        now = self._parameters.get(FILE)
         path = self._files.find_path(RAW_REVIEWS)
         source = record.inputs.get(RAW_REVIEWS) if record else None
         is_same_file = path is not None and source is not None and path == source.path
-        if then in (None, now) or is_same_file:
+        if then is None or str(then) == str(now) or is_same_file:
             return
         if self._configuration.is_set(FILE_SETTING) or path != SAMPLE:
             logger.info("This run will replace the results of %s with those of %s", then, now)
@@ -159,8 +159,8 @@ class RunLineage:
     def _find_table(self, record: Record | None) -> str | None:
         """Return the name of the table of the present results, if there are any."""
         if record:
-            name = record.parameters.get("reviews", {}).get("file")
-            return None if name is None else str(name)
+            name: str | None = record.parameters.get("reviews", {}).get("file")
+            return name
         if FIRST_MADE in self._makers and self._files.exists(FIRST_MADE):  # without lineage.json
             with contextlib.suppress(DatasetError):  # it is damaged
                 return str(self._files.get(FIRST_MADE).load().file)

@@ -33,8 +33,8 @@ GOES_ON = (
 # This pipeline needs nothing but the exported model, which has a digest of its own.
 SEALED = "inference"
 OTHER_RUN = (
-    "another run of this process has not ended yet: wait until it ends, or use another copy of the "
-    "project"
+    "another run of this process has not ended yet: wait until it ends, or start this one in "
+    "another process"
 )
 
 

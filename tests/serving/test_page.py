@@ -170,6 +170,8 @@ def test_a_file_comes_back_scored(page: Page, tmp_path: Path) -> None:
         ("a,,b\n1,2,333\n", ["a", "unnamed_1", "b"], "b"),
         ("only", None, "only"),
         ('"id", "review"\n1, "Good, really"\n', ["id", "review"], "review"),
+        ('"id", "review"\n1, "Good"\n2, "Bad"\n', ["id", "review"], "review"),
+        ('"id", "review"\n1,Good\n2,Bad\n', ["id", '"review"'], '"review"'),
     ],
 )
 def test_the_columns_of_a_file_are_offered(

@@ -260,7 +260,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
 
 
 class _RevalidatedFiles(StaticFiles):
-    """Files of the pages, which browsers ask for again after an upgrade, instead of mixing them."""
+    """Files of the pages, which browsers ask for again after an upgrade; they fit each other."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)

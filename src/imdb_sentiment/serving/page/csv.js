@@ -4,8 +4,9 @@
  *
  * @param {Blob} blob - a CSV in UTF-8
  * @param {string} delimiter - what separates its fields
+ * @param {boolean} isSpaced - whether spaces may precede the quotation mark of a field
  */
-export async function* readRows(blob, delimiter) {
+export async function* readRows(blob, delimiter, isSpaced = false) {
   let row = [];
   let field = "";
   let isQuoted = false; // between quotation marks
@@ -21,8 +22,8 @@ export async function* readRows(blob, delimiter) {
       if (isQuoted && !hasQuote) {
         if (character === '"') hasQuote = true;
         else field += character;
-      } else if (character === '"' && (hasQuote || field.trim() === "")) {
-        field = hasQuote ? `${field}"` : ""; // without spaces before the mark
+      } else if (character === '"' && (hasQuote || (isSpaced ? /^ *$/ : /^$/).test(field))) {
+        field = hasQuote ? `${field}"` : ""; // without the spaces
         isQuoted = true;
         hasQuote = false;
       } else if (character === delimiter) {
@@ -46,7 +47,8 @@ export async function* readRows(blob, delimiter) {
 
 /**
  * Returns the first rows of a CSV with the delimiter that fits best: with which most rows have as
- * many fields as the header, more than one. A line such as `sep=;`, for Excel, tells it.
+ * many fields as the header, more than one. A line such as `sep=;`, for Excel, tells it. Spaces
+ * before quotation marks are left out if more rows fit then, or nearly all rows have such spaces.
  *
  * @param {Blob} blob - the beginning of a CSV in UTF-8
  * @param {number} number - how many rows, at most
@@ -56,17 +58,25 @@ export async function readFirstRows(blob, number) {
   const [, told] = /^"?sep=([!#-/:-@[-`{-~\t])"?(?:\r\n?|\n|$)/i.exec(await blob.text()) ?? [];
   let best = { rows: [], delimiter: ",", fit: -1 };
   for (const delimiter of told ? [told] : [",", ";", "\t", "|"]) {
-    const rows = [];
-    for await (const row of readRows(blob, delimiter)) {
-      rows.push(row);
-      if (rows.length > number) break;
+    for (const isSpaced of [false, true]) {
+      const rows = [];
+      for await (const row of readRows(blob, delimiter, isSpaced)) {
+        rows.push(row);
+        if (rows.length > number) break;
+      }
+      if (told) rows.shift();
+      const width = rows[0]?.length ?? 0;
+      const fit = width > 1 ? rows.filter((row) => row.length === width).length / rows.length : 0;
+      const isLikelier = isSpaced && fit === best.fit && haveSpaces(best.rows);
+      if (fit > best.fit || isLikelier) best = { rows, delimiter, fit };
     }
-    if (told) rows.shift();
-    const width = rows[0]?.length ?? 0;
-    const fit = width > 1 ? rows.filter((row) => row.length === width).length / rows.length : 0;
-    if (fit > best.fit) best = { rows, delimiter, fit };
   }
   return best;
+}
+
+function haveSpaces([, ...rows]) {
+  const spaced = rows.filter((row) => row.some((field) => /^ +".*" *$/s.test(field)));
+  return spaced.length >= Math.max(1, 0.9 * rows.length);
 }
 
 async function* decode(blob) {

@@ -1172,6 +1172,24 @@ def test_empty_files_in_a_folder_are_left_out(
         list(TableDataset(filepath=str(tmp_path)).load())
 
 
+def test_small_files_are_read_together(tmp_path: Path) -> None:
+    first = 0
+    for number, size in enumerate([2, 2, 2, 7, 1, 0, 3]):
+        rows = pd.DataFrame({"text": map(str, range(first, first + size)), "label": str(number)})
+        names = ["text", "label"] if number % 2 else ["label", "text"]
+        rows[names].to_csv(tmp_path / f"{number}.csv", index=False)
+        first += size
+    table = TableDataset(filepath=str(tmp_path), load_args={"chunksize": 5}).load()
+    parts = [pickle.loads(pickle.dumps(part))() for part in list_parts(table)]  # as for a worker
+    for chunks in (list(table), parts):
+        assert [len(chunk) for chunk in chunks] == [4, 2, 5, 3, 3]
+        whole = pd.concat(chunks)
+        assert whole.index.tolist() == list(range(1, 18))
+        assert whole["text"].tolist() == list(map(str, range(17)))
+        assert whole["label"].tolist() == list("00112233333334666")
+        assert set(whole.dtypes) == {pd.StringDtype(na_value=np.nan)}
+
+
 @pytest.mark.parametrize("place", ["parts", "parts/**/*.csv"])
 def test_links_of_a_folder_are_followed(tmp_path: Path, place: str) -> None:
     for name in ("parts/1.csv", "other/2.csv", "other/3.csv"):

@@ -5,7 +5,7 @@ import contextlib
 import csv
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -83,6 +83,40 @@ class CsvPart(Part):
                 file.seek(self.start)
                 return io.BytesIO(header + file.read(self.size))
         return io.BufferedReader(_HeaderAndRest(header, self.path, self.start))
+
+
+@dataclass(frozen=True)
+class JoinedParts:
+    """Parts of several small files with the same columns; a call returns them as a data frame."""
+
+    parts: tuple[CsvPart, ...]
+
+    def __call__(self) -> pd.DataFrame:
+        """Return the rows; the order of the columns is that of the first file."""
+        return pd.concat([part() for part in self.parts])
+
+
+def join_small_parts(
+    parts: Iterable[pd.DataFrame | Part], rows: int
+) -> Iterator[pd.DataFrame | Part | JoinedParts]:
+    """Join consecutive parts of CSVs to as many as `rows` rows: a chunk takes time of its own."""
+    waiting: list[CsvPart] = []
+    for part in parts:
+        if waiting and not (
+            isinstance(part, CsvPart) and sum(one.rows for one in waiting) + part.rows <= rows
+        ):
+            yield _join(waiting)
+            waiting = []
+        if isinstance(part, CsvPart):
+            waiting.append(part)
+        else:
+            yield part
+    if waiting:
+        yield _join(waiting)
+
+
+def _join(parts: list[CsvPart]) -> CsvPart | JoinedParts:
+    return parts[0] if len(parts) == 1 else JoinedParts(tuple(parts))
 
 
 class _HeaderAndRest(io.RawIOBase):

@@ -15,7 +15,7 @@ from kedro.io.core import Version
 from kedro_datasets._typing import TablePreview
 
 from imdb_sentiment.datasets.base import MEGABYTE, FileDataset, Stream, list_files
-from imdb_sentiment.datasets.csv_parts import can_divide, check_marks, divide_csv
+from imdb_sentiment.datasets.csv_parts import can_divide, check_marks, divide_csv, join_small_parts
 from imdb_sentiment.datasets.parquet_parts import divide_parquet
 from imdb_sentiment.datasets.parts import Part
 from imdb_sentiment.datasets.table_formats import (
@@ -60,10 +60,10 @@ class TableStream(Stream[pd.DataFrame]):
 
     """
 
-    def __init__(self, open_parts: Callable[[], Iterator[pd.DataFrame | Part]]) -> None:
-        super().__init__(
-            lambda: (part() if isinstance(part, Part) else part for part in open_parts())
-        )
+    def __init__(
+        self, open_parts: Callable[[], Iterator[pd.DataFrame | Callable[[], pd.DataFrame]]]
+    ) -> None:
+        super().__init__(lambda: (part() if callable(part) else part for part in open_parts()))
         self.parts = open_parts
 
 
@@ -145,9 +145,11 @@ class TableDataset(FileDataset):
                 f"{self._name(self._get_load_path())} does not exist: put the file there, or pass "
                 "the name of a file in data/01_raw, a full path or a URL"
             )
-        if len(files) > 1:
-            files = self._leave_out_empty(files)
-        return TableStream(lambda: self._divide(files))
+        if len(files) == 1:
+            return TableStream(lambda: self._divide(files))
+        files = self._leave_out_empty(files)
+        rows = complete_options(self._load_args, self._prefix)["chunksize"]
+        return TableStream(lambda: join_small_parts(self._divide(files), rows))
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Return the first rows, for Kedro-Viz."""

@@ -28,8 +28,8 @@ def test_a_key_has_an_owner() -> None:
 
 def change(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
-    time = file.stat().st_mtime_ns + 10**9  # also if both versions are written in one moment
-    os.utime(file, ns=(time, time))
+    later = file.stat().st_mtime_ns + 10**9  # also if both versions are written in one moment
+    os.utime(file, ns=(later, later))
 
 
 def test_a_file_of_keys_that_can_not_be_read_is_read_later(

@@ -101,14 +101,14 @@ def join_small_parts(
 ) -> Iterator[pd.DataFrame | Part | JoinedParts]:
     """Join consecutive parts of CSVs to as many as `rows` rows: a chunk takes time of its own."""
     waiting: list[CsvPart] = []
+    n_waiting = 0  # rows
     for part in parts:
-        if waiting and not (
-            isinstance(part, CsvPart) and sum(one.rows for one in waiting) + part.rows <= rows
-        ):
+        if waiting and not (isinstance(part, CsvPart) and n_waiting + part.rows <= rows):
             yield _join(waiting)
-            waiting = []
+            waiting, n_waiting = [], 0
         if isinstance(part, CsvPart):
             waiting.append(part)
+            n_waiting += part.rows
         else:
             yield part
     if waiting:

@@ -23,7 +23,6 @@ HEARTBEAT_INTERVAL = 60
 LOCK_TIMEOUT = 60
 # Attempts, a second apart, to open a database in which another run is creating the tables.
 ATTEMPTS = 10
-FORM = "write url as in postgresql+psycopg://HOST/NAME, and credentials as username and password"
 
 
 class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
@@ -82,7 +81,8 @@ class OptunaStorageDataset(LoadOnlyDataset["RDBStorage"]):
         except (ArgumentError, TypeError, ValueError) as error:
             raise InputError(
                 "the url or the credentials of study_storage in the catalog can't be used "
-                f"({error}): {FORM}"
+                f"({error}): write url as in postgresql+psycopg://HOST/NAME, and credentials as "
+                "username and password"
             ) from error
         arguments: dict[str, Any] = {"pool_pre_ping": True}
         if self._filepath is not None:

@@ -214,7 +214,9 @@ def _check_environment() -> None:
             "container, add one with docker run --tmpfs /tmp"
         ) from error
     given = os.environ.get("FORWARDED_ALLOW_IPS", "")
-    for part in [] if given == "*" else given.split(","):  # beside others, uvicorn ignores the *
+    if given == "*":  # beside others, uvicorn would ignore it
+        return
+    for part in given.split(","):
         try:
             if part.strip():
                 ipaddress.ip_network(part.strip())

@@ -66,7 +66,7 @@ SWAGGER = ("fastapi_swagger", "resources")  # package and folder with the files 
 POLICY = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
 DOCS_POLICY = f"{POLICY}; style-src 'self' 'unsafe-inline'"
 # Browsers keep the files, but ask each time whether they have changed.
-REVALIDATE = {"Cache-Control": "no-cache"}
+PAGE_HEADERS = {"Cache-Control": "no-cache", "Content-Security-Policy": POLICY}
 KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
 # This is only for the OpenAPI description: `GuardedRoute` looks at the key.
 NEED_KEY = [Depends(KEY_HEADER)]
@@ -260,11 +260,11 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
 
 
 class _RevalidatedFiles(StaticFiles):
-    """Files of the pages, which browsers ask for again after an upgrade; they fit each other."""
+    """Files of the pages, which browsers ask for again after an upgrade, so that all are of one."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)
-        response.headers.update(REVALIDATE | {"Content-Security-Policy": POLICY})
+        response.headers.update(PAGE_HEADERS)
         return response
 
 
@@ -297,12 +297,11 @@ def _make_open_routes(jobs: JobQueue, observation: Observation) -> APIRouter:
     # Load balancers and monitors may ask with HEAD.
     @routes.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> FileResponse:
-        headers = REVALIDATE | {"Content-Security-Policy": POLICY}
-        return FileResponse(PAGE / "index.html", headers=headers)
+        return FileResponse(PAGE / "index.html", headers=PAGE_HEADERS)
 
     @routes.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
     async def docs() -> FileResponse:
-        headers = REVALIDATE | {"Content-Security-Policy": DOCS_POLICY}
+        headers = PAGE_HEADERS | {"Content-Security-Policy": DOCS_POLICY}
         return FileResponse(PAGE / "docs.html", headers=headers)
 
     @routes.head("/health", include_in_schema=False)

@@ -47,9 +47,13 @@ def number_rows(table: pd.DataFrame | Iterable[pd.DataFrame]) -> Iterator[pd.Dat
         for start in range(0, max(len(frame), 1), CHUNK):
             chunk = frame.iloc[start : start + CHUNK]
             rows = pd.RangeIndex(next_row, next_row + len(chunk))
-            chunk = chunk.set_axis(rows).set_axis(chunk.columns.map(str), axis="columns")
-            yield chunk.assign(**{MALFORMED: ""})
+            yield with_text_names(chunk.set_axis(rows)).assign(**{MALFORMED: ""})
             next_row += len(chunk)
+
+
+def with_text_names(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose columns have texts as names, as a cell with a number may be a name."""
+    return frame.set_axis(frame.columns.map(str), axis="columns")
 
 
 def is_like_text(name: str) -> bool:

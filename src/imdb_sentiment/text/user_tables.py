@@ -18,6 +18,7 @@ from imdb_sentiment.text.tables import (
     is_like_text,
     list_columns,
     require_distinct,
+    with_text_names,
 )
 
 logger = logging.getLogger(__name__)
@@ -139,8 +140,7 @@ def gather_rows(table: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
         InputError: Two columns have the same name.
 
     """
-    chunks = [table] if isinstance(table, pd.DataFrame) else list(table)
-    chunks = [chunk.set_axis(chunk.columns.map(str), axis="columns") for chunk in chunks]
+    chunks = list(map(with_text_names, [table] if isinstance(table, pd.DataFrame) else table))
     for chunk in chunks:
         require_distinct(chunk.columns, "the file of custom reviews")
     whole = pd.concat(chunks) if chunks else pd.DataFrame()

@@ -305,9 +305,7 @@ find("upload").addEventListener("submit", async (event) => {
   find("counts").hidden = true;
   said.textContent = `Scoring ${file.name} …`;
   try {
-    const column = find("column");
-    const { value } = column;
-    const { delimiter } = column.dataset; // another file may be chosen meanwhile
+    const { value, dataset: { delimiter } } = find("column"); // another file may be chosen later
     const query = new URLSearchParams({
       text_column: value,
       delimiter: DELIMITERS[delimiter] ?? "auto",

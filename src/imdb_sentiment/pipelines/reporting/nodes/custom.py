@@ -17,7 +17,7 @@ from imdb_sentiment.parameters import (
 )
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.sample_reviews import are_suitable
-from imdb_sentiment.text.tables import to_strings
+from imdb_sentiment.text.tables import to_strings, with_text_names
 from imdb_sentiment.text.user_tables import choose_custom_column, gather_rows
 
 logger = logging.getLogger(__name__)
@@ -68,8 +68,7 @@ def find_custom_texts(
 
     """
     chunks = [custom_reviews] if isinstance(custom_reviews, pd.DataFrame) else custom_reviews
-    rows = next(iter(chunks), pd.DataFrame())
-    rows = rows.set_axis(rows.columns.map(str), axis="columns")
+    rows = with_text_names(next(iter(chunks), pd.DataFrame()))
     column = choose_custom_column(rows, custom, reviews.text_column)
     if column in prediction_columns(reviews.labels):
         raise InputError(

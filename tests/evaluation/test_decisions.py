@@ -223,6 +223,14 @@ def test_of_equal_thresholds_the_one_that_finds_more_is_chosen() -> None:
     assert DecisionRule(weights).choose(probabilities).sum() == 100
 
 
+def test_certain_predictions_leave_a_threshold_that_reaches_the_target() -> None:
+    is_label = np.arange(100) < 60
+    certain = np.column_stack([~is_label, is_label]).astype(np.float64)
+    weights = find_weights_for_target(certain, is_label, 1, "recall", 0.9)
+    assert weights is not None
+    assert (DecisionRule(weights).choose(certain) == is_label).all()
+
+
 @pytest.mark.parametrize("kind", ["precision", "recall"])
 def test_most_thresholds_reach_the_target_on_new_reviews_too(kind: Quantity) -> None:
     def draw(n: int, seed: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:

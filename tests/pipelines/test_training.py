@@ -1075,9 +1075,10 @@ def test_taught_held_out_logits_know_nothing_of_their_rows(
     taught.labelled["text"] = data.rows["text"].tolist()
     taught.unlabelled["text"] = make_texts(make_encoded(1000, seed=9))
     taught.by_row = {row: rng.normal() for row in taught.by_row}
-    # The first candidates, and then the taught ones, which are kept.
-    losses = iter([1.0, 1.0, 0.5])
-    monkeypatch.setattr("sklearn.metrics.log_loss", lambda *_, **__: next(losses))
+    losses = iter([1.0, 0.5])  # of the first n-grams, and of the taught ones, which are kept
+    monkeypatch.setattr(
+        "imdb_sentiment.pipelines.training.cotraining.measure_log_loss", lambda *_: next(losses)
+    )
     by_heart = with_ngrams(
         training, min_document_frequency=1, inverse_regularisation=1000, character_weight=1
     )

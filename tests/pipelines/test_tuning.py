@@ -43,10 +43,7 @@ from imdb_sentiment.pipelines.tuning.nodes import (
 from imdb_sentiment.pipelines.tuning.protocol import (
     HeldOutSet,
     count_unlabelled,
-    divide_reviews,
-    select_first_repeat,
 )
-from imdb_sentiment.search import make_pruner
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 RANDOM = {"name": "RandomSampler", "arguments": None}
@@ -189,7 +186,7 @@ def divide(
     **changes: Any,
 ) -> list[HeldOutSet]:
     changed = TuningParameters(**tuning.model_dump() | changes).model_dump()
-    names = ("folds", "fold_repeats", "evaluate_on", "seed")
+    names = ("folds", "evaluate_on", "seed")
     return hold_out_reviews(
         train,
         validation,
@@ -197,7 +194,6 @@ def divide(
         split,
         {"accepted_by_own_split": dict.fromkeys(own_splits, 100)},
         **{name: changed[name] for name in names},
-        pruner=changed["pruner"]["name"],
     )
 
 
@@ -296,119 +292,13 @@ def test_folds_never_divide_a_group(
     films = np.random.default_rng(0).integers(12, size=len(POOL)).astype(np.uint64)
     train, validation = (replace(part, groups=films[part.rows - 1]) for part in (TRAIN, VALIDATION))
     related = split.model_copy(update={"group_column": "film"})
-    sets = divide(train, validation, tuning, related, folds=folds, fold_repeats=2)
-    assert len(sets) == 2 * (2 if folds == "auto" else 3)
+    sets = divide(train, validation, tuning, related, folds=folds)
+    assert len(sets) == (2 if folds == "auto" else 3)
     for learnt, held_out in sets:
         assert not set(learnt.groups) & set(held_out.groups)
         assert set(learnt.rows) | set(held_out.rows) == set(POOL.rows)
         for part in (learnt, held_out):
             assert part.groups.tolist() == films[part.rows - 1].tolist()
-
-
-def test_each_repeat_divides_the_reviews_anew(
-    tuning: TuningParameters, split: SplitParameters
-) -> None:
-    sets = divide(TRAIN, VALIDATION, tuning, split, folds=3, fold_repeats=2)
-    scored = [set(held_out.rows.tolist()) for _, held_out in sets]
-    assert len(scored) == 6
-    for repeat in (scored[:3], scored[3:]):
-        assert set.union(*repeat) == set(POOL.rows)
-        assert sum(map(len, repeat)) == len(POOL)
-    assert not [rows for rows in scored[:3] if rows in scored[3:]]
-    once = divide(TRAIN, VALIDATION, tuning, split, folds=3)
-    twice = tuning.model_copy(update={"folds": 3, "fold_repeats": 2})
-    first = [
-        select_first_repeat(sets, twice),
-        divide_reviews(TRAIN, VALIDATION, twice, split, {"accepted_by_own_split": {}}),
-        select_first_repeat(once, tuning),
-    ]
-    for found in first:
-        assert [part.rows.tolist() for _, part in found] == [part.rows.tolist() for _, part in once]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"fold_repeats": 2}, "set tuning.fold_repeats to 1"),
-        ({"pruner": {"name": "WilcoxonPruner", "arguments": {}}}, "set tuning.pruner to another"),
-    ],
-)
-def test_what_needs_a_cross_validation_is_refused_without_one(
-    changes: dict[str, Any], message: str, tuning: TuningParameters, split: SplitParameters
-) -> None:
-    assert divide(TRAIN, VALIDATION, tuning, split, folds=2, **changes)
-    own = {"folds": "auto", "own_splits": ["validation"]}
-    with pytest.raises(InputError, match=f"there is no cross-validation: {message}"):
-        divide(TRAIN, VALIDATION, tuning, split, **changes, **own)
-
-
-def test_a_trial_with_repeats_is_worth_the_mean_of_all_and_keeps_one_logit_per_review(
-    one_epoch: Hyperparameters,
-    tuning: TuningParameters,
-    split: SplitParameters,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    seeds = []
-
-    def train_and_note(*arguments: Any, **options: Any) -> Any:
-        seeds.append(arguments[2])
-        return train_at_once(arguments[0], arguments[1])
-
-    replace_training(monkeypatch, train_and_note)
-    chosen = tuning.model_copy(update={"folds": 2, "fold_repeats": 3})
-    sets = divide(TRAIN, VALIDATION, chosen, split)
-    trial, best, held_out = tune_once(one_epoch, chosen, sets)
-    assert seeds == [tuning.seed + repeat for repeat in (0, 0, 1, 1, 2, 2)]
-    hits = [
-        (score_at_once(best, part.sequences)[:, 0] > 0) == part.codes.astype(bool)
-        for _, part in sets
-    ]
-    assert trial.value == np.concatenate(hits).mean()
-    assert len(trial.intermediate_values) == 6
-    assert sorted(held_out.rows) == sorted(POOL.rows)
-    assert len(held_out.logits) == len(POOL)
-
-
-def test_wilcoxons_pruner_compares_fold_by_fold(
-    one_epoch: Hyperparameters,
-    tuning: TuningParameters,
-    split: SplitParameters,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    trained = []
-
-    def train_and_count(*arguments: Any, **options: Any) -> Any:
-        trained.append(arguments[0])
-        return train_at_once(arguments[0], arguments[1])
-
-    replace_training(monkeypatch, train_and_count)
-    wilcoxon = {"name": "WilcoxonPruner", "arguments": {}}
-    chosen = TuningParameters(
-        **tuning.model_dump() | {"pruner": wilcoxon, "folds": 2, "fold_repeats": 4}
-    )
-    sets = divide(TRAIN, VALIDATION, chosen, split)
-    study = optuna.create_study(
-        direction="maximize", pruner=make_pruner(**chosen.pruner.model_dump())
-    )
-    data = TrialData(sets, NO_VECTORS)
-
-    def train(dropout_rate: float) -> float:
-        candidate = one_epoch.model_copy(update={"dropout_rate": dropout_rate})
-        return train_candidate(trial, data, candidate, chosen, **BY_ACCURACY)
-
-    trial = study.ask()
-    study.tell(trial, train(0.5))
-    by_fold = list(study.trials[0].intermediate_values.values())
-    assert len(by_fold) == 8
-    sizes = [len(held_out) for _, held_out in sets]
-    assert np.average(by_fold, weights=sizes) == pytest.approx(study.trials[0].value)
-    trained.clear()
-    trial = study.ask()
-    with pytest.raises(optuna.TrialPruned, match="after fold 4"):  # 1/16 is the first p below 0.1
-        train(0.8)
-    assert len(trained) == 4
-    trial = study.ask()
-    assert train(0.3) == 1  # a better one is not ended
 
 
 def test_a_label_needs_a_row_for_every_fold(
@@ -758,15 +648,12 @@ def test_logits_of_a_study_that_stored_fewer_are_still_read(
     np.testing.assert_allclose(held_out.logits[:, 0], chosen, rtol=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("folds", "repeats"), [(1, 1), pytest.param(2, 1, marks=pytest.mark.slow), (2, 2)]
-)
+@pytest.mark.parametrize("folds", [1, 2])
 @pytest.mark.parametrize("metric", ["accuracy", pytest.param("log_loss", marks=pytest.mark.slow)])
 def test_a_trial_that_may_be_the_best_keeps_what_it_predicts_for_unlabelled_reviews(
     *,
     metric: MetricName,
     folds: int,
-    repeats: int,
     one_epoch: Hyperparameters,
     tuning: TuningParameters,
     monkeypatch: pytest.MonkeyPatch,
@@ -788,8 +675,8 @@ def test_a_trial_that_may_be_the_best_keeps_what_it_predicts_for_unlabelled_revi
     replace_training(monkeypatch, train_at_once, score)
     monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.MIN_HELD_OUT_ROWS", len(VALIDATION))
     labels = NgramLabels(tokens, np.full((n, 2), 0.5, np.float32), unlabelled)
-    chosen = tuning.model_copy(update={"n_trials": 8, "metric": metric, "fold_repeats": repeats})
-    sets = folds * repeats * [(TRAIN, VALIDATION)]
+    chosen = tuning.model_copy(update={"n_trials": 8, "metric": metric})
+    sets = folds * [(TRAIN, VALIDATION)]
     study, _, held_out = tune(
         optuna.storages.InMemoryStorage(),
         one_epoch,
@@ -946,33 +833,6 @@ def test_a_pruner_that_waits_for_the_last_fold_is_told(
     with caplog.at_level("INFO", "imdb_sentiment"):
         tune_once(one_epoch, pruned, [(TRAIN, VALIDATION), (VALIDATION, TRAIN)])
     words = f"no trial is pruned: tuning.pruner.arguments.n_warmup_steps is {warmup}, and may be 0"
-    assert (words in caplog.text) == told
-
-
-@pytest.mark.usefixtures("no_training")
-@pytest.mark.parametrize(
-    ("folds", "arguments", "told"),
-    [
-        (4, {}, True),
-        (5, {}, False),
-        (4, {"p_threshold": 0.13}, False),
-        (5, {"p_threshold": 0.06}, True),
-    ],
-)
-def test_too_few_folds_for_wilcoxons_pruner_are_told(
-    *,
-    folds: int,
-    arguments: dict[str, float],
-    told: bool,
-    one_epoch: Hyperparameters,
-    tuning: TuningParameters,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    wilcoxon = {"name": "WilcoxonPruner", "arguments": arguments}
-    pruned = TuningParameters(**tuning.model_dump() | {"pruner": wilcoxon})
-    with caplog.at_level("INFO", "imdb_sentiment"):
-        tune_once(one_epoch, pruned, [(TRAIN, VALIDATION)] * folds)
-    words = f"With {folds} folds, no trial is pruned: tuning.pruner.arguments.p_threshold is"
     assert (words in caplog.text) == told
 
 

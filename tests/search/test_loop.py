@@ -673,7 +673,6 @@ def test_a_lower_limit_of_retries_takes_no_trial_away() -> None:
         ("PercentilePruner", {"percentile": 25.0}),
         ("HyperbandPruner", {"min_resource": 1, "max_resource": 9}),
         ("SuccessiveHalvingPruner", {}),
-        ("WilcoxonPruner", {}),
     ],
 )
 def test_pruners_end_lost_trials(name: str, arguments: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import pytest
 from imdb_sentiment.search import make_pruner, make_sampler
 
 
-@pytest.mark.parametrize("name", ["HyperbandPruner", "MedianPruner", "NopPruner", "WilcoxonPruner"])
+@pytest.mark.parametrize("name", ["HyperbandPruner", "MedianPruner", "NopPruner"])
 def test_pruners_are_made_by_name(name: str) -> None:
     assert type(make_pruner(name, {})).__name__ == name
 

@@ -205,7 +205,7 @@ def find_weights_for_target(
     weights = np.ones(probabilities.shape[1])
     has_next = last + 1 < len(limits) and np.isfinite(limits[last + 1])
     above = limits[last + 1] if has_next else 2 * limits[last]
-    weights[code] = np.sqrt(limits[last] * above)
+    weights[code] = np.sqrt(limits[last]) * np.sqrt(above)  # the product may underflow
     return _scale(weights)
 
 

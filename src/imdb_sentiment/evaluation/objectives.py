@@ -114,10 +114,7 @@ class Metric:
         if self.name == "roc_auc":
             return _measure_roc_auc(codes, probabilities)
         if self.name == "log_loss":
-            # As in scikit-learn, which takes a hundred times as long: a bootstrap needs thousands.
-            likelihoods = probabilities[np.arange(len(codes)), codes]
-            lowest = np.finfo(likelihoods.dtype).eps
-            return float(-np.log(likelihoods.clip(lowest, 1 - lowest)).mean())
+            return measure_log_loss(codes, probabilities)
         if predicted is None:
             rule = DecisionRule(np.ones(self.n_labels), is_median=self.is_ordinal)
             predicted = rule.choose(probabilities)
@@ -150,6 +147,24 @@ class Metric:
             case _:  # mean_absolute_error, of the codes: a neighbouring label is wrong by 1
                 value = (counts * np.abs(steps)).sum() / counts.sum()
         return float(value)
+
+
+def measure_log_loss(
+    codes: npt.NDArray[np.integer], probabilities: npt.NDArray[np.float64]
+) -> float:
+    """Return the log loss of probabilities.
+
+    The value equals that of scikit-learn, but takes a hundredth of the time: a bootstrap needs
+    thousands of values.
+
+    Args:
+        codes: Codes of the true labels, shape (reviews,).
+        probabilities: Probability of each label, shape (reviews, labels).
+
+    """
+    likelihoods = probabilities[np.arange(len(codes)), codes]
+    lowest = np.finfo(likelihoods.dtype).eps
+    return float(-np.log(likelihoods.clip(lowest, 1 - lowest)).mean())
 
 
 def _measure_roc_auc(

@@ -75,7 +75,8 @@ def _estimate_accuracy_interval_of_few_groups(
 
     accuracy = correct.mean()
     group_of_row = np.unique(groups, return_inverse=True)[1]
-    residuals = np.bincount(group_of_row, correct - accuracy)  # right ones beyond those expected
+    # Correct predictions of each group, minus those expected.
+    residuals = np.bincount(group_of_row, correct - accuracy)
     n_groups = len(residuals)
     error = np.sqrt(n_groups / (n_groups - 1) * (residuals**2).sum()) / len(correct)
     margin = t.ppf((1 + CONFIDENCE) / 2, n_groups - 1) * error

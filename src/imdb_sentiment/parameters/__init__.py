@@ -31,19 +31,16 @@ from imdb_sentiment.parameters.training import (
     parse_class_weight,
 )
 from imdb_sentiment.parameters.tuning import (
-    BY_FOLD,
     NO_ROWS_TO_WATCH,
     Hyperparameters,
     MetricName,
     NgramLabelsParameters,
     ProtocolParameters,
     TuningParameters,
-    find_need_of_folds,
 )
 
 __all__ = [
     "AUTO",
-    "BY_FOLD",
     "NO_ROWS_TO_WATCH",
     "BaselineParameters",
     "ClassWeight",
@@ -69,7 +66,6 @@ __all__ = [
     "TuningParameters",
     "WordVectorsParameters",
     "clean_label",
-    "find_need_of_folds",
     "normalise_label",
     "parse_class_weight",
     "parse_number",

@@ -48,16 +48,6 @@ NO_ROWS_TO_WATCH = (
     "hyperparameters.early_stopping_patience needs rows that are held out: set "
     "training.use_validation_rows: false, or early_stopping_patience: 0"
 )
-BY_FOLD = "WilcoxonPruner"  # compares trials fold by fold; other pruners, what was reached so far
-
-
-def find_need_of_folds(fold_repeats: int, pruner: str) -> tuple[str, str] | None:
-    """Return which parameter needs a cross-validation, and how to do without; None if none does."""
-    if fold_repeats > 1:
-        return f"fold_repeats is {fold_repeats}", "fold_repeats to 1"
-    if pruner == BY_FOLD:
-        return f"pruner is {BY_FOLD}", "pruner to another one"
-    return None
 
 
 class Hyperparameters(Parameters):
@@ -269,8 +259,6 @@ class ProtocolParameters(Parameters):
             rows alone. `auto` for two folds if fewer than 1,000 validation rows are drawn, which
             can't tell two trials apart, and each label has enough rows. Groups of rows are
             not divided.
-        fold_repeats: Number of times that the cross-validation is repeated, with other folds and
-            another seed of the training; a trial trains this many times as many networks.
         evaluate_on: Rows that trials are scored on. With `test`, as in many tutorials, the test set
             takes part in choosing the model, so the test accuracy is too high.
         seed: Seed of the sampler, of the folds, and of the training in every trial.
@@ -278,7 +266,6 @@ class ProtocolParameters(Parameters):
     """
 
     folds: Literal["auto"] | Annotated[int, Field(ge=1)]
-    fold_repeats: Annotated[int, Field(ge=1)]
     evaluate_on: Literal["validation", "test"]
     seed: Seed
 
@@ -348,14 +335,11 @@ class TuningParameters(ProtocolParameters):
             {name: searched.to_optuna() for name, searched in self.search_space.items()},
             is_parallel=self.is_parallel,
         )
-        need = find_need_of_folds(self.fold_repeats, self.pruner.name)
-        if need and (self.evaluate_on == "test" or self.folds == 1):
-            way = (
-                "evaluate_on to validation" if self.evaluate_on == "test" else "folds to 2 or more"
-            )
-            raise ValueError(
-                f"{need[0]}, but there is no cross-validation: set {way}, or {need[1]}"
-            )
+        return self
+
+    @model_validator(mode="after")
+    def _folds_can_be_drawn(self) -> Self:
+        """Refuse folds of reviews that trials are not scored on."""
         if self.evaluate_on == "test" and self.folds not in ("auto", 1):
             raise ValueError(
                 f"folds is {self.folds}, but evaluate_on is test, without a cross-validation: set "

@@ -9,9 +9,10 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 
-# The first two end a study from inside `Study.optimize`, which is not used here; the last one wraps
-# another sampler.
-_UNSUPPORTED = ("BruteForceSampler", "GridSampler", "PartialFixedSampler")
+# The first two end a study from inside `Study.optimize`, which is not used here; the third wraps
+# another sampler; and the last needs the value of each fold by itself, but trials report that of
+# all folds so far.
+_UNSUPPORTED = ("BruteForceSampler", "GridSampler", "PartialFixedSampler", "WilcoxonPruner")
 # Packages that Optuna imports only when they are first used, which would be after hours of work.
 _REQUIRED_PACKAGES = {"CmaEsSampler": "cmaes", "GPSampler": "torch"}
 # Numbers of trials before a sampler uses its arguments: the default, and the most that are tried.

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.logits import Logits
+from imdb_sentiment.evaluation.objectives import measure_log_loss
 from imdb_sentiment.evaluation.stacking import (
     MIN_HELD_OUT_ROWS,
     HeldOutLogits,
@@ -38,7 +38,7 @@ from imdb_sentiment.network.ngrams import (
 )
 from imdb_sentiment.network.training import NgramLabels
 from imdb_sentiment.parameters import SplitParameters, TrainingParameters, TuningParameters
-from imdb_sentiment.pipelines.training.sets import find_rows, list_learnable
+from imdb_sentiment.pipelines.training.sets import find_rows, list_learnable, weigh_labels
 from imdb_sentiment.pipelines.tuning.protocol import choose_evenly, divide_reviews
 from imdb_sentiment.progress import track
 from imdb_sentiment.text.encoded_reviews import EncodedReviews, join_codes
@@ -66,8 +66,9 @@ def teach_ngrams(
 ) -> tuple[NgramModel, HeldOutLogits]:
     """Let n-grams learn labels that the network and n-grams predict, if that is better.
 
-    It is if the log loss of the average on held-out reviews is lower. These are scored by n-grams
-    whose pseudo-labels come from a network and from n-grams that have not learnt their labels.
+    They are taught only if that lowers the log loss of the average on held-out reviews. These are
+    scored by n-grams whose pseudo-labels come from a network and from n-grams that have not learnt
+    the labels of these reviews.
 
     Args:
         first_ngram_model: N-grams from `fit_ngrams`.
@@ -108,9 +109,7 @@ def teach_ngrams(
     sets = divide_reviews(train, validation, tuning, split, audit)
     codes = join_codes(scored for _, scored in sets)
     learnable = list_learnable(train, validation, training)
-    label_weights = compute_label_weights(
-        training.class_weight, join_codes(learnable), train.labels
-    )
+    label_weights = weigh_labels(train, validation, training)
     labels = ngram_labels[-1]
     chosen = choose_evenly(len(labels.rows), len(network_held_out.unlabelled[0]))
     character_ngram = first_ngram_model.character_ngram  # 0 if they do not help
@@ -143,11 +142,9 @@ def teach_ngrams(
         )
 
     def measure(logits: Logits) -> float:
-        from sklearn.metrics import log_loss
-
         share = None if training.ngrams.share == "auto" else training.ngrams.share
         average = fit_average(logits, share).average(network_held_out.logits, logits[places])
-        return float(log_loss(codes[places], average, labels=np.arange(average.shape[1])))
+        return measure_log_loss(codes[places], average)
 
     untaught: list[Logits] = []
     of_unlabelled: list[Logits] = []

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.evaluation.logits import Logits
+from imdb_sentiment.evaluation.objectives import measure_log_loss
 from imdb_sentiment.evaluation.stacking import MIN_HELD_OUT_ROWS, fit_weights
 from imdb_sentiment.network.ngrams import (
     CHARACTER_WEIGHTS,
     LATENT_WEIGHTS,
-    NgramModel,
     NgramRegression,
     NgramWeights,
     default_weights,
@@ -52,8 +52,6 @@ class Candidate:
 
     Attributes:
         weights: Weights of the parts of a review.
-        model: The model, if there is only one fold; those of several folds are not kept, since with
-            many labels they may be large.
         logits: Logits of the held-out reviews of all folds, not calibrated.
         factor: Factor by which the logits are multiplied to calibrate them.
         loss: Log loss of the calibrated logits. With few held-out reviews, it is computed with a
@@ -62,7 +60,6 @@ class Candidate:
     """
 
     weights: NgramWeights
-    model: NgramModel | None
     logits: Logits
     factor: float
     loss: float
@@ -108,20 +105,14 @@ def _find_best(
     label_weights: npt.NDArray[np.float64] | None,
 ) -> Candidate:
     """Return the first of the candidates with the lowest log loss."""
-    from sklearn.metrics import log_loss
-
-    models: dict[NgramWeights, NgramModel] = {}
-    scored: list[list[Logits]] = [[] for _ in tried]
+    scored: list[list[Logits]] = [[] for _ in tried]  # by weights and fold
     for fold in folds:
         regression = fold.prepare(tried[0].latent > 0)
         found: dict[NgramWeights, Logits] = {}
         for weights, of_folds in zip(tried, scored, strict=True):
             effective = regression.drop_absent(weights)
             if effective not in found:
-                fitted = regression.fit(effective)
-                found[effective] = fitted.score(fold.hashes)
-                if len(folds) == 1:
-                    models[effective] = fitted
+                found[effective] = regression.fit(effective).score(fold.hashes)
             of_folds.append(found[effective])
     codes = np.concatenate([fold.codes for fold in folds])
     candidates = []
@@ -131,11 +122,10 @@ def _find_best(
         # average mean the same, and so does their share.
         calibrated = fit_weights(logits, None, codes, None, label_weights)
         probabilities = calibrated.average(logits, np.zeros_like(logits))
-        loss = float(log_loss(codes, probabilities, labels=np.arange(probabilities.shape[1])))
+        loss = measure_log_loss(codes, probabilities)
         message = "N-grams, weights of characters %g, of latent coordinates %g: log loss %.4f"
         effective = regression.drop_absent(weights)
         logger.debug(message, effective.character, effective.latent, loss)
-        model = models.get(effective)
         factor = calibrated.network  # whose place the n-grams have
-        candidates.append(Candidate(weights, model, logits, factor, loss))
+        candidates.append(Candidate(weights, logits, factor, loss))
     return min(candidates, key=attrgetter("loss"))

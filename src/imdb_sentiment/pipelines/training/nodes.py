@@ -48,7 +48,7 @@ from imdb_sentiment.pipelines.training.decision import (
     warn_of_problem,
 )
 from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
-from imdb_sentiment.pipelines.training.sets import find_rows, list_learnable
+from imdb_sentiment.pipelines.training.sets import find_rows, list_learnable, weigh_labels
 from imdb_sentiment.pipelines.tuning.protocol import divide_reviews
 from imdb_sentiment.progress import Task
 from imdb_sentiment.text.encoded_reviews import EncodedReviews, join_codes
@@ -153,17 +153,12 @@ def fit_ngrams(
         ],
         ngrams,
         has_unlabelled=bool(unlabelled),
-        label_weights=compute_label_weights(
-            training.class_weight, join_codes(learnable), train.labels
-        ),
+        label_weights=weigh_labels(train, validation, training),
     )
     held_out_rows = np.concatenate([scored.rows for _, scored in held_out])
-    if best.model and len(learnable) == 1:  # it has learnt from the same reviews
-        model = best.model
-    else:
-        regression = prepare(learnable, best.weights.latent > 0)
-        hashes.clear()  # of long reviews, hundreds of MB that the fit does not need
-        model = regression.fit(best.weights)
+    regression = prepare(learnable, best.weights.latent > 0)
+    hashes.clear()  # of long reviews, hundreds of MB that the fit does not need
+    model = regression.fit(best.weights)
     scaled = HeldOutLogits(held_out_rows, best.factor * best.logits, factor=best.factor)
     return model.scale(best.factor), scaled
 
@@ -277,8 +272,7 @@ def fit_average(
 
     """
     share = training.ngrams.share
-    codes = join_codes(list_learnable(train, validation, training))
-    label_weights = compute_label_weights(training.class_weight, codes, train.labels)
+    label_weights = weigh_labels(train, validation, training)
     reason = None
     if tuning.evaluate_on == "test":
         reason = UncalibratedReason.NO_UNSEEN_ROWS

@@ -36,7 +36,7 @@ from imdb_sentiment.text.review_encoder import ReviewEncoder
 logger = logging.getLogger(__name__)
 
 MIN_REVIEWS = 1000  # fewer have not been tried
-MIN_SHARE = 1.0  # unlabelled reviews per labelled one; the same holds for fewer
+MIN_SHARE = 1.0  # unlabelled reviews per labelled one; a lower share has not been tried
 LENGTH_FRACTION = 0.25  # share of each sequence that a network reads; the whole takes longer
 
 # Settings of these n-grams: those of conf/base. They are not `training.ngrams`, which may be

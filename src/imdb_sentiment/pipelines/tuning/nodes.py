@@ -14,7 +14,7 @@ import numpy.typing as npt
 import optuna
 import pandas as pd
 
-from imdb_sentiment.errors import InputError, join_alternatives
+from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.logits import Logits, count_outputs
 from imdb_sentiment.evaluation.objectives import Metric, make_metric
@@ -32,13 +32,11 @@ from imdb_sentiment.network.training import (
     format_metrics,
 )
 from imdb_sentiment.parameters import (
-    BY_FOLD,
     ClassWeight,
     Hyperparameters,
     ProtocolParameters,
     SplitParameters,
     TuningParameters,
-    find_need_of_folds,
     parse_class_weight,
 )
 from imdb_sentiment.pipelines.tuning.protocol import (
@@ -48,8 +46,6 @@ from imdb_sentiment.pipelines.tuning.protocol import (
     count_stored,
     count_unlabelled,
     divide_reviews,
-    is_validation_drawn,
-    select_first_repeat,
 )
 from imdb_sentiment.search import (
     RETRIED_TRIAL,
@@ -86,10 +82,8 @@ def hold_out_reviews(
     audit: dict[str, Any],
     *,
     folds: Any,  # a number or "auto", but Kedro warns of unions
-    fold_repeats: int,
     evaluate_on: str,
     seed: int,
-    pruner: str,
 ) -> list[HeldOutSet]:
     """Decide which reviews a trial learns from, and which it is scored on.
 
@@ -101,38 +95,25 @@ def hold_out_reviews(
         split: Settings of the division of the reviews.
         audit: Output of `audit_reviews`, which says whether the table names validation rows.
         folds: Number of folds of a cross-validation, or `auto`.
-        fold_repeats: Number of times that the cross-validation is repeated.
         evaluate_on: Whether to score on the `validation` reviews or on the `test` reviews.
         seed: Seed of the folds.
-        pruner: Name of the pruner, which may need a cross-validation.
 
     Returns:
         Pairs of reviews to learn from and others to score on; several with cross-validation.
 
     Raises:
-        InputError: Cross-validation is asked for, but is not possible: see `divide_reviews`; or
-            a parameter needs it, but there is none.
+        InputError: Cross-validation is asked for, but is not possible: see `divide_reviews`.
 
     """
     # Not the whole group: neither the folds nor what is made from them depend on the rest.
-    protocol = ProtocolParameters(
-        folds=folds, fold_repeats=fold_repeats, evaluate_on=evaluate_on, seed=seed
-    )
+    protocol = ProtocolParameters(folds=folds, evaluate_on=evaluate_on, seed=seed)
     if evaluate_on == "test":
         logger.warning(
             "tuning.evaluate_on is 'test': the hyperparameters are chosen on the test set, so the "
             "test accuracy will be too optimistic. The metrics record this."
         )
         return [(train, test)]
-    sets = divide_reviews(train, validation, protocol, split, audit, n_repeats=fold_repeats)
-    if len(sets) == 1 and (need := find_need_of_folds(fold_repeats, pruner)):
-        # Folds would mix the splits that the table names.
-        is_drawn = is_validation_drawn(audit)
-        ways = [*(["set tuning.folds to 2 or more"] if is_drawn else []), f"set tuning.{need[1]}"]
-        raise InputError(
-            f"tuning.{need[0]}, but there is no cross-validation: {join_alternatives(ways)}"
-        )
-    return sets
+    return divide_reviews(train, validation, protocol, split, audit)
 
 
 class TrialData(NamedTuple):
@@ -260,7 +241,7 @@ def tune_hyperparameters(
         return (
             copy,
             _override(hyperparameters, best.params),
-            _read_logits(best, select_first_repeat(held_out_sets, tuning)),
+            _read_logits(best, held_out_sets),
         )
 
 
@@ -276,8 +257,9 @@ def train_candidate(
     """Train networks with the hyperparameters of a trial: the objective of the search.
 
     The logits for reviews that the networks have not learnt from are stored in the trial's
-    `user_attrs`. The weighting of the final average is fitted to those of the best trial. If no
-    earlier trial is better, so are the logits for unlabelled reviews, which n-grams learn.
+    `user_attrs`. The weighting of the final average is fitted to those of the best trial. The
+    logits for unlabelled reviews, from which n-grams learn, are stored too if no earlier trial is
+    better.
 
     Args:
         trial: The trial. The metric after each epoch is reported to it, or with cross-validation
@@ -301,25 +283,24 @@ def train_candidate(
     held_out_sets, word_vectors, pretrained, ngram_labels = data
 
     def log_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
-        scored_on = tuning.evaluate_on if len(held_out_sets) == 1 else "held-out"
+        scored_on = tuning.evaluate_on if folds == 1 else "held-out"
         named = {name.replace("val_", f"{scored_on} "): value for name, value in figures.items()}
         logger.debug(
             "Trial %d, epoch %d of %d: %s", trial.number, epoch, epochs, format_metrics(named)
         )
-        if len(held_out_sets) == 1:
+        if folds == 1:
             value = figures.get(f"val_{metric.name}", np.nan)
             _report(trial, value, epoch, "epoch", is_last=epoch == epochs)
 
     candidate = _override(hyperparameters, trial.params)
-    is_by_fold = tuning.pruner.name == BY_FOLD
-    folds = len(select_first_repeat(held_out_sets, tuning))
+    folds = len(held_out_sets)
     scored: list[Logits] = []
     probabilities: list[npt.NDArray[np.float64]] = []
     unlabelled: list[Logits] = []
     codes: list[npt.NDArray[np.unsignedinteger]] = []
     first, _ = held_out_sets[0]
-    is_teacher = len(ngram_labels) > 0 and _may_teach(held_out_sets[:folds], tuning)
-    epochs = len(held_out_sets) * candidate.count_epochs(len(first), len(first.labels))
+    is_teacher = len(ngram_labels) > 0 and _may_teach(held_out_sets, tuning)
+    epochs = folds * candidate.count_epochs(len(first), len(first.labels))
     trainer = NetworkTrainer(
         candidate, word_vectors=word_vectors, pretrained=pretrained, metric=metric
     )
@@ -327,13 +308,13 @@ def train_candidate(
         for fold, (learnt, held_out) in enumerate(held_out_sets, start=1):
             # In a cross-validation, folds are reported instead of epochs, so epochs are not scored.
             label_weights = compute_label_weights(class_weight, learnt.codes, learnt.labels)
-            is_watched = len(held_out_sets) == 1 or candidate.early_stopping_patience > 0
+            is_watched = folds == 1 or candidate.early_stopping_patience > 0
             trainer.train(
                 learnt,
-                tuning.seed + (fold - 1) // folds,  # each repeat has a seed of its own
+                tuning.seed,
                 held_out if is_watched else None,
                 log_epoch,
-                on_progress=progress.follow_part(fold - 1, len(held_out_sets)),
+                on_progress=progress.follow_part(fold - 1, folds),
                 label_weights=label_weights,
                 ngram_labels=ngram_labels[fold - 1] if ngram_labels else None,
             )
@@ -341,23 +322,22 @@ def train_candidate(
             probabilities.append(judge_probabilities(scored[-1], label_weights, metric))
             codes.append(held_out.codes)
             value = _measure(metric, probabilities, codes)
-            if len(held_out_sets) > 1:
+            if folds > 1:
                 logger.debug(
                     "Trial %d, fold %d of %d: %s %.4f so far",
                     trial.number,
                     fold,
-                    len(held_out_sets),
+                    folds,
                     metric.title,
                     value,
                 )
-                alone = _measure(metric, probabilities[-1:], codes[-1:]) if is_by_fold else value
-                _report(trial, alone, fold, "fold", is_last=fold == len(held_out_sets))
-            if is_teacher and fold <= folds and (folds > 1 or _may_be_best(trial, value)):
+                _report(trial, value, fold, "fold", is_last=fold == folds)
+            if is_teacher and (folds > 1 or _may_be_best(trial, value)):
                 sequences = ngram_labels[fold - 1].sequences
                 n = count_unlabelled(len(sequences), scored[0].shape[1], folds)
                 chosen = sequences[choose_evenly(len(sequences), n)]
                 unlabelled.append(trainer.score_logits(chosen))
-    logits = np.concatenate(scored[:folds])  # one for each review
+    logits = np.concatenate(scored)
     kept = choose_evenly(len(logits), count_stored(*logits.shape))
     _store_logits(trial, HELD_OUT_LOGITS, logits[kept])
     if unlabelled and _may_be_best(trial, value):
@@ -368,7 +348,8 @@ def train_candidate(
 def _may_teach(held_out_sets: list[HeldOutSet], tuning: TuningParameters) -> bool:
     """Return whether n-grams may learn what the networks predict for unlabelled reviews.
 
-    It must be possible to compare n-grams that do with others, and few enough must be labelled.
+    Two conditions: enough reviews are held out to tell whether that helps, and few enough are
+    labelled.
     """
     n_labelled = sum(map(len, held_out_sets[0]))
     n_held_out = sum(len(held_out) for _, held_out in held_out_sets)
@@ -523,16 +504,6 @@ def _open_study(
             folds,
             n_warmup_steps,
             folds - 2,
-        )
-    p_value = 0.5 ** (folds - 1)  # the smallest before the last fold, if a trial is worse in all
-    p_threshold = tuning.pruner.arguments.get("p_threshold", 0.1)  # the default is Optuna's
-    if tuning.pruner.name == BY_FOLD and p_value >= p_threshold:
-        logger.info(
-            "With %d folds, no trial is pruned: tuning.pruner.arguments.p_threshold is %g, and has "
-            "to be above %g; otherwise, raise tuning.folds or tuning.fold_repeats",
-            folds,
-            p_threshold,
-            p_value,
         )
     if tuning.start_from is not None:
         # With the seeds of the earlier study, the sampler would begin with its suggestions again.

@@ -8,7 +8,7 @@ import optuna
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.folds import draw_folds
-from imdb_sentiment.parameters import ProtocolParameters, SplitParameters, TuningParameters
+from imdb_sentiment.parameters import ProtocolParameters, SplitParameters
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 
 FEW_ROWS = 1000  # with fewer validation rows, `auto` chooses cross-validation
@@ -37,24 +37,21 @@ def divide_reviews(
     protocol: ProtocolParameters,
     split: SplitParameters,
     audit: dict[str, Any],
-    *,
-    n_repeats: int = 1,
 ) -> list[HeldOutSet]:
     """Return the reviews that each training of a trial learns from, and those to score on.
 
     Args:
         train: Training reviews.
         validation: Validation reviews.
-        protocol: Number of folds and of their repeats, and the seed of their division.
+        protocol: Number of folds, and the seed of their division.
         split: Whether the rows have groups, which are not divided.
         audit: Output of `audit_reviews`: whether the table names validation rows, which folds would
             ignore.
-        n_repeats: Number of the repeats of a cross-validation whose pairs are returned.
 
     Returns:
-        With one fold, the training and the validation reviews. With several, one pair per fold and
-        repeat: both sets together are divided into folds with the same mix of labels, as far as
-        groups allow, and each fold is scored once per repeat.
+        With one fold, the training and the validation reviews. With several, one pair per fold:
+        both sets together are divided into folds with the same mix of labels, as far as groups
+        allow, and each fold is scored once.
 
     Raises:
         InputError: Several folds are asked for, but the table names validation rows, or a label has
@@ -68,13 +65,13 @@ def divide_reviews(
         return [(train, validation)]
     pool = train + validation
     if protocol.folds == "auto":
-        return _divide(pool, FOLDS, protocol, split, n_repeats) or [(train, validation)]
+        return _divide(pool, FOLDS, protocol, split) or [(train, validation)]
     if not is_drawn:
         raise InputError(
             "tuning.folds would mix training and validation rows, which the table names: set it to "
             "1, or to auto"
         )
-    sets = _divide(pool, protocol.folds, protocol, split, n_repeats)
+    sets = _divide(pool, protocol.folds, protocol, split)
     if sets is None:
         groups = pool.groups if split.group_column else pool.rows
         n_groups = len(np.unique(groups))
@@ -97,38 +94,21 @@ def divide_reviews(
 
 
 def _divide(
-    pool: EncodedReviews,
-    folds: int,
-    protocol: ProtocolParameters,
-    split: SplitParameters,
-    n_repeats: int,
+    pool: EncodedReviews, folds: int, protocol: ProtocolParameters, split: SplitParameters
 ) -> list[HeldOutSet] | None:
-    """Return one pair per fold of the first repeats.
-
-    Returns None if a label would be missing in a fold of any repeat: all nodes then agree.
-    """
+    """Return one pair per fold; None if a label would be missing in one."""
     groups = pool.groups if split.group_column else None
     n_labels = len(np.unique(pool.codes))
-    drawn = []
-    for repeat in range(protocol.fold_repeats):
-        try:
-            places = draw_folds(pool.codes, groups, folds, protocol.seed + repeat)
-        except ValueError:
+    try:
+        places = draw_folds(pool.codes, groups, folds, protocol.seed)
+    except ValueError:
+        return None
+    for learnt, held_out in places:
+        # Since groups are not divided, held-out reviews may lack a label.
+        parts = (learnt,) if split.group_column else (learnt, held_out)
+        if any(len(np.unique(pool.codes[part])) < n_labels for part in parts):
             return None
-        for learnt, held_out in places:
-            # Since groups are not divided, held-out reviews may lack a label.
-            parts = (learnt,) if split.group_column else (learnt, held_out)
-            if any(len(np.unique(pool.codes[part])) < n_labels for part in parts):
-                return None
-            drawn.append((learnt, held_out))
-    return [(pool.take(learnt), pool.take(held)) for learnt, held in drawn[: n_repeats * folds]]
-
-
-def select_first_repeat(
-    held_out_sets: list[HeldOutSet], tuning: TuningParameters
-) -> list[HeldOutSet]:
-    """Return the pairs in which each review is scored once, of all that a trial is scored on."""
-    return held_out_sets[: len(held_out_sets) // tuning.fold_repeats]
+    return [(pool.take(learnt), pool.take(held_out)) for learnt, held_out in places]
 
 
 def count_stored(n_rows: int, outputs: int) -> int:
@@ -166,8 +146,8 @@ def count_folds(study: optuna.Study) -> int:
         study: A study of `tune_hyperparameters`.
 
     Returns:
-        The number of folds, those of all repeats, whose values are a trial's intermediate values; 1
-        without cross-validation, when these are the values of the epochs.
+        The number of folds, whose values are a trial's intermediate values; 1 without
+        cross-validation, when these are the values of the epochs.
 
     """
     folds: int = study.user_attrs.get("protocol", {}).get("folds", 1)

@@ -20,7 +20,6 @@ import psutil
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # measurements do not belong among the tracked runs
 os.environ.pop("IMDB_SENTIMENT_API_KEY", None)  # the clients here have none
 
-NO_PRUNER = "tuning.pruner.name=NopPruner,tuning.pruner.arguments=null"
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import optuna
-from project import NO_PRUNER, Search, describe_machine, run_cluster
+from project import Search, describe_machine, run_cluster
 
 from imdb_sentiment.datasets import OptunaStorageDataset
 from imdb_sentiment.search import SharedStudy, open_workers, run_trials
@@ -77,7 +77,7 @@ def train(csv: Path, rows: int, trials: int, repeats: int) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         prepared = Search(Path(temporary), csv, rows)
         for repeat, workers in itertools.product(range(repeats), (1, 2)):
-            parameters = f"tuning.workers={workers},tuning.sampler.name=RandomSampler,{NO_PRUNER}"
+            parameters = f"tuning.workers={workers},tuning.sampler.name=RandomSampler"
             usage = prepared.measure(f"{workers}-{repeat}", trials, parameters)
             print(
                 f"| {workers} | {trials} | {usage.seconds:.0f} "

@@ -19,6 +19,8 @@ from imdb_sentiment.urls import hide_secrets
         ("s3://bucket/part-?.csv", "s3://bucket/part-?.csv"),
         ("abfs://box@account.example/a.csv", "abfs://box@account.example/a.csv"),
         ("postgresql://me:p@ss@db/trials?password=secret", "postgresql://db/trials"),
+        ("postgresql://me:s/e?c#ret@db/trials", "postgresql://db/trials"),
+        ("https://example.org:80/a@b", "https://example.org:80/a@b"),
         ("HTTPS://example.org/a.csv?key=secret", "HTTPS://example.org/a.csv"),
         ("what? me@example.org", "what? me@example.org"),
     ],

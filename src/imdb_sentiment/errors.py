@@ -92,6 +92,11 @@ def list_names(names: Sequence[str]) -> str:
     return listed + (f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else "")
 
 
+def get_first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its type if it has none."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def is_disk_error(error: BaseException) -> bool:
     """Return whether a file can't be written or read for a reason outside this project."""
     return isinstance(error, OSError) and error.errno in _DISK_ERRORS

@@ -5,7 +5,10 @@ from typing import Any
 
 # URLs of buckets have no secrets; `@` is part of a name, and `?` of a pattern.
 _SCHEME = r"\b(?!(?:s3a?|gc?s|abfss?|wasbs?|az)://)[a-z][a-z0-9+.-]*://"
-_USER = re.compile(rf"({_SCHEME})[^/?#\s]*@", re.IGNORECASE)
+# A password of a database may contain any character except @.
+_USER = re.compile(
+    rf"({_SCHEME})(?:[^/?#\s]*|(?<!https://)(?<!http://)[^/:@\s]*:[^@\s]*)@", re.IGNORECASE
+)
 _QUERY = re.compile(rf"({_SCHEME}[^?#\s]*)[?#]\S*", re.IGNORECASE)
 
 

@@ -1309,6 +1309,13 @@ def test_the_name_tells_how_a_table_is_written(
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+def test_an_empty_text_of_json_is_not_missing_in_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "out.parquet"
+    cells = pd.Series(["", None, "a", 2], dtype=object)
+    TableDataset(filepath=str(path)).save(iter([pd.DataFrame({"text": cells})]))
+    assert parquet.read_table(path)["text"].to_pylist() == ["", None, "a", "2"]
+
+
 def test_arguments_of_a_csv_that_is_written_are_heeded_or_refused(tmp_path: Path) -> None:
     def save_as(**save_args: Any) -> bytes:
         dataset = TableDataset(filepath=str(tmp_path / "out.csv"), save_args=save_args)
@@ -1324,7 +1331,7 @@ def test_arguments_of_a_csv_that_is_written_are_heeded_or_refused(tmp_path: Path
     for name in ("header", "mode", "compression"):
         with pytest.raises(DatasetError, match=f"save_args of a TableDataset can't have {name}: "):
             save_as(**{name: False})
-    with pytest.raises(DatasetError, match="unknown error handler name 'nope'"):
+    with pytest.raises(DatasetError, match="errors in save_args is 'nope': set it to strict, re"):
         save_as(errors="nope")
     lines = TableDataset(filepath=str(tmp_path / "out.jsonl"), save_args={"sep": ";"})
     with pytest.raises(DatasetError, match=r"out.jsonl: save_args apply only to CSV files"):
@@ -1336,6 +1343,7 @@ def test_arguments_of_a_csv_that_is_written_are_heeded_or_refused(tmp_path: Path
     [
         ({"sep": "foo"}, "unlabelled_delimiter: 'foo' is not a delimiter"),
         ({"encoding": "utf-9"}, "unlabelled_encoding: unknown encoding: utf-9"),
+        ({"encoding_errors": "nope"}, "encoding_errors in load_args is 'nope': set it to strict"),
         ({"chunksize": 0}, "chunksize in load_args is 0: it must be a whole number of at least 1"),
         ({"chunksize": None}, "chunksize in load_args is None: it must be a whole number"),
     ],

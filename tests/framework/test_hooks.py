@@ -97,6 +97,10 @@ def test_a_catalog_entry_with_a_misspelt_name_is_pointed_out(
     told = "No pipeline uses the entry raw_review of the catalog in conf/: did you mean raw_rev"
     assert caplog.text.count("No pipeline uses") == caplog.text.count(told) == 1
 
+    caplog.clear()
+    run_session(project, "label_check")  # which uses few of the entries
+    assert caplog.text.count("No pipeline uses") == caplog.text.count(told) == 1
+
 
 @pytest.mark.parametrize(
     ("name", "value", "says"),
@@ -172,7 +176,7 @@ def test_inference_may_follow_the_training_on_a_named_table(copy_of_finished: Pa
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"input_file": None}, "^input_file is null: name the table that is to be read"),
+        ({"input_file": None}, "^input_file is null: name the table to read"),
         ({"reviews_file": "others.csv"}, r"input_file names: pass input_file=others\.csv"),
     ],
 )

@@ -125,6 +125,7 @@ def test_it_says_what_the_pipeline_inference_says(
         ("id,text\n1,a\n", "there is no column 'review'; there are: id, text"),
         ("review,review\na,b\n", "two columns have the same name: .*; rename one"),
         ('review\n"never closed\n', "a quotation mark is never closed; close it"),
+        ('review\nfine\n"', "a quotation mark is never closed; close it"),
         (
             "review, a;b\n" + "w1, w2;w3\n" * 9,
             "may be a comma or a semicolon: set it",

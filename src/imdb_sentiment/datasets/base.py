@@ -18,7 +18,7 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro.io.core import AbstractVersionedDataset, Version, get_protocol_and_path
 
 from imdb_sentiment.datasets.atomic import atomic_write
-from imdb_sentiment.errors import InputError, is_disk_error
+from imdb_sentiment.errors import InputError, get_first_line, is_disk_error
 from imdb_sentiment.urls import hide_secrets
 
 MEGABYTE = 1e6  # unit of progress, in bytes
@@ -177,7 +177,7 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
             if isinstance(error, FileNotFoundError):
                 message = f"{self._name(path)} does not exist: check the address and the folder"
                 raise InputError(message) from error
-            reason = hide_secrets((str(error) or type(error).__name__).splitlines()[0])
+            reason = hide_secrets(get_first_line(error))
             raise InputError(
                 f"{self._name(path)} can't be reached ({reason}): check the address and the "
                 "credentials, which belong in conf/local/credentials.yml"

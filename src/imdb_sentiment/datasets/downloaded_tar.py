@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imdb_sentiment.datasets.base import MEGABYTE, LoadOnlyDataset, Stream, require_local
-from imdb_sentiment.errors import InputError, is_disk_error
+from imdb_sentiment.errors import InputError, get_first_line, is_disk_error
 from imdb_sentiment.progress import Task
 
 
@@ -72,7 +72,7 @@ class DownloadedTarDataset(LoadOnlyDataset[Stream[tuple[str, str]]]):
             if is_disk_error(error):
                 raise
             raise InputError(
-                f"could not fetch {self._url} ({_first_line(error)}): check the connection and "
+                f"could not fetch {self._url} ({get_first_line(error)}): check the connection and "
                 "run again, or download the file by other means and pass it with "
                 "--params imdb_archive=PATH"
             ) from error
@@ -117,10 +117,6 @@ def _members(archive: Path) -> Iterator[tuple[str, str]]:
                 pass
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
         raise InputError(
-            f"{archive} is damaged or not a .tar.gz of texts ({_first_line(error)}): download it "
-            "again"
+            f"{archive} is damaged or not a .tar.gz of texts ({get_first_line(error)}): download "
+            "it again"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

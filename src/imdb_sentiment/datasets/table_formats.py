@@ -37,7 +37,7 @@ from fsspec.core import OpenFile
 from fsspec.implementations.local import LocalFileSystem
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
-from imdb_sentiment.errors import InputError, list_names, make_printable
+from imdb_sentiment.errors import InputError, get_first_line, list_names, make_printable
 from imdb_sentiment.text.delimiters import (
     AUTO,
     DELIMITERS,
@@ -422,6 +422,7 @@ def complete_options(load_args: dict[str, Any], prefix: str | None) -> dict[str,
         raise InputError(f"{name}: {error}") from None
     name = f"{prefix}_encoding" if prefix else "encoding in load_args"
     options["encoding"] = _find_codec(options["encoding"], name)
+    _require_handler(options["encoding_errors"], "encoding_errors in load_args")
     return options
 
 
@@ -432,6 +433,16 @@ def _find_codec(name: Any, parameter: str) -> str:
     except LookupError as error:
         raise InputError(f"{parameter}: {error}: use an encoding that Python knows") from None
     return str(name)
+
+
+def _require_handler(name: Any, parameter: str) -> None:
+    """Raise `InputError` if Python has no such way to handle what can't be decoded or encoded."""
+    try:
+        codecs.lookup_error(str(name))
+    except LookupError:
+        raise InputError(
+            f"{parameter} is {name!r}: set it to strict, replace or another error handler of Python"
+        ) from None
 
 
 def _require_compression(name: str) -> None:
@@ -839,9 +850,9 @@ def open_parquet(source: IO[bytes], name: str, metadata: Any = None) -> Iterator
     except (pyarrow.ArrowInvalid, OSError) as error:
         if isinstance(error, OSError) and not _is_damage(error):
             raise
-        reason = str(error).splitlines()[0]
         raise InputError(
-            f"{name} is not a valid Parquet file ({reason}): download or export it again"
+            f"{name} is not a valid Parquet file ({get_first_line(error)}): download or export it "
+            "again"
         ) from None
 
 
@@ -928,10 +939,7 @@ def _complete_save_args(save_args: dict[str, Any]) -> dict[str, Any]:
         )
     options = SAVE_ARGS | save_args
     options["encoding"] = _find_codec(options["encoding"], "encoding in save_args")
-    try:
-        codecs.lookup_error(options["errors"])
-    except LookupError as error:
-        raise InputError(f"save_args of a TableDataset: {error}") from None
+    _require_handler(options["errors"], "errors in save_args")
     return options
 
 
@@ -966,10 +974,13 @@ def _is_object(dtype: Any) -> bool:
 
 def _untype(cells: pd.Series) -> pd.Series:
     """Return cells of any types as strings, or None where they are missing."""
-    strings = [text or None for text in to_strings(cells)]
+    pairs = zip(to_strings(cells), cells.isna(), strict=True)
+    strings = [None if is_missing else text for text, is_missing in pairs]
     if _is_mixed(cells.dtype):  # its floats were floats in the file, too
-        pairs = zip(cells.tolist(), strings, strict=True)
-        strings = [repr(cell) if text and type(cell) is float else text for cell, text in pairs]
+        strings = [
+            repr(cell) if text and type(cell) is float else text
+            for cell, text in zip(cells.tolist(), strings, strict=True)
+        ]
     return pd.Series(strings, index=cells.index, dtype="str")
 
 

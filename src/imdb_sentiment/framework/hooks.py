@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.framework.project import pipelines
 from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 from pydantic import ValidationError
@@ -102,7 +101,7 @@ class ValidateParameters:
         values, settings = loader["parameters"], loader["globals"]
         table = {**settings, **given}.get("reviews_file")
         if not table:
-            raise InputError("reviews_file is empty: name the table that is to be read")
+            raise InputError("reviews_file is empty: name the table to read")
         if type(settings["seed"]) is not int:
             raise InputError(f"seed is {settings['seed']!r} in conf/: it must be a whole number")
         configured = loader.replace(loader.env, {})["parameters"]
@@ -367,7 +366,8 @@ def _warn_of_idle_entries(catalog: DataCatalog) -> None:
 
     A name that contains another one, such as `raw_reviews_2`, is one of the user's own.
     """
-    used = {name for pipeline in pipelines.values() for name in pipeline.datasets()}
+    # Kedro's own `pipelines` has only those of the run.
+    used = {name for _, pipeline in create_pipelines() for name in pipeline.datasets()}
     for name in sorted(set(itertools.filterfalse(is_parameter, catalog.keys())) - used):
         similar = get_close_matches(name, used, n=1, cutoff=SIMILARITY)
         if similar and similar[0] not in name:
@@ -397,7 +397,7 @@ class RequireInputs:
         """
         for name in sorted(pipeline.inputs()):
             if name in NAMED_BY and not getattr(catalog.get(name), "is_named", True):
-                raise InputError(f"{NAMED_BY[name]} is null: name the table that is to be read")
+                raise InputError(f"{NAMED_BY[name]} is null: name the table to read")
             if not name.startswith("params:") and _is_missing(catalog, name):
                 path = find_path(catalog, name)
                 if isinstance(catalog.get(name), TableDataset) and Path(path).is_dir():

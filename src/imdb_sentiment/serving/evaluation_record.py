@@ -25,7 +25,8 @@ def find_test_scores(folder: Path, model: bytes) -> TestScores | None:
     digest = hashlib.sha256(model).hexdigest()
     for record in _read_records(folder):
         if record.get("model_sha256") == digest:
-            with contextlib.suppress(KeyError):  # an earlier version recorded less
+            # An earlier version recorded less, or the file was changed by hand.
+            with contextlib.suppress(KeyError, TypeError, AttributeError, ValueError):
                 return _select_scores(record["metrics"])
     return None
 

@@ -117,9 +117,13 @@ class _Rows:
     def __init__(self, source: Iterable[str], dialect: Dialect) -> None:
         self._dialect = dialect
         self._delimiters = 0
-        self._end = uuid.uuid4().hex  # becomes a row of its own, unless a quotation mark is open
+        # Two fields, which become a row of their own unless a quotation mark is open.
+        self._end = [uuid.uuid4().hex] * 2
         lines = itertools.islice(source, int(dialect.has_delimiter_line), None)
-        self._lines = itertools.chain(map(self._check, lines), [self._end])
+        self._lines: Iterator[str] = itertools.chain(map(self._check, lines), self._list_last())
+
+    def _list_last(self) -> list[str]:
+        return [self._dialect.delimiter.join(self._end)]
 
     def _check(self, line: str) -> str:
         self._delimiters += line.count(self._dialect.delimiter)
@@ -132,8 +136,8 @@ class _Rows:
     def __iter__(self) -> Iterator[list[str]]:
         dialect = self._dialect
         for row in csv.reader(self._lines, delimiter=dialect.delimiter, **dialect.quoting):
-            if row == [self._end]:
-                self._lines = itertools.chain([self._end])  # for a further iteration
+            if row == self._end:
+                self._lines = iter(self._list_last())  # for a further iteration
                 return
             self._delimiters = 0
             yield row

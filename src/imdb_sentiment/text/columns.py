@@ -64,6 +64,7 @@ PLACEHOLDERS = {"-", "?", "n/a", "na", "nan", "none", "null", "unlabeled", "unla
 
 _DECIMAL_COMMA = re.compile("[+-]?[0-9]+,[0-9]{1,2}")  # with more digits, of thousands
 _RATING = re.compile(r"([-+]?[0-9]+(?:[.,][0-9]+)?)\s*(.*)")  # a number and its unit
+_THOUSANDS = re.compile(r"[-+]?[1-9][0-9]{0,2}[.,][0-9]{3}")  # or a number with three decimals
 _COMBINED = re.compile(r"[|;]|^\[")  # hardly in a single label
 _SYMBOLS = re.compile(r"([★⭐\ufe0f\s]*)[☆\s]*")  # stars that are given, and those that are not
 MIN_STEM, MAX_ENDING = 3, 2  # letters of a unit that singular and plural share; of their endings
@@ -559,6 +560,8 @@ def _parse_rating(label: str) -> tuple[Decimal, str] | None:
     """Return the number of a label and its unit; None if it does not begin with a number."""
     text = normalise_label(label)
     if match := _RATING.fullmatch(text):
+        if _THOUSANDS.fullmatch(match[1]) and parse_number(text) is None:
+            return None  # which of the two it is decides about the order
         number = parse_number(match[1].replace(",", "."))
         return None if number is None else (number, re.sub(r"\s", "", match[2]))
     if match := _SYMBOLS.fullmatch(text):

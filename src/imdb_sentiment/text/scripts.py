@@ -35,7 +35,8 @@ def measure_scripts(letters: Counter[str]) -> dict[str, float]:
     """
     scripts: Counter[str] = Counter()
     for letter, count in letters.items():
-        usual = unicodedata.normalize("NFKC", letter)[0]  # instead of a full-width letter
+        # Instead of a full-width letter; some other forms begin with a space.
+        usual = unicodedata.normalize("NFKC", letter).strip()[0]
         if unicodedata.category(usual) != "Lm":  # a sign that several scripts use
             name = unicodedata.name(usual, "unknown").split()[0].title()
             scripts[_NAMES.get(name, name)] += count

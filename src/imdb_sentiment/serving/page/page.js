@@ -273,6 +273,7 @@ async function offerColumns() {
   column.replaceChildren(new Option("Choose a file first", ""));
   if (!file) return;
   const { rows, delimiter } = await readFirstRows(file.slice(0, SAMPLE), SAMPLE_ROWS);
+  if (find("file").files[0] !== file) return; // another one was chosen meanwhile
   const header = (rows.shift() ?? []).map((name, place) => name.trim() || `unnamed_${place}`);
   if (!header.length) {
     find("upload-said").textContent = "The file is empty: it must begin with a header.";

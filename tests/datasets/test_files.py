@@ -1,6 +1,7 @@
 import errno
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,7 +31,7 @@ from imdb_sentiment.datasets import (
     TokenizerDataset,
     TypedJSONDataset,
 )
-from imdb_sentiment.datasets.base import Stream
+from imdb_sentiment.datasets.base import FileDataset, Stream
 from imdb_sentiment.errors import InputError, find_input_error
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from services import make_tokenizer
@@ -247,8 +248,11 @@ def test_a_fault_of_the_program_is_not_blamed_on_the_place(
         (errno.EACCES, "s3://bucket/file can't be reached "),
     ],
 )
+@pytest.mark.parametrize(
+    "make", [OnnxModelDataset, partial(AtomicDataset, dataset="pickle.PickleDataset")]
+)
 def test_a_full_disk_is_not_blamed_on_the_place(
-    number: int, message: str, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., FileDataset], number: int, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Faulty(MemoryFileSystem):
         def get_file(self, *_: Any, **options: Any) -> None:
@@ -256,7 +260,7 @@ def test_a_full_disk_is_not_blamed_on_the_place(
 
     monkeypatch.setattr("fsspec.filesystem", lambda name, **_: Faulty())
     with pytest.raises(DatasetError) as caught:
-        OnnxModelDataset(filepath=URL).load()
+        make(filepath=URL).load()
     assert str(find_input_error(caught.value)).startswith(message)
 
 

@@ -3,10 +3,10 @@
 None of them imports TensorFlow before it is used.
 """
 
-from imdb_sentiment.datasets.atomic import AtomicDataset
 from imdb_sentiment.datasets.downloaded_tar import DownloadedTarDataset
 from imdb_sentiment.datasets.encoded_reviews import EncodedReviewsDataset
 from imdb_sentiment.datasets.files import (
+    AtomicDataset,
     DocumentDataset,
     KerasModelDataset,
     LinesDataset,

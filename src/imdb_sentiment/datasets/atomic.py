@@ -10,24 +10,11 @@ import glob
 import os
 import shutil
 import stat
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePath, PurePosixPath
-from typing import Any
-
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-from kedro.io import DatasetError
-from kedro.io.core import (
-    VERSION_KEY,
-    AbstractVersionedDataset,
-    Version,
-    get_protocol_and_path,
-    parse_dataset_definition,
-)
+from pathlib import Path, PurePath
 
 from imdb_sentiment.errors import InputError
 
@@ -112,87 +99,3 @@ def _remove_leftovers(final: Path, suffix: str) -> None:
         with suppress(OSError):  # gone already, or another user's: the save itself has succeeded
             if time.time() - left.stat().st_mtime > MAX_AGE:
                 left.unlink()
-
-
-class AtomicDataset(AbstractVersionedDataset[Any, Any]):
-    """Saves through another dataset, under the final name only when the file is complete.
-
-    The nested dataset always writes to this machine. For another file system, the complete file is
-    then uploaded.
-
-    Args:
-        filepath: Path or URL of the file.
-        dataset: Type of the nested dataset, or its catalog entry without `filepath`.
-        version: Version to load and to save; Kedro makes it from `versioned: true`.
-        metadata: Metadata for plugins; ignored by Kedro.
-
-    Raises:
-        ValueError: If the nested dataset is versioned, instead of this one.
-
-    """
-
-    def __init__(
-        self,
-        *,
-        filepath: str,
-        dataset: str | dict[str, Any],
-        version: Version | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> None:
-        entry = {"type": dataset} if isinstance(dataset, str) else dataset
-        self._type, self._options = parse_dataset_definition(entry)
-        if VERSION_KEY in self._options:
-            raise ValueError("set `versioned` next to `dataset`, not inside it")
-        protocol, path = get_protocol_and_path(filepath, version)
-        self._prefix = "" if protocol in LocalFileSystem.protocol else f"{protocol}://"
-        given = {**(self._options.get("credentials") or {}), **(self._options.get("fs_args") or {})}
-        options = {name: value for name, value in given.items() if not name.startswith("open_args")}
-        self._filesystem = fsspec.filesystem(protocol, **options)
-        super().__init__(
-            PurePosixPath(path), version, self._filesystem.exists, self._filesystem.glob
-        )
-        self.metadata = metadata
-        self._nested(self._filepath)  # wrong options are reported now, not after the node has run
-
-    def load(self) -> Any:
-        """Return what the nested dataset loads."""
-        return self._nested(self._get_load_path()).load()
-
-    def save(self, data: Any) -> None:
-        """Save `data` with the nested dataset."""
-        path = self._get_save_path()
-        if not self._prefix:
-            with atomic_write(path) as partial:
-                self._save_nested(partial, data)
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            whole = Path(folder) / path.name
-            self._save_nested(whole, data)
-            self._filesystem.put_file(str(whole), str(path))
-
-    @property
-    def preview(self) -> Any:
-        """The nested dataset's `preview`; Kedro-Viz chooses how to draw it by its signature.
-
-        Raises:
-            AttributeError: If the nested dataset has none.
-
-        """
-        path = self._get_load_path() if self.exists() else self._filepath
-        return self._nested(path).preview
-
-    def _nested(self, path: PurePath) -> Any:
-        return self._type(**{"filepath": f"{self._prefix}{path}", **self._options})
-
-    def _save_nested(self, path: Path, data: Any) -> None:
-        """Save `data` to a temporary file on this machine."""
-        try:
-            self._type(**{"filepath": str(path), **self._options}).save(data)
-        except DatasetError as error:  # it names the temporary file; Kedro will name this one
-            raise error.__cause__ or error from None
-
-    def _exists(self) -> bool:
-        return bool(self._nested(self._get_load_path()).exists())
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath, "dataset": self._type.__name__}

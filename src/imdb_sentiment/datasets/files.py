@@ -6,10 +6,12 @@ import pickle
 import pkgutil
 from collections.abc import Generator, Iterable, Iterator
 from html.parser import HTMLParser
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NewType
 
 import pandas as pd
+from kedro.io import DatasetError
+from kedro.io.core import VERSION_KEY, Version, parse_dataset_definition
 from kedro_datasets._typing import JSONPreview, TablePreview
 from pydantic import BaseModel, ValidationError
 from tokenizers import Tokenizer
@@ -28,6 +30,75 @@ from imdb_sentiment.progress import Task
 
 # Kedro-Viz draws a preview by the name of its type; kedro-datasets has none for texts.
 TextPreview = NewType("TextPreview", str)
+
+
+class AtomicDataset(FileDataset):
+    """Saves through another dataset, under the final name only when the file is complete.
+
+    The nested dataset reads and writes files on this machine, so that of another file system is
+    copied.
+
+    Args:
+        filepath: Path or URL of the file.
+        dataset: Type of the nested dataset, or its catalog entry without `filepath`.
+        version: Version to load and to save; Kedro makes it from `versioned: true`.
+        metadata: Metadata for plugins; ignored by Kedro.
+
+    Raises:
+        ValueError: If the nested dataset is versioned, instead of this one.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        dataset: str | dict[str, Any],
+        version: Version | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        entry = {"type": dataset} if isinstance(dataset, str) else dataset
+        self._type, self._options = parse_dataset_definition(entry)
+        if VERSION_KEY in self._options:
+            raise ValueError("set `versioned` next to `dataset`, not inside it")
+        fs_args = self._options.get("fs_args") or {}
+        super().__init__(
+            filepath=filepath,
+            credentials=self._options.get("credentials"),
+            fs_args={k: v for k, v in fs_args.items() if not k.startswith("open_args")},
+            version=version,
+            metadata=metadata,
+        )
+        # Wrong options are reported now, not after the node has run.
+        self._nest(self._locate(self._filepath))
+
+    def load(self) -> Any:
+        """Return what the nested dataset loads."""
+        with self._reading() as path:
+            return self._nest(path).load()
+
+    @property
+    def preview(self) -> Any:
+        """The nested dataset's `preview`; Kedro-Viz chooses how to draw it by its signature.
+
+        Raises:
+            AttributeError: If the nested dataset has none.
+
+        """
+        path = self._get_load_path() if self.exists() else self._filepath
+        return self._nest(self._locate(path)).preview
+
+    def _nest(self, path: PurePath | str) -> Any:
+        return self._type(**{"filepath": str(path), **self._options})
+
+    def _write(self, path: Path, data: Any) -> None:
+        try:
+            self._nest(path).save(data)
+        except DatasetError as error:  # it names the temporary file; Kedro will name this one
+            raise error.__cause__ or error from None
+
+    def _describe(self) -> dict[str, Any]:
+        return {**super()._describe(), "dataset": self._type.__name__}
 
 
 class KerasModelDataset(FileDataset):

@@ -129,37 +129,25 @@ class PresetsConfigLoader(OmegaConfigLoader):
     def _read_raw_config(self, key: str) -> Files:
         """Return the files of conf/base and, in their order, those of all other folders."""
         names = [name.strip() for name in (self.env or self.default_run_env).split(",")]
-        presets = [name for name in names if name != self.default_run_env]  # which comes last
-        if not presets or names == [self.base_env]:
+        folders = [name for name in names if name != self.default_run_env]
+        if names != [self.base_env]:
+            folders.append(self.default_run_env)  # which comes last
+        found: list[Files] = []
+        for name in folders:
             try:
-                env = presets[0] if presets else None
-                base, later, base_path, path, read = self._read(key, env)
-            except MissingConfigException:  # there need not be a conf/local
-                if presets:
-                    raise
-                base, later, base_path, path, read = self._read(key, self.base_env)
-            self._leave_out_arguments([base, later])
-            _leave_out_ranges([base, later])
-            return base, later, base_path, path, read
-        folders: list[dict[Path, DictConfig]] = []
-        try:
-            for name in presets:
-                base, files, base_path, path, read = self._read(key, name)
-                folders.append(files)
-        except MissingConfigException as error:
-            raise InputError(
-                f"there is no preset {name!r} in conf/, which --env names: {error}"
-            ) from error
-        try:
-            base, files, base_path, path, own_read = self._read(key, self.default_run_env)
-            folders.append(files)
-            read |= own_read
-        except MissingConfigException:  # as above
-            pass
-        self._leave_out_arguments([base, *folders])
-        _leave_out_ranges([base, *folders])
-        later = {file: content for files in folders for file, content in files.items()}
-        return base, later, base_path, path, read
+                found.append(self._read(key, name))
+            except MissingConfigException as error:
+                if name != self.default_run_env:  # there need not be a conf/local
+                    raise InputError(
+                        f"there is no preset {name!r} in conf/, which --env names: {error}"
+                    ) from error
+        found = found or [self._read(key, self.base_env)]
+        base, _, base_path, path, _ = found[-1]
+        contents = [files for _, files, *_ in found]
+        self._leave_out_arguments([base, *contents])
+        _leave_out_ranges([base, *contents])
+        later = {file: content for files in contents for file, content in files.items()}
+        return base, later, base_path, path, set().union(*(read for *_, read in found))
 
     def _leave_out_arguments(self, folders: list[dict[Path, DictConfig]]) -> None:
         """Remove the arguments of a class if a later folder names one, or `--params` another."""

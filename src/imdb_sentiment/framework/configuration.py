@@ -116,22 +116,16 @@ class Configuration:
             key: value for key, value in self._runtime_params.items() if key in CATALOG_PARAMETERS
         }
         try:
-            without_params = self._load(env, {})
+            usual = dict(flatten(self._load(env, {})))
         except InputError as error:
             if env == own_env:
                 raise
             raise InputError(f"the inputs were made with --env {env}, and {error}") from error
-        usual = dict(flatten(without_params))
         file = {key: value for key, value in chosen.items() if key == FILE_SETTING}
-        is_own = env == own_env and file.keys() <= self.named
-        of_inputs = None if is_own else self._load(env, {**self._runtime_params, **file})
-        own = without_params
-        if self._runtime_params or not is_own:
-            own = self._load(own_env, self._runtime_params)
-        values = _merge(own if of_inputs is None else of_inputs, earlier)
-        now = dict(flatten(own))
+        values = _merge(self._load(env, {**self._runtime_params, **file}), earlier)
         found = dict(flatten(values))
-        adopted = {key: value for key, value in found.items() if now.get(key, MISSING) != value}
+        own = dict(flatten(self._load(own_env, self._runtime_params)))
+        adopted = {key: value for key, value in found.items() if own.get(key, MISSING) != value}
         adopted.pop(FILE_SETTING, None)
         differ = {key for key, value in found.items() if usual.get(key, MISSING) != value}
         return RunParameters(values, frozenset(self.named | differ), adopted, chosen, env)

@@ -197,7 +197,7 @@ def test_the_console_ends_with_the_summary_and_stays_clean(finished: tuple[Path,
 
 def generalise(line: str) -> str:
     """Return a line of the console without what differs between two runs."""
-    words = re.sub(r" \([\dminsh ]+\)$|^[\d:]{8} ", "", line)
+    words = re.sub(r" \([\dminsh ]+\)$|^[\d:]{8} |(?<=duplicate)s", "", line)
     return re.sub(r"[\d,.]+(e-\d+)?|adam|rmsprop", "…", re.sub(r"[ ─]+", " ", words)).strip()
 
 
@@ -718,7 +718,7 @@ def test_the_presets_do_the_whole_job(commands: list[str], test_rows: int, imdb:
     if "--env best" in commands[0]:
         assert pd.read_pickle(imdb / "data/05_model_input/pretrained_weights.pkl")
         has_unlabelled = "unlabelled_file" in commands[0]
-        labels = pd.read_pickle(imdb / "data/06_models/ngram_labels.pkl")
+        labels = pd.read_pickle(imdb / "data/06_models/pseudo_labels.pkl")
         assert len(labels) == (2 if has_unlabelled else 0)  # for the search, and the final network
     if "split.group_column=block" in commands[0]:
         blocks = pd.read_csv(imdb / "data/01_raw/imdb_reviews.csv")["block"]
@@ -739,7 +739,7 @@ def test_the_ngrams_are_offered_what_the_networks_predict(imdb: Path) -> None:
         "imdb_reviews.csv,unlabelled_file=imdb_unlabelled_reviews.csv",
     )
     held_out = pd.read_pickle(imdb / "data/06_models/network_held_out.pkl")
-    labels = pd.read_pickle(imdb / "data/06_models/ngram_labels.pkl")
+    labels = pd.read_pickle(imdb / "data/06_models/pseudo_labels.pkl")
     assert [len(logits) for logits in held_out.unlabelled] == 2 * [len(labels[-1].rows)]
     model = pd.read_pickle(imdb / "data/06_models/ngram_model.pkl")
     is_taught = model.unlabelled_reviews > 0 and not model.latent_weight
@@ -759,7 +759,7 @@ def test_the_model_learns_from_unlabelled_reviews_and_says_so(imdb: Path) -> Non
     run_kedro(imdb, command)
     model = pd.read_pickle(imdb / "data/06_models/ngram_model.pkl")
     assert 20 <= model.unlabelled_reviews <= 1100
-    labels = pd.read_pickle(imdb / "data/06_models/ngram_labels.pkl")
+    labels = pd.read_pickle(imdb / "data/06_models/pseudo_labels.pkl")
     first = f"pseudo-labels for {len(labels[-1].sequences):,} unlabelled reviews, predicted by"
     words = f"fitted with the help of {model.unlabelled_reviews:,} unlabelled reviews"
     card = (imdb / "data/06_models/model_card.md").read_text()

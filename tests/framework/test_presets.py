@@ -192,8 +192,12 @@ def test_a_project_needs_no_conf_local(project: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("tuning:\n  n_trials: 3\n  patience 3\n", r"conf/local/parameters\.yml.* line 3"),
-        ("tuning: {seed: \x07}\n", r"conf/local is not valid: unacceptable character"),
+        (
+            "tuning:\n  n_trials: 3\n  patience 3\n",
+            r"^\S+conf/local/parameters\.yml is not .*: could .* in line 4",
+        ),
+        ("tuning:\n\tseed: 1\n", r"parameters\.yml is not valid YAML: .*token in line 2$"),
+        ("tuning: {seed: \x07}\n", r"conf/local is not valid YAML: unacceptable character"),
         ("tuning: {seed: 1}\ntuning: {}\n", r"conf/local is not .* duplicate key tuning in line 2"),
         ("- tuning\n", "conf/local is not a mapping: write names and values, as in 'name: value'"),
         ("tuning: {seed: '${sed}'}\n", r"value of tuning\.seed .* 'sed' not found .* stands"),

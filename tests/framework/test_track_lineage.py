@@ -183,6 +183,21 @@ def test_the_results_of_a_table_are_not_replaced_by_accident(copy_of_finished: P
     assert f"kedro run {sample} {options}\n" in done.stdout
 
 
+def test_a_table_that_is_refused_leaves_a_way_back_to_the_other(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    rows = make_reviews(150)
+    write_csv(project / "data/01_raw/a.csv", rows)
+    write_csv(project / "data/01_raw/b.csv", [*rows[:90], *[("", "positive")] * 60])
+    run_session(project, "data_processing", reviews_file="a.csv")
+    with pytest.raises(ClickException, match="60 of 150 rows"):
+        run_session(project, "data_processing", reviews_file="b.csv")
+    with pytest.raises(ClickException) as error:
+        run_session(project, "label_check")
+    way = "those of a.csv with kedro run --params reviews_file=a.csv --only-missing-outputs"
+    assert way in error.value.message
+    assert "study_name" not in error.value.message  # which follows from the name of the table
+
+
 def test_without_records_the_results_of_a_table_are_not_replaced_either(
     copy_of_finished: Path,
 ) -> None:

@@ -14,7 +14,7 @@ from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.probabilities import expand_probabilities
 from imdb_sentiment.network.model import build_model, compile_scorer, score_logits
-from imdb_sentiment.network.training import NetworkTrainer, NgramLabels, train_model
+from imdb_sentiment.network.training import NetworkTrainer, PseudoLabels, train_model
 from imdb_sentiment.parameters import Hyperparameters
 from imdb_sentiment.parameters.tuning import MetricName
 from imdb_sentiment.text.batching import pad_right, shorten
@@ -357,8 +357,8 @@ def test_the_log_loss_of_an_epoch_is_that_without_the_weights_of_labels(n_labels
     assert history["val_balanced_accuracy"][-1] == pytest.approx(expected)
 
 
-def make_labels(sequences: npt.NDArray[Any], probabilities: npt.NDArray[Any]) -> NgramLabels:
-    return NgramLabels(sequences, probabilities, np.arange(len(sequences)))
+def make_labels(sequences: npt.NDArray[Any], probabilities: npt.NDArray[Any]) -> PseudoLabels:
+    return PseudoLabels(sequences, probabilities, np.arange(len(sequences)))
 
 
 @pytest.mark.slow
@@ -373,12 +373,12 @@ def test_progress_follows_the_tokens_of_each_epoch() -> None:
     np.testing.assert_allclose(shares, done / 256)
     shares.clear()
     labels = make_labels(np.full((20, 8), 5, np.uint16), np.full((20, 2), 0.5, np.float32))
-    train_model(reviews, chosen, 0, on_progress=shares.append, ngram_labels=labels)
+    train_model(reviews, chosen, 0, on_progress=shares.append, pseudo_labels=labels)
     # One epoch of 20 * 8 tokens before, in batches of 16.
     np.testing.assert_allclose(shares, [80 / 416, 160 / 416, *((160 + done) / 416)])
     shares.clear()
     more = chosen.model_copy(update={"min_steps": 3})  # two such epochs
-    train_model(reviews, more, 0, on_progress=shares.append, ngram_labels=labels)
+    train_model(reviews, more, 0, on_progress=shares.append, pseudo_labels=labels)
     np.testing.assert_allclose(shares, [*np.arange(80, 321, 80) / 576, *((320 + done) / 576)])
 
 
@@ -648,7 +648,7 @@ def test_labels_of_the_ngrams_are_learnt_first(n_labels: int, changes: dict[str,
     labels = make_labels(sequences, probabilities)
     trainer = NetworkTrainer(small_hyperparameters(learning_rate=0.02, epochs=1, **changes))
 
-    def train(ngram_labels: NgramLabels | None) -> tuple[npt.NDArray[np.float64], list[float]]:
+    def train(pseudo_labels: PseudoLabels | None) -> tuple[npt.NDArray[np.float64], list[float]]:
         import keras
 
         rates: list[float] = []
@@ -657,7 +657,7 @@ def test_labels_of_the_ngrams_are_learnt_first(n_labels: int, changes: dict[str,
                 float(trainer.model.optimizer.learning_rate)
             )
         )
-        trainer.train(reviews, 0, ngram_labels=ngram_labels, callbacks=[note])
+        trainer.train(reviews, 0, pseudo_labels=pseudo_labels, callbacks=[note])
         return to_probabilities(trainer.score_logits(sequences)), rates
 
     alone, rates_alone = train(None)
@@ -677,6 +677,6 @@ def test_early_stopping_begins_after_the_labels_of_the_ngrams() -> None:
     labels = make_labels(reviews.sequences, np.eye(2, dtype=np.float32)[reviews.codes])
     ends: list[int] = []
     history = NetworkTrainer(patient).train(
-        reviews, 0, reviews, lambda *end: ends.append(end[0]), ngram_labels=labels
+        reviews, 0, reviews, lambda *end: ends.append(end[0]), pseudo_labels=labels
     )
     assert ends == list(range(1, len(history["val_loss"]) + 1))

@@ -501,6 +501,8 @@ def test_a_sorted_table_may_begin_with_another_label(split: SplitParameters) -> 
     assert found.labels == ("bad", "good")
     with pytest.raises(InputError, match=r"has none of the labels of reviews\.labels"):
         find(as_chunks(rows, size=10), split, labels=["worse", "better"])
+    with pytest.raises(InputError, match="YAML reads yes and no as true and false unless"):
+        find(as_chunks(rows, size=10), split, labels=["false", "true"])
 
 
 def test_all_problems_are_told_at_once(split: SplitParameters) -> None:
@@ -527,11 +529,32 @@ def test_a_column_in_another_case_is_proposed(split: SplitParameters) -> None:
     rows = [(*review, "train", "x") for review in make_reviews(60)]
     for names, told in (
         ((" Split", "Film"), {"split.column": " Split", "split.group_column": "Film"}),
+        (("Splits", "films"), {"split.column": "Splits", "split.group_column": "films"}),
         (("part", "block"), {"split.method": "random", "split.group_column": None}),
     ):
         with pytest.raises(InputError, match="there is no column 'split'") as error:
             find(as_chunks(rows, ("review", "sentiment", *names)), own)
         assert error.value.parameters == told
+        assert "text_column" not in str(error.value)  # it is found
+
+
+def test_scores_with_decimals_are_no_labels_unless_they_are_listed(split: SplitParameters) -> None:
+    rows = [(text, str((n % 30) / 10)) for n, (text, _) in enumerate(make_reviews(120))]
+    chunks = as_chunks(rows, ("review", "rated"))
+    with pytest.raises(InputError, match="'rated' has 30 different numbers, and regression is no"):
+        find(chunks, split, label_column="rated")
+    labels = [str(n / 10) for n in range(30)]
+    assert len(find(chunks, split, label_column="rated", labels=labels).labels) == 30
+
+
+@pytest.mark.parametrize(("n_labels", "is_told"), [(2, False), (5, True)])
+def test_numbers_may_be_ratings(
+    n_labels: int, is_told: bool, split: SplitParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    rows = [(text, str(n % n_labels)) for n, (text, _) in enumerate(make_reviews(60))]
+    find(as_chunks(rows, ("review", "stars")), split)
+    assert ("reviews.ordered=true,tuning.metric=quadratic_kappa" in caplog.text) == is_told
 
 
 def test_a_table_that_is_sorted_by_its_labels_is_in_doubt(split: SplitParameters) -> None:

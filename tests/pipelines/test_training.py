@@ -46,7 +46,7 @@ from imdb_sentiment.network.ngrams import (
     PseudoLabelled,
     fit_ngram_model,
 )
-from imdb_sentiment.network.training import History, NgramLabels, train_model
+from imdb_sentiment.network.training import History, PseudoLabels, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
     ClassWeight,
@@ -898,7 +898,7 @@ class Taught:
         self.unlabelled = pd.DataFrame({"row": 3 * rows, "text": texts})
         # Their only token is their number.
         tokens = rows.reshape(-1, 1).astype(np.uint16)
-        self.labels = NgramLabels(tokens, np.full((1000, 2), 0.5, np.float32), 3 * rows)
+        self.labels = PseudoLabels(tokens, np.full((1000, 2), 0.5, np.float32), 3 * rows)
         right = np.where(codes == 1, quality, -quality)[:, np.newaxis]
         self.logits: list[npt.NDArray[np.float64]] = [
             right + rng.normal(size=right.shape) for _ in range(3)
@@ -937,7 +937,7 @@ class Taught:
         known = np.array([[self.by_row[row]] for row in rows.tolist()])
         given: dict[str, Any] = {
             "network_held_out": HeldOutLogits(rows, known, tuple(self.logits[: len(sets)])),
-            "ngram_labels": (self.labels,),
+            "pseudo_labels": (self.labels,),
         }
         taught = teach_ngrams(
             first_ngram_model=first[0],
@@ -1105,7 +1105,7 @@ def test_without_anything_to_learn_the_ngrams_are_the_first_ones(
 ) -> None:
     changes: dict[str, Any] = {}
     if missing == "labels":
-        changes["ngram_labels"] = ()
+        changes["pseudo_labels"] = ()
     if missing == "logits":
         changes["network_held_out"] = HeldOutLogits(data.train.rows, np.zeros((180, 1)))
     chosen = with_ngrams(training, share=0) if missing == "share" else training
@@ -1862,7 +1862,7 @@ def test_the_pipeline_runs_on_a_few_rows(
             "clean_unlabelled_reviews": MemoryDataset([]),
             "word_vectors": MemoryDataset(VECTORS),
             "pretrained_weights": MemoryDataset(()),
-            "ngram_labels": MemoryDataset(()),
+            "pseudo_labels": MemoryDataset(()),
             "tokenizer": MemoryDataset(data.tokenizer, copy_mode="assign"),
             "best_hyperparameters": MemoryDataset(small_hyperparameters(pretrained_embedding=True)),
             "network_held_out": MemoryDataset(trial),

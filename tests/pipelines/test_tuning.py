@@ -21,12 +21,12 @@ from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.stacking import HeldOutLogits
 from imdb_sentiment.network.model import PretrainedWeights, score_logits
-from imdb_sentiment.network.training import NetworkTrainer, NgramLabels, train_model
+from imdb_sentiment.network.training import NetworkTrainer, PseudoLabels, train_model
 from imdb_sentiment.parameters import (
     ClassWeight,
     Hyperparameters,
     MetricName,
-    NgramLabelsParameters,
+    PseudoLabelsParameters,
     SplitParameters,
     TuningParameters,
 )
@@ -75,7 +75,7 @@ def tune(
     *,
     vectors: npt.NDArray[np.float32] = NO_VECTORS,
     pretrained: PretrainedWeights = (),
-    ngram_labels: tuple[NgramLabels, ...] = (),
+    pseudo_labels: tuple[PseudoLabels, ...] = (),
     class_weight: ClassWeight = None,
     use_validation_rows: bool = False,
 ) -> tuple[optuna.Study, Hyperparameters, HeldOutLogits]:
@@ -84,7 +84,7 @@ def tune(
         held_out_sets or [(TRAIN, VALIDATION)],
         vectors,
         pretrained_weights=pretrained,
-        ngram_labels=ngram_labels,
+        pseudo_labels=pseudo_labels,
         hyperparameters=hyperparameters,
         tuning=tuning,
         are_ordered=False,
@@ -674,7 +674,7 @@ def test_a_trial_that_may_be_the_best_keeps_what_it_predicts_for_unlabelled_revi
 
     replace_training(monkeypatch, train_at_once, score)
     monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.MIN_HELD_OUT_ROWS", len(VALIDATION))
-    labels = NgramLabels(tokens, np.full((n, 2), 0.5, np.float32), unlabelled)
+    labels = PseudoLabels(tokens, np.full((n, 2), 0.5, np.float32), unlabelled)
     chosen = tuning.model_copy(update={"n_trials": 8, "metric": metric})
     sets = folds * [(TRAIN, VALIDATION)]
     study, _, held_out = tune(
@@ -682,7 +682,7 @@ def test_a_trial_that_may_be_the_best_keeps_what_it_predicts_for_unlabelled_revi
         one_epoch,
         chosen,
         sets,
-        ngram_labels=tuple((len(sets) + 1) * [labels]),
+        pseudo_labels=tuple((len(sets) + 1) * [labels]),
     )
     values = [trial.value or 0 for trial in study.trials]
     choose = min if metric == "log_loss" else max
@@ -708,10 +708,10 @@ def test_unlabelled_reviews_are_not_scored_in_vain(
     nodes = "imdb_sentiment.pipelines.tuning.nodes"
     monkeypatch.setattr(f"{nodes}.MIN_HELD_OUT_ROWS", n_held_out + (1 if reason == "few" else 0))
     monkeypatch.setattr(f"{nodes}.MAX_LABELLED", n - (1 if reason == "many" else 0))
-    labels = NgramLabels(TRAIN.sequences, np.full((len(TRAIN), 2), 0.5, np.float32), TRAIN.rows)
+    labels = PseudoLabels(TRAIN.sequences, np.full((len(TRAIN), 2), 0.5, np.float32), TRAIN.rows)
     chosen = tuning.model_copy(update={"evaluate_on": "test"} if reason == "test" else {})
     storage = optuna.storages.InMemoryStorage()
-    study, _, held_out = tune(storage, one_epoch, chosen, ngram_labels=(labels, labels))
+    study, _, held_out = tune(storage, one_epoch, chosen, pseudo_labels=(labels, labels))
     assert held_out.unlabelled == ()
     assert not any(UNLABELLED_LOGITS in trial.user_attrs for trial in study.trials)
 
@@ -1241,7 +1241,7 @@ def run_pipeline(
             "tokenizer": MemoryDataset(None),
             "words": MemoryDataset([]),
             "params:tokenizer": MemoryDataset(None),
-            "params:ngram_labels": MemoryDataset(NgramLabelsParameters(max_reviews=0)),
+            "params:pseudo_labels": MemoryDataset(PseudoLabelsParameters(max_reviews=0)),
             "study_storage": OptunaStorageDataset(filepath=str(folder / "study.db")),
             "study": AtomicDataset(
                 filepath=str(folder / "study.pkl"), dataset="pickle.PickleDataset"

@@ -1,6 +1,6 @@
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from unittest.mock import Mock
 
 import pandas as pd
@@ -15,6 +15,7 @@ from imdb_sentiment.text.columns import (
     ORDERS,
     TEXT_NAMES,
     ColumnMatch,
+    are_measurements,
     find_combination,
     find_label_column,
     find_labels,
@@ -358,6 +359,26 @@ def test_further_columns_of_texts_are_listed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("column", "labels", "expected"),
+    [
+        ("score", [str(n / 10) for n in range(20, 60)], True),
+        ("y", [f"{n // 10},{n % 10}" for n in range(20, 60)], True),
+        ("score", range(101), True),
+        ("Reviewer_Score", range(101), True),
+        ("label", range(77), False),  # codes
+        ("score", range(11), False),
+        ("score", [n / 2 for n in range(21)], True),
+        ("score", [n / 2 for n in range(1, 21)], False),
+        ("y", [f"{n}.5 stars" for n in range(30)], False),
+    ],
+)
+def test_many_numbers_may_be_measurements(
+    column: str, labels: Iterable[object], expected: bool
+) -> None:
+    assert are_measurements(column, map(str, labels)) == expected
+
+
+@pytest.mark.parametrize(
     ("labels", "example"),
     [
         (["anger", "anger|fear", "anger|love", "fear", "fear|love"], "anger|fear"),
@@ -368,6 +389,7 @@ def test_further_columns_of_texts_are_listed() -> None:
         (["1", "1,5", "2", "2,5", "3"], None),
         (["very good", "very good, cheap", "cheap"], "very good, cheap"),
         (["joy", "joy/fear", "fear"], "joy/fear"),
+        (["bad", "bad,film", "good", "good,film"], "bad,film"),
         (["a very good one", "a bad one"], None),
     ],
 )

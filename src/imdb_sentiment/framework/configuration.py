@@ -115,13 +115,14 @@ class Configuration:
         chosen |= {
             key: value for key, value in self._runtime_params.items() if key in CATALOG_PARAMETERS
         }
+        file = {key: value for key, value in chosen.items() if key == FILE_SETTING}
         try:
-            usual = dict(flatten(self._load(env, {})))
+            # What follows from the name of the table, as that of the study does, is not given.
+            usual = dict(flatten(self._load(env, file)))
         except InputError as error:
             if env == own_env:
                 raise
             raise InputError(f"the inputs were made with --env {env}, and {error}") from error
-        file = {key: value for key, value in chosen.items() if key == FILE_SETTING}
         values = _merge(self._load(env, {**self._runtime_params, **file}), earlier)
         found = dict(flatten(values))
         own = dict(flatten(self._load(own_env, self._runtime_params)))

@@ -73,7 +73,7 @@ RESULTS = {
 ABOUT_DATA = ("reviews.", "reviews_", "split.", "unlabelled_", "custom_reviews")
 # Groups of parameters that a pipeline does not reuse from earlier runs, or only some of them.
 OWN_PARAMETERS = {
-    "tuning": ("tuning", "hyperparameters", "ngram_labels"),
+    "tuning": ("tuning", "hyperparameters", "pseudo_labels"),
     "training": ("training", "baseline", "custom_reviews"),
     "reporting": ("report", "custom_reviews"),
 }
@@ -220,11 +220,11 @@ class ShowRun:
         if "summary" in made:
             summary = str(catalog.load("summary"))
             facts = catalog.load("facts")
-            step, *_ = facts["next_steps"]
+            steps = (step["commands"] for step in facts["next_steps"])
             n_rows = facts["data"]["splits"]["train"]["reviews"]
             commands = [
                 *_propose_best(run_params, pipeline, n_rows),
-                *map(repeat, step["commands"]),
+                *map(repeat, next(filter(None, steps), [])),
             ]
         else:
             has_report = catalog.exists("report")

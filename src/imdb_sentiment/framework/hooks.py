@@ -4,7 +4,7 @@ import ctypes
 import itertools
 import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
 from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 from pydantic import ValidationError
@@ -31,9 +32,9 @@ from imdb_sentiment.parameters import (
     InferenceParameters,
     LabelCheckParameters,
     LanguageModelParameters,
-    NgramLabelsParameters,
     Parameters,
     ProcessingParameters,
+    PseudoLabelsParameters,
     ReportParameters,
     ReviewsOptions,
     ReviewsParameters,
@@ -65,7 +66,7 @@ MODELS: dict[str, type[Parameters]] = {
     "inference": InferenceParameters,
     "label_check": LabelCheckParameters,
     "language_model": LanguageModelParameters,
-    "ngram_labels": NgramLabelsParameters,
+    "pseudo_labels": PseudoLabelsParameters,
     "processing": ProcessingParameters,
     "report": ReportParameters,
     "reviews": ReviewsOptions,
@@ -84,6 +85,7 @@ class ValidateParameters:
     without the rest of their group. For other values, it would show the messages of pydantic.
     """
 
+    _own_entries: Collection[str] = ()  # of the catalog in conf/base
     _file = ""  # the table that is named, from which the results have their name
     _given: Mapping[str, Any] = {}
 
@@ -106,19 +108,19 @@ class ValidateParameters:
             raise InputError(f"seed is {settings['seed']!r} in conf/: it must be a whole number")
         configured = loader.replace(loader.env, {})["parameters"]
         base = loader.replace(loader.base_env, {})
+        self._own_entries = loader.replace(loader.base_env, given)["catalog"].keys()
         known = set(base["parameters"])
         for name in sorted(given.keys() - known - set(CATALOG_PARAMETERS)):
             if name in base["globals"]:
                 raise InputError(f"--params can't set {name}: put it into conf/local/globals.yml")
         _require_known(given, known | set(CATALOG_PARAMETERS), "in --params", base["parameters"])
-        _require_known(
-            configured, known, "in conf/ (settings such as reviews_file belong in globals.yml)"
-        )
+        place = "in conf/ (settings such as reviews_file belong in globals.yml)"
+        _require_known(configured, known, place, base["parameters"])
         own = set(base["globals"])  # a catalog may use others as well
         for name in sorted(settings.keys() & set(CATALOG_PARAMETERS) - own):
             raise InputError(f"globals.yml can't set {name}: set it with --params")
         misspelt = [name for name in settings.keys() - own if get_close_matches(name, own)]
-        _require_known(misspelt, own, "in conf/base/globals.yml")
+        _require_known(misspelt, own, "in globals.yml")
         for group in sorted(values.keys() & MODELS.keys()):
             try:
                 found = MODELS[group].model_validate(values[group])
@@ -138,7 +140,7 @@ class ValidateParameters:
             InputError: If `inference` would score the custom reviews instead of a named table.
 
         """
-        _warn_of_idle_entries(catalog)
+        _warn_of_idle_entries(catalog, self._own_entries)
         if RAW_REVIEWS in pipeline.inputs():
             _warn_of_another_table(find_path(catalog, RAW_REVIEWS), self._file)
             return
@@ -361,15 +363,19 @@ def _require_known(
         raise InputError(f"there is no parameter {name!r} {place}: {hint}")
 
 
-def _warn_of_idle_entries(catalog: DataCatalog) -> None:
+def _warn_of_idle_entries(catalog: DataCatalog, own: Collection[str]) -> None:
     """Warn of entries that no pipeline uses, and whose names are nearly those of others.
 
     A name that contains another one, such as `raw_reviews_2`, is one of the user's own.
+
+    Args:
+        catalog: The catalog of the run.
+        own: Names of the entries in conf/base, which other pipelines than those of the run may use.
+
     """
-    # Kedro's own `pipelines` has only those of the run.
-    used = {name for _, pipeline in create_pipelines() for name in pipeline.datasets()}
-    for name in sorted(set(itertools.filterfalse(is_parameter, catalog.keys())) - used):
-        similar = get_close_matches(name, used, n=1, cutoff=SIMILARITY)
+    known = {name for pipeline in pipelines.values() for name in pipeline.datasets()} | {*own}
+    for name in sorted(set(itertools.filterfalse(is_parameter, catalog.keys())) - known):
+        similar = get_close_matches(name, known, n=1, cutoff=SIMILARITY)
         if similar and similar[0] not in name:
             logger.warning(
                 "No pipeline uses the entry %s of the catalog in conf/: did you mean %s?",

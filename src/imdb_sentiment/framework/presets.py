@@ -1,6 +1,7 @@
 """A loader of conf/ that combines several presets with each other and with conf/local."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any, Self
 
@@ -197,15 +198,15 @@ class PresetsConfigLoader(OmegaConfigLoader):
                 raise
             raise InputError(f"{error}: set each of them in one file only") from error
         except YAMLError as error:
-            if str(error).startswith("Invalid YAML"):  # Kedro's own message, which names the file
-                raise InputError(str(error)) from error
-            why = " ".join(str(error).split())
-            if isinstance(error, MarkedYAMLError) and error.problem_mark:
-                why = f"{error.problem} in line {error.problem_mark.line + 1}"
-            raise InputError(
-                f"a file of conf/{self.base_env} or conf/{env or self.default_run_env} is not "
-                f"valid: {why}"
-            ) from error
+            file = f"a file of conf/{self.base_env} or conf/{env or self.default_run_env}"
+            reason: BaseException = error
+            # Kedro's own message names the file, but not the reason, and counts lines from 0.
+            if found := re.fullmatch("Invalid YAML or JSON file (.+), unable to .+", str(error)):
+                file, reason = found[1], error.__cause__ or error
+            why = " ".join(str(reason).split())
+            if isinstance(reason, MarkedYAMLError) and reason.problem_mark:
+                why = f"{reason.problem} in line {reason.problem_mark.line + 1}"
+            raise InputError(f"{file} is not valid YAML: {why}") from error
         finally:
             self.env = given
 

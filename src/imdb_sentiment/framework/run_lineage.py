@@ -53,6 +53,7 @@ CODE = PackageCode(Path(__file__).parents[1])
 SHARED = "tuning"
 FIRST_MADE = "review_settings"  # the first dataset made from the table, whose record has its name
 STUDY = "study"  # the copy of a study at the end of a search
+MISSING_ONLY = " --only-missing-outputs"
 SAMPLE = "data/01_raw/sample_reviews.csv"  # the table of a run that names none
 # Options that choose what a run does, by their names in `run_params`.
 SELECTIONS = {
@@ -311,8 +312,16 @@ class RunLineage:
         last = max(_find_place(node) for node in [*makers, *(n.name for n in self._pipeline.nodes)])
         names = DEFAULT[_find_place(first.record.node) : last + 1]
         part = "" if len(names) == len(DEFAULT) else f" --pipelines {','.join(names)}"
-        command = self._configuration.format_run(part, self._parameters, " --only-missing-outputs")
-        return f"{first.text}: recreate the outdated files with {command}, or {other}"
+        command = self._configuration.format_run(part, self._parameters, MISSING_ONLY)
+        ways = [command, other]
+        table = first.record.settings.get(FILE_SETTING)
+        if table and table != self._parameters.settings.get(FILE_SETTING):
+            # As after a run of another table that has ended early.
+            records = [x for x in self._records.values() if x.settings.get(FILE_SETTING) == table]
+            parameters = self._configuration.adopt(records, reads_file=False)
+            again = self._configuration.format_run("", parameters, MISSING_ONLY)
+            ways.insert(1, f"those of {table} with {again}")
+        return f"{first.text}: recreate the outdated files with {', or '.join(ways)}"
 
     def _judge(self) -> Staleness:
         return Staleness(

@@ -48,6 +48,9 @@ class PlainErrorsSession(KedroSession):
             raise ClickException(OTHER_RUN)
         try:
             return super().run(*args, **kwargs)
+        except KeyboardInterrupt:
+            logger.warning("To go on, repeat the command with --only-missing-outputs")
+            raise
         except Exception as error:
             is_plain = isinstance(error, ParameterValidationError) or _is_selection(error)
             fixable = error if is_plain else find_input_error(error)

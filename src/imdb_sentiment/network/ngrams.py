@@ -735,7 +735,7 @@ def _require_few_entries(n_entries: int, n_reviews: int) -> None:
         raise InputError(
             f"{n_reviews:,} reviews have more than {MAX_ENTRIES:,} n-grams, the most that "
             "scikit-learn's solver takes: use a sample of them, or do without n-grams "
-            "(training.ngrams.share=0, ngram_labels.max_reviews=0)"
+            "(training.ngrams.share=0, pseudo_labels.max_reviews=0)"
         )
 
 

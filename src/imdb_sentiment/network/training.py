@@ -53,7 +53,7 @@ EpochCallback = Callable[[int, int, dict[str, float]], None]
 ProgressCallback = Callable[[float], None]
 
 
-class NgramLabels(NamedTuple):
+class PseudoLabels(NamedTuple):
     """Pseudo-labels of unlabelled reviews, predicted by n-grams, which a network learns first.
 
     As in weakly supervised learning (Severyn and Moschitti, "Twitter Sentiment Analysis with Deep
@@ -87,7 +87,7 @@ def train_model(
     metric: Metric | None = None,
     on_progress: ProgressCallback | None = None,
     callbacks: Sequence[Any] = (),
-    ngram_labels: NgramLabels | None = None,
+    pseudo_labels: PseudoLabels | None = None,
 ) -> tuple[KerasModel, History]:
     """Build a network and train it, as `NetworkTrainer` does.
 
@@ -108,7 +108,7 @@ def train_model(
         label_weights=label_weights,
         on_progress=on_progress,
         callbacks=callbacks,
-        ngram_labels=ngram_labels,
+        pseudo_labels=pseudo_labels,
     )
     model = trainer.model
     compile_network(model, hyperparameters, FINE_TUNING_FACTOR * hyperparameters.learning_rate)
@@ -172,7 +172,7 @@ class NetworkTrainer:
         label_weights: npt.NDArray[np.float64] | None = None,
         on_progress: ProgressCallback | None = None,
         callbacks: Sequence[Any] = (),
-        ngram_labels: NgramLabels | None = None,
+        pseudo_labels: PseudoLabels | None = None,
     ) -> History:
         """Train a network.
 
@@ -188,7 +188,7 @@ class NetworkTrainer:
             on_progress: Called after each batch with the share of the training that is done, up to
                 1.
             callbacks: Further instances of `keras.callbacks.Callback`.
-            ngram_labels: Pseudo-labels that the network learns first, in at least one epoch and
+            pseudo_labels: Pseudo-labels that the network learns first, in at least one epoch and
                 `min_steps` steps, of which `on_epoch_end` and `callbacks` are not told; it then
                 trains with half the learning rate. None for none.
 
@@ -216,13 +216,13 @@ class NetworkTrainer:
         fraction = 1.0 if hp.early_stopping_patience else hp.initial_length_fraction
         lengths = _schedule_lengths(train.sequences.shape[1], fraction, epochs)
         main = _Stage.of_reviews(train, lengths)
-        first = None if ngram_labels is None else _Stage.of_ngram_labels(ngram_labels, hp)
+        first = None if pseudo_labels is None else _Stage.of_pseudo_labels(pseudo_labels, hp)
         progress = _follow_stages([first, main] if first else [main], hp.batch_size, on_progress)
         factor = FINE_TUNING_FACTOR if first else 1.0
         steps = main.count_steps(hp.batch_size)
         network = self._network = self._prepare(train, steps, self._network, factor)
         if first:
-            self._learn_ngram_labels(first, train, seed, progress)
+            self._learn_pseudo_labels(first, train, seed, progress)
         device = "the CPU" if can_fuse() else "a GPU"
         logger.debug("%d weights are trained on %s", network.model.count_params(), device)
 
@@ -273,7 +273,7 @@ class NetworkTrainer:
             ).history
         return {name: [float(value) for value in values] for name, values in history.items()}
 
-    def _learn_ngram_labels(
+    def _learn_pseudo_labels(
         self, stage: "_Stage", train: EncodedReviews, seed: int, callbacks: list[Any]
     ) -> None:
         """Let the network start from one that has learnt pseudo-labels."""
@@ -544,7 +544,7 @@ class _Stage(NamedTuple):
         return cls(reviews.sequences, reviews.lengths, codes, epoch_lengths or whole)
 
     @classmethod
-    def of_ngram_labels(cls, labels: NgramLabels, hyperparameters: Hyperparameters) -> Self:
+    def of_pseudo_labels(cls, labels: PseudoLabels, hyperparameters: Hyperparameters) -> Self:
         """Return a stage whose targets are the probabilities, of the second of two labels or all.
 
         It is one epoch, or with few reviews as many as `min_steps` takes.

@@ -34,8 +34,8 @@ from imdb_sentiment.parameters.tuning import (
     NO_ROWS_TO_WATCH,
     Hyperparameters,
     MetricName,
-    NgramLabelsParameters,
     ProtocolParameters,
+    PseudoLabelsParameters,
     TuningParameters,
 )
 
@@ -51,11 +51,11 @@ __all__ = [
     "LabelCheckParameters",
     "LanguageModelParameters",
     "MetricName",
-    "NgramLabelsParameters",
     "NgramsParameters",
     "Parameters",
     "ProcessingParameters",
     "ProtocolParameters",
+    "PseudoLabelsParameters",
     "Quantity",
     "ReportParameters",
     "ReviewsOptions",

@@ -38,7 +38,7 @@ class NgramsParameters(Parameters):
             n-grams has a norm of 1. `auto` to choose it on held-out reviews.
         latent_dimensions: Number of dimensions of the latent semantic analysis of unlabelled
             reviews; 0 for none. It has no effect without them, or if their labels, which the
-            network predicts, are learnt instead (see `NgramLabelsParameters`).
+            network predicts, are learnt instead (see `PseudoLabelsParameters`).
         inverse_regularisation: `C` of the logistic regression.
 
     """

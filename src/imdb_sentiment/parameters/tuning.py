@@ -235,7 +235,7 @@ class OptunaClass(Parameters):
     arguments: Annotated[dict[str, Any], BeforeValidator(lambda value: value or {})]
 
 
-class NgramLabelsParameters(Parameters):
+class PseudoLabelsParameters(Parameters):
     """Pseudo-labels of unlabelled reviews, predicted by n-grams, which the network learns first.
 
     The n-grams of the final model then learn what the network and n-grams predict together for up

@@ -47,6 +47,7 @@ LABEL_NAMES = (
     "_sentiment",
     "_label",
     "_rating",
+    "_score",
     "class",
     "category",
     "target",
@@ -55,7 +56,9 @@ LABEL_NAMES = (
     "intent",
 )
 # Of these, those of columns that may also have a measurement, such as a rating between 1 and 100.
-MEASURE_NAMES = ("rating", "review_rating", "score", "overall", "grade", "rate", "_rating")
+MEASURE_NAMES = (
+    *("rating", "review_rating", "score", "overall", "grade", "rate", "_rating", "_score"),
+)
 # The usual names of splits, with those of this project.
 SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
@@ -393,6 +396,18 @@ def _are_many_numbers(values: Counter[str]) -> bool:
     return len(values) > MAX_UNNAMED and all(parse_number(value) is not None for value in values)
 
 
+def are_measurements(column: str, labels: Iterable[str]) -> bool:
+    """Return whether labels seem to be measurements, such as scores between 0 and 100.
+
+    They are more than 20 numbers, and have decimals or a column that is named like a measurement.
+    """
+    found = [parse_number(label.replace(",", ".")) for label in labels]
+    numbers = [number for number in found if number is not None]
+    if len(numbers) < len(found) or len(numbers) <= MAX_UNNAMED:
+        return False
+    return _rank(column, MEASURE_NAMES) is not None or any(number % 1 for number in numbers)
+
+
 def _is_constant(values: Counter[str], n_rows: int) -> bool:
     labels = [value for value, n in values.items() if n >= MIN_ROWS]
     return (
@@ -483,8 +498,8 @@ def find_labels(values: Mapping[str, int]) -> Labels:
 def find_combination(labels: Iterable[str]) -> str | None:
     """Return a label that consists of others, such as `anger|love`, if a third or more do so.
 
-    Their parts must be labels by themselves, or at least recur if `|` or `;` is between them, or if
-    they are in brackets.
+    Their parts must recur, and one of them must be a label by itself, unless `|` or `;` is between
+    them or they are in brackets.
     """
     parts = {label: re.findall(r"[^\[\]'\"|;,/]*[^\[\]'\"|;,/\s]", label) for label in labels}
     parts = {label: [part.strip() for part in found] for label, found in parts.items()}
@@ -495,10 +510,8 @@ def find_combination(labels: Iterable[str]) -> str | None:
         for label, found in parts.items()
         if len(found) > 1
         and _parse_rating(label) is None
-        and (
-            alone.issuperset(found)
-            or (_COMBINED.search(label) and all(counts[part] > 1 for part in found))
-        )
+        and (_COMBINED.search(label) or not alone.isdisjoint(found))
+        and all(counts[part] > 1 for part in found)
     ]
     return combined[0] if combined and 3 * len(combined) >= len(parts) else None
 

@@ -956,6 +956,7 @@ def summarise(
     is_right = expected == label and known
     facts = {
         "metrics": metrics,
+        "may_be_constant": False,
         "best_hyperparameters": {"units": 60, "dropout_rate": 0.123456, "epochs": 5},
         "searched": ["dropout_rate", "units"],
         "model": {"classifier": "LSTM"},
@@ -1123,12 +1124,11 @@ def test_a_model_that_may_be_a_constant_is_said_to_be_one(finished: tuple[Path, 
     facts = load_facts(finished)
     said = "not shown to be better than always predicting the most frequent label"
     for is_said in (False, True):
-        facts["metrics"]["better_than_majority"] = not is_said
+        facts["may_be_constant"] = is_said
         assert (said in " ".join(render(finished, facts).split())) == is_said
         assert (said in write_model_card(facts)) == is_said
-    for other in ({"tuning_metric": "macro F1"}, {"has_thresholds": True}):
-        changed = facts | {"metrics": facts["metrics"] | other}
-        assert said not in write_model_card(changed)
+    facts["next_steps"] = [{"says": "Do not use the model yet.", "commands": []}]
+    assert "Do not use the model yet." in render(finished, facts)
 
 
 def test_the_summary_names_labels_that_the_accuracy_hides() -> None:

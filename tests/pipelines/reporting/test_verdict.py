@@ -16,12 +16,17 @@ from imdb_sentiment.pipelines.reporting.nodes.verdict import (
     SERVE,
     Verdict,
     find_neglected_labels,
+    find_rare_labels,
     judge,
+    may_be_constant,
     search_longer,
     suggest_next_steps,
     suggest_threshold,
 )
 from imdb_sentiment.serving import Predictor
+
+# Of a model that is better than always predicting the most frequent label.
+USEFUL = {"tuning_metric": "accuracy", "has_enough_groups": True, "better_than_majority": True}
 
 
 def make_metrics(model: float, baseline: float, p_value: float) -> dict[str, Any]:
@@ -96,7 +101,7 @@ def test_every_verdict_leads_to_commands(
     verdict: Verdict, share: float, commands: list[list[str]]
 ) -> None:
     metrics: dict[str, Any] = {"ngram_share": share, "has_thresholds": False}
-    metrics |= {"test_accuracy": 0.87, "tuning_metric": "accuracy"}
+    metrics |= USEFUL | {"test_accuracy": 0.87}
     metrics |= {"ngrams_test_accuracy": 0.876} if share else {}
     steps = suggest_next_steps(metrics, verdict, n_trials=2, is_searched=True, hides_labels=False)
     assert [step["commands"] for step in steps] == commands
@@ -109,13 +114,31 @@ def test_every_verdict_leads_to_commands(
     assert more[-1]["commands"] == [FIND_RARE_LABELS]
 
 
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_a_model_that_may_be_a_constant_is_not_to_be_used(verdict: Verdict) -> None:
+    metrics = {"ngram_share": 0.5, "has_thresholds": False, "test_accuracy": 0.5, **USEFUL}
+    metrics |= {"ngrams_test_accuracy": 0.4, "better_than_majority": False}
+    assert may_be_constant(metrics)
+    steps = suggest_next_steps(metrics, verdict, n_trials=2, is_searched=True, hides_labels=True)
+    assert [step["commands"] for step in steps] == [[], [FIND_RARE_LABELS]]
+    assert steps[0]["says"].startswith("Do not use the model yet: label more reviews")
+    for change in ({"tuning_metric": "F1"}, {"has_thresholds": True}, {"has_enough_groups": False}):
+        assert not may_be_constant(metrics | change)
+
+
+def test_a_label_is_rare_if_others_are_clearly_more_frequent() -> None:
+    metrics = {"test_by_label": {"a": {"rows": 70}, "b": {"rows": 90}, "c": {"rows": 110}}}
+    assert find_rare_labels(metrics, ["c", "b", "a"]) == ["a"]
+    assert not find_rare_labels(metrics, ["b"])
+
+
 def test_n_grams_that_are_worse_than_the_model_are_no_way_to_the_baseline() -> None:
     metrics = {
         "ngram_share": 0.5,
         "has_thresholds": False,
         "test_accuracy": 0.87,
         "ngrams_test_accuracy": 0.86,
-        "tuning_metric": "accuracy",
+        **USEFUL,
     }
     (step,) = suggest_next_steps(
         metrics, Verdict.BASELINE, n_trials=3, is_searched=True, hides_labels=False

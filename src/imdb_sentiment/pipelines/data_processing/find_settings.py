@@ -6,6 +6,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 
 import pandas as pd
@@ -17,6 +18,7 @@ from imdb_sentiment.parameters import (
     ReviewsParameters,
     SplitParameters,
     normalise_label,
+    parse_number,
 )
 from imdb_sentiment.pipelines.data_processing.row_checks import (
     find_malformed,
@@ -28,6 +30,7 @@ from imdb_sentiment.text.columns import (
     SPLIT_NAMES,
     ColumnMatch,
     Labels,
+    are_measurements,
     are_names,
     find_combination,
     find_label_column,
@@ -51,6 +54,11 @@ logger = logging.getLogger(__name__)
 MAX_TO_PASTE = 200  # maximum length of the name of a column in a line to paste
 MAIN_SPLITS = {"train", "test"}  # splits that a table has if it has any
 MAX_LINES_ABOVE = 10  # number of rows that are searched for the header
+# Columns that one can do without, and the parameter and the value that do so.
+WITHOUT: dict[str, tuple[str, str | None]] = {
+    "split.column": ("split.method", "random"),
+    "split.group_column": ("split.group_column", None),
+}
 MAX_VALUES = 1000  # a column with more different values has no labels
 
 
@@ -58,20 +66,8 @@ def find_settings(
     chunks: Iterator[pd.DataFrame], reviews: ReviewsOptions, split: SplitParameters
 ) -> ReviewsParameters:
     """Return the columns and labels of a table; see `find_columns`."""
-    chunks = (chunk[~find_empty(chunk)] for chunk in chunks)
-    first = next((chunk for chunk in chunks if len(chunk)), None)
-    if first is None:
-        raise InputError(f"{reviews.file} has a header but no rows: add reviews to it")
-    second = next((chunk for chunk in chunks if len(chunk)), None)
-    chunks = itertools.chain([first], () if second is None else [second], chunks)
-    names = list_columns(first)
-    if names[0].lower().startswith(("<!doctype html", "<html")):
-        raise InputError(f"{reviews.file} is a web page: use the URL of the table itself")
-    malformed = find_malformed(first)
-    problem = next(iter(malformed), "")
-    advice = "or name another delimiter with --params reviews_delimiter=NAME"
-    require_well_formed(len(malformed), len(first), problem, reviews.file, advice)
-    rows = first[first[MALFORMED] == ""]
+    rows, chunks, is_whole = _read_first_rows(chunks, reviews.file)
+    names = list_columns(rows)
     required = list_required_columns(reviews, split)
     missing = {
         parameter: column for parameter, column in required.items() if column not in (*names, AUTO)
@@ -79,7 +75,7 @@ def find_settings(
     problems = [f"there is no column {column!r} ({name})" for name, column in missing.items()]
     known = set(required.values())
     text = _find_column(reviews.text_column, find_text_column, rows, known)
-    find_label = partial(find_label_column, is_whole=second is None)
+    find_label = partial(find_label_column, is_whole=is_whole)
     label = _find_column(reviews.label_column, find_label, rows, {*known, text.column})
     if reviews.text_column == AUTO and not text.column:
         problems.append(_explain_doubt("texts", text))
@@ -91,7 +87,7 @@ def find_settings(
         _read_labels(rows, chunks, likely, reviews.labels) if likely else (None, False)
     )
     if are_foreign:
-        problems.append(f"the column {likely!r} has none of the labels of reviews.labels")
+        problems.append(_explain_foreign(likely, reviews.labels))
     further = [  # problems that naming another column does not solve
         explain_nested([column])
         for column in (reviews.text_column, reviews.label_column)
@@ -103,17 +99,21 @@ def find_settings(
     if AUTO in (reviews.text_column, reviews.label_column):
         further += _find_header_below(rows)
     further += _find_other_delimiter(names)
+    remedies = _find_remedies(missing, names, text, label, are_foreign=are_foreign)
     if problems or further:
+        start = f"{reviews.file} can't be used yet: {'; '.join([*problems, *further])}. Its columns"
+        start += f" are: {list_names(names)}."
+        if missing.keys() <= WITHOUT.keys() and len(problems) == len(missing) and not further:
+            raise InputError(f"{start} Name another one, or do without it", parameters=remedies)
         is_doubtful = missing or are_foreign
         limit = " (unless the settings there are for another table)" if is_doubtful else ""
         given = Labels(dict.fromkeys(reviews.labels)) if are_given else None
         raise InputError(
-            f"{reviews.file} can't be used yet: {'; '.join([*problems, *further])}. Its columns "
-            f"are: {list_names(names)}. Put these lines, with the right values, into "
+            f"{start} Put these lines, with the right values, into "
             f"conf/local/parameters.yml{limit}:",
             format_settings(text.candidates, label.candidates, labels or given, reviews)
             + _allow_others(labels, reviews),
-            {} if further else _find_remedies(missing, names, text, label, are_foreign=are_foreign),
+            {} if further else remedies,
         )
     found = ReviewsParameters.model_validate(
         reviews.model_dump()
@@ -126,6 +126,24 @@ def find_settings(
     if split.method == "random":
         _report_splits(rows.drop(columns=[text.column, label.column]), split)
     return found
+
+
+def _read_first_rows(
+    chunks: Iterator[pd.DataFrame], file: str
+) -> tuple[pd.DataFrame, Iterator[pd.DataFrame], bool]:
+    """Return the first rows of a table, its chunks, and whether it has no further rows."""
+    filled = (chunk[~find_empty(chunk)] for chunk in chunks)
+    filled = (chunk for chunk in filled if len(chunk))
+    first, second = next(filled, None), next(filled, None)
+    if first is None:
+        raise InputError(f"{file} has a header but no rows: add reviews to it")
+    if list_columns(first)[0].lower().startswith(("<!doctype html", "<html")):
+        raise InputError(f"{file} is a web page: use the URL of the table itself")
+    malformed = find_malformed(first)
+    advice = "or name another delimiter with --params reviews_delimiter=NAME"
+    require_well_formed(len(malformed), len(first), next(iter(malformed), ""), file, advice)
+    whole = itertools.chain([first], () if second is None else [second], filled)
+    return first[first[MALFORMED] == ""], whole, second is None
 
 
 def _find_column(
@@ -170,6 +188,14 @@ def _are_foreign(labels: Iterable[str], cells: Iterable[str]) -> bool:
     return bool(found) and found.isdisjoint(map(normalise_label, labels))
 
 
+def _explain_foreign(column: str | None, labels: Sequence[str]) -> str:
+    """Return that a column has none of the given labels."""
+    problem = f"the column {column!r} has none of the labels of reviews.labels"
+    if {*map(normalise_label, labels)} == {"true", "false"}:
+        problem += " (YAML reads yes and no as true and false unless they are in quotes)"
+    return problem
+
+
 def _find_remedies(
     missing: Mapping[str, str],
     names: Iterable[str],
@@ -188,14 +214,11 @@ def _find_remedies(
     if are_foreign:
         remedies["reviews.labels"] = AUTO
     spellings = {name.strip().casefold(): name for name in names}
-    without: dict[str, tuple[str, str | None]] = {
-        "split.column": ("split.method", "random"),
-        "split.group_column": ("split.group_column", None),
-    }
-    for parameter, (name, value) in without.items():
+    for parameter, (name, value) in WITHOUT.items():
         if parameter in missing:
-            same = spellings.get(missing[parameter].strip().casefold())
-            remedies |= {parameter: same} if same else {name: value}
+            given = missing[parameter].strip().casefold()
+            similar = get_close_matches(given, spellings, n=1)
+            remedies |= {parameter: spellings[similar[0]]} if similar else {name: value}
     return remedies
 
 
@@ -238,6 +261,17 @@ def _judge_labels(labels: Labels, column: str, *, must_be_ordered: bool) -> list
         how = " (add reviews with another label, or name another column)" if n else ""
         often = f" in {MIN_ROWS} rows or more" if labels.others else ""
         return [f"the column {column!r} has {has}{often}{how}"]
+    if are_measurements(column, labels.counts):
+        return [
+            f"the column {column!r} has {n:,} different numbers, and regression is not supported: "
+            "group them, for example with pandas.cut, or choose another column (if each number is "
+            "a label, list them as below)"
+        ]
+    return _judge_names(labels, column, must_be_ordered=must_be_ordered)
+
+
+def _judge_names(labels: Labels, column: str, *, must_be_ordered: bool) -> list[str]:
+    """Return why the names of labels are in doubt."""
     if labels.placeholders:
         listed = ", ".join(map(repr, labels.placeholders))
         return [f"{listed} in the column {column!r} may stand for a missing label"]
@@ -429,6 +463,12 @@ def _report(found: ReviewsParameters, labels: Labels | None, other_texts: Sequen
             + (f" Not labels, so these rows are rejected: {others}." if others else "")
         ),
     )
+    is_rating = all(parse_number(label) is not None for label in found.labels)
+    if is_rating and len(found.labels) > 2 and not found.ordered:  # noqa: PLR2004
+        logger.info(
+            "If these numbers are ratings, errors can count by their distance: "
+            "reviews.ordered=true,tuning.metric=quadratic_kappa"
+        )
     if other_texts:
         logger.info("Other columns with texts, not used: %s", list_names([*map(repr, other_texts)]))
     if labels and (example := find_combination(labels.counts)):

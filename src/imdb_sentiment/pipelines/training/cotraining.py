@@ -2,7 +2,7 @@
 
 After Blum and Mitchell, "Combining Labeled and Unlabeled Data with Co-Training" (COLT 1998): two
 models that see different sides of a text teach each other on unlabelled texts. The network has
-learnt what n-grams predict (`tuning/ngram_labels.py`); now n-grams learn what the network and
+learnt what n-grams predict (`tuning/pseudo_labels.py`); now n-grams learn what the network and
 n-grams predict together.
 """
 
@@ -36,7 +36,7 @@ from imdb_sentiment.network.ngrams import (
     hash_rows,
     regress_on,
 )
-from imdb_sentiment.network.training import NgramLabels
+from imdb_sentiment.network.training import PseudoLabels
 from imdb_sentiment.parameters import SplitParameters, TrainingParameters, TuningParameters
 from imdb_sentiment.pipelines.training.sets import find_rows, list_learnable, weigh_labels
 from imdb_sentiment.pipelines.tuning.protocol import choose_evenly, divide_reviews
@@ -53,7 +53,7 @@ def teach_ngrams(
     first_ngrams_held_out: HeldOutLogits,
     model: KerasModel,
     network_held_out: HeldOutLogits,
-    ngram_labels: Sequence[NgramLabels],
+    pseudo_labels: Sequence[PseudoLabels],
     clean_reviews: Iterable[pd.DataFrame],
     clean_unlabelled_reviews: Iterable[pd.DataFrame],
     train: EncodedReviews,
@@ -75,7 +75,7 @@ def teach_ngrams(
         first_ngrams_held_out: Their logits of held-out reviews.
         model: The final network, which labels reviews for the final n-grams.
         network_held_out: Logits of the best trial for the held-out and for unlabelled reviews.
-        ngram_labels: Labels from `label_unlabelled_reviews`: the unlabelled reviews that the
+        pseudo_labels: Labels from `label_unlabelled_reviews`: the unlabelled reviews that the
             networks have learnt; empty for none.
         clean_reviews: Chunks with the columns `row`, `text` and `split`: the texts.
         clean_unlabelled_reviews: Chunks with the columns `row` and `text`; possibly none.
@@ -97,7 +97,7 @@ def teach_ngrams(
 
     """
     first = first_ngram_model, first_ngrams_held_out
-    if not (training.ngrams.share and ngram_labels):
+    if not (training.ngrams.share and pseudo_labels):
         return first
     if not network_held_out.unlabelled:
         _say_without(
@@ -110,7 +110,7 @@ def teach_ngrams(
     codes = join_codes(scored for _, scored in sets)
     learnable = list_learnable(train, validation, training)
     label_weights = weigh_labels(train, validation, training)
-    labels = ngram_labels[-1]
+    labels = pseudo_labels[-1]
     chosen = choose_evenly(len(labels.rows), len(network_held_out.unlabelled[0]))
     character_ngram = first_ngram_model.character_ngram  # 0 if they do not help
     ngrams = training.ngrams.model_copy(update={"character_ngram": character_ngram})

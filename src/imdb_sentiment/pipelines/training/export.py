@@ -13,7 +13,7 @@ from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.network.export import convert_to_onnx
 from imdb_sentiment.network.model import KerasModel, score_logits
 from imdb_sentiment.network.ngrams import NgramModel
-from imdb_sentiment.network.training import NgramLabels
+from imdb_sentiment.network.training import PseudoLabels
 from imdb_sentiment.parameters import (
     CustomReviewsParameters,
     ReviewsParameters,
@@ -65,7 +65,7 @@ def export_model(
     split: SplitParameters,
     training: TrainingParameters,
     custom: CustomReviewsParameters,
-    ngram_labels: Sequence[NgramLabels] = (),
+    pseudo_labels: Sequence[PseudoLabels] = (),
 ) -> tuple[bytes, dict[str, float]]:
     """Export the average of both models for deployment, and compare its probabilities.
 
@@ -87,7 +87,7 @@ def export_model(
         split: Settings of the division of the table.
         training: Says whether the models have learnt from the validation reviews.
         custom: Name of the column with their text, or `auto`.
-        ngram_labels: Labels from `label_unlabelled_reviews`; empty for none.
+        pseudo_labels: Labels from `label_unlabelled_reviews`; empty for none.
 
     Returns:
         The ONNX model, and the largest difference between its probabilities and those of the
@@ -123,7 +123,7 @@ def export_model(
             "training": training.model_dump_json(),
             "calibration": json.dumps(calibration),
             "training_data_sha256": first.fingerprint(*others),
-            "ngram_labels": str(len(ngram_labels[-1].sequences) if ngram_labels else 0),
+            "pseudo_labels": str(len(pseudo_labels[-1].sequences) if pseudo_labels else 0),
             "lineage": json.dumps(
                 hide_secrets([{"name": name, **lineage[name]} for name in CHAIN if name in lineage])
             ),

@@ -33,7 +33,7 @@ from imdb_sentiment.network.ngrams import (
     regress_on,
     sample_unlabelled,
 )
-from imdb_sentiment.network.training import History, NgramLabels, format_metrics, train_model
+from imdb_sentiment.network.training import History, PseudoLabels, format_metrics, train_model
 from imdb_sentiment.parameters import (
     Hyperparameters,
     SplitParameters,
@@ -170,7 +170,7 @@ def fit_best_model(
     best_hyperparameters: Hyperparameters,
     word_vectors: npt.NDArray[np.float32],
     pretrained_weights: PretrainedWeights = (),
-    ngram_labels: Sequence[NgramLabels] = (),
+    pseudo_labels: Sequence[PseudoLabels] = (),
     tuning: TuningParameters,
     are_ordered: bool,
     class_weight: Any,  # ClassWeight, but Kedro warns of unions
@@ -185,7 +185,7 @@ def fit_best_model(
         best_hyperparameters: Best hyperparameters, from the pipeline tuning.
         word_vectors: Initial weights of a pretrained embedding, shape (vocabulary, width).
         pretrained_weights: Weights from `pretrain_network`; empty for none.
-        ngram_labels: Labels from `label_unlabelled_reviews`, the last of which are those for this
+        pseudo_labels: Labels from `label_unlabelled_reviews`, the last of which are those for this
             network; empty for none.
         tuning: The metric that early stopping watches, if there is any.
         are_ordered: Whether the labels are ordinal.
@@ -230,7 +230,7 @@ def fit_best_model(
             label_weights=label_weights,
             metric=metric,
             on_progress=progress.follow_part(),
-            ngram_labels=ngram_labels[-1] if ngram_labels else None,
+            pseudo_labels=pseudo_labels[-1] if pseudo_labels else None,
         )
 
 

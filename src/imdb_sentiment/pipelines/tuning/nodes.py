@@ -28,7 +28,7 @@ from imdb_sentiment.network.ngrams import MAX_LABELLED
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import (
     NetworkTrainer,
-    NgramLabels,
+    PseudoLabels,
     format_metrics,
 )
 from imdb_sentiment.parameters import (
@@ -123,7 +123,7 @@ class TrialData(NamedTuple):
         held_out_sets: Pairs of sets from `hold_out_reviews`.
         word_vectors: Initial values of a pretrained embedding, shape (vocabulary, size).
         pretrained_weights: Weights from `pretrain_network`; empty for none.
-        ngram_labels: Labels from `label_unlabelled_reviews`, those for each pair of sets first;
+        pseudo_labels: Labels from `label_unlabelled_reviews`, those for each pair of sets first;
             empty for none.
 
     """
@@ -131,7 +131,7 @@ class TrialData(NamedTuple):
     held_out_sets: list[HeldOutSet]
     word_vectors: npt.NDArray[np.float32]
     pretrained_weights: PretrainedWeights = ()
-    ngram_labels: Sequence[NgramLabels] = ()
+    pseudo_labels: Sequence[PseudoLabels] = ()
 
 
 def tune_hyperparameters(
@@ -140,7 +140,7 @@ def tune_hyperparameters(
     word_vectors: npt.NDArray[np.float32],
     *,
     pretrained_weights: PretrainedWeights = (),
-    ngram_labels: Sequence[NgramLabels] = (),
+    pseudo_labels: Sequence[PseudoLabels] = (),
     hyperparameters: Hyperparameters,
     tuning: TuningParameters,
     are_ordered: bool,
@@ -159,7 +159,7 @@ def tune_hyperparameters(
         held_out_sets: Pairs of sets from `hold_out_reviews`.
         word_vectors: Initial values of a pretrained embedding, shape (vocabulary, size).
         pretrained_weights: Weights from `pretrain_network`; empty for none.
-        ngram_labels: Labels from `label_unlabelled_reviews`, those for each pair of sets first;
+        pseudo_labels: Labels from `label_unlabelled_reviews`, those for each pair of sets first;
             empty for none.
         hyperparameters: Values of the hyperparameters that are not searched.
         tuning: Search space, number of trials, sampler, pruner, workers, seed, name of the study.
@@ -197,7 +197,7 @@ def tune_hyperparameters(
             tuning,
             metric=metric,
             class_weight=class_weight,
-            ngram_labels=ngram_labels,
+            pseudo_labels=pseudo_labels,
         )
         storage = workers.share_storage(study_storage)
         study = _open_study(storage, origin, tuning, metric, len(held_out_sets))
@@ -211,15 +211,14 @@ def tune_hyperparameters(
                     metric=metric,
                     class_weight=class_weight,
                 ),
-                TrialData(held_out_sets, word_vectors, pretrained_weights, ngram_labels),
+                TrialData(held_out_sets, word_vectors, pretrained_weights, pseudo_labels),
                 workers=workers,
                 timeout=tuning.timeout,
                 patience=tuning.patience,
             )
         except KeyboardInterrupt:
             logger.warning(
-                "Interrupted after %d of %d trials, which are kept. Run the same command again to "
-                "continue.",
+                "Interrupted after %d of %d trials, which are kept",
                 len(study.counted()),
                 study.n_trials,
             )
@@ -280,7 +279,7 @@ def train_candidate(
         InputError: The network has diverged.
 
     """
-    held_out_sets, word_vectors, pretrained, ngram_labels = data
+    held_out_sets, word_vectors, pretrained, pseudo_labels = data
 
     def log_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
         scored_on = tuning.evaluate_on if folds == 1 else "held-out"
@@ -299,7 +298,7 @@ def train_candidate(
     unlabelled: list[Logits] = []
     codes: list[npt.NDArray[np.unsignedinteger]] = []
     first, _ = held_out_sets[0]
-    is_teacher = len(ngram_labels) > 0 and _may_teach(held_out_sets, tuning)
+    is_teacher = len(pseudo_labels) > 0 and _may_teach(held_out_sets, tuning)
     epochs = folds * candidate.count_epochs(len(first), len(first.labels))
     trainer = NetworkTrainer(
         candidate, word_vectors=word_vectors, pretrained=pretrained, metric=metric
@@ -316,7 +315,7 @@ def train_candidate(
                 log_epoch,
                 on_progress=progress.follow_part(fold - 1, folds),
                 label_weights=label_weights,
-                ngram_labels=ngram_labels[fold - 1] if ngram_labels else None,
+                pseudo_labels=pseudo_labels[fold - 1] if pseudo_labels else None,
             )
             scored.append(trainer.score_logits(held_out.sequences))
             probabilities.append(judge_probabilities(scored[-1], label_weights, metric))
@@ -333,7 +332,7 @@ def train_candidate(
                 )
                 _report(trial, value, fold, "fold", is_last=fold == folds)
             if is_teacher and (folds > 1 or _may_be_best(trial, value)):
-                sequences = ngram_labels[fold - 1].sequences
+                sequences = pseudo_labels[fold - 1].sequences
                 n = count_unlabelled(len(sequences), scored[0].shape[1], folds)
                 chosen = sequences[choose_evenly(len(sequences), n)]
                 unlabelled.append(trainer.score_logits(chosen))
@@ -597,7 +596,7 @@ def _describe_origin(
     *,
     metric: Metric,
     class_weight: ClassWeight,
-    ngram_labels: Sequence[NgramLabels],
+    pseudo_labels: Sequence[PseudoLabels],
 ) -> dict[str, Any]:
     """Return what all trials of a study must have in common, as JSON values.
 
@@ -608,9 +607,9 @@ def _describe_origin(
     data = [reviews.fingerprint() for pair in held_out_sets for reviews in pair]
     if tuning.may_be_on("pretrained_embedding", hyperparameters):
         data.append(compute_fingerprint(*initial))
-    labelled = len(ngram_labels[0].sequences) if ngram_labels else 0
+    labelled = len(pseudo_labels[0].sequences) if pseudo_labels else 0
     if labelled:  # not the probabilities, whose last bits may differ on another machine
-        data.append(compute_fingerprint(ngram_labels[0].sequences))
+        data.append(compute_fingerprint(pseudo_labels[0].sequences))
     is_undone = class_weight is not None and not metric.depends_on_decision
     space = {name: range_.model_dump(mode="json") for name, range_ in tuning.search_space.items()}
     return {  # the data last, since other folds are other data as well
@@ -623,7 +622,7 @@ def _describe_origin(
             "evaluate_on": tuning.evaluate_on,
             "folds": len(held_out_sets),
             "seed": tuning.seed,
-            **({"ngram_labels": labelled} if labelled else {}),
+            **({"pseudo_labels": labelled} if labelled else {}),
             **fixed,
         },
         "data": data,

@@ -2,12 +2,12 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from imdb_sentiment.pipelines.tuning.ngram_labels import label_unlabelled_reviews
 from imdb_sentiment.pipelines.tuning.nodes import (
     hold_out_reviews,
     tabulate_trials,
     tune_hyperparameters,
 )
+from imdb_sentiment.pipelines.tuning.pseudo_labels import label_unlabelled_reviews
 
 
 def create_pipeline(**kwargs: object) -> Pipeline:
@@ -40,12 +40,12 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "tokenizer": "tokenizer",
                     "words": "words",
                     "tokenization": "params:tokenizer",
-                    "ngram_labels": "params:ngram_labels",
+                    "pseudo_labels": "params:pseudo_labels",
                     "seed": "params:tuning.seed",
                     "class_weight": "params:training.class_weight",
                     "use_validation_rows": "params:training.use_validation_rows",
                 },
-                outputs="ngram_labels",
+                outputs="pseudo_labels",
                 name="label_unlabelled_reviews",
             ),
             Node(
@@ -55,7 +55,7 @@ def create_pipeline(**kwargs: object) -> Pipeline:
                     "held_out_sets": "held_out_sets",
                     "word_vectors": "word_vectors",
                     "pretrained_weights": "pretrained_weights",
-                    "ngram_labels": "ngram_labels",
+                    "pseudo_labels": "pseudo_labels",
                     "hyperparameters": "params:hyperparameters",
                     "tuning": "params:tuning",
                     "are_ordered": "params:reviews.ordered",

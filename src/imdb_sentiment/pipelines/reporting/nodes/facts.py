@@ -25,7 +25,9 @@ from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews, count_right
 from imdb_sentiment.pipelines.reporting.nodes.verdict import (
     find_neglected_labels,
+    find_rare_labels,
     judge,
+    may_be_constant,
     suggest_next_steps,
     suggest_threshold,
 )
@@ -170,7 +172,7 @@ def collect_facts(
         and trained["decision"] in ("auto", "threshold")
         and trained["decision_target"] is None
     )
-    hides_labels = bool(neglected) and is_for_accuracy
+    hides_labels = bool(find_rare_labels(metrics, neglected)) and is_for_accuracy
     right, judged = count_right(
         custom_reviews.expected, custom_predictions["predicted_sentiment"].tolist()
     )
@@ -184,6 +186,7 @@ def collect_facts(
         "calibration": calibration,
         "decision": decision,
         "verdict": verdict,
+        "may_be_constant": may_be_constant(metrics),
         "neglected_labels": neglected,
         "next_steps": suggest_next_steps(
             metrics,
@@ -208,7 +211,7 @@ def collect_facts(
             "character_ngram": predictor.character_ngram,
             "character_weight": predictor.character_weight,
             "unlabelled_reviews": predictor.unlabelled_reviews,
-            "ngram_labels": int(made_with.get("ngram_labels", "0")),
+            "pseudo_labels": int(made_with.get("pseudo_labels", "0")),
             "training_data_sha256": made_with["training_data_sha256"],
             "lineage": hide_secrets(json.loads(made_with.get("lineage", "[]"))),
         },

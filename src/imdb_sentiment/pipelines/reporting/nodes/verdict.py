@@ -1,5 +1,6 @@
 """Conclusions from the scores: the better model, labels that they hide, and the next steps."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -19,6 +20,7 @@ EXPORT_NGRAMS = f"{ADAPT_MODEL} --params training.ngrams.share=1"
 FIND_RARE_LABELS = "kedro run --pipelines tuning,training,reporting --params tuning.metric=f1_macro"
 TIMES_LONGER = 10
 RECALL = 0.9  # target recall in the example
+RARE = 0.8  # number of reviews below which a label is rare, as a share of the mean
 
 
 class Verdict(StrEnum):
@@ -61,6 +63,29 @@ def judge(metrics: dict[str, Any]) -> Verdict:
     return Verdict.MODEL if better else Verdict.BASELINE
 
 
+def may_be_constant(metrics: dict[str, Any]) -> bool:
+    """Return whether the model is not shown to be better than always predicting one label.
+
+    This is only said if the accuracy is what counts.
+
+    Args:
+        metrics: Output of `compute_metrics`.
+
+    """
+    return (
+        metrics["tuning_metric"] == "accuracy"
+        and metrics["has_enough_groups"]
+        and not metrics["has_thresholds"]
+        and not metrics["better_than_majority"]
+    )
+
+
+def find_rare_labels(metrics: dict[str, Any], labels: Iterable[str]) -> list[str]:
+    """Return those of some labels that are clearly rarer than the mean in the test reviews."""
+    rows = {label: row["rows"] for label, row in metrics["test_by_label"].items()}
+    return [label for label in labels if rows[label] * len(rows) < RARE * sum(rows.values())]
+
+
 def find_neglected_labels(metrics: dict[str, Any]) -> list[str]:
     """Return the labels with a recall below one half on the test reviews, worst first.
 
@@ -90,11 +115,11 @@ def suggest_next_steps(
         verdict: The better model, from `judge`.
         n_trials: Number of trials of the search.
         is_searched: Whether they differ in any hyperparameter.
-        hides_labels: Whether there are labels that the accuracy hides, and at which neither the
-            search nor the training aims.
+        hides_labels: Whether there are rare labels that the accuracy hides, and at which neither
+            the search nor the training aims.
 
     Returns:
-        For each step, its purpose (`says`), and its `commands`.
+        For each step, its purpose (`says`), and its `commands`, possibly none.
 
     """
     share = metrics["ngram_share"]
@@ -102,7 +127,10 @@ def suggest_next_steps(
         "Use the model: start the service and its web page, or score a file:",
         [SERVE, SCORE_A_FILE],
     )
-    if verdict == Verdict.MODEL or share == 1:
+    if may_be_constant(metrics):
+        says = "Do not use the model yet: label more reviews first, and then repeat the run."
+        steps: list[tuple[str, list[str]]] = [(says, [])]
+    elif verdict == Verdict.MODEL or share == 1:
         steps = [use]
     else:
         alone = "the n-grams alone, without the LSTM: they are a linear model like the baseline"

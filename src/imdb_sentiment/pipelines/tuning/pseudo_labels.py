@@ -20,10 +20,10 @@ from imdb_sentiment.network.ngrams import (
     regress_on,
     sample_unlabelled,
 )
-from imdb_sentiment.network.training import NgramLabels
+from imdb_sentiment.network.training import PseudoLabels
 from imdb_sentiment.parameters import (
-    NgramLabelsParameters,
     NgramsParameters,
+    PseudoLabelsParameters,
     TokenizerParameters,
     parse_class_weight,
 )
@@ -63,11 +63,11 @@ def label_unlabelled_reviews(
     tokenizer: Tokenizer,
     words: Sequence[str],
     tokenization: TokenizerParameters,
-    ngram_labels: NgramLabelsParameters,
+    pseudo_labels: PseudoLabelsParameters,
     seed: int,
     class_weight: Any,  # ClassWeight, but Kedro warns of unions
     use_validation_rows: bool,
-) -> tuple[NgramLabels, ...]:
+) -> tuple[PseudoLabels, ...]:
     """Predict pseudo-labels by n-grams, once for each training of a network.
 
     The n-grams learn from the same reviews as the network, so that it is scored on reviews that
@@ -84,7 +84,7 @@ def label_unlabelled_reviews(
         tokenizer: Tokenizer from `fit_tokenizer`.
         words: Distinct words, from `check_reviews`.
         tokenization: Number of tokens kept from the beginning of a long review, and the script.
-        ngram_labels: Maximum number of reviews that get pseudo-labels.
+        pseudo_labels: Maximum number of reviews that get pseudo-labels.
         seed: Seed by which reviews are drawn if there are more.
         class_weight: Weight of each label in the loss.
         use_validation_rows: Whether the final network learns from the validation reviews, too.
@@ -99,7 +99,7 @@ def label_unlabelled_reviews(
         InputError: A label of `class_weight` does not exist.
 
     """
-    is_drawn = _draw_reviews(clean_unlabelled_reviews, ngram_labels.max_reviews, seed)
+    is_drawn = _draw_reviews(clean_unlabelled_reviews, pseudo_labels.max_reviews, seed)
     n_labelled = len(train) + len(validation)
     n_unlabelled = len(is_drawn)
     if n_unlabelled < max(MIN_REVIEWS, MIN_SHARE * n_labelled):
@@ -152,7 +152,7 @@ def label_unlabelled_reviews(
             found.append(to_probabilities(model.score(hashes)).astype(np.float32))
     joined, joined_rows = np.concatenate(sequences), np.concatenate(rows)
     logger.info("The n-grams have predicted pseudo-labels for %s reviews", f"{len(joined):,}")
-    labels = [NgramLabels(joined, np.concatenate(found), joined_rows) for found in scored]
+    labels = [PseudoLabels(joined, np.concatenate(found), joined_rows) for found in scored]
     if len(labels) == len(held_out_sets):  # the final network learns from the same reviews
         labels.append(labels[0])
     return tuple(labels)

@@ -18,23 +18,23 @@ from helpers import (
 )
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.network.model import score_logits
-from imdb_sentiment.network.training import NetworkTrainer, NgramLabels
+from imdb_sentiment.network.training import NetworkTrainer, PseudoLabels
 from imdb_sentiment.parameters import (
-    NgramLabelsParameters,
     NgramsParameters,
+    PseudoLabelsParameters,
     ReviewsParameters,
     TokenizerParameters,
     TuningParameters,
 )
 from imdb_sentiment.pipelines.data_processing.nodes import encode_reviews, fit_tokenizer
 from imdb_sentiment.pipelines.training.nodes import fit_best_model
-from imdb_sentiment.pipelines.tuning import ngram_labels
-from imdb_sentiment.pipelines.tuning.ngram_labels import label_unlabelled_reviews
+from imdb_sentiment.pipelines.tuning import pseudo_labels
 from imdb_sentiment.pipelines.tuning.nodes import (
     TrialData,
     train_candidate,
     tune_hyperparameters,
 )
+from imdb_sentiment.pipelines.tuning.pseudo_labels import label_unlabelled_reviews
 from imdb_sentiment.text.batching import shorten
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.review_encoder import ReviewEncoder
@@ -71,11 +71,11 @@ class Data:
             "tokenization": tokens,
             "seed": 0,
             "class_weight": None,
-            "ngram_labels": NgramLabelsParameters(max_reviews=2000),
+            "pseudo_labels": PseudoLabelsParameters(max_reviews=2000),
             "use_validation_rows": True,
         }
 
-    def label(self, **changes: Any) -> tuple[NgramLabels, ...]:
+    def label(self, **changes: Any) -> tuple[PseudoLabels, ...]:
         train = changes.get("train", self.train)
         validation = changes.get("validation", self.validation)
         given: dict[str, Any] = {
@@ -90,8 +90,8 @@ class Data:
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ngram_labels, "MIN_REVIEWS", 10)
-    monkeypatch.setattr(ngram_labels, "MIN_SHARE", 0.1)
+    monkeypatch.setattr(pseudo_labels, "MIN_REVIEWS", 10)
+    monkeypatch.setattr(pseudo_labels, "MIN_SHARE", 0.1)
 
 
 @pytest.fixture(scope="module", params=[2, 3])
@@ -140,8 +140,8 @@ def test_with_few_labels_the_ngrams_learn_from_the_unlabelled_reviews(
 ) -> None:
     found: list[npt.NDArray[np.float32]] = []
     for dimensions in (0, 20):
-        chosen = ngram_labels.NGRAMS.model_copy(update={"latent_dimensions": dimensions})
-        monkeypatch.setattr(ngram_labels, "NGRAMS", chosen)
+        chosen = pseudo_labels.NGRAMS.model_copy(update={"latent_dimensions": dimensions})
+        monkeypatch.setattr(pseudo_labels, "NGRAMS", chosen)
         found.append(data.label()[0].probabilities)
     alone, helped = found
     assert not np.allclose(alone, helped, rtol=0.1)
@@ -149,16 +149,16 @@ def test_with_few_labels_the_ngrams_learn_from_the_unlabelled_reviews(
 
 def test_the_settings_are_the_defaults() -> None:
     given = base_parameters()["training"]["ngrams"] | {"share": 1}
-    assert NgramsParameters(**given) == ngram_labels.NGRAMS
+    assert NgramsParameters(**given) == pseudo_labels.NGRAMS
 
 
 def test_at_most_so_many_are_labelled(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     """They keep their order, and the chunks do not matter."""
-    monkeypatch.setattr(ngram_labels, "MIN_REVIEWS", 50)  # of all that there are
-    most = NgramLabelsParameters.model_construct(max_reviews=40)
-    labels = data.label(ngram_labels=most)[0]
+    monkeypatch.setattr(pseudo_labels, "MIN_REVIEWS", 50)  # of all that there are
+    most = PseudoLabelsParameters.model_construct(max_reviews=40)
+    labels = data.label(pseudo_labels=most)[0]
     whole = data.label()[0]
-    again = data.label(ngram_labels=most, clean_unlabelled_reviews=[data.unlabelled])[0]
+    again = data.label(pseudo_labels=most, clean_unlabelled_reviews=[data.unlabelled])[0]
     np.testing.assert_array_equal(again.sequences, labels.sequences)
     rows = iter(range(60))
     places = [
@@ -168,7 +168,7 @@ def test_at_most_so_many_are_labelled(data: Data, monkeypatch: pytest.MonkeyPatc
     assert len(places) == 40
     assert places != list(range(40))
     np.testing.assert_allclose(labels.probabilities, whole.probabilities[places], rtol=1e-5)
-    others = data.label(ngram_labels=most, seed=1)[0]
+    others = data.label(pseudo_labels=most, seed=1)[0]
     assert not np.array_equal(others.sequences, labels.sequences)
 
 
@@ -192,7 +192,7 @@ def test_one_model_serves_where_the_reviews_are_the_same(data: Data) -> None:
 def test_without_need_or_reviews_there_are_no_labels(
     data: Data, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert data.label(ngram_labels=NgramLabelsParameters(max_reviews=0)) == ()
+    assert data.label(pseudo_labels=PseudoLabelsParameters(max_reviews=0)) == ()
     assert data.label(clean_unlabelled_reviews=[]) == ()
     assert data.label(clean_unlabelled_reviews=[data.unlabelled[:0]]) == ()
     assert not caplog.messages
@@ -201,18 +201,18 @@ def test_without_need_or_reviews_there_are_no_labels(
     assert data.label(clean_reviews=[data.labelled.assign(text=texts)]) == ()
     assert "no word n-gram occurs in enough reviews" in caplog.text
     for limit, why in ((61, "fewer than 61"), (10, "fewer than the 144 labelled ones")):
-        monkeypatch.setattr(ngram_labels, "MIN_REVIEWS", limit)
-        monkeypatch.setattr(ngram_labels, "MIN_SHARE", 0.0 if limit == 61 else 1.0)
+        monkeypatch.setattr(pseudo_labels, "MIN_REVIEWS", limit)
+        monkeypatch.setattr(pseudo_labels, "MIN_SHARE", 0.0 if limit == 61 else 1.0)
         caplog.clear()
         assert data.label() == ()
         assert f"60 unlabelled reviews are {why}" in caplog.text
 
 
-def make_labels(codes: list[int]) -> NgramLabels:
+def make_labels(codes: list[int]) -> PseudoLabels:
     """Return labels of reviews of the tokens 25 and 26, which no labelled review has."""
     sequences = np.tile(np.array([[25], [26]], np.uint16), (150, 8))
     probabilities = np.tile(np.eye(2, dtype=np.float32)[codes], (150, 1))
-    return NgramLabels(sequences, probabilities, np.arange(300))
+    return PseudoLabels(sequences, probabilities, np.arange(300))
 
 
 OWN, OTHER = make_labels([0, 1]), make_labels([1, 0])
@@ -255,7 +255,7 @@ def test_the_final_network_learns_the_last_labels() -> None:
         validation=make_encoded(10),
         best_hyperparameters=LEARNER,
         word_vectors=np.zeros((0, 0), np.float32),
-        ngram_labels=(OTHER, OWN),
+        pseudo_labels=(OTHER, OWN),
         tuning=TUNING,
         are_ordered=False,
         class_weight=None,
@@ -271,12 +271,12 @@ def test_a_study_is_of_the_reviews_that_have_labels(caplog: pytest.LogCaptureFix
     reviews = make_encoded(40)
     storage = optuna.storages.InMemoryStorage()
 
-    def tune(*labels: NgramLabels) -> optuna.Study:
+    def tune(*labels: PseudoLabels) -> optuna.Study:
         study, _, _ = tune_hyperparameters(
             storage,
             [(reviews, reviews)],
             np.zeros((0, 0), np.float32),
-            ngram_labels=labels,
+            pseudo_labels=labels,
             hyperparameters=LEARNER,
             tuning=TUNING.model_copy(update={"search_space": {}}),
             are_ordered=False,
@@ -285,7 +285,7 @@ def test_a_study_is_of_the_reviews_that_have_labels(caplog: pytest.LogCaptureFix
         )
         return study
 
-    def find_warning(*labels: NgramLabels) -> str:
+    def find_warning(*labels: PseudoLabels) -> str:
         """Search with other labels; return what is said about the new study."""
         caplog.clear()
         assert tune(*labels).study_name != TUNING.study_name
@@ -296,4 +296,4 @@ def test_a_study_is_of_the_reviews_that_have_labels(caplog: pytest.LogCaptureFix
     assert len(tune(almost, almost).trials) == 1
     others = OWN._replace(sequences=OWN.sequences - 1)
     assert "the data of the study" in find_warning(others, others)
-    assert "ngram_labels: 300 there, none here" in find_warning()
+    assert "pseudo_labels: 300 there, none here" in find_warning()

@@ -180,6 +180,7 @@ def test_the_console_ends_with_the_summary_and_stays_clean(finished: tuple[Path,
         assert words in end
     last = [line.strip() for line in end.splitlines()[-3:]]
     facts = json.loads((project / "data/08_reporting/facts.json").read_text())
+    assert facts["may_be_constant"] is False
     assert last == [
         "Report  data/08_reporting/report.html",
         *(f"Next    {command}" for command in facts["next_steps"][0]["commands"]),

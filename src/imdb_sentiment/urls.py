@@ -5,9 +5,12 @@ from typing import Any
 
 # URLs of buckets have no secrets; `@` is part of a name, and `?` of a pattern.
 _SCHEME = r"\b(?!(?:s3a?|gc?s|abfss?|wasbs?|az)://)[a-z][a-z0-9+.-]*://"
-# A password of a database may contain any character except @.
-_USER = re.compile(
-    rf"({_SCHEME})(?:[^/?#\s]*|(?<!https://)(?<!http://)[^/:@\s]*:[^@\s]*)@", re.IGNORECASE
+_USER = re.compile(rf"({_SCHEME})[^/?#\s]*@", re.IGNORECASE)
+# The password of a database may contain any character.
+_USER_OF_DATABASE = re.compile(
+    r"\b((?:postgres|mysql|mariadb|oracle|mssql|redis)[a-z0-9+.-]*://)"
+    r"(?:[^?#\s]*|[^/:?#@\s]*:(?!\d+[/?#])[^@\s]*)@",
+    re.IGNORECASE,
 )
 _QUERY = re.compile(rf"({_SCHEME}[^?#\s]*)[?#]\S*", re.IGNORECASE)
 
@@ -18,4 +21,7 @@ def hide_secrets(value: Any) -> Any:
         return {name: hide_secrets(item) for name, item in value.items()}
     if isinstance(value, list):
         return [hide_secrets(item) for item in value]
-    return _QUERY.sub(r"\1", _USER.sub(r"\1", value)) if isinstance(value, str) else value
+    if isinstance(value, str):
+        for pattern in (_USER_OF_DATABASE, _USER, _QUERY):
+            value = pattern.sub(r"\1", value)
+    return value

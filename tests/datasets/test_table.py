@@ -851,16 +851,19 @@ def test_the_likely_encoding_of_a_short_header_is_that_of_the_rows(path: Path) -
     ("text", "names"),
     [
         ("s\u0131k\u0131c\u0131 a\u011f\u0131r", "cp1252 or cp1254"),
-        ("caffè", "cp1252 or cp1250 or cp1257"),
+        ("my caffè", "cp1252 or cp1250 or cp1257"),
     ],
 )
 def test_no_command_names_one_of_several_likely_encodings(
     path: Path, text: str, names: str
 ) -> None:
+    encoded = next(word for word in text.split() if not word.isascii()).encode("cp1254")
+    words = " or ".join(repr(encoded.decode(name)) for name in names.split(" or "))
     path.write_bytes(f"text\n{text}\n".encode("cp1254"))
     options = " or ".join(f"reviews_encoding={name}" for name in names.split(" or "))
     with pytest.raises(InputError, match=f"--params {options}, whichever shows") as error:
         list(TableDataset(filepath=str(path), prefix="reviews").load())
+    assert str(error.value).endswith(f"as they should be: {words}")
     assert error.value.parameters == {}
 
 

@@ -192,10 +192,13 @@ def test_a_table_that_is_refused_leaves_a_way_back_to_the_other(tmp_path: Path) 
     with pytest.raises(ClickException, match="60 of 150 rows"):
         run_session(project, "data_processing", reviews_file="b.csv")
     with pytest.raises(ClickException) as error:
-        run_session(project, "label_check")
+        run_session(project, "label_check", label_check={"folds": 3})
     way = "those of a.csv with kedro run --params reviews_file=a.csv --only-missing-outputs"
     assert way in error.value.message
     assert "study_name" not in error.value.message  # which follows from the name of the table
+    with pytest.raises(ClickException) as error:
+        run_session(project, "label_check", reviews_file="b.csv")
+    assert "those of a.csv" not in error.value.message
 
 
 def test_without_records_the_results_of_a_table_are_not_replaced_either(

@@ -532,18 +532,25 @@ def test_a_column_in_another_case_is_proposed(split: SplitParameters) -> None:
         (("Splits", "films"), {"split.column": "Splits", "split.group_column": "films"}),
         (("part", "block"), {"split.method": "random", "split.group_column": None}),
     ):
+        said = "Set split.column to one of them, or split.method to random; set split.group_column"
+
         with pytest.raises(InputError, match="there is no column 'split'") as error:
             find(as_chunks(rows, ("review", "sentiment", *names)), own)
         assert error.value.parameters == told
+        assert said in str(error.value)
         assert "text_column" not in str(error.value)  # it is found
+    grouped = split.model_copy(update={"group_column": "reviewer"})
+    with pytest.raises(InputError, match="there is no column 'reviewer'") as error:
+        find(as_chunks(rows, ("review", "sentiment", "a", "b")), grouped)
+    assert error.value.parameters == {"split.group_column": None}  # not the texts
 
 
 def test_scores_with_decimals_are_no_labels_unless_they_are_listed(split: SplitParameters) -> None:
-    rows = [(text, str((n % 30) / 10)) for n, (text, _) in enumerate(make_reviews(120))]
+    rows = [(text, str((n % 30) / 50)) for n, (text, _) in enumerate(make_reviews(120))]
     chunks = as_chunks(rows, ("review", "rated"))
     with pytest.raises(InputError, match="'rated' has 30 different numbers, and regression is no"):
         find(chunks, split, label_column="rated")
-    labels = [str(n / 10) for n in range(30)]
+    labels = [str(n / 50) for n in range(30)]
     assert len(find(chunks, split, label_column="rated", labels=labels).labels) == 30
 
 

@@ -362,13 +362,14 @@ def test_further_columns_of_texts_are_listed() -> None:
     ("column", "labels", "expected"),
     [
         ("score", [str(n / 10) for n in range(20, 60)], True),
-        ("y", [f"{n // 10},{n % 10}" for n in range(20, 60)], True),
+        ("score", [f"{n // 10},{n % 10}" for n in range(20, 60)], True),
         ("score", range(101), True),
-        ("Reviewer_Score", range(101), True),
-        ("label", range(77), False),  # codes
+        ("my_rating", range(101), True),
+        ("label", [*range(77), "9" * 30], False),  # codes
         ("score", range(11), False),
-        ("score", [n / 2 for n in range(21)], True),
-        ("score", [n / 2 for n in range(1, 21)], False),
+        ("rating", [n / 2 for n in range(21)], False),  # half stars
+        ("class", [f"{n // 6}.{n % 6}" for n in range(30)], False),  # sections
+        ("polarity", [n / 50 for n in range(30)], True),
         ("y", [f"{n}.5 stars" for n in range(30)], False),
     ],
 )
@@ -390,6 +391,7 @@ def test_many_numbers_may_be_measurements(
         (["very good", "very good, cheap", "cheap"], "very good, cheap"),
         (["joy", "joy/fear", "fear"], "joy/fear"),
         (["bad", "bad,film", "good", "good,film"], "bad,film"),
+        (["1", "2", "1,000", "2,000"], None),
         (["a very good one", "a bad one"], None),
     ],
 )

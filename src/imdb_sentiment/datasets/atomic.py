@@ -9,7 +9,6 @@ save a day later removes it.
 import glob
 import os
 import shutil
-import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ PAUSES = (0.1, 0.3, 1.0)  # seconds to wait for a program that has a file open f
 def atomic_write(path: PurePath) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` if the block succeeds.
 
-    A file that is replaced passes its permissions on, so what is private is never public.
+    A file that is replaced passes its permissions on, at the end.
 
     Args:
         path: The final path. Its folder is made if it is missing. If it is a link to a file that
@@ -42,11 +41,9 @@ def atomic_write(path: PurePath) -> Iterator[Path]:
     final.parent.mkdir(parents=True, exist_ok=True)
     partial = final.with_name(f".{final.stem}.{uuid.uuid4().hex}.partial{suffix}")
     try:
-        with suppress(OSError):  # there is no earlier file
-            partial.touch(0o200 | stat.S_IMODE(final.stat().st_mode))
         yield partial
         _write_to_disk(partial)  # else a power failure could leave an empty file under its name
-        with suppress(OSError):  # as before, or the file system has no permissions
+        with suppress(OSError):  # there is no earlier file, or the file system has no permissions
             shutil.copymode(final, partial)
         _replace(partial, final)
         _remove_leftovers(final, suffix)

@@ -36,7 +36,7 @@ class AtomicDataset(FileDataset):
     """Saves through another dataset, under the final name only when the file is complete.
 
     The nested dataset reads and writes files on this machine, so that of another file system is
-    copied.
+    copied. What it loads must not need the copy any more.
 
     Args:
         filepath: Path or URL of the file.
@@ -75,7 +75,10 @@ class AtomicDataset(FileDataset):
     def load(self) -> Any:
         """Return what the nested dataset loads."""
         with self._reading() as path:
-            return self._nest(path).load()
+            try:
+                return self._nest(path).load()
+            except DatasetError as error:  # it may name a copy; Kedro will name the file
+                raise error.__cause__ or error from None
 
     @property
     def preview(self) -> Any:

@@ -110,6 +110,7 @@ TAR_PLACE = 257  # of the mark of a tar archive
 
 # A text has at most this share of null bytes, which may be strays. A short one may have more of
 # them, but not among its first characters, where UTF-16 has them.
+MAX_WORD = 30  # maximum number of characters of a word in a message
 MAX_NULLS, MIN_BYTES, BEGINNING = 0.002, 10_000, 4
 PARQUET_BUFFER = 1 << 20  # number of bytes of a column that are read at once
 _CATCHING = threading.Lock()
@@ -441,7 +442,8 @@ def _require_handler(name: Any, parameter: str) -> None:
         codecs.lookup_error(str(name))
     except LookupError:
         raise InputError(
-            f"{parameter} is {name!r}: set it to strict, replace or another error handler of Python"
+            f"{parameter} is {name!r}: set it to strict, replace or another of Python's error "
+            "handlers"
         ) from None
 
 
@@ -619,15 +621,25 @@ def _explain_encoding(file: FileToRead, encoding: str, error: UnicodeError) -> I
             )
         sample = further  # the right encoding must decode this, too
     names, is_sure = find_encodings(sample, encoding)
-    how = file.describe_setting("encoding", *names[: 1 if is_sure else 3])
-    doubt = "" if is_sure else ", whichever shows the letters as they should be"
-    if is_sure and len(names) > 1:
-        doubt = f" (or {names[1]})"
+    likely = names[: 1 if is_sure else 3]
+    how = file.describe_setting("encoding", *likely)
+    doubt = f" (or {names[1]})" if is_sure and len(names) > 1 else ""
+    if not is_sure:
+        doubt = ", whichever shows the letters as they should be"
+        if words := _find_difference(sample, likely):
+            doubt += f": {' or '.join(map(repr, words))}"
     return InputError(
         f"{file.name} is not {encoding} text ({place}): save it as UTF-8, or set its encoding "
         f"with {how}{doubt}",
         parameters=file.make_parameter("encoding", names[0]) if is_sure else {},
     )
+
+
+def _find_difference(sample: bytes, encodings: Iterable[str]) -> tuple[str, ...]:
+    """Return how the first word that differs between encodings is read in each; none if none."""
+    texts = [sample.decode(name, errors="replace").split() for name in encodings]
+    pairs = (words for words in zip(*texts, strict=False) if len(set(words)) > 1)
+    return tuple(word[:MAX_WORD] for word in next(pairs, ()))
 
 
 def _find_undecodable(source: IO[bytes], encoding: str) -> tuple[int, UnicodeDecodeError | None]:

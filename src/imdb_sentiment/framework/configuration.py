@@ -76,6 +76,10 @@ class Configuration:
         self._runtime_params: dict[str, Any] = loader.runtime_params or {}
         self.named = {key for key, _ in flatten(self._runtime_params)}  # in `--params`
 
+    def without_params(self) -> "Configuration":
+        """Return the same configuration without the parameters and presets of this run."""
+        return Configuration(self._loader.replace(None, {}), self._project)
+
     def is_set(self, setting: str) -> bool:
         """Return whether `--params`, a preset or conf/local has a setting of globals.yml."""
         return setting in self.named or self._loader.overrides("globals", setting)

@@ -220,11 +220,11 @@ class ShowRun:
         if "summary" in made:
             summary = str(catalog.load("summary"))
             facts = catalog.load("facts")
-            steps = (step["commands"] for step in facts["next_steps"])
+            step, *_ = facts["next_steps"]
             n_rows = facts["data"]["splits"]["train"]["reviews"]
             commands = [
                 *_propose_best(run_params, pipeline, n_rows),
-                *map(repeat, next(filter(None, steps), [])),
+                *map(repeat, step["commands"]),  # of which a useless model has none
             ]
         else:
             has_report = catalog.exists("report")

@@ -108,7 +108,7 @@ class ValidateParameters:
             raise InputError(f"seed is {settings['seed']!r} in conf/: it must be a whole number")
         configured = loader.replace(loader.env, {})["parameters"]
         base = loader.replace(loader.base_env, {})
-        self._own_entries = loader.replace(loader.base_env, given)["catalog"].keys()
+        self._own_entries = loader.list_base("catalog")
         known = set(base["parameters"])
         for name in sorted(given.keys() - known - set(CATALOG_PARAMETERS)):
             if name in base["globals"]:
@@ -370,7 +370,7 @@ def _warn_of_idle_entries(catalog: DataCatalog, own: Collection[str]) -> None:
 
     Args:
         catalog: The catalog of the run.
-        own: Names of the entries in conf/base, which other pipelines than those of the run may use.
+        own: Names of the entries in conf/base, which pipelines other than those of the run may use.
 
     """
     known = {name for pipeline in pipelines.values() for name in pipeline.datasets()} | {*own}

@@ -127,6 +127,11 @@ class PresetsConfigLoader(OmegaConfigLoader):
         _, later, *_ = self._read_raw_config(key)
         return any(name in content for content in later.values())
 
+    def list_base(self, key: str) -> set[str]:
+        """Return the names of the values of one kind in conf/base, such as those of its catalog."""
+        base, *_ = self._read_raw_config(key)
+        return {str(name) for content in base.values() for name in content}
+
     def _read_raw_config(self, key: str) -> Files:
         """Return the files of conf/base and, in their order, those of all other folders."""
         names = [name.strip() for name in (self.env or self.default_run_env).split(",")]

@@ -313,15 +313,28 @@ class RunLineage:
         names = DEFAULT[_find_place(first.record.node) : last + 1]
         part = "" if len(names) == len(DEFAULT) else f" --pipelines {','.join(names)}"
         command = self._configuration.format_run(part, self._parameters, MISSING_ONLY)
-        ways = [command, other]
-        table = first.record.settings.get(FILE_SETTING)
-        if table and table != self._parameters.settings.get(FILE_SETTING):
-            # As after a run of another table that has ended early.
-            records = [x for x in self._records.values() if x.settings.get(FILE_SETTING) == table]
-            parameters = self._configuration.adopt(records, reads_file=False)
-            again = self._configuration.format_run("", parameters, MISSING_ONLY)
-            ways.insert(1, f"those of {table} with {again}")
+        ways = [command, *self._find_way_back(first.record), other]
         return f"{first.text}: recreate the outdated files with {', or '.join(ways)}"
+
+    def _find_way_back(self, record: Record) -> list[str]:
+        """Return the command that completes the results of another table, as one way or none.
+
+        Such results are left if a run of the present table has ended early.
+        """
+        table = record.settings.get(FILE_SETTING)
+        now = self._configuration.get_setting(FILE_SETTING, self._parameters.settings)
+        if table in (None, now) or FILE_SETTING in self._configuration.named:
+            return []
+        records = [x for x in self._records.values() if x.settings.get(FILE_SETTING) == table]
+        configuration = self._configuration.without_params()
+        try:
+            parameters = configuration.adopt(records, reads_file=False)
+        except InputError:  # their preset is gone
+            return []
+        known = {key for x in records for key, _ in flatten(x.parameters)} | {FILE}
+        if {key for x in records for key in x.given} - known - set(CATALOG_PARAMETERS):
+            return []  # the early run has replaced the record of a parameter
+        return [f"those of {table} with {configuration.format_run('', parameters, MISSING_ONLY)}"]
 
     def _judge(self) -> Staleness:
         return Staleness(

@@ -21,7 +21,7 @@ from imdb_sentiment.framework.console import RUN, name_command
 from imdb_sentiment.framework.lineage import flatten
 from imdb_sentiment.framework.runner import IncrementalSequentialRunner
 from imdb_sentiment.framework.track_lineage import OTHER_RUN
-from imdb_sentiment.pipeline_registry import list_pipelines
+from imdb_sentiment.pipeline_registry import DEFAULT, list_pipelines
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,8 @@ class PlainErrorsSession(KedroSession):
         try:
             return super().run(*args, **kwargs)
         except KeyboardInterrupt:
-            logger.warning("To go on, repeat the command with --only-missing-outputs")
+            if not set(kwargs.get("pipeline_names") or ()) - {*DEFAULT, "__default__"}:
+                logger.warning("To go on, repeat the command with --only-missing-outputs")
             raise
         except Exception as error:
             is_plain = isinstance(error, ParameterValidationError) or _is_selection(error)

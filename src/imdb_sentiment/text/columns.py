@@ -47,7 +47,6 @@ LABEL_NAMES = (
     "_sentiment",
     "_label",
     "_rating",
-    "_score",
     "class",
     "category",
     "target",
@@ -56,9 +55,7 @@ LABEL_NAMES = (
     "intent",
 )
 # Of these, those of columns that may also have a measurement, such as a rating between 1 and 100.
-MEASURE_NAMES = (
-    *("rating", "review_rating", "score", "overall", "grade", "rate", "_rating", "_score"),
-)
+MEASURE_NAMES = ("rating", "review_rating", "score", "overall", "grade", "rate", "_rating")
 # The usual names of splits, with those of this project.
 SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
@@ -81,6 +78,7 @@ LIKELY_LABEL = 10  # minimum number of rows of a label that might be a misspelli
 MAX_COMPARED = 1000  # maximum number of values of a column that are compared with each other
 MIN_ROWS = 3  # per label: one for each of training, validation and test
 MAX_LABELS = 200
+MAX_STEPS = 41  # maximum number of labels that are steps of a scale
 MAX_UNNAMED = 20  # maximum number of labels in a column whose name does not indicate labels
 MOST = 0.9  # minimum share of rows with a label, or of distinct texts
 FEW = 0.05  # minimum share of rows with a label, if the others may be unlabelled
@@ -399,13 +397,18 @@ def _are_many_numbers(values: Counter[str]) -> bool:
 def are_measurements(column: str, labels: Iterable[str]) -> bool:
     """Return whether labels seem to be measurements, such as scores between 0 and 100.
 
-    They are more than 20 numbers, and have decimals or a column that is named like a measurement.
+    They are more than 20 numbers. In a column that is named like a measurement, they are not all
+    whole or half ones, or more than 41, such as half stars up to 20; in any other, they have two
+    decimals or more, unlike the numbers of sections.
     """
     found = [parse_number(label.replace(",", ".")) for label in labels]
     numbers = [number for number in found if number is not None]
     if len(numbers) < len(found) or len(numbers) <= MAX_UNNAMED:
         return False
-    return _rank(column, MEASURE_NAMES) is not None or any(number % 1 for number in numbers)
+    is_named = _rank(column, MEASURE_NAMES) is not None
+    steps = [number * (2 if is_named else 10) for number in numbers]
+    are_irregular = any(step != step.to_integral_value() for step in steps)
+    return are_irregular or (is_named and len(numbers) > MAX_STEPS)
 
 
 def _is_constant(values: Counter[str], n_rows: int) -> bool:
@@ -510,6 +513,7 @@ def find_combination(labels: Iterable[str]) -> str | None:
         for label, found in parts.items()
         if len(found) > 1
         and _parse_rating(label) is None
+        and not _THOUSANDS.fullmatch(label.strip())
         and (_COMBINED.search(label) or not alone.isdisjoint(found))
         and all(counts[part] > 1 for part in found)
     ]

@@ -37,7 +37,8 @@ def measure_scripts(letters: Counter[str]) -> dict[str, float]:
     for letter, count in letters.items():
         # Instead of a full-width letter; some other forms begin with a space.
         usual = unicodedata.normalize("NFKC", letter).strip()[0]
-        if unicodedata.category(usual) != "Lm":  # a sign that several scripts use
+        is_shared = "Lm" in map(unicodedata.category, (letter, usual))  # a sign of several scripts
+        if not is_shared:
             name = unicodedata.name(usual, "unknown").split()[0].title()
             scripts[_NAMES.get(name, name)] += count
     total = scripts.total()

@@ -59,6 +59,7 @@ WITHOUT: dict[str, tuple[str, str | None]] = {
     "split.column": ("split.method", "random"),
     "split.group_column": ("split.group_column", None),
 }
+LIKENESS = 0.8  # of a name and that of a column, from which on it is proposed (`difflib`)
 MAX_VALUES = 1000  # a column with more different values has no labels
 
 
@@ -104,7 +105,12 @@ def find_settings(
         start = f"{reviews.file} can't be used yet: {'; '.join([*problems, *further])}. Its columns"
         start += f" are: {list_names(names)}."
         if missing.keys() <= WITHOUT.keys() and len(problems) == len(missing) and not further:
-            raise InputError(f"{start} Name another one, or do without it", parameters=remedies)
+            ways = [
+                f"set {parameter} to one of them, or {name} to {value or 'null'}"
+                for parameter, (name, value) in WITHOUT.items()
+                if parameter in missing
+            ]
+            raise InputError(f"{start} {'; '.join(ways).capitalize()}", parameters=remedies)
         is_doubtful = missing or are_foreign
         limit = " (unless the settings there are for another table)" if is_doubtful else ""
         given = Labels(dict.fromkeys(reviews.labels)) if are_given else None
@@ -213,11 +219,12 @@ def _find_remedies(
             remedies[name] = found.candidates[0]
     if are_foreign:
         remedies["reviews.labels"] = AUTO
-    spellings = {name.strip().casefold(): name for name in names}
+    others = [name for name in names if name not in (text.column, label.column)]
+    spellings = {name.strip().casefold(): name for name in others}
     for parameter, (name, value) in WITHOUT.items():
         if parameter in missing:
             given = missing[parameter].strip().casefold()
-            similar = get_close_matches(given, spellings, n=1)
+            similar = get_close_matches(given, spellings, n=1, cutoff=LIKENESS)
             remedies |= {parameter: spellings[similar[0]]} if similar else {name: value}
     return remedies
 
@@ -466,8 +473,8 @@ def _report(found: ReviewsParameters, labels: Labels | None, other_texts: Sequen
     is_rating = all(parse_number(label) is not None for label in found.labels)
     if is_rating and len(found.labels) > 2 and not found.ordered:  # noqa: PLR2004
         logger.info(
-            "If these numbers are ratings, errors can count by their distance: "
-            "reviews.ordered=true,tuning.metric=quadratic_kappa"
+            "If these numbers are ratings, errors can be weighted by their distance: "
+            "--params reviews.ordered=true,tuning.metric=quadratic_kappa"
         )
     if other_texts:
         logger.info("Other columns with texts, not used: %s", list_names([*map(repr, other_texts)]))

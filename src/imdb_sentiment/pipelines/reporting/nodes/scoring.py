@@ -329,16 +329,16 @@ def _compare(
 
     There is a gain in the metric, unless McNemar's test compares both.
     """
-    codes = get_codes(model, reviews.labels)
     found = compare_models(is_correct(model), is_correct(baseline))
     comparison: dict[str, float] = {
         "right_only_by_model": found.only_first,
         "right_only_by_baseline": found.only_second,
         **({"mcnemar_p_value": found.p_value} if groups is None else {}),
-        "has_enough_reviews": metric.has_enough_reviews(codes),
+        "has_enough_reviews": True,
     }
     if metric.name == "accuracy" and groups is None:
         return comparison
+    codes = get_codes(model, reviews.labels)
     both = [
         (get_probabilities(table, reviews.labels), get_predicted_codes(table, reviews.labels))
         for table in (model, baseline)
@@ -360,6 +360,7 @@ def _compare(
         units=metric.count_units(codes),
     )
     return comparison | {
+        "has_enough_reviews": metric.has_enough_reviews(codes),
         "metric_gain": measure_gain(np.arange(len(codes))),
         "metric_gain_low": low,
         "metric_gain_high": high,

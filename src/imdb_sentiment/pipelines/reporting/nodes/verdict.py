@@ -20,6 +20,7 @@ EXPORT_NGRAMS = f"{ADAPT_MODEL} --params training.ngrams.share=1"
 FIND_RARE_LABELS = "kedro run --pipelines tuning,training,reporting --params tuning.metric=f1_macro"
 TIMES_LONGER = 10
 RECALL = 0.9  # target recall in the example
+FREQUENT = 0.8  # share of a label from which on the accuracy is a poor metric
 RARE = 0.8  # number of reviews below which a label is rare, as a share of the mean
 
 
@@ -127,9 +128,16 @@ def suggest_next_steps(
         "Use the model: start the service and its web page, or score a file:",
         [SERVE, SCORE_A_FILE],
     )
-    if may_be_constant(metrics):
+    steps: list[tuple[str, list[str]]]
+    if may_be_constant(metrics) and verdict != Verdict.BASELINE:
         says = "Do not use the model yet: label more reviews first, and then repeat the run."
-        steps: list[tuple[str, list[str]]] = [(says, [])]
+        if metrics["majority_test_accuracy"] >= FREQUENT:
+            says = (
+                "Do not use the model yet: one label is so frequent that the accuracy says little. "
+                "Choose a metric that gives every label the same weight:"
+            )
+            return [{"says": says, "commands": [FIND_RARE_LABELS]}]
+        steps = [(says, [])]
     elif verdict == Verdict.MODEL or share == 1:
         steps = [use]
     else:

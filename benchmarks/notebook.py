@@ -4,11 +4,11 @@
 
 Both use the same random 80/20 split and train two trials of five epochs and a final model of five
 epochs. They run as separate processes, one after the other on the same cores. The notebook uses
-a plain network, batches of 64 and a constant learning rate. The Kedro run uses its own settings
-(conf/base and conf/imdb). It also audits the CSV, learns word vectors, fits the n-grams and the
-linear baseline, and writes the report. On the other hand, it trains on slightly fewer rows: it
-drops duplicate texts, and its trials hold out a tenth of the training rows for validation, where
-the notebook validates on the test rows.
+a plain network, batches of 64 and a constant learning rate. The Kedro run uses its own settings,
+except that it takes batches of 128, which are faster on a table of this size. It also audits the
+CSV, learns word vectors, fits the n-grams and the linear baseline, and writes the report. On the
+other hand, it trains on slightly fewer rows: it drops duplicate texts, and its trials hold out a
+tenth of the training rows for validation, where the notebook validates on the test rows.
 """
 
 import argparse
@@ -46,6 +46,7 @@ def main() -> None:
             plain_accuracy = json.loads((folder / "log").read_text().splitlines()[-1])["accuracy"]
             project = make_project(folder / "project")
             parameters = f"reviews_file={csv},tuning.workers={arguments.workers}"
+            parameters += ",hyperparameters.batch_size=128"
             parameters += "".join(
                 f",{name}.seed={seed}" for name in ("split", "tuning", "training")
             )

@@ -532,7 +532,8 @@ def test_a_column_in_another_case_is_proposed(split: SplitParameters) -> None:
         (("Splits", "films"), {"split.column": "Splits", "split.group_column": "films"}),
         (("part", "block"), {"split.method": "random", "split.group_column": None}),
     ):
-        said = "Set split.column to one of them, or split.method to random; set split.group_column"
+        said = "Set split.column to one of them, or split.method to random; set split.group_column "
+        said += "to one of them, or to null"
 
         with pytest.raises(InputError, match="there is no column 'split'") as error:
             find(as_chunks(rows, ("review", "sentiment", *names)), own)

@@ -106,7 +106,8 @@ def find_settings(
         start += f" are: {list_names(names)}."
         if missing.keys() <= WITHOUT.keys() and len(problems) == len(missing) and not further:
             ways = [
-                f"set {parameter} to one of them, or {name} to {value or 'null'}"
+                f"set {parameter} to one of them, or{f' {name}' * (name != parameter)} to "
+                f"{value or 'null'}"
                 for parameter, (name, value) in WITHOUT.items()
                 if parameter in missing
             ]

@@ -176,7 +176,7 @@ class RunLineage:
         settings = parameters.settings | {FILE_SETTING: file}
         more = _repeat_runner()
         if run_params["only_missing_outputs"]:
-            more += " --only-missing-outputs"
+            more += MISSING_ONLY
         return self._configuration.format_run(
             parts, dataclasses.replace(parameters, settings=settings), more
         )

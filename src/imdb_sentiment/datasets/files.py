@@ -74,11 +74,8 @@ class AtomicDataset(FileDataset):
 
     def load(self) -> Any:
         """Return what the nested dataset loads."""
-        with self._reading() as path:
-            try:
-                return self._nest(path).load()
-            except DatasetError as error:  # it may name a copy; Kedro will name the file
-                raise error.__cause__ or error from None
+        with self._reading() as path, _unwrapping():
+            return self._nest(path).load()
 
     @property
     def preview(self) -> Any:
@@ -95,13 +92,20 @@ class AtomicDataset(FileDataset):
         return self._type(**{"filepath": str(path), **self._options})
 
     def _write(self, path: Path, data: Any) -> None:
-        try:
+        with _unwrapping():
             self._nest(path).save(data)
-        except DatasetError as error:  # it names the temporary file; Kedro will name this one
-            raise error.__cause__ or error from None
 
     def _describe(self) -> dict[str, Any]:
         return {**super()._describe(), "dataset": self._type.__name__}
+
+
+@contextlib.contextmanager
+def _unwrapping() -> Iterator[None]:
+    """Raise the cause of a nested dataset's error, which names a temporary file."""
+    try:
+        yield
+    except DatasetError as error:  # Kedro will name the file itself
+        raise error.__cause__ or error from None
 
 
 class KerasModelDataset(FileDataset):

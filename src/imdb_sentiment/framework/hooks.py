@@ -4,7 +4,7 @@ import ctypes
 import itertools
 import logging
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import Any
@@ -22,6 +22,7 @@ from imdb_sentiment.datasets.table_formats import has_table_suffix
 from imdb_sentiment.errors import InputError, list_names, suggest_name
 from imdb_sentiment.framework.configuration import CATALOG_PARAMETERS, RAW_REVIEWS, Configuration
 from imdb_sentiment.framework.lineage import Lineage, find_upstream, flatten
+from imdb_sentiment.framework.presets import PresetsConfigLoader
 from imdb_sentiment.framework.problems import explain_inexact, explain_problems
 from imdb_sentiment.framework.run_files import is_parameter
 from imdb_sentiment.parameters import (
@@ -85,7 +86,7 @@ class ValidateParameters:
     without the rest of their group. For other values, it would show the messages of pydantic.
     """
 
-    _own_entries: Collection[str] = ()  # of the catalog in conf/base
+    _loader: Any = None
     _file = ""  # the table that is named, from which the results have their name
     _given: Mapping[str, Any] = {}
 
@@ -99,6 +100,7 @@ class ValidateParameters:
 
         """
         loader: Any = context.config_loader
+        self._loader = loader
         self._given = given = loader.runtime_params or {}
         values, settings = loader["parameters"], loader["globals"]
         table = {**settings, **given}.get("reviews_file")
@@ -108,7 +110,6 @@ class ValidateParameters:
             raise InputError(f"seed is {settings['seed']!r} in conf/: it must be a whole number")
         configured = loader.replace(loader.env, {})["parameters"]
         base = loader.replace(loader.base_env, {})
-        self._own_entries = loader.list_base("catalog")
         known = set(base["parameters"])
         for name in sorted(given.keys() - known - set(CATALOG_PARAMETERS)):
             if name in base["globals"]:
@@ -140,7 +141,7 @@ class ValidateParameters:
             InputError: If `inference` would score the custom reviews instead of a named table.
 
         """
-        _warn_of_idle_entries(catalog, self._own_entries)
+        _warn_of_idle_entries(catalog, self._loader)
         if RAW_REVIEWS in pipeline.inputs():
             _warn_of_another_table(find_path(catalog, RAW_REVIEWS), self._file)
             return
@@ -363,18 +364,17 @@ def _require_known(
         raise InputError(f"there is no parameter {name!r} {place}: {hint}")
 
 
-def _warn_of_idle_entries(catalog: DataCatalog, own: Collection[str]) -> None:
+def _warn_of_idle_entries(catalog: DataCatalog, loader: PresetsConfigLoader) -> None:
     """Warn of entries that no pipeline uses, and whose names are nearly those of others.
 
     A name that contains another one, such as `raw_reviews_2`, is one of the user's own.
 
-    Args:
-        catalog: The catalog of the run.
-        own: Names of the entries in conf/base, which pipelines other than those of the run may use.
-
+    Those of conf/base are none, though the run may have other pipelines than those that use them.
     """
-    known = {name for pipeline in pipelines.values() for name in pipeline.datasets()} | {*own}
-    for name in sorted(set(itertools.filterfalse(is_parameter, catalog.keys())) - known):
+    used = {name for pipeline in pipelines.values() for name in pipeline.datasets()}
+    idle = set(itertools.filterfalse(is_parameter, catalog.keys())) - used
+    known = used | loader.list_base("catalog") if idle else used  # reading them takes 0.1 s
+    for name in sorted(idle - known):
         similar = get_close_matches(name, known, n=1, cutoff=SIMILARITY)
         if similar and similar[0] not in name:
             logger.warning(

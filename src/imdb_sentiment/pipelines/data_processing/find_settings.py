@@ -100,8 +100,8 @@ def find_settings(
     if AUTO in (reviews.text_column, reviews.label_column):
         further += _find_header_below(rows)
     further += _find_other_delimiter(names)
-    remedies = _find_remedies(missing, names, text, label, are_foreign=are_foreign)
     if problems or further:
+        remedies = _find_remedies(missing, names, text, label, are_foreign=are_foreign)
         start = f"{reviews.file} can't be used yet: {'; '.join([*problems, *further])}. Its columns"
         start += f" are: {list_names(names)}."
         if missing.keys() <= WITHOUT.keys() and len(problems) == len(missing) and not further:

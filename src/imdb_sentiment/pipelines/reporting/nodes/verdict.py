@@ -131,13 +131,13 @@ def suggest_next_steps(
     steps: list[tuple[str, list[str]]]
     if may_be_constant(metrics) and verdict != Verdict.BASELINE:
         says = "Do not use the model yet: label more reviews first, and then repeat the run."
+        steps = [(says, [])]
         if metrics["majority_test_accuracy"] >= FREQUENT:
             says = (
                 "Do not use the model yet: one label is so frequent that the accuracy says little. "
                 "Choose a metric that gives every label the same weight:"
             )
-            return [{"says": says, "commands": [FIND_RARE_LABELS]}]
-        steps = [(says, [])]
+            steps, hides_labels = [(says, [FIND_RARE_LABELS])], False
     elif verdict == Verdict.MODEL or share == 1:
         steps = [use]
     else:

@@ -361,7 +361,34 @@ def make_labels(sequences: npt.NDArray[Any], probabilities: npt.NDArray[Any]) ->
     return PseudoLabels(sequences, probabilities, np.arange(len(sequences)))
 
 
+@pytest.fixture
+def single_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callbacks are called after each step."""
+    monkeypatch.setattr("imdb_sentiment.network.training.STEPS_PER_EXECUTION", 1)
+
+
+def test_steps_give_the_same_network_alone_or_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    reviews = make_encoded(40)
+    chosen = small_hyperparameters(epochs=2, batch_size=4, dropout_rate=0.3)
+    together, history = train_model(reviews, chosen, 0, reviews)
+    monkeypatch.setattr("imdb_sentiment.network.training.STEPS_PER_EXECUTION", 1)
+    alone, expected = train_model(reviews, chosen, 0, reviews)
+    assert history == expected
+    for found, weights in zip(together.get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, weights)
+
+
 @pytest.mark.slow
+def test_progress_is_reported_after_several_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imdb_sentiment.network.training.STEPS_PER_EXECUTION", 3)
+    shares: list[float] = []
+    chosen = small_hyperparameters(epochs=2, batch_size=4, initial_length_fraction=1.0)
+    train_model(make_encoded(32), chosen, 0, on_progress=shares.append)
+    np.testing.assert_allclose(shares, np.array([3, 6, 8, 11, 14, 16]) / 16)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("single_steps")
 def test_progress_follows_the_tokens_of_each_epoch() -> None:
     sequences = np.full((32, 8), 5, np.uint16)
     sequences[:16, :6] = 0  # two tokens
@@ -486,6 +513,7 @@ def test_only_the_biases_are_initialized_otherwise() -> None:
         assert is_changed == one.path.endswith("lstm_cell/bias")
 
 
+@pytest.mark.usefixtures("single_steps")
 def test_a_long_gradient_is_cut() -> None:
     import keras
 
@@ -512,6 +540,7 @@ def test_a_long_gradient_is_cut() -> None:
     assert min(steps) > norm * 10
 
 
+@pytest.mark.usefixtures("single_steps")
 def test_the_network_is_the_average_of_its_weights() -> None:
     import keras
 

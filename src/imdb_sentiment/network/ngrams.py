@@ -399,7 +399,7 @@ class NgramRegression:
         self._idf = 1 + np.log((1 + n_reviews) / (1 + counts))  # as in scikit-learn
         self._is_character_ngram = _find_characters(self._hashes, parameters.character_ngram)
         self._kinds = split_word_and_character_ngrams(self._is_character_ngram)
-        self._found = _indicate(reviews, self._hashes)
+        self._vectors = _Vectors(reviews, self._hashes, self._idf, self._kinds)
         self._latent: dict[float, _Latent] = {}  # by the weight of the character n-grams
 
     def drop_absent(self, weights: NgramWeights) -> NgramWeights:
@@ -471,11 +471,7 @@ class NgramRegression:
             random_state=0,
         )
         scale = factors * self._compute_ratios(code)
-        # Computed anew for each label: to keep the TF-IDF would take as much memory as the result.
-        features = _compute_features(self._found, self._idf, self._kinds, scale)
-        if not factors.all():
-            features = features.copy()  # with indices of its own
-            features.eliminate_zeros()
+        features = self._vectors.scale(scale)
         rows, target, row_weights = self._list_targets(code)
         if len(rows) > features.shape[0]:
             features = features[rows]
@@ -534,7 +530,7 @@ class NgramRegression:
 
     def _compute_ratios(self, code: int) -> npt.NDArray[np.float64]:
         answers = self._weigh_answers(code, np.ones_like(self._label_weights))
-        return _compute_ratios(self._found, self._kinds, *answers)
+        return _compute_ratios(self._vectors.found, self._kinds, *answers)
 
     def _weigh_kinds(self, character_weight: float) -> npt.NDArray[np.float64]:
         """Return the factor of each n-gram, shape (n-grams,)."""
@@ -558,10 +554,10 @@ class NgramRegression:
             ratios += self._compute_ratios(code) / len(self._outputs)
         scale = factors * ratios
         columns = self._latent_columns[factors[self._latent_columns] > 0]
-        found = _indicate(self._unlabelled, self._hashes)
+        unlabelled = _Vectors(self._unlabelled, self._hashes, self._idf, self._kinds)
         own, others = (
-            _compute_features(some, self._idf, self._kinds, scale).astype(np.float32)[:, columns]
-            for some in (self._found, found)
+            vectors.scale(scale).astype(np.float32)[:, columns]
+            for vectors in (self._vectors, unlabelled)
         )
         vectors = sparse.vstack([own, others], format="csr")
         size = min(self._parameters.latent_dimensions, *vectors.shape)
@@ -654,43 +650,76 @@ def _find_most_frequent(
 
 
 def _split_rows(found: SparseArray) -> Iterator[tuple[slice, SparseArray]]:
-    """Yield the rows of `found` in portions, as float64.
+    """Yield the rows of `found` in portions.
 
-    Products with all rows at once would convert them, too: to eight times their memory.
+    A product with all rows at once would convert them to float64: to eight times their memory.
     """
     for start in range(0, found.shape[0], ROWS_AT_A_TIME):
         rows = slice(start, start + ROWS_AT_A_TIME)
-        yield rows, found[rows].astype(np.float64)
+        yield rows, found[rows]
 
 
-def _compute_features(
-    found: SparseArray,
-    idf: npt.NDArray[np.float64],
-    kinds: Sequence[Mask],
-    scale: npt.NDArray[np.float64],
-) -> SparseArray:
-    """Return the TF-IDF of n-grams, with a norm of 1 for each kind, multiplied by a factor each.
+class _Vectors:
+    """TF-IDF vectors of reviews: one of their word and one of their character n-grams.
+
+    The vectors themselves are computed each time: they would take eight times as much memory.
 
     Args:
-        found: 1 where a review has an n-gram, shape (reviews, n-grams).
+        reviews: Hashes of the n-grams of each review.
+        hashes: Hash of each n-gram that has a column, sorted, shape (n-grams,).
         idf: Inverse document frequency of each n-gram, shape (n-grams,).
         kinds: Masks from `split_word_and_character_ngrams`, which every n-gram has one of.
-        scale: Factor of each n-gram, shape (n-grams,).
+
+    Attributes:
+        found: 1 where a review has an n-gram, shape (reviews, n-grams).
 
     """
-    from scipy import sparse
 
-    features = np.empty(found.nnz)
-    squares = np.stack([np.where(kind, idf**2, 0) for kind in kinds], axis=1)
-    kind_of = np.argmax(kinds, axis=0)
-    end = 0
-    for _, part in _split_rows(found):
-        norms = np.sqrt(part @ squares)
-        row_of = np.repeat(np.arange(len(norms)), np.diff(part.indptr))
-        columns = part.indices
-        start, end = end, end + len(columns)
-        features[start:end] = idf[columns] / norms[row_of, kind_of[columns]] * scale[columns]
-    return sparse.csr_array((features, found.indices, found.indptr), found.shape)
+    def __init__(
+        self,
+        reviews: Sequence[Hashes],
+        hashes: Hashes,
+        idf: npt.NDArray[np.float64],
+        kinds: Sequence[Mask],
+    ) -> None:
+        self.found = _indicate(reviews, hashes)
+        self._idf = idf
+        self._is_character_ngram = kinds[-1] if len(kinds) > 1 else ~kinds[0]
+        squares = np.stack([np.where(kind, idf**2, 0) for kind in kinds], axis=1)
+        self._norms = np.zeros((len(reviews), len(kinds)))
+        for rows, part in _split_rows(self.found):
+            self._norms[rows] = np.sqrt(part @ squares)
+
+    def scale(self, factors: npt.NDArray[np.float64]) -> SparseArray:
+        """Return the vectors, with a norm of 1 for each kind, multiplied by a factor per n-gram.
+
+        Args:
+            factors: Factor of each n-gram, shape (n-grams,); those with 0 are left out.
+
+        Returns:
+            Matrix of shape (reviews, n-grams), dtype float64.
+
+        """
+        from scipy import sparse
+
+        found = self.found
+        is_kept = factors != 0
+        if not is_kept.all():
+            data = is_kept[found.indices].astype(np.int8)
+            found = sparse.csr_array((data, found.indices, found.indptr), found.shape, copy=True)
+            found.eliminate_zeros()
+        weights = self._idf * factors
+        values = np.empty(found.nnz)
+        end = 0
+        for rows, part in _split_rows(found):
+            lengths = np.diff(part.indptr)
+            of_words, of_characters = (
+                np.repeat(self._norms[rows, kind], lengths) for kind in (0, -1)
+            )
+            norms = np.where(self._is_character_ngram[part.indices], of_characters, of_words)
+            start, end = end, end + len(norms)
+            values[start:end] = weights[part.indices] / norms
+        return sparse.csr_array((values, found.indices, found.indptr), found.shape)
 
 
 def _measure_norm(features: SparseArray) -> float:

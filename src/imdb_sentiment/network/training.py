@@ -46,6 +46,10 @@ logger = logging.getLogger(__name__)
 
 ROWS_PER_THREAD = 32  # rows of a batch; with fewer rows, another thread does not help
 
+# Training steps between two returns to Python. Each return lets both cores wait; but until then,
+# Ctrl-C has no effect and no progress is reported.
+STEPS_PER_EXECUTION = 8
+
 FINE_TUNING_FACTOR = 0.5  # of the learning rate, after pseudo-labels or a whole training
 
 History = dict[str, list[float]]
@@ -185,9 +189,10 @@ class NetworkTrainer:
                 number of epochs, and the metrics of the epoch.
             label_weights: Weight of each label in the loss, shape (labels,); None for equal
                 weights.
-            on_progress: Called after each batch with the share of the training that is done, up to
-                1.
-            callbacks: Further instances of `keras.callbacks.Callback`.
+            on_progress: Called after every `STEPS_PER_EXECUTION` batches with the share of the
+                training that is done, up to 1.
+            callbacks: Further instances of `keras.callbacks.Callback`, for which
+                `STEPS_PER_EXECUTION` batches are one.
             pseudo_labels: Pseudo-labels that the network learns first, in at least one epoch and
                 `min_steps` steps, of which `on_epoch_end` and `callbacks` are not told; it then
                 trains with half the learning rate. None for none.
@@ -373,6 +378,7 @@ class _CompiledNetwork:
             from imdb_sentiment.network.fused_lstm import make_fused_twin
 
             self.fitted = make_fused_twin(model, parts, has_accuracy=has_accuracy)
+        self.fitted.steps_per_execution = STEPS_PER_EXECUTION
         model.optimizer.build(model.trainable_variables)
         self.score_logits = compile_scorer(model)
         self._schedule = (rate, steps)
@@ -565,11 +571,12 @@ class _Stage(NamedTuple):
         """Return the number of steps of one epoch, the last of which may be smaller."""
         return math.ceil(len(self.sequences) / batch_size)
 
-    def measure_steps(self, batch_size: int) -> npt.NDArray[np.float64]:
-        """Return, for each step, the tokens of its epoch divided by the epoch's steps."""
+    def measure_executions(self, batch_size: int) -> npt.NDArray[np.float64]:
+        """Return, for each execution of several steps, their share of the tokens of the epoch."""
         tokens = [np.clip(self.lengths, 1, length).sum() for length in self.epoch_lengths]
         steps = self._count_batches(batch_size)
-        return np.repeat(tokens, steps) / steps
+        ends = [*range(STEPS_PER_EXECUTION, steps, STEPS_PER_EXECUTION), steps]
+        return np.outer(tokens, np.diff(ends, prepend=0) / steps).ravel()
 
     def make_batches(self, batch_size: int, rng: np.random.Generator | None = None) -> Any:
         """Return a `tf.data.Dataset` of batches of reviews of similar length.
@@ -608,12 +615,12 @@ class _Stage(NamedTuple):
 def _follow_stages(
     stages: Sequence[_Stage], batch_size: int, on_progress: ProgressCallback | None
 ) -> list[Any]:
-    """Return the callback that reports, after each step, the share of all tokens that are read."""
+    """Return the callback that reports, after each execution, the share of tokens that are read."""
     if on_progress is None:
         return []
     import keras
 
-    read = np.concatenate([stage.measure_steps(batch_size) for stage in stages]).cumsum()
+    read = np.concatenate([stage.measure_executions(batch_size) for stage in stages]).cumsum()
     shares = iter((read / read[-1]).tolist())
     report = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda _, logs: on_progress(next(shares))

@@ -8,7 +8,7 @@ r"""The time of training, depending on padding, batch size, threads, memory and 
 One network is trained on evenly spaced rows of an encoded set, in a separate process for each
 variant and round:
 
-- "padded": Keras's plain `fit` on sequences of full length.
+- "padded": Keras's plain `fit` on sequences of full length, step by step.
 - "cut": batches of reviews of similar length, cut to their longest review.
 - "fused": `train_model` as it is: like "cut", with the LSTM as a single fused operation.
 - "freed": like "fused", except that glibc returns the memory that a step has freed to the system,

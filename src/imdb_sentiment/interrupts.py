@@ -43,9 +43,10 @@ def delayed_ctrl_c() -> Iterator[None]:
 def remembered_ctrl_c() -> Iterator[None]:
     """Raise KeyboardInterrupt at the end of the block at the latest, if Ctrl-C was pressed in it.
 
-    Ctrl-C raises it at once, as usual. But while Keras and TensorFlow build and trace a network,
-    about one in forty is lost: in a finalizer, in a bare `except`, or in a call from C++, which may
-    turn it into another exception. The block may be in another one of this kind.
+    Ctrl-C raises it as usual, as soon as a call of TensorFlow returns. But while Keras and
+    TensorFlow build and trace a network, about one in forty is lost: in a finalizer, in a bare
+    `except`, or in a call from C++, which may turn it into another exception. The block may be in
+    another one of this kind.
     """
     usual = _find_handler()
     if usual is None:

@@ -367,24 +367,33 @@ def single_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imdb_sentiment.network.training.STEPS_PER_EXECUTION", 1)
 
 
-def test_steps_give_the_same_network_alone_or_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    reviews = make_encoded(40)
-    chosen = small_hyperparameters(epochs=2, batch_size=4, dropout_rate=0.3)
-    together, history = train_model(reviews, chosen, 0, reviews)
-    monkeypatch.setattr("imdb_sentiment.network.training.STEPS_PER_EXECUTION", 1)
-    alone, expected = train_model(reviews, chosen, 0, reviews)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ema_momentum": 0.5, "learning_rate_schedule": "cosine"},
+        pytest.param({"recurrent_dropout_rate": 0.2}, marks=pytest.mark.slow),  # not fused
+    ],
+)
+def test_steps_give_the_same_network_alone_or_together(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imdb_sentiment.network.training.PREDICTION_BATCH_SIZE", 8)
+    reviews, weights = make_encoded(40), np.array([0.5, 2.0])
+    chosen = small_hyperparameters(epochs=2, batch_size=4, initial_length_fraction=1.0, **changes)
+    trained = []
+    for steps, ends in ((3, [3, 6, 9, 10, 13, 16, 19, 20]), (1, list(range(1, 21)))):
+        monkeypatch.setattr("imdb_sentiment.network.training.STEPS_PER_EXECUTION", steps)
+        shares: list[float] = []
+        trained.append(
+            train_model(
+                reviews, chosen, 0, reviews, label_weights=weights, on_progress=shares.append
+            )
+        )
+        np.testing.assert_allclose(shares, np.array(ends) / 20)
+    (together, history), (alone, expected) = trained
     assert history == expected
-    for found, weights in zip(together.get_weights(), alone.get_weights(), strict=True):
-        np.testing.assert_array_equal(found, weights)
-
-
-@pytest.mark.slow
-def test_progress_is_reported_after_several_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imdb_sentiment.network.training.STEPS_PER_EXECUTION", 3)
-    shares: list[float] = []
-    chosen = small_hyperparameters(epochs=2, batch_size=4, initial_length_fraction=1.0)
-    train_model(make_encoded(32), chosen, 0, on_progress=shares.append)
-    np.testing.assert_allclose(shares, np.array([3, 6, 8, 11, 14, 16]) / 16)
+    for found, wanted in zip(together.get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.slow
@@ -658,6 +667,7 @@ def test_weights_of_labels_weigh_the_loss() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("single_steps")
 @pytest.mark.parametrize(
     ("n_labels", "changes"),
     [
@@ -694,6 +704,7 @@ def test_labels_of_the_ngrams_are_learnt_first(n_labels: int, changes: dict[str,
     assert np.mean(alone.argmax(axis=1) == codes) < 0.9
     assert np.mean(learnt.argmax(axis=1) == codes) > 0.95
     assert rates_alone[0] == pytest.approx(0.02)
+    assert len(rates) == 3  # steps
     np.testing.assert_allclose(rates, np.array(rates_alone) / 2)
     # Compiled networks that are used again give the same.
     np.testing.assert_array_equal(train(labels)[0], learnt)

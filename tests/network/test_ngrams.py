@@ -196,6 +196,7 @@ def test_the_regression_reads_tf_idf_and_its_singular_vectors(
     """All that the fitted model reads is TF-IDF. The n-grams of both kinds of reviews are many."""
     monkeypatch.setattr(ngrams, "POWER_ITERATIONS", 100)
     monkeypatch.setattr(ngrams, "TOLERANCE", 1e-6)
+    monkeypatch.setattr(ngrams, "ROWS_AT_A_TIME", 7)
     train, codes = make_noisy(n_labels)
     unlabelled = make_texts(make_encoded(90, n_labels, seed=7))
     test = [*make_texts(make_encoded(50, n_labels, length=9, seed=5)), "", "w1 never seen"]

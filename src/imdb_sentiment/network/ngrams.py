@@ -399,7 +399,7 @@ class NgramRegression:
         self._idf = 1 + np.log((1 + n_reviews) / (1 + counts))  # as in scikit-learn
         self._is_character_ngram = _find_characters(self._hashes, parameters.character_ngram)
         self._kinds = split_word_and_character_ngrams(self._is_character_ngram)
-        self._vectors = _Vectors(reviews, self._hashes, self._idf, self._kinds)
+        self._tf_idf = _TfIdf(reviews, self._hashes, self._idf, self._is_character_ngram)
         self._latent: dict[float, _Latent] = {}  # by the weight of the character n-grams
 
     def drop_absent(self, weights: NgramWeights) -> NgramWeights:
@@ -471,7 +471,7 @@ class NgramRegression:
             random_state=0,
         )
         scale = factors * self._compute_ratios(code)
-        features = self._vectors.scale(scale)
+        features = self._tf_idf.multiply(scale)
         rows, target, row_weights = self._list_targets(code)
         if len(rows) > features.shape[0]:
             features = features[rows]
@@ -530,7 +530,7 @@ class NgramRegression:
 
     def _compute_ratios(self, code: int) -> npt.NDArray[np.float64]:
         answers = self._weigh_answers(code, np.ones_like(self._label_weights))
-        return _compute_ratios(self._vectors.found, self._kinds, *answers)
+        return _compute_ratios(self._tf_idf.found, self._kinds, *answers)
 
     def _weigh_kinds(self, character_weight: float) -> npt.NDArray[np.float64]:
         """Return the factor of each n-gram, shape (n-grams,)."""
@@ -554,10 +554,10 @@ class NgramRegression:
             ratios += self._compute_ratios(code) / len(self._outputs)
         scale = factors * ratios
         columns = self._latent_columns[factors[self._latent_columns] > 0]
-        unlabelled = _Vectors(self._unlabelled, self._hashes, self._idf, self._kinds)
+        unlabelled = _TfIdf(self._unlabelled, self._hashes, self._idf, self._is_character_ngram)
         own, others = (
-            vectors.scale(scale).astype(np.float32)[:, columns]
-            for vectors in (self._vectors, unlabelled)
+            some.multiply(scale).astype(np.float32)[:, columns]
+            for some in (self._tf_idf, unlabelled)
         )
         vectors = sparse.vstack([own, others], format="csr")
         size = min(self._parameters.latent_dimensions, *vectors.shape)
@@ -652,26 +652,26 @@ def _find_most_frequent(
 def _split_rows(found: SparseArray) -> Iterator[tuple[slice, SparseArray]]:
     """Yield the rows of `found` in portions.
 
-    A product with all rows at once would convert them to float64: to eight times their memory.
+    A product with all rows at once would convert their data to float64, of eight times the size.
     """
     for start in range(0, found.shape[0], ROWS_AT_A_TIME):
         rows = slice(start, start + ROWS_AT_A_TIME)
         yield rows, found[rows]
 
 
-class _Vectors:
+class _TfIdf:
     """TF-IDF vectors of reviews: one of their word and one of their character n-grams.
 
-    The vectors themselves are computed each time: they would take eight times as much memory.
+    They are computed each time, as they would take 8 more bytes where `found` takes 5.
 
     Args:
         reviews: Hashes of the n-grams of each review.
         hashes: Hash of each n-gram that has a column, sorted, shape (n-grams,).
         idf: Inverse document frequency of each n-gram, shape (n-grams,).
-        kinds: Masks from `split_word_and_character_ngrams`, which every n-gram has one of.
+        is_character_ngram: Mask of the character n-grams, shape (n-grams,).
 
     Attributes:
-        found: 1 where a review has an n-gram, shape (reviews, n-grams).
+        found: 1 where a review has an n-gram, int8 of shape (reviews, n-grams).
 
     """
 
@@ -680,21 +680,21 @@ class _Vectors:
         reviews: Sequence[Hashes],
         hashes: Hashes,
         idf: npt.NDArray[np.float64],
-        kinds: Sequence[Mask],
+        is_character_ngram: Mask,
     ) -> None:
         self.found = _indicate(reviews, hashes)
         self._idf = idf
-        self._is_character_ngram = kinds[-1] if len(kinds) > 1 else ~kinds[0]
-        squares = np.stack([np.where(kind, idf**2, 0) for kind in kinds], axis=1)
-        self._norms = np.zeros((len(reviews), len(kinds)))
+        self._is_character_ngram = is_character_ngram
+        squares = np.where([~is_character_ngram, is_character_ngram], idf**2, 0).T
+        self._norms = np.zeros((len(reviews), 2))  # of the words and of the characters
         for rows, part in _split_rows(self.found):
             self._norms[rows] = np.sqrt(part @ squares)
 
-    def scale(self, factors: npt.NDArray[np.float64]) -> SparseArray:
+    def multiply(self, scale: npt.NDArray[np.float64]) -> SparseArray:
         """Return the vectors, with a norm of 1 for each kind, multiplied by a factor per n-gram.
 
         Args:
-            factors: Factor of each n-gram, shape (n-grams,); those with 0 are left out.
+            scale: Factor of each n-gram, shape (n-grams,); n-grams with 0 have no entries.
 
         Returns:
             Matrix of shape (reviews, n-grams), dtype float64.
@@ -703,19 +703,17 @@ class _Vectors:
         from scipy import sparse
 
         found = self.found
-        is_kept = factors != 0
+        is_kept = scale != 0
         if not is_kept.all():
-            data = is_kept[found.indices].astype(np.int8)
-            found = sparse.csr_array((data, found.indices, found.indptr), found.shape, copy=True)
+            found = self.found.copy()
+            found.data = is_kept[found.indices].astype(np.int8)
             found.eliminate_zeros()
-        weights = self._idf * factors
+        weights = self._idf * scale
         values = np.empty(found.nnz)
         end = 0
         for rows, part in _split_rows(found):
             lengths = np.diff(part.indptr)
-            of_words, of_characters = (
-                np.repeat(self._norms[rows, kind], lengths) for kind in (0, -1)
-            )
+            of_words, of_characters = (np.repeat(norms, lengths) for norms in self._norms[rows].T)
             norms = np.where(self._is_character_ngram[part.indices], of_characters, of_words)
             start, end = end, end + len(norms)
             values[start:end] = weights[part.indices] / norms

@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 ROWS_PER_THREAD = 32  # rows of a batch; with fewer rows, another thread does not help
 
-# Training steps between two returns to Python. Each return lets both cores wait; but until then,
+# Training steps between two returns to Python. Each return lets the cores wait; but until then,
 # Ctrl-C has no effect and no progress is reported.
 STEPS_PER_EXECUTION = 8
 
@@ -189,10 +189,10 @@ class NetworkTrainer:
                 number of epochs, and the metrics of the epoch.
             label_weights: Weight of each label in the loss, shape (labels,); None for equal
                 weights.
-            on_progress: Called after every `STEPS_PER_EXECUTION` batches with the share of the
-                training that is done, up to 1.
-            callbacks: Further instances of `keras.callbacks.Callback`, for which
-                `STEPS_PER_EXECUTION` batches are one.
+            on_progress: Called after every `STEPS_PER_EXECUTION` batches, and after the last one of
+                an epoch, with the share of the training that is done, up to 1.
+            callbacks: Further instances of `keras.callbacks.Callback`. Their methods for batches
+                are called as often as `on_progress`.
             pseudo_labels: Pseudo-labels that the network learns first, in at least one epoch and
                 `min_steps` steps, of which `on_epoch_end` and `callbacks` are not told; it then
                 trains with half the learning rate. None for none.
@@ -572,11 +572,11 @@ class _Stage(NamedTuple):
         return math.ceil(len(self.sequences) / batch_size)
 
     def measure_executions(self, batch_size: int) -> npt.NDArray[np.float64]:
-        """Return, for each execution of several steps, their share of the tokens of the epoch."""
-        tokens = [np.clip(self.lengths, 1, length).sum() for length in self.epoch_lengths]
+        """Return, for each execution of several steps, how many tokens it reads on average."""
+        per_epoch = [np.clip(self.lengths, 1, length).sum() for length in self.epoch_lengths]
         steps = self._count_batches(batch_size)
         ends = [*range(STEPS_PER_EXECUTION, steps, STEPS_PER_EXECUTION), steps]
-        return np.outer(tokens, np.diff(ends, prepend=0) / steps).ravel()
+        return np.outer(per_epoch, np.diff(ends, prepend=0) / steps).ravel()
 
     def make_batches(self, batch_size: int, rng: np.random.Generator | None = None) -> Any:
         """Return a `tf.data.Dataset` of batches of reviews of similar length.
@@ -623,7 +623,7 @@ def _follow_stages(
     read = np.concatenate([stage.measure_executions(batch_size) for stage in stages]).cumsum()
     shares = iter((read / read[-1]).tolist())
     report = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda _, logs: on_progress(next(shares))
+        on_train_batch_end=lambda _, logs: on_progress(next(shares, 1.0))
     )
     return [report]
 

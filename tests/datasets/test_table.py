@@ -38,7 +38,8 @@ from pyarrow import parquet
 from imdb_sentiment import progress
 from imdb_sentiment.datasets import PickleStreamDataset, TableDataset
 from imdb_sentiment.datasets.parquet_parts import MAX_PARTS_PER_GROUP
-from imdb_sentiment.datasets.table_formats import FileToRead, open_decompressed, read_table
+from imdb_sentiment.datasets.table_files import FileToRead, open_decompressed
+from imdb_sentiment.datasets.table_formats import read_table
 from imdb_sentiment.errors import InputError, find_input_error
 from imdb_sentiment.progress import get_progress
 from imdb_sentiment.text.tables import MALFORMED, list_parts

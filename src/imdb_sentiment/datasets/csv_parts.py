@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from imdb_sentiment.datasets.csv_format import read_records
+from imdb_sentiment.datasets.decoding import is_one_byte
 from imdb_sentiment.datasets.parts import Part, find_state
-from imdb_sentiment.datasets.table_formats import FileToRead, is_one_byte, read_records
+from imdb_sentiment.datasets.table_files import FileToRead
 from imdb_sentiment.errors import make_printable
 from imdb_sentiment.text.delimiters import recognise_dialect
 

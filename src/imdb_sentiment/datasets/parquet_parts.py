@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from imdb_sentiment.datasets.parquet_format import make_frame, open_parquet
 from imdb_sentiment.datasets.parts import Part, State, find_state, open_unchanged
-from imdb_sentiment.datasets.table_formats import make_frame, open_parquet
 
 # A part reads its row groups from their beginning: if one had more parts, each would read too much
 # in vain.

@@ -15,22 +15,20 @@ from kedro.io.core import Version
 from kedro_datasets._typing import TablePreview
 
 from imdb_sentiment.datasets.base import MEGABYTE, FileDataset, Stream, list_files
+from imdb_sentiment.datasets.csv_format import complete_options, find_options
 from imdb_sentiment.datasets.csv_parts import can_divide, check_marks, divide_csv, join_small_parts
 from imdb_sentiment.datasets.parquet_parts import divide_parquet
 from imdb_sentiment.datasets.parts import Part
-from imdb_sentiment.datasets.table_formats import (
+from imdb_sentiment.datasets.table_files import (
     CSV,
     JSON_LINES,
     PARQUET,
     FileToRead,
-    complete_options,
     find_compression,
     find_format,
-    find_options,
     open_decompressed,
-    read_table,
-    write_table,
 )
+from imdb_sentiment.datasets.table_formats import read_table, write_table
 from imdb_sentiment.errors import InputError, list_names, make_printable
 from imdb_sentiment.progress import Task
 from imdb_sentiment.text.tables import MALFORMED

@@ -18,7 +18,7 @@ from kedro.pipeline import Node, Pipeline
 from pydantic import ValidationError
 
 from imdb_sentiment.datasets.table import TableDataset
-from imdb_sentiment.datasets.table_formats import has_table_suffix
+from imdb_sentiment.datasets.table_files import has_table_suffix
 from imdb_sentiment.errors import InputError, list_names, suggest_name
 from imdb_sentiment.framework.configuration import CATALOG_PARAMETERS, RAW_REVIEWS, Configuration
 from imdb_sentiment.framework.lineage import Lineage, find_upstream, flatten

@@ -76,6 +76,15 @@ def require_distinct(names: Iterable[str], table: str) -> None:
         )
 
 
+def require_free(names: Iterable[str], file: str) -> None:
+    """Raise `InputError` if a column has the name of that for malformed rows."""
+    if MALFORMED in names:
+        raise InputError(
+            f"{file}: rename the column {MALFORMED!r}: malformed lines are marked in a column of "
+            "that name"
+        )
+
+
 def list_parts(
     table: pd.DataFrame | Iterable[pd.DataFrame],
 ) -> Iterator[pd.DataFrame | Callable[[], pd.DataFrame]]:

@@ -29,7 +29,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from imdb_sentiment.evaluation.logits import count_outputs, to_logits
 from imdb_sentiment.evaluation.stacking import HeldOutLogits, fit_weights
-from imdb_sentiment.network.ngrams import fit_ngram_model
+from imdb_sentiment.network.ngram_regression import fit_ngram_model
 from imdb_sentiment.parameters import (
     Hyperparameters,
     LabelCheckParameters,

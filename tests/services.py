@@ -18,7 +18,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from helpers import PATIENCE, find_free_port, make_ngrams_parameters
-from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
+from imdb_sentiment.network.ngram_regression import fit_ngram_model
+from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.parameters import TokenizerParameters
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.ngrams import hash_ngrams

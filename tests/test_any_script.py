@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from helpers import base_parameters, make_ngrams_parameters, small_hyperparameters
 from imdb_sentiment.network.export import convert_to_onnx
-from imdb_sentiment.network.ngrams import fit_ngram_model
+from imdb_sentiment.network.ngram_regression import fit_ngram_model
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,

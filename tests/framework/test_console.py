@@ -47,7 +47,8 @@ from imdb_sentiment.framework.console import (
     _repeat_parameters,
 )
 from imdb_sentiment.framework.lineage import flatten
-from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model
+from imdb_sentiment.network.ngram_regression import fit_ngram_model
+from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.pipeline_registry import DEFAULT
 from imdb_sentiment.pipelines.reporting.nodes.verdict import EXPORT_NGRAMS, search_longer
 from imdb_sentiment.progress import Task

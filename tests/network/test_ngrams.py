@@ -13,17 +13,16 @@ from sklearn.linear_model import LogisticRegression
 
 from helpers import make_encoded, make_ngrams_parameters
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.network import ngrams
-from imdb_sentiment.network.ngrams import (
+from imdb_sentiment.network import ngram_regression, ngrams
+from imdb_sentiment.network.ngram_regression import (
     CHARACTER_WEIGHTS,
     TOLERANCE,
-    NgramModel,
     NgramRegression,
     NgramWeights,
     PseudoLabelled,
     fit_ngram_model,
-    split_word_and_character_ngrams,
 )
+from imdb_sentiment.network.ngrams import NgramModel, split_word_and_character_ngrams
 from imdb_sentiment.text.ngrams import hash_ngrams, split_tokens
 from services import make_texts
 
@@ -194,9 +193,10 @@ def test_the_regression_reads_tf_idf_and_its_singular_vectors(
     n_labels: int, character_ngram: int, character_weight: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that the fitted model reads is TF-IDF. The n-grams of both kinds of reviews are many."""
-    monkeypatch.setattr(ngrams, "POWER_ITERATIONS", 100)
-    monkeypatch.setattr(ngrams, "TOLERANCE", 1e-6)
-    monkeypatch.setattr(ngrams, "ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr(ngram_regression, "POWER_ITERATIONS", 100)
+    monkeypatch.setattr(ngram_regression, "TOLERANCE", 1e-6)
+    for module in (ngrams, ngram_regression):
+        monkeypatch.setattr(module, "ROWS_AT_A_TIME", 7)
     train, codes = make_noisy(n_labels)
     unlabelled = make_texts(make_encoded(90, n_labels, seed=7))
     test = [*make_texts(make_encoded(50, n_labels, length=9, seed=5)), "", "w1 never seen"]
@@ -255,7 +255,7 @@ def test_certain_pseudo_labels_are_learnt_like_labels(
     label_weights: npt.NDArray[np.float64] | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ngrams, "PSEUDO_LABEL_WEIGHT", 1.0)
+    monkeypatch.setattr(ngram_regression, "PSEUDO_LABEL_WEIGHT", 1.0)
     texts, codes = make_noisy(n_labels)
     parameters = make_ngrams_parameters(max_ngram=2, character_ngram=3)
     hashes = [hash_ngrams(text, 2, character_ngram=3) for text in texts]
@@ -280,7 +280,7 @@ def test_certain_pseudo_labels_are_learnt_like_labels(
 def test_probable_labels_are_learnt_by_their_probability(
     n_labels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ngrams, "TOLERANCE", 1e-7)
+    monkeypatch.setattr(ngram_regression, "TOLERANCE", 1e-7)
     train, codes = make_noisy(n_labels)
     unlabelled = make_texts(make_encoded(90, n_labels, seed=7))
     probabilities = np.random.default_rng(0).dirichlet(np.full(n_labels, 9.0), 90)

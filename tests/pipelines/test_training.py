@@ -34,18 +34,18 @@ from imdb_sentiment.evaluation.logits import to_probabilities
 from imdb_sentiment.evaluation.objectives import make_metric
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.evaluation.stacking import HeldOutLogits, Weights, fit_weights
-from imdb_sentiment.network import ngrams as network_ngrams
+from imdb_sentiment.network import ngram_regression
 from imdb_sentiment.network.model import build_model, score_logits
-from imdb_sentiment.network.ngrams import (
+from imdb_sentiment.network.ngram_regression import (
     CHARACTER_WEIGHTS,
     DEFAULT_LATENT_WEIGHT,
     LATENT_WEIGHTS,
-    NgramModel,
     NgramRegression,
     NgramWeights,
     PseudoLabelled,
     fit_ngram_model,
 )
+from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.network.training import History, PseudoLabels, train_model
 from imdb_sentiment.parameters import (
     BaselineParameters,
@@ -276,7 +276,7 @@ def test_weights_of_labels_reach_all_that_learns(
     ((_, weights),) = networks
     np.testing.assert_allclose(weights, expected)
 
-    models, choices = spy("NgramRegression", network_ngrams), spy("choose_ngram_weights")
+    models, choices = spy("NgramRegression", ngram_regression), spy("choose_ngram_weights")
     common: dict[str, Any] = {"split": split, "audit": AUDIT, "training": balanced}
     common["script"] = "auto"
     folds = tuning.model_copy(update={"folds": 2})
@@ -1017,7 +1017,7 @@ def test_each_model_learns_from_the_network_that_has_seen_the_same_reviews(
             learnt.append((len(args[0]), pseudo_labelled.probabilities[:, 1]))
         return NgramRegression(*args, pseudo_labelled=pseudo_labelled, **kwargs)
 
-    monkeypatch.setattr(network_ngrams, "NgramRegression", note)
+    monkeypatch.setattr(ngram_regression, "NgramRegression", note)
     taught = Taught(data)
     chosen = with_ngrams(training, character_ngram=0)
     chosen = chosen.model_copy(update={"use_validation_rows": use_validation_rows})

@@ -17,7 +17,8 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.folds import draw_folds
 from imdb_sentiment.evaluation.logits import count_outputs, to_probabilities
 from imdb_sentiment.evaluation.stacking import HeldOutLogits, fit_factor
-from imdb_sentiment.network.ngrams import NgramModel, fit_ngram_model, hash_texts
+from imdb_sentiment.network.ngram_regression import fit_ngram_model
+from imdb_sentiment.network.ngrams import NgramModel, hash_texts
 from imdb_sentiment.parameters import (
     LabelCheckParameters,
     NgramsParameters,

@@ -26,16 +26,13 @@ from imdb_sentiment.evaluation.stacking import (
     fit_weights,
 )
 from imdb_sentiment.network.model import KerasModel, score_logits
-from imdb_sentiment.network.ngrams import (
-    MAX_LABELLED,
-    NgramModel,
+from imdb_sentiment.network.ngram_regression import (
     NgramRegression,
     NgramWeights,
     PseudoLabelled,
-    hash_labelled,
-    hash_rows,
     regress_on,
 )
+from imdb_sentiment.network.ngrams import MAX_LABELLED, NgramModel, hash_labelled, hash_rows
 from imdb_sentiment.network.training import PseudoLabels
 from imdb_sentiment.parameters import SplitParameters, TrainingParameters, TuningParameters
 from imdb_sentiment.pipelines.training.sets import find_rows, list_learnable, weigh_labels

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from imdb_sentiment.evaluation.logits import Logits
 from imdb_sentiment.evaluation.objectives import measure_log_loss
 from imdb_sentiment.evaluation.stacking import MIN_HELD_OUT_ROWS, fit_weights
-from imdb_sentiment.network.ngrams import (
+from imdb_sentiment.network.ngram_regression import (
     CHARACTER_WEIGHTS,
     LATENT_WEIGHTS,
     NgramRegression,

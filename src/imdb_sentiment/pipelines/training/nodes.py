@@ -24,15 +24,8 @@ from imdb_sentiment.evaluation.stacking import (
     undo_label_weights,
 )
 from imdb_sentiment.network.model import KerasModel, PretrainedWeights
-from imdb_sentiment.network.ngrams import (
-    MAX_LABELLED,
-    NgramModel,
-    NgramRegression,
-    default_weights,
-    hash_labelled,
-    regress_on,
-    sample_unlabelled,
-)
+from imdb_sentiment.network.ngram_regression import NgramRegression, default_weights, regress_on
+from imdb_sentiment.network.ngrams import MAX_LABELLED, NgramModel, hash_labelled, sample_unlabelled
 from imdb_sentiment.network.training import History, PseudoLabels, format_metrics, train_model
 from imdb_sentiment.parameters import (
     Hyperparameters,

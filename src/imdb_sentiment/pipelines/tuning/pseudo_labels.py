@@ -12,14 +12,8 @@ from tokenizers import Tokenizer
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.decisions import compute_label_weights
 from imdb_sentiment.evaluation.logits import to_probabilities
-from imdb_sentiment.network.ngrams import (
-    NgramModel,
-    default_weights,
-    hash_labelled,
-    hash_texts,
-    regress_on,
-    sample_unlabelled,
-)
+from imdb_sentiment.network.ngram_regression import default_weights, regress_on
+from imdb_sentiment.network.ngrams import NgramModel, hash_labelled, hash_texts, sample_unlabelled
 from imdb_sentiment.network.training import PseudoLabels
 from imdb_sentiment.parameters import (
     NgramsParameters,

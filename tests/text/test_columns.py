@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from helpers import make_reviews
-from imdb_sentiment.parameters import normalise_label
 from imdb_sentiment.text.columns import (
     LABEL_NAMES,
     MAX_LABELS,
@@ -23,6 +22,7 @@ from imdb_sentiment.text.columns import (
     list_other_texts,
     order_labels,
 )
+from imdb_sentiment.text.labels import normalise_label
 
 TEXTS = [text for text, _ in make_reviews(60)]
 CHINESE = [f"这部电影真的很好看我很喜欢{n}" for n in range(60)]

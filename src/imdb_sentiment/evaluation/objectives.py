@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.probabilities import DecisionRule
-from imdb_sentiment.parameters import MetricName, normalise_label
+from imdb_sentiment.parameters import MetricName
+from imdb_sentiment.text.labels import normalise_label
 
 LOSSES = frozenset({"log_loss", "mean_absolute_error"})  # lower is better
 PROBABILITY_METRICS = frozenset({"roc_auc", "log_loss"})  # the others need predicted labels

@@ -14,9 +14,6 @@ from imdb_sentiment.parameters.data_processing import (
     SplitParameters,
     TokenizerParameters,
     WordVectorsParameters,
-    clean_label,
-    normalise_label,
-    parse_number,
 )
 from imdb_sentiment.parameters.inference import InferenceParameters
 from imdb_sentiment.parameters.label_check import LabelCheckParameters
@@ -65,8 +62,5 @@ __all__ = [
     "TrainingParameters",
     "TuningParameters",
     "WordVectorsParameters",
-    "clean_label",
-    "normalise_label",
     "parse_class_weight",
-    "parse_number",
 ]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from imdb_sentiment.parameters import clean_label, normalise_label, parse_number
+from imdb_sentiment.text.labels import clean_label, normalise_label, parse_number
 from imdb_sentiment.text.tables import find_nested, list_columns, to_strings
 
 # Usual names of these columns, the likeliest first. The first name in each list is the project's

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 from tokenizers import Tokenizer
 
-from imdb_sentiment.parameters import normalise_label
+from imdb_sentiment.text.labels import normalise_label
 from imdb_sentiment.text.tables import to_strings
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID, TextEncoder
 from imdb_sentiment.text.words import get_rule

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.parameters import parse_number
+from imdb_sentiment.text.labels import parse_number
 
 MALFORMED = "_malformed"  # column that says what is wrong with a row; empty for a well-formed one
 CHUNK = 5000  # rows

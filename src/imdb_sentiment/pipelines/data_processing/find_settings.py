@@ -12,14 +12,7 @@ from functools import partial
 import pandas as pd
 
 from imdb_sentiment.errors import MAX_NAME, MAX_NAMES, InputError, list_names, make_printable
-from imdb_sentiment.parameters import (
-    AUTO,
-    ReviewsOptions,
-    ReviewsParameters,
-    SplitParameters,
-    normalise_label,
-    parse_number,
-)
+from imdb_sentiment.parameters import AUTO, ReviewsOptions, ReviewsParameters, SplitParameters
 from imdb_sentiment.pipelines.data_processing.row_checks import (
     find_malformed,
     list_required_columns,
@@ -39,6 +32,7 @@ from imdb_sentiment.text.columns import (
     list_other_texts,
 )
 from imdb_sentiment.text.delimiters import DELIMITERS
+from imdb_sentiment.text.labels import normalise_label, parse_number
 from imdb_sentiment.text.tables import (
     MALFORMED,
     find_empty,

@@ -10,18 +10,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from imdb_sentiment.errors import InputError, list_names, require_column
-from imdb_sentiment.parameters import (
-    ReviewsOptions,
-    ReviewsParameters,
-    SplitParameters,
-    clean_label,
-    normalise_label,
-)
+from imdb_sentiment.parameters import ReviewsOptions, ReviewsParameters, SplitParameters
 from imdb_sentiment.pipelines.data_processing.duplicates import KeyIndex, Keys
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.cleaning import clean_text, is_visible
 from imdb_sentiment.text.columns import SPLIT_NAMES
 from imdb_sentiment.text.delimiters import DELIMITERS, MALFORMED_LINE
+from imdb_sentiment.text.labels import clean_label, normalise_label
 from imdb_sentiment.text.tables import (
     MALFORMED,
     find_empty,

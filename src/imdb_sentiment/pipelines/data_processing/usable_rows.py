@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imdb_sentiment.errors import InputError, join_alternatives, list_names
-from imdb_sentiment.parameters import ReviewsParameters, SplitParameters, normalise_label
+from imdb_sentiment.parameters import ReviewsParameters, SplitParameters
 from imdb_sentiment.pipelines.data_processing.find_settings import (
     MAIN_SPLITS,
     find_allowance,
@@ -28,6 +28,7 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.columns import Labels, find_labels, order_labels
+from imdb_sentiment.text.labels import normalise_label
 
 logger = logging.getLogger(__name__)
 

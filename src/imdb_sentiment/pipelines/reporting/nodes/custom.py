@@ -10,12 +10,9 @@ from tokenizers import Tokenizer
 from imdb_sentiment.errors import InputError, make_printable
 from imdb_sentiment.evaluation.examples import choose_diverse
 from imdb_sentiment.evaluation.probabilities import prediction_columns
-from imdb_sentiment.parameters import (
-    CustomReviewsParameters,
-    ReviewsParameters,
-    normalise_label,
-)
+from imdb_sentiment.parameters import CustomReviewsParameters, ReviewsParameters
 from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.labels import normalise_label
 from imdb_sentiment.text.sample_reviews import are_suitable
 from imdb_sentiment.text.tables import to_strings, with_text_names
 from imdb_sentiment.text.user_tables import choose_custom_column, gather_rows

@@ -1,0 +1,37 @@
+"""Labels: cleaned, and in the form in which they are compared; and which texts are numbers."""
+
+import re
+from decimal import Decimal
+
+from imdb_sentiment.text.cleaning import DIRECTION_MARKS, UNSEEN, clean_characters
+from imdb_sentiment.text.words import unify_letters
+
+# Characters that are not seen may change how the letters beside them look, so they are ignored only
+# in comparisons.
+_UNSEEN = re.compile(f"[{UNSEEN}]")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
+
+
+def parse_number(text: str) -> Decimal | None:
+    """Return the exact value of a text that is a number, or None; `inf` and `1e3` are none."""
+    return Decimal(text) if _NUMBER.fullmatch(text) else None
+
+
+def clean_label(label: str) -> str:
+    """Return a label without control characters, cleaned like a text, but with its markup."""
+    return clean_characters(label).strip(f"{DIRECTION_MARKS} ")
+
+
+def normalise_label(label: str) -> str:
+    """Return a label or the name of a split in the form in which it is compared with others.
+
+    It is cleaned and case-folded, without characters that are not seen, and with one letter for
+    those that look the same. Numbers are normalised: 5.0 is the label 5.
+    """
+    folded = unify_letters(clean_label(_UNSEEN.sub("", label)).casefold())
+    number = parse_number(folded)
+    if number is None:
+        return folded
+    digits = f"{number.copy_abs():f}"
+    digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    return f"-{digits}" if number < 0 else digits

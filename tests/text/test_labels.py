@@ -1,0 +1,50 @@
+"""Labels in the form in which they are compared."""
+
+import pytest
+
+from imdb_sentiment.text.cleaning import clean_text
+from imdb_sentiment.text.labels import clean_label, normalise_label
+
+
+@pytest.mark.parametrize(
+    ("label", "same"),
+    [
+        ("4.50", "4.5"),
+        ("5.000", "5"),
+        ("-0", "0"),
+        ("-0.0", "0"),
+        ("1.", "1"),
+        ("+1", "1"),
+        (".5", "0.5"),
+        ("-2.50", "-2.5"),
+        ("100", "100"),
+        ("1" * 40 + ".10", "1" * 40 + ".1"),
+        (" Inf", "inf"),
+        ("1_0", "1_0"),
+        ("1E3", "1e3"),
+        ("٣.0", "٣.0"),
+        (".", "."),
+        ("1.2.0", "1.2.0"),
+    ],
+)
+def test_a_number_is_one_label_however_it_is_written(label: str, same: str) -> None:
+    assert normalise_label(label) == same
+
+
+def test_labels_that_look_the_same_are_one() -> None:
+    for label in ("ne\u0301gatif", "N\u00c9gatif\u200b", "\ufeffn\u00e9gatif\x00\ud83d"):
+        assert normalise_label(label) == "n\u00e9gatif"
+    unseen = "\u00ad \u200c \u200d \u200e \u200f \u202a \u202c \u2060 \u2068 \ufe0f"
+    for character in unseen.split():
+        for label in (f"{character}Train", f"Tr{character}ain", f"Train {character}"):
+            assert normalise_label(label) == "train"
+        assert normalise_label(f"5{character}.0") == "5"
+    assert normalise_label("\u0130yi") == normalise_label("iyi")
+    england, scotland = (
+        f"\U0001f3f4\U000e0067\U000e0062{end}" for end in ("\U000e0065", "\U000e0073")
+    )
+    assert normalise_label(england) != normalise_label(scotland)
+    for code in range(0x10000):
+        assert clean_label(f"a{chr(code)}b c") == clean_text(f"a{chr(code)}b c")
+    marked = "e" + "\u0301" * 40_000  # whose normalisation would take seconds
+    assert clean_label(marked) == clean_text(marked)

@@ -51,6 +51,11 @@ def make_printable(text: str) -> str:
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def format_count(n: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 epoch` or `2 epochs`."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
 def require_column(column: str, found: Iterable[str], file: str, parameter: str) -> None:
     """Raise `InputError` if a file lacks a column.
 

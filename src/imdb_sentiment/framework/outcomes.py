@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from imdb_sentiment.errors import format_count
+
 Values = dict[str, Any]  # outputs of a node, by the name of the dataset
 
 N_SPECIAL = 2  # tokens of a vocabulary that are no words: the padding and the unknown word
@@ -20,20 +22,16 @@ def describe_outcome(node: str, outputs: Values) -> str | None:
     return describe(outputs) if describe else None
 
 
-def _count(n: int, noun: str) -> str:
-    """Return a number with its noun, such as `1 epoch` or `2 epochs`."""
-    return f"{n:,} {noun}{'s' * (n != 1)}"
-
-
 def _describe_audit(made: Values) -> str:
     audit = made["audit"]
     scripts = ", ".join(f"{name} {share:.0%}" for name, share in audit["scripts"].items())
     empty, conflicts = audit["empty_rows"], audit["duplicates_with_another_label"]
     return (
-        f"{_count(audit['accepted'], 'review')}, {_count(audit['duplicates'], 'duplicate')}"
+        f"{format_count(audit['accepted'], 'review')}, "
+        f"{format_count(audit['duplicates'], 'duplicate')}"
         + (f" ({conflicts:,} of them with a conflicting label)" if conflicts else "")
         + f", {audit['rejected'] - empty:,} rejected"
-        + (f", {_count(empty, 'empty row')}" if empty else "")
+        + (f", {format_count(empty, 'empty row')}" if empty else "")
         + (f"; scripts: {scripts}" if scripts else "")
     )
 
@@ -93,7 +91,7 @@ def _describe_ngrams(model: Any, name: str = "N-grams") -> str | None:
 def _describe_training(made: Values) -> str:
     history = made["history"]
     epochs = len(history["loss"])
-    words = f"Final training: {_count(epochs, 'epoch')}"
+    words = f"Final training: {format_count(epochs, 'epoch')}"
     if "val_accuracy" in history:  # early stopping may keep the weights of an earlier one
         return f"{words}, validation accuracy of the last one {history['val_accuracy'][-1]:.4f}"
     return f"{words}, training accuracy {history['accuracy'][-1]:.4f}"
@@ -138,7 +136,7 @@ def _describe_export(made: Values) -> str:
 
 def _describe_scores(made: Values) -> str:
     metrics = made["metrics"]
-    reviews = _count(metrics["test_rows"], "review")
+    reviews = format_count(metrics["test_rows"], "review")
     return f"Test: {reviews} scored, accuracy {metrics['test_accuracy']:.4f}"
 
 

@@ -11,7 +11,14 @@ from functools import partial
 
 import pandas as pd
 
-from imdb_sentiment.errors import MAX_NAME, MAX_NAMES, InputError, list_names, make_printable
+from imdb_sentiment.errors import (
+    MAX_NAME,
+    MAX_NAMES,
+    InputError,
+    format_count,
+    list_names,
+    make_printable,
+)
 from imdb_sentiment.parameters import AUTO, ReviewsOptions, ReviewsParameters, SplitParameters
 from imdb_sentiment.pipelines.data_processing.row_checks import (
     find_malformed,
@@ -423,7 +430,7 @@ def _list_others(labels: Labels, quote: Callable[[str], str]) -> str:
     """Return the values that are no labels, with their numbers of rows and what they may be."""
     listed = []
     for value, n in itertools.islice(labels.others.items(), MAX_NAMES):
-        words = f"{quote(_shorten(value))} ({n:,} row{'s' * (n != 1)}"
+        words = f"{quote(_shorten(value))} ({format_count(n, 'row')}"
         if value in labels.misspellings:
             words += f"; {quote(_shorten(labels.misspellings[value]))} misspelt?"
         listed.append(f"{words})")

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import InputError, format_count
 from imdb_sentiment.evaluation.folds import draw_folds
 from imdb_sentiment.evaluation.statistics import MIN_GROUPS
 from imdb_sentiment.parameters import ReviewsParameters, SplitParameters
@@ -131,8 +131,7 @@ def _find_shortage(
     if groups is not None:
         n, n_groups = _approximate(fraction).denominator, len(np.unique(groups))
         if n_groups < n:
-            s = "s" * (n_groups != 1)
-            return f"they form only {n_groups} group{s}, and at least {n} are needed"
+            return f"they form only {format_count(n_groups, 'group')}, and at least {n} are needed"
         return f"no label has {n} rows" if counts.max() < n else ""
     if counts.min() == 1:
         return f"only one of them has the label {labels[present[counts.argmin()]]!r}"

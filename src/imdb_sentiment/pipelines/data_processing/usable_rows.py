@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from imdb_sentiment.errors import InputError, join_alternatives, list_names
+from imdb_sentiment.errors import InputError, format_count, join_alternatives, list_names
 from imdb_sentiment.parameters import ReviewsParameters, SplitParameters
 from imdb_sentiment.pipelines.data_processing.find_settings import (
     MAIN_SPLITS,
@@ -69,8 +69,8 @@ def require_usable(
     if scarce:
         n = audit["accepted_by_label"][scarce[0]]
         raise _explain_missing(
-            f"the label {scarce[0]!r} occurs in {n} usable row{'s' * (n != 1)}, and {len(SPLITS)} "
-            f"are needed, one for each of {', '.join(SPLITS)}",
+            f"the label {scarce[0]!r} occurs in {format_count(n, 'usable row')}, and "
+            f"{len(SPLITS)} are needed, one for each of {', '.join(SPLITS)}",
             ["add reviews", *_doubt_texts(audit, reviews)],
             scarce,
             audit,

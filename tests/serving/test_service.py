@@ -907,9 +907,7 @@ def test_each_owner_has_a_key_and_a_rate(model_file: Path, tmp_path: Path) -> No
         assert [ask("key1").status_code for _ in range(4)] == [200, 200, 200, 429]
         refused = ask("key1")
         wait = refused.headers["Retry-After"]
-        assert refused.json() == {
-            "detail": f"too many requests: try again in {int(wait):,} seconds"
-        }
+        assert refused.json() == {"detail": f"too many requests: try again in {wait} seconds"}
         assert 500 < int(wait) <= 1000
         assert ask("key2").status_code == 200
         assert ask("key3").status_code == 401

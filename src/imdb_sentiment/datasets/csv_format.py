@@ -97,12 +97,8 @@ def complete_options(load_args: dict[str, Any], prefix: str | None) -> dict[str,
         InputError: An option is not known, or its value is no encoding or no delimiter.
 
     """
-    known = {*LOAD_ARGS, *CSV_ARGS}
-    if unknown := sorted(load_args.keys() - known):
-        raise InputError(
-            f"load_args of a TableDataset can't have {', '.join(unknown)}, with which rows could "
-            f"be lost or counted differently: choose from {', '.join(sorted(known))}"
-        )
+    why = ", with which rows could be lost or counted differently"
+    _require_known("load_args", load_args, {*LOAD_ARGS, *CSV_ARGS}, why)
     options = LOAD_ARGS | load_args
     if type(options["chunksize"]) is not int or options["chunksize"] < 1:
         raise InputError(
@@ -118,6 +114,14 @@ def complete_options(load_args: dict[str, Any], prefix: str | None) -> dict[str,
     options["encoding"] = find_codec(options["encoding"], name)
     require_handler(options["encoding_errors"], "encoding_errors in load_args")
     return options
+
+
+def _require_known(name: str, given: Iterable[str], known: set[str], why: str = "") -> None:
+    if unknown := sorted(set(given) - known):
+        raise InputError(
+            f"{name} of a TableDataset can't have {', '.join(unknown)}{why}: choose from "
+            f"{', '.join(sorted(known))}"
+        )
 
 
 def find_options(file: FileToRead, load_args: dict[str, Any]) -> dict[str, Any]:
@@ -248,12 +252,7 @@ def complete_save_args(save_args: dict[str, Any]) -> dict[str, Any]:
         InputError: An argument is not known, or Python does not know the encoding.
 
     """
-    known = {*SAVE_ARGS, *CSV_SAVE_ARGS}
-    if unknown := sorted(save_args.keys() - known):
-        raise InputError(
-            f"save_args of a TableDataset can't have {', '.join(unknown)}: choose from "
-            f"{', '.join(sorted(known))}"
-        )
+    _require_known("save_args", save_args, {*SAVE_ARGS, *CSV_SAVE_ARGS})
     options = SAVE_ARGS | save_args
     options["encoding"] = find_codec(options["encoding"], "encoding in save_args")
     require_handler(options["errors"], "errors in save_args")

@@ -488,7 +488,8 @@ class _TfIdf:
         self.found = indicate(reviews, hashes)
         self._idf = idf
         self._is_character_ngram = is_character_ngram
-        squares = np.where([~is_character_ngram, is_character_ngram], idf**2, 0).T
+        kinds = np.stack([~is_character_ngram, is_character_ngram], axis=1)
+        squares = np.where(kinds, idf[:, np.newaxis] ** 2, 0)  # (n-grams, 2)
         self._norms = np.zeros((len(reviews), 2))  # of the words and of the characters
         for rows, part in _split_rows(self.found):
             self._norms[rows] = np.sqrt(part @ squares)

@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from imdb_sentiment import __version__
-from imdb_sentiment.errors import format_count, is_disk_error, list_names
+from imdb_sentiment.errors import is_disk_error, list_names
 from imdb_sentiment.serving.clients import (
     ANONYMOUS,
     ONLY_KEY,
@@ -391,7 +391,7 @@ def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRou
                 request.state.asker = _Asker(client, owner or ANONYMOUS)
                 if rate and (seconds := rate.acquire(client)):
                     wait = math.ceil(seconds)
-                    detail = f"too many requests: try again in {format_count(wait, 'second')}"
+                    detail = f"too many requests: try again in {wait} second{'s' * (wait != 1)}"
                     raise HTTPException(429, detail, {"Retry-After": str(wait)})
                 if request.headers.get("Content-Encoding", "identity").lower() != "identity":
                     raise HTTPException(415, "send the body without compression")

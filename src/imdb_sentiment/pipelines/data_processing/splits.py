@@ -131,8 +131,10 @@ def _find_shortage(
     if groups is not None:
         n, n_groups = _approximate(fraction).denominator, len(np.unique(groups))
         if n_groups < n:
-            return f"they form only {format_count(n_groups, 'group')}, and at least {n} are needed"
-        return f"no label has {n} rows" if counts.max() < n else ""
+            return (
+                f"they form only {format_count(n_groups, 'group')}, and at least {n:,} are needed"
+            )
+        return f"no label has {n:,} rows" if counts.max() < n else ""
     if counts.min() == 1:
         return f"only one of them has the label {labels[present[counts.argmin()]]!r}"
     return ""

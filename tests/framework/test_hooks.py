@@ -102,6 +102,28 @@ def test_a_catalog_entry_with_a_misspelt_name_is_pointed_out(
     assert caplog.text.count("No pipeline uses") == caplog.text.count(told) == 1
 
 
+def test_a_file_in_conf_that_is_not_read_is_pointed_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = make_project(tmp_path)
+    write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150))
+    read = ["catalog_mine.yml", "parameters.json", "credentials.yaml", "parameters.yml.bak"]
+    unread = {
+        "local/parameter.yml": "parameters",
+        "local/globals_mine.yml": "globals",
+        "local/parameters.yml.txt": "parameters",
+        "local/catalogue.txt": "catalog",
+        "credentials.yml": "credentials",
+    }
+    for name in (*unread, *(f"local/{name}" for name in read), "local/spark.yml"):
+        (project / "conf" / name).write_text("{}\n", encoding="utf-8")
+    run_session(project, "data_processing")
+    for name, kind in unread.items():
+        told = f"conf/{name} is not read: did you mean conf/local/{kind}.yml?"
+        assert caplog.text.count(told) == 1
+    assert caplog.text.count("is not read") == len(unread)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [

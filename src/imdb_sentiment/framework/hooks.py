@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from fnmatch import fnmatch
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -55,6 +56,7 @@ REVIEW_SETTINGS = "review_settings"  # the dataset with the labels
 CLASS_WEIGHT = "params:training.class_weight"
 SIMILARITY = 0.8  # of two names, from which on one may be a misspelling (`difflib`)
 MAX_SIMILAR = 5  # maximum number of files that a message names
+CONF_SUFFIXES = (".yml", ".yaml", ".json")  # of the files in conf/ that Kedro reads
 DEFAULT_INPUT = "custom_reviews.csv"  # of inference
 # The settings that name a table which a run can't do without.
 NAMED_BY = {"custom_reviews": "custom_reviews_file", "input_reviews": "input_file"}
@@ -141,6 +143,7 @@ class ValidateParameters:
             InputError: If `inference` would score the custom reviews instead of a named table.
 
         """
+        _warn_of_unread_files(self._loader)
         _warn_of_idle_entries(catalog, self._loader)
         if RAW_REVIEWS in pipeline.inputs():
             _warn_of_another_table(find_path(catalog, RAW_REVIEWS), self._file)
@@ -362,6 +365,24 @@ def _require_known(
         full = [full for full, _ in flatten(groups or {}) if full.endswith(f".{name}")]
         hint = f"did you mean {' or '.join(full)}?" if full else suggest_name(name, known)
         raise InputError(f"there is no parameter {name!r} {place}: {hint}")
+
+
+def _warn_of_unread_files(loader: PresetsConfigLoader) -> None:
+    """Warn of files in conf/ and conf/local that nothing reads because of their name or place."""
+    conf = Path(loader.conf_source)
+    local = conf / loader.default_run_env
+    patterns = list(itertools.chain.from_iterable(loader.config_patterns.values()))
+    for path in sorted([*conf.glob("*.*"), *local.glob("*.*")]):
+        kind = get_close_matches(path.name.partition(".")[0], loader.config_patterns, n=1)
+        if not kind or path.suffix not in (*CONF_SUFFIXES, ".txt"):  # which an editor may add
+            continue
+        is_named_well = path.suffix in CONF_SUFFIXES and any(
+            fnmatch(path.name, pattern) for pattern in patterns
+        )
+        if not (path.parent == local and is_named_well):
+            right = local / f"{kind[0]}.yml"
+            names = [str(file.relative_to(conf.parent)) for file in (path, right)]
+            logger.warning("%s is not read: did you mean %s?", *names)
 
 
 def _warn_of_idle_entries(catalog: DataCatalog, loader: PresetsConfigLoader) -> None:

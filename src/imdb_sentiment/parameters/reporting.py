@@ -17,7 +17,7 @@ class ReportParameters(Parameters):
         seed: Seed of the resampling.
         calibration_bins: Number of bins of the confidence, from its smallest possible value to 1.
         groups: Number of groups of reviews of similar length.
-        words: Number of distinctive words shown per label.
+        words: Number of distinctive words shown per label; 0 for none.
         examples: Number of reviews in each list of mistakes.
         custom_reviews: Maximum number of custom reviews shown.
         model_megabytes: Maximum size of the model embedded in the report, where people can try it;
@@ -29,7 +29,7 @@ class ReportParameters(Parameters):
     seed: Seed
     calibration_bins: Annotated[int, Field(ge=2)]
     groups: Annotated[int, Field(ge=1)]
-    words: Annotated[int, Field(ge=1)]
+    words: Annotated[int, Field(ge=0)]
     examples: Annotated[int, Field(ge=0)]
     custom_reviews: Annotated[int, Field(ge=0)]
     model_megabytes: Annotated[float, Field(ge=0)]

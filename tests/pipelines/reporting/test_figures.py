@@ -88,6 +88,8 @@ def test_the_data_are_drawn_as_counted() -> None:
     assert short.layout.xaxis.title.text == "known tokens<br>(limit: 200)"
     words = plot_distinctive_words(DESCRIPTION)
     assert [(bar.y[0], bar.x[0]) for bar in words.data] == [("bad", 3), ("good", 2)]
+    without = DESCRIPTION | {"distinctive_words": {"negative": [], "positive": []}}
+    assert plot_distinctive_words(without).layout.meta["is_message"]
 
 
 def test_the_confusion_matrix_counts(reviews: ReviewsParameters) -> None:

@@ -86,11 +86,14 @@ def plot_distinctive_words(data_description: dict[str, Any]) -> go.Figure:
         data_description: Output of `describe_data`.
 
     Returns:
-        One bar chart per label, one below the other.
+        One bar chart per label, one below the other; a message if there are no such words.
 
     """
+    title = "Most distinctive words per label"
     words_by_label = data_description["distinctive_words"]
     n_labels = len(words_by_label)
+    if not any(words_by_label.values()):
+        return style.create_message(title, "No words are shown")
     figure = make_subplots(
         rows=n_labels,
         cols=1,
@@ -119,6 +122,6 @@ def plot_distinctive_words(data_description: dict[str, Any]) -> go.Figure:
     figure.update_xaxes(title="log-odds ratio, z-score", row=n_labels, col=1)
     return figure.update_layout(
         template=style.make_template(),
-        title="Most distinctive words per label",
+        title=title,
         height=80 + 22 * sum(map(len, words_by_label.values())) + 60 * n_labels,
     )

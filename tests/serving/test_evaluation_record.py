@@ -49,7 +49,7 @@ def test_the_share_of_answers_is_told_if_there_may_be_none(tmp_path: Path) -> No
     path = tmp_path / "record.json/2026-01-02/record.json"
     always = find_test_scores(tmp_path, b"model")
     record = json.loads(path.read_text())
-    answers = {"min_confidence": 0.9, "test_coverage": 0.3, "test_accuracy_answered": 0.95}
+    answers = {"min_confidence": 0.0, "test_coverage": 0.3, "test_accuracy_answered": 0.95}
     path.write_text(json.dumps(record | {"metrics": record["metrics"] | answers}))
     scores = find_test_scores(tmp_path, b"model")
     assert always is not None

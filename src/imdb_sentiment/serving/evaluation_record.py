@@ -32,7 +32,6 @@ def find_test_scores(folder: Path, model: bytes) -> TestScores | None:
 
 
 def _select_scores(metrics: dict[str, Any]) -> TestScores:
-    answers = metrics if metrics.get("min_confidence") else {}
     return TestScores(
         reviews=metrics["test_rows"],
         accuracy=metrics["test_accuracy"],
@@ -40,8 +39,8 @@ def _select_scores(metrics: dict[str, Any]) -> TestScores:
         accuracy_high=metrics["test_accuracy_high"],
         majority_accuracy=metrics["majority_test_accuracy"],
         recall={name: row["recall"] for name, row in metrics["test_by_label"].items()},
-        coverage=answers.get("test_coverage"),
-        accuracy_answered=answers.get("test_accuracy_answered"),
+        coverage=metrics.get("test_coverage"),
+        accuracy_answered=metrics.get("test_accuracy_answered"),
         is_unseen=metrics["test_set_unseen_in_tuning"],
     )
 

@@ -1,8 +1,8 @@
 """Checking rows: which are accepted, rejected or duplicates, and why."""
 
 import hashlib
+import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from threading import Event
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -300,7 +300,8 @@ class RowJudge:
     def __init__(self) -> None:
         self._words = WordList()
         self._known = KeyIndex()
-        self._has_ended = Event()
+        self._has_ended = threading.Event()
+        self._thread = threading.get_ident()  # of the node, and usually of saving its outputs
         self._error: Exception | None = RuntimeError(
             "the words are not complete, since not all rows were read"
         )
@@ -346,7 +347,8 @@ class RowJudge:
             RuntimeError: They have not come to their end.
 
         """
-        self._has_ended.wait()
+        if threading.get_ident() != self._thread:
+            self._has_ended.wait()
         if self._error:
             raise self._error
         yield from self._words

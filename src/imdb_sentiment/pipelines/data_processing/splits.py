@@ -64,7 +64,19 @@ def assign_splits(
     if not (assigned == VALIDATION).any():
         rows = np.flatnonzero(assigned == TRAIN)
         assigned[_draw(VALIDATION, rows, codes, groups, split=split, reviews=reviews)] = VALIDATION
-    n_groups = 0 if groups is None else len(np.unique(groups[assigned == TEST]))
+    tested, others = (
+        np.unique(groups[mask]) if groups is not None else np.zeros(0, np.uint64)
+        for mask in (assigned == TEST, assigned != TEST)
+    )
+    n_groups, n_learnt = len(tested), int(np.isin(tested, others).sum())
+    if n_learnt:  # in splits of the table's own
+        logger.warning(
+            "Of the %s of the test reviews in the column %r, %d also %s reviews outside the test "
+            "set, so the accuracy may be too high for new groups. To draw whole groups, pass "
+            "--params split.method=random",
+            *(format_count(n_groups, "group"), split.group_column, n_learnt),
+            "has" if n_learnt == 1 else "have",
+        )
     if 0 < n_groups < MIN_GROUPS:
         is_random = split.method == "random"
         logger.warning(

@@ -157,6 +157,9 @@ def test_what_ends_the_rows_ends_the_words(
 def test_words_are_not_given_out_if_the_rows_end_early(
     reviews: ReviewsParameters, split: SplitParameters
 ) -> None:
+    _, words = check_reviews(as_chunks(make_reviews(9)), reviews, split, "auto", HERE)
+    with pytest.raises(RuntimeError, match="the words are not complete"):
+        list(words)  # instead of waiting for the rows, which nobody reads
     chunks, words = check_reviews(as_chunks(make_reviews(9)), reviews, split, "auto", HERE)
     next(chunks)
     del chunks
@@ -984,6 +987,54 @@ def test_a_test_set_of_few_groups_is_said_to_be_one(
         clean(rows, reviews, grouped, ("review", "sentiment", "split", "film"))
         warning = f"The test reviews belong to only {n_films} of the groups in the column 'film'"
         assert (warning in caplog.text) == (n_films < 5)
+
+
+def test_own_splits_that_divide_groups_are_pointed_out(
+    reviews: ReviewsParameters, split: SplitParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    grouped = split.model_copy(update={"method": "column", "group_column": "film"})
+    for n_divided, told in ((0, ""), (1, "20 groups of the"), (3, "20 groups of the")):
+        caplog.clear()
+        rows = [
+            (*review, *(("test", f"film {i % 20}") if i < 40 else ("train", f"film {i}")))
+            for i, review in enumerate(make_reviews(100))
+        ]
+        rows = [
+            (*row[:3], f"film {i - 40}") if 40 <= i < 40 + n_divided else row
+            for i, row in enumerate(rows)
+        ]
+        clean(rows, reviews, grouped, ("review", "sentiment", "split", "film"))
+        found = [line for line in caplog.messages if "outside the test set" in line]
+        assert len(found) == bool(n_divided)
+        assert all(told in line and f"'film', {n_divided} also ha" in line for line in found)
+
+
+def test_numbers_with_names_are_told(
+    split: SplitParameters, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    rows = [(text, str(n % 3), "abc"[n % 3]) for n, (text, _) in enumerate(make_reviews(60))]
+    assert find(as_chunks(rows, ("text", "label", "label text")), split).label_column == "label"
+    assert "pass --params 'reviews.label_column=label text'" in caplog.text
+    assert "quadratic_kappa" not in caplog.text
+
+
+@pytest.mark.parametrize("size", [1, 12, 100])
+def test_columns_are_found_in_the_first_rows_of_small_files(
+    size: int, split: SplitParameters
+) -> None:
+    rows = [
+        (text, f"class {n % 5}", ["web", "app"][n % 7 == 0])
+        for n, (text, _) in enumerate(make_reviews(600))
+    ]
+    names = ("text", "Art", "Kanal")
+    table = pd.DataFrame(rows, columns=list(names))
+    with pytest.raises(InputError, match="the labels may be 'Art' or 'Kanal'"):
+        find(table, split)
+    files = [table[start : start + size] for start in range(0, len(table), size)]
+    with pytest.raises(InputError, match="the labels may be 'Art' or 'Kanal'"):
+        find(files, split)
+    assert find([file.drop(columns="Kanal") for file in files], split).label_column == "Art"
 
 
 def test_a_row_without_a_group_is_refused(

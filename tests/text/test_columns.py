@@ -18,6 +18,7 @@ from imdb_sentiment.text.columns import (
     find_combination,
     find_label_column,
     find_labels,
+    find_names_of_labels,
     find_text_column,
     list_other_texts,
     order_labels,
@@ -219,9 +220,10 @@ def test_spellings_of_a_label_are_one() -> None:
     joined = find_labels({"\u0628\u06cc\u200c\u0637\u0631\u0641": 9, "b": 3})
     assert "\u0628\u06cc\u200c\u0637\u0631\u0641" in joined.counts
     numbers = find_labels({"1.0": 4, "1": 1, "2.0": 3, "2.5": 3, "2.50": 2, "10": 3})
-    assert numbers.counts == {"1": 5, "2": 3, "2.5": 5, "10": 3}
+    assert numbers.counts == {"1": 5, "2": 3, "2.5": 3, "10": 3}
+    assert numbers.others == {"2.50": 2}
     codes = find_labels({"01": 4, "02": 3, "2": 1, "10": 5, "0.50": 3})
-    assert codes.counts == {"0.5": 3, "01": 4, "02": 4, "10": 5}
+    assert codes.counts == {"0.50": 3, "01": 4, "02": 4, "10": 5}
 
 
 def test_what_may_be_no_label_is_told() -> None:
@@ -237,6 +239,7 @@ def test_what_may_be_no_label_is_told() -> None:
         ("neg negative positive", [["neg"], ["negative"]]),
         ("neg. negative positive", [["neg."], ["negative"]]),
         ("neg. neg positive", [["neg"], ["neg."]]),
+        ("1.1 1.2 1.10", [["1.1"], ["1.10"]]),  # of one number, or of two sections
         ("negative neutral positive mixed bad", []),
         ("yes no 2", []),
         ("-1 0 1", []),
@@ -297,10 +300,56 @@ def test_a_column_is_in_doubt_beside_one_of_many_or_partial_labels() -> None:
 
 
 def test_a_likely_label_is_none_misspelt() -> None:
-    found = find_labels({"Australia": 1000, "Austria": 12, "Germany": 300, "Germny": 9})
-    assert list(found.counts) == ["Australia", "Austria", "Germany"]
+    found = find_labels({"Zambia": 1000, "Gambia": 12, "Germany": 300, "Germny": 9})
+    assert list(found.counts) == ["Gambia", "Germany", "Zambia"]
     assert found.others == {"Germny": 9}
-    assert found.misspellings == {"Austria": "Australia", "Germny": "Germany"}
+    assert found.misspellings == {"Gambia": "Zambia", "Germny": "Germany"}
+
+
+@pytest.mark.parametrize(
+    ("label", "opposite"),
+    [
+        ("happy", "unhappy"),
+        ("VerySatisfied", "VeryDissatisfied"),
+        ("很满意", "很不满意"),  # Chinese
+        ("매우만족", "매우불만족"),  # Korean
+    ],
+)
+def test_a_word_with_a_negation_is_none_misspelt(label: str, opposite: str) -> None:
+    found = find_labels({label: 600, opposite: 8, "other": 400})
+    assert found.misspellings == {}
+    assert found.counts.keys() >= {label, opposite}
+
+
+def test_an_additional_letter_is_a_misspelling() -> None:
+    for value in ("possitive", "positve", "psoitive", "positivee"):
+        assert find_labels({"positive": 600, value: 8, "negative": 500}).others == {value: 8}
+
+
+def test_numbers_may_have_names_in_another_column() -> None:
+    columns = {
+        "text": [f"text {n}" for n in range(60)],
+        "id": range(60),
+        "label": [n % 3 for n in range(60)],
+        "more": ["a", "b"] * 30,
+        "label_text": ["Bad", "so-so", "good"] * 20,
+    }
+    rows = pd.DataFrame(columns)
+    assert find_names_of_labels(rows, "label") == "label_text"
+    assert find_names_of_labels(rows, "label_text") is None  # they are names themselves
+    assert find_names_of_labels(rows.drop(columns="label_text"), "label") is None
+    other = rows.assign(label_text=rows["label_text"].where(rows["id"] != 4, "Bad"))
+    assert find_names_of_labels(other, "label") is None
+
+
+def test_texts_may_be_short_where_letters_are_words() -> None:
+    comments = [f"{a}{b}很好看" for a in "我你他" for b in map(chr, range(0x4E00, 0x4E14))]
+    names = [f"张{chr(0x4E00 + n)}明" for n in range(60)]
+    labels = [n % 2 for n in range(60)]
+    assert find(x=comments, name=names, label=labels) == ("x", "label")
+    assert find(name=names, label=labels)[0] is None
+    columns: dict[str, Sequence[object]] = {"评论": comments, "标签": labels}
+    assert find(**columns) == ("评论", "标签")
 
 
 @pytest.mark.parametrize(

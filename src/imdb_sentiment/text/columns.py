@@ -14,8 +14,10 @@ import pandas as pd
 from imdb_sentiment.text.labels import clean_label, normalise_label, parse_number
 from imdb_sentiment.text.tables import find_nested, list_columns, to_strings
 
-# Usual names of these columns, the likeliest first. The first name in each list is the project's
-# own: it is chosen even if others fit too. A name that begins with `_` matches the end of others.
+# Usual names of these columns, the likeliest first, in English and then in other languages, except
+# names such as "Bewertung", which may be a text or a rating. The first name in each list is the
+# project's own: it is chosen even if others fit too. A name that begins with `_` matches the end of
+# others.
 TEXT_NAMES = (
     "review",
     "text",
@@ -29,6 +31,37 @@ TEXT_NAMES = (
     "sentence",
     "message",
     "feedback",
+    "rezension",
+    "kommentar",
+    "avis",
+    "commentaire",
+    "texte",
+    "reseña",
+    "comentario",
+    "texto",
+    "comentário",
+    "recensione",
+    "commento",
+    "testo",
+    "recenzja",
+    "yorum",
+    "metin",
+    "ulasan",
+    "komentar",
+    "отзыв",
+    "текст",
+    "комментарий",
+    "评论",
+    "評論",
+    "内容",
+    "文本",
+    "レビュー",
+    "口コミ",
+    "本文",
+    "리뷰",
+    "내용",
+    "النص",
+    "تعليق",
 )
 LABEL_NAMES = (
     "sentiment",
@@ -53,6 +86,35 @@ LABEL_NAMES = (
     "polarity",
     "topic",
     "intent",
+    "stimmung",
+    "klasse",
+    "kategorie",
+    "étiquette",
+    "classe",
+    "catégorie",
+    "sentimiento",
+    "etiqueta",
+    "clase",
+    "categoría",
+    "sentimento",
+    "categoria",
+    "etichetta",
+    "etykieta",
+    "etiket",
+    "duygu",
+    "kelas",
+    "метка",
+    "тональность",
+    "класс",
+    "标签",
+    "標籤",
+    "情感",
+    "类别",
+    "ラベル",
+    "感情",
+    "라벨",
+    "감정",
+    "التصنيف",
 )
 # Of these, those of columns that may also have a measurement, such as a rating between 1 and 100.
 MEASURE_NAMES = ("rating", "review_rating", "score", "overall", "grade", "rate", "_rating")
@@ -69,6 +131,8 @@ _COMBINED = re.compile(r"[|;]|^\[")  # hardly in a single label
 _SYMBOLS = re.compile(r"([★⭐\ufe0f\s]*)[☆\s]*")  # stars that are given, and those that are not
 MIN_STEM, MAX_ENDING = 3, 2  # letters of a unit that singular and plural share; of their endings
 
+_FIRST_SYLLABLE = "\u2e80"  # where Unicode's letters for syllables and words begin
+
 FLAGS = ({"false", "true"}, {"0", "1"})
 
 # A value may be a misspelling of a label that has at least 20 times as many rows and is similar to
@@ -83,7 +147,8 @@ MAX_UNNAMED = 20  # maximum number of labels in a column whose name does not ind
 MOST = 0.9  # minimum share of rows with a label, or of distinct texts
 FEW = 0.05  # minimum share of rows with a label, if the others may be unlabelled
 ENOUGH = 0.5  # minimum share of distinct texts, if no other column has more of them
-MIN_CHARACTERS = 12  # minimum median length of a text
+MIN_CHARACTERS = 12  # minimum median length of a text, in letters of an alphabet
+SYLLABLE_WIDTH = 2.5  # such letters that one of Chinese, Japanese or Korean stands for
 MAX_NAME_WORDS = 3  # maximum mean number of words of names, beside which further texts are longer
 MIN_WORDS = 4  # minimum mean number of words; texts with fewer may be names
 N_DATES, MAX_DATE = 100, 40  # number of cells that may show dates; characters of a date
@@ -259,6 +324,33 @@ def list_other_texts(rows: pd.DataFrame, apart_from: Iterable[str]) -> list[str]
     return [name for name, texts in found.items() if texts and texts.n_words > MAX_NAME_WORDS]
 
 
+def find_names_of_labels(rows: pd.DataFrame, column: str) -> str | None:
+    """Return the column with a name for each label, such as `label_text`, if labels are numbers.
+
+    Args:
+        rows: The first rows of a table.
+        column: Column of the labels.
+
+    """
+    codes = _normalise(rows[column])
+    if not all(parse_number(code) is not None for code in {*codes} - {""}):
+        return None
+    columns, _ = _list_candidates(rows, [column])
+    for other in columns:
+        pairs = {pair for pair in zip(codes, _normalise(rows[other]), strict=True) if all(pair)}
+        names = {name for _, name in pairs}
+        is_one_each = len(pairs) == len({code for code, _ in pairs}) == len(names) > 1
+        if is_one_each and all(parse_number(name) is None for name in names):
+            return other
+    return None
+
+
+def _normalise(cells: pd.Series) -> list[str]:
+    strings = to_strings(cells)
+    normalised = {cell: normalise_label(cell) for cell in set(strings)}
+    return [normalised[cell] for cell in strings]
+
+
 def _are_numbers(cells: pd.Series) -> bool:
     """Return whether all cells of a column that are not empty are numbers."""
     return all(parse_number(cell) is not None for cell in set(to_strings(cells)) - {""})
@@ -319,12 +411,20 @@ def _measure_texts(cells: list[str]) -> _Texts | None:
         return None
     # Words with spaces, or a script without spaces: no addresses, numbers or identifiers.
     prose = [text for text in texts if " " in text or not text.isascii()]
-    median = sorted(map(len, texts))[len(texts) // 2]
+    median = sorted(map(_measure_width, texts))[len(texts) // 2]
     if len(prose) < len(texts) / 2 or median < MIN_CHARACTERS or _are_dates(texts):
         return None
     length = sum(map(len, texts)) / len(cells)
     n_words = sum(map(_count_words, texts)) / len(texts)
     return _Texts(length, n_words, n_distinct / len(texts))
+
+
+def _measure_width(text: str) -> float:
+    """Return the length of a text as if it were written in an alphabet."""
+    if text.isascii():
+        return len(text)
+    n_syllables = sum(character >= _FIRST_SYLLABLE and character.isalpha() for character in text)
+    return len(text) + (SYLLABLE_WIDTH - 1) * n_syllables
 
 
 def _count_words(text: str) -> float:
@@ -453,6 +553,10 @@ class Labels:
             name = normalise_label(label).rstrip(".")
             if _DECIMAL_COMMA.fullmatch(name):
                 name = normalise_label(name.replace(",", "."))
+            if (number := parse_number(name)) is not None:
+                name = f"{number:f}"
+                # 4.5 and 4.50 may be one label, or two.
+                name = name.rstrip("0").rstrip(".") if "." in name else name
             if name in found:
                 return [[found[name]], [label]]
             found[name] = label
@@ -524,7 +628,7 @@ def _find_misspellings(counts: Mapping[str, int]) -> dict[str, str]:
     """Return the values that may be misspellings of a far more frequent value, with that value.
 
     Only words are compared: the difference between `level 1` and `level 2` is no misspelling.
-    Neither are letters before a word, as in `unhappy`.
+    Neither are letters that may negate a word; see `_may_negate`.
     """
     words = {value.casefold(): value for value in counts if value.isalpha()}
     misspellings: dict[str, str] = {}
@@ -535,11 +639,26 @@ def _find_misspellings(counts: Mapping[str, int]) -> dict[str, str]:
             other
             for other, label in words.items()
             if counts[value] <= MAX_MISSPELT * counts[label]
-            and not (word.endswith(other) or other.endswith(word))
+            and not _may_negate(*sorted((word, other), key=len))
         ]
         if close := get_close_matches(word, frequent, 1, MIN_LIKENESS):
             misspellings[value] = words[close[0]]
     return misspellings
+
+
+def _may_negate(word: str, longer: str) -> bool:
+    """Return whether a word with letters before or in it may mean the opposite of the word.
+
+    As in `unhappy`, `verydissatisfied` and 很不满意. A single letter in a word rather is a
+    misspelling, unless it is a syllable or a word, as in Chinese, Japanese and Korean.
+    """
+    n = len(longer) - len(word)
+    for start in range(len(word) if n else 0):
+        added = longer[start : start + n]
+        is_inserted = longer == word[:start] + added + word[start:]
+        if is_inserted and (start == 0 or n > 1 or added >= _FIRST_SYLLABLE):
+            return True
+    return False
 
 
 def _choose_spelling(label: str, spellings: Counter[str]) -> str:

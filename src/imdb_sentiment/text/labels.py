@@ -26,12 +26,13 @@ def normalise_label(label: str) -> str:
     """Return a label or the name of a split in the form in which it is compared with others.
 
     It is cleaned and case-folded, without characters that are not seen, and with one letter for
-    those that look the same. Numbers are normalised: 5.0 is the label 5.
+    those that look the same. Whole numbers are normalised: 5.0 is the label 5. Of other numbers,
+    1.1 and 1.10 are two labels, since they may be the numbers of sections.
     """
     folded = unify_letters(clean_label(_UNSEEN.sub("", label)).casefold())
     number = parse_number(folded)
     if number is None:
         return folded
     digits = f"{number.copy_abs():f}"
-    digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    digits = str(int(number.copy_abs())) if number == number.to_integral_value() else digits
     return f"-{digits}" if number < 0 else digits

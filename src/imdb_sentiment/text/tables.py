@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ import pandas as pd
 
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.text.labels import parse_number
+
+Part = TypeVar("Part", bound=pd.DataFrame | Callable[[], pd.DataFrame])
 
 MALFORMED = "_malformed"  # column that says what is wrong with a row; empty for a well-formed one
 CHUNK = 5000  # rows
@@ -100,6 +102,30 @@ def list_parts(
     """
     list_own = None if isinstance(table, pd.DataFrame) else getattr(table, "parts", None)
     yield from number_rows(table) if list_own is None else list_own()
+
+
+def read_first_rows(parts: Iterator[Part]) -> tuple[list[Part], pd.DataFrame]:
+    """Take parts until they have enough rows to find the columns in: those of a chunk.
+
+    A table of many small files has many small parts.
+
+    Args:
+        parts: Parts from `list_parts`, or chunks, of which only as many as needed are taken.
+
+    Returns:
+        The parts that were taken, and all their rows that are not empty.
+
+    """
+    taken: list[Part] = []
+    frames: list[pd.DataFrame] = []
+    n_rows = 0
+    while n_rows < CHUNK and (part := next(parts, None)) is not None:
+        taken.append(part)
+        rows: Any = part() if callable(part) else part
+        frames.append(rows[~find_empty(rows)])
+        n_rows += len(frames[-1])
+    filled = [frame for frame in frames if len(frame)] or frames[:1]
+    return taken, filled[0] if len(filled) == 1 else pd.concat(filled or [pd.DataFrame()])
 
 
 def list_columns(frame: pd.DataFrame) -> list[str]:

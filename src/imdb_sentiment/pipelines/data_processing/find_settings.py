@@ -11,6 +11,7 @@ from functools import partial
 
 import pandas as pd
 
+from imdb_sentiment.command_line import quote_word
 from imdb_sentiment.errors import (
     MAX_NAME,
     MAX_NAMES,
@@ -35,6 +36,7 @@ from imdb_sentiment.text.columns import (
     find_combination,
     find_label_column,
     find_labels,
+    find_names_of_labels,
     find_text_column,
     list_other_texts,
 )
@@ -46,6 +48,7 @@ from imdb_sentiment.text.tables import (
     find_nested,
     is_like_text,
     list_columns,
+    read_first_rows,
     to_strings,
 )
 from imdb_sentiment.text.user_tables import explain_nested, require_well_formed
@@ -130,7 +133,8 @@ def find_settings(
     )
     if AUTO in (reviews.text_column, reviews.label_column, reviews.labels):
         known |= {str(text.column), str(label.column)}
-        _report(found, labels, list_other_texts(rows.drop(columns=MALFORMED), known))
+        names_in = find_names_of_labels(rows, found.label_column) if labels else None
+        _report(found, labels, names_in, list_other_texts(rows.drop(columns=MALFORMED), known))
     if split.method == "random":
         _report_splits(rows.drop(columns=[text.column, label.column]), split)
     return found
@@ -142,15 +146,16 @@ def _read_first_rows(
     """Return the first rows of a table, its chunks, and whether it has no further rows."""
     filled = (chunk[~find_empty(chunk)] for chunk in chunks)
     filled = (chunk for chunk in filled if len(chunk))
-    first, second = next(filled, None), next(filled, None)
-    if first is None:
+    taken, first = read_first_rows(filled)
+    second = next(filled, None)
+    if not taken:
         raise InputError(f"{file} has a header but no rows: add reviews to it")
     if list_columns(first)[0].lower().startswith(("<!doctype html", "<html")):
         raise InputError(f"{file} is a web page: use the URL of the table itself")
     malformed = find_malformed(first)
     advice = "or name another delimiter with --params reviews_delimiter=NAME"
     require_well_formed(len(malformed), len(first), next(iter(malformed), ""), file, advice)
-    whole = itertools.chain([first], () if second is None else [second], filled)
+    whole = itertools.chain(taken, () if second is None else [second], filled)
     return first[first[MALFORMED] == ""], whole, second is None
 
 
@@ -451,7 +456,12 @@ def _quote(text: str) -> str:
     return make_printable(json.dumps(text, ensure_ascii=False))
 
 
-def _report(found: ReviewsParameters, labels: Labels | None, other_texts: Sequence[str]) -> None:
+def _report(
+    found: ReviewsParameters,
+    labels: Labels | None,
+    names_in: str | None,
+    other_texts: Sequence[str],
+) -> None:
     """Say what has been found, what is not used, and how to change it."""
     counts, others = labels.counts if labels else dict.fromkeys(found.labels), ""
     named = [_shorten(label) + (f" ({n:,})" if n else "") for label, n in counts.items()]
@@ -473,7 +483,16 @@ def _report(found: ReviewsParameters, labels: Labels | None, other_texts: Sequen
         ),
     )
     is_rating = all(parse_number(label) is not None for label in found.labels)
-    if is_rating and len(found.labels) > 2 and not found.ordered:  # noqa: PLR2004
+    if names_in:
+        setting = quote_word(f"reviews.label_column={names_in}")
+        logger.info(
+            "%s",
+            make_printable(
+                f"The column {names_in!r} seems to have a name for each of these numbers: to use "
+                f"it for the labels, pass --params {setting}"
+            ),
+        )
+    elif is_rating and len(found.labels) > 2 and not found.ordered:  # noqa: PLR2004
         logger.info(
             "If these numbers are ratings, errors can be weighted by their distance: "
             "--params reviews.ordered=true,tuning.metric=quadratic_kappa"

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
 
@@ -19,7 +19,7 @@ from imdb_sentiment.parameters import InferenceParameters, ProcessingParameters
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.delimiters import MALFORMED_LINE
-from imdb_sentiment.text.tables import MALFORMED, find_empty, list_parts, to_strings
+from imdb_sentiment.text.tables import MALFORMED, list_parts, read_first_rows, to_strings
 from imdb_sentiment.text.user_tables import (
     choose_text_column,
     replace_surrogates,
@@ -66,13 +66,7 @@ def score_reviews(
     predictor = Predictor(onnx_model, threads=1)
     logger.info("The model is %s", predictor.describe())
     parts = list_parts(input_reviews)
-    seen: list[pd.DataFrame | Callable[[], pd.DataFrame]] = []
-    rows = pd.DataFrame()
-    for part in parts:
-        seen.append(part)
-        rows = part() if callable(part) else part
-        if not find_empty(rows).all():
-            break
+    seen, rows = read_first_rows(parts)
     if not seen:
         return iter(())
     column = choose_text_column(

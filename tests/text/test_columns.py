@@ -283,6 +283,8 @@ def test_a_column_is_in_doubt_beside_one_of_many_or_partial_labels() -> None:
     assert find_label(a=rare, b=few).candidates == ("b", "a")
     assert find_label(my_rating=numbers, b=few).candidates == ("my_rating", "b")
     # Numbers such as upvotes may be no labels at all.
+    assert find_label(score=[n % 11 for n in range(100)], b=words).column == "score"
+    assert find_label(score=[n % 12 for n in range(100)], b=words).candidates == ("score", "b")
     upvotes = [n % 30 for n in range(100)]
     assert find_label(score=upvotes, b=words).candidates == ("score", "b")
     assert find_label(score=upvotes, b=["", *["yes", "no"] * 2] * 20).candidates == ("score", "b")

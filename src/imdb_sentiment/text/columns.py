@@ -143,6 +143,7 @@ MAX_COMPARED = 1000  # maximum number of values of a column that are compared wi
 MIN_ROWS = 3  # per label: one for each of training, validation and test
 MAX_LABELS = 200
 MAX_STEPS = 41  # maximum number of labels that are steps of a scale
+MAX_USUAL_STEPS = 11  # the same for usual scales, such as 0 to 10
 MAX_UNNAMED = 20  # maximum number of labels in a column whose name does not indicate labels
 MOST = 0.9  # minimum share of rows with a label, or of distinct texts
 FEW = 0.05  # minimum share of rows with a label, if the others may be unlabelled
@@ -296,7 +297,8 @@ def find_label_column(
         return ColumnMatch(named[0], (named[0],), nested)
     if likely and likely[0] == named[0]:
         is_alone = len(likely) == 1 and likely[0] in fitting
-        if _rank(likely[0], MEASURE_NAMES) is not None and _are_many_numbers(values[likely[0]]):
+        is_measure = _rank(likely[0], MEASURE_NAMES) is not None
+        if is_measure and _are_many_numbers(values[likely[0]], MAX_USUAL_STEPS):
             rivals = [name for name in fitting if values[name].keys() not in FLAGS]
             is_alone = is_alone and rivals == likely and not unusual
         if is_alone or _rank(likely[0], LABEL_NAMES) == 0:
@@ -490,8 +492,8 @@ def _are_days(values: Iterable[str]) -> bool:
     return sum(found) > len(found) / 2
 
 
-def _are_many_numbers(values: Counter[str]) -> bool:
-    return len(values) > MAX_UNNAMED and all(parse_number(value) is not None for value in values)
+def _are_many_numbers(values: Counter[str], limit: int = MAX_UNNAMED) -> bool:
+    return len(values) > limit and all(parse_number(value) is not None for value in values)
 
 
 def are_measurements(column: str, labels: Iterable[str]) -> bool:

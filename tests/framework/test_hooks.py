@@ -111,15 +111,19 @@ def test_a_file_in_conf_that_is_not_read_is_pointed_out(
     unread = {
         "local/parameter.yml": "parameters",
         "local/globals_mine.yml": "globals",
+        "local/params.yml": "parameters",
         "local/parameters.yml.txt": "parameters",
-        "local/catalogue.txt": "catalog",
+        "local/catalogue.YAML": "catalog",
+        "best/parameter.yml": "parameters",
         "credentials.yml": "credentials",
     }
-    for name in (*unread, *(f"local/{name}" for name in read), "local/spark.yml"):
+    others = ["spark.yml", "cat.yml", "parameters_notes.txt", "README.md"]
+    for name in (*unread, *(f"local/{name}" for name in [*read, *others])):
         (project / "conf" / name).write_text("{}\n", encoding="utf-8")
     run_session(project, "data_processing")
     for name, kind in unread.items():
-        told = f"conf/{name} is not read: did you mean conf/local/{kind}.yml?"
+        folder = "best" if name.startswith("best") else "local"
+        told = f"conf/{name} is not read: did you mean conf/{folder}/{kind}.yml?"
         assert caplog.text.count(told) == 1
     assert caplog.text.count("is not read") == len(unread)
 

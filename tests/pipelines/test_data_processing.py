@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 from kedro.runner import SequentialRunner
+from pydantic import ValidationError
 
 from helpers import base_parameters, make_encoded, make_reviews, with_words, write_csv
 from imdb_sentiment.datasets import (
@@ -1019,7 +1020,19 @@ def test_numbers_with_names_are_told(
     assert "quadratic_kappa" not in caplog.text
 
 
-@pytest.mark.parametrize("size", [1, 12, 100])
+def test_listed_labels_may_be_sections_or_numbers(
+    reviews: ReviewsParameters, split: SplitParameters
+) -> None:
+    rows = [("one", "1.1"), ("two", "1.10"), ("three", "2.0")]
+    for labels, codes in ((("1.1", "1.10", "2"), [0, 1, 2]), (("2", "1.100"), [1, 1, 0])):
+        listed = ReviewsParameters.model_validate(reviews.model_dump() | {"labels": labels})
+        (checked,) = check_all(as_chunks(rows), listed, split)
+        assert checked["code"].tolist() == codes
+    with pytest.raises(ValidationError, match="labels must differ"):
+        ReviewsParameters.model_validate(reviews.model_dump() | {"labels": ("2", "2.0")})
+
+
+@pytest.mark.parametrize("size", [1, 12])
 def test_columns_are_found_in_the_first_rows_of_small_files(
     size: int, split: SplitParameters
 ) -> None:

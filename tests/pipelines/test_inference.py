@@ -46,6 +46,18 @@ CELL = st.one_of(
 )
 
 
+def test_the_texts_are_found_in_the_rows_of_many_small_files(exported: bytes) -> None:
+    files = [
+        pd.DataFrame({"x": [f"a {WORDS[0]} film, number {n}"], "y": ["ab"[n % 2]]})
+        for n in range(60)
+    ]
+    scored = pd.concat(
+        score_reviews(exported, files, InferenceParameters(text_column="auto"), HERE)
+    )
+    assert len(scored) == 60
+    assert scored["predicted_sentiment"].notna().all()
+
+
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(CELL, CELL), min_size=1), st.integers(1, 4))
 def test_every_row_comes_back_in_its_place(

@@ -220,10 +220,11 @@ def test_spellings_of_a_label_are_one() -> None:
     joined = find_labels({"\u0628\u06cc\u200c\u0637\u0631\u0641": 9, "b": 3})
     assert "\u0628\u06cc\u200c\u0637\u0631\u0641" in joined.counts
     numbers = find_labels({"1.0": 4, "1": 1, "2.0": 3, "2.5": 3, "2.50": 2, "10": 3})
-    assert numbers.counts == {"1": 5, "2": 3, "2.5": 3, "10": 3}
-    assert numbers.others == {"2.50": 2}
+    assert numbers.counts == {"1": 5, "2": 3, "2.5": 5, "10": 3}
+    assert numbers.mixed == [["2.5"], ["2.50"]]  # of one number, or of two sections
     codes = find_labels({"01": 4, "02": 3, "2": 1, "10": 5, "0.50": 3})
-    assert codes.counts == {"0.50": 3, "01": 4, "02": 4, "10": 5}
+    assert codes.counts == {"0.5": 3, "01": 4, "02": 4, "10": 5}
+    assert codes.mixed == []
 
 
 def test_what_may_be_no_label_is_told() -> None:
@@ -239,7 +240,7 @@ def test_what_may_be_no_label_is_told() -> None:
         ("neg negative positive", [["neg"], ["negative"]]),
         ("neg. negative positive", [["neg."], ["negative"]]),
         ("neg. neg positive", [["neg"], ["neg."]]),
-        ("1.1 1.2 1.10", [["1.1"], ["1.10"]]),  # of one number, or of two sections
+        ("1.1 1.2 1.10", [["1.1"], ["1.10"]]),
         ("negative neutral positive mixed bad", []),
         ("yes no 2", []),
         ("-1 0 1", []),
@@ -324,7 +325,7 @@ def test_a_word_with_a_negation_is_none_misspelt(label: str, opposite: str) -> N
 
 
 def test_an_additional_letter_is_a_misspelling() -> None:
-    for value in ("possitive", "positve", "psoitive", "positivee"):
+    for value in ("possitive", "positve", "psoitive", "positivee", "posive", "posititive"):
         assert find_labels({"positive": 600, value: 8, "negative": 500}).others == {value: 8}
 
 
@@ -340,8 +341,15 @@ def test_numbers_may_have_names_in_another_column() -> None:
     assert find_names_of_labels(rows, "label") == "label_text"
     assert find_names_of_labels(rows, "label_text") is None  # they are names themselves
     assert find_names_of_labels(rows.drop(columns="label_text"), "label") is None
-    other = rows.assign(label_text=rows["label_text"].where(rows["id"] != 4, "Bad"))
-    assert find_names_of_labels(other, "label") is None
+    assert find_names_of_labels(rows, "label", ["label_text"]) is None
+    for changed in ("Bad", ""):  # a second name, or none
+        other = rows.assign(label_text=rows["label_text"].where(rows["id"] != 4, changed))
+        assert find_names_of_labels(other, "label") is None
+    unnamed = rows.assign(label_text=["Bad", "", "good"] * 20)
+    assert find_names_of_labels(unnamed, "label") is None
+    for flags in (["train", "test"] * 30, [True, False] * 30, [7, 8] * 30):
+        other = pd.DataFrame({"label": [0, 1] * 30, "other": flags})
+        assert find_names_of_labels(other, "label") is None
 
 
 def test_texts_may_be_short_where_letters_are_words() -> None:
@@ -350,6 +358,8 @@ def test_texts_may_be_short_where_letters_are_words() -> None:
     labels = [n % 2 for n in range(60)]
     assert find(x=comments, name=names, label=labels) == ("x", "label")
     assert find(name=names, label=labels)[0] is None
+    shops = [f"北京{chr(0x4E00 + n)}科技" for n in range(60)]
+    assert find(x=CHINESE, shop=shops, label=labels) == ("x", "label")  # which are longer
     columns: dict[str, Sequence[object]] = {"评论": comments, "标签": labels}
     assert find(**columns) == ("评论", "标签")
 

@@ -3,24 +3,22 @@
 import pytest
 
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.labels import clean_label, normalise_label
+from imdb_sentiment.text.labels import clean_label, distinguish_label, normalise_label
 
 
 @pytest.mark.parametrize(
     ("label", "same"),
     [
-        ("4.50", "4.50"),
-        (".50", "0.50"),
-        ("-3.00", "-3"),
+        ("4.50", "4.5"),
         ("5.000", "5"),
         ("-0", "0"),
         ("-0.0", "0"),
         ("1.", "1"),
         ("+1", "1"),
         (".5", "0.5"),
-        ("-2.50", "-2.50"),
+        ("-2.50", "-2.5"),
         ("100", "100"),
-        ("1" * 40 + ".00", "1" * 40),
+        ("1" * 40 + ".10", "1" * 40 + ".1"),
         (" Inf", "inf"),
         ("1_0", "1_0"),
         ("1E3", "1e3"),
@@ -31,6 +29,13 @@ from imdb_sentiment.text.labels import clean_label, normalise_label
 )
 def test_a_number_is_one_label_however_it_is_written(label: str, same: str) -> None:
     assert normalise_label(label) == same
+
+
+def test_sections_are_not_numbers() -> None:
+    forms = {
+        distinguish_label(label) for label in ("1.1", " 1.1", "1.10", "1.0", "1", "A.1", "a.1")
+    }
+    assert forms == {"1.1", "1.10", "1", "a.1"}
 
 
 def test_labels_that_look_the_same_are_one() -> None:

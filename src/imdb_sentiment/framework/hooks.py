@@ -56,6 +56,7 @@ REVIEW_SETTINGS = "review_settings"  # the dataset with the labels
 CLASS_WEIGHT = "params:training.class_weight"
 SIMILARITY = 0.8  # of two names, from which on one may be a misspelling (`difflib`)
 MAX_SIMILAR = 5  # maximum number of files that a message names
+LIKENESS = 0.75  # the same, of the names of files in conf/, such as `params.yml`
 CONF_SUFFIXES = (".yml", ".yaml", ".json")  # of the files in conf/ that Kedro reads
 DEFAULT_INPUT = "custom_reviews.csv"  # of inference
 # The settings that name a table which a run can't do without.
@@ -368,19 +369,22 @@ def _require_known(
 
 
 def _warn_of_unread_files(loader: PresetsConfigLoader) -> None:
-    """Warn of files in conf/ and conf/local that nothing reads because of their name or place."""
+    """Warn of files in conf/ and its folders that nothing reads because of their name or place."""
     conf = Path(loader.conf_source)
-    local = conf / loader.default_run_env
     patterns = list(itertools.chain.from_iterable(loader.config_patterns.values()))
-    for path in sorted([*conf.glob("*.*"), *local.glob("*.*")]):
-        kind = get_close_matches(path.name.partition(".")[0], loader.config_patterns, n=1)
-        if not kind or path.suffix not in (*CONF_SUFFIXES, ".txt"):  # which an editor may add
+    for path in sorted([*conf.glob("*.*"), *conf.glob("*/*.*")]):
+        name = path.name.removesuffix(".txt")  # which an editor may have added
+        stem, _, suffix = name.lower().partition(".")
+        kind = [name for name in loader.config_patterns if stem.startswith(name)]
+        kind = kind or get_close_matches(stem, loader.config_patterns, n=1, cutoff=LIKENESS)
+        if not kind or f".{suffix}" not in CONF_SUFFIXES:
             continue
         is_named_well = path.suffix in CONF_SUFFIXES and any(
             fnmatch(path.name, pattern) for pattern in patterns
         )
-        if not (path.parent == local and is_named_well):
-            right = local / f"{kind[0]}.yml"
+        if path.parent == conf or not is_named_well:
+            folder = conf / loader.default_run_env if path.parent == conf else path.parent
+            right = folder / f"{kind[0]}.yml"
             names = [str(file.relative_to(conf.parent)) for file in (path, right)]
             logger.warning("%s is not read: did you mean %s?", *names)
 

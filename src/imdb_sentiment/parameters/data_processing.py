@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from imdb_sentiment.parameters.base import Fraction, Parameters, Seed
-from imdb_sentiment.text.labels import clean_label, normalise_label
+from imdb_sentiment.text.labels import clean_label, distinguish_label
 from imdb_sentiment.urls import hide_secrets
 
 AUTO = "auto"  # a setting that is found in the table
@@ -44,7 +44,7 @@ class ReviewsOptions(Parameters):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        distinct = {normalise_label(label) for label in self.labels}
+        distinct = set(map(distinguish_label, self.labels))
         if self.labels != AUTO and len(distinct) < len(self.labels):
             raise ValueError(f"labels must differ after cleaning and case folding: {self.labels}")
         if self.text_column == self.label_column != AUTO:

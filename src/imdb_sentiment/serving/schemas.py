@@ -177,8 +177,8 @@ class TestScores(BaseModel):
     )
     coverage: float | None = Field(
         default=None,
-        description="share of the test reviews that get a label from a model that gives none below "
-        "a minimum confidence; null for a model without such a minimum",
+        description="share of the test reviews that get a label: those with a word that the model "
+        "knows and a confidence of at least its minimum; null if all of them get one",
     )
     accuracy_answered: float | None = Field(
         default=None,

@@ -11,13 +11,18 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from imdb_sentiment.text.labels import clean_label, normalise_label, parse_number
+from imdb_sentiment.text.labels import (
+    clean_label,
+    distinguish_label,
+    normalise_label,
+    parse_number,
+)
 from imdb_sentiment.text.tables import find_nested, list_columns, to_strings
 
-# Usual names of these columns, the likeliest first, in English and then in other languages, except
-# names such as "Bewertung", which may be a text or a rating. The first name in each list is the
-# project's own: it is chosen even if others fit too. A name that begins with `_` matches the end of
-# others.
+# Usual names of these columns, the likeliest first, in English and then in other languages: only
+# those that hardly mean anything else, unlike "Bewertung" (a text or a rating) and "Kategorie" (of
+# a text or of a product). The first name in each list is the project's own: it is chosen even if
+# others fit too. A name that begins with `_` matches the end of others.
 TEXT_NAMES = (
     "review",
     "text",
@@ -32,25 +37,17 @@ TEXT_NAMES = (
     "message",
     "feedback",
     "rezension",
-    "kommentar",
-    "avis",
-    "commentaire",
-    "texte",
-    "reseña",
-    "comentario",
-    "texto",
-    "comentário",
     "recensione",
-    "commento",
-    "testo",
     "recenzja",
-    "yorum",
+    "reseña",
+    "texte",
+    "texto",
+    "testo",
     "metin",
+    "yorum",
     "ulasan",
-    "komentar",
     "отзыв",
     "текст",
-    "комментарий",
     "评论",
     "評論",
     "内容",
@@ -61,7 +58,6 @@ TEXT_NAMES = (
     "리뷰",
     "내용",
     "النص",
-    "تعليق",
 )
 LABEL_NAMES = (
     "sentiment",
@@ -87,34 +83,23 @@ LABEL_NAMES = (
     "topic",
     "intent",
     "stimmung",
-    "klasse",
-    "kategorie",
     "étiquette",
-    "classe",
-    "catégorie",
     "sentimiento",
     "etiqueta",
-    "clase",
-    "categoría",
     "sentimento",
-    "categoria",
     "etichetta",
     "etykieta",
     "etiket",
     "duygu",
-    "kelas",
     "метка",
     "тональность",
-    "класс",
     "标签",
     "標籤",
     "情感",
-    "类别",
     "ラベル",
     "感情",
     "라벨",
     "감정",
-    "التصنيف",
 )
 # Of these, those of columns that may also have a measurement, such as a rating between 1 and 100.
 MEASURE_NAMES = ("rating", "review_rating", "score", "overall", "grade", "rate", "_rating")
@@ -131,7 +116,22 @@ _COMBINED = re.compile(r"[|;]|^\[")  # hardly in a single label
 _SYMBOLS = re.compile(r"([★⭐\ufe0f\s]*)[☆\s]*")  # stars that are given, and those that are not
 MIN_STEM, MAX_ENDING = 3, 2  # letters of a unit that singular and plural share; of their endings
 
-_FIRST_SYLLABLE = "\u2e80"  # where Unicode's letters for syllables and words begin
+# In a word; before one, any letters may negate it.
+NEGATIONS = {"un", "in", "im", "dis", "non", "not", "no", "nicht", "ne", "nie", "pas", "не"}
+NEGATIONS |= {
+    "不",
+    "沒",
+    "没",
+    "無",
+    "无",
+    "未",
+    "非",
+    "불",
+    "안",
+    "못",
+    "미",
+}  # Chinese, Japanese, Korean
+_FIRST_SYLLABLE = "\u2e80"  # roughly where the letters of Chinese, Japanese and Korean begin
 
 FLAGS = ({"false", "true"}, {"0", "1"})
 
@@ -214,7 +214,11 @@ def find_text_column(rows: pd.DataFrame, apart_from: Iterable[str] = ()) -> Colu
 
     """
     columns, nested = _list_candidates(rows, apart_from)
-    found = {name: texts for name in columns if (texts := _measure_texts(to_strings(rows[name])))}
+    cells = {name: to_strings(rows[name]) for name in columns}
+    measured = {name: _measure_texts(found) for name, found in cells.items()}
+    if not any(measured.values()):  # short texts, perhaps in letters that are syllables or words
+        measured = {name: _measure_texts(found, SYLLABLE_WIDTH) for name, found in cells.items()}
+    found = {name: texts for name, texts in measured.items() if texts}
     fitting = [name for name in found if found[name].share_distinct >= MOST]
     fitting.sort(key=lambda name: -found[name].length)
     repeated = [name for name in found if name not in fitting]
@@ -326,23 +330,30 @@ def list_other_texts(rows: pd.DataFrame, apart_from: Iterable[str]) -> list[str]
     return [name for name, texts in found.items() if texts and texts.n_words > MAX_NAME_WORDS]
 
 
-def find_names_of_labels(rows: pd.DataFrame, column: str) -> str | None:
+def find_names_of_labels(
+    rows: pd.DataFrame, column: str, apart_from: Iterable[str] = ()
+) -> str | None:
     """Return the column with a name for each label, such as `label_text`, if labels are numbers.
 
     Args:
         rows: The first rows of a table.
         column: Column of the labels.
+        apart_from: Columns that are known to be something else, such as that of the texts.
 
     """
     codes = _normalise(rows[column])
+    n_codes = len({*codes} - {""})
     if not all(parse_number(code) is not None for code in {*codes} - {""}):
         return None
-    columns, _ = _list_candidates(rows, [column])
+    columns, _ = _list_candidates(rows, [column, *apart_from])
     for other in columns:
-        pairs = {pair for pair in zip(codes, _normalise(rows[other]), strict=True) if all(pair)}
+        if not n_codes <= rows[other].nunique() <= MAX_LABELS:  # quickly
+            continue
+        pairs = {pair for pair in zip(codes, _normalise(rows[other]), strict=True) if pair[0]}
         names = {name for _, name in pairs}
-        is_one_each = len(pairs) == len({code for code, _ in pairs}) == len(names) > 1
-        if is_one_each and all(parse_number(name) is None for name in names):
+        is_one_each = len(pairs) == len(names) == n_codes
+        are_names = all(name and parse_number(name) is None for name in names)
+        if is_one_each and are_names and names not in FLAGS and not names <= SPLIT_NAMES.keys():
             return other
     return None
 
@@ -405,15 +416,22 @@ class _Texts(NamedTuple):
     share_distinct: float
 
 
-def _measure_texts(cells: list[str]) -> _Texts | None:
-    """Return what a column of texts is like; None if it has something else, such as labels."""
+def _measure_texts(cells: list[str], syllable_width: float = 1) -> _Texts | None:
+    """Return what a column of texts is like; None if it has something else, such as labels.
+
+    Args:
+        cells: The cells of the column.
+        syllable_width: Number of letters of an alphabet for which a letter of Chinese, Japanese or
+            Korean counts in the minimum length of a text.
+
+    """
     texts = [text for cell in cells if (text := cell.strip())]
     n_distinct = len(set(texts))
     if n_distinct < min(MOST * len(texts), MAX_UNNAMED + 1) or not texts:
         return None
     # Words with spaces, or a script without spaces: no addresses, numbers or identifiers.
     prose = [text for text in texts if " " in text or not text.isascii()]
-    median = sorted(map(_measure_width, texts))[len(texts) // 2]
+    median = sorted(_measure_width(text, syllable_width) for text in texts)[len(texts) // 2]
     if len(prose) < len(texts) / 2 or median < MIN_CHARACTERS or _are_dates(texts):
         return None
     length = sum(map(len, texts)) / len(cells)
@@ -421,12 +439,11 @@ def _measure_texts(cells: list[str]) -> _Texts | None:
     return _Texts(length, n_words, n_distinct / len(texts))
 
 
-def _measure_width(text: str) -> float:
-    """Return the length of a text as if it were written in an alphabet."""
-    if text.isascii():
+def _measure_width(text: str, syllable_width: float) -> float:
+    if syllable_width == 1 or text.isascii() or len(text) >= MIN_CHARACTERS:
         return len(text)
-    n_syllables = sum(character >= _FIRST_SYLLABLE and character.isalpha() for character in text)
-    return len(text) + (SYLLABLE_WIDTH - 1) * n_syllables
+    n_syllables = sum(letter >= _FIRST_SYLLABLE and letter.isalpha() for letter in text)
+    return len(text) + (syllable_width - 1) * n_syllables
 
 
 def _count_words(text: str) -> float:
@@ -532,8 +549,9 @@ class Labels:
         is_order_known: Whether the order is meaningful; otherwise the labels are sorted
             alphabetically.
         misspellings: Values that may be a misspelling of a far more frequent label, with that
-            label. Those with ten rows or more are labels nevertheless, like Austria beside
-            Australia.
+            label. Those with ten rows or more are labels nevertheless, like Gambia beside Zambia.
+        spellings: Two spellings of one number that may be two labels, such as 1.1 and 1.10; empty
+            if there are none.
 
     """
 
@@ -541,6 +559,7 @@ class Labels:
     others: dict[str, int] = field(default_factory=dict)
     is_order_known: bool = True
     misspellings: dict[str, str] = field(default_factory=dict)
+    spellings: tuple[str, ...] = ()
 
     @property
     def placeholders(self) -> list[str]:
@@ -550,15 +569,13 @@ class Labels:
     @property
     def mixed(self) -> list[list[str]]:
         """Two or more well-known scales, or spellings of one label, which may mean the same."""
+        if self.spellings:
+            return [[spelling] for spelling in self.spellings]
         found: dict[str, str] = {}
         for label in self.counts:
             name = normalise_label(label).rstrip(".")
             if _DECIMAL_COMMA.fullmatch(name):
                 name = normalise_label(name.replace(",", "."))
-            if (number := parse_number(name)) is not None:
-                name = f"{number:f}"
-                # 4.5 and 4.50 may be one label, or two.
-                name = name.rstrip("0").rstrip(".") if "." in name else name
             if name in found:
                 return [[found[name]], [label]]
             found[name] = label
@@ -596,11 +613,14 @@ def find_labels(values: Mapping[str, int]) -> Labels:
     }
     others = {label: n for label, n in counts.items() if label not in labels}
     ordered, is_known = order_labels(labels)
+    forms = (sorted(set(map(distinguish_label, found))) for found in spellings.values())
+    doubtful = next((found for found in forms if len(found) > 1), [])
     return Labels(
         {label: labels[label] for label in ordered},
         dict(sorted(others.items(), key=lambda item: -item[1])),
         is_known,
         misspellings,
+        tuple(doubtful[:2]),
     )
 
 
@@ -638,29 +658,27 @@ def _find_misspellings(counts: Mapping[str, int]) -> dict[str, str]:
         return misspellings
     for word, value in words.items():
         frequent = [
-            other
-            for other, label in words.items()
-            if counts[value] <= MAX_MISSPELT * counts[label]
-            and not _may_negate(*sorted((word, other), key=len))
+            other for other, label in words.items() if counts[value] <= MAX_MISSPELT * counts[label]
         ]
-        if close := get_close_matches(word, frequent, 1, MIN_LIKENESS):
-            misspellings[value] = words[close[0]]
+        close = get_close_matches(word, frequent, cutoff=MIN_LIKENESS)
+        likely = (other for other in close if not _may_negate(*sorted((word, other), key=len)))
+        if (other := next(likely, None)) is not None:
+            misspellings[value] = words[other]
     return misspellings
 
 
 def _may_negate(word: str, longer: str) -> bool:
     """Return whether a word with letters before or in it may mean the opposite of the word.
 
-    As in `unhappy`, `verydissatisfied` and 很不满意. A single letter in a word rather is a
-    misspelling, unless it is a syllable or a word, as in Chinese, Japanese and Korean.
+    As in `unhappy`, `verydissatisfied` and 很不满意. Other letters in a word rather are a
+    misspelling.
     """
     n = len(longer) - len(word)
-    for start in range(len(word) if n else 0):
-        added = longer[start : start + n]
-        is_inserted = longer == word[:start] + added + word[start:]
-        if is_inserted and (start == 0 or n > 1 or added >= _FIRST_SYLLABLE):
-            return True
-    return False
+    return longer.endswith(word) or any(
+        longer[start : start + n] in NEGATIONS
+        and longer == word[:start] + longer[start:][:n] + word[start:]
+        for start in range(1, len(word))
+    )
 
 
 def _choose_spelling(label: str, spellings: Counter[str]) -> str:

@@ -26,13 +26,22 @@ def normalise_label(label: str) -> str:
     """Return a label or the name of a split in the form in which it is compared with others.
 
     It is cleaned and case-folded, without characters that are not seen, and with one letter for
-    those that look the same. Whole numbers are normalised: 5.0 is the label 5. Of other numbers,
-    1.1 and 1.10 are two labels, since they may be the numbers of sections.
+    those that look the same. Numbers are normalised: 5.0 is the label 5.
     """
     folded = unify_letters(clean_label(_UNSEEN.sub("", label)).casefold())
     number = parse_number(folded)
     if number is None:
         return folded
     digits = f"{number.copy_abs():f}"
-    digits = str(int(number.copy_abs())) if number == number.to_integral_value() else digits
+    digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
     return f"-{digits}" if number < 0 else digits
+
+
+def distinguish_label(label: str) -> str:
+    """Return a label as `normalise_label` does, except that 1.1 and 1.10 differ.
+
+    They are one number, but may be two sections.
+    """
+    normalised = normalise_label(label)
+    is_fraction = "." in normalised and parse_number(normalised) is not None
+    return clean_label(label) if is_fraction else normalised

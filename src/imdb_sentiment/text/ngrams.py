@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from imdb_sentiment.text.words import Script, get_rule
 
-# The tokens of ASCII texts, as bytes: words, with the apostrophes inside them, and single marks.
-_TOKEN = re.compile(rb"\w++(?:'\w++)*+|[^\w\s]")
+# In texts of ASCII, as bytes: apostrophes inside words belong to these, others are marks.
 _APOSTROPHE_AT_AN_END = re.compile(rb"'(?:(?<!\w')|(?!\w))")
 _MARKS = {mark.encode(): f" {mark} ".encode() for mark in string.punctuation if mark not in "'_"}
 
@@ -56,14 +55,11 @@ def split_tokens(text: str, script: Script = "auto") -> list[bytes]:
 
 
 def _split_ascii(text: bytes) -> list[bytes]:
-    """Return the tokens of a cleaned text of ASCII; this takes half the time of the pattern."""
-    apart = text
-    for mark, mark_apart in _MARKS.items():
-        if mark in apart:
-            apart = apart.replace(mark, mark_apart)
-    if _APOSTROPHE_AT_AN_END.search(apart):
-        return _TOKEN.findall(text)
-    return apart.split()
+    """Return the tokens of a cleaned text of ASCII; this takes half the time of a pattern."""
+    for mark, apart in _MARKS.items():
+        if mark in text:
+            text = text.replace(mark, apart)
+    return _APOSTROPHE_AT_AN_END.sub(b" ' ", text).split()
 
 
 def hash_ngrams(

@@ -105,7 +105,7 @@ def list_parts(
 
 
 def read_first_rows(parts: Iterator[Part]) -> tuple[list[Part], pd.DataFrame]:
-    """Take parts until they have enough rows to find the columns in: those of a chunk.
+    """Take parts as long as their rows fit into a chunk, to find the columns in them.
 
     A table of many small files has many small parts.
 
@@ -113,19 +113,21 @@ def read_first_rows(parts: Iterator[Part]) -> tuple[list[Part], pd.DataFrame]:
         parts: Parts from `list_parts`, or chunks, of which only as many as needed are taken.
 
     Returns:
-        The parts that were taken, and all their rows that are not empty.
+        The parts that were taken, and all their rows that are not empty, with the columns of the
+        first part that has such rows.
 
     """
     taken: list[Part] = []
     frames: list[pd.DataFrame] = []
-    n_rows = 0
-    while n_rows < CHUNK and (part := next(parts, None)) is not None:
+    n_rows = n_last = 0
+    while n_rows + n_last <= CHUNK and (part := next(parts, None)) is not None:
         taken.append(part)
         rows: Any = part() if callable(part) else part
         frames.append(rows[~find_empty(rows)])
-        n_rows += len(frames[-1])
-    filled = [frame for frame in frames if len(frame)] or frames[:1]
-    return taken, filled[0] if len(filled) == 1 else pd.concat(filled or [pd.DataFrame()])
+        n_last = len(frames[-1])
+        n_rows += n_last
+    filled = [frame for frame in frames if len(frame)] or frames[:1] or [pd.DataFrame()]
+    return taken, filled[0] if len(filled) == 1 else pd.concat(filled)[list(filled[0])]
 
 
 def list_columns(frame: pd.DataFrame) -> list[str]:

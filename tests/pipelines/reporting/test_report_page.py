@@ -18,8 +18,10 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from browser import open_context, open_page, run_browser, sort_from_left
-from helpers import make_predictions, run_benchmark
+from helpers import base_parameters, make_predictions, run_benchmark
+from imdb_sentiment.parameters import ReportParameters
 from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews
+from imdb_sentiment.pipelines.reporting.nodes.figures.data import plot_distinctive_words
 from imdb_sentiment.pipelines.reporting.nodes.page import (
     escape_markdown,
     mark_words,
@@ -56,8 +58,8 @@ def load_facts(finished: tuple[Path, str], **metrics: Any) -> dict[str, Any]:
     return facts
 
 
-def render(finished: tuple[Path, str], facts: dict[str, Any]) -> str:
-    """Return the report of the finished run without examples, as if it had these facts.
+def render(finished: tuple[Path, str], facts: dict[str, Any], **figures: Any) -> str:
+    """Return the report of the finished run without examples, as if it had these facts and figures.
 
     The marks of names that may be written from right to left are left out.
     """
@@ -69,7 +71,7 @@ def render(finished: tuple[Path, str], facts: dict[str, Any]) -> str:
         custom_examples=[],
         doubtful_examples={},
         run_changes=[],
-        **load_figures(finished[0] / "data/08_reporting"),
+        **(load_figures(finished[0] / "data/08_reporting") | figures),
     )
     return re.sub("</?bdi>", "", html)
 
@@ -98,6 +100,14 @@ def test_a_page_without_any_example_says_so(finished: tuple[Path, str]) -> None:
     assert html.count("There are none.") == 2
     assert "They agree on all test reviews." in html
     assert "these accuracies are too optimistic" in html
+
+
+def test_a_report_without_words_shows_no_empty_figure(finished: tuple[Path, str]) -> None:
+    ReportParameters.model_validate(base_parameters()["report"] | {"words": 0})
+    empty = plot_distinctive_words({"distinctive_words": {"negative": [], "positive": []}})
+    for figures, is_shown in (({}, True), ({"distinctive_words": empty}, False)):
+        html = render(finished, load_facts(finished), **figures)
+        assert ("Log-odds ratio with an informative" in html) == is_shown
 
 
 @pytest.mark.parametrize("judged", [0, 10])

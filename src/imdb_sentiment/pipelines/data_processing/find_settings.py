@@ -11,7 +11,7 @@ from functools import partial
 
 import pandas as pd
 
-from imdb_sentiment.command_line import quote_word
+from imdb_sentiment.command_line import quote_value, quote_word
 from imdb_sentiment.errors import (
     MAX_NAME,
     MAX_NAMES,
@@ -133,7 +133,7 @@ def find_settings(
     )
     if AUTO in (reviews.text_column, reviews.label_column, reviews.labels):
         known |= {str(text.column), str(label.column)}
-        names_in = find_names_of_labels(rows, found.label_column) if labels else None
+        names_in = find_names_of_labels(rows, found.label_column, known) if labels else None
         _report(found, labels, names_in, list_other_texts(rows.drop(columns=MALFORMED), known))
     if split.method == "random":
         _report_splits(rows.drop(columns=[text.column, label.column]), split)
@@ -484,14 +484,12 @@ def _report(
     )
     is_rating = all(parse_number(label) is not None for label in found.labels)
     if names_in:
-        setting = quote_word(f"reviews.label_column={names_in}")
-        logger.info(
-            "%s",
-            make_printable(
-                f"The column {names_in!r} seems to have a name for each of these numbers: to use "
-                f"it for the labels, pass --params {setting}"
-            ),
-        )
+        setting = quote_value(names_in)
+        way = "set reviews.label_column in conf/local/parameters.yml"
+        if setting:
+            way = f"pass --params {quote_word(f'reviews.label_column={setting}')}"
+        told = f"The column {names_in!r} seems to have a name for each of these numbers: to use it "
+        logger.info("%s", make_printable(f"{told}for the labels, {way}"))
     elif is_rating and len(found.labels) > 2 and not found.ordered:  # noqa: PLR2004
         logger.info(
             "If these numbers are ratings, errors can be weighted by their distance: "

@@ -78,7 +78,7 @@ def find_columns(
 ) -> ReviewsParameters:
     """Find out which columns and labels a table has, where conf/ leaves this open.
 
-    Columns are found in the first chunk; all rows are read for the labels, since rows are often
+    Columns are found in the first rows; all rows are read for the labels, since rows are often
     sorted by them.
 
     Args:

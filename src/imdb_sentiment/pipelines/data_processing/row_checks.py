@@ -130,8 +130,9 @@ def read_chunk(
     found = _read_cells(chunk, reviews.label_column)
     cleaned = {label: clean_label(label) for label in set(found)}
     labels = [cleaned[label] for label in found]
-    known = {normalise_label(label): code for code, label in enumerate(reviews.labels)}
-    codes = {label: known.get(normalise_label(label), -1) for label in set(labels)}
+    exact = {label: code for code, label in enumerate(reviews.labels)}
+    known = {normalise_label(label): code for label, code in exact.items()}
+    codes = {x: exact.get(x, known.get(normalise_label(x), -1)) for x in set(labels)}
     splits, groups = [NO_SPLIT] * len(chunk), [NO_GROUP] * len(chunk)
     if split.method == "column":
         found = _normalise(_read_cells(chunk, split.column))

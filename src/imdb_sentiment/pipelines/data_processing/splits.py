@@ -64,19 +64,9 @@ def assign_splits(
     if not (assigned == VALIDATION).any():
         rows = np.flatnonzero(assigned == TRAIN)
         assigned[_draw(VALIDATION, rows, codes, groups, split=split, reviews=reviews)] = VALIDATION
-    tested, others = (
-        np.unique(groups[mask]) if groups is not None else np.zeros(0, np.uint64)
-        for mask in (assigned == TEST, assigned != TEST)
-    )
-    n_groups, n_learnt = len(tested), int(np.isin(tested, others).sum())
-    if n_learnt:  # in splits of the table's own
-        logger.warning(
-            "Of the %s of the test reviews in the column %r, %d also %s reviews outside the test "
-            "set, so the accuracy may be too high for new groups. To draw whole groups, pass "
-            "--params split.method=random",
-            *(format_count(n_groups, "group"), split.group_column, n_learnt),
-            "has" if n_learnt == 1 else "have",
-        )
+    if split.method == "column" and groups is not None:
+        _warn_of_divided_groups(groups[assigned == TEST], groups[assigned != TEST], split)
+    n_groups = 0 if groups is None else len(np.unique(groups[assigned == TEST]))
     if 0 < n_groups < MIN_GROUPS:
         is_random = split.method == "random"
         logger.warning(
@@ -87,6 +77,22 @@ def assign_splits(
             "Raise split.test_fraction" if is_random else "Move other groups to the test set",
         )
     return assigned
+
+
+def _warn_of_divided_groups(
+    test: npt.NDArray[np.uint64], others: npt.NDArray[np.uint64], split: SplitParameters
+) -> None:
+    """Warn if groups of the test reviews have other reviews in the table's own splits."""
+    tested = np.unique(test)
+    n_divided = int(np.isin(tested, others).sum())
+    if n_divided:
+        logger.warning(
+            "Of the %s of the test reviews in the column %r, %d also %s reviews outside the test "
+            "set, so the accuracy may be too high for new groups. To draw whole groups, pass "
+            "--params split.method=random",
+            *(format_count(len(tested), "group"), split.group_column, n_divided),
+            "has" if n_divided == 1 else "have",
+        )
 
 
 def _draw(

@@ -14,7 +14,7 @@ from imdb_sentiment.parameters import CustomReviewsParameters, ReviewsParameters
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.labels import normalise_label
 from imdb_sentiment.text.sample_reviews import are_suitable
-from imdb_sentiment.text.tables import read_first_rows, to_strings, with_text_names
+from imdb_sentiment.text.tables import to_strings, with_text_names
 from imdb_sentiment.text.user_tables import choose_custom_column, gather_rows
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def find_custom_texts(
 
     """
     chunks = [custom_reviews] if isinstance(custom_reviews, pd.DataFrame) else custom_reviews
-    _, rows = read_first_rows(map(with_text_names, chunks))
+    rows = with_text_names(next(iter(chunks), pd.DataFrame()))
     column = choose_custom_column(rows, custom, reviews.text_column)
     if column in prediction_columns(reviews.labels):
         raise InputError(

@@ -3,7 +3,7 @@
 import pytest
 
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.labels import clean_label, distinguish_label, normalise_label
+from imdb_sentiment.text.labels import clean_label, distinguish_label, find_codes, normalise_label
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,19 @@ from imdb_sentiment.text.labels import clean_label, distinguish_label, normalise
 )
 def test_a_number_is_one_label_however_it_is_written(label: str, same: str) -> None:
     assert normalise_label(label) == same
+
+
+def test_a_label_has_its_code_in_any_spelling() -> None:
+    labels = ("1.1", "1.10", "2", "Good")
+    names = ["1.1", "1.10", " 1.10", "1.100", "2.0", "GOOD", "bad", ""]
+    assert find_codes(names, labels) == {
+        "1.1": 0,
+        "1.10": 1,
+        " 1.10": 1,
+        "1.100": 1,
+        "2.0": 2,
+        "GOOD": 3,
+    }
 
 
 def test_sections_are_not_numbers() -> None:

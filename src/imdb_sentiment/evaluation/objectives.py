@@ -8,7 +8,7 @@ import numpy.typing as npt
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.parameters import MetricName
-from imdb_sentiment.text.labels import normalise_label
+from imdb_sentiment.text.labels import find_codes
 
 LOSSES = frozenset({"log_loss", "mean_absolute_error"})  # lower is better
 PROBABILITY_METRICS = frozenset({"roc_auc", "log_loss"})  # the others need predicted labels
@@ -238,8 +238,7 @@ def find_label(label: str, labels: tuple[str, ...], parameter: str) -> int:
         InputError: There is no such label.
 
     """
-    codes = {normalise_label(name): code for code, name in enumerate(labels)}
-    code = codes.get(normalise_label(label))
+    code = find_codes([label], labels).get(label)
     if code is None:
         raise InputError(
             f"{parameter} names the label {label!r}, which does not exist: choose from "

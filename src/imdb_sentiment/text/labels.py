@@ -1,6 +1,7 @@
 """Labels: cleaned, and in the form in which they are compared; and which texts are numbers."""
 
 import re
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from imdb_sentiment.text.cleaning import DIRECTION_MARKS, UNSEEN, clean_characters
@@ -35,6 +36,21 @@ def normalise_label(label: str) -> str:
     digits = f"{number.copy_abs():f}"
     digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
     return f"-{digits}" if number < 0 else digits
+
+
+def find_codes(names: Iterable[str], labels: Sequence[str]) -> dict[str, int]:
+    """Return the code of each name that is a label in some spelling.
+
+    Args:
+        names: Names as people write them.
+        labels: The labels in the order of their codes. If two of them are spellings of one number,
+            such as 1.1 and 1.10, a name that is exactly one of them has its code.
+
+    """
+    exact = {label: code for code, label in enumerate(labels)}
+    spelt = {normalise_label(label): code for label, code in exact.items()}
+    found = {name: exact.get(clean_label(name), spelt.get(normalise_label(name))) for name in names}
+    return {name: code for name, code in found.items() if code is not None}
 
 
 def distinguish_label(label: str) -> str:

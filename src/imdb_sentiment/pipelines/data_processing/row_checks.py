@@ -16,7 +16,7 @@ from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.cleaning import clean_text, is_visible
 from imdb_sentiment.text.columns import SPLIT_NAMES
 from imdb_sentiment.text.delimiters import DELIMITERS, MALFORMED_LINE
-from imdb_sentiment.text.labels import clean_label, normalise_label
+from imdb_sentiment.text.labels import clean_label, find_codes, normalise_label
 from imdb_sentiment.text.tables import (
     MALFORMED,
     find_empty,
@@ -130,9 +130,7 @@ def read_chunk(
     found = _read_cells(chunk, reviews.label_column)
     cleaned = {label: clean_label(label) for label in set(found)}
     labels = [cleaned[label] for label in found]
-    exact = {label: code for code, label in enumerate(reviews.labels)}
-    known = {normalise_label(label): code for label, code in exact.items()}
-    codes = {x: exact.get(x, known.get(normalise_label(x), -1)) for x in set(labels)}
+    codes = find_codes(set(labels), reviews.labels)
     splits, groups = [NO_SPLIT] * len(chunk), [NO_GROUP] * len(chunk)
     if split.method == "column":
         found = _normalise(_read_cells(chunk, split.column))
@@ -143,7 +141,7 @@ def read_chunk(
         "row": chunk.index.to_numpy(np.int64),
         "text": _clean_texts(_read_cells(chunk, reviews.text_column)),
         "sentiment": labels,
-        "code": np.array([codes[label] for label in labels], np.int64),
+        "code": np.array([codes.get(label, -1) for label in labels], np.int64),
         "split": splits,
         "group": groups,
     }

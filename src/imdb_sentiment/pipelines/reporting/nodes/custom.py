@@ -12,7 +12,7 @@ from imdb_sentiment.evaluation.examples import choose_diverse
 from imdb_sentiment.evaluation.probabilities import prediction_columns
 from imdb_sentiment.parameters import CustomReviewsParameters, ReviewsParameters
 from imdb_sentiment.text.cleaning import clean_text
-from imdb_sentiment.text.labels import normalise_label
+from imdb_sentiment.text.labels import find_codes
 from imdb_sentiment.text.sample_reviews import are_suitable
 from imdb_sentiment.text.tables import to_strings, with_text_names
 from imdb_sentiment.text.user_tables import choose_custom_column, gather_rows
@@ -122,16 +122,16 @@ def choose_custom_reviews(
 
 def _find_expected(table: pd.DataFrame, reviews: ReviewsParameters) -> list[str | None]:
     """Return the expected label of each row, from a column for it or named as in the training."""
-    names = {normalise_label(label): label for label in reviews.labels}
     column = next((name for name in (EXPECTED, reviews.label_column) if name in table), None)
     given = [""] * len(table) if column is None else to_strings(table[column])
-    unknown = sorted({label for label in given if label and normalise_label(label) not in names})
+    codes = find_codes(set(given), reviews.labels)
+    unknown = sorted({*given} - codes.keys() - {""})
     if unknown:
         logger.warning(
             "Expected labels of custom reviews that are no labels of the model are ignored: %s",
             ", ".join(map(make_printable, unknown[:N_TEST_REVIEWS])),
         )
-    return [names.get(normalise_label(label)) for label in given]
+    return [reviews.labels[codes[label]] if label in codes else None for label in given]
 
 
 def count_right(expected: Sequence[str | None], predicted: Sequence[str | None]) -> tuple[int, int]:

@@ -605,6 +605,10 @@ def test_stray_marks_of_a_csv_are_warned_about(
     (row,) = re.findall(r"reviews.csv has quotation marks from row (\d+) on", caplog.text)
     assert int(row) == 40_003
 
+    caplog.clear()
+    rows = pd.concat(read(path.with_suffix(".csv.gz"), gzip.compress("\n".join(lines).encode())))
+    assert "reviews.csv.gz has quotation marks from row 40003 on" in caplog.text
+
 
 class PlainHandler(BaseHTTPRequestHandler):
     """Serves files as a simple server does: whole, and without telling their size."""

@@ -53,6 +53,7 @@ from imdb_sentiment.pipelines.data_processing.nodes import (
 )
 from imdb_sentiment.pipelines.data_processing.row_checks import read_unlabelled_chunk
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS, assign_splits
+from imdb_sentiment.text import tables
 from imdb_sentiment.text.tokenizer import train_tokenizer
 from imdb_sentiment.text.word_numbers import pack_numbers, unpack_numbers
 from imdb_sentiment.text.words import Script
@@ -1018,6 +1019,23 @@ def test_numbers_with_names_are_told(
     assert find(as_chunks(rows, ("text", "label", "label text")), split).label_column == "label"
     assert "pass --params 'reviews.label_column=label text'" in caplog.text
     assert "quadratic_kappa" not in caplog.text
+
+
+def test_a_column_without_a_name_may_be_below_a_title(split: SplitParameters) -> None:
+    rows = [("a", *review) for review in make_reviews(60)]
+    names = ("Customer feedback", "unnamed_1", "unnamed_2")
+    with pytest.raises(InputError, match="the column 'unnamed_1' has no name in the first line"):
+        find(as_chunks(rows, names), split)
+    given = {"text_column": "unnamed_1", "label_column": "unnamed_2"}
+    assert find(as_chunks(rows, names), split, **given).label_column == "unnamed_2"
+
+
+def test_later_lists_are_no_labels(split: SplitParameters, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "CHUNK", 12)
+    first = as_chunks(make_reviews(60))
+    lists = pd.Series([["negative", "positive"]] * len(first[0]), first[0].index, object)
+    later = first[0].assign(sentiment=lists)
+    assert find([*first, later], split).labels == ("negative", "positive")
 
 
 def test_listed_labels_may_be_sections_or_numbers(

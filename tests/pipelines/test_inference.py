@@ -46,6 +46,30 @@ CELL = st.one_of(
 )
 
 
+@pytest.mark.parametrize("name", ["id;review;stars", "id\treview", "id|review"])
+def test_lines_of_another_delimiter_are_not_scored_as_texts(name: str, exported: bytes) -> None:
+    table = pd.DataFrame({name: [f"{n};a {WORDS[0]} film;5" for n in range(30)]})
+    auto = InferenceParameters(text_column="auto")
+    with pytest.raises(InputError, match=r"only one column, .* which seems to contain several"):
+        score_reviews(exported, table, auto, HERE)
+    given = InferenceParameters(text_column=name)
+    assert len(pd.concat(score_reviews(exported, table, given, HERE))) == 30
+
+
+@pytest.mark.parametrize(
+    "word", ["\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35", "\u8fd9\u90e8\u7535\u5f71"]
+)
+def test_a_first_text_without_spaces_is_no_header(word: str, exported: bytes) -> None:
+    lines = [f"{word * 9} {n}" for n in range(30)]
+    auto = InferenceParameters(text_column="auto")
+    with pytest.raises(InputError, match="seems to have no header"):
+        score_reviews(exported, pd.DataFrame({lines[0]: lines[1:]}), auto, HERE)
+    question = f"{word * 9}\uff1f"
+    assert (
+        len(pd.concat(score_reviews(exported, pd.DataFrame({question: lines}), auto, HERE))) == 30
+    )
+
+
 def test_the_texts_are_found_in_the_rows_of_many_small_files(exported: bytes) -> None:
     files = [
         pd.DataFrame({"x": [f"a {WORDS[0]} film, number {n}"], "y": ["ab"[n % 2]]})

@@ -228,7 +228,8 @@ def test_spellings_of_a_label_are_one() -> None:
 
 
 def test_what_may_be_no_label_is_told() -> None:
-    assert find_labels({"yes": 3, "N/A": 4, "no": 3}).placeholders == ["N/A"]
+    for value in ("N/A", "#N/A", "<NA>", "\\N", "(blank)", "n.a.", "--"):
+        assert find_labels({"yes": 3, value: 4, "no": 3}).placeholders == [value]
 
 
 @pytest.mark.parametrize(
@@ -238,6 +239,7 @@ def test_what_may_be_no_label_is_told() -> None:
         ("1 2 3 Pos neg", [["1", "2"], ["neg", "Pos"]]),
         ("neg Negative Pos positive", [["Negative", "positive"], ["neg", "Pos"]]),
         ("neg negative positive", [["neg"], ["negative"]]),
+        ("Y Yes N No", [["N"], ["No"]]),
         ("neg. negative positive", [["neg."], ["negative"]]),
         ("neg. neg positive", [["neg"], ["neg."]]),
         ("1.1 1.2 1.10", [["1.1"], ["1.10"]]),
@@ -290,6 +292,13 @@ def test_a_column_is_in_doubt_beside_one_of_many_or_partial_labels() -> None:
     assert find_label(score=upvotes, b=words).candidates == ("score", "b")
     assert find_label(score=upvotes, b=["", *["yes", "no"] * 2] * 20).candidates == ("score", "b")
     assert find_label(score=upvotes).column == "score"
+    # Letters may be flags, and lists may have the labels.
+    assert find_label(a=["t", "f"] * 50).candidates == ("a",)
+    assert find_label(a=["t", "f"] * 50).column is None
+    lists = [[kind] for kind in ("bill", "other") * 50]
+    assert find_label(tags=lists, a=few).candidates == ("a",)
+    assert find_label(tags=lists, a=few).column is None
+    assert find_label(tags=[[n] for n in range(100)], a=few).column == "a"
     # There is no doubt beside numbers such as ages, dates, a few stray values or many rare ones.
     assert find_label(a=numbers, b=few).column == "b"
     assert find_label(a=[f"{n + 1}. 5. 2024" for n in numbers], b=few).column == "b"

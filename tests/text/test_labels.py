@@ -10,6 +10,8 @@ from imdb_sentiment.text.labels import clean_label, distinguish_label, find_code
     ("label", "same"),
     [
         ("4.50", "4.5"),
+        ("\uff12", "2"),
+        ("\u22121", "-1"),
         ("5.000", "5"),
         ("-0", "0"),
         ("-0.0", "0"),

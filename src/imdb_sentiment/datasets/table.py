@@ -218,6 +218,15 @@ class TableDataset(FileDataset):
                 logger.debug("Rows %d to %d: %s", rows_before + 1, rows_before + last_row, name)
             rows_before += last_row
 
+    def _read_and_check(self, path: str, file: FileToRead) -> Iterator[pd.DataFrame]:
+        """Yield the rows of a compressed CSV; warn if a quotation mark has joined some of them."""
+        n_rows = 0
+        for chunk in read_table(file, self._load_args):
+            n_rows += len(chunk)
+            yield chunk
+        if n_rows:
+            check_marks(path, file, find_options(file, self._load_args))
+
     def _open(self, path: str, file: FileToRead) -> Iterator[pd.DataFrame | Part]:
         """Return the rows of one file."""
         is_plain = self._is_local and not find_compression(path)
@@ -226,6 +235,8 @@ class TableDataset(FileDataset):
             if can_divide(self._load_args, options):
                 return divide_csv(path, options, self._prefix)
             check_marks(path, file, options)
+        elif self._is_local and find_format(path) == CSV:
+            return self._read_and_check(path, file)
         if is_plain and find_format(path) == PARQUET:
             parts = divide_parquet(
                 path, complete_options(self._load_args, self._prefix)["chunksize"]

@@ -17,7 +17,7 @@ from imdb_sentiment.text.labels import (
     normalise_label,
     parse_number,
 )
-from imdb_sentiment.text.tables import find_nested, list_columns, to_strings
+from imdb_sentiment.text.tables import count_words, find_nested, list_columns, to_strings
 
 # Usual names of these columns, the likeliest first, in English and then in other languages: only
 # those that hardly mean anything else, unlike "Bewertung" (a text or a rating) and "Kategorie" (of
@@ -108,6 +108,8 @@ SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing":
 SPLIT_NAMES |= dict.fromkeys(("validation", "valid", "val", "dev"), "validation")
 # Cells that say that there is no label.
 PLACEHOLDERS = {"-", "?", "n/a", "na", "nan", "none", "null", "unlabeled", "unlabelled"}
+PLACEHOLDERS |= {"--", "---", ".", "n.a.", "n.a", "nat", "undefined", "missing", "k.a."}
+PLACEHOLDERS |= {"<na>", "\\n", "(null)", "[null]", "(blank)", "#n/a", "#na", "#nv", "#value!"}
 
 _DECIMAL_COMMA = re.compile("[+-]?[0-9]+,[0-9]{1,2}")  # with more digits, of thousands
 _RATING = re.compile(r"([-+]?[0-9]+(?:[.,][0-9]+)?)\s*(.*)")  # a number and its unit
@@ -133,7 +135,7 @@ NEGATIONS |= {
 }  # Chinese, Japanese, Korean
 _FIRST_SYLLABLE = "\u2e80"  # roughly where the letters of Chinese, Japanese and Korean begin
 
-FLAGS = ({"false", "true"}, {"0", "1"})
+FLAGS = ({"false", "true"}, {"f", "t"}, {"n", "y"}, {"0", "1"})
 
 # A value may be a misspelling of a label that has at least 20 times as many rows and is similar to
 # it (ratio of difflib).
@@ -180,7 +182,15 @@ SCALES = (
     ("no", "yes"),
     ("false", "true"),
 )  # two numbers are another such scale
-SPELLINGS = (("neg", "negative"), ("neu", "neutral"), ("pos", "positive"))
+SPELLINGS = (
+    ("neg", "negative"),
+    ("neu", "neutral"),
+    ("pos", "positive"),
+    ("n", "no"),
+    ("y", "yes"),
+    ("f", "false"),
+    ("t", "true"),
+)
 
 
 @dataclass(frozen=True)
@@ -309,7 +319,10 @@ def find_label_column(
             return ColumnMatch(likely[0], (likely[0],), nested)
     others = [*constant, *unusual]
     is_clear = len(fitting) == 1 and not others and values[fitting[0]].keys() not in FLAGS
-    if is_clear and not named and not _list_named(nested, LABEL_NAMES):
+    has_nested_labels = any(
+        _has_labels(_count_values(to_strings(rows[name])), len(rows), MAX_LABELS) for name in nested
+    )
+    if is_clear and not named and not has_nested_labels and not _list_named(nested, LABEL_NAMES):
         return ColumnMatch(fitting[0], (fitting[0],), nested)
     fitting.sort(
         key=lambda name: (not _has_word(name, LABEL_NAMES), len(values[name]) > MAX_UNNAMED)
@@ -435,7 +448,7 @@ def _measure_texts(cells: list[str], syllable_width: float = 1) -> _Texts | None
     if len(prose) < len(texts) / 2 or median < MIN_CHARACTERS or _are_dates(texts):
         return None
     length = sum(map(len, texts)) / len(cells)
-    n_words = sum(map(_count_words, texts)) / len(texts)
+    n_words = sum(map(count_words, texts)) / len(texts)
     return _Texts(length, n_words, n_distinct / len(texts))
 
 
@@ -444,15 +457,6 @@ def _measure_width(text: str, syllable_width: float) -> float:
         return len(text)
     n_syllables = sum(letter >= _FIRST_SYLLABLE and letter.isalpha() for letter in text)
     return len(text) + (syllable_width - 1) * n_syllables
-
-
-def _count_words(text: str) -> float:
-    """Return about how many words a text has; where there are no spaces, three letters are one."""
-    n_words = len(text.split())
-    if text.isascii():
-        return n_words
-    n_letters = sum(character.isalpha() and not character.isascii() for character in text)
-    return max(n_words, n_letters / 3)
 
 
 def _are_dates(texts: list[str]) -> bool:

@@ -11,6 +11,9 @@ from imdb_sentiment.text.words import unify_letters
 # in comparisons.
 _UNSEEN = re.compile(f"[{UNSEEN}]")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
+# Other characters of numbers, as forms in Japanese and spreadsheets in Swedish have them.
+_USUAL = {0xFF10 + digit: str(digit) for digit in range(10)}
+_USUAL |= {0xFF0E: ".", 0xFF0D: "-", 0xFF0B: "+", 0x2212: "-"}
 
 
 def parse_number(text: str) -> Decimal | None:
@@ -30,7 +33,7 @@ def normalise_label(label: str) -> str:
     those that look the same. Numbers are normalised: 5.0 is the label 5.
     """
     folded = unify_letters(clean_label(_UNSEEN.sub("", label)).casefold())
-    number = parse_number(folded)
+    number = parse_number(folded.translate(_USUAL))
     if number is None:
         return folded
     digits = f"{number.copy_abs():f}"

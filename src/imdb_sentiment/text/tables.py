@@ -19,6 +19,7 @@ Part = TypeVar("Part", bound=pd.DataFrame | Callable[[], pd.DataFrame])
 MALFORMED = "_malformed"  # column that says what is wrong with a row; empty for a well-formed one
 CHUNK = 5000  # rows
 MAX_WORDS = 8  # maximum number of words in the name of a column
+QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e")  # also of Chinese, Arabic and Greek
 FLOAT_BYTES = 8  # size of Python's floats
 # Half of a surrogate pair, as in an emoji that was cut in two: JSON can have it, UTF-8 can't.
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -63,7 +64,16 @@ def is_like_text(name: str) -> bool:
 
     Long names that are questions are those of a survey.
     """
-    return len(name.split()) > MAX_WORDS and not name.rstrip().endswith("?")
+    return count_words(name) > MAX_WORDS and not name.rstrip().endswith(QUESTION_MARKS)
+
+
+def count_words(text: str) -> float:
+    """Return about how many words a text has; where there are no spaces, three letters are one."""
+    n_words = len(text.split())
+    if text.isascii():
+        return n_words
+    n_letters = sum(character.isalpha() and not character.isascii() for character in text)
+    return max(n_words, n_letters / 3)
 
 
 def require_distinct(names: Iterable[str], table: str) -> None:

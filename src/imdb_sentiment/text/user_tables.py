@@ -9,6 +9,7 @@ import pandas as pd
 from imdb_sentiment.errors import InputError, list_names, make_printable, require_column
 from imdb_sentiment.parameters import AUTO, CustomReviewsParameters
 from imdb_sentiment.text.columns import find_text_column
+from imdb_sentiment.text.delimiters import DELIMITERS
 from imdb_sentiment.text.sample_reviews import SAMPLE_COLUMN, are_samples
 from imdb_sentiment.text.tables import (
     CHUNK,
@@ -68,6 +69,13 @@ def choose_text_column(
     if known and known in names:
         require_texts(rows, known, file)
         return known
+    if given == AUTO and len(names) == 1 and any(mark in names[0] for mark in DELIMITERS.values()):
+        raise InputError(
+            f"{file} has only one column, {names[0]!r}, which seems to contain several: set its "
+            f"delimiter, or, if this is the name of the column, choose it with --params "
+            f"{parameter}=NAME",
+            parameters={parameter: names[0]},
+        )
     found = find_text_column(rows)
     texts = list(filter(is_like_text, found.candidates))
     if texts and not any(map(str.isidentifier, found.candidates)):  # which would be lost

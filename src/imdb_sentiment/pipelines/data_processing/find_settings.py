@@ -4,6 +4,7 @@ import itertools
 import json
 import logging
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -64,6 +65,7 @@ WITHOUT: dict[str, tuple[str, str | None]] = {
     "split.group_column": ("split.group_column", None),
 }
 LIKENESS = 0.8  # of a name and that of a column, from which on it is proposed (`difflib`)
+UNNAMED = re.compile(r"unnamed_\d+")  # the names of columns that have none
 MAX_VALUES = 1000  # a column with more different values has no labels
 
 
@@ -103,6 +105,8 @@ def find_settings(
     further += _judge_header(reviews, text, label, labels)
     if AUTO in (reviews.text_column, reviews.label_column):
         further += _find_header_below(rows)
+        named = (reviews.text_column, reviews.label_column)
+        further += _find_unnamed(match for match in (text, label) if match.column not in named)
     further += _find_other_delimiter(names)
     if problems or further:
         remedies = _find_remedies(missing, names, text, label, are_foreign=are_foreign)
@@ -251,7 +255,8 @@ def _count_labels(chunks: Iterable[pd.DataFrame], column: str) -> Labels:
     values: Counter[str] = Counter()
     for chunk in chunks:
         if column in chunk:  # a field of JSON may be missing in all rows
-            values.update(to_strings(chunk.loc[chunk[MALFORMED] == "", column]))
+            is_value = (chunk[MALFORMED] == "") & ~find_nested(chunk[column])
+            values.update(to_strings(chunk.loc[is_value, column]))
         if len(values) > MAX_VALUES:
             break
     return find_labels(values)
@@ -301,6 +306,16 @@ def _judge_names(labels: Labels, column: str, *, must_be_ordered: bool) -> list[
             "unknown: list them from lowest to highest"
         ]
     return []
+
+
+def _find_unnamed(found: Iterable[ColumnMatch]) -> list[str]:
+    """Return a message if a column that was found has no name: a title may be above the header."""
+    names = [match.column for match in found if match.column and UNNAMED.fullmatch(match.column)]
+    return [
+        f"the column {name!r} has no name in the first line (if the header is below it, delete the "
+        "lines above the header; else name the column there)"
+        for name in names[:1]
+    ]
 
 
 def _judge_header(

@@ -1030,6 +1030,14 @@ def test_a_column_without_a_name_may_be_below_a_title(split: SplitParameters) ->
     assert find(as_chunks(rows, names), split, **given).label_column == "unnamed_2"
 
 
+def test_sections_that_may_be_numbers_are_all_proposed(split: SplitParameters) -> None:
+    labels = ["1.1", "1.2", "1.10"]
+    rows = [(text, labels[n % 3]) for n, (text, _) in enumerate(make_reviews(60))]
+    with pytest.raises(InputError, match=r"'1\.1' as well as '1\.10'") as error:
+        find(as_chunks(rows), split)
+    assert sorted(read_block(error)["labels"]) == sorted(labels)
+
+
 def test_later_lists_are_no_labels(split: SplitParameters, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "CHUNK", 12)
     first = as_chunks(make_reviews(60))

@@ -52,6 +52,8 @@ def test_lines_of_another_delimiter_are_not_scored_as_texts(name: str, exported:
     auto = InferenceParameters(text_column="auto")
     with pytest.raises(InputError, match=r"only one column, .* which seems to contain several"):
         score_reviews(exported, table, auto, HERE)
+    survey = table.set_axis(["What did you like, and why?"], axis=1)
+    assert len(pd.concat(score_reviews(exported, survey, auto, HERE))) == 30
     given = InferenceParameters(text_column=name)
     assert len(pd.concat(score_reviews(exported, table, given, HERE))) == 30
 
@@ -64,6 +66,9 @@ def test_a_first_text_without_spaces_is_no_header(word: str, exported: bytes) ->
     auto = InferenceParameters(text_column="auto")
     with pytest.raises(InputError, match="seems to have no header"):
         score_reviews(exported, pd.DataFrame({lines[0]: lines[1:]}), auto, HERE)
+    surveyed = "Оцените качество нашего сервиса"
+    named = pd.DataFrame({surveyed: lines})
+    assert len(pd.concat(score_reviews(exported, named, auto, HERE))) == 30
     question = f"{word * 9}\uff1f"
     assert (
         len(pd.concat(score_reviews(exported, pd.DataFrame({question: lines}), auto, HERE))) == 30

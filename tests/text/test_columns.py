@@ -220,7 +220,7 @@ def test_spellings_of_a_label_are_one() -> None:
     joined = find_labels({"\u0628\u06cc\u200c\u0637\u0631\u0641": 9, "b": 3})
     assert "\u0628\u06cc\u200c\u0637\u0631\u0641" in joined.counts
     numbers = find_labels({"1.0": 4, "1": 1, "2.0": 3, "2.5": 3, "2.50": 2, "10": 3})
-    assert numbers.counts == {"1": 5, "2": 3, "2.5": 5, "10": 3}
+    assert numbers.counts == {"1": 5, "2": 3, "2.5": 3, "10": 3}
     assert numbers.mixed == [["2.5"], ["2.50"]]  # of one number, or of two sections
     codes = find_labels({"01": 4, "02": 3, "2": 1, "10": 5, "0.50": 3})
     assert codes.counts == {"0.5": 3, "01": 4, "02": 4, "10": 5}
@@ -351,6 +351,7 @@ def test_numbers_may_have_names_in_another_column() -> None:
     assert find_names_of_labels(rows, "label_text") is None  # they are names themselves
     assert find_names_of_labels(rows.drop(columns="label_text"), "label") is None
     assert find_names_of_labels(rows, "label", ["label_text"]) is None
+    assert find_names_of_labels(rows.assign(label=0, more="en"), "label") is None
     for changed in ("Bad", ""):  # a second name, or none
         other = rows.assign(label_text=rows["label_text"].where(rows["id"] != 4, changed))
         assert find_names_of_labels(other, "label") is None

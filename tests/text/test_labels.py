@@ -47,10 +47,22 @@ def test_a_label_has_its_code_in_any_spelling() -> None:
 
 
 def test_sections_are_not_numbers() -> None:
-    forms = {
-        distinguish_label(label) for label in ("1.1", " 1.1", "1.10", "1.0", "1", "A.1", "a.1")
-    }
-    assert forms == {"1.1", "1.10", "1", "a.1"}
+    labels = (
+        "1.1",
+        " 1.1",
+        "+1.1",
+        "1.10",
+        "1.0",
+        "1",
+        ".5",
+        "0.5",
+        "\u22120.5",
+        "-0.5",
+        "A.1",
+        "a.1",
+    )
+    forms = {distinguish_label(label) for label in labels}
+    assert forms == {"1.1", "1.10", "1", "0.5", "-0.5", "a.1"}
 
 
 def test_labels_that_look_the_same_are_one() -> None:

@@ -364,7 +364,7 @@ def find_names_of_labels(
             continue
         pairs = {pair for pair in zip(codes, _normalise(rows[other]), strict=True) if pair[0]}
         names = {name for _, name in pairs}
-        is_one_each = len(pairs) == len(names) == n_codes
+        is_one_each = len(pairs) == len(names) == n_codes > 1
         are_names = all(name and parse_number(name) is None for name in names)
         if is_one_each and are_names and names not in FLAGS and not names <= SPLIT_NAMES.keys():
             return other
@@ -606,9 +606,16 @@ def find_labels(values: Mapping[str, int]) -> Labels:
     """
     spellings: dict[str, Counter[str]] = {}
     for value, n in values.items():
-        if label := normalise_label(value):
+        if label := distinguish_label(value):
             spellings.setdefault(label, Counter())[clean_label(value)] += n
-    counts = {_choose_spelling(label, found): found.total() for label, found in spellings.items()}
+    forms: dict[str, list[str]] = {}
+    for label in spellings:
+        forms.setdefault(normalise_label(label), []).append(label)
+    counts: dict[str, int] = {}
+    for normalised, alike in forms.items():
+        for label in alike:  # of one number, if there are several
+            name = normalised if len(alike) == 1 else label
+            counts[_choose_spelling(name, spellings[label])] = spellings[label].total()
     misspellings = _find_misspellings(counts)
     labels = {
         label: n
@@ -617,8 +624,7 @@ def find_labels(values: Mapping[str, int]) -> Labels:
     }
     others = {label: n for label, n in counts.items() if label not in labels}
     ordered, is_known = order_labels(labels)
-    forms = (sorted(set(map(distinguish_label, found))) for found in spellings.values())
-    doubtful = next((found for found in forms if len(found) > 1), [])
+    doubtful = next((sorted(found) for found in forms.values() if len(found) > 1), [])
     return Labels(
         {label: labels[label] for label in ordered},
         dict(sorted(others.items(), key=lambda item: -item[1])),

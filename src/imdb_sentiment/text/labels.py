@@ -62,5 +62,7 @@ def distinguish_label(label: str) -> str:
     They are one number, but may be two sections.
     """
     normalised = normalise_label(label)
-    is_fraction = "." in normalised and parse_number(normalised) is not None
-    return clean_label(label) if is_fraction else normalised
+    if "." not in normalised or parse_number(normalised) is None:
+        return normalised
+    digits = clean_label(label).translate(_USUAL)
+    return normalised + "0" * (len(digits) - len(digits.rstrip("0")))

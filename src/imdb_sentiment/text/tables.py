@@ -20,6 +20,7 @@ MALFORMED = "_malformed"  # column that says what is wrong with a row; empty for
 CHUNK = 5000  # rows
 MAX_WORDS = 8  # maximum number of words in the name of a column
 QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e")  # also of Chinese, Arabic and Greek
+NO_SPACES = (("\u0e00", "\u0eff"), ("\u1000", "\u109f"), ("\u1780", "\u17ff"))  # letters
 FLOAT_BYTES = 8  # size of Python's floats
 # Half of a surrogate pair, as in an emoji that was cut in two: JSON can have it, UTF-8 can't.
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -68,12 +69,17 @@ def is_like_text(name: str) -> bool:
 
 
 def count_words(text: str) -> float:
-    """Return about how many words a text has; where there are no spaces, three letters are one."""
+    """Return about how many words a text has; in scripts without spaces, three letters are one."""
     n_words = len(text.split())
     if text.isascii():
         return n_words
-    n_letters = sum(character.isalpha() and not character.isascii() for character in text)
+    n_letters = sum(letter.isalpha() and _has_no_spaces(letter) for letter in text)
     return max(n_words, n_letters / 3)
+
+
+def _has_no_spaces(letter: str) -> bool:
+    """Return whether a letter may be Thai, Lao, Burmese, Khmer, Chinese, Japanese or Korean."""
+    return letter >= "\u2e80" or any(first <= letter <= last for first, last in NO_SPACES)
 
 
 def require_distinct(names: Iterable[str], table: str) -> None:
@@ -115,7 +121,7 @@ def list_parts(
 
 
 def read_first_rows(parts: Iterator[Part]) -> tuple[list[Part], pd.DataFrame]:
-    """Take parts as long as their rows fit into a chunk, to find the columns in them.
+    """Take parts until they have as many rows as a chunk, to find the columns in them.
 
     A table of many small files has many small parts.
 
@@ -129,13 +135,12 @@ def read_first_rows(parts: Iterator[Part]) -> tuple[list[Part], pd.DataFrame]:
     """
     taken: list[Part] = []
     frames: list[pd.DataFrame] = []
-    n_rows = n_last = 0
-    while n_rows + n_last <= CHUNK and (part := next(parts, None)) is not None:
+    n_rows = 0
+    while n_rows < CHUNK and (part := next(parts, None)) is not None:
         taken.append(part)
         rows: Any = part() if callable(part) else part
         frames.append(rows[~find_empty(rows)])
-        n_last = len(frames[-1])
-        n_rows += n_last
+        n_rows += len(frames[-1])
     filled = [frame for frame in frames if len(frame)] or frames[:1] or [pd.DataFrame()]
     return taken, filled[0] if len(filled) == 1 else pd.concat(filled)[list(filled[0])]
 

@@ -1,6 +1,7 @@
 """Tables of users: the column of the texts, malformed rows, and cells that fit any file."""
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -23,6 +24,9 @@ from imdb_sentiment.text.tables import (
 )
 
 logger = logging.getLogger(__name__)
+
+# Not in prose, where a space follows.
+_DELIMITER = re.compile(rf"[{re.escape(''.join(DELIMITERS.values()))}](?!\s)")
 
 
 def require_well_formed(n_malformed: int, rows: int, first: str, file: str, advice: str) -> None:
@@ -69,10 +73,11 @@ def choose_text_column(
     if known and known in names:
         require_texts(rows, known, file)
         return known
-    if given == AUTO and len(names) == 1 and any(mark in names[0] for mark in DELIMITERS.values()):
+    has_mark = len(names) == 1 and _DELIMITER.search(names[0]) and not is_like_text(names[0])
+    if given == AUTO and has_mark:
         raise InputError(
-            f"{file} has only one column, {names[0]!r}, which seems to contain several: set its "
-            f"delimiter, or, if this is the name of the column, choose it with --params "
+            f"{file} has only one column, {list_names(names)!r}, which seems to contain several: "
+            "set its delimiter, or, if this is the name of the column, choose it with --params "
             f"{parameter}=NAME",
             parameters={parameter: names[0]},
         )

@@ -55,8 +55,8 @@ logger = logging.getLogger(__name__)
 REVIEW_SETTINGS = "review_settings"  # the dataset with the labels
 CLASS_WEIGHT = "params:training.class_weight"
 SIMILARITY = 0.8  # of two names, from which on one may be a misspelling (`difflib`)
-MAX_SIMILAR = 5  # maximum number of files that a message names
 LIKENESS = 0.75  # the same, of the names of files in conf/, such as `params.yml`
+MAX_SIMILAR = 5  # maximum number of files that a message names
 CONF_SUFFIXES = (".yml", ".yaml", ".json")  # of the files in conf/ that Kedro reads
 DEFAULT_INPUT = "custom_reviews.csv"  # of inference
 # The settings that name a table which a run can't do without.
@@ -375,16 +375,16 @@ def _warn_of_unread_files(loader: PresetsConfigLoader) -> None:
     for path in sorted([*conf.glob("*.*"), *conf.glob("*/*.*")]):
         name = path.name.removesuffix(".txt")  # which an editor may have added
         stem, _, suffix = name.lower().partition(".")
-        kind = [name for name in loader.config_patterns if stem.startswith(name)]
-        kind = kind or get_close_matches(stem, loader.config_patterns, n=1, cutoff=LIKENESS)
-        if not kind or f".{suffix}" not in CONF_SUFFIXES:
+        kinds = list(filter(stem.startswith, loader.config_patterns))
+        kinds = kinds or get_close_matches(stem, loader.config_patterns, n=1, cutoff=LIKENESS)
+        if not kinds or f".{suffix}" not in CONF_SUFFIXES:
             continue
         is_named_well = path.suffix in CONF_SUFFIXES and any(
             fnmatch(path.name, pattern) for pattern in patterns
         )
         if path.parent == conf or not is_named_well:
             folder = conf / loader.default_run_env if path.parent == conf else path.parent
-            right = folder / f"{kind[0]}.yml"
+            right = folder / f"{kinds[0]}.yml"
             names = [str(file.relative_to(conf.parent)) for file in (path, right)]
             logger.warning("%s is not read: did you mean %s?", *names)
 

@@ -15,9 +15,16 @@ from imdb_sentiment.text.labels import (
     clean_label,
     distinguish_label,
     normalise_label,
+    normalise_labels,
     parse_number,
 )
-from imdb_sentiment.text.tables import count_words, find_nested, list_columns, to_strings
+from imdb_sentiment.text.tables import (
+    FIRST_SYLLABLE,
+    count_words,
+    find_nested,
+    list_columns,
+    to_strings,
+)
 
 # Usual names of these columns, the likeliest first, in English and then in other languages: only
 # those that hardly mean anything else, unlike "Bewertung" (a text or a rating) and "Kategorie" (of
@@ -120,20 +127,7 @@ MIN_STEM, MAX_ENDING = 3, 2  # letters of a unit that singular and plural share;
 
 # In a word; before one, any letters may negate it.
 NEGATIONS = {"un", "in", "im", "dis", "non", "not", "no", "nicht", "ne", "nie", "pas", "не"}
-NEGATIONS |= {
-    "不",
-    "沒",
-    "没",
-    "無",
-    "无",
-    "未",
-    "非",
-    "불",
-    "안",
-    "못",
-    "미",
-}  # Chinese, Japanese, Korean
-_FIRST_SYLLABLE = "\u2e80"  # roughly where the letters of Chinese, Japanese and Korean begin
+NEGATIONS |= set("不沒没無无未非불안못미")  # Chinese, Japanese, Korean
 
 FLAGS = ({"false", "true"}, {"f", "t"}, {"n", "y"}, {"0", "1"})
 
@@ -319,10 +313,8 @@ def find_label_column(
             return ColumnMatch(likely[0], (likely[0],), nested)
     others = [*constant, *unusual]
     is_clear = len(fitting) == 1 and not others and values[fitting[0]].keys() not in FLAGS
-    has_nested_labels = any(
-        _has_labels(_count_values(to_strings(rows[name])), len(rows), MAX_LABELS) for name in nested
-    )
-    if is_clear and not named and not has_nested_labels and not _list_named(nested, LABEL_NAMES):
+    is_clear = is_clear and not named and not _list_named(nested, LABEL_NAMES)
+    if is_clear and not any(_has_nested_labels(rows[name]) for name in nested):
         return ColumnMatch(fitting[0], (fitting[0],), nested)
     fitting.sort(
         key=lambda name: (not _has_word(name, LABEL_NAMES), len(values[name]) > MAX_UNNAMED)
@@ -354,27 +346,22 @@ def find_names_of_labels(
         apart_from: Columns that are known to be something else, such as that of the texts.
 
     """
-    codes = _normalise(rows[column])
-    n_codes = len({*codes} - {""})
-    if not all(parse_number(code) is not None for code in {*codes} - {""}):
+    codes = normalise_labels(to_strings(rows[column]))
+    distinct = {*codes} - {""}
+    if not all(parse_number(code) is not None for code in distinct):
         return None
     columns, _ = _list_candidates(rows, [column, *apart_from])
     for other in columns:
-        if not n_codes <= rows[other].nunique() <= MAX_LABELS:  # quickly
+        if not len(distinct) <= rows[other].nunique() <= MAX_LABELS:  # quickly
             continue
-        pairs = {pair for pair in zip(codes, _normalise(rows[other]), strict=True) if pair[0]}
+        cells = normalise_labels(to_strings(rows[other]))
+        pairs = {pair for pair in zip(codes, cells, strict=True) if pair[0]}
         names = {name for _, name in pairs}
-        is_one_each = len(pairs) == len(names) == n_codes > 1
+        is_one_each = len(pairs) == len(names) == len(distinct) > 1
         are_names = all(name and parse_number(name) is None for name in names)
         if is_one_each and are_names and names not in FLAGS and not names <= SPLIT_NAMES.keys():
             return other
     return None
-
-
-def _normalise(cells: pd.Series) -> list[str]:
-    strings = to_strings(cells)
-    normalised = {cell: normalise_label(cell) for cell in set(strings)}
-    return [normalised[cell] for cell in strings]
 
 
 def _are_numbers(cells: pd.Series) -> bool:
@@ -455,7 +442,7 @@ def _measure_texts(cells: list[str], syllable_width: float = 1) -> _Texts | None
 def _measure_width(text: str, syllable_width: float) -> float:
     if syllable_width == 1 or text.isascii() or len(text) >= MIN_CHARACTERS:
         return len(text)
-    n_syllables = sum(letter >= _FIRST_SYLLABLE and letter.isalpha() for letter in text)
+    n_syllables = sum(letter >= FIRST_SYLLABLE and letter.isalpha() for letter in text)
     return len(text) + (syllable_width - 1) * n_syllables
 
 
@@ -493,6 +480,11 @@ def _has_labels(values: Counter[str], n_rows: int, limit: int) -> bool:
         and 2 <= len(labels) <= limit  # noqa: PLR2004
         and sum(labels.values()) >= MOST * n_rows
     )
+
+
+def _has_nested_labels(cells: pd.Series) -> bool:
+    """Return whether a column of objects or lists may have the labels, as in `["billing"]`."""
+    return _has_labels(_count_values(to_strings(cells)), len(cells), MAX_LABELS)
 
 
 def _may_have_labels(values: Counter[str], n_rows: int, limit: int) -> bool:
@@ -554,8 +546,6 @@ class Labels:
             alphabetically.
         misspellings: Values that may be a misspelling of a far more frequent label, with that
             label. Those with ten rows or more are labels nevertheless, like Gambia beside Zambia.
-        spellings: Two spellings of one number that may be two labels, such as 1.1 and 1.10; empty
-            if there are none.
 
     """
 
@@ -563,7 +553,6 @@ class Labels:
     others: dict[str, int] = field(default_factory=dict)
     is_order_known: bool = True
     misspellings: dict[str, str] = field(default_factory=dict)
-    spellings: tuple[str, ...] = ()
 
     @property
     def placeholders(self) -> list[str]:
@@ -573,8 +562,11 @@ class Labels:
     @property
     def mixed(self) -> list[list[str]]:
         """Two or more well-known scales, or spellings of one label, which may mean the same."""
-        if self.spellings:
-            return [[spelling] for spelling in self.spellings]
+        earlier: dict[str, str] = {}
+        for value in (*self.counts, *self.others):  # such as 1.1 and 1.10
+            number = normalise_label(value)
+            if parse_number(number) is not None and value != earlier.setdefault(number, value):
+                return [[earlier[number]], [value]]
         found: dict[str, str] = {}
         for label in self.counts:
             name = normalise_label(label).rstrip(".")
@@ -608,14 +600,12 @@ def find_labels(values: Mapping[str, int]) -> Labels:
     for value, n in values.items():
         if label := distinguish_label(value):
             spellings.setdefault(label, Counter())[clean_label(value)] += n
-    forms: dict[str, list[str]] = {}
-    for label in spellings:
-        forms.setdefault(normalise_label(label), []).append(label)
+    n_alike = Counter(map(normalise_label, spellings))  # of a number, there may be several
     counts: dict[str, int] = {}
-    for normalised, alike in forms.items():
-        for label in alike:  # of one number, if there are several
-            name = normalised if len(alike) == 1 else label
-            counts[_choose_spelling(name, spellings[label])] = spellings[label].total()
+    for label, found in spellings.items():
+        normalised = normalise_label(label)
+        name = normalised if n_alike[normalised] == 1 else label
+        counts[_choose_spelling(name, found)] = found.total()
     misspellings = _find_misspellings(counts)
     labels = {
         label: n
@@ -624,13 +614,11 @@ def find_labels(values: Mapping[str, int]) -> Labels:
     }
     others = {label: n for label, n in counts.items() if label not in labels}
     ordered, is_known = order_labels(labels)
-    doubtful = next((sorted(found) for found in forms.values() if len(found) > 1), [])
     return Labels(
         {label: labels[label] for label in ordered},
         dict(sorted(others.items(), key=lambda item: -item[1])),
         is_known,
         misspellings,
-        tuple(doubtful[:2]),
     )
 
 
@@ -686,7 +674,7 @@ def _may_negate(word: str, longer: str) -> bool:
     n = len(longer) - len(word)
     return longer.endswith(word) or any(
         longer[start : start + n] in NEGATIONS
-        and longer == word[:start] + longer[start:][:n] + word[start:]
+        and (longer[:start], longer[start + n :]) == (word[:start], word[start:])
         for start in range(1, len(word))
     )
 

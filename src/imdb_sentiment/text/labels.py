@@ -41,6 +41,12 @@ def normalise_label(label: str) -> str:
     return f"-{digits}" if number < 0 else digits
 
 
+def normalise_labels(labels: Sequence[str]) -> list[str]:
+    """Return labels as `normalise_label` does, each distinct one only once."""
+    normalised = {label: normalise_label(label) for label in set(labels)}
+    return [normalised[label] for label in labels]
+
+
 def find_codes(names: Iterable[str], labels: Sequence[str]) -> dict[str, int]:
     """Return the code of each name that is a label in some spelling.
 

@@ -20,6 +20,7 @@ MALFORMED = "_malformed"  # column that says what is wrong with a row; empty for
 CHUNK = 5000  # rows
 MAX_WORDS = 8  # maximum number of words in the name of a column
 QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e")  # also of Chinese, Arabic and Greek
+FIRST_SYLLABLE = "\u2e80"  # roughly where the letters of Chinese, Japanese and Korean begin
 NO_SPACES = (("\u0e00", "\u0eff"), ("\u1000", "\u109f"), ("\u1780", "\u17ff"))  # letters
 FLOAT_BYTES = 8  # size of Python's floats
 # Half of a surrogate pair, as in an emoji that was cut in two: JSON can have it, UTF-8 can't.
@@ -79,7 +80,7 @@ def count_words(text: str) -> float:
 
 def _has_no_spaces(letter: str) -> bool:
     """Return whether a letter may be Thai, Lao, Burmese, Khmer, Chinese, Japanese or Korean."""
-    return letter >= "\u2e80" or any(first <= letter <= last for first, last in NO_SPACES)
+    return letter >= FIRST_SYLLABLE or any(first <= letter <= last for first, last in NO_SPACES)
 
 
 def require_distinct(names: Iterable[str], table: str) -> None:

@@ -16,7 +16,7 @@ from imdb_sentiment.pipelines.data_processing.splits import SPLITS
 from imdb_sentiment.text.cleaning import clean_text, is_visible
 from imdb_sentiment.text.columns import SPLIT_NAMES
 from imdb_sentiment.text.delimiters import DELIMITERS, MALFORMED_LINE
-from imdb_sentiment.text.labels import clean_label, find_codes, normalise_label
+from imdb_sentiment.text.labels import clean_label, find_codes, normalise_labels
 from imdb_sentiment.text.tables import (
     MALFORMED,
     find_empty,
@@ -133,10 +133,10 @@ def read_chunk(
     codes = find_codes(set(labels), reviews.labels)
     splits, groups = [NO_SPLIT] * len(chunk), [NO_GROUP] * len(chunk)
     if split.method == "column":
-        found = _normalise(_read_cells(chunk, split.column))
+        found = normalise_labels(_read_cells(chunk, split.column))
         splits = [SPLIT_NAMES.get(name, name) for name in found]
     if split.group_column:
-        groups = _normalise(_read_cells(chunk, split.group_column))  # one in any spelling
+        groups = normalise_labels(_read_cells(chunk, split.group_column))  # one in any spelling
     rows: dict[str, Any] = {
         "row": chunk.index.to_numpy(np.int64),
         "text": _clean_texts(_read_cells(chunk, reviews.text_column)),
@@ -243,11 +243,6 @@ def _clean_texts(cells: list[str]) -> list[str]:
 def _find_nested(chunk: pd.DataFrame, column: str) -> npt.NDArray[np.bool_]:
     """Return which cells of a column are objects or lists; none if it is missing."""
     return find_nested(chunk[column]) if column in chunk else np.zeros(len(chunk), bool)
-
-
-def _normalise(cells: list[str]) -> list[str]:
-    normalised = {cell: normalise_label(cell) for cell in set(cells)}
-    return [normalised[cell] for cell in cells]
 
 
 def hash_text(text: str, words: Sequence[str], code: int | None = None) -> tuple[int, int]:

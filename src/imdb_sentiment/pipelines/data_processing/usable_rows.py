@@ -27,8 +27,8 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
     list_required_columns,
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
-from imdb_sentiment.text.columns import MIN_ROWS, Labels, find_labels, order_labels
-from imdb_sentiment.text.labels import normalise_label
+from imdb_sentiment.text.columns import Labels, find_labels, order_labels
+from imdb_sentiment.text.labels import find_codes
 
 logger = logging.getLogger(__name__)
 
@@ -208,14 +208,16 @@ def _find_more_labels(audit: dict[str, Any], reviews: ReviewsParameters) -> Labe
     If the labels are ordinal, the further ones are inserted where they belong.
     """
     found = find_labels({**audit["accepted_by_label"], **audit["unknown_labels"]})
-    spelt = {normalise_label(label): label for label in reviews.labels}  # such as 1.0, found as 1
-    usable = {spelt.get(normalise_label(label), label): n for label, n in found.counts.items()}
-    accepted = audit["accepted_by_label"]
+    codes = find_codes(found.counts, reviews.labels)  # such as that of 1.0, found as 1
+    usable = {
+        reviews.labels[codes[label]] if label in codes else label: n
+        for label, n in found.counts.items()
+    }
     counts = {
         label: n
-        for label, n in accepted.items()
-        if n >= MIN_ROWS or label in usable or label in found.misspellings
-    } | {label: n for label, n in usable.items() if label not in accepted}
+        for label, n in audit["accepted_by_label"].items()
+        if label in usable or label in found.misspellings
+    } | usable
     if reviews.ordered:
         graded = [n for n in counts if n in reviews.labels or order_labels([*reviews.labels, n])[1]]
         order, _ = order_labels(graded)

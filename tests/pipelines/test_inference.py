@@ -117,7 +117,7 @@ def test_every_row_comes_back_in_its_place(
 
 def test_what_has_no_prediction_says_why(exported: bytes, tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
-    source.write_text("id,review\n1,w1\n2,<br>\n3,unheard of\n4,a,b,c\n5,w2\n")
+    source.write_text("id,review\n1,w1\n2,<br>\n3,qqq zzz\n4,a,b,c\n5,w2\n")
     scored = score_file(exported, source, tmp_path / "out.csv", 2)
     assert scored["id"].tolist() == ["1", "2", "3", "", "5"]
     assert scored[REASON_COLUMN].tolist() == [
@@ -313,7 +313,7 @@ def test_a_model_may_give_no_answer(exported: bytes, monkeypatch: pytest.MonkeyP
             self.rule = replace(self.rule, min_confidence=1.1)
 
     monkeypatch.setattr("imdb_sentiment.pipelines.inference.nodes.Predictor", Unsure)
-    chunk = pd.DataFrame({"review": ["w1 w2", "unheard"], "_malformed": ["", ""]})
+    chunk = pd.DataFrame({"review": ["w1 w2", "qqq zzz"], "_malformed": ["", ""]})
     (scored,) = score_reviews(exported, [chunk], INFERENCE, HERE)
     assert scored["predicted_sentiment"].isna().all()
     assert scored["probability"].isna().all()

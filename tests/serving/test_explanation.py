@@ -192,11 +192,22 @@ def test_the_only_word_is_held_against_chance(exported: bytes) -> None:
 
 
 def test_without_a_known_word_there_is_nothing_to_explain(exported: bytes) -> None:
-    prediction, segments = explain(Predictor(exported), "never heard")
+    prediction, segments = explain(Predictor(exported), "qqq zzz")
     assert prediction.label is None
-    assert [(s.text, s.effect) for s in segments] == [("never heard", None)]
+    assert [(s.text, s.effect) for s in segments] == [("qqq zzz", None)]
     assert prediction.reason == "no word that the model knows"
     assert explain(Predictor(exported), " <br> ") == (Prediction(None, {}, "no text"), [])
+
+
+def test_words_that_only_the_ngrams_know_are_explained(exported: bytes) -> None:
+    predictor = Predictor(exported)
+    prediction, segments = explain(predictor, "unheard qqq")
+    assert prediction == predictor.predict("unheard qqq")
+    assert prediction.probability is not None
+    assert find_effects(segments) == [
+        ("unheard", pytest.approx(prediction.probability - 1 / 2)),  # nothing known is left
+        ("qqq", 0),
+    ]
 
 
 def test_ngrams_alone_need_no_word_of_the_vocabulary(ngrams_alone: bytes) -> None:
@@ -227,7 +238,7 @@ def test_a_label_that_is_not_probable_enough_is_explained(
     assert unsure.label is None
     assert segments == expected
     assert find_explained_label(predictor, unsure) == sure.label
-    silent, _ = explain(predictor, "never heard")
+    silent, _ = explain(predictor, "qqq zzz")
     assert find_explained_label(predictor, silent) is None
 
 

@@ -49,7 +49,12 @@ def test_the_verdict_comes_as_one_types(page: Page) -> None:
     expect(page.locator("#spoken")).to_have_text(said.text_content() or "")
     expect(page.locator("#read")).to_be_hidden()
     expect(page.locator("#probabilities li")).to_have_count(2)
-    page.get_by_label("Type or paste a review").fill("never heard")
+    page.get_by_label("Type or paste a review").fill("unheard qqq zzz")
+    expect(page.locator("#read")).to_have_text(
+        "The LSTM knows no word of this text, so the prediction may well be wrong."
+    )
+    page.get_by_label("Type or paste a review").fill("qqq zzz")
+    expect(page.locator("#read")).to_be_hidden()
     expect(page.locator("#said")).to_have_text("No prediction: no word that the model knows.")
     page.get_by_label("Type or paste a review").fill("")
     expect(page.locator("#verdict")).to_be_hidden()

@@ -21,6 +21,7 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.network.model import KerasModel, count_known_tokens
 from imdb_sentiment.network.ngrams import Mask, NgramModel, split_word_and_character_ngrams
+from imdb_sentiment.text.tokenizer import UNKNOWN_ID
 
 NETWORK_ALONE = Weights(network=1, ngrams=0)
 
@@ -72,8 +73,8 @@ def convert_to_onnx(
         A serialised model from `token_ids`, int32 of shape (batch, words), and with an n-gram model
         also `ngrams`, the hashes of word n-grams, int64 of shape (batch, n-grams), padded with 0,
         and if the model knows character n-grams, `characters`, their hashes in the same form, to
-        probabilities, float32 of shape (batch, 1) for two labels, (batch, labels) for more. Without
-        the network, those of a text without a known n-gram are NaN.
+        probabilities, float32 of shape (batch, 1) for two labels, (batch, labels) for more. Those
+        of a text of which the model knows neither a word nor an n-gram are NaN.
 
     Raises:
         InputError: The network was trained with a vocabulary of another size.
@@ -90,15 +91,18 @@ def convert_to_onnx(
 
     graph = _Graph()
     scores, inputs = [], []
+    evidence: list[str] = []  # (batch, 1) each: 0 if that part knows nothing of the text
     if weights.network:
         scores.append((_add_network(graph, model), weights.network))
+        evidence.append(_count_known(graph, size))
         inputs.append(
             helper.make_tensor_value_info("token_ids", TensorProto.INT32, ["batch", "words"])
         )
     if ngram_model:
         names = ["ngrams", "characters"] if ngram_model.character_ngram else ["ngrams"]
-        are_alone = not weights.network
-        scores.append((_add_ngrams(graph, ngram_model, names, are_alone=are_alone), weights.ngrams))
+        score, lengths = _add_ngrams(graph, ngram_model, names)
+        scores.append((score, weights.ngrams))
+        evidence += lengths
         inputs += [
             helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", name])
             for name in names
@@ -109,6 +113,8 @@ def convert_to_onnx(
     logits = weighted[0] if len(weighted) == 1 else graph.add("Add", *weighted)
     if weights.bias:
         logits = graph.add("Add", logits, graph.constant(np.array(weights.bias, np.float32)))
+    total = reduce(partial(graph.add, "Add"), evidence)
+    logits = graph.add("Mul", logits, graph.add("Div", total, total))  # 0 / 0 is NaN: no answer
     binary = len(labels) == 2  # noqa: PLR2004
     graph.add("Sigmoid" if binary else "Softmax", logits, name="probabilities")
     width = 1 if binary else len(labels)
@@ -129,6 +135,7 @@ def convert_to_onnx(
         {
             "tokenizer": tokenizer.to_str(),
             "head_length": str(head_length),
+            **({"unknown_token": str(UNKNOWN_ID)} if weights.network else {}),
             **_describe_ngrams(ngram_model),
             "labels": json.dumps(labels),
             **({"decision": _describe_decision(decision, labels)} if decision else {}),
@@ -201,6 +208,13 @@ def _add_network(graph: _Graph, model: KerasModel) -> str:
     for layer in model.layers[:-1]:
         output = _add_layer(graph, layer, output)
     return _add_dense(graph, output, *model.layers[-1].get_weights())
+
+
+def _count_known(graph: _Graph, vocabulary_size: int) -> str:
+    """Add the number of known tokens per review, and return the name of that output."""
+    is_known = (np.arange(vocabulary_size) > UNKNOWN_ID).astype(np.float32)[:, np.newaxis]
+    found = graph.add("Gather", graph.constant(is_known), "token_ids")
+    return graph.add("ReduceSum", found, graph.constant(np.array([1])), keepdims=0)
 
 
 def _add_layer(graph: _Graph, layer: Any, inputs: str) -> str:
@@ -281,12 +295,11 @@ def _add_pooling(graph: _Graph, sequences: str, layer: Any) -> str:
     return pooled[0] if len(pooled) == 1 else graph.add("Concat", *pooled, axis=-1)
 
 
-def _add_ngrams(
-    graph: _Graph, ngram_model: NgramModel, inputs: list[str], *, are_alone: bool
-) -> str:
-    """Add the linear model of n-grams up to its logits, and return their name.
+def _add_ngrams(graph: _Graph, ngram_model: NgramModel, inputs: list[str]) -> tuple[str, list[str]]:
+    """Add the linear model of n-grams up to its logits.
 
     `inputs` has the names of the inputs for word n-grams, and for character n-grams, if any.
+    Returns the names of the logits, and of the lengths of the vectors of TF-IDF.
     """
     scores, lengths = graph.constant(ngram_model.bias), []
     for name, kind in zip(
@@ -295,10 +308,7 @@ def _add_ngrams(
         score, length = _add_kind(graph, ngram_model, name, kind)
         scores = graph.add("Add", scores, score)
         lengths.append(length)
-    if are_alone:  # 0 / 0 is NaN: no answer where no n-gram is known, and nothing else is read
-        length = reduce(partial(graph.add, "Add"), lengths)
-        scores = graph.add("Mul", scores, graph.add("Div", length, length))
-    return scores
+    return scores, lengths
 
 
 def _add_kind(graph: _Graph, ngram_model: NgramModel, name: str, kind: Mask) -> tuple[str, str]:

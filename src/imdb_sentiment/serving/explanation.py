@@ -52,8 +52,8 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
     """Predict the label of a cleaned text, and again without each of its words ("leave-one-out").
 
     The method is the erasure of Li, Monroe and Jurafsky, "Understanding Neural Networks through
-    Representation Erasure" (2016). If a text has only one known word, its effect is the difference
-    to the probability of a randomly drawn label.
+    Representation Erasure" (2016). If the model knows nothing of a text without a word, the word's
+    effect is the difference to the probability of a randomly drawn label.
 
     Args:
         predictor: Exported model.
@@ -64,13 +64,11 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
 
     """
     tokens, words, known = locate_known_words(predictor.tokenizer, cleaned, predictor.head_length)
-    if not known and predictor.has_network:
-        return _explain_silence(predictor, cleaned)
     places = _find_words(cleaned, predictor) if predictor.max_ngram else known
     # Row 0 is the whole text, row i + 1 the text without word i.
     rows = [NOWHERE, *places]
     sequences = np.zeros((len(rows), len(tokens)), np.uint32)
-    known_starts, known_stops = np.reshape(known, (-1, 2)).T  # n-grams alone need none
+    known_starts, known_stops = np.reshape(known, (-1, 2)).T  # also if there is none
     for sequence, (start, stop) in zip(sequences, rows, strict=True):
         is_kept = (known_stops <= start) | (known_starts >= stop)
         kept = tokens[is_kept[words]]
@@ -83,7 +81,8 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
         scored.append(predictor.score_sequences(some, some_ngrams))
     probabilities, *without = np.concatenate(scored)
     if np.isnan(probabilities[0]):
-        return _explain_silence(predictor, cleaned)
+        silence = predictor.explain_silence(cleaned, is_scored=False)
+        return Prediction(None, {}, silence), [Segment(cleaned, None)] if cleaned else []
     label = predictor.choose_label(probabilities)
     unknown = 1 / len(predictor.labels)
     segments: list[Segment] = []
@@ -97,11 +96,6 @@ def explain_cleaned(predictor: Predictor, cleaned: str) -> tuple[Prediction, lis
     return prediction, [segment for segment in segments if segment.text]
 
 
-def _explain_silence(predictor: Predictor, cleaned: str) -> tuple[Prediction, list[Segment]]:
-    silence = predictor.explain_silence(cleaned, is_scored=False)
-    return Prediction(None, {}, silence), [Segment(cleaned, None)] if cleaned else []
-
-
 def find_explained_label(predictor: Predictor, prediction: Prediction) -> str | None:
     """Return the label that the effects of a prediction are about.
 
@@ -111,7 +105,7 @@ def find_explained_label(predictor: Predictor, prediction: Prediction) -> str | 
 
     Returns:
         The predicted label, or the one that would be predicted if it were probable enough; None if
-        the text has no word that the model knows.
+        the model knows nothing of the text.
 
     """
     if not prediction.probabilities:

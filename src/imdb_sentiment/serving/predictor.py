@@ -43,10 +43,9 @@ class Prediction:
     """The label that the model predicts for a text.
 
     Attributes:
-        label: The predicted label, usually the most probable one; None if the text has no word that
-            the model knows (the LSTM, unless the model has n-grams alone), or if no label is
-            probable enough.
-        probabilities: The probability of each label; empty if the text has no known word.
+        label: The predicted label, usually the most probable one; None if the model knows nothing
+            of the text, neither a word nor an n-gram, or if no label is probable enough.
+        probabilities: The probability of each label; empty if the model knows nothing of the text.
         reason: Reason why there is no label; None if there is one.
 
     """
@@ -155,6 +154,9 @@ class Predictor:
         )
         self.tokenizer = Tokenizer.from_str(specification)
         self.head_length = int(self.facts.pop("head_length", 0))  # older models have none
+        # What the network reads of a text without a known word; older models don't answer then.
+        unknown = self.facts.pop("unknown_token", None)
+        self._unknown = [int(unknown)] if unknown else []
         self.max_ngram = int(self.facts.pop("max_ngram", 0))
         self.character_ngram = int(self.facts.pop("character_ngram", 0))
         self.character_weight = float(self.facts.pop("character_weight", 0))
@@ -258,8 +260,8 @@ class Predictor:
             texts: Texts as people write them; they are cleaned here.
 
         Returns:
-            Array of shape (texts, labels), dtype float64. Each row sums to 1, or is NaN if the text
-            has no word that the model knows.
+            Array of shape (texts, labels), dtype float64. Each row sums to 1, or is NaN if the
+            model knows nothing of the text, neither a word nor an n-gram.
 
         Raises:
             TypeError: `texts` is a single string, a table or bytes.
@@ -276,8 +278,8 @@ class Predictor:
             texts: Cleaned texts.
 
         Returns:
-            Array of shape (texts, labels), dtype float64. Each row sums to 1, or is NaN if the text
-            has no word that the model knows.
+            Array of shape (texts, labels), dtype float64. Each row sums to 1, or is NaN if the
+            model knows nothing of the text, neither a word nor an n-gram.
 
         """
         ngrams = None
@@ -303,7 +305,7 @@ class Predictor:
 
         Returns:
             Array of shape (reviews, labels), dtype float64. Each row sums to 1, or is NaN if the
-            review has no token; without a network, if it has no n-gram that the model knows.
+            review has no token, and no n-gram that the model knows.
 
         """
         return self._score([sequence[sequence > 0] for sequence in sequences], ngrams)
@@ -316,6 +318,7 @@ class Predictor:
         The exported network has no mask for padding, so reviews of one length are scored together.
         N-grams alone are scored whatever the tokens are.
         """
+        reviews = [tokens if len(tokens) else self._unknown for tokens in reviews]
         by_length: dict[int, list[int]] = {}
         for row, tokens in enumerate(reviews):
             by_length.setdefault(len(tokens) if self.has_network else 1, []).append(row)

@@ -103,7 +103,7 @@ class PredictionResponse(BaseModel):
     label: str | None = Field(description="the predicted label; null if there is none")
     probability: float | None = Field(description="probability of this label")
     probabilities: dict[str, float] = Field(
-        description="probability of each label; empty if the text has no word that the model knows"
+        description="probability of each label; empty if the model knows nothing of the text"
     )
     reason: str | None = Field(description="reason why there is no label; null if there is one")
 
@@ -148,8 +148,8 @@ class ExplainResponse(BaseModel):
     prediction: PredictionResponse
     explained_label: str | None = Field(
         description="the label that the effects are about: the predicted one, or the one that "
-        "would be predicted if it were probable enough; null if the text has no word that the "
-        "model knows"
+        "would be predicted if it were probable enough; null if the model knows nothing of the "
+        "text"
     )
     words: WordCountsResponse
     segments: list[SegmentResponse]

@@ -44,7 +44,7 @@ def choose(
 def test_custom_reviews_keep_their_columns_and_gaps(
     exported: bytes, reviews: ReviewsParameters, custom: CustomReviewsParameters
 ) -> None:
-    texts = ["w1 w2", None, " <br> ", "unheard of"]
+    texts = ["w1 w2", None, " <br> ", "qqq zzz"]
     table = pd.DataFrame({"id": [7, 8, 9, 10], "review": texts}, index=[3, 4, 5, 6])
     scored = score_custom_reviews(exported, choose(table, reviews, custom))
     assert scored.columns.tolist() == [

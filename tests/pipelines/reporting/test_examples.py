@@ -50,14 +50,14 @@ def test_the_surest_mistakes_are_explained(
     frame = make_predictions(60, reviews.labels).assign(review="w1 &amp; w2, w3")
     wrong = frame[frame["sentiment"] != frame["predicted_sentiment"]]
     surest = wrong.sort_values("probability", ascending=False)
-    frame.loc[surest.index[0], "review"] = "unheard of"
+    frame.loc[surest.index[0], "review"] = "qqq zzz"
     mistakes = explain_mistakes(exported, frame, report.model_copy(update={"examples": 5}))
     assert [mistake["row"] for mistake in mistakes] == surest["row"].tolist()[:5]
     for mistake, row in zip(mistakes, surest.to_dict("records"), strict=False):
         for name in ("sentiment", "predicted_sentiment", "probability"):
             assert mistake[name] == row[name]  # as in the test, not as recomputed
         json.dumps(mistake)
-    assert mistakes[0]["segments"] == [("unheard of", None)]
+    assert mistakes[0]["segments"] == [("qqq zzz", None)]
     segments = mistakes[1]["segments"]
     assert "".join(text for text, _ in segments) == "w1 &amp; w2, w3"  # already cleaned
     _, expected = explain_cleaned(Predictor(exported), "w1 &amp; w2, w3")
@@ -89,7 +89,7 @@ def test_disagreements_take_turns(
 def test_custom_reviews_without_a_known_word_are_said_to_be_so(
     exported: bytes, report: ReportParameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts, expected = ["w1", "", "unheard of"], ["positive", None, "negative"]
+    texts, expected = ["w1", "", "qqq zzz"], ["positive", None, "negative"]
     custom = CustomReviews(pd.DataFrame({"review": texts}), texts, expected, are_test_reviews=False)
     known, empty, unknown = explain_custom_reviews(exported, custom, report)
     assert known["predicted_sentiment"] in ("negative", "positive")
@@ -99,7 +99,7 @@ def test_custom_reviews_without_a_known_word_are_said_to_be_so(
     assert empty == nothing | {"reason": "no text", "expected_sentiment": None}
     assert unknown["predicted_sentiment"] is None
     assert unknown["reason"] == "no word that the model knows"
-    assert unknown["segments"] == [("unheard of", None)]
+    assert unknown["segments"] == [("qqq zzz", None)]
     assert known["explained_probability"] == known["probability"]
 
     class Doubting(Predictor):

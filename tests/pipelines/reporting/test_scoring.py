@@ -62,6 +62,7 @@ def measure(
     has_thresholds: bool = False,
     groups: npt.NDArray[np.uint64] | None = None,
     without_words: int = 0,
+    calibration: dict[str, Any] = CALIBRATION,
     **changes: Any,
 ) -> dict[str, Any]:
     no_groups = np.zeros(len(model), np.uint64)
@@ -73,7 +74,7 @@ def measure(
         part_predictions=model.assign(model="lstm") if parts is None else parts,
         baseline_predictions=baseline,
         study=study or make_study(),
-        calibration=CALIBRATION,
+        calibration=calibration,
         decision=decision,
         baseline_decision={"has_thresholds": has_thresholds},
         export_check=CHECK,
@@ -352,9 +353,14 @@ def test_the_coverage_of_a_minimum_of_confidence_is_measured(reviews: ReviewsPar
     assert "test_coverage" not in measure(frame, frame, reviews)
 
 
-def test_reviews_without_a_known_word_get_no_answer(reviews: ReviewsParameters) -> None:
+def test_reviews_without_a_known_word_get_no_answer_from_a_network_alone(
+    reviews: ReviewsParameters,
+) -> None:
     frame = make_predictions(200, reviews.labels)
-    metrics = measure(frame, frame.sample(frac=1, random_state=0), reviews, without_words=30)
+    shuffled = frame.sample(frac=1, random_state=0)
+    assert "test_coverage" not in measure(frame, shuffled, reviews, without_words=30)
+    alone = CALIBRATION | {"ngram_share": 0}
+    metrics = measure(frame, shuffled, reviews, without_words=30, calibration=alone)
     assert metrics["test_without_known_word"] == 30
     assert metrics["test_coverage"] == 170 / 200
     right = (frame["sentiment"] == frame["predicted_sentiment"])[30:].mean()

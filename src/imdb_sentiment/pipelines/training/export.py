@@ -129,18 +129,18 @@ def export_model(
             ),
         },
     )
-    with_words = validation.take(np.flatnonzero(validation.lengths > 0)[:MAX_COMPARED])
+    compared = validation.take(np.arange(min(MAX_COMPARED, len(validation))))
     texts = pd.concat(
-        chunk.loc[chunk["row"].isin(with_words.rows), ["row", "text"]] for chunk in clean_reviews
+        chunk.loc[chunk["row"].isin(compared.rows), ["row", "text"]] for chunk in clean_reviews
     ).set_index("row")["text"]
-    known = texts.reindex(pd.Index(with_words.rows)).tolist()
-    found = Predictor(exported).score_cleaned(known)
+    cleaned = texts.reindex(pd.Index(compared.rows)).tolist()
+    found = Predictor(exported).score_cleaned(cleaned)
     expected = weights.average(
-        score_logits(model, with_words.sequences), ngram_model.score_texts(known)
+        score_logits(model, compared.sequences), ngram_model.score_texts(cleaned)
     )
-    differences = np.abs(found - expected)
-    if not weights.network:  # without a known n-gram there is no answer
-        differences = differences[~np.isnan(found[:, 0])]
+    # Where the model knows nothing, there is no answer.
+    may_be_silent = compared.lengths == 0 if weights.network else True
+    differences = np.abs(found - expected)[~(np.isnan(found[:, 0]) & may_be_silent)]
     difference = float(differences.max(initial=0))
     if not difference <= MAX_EXPORT_DIFFERENCE:
         raise RuntimeError(

@@ -127,7 +127,7 @@ function showVerdict({ prediction, explained_label: explained, words, segments }
     find("probabilities"),
     shown.map(([name, share]) => [name, share, percent(share)]),
   );
-  setText("read", describeReading(words));
+  setText("read", describeReading(words, listed.length > 0));
   find("explained").textContent = explained;
   find("verdict").hidden = false; // what is hidden can't be scrolled
   showWords(segments);
@@ -169,12 +169,14 @@ function doubt(prediction) {
   return "";
 }
 
-function describeReading({ total, known, read }) {
+function describeReading({ total, known, read }, isPredicted) {
   const sentences = [];
-  if (hasLstm(model) && known > 0 && 2 * known < total) {
-    sentences.push(
-      `Only ${count(known)} of the ${plural(total, "word")} ${known === 1 ? "is" : "are"} in the vocabulary of the model, so the prediction may well be wrong.`,
-    );
+  if (hasLstm(model) && isPredicted && 2 * known < total) {
+    const verb = known === 1 ? "is" : "are";
+    const found = known
+      ? `Only ${count(known)} of the ${plural(total, "word")} ${verb} in the vocabulary of the LSTM`
+      : `The LSTM knows no word of this text`;
+    sentences.push(`${found}, so the prediction may well be wrong.`);
   }
   if (read < known && hasLstm(model)) {
     const parts = model?.character_ngram ? " and parts of words" : "";

@@ -60,7 +60,6 @@ def embed_model(onnx_model: bytes, report: ReportParameters) -> Embedded:
         "max_ngram": predictor.max_ngram,
         "character_ngram": predictor.character_ngram,
         **_describe_words(predictor),
-        "has_network": predictor.has_network,
         "operators": operators,
         "constants": [
             {"name": name, "type": array.dtype.name, "shape": array.shape}

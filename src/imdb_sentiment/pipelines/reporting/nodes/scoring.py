@@ -233,9 +233,9 @@ def compute_metrics(
             len(test_predictions),
         )
     label_shares = test_predictions["sentiment"].value_counts(normalize=True)
-    # N-grams alone do without the words of the LSTM. That they know nothing of a review is so rare
-    # that it is not counted.
-    unread = test.rows[(test.lengths == 0) & (calibration["ngram_share"] < 1)]
+    # N-grams do without the words of the LSTM. That they know nothing of a review, either, is so
+    # rare that it is not counted.
+    unread = test.rows[(test.lengths == 0) & (calibration["ngram_share"] == 0)]
     return {
         "file": reviews.file_name,
         "test_rows": len(test_predictions),
@@ -375,7 +375,7 @@ def _measure_coverage(
 ) -> dict[str, float]:
     """Return the share of test reviews that get an answer, and the accuracy of these answers.
 
-    The exported model gives none to the rows `unread`, without a word that the LSTM knows.
+    The exported model gives none to the rows `unread`, of which it knows no word.
     """
     unknown = np.isin(test_predictions["row"], unread)
     if not decision["min_confidence"] and not unknown.any():

@@ -66,6 +66,7 @@ DESCRIPTION: dict[str, Any] = {
 }
 CALIBRATION: dict[str, Any] = {
     "temperature": 1.0,
+    "ngram_share": 0.5,
     "weights": {"network": 0.5, "ngrams": 0.5, "bias": [0.7]},  # of labels with weights in the loss
     "uncalibrated_reason": "too_few_rows",
 }
@@ -77,13 +78,16 @@ def test_the_data_are_drawn_as_counted() -> None:
         "negative": [5, 2],
         "positive": [7, 1],
     }
-    lengths = plot_review_lengths(DESCRIPTION)
+    lengths = plot_review_lengths(DESCRIPTION, CALIBRATION)
     assert {line.name: list(line.y) for line in lengths.data} == {
         "train": [0.25, 0.75, 0],
         "test": [0, 0, 0],  # empty groups, without a division by 0
     }
     assert lengths.layout.shapes[0].x0 == 20
-    short = plot_review_lengths(DESCRIPTION | {"sequence_length": 200})
+    whole = plot_review_lengths(DESCRIPTION, CALIBRATION | {"ngram_share": 1})
+    assert not whole.layout.shapes  # n-grams alone read all of a review
+    assert whole.layout.xaxis.title.text == "known tokens"
+    short = plot_review_lengths(DESCRIPTION | {"sequence_length": 200}, CALIBRATION)
     assert not short.layout.shapes  # which would stretch the axis
     assert short.layout.xaxis.title.text == "known tokens<br>(limit: 200)"
     words = plot_distinctive_words(DESCRIPTION)
@@ -208,6 +212,7 @@ def draw_accuracy_by_length(
         tokenizer=make_tokenizer(),
         words=words,
         data_description=DESCRIPTION,
+        calibration=CALIBRATION,
         report=report,
     )
 

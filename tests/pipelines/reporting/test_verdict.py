@@ -17,6 +17,7 @@ from imdb_sentiment.pipelines.reporting.nodes.verdict import (
     Verdict,
     find_neglected_labels,
     find_rare_labels,
+    is_for_accuracy,
     judge,
     may_be_constant,
     search_longer,
@@ -27,6 +28,11 @@ from imdb_sentiment.serving import Predictor
 
 # Of a model that is better than always predicting the most frequent label.
 USEFUL = {"tuning_metric": "accuracy", "has_enough_groups": True, "better_than_majority": True}
+
+
+def suggest(metrics: dict[str, Any], verdict: Verdict, **changes: Any) -> list[dict[str, Any]]:
+    plain = {"n_trials": 2, "is_searched": True, "is_constant": False, "hides_labels": False}
+    return suggest_next_steps(metrics, verdict, **(plain | changes))
 
 
 def make_metrics(model: float, baseline: float, p_value: float) -> dict[str, Any]:
@@ -103,34 +109,57 @@ def test_every_verdict_leads_to_commands(
     metrics: dict[str, Any] = {"ngram_share": share, "has_thresholds": False}
     metrics |= USEFUL | {"test_accuracy": 0.87}
     metrics |= {"ngrams_test_accuracy": 0.876} if share else {}
-    steps = suggest_next_steps(metrics, verdict, n_trials=2, is_searched=True, hides_labels=False)
+    steps = suggest(metrics, verdict)
     assert [step["commands"] for step in steps] == commands
     says = " ".join(step["says"] for step in steps)
     assert ("got 87.6% of the test reviews right" in says) == (
         0 < share < 1 and verdict != Verdict.MODEL
     )
-    more = suggest_next_steps(metrics, verdict, n_trials=2, is_searched=True, hides_labels=True)
+    more = suggest(metrics, verdict, hides_labels=True)
     assert more[:-1] == steps
     assert more[-1]["commands"] == [FIND_RARE_LABELS]
 
 
-@pytest.mark.parametrize("verdict", sorted({*Verdict} - {Verdict.BASELINE}))
+@pytest.mark.parametrize("verdict", sorted(Verdict))
 def test_a_model_that_may_be_a_constant_is_not_to_be_used(verdict: Verdict) -> None:
     metrics = {"ngram_share": 0.5, "has_thresholds": False, "test_accuracy": 0.5, **USEFUL}
-    metrics |= {"ngrams_test_accuracy": 0.4, "better_than_majority": False}
-    assert may_be_constant(metrics)
+    metrics |= {"ngrams_test_accuracy": 0.52, "ngrams_test_accuracy_low": 0.48}
+    metrics |= {"better_than_majority": False}
+    assert may_be_constant(metrics, accuracy_counts=True)
     for share, commands in ((0.5, [[], [FIND_RARE_LABELS]]), (0.9, [[FIND_RARE_LABELS]])):
-        steps = suggest_next_steps(
-            metrics | {"majority_test_accuracy": share},
-            verdict,
-            n_trials=2,
-            is_searched=True,
-            hides_labels=True,
-        )
+        found = metrics | {"majority_test_accuracy": share}
+        steps = suggest(found, verdict, is_constant=True, hides_labels=True)
         assert [step["commands"] for step in steps] == commands
         assert steps[0]["says"].startswith("Do not use the model yet: ")
-    for change in ({"tuning_metric": "F1"}, {"has_thresholds": True}, {"has_enough_groups": False}):
-        assert not may_be_constant(metrics | change)
+    assert not may_be_constant(metrics, accuracy_counts=False)
+    assert not may_be_constant(metrics | {"has_enough_groups": False}, accuracy_counts=True)
+
+
+def test_n_grams_that_are_better_than_a_constant_are_to_be_used() -> None:
+    metrics = {"ngram_share": 0.5, "has_thresholds": False, "test_accuracy": 0.5, **USEFUL}
+    metrics |= {"ngrams_test_accuracy": 0.55, "ngrams_test_accuracy_low": 0.53}
+    metrics |= {"better_than_majority": False, "majority_test_accuracy": 0.52}
+    (step,) = suggest(metrics, Verdict.BASELINE, is_constant=True)
+    assert step["commands"] == [EXPORT_NGRAMS, SERVE]
+    for change in ({"has_thresholds": True}, {"majority_test_accuracy": 0.54}, {"ngram_share": 0}):
+        (step,) = suggest(metrics | change, Verdict.BASELINE, is_constant=True)
+        assert step["says"].startswith("Do not use the model yet: ")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tuning_metric": "F1"},
+        {"class_weight": "balanced"},
+        {"decision_target": {"label": "bad", "recall": 0.9}},
+    ],
+)
+def test_the_accuracy_does_not_count_if_the_training_aims_at_something_else(
+    change: dict[str, Any],
+) -> None:
+    plain = {"tuning_metric": "accuracy", "class_weight": None, "decision_target": None}
+    assert is_for_accuracy(plain, plain)
+    assert not is_for_accuracy(plain | change, plain | change)
 
 
 def test_a_label_is_rare_if_others_are_clearly_more_frequent() -> None:
@@ -147,19 +176,11 @@ def test_n_grams_that_are_worse_than_the_model_are_no_way_to_the_baseline() -> N
         "ngrams_test_accuracy": 0.86,
         **USEFUL,
     }
-    (step,) = suggest_next_steps(
-        metrics, Verdict.BASELINE, n_trials=3, is_searched=True, hides_labels=False
-    )
+    (step,) = suggest(metrics, Verdict.BASELINE, n_trials=3)
     assert step["commands"] == [search_longer(3)]
     assert search_longer(3).endswith(" tuning.n_trials=30")
     for change in ({"has_thresholds": True}, {"tuning_metric": "log loss"}):
-        (other,) = suggest_next_steps(
-            metrics | change,
-            Verdict.BASELINE,
-            n_trials=3,
-            is_searched=True,
-            hides_labels=False,
-        )
+        (other,) = suggest(metrics | change, Verdict.BASELINE, n_trials=3)
         assert other["commands"] == [EXPORT_NGRAMS, SERVE]
         assert ("of the test reviews right" in other["says"]) == ("tuning_metric" in change)
 
@@ -205,13 +226,7 @@ def test_the_suggested_commands_do_what_is_said(copy_of_finished: Path) -> None:
     run_shell(copy_of_finished, "kedro run --pipelines reporting")  # with the same parameters
     assert json.loads(facts_file.read_text())["decision"] == facts["decision"]
 
-    steps = suggest_next_steps(
-        facts["metrics"],
-        Verdict.MODEL,
-        n_trials=2,
-        is_searched=True,
-        hides_labels=True,
-    )
+    steps = suggest(facts["metrics"], Verdict.MODEL, hides_labels=True)
     run_shell(copy_of_finished, steps[-1]["commands"][0])
     facts = json.loads(facts_file.read_text())
     assert facts["metrics"]["tuning_metric"] == "macro F1"

@@ -29,7 +29,7 @@ _BOTH = ["test_predictions", "baseline_predictions"]
 # The functions that draw the figures, with their inputs: `plot_NAME` draws `NAME_figure`.
 _FIGURES: dict[Callable[..., Any], list[str] | dict[str, str]] = {
     data.plot_label_balance: ["data_description"],
-    data.plot_review_lengths: ["data_description"],
+    data.plot_review_lengths: ["data_description", "calibration"],
     data.plot_distinctive_words: ["data_description"],
     trials.plot_optimization_history: ["study"],
     trials.plot_parameter_importances: ["study"],
@@ -49,6 +49,7 @@ _FIGURES: dict[Callable[..., Any], list[str] | dict[str, str]] = {
     predictions.plot_accuracy_by_length: {
         **{name: name for name in (*_BOTH, "clean_reviews", "tokenizer", "words")},
         "data_description": "data_description",
+        "calibration": "calibration",
         "report": "params:report",
     },
     predictions.plot_accuracy_by_confidence: _BOTH,

@@ -26,6 +26,7 @@ from imdb_sentiment.pipelines.reporting.nodes.custom import CustomReviews, count
 from imdb_sentiment.pipelines.reporting.nodes.verdict import (
     find_neglected_labels,
     find_rare_labels,
+    is_for_accuracy,
     judge,
     may_be_constant,
     suggest_next_steps,
@@ -165,14 +166,14 @@ def collect_facts(
     made_with = predictor.facts
     trained = json.loads(made_with["training"])
     verdict, neglected = judge(metrics), find_neglected_labels(metrics)
-    is_for_accuracy = (
-        metrics["tuning_metric"] == "accuracy"
-        and trained["class_weight"] is None
+    accuracy_counts = is_for_accuracy(metrics, trained)
+    is_constant = may_be_constant(metrics, accuracy_counts=accuracy_counts)
+    hides_labels = (
+        bool(find_rare_labels(metrics, neglected))
+        and accuracy_counts
         # Otherwise, another metric would choose no thresholds.
         and trained["decision"] in ("auto", "threshold")
-        and trained["decision_target"] is None
     )
-    hides_labels = bool(find_rare_labels(metrics, neglected)) and is_for_accuracy
     right, judged = count_right(
         custom_reviews.expected, custom_predictions["predicted_sentiment"].tolist()
     )
@@ -186,13 +187,14 @@ def collect_facts(
         "calibration": calibration,
         "decision": decision,
         "verdict": verdict,
-        "may_be_constant": may_be_constant(metrics),
+        "may_be_constant": is_constant,
         "neglected_labels": neglected,
         "next_steps": suggest_next_steps(
             metrics,
             verdict,
             n_trials=sum(not has_died(trial) for trial in ended),
             is_searched=bool(study.best_params),
+            is_constant=is_constant,
             hides_labels=hides_labels,
         ),
         "threshold_step": suggest_threshold(

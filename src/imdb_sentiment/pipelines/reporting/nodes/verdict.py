@@ -64,21 +64,32 @@ def judge(metrics: dict[str, Any]) -> Verdict:
     return Verdict.MODEL if better else Verdict.BASELINE
 
 
-def may_be_constant(metrics: dict[str, Any]) -> bool:
+def is_for_accuracy(metrics: dict[str, Any], training: dict[str, Any]) -> bool:
+    """Return whether the accuracy is what the search and the training aimed at.
+
+    Args:
+        metrics: Output of `compute_metrics`.
+        training: Parameters of the training.
+
+    """
+    return (
+        metrics["tuning_metric"] == "accuracy"
+        and training["class_weight"] is None
+        and training["decision_target"] is None
+    )
+
+
+def may_be_constant(metrics: dict[str, Any], *, accuracy_counts: bool) -> bool:
     """Return whether the model is not shown to be better than always predicting one label.
 
     This is only said if the accuracy is what counts.
 
     Args:
         metrics: Output of `compute_metrics`.
+        accuracy_counts: Output of `is_for_accuracy`.
 
     """
-    return (
-        metrics["tuning_metric"] == "accuracy"
-        and metrics["has_enough_groups"]
-        and not metrics["has_thresholds"]
-        and not metrics["better_than_majority"]
-    )
+    return accuracy_counts and metrics["has_enough_groups"] and not metrics["better_than_majority"]
 
 
 def find_rare_labels(metrics: dict[str, Any], labels: Iterable[str]) -> list[str]:
@@ -107,6 +118,7 @@ def suggest_next_steps(
     *,
     n_trials: int,
     is_searched: bool,
+    is_constant: bool,
     hides_labels: bool,
 ) -> list[dict[str, Any]]:
     """Return what to do with the model, the most useful first.
@@ -116,6 +128,7 @@ def suggest_next_steps(
         verdict: The better model, from `judge`.
         n_trials: Number of trials of the search.
         is_searched: Whether they differ in any hyperparameter.
+        is_constant: Output of `may_be_constant`.
         hides_labels: Whether there are rare labels that the accuracy hides, and at which neither
             the search nor the training aims.
 
@@ -128,8 +141,13 @@ def suggest_next_steps(
         "Use the model: start the service and its web page, or score a file:",
         [SERVE, SCORE_A_FILE],
     )
+    # With thresholds, which each part lacks, their accuracy is of another kind.
+    is_known = bool(share) and not metrics["has_thresholds"]
+    if is_constant and verdict == Verdict.BASELINE and is_known:
+        # The n-grams alone may be what is needed.
+        is_constant = metrics["ngrams_test_accuracy_low"] <= metrics["majority_test_accuracy"]
     steps: list[tuple[str, list[str]]]
-    if may_be_constant(metrics) and verdict != Verdict.BASELINE:
+    if is_constant:
         says = "Do not use the model yet: label more reviews first, and then repeat the run."
         steps = [(says, [])]
         if metrics["majority_test_accuracy"] >= FREQUENT:
@@ -142,8 +160,6 @@ def suggest_next_steps(
         steps = [use]
     else:
         alone = "the n-grams alone, without the LSTM: they are a linear model like the baseline"
-        # With thresholds, which each part lacks, their accuracy is of another kind.
-        is_known = share and not metrics["has_thresholds"]
         if is_known:
             accuracy = metrics["ngrams_test_accuracy"]
             alone += f", and got {accuracy:.1%} of the test reviews right"

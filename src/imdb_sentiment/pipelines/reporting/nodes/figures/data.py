@@ -55,11 +55,12 @@ def _plot_many_labels(labels: list[str], splits: dict[str, Any]) -> go.Figure:
     )
 
 
-def plot_review_lengths(data_description: dict[str, Any]) -> go.Figure:
+def plot_review_lengths(data_description: dict[str, Any], calibration: dict[str, Any]) -> go.Figure:
     """Draw the distribution of the lengths of the reviews, and the length limit.
 
     Args:
         data_description: Output of `describe_data`.
+        calibration: Output of `calibrate`, for the share of the n-grams.
 
     Returns:
         One histogram per split, drawn as a line; the limit only if there are reviews as long.
@@ -75,7 +76,7 @@ def plot_review_lengths(data_description: dict[str, Any]) -> go.Figure:
             name=split,
             line={"shape": "hv", "dash": dash},
         )
-    style.mark_limit(figure, data_description["sequence_length"], lengths["edges"][-1])
+    style.mark_limit(figure, data_description["sequence_length"], lengths["edges"][-1], calibration)
     return figure.update_yaxes(tickformat=".0%")
 
 

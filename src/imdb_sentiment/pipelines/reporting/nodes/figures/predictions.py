@@ -123,6 +123,7 @@ def plot_accuracy_by_length(
     tokenizer: Tokenizer,
     words: Sequence[str],
     data_description: dict[str, Any],
+    calibration: dict[str, Any],
     report: ReportParameters,
 ) -> go.Figure:
     """Draw the accuracy of short and of long reviews, with Wilson's 95% intervals of the model.
@@ -134,6 +135,7 @@ def plot_accuracy_by_length(
         tokenizer: Output of the pipeline data_processing.
         words: Output of the pipeline data_processing: what the numbers in `words` stand for.
         data_description: Output of `describe_data`.
+        calibration: Output of `calibrate`, for the share of the n-grams.
         report: Number of groups, which hold about the same number of reviews each. If many reviews
             have the same length, there are fewer groups.
 
@@ -170,7 +172,7 @@ def plot_accuracy_by_length(
             line_dash=dash,
             marker_symbol=symbol,
         )
-    return style.mark_limit(figure, data_description["sequence_length"], medians.max())
+    return style.mark_limit(figure, data_description["sequence_length"], medians.max(), calibration)
 
 
 def plot_accuracy_by_confidence(

@@ -127,11 +127,16 @@ def add_vertical_line(figure: go.Figure, x: float, text: str, **annotation: str)
     )
 
 
-def mark_limit(figure: go.Figure, limit: int, longest: float) -> go.Figure:
-    """Mark the length that reviews are cut to, if the figure has such lengths.
+def mark_limit(
+    figure: go.Figure, limit: int, longest: float, calibration: dict[str, Any]
+) -> go.Figure:
+    """Mark the length that the LSTM cuts reviews to, if the figure has such lengths.
 
     Otherwise the axis names it: an axis up to the mark would leave short reviews a narrow strip.
+    A model without an LSTM has no limit.
     """
+    if calibration["ngram_share"] == 1:
+        return figure
     if longest >= limit:
         return add_vertical_line(figure, limit, "limit")
     (axis,) = figure.select_xaxes()

@@ -8,6 +8,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from kedro.utils import find_kedro_project
+
 from imdb_sentiment.framework.console import ShowRun
 from imdb_sentiment.framework.hooks import (
     CheckLabels,
@@ -66,6 +68,11 @@ def _is_there(path: Path) -> bool:
     return os.path.exists(path) or any(glob.iglob(str(path), recursive=True))  # noqa: PTH110, PTH207
 
 
+def _find_project() -> Path:
+    """Return the project's folder, where the paths in the catalog begin."""
+    return find_kedro_project(Path.cwd()) or Path.cwd()
+
+
 def _is_from_here(name: Any) -> bool:
     """Return whether a path says itself that it begins in the current folder."""
     starts = ("./", "../", ".\\", "..\\") if os.name == "nt" else ("./", "../")
@@ -80,12 +87,23 @@ def _join_path(folder: str, name: Any) -> str | None:
     """
     if name is None or "://" in str(name):
         return name if name is None else str(name)
-    path = _expand(name)
-    joined = Path(folder) / path
-    if path.is_relative_to(folder):
+    path, project = _expand(name), _find_project()
+    if path.is_relative_to(folder) and (project == Path.cwd() or not _is_from_here(name)):
         return path.as_posix()
+    joined = project / folder / path
     is_elsewhere = _is_from_here(name) or (_is_there(path) and not _is_there(joined))
-    return (path.absolute() if is_elsewhere else joined).as_posix()
+    return (path.absolute() if is_elsewhere else Path(folder) / path).as_posix()
+
+
+def _begin_here(name: Any, default: str) -> str:
+    """Return `name` as a path that begins in the current folder; a URL unchanged.
+
+    Without a name, it is `default`, which begins in the project's folder.
+    """
+    if name is None or "://" in str(name):
+        return default if name is None else str(name)
+    path = _expand(name)
+    return (path if _find_project() == Path.cwd() else path.absolute()).as_posix()
 
 
 CONFIG_LOADER_CLASS = PresetsConfigLoader
@@ -95,5 +113,5 @@ CONFIG_LOADER_ARGS: dict[str, Any] = {
     "config_patterns": {"globals": ["globals.yml", "globals.yaml"]},  # Kedro reads the first alone
     # An environment overrides single parameters, not whole groups.
     "merge_strategy": {"parameters": "soft"},
-    "custom_resolvers": {"join_path": _join_path},
+    "custom_resolvers": {"join_path": _join_path, "begin_here": _begin_here},
 }

@@ -89,6 +89,31 @@ def test_tables_are_found_in_their_folder_and_by_their_path(
         assert entries["scored_reviews"]["filepath"] == path
 
 
+def test_in_a_subfolder_tables_are_found_in_the_project_and_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n", encoding="utf-8")
+    here = tmp_path / "notebooks"
+    for file in ("data/01_raw/both.csv", "notebooks/both.csv", "notebooks/own.csv"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    monkeypatch.chdir(here)
+    expected = {
+        "both.csv": "data/01_raw/both.csv",
+        "data/01_raw/both.csv": "data/01_raw/both.csv",
+        "own.csv": f"{here}/own.csv",
+        "./both.csv": f"{here}/both.csv",
+        "none.csv": "data/01_raw/none.csv",
+    }
+    for name, path in expected.items():
+        assert make_loader(input_file=name)["catalog"]["input_reviews"]["filepath"] == path
+    default = "data/07_model_output/scored_reviews.csv"
+    assert make_loader()["catalog"]["scored_reviews"]["filepath"] == default
+    for name in ("out.csv", "./out.csv", "../out.csv"):
+        path = make_loader(output_file=name)["catalog"]["scored_reviews"]["filepath"]
+        assert path == f"{here / name}"
+
+
 def test_one_entry_is_for_all_figures_and_nothing_else(catalog: DataCatalog) -> None:
     configure_project("imdb_sentiment")
     pipelines.set_requested(None)

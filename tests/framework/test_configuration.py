@@ -10,6 +10,8 @@ from helpers import make_project, nest
 from imdb_sentiment.framework.configuration import Configuration
 from imdb_sentiment.framework.lineage import Record
 
+PARENT = "training.class_weight"
+
 
 def make_record(
     time: str, parameters: dict[str, Any], given: tuple[str, ...], **other: Any
@@ -81,7 +83,8 @@ def test_null_ends_what_an_earlier_run_had_in_its_place(tmp_path: Path) -> None:
     weighted = make_record("2026-11-27", {name: 5}, (name,))
     assert adopt(weighted) == {"negative": 5}
     assert adopt(weighted, training={"class_weight": None}) is None
-    parent = "training.class_weight"
-    without = make_record("2026-11-28", {parent: None}, (parent,))
+    of_labels = make_record("2026-11-27", {"training.class_weight": {"Node.js": 5}}, (PARENT,))
+    assert adopt(of_labels) == {"Node.js": 5}
+    without = make_record("2026-11-28", {PARENT: None}, (PARENT,))
     assert adopt(weighted, without) is None
     assert adopt(without, training={"class_weight": {"negative": 5}}) == {"negative": 5}

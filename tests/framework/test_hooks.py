@@ -216,6 +216,13 @@ def test_inference_scores_no_other_table_than_meant(
     assert scored.read_text(encoding="utf-8") == "earlier"
 
 
+@pytest.mark.parametrize("name", ["input_file", "output_file", "input_encoding"])
+def test_a_table_to_score_is_not_for_another_pipeline(name: str, copy_of_finished: Path) -> None:
+    says = f"{name} has no effect on this run, but on inference: add --pipelines inference"
+    with pytest.raises(ClickException, match=says):
+        run_session(copy_of_finished, "reporting", **{name: "custom_reviews.csv"})
+
+
 def test_parameters_without_effect_on_inference_are_named(
     copy_of_finished: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

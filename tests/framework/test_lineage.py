@@ -67,7 +67,13 @@ def judge(
     def digest(path: str | None) -> str | None:
         return present.get(str(path))
 
-    staleness = Staleness(records, digest, digest, nested.get)
+    def get(name: str) -> Any:
+        value: Any = nested
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        return value
+
+    staleness = Staleness(records, digest, digest, get)
     reasons = {name: staleness.explain(name) for name in records}
     return {name: reason.text for name, reason in reasons.items() if reason}
 
@@ -149,6 +155,36 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=2), VALUES))
 def test_flat_parameters_differ_if_and_only_if_the_nested_ones_do(value: dict[str, Any]) -> None:
     assert nest(dict(flatten(value))) == value
+
+
+def test_labels_are_no_part_of_a_name() -> None:
+    for label in ("Node.js", "4.5", "Q&A"):
+        weights = {"good": 2, label: 5}
+        found = dict(flatten({"training": {"seed": 1, "class_weight": weights}}))
+        assert found == {"training.seed": 1, "training.class_weight": weights}
+    plain = {"training": {"class_weight": {"not bad": 2, "1": 5}}}
+    assert [name for name, _ in flatten(plain)] == [
+        "training.class_weight.not bad",
+        "training.class_weight.1",
+    ]
+
+
+def test_a_local_file_may_be_given_by_its_url(tmp_path: Path) -> None:
+    lineage = Lineage(tmp_path)
+    file = tmp_path / "data/a b.csv"
+    file.parent.mkdir()
+    file.write_text("a", encoding="utf-8")
+    for url in (f"file://{file}", f"local://{file}"):
+        assert lineage.name_path(url) == "data/a b.csv"
+    assert lineage.digest(lineage.name_path(f"file://{file}")) == lineage.digest("data/a b.csv")
+    assert lineage.name_path("s3://bucket/a.csv") == "s3://bucket/a.csv"
+
+
+def test_a_value_that_is_a_group_now_is_not_missing() -> None:
+    model = make_record("model", parameters={"training": {"layers": None}})
+    now = {"training.rate": GONE, "training.layers": {"first": 1}}
+    (text,) = judge({"model": model}, parameters=now).values()
+    assert 'with training.layers=null, which is {"first": 1} now' in text
 
 
 def test_records_survive_and_unused_ones_go(tmp_path: Path) -> None:

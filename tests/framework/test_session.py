@@ -111,6 +111,35 @@ def test_parameters_that_kedro_would_ignore_are_refused(tmp_path: Path) -> None:
     assert "--params is given twice: join the parameters with commas" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("timeout", "advice"),
+    [
+        (None, "To go on, repeat the command with --only-missing-outputs"),
+        (9, "To go on, repeat the command"),  # an earlier end by the timeout may be on record
+    ],
+)
+def test_after_ctrl_c_the_command_that_goes_on_is_named(
+    timeout: int | None,
+    advice: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    project = make_project(tmp_path)
+    bootstrap_project(project)
+    monkeypatch.setattr("kedro.framework.session.KedroSession.run", interrupt)
+    given = {"tuning": {"timeout": timeout}}
+    with (
+        settings.SESSION_CLASS.create(project, runtime_params=given) as session,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        session.run(pipeline_names=["tuning"])
+    assert caplog.messages[-1] == advice
+
+
 def test_a_refusal_names_the_command_of_the_place(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     bootstrap_project(project)

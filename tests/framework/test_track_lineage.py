@@ -531,6 +531,29 @@ def replace_last_trial(project: Path, trial: FrozenTrial | None, **settings: Any
 
 
 @pytest.mark.slow
+def test_weights_of_labels_with_a_point_are_adopted_and_outdated_results_made_again(
+    tmp_path: Path,
+) -> None:
+    project = make_project(tmp_path, {})
+    rows = make_reviews(150, ("Django", "Node.js"))
+    write_csv(project / "data/01_raw/sample_reviews.csv", rows)
+    weights = {"class_weight": {"Node.js": 5}}
+    run_session(project, "data_processing", "label_check", training=weights)
+    node = "kedro run --pipelines label_check --nodes label_check.find_doubtful_labels"
+    assert "training.class_weight={'Node.js': 5}" in run_kedro(project, node)
+    other = f"{node} --params training.class_weight.Django=5"
+    with pytest.raises(AssertionError) as error:
+        run_kedro(project, other)
+    message = str(error.value)
+    assert "which is" in message
+    assert "missing" not in message.partition("recreate")[0]
+    advice = re.search(r"(kedro run --pipelines \S*label_check .*?--only-missing-outputs)", message)
+    assert advice
+    run_kedro(project, advice[1])
+    run_kedro(project, other)
+
+
+@pytest.mark.slow
 def test_weights_of_labels_that_are_numbers_make_nothing_stale(tmp_path: Path) -> None:
     project = make_project(tmp_path, {"training": {"class_weight": {1: 2.0, 5: 1.0}}})
     write_csv(project / "data/01_raw/sample_reviews.csv", make_reviews(150, ("1", "5")))

@@ -417,6 +417,18 @@ def test_after_a_failed_claim_nobody_keeps_the_trial_alive() -> None:
     assert study.trials()[0].number not in study.heartbeats
 
 
+def test_a_retry_is_not_as_silent_as_the_trial_that_died() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    study = make_study(storage, 1)
+    trial = study.begin_trial()
+    assert trial is not None
+    trial.set_user_attr("alive", 0.0)  # the time of its last heartbeat
+    other = make_study(storage, 1)
+    other.record_dead_trials()
+    assert states(study) == ["FAIL", "WAITING"]
+    assert "alive" not in study.trials()[1].user_attrs
+
+
 def test_a_trial_whose_death_another_run_records_as_it_is_begun_is_left_to_it() -> None:
     """The other run has read it before it had its new owner."""
 

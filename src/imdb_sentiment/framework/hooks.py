@@ -60,6 +60,7 @@ MAX_SIMILAR = 5  # maximum number of files that a message names
 CONF_SUFFIXES = (".yml", ".yaml", ".json")  # of the files in conf/ that Kedro reads
 DEFAULT_INPUT = "custom_reviews.csv"  # of inference
 # The settings that name a table which a run can't do without.
+OF_INFERENCE = {"input_delimiter", "input_encoding", "input_file", "output_file"}
 NAMED_BY = {"custom_reviews": "custom_reviews_file", "input_reviews": "input_file"}
 
 # The models of the groups of parameters in conf/.
@@ -141,9 +142,15 @@ class ValidateParameters:
         """Warn if the run reads another table than it names, or of parameters without effect.
 
         Raises:
-            InputError: If `inference` would score the custom reviews instead of a named table.
+            InputError: If `inference` would score the custom reviews instead of a named table, or
+                another pipeline is given such a table.
 
         """
+        for name in sorted(self._given.keys() & OF_INFERENCE):
+            if "input_reviews" not in pipeline.inputs():
+                raise InputError(
+                    f"{name} has no effect on this run, but on inference: add --pipelines inference"
+                )
         _warn_of_unread_files(self._loader)
         _warn_of_idle_entries(catalog, self._loader)
         if RAW_REVIEWS in pipeline.inputs():

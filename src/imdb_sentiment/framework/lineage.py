@@ -10,12 +10,13 @@ to make again.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsspec.core import has_magic
+from fsspec.core import has_magic, split_protocol, strip_protocol
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -27,6 +28,7 @@ from imdb_sentiment.framework.locks import hold_lock
 FILE = Path("data/lineage.json")
 NO_FILE = "none"  # digest of a file that is not set, such as `unlabelled_file: null`
 MISSING = object()
+_PLAIN = re.compile(r"[\w -]+")  # a key that can be a part of a dotted name
 
 
 class _Model(BaseModel):
@@ -153,6 +155,8 @@ class Lineage:
 
     def name_path(self, path: str | Path) -> str:
         """Return a path in the form of the records: relative to the project if it lies inside."""
+        if split_protocol(str(path))[0] in LocalFileSystem.protocol:
+            path = strip_protocol(str(path))
         if "://" in str(path):
             return str(path)
         absolute = Path(os.path.normpath(self._project / path))
@@ -235,8 +239,12 @@ def digest_value(value: Any) -> str:
 
 
 def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted name and the value of each single parameter in nested ones."""
-    if isinstance(value, Mapping) and (value or not prefix):
+    """Yield the dotted name and the value of each single parameter in nested ones.
+
+    The weights of labels such as `Node.js` or `Q&A`, which are no part of a name, are one value.
+    """
+    is_group = isinstance(value, Mapping) and all(_PLAIN.fullmatch(str(key)) for key in value)
+    if not prefix or (is_group and value):
         for key, part in value.items():
             yield from flatten(part, f"{prefix}.{key}" if prefix else str(key))
     else:
@@ -330,7 +338,8 @@ class Staleness:
                 if then.get(key, MISSING) == now.get(key, MISSING):
                     continue
                 past = f"with {key}={json.dumps(then[key])}" if key in then else f"without {key}"
-                present = json.dumps(now[key]) if key in now else "missing"
+                current = now.get(key, self._parameters(key))  # a value may be a group now
+                present = "missing" if key not in now and current is None else json.dumps(current)
                 yield Reason(record, f"{made} {past}, which is {present} now")
         for other_name in record.outputs:
             if self._records.get(other_name, record).run != record.run:

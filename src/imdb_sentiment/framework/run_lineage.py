@@ -13,6 +13,7 @@ from typing import Any
 
 from click import get_current_context
 from filelock import FileLock
+from kedro.framework.project import pipelines
 from kedro.io import DatasetError, MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
@@ -311,7 +312,10 @@ class RunLineage:
         ]
         last = max(_find_place(node) for node in [*makers, *(n.name for n in self._pipeline.nodes)])
         names = DEFAULT[_find_place(first.record.node) : last + 1]
-        part = "" if len(names) == len(DEFAULT) else f" --pipelines {','.join(names)}"
+        owner = first.record.node.partition(".")[0]
+        if owner not in DEFAULT and owner in pipelines:
+            names = (*names, owner)
+        part = "" if names == DEFAULT else f" --pipelines {','.join(names)}"
         command = self._configuration.format_run(part, self._parameters, MISSING_ONLY)
         ways = [command, *self._find_way_back(first.record), other]
         return f"{first.text}: recreate the outdated files with {', or '.join(ways)}"

@@ -50,7 +50,10 @@ class PlainErrorsSession(KedroSession):
             return super().run(*args, **kwargs)
         except KeyboardInterrupt:
             if not set(kwargs.get("pipeline_names") or ()) - {*DEFAULT, "__default__"}:
-                logger.warning("To go on, repeat the command with --only-missing-outputs")
+                tuning = self._get_config_loader()["parameters"].get("tuning", {})
+                # A search that has ended by its timeout before would count as complete.
+                option = "" if tuning.get("timeout") else " with --only-missing-outputs"
+                logger.warning("To go on, repeat the command%s", option)
             raise
         except Exception as error:
             is_plain = isinstance(error, ParameterValidationError) or _is_selection(error)

@@ -42,6 +42,8 @@ def tensorflow_setup() -> Iterator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TF32 has the precision of float16: the exported model, in float32, would differ too much.
     os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+    # Otherwise a process takes all the memory of a GPU, which other workers may share.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     # TensorFlow's own allocator would keep hundreds of MB after a training, for good.
     os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
     _keep_freed_memory()

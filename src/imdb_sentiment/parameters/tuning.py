@@ -435,10 +435,12 @@ class TuningParameters(ProtocolParameters):
             adapter: TypeAdapter[Any] = TypeAdapter(annotated, config=self.model_config)
             for value in searched.values():
                 try:
-                    adapter.validate_python(value)
+                    read = adapter.validate_python(value)
                 except ValidationError as error:
                     problem = error.errors()[0]["msg"]
                     raise ValueError(f"search_space: {name} = {value!r}: {problem}") from None
+                if isinstance(value, str) and not isinstance(read, str):
+                    raise ValueError(f"search_space: {name} = {value!r}: leave out the quotes")
             if isinstance(searched, FloatRange) and field.annotation in (int, bool):
                 kind = "int" if field.annotation is int else "categorical"
                 raise ValueError(f"search_space: {name} can't have a fraction: use type {kind}")

@@ -27,7 +27,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from imdb_sentiment.errors import InputError
-from imdb_sentiment.search.liveness import Heartbeats, describe_this_process, is_dead, is_silent
+from imdb_sentiment.search.liveness import (
+    HEARTBEAT,
+    Heartbeats,
+    describe_this_process,
+    is_dead,
+    is_silent,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -669,4 +675,5 @@ def _retry(
         return  # its slot is free, and will get the same suggestions
     trial = copy.deepcopy(trial)  # Optuna extends its history
     trial.set_user_attr(OWNER, owner)
+    trial.user_attrs.pop(HEARTBEAT, None)  # that of the dead trial
     queue_again(study, trial)

@@ -228,9 +228,11 @@ def tune_hyperparameters(
         if best is None:
             raise _explain_no_trial(study)
         _warn_of_lost_trials(study)
+        n_failed = sum(trial.state == optuna.trial.TrialState.FAIL for trial in study.counted())
         logger.info(
-            "Best of %d trials: number %d, %s %s %.4f%s",
+            "Best of %d trials%s: number %d, %s %s %.4f%s",
             len(study.counted()),
+            f" ({n_failed} failed)" if n_failed else "",
             best.number,
             tuning.evaluate_on if len(held_out_sets) == 1 else "held-out",
             metric.title,

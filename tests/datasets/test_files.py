@@ -226,6 +226,31 @@ def test_the_host_of_a_file_may_be_among_the_credentials(monkeypatch: pytest.Mon
         assert unpack(table.load()) == ["fine"]
 
 
+@pytest.mark.parametrize("protocol", ["ftp", "sftp", "ssh"])
+def test_an_upload_that_breaks_off_keeps_the_old_file(
+    protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Server(MemoryFileSystem):
+        store: ClassVar[dict[str, Any]] = {}
+        breaks_off = False
+
+        def put_file(self, lpath: str, rpath: str, *_: Any, **options: Any) -> None:
+            self.pipe_file(rpath, Path(lpath).read_bytes()[:1])
+            if self.breaks_off:
+                raise OSError("the connection was lost")
+            super().put_file(lpath, rpath, **options)
+
+    monkeypatch.setattr("fsspec.filesystem", lambda name, **_: Server())
+    dataset = OnnxModelDataset(filepath=f"{protocol}://host/folder/model.onnx")
+    dataset.save(b"old model")
+    old = dict(Server.store)
+    assert [file.getvalue() for file in old.values()] == [b"old model"]
+    monkeypatch.setattr(Server, "breaks_off", True)
+    with pytest.raises(DatasetError, match="lost"):
+        dataset.save(b"new model")
+    assert Server.store == old
+
+
 @pytest.mark.parametrize("error", [KeyError("code"), AttributeError("code"), MemoryError()])
 def test_a_fault_of_the_program_is_not_blamed_on_the_place(
     error: Exception, monkeypatch: pytest.MonkeyPatch

@@ -4,9 +4,10 @@ import errno
 import itertools
 import re
 import tempfile
+import uuid
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypeVar
 
@@ -22,6 +23,10 @@ from imdb_sentiment.errors import InputError, get_first_line, is_disk_error
 from imdb_sentiment.urls import hide_secrets
 
 MEGABYTE = 1e6  # unit of progress, in bytes
+
+# Protocols of servers on which an upload that breaks off leaves a part of the file. In clouds, an
+# object appears when it is complete.
+SERVERS = {"ftp", "sftp", "ssh"}
 
 T = TypeVar("T")
 
@@ -60,8 +65,8 @@ def require_local(filepath: str) -> Path:
 class FileDataset(AbstractVersionedDataset[Any, Any]):
     """Base class of datasets that are one file, on this machine or elsewhere.
 
-    The file appears under its name only when it is complete: here by renaming it, elsewhere by
-    uploading it. A URL is never mistaken for a path on this machine.
+    The file appears under its name only when it is complete: here and on servers by renaming it, in
+    clouds by uploading it. A URL is never mistaken for a path on this machine.
 
     Args:
         filepath: Path or URL of the file.
@@ -110,7 +115,21 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
             partial = Path(folder) / target.name
             self._write(partial, data)
             with self._explaining(target):
-                self._filesystem.put_file(str(partial), self._to_string(target))
+                self._upload(partial, self._to_string(target))
+
+    def _upload(self, file: Path, target: str) -> None:
+        if self._protocol not in SERVERS:
+            self._filesystem.put_file(str(file), target)
+            return
+        folder, _, name = target.rpartition("/")
+        partial = f"{folder}/.{name}.{uuid.uuid4().hex}.partial"
+        try:
+            self._filesystem.put_file(str(file), partial)
+            self._filesystem.mv(partial, target)
+        except BaseException:
+            with suppress(Exception):
+                self._filesystem.rm_file(partial)
+            raise
 
     @abstractmethod
     def _write(self, path: Path, data: Any) -> None:

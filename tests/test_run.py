@@ -456,17 +456,17 @@ def test_what_a_pretrained_lstm_determines_is_not_searched(
         "reviews_file": "labels.csv",
         "reviews": {"labels": ["negative", "positive"]},
     }
+    more = {"unlabelled_file": "columns.csv"}
+    table = {"reviews_file": "sample_reviews.csv"}
     found = "search_space can't have units, which the pretrained LSTM determines: set it to null"
     with pytest.raises(ClickException, match=found):
-        run_session(project, "data_processing", "tuning", unlabelled_file="columns.csv", **passes)
+        run_session(project, "data_processing", "tuning", **table, **more, **passes)
     with pytest.raises(ClickException, match="the column 'sentiment' has none"):  # it has gone on
         run_session(project, "data_processing", "tuning", **unusable, **passes)
-    more = {"unlabelled_file": "columns.csv"}
     with pytest.raises(ClickException, match="the column 'sentiment' has none"):
         run_session(project, "data_processing", **unusable, **more, **passes)
     # Without unlabelled reviews, it depends on the number of reviews.
     alone = {"passes_without_unlabelled": 1, "required_steps": 0}
-    table = {"reviews_file": "sample_reviews.csv"}
     with pytest.raises(ClickException, match=found):
         run_session(project, "data_processing", "tuning", **table, language_model=alone)
     too_few = alone | {"required_steps": 1000}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 MAX_LENGTH_QUANTILE = 0.9  # per label; longer reviews take too much space
 
@@ -34,7 +35,9 @@ def choose_diverse(
         return np.zeros(0, np.intp)
     ranks = [np.unique(measure, return_inverse=True)[1] for measure in (lengths, *further)]
     places = np.stack([rank / max(1, int(rank.max())) for rank in ranks], axis=1)
-    is_long = _find_longest(codes, np.array(lengths))
+    measured = pd.Series(lengths)
+    limits = measured.groupby(codes).transform("quantile", MAX_LENGTH_QUANTILE)
+    is_long = (measured > limits).to_numpy()
     order = np.lexsort([np.arange(len(names)), -counts])
     chosen: list[int] = []
     distances = np.full(len(codes), np.inf)
@@ -53,14 +56,3 @@ def choose_diverse(
                     to_best = np.linalg.norm(places - places[best], axis=1)
                     distances = np.minimum(distances, to_best)
     return np.array(sorted(chosen), np.intp)
-
-
-def _find_longest(
-    codes: npt.NDArray[np.intp], lengths: npt.NDArray[np.number]
-) -> npt.NDArray[np.bool_]:
-    """Return whether each review is among the longest of its label."""
-    is_long = np.zeros(len(codes), np.bool_)
-    for code in np.unique(codes):
-        own = codes == code
-        is_long[own] = lengths[own] > np.quantile(lengths[own], MAX_LENGTH_QUANTILE)
-    return is_long

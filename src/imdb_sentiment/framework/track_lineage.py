@@ -75,7 +75,7 @@ class TrackLineage:
         self.close()  # what an interrupted run of this process has left
         lineage = Lineage(self._project)
         files = RunFiles(catalog, lineage)
-        is_search = all(_lies_in(node, SHARED) for node in pipeline.nodes)
+        is_search = all((node.namespace or "").split(".")[0] == SHARED for node in pipeline.nodes)
         names = ",".join(run_params["pipeline_names"] or ["__default__"])
         run_id = str(run_params["run_id"])
         reads, writes = (
@@ -176,7 +176,3 @@ def _is_same_file(one: Path, other: Path) -> bool:
     with contextlib.suppress(OSError):  # one of them does not exist, or is a URL
         return one.samefile(other)
     return one == other
-
-
-def _lies_in(node: Node, pipeline: str) -> bool:
-    return (node.namespace or "").split(".")[0] == pipeline

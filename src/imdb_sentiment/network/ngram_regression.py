@@ -215,7 +215,7 @@ class NgramRegression:
     def fit(self, weights: NgramWeights) -> NgramModel:
         """Fit a model; the weight of a part that the reviews do not have has no effect."""
         weights = self.drop_absent(weights)
-        factors = self._weigh_kinds(weights.character)
+        factors = np.where(self._is_character_ngram, weights.character, 1.0)  # (n-grams,)
         latent = None
         if weights.latent:
             if weights.character not in self._latent:
@@ -334,10 +334,6 @@ class NgramRegression:
     def _compute_ratios(self, code: int) -> npt.NDArray[np.float64]:
         answers = self._weigh_answers(code, np.ones_like(self._label_weights))
         return _compute_ratios(self._tf_idf.found, self._kinds, *answers)
-
-    def _weigh_kinds(self, character_weight: float) -> npt.NDArray[np.float64]:
-        """Return the factor of each n-gram, shape (n-grams,)."""
-        return np.where(self._is_character_ngram, character_weight, 1.0)
 
     def _analyse(self, factors: npt.NDArray[np.float64]) -> _Latent:
         """Find the latent coordinates of the most frequent n-grams, and of the reviews.

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from imdb_sentiment.serving.predictor import Prediction
 from imdb_sentiment.serving.settings import ServiceSettings
 
 # Descriptions of what is wrong with a request, by the type of pydantic's error.
@@ -100,22 +99,14 @@ def _limit_text(settings: ServiceSettings) -> Any:
 class PredictionResponse(BaseModel):
     """The prediction for a text."""
 
+    model_config = ConfigDict(from_attributes=True)  # from a `Prediction`
+
     label: str | None = Field(description="the predicted label; null if there is none")
     probability: float | None = Field(description="probability of this label")
     probabilities: dict[str, float] = Field(
         description="probability of each label; empty if the model knows nothing of the text"
     )
     reason: str | None = Field(description="reason why there is no label; null if there is one")
-
-    @classmethod
-    def describe(cls, prediction: Prediction) -> "PredictionResponse":
-        """Convert a prediction to its JSON form."""
-        return cls(
-            label=prediction.label,
-            probability=prediction.probability,
-            probabilities=prediction.probabilities,
-            reason=prediction.reason,
-        )
 
 
 class PredictResponse(BaseModel):
@@ -126,6 +117,8 @@ class PredictResponse(BaseModel):
 
 class SegmentResponse(BaseModel):
     """A part of the text: a word, or the text between two words."""
+
+    model_config = ConfigDict(from_attributes=True)  # from a `Segment`
 
     text: str
     effect: float | None = Field(

@@ -45,11 +45,9 @@ from imdb_sentiment.serving.schemas import (
     ExplainRequest,
     ExplainResponse,
     ModelResponse,
-    PredictionResponse,
     PredictRequest,
     PredictResponse,
     Problem,
-    SegmentResponse,
     TestScores,
     WordCountsResponse,
     explain_error,
@@ -192,9 +190,9 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
     async def predict(body: texts_to_score, request: Request) -> PredictResponse:  # type: ignore[valid-type]
         """Predict the sentiment of one or more texts."""
         texts, asker = cast(PredictRequest, body).texts, _get_asker(request)
-        predictions = await jobs.run(asker.client, _predict, predictor, texts)
+        answer = await jobs.run(asker.client, _predict, predictor, texts)
         observation.texts.labels(asker.owner).inc(len(texts))
-        return PredictResponse(predictions=predictions)
+        return answer
 
     @app.post("/explain", operation_id="explain", responses=PROBLEMS, dependencies=NEED_KEY)
     async def explain_text(body: text_to_explain, request: Request) -> ExplainResponse:  # type: ignore[valid-type]
@@ -413,8 +411,8 @@ def _make_guarded_route(keys: ApiKeys, settings: ServiceSettings) -> type[APIRou
     return GuardedRoute
 
 
-def _predict(predictor: Predictor, texts: list[str]) -> list[PredictionResponse]:
-    return list(map(PredictionResponse.describe, predictor.predict(texts)))
+def _predict(predictor: Predictor, texts: list[str]) -> PredictResponse:
+    return PredictResponse(predictions=predictor.predict(texts))
 
 
 def _describe_model(predictor: Predictor, test: TestScores | None) -> ModelResponse:
@@ -436,14 +434,12 @@ def _explain(predictor: Predictor, text: str) -> ExplainResponse:
     prediction, segments = explain_cleaned(predictor, cleaned)
     counts = count_words(predictor.tokenizer, cleaned, predictor.head_length)
     return ExplainResponse(
-        prediction=PredictionResponse.describe(prediction),
+        prediction=prediction,
         explained_label=find_explained_label(predictor, prediction),
         words=WordCountsResponse(
             total=counts.total,
             known=counts.known,
             read=counts.read if predictor.has_network else 0,
         ),
-        segments=[
-            SegmentResponse(text=segment.text, effect=segment.effect) for segment in segments
-        ],
+        segments=segments,
     )

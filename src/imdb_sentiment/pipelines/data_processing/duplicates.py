@@ -41,7 +41,6 @@ class KeyIndex:
         codes = np.zeros(len(keys), np.int64) if codes is None else codes
         is_usable = np.ones(len(keys), bool) if is_usable is None else is_usable
         distinct, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        places = places.reshape(keys.shape)
         before = self._index.find(distinct)[places]
         found = np.full(len(keys), -1, np.int64)
         is_doubtful = is_usable & ((before >= 0) | (counts[places] > 1)).any(axis=1)

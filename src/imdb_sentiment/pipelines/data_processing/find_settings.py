@@ -393,7 +393,8 @@ def format_settings(
         listed = _quote(_shorten(next(iter(kept))))
         return "\n".join([*lines, f"  labels: {AUTO}  # now only {listed}", *format_others(labels)])
     comments = [] if labels.is_order_known else ["in alphabetical order"]
-    comments += [f"rows: {counts}"] if (counts := _list_counts(kept.values())) else []
+    counts = ", ".join(str(n) for n in kept.values() if n is not None)
+    comments += [f"rows: {counts}"] if counts else []
     if are_too_few:
         comments.append('replace "?" with a value left out below, if it is a label')
     if any(len(label) > MAX_NAME for label in kept):
@@ -455,10 +456,6 @@ def _list_others(labels: Labels, quote: Callable[[str], str]) -> str:
             words += f"; {quote(_shorten(labels.misspellings[value]))} misspelt?"
         listed.append(f"{words})")
     return ", ".join(listed)
-
-
-def _list_counts(counts: Iterable[int | None]) -> str:
-    return ", ".join(str(n) for n in counts if n is not None)
 
 
 def _shorten(text: str) -> str:

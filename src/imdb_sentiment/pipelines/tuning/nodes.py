@@ -322,7 +322,7 @@ def train_candidate(
             scored.append(trainer.score_logits(held_out.sequences))
             probabilities.append(judge_probabilities(scored[-1], label_weights, metric))
             codes.append(held_out.codes)
-            value = _measure(metric, probabilities, codes)
+            value = metric.measure(np.concatenate(codes), np.concatenate(probabilities))
             if folds > 1:
                 logger.debug(
                     "Trial %d, fold %d of %d: %s %.4f so far",
@@ -365,14 +365,6 @@ def _may_be_best(trial: optuna.Trial, value: float) -> bool:
         return True
     is_loss = trial.study.direction == optuna.study.StudyDirection.MINIMIZE
     return value <= best.value if is_loss else value >= best.value
-
-
-def _measure(
-    metric: Metric,
-    probabilities: list[npt.NDArray[np.float64]],
-    codes: list[npt.NDArray[np.unsignedinteger]],
-) -> float:
-    return metric.measure(np.concatenate(codes), np.concatenate(probabilities))
 
 
 @contextmanager

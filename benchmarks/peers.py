@@ -90,7 +90,7 @@ def learn(project: Path, name: str) -> dict[str, float]:
         seconds.append(time.perf_counter() - before)
     from sklearn.metrics import accuracy_score, f1_score
 
-    labels = sorted(set(test["label"]))  # not "", of texts without a word that our model knows
+    labels = sorted(set(test["label"]))  # not "", of texts of which our model knows nothing
 
     return {
         "accuracy": float(accuracy_score(test["label"], predicted)),

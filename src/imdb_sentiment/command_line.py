@@ -32,8 +32,19 @@ def join_words(words: Iterable[str]) -> str:
 
 def join_values(values: Mapping[str, Any]) -> str:
     """Return values by their dotted names, without those that can't be given, as one argument."""
-    quoted = {name: quote_value(value) for name, value in values.items()}
+    quoted = {name: quote_value(value) for name, value in spell_out(values).items()}
     return ",".join(f"{name}={text}" for name, text in quoted.items() if text is not None)
+
+
+def spell_out(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by names that `--params` reads, such as `training.class_weight[Node.js]`."""
+    spelt: dict[str, Any] = {}
+    for name, value in values.items():
+        is_group = isinstance(value, dict) and value
+        spelt |= (
+            {f"{name}[{key}]": part for key, part in value.items()} if is_group else {name: value}
+        )
+    return spelt
 
 
 def quote_value(value: Any) -> str | None:

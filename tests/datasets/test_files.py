@@ -232,7 +232,12 @@ def test_an_upload_that_breaks_off_keeps_the_old_file(
 ) -> None:
     class Server(MemoryFileSystem):
         store: ClassVar[dict[str, Any]] = {}
-        breaks_off = False
+        breaks_off = renames_over_files = False
+
+        def mv(self, path1: str, path2: str, **options: Any) -> None:
+            if self.exists(path2) and not self.renames_over_files:
+                raise OSError("550 the file exists")
+            super().mv(path1, path2, **options)
 
         def put_file(self, lpath: str, rpath: str, *_: Any, **options: Any) -> None:
             self.pipe_file(rpath, Path(lpath).read_bytes()[:1])
@@ -242,6 +247,9 @@ def test_an_upload_that_breaks_off_keeps_the_old_file(
 
     monkeypatch.setattr("fsspec.filesystem", lambda name, **_: Server())
     dataset = OnnxModelDataset(filepath=f"{protocol}://host/folder/model.onnx")
+    for content in (b"first model", b"old model"):  # on a server that replaces no file by another
+        dataset.save(content)
+    monkeypatch.setattr(Server, "renames_over_files", True)
     dataset.save(b"old model")
     old = dict(Server.store)
     assert [file.getvalue() for file in old.values()] == [b"old model"]

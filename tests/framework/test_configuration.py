@@ -1,8 +1,11 @@
 """Which parameters of the runs that made its inputs a run uses again."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
+from click import Command, Context
+from kedro.framework.cli.utils import _split_params
 from kedro.framework.project import settings
 from kedro.framework.startup import bootstrap_project
 
@@ -66,6 +69,21 @@ def test_a_command_does_not_repeat_that_another_pruner_has_no_arguments(tmp_path
     assert parameters.get("tuning.pruner.arguments") == {}
     command = configuration.format_run("", parameters)
     assert command == "kedro run --params tuning.pruner.name=NopPruner"
+
+
+def test_a_command_has_the_weights_of_labels_with_a_point(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {})
+    bootstrap_project(project)
+    weights = {"Node.js": 5, "U.S.": 2}
+    loader = settings.CONFIG_LOADER_CLASS(
+        str(project / "conf"),
+        runtime_params={"training": {"class_weight": weights}},
+        **settings.CONFIG_LOADER_ARGS,
+    )
+    configuration = Configuration(loader, project)
+    command = configuration.format_run("", configuration.adopt([], reads_file=True))
+    given = _split_params(Context(Command("run")), None, shlex.split(command)[-1])
+    assert given == {"training": {"class_weight": weights}}
 
 
 def test_null_ends_what_an_earlier_run_had_in_its_place(tmp_path: Path) -> None:

@@ -115,7 +115,11 @@ def test_parameters_that_kedro_would_ignore_are_refused(tmp_path: Path) -> None:
     ("timeout", "advice"),
     [
         (None, "To go on, repeat the command with --only-missing-outputs"),
-        (9, "To go on, repeat the command"),  # an earlier end by the timeout may be on record
+        (
+            9,
+            "To go on, repeat the command with --only-missing-outputs (which does not continue a "
+            "search that tuning.timeout has ended before)",
+        ),
     ],
 )
 def test_after_ctrl_c_the_command_that_goes_on_is_named(

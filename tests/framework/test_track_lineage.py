@@ -531,6 +531,29 @@ def replace_last_trial(project: Path, trial: FrozenTrial | None, **settings: Any
 
 
 @pytest.mark.slow
+def test_a_table_that_a_file_url_names_is_checked_for_changes(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    table = tmp_path / "table.csv"
+    write_csv(table, make_reviews(150))
+    named = {"reviews_file": f"file://{table}"}
+    run_session(project, "data_processing", **named)
+    run_session(project, "label_check", **named)
+    lineage = project / "data/lineage.json"
+    new = lineage.read_text(encoding="utf-8")
+    content = json.loads(new)
+    for record in content["records"].values():
+        for found in record["inputs"].values():
+            if found["path"] == "table.csv":  # an earlier version recorded it otherwise
+                found |= {"path": named["reviews_file"], "digest": ""}
+    lineage.write_text(json.dumps(content), encoding="utf-8")
+    run_session(project, "label_check", **named)
+    lineage.write_text(new, encoding="utf-8")
+    write_csv(table, make_reviews(140))
+    with pytest.raises(ClickException, match=r"table\.csv has changed since"):
+        run_session(project, "label_check", **named)
+
+
+@pytest.mark.slow
 def test_weights_of_labels_with_a_point_are_adopted_and_outdated_results_made_again(
     tmp_path: Path,
 ) -> None:

@@ -74,7 +74,8 @@ def hook(mlflow: StandIn) -> Any:
 def catalog(tmp_path: Path) -> DataCatalog:
     entry = {"type": "json.JSONDataset", "filepath": str(tmp_path / "metrics.json")}
     catalog = DataCatalog.from_config({"metrics": entry})
-    catalog["params:group"] = MemoryDataset({"a": {"b": 1}, "c": None})
+    weights = {"good": 2, "Q&A": 5, "C++": 3}
+    catalog["params:group"] = MemoryDataset({"a": {"b": 1}, "c": None, "weights": weights})
     catalog["best_hyperparameters"] = MemoryDataset(small_hyperparameters())
     catalog.save("metrics", {"test_accuracy": 0.5, "file": "a.csv", "unseen": True, "rows": 3})
     return catalog
@@ -93,7 +94,15 @@ def test_a_run_is_kept_with_parameters_numbers_and_files(
     best = small_hyperparameters().model_dump()
     assert mlflow.calls == [
         ("start", None),
-        ("params", {"group.a.b": 1, "group.c": None}),
+        (
+            "params",
+            {
+                "group.a.b": 1,
+                "group.c": None,
+                "group.weights.good": 2,
+                "group.weights": {"Q&A": 5, "C++": 3},
+            },
+        ),
         ("params", {f"best_hyperparameters.{name}": value for name, value in best.items()}),
         ("metrics", {"test_accuracy": 0.5, "rows": 3}),
         ("file", str(tmp_path / "metrics.json")),

@@ -1148,7 +1148,10 @@ def test_a_fold_without_a_label_is_not_a_reason_to_prune(
 
 
 def test_a_bad_combination_fails_alone(
-    one_epoch: Hyperparameters, tuning: TuningParameters, monkeypatch: pytest.MonkeyPatch
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def train_adam_at_once(
         train: EncodedReviews, hyperparameters: Hyperparameters, *arguments: Any, **options: Any
@@ -1160,9 +1163,14 @@ def test_a_bad_combination_fails_alone(
     replace_training(monkeypatch, train_adam_at_once)
     six = tuning.model_copy(update={"n_trials": 6})
     storage = optuna.storages.InMemoryStorage()
-    study, best, _ = tune(storage, one_epoch, six)
+    with caplog.at_level("INFO", "imdb_sentiment"):
+        study, best, _ = tune(storage, one_epoch, six)
     table = tabulate_trials(study)
     failed = table["params_optimizer"] == "rmsprop"
+    assert (
+        f"Best of 6 trials ({failed.sum()} failed): number {study.best_trial.number},"
+        in caplog.text
+    )
     assert len(table) == 6
     assert 0 < failed.sum() < 6
     assert ((table["state"] == "fail") == failed).all()

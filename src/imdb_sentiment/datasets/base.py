@@ -65,8 +65,8 @@ def require_local(filepath: str) -> Path:
 class FileDataset(AbstractVersionedDataset[Any, Any]):
     """Base class of datasets that are one file, on this machine or elsewhere.
 
-    The file appears under its name only when it is complete: here and on servers by renaming it, in
-    clouds by uploading it. A URL is never mistaken for a path on this machine.
+    The file appears under its name only when it is complete: here and on FTP and SFTP servers by
+    renaming it, in clouds by uploading it. A URL is never mistaken for a path on this machine.
 
     Args:
         filepath: Path or URL of the file.
@@ -121,15 +121,20 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
         if self._protocol not in SERVERS:
             self._filesystem.put_file(str(file), target)
             return
-        folder, _, name = target.rpartition("/")
-        partial = f"{folder}/.{name}.{uuid.uuid4().hex}.partial"
+        folder, slash, name = target.rpartition("/")
+        partial = f"{folder}{slash}.{name}.{uuid.uuid4().hex}.partial"
+        is_renamed = False
         try:
             self._filesystem.put_file(str(file), partial)
-            self._filesystem.mv(partial, target)
-        except BaseException:
-            with suppress(Exception):
-                self._filesystem.rm_file(partial)
-            raise
+            with suppress(Exception):  # some servers replace no file by renaming another
+                self._filesystem.mv(partial, target)
+                is_renamed = True
+            if not is_renamed:
+                self._filesystem.put_file(str(file), target)
+        finally:
+            if not is_renamed:
+                with suppress(Exception):
+                    self._filesystem.rm_file(partial)
 
     @abstractmethod
     def _write(self, path: Path, data: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from kedro.framework.project import settings
 
-from imdb_sentiment.command_line import quote_value, quote_word
+from imdb_sentiment.command_line import quote_value, quote_word, spell_out
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.lineage import MISSING, Record, flatten
 
@@ -157,6 +157,7 @@ class Configuration:
                 continue  # another name does without the arguments
             if is_given and usual.get(key, MISSING) != values[key]:
                 given[key] = values[key]
+        given = spell_out(given)
         listed = {key: quote_value(value) for key, value in given.items()}
         options = ""
         if self._project / settings.CONF_SOURCE != Path(self._loader.conf_source):

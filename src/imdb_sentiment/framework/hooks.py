@@ -59,8 +59,8 @@ LIKENESS = 0.75  # the same, of the names of files in conf/, such as `params.yml
 MAX_SIMILAR = 5  # maximum number of files that a message names
 CONF_SUFFIXES = (".yml", ".yaml", ".json")  # of the files in conf/ that Kedro reads
 DEFAULT_INPUT = "custom_reviews.csv"  # of inference
-# The settings that name a table which a run can't do without.
 OF_INFERENCE = {"input_delimiter", "input_encoding", "input_file", "output_file"}
+# The settings that name a table which a run can't do without.
 NAMED_BY = {"custom_reviews": "custom_reviews_file", "input_reviews": "input_file"}
 
 # The models of the groups of parameters in conf/.

@@ -28,7 +28,7 @@ from imdb_sentiment.framework.locks import hold_lock
 FILE = Path("data/lineage.json")
 NO_FILE = "none"  # digest of a file that is not set, such as `unlabelled_file: null`
 MISSING = object()
-_PLAIN = re.compile(r"[\w -]+")  # a key that can be a part of a dotted name
+_PLAIN = re.compile(r"[^.\[\]]+")  # a key that can be a part of a dotted name
 
 
 class _Model(BaseModel):
@@ -241,7 +241,7 @@ def digest_value(value: Any) -> str:
 def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the dotted name and the value of each single parameter in nested ones.
 
-    The weights of labels such as `Node.js` or `Q&A`, which are no part of a name, are one value.
+    The weights of labels are one value if one of them, such as `Node.js`, can't be in such a name.
     """
     is_group = isinstance(value, Mapping) and all(_PLAIN.fullmatch(str(key)) for key in value)
     if not prefix or (is_group and value):

@@ -238,6 +238,8 @@ class RunLineage:
         is_overridden = setting in record.settings.keys() - named
         if not is_overridden and (self._configuration.is_set(setting) or not adopts_env):
             path, then = self._files.find_path(name), found.path
+            if then:  # an earlier version recorded file:///a.csv as it was given
+                then = self._lineage.name_path(then)
             if not (path == then or self._is_away(name, path, then) or self._is_copy(path, found)):
                 why = f"{record.path} was made from {then or 'no file'}, not from "
                 raise InputError(

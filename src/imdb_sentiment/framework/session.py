@@ -51,9 +51,11 @@ class PlainErrorsSession(KedroSession):
         except KeyboardInterrupt:
             if not set(kwargs.get("pipeline_names") or ()) - {*DEFAULT, "__default__"}:
                 tuning = self._get_config_loader()["parameters"].get("tuning", {})
-                # A search that has ended by its timeout before would count as complete.
-                option = "" if tuning.get("timeout") else " with --only-missing-outputs"
-                logger.warning("To go on, repeat the command%s", option)
+                limit = " (which does not continue a search that tuning.timeout has ended before)"
+                logger.warning(
+                    "To go on, repeat the command with --only-missing-outputs%s",
+                    limit if tuning.get("timeout") else "",
+                )
             raise
         except Exception as error:
             is_plain = isinstance(error, ParameterValidationError) or _is_selection(error)

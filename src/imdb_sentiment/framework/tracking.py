@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import logging
 import os
+import re
 from typing import Any
 
 import mlflow
@@ -16,6 +17,8 @@ from imdb_sentiment.errors import InputError
 from imdb_sentiment.framework.hooks import find_path
 from imdb_sentiment.framework.lineage import flatten
 from imdb_sentiment.urls import hide_secrets
+
+_ALLOWED = re.compile(r"[/\w.\- :]+")  # names of MLflow
 
 logger = logging.getLogger(__name__)
 
@@ -127,5 +130,15 @@ def _explain(error: Exception) -> str:
 
 
 def _flatten(name: str, value: Any) -> dict[str, Any]:
-    """Return the parameters in a group, each by its full dotted name."""
-    return dict(flatten(value.model_dump() if isinstance(value, BaseModel) else value, name))
+    """Return the parameters in a group, each by its full dotted name.
+
+    The weights of labels such as `Q&A`, which MLflow allows in no name, are one value.
+    """
+    found: dict[str, Any] = {}
+    for full, part in flatten(value.model_dump() if isinstance(value, BaseModel) else value, name):
+        if _ALLOWED.fullmatch(full):
+            found[full] = part
+        else:
+            group, _, key = full.rpartition(".")
+            found.setdefault(group, {})[key] = part
+    return found

@@ -87,6 +87,8 @@ class Predictor:
         tokenizer: The tokenizer of the training; see `imdb_sentiment.text.tokenizer`.
         head_length: Number of tokens that the network reads from the beginning of a text with more
             known tokens than the sequence length; it reads the others from the end.
+        unknown_tokens: Token ids that the network reads of a text without a known word; none in
+            older models, which do not answer then.
         max_ngram: Length of the longest word n-grams that the model reads, in words and punctuation
             marks; 0 if it reads none.
         character_ngram: Length of the character n-grams that the model reads; 0 if it reads none.
@@ -154,9 +156,8 @@ class Predictor:
         )
         self.tokenizer = Tokenizer.from_str(specification)
         self.head_length = int(self.facts.pop("head_length", 0))  # older models have none
-        # What the network reads of a text without a known word; older models don't answer then.
         unknown = self.facts.pop("unknown_token", None)
-        self._unknown = [int(unknown)] if unknown else []
+        self.unknown_tokens = [int(unknown)] if unknown else []
         self.max_ngram = int(self.facts.pop("max_ngram", 0))
         self.character_ngram = int(self.facts.pop("character_ngram", 0))
         self.character_weight = float(self.facts.pop("character_weight", 0))
@@ -318,7 +319,7 @@ class Predictor:
         The exported network has no mask for padding, so reviews of one length are scored together.
         N-grams alone are scored whatever the tokens are.
         """
-        reviews = [tokens if len(tokens) else self._unknown for tokens in reviews]
+        reviews = [tokens if len(tokens) else self.unknown_tokens for tokens in reviews]
         by_length: dict[int, list[int]] = {}
         for row, tokens in enumerate(reviews):
             by_length.setdefault(len(tokens) if self.has_network else 1, []).append(row)

@@ -12,6 +12,7 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page
@@ -20,7 +21,7 @@ from tokenizers import Tokenizer
 from browser import open_page, run_browser
 from helpers import PROJECT, small_hyperparameters
 from imdb_sentiment.evaluation.stacking import Weights
-from imdb_sentiment.network.export import convert_to_onnx
+from imdb_sentiment.network.export import convert_to_onnx, seal
 from imdb_sentiment.network.model import KerasModel, build_model
 from imdb_sentiment.network.ngrams import NgramModel
 from imdb_sentiment.parameters import ReportParameters, TokenizerParameters
@@ -302,6 +303,18 @@ def test_the_effects_of_words_are_those_of_the_service(
         assert [word for word, _ in found] == [word for word, _ in expected]
         for (_, here), (_, there) in zip(found, expected, strict=True):
             assert here == pytest.approx(there, abs=1e-4)
+
+
+def test_an_older_model_does_not_answer_without_a_word_that_its_network_knows(
+    page: Page, roomy: ReportParameters
+) -> None:
+    older = onnx.load_from_string(export(make_network(2), 2, 0.4))
+    others = {p.key: p.value for p in older.metadata_props}
+    del older.metadata_props[:], others["sha256"], others["unknown_token"]
+    onnx.helper.set_model_props(older, others)
+    model = seal(older.SerializeToString())
+    assert Predictor(model).predict("!").label is None
+    assert compare(page, model, ["!", "", "qqq zzz", "good film!"], roomy) < 1e-4
 
 
 def test_tokens_are_hashed_as_in_python(page: Page, roomy: ReportParameters) -> None:

@@ -62,7 +62,7 @@ def measure(
     has_thresholds: bool = False,
     groups: npt.NDArray[np.uint64] | None = None,
     without_words: int = 0,
-    calibration: dict[str, Any] = CALIBRATION,
+    onnx_model: bytes = b"",
     **changes: Any,
 ) -> dict[str, Any]:
     no_groups = np.zeros(len(model), np.uint64)
@@ -74,8 +74,9 @@ def measure(
         part_predictions=model.assign(model="lstm") if parts is None else parts,
         baseline_predictions=baseline,
         study=study or make_study(),
-        calibration=calibration,
+        calibration=CALIBRATION,
         decision=decision,
+        onnx_model=onnx_model,
         baseline_decision={"has_thresholds": has_thresholds},
         export_check=CHECK,
         test=replace(
@@ -353,14 +354,13 @@ def test_the_coverage_of_a_minimum_of_confidence_is_measured(reviews: ReviewsPar
     assert "test_coverage" not in measure(frame, frame, reviews)
 
 
-def test_reviews_without_a_known_word_get_no_answer_from_a_network_alone(
-    reviews: ReviewsParameters,
+def test_reviews_of_which_the_model_knows_nothing_get_no_answer(
+    exported: bytes, reviews: ReviewsParameters
 ) -> None:
     frame = make_predictions(200, reviews.labels)
+    frame["review"] = ["qqq zzz"] * 30 + ["unheard"] * 10 + ["w1"] * 160
     shuffled = frame.sample(frac=1, random_state=0)
-    assert "test_coverage" not in measure(frame, shuffled, reviews, without_words=30)
-    alone = CALIBRATION | {"ngram_share": 0}
-    metrics = measure(frame, shuffled, reviews, without_words=30, calibration=alone)
+    metrics = measure(frame, shuffled, reviews, without_words=40, onnx_model=exported)
     assert metrics["test_without_known_word"] == 30
     assert metrics["test_coverage"] == 170 / 200
     right = (frame["sentiment"] == frame["predicted_sentiment"])[30:].mean()

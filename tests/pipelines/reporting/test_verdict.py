@@ -123,7 +123,7 @@ def test_every_verdict_leads_to_commands(
 @pytest.mark.parametrize("verdict", sorted(Verdict))
 def test_a_model_that_may_be_a_constant_is_not_to_be_used(verdict: Verdict) -> None:
     metrics = {"ngram_share": 0.5, "has_thresholds": False, "test_accuracy": 0.5, **USEFUL}
-    metrics |= {"ngrams_test_accuracy": 0.52, "ngrams_test_accuracy_low": 0.48}
+    metrics |= {"ngrams_test_accuracy": 0.52, "ngrams_better_than_majority": False}
     metrics |= {"better_than_majority": False}
     assert may_be_constant(metrics, accuracy_counts=True)
     for share, commands in ((0.5, [[], [FIND_RARE_LABELS]]), (0.9, [[FIND_RARE_LABELS]])):
@@ -137,11 +137,16 @@ def test_a_model_that_may_be_a_constant_is_not_to_be_used(verdict: Verdict) -> N
 
 def test_n_grams_that_are_better_than_a_constant_are_to_be_used() -> None:
     metrics = {"ngram_share": 0.5, "has_thresholds": False, "test_accuracy": 0.5, **USEFUL}
-    metrics |= {"ngrams_test_accuracy": 0.55, "ngrams_test_accuracy_low": 0.53}
+    metrics |= {"ngrams_test_accuracy": 0.55, "ngrams_better_than_majority": True}
     metrics |= {"better_than_majority": False, "majority_test_accuracy": 0.52}
     (step,) = suggest(metrics, Verdict.BASELINE, is_constant=True)
     assert step["commands"] == [EXPORT_NGRAMS, SERVE]
-    for change in ({"has_thresholds": True}, {"majority_test_accuracy": 0.54}, {"ngram_share": 0}):
+    for change in (
+        {"has_thresholds": True},
+        {"ngrams_better_than_majority": False},
+        {"ngram_share": 0},
+        {"ngram_share": 1},
+    ):
         (step,) = suggest(metrics | change, Verdict.BASELINE, is_constant=True)
         assert step["says"].startswith("Do not use the model yet: ")
 
@@ -151,13 +156,15 @@ def test_n_grams_that_are_better_than_a_constant_are_to_be_used() -> None:
     [
         {"tuning_metric": "F1"},
         {"class_weight": "balanced"},
+        {"decision": "median"},
         {"decision_target": {"label": "bad", "recall": 0.9}},
     ],
 )
 def test_the_accuracy_does_not_count_if_the_training_aims_at_something_else(
     change: dict[str, Any],
 ) -> None:
-    plain = {"tuning_metric": "accuracy", "class_weight": None, "decision_target": None}
+    plain: dict[str, Any] = {"tuning_metric": "accuracy", "decision": "auto"}
+    plain |= {"class_weight": None, "decision_target": None}
     assert is_for_accuracy(plain, plain)
     assert not is_for_accuracy(plain | change, plain | change)
 

@@ -141,6 +141,7 @@ def _score() -> list[Node]:
                 "decision": "decision",
                 "baseline_decision": "baseline_decision",
                 "export_check": "export_check",
+                "onnx_model": "onnx_model",
                 "test": "test",
                 "reviews": "review_settings",
                 "group_column": "params:split.group_column",

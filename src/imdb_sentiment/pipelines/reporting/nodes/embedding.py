@@ -55,6 +55,8 @@ def embed_model(onnx_model: bytes, report: ReportParameters) -> Embedded:
             "unsure": predictor.explain_silence("?", is_scored=True),
         },
         "vocabulary": _list_words(predictor.tokenizer.get_vocab()),
+        "unknown_tokens": predictor.unknown_tokens,
+        "has_network": predictor.has_network,
         "sequence_length": get_sequence_length(predictor.tokenizer),
         "head_length": predictor.head_length,
         "max_ngram": predictor.max_ngram,

@@ -85,7 +85,7 @@ def explain_custom_reviews(
         `expected_sentiment`, None where the user does not say; `predicted_sentiment` and its
         `probability`, both None without a prediction; the `reason` for that (else None);
         `segments`, as in `explain_mistakes`; and `explained_probability`, that of the label which
-        their effects are about (see `find_explained_label`), None without a known word.
+        their effects are about (see `find_explained_label`), None if the model knows nothing.
 
     """
     predictor = Predictor(onnx_model)

@@ -138,7 +138,7 @@ def mark_words(
     Args:
         segments: Pairs of a text and its effect: the drop in the probability of a label without
             this text, or None.
-        probability: Probability of that label; None if the model knows no word.
+        probability: Probability of that label; None if the model knows nothing of the text.
 
     Returns:
         `text`, `effect` and `strength` of each segment. Effects are in log-odds, since no single

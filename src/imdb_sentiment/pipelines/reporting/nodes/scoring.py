@@ -137,8 +137,8 @@ def score_custom_reviews(onnx_model: bytes, custom_reviews: CustomReviews) -> pd
 
     Returns:
         The table with `predicted_sentiment`, `probability` and `probability_LABEL` added; they are
-        empty for a review without any word that the model knows, and the first two also where no
-        label is as probable as `training.min_confidence`. Columns that have these names already are
+        empty for a review of which the model knows nothing, and the first two also where no label
+        is as probable as `training.min_confidence`. Columns that have these names already are
         replaced.
 
     """
@@ -158,6 +158,7 @@ def compute_metrics(
     decision: dict[str, Any],
     baseline_decision: dict[str, Any],
     export_check: dict[str, float],
+    onnx_model: bytes,
     test: EncodedReviews,
     reviews: ReviewsParameters,
     group_column: str | None,
@@ -176,6 +177,7 @@ def compute_metrics(
         baseline_decision: Output of the pipeline training: whether thresholds were chosen for the
             baseline.
         export_check: Output of the pipeline training.
+        onnx_model: Output of the pipeline training, for the reviews that it does not answer.
         test: The encoded test reviews, for their groups and for those without a known word.
         reviews: The labels; of two, the second is the positive class.
         group_column: Column with the groups of the reviews; None if there are none.
@@ -233,9 +235,20 @@ def compute_metrics(
             len(test_predictions),
         )
     label_shares = test_predictions["sentiment"].value_counts(normalize=True)
-    # N-grams do without the words of the LSTM. That they know nothing of a review, either, is so
-    # rare that it is not counted.
-    unread = test.rows[(test.lengths == 0) & (calibration["ngram_share"] == 0)]
+    accuracy = make_metric("accuracy", None, reviews.labels, are_ordered=reviews.ordered)
+
+    def is_better_than_majority(predictions: pd.DataFrame) -> bool:
+        constant = predictions.assign(predicted_sentiment=str(label_shares.idxmax()))
+        conditions = {
+            "test_set_unseen_in_tuning": True,  # a choice of few trials matters little here
+            "has_enough_groups": has_enough_groups,
+        }
+        return judge(conditions | compare(accuracy, predictions, constant)) == Verdict.MODEL
+
+    of_parts: dict[str, Any] = {}
+    if "ngrams_" in scored:
+        ngrams = align_rows(scored["ngrams_"], test_predictions)
+        of_parts["ngrams_better_than_majority"] = is_better_than_majority(ngrams)
     return {
         "file": reviews.file_name,
         "test_rows": len(test_predictions),
@@ -255,7 +268,12 @@ def compute_metrics(
         "has_enough_groups": has_enough_groups,
         **compare(metric, model, baseline),
         **of_baseline,
-        **_measure_coverage(test_predictions, decision, unread, reviews.labels),
+        **_measure_coverage(
+            test_predictions,
+            decision,
+            _find_unanswered(test_predictions, test, onnx_model),
+            reviews.labels,
+        ),
         "ngram_share": calibration["ngram_share"],
         "temperature": calibration["temperature"],
         "compared_without_thresholds": has_target,
@@ -263,18 +281,8 @@ def compute_metrics(
         and not decision["is_median"]
         and not decision["unfitted_reason"],
         "majority_test_accuracy": float(label_shares.max()),
-        "better_than_majority": judge(
-            {
-                "test_set_unseen_in_tuning": True,  # a choice of few trials matters little here
-                "has_enough_groups": has_enough_groups,
-                **compare(
-                    make_metric("accuracy", None, reviews.labels, are_ordered=reviews.ordered),
-                    model,
-                    model.assign(predicted_sentiment=str(label_shares.idxmax())),
-                ),
-            }
-        )
-        == Verdict.MODEL,
+        "better_than_majority": is_better_than_majority(model),
+        **of_parts,
         "tuned_on": evaluate_on,
         "tuning_folds": count_folds(study),
         "tuning_metric": metric.title,
@@ -367,17 +375,32 @@ def _compare(
     }
 
 
+def _find_unanswered(
+    test_predictions: pd.DataFrame, test: EncodedReviews, onnx_model: bytes
+) -> npt.NDArray[np.integer]:
+    """Return the rows of which the exported model knows nothing.
+
+    It is only asked about those without a word of the LSTM's vocabulary: n-grams know such words.
+    """
+    wordless = test_predictions[test_predictions["row"].isin(test.rows[test.lengths == 0])]
+    if wordless.empty:
+        return np.zeros(0, np.intp)
+    probabilities = Predictor(onnx_model).score_cleaned(wordless["review"].tolist())
+    rows: npt.NDArray[np.integer] = wordless["row"].to_numpy()
+    return rows[np.isnan(probabilities[:, 0])]
+
+
 def _measure_coverage(
     test_predictions: pd.DataFrame,
     decision: dict[str, Any],
-    unread: npt.NDArray[np.integer],
+    unanswered: npt.NDArray[np.integer],
     labels: tuple[str, ...],
 ) -> dict[str, float]:
     """Return the share of test reviews that get an answer, and the accuracy of these answers.
 
-    The exported model gives none to the rows `unread`, of which it knows no word.
+    The exported model gives none to the rows `unanswered`, of which it knows nothing.
     """
-    unknown = np.isin(test_predictions["row"], unread)
+    unknown = np.isin(test_predictions["row"], unanswered)
     if not decision["min_confidence"] and not unknown.any():
         return {}
     rule = DecisionRule.from_json(decision, labels)

@@ -76,6 +76,7 @@ def is_for_accuracy(metrics: dict[str, Any], training: dict[str, Any]) -> bool:
         metrics["tuning_metric"] == "accuracy"
         and training["class_weight"] is None
         and training["decision_target"] is None
+        and training["decision"] != "median"
     )
 
 
@@ -143,9 +144,8 @@ def suggest_next_steps(
     )
     # With thresholds, which each part lacks, their accuracy is of another kind.
     is_known = bool(share) and not metrics["has_thresholds"]
-    if is_constant and verdict == Verdict.BASELINE and is_known:
-        # The n-grams alone may be what is needed.
-        is_constant = metrics["ngrams_test_accuracy_low"] <= metrics["majority_test_accuracy"]
+    if is_constant and verdict == Verdict.BASELINE and is_known and share < 1:
+        is_constant = not metrics["ngrams_better_than_majority"]
     steps: list[tuple[str, list[str]]]
     if is_constant:
         says = "Do not use the model yet: label more reviews first, and then repeat the run."

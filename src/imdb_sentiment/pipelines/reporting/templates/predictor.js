@@ -385,9 +385,11 @@ class Predictor {
     }));
   }
 
-  // The probability of each label, or null if no word and no n-gram is known. `steps` has the results of all operators by their outputs; those
+  // The probability of each label, or null if no word and no n-gram is known (in older models, if the
+  // network knows no word). `steps` has the results of all operators by their outputs; those
   // of `earlier` are kept if their inputs are the same arrays.
   run(ids, tokens, earlier) {
+    if (this.description.has_network && !ids.shape[1]) return { probabilities: null };
     const ngrams = combineHashes(tokens.map(({ hash }) => hash), this.description.max_ngram);
     const numbers = new Set(tokens.flatMap(({ characters }) => characters));
     const characters = BigInt64Array.from(numbers, BigInt);
@@ -446,7 +448,7 @@ class Predictor {
     const cleaned = this.clean(text);
     const [known, tokens] = [this.findWords(cleaned), this.findTokens(cleaned)];
     const asInput = (found) => {
-      const read = found.length ? found.map(({ id }) => id) : [UNKNOWN_ID];
+      const read = found.length ? found.map(({ id }) => id) : this.description.unknown_tokens;
       return tensor([1, read.length], Int32Array.from(read));
     };
     const ids = asInput(known);

@@ -177,6 +177,7 @@ def test_a_label_that_no_review_has_does_not_count_for_the_balanced_accuracy() -
             False,
             "metric_label names the label 'awful', which does not exist: choose from bad, so-so",
         ),
+        ("f1", "True", False, "so-so, good .YAML reads yes and no as true and false unless they"),
         ("f1_macro", "bad", False, "set it to null, or tuning.metric to f1"),
     ],
 )

@@ -283,21 +283,28 @@ def test_splits_of_the_table_that_are_not_used_are_told(
         "Fold": ["train"],
         "Part": ["dev", "train"],
         "new": ["train", "test", "x"],
+        "my, part": ["train", "test"],
     }
-    way = "is not used: to use it, set split.method=column"
+    way = "is not used: to use it, add --params split.method=column"
     told = f"The column 'split' (train, Test) {way}"
     for method, column, message in (
         ("random", "split", told),
         ("random", "other", f"{told},split.column=split"),
         ("random", "part", f"The column 'Part' (dev, train) {way},"),
-        ("random", "fold", f"The column 'Fold' (train) {way},"),  # sorted
+        ("random", "fold", f"The column 'Fold' (train) {way},split.column=Fold"),  # sorted
+        (
+            "random",
+            "comma",
+            "The column 'my, part' (train, test) is not used: to use it, set split.method=column "
+            "and split.column in conf/local/parameters.yml",
+        ),
         ("column", "split", ""),
     ):
         table = pd.DataFrame(make_reviews(60), columns=["review", "sentiment"])
         for name, values in cells.items():
             table[name] = (values * 60)[:60]
-        if column == "fold":
-            table = table.drop(columns="split")
+        if column in ("fold", "comma"):
+            table = table.drop(columns="split" if column == "fold" else ["split", "Fold", "Part"])
         caplog.clear()
         find(table, split.model_copy(update={"method": method, "column": column}))
         lines = [line for line in caplog.messages if "not used" in line]

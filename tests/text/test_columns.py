@@ -217,6 +217,7 @@ def test_spellings_of_a_label_are_one() -> None:
         {"\u202agood\u202c": 9, "good": 5, "\u200e": 9, "\u2764\ufe0f": 4, "\u2764": 3}
     )
     assert unseen.counts == {"good": 14, "\u2764\ufe0f": 7}
+    assert find_labels({"a\u200bb": 5, "ab": 9, "a\ufeffb": 1, "c": 4}).counts == {"ab": 15, "c": 4}
     joined = find_labels({"\u0628\u06cc\u200c\u0637\u0631\u0641": 9, "b": 3})
     assert "\u0628\u06cc\u200c\u0637\u0631\u0641" in joined.counts
     numbers = find_labels({"1.0": 4, "1": 1, "2.0": 3, "2.5": 3, "2.50": 2, "10": 3})

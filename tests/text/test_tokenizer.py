@@ -1,4 +1,5 @@
 import json
+import random
 import sys
 import time
 import unicodedata
@@ -183,6 +184,17 @@ def test_words_and_sequences_are_those_of_keras(
     sequences = theirs.texts_to_sequences(sample)
     padded = keras.utils.pad_sequences(sequences, maxlen=tokenizer_parameters.sequence_length)
     np.testing.assert_array_equal(TextEncoder(tokenizer).encode(sample), padded)
+
+
+def test_subwords_are_learnt_from_a_word_of_a_million_letters_in_time() -> None:
+    parameters = TokenizerParameters(
+        kind="bpe", vocabulary_size=300, sequence_length=10, script="auto", head_fraction=0.0
+    )
+    hex_dump = "".join(random.Random(0).choices("0123456789abcdef", k=1_000_000))
+    start = time.monotonic()
+    tokenizer = train_tokenizer([hex_dump], parameters)
+    assert time.monotonic() - start < 60  # instead of nine minutes
+    assert tokenizer.get_vocab_size() == 302
 
 
 @pytest.mark.parametrize("kind", ["words", "bpe"])

@@ -112,6 +112,9 @@ def test_terms_are_those_of_scikit_learn(text: str) -> None:
 
 
 def test_terms_can_be_single_letters_where_these_are_words() -> None:
+    segmented = "这 部 电影 很 好 , 不 差 film a é"
+    found = get_rule("spaces").split_terms(segmented)
+    assert found == ["这", "部", "电影", "很", "好", "不", "差", "film"]
     assert AUTO.split_terms("A 好 film 👍 à ของ अच्छा") == ["好", "film", "👍", *"ของ", "अच्छा"]
 
 

@@ -240,8 +240,9 @@ def find_label(label: str, labels: tuple[str, ...], parameter: str) -> int:
     """
     code = find_codes([label], labels).get(label)
     if code is None:
+        hint = " (YAML reads yes and no as true and false unless they are in quotes)"
         raise InputError(
             f"{parameter} names the label {label!r}, which does not exist: choose from "
-            f"{', '.join(labels)}"
+            f"{', '.join(labels)}{hint if label.lower() in ('true', 'false') else ''}"
         )
     return code

@@ -9,7 +9,7 @@ from imdb_sentiment.text.words import unify_letters
 
 # Characters that are not seen may change how the letters beside them look, so they are ignored only
 # in comparisons.
-_UNSEEN = re.compile(f"[{UNSEEN}]")
+_UNSEEN = re.compile(f"[{UNSEEN}\u200b\ufeff]")  # in texts, the last two separate words
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
 # Other characters of numbers, as forms in Japanese and spreadsheets in Swedish have them.
 _USUAL = {0xFF10 + digit: str(digit) for digit in range(10)}

@@ -15,6 +15,7 @@ from imdb_sentiment.text.words import Script, get_rule
 Codes = npt.NDArray[np.int64]
 
 NONE = -1  # no n-gram
+N_FIRST = 1000  # number of texts that tell which words they have
 
 
 class TermCounter(TransformerMixin, BaseEstimator):
@@ -25,10 +26,13 @@ class TermCounter(TransformerMixin, BaseEstimator):
 
     Args:
         script: Rule for cutting texts into terms; see `imdb_sentiment.text.words.Rule.split_terms`.
+            If most words of the first texts are shorter, such as amino acids or digits, all words
+            are terms.
         max_ngram: Length of the longest n-grams, in terms.
         min_document_frequency: Minimum number of texts that contain an n-gram that is counted.
 
     Attributes:
+        are_all_words_: Whether all words are terms.
         terms_: The terms, in the order of their columns.
         ngrams_: For each length from 2 on, a code for each n-gram, in the order of their columns,
             which follow those of the shorter ones. The code is c · T + t for T terms, if the n-gram
@@ -70,7 +74,17 @@ class TermCounter(TransformerMixin, BaseEstimator):
         return self._count(texts, learn=False)
 
     def _count(self, texts: Iterable[str], *, learn: bool) -> sparse.csr_array:
-        numbers, lengths, words = number_words(texts, get_rule(self.script).split_terms)
+        rule = get_rule(self.script)
+        if learn:
+            texts = list(texts)
+            n_terms, n_words = (
+                sum(len(cut(text)) for text in texts[:N_FIRST])
+                for cut in (rule.split_terms, rule.split)
+            )
+            self.are_all_words_ = 2 * n_terms < n_words
+        are_all_words = getattr(self, "are_all_words_", False)  # earlier versions had no choice
+        cut = rule.split if are_all_words else rule.split_terms
+        numbers, lengths, words = number_words(texts, cut)
         text_of = np.repeat(np.arange(len(lengths)), lengths)
         if learn:
             kept, columns, counts = self._keep_frequent(numbers, text_of, len(lengths), len(words))

@@ -141,7 +141,7 @@ class Rule:
         words: Pattern of the words that `split` finds, before they are folded.
         tokens: Pattern of words without apostrophes at their ends, and of single marks and symbols.
         terms: Pattern of the words of scikit-learn's vectorizers, which have two or more letters or
-            digits; and of single letters, emoji and flags that are words.
+            digits; and of single letters, emoji and flags that may be words.
         letters: Characters that `words` consist of, except those that are words of their own; as
             written between [ and ] in a regular expression.
         single: Pattern of characters that are words of their own.
@@ -157,23 +157,25 @@ class Rule:
         self.script = script
         if script == "ascii":
             words, tokens, terms = _ASCII_WORDS, r"\w+(?:['\u2019]\w+)*|[^\w\s]", r"\w\w+"
-            self.letters, single = "", "(?!)"  # matches nothing
+            self.letters = ""
+            single = short = "(?!)"  # matches nothing
         else:
             classes = character_classes()
             mark, ignored = classes["mark"], classes["ignored"]
             letters, flag = classes["letter"], f"[{classes['flag']}]"
             single = f"[{classes['emoji']}][{ignored}]*|{flag}(?:[{ignored}]*{flag})?"
+            short = f"[{classes['character']}][{mark}{ignored}]*|{single}"
             if script == "spaces":
                 letters += classes["character"]
             else:
-                single = f"[{classes['character']}][{mark}{ignored}]*|{single}"
+                single = short
             self.letters = _APOSTROPHE + letters
             words = f"{_join_words(self.letters, ignored, _QUOTE)}|{single}"
             joined = _join_words(f"_{letters}", ignored, _APOSTROPHE + _QUOTE)
             tokens = rf"{joined}|{single}|[^\s{ignored}]"
-            terms = f"[_{letters}][_{letters}{ignored}]+|{single}"
+            terms = f"[_{letters}][_{letters}{ignored}]+|{short}"
         self.words, self.tokens, self.terms = map(re.compile, (words, tokens, terms))
-        self.single = re.compile(single)
+        self.single, self._short = re.compile(single), re.compile(short)
 
     def split(self, text: str) -> list[str]:
         """Return the words of a text, folded, in their order and with repetitions."""
@@ -192,7 +194,7 @@ class Rule:
         if text.isascii():
             return _split_ascii_terms(text.lower())
         found = self._cut(text, self.terms, _split_ascii_terms)
-        return [term for term in found if len(term) > 1 or self.single.match(term)]
+        return [term for term in found if len(term) > 1 or self._short.match(term)]
 
     def has_word(self, token: str) -> bool:
         """Return whether a match of `tokens` is a word or an emoji, and no other mark."""

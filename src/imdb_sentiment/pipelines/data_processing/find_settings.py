@@ -12,7 +12,7 @@ from functools import partial
 
 import pandas as pd
 
-from imdb_sentiment.command_line import quote_value, quote_word
+from imdb_sentiment.command_line import join_values, quote_value, quote_word
 from imdb_sentiment.errors import (
     MAX_NAME,
     MAX_NAMES,
@@ -530,8 +530,14 @@ def _report_splits(rows: pd.DataFrame, split: SplitParameters) -> None:
         found = [SPLIT_NAMES.get(normalise_label(name)) for name in itertools.islice(names, 9)]
         is_named = column.casefold() == split.column.casefold()  # the table may be sorted by it
         if len(names) <= len(found) and None not in found and (is_named or {*found} >= MAIN_SPLITS):
-            setting = "" if column == split.column else f",split.column={column}"
+            own = {} if column == split.column else {"split.column": column}
+            settings = join_values({"split.method": "column"} | own)
             message = f"The column {column!r} ({', '.join(names)}) is not used: "
-            way = f"to use it, set split.method=column{setting}"
+            way = f"to use it, add --params {quote_word(settings)}"
+            if own and quote_value(column) is None:  # as with a comma
+                way = (
+                    "to use it, set split.method=column and split.column in "
+                    "conf/local/parameters.yml"
+                )
             logger.info("%s", make_printable(f"{message}{way}"))
             return

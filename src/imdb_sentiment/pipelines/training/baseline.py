@@ -1,5 +1,6 @@
 """The linear baseline that the model is compared with."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -126,7 +127,9 @@ def fit_baseline(
     is_fitted = sum(len(scored) for _, scored in held_out) >= MIN_HELD_OUT_ROWS
     try:
         # The vectors of the solver are so short that threads would cost more time than they save.
-        with threadpool_limits(1, user_api="blas"):
+        with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+            # Many labels with few reviews each are no regression problem.
+            warnings.filterwarnings("ignore", "The number of unique classes is greater")
             if is_fitted:
                 scores, truth, groups = _score_baseline_held_out(model, texts, held_out)
             fitted = model.fit(rows["text"], codes)

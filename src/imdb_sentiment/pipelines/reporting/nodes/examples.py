@@ -58,7 +58,8 @@ def explain_disagreements(
 
     """
     other = align_rows(baseline_predictions, test_predictions)
-    both = test_predictions.assign(
+    # Copies, because pandas warns of additions to a table with a column for each of many labels.
+    both = test_predictions.copy().assign(
         baseline_sentiment=other["predicted_sentiment"].to_numpy(),
         baseline_probability=other["probability"].to_numpy(),
     )
@@ -66,7 +67,7 @@ def explain_disagreements(
     confidence = both[["probability", "baseline_probability"]].min(axis=1)
     both = both.loc[confidence.sort_values(ascending=False, kind="stable").index]
     wrong = ~is_correct(both)
-    both = both.assign(wrong=wrong, turn=both.groupby(wrong).cumcount())
+    both = both.copy().assign(wrong=wrong, turn=both.groupby(wrong).cumcount())
     chosen = both.sort_values(["turn", "wrong"]).head(report.examples)
     return _explain_test_reviews(onnx_model, chosen, "baseline_sentiment", "baseline_probability")
 

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 IS_WINDOWS = os.name == "nt"
+_IN_BRACKETS = re.compile(r"(?! )[^,=\[\]\\]+(?<! )")
 
 
 def quote_word(word: str) -> str:
@@ -37,13 +38,17 @@ def join_values(values: Mapping[str, Any]) -> str:
 
 
 def spell_out(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values by names that `--params` reads, such as `training.class_weight[Node.js]`."""
+    """Return values by names that `--params` reads, such as `training.class_weight[Node.js]`.
+
+    A group stays one value if one of its names would be read otherwise.
+    """
     spelt: dict[str, Any] = {}
     for name, value in values.items():
-        is_group = isinstance(value, dict) and value
-        spelt |= (
-            {f"{name}[{key}]": part for key, part in value.items()} if is_group else {name: value}
-        )
+        parts = value if isinstance(value, dict) else {}
+        if parts and all(_IN_BRACKETS.fullmatch(str(key)) for key in parts):
+            spelt |= {f"{name}[{key}]": part for key, part in parts.items()}
+        else:
+            spelt[name] = value
     return spelt
 
 

@@ -247,12 +247,12 @@ def test_an_upload_that_breaks_off_keeps_the_old_file(
 
     monkeypatch.setattr("fsspec.filesystem", lambda name, **_: Server())
     dataset = OnnxModelDataset(filepath=f"{protocol}://host/folder/model.onnx")
-    for content in (b"first model", b"old model"):  # on a server that replaces no file by another
-        dataset.save(content)
-    monkeypatch.setattr(Server, "renames_over_files", True)
-    dataset.save(b"old model")
+    for renames in (False, True):
+        monkeypatch.setattr(Server, "renames_over_files", renames)
+        for content in (b"first model", b"old model"):
+            dataset.save(content)
+            assert [file.getvalue() for file in Server.store.values()] == [content]
     old = dict(Server.store)
-    assert [file.getvalue() for file in old.values()] == [b"old model"]
     monkeypatch.setattr(Server, "breaks_off", True)
     with pytest.raises(DatasetError, match="lost"):
         dataset.save(b"new model")

@@ -1,9 +1,11 @@
 """Which parameters of the runs that made its inputs a run uses again."""
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click import Command, Context
 from kedro.framework.cli.utils import _split_params
 from kedro.framework.project import settings
@@ -71,10 +73,23 @@ def test_a_command_does_not_repeat_that_another_pruner_has_no_arguments(tmp_path
     assert command == "kedro run --params tuning.pruner.name=NopPruner"
 
 
-def test_a_command_has_the_weights_of_labels_with_a_point(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("weights", "can_be_given"),
+    [
+        ({"Node.js": 5, "U.S.": 2}, True),
+        ({"Node.js": 5, "so so": 2, "Q&A": 3}, True),
+        ({"Q&A": 5, "don't": 2, "C++": 1, "\u0928\u092e\u0938\u094d\u0924\u0947": 3}, True),
+        ({"Food, drink": 5, "x": 2}, False),
+        ({"a=b": 5, "x.y": 2}, False),
+        ({"[x]": 5, "y": 1}, False),
+        ({"a\\.b": 5}, False),
+    ],
+)
+def test_a_command_has_the_weights_of_labels_as_they_can_be_given(
+    *, weights: dict[str, int], can_be_given: bool, tmp_path: Path
+) -> None:
     project = make_project(tmp_path, {})
     bootstrap_project(project)
-    weights = {"Node.js": 5, "U.S.": 2}
     loader = settings.CONFIG_LOADER_CLASS(
         str(project / "conf"),
         runtime_params={"training": {"class_weight": weights}},
@@ -82,6 +97,10 @@ def test_a_command_has_the_weights_of_labels_with_a_point(tmp_path: Path) -> Non
     )
     configuration = Configuration(loader, project)
     command = configuration.format_run("", configuration.adopt([], reads_file=True))
+    if not can_be_given:
+        written = json.dumps(weights)
+        assert command == f"kedro run (with training.class_weight: {written} in conf/)"
+        return
     given = _split_params(Context(Command("run")), None, shlex.split(command)[-1])
     assert given == {"training": {"class_weight": weights}}
 

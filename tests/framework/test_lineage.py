@@ -158,7 +158,7 @@ def test_flat_parameters_differ_if_and_only_if_the_nested_ones_do(value: dict[st
 
 
 def test_labels_are_no_part_of_a_name() -> None:
-    for label in ("Node.js", "4.5", "[x]"):
+    for label in ("Node.js", "4.5", "[x]", "Food, drink", "a=b"):
         weights = {"good": 2, label: 5}
         found = dict(flatten({"training": {"seed": 1, "class_weight": weights}}))
         assert found == {"training.seed": 1, "training.class_weight": weights}

@@ -74,7 +74,7 @@ def hook(mlflow: StandIn) -> Any:
 def catalog(tmp_path: Path) -> DataCatalog:
     entry = {"type": "json.JSONDataset", "filepath": str(tmp_path / "metrics.json")}
     catalog = DataCatalog.from_config({"metrics": entry})
-    weights = {"good": 2, "Q&A": 5, "C++": 3}
+    weights = {"good": 2, "Q&A": 5, "good/": 3}
     catalog["params:group"] = MemoryDataset({"a": {"b": 1}, "c": None, "weights": weights})
     catalog["best_hyperparameters"] = MemoryDataset(small_hyperparameters())
     catalog.save("metrics", {"test_accuracy": 0.5, "file": "a.csv", "unseen": True, "rows": 3})
@@ -100,7 +100,7 @@ def test_a_run_is_kept_with_parameters_numbers_and_files(
                 "group.a.b": 1,
                 "group.c": None,
                 "group.weights.good": 2,
-                "group.weights": {"Q&A": 5, "C++": 3},
+                "group.weights": {"Q&A": 5, "good/": 3},
             },
         ),
         ("params", {f"best_hyperparameters.{name}": value for name, value in best.items()}),

@@ -321,6 +321,11 @@ def test_labels_that_look_the_same_are_one_class(split: SplitParameters) -> None
     checked = pd.concat(check_all(chunks, found, split))
     assert set(checked["sentiment"]) == {"n\xe9gatif", "positif", ""}
     assert set(checked["reason"]) == {"", "no label"}
+    names = ("a\u200bb", "ab", "c")
+    rows = [(f"text {number}", names[number % 3]) for number in range(30)]
+    inside = as_chunks(rows, ("text", "label"))
+    checked = pd.concat(check_all(inside, find(inside, split), split))
+    assert checked["sentiment"].value_counts().to_dict() == {"ab": 20, "c": 10}
     given = find(chunks, split, labels=["positif\u200b", "ne\u0301gatif"])
     assert given.labels == ("positif", "n\xe9gatif")
 

@@ -123,18 +123,19 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
             return
         folder, slash, name = target.rpartition("/")
         partial = f"{folder}{slash}.{name}.{uuid.uuid4().hex}.partial"
-        is_renamed = False
         try:
             self._filesystem.put_file(str(file), partial)
-            with suppress(Exception):  # some servers replace no file by renaming another
-                self._filesystem.mv(partial, target)
-                is_renamed = True
-            if not is_renamed:
-                self._filesystem.put_file(str(file), target)
-        finally:
-            if not is_renamed:
-                with suppress(Exception):
-                    self._filesystem.rm_file(partial)
+        except BaseException:
+            with suppress(Exception):
+                self._filesystem.rm_file(partial)
+            raise
+        try:
+            self._filesystem.mv(partial, target)
+        except Exception:  # some servers replace no file by renaming another
+            if not self._filesystem.exists(target):
+                raise
+            self._filesystem.rm_file(target)
+            self._filesystem.mv(partial, target)
 
     @abstractmethod
     def _write(self, path: Path, data: Any) -> None:

@@ -28,7 +28,7 @@ from imdb_sentiment.framework.locks import hold_lock
 FILE = Path("data/lineage.json")
 NO_FILE = "none"  # digest of a file that is not set, such as `unlabelled_file: null`
 MISSING = object()
-_PLAIN = re.compile(r"[^.\[\]]+")  # a key that can be a part of a dotted name
+_PLAIN = re.compile(r"[^.,=\[\]]+")  # a key that can be a part of a dotted name
 
 
 class _Model(BaseModel):

@@ -15,7 +15,7 @@ from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 from kedro.validation.exceptions import ParameterValidationError
 
-from imdb_sentiment.command_line import join_words, quote_value
+from imdb_sentiment.command_line import join_words, quote_value, spell_out
 from imdb_sentiment.errors import InputError, find_input_error, make_printable, suggest_name
 from imdb_sentiment.framework.console import RUN, name_command
 from imdb_sentiment.framework.lineage import flatten
@@ -128,7 +128,7 @@ def repeat_command(words: Sequence[str], parameters: Mapping[str, Any]) -> str |
         'run --params split.seed=1,reviews_encoding=cp1252'
 
     """
-    values = {name: quote_value(value) for name, value in parameters.items()}
+    values = {name: quote_value(value) for name, value in spell_out(parameters).items()}
     if not all(values.values()):
         return None
     others: list[str] = []

@@ -18,7 +18,7 @@ from imdb_sentiment.framework.hooks import find_path
 from imdb_sentiment.framework.lineage import flatten
 from imdb_sentiment.urls import hide_secrets
 
-_ALLOWED = re.compile(r"[/\w.\- :]+")  # names of MLflow
+_ALLOWED = re.compile(r"[\w.\- ]+")  # names that MLflow takes on all systems
 
 logger = logging.getLogger(__name__)
 

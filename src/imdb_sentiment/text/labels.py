@@ -9,7 +9,8 @@ from imdb_sentiment.text.words import unify_letters
 
 # Characters that are not seen may change how the letters beside them look, so they are ignored only
 # in comparisons.
-_UNSEEN = re.compile(f"[{UNSEEN}\u200b\ufeff]")  # in texts, the last two separate words
+_UNSEEN = re.compile(f"[{UNSEEN}]")
+_ZERO_WIDTH_SPACES = re.compile("[\u200b\ufeff]")  # which separate words in texts
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
 # Other characters of numbers, as forms in Japanese and spreadsheets in Swedish have them.
 _USUAL = {0xFF10 + digit: str(digit) for digit in range(10)}
@@ -23,7 +24,7 @@ def parse_number(text: str) -> Decimal | None:
 
 def clean_label(label: str) -> str:
     """Return a label without control characters, cleaned like a text, but with its markup."""
-    return clean_characters(label).strip(f"{DIRECTION_MARKS} ")
+    return clean_characters(_ZERO_WIDTH_SPACES.sub("", label)).strip(f"{DIRECTION_MARKS} ")
 
 
 def normalise_label(label: str) -> str:

@@ -277,7 +277,7 @@ def test_a_fault_of_the_program_is_not_blamed_on_the_place(
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        (errno.ENOSPC, "/tmp/copy can't be used: the disk is full. "),
+        (errno.ENOSPC, "/folder/copy can't be used: the disk is full. "),
         (errno.EACCES, "s3://bucket/file can't be reached "),
     ],
 )
@@ -289,7 +289,7 @@ def test_a_full_disk_is_not_blamed_on_the_place(
 ) -> None:
     class Faulty(MemoryFileSystem):
         def get_file(self, *_: Any, **options: Any) -> None:
-            raise OSError(number, "reason", "/tmp/copy")
+            raise OSError(number, "reason", "/folder/copy")
 
     monkeypatch.setattr("fsspec.filesystem", lambda name, **_: Faulty())
     with pytest.raises(DatasetError) as caught:

@@ -78,7 +78,9 @@ def test_labels_that_look_the_same_are_one() -> None:
         f"\U0001f3f4\U000e0067\U000e0062{end}" for end in ("\U000e0065", "\U000e0073")
     )
     assert normalise_label(england) != normalise_label(scotland)
+    zero_width = {0x200B, 0xFEFF}  # in texts, they separate words
     for code in range(0x10000):
-        assert clean_label(f"a{chr(code)}b c") == clean_text(f"a{chr(code)}b c")
+        label = f"a{chr(code)}b c"
+        assert clean_label(label) == ("ab c" if code in zero_width else clean_text(label))
     marked = "e" + "\u0301" * 40_000  # whose normalisation would take seconds
     assert clean_label(marked) == clean_text(marked)

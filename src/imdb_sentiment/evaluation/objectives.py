@@ -8,7 +8,7 @@ import numpy.typing as npt
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.evaluation.probabilities import DecisionRule
 from imdb_sentiment.parameters import MetricName
-from imdb_sentiment.text.labels import find_codes
+from imdb_sentiment.text.labels import YAML_HINT, find_codes
 
 LOSSES = frozenset({"log_loss", "mean_absolute_error"})  # lower is better
 PROBABILITY_METRICS = frozenset({"roc_auc", "log_loss"})  # the others need predicted labels
@@ -240,9 +240,9 @@ def find_label(label: str, labels: tuple[str, ...], parameter: str) -> int:
     """
     code = find_codes([label], labels).get(label)
     if code is None:
-        hint = " (YAML reads yes and no as true and false unless they are in quotes)"
+        hint = YAML_HINT if label.lower() in ("true", "false") else ""
         raise InputError(
             f"{parameter} names the label {label!r}, which does not exist: choose from "
-            f"{', '.join(labels)}{hint if label.lower() in ('true', 'false') else ''}"
+            f"{', '.join(labels)}{hint}"
         )
     return code

@@ -146,17 +146,17 @@ class ValidateParameters:
                 another pipeline is given such a table.
 
         """
-        for name in sorted(self._given.keys() & OF_INFERENCE):
-            if "input_reviews" not in pipeline.inputs():
-                raise InputError(
-                    f"{name} has no effect on this run, but on inference: add --pipelines inference"
-                )
+        is_inference = "input_reviews" in pipeline.inputs()
+        if not is_inference and (idle := sorted(self._given.keys() & OF_INFERENCE)):
+            raise InputError(
+                f"{idle[0]} has no effect on this run, but on inference: add --pipelines inference"
+            )
         _warn_of_unread_files(self._loader)
         _warn_of_idle_entries(catalog, self._loader)
         if RAW_REVIEWS in pipeline.inputs():
             _warn_of_another_table(find_path(catalog, RAW_REVIEWS), self._file)
             return
-        if "input_reviews" not in pipeline.inputs():
+        if not is_inference:
             return
         table = self._given.get("reviews_file")
         is_unnamed = "input_file" not in self._given

@@ -7,6 +7,9 @@ from decimal import Decimal
 from imdb_sentiment.text.cleaning import DIRECTION_MARKS, UNSEEN, clean_characters
 from imdb_sentiment.text.words import unify_letters
 
+# For messages about labels that are given in conf/.
+YAML_HINT = " (YAML reads yes and no as true and false unless they are in quotes)"
+
 # Characters that are not seen may change how the letters beside them look, so they are ignored only
 # in comparisons.
 _UNSEEN = re.compile(f"[{UNSEEN}]")

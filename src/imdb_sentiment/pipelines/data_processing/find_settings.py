@@ -42,7 +42,7 @@ from imdb_sentiment.text.columns import (
     list_other_texts,
 )
 from imdb_sentiment.text.delimiters import DELIMITERS
-from imdb_sentiment.text.labels import normalise_label, parse_number
+from imdb_sentiment.text.labels import YAML_HINT, normalise_label, parse_number
 from imdb_sentiment.text.tables import (
     MALFORMED,
     find_empty,
@@ -209,7 +209,7 @@ def _explain_foreign(column: str | None, labels: Sequence[str]) -> str:
     """Return that a column has none of the given labels."""
     problem = f"the column {column!r} has none of the labels of reviews.labels"
     if {*map(normalise_label, labels)} == {"true", "false"}:
-        problem += " (YAML reads yes and no as true and false unless they are in quotes)"
+        problem += YAML_HINT
     return problem
 
 

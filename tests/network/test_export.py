@@ -41,7 +41,7 @@ def test_the_export_is_a_real_lstm_that_takes_any_shape(tokenizer: Tokenizer) ->
 SHAPES: list[tuple[dict[str, Any], int]] = [
     ({"bidirectional": True}, 1),
     ({"bidirectional": True, "lstm_layers": 2, "pooling": "max_mean"}, 2),
-    ({"pooling": "attention", "spatial_dropout_rate": 0.2}, 1),
+    ({"pooling": "max", "spatial_dropout_rate": 0.2}, 1),
     ({"pooling": "mean", "recurrent_dropout_rate": 0.2}, 1),
 ]
 TYPICAL = [(3, SHAPES[0]), (2, SHAPES[2])]

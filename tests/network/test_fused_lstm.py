@@ -27,7 +27,7 @@ SHAPES: list[dict[str, Any]] = [
     {"bidirectional": True},
     {"lstm_layers": 2},
     {"lstm_layers": 2, "bidirectional": True, "pooling": "max_mean"},
-    {"pooling": "attention"},
+    {"pooling": "mean"},
 ]
 
 

@@ -2,7 +2,6 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from helpers import make_encoded, make_network, small_hyperparameters
@@ -16,32 +15,18 @@ LENGTHS = (6, 4, 1, 3, 2)
 MASK = np.arange(6) >= 6 - np.array(LENGTHS)[:, np.newaxis]
 
 
-def attend(
-    words: npt.NDArray[np.float32], weights: list[npt.NDArray[np.float32]]
-) -> npt.NDArray[np.float32]:
-    kernel, bias, query = weights
-    scores = np.tanh(words @ kernel + bias) @ query[:, 0]
-    shares = np.exp(scores) / np.exp(scores).sum()
-    return np.asarray(shares @ words)
-
-
-@pytest.mark.parametrize("kind", ["max", "mean", "max_mean", "attention"])
+@pytest.mark.parametrize("kind", ["max", "mean", "max_mean"])
 def test_pooling_is_over_the_words_alone(kind: str) -> None:
     from imdb_sentiment.network.layers import SequencePooling
 
     layer = SequencePooling(kind)
-    layer.build(SEQUENCES.shape)
-    weights = layer.get_weights()
     pooled = np.asarray(layer(SEQUENCES, mask=MASK))
     assert pooled.shape == layer.compute_output_shape(SEQUENCES.shape)
     for row, length in enumerate(LENGTHS):
         words = SEQUENCES[row, 6 - length :]
         largest, mean = words.max(axis=0), words.mean(axis=0)
-        if kind == "attention":
-            expected = attend(words, weights)
-        else:
-            both = np.concatenate([largest, mean])
-            expected = {"max": largest, "mean": mean, "max_mean": both}[kind]
+        both = np.concatenate([largest, mean])
+        expected = {"max": largest, "mean": mean, "max_mean": both}[kind]
         np.testing.assert_allclose(pooled[row], expected, atol=1e-6)
         unpadded = np.asarray(layer(words[np.newaxis]))
         np.testing.assert_allclose(unpadded[0], expected, atol=1e-6)
@@ -50,7 +35,7 @@ def test_pooling_is_over_the_words_alone(kind: str) -> None:
 def test_a_review_without_words_gives_numbers() -> None:
     from imdb_sentiment.network.layers import SequencePooling
 
-    for kind in ("max", "mean", "max_mean", "attention"):
+    for kind in ("max", "mean", "max_mean"):
         layer = SequencePooling(kind)
         assert np.isfinite(np.asarray(layer(SEQUENCES, mask=np.zeros_like(MASK)))).all()
 
@@ -58,7 +43,7 @@ def test_a_review_without_words_gives_numbers() -> None:
 def test_an_unknown_kind_is_refused() -> None:
     from imdb_sentiment.network.layers import SequencePooling
 
-    with pytest.raises(ValueError, match="max, mean, max_mean, attention"):
+    with pytest.raises(ValueError, match="max, mean, max_mean"):
         SequencePooling("median")
 
 
@@ -67,8 +52,7 @@ def test_an_unknown_kind_is_refused() -> None:
     [
         pytest.param("max", marks=pytest.mark.slow),
         pytest.param("mean", marks=pytest.mark.slow),
-        pytest.param("max_mean", marks=pytest.mark.slow),
-        "attention",
+        "max_mean",
     ],
 )
 def test_a_model_with_pooling_predicts_the_same_after_reloading(kind: str, tmp_path: Path) -> None:

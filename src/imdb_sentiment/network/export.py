@@ -207,7 +207,9 @@ def _add_network(graph: _Graph, model: KerasModel) -> str:
     output = graph.add("Transpose", "token_ids", perm=[1, 0])
     for layer in model.layers[:-1]:
         output = _add_layer(graph, layer, output)
-    return _add_dense(graph, output, *model.layers[-1].get_weights())
+    kernel, bias = model.layers[-1].get_weights()
+    product = graph.add("MatMul", output, graph.constant(kernel))
+    return graph.add("Add", product, graph.constant(bias))
 
 
 def _count_known(graph: _Graph, vocabulary_size: int) -> str:
@@ -237,11 +239,6 @@ def _add_layer(graph: _Graph, layer: Any, inputs: str) -> str:
         case SequencePooling():
             return _add_pooling(graph, inputs, layer)
     raise TypeError(f"the export does not know the layer {type(layer).__name__}")
-
-
-def _add_dense(graph: _Graph, inputs: str, kernel: Any, bias: Any) -> str:
-    product = graph.add("MatMul", inputs, graph.constant(kernel))
-    return graph.add("Add", product, graph.constant(bias))
 
 
 def _add_lstm(graph: _Graph, sequences: str, directions: list[Any], return_sequences: bool) -> str:
@@ -279,13 +276,6 @@ def _reorder_gates(weights: Any, units: int) -> Any:
 
 def _add_pooling(graph: _Graph, sequences: str, layer: Any) -> str:
     """Add `SequencePooling` over the words: from (T, B, H) to (B, H) or (B, 2 H)."""
-    if layer.kind == "attention":
-        kernel, bias, query = layer.get_weights()
-        keys = graph.add("Tanh", _add_dense(graph, sequences, kernel, bias))
-        scores = graph.add("MatMul", keys, graph.constant(query))  # (T, B, 1)
-        shares = graph.add("Softmax", scores, axis=0)
-        weighted = graph.add("Mul", shares, sequences)
-        return graph.add("ReduceSum", weighted, graph.constant(np.array([0])), keepdims=0)
     operators = {
         "max": ["ReduceMax"],
         "mean": ["ReduceMean"],

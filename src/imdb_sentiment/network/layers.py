@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 LSTM_MINIMUM = -1.0  # lower bound of an LSTM's outputs, each of which is tanh times a sigmoid
-POOLINGS = ("max", "mean", "max_mean", "attention")
+POOLINGS = ("max", "mean", "max_mean")
 
 
 @keras.saving.register_keras_serializable("imdb_sentiment")
@@ -18,9 +18,7 @@ class SequencePooling(keras.layers.Layer):
     """Pooling of an LSTM's outputs over the words of a review, without its padding.
 
     Args:
-        kind: `max` or `mean` over the words, `max_mean` for both side by side, or `attention` for a
-            mean with learnt weights (Yang et al., "Hierarchical Attention Networks for Document
-            Classification", NAACL 2016).
+        kind: `max` or `mean` over the words, or `max_mean` for both side by side.
         **options: Arguments of `keras.layers.Layer`.
 
     Raises:
@@ -34,14 +32,6 @@ class SequencePooling(keras.layers.Layer):
             raise ValueError(f"kind is {kind!r}, and must be one of {', '.join(POOLINGS)}")
         self.kind = kind
         self.supports_masking = True
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Create the weights, which only attention has."""
-        if self.kind == "attention":
-            size = input_shape[-1]
-            self._kernel = self.add_weight(shape=(size, size), name="kernel")
-            self._bias = self.add_weight(shape=(size,), initializer="zeros", name="bias")
-            self._query = self.add_weight(shape=(size, 1), name="query")
 
     def call(self, sequences: Any, mask: Any = None) -> Any:
         """Pool the outputs of each review.
@@ -59,12 +49,7 @@ class SequencePooling(keras.layers.Layer):
             return _max(sequences, is_word)
         if self.kind == "mean":
             return _mean(sequences, is_word)
-        if self.kind == "max_mean":
-            return ops.concatenate([_max(sequences, is_word), _mean(sequences, is_word)], axis=-1)
-        scores = ops.tanh(sequences @ self._kernel + self._bias) @ self._query  # (B, T, 1)
-        if is_word is not None:
-            scores = ops.where(is_word, scores, -1e9)
-        return ops.sum(ops.softmax(scores, axis=1) * sequences, axis=1)
+        return ops.concatenate([_max(sequences, is_word), _mean(sequences, is_word)], axis=-1)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
         """Return None, since the output has no word axis to mask."""

@@ -71,7 +71,7 @@ class Hyperparameters(Parameters):
         chrono_initialization: Longest dependency, in tokens, that the initial biases of the LSTM's
             gates allow for (Tallec and Ollivier, ICLR 2018); 0 for Keras's biases.
         pooling: How the LSTM's outputs are reduced to one vector: the `last` output, the `max` or
-            `mean` over the words, `max_mean` for both side by side, or `attention`.
+            `mean` over the words, or `max_mean` for both side by side.
         dropout_rate: Fraction of the pooled vector dropped in training.
         optimizer: Name of the Keras optimizer.
         learning_rate: Initial learning rate.
@@ -105,7 +105,7 @@ class Hyperparameters(Parameters):
     units: Annotated[int, Field(ge=1)]
     recurrent_dropout_rate: Annotated[float, Field(ge=0, lt=1)]
     chrono_initialization: Annotated[int, Field(ge=0)]
-    pooling: Literal["last", "max", "mean", "max_mean", "attention"]
+    pooling: Literal["last", "max", "mean", "max_mean"]
     dropout_rate: Annotated[float, Field(ge=0, lt=1)]
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"]
     learning_rate: Annotated[float, Field(gt=0)]

@@ -155,7 +155,6 @@ KINDS: dict[str, tuple[int, float, dict[str, Any]]] = {
     "last of both": (2, 0.0, {"bidirectional": True}),
     "max": (2, 0.0, {"pooling": "max"}),
     "mean": (3, 0.5, {"pooling": "mean", "lstm_layers": 2}),
-    "attention": (2, 0.5, {"pooling": "attention"}),
     "n-grams alone": (3, 1.0, {}),
 }
 

@@ -58,10 +58,10 @@ function reduce(x, axes, start, combine) {
 
 const add = (a, b) => a + b;
 
-function softmax(x, axis) {
-  const { result: most, places } = reduce(x, [axis], -Infinity, Math.max);
+function softmax(x) {
+  const { result: most, places } = reduce(x, [-1], -Infinity, Math.max);
   const powers = tensor(x.shape, x.data.map((value, i) => Math.exp(value - most.data[places[i]])));
-  const { result: total } = reduce(powers, [axis], 0, add);
+  const { result: total } = reduce(powers, [-1], 0, add);
   return tensor(x.shape, powers.data.map((value, i) => value / total.data[places[i]]));
 }
 
@@ -135,10 +135,9 @@ const OPERATORS = {
   Mul: pairwise((a, b) => a * b),
   Div: pairwise((a, b) => a / b),
   Max: pairwise(Math.max),
-  Tanh: elementwise(Math.tanh),
   Sqrt: elementwise(Math.sqrt),
   Sigmoid: elementwise(sigmoid),
-  Softmax: (x, { axis = -1 }) => softmax(x, axis),
+  Softmax: softmax,
   ReduceSum: (x, axes) => reduce(x, [...axes.data], 0, add).result,
   ReduceMax: (x, { axes }) => reduce(x, axes, -Infinity, Math.max).result,
   ReduceMean(x, { axes }) {

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.interrupts import remembered_ctrl_c
 from imdb_sentiment.network.model import initialize_gates, make_lstm, require_word_vectors
+from imdb_sentiment.network.seeding import seeded
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import can_fuse, count_parts, make_dataset
 from imdb_sentiment.parameters import LanguageModelParameters
@@ -80,21 +81,21 @@ def pretrain_lstm(
         import keras
         import tensorflow as tf
 
-    keras.utils.set_random_seed(parameters.seed)
     tf.config.experimental.enable_op_determinism()
     sequences = sequences[count_tokens(sequences) > 0]
     require_word_vectors(word_vectors)
-    embedding = keras.layers.Embedding(*word_vectors.shape, mask_zero=True)
-    lstm = make_lstm(units, bidirectional=bidirectional)
-    keras.Sequential([keras.Input((None,), dtype="int32"), embedding, lstm])  # builds them
-    embedding.set_weights([word_vectors])
-    if chrono_initialization:
-        initialize_gates(lstm, chrono_initialization)
     counts = _count_predicted(sequences, len(word_vectors))
     targets = _make_target_vectors(word_vectors, units, parameters.seed)
-    model = _make_language_model(
-        embedding, lstm, targets, counts > 0, count_parts(parameters.batch_size)
-    )
+    with seeded(parameters.seed):
+        embedding = keras.layers.Embedding(*word_vectors.shape, mask_zero=True)
+        lstm = make_lstm(units, bidirectional=bidirectional)
+        keras.Sequential([keras.Input((None,), dtype="int32"), embedding, lstm])  # builds them
+        embedding.set_weights([word_vectors])
+        if chrono_initialization:
+            initialize_gates(lstm, chrono_initialization)
+        model = _make_language_model(
+            embedding, lstm, targets, counts > 0, count_parts(parameters.batch_size)
+        )
     batches = _make_batches(sequences, counts, parameters)
     steps = passes * int(batches.cardinality())
     model.compile(

@@ -37,6 +37,7 @@ from imdb_sentiment.network.naive_bayes import (
     FULL_SCALE_ROWS,
     compute_log_count_ratios,
 )
+from imdb_sentiment.network.seeding import seeded
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.parameters import NO_ROWS_TO_WATCH, Hyperparameters
 from imdb_sentiment.text.batching import count_tokens, group_by_length, pad_right, shorten
@@ -214,7 +215,6 @@ class NetworkTrainer:
             import keras
             import tensorflow as tf
 
-        keras.utils.set_random_seed(seed)
         tf.config.experimental.enable_op_determinism()
         epochs = hp.count_epochs(len(train), len(train.labels))
         # Early stopping may end training before the last epoch.
@@ -225,9 +225,10 @@ class NetworkTrainer:
         progress = _follow_stages([first, main] if first else [main], hp.batch_size, on_progress)
         factor = FINE_TUNING_FACTOR if first else 1.0
         steps = main.count_steps(hp.batch_size)
-        network = self._network = self._prepare(train, steps, self._network, factor)
-        if first:
-            self._learn_pseudo_labels(first, train, seed, progress)
+        with seeded(seed):
+            network = self._network = self._prepare(train, steps, self._network, factor)
+            if first:
+                self._learn_pseudo_labels(first, train, seed, progress)
         device = "the CPU" if can_fuse() else "a GPU"
         logger.debug("%d weights are trained on %s", network.model.count_params(), device)
 

@@ -1,0 +1,30 @@
+"""Random numbers of a network that depend on its seed alone."""
+
+import contextlib
+import random
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed Keras and TensorFlow, and let no other thread change what Keras draws in this block.
+
+    Keras draws the seeds of initial weights and dropout from Python's global generator, which other
+    threads use, too: in a worker of Dask, the one that estimates the size of results. A trial would
+    then depend on what happens beside it.
+
+    Args:
+        seed: Seed of all networks that are built in the block.
+
+    """
+    import keras
+    from keras.src.random import seed_generator
+
+    keras.utils.set_random_seed(seed)
+    shared = seed_generator.python_random
+    # It draws the same numbers as the shared one would after `set_random_seed`.
+    seed_generator.python_random = random.Random(seed)
+    try:
+        yield
+    finally:
+        seed_generator.python_random = shared

@@ -82,7 +82,7 @@ def test_reporting_shows_what_the_model_was_made_from(
         run_session(project, "reporting")
     assert before["file"] == "IMDB Dataset.csv"
     assert read(project, "08_reporting/metrics.json") == before
-    assert "# Model card: sentiment of IMDB Dataset.csv" in (
+    assert "# Model card: classifier of IMDB Dataset.csv" in (
         project / "data/06_models/model_card.md"
     ).read_text(encoding="utf-8")
     told = "Using the parameters that the inputs were made with"

@@ -102,6 +102,21 @@ def test_a_page_without_any_example_says_so(finished: tuple[Path, str]) -> None:
     assert "these accuracies are too optimistic" in html
 
 
+def test_many_near_duplicates_are_told(finished: tuple[Path, str]) -> None:
+    plain = load_facts(finished)
+    many = {"test_near_duplicates": 1234, "has_many_near_duplicates": True}
+    some = load_facts(finished, **many, test_accuracy_without_near_duplicates=0.5)
+    rows = plain["metrics"]["test_rows"]
+    for write in (functools.partial(render, finished), write_model_card):
+        assert "numbers or rare words" not in write(plain)
+        for facts, others in (
+            (some, " On the others, the accuracy is 50.0%; expect that on texts that are no such"),
+            (load_facts(finished, **many), " If a column says which reviews belong together, set"),
+        ):
+            start = f"1,234 of the {rows} test reviews differ from a training review only in "
+            assert f"{start}numbers or rare words.{others}" in write(facts)
+
+
 def test_a_report_without_words_shows_no_empty_figure(finished: tuple[Path, str]) -> None:
     ReportParameters.model_validate(base_parameters()["report"] | {"words": 0})
     empty = plot_distinctive_words({"distinctive_words": {"negative": [], "positive": []}})

@@ -39,7 +39,7 @@ from imdb_sentiment.pipelines.reporting.nodes.scoring import (
 )
 from imdb_sentiment.pipelines.reporting.nodes.verdict import judge
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
-from services import CALIBRATION, EVEN, GOOD
+from services import CALIBRATION, EVEN, GOOD, make_tokenizer
 
 CHECK = {"largest_probability_difference": 1e-7}
 REPORT = ReportParameters(**base_parameters()["report"] | {"resamples": 200})
@@ -63,11 +63,13 @@ def measure(
     groups: npt.NDArray[np.uint64] | None = None,
     without_words: int = 0,
     onnx_model: bytes = b"",
+    learnt: EncodedReviews | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
     no_groups = np.zeros(len(model), np.uint64)
     encoded = make_encoded(len(model))
     encoded.sequences[:, -1] = 2  # a word
+    learnt = make_encoded(20) if learnt is None else learnt
     encoded.sequences[:without_words] = 0
     return compute_metrics(
         test_predictions=model,
@@ -79,6 +81,9 @@ def measure(
         onnx_model=onnx_model,
         baseline_decision={"has_thresholds": has_thresholds},
         export_check=CHECK,
+        train=learnt,
+        validation=learnt.take(np.arange(0)),
+        tokenizer=make_tokenizer(),
         test=replace(
             encoded,
             rows=model["row"].to_numpy(),
@@ -352,6 +357,32 @@ def test_the_coverage_of_a_minimum_of_confidence_is_measured(reviews: ReviewsPar
     right = (sure["sentiment"] == sure["predicted_sentiment"]).mean()
     assert metrics["test_accuracy_answered"] == pytest.approx(right)
     assert "test_coverage" not in measure(frame, frame, reviews)
+
+
+@pytest.mark.parametrize(("n", "are_many"), [(0, False), (10, False), (11, True), (200, True)])
+def test_the_accuracy_without_near_duplicates_is_measured_if_they_are_many(
+    n: int,
+    are_many: bool,
+    reviews: ReviewsParameters,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    frame = make_predictions(200, reviews.labels)
+    mask = np.random.default_rng(0).permutation(np.arange(200) < n)
+    monkeypatch.setattr(
+        "imdb_sentiment.pipelines.reporting.nodes.scoring.find_near_duplicates",
+        lambda test, learnt, tokenizer: mask,
+    )
+    metrics = measure(frame, frame, reviews)
+    assert metrics["test_near_duplicates"] == n
+    assert metrics["has_many_near_duplicates"] == are_many
+    assert (
+        "differ from a training review only in numbers or rare words" in caplog.text
+    ) == are_many
+    others = frame[~mask]
+    expected = (others["sentiment"] == others["predicted_sentiment"]).mean()
+    found = metrics.get("test_accuracy_without_near_duplicates")
+    assert found == (pytest.approx(expected) if n == 11 else None)
 
 
 def test_reviews_of_which_the_model_knows_nothing_get_no_answer(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 import pandas as pd
+from tokenizers import Tokenizer
 
 from imdb_sentiment.errors import make_printable
 from imdb_sentiment.evaluation.logits import to_probabilities
@@ -39,8 +40,11 @@ from imdb_sentiment.pipelines.reporting.nodes.verdict import Verdict, judge
 from imdb_sentiment.pipelines.tuning.protocol import count_folds
 from imdb_sentiment.serving import Predictor
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
+from imdb_sentiment.text.near_duplicates import find_near_duplicates
 
 logger = logging.getLogger(__name__)
+
+MANY_NEAR_DUPLICATES = 0.05  # share of the test reviews
 
 
 def score_test_reviews(
@@ -159,7 +163,10 @@ def compute_metrics(
     baseline_decision: dict[str, Any],
     export_check: dict[str, float],
     onnx_model: bytes,
+    train: EncodedReviews,
+    validation: EncodedReviews,
     test: EncodedReviews,
+    tokenizer: Tokenizer,
     reviews: ReviewsParameters,
     group_column: str | None,
     tuning: TuningParameters,
@@ -178,7 +185,10 @@ def compute_metrics(
             baseline.
         export_check: Output of the pipeline training.
         onnx_model: Output of the pipeline training, for the reviews that it does not answer.
+        train: The encoded training reviews, to find test reviews that are nearly the same.
+        validation: The encoded validation reviews, likewise.
         test: The encoded test reviews, for their groups and for those without a known word.
+        tokenizer: Output of the pipeline data_processing.
         reviews: The labels; of two, the second is the positive class.
         group_column: Column with the groups of the reviews; None if there are none.
         tuning: The metric of the search.
@@ -199,7 +209,10 @@ def compute_metrics(
         chosen for the baseline, and some of its labels are not its most probable ones,
         `baseline_without_thresholds` is the metric of those. If it is better,
         `is_most_probable_compared` is true, and the model is compared with them: thresholds that
-        happen to harm the baseline must not decide which is better.
+        happen to harm the baseline must not decide which is better. `test_near_duplicates` counts
+        the test reviews that `find_near_duplicates` finds; if they are more than 5%,
+        `has_many_near_duplicates` is true, and the accuracy on the others is
+        `test_accuracy_without_near_duplicates`.
 
     """
     by_row = _find_groups(test)
@@ -273,6 +286,10 @@ def compute_metrics(
             decision,
             _find_unanswered(test_predictions, test, onnx_model),
             reviews.labels,
+        ),
+        **_measure_near_duplicates(
+            test_predictions,
+            test.rows[find_near_duplicates(test, [train, validation], tokenizer)],
         ),
         "ngram_share": calibration["ngram_share"],
         "temperature": calibration["temperature"],
@@ -413,6 +430,30 @@ def _measure_coverage(
         "test_coverage": len(answered) / len(test_predictions),
         **{name: float(value) for name, value in accuracy.items()},
     }
+
+
+def _measure_near_duplicates(
+    test_predictions: pd.DataFrame, near_duplicates: npt.NDArray[np.integer]
+) -> dict[str, float]:
+    """Return the number of these rows, and if they are many the accuracy on all others."""
+    n, n_rows = len(near_duplicates), len(test_predictions)
+    found: dict[str, float] = {
+        "test_near_duplicates": n,
+        "has_many_near_duplicates": n > MANY_NEAR_DUPLICATES * n_rows,
+    }
+    if not found["has_many_near_duplicates"]:
+        return found
+    others = is_correct(test_predictions[~test_predictions["row"].isin(near_duplicates)])
+    if len(others):
+        found["test_accuracy_without_near_duplicates"] = float(others.mean())
+    logger.warning(
+        "%s of %s test reviews differ from a training review only in numbers or rare words, so the "
+        "accuracy is too high for other texts. If a column says which reviews belong together, set "
+        "split.group_column.",
+        f"{n:,}",
+        f"{n_rows:,}",
+    )
+    return found
 
 
 def _select_test_rows(clean_reviews: Iterable[pd.DataFrame]) -> pd.DataFrame:

@@ -646,6 +646,11 @@ def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> No
             ["0", "1", "negative", "positive"],
         ),
         (
+            ["Y", "Yes", "N", "no"],
+            r"'N' as well as 'no', and 'Y' as well as 'Yes' in the column 'label' may be spellings",
+            ["N", "no", "Y", "Yes"],
+        ),
+        (
             ["N/A", "only"],
             "'N/A' in the column 'label' may stand for a missing label",
             ["only", "?"],
@@ -670,6 +675,20 @@ def test_doubtful_labels_are_told(
     block = read_block(error)
     assert block["label_column"] == "label"
     assert block["labels"] == labels
+
+
+def test_the_command_allows_for_rows_without_a_label(split: SplitParameters) -> None:
+    rows = [(text, "ab"[n % 2], "uv"[n % 2]) for n, (text, _) in enumerate(make_reviews(100))]
+    rows += [(f"text {n}", " " if n % 20 else f"slip {n}", "") for n in range(60)]
+    with pytest.raises(InputError, match="labels may be 'kind' or 'user'") as error:
+        find(as_chunks(rows, ("text", "kind", "user"), size=30), split)
+    fraction = 0.38  # 60 of 160 rows, rounded up
+    assert read_block(error)["max_rejected_fraction"] == fraction
+    assert "\n  # 57 rows without a label: to learn from their texts" in str(error.value)
+    assert error.value.parameters == {
+        "reviews.label_column": "kind",
+        "reviews.max_rejected_fraction": fraction,
+    }
 
 
 def test_a_table_with_one_label_is_told(split: SplitParameters) -> None:

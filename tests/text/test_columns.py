@@ -213,6 +213,7 @@ def test_spellings_of_a_label_are_one() -> None:
     found = find_labels({"Good": 5, " good": 9, "GOOD": 1, "bad": 3, "": 7, "  ": 1, "goood": 2})
     assert found.counts == {"bad": 3, "good": 15}
     assert found.others == {"goood": 2}
+    assert found.unlabelled == 8
     unseen = find_labels(
         {"\u202agood\u202c": 9, "good": 5, "\u200e": 9, "\u2764\ufe0f": 4, "\u2764": 3}
     )
@@ -222,10 +223,10 @@ def test_spellings_of_a_label_are_one() -> None:
     assert "\u0628\u06cc\u200c\u0637\u0631\u0641" in joined.counts
     numbers = find_labels({"1.0": 4, "1": 1, "2.0": 3, "2.5": 3, "2.50": 2, "10": 3})
     assert numbers.counts == {"1": 5, "2": 3, "2.5": 3, "10": 3}
-    assert numbers.mixed == [["2.5"], ["2.50"]]  # of one number, or of two sections
+    assert numbers.alike == [["2.5", "2.50"]]  # of one number, or of two sections
     codes = find_labels({"01": 4, "02": 3, "2": 1, "10": 5, "0.50": 3})
     assert codes.counts == {"0.5": 3, "01": 4, "02": 4, "10": 5}
-    assert codes.mixed == []
+    assert codes.alike == codes.scales == []
 
 
 def test_what_may_be_no_label_is_told() -> None:
@@ -234,28 +235,40 @@ def test_what_may_be_no_label_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "mixed"),
+    ("labels", "scales"),
     [
         ("0 1 negative positive", [["0", "1"], ["negative", "positive"]]),
         ("1 2 3 Pos neg", [["1", "2"], ["neg", "Pos"]]),
         ("neg Negative Pos positive", [["Negative", "positive"], ["neg", "Pos"]]),
-        ("neg negative positive", [["neg"], ["negative"]]),
-        ("Y Yes N No", [["N"], ["No"]]),
-        ("neg. negative positive", [["neg."], ["negative"]]),
-        ("neg. neg positive", [["neg"], ["neg."]]),
-        ("1.1 1.2 1.10", [["1.1"], ["1.10"]]),
         ("negative neutral positive mixed bad", []),
         ("yes no 2", []),
         ("-1 0 1", []),
     ],
 )
-def test_labels_that_may_mean_the_same_are_told(labels: str, mixed: list[list[str]]) -> None:
-    assert find_labels(dict.fromkeys(labels.split(), 3)).mixed == mixed
+def test_scales_that_may_mean_the_same_are_told(labels: str, scales: list[list[str]]) -> None:
+    assert find_labels(dict.fromkeys(labels.split(), 3)).scales == scales
+
+
+@pytest.mark.parametrize(
+    ("labels", "alike"),
+    [
+        ("neg negative positive", [["neg", "negative"]]),
+        ("Y yes. Yes N No maybe", [["N", "No"], ["Y", "Yes", "yes."]]),
+        ("neg. negative positive", [["neg.", "negative"]]),
+        ("neg. neg positive", [["neg", "neg."]]),
+        ("1.1 1.2 1.10", [["1.1", "1.10"]]),
+        ("yes no 2 true", []),
+    ],
+)
+def test_spellings_that_may_be_of_one_label_are_told(labels: str, alike: list[list[str]]) -> None:
+    found = find_labels(dict.fromkeys(labels.split(), 3)).alike
+    assert [sorted(group) for group in found] == alike
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_one_scale_is_not_mixed(order: tuple[str, ...]) -> None:
-    assert find_labels(dict.fromkeys(order, 3)).mixed == []
+    found = find_labels(dict.fromkeys(order, 3))
+    assert found.scales == found.alike == []
 
 
 def test_the_own_names_come_first() -> None:

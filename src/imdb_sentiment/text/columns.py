@@ -90,10 +90,15 @@ LABEL_NAMES = (
     "topic",
     "intent",
     "stimmung",
+    "sterne",
     "étiquette",
+    "étoiles",
     "sentimiento",
+    "estrellas",
     "etiqueta",
     "sentimento",
+    "estrelas",
+    "stelle",
     "etichetta",
     "etykieta",
     "etiket",
@@ -163,7 +168,10 @@ ORDERS = (
     ("negative", "mixed", "positive"),
     ("bad", "neutral", "good"),
     ("poor", "average", "good"),
-    ("low", "medium", "high"),
+    ("low", "medium", "high", "urgent"),
+    ("low", "normal", "high", "urgent"),
+    ("low", "medium", "high", "critical"),
+    ("trivial", "minor", "major", "critical", "blocker"),
     ("no", "maybe", "yes"),
     ("false", "true"),
     ("ham", "spam"),
@@ -176,15 +184,15 @@ SCALES = (
     ("no", "yes"),
     ("false", "true"),
 )  # two numbers are another such scale
-SPELLINGS = (
-    ("neg", "negative"),
-    ("neu", "neutral"),
-    ("pos", "positive"),
-    ("n", "no"),
-    ("y", "yes"),
-    ("f", "false"),
-    ("t", "true"),
-)
+SPELLINGS = {
+    "neg": "negative",
+    "neu": "neutral",
+    "pos": "positive",
+    "n": "no",
+    "y": "yes",
+    "f": "false",
+    "t": "true",
+}
 
 
 @dataclass(frozen=True)
@@ -317,7 +325,11 @@ def find_label_column(
     if is_clear and not any(_has_nested_labels(rows[name]) for name in nested):
         return ColumnMatch(fitting[0], (fitting[0],), nested)
     fitting.sort(
-        key=lambda name: (not _has_word(name, LABEL_NAMES), len(values[name]) > MAX_UNNAMED)
+        key=lambda name: (
+            not _has_word(name, LABEL_NAMES),
+            not _are_steps(values[name]),
+            len(values[name]) > MAX_UNNAMED,
+        )
     )
     return ColumnMatch(None, tuple(dict.fromkeys([*likely, *named, *fitting, *others])), nested)
 
@@ -482,6 +494,11 @@ def _has_labels(values: Counter[str], n_rows: int, limit: int) -> bool:
     )
 
 
+def _are_steps(values: Counter[str]) -> bool:
+    """Return whether values are those of a usual scale, such as stars; flags are not."""
+    return values.keys() not in FLAGS and len(values) <= MAX_USUAL_STEPS and order_labels(values)[1]
+
+
 def _has_nested_labels(cells: pd.Series) -> bool:
     """Return whether a column of objects or lists may have the labels, as in `["billing"]`."""
     return _has_labels(_count_values(to_strings(cells)), len(cells), MAX_LABELS)
@@ -546,6 +563,7 @@ class Labels:
             alphabetically.
         misspellings: Values that may be a misspelling of a far more frequent label, with that
             label. Those with ten rows or more are labels nevertheless, like Gambia beside Zambia.
+        unlabelled: Number of rows without a value.
 
     """
 
@@ -553,6 +571,7 @@ class Labels:
     others: dict[str, int] = field(default_factory=dict)
     is_order_known: bool = True
     misspellings: dict[str, str] = field(default_factory=dict)
+    unlabelled: int = 0
 
     @property
     def placeholders(self) -> list[str]:
@@ -560,28 +579,24 @@ class Labels:
         return [label for label in self.counts if normalise_label(label) in PLACEHOLDERS]
 
     @property
-    def mixed(self) -> list[list[str]]:
-        """Two or more well-known scales, or spellings of one label, which may mean the same."""
-        earlier: dict[str, str] = {}
-        for value in (*self.counts, *self.others):  # such as 1.1 and 1.10
-            number = normalise_label(value)
-            if parse_number(number) is not None and value != earlier.setdefault(number, value):
-                return [[earlier[number]], [value]]
-        found: dict[str, str] = {}
-        for label in self.counts:
-            name = normalise_label(label).rstrip(".")
-            if _DECIMAL_COMMA.fullmatch(name):
-                name = normalise_label(name.replace(",", "."))
-            if name in found:
-                return [[found[name]], [label]]
-            found[name] = label
+    def scales(self) -> list[list[str]]:
+        """Two labels of each well-known scale, if there are several, which may mean the same."""
+        found = {_simplify_label(label): label for label in self.counts}
         numbers = tuple(name for name in found if parse_number(name) is not None)
         scales: list[tuple[str, ...]] = [scale for scale in SCALES if {*scale} <= found.keys()]
         if len(numbers) > 1:
             scales.insert(0, numbers[:2])
-        if len(scales) <= 1:
-            scales = next(([(a,), (b,)] for a, b in SPELLINGS if {a, b} <= found.keys()), [])
-        return [[found[name] for name in scale] for scale in scales]
+        return [[found[name] for name in scale] for scale in scales] if len(scales) > 1 else []
+
+    @property
+    def alike(self) -> list[list[str]]:
+        """Groups of values that may be spellings of one label, such as Y and Yes."""
+        groups: dict[str, list[str]] = {}
+        for value in (*self.counts, *self.others):
+            name = _simplify_label(value)
+            if value in self.counts or parse_number(name) is not None:  # such as 1.1 and 1.10
+                groups.setdefault(SPELLINGS.get(name, name), []).append(value)
+        return [group for group in groups.values() if len(group) > 1]
 
 
 def find_labels(values: Mapping[str, int]) -> Labels:
@@ -593,13 +608,13 @@ def find_labels(values: Mapping[str, int]) -> Labels:
     frequent one: it may be a misspelling.
 
     Args:
-        values: Number of rows of each value; empty values are left out.
+        values: Number of rows of each value.
 
     """
     spellings: dict[str, Counter[str]] = {}
     for value, n in values.items():
-        if label := distinguish_label(value):
-            spellings.setdefault(label, Counter())[clean_label(value)] += n
+        spellings.setdefault(distinguish_label(value), Counter())[clean_label(value)] += n
+    unlabelled = spellings.pop("", Counter[str]()).total()
     n_alike = Counter(map(normalise_label, spellings))  # of a number, there may be several
     counts: dict[str, int] = {}
     for label, found in spellings.items():
@@ -619,7 +634,15 @@ def find_labels(values: Mapping[str, int]) -> Labels:
         dict(sorted(others.items(), key=lambda item: -item[1])),
         is_known,
         misspellings,
+        unlabelled,
     )
+
+
+def _simplify_label(label: str) -> str:
+    """Return a label without a full stop at its end, and a number with a decimal point."""
+    name = normalise_label(label).rstrip(".")
+    is_comma = _DECIMAL_COMMA.fullmatch(name)
+    return normalise_label(name.replace(",", ".")) if is_comma else name
 
 
 def find_combination(labels: Iterable[str]) -> str | None:

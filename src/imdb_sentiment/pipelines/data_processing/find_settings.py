@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -110,6 +111,9 @@ def find_settings(
     further += _find_other_delimiter(names)
     if problems or further:
         remedies = _find_remedies(missing, names, text, label, are_foreign=are_foreign)
+        allowed = find_allowance(*_count_rejected(labels), reviews) if labels else None
+        if allowed and remedies:
+            remedies["reviews.max_rejected_fraction"] = allowed
         start = f"{reviews.file} can't be used yet: {'; '.join([*problems, *further])}. Its columns"
         start += f" are: {list_names(names)}."
         if missing.keys() <= WITHOUT.keys() and len(problems) == len(missing) and not further:
@@ -220,9 +224,9 @@ def _find_remedies(
     label: ColumnMatch,
     *,
     are_foreign: bool,
-) -> dict[str, str | None]:
+) -> dict[str, Any]:
     """Return values for the parameters that name missing columns or foreign labels."""
-    remedies: dict[str, str | None] = {}
+    remedies: dict[str, Any] = {}
     for name, found in (("reviews.text_column", text), ("reviews.label_column", label)):
         if not found.candidates:
             return {}
@@ -257,6 +261,8 @@ def _count_labels(chunks: Iterable[pd.DataFrame], column: str) -> Labels:
         if column in chunk:  # a field of JSON may be missing in all rows
             is_value = (chunk[MALFORMED] == "") & ~find_nested(chunk[column])
             values.update(to_strings(chunk.loc[is_value, column]))
+        else:
+            values[""] += int((chunk[MALFORMED] == "").sum())
         if len(values) > MAX_VALUES:
             break
     return find_labels(values)
@@ -294,11 +300,17 @@ def _judge_names(labels: Labels, column: str, *, must_be_ordered: bool) -> list[
     if labels.placeholders:
         listed = ", ".join(map(repr, labels.placeholders))
         return [f"{listed} in the column {column!r} may stand for a missing label"]
-    if labels.mixed:
-        listed = " as well as ".join(", ".join(map(repr, scale)) for scale in labels.mixed)
+    if labels.scales:
+        listed = " as well as ".join(", ".join(map(repr, scale)) for scale in labels.scales)
         return [
             f"{listed} in the column {column!r} may be two scales for the same labels (if so, use "
             "only one of them in the table; if not, list all labels as below)"
+        ]
+    if labels.alike:
+        groups = [" as well as ".join(map(repr, group)) for group in labels.alike]
+        return [
+            f"{', and '.join(groups)} in the column {column!r} may be spellings of one label (if "
+            "so, use only one of them in the table; if not, list all labels as below)"
         ]
     if must_be_ordered and not labels.is_order_known:
         return [
@@ -416,13 +428,23 @@ def format_others(labels: Labels) -> list[str]:
 
 
 def _allow_others(labels: Labels | None, reviews: ReviewsOptions) -> str:
-    """Return the line that allows rows whose values are no labels, after a line break."""
+    """Return the lines that allow rows without a label, after a line break."""
     if labels is None or not labels.counts or not _are_few(labels):
         return ""
-    rejected = sum(labels.others.values())
-    rejected += sum(labels.counts[label] or 0 for label in labels.placeholders)
-    rows = sum(labels.others.values()) + sum(n or 0 for n in labels.counts.values())
-    return "".join(f"\n{line}" for line in format_allowance(rejected, rows, reviews))
+    lines = format_allowance(*_count_rejected(labels), reviews)
+    if lines and labels.unlabelled:
+        lines.append(
+            f"  # {format_count(labels.unlabelled, 'row')} without a label: to learn from their "
+            "texts, name the same file with --params unlabelled_file=FILE"
+        )
+    return "".join(f"\n{line}" for line in lines)
+
+
+def _count_rejected(labels: Labels) -> tuple[int, int]:
+    """Return how many rows have no label or may have none, and the number of all rows."""
+    without = sum(labels.others.values()) + labels.unlabelled
+    rejected = without + sum(labels.counts[label] or 0 for label in labels.placeholders)
+    return rejected, without + sum(n or 0 for n in labels.counts.values())
 
 
 def format_allowance(rejected: int, rows: int, reviews: ReviewsOptions) -> list[str]:
@@ -433,6 +455,8 @@ def format_allowance(rejected: int, rows: int, reviews: ReviewsOptions) -> list[
 
 def find_allowance(rejected: int, rows: int, reviews: ReviewsOptions) -> float | None:
     """Return the fraction that allows this many rejected rows, if it is needed, and not all are."""
+    if not rows:
+        return None
     fraction = math.ceil(100 * rejected / rows) / 100
     is_needed = rejected / rows > reviews.max_rejected_fraction
     return fraction if is_needed and fraction < 1 else None

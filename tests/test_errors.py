@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from kedro.io import DatasetError
 
+from imdb_sentiment import __version__, errors
 from imdb_sentiment.datasets import AtomicDataset
-from imdb_sentiment.errors import InputError, find_input_error, require_column
+from imdb_sentiment.errors import InputError, find_input_error, install_extra, require_column
 
 
 def test_an_input_error_is_found_behind_others() -> None:
@@ -18,6 +19,15 @@ def test_an_input_error_is_found_behind_others() -> None:
     assert find_input_error(ModuleNotFoundError("No module", name="torch")) is None
     mistake = ModuleNotFoundError("No module", name="imdb_sentiment.mistake")
     assert find_input_error(mistake) is None  # of the code, which keeps its traceback
+
+
+def test_an_extra_is_installed_from_the_sources_or_the_wheel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert install_extra("serve") == 'pip install -e ".[serve]"'
+    monkeypatch.setattr(errors, "__file__", "/usr/lib/python3/site-packages/package/errors.py")
+    wheel = f"imdb_sentiment-{__version__}-py3-none-any.whl"
+    assert install_extra("serve") == f'pip install "{wheel}[serve]"'
 
 
 def test_a_message_does_not_steer_the_terminal() -> None:

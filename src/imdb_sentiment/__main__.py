@@ -11,8 +11,14 @@ def main(*args: Any, **kwargs: Any) -> Any:
         from imdb_sentiment.serving.command import serve
 
         return serve(sys.argv[2:], prog_name="imdb-sentiment serve")
-    from kedro.framework.cli.utils import find_run_command
-    from kedro.framework.project import configure_project
+    try:
+        from kedro.framework.cli.utils import find_run_command
+        from kedro.framework.project import configure_project
+    except ModuleNotFoundError as error:
+        sys.exit(
+            f"Error: {error}: only `imdb-sentiment serve` works with the packages of the service; "
+            "to run pipelines, install the whole project"
+        )
 
     package_name = Path(__file__).parent.name
     configure_project(package_name)

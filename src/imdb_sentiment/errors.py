@@ -4,7 +4,10 @@ import errno
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
+
+from imdb_sentiment import __version__
 
 # Reasons outside this project why a file can't be written or read.
 _DISK_ERRORS = {
@@ -44,6 +47,13 @@ class InputError(ValueError):
         self.parameters = dict(parameters or {})
         lines = [message, *(block.split("\n") if block else ())]
         super().__init__("\n".join(map(make_printable, lines)))
+
+
+def install_extra(extra: str) -> str:
+    """Return the command that installs an extra: from the source tree, or from the wheel."""
+    if (Path(__file__).parents[2] / "pyproject.toml").is_file():
+        return f'pip install -e ".[{extra}]"'
+    return f'pip install "imdb_sentiment-{__version__}-py3-none-any.whl[{extra}]"'
 
 
 def make_printable(text: str) -> str:

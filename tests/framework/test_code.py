@@ -1,6 +1,7 @@
 """Which changes of the code make a node run again."""
 
 import importlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,19 @@ def test_what_cannot_be_found_by_its_name_is_the_whole_module(package: Path) -> 
 def test_another_package_has_no_digest_of_its_own(package: Path) -> None:
     code = PackageCode(package)
     assert code.digest("pandas", "DataFrame") == code.digest("json", "dumps")
+
+
+def test_the_code_of_a_pickled_model_counts(tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(PROJECT / "src/imdb_sentiment", tmp_path / "imdb_sentiment"))
+    nodes = "imdb_sentiment.pipelines.reporting.nodes.scoring"
+
+    def digest() -> str:
+        return PackageCode(copy).digest(nodes, "score_baseline")
+
+    before, module = digest(), copy / "text/term_counts.py"
+    source = module.read_text(encoding="utf-8")
+    module.write_text(source.replace("learn=False)", "learn=bool(0))"), encoding="utf-8")
+    assert digest() != before
 
 
 def test_the_nodes_of_this_project_do_not_share_all_their_code() -> None:

@@ -1,13 +1,12 @@
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from helpers import make_encoded, make_network, small_hyperparameters
+from helpers import make_encoded, make_network
 from imdb_sentiment.datasets import KerasModelDataset
 from imdb_sentiment.evaluation.logits import to_probabilities
-from imdb_sentiment.network.model import build_model, score_logits
+from imdb_sentiment.network.model import score_logits
 
 RNG = np.random.default_rng(0)
 SEQUENCES = RNG.uniform(-1, 1, size=(5, 6, 3)).astype(np.float32)
@@ -62,29 +61,5 @@ def test_a_model_with_pooling_predicts_the_same_after_reloading(kind: str, tmp_p
     dataset.save(model)
     np.testing.assert_array_equal(
         to_probabilities(score_logits(dataset.load(), encoded.sequences)),
-        to_probabilities(score_logits(model, encoded.sequences)),
-    )
-
-
-def test_a_model_of_an_earlier_version_loads(tmp_path: Path) -> None:
-    """Earlier versions had the layers in the module `imdb_sentiment.layers`."""
-    encoded = make_encoded(40, 3)
-    model = build_model(small_hyperparameters(pooling="max_mean"), 30, 3)
-    model.save(tmp_path / "new.keras")
-    with (
-        zipfile.ZipFile(tmp_path / "new.keras") as new,
-        zipfile.ZipFile(tmp_path / "old.keras", "w") as old,
-    ):
-        for name in new.namelist():
-            content = new.read(name)
-            if name == "config.json":
-                assert content.count(b"imdb_sentiment.network.layers") == 1
-                content = content.replace(
-                    b"imdb_sentiment.network.layers", b"imdb_sentiment.layers"
-                )
-            old.writestr(name, content)
-    loaded = KerasModelDataset(filepath=str(tmp_path / "old.keras")).load()
-    np.testing.assert_array_equal(
-        to_probabilities(score_logits(loaded, encoded.sequences)),
         to_probabilities(score_logits(model, encoded.sequences)),
     )

@@ -222,12 +222,6 @@ def test_it_is_said_why_there_are_more_epochs(
         ]
 
 
-def test_early_stopping_needs_rows_held_out(training: TrainingParameters) -> None:
-    patient = small_hyperparameters(early_stopping_patience=1)
-    with pytest.raises(InputError, match="use_validation_rows: false"):
-        fit(make_encoded(40), make_encoded(20), patient, training)
-
-
 def test_validation_rows_are_learnt_from(
     hyperparameters: Hyperparameters, training: TrainingParameters
 ) -> None:
@@ -303,9 +297,6 @@ def test_weights_of_labels_reach_all_that_learns(
     np.testing.assert_allclose(products / products.sum(axis=1, keepdims=True), weighted, rtol=1e-6)
     preferred = np.array(REVIEWS.labels)[weighted.argmax(axis=1)]
     assert scored["predicted_sentiment"].tolist() == preferred.tolist()
-    former = {"label_weights": dict.fromkeys(REVIEWS.labels, 1.0)}  # of an earlier version
-    scored = score_baseline(baseline, former, [rows.assign(split="test")], REVIEWS)
-    np.testing.assert_allclose(scored[probabilities].to_numpy(), weighted)
 
 
 def test_the_final_network_is_watched_by_the_metric_of_the_search(

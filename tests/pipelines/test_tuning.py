@@ -1191,6 +1191,19 @@ def test_if_all_trials_fail_the_first_reason_is_told(
     assert len(trials(storage, tuning)) == tuning.n_trials
 
 
+def test_if_the_processes_of_all_trials_died_they_can_be_retried(
+    one_epoch: Hyperparameters, tuning: TuningParameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr("imdb_sentiment.network.training.build_model", fail)
+    monkeypatch.setattr("imdb_sentiment.pipelines.tuning.nodes.has_died", lambda trial: True)
+    with pytest.raises(InputError, match="died each time") as error:
+        tune(optuna.storages.InMemoryStorage(), one_epoch, tuning)
+    assert error.value.parameters == {"tuning.max_retries": tuning.max_retries + 1}
+
+
 @pytest.mark.slow
 def test_a_trial_whose_process_died_each_time_is_named_and_can_be_tried_again(
     one_epoch: Hyperparameters, tuning: TuningParameters, caplog: pytest.LogCaptureFixture

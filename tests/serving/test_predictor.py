@@ -214,14 +214,14 @@ def test_the_names_of_a_table_are_no_texts(table: Any, exported: bytes) -> None:
         with pytest.raises(TypeError, match=r"pass a list of texts, such as table\['review'\]"):
             score(table)
     column = pd.Series(["w1", "w2"], [7, 8])
-    assert predictor.predict(column) == predictor.predict(["w1", "w2"])  # type: ignore[call-overload]
+    assert predictor.predict(column) == predictor.predict(["w1", "w2"])
 
 
 def test_a_single_text_is_no_list_of_texts(exported: bytes) -> None:
     predictor = Predictor(exported)
     with pytest.raises(TypeError, match="a single string: pass a list of texts"):
         predictor.predict_probabilities("w1 w2")
-    assert predictor.predict(iter(["w1", "w2"])) == predictor.predict(["w1", "w2"])  # type: ignore[call-overload]
+    assert predictor.predict(iter(["w1", "w2"])) == predictor.predict(["w1", "w2"])
 
 
 def test_threads_share_it(exported: bytes) -> None:

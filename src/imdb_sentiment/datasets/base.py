@@ -19,7 +19,7 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro.io.core import AbstractVersionedDataset, Version, get_protocol_and_path
 
 from imdb_sentiment.datasets.atomic import atomic_write
-from imdb_sentiment.errors import InputError, get_first_line, is_disk_error
+from imdb_sentiment.errors import InputError, get_first_line, install_extra, is_disk_error
 from imdb_sentiment.urls import hide_secrets
 
 MEGABYTE = 1e6  # unit of progress, in bytes
@@ -162,7 +162,7 @@ class FileDataset(AbstractVersionedDataset[Any, Any]):
             except ImportError as error:
                 raise InputError(
                     f"{self._name(self._filepath)} can't be reached ({error}): install that "
-                    'package, for S3 with pip install -e ".[s3]"'
+                    f"package, for S3 with {install_extra('s3')}"
                 ) from error
 
     def _name(self, path: PurePath | str) -> str:

@@ -18,7 +18,7 @@ from fsspec.compression import compr
 from fsspec.core import OpenFile
 from fsspec.implementations.local import LocalFileSystem
 
-from imdb_sentiment.errors import InputError, list_names
+from imdb_sentiment.errors import InputError, install_extra, list_names
 
 CSV, JSON_LINES, PARQUET = "CSV", "JSON Lines", "Parquet"
 FORMATS = {
@@ -124,7 +124,7 @@ def require_compression(name: str) -> None:
     if compression and compression not in compr:
         raise InputError(
             f"{name}: the compression {compression} needs another package: "
-            'pip install -e ".[tables]"'
+            f"{install_extra('tables')}"
         )
 
 
@@ -273,5 +273,5 @@ def import_pyarrow(name: str) -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise InputError(f'{name} needs pip install -e ".[tables]"') from error
+        raise InputError(f"{name} needs {install_extra('tables')}") from error
     return pyarrow, pyarrow.parquet

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from imdb_sentiment.engine.package_digest import PACKAGE_DIGEST
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import InputError, install_extra
 from imdb_sentiment.interrupts import delayed_ctrl_c
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,6 @@ CONNECT_TIMEOUT = 10.0  # seconds to connect to a scheduler, or to receive a res
 PATIENCE = 120.0  # seconds to wait while there is no worker at all, or the scheduler is silent
 START_ATTEMPTS = 3
 ALLOWED_FAILURES = 10  # number of workers that may die before a call fails
-INSTALL_DASK = 'pip install -e ".[dask]"'
 
 WORKER_LOGGING = Path(__file__).with_name("worker_logging.yml")
 
@@ -220,7 +219,7 @@ def _import_distributed(group: str) -> None:
         import distributed  # noqa: F401
     except ImportError as error:
         raise InputError(
-            f"{group}.workers and {group}.scheduler_address need Dask: {INSTALL_DASK}"
+            f"{group}.workers and {group}.scheduler_address need Dask: {install_extra('dask')}"
         ) from error
     for name in _list_dask_loggers():
         logging.getLogger(name).setLevel(before.get(name, logging.NOTSET))

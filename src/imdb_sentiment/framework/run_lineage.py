@@ -475,8 +475,6 @@ class RunLineage:
         if path is None:
             return
         inputs = self._inputs[node.name]
-        parameters = self._list_parameters(node)
-        keys = {key for key, _ in flatten(parameters)} & self._parameters.given
         with self._lock:
             record = Record(
                 path=path,
@@ -486,8 +484,8 @@ class RunLineage:
                 node=node.name,
                 outputs=tuple(sorted(strip_names(node.outputs))),
                 inputs=inputs,
-                parameters=parameters,
-                given=tuple(sorted(keys)),
+                parameters=self._list_parameters(node),
+                given=tuple(sorted(self._parameters.given)),
                 settings=self._parameters.settings,
                 env=self._parameters.env,
                 code=self._codes[node.name],

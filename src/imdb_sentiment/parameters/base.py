@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-# NumPy takes 32 bits; the higher half is left for the seeds of further folds.
+# NumPy takes 32 bits; the higher half is left for what is added to the seed, as for each trial.
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 

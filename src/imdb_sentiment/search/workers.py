@@ -12,14 +12,13 @@ from optuna.storages import BaseStorage, RDBStorage
 
 from imdb_sentiment.engine.cluster import (
     CONNECT_TIMEOUT,
-    INSTALL_DASK,
     PATIENCE,
     make_lost_scheduler_error,
     open_client,
     share,
     submit,
 )
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import InputError, install_extra
 from imdb_sentiment.interrupts import delayed_ctrl_c, remembered_ctrl_c
 
 ADVICE = (
@@ -122,7 +121,8 @@ class _DaskWorkers(Workers):
             from optuna_integration import DaskStorage
         except ImportError as error:
             raise InputError(
-                f"tuning.scheduler_address needs the package optuna-integration: {INSTALL_DASK}"
+                f"tuning.scheduler_address needs the package optuna-integration: "
+                f"{install_extra('dask')}"
             ) from error
         try:
             with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):

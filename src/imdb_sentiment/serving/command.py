@@ -17,6 +17,8 @@ from typing import Any
 
 import click
 
+from imdb_sentiment.errors import install_extra
+
 
 class _Positive(click.FloatRange):
     """Positive numbers; click itself also takes `nan` and `inf`."""
@@ -151,7 +153,7 @@ def serve(model: Path, host: str, port: int, log: str, **limits: Any) -> None:
         from imdb_sentiment.serving.service import create_app
     except ImportError as error:
         raise click.ClickException(
-            f'{error}: install the dependencies of the service with pip install -e ".[serve]"'
+            f"{error}: install the dependencies of the service with {install_extra('serve')}"
         ) from error
     from imdb_sentiment.serving.clients import KeysError
     from imdb_sentiment.serving.predictor import ModelError, Predictor

@@ -209,19 +209,19 @@ class Predictor:
         return make_printable(described)  # the model may be anybody's
 
     @overload
-    def predict(self, texts: str) -> Prediction: ...
+    def predict(self, texts: str) -> Prediction: ...  # type: ignore[overload-overlap]
 
     @overload
-    def predict(self, texts: list[str]) -> list[Prediction]: ...
+    def predict(self, texts: Iterable[str]) -> list[Prediction]: ...
 
-    def predict(self, texts: str | list[str]) -> Prediction | list[Prediction]:
+    def predict(self, texts: str | Iterable[str]) -> Prediction | list[Prediction]:
         """Predict the label of one text, or of each of several.
 
         Args:
             texts: Texts as people write them; they are cleaned here.
 
         Returns:
-            One prediction for a single text, a list of them for a list.
+            One prediction for a single text, a list of them for several.
 
         Raises:
             TypeError: One of them is not a string, such as a missing value of pandas; or they are a

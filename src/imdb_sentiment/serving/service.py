@@ -66,8 +66,6 @@ DOCS_POLICY = f"{POLICY}; style-src 'self' 'unsafe-inline'"
 # Browsers keep the files, but ask each time whether they have changed.
 PAGE_HEADERS = {"Cache-Control": "no-cache", "Content-Security-Policy": POLICY}
 KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False)
-# This is only for the OpenAPI description: `GuardedRoute` looks at the key.
-NEED_KEY = [Depends(KEY_HEADER)]
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
     for status, description in {
@@ -83,6 +81,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         504: "The request took too long.",
     }.items()
 }
+UNKNOWN_HOST: dict[int | str, dict[str, Any]] = {421: PROBLEMS[421]}
 # Links of OpenAPI from the examples of /model to the requests that they are examples for.
 EXAMPLE_LINKS: dict[str, Any] = {
     "predict the examples": {
@@ -183,10 +182,12 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
     _add_middleware(app, settings, observation)
     _add_error_handlers(app)
     app.router.route_class = _make_guarded_route(keys, settings)
+    # This is only for the OpenAPI description: `GuardedRoute` looks at the key.
+    need_key = [Depends(KEY_HEADER)] if keys.are_required else []
 
     texts_to_score, text_to_explain = PredictRequest.limit(settings), ExplainRequest.limit(settings)
 
-    @app.post("/predict", operation_id="predict", responses=PROBLEMS, dependencies=NEED_KEY)
+    @app.post("/predict", operation_id="predict", responses=PROBLEMS, dependencies=need_key)
     async def predict(body: texts_to_score, request: Request) -> PredictResponse:  # type: ignore[valid-type]
         """Predict the sentiment of one or more texts."""
         texts, asker = cast(PredictRequest, body).texts, _get_asker(request)
@@ -194,7 +195,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
         observation.texts.labels(asker.owner).inc(len(texts))
         return answer
 
-    @app.post("/explain", operation_id="explain", responses=PROBLEMS, dependencies=NEED_KEY)
+    @app.post("/explain", operation_id="explain", responses=PROBLEMS, dependencies=need_key)
     async def explain_text(body: text_to_explain, request: Request) -> ExplainResponse:  # type: ignore[valid-type]
         """Predict the sentiment of a text, and the effect of each word ("leave-one-out")."""
         text, asker = cast(ExplainRequest, body).text, _get_asker(request)
@@ -204,7 +205,7 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
 
     @app.post(
         "/score",
-        dependencies=NEED_KEY,
+        dependencies=need_key,
         response_class=Response,
         responses=PROBLEMS | {200: {"content": {"text/csv": {}}, "description": "The scored CSV."}},
         openapi_extra={
@@ -244,8 +245,11 @@ def create_app(predictor: Predictor, exported: bytes, settings: ServiceSettings)
 
     @app.get(
         "/model",
-        responses={200: {"links": EXAMPLE_LINKS}, 401: PROBLEMS[401], 429: PROBLEMS[429]},
-        dependencies=NEED_KEY,
+        responses={
+            200: {"links": EXAMPLE_LINKS},
+            **{status: PROBLEMS[status] for status in (401, 421, 429)},
+        },
+        dependencies=need_key,
     )
     async def model() -> ModelResponse:
         """Return what is known about the model, and examples to try it with."""
@@ -303,20 +307,20 @@ def _make_open_routes(jobs: JobQueue, observation: Observation) -> APIRouter:
         return FileResponse(PAGE / "docs.html", headers=headers)
 
     @routes.head("/health", include_in_schema=False)
-    @routes.get("/health")
+    @routes.get("/health", responses=UNKNOWN_HOST)
     async def health() -> dict[str, str]:
         """Report that the process is alive."""
         return {"status": "alive"}
 
     @routes.head("/ready", include_in_schema=False)
-    @routes.get("/ready", responses={503: PROBLEMS[503]})
+    @routes.get("/ready", responses=UNKNOWN_HOST | {503: PROBLEMS[503]})
     async def ready() -> dict[str, str]:
         """Report whether the service would accept a request now."""
         jobs.require_room()
         return {"status": "ready"}
 
     @routes.head("/metrics", include_in_schema=False)
-    @routes.get("/metrics", response_class=Response)
+    @routes.get("/metrics", response_class=Response, responses=UNKNOWN_HOST)
     async def metrics() -> Response:
         """Return counts and times in the text format of Prometheus."""
         return observation.expose()

@@ -82,8 +82,7 @@ class TermCounter(TransformerMixin, BaseEstimator):
                 for cut in (rule.split_terms, rule.split)
             )
             self.are_all_words_ = 2 * n_terms < n_words
-        are_all_words = getattr(self, "are_all_words_", False)  # earlier versions had no choice
-        cut = rule.split if are_all_words else rule.split_terms
+        cut = rule.split if self.are_all_words_ else rule.split_terms
         numbers, lengths, words = number_words(texts, cut)
         text_of = np.repeat(np.arange(len(lengths)), lengths)
         if learn:

@@ -94,6 +94,8 @@ def test_the_pipeline_makes_every_report(
         {
             "model": MemoryDataset(model, copy_mode="assign"),
             "ngram_model": MemoryDataset(GOOD),
+            "train": MemoryDataset(make_encoded(20)),
+            "validation": MemoryDataset(make_encoded(10)),
             "test": MemoryDataset(test),
             "clean_reviews": MemoryDataset([frame]),
             "words": MemoryDataset(words),

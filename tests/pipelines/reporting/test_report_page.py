@@ -1158,8 +1158,8 @@ def test_a_model_that_may_be_a_constant_is_said_to_be_one(finished: tuple[Path, 
 
 def test_the_summary_names_labels_that_the_accuracy_hides() -> None:
     summary = summarise("text", neglected=("good", "bad"))
-    bad = "bad is predicted for only 10 of its 60 reviews."
-    assert f".\ngood is never predicted.\n{bad}\n\n" in summary
+    bad = "The label bad is predicted for only 10 of its 60 reviews."
+    assert f".\nThe label good is never predicted.\n{bad}\n\n" in summary
 
 
 def test_the_summary_warns_of_tuning_on_the_test_set() -> None:

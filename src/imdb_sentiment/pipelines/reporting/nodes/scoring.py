@@ -115,14 +115,16 @@ def score_baseline(
         The columns of the model's predictions, except `review`.
 
     """
+    # The pickled baseline uses it: with this import, lineage notices changes of its code.
+    from imdb_sentiment.text.term_counts import TermCounter  # noqa: F401
+
     test = _select_test_rows(clean_reviews)
-    weights = baseline_decision.get("loss_weights", {})  # earlier versions recorded none
-    loss_weights = [weights.get(label, 1.0) for label in reviews.labels]
+    loss_weights = [baseline_decision["loss_weights"][label] for label in reviews.labels]
     predictions = tabulate_predictions(
         calibrate_baseline(
             baseline.predict_proba(test["text"]),
             np.array(loss_weights),
-            baseline_decision.get("temperature", 1.0),
+            baseline_decision["temperature"],
         ),
         reviews.labels,
         DecisionRule.from_json(baseline_decision, reviews.labels),
@@ -237,7 +239,7 @@ def compute_metrics(
             _prefer_most_probable(table, reviews.labels) for table in (model, baseline)
         )
     of_baseline: dict[str, Any] = {}
-    if baseline_decision.get("has_thresholds") and not has_target:
+    if baseline_decision["has_thresholds"] and not has_target:
         baseline, of_baseline = _choose_baseline(baseline, metric, reviews.labels)
     compare = partial(_compare, reviews=reviews, report=report, groups=get_groups(test_predictions))
     by_label = describe_labels(test_predictions, reviews.labels)

@@ -65,7 +65,7 @@ from imdb_sentiment.pipelines.reporting.nodes.scoring import score_baseline
 from imdb_sentiment.pipelines.training import cotraining, create_pipeline, nodes
 from imdb_sentiment.pipelines.training.baseline import fit_baseline
 from imdb_sentiment.pipelines.training.cotraining import teach_ngrams
-from imdb_sentiment.pipelines.training.decision import Choice, choose_rule
+from imdb_sentiment.pipelines.training.decision import Choice, choose_rule, restore_preference
 from imdb_sentiment.pipelines.training.export import export_model
 from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
 from imdb_sentiment.pipelines.training.nodes import (
@@ -1619,6 +1619,25 @@ def test_weights_of_labels_are_calibrated_away_and_kept_in_the_decision(
     as_trained = (raw[:, 0] > 0).astype(int) if n_labels == 2 else raw.argmax(axis=1)
     weights = np.array(list(decision["label_weights"].values()))
     np.testing.assert_array_equal((found * weights).argmax(axis=1), as_trained)
+
+
+@pytest.mark.parametrize(
+    ("bias", "label_weights", "factors"),
+    [
+        ((), None, [1, 1]),
+        ((1.0,), [3.0, 1.0], [1, 1 / np.e]),
+        ((2.0,), [3.0, 1.0], [1, np.exp(-2)]),
+        ((-1.0,), [3.0, 1.0], [1, 1]),  # not against the loss
+        ((-2.0, 0.0, 0.0), [8.0, 1.0, 1.0], [np.exp(2), 1, 1]),
+        ((2.0, 0.0, 0.0), [8.0, 1.0, 1.0], [1, 1, 1]),
+    ],
+)
+def test_decisions_prefer_labels_as_the_loss_does(
+    bias: tuple[float, ...], label_weights: list[float] | None, factors: list[float]
+) -> None:
+    weights = None if label_weights is None else np.array(label_weights)
+    found = restore_preference(Weights(0.5, 0.5, bias), weights, len(factors))
+    np.testing.assert_allclose(found, np.array(factors) / np.mean(factors))
 
 
 def reorder(held_out: HeldOutLogits, places: npt.NDArray[np.intp]) -> HeldOutLogits:

@@ -193,14 +193,32 @@ def test_n_grams_that_are_worse_than_the_model_are_no_way_to_the_baseline() -> N
 
 
 def test_a_threshold_is_suggested_for_labels_that_can_be_typed() -> None:
-    assert suggest_threshold("so, so") is None
+    def suggest_for(label: str) -> str | None:
+        return suggest_threshold([label], {label: 100}, 100)
+
+    assert suggest_for("so, so") is None
     for label in (" bad", "007", "1e3", "no", "true", "null"):  # Kedro would read something else
-        assert f".label='{label}'," in shlex.split(str(suggest_threshold(label)))[-1]
-    command = suggest_threshold("not bad")
+        assert f".label='{label}'," in shlex.split(str(suggest_for(label)))[-1]
+    command = suggest_for("not bad")
     assert command is not None
     assert command.endswith(
         " 'training.decision_target.label=not bad,training.decision_target.recall=0.9'"
     )
+
+
+def test_a_threshold_is_suggested_for_a_label_with_enough_held_out_reviews() -> None:
+    learnt = {"rare": 29, "usual": 31, "frequent": 940}
+    for held_out_rows, label in ((1000, "rare"), (500, "usual"), (100, "frequent"), (15, None)):
+        command = suggest_threshold(learnt, learnt, held_out_rows)
+        assert (f".label={label}," in command) if command else label is None
+
+
+@pytest.mark.parametrize("verdict", [Verdict.TOO_FEW_REVIEWS, Verdict.TOO_FEW_GROUPS])
+def test_more_reviews_come_first_if_there_are_too_few_to_judge(verdict: Verdict) -> None:
+    metrics = {"ngram_share": 0.5, "has_thresholds": True, "test_accuracy": 0.5, **USEFUL}
+    first, *others = suggest(metrics, verdict)
+    assert "Label more reviews: there are too few test" in first["says"]
+    assert others == suggest(metrics, Verdict.NEITHER)
 
 
 @pytest.mark.slow
@@ -213,7 +231,7 @@ def test_the_suggested_commands_do_what_is_said(copy_of_finished: Path) -> None:
         "kedro run --pipelines training,reporting --only-missing-outputs --params "
         "training.decision_target.label=negative,training.decision_target.recall=0.9"
     )
-    assert suggest_threshold("negative") == threshold
+    assert suggest_threshold(["negative"], {"negative": 100}, 100) == threshold
     assert EXPORT_NGRAMS == (
         "kedro run --pipelines training,reporting --only-missing-outputs --params "
         "training.ngrams.share=1"

@@ -16,6 +16,7 @@ from imdb_sentiment.evaluation.decisions import (
 )
 from imdb_sentiment.evaluation.objectives import Metric, find_label
 from imdb_sentiment.evaluation.probabilities import DecisionRule
+from imdb_sentiment.evaluation.stacking import Weights
 from imdb_sentiment.parameters import DecisionTarget, TrainingParameters
 
 logger = logging.getLogger(__name__)
@@ -132,6 +133,34 @@ def choose_rule(
     )
     problem = DecisionProblem.OUT_OF_REACH if reached is None else None
     return Choice(rule, aim, before, after, problem)
+
+
+def restore_preference(
+    average: Weights, label_weights: npt.NDArray[np.float64] | None, n_labels: int
+) -> npt.NDArray[np.float64]:
+    """Return factors of the probabilities that restore the preferences of class weights.
+
+    They undo the bias of the average, so that the decisions are those of the models as they were
+    trained. But regularised models may predict a rare label too seldom in spite of its weight, and
+    without the bias more seldom still. So compared with their geometric mean, a factor is not small
+    if the weight of its label is large, and not large if that is small.
+
+    Args:
+        average: The average, with its bias.
+        label_weights: Weight of each label in the loss, shape (labels,); None for none.
+        n_labels: Number of labels.
+
+    Returns:
+        Array of shape (labels,) with a mean of 1.
+
+    """
+    factors = average.invert_bias(n_labels)
+    if label_weights is None:
+        return factors
+    undone, wanted = (np.log(part) - np.log(part).mean() for part in (factors, label_weights))
+    kept = np.exp(np.where(undone * wanted > 0, undone, 0.0))
+    scaled: npt.NDArray[np.float64] = kept / kept.mean()
+    return scaled
 
 
 def describe_target(target: DecisionTarget) -> str:

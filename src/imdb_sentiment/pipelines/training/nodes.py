@@ -38,6 +38,7 @@ from imdb_sentiment.pipelines.training.decision import (
     choose_rule,
     describe_target,
     find_method,
+    restore_preference,
     warn_of_problem,
 )
 from imdb_sentiment.pipelines.training.ngram_weights import Fold, choose_ngram_weights
@@ -338,8 +339,8 @@ def fit_decision(
             answer.
 
     Returns:
-        JSON values: `label_weights`, one per label: where nothing is chosen, those that undo the
-        bias of the average, so that the decisions are those of the models as they were trained;
+        JSON values: `label_weights`, one per label: where nothing is chosen, those of
+        `restore_preference`;
         `is_median`, see `DecisionRule`; the `threshold` of the second of two labels, None for more;
         `aim`, the metric or target that the rule should optimise, and `before` and `after`, its
         value on the held-out reviews without and with this rule (see `Choice`), each None if there
@@ -358,7 +359,10 @@ def fit_decision(
     reason = calibration["uncalibrated_reason"] if method == "threshold" else None
     target = training.decision_target
     choice = Choice(
-        DecisionRule(average.invert_bias(len(labels)), method == "median"),
+        DecisionRule(
+            restore_preference(average, weigh_labels(train, validation, training), len(labels)),
+            method == "median",
+        ),
         describe_target(target) if target else None,
     )
     if method != "argmax" and not calibration["uncalibrated_reason"]:

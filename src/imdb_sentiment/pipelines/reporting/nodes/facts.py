@@ -198,7 +198,12 @@ def collect_facts(
             hides_labels=hides_labels,
         ),
         "threshold_step": suggest_threshold(
-            (*neglected, *choose_positive_labels(reviews.labels))[0]
+            (*neglected, *choose_positive_labels(reviews.labels)),
+            {
+                label: n + data_description["splits"]["validation"]["by_label"][label]
+                for label, n in data_description["splits"]["train"]["by_label"].items()
+            },
+            calibration["held_out_rows"],
         ),
         "best_hyperparameters": best_hyperparameters.model_dump(),
         "searched": sorted(study.best_params),

@@ -20,6 +20,7 @@ EXPORT_NGRAMS = f"{ADAPT_MODEL} --params training.ngrams.share=1"
 FIND_RARE_LABELS = "kedro run --pipelines tuning,training,reporting --params tuning.metric=f1_macro"
 TIMES_LONGER = 10
 RECALL = 0.9  # target recall in the example
+MIN_HELD_OUT = 15  # minimum number of held-out reviews with a label for that recall
 FREQUENT = 0.8  # share of a label from which on the accuracy is a poor metric
 RARE = 0.8  # number of reviews below which a label is rare, as a share of the mean
 
@@ -173,6 +174,10 @@ def suggest_next_steps(
             steps = [(f"Use {alone}.", commands)]
         else:
             steps = [use, (f"Or use {alone}.", commands)]
+    few = {Verdict.TOO_FEW_REVIEWS: "reviews", Verdict.TOO_FEW_GROUPS: "groups of reviews"}
+    if verdict in few and not is_constant:
+        says = f"Label more reviews: there are too few test {few[verdict]} to judge the model."
+        steps.insert(0, (says, []))
     if hides_labels:
         says = "Find reviews with the labels above more often, at the cost of some accuracy:"
         steps.append((says, [FIND_RARE_LABELS]))
@@ -185,18 +190,25 @@ def search_longer(n_trials: int) -> str:
     return f"kedro run --pipelines tuning,training,reporting --params {params}"
 
 
-def suggest_threshold(label: str) -> str | None:
+def suggest_threshold(
+    labels: Iterable[str], learnt: dict[str, int], held_out_rows: int
+) -> str | None:
     """Return the command that chooses thresholds for a recall of a label.
 
     Args:
-        label: The label.
+        labels: Labels that may be meant, the likeliest first.
+        learnt: Number of training and validation reviews of each label.
+        held_out_rows: Number of these reviews that are held out.
 
     Returns:
-        The command; None if the label can't be given in `--params`, as with a comma.
+        The command for the first label of which enough reviews are held out; None if there is none,
+        or if it can't be given in `--params`, as with a comma.
 
     """
+    share = held_out_rows / sum(learnt.values())
+    label = next((label for label in labels if share * learnt[label] >= MIN_HELD_OUT), None)
     quoted = quote_value(label)
-    if quoted is None:
+    if label is None or quoted is None:
         return None
     target = "training.decision_target"
     wanted = quote_word(f"{target}.label={quoted},{target}.recall={RECALL}")

@@ -110,7 +110,7 @@ def test_many_near_duplicates_are_told(finished: tuple[Path, str]) -> None:
     for write in (functools.partial(render, finished), write_model_card):
         assert "numbers or rare words" not in write(plain)
         for facts, others in (
-            (some, " On the others, the accuracy is 50.0%; expect that on texts that are no such"),
+            (some, " On the others, the accuracy is 50.0%, which is closer to what to expect on"),
             (load_facts(finished, **many), " If a column says which reviews belong together, set"),
         ):
             start = f"1,234 of the {rows} test reviews differ from a training review only in "

@@ -188,7 +188,7 @@ def test_a_table_that_is_refused_leaves_a_way_back_to_the_other(tmp_path: Path) 
     rows = make_reviews(150)
     write_csv(project / "data/01_raw/a.csv", rows)
     write_csv(project / "data/01_raw/b.csv", [*rows[:90], *[("", "positive")] * 60])
-    run_session(project, "data_processing", reviews_file="a.csv")
+    run_session(project, "data_processing", reviews_file="a.csv", processing={"workers": 1})
     with pytest.raises(ClickException, match="60 of 150 rows"):
         run_session(project, "data_processing", reviews_file="b.csv")
     with pytest.raises(ClickException) as error:

@@ -647,7 +647,7 @@ def test_what_is_given_stays_in_the_lines_to_paste(split: SplitParameters) -> No
         ),
         (
             ["Y", "Yes", "N", "no"],
-            r"'N' as well as 'no', and 'Y' as well as 'Yes' in the column 'label' may be spellings",
+            "'N' and 'no', or 'Y' and 'Yes' in the column 'label' may be spellings of one label",
             ["N", "no", "Y", "Yes"],
         ),
         (
@@ -1064,7 +1064,7 @@ def test_a_column_without_a_name_may_be_below_a_title(split: SplitParameters) ->
 def test_sections_that_may_be_numbers_are_all_proposed(split: SplitParameters) -> None:
     labels = ["1.1", "1.2", "1.10"]
     rows = [(text, labels[n % 3]) for n, (text, _) in enumerate(make_reviews(60))]
-    with pytest.raises(InputError, match=r"'1\.1' as well as '1\.10'") as error:
+    with pytest.raises(InputError, match=r"'1\.1' and '1\.10'") as error:
         find(as_chunks(rows), split)
     assert sorted(read_block(error)["labels"]) == sorted(labels)
 

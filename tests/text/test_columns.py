@@ -258,6 +258,7 @@ def test_scales_that_may_mean_the_same_are_told(labels: str, scales: list[list[s
         ("neg. neg positive", [["neg", "neg."]]),
         ("1.1 1.2 1.10", [["1.1", "1.10"]]),
         ("yes no 2 true", []),
+        ("1 2", []),
     ],
 )
 def test_spellings_that_may_be_of_one_label_are_told(labels: str, alike: list[list[str]]) -> None:
@@ -298,6 +299,8 @@ def test_a_column_is_in_doubt_beside_one_of_many_or_partial_labels() -> None:
     assert find_label(a=words, b=few).candidates == ("b", "a")
     assert find_label(a=["", *["yes", "no"] * 2] * 20, b=few).candidates == ("b", "a")
     assert find_label(a=rare, b=few).candidates == ("b", "a")
+    years, grades = [2020 + n % 3 for n in range(100)], ["low", "high"] * 50
+    assert find_label(a=few, b=years, c=grades).candidates == ("c", "a", "b")
     assert find_label(my_rating=numbers, b=few).candidates == ("my_rating", "b")
     # Numbers such as upvotes may be no labels at all.
     assert find_label(score=[n % 11 for n in range(100)], b=words).column == "score"

@@ -338,7 +338,7 @@ class RunLineage:
         except InputError:  # their preset is gone
             return []
         known = {key for x in records for key, _ in flatten(x.parameters)} | {FILE}
-        if {key for x in records for key in x.given} - known - set(CATALOG_PARAMETERS):
+        if {key for x in records for key in x.given} - known - NOT_COMPARED - {*CATALOG_PARAMETERS}:
             return []  # the early run has replaced the record of a parameter
         return [f"those of {table} with {configuration.format_run('', parameters, MISSING_ONLY)}"]
 

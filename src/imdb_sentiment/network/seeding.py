@@ -21,7 +21,7 @@ def seeded(seed: int) -> Iterator[None]:
     from keras.src.random import seed_generator
 
     keras.utils.set_random_seed(seed)
-    shared = seed_generator.python_random
+    shared = getattr(seed_generator, "python_random", random)  # not a public name
     # It draws the same numbers as the shared one would after `set_random_seed`.
     seed_generator.python_random = random.Random(seed)
     try:

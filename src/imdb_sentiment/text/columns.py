@@ -495,8 +495,13 @@ def _has_labels(values: Counter[str], n_rows: int, limit: int) -> bool:
 
 
 def _are_steps(values: Counter[str]) -> bool:
-    """Return whether values are those of a usual scale, such as stars; flags are not."""
-    return values.keys() not in FLAGS and len(values) <= MAX_USUAL_STEPS and order_labels(values)[1]
+    """Return whether values are those of a usual scale, such as `4 stars`.
+
+    Numbers alone may be years, and flags say little.
+    """
+    are_numbers = all(parse_number(value) is not None for value in values)
+    is_usual = values.keys() not in FLAGS and len(values) <= MAX_USUAL_STEPS
+    return is_usual and not are_numbers and order_labels(values)[1]
 
 
 def _has_nested_labels(cells: pd.Series) -> bool:
@@ -594,7 +599,8 @@ class Labels:
         groups: dict[str, list[str]] = {}
         for value in (*self.counts, *self.others):
             name = _simplify_label(value)
-            if value in self.counts or parse_number(name) is not None:  # such as 1.1 and 1.10
+            is_number = parse_number(normalise_label(value)) is not None
+            if value in self.counts or is_number:  # such as 1.1 and 1.10
                 groups.setdefault(SPELLINGS.get(name, name), []).append(value)
         return [group for group in groups.values() if len(group) > 1]
 

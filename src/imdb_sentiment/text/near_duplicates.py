@@ -21,8 +21,9 @@ def find_near_duplicates(
     """Return which reviews are nearly the same as one that a model has learnt from.
 
     These have the same known tokens, in any order, except those with a digit and those that occur
-    only once in the learnt reviews, such as names. At least five such tokens are needed. Reviews
-    longer than the sequence length are compared by the tokens that the LSTM reads.
+    only once in the learnt reviews, such as names. (Subwords of names often occur again, so with
+    them, mostly numbers may differ.) At least five such tokens are needed. Reviews longer than the
+    sequence length are compared by the tokens that the LSTM reads.
 
     Args:
         reviews: Encoded reviews.

@@ -111,9 +111,6 @@ def find_settings(
     further += _find_other_delimiter(names)
     if problems or further:
         remedies = _find_remedies(missing, names, text, label, are_foreign=are_foreign)
-        allowed = find_allowance(*_count_rejected(labels), reviews) if labels else None
-        if allowed and remedies:
-            remedies["reviews.max_rejected_fraction"] = allowed
         start = f"{reviews.file} can't be used yet: {'; '.join([*problems, *further])}. Its columns"
         start += f" are: {list_names(names)}."
         if missing.keys() <= WITHOUT.keys() and len(problems) == len(missing) and not further:
@@ -124,6 +121,9 @@ def find_settings(
                 if parameter in missing
             ]
             raise InputError(f"{start} {'; '.join(ways).capitalize()}", parameters=remedies)
+        allowed = find_allowance(*_count_rejected(labels), reviews) if labels else None
+        if allowed and remedies:
+            remedies["reviews.max_rejected_fraction"] = allowed
         is_doubtful = missing or are_foreign
         limit = " (unless the settings there are for another table)" if is_doubtful else ""
         given = Labels(dict.fromkeys(reviews.labels)) if are_given else None
@@ -307,9 +307,9 @@ def _judge_names(labels: Labels, column: str, *, must_be_ordered: bool) -> list[
             "only one of them in the table; if not, list all labels as below)"
         ]
     if labels.alike:
-        groups = [" as well as ".join(map(repr, group)) for group in labels.alike]
+        groups = [" and ".join(map(repr, group)) for group in labels.alike]
         return [
-            f"{', and '.join(groups)} in the column {column!r} may be spellings of one label (if "
+            f"{', or '.join(groups)} in the column {column!r} may be spellings of one label (if "
             "so, use only one of them in the table; if not, list all labels as below)"
         ]
     if must_be_ordered and not labels.is_order_known:

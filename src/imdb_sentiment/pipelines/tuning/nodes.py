@@ -570,13 +570,15 @@ def _explain_no_trial(study: SharedStudy) -> InputError:
             f"no trial of the study {study.name!r} has ended: raise tuning.timeout, and run the "
             "same command again to continue"
         )
-    if any(map(has_died, counted)):
+    reasons = [
+        reason for trial in counted if not has_died(trial) and (reason := explain_failure(trial))
+    ]
+    if not reasons and any(map(has_died, counted)):
         return InputError(
             f"no trial of the study {study.name!r} completed: their processes died each time. Find "
             f"out why, then retry them with --params tuning.max_retries={study.max_retries + 1}",
             parameters={"tuning.max_retries": study.max_retries + 1},
         )
-    reasons = [reason for trial in counted if (reason := explain_failure(trial))]
     return InputError(
         f"no trial of the study {study.name!r} completed: "
         + (

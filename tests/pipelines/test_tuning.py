@@ -1197,10 +1197,10 @@ def test_if_the_processes_of_all_trials_died_they_can_be_retried(
     def fail(*_: object) -> None:
         raise RuntimeError("no room")
 
+    died = {0, 1}
     nodes = "imdb_sentiment.pipelines.tuning.nodes"
     monkeypatch.setattr("imdb_sentiment.network.training.build_model", fail)
     monkeypatch.setattr(f"{nodes}.has_died", lambda trial: trial.number in died)
-    died = {0, 1}
     with pytest.raises(InputError, match="died each time") as error:
         tune(optuna.storages.InMemoryStorage(), one_epoch, tuning)
     assert error.value.parameters == {"tuning.max_retries": tuning.max_retries + 1}

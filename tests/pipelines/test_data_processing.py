@@ -601,6 +601,15 @@ def test_nested_columns_are_told(split: SplitParameters) -> None:
             find(table, split, **options)
 
 
+def test_there_is_nothing_to_set_if_all_is_nested(split: SplitParameters) -> None:
+    rows = [({"text": text, "label": label},) for text, label in make_reviews(60)]
+    with pytest.raises(InputError) as error:
+        find(pd.DataFrame(rows, columns=["attributes"]), split)
+    message = str(error.value)
+    assert message.count("cells of attributes are objects or lists") == 1
+    assert message.endswith("Its columns are: attributes.")
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

@@ -85,10 +85,7 @@ def find_settings(
     text = _find_column(reviews.text_column, find_text_column, rows, known)
     find_label = partial(find_label_column, is_whole=is_whole)
     label = _find_column(reviews.label_column, find_label, rows, {*known, text.column})
-    if reviews.text_column == AUTO and not text.column:
-        problems.append(_explain_doubt("texts", text))
-    if reviews.label_column == AUTO and not label.column:
-        problems.append(_explain_doubt("labels", label))
+    problems += _explain_doubts(reviews, text, label)
     likely = next(iter(label.candidates), None)
     are_given = reviews.labels != AUTO
     labels, are_foreign = (
@@ -121,6 +118,8 @@ def find_settings(
                 if parameter in missing
             ]
             raise InputError(f"{start} {'; '.join(ways).capitalize()}", parameters=remedies)
+        if all(match.nested and not match.candidates for match in (text, label)):
+            raise InputError(start)  # there is no column to set
         allowed = find_allowance(*_count_rejected(labels), reviews) if labels else None
         if allowed and remedies:
             remedies["reviews.max_rejected_fraction"] = allowed
@@ -244,6 +243,15 @@ def _find_remedies(
     return remedies
 
 
+def _explain_doubts(reviews: ReviewsOptions, text: ColumnMatch, label: ColumnMatch) -> list[str]:
+    """Return why columns that are to be found are in doubt."""
+    columns = ("texts", reviews.text_column, text), ("labels", reviews.label_column, label)
+    doubtful = {what: found for what, given, found in columns if given == AUTO and not found.column}
+    nested = [*dict.fromkeys(name for found in doubtful.values() for name in found.nested)]
+    doubts = [_explain_doubt(what, found) for what, found in doubtful.items()]
+    return [*doubts, explain_nested(nested)] if nested else doubts
+
+
 def _explain_doubt(what: str, found: ColumnMatch) -> str:
     doubt = f"no column looks like {what}"
     if found.candidates:
@@ -251,7 +259,7 @@ def _explain_doubt(what: str, found: ColumnMatch) -> str:
         is_alone = len(found.candidates) == 1
         hint = ", but its name does not say so" if is_alone else ""
         doubt = f"the column with the {what} may be {listed}{hint}"
-    return f"{doubt}; {explain_nested(found.nested)}" if found.nested else doubt
+    return doubt
 
 
 def _count_labels(chunks: Iterable[pd.DataFrame], column: str) -> Labels:

@@ -81,12 +81,6 @@ def fit_baseline(
         InputError: No word n-gram occurs in enough reviews.
 
     """
-    from sklearn.feature_extraction.text import TfidfTransformer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    from imdb_sentiment.text.term_counts import TermCounter
-
     learnable = pd.concat(
         chunk.loc[chunk["split"] != "test", ["row", "text", "code", "split"]]
         for chunk in clean_reviews
@@ -96,18 +90,7 @@ def fit_baseline(
     rows = learnable[learnable["split"].isin(splits)]
     codes = rows["code"].to_numpy(np.intp)
     label_weights = compute_label_weights(training.class_weight, codes, reviews.labels)
-    model = make_pipeline(
-        TermCounter(script, baseline.max_ngram, baseline.min_document_frequency),
-        TfidfTransformer(sublinear_tf=True),
-        # The default solver is slower, and with its default tolerance ends far from the optimum:
-        # probabilities can differ by 0.17.
-        LogisticRegression(
-            C=baseline.inverse_regularisation,
-            class_weight=None if label_weights is None else dict(enumerate(label_weights)),
-            solver="newton-cg",
-            tol=1e-6,
-        ),
-    )
+    model = _make_baseline(baseline, script, label_weights)
     metric = make_metric(
         tuning.metric, tuning.metric_label, reviews.labels, are_ordered=reviews.ordered
     )
@@ -162,6 +145,30 @@ def fit_baseline(
         "loss_weights": dict(zip(reviews.labels, loss_weights.tolist(), strict=True)),
         "temperature": temperature,
     }
+
+
+def _make_baseline(
+    baseline: BaselineParameters, script: Script, label_weights: npt.NDArray[np.float64] | None
+) -> Any:
+    """Return the scikit-learn pipeline before it is fitted."""
+    from sklearn.feature_extraction.text import TfidfTransformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    from imdb_sentiment.text.term_counts import TermCounter
+
+    return make_pipeline(
+        TermCounter(script, baseline.max_ngram, baseline.min_document_frequency),
+        TfidfTransformer(sublinear_tf=True),
+        # The default solver is slower, and with its default tolerance ends far from the optimum:
+        # probabilities can differ by 0.17.
+        LogisticRegression(
+            C=baseline.inverse_regularisation,
+            class_weight=None if label_weights is None else dict(enumerate(label_weights)),
+            solver="newton-cg",
+            tol=1e-6,
+        ),
+    )
 
 
 def _score_baseline_held_out(

@@ -27,6 +27,7 @@ from imdb_sentiment.network.model import (
 from imdb_sentiment.network.ngrams import MAX_LABELLED
 from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import (
+    EpochCallback,
     NetworkTrainer,
     PseudoLabels,
     format_metrics,
@@ -282,9 +283,64 @@ def train_candidate(
 
     """
     held_out_sets, word_vectors, pretrained, pseudo_labels = data
+    candidate = _override(hyperparameters, trial.params)
+    folds = len(held_out_sets)
+    first, _ = held_out_sets[0]
+    epochs = folds * candidate.count_epochs(len(first), len(first.labels))
+    # In a cross-validation, folds are reported instead of epochs, so epochs are not scored.
+    is_watched = folds == 1 or candidate.early_stopping_patience > 0
+    is_teacher = len(pseudo_labels) > 0 and _may_teach(held_out_sets, tuning)
+    scored: list[_HeldOut] = []
+    unlabelled: list[Logits] = []
+    trainer = NetworkTrainer(
+        candidate, word_vectors=word_vectors, pretrained=pretrained, metric=metric
+    )
+    with _freeing_memory(), follow_trial(trial.number, epochs, "epochs") as progress:
+        for fold, (learnt, held_out) in enumerate(held_out_sets, start=1):
+            label_weights = compute_label_weights(class_weight, learnt.codes, learnt.labels)
+            trainer.train(
+                learnt,
+                tuning.seed,
+                held_out if is_watched else None,
+                _follow_epochs(trial, metric, tuning.evaluate_on, folds),
+                on_progress=progress.follow_part(fold - 1, folds),
+                label_weights=label_weights,
+                pseudo_labels=pseudo_labels[fold - 1] if pseudo_labels else None,
+            )
+            logits = trainer.score_logits(held_out.sequences)
+            probabilities = judge_probabilities(logits, label_weights, metric)
+            scored.append(_HeldOut(held_out.codes, probabilities, logits))
+            codes, probabilities, logits = map(np.concatenate, zip(*scored, strict=True))
+            value = metric.measure(codes, probabilities)
+            if folds > 1:
+                _report_fold(trial, metric, value, fold, folds)
+            if is_teacher and (folds > 1 or _may_be_best(trial, value)):
+                sequences = pseudo_labels[fold - 1].sequences
+                n = count_unlabelled(len(sequences), logits.shape[1], folds)
+                chosen = sequences[choose_evenly(len(sequences), n)]
+                unlabelled.append(trainer.score_logits(chosen))
+    kept = choose_evenly(len(logits), count_stored(*logits.shape))
+    _store_logits(trial, HELD_OUT_LOGITS, logits[kept])
+    if unlabelled and _may_be_best(trial, value):
+        _store_logits(trial, UNLABELLED_LOGITS, np.concatenate(unlabelled))
+    return value
 
-    def log_epoch(epoch: int, epochs: int, figures: dict[str, float]) -> None:
-        scored_on = tuning.evaluate_on if folds == 1 else "held-out"
+
+class _HeldOut(NamedTuple):
+    """The held-out reviews of a fold: their codes, and the predictions of its network."""
+
+    codes: npt.NDArray[np.unsignedinteger]
+    probabilities: npt.NDArray[np.float64]
+    logits: Logits
+
+
+def _follow_epochs(
+    trial: optuna.Trial, metric: Metric, evaluate_on: str, folds: int
+) -> EpochCallback:
+    """Return a callback that logs each epoch, and reports it unless folds are reported."""
+    scored_on = evaluate_on if folds == 1 else "held-out"
+
+    def follow(epoch: int, epochs: int, figures: dict[str, float]) -> None:
         named = {name.replace("val_", f"{scored_on} "): value for name, value in figures.items()}
         logger.debug(
             "Trial %d, epoch %d of %d: %s", trial.number, epoch, epochs, format_metrics(named)
@@ -293,57 +349,15 @@ def train_candidate(
             value = figures.get(f"val_{metric.name}", np.nan)
             _report(trial, value, epoch, "epoch", is_last=epoch == epochs)
 
-    candidate = _override(hyperparameters, trial.params)
-    folds = len(held_out_sets)
-    scored: list[Logits] = []
-    probabilities: list[npt.NDArray[np.float64]] = []
-    unlabelled: list[Logits] = []
-    codes: list[npt.NDArray[np.unsignedinteger]] = []
-    first, _ = held_out_sets[0]
-    is_teacher = len(pseudo_labels) > 0 and _may_teach(held_out_sets, tuning)
-    epochs = folds * candidate.count_epochs(len(first), len(first.labels))
-    trainer = NetworkTrainer(
-        candidate, word_vectors=word_vectors, pretrained=pretrained, metric=metric
+    return follow
+
+
+def _report_fold(trial: optuna.Trial, metric: Metric, value: float, fold: int, folds: int) -> None:
+    """Log and report the metric of the folds up to this one."""
+    logger.debug(
+        "Trial %d, fold %d of %d: %s %.4f so far", trial.number, fold, folds, metric.title, value
     )
-    with _freeing_memory(), follow_trial(trial.number, epochs, "epochs") as progress:
-        for fold, (learnt, held_out) in enumerate(held_out_sets, start=1):
-            # In a cross-validation, folds are reported instead of epochs, so epochs are not scored.
-            label_weights = compute_label_weights(class_weight, learnt.codes, learnt.labels)
-            is_watched = folds == 1 or candidate.early_stopping_patience > 0
-            trainer.train(
-                learnt,
-                tuning.seed,
-                held_out if is_watched else None,
-                log_epoch,
-                on_progress=progress.follow_part(fold - 1, folds),
-                label_weights=label_weights,
-                pseudo_labels=pseudo_labels[fold - 1] if pseudo_labels else None,
-            )
-            scored.append(trainer.score_logits(held_out.sequences))
-            probabilities.append(judge_probabilities(scored[-1], label_weights, metric))
-            codes.append(held_out.codes)
-            value = metric.measure(np.concatenate(codes), np.concatenate(probabilities))
-            if folds > 1:
-                logger.debug(
-                    "Trial %d, fold %d of %d: %s %.4f so far",
-                    trial.number,
-                    fold,
-                    folds,
-                    metric.title,
-                    value,
-                )
-                _report(trial, value, fold, "fold", is_last=fold == folds)
-            if is_teacher and (folds > 1 or _may_be_best(trial, value)):
-                sequences = pseudo_labels[fold - 1].sequences
-                n = count_unlabelled(len(sequences), scored[0].shape[1], folds)
-                chosen = sequences[choose_evenly(len(sequences), n)]
-                unlabelled.append(trainer.score_logits(chosen))
-    logits = np.concatenate(scored)
-    kept = choose_evenly(len(logits), count_stored(*logits.shape))
-    _store_logits(trial, HELD_OUT_LOGITS, logits[kept])
-    if unlabelled and _may_be_best(trial, value):
-        _store_logits(trial, UNLABELLED_LOGITS, np.concatenate(unlabelled))
-    return value
+    _report(trial, value, fold, "fold", is_last=fold == folds)
 
 
 def _may_teach(held_out_sets: list[HeldOutSet], tuning: TuningParameters) -> bool:

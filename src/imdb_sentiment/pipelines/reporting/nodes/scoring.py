@@ -292,7 +292,6 @@ def compute_metrics(
         **_measure_near_duplicates(
             test_predictions,
             test.rows[find_near_duplicates(test, [train, validation], tokenizer)],
-            has_groups=group_column is not None,
         ),
         "ngram_share": calibration["ngram_share"],
         "temperature": calibration["temperature"],
@@ -436,7 +435,7 @@ def _measure_coverage(
 
 
 def _measure_near_duplicates(
-    test_predictions: pd.DataFrame, near_duplicates: npt.NDArray[np.integer], *, has_groups: bool
+    test_predictions: pd.DataFrame, near_duplicates: npt.NDArray[np.integer]
 ) -> dict[str, float]:
     """Return the number of these rows, and if they are many the accuracy on all others."""
     n, n_rows = len(near_duplicates), len(test_predictions)
@@ -451,13 +450,10 @@ def _measure_near_duplicates(
         found["test_accuracy_without_near_duplicates"] = float(others.mean())
     logger.warning(
         "%s of %s test reviews differ from a training review only in numbers or rare words, so the "
-        "accuracy may be too high for new texts%s.%s",
+        "accuracy may be too high for new texts%s: see the report",
         f"{n:,}",
         f"{n_rows:,}",
         f" (on the others, it is {others.mean():.1%})" if len(others) else "",
-        ""
-        if has_groups
-        else " If a column says which reviews belong together, set split.group_column.",
     )
     return found
 

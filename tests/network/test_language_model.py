@@ -12,6 +12,7 @@ from imdb_sentiment.network import language_model
 from imdb_sentiment.network.language_model import pretrain_lstm
 from imdb_sentiment.network.training import train_model
 from imdb_sentiment.parameters import LanguageModelParameters
+from imdb_sentiment.text import batching
 
 VOCABULARY = 30
 VECTORS = np.random.default_rng(0).normal(size=(VOCABULARY, 5)).astype(np.float32)
@@ -46,7 +47,7 @@ def test_weights_have_the_shapes_of_the_network(
     one = [(5, 16), (4, 16), (16,)]
     assert [array.shape for array in weights] == [(VOCABULARY, 5), *one, *(one * bidirectional)]
     assert all(np.isfinite(array).all() for array in weights)
-    monkeypatch.setattr(language_model, "ROWS_AT_A_TIME", 7)  # tokens are counted in portions
+    monkeypatch.setattr(batching, "COUNTED_AT_A_TIME", 7)  # tokens are counted in portions
     again = pretrain_lstm(texts, VECTORS, make_parameters(), **shape)
     for mine, theirs in zip(weights, again, strict=True):
         np.testing.assert_array_equal(mine, theirs)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from imdb_sentiment.parameters import TokenizerParameters
-from imdb_sentiment.text import near_duplicates
+from imdb_sentiment.text import batching, near_duplicates
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.near_duplicates import find_near_duplicates
 from imdb_sentiment.text.tokenizer import TextEncoder, train_tokenizer
@@ -34,6 +34,7 @@ def test_reviews_that_differ_in_numbers_and_rare_words_are_found(
     kind: Literal["words", "bpe"], text: str, is_found: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(near_duplicates, "ROWS_AT_A_TIME", 2)
+    monkeypatch.setattr(batching, "COUNTED_AT_A_TIME", 2)
     parameters = TokenizerParameters(
         kind=kind, vocabulary_size=300, sequence_length=40, script="auto", head_fraction=0.0
     )

@@ -24,7 +24,12 @@ from imdb_sentiment.network.tensorflow_setup import tensorflow_setup
 from imdb_sentiment.network.training import can_fuse, count_parts, make_dataset
 from imdb_sentiment.parameters import LanguageModelParameters
 from imdb_sentiment.progress import Task
-from imdb_sentiment.text.batching import count_tokens, group_by_length, pad_right
+from imdb_sentiment.text.batching import (
+    count_occurrences,
+    count_tokens,
+    group_by_length,
+    pad_right,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +44,6 @@ NEGATIVE_POWER = 0.75  # exponent of the token frequencies in the sampling distr
 SPATIAL_DROPOUT_RATE = 0.2
 GRADIENT_CLIP_NORM = 1.0
 STEPS_PER_LOG = 500
-ROWS_AT_A_TIME = 10_000
 
 Batch = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]
 
@@ -79,9 +83,7 @@ def pretrain_lstm(
     """
     with tensorflow_setup():
         import keras
-        import tensorflow as tf
 
-    tf.config.experimental.enable_op_determinism()
     sequences = sequences[count_tokens(sequences) > 0]
     require_word_vectors(word_vectors)
     counts = _count_predicted(sequences, len(word_vectors))
@@ -292,10 +294,7 @@ def _count_predicted(
 
     These are the padding and, except in a small vocabulary, the most frequent tokens.
     """
-    counts = np.zeros(vocabulary_size, np.intp)
-    for start in range(0, len(sequences), ROWS_AT_A_TIME):  # NumPy counts a copy as int64
-        part = sequences[start : start + ROWS_AT_A_TIME]
-        counts += np.bincount(part.ravel(), minlength=vocabulary_size)
+    counts = count_occurrences(sequences, vocabulary_size)
     counts[0] = 0
     if np.count_nonzero(counts) > 2 * FREQUENT_TOKENS:
         counts[np.argsort(-counts, kind="stable")[:FREQUENT_TOKENS]] = 0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed Keras and TensorFlow, and let no other thread change what Keras draws in this block.
+    """Make training deterministic, and let no other thread change what Keras draws in this block.
 
     Keras draws the seeds of initial weights and dropout from Python's global generator, which other
     threads use, too: in a worker of Dask, the one that estimates the size of results. A trial would
@@ -18,8 +18,10 @@ def seeded(seed: int) -> Iterator[None]:
 
     """
     import keras
+    import tensorflow as tf
     from keras.src.random import seed_generator
 
+    tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(seed)
     shared = getattr(seed_generator, "python_random", random)  # not a public name
     # It draws the same numbers as the shared one would after `set_random_seed`.

@@ -213,9 +213,7 @@ class NetworkTrainer:
             raise InputError(NO_ROWS_TO_WATCH)
         with tensorflow_setup():
             import keras
-            import tensorflow as tf
 
-        tf.config.experimental.enable_op_determinism()
         epochs = hp.count_epochs(len(train), len(train.labels))
         # Early stopping may end training before the last epoch.
         fraction = 1.0 if hp.early_stopping_patience else hp.initial_length_fraction

@@ -12,6 +12,7 @@ from imdb_sentiment.text.tokenizer import UNKNOWN_ID
 
 HEAD_FRACTION = 0.25  # share of a shortened review that is from its beginning
 ROWS_AT_A_TIME = 1 << 16  # NumPy makes a temporary array of the size of the sequences
+COUNTED_AT_A_TIME = 10_000  # likewise, but NumPy counts a copy as int64
 
 Batches = list[npt.NDArray[np.intp]]
 Sequences = npt.NDArray[np.unsignedinteger]
@@ -32,6 +33,24 @@ def count_tokens(sequences: Sequences) -> npt.NDArray[np.intp]:
         part = slice(start, start + ROWS_AT_A_TIME)
         lengths[part] = np.count_nonzero(sequences[part], axis=1)  # only padding is 0
     return lengths
+
+
+def count_occurrences(sequences: Sequences, vocabulary_size: int) -> npt.NDArray[np.intp]:
+    """Count how often each token id occurs, the padding included.
+
+    Args:
+        sequences: Token ids, shape (reviews, sequence length).
+        vocabulary_size: Number of token ids.
+
+    Returns:
+        Number of occurrences, shape (vocabulary,), dtype intp.
+
+    """
+    counts = np.zeros(vocabulary_size, np.intp)
+    for start in range(0, len(sequences), COUNTED_AT_A_TIME):
+        part = sequences[start : start + COUNTED_AT_A_TIME]
+        counts += np.bincount(part.ravel(), minlength=vocabulary_size)
+    return counts
 
 
 def pad_right(sequences: Sequences) -> Sequences:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from imdb_sentiment.text.batching import Sequences
+from imdb_sentiment.text.batching import Sequences, count_occurrences
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.tokenizer import UNKNOWN_ID
 
@@ -34,10 +34,9 @@ def find_near_duplicates(
         A mask of shape (reviews,).
 
     """
-    frequencies = np.zeros(reviews.vocabulary_size, np.int64)
-    for part in (part for each in learnt for part in _divide(each.sequences)):
-        frequencies += np.bincount(part.ravel(), minlength=len(frequencies))
-    is_compared = frequencies > 1
+    size = reviews.vocabulary_size
+    counts = [count_occurrences(each.sequences, size) for each in learnt]
+    is_compared = np.sum(counts, axis=0) > 1
     is_compared[: UNKNOWN_ID + 1] = False  # padding and the unknown word
     for token, number in tokenizer.get_vocab().items():
         is_compared[number] &= not any(map(str.isdigit, token))

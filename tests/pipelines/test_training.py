@@ -1625,7 +1625,7 @@ def test_weights_of_labels_are_calibrated_away_and_kept_in_the_decision(
     ("bias", "label_weights", "factors"),
     [
         ((), None, [1, 1]),
-        ((1.0,), [3.0, 1.0], [1, 1 / np.e]),
+        ((1.0,), [3.0, 1.0], [1, np.exp(-1)]),
         ((2.0,), [3.0, 1.0], [1, np.exp(-2)]),
         ((-1.0,), [3.0, 1.0], [1, 1]),  # not against the loss
         ((-2.0, 0.0, 0.0), [8.0, 1.0, 1.0], [np.exp(2), 1, 1]),

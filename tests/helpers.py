@@ -41,7 +41,7 @@ from imdb_sentiment.network.model import KerasModel, build_model
 from imdb_sentiment.parameters import Hyperparameters, NgramsParameters
 from imdb_sentiment.settings import CONFIG_LOADER_ARGS
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
-from imdb_sentiment.text.word_numbers import number_words, pack_numbers
+from imdb_sentiment.text.word_numbers import join_words, number_words, pack_numbers
 from imdb_sentiment.text.words import get_rule
 
 PROJECT = Path(__file__).parents[1]
@@ -153,7 +153,8 @@ def make_reviews(
 
 def with_words(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Return a frame with the numbers of the words of its texts, and the words."""
-    numbers, lengths, words = number_words(frame["text"], get_rule("auto").split)
+    cut = map(get_rule("auto").split, frame["text"])
+    numbers, lengths, words = number_words(map(join_words, cut))
     return frame.assign(words=pack_numbers(numbers, lengths)), words
 
 

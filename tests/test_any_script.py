@@ -29,7 +29,7 @@ from imdb_sentiment.serving.explanation import explain
 from imdb_sentiment.text.cleaning import clean_text
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.ngrams import hash_ngrams
-from imdb_sentiment.text.word_numbers import number_words, pack_numbers
+from imdb_sentiment.text.word_numbers import join_words, number_words, pack_numbers
 from imdb_sentiment.text.words import get_rule
 
 # For each script: a pattern, subjects, what stands between, negative and positive words.
@@ -124,7 +124,8 @@ def encode(
 ) -> tuple[Tokenizer, EncodedReviews]:
     """Return the tokenizer of the training rows, and these."""
     labels = ReviewsParameters(**base_parameters()["reviews"])
-    numbers, lengths, words = number_words(reviews["text"], get_rule(parameters.script).split)
+    cut = map(get_rule(parameters.script).split, reviews["text"])
+    numbers, lengths, words = number_words(map(join_words, cut))
     chunk = reviews.assign(words=pack_numbers(numbers, lengths))
     tokenizer = fit_tokenizer([chunk], words, parameters)
     sets = encode_reviews([chunk], tokenizer, words, labels, parameters)

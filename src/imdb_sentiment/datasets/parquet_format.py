@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 import pandas as pd
+import pyarrow as pa
 
 from imdb_sentiment.datasets.table_files import (
     FileToRead,
     find_compression,
-    import_pyarrow,
     is_damage,
 )
 from imdb_sentiment.errors import InputError, get_first_line
@@ -61,7 +61,8 @@ def open_parquet(source: IO[bytes], name: str, metadata: Any = None) -> Iterator
             block.
 
     """
-    pyarrow, parquet = import_pyarrow(name)
+    from pyarrow import parquet
+
     # A row group may be as large as the file, so it is read bit by bit. On another machine, each
     # bit would be a request of its own.
     is_local = "://" not in name
@@ -71,7 +72,7 @@ def open_parquet(source: IO[bytes], name: str, metadata: Any = None) -> Iterator
             require_distinct(table.schema_arrow.names, name)
             require_free(table.schema_arrow.names, name)
             yield table
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pa.ArrowInvalid, OSError) as error:
         if isinstance(error, OSError) and not is_damage(error):
             raise
         raise InputError(
@@ -96,18 +97,15 @@ def make_frame(found: Any, before: int = 0) -> pd.DataFrame:
 
 def _replace_views(found: Any) -> Any:
     """Return rows with usual types in place of views, with which pandas and pyarrow do little."""
-    import pyarrow
-    from pyarrow import types
-
     schema = found.schema
     for place, field in enumerate(schema):
         kind = field.type
-        if types.is_string_view(kind):
-            usual = pyarrow.large_string()
-        elif types.is_binary_view(kind):
-            usual = pyarrow.large_binary()
-        elif types.is_list_view(kind) or types.is_large_list_view(kind):
-            usual = pyarrow.large_list(kind.value_field)
+        if pa.types.is_string_view(kind):
+            usual = pa.large_string()
+        elif pa.types.is_binary_view(kind):
+            usual = pa.large_binary()
+        elif pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
+            usual = pa.large_list(kind.value_field)
         else:
             continue
         schema = schema.set(place, field.with_type(usual))
@@ -116,21 +114,22 @@ def _replace_views(found: Any) -> Any:
 
 def write_parquet(chunks: Iterable[pd.DataFrame], file: IO[bytes], name: str) -> None:
     """Write chunks whose columns have the types of the first; columns without a type are text."""
-    pyarrow, parquet = import_pyarrow(name)
+    from pyarrow import parquet
+
     chunks = iter(chunks)
-    first = pyarrow.Table.from_pandas(next(chunks, pd.DataFrame()), preserve_index=False)
+    first = pa.Table.from_pandas(next(chunks, pd.DataFrame()), preserve_index=False)
     schema = first.schema.remove_metadata()
     for place, field in enumerate(schema):
-        if pyarrow.types.is_null(field.type):
-            schema = schema.set(place, field.with_type(pyarrow.string()))
+        if pa.types.is_null(field.type):
+            schema = schema.set(place, field.with_type(pa.string()))
     with parquet.ParquetWriter(file, schema) as writer:
         writer.write_table(first.cast(schema))
         for chunk in chunks:
             if chunk.empty:
                 continue  # the types of its columns say nothing
             try:
-                table = pyarrow.Table.from_pandas(chunk, schema, preserve_index=False)
-            except pyarrow.ArrowException as error:
+                table = pa.Table.from_pandas(chunk, schema, preserve_index=False)
+            except pa.ArrowException as error:
                 reason = "; ".join(map(str, error.args))
                 raise InputError(
                     f"{name} can't have the rows from {chunk.index[0]} on, where a column has "

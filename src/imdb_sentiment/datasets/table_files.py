@@ -14,11 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import fsspec
-from fsspec.compression import compr
+import pyarrow as pa
 from fsspec.core import OpenFile
 from fsspec.implementations.local import LocalFileSystem
 
-from imdb_sentiment.errors import InputError, install_extra, list_names
+from imdb_sentiment.errors import InputError, list_names
 
 CSV, JSON_LINES, PARQUET = "CSV", "JSON Lines", "Parquet"
 FORMATS = {
@@ -118,16 +118,6 @@ def parse_path(name: str) -> PurePosixPath:
     return PurePosixPath(name.partition("?")[0] if "://" in name else name)
 
 
-def require_compression(name: str) -> None:
-    """Raise `InputError` if the package for the compression that a name tells is missing."""
-    compression = find_compression(name)
-    if compression and compression not in compr:
-        raise InputError(
-            f"{name}: the compression {compression} needs another package: "
-            f"{install_extra('tables')}"
-        )
-
-
 @contextmanager
 def open_decompressed(
     filesystem: fsspec.AbstractFileSystem,
@@ -157,10 +147,9 @@ def open_decompressed(
             on_open(file)
             yield member
     elif compression == ZSTD:  # fsspec's reader takes the end of a cut file for that of the data
-        pyarrow, _ = import_pyarrow(name)
         with OpenFile(filesystem, path, "rb") as file:
             on_open(file)
-            with io.BufferedReader(pyarrow.CompressedInputStream(file, ZSTD)) as whole:
+            with io.BufferedReader(pa.CompressedInputStream(file, ZSTD)) as whole:
                 yield whole
     elif compression in DECOMPRESSORS:
         with OpenFile(filesystem, path, "rb") as file:
@@ -265,13 +254,3 @@ def is_damage(error: Exception) -> bool:
     # The operating system's errors have a number; those of decompressors have none.
     is_plain = type(error) is OSError and error.errno is None
     return is_plain or isinstance(error, DAMAGE)
-
-
-def import_pyarrow(name: str) -> tuple[Any, Any]:
-    """Return the modules `pyarrow` and `pyarrow.parquet`, which an extra installs."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise InputError(f"{name} needs {install_extra('tables')}") from error
-    return pyarrow, pyarrow.parquet

@@ -29,7 +29,6 @@ from imdb_sentiment.datasets.table_files import (
     find_suffix,
     is_damage,
     open_compressed,
-    require_compression,
 )
 from imdb_sentiment.errors import InputError
 from imdb_sentiment.text.tables import to_strings
@@ -44,7 +43,6 @@ def read_table(file: FileToRead, load_args: dict[str, Any]) -> Iterator[pd.DataF
 
     """
     options = complete_options(load_args, file.prefix)
-    require_compression(file.name)
     readers = {CSV: read_csv, JSON_LINES: read_json, PARQUET: read_parquet}
     chunks = readers[find_format(file.name)](file, options)
     try:
@@ -74,7 +72,6 @@ def write_table(
 
     """
     form = find_format(name)
-    require_compression(name)
     if save_args and form in (JSON_LINES, PARQUET):
         raise InputError(f"{name}: save_args apply only to CSV files: remove them")
     delimiter = {"sep": "\t"} if find_suffix(name) in TABS else {}

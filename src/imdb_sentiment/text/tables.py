@@ -21,7 +21,8 @@ CHUNK = 5000  # rows
 MAX_WORDS = 8  # maximum number of words in the name of a column
 QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e")  # also of Chinese, Arabic and Greek
 FIRST_SYLLABLE = "\u2e80"  # roughly where the letters of Chinese, Japanese and Korean begin
-NO_SPACES = (("\u0e00", "\u0eff"), ("\u1000", "\u109f"), ("\u1780", "\u17ff"))  # letters
+# Characters of scripts without spaces: Thai, Lao, Burmese, Khmer, Chinese, Japanese, and Korean.
+NO_SPACES = re.compile(f"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff{FIRST_SYLLABLE}-\U0010ffff]")
 FLOAT_BYTES = 8  # size of Python's floats
 # Half of a surrogate pair, as in an emoji that was cut in two: JSON can have it, UTF-8 can't.
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -74,13 +75,8 @@ def count_words(text: str) -> float:
     n_words = len(text.split())
     if text.isascii():
         return n_words
-    n_letters = sum(letter.isalpha() and _has_no_spaces(letter) for letter in text)
+    n_letters = sum(map(str.isalpha, NO_SPACES.findall(text)))
     return max(n_words, n_letters / 3)
-
-
-def _has_no_spaces(letter: str) -> bool:
-    """Return whether a letter may be Thai, Lao, Burmese, Khmer, Chinese, Japanese or Korean."""
-    return letter >= FIRST_SYLLABLE or any(first <= letter <= last for first, last in NO_SPACES)
 
 
 def require_distinct(names: Iterable[str], table: str) -> None:

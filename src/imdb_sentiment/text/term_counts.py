@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from imdb_sentiment.text.word_numbers import number_words
+from imdb_sentiment.text.word_numbers import join_words, number_words
 from imdb_sentiment.text.words import Script, get_rule
 
 Codes = npt.NDArray[np.int64]
@@ -83,7 +83,7 @@ class TermCounter(TransformerMixin, BaseEstimator):
             )
             self.are_all_words_ = 2 * n_terms < n_words
         cut = rule.split if self.are_all_words_ else rule.split_terms
-        numbers, lengths, words = number_words(texts, cut)
+        numbers, lengths, words = number_words(join_words(cut(text)) for text in texts)
         text_of = np.repeat(np.arange(len(lengths)), lengths)
         if learn:
             kept, columns, counts = self._keep_frequent(numbers, text_of, len(lengths), len(words))

@@ -6,18 +6,21 @@ pickled as fast as strings, and small arrays are not.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from itertools import count
+from collections.abc import Iterable, Iterator
+from itertools import count, islice
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from pandas.util import hash_array
 
 from imdb_sentiment.text.hash_index import Hashes, HashIndex
 
 WORDS = "words"  # the column
 SEPARATOR = "\n"  # no word contains it; a space may occur, since some letters are folded to words
+TEXTS_AT_A_TIME = 5000  # so that only these are in memory once more
 
 Numbers = npt.NDArray[np.int32]
 Lengths = npt.NDArray[np.int64]
@@ -25,14 +28,19 @@ Lengths = npt.NDArray[np.int64]
 _SIZE = np.dtype(np.int32).itemsize
 
 
-def number_words(
-    texts: Iterable[str], split: Callable[[str], list[str]]
-) -> tuple[Numbers, Lengths, list[str]]:
-    """Cut texts into words, and number the distinct words in the order of their first occurrence.
+def join_words(words: Iterable[str]) -> str:
+    """Return the words of a text as one string, for `number_words`."""
+    return SEPARATOR.join(words)
+
+
+def number_words(joined: Iterable[str]) -> tuple[Numbers, Lengths, list[str]]:
+    """Return the words of texts as numbers, in the order in which each word first occurs.
+
+    Arrow cuts the strings into words again, and looks these up, in a third of the time that a
+    dictionary takes.
 
     Args:
-        texts: Cleaned texts, R in number.
-        split: Function that returns the words of a text, such as `Rule.split`.
+        joined: The words of each text, from `join_words`, R in number.
 
     Returns:
         The number of each word of all texts, one text after the other, shape (W,); the number of
@@ -40,13 +48,17 @@ def number_words(
 
     """
     numbers: defaultdict[str, int] = defaultdict(count().__next__)
-    found: list[int] = []
-    lengths: list[int] = []
-    for text in texts:
-        words = split(text)
-        found += map(numbers.__getitem__, words)
-        lengths.append(len(words))
-    return np.array(found, np.int32), np.array(lengths, np.int64), list(numbers)
+    found = [np.empty(0, np.int32)]
+    lengths = [np.empty(0, np.int64)]
+    remaining = iter(joined)
+    while some := list(islice(remaining, TEXTS_AT_A_TIME)):
+        texts = pa.array([words or None for words in some], pa.large_string())  # "" would be a word
+        lists = pc.split_pattern(texts, SEPARATOR)
+        words = lists.flatten().dictionary_encode()
+        distinct = [numbers[word] for word in words.dictionary.to_pylist()]
+        found.append(np.array(distinct, np.int32)[words.indices.to_numpy()])
+        lengths.append(np.diff(lists.offsets.to_numpy()).astype(np.int64))
+    return np.concatenate(found), np.concatenate(lengths), list(numbers)
 
 
 def pack_numbers(numbers: Numbers, lengths: Lengths) -> list[bytes]:

@@ -89,7 +89,8 @@ def _count_neighbours(texts: Iterable[Joined], vocabulary_size: int, window: int
         frequencies[: UNKNOWN_ID + 1] = 0
         # A matrix with a row per token that lists all tokens after it, in no order and repeatedly.
         # SciPy's addition makes them one entry per pair of tokens, without sorting.
-        places = np.argsort(spaced, kind="stable")[len(spaced) - frequencies.sum() :]
+        keys = spaced.astype(np.min_scalar_type(vocabulary_size))  # NumPy sorts 16 bits by digits
+        places = np.argsort(keys, kind="stable")[len(spaced) - frequencies.sum() :]
         following = np.empty((len(places), window), np.int32)
         for distance in range(1, window + 1):
             following[:, distance - 1] = spaced[places + distance]
@@ -97,10 +98,11 @@ def _count_neighbours(texts: Iterable[Joined], vocabulary_size: int, window: int
         weights = np.where(following > UNKNOWN_ID, nearer, 0)
         pointers = window * np.concatenate([[0], np.cumsum(frequencies)]).astype(np.int32)
         counts = counts + sparse.csr_array((weights.ravel(), following.ravel(), pointers), shape)
-        del places, following, weights  # before the next portion takes as much memory
+        del keys, places, following, weights  # before the next portion takes as much memory
     counts.eliminate_zeros()
-    counts = counts + counts.T
-    counts.sum_duplicates()  # and so sorts the rows, whose order sums in float32 depend on
+    by_column = counts.tocsc()
+    # Both conversions sort the rows, whose order sums in float32 depend on.
+    counts = by_column.tocsr() + by_column.T
     counts.data = (counts.data / window).astype(np.float32)
     return counts
 

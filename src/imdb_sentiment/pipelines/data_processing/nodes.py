@@ -61,7 +61,13 @@ from imdb_sentiment.text.scripts import count_letters, measure_scripts
 from imdb_sentiment.text.tables import list_parts, number_rows
 from imdb_sentiment.text.tokenizer import make_word_tokenizer, train_tokenizer
 from imdb_sentiment.text.user_tables import require_well_formed
-from imdb_sentiment.text.word_numbers import WORDS, WordList, pack_words, unpack_numbers
+from imdb_sentiment.text.word_numbers import (
+    WORDS,
+    WordList,
+    join_words,
+    pack_words,
+    unpack_numbers,
+)
 from imdb_sentiment.text.word_vectors import train_word_vectors
 from imdb_sentiment.text.words import Script
 
@@ -358,7 +364,7 @@ def clean_unlabelled_reviews(
                 numbers, lengths = unpack_numbers(labelled[WORDS])
                 parts = np.split(numbers, np.cumsum(lengths))[:-1]  # none of a chunk without rows
                 hashes = [
-                    hash_text(text, [listed[number] for number in part])
+                    hash_text(text, join_words(listed[number] for number in part))
                     for text, part in zip(labelled["text"], parts, strict=True)
                 ]
                 seen.claim(np.array(hashes, np.uint64).reshape(-1, 2))

@@ -1,6 +1,7 @@
 """Checking rows: which are accepted, rejected or duplicates, and why."""
 
 import hashlib
+import itertools
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -32,6 +33,7 @@ from imdb_sentiment.text.word_numbers import (
     Numbers,
     PackedWords,
     WordList,
+    join_words,
     number_words,
     pack_numbers,
     pack_words,
@@ -208,14 +210,10 @@ def _cut_texts(
 ) -> tuple[ReadRows, RowKeys]:
     """Cut texts into words, and hash both; the words are hashed with the label's code, if any."""
     split = get_rule(script).split
-    keys: list[tuple[int, int]] = []
-
-    def split_and_hash(text: str) -> list[str]:
-        found = split(text)
-        keys.append(hash_text(text, found, None if codes is None else int(codes[len(keys)])))
-        return found
-
-    numbers, lengths, words = number_words(rows["text"], split_and_hash)
+    joined = [join_words(split(text)) for text in rows["text"]]
+    given = itertools.repeat(None) if codes is None else codes.tolist()
+    keys = list(map(hash_text, rows["text"], joined, given))
+    numbers, lengths, words = number_words(joined)
     is_usable = np.array([not problem for problem in problems], bool)
     return (
         ReadRows(rows, problems, numbers, lengths),
@@ -245,14 +243,14 @@ def _find_nested(chunk: pd.DataFrame, column: str) -> npt.NDArray[np.bool_]:
     return find_nested(chunk[column]) if column in chunk else np.zeros(len(chunk), bool)
 
 
-def hash_text(text: str, words: Sequence[str], code: int | None = None) -> tuple[int, int]:
+def hash_text(text: str, joined: str, code: int | None = None) -> tuple[int, int]:
     """Return hashes of a text and of its words with its label; without words, the first twice."""
     key = hash_bytes(text.encode())
-    if not words:
+    if not joined:
         return key, key
     # No text has the mark that begins the second, so it is the hash of no other text.
     label = "" if code is None else f"{code} "
-    return key, hash_bytes(f"\0{label}{' '.join(words)}".encode())
+    return key, hash_bytes(f"\0{label}{joined}".encode())
 
 
 def make_frame(columns: dict[str, Any]) -> pd.DataFrame:

@@ -29,20 +29,17 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
 )
 from imdb_sentiment.text.columns import (
     MAX_LABELS,
-    MIN_ROWS,
     SPLIT_NAMES,
     ColumnMatch,
-    Labels,
     are_measurements,
     are_names,
-    find_combination,
     find_label_column,
-    find_labels,
     find_names_of_labels,
     find_text_column,
     list_other_texts,
 )
 from imdb_sentiment.text.delimiters import DELIMITERS
+from imdb_sentiment.text.label_values import MIN_ROWS, Labels, find_combination, find_labels
 from imdb_sentiment.text.labels import YAML_HINT, normalise_label, parse_number
 from imdb_sentiment.text.tables import (
     MALFORMED,

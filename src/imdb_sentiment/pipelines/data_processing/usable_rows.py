@@ -27,7 +27,7 @@ from imdb_sentiment.pipelines.data_processing.row_checks import (
     list_required_columns,
 )
 from imdb_sentiment.pipelines.data_processing.splits import SPLITS
-from imdb_sentiment.text.columns import Labels, find_labels, order_labels
+from imdb_sentiment.text.label_values import Labels, find_labels, order_labels
 from imdb_sentiment.text.labels import find_codes
 
 logger = logging.getLogger(__name__)

@@ -42,7 +42,7 @@ SHAPES: list[tuple[dict[str, Any], int]] = [
     ({"bidirectional": True}, 1),
     ({"bidirectional": True, "lstm_layers": 2, "pooling": "max_mean"}, 2),
     ({"pooling": "max", "spatial_dropout_rate": 0.2}, 1),
-    ({"pooling": "mean", "recurrent_dropout_rate": 0.2}, 1),
+    ({"pooling": "mean"}, 1),
 ]
 TYPICAL = [(3, SHAPES[0]), (2, SHAPES[2])]
 

@@ -65,23 +65,11 @@ def test_outputs_and_gradients_are_those_of_keras(parts: int, shape: dict[str, A
 
 
 @pytest.mark.slow
-def test_recurrent_dropout_is_left_to_keras(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any, **options: Any) -> None:
-        raise AssertionError("the fused operation has no recurrent dropout")
-
-    monkeypatch.setattr("imdb_sentiment.network.fused_lstm.make_fused_twin", refuse)
-    reviews = make_encoded(20)
-    train_model(reviews, small_hyperparameters(recurrent_dropout_rate=0.2, epochs=1), 1)
-    with pytest.raises(AssertionError, match="no recurrent dropout"):
-        train_model(reviews, small_hyperparameters(epochs=1), 1)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape",
     [
         {"spatial_dropout_rate": 0.3},  # drawn for a batch, whatever its number of parts
-        {"bidirectional": True, "pooling": "max_mean", "ema_momentum": 0.9},
+        {"bidirectional": True, "pooling": "max_mean"},
     ],
     ids=str,
 )
@@ -108,7 +96,6 @@ def test_training_is_that_of_keras(
     with warnings.catch_warnings(action="error", category=UserWarning):
         loaded = keras.models.load_model(tmp_path / "model.keras")
     assert float(loaded.optimizer.learning_rate) == pytest.approx(chosen.learning_rate / 2)
-    assert loaded.optimizer.use_ema == bool(chosen.ema_momentum)
     loaded.fit(train.sequences, train.codes, epochs=1, verbose=0)
     for one, other in zip(loaded.get_weights(), fused.get_weights(), strict=True):
         assert not np.array_equal(one, other)

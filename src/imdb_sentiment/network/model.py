@@ -81,7 +81,6 @@ def build_model(
             make_lstm(
                 hp.units,
                 bidirectional=hp.bidirectional,
-                recurrent_dropout_rate=hp.recurrent_dropout_rate,
                 return_sequences=number < hp.lstm_layers or hp.pooling != "last",
             )
         )
@@ -120,30 +119,17 @@ def compile_network(
     hp = hyperparameters
     binary = model.output_shape[-1] == 1
     model.compile(
-        optimizer=type(keras.optimizers.get(hp.optimizer))(
-            learning_rate=learning_rate,
-            global_clipnorm=hp.gradient_clip_norm or None,
-            use_ema=hp.ema_momentum > 0,
-            ema_momentum=hp.ema_momentum,
-        ),
+        optimizer=type(keras.optimizers.get(hp.optimizer))(learning_rate=learning_rate),
         loss="binary_crossentropy" if binary else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
 
 
-def make_lstm(
-    units: int,
-    *,
-    bidirectional: bool,
-    recurrent_dropout_rate: float = 0.0,
-    return_sequences: bool = True,
-) -> Any:
+def make_lstm(units: int, *, bidirectional: bool, return_sequences: bool = True) -> Any:
     """Return a `keras.layers.LSTM`, or a `Bidirectional` of one; see `Hyperparameters`."""
     from keras import layers
 
-    lstm = layers.LSTM(
-        units, recurrent_dropout=recurrent_dropout_rate, return_sequences=return_sequences
-    )
+    lstm = layers.LSTM(units, return_sequences=return_sequences)
     return layers.Bidirectional(lstm) if bidirectional else lstm
 
 

@@ -231,8 +231,6 @@ class NetworkTrainer:
         logger.debug("%d weights are trained on %s", network.model.count_params(), device)
 
         used_callbacks: list[Any] = []
-        if hp.ema_momentum:  # first, so that the other callbacks see the averaged weights
-            used_callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
         metric = self._metric
         watched = metric.name if metric else "accuracy"
         may_diverge = hp.early_stopping_patience > 0  # which restores an earlier epoch
@@ -347,8 +345,7 @@ class NetworkTrainer:
             model.compile(optimizer=model.optimizer, loss=loss)
         if compiled and compiled.start_as(model, rate, steps):
             return compiled
-        is_fused = can_fuse() and not hp.recurrent_dropout_rate
-        parts = count_parts(hp.batch_size) if is_fused else 0
+        parts = count_parts(hp.batch_size) if can_fuse() else 0
         return _CompiledNetwork(model, rate, steps, parts, has_accuracy=not has_soft_labels)
 
 

@@ -66,8 +66,6 @@ class Hyperparameters(Parameters):
             2005).
         lstm_layers: Number of stacked LSTM layers.
         units: Size of an LSTM's state, in each direction.
-        recurrent_dropout_rate: Fraction of the state dropped between time steps in training (Gal
-            and Ghahramani, NeurIPS 2016). Above 0, training uses Keras's own LSTM, which is slower.
         chrono_initialization: Longest dependency, in tokens, that the initial biases of the LSTM's
             gates allow for (Tallec and Ollivier, ICLR 2018); 0 for Keras's biases.
         pooling: How the LSTM's outputs are reduced to one vector: the `last` output, the `max` or
@@ -76,10 +74,6 @@ class Hyperparameters(Parameters):
         optimizer: Name of the Keras optimizer.
         learning_rate: Initial learning rate.
         learning_rate_schedule: `constant`, or `cosine` for a decay to 0 over all epochs.
-        gradient_clip_norm: Norm of the whole gradient (Keras's `global_clipnorm`) above which it is
-            scaled down to this norm; 0 for no clipping.
-        ema_momentum: Momentum of the exponential moving average of the weights, which replaces the
-            weights after each epoch (Polyak and Juditsky, 1992); 0 for no averaging.
         batch_size: Number of reviews per gradient step.
         epochs: Number of passes over the training rows.
         min_steps: Minimum number of gradient steps; with few rows, training takes more passes than
@@ -103,15 +97,12 @@ class Hyperparameters(Parameters):
     bidirectional: bool
     lstm_layers: Annotated[int, Field(ge=1)]
     units: Annotated[int, Field(ge=1)]
-    recurrent_dropout_rate: Annotated[float, Field(ge=0, lt=1)]
     chrono_initialization: Annotated[int, Field(ge=0)]
     pooling: Literal["last", "max", "mean", "max_mean"]
     dropout_rate: Annotated[float, Field(ge=0, lt=1)]
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"]
     learning_rate: Annotated[float, Field(gt=0)]
     learning_rate_schedule: Literal["constant", "cosine"]
-    gradient_clip_norm: Annotated[float, Field(ge=0)]
-    ema_momentum: Annotated[float, Field(ge=0, lt=1)]
     batch_size: Annotated[int, Field(ge=1)]
     epochs: Annotated[int, Field(ge=1)]
     min_steps: Annotated[int, Field(ge=0)]

@@ -38,6 +38,7 @@ from imdb_sentiment.pipelines.tuning.pseudo_labels import label_unlabelled_revie
 from imdb_sentiment.text.batching import shorten
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.review_encoder import ReviewEncoder
+from imdb_sentiment.text.word_numbers import WORDS
 
 LABELS = ("negative", "positive", "neutral")
 TUNING = TuningParameters(**base_parameters()["tuning"])
@@ -63,6 +64,7 @@ class Data:
         reviews = ReviewsParameters(**base_parameters()["reviews"] | {"labels": labels})
         sets = encode_reviews([self.labelled], tokenizer, words, reviews, tokens)
         self.train, self.validation, _ = (reduce(add, parts) for parts in sets)
+        self.n_words = len(words)
         encoder = ReviewEncoder(tokenizer, words, tokens.head_length)
         self.sequences = shorten(encoder.encode(self.unlabelled), 2)  # of 8 tokens
         self._common: dict[str, Any] = {
@@ -170,6 +172,26 @@ def test_at_most_so_many_are_labelled(data: Data, monkeypatch: pytest.MonkeyPatc
     np.testing.assert_allclose(labels.probabilities, whole.probabilities[places], rtol=1e-5)
     others = data.label(pseudo_labels=most, seed=1)[0]
     assert not np.array_equal(others.sequences, labels.sequences)
+
+
+def test_reviews_without_a_known_word_get_no_labels(
+    data: Data, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in another language, whose words are in no labelled review."""
+    caplog.set_level("INFO")
+    unknown = np.array([data.n_words] * 3, np.int32).tobytes()
+    for n_foreign in (20, 40):
+        is_foreign = np.arange(60) < n_foreign
+        own = zip(data.unlabelled[WORDS], is_foreign, strict=True)
+        cells = [unknown if foreign else words for words, foreign in own]
+        found = data.label(clean_unlabelled_reviews=[data.unlabelled.assign(**{WORDS: cells})])
+        if n_foreign == 20:
+            rows = data.unlabelled["row"][~is_foreign]
+            assert all(np.array_equal(labels.rows, rows) for labels in found)
+            assert {len(labels.sequences) for labels in found} == {40}
+        else:
+            assert found == ()
+            assert "most unlabelled reviews have no word" in caplog.text
 
 
 def test_weights_of_labels_count(data: Data) -> None:

@@ -116,7 +116,7 @@ def _draw(
     if shortage := _find_shortage(codes, groups, fraction, reviews.labels):
         way = f"change split.{name} (now {fraction:g})"
         if split.method == "column":
-            way = f"mark some as validation in the column {split.column!r}"
+            way += f", or mark some as validation in the column {split.column!r}"
         which = "" if part == TEST else " outside the test set"
         raise InputError(
             f"{reviews.file}: {len(rows):,} usable rows{which} are too few to hold out "

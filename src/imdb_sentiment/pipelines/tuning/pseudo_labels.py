@@ -26,6 +26,7 @@ from imdb_sentiment.progress import track
 from imdb_sentiment.text.batching import shorten
 from imdb_sentiment.text.encoded_reviews import EncodedReviews
 from imdb_sentiment.text.review_encoder import ReviewEncoder
+from imdb_sentiment.text.tokenizer import UNKNOWN_ID
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,8 @@ def label_unlabelled_reviews(
         The pseudo-labels for each pair of `held_out_sets`, and last those for the final network,
         all of the same reviews and with the same sequences, whose length is a quarter of the whole;
         empty if they are not wanted, or if there are too few unlabelled reviews, or labelled ones
-        with the same n-grams.
+        with the same n-grams, or if most of the unlabelled ones have no known word. The others
+        without a known word get no pseudo-label.
 
     Raises:
         InputError: A label of `class_weight` does not exist.
@@ -139,12 +141,18 @@ def label_unlabelled_reviews(
     for whole in clean_unlabelled_reviews:
         chunk = whole[is_drawn[n_seen : n_seen + len(whole)]]
         n_seen += len(whole)
-        sequences.append(shorten(encoder.encode(chunk), length))
+        encoded = shorten(encoder.encode(chunk), length)
+        known = np.flatnonzero((encoded > UNKNOWN_ID).any(axis=1))  # no texts in another language
+        chunk = chunk.iloc[known]
+        sequences.append(encoded[known])
         rows.append(chunk["row"].to_numpy(np.int64))
         hashes = hash_texts(chunk["text"], NGRAMS, script)
         for model, found in zip(models, scored, strict=True):
             found.append(to_probabilities(model.score(hashes)).astype(np.float32))
     joined, joined_rows = np.concatenate(sequences), np.concatenate(rows)
+    if 2 * len(joined) < is_drawn.sum():
+        _say_without("most unlabelled reviews have no word that is known from the labelled ones")
+        return ()
     logger.info("The n-grams have predicted pseudo-labels for %s reviews", f"{len(joined):,}")
     labels = [PseudoLabels(joined, np.concatenate(found), joined_rows) for found in scored]
     if len(labels) == len(held_out_sets):  # the final network learns from the same reviews

@@ -354,7 +354,8 @@ def _compare(
 ) -> dict[str, float]:
     """Return what `judge` decides by, for predictions of the same reviews in the same order.
 
-    There is a gain in the metric, unless McNemar's test compares both.
+    There is a gain in the metric, unless McNemar's test compares both. It has no interval if there
+    are too few groups for a bootstrap.
     """
     found = compare_models(is_correct(model), is_correct(baseline))
     comparison: dict[str, float] = {
@@ -378,6 +379,12 @@ def _compare(
         )
         return second - first if metric.is_loss else first - second
 
+    comparison |= {
+        "has_enough_reviews": metric.has_enough_reviews(codes),
+        "metric_gain": measure_gain(np.arange(len(codes))),
+    }
+    if groups is not None and len(np.unique(groups)) < MIN_GROUPS:
+        return comparison
     low, high = estimate_interval(
         measure_gain,
         len(codes),
@@ -386,12 +393,7 @@ def _compare(
         groups=groups,
         units=metric.count_units(codes),
     )
-    return comparison | {
-        "has_enough_reviews": metric.has_enough_reviews(codes),
-        "metric_gain": measure_gain(np.arange(len(codes))),
-        "metric_gain_low": low,
-        "metric_gain_high": high,
-    }
+    return comparison | {"metric_gain_low": low, "metric_gain_high": high}
 
 
 def _find_unanswered(

@@ -131,7 +131,7 @@ def find_input_error(error: BaseException) -> InputError | None:
             place = cause.filename or "a file in data/"
             return InputError(
                 f"{place} can't be used: {_DISK_ERRORS[cause.errno]}. Fix this, then run the "
-                "same command again; kedro run --only-missing-outputs skips finished nodes"
+                "same command again; with --only-missing-outputs, it skips finished nodes"
             )
         cause = cause.__cause__
     return cause

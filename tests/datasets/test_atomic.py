@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import inspect
 import os
 import shutil
@@ -86,6 +87,18 @@ def test_a_file_that_windows_does_not_replace_is_tried_again(
         write()
     assert path.read_text() == ("old" if is_open else "new")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    """The system names no file then, and otherwise the temporary one."""
+    for of_system in (lambda _: None, str):
+        with pytest.raises(OSError, match="full") as caught, atomic_write(tmp_path / "a") as path:
+            raise OSError(errno.ENOSPC, "full", of_system(path))
+        assert caught.value.filename == str(tmp_path / "a")
+    # What is written may come from another file.
+    with pytest.raises(OSError, match="full") as caught, atomic_write(tmp_path / "a"):
+        raise OSError(errno.EACCES, "full", "input.csv")
+    assert caught.value.filename == "input.csv"
 
 
 def test_only_old_partial_files_are_removed(tmp_path: Path) -> None:

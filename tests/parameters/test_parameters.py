@@ -83,6 +83,10 @@ def test_any_hyperparameter_can_be_searched(name: str, conf: dict[str, Any]) -> 
             "learning_rate = 'inf': Input should be a finite number",
         ),
         ({"optimizer": {"type": "categorical", "choices": ["adamant"]}}, "optimizer = 'adamant'"),
+        (
+            {"bidirectional": {"type": "categorical", "choices": [True, 1]}},
+            "remove 1, which is the same as an earlier choice",
+        ),
         ({"epochs": {"type": "categorical", "choices": ["3"]}}, "epochs = '3': leave out the quo"),
         ({"units": {"type": "uniform", "low": 1, "high": 2}}, "does not match"),
     ],

@@ -175,12 +175,13 @@ def test_at_most_so_many_are_labelled(data: Data, monkeypatch: pytest.MonkeyPatc
 
 
 def test_reviews_without_a_known_word_get_no_labels(
-    data: Data, caplog: pytest.LogCaptureFixture
+    data: Data, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As in another language, whose words are in no labelled review."""
     caplog.set_level("INFO")
+    monkeypatch.setattr(pseudo_labels, "MIN_REVIEWS", 40)
     unknown = np.array([data.n_words] * 3, np.int32).tobytes()
-    for n_foreign in (20, 40):
+    for n_foreign in (20, 21):
         is_foreign = np.arange(60) < n_foreign
         own = zip(data.unlabelled[WORDS], is_foreign, strict=True)
         cells = [unknown if foreign else words for words, foreign in own]
@@ -191,7 +192,7 @@ def test_reviews_without_a_known_word_get_no_labels(
             assert {len(labels.sequences) for labels in found} == {40}
         else:
             assert found == ()
-            assert "most unlabelled reviews have no word" in caplog.text
+            assert "39 unlabelled reviews with known words are fewer than 40" in caplog.text
 
 
 def test_weights_of_labels_count(data: Data) -> None:
@@ -227,7 +228,7 @@ def test_without_need_or_reviews_there_are_no_labels(
         monkeypatch.setattr(pseudo_labels, "MIN_SHARE", 0.0 if limit == 61 else 1.0)
         caplog.clear()
         assert data.label() == ()
-        assert f"60 unlabelled reviews are {why}" in caplog.text
+        assert f"60 unlabelled reviews with known words are {why}" in caplog.text
 
 
 def make_labels(codes: list[int]) -> PseudoLabels:

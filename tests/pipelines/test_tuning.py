@@ -125,19 +125,25 @@ def test_the_best_trial_is_returned_whole(
 
 
 @pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("space", [{}, {"units": {"type": "int", "low": 3, "high": 3}}])
 def test_without_a_search_there_is_one_trial(
-    one_epoch: Hyperparameters, tuning: TuningParameters, caplog: pytest.LogCaptureFixture
+    space: dict[str, Any],
+    one_epoch: Hyperparameters,
+    tuning: TuningParameters,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    alone = TuningParameters(**tuning.model_dump() | {"search_space": {}, "n_trials": 3})
+    alone = TuningParameters(**tuning.model_dump() | {"search_space": space, "n_trials": 3})
     with caplog.at_level("INFO", "imdb_sentiment"):
         study, best, _ = tune(optuna.storages.InMemoryStorage(), one_epoch, alone)
     assert len(study.trials) == 1
-    assert best == one_epoch
+    assert best == one_epoch.model_copy(update=dict.fromkeys(space, 3))
     says = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
     first, trial, last = says
-    assert first == "One trial is run, not 3: tuning.search_space is empty"
-    assert re.fullmatch(r"Trial 0: \d\.\d{4}, in .* \(1 of 1 trials, best .*\)", trial)
-    assert re.fullmatch(r"Best of 1 trials: number 0, .* accuracy \d\.\d{4}", last)
+    assert first == "One trial is run, not 3: nothing is searched"
+    assert re.fullmatch(
+        r"Trial 0: \d\.\d{4}( with units 3)?, in .* \(1 of 1 trials, best .*\)", trial
+    )
+    assert re.fullmatch(r"Best of 1 trials: number 0, .* accuracy \d\.\d{4}( with units 3)?", last)
 
 
 def tune_on_wrong_labels(

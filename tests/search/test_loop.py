@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import psycopg
 import pytest
 import sqlalchemy
 from optuna.distributions import (
@@ -508,6 +509,18 @@ def test_a_full_disk_is_no_outage(tmp_path: Path) -> None:
     finished = len(study.counted())
     search(make_study(storage, finished + 1), report_twice)
     assert len(study.counted()) == finished + 1
+
+
+@pytest.mark.parametrize(
+    "problem", [psycopg.errors.InsufficientPrivilege, psycopg.errors.StringDataRightTruncation]
+)
+def test_what_postgresql_refuses_is_no_outage(problem: type[psycopg.Error]) -> None:
+    """A user without rights, or a name that is too long for its column."""
+    error = StorageInternalError()
+    error.__cause__ = sqlalchemy.exc.DBAPIError("INSERT", {}, problem("refused"))
+    study = make_study(Unreliable(error, lambda number: number < 1000), 2)
+    with pytest.raises(InputError, match=r"can't be used \(refused\): fix this, then run"):
+        search(study, report_twice)
 
 
 def test_a_file_of_studies_that_is_deleted_meanwhile_is_no_outage(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +34,17 @@ def test_words_are_numbered_in_the_order_of_their_first_occurrence() -> None:
     numbers, lengths, words = number_words(["b\na\nb", "", "c\na"])
     assert (numbers.tolist(), lengths.tolist()) == ([0, 1, 0, 2, 1], [3, 0, 2])
     assert words == ["b", "a", "c"]
+
+
+@pytest.mark.parametrize("n_characters", [1, 4, 100])
+def test_batches_of_texts_share_the_numbers_of_words(
+    n_characters: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imdb_sentiment.text.word_numbers.CHARACTERS_AT_A_TIME", n_characters)
+    numbers, lengths, words = number_words(["b\na", "", "c", "a\nd\nb"])
+    assert numbers.tolist() == [0, 1, 2, 1, 3, 0]
+    assert lengths.tolist() == [2, 0, 1, 3]
+    assert words == ["b", "a", "c", "d"]
 
 
 def test_words_keep_their_numbers() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
-from imdb_sentiment.errors import InputError
+from imdb_sentiment.errors import InputError, is_disk_error
 
 MAX_AGE = 24 * 60 * 60  # seconds after which a temporary file is a leftover
 IS_WINDOWS = os.name == "nt"
@@ -34,7 +34,8 @@ def atomic_write(path: PurePath) -> Iterator[Path]:
 
     Yields:
         The path to write to, removed if the block raises. No other process has the same one. It
-        keeps the suffix, since some libraries choose a format by it.
+        keeps the suffix, since some libraries choose a format by it. An error about a full disk, or
+        one that forbids writing, names the final path.
 
     """
     final, suffix = _follow(Path(str(path))), path.suffix
@@ -47,6 +48,10 @@ def atomic_write(path: PurePath) -> Iterator[Path]:
             shutil.copymode(final, partial)
         _replace(partial, final)
         _remove_leftovers(final, suffix)
+    except OSError as error:
+        if is_disk_error(error) and error.filename in (None, str(partial)):  # None if it is full
+            error.filename = str(final)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -53,7 +53,7 @@ CSV_ARGS = {"escapechar", "quotechar", "quoting", "skipinitialspace"}
 # The header is read as a record: pandas then compares the number of fields of every other record
 # with the header's, the first record's too, and never takes a surplus field for an index.
 _FIXED_ARGS: dict[str, Any] = {
-    "dtype": object,  # the cells as strings; Arrow's, which `str` makes, are slower to get out
+    "dtype": str,
     "header": None,
     "index_col": False,
     "na_filter": False,
@@ -240,7 +240,7 @@ def _number_records(
     """Return records and malformed ones in the order of the file, indexed by their number."""
     numbers = pd.RangeIndex(first, first + len(records) + len(problems))
     rows = records.set_axis(numbers.drop(list(problems)))
-    rows = rows.reindex(index=numbers, columns=range(len(header)), fill_value="")
+    rows = rows.reindex(index=numbers, columns=range(len(header)), fill_value="").astype(str)
     rows.columns = [*header]
     return rows.assign(**{MALFORMED: [problems.get(number, "") for number in numbers]})
 

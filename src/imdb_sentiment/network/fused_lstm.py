@@ -98,8 +98,7 @@ def make_fused_twin(
     Training the twin trains the given model.
 
     Args:
-        model: A compiled network from `build_model`, without recurrent dropout, which the fused
-            operation does not have.
+        model: A compiled network from `build_model`.
         parts: Number of parallel operations per batch.
         has_accuracy: Whether to measure the accuracy, which needs the codes of the labels.
 

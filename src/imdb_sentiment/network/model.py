@@ -34,7 +34,7 @@ def build_model(
     """Return the compiled network: embedding, LSTM, pooling, dropout and a dense layer.
 
     The embedding masks the padding, so a prediction depends neither on the padding nor on the other
-    reviews of a batch. On a GPU, Keras runs an LSTM without recurrent dropout as one kernel of
+    reviews of a batch. On a GPU, Keras runs an LSTM as one kernel of
     cuDNN, which needs reviews from `pad_right`. Two labels end in one sigmoid unit, more labels in
     a softmax.
 

@@ -207,6 +207,16 @@ class Choices(_Range):
     type: Literal["categorical"]
     choices: tuple[str | int | float | bool, ...]
 
+    @field_validator("choices")
+    @classmethod
+    def _are_distinct(
+        cls, choices: tuple[str | int | float | bool, ...]
+    ) -> tuple[str | int | float | bool, ...]:
+        for place, choice in enumerate(choices):
+            if choice in choices[:place]:  # true and 1 are the same
+                raise ValueError(f"remove {choice!r}, which is the same as an earlier choice")
+        return choices
+
     def values(self) -> tuple[str | int | float | bool, ...]:
         """Return every choice."""
         return self.choices
@@ -408,7 +418,8 @@ class TuningParameters(ProtocolParameters):
     @property
     def different_trials(self) -> int:
         """Number of trials of the study: one if nothing is searched, as all would be the same."""
-        return self.n_trials if self.search_space else 1
+        searched = (set(values.values()) for values in self.search_space.values())
+        return self.n_trials if any(len(values) > 1 for values in searched) else 1
 
     @property
     def is_parallel(self) -> bool:

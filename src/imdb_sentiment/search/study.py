@@ -104,7 +104,13 @@ def _find_reason(error: StorageInternalError) -> BaseException:
 
 
 def _find_lasting_problem(reason: BaseException) -> str:
-    """Return what to do about a problem of an SQLite file that waiting can't solve; else empty."""
+    """Return what to do about a problem that waiting can't solve; else empty.
+
+    SQLite has names for its errors, and PostgreSQL classes of codes of the SQL standard: 22 is for
+    values that do not fit, 42 for missing rights and tables.
+    """
+    if str(getattr(reason, "sqlstate", "")).startswith(("22", "42")):
+        return "fix this, then run the same command again; finished trials are kept"
     match getattr(reason, "sqlite_errorname", ""):
         case "SQLITE_READONLY_DBMOVED":
             return "its file has been deleted or replaced: run the same command again"

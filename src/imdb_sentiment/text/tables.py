@@ -21,7 +21,7 @@ CHUNK = 5000  # rows
 MAX_WORDS = 8  # maximum number of words in the name of a column
 QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e")  # also of Chinese, Arabic and Greek
 FIRST_SYLLABLE = "\u2e80"  # roughly where the letters of Chinese, Japanese and Korean begin
-# Characters of scripts without spaces: Thai, Lao, Burmese, Khmer, Chinese, Japanese, and Korean.
+# Letters of Thai, Lao, Burmese, Khmer, Chinese and Japanese; those of Korean count like them.
 NO_SPACES = re.compile(f"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff{FIRST_SYLLABLE}-\U0010ffff]")
 FLOAT_BYTES = 8  # size of Python's floats
 # Half of a surrogate pair, as in an emoji that was cut in two: JSON can have it, UTF-8 can't.

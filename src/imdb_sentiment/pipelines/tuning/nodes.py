@@ -502,7 +502,7 @@ def _open_study(
     given: dict[int, dict[str, Any]] = {}
     seed = tuning.seed
     if tuning.different_trials < tuning.n_trials:
-        logger.info("One trial is run, not %d: tuning.search_space is empty", tuning.n_trials)
+        logger.info("One trial is run, not %d: nothing is searched", tuning.n_trials)
     n_warmup_steps = tuning.pruner.arguments.get("n_warmup_steps", 0)
     if folds > 1 and n_warmup_steps > folds - 2:  # after the last fold, nothing is pruned
         logger.info(

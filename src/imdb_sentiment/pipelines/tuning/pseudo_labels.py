@@ -1,7 +1,7 @@
 """Pseudo-labels of unlabelled reviews, predicted by n-grams; networks learn from them first."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,23 +87,34 @@ def label_unlabelled_reviews(
     Returns:
         The pseudo-labels for each pair of `held_out_sets`, and last those for the final network,
         all of the same reviews and with the same sequences, whose length is a quarter of the whole;
-        empty if they are not wanted, or if there are too few unlabelled reviews, or labelled ones
-        with the same n-grams, or if most of the unlabelled ones have no known word. The others
-        without a known word get no pseudo-label.
+        empty if they are not wanted, or if there are too few unlabelled reviews with a known word,
+        which the others lack, or labelled ones with the same n-grams.
 
     Raises:
         InputError: A label of `class_weight` does not exist.
 
     """
     is_drawn = _draw_reviews(clean_unlabelled_reviews, pseudo_labels.max_reviews, seed)
-    n_labelled = len(train) + len(validation)
-    n_unlabelled = len(is_drawn)
-    if n_unlabelled < max(MIN_REVIEWS, MIN_SHARE * n_labelled):
-        if n_unlabelled:
-            is_few = n_unlabelled < MIN_REVIEWS
-            fewer = MIN_REVIEWS if is_few else f"the {n_labelled:,} labelled ones"
-            _say_without(f"{n_unlabelled:,} unlabelled reviews are fewer than {fewer}")
+    if not len(is_drawn):
         return ()
+    length = max(1, round(LENGTH_FRACTION * train.sequences.shape[1]))
+    encoder = ReviewEncoder(tokenizer, words, tokenization.head_length)
+    sequences = np.concatenate(
+        [
+            shorten(encoder.encode(chunk), length)
+            for chunk in _select(clean_unlabelled_reviews, is_drawn)
+        ]
+    )
+    # Those in another language have no known word.
+    is_readable = (sequences > UNKNOWN_ID).any(axis=1)
+    sequences = sequences[is_readable]
+    n_labelled = len(train) + len(validation)
+    n_unlabelled = int(len(is_drawn) * is_readable.mean())  # about, if not all were drawn
+    if n_unlabelled < max(MIN_REVIEWS, MIN_SHARE * n_labelled):
+        fewer = MIN_REVIEWS if n_unlabelled < MIN_REVIEWS else f"the {n_labelled:,} labelled ones"
+        _say_without(f"{n_unlabelled:,} unlabelled reviews with known words are fewer than {fewer}")
+        return ()
+    is_drawn[is_drawn] = is_readable
     class_weight = parse_class_weight(class_weight)
     compute_label_weights(class_weight, train.codes, train.labels)  # refuses what none can use
     script = tokenization.script
@@ -132,29 +143,16 @@ def label_unlabelled_reviews(
         return ()
     by_row.clear()
     sampled.clear()
-    length = max(1, round(LENGTH_FRACTION * train.sequences.shape[1]))
-    encoder = ReviewEncoder(tokenizer, words, tokenization.head_length)
-    sequences: list[npt.NDArray[np.unsignedinteger]] = []
-    rows: list[npt.NDArray[np.int64]] = []
+    found_rows: list[npt.NDArray[np.int64]] = []
     scored: list[list[npt.NDArray[np.float32]]] = [[] for _ in models]
-    n_seen = 0
-    for whole in clean_unlabelled_reviews:
-        chunk = whole[is_drawn[n_seen : n_seen + len(whole)]]
-        n_seen += len(whole)
-        encoded = shorten(encoder.encode(chunk), length)
-        known = np.flatnonzero((encoded > UNKNOWN_ID).any(axis=1))  # no texts in another language
-        chunk = chunk.iloc[known]
-        sequences.append(encoded[known])
-        rows.append(chunk["row"].to_numpy(np.int64))
+    for chunk in _select(clean_unlabelled_reviews, is_drawn):
+        found_rows.append(chunk["row"].to_numpy(np.int64))
         hashes = hash_texts(chunk["text"], NGRAMS, script)
         for model, found in zip(models, scored, strict=True):
             found.append(to_probabilities(model.score(hashes)).astype(np.float32))
-    joined, joined_rows = np.concatenate(sequences), np.concatenate(rows)
-    if 2 * len(joined) < is_drawn.sum():
-        _say_without("most unlabelled reviews have no word that is known from the labelled ones")
-        return ()
-    logger.info("The n-grams have predicted pseudo-labels for %s reviews", f"{len(joined):,}")
-    labels = [PseudoLabels(joined, np.concatenate(found), joined_rows) for found in scored]
+    rows = np.concatenate(found_rows)
+    logger.info("The n-grams have predicted pseudo-labels for %s reviews", f"{len(rows):,}")
+    labels = [PseudoLabels(sequences, np.concatenate(found), rows) for found in scored]
     if len(labels) == len(held_out_sets):  # the final network learns from the same reviews
         labels.append(labels[0])
     return tuple(labels)
@@ -162,6 +160,16 @@ def label_unlabelled_reviews(
 
 def _say_without(reason: str) -> None:
     logger.info("The LSTM is not trained on pseudo-labels: %s", reason)
+
+
+def _select(
+    chunks: Iterable[pd.DataFrame], is_chosen: npt.NDArray[np.bool_]
+) -> Iterator[pd.DataFrame]:
+    """Yield those rows of chunks that are chosen."""
+    n_seen = 0
+    for chunk in chunks:
+        yield chunk.iloc[np.flatnonzero(is_chosen[n_seen : n_seen + len(chunk)])]
+        n_seen += len(chunk)
 
 
 def _draw_reviews(

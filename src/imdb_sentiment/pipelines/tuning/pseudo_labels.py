@@ -109,7 +109,7 @@ def label_unlabelled_reviews(
     is_readable = (sequences > UNKNOWN_ID).any(axis=1)
     sequences = sequences[is_readable]
     n_labelled = len(train) + len(validation)
-    n_unlabelled = len(is_drawn) * len(sequences) // len(is_readable)  # about, if some are drawn
+    n_unlabelled = len(is_drawn) * len(sequences) // is_readable.size  # about, if some are drawn
     if n_unlabelled < max(MIN_REVIEWS, MIN_SHARE * n_labelled):
         fewer = MIN_REVIEWS if n_unlabelled < MIN_REVIEWS else f"the {n_labelled:,} labelled ones"
         _say_without(f"{n_unlabelled:,} unlabelled reviews with known words are fewer than {fewer}")
